@@ -1,0 +1,169 @@
+//go:build unix
+
+package proc
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Spec says what to start. The environment is exactly Env: nothing of
+// azptend's own is inherited, for it may hold the way to an identity.
+type Spec struct {
+	Path   string   // the program's file; no PATH look-up
+	Args   []string // the arguments after argv[0]
+	Env    []string // "NAME=value"
+	Dir    string   // working directory; empty means "/", so that no mount is pinned
+	Stdout *os.File // nil means /dev/null; passed on as it is, nothing is copied
+	Stderr *os.File
+	Extra  []*os.File // become descriptors 3, 4, …
+}
+
+// Child is a process that an Init started. Its standard input is /dev/null and
+// it leads a process group of its own, so that a terminal's signals for azptend
+// do not reach it.
+type Child struct {
+	init   *Init
+	pid    int
+	done   chan struct{}
+	status Status // set before done is closed
+}
+
+// Status is how a process ended: by itself with Code, or killed by Signal.
+type Status struct {
+	Code   int
+	Signal syscall.Signal // 0 when it ended by itself
+}
+
+// ExitCode is the code a shell would show: 128+n for a death by signal n. Go's
+// own ExitCode is -1 there, which would become 255.
+func (s Status) ExitCode() int {
+	if s.Signal != 0 {
+		return 128 + int(s.Signal)
+	}
+	return s.Code
+}
+
+func (s Status) String() string {
+	if s.Signal != 0 {
+		return fmt.Sprintf("signal %d (%s)", int(s.Signal), s.Signal)
+	}
+	return fmt.Sprintf("exit code %d", s.Code)
+}
+
+func statusOf(ws syscall.WaitStatus) Status {
+	if ws.Signaled() {
+		return Status{Signal: ws.Signal()}
+	}
+	return Status{Code: ws.ExitStatus()}
+}
+
+// Start starts a process. The error wraps the system's: fs.ErrNotExist,
+// syscall.EACCES, syscall.ENOEXEC (another architecture), syscall.EAGAIN or
+// ENOMEM (no room for a fork).
+func (i *Init) Start(s Spec) (*Child, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
+	}
+	defer null.Close()
+	files := []uintptr{null.Fd(), orNull(s.Stdout, null), orNull(s.Stderr, null)}
+	for _, f := range s.Extra {
+		files = append(files, f.Fd())
+	}
+	dir := s.Dir
+	if dir == "" {
+		dir = "/"
+	}
+
+	// The lock is held across the fork: a child that ends at once must be in the
+	// registry before the reaper meets it.
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	argv := append([]string{s.Path}, s.Args...)
+	pid, err := syscall.ForkExec(s.Path, argv, &syscall.ProcAttr{
+		Dir: dir, Env: s.Env, Files: files,
+		Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
+	}
+	c := &Child{init: i, pid: pid, done: make(chan struct{})}
+	i.children[pid] = c
+	return c, nil
+}
+
+func orNull(f, null *os.File) uintptr {
+	if f == nil {
+		return null.Fd()
+	}
+	return f.Fd()
+}
+
+// Pid is the process id; it stays the child's until Done is closed.
+func (c *Child) Pid() int { return c.pid }
+
+// Done is closed when the process has ended and was reaped.
+func (c *Child) Done() <-chan struct{} { return c.done }
+
+// Status is how the process ended. It is only meaningful once Done is closed.
+func (c *Child) Status() Status { return c.status }
+
+// Signal sends sig to the process alone, not to its group. A process that has
+// ended is no error: it is what most signals are for.
+func (c *Child) Signal(sig syscall.Signal) error {
+	// Under the lock the pid cannot be reaped, so it cannot be somebody else's.
+	c.init.mu.Lock()
+	defer c.init.mu.Unlock()
+	select {
+	case <-c.done:
+		return nil
+	default:
+	}
+	if err := syscall.Kill(c.pid, sig); err != nil && err != syscall.ESRCH {
+		return fmt.Errorf("cannot send %s to process %d: %w", sig, c.pid, err)
+	}
+	return nil
+}
+
+// maxOutput bounds what Output keeps of a program's standard output.
+const maxOutput = 64 << 10
+
+// Output runs a program to its end and returns its standard output. When ctx
+// ends first, the program and all below it are killed.
+func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", Status{}, fmt.Errorf("cannot read from %s: %w", s.Path, err)
+	}
+	defer r.Close()
+	s.Stdout = w
+	c, err := i.Start(s)
+	w.Close()
+	if err != nil {
+		return "", Status{}, err
+	}
+	read := make(chan string, 1)
+	go func() {
+		var b bytes.Buffer
+		_, _ = io.Copy(&b, io.LimitReader(r, maxOutput))
+		read <- b.String()
+	}()
+	select {
+	case <-c.Done():
+	case <-ctx.Done():
+		c.KillTree(context.WithoutCancel(ctx))
+		return "", Status{}, fmt.Errorf("cannot wait for %s: %w", filepath.Base(s.Path), context.Cause(ctx))
+	}
+	select {
+	case out := <-read:
+		return out, c.Status(), nil
+	case <-ctx.Done(): // something it started keeps the pipe open
+		return "", c.Status(), fmt.Errorf("cannot read from %s: %w", filepath.Base(s.Path), context.Cause(ctx))
+	}
+}

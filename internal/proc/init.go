@@ -1,0 +1,125 @@
+//go:build unix
+
+package proc
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// Init is the one owner of the process's children: it starts them, and reaps
+// them and every orphan that the kernel hands over. A process has one Init; two
+// would steal statuses from each other.
+type Init struct {
+	mu       sync.Mutex
+	children map[int]*Child
+	orphans  int
+	reaped   chan struct{} // closed and replaced at each reap: a broadcast
+
+	sigchld chan os.Signal
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// NewInit takes over the reaping of this process's children. When the process
+// is not PID 1, it also asks the kernel for its descendants' orphans; where the
+// kernel has no such offer (macOS), orphans go to the system's init and
+// KillTree reaches the child's process group alone.
+func NewInit() (*Init, error) {
+	if err := adoptOrphans(); err != nil {
+		return nil, err
+	}
+	i := &Init{
+		children: map[int]*Child{},
+		reaped:   make(chan struct{}),
+		sigchld:  make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
+	}
+	signal.Notify(i.sigchld, syscall.SIGCHLD)
+	go i.loop()
+	return i, nil
+}
+
+// Close ends the reaping. Children that still run are left alone.
+func (i *Init) Close() {
+	signal.Stop(i.sigchld)
+	close(i.stop)
+	<-i.stopped
+}
+
+// Orphans says how many processes were reaped that this Init had not started.
+func (i *Init) Orphans() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.orphans
+}
+
+func (i *Init) loop() {
+	defer close(i.stopped)
+	for {
+		select {
+		case <-i.sigchld:
+			i.reap()
+		case <-i.stop:
+			return
+		}
+	}
+}
+
+// reap collects every child that has ended: one SIGCHLD may stand for many.
+func (i *Init) reap() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	any := false
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil || pid <= 0 { // ECHILD, or nobody has ended
+			break
+		}
+		any = true
+		i.deliver(pid, ws)
+	}
+	if any {
+		close(i.reaped)
+		i.reaped = make(chan struct{})
+	}
+}
+
+func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
+	child, ours := i.children[pid]
+	if !ours {
+		i.orphans++
+		return
+	}
+	delete(i.children, pid)
+	child.status = statusOf(ws)
+	close(child.done)
+}
+
+// reapedSoon returns a channel that is closed at the next reap.
+func (i *Init) reapedSoon() <-chan struct{} {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.reaped
+}
+
+// others returns the pids that this Init started, c's excepted.
+func (i *Init) others(c *Child) map[int]bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	pids := map[int]bool{}
+	for pid := range i.children {
+		if pid != c.pid {
+			pids[pid] = true
+		}
+	}
+	return pids
+}

@@ -1,0 +1,107 @@
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// adoptOrphans makes this process the one that orphans below it go to.
+func adoptOrphans() error {
+	if os.Getpid() == 1 {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become the reaper of orphans: %w", err)
+	}
+	return nil
+}
+
+// MakeUndumpable closes this process's environment, memory and descriptors to
+// other processes of the same user, and ptrace with them. An exec resets it, so
+// it is the first thing a process that holds an identity does, and children are
+// not affected (identity.md 6.2).
+func MakeUndumpable() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot make the process undumpable: %w", err)
+	}
+	return nil
+}
+
+func self() int { return os.Getpid() }
+
+// processes reads the process table from /proc. Processes that end while it
+// reads are left out.
+func processes() ([]process, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	var table []process
+	for _, name := range names {
+		if _, err := strconv.Atoi(name); err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + name + "/stat")
+		if err != nil {
+			continue
+		}
+		if p, err := parseStat(stat); err == nil {
+			table = append(table, p)
+		}
+	}
+	return table, nil
+}
+
+// parseStat reads the first five fields of /proc/PID/stat:
+// "pid (comm) state ppid pgrp …". The command may hold spaces and parentheses;
+// the last ")" ends it.
+func parseStat(stat []byte) (process, error) {
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 1 || end < open {
+		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(stat[:open])))
+	if err != nil {
+		return process{}, fmt.Errorf("cannot parse process status: %w", err)
+	}
+	fields := strings.Fields(string(stat[end+1:]))
+	if len(fields) < 3 {
+		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
+	}
+	parent, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return process{}, fmt.Errorf("cannot parse process status: %w", err)
+	}
+	group, err := strconv.Atoi(fields[2])
+	if err != nil {
+		return process{}, fmt.Errorf("cannot parse process status: %w", err)
+	}
+	state := fields[0]
+	return process{pid: pid, parent: parent, group: group, zombie: state == "Z" || state == "X"}, nil
+}
+
+// programOf is the base name of the program a process runs: of its executable,
+// or, where that may not be read, of its first argument.
+func programOf(pid int) string {
+	dir := "/proc/" + strconv.Itoa(pid)
+	if exe, err := os.Readlink(dir + "/exe"); err == nil {
+		return filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
+	}
+	cmdline, err := os.ReadFile(dir + "/cmdline")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := bytes.Cut(cmdline, []byte{0})
+	return filepath.Base(string(first))
+}

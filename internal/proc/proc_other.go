@@ -1,0 +1,28 @@
+//go:build unix && !linux
+
+package proc
+
+import (
+	"errors"
+	"os"
+)
+
+// Outside Linux there is no subreaper, no /proc and no way to become
+// undumpable: `azptend run` works there for trying things out, without these
+// protections, and says so when it starts.
+
+func adoptOrphans() error { return nil }
+
+// ErrNoProtection says that this system cannot hide a process from its user.
+var ErrNoProtection = errors.New("cannot make the process undumpable on this system")
+
+// MakeUndumpable always fails with ErrNoProtection here.
+func MakeUndumpable() error { return ErrNoProtection }
+
+func self() int { return os.Getpid() }
+
+func processes() ([]process, error) {
+	return nil, errors.New("cannot list processes on this system")
+}
+
+func programOf(int) string { return "" }

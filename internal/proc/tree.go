@@ -1,0 +1,117 @@
+//go:build unix
+
+package proc
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// process is one row of the system's process table.
+type process struct {
+	pid, parent, group int
+	zombie             bool
+}
+
+// below returns the processes of table that descend from root, zombies and the
+// subtrees of the pids in except left out.
+func below(table []process, root int, except map[int]bool) []process {
+	children := map[int][]process{}
+	for _, p := range table {
+		children[p.parent] = append(children[p.parent], p)
+	}
+	var found []process
+	queue := []int{root}
+	for len(queue) > 0 {
+		parent := queue[0]
+		queue = queue[1:]
+		for _, p := range children[parent] {
+			if except[p.pid] {
+				continue
+			}
+			queue = append(queue, p.pid)
+			if !p.zombie {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}
+
+// killRound is how long KillTree waits for a reap before it looks again: a
+// process may fork between the look at the table and the kill.
+const killRound = 10 * time.Millisecond
+
+// KillTree sends SIGKILL to the child, its process group and everything that
+// descends from it, daemons that left the group included: as PID 1 or subreaper
+// azptend is their parent once their own is dead. It returns when none is left
+// or ctx ends, and says how many processes it killed.
+func (c *Child) KillTree(ctx context.Context) int {
+	killed := map[int]bool{}
+	for {
+		soon := c.init.reapedSoon()
+		victims := c.victims()
+		if len(victims) == 0 {
+			return len(killed)
+		}
+		for _, p := range victims {
+			// A pid that was reaped and reused between look and kill would have to
+			// come round the whole pid space in microseconds.
+			_ = syscall.Kill(p, syscall.SIGKILL)
+			killed[p] = true
+		}
+		again := time.NewTimer(killRound)
+		select {
+		case <-soon:
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return len(killed)
+		}
+		again.Stop()
+	}
+}
+
+// victims lists what KillTree has to kill now: all that lives below this
+// process, but for the other children of the Init and what is below those.
+func (c *Child) victims() []int {
+	table, err := processes()
+	if err != nil { // no process table here (macOS): the group is what we know
+		return c.groupIfAlive()
+	}
+	var pids []int
+	seen := map[int]bool{}
+	for _, p := range below(table, self(), c.init.others(c)) {
+		pids, seen[p.pid] = append(pids, p.pid), true
+	}
+	for _, p := range table {
+		if p.group == c.pid && !p.zombie && !seen[p.pid] {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}
+
+func (c *Child) groupIfAlive() []int {
+	if syscall.Kill(-c.pid, 0) != nil {
+		return nil
+	}
+	return []int{-c.pid}
+}
+
+// HasDescendant says whether a program of this name (its file's base name)
+// runs below the child. Where the process table cannot be read the answer is an
+// error, never false.
+func (c *Child) HasDescendant(name string) (bool, error) {
+	table, err := processes()
+	if err != nil {
+		return false, err
+	}
+	for _, p := range below(table, c.pid, nil) {
+		if programOf(p.pid) == name {
+			return true, nil
+		}
+	}
+	return false, nil
+}
