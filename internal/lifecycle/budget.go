@@ -1,0 +1,65 @@
+package lifecycle
+
+import "time"
+
+// Budget is a grace period in its three parts, in the order they are spent on
+// the hard road. On the good road removing comes first and stopping costs
+// little; what is left over is not spent at all.
+type Budget struct {
+	Drain  time.Duration // finish the running job
+	Stop   time.Duration // cancel it, and wait for the listener to end
+	Remove time.Duration // remove the agent from its pool, and leave
+}
+
+// The bounds of the parts. A removal is a token and one request; with less than
+// two seconds a single slow answer would leave a ghost. A cancelled job needs 10
+// to 60 s in the worst case (agent-protocol.md 5.3): its step gets 7.5 s after
+// SIGINT and 2.5 s after SIGTERM.
+const (
+	minRemove, maxRemove = 2 * time.Second, 10 * time.Second
+	minStop, maxStop     = 3 * time.Second, 30 * time.Second
+)
+
+// Split divides a grace period: 15 % to remove and 40 % to stop, within their
+// bounds, and the rest to drain. In a grace period too short for all, removing
+// comes first, for a ghost outlives us and a cancelled job can be run again;
+// then Drain is zero, and whoever prints the budget says so.
+func Split(grace time.Duration) Budget {
+	remove := min(max(grace*15/100, minRemove), maxRemove, grace)
+	stop := min(max(grace*40/100, minStop), maxStop, grace-remove)
+	return Budget{Drain: grace - remove - stop, Stop: stop, Remove: remove}
+}
+
+// leaveMargin is kept of the removal's part for leaving itself: the last sweep
+// of processes, the last log line.
+func (b Budget) leaveMargin() time.Duration { return b.Remove / 10 }
+
+// drainEnds is when the running job is cancelled; zero while no clock runs.
+func (s State) drainEnds() time.Time { return s.onClock(s.budget.Drain) }
+
+// stopEnds is when the listener is killed.
+func (s State) stopEnds() time.Time { return s.onClock(s.budget.Drain + s.budget.Stop) }
+
+// lastCall is when everything still open is named and azptend leaves.
+func (s State) lastCall() time.Time { return s.onClock(s.policy.Grace - s.budget.leaveMargin()) }
+
+func (s State) onClock(d time.Duration) time.Time {
+	if s.clock.IsZero() {
+		return time.Time{}
+	}
+	return s.clock.Add(d)
+}
+
+// earliest is the first of the times that are set; zero when none is.
+func earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// reached says that t is set and now is not before it.
+func reached(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

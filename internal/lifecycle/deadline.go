@@ -1,0 +1,89 @@
+package lifecycle
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrOutOfTime is why an agent is named when the grace period ended first.
+var ErrOutOfTime = errors.New("the grace period ended before the server had removed it")
+
+// keepDeadlines does what is due by the clock alone. It runs at every step, so
+// no deadline waits for a Tick that comes late.
+func (t *turn) keepDeadlines() {
+	if t.Phase == Gone {
+		return
+	}
+	if reached(t.lastCall(), t.now) {
+		t.endNow()
+		return
+	}
+	if reached(t.abortAt, t.now) {
+		t.abortAt = time.Time{}
+		t.do(Abort{})
+	}
+	switch t.Phase {
+	case Draining:
+		if reached(t.drainEnds(), t.now) {
+			t.drainBudgetSpent()
+		}
+	case Stopping:
+		if reached(t.killAt, t.now) {
+			t.stopBudgetSpent()
+		}
+	case Removing:
+		if t.clock.IsZero() && reached(t.patience, t.now) && t.Registration == Held && t.call == NoCall {
+			t.name(errOutOfPatience)
+		}
+	}
+}
+
+var errOutOfPatience = errors.New("the server refused for longer than a dead job's lock can last")
+
+// endNow leaves with what is there: the platform kills us otherwise.
+func (t *turn) endNow() {
+	if t.call != NoCall {
+		t.do(Abort{})
+	}
+	if t.Registration == Held || t.Registration == Asked {
+		t.name(ErrOutOfTime)
+	}
+	t.leave()
+}
+
+// abortBy says when a call that is in flight when the platform speaks is no
+// longer waited for: it may have been given more time than is left. A POST is
+// waited for as long as it can still be undone, for an aborted one may be acted
+// on later; a look-up is simply made again.
+func (s State) abortBy() time.Time {
+	switch s.call {
+	case Register, Disable, Inspect:
+		return s.drainEnds()
+	case LookUp, RemoveTwin:
+		return s.clock
+	default:
+		return time.Time{}
+	}
+}
+
+// drainBudgetSpent cancels the job: what is left of the grace period is needed
+// to stop it and to remove the agent.
+func (t *turn) drainBudgetSpent() {
+	if t.Job == RunningJob || t.assigned {
+		t.decide(exitTryAgain, jobCut, nil)
+	}
+	if t.Listener == Running {
+		t.interrupt()
+		return
+	}
+	t.startRemoving()
+}
+
+func (t *turn) stopBudgetSpent() {
+	switch t.Listener {
+	case Running, Interrupted:
+		t.kill()
+	default: // killed and not dead, or an update that does not end: go on without it
+		t.Listener, t.Job, t.killAt = Absent, NoJob, time.Time{}
+	}
+}

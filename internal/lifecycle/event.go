@@ -1,0 +1,154 @@
+package lifecycle
+
+import "time"
+
+// Event is something that happened. The concrete types are below.
+type Event interface{ event() }
+
+// Outcome is how a call ended, in the words that make a difference to what
+// comes next.
+type Outcome string
+
+// The outcomes. The sources are agent-protocol.md 2.3, 6 and azure-devops-rest.md 2.2, 3, 5.
+const (
+	OK          Outcome = "ok"
+	Lost        Outcome = "lost"        // sent, and nobody knows whether the server acted on it
+	Unreachable Outcome = "unreachable" // the server did not act; worth another try
+	Denied      Outcome = "denied"      // 401, 403: this identity may not
+	Refused     Outcome = "refused"     // a no for good reason of its own, final
+	Missing     Outcome = "missing"     // 404: there is no such agent
+	Taken       Outcome = "taken"       // 409: the name is held by another agent
+	JobRunning  Outcome = "job running" // 400 to a DELETE: the agent runs a job
+	Unfit       Outcome = "unfit"       // the agent folder cannot work
+	Broken      Outcome = "broken"      // a fault of ours, or of the machine
+)
+
+// Result is the answer to a call.
+type Result struct {
+	Outcome    Outcome
+	RetryAfter time.Duration // the server's wish; zero when it has none
+	Err        error         // nil when OK
+}
+
+// worthAnotherTry says that asking again may help.
+func (r Result) worthAnotherTry() bool { return r.Outcome == Unreachable || r.Outcome == Lost }
+
+// Begin is the first event of a life.
+type Begin struct{}
+
+// Prepared answers Prepare.
+type Prepared struct{ Result }
+
+// Registered answers Register; AgentID is the new agent's.
+type Registered struct {
+	Result
+	AgentID int
+}
+
+// Owner is who an agent of our name belongs to.
+type Owner string
+
+// The owners.
+const (
+	Nobody   Owner = "nobody"    // there is no agent of that name
+	Ours     Owner = "ours"      // it carries this life's mark
+	SameHost Owner = "same host" // an earlier life on this host
+	Other    Owner = "other"     // somebody else's
+)
+
+// LookedUp answers LookUp.
+type LookedUp struct {
+	Result
+	Owner    Owner
+	AgentID  int
+	Online   bool
+	Complete bool  // of our own: the answer holds what the listener needs to log on
+	Holder   error // of somebody else's: "agent X (id 7, …) is online since …"
+}
+
+// TwinRemoved answers RemoveTwin.
+type TwinRemoved struct{ Result }
+
+// Launched answers Launch.
+type Launched struct{ Result }
+
+// Disabled answers Disable.
+type Disabled struct{ Result }
+
+// Inspected answers Inspect: the server's and the process table's witness.
+type Inspected struct {
+	Result
+	Assigned bool // the server has a job request assigned to the agent
+	Worker   bool // an Agent.Worker runs below the listener
+}
+
+// Deleted answers Remove.
+type Deleted struct{ Result }
+
+// SessionReady says that the listener's session exists.
+type SessionReady struct{}
+
+// JobStarted is the socket's "Starting job".
+type JobStarted struct{}
+
+// JobFinished is the socket's "Finished job".
+type JobFinished struct{}
+
+// SocketLost says that the socket will say nothing more: what the listener does
+// is unknown.
+type SocketLost struct{}
+
+// Exit is how the listener's process ended: a code of its own (agent-protocol.md
+// 4.1), or the signal that killed it.
+type Exit struct {
+	Code   int
+	Signal int // 0 when it ended by itself
+}
+
+// exitCode is the code azptend shows for it.
+func (e Exit) exitCode() int {
+	if e.Signal != 0 {
+		return 128 + e.Signal
+	}
+	return e.Code
+}
+
+// ListenerExited says that the listener was reaped.
+type ListenerExited struct{ Exit }
+
+// UpdateSettled says that the listener's update has ended, well or not.
+type UpdateSettled struct{}
+
+// DrainAsked asks for a drain. Reason is for the log. With Clock the platform
+// has spoken and the grace period runs from now; without, the job may take as
+// long as it takes.
+type DrainAsked struct {
+	Reason string
+	Clock  bool
+}
+
+// PersonInterrupts is SIGINT: a drain, and a second or more after the first word
+// an insistence.
+type PersonInterrupts struct{}
+
+// Tick says that the time Wake named has come.
+type Tick struct{}
+
+func (Begin) event()            {}
+func (Prepared) event()         {}
+func (Registered) event()       {}
+func (LookedUp) event()         {}
+func (TwinRemoved) event()      {}
+func (Launched) event()         {}
+func (Disabled) event()         {}
+func (Inspected) event()        {}
+func (Deleted) event()          {}
+func (SessionReady) event()     {}
+func (JobStarted) event()       {}
+func (JobFinished) event()      {}
+func (SocketLost) event()       {}
+func (ListenerExited) event()   {}
+func (UpdateSettled) event()    {}
+func (DrainAsked) event()       {}
+func (PersonInterrupts) event() {}
+func (Tick) event()             {}

@@ -1,0 +1,192 @@
+package lifecycle
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestMain asks rapid for more lives than its default of 100: one costs some
+// 20 µs, and the rarest cells need many thousands.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "30000"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+func drawPolicy(t *rapid.T) Policy {
+	return Policy{
+		Once:         rapid.Bool().Draw(t, "once"),
+		Grace:        time.Duration(rapid.SampledFrom([]int{1, 4, 10, 30, 90, 600, 3600}).Draw(t, "grace")) * time.Second,
+		NameWait:     time.Duration(rapid.SampledFrom([]int{0, 60, 360}).Draw(t, "name wait")) * time.Second,
+		StrictRemove: rapid.Bool().Draw(t, "strict"),
+	}
+}
+
+// TestPromises drives Step through random interleavings of signals, job events,
+// answers, faults and listener exits, and holds the four promises of the package
+// comment. The first three are checked by world as they could break; the rest
+// here, at the end of each life.
+func TestPromises(t *testing.T) {
+	seen := map[string]bool{}
+	rapid.Check(t, func(t *rapid.T) { live(t, seen) })
+	for _, cell := range everyCell() {
+		if !seen[cell] {
+			t.Errorf("never reached: %s", cell)
+		}
+	}
+}
+
+func live(t *rapid.T, seen map[string]bool) *world {
+	w := newWorld(t, drawPolicy(t), seen)
+	for range rapid.SampledFrom([]int{5, 20, 60, 200}).Draw(t, "moves") {
+		if w.left != nil {
+			break
+		}
+		moves := w.moves()
+		var names, rare []string
+		for name := range moves {
+			rare = append(rare, name)
+		}
+		slices.Sort(rare)
+		// rapid prefers what comes first, so what usually happens does.
+		for _, usual := range []string{"answer", "session", "time passes", "job assigned", "job starts", "start is told", "job finishes"} {
+			if _, can := moves[usual]; can {
+				names = append(names, usual, usual, usual)
+			}
+		}
+		names = append(names, rare...)
+		moves[rapid.SampledFrom(names).Draw(t, "next")]()
+		w.due()
+	}
+	if w.left == nil {
+		w.platformEndsIt()
+	}
+	w.judge()
+	return w
+}
+
+// platformEndsIt says SIGTERM and lets time run, with a server that answers or
+// not.
+func (w *world) platformEndsIt() {
+	w.word()
+	w.feed(DrainAsked{Reason: "SIGTERM", Clock: true})
+	dead := rapid.Bool().Draw(w.t, "the server is dead")
+	hangs := rapid.Bool().Draw(w.t, "its job never ends")
+	for range 2000 {
+		if w.left != nil {
+			return
+		}
+		moves := w.moves()
+		if answer, can := moves["answer"]; can && !dead {
+			answer()
+			continue
+		}
+		for _, progress := range []string{"job starts", "start is told", "job finishes"} {
+			if move, can := moves[progress]; can && !hangs {
+				move()
+			}
+		}
+		w.pass(time.Hour)
+	}
+	w.t.Fatalf("does not end: %+v", w.state)
+}
+
+func (w *world) judge() {
+	s := w.state
+	if s.Phase != Gone {
+		w.t.Fatalf("left in phase %s", s.Phase)
+	}
+	if end := s.Deadline(); !end.IsZero() && w.now.After(end) {
+		w.t.Fatalf("the end came %v after the deadline", w.now.Sub(end))
+	}
+	if reached(w.latePost, w.latePost) { // a POST that is still to be acted on
+		w.addAgent()
+	}
+	for id := range w.agents {
+		if !w.named[id] && !w.named[0] {
+			w.t.Fatalf("agent %d is a ghost: not removed, not named; state %+v", id, s)
+		}
+	}
+	w.judgeCode(w.left.Code)
+}
+
+// judgeCode holds the table of exit codes against what really happened.
+func (w *world) judgeCode(code int) {
+	strict := w.state.policy.StrictRemove && len(w.named) > 0
+	switch {
+	case code == 0 && w.cut && !w.stuck && !w.lostJob && w.told && w.socket:
+		w.t.Fatalf("exit 0 although a job was cut")
+	case code == exitPerson && !(w.insisted && w.cut):
+		w.t.Fatalf("exit 130 although no person cancelled a job")
+	case code == exitTryAgain && !(w.cut || strict || w.twin || w.state.assigned || w.lostJob):
+		w.t.Fatalf("exit 75 although no job was cut and nobody held the name")
+	}
+	allowed := []int{0, 1, 2, 3, 4, exitUnreachable, exitTryAgain, exitUnfit, exitPerson, 128 + 9}
+	if !slices.Contains(allowed, code) {
+		w.t.Fatalf("exit code %d is not in the table", code)
+	}
+}
+
+// everyCell lists the phases × events that must be reached. An answer comes in
+// the phase that asked, or in one that a drain or an end went on to meanwhile.
+func everyCell() []string {
+	var cells []string
+	add := func(event string, phases ...Phase) {
+		for _, p := range phases {
+			cells = append(cells, fmt.Sprintf("%s × %s", p, event))
+		}
+	}
+	all := []Phase{Booting, Registering, Starting, Idle, Busy, Draining, Removing, Stopping}
+	alive := []Phase{Starting, Idle, Busy, Draining, Removing, Stopping}
+	add("DrainAsked", all...)
+	add("PersonInterrupts", all...)
+	add("Tick", all...)
+	add("Begin", Booting)
+	add("Prepared", Booting)
+	add("Registered", Registering)
+	add("LookedUp", Registering)
+	add("TwinRemoved", Registering)
+	add("Launched", Starting, Draining)
+	add("Disabled", Busy, Draining, Removing)
+	add("Inspected", Starting, Draining)
+	add("Deleted", Removing)
+	add("SessionReady", alive...)
+	add("JobStarted", Starting, Idle, Draining)
+	add("JobFinished", Busy, Draining)
+	add("SocketLost", alive...)
+	add("ListenerExited", alive...)
+	add("UpdateSettled", Starting, Removing, Stopping)
+	return cells
+}
+
+// TestAnyEventAnywhere feeds every event to every state of random lives, the
+// impossible ones too: a wrong order may be ignored, but must not panic, ask
+// twice or come back from the dead.
+func TestAnyEventAnywhere(t *testing.T) {
+	events := []Event{
+		Begin{}, Prepared{}, Registered{}, LookedUp{}, TwinRemoved{}, Launched{}, Disabled{}, Inspected{}, Deleted{},
+		SessionReady{}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
+		DrainAsked{Clock: true}, PersonInterrupts{}, Tick{},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		w := live(t, map[string]bool{})
+		if len(w.walked) > 40 {
+			w.walked = w.walked[len(w.walked)-40:]
+		}
+		for _, s := range w.walked {
+			for _, e := range events {
+				after, actions := Step(s, e, w.now)
+				if s.Phase == Gone && (after.Phase != Gone || len(actions) > 0) {
+					t.Fatalf("%T wakes the dead: %v", e, actions)
+				}
+			}
+		}
+	})
+}

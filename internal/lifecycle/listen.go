@@ -1,0 +1,202 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+)
+
+// This file is the middle of a life: the listener starts, serves jobs, ends and
+// is started again.
+
+func (t *turn) launched(r Result) {
+	if r.Outcome != OK {
+		t.decide(codeFor(r.Outcome), "cannot start the listener", r.Err)
+		t.startRemoving()
+		return
+	}
+	t.unplan()
+	t.Listener, t.Job = Running, NoJob
+	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
+	if t.Phase == Removing { // the end came while it was being started
+		t.Phase = Draining
+	}
+}
+
+func (t *turn) sessionReady() {
+	if t.Listener == Running && t.readyAt.IsZero() {
+		t.readyAt = t.now
+	}
+	if t.Phase != Starting || t.Listener != Running {
+		return
+	}
+	t.Phase = Idle
+	if t.Job != NoJob {
+		t.Phase = Busy
+	}
+}
+
+func (t *turn) jobStarted() {
+	t.Job = RunningJob
+	t.Jobs++
+	if t.serving() {
+		t.Phase = Busy
+		if t.policy.Once && t.acceptance == open {
+			// Now, so that after the job only the DELETE is left, and no second job
+			// can be assigned in between (issue agent#3994).
+			t.plan(Disable, 0)
+		}
+	}
+}
+
+// serving says that the agent is in the middle of its life.
+func (t *turn) serving() bool {
+	return t.Phase == Starting || t.Phase == Idle || t.Phase == Busy
+}
+
+func (t *turn) jobFinished() {
+	t.Job = NoJob
+	switch {
+	case t.Phase == Busy && t.policy.Once:
+		t.decide(0, "one job served", nil)
+		t.startRemoving()
+	case t.Phase == Busy:
+		t.Phase = Idle
+	}
+}
+
+func (t *turn) socketLost() {
+	if t.Listener != Running && t.Listener != Interrupted {
+		return
+	}
+	t.Job = UnknownJob
+	if t.Phase == Idle {
+		t.Phase = Busy
+	}
+}
+
+// listenerExited follows the listener's end, asked for or not.
+func (t *turn) listenerExited(e Exit) {
+	had := t.Job == RunningJob
+	if t.Job == UnknownJob {
+		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
+	}
+	t.Listener, t.Job = Absent, NoJob
+	if (e.Code == 3 || e.Code == 4) && e.Signal == 0 && t.Phase != Stopping {
+		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
+		t.do(AwaitUpdate{})
+	}
+	switch t.Phase {
+	case Starting, Idle, Busy:
+		t.endedUnasked(e, had)
+	case Draining:
+		if had && e != (Exit{}) {
+			t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", e), nil)
+		}
+	}
+}
+
+func (e Exit) String() string {
+	if e.Signal != 0 {
+		return fmt.Sprintf("signal %d", e.Signal)
+	}
+	return fmt.Sprintf("exit code %d", e.Code)
+}
+
+// endedUnasked is the table of agent-protocol.md 4.1, for an agent that nobody
+// asked to end. An agent that was to take one job and has received it is never
+// started again, whatever the code: the job cannot be had twice.
+func (t *turn) endedUnasked(e Exit, had bool) {
+	if had {
+		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
+	}
+	served := t.policy.Once && t.Jobs > 0
+	switch {
+	case served && (e == Exit{} || t.Listener == Updating):
+		t.decide(0, "one job served", nil)
+		t.startRemoving()
+	case served:
+		t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of its job: %v", e), nil)
+		t.startRemoving()
+	case t.Listener == Updating:
+		t.Phase = Starting
+	case e == Exit{}:
+		t.comeBack("the listener ended by itself")
+	default:
+		// The listener's code does not say whether the agent still exists: 1 and 2
+		// both may mean that somebody deleted it. The server knows.
+		t.Phase, t.exit = Starting, e
+		t.unplan()
+		t.plan(Inspect, 0)
+	}
+}
+
+// endExplained decides on a listener that ended with a fault, now that the
+// server was asked about the agent.
+func (t *turn) endExplained(r Result) {
+	if r.Outcome == Missing {
+		t.Registration = Removed
+		t.comeBack("the agent was deleted on the server")
+		return
+	}
+	if t.readyAt.IsZero() || t.now.Sub(t.readyAt) < steady {
+		t.restarts++
+	} else {
+		t.restarts = 1
+	}
+	if (t.exit == Exit{Code: 1}) || t.restarts > maxRestarts {
+		t.decide(t.exit.exitCode(), fmt.Sprintf("the listener ended with %v", t.exit), nil)
+		t.startRemoving()
+		return
+	}
+	t.plan(Launch, min(firstPause<<(t.restarts-1), longestPause))
+}
+
+// comeBack leaves with --once, for a platform that starts one agent a job will
+// start another; else it registers anew, a few times an hour.
+func (t *turn) comeBack(why string) {
+	if t.policy.Once {
+		t.decide(0, why, nil)
+		t.startRemoving()
+		return
+	}
+	t.rejoined = within(t.rejoined, t.now.Add(-rejoinWindow))
+	if len(t.rejoined) >= maxRejoins {
+		t.decide(exitUnreachable, fmt.Sprintf("%s, for the %d. time within an hour", why, maxRejoins+1), nil)
+	} else {
+		t.rejoined = append(t.rejoined, t.now)
+		t.rejoin = true
+	}
+	t.startRemoving()
+}
+
+// within returns a copy of the times after since.
+func within(times []time.Time, since time.Time) []time.Time {
+	var kept []time.Time
+	for _, at := range times {
+		if at.After(since) {
+			kept = append(kept, at)
+		}
+	}
+	return kept
+}
+
+// registerAnew begins again where the first registration began.
+func (t *turn) registerAnew() {
+	pause := rejoinPause * time.Duration(len(t.rejoined))
+	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
+	t.rejoin, t.acceptance, t.watched = false, open, time.Time{}
+	t.patience = t.now.Add(pause + rejoinPatience)
+	t.unplan()
+	t.plan(Register, pause)
+}
+
+func (t *turn) updateSettled() {
+	if t.Listener != Updating {
+		return
+	}
+	t.Listener = Absent
+	if t.Phase == Starting {
+		t.unplan()
+		t.plan(Launch, 0)
+	}
+}

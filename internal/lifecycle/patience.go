@@ -1,0 +1,88 @@
+package lifecycle
+
+import "time"
+
+// How long things are waited for, and how often they are tried. Times that only
+// a platform's deadline bounds are not here: see Budget.
+const (
+	// callTimeout is for one call. Azure DevOps delays a throttled request by up
+	// to 30 s and still answers it (azure-devops-rest.md 3).
+	callTimeout = 45 * time.Second
+
+	firstPause    = time.Second
+	longestPause  = 30 * time.Second
+	shortestPause = 250 * time.Millisecond
+
+	// bootPatience is for a server or an identity endpoint that is not there yet
+	// when a container starts; the platform's own restart does the rest.
+	bootPatience = 2 * time.Minute
+	// rejoinPatience is for a server that is away when an agent has to register
+	// anew: longer, for this agent has worked before.
+	rejoinPatience = 10 * time.Minute
+	// removePatience lets the lock of a job that died with its listener lapse: 5
+	// to 10 minutes (agent-protocol.md 5.1).
+	removePatience = 11 * time.Minute
+
+	// lateAct is how long after its connection ended a server may still act on a
+	// POST: only then does "there is no such agent" mean that there will be none.
+	lateAct = 5 * time.Second
+
+	// recheck is how soon an agent is looked at again of which the listener says
+	// that it is idle and the server or the process table that it is not: the
+	// worker's last report may be on its way.
+	recheck = 2 * time.Second
+
+	// settle is how long the server and the process table must both have said
+	// "idle" of an agent whose socket was lost: a listener may sleep 15 s between
+	// two polls, with a job already assigned to it (agent-protocol.md 7.3).
+	settle = 20 * time.Second
+
+	// twinWatch and twinBusy are how soon an agent that holds our name is looked at
+	// again: while it is online, and while it runs a job.
+	twinWatch = 10 * time.Second
+	twinBusy  = 15 * time.Second
+
+	// insistAfter is how long after the last word a SIGINT counts as another: one
+	// Ctrl-C may reach us twice, from the terminal and from a parent.
+	insistAfter = time.Second
+
+	// killPatience is how long a killed process is waited for; one that hangs in
+	// the kernel does not die.
+	killPatience = time.Second
+
+	// A listener that stays ready for steady has its earlier restarts forgiven.
+	maxRestarts = 5
+	steady      = 10 * time.Minute
+
+	maxRejoins   = 5
+	rejoinWindow = time.Hour
+	rejoinPause  = 5 * time.Second
+)
+
+// The exit codes that Step itself chooses (design.md, "Exit codes").
+const (
+	exitUnreachable = 69
+	exitFault       = 70
+	exitTryAgain    = 75
+	exitDenied      = 77
+	exitUnfit       = 78
+	exitPerson      = 130
+)
+
+// codeFor is the exit code for a call that will not succeed.
+func codeFor(o Outcome) int {
+	switch o {
+	case OK:
+		return 0
+	case Denied:
+		return exitDenied
+	case Unfit:
+		return exitUnfit
+	case Broken:
+		return exitFault
+	case Taken:
+		return exitTryAgain
+	default:
+		return exitUnreachable
+	}
+}

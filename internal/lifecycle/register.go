@@ -1,0 +1,151 @@
+package lifecycle
+
+// This file is the beginning of a life: booting, registering, and the agents
+// that hold our name.
+
+func (t *turn) prepared(r Result) {
+	switch {
+	case r.Outcome == OK:
+		t.Phase = Registering
+		t.unplan()
+		t.plan(Register, 0)
+	case r.worthAnotherTry() && t.tryAgain(Prepare, r, t.patience):
+	default:
+		t.leaveFor(codeFor(r.Outcome), "cannot begin", r.Err)
+	}
+}
+
+func (t *turn) registered(e Registered) {
+	if e.Outcome == OK {
+		t.hold(e.AgentID)
+		return
+	}
+	if e.Outcome == Lost {
+		// Never retried blindly: the agent may be there, or may yet come to be.
+		t.lostAt = t.now
+		t.plan(LookUp, 0)
+		return
+	}
+	t.Registration = Unregistered
+	switch {
+	case t.Reason != "":
+		t.leave()
+	case e.Outcome == Taken:
+		t.plan(LookUp, 0)
+	case e.worthAnotherTry() && t.tryAgain(Register, e.Result, t.patience):
+	default:
+		t.leaveFor(codeFor(e.Outcome), "cannot register the agent", e.Err)
+	}
+}
+
+// hold takes possession: from here the agent is removed whatever happens.
+func (t *turn) hold(id int) {
+	t.AgentID, t.Registration = id, Held
+	t.unplan()
+	if t.Reason != "" {
+		t.startRemoving()
+		return
+	}
+	t.Phase = Starting
+	t.plan(Launch, 0)
+}
+
+func (t *turn) lookedUp(e LookedUp) {
+	switch {
+	case e.Outcome != OK:
+		t.lookUpFailed(e.Result)
+	case e.Owner == Ours && (e.Complete || t.Reason != ""):
+		t.hold(e.AgentID)
+	case e.Owner == Ours:
+		// What its listener needs to log on was in the answer that got lost.
+		t.hold(e.AgentID)
+		t.rejoin = true
+		t.startRemoving()
+	case t.Registration == Asked && e.Owner == Nobody:
+		t.nobodyYet()
+	default:
+		t.Registration = Unregistered // another holds the name, so we do not
+		t.meetTwin(e)
+	}
+}
+
+func (t *turn) lookUpFailed(r Result) {
+	if t.Reason != "" && t.Registration == Unregistered {
+		t.leave()
+		return
+	}
+	until := earliest(t.patience, t.lastCall())
+	if r.worthAnotherTry() && t.tryAgain(LookUp, r, until) {
+		return
+	}
+	if t.Registration == Asked {
+		t.name(r.Err)
+	}
+	t.leaveFor(codeFor(r.Outcome), "cannot look up the agent", r.Err)
+}
+
+// nobodyYet follows a POST whose answer was lost and that has left no agent.
+// Neither leaving nor asking again is safe at once: the first POST may still be
+// acted on, and would then be one agent too many.
+func (t *turn) nobodyYet() {
+	if wait := lateAct - t.now.Sub(t.lostAt); wait > 0 {
+		t.plan(LookUp, wait)
+		return
+	}
+	t.Registration = Unregistered
+	switch {
+	case t.Reason != "":
+		t.leave()
+	case t.tryAgain(Register, Result{}, t.patience):
+	default:
+		t.leaveFor(exitUnreachable, "cannot register the agent: every answer was lost", nil)
+	}
+}
+
+// meetTwin deals with another agent of our name. A dead one, or an earlier life
+// on this host, is removed before we register: never replaced in place, so that
+// id and session are new and nobody's late DELETE hits us. A live one is watched.
+func (t *turn) meetTwin(e LookedUp) {
+	switch {
+	case t.Reason != "":
+		t.leave()
+	case e.Owner == Nobody:
+		t.plan(Register, 0)
+	case e.Owner == SameHost || !e.Online:
+		t.twin = e.AgentID
+		t.plan(RemoveTwin, 0)
+	default:
+		t.watch(e.Holder)
+	}
+}
+
+func (t *turn) watch(holder error) {
+	if t.watched.IsZero() {
+		t.watched = t.now
+	}
+	left := t.policy.NameWait - t.now.Sub(t.watched)
+	if left <= 0 {
+		t.leaveFor(exitTryAgain, "the agent's name is held by another", holder)
+		return
+	}
+	t.patience = t.now.Add(left + bootPatience) // watching is not failing
+	t.plan(LookUp, min(twinWatch, left))
+}
+
+func (t *turn) twinRemoved(r Result) {
+	switch {
+	case t.Reason != "":
+		t.leave()
+	case r.Outcome == OK || r.Outcome == Missing:
+		t.unplan()
+		t.plan(Register, 0)
+	case r.Outcome == JobRunning:
+		// Its lock lapses within minutes if nobody renews it, and its owner ends
+		// the job otherwise: both end this wait.
+		t.patience = t.now.Add(twinBusy + bootPatience)
+		t.plan(LookUp, twinBusy)
+	case r.worthAnotherTry() && t.tryAgain(LookUp, r, t.patience):
+	default:
+		t.leaveFor(codeFor(r.Outcome), "cannot remove the agent that holds the name", r.Err)
+	}
+}

@@ -1,0 +1,138 @@
+package lifecycle
+
+import "time"
+
+// Phase is where the agent is in its life.
+type Phase string
+
+// The phases, in the order of a good life.
+const (
+	Booting     Phase = "booting"     // token, key, agent folder and pool are made ready
+	Registering Phase = "registering" // the server is asked to add the agent
+	Starting    Phase = "starting"    // the listener is started, or started again
+	Idle        Phase = "idle"        // listening, no job
+	Busy        Phase = "busy"        // a job runs, or nobody knows that none does
+	Draining    Phase = "draining"    // no further job is accepted; the running one is finished
+	Removing    Phase = "removing"    // the server is asked to remove the agent
+	Stopping    Phase = "stopping"    // the listener was told to end
+	Gone        Phase = "gone"        // nothing is left to do
+)
+
+// Registration is what the server knows of this agent.
+type Registration string
+
+// The words of a registration. From Asked on, the life may only end Removed or
+// Named.
+const (
+	Unregistered Registration = "unregistered" // the server has no agent of this life
+	Asked        Registration = "asked"        // the POST is under way, or its answer was lost
+	Held         Registration = "held"         // the server has the agent, and AgentID is its id
+	Removed      Registration = "removed"      // the server has it no more
+	Named        Registration = "named"        // it could not be removed, and was named to a person
+)
+
+// Listener is what is known of the listener's process.
+type Listener string
+
+// The words of a listener.
+const (
+	Absent      Listener = "absent"      // not started, or reaped
+	Running     Listener = "running"     // started, and not told to end
+	Interrupted Listener = "interrupted" // told to end: SIGINT
+	Killed      Listener = "killed"      // SIGKILL was sent to it and to all below it
+	Updating    Listener = "updating"    // exited for an update that a script of its own finishes
+)
+
+// Job is what the listener's notification socket last said.
+type Job string
+
+// The words of a job.
+const (
+	NoJob      Job = "none"
+	RunningJob Job = "running"
+	UnknownJob Job = "unknown" // the socket was lost: treated as running
+)
+
+// acceptance is whether the server may still assign jobs to the agent.
+type acceptance string
+
+const (
+	open   acceptance = "open"
+	closed acceptance = "closed" // disabled on the server
+	stuck  acceptance = "stuck"  // the server will not disable it; go on without
+)
+
+// Policy is what a person decided about this life.
+type Policy struct {
+	Once         bool          // one job, then leave
+	Grace        time.Duration // from the platform's first word to SIGKILL
+	NameWait     time.Duration // how long to watch an online twin
+	StrictRemove bool          // exit 75 when the agent could not be removed
+}
+
+// State is everything Step knows. The zero value is not a state: use New.
+type State struct {
+	Phase        Phase
+	Registration Registration
+	Listener     Listener
+	Job          Job
+	AgentID      int    // the server's id while Held, and after
+	Jobs         int    // jobs the listener received in this life
+	Reason       string // why the agent drains; empty while nobody asked
+
+	policy     Policy
+	budget     Budget
+	acceptance acceptance
+
+	call    Call      // in flight; NoCall when none is
+	abortAt time.Time // when it is no longer waited for, by the platform's word
+	next    Call      // to be made at nextAt, once no call is in flight
+	when    time.Time // when next is due
+	tries   int       // failures in a row of the call that next repeats
+	twin    int       // the id RemoveTwin is about
+
+	lostAt time.Time // when the answer to Register was lost
+
+	clock    time.Time // the platform's first word: the budget runs from here; zero: no deadline
+	heard    time.Time // the last word that counted, for a person's insistence
+	killAt   time.Time // while Stopping: when SIGKILL follows, or when waiting for it ends
+	patience time.Time // when the stage under way is given up, where no budget rules
+	watched  time.Time // since when an online twin is watched
+
+	assigned  bool        // the server's last word: a job request is assigned
+	idleSince time.Time   // since when all but the lost socket have said "idle"
+	exit      Exit        // how the listener last ended, while its cause is looked into
+	readyAt   time.Time   // when the listener last became ready
+	restarts  int         // restarts since it last stayed ready for long
+	rejoin    bool        // after the removal, register anew instead of leaving
+	rejoined  []time.Time // when that was done, within the last hour
+
+	code int    // the exit code so far
+	why  string // its reason in words
+	err  error  // its cause
+}
+
+// New is the state of an agent that has done nothing yet.
+func New(p Policy) State {
+	return State{
+		Phase:        Booting,
+		Registration: Unregistered,
+		Listener:     Absent,
+		Job:          NoJob,
+		policy:       p,
+		budget:       Split(p.Grace),
+		acceptance:   open,
+	}
+}
+
+// Budget is how the grace period would be spent if the end were asked for now.
+func (s State) Budget() Budget { return s.budget }
+
+// Deadline is when the platform is expected to kill us; zero while it has not
+// spoken.
+func (s State) Deadline() time.Time {
+	if s.clock.IsZero() {
+		return time.Time{}
+	}
+	return s.clock.Add(s.policy.Grace)
+}

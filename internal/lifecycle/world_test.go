@@ -1,0 +1,409 @@
+package lifecycle
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// world is everything outside Step: a server, a listener with its job, the
+// clock, and a runner that keeps the promises Step relies on: an answer by the
+// time the call names, a Tick at Wake, an answer at once after Abort, and a
+// process that dies of SIGKILL.
+type world struct {
+	t     *rapid.T
+	now   time.Time
+	state State
+	start time.Time
+
+	pending *Ask // the call in flight
+	aborted bool
+
+	agents   map[int]*agent // what the server holds under this life's mark
+	nextID   int
+	latePost time.Time // a POST whose answer was lost is acted on then
+	twin     bool      // somebody else's agent holds our name
+	twinOn   bool
+
+	alive    bool // the listener's process
+	dying    time.Time
+	listens  int  // the agent it serves
+	job      bool // a job runs in the listener
+	told     bool // its start was told on the socket
+	socket   bool
+	updating bool
+	received int
+
+	insisted bool
+	spoken   time.Time // first word
+	stuck    bool      // the server would not disable the agent
+	cut      bool      // we cancelled a job
+	lostJob  bool      // the listener died in the middle of one
+	named    map[int]bool
+	left     *Leave
+	seen     map[string]bool // phase × event
+	walked   []State
+}
+
+type agent struct {
+	enabled  bool
+	assigned bool
+}
+
+func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	w := &world{
+		t: t, now: now, start: now, state: New(p),
+		agents: map[int]*agent{}, nextID: 7, named: map[int]bool{}, seen: seen,
+		twin:   rapid.Bool().Draw(t, "twin"),
+		twinOn: rapid.Bool().Draw(t, "twin online"),
+	}
+	w.feed(Begin{})
+	return w
+}
+
+// feed steps, checks what must hold at every step, and does the actions.
+func (w *world) feed(e Event) {
+	w.seen[string(w.state.Phase)+" × "+reflect.TypeOf(e).Name()] = true
+	before := w.state
+	after, actions := Step(before, e, w.now)
+	w.state = after
+	w.walked = append(w.walked, after)
+	for _, a := range actions {
+		w.act(before, a)
+	}
+	if wake := after.Wake(); after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
+		w.t.Fatalf("would wake at once again: %+v", after)
+	}
+}
+
+func (w *world) act(before State, a Action) {
+	switch a := a.(type) {
+	case Ask:
+		w.ask(a)
+	case Abort:
+		w.aborted = true
+	case Interrupt:
+		w.interrupted()
+	case Kill:
+		w.killed()
+	case AwaitUpdate:
+		w.updating = true
+	case Name:
+		w.named[a.AgentID] = true
+	case Leave:
+		w.left = &a
+	}
+}
+
+func (w *world) ask(a Ask) {
+	if w.pending != nil {
+		w.t.Fatalf("asks to %s while %s is in flight", a.Call, w.pending.Call)
+	}
+	if !a.By.After(w.now) {
+		w.t.Fatalf("asks to %s with no time to answer", a.Call)
+	}
+	if a.Call == Launch {
+		if w.alive {
+			w.t.Fatalf("launches a second listener")
+		}
+		if w.state.policy.Once && w.received > 0 {
+			w.t.Fatalf("starts a listener again that has had its one job")
+		}
+	}
+	w.pending, w.aborted = &a, false
+}
+
+func (w *world) drainLeft() bool {
+	return w.state.clock.IsZero() || w.now.Before(w.state.drainEnds())
+}
+
+func (w *world) interrupted() {
+	if !w.alive {
+		w.t.Fatalf("interrupts a listener that is gone")
+	}
+	w.endJob("interrupted")
+	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds to end")) * time.Second)
+}
+
+func (w *world) killed() {
+	if w.alive {
+		w.endJob("killed")
+		w.dying = w.now.Add(100 * time.Millisecond)
+	}
+}
+
+func (w *world) endJob(how string) {
+	if !w.job {
+		return
+	}
+	if w.drainLeft() && !w.insisted && !w.stuck {
+		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.clock), w.state.budget.Drain)
+	}
+	w.cut = true
+	w.finishJob()
+}
+
+func (w *world) finishJob() {
+	w.job = false
+	if a := w.agents[w.listens]; a != nil {
+		a.assigned = false
+	}
+}
+
+// horizon is how far time may go before something has to happen.
+func (w *world) horizon() time.Time {
+	times := []time.Time{w.state.Wake(), w.dying, w.latePost}
+	if w.pending != nil {
+		times = append(times, w.pending.By)
+	}
+	return earliest(times...)
+}
+
+// pass lets time go by, and lets happen what is due.
+func (w *world) pass(d time.Duration) {
+	to := w.now.Add(d)
+	if h := w.horizon(); !h.IsZero() && h.Before(to) {
+		to = h
+	}
+	w.now = to
+	w.due()
+}
+
+func (w *world) due() {
+	if reached(w.latePost, w.now) {
+		w.latePost = time.Time{}
+		w.addAgent()
+	}
+	if w.pending != nil && (w.aborted || reached(w.pending.By, w.now)) {
+		w.answer(false)
+	}
+	if reached(w.dying, w.now) {
+		w.dying = time.Time{}
+		w.exit(Exit{})
+	}
+	if reached(w.state.Wake(), w.now) {
+		w.feed(Tick{})
+	}
+	if w.pending != nil && w.aborted {
+		w.answer(false)
+	}
+}
+
+func (w *world) addAgent() int {
+	w.nextID++
+	w.agents[w.nextID] = &agent{enabled: true}
+	return w.nextID
+}
+
+func (w *world) exit(e Exit) {
+	if w.job && !w.told && w.socket { // what it has said is read before its end is told
+		w.told = true
+		w.feed(JobStarted{})
+	}
+	w.alive, w.dying = false, time.Time{}
+	if w.job {
+		w.lostJob = true
+		w.job = false // the server keeps it assigned until the lock lapses
+	}
+	w.feed(ListenerExited{e})
+}
+
+// answer answers the call in flight: as the server would (well), or with a
+// fault.
+func (w *world) answer(well bool) {
+	a := *w.pending
+	w.pending, w.aborted = nil, false
+	fault := Result{Outcome: Unreachable, Err: fmt.Errorf("no answer")}
+	switch a.Call {
+	case Prepare:
+		w.feed(Prepared{w.either(well, fault)})
+	case Register:
+		w.feed(w.post(well))
+	case LookUp:
+		w.feed(w.lookUp(well, fault))
+	case RemoveTwin:
+		r := w.either(well, fault)
+		if r.Outcome == OK {
+			w.twin = false
+		}
+		w.feed(TwinRemoved{r})
+	case Launch:
+		w.launch(well)
+	case Disable:
+		w.feed(Disabled{w.disable(a.AgentID, well, fault)})
+	case Inspect:
+		w.feed(w.inspect(a.AgentID, well, fault))
+	case Remove:
+		w.feed(Deleted{w.remove(a.AgentID, well, fault)})
+	}
+}
+
+func (w *world) either(well bool, fault Result) Result {
+	if well {
+		return Result{Outcome: OK}
+	}
+	return fault
+}
+
+func (w *world) post(well bool) Registered {
+	if len(w.agents) > 0 || w.twin {
+		return Registered{Result: Result{Outcome: Taken}}
+	}
+	if well {
+		return Registered{Result: Result{Outcome: OK}, AgentID: w.addAgent()}
+	}
+	switch rapid.IntRange(0, 2).Draw(w.t, "POST") {
+	case 0:
+		return Registered{Result: Result{Outcome: Unreachable}}
+	case 1:
+		w.addAgent()
+	default:
+		w.latePost = w.now.Add(time.Duration(rapid.IntRange(1, 4).Draw(w.t, "late")) * time.Second)
+	}
+	return Registered{Result: Result{Outcome: Lost}}
+}
+
+func (w *world) lookUp(well bool, fault Result) LookedUp {
+	if !well {
+		return LookedUp{Result: fault}
+	}
+	for id := range w.agents {
+		return LookedUp{Result: Result{Outcome: OK}, Owner: Ours, AgentID: id,
+			Complete: rapid.Bool().Draw(w.t, "complete")}
+	}
+	if w.twin {
+		owner := rapid.SampledFrom([]Owner{Other, SameHost}).Draw(w.t, "owner")
+		return LookedUp{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn}
+	}
+	return LookedUp{Result: Result{Outcome: OK}, Owner: Nobody}
+}
+
+func (w *world) launch(well bool) {
+	if !well {
+		w.feed(Launched{Result{Outcome: Unfit}})
+		return
+	}
+	w.alive, w.socket, w.told, w.listens = true, true, false, w.state.AgentID
+	w.feed(Launched{Result{Outcome: OK}})
+}
+
+func (w *world) disable(id int, well bool, fault Result) Result {
+	a := w.agents[id]
+	switch {
+	case !well && rapid.IntRange(0, 5).Draw(w.t, "denied") == 0:
+		w.stuck = true
+		return Result{Outcome: Denied}
+	case a == nil:
+		return Result{Outcome: Missing}
+	case well:
+		a.enabled = false
+		return Result{Outcome: OK}
+	}
+	return fault
+}
+
+func (w *world) inspect(id int, well bool, fault Result) Inspected {
+	a := w.agents[id]
+	switch {
+	case !well:
+		return Inspected{Result: fault}
+	case a == nil:
+		return Inspected{Result: Result{Outcome: Missing}}
+	}
+	return Inspected{Result: Result{Outcome: OK}, Assigned: a.assigned, Worker: w.job}
+}
+
+func (w *world) remove(id int, well bool, fault Result) Result {
+	a := w.agents[id]
+	switch {
+	case a == nil && well:
+		return Result{Outcome: Missing}
+	case a != nil && a.assigned && well:
+		return Result{Outcome: JobRunning}
+	case well:
+		delete(w.agents, id)
+		return Result{Outcome: OK}
+	case rapid.IntRange(0, 3).Draw(w.t, "acted all the same") == 0 && a != nil && !a.assigned:
+		delete(w.agents, id)
+		return Result{Outcome: Lost}
+	case rapid.IntRange(0, 8).Draw(w.t, "refused") == 0:
+		return Result{Outcome: Denied}
+	}
+	return fault
+}
+
+// moves are the things that may happen next, by name.
+func (w *world) moves() map[string]func() {
+	m := map[string]func(){
+		"time passes":     func() { w.pass(time.Duration(rapid.IntRange(1, 8000).Draw(w.t, "ms")) * time.Millisecond) },
+		"next deadline":   func() { w.pass(time.Hour) },
+		"SIGTERM":         func() { w.word(); w.feed(DrainAsked{Reason: "SIGTERM", Clock: true}) },
+		"SIGINT":          w.sigint,
+		"azptend drain":   func() { w.word(); w.feed(DrainAsked{Reason: "asked"}) },
+		"early tick":      func() { w.feed(Tick{}) },
+		"minutes go by":   func() { w.pass(5 * time.Minute) },
+		"nothing happens": func() {},
+	}
+	if w.pending != nil {
+		m["answer"] = func() { w.answer(true) }
+		m["fault"] = func() { w.answer(false) }
+	}
+	if w.updating {
+		m["update settles"] = func() { w.updating = false; w.feed(UpdateSettled{}) }
+	}
+	if w.alive {
+		w.listenerMoves(m)
+	}
+	return m
+}
+
+func (w *world) listenerMoves(m map[string]func()) {
+	a := w.agents[w.listens]
+	dying := !w.dying.IsZero()
+	m["session"] = func() { w.feed(SessionReady{}) }
+	m["exit"] = func() {
+		e := rapid.SampledFrom([]Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}).Draw(w.t, "how")
+		w.exit(e)
+	}
+	if w.socket {
+		m["socket lost"] = func() { w.socket = false; w.feed(SocketLost{}) }
+	}
+	mayTake := !w.state.policy.Once || w.received == 0
+	if a != nil && a.enabled && !a.assigned && !dying && mayTake {
+		m["job assigned"] = func() { a.assigned = true }
+	}
+	if a != nil && a.assigned && !w.job && !dying && mayTake {
+		m["job starts"] = func() { w.job, w.told = true, false; w.received++ }
+	}
+	if w.job && !w.told && w.socket {
+		m["start is told"] = func() { w.told = true; w.feed(JobStarted{}) }
+	}
+	if w.job && (w.told || !w.socket) {
+		m["job finishes"] = func() {
+			w.finishJob()
+			if w.socket {
+				w.feed(JobFinished{})
+			}
+		}
+	}
+	if a != nil && !a.assigned {
+		m["deleted by a person"] = func() { delete(w.agents, w.listens) }
+	}
+}
+
+func (w *world) word() {
+	if w.spoken.IsZero() {
+		w.spoken = w.now
+	}
+}
+
+func (w *world) sigint() {
+	if !w.spoken.IsZero() && w.now.Sub(w.spoken) >= insistAfter {
+		w.insisted = true
+	}
+	w.word()
+	w.feed(PersonInterrupts{})
+}
