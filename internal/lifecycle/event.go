@@ -152,3 +152,6 @@ func (UpdateSettled) event()    {}
 func (DrainAsked) event()       {}
 func (PersonInterrupts) event() {}
 func (Tick) event()             {}
+
+// Answer is the result that an answering event carries.
+func (r Result) Answer() Result { return r }

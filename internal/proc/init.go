@@ -4,6 +4,7 @@ package proc
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"os/signal"
 	"sync"
@@ -14,10 +15,11 @@ import (
 // them and every orphan that the kernel hands over. A process has one Init; two
 // would steal statuses from each other.
 type Init struct {
-	mu       sync.Mutex
-	children map[int]*Child
-	orphans  int
-	reaped   chan struct{} // closed and replaced at each reap: a broadcast
+	mu        sync.Mutex
+	children  map[int]*Child
+	strangers map[int]bool // children this process had before it had an Init
+	orphans   int
+	reaped    chan struct{} // closed and replaced at each reap: a broadcast
 
 	sigchld chan os.Signal
 	stop    chan struct{}
@@ -33,11 +35,12 @@ func NewInit() (*Init, error) {
 		return nil, err
 	}
 	i := &Init{
-		children: map[int]*Child{},
-		reaped:   make(chan struct{}),
-		sigchld:  make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
-		stop:     make(chan struct{}),
-		stopped:  make(chan struct{}),
+		children:  map[int]*Child{},
+		strangers: childrenNow(),
+		reaped:    make(chan struct{}),
+		sigchld:   make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
+		stop:      make(chan struct{}),
+		stopped:   make(chan struct{}),
 	}
 	signal.Notify(i.sigchld, syscall.SIGCHLD)
 	go i.loop()
@@ -96,6 +99,7 @@ func (i *Init) reap() {
 func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	child, ours := i.children[pid]
 	if !ours {
+		delete(i.strangers, pid)
 		i.orphans++
 		return
 	}
@@ -111,11 +115,24 @@ func (i *Init) reapedSoon() <-chan struct{} {
 	return i.reaped
 }
 
-// others returns the pids that this Init started, c's excepted.
+// childrenNow lists this process's children. A shell that starts something and
+// then becomes azptend by exec leaves it some.
+func childrenNow() map[int]bool {
+	pids := map[int]bool{}
+	table, _ := processes()
+	for _, p := range table {
+		if p.parent == self() {
+			pids[p.pid] = true
+		}
+	}
+	return pids
+}
+
+// others returns the children that c's end is no reason to end.
 func (i *Init) others(c *Child) map[int]bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	pids := map[int]bool{}
+	pids := maps.Clone(i.strangers)
 	for pid := range i.children {
 		if pid != c.pid {
 			pids[pid] = true

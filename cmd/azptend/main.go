@@ -1,0 +1,16 @@
+// Command azptend tends Azure Pipelines agents.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/azptend/azptend/internal/cli"
+	"github.com/azptend/azptend/internal/config"
+)
+
+func main() {
+	os.Exit(cli.Main(cli.Process{
+		Args: os.Args, Environ: config.Environment(), Stdout: os.Stdout, Stderr: os.Stderr, Began: time.Now(),
+	}))
+}

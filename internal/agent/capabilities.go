@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"bufio"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// The user capabilities by which we know our own agents. System capabilities
+// would not do: the listener overwrites them when it creates its session.
+const (
+	MarkInstance = "azptend.instance" // a UUID a registration
+	MarkHost     = "azptend.host"     // the machine or container, by its name
+	MarkKind     = "azptend.kind"     // KindAgent, later others
+	KindAgent    = "agent"
+)
+
+// SystemCapabilities are enough for the time between registration and session;
+// then the listener sends its own (agent-protocol.md 2.2).
+func SystemCapabilities(name, version, hostName, root string) map[string]string {
+	return map[string]string{
+		"Agent.Name":           name,
+		"Agent.Version":        version,
+		"Agent.ComputerName":   hostName,
+		"Agent.HomeDirectory":  root,
+		"Agent.OS":             osName(runtime.GOOS),
+		"Agent.OSArchitecture": archName(runtime.GOARCH),
+		"InteractiveSession":   "False",
+	}
+}
+
+func osName(goos string) string {
+	switch goos {
+	case "darwin":
+		return "Darwin"
+	case "windows":
+		return "Windows_NT"
+	}
+	return "Linux"
+}
+
+func archName(goarch string) string {
+	switch goarch {
+	case "amd64":
+		return "X64"
+	case "386":
+		return "X86"
+	}
+	return strings.ToUpper(goarch) // ARM64, ARM
+}
+
+// OSDescription is what .NET calls the system: PRETTY_NAME of /etc/os-release.
+func OSDescription() string {
+	f, err := os.Open("/etc/os-release")
+	if err != nil {
+		return osName(runtime.GOOS)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if value, found := strings.CutPrefix(lines.Text(), "PRETTY_NAME="); found {
+			return strings.Trim(value, `"'`)
+		}
+	}
+	return osName(runtime.GOOS)
+}

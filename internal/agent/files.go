@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The files of agent-protocol.md 3.1 to 3.3.
+const (
+	settingsFile    = ".agent"
+	credentialsFile = ".credentials"
+	keyFile         = ".credentials_rsaparams"
+)
+
+// Registration is what the listener has to know of its own agent.
+type Registration struct {
+	AgentID          int
+	AgentName        string
+	PoolID           int
+	PoolName         string
+	ServerURL        string
+	WorkFolder       string
+	ClientID         string
+	AuthorizationURL string
+	OAuthEndpointURL string
+	Notifications    string // "127.0.0.1:port"
+}
+
+// GenerateKey makes the key by which the listener logs on. 2048 bits is what the
+// agent itself makes, and the least it accepts (agent-protocol.md 3.3).
+func GenerateKey() (*rsa.PrivateKey, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the agent's key: %w", err)
+	}
+	return key, nil
+}
+
+// PublicKey returns a key's public half as the server wants it: big-endian
+// bytes.
+func PublicKey(key *rsa.PrivateKey) (exponent, modulus []byte) {
+	return big.NewInt(int64(key.E)).Bytes(), key.N.FillBytes(make([]byte, key.Size()))
+}
+
+// WriteFiles writes the three files, each whole or not at all, readable for
+// their owner alone: whoever has them can impersonate the agent.
+func (f Folder) WriteFiles(r Registration, key *rsa.PrivateKey) error {
+	settings := map[string]any{
+		"acceptTeeEula": true,
+		"agentId":       r.AgentID,
+		"agentName":     r.AgentName,
+		"poolId":        r.PoolID,
+		"poolName":      r.PoolName,
+		"serverUrl":     r.ServerURL,
+		"workFolder":    r.WorkFolder,
+	}
+	if r.Notifications != "" {
+		settings["notificationSocketAddress"] = r.Notifications
+	}
+	credentials := map[string]any{
+		"scheme": "OAuth",
+		"data": map[string]string{
+			"clientId":         r.ClientID,
+			"authorizationUrl": r.AuthorizationURL,
+			"oauthEndpointUrl": r.OAuthEndpointURL,
+		},
+	}
+	// .agent last: its presence is what "configured" means.
+	for _, file := range []struct {
+		name    string
+		content any
+	}{
+		{keyFile, keyParameters(key)},
+		{credentialsFile, credentials},
+		{settingsFile, settings},
+	} {
+		if err := f.write(file.name, file.content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyParameters is the .NET form of a private key. The byte strings have fixed
+// widths, or the import rejects them.
+func keyParameters(key *rsa.PrivateKey) map[string]any {
+	size, half := key.Size(), (key.Size()+1)/2
+	fixed := func(n *big.Int, width int) []byte { return n.FillBytes(make([]byte, width)) }
+	exponent, modulus := PublicKey(key)
+	return map[string]any{
+		"ContainerName": "",
+		"UseCng":        false,
+		"d":             fixed(key.D, size),
+		"dp":            fixed(key.Precomputed.Dp, half),
+		"dq":            fixed(key.Precomputed.Dq, half),
+		"exponent":      exponent,
+		"inverseQ":      fixed(key.Precomputed.Qinv, half),
+		"modulus":       modulus,
+		"p":             fixed(key.Primes[0], half),
+		"q":             fixed(key.Primes[1], half),
+	}
+}
+
+func (f Folder) write(name string, content any) error {
+	b, err := json.MarshalIndent(content, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", name, err)
+	}
+	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
+	if err != nil {
+		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), "make it writable for this user", err)
+	}
+	_, err = temp.Write(append(b, '\n'))
+	err = errors.Join(err, temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), filepath.Join(f.Root, name))
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), "is the disk full?", err)
+	}
+	return nil
+}
+
+// RemoveFiles takes the files away again. Ones that are not there are no error.
+func (f Folder) RemoveFiles() error {
+	var errs []error
+	for _, name := range []string{settingsFile, credentialsFile, keyFile} {
+		if err := os.Remove(filepath.Join(f.Root, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ServerURL is the address the listener uses: the one the server told if it is
+// on the host that was asked, else that host with the told path
+// (agent-protocol.md 2.4).
+func ServerURL(asked, told string) string {
+	a, err := url.Parse(asked)
+	if err != nil || told == "" {
+		return asked
+	}
+	t, err := url.Parse(told)
+	if err != nil {
+		return asked
+	}
+	if sameHost(a, t) {
+		return told
+	}
+	moved := *a
+	moved.Path = t.Path
+	return moved.String()
+}
+
+// OAuthEndpointURL is where the listener gets its tokens: the authorization URL
+// itself in the cloud; on a server of one's own, whose idea of its address may
+// not be reachable, the same path on the host that was asked.
+func OAuthEndpointURL(server, authorization string) string {
+	s, err := url.Parse(server)
+	if err != nil {
+		return authorization
+	}
+	a, err := url.Parse(authorization)
+	if err != nil || isCloud(s) || sameHost(s, a) {
+		return authorization
+	}
+	moved := *a
+	moved.Scheme, moved.Host = s.Scheme, s.Host
+	return moved.String()
+}
+
+func sameHost(a, b *url.URL) bool {
+	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Host, b.Host)
+}
+
+func isCloud(u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	return host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com")
+}

@@ -1,0 +1,143 @@
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Folder is an agent's installation, in which it also lives.
+type Folder struct{ Root string }
+
+// Listener is the program to start.
+func (f Folder) Listener() string { return filepath.Join(f.Root, "bin", "Agent.Listener") }
+
+// UnfitError says that an agent cannot work in this folder. Hint says what to
+// do.
+type UnfitError struct {
+	Folder string
+	Why    string
+	Hint   string
+	Cause  error
+}
+
+func (e *UnfitError) Error() string {
+	return fmt.Sprintf("cannot use the agent folder %s: %s", e.Folder, e.Why)
+}
+func (e *UnfitError) Unwrap() error { return e.Cause }
+
+// Check says whether an agent can work here: the listener is there, may be
+// started and was built for this machine, and the folder can be written to. The
+// error is an *UnfitError.
+func (f Folder) Check() error {
+	if !filepath.IsAbs(f.Root) {
+		return f.unfit("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
+	}
+	info, err := os.Stat(f.Listener())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return f.unfit("bin/Agent.Listener is not there",
+			"unpack the agent package into it, or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
+	case err != nil:
+		return f.unfit(err.Error(), "is every folder on the way readable for this user?", err)
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		return f.unfit("bin/Agent.Listener is not executable", "unpack the agent package anew, with its file modes", nil)
+	}
+	if err := f.checkArchitecture(); err != nil {
+		return err
+	}
+	return f.checkWritable()
+}
+
+func (f Folder) unfit(why, hint string, cause error) error {
+	return &UnfitError{Folder: f.Root, Why: why, Hint: hint, Cause: cause}
+}
+
+// machines maps an ELF header's e_machine to Go's name, for the platforms the
+// agent is built for (agent-protocol.md 8).
+func machine(code uint16) string {
+	switch code {
+	case 0x3e:
+		return "amd64"
+	case 0xb7:
+		return "arm64"
+	case 0x28:
+		return "arm"
+	}
+	return fmt.Sprintf("unknown (%#x)", code)
+}
+
+func (f Folder) checkArchitecture() error {
+	file, err := os.Open(f.Listener())
+	if err != nil {
+		return f.unfit(err.Error(), "is bin/Agent.Listener readable for this user?", err)
+	}
+	defer file.Close()
+	header := make([]byte, 20)
+	if _, err := io.ReadFull(file, header); err != nil || string(header[:4]) != "\x7fELF" {
+		return nil // a Mach-O or a script: the system will say
+	}
+	if built := machine(binary.LittleEndian.Uint16(header[18:])); built != runtime.GOARCH {
+		return f.unfit(fmt.Sprintf("bin/Agent.Listener is built for %s, and this machine is %s", built, runtime.GOARCH),
+			"install the agent package for this platform", nil)
+	}
+	return nil
+}
+
+// tempPattern names our temporary files, so that a look at the folder tells
+// whose they are.
+const tempPattern = ".azptend-*"
+
+func (f Folder) checkWritable() error {
+	probe, err := os.CreateTemp(f.Root, tempPattern)
+	if err != nil {
+		return f.unfit("it cannot be written to: "+plainPath(err), "the agent writes its files and logs there: make it writable for this user", err)
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
+}
+
+// plainPath is a path error without the path, which the message has already.
+func plainPath(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// CheckVersion judges what `Agent.Listener --version` printed, and with which
+// exit code it ended: it is the first time that the listener's runtime is tried.
+func (f Folder) CheckVersion(output string, code int) (string, error) {
+	version := strings.TrimSpace(output)
+	if code != 0 {
+		return "", f.unfit(fmt.Sprintf("bin/Agent.Listener --version ends with exit code %d", code),
+			"its runtime may lack a library (libicu, libssl, libstdc++): see the lines above", nil)
+	}
+	if !isVersion(version) {
+		return "", f.unfit(fmt.Sprintf("bin/Agent.Listener --version prints %.60q, which is no version", version),
+			"is this really the agent's listener?", nil)
+	}
+	return version, nil
+}
+
+// isVersion accepts major.minor.patch, which is what the server accepts
+// (agent-protocol.md 2.2).
+func isVersion(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	for _, p := range parts {
+		if p == "" || strings.Trim(p, "0123456789") != "" {
+			return false
+		}
+	}
+	return true
+}

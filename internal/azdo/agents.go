@@ -1,0 +1,193 @@
+package azdo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Pool is an agent pool of the organisation.
+type Pool struct {
+	ID       int    `json:"id"`
+	Name     string `json:"name"`
+	IsHosted bool   `json:"isHosted"`
+	PoolType string `json:"poolType"` // "automation" or "deployment"
+	Options  string `json:"options"`  // "none", "elasticPool", …
+}
+
+// Agent is a registration in a pool.
+type Agent struct {
+	ID                 int               `json:"id,omitempty"`
+	Name               string            `json:"name,omitempty"`
+	Version            string            `json:"version,omitempty"`
+	OSDescription      string            `json:"osDescription,omitempty"`
+	Enabled            *bool             `json:"enabled,omitempty"`
+	Status             string            `json:"status,omitempty"` // "online" or "offline"
+	ProvisioningState  string            `json:"provisioningState,omitempty"`
+	MaxParallelism     int               `json:"maxParallelism,omitempty"`
+	CreatedOn          Time              `json:"createdOn,omitzero"`
+	StatusChangedOn    Time              `json:"statusChangedOn,omitzero"`
+	Authorization      *Authorization    `json:"authorization,omitempty"`
+	SystemCapabilities map[string]string `json:"systemCapabilities,omitempty"`
+	UserCapabilities   map[string]string `json:"userCapabilities,omitempty"`
+	AssignedRequest    *JobRequest       `json:"assignedRequest,omitempty"`
+	Properties         Properties        `json:"properties,omitempty"`
+}
+
+// Online says that a session of the agent is alive.
+func (a Agent) Online() bool { return strings.EqualFold(a.Status, "online") }
+
+// Authorization is how the agent's own listener logs on: by its key, as
+// ClientID, at AuthorizationURL. The server returns it to whoever adds the agent.
+type Authorization struct {
+	ClientID         string     `json:"clientId,omitempty"`
+	AuthorizationURL string     `json:"authorizationUrl,omitempty"`
+	PublicKey        *PublicKey `json:"publicKey,omitempty"`
+}
+
+// PublicKey is the agent's RSA key: big-endian bytes, base64 on the wire.
+type PublicKey struct {
+	Exponent []byte `json:"exponent"`
+	Modulus  []byte `json:"modulus"`
+}
+
+// JobRequest is a job on its way to an agent.
+type JobRequest struct {
+	RequestID int    `json:"requestId"`
+	JobID     string `json:"jobId"`
+	JobName   string `json:"jobName"`
+	Result    string `json:"result"`
+}
+
+// Properties is the server's bag of typed values: {"Name":{"$type":…,"$value":…}},
+// in which plain values occur too (agent-protocol.md 2.3).
+type Properties map[string]json.RawMessage
+
+// Text returns a property that is a string, "" when it is not there.
+func (p Properties) Text(name string) string {
+	for key, raw := range p {
+		if !strings.EqualFold(key, name) {
+			continue
+		}
+		var typed struct {
+			Value string `json:"$value"`
+		}
+		if json.Unmarshal(raw, &typed) == nil && typed.Value != "" {
+			return typed.Value
+		}
+		var bare string
+		if json.Unmarshal(raw, &bare) == nil {
+			return bare
+		}
+	}
+	return ""
+}
+
+// Time is a server's point in time: ISO 8601 with up to seven digits of a
+// second; unset it is 0001-01-01T00:00:00 without a zone (azure-devops-rest.md 0).
+type Time struct{ time.Time }
+
+// UnmarshalJSON accepts what RFC 3339 is not enough for.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil || s == "" {
+		return nil //nolint:nilerr // a null or odd date is a date nobody knows
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
+		if at, err := time.Parse(layout, s); err == nil {
+			t.Time = at
+			return nil
+		}
+	}
+	return nil
+}
+
+// PoolByName finds a pool that can hold our agents. The server's list leaves out
+// what the caller may not view, so the error of an empty one wraps ErrNoPool.
+func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
+	op := fmt.Sprintf("find agent pool %q", name)
+	var list struct{ Value []Pool }
+	err := c.do(ctx, request{
+		op: op, method: http.MethodGet, path: "_apis/distributedtask/pools",
+		query: url.Values{"poolName": {name}, "poolType": {"automation"}}, into: &list,
+	})
+	if err != nil {
+		return Pool{}, err
+	}
+	for _, p := range list.Value {
+		if strings.EqualFold(p.Name, name) {
+			return p, nil
+		}
+	}
+	return Pool{}, fmt.Errorf("cannot %s: %w", op, ErrNoPool)
+}
+
+// AddAgent registers an agent and returns it with its Authorization.
+func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error) {
+	var added Agent
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("add agent %q to pool %d", a.Name, pool), method: http.MethodPost,
+		path: agentsPath(pool), body: a, into: &added,
+	})
+	return added, err
+}
+
+// AgentByName looks an agent up with its capabilities. There being none is no
+// error: found is false.
+func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agent, found bool, err error) {
+	var list struct{ Value []Agent }
+	err = c.do(ctx, request{
+		op: fmt.Sprintf("look up agent %q in pool %d", name, pool), method: http.MethodGet,
+		path: agentsPath(pool), query: url.Values{"agentName": {name}, "includeCapabilities": {"true"}}, into: &list,
+	})
+	if err != nil {
+		return Agent{}, false, err
+	}
+	for _, a := range list.Value {
+		if strings.EqualFold(a.Name, name) {
+			return a, true, nil
+		}
+	}
+	return Agent{}, false, nil
+}
+
+// AgentWithRequest returns an agent and the job request assigned to it, if one
+// is.
+func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, error) {
+	var a Agent
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("look at agent %d in pool %d", id, pool), method: http.MethodGet,
+		path: agentPath(pool, id), query: url.Values{"includeAssignedRequest": {"true"}}, into: &a,
+	})
+	return a, err
+}
+
+// DisableAgent keeps the server from assigning further jobs to an agent. The id
+// goes into the body too (azure-devops-rest.md 2.2).
+func (c *Client) DisableAgent(ctx context.Context, pool, id int) error {
+	disabled := false
+	return c.do(ctx, request{
+		op: fmt.Sprintf("disable agent %d in pool %d", id, pool), method: http.MethodPatch,
+		path: agentPath(pool, id), body: Agent{ID: id, Enabled: &disabled},
+	})
+}
+
+// RemoveAgent deletes an agent. While it runs a job the server answers 400,
+// TaskAgentJobStillRunningException; an agent that is gone is a 404.
+func (c *Client) RemoveAgent(ctx context.Context, pool, id int) error {
+	return c.do(ctx, request{
+		op: fmt.Sprintf("remove agent %d from pool %d", id, pool), method: http.MethodDelete,
+		path: agentPath(pool, id),
+	})
+}
+
+func agentsPath(pool int) string {
+	return "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/agents"
+}
+
+func agentPath(pool, id int) string { return agentsPath(pool) + "/" + strconv.Itoa(id) }

@@ -1,0 +1,203 @@
+package azdo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// Authorizer gives the value of the Authorization header. Fresh asks for a
+// token that was not in use before: the last one was refused.
+type Authorizer interface {
+	Authorization(ctx context.Context, fresh bool) (secret.Text, error)
+}
+
+// Client speaks to one organisation or collection. It is safe for use by
+// several goroutines.
+type Client struct {
+	base    string // no trailing slash
+	http    *http.Client
+	auth    Authorizer
+	observe func(Observation)
+
+	mu        sync.Mutex
+	notBefore time.Time // the server's Retry-After on an answer that was a success
+}
+
+// Observation is one request that was made, for metrics and the debug log. It
+// holds nothing secret.
+type Observation struct {
+	Method, Path string
+	Status       int // 0: no answer
+	Took         time.Duration
+}
+
+// New returns a client for the organisation's URL, e.g.
+// https://dev.azure.com/org. Observe may be nil.
+func New(orgURL string, client *http.Client, auth Authorizer, observe func(Observation)) *Client {
+	if observe == nil {
+		observe = func(Observation) {}
+	}
+	return &Client{base: strings.TrimRight(orgURL, "/"), http: client, auth: auth, observe: observe}
+}
+
+// apiVersion serves Azure DevOps Services and Server 2022.1 and newer
+// (agent-protocol.md 2.1).
+const apiVersion = "7.1"
+
+// maxBody bounds an answer: a list of 10,000 agents is some 20 MB.
+const maxBody = 64 << 20
+
+// request is one call in the form it is written down.
+type request struct {
+	op     string // for errors: "remove agent 7"
+	method string
+	path   string // below the organisation: "_apis/distributedtask/pools"
+	query  url.Values
+	body   any // marshalled as JSON; nil for none
+	into   any // unmarshalled from JSON; nil to ignore the answer
+}
+
+// do makes a request, and once more with a fresh token if it is answered with
+// 401: what was cached may have expired or been revoked.
+func (c *Client) do(ctx context.Context, r request) error {
+	err := c.try(ctx, r, false)
+	if Status(err) == http.StatusUnauthorized {
+		err = c.try(ctx, r, true)
+	}
+	return err
+}
+
+func (c *Client) try(ctx context.Context, r request, fresh bool) error {
+	authorization, err := c.auth.Authorization(ctx, fresh)
+	if err != nil {
+		return &TokenError{Op: r.op, Cause: err}
+	}
+	if err := c.waitTurn(ctx); err != nil {
+		return &Error{Op: r.op, Cause: err}
+	}
+	var sent atomic.Bool
+	req, err := c.build(ctx, r, authorization, &sent)
+	if err != nil {
+		return fmt.Errorf("cannot %s: %w", r.op, err)
+	}
+	begun := time.Now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.observe(Observation{r.method, r.path, 0, time.Since(begun)})
+		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
+	c.noteThrottle(resp)
+	if err != nil {
+		return &Error{Op: r.op, Sent: true, Cause: err}
+	}
+	return read(r, resp, body)
+}
+
+func (c *Client) build(ctx context.Context, r request, authorization secret.Text, sent *atomic.Bool) (*http.Request, error) {
+	var body io.Reader
+	if r.body != nil {
+		b, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	query := url.Values{"api-version": {apiVersion}}
+	for k, v := range r.query {
+		query[k] = v
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
+	})
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+"/"+r.path+"?"+query.Encode(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	}
+	req.Header.Set("Authorization", authorization.Reveal())
+	// Without it a refused credential is answered with a page, not with 401.
+	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
+	return req, nil
+}
+
+// read judges an answer.
+func read(r request, resp *http.Response, body []byte) error {
+	switch {
+	case resp.StatusCode == http.StatusNoContent:
+		return nil
+	case resp.StatusCode == http.StatusNonAuthoritativeInfo, resp.StatusCode/100 != 2:
+		return errorOf(r.op, resp, body)
+	case r.into == nil:
+		return nil
+	case !isJSON(resp.Header):
+		return errorOf(r.op, resp, body)
+	}
+	if err := json.Unmarshal(trimBOM(body), r.into); err != nil {
+		return &Error{Op: r.op, Sent: true, Cause: fmt.Errorf("cannot read the answer: %w", err)}
+	}
+	return nil
+}
+
+// plain takes the URL out of an http.Client's error: op says what was tried.
+func plain(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// noteThrottle remembers the server's wish to wait before the next request: it
+// sends Retry-After with answers that it delayed but gave (azure-devops-rest.md
+// 3). That of a refusal goes into the Error, for whoever decides to try again.
+func (c *Client) noteThrottle(resp *http.Response) {
+	after := retryAfter(resp.Header)
+	if after == 0 || resp.StatusCode/100 != 2 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notBefore = time.Now().Add(after)
+}
+
+// waitTurn waits until the server wants to be asked again; where the caller has
+// less time than that, it goes at once, for being delayed beats not asking.
+func (c *Client) waitTurn(ctx context.Context) error {
+	c.mu.Lock()
+	notBefore := c.notBefore
+	c.mu.Unlock()
+	wait := time.Until(notBefore)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(notBefore.Add(time.Second)) {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,110 @@
+// Package cli is the command line: one file a command. A command turns settings
+// into calls of the packages below, and prints; nothing below prints, and no
+// other file knows exit codes but package lifecycle, which chooses those of an
+// agent's life.
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/standin"
+)
+
+// Process is what a command gets from the process it runs in.
+type Process struct {
+	Args    []string // with the program's name
+	Environ []string
+	Stdout  *os.File
+	Stderr  *os.File
+	Began   time.Time
+}
+
+// Main runs the program and returns its exit code. The same binary is the demo's
+// stand-in for an agent's listener, when it is called by that name.
+func Main(p Process) int {
+	if standin.IsInvokedAs(p.Args[0]) {
+		return standinMain(p)
+	}
+	root := newRoot(p)
+	root.SetArgs(p.Args[1:])
+	return complain(p.Stderr, root.Execute())
+}
+
+func newRoot(p Process) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "azptend",
+		Short: "Tend Azure Pipelines agents: no PATs, no ghosts, no lost jobs",
+		Long: "azptend is the entrypoint of a self-hosted Azure Pipelines agent: it registers the agent\n" +
+			"with a managed identity, runs it, finishes its job when it is asked to end, and removes it.",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
+	})
+	root.AddCommand(newRun(p), newEmulate(p), newDemo(p), newVersion(p))
+	for _, c := range root.Commands() {
+		if c.Args == nil {
+			c.Args = noArgs
+		}
+	}
+	return root
+}
+
+// usageError is a command line that cannot be read.
+type usageError struct {
+	err     error
+	command string
+}
+
+func (e *usageError) Error() string {
+	return "cannot read the command line: " + e.err.Error() + "\nhint: " + e.command + " --help lists what there is"
+}
+
+func noArgs(c *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(c, args); err != nil {
+		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
+	}
+	return nil
+}
+
+// version is the module's version where the binary was built from a tagged
+// module, else the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := strings.TrimPrefix(info.Main.Version, "v"); v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "0.0.0-" + s.Value[:12]
+		}
+	}
+	return "0.0.0-dev"
+}
+
+func standinMain(p Process) int {
+	return standin.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
+}
+
+// self is this program's own file.
+func self() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}

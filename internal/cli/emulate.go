@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/standin"
+)
+
+type emulateFlags struct {
+	listen    string
+	org       string
+	pools     []string
+	timeScale float64
+	agentDir  string
+	verbose   bool
+}
+
+func newEmulate(p Process) *cobra.Command {
+	var f emulateFlags
+	c := &cobra.Command{
+		Use:   "emulate",
+		Short: "Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost",
+		Long: `Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost,
+in memory, until Ctrl-C. It prints what to export; with --agent-dir it also lays
+out azptend's stand-in for the agent there, so that "azptend run" has one to run.
+
+Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
+		RunE: func(c *cobra.Command, _ []string) error { return emulate(p, f) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8140", "address to listen on; port 0 takes a free one")
+	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
+	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
+	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the stand-in for the agent in this folder")
+	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
+	flags.BoolVar(&f.verbose, "verbose", false, "log each call on standard error")
+	return c
+}
+
+func emulate(p Process, f emulateFlags) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.DiscardHandler)
+	if f.verbose {
+		log = slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, TimeScale: f.timeScale, Log: log})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	listener, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return &exitError{exitUsage, fmt.Errorf("cannot listen on %s (--listen): %w", f.listen, err)}
+	}
+	base := "http://" + listener.Addr().String()
+	agentDir, err := layOutStandIn(f.agentDir)
+	if err != nil {
+		return err
+	}
+	for _, v := range e.Environment(base) {
+		fmt.Fprintf(p.Stdout, "export %s=%s\n", v.Name, v.Value)
+	}
+	if agentDir != "" {
+		fmt.Fprintf(p.Stdout, "export AZP_AGENT_DIR=%s\n", agentDir)
+	}
+	fmt.Fprintf(p.Stdout, "# or, in place of the last three of Azure's: export AZP_TOKEN=%s\n", e.DefaultPAT())
+	fmt.Fprintf(p.Stdout, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
+	return e.Serve(ctx, listener)
+}
+
+// layOutStandIn makes dir an agent's folder; without one it does nothing.
+func layOutStandIn(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	executable, err := self()
+	if err != nil {
+		return "", fmt.Errorf("cannot lay out the stand-in: %w", err)
+	}
+	return dir, standin.LayOut(dir, executable)
+}

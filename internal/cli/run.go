@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/transport"
+)
+
+func newRun(p Process) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Register an agent, run it, and remove it when it is asked to end",
+		Long: `Register an agent, run it, and remove it when it is asked to end.
+
+SIGTERM drains: no further job is accepted, the running one is finished within
+the grace period, then the agent is removed. Ctrl-C does the same; pressed again
+after a second it cancels the job, and once more it kills it.
+
+Every setting has a variable, in brackets below, and most a flag; the flag wins.`,
+		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
+	}
+	c.Flags().SortFlags = false
+	config.AddFlags(c.Flags())
+	return c
+}
+
+// run is one agent's life, in the order that safety wants: signals are caught
+// before anything can be lost to one, and the process is closed to its children
+// before there are any.
+func run(p Process, flags *pflag.FlagSet) error {
+	heard, stop := proc.Listen()
+	defer stop()
+	undumpable := proc.MakeUndumpable()
+
+	hostName, _ := os.Hostname()
+	s, err := config.Load(flags, p.Environ, hostName)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	guard := &secret.Guard{}
+	guard.Watch(s.Token)
+	log := newLog(guard.Writer(p.Stderr), s)
+	if undumpable != nil {
+		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
+	}
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	init, err := proc.NewInit()
+	if err != nil {
+		return &exitError{exitFault, err}
+	}
+	defer init.Close()
+
+	end, err := live(p, s, log, guard, init, heard)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if end.Err != nil && end.Code != 0 && s.LogFormat == "text" {
+		printError(guard.Writer(p.Stderr), end.Err) // for JSON's readers it is in the log
+	}
+	return silent(end.Code)
+}
+
+func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	who, err := identity.New(identity.Options{
+		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
+		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
+	})
+	if err != nil {
+		return tend.End{}, err
+	}
+	environ, withheld := agent.Environment(s.Environ, s.PassEnv, nil)
+	budget := lifecycle.Split(s.Grace)
+	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
+		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
+		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
+	if budget.Drain == 0 {
+		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
+	}
+	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
+	if len(s.PassEnv) > 0 {
+		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
+	}
+	client := azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log))
+	return tend.Run(tend.Options{
+		Began: p.Began,
+		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
+		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir},
+		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
+		Capabilities: s.Capabilities, Environ: environ,
+		Token: func(ctx context.Context) error {
+			_, err := who.Authorization(ctx, false)
+			return err
+		},
+		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
+	}, heard), nil
+}
+
+// observer logs each request for those who debug.
+func observer(log *slog.Logger) func(azdo.Observation) {
+	return func(o azdo.Observation) {
+		log.Debug("Called Azure DevOps", "method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds())
+	}
+}
+
+func newLog(w io.Writer, s config.Settings) *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.LogLevel}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// identityPatience is for an identity endpoint that starts beside its container:
+// it refuses connections until it listens (identity.md 1.5).
+const identityPatience = time.Minute

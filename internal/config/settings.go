@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// Settings are what a person decided about one agent. They are complete and
+// valid when Load returned them without an error.
+type Settings struct {
+	URL          string
+	Pool         string
+	PoolID       int // 0: look Pool up
+	AgentName    string
+	NameWait     time.Duration
+	WorkFolder   string
+	AgentDir     string
+	Once         bool
+	Grace        time.Duration
+	StrictRemove bool
+	Capabilities map[string]string
+	PassEnv      []string
+
+	Token     secret.Text
+	TokenFile string
+	ObjectID  string // of the managed identity
+
+	LogFormat string // "text" or "json"
+	LogLevel  slog.Level
+
+	HostName string
+	Environ  []string // the whole environment, for what the listener inherits
+	Warnings []string // about settings that are odd and not wrong
+}
+
+// Problem is one thing that is wrong with the settings.
+type Problem struct {
+	What string // names the variable and the flag
+	Hint string
+}
+
+// InvalidError holds everything that is wrong with the settings.
+type InvalidError struct{ Problems []Problem }
+
+func (e *InvalidError) Error() string {
+	var what []string
+	for _, p := range e.Problems {
+		what = append(what, p.What)
+	}
+	return "cannot use the settings: " + strings.Join(what, "; ")
+}
+
+// Environment is the process's environment.
+func Environment() []string { return os.Environ() }
+
+// AddFlags defines the flags of the settings.
+func AddFlags(flags *pflag.FlagSet) {
+	for _, s := range Table() {
+		if s.Flag == "" {
+			continue
+		}
+		usage := fmt.Sprintf("%s (%s)", s.Help, s.Env)
+		switch {
+		case s.Many:
+			flags.StringArray(s.Flag, nil, usage)
+		case s.Switch:
+			flags.String(s.Flag, s.Default, usage)
+			flags.Lookup(s.Flag).NoOptDefVal = "true"
+		default:
+			flags.String(s.Flag, s.Default, usage)
+		}
+	}
+}
+
+// Load reads the settings from flags that AddFlags defined (nil for none), the
+// environment and the defaults. The error is an *InvalidError.
+func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, error) {
+	s := Settings{HostName: hostName, Environ: environ}
+	env := byName(environ)
+	var problems []Problem
+	for _, row := range Table() {
+		value, from := row.value(flags, env)
+		if value == "" && row.Default == "" {
+			continue
+		}
+		if err := row.set(&s, value); err != nil {
+			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
+		}
+	}
+	problems = append(problems, s.validate()...)
+	s.Warnings = warnings(env)
+	if p, is := unsupported(env); is {
+		problems = append(problems, p)
+	}
+	if len(problems) > 0 {
+		return Settings{}, &InvalidError{problems}
+	}
+	return s, nil
+}
+
+// value finds a setting, and says where for a message.
+func (r Row) value(flags *pflag.FlagSet, env map[string]string) (value, from string) {
+	if flags != nil && r.Flag != "" && flags.Changed(r.Flag) {
+		flag := flags.Lookup(r.Flag)
+		if many, ok := flag.Value.(pflag.SliceValue); ok {
+			return strings.Join(many.GetSlice(), "\n"), "--" + r.Flag
+		}
+		return flag.Value.String(), "--" + r.Flag
+	}
+	if v := env[r.Env]; v != "" {
+		return v, r.Env
+	}
+	return r.Default, r.named()
+}
+
+// named names a setting by all its names.
+func (r Row) named() string {
+	if r.Flag == "" {
+		return r.Env
+	}
+	return fmt.Sprintf("%s (--%s)", r.Env, r.Flag)
+}
+
+func byName(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// warnings finds AZP_ names that mean nothing to this version: a typo, or a
+// setting of another image.
+func warnings(env map[string]string) []string {
+	var found []string
+	for name, value := range env {
+		if !strings.HasPrefix(name, "AZP_") || value == "" || isKnown(name) {
+			continue
+		}
+		w := name + " is not known to azptend and is ignored"
+		if near := nearest(name); near != "" {
+			w += "; did you mean " + near + "?"
+		}
+		found = append(found, w)
+	}
+	sort.Strings(found)
+	return found
+}
+
+func isKnown(name string) bool {
+	for _, r := range Table() {
+		if r.Env == name {
+			return true
+		}
+	}
+	return name == placeholder
+}
+
+// nearest is the known name that looks most like name, if one does.
+func nearest(name string) string {
+	best, near := 4, ""
+	for _, r := range Table() {
+		if d := distance(name, r.Env); d < best {
+			best, near = d, r.Env
+		}
+	}
+	return near
+}
+
+// distance is the number of letters to change, add or leave out.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// shortestGrace leaves time for one request to remove the agent.
+const shortestGrace = time.Second
+
+// longestName is what the server is known to keep of an agent's name
+// (agent-protocol.md 10.4).
+const longestName = 64
+
+// validate checks what rows cannot check alone, and fills in what depends on
+// the host.
+func (s *Settings) validate() []Problem {
+	var problems []Problem
+	bad := func(hint, format string, args ...any) {
+		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	s.validateURL(bad)
+	if s.AgentName == "" {
+		s.AgentName = s.HostName
+	}
+	switch {
+	case strings.TrimSpace(s.AgentName) == "":
+		bad("", "AZP_AGENT_NAME (--agent-name) %v, and this host has no name", errNotSet)
+	case utf8.RuneCountInString(s.AgentName) > longestName:
+		bad("", "AZP_AGENT_NAME (--agent-name) is longer than %d characters", longestName)
+	case strings.ContainsFunc(s.AgentName, func(r rune) bool { return r < ' ' || strings.ContainsRune(`/\"<>|`, r) }):
+		bad("letters, digits, dots, dashes and underscores are safe",
+			"AZP_AGENT_NAME (--agent-name) is %q, which has a character that an agent's name cannot have", s.AgentName)
+	}
+	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
+		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
+	}
+	if s.Grace < shortestGrace {
+		bad(durationHint, "AZP_GRACE_PERIOD (--grace-period) is shorter than %v", shortestGrace)
+	}
+	s.validateIdentity(bad)
+	return problems
+}
+
+func (s *Settings) validateURL(bad func(hint, format string, args ...any)) {
+	const looks = "it looks like https://dev.azure.com/your-organisation"
+	if s.URL == "" {
+		bad(looks, "AZP_URL (--url) %v", errNotSet)
+		return
+	}
+	u, err := url.Parse(s.URL)
+	switch {
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
+		bad(looks, "AZP_URL (--url) is %q, which is not an http or https address", shown(s.URL))
+	case u.User != nil:
+		bad("use AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
+	case u.RawQuery != "" || u.Fragment != "":
+		bad(looks, "AZP_URL (--url) is %q, which has a part after the path", s.URL)
+	case strings.EqualFold(u.Hostname(), "dev.azure.com") && strings.Trim(u.Path, "/") == "":
+		bad(looks, "AZP_URL (--url) is %q, which names no organisation", s.URL)
+	}
+}
+
+// shown is a URL that may hold a password, for a message.
+func shown(raw string) string {
+	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
+		return "…" + raw[i:]
+	}
+	return raw
+}
+
+var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
+
+func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) {
+	if s.ObjectID != "" && !guid.MatchString(s.ObjectID) {
+		bad("`az identity show --query principalId` prints it",
+			"MANAGED_IDENTITY_OBJECT_ID (--identity-object-id) is %q, which is not an object id", s.ObjectID)
+	}
+	if s.TokenFile != "" {
+		if f, err := os.Open(s.TokenFile); err != nil {
+			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file): %v", err)
+		} else {
+			f.Close()
+		}
+	}
+	token := s.Token.Reveal()
+	if token == "null" || strings.ContainsAny(token, " \t\r\n") {
+		bad("whatever set it was given an answer without a token", "AZP_TOKEN holds no token")
+	}
+	if s.ObjectID == "" && s.TokenFile == "" && s.Token.IsZero() {
+		bad("set MANAGED_IDENTITY_OBJECT_ID to the object id of a managed identity, or AZP_TOKEN_FILE, or AZP_TOKEN",
+			"no identity is set: azptend cannot log on to Azure DevOps")
+	}
+}

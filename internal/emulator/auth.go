@@ -1,0 +1,262 @@
+package emulator
+
+import (
+	"encoding/base64"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// principal is who a call comes from. Exactly one of the pointers is set; none for an anonymous call.
+type principal struct {
+	identity *identity
+	pat      *pat // how the identity proved itself, if by a PAT
+
+	isAgent bool
+	poolID  int
+	agentID int
+	agent   *agent // nil when it was removed since its token was issued
+
+	job *job
+}
+
+// label is the principal in the records.
+func (p principal) label() string {
+	switch {
+	case p.pat != nil:
+		return "pat:" + p.pat.Name
+	case p.identity != nil:
+		return "identity:" + p.identity.Name
+	case p.isAgent && p.agent != nil:
+		return "agent:" + p.agent.name
+	case p.isAgent:
+		return "agent:" + strconv.Itoa(p.agentID) + " (removed)"
+	case p.job != nil:
+		return "job:" + strconv.FormatInt(p.job.requestID, 10)
+	}
+	return ""
+}
+
+// display is the principal in error messages.
+func (p principal) display() string {
+	switch {
+	case p.identity != nil:
+		return p.identity.Name
+	case p.agent != nil:
+		return p.agent.name
+	case p.job != nil:
+		return "Project Collection Build Service (" + p.job.scopeID + ")"
+	}
+	return ""
+}
+
+// scheme is how a credential came.
+type scheme int
+
+const (
+	schemeNone scheme = iota
+	schemeBearer
+	schemeBasic
+	schemeUnknown
+)
+
+// parseAuthorization splits an Authorization header. Of Basic only the password counts: agents say "VstsAgent", KEDA
+// nothing, terraform "_" (azure-devops-rest.md 0).
+func parseAuthorization(h string) (scheme, string) {
+	kind, rest, _ := strings.Cut(strings.TrimSpace(h), " ")
+	rest = strings.TrimSpace(rest)
+	switch {
+	case kind == "":
+		return schemeNone, ""
+	case strings.EqualFold(kind, "Bearer"):
+		return schemeBearer, rest
+	case strings.EqualFold(kind, "Basic"):
+		raw, err := base64.StdEncoding.DecodeString(rest)
+		if err != nil {
+			return schemeUnknown, ""
+		}
+		_, password, ok := strings.Cut(string(raw), ":")
+		if !ok {
+			return schemeUnknown, ""
+		}
+		return schemeBasic, password
+	}
+	return schemeUnknown, ""
+}
+
+// authenticate says who calls, or how to refuse. Rows of azure-devops-rest.md 5 are named at each refusal.
+func (e *Emulator) authenticate(c *request) (principal, *reply) {
+	kind, secret := parseAuthorization(c.http.Header.Get("Authorization"))
+	if kind == schemeNone || secret == "" && kind != schemeUnknown {
+		return principal{}, e.refuse(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
+	}
+	if kind == schemeBasic {
+		if p := e.pats[secret]; p != nil && !p.Revoked {
+			return e.authenticatePAT(c, p)
+		}
+	}
+	t, err := parseJWT(secret)
+	if kind == schemeUnknown || err != nil || !t.verify(&e.key.private.PublicKey) {
+		return principal{}, e.refuse(c, kind, "") // invalid token
+	}
+	now := float64(e.now().Unix())
+	if now >= t.claims.Expires || now+clockSkew.Seconds() < t.claims.NotBefore {
+		return principal{}, e.refuse(c, kind, "") // expired token
+	}
+	switch t.claims.Kind {
+	case "agent":
+		return e.agentPrincipal(t.claims), nil
+	case "job":
+		for _, j := range e.jobs {
+			if j.jobID == t.claims.JobID {
+				return principal{job: j}, nil
+			}
+		}
+		return principal{}, e.refuse(c, kind, "")
+	}
+	return e.authenticateEntra(c, kind, t.claims)
+}
+
+func (e *Emulator) agentPrincipal(claims jwtClaims) principal {
+	p := principal{isAgent: true, poolID: claims.PoolID, agentID: claims.AgentID}
+	if pool := e.pools[claims.PoolID]; pool != nil {
+		p.agent = pool.agent(claims.AgentID)
+	}
+	return p
+}
+
+func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
+	if !p.Expires.IsZero() && !e.now().Before(p.Expires) { // row "expired PAT"
+		return principal{}, e.refuse(c, schemeBasic, "Access Denied: The Personal Access Token used has expired.")
+	}
+	id := e.identities[p.Owner]
+	if why := e.membership(id); why != "" {
+		return principal{}, e.refuse(c, schemeBasic, why)
+	}
+	if !p.allows(c.http.Method) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
+		r := e.challenge(c, "")
+		return principal{}, &r
+	}
+	return principal{identity: id, pat: p}, nil
+}
+
+// allows tells whether the PAT's scopes cover a method.
+func (p *pat) allows(method string) bool {
+	if len(p.Scopes) == 0 {
+		return true
+	}
+	read := method == http.MethodGet || method == http.MethodHead
+	for _, s := range p.Scopes {
+		if s == "vso.agentpools_manage" || s == "vso.agentpools" && read {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) (principal, *reply) {
+	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
+		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
+	}
+	if !strings.EqualFold(claims.Tenant, e.tenantID) { // row "wrong tenant token"
+		if e.beliefs.WrongTenantThrottled {
+			r := throttled()
+			return principal{}, &r
+		}
+		return principal{}, e.refuse(c, kind, "")
+	}
+	id := e.identities[strings.ToLower(claims.ObjectID)]
+	if id == nil { // it was never put here, so the organisation does not know it
+		id = &identity{Identity: Identity{ObjectID: claims.ObjectID, Tenant: claims.Tenant}}
+	}
+	if why := e.membership(id); why != "" {
+		// The caller is known to Entra, so there is nothing to sign in to again: 401 with a body, redirect or not.
+		r := e.challenge(c, why)
+		return principal{}, &r
+	}
+	return principal{identity: id}, nil
+}
+
+// membership is empty for an identity the organisation lets in, else the text of the 401.
+func (e *Emulator) membership(id *identity) string {
+	switch {
+	case !id.Member: // the tenant twice, then the object id (azure-devops-rest.md 5)
+		return fmt.Sprintf(`TF401444: Please sign-in at least once as %s\%s\%s in a web browser to enable access to the service.`,
+			id.Tenant, id.Tenant, id.ObjectID)
+	case id.Refused:
+		return fmt.Sprintf("TF400813: The user '%s' is not authorized to access this resource.", id.storageKey)
+	}
+	return ""
+}
+
+// refuse answers a call without a usable credential: 401 for a client that suppresses the sign-in, else the sign-in
+// itself: 203 with HTML for Basic, which is what KEDA and curl users see of a bad PAT, 302 for the rest.
+func (e *Emulator) refuse(c *request, kind scheme, message string) *reply {
+	var r reply
+	switch {
+	case strings.EqualFold(c.http.Header.Get("X-TFS-FedAuthRedirect"), "Suppress"):
+		r = e.challenge(c, message)
+	case kind == schemeBasic:
+		r = signInPage(http.StatusNonAuthoritativeInfo)
+	default:
+		back := url.Values{"realm": {c.http.Host}, "reply_to": {c.base + c.http.URL.RequestURI()}, "hid": {newGUID()}}
+		r = signInPage(http.StatusFound)
+		r.header.Set("Location", c.base+"/vssps/_signin?"+back.Encode())
+		r.header.Set("WWW-Authenticate", e.wwwAuthenticate(c))
+	}
+	return &r
+}
+
+// challenge is the 401 that names the tenant; an empty message leaves the body empty.
+func (e *Emulator) challenge(c *request, message string) reply {
+	r := reply{status: http.StatusUnauthorized}
+	if message != "" {
+		r = errUnauthorized("%s", message).reply()
+	}
+	r.header = http.Header{"Www-Authenticate": {e.wwwAuthenticate(c)}}
+	return r
+}
+
+func (e *Emulator) wwwAuthenticate(c *request) string {
+	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.tenantID +
+		`, Basic realm="` + c.base + `/", TFS-Federated`
+}
+
+func signInPage(status int) reply {
+	page := "<!DOCTYPE html><html><head><title>" + html.EscapeString("Azure DevOps Services | Sign In") +
+		"</title></head><body>The emulator's sign-in page: your credential was not accepted.</body></html>\n"
+	return reply{status: status, header: http.Header{}, contentType: "text/html; charset=utf-8", body: []byte(page)}
+}
+
+// throttled is the 429 of azure-devops-rest.md 3.
+func throttled() reply {
+	r := taskError(http.StatusTooManyRequests, "RequestBlockedException",
+		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'Concurrency' in namespace 'VSID'.").reply()
+	r.header = http.Header{}
+	r.header.Set("Retry-After", "619")
+	r.header.Set("X-RateLimit-Limit", "4000")
+	r.header.Set("X-RateLimit-Remaining", "0")
+	return r
+}
+
+// agentToken is an access token for an agent's own OAuth client.
+func (e *Emulator) agentToken(a *agent) (string, error) {
+	return e.ownToken(agentLife, map[string]any{"sub": a.clientID, "emu_kind": "agent", "emu_pool": a.pool.id, "emu_agent": a.id})
+}
+
+// jobToken is the SystemVssConnection token of one job (agent-protocol.md 7.4).
+func (e *Emulator) jobToken(j *job) (string, error) {
+	return e.ownToken(jobLife, map[string]any{"sub": j.jobID, "emu_kind": "job", "emu_job": j.jobID})
+}
+
+func (e *Emulator) ownToken(life time.Duration, claims map[string]any) (string, error) {
+	now := e.now()
+	claims["iss"], claims["jti"] = "app.vstoken.visualstudio.com", newGUID()
+	claims["aud"] = "app.vstoken.visualstudio.com|vso:" + e.instanceID
+	claims["nbf"], claims["exp"] = now.Unix(), now.Add(life).Unix()
+	return e.key.sign(claims)
+}

@@ -1,0 +1,78 @@
+package emulator
+
+import (
+	"net/http"
+	"time"
+)
+
+// Call is the record of one call to the identity endpoint or to Azure DevOps. It holds no header and no body, so no
+// token either.
+type Call struct {
+	Seq    uint64    `json:"seq"` // in order of arrival, from 1
+	Method string    `json:"method"`
+	Path   string    `json:"path"`
+	Query  string    `json:"query,omitempty"`
+	Status int       `json:"status"`          // 0: under way, or ended without an answer
+	Who    string    `json:"who,omitempty"`   // "identity:NAME", "pat:NAME", "agent:NAME", "job:REQUESTID"; empty: nobody known
+	Fault  string    `json:"fault,omitempty"` // what was done to it
+	Time   time.Time `json:"time"`            // of arrival
+	Done   bool      `json:"done"`
+	// Duration from arrival to just before the answer is written; nanoseconds in JSON.
+	Duration time.Duration `json:"duration"`
+}
+
+// maxCalls bounds the records: of a stand-in left alone overnight the newest count.
+const maxCalls = 100_000
+
+// begin records a call and counts it against faults and holds; false when the emulator is closed.
+func (e *Emulator) begin(r *http.Request) (*Call, plan, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, plan{}, false
+	}
+	e.lastCall++
+	rec := &Call{Seq: e.lastCall, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: e.now()}
+	if len(e.calls) >= maxCalls {
+		e.calls = append([]*Call(nil), e.calls[len(e.calls)/2:]...)
+	}
+	e.calls = append(e.calls, rec)
+	p := e.planFor(r)
+	e.dirty = true
+	e.settle()
+	return rec, p, true
+}
+
+func (e *Emulator) setWho(rec *Call, who string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rec.Who = who
+}
+
+func (e *Emulator) end(rec *Call, status int, fault string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rec.Status, rec.Fault, rec.Done = status, fault, true
+	rec.Duration = e.now().Sub(rec.Time)
+	e.dirty = true
+	e.settle()
+	e.opts.Log.Debug("Call", "method", rec.Method, "path", rec.Path, "status", status, "who", rec.Who, "fault", fault)
+}
+
+// Calls are the records so far, in order of arrival; those under way have Done false.
+func (e *Emulator) Calls() []Call {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]Call, len(e.calls))
+	for i, c := range e.calls {
+		out[i] = *c
+	}
+	return out
+}
+
+// ClearCalls forgets the records; Seq counts on.
+func (e *Emulator) ClearCalls() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls = nil
+}

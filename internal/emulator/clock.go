@@ -1,0 +1,88 @@
+package emulator
+
+import "time"
+
+// now is the emulator's clock: Options.Now plus what Advance added.
+func (e *Emulator) now() time.Time {
+	return e.opts.Now().Add(time.Duration(e.offset.Load())).UTC()
+}
+
+// Now is the emulator's clock.
+func (e *Emulator) Now() time.Time { return e.now() }
+
+// Advance moves the clock forward by d; sessions, locks and tokens whose time has come expire before it returns.
+func (e *Emulator) Advance(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.offset.Add(int64(d))
+	e.dirty = true
+	e.settle()
+}
+
+// settle brings the store to rest after something happened: what has lapsed expires, free agents get waiting jobs,
+// the timer is set to the next thing that lapses, and everybody who waits looks again. Call it with mu held.
+func (e *Emulator) settle() {
+	e.expire()
+	e.assign()
+	e.setTimer()
+	if e.dirty {
+		e.dirty = false
+		close(e.changed)
+		e.changed = make(chan struct{})
+	}
+}
+
+// expire ends the sessions nobody polls and the jobs whose lock has lapsed.
+func (e *Emulator) expire() {
+	now := e.now()
+	for _, s := range e.sessions {
+		if s.polls == 0 && !now.Before(s.lastSeen.Add(e.slow(sessionLife))) {
+			e.endSession(s, EventSessionExpired)
+		}
+	}
+	for _, j := range e.jobs {
+		if j.agent != nil && j.result == "" && !now.Before(j.lockedUntil) {
+			e.finish(j, "abandoned")
+		}
+	}
+	for jti, until := range e.assertions {
+		if now.After(until) {
+			delete(e.assertions, jti)
+		}
+	}
+}
+
+// setTimer arranges for settle to run when the next session or lock lapses. With an Options.Now that does not move
+// by itself the timer only looks and sets itself again.
+func (e *Emulator) setTimer() {
+	var next time.Time
+	sooner := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	for _, s := range e.sessions {
+		if s.polls == 0 {
+			sooner(s.lastSeen.Add(e.slow(sessionLife)))
+		}
+	}
+	for _, j := range e.jobs {
+		if j.agent != nil && j.result == "" {
+			sooner(j.lockedUntil)
+		}
+	}
+	if e.timer != nil {
+		e.timer.Stop()
+		e.timer = nil
+	}
+	if next.IsZero() || e.closed {
+		return
+	}
+	e.timer = time.AfterFunc(max(next.Sub(e.now()), time.Millisecond), func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if !e.closed {
+			e.settle()
+		}
+	})
+}

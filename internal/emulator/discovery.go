@@ -1,0 +1,157 @@
+package emulator
+
+import (
+	"net/http"
+	"strings"
+)
+
+// location is one entry of the OPTIONS answer (azure-devops-rest.md 1.1).
+type location struct {
+	ID              string `json:"id"`
+	Area            string `json:"area"`
+	ResourceName    string `json:"resourceName"`
+	RouteTemplate   string `json:"routeTemplate"`
+	ResourceVersion int    `json:"resourceVersion"`
+	MinVersion      string `json:"minVersion"`
+	MaxVersion      string `json:"maxVersion"`
+	ReleasedVersion string `json:"releasedVersion"`
+}
+
+// options lists the resources, all or those of one area.
+func (e *Emulator) options(area []string) reply {
+	var out []location
+	for _, r := range e.routes {
+		if r.unversioned || len(area) == 1 && !strings.EqualFold(area[0], r.area) {
+			continue
+		}
+		released := "7.2"
+		if r.preview {
+			released = "0.0" // preview only
+		}
+		out = append(out, location{r.id, r.area, r.resource, r.template, 1, "1.0", "7.2", released})
+	}
+	return jsonReply(http.StatusOK, listOf(out))
+}
+
+// area is one entry of ResourceAreas; host is which of the three hosts serves it.
+type area struct{ id, name, host string }
+
+// resourceAreaTable holds the areas of azure-devops-rest.md 1.2.
+func resourceAreaTable() []area {
+	return []area{
+		{"a85b8835-c1a1-4aac-ae97-1c3d0ba72dbd", "distributedtask", ""},
+		{"79134c72-4a58-4b42-976c-04e7115f32bf", "core", ""},
+		{"a81a0441-de52-4000-aa15-ff0e07bfbbaa", "PipelinePermissions", ""},
+		{"4a933897-0488-45af-bd82-6fd3ad33f46a", "PipelinesChecks", ""},
+		{"68ddce18-2501-45f1-a17b-7931a9922690", "MemberEntitlementManagement", "vsaex"},
+		{"bb1e7ec9-e901-4b68-999a-de7012b920f8", "Graph", "vssps"},
+		{"8a3d49b8-91f0-46ef-b33d-dda338c25db3", "IMS", "vssps"},
+	}
+}
+
+type areaJSON struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	LocationURL string `json:"locationUrl"`
+}
+
+func (e *Emulator) resourceAreas(c *request) (reply, error) {
+	var out []areaJSON
+	for _, a := range resourceAreaTable() {
+		out = append(out, areaJSON{a.id, a.name, e.hostURL(c.base, a.host)})
+	}
+	want := c.params["areaId"]
+	if want == "" {
+		return jsonReply(http.StatusOK, listOf(out)), nil
+	}
+	for _, a := range out {
+		if strings.EqualFold(a.ID, want) {
+			return jsonReply(http.StatusOK, a), nil
+		}
+	}
+	return jsonReply(http.StatusOK, nil), nil // the real one answers null
+}
+
+// hostURL is the organisation on one of the three hosts, with the slash at its end that the service writes.
+func (e *Emulator) hostURL(base, host string) string {
+	if host != "" {
+		base += "/" + host
+	}
+	return base + "/" + e.opts.Org + "/"
+}
+
+type typed struct {
+	Type  string `json:"$type"`
+	Value string `json:"$value"`
+}
+
+// userJSON is an identity in connectionData.
+type userJSON struct {
+	ID                  string           `json:"id"`
+	Descriptor          string           `json:"descriptor"`
+	SubjectDescriptor   string           `json:"subjectDescriptor"`
+	ProviderDisplayName string           `json:"providerDisplayName"`
+	IsActive            bool             `json:"isActive"`
+	ResourceVersion     int              `json:"resourceVersion"`
+	MetaTypeID          int              `json:"metaTypeId"`
+	Properties          map[string]typed `json:"properties"`
+}
+
+func (e *Emulator) userOf(p principal) userJSON {
+	u := userJSON{IsActive: true, ResourceVersion: 2, Properties: map[string]typed{}}
+	switch {
+	case p.identity != nil:
+		u.ID, u.Descriptor, u.SubjectDescriptor = p.identity.storageKey, p.identity.descriptor(), p.identity.subject
+		u.ProviderDisplayName = p.identity.Name
+		u.Properties["Account"] = typed{"System.String", p.identity.ObjectID}
+	case p.agent != nil:
+		u.ID, u.ProviderDisplayName = p.agent.clientID, p.agent.name
+		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":AgentPool:" + p.agent.clientID
+		u.SubjectDescriptor = "agent." + b64url.EncodeToString([]byte(p.agent.clientID))
+	case p.job != nil:
+		u.ID, u.ProviderDisplayName = p.job.scopeID, p.display()
+		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":Build:" + p.job.scopeID
+		u.SubjectDescriptor = "svc." + b64url.EncodeToString([]byte(p.job.scopeID))
+	}
+	return u
+}
+
+// connectionData is the whoami of azure-devops-rest.md 1.3.
+func (e *Emulator) connectionData(c *request) (reply, error) {
+	user := e.userOf(c.who)
+	data := map[string]any{
+		"authenticatedUser": user, "authorizedUser": user,
+		"instanceId": e.instanceID, "deploymentId": e.instanceID, "deploymentType": "hosted",
+		"locationServiceData": e.locationServiceData(c),
+	}
+	return jsonReply(http.StatusOK, data), nil
+}
+
+func (e *Emulator) locationServiceData(c *request) map[string]any {
+	data := map[string]any{
+		"serviceOwner": serviceOwner, "defaultAccessMappingMoniker": "PublicAccessMapping",
+		"lastChangeId": 1, "lastChangeId64": 1,
+	}
+	if o := strings.ToLower(c.q("connectOptions")); o == "" || o == "none" || o == "0" {
+		return data
+	}
+	data["clientCacheFresh"] = false
+	data["accessMappings"] = []map[string]any{{
+		"displayName": "Host Guid Access Mapping", "moniker": "PublicAccessMapping",
+		"accessPoint": c.base + "/", "serviceOwner": serviceOwner, "virtualDirectory": e.opts.Org,
+	}}
+	var services []map[string]any
+	for _, a := range resourceAreaTable() { // what the .NET client looks areas up by (agent-protocol.md 1.4, 7.6)
+		services = append(services, map[string]any{
+			"serviceType": "LocationService2", "identifier": a.id, "displayName": a.name,
+			"relativeToSetting": "fullyQualified", "serviceOwner": serviceOwner,
+			"locationMappings": []map[string]any{{
+				"accessMappingMoniker": "PublicAccessMapping", "location": e.hostURL(c.base, a.host)}},
+		})
+	}
+	data["serviceDefinitions"] = services
+	return data
+}
+
+// serviceOwner is the id of the service that owns pools and builds (azure-devops-rest.md 2.4).
+const serviceOwner = "00025394-6065-48ca-87d9-7f5672854ef7"

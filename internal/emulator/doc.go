@@ -1,0 +1,55 @@
+// Package emulator is Azure on localhost, in memory: as much of Azure DevOps and of the managed identity endpoint as an
+// Azure Pipelines agent's life needs, from its registration over its jobs to its removal. It is for demos and tests;
+// it stores nothing and secures nothing.
+//
+// # What it emulates
+//
+// An Emulator is one http.Handler with three parts.
+//
+//   - The identity endpoint of App Service and Container Apps, GET /msi/token. It hands out signed JWTs that expire
+//     (reference identity.md 1.1, 1.2, 1.5).
+//   - Azure DevOps below /{org}, which plays dev.azure.com, and below /vssps/{org} and /vsaex/{org}, which play the
+//     other two hosts. Discovery (OPTIONS, ResourceAreas, connectionData), pools and their permissions, agents, the
+//     agents' OAuth token endpoint, sessions, messages, job requests, plan events, timelines and logs
+//     (azure-devops-rest.md 0-2 and 5, agent-protocol.md 2 and 7).
+//   - The control API below /_emulator/, for the test that stands behind: queue a script job, read its log, inject a
+//     Fault, Hold the n-th matching call, read the records. The same as Go methods on Emulator, and as Control for
+//     another process.
+//
+// It follows the references even where a client would like it easier: an agent with a job cannot be deleted, a pool
+// that may not be seen is not there, a bad PAT gets an HTML page with status 203, a second session is a conflict, and a
+// message comes again until it is deleted.
+//
+// # A job's way
+//
+//	queued → assigned → received → running → completed (succeeded, failed, canceled, abandoned, ...)
+//
+// A job waits until an agent of its pool is online, enabled, free, and meets its demands. It is assigned when its
+// message is put into the agent's inbox, received when the agent has deleted the message, running from the first
+// renewal of its lock, and completed when the worker posts its JobCompleted event, or when its lock lapses: abandoned.
+//
+// # Time
+//
+// Options.TimeScale divides the protocol's slow times: the long poll, a session's life, a job's lock. Advance moves the
+// clock by hand, which is how tokens are made to expire. Faults' delays are in real time.
+//
+// # Records
+//
+// Calls lists every call with its status and who made it. Events is the journal: what happened, in order, to wait on
+// instead of sleeping. State is what there is now. Verdicts of tests come from these, not from the program under test.
+//
+// # What it leaves out
+//
+// Projects, queues, pipelines and their permissions; entitlements, the graph and security roles (PutIdentity sets what
+// they would have); deployment groups and environments; rate limits other than by a Fault; the token endpoints of
+// Entra, which want https (IssueToken stands in for them); IMDS; packages to download; on-premises servers. A JWT that
+// the emulator signs is worth nothing elsewhere.
+//
+// # What is unverified
+//
+// Nothing here was compared with a live organisation. What the references mark as unverified and a client could notice
+// is a switch in Beliefs. Made up besides, because no source quotes it: the texts of the api-version errors but for
+// VssInvalidPreviewVersionException, the status 404 of TaskAgentSessionExpiredException, the token_type of agents'
+// tokens, the path of the agents' token endpoint, the order of job requests in a list, and the texts of the identity
+// endpoint's 400s.
+package emulator

@@ -1,0 +1,192 @@
+package emulator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Emulator is Azure in memory. It is an http.Handler, safe for use by many goroutines; make one with New.
+//
+// Locking: mu guards everything below it. The dispatcher takes it around each route's handler, so handlers and the
+// functions they call run with mu held and never take it. What waits (the long poll, Events, WaitHold) takes mu
+// itself to look, lets go, and waits for changed, a channel that is closed and replaced whenever something happened.
+type Emulator struct {
+	opts    Options
+	key     *signingKey
+	offset  atomic.Int64 // nanoseconds that Advance has added to the clock
+	done    chan struct{}
+	routes  []route
+	control http.Handler
+
+	mu         sync.Mutex
+	closed     bool
+	changed    chan struct{}
+	dirty      bool // something happened since the last settle
+	timer      *time.Timer
+	beliefs    Beliefs
+	instanceID string // the organisation's id
+	tenantID   string
+	header     string // the X-IDENTITY-HEADER secret
+	defaultPAT string
+	identities map[string]*identity // by lower-case object id
+	defaultOID string
+	pats       map[string]*pat // by the token itself
+	msiCache   map[string]msiToken
+	assertions map[string]time.Time // client assertions already used, until they expire
+	pools      map[int]*pool
+	sessions   map[string]*session
+	jobs       []*job // in order of request id
+	lastPool   int
+	lastAgent  int
+	lastMsg    int64
+	events     []Event
+	calls      []*Call
+	lastCall   uint64
+	faults     []*faultState
+	holds      []*holdState
+	lastHook   int
+}
+
+// New makes an Emulator with its pools, one managed identity that may do everything, and one PAT of an administrator.
+func New(opts Options) (*Emulator, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	key := opts.key
+	if key == nil {
+		if key, err = newSigningKey(); err != nil {
+			return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
+		}
+	}
+	e := &Emulator{
+		opts: opts, key: key, beliefs: opts.Beliefs,
+		done: make(chan struct{}), changed: make(chan struct{}),
+		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
+		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
+		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
+	}
+	e.routes = routeTable()
+	e.control = e.controlMux()
+	e.seed()
+	return e, nil
+}
+
+// seed fills the organisation: the pools, and the people who may use them.
+func (e *Emulator) seed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, name := range e.opts.Pools {
+		e.addPool(name)
+	}
+	e.defaultOID = newGUID()
+	e.addIdentity(Identity{
+		ObjectID: e.defaultOID, Name: "emulated-agents", Member: true, License: "express",
+		Roles: map[string]string{AllPools: RoleAdministrator}, Attached: true,
+	})
+	admin := newGUID()
+	e.addIdentity(Identity{
+		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express",
+		Roles: map[string]string{AllPools: RoleAdministrator},
+	})
+	e.pats[e.defaultPAT] = &pat{PAT: PAT{Token: e.defaultPAT, Name: "default", Owner: admin}}
+	e.dirty = true
+	e.settle()
+}
+
+// Close ends every long poll, held call and wait, and stops the emulator's timer. Later calls answer 503.
+// Close it before an httptest.Server that serves it: that one waits for the calls under way.
+func (e *Emulator) Close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	e.closed = true
+	close(e.done)
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+}
+
+// Serve serves the emulator on ln until ctx ends, then lets every held call and long poll go, and closes ln. The
+// emulator is closed afterwards. It returns nil when it ended because ctx did.
+func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(e.opts.Log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		e.Close()
+		_ = srv.Close()
+		return fmt.Errorf("cannot serve the emulator: %w", err)
+	case <-ctx.Done():
+	}
+	e.Close()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		_ = srv.Close() // an answer that a client does not read is not worth waiting for
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot serve the emulator: %w", err)
+	}
+	return nil
+}
+
+// EnvVar is one environment variable.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Environment is what to export to run an agent against the emulator served at base ("http://127.0.0.1:8080"), with
+// its managed identity. To use the PAT instead, leave the last three out and set AZP_TOKEN to DefaultPAT.
+func (e *Emulator) Environment(base string) []EnvVar {
+	base = strings.TrimRight(base, "/")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return []EnvVar{
+		{"AZP_URL", base + "/" + e.opts.Org},
+		{"AZP_POOL", e.opts.Pools[0]},
+		{"IDENTITY_ENDPOINT", base + "/msi/token"},
+		{"IDENTITY_HEADER", e.header},
+		{"MANAGED_IDENTITY_OBJECT_ID", e.defaultOID},
+	}
+}
+
+// DefaultPAT is the token of an administrator of all pools. It does not expire.
+func (e *Emulator) DefaultPAT() string { return e.defaultPAT }
+
+// Org is the organisation's name.
+func (e *Emulator) Org() string { return e.opts.Org }
+
+// newGUID is a random version 4 GUID.
+func newGUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// newSecret is n random bytes in hexadecimal.
+func newSecret(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,102 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// apiError is an answer with Azure DevOps' error envelope (azure-devops-rest.md 0).
+type apiError struct {
+	status    int
+	typeKey   string
+	namespace string // of the .NET type; its assembly has the same name in every type we answer with
+	message   string
+}
+
+func (a *apiError) Error() string { return a.typeKey + ": " + a.message }
+
+const (
+	nsTask   = "Microsoft.TeamFoundation.DistributedTask.WebApi"
+	nsCommon = "Microsoft.VisualStudio.Services.Common"
+	nsWebAPI = "Microsoft.VisualStudio.Services.WebApi"
+	nsServer = "Microsoft.TeamFoundation.Framework.Server"
+)
+
+func (a *apiError) reply() reply {
+	body, _ := json.Marshal(map[string]any{
+		"$id": "1", "innerException": nil, "message": a.message,
+		"typeName": a.namespace + "." + a.typeKey + ", " + a.namespace,
+		"typeKey":  a.typeKey, "errorCode": 0, "eventId": 3000,
+	})
+	return reply{status: a.status, contentType: jsonType, body: body}
+}
+
+func taskError(status int, typeKey, format string, args ...any) *apiError {
+	return &apiError{status, typeKey, nsTask, fmt.Sprintf(format, args...)}
+}
+
+// The errors below carry the texts that azure-devops-rest.md 2 and 5 quote.
+
+func errNoPool(id any) *apiError {
+	return taskError(http.StatusNotFound, "TaskAgentPoolNotFoundException", "No agent pool found with identifier %v.", id)
+}
+
+func errNoAgent(poolID int, agentID any) *apiError {
+	return taskError(http.StatusNotFound, "TaskAgentNotFoundException",
+		"No agent found for pool %d with identifier %v.", poolID, agentID)
+}
+
+func errAgentExists(poolID int, name string) *apiError {
+	return taskError(http.StatusConflict, "TaskAgentExistsException",
+		"Pool %d already contains an agent with name %s.", poolID, name)
+}
+
+func errPoolExists(name string) *apiError {
+	return taskError(http.StatusConflict, "TaskAgentPoolExistsException", "Agent pool %s already exists.", name)
+}
+
+func errNeeds(who, right, poolName string) *apiError {
+	of := ""
+	if poolName != "" { // creating a pool names none
+		of = " for pool " + poolName
+	}
+	return taskError(http.StatusForbidden, "AccessDeniedException",
+		"Access denied. %s needs %s permissions%s to perform the action. For more information, contact the Azure DevOps Server administrator.",
+		who, right, of)
+}
+
+func errJobRuns(agentName, poolName string) *apiError {
+	return taskError(http.StatusBadRequest, "TaskAgentJobStillRunningException",
+		"Agent %q is running a job for pool %q", agentName, poolName)
+}
+
+func errSessionConflict(agentName, owner string) *apiError {
+	return taskError(http.StatusConflict, "TaskAgentSessionConflictException",
+		"The task agent %s already has an active session for owner %s.", agentName, owner)
+}
+
+// errSessionExpired has a status nobody has seen quoted; the type is what listeners look at (agent-protocol.md 5.5).
+func errSessionExpired(id string) *apiError {
+	return taskError(http.StatusNotFound, "TaskAgentSessionExpiredException", "The agent session %s has expired.", id)
+}
+
+func errNoJob(id any) *apiError {
+	return taskError(http.StatusNotFound, "TaskAgentJobNotFoundException", "No agent job request found with identifier %v.", id)
+}
+
+func errJobTokenExpired(id int64) *apiError {
+	return taskError(http.StatusNotFound, "TaskAgentJobTokenExpiredException", "The lock on job request %d has expired.", id)
+}
+
+func errNoPlan(id string) *apiError {
+	return taskError(http.StatusNotFound, "TaskOrchestrationPlanNotFoundException", "No plan found for identifier %s.", id)
+}
+
+func errBadRequest(format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, "VssPropertyValidationException", nsCommon, fmt.Sprintf(format, args...)}
+}
+
+func errUnauthorized(format string, args ...any) *apiError {
+	return &apiError{http.StatusUnauthorized, "UnauthorizedRequestException", nsServer, fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,229 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Where a fault drops the answer.
+const (
+	DropBefore = "before" // the connection is closed before the server acts
+	DropAfter  = "after"  // the server acts, then the connection is closed
+)
+
+// Fault is something that goes wrong with matching calls. Status, Body, ContentType and Headers make an answer that
+// the server gives without acting. Delay comes before everything else, is in real time, and adds up over all faults
+// that match; of the rest only the first matching fault counts.
+type Fault struct {
+	ID     string `json:"id,omitempty"`     // set by AddFault when empty
+	Method string `json:"method,omitempty"` // empty: any
+	Path   string `json:"path,omitempty"`   // regular expression, found anywhere in path?query, case ignored; empty: any
+	Nth    int    `json:"nth,omitempty"`    // the first matching call it happens to, from 1; default 1
+	Times  int    `json:"times,omitempty"`  // to how many matching calls in a row; 0: for ever
+
+	Status      int               `json:"status,omitempty"`
+	Body        string            `json:"body,omitempty"`
+	ContentType string            `json:"contentType,omitempty"` // default application/json when there is a body
+	Headers     map[string]string `json:"headers,omitempty"`
+	Delay       time.Duration     `json:"-"` // in JSON a duration such as "80ms"
+	DropAnswer  string            `json:"dropAnswer,omitempty"`
+	Reset       bool              `json:"reset,omitempty"` // close by RST; with no DropAnswer before the server acts
+
+	Seen  int `json:"seen,omitempty"`  // matching calls so far; ignored by AddFault
+	Fired int `json:"fired,omitempty"` // those it happened to
+}
+
+type faultAlias Fault
+
+type faultWire struct {
+	faultAlias
+	Delay string `json:"delay,omitempty"`
+}
+
+// MarshalJSON writes Delay as "80ms".
+func (f Fault) MarshalJSON() ([]byte, error) {
+	return json.Marshal(faultWire{faultAlias(f), durationText(f.Delay)})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (f *Fault) UnmarshalJSON(b []byte) error {
+	w := faultWire{faultAlias: faultAlias(*f)}
+	if err := strictJSON(b, &w); err != nil {
+		return err
+	}
+	delay, err := parseDuration("delay", w.Delay)
+	if err != nil {
+		return err
+	}
+	*f = Fault(w.faultAlias)
+	f.Delay = delay
+	return nil
+}
+
+func (f *Fault) validate() error {
+	switch {
+	case f.DropAnswer != "" && f.DropAnswer != DropBefore && f.DropAnswer != DropAfter:
+		return fmt.Errorf("dropAnswer is %q, not %q or %q", f.DropAnswer, DropBefore, DropAfter)
+	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
+		return fmt.Errorf("status is %d, not between 200 and 599", f.Status)
+	case f.Status == 0 && f.Body == "" && len(f.Headers) == 0 && f.Delay == 0 && f.DropAnswer == "" && !f.Reset:
+		return fmt.Errorf("it does nothing: set status, delay, dropAnswer or reset")
+	case f.Nth < 0 || f.Times < 0:
+		return fmt.Errorf("nth and times are not negative")
+	}
+	return nil
+}
+
+// answers tells whether the fault makes an answer of its own.
+func (f *Fault) answers() bool { return f.Status != 0 || f.Body != "" || len(f.Headers) > 0 }
+
+// disturbs tells whether the fault does more than delay.
+func (f *Fault) disturbs() bool { return f.answers() || f.DropAnswer != "" || f.Reset }
+
+func (f *Fault) reply() reply {
+	out := reply{status: f.Status, header: http.Header{}, contentType: f.ContentType, body: []byte(f.Body)}
+	if out.status == 0 {
+		out.status = http.StatusOK
+	}
+	if out.contentType == "" && f.Body != "" {
+		out.contentType = jsonType
+	}
+	for k, v := range f.Headers {
+		out.header.Set(k, v)
+	}
+	return out
+}
+
+// matcher is what faults and holds have in common.
+type matcher struct {
+	method string
+	path   *regexp.Regexp
+}
+
+func newMatcher(method, path string) (matcher, error) {
+	re, err := regexp.Compile("(?i)" + path)
+	if err != nil {
+		return matcher{}, fmt.Errorf("the path is no regular expression: %w", err)
+	}
+	return matcher{strings.ToUpper(method), re}, nil
+}
+
+func (m matcher) matches(r *http.Request) bool {
+	return (m.method == "" || m.method == r.Method) && m.path.MatchString(r.URL.RequestURI())
+}
+
+type faultState struct {
+	Fault
+	matcher
+}
+
+// AddFault adds a fault and returns its id.
+func (e *Emulator) AddFault(f Fault) (string, error) {
+	m, err := newMatcher(f.Method, f.Path)
+	if err == nil {
+		err = f.validate()
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot add the fault: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f.ID == "" {
+		f.ID = e.hookID("fault")
+	}
+	f.Nth, f.Seen, f.Fired = max(f.Nth, 1), 0, 0
+	e.faults = append(e.faults, &faultState{f, m})
+	return f.ID, nil
+}
+
+// hookID names faults and holds in the order they are added.
+func (e *Emulator) hookID(kind string) string {
+	e.lastHook++
+	return kind + "-" + strconv.Itoa(e.lastHook)
+}
+
+// Faults are the faults there are, spent ones too, with how often they saw a call and fired.
+func (e *Emulator) Faults() []Fault {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]Fault, len(e.faults))
+	for i, f := range e.faults {
+		out[i] = f.Fault
+	}
+	return out
+}
+
+// RemoveFault takes the fault with this id away, or all of them for "".
+func (e *Emulator) RemoveFault(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.faults = slices.DeleteFunc(e.faults, func(f *faultState) bool { return id == "" || f.ID == id })
+}
+
+// plan is what will be done to one call, decided when it arrives so that "the n-th" means the n-th to arrive.
+type plan struct {
+	delay time.Duration
+	fault *Fault
+	holds []*holdState
+}
+
+// planFor counts the call against every fault and hold; mu is held.
+func (e *Emulator) planFor(r *http.Request) plan {
+	var p plan
+	for _, f := range e.faults {
+		if !f.matches(r) {
+			continue
+		}
+		f.Seen++
+		if f.Seen < f.Nth || f.Times > 0 && f.Seen >= f.Nth+f.Times {
+			continue
+		}
+		if f.disturbs() && p.fault != nil {
+			continue // an earlier fault decides what happens
+		}
+		f.Fired++
+		p.delay += f.Delay
+		if f.disturbs() {
+			mine := f.Fault
+			p.fault = &mine
+		}
+	}
+	for _, h := range e.holds {
+		if h.matches(r) {
+			if h.seen++; h.seen == h.Nth {
+				p.holds = append(p.holds, h)
+			}
+		}
+	}
+	return p
+}
+
+func (p plan) reset() bool { return p.fault != nil && p.fault.Reset }
+
+// describe is what the call's record says was done to it.
+func (p plan) describe() string {
+	var parts []string
+	if p.delay > 0 {
+		parts = append(parts, "delay "+p.delay.String())
+	}
+	for _, h := range p.holds {
+		parts = append(parts, "held "+h.When)
+	}
+	if f := p.fault; f != nil {
+		switch {
+		case f.DropAnswer != "":
+			parts = append(parts, "dropped "+f.DropAnswer)
+		case f.Reset:
+			parts = append(parts, "reset")
+		default:
+			parts = append(parts, "answered "+strconv.Itoa(f.reply().status))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,98 @@
+package emulator
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// signingKey signs what the emulator issues: Entra tokens, agents' access tokens and jobs' access tokens.
+type signingKey struct{ private *rsa.PrivateKey }
+
+func newSigningKey() (*signingKey, error) {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return &signingKey{k}, nil
+}
+
+var b64url = base64.RawURLEncoding
+
+// sign makes an RS256 JWT of claims.
+func (k *signingKey) sign(claims any) (string, error) {
+	body, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("cannot encode claims: %w", err)
+	}
+	signed := b64url.EncodeToString([]byte(`{"typ":"JWT","alg":"RS256","kid":"emulator"}`)) + "." + b64url.EncodeToString(body)
+	sum := sha256.Sum256([]byte(signed))
+	sig, err := rsa.SignPKCS1v15(nil, k.private, crypto.SHA256, sum[:])
+	if err != nil {
+		return "", fmt.Errorf("cannot sign a token: %w", err)
+	}
+	return signed + "." + b64url.EncodeToString(sig), nil
+}
+
+// jwt is a token taken apart; nothing in it is true before verify has said so.
+type jwt struct {
+	claims    jwtClaims
+	signed    string
+	signature []byte
+}
+
+// jwtClaims are all the claims the emulator reads, of every kind of token.
+type jwtClaims struct {
+	Issuer    string  `json:"iss"`
+	Subject   string  `json:"sub"`
+	Audience  string  `json:"aud"`
+	ID        string  `json:"jti"`
+	NotBefore float64 `json:"nbf"`
+	Expires   float64 `json:"exp"`
+	ObjectID  string  `json:"oid"`
+	Tenant    string  `json:"tid"`
+	Kind      string  `json:"emu_kind"` // what the emulator itself issued: "agent" or "job"; Entra tokens have none
+	PoolID    int     `json:"emu_pool"`
+	AgentID   int     `json:"emu_agent"`
+	JobID     string  `json:"emu_job"`
+}
+
+var errNotJWT = errors.New("not an RS256 JWT")
+
+// parseJWT takes s apart. The error is errNotJWT, wrapped with the part that is wrong.
+func parseJWT(s string) (*jwt, error) {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return nil, errNotJWT
+	}
+	var raw [3][]byte
+	for i, p := range parts {
+		b, err := b64url.DecodeString(p)
+		if err != nil {
+			return nil, fmt.Errorf("%w: part %d is not base64url", errNotJWT, i+1)
+		}
+		raw[i] = b
+	}
+	var head struct {
+		Alg string `json:"alg"`
+	}
+	if err := json.Unmarshal(raw[0], &head); err != nil || head.Alg != "RS256" {
+		return nil, fmt.Errorf("%w: its header does not say alg RS256", errNotJWT)
+	}
+	t := &jwt{signed: parts[0] + "." + parts[1], signature: raw[2]}
+	if err := json.Unmarshal(raw[1], &t.claims); err != nil {
+		return nil, fmt.Errorf("%w: its payload is no set of claims", errNotJWT)
+	}
+	return t, nil
+}
+
+func (t *jwt) verify(key *rsa.PublicKey) bool {
+	sum := sha256.Sum256([]byte(t.signed))
+	return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], t.signature) == nil
+}

@@ -1,0 +1,101 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// exchangeToken is the agents' token endpoint: a client assertion signed with the registered key buys an access token
+// (agent-protocol.md 7.1).
+func (e *Emulator) exchangeToken(c *request) (reply, error) {
+	form, err := url.ParseQuery(string(c.body))
+	if err != nil {
+		return oauthError("invalid_request", "The body is no form."), nil
+	}
+	if g := form.Get("grant_type"); g != "client_credentials" {
+		return oauthError("unsupported_grant_type", fmt.Sprintf("The grant type %q is not supported.", g)), nil
+	}
+	if form.Get("client_assertion_type") != assertionType {
+		return oauthError("invalid_client", "The client assertion type is not supported."), nil
+	}
+	a, problem := e.checkAssertion(form.Get("client_assertion"))
+	if problem != "" {
+		return oauthError("invalid_client", problem), nil
+	}
+	token, err := e.agentToken(a)
+	if err != nil {
+		return reply{}, err
+	}
+	e.emitAgent(EventAgentToken, a)
+	c.who = principal{isAgent: true, poolID: a.pool.id, agentID: a.id, agent: a}
+	return jsonReply(http.StatusOK, map[string]any{
+		"access_token": token, "token_type": "Bearer", "expires_in": int(agentLife.Seconds()),
+	}), nil
+}
+
+// checkAssertion says whose assertion it is, or what is wrong with it.
+func (e *Emulator) checkAssertion(s string) (*agent, string) {
+	t, err := parseJWT(s)
+	if err != nil {
+		return nil, "The client assertion cannot be read: " + err.Error() + "."
+	}
+	claims := t.claims
+	a := e.agentOfClient(claims.Issuer)
+	switch {
+	case a == nil:
+		return nil, fmt.Sprintf("Registration %s was not found.", claims.Issuer)
+	case !t.verify(a.key):
+		return nil, "The signature of the client assertion is not that of the registered key."
+	case claims.Subject != claims.Issuer:
+		return nil, "The claims iss and sub of the client assertion differ."
+	case claims.Audience != a.authURL:
+		return nil, fmt.Sprintf("The audience %s of the client assertion is not %s.", claims.Audience, a.authURL)
+	case claims.ID == "":
+		return nil, "The client assertion has no jti."
+	}
+	now := e.now()
+	from, to := unixTime(claims.NotBefore), unixTime(claims.Expires)
+	clock := " Current server time is " + now.Format("01/02/2006 15:04:05 -07:00") + "."
+	switch {
+	case claims.NotBefore == 0 || !to.After(from):
+		return nil, "The client assertion has no lifetime." + clock
+	case to.Sub(from) > assertionLife && !e.beliefs.LongAssertions:
+		return nil, "The client assertion lives longer than 5 minutes." + clock
+	case now.Add(clockSkew).Before(from):
+		return nil, "The client assertion is not valid yet." + clock
+	case !now.Before(to.Add(clockSkew)):
+		return nil, "The client assertion has expired." + clock
+	}
+	// Remembered as sent by this client, so that two agents may use the same jti.
+	replay := claims.Issuer + "|" + claims.ID
+	if _, used := e.assertions[replay]; used {
+		return nil, "The client assertion has been used before."
+	}
+	e.assertions[replay] = to.Add(clockSkew)
+	return a, ""
+}
+
+// unixTime keeps foreign numbers within what a time.Time can compute with.
+func unixTime(f float64) time.Time {
+	const year9999 = 253402300799
+	return time.Unix(int64(min(max(f, 0), year9999)), 0)
+}
+
+func (e *Emulator) agentOfClient(clientID string) *agent {
+	for _, p := range e.pools {
+		for _, a := range p.agents {
+			if a.key != nil && a.clientID == clientID {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+func oauthError(code, description string) reply {
+	return jsonReply(http.StatusBadRequest, map[string]string{"error": code, "error_description": description})
+}

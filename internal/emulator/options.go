@@ -1,0 +1,128 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Options says what to emulate. The zero value is an organisation "emulated" with a pool "Default", at real speed.
+type Options struct {
+	// Org is the organisation's name, the first segment of its path. Default "emulated".
+	Org string
+	// Pools are the names of the pools that exist at the start; ids count from 1. Default: one, "Default".
+	Pools []string
+	// TimeScale (1 or more; 0 means 1) divides the protocol's slow times: the 50 s long poll, the 5 min life of a
+	// session nobody polls, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
+	TimeScale float64
+	// Now is the clock; default time.Now. Advance adds to what it says.
+	Now func() time.Time
+	// Log gets one debug line a call; default none.
+	Log *slog.Logger
+	// Beliefs flips what nobody could verify about the real server; the zero value is what the references expect.
+	Beliefs Beliefs
+
+	// key is the emulator's signing key; tests share one because making one costs a tenth of a second.
+	key *signingKey
+}
+
+// Beliefs are the named switches for what nobody could verify about the real server (agent-protocol.md 11,
+// azure-devops-rest.md "Unverified"). False is always what the references expect; true is the other possibility.
+type Beliefs struct {
+	// PlainVersionOnPreview accepts "7.1" without -preview on preview-only resources. The references disagree about
+	// sessions, messages and job requests: agent-protocol.md 2.1 saw 7.0 work, azure-devops-rest.md 0 says 400.
+	PlainVersionOnPreview bool `json:"plainVersionOnPreview,omitempty"`
+	// ReplaceKeepsUserCapabilities: a PUT without userCapabilities leaves the stored ones alone (agent-protocol.md 2.5).
+	ReplaceKeepsUserCapabilities bool `json:"replaceKeepsUserCapabilities,omitempty"`
+	// ReplaceEnables: a PUT that says nothing of enabled enables the agent (agent-protocol.md 2.5).
+	ReplaceEnables bool `json:"replaceEnables,omitempty"`
+	// ReplaceEndsSession: a PUT ends the previous holder's session (agent-protocol.md 2.5).
+	ReplaceEndsSession bool `json:"replaceEndsSession,omitempty"`
+	// GetShowsAuthorization: GET returns an agent's authorization too, not only POST and PUT (agent-protocol.md 2.3).
+	GetShowsAuthorization bool `json:"getShowsAuthorization,omitempty"`
+	// CreateIgnoresEnabled: POST with enabled false makes an enabled agent all the same (agent-protocol.md 2.2).
+	CreateIgnoresEnabled bool `json:"createIgnoresEnabled,omitempty"`
+	// DeleteMissingSucceeds: DELETE of an agent that is not there answers 204 and not 404 (agent-protocol.md 6).
+	DeleteMissingSucceeds bool `json:"deleteMissingSucceeds,omitempty"`
+	// DeleteAnswers200: DELETE of an agent answers 200 and not 204 (azure-devops-rest.md 2.2).
+	DeleteAnswers200 bool `json:"deleteAnswers200,omitempty"`
+	// DeleteRunningSucceeds: DELETE removes an agent whose job still runs, and the job is abandoned
+	// (azure-devops-rest.md "Unverified" d).
+	DeleteRunningSucceeds bool `json:"deleteRunningSucceeds,omitempty"`
+	// RemovedAgentUnauthorized: the calls of an agent that was removed get 401 and not 404 (agent-protocol.md 6).
+	RemovedAgentUnauthorized bool `json:"removedAgentUnauthorized,omitempty"`
+	// LongAssertions: client assertions may live longer than 300 s (agent-protocol.md 11).
+	LongAssertions bool `json:"longAssertions,omitempty"`
+	// ShuttingDownIgnored: agentShuttingDown in JobCompleted changes nothing; the agent may be given another job.
+	ShuttingDownIgnored bool `json:"shuttingDownIgnored,omitempty"`
+	// WrongTenantThrottled: a token of another tenant gets 429 and not 401 (azure-devops-rest.md 3).
+	WrongTenantThrottled bool `json:"wrongTenantThrottled,omitempty"`
+	// DisabledHidesAssigned: a job assigned just before its agent was disabled is not delivered until it is enabled.
+	DisabledHidesAssigned bool `json:"disabledHidesAssigned,omitempty"`
+}
+
+// The protocol's slow times at TimeScale 1, and the lives of tokens, which are never scaled.
+const (
+	longPoll      = 50 * time.Second // agent-protocol.md 7.3
+	sessionLife   = 5 * time.Minute  // since the last poll; agent-protocol.md 5.1, 11
+	firstLock     = 5 * time.Minute  // from assignment; agent-protocol.md 5.1 says 5-10 min
+	renewedLock   = 10 * time.Minute // from each renewal
+	msiTokenLife  = 24 * time.Hour   // identity.md 5
+	msiTokenSpare = 5 * time.Minute  // the endpoint's cache hands a token out until this much is left
+	agentLife     = 50 * time.Minute // of an agent's access token
+	jobLife       = 48 * time.Hour   // of a job's access token
+	assertionLife = 5 * time.Minute  // longest client assertion; agent-protocol.md 7.1
+	clockSkew     = 5 * time.Minute  // agent-protocol.md 10, 11th surprise
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Org == "" {
+		o.Org = "emulated"
+	}
+	if len(o.Pools) == 0 {
+		o.Pools = []string{"Default"}
+	}
+	if o.TimeScale == 0 {
+		o.TimeScale = 1
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o, o.validate()
+}
+
+func (o Options) validate() error {
+	var problems []error
+	if o.TimeScale < 1 {
+		problems = append(problems, fmt.Errorf("time scale %g is below 1", o.TimeScale))
+	}
+	switch strings.ToLower(o.Org) {
+	case "vssps", "vsaex", "msi", "_emulator", ".", "..":
+		problems = append(problems, fmt.Errorf("organisation name %q is taken by the emulator itself", o.Org))
+	}
+	if url.PathEscape(o.Org) != o.Org {
+		problems = append(problems, fmt.Errorf("organisation name %q is no path segment", o.Org))
+	}
+	seen := map[string]bool{}
+	for _, name := range o.Pools {
+		if name == "" || seen[strings.ToLower(name)] {
+			problems = append(problems, fmt.Errorf("pool name %q is empty or given twice", name))
+		}
+		seen[strings.ToLower(name)] = true
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("cannot emulate: %w", errors.Join(problems...))
+	}
+	return nil
+}
+
+// slow is a protocol time at this emulator's scale.
+func (e *Emulator) slow(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / e.opts.TimeScale)
+}

@@ -1,0 +1,125 @@
+package emulator
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const jsonType = "application/json; charset=utf-8"
+
+// reply is an answer that is not sent yet, so that faults and holds can come between acting and answering.
+type reply struct {
+	status      int
+	header      http.Header
+	contentType string
+	body        []byte
+}
+
+func jsonReply(status int, v any) reply {
+	body, err := json.Marshal(v)
+	if err != nil { // every type we answer with can be encoded; a body that cannot is a bug here
+		return reply{status: http.StatusInternalServerError, contentType: "text/plain", body: []byte(err.Error())}
+	}
+	return reply{status: status, contentType: jsonType, body: body}
+}
+
+func noContent() reply { return reply{status: http.StatusNoContent} }
+
+// request is one call to Azure DevOps, taken apart.
+type request struct {
+	http    *http.Request
+	body    []byte
+	base    string // scheme://host of the request: all absolute URLs begin with it
+	params  map[string]string
+	who     principal
+	version string
+}
+
+// q is a query parameter; names do not differ by case, nor do they in ASP.NET.
+func (c *request) q(name string) string { return queryValue(c.http.URL.Query(), name) }
+
+func queryValue(q url.Values, name string) string {
+	if v := q.Get(name); v != "" {
+		return v
+	}
+	for k, v := range q {
+		if strings.EqualFold(k, name) && len(v) > 0 {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+func (c *request) flag(name string) bool {
+	on, _ := strconv.ParseBool(strings.ToLower(c.q(name)))
+	return on
+}
+
+// intParam is a path parameter as a number; 0, which no id is, when it is none.
+func (c *request) intParam(name string) int {
+	n, _ := strconv.Atoi(c.params[name])
+	return n
+}
+
+// decode reads the JSON body into v; a BOM before it is skipped.
+func (c *request) decode(v any) error {
+	body := strings.TrimPrefix(string(c.body), "\ufeff")
+	if strings.TrimSpace(body) == "" {
+		return errBadRequest("Value cannot be null: the request has no body.")
+	}
+	if err := json.Unmarshal([]byte(body), v); err != nil {
+		return errBadRequest("The body is not what was expected: %v", err)
+	}
+	return nil
+}
+
+// host is which of the three hosts a path plays: "" is dev.azure.com; the others are path prefixes here.
+func splitHost(segments []string) (host string, rest []string) {
+	if len(segments) > 0 {
+		switch h := strings.ToLower(segments[0]); h {
+		case "vssps", "vsaex":
+			return h, segments[1:]
+		}
+	}
+	return "", segments
+}
+
+func splitPath(p string) []string {
+	return slices.DeleteFunc(strings.Split(p, "/"), func(s string) bool { return s == "" })
+}
+
+// match finds the route for the segments after the organisation. Literal segments do not differ by case; parameters
+// at a template's end may be missing, as in the real templates.
+func (e *Emulator) match(segments []string) (*route, map[string]string) {
+	for i := range e.routes {
+		if params, ok := e.routes[i].match(segments); ok {
+			return &e.routes[i], params
+		}
+	}
+	return nil, nil
+}
+
+func (r *route) match(segments []string) (map[string]string, bool) {
+	if len(segments) > len(r.segments) {
+		return nil, false
+	}
+	params := map[string]string{}
+	for i, want := range r.segments {
+		name, isParam := strings.CutPrefix(want, "{")
+		switch {
+		case i >= len(segments):
+			if !isParam {
+				return nil, false
+			}
+		case isParam:
+			params[strings.TrimSuffix(name, "}")] = segments[i]
+		case !strings.EqualFold(want, segments[i]):
+			return nil, false
+		}
+	}
+	return params, true
+}

@@ -1,0 +1,103 @@
+package emulator
+
+import (
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxBody bounds what a call may send; the largest real bodies are logs.
+const maxBody = 64 << 20
+
+// ServeHTTP answers a call: to the control API below /_emulator/, to the identity endpoint /msi/token, or to Azure
+// DevOps below /{org}, /vssps/{org} and /vsaex/{org}. Faults and holds apply to the last two alone.
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p := strings.ToLower(r.URL.Path); p == "/_emulator" || strings.HasPrefix(p, "/_emulator/") {
+		e.control.ServeHTTP(w, r)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "cannot read the body: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	rec, plan, ok := e.begin(r)
+	if !ok {
+		http.Error(w, "the emulator is closed", http.StatusServiceUnavailable)
+		return
+	}
+	out, sent := e.perform(r, body, plan, rec)
+	if !sent {
+		e.end(rec, 0, plan.describe())
+		breakConnection(w, plan.reset())
+		return
+	}
+	// Recorded first: who has the answer in hand must find the call in the records.
+	e.end(rec, out.status, plan.describe())
+	write(w, r, out)
+}
+
+// perform does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
+func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (reply, bool) {
+	if !e.pause(r, plan.delay) || !e.holdCall(plan, HoldBefore) {
+		return reply{}, false
+	}
+	if f := plan.fault; f != nil {
+		switch {
+		case f.DropAnswer == DropBefore, f.Reset && f.DropAnswer == "":
+			return reply{}, false
+		case f.DropAnswer == "" && f.answers():
+			return f.reply(), true
+		}
+	}
+	out, who := e.dispatch(r, body)
+	e.setWho(rec, who)
+	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
+		return reply{}, false
+	}
+	return out, true
+}
+
+// pause waits for a delay; it is false when the emulator closes meanwhile. A client that gives up does not cut it
+// short: a slow server acts all the same.
+func (e *Emulator) pause(_ *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-e.done:
+		return false
+	}
+}
+
+func write(w http.ResponseWriter, r *http.Request, out reply) {
+	maps.Copy(w.Header(), out.header)
+	if out.contentType != "" {
+		w.Header().Set("Content-Type", out.contentType)
+	} else if len(out.body) == 0 {
+		w.Header()["Content-Type"] = nil // net/http would guess one
+	}
+	w.WriteHeader(out.status)
+	if r.Method != http.MethodHead && out.status != http.StatusNoContent && out.status != http.StatusNotModified {
+		_, _ = w.Write(out.body) // the client may be gone, and that is its business
+	}
+}
+
+// breakConnection closes the call's connection without an answer: with a FIN, or with a RST.
+func breakConnection(w http.ResponseWriter, reset bool) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2 and recorders: as near as net/http lets us come
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0) // unsent and unread data is dropped and the peer gets a RST
+	}
+	_ = conn.Close()
+}

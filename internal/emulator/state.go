@@ -1,0 +1,124 @@
+package emulator
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is everything there is in the organisation at one moment.
+type State struct {
+	Time  time.Time   `json:"time"`
+	Org   string      `json:"org"`
+	Pools []PoolState `json:"pools"`
+	Jobs  []Job       `json:"jobs"`
+}
+
+// PoolState is a pool and its agents.
+type PoolState struct {
+	ID         int          `json:"id"`
+	Name       string       `json:"name"`
+	AutoUpdate bool         `json:"autoUpdate"`
+	Agents     []AgentState `json:"agents"`
+}
+
+// AgentState is all the server knows of an agent.
+type AgentState struct {
+	ID                 int               `json:"id"`
+	Name               string            `json:"name"`
+	Version            string            `json:"version"`
+	OSDescription      string            `json:"osDescription,omitempty"`
+	Enabled            bool              `json:"enabled"`
+	Status             string            `json:"status"` // online while a session is alive, else offline
+	ShuttingDown       bool              `json:"shuttingDown,omitempty"`
+	PendingUpdate      string            `json:"pendingUpdate,omitempty"` // the version it was asked to become
+	CreatedOn          time.Time         `json:"createdOn"`
+	StatusChangedOn    time.Time         `json:"statusChangedOn"`
+	ClientID           string            `json:"clientId,omitempty"`
+	SystemCapabilities map[string]string `json:"systemCapabilities,omitempty"`
+	UserCapabilities   map[string]string `json:"userCapabilities,omitempty"`
+	Session            *SessionState     `json:"session,omitempty"`
+	Inbox              int               `json:"inbox"`                     // messages not acknowledged
+	AssignedRequest    int64             `json:"assignedRequest,omitempty"` // the unfinished job it has
+}
+
+// SessionState is a listener's session.
+type SessionState struct {
+	ID       string    `json:"id"`
+	Owner    string    `json:"owner"`
+	Created  time.Time `json:"created"`
+	LastSeen time.Time `json:"lastSeen"` // the end of the last poll
+	Polling  bool      `json:"polling"`
+}
+
+// State says what there is now.
+func (e *Emulator) State() State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settle()
+	return e.state()
+}
+
+func (e *Emulator) state() State {
+	out := State{Time: e.now(), Org: e.opts.Org, Jobs: []Job{}}
+	for _, p := range e.sortedPools() {
+		ps := PoolState{ID: p.id, Name: p.name, AutoUpdate: p.autoUpdate, Agents: []AgentState{}}
+		for _, a := range p.agents {
+			ps.Agents = append(ps.Agents, a.state())
+		}
+		out.Pools = append(out.Pools, ps)
+	}
+	for _, j := range e.jobs {
+		out.Jobs = append(out.Jobs, j.public())
+	}
+	return out
+}
+
+func (a *agent) state() AgentState {
+	out := AgentState{
+		ID: a.id, Name: a.name, Version: a.version, OSDescription: a.osDescription, Enabled: a.enabled,
+		Status: a.status(), ShuttingDown: a.shuttingDown, CreatedOn: a.createdOn, StatusChangedOn: a.statusChangedOn,
+		ClientID: a.clientID, SystemCapabilities: maps.Clone(a.system), UserCapabilities: maps.Clone(a.user),
+		Inbox: len(a.inbox),
+	}
+	if a.update != nil {
+		out.PendingUpdate = a.update.target
+	}
+	if s := a.session; s != nil {
+		out.Session = &SessionState{s.id, s.owner, s.created, s.lastSeen, s.polls > 0}
+	}
+	if a.job != nil {
+		out.AssignedRequest = a.job.requestID
+	}
+	return out
+}
+
+// Pool is the pool of that name in the state, nil when there is none.
+func (s State) Pool(name string) *PoolState {
+	i := slices.IndexFunc(s.Pools, func(p PoolState) bool { return p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Pools[i]
+}
+
+// Agent is the agent of that name in the pool, nil when there is none.
+func (p *PoolState) Agent(name string) *AgentState {
+	if p == nil {
+		return nil
+	}
+	i := slices.IndexFunc(p.Agents, func(a AgentState) bool { return a.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &p.Agents[i]
+}
+
+// WaitState waits until match accepts the state, and returns it. match is called with the emulator locked and must not
+// call it. The error is ctx's, or ErrClosed.
+func (e *Emulator) WaitState(ctx context.Context, match func(State) bool) (State, error) {
+	var s State
+	err := e.await(ctx, func() bool { s = e.state(); return match(s) })
+	return s, err
+}

@@ -1,0 +1,102 @@
+// Package secret keeps credentials out of everything a person or a program may
+// read: a Text prints as [redacted] however it is formatted, and a Guard takes
+// what it was shown, and whatever looks like a token, out of a stream of lines.
+// The type is the protection, the guard is for the day the type was by-passed.
+package secret
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// Redacted is what stands in a secret's place.
+const Redacted = "[redacted]"
+
+// Text is a string that is only shown by Reveal.
+type Text struct{ value string }
+
+// New wraps a secret.
+func New(value string) Text { return Text{value} }
+
+// Reveal returns the secret itself. It is for the wire, never for an error or a
+// log.
+func (t Text) Reveal() string { return t.value }
+
+// IsZero says that there is no secret.
+func (t Text) IsZero() bool { return t.value == "" }
+
+// String returns Redacted, or nothing when there is no secret.
+func (t Text) String() string {
+	if t.IsZero() {
+		return ""
+	}
+	return Redacted
+}
+
+// Format implements fmt.Formatter, so that no verb (%x, %q, %#v) shows more.
+func (t Text) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
+
+// MarshalText serves encoding/json and whatever else marshals text.
+func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// LogValue serves log/slog.
+func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// shortest is the length from which a watched secret is taken out of text: a
+// shorter one would blot out ordinary words, and is no secret.
+const shortest = 8
+
+// jwt matches what every Entra token looks like.
+var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`)
+
+// Guard takes secrets out of text. The zero value is ready for use, by several
+// goroutines.
+type Guard struct {
+	mu      sync.RWMutex
+	watched map[string]bool
+}
+
+// Watch adds secrets to take out.
+func (g *Guard) Watch(texts ...Text) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.watched == nil {
+		g.watched = map[string]bool{}
+	}
+	for _, t := range texts {
+		if len(t.value) >= shortest {
+			g.watched[t.value] = true
+		}
+	}
+}
+
+// Clean returns s without the watched secrets and without anything that looks
+// like a token.
+func (g *Guard) Clean(s string) string {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for value := range g.watched {
+		s = strings.ReplaceAll(s, value, Redacted)
+	}
+	return jwt.ReplaceAllString(s, Redacted)
+}
+
+// Writer returns a writer that cleans what goes through it. A secret must not be
+// split over two writes: log handlers write whole lines.
+func (g *Guard) Writer(w io.Writer) io.Writer { return &guarded{g, w} }
+
+type guarded struct {
+	guard *Guard
+	w     io.Writer
+}
+
+func (g *guarded) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(g.w, g.guard.Clean(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

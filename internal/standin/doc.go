@@ -1,0 +1,69 @@
+// Package standin is azptend's stand-in for the Azure Pipelines listener: a
+// small program that speaks the listener's protocol, so that the demo and the
+// tests can show the whole life of an agent without Microsoft's package. It
+// never pretends to be Microsoft's: its banner, its operating system description
+// and its capability Agent.StandIn say what it is.
+//
+// It is compiled into azptend and dispatched on the name it is called by.
+// [LayOut] copies a program that does this to bin/Agent.Listener and
+// bin/Agent.Worker, as the real package has them:
+//
+//	if standin.IsInvokedAs(os.Args[0]) {
+//		os.Exit(standin.Main(ctx, os.Args, os.Environ(), os.Stdout, os.Stderr))
+//	}
+//
+// From there on it does what the listener does with the files that
+// registration wrote (.agent, .credentials, .credentials_rsaparams, .env): it
+// proves the agent's key, opens a session with its system capabilities, connects
+// to the notification socket, polls for messages, hands a job to a worker
+// process, renews the job's lock, and leaves with the real exit codes. The
+// worker runs script steps and reports them as live lines, timeline records,
+// logs and the JobCompleted event. Sections cited in comments ("7.2") are those
+// of the project's reference agent-protocol.md.
+//
+// # How it reads
+//
+//	main.go          Main: dispatch, signals, the cap on SIGTERM
+//	settings.go      root folder, arguments, knobs; environ.go: .env and environment
+//	files.go         .agent, .credentials; rsakey.go: .credentials_rsaparams
+//	client.go        HTTP and the server's errors; token.go: the client assertion
+//	pool.go          the pool's REST calls: session, messages, job requests
+//	session.go       creating the session, and when to stop trying
+//	poll.go          the long poll; messages.go: decrypting
+//	listener.go      one listener from start to exit code
+//	job.go           one job seen from the listener: renew, worker, cancel
+//	update.go        AgentRefresh
+//	notify.go, perf.go, capabilities.go, terminal.go, diag.go
+//	ipc.go           what listener and worker say to each other
+//	jobmessage.go    the job as the server sent it
+//	worker.go        one job seen from the worker; steps.go: one step
+//	plan.go          the plan's REST calls; console.go: live lines and the log
+//	layout.go        the folder
+//
+// # Knobs
+//
+// Read from the environment or from .env, which wins, as for the real listener:
+//
+//	AZPTEND_STANDIN_TIME_SCALE   number ≥ 1, default 1: every wait of the protocol
+//	                             is divided by it (renewal, retries, the pause after
+//	                             an empty poll, the ladder of signals at cancel);
+//	                             HTTP timeouts are not
+//	AZPTEND_STANDIN_PLAYS        v4 (default) or v5: what SIGTERM does, and the
+//	                             version; v5 dies of it at once
+//	AZPTEND_STANDIN_EXIT         0 to 255: leave with this code right after start,
+//	                             before anything is asked of the server
+//	AZPTEND_STANDIN_EXIT_AFTER   session: with AZPTEND_STANDIN_EXIT, leave only once
+//	                             the session exists (it is deleted on the way)
+//
+// Of the real listener's own variables it honours VSTS_AGENT_INPUT_ONCE and
+// VSTS_AGENT_INPUT_STARTUPTYPE, VSTS_AGENT_PERFLOG, VSO_AGENT_IGNORE,
+// AGENT_DIAGLOGPATH, WORKER_DIAGLOGPATH, AZP_AGENT_DOWNGRADE_DISABLED and
+// agent.disableupdate.
+//
+// # What it leaves out
+//
+// Proxies, certificates, the KeepAlive poll, the package download of an update
+// (it copies itself), deployment groups, containers, repositories, tasks other
+// than scripts, logging commands (##vso[…]) and conditions beyond always(),
+// failed(), succeeded() and succeededOrFailed().
+package standin

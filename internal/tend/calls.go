@@ -1,0 +1,317 @@
+package tend
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// call makes the function that performs a. What it needs of the runner is read
+// here, in the loop; what it learned comes back as a note.
+func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
+	switch a.Call {
+	case lifecycle.Prepare:
+		return r.prepare
+	case lifecycle.Register:
+		return r.register()
+	case lifecycle.LookUp:
+		return r.lookUp()
+	case lifecycle.RemoveTwin:
+		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", a.AgentID)
+		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.TwinRemoved{Result: res} })
+	case lifecycle.Launch:
+		return r.launch
+	case lifecycle.Disable:
+		return r.disable(a.AgentID)
+	case lifecycle.Inspect:
+		return r.inspect(a.AgentID)
+	case lifecycle.Remove:
+		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.Deleted{Result: res} })
+	}
+	panic("no such call: " + string(a.Call))
+}
+
+// prepared is what Prepare brings home.
+type prepared struct {
+	pool    azdo.Pool
+	key     *rsa.PrivateKey
+	version string
+	times   times
+}
+
+// prepare gets ready what needs nothing from the rest: token and then pool, key,
+// and the agent's folder, side by side, so that together they cost two round
+// trips.
+func (r *runner) prepare(ctx context.Context) word {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var p prepared
+	var all sync.WaitGroup
+	var once sync.Once
+	var failed error
+	together := func(spent *time.Duration, f func() error) {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			begun := time.Now()
+			err := f()
+			*spent = time.Since(begun)
+			if err != nil {
+				once.Do(func() { failed = err; cancel(err) })
+			}
+		}()
+	}
+	var network time.Duration
+	together(&network, func() error { return r.tokenAndPool(ctx, &p) })
+	together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
+	together(&p.times.folder, func() (err error) { p.version, err = r.checkFolder(ctx); return err })
+	all.Wait()
+	if failed != nil {
+		return word{event: lifecycle.Prepared{Result: resultOf(failed)}}
+	}
+	return word{
+		note: func(r *runner) {
+			r.pool, r.key, r.version = p.pool, p.key, p.version
+			p.times.began = r.times.began
+			r.times = p.times
+			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
+		},
+		event: lifecycle.Prepared{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+	}
+}
+
+func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
+	begun := time.Now()
+	if err := r.o.Token(ctx); err != nil {
+		return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: err}
+	}
+	p.times.token = time.Since(begun)
+	if r.o.PoolID != 0 {
+		p.pool = azdo.Pool{ID: r.o.PoolID, Name: r.o.PoolName}
+		return nil
+	}
+	begun = time.Now()
+	pool, err := r.o.Server.PoolByName(ctx, r.o.PoolName)
+	if err != nil {
+		return err
+	}
+	p.pool, p.times.pool = pool, time.Since(begun)
+	return usable(pool)
+}
+
+// usable refuses pools whose agents are not ours to add.
+func usable(p azdo.Pool) error {
+	switch {
+	case p.IsHosted:
+		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: its agents are hosted by Microsoft", p.Name)}
+	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
+		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: it is a scale set pool, which Azure DevOps fills itself", p.Name)}
+	}
+	return nil
+}
+
+// versionPatience is for a first start of the listener's runtime from a cold
+// disk.
+const versionPatience = 30 * time.Second
+
+// checkFolder also asks the listener for its version, and so tries its runtime
+// before the server knows of us.
+func (r *runner) checkFolder(ctx context.Context) (string, error) {
+	f := r.o.Folder
+	if err := f.Check(); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, versionPatience)
+	defer cancel()
+	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
+		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr,
+	})
+	if err != nil {
+		return "", unfitIfExec(f, err)
+	}
+	return f.CheckVersion(out, status.ExitCode())
+}
+
+// register POSTs the agent. A key and a mark serve one registration: a second
+// one, after the first was lost or deleted, gets its own, so that nobody's late
+// answer or leftover can be taken for it.
+func (r *runner) register() func(context.Context) word {
+	key, instance := r.key, r.instance
+	if r.used || instance == "" {
+		instance = rand.Text()
+	}
+	renewKey := r.used
+	a := r.newAgent(instance)
+	poolID := r.pool.ID
+	return func(ctx context.Context) word {
+		if renewKey {
+			var err error
+			if key, err = agent.GenerateKey(); err != nil {
+				return word{event: lifecycle.Registered{Result: resultOf(err)}}
+			}
+		}
+		exponent, modulus := agent.PublicKey(key)
+		a.Authorization = &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}}
+		begun := time.Now()
+		added, err := r.o.Server.AddAgent(ctx, poolID, a)
+		spent := time.Since(begun)
+		return word{
+			note: func(r *runner) {
+				r.key, r.instance, r.used = key, instance, err == nil
+				r.granted, r.times.register = added, spent
+			},
+			event: lifecycle.Registered{Result: resultOfPost(err), AgentID: added.ID},
+		}
+	}
+}
+
+// newAgent is the agent as the server is to know it. The mark goes along, so
+// that even an agent whose answer was lost can be told from a stranger's.
+func (r *runner) newAgent(instance string) azdo.Agent {
+	user := map[string]string{}
+	maps.Copy(user, r.carried)
+	maps.Copy(user, r.o.Capabilities)
+	user[agent.MarkInstance] = instance
+	user[agent.MarkHost] = r.o.HostName
+	user[agent.MarkKind] = agent.KindAgent
+	return azdo.Agent{
+		Name:               r.o.Name,
+		Version:            r.version,
+		OSDescription:      agent.OSDescription(),
+		MaxParallelism:     1,
+		ProvisioningState:  "Provisioned",
+		SystemCapabilities: agent.SystemCapabilities(r.o.Name, r.version, r.o.HostName, r.o.Folder.Root),
+		UserCapabilities:   user,
+	}
+}
+
+func (r *runner) lookUp() func(context.Context) word {
+	poolID, instance := r.pool.ID, r.instance
+	return func(ctx context.Context) word {
+		found, there, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
+		e := lifecycle.LookedUp{Result: resultOf(err), Owner: lifecycle.Nobody, AgentID: found.ID, Online: found.Online()}
+		if err != nil || !there {
+			return word{event: e}
+		}
+		e.Owner = ownerOf(found, instance, r.o.HostName)
+		if e.Owner == lifecycle.Ours {
+			e.Complete = completes(found)
+			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
+		}
+		e.Holder = fmt.Errorf("the agent name %q is held by another agent: id %d, version %s, %s since %s",
+			found.Name, found.ID, found.Version, found.Status, since(found))
+		return word{event: e, note: func(r *runner) { r.carry(found) }}
+	}
+}
+
+func ownerOf(a azdo.Agent, instance, hostName string) lifecycle.Owner {
+	switch mark := a.UserCapabilities; {
+	case instance != "" && mark[agent.MarkInstance] == instance:
+		return lifecycle.Ours
+	case mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], hostName):
+		return lifecycle.SameHost
+	}
+	return lifecycle.Other
+}
+
+func since(a azdo.Agent) string {
+	at := a.StatusChangedOn.Time
+	if at.IsZero() {
+		at = a.CreatedOn.Time
+	}
+	if at.IsZero() {
+		return "an unknown time"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+// carry keeps the user capabilities of an agent that is about to be replaced:
+// people set them in the portal, and demands rely on them.
+func (r *runner) carry(a azdo.Agent) {
+	r.carried = map[string]string{}
+	for name, value := range a.UserCapabilities {
+		if !strings.HasPrefix(name, "azptend.") {
+			r.carried[name] = value
+		}
+	}
+}
+
+// completes says that an answer holds all the listener needs to log on.
+func completes(a azdo.Agent) bool {
+	return a.Authorization != nil && a.Authorization.ClientID != "" && a.Authorization.AuthorizationURL != ""
+}
+
+func (r *runner) disable(id int) func(context.Context) word {
+	poolID := r.pool.ID
+	return func(ctx context.Context) word {
+		return word{event: lifecycle.Disabled{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
+	}
+}
+
+// worker is the program that runs a job, below the listener.
+const worker = "Agent.Worker"
+
+func (r *runner) inspect(id int) func(context.Context) word {
+	poolID, listener := r.pool.ID, r.listener
+	return func(ctx context.Context) word {
+		a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
+		e := lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+		if listener != nil {
+			// Where processes cannot be listed (macOS) this witness abstains.
+			e.Worker, _ = listener.HasDescendant(worker)
+		}
+		return word{event: e}
+	}
+}
+
+func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) word {
+	poolID := r.pool.ID
+	return func(ctx context.Context) word {
+		return word{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
+	}
+}
+
+// refusal is a no that asking again will not change.
+type refusal struct{ why string }
+
+func (e *refusal) Error() string { return e.why }
+
+var errIncomplete = errors.New("the server's answer to the registration lacks the agent's client id or its authorization URL")
+
+// files makes what the listener starts from.
+func (r *runner) registration(notifications string) (agent.Registration, error) {
+	if !completes(r.granted) {
+		return agent.Registration{}, errIncomplete
+	}
+	server := agent.ServerURL(r.o.URL, r.granted.Properties.Text("ServerUrl"))
+	return agent.Registration{
+		AgentID:          r.granted.ID,
+		AgentName:        r.o.Name,
+		PoolID:           r.pool.ID,
+		PoolName:         r.pool.Name,
+		ServerURL:        server,
+		WorkFolder:       r.o.WorkFolder,
+		ClientID:         r.granted.Authorization.ClientID,
+		AuthorizationURL: r.granted.Authorization.AuthorizationURL,
+		OAuthEndpointURL: agent.OAuthEndpointURL(server, r.granted.Authorization.AuthorizationURL),
+		Notifications:    notifications,
+	}, nil
+}
+
+// perfFolder is a fresh folder of the listener's own, so that an earlier life's
+// session cannot be taken for this one's.
+const perfFolder = ".azptend-perf-*"
+
+func (r *runner) perfParent() string { return filepath.Clean(r.o.Folder.Root) }

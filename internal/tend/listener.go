@@ -1,0 +1,287 @@
+package tend
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// launch writes the agent's files and starts the listener. It runs beside the
+// loop for the disk's sake, and touches nothing that the loop changes meanwhile:
+// no other call is in flight.
+func (r *runner) launch(ctx context.Context) word {
+	begun := time.Now()
+	l, err := r.start()
+	if err != nil {
+		return word{event: lifecycle.Launched{Result: resultOf(err)}}
+	}
+	spent := time.Since(begun)
+	return word{
+		note: func(r *runner) {
+			r.removePerf()
+			r.listener, r.perf, r.markers = l.process, l.perf, l.markers
+			r.times.launch, r.times.launched = spent, time.Now()
+			r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
+			r.watch(l)
+		},
+		event:   lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+		unheard: l.undo,
+	}
+}
+
+// launched is a listener that was started, with the ways by which it tells.
+type launched struct {
+	process Process
+	port    *agent.NotificationPort
+	perf    string
+	markers agent.UpdateMarkers
+}
+
+// undo ends a listener that nobody has heard of.
+func (l *launched) undo() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastSweep)
+	defer cancel()
+	l.process.KillTree(ctx)
+	l.port.Close()
+	_ = os.RemoveAll(l.perf)
+}
+
+func (r *runner) start() (_ *launched, err error) {
+	l := &launched{markers: r.o.Folder.UpdateMarkers()}
+	// The port is open before its number is written into .agent.
+	if l.port, err = agent.OpenNotificationPort(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			l.port.Close()
+			_ = os.RemoveAll(l.perf)
+		}
+	}()
+	registration, err := r.registration(l.port.Address())
+	if err != nil {
+		return nil, err
+	}
+	if err = r.o.Folder.WriteFiles(registration, r.key); err != nil {
+		return nil, err
+	}
+	if l.perf, err = os.MkdirTemp(r.perfParent(), perfFolder); err != nil {
+		return nil, fmt.Errorf("cannot make the listener's perf folder: %w", err)
+	}
+	l.process, err = r.o.Processes.Start(proc.Spec{
+		Path:   r.o.Folder.Listener(),
+		Args:   r.arguments(),
+		Env:    append(append([]string{}, r.o.Environ...), "VSTS_AGENT_PERFLOG="+l.perf),
+		Dir:    r.o.Folder.Root,
+		Stdout: r.o.Stdout, Stderr: r.o.Stderr,
+	})
+	if err != nil {
+		return nil, unfitIfExec(r.o.Folder, err)
+	}
+	return l, nil
+}
+
+// arguments: as a service, an update leaves the restart to us
+// (agent-protocol.md 4.2).
+func (r *runner) arguments() []string {
+	args := []string{"run", "--startuptype", "service"}
+	if r.o.Once {
+		args = append(args, "--once")
+	}
+	return args
+}
+
+// watch follows a listener by all the ways it tells, until it has ended.
+func (r *runner) watch(l *launched) {
+	alive, ended := context.WithCancel(r.ctx)
+	ready := make(chan struct{})
+	quiet := make(chan struct{})
+	r.besides(func(context.Context) {
+		defer close(quiet)
+		r.listen(alive, l, ready)
+	})
+	poolID, id := r.pool.ID, r.granted.ID
+	r.besides(func(context.Context) {
+		r.awaitReady(alive, l, poolID, id, ready)
+	})
+	r.besides(func(ctx context.Context) {
+		defer ended()
+		select {
+		case <-l.process.Done():
+		case <-ctx.Done():
+			return
+		}
+		// Its last words first. A child of it may keep the socket open.
+		timer := time.NewTimer(lastWords)
+		defer timer.Stop()
+		select {
+		case <-quiet:
+		case <-timer.C:
+		}
+		status := l.process.Status()
+		r.say(word{event: lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}}})
+	})
+}
+
+const (
+	// lastWords is how long the socket of a dead listener is listened to.
+	lastWords = time.Second
+	// connectPatience is how long after its session exists a listener may still
+	// connect to the notification port; it does so before (agent-protocol.md 5.6).
+	connectPatience = 2 * time.Second
+	// endPatience is how long a socket that ended may be ahead of its process.
+	endPatience = 2 * time.Second
+)
+
+// listen hears the notification socket from its connection to its end.
+func (r *runner) listen(alive context.Context, l *launched, ready <-chan struct{}) {
+	conn, err := r.acceptListener(alive, l, ready)
+	if err != nil {
+		if alive.Err() == nil {
+			r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy", "error", err)
+			r.say(word{event: lifecycle.SocketLost{}})
+		}
+		return
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(alive, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = agent.ReadNotices(conn, func(n agent.Notice) {
+		if n.Started {
+			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
+			return
+		}
+		r.say(word{note: func(r *runner) { r.jobFinished(n.Job) }, event: lifecycle.JobFinished{}})
+	})
+	// A listener that ends closes its socket first.
+	timer := time.NewTimer(endPatience)
+	defer timer.Stop()
+	select {
+	case <-l.process.Done():
+	case <-alive.Done():
+	case <-timer.C:
+		r.log.Warn("The listener closed its notification socket: the agent counts as busy", "error", err)
+		r.say(word{event: lifecycle.SocketLost{}})
+	}
+}
+
+func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan struct{}) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(alive)
+	defer cancel(nil)
+	r.besides(func(context.Context) {
+		select {
+		case <-ready:
+		case <-l.process.Done():
+			cancel(errListenerEnded)
+			return
+		case <-ctx.Done():
+			return
+		}
+		timer := time.NewTimer(connectPatience)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(errNoConnection)
+		case <-ctx.Done():
+		}
+	})
+	return l.port.Accept(ctx, func(ours, theirs netip.AddrPort) bool {
+		holds, err := l.process.HoldsConnection(ours, theirs)
+		if err != nil {
+			r.log.Debug("Cannot check who connected to the notification port", "error", err)
+			return true // no such check on this system
+		}
+		if !holds {
+			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
+		}
+		return holds
+	})
+}
+
+var (
+	errListenerEnded = fmt.Errorf("it ended")
+	errNoConnection  = fmt.Errorf("its session exists, and it has not")
+)
+
+const (
+	// onlineAfter is when the server is first asked whether the agent is online,
+	// in case the perf file does not tell; onlineEvery is how often from then on.
+	onlineAfter = 20 * time.Second
+	onlineEvery = 30 * time.Second
+)
+
+// awaitReady waits until the session exists: the first of the perf file and the
+// server to say so.
+func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, ready chan<- struct{}) {
+	ctx, cancel := context.WithCancel(alive)
+	defer cancel()
+	first := make(chan string, 2)
+	r.besides(func(context.Context) {
+		if agent.AwaitSession(ctx, l.perf) == nil {
+			first <- "perf file"
+		}
+	})
+	r.besides(func(context.Context) {
+		if r.awaitOnline(ctx, poolID, id) == nil {
+			first <- "server"
+		}
+	})
+	select {
+	case witness := <-first:
+		close(ready)
+		r.say(word{note: func(r *runner) { r.reportReady(witness) }, event: lifecycle.SessionReady{}})
+	case <-ctx.Done():
+	}
+}
+
+func (r *runner) awaitOnline(ctx context.Context, poolID, id int) error {
+	for wait := onlineAfter; ; wait = onlineEvery {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		if a, err := r.o.Server.AgentWithRequest(ctx, poolID, id); err == nil && a.Online() {
+			return nil
+		}
+	}
+}
+
+// killPatience bounds one killing; lifecycle waits for the listener's end by
+// itself.
+const killPatience = 5 * time.Second
+
+func (r *runner) kill() {
+	l := r.listener
+	r.besides(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, killPatience)
+		defer cancel()
+		n := l.KillTree(ctx)
+		r.log.Warn("Killed the listener and what was below it", "processes", n)
+	})
+}
+
+// updatePatience is for the update's script, which has only to move two folders.
+const updatePatience = 60 * time.Second
+
+func (r *runner) awaitUpdate() {
+	before := r.markers
+	r.log.Info("The agent updates itself: waiting for its script to end")
+	r.besides(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, updatePatience)
+		defer cancel()
+		if err := r.o.Folder.AwaitUpdate(ctx, before); err != nil {
+			r.log.Warn("The update's script did not tell that it ended", "error", err)
+		}
+		r.say(word{event: lifecycle.UpdateSettled{}})
+	})
+}

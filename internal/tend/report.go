@@ -1,0 +1,130 @@
+package tend
+
+import (
+	"fmt"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// times are how long each part of the start took.
+type times struct {
+	began    time.Time // the process
+	token    time.Duration
+	pool     time.Duration
+	key      time.Duration // beside the others, like folder
+	folder   time.Duration
+	register time.Duration
+	launch   time.Duration
+	launched time.Time
+	drained  time.Time // when the end was asked for
+}
+
+func ms(d time.Duration) float64 {
+	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
+}
+
+// reportReady is the one line by which an agent's start can be judged.
+func (r *runner) reportReady(witness string) {
+	if r.times.launched.IsZero() {
+		return
+	}
+	now := time.Now()
+	r.log.Info("The agent is ready",
+		"agent", r.o.Name, "agent_id", r.state.AgentID, "pool", r.pool.Name, "witness", witness,
+		"token_ms", ms(r.times.token), "pool_ms", ms(r.times.pool), "key_ms", ms(r.times.key),
+		"folder_ms", ms(r.times.folder), "register_ms", ms(r.times.register), "launch_ms", ms(r.times.launch),
+		"session_ms", ms(now.Sub(r.times.launched)),
+		"to_launch_ms", ms(r.times.launched.Sub(r.times.began)), "total_ms", ms(now.Sub(r.times.began)))
+	r.times.launched = time.Time{}
+}
+
+func (r *runner) jobStarted(job string)  { r.log.Info("A job started", "job", job) }
+func (r *runner) jobFinished(job string) { r.log.Info("A job finished", "job", job) }
+
+// report says what a step changed.
+func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
+	r.reportTrouble(e)
+	if before.Reason == "" && after.Reason != "" {
+		r.times.drained = time.Now()
+		r.log.Info("Asked to end", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
+	}
+	if before.Deadline().IsZero() && !after.Deadline().IsZero() {
+		b := after.Budget()
+		r.log.Info("The grace period runs", "until", after.Deadline().UTC().Format(time.RFC3339),
+			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	}
+	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
+		r.log.Info("Registered the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name, "pool_id", r.pool.ID)
+	}
+	if before.Registration != lifecycle.Removed && after.Registration == lifecycle.Removed {
+		r.log.Info("Removed the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name)
+	}
+	if x, is := e.(lifecycle.ListenerExited); is {
+		r.log.Info("The listener ended", "how", x.String())
+	}
+	if before.Phase != after.Phase {
+		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
+	}
+}
+
+// reportTrouble says that a call failed, and is tried again or not as lifecycle
+// decides; an outage is said once, not at each try.
+func (r *runner) reportTrouble(e lifecycle.Event) {
+	answer, is := e.(interface{ Answer() lifecycle.Result })
+	if !is {
+		return
+	}
+	res := answer.Answer()
+	switch res.Outcome {
+	case lifecycle.OK, lifecycle.Missing:
+		if r.outage {
+			r.log.Info("Azure DevOps answers again")
+		}
+		r.outage = false
+	case lifecycle.Unreachable, lifecycle.Lost:
+		level := slog.LevelWarn
+		if r.outage {
+			level = slog.LevelDebug
+		}
+		r.outage = true
+		r.log.Log(r.ctx, level, "A call failed", "outcome", res.Outcome, "error", res.Err)
+	default:
+		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)
+	}
+}
+
+// name tells a person what stays in the pool, and how to remove it.
+func (r *runner) name(a lifecycle.Name) {
+	id := fmt.Sprint(a.AgentID)
+	if a.AgentID == 0 {
+		id = "unknown: look for the name"
+	}
+	r.log.Error("Cannot remove the agent: it may stay in its pool",
+		"agent", r.o.Name, "agent_id", id, "pool", r.pool.Name, "pool_id", r.pool.ID, "error", a.Err,
+		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
+			"--route-parameters poolId=%d agentId=%d --http-method DELETE --api-version 7.1", r.o.URL, r.pool.ID, a.AgentID))
+}
+
+func (r *runner) reportEnd() {
+	level := slog.LevelInfo
+	if r.left.Code != 0 {
+		level = slog.LevelError
+	}
+	args := []any{"exit_code", r.left.Code, "why", r.left.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
+	if !r.times.drained.IsZero() {
+		args = append(args, "ending_ms", ms(time.Since(r.times.drained)))
+	}
+	r.log.Log(r.ctx, level, "Left", args...)
+}
+
+func signalName(s syscall.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(s))
+}

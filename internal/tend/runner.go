@@ -1,0 +1,210 @@
+package tend
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// runner is one agent's life. Its fields belong to the loop.
+type runner struct {
+	o     Options
+	log   *slog.Logger
+	state lifecycle.State
+	left  *lifecycle.Leave
+
+	words  chan word
+	ctx    context.Context // ends with the life, and with it everything beside the loop
+	cancel context.CancelFunc
+	beside sync.WaitGroup
+	abort  context.CancelCauseFunc // of the call in flight
+
+	pool     azdo.Pool
+	key      *rsa.PrivateKey
+	version  string            // of the agent
+	instance string            // of the registration, its mark
+	used     bool              // a registration with this key and mark has been made
+	carried  map[string]string // user capabilities of a twin that was removed
+	granted  azdo.Agent        // the server's answer to the registration
+
+	listener Process
+	markers  agent.UpdateMarkers // as they were when the listener started
+	perf     string              // the listener's perf folder
+	outage   bool                // it was said that the server is away
+
+	times times
+}
+
+// word is something that happened beside the loop: what the runner has to
+// remember of it, and the event it is to lifecycle.
+type word struct {
+	note    func(*runner)   // may be nil
+	event   lifecycle.Event // may be nil
+	unheard func()          // done instead when the life has ended meanwhile; may be nil
+}
+
+func newRunner(o Options) *runner {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &runner{
+		o: o, log: o.Log,
+		state: lifecycle.New(lifecycle.Policy{
+			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
+		}),
+		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
+		times: times{began: o.Began},
+	}
+}
+
+// wait waits for whatever comes first, and steps.
+func (r *runner) wait(heard <-chan proc.Heard) {
+	var due <-chan time.Time
+	if wake := r.state.Wake(); !wake.IsZero() {
+		timer := time.NewTimer(time.Until(wake))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case w := <-r.words:
+		if w.note != nil {
+			w.note(r)
+		}
+		if w.event != nil {
+			r.step(w.event)
+		}
+	case h := <-heard:
+		r.hear(h)
+	case <-due:
+		r.step(lifecycle.Tick{})
+	}
+}
+
+// hear turns a signal into what it means.
+func (r *runner) hear(h proc.Heard) {
+	switch h.Word {
+	case proc.Drain:
+		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
+		r.step(lifecycle.DrainAsked{Reason: "asked by " + signalName(h.Signal), Clock: true})
+	case proc.Interrupt:
+		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
+		r.step(lifecycle.PersonInterrupts{})
+	case proc.Forward:
+		if r.listener != nil {
+			_ = r.listener.Signal(h.Signal)
+		}
+	case proc.Noted:
+		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(h.Signal))
+	}
+}
+
+// step lets lifecycle decide, and does what it says.
+func (r *runner) step(e lifecycle.Event) {
+	before := r.state
+	after, actions := lifecycle.Step(before, e, time.Now())
+	r.state = after
+	r.report(before, after, e)
+	for _, a := range actions {
+		r.do(a)
+	}
+}
+
+func (r *runner) do(a lifecycle.Action) {
+	switch a := a.(type) {
+	case lifecycle.Ask:
+		r.ask(a)
+	case lifecycle.Abort:
+		r.abort(errAborted)
+	case lifecycle.Interrupt:
+		r.log.Info("Stopping the listener", "signal", "SIGINT", "pid", r.listener.Pid())
+		if err := r.listener.Signal(syscall.SIGINT); err != nil {
+			r.log.Error("Cannot stop the listener", "error", err)
+		}
+	case lifecycle.Kill:
+		r.kill()
+	case lifecycle.AwaitUpdate:
+		r.awaitUpdate()
+	case lifecycle.Name:
+		r.name(a)
+	case lifecycle.Leave:
+		r.left = &a
+	}
+}
+
+var errAborted = errors.New("there is no time left to wait for it")
+
+// besides runs f beside the loop, until the life ends at the latest.
+func (r *runner) besides(f func(context.Context)) {
+	r.beside.Add(1)
+	go func() {
+		defer r.beside.Done()
+		f(r.ctx)
+	}()
+}
+
+// say brings a word into the loop. After the end nobody listens any more.
+func (r *runner) say(w word) {
+	select {
+	case r.words <- w:
+	case <-r.ctx.Done():
+		if w.unheard != nil {
+			w.unheard()
+		}
+	}
+}
+
+// ask makes a call beside the loop.
+func (r *runner) ask(a lifecycle.Ask) {
+	ctx, abort := context.WithCancelCause(r.ctx)
+	r.abort = abort
+	call := r.call(a)
+	r.besides(func(context.Context) {
+		defer abort(nil)
+		ctx, done := context.WithDeadlineCause(ctx, a.By, errAborted)
+		defer done()
+		r.say(call(ctx))
+	})
+}
+
+// lastSweep bounds the killing of what a job left behind.
+const lastSweep = time.Second
+
+// end leaves nothing behind: no process, no file.
+func (r *runner) end() End {
+	r.cancel()
+	r.beside.Wait()
+	if r.listener != nil {
+		ctx, done := context.WithTimeout(context.Background(), lastSweep)
+		defer done()
+		if n := r.listener.KillTree(ctx); n > 0 {
+			r.log.Info("Killed what the jobs left running", "processes", n)
+		}
+		select { // its status belongs to a log that is about to end
+		case <-r.listener.Done():
+		case <-ctx.Done():
+		}
+	}
+	if r.state.Registration == lifecycle.Removed {
+		if err := r.o.Folder.RemoveFiles(); err != nil {
+			r.log.Warn("Cannot remove the agent's files", "error", err)
+		}
+	}
+	r.removePerf()
+	r.reportEnd()
+	return End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+}
+
+func (r *runner) removePerf() {
+	if r.perf != "" {
+		_ = os.RemoveAll(r.perf)
+		r.perf = ""
+	}
+}

@@ -1,0 +1,104 @@
+package tend
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// Options are what an agent's life needs.
+type Options struct {
+	Began time.Time // when the process began, for the times in the log
+
+	URL          string
+	PoolName     string
+	PoolID       int // 0: look PoolName up
+	Name         string
+	HostName     string
+	WorkFolder   string
+	Folder       agent.Folder
+	Once         bool
+	Grace        time.Duration
+	NameWait     time.Duration
+	StrictRemove bool
+	Capabilities map[string]string // user capabilities
+	Environ      []string          // of the listener, already without ways to an identity
+
+	Token     func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	Server    Server
+	Processes Processes
+	Stdout    *os.File // the listener's
+	Stderr    *os.File
+	Log       *slog.Logger
+}
+
+// Server is what tend asks of Azure DevOps. *azdo.Client is one.
+type Server interface {
+	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
+	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
+	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
+	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
+	DisableAgent(ctx context.Context, pool, id int) error
+	RemoveAgent(ctx context.Context, pool, id int) error
+}
+
+// Processes starts processes. See FromInit for the real one.
+type Processes interface {
+	Start(proc.Spec) (Process, error)
+	Output(context.Context, proc.Spec) (string, proc.Status, error)
+}
+
+// Process is a started listener. *proc.Child is one.
+type Process interface {
+	Pid() int
+	Done() <-chan struct{}
+	Status() proc.Status
+	Signal(syscall.Signal) error
+	KillTree(context.Context) int
+	HasDescendant(program string) (bool, error)
+	HoldsConnection(ours, theirs netip.AddrPort) (bool, error)
+}
+
+// FromInit starts processes with the process's Init.
+func FromInit(i *proc.Init) Processes { return initProcesses{i} }
+
+type initProcesses struct{ *proc.Init }
+
+func (p initProcesses) Start(s proc.Spec) (Process, error) {
+	c, err := p.Init.Start(s)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// End is how a life ended: the exit code of azptend, and the error behind a code
+// that is not 0, if there is one.
+type End struct {
+	Code int
+	Why  string
+	Err  error
+}
+
+// Run lives one agent's life to its end. The signals that azptend heard come in
+// through heard. It returns when the agent is gone and nothing of it is left
+// running.
+func Run(o Options, heard <-chan proc.Heard) End {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	r := newRunner(o)
+	r.step(lifecycle.Begin{})
+	for r.left == nil {
+		r.wait(heard)
+	}
+	return r.end()
+}

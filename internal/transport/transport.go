@@ -1,0 +1,65 @@
+// Package transport makes the HTTP clients of azptend: one for Azure DevOps,
+// which may be behind a proxy, and one for identity endpoints, which never is.
+// Neither follows redirects: Azure DevOps answers a bad credential with a
+// redirect to a sign-in page, and an identity endpoint has no business sending
+// its caller elsewhere with its secret header.
+package transport
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// UserAgent names us to servers whose operators look for who calls.
+func UserAgent(version string) string { return "azptend/" + version }
+
+// ForAzureDevOps returns a client for Azure DevOps. The proxy function decides
+// for each request; nil means none.
+func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error)) *http.Client {
+	return &http.Client{
+		Transport:     named{base: base(proxy), userAgent: userAgent},
+		CheckRedirect: neverRedirect,
+	}
+}
+
+// ForIdentity returns a client for identity endpoints: no proxy on the way,
+// whatever the environment says (identity.md 0.4: Go's default would send the
+// metadata service's traffic through HTTP_PROXY).
+func ForIdentity() *http.Client {
+	return &http.Client{Transport: base(nil), CheckRedirect: neverRedirect}
+}
+
+func base(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          4,
+		IdleConnTimeout:       90 * time.Second,
+	}
+}
+
+func neverRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// named sets the User-Agent of each request.
+type named struct {
+	base      http.RoundTripper
+	userAgent string
+}
+
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", n.userAgent)
+	return n.base.RoundTrip(r)
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base.
+func (n named) CloseIdleConnections() {
+	if c, ok := n.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
