@@ -33,22 +33,6 @@ func (e *Emulator) options(area []string) reply {
 	return jsonReply(http.StatusOK, listOf(out))
 }
 
-// area is one entry of ResourceAreas; host is which of the three hosts serves it.
-type area struct{ id, name, host string }
-
-// resourceAreaTable holds the areas of azure-devops-rest.md 1.2.
-func resourceAreaTable() []area {
-	return []area{
-		{"a85b8835-c1a1-4aac-ae97-1c3d0ba72dbd", "distributedtask", ""},
-		{"79134c72-4a58-4b42-976c-04e7115f32bf", "core", ""},
-		{"a81a0441-de52-4000-aa15-ff0e07bfbbaa", "PipelinePermissions", ""},
-		{"4a933897-0488-45af-bd82-6fd3ad33f46a", "PipelinesChecks", ""},
-		{"68ddce18-2501-45f1-a17b-7931a9922690", "MemberEntitlementManagement", "vsaex"},
-		{"bb1e7ec9-e901-4b68-999a-de7012b920f8", "Graph", "vssps"},
-		{"8a3d49b8-91f0-46ef-b33d-dda338c25db3", "IMS", "vssps"},
-	}
-}
-
 type areaJSON struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`

@@ -20,6 +20,29 @@
 // that may not be seen is not there, a bad PAT gets an HTML page with status 203, a second session is a conflict, and a
 // message comes again until it is deleted.
 //
+// # The control API
+//
+// Bodies and answers are JSON with the field names of the Go types; an error is {"error":"..."}. Unknown fields are
+// refused.
+//
+//	GET    /_emulator/environment            what to export (EnvVar), and the default PAT
+//	GET    /_emulator/state                  State
+//	POST   /_emulator/jobs                   JobSpec → Job
+//	GET    /_emulator/jobs/{requestId}       Job
+//	GET    /_emulator/jobs/{requestId}/log   text/plain
+//	POST   /_emulator/jobs/{requestId}/cancel
+//	POST   /_emulator/faults                 Fault → {"id"}; GET lists, DELETE clears, DELETE /faults/{id} removes one
+//	POST   /_emulator/holds                  Hold → {"id"}; GET lists, DELETE releases all
+//	POST   /_emulator/holds/{id}/release
+//	GET    /_emulator/holds/{id}/reached     waits (?wait=30s) → {"reached"}
+//	GET    /_emulator/calls                  []Call; DELETE clears
+//	GET    /_emulator/events?after=N         []Event; ?wait=30s waits for the first
+//	PUT    /_emulator/identities/{oid}       Identity; GET /_emulator/identities lists
+//	PUT    /_emulator/pats                   PAT → PAT
+//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
+//	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
+//	GET    /_emulator/beliefs                Beliefs; PUT sets all
+//
 // # A job's way
 //
 //	queued → assigned → received → running → completed (succeeded, failed, canceled, abandoned, ...)
@@ -50,6 +73,6 @@
 // Nothing here was compared with a live organisation. What the references mark as unverified and a client could notice
 // is a switch in Beliefs. Made up besides, because no source quotes it: the texts of the api-version errors but for
 // VssInvalidPreviewVersionException, the status 404 of TaskAgentSessionExpiredException, the token_type of agents'
-// tokens, the path of the agents' token endpoint, the order of job requests in a list, and the texts of the identity
+// tokens, that a job whose message nobody took stays assigned until its lock lapses, the path of the agents' token endpoint, the order of job requests in a list, and the texts of the identity
 // endpoint's 400s.
 package emulator

@@ -111,7 +111,8 @@ func (e *Emulator) WaitEvent(ctx context.Context, after uint64, match func(Event
 func (e *Emulator) await(ctx context.Context, look func() bool) error {
 	for {
 		e.mu.Lock()
-		ok, changed := look(), e.changed
+		ok := look()
+		changed := e.changed
 		e.mu.Unlock()
 		if ok {
 			return nil

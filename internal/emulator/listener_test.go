@@ -327,9 +327,11 @@ func TestPollWaits(t *testing.T) {
 	if err := w.CancelJob(1); err != nil {
 		t.Fatal(err)
 	}
-	if _, b := l.next(msgCancel); b.text("jobId") == "" || b.text("timeout") != "00:05:00" {
-		t.Errorf("the cancellation is %s", b.raw)
+	second, err := l.poll(w.ctx(), id)
+	if b := l.body(second); err != nil || second.text("messageType") != msgCancel || b.text("jobId") == "" || b.text("timeout") != "00:05:00" {
+		t.Errorf("the cancellation is %s, %v", b.raw, err)
 	}
+	id = second.num("messageId") // and is not deleted
 	go func() {
 		g, _ := l.poll(w.ctx(), id)
 		hold <- g

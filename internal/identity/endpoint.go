@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,18 +11,23 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/internal/secret"
 )
 
-// EndpointError is an identity endpoint's answer that holds no token. It quotes
+// EndpointError is an identity endpoint's answer that is not a token. It quotes
 // the endpoint's code and message, and nothing else of the answer.
 type EndpointError struct {
 	Status        int
 	Code          string // "invalid_request", or the statusCode of App Service's form
 	Message       string
 	CorrelationID string
+	NoToken       bool // the answer was a success but for the token
 }
 
 func (e *EndpointError) Error() string {
@@ -29,6 +35,9 @@ func (e *EndpointError) Error() string {
 	fmt.Fprintf(&b, "the identity endpoint says %d", e.Status)
 	if e.Code != "" && e.Code != fmt.Sprint(e.Status) {
 		fmt.Fprintf(&b, " %s", e.Code)
+	}
+	if e.NoToken {
+		b.WriteString(" and gives no token")
 	}
 	if e.Message != "" {
 		fmt.Fprintf(&b, ": %s", e.Message)
@@ -48,10 +57,6 @@ func (e *EndpointError) Refused() bool {
 	}
 	return e.Status < 500
 }
-
-// NonRetriable keeps the SDK from asking again after an answer that was a
-// success and held no token.
-func (e *EndpointError) NonRetriable() {}
 
 // endpoint is the SDK's way to an identity endpoint: an HTTP client that waits
 // for an endpoint that is still starting, and does not let an answer without a
@@ -73,19 +78,53 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
+// failure is where Do leaves what went wrong with a request, for whoever made
+// its context: the SDK turns the errors of its transport into text, and that
+// text quotes whole answers.
+type failure struct{ err error }
+
+type failureKey struct{}
+
+// noting returns a context whose requests leave their failures in f.
+func noting(ctx context.Context, f *failure) context.Context {
+	return context.WithValue(ctx, failureKey{}, f)
+}
+
 // Do implements policy.Transporter.
 func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
+	resp, err := e.patiently(r)
+	if err == nil {
+		resp, err = checked(resp)
+	} else {
+		err = fmt.Errorf("cannot reach the identity endpoint at %s: %w", r.URL.Host, withoutURL(err))
+	}
+	if f, ok := r.Context().Value(failureKey{}).(*failure); ok {
+		f.err = err
+	}
+	var answer *EndpointError
+	if errors.As(err, &answer) && resp != nil {
+		return resp, nil // the SDK knows what to do with a refusal
+	}
+	return resp, err
+}
+
+// withoutURL takes the URL out of an http.Client's error: it is long, and says
+// little.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// patiently makes a request, and again while the endpoint refuses connections.
+func (e *endpoint) patiently(r *http.Request) (*http.Response, error) {
 	pause := firstRetry
 	for {
 		resp, err := e.http.Do(r)
-		if err == nil {
-			return checked(resp)
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, err
-		}
-		if !time.Now().Add(pause).Before(e.until) {
-			return nil, &unreachable{err}
+		if !errors.Is(err, syscall.ECONNREFUSED) || !time.Now().Add(pause).Before(e.until) {
+			return resp, err
 		}
 		if pause == firstRetry {
 			// Container Apps starts the endpoint beside the container, not before it
@@ -93,8 +132,8 @@ func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 			e.log.Info("Waiting for the identity endpoint: it refuses connections",
 				"endpoint", r.URL.Host, "at_most", time.Until(e.until).Round(time.Second).String())
 		}
-		if err := sleep(r.Context(), pause); err != nil {
-			return nil, err
+		if sleep(r.Context(), pause) != nil {
+			return nil, err // that it refuses says more than that time is up
 		}
 		pause = min(pause*2, lastRetry)
 	}
@@ -111,17 +150,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// unreachable ends the waiting: without it the SDK would begin its own.
-type unreachable struct{ error }
-
-func (u *unreachable) Unwrap() error { return u.error }
-func (u *unreachable) NonRetriable() {}
-
 // maxAnswer bounds an endpoint's answer: a token is 1 to 3 kB.
 const maxAnswer = 1 << 20
 
-// checked lets an answer pass if it is a refusal, which the SDK understands, or
-// holds a token. The SDK takes a null token for an empty one.
+// checked returns an answer that the SDK may see: with an error, what is wrong
+// with it; without an answer, one that the SDK would take for a token, for it
+// takes null for an empty one.
 func checked(resp *http.Response) (*http.Response, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	resp.Body.Close()
@@ -129,25 +163,44 @@ func checked(resp *http.Response) (*http.Response, error) {
 		return nil, fmt.Errorf("cannot read the identity endpoint's answer: %w", err)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	if resp.StatusCode/100 != 2 {
-		return resp, nil
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusAccepted { // the SDK's idea of success
+		return resp, parseAnswer(resp, body)
 	}
-	var answer struct {
-		AccessToken *string `json:"access_token"`
-	}
-	if json.Unmarshal(body, &answer) != nil || answer.AccessToken == nil || notAToken(*answer.AccessToken) != "" {
+	var answer map[string]json.RawMessage
+	var token string
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || notAToken(token) != "" {
 		e := parseAnswer(resp, body)
-		e.Message = strings.TrimSpace("the answer holds no token. " + e.Message)
+		e.NoToken = true
 		return nil, e
+	}
+	if expires, known := expiryOf(token); known {
+		// An expires_on comes in many forms, of which the SDK rejects some
+		// (identity.md 1.1); what the token says of itself is what counts.
+		delete(answer, "expires_in")
+		answer["expires_on"] = json.RawMessage(strconv.FormatInt(expires, 10))
+		if body, err = json.Marshal(answer); err != nil {
+			return nil, fmt.Errorf("cannot read the identity endpoint's answer: %w", err)
+		}
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	return resp, nil
 }
 
-// endpointError reads an answer that the SDK has kept.
-func endpointError(resp *http.Response) *EndpointError {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return parseAnswer(resp, body)
+// expiryOf reads a JWT's exp claim, in seconds since 1970.
+func expiryOf(token string) (seconds int64, known bool) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return 0, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return 0, false
+	}
+	var claims struct{ Exp float64 }
+	if json.Unmarshal(payload, &claims) != nil || claims.Exp < 1 || claims.Exp > 1e11 {
+		return 0, false
+	}
+	return int64(claims.Exp), true
 }
 
 // parseAnswer finds the endpoint's own words: App Service's form has statusCode,
@@ -155,63 +208,85 @@ func endpointError(resp *http.Response) *EndpointError {
 // Service Fabric's an error with code and message (identity.md 1.2).
 func parseAnswer(resp *http.Response, body []byte) *EndpointError {
 	e := &EndpointError{Status: resp.StatusCode}
-	var form struct {
-		StatusCode       json.Number     `json:"statusCode"`
-		Message          string          `json:"message"`
-		CorrelationID    string          `json:"correlationId"`
-		Error            json.RawMessage `json:"error"`
-		ErrorDescription string          `json:"error_description"`
-	}
-	if json.Unmarshal(body, &form) != nil {
-		if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && t != "application/json" {
-			e.Message = "the answer is " + t + ", not JSON"
-		} else if len(body) == 0 {
-			e.Message = "the answer is empty"
-		} else {
-			e.Message = "the answer is not JSON"
-		}
+	var form map[string]json.RawMessage
+	if err := json.Unmarshal(body, &form); err != nil {
+		e.Message = whatItIs(resp.Header, body)
 		return e
 	}
-	e.Code, e.CorrelationID = form.StatusCode.String(), word(form.CorrelationID)
-	e.Message = sentence(form.Message)
-	if form.ErrorDescription != "" {
-		e.Message = sentence(form.ErrorDescription)
+	e.Code, e.CorrelationID = word(text(form["statusCode"])), word(text(form["correlationId"]))
+	e.Message = sentence(text(form["message"]))
+	if description := text(form["error_description"]); description != "" {
+		e.Message = sentence(description)
 	}
-	var nested struct{ Code, Message string }
-	var name string
-	switch {
-	case json.Unmarshal(form.Error, &name) == nil:
+	if name := text(form["error"]); name != "" {
 		e.Code = word(name)
-	case json.Unmarshal(form.Error, &nested) == nil:
-		e.Code, e.Message = word(nested.Code), sentence(nested.Message)
+	}
+	var nested map[string]json.RawMessage
+	if json.Unmarshal(form["error"], &nested) == nil && len(nested) > 0 {
+		e.Code, e.Message = word(text(nested["code"])), sentence(text(nested["message"]))
 	}
 	return e
 }
 
-// sentence bounds an endpoint's message, and leaves it out if it is something
-// that no message is.
+// text reads a JSON string or number, "" where it is neither.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	var n json.Number
+	if json.Unmarshal(raw, &n) == nil {
+		return n.String()
+	}
+	return ""
+}
+
+// whatItIs describes an answer that is no JSON object.
+func whatItIs(h http.Header, body []byte) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return "the answer is empty"
+	case err == nil && t != "application/json":
+		return "the answer is " + word(t) + ", not JSON"
+	}
+	return "the answer is not a JSON object"
+}
+
+const (
+	// longestSentence and longestWord bound what is quoted of an endpoint: tokens
+	// are long words.
+	longestSentence = 300
+	longestWord     = 100
+)
+
+// sentence is an endpoint's message on one line, without what no message is made
+// of.
 func sentence(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if strings.ContainsAny(s, "<>") || longestWord(s) > 100 {
+	if strings.ContainsAny(s, "<>") {
 		return "its message is not repeated here: it does not look like one"
 	}
-	if len(s) > 300 {
-		s = strings.ToValidUTF8(s[:300], "") + "…"
+	words := strings.Fields(noTokens.Clean(s))
+	for i, w := range words {
+		if len(w) > longestWord {
+			words[i] = "[…]"
+		}
+	}
+	s = strings.Join(words, " ")
+	if len(s) > longestSentence {
+		s = strings.ToValidUTF8(s[:longestSentence], "") + "…"
 	}
 	return s
 }
 
-func longestWord(s string) int {
-	longest := 0
-	for _, w := range strings.Fields(s) {
-		longest = max(longest, len(w))
-	}
-	return longest
-}
-
+// word is an endpoint's code or id, "" if it is no such thing.
 func word(s string) string {
-	if longestWord(s) > 100 {
+	s = strings.Join(strings.Fields(noTokens.Clean(s)), " ")
+	if len(s) > longestWord {
 		return ""
 	}
-	return strings.Join(strings.Fields(s), " ")
+	return s
 }
+
+// noTokens takes out whatever looks like a token.
+var noTokens secret.Guard

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -83,8 +84,13 @@ func New(o Options) (*Identity, error) {
 		return i, nil
 	}
 	cred, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{
-		ClientOptions: policy.ClientOptions{Transport: newEndpoint(o.HTTP, o.Patience, o.Log)},
-		ID:            azidentity.ObjectID(o.ObjectID),
+		ClientOptions: policy.ClientOptions{
+			Transport: newEndpoint(o.HTTP, o.Patience, o.Log),
+			// The SDK would try again by itself, for 9 to 98 s (identity.md 2), and
+			// outlast the caller's budget without a word.
+			Retry: policy.RetryOptions{MaxRetries: -1},
+		},
+		ID: azidentity.ObjectID(o.ObjectID),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the managed identity: %w", err)
@@ -198,10 +204,11 @@ func (i *Identity) askManaged(ctx context.Context, fresh bool) (secret.Text, err
 	if fresh {
 		options.Claims = pastTheCache
 	}
-	token, err := i.managed.GetToken(ctx, options)
+	var f failure
+	token, err := i.managed.GetToken(noting(ctx, &f), options)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("cannot get a token for the managed identity (object id %s): %w",
-			i.options.ObjectID, plain(err))
+			i.options.ObjectID, cmp.Or(f.err, err))
 	}
 	text := secret.New(token.Token)
 	i.options.Guard.Watch(text)
@@ -210,18 +217,4 @@ func (i *Identity) askManaged(ctx context.Context, fresh bool) (secret.Text, err
 			"is this machine's clock right?", i.options.ObjectID, (-left).Round(time.Second))
 	}
 	return text, nil
-}
-
-// plain reduces the SDK's error, pages long and with the whole answer in it, to
-// the endpoint's own words where there are any.
-func plain(err error) error {
-	var answer *EndpointError
-	if errors.As(err, &answer) {
-		return answer
-	}
-	var failed *azidentity.AuthenticationFailedError
-	if errors.As(err, &failed) && failed.RawResponse != nil {
-		return endpointError(failed.RawResponse)
-	}
-	return err
 }

@@ -3,17 +3,21 @@
 package proc
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // Spec says what to start. The environment is exactly Env: nothing of
-// azptend's own is inherited, for it may hold the way to an identity.
+// azptend's own is inherited, for it may hold the way to an identity. Where Env
+// names a variable twice the later one counts.
 type Spec struct {
 	Path   string   // the program's file; no PATH look-up
 	Args   []string // the arguments after argv[0]
@@ -87,9 +91,10 @@ func (i *Init) Start(s Spec) (*Child, error) {
 	defer i.mu.Unlock()
 	argv := append([]string{s.Path}, s.Args...)
 	pid, err := syscall.ForkExec(s.Path, argv, &syscall.ProcAttr{
-		Dir: dir, Env: s.Env, Files: files,
+		Dir: dir, Env: lastOfEach(s.Env), Files: files,
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
+	runtime.KeepAlive(s) // files holds bare descriptors
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
 	}
@@ -103,6 +108,23 @@ func orNull(f, null *os.File) uintptr {
 		return null.Fd()
 	}
 	return f.Fd()
+}
+
+// lastOfEach leaves out every variable that a later one replaces: a program that
+// meets a name twice takes the first (glibc, .NET), and whoever appends to an
+// environment means the last.
+func lastOfEach(env []string) []string {
+	seen := map[string]bool{}
+	var last []string
+	for _, pair := range slices.Backward(env) {
+		name, _, _ := strings.Cut(pair, "=")
+		if !seen[name] {
+			seen[name] = true
+			last = append(last, pair)
+		}
+	}
+	slices.Reverse(last)
+	return last
 }
 
 // Pid is the process id; it stays the child's until Done is closed.
@@ -131,11 +153,16 @@ func (c *Child) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// maxOutput bounds what Output keeps of a program's standard output.
-const maxOutput = 64 << 10
+const (
+	// maxOutput bounds what Output keeps of a program's standard output.
+	maxOutput = 64 << 10
+	// outputKill bounds the killing of a program that took too long.
+	outputKill = 5 * time.Second
+)
 
-// Output runs a program to its end and returns its standard output. When ctx
-// ends first, the program and all below it are killed.
+// Output runs a program to its end and returns its standard output, of which it
+// keeps the first maxOutput bytes. When ctx ends first, the program and all below
+// it are killed.
 func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -150,14 +177,16 @@ func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	}
 	read := make(chan string, 1)
 	go func() {
-		var b bytes.Buffer
-		_, _ = io.Copy(&b, io.LimitReader(r, maxOutput))
-		read <- b.String()
+		kept, _ := io.ReadAll(io.LimitReader(r, maxOutput))
+		_, _ = io.Copy(io.Discard, r) // or the program would wait for a reader
+		read <- string(kept)
 	}()
 	select {
 	case <-c.Done():
 	case <-ctx.Done():
-		c.KillTree(context.WithoutCancel(ctx))
+		killing, done := context.WithTimeout(context.WithoutCancel(ctx), outputKill)
+		defer done()
+		c.KillTree(killing)
 		return "", Status{}, fmt.Errorf("cannot wait for %s: %w", filepath.Base(s.Path), context.Cause(ctx))
 	}
 	select {

@@ -63,6 +63,7 @@ func (i *Init) Orphans() int {
 
 func (i *Init) loop() {
 	defer close(i.stopped)
+	i.reap() // those that ended before anybody listened: their SIGCHLD is past
 	for {
 		select {
 		case <-i.sigchld:

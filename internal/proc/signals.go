@@ -54,6 +54,9 @@ func Listen() (heard <-chan Heard, stop func()) {
 	meaning := words()
 	raw := make(chan os.Signal, 16)
 	for sig := range meaning {
+		if sig == syscall.SIGHUP && signal.Ignored(sig) { // nohup
+			continue
+		}
 		signal.Notify(raw, sig)
 	}
 	// Nobody reads this one: it only keeps a reader of our log who goes away from

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
@@ -15,16 +17,15 @@ import (
 // HoldsConnection says whether the process holds the other end of a TCP
 // connection on this machine: of the one that goes from theirs to ours.
 func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (bool, error) {
-	table, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		return false, fmt.Errorf("cannot list connections: %w", err)
-	}
-	inode, found := socketInode(table, theirs, ours)
-	if !found {
-		return false, nil
+	inode, err := connectionInode(theirs, ours)
+	if err != nil || inode == "" {
+		return false, err
 	}
 	dir := "/proc/" + strconv.Itoa(c.pid) + "/fd"
 	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) { // it has ended, and holds nothing
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("cannot list the descriptors of process %d: %w", c.pid, err)
 	}
@@ -36,7 +37,27 @@ func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (bool, error) {
 	return false, nil
 }
 
-// socketInode finds a connection in the form of /proc/net/tcp:
+// connectionInode finds the socket of a connection, "" when there is none. It is
+// looked for among the IPv6 sockets too: the listener connects from one of
+// those, to a mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType)
+// is dual-mode; JobNotification.cs of the agent).
+func connectionInode(local, remote netip.AddrPort) (string, error) {
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		table, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) { // this system has no IPv6
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("cannot list connections: %w", err)
+		}
+		if inode, found := socketInode(table, local, remote); found {
+			return inode, nil
+		}
+	}
+	return "", nil
+}
+
+// socketInode finds a connection in the form of /proc/net/tcp and tcp6:
 // "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …",
 // addresses as hexadecimal of the machine's words.
 func socketInode(table []byte, local, remote netip.AddrPort) (string, bool) {
@@ -48,7 +69,7 @@ func socketInode(table []byte, local, remote netip.AddrPort) (string, bool) {
 		}
 		l, okL := parseHexAddr(f[1])
 		r, okR := parseHexAddr(f[2])
-		if okL && okR && l == local && r == remote && f[9] != "0" {
+		if okL && okR && l == unmapped(local) && r == unmapped(remote) && f[9] != "0" {
 			return f[9], true
 		}
 	}
@@ -58,14 +79,21 @@ func socketInode(table []byte, local, remote netip.AddrPort) (string, bool) {
 func parseHexAddr(s string) (netip.AddrPort, bool) {
 	host, port, found := strings.Cut(s, ":")
 	b, err := hex.DecodeString(host)
-	if !found || err != nil || len(b) != 4 {
+	if !found || err != nil || (len(b) != 4 && len(b) != 16) {
 		return netip.AddrPort{}, false
 	}
 	p, err := strconv.ParseUint(port, 16, 16)
 	if err != nil {
 		return netip.AddrPort{}, false
 	}
-	var ip [4]byte
-	binary.BigEndian.PutUint32(ip[:], binary.NativeEndian.Uint32(b))
-	return netip.AddrPortFrom(netip.AddrFrom4(ip), uint16(p)), true
+	for w := 0; w < len(b); w += 4 {
+		binary.BigEndian.PutUint32(b[w:], binary.NativeEndian.Uint32(b[w:]))
+	}
+	ip, _ := netip.AddrFromSlice(b)
+	return unmapped(netip.AddrPortFrom(ip, uint16(p))), true
+}
+
+// unmapped writes an IPv4 address as one, though an IPv6 socket holds it.
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

@@ -58,8 +58,9 @@ func (c *Child) KillTree(ctx context.Context) int {
 		for _, p := range victims {
 			// A pid that was reaped and reused between look and kill would have to
 			// come round the whole pid space in microseconds.
-			_ = syscall.Kill(p, syscall.SIGKILL)
-			killed[p] = true
+			if syscall.Kill(p, syscall.SIGKILL) == nil {
+				killed[p] = true
+			}
 		}
 		again := time.NewTimer(killRound)
 		select {

@@ -38,6 +38,8 @@
 //	jobmessage.go    the job as the server sent it
 //	worker.go        one job seen from the worker; steps.go: one step
 //	plan.go          the plan's REST calls; console.go: live lines and the log
+//	result.go        a job's results and the worker's exit codes
+//	orphans_*.go     why neither process reaps orphans
 //	layout.go        the folder
 //
 // # Knobs

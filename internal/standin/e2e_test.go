@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,22 +23,7 @@ const stubborn = "trap '' INT TERM\necho up\nwhile :; do sleep 0.02; done\n"
 
 func TestOneJobAndLeave(t *testing.T) {
 	r := newRig(t)
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	r.amend(map[string]any{"notificationSocketAddress": ln.Addr().String()})
-	frames := make(chan string, 1)
-	go func() {
-		conn, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		b, _ := io.ReadAll(conn)
-		frames <- string(b)
-	}()
+	frames := r.notifications()
 	perfDir := filepath.Join(t.TempDir(), "perf")
 	r.env = append(r.env, "VSTS_AGENT_PERFLOG="+perfDir)
 
@@ -88,6 +72,28 @@ JobRequestRenewed_1:\S+Z
 SentJobToWorker_1:\S+Z
 (JobRequestRenewed_1:\S+Z
 )*$`)
+}
+
+// notifications listens for the agent's, and returns all of them at their end.
+func (r *rig) notifications() <-chan string {
+	r.t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { ln.Close() })
+	r.amend(map[string]any{"notificationSocketAddress": ln.Addr().String()})
+	frames := make(chan string, 1)
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		b, _ := io.ReadAll(conn)
+		frames <- string(b)
+	}()
+	return frames
 }
 
 func mustMatch(t *testing.T, got, pattern string) {
@@ -292,98 +298,4 @@ func TestWorkerDies(t *testing.T) {
 		t.Errorf("result %q", ev.Result)
 	}
 	mustMatch(t, p.stdout(), `completed with result: Failed\n$`)
-}
-
-func TestUpdate(t *testing.T) {
-	const messages = "/_apis/distributedtask/pools/1/messages?agentId=1&api-version=7.1-preview.1"
-	for _, c := range []struct {
-		name string
-		args []string
-		code int
-	}{{"run", nil, 3}, {"once", []string{"--once"}, 4}} {
-		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t)
-			p := r.start(c.args...)
-			created := r.await(emulator.EventSessionCreated)
-			r.admin("POST", messages, nil, nil)
-			p.mustEnd(c.code)
-			r.eventually("the update's marker", func() bool {
-				found, _ := filepath.Glob(filepath.Join(r.root, "_diag", "SelfUpdate-*.log.succeed"))
-				return len(found) == 1
-			})
-			target := r.agent().PendingUpdate
-			if to, err := os.Readlink(filepath.Join(r.root, "bin")); err != nil || to != "bin."+target {
-				t.Errorf("bin leads to %q, %v", to, err)
-			}
-			again := r.start()
-			r.awaitAfter(created.Seq, emulator.EventSessionCreated)
-			again.signal(syscall.SIGINT)
-			again.mustEnd(0)
-			if a := r.agent(); a.Version != target && target != "" || a.PendingUpdate != "" {
-				t.Errorf("after the update: %+v", a)
-			}
-		})
-	}
-	t.Run("disabled", func(t *testing.T) {
-		r := newRig(t)
-		r.env = append(r.env, "agent.disableupdate=1")
-		p := r.start()
-		r.await(emulator.EventSessionCreated)
-		r.admin("POST", messages, nil, nil)
-		r.await(emulator.EventMessageDeleted)
-		p.signal(syscall.SIGINT)
-		p.mustEnd(0)
-	})
-	t.Run("after the job", func(t *testing.T) {
-		r := newRig(t)
-		r.queue("echo up\nwhile [ ! -e go ]; do sleep 0.02; done\n")
-		p := r.start()
-		reached, release := r.hold("/feed")
-		reached()
-		release()
-		r.admin("POST", messages, nil, nil)
-		r.eventually("the update to wait", func() bool { return strings.Contains(p.stdout(), "Waiting for current job") })
-		if err := os.WriteFile(filepath.Join(r.root, "_work/1/s/go"), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p.mustEnd(3)
-		if ev := r.await(emulator.EventJobFinished); ev.Result != "succeeded" {
-			t.Errorf("result %q", ev.Result)
-		}
-	})
-}
-
-func TestStart(t *testing.T) {
-	r := newRig(t)
-	version := r.startArgs("--version")
-	version.mustEnd(0)
-	if got := version.stdout(); got != versionV4+"\n" {
-		t.Errorf("version %q", got)
-	}
-	configure := r.startArgs("configure", "--unattended")
-	configure.mustEnd(1)
-
-	odd := r.start("--frobnicate")
-	r.await(emulator.EventSessionCreated)
-	odd.signal(syscall.SIGINT)
-	odd.mustEnd(0)
-	mustMatch(t, odd.stderr(), `Unrecognized .*--frobnicate`)
-
-	env := r.env
-	r.env = append(slices.Clone(env), "AZPTEND_STANDIN_EXIT=7")
-	r.start().mustEnd(7)
-	r.env = append(slices.Clone(env), "AZPTEND_STANDIN_EXIT=2", "AZPTEND_STANDIN_EXIT_AFTER=session")
-	r.start().mustEnd(2)
-	r.env = []string{"AZPTEND_STANDIN_TIME_SCALE=0.1"}
-	r.start().mustEnd(1)
-	r.env = env
-
-	for _, name := range []string{".credentials_rsaparams", ".credentials", ".agent"} {
-		if err := os.Remove(filepath.Join(r.root, name)); err != nil {
-			t.Fatal(err)
-		}
-		p := r.start()
-		p.mustEnd(2)
-		mustMatch(t, p.stderr(), `^An error occurred: `)
-	}
 }

@@ -33,6 +33,8 @@ type credentialsFile struct {
 }
 
 // errNotConfigured is what a missing .agent comes to: exit 2 (3.8).
+//
+//lint:ignore ST1005 the text is the real listener's
 var errNotConfigured = errors.New("Not configured")
 
 func readAgentFile(root string) (agentFile, error) {

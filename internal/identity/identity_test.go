@@ -1,0 +1,147 @@
+package identity_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+const pat = "p4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4tp4t"
+
+func basic(token string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(":"+token))
+}
+
+func tokenFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	write(t, path, content)
+	return path
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhichSource(t *testing.T) {
+	inEnvironment(t, "http://127.0.0.1:1/")
+	file, object := tokenFile(t, "from-the-file"), anObject()
+	for _, tt := range []struct {
+		name     string
+		options  identity.Options
+		source   identity.Source
+		selector string
+	}{
+		{"a file before all", identity.Options{TokenFile: file, ObjectID: object, PAT: secret.New(pat)}, identity.TokenFile, file},
+		{"an identity before a PAT", identity.Options{ObjectID: object, PAT: secret.New(pat)}, identity.ManagedIdentity, "object id " + object},
+		{"a PAT", identity.Options{PAT: secret.New(pat)}, identity.PAT, "AZP_TOKEN"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			who := newIdentity(t, tt.options)
+			if who.Source() != tt.source || who.Selector() != tt.selector {
+				t.Errorf("is %s, %s", who.Source(), who.Selector())
+			}
+		})
+	}
+	if _, err := identity.New(identity.Options{}); !errors.Is(err, identity.ErrNoSource) {
+		t.Errorf("without any: %v", err)
+	}
+}
+
+func TestAPersonalAccessToken(t *testing.T) {
+	var guard secret.Guard
+	who := newIdentity(t, identity.Options{PAT: secret.New(pat), Guard: &guard})
+	for _, fresh := range []bool{false, true} {
+		if got := authorize(t, who, fresh); got != basic(pat) {
+			t.Errorf("header is %q", got)
+		}
+	}
+	for _, form := range []string{pat, basic(pat)} {
+		if got := guard.Clean("401 for " + form); strings.Contains(got, form[8:]) {
+			t.Errorf("a log line would say %q", got)
+		}
+	}
+}
+
+func TestATokenFileIsReadAtEachUse(t *testing.T) {
+	path := tokenFile(t, "first-token\n")
+	who := newIdentity(t, identity.Options{TokenFile: path})
+	if got := authorize(t, who, false); got != basic("first-token") {
+		t.Errorf("header is %q", got)
+	}
+	write(t, path, "\r\n second-token \r\n") // as editors and secret stores leave it
+	if got := authorize(t, who, false); got != basic("second-token") {
+		t.Errorf("header is %q", got)
+	}
+	for content, why := range map[string]string{
+		"":                            "it is empty",
+		" \n":                         "it is empty",
+		"null\n":                      `it holds the word "null"`,
+		"two words-that-are-secret":   "it holds characters that no token has",
+		"\x00\x01binary-secret":       "it holds characters that no token has",
+		"\xef\xbb\xbfbom-secret":      "it holds characters that no token has",
+		strings.Repeat("x", 65<<10):   "it is too long for a token",
+		`{"access_token": "a-secret"`: "it holds characters that no token has",
+	} {
+		write(t, path, content)
+		_, err := who.Authorization(t.Context(), false)
+		if err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "AZP_TOKEN_FILE") {
+			t.Errorf("%.20q: %v, want %s", content, err, why)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%.20q: the error holds what the file holds: %v", content, err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := who.Authorization(t.Context(), false); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without the file: %v", err)
+	}
+}
+
+// As in the post: what AZP_TOKEN_FILE holds may be hours old when it is needed
+// again, and the identity is asked in its place.
+func TestARefusedFileGivesWayToTheNamedIdentity(t *testing.T) {
+	token := jwt(time.Hour, "fallback")
+	e := newEndpoint(t, gives(token))
+	log := watchFor("refused")
+	who := newIdentity(t, identity.Options{TokenFile: tokenFile(t, "stale"), ObjectID: anObject(), Log: newLog(log)})
+	if got := authorize(t, who, false); got != basic("stale") || len(e.asked()) != 0 {
+		t.Errorf("header is %q, the endpoint was asked %d times", got, len(e.asked()))
+	}
+	if got := authorize(t, who, true); got != "Bearer "+token {
+		t.Errorf("header is %q", got)
+	}
+	if got := authorize(t, who, false); got != "Bearer "+token || who.Source() != identity.ManagedIdentity {
+		t.Errorf("header is %q: the refused file is back", got)
+	}
+	<-log.seen
+	if strings.Contains(log.lines.String(), "stale\n") || strings.Count(log.lines.String(), "\n") != 1 {
+		t.Errorf("said:\n%s", log.lines.String())
+	}
+}
+
+// Without an identity to give way to, the file is simply read again.
+func TestARefusedFileAlone(t *testing.T) {
+	path := tokenFile(t, "old-token")
+	who := newIdentity(t, identity.Options{TokenFile: path, PAT: secret.New(pat)})
+	authorize(t, who, false)
+	write(t, path, "new-token")
+	if got := authorize(t, who, true); got != basic("new-token") {
+		t.Errorf("header is %q", got)
+	}
+}
+
+func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

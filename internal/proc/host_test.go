@@ -1,0 +1,230 @@
+//go:build linux
+
+package proc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// An Init reaps every child of its process, and so would steal those of the test
+// binary's own os/exec. Every test that needs one therefore runs in a host: this
+// binary again, as "proc.test be NAME", with NAME in hosts. The programs that a
+// host starts are this binary again too, or the system's shell.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "be" {
+		os.Exit(be(os.Args[2], os.Args[3:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// hosts are the scenes that need a process of their own. Each is run by the test
+// of the same name; what it finds wrong it says with h.Errorf.
+var hosts = map[string]func(*host){}
+
+// host is the process a scene runs in.
+type host struct {
+	failed bool
+	ctx    context.Context
+}
+
+func (h *host) Errorf(format string, args ...any) {
+	h.failed = true
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}
+
+// must ends the scene at an error that leaves nothing to test.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// withInit runs a scene that needs an Init, and looks afterwards whether it left
+// a goroutine, a process or a zombie behind.
+func withInit(scene func(*host, *Init)) func(*host) {
+	return func(h *host) {
+		init := must(NewInit())
+		scene(h, init)
+		for _, p := range must(processes()) {
+			if p.parent == os.Getpid() {
+				h.Errorf("a process is left: %+v %q", p, programOf(p.pid))
+			}
+		}
+		init.Close()
+		if err := goleak.Find(); err != nil {
+			h.Errorf("%v", err)
+		}
+	}
+}
+
+// patience bounds a scene: a hang is a failure, and shows its goroutines.
+const patience = time.Minute
+
+func be(name string, args []string) int {
+	if program, is := programs[name]; is {
+		return program(args)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	h := &host{ctx: ctx}
+	watchdog := time.AfterFunc(patience, func() {
+		buf := make([]byte, 1<<20)
+		fmt.Fprintf(os.Stderr, "the scene hangs:\n%s\n", buf[:runtime.Stack(buf, true)])
+		os.Exit(3)
+	})
+	hosts[name](h)
+	watchdog.Stop()
+	if h.failed {
+		return 1
+	}
+	return 0
+}
+
+// play runs a scene in a host and fails the test with what it says.
+func play(t *testing.T, scene func(*host)) {
+	t.Helper()
+	t.Parallel()
+	cmd := hostOf(t, scene)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func hostOf(t *testing.T, _ func(*host)) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(testBinary(t), "be", t.Name())
+	cmd.Env = append(os.Environ(), quickEnd)
+	return cmd
+}
+
+// quickEnd keeps the race detector from sleeping a second at each exit.
+const quickEnd = "GORACE=atexit_sleep_ms=0"
+
+func testBinary(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// again is this binary as one of programs.
+func again(program string, args ...string) Spec {
+	return Spec{
+		Path: must(os.Executable()), Args: append([]string{"be", program}, args...),
+		Env: []string{quickEnd}, Stderr: os.Stderr,
+	}
+}
+
+// sh is a shell script. Start-up of a shell costs a twentieth of ours.
+func sh(script string, args ...string) Spec {
+	return Spec{
+		Path: "/bin/sh", Args: append([]string{"-c", script, "sh"}, args...),
+		Env: []string{"PATH=/usr/bin:/bin"}, Stderr: os.Stderr,
+	}
+}
+
+// programs are what the scenes start. Descriptor 3, where one is passed, is a
+// pipe to the host: programs write what they are to it when they are ready.
+var programs = map[string]func(args []string) int{
+	// block says its pid and waits to be killed.
+	"block": func([]string) int {
+		fmt.Fprintf(os.NewFile(3, "ready"), "%d\n", os.Getpid())
+		forever()
+		return 0
+	},
+	// double starts itself twice over, as a daemon does, in a session of its own;
+	// then it waits like any server.
+	"double": func(args []string) int {
+		if len(args) > 0 { // the one in between
+			detach("block")
+			return 0
+		}
+		detach("double", "between")
+		forever()
+		return 0
+	},
+}
+
+func forever() {
+	never := make(chan os.Signal, 1)
+	signal.Notify(never, syscall.SIGUSR1)
+	<-never
+}
+
+func detach(args ...string) {
+	cmd := exec.Command(must(os.Executable()), append([]string{"be"}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.ExtraFiles = []*os.File{os.NewFile(3, "ready")}
+	must(0, cmd.Start())
+}
+
+// pidFrom reads a pid that a program wrote to its descriptor 3.
+func pidFrom(r *os.File) int {
+	line := must(readLine(r))
+	return must(strconv.Atoi(line))
+}
+
+func readLine(r *os.File) (string, error) {
+	var line []byte
+	one := make([]byte, 1)
+	for {
+		if _, err := r.Read(one); err != nil {
+			return "", err
+		}
+		if one[0] == '\n' {
+			return string(line), nil
+		}
+		line = append(line, one[0])
+	}
+}
+
+// pipe returns the host's end and the program's.
+func pipe() (r, w *os.File) {
+	r, w, err := os.Pipe()
+	must(0, err)
+	return r, w
+}
+
+// start starts s, and closes the host's copies of the files it passes on.
+func start(init *Init, s Spec) *Child {
+	c := must(init.Start(s))
+	for _, f := range s.Extra {
+		f.Close()
+	}
+	return c
+}
+
+// alive says whether a process exists and is no zombie.
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	p, err := parseStat(stat)
+	return err == nil && !p.zombie
+}
+
+// untilOrphans waits until the Init has reaped n processes it did not start.
+func untilOrphans(init *Init, n int) {
+	for {
+		soon := init.reapedSoon()
+		if init.Orphans() >= n {
+			return
+		}
+		<-soon
+	}
+}

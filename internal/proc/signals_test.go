@@ -1,0 +1,92 @@
+//go:build linux
+
+package proc
+
+import (
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestEverySignalHasItsWord(t *testing.T) {
+	want := map[syscall.Signal]Word{
+		syscall.SIGTERM: Drain, syscall.SIGHUP: Drain, syscall.SIGQUIT: Drain,
+		syscall.SIGINT:   Interrupt,
+		syscall.SIGWINCH: Forward, syscall.SIGCONT: Forward,
+		syscall.SIGUSR1: Noted, syscall.SIGUSR2: Noted,
+	}
+	heard, stop := Listen()
+	for sig, word := range want {
+		if err := syscall.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-heard; got != (Heard{sig, word}) {
+			t.Errorf("%v is heard as %v, want %v", sig, got, word)
+		}
+	}
+	stop()
+	if h, open := <-heard; open {
+		t.Errorf("hears %v after stop", h)
+	}
+	if len(words()) != len(want) {
+		t.Errorf("%d signals have a word, this test knows %d", len(words()), len(want))
+	}
+	if err := goleak.Find(); err != nil {
+		t.Error(err)
+	}
+}
+
+// SIGURG is how Go's scheduler interrupts busy goroutines. Under signal.Notify
+// of everything 344 were counted in two seconds (style-anchors.md 2.3).
+func TestTheSchedulersOwnSignalIsNeverHeard(t *testing.T) {
+	urgent := make(chan os.Signal, 1)
+	signal.Notify(urgent, syscall.SIGURG) // the test's own ear: to know that there were any
+	defer signal.Stop(urgent)
+	heard, stop := Listen()
+	defer stop()
+	var over atomic.Bool
+	defer over.Store(true)
+	for range 4 * runtime.GOMAXPROCS(0) {
+		go func() {
+			for n := 0; !over.Load(); n++ {
+			}
+		}()
+	}
+	for range 20 {
+		<-urgent
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got.Signal != syscall.SIGUSR1 {
+		t.Errorf("heard %v first", got)
+	}
+}
+
+// nohup's whole point.
+func nohup(h *host) {
+	heard, stop := Listen()
+	defer stop()
+	must(0, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	must(0, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	if got := <-heard; got.Signal != syscall.SIGTERM {
+		h.Errorf("heard %v first", got)
+	}
+}
+
+func init() { hosts["TestNohup"] = nohup }
+
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP; exec "$0" be TestNohup`, testBinary(t))
+	cmd.Env = append(os.Environ(), quickEnd)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,239 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// cmdQueue queues a job: queue NAME SCRIPT.
+func cmdQueue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: queue NAME SCRIPT")
+	}
+	_, err := stageOf(ts).emulator.QueueJob(emulator.JobSpec{Name: args[0], Script: args[1], Force: true})
+	ts.Check(err)
+}
+
+// cmdAwait waits for the next event of a type: await TYPE [job=N] [result=R].
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: await TYPE [job=N] [result=R]")
+	}
+	s := stageOf(ts)
+	ctx, cancel := inTime()
+	defer cancel()
+	e, err := s.emulator.WaitEvent(ctx, s.seen, func(e emulator.Event) bool {
+		if e.Type != args[0] {
+			return false
+		}
+		for _, arg := range args[1:] {
+			key, want, _ := strings.Cut(arg, "=")
+			got := map[string]string{"job": fmt.Sprint(e.RequestID), "result": e.Result}[key]
+			if got != want {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		events, _ := s.emulator.Events(ctx, 0)
+		for name, a := range s.actors {
+			text, _ := a.out.read()
+			ts.Logf("%s said:\n%s", name, text)
+		}
+		ts.Fatalf("no %s: %v; there were %+v", words(args), err, events)
+	}
+	s.seen = e.Seq
+}
+
+// cmdJob says how a job stands: job N RESULT-or-STATE.
+func cmdJob(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] job N RESULT")
+	}
+	id, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	job, err := stageOf(ts).emulator.Job(id)
+	ts.Check(err)
+	stands := job.Result
+	if stands == "" {
+		stands = job.State
+	}
+	if (stands == args[1]) == neg {
+		ts.Fatalf("job %d is %s", id, stands)
+	}
+}
+
+// cmdJobLog waits until a job's log has a line: joblog N REGEXP. With ! it must
+// not be there now.
+func cmdJobLog(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] joblog N REGEXP")
+	}
+	s := stageOf(ts)
+	id, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	what := regexp.MustCompile(words(args[1:]))
+	ctx, cancel := inTime()
+	defer cancel()
+	_, text, err := s.emulator.WaitJob(ctx, id, func(_ emulator.Job, log string) bool {
+		return neg || what.MatchString(log)
+	})
+	if err != nil {
+		ts.Fatalf("job %d does not say %q: %v:\n%s", id, what, err, text)
+	}
+	if neg && what.MatchString(text) {
+		ts.Fatalf("job %d says %q:\n%s", id, what, text)
+	}
+}
+
+// cmdPool says how many agents the pool holds: pool N.
+func cmdPool(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pool N")
+	}
+	var names []string
+	for _, pool := range stageOf(ts).emulator.State().Pools {
+		for _, a := range pool.Agents {
+			names = append(names, a.Name)
+		}
+	}
+	if fmt.Sprint(len(names)) != args[0] {
+		ts.Fatalf("the pool holds %d agents: %v", len(names), names)
+	}
+}
+
+// cmdCalls says how often the emulator was called: calls N METHOD REGEXP.
+func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: calls N METHOD REGEXP")
+	}
+	path := regexp.MustCompile(args[2])
+	n := 0
+	for _, c := range stageOf(ts).emulator.Calls() {
+		if c.Method == args[1] && path.MatchString(c.Path) {
+			n++
+		}
+	}
+	if fmt.Sprint(n) != args[0] {
+		ts.Fatalf("there were %d calls of %s %s", n, args[1], args[2])
+	}
+}
+
+// cmdFault adds a fault from a file: fault FILE.
+func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fault FILE")
+	}
+	var f emulator.Fault
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &f))
+	_, err := stageOf(ts).emulator.AddFault(f)
+	ts.Check(err)
+}
+
+// cmdHold holds the next matching call: hold METHOD REGEXP [before|after].
+func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: hold METHOD REGEXP [before|after]")
+	}
+	h := emulator.Hold{Method: args[0], Path: args[1]}
+	if len(args) > 2 {
+		h.When = args[2]
+	}
+	s := stageOf(ts)
+	id, err := s.emulator.AddHold(h)
+	ts.Check(err)
+	s.holds = append(s.holds, id)
+}
+
+// cmdReached waits until the latest hold holds its call.
+func cmdReached(ts *testscript.TestScript, _ bool, _ []string) {
+	s := stageOf(ts)
+	ctx, cancel := inTime()
+	defer cancel()
+	ts.Check(s.emulator.WaitHold(ctx, s.holds[len(s.holds)-1]))
+}
+
+// cmdRelease lets the latest hold go.
+func cmdRelease(ts *testscript.TestScript, _ bool, _ []string) {
+	s := stageOf(ts)
+	ts.Check(s.emulator.Release(s.holds[len(s.holds)-1]))
+}
+
+// cmdKeeps looks for azptend's secrets where a job could find them: in the
+// environment and the arguments of every process below it, and in the agent's
+// published capabilities: keeps NAME.
+func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keeps NAME")
+	}
+	s := stageOf(ts)
+	pids := descendants(s.actor(ts, args[0]).cmd.Process.Pid)
+	if len(pids) == 0 {
+		ts.Fatalf("%s has no listener", args[0])
+	}
+	places := map[string][]byte{}
+	for _, pid := range pids {
+		for _, file := range []string{"environ", "cmdline"} {
+			path := fmt.Sprintf("/proc/%d/%s", pid, file)
+			b, err := os.ReadFile(path)
+			if err == nil && len(b) > 0 {
+				places[path] = b
+			}
+		}
+	}
+	if len(places) < 2 {
+		ts.Fatalf("cannot read /proc: %v", places)
+	}
+	capabilities, err := json.Marshal(s.emulator.State())
+	ts.Check(err)
+	places["the pool's state"] = capabilities
+	for where, b := range places {
+		for name, value := range s.secrets {
+			if bytes.Contains(b, []byte(value)) {
+				ts.Fatalf("%s is in %s", name, where)
+			}
+		}
+		for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MANAGED_IDENTITY_OBJECT_ID", "AZP_TOKEN", "Bearer "} {
+			if bytes.Contains(b, []byte(name)) {
+				ts.Fatalf("%s is named in %s", name, where)
+			}
+		}
+	}
+}
+
+// descendants lists the processes below one.
+func descendants(root int) []int {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		var pid, parent int
+		var state string
+		if _, err := fmt.Sscanf(string(b[bytes.LastIndexByte(b, ')')+1:]), " %s %d", &state, &parent); err != nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(path, "/proc/%d/stat", &pid); err == nil && state != "Z" {
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	var found []int
+	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
+		found = append(found, children[queue[0]]...)
+		queue = append(queue, children[queue[0]]...)
+	}
+	return found
+}

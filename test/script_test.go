@@ -1,0 +1,105 @@
+package test
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/standin"
+)
+
+// patience bounds each wait of a script. It only matters to a script that fails.
+const patience = 60 * time.Second
+
+// scale shrinks the slow times of the protocol (the pause after an empty poll,
+// the long poll, the job's lock), not of azptend, which has no such switch.
+const scale = 20
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: setUp,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start":   cmdStart,
+			"signal":  cmdSignal,
+			"ends":    cmdEnds,
+			"says":    cmdSays,
+			"queue":   cmdQueue,
+			"await":   cmdAwait,
+			"job":     cmdJob,
+			"joblog":  cmdJobLog,
+			"pool":    cmdPool,
+			"calls":   cmdCalls,
+			"fault":   cmdFault,
+			"hold":    cmdHold,
+			"reached": cmdReached,
+			"release": cmdRelease,
+			"keeps":   cmdKeeps,
+		},
+	})
+}
+
+// stage is what one script plays on: an emulator and the processes it started.
+type stage struct {
+	emulator *emulator.Emulator
+	seen     uint64 // the last event that was awaited
+	holds    []string
+	actors   map[string]*actor
+	secrets  map[string]string // by name, what no job may find
+}
+
+type stageKey struct{}
+
+// setUp gives each script an emulator and an agent folder, and exports what a
+// container would have.
+func setUp(env *testscript.Env) error {
+	e, err := emulator.New(emulator.Options{TimeScale: scale})
+	if err != nil {
+		return err
+	}
+	server := httptest.NewServer(e)
+	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
+	env.Defer(func() {
+		for _, a := range s.actors {
+			a.kill()
+		}
+		e.Close()
+		server.Close()
+	})
+	env.Values[stageKey{}] = s
+
+	agentDir := filepath.Join(env.WorkDir, "agent")
+	if err := standin.LayOut(agentDir, binary); err != nil {
+		return err
+	}
+	for _, v := range e.Environment(server.URL) {
+		env.Setenv(v.Name, v.Value)
+		if v.Name == "IDENTITY_HEADER" {
+			s.secrets[v.Name] = v.Value
+		}
+	}
+	env.Setenv("PAT", e.DefaultPAT())
+	env.Setenv("EMULATOR", server.URL)
+	env.Setenv("AZP_AGENT_DIR", agentDir)
+	env.Setenv("AZP_AGENT_NAME", "scripted")
+	env.Setenv("AZPTEND_STANDIN_TIME_SCALE", "20")
+	env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	env.Setenv("HOME", env.WorkDir)
+	return nil
+}
+
+func stageOf(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
+
+func inTime() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
+}
+
+// words joins a command's arguments to one text.
+func words(args []string) string { return strings.Join(args, " ") }
