@@ -27,6 +27,10 @@ func withheldPrefixes() []string {
 	return []string{"AZURE_KUBERNETES_", "ACTIONS_ID_TOKEN_", "VSTS_AGENT_INPUT_"}
 }
 
+// ignore names the variable that lists those which the listener does not publish
+// (agent-protocol.md 4.4).
+const ignore = "VSO_AGENT_IGNORE"
+
 // Environment is what the listener and its jobs get of environ ("NAME=value"):
 // everything but the ways to an identity. Pass names variables to hand on all the
 // same; the listener is told not to publish those. Set is added at the end.
@@ -37,13 +41,14 @@ func Environment(environ, pass, set []string) (env, kept []string) {
 			kept = append(kept, name)
 			continue
 		}
-		if name == "VSO_AGENT_IGNORE" && len(pass) > 0 {
-			pair += "," + strings.Join(pass, ",")
+		if name == ignore && len(pass) > 0 {
+			pair = strings.TrimRight(pair, ",") + "," + strings.Join(pass, ",")
+			pair = strings.Replace(pair, "=,", "=", 1)
 		}
 		env = append(env, pair)
 	}
-	if len(pass) > 0 && !hasName(env, "VSO_AGENT_IGNORE") {
-		env = append(env, "VSO_AGENT_IGNORE="+strings.Join(pass, ","))
+	if len(pass) > 0 && !hasName(env, ignore) {
+		env = append(env, ignore+"="+strings.Join(pass, ","))
 	}
 	slices.Sort(kept)
 	return append(env, set...), kept

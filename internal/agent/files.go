@@ -117,7 +117,7 @@ func (f Folder) write(name string, content any) error {
 	}
 	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
 	if err != nil {
-		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), "make it writable for this user", err)
+		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
 	}
 	_, err = temp.Write(append(b, '\n'))
 	err = errors.Join(err, temp.Close())
@@ -126,7 +126,7 @@ func (f Folder) write(name string, content any) error {
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
-		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), "is the disk full?", err)
+		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
 	}
 	return nil
 }

@@ -10,10 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 )
 
 // Folder is an agent's installation, in which it also lives.
-type Folder struct{ Root string }
+type Folder struct {
+	Root string
+	Diag string // where the listener keeps its logs (AGENT_DIAGLOGPATH); empty means _diag below Root
+}
 
 // Listener is the program to start.
 func (f Folder) Listener() string { return filepath.Join(f.Root, "bin", "Agent.Listener") }
@@ -33,7 +37,8 @@ func (e *UnfitError) Error() string {
 func (e *UnfitError) Unwrap() error { return e.Cause }
 
 // Check says whether an agent can work here: the listener is there, may be
-// started and was built for this machine, and the folder can be written to. The
+// started, was built for this machine and will look for its files here, and the
+// folder can be written to. The
 // error is an *UnfitError.
 func (f Folder) Check() error {
 	if !filepath.IsAbs(f.Root) {
@@ -52,15 +57,38 @@ func (f Folder) Check() error {
 	if err := f.checkArchitecture(); err != nil {
 		return err
 	}
+	if err := f.checkHome(); err != nil {
+		return err
+	}
 	return f.checkWritable()
+}
+
+// checkHome says whether the listener takes this folder for its own: it follows
+// every link on the way to its own file, and its root is the parent of the
+// folder that it ends up in (agent-protocol.md 3.9). An update leaves bin a link
+// to bin.VERSION beside it, which is fine.
+func (f Folder) checkHome() error {
+	root, err := filepath.EvalSymlinks(f.Root)
+	if err != nil {
+		return f.unfit(err.Error(), "is every folder on the way readable for this user?", err)
+	}
+	listener, err := filepath.EvalSymlinks(f.Listener())
+	if err != nil {
+		return f.unfit(err.Error(), "is every folder on the way readable for this user?", err)
+	}
+	if home := filepath.Dir(filepath.Dir(listener)); home != root {
+		return f.unfit("bin/Agent.Listener is a link into "+home+", and would look for its files there",
+			"copy the agent's package into the folder instead of linking to it, or set AZP_AGENT_DIR (--agent-dir) to "+home, nil)
+	}
+	return nil
 }
 
 func (f Folder) unfit(why, hint string, cause error) error {
 	return &UnfitError{Folder: f.Root, Why: why, Hint: hint, Cause: cause}
 }
 
-// machines maps an ELF header's e_machine to Go's name, for the platforms the
-// agent is built for (agent-protocol.md 8).
+// machine is Go's name for an ELF header's e_machine, for the platforms the agent
+// is built for (agent-protocol.md 8).
 func machine(code uint16) string {
 	switch code {
 	case 0x3e:
@@ -97,17 +125,37 @@ const tempPattern = ".azptend-*"
 func (f Folder) checkWritable() error {
 	probe, err := os.CreateTemp(f.Root, tempPattern)
 	if err != nil {
-		return f.unfit("it cannot be written to: "+plainPath(err), "the agent writes its files and logs there: make it writable for this user", err)
+		return f.unfit("it cannot be written to: "+plainPath(err), hintForWriting(err), err)
 	}
 	probe.Close()
-	return os.Remove(probe.Name())
+	if err := os.Remove(probe.Name()); err != nil {
+		return f.unfit("files in it cannot be removed: "+plainPath(err), hintForWriting(err), err)
+	}
+	return nil
+}
+
+// hintForWriting is what to do about a folder that cannot be written to.
+func hintForWriting(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room, or set AZP_AGENT_DIR (--agent-dir) to a folder on another"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only: mount the agent's folder writable"
+	}
+	return "the agent writes its files and logs there: make it writable for this user"
 }
 
 // plainPath is a path error without the path, which the message has already.
 func plainPath(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	var (
+		p *fs.PathError
+		l *os.LinkError
+	)
+	switch {
+	case errors.As(err, &p):
 		return p.Err.Error()
+	case errors.As(err, &l):
+		return l.Err.Error()
 	}
 	return err.Error()
 }

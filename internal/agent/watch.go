@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -26,8 +26,13 @@ func AwaitSession(ctx context.Context, dir string) error {
 	})
 }
 
-// diagFolder is where the update's script leaves its log.
-const diagFolder = "_diag"
+// diag is where the update's script leaves its log.
+func (f Folder) diag() string {
+	if f.Diag != "" {
+		return f.Diag
+	}
+	return filepath.Join(f.Root, "_diag")
+}
 
 // UpdateMarkers are the logs of updates that have ended, as they were at one
 // time: SelfUpdate-*.log.succeed and .failed (agent-protocol.md 4.3).
@@ -36,7 +41,7 @@ type UpdateMarkers map[string]bool
 // UpdateMarkers returns the markers that are there now.
 func (f Folder) UpdateMarkers() UpdateMarkers {
 	markers := UpdateMarkers{}
-	entries, _ := os.ReadDir(filepath.Join(f.Root, diagFolder))
+	entries, _ := os.ReadDir(f.diag())
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, "SelfUpdate-") && (strings.HasSuffix(name, ".succeed") || strings.HasSuffix(name, ".failed")) {
@@ -49,10 +54,8 @@ func (f Folder) UpdateMarkers() UpdateMarkers {
 // AwaitUpdate waits until an update has ended that had not ended when before was
 // taken.
 func (f Folder) AwaitUpdate(ctx context.Context, before UpdateMarkers) error {
-	dir := filepath.Join(f.Root, diagFolder)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("cannot watch for the update's end: %w", err)
-	}
+	dir := f.diag()
+	_ = os.MkdirAll(dir, 0o755) // so that there is something to watch; else it is looked at
 	return awaitChange(ctx, dir, func() (bool, error) {
 		for name := range f.UpdateMarkers() {
 			if !before[name] {
@@ -63,30 +66,40 @@ func (f Folder) AwaitUpdate(ctx context.Context, before UpdateMarkers) error {
 	})
 }
 
-// awaitChange waits until done says so; it is asked at first and whenever
-// something in dir changes.
+// lookAgain is how often a folder is looked at besides its events.
+const lookAgain = 2 * time.Second
+
+// awaitChange waits until done says so; it is asked at first, whenever something
+// in dir changes, and now and then besides: a machine's inotify instances are few
+// and may be used up (fs.inotify.max_user_instances is 128 a user, on a node
+// that many containers share), and an event may get lost.
 func awaitChange(ctx context.Context, dir string, done func() (bool, error)) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("cannot watch %s: %w", dir, err)
-	}
-	defer watcher.Close()
-	if err := watcher.Add(dir); err != nil {
-		return fmt.Errorf("cannot watch %s: %w", dir, err)
-	}
+	events, stop := changes(dir)
+	defer stop()
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
 	for {
 		if is, err := done(); is || err != nil {
 			return err
 		}
 		select {
-		case <-watcher.Events:
-		case err := <-watcher.Errors:
-			// An overflow loses events, not changes: look again.
-			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return fmt.Errorf("cannot watch %s: %w", dir, err)
-			}
+		case <-events:
+		case <-again.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// changes tells of changes in dir, where the system can.
+func changes(dir string) (events <-chan fsnotify.Event, stop func()) {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, func() {}
+	}
+	if watcher.Add(dir) != nil {
+		watcher.Close()
+		return nil, func() {}
+	}
+	return watcher.Events, func() { watcher.Close() }
 }

@@ -127,13 +127,20 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	return Pool{}, fmt.Errorf("cannot %s: %w", op, ErrNoPool)
 }
 
-// AddAgent registers an agent and returns it with its Authorization.
+// AddAgent registers an agent and returns it with its Authorization. An answer
+// that cannot be read leaves open whether it did: its error is one of a request
+// that was sent and not answered.
 func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error) {
 	var added Agent
+	op := fmt.Sprintf("add agent %q to pool %d", a.Name, pool)
 	err := c.do(ctx, request{
-		op: fmt.Sprintf("add agent %q to pool %d", a.Name, pool), method: http.MethodPost,
+		op: op, method: http.MethodPost,
 		path: agentsPath(pool), body: a, into: &added,
 	})
+	if err == nil && added.ID == 0 {
+		// Something was made, or not, of which nothing is known: as if unanswered.
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it names no agent"}}
+	}
 	return added, err
 }
 

@@ -146,13 +146,15 @@ func read(r request, resp *http.Response, body []byte) error {
 		return nil
 	case resp.StatusCode == http.StatusNonAuthoritativeInfo, resp.StatusCode/100 != 2:
 		return errorOf(r.op, resp, body)
+	case r.into == nil && len(body) == 0:
+		return nil
+	case !isJSON(resp.Header): // a page: whoever answered, the server did not do it
+		return errorOf(r.op, resp, body)
 	case r.into == nil:
 		return nil
-	case !isJSON(resp.Header):
-		return errorOf(r.op, resp, body)
 	}
 	if err := json.Unmarshal(trimBOM(body), r.into); err != nil {
-		return &Error{Op: r.op, Sent: true, Cause: fmt.Errorf("cannot read the answer: %w", err)}
+		return &Error{Op: r.op, Sent: true, Cause: &unusable{err.Error()}}
 	}
 	return nil
 }
@@ -166,6 +168,10 @@ func plain(err error) error {
 	return err
 }
 
+// longestDelay is the most that the server delays a request by itself
+// (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
+const longestDelay = time.Minute
+
 // noteThrottle remembers the server's wish to wait before the next request: it
 // sends Retry-After with answers that it delayed but gave (azure-devops-rest.md
 // 3). That of a refusal goes into the Error, for whoever decides to try again.
@@ -176,8 +182,12 @@ func (c *Client) noteThrottle(resp *http.Response) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.notBefore = time.Now().Add(after)
+	c.notBefore = time.Now().Add(min(after, longestDelay))
 }
+
+// atLeast is the time that must be left for a request after it has waited its
+// turn.
+const atLeast = time.Second
 
 // waitTurn waits until the server wants to be asked again; where the caller has
 // less time than that, it goes at once, for being delayed beats not asking.
@@ -187,10 +197,10 @@ func (c *Client) waitTurn(ctx context.Context) error {
 	c.mu.Unlock()
 	wait := time.Until(notBefore)
 	if wait <= 0 {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(notBefore.Add(time.Second)) {
-		return ctx.Err()
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(notBefore.Add(atLeast)) {
+		return context.Cause(ctx)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cannot %s: ", e.Op)
 	switch {
+	case errors.As(e.Cause, new(*unusable)):
+		fmt.Fprintf(&b, "Azure DevOps' answer is of no use: %v", e.Cause)
 	case e.Status == 0:
 		fmt.Fprintf(&b, "no answer from Azure DevOps: %v", e.Cause)
 	case e.Message != "":
@@ -49,6 +52,11 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
+
+// unusable is why an answer that came is as good as none.
+type unusable struct{ why string }
+
+func (u *unusable) Error() string { return u.why }
 
 // TokenError says that no request was made, for want of a token.
 type TokenError struct {
@@ -92,34 +100,71 @@ func errorOf(op string, resp *http.Response, body []byte) *Error {
 		ActivityID: resp.Header.Get("ActivityId"),
 		RetryAfter: retryAfter(resp.Header),
 	}
-	if !isJSON(resp.Header) {
-		if isHTML(resp.Header) && signsIn(resp.StatusCode) {
-			e.Status, e.Message = http.StatusUnauthorized, ErrSignIn.Error()
-			e.Cause = ErrSignIn
-		}
-		return e
-	}
-	var envelope struct{ Message, TypeKey string }
-	if json.Unmarshal(trimBOM(body), &envelope) == nil {
-		e.Message, e.TypeKey = oneLine(envelope.Message), envelope.TypeKey
+	switch {
+	case isJSON(resp.Header):
+		e.Message, e.TypeKey = envelope(trimBOM(body))
+	case isSignIn(resp):
+		e.Status, e.Message, e.Cause = http.StatusUnauthorized, ErrSignIn.Error(), ErrSignIn
+	case resp.StatusCode/100 == 3:
+		e.Message = "it redirects to " + target(resp) + ": is the address right?"
+	case resp.StatusCode/100 == 2:
+		e.Message = "the answer is not JSON: is the address right, and is there a proxy that answers in its place?"
+	case mediaType(resp.Header) == "text/plain":
+		e.Message = oneLine(string(trimBOM(body)))
 	}
 	return e
 }
 
-// signsIn says that a page with this status is the sign-in page: 203 in place of
-// the answer, or the redirect to it (azure-devops-rest.md 5).
-func signsIn(status int) bool {
-	return status == http.StatusNonAuthoritativeInfo || status == http.StatusOK || status/100 == 3
+// envelope reads the server's two forms of an error: the usual one, and the one
+// for requests it could not make sense of (azure-devops-rest.md 0).
+func envelope(body []byte) (message, typeKey string) {
+	var e struct {
+		Message, TypeKey string
+		Value            struct{ Message string }
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return "", ""
+	}
+	if e.Message == "" {
+		e.Message = e.Value.Message
+	}
+	return oneLine(e.Message), e.TypeKey
+}
+
+// isSignIn says that an answer is the sign-in page: in place of the answer, or
+// where a redirect leads (azure-devops-rest.md 5).
+func isSignIn(resp *http.Response) bool {
+	switch {
+	case resp.StatusCode == http.StatusNonAuthoritativeInfo, resp.StatusCode == http.StatusOK:
+		return mediaType(resp.Header) == "text/html"
+	case resp.StatusCode/100 == 3:
+		to := strings.ToLower(target(resp))
+		return strings.Contains(to, "/_signin") || strings.Contains(to, "://login.") || strings.Contains(to, "/oauth2/authorize")
+	}
+	return false
+}
+
+// target is where a redirect leads, without its query, which may hold a secret.
+func target(resp *http.Response) string {
+	to, err := resp.Location()
+	if err != nil {
+		return "nowhere"
+	}
+	return oneLine((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String())
 }
 
 func isJSON(h http.Header) bool {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
+	t := mediaType(h)
+	return t == "application/json" || strings.HasSuffix(t, "+json")
 }
 
-func isHTML(h http.Header) bool {
+// mediaType is a Content-Type without its parameters, "" where there is none.
+func mediaType(h http.Header) string {
 	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err != nil || t == "text/html"
+	if err != nil {
+		return ""
+	}
+	return t
 }
 
 // retryAfter reads Retry-After, in seconds or as a date.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 		}
 	}
 	problems = append(problems, s.validate()...)
-	s.Warnings = warnings(env)
+	s.Warnings = append(s.warnings(), unknown(env)...)
 	if p, is := unsupported(env); is {
 		problems = append(problems, p)
 	}
@@ -106,19 +107,26 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 	return s, nil
 }
 
-// value finds a setting, and says where for a message.
+// value finds a setting, and says where for a message. White space around it is
+// an accident of whoever set it, and a flag that is set to nothing ("--pool
+// $POOL") counts as not set, like a variable.
 func (r Row) value(flags *pflag.FlagSet, env map[string]string) (value, from string) {
 	if flags != nil && r.Flag != "" && flags.Changed(r.Flag) {
-		flag := flags.Lookup(r.Flag)
-		if many, ok := flag.Value.(pflag.SliceValue); ok {
-			return strings.Join(many.GetSlice(), "\n"), "--" + r.Flag
+		if v := strings.TrimSpace(flagValue(flags.Lookup(r.Flag))); v != "" {
+			return v, "--" + r.Flag
 		}
-		return flag.Value.String(), "--" + r.Flag
 	}
-	if v := env[r.Env]; v != "" {
+	if v := strings.TrimSpace(env[r.Env]); v != "" {
 		return v, r.Env
 	}
 	return r.Default, r.named()
+}
+
+func flagValue(flag *pflag.Flag) string {
+	if many, ok := flag.Value.(pflag.SliceValue); ok {
+		return strings.Join(many.GetSlice(), "\n")
+	}
+	return flag.Value.String()
 }
 
 // named names a setting by all its names.
@@ -138,15 +146,15 @@ func byName(environ []string) map[string]string {
 	return env
 }
 
-// warnings finds AZP_ names that mean nothing to this version: a typo, or a
-// setting of another image.
-func warnings(env map[string]string) []string {
+// unknown finds AZP_ names that mean nothing to this version: a typo, or a
+// setting of another image. Jobs get them all the same.
+func unknown(env map[string]string) []string {
 	var found []string
 	for name, value := range env {
 		if !strings.HasPrefix(name, "AZP_") || value == "" || isKnown(name) {
 			continue
 		}
-		w := name + " is not known to azptend and is ignored"
+		w := name + " is no setting of azptend"
 		if near := nearest(name); near != "" {
 			w += "; did you mean " + near + "?"
 		}
@@ -162,12 +170,19 @@ func isKnown(name string) bool {
 			return true
 		}
 	}
-	return name == placeholder
+	return name == placeholder || slices.Contains(agentsOwn(), name)
+}
+
+// agentsOwn are the settings of the agent itself that look like ours
+// (agent-protocol.md 4.5).
+func agentsOwn() []string {
+	return []string{"AZP_AGENT_DOWNGRADE_DISABLED", "AZP_AGENT_DOWNLOAD_TIMEOUT", "AZP_AGENT_USE_LEGACY_HTTP"}
 }
 
 // nearest is the known name that looks most like name, if one does.
 func nearest(name string) string {
-	best, near := 4, ""
+	// Of a short name, a few letters are most of it.
+	best, near := min(4, (len(name)-len("AZP_"))/2+1), ""
 	for _, r := range Table() {
 		if d := distance(name, r.Env); d < best {
 			best, near = d, r.Env

@@ -139,10 +139,11 @@ func setCapabilities(s *Settings, v string) error {
 }
 
 func setLogFormat(s *Settings, v string) error {
-	if v != "text" && v != "json" {
+	format := strings.ToLower(v)
+	if format != "text" && format != "json" {
 		return fmt.Errorf("is %q", v)
 	}
-	s.LogFormat = v
+	s.LogFormat = format
 	return nil
 }
 

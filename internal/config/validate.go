@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,23 +57,40 @@ func (s *Settings) validateURL(bad func(hint, format string, args ...any)) {
 	}
 	u, err := url.Parse(s.URL)
 	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
+	case err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
 		bad(looks, "AZP_URL (--url) is %q, which is not an http or https address", shown(s.URL))
 	case u.User != nil:
 		bad("use AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
 	case u.RawQuery != "" || u.Fragment != "":
-		bad(looks, "AZP_URL (--url) is %q, which has a part after the path", s.URL)
+		bad(looks, "AZP_URL (--url) is %q and more, which has a part after the path", shown(s.URL))
 	case strings.EqualFold(u.Hostname(), "dev.azure.com") && strings.Trim(u.Path, "/") == "":
-		bad(looks, "AZP_URL (--url) is %q, which names no organisation", s.URL)
+		bad(looks, "AZP_URL (--url) is %q, which names no organisation", shown(s.URL))
 	}
 }
 
-// shown is a URL that may hold a password, for a message.
+// shown is a URL that may hold a password or a token, for a message.
 func shown(raw string) string {
 	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
-		return "…" + raw[i:]
+		raw = "…" + raw[i:]
+	}
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		raw = raw[:i]
 	}
 	return raw
+}
+
+// warnings finds what is odd and not wrong.
+func (s *Settings) warnings() []string {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) {
+		return nil
+	}
+	return []string{"AZP_URL (--url) is http: tokens cross the network for everybody to read"}
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
 var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
@@ -83,18 +101,35 @@ func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) 
 			"MANAGED_IDENTITY_OBJECT_ID (--identity-object-id) is %q, which is not an object id", s.ObjectID)
 	}
 	if s.TokenFile != "" {
-		if f, err := os.Open(s.TokenFile); err != nil {
+		if err := readable(s.TokenFile); err != nil {
 			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file): %v", err)
-		} else {
-			f.Close()
 		}
 	}
-	token := s.Token.Reveal()
-	if token == "null" || strings.ContainsAny(token, " \t\r\n") {
-		bad("whatever set it was given an answer without a token", "AZP_TOKEN holds no token")
+	switch token := s.Token.Reveal(); {
+	case token == "null":
+		bad("whatever set it was given an answer without a token", `AZP_TOKEN holds the word "null"`)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		bad("was it copied whole, and alone?", "AZP_TOKEN holds characters that no token has")
 	}
 	if s.ObjectID == "" && s.TokenFile == "" && s.Token.IsZero() {
 		bad("set MANAGED_IDENTITY_OBJECT_ID to the object id of a managed identity, or AZP_TOKEN_FILE, or AZP_TOKEN",
 			"no identity is set: azptend cannot log on to Azure DevOps")
 	}
+}
+
+// readable says whether a file can be read now and again: a pipe gives what it
+// has only once.
+func readable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }

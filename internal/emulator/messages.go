@@ -46,12 +46,13 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 		return reply{}, err
 	}
 	last, _ := strconv.ParseInt(c.q("lastMessageId"), 10, 64)
-	s.polls++
-	defer func() {
-		s.polls--
-		s.lastSeen = e.now()
+	poll := func(n int) { // who waits for the state to say that this agent polls must look again
+		s.polls += n
+		s.lastSeen, e.dirty = e.now(), true
 		e.settle()
-	}()
+	}
+	poll(+1)
+	defer poll(-1)
 	end := e.now().Add(e.slow(longPoll))
 	timer := time.NewTimer(e.slow(longPoll))
 	defer timer.Stop()

@@ -132,7 +132,7 @@ func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, 
 		if err != nil {
 			return secret.Text{}, err
 		}
-		return basic(text), nil
+		return i.basic(text), nil
 	case ManagedIdentity:
 		text, err := i.askManaged(ctx, fresh)
 		if err != nil {
@@ -140,7 +140,7 @@ func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, 
 		}
 		return secret.New("Bearer " + text.Reveal()), nil
 	default:
-		return basic(i.options.PAT), nil
+		return i.basic(i.options.PAT), nil
 	}
 }
 
@@ -156,8 +156,10 @@ func (i *Identity) fallBack() {
 
 // basic is how a PAT is presented. Azure DevOps takes an Entra token in its
 // place too, which a token file may hold (identity.md 5).
-func basic(token secret.Text) secret.Text {
-	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+token.Reveal())))
+func (i *Identity) basic(token secret.Text) secret.Text {
+	encoded := base64.StdEncoding.EncodeToString([]byte(":" + token.Reveal()))
+	i.options.Guard.Watch(secret.New(encoded)) // to be decoded by anybody
+	return secret.New("Basic " + encoded)
 }
 
 // maxTokenFile bounds a token: an Entra token is 1 to 3 kB.

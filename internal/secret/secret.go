@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -16,18 +17,25 @@ import (
 // Redacted is what stands in a secret's place.
 const Redacted = "[redacted]"
 
-// Text is a string that is only shown by Reveal.
-type Text struct{ value string }
+// Text is a string that is only shown by Reveal. It holds a pointer, not the
+// string, because fmt walks past methods: in an unexported field of a struct, and
+// for %p, it would print what it finds.
+type Text struct{ value *string }
 
 // New wraps a secret.
-func New(value string) Text { return Text{value} }
+func New(value string) Text { return Text{&value} }
 
 // Reveal returns the secret itself. It is for the wire, never for an error or a
 // log.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
 
 // IsZero says that there is no secret.
-func (t Text) IsZero() bool { return t.value == "" }
+func (t Text) IsZero() bool { return t.Reveal() == "" }
 
 // String returns Redacted, or nothing when there is no secret.
 func (t Text) String() string {
@@ -57,21 +65,20 @@ var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-
 // goroutines.
 type Guard struct {
 	mu      sync.RWMutex
-	watched map[string]bool
+	watched []string // the longest first
 }
 
 // Watch adds secrets to take out.
 func (g *Guard) Watch(texts ...Text) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.watched == nil {
-		g.watched = map[string]bool{}
-	}
 	for _, t := range texts {
-		if len(t.value) >= shortest {
-			g.watched[t.value] = true
+		if value := t.Reveal(); len(value) >= shortest && !slices.Contains(g.watched, value) {
+			g.watched = append(g.watched, value)
 		}
 	}
+	// One secret may hold another: the longer goes first, or its rest would stay.
+	slices.SortFunc(g.watched, func(a, b string) int { return len(b) - len(a) })
 }
 
 // Clean returns s without the watched secrets and without anything that looks
@@ -79,7 +86,7 @@ func (g *Guard) Watch(texts ...Text) {
 func (g *Guard) Clean(s string) string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	for value := range g.watched {
+	for _, value := range g.watched {
 		s = strings.ReplaceAll(s, value, Redacted)
 	}
 	return jwt.ReplaceAllString(s, Redacted)

@@ -15,16 +15,20 @@ const pat = "s3cr3t-personal-access-token"
 
 func TestTextNeverShowsItself(t *testing.T) {
 	text := secret.New(pat)
-	type holder struct{ Token secret.Text }
-	var b bytes.Buffer
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("a line", "token", text, "holder", holder{text})
-	slog.New(slog.NewTextHandler(&b, nil)).Info("a line", "token", text, "holder", holder{text})
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		fmt.Fprintf(&b, verb+"\n", text)
-		fmt.Fprintf(&b, verb+"\n", holder{text})
-		fmt.Fprintf(&b, verb+"\n", &holder{text})
+	type holder struct {
+		Token  secret.Text
+		hidden secret.Text // fmt does not call the methods of such a field
 	}
-	if err := json.NewEncoder(&b).Encode(holder{text}); err != nil {
+	held := holder{text, text}
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("a line", "token", text, "holder", held)
+	slog.New(slog.NewTextHandler(&b, nil)).Info("a line", "token", text, "holder", held)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p", "%08.3q"} {
+		fmt.Fprintf(&b, verb+"\n", text)
+		fmt.Fprintf(&b, verb+"\n", held)
+		fmt.Fprintf(&b, verb+"\n", &held)
+	}
+	if err := json.NewEncoder(&b).Encode(held); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprintln(&b, fmt.Errorf("cannot use %v", text))
@@ -44,12 +48,13 @@ func TestGuard(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"a watched secret", "401 for " + pat + "!", "401 for [redacted]!"},
 		{"a token nobody announced", `{"access_token":"` + token + `"}`, `{"access_token":"[redacted]"}`},
+		{"a secret in a secret", "sent Basic " + pat + "==", "sent Basic [redacted]"},
 		{"ordinary text", "eye.of.the.beholder", "eye.of.the.beholder"},
 		{"a watched word too short for a secret", "agent one", "agent one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var g secret.Guard
-			g.Watch(secret.New(pat), secret.New("one"))
+			g.Watch(secret.New(pat), secret.New("one"), secret.New(pat+"=="), secret.Text{})
 			var b bytes.Buffer
 			n, err := g.Writer(&b).Write([]byte(tt.in))
 			if err != nil || n != len(tt.in) || b.String() != tt.want {

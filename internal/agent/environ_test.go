@@ -1,0 +1,86 @@
+package agent_test
+
+import (
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/azptend/azptend/internal/agent"
+)
+
+func TestEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		name               string
+		environ, pass, set []string
+		env, kept          []string
+	}{
+		{name: "nothing"},
+		{name: "what a job may have",
+			environ: []string{"PATH=/bin", "LANG=C", "AZP_POOL=x", "EMPTY=", "EQUALS=a=b", "IDENTITY=mine", "MY_AZP_TOKEN=x", "AZURE_REGION=x"},
+			env:     []string{"PATH=/bin", "LANG=C", "AZP_POOL=x", "EMPTY=", "EQUALS=a=b", "IDENTITY=mine", "MY_AZP_TOKEN=x", "AZURE_REGION=x"}},
+		{name: "the ways to an identity, in the order of the alphabet",
+			environ: []string{"MSI_SECRET=x", "IDENTITY_ENDPOINT=x", "PATH=/bin", "IDENTITY_HEADER=x", "AZP_TOKEN=x"},
+			env:     []string{"PATH=/bin"}, kept: []string{"AZP_TOKEN", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_SECRET"}},
+		{name: "in any case of letters",
+			environ: []string{"azp_token=x", "Identity_Header=x", "vsts_agent_input_token=x", "Azure_Kubernetes_CA_Data=x"},
+			kept:    []string{"Azure_Kubernetes_CA_Data", "Identity_Header", "azp_token", "vsts_agent_input_token"}},
+		{name: "families",
+			environ: []string{"VSTS_AGENT_INPUT_ANYTHING=x", "ACTIONS_ID_TOKEN_REQUEST_URL=x", "AZURE_KUBERNETES_TOKEN_PROXY=x", "VSTS_AGENT_INPUTS=x"},
+			env:     []string{"VSTS_AGENT_INPUTS=x"}, kept: []string{"ACTIONS_ID_TOKEN_REQUEST_URL", "AZURE_KUBERNETES_TOKEN_PROXY", "VSTS_AGENT_INPUT_ANYTHING"}},
+		{name: "what is passed on is not published",
+			environ: []string{"IDENTITY_ENDPOINT=e", "IDENTITY_HEADER=h", "AZP_TOKEN=x"}, pass: []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER"},
+			env: []string{"IDENTITY_ENDPOINT=e", "IDENTITY_HEADER=h", "VSO_AGENT_IGNORE=IDENTITY_ENDPOINT,IDENTITY_HEADER"}, kept: []string{"AZP_TOKEN"}},
+		{name: "and joins what is not published already",
+			environ: []string{"VSO_AGENT_IGNORE=MINE,", "USRMI_ID=u"}, pass: []string{"USRMI_ID"},
+			env: []string{"VSO_AGENT_IGNORE=MINE,USRMI_ID", "USRMI_ID=u"}},
+		{name: "or nothing", environ: []string{"VSO_AGENT_IGNORE="}, pass: []string{"USRMI_ID"}, env: []string{"VSO_AGENT_IGNORE=USRMI_ID"}},
+		{name: "what is set comes last", environ: []string{"A=1"}, set: []string{"A=2", "B=3"}, env: []string{"A=1", "A=2", "B=3"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env, kept := agent.Environment(tt.environ, tt.pass, tt.set)
+			if d := cmp.Diff(tt.env, env); d != "" {
+				t.Errorf("environment (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff(tt.kept, kept); d != "" {
+				t.Errorf("withheld (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// Every variable that identity.md 6.1 lists as a way to an identity.
+func TestNothingOfAnIdentityReachesAJob(t *testing.T) {
+	for _, name := range []string{
+		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION", "MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT",
+		"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_CLIENT_SECRET",
+		"AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_USERNAME", "AZURE_PASSWORD", "DEFAULT_IDENTITY_CLIENT_ID",
+		"AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_CA_FILE", "AZURE_KUBERNETES_CA_DATA", "AZURE_KUBERNETES_SNI_NAME",
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "AZP_TOKEN", "AZP_TOKEN_FILE", "AZP_CLIENTSECRET", "VSTS_AGENT_INPUT_TOKEN",
+	} {
+		if env, kept := agent.Environment([]string{name + "=x"}, nil, nil); len(env) != 0 || len(kept) != 1 {
+			t.Errorf("%s reaches jobs", name)
+		}
+	}
+}
+
+func TestSystemCapabilities(t *testing.T) {
+	got := agent.SystemCapabilities("a", "4.273.0", "host", "/azp")
+	want := map[string]string{
+		"Agent.Name": "a", "Agent.Version": "4.273.0", "Agent.ComputerName": "host", "Agent.HomeDirectory": "/azp", "InteractiveSession": "False",
+		"Agent.OS":             map[string]string{"linux": "Linux", "darwin": "Darwin"}[runtime.GOOS],
+		"Agent.OSArchitecture": map[string]string{"amd64": "X64", "arm64": "ARM64"}[runtime.GOARCH],
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if got := agent.OSDescription(); got == "" || got[0] == '"' || (runtime.GOOS == "linux" && exists("/etc/os-release") && got == "Linux") {
+		t.Errorf("the system is %q", got)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
