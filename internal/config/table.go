@@ -51,7 +51,7 @@ func Table() []Row {
 		{Env: "AZP_ONCE", Flag: "once", Default: "false", Switch: true, Help: "take one job, then leave",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Once, v) }},
 		{Env: "AZP_GRACE_PERIOD", Flag: "grace-period", Default: "30s", Help: "the time from the platform's SIGTERM to its SIGKILL",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.Grace, v) }},
+			Hint: durationHint, set: setGrace},
 		{Env: "AZP_STRICT_REMOVE", Flag: "strict-remove", Default: "false", Switch: true, Help: "exit 75 if the agent could not be removed",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.StrictRemove, v) }},
 		{Env: "AZP_CAPABILITIES", Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
@@ -80,14 +80,28 @@ func setPositive(to *int, v string) error {
 }
 
 func setDuration(to *time.Duration, v string) error {
+	text := v
 	if n, err := strconv.Atoi(v); err == nil {
-		v = strconv.Itoa(n) + "s" // platforms write grace periods as plain seconds
+		text = strconv.Itoa(n) + "s" // platforms write grace periods as plain seconds
 	}
-	d, err := time.ParseDuration(v)
+	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
 		return fmt.Errorf("is %q, which is not a length of time", v)
 	}
 	*to = d
+	return nil
+}
+
+// shortestGrace leaves time for one request to remove the agent.
+const shortestGrace = time.Second
+
+func setGrace(s *Settings, v string) error {
+	if err := setDuration(&s.Grace, v); err != nil {
+		return err
+	}
+	if s.Grace < shortestGrace {
+		return fmt.Errorf("is %q, which is shorter than %v", v, shortestGrace)
+	}
 	return nil
 }
 

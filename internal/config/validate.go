@@ -8,12 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
-
-// shortestGrace leaves time for one request to remove the agent.
-const shortestGrace = time.Second
 
 // longestName is what the server is known to keep of an agent's name
 // (agent-protocol.md 10.4).
@@ -41,9 +37,6 @@ func (s *Settings) validate() []Problem {
 	}
 	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
 		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
-	}
-	if s.Grace < shortestGrace {
-		bad(durationHint, "AZP_GRACE_PERIOD (--grace-period) is shorter than %v", shortestGrace)
 	}
 	s.validateIdentity(bad)
 	return problems

@@ -1,0 +1,376 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+const object = "0b6bd18c-0000-4000-8000-00000000000a"
+
+// least is an environment with which azptend can run.
+func least(more ...string) []string {
+	return append([]string{"AZP_URL=https://dev.azure.com/org", "MANAGED_IDENTITY_OBJECT_ID=" + object}, more...)
+}
+
+func load(t *testing.T, environ []string, args ...string) (config.Settings, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	config.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(flags, environ, "the-host")
+}
+
+func loaded(t *testing.T, environ []string, args ...string) config.Settings {
+	t.Helper()
+	s, err := load(t, environ, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func problems(t *testing.T, err error) []config.Problem {
+	t.Helper()
+	var invalid *config.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("error is %T %v", err, err)
+	}
+	return invalid.Problems
+}
+
+func TestDefaults(t *testing.T) {
+	want := config.Settings{
+		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work",
+		AgentDir: "/azp", Grace: 30 * time.Second, ObjectID: object, LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
+	}
+	for name, got := range map[string]config.Settings{
+		"nothing else": loaded(t, least()),
+		// What platforms do with values they do not have.
+		"all set to nothing": func() config.Settings {
+			var environ []string
+			for _, r := range config.Table() {
+				environ = append(environ, r.Env+"=")
+			}
+			s := loaded(t, append(environ, least()...))
+			s.Environ = least()
+			return s
+		}(),
+		"flags set to nothing": loaded(t, least(), "--pool", "", "--agent-name=", "--work", " ", "--capability", "", "--name-wait", ""),
+	} {
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b secret.Text) bool { return a.Reveal() == b.Reveal() })); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	if _, err := config.Load(nil, least(), "the-host"); err != nil {
+		t.Errorf("without flags: %v", err)
+	}
+}
+
+// examples are for each setting a value that is not its default, and values that
+// it must refuse.
+func examples(t *testing.T) map[string]struct {
+	good string
+	bad  []string
+} {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]struct {
+		good string
+		bad  []string
+	}{
+		"AZP_URL": {"https://tfs.corp/tfs/Collection", []string{"dev.azure.com/org", "ftp://x", "https://", "https://:8080/x", "https://dev.azure.com", "https://dev.azure.com//",
+			"https://user:p@dev.azure.com/org", "https://dev.azure.com/org?a=b", "https://dev.azure.com/org#x", "https://%zz", "https:///org"}},
+		"AZP_POOL":                   {"linux pool", nil},
+		"AZP_POOL_ID":                {"12", []string{"0", "-1", "twelve", "1.5", "99999999999999999999"}},
+		"AZP_AGENT_NAME":             {"agent-1", []string{"a/b", `a\b`, "a<b", "a\tb", strings.Repeat("ä", 65)}},
+		"AZP_NAME_WAIT":              {"90", []string{"soon", "-1s", "-5", "6 m"}},
+		"AZP_WORK":                   {"/work", nil},
+		"AZP_TOKEN":                  {"a-token", []string{"null", "two words", "t\u00f6ken", "a\x01b"}},
+		"AZP_TOKEN_FILE":             {file, []string{"/nowhere/at/all", "/", "/dev/null"}},
+		"MANAGED_IDENTITY_OBJECT_ID": {"0b6bd18c-0000-4000-8000-00000000000B", []string{"my-identity", "0b6bd18c", object + "0", "/subscriptions/x"}},
+		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
+		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
+		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "1d"}},
+		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
+		"AZP_CAPABILITIES":           {"docker=true, gpu = a100", []string{"docker", "=x", "a=b,c", "azptend.kind=x", "AZPTEND.x=y"}},
+		"AZP_PASS_ENV":               {"IDENTITY_ENDPOINT,IDENTITY_HEADER", nil},
+		"AZP_LOG_FORMAT":             {"JSON", []string{"xml"}},
+		"AZP_LOG_LEVEL":              {"Debug", []string{"verbose", "info+2", "debug-1"}},
+	}
+}
+
+// Each row of the table is complete: it says what it is, does something, and
+// refuses nonsense by its name.
+func TestEachSetting(t *testing.T) {
+	all := examples(t)
+	if len(all) != len(config.Table()) {
+		t.Errorf("%d settings have examples, there are %d", len(all), len(config.Table()))
+	}
+	seen := map[string]bool{}
+	for _, row := range config.Table() {
+		t.Run(row.Env, func(t *testing.T) {
+			ex, is := all[row.Env]
+			if !is {
+				t.Fatal("there is no example")
+			}
+			if seen[row.Env] || (row.Flag != "" && seen[row.Flag]) {
+				t.Error("there are two of this name")
+			}
+			seen[row.Env], seen[row.Flag] = true, true
+			if row.Help == "" || strings.HasSuffix(row.Help, ".") {
+				t.Errorf("help is %q: want a sentence without its period", row.Help)
+			}
+			rest := without(least(), row.Env)
+			if row.Env == "MANAGED_IDENTITY_OBJECT_ID" {
+				rest = append(rest, "AZP_TOKEN=a-token")
+			}
+			byDefault, _ := load(t, least())
+			byVariable := loaded(t, append(rest, row.Env+"="+ex.good))
+			if same(byDefault, byVariable) {
+				t.Errorf("%s=%s has no effect", row.Env, ex.good)
+			}
+			if padded := loaded(t, append(rest, row.Env+"= "+ex.good+"\n")); !same(byVariable, padded) {
+				t.Error("white space around it has an effect")
+			}
+			if row.Flag == "" {
+				if row.Env != "AZP_TOKEN" {
+					t.Error("only a secret has no flag")
+				}
+			} else {
+				if byFlag := loaded(t, rest, "--"+row.Flag+"="+ex.good); !same(byVariable, byFlag) {
+					t.Errorf("--%s does something else than %s:\n%+v\n%+v", row.Flag, row.Env, byFlag, byVariable)
+				}
+				wrong := "MANAGED_IDENTITY_OBJECT_ID=x"
+				if len(ex.bad) > 0 {
+					wrong = row.Env + "=" + ex.bad[0]
+				}
+				if row.Env != "MANAGED_IDENTITY_OBJECT_ID" && len(ex.bad) == 0 {
+					wrong = row.Env + "=other"
+				}
+				if byBoth := loaded(t, append(rest, wrong), "--"+row.Flag+"="+ex.good); !same(byVariable, byBoth) {
+					t.Errorf("the flag does not outweigh %s", wrong)
+				}
+			}
+			for _, bad := range ex.bad {
+				_, err := load(t, append(rest, row.Env+"="+bad))
+				if err == nil {
+					t.Errorf("takes %q", bad)
+					continue
+				}
+				if got := problems(t, err); len(got) != 1 || !strings.Contains(got[0].What, row.Env) {
+					t.Errorf("%q: problems are %+v", bad, got)
+				}
+				if row.Flag == "" || len(row.Env+bad) > 100 {
+					continue
+				}
+				_, err = load(t, rest, "--"+row.Flag+"="+bad)
+				if err == nil || !strings.Contains(err.Error(), "--"+row.Flag) {
+					t.Errorf("--%s %q: %v", row.Flag, bad, err)
+				}
+			}
+		})
+	}
+}
+
+func without(environ []string, name string) []string {
+	var rest []string
+	for _, pair := range environ {
+		if !strings.HasPrefix(pair, name+"=") {
+			rest = append(rest, pair)
+		}
+	}
+	return rest
+}
+
+// same compares what was decided, and not where it came from.
+func same(a, b config.Settings) bool {
+	a.Environ, b.Environ = nil, nil
+	return a.Token.Reveal() == b.Token.Reveal() && func() bool { a.Token, b.Token = secret.Text{}, secret.Text{}; return reflect.DeepEqual(a, b) }()
+}
+
+func TestValuesOfManyKinds(t *testing.T) {
+	s := loaded(t, least("AZP_CAPABILITIES=a=1", "AZP_GRACE_PERIOD=90", "AZP_URL=https://dev.azure.com/org//"),
+		"--capability", "docker=true,gpu=a=100", "--capability", "empty=", "--pass-env", "A, B", "--pass-env", "C", "--once", "--name-wait", "0")
+	want := map[string]string{"docker": "true", "gpu": "a=100", "empty": ""}
+	if d := cmp.Diff(want, s.Capabilities); d != "" {
+		t.Errorf("capabilities (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"A", "B", "C"}, s.PassEnv); d != "" {
+		t.Errorf("passed on (-want +got):\n%s", d)
+	}
+	if !s.Once || s.Grace != 90*time.Second || s.NameWait != 0 || s.URL != "https://dev.azure.com/org" {
+		t.Errorf("settings are %+v", s)
+	}
+	if s := loaded(t, least("AZP_TOKEN=p4t\r\n")); s.Token.Reveal() != "p4t" {
+		t.Errorf("token is %q", s.Token.Reveal())
+	}
+}
+
+// Whoever starts a container should not have to start it once for each typo.
+func TestEveryProblemAtOnce(t *testing.T) {
+	_, err := load(t, []string{
+		"AZP_URL=dev.azure.com", "AZP_POOL_ID=x", "AZP_ONCE=perhaps", "AZP_GRACE_PERIOD=never", "AZP_CAPABILITIES=x",
+		"AZP_AGENT_DIR=azp", "AZP_AGENT_NAME=a/b", "AZP_TOKEN_FILE=/nowhere", "AZP_PLACEHOLDER=1", "AZP_LOG_LEVEL=loud",
+	})
+	var what []string
+	for _, p := range problems(t, err) {
+		what = append(what, strings.Fields(p.What)[0])
+		if !strings.Contains(err.Error(), p.What) {
+			t.Errorf("the error leaves out %s", p.What)
+		}
+	}
+	want := []string{
+		"AZP_POOL_ID", "AZP_ONCE", "AZP_GRACE_PERIOD", "AZP_CAPABILITIES", "AZP_LOG_LEVEL",
+		"AZP_URL", "AZP_AGENT_NAME", "AZP_AGENT_DIR", "AZP_TOKEN_FILE", "AZP_PLACEHOLDER",
+	}
+	if d := cmp.Diff(want, what); d != "" {
+		t.Errorf("problems (-want +got):\n%s\n%v", d, err)
+	}
+}
+
+func TestNothingIsSet(t *testing.T) {
+	_, err := config.Load(nil, nil, "")
+	got := problems(t, err)
+	if len(got) != 3 || !strings.Contains(got[0].What, "AZP_URL (--url) is not set") ||
+		!strings.Contains(got[1].What, "this host has no name") || !strings.Contains(got[2].What, "no identity is set") {
+		t.Errorf("problems are %+v", got)
+	}
+	if got[2].Hint == "" || got[0].Hint == "" {
+		t.Errorf("without a hint: %+v", got)
+	}
+}
+
+// An error goes to logs that many can read.
+func TestErrorsHoldNoSecret(t *testing.T) {
+	const hidden = "s3cr3t"
+	for _, environ := range [][]string{
+		{"AZP_URL=https://user:" + hidden + "@dev.azure.com/org"},
+		{"AZP_URL=ftp://user:" + hidden + "@dev.azure.com/org"},
+		{"AZP_URL=https://user:" + hidden + "?x@dev.azure.com/org"},
+		{"AZP_URL=https://" + hidden + "@"},
+		{"AZP_URL=dev.azure.com/org?token=" + hidden},
+		{"AZP_URL=https://dev.azure.com/org?token=" + hidden},
+		{"AZP_URL=https://dev.azure.com/?token=" + hidden},
+		{"AZP_URL=https://dev.azure.com/org#" + hidden},
+		{"AZP_TOKEN=" + hidden + " " + hidden},
+		{"AZP_TOKEN=" + hidden, "AZP_ONCE=x"},
+		{"AZP_TOKNE=" + hidden, "AZP_ONCE=x"},
+	} {
+		s, err := load(t, append(environ, "MANAGED_IDENTITY_OBJECT_ID="+object))
+		if err == nil {
+			t.Errorf("%q is taken", environ)
+		}
+		if shown := fmt.Sprintf("%v %+v %#v %+v", err, err, err, s); strings.Contains(shown, hidden) {
+			t.Errorf("%q: shows it: %s", environ, shown)
+		}
+	}
+	s := loaded(t, least("AZP_TOKEN="+hidden, "AZP_TOKNE="+hidden))
+	s.Environ = nil // the one thing in it that is not for a log
+	if shown := fmt.Sprintf("%v %+v %#v", s, s, s); strings.Contains(shown, hidden) {
+		t.Errorf("settings show it: %s", shown)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		set  string
+		want []string
+	}{
+		{"AZP_TOKNE=x", []string{"AZP_TOKNE is no setting of azptend; did you mean AZP_TOKEN?"}},
+		{"AZP_AGENTNAME=x", []string{"AZP_AGENTNAME is no setting of azptend; did you mean AZP_AGENT_NAME?"}},
+		{"AZP_WORKDIR=x", []string{"AZP_WORKDIR is no setting of azptend; did you mean AZP_WORK?"}},
+		{"AZP_XYZ=x", []string{"AZP_XYZ is no setting of azptend"}},
+		{"AZP_SOMETHING_ELSE=x", []string{"AZP_SOMETHING_ELSE is no setting of azptend"}},
+		{"AZP_SOMETHING_ELSE=", nil},
+		{"AZP_AGENT_DOWNGRADE_DISABLED=true", nil},
+		{"AZP_PLACEHOLDER=false", nil},
+		{"OTHER=x", nil},
+		{"AZP_URL=http://tfs.corp/tfs", []string{"AZP_URL (--url) is http: tokens cross the network for everybody to read"}},
+		{"AZP_URL=http://127.0.0.1:8140/emulated", nil},
+		{"AZP_URL=http://[::1]:8140/emulated", nil},
+		{"AZP_URL=http://localhost/emulated", nil},
+	} {
+		if d := cmp.Diff(tt.want, loaded(t, least(tt.set)).Warnings); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.set, d)
+		}
+	}
+}
+
+// Microsoft's tutorial sets it to any value; only the words for no mean no.
+func TestPlaceholder(t *testing.T) {
+	for value, refused := range map[string]bool{"": false, "0": false, "false": false, "No": false, "1": true, "true": true, "anything": true} {
+		_, err := load(t, least("AZP_PLACEHOLDER="+value))
+		if (err != nil) != refused {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
+func TestProxy(t *testing.T) {
+	for _, tt := range []struct {
+		environ []string
+		to      string
+		want    string
+	}{
+		{nil, "https://dev.azure.com/org", ""},
+		{[]string{"HTTPS_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", "http://proxy:3128"},
+		{[]string{"https_proxy=proxy:3128"}, "https://dev.azure.com/org", "http://proxy:3128"},
+		{[]string{"HTTPS_PROXY=http://a:1", "https_proxy=http://b:2"}, "https://dev.azure.com/org", "http://a:1"},
+		{[]string{"HTTP_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", ""},
+		{[]string{"http_proxy=http://proxy:3128"}, "http://tfs.corp/tfs", "http://proxy:3128"},
+		{[]string{"HTTPS_PROXY=http://proxy:3128", "no_proxy=.azure.com"}, "https://dev.azure.com/org", ""},
+		{[]string{"HTTP_PROXY=http://proxy:3128"}, "http://127.0.0.1:8140/emulated", ""},
+	} {
+		s := loaded(t, least(tt.environ...))
+		u, err := url.Parse(tt.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		via, err := s.Proxy()(&http.Request{URL: u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if via != nil {
+			got = via.String()
+		}
+		if got != tt.want {
+			t.Errorf("%v: %s goes through %q, want %q", tt.environ, tt.to, got, tt.want)
+		}
+	}
+}
+
+// A bare switch takes no value, and a word after it is not swallowed.
+func TestTheFlagsOfSwitches(t *testing.T) {
+	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	config.AddFlags(flags)
+	if err := flags.Parse([]string{"--once", "false", "--strict-remove=no"}); err != nil || flags.NArg() != 1 {
+		t.Fatalf("%v, %q", err, flags.Args())
+	}
+	s, err := config.Load(flags, least(), "the-host")
+	if err != nil || !s.Once || s.StrictRemove {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if flags.Lookup("token") != nil {
+		t.Error("there is a flag for the token: argv is public")
+	}
+}

@@ -1,0 +1,95 @@
+package transport_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/azptend/azptend/internal/transport"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// get makes a request and returns its status.
+func get(t *testing.T, c *http.Client, to string) int {
+	t.Helper()
+	t.Cleanup(c.CloseIdleConnections)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if req.Header.Get("User-Agent") != "" {
+		t.Error("the caller's request was changed")
+	}
+	return resp.StatusCode
+}
+
+// recorder is a server, or a proxy, that remembers what it was asked.
+func recorder(t *testing.T, answer http.HandlerFunc) (*httptest.Server, *[]*http.Request) {
+	t.Helper()
+	var asked []*http.Request
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r)
+		answer(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s, &asked
+}
+
+func ok(http.ResponseWriter, *http.Request) {}
+
+func TestWhoWeAre(t *testing.T) {
+	s, asked := recorder(t, ok)
+	get(t, transport.ForAzureDevOps(transport.UserAgent("1.2.3"), nil), s.URL)
+	if got := (*asked)[0].UserAgent(); got != "azptend/1.2.3" {
+		t.Errorf("we are %q", got)
+	}
+}
+
+func TestProxies(t *testing.T) {
+	proxy, viaProxy := recorder(t, ok)
+	address, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, direct := recorder(t, ok)
+	get(t, transport.ForAzureDevOps("x", http.ProxyURL(address)), "http://devops.invalid/org")
+	if len(*viaProxy) != 1 || (*viaProxy)[0].Host != "devops.invalid" {
+		t.Errorf("the proxy saw %d requests", len(*viaProxy))
+	}
+	get(t, transport.ForAzureDevOps("x", nil), s.URL)
+	get(t, transport.ForIdentity(), s.URL)
+	if len(*viaProxy) != 1 || len(*direct) != 2 {
+		t.Errorf("the proxy saw %d requests, the server %d", len(*viaProxy), len(*direct))
+	}
+	// Go's own rule for HTTP_PROXY spares loopback addresses, so that no server of
+	// a test could tell.
+	if transport.ForIdentity().Transport.(*http.Transport).Proxy != nil {
+		t.Error("the metadata service would be asked through a proxy")
+	}
+}
+
+// Go sends custom headers along to wherever it is redirected: the identity
+// endpoint's secret among them.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere, followed := recorder(t, ok)
+	s, _ := recorder(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
+	for _, c := range []*http.Client{transport.ForIdentity(), transport.ForAzureDevOps("x", nil)} {
+		if status := get(t, c, s.URL); status != http.StatusFound {
+			t.Errorf("status is %d", status)
+		}
+	}
+	if len(*followed) != 0 {
+		t.Error("a redirect was followed")
+	}
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/standin"
+)
+
+type measures struct {
+	launch, ready, idle, once, memory, private *sample
+}
+
+// patience bounds each wait.
+const patience = time.Minute
+
+// life is one azptend with an emulator of its own.
+type life struct {
+	emulator *emulator.Emulator
+	server   *httptest.Server
+	dir      string
+	azptend  *exec.Cmd
+	log      bytes.Buffer
+	ctx      context.Context
+	cancel   context.CancelFunc
+}
+
+// begin starts azptend as it would start beside a far server.
+func begin(binary string, delay time.Duration, args ...string) (*life, error) {
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return nil, err
+	}
+	l := &life{emulator: e, server: httptest.NewServer(e)}
+	l.ctx, l.cancel = context.WithTimeout(context.Background(), patience)
+	if l.dir, err = os.MkdirTemp("", "azptend-bench-*"); err != nil {
+		return nil, err
+	}
+	if binary, err = filepath.Abs(binary); err != nil {
+		return nil, err
+	}
+	if err := standin.LayOut(l.dir, binary); err != nil {
+		return nil, err
+	}
+	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
+		return nil, err
+	}
+	l.azptend = exec.Command(binary, append([]string{"run"}, args...)...)
+	l.azptend.Env = []string{"PATH=" + pathOf(os.Environ()), "HOME=" + l.dir, "AZP_AGENT_DIR=" + l.dir, "AZP_AGENT_NAME=bench", "AZP_LOG_FORMAT=json"}
+	for _, v := range e.Environment(l.server.URL) {
+		l.azptend.Env = append(l.azptend.Env, v.Name+"="+v.Value)
+	}
+	l.azptend.Stderr = &l.log
+	return l, l.azptend.Start()
+}
+
+func pathOf(environ []string) string {
+	for _, pair := range environ {
+		if path, found := strings.CutPrefix(pair, "PATH="); found {
+			return path
+		}
+	}
+	return ""
+}
+
+func (l *life) end() {
+	l.cancel()
+	l.emulator.Close()
+	l.server.Close()
+	_ = os.RemoveAll(l.dir)
+}
+
+// await waits for the first event of a type.
+func (l *life) await(kind string) (emulator.Event, error) {
+	e, err := l.emulator.WaitEvent(l.ctx, 0, func(e emulator.Event) bool { return e.Type == kind })
+	if err != nil {
+		return e, fmt.Errorf("no %s: %w; azptend says:\n%s", kind, err, &l.log)
+	}
+	return e, nil
+}
+
+// idleLife: start, ready, SIGTERM, removed.
+func (m *measures) idleLife(binary string, delay time.Duration) error {
+	l, err := begin(binary, delay)
+	if err != nil {
+		return err
+	}
+	defer l.end()
+	if _, err := l.await(emulator.EventSessionCreated); err != nil {
+		return err
+	}
+	// Its poll for messages is under way: the agent is idle, and at rest.
+	_, err = l.emulator.WaitState(l.ctx, func(s emulator.State) bool {
+		a := s.Pools[0].Agent("bench")
+		return a != nil && a.Session != nil && a.Session.Polling
+	})
+	if err != nil {
+		return err
+	}
+	asked := time.Now()
+	if err := l.azptend.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	removed, err := l.await(emulator.EventAgentRemoved)
+	if err != nil {
+		return err
+	}
+	m.idle.add(millis(removed.Time.Sub(asked)))
+	if err := l.azptend.Wait(); err != nil {
+		return fmt.Errorf("azptend: %w\n%s", err, &l.log)
+	}
+	return m.readLog(l)
+}
+
+// readLog takes the times of the start from azptend's line.
+func (m *measures) readLog(l *life) error {
+	for line := range strings.Lines(l.log.String()) {
+		var ready struct {
+			Message string  `json:"msg"`
+			Launch  float64 `json:"to_launch_ms"`
+			Total   float64 `json:"total_ms"`
+		}
+		if json.Unmarshal([]byte(line), &ready) == nil && ready.Message == "The agent is ready" {
+			m.launch.add(ready.Launch)
+			m.ready.add(ready.Total)
+			return nil
+		}
+	}
+	return fmt.Errorf("azptend was never ready:\n%s", &l.log)
+}
+
+// onceLife: start, one job, removed.
+func (m *measures) onceLife(binary string, delay time.Duration) error {
+	l, err := begin(binary, delay, "--once")
+	if err != nil {
+		return err
+	}
+	defer l.end()
+	if _, err := l.emulator.QueueJob(emulator.JobSpec{Script: "echo running; while [ ! -e $HOME/go-on ]; do sleep 0.02; done", Force: true}); err != nil {
+		return err
+	}
+	if _, _, err := l.emulator.WaitJob(l.ctx, 1, func(_ emulator.Job, log string) bool { return strings.Contains(log, "running") }); err != nil {
+		return err
+	}
+	if _, err := l.await(emulator.EventAgentDisabled); err != nil {
+		return err
+	}
+	if err := m.readMemory(l.azptend.Process.Pid); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(l.dir, "go-on"), nil, 0o600); err != nil {
+		return err
+	}
+	finished, err := l.await(emulator.EventJobFinished)
+	if err != nil {
+		return err
+	}
+	removed, err := l.await(emulator.EventAgentRemoved)
+	if err != nil {
+		return err
+	}
+	m.once.add(millis(removed.Time.Sub(finished.Time)))
+	if err := l.azptend.Wait(); err != nil {
+		return fmt.Errorf("azptend: %w\n%s", err, &l.log)
+	}
+	return nil
+}
+
+func (m *measures) readMemory(pid int) error {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(status)) {
+		var kb float64
+		if _, err := fmt.Sscanf(line, "VmRSS: %f kB", &kb); err == nil {
+			m.memory.add(kb * 1024 / 1e6)
+		}
+		if _, err := fmt.Sscanf(line, "RssAnon: %f kB", &kb); err == nil {
+			m.private.add(kb * 1024 / 1e6)
+		}
+	}
+	return nil
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// machine names what was measured on.
+func machine() string {
+	model := "unknown processor"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	kernel := "unknown"
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		kernel = strings.TrimSpace(string(release))
+	}
+	return fmt.Sprintf("%d cores of %s, %s/%s, kernel %s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, kernel, runtime.Version())
+}

@@ -1,0 +1,117 @@
+// Command bench measures what azptend costs, against the emulator with a delay
+// on each call as a far server has, and writes a Markdown page with the machine
+// it was measured on. `make bench` runs it. Nothing here is a test's assertion:
+// a goal that is missed is shown, and does not fail.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+func main() {
+	binary := flag.String("binary", "bin/azptend", "the azptend to measure: stripped and static, as it is shipped")
+	out := flag.String("o", "", "the file to write; standard output without it")
+	lives := flag.Int("n", 20, "how many lives of each kind")
+	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
+	flag.Parse()
+	page, err := measure(*binary, *lives, *delay)
+	if err == nil {
+		err = write(*out, page)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: cannot measure:", err)
+		os.Exit(1)
+	}
+}
+
+func write(path, page string) error {
+	if path == "" {
+		_, err := fmt.Print(page)
+		return err
+	}
+	fmt.Print(page)
+	return os.WriteFile(path, []byte(page), 0o644)
+}
+
+// sample is one measurement, repeated.
+type sample struct {
+	Name   string
+	Goal   string
+	values []float64
+	Unit   string
+}
+
+func (s *sample) add(v float64) { s.values = append(s.values, v) }
+
+func (s *sample) at(part float64) string {
+	if len(s.values) == 0 {
+		return "not measured"
+	}
+	sorted := slices.Sorted(slices.Values(s.values))
+	return fmt.Sprintf("%.1f %s", sorted[min(int(part*float64(len(sorted))), len(sorted)-1)], s.Unit)
+}
+
+// Median, P90 and Worst are for the page.
+func (s *sample) Median() string { return s.at(0.5) }
+func (s *sample) P90() string    { return s.at(0.9) }
+func (s *sample) Worst() string  { return s.at(1) }
+
+func measure(binary string, lives int, delay time.Duration) (string, error) {
+	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
+	m := measures{
+		launch:  &sample{Name: "start of azptend to listener launched", Goal: "three round trips + 50 ms = " + ms(3*delay+50*time.Millisecond), Unit: "ms"},
+		ready:   &sample{Name: "start of azptend to session exists (the stand-in's own calls included)", Goal: "", Unit: "ms"},
+		idle:    &sample{Name: "SIGTERM while idle to agent removed", Goal: "", Unit: "ms"},
+		once:    &sample{Name: "job end to agent removed, with --once", Goal: "two round trips + 50 ms = " + ms(2*delay+50*time.Millisecond), Unit: "ms"},
+		memory:  &sample{Name: "resident memory while a job runs", Goal: "under 20 MB", Unit: "MB"},
+		private: &sample{Name: "of which not shared with other azptends (anonymous)", Goal: "", Unit: "MB"},
+	}
+	for i := range lives {
+		fmt.Fprintf(os.Stderr, "\rlife %d of %d", i+1, lives)
+		if err := m.idleLife(binary, delay); err != nil {
+			return "", err
+		}
+		if err := m.onceLife(binary, delay); err != nil {
+			return "", err
+		}
+	}
+	fmt.Fprintln(os.Stderr)
+	size, err := os.Stat(binary)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	err = page.Execute(&b, map[string]any{
+		"Samples": []*sample{m.launch, m.ready, m.idle, m.once, m.memory, m.private},
+		"Size":    fmt.Sprintf("%.1f MB", float64(size.Size())/1e6),
+		"Delay":   delay, "Lives": lives, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly),
+	})
+	return b.String(), err
+}
+
+var page = template.Must(template.New("").Parse(`# Performance
+
+Written by ` + "`make bench`" + ` on {{.Date}}; do not edit. Each call to the emulated server
+and identity endpoint takes {{.Delay}} longer than it would; {{.Lives}} lives of each kind.
+The agent's listener is azptend's stand-in: Microsoft's own start-up comes on top
+and is not azptend's to shorten. On real Azure nothing was measured.
+
+| what | median | 90 % | worst | goal |
+|---|---|---|---|---|
+{{range .Samples}}| {{.Name}} | {{.Median}} | {{.P90}} | {{.Worst}} | {{.Goal}} |
+{{end}}| binary, stripped and static | {{.Size}} | | | under 15 MB |
+
+The machine: {{.Machine}}.
+
+How: "listener launched" is azptend's own figure, to_launch_ms of its line "The
+agent is ready", from the first line of main; the removals are the emulator's
+journal against the moment of the signal, or against its own job.finished; memory
+is VmRSS and RssAnon of /proc/PID/status. The key (2048 bits RSA) and the
+listener's --version run beside the token and the look-up of the pool.
+`))

@@ -1,0 +1,146 @@
+package test
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed is who may import whom inside this module. What is not in it is
+// denied: a new arrow is a decision, made here. Arrows run down only, and leaves
+// do not know each other (design.md, "The house").
+var allowed = map[string][]string{
+	"cmd/azptend": {"internal/cli", "internal/config"},
+	"internal/cli": {
+		"internal/agent", "internal/azdo", "internal/config", "internal/emulator", "internal/identity", "internal/lifecycle",
+		"internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
+	},
+	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
+	"internal/config":    {"internal/secret"},
+	"internal/identity":  {"internal/secret"},
+	"internal/azdo":      {"internal/secret"},
+	"internal/agent":     {},
+	"internal/proc":      {},
+	"internal/lifecycle": {},
+	"internal/secret":    {},
+	"internal/transport": {},
+	"internal/emulator":  {},
+	"internal/standin":   {"internal/proc"},
+	"test":               {},
+	"test/bench":         {"internal/emulator", "internal/standin"},
+}
+
+// rooms are what only one package may use, by import path or by what is called.
+var rooms = []struct {
+	what string
+	in   []string
+}{
+	{`"os/exec"`, []string{"test/bench"}}, // not even proc: see its package comment
+	{"syscall.ForkExec", []string{"internal/proc"}},
+	{"os.StartProcess", nil},
+	{"os.Exit(", []string{"cmd/azptend", "test/bench"}},
+	{"os.Getenv(", nil},
+	{"os.LookupEnv(", nil},
+	{"os.Environ(", []string{"internal/config", "test/bench"}},
+}
+
+const module = "github.com/azptend/azptend/"
+
+// sources parses every Go file that is not a test, by folder.
+func sources(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "tools") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../"))
+			found[dir] = append(found[dir], path)
+		}
+		return nil
+	})
+	if err != nil || len(found) < 10 {
+		t.Fatalf("cannot find the sources: %v, %v", found, err)
+	}
+	return found
+}
+
+func TestArrowsRunDown(t *testing.T) {
+	for dir, files := range sources(t) {
+		targets, known := allowed[dir]
+		if !known {
+			t.Errorf("%s is not in the table of who may import whom", dir)
+			continue
+		}
+		for _, file := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, spec := range f.Imports {
+				path, _ := strconv.Unquote(spec.Path.Value)
+				target, ours := strings.CutPrefix(path, module)
+				if ours && !slices.Contains(targets, target) {
+					t.Errorf("%s imports %s, which %s may not", file, target, dir)
+				}
+				if dir == "internal/lifecycle" && strings.Contains(path, ".") {
+					t.Errorf("%s imports %s: lifecycle imports the standard library alone", file, path)
+				}
+			}
+		}
+	}
+}
+
+func TestRooms(t *testing.T) {
+	for dir, files := range sources(t) {
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, room := range rooms {
+				if strings.Contains(withoutComments(string(b)), room.what) && !slices.Contains(room.in, dir) {
+					t.Errorf("%s has %s, whose place is %v", file, room.what, room.in)
+				}
+			}
+		}
+	}
+}
+
+func withoutComments(source string) string {
+	var code []string
+	for _, line := range strings.Split(source, "\n") {
+		if !strings.HasPrefix(strings.TrimSpace(line), "//") {
+			code = append(code, line)
+		}
+	}
+	return strings.Join(code, "\n")
+}
+
+// TestPackagesExplainThemselves: every package has a doc comment, in one file.
+func TestPackagesExplainThemselves(t *testing.T) {
+	for dir, files := range sources(t) {
+		docs := 0
+		for _, file := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Doc != nil {
+				docs++
+			}
+		}
+		if docs != 1 {
+			t.Errorf("%s has %d package comments", dir, docs)
+		}
+	}
+}
