@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -22,8 +23,12 @@ type actor struct {
 	err  error
 }
 
+// kill ends it and all below it: a listener is in a group of its own.
 func (a *actor) kill() {
-	_ = syscall.Kill(-a.cmd.Process.Pid, syscall.SIGKILL)
+	below := descendants(a.cmd.Process.Pid)
+	for _, pid := range append(below, a.cmd.Process.Pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 	<-a.done
 }
 
@@ -100,7 +105,15 @@ func (s *stage) actor(ts *testscript.TestScript, name string) *actor {
 	return a
 }
 
-// cmdSignal sends a signal: signal TERM NAME.
+// command is a program to run, whose whole group ends with ctx.
+func command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	return cmd
+}
+
+// cmdSignal sends a signal: signal TERM NAME; NAME/child is NAME's only child.
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
@@ -109,7 +122,12 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 || signals[args[0]] == 0 {
 		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH NAME")
 	}
-	ts.Check(stageOf(ts).actor(ts, args[1]).cmd.Process.Signal(signals[args[0]]))
+	name, child := strings.CutSuffix(args[1], "/child")
+	pid := stageOf(ts).actor(ts, name).cmd.Process.Pid
+	if child {
+		pid = descendants(pid)[0]
+	}
+	ts.Check(syscall.Kill(pid, signals[args[0]]))
 }
 
 // cmdEnds waits for a process to end with a code, and writes what it said to

@@ -2,8 +2,12 @@ package test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -121,7 +125,7 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	path := regexp.MustCompile(args[2])
 	n := 0
 	for _, c := range stageOf(ts).emulator.Calls() {
-		if c.Method == args[1] && path.MatchString(c.Path) {
+		if c.Method == args[1] && path.MatchString(c.Path+"?"+c.Query) {
 			n++
 		}
 	}
@@ -236,4 +240,48 @@ func descendants(root int) []int {
 		queue = append(queue, children[queue[0]]...)
 	}
 	return found
+}
+
+// cmdNobody says that no process's command line holds a text: nobody TEXT. It
+// names something of the script's own, for the whole machine is looked at.
+func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: nobody TEXT")
+	}
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err == nil && bytes.Contains(b, []byte(args[0])) {
+			ts.Fatalf("%s still runs: %q", file, b)
+		}
+	}
+}
+
+// cmdAgent adds an agent as somebody else would: agent NAME [CAPABILITY=VALUE].
+func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...]")
+	}
+	capabilities := map[string]string{}
+	for _, arg := range args[1:] {
+		name, value, _ := strings.Cut(arg, "=")
+		capabilities[name] = value
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	ts.Check(err)
+	body, err := json.Marshal(map[string]any{"name": args[0], "version": "4.0.0", "userCapabilities": capabilities,
+		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}}})
+	ts.Check(err)
+	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1/agents?api-version=7.1"
+	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	ts.Check(err)
+	req.SetBasicAuth("", ts.Getenv("PAT"))
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		answer, _ := io.ReadAll(resp.Body)
+		ts.Fatalf("cannot add an agent: %s %s", resp.Status, answer)
+	}
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -26,6 +27,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setUp,
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("there is no condition %s", cond)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":   cmdStart,
 			"signal":  cmdSignal,
@@ -42,6 +49,8 @@ func TestScripts(t *testing.T) {
 			"reached": cmdReached,
 			"release": cmdRelease,
 			"keeps":   cmdKeeps,
+			"nobody":  cmdNobody,
+			"agent":   cmdAgent,
 		},
 	})
 }

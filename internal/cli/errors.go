@@ -98,6 +98,8 @@ func hintFor(err error) string {
 			"(Organization settings, Users) and the Administrator role on the pool (Agent pools, the pool, Security)"
 	case errors.Is(err, azdo.ErrSignIn):
 		return "the token is expired, of another tenant, or no token for Azure DevOps"
+	case errors.As(err, &endpoint) && endpoint.NoToken:
+		return "is IDENTITY_ENDPOINT really the platform's identity endpoint?"
 	case errors.As(err, &endpoint):
 		return "is the identity assigned to this container app or machine, and is MANAGED_IDENTITY_OBJECT_ID its object (principal) id?"
 	}
@@ -105,6 +107,8 @@ func hintFor(err error) string {
 	case 401:
 		return "is the identity a user of the organisation (Organization settings, Users), and in the organisation's own tenant? " +
 			"a personal access token may have expired, or lack the scope Agent Pools (read, manage)"
+	case 404:
+		return "is the organisation's name in AZP_URL (--url) right, and the pool's id, if one is set?"
 	case 403:
 		return "give the identity the Administrator role on the organisation's pool (Organization settings, Agent pools, " +
 			"the pool, Security): the role on a project's pool is not enough"

@@ -102,7 +102,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	return tend.Run(tend.Options{
 		Began: p.Began,
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
-		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir},
+		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder},
 		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
 		Capabilities: s.Capabilities, Environ: environ,
 		Token: func(ctx context.Context) error {

@@ -37,9 +37,10 @@ type Settings struct {
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 
-	HostName string
-	Environ  []string // the whole environment, for what the listener inherits
-	Warnings []string // about settings that are odd and not wrong
+	HostName   string
+	DiagFolder string   // where the agent keeps its logs, if a person moved them
+	Environ    []string // the whole environment, for what the listener inherits
+	Warnings   []string // about settings that are odd and not wrong
 }
 
 // Problem is one thing that is wrong with the settings.
@@ -73,7 +74,8 @@ func AddFlags(flags *pflag.FlagSet) {
 		case s.Many:
 			flags.StringArray(s.Flag, nil, usage)
 		case s.Switch:
-			flags.String(s.Flag, s.Default, usage)
+			value := switchValue(s.Default)
+			flags.Var(&value, s.Flag, usage)
 			flags.Lookup(s.Flag).NoOptDefVal = "true"
 		default:
 			flags.String(s.Flag, s.Default, usage)
@@ -81,11 +83,20 @@ func AddFlags(flags *pflag.FlagSet) {
 	}
 }
 
+// switchValue is a flag that means true when it stands alone, and otherwise
+// takes what its variable takes: pflag's own bool knows no "yes".
+type switchValue string
+
+func (v *switchValue) String() string     { return string(*v) }
+func (v *switchValue) Set(s string) error { *v = switchValue(s); return nil }
+func (v *switchValue) Type() string       { return "bool" }
+
 // Load reads the settings from flags that AddFlags defined (nil for none), the
 // environment and the defaults. The error is an *InvalidError.
 func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, error) {
-	s := Settings{HostName: hostName, Environ: environ}
 	env := byName(environ)
+	// The agent's own variable, not one of ours: it is passed on as it is.
+	s := Settings{HostName: hostName, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
 	var problems []Problem
 	for _, row := range Table() {
 		value, from := row.value(flags, env)

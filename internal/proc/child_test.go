@@ -149,8 +149,8 @@ func init() { hosts["TestOutput"] = outputScene }
 
 func TestOutput(t *testing.T) { play(t, outputScene) }
 
-// enough is why the scenes below end a context.
-var enough = errors.New("that was long enough")
+// errEnough is why the scenes below end a context.
+var errEnough = errors.New("that was long enough")
 
 var outputEndsScene = withInit(func(h *host, init *Init) {
 	ctx, cancel := context.WithCancelCause(h.ctx)
@@ -158,10 +158,10 @@ var outputEndsScene = withInit(func(h *host, init *Init) {
 	s := again("double")
 	s.Extra = []*os.File{w}
 	daemon := make(chan int, 1)
-	go func() { daemon <- pidFrom(r); cancel(enough) }()
+	go func() { daemon <- pidFrom(r); cancel(errEnough) }()
 	_, _, err := init.Output(ctx, s)
-	if !errors.Is(err, enough) {
-		h.Errorf("%v, want %v", err, enough)
+	if !errors.Is(err, errEnough) {
+		h.Errorf("%v, want %v", err, errEnough)
 	}
 	w.Close()
 	untilOrphans(init, 2)
@@ -196,10 +196,10 @@ var outputHeldScene = withInit(func(h *host, init *Init) {
 	s := sh("sleep 60 & echo $! >&3")
 	s.Extra = []*os.File{w}
 	pid := make(chan int, 1)
-	go func() { p := pidFrom(r); cancel(enough); pid <- p }()
+	go func() { p := pidFrom(r); cancel(errEnough); pid <- p }()
 	_, _, err := init.Output(ctx, s)
-	if !errors.Is(err, enough) {
-		h.Errorf("%v, want %v", err, enough)
+	if !errors.Is(err, errEnough) {
+		h.Errorf("%v, want %v", err, errEnough)
 	}
 	w.Close()
 	// It was killed, or the shell had ended before the context and it was not.

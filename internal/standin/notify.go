@@ -41,7 +41,10 @@ func dialIPv4(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil || !at.Addr().Is4() {
 		return nil, fmt.Errorf("%q is no IPv4 literal and port", address)
 	}
-	return (&net.Dialer{Timeout: notifyTimeout}).DialContext(ctx, "tcp4", address)
+	if conn, err := dialDualMode(at); err == nil {
+		return conn, nil
+	}
+	return (&net.Dialer{Timeout: notifyTimeout}).DialContext(ctx, "tcp4", address) // a system without IPv6
 }
 
 func (n *notifier) jobStarted(id string)  { n.send("Starting job: " + id) }
