@@ -120,38 +120,58 @@ func (i *Identity) Selector() string {
 
 // Authorization returns an Authorization header's value. Fresh asks for a token
 // other than the last, which was refused: a file is read again at each use
-// anyway; a managed identity is asked past the SDK's cache; and a file's token
-// that was refused gives way to a named identity for good, as in the post.
+// anyway; a managed identity is asked past the SDK's cache. A token file that
+// holds no token, or one that was refused, gives way to a named identity for
+// good, as in the post.
 func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, error) {
-	if fresh {
-		i.fallBack()
-	}
 	switch i.Source() {
 	case TokenFile:
-		text, err := i.readFile()
-		if err != nil {
-			return secret.Text{}, err
-		}
-		return i.basic(text), nil
+		return i.fromFile(ctx, fresh)
 	case ManagedIdentity:
-		text, err := i.askManaged(ctx, fresh)
-		if err != nil {
-			return secret.Text{}, err
-		}
-		return secret.New("Bearer " + text.Reveal()), nil
+		return i.bearer(ctx, fresh)
 	default:
 		return i.basic(i.options.PAT), nil
 	}
 }
 
-func (i *Identity) fallBack() {
+var errFileRefused = errors.New("its token was refused")
+
+func (i *Identity) fromFile(ctx context.Context, refused bool) (secret.Text, error) {
+	text, err := i.readFile()
+	useless := err
+	if refused && err == nil {
+		useless = errFileRefused // and may have been replaced since: without an identity it is tried
+	}
+	if useless != nil && i.fallBack(useless) {
+		return i.bearer(ctx, refused)
+	}
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return i.basic(text), nil
+}
+
+// fallBack uses the named identity from now on, if there is one.
+func (i *Identity) fallBack(why error) bool {
+	if i.managed == nil {
+		return false
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.source == TokenFile && i.managed != nil {
-		i.options.Log.Warn("The token file's token was refused: using the managed identity",
-			"file", i.options.TokenFile, "object_id", i.options.ObjectID)
+	if i.source == TokenFile {
+		i.options.Log.Warn("The token file is of no use: using the managed identity",
+			"file", i.options.TokenFile, "object_id", i.options.ObjectID, "error", why)
 		i.source = ManagedIdentity
 	}
+	return true
+}
+
+func (i *Identity) bearer(ctx context.Context, fresh bool) (secret.Text, error) {
+	text, err := i.askManaged(ctx, fresh)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return secret.New("Bearer " + text.Reveal()), nil
 }
 
 // basic is how a PAT is presented. Azure DevOps takes an Entra token in its
@@ -169,16 +189,25 @@ func (i *Identity) readFile() (secret.Text, error) {
 	path := i.options.TokenFile
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("cannot read the token file (AZP_TOKEN_FILE): %w", err)
+		return secret.Text{}, &FileError{fmt.Errorf("cannot read the token file (AZP_TOKEN_FILE): %w", err)}
 	}
 	token := strings.TrimSpace(string(b))
 	if why := notAToken(token); why != "" {
-		return secret.Text{}, fmt.Errorf("cannot use the token file %s (AZP_TOKEN_FILE): %s", path, why)
+		return secret.Text{}, &FileError{fmt.Errorf("cannot use the token file %s (AZP_TOKEN_FILE): %s", path, why)}
 	}
 	text := secret.New(token)
 	i.options.Guard.Watch(text)
 	return text, nil
 }
+
+// FileError is a token file that gives no token.
+type FileError struct{ cause error }
+
+func (e *FileError) Error() string { return e.cause.Error() }
+func (e *FileError) Unwrap() error { return e.cause }
+
+// Refused says that asking again will not help: whoever writes the file has to.
+func (e *FileError) Refused() bool { return true }
 
 // notAToken says what is wrong with something that should be a token: "null" is
 // what jq prints for an answer without one, and passed the post's check.
