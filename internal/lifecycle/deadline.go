@@ -31,19 +31,16 @@ func (t *turn) keepDeadlines() {
 		if reached(t.killAt, t.now) {
 			t.stopBudgetSpent()
 		}
-	case Removing:
-		if t.clock.IsZero() && reached(t.patience, t.now) && t.Registration == Held && t.call == NoCall {
-			t.name(errOutOfPatience)
-		}
 	}
 }
-
-var errOutOfPatience = errors.New("the server refused for longer than a dead job's lock can last")
 
 // endNow leaves with what is there: the platform kills us otherwise.
 func (t *turn) endNow() {
 	if t.call != NoCall {
 		t.do(Abort{})
+	}
+	if t.Listener == Running && t.Job == RunningJob {
+		t.decide(exitTryAgain, jobCut, nil)
 	}
 	if t.Registration == Held || t.Registration == Asked {
 		t.name(ErrOutOfTime)
@@ -61,6 +58,8 @@ func (s State) abortBy() time.Time {
 		return s.drainEnds()
 	case LookUp, RemoveTwin:
 		return s.clock
+	case Remove:
+		return s.removalBy(s.clock)
 	default:
 		return time.Time{}
 	}
@@ -77,6 +76,17 @@ func (t *turn) drainBudgetSpent() {
 		return
 	}
 	t.startRemoving()
+}
+
+// removalBy is how long one removal is waited for, while a clock runs: for half
+// of what is left, so that one answer that never comes is not a ghost. To repeat
+// a removal is safe: one that was acted on is answered with 404.
+func (s State) removalBy(now time.Time) time.Time {
+	end := s.lastCall()
+	if half := end.Sub(now) / 2; half > shortestTry {
+		return now.Add(half)
+	}
+	return end
 }
 
 func (t *turn) stopBudgetSpent() {

@@ -24,5 +24,5 @@
 // The promises, held by the property tests over random interleavings: no job is
 // cancelled while drain budget is left unless a person insisted; an agent that
 // was registered is removed or named; the end comes within the budget; the exit
-// code is the table's (docs/exit-codes.md).
+// code is the table's (README.md, "Exit codes").
 package lifecycle

@@ -67,7 +67,7 @@ func (t *turn) personInterrupts() {
 	t.heard = t.now
 	switch t.Listener {
 	case Running:
-		if t.Job == RunningJob {
+		if t.Job == RunningJob || t.assigned {
 			t.decide(exitPerson, "a person cancelled the job", nil)
 		}
 		t.interrupt()
@@ -81,17 +81,26 @@ func (t *turn) interrupt() {
 	t.Listener = Interrupted
 	t.do(Interrupt{})
 	t.killAt = earliest(t.now.Add(t.budget.Stop), t.stopEnds())
-	if t.Phase == Draining {
-		t.Phase = Stopping
-	}
+	t.stopDraining()
 }
 
 func (t *turn) kill() {
 	t.Listener = Killed
 	t.do(Kill{})
 	t.killAt = t.now.Add(killPatience)
-	if t.Phase == Draining {
-		t.Phase = Stopping
+	t.stopDraining()
+}
+
+// stopDraining goes on to stopping. Draining's calls are of no more use, and the
+// removal must not wait for them.
+func (t *turn) stopDraining() {
+	if t.Phase != Draining {
+		return
+	}
+	t.Phase = Stopping
+	t.unplan()
+	if t.call != NoCall {
+		t.abortAt = t.now
 	}
 }
 
@@ -160,7 +169,7 @@ func (t *turn) inspected(e Inspected) {
 // looked weighs the witnesses: one that says busy is enough, idle needs all. A
 // lost socket is no witness for idle, so the two others must say it for a while.
 func (t *turn) looked(e Inspected) {
-	t.assigned = e.Assigned
+	t.assigned = e.Assigned || (e.Worker && t.Job == UnknownJob)
 	if e.Assigned || e.Worker {
 		t.idleSince = time.Time{}
 		t.tries++
@@ -247,6 +256,7 @@ func (t *turn) deleted(r Result) {
 		t.assigned = true
 		t.unplan()
 		t.plan(Inspect, recheck)
+	case t.Phase == Draining && r.worthAnotherTry(): // a job started meanwhile: once it has ended
 	case r.Outcome == JobRunning, r.worthAnotherTry():
 		if !t.tryAgain(Remove, r, t.removeEnds()) {
 			t.name(r.Err)

@@ -75,8 +75,7 @@ func live(t *rapid.T, seen map[string]bool) *world {
 // platformEndsIt says SIGTERM and lets time run, with a server that answers or
 // not.
 func (w *world) platformEndsIt() {
-	w.word()
-	w.feed(DrainAsked{Reason: "SIGTERM", Clock: true})
+	w.sigterm()
 	dead := rapid.Bool().Draw(w.t, "the server is dead")
 	hangs := rapid.Bool().Draw(w.t, "its job never ends")
 	for range 2000 {
@@ -103,8 +102,11 @@ func (w *world) judge() {
 	if s.Phase != Gone {
 		w.t.Fatalf("left in phase %s", s.Phase)
 	}
-	if end := s.Deadline(); !end.IsZero() && w.now.After(end) {
-		w.t.Fatalf("the end came %v after the deadline", w.now.Sub(end))
+	if late := w.now.Sub(w.clock) - s.policy.Grace; !w.clock.IsZero() && late > 0 {
+		w.t.Fatalf("the end came %v after the deadline", late)
+	}
+	if w.alive && !w.killSent {
+		w.t.Fatalf("leaves its listener behind")
 	}
 	if reached(w.latePost, w.latePost) { // a POST that is still to be acted on
 		w.addAgent()
@@ -123,12 +125,12 @@ func (w *world) judgeCode(code int) {
 	switch {
 	case code == 0 && w.cut && !w.stuck && !w.lostJob && w.told && w.socket:
 		w.t.Fatalf("exit 0 although a job was cut")
-	case code == exitPerson && !(w.insisted && w.cut):
+	case code == exitPerson && !(w.insisted && (w.cut || w.state.assigned)):
 		w.t.Fatalf("exit 130 although no person cancelled a job")
-	case code == exitTryAgain && !(w.cut || strict || w.twin || w.state.assigned || w.lostJob):
+	case code == exitTryAgain && !(w.cut || strict || w.twin || w.unseen || w.state.assigned || w.lostJob):
 		w.t.Fatalf("exit 75 although no job was cut and nobody held the name")
 	}
-	allowed := []int{0, 1, 2, 3, 4, exitUnreachable, exitTryAgain, exitUnfit, exitPerson, 128 + 9}
+	allowed := []int{0, 1, 2, exitUnreachable, exitTryAgain, exitUnfit, exitPerson, 128 + 9}
 	if !slices.Contains(allowed, code) {
 		w.t.Fatalf("exit code %d is not in the table", code)
 	}

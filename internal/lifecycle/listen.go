@@ -46,6 +46,10 @@ func (t *turn) jobStarted() {
 			t.plan(Disable, 0)
 		}
 	}
+	if t.Phase == Removing && t.Listener == Running {
+		t.Phase = Draining // it slipped in, and is served
+		t.unplan()
+	}
 }
 
 // serving says that the agent is in the middle of its life.
@@ -61,6 +65,8 @@ func (t *turn) jobFinished() {
 		t.startRemoving()
 	case t.Phase == Busy:
 		t.Phase = Idle
+	case t.Phase == Draining && t.next == Inspect:
+		t.unplan() // what a look was put off for has happened
 	}
 }
 
@@ -85,11 +91,14 @@ func (t *turn) listenerExited(e Exit) {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
 	}
+	if had && t.Listener == Absent && t.Phase != Stopping {
+		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
+	}
 	switch t.Phase {
 	case Starting, Idle, Busy:
-		t.endedUnasked(e, had)
-	case Draining:
-		if had && e != (Exit{}) {
+		t.endedUnasked(e)
+	case Draining, Removing:
+		if had && t.Listener == Absent && e != (Exit{}) {
 			t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", e), nil)
 		}
 	}
@@ -105,10 +114,7 @@ func (e Exit) String() string {
 // endedUnasked is the table of agent-protocol.md 4.1, for an agent that nobody
 // asked to end. An agent that was to take one job and has received it is never
 // started again, whatever the code: the job cannot be had twice.
-func (t *turn) endedUnasked(e Exit, had bool) {
-	if had {
-		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
-	}
+func (t *turn) endedUnasked(e Exit) {
 	served := t.policy.Once && t.Jobs > 0
 	switch {
 	case served && (e == Exit{} || t.Listener == Updating):
@@ -121,6 +127,11 @@ func (t *turn) endedUnasked(e Exit, had bool) {
 		t.Phase = Starting
 	case e == Exit{}:
 		t.comeBack("the listener ended by itself")
+	case e.Signal != 0:
+		// Its session stays on the server for five minutes, and the next listener
+		// would give up on that conflict after four (agent-protocol.md 5.1, 5.5). A
+		// new registration has a new session.
+		t.beginAgain(fmt.Sprintf("the listener was killed by %v", e), e.exitCode())
 	default:
 		// The listener's code does not say whether the agent still exists: 1 and 2
 		// both may mean that somebody deleted it. The server knows.
@@ -159,9 +170,15 @@ func (t *turn) comeBack(why string) {
 		t.startRemoving()
 		return
 	}
+	t.beginAgain(why, exitUnreachable)
+}
+
+// beginAgain removes the agent and registers anew, or gives up with code where
+// that was done too often.
+func (t *turn) beginAgain(why string, code int) {
 	t.rejoined = within(t.rejoined, t.now.Add(-rejoinWindow))
 	if len(t.rejoined) >= maxRejoins {
-		t.decide(exitUnreachable, fmt.Sprintf("%s, for the %d. time within an hour", why, maxRejoins+1), nil)
+		t.decide(code, fmt.Sprintf("%s, for the %d. time within an hour", why, maxRejoins+1), nil)
 	} else {
 		t.rejoined = append(t.rejoined, t.now)
 		t.rejoin = true
@@ -184,7 +201,7 @@ func within(times []time.Time, since time.Time) []time.Time {
 func (t *turn) registerAnew() {
 	pause := rejoinPause * time.Duration(len(t.rejoined))
 	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
-	t.rejoin, t.acceptance, t.watched = false, open, time.Time{}
+	t.rejoin, t.acceptance, t.assigned, t.watched = false, open, false, time.Time{}
 	t.patience = t.now.Add(pause + rejoinPatience)
 	t.unplan()
 	t.plan(Register, pause)

@@ -12,6 +12,8 @@ const (
 	firstPause    = time.Second
 	longestPause  = 30 * time.Second
 	shortestPause = 250 * time.Millisecond
+	// shortestTry is a token and a request, at their slowest that is not an outage.
+	shortestTry = time.Second
 
 	// bootPatience is for a server or an identity endpoint that is not there yet
 	// when a container starts; the platform's own restart does the rest.

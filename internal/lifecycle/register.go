@@ -1,5 +1,7 @@
 package lifecycle
 
+import "time"
+
 // This file is the beginning of a life: booting, registering, and the agents
 // that hold our name.
 
@@ -28,10 +30,10 @@ func (t *turn) registered(e Registered) {
 	}
 	t.Registration = Unregistered
 	switch {
+	case e.Outcome == Taken && (t.Reason == "" || !t.lostAt.IsZero()):
+		t.plan(LookUp, 0) // who holds it may be an earlier POST of ours that was acted on late
 	case t.Reason != "":
 		t.leave()
-	case e.Outcome == Taken:
-		t.plan(LookUp, 0)
 	case e.worthAnotherTry() && t.tryAgain(Register, e.Result, t.patience):
 	default:
 		t.leaveFor(codeFor(e.Outcome), "cannot register the agent", e.Err)
@@ -40,7 +42,7 @@ func (t *turn) registered(e Registered) {
 
 // hold takes possession: from here the agent is removed whatever happens.
 func (t *turn) hold(id int) {
-	t.AgentID, t.Registration = id, Held
+	t.AgentID, t.Registration, t.lostAt = id, Held, time.Time{}
 	t.unplan()
 	if t.Reason != "" {
 		t.startRemoving()
@@ -59,8 +61,7 @@ func (t *turn) lookedUp(e LookedUp) {
 	case e.Owner == Ours:
 		// What its listener needs to log on was in the answer that got lost.
 		t.hold(e.AgentID)
-		t.rejoin = true
-		t.startRemoving()
+		t.beginAgain("the answer to the registration was lost", exitUnreachable)
 	case t.Registration == Asked && e.Owner == Nobody:
 		t.nobodyYet()
 	default:
@@ -110,12 +111,21 @@ func (t *turn) meetTwin(e LookedUp) {
 	case t.Reason != "":
 		t.leave()
 	case e.Owner == Nobody:
-		t.plan(Register, 0)
+		t.meetNobody()
 	case e.Owner == SameHost || !e.Online:
 		t.twin = e.AgentID
 		t.plan(RemoveTwin, 0)
 	default:
 		t.watch(e.Holder)
+	}
+}
+
+// meetNobody follows a name that is taken, by an agent that is not there. It has
+// just left; or this identity may not see it, and then asking again at once
+// would go on for ever.
+func (t *turn) meetNobody() {
+	if !t.tryAgain(Register, Result{}, t.patience) {
+		t.leaveFor(exitTryAgain, "the agent's name is held by another, which this identity does not see", nil)
 	}
 }
 

@@ -99,7 +99,7 @@ type State struct {
 	patience time.Time // when the stage under way is given up, where no budget rules
 	watched  time.Time // since when an online twin is watched
 
-	assigned  bool        // the server's last word: a job request is assigned
+	assigned  bool        // the last look found a job
 	idleSince time.Time   // since when all but the lost socket have said "idle"
 	exit      Exit        // how the listener last ended, while its cause is looked into
 	readyAt   time.Time   // when the listener last became ready

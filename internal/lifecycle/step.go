@@ -33,10 +33,6 @@ func (s State) Wake() time.Time {
 		times = append(times, s.drainEnds())
 	case Stopping:
 		times = append(times, s.killAt)
-	case Removing:
-		if s.call == NoCall && s.clock.IsZero() {
-			times = append(times, s.patience)
-		}
 	}
 	return earliest(times...)
 }
@@ -145,8 +141,11 @@ func (t *turn) answerBy(c Call) time.Time {
 	if c == Prepare {
 		by = earliest(t.patience, t.lastCall())
 	}
-	if t.Phase == Draining {
+	switch {
+	case t.Phase == Draining:
 		return earliest(by, t.drainEnds())
+	case c == Remove && !t.clock.IsZero():
+		return earliest(by, t.removalBy(t.now))
 	}
 	return earliest(by, t.lastCall())
 }

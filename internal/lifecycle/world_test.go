@@ -23,9 +23,13 @@ type world struct {
 
 	agents   map[int]*agent // what the server holds under this life's mark
 	nextID   int
-	latePost time.Time // a POST whose answer was lost is acted on then
-	twin     bool      // somebody else's agent holds our name
+	posts    []time.Time // of the last second
+	latePost time.Time   // a POST whose answer was lost is acted on then
+	twin     bool        // somebody else's agent holds our name
 	twinOn   bool
+	unseen   bool // somebody else's agent holds our name, and no look-up shows it
+	halfSeen bool // look-ups never show what a listener needs to log on
+	rejoins  []time.Time
 
 	alive    bool // the listener's process
 	dying    time.Time
@@ -38,6 +42,9 @@ type world struct {
 
 	insisted bool
 	spoken   time.Time // first word
+	clock    time.Time // the platform's first word
+	tried    bool      // to disable the agent
+	killSent bool      // to this listener
 	stuck    bool      // the server would not disable the agent
 	cut      bool      // we cancelled a job
 	lostJob  bool      // the listener died in the middle of one
@@ -57,8 +64,10 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 	w := &world{
 		t: t, now: now, start: now, state: New(p),
 		agents: map[int]*agent{}, nextID: 7, named: map[int]bool{}, seen: seen,
-		twin:   rapid.Bool().Draw(t, "twin"),
-		twinOn: rapid.Bool().Draw(t, "twin online"),
+		twin:     rapid.Bool().Draw(t, "twin"),
+		twinOn:   rapid.Bool().Draw(t, "twin online"),
+		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
+		halfSeen: rapid.Bool().Draw(t, "half seen"),
 	}
 	w.feed(Begin{})
 	return w
@@ -71,11 +80,22 @@ func (w *world) feed(e Event) {
 	after, actions := Step(before, e, w.now)
 	w.state = after
 	w.walked = append(w.walked, after)
+	w.countRejoin(before, after)
 	for _, a := range actions {
 		w.act(before, a)
 	}
 	if wake := after.Wake(); after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
 		w.t.Fatalf("would wake at once again: %+v", after)
+	}
+}
+
+func (w *world) countRejoin(before, after State) {
+	if after.Phase != Registering || before.Phase == Registering || before.Phase == Booting {
+		return
+	}
+	w.rejoins = append(within(w.rejoins, w.now.Add(-rejoinWindow)), w.now)
+	if len(w.rejoins) > maxRejoins {
+		w.t.Fatalf("registers anew for the %d. time within an hour", len(w.rejoins))
 	}
 }
 
@@ -105,6 +125,10 @@ func (w *world) ask(a Ask) {
 	if !a.By.After(w.now) {
 		w.t.Fatalf("asks to %s with no time to answer", a.Call)
 	}
+	if w.state.Phase == Stopping {
+		w.t.Fatalf("asks to %s while its listener is stopped: the removal would have to wait", a.Call)
+	}
+	w.judgeAsk(a)
 	if a.Call == Launch {
 		if w.alive {
 			w.t.Fatalf("launches a second listener")
@@ -116,8 +140,27 @@ func (w *world) ask(a Ask) {
 	w.pending, w.aborted = &a, false
 }
 
+// judgeAsk holds what a call must not do besides.
+func (w *world) judgeAsk(a Ask) {
+	switch a.Call {
+	case Disable:
+		w.tried = true
+	case Register:
+		if w.state.Reason != "" {
+			w.t.Fatalf("registers an agent although it was asked to end")
+		}
+	case Remove:
+		if w.alive && w.dying.IsZero() && !w.tried {
+			w.t.Fatalf("removes an agent that may be given a job at the same time")
+		}
+		if left := w.state.lastCall().Sub(w.now); !w.clock.IsZero() && left > 3*shortestTry && a.By.Sub(w.now) > left/2 {
+			w.t.Fatalf("one removal may take %v of the %v that are left", a.By.Sub(w.now), left)
+		}
+	}
+}
+
 func (w *world) drainLeft() bool {
-	return w.state.clock.IsZero() || w.now.Before(w.state.drainEnds())
+	return w.clock.IsZero() || w.now.Before(w.clock.Add(w.state.budget.Drain))
 }
 
 func (w *world) interrupted() {
@@ -129,6 +172,10 @@ func (w *world) interrupted() {
 }
 
 func (w *world) killed() {
+	w.killSent = true
+	if w.updating {
+		w.t.Fatalf("kills the update's script: %+v", w.state)
+	}
 	if w.alive {
 		w.endJob("killed")
 		w.dying = w.now.Add(100 * time.Millisecond)
@@ -248,8 +295,18 @@ func (w *world) either(well bool, fault Result) Result {
 	return fault
 }
 
+// countPost sees a loop that never pauses: one POST may meet a twin and be
+// repeated as soon as that is removed, and no more.
+func (w *world) countPost() {
+	w.posts = append(within(w.posts, w.now.Add(-time.Second)), w.now)
+	if len(w.posts) > 2 {
+		w.t.Fatalf("POSTs %d times within a second", len(w.posts))
+	}
+}
+
 func (w *world) post(well bool) Registered {
-	if len(w.agents) > 0 || w.twin {
+	w.countPost()
+	if len(w.agents) > 0 || w.twin || w.unseen {
 		return Registered{Result: Result{Outcome: Taken}}
 	}
 	if well {
@@ -272,7 +329,7 @@ func (w *world) lookUp(well bool, fault Result) LookedUp {
 	}
 	for id := range w.agents {
 		return LookedUp{Result: Result{Outcome: OK}, Owner: Ours, AgentID: id,
-			Complete: rapid.Bool().Draw(w.t, "complete")}
+			Complete: !w.halfSeen && rapid.Bool().Draw(w.t, "complete")}
 	}
 	if w.twin {
 		owner := rapid.SampledFrom([]Owner{Other, SameHost}).Draw(w.t, "owner")
@@ -287,6 +344,7 @@ func (w *world) launch(well bool) {
 		return
 	}
 	w.alive, w.socket, w.told, w.listens = true, true, false, w.state.AgentID
+	w.killSent, w.tried = false, false
 	w.feed(Launched{Result{Outcome: OK}})
 }
 
@@ -340,7 +398,7 @@ func (w *world) moves() map[string]func() {
 	m := map[string]func(){
 		"time passes":     func() { w.pass(time.Duration(rapid.IntRange(1, 8000).Draw(w.t, "ms")) * time.Millisecond) },
 		"next deadline":   func() { w.pass(time.Hour) },
-		"SIGTERM":         func() { w.word(); w.feed(DrainAsked{Reason: "SIGTERM", Clock: true}) },
+		"SIGTERM":         w.sigterm,
 		"SIGINT":          w.sigint,
 		"azptend drain":   func() { w.word(); w.feed(DrainAsked{Reason: "asked"}) },
 		"early tick":      func() { w.feed(Tick{}) },
@@ -400,10 +458,22 @@ func (w *world) word() {
 	}
 }
 
+// sigterm is the platform's word.
+func (w *world) sigterm() {
+	w.word()
+	if w.clock.IsZero() {
+		w.clock = w.now
+	}
+	w.feed(DrainAsked{Reason: "SIGTERM", Clock: true})
+}
+
 func (w *world) sigint() {
 	if !w.spoken.IsZero() && w.now.Sub(w.spoken) >= insistAfter {
 		w.insisted = true
 	}
 	w.word()
+	if w.clock.IsZero() {
+		w.clock = w.now
+	}
 	w.feed(PersonInterrupts{})
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -29,10 +27,11 @@ func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
 	case lifecycle.LookUp:
 		return r.lookUp()
 	case lifecycle.RemoveTwin:
+		r.carry()
 		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", a.AgentID)
 		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.TwinRemoved{Result: res} })
 	case lifecycle.Launch:
-		return r.launch
+		return r.launch()
 	case lifecycle.Disable:
 		return r.disable(a.AgentID)
 	case lifecycle.Inspect:
@@ -144,9 +143,10 @@ func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	return f.CheckVersion(out, status.ExitCode())
 }
 
-// register POSTs the agent. A key and a mark serve one registration: a second
-// one, after the first was lost or deleted, gets its own, so that nobody's late
-// answer or leftover can be taken for it.
+// register POSTs the agent. A key and a mark serve one registration: another
+// one, after that agent was deleted, gets its own, so that no leftover can be
+// taken for it. A POST that is repeated because it left no agent keeps them: if
+// the first is acted on after all, what it makes is known by its mark.
 func (r *runner) register() func(context.Context) word {
 	key, instance := r.key, r.instance
 	if r.used || instance == "" {
@@ -212,7 +212,7 @@ func (r *runner) lookUp() func(context.Context) word {
 		}
 		e.Holder = fmt.Errorf("the agent name %q is held by another agent: id %d, version %s, %s since %s",
 			found.Name, found.ID, found.Version, found.Status, since(found))
-		return word{event: e, note: func(r *runner) { r.carry(found) }}
+		return word{event: e, note: func(r *runner) { r.twin = found }}
 	}
 }
 
@@ -237,11 +237,11 @@ func since(a azdo.Agent) string {
 	return at.UTC().Format(time.RFC3339)
 }
 
-// carry keeps the user capabilities of an agent that is about to be replaced:
+// carry keeps the user capabilities of the twin that is about to be removed:
 // people set them in the portal, and demands rely on them.
-func (r *runner) carry(a azdo.Agent) {
+func (r *runner) carry() {
 	r.carried = map[string]string{}
-	for name, value := range a.UserCapabilities {
+	for name, value := range r.twin.UserCapabilities {
 		if !strings.HasPrefix(name, "azptend.") {
 			r.carried[name] = value
 		}
@@ -288,30 +288,24 @@ type refusal struct{ why string }
 
 func (e *refusal) Error() string { return e.why }
 
-var errIncomplete = errors.New("the server's answer to the registration lacks the agent's client id or its authorization URL")
+var errIncomplete = &refusal{"the server's answer to the registration lacks the agent's client id or its authorization URL"}
 
-// files makes what the listener starts from.
-func (r *runner) registration(notifications string) (agent.Registration, error) {
-	if !completes(r.granted) {
+// registration is what the listener starts from.
+func (s starter) registration(notifications string) (agent.Registration, error) {
+	if !completes(s.granted) {
 		return agent.Registration{}, errIncomplete
 	}
-	server := agent.ServerURL(r.o.URL, r.granted.Properties.Text("ServerUrl"))
+	server := agent.ServerURL(s.o.URL, s.granted.Properties.Text("ServerUrl"))
 	return agent.Registration{
-		AgentID:          r.granted.ID,
-		AgentName:        r.o.Name,
-		PoolID:           r.pool.ID,
-		PoolName:         r.pool.Name,
+		AgentID:          s.granted.ID,
+		AgentName:        s.o.Name,
+		PoolID:           s.pool.ID,
+		PoolName:         s.pool.Name,
 		ServerURL:        server,
-		WorkFolder:       r.o.WorkFolder,
-		ClientID:         r.granted.Authorization.ClientID,
-		AuthorizationURL: r.granted.Authorization.AuthorizationURL,
-		OAuthEndpointURL: agent.OAuthEndpointURL(server, r.granted.Authorization.AuthorizationURL),
+		WorkFolder:       s.o.WorkFolder,
+		ClientID:         s.granted.Authorization.ClientID,
+		AuthorizationURL: s.granted.Authorization.AuthorizationURL,
+		OAuthEndpointURL: agent.OAuthEndpointURL(server, s.granted.Authorization.AuthorizationURL),
 		Notifications:    notifications,
 	}, nil
 }
-
-// perfFolder is a fresh folder of the listener's own, so that an earlier life's
-// session cannot be taken for this one's.
-const perfFolder = ".azptend-perf-*"
-
-func (r *runner) perfParent() string { return filepath.Clean(r.o.Folder.Root) }

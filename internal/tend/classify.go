@@ -22,12 +22,17 @@ func resultOf(err error) lifecycle.Result {
 }
 
 // resultOfPost is resultOf for the one request that may not be repeated: a
-// server that breaks down over it may have acted on it before.
+// server that breaks down over it may have acted on it before, and so may one
+// whose success came as something else than JSON.
 func resultOfPost(err error) lifecycle.Result {
 	res := resultOf(err)
-	switch azdo.Status(err) {
+	switch status := azdo.Status(err); status {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
 		res.Outcome = lifecycle.Lost
+	default:
+		if status/100 == 2 {
+			res.Outcome = lifecycle.Lost
+		}
 	}
 	return res
 }
@@ -59,7 +64,7 @@ func outcomeOf(err error) lifecycle.Outcome {
 		return lifecycle.Unreachable
 	case errors.As(err, &answer):
 		return outcomeOfAnswer(answer)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errAborted), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return lifecycle.Unreachable
 	}
 	return lifecycle.Broken

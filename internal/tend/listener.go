@@ -2,44 +2,51 @@ package tend
 
 import (
 	"context"
+	"crypto/rsa"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// launch writes the agent's files and starts the listener. It runs beside the
-// loop for the disk's sake, and touches nothing that the loop changes meanwhile:
-// no other call is in flight.
-func (r *runner) launch(ctx context.Context) word {
-	begun := time.Now()
-	l, err := r.start()
-	if err != nil {
-		return word{event: lifecycle.Launched{Result: resultOf(err)}}
-	}
-	spent := time.Since(begun)
-	return word{
-		note: func(r *runner) {
-			r.removePerf()
-			r.listener, r.perf, r.markers = l.process, l.perf, l.markers
-			r.times.launch, r.times.launched = spent, time.Now()
-			r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
-			r.watch(l)
-		},
-		event:   lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.OK}},
-		unheard: l.undo,
+// launch writes the agent's files and starts the listener.
+func (r *runner) launch() func(context.Context) word {
+	s := starter{o: r.o, ways: r.ways, pool: r.pool, granted: r.granted, key: r.key}
+	r.wrote = true // or will have, in part at least
+	return func(context.Context) word {
+		begun := time.Now()
+		l, err := s.start()
+		if err != nil {
+			return word{event: lifecycle.Launched{Result: resultOf(err)}}
+		}
+		spent := time.Since(begun)
+		return word{
+			note: func(r *runner) {
+				r.removePerf()
+				r.listener, r.perf, r.markers = l.process, l.perf, l.markers
+				r.times.launch, r.times.launched = spent, time.Now()
+				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
+				r.watch(l)
+			},
+			event:   lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+			unheard: l.undo,
+		}
 	}
 }
 
 // launched is a listener that was started, with the ways by which it tells.
 type launched struct {
 	process Process
-	port    *agent.NotificationPort
+	port    port
 	perf    string
 	markers agent.UpdateMarkers
 }
@@ -53,10 +60,19 @@ func (l *launched) undo() {
 	_ = os.RemoveAll(l.perf)
 }
 
-func (r *runner) start() (_ *launched, err error) {
-	l := &launched{markers: r.o.Folder.UpdateMarkers()}
+// starter is what starting a listener takes.
+type starter struct {
+	o       Options
+	ways    ways
+	pool    azdo.Pool
+	granted azdo.Agent
+	key     *rsa.PrivateKey
+}
+
+func (s starter) start() (_ *launched, err error) {
+	l := &launched{markers: s.o.Folder.UpdateMarkers()}
 	// The port is open before its number is written into .agent.
-	if l.port, err = agent.OpenNotificationPort(); err != nil {
+	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -65,50 +81,58 @@ func (r *runner) start() (_ *launched, err error) {
 			_ = os.RemoveAll(l.perf)
 		}
 	}()
-	registration, err := r.registration(l.port.Address())
+	registration, err := s.registration(l.port.Address())
 	if err != nil {
 		return nil, err
 	}
-	if err = r.o.Folder.WriteFiles(registration, r.key); err != nil {
+	if err = s.o.Folder.WriteFiles(registration, s.key); err != nil {
 		return nil, err
 	}
-	if l.perf, err = os.MkdirTemp(r.perfParent(), perfFolder); err != nil {
+	if l.perf, err = os.MkdirTemp(filepath.Clean(s.o.Folder.Root), perfFolder); err != nil {
 		return nil, fmt.Errorf("cannot make the listener's perf folder: %w", err)
 	}
-	l.process, err = r.o.Processes.Start(proc.Spec{
-		Path:   r.o.Folder.Listener(),
-		Args:   r.arguments(),
-		Env:    append(append([]string{}, r.o.Environ...), "VSTS_AGENT_PERFLOG="+l.perf),
-		Dir:    r.o.Folder.Root,
-		Stdout: r.o.Stdout, Stderr: r.o.Stderr,
+	l.process, err = s.o.Processes.Start(proc.Spec{
+		Path:   s.o.Folder.Listener(),
+		Args:   s.arguments(),
+		Env:    append(append([]string{}, s.o.Environ...), "VSTS_AGENT_PERFLOG="+l.perf),
+		Dir:    s.o.Folder.Root,
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr,
 	})
 	if err != nil {
-		return nil, unfitIfExec(r.o.Folder, err)
+		return nil, unfitIfExec(s.o.Folder, err)
 	}
 	return l, nil
 }
 
+// perfFolder is a fresh folder of the listener's own, so that an earlier life's
+// session cannot be taken for this one's.
+const perfFolder = ".azptend-perf-*"
+
 // arguments: as a service, an update leaves the restart to us
 // (agent-protocol.md 4.2).
-func (r *runner) arguments() []string {
+func (s starter) arguments() []string {
 	args := []string{"run", "--startuptype", "service"}
-	if r.o.Once {
+	if s.o.Once {
 		args = append(args, "--once")
 	}
 	return args
 }
 
-// watch follows a listener by all the ways it tells, until it has ended.
+// watch follows a listener by all the ways it tells, until it has ended. Its end
+// is the last that is heard of it.
 func (r *runner) watch(l *launched) {
 	alive, ended := context.WithCancel(r.ctx)
-	ready := make(chan struct{})
-	quiet := make(chan struct{})
+	ready, quiet := make(chan struct{}), make(chan struct{})
+	var tellers sync.WaitGroup
+	tellers.Add(2)
+	poolID, id := r.pool.ID, r.granted.ID
 	r.besides(func(context.Context) {
+		defer tellers.Done()
 		defer close(quiet)
 		r.listen(alive, l, ready)
 	})
-	poolID, id := r.pool.ID, r.granted.ID
 	r.besides(func(context.Context) {
+		defer tellers.Done()
 		r.awaitReady(alive, l, poolID, id, ready)
 	})
 	r.besides(func(ctx context.Context) {
@@ -125,6 +149,8 @@ func (r *runner) watch(l *launched) {
 		case <-quiet:
 		case <-timer.C:
 		}
+		ended()
+		tellers.Wait()
 		status := l.process.Status()
 		r.say(word{event: lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}}})
 	})
@@ -144,7 +170,8 @@ const (
 func (r *runner) listen(alive context.Context, l *launched, ready <-chan struct{}) {
 	conn, err := r.acceptListener(alive, l, ready)
 	if err != nil {
-		if alive.Err() == nil {
+		// One that ended before it connected has lost nothing: it never had a job.
+		if alive.Err() == nil && !errors.Is(err, errListenerEnded) {
 			r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy", "error", err)
 			r.say(word{event: lifecycle.SocketLost{}})
 		}
@@ -206,8 +233,8 @@ func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan
 }
 
 var (
-	errListenerEnded = fmt.Errorf("it ended")
-	errNoConnection  = fmt.Errorf("its session exists, and it has not")
+	errListenerEnded = errors.New("it ended")
+	errNoConnection  = errors.New("its session exists, and it has not")
 )
 
 const (
@@ -224,7 +251,7 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 	defer cancel()
 	first := make(chan string, 2)
 	r.besides(func(context.Context) {
-		if agent.AwaitSession(ctx, l.perf) == nil {
+		if r.ways.awaitSession(ctx, l.perf) == nil {
 			first <- "perf file"
 		}
 	})
@@ -279,7 +306,7 @@ func (r *runner) awaitUpdate() {
 	r.besides(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, updatePatience)
 		defer cancel()
-		if err := r.o.Folder.AwaitUpdate(ctx, before); err != nil {
+		if err := r.ways.awaitUpdate(ctx, before); err != nil {
 			r.log.Warn("The update's script did not tell that it ended", "error", err)
 		}
 		r.say(word{event: lifecycle.UpdateSettled{}})

@@ -58,6 +58,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.log.Info("The grace period runs", "until", after.Deadline().UTC().Format(time.RFC3339),
 			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
 	}
+	r.reportWaiting(e)
 	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
 		r.log.Info("Registered the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name, "pool_id", r.pool.ID)
 	}
@@ -70,6 +71,20 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
 	}
+}
+
+// reportWaiting says whose the name is that is waited for; once, not at each
+// look.
+func (r *runner) reportWaiting(e lifecycle.Event) {
+	found, is := e.(lifecycle.LookedUp)
+	if !is || found.Outcome != lifecycle.OK {
+		return
+	}
+	waits := found.Owner == lifecycle.Other && found.Online
+	if waits && !r.waits {
+		r.log.Warn("Waiting for the agent's name", "name_wait", r.o.NameWait.String(), "holder", found.Holder)
+	}
+	r.waits = waits
 }
 
 // reportTrouble says that a call failed, and is tried again or not as lifecycle
@@ -100,14 +115,14 @@ func (r *runner) reportTrouble(e lifecycle.Event) {
 
 // name tells a person what stays in the pool, and how to remove it.
 func (r *runner) name(a lifecycle.Name) {
-	id := fmt.Sprint(a.AgentID)
+	id, number := fmt.Sprint(a.AgentID), fmt.Sprint(a.AgentID)
 	if a.AgentID == 0 {
-		id = "unknown: look for the name"
+		id, number = "unknown: look for the name", "ID"
 	}
 	r.log.Error("Cannot remove the agent: it may stay in its pool",
 		"agent", r.o.Name, "agent_id", id, "pool", r.pool.Name, "pool_id", r.pool.ID, "error", a.Err,
 		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
-			"--route-parameters poolId=%d agentId=%d --http-method DELETE --api-version 7.1", r.o.URL, r.pool.ID, a.AgentID))
+			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.pool.ID, number))
 }
 
 func (r *runner) reportEnd() {
@@ -116,6 +131,9 @@ func (r *runner) reportEnd() {
 		level = slog.LevelError
 	}
 	args := []any{"exit_code", r.left.Code, "why", r.left.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
+	if r.left.Code != 0 && r.left.Err != nil {
+		args = append(args, "error", r.left.Err)
+	}
 	if !r.times.drained.IsZero() {
 		args = append(args, "ending_ms", ms(time.Since(r.times.drained)))
 	}

@@ -19,6 +19,7 @@ import (
 // runner is one agent's life. Its fields belong to the loop.
 type runner struct {
 	o     Options
+	ways  ways
 	log   *slog.Logger
 	state lifecycle.State
 	left  *lifecycle.Leave
@@ -34,13 +35,16 @@ type runner struct {
 	version  string            // of the agent
 	instance string            // of the registration, its mark
 	used     bool              // a registration with this key and mark has been made
-	carried  map[string]string // user capabilities of a twin that was removed
+	twin     azdo.Agent        // the last that was found to hold our name
+	carried  map[string]string // user capabilities of one that was removed
 	granted  azdo.Agent        // the server's answer to the registration
 
 	listener Process
 	markers  agent.UpdateMarkers // as they were when the listener started
 	perf     string              // the listener's perf folder
+	wrote    bool                // the agent's files may be there
 	outage   bool                // it was said that the server is away
+	waits    bool                // it was said that the name is waited for
 
 	times times
 }
@@ -53,16 +57,28 @@ type word struct {
 	unheard func()          // done instead when the life has ended meanwhile; may be nil
 }
 
-func newRunner(o Options) *runner {
+func newRunner(o Options, w ways) *runner {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &runner{
-		o: o, log: o.Log,
+		o: o, ways: w, log: o.Log,
 		state: lifecycle.New(lifecycle.Policy{
 			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
 		}),
 		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
 		times: times{began: o.Began},
 	}
+}
+
+// live lives the life to its end.
+func (r *runner) live(heard <-chan proc.Heard) End {
+	r.step(lifecycle.Begin{})
+	for r.left == nil {
+		r.wait(heard)
+	}
+	return r.end()
 }
 
 // wait waits for whatever comes first, and steps.
@@ -192,7 +208,8 @@ func (r *runner) end() End {
 		case <-ctx.Done():
 		}
 	}
-	if r.state.Registration == lifecycle.Removed {
+	// Also of an agent that had to be named: its key is of use to nobody but a thief.
+	if r.wrote {
 		if err := r.o.Folder.RemoveFiles(); err != nil {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -92,13 +91,5 @@ type End struct {
 // through heard. It returns when the agent is gone and nothing of it is left
 // running.
 func Run(o Options, heard <-chan proc.Heard) End {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	r := newRunner(o)
-	r.step(lifecycle.Begin{})
-	for r.left == nil {
-		r.wait(heard)
-	}
-	return r.end()
+	return newRunner(o, folderWays{o.Folder}).live(heard)
 }

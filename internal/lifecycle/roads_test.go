@@ -1,0 +1,532 @@
+package lifecycle
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// line is one line of a road: what happens, how long after the line before, and
+// what follows from it.
+type line struct {
+	after time.Duration
+	event Event
+	want  string // the actions, in order; "" for none
+}
+
+var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// walk goes down a road and returns the state it leads to.
+func walk(t *testing.T, p Policy, road []line) State {
+	t.Helper()
+	s, now := New(p), began
+	for n, l := range road {
+		now = now.Add(l.after)
+		var actions []Action
+		s, actions = Step(s, l.event, now)
+		if got := told(actions); got != l.want {
+			t.Fatalf("line %d, %T%+v:\n got %q\nwant %q\nstate %+v", n+1, l.event, l.event, got, l.want, s)
+		}
+	}
+	return s
+}
+
+// told writes actions as a road does.
+func told(actions []Action) string {
+	var words []string
+	for _, a := range actions {
+		switch a := a.(type) {
+		case Ask:
+			words = append(words, "ask to "+string(a.Call))
+		case Name:
+			words = append(words, fmt.Sprintf("name %d", a.AgentID))
+		case Leave:
+			words = append(words, fmt.Sprintf("leave %d", a.Code))
+		default:
+			words = append(words, strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", a), "lifecycle.")))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func roads(parts ...[]line) []line {
+	var all []line
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// of is a result; fine is the good one.
+func of(o Outcome) Result { return Result{Outcome: o} }
+
+var (
+	fine    = of(OK)
+	sigterm = DrainAsked{Reason: "SIGTERM", Clock: true}
+)
+
+// The beginnings that most roads share. Agent 7 is ours, agent 3 is a twin.
+var (
+	booted = []line{
+		{0, Begin{}, "ask to prepare"},
+		{time.Second, Prepared{fine}, "ask to register"},
+	}
+	started = roads(booted, []line{
+		{time.Second, Registered{fine, 7}, "ask to launch"},
+		{time.Second, Launched{fine}, ""},
+	})
+	idle = roads(started, []line{{time.Second, SessionReady{}, ""}})
+	busy = roads(idle, []line{{time.Minute, JobStarted{}, ""}})
+)
+
+// TestRoads walks the main roads of a life. They document; what holds on every
+// road is TestPromises'.
+func TestRoads(t *testing.T) {
+	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
+	once := Policy{Grace: 100 * time.Second, Once: true}
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		road   []line
+		why    string // the reason it left for, in part
+	}{
+		{"SIGTERM while idle: disabled, looked at, removed, and only then stopped", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while busy: the job ends first", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{30 * time.Second, DrainAsked{Reason: "SIGTERM", Clock: true}, ""}, // extends nothing
+			{time.Second, JobFinished{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine, Worker: true}, ""},
+			{recheck, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"a job slipped in: it is served", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine, Assigned: true}, ""},
+			{time.Second, JobStarted{}, ""},
+			{time.Millisecond, JobFinished{}, "ask to inspect"}, // its end is looked at at once
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""}, // and another: the server's word is obeyed
+			{recheck, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"the budget is spent: cancelled, killed, removed", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{59 * time.Second, Tick{}, "interrupt"},
+			{30 * time.Second, Tick{}, "kill"},
+			{100 * time.Millisecond, ListenerExited{Exit{Signal: 9}}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), "the job was cut"},
+
+		{"the budget is spent and the server is away: named before the last call", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{60 * time.Second, Disabled{of(Unreachable)}, "interrupt"},
+			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{of(Unreachable)}, ""},
+			{time.Second, Tick{}, "ask to remove"},
+			{36 * time.Second, Tick{}, "abort, name 7, leave 75"},
+		}), "the job was cut"},
+
+		{"a removal that is never answered is asked for again while there is time", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{45 * time.Second, Deleted{of(Lost)}, ""},
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"Ctrl-C three times: drain, cancel, kill", usual, roads(busy, []line{
+			{time.Minute, PersonInterrupts{}, "ask to disable"},
+			{time.Millisecond, PersonInterrupts{}, ""},                // the same one, heard twice
+			{2 * time.Second, PersonInterrupts{}, "interrupt, abort"}, // the PATCH must not delay the removal
+			{time.Millisecond, Disabled{of(Lost)}, ""},
+			{500 * time.Millisecond, PersonInterrupts{}, ""},
+			{time.Second, PersonInterrupts{}, "kill"},
+			{time.Second, ListenerExited{Exit{Signal: 9}}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 130"},
+		}), "a person cancelled the job"},
+
+		{"SIGTERM twice escalates nothing", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{5 * time.Second, sigterm, ""},
+			{5 * time.Second, sigterm, ""},
+			{50 * time.Second, Disabled{of(Unreachable)}, "interrupt"}, // nor extends anything
+		}), ""},
+
+		{"azptend drain: no clock, the job takes as long as it takes", usual, roads(busy, []line{
+			{time.Minute, DrainAsked{Reason: "asked"}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{10 * time.Hour, JobFinished{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "asked"},
+
+		{"--once: disabled as its job starts, so that only the DELETE is left", once, roads(idle, []line{
+			{time.Minute, JobStarted{}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Minute, JobFinished{}, "ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""}, // the server has not heard its end yet
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, ""}, // the listener is ending by itself
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "one job served"},
+
+		{"--once: a listener that dies of its job is not started again", once, roads(idle, []line{
+			{time.Minute, JobStarted{}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Minute, ListenerExited{Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""}, // until the dead job's lock lapses
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 137"},
+		}), "in the middle of its job"},
+
+		{"--once: a listener that ends without a job is started again", once, roads(started, []line{
+			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, Tick{}, "ask to launch"},
+		}), ""},
+
+		{"exit 1: final, if the agent still exists", usual, roads(idle, []line{
+			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 1"},
+		}), "exit code 1"},
+
+		{"exit 1: the agent was deleted, so register anew", usual, roads(idle, []line{
+			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{rejoinPause, Tick{}, "ask to register"},
+			{time.Second, Registered{fine, 8}, "ask to launch"},
+		}), ""},
+
+		{"the listener is killed: its session stays, so register anew", usual, roads(busy, []line{
+			{time.Minute, ListenerExited{Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""}, // until the dead job's lock lapses
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, ""},
+			{rejoinPause, Tick{}, "ask to register"},
+		}), ""},
+
+		{"exit 3: the update's script is waited for, and nothing killed", usual, roads(busy, []line{
+			{time.Minute, ListenerExited{Exit{Code: 3}}, "awaitupdate"},
+			{time.Minute, UpdateSettled{}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+		}), ""},
+
+		{"exit 4: the same for --once, which has had no job yet", once, roads(idle, []line{
+			{time.Minute, ListenerExited{Exit{Code: 4}}, "awaitupdate"},
+			{time.Minute, UpdateSettled{}, "ask to launch"},
+		}), ""},
+
+		{"exit 3 while draining is no fault", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Second, ListenerExited{Exit{Code: 3}}, "awaitupdate, ask to remove"},
+			{time.Second, Deleted{fine}, ""},
+			{time.Second, UpdateSettled{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"a listener that dies while its job is drained: what it left is killed", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Second, ListenerExited{Exit{Code: 2}}, "kill, ask to remove"},
+			{time.Second, Deleted{fine}, "leave 2"},
+		}), "in the middle of a job"},
+
+		{"the socket is lost: idle only when the others have said so for a while", usual, roads(idle, []line{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, DrainAsked{Reason: "asked"}, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{settle, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+		}), ""},
+
+		{"the socket is lost: SIGTERM does not shorten that while", usual, roads(idle, []line{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, DrainAsked{Reason: "asked"}, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, sigterm, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+		}), ""},
+
+		{"a job slips in while the removal is out: served, within the budget", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{of(Refused)}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, JobStarted{}, ""},
+			{time.Second, Deleted{of(Lost)}, ""},
+			{2 * time.Second, Tick{}, ""}, // not again before the job has ended
+			{54 * time.Second, Tick{}, "interrupt"},
+			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), "the job was cut"},
+
+		{"the listener comes up when the drain budget is spent", usual, roads(booted, []line{
+			{time.Second, Registered{fine, 7}, "ask to launch"},
+			{time.Second, sigterm, ""},
+			{60 * time.Second, Tick{}, ""},
+			{time.Second, Launched{fine}, "interrupt"},
+			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"azptend was stopped for longer than its grace period", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Hour, Tick{}, "name 7, kill, leave 75"},
+		}), "the job was cut"},
+
+		{"SIGTERM while a removal hangs that had time: it is given up at half", usual, roads(busy, []line{
+			{time.Second, ListenerExited{}, "kill, ask to remove"},
+			{time.Second, sigterm, ""},
+			{50 * time.Second, Tick{}, "abort"},
+			{time.Millisecond, Deleted{of(Lost)}, ""},
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"the socket is lost and a worker runs when a person insists", usual, roads(busy, []line{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, PersonInterrupts{}, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine, Worker: true}, ""},
+			{time.Second, PersonInterrupts{}, "interrupt"},
+			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 130"},
+		}), "a person cancelled the job"},
+
+		{"the name is held by a dead agent: it is removed, then ours is added", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Other, AgentID: 3}, "ask to remove twin"},
+			{time.Second, TwinRemoved{of(JobRunning)}, ""}, // waited for
+			{twinBusy, Tick{}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Other, AgentID: 3}, "ask to remove twin"},
+			{time.Second, TwinRemoved{fine}, "ask to register"},
+			{time.Second, Registered{fine, 7}, "ask to launch"},
+		}), ""},
+
+		{"the name is held by an earlier life on this host, still online", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: SameHost, Online: true, AgentID: 3}, "ask to remove twin"},
+		}), ""},
+
+		{"the name is held by somebody else, online: watched, then 75", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Other, Online: true}, ""},
+			{twinWatch, Tick{}, "ask to look up"},
+			{50 * time.Second, LookedUp{Result: fine, Owner: Other, Online: true}, "leave 75"},
+		}), "held by another"},
+
+		{"the name is taken by an agent nobody sees: no hot loop, then 75", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{time.Second, Tick{}, "ask to register"},
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{2 * time.Second, Tick{}, "ask to register"},
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{bootPatience, LookedUp{Result: fine, Owner: Nobody}, "leave 75"},
+		}), "does not see"},
+
+		{"the POST's answer is lost: the agent is ours and complete", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Lost)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Ours, AgentID: 7, Complete: true}, "ask to launch"},
+		}), ""},
+
+		{"the POST's answer is lost: what the listener needs was in it", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Lost)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Ours, AgentID: 7}, "ask to remove"},
+			{time.Second, Deleted{fine}, ""},
+			{rejoinPause, Tick{}, "ask to register"},
+		}), ""},
+
+		{"the POST's answer is lost: nobody is there, and after a while nobody will be", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Lost)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{lateAct - time.Second, Tick{}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{time.Second, Tick{}, "ask to register"},
+		}), ""},
+
+		{"SIGTERM while the POST is out whose first answer was lost: the late agent is removed", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Lost)}, "ask to look up"},
+			{lateAct, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{time.Second, Tick{}, "ask to register"},
+			{time.Second, sigterm, ""},
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Ours, AgentID: 7}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while the POST is out: the agent it makes is removed", usual, roads(booted, []line{
+			{time.Second, sigterm, ""},
+			{time.Second, Registered{fine, 7}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while booting", usual, []line{
+			{0, Begin{}, "ask to prepare"},
+			{time.Second, sigterm, "leave 0"},
+		}, "SIGTERM"},
+
+		{"the identity may not", usual, []line{
+			{0, Begin{}, "ask to prepare"},
+			{time.Second, Prepared{of(Denied)}, "leave 77"},
+		}, "cannot begin"},
+
+		{"the server is not there for two minutes", usual, []line{
+			{0, Begin{}, "ask to prepare"},
+			{time.Second, Prepared{of(Unreachable)}, ""},
+			{time.Second, Tick{}, "ask to prepare"},
+			{bootPatience, Prepared{of(Unreachable)}, "leave 69"},
+		}, "cannot begin"},
+
+		{"the agent's folder is unfit after all", usual, roads(booted, []line{
+			{time.Second, Registered{fine, 7}, "ask to launch"},
+			{time.Second, Launched{of(Unfit)}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 78"},
+		}), "cannot start the listener"},
+
+		{"what cannot be removed is named; --strict-remove says so in the code", Policy{Grace: time.Minute, StrictRemove: true}, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, "name 7, interrupt"},
+			{time.Second, ListenerExited{}, "leave 75"},
+		}), "SIGTERM"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := walk(t, tt.policy, tt.road)
+			if !strings.Contains(s.why, tt.why) {
+				t.Errorf("why: got %q, want %q in it", s.why, tt.why)
+			}
+			if ends := strings.Contains(tt.road[len(tt.road)-1].want, "leave"); ends != (s.Phase == Gone) {
+				t.Errorf("ends in phase %s", s.Phase)
+			}
+		})
+	}
+}
+
+// TestRejoinsAtMostFiveTimesAnHour deletes the agent under its listener again
+// and again; and then, after an hour, once more.
+func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
+	deleted := func(id int) []line {
+		return []line{
+			{time.Second, SessionReady{}, ""},
+			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{time.Minute, Tick{}, "ask to register"},
+			{time.Second, Registered{fine, id}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+		}
+	}
+	road := started
+	for n := range maxRejoins {
+		road = roads(road, deleted(8+n))
+	}
+	once := []line{
+		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+		{time.Second, Inspected{Result: of(Missing)}, "leave 69"},
+	}
+	walk(t, Policy{Grace: time.Minute}, roads(road, once))
+	walk(t, Policy{Grace: time.Minute}, roads(road, []line{{rejoinWindow, Tick{}, ""}}, deleted(20)))
+}
+
+// TestRestarts: five in a row with growing pauses; one that stayed ready for
+// long begins anew.
+func TestRestarts(t *testing.T) {
+	ends := func(pause time.Duration) []line {
+		return []line{
+			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Unreachable)}, ""},
+			{pause, Tick{}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+		}
+	}
+	road := started
+	for _, pause := range []time.Duration{1, 2, 4, 8, 16} {
+		road = roads(road, ends(pause*time.Second))
+	}
+	walk(t, Policy{Grace: time.Minute}, roads(road, []line{
+		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+		{time.Second, Inspected{Result: fine}, "ask to remove"},
+		{time.Second, Deleted{fine}, "leave 2"},
+	}))
+	walk(t, Policy{Grace: time.Minute}, roads(road, []line{{time.Second, SessionReady{}, ""}, {steady, Tick{}, ""}}, ends(time.Second)))
+}
+
+func TestSplit(t *testing.T) {
+	for _, tt := range []struct{ grace, drain, stop, remove string }{
+		{"0s", "0s", "0s", "0s"},
+		{"1s", "0s", "0s", "1s"},
+		{"3s", "0s", "1s", "2s"},
+		{"5s", "0s", "3s", "2s"},
+		{"10s", "4s", "4s", "2s"},
+		{"30s", "13.5s", "12s", "4.5s"},
+		{"90s", "50s", "30s", "10s"},
+		{"1h", "59m20s", "30s", "10s"},
+	} {
+		t.Run(tt.grace, func(t *testing.T) {
+			of := func(s string) time.Duration { d, _ := time.ParseDuration(s); return d }
+			want := Budget{Drain: of(tt.drain), Stop: of(tt.stop), Remove: of(tt.remove)}
+			if got := Split(of(tt.grace)); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// TestPauses: later each time, never more often than the server wishes, and
+// close to the end half of what is left.
+func TestPauses(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		tries      int
+		wish, left time.Duration // left: 0 for ever
+		pause      time.Duration
+		late       bool
+	}{
+		{name: "first", pause: time.Second},
+		{name: "third", tries: 2, pause: 4 * time.Second},
+		{name: "many", tries: 1000, pause: longestPause},
+		{name: "the server's wish", wish: time.Minute, pause: time.Minute},
+		{name: "time enough", tries: 2, left: 5 * time.Second, pause: 4 * time.Second},
+		{name: "half of what is left", tries: 2, left: 4 * time.Second, pause: 2 * time.Second},
+		{name: "against the server's wish", wish: time.Hour, left: 4 * time.Second, pause: 2 * time.Second},
+		{name: "too late", left: 400 * time.Millisecond, late: true},
+		{name: "past", left: -time.Second, late: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var until time.Time
+			if tt.left != 0 {
+				until = began.Add(tt.left)
+			}
+			x := turn{State: State{tries: tt.tries}, now: began}
+			ok := x.tryAgain(Remove, Result{RetryAfter: tt.wish}, until)
+			if ok == tt.late || (ok && x.when.Sub(began) != tt.pause) {
+				t.Errorf("got %v, %v; want %v", ok, x.when.Sub(began), tt.pause)
+			}
+		})
+	}
+}

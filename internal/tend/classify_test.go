@@ -1,0 +1,119 @@
+package tend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// TestResultOf: what an error means for what comes next, and what it means when
+// it is the answer to the POST, which may not be repeated blindly.
+func TestResultOf(t *testing.T) {
+	status := func(code int) error { return &azdo.Error{Status: code} }
+	for _, tt := range []struct {
+		name      string
+		err       error
+		want      lifecycle.Outcome
+		ofPost    lifecycle.Outcome // where it differs
+		wantAfter time.Duration
+	}{
+		{name: "nothing", err: nil, want: lifecycle.OK},
+		{name: "not sent", err: &azdo.Error{Cause: syscall.ECONNREFUSED}, want: lifecycle.Unreachable},
+		{name: "sent, not answered", err: &azdo.Error{Sent: true, Cause: io.EOF}, want: lifecycle.Lost},
+		{name: "sent, given up", err: &azdo.Error{Sent: true, Cause: errAborted}, want: lifecycle.Lost},
+		{name: "given up in its turn", err: &azdo.Error{Cause: errAborted}, want: lifecycle.Unreachable},
+		{name: "200 that is no JSON", err: status(200), want: lifecycle.Refused, ofPost: lifecycle.Lost},
+		{name: "302", err: status(302), want: lifecycle.Refused},
+		{name: "400", err: status(400), want: lifecycle.Refused},
+		{name: "a job runs", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
+		{name: "401", err: status(401), want: lifecycle.Denied},
+		{name: "the sign-in page", err: &azdo.Error{Status: 401, Cause: azdo.ErrSignIn}, want: lifecycle.Denied},
+		{name: "403", err: status(403), want: lifecycle.Denied},
+		{name: "404", err: status(404), want: lifecycle.Missing},
+		{name: "408", err: status(408), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "409", err: status(409), want: lifecycle.Taken},
+		{name: "429", err: &azdo.Error{Status: 429, RetryAfter: time.Minute}, want: lifecycle.Unreachable, wantAfter: time.Minute},
+		{name: "500", err: status(500), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "502", err: status(502), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "503", err: status(503), want: lifecycle.Unreachable},
+		{name: "504", err: status(504), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "no such pool", err: fmt.Errorf("cannot find it: %w", azdo.ErrNoPool), want: lifecycle.Denied},
+		{name: "a pool that is not ours to fill", err: usable(azdo.Pool{IsHosted: true}), want: lifecycle.Refused},
+		{name: "a scale set's pool", err: usable(azdo.Pool{Options: "elasticPool, singleUseAgents"}), want: lifecycle.Refused},
+		{name: "an answer without authorization", err: errIncomplete, want: lifecycle.Refused},
+		{name: "no token", err: &azdo.TokenError{Cause: errors.New("refused")}, want: lifecycle.Unreachable},
+		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
+		{name: "an unfit folder", err: &agent.UnfitError{}, want: lifecycle.Unfit},
+		{name: "a program that is not there", err: unfitIfExec(agent.Folder{}, syscall.ENOENT), want: lifecycle.Unfit},
+		{name: "a program for another machine", err: unfitIfExec(agent.Folder{}, syscall.ENOEXEC), want: lifecycle.Unfit},
+		{name: "no room for a process", err: unfitIfExec(agent.Folder{}, syscall.EAGAIN), want: lifecycle.Broken},
+		{name: "given up", err: fmt.Errorf("cannot wait: %w", errAborted), want: lifecycle.Unreachable},
+		{name: "cancelled", err: context.Canceled, want: lifecycle.Unreachable},
+		{name: "too late", err: context.DeadlineExceeded, want: lifecycle.Unreachable},
+		{name: "anything else", err: errors.New("?"), want: lifecycle.Broken},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := resultOf(tt.err)
+			if got.Outcome != tt.want || got.RetryAfter != tt.wantAfter || !errors.Is(got.Err, tt.err) {
+				t.Errorf("got %+v, want %v", got, tt.want)
+			}
+			if tt.ofPost == "" {
+				tt.ofPost = tt.want
+			}
+			if got := resultOfPost(tt.err); got.Outcome != tt.ofPost {
+				t.Errorf("of a POST: got %+v, want %v", got, tt.ofPost)
+			}
+		})
+	}
+}
+
+func TestUsable(t *testing.T) {
+	if err := usable(azdo.Pool{Name: "Default", Options: "none"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOwnerOf(t *testing.T) {
+	mark := func(instance, host, kind string) map[string]string {
+		return map[string]string{agent.MarkInstance: instance, agent.MarkHost: host, agent.MarkKind: kind}
+	}
+	for _, tt := range []struct {
+		name, instance string
+		mark           map[string]string
+		want           lifecycle.Owner
+	}{
+		{"our mark", "i", mark("i", "host", agent.KindAgent), lifecycle.Ours},
+		{"an earlier life's", "i", mark("h", "Host", agent.KindAgent), lifecycle.SameHost},
+		{"before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.SameHost},
+		{"another host's", "i", mark("h", "elsewhere", agent.KindAgent), lifecycle.Other},
+		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Other},
+		{"no mark", "i", nil, lifecycle.Other},
+		{"no mark, and we have none", "", nil, lifecycle.Other},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := ownerOf(azdo.Agent{UserCapabilities: tt.mark}, tt.instance, "host"); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHolderWithoutADate(t *testing.T) {
+	at := azdo.Time{Time: time.Date(2026, 11, 22, 13, 0, 0, 0, time.FixedZone("", 3600))}
+	for want, a := range map[string]azdo.Agent{
+		"an unknown time":      {},
+		"2026-11-22T12:00:00Z": {CreatedOn: at},
+	} {
+		if got := since(a); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package tend
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/azptend/azptend/internal/agent"
+)
+
+// ways are the ways by which a listener tells what it does, besides its end. All
+// of them are the agent package's, and are real sockets and files: apart from
+// them a life is calls, processes and the clock.
+type ways interface {
+	// openPort opens what the listener's notifications come to.
+	openPort() (port, error)
+	// awaitSession waits until the listener that logs to perf has its session.
+	awaitSession(ctx context.Context, perf string) error
+	// awaitUpdate waits until an update has ended that before does not know.
+	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
+}
+
+// port is where one listener connects, once. *agent.NotificationPort is one.
+type port interface {
+	Address() string
+	Accept(ctx context.Context, isListener func(ours, theirs netip.AddrPort) bool) (net.Conn, error)
+	Close() error
+}
+
+// folderWays are those of a listener that lives in this folder.
+type folderWays struct{ folder agent.Folder }
+
+func (folderWays) openPort() (port, error) {
+	p, err := agent.OpenNotificationPort()
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (folderWays) awaitSession(ctx context.Context, perf string) error {
+	return agent.AwaitSession(ctx, perf)
+}
+
+func (w folderWays) awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error {
+	return w.folder.AwaitUpdate(ctx, before)
+}
