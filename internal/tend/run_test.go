@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,7 @@ const born = "pool POST start 8 " // how most lives begin
 // grace period.
 func TestLives(t *testing.T) {
 	once := func(o *Options) { o.Once = true }
+	short := func(o *Options) { o.Grace = 10 * time.Second } // drain 4 s, stop 4 s, remove 2 s
 	mark := func(host string) map[string]string {
 		return map[string]string{agent.MarkKind: agent.KindAgent, agent.MarkHost: host, agent.MarkInstance: "an earlier life's"}
 	}
@@ -56,7 +58,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, "pool POST DELETE 8", 0, ""},
 
-		{"SIGTERM while the POST hangs: its answer is given up, its agent looked for", nil, func(s *stage) {
+		{"SIGTERM while the POST hangs: its answer is given up, its agent looked for", short, func(s *stage) {
 			s.fails("POST", hangs)
 			s.begin()
 			s.sigterm()
@@ -269,7 +271,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, born + "PATCH 8 SIGINT SIGKILL DELETE 8", 75, ""},
 
-		{"the budget is spent, and the server is gone: named", func(o *Options) { o.Grace = 10 * time.Second }, func(s *stage) {
+		{"the budget is spent, and the server is gone: named", short, func(s *stage) {
 			s.ready()
 			s.jobStarts()
 			s.deaf = true
@@ -324,6 +326,43 @@ func TestLives(t *testing.T) {
 			s.pass(time.Second)
 			s.listener().stopWorking()
 		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"the socket is lost, and the server alone knows of a job", nil, func(s *stage) {
+			s.ready()
+			s.listener().conn.Close()
+			s.assign()
+			s.pass(5 * time.Second)
+			s.sigterm()
+			s.pass(time.Second)
+			s.unassign()
+		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"the socket is lost, and a worker alone shows the job", nil, func(s *stage) {
+			s.ready()
+			s.jobStarts()
+			s.unassign()
+			s.listener().conn.Close()
+			s.pass(5 * time.Second)
+			s.sigterm()
+			s.pass(time.Second)
+			s.listener().stopWorking()
+		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"the listener's last words come after its end: with --once it has had its job", once, func(s *stage) {
+			s.ready()
+			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
+			s.pass(lastWords / 2)
+			s.fails("PATCH", slow(time.Second))
+			s.jobStarts()
+			s.listener().conn.Close()
+		}, born + "PATCH 8 SIGKILL DELETE 8", 2, ""},
+
+		{"a child of the listener keeps its socket open", nil, func(s *stage) {
+			s.ready()
+			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
+			s.pass(10 * time.Second)
+			s.sigterm()
+		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener never connects to the socket: nobody knows that it is idle", nil, func(s *stage) {
 			s.silent = true
@@ -380,6 +419,32 @@ func (s *stage) leavesNothing(t *testing.T) {
 	for _, e := range entries {
 		if name := e.Name(); name != "bin" && name != "_diag" {
 			t.Errorf("left the file %s", name)
+		}
+	}
+}
+
+// TestHowTheListenerIsStarted: as a service, with what the environment holds and
+// a folder of its own, and --once only where that is wanted.
+func TestHowTheListenerIsStarted(t *testing.T) {
+	for _, tt := range []struct {
+		once bool
+		args []string
+	}{
+		{false, []string{"run", "--startuptype", "service"}},
+		{true, []string{"run", "--startuptype", "service", "--once"}},
+	} {
+		s := play(t, func(o *Options) { o.Once, o.Environ = tt.once, []string{"PATH=/bin"} }, func(s *stage) {
+			s.ready()
+			s.sigterm()
+		})
+		got := s.specs[0]
+		perf, _ := strings.CutPrefix(got.Env[len(got.Env)-1], "VSTS_AGENT_PERFLOG=")
+		want := proc.Spec{
+			Path: s.o.Folder.Listener(), Args: tt.args, Dir: s.o.Folder.Root,
+			Env: []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + perf},
+		}
+		if d := cmp.Diff(want, got); d != "" || filepath.Dir(perf) != s.o.Folder.Root {
+			t.Errorf("%q (-want +got):\n%s", perf, d)
 		}
 	}
 }

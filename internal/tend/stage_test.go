@@ -43,6 +43,7 @@ type stage struct {
 	next      int
 	faults    map[string][]fault // by call, each for one
 	listeners []*listener
+	specs     []proc.Spec   // that they were started with
 	slowStart time.Duration // how long it takes to start one
 	silent    bool          // listeners do not connect and create no session by themselves
 	deaf      bool          // listeners do not end at SIGINT
@@ -388,6 +389,7 @@ func (s *stage) Start(spec proc.Spec) (Process, error) {
 		s.t.Errorf("started without its files: %v", err)
 	}
 	s.note("start %d", settings.AgentID)
+	s.specs = append(s.specs, spec)
 	l := s.listener()
 	l.done = make(chan struct{})
 	if !s.silent {
@@ -427,6 +429,15 @@ func (l *listener) ends(status proc.Status) {
 		l.conn.Close()
 		close(l.done)
 	})
+}
+
+// endsBeforeItsSocket is the process ending while a child of it holds its socket.
+func (l *listener) endsBeforeItsSocket(status proc.Status) {
+	l.once.Do(func() {
+		l.status = status
+		close(l.done)
+	})
+	synctest.Wait()
 }
 
 func (l *listener) Pid() int              { return l.pid }
