@@ -149,17 +149,22 @@ func (t *turn) endExplained(r Result) {
 		t.comeBack("the agent was deleted on the server")
 		return
 	}
-	if t.readyAt.IsZero() || t.now.Sub(t.readyAt) < steady {
-		t.restarts++
-	} else {
-		t.restarts = 1
-	}
+	t.countRestart()
 	if (t.exit == Exit{Code: 1}) || t.restarts > maxRestarts {
 		t.decide(t.exit.exitCode(), fmt.Sprintf("the listener ended with %v", t.exit), nil)
 		t.startRemoving()
 		return
 	}
 	t.plan(Launch, min(firstPause<<(t.restarts-1), longestPause))
+}
+
+// countRestart counts the restarts since the listener last stayed ready for
+// long.
+func (t *turn) countRestart() {
+	if !t.readyAt.IsZero() && t.now.Sub(t.readyAt) >= steady {
+		t.restarts = 0
+	}
+	t.restarts++
 }
 
 // comeBack leaves with --once, for a platform that starts one agent a job will
@@ -214,6 +219,11 @@ func (t *turn) updateSettled() {
 	t.Listener = Absent
 	if t.Phase == Starting {
 		t.unplan()
-		t.plan(Launch, 0)
+		t.countRestart()
+		var pause time.Duration
+		if t.restarts > 1 { // an update that fails, again and again
+			pause = min(firstPause<<min(t.restarts-2, 8), longestPause)
+		}
+		t.plan(Launch, pause)
 	}
 }

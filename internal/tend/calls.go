@@ -171,6 +171,7 @@ func (r *runner) register() func(context.Context) word {
 			note: func(r *runner) {
 				r.key, r.instance, r.used = key, instance, err == nil
 				r.granted, r.times.register = added, spent
+				r.times.begin(begun)
 			},
 			event: lifecycle.Registered{Result: resultOfPost(err), AgentID: added.ID},
 		}

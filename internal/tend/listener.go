@@ -34,6 +34,7 @@ func (r *runner) launch() func(context.Context) word {
 				r.removePerf()
 				r.listener, r.perf, r.markers = l.process, l.perf, l.markers
 				r.times.launch, r.times.launched = spent, time.Now()
+				r.times.begin(begun)
 				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
 				r.watch(l)
 			},

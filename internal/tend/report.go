@@ -13,7 +13,7 @@ import (
 
 // times are how long each part of the start took.
 type times struct {
-	began    time.Time // the process
+	began    time.Time // the process; of a later start, its first call
 	token    time.Duration
 	pool     time.Duration
 	key      time.Duration // beside the others, like folder
@@ -22,6 +22,13 @@ type times struct {
 	launch   time.Duration
 	launched time.Time
 	drained  time.Time // when the end was asked for
+}
+
+// begin says when a start began, where that is not known yet.
+func (t *times) begin(at time.Time) {
+	if t.began.IsZero() {
+		t.began = at
+	}
 }
 
 func ms(d time.Duration) float64 {
@@ -40,7 +47,7 @@ func (r *runner) reportReady(witness string) {
 		"folder_ms", ms(r.times.folder), "register_ms", ms(r.times.register), "launch_ms", ms(r.times.launch),
 		"session_ms", ms(now.Sub(r.times.launched)),
 		"to_launch_ms", ms(r.times.launched.Sub(r.times.began)), "total_ms", ms(now.Sub(r.times.began)))
-	r.times.launched = time.Time{}
+	r.times = times{drained: r.times.drained} // another start is measured from its own beginning
 }
 
 func (r *runner) jobStarted(job string)  { r.log.Info("A job started", "job", job) }
