@@ -175,6 +175,8 @@ func (s *stage) ready() {
 	s.pass(2 * time.Second)
 }
 
+// pass lets time go by: the fake clock of a synctest bubble, in which nobody
+// really sleeps.
 func (s *stage) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
