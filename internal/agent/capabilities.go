@@ -11,7 +11,7 @@ import (
 // would not do: the listener overwrites them when it creates its session.
 const (
 	MarkInstance = "azptend.instance" // a UUID a registration
-	MarkHost     = "azptend.host"     // the machine or container, by its name
+	MarkHost     = "azptend.host"     // "host name:agent folder", where the agent lives
 	MarkKind     = "azptend.kind"     // KindAgent, later others
 	KindAgent    = "agent"
 )

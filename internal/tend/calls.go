@@ -21,7 +21,7 @@ import (
 func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
 	switch a.Call {
 	case lifecycle.Prepare:
-		return r.prepare
+		return r.prepare()
 	case lifecycle.Register:
 		return r.register()
 	case lifecycle.LookUp:
@@ -47,16 +47,21 @@ type prepared struct {
 	pool    azdo.Pool
 	key     *rsa.PrivateKey
 	version string
+	release func() // of the folder
 	times   times
 }
 
 // prepare gets ready what needs nothing from the rest: token and then pool, key,
 // and the agent's folder, side by side, so that together they cost two round
 // trips.
-func (r *runner) prepare(ctx context.Context) word {
+func (r *runner) prepare() func(context.Context) word {
+	p := prepared{release: r.release} // held since an earlier try, or nil
+	return func(ctx context.Context) word { return r.makeReady(ctx, p) }
+}
+
+func (r *runner) makeReady(ctx context.Context, p prepared) word {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var p prepared
 	var all sync.WaitGroup
 	var once sync.Once
 	var failed error
@@ -75,20 +80,38 @@ func (r *runner) prepare(ctx context.Context) word {
 	var network time.Duration
 	together(&network, func() error { return r.tokenAndPool(ctx, &p) })
 	together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
-	together(&p.times.folder, func() (err error) { p.version, err = r.checkFolder(ctx); return err })
+	together(&p.times.folder, func() error { return r.takeFolder(ctx, &p) })
 	all.Wait()
-	if failed != nil {
-		return word{event: lifecycle.Prepared{Result: resultOf(failed)}}
-	}
 	return word{
 		note: func(r *runner) {
+			r.release = p.release
+			if failed != nil {
+				return
+			}
 			r.pool, r.key, r.version = p.pool, p.key, p.version
 			p.times.began = r.times.began
 			r.times = p.times
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
 		},
-		event: lifecycle.Prepared{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+		event: lifecycle.Prepared{Result: resultOf(failed)},
+		unheard: func() {
+			if p.release != nil {
+				p.release()
+			}
+		},
 	}
+}
+
+// takeFolder locks the agent's folder, unless an earlier try has, and looks at
+// it.
+func (r *runner) takeFolder(ctx context.Context, p *prepared) (err error) {
+	if p.release == nil {
+		if p.release, err = r.o.Folder.Lock(); err != nil {
+			return err
+		}
+	}
+	p.version, err = r.checkFolder(ctx)
+	return err
 }
 
 func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
@@ -185,7 +208,7 @@ func (r *runner) newAgent(instance string) azdo.Agent {
 	maps.Copy(user, r.carried)
 	maps.Copy(user, r.o.Capabilities)
 	user[agent.MarkInstance] = instance
-	user[agent.MarkHost] = r.o.HostName
+	user[agent.MarkHost] = r.home()
 	user[agent.MarkKind] = agent.KindAgent
 	return azdo.Agent{
 		Name:               r.o.Name,
@@ -206,7 +229,7 @@ func (r *runner) lookUp() func(context.Context) word {
 		if err != nil || !there {
 			return word{event: e}
 		}
-		e.Owner = ownerOf(found, instance, r.o.HostName)
+		e.Owner = ownerOf(found, instance, r.home())
 		if e.Owner == lifecycle.Ours {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
@@ -217,11 +240,15 @@ func (r *runner) lookUp() func(context.Context) word {
 	}
 }
 
-func ownerOf(a azdo.Agent, instance, hostName string) lifecycle.Owner {
+// home is where an agent lives: a machine or container may have several folders
+// with an agent in each, and they are no earlier lives of each other.
+func (r *runner) home() string { return r.o.HostName + ":" + r.o.Folder.Root }
+
+func ownerOf(a azdo.Agent, instance, home string) lifecycle.Owner {
 	switch mark := a.UserCapabilities; {
 	case instance != "" && mark[agent.MarkInstance] == instance:
 		return lifecycle.Ours
-	case mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], hostName):
+	case mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], home):
 		return lifecycle.SameHost
 	}
 	return lifecycle.Other

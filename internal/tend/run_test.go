@@ -212,7 +212,7 @@ func TestLives(t *testing.T) {
 		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the name is held by an earlier life on this host", nil, func(s *stage) {
-			s.twin(3, "online", mark("HOST"))
+			s.twin(3, "online", mark(strings.ToUpper(s.o.HostName)+":"+s.o.Folder.Root))
 			s.ready()
 			s.sigterm()
 		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -484,7 +484,9 @@ func TestCapabilities(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got, marks map[string]string
+			var home string
 			play(t, func(o *Options) { o.Capabilities = map[string]string{"rack": "ours"} }, func(s *stage) {
+				home = s.o.HostName + ":" + s.o.Folder.Root
 				s.twin(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agent.MarkInstance: "theirs"})
 				s.begin()
 				s.deletes(3)
@@ -504,7 +506,7 @@ func TestCapabilities(t *testing.T) {
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
-			if marks[agent.MarkHost] != "host" || marks[agent.MarkKind] != "agent" || len(marks[agent.MarkInstance]) < 20 || marks[agent.MarkInstance] == "theirs" {
+			if marks[agent.MarkHost] != home || marks[agent.MarkKind] != "agent" || len(marks[agent.MarkInstance]) < 20 || marks[agent.MarkInstance] == "theirs" {
 				t.Errorf("marked %v", marks)
 			}
 		})

@@ -44,6 +44,7 @@ type runner struct {
 	perf     string              // the listener's perf folder
 	wrote    bool                // the agent's files may be there
 	outage   bool                // it was said that the server is away
+	release  func()              // of the agent's folder; nil while it is not ours
 	waits    bool                // it was said that the name is waited for
 
 	times times
@@ -215,6 +216,9 @@ func (r *runner) end() End {
 		}
 	}
 	r.removePerf()
+	if r.release != nil {
+		r.release()
+	}
 	r.reportEnd()
 	return End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
 }
