@@ -1,14 +1,15 @@
 // Package cli is the command line: one file a command. A command turns settings
-// into calls of the packages below, and prints; nothing below prints, and no
-// other file knows exit codes but package lifecycle, which chooses those of an
-// agent's life.
+// into calls of the packages below, and prints; nothing below prints. The exit
+// codes of an agent's life are package lifecycle's; those of commands are here.
 package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,8 +40,9 @@ func Main(p Process) int {
 
 func newRoot(p Process) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "azptend",
-		Short: "Tend Azure Pipelines agents: no PATs, no ghosts, no lost jobs",
+		Use:     "azptend",
+		Version: version(),
+		Short:   "Tend Azure Pipelines agents: no PATs, no ghosts, no lost jobs",
 		Long: "azptend is the entrypoint of a self-hosted Azure Pipelines agent: it registers the agent\n" +
 			"with a managed identity, runs it, finishes its job when it is asked to end, and removes it.",
 		SilenceUsage:      true,
@@ -52,6 +54,15 @@ func newRoot(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
 	})
+	root.SetVersionTemplate("azptend {{.Version}}\n")
+	root.RunE = func(c *cobra.Command, args []string) error {
+		what := "no command is given"
+		if len(args) > 0 {
+			what = "there is no command " + strconv.Quote(args[0])
+		}
+		return &exitError{exitUsage, &usageError{errors.New(what), c.CommandPath()}}
+	}
+	root.Args = cobra.ArbitraryArgs
 	root.AddCommand(newRun(p), newEmulate(p), newDemo(p), newVersion(p))
 	for _, c := range root.Commands() {
 		if c.Args == nil {

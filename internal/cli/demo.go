@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/signal"
 	"strings"
@@ -46,7 +47,9 @@ func demo(p Process, f demoFlags) error {
 		return fmt.Errorf("cannot begin the demo: %w", err)
 	}
 	defer s.strike()
-	if err := s.play(ctx); err != nil {
+	if err := s.play(ctx); ctx.Err() != nil {
+		return &exitError{exitInterrupted, errors.New("the demo was interrupted")}
+	} else if err != nil {
 		s.tellLog()
 		return fmt.Errorf("the demo stopped: %w", err)
 	}

@@ -73,7 +73,7 @@ func emulate(p Process, f emulateFlags) error {
 	if agentDir != "" {
 		fmt.Fprintf(p.Stdout, "export AZP_AGENT_DIR=%s\n", agentDir)
 	}
-	fmt.Fprintf(p.Stdout, "# or, in place of the last three of Azure's: export AZP_TOKEN=%s\n", e.DefaultPAT())
+	fmt.Fprintf(p.Stdout, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
 	fmt.Fprintf(p.Stdout, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
 	return e.Serve(ctx, listener)
 }

@@ -21,8 +21,9 @@ import (
 
 // The exit codes that a command chooses itself; `run` has the table's.
 const (
-	exitUsage = 64
-	exitFault = 70
+	exitUsage       = 64
+	exitFault       = 70
+	exitInterrupted = 130
 )
 
 // exitError is an error with an exit code of its own.
@@ -100,6 +101,8 @@ func hintFor(err error) string {
 		return "the token is expired, of another tenant, or no token for Azure DevOps"
 	case errors.As(err, &endpoint) && endpoint.NoToken:
 		return "is IDENTITY_ENDPOINT really the platform's identity endpoint?"
+	case errors.As(err, &endpoint) && endpoint.Status == 403:
+		return "is IDENTITY_HEADER the one that the platform gave this very container?"
 	case errors.As(err, &endpoint):
 		return "is the identity assigned to this container app or machine, and is MANAGED_IDENTITY_OBJECT_ID its object (principal) id?"
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,8 @@ func run(p Process, flags *pflag.FlagSet) error {
 	log := newLog(guard.Writer(p.Stderr), s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
+	} else if proc.ChildrenMayTrace() {
+		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "run as another user than root, or drop the capability")
 	}
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)
@@ -73,10 +76,20 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if end.Err != nil && end.Code != 0 && s.LogFormat == "text" {
-		printError(guard.Writer(p.Stderr), end.Err) // for JSON's readers it is in the log
+	if end.Err != nil && end.Code != 0 {
+		explain(p, s, log, guard, end.Err)
 	}
 	return silent(end.Code)
+}
+
+// explain says why a life failed, and what to do: to a person in the voice of
+// all commands, to a machine as a line of its log.
+func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	if s.LogFormat == "text" {
+		printError(guard.Writer(p.Stderr), err)
+		return
+	}
+	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
 }
 
 func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
@@ -87,7 +100,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	if err != nil {
 		return tend.End{}, err
 	}
-	environ, withheld := agent.Environment(s.Environ, s.PassEnv, nil)
+	environ, withheld := agent.Environment(without(s.Environ, s.Unknown, s.PassEnv), s.PassEnv, nil)
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
 		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
@@ -112,6 +125,14 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		},
 		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
 	}, heard), nil
+}
+
+// without leaves variables out, but for those that a person wants passed on.
+func without(environ, names, pass []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(names, name) && !slices.Contains(pass, name)
+	})
 }
 
 // observer logs each request for those who debug.

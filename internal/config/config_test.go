@@ -295,11 +295,11 @@ func TestWarnings(t *testing.T) {
 		set  string
 		want []string
 	}{
-		{"AZP_TOKNE=x", []string{"AZP_TOKNE is no setting of azptend; did you mean AZP_TOKEN?"}},
-		{"AZP_AGENTNAME=x", []string{"AZP_AGENTNAME is no setting of azptend; did you mean AZP_AGENT_NAME?"}},
-		{"AZP_WORKDIR=x", []string{"AZP_WORKDIR is no setting of azptend; did you mean AZP_WORK?"}},
-		{"AZP_XYZ=x", []string{"AZP_XYZ is no setting of azptend"}},
-		{"AZP_SOMETHING_ELSE=x", []string{"AZP_SOMETHING_ELSE is no setting of azptend"}},
+		{"AZP_TOKNE=x", []string{"AZP_TOKNE is no setting of azptend, and jobs do not get it; did you mean AZP_TOKEN?"}},
+		{"AZP_AGENTNAME=x", []string{"AZP_AGENTNAME is no setting of azptend, and jobs do not get it; did you mean AZP_AGENT_NAME?"}},
+		{"AZP_WORKDIR=x", []string{"AZP_WORKDIR is no setting of azptend, and jobs do not get it; did you mean AZP_WORK?"}},
+		{"AZP_XYZ=x", []string{"AZP_XYZ is no setting of azptend, and jobs do not get it"}},
+		{"AZP_SOMETHING_ELSE=x", []string{"AZP_SOMETHING_ELSE is no setting of azptend, and jobs do not get it"}},
 		{"AZP_SOMETHING_ELSE=", nil},
 		{"AZP_AGENT_DOWNGRADE_DISABLED=true", nil},
 		{"AZP_PLACEHOLDER=false", nil},

@@ -40,6 +40,7 @@ type Settings struct {
 	HostName   string
 	DiagFolder string   // where the agent keeps its logs, if a person moved them
 	Environ    []string // the whole environment, for what the listener inherits
+	Unknown    []string // AZP_ names that azptend does not know
 	Warnings   []string // about settings that are odd and not wrong
 }
 
@@ -108,11 +109,18 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 		}
 	}
 	problems = append(problems, s.validate()...)
-	s.Warnings = append(s.warnings(), unknown(env)...)
+	s.Unknown = unknown(env)
+	for _, name := range s.Unknown {
+		s.Warnings = append(s.Warnings, notKnown(name))
+	}
+	s.Warnings = append(s.Warnings, s.warnings()...)
 	if p, is := unsupported(env); is {
 		problems = append(problems, p)
 	}
 	if len(problems) > 0 {
+		for _, name := range s.Unknown { // often the very reason
+			problems = append(problems, Problem{What: notKnown(name)})
+		}
 		return Settings{}, &InvalidError{problems}
 	}
 	return s, nil
@@ -157,19 +165,25 @@ func byName(environ []string) map[string]string {
 	return env
 }
 
+// notKnown is what is said of such a name.
+func notKnown(name string) string {
+	w := name + " is no setting of azptend, and jobs do not get it"
+	if near := nearest(name); near != "" {
+		w += "; did you mean " + near + "?"
+	}
+	return w
+}
+
 // unknown finds AZP_ names that mean nothing to this version: a typo, or a
-// setting of another image. Jobs get them all the same.
+// setting of another image. Jobs do not get them: a mistyped AZP_TOKEN is a
+// secret all the same.
 func unknown(env map[string]string) []string {
 	var found []string
 	for name, value := range env {
 		if !strings.HasPrefix(name, "AZP_") || value == "" || isKnown(name) {
 			continue
 		}
-		w := name + " is no setting of azptend"
-		if near := nearest(name); near != "" {
-			w += "; did you mean " + near + "?"
-		}
-		found = append(found, w)
+		found = append(found, name)
 	}
 	sort.Strings(found)
 	return found

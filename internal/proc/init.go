@@ -34,6 +34,7 @@ func NewInit() (*Init, error) {
 	if err := adoptOrphans(); err != nil {
 		return nil, err
 	}
+	keepDescriptors()
 	i := &Init{
 		children:  map[int]*Child{},
 		strangers: childrenNow(),

@@ -3,6 +3,7 @@ package proc
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,23 @@ func MakeUndumpable() error {
 	}
 	return nil
 }
+
+// ChildrenMayTrace says whether this process's children can look into it all the
+// same: root with CAP_SYS_PTRACE, which they inherit, sees every process
+// (identity.md 6.2). Containers usually run without it.
+func ChildrenMayTrace() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if unix.Capget(&header, &sets[0]) != nil {
+		return false
+	}
+	return os.Geteuid() == 0 && sets[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
+}
+
+// keepDescriptors closes what this process inherited beyond its three streams to
+// its children: a platform's leftovers are no job's business. Ours are closed
+// at exec anyway. Kernels before 5.11 lack the call, and keep the leftovers.
+func keepDescriptors() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
 
 func self() int { return os.Getpid() }
 

@@ -20,6 +20,11 @@ var ErrNoProtection = errors.New("cannot make the process undumpable on this sys
 // MakeUndumpable always fails with ErrNoProtection here.
 func MakeUndumpable() error { return ErrNoProtection }
 
+// ChildrenMayTrace is true: nothing keeps them from it here.
+func ChildrenMayTrace() bool { return true }
+
+func keepDescriptors() {}
+
 func self() int { return os.Getpid() }
 
 func processes() ([]process, error) {

@@ -72,6 +72,9 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Registration != lifecycle.Removed && after.Registration == lifecycle.Removed {
 		r.log.Info("Removed the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name)
 	}
+	if d, is := e.(lifecycle.Disabled); is && d.Outcome == lifecycle.OK {
+		r.log.Info("Disabled the agent: no further job comes", "agent", r.o.Name, "agent_id", after.AgentID, "job", after.Job)
+	}
 	if x, is := e.(lifecycle.ListenerExited); is {
 		r.log.Info("The listener ended", "how", x.String())
 	}
@@ -115,6 +118,7 @@ func (r *runner) reportTrouble(e lifecycle.Event) {
 		}
 		r.outage = true
 		r.log.Log(r.ctx, level, "A call failed", "outcome", res.Outcome, "error", res.Err)
+	case lifecycle.Unfit, lifecycle.Broken: // the end of it, and said there
 	default:
 		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)
 	}
