@@ -54,7 +54,6 @@ func newRoot(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
 	})
-	root.SetVersionTemplate("azptend {{.Version}}\n")
 	root.RunE = func(c *cobra.Command, args []string) error {
 		what := "no command is given"
 		if len(args) > 0 {
