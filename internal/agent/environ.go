@@ -32,12 +32,13 @@ func withheldPrefixes() []string {
 const ignore = "VSO_AGENT_IGNORE"
 
 // Environment is what the listener and its jobs get of environ ("NAME=value"):
-// everything but the ways to an identity. Pass names variables to hand on all the
-// same; the listener is told not to publish those. Set is added at the end.
-func Environment(environ, pass, set []string) (env, kept []string) {
+// everything but the ways to an identity, and what more names. Pass names
+// variables to hand on all the same; the listener is told not to publish those.
+// Kept names what was withheld.
+func Environment(environ, pass, more []string) (env, kept []string) {
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
-		if isWithheld(name) && !slices.Contains(pass, name) {
+		if (isWithheld(name) || slices.Contains(more, name)) && !slices.Contains(pass, name) {
 			kept = append(kept, name)
 			continue
 		}
@@ -51,7 +52,7 @@ func Environment(environ, pass, set []string) (env, kept []string) {
 		env = append(env, ignore+"="+strings.Join(pass, ","))
 	}
 	slices.Sort(kept)
-	return append(env, set...), kept
+	return env, kept
 }
 
 // isWithheld compares without case: the listener's readers do (agent-protocol.md

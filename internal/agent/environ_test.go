@@ -12,9 +12,9 @@ import (
 
 func TestEnvironment(t *testing.T) {
 	for _, tt := range []struct {
-		name               string
-		environ, pass, set []string
-		env, kept          []string
+		name                string
+		environ, pass, more []string
+		env, kept           []string
 	}{
 		{name: "nothing"},
 		{name: "what a job may have",
@@ -36,10 +36,13 @@ func TestEnvironment(t *testing.T) {
 			environ: []string{"VSO_AGENT_IGNORE=MINE,", "USRMI_ID=u"}, pass: []string{"USRMI_ID"},
 			env: []string{"VSO_AGENT_IGNORE=MINE,USRMI_ID", "USRMI_ID=u"}},
 		{name: "or nothing", environ: []string{"VSO_AGENT_IGNORE="}, pass: []string{"USRMI_ID"}, env: []string{"VSO_AGENT_IGNORE=USRMI_ID"}},
-		{name: "what is set comes last", environ: []string{"A=1"}, set: []string{"A=2", "B=3"}, env: []string{"A=1", "A=2", "B=3"}},
+		{name: "what is withheld besides", environ: []string{"A=1", "AZP_TOKN=x"}, more: []string{"AZP_TOKN"},
+			env: []string{"A=1"}, kept: []string{"AZP_TOKN"}},
+		{name: "and passed on all the same", environ: []string{"AZP_MINE=x"}, pass: []string{"AZP_MINE"}, more: []string{"AZP_MINE"},
+			env: []string{"AZP_MINE=x", "VSO_AGENT_IGNORE=AZP_MINE"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			env, kept := agent.Environment(tt.environ, tt.pass, tt.set)
+			env, kept := agent.Environment(tt.environ, tt.pass, tt.more)
 			if d := cmp.Diff(tt.env, env); d != "" {
 				t.Errorf("environment (-want +got):\n%s", d)
 			}

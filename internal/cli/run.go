@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +99,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	if err != nil {
 		return tend.End{}, err
 	}
-	environ, withheld := agent.Environment(without(s.Environ, s.Unknown, s.PassEnv), s.PassEnv, nil)
+	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
 		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
@@ -125,14 +124,6 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		},
 		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
 	}, heard), nil
-}
-
-// without leaves variables out, but for those that a person wants passed on.
-func without(environ, names, pass []string) []string {
-	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
-		name, _, _ := strings.Cut(pair, "=")
-		return slices.Contains(names, name) && !slices.Contains(pass, name)
-	})
 }
 
 // observer logs each request for those who debug.
