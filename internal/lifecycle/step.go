@@ -24,7 +24,7 @@ func (s State) Wake() time.Time {
 	if s.Phase == Gone {
 		return time.Time{}
 	}
-	times := []time.Time{s.lastCall(), s.abortAt}
+	times := []time.Time{s.lastCall(), s.abortAt, s.lifetimeEnds(), s.idleEnds()}
 	if s.call == NoCall && s.next != NoCall {
 		times = append(times, s.when)
 	}
@@ -50,11 +50,12 @@ func (t *turn) do(a Action) { t.actions = append(t.actions, a) }
 func (t *turn) learn(e Event) {
 	switch e := e.(type) {
 	case Begin:
+		t.born = t.now
 		t.patience = t.now.Add(bootPatience)
 		t.plan(Prepare, 0)
 	case Prepared:
 		t.answered()
-		t.prepared(e.Result)
+		t.prepared(e)
 	case Registered:
 		t.answered()
 		t.registered(e)
@@ -89,7 +90,7 @@ func (t *turn) learn(e Event) {
 	case UpdateSettled:
 		t.updateSettled()
 	case DrainAsked:
-		t.drainAsked(e.Reason, e.Clock)
+		t.drainAsked(e)
 	case PersonInterrupts:
 		t.personInterrupts()
 	case Tick:
