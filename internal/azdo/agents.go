@@ -174,6 +174,26 @@ func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, err
 	return a, err
 }
 
+// AgentWithCapabilities returns an agent and its capabilities, ours among them.
+func (c *Client) AgentWithCapabilities(ctx context.Context, pool, id int) (Agent, error) {
+	var a Agent
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("look at agent %d in pool %d", id, pool), method: http.MethodGet,
+		path: agentPath(pool, id), query: url.Values{"includeCapabilities": {"true"}}, into: &a,
+	})
+	return a, err
+}
+
+// SetUserCapabilities replaces an agent's user capabilities
+// (azure-devops-rest.md 2.2).
+func (c *Client) SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error {
+	return c.do(ctx, request{
+		op: fmt.Sprintf("set the user capabilities of agent %d in pool %d", id, pool), method: http.MethodPut,
+		path: agentPath(pool, id) + "/usercapabilities", body: capabilities,
+		query: url.Values{"api-version": {apiVersion + "-preview.1"}}, // it never left its preview
+	})
+}
+
 // DisableAgent keeps the server from assigning further jobs to an agent. The id
 // goes into the body too (azure-devops-rest.md 2.2).
 func (c *Client) DisableAgent(ctx context.Context, pool, id int) error {

@@ -47,6 +47,7 @@ type prepared struct {
 	pool    azdo.Pool
 	key     *rsa.PrivateKey
 	version string
+	left    leftover
 	release func() // of the folder
 	times   times
 }
@@ -82,6 +83,9 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 	together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
 	together(&p.times.folder, func() error { return r.takeFolder(ctx, &p) })
 	all.Wait()
+	if failed == nil {
+		p.left, failed = r.findLeftover(ctx, p.pool)
+	}
 	return word{
 		note: func(r *runner) {
 			r.release = p.release
@@ -92,8 +96,9 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 			p.times.began = r.times.began
 			r.times = p.times
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
+			r.takeOver(p.left)
 		},
-		event: lifecycle.Prepared{Result: resultOf(failed)},
+		event: lifecycle.Prepared{Result: resultOf(failed), Leftover: p.left.event()},
 		unheard: func() {
 			if p.release != nil {
 				p.release()
@@ -177,6 +182,7 @@ func (r *runner) register() func(context.Context) word {
 	}
 	renewKey := r.used
 	a := r.newAgent(instance)
+	r.seat = seat{pool: r.pool, name: r.o.Name}
 	poolID := r.pool.ID
 	return func(ctx context.Context) word {
 		if renewKey {
@@ -230,6 +236,7 @@ func (r *runner) lookUp() func(context.Context) word {
 			return word{event: e}
 		}
 		e.Owner = ownerOf(found, instance, r.home())
+		e.Young = isYoung(found)
 		if e.Owner == lifecycle.Ours {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
@@ -252,6 +259,18 @@ func ownerOf(a azdo.Agent, instance, home string) lifecycle.Owner {
 		return lifecycle.SameHost
 	}
 	return lifecycle.Other
+}
+
+// youngFor is how long an agent that azptend has added may need to come online:
+// the listener's start, and its first try to make a session.
+const youngFor = time.Minute
+
+// isYoung says that an agent of azptend's may just be starting elsewhere. The
+// server's clock and ours may differ: one from the future is as young as one that
+// was made just now.
+func isYoung(a azdo.Agent) bool {
+	made := a.CreatedOn.Time
+	return !a.Online() && a.UserCapabilities[agent.MarkKind] == agent.KindAgent && !made.IsZero() && time.Since(made) < youngFor
 }
 
 func since(a azdo.Agent) string {
@@ -282,30 +301,30 @@ func completes(a azdo.Agent) bool {
 }
 
 func (r *runner) disable(id int) func(context.Context) word {
-	poolID := r.pool.ID
+	poolID := r.seat.pool.ID
 	return func(ctx context.Context) word {
 		return word{event: lifecycle.Disabled{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
 	}
 }
 
-// worker is the program that runs a job, below the listener.
-const worker = "Agent.Worker"
-
 func (r *runner) inspect(id int) func(context.Context) word {
-	poolID, listener := r.pool.ID, r.listener
+	poolID, listener := r.seat.pool.ID, r.listener
 	return func(ctx context.Context) word {
-		a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
-		e := lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.Missing}}
+		if id != 0 {
+			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
+			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+		}
 		if listener != nil {
 			// Where processes cannot be listed (macOS) this witness abstains.
-			e.Worker, _ = listener.HasDescendant(worker)
+			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
 		}
 		return word{event: e}
 	}
 }
 
 func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) word {
-	poolID := r.pool.ID
+	poolID := r.seat.pool.ID
 	return func(ctx context.Context) word {
 		return word{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
 	}

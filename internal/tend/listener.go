@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -89,13 +87,14 @@ func (s starter) start() (_ *launched, err error) {
 	if err = s.o.Folder.WriteFiles(registration, s.key); err != nil {
 		return nil, err
 	}
-	if l.perf, err = os.MkdirTemp(filepath.Clean(s.o.Folder.Root), perfFolder); err != nil {
-		return nil, fmt.Errorf("cannot make the listener's perf folder: %w", err)
+	var perf string
+	if l.perf, perf, err = s.o.Folder.MakePerf(); err != nil {
+		return nil, err
 	}
 	l.process, err = s.o.Processes.Start(proc.Spec{
 		Path:   s.o.Folder.Listener(),
 		Args:   s.arguments(),
-		Env:    append(append([]string{}, s.o.Environ...), "VSTS_AGENT_PERFLOG="+l.perf),
+		Env:    append(append([]string{}, s.o.Environ...), perf),
 		Dir:    s.o.Folder.Root,
 		Stdout: s.o.Stdout, Stderr: s.o.Stderr,
 	})
@@ -104,10 +103,6 @@ func (s starter) start() (_ *launched, err error) {
 	}
 	return l, nil
 }
-
-// perfFolder is a fresh folder of the listener's own, so that an earlier life's
-// session cannot be taken for this one's.
-const perfFolder = ".azptend-perf-*"
 
 // arguments: as a service, an update leaves the restart to us
 // (agent-protocol.md 4.2).
@@ -124,6 +119,7 @@ func (s starter) arguments() []string {
 func (r *runner) watch(l *launched) {
 	alive, ended := context.WithCancel(r.ctx)
 	ready, quiet := make(chan struct{}), make(chan struct{})
+	r.watchUpdates(alive, l.perf)
 	var tellers sync.WaitGroup
 	tellers.Add(2)
 	poolID, id := r.pool.ID, r.granted.ID
@@ -264,7 +260,7 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 	select {
 	case witness := <-first:
 		close(ready)
-		r.say(word{note: func(r *runner) { r.reportReady(witness) }, event: lifecycle.SessionReady{}})
+		r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
 	case <-ctx.Done():
 	}
 }

@@ -67,19 +67,27 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	}
 	r.reportWaiting(e)
 	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
-		r.log.Info("Registered the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name, "pool_id", r.pool.ID)
+		r.reportHeld(after.AgentID, e)
 	}
 	if before.Registration != lifecycle.Removed && after.Registration == lifecycle.Removed {
-		r.log.Info("Removed the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name)
+		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", after.AgentID, "pool", r.seat.pool.Name)
 	}
 	if d, is := e.(lifecycle.Disabled); is && d.Outcome == lifecycle.OK {
-		r.log.Info("Disabled the agent: no further job comes", "agent", r.o.Name, "agent_id", after.AgentID, "job", after.Job)
+		r.log.Info("Disabled the agent: no further job comes", "agent", r.seat.name, "agent_id", after.AgentID, "job", after.Job)
 	}
 	if x, is := e.(lifecycle.ListenerExited); is {
 		r.log.Info("The listener ended", "how", x.String())
 	}
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
+	}
+}
+
+// reportHeld says that an agent is ours now; of an earlier life's it was said
+// when it was found.
+func (r *runner) reportHeld(id int, e lifecycle.Event) {
+	if _, is := e.(lifecycle.Prepared); !is {
+		r.log.Info("Registered the agent", "agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID)
 	}
 }
 
@@ -90,7 +98,7 @@ func (r *runner) reportWaiting(e lifecycle.Event) {
 	if !is || found.Outcome != lifecycle.OK {
 		return
 	}
-	waits := found.Owner == lifecycle.Other && found.Online
+	waits := found.Owner == lifecycle.Other && (found.Online || found.Young)
 	if waits && !r.waits {
 		r.log.Warn("Waiting for the agent's name", "name_wait", r.o.NameWait.String(), "holder", found.Holder)
 	}
@@ -131,9 +139,9 @@ func (r *runner) name(a lifecycle.Name) {
 		id, number = "unknown: look for the name", "ID"
 	}
 	r.log.Error("Cannot remove the agent: it may stay in its pool",
-		"agent", r.o.Name, "agent_id", id, "pool", r.pool.Name, "pool_id", r.pool.ID, "error", a.Err,
+		"agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID, "error", a.Err,
 		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
-			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.pool.ID, number))
+			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.seat.pool.ID, number))
 }
 
 func (r *runner) reportEnd() {

@@ -30,14 +30,16 @@ type runner struct {
 	beside sync.WaitGroup
 	abort  context.CancelCauseFunc // of the call in flight
 
-	pool     azdo.Pool
-	key      *rsa.PrivateKey
-	version  string            // of the agent
-	instance string            // of the registration, its mark
-	used     bool              // a registration with this key and mark has been made
-	twin     azdo.Agent        // the last that was found to hold our name
-	carried  map[string]string // user capabilities of one that was removed
-	granted  azdo.Agent        // the server's answer to the registration
+	pool      azdo.Pool // where this life registers
+	seat      seat      // of the agent that is held, or was: of an earlier life's at first
+	key       *rsa.PrivateKey
+	version   string            // of the agent
+	instance  string            // of the registration, its mark
+	confirmed string            // the mark that was read back
+	used      bool              // a registration with this key and mark has been made
+	twin      azdo.Agent        // the last that was found to hold our name
+	carried   map[string]string // user capabilities of one that was removed
+	granted   azdo.Agent        // the server's answer to the registration
 
 	listener Process
 	markers  agent.UpdateMarkers // as they were when the listener started
@@ -67,6 +69,7 @@ func newRunner(o Options, w ways) *runner {
 		o: o, ways: w, log: o.Log,
 		state: lifecycle.New(lifecycle.Policy{
 			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
+			CancelOnTerm: o.CancelOnTerm, Limits: o.Limits,
 		}),
 		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
 		times: times{began: o.Began},

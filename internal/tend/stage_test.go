@@ -48,6 +48,9 @@ type stage struct {
 	silent    bool          // listeners do not connect and create no session by themselves
 	deaf      bool          // listeners do not end at SIGINT
 	settled   chan struct{} // the update's script has ended
+	found     []proc.Found  // processes of an earlier life
+	former    *listener     // the one among them that is a listener
+	markless  bool          // the server forgets user capabilities
 	spoken    time.Time     // the first signal
 
 	end     End

@@ -10,6 +10,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	Grace        time.Duration
 	NameWait     time.Duration
 	StrictRemove bool
+	CancelOnTerm bool
+	Limits       lifecycle.Limits
+	NoUpdate     bool              // the listener was told not to update itself
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
 
@@ -45,6 +49,8 @@ type Server interface {
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
 	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
+	AgentWithCapabilities(ctx context.Context, pool, id int) (azdo.Agent, error)
+	SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error
 	DisableAgent(ctx context.Context, pool, id int) error
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
@@ -53,9 +59,11 @@ type Server interface {
 type Processes interface {
 	Start(proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
+	Find(is func(program string) bool) []proc.Found
+	Adopt(pid int) (Process, error)
 }
 
-// Process is a started listener. *proc.Child is one.
+// Process is a listener. *proc.Child and *proc.Survivor are two.
 type Process interface {
 	Pid() int
 	Done() <-chan struct{}
@@ -77,6 +85,14 @@ func (p initProcesses) Start(s proc.Spec) (Process, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (p initProcesses) Adopt(pid int) (Process, error) {
+	s, err := p.Init.Adopt(pid)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // End is how a life ended: the exit code of azptend, and the error behind a code
