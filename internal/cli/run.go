@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"os"
@@ -99,13 +100,21 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	if err != nil {
 		return tend.End{}, err
 	}
+	s.AgentName = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
+	if s.NoUpdate {
+		environ = append(environ, agent.NoUpdates)
+	}
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
 		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
+	}
+	if accepts := s.Lifetime(); accepts > 0 {
+		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),
+			"max_lifetime", s.MaxLifetime.String(), "replica_timeout", s.ReplicaTimeout.String())
 	}
 	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
 	if len(s.PassEnv) > 0 {
@@ -117,6 +126,8 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
 		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder},
 		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
+		CancelOnTerm: s.CancelOnTerm, NoUpdate: s.NoUpdate,
+		Limits:       lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs},
 		Capabilities: s.Capabilities, Environ: environ,
 		Token: func(ctx context.Context) error {
 			_, err := who.Authorization(ctx, false)
@@ -140,6 +151,10 @@ func newLog(w io.Writer, s config.Settings) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
+
+// suffixLength is of the random suffix of a name: of a thousand agents with one
+// prefix, two are called the same once in two million pools.
+const suffixLength = 8
 
 // identityPatience is for an identity endpoint that starts beside its container:
 // it refuses connections until it listens (identity.md 1.5).

@@ -19,14 +19,24 @@ import (
 type Settings struct {
 	URL          string
 	Pool         string
-	PoolID       int // 0: look Pool up
-	AgentName    string
+	PoolID       int    // 0: look Pool up
+	AgentName    string // complete, the random suffix of a prefixed one included
+	NamePrefix   string // "" when the name is given as a whole
 	NameWait     time.Duration
 	WorkFolder   string
 	AgentDir     string
 	Once         bool
 	Grace        time.Duration
 	StrictRemove bool
+	CancelOnTerm bool
+	NoUpdate     bool
+
+	IdleTimeout    time.Duration // 0: never
+	MaxLifetime    time.Duration // 0: never
+	MaxJobs        int           // 0: never
+	ReplicaTimeout time.Duration // 0: there is none, or it is not known
+	JobMax         time.Duration
+
 	Capabilities map[string]string
 	PassEnv      []string
 
@@ -107,6 +117,12 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 		if err := row.set(&s, value); err != nil {
 			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
 		}
+	}
+	if s.AgentName != "" && s.NamePrefix != "" {
+		s.Warnings = append(s.Warnings, "AZP_AGENT_NAME (--agent-name) is not used: AZP_AGENT_NAME_PREFIX (--agent-name-prefix) makes the name")
+	}
+	if s.AgentName == "" {
+		s.AgentName = hostName
 	}
 	problems = append(problems, s.validate()...)
 	s.Unknown = unknown(env)

@@ -36,6 +36,8 @@ func Table() []Row {
 			set:  func(s *Settings, v string) error { return setPositive(&s.PoolID, v) }},
 		{Env: "AZP_AGENT_NAME", Flag: "agent-name", Help: "the agent's name; the host's if not set",
 			set: func(s *Settings, v string) error { s.AgentName = v; return nil }},
+		{Env: "AZP_AGENT_NAME_PREFIX", Flag: "agent-name-prefix", Help: "in place of a name: the name's beginning, to which a random suffix is added",
+			set: func(s *Settings, v string) error { s.NamePrefix = v; return nil }},
 		{Env: "AZP_NAME_WAIT", Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.NameWait, v) }},
 		{Env: "AZP_WORK", Flag: "work", Default: "_work", Help: "the agent's work folder",
@@ -54,6 +56,20 @@ func Table() []Row {
 			Hint: durationHint, set: setGrace},
 		{Env: "AZP_STRICT_REMOVE", Flag: "strict-remove", Default: "false", Switch: true, Help: "exit 75 if the agent could not be removed",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.StrictRemove, v) }},
+		{Env: "AZP_ON_TERM", Flag: "on-term", Default: "drain", Help: "what SIGTERM does to a running job: drain finishes it, cancel cancels it",
+			Hint: "drain or cancel", set: setOnTerm},
+		{Env: "AZP_IDLE_TIMEOUT", Flag: "idle-timeout", Help: "leave when no job came for this long; 0 is never",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.IdleTimeout, v) }},
+		{Env: "AZP_MAX_LIFETIME", Flag: "max-lifetime", Default: "0", Help: "accept no job after this time, and leave; 0 is never",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.MaxLifetime, v) }},
+		{Env: "AZP_MAX_JOBS", Flag: "max-jobs", Default: "0", Help: "accept no job after this many, and leave; 0 is never",
+			Hint: "a number", set: func(s *Settings, v string) error { return setCount(&s.MaxJobs, v) }},
+		{Env: "AZP_REPLICA_TIMEOUT", Flag: "replica-timeout", Help: "a Container Apps job's replica timeout, after which the platform ends the replica",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.ReplicaTimeout, v) }},
+		{Env: "AZP_JOB_MAX", Flag: "job-max", Help: "how long a job may take; half of the replica timeout if not set",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.JobMax, v) }},
+		{Env: "AZP_UPDATE", Flag: "update", Default: "auto", Help: "whether the agent may update itself when the server asks: auto or never",
+			Hint: "auto or never", set: setUpdate},
 		{Env: "AZP_CAPABILITIES", Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
 			Hint: "it looks like docker=true,gpu=a100", set: setCapabilities},
 		{Env: "AZP_PASS_ENV", Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
@@ -89,6 +105,39 @@ func setDuration(to *time.Duration, v string) error {
 		return fmt.Errorf("is %q, which is not a length of time", v)
 	}
 	*to = d
+	return nil
+}
+
+// setCount is setPositive with 0 for none.
+func setCount(to *int, v string) error {
+	if v == "0" {
+		*to = 0
+		return nil
+	}
+	return setPositive(to, v)
+}
+
+func setOnTerm(s *Settings, v string) error {
+	switch strings.ToLower(v) {
+	case "drain":
+		s.CancelOnTerm = false
+	case "cancel":
+		s.CancelOnTerm = true
+	default:
+		return fmt.Errorf("is %q", v)
+	}
+	return nil
+}
+
+func setUpdate(s *Settings, v string) error {
+	switch strings.ToLower(v) {
+	case "auto":
+		s.NoUpdate = false
+	case "never":
+		s.NoUpdate = true
+	default:
+		return fmt.Errorf("is %q", v)
+	}
 	return nil
 }
 

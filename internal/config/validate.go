@@ -8,33 +8,17 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 )
 
-// longestName is what the server is known to keep of an agent's name
-// (agent-protocol.md 10.4).
-const longestName = 64
-
-// validate checks what rows cannot check alone, and fills in what depends on
-// the host.
+// validate checks what rows cannot check alone.
 func (s *Settings) validate() []Problem {
 	var problems []Problem
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	s.validateURL(bad)
-	if s.AgentName == "" {
-		s.AgentName = s.HostName
-	}
-	switch {
-	case strings.TrimSpace(s.AgentName) == "":
-		bad("", "AZP_AGENT_NAME (--agent-name) %v, and this host has no name", errNotSet)
-	case utf8.RuneCountInString(s.AgentName) > longestName:
-		bad("", "AZP_AGENT_NAME (--agent-name) is longer than %d characters", longestName)
-	case strings.ContainsFunc(s.AgentName, func(r rune) bool { return r < ' ' || strings.ContainsRune(`/\"<>|`, r) }):
-		bad("letters, digits, dots, dashes and underscores are safe",
-			"AZP_AGENT_NAME (--agent-name) is %q, which has a character that an agent's name cannot have", s.AgentName)
-	}
+	s.validateName(bad)
+	s.validateLimits(bad)
 	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
 		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
 	}
@@ -74,11 +58,12 @@ func shown(raw string) string {
 
 // warnings finds what is odd and not wrong.
 func (s *Settings) warnings() []string {
+	odd := s.limitWarnings()
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) {
-		return nil
+		return odd
 	}
-	return []string{"AZP_URL (--url) is http: tokens cross the network for everybody to read"}
+	return append(odd, "AZP_URL (--url) is http: tokens cross the network for everybody to read")
 }
 
 func isLoopback(host string) bool {
