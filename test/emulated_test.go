@@ -145,6 +145,16 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// cmdBelieve flips what nobody could verify about the server: believe JSON.
+func cmdBelieve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: believe JSON")
+	}
+	var b emulator.Beliefs
+	ts.Check(json.Unmarshal([]byte(args[0]), &b))
+	stageOf(ts).emulator.SetBeliefs(b)
+}
+
 // cmdHold holds the next matching call: hold METHOD REGEXP [before|after].
 func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"keeps":   cmdKeeps,
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
+			"believe": cmdBelieve,
 		},
 	})
 }
@@ -74,17 +75,18 @@ func setUp(env *testscript.Env) error {
 		return err
 	}
 	server := httptest.NewServer(e)
+	agentDir := filepath.Join(env.WorkDir, "agent")
 	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
 		for _, a := range s.actors {
 			a.kill()
 		}
+		killAllIn(agentDir)
 		e.Close()
 		server.Close()
 	})
 	env.Values[stageKey{}] = s
 
-	agentDir := filepath.Join(env.WorkDir, "agent")
 	if err := standin.LayOut(agentDir, binary); err != nil {
 		return err
 	}
