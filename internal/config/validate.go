@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -35,9 +34,7 @@ func (s *Settings) validate() []Problem {
 		bad("letters, digits, dots, dashes and underscores are safe",
 			"AZP_AGENT_NAME (--agent-name) is %q, which has a character that an agent's name cannot have", s.AgentName)
 	}
-	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
-		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
-	}
+	s.validatePlace(bad)
 	s.validateIdentity(bad)
 	return problems
 }
