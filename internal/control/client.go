@@ -63,9 +63,7 @@ func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, 
 	if err != nil {
 		return Status{}, err
 	}
-	if _, err := conn.Write(append(line, '\n')); err != nil {
-		return Status{}, c.without(err)
-	}
+	_, _ = conn.Write(append(line, '\n')) // who refuses us may not read it: his answer says so, or its lack
 	answers := bufio.NewReader(conn)
 	for {
 		status, err := read(answers)
