@@ -42,6 +42,6 @@
 //
 // One connection is one question. A line of JSON goes in ([Request]), lines of
 // JSON come out ([Answer]): one, or with Watch one at every change of the phase
-// and the last with End. Both sides name the version; one that does not know the
+// (one that passes in an instant may be left out) and the last with End. Both sides name the version; one that does not know the
 // other's says so.
 package control

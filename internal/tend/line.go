@@ -61,7 +61,7 @@ func (l *Line) Drain(ctx context.Context, reason string, clock bool) (Snapshot, 
 }
 
 // Next is the life as soon as it is in another phase than this one, or has
-// ended. The error is ctx's.
+// ended. A phase that passes in an instant may be missed. The error is ctx's.
 func (l *Line) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {
 	for {
 		moved := l.nextMove() // before the look, so that no move is missed
