@@ -57,10 +57,9 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	}
 	said := false
 	s, err := c.DrainAndWatch(ctx, o.terminating, func(s control.Status) {
-		switch {
-		case !said:
+		if !said {
 			fmt.Fprintln(w, asked(s))
-		case s.End == nil:
+		} else if s.End == nil {
 			fmt.Fprintln(w, now(s))
 		}
 		said = true

@@ -40,7 +40,8 @@ func (c Client) Drain(ctx context.Context, terminating bool) (Status, error) {
 }
 
 // DrainAndWatch asks for a drain and returns at the end of the life, the status
-// then; each is told of its every phase. There is no time limit but ctx's.
+// then; each is told of its every phase. There is no time limit but ctx's. After
+// the end azptend waits a moment for this process's own: it should not dawdle.
 func (c Client) DrainAndWatch(ctx context.Context, terminating bool, each func(Status)) (Status, error) {
 	return c.ask(ctx, Request{Ask: AskDrain, Terminating: terminating, Watch: true}, each)
 }
@@ -55,7 +56,12 @@ func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, 
 	if err != nil {
 		return Status{}, err
 	}
-	defer conn.Close()
+	ended := false
+	defer func() {
+		if !ended { // else our own end closes it: azptend waits for that, lest as PID 1 it takes us along
+			conn.Close()
+		}
+	}()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
 	r.Version = version
@@ -72,7 +78,8 @@ func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, 
 		}
 		first.Stop()
 		each(status)
-		if !r.Watch || status.End != nil {
+		ended = r.Watch && status.End != nil
+		if !r.Watch || ended {
 			return status, nil
 		}
 	}

@@ -33,8 +33,9 @@ const (
 	readWithin = 5 * time.Second
 	// writeWithin is how long a line of an answer may wait to be read.
 	writeWithin = 5 * time.Second
-	// farewell is how long Close waits for those who watch to hear of the end.
-	farewell = 250 * time.Millisecond
+	// farewell is how long Close waits for those who watch to hear of the end, and
+	// to leave.
+	farewell = time.Second
 )
 
 // Server answers on the socket.
@@ -177,7 +178,12 @@ func (s *Server) answer(ctx context.Context, c net.Conn, r Request) {
 		if err != nil {
 			return // the caller has gone, or we have: nobody is left to tell
 		}
-		if !s.tell(c, Answer{Status: &status}) || !r.Watch || status.End != nil {
+		if !s.tell(c, Answer{Status: &status}) || !r.Watch {
+			return
+		}
+		if status.End != nil {
+			// PID 1 takes everybody in its container along: let them leave first.
+			<-ctx.Done()
 			return
 		}
 		ask = func(ctx context.Context) (Status, error) { return s.agent.Next(ctx, status.Phase) }
