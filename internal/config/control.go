@@ -12,8 +12,8 @@ import (
 // why there).
 func (s Settings) ControlFolder() string { return filepath.Join(s.AgentDir, ".azptend") }
 
-// places are the settings on which ControlFolder depends. A probe, a preStop
-// hook and a person need no others.
+// places are the settings on which ControlFolder depends: whoever changes one
+// changes the other. A probe, a preStop hook and a person need no others.
 func places() []string { return []string{"AZP_AGENT_DIR"} }
 
 // AddPlaceFlags defines the flags of the settings that LoadPlace reads.
