@@ -142,9 +142,10 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
 		"KILL": syscall.SIGKILL, "USR1": syscall.SIGUSR1, "URG": syscall.SIGURG, "WINCH": syscall.SIGWINCH,
+		"STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT,
 	}
 	if neg || len(args) != 2 || signals[args[0]] == 0 {
-		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH NAME")
+		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH|STOP|CONT NAME")
 	}
 	name, child := strings.CutSuffix(args[1], "/child")
 	pid := stageOf(ts).actor(ts, name).cmd.Process.Pid

@@ -178,10 +178,18 @@ func cmdReached(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(s.emulator.WaitHold(ctx, s.holds[len(s.holds)-1]))
 }
 
-// cmdRelease lets the latest hold go.
-func cmdRelease(ts *testscript.TestScript, _ bool, _ []string) {
+// cmdRelease lets the latest hold go, or the one before it, so that the next call
+// is held already: release [earlier].
+func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	s := stageOf(ts)
-	ts.Check(s.emulator.Release(s.holds[len(s.holds)-1]))
+	at := len(s.holds) - 1
+	switch {
+	case neg || len(args) > 1 || (len(args) == 1 && args[0] != "earlier"):
+		ts.Fatalf("usage: release [earlier]")
+	case len(args) == 1:
+		at--
+	}
+	ts.Check(s.emulator.Release(s.holds[at]))
 }
 
 // cmdKeeps looks for azptend's secrets where a job could find them: in the

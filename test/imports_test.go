@@ -17,11 +17,12 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/emulator", "internal/identity", "internal/lifecycle",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/identity", "internal/lifecycle",
 		"internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
 	"internal/config":    {"internal/secret"},
+	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},
 	"internal/azdo":      {"internal/secret"},
 	"internal/agent":     {},

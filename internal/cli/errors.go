@@ -9,6 +9,7 @@ import (
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/identity"
 )
 
@@ -22,7 +23,9 @@ import (
 // The exit codes that a command chooses itself; `run` has the table's.
 const (
 	exitUsage       = 64
+	exitUnavailable = 69
 	exitFault       = 70
+	exitForbidden   = 77
 	exitInterrupted = 130
 )
 
@@ -94,6 +97,12 @@ func hintFor(err error) string {
 	switch {
 	case errors.As(err, &unfit):
 		return unfit.Hint
+	case errors.Is(err, control.ErrNobody):
+		return "is AZP_AGENT_DIR (--agent-dir) the one of the azptend run to talk to, and was there no warning about its control socket?"
+	case errors.Is(err, control.ErrForbidden):
+		return "be the user that azptend run runs as, or root"
+	case errors.Is(err, control.ErrSilent):
+		return "its process is stopped or stuck, or the machine is too busy to let it answer"
 	case errors.Is(err, azdo.ErrNoPool):
 		return "if the pool exists, the identity may not see it: it needs a Basic licence in the organisation " +
 			"(Organization settings, Users) and the Administrator role on the pool (Agent pools, the pool, Security)"

@@ -120,6 +120,8 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
 	}
+	line := tend.NewLine()
+	defer openControl(s, line, log)()
 	client := azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log))
 	return tend.Run(tend.Options{
 		Began: p.Began,
@@ -133,7 +135,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 			_, err := who.Authorization(ctx, false)
 			return err
 		},
-		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
+		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log, Line: line,
 	}, heard), nil
 }
 

@@ -76,21 +76,23 @@ func Environment() []string { return os.Environ() }
 
 // AddFlags defines the flags of the settings.
 func AddFlags(flags *pflag.FlagSet) {
-	for _, s := range Table() {
-		if s.Flag == "" {
-			continue
-		}
-		usage := fmt.Sprintf("%s (%s)", s.Help, s.Env)
-		switch {
-		case s.Many:
-			flags.StringArray(s.Flag, nil, usage)
-		case s.Switch:
-			value := switchValue(s.Default)
-			flags.Var(&value, s.Flag, usage)
-			flags.Lookup(s.Flag).NoOptDefVal = "true"
-		default:
-			flags.String(s.Flag, s.Default, usage)
-		}
+	for _, row := range Table() {
+		row.addFlag(flags)
+	}
+}
+
+func (r Row) addFlag(flags *pflag.FlagSet) {
+	usage := fmt.Sprintf("%s (%s)", r.Help, r.Env)
+	switch {
+	case r.Flag == "":
+	case r.Many:
+		flags.StringArray(r.Flag, nil, usage)
+	case r.Switch:
+		value := switchValue(r.Default)
+		flags.Var(&value, r.Flag, usage)
+		flags.Lookup(r.Flag).NoOptDefVal = "true"
+	default:
+		flags.String(r.Flag, r.Default, usage)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -19,9 +18,7 @@ func (s *Settings) validate() []Problem {
 	s.validateURL(bad)
 	s.validateName(bad)
 	s.validateLimits(bad)
-	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
-		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
-	}
+	s.validatePlace(bad)
 	s.validateIdentity(bad)
 	return problems
 }

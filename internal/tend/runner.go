@@ -64,6 +64,9 @@ func newRunner(o Options, w ways) *runner {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Line == nil {
+		o.Line = NewLine()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &runner{
 		o: o, ways: w, log: o.Log,
@@ -103,6 +106,8 @@ func (r *runner) wait(heard <-chan proc.Heard) {
 		}
 	case h := <-heard:
 		r.hear(h)
+	case ask := <-r.o.Line.asks:
+		ask(r)
 	case <-due:
 		r.step(lifecycle.Tick{})
 	}
@@ -132,6 +137,7 @@ func (r *runner) step(e lifecycle.Event) {
 	after, actions := lifecycle.Step(before, e, time.Now())
 	r.state = after
 	r.report(before, after, e)
+	r.o.Line.stepped(before.Phase, after.Phase)
 	for _, a := range actions {
 		r.do(a)
 	}
@@ -223,7 +229,9 @@ func (r *runner) end() End {
 		r.release()
 	}
 	r.reportEnd()
-	return End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+	end := End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+	r.o.Line.end(r.snapshot(), end)
+	return end
 }
 
 func (r *runner) removePerf() {

@@ -41,6 +41,7 @@ type Options struct {
 	Stdout    *os.File // the listener's
 	Stderr    *os.File
 	Log       *slog.Logger
+	Line      *Line // by which the life is talked to; nil for nobody
 }
 
 // Server is what tend asks of Azure DevOps. *azdo.Client is one.
