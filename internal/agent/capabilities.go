@@ -10,10 +10,11 @@ import (
 // The user capabilities by which we know our own agents. System capabilities
 // would not do: the listener overwrites them when it creates its session.
 const (
-	MarkInstance = "azptend.instance" // a UUID a registration
-	MarkHost     = "azptend.host"     // "host name:agent folder", where the agent lives
-	MarkKind     = "azptend.kind"     // KindAgent, later others
-	KindAgent    = "agent"
+	MarkInstance    = "azptend.instance" // a UUID a registration
+	MarkHost        = "azptend.host"     // "host name:agent folder", where the agent lives
+	MarkKind        = "azptend.kind"     // one of the kinds below
+	KindAgent       = "agent"
+	KindPlaceholder = "placeholder" // never runs, lives nowhere, and has no MarkHost
 )
 
 // SystemCapabilities are enough for the time between registration and session;
