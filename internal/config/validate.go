@@ -16,18 +16,18 @@ import (
 const longestName = 64
 
 // validate checks what rows cannot check alone, and fills in what depends on
-// the host.
-func (s *Settings) validate() []Problem {
+// the host. Life says that the settings of an agent's life are among those read.
+func (s *Settings) validate(life bool) []Problem {
 	var problems []Problem
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	s.validateURL(bad)
-	if s.AgentName == "" {
+	if s.AgentName == "" && life {
 		s.AgentName = s.HostName
 	}
 	switch {
-	case strings.TrimSpace(s.AgentName) == "":
+	case strings.TrimSpace(s.AgentName) == "" && life:
 		bad("", "AZP_AGENT_NAME (--agent-name) %v, and this host has no name", errNotSet)
 	case utf8.RuneCountInString(s.AgentName) > longestName:
 		bad("", "AZP_AGENT_NAME (--agent-name) is longer than %d characters", longestName)
