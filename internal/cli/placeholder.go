@@ -70,11 +70,15 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *cobra.Command {
 	c := &cobra.Command{
 		Use: name, Short: short, Args: noArgs,
+		Long: short + ".\n\nEvery setting has a variable, in brackets below, and a flag; the flag wins. Only\n" +
+			"AZP_TOKEN, a personal access token, has no flag: a command line is public.",
 		RunE: func(c *cobra.Command, _ []string) error { return do(c.Flags()) },
 	}
 	c.Flags().SortFlags = false
 	config.AddFlags(c.Flags(), ofPlaceholders()...)
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
+	c.Flags().Lookup("capability").Usage = "what demands can ask for: name=value, several separated by commas; " +
+		"Agent.OS is Linux and Agent.Version 99.999.9 unless given (AZP_CAPABILITIES)"
 	return c
 }
 

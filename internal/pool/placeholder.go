@@ -3,13 +3,11 @@ package pool
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
@@ -54,47 +52,6 @@ type Ensured struct {
 	Disabled bool     // by a person: left so
 }
 
-// HeldError says that a name belongs to an agent that is no placeholder.
-type HeldError struct {
-	Op    string // "make placeholder"
-	Pool  string
-	Agent azdo.Agent
-}
-
-func (e *HeldError) Error() string {
-	a := e.Agent
-	return fmt.Sprintf("cannot %s %q in %s: the name is held by an agent that is no placeholder: id %d, version %s, %s since %s",
-		e.Op, a.Name, e.Pool, a.ID, a.Version, a.Status, since(a))
-}
-
-// Hint says what to do about it.
-func (e *HeldError) Hint() string {
-	return "choose another name in AZP_AGENT_NAME (--agent-name); a dead agent, or a placeholder that a script made from a whole agent, " +
-		"is deleted by hand first (Agent pools, the pool, Agents)"
-}
-
-func since(a azdo.Agent) string {
-	at := a.StatusChangedOn.Time
-	if at.IsZero() {
-		at = a.CreatedOn.Time
-	}
-	if at.IsZero() {
-		return "an unknown time"
-	}
-	return at.UTC().Format(time.RFC3339)
-}
-
-// VersionError says that Agent.Version is no version: the server would refuse
-// the agent (agent-protocol.md 2.2).
-type VersionError struct{ Version string }
-
-func (e *VersionError) Error() string {
-	return fmt.Sprintf("cannot make a placeholder: Agent.Version in AZP_CAPABILITIES (--capability) is %q, which is not of the form 4.260.0", e.Version)
-}
-
-// Hint says what to do about it.
-func (e *VersionError) Hint() string { return "leave it out: " + version + " matches every demand" }
-
 var threeNumbers = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
 
 // Ensure sees to it that there is one placeholder of the wanted name. It looks
@@ -129,8 +86,7 @@ func (p *Pool) adopt(ctx context.Context, found, target azdo.Agent) (Ensured, er
 		return Ensured{}, &HeldError{"make placeholder", p.String(), found}
 	}
 	done := Ensured{
-		Outcome: Unchanged, Agent: found,
-		Lacked:   append(lacking(found.SystemCapabilities, target.SystemCapabilities), lacking(found.UserCapabilities, marked(target))...),
+		Outcome: Unchanged, Agent: found, Lacked: lacking(found, target),
 		Disabled: found.Enabled != nil && !*found.Enabled,
 	}
 	switch {
@@ -153,13 +109,6 @@ func (p *Pool) adopt(ctx context.Context, found, target azdo.Agent) (Ensured, er
 	}
 	return done, err
 }
-
-// vanishedError is the server's 404 for an agent that it showed just before:
-// somebody deleted it meanwhile, and another look finds none.
-type vanishedError struct{ answer error }
-
-func (e *vanishedError) Error() string { return e.answer.Error() }
-func (e *vanishedError) Unwrap() error { return e.answer }
 
 // completed is found with what target wants. What people wrote on it in the
 // portal stays, and so does whether it is enabled.
@@ -190,11 +139,15 @@ func marked(a azdo.Agent) map[string]string {
 	return m
 }
 
-// lacking names what of want is not in have with the same value.
-func lacking(have, want map[string]string) []string {
+// lacking names what a demand could ask for of target and not get of found. Which
+// of the two kinds of capabilities it is in makes no difference to a demand.
+func lacking(found, target azdo.Agent) []string {
 	var names []string
-	for name, value := range want {
-		if !has(have, name, value) {
+	for name, value := range merged(target.SystemCapabilities, target.UserCapabilities) {
+		if name == "Agent.Name" || strings.HasPrefix(name, "azptend.") {
+			continue
+		}
+		if !has(found.SystemCapabilities, name, value) && !has(found.UserCapabilities, name, value) {
 			names = append(names, name)
 		}
 	}

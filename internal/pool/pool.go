@@ -40,14 +40,6 @@ type Pool struct {
 	o Options
 }
 
-// ClosedError says that agents cannot be added to a pool.
-type ClosedError struct{ Name, Why string }
-
-func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use pool %q: %s", e.Name, e.Why) }
-
-// Hint says what to do about it.
-func (e *ClosedError) Hint() string { return "name a self-hosted pool in AZP_POOL (--pool)" }
-
 // Open finds the pool. A pool that is given by its id is not looked up, like in
 // tend: the identity may lack the right to list pools.
 func Open(ctx context.Context, o Options) (*Pool, error) {
