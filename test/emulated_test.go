@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -276,6 +277,7 @@ func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdAgent adds an agent as somebody else would: agent NAME [CAPABILITY=VALUE].
+// The capability "version" is the agent's version.
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...]")
@@ -285,9 +287,11 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 		name, value, _ := strings.Cut(arg, "=")
 		capabilities[name] = value
 	}
+	version := cmp.Or(capabilities["version"], "4.0.0")
+	delete(capabilities, "version")
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	ts.Check(err)
-	body, err := json.Marshal(map[string]any{"name": args[0], "version": "4.0.0", "userCapabilities": capabilities,
+	body, err := json.Marshal(map[string]any{"name": args[0], "version": version, "userCapabilities": capabilities,
 		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}}})
 	ts.Check(err)
 	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1/agents?api-version=7.1"

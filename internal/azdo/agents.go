@@ -20,6 +20,18 @@ type Pool struct {
 	Options  string `json:"options"`  // "none", "elasticPool", …
 }
 
+// Closed says why nobody but Azure DevOps adds agents to a pool; "" where they
+// can be added (agent-protocol.md 10.3).
+func (p Pool) Closed() string {
+	switch {
+	case p.IsHosted:
+		return "its agents are hosted by Microsoft"
+	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
+		return "it is a scale set pool, which Azure DevOps fills itself"
+	}
+	return ""
+}
+
 // Agent is a registration in a pool.
 type Agent struct {
 	ID                 int               `json:"id,omitempty"`
@@ -161,6 +173,29 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 		}
 	}
 	return Agent{}, false, nil
+}
+
+// Agents lists a pool whole, with capabilities: the server has no pages here
+// (azure-devops-rest.md 2.1).
+func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
+	var list struct{ Value []Agent }
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet,
+		path: agentsPath(pool), query: url.Values{"includeCapabilities": {"true"}}, into: &list,
+	})
+	return list.Value, err
+}
+
+// ReplaceAgent overwrites an agent by its id, capabilities included: what is not
+// in a is gone. It is not for an agent that runs, whose key and session it would
+// leave in doubt (agent-protocol.md 2.5).
+func (c *Client) ReplaceAgent(ctx context.Context, pool int, a Agent) (Agent, error) {
+	var replaced Agent
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("replace agent %d in pool %d", a.ID, pool), method: http.MethodPut,
+		path: agentPath(pool, a.ID), body: a, into: &replaced,
+	})
+	return replaced, err
 }
 
 // AgentWithRequest returns an agent and the job request assigned to it, if one

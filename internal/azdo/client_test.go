@@ -130,6 +130,21 @@ var operations = []struct {
 		return err
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"agentName": {"a b"}, "includeCapabilities": {"true"}}}},
+	{"Agents", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.Agents(ctx, 12)
+		return err
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeCapabilities": {"true"}}}},
+	{"ReplaceAgent", func(ctx context.Context, c *azdo.Client) error {
+		enabled := true
+		_, err := c.ReplaceAgent(ctx, 12, azdo.Agent{
+			ID: 7, Name: "a", Version: "99.999.9", Enabled: &enabled,
+			SystemCapabilities: map[string]string{"Agent.OS": "Linux"}, UserCapabilities: map[string]string{"docker": "true"},
+		})
+		return err
+	}, `{"id":7}`,
+		call{Method: "PUT", Path: "/org/_apis/distributedtask/pools/12/agents/7",
+			Body: `{"id":7,"name":"a","version":"99.999.9","enabled":true,"systemCapabilities":{"Agent.OS":"Linux"},"userCapabilities":{"docker":"true"}}`}},
 	{"AgentWithRequest", func(ctx context.Context, c *azdo.Client) error {
 		_, err := c.AgentWithRequest(ctx, 12, 7)
 		return err
@@ -199,6 +214,26 @@ func TestAnswersAreRead(t *testing.T) {
 	}
 	if a.Authorization.ClientID != "c0ffee" || string(a.Authorization.PublicKey.Modulus) != "\xff\xfe" {
 		t.Errorf("authorization is %+v", a.Authorization)
+	}
+}
+
+func TestAListIsReadWhole(t *testing.T) {
+	s := newServer(t, says(200, asJSON, `{"count":2,"value":[{"id":1,"name":"a","systemCapabilities":{"Agent.OS":"Linux"}},{"id":2,"name":"b","userCapabilities":null}]}`))
+	all, err := s.client.Agents(t.Context(), 12)
+	if err != nil || len(all) != 2 || all[0].SystemCapabilities["Agent.OS"] != "Linux" || all[1].ID != 2 {
+		t.Errorf("agents are %+v, %v", all, err)
+	}
+}
+
+func TestPoolsThatAreClosed(t *testing.T) {
+	for want, p := range map[string]azdo.Pool{
+		"":                      {Options: "none", PoolType: "automation"},
+		"its agents are hosted": {IsHosted: true},
+		"it is a scale set":     {Options: "elasticPool, singleUseAgents"},
+	} {
+		if got := p.Closed(); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
 	}
 }
 

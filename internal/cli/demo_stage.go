@@ -102,7 +102,7 @@ func (s *stage) strike() {
 // start starts azptend as a container would: with an environment, and nothing
 // else.
 func (s *stage) start() error {
-	env := []string{"PATH=" + s.path, "HOME=" + s.dir, "AZP_AGENT_NAME=demo", "AZP_AGENT_DIR=" + s.agentDir, "AZP_LOG_FORMAT=json"}
+	env := []string{"PATH=" + s.path, "HOME=" + s.dir, "AZP_AGENT_NAME=demo", "AZP_PLATFORM=none", "AZP_AGENT_DIR=" + s.agentDir, "AZP_LOG_FORMAT=json"}
 	for _, v := range s.emulator.Environment(s.base) {
 		env = append(env, v.Name+"="+v.Value)
 	}

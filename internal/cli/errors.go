@@ -94,7 +94,10 @@ func printProblems(w io.Writer, problems []config.Problem) {
 func hintFor(err error) string {
 	var unfit *agent.UnfitError
 	var endpoint *identity.EndpointError
+	var hinted interface{ Hint() string }
 	switch {
+	case errors.As(err, &hinted):
+		return hinted.Hint()
 	case errors.As(err, &unfit):
 		return unfit.Hint
 	case errors.Is(err, control.ErrNobody):

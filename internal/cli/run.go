@@ -66,6 +66,9 @@ func run(p Process, flags *pflag.FlagSet) error {
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)
 	}
+	if s.Placeholder {
+		return holdPlace(p, s, log, guard, heard)
+	}
 	init, err := proc.NewInit()
 	if err != nil {
 		return &exitError{exitFault, err}
@@ -74,7 +77,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 
 	end, err := live(p, s, log, guard, init, heard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return err
 	}
 	if end.Err != nil && end.Code != 0 {
 		explain(p, s, log, guard, end.Err)
@@ -92,15 +95,28 @@ func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
 }
 
-func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+// connect makes what every command that speaks to Azure DevOps begins with: who
+// azptend is, and a client that is it. The error is one of the settings.
+func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identity.Identity, *azdo.Client, error) {
 	who, err := identity.New(identity.Options{
 		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
 		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
 	})
 	if err != nil {
+		return nil, nil, &exitError{exitUsage, err}
+	}
+	return who, azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log)), nil
+}
+
+func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	who, client, err := connect(s, log, guard)
+	if err != nil {
 		return tend.End{}, err
 	}
 	s.AgentName = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
+	if s, err = onPlatform(s, log); err != nil {
+		return tend.End{}, &exitError{exitUsage, err}
+	}
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	if s.NoUpdate {
 		environ = append(environ, agent.NoUpdates)
@@ -122,7 +138,6 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	}
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
-	client := azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log))
 	return tend.Run(tend.Options{
 		Began: p.Began,
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,

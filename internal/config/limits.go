@@ -27,6 +27,22 @@ func (s Settings) longestJob() time.Duration {
 	return s.JobMax
 }
 
+// Unset is a time that nobody has set, where 0 means something else.
+const Unset time.Duration = -1
+
+// CheckLimits says whether the limits leave time to work in, now that the grace
+// period is known. The error is an *InvalidError.
+func (s Settings) CheckLimits() error {
+	var problems []Problem
+	s.validateLimits(func(hint, format string, args ...any) {
+		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	})
+	if len(problems) > 0 {
+		return &InvalidError{problems}
+	}
+	return nil
+}
+
 func (s Settings) validateLimits(bad func(hint, format string, args ...any)) {
 	if s.ReplicaTimeout > 0 && s.longestJob()+s.Grace >= s.ReplicaTimeout {
 		bad("make the replica timeout longer, or set AZP_JOB_MAX (--job-max) to what a job takes at most",

@@ -9,14 +9,17 @@ import (
 	"strings"
 )
 
-// validate checks what rows cannot check alone.
-func (s *Settings) validate() []Problem {
+// validate checks what rows cannot check alone. Life says that the settings of
+// an agent's life are among those read.
+func (s *Settings) validate(life bool) []Problem {
 	var problems []Problem
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	s.validateURL(bad)
-	s.validateName(bad)
+	if life || s.AgentName != "" {
+		s.validateName(bad)
+	}
 	s.validateLimits(bad)
 	s.validatePlace(bad)
 	s.validateIdentity(bad)

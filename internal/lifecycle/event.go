@@ -66,6 +66,8 @@ const (
 	Ours     Owner = "ours"      // it carries this life's mark
 	SameHost Owner = "same host" // an earlier life on this host
 	Other    Owner = "other"     // somebody else's
+	// Placeholder is an agent that never runs, for the pool's sake.
+	Placeholder Owner = "placeholder"
 )
 
 // LookedUp answers LookUp.

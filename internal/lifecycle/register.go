@@ -143,6 +143,8 @@ func (t *turn) meetTwin(e LookedUp) {
 		t.leave()
 	case e.Owner == Nobody:
 		t.meetNobody()
+	case e.Owner == Placeholder: // offline for good, and not in vain
+		t.leaveFor(exitTryAgain, "the agent's name is a placeholder's", e.Holder)
 	case e.Owner == SameHost || (!e.Online && !e.Young):
 		t.twin = e.AgentID
 		t.plan(RemoveTwin, 0)

@@ -241,8 +241,12 @@ func (r *runner) lookUp() func(context.Context) word {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
 		}
-		e.Holder = fmt.Errorf("the agent name %q is held by another agent: id %d, version %s, %s since %s",
-			found.Name, found.ID, found.Version, found.Status, since(found))
+		what := "another agent"
+		if e.Owner == lifecycle.Placeholder {
+			what = "the pool's placeholder"
+		}
+		e.Holder = fmt.Errorf("the agent name %q is held by %s: id %d, version %s, %s since %s",
+			found.Name, what, found.ID, found.Version, found.Status, since(found))
 		return word{event: e, note: func(r *runner) { r.twin = found }}
 	}
 }
@@ -257,6 +261,8 @@ func ownerOf(a azdo.Agent, instance, home string) lifecycle.Owner {
 		return lifecycle.Ours
 	case mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], home):
 		return lifecycle.SameHost
+	case agent.IsPlaceholder(mark, a.Version, a.Online()):
+		return lifecycle.Placeholder
 	}
 	return lifecycle.Other
 }

@@ -94,7 +94,7 @@ func TestOwnerOf(t *testing.T) {
 		{"an earlier life's", "i", mark("h", "Host", agent.KindAgent), lifecycle.SameHost},
 		{"before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.SameHost},
 		{"another host's", "i", mark("h", "elsewhere", agent.KindAgent), lifecycle.Other},
-		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Other},
+		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
 		{"no mark", "i", nil, lifecycle.Other},
 		{"no mark, and we have none", "", nil, lifecycle.Other},
 	} {

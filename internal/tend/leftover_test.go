@@ -207,6 +207,27 @@ func TestTheMarkIsReadBack(t *testing.T) {
 	}
 }
 
+// TestPlaceholdersStay: a run that was given a placeholder's name does not take
+// it from the pool.
+func TestPlaceholdersStay(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		marks   map[string]string
+	}{
+		{"4.1.0", map[string]string{agent.MarkKind: agent.KindPlaceholder}},
+		{"99.999.9", nil},
+	} {
+		s := play(t, nil, func(s *stage) {
+			s.twin(3, "offline", tt.marks)
+			s.agents[3].Version = tt.version
+			s.begin()
+		})
+		if got := strings.Join(s.record, " "); got != "pool POST LOOKUP" || s.end.Code != 75 {
+			t.Errorf("saw %s, exit code %d", got, s.end.Code)
+		}
+	}
+}
+
 // TestYoungTwins: an agent of azptend's that is offline may just be starting.
 func TestYoungTwins(t *testing.T) {
 	for _, tt := range []struct {
