@@ -107,8 +107,8 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// PoolByName finds a pool that can hold our agents. The server's list leaves out
-// what the caller may not view, so the error of an empty one wraps ErrNoPool.
+// PoolByName finds a pool that can hold our agents. Where there is none the error
+// is a *NoPoolError.
 func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %q", name)
 	var list struct{ Value []Pool }
@@ -124,7 +124,37 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 			return p, nil
 		}
 	}
-	return Pool{}, fmt.Errorf("cannot %s: %w", op, ErrNoPool)
+	return Pool{}, c.noPool(ctx, op)
+}
+
+// poolNotFound is the server's name for a pool that is not there, or that the
+// caller may not view (azure-devops-rest.md 2.1).
+const poolNotFound = "TaskAgentPoolNotFoundException"
+
+// PoolByID returns a pool. Where there is none the error is a *NoPoolError.
+func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
+	op := fmt.Sprintf("find agent pool %d", id)
+	var p Pool
+	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/distributedtask/pools/" + strconv.Itoa(id), into: &p})
+	if Is(err, poolNotFound) {
+		return Pool{}, c.noPool(ctx, op)
+	}
+	return p, err
+}
+
+// noPool looks at which pools there are instead, for the person who has to find
+// out why.
+func (c *Client) noPool(ctx context.Context, op string) error {
+	var list struct{ Value []Pool }
+	err := c.do(ctx, request{
+		op: "list the agent pools", method: http.MethodGet, path: "_apis/distributedtask/pools",
+		query: url.Values{"poolType": {"automation"}}, into: &list,
+	})
+	e := &NoPoolError{Op: op, Known: err == nil}
+	for _, p := range list.Value {
+		e.Sees = append(e.Sees, p.Name)
+	}
+	return e
 }
 
 // AddAgent registers an agent and returns it with its Authorization. An answer

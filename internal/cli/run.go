@@ -67,13 +67,15 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		return &exitError{exitFault, err}
+		explain(p, s, log, guard, err)
+		return silent(exitFault)
 	}
 	defer init.Close()
 
 	end, err := live(p, s, log, guard, init, heard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		explain(p, s, log, guard, err)
+		return silent(exitUsage)
 	}
 	if end.Err != nil && end.Code != 0 {
 		explain(p, s, log, guard, end.Err)
