@@ -51,6 +51,9 @@ func TestScripts(t *testing.T) {
 			"keeps":   cmdKeeps,
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
+			"limit":   cmdLimit,
+			"role":    cmdRole,
+			"pat":     cmdPAT,
 		},
 	})
 }
