@@ -120,7 +120,7 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 		return Pool{}, err
 	}
 	for _, p := range list.Value {
-		if strings.EqualFold(p.Name, name) {
+		if strings.EqualFold(p.Name, name) && p.ID != 0 {
 			return p, nil
 		}
 	}
@@ -138,6 +138,9 @@ func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/distributedtask/pools/" + strconv.Itoa(id), into: &p})
 	if Is(err, poolNotFound) {
 		return Pool{}, c.noPool(ctx, op)
+	}
+	if err == nil && p.ID != id {
+		return Pool{}, &Error{Op: op, Sent: true, Cause: &unusable{"it is of another pool, or of none"}}
 	}
 	return p, err
 }
@@ -186,7 +189,7 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 		return Agent{}, false, err
 	}
 	for _, a := range list.Value {
-		if strings.EqualFold(a.Name, name) {
+		if strings.EqualFold(a.Name, name) && a.ID != 0 {
 			return a, true, nil
 		}
 	}
@@ -194,13 +197,17 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 }
 
 // AgentWithRequest returns an agent and the job request assigned to it, if one
-// is.
+// is. An answer that is of no agent does not say that there is no request.
 func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, error) {
 	var a Agent
+	op := fmt.Sprintf("look at agent %d in pool %d", id, pool)
 	err := c.do(ctx, request{
-		op: fmt.Sprintf("look at agent %d in pool %d", id, pool), method: http.MethodGet,
+		op: op, method: http.MethodGet,
 		path: agentPath(pool, id), query: url.Values{"includeAssignedRequest": {"true"}}, into: &a,
 	})
+	if err == nil && a.ID != id {
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another agent, or of none"}}
+	}
 	return a, err
 }
 
