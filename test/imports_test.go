@@ -45,10 +45,19 @@ var rooms = []struct {
 }{
 	{`"os/exec"`, []string{"test/bench"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc"}},
+	{"syscall.Exec(", []string{"internal/proc"}},
+	{"unix.Exec(", []string{"internal/proc"}},
+	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
 	{"os.Exit(", []string{"cmd/azptend", "test/bench"}},
-	{"os.Getenv(", nil},
-	{"os.LookupEnv(", nil},
+	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
+	{"log.Panic", nil},
+	{"syscall.Exit(", nil},
+	{"os.Getenv(", []string{"internal/config"}},
+	{"os.LookupEnv(", []string{"internal/config"}},
+	{"os.ExpandEnv(", []string{"internal/config"}},
+	{"syscall.Getenv(", nil},
+	{"syscall.Environ(", nil},
 	{"os.Environ(", []string{"internal/config", "test/bench"}},
 }
 

@@ -52,6 +52,9 @@ func TestScripts(t *testing.T) {
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
 			"believe": cmdBelieve,
+			"limit":   cmdLimit,
+			"role":    cmdRole,
+			"pat":     cmdPAT,
 		},
 	})
 }

@@ -71,13 +71,15 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		return &exitError{exitFault, err}
+		explain(p, s, log, guard, err)
+		return silent(exitFault)
 	}
 	defer init.Close()
 
 	end, err := live(p, s, log, guard, init, heard)
 	if err != nil {
-		return err
+		explain(p, s, log, guard, err)
+		return silent(exitUsage)
 	}
 	if end.Err != nil && end.Code != 0 {
 		explain(p, s, log, guard, end.Err)
@@ -103,7 +105,7 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identit
 		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
 	})
 	if err != nil {
-		return nil, nil, &exitError{exitUsage, err}
+		return nil, nil, err
 	}
 	return who, azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log)), nil
 }
@@ -115,7 +117,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	}
 	s.AgentName = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
 	if s, err = onPlatform(s, log); err != nil {
-		return tend.End{}, &exitError{exitUsage, err}
+		return tend.End{}, err
 	}
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	if s.NoUpdate {
@@ -123,7 +125,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	}
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
-		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
+		"identity", who.Source(), "selector", who.Selector(), "once", s.Once, "idle_timeout", s.IdleTimeout.String(),
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())

@@ -44,7 +44,7 @@ func LoadPlace(flags *pflag.FlagSet, environ []string) (Settings, error) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	})
 	if len(problems) > 0 {
-		return Settings{}, &InvalidError{problems}
+		return Settings{}, &InvalidError{Problems: problems}
 	}
 	return s, nil
 }

@@ -38,7 +38,7 @@ func (s Settings) CheckLimits() error {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	})
 	if len(problems) > 0 {
-		return &InvalidError{problems}
+		return &InvalidError{Problems: problems, LogFormat: s.LogFormat}
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func judgeName(bad func(hint, format string, args ...any), what, name string) {
 	case strings.TrimSpace(name) == "":
 		bad("", "%s %v, and this host has no name", what, errNotSet)
 	case utf8.RuneCountInString(name) > longestName:
-		bad("", "%s is longer than %d characters", what, longestName)
+		bad("the server keeps no more: set a shorter one, or leave it out and the host's name is taken",
+			"%s has %d characters, and an agent's name at most %d", what, utf8.RuneCountInString(name), longestName)
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || strings.ContainsRune(`/\"<>|`, r) }):
 		bad("letters, digits, dots, dashes and underscores are safe",
 			"%s is %q, which has a character that an agent's name cannot have", what, name)

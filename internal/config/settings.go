@@ -6,8 +6,10 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -63,7 +65,10 @@ type Problem struct {
 }
 
 // InvalidError holds everything that is wrong with the settings.
-type InvalidError struct{ Problems []Problem }
+type InvalidError struct {
+	Problems  []Problem
+	LogFormat string // in which to tell them: the one that was set, where that much was right
+}
 
 func (e *InvalidError) Error() string {
 	var what []string
@@ -149,7 +154,7 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 		for _, name := range s.Unknown { // often the very reason
 			problems = append(problems, Problem{What: notKnown(name)})
 		}
-		return Settings{}, &InvalidError{problems}
+		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
 	}
 	return s, nil
 }
@@ -199,11 +204,19 @@ func byName(environ []string) map[string]string {
 
 // notKnown is what is said of such a name.
 func notKnown(name string) string {
-	w := name + " is no setting of azptend, and jobs do not get it"
+	w := oneLine(name) + " is no setting of azptend, and jobs do not get it"
 	if near := nearest(name); near != "" {
 		w += "; did you mean " + near + "?"
 	}
 	return w
+}
+
+// oneLine is a name that breaks no line of the log.
+func oneLine(name string) string {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // unknown finds AZP_ names that mean nothing to this version: a typo, or a

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"net/url"
 	"os"
@@ -24,36 +26,6 @@ func (s *Settings) validate(life bool) []Problem {
 	s.validatePlace(bad)
 	s.validateIdentity(bad)
 	return problems
-}
-
-func (s *Settings) validateURL(bad func(hint, format string, args ...any)) {
-	const looks = "it looks like https://dev.azure.com/your-organisation"
-	if s.URL == "" {
-		bad(looks, "AZP_URL (--url) %v", errNotSet)
-		return
-	}
-	u, err := url.Parse(s.URL)
-	switch {
-	case err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		bad(looks, "AZP_URL (--url) is %q, which is not an http or https address", shown(s.URL))
-	case u.User != nil:
-		bad("use AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
-	case u.RawQuery != "" || u.Fragment != "":
-		bad(looks, "AZP_URL (--url) is %q and more, which has a part after the path", shown(s.URL))
-	case strings.EqualFold(u.Hostname(), "dev.azure.com") && strings.Trim(u.Path, "/") == "":
-		bad(looks, "AZP_URL (--url) is %q, which names no organisation", shown(s.URL))
-	}
-}
-
-// shown is a URL that may hold a password or a token, for a message.
-func shown(raw string) string {
-	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
-		raw = "…" + raw[i:]
-	}
-	if i := strings.IndexAny(raw, "?#"); i >= 0 {
-		raw = raw[:i]
-	}
-	return raw
 }
 
 // warnings finds what is odd and not wrong.
@@ -80,7 +52,7 @@ func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) 
 	}
 	if s.TokenFile != "" {
 		if err := readable(s.TokenFile); err != nil {
-			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file): %v", err)
+			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file) is %q, which cannot be read: %v", s.TokenFile, err)
 		}
 	}
 	switch token := s.Token.Reveal(); {
@@ -96,18 +68,26 @@ func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) 
 }
 
 // readable says whether a file can be read now and again: a pipe gives what it
-// has only once.
+// has only once. Its error is without the path.
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
+		return errors.New("it is not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	return f.Close()
+}
+
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

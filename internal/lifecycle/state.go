@@ -92,6 +92,7 @@ type State struct {
 	next    Call      // to be made at nextAt, once no call is in flight
 	when    time.Time // when next is due
 	tries   int       // failures in a row of the call that next repeats
+	until   time.Time // when that stops; zero: never
 	twin    int       // the id RemoveTwin is about
 
 	lostAt time.Time // when the answer to Register was lost

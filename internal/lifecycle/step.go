@@ -37,6 +37,15 @@ func (s State) Wake() time.Time {
 	return earliest(times...)
 }
 
+// NextTry is when a call that failed is made again, and until when that goes on;
+// zero where there is no such call, or no such end.
+func (s State) NextTry() (at, until time.Time) {
+	if s.call != NoCall || s.next == NoCall || s.tries == 0 {
+		return time.Time{}, time.Time{}
+	}
+	return s.when, s.until
+}
+
 // turn is one step being made.
 type turn struct {
 	State
@@ -164,6 +173,7 @@ func (t *turn) tryAgain(c Call, r Result, until time.Time) bool {
 		return false
 	}
 	t.tries++
+	t.until = until
 	t.plan(c, pause)
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -125,12 +126,8 @@ func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
 		return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: err}
 	}
 	p.times.token = time.Since(begun)
-	if r.o.PoolID != 0 {
-		p.pool = azdo.Pool{ID: r.o.PoolID, Name: r.o.PoolName}
-		return nil
-	}
 	begun = time.Now()
-	pool, err := r.o.Server.PoolByName(ctx, r.o.PoolName)
+	pool, err := r.findPool(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,13 +135,26 @@ func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
 	return usable(pool)
 }
 
+func (r *runner) findPool(ctx context.Context) (azdo.Pool, error) {
+	if r.o.PoolID != 0 {
+		return r.o.Server.PoolByID(ctx, r.o.PoolID)
+	}
+	return r.o.Server.PoolByName(ctx, r.o.PoolName)
+}
+
 // usable refuses pools whose agents are not ours to add.
 func usable(p azdo.Pool) error {
+	const another = "make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)"
+	refuse := func(why string) error {
+		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why), another}
+	}
 	switch {
 	case p.IsHosted:
-		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: its agents are hosted by Microsoft", p.Name)}
+		return refuse("its agents are hosted by Microsoft")
 	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
-		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: it is a scale set pool, which Azure DevOps fills itself", p.Name)}
+		return refuse("it is a scale set pool, which Azure DevOps fills itself")
+	case strings.EqualFold(p.PoolType, "deployment"):
+		return refuse("it is a deployment pool, whose agents take no jobs of a pool")
 	}
 	return nil
 }
@@ -153,6 +163,8 @@ func usable(p azdo.Pool) error {
 // disk.
 const versionPatience = 30 * time.Second
 
+var errNoVersion = errors.New("the listener does not tell its version")
+
 // checkFolder also asks the listener for its version, and so tries its runtime
 // before the server knows of us.
 func (r *runner) checkFolder(ctx context.Context) (string, error) {
@@ -160,11 +172,17 @@ func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	if err := f.Check(); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, versionPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, versionPatience, errNoVersion)
 	defer cancel()
 	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
 		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr,
 	})
+	if errors.Is(err, errNoVersion) {
+		return "", &agent.UnfitError{
+			Folder: f.Root, Why: fmt.Sprintf("bin/Agent.Listener --version does not end within %v", versionPatience),
+			Hint: "is the disk it is on slow, or stuck? does it end when it is called by hand, as this user?", Cause: errNoVersion,
+		}
+	}
 	if err != nil {
 		return "", unfitIfExec(f, err)
 	}
@@ -337,11 +355,14 @@ func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) 
 }
 
 // refusal is a no that asking again will not change.
-type refusal struct{ why string }
+type refusal struct{ why, hint string }
 
 func (e *refusal) Error() string { return e.why }
 
-var errIncomplete = &refusal{"the server's answer to the registration lacks the agent's client id or its authorization URL"}
+// Hint is what to do about it, for a person.
+func (e *refusal) Hint() string { return e.hint }
+
+var errIncomplete = &refusal{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
 
 // registration is what the listener starts from.
 func (s starter) registration(notifications string) (agent.Registration, error) {

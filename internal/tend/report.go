@@ -55,7 +55,7 @@ func (r *runner) jobFinished(job string) { r.log.Info("A job finished", "job", j
 
 // report says what a step changed.
 func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
-	r.reportTrouble(e)
+	r.reportTrouble(e, after)
 	if before.Reason == "" && after.Reason != "" {
 		r.times.drained = time.Now()
 		r.log.Info("Asked to end", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
@@ -107,7 +107,7 @@ func (r *runner) reportWaiting(e lifecycle.Event) {
 
 // reportTrouble says that a call failed, and is tried again or not as lifecycle
 // decides; an outage is said once, not at each try.
-func (r *runner) reportTrouble(e lifecycle.Event) {
+func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 	answer, is := e.(interface{ Answer() lifecycle.Result })
 	if !is {
 		return
@@ -125,11 +125,23 @@ func (r *runner) reportTrouble(e lifecycle.Event) {
 			level = slog.LevelDebug
 		}
 		r.outage = true
-		r.log.Log(r.ctx, level, "A call failed", "outcome", res.Outcome, "error", res.Err)
+		r.log.Log(r.ctx, level, "A call failed", append([]any{"outcome", res.Outcome, "error", res.Err}, tries(after)...)...)
 	case lifecycle.Unfit, lifecycle.Broken: // the end of it, and said there
 	default:
 		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)
 	}
+}
+
+// tries says that a call that failed is made again, and until when.
+func tries(after lifecycle.State) []any {
+	at, until := after.NextTry()
+	switch {
+	case at.IsZero():
+		return nil
+	case until.IsZero():
+		return []any{"tried", "until it is answered"}
+	}
+	return []any{"tried_until", until.UTC().Format(time.RFC3339)}
 }
 
 // name tells a person what stays in the pool, and how to remove it.

@@ -289,6 +289,11 @@ func (s *stage) PoolByName(ctx context.Context, name string) (p azdo.Pool, err e
 	return p, err
 }
 
+func (s *stage) PoolByID(ctx context.Context, id int) (p azdo.Pool, err error) {
+	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: id, Name: "by id"}; return nil })
+	return p, err
+}
+
 func (s *stage) AddAgent(ctx context.Context, _ int, a azdo.Agent) (azdo.Agent, error) {
 	err := s.call(ctx, "POST", func() error {
 		for _, other := range s.agents {

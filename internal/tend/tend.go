@@ -47,6 +47,7 @@ type Options struct {
 // Server is what tend asks of Azure DevOps. *azdo.Client is one.
 type Server interface {
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
+	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
 	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
