@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,8 @@ func problems(t *testing.T, err error) []config.Problem {
 func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work",
-		AgentDir: "/azp", Grace: 30 * time.Second, ObjectID: object, LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
+		AgentDir: "/azp", Grace: 30 * time.Second, ObjectID: object, Auth: config.Auto,
+		Identity: config.Choice{Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata}, LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{
 		"nothing else": loaded(t, least()),
@@ -107,6 +109,13 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_TOKEN":                  {"a-token", []string{"null", "two words", "t\u00f6ken", "a\x01b"}},
 		"AZP_TOKEN_FILE":             {file, []string{"/nowhere/at/all", "/", "/dev/null"}},
 		"MANAGED_IDENTITY_OBJECT_ID": {"0b6bd18c-0000-4000-8000-00000000000B", []string{"my-identity", "0b6bd18c", object + "0", "/subscriptions/x"}},
+		"USRMI_ID":                   {"0b6bd18c-0000-4000-8000-00000000000c", []string{"my-identity", "0b6bd18c"}},
+		"AZP_IDENTITY_RESOURCE_ID":   {"/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i", []string{"my-identity", "subscriptions/s"}},
+		"AZP_CLIENTID":               {"0b6bd18c-0000-4000-8000-00000000000d", []string{"my-app", "0b6bd18c"}},
+		"AZP_CLIENTSECRET":           {"a-secret", nil},
+		"AZP_CLIENTCERTIFICATE":      {file, []string{"/nowhere/at/all", "/"}},
+		"AZP_TENANTID":               {"contoso.onmicrosoft.com", []string{"a/b", "a b"}},
+		"AZP_AUTH":                   {"PAT", []string{"none", "msi"}},
 		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
 		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
 		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "1d"}},
@@ -139,9 +148,9 @@ func TestEachSetting(t *testing.T) {
 			if row.Help == "" || strings.HasSuffix(row.Help, ".") {
 				t.Errorf("help is %q: want a sentence without its period", row.Help)
 			}
-			rest := without(least(), row.Env)
-			if row.Env == "MANAGED_IDENTITY_OBJECT_ID" {
-				rest = append(rest, "AZP_TOKEN=a-token")
+			rest := append(without(least(), row.Env), companions(row.Env, all)...)
+			if slices.Contains([]string{"MANAGED_IDENTITY_OBJECT_ID", "USRMI_ID", "AZP_IDENTITY_RESOURCE_ID"}, row.Env) {
+				rest = append(without(rest, "MANAGED_IDENTITY_OBJECT_ID"), "AZP_TOKEN=a-token") // one name at a time
 			}
 			byDefault, _ := load(t, least())
 			byVariable := loaded(t, append(rest, row.Env+"="+ex.good))
@@ -152,19 +161,16 @@ func TestEachSetting(t *testing.T) {
 				t.Error("white space around it has an effect")
 			}
 			if row.Flag == "" {
-				if row.Env != "AZP_TOKEN" {
+				if row.Env != "AZP_TOKEN" && row.Env != "AZP_CLIENTSECRET" {
 					t.Error("only a secret has no flag")
 				}
 			} else {
 				if byFlag := loaded(t, rest, "--"+row.Flag+"="+ex.good); !same(byVariable, byFlag) {
 					t.Errorf("--%s does something else than %s:\n%+v\n%+v", row.Flag, row.Env, byFlag, byVariable)
 				}
-				wrong := "MANAGED_IDENTITY_OBJECT_ID=x"
+				wrong := row.Env + "=other"
 				if len(ex.bad) > 0 {
 					wrong = row.Env + "=" + ex.bad[0]
-				}
-				if row.Env != "MANAGED_IDENTITY_OBJECT_ID" && len(ex.bad) == 0 {
-					wrong = row.Env + "=other"
 				}
 				if byBoth := loaded(t, append(rest, wrong), "--"+row.Flag+"="+ex.good); !same(byVariable, byBoth) {
 					t.Errorf("the flag does not outweigh %s", wrong)
@@ -191,6 +197,26 @@ func TestEachSetting(t *testing.T) {
 	}
 }
 
+// companions are what a setting needs to mean anything.
+func companions(name string, all map[string]struct {
+	good string
+	bad  []string
+}) []string {
+	var more []string
+	needs := map[string][]string{
+		"AZP_CLIENTID": {"AZP_CLIENTSECRET", "AZP_TENANTID"}, "AZP_CLIENTSECRET": {"AZP_CLIENTID", "AZP_TENANTID"},
+		"AZP_CLIENTCERTIFICATE": {"AZP_CLIENTID", "AZP_TENANTID"}, "AZP_TENANTID": {"AZP_CLIENTID", "AZP_CLIENTSECRET"},
+		"AZP_AUTH": {"AZP_TOKEN"},
+	}
+	for _, other := range needs[name] {
+		more = append(more, other+"="+all[other].good)
+	}
+	if strings.HasPrefix(name, "AZP_CLIENT") || name == "AZP_TENANTID" {
+		more = append(more, "AZURE_TENANT_ID=the-platforms", "AZURE_CLIENT_ID=0b6bd18c-0000-4000-8000-00000000000e", "AZURE_FEDERATED_TOKEN_FILE=/var/run/secrets/x")
+	}
+	return more
+}
+
 func without(environ []string, name string) []string {
 	var rest []string
 	for _, pair := range environ {
@@ -204,6 +230,11 @@ func without(environ []string, name string) []string {
 // same compares what was decided, and not where it came from.
 func same(a, b config.Settings) bool {
 	a.Environ, b.Environ = nil, nil
+	if a.ClientSecret.Reveal() != b.ClientSecret.Reveal() {
+		return false
+	}
+	a.ClientSecret, b.ClientSecret, a.Identity.ClientSecret, b.Identity.ClientSecret = secret.Text{}, secret.Text{}, secret.Text{}, secret.Text{}
+	a.Identity.CertificatePassword, b.Identity.CertificatePassword = secret.Text{}, secret.Text{}
 	return a.Token.Reveal() == b.Token.Reveal() && func() bool { a.Token, b.Token = secret.Text{}, secret.Text{}; return reflect.DeepEqual(a, b) }()
 }
 
@@ -250,11 +281,11 @@ func TestEveryProblemAtOnce(t *testing.T) {
 func TestNothingIsSet(t *testing.T) {
 	_, err := config.Load(nil, nil, "")
 	got := problems(t, err)
-	if len(got) != 3 || !strings.Contains(got[0].What, "AZP_URL (--url) is not set") ||
-		!strings.Contains(got[1].What, "this host has no name") || !strings.Contains(got[2].What, "no identity is set") {
+	if len(got) != 2 || !strings.Contains(got[0].What, "AZP_URL (--url) is not set") ||
+		!strings.Contains(got[1].What, "this host has no name") {
 		t.Errorf("problems are %+v", got)
 	}
-	if got[2].Hint == "" || got[0].Hint == "" {
+	if got[0].Hint == "" {
 		t.Errorf("without a hint: %+v", got)
 	}
 }

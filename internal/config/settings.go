@@ -32,7 +32,18 @@ type Settings struct {
 
 	Token     secret.Text
 	TokenFile string
-	ObjectID  string // of the managed identity
+	Auth      Source // what may be used
+	Identity  Choice // what is used
+
+	// A managed identity, by one of three names.
+	ObjectID         string
+	IdentityClientID string
+	ResourceID       string
+	// A service principal.
+	ClientID          string
+	ClientSecret      secret.Text
+	ClientCertificate string // a file, PEM or PKCS#12
+	TenantID          string
 
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
@@ -108,12 +119,12 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
 		}
 	}
-	problems = append(problems, s.validate()...)
+	problems = append(problems, s.validate(env)...)
 	s.Unknown = unknown(env)
 	for _, name := range s.Unknown {
 		s.Warnings = append(s.Warnings, notKnown(name))
 	}
-	s.Warnings = append(s.Warnings, s.warnings()...)
+	s.Warnings = append(s.Warnings, s.warnings(env)...)
 	if p, is := unsupported(env); is {
 		problems = append(problems, p)
 	}

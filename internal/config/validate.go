@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,7 +16,7 @@ const longestName = 64
 
 // validate checks what rows cannot check alone, and fills in what depends on
 // the host.
-func (s *Settings) validate() []Problem {
+func (s *Settings) validate(env map[string]string) []Problem {
 	var problems []Problem
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
@@ -38,7 +37,10 @@ func (s *Settings) validate() []Problem {
 	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
 		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
 	}
-	s.validateIdentity(bad)
+	s.validateIdentity(env, bad)
+	if s.Auth == AzureCLI {
+		bad("it is a person's login, for the other commands", "AZP_AUTH (--auth) is azure-cli, which an agent cannot run with")
+	}
 	return problems
 }
 
@@ -73,41 +75,17 @@ func shown(raw string) string {
 }
 
 // warnings finds what is odd and not wrong.
-func (s *Settings) warnings() []string {
-	u, err := url.Parse(s.URL)
-	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) {
-		return nil
+func (s *Settings) warnings(env map[string]string) []string {
+	odd := s.identityWarnings(env)
+	if u, err := url.Parse(s.URL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		odd = append(odd, "AZP_URL (--url) is http: tokens cross the network for everybody to read")
 	}
-	return []string{"AZP_URL (--url) is http: tokens cross the network for everybody to read"}
+	return odd
 }
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || (err == nil && ip.IsLoopback())
-}
-
-var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
-
-func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) {
-	if s.ObjectID != "" && !guid.MatchString(s.ObjectID) {
-		bad("`az identity show --query principalId` prints it",
-			"MANAGED_IDENTITY_OBJECT_ID (--identity-object-id) is %q, which is not an object id", s.ObjectID)
-	}
-	if s.TokenFile != "" {
-		if err := readable(s.TokenFile); err != nil {
-			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file): %v", err)
-		}
-	}
-	switch token := s.Token.Reveal(); {
-	case token == "null":
-		bad("whatever set it was given an answer without a token", `AZP_TOKEN holds the word "null"`)
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		bad("was it copied whole, and alone?", "AZP_TOKEN holds characters that no token has")
-	}
-	if s.ObjectID == "" && s.TokenFile == "" && s.Token.IsZero() {
-		bad("set MANAGED_IDENTITY_OBJECT_ID to the object id of a managed identity, or AZP_TOKEN_FILE, or AZP_TOKEN",
-			"no identity is set: azptend cannot log on to Azure DevOps")
-	}
 }
 
 // readable says whether a file can be read now and again: a pipe gives what it
