@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,7 +13,6 @@ import (
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -92,17 +90,15 @@ func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard
 }
 
 func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
-	who, err := identity.New(identity.Options{
-		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
-		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
-	})
+	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy())
+	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return tend.End{}, err
 	}
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
-		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
+		"once", s.Once,
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
@@ -111,7 +107,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
 	}
-	client := azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log))
+	client := azdo.New(s.URL, web, who, observer(log))
 	return tend.Run(tend.Options{
 		Began: p.Began,
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
@@ -140,7 +136,3 @@ func newLog(w io.Writer, s config.Settings) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
-
-// identityPatience is for an identity endpoint that starts beside its container:
-// it refuses connections until it listens (identity.md 1.5).
-const identityPatience = time.Minute
