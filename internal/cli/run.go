@@ -54,6 +54,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	guard := &secret.Guard{}
 	guard.Watch(s.Token)
+	guard.Watch(s.ProxyPassword())
 	log := newLog(guard.Writer(p.Stderr), s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
@@ -90,7 +91,7 @@ func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard
 }
 
 func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
-	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy())
+	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return tend.End{}, err
@@ -113,7 +114,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
 		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder},
 		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
-		Capabilities: s.Capabilities, Environ: environ,
+		Capabilities: s.Capabilities, Environ: append(environ, s.ForTheAgent()...),
 		Token: func(ctx context.Context) error {
 			_, err := who.Authorization(ctx, false)
 			return err

@@ -1,10 +1,12 @@
 package config_test
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -95,10 +97,13 @@ func examples(t *testing.T) map[string]struct {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	authority := caFile(t)
 	return map[string]struct {
 		good string
 		bad  []string
 	}{
+		"AZP_PROXY":   {"http://user:p4ssw0rd@proxy:3128", []string{"proxy:3128", "socks5://proxy", "http://"}},
+		"AZP_CA_FILE": {authority, []string{file, "/nowhere/at/all", "/"}},
 		"AZP_URL": {"https://tfs.corp/tfs/Collection", []string{"dev.azure.com/org", "ftp://x", "https://", "https://:8080/x", "https://dev.azure.com", "https://dev.azure.com//",
 			"https://user:p@dev.azure.com/org", "https://dev.azure.com/org?a=b", "https://dev.azure.com/org#x", "https://%zz", "https:///org"}},
 		"AZP_POOL":                   {"linux pool", nil},
@@ -197,6 +202,18 @@ func TestEachSetting(t *testing.T) {
 	}
 }
 
+// caFile is a file with a certificate.
+func caFile(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // companions are what a setting needs to mean anything.
 func companions(name string, all map[string]struct {
 	good string
@@ -230,9 +247,10 @@ func without(environ []string, name string) []string {
 // same compares what was decided, and not where it came from.
 func same(a, b config.Settings) bool {
 	a.Environ, b.Environ = nil, nil
-	if a.ClientSecret.Reveal() != b.ClientSecret.Reveal() {
+	if a.ClientSecret.Reveal() != b.ClientSecret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
 		return false
 	}
+	a.ProxyURL, b.ProxyURL = secret.Text{}, secret.Text{}
 	a.ClientSecret, b.ClientSecret, a.Identity.ClientSecret, b.Identity.ClientSecret = secret.Text{}, secret.Text{}, secret.Text{}, secret.Text{}
 	a.Identity.CertificatePassword, b.Identity.CertificatePassword = secret.Text{}, secret.Text{}
 	return a.Token.Reveal() == b.Token.Reveal() && func() bool { a.Token, b.Token = secret.Text{}, secret.Text{}; return reflect.DeepEqual(a, b) }()
@@ -303,6 +321,9 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		{"AZP_URL=https://dev.azure.com/?token=" + hidden},
 		{"AZP_URL=https://dev.azure.com/org#" + hidden},
 		{"AZP_TOKEN=" + hidden + " " + hidden},
+		{"AZP_PROXY=socks5://user:" + hidden + "@proxy"},
+		{"AZP_PROXY=http://user:" + hidden + "@proxy", "AZP_ONCE=x"},
+		{"AZP_CLIENTSECRET=" + hidden, "AZP_ONCE=x"},
 		{"AZP_TOKEN=" + hidden, "AZP_ONCE=x"},
 		{"AZP_TOKNE=" + hidden, "AZP_ONCE=x"},
 	} {
@@ -369,6 +390,9 @@ func TestProxy(t *testing.T) {
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", ""},
 		{[]string{"http_proxy=http://proxy:3128"}, "http://tfs.corp/tfs", "http://proxy:3128"},
 		{[]string{"HTTPS_PROXY=http://proxy:3128", "no_proxy=.azure.com"}, "https://dev.azure.com/org", ""},
+		{[]string{"AZP_PROXY=http://own:1", "HTTPS_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", "http://own:1"},
+		{[]string{"AZP_PROXY=http://own:1", "HTTP_PROXY=http://proxy:3128"}, "http://tfs.corp/tfs", "http://own:1"},
+		{[]string{"AZP_PROXY=http://own:1", "NO_PROXY=.corp"}, "http://tfs.corp/tfs", ""},
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, "http://127.0.0.1:8140/emulated", ""},
 	} {
 		s := loaded(t, least(tt.environ...))
@@ -386,6 +410,30 @@ func TestProxy(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%v: %s goes through %q, want %q", tt.environ, tt.to, got, tt.want)
+		}
+	}
+}
+
+// The agent reads other names than Go does (agent-protocol.md 10.7, 10.8).
+func TestTheProxyInTheAgentsForm(t *testing.T) {
+	ca := caFile(t)
+	for _, tt := range []struct {
+		environ []string
+		want    []string
+	}{
+		{nil, nil},
+		{[]string{"AZP_PROXY=http://us%40er:p4ss%2Fword@proxy:3128"}, []string{
+			"VSTS_HTTP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY_USERNAME=us@er", "VSTS_HTTP_PROXY_PASSWORD=p4ss/word"}},
+		{[]string{"HTTPS_PROXY=http://proxy:3128"}, []string{"VSTS_HTTP_PROXY=http://proxy:3128"}},
+		{[]string{"https_proxy=proxy:3128"}, []string{"VSTS_HTTP_PROXY=http://proxy:3128"}},
+		{[]string{"HTTPS_PROXY=http://proxy:3128", "NO_PROXY=dev.azure.com"}, nil},
+		{[]string{"HTTP_PROXY=http://proxy:3128"}, nil}, // not on the way to an https address
+		{[]string{"AZP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY=http://agents:1"}, nil},
+		{[]string{"AZP_CA_FILE=" + ca}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
+		{[]string{"AZP_CA_FILE=" + ca, "SSL_CERT_FILE=/etc/own.pem"}, []string{"NODE_EXTRA_CA_CERTS=" + ca}},
+	} {
+		if d := cmp.Diff(tt.want, loaded(t, least(tt.environ...)).ForTheAgent()); d != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.environ, d)
 		}
 	}
 }

@@ -45,6 +45,10 @@ type Settings struct {
 	ClientCertificate string // a file, PEM or PKCS#12
 	TenantID          string
 
+	ProxyURL secret.Text // for both schemes; may hold a password
+	CAFile   string      // trusted beside the system's authorities
+	CA       []byte      // what it holds
+
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 

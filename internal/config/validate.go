@@ -38,6 +38,7 @@ func (s *Settings) validate(env map[string]string) []Problem {
 		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
 	}
 	s.validateIdentity(env, bad)
+	s.readCA(bad)
 	if s.Auth == AzureCLI {
 		bad("it is a person's login, for the other commands", "AZP_AUTH (--auth) is azure-cli, which an agent cannot run with")
 	}
