@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +29,11 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setUp,
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Getuid() == 0, nil
+			case "netns": // a network of one's own, with the metadata service's address in it
+				return command(context.Background(), "unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
 			}
 			return false, fmt.Errorf("there is no condition %s", cond)
 		},
@@ -51,6 +55,13 @@ func TestScripts(t *testing.T) {
 			"keeps":   cmdKeeps,
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
+
+			"identity":    cmdIdentity,
+			"certificate": cmdCertificate,
+			"project":     cmdProject,
+			"elapse":      cmdElapse,
+			"proxy":       cmdProxy,
+			"proxied":     cmdProxied,
 		},
 	})
 }
@@ -62,6 +73,7 @@ type stage struct {
 	holds    []string
 	actors   map[string]*actor
 	secrets  map[string]string // by name, what no job may find
+	proxied  atomic.Int64      // requests through the script's proxy
 }
 
 type stageKey struct{}
@@ -73,7 +85,7 @@ func setUp(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	server := httptest.NewServer(e)
+	server, entra := httptest.NewServer(e), httptest.NewTLSServer(e)
 	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
 		for _, a := range s.actors {
@@ -81,7 +93,11 @@ func setUp(env *testscript.Env) error {
 		}
 		e.Close()
 		server.Close()
+		entra.Close()
 	})
+	if err := exportEntra(env, e, entra); err != nil {
+		return err
+	}
 	env.Values[stageKey{}] = s
 
 	agentDir := filepath.Join(env.WorkDir, "agent")

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 )
@@ -28,6 +29,12 @@ func peek(s string) (head jwtHead, claims jwtClaims, ok bool) {
 		}
 	}
 	return head, claims, true
+}
+
+// names says whether the header names the certificate with this SHA-256. RFC 7515 wants base64url; Microsoft's Go
+// library writes plain base64, and Entra ID takes it.
+func (h jwtHead) names(sum []byte) bool {
+	return h.Thumbprint == b64url.EncodeToString(sum) || h.Thumbprint == base64.StdEncoding.EncodeToString(sum)
 }
 
 // verifies checks a PS256 signature, which is what Microsoft's libraries make with a certificate.

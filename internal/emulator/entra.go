@@ -160,7 +160,7 @@ func (e *Emulator) certificateProof(r *http.Request, id *identity, assertion str
 	endpoint := baseOf(r) + "/" + splitPath(r.URL.Path)[0] + "/oauth2/v2.0/token"
 	now := e.opts.Now()
 	switch {
-	case err != nil, head.Thumbprint != b64url.EncodeToString(sum[:]):
+	case err != nil, !head.names(sum[:]):
 		return no(700027, "Client assertion contains an invalid signature. The key was not found.")
 	case !head.verifies(certificate, assertion):
 		return no(700027, "Client assertion contains an invalid signature.")
