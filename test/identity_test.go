@@ -111,3 +111,15 @@ func cmdProxied(ts *testscript.TestScript, neg bool, _ []string) {
 		ts.Fatalf("%d requests went through the proxy", n)
 	}
 }
+
+// cmdElsewhere writes the emulated identity's token for another resource:
+// elsewhere FILE RESOURCE.
+func cmdElsewhere(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: elsewhere FILE RESOURCE")
+	}
+	s := stageOf(ts)
+	token, err := s.emulator.IssueToken(ts.Getenv("OBJECT_ID"), args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token), 0o600))
+}

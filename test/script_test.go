@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"certificate": cmdCertificate,
 			"project":     cmdProject,
 			"elapse":      cmdElapse,
+			"elsewhere":   cmdElsewhere,
 			"proxy":       cmdProxy,
 			"proxied":     cmdProxied,
 		},

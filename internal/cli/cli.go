@@ -62,7 +62,7 @@ func newRoot(p Process) *cobra.Command {
 		return &exitError{exitUsage, &usageError{errors.New(what), c.CommandPath()}}
 	}
 	root.Args = cobra.ArbitraryArgs
-	root.AddCommand(newRun(p), newEmulate(p), newDemo(p), newVersion(p))
+	root.AddCommand(newRun(p), newToken(p), newEmulate(p), newDemo(p), newVersion(p))
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

@@ -22,6 +22,8 @@ import (
 // The exit codes that a command chooses itself; `run` has the table's.
 const (
 	exitUsage       = 64
+	exitUnavailable = 69
+	exitDenied      = 77
 	exitFault       = 70
 	exitInterrupted = 130
 )
@@ -99,6 +101,8 @@ func hintFor(err error) string {
 			"(Organization settings, Users) and the Administrator role on the pool (Agent pools, the pool, Security)"
 	case errors.Is(err, azdo.ErrSignIn):
 		return "the token is expired, of another tenant, or no token for Azure DevOps"
+	case errors.As(err, &endpoint) && endpoint.Endpoint != "": // Entra ID, whose sentence says which of them it is
+		return "are the client id and the tenant right, and is the secret, the certificate or the federated credential one of that application's?"
 	case errors.As(err, &endpoint) && endpoint.NoToken:
 		return "is IDENTITY_ENDPOINT really the platform's identity endpoint?"
 	case errors.As(err, &endpoint) && endpoint.Status == 403:

@@ -11,20 +11,20 @@ import (
 	"github.com/azptend/azptend/internal/transport"
 )
 
-// newIdentity makes the identity that the settings chose, and says in one line
-// which it is and why.
+// newIdentity makes the identity that the settings chose.
 func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, guard *secret.Guard) (*identity.Identity, error) {
 	c := s.Identity
-	who, err := identity.New(identity.Options{
+	return identity.New(identity.Options{
 		Source: sourceOf(c.Source), TokenFile: s.TokenFile, PAT: s.Token,
 		Host: hostOf(c.Host), ObjectID: c.ObjectID, ClientID: c.ClientID, ResourceID: c.ResourceID,
 		TenantID: c.TenantID, FederatedTokenFile: c.FederatedTokenFile, ClientSecret: c.ClientSecret,
 		CertificateFile: c.CertificateFile, CertificatePassword: c.CertificatePassword, SendChain: c.SendChain,
 		HTTP: transport.ForIdentity(), Web: web, Log: log, Guard: guard,
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// sayIdentity says in one line which identity is used, and why that one.
+func sayIdentity(log *slog.Logger, who *identity.Identity, c config.Choice) {
 	facts := []any{"source", who.Source(), "selector", who.Selector(), "why", c.Why}
 	if c.Host != "" {
 		facts = append(facts, "host", c.Host)
@@ -33,7 +33,6 @@ func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, guard *s
 		facts = append(facts, "ignored", strings.Join(c.Ignored, " "))
 	}
 	log.Info("Identity chosen", facts...)
-	return who, nil
 }
 
 func sourceOf(s config.Source) identity.Source {

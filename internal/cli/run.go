@@ -96,6 +96,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	if err != nil {
 		return tend.End{}, err
 	}
+	sayIdentity(log, who, s.Identity)
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,

@@ -80,8 +80,10 @@ func (e *InvalidError) Error() string {
 func Environment() []string { return os.Environ() }
 
 // AddFlags defines the flags of the settings.
-func AddFlags(flags *pflag.FlagSet) {
-	for _, s := range Table() {
+func AddFlags(flags *pflag.FlagSet) { addFlags(flags, Table()) }
+
+func addFlags(flags *pflag.FlagSet, rows []Row) {
+	for _, s := range rows {
 		if s.Flag == "" {
 			continue
 		}
@@ -114,15 +116,7 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 	// The agent's own variable, not one of ours: it is passed on as it is.
 	s := Settings{HostName: hostName, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
 	var problems []Problem
-	for _, row := range Table() {
-		value, from := row.value(flags, env)
-		if value == "" && row.Default == "" {
-			continue
-		}
-		if err := row.set(&s, value); err != nil {
-			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
-		}
-	}
+	problems = append(problems, s.read(Table(), flags, env)...)
 	problems = append(problems, s.validate(env)...)
 	s.Unknown = unknown(env)
 	for _, name := range s.Unknown {
@@ -139,6 +133,21 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, er
 		return Settings{}, &InvalidError{problems}
 	}
 	return s, nil
+}
+
+// read takes what is set, and what is not by its default.
+func (s *Settings) read(rows []Row, flags *pflag.FlagSet, env map[string]string) []Problem {
+	var problems []Problem
+	for _, row := range rows {
+		value, from := row.value(flags, env)
+		if value == "" && row.Default == "" {
+			continue
+		}
+		if err := row.set(s, value); err != nil {
+			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
+		}
+	}
+	return problems
 }
 
 // value finds a setting, and says where for a message. White space around it is
