@@ -61,7 +61,7 @@ func TestAFolderThatIsFit(t *testing.T) {
 			return agent.Folder{Root: to}
 		}(),
 	} {
-		if err := f.Check(); err != nil {
+		if err := f.Check("_work"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, _ := filepath.Glob(filepath.Join(f.Root, ".azptend-*")); len(left) != 0 {
@@ -113,7 +113,7 @@ func TestAFolderThatIsNot(t *testing.T) {
 		{"a machine nobody has", installed(t, elf(0x1234), 0o755), "is built for unknown (0x1234)", "for this platform"},
 		{"a link to another's bin", linked, "would look for its files there", "set AZP_AGENT_DIR (--agent-dir) to " + home.Root},
 	} {
-		t.Run(tt.name, func(t *testing.T) { isUnfit(t, tt.folder.Check(), tt.why, tt.hint) })
+		t.Run(tt.name, func(t *testing.T) { isUnfit(t, tt.folder.Check("_work"), tt.why, tt.hint) })
 	}
 }
 

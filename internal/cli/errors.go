@@ -10,6 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/proc"
 )
 
 // The rules of the voice, for everything this program says when it fails:
@@ -91,7 +92,10 @@ func printProblems(w io.Writer, problems []config.Problem) {
 func hintFor(err error) string {
 	var unfit *agent.UnfitError
 	var endpoint *identity.EndpointError
+	var user *proc.UserError
 	switch {
+	case errors.As(err, &user):
+		return user.Hint
 	case errors.As(err, &unfit):
 		return unfit.Hint
 	case errors.Is(err, azdo.ErrNoPool):

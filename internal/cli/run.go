@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -54,13 +55,17 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	user, err := runAs(s.RunAs)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
 	guard := &secret.Guard{}
 	guard.Watch(s.Token)
 	log := newLog(guard.Writer(p.Stderr), s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
-	} else if proc.ChildrenMayTrace() {
-		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "run as another user than root, or drop the capability")
+	} else if user == nil && proc.ChildrenMayTrace() {
+		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	}
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)
@@ -71,7 +76,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer init.Close()
 
-	end, err := live(p, s, log, guard, init, heard)
+	end, err := live(p, s, user, log, guard, init, heard)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -91,7 +96,23 @@ func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
 }
 
-func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+// runAs finds the user that jobs are to run as, and whether that can be; nil is
+// the one we are.
+func runAs(asked string) (*proc.User, error) {
+	if asked == "" {
+		return nil, nil
+	}
+	user, err := proc.LookUpUser(asked)
+	if err == nil {
+		err = user.MayBecome()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)
+	}
+	return user, nil
+}
+
+func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
 	who, err := identity.New(identity.Options{
 		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
 		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
@@ -100,10 +121,14 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		return tend.End{}, err
 	}
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
+	environ = user.Environ(environ, s.AgentDir)
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
 		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
+	if user != nil {
+		log.Info("The agent and its jobs run as another user", "user", user, "uid", user.UID, "gid", user.GID)
+	}
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
 	}
@@ -117,7 +142,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
 		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder},
 		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
-		Capabilities: s.Capabilities, Environ: environ,
+		Capabilities: s.Capabilities, Environ: environ, User: user,
 		Token: func(ctx context.Context) error {
 			_, err := who.Authorization(ctx, false)
 			return err

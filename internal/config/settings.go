@@ -29,6 +29,7 @@ type Settings struct {
 	StrictRemove bool
 	Capabilities map[string]string
 	PassEnv      []string
+	RunAs        string // user or user:group of the listener; empty: this process's
 
 	Token     secret.Text
 	TokenFile string

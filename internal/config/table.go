@@ -56,6 +56,8 @@ func Table() []Row {
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.StrictRemove, v) }},
 		{Env: "AZP_CAPABILITIES", Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
 			Hint: "it looks like docker=true,gpu=a100", set: setCapabilities},
+		{Env: "AZP_RUN_AS", Flag: "run-as", Help: "the user that the agent and its jobs run as, without privileges: user or user:group, by name or number; only root can",
+			set: func(s *Settings, v string) error { s.RunAs = v; return nil }},
 		{Env: "AZP_PASS_ENV", Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
 			set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, list(v)...); return nil }},
 		{Env: "AZP_LOG_FORMAT", Flag: "log-format", Default: "text", Help: "text or json",

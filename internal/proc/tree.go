@@ -104,7 +104,12 @@ func (c *Child) groupIfAlive() []int {
 // HasDescendant says whether a program of this name (its file's base name)
 // runs below the child. Where the process table cannot be read the answer is an
 // error, never false.
-func (c *Child) HasDescendant(name string) (bool, error) {
+func (c *Child) HasDescendant(name string) (has bool, err error) {
+	err = c.user.Do(func() (err error) { has, err = c.hasDescendant(name); return err })
+	return has, err
+}
+
+func (c *Child) hasDescendant(name string) (bool, error) {
 	table, err := processes()
 	if err != nil {
 		return false, err

@@ -106,7 +106,8 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 // it.
 func (r *runner) takeFolder(ctx context.Context, p *prepared) (err error) {
 	if p.release == nil {
-		if p.release, err = r.o.Folder.Lock(); err != nil {
+		err = r.o.asAgent(func() (err error) { p.release, err = r.o.Folder.Lock(); return err })
+		if err != nil {
 			return err
 		}
 	}
@@ -152,13 +153,13 @@ const versionPatience = 30 * time.Second
 // before the server knows of us.
 func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	f := r.o.Folder
-	if err := f.Check(); err != nil {
+	if err := r.o.asAgent(func() error { return f.Check(r.o.WorkFolder) }); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, versionPatience)
 	defer cancel()
 	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
-		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr,
+		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User,
 	})
 	if err != nil {
 		return "", unfitIfExec(f, err)

@@ -50,6 +50,7 @@ type launched struct {
 	port    port
 	perf    string
 	markers agent.UpdateMarkers
+	user    *proc.User
 }
 
 // undo ends a listener that nobody has heard of.
@@ -58,7 +59,11 @@ func (l *launched) undo() {
 	defer cancel()
 	l.process.KillTree(ctx)
 	l.port.Close()
-	_ = os.RemoveAll(l.perf)
+	l.removePerf()
+}
+
+func (l *launched) removePerf() {
+	_ = l.user.Do(func() error { return os.RemoveAll(l.perf) })
 }
 
 // starter is what starting a listener takes.
@@ -71,7 +76,7 @@ type starter struct {
 }
 
 func (s starter) start() (_ *launched, err error) {
-	l := &launched{markers: s.o.Folder.UpdateMarkers()}
+	l := &launched{markers: s.o.Folder.UpdateMarkers(), user: s.o.User}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
@@ -79,30 +84,37 @@ func (s starter) start() (_ *launched, err error) {
 	defer func() {
 		if err != nil {
 			l.port.Close()
-			_ = os.RemoveAll(l.perf)
+			l.removePerf()
 		}
 	}()
 	registration, err := s.registration(l.port.Address())
 	if err != nil {
 		return nil, err
 	}
-	if err = s.o.Folder.WriteFiles(registration, s.key); err != nil {
+	if err = s.o.asAgent(func() error { return s.writeFiles(registration, l) }); err != nil {
 		return nil, err
-	}
-	if l.perf, err = os.MkdirTemp(filepath.Clean(s.o.Folder.Root), perfFolder); err != nil {
-		return nil, fmt.Errorf("cannot make the listener's perf folder: %w", err)
 	}
 	l.process, err = s.o.Processes.Start(proc.Spec{
 		Path:   s.o.Folder.Listener(),
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), "VSTS_AGENT_PERFLOG="+l.perf),
 		Dir:    s.o.Folder.Root,
-		Stdout: s.o.Stdout, Stderr: s.o.Stderr,
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User,
 	})
 	if err != nil {
 		return nil, unfitIfExec(s.o.Folder, err)
 	}
 	return l, nil
+}
+
+func (s starter) writeFiles(registration agent.Registration, l *launched) (err error) {
+	if err = s.o.Folder.WriteFiles(registration, s.key); err != nil {
+		return err
+	}
+	if l.perf, err = os.MkdirTemp(filepath.Clean(s.o.Folder.Root), perfFolder); err != nil {
+		return fmt.Errorf("cannot make the listener's perf folder: %w", err)
+	}
+	return nil
 }
 
 // perfFolder is a fresh folder of the listener's own, so that an earlier life's
@@ -224,7 +236,7 @@ func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan
 		holds, err := l.process.HoldsConnection(ours, theirs)
 		if err != nil {
 			r.log.Debug("Cannot check who connected to the notification port", "error", err)
-			return true // no such check on this system
+			return errors.Is(err, errors.ErrUnsupported) // where there is no such check (macOS)
 		}
 		if !holds {
 			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
@@ -307,7 +319,7 @@ func (r *runner) awaitUpdate() {
 	r.besides(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, updatePatience)
 		defer cancel()
-		if err := r.ways.awaitUpdate(ctx, before); err != nil {
+		if err := r.o.asAgent(func() error { return r.ways.awaitUpdate(ctx, before) }); err != nil {
 			r.log.Warn("The update's script did not tell that it ended", "error", err)
 		}
 		r.say(word{event: lifecycle.UpdateSettled{}})

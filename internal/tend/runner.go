@@ -211,7 +211,7 @@ func (r *runner) end() End {
 	}
 	// Also of an agent that had to be named: its key is of use to nobody but a thief.
 	if r.wrote {
-		if err := r.o.Folder.RemoveFiles(); err != nil {
+		if err := r.o.asAgent(r.o.Folder.RemoveFiles); err != nil {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}
 	}
@@ -225,7 +225,7 @@ func (r *runner) end() End {
 
 func (r *runner) removePerf() {
 	if r.perf != "" {
-		_ = os.RemoveAll(r.perf)
+		_ = r.o.asAgent(func() error { return os.RemoveAll(r.perf) })
 		r.perf = ""
 	}
 }

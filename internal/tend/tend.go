@@ -2,6 +2,7 @@ package tend
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -30,6 +31,7 @@ type Options struct {
 	StrictRemove bool
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
+	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
 
 	Token     func(context.Context) error // gets a token, so that its time and its errors are known by themselves
 	Server    Server
@@ -85,6 +87,17 @@ type End struct {
 	Code int
 	Why  string
 	Err  error
+}
+
+// asAgent does something with the agent's files as the listener's user: they
+// are to be that user's, and in a folder of the jobs' root must not be led astray.
+func (o Options) asAgent(f func() error) error {
+	err := o.User.Do(f)
+	var unfit *agent.UnfitError
+	if o.User != nil && errors.As(err, &unfit) {
+		unfit.User = o.User.String()
+	}
+	return err
 }
 
 // Run lives one agent's life to its end. The signals that azptend heard come in
