@@ -51,6 +51,8 @@ func TestScripts(t *testing.T) {
 			"keeps":   cmdKeeps,
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
+
+			"unpublished": cmdUnpublished,
 		},
 	})
 }

@@ -48,7 +48,10 @@ AZP_TOKEN, a personal access token, has no flag: a command line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
-	undumpable := proc.MakeUndumpable()
+	var undumpable error
+	if !p.Without.Undumpable {
+		undumpable = proc.MakeUndumpable()
+	}
 
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
@@ -58,6 +61,9 @@ func run(p Process, flags *pflag.FlagSet) error {
 	user, err := runAs(s.RunAs)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if p.Without.OtherUser {
+		user = nil
 	}
 	guard := &secret.Guard{}
 	guard.Watch(s.Token)
@@ -121,6 +127,9 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 		return tend.End{}, err
 	}
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
+	if p.Without.Filter {
+		environ = s.Environ
+	}
 	environ = user.Environ(environ, s.AgentDir)
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
@@ -147,7 +156,8 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 			_, err := who.Authorization(ctx, false)
 			return err
 		},
-		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
+		OpenPort: p.Without.Port,
+		Server:   client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
 	}, heard), nil
 }
 

@@ -47,7 +47,7 @@ func (r *runner) launch() func(context.Context) word {
 // launched is a listener that was started, with the ways by which it tells.
 type launched struct {
 	process Process
-	port    port
+	port    Port
 	perf    string
 	markers agent.UpdateMarkers
 	user    *proc.User

@@ -33,7 +33,11 @@ type Options struct {
 	Environ      []string          // of the listener, already without ways to an identity
 	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
 
-	Token     func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	Token func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	// OpenPort opens where one listener tells of its jobs; nil: one that hears the
+	// listener alone and is closed behind it. Only test/unguarded brings another.
+	OpenPort func() (Port, error)
+
 	Server    Server
 	Processes Processes
 	Stdout    *os.File // the listener's
@@ -104,5 +108,9 @@ func (o Options) asAgent(f func() error) error {
 // through heard. It returns when the agent is gone and nothing of it is left
 // running.
 func Run(o Options, heard <-chan proc.Heard) End {
-	return newRunner(o, folderWays{o.Folder}).live(heard)
+	ways := folderWays{folder: o.Folder, port: o.OpenPort}
+	if ways.port == nil {
+		ways.port = openNotificationPort
+	}
+	return newRunner(o, ways).live(heard)
 }
