@@ -44,11 +44,9 @@ func TestEachGuardIsNeeded(t *testing.T) {
 		{"closed-port", "IDENTITY_HEADER", plain, []finding{{How: "notification port", What: "azptend's ear"}}},
 	} {
 		t.Run(tt.guard+"/"+tt.host+"/"+tt.who.name, func(t *testing.T) {
-			if tt.who.root && os.Getuid() != 0 {
-				t.Skip("only root can become it")
-			}
+			tt.who.possible(t)
 			t.Parallel()
-			h := newHeist(t)
+			h := newHeist(t, nil)
 			hostNamed(tt.host).give(h, tt.who)
 			args := []string{tt.guard, "run"}
 			if tt.guard == "argv" {
@@ -96,7 +94,7 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 	for name, program := range map[string][]string{"guarded": {binary, "run"}, "without the check": {unguarded, "peer-check", "run"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHeist(t)
+			h := newHeist(t, nil)
 			who := accounts()[0]
 			hostNamed("IDENTITY_HEADER").give(h, who)
 			listener := filepath.Join(h.agent, "bin", "Agent.Listener")
@@ -110,8 +108,8 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 			h.says("Started the listener")
 			lie := exec.CommandContext(h.ctx, thief, h.plan("plan"), "lie")
 			lie.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
-			if out, err := lie.CombinedOutput(); err != nil || !strings.Contains(string(out), "azptend's ear") {
-				h.fatalf("the stranger cannot connect: %v\n%s", err, out)
+			if out, err := lie.CombinedOutput(); err != nil { // that it came is seen below
+				h.fatalf("the stranger: %v\n%s", err, out)
 			}
 			h.sign("listen")
 			h.await(emulator.EventSessionCreated)

@@ -8,12 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,32 +28,35 @@ import (
 
 // heist is one life of azptend with the thief for a job.
 type heist struct {
-	t        *testing.T
-	ctx      context.Context
-	emulator *emulator.Emulator
-	recorder *recorder
-	url      string
-	began    time.Time
-	dir      string // everything below is in it, and every user may go there
-	agent    string
-	actor    *actor
-	seen     uint64
-	secrets  map[string]string // by name
-	env      []string
-	outside  []finding // of lookers at command lines
+	t           *testing.T
+	ctx         context.Context
+	where       *network
+	emulator    *emulator.Emulator
+	recorder    *recorder
+	url         string
+	began       time.Time
+	dir         string // everything below is in it, and every user may go there
+	agent       string
+	actor       *actor
+	seen        uint64
+	secrets     map[string]string // by name
+	env         []string
+	metadataURL string    // where a job could ask for a token; "" where the host has no such place
+	outside     []finding // of lookers at command lines
 }
 
-func newHeist(t *testing.T) *heist {
+func newHeist(t *testing.T, where *network) *heist {
 	t.Helper()
 	ctx, cancel := inTime()
 	t.Cleanup(cancel)
 	e, err := emulator.New(emulator.Options{TimeScale: scale})
 	check(t, err)
 	r := &recorder{Handler: e}
-	server := httptest.NewServer(r)
+	server := &httptest.Server{Listener: where.listen(t, "127.0.0.1:0"), Config: &http.Server{Handler: r}}
+	server.Start()
 	dir, err := os.MkdirTemp("/tmp", "azptend-thief-*") // t.TempDir's parents are our own user's alone
 	check(t, err)
-	h := &heist{t: t, ctx: ctx, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
+	h := &heist{t: t, ctx: ctx, where: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
 		began: time.Now().Add(-time.Second), secrets: map[string]string{}}
 	t.Cleanup(func() {
 		if h.actor != nil {
@@ -96,6 +99,20 @@ type account struct {
 	jobs string // AZP_RUN_AS
 }
 
+// possible skips the test where we cannot become it.
+func (a account) possible(t *testing.T) {
+	t.Helper()
+	if a.root && os.Getuid() != 0 {
+		t.Skip("only root can become it")
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	check(t, unix.Capget(&header, &sets[0]))
+	if a.root && a.caps == nil && sets[0].Effective&(1<<unix.CAP_SYS_PTRACE) == 0 {
+		t.Skip("this root has no CAP_SYS_PTRACE")
+	}
+}
+
 // containerCaps are those of a container engine's root: CAP_SYS_PTRACE is not
 // among them.
 func containerCaps() []int {
@@ -118,17 +135,15 @@ func (h *heist) start(a account, program string, args ...string) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.uid)}
 	}
 	h.own(a)
-	var err error
-	started := make(chan struct{})
-	go func() { // on a thread of its own: what it drops is lost to its children
-		defer close(started)
-		runtime.LockOSThread()
-		if err = dropAllBut(a.caps); err == nil {
+	check(h.t, onThread(func() (err error) {
+		if err = h.where.enter(); err == nil {
+			err = dropAllBut(a.caps)
+		}
+		if err == nil {
 			h.actor, err = act(cmd)
 		}
-	}()
-	<-started
-	check(h.t, err)
+		return err
+	}))
 }
 
 // own gives what belongs to the agent to the user it runs as.
@@ -246,7 +261,7 @@ func (h *heist) plan(name string, folders ...string) string {
 		needles = append(needles, needle{name, masked})
 	}
 	b, err := json.Marshal(map[string]any{
-		"Since": h.began, "Supervisor": h.actor.cmd.Process.Pid, "Folders": folders, "Needles": needles,
+		"Since": h.began, "Supervisor": h.actor.cmd.Process.Pid, "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
 	})
 	check(h.t, err)
 	path := filepath.Join(h.dir, name)

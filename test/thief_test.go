@@ -5,12 +5,15 @@ package test
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/azptend/azptend/internal/emulator"
 )
 
 // accounts are the columns of the table in docs/security.md.
@@ -29,13 +32,17 @@ func accounts() []account {
 
 // host is what azptend is given by which to log on, a row of the table.
 type host struct {
-	name string
-	give func(h *heist, a account)
+	name  string
+	rules []string // of its network; nil: it is the machine's own
+	give  func(h *heist, a account)
 }
+
+// byRule is the host whose metadata service is closed to the jobs' user.
+const byRule = "a metadata service, and an `ip rule` for the jobs' user"
 
 func hosts() []host {
 	return []host{
-		{"Container Apps, App Service (`IDENTITY_HEADER`)", func(h *heist, _ account) {
+		{"Container Apps, App Service (`IDENTITY_HEADER`)", nil, func(h *heist, _ account) {
 			for _, v := range h.emulator.Environment(h.url) {
 				if !strings.HasPrefix(v.Name, "AZP_") {
 					h.env = append(h.env, v.Name+"="+v.Value)
@@ -45,11 +52,11 @@ func hosts() []host {
 				}
 			}
 		}},
-		{"a personal access token (`AZP_TOKEN`)", func(h *heist, _ account) {
+		{"a personal access token (`AZP_TOKEN`)", nil, func(h *heist, _ account) {
 			h.secrets["personal access token"] = h.emulator.DefaultPAT()
 			h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
 		}},
-		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", func(h *heist, a account) {
+		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
 			h.secrets["token file"] = h.emulator.DefaultPAT()
 			file := filepath.Join(h.dir, "token")
 			check(h.t, os.WriteFile(file, []byte(h.emulator.DefaultPAT()+"\n"), 0o400))
@@ -58,9 +65,29 @@ func hosts() []host {
 			}
 			h.env = append(h.env, "AZP_TOKEN_FILE="+file)
 		}},
-		// A service principal's secret and the metadata service come here with
-		// their sources.
+		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
+		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
+		// A service principal's secret and certificate come here with their source.
 	}
+}
+
+func giveMetadata(h *heist, _ account) {
+	var header, object string
+	for _, v := range h.emulator.Environment(h.url) {
+		switch v.Name {
+		case "IDENTITY_HEADER":
+			header = v.Value
+		case "MANAGED_IDENTITY_OBJECT_ID":
+			object = v.Value
+		}
+	}
+	h.env = append(h.env, "MANAGED_IDENTITY_OBJECT_ID="+object)
+	service := &http.Server{Handler: h.metadata(header)}
+	l := h.where.listen(h.t, metadataAddress+":80")
+	go func() { _ = service.Serve(l) }()
+	h.t.Cleanup(func() { service.Close() })
+	h.metadataURL = "http://" + metadataAddress + "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=" +
+		emulator.DevOpsResource + "&object_id=" + object
 }
 
 // inherent says why a thief may have found something on every host: it is the
@@ -76,6 +103,10 @@ func inherent(f finding) bool {
 // opening says why a cell is open, and by what it is known to be; "" is closed.
 func opening(ho host, a account) (why string, known func(finding) bool) {
 	switch {
+	case ho.rules != nil && (ho.name != byRule || a.jobs == ""):
+		return "whoever can reach it gets a token", func(f finding) bool {
+			return f.How == "metadata service" || a.root && a.caps == nil && f.Where == "azptend"
+		}
 	case a.root && a.caps == nil && a.jobs == "":
 		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
 			return f.Where == "azptend" || f.How == "file" && filepath.Base(f.Where) == "token"
@@ -97,8 +128,13 @@ func TestThief(t *testing.T) {
 		for _, ho := range hosts() {
 			for _, a := range accounts() {
 				t.Run(ho.name+"/"+a.name, func(t *testing.T) {
-					if a.root && os.Getuid() != 0 {
-						t.Skip("only root can become it")
+					a.possible(t)
+					if ho.name == byRule && a.jobs == "" {
+						table.set(ho.name, a.name, "impossible: azptend itself would be cut off")
+						return
+					}
+					if ho.rules != nil && os.Getuid() != 0 {
+						t.Skip("only root can make it")
 					}
 					t.Parallel()
 					table.set(ho.name, a.name, robbed(t, ho, a))
@@ -106,14 +142,18 @@ func TestThief(t *testing.T) {
 			}
 		}
 	})
-	if !t.Failed() && os.Getuid() == 0 {
+	if !t.Failed() {
 		table.compare(t)
 	}
 }
 
 // robbed plays one cell and says how it came out.
 func robbed(t *testing.T, ho host, a account) string {
-	h := newHeist(t)
+	var where *network
+	if ho.rules != nil {
+		where = newNetwork(t, ho.rules...)
+	}
+	h := newHeist(t, where)
 	ho.give(h, a)
 	l := h.life(a, binary, "run")
 	why, known := opening(ho, a)
@@ -196,6 +236,10 @@ var inDocs = regexp.MustCompile(`(?s)(<!-- thief: written by go test ./test -run
 // compare holds the page's table against what the thief found.
 func (m *matrix) compare(t *testing.T) {
 	t.Helper()
+	if all := len(hosts()) * len(accounts()); len(m.cells) != all {
+		t.Logf("only %d of %d cells could be tried here: docs/security.md is not compared", len(m.cells), all)
+		return
+	}
 	const page = "../docs/security.md"
 	b, err := os.ReadFile(page)
 	check(t, err)

