@@ -377,7 +377,8 @@ func (h *heist) argv() {
 }
 
 // public looks through what anybody with access to the pool, the network's other
-// end or the container's log can read.
+// end or the container's log can read. Status and metrics come here with their
+// listener.
 func (h *heist) public() []finding {
 	h.t.Helper()
 	dir := filepath.Join(h.dir, "public")

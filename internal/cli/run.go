@@ -118,6 +118,14 @@ func runAs(asked string) (*proc.User, error) {
 	return user, nil
 }
 
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
 	who, err := identity.New(identity.Options{
 		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
@@ -137,6 +145,9 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if user != nil {
 		log.Info("The agent and its jobs run as another user", "user", user, "uid", user.UID, "gid", user.GID)
+		if s.TokenFile != "" && user.Do(func() error { return readable(s.TokenFile) }) == nil {
+			log.Warn("Jobs can read the token file", "file", s.TokenFile, "hint", "make it azptend's user's, with mode 0400")
+		}
 	}
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())

@@ -75,8 +75,7 @@ func (u *User) fork(path string, argv []string, attr *syscall.ProcAttr, ended <-
 		err error
 	}
 	forked := make(chan result, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+	onOwnThread(func() {
 		if err := giveUp(); err != nil {
 			forked <- result{err: err}
 			return
@@ -86,9 +85,31 @@ func (u *User) fork(path string, argv []string, attr *syscall.ProcAttr, ended <-
 		if err == nil {
 			<-ended // a parent's death signal (PR_SET_PDEATHSIG) means the thread's
 		}
-	}()
+	})
 	r := <-forked
 	return r.pid, r.err
+}
+
+// onOwnThread runs f beside, on a thread that ends with it: what f changes about
+// its thread is nobody else's.
+func onOwnThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and never unlocked, for then the thread ends here
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		// The main thread cannot end, and would stay as f left it. As long as it is
+		// held, another goroutine gets another.
+		held := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(held)
+			f()
+		}()
+		<-held
+		runtime.UnlockOSThread()
+	}()
 }
 
 // giveUp makes this thread unable to pass privileges on: no program that it
@@ -134,14 +155,13 @@ func (u *User) Do(f func() error) error {
 		return f()
 	}
 	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: nobody else gets this thread
+	onOwnThread(func() {
 		if err := u.borrow(); err != nil {
 			done <- fmt.Errorf("cannot act as user %s: %w", u, err)
 			return
 		}
 		done <- f()
-	}()
+	})
 	return <-done
 }
 
