@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,8 +18,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
@@ -90,38 +87,6 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// account is who azptend runs as, and who its jobs do.
-type account struct {
-	name string
-	root bool   // needs a root to become it
-	uid  int    // azptend's; 0: ours
-	caps []int  // that azptend keeps of root's; nil: all
-	jobs string // AZP_RUN_AS
-}
-
-// possible skips the test where we cannot become it.
-func (a account) possible(t *testing.T) {
-	t.Helper()
-	if a.root && os.Getuid() != 0 {
-		t.Skip("only root can become it")
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	check(t, unix.Capget(&header, &sets[0]))
-	if a.root && a.caps == nil && sets[0].Effective&(1<<unix.CAP_SYS_PTRACE) == 0 {
-		t.Skip("this root has no CAP_SYS_PTRACE")
-	}
-}
-
-// containerCaps are those of a container engine's root: CAP_SYS_PTRACE is not
-// among them.
-func containerCaps() []int {
-	return []int{
-		unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FSETID, unix.CAP_FOWNER, unix.CAP_MKNOD, unix.CAP_NET_RAW, unix.CAP_SETGID,
-		unix.CAP_SETUID, unix.CAP_SETFCAP, unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_CHROOT, unix.CAP_KILL, unix.CAP_AUDIT_WRITE,
-	}
-}
-
 // start starts azptend, or another program in its place.
 func (h *heist) start(a account, program string, args ...string) {
 	h.t.Helper()
@@ -144,38 +109,6 @@ func (h *heist) start(a account, program string, args ...string) {
 		}
 		return err
 	}))
-}
-
-// own gives what belongs to the agent to the user it runs as.
-func (h *heist) own(a account) {
-	h.t.Helper()
-	uid := a.uid
-	if a.jobs != "" {
-		_, err := fmt.Sscanf(a.jobs, "%d:", &uid)
-		check(h.t, err)
-	}
-	if uid == 0 {
-		return
-	}
-	for _, dir := range []string{"agent", "home", "signs"} {
-		check(h.t, os.Chown(filepath.Join(h.dir, dir), uid, uid))
-	}
-}
-
-func dropAllBut(caps []int) error {
-	if caps == nil {
-		return nil
-	}
-	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
-		if slices.Contains(caps, c) {
-			continue
-		}
-		// A kernel older than our headers knows fewer.
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
-			return err
-		}
-	}
-	return nil
 }
 
 func (h *heist) await(kind string) emulator.Event {

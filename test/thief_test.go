@@ -16,20 +16,6 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// accounts are the columns of the table in docs/security.md.
-func accounts() []account {
-	plain := account{name: "the same, a plain user", uid: 64001}
-	if os.Getuid() != 0 {
-		plain.uid = 0
-	}
-	return []account{
-		plain,
-		{name: "the same, a container's root", root: true, caps: containerCaps()},
-		{name: "the same, root with CAP_SYS_PTRACE", root: true},
-		{name: "another (`--run-as`)", root: true, caps: containerCaps(), jobs: "64002:64002"},
-	}
-}
-
 // host is what azptend is given by which to log on, a row of the table.
 type host struct {
 	name  string

@@ -66,6 +66,9 @@ func (u *User) fork(path string, argv []string, attr *syscall.ProcAttr, ended <-
 	if u == nil {
 		return syscall.ForkExec(path, argv, attr)
 	}
+	// A session of its own, with its group: with root's terminal for its own it
+	// could type into it (TIOCSTI).
+	attr.Sys.Setpgid, attr.Sys.Setsid = false, true
 	attr.Sys.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
 	for _, g := range u.Groups {
 		attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(g))

@@ -143,6 +143,9 @@ var otherUserScene = withInit(func(h *host, init *Init) {
 	if has, err := c.HasDescendant("proc.test"); has || err != nil {
 		h.Errorf("has a descendant: %v, %v", has, err)
 	}
+	if sid := must(sessionOf(c.Pid())); sid != c.Pid() {
+		h.Errorf("its session is %d: it has our terminal", sid)
+	}
 	conn.Close()
 	if n := c.KillTree(h.ctx); n != 1 {
 		h.Errorf("killed %d", n)
@@ -161,6 +164,7 @@ func TestAnotherUser(t *testing.T) {
 	}
 	t.Parallel()
 	cmd := hostOf(t, otherUserScene)
+	cmd.Env = append(cmd.Env, "GOMAXPROCS=1") // then goroutines come to the main thread as well
 	var out []byte
 	var err error
 	ended := make(chan struct{})
