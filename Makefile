@@ -14,10 +14,14 @@ test: ## all tests but the slow ones
 bench: build ## times, memory and size against the emulator, into docs/performance.md
 	go run ./test/bench -binary bin/azptend -o docs/performance.md
 
-fuzz: ## each fuzz target for half a minute
-	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go internal); do \
-		for t in $$(grep -oE '^func Fuzz[A-Za-z0-9]*' $$f | cut -c6-); do \
-			echo "== $$t in $$(dirname $$f)"; go test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime 30s || exit 1; \
+# Their seeds run with every test. FUZZTIME=5m makes it longer.
+FUZZTIME := 30s
+
+fuzz: ## each fuzz target there is, for half a minute
+	@for p in $$(go list ./internal/...); do \
+		targets=$$(go test -list '^Fuzz' $$p) || { echo "$$targets"; exit 1; }; \
+		for t in $$(echo "$$targets" | grep '^Fuzz'); do \
+			echo "== $$t in $$p"; go test $$p -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
 

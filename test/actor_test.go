@@ -7,12 +7,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/azptend/azptend/internal/config"
 )
 
 // actor is a process that a script started.
@@ -30,6 +34,21 @@ func (a *actor) kill() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-a.done
+}
+
+// killAllIn ends every process whose program is in a folder: what a killed
+// azptend has left.
+func killAllIn(dir string) {
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		program, err := os.Readlink(link)
+		if err != nil || !strings.HasPrefix(program, dir+"/") {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // transcript is what an actor has said, and wakes those who wait for more.
@@ -93,21 +112,26 @@ func act(cmd *exec.Cmd) (*actor, error) {
 	var copied sync.WaitGroup
 	copied.Add(1)
 	go func() { defer copied.Done(); _, _ = io.Copy(a.out, r); r.Close() }()
-	go func() { defer close(a.done); a.err = cmd.Wait(); copied.Wait() }()
+	go func() {
+		defer close(a.done)
+		if a.err = cmd.Wait(); exitCode(cmd.ProcessState) != 128+int(syscall.SIGKILL) {
+			copied.Wait()
+		} // else what it left running may say more, and for long
+	}()
 	return a, nil
 }
 
 // inherited are the variables that an actor gets from its script, when they are
 // set: a container has no others.
 func inherited() []string {
-	return []string{
-		"PATH", "HOME",
-		"AZP_URL", "AZP_POOL", "AZP_POOL_ID", "AZP_AGENT_NAME", "AZP_AGENT_DIR", "AZP_WORK", "AZP_TOKEN", "AZP_TOKEN_FILE",
-		"AZP_ONCE", "AZP_GRACE_PERIOD", "AZP_CAPABILITIES", "AZP_PASS_ENV", "AZP_LOG_FORMAT", "AZP_LOG_LEVEL", "AZP_NAME_WAIT",
-		"AZP_STRICT_REMOVE", "AZP_PLACEHOLDER", "AZP_RUN_AS",
-		"MANAGED_IDENTITY_OBJECT_ID", "IDENTITY_ENDPOINT", "IDENTITY_HEADER",
+	names := []string{
+		"PATH", "HOME", "IDENTITY_ENDPOINT", "IDENTITY_HEADER",
 		"AZPTEND_STANDIN_TIME_SCALE", "AZPTEND_STANDIN_PLAYS", "AZPTEND_STANDIN_EXIT", "AZPTEND_STANDIN_EXIT_AFTER",
 	}
+	for _, row := range config.Table() {
+		names = append(names, row.Env)
+	}
+	return names
 }
 
 func (s *stage) actor(ts *testscript.TestScript, name string) *actor {
@@ -131,9 +155,10 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
 		"KILL": syscall.SIGKILL, "USR1": syscall.SIGUSR1, "URG": syscall.SIGURG, "WINCH": syscall.SIGWINCH,
+		"STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT,
 	}
 	if neg || len(args) != 2 || signals[args[0]] == 0 {
-		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH NAME")
+		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH|STOP|CONT NAME")
 	}
 	name, child := strings.CutSuffix(args[1], "/child")
 	pid := stageOf(ts).actor(ts, name).cmd.Process.Pid

@@ -3,9 +3,14 @@ package test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
+	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/config"
 )
 
@@ -28,6 +33,118 @@ func TestReadmeTellsEverySetting(t *testing.T) {
 			t.Errorf("README.md lacks the line\n%s", line)
 		}
 	}
+}
+
+// TestReadmeTellsEveryExitCode holds the README's table against the program's.
+func TestReadmeTellsEveryExitCode(t *testing.T) {
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(b), "## Exit codes of `azptend run`\n\n| code | when |\n|---|---|\n")
+	if !found {
+		t.Fatal("README.md has no table of exit codes")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for _, row := range cli.ExitCodes() {
+		want = append(want, fmt.Sprintf("| %s | %s |", row.Code, row.When))
+	}
+	if got := strings.Split(table, "\n"); !slices.Equal(got, want) {
+		t.Errorf("README.md has\n%s\nwant\n%s", table, strings.Join(want, "\n"))
+	}
+}
+
+// link is a link of Markdown, or a picture, with where it leads.
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinksLeadSomewhere: what our texts link to in this repository is there,
+// down to the heading. What is elsewhere is not looked at: tests have no network.
+func TestLinksLeadSomewhere(t *testing.T) {
+	files, err := filepath.Glob("../docs/*.md")
+	top, _ := filepath.Glob("../*.md")
+	if err != nil || len(files) == 0 || len(top) == 0 {
+		t.Fatalf("no texts: %v", err)
+	}
+	seen := 0
+	for _, file := range append(files, top...) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(withoutCode(string(b)), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			seen++
+			if why := deadLink(file, m[1]); why != "" {
+				t.Errorf("%s links to %s: %s", file, m[1], why)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no link was seen")
+	}
+}
+
+// deadLink says what is wrong with a link of a file.
+func deadLink(file, to string) string {
+	path, heading, _ := strings.Cut(to, "#")
+	target := file
+	if path != "" {
+		target = filepath.Join(filepath.Dir(file), filepath.FromSlash(path))
+	}
+	if rel, err := filepath.Rel("..", target); err != nil || strings.HasPrefix(rel, "..") {
+		return "it leads out of the repository"
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return "there is no such file"
+	}
+	if heading == "" {
+		return ""
+	}
+	if info.IsDir() {
+		return "a folder has no headings"
+	}
+	b, err := os.ReadFile(target)
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(withoutCode(string(b))) {
+		if text, is := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); is && strings.HasPrefix(line, "#") && anchor(text) == heading {
+			return ""
+		}
+	}
+	return "there is no such heading"
+}
+
+// anchor is what GitHub makes of a heading.
+func anchor(heading string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, strings.TrimSpace(heading))
+}
+
+// withoutCode is a text of Markdown without its blocks of code, in which # is a
+// comment.
+func withoutCode(text string) string {
+	var kept []string
+	code := false
+	for _, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			code = !code
+		} else if !code {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
 }
 
 // TestReadmeShowsTheDemo holds the README's output of the demo against the

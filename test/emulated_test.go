@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -145,6 +146,16 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// cmdBelieve flips what nobody could verify about the server: believe JSON.
+func cmdBelieve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: believe JSON")
+	}
+	var b emulator.Beliefs
+	ts.Check(json.Unmarshal([]byte(args[0]), &b))
+	stageOf(ts).emulator.SetBeliefs(b)
+}
+
 // cmdHold holds the next matching call: hold METHOD REGEXP [before|after].
 func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -168,10 +179,18 @@ func cmdReached(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(s.emulator.WaitHold(ctx, s.holds[len(s.holds)-1]))
 }
 
-// cmdRelease lets the latest hold go.
-func cmdRelease(ts *testscript.TestScript, _ bool, _ []string) {
+// cmdRelease lets the latest hold go, or the one before it, so that the next call
+// is held already: release [earlier].
+func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	s := stageOf(ts)
-	ts.Check(s.emulator.Release(s.holds[len(s.holds)-1]))
+	at := len(s.holds) - 1
+	switch {
+	case neg || len(args) > 1 || (len(args) == 1 && args[0] != "earlier"):
+		ts.Fatalf("usage: release [earlier]")
+	case len(args) == 1:
+		at--
+	}
+	ts.Check(s.emulator.Release(s.holds[at]))
 }
 
 // cmdKeeps looks for azptend's secrets where a job could find them: in the
@@ -281,6 +300,7 @@ func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdAgent adds an agent as somebody else would: agent NAME [CAPABILITY=VALUE].
+// The capability "version" is the agent's version.
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...]")
@@ -290,9 +310,11 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 		name, value, _ := strings.Cut(arg, "=")
 		capabilities[name] = value
 	}
+	version := cmp.Or(capabilities["version"], "4.0.0")
+	delete(capabilities, "version")
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	ts.Check(err)
-	body, err := json.Marshal(map[string]any{"name": args[0], "version": "4.0.0", "userCapabilities": capabilities,
+	body, err := json.Marshal(map[string]any{"name": args[0], "version": version, "userCapabilities": capabilities,
 		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}}})
 	ts.Check(err)
 	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1/agents?api-version=7.1"

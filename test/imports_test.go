@@ -17,14 +17,17 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/emulator", "internal/identity", "internal/lifecycle",
-		"internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity",
+		"internal/lifecycle", "internal/pool", "internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
+	"internal/pool":      {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
 	"internal/config":    {"internal/secret"},
+	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},
 	"internal/azdo":      {"internal/secret"},
 	"internal/agent":     {},
+	"internal/host":      {},
 	"internal/proc":      {},
 	"internal/lifecycle": {},
 	"internal/secret":    {},
@@ -44,10 +47,19 @@ var rooms = []struct {
 }{
 	{`"os/exec"`, []string{"test/bench", "test/thief"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc"}},
+	{"syscall.Exec(", []string{"internal/proc"}},
+	{"unix.Exec(", []string{"internal/proc"}},
+	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
 	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/thief", "test/unguarded"}},
-	{"os.Getenv(", []string{"test/thief"}},
-	{"os.LookupEnv(", nil},
+	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
+	{"log.Panic", nil},
+	{"syscall.Exit(", nil},
+	{"os.Getenv(", []string{"internal/config", "test/thief"}},
+	{"os.LookupEnv(", []string{"internal/config"}},
+	{"os.ExpandEnv(", []string{"internal/config"}},
+	{"syscall.Getenv(", nil},
+	{"syscall.Environ(", nil},
 	{"os.Environ(", []string{"internal/config", "test/bench", "test/thief"}},
 	{"cli.Without{", []string{"test/unguarded"}},
 }

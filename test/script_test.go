@@ -51,6 +51,10 @@ func TestScripts(t *testing.T) {
 			"keeps":   cmdKeeps,
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
+			"believe": cmdBelieve,
+			"limit":   cmdLimit,
+			"role":    cmdRole,
+			"pat":     cmdPAT,
 
 			"unpublished": cmdUnpublished,
 		},
@@ -76,17 +80,18 @@ func setUp(env *testscript.Env) error {
 		return err
 	}
 	server := httptest.NewServer(e)
+	agentDir := filepath.Join(env.WorkDir, "agent")
 	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
 		for _, a := range s.actors {
 			a.kill()
 		}
+		killAllIn(agentDir)
 		e.Close()
 		server.Close()
 	})
 	env.Values[stageKey{}] = s
 
-	agentDir := filepath.Join(env.WorkDir, "agent")
 	if err := standin.LayOut(agentDir, binary); err != nil {
 		return err
 	}
@@ -100,6 +105,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("EMULATOR", server.URL)
 	env.Setenv("AZP_AGENT_DIR", agentDir)
 	env.Setenv("AZP_AGENT_NAME", "scripted")
+	env.Setenv("AZP_PLATFORM", "none") // the grace period is not to depend on where the tests run
 	env.Setenv("AZPTEND_STANDIN_TIME_SCALE", "20")
 	env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Setenv("HOME", env.WorkDir)

@@ -10,10 +10,11 @@ import (
 // The user capabilities by which we know our own agents. System capabilities
 // would not do: the listener overwrites them when it creates its session.
 const (
-	MarkInstance = "azptend.instance" // a UUID a registration
-	MarkHost     = "azptend.host"     // "host name:agent folder", where the agent lives
-	MarkKind     = "azptend.kind"     // KindAgent, later others
-	KindAgent    = "agent"
+	MarkInstance    = "azptend.instance" // a UUID a registration
+	MarkHost        = "azptend.host"     // "host name:agent folder", where the agent lives
+	MarkKind        = "azptend.kind"     // one of the kinds below
+	KindAgent       = "agent"
+	KindPlaceholder = "placeholder" // never runs, lives nowhere, and has no MarkHost
 )
 
 // SystemCapabilities are enough for the time between registration and session;
@@ -64,4 +65,18 @@ func OSDescription() string {
 		}
 	}
 	return osName(runtime.GOOS)
+}
+
+// NoAgentsVersion begins the version of a placeholder: no agent has it, and every
+// demand for a newer agent is met by it (agent-protocol.md 2.2).
+const NoAgentsVersion = "99."
+
+// IsPlaceholder says whether an agent of these marks and this version only holds
+// a place: by our mark, or, of one that is not online and bears none, by a version
+// that no agent has.
+func IsPlaceholder(marks map[string]string, version string, online bool) bool {
+	if kind, marked := marks[MarkKind]; marked {
+		return kind == KindPlaceholder
+	}
+	return strings.HasPrefix(version, NoAgentsVersion) && !online
 }

@@ -75,3 +75,8 @@ func isWithheld(name string) bool {
 func hasName(env []string, name string) bool {
 	return slices.ContainsFunc(env, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
 }
+
+// NoUpdates tells the listener to ignore the server's wish that it update itself.
+// The name cannot be exported by a shell, which is why it is seldom met
+// (agent-protocol.md 4.3).
+const NoUpdates = "agent.disableupdate=true"

@@ -20,7 +20,7 @@ type Folder struct {
 }
 
 // Listener is the program to start.
-func (f Folder) Listener() string { return filepath.Join(f.Root, "bin", "Agent.Listener") }
+func (f Folder) Listener() string { return filepath.Join(f.Root, "bin", listenerProgram) }
 
 // UnfitError says that an agent cannot work in this folder. Hint says what to
 // do.

@@ -5,7 +5,6 @@ package agent
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -14,8 +13,7 @@ import (
 // and over. The lock is the kernel's, on the folder itself: it leaves no file,
 // and ends with the process however that ends. A folder that cannot be locked
 // (some network file systems) is taken as it is; one that cannot be opened is
-// for Check to explain. What an earlier life left unfinished here is removed. The
-// error is an *UnfitError.
+// for Check to explain. The error is an *UnfitError.
 func (f Folder) Lock() (release func(), err error) {
 	dir, err := os.Open(f.Root)
 	if err != nil {
@@ -24,12 +22,6 @@ func (f Folder) Lock() (release func(), err error) {
 	if errors.Is(syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
 		dir.Close()
 		return nil, f.unfit("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
-	}
-	// Now whatever bears our name is of a life that was killed.
-	if left, err := filepath.Glob(filepath.Join(f.Root, tempPattern)); err == nil {
-		for _, path := range left {
-			_ = os.RemoveAll(path)
-		}
 	}
 	return func() { dir.Close() }, nil
 }

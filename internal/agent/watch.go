@@ -26,6 +26,22 @@ func AwaitSession(ctx context.Context, dir string) error {
 	})
 }
 
+// AwaitUpdateRequest waits until the listener whose VSTS_AGENT_PERFLOG is dir has
+// been asked to update itself more often than before, and returns how often: each
+// time, a line MessageReceived_AgentRefresh goes into dir/Agent.perf.
+func AwaitUpdateRequest(ctx context.Context, dir string, before int) (int, error) {
+	times := before
+	err := awaitChange(ctx, dir, func() (bool, error) {
+		b, err := os.ReadFile(filepath.Join(dir, "Agent.perf"))
+		if errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		}
+		times = bytes.Count(b, []byte("MessageReceived_AgentRefresh:"))
+		return times > before, err
+	})
+	return times, err
+}
+
 // diag is where the update's script leaves its log.
 func (f Folder) diag() string {
 	if f.Diag != "" {

@@ -20,6 +20,18 @@ type Pool struct {
 	Options  string `json:"options"`  // "none", "elasticPool", …
 }
 
+// Closed says why nobody but Azure DevOps adds agents to a pool; "" where they
+// can be added (agent-protocol.md 10.3).
+func (p Pool) Closed() string {
+	switch {
+	case p.IsHosted:
+		return "its agents are hosted by Microsoft"
+	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
+		return "it is a scale set pool, which Azure DevOps fills itself"
+	}
+	return ""
+}
+
 // Agent is a registration in a pool.
 type Agent struct {
 	ID                 int               `json:"id,omitempty"`
@@ -107,8 +119,8 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// PoolByName finds a pool that can hold our agents. The server's list leaves out
-// what the caller may not view, so the error of an empty one wraps ErrNoPool.
+// PoolByName finds a pool that can hold our agents. Where there is none the error
+// is a *NoPoolError.
 func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %q", name)
 	var list struct{ Value []Pool }
@@ -120,11 +132,44 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 		return Pool{}, err
 	}
 	for _, p := range list.Value {
-		if strings.EqualFold(p.Name, name) {
+		if strings.EqualFold(p.Name, name) && p.ID != 0 {
 			return p, nil
 		}
 	}
-	return Pool{}, fmt.Errorf("cannot %s: %w", op, ErrNoPool)
+	return Pool{}, c.noPool(ctx, op)
+}
+
+// poolNotFound is the server's name for a pool that is not there, or that the
+// caller may not view (azure-devops-rest.md 2.1).
+const poolNotFound = "TaskAgentPoolNotFoundException"
+
+// PoolByID returns a pool. Where there is none the error is a *NoPoolError.
+func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
+	op := fmt.Sprintf("find agent pool %d", id)
+	var p Pool
+	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/distributedtask/pools/" + strconv.Itoa(id), into: &p})
+	if Is(err, poolNotFound) {
+		return Pool{}, c.noPool(ctx, op)
+	}
+	if err == nil && p.ID != id {
+		return Pool{}, &Error{Op: op, Sent: true, Cause: &unusable{"it is of another pool, or of none"}}
+	}
+	return p, err
+}
+
+// noPool looks at which pools there are instead, for the person who has to find
+// out why.
+func (c *Client) noPool(ctx context.Context, op string) error {
+	var list struct{ Value []Pool }
+	err := c.do(ctx, request{
+		op: "list the agent pools", method: http.MethodGet, path: "_apis/distributedtask/pools",
+		query: url.Values{"poolType": {"automation"}}, into: &list,
+	})
+	e := &NoPoolError{Op: op, Known: err == nil}
+	for _, p := range list.Value {
+		e.Sees = append(e.Sees, p.Name)
+	}
+	return e
 }
 
 // AddAgent registers an agent and returns it with its Authorization. An answer
@@ -156,22 +201,69 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 		return Agent{}, false, err
 	}
 	for _, a := range list.Value {
-		if strings.EqualFold(a.Name, name) {
+		if strings.EqualFold(a.Name, name) && a.ID != 0 {
 			return a, true, nil
 		}
 	}
 	return Agent{}, false, nil
 }
 
+// Agents lists a pool whole, with capabilities: the server has no pages here
+// (azure-devops-rest.md 2.1).
+func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
+	var list struct{ Value []Agent }
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet,
+		path: agentsPath(pool), query: url.Values{"includeCapabilities": {"true"}}, into: &list,
+	})
+	return list.Value, err
+}
+
+// ReplaceAgent overwrites an agent by its id, capabilities included: what is not
+// in a is gone. It is not for an agent that runs, whose key and session it would
+// leave in doubt (agent-protocol.md 2.5).
+func (c *Client) ReplaceAgent(ctx context.Context, pool int, a Agent) (Agent, error) {
+	var replaced Agent
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("replace agent %d in pool %d", a.ID, pool), method: http.MethodPut,
+		path: agentPath(pool, a.ID), body: a, into: &replaced,
+	})
+	return replaced, err
+}
+
 // AgentWithRequest returns an agent and the job request assigned to it, if one
-// is.
+// is. An answer that is of no agent does not say that there is no request.
 func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, error) {
+	var a Agent
+	op := fmt.Sprintf("look at agent %d in pool %d", id, pool)
+	err := c.do(ctx, request{
+		op: op, method: http.MethodGet,
+		path: agentPath(pool, id), query: url.Values{"includeAssignedRequest": {"true"}}, into: &a,
+	})
+	if err == nil && a.ID != id {
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another agent, or of none"}}
+	}
+	return a, err
+}
+
+// AgentWithCapabilities returns an agent and its capabilities, ours among them.
+func (c *Client) AgentWithCapabilities(ctx context.Context, pool, id int) (Agent, error) {
 	var a Agent
 	err := c.do(ctx, request{
 		op: fmt.Sprintf("look at agent %d in pool %d", id, pool), method: http.MethodGet,
-		path: agentPath(pool, id), query: url.Values{"includeAssignedRequest": {"true"}}, into: &a,
+		path: agentPath(pool, id), query: url.Values{"includeCapabilities": {"true"}}, into: &a,
 	})
 	return a, err
+}
+
+// SetUserCapabilities replaces an agent's user capabilities
+// (azure-devops-rest.md 2.2).
+func (c *Client) SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error {
+	return c.do(ctx, request{
+		op: fmt.Sprintf("set the user capabilities of agent %d in pool %d", id, pool), method: http.MethodPut,
+		path: agentPath(pool, id) + "/usercapabilities", body: capabilities,
+		query: url.Values{"api-version": {apiVersion + "-preview.1"}}, // it never left its preview
+	})
 }
 
 // DisableAgent keeps the server from assigning further jobs to an agent. The id

@@ -114,6 +114,11 @@ var operations = []struct {
 		return err
 	}, `{"count":1,"value":[{"id":12,"name":"BÜRO & co"}]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools", Query: url.Values{"poolName": {"Büro & Co"}, "poolType": {"automation"}}}},
+	{"PoolByID", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.PoolByID(ctx, 12)
+		return err
+	}, `{"id":12,"name":"Default"}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12"}},
 	{"AddAgent", func(ctx context.Context, c *azdo.Client) error {
 		_, err := c.AddAgent(ctx, 12, azdo.Agent{
 			Name: "a", Version: "4.273.0", MaxParallelism: 1, ProvisioningState: "Provisioned",
@@ -130,6 +135,21 @@ var operations = []struct {
 		return err
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"agentName": {"a b"}, "includeCapabilities": {"true"}}}},
+	{"Agents", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.Agents(ctx, 12)
+		return err
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeCapabilities": {"true"}}}},
+	{"ReplaceAgent", func(ctx context.Context, c *azdo.Client) error {
+		enabled := true
+		_, err := c.ReplaceAgent(ctx, 12, azdo.Agent{
+			ID: 7, Name: "a", Version: "99.999.9", Enabled: &enabled,
+			SystemCapabilities: map[string]string{"Agent.OS": "Linux"}, UserCapabilities: map[string]string{"docker": "true"},
+		})
+		return err
+	}, `{"id":7}`,
+		call{Method: "PUT", Path: "/org/_apis/distributedtask/pools/12/agents/7",
+			Body: `{"id":7,"name":"a","version":"99.999.9","enabled":true,"systemCapabilities":{"Agent.OS":"Linux"},"userCapabilities":{"docker":"true"}}`}},
 	{"AgentWithRequest", func(ctx context.Context, c *azdo.Client) error {
 		_, err := c.AgentWithRequest(ctx, 12, 7)
 		return err
@@ -202,6 +222,26 @@ func TestAnswersAreRead(t *testing.T) {
 	}
 }
 
+func TestAListIsReadWhole(t *testing.T) {
+	s := newServer(t, says(200, asJSON, `{"count":2,"value":[{"id":1,"name":"a","systemCapabilities":{"Agent.OS":"Linux"}},{"id":2,"name":"b","userCapabilities":null}]}`))
+	all, err := s.client.Agents(t.Context(), 12)
+	if err != nil || len(all) != 2 || all[0].SystemCapabilities["Agent.OS"] != "Linux" || all[1].ID != 2 {
+		t.Errorf("agents are %+v, %v", all, err)
+	}
+}
+
+func TestPoolsThatAreClosed(t *testing.T) {
+	for want, p := range map[string]azdo.Pool{
+		"":                      {Options: "none", PoolType: "automation"},
+		"its agents are hosted": {IsHosted: true},
+		"it is a scale set":     {Options: "elasticPool, singleUseAgents"},
+	} {
+		if got := p.Closed(); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+}
+
 // The server's name search is a search: the answer may hold others.
 func TestByNameMeansByNameExactly(t *testing.T) {
 	s := newServer(t, says(200, asJSON, `{"value":[{"id":1,"name":"linux-big"},{"id":2,"name":"LINUX"},{"id":3,"name":"linux2"}]}`))
@@ -216,6 +256,46 @@ func TestByNameMeansByNameExactly(t *testing.T) {
 	}
 	_, err := s.client.PoolByName(t.Context(), "lin")
 	if !errors.Is(err, azdo.ErrNoPool) || !strings.Contains(err.Error(), `find agent pool "lin"`) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestNoPool: what tells the causes of a missing pool apart is what else is seen.
+func TestNoPool(t *testing.T) {
+	const gone = `{"message":"No agent pool found with identifier 7.","typeKey":"TaskAgentPoolNotFoundException"}`
+	many := `{"value":[{"name":"a"},{"name":"b\nc"},{"name":"d"},{"name":"e"},{"name":"f"},{"name":"g"},{"name":"h"}]}`
+	for _, tt := range []struct {
+		name string
+		all  http.HandlerFunc // the answer to "which pools are there?"
+		says string
+	}{
+		{"it sees none", says(200, asJSON, `{"value":[]}`), ": no such agent pool is visible to this identity, nor is any other"},
+		{"it sees another", says(200, asJSON, `{"value":[{"name":"linux"}]}`), ` is visible to this identity, which sees "linux"`},
+		{"it sees many", says(200, asJSON, many), `, which sees "a", "b\nc", "d", "e", "f" and 2 more`},
+		{"nobody knows", says(503, "", ""), ": no such agent pool is visible to this identity"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/pools/7"):
+					says(404, asJSON, gone)(w, r)
+				case r.URL.Query().Has("poolName"):
+					says(200, asJSON, `{"value":[]}`)(w, r)
+				default:
+					tt.all(w, r)
+				}
+			})
+			_, byName := s.client.PoolByName(t.Context(), "x")
+			_, byID := s.client.PoolByID(t.Context(), 7)
+			for want, err := range map[string]error{`cannot find agent pool "x"`: byName, "cannot find agent pool 7": byID} {
+				if !errors.Is(err, azdo.ErrNoPool) || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), tt.says) {
+					t.Errorf("error is %v", err)
+				}
+			}
+		})
+	}
+	s := newServer(t, says(404, "text/html", "<html>")) // another organisation's page is no answer about a pool
+	if _, err := s.client.PoolByID(t.Context(), 7); errors.Is(err, azdo.ErrNoPool) || azdo.Status(err) != 404 {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -246,7 +326,7 @@ func TestErrors(t *testing.T) {
 		{"a sign-in page as a 200", says(200, "text/html", "<html>"), 401, "", "the answer is a sign-in page", true},
 		{"a redirect to sign-in", redirect("https://spsprodeus27.vssps.visualstudio.com/_signin?realm=dev.azure.com&reply_to=x"), 401, "", "the answer is a sign-in page", true},
 		{"a redirect to Entra", redirect("https://login.microsoftonline.com/tenant/oauth2/authorize?client_id=x"), 401, "", "the answer is a sign-in page", true},
-		{"a redirect to elsewhere", redirect("https://example.com/org?token=hidden"), 302, "", "says 302: it redirects to https://example.com/org: is the address right?", false},
+		{"a redirect to elsewhere", redirect("https://example.com/org?token=hidden"), 302, "", "says 302: it redirects to https://example.com/org (", false},
 		{"a success of a proxy's own", says(200, "text/plain", "welcome to the airport"), 200, "", "the answer is not JSON", false},
 		{"a long message", says(400, asJSON, `{"message":"`+strings.Repeat("ä", 5000)+`"}`), 400, "", "äää…", false},
 	} {

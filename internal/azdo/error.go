@@ -67,14 +67,54 @@ type TokenError struct {
 func (e *TokenError) Error() string { return fmt.Sprintf("cannot %s: %v", e.Op, e.Cause) }
 func (e *TokenError) Unwrap() error { return e.Cause }
 
-// ErrNoPool says that the list of pools has none of the name asked for. The
-// server leaves out pools that the caller may not view, without a word, so it
-// often means a missing right (azure-devops-rest.md 2.1).
-var ErrNoPool = errors.New("no agent pool of that name is visible to this identity")
+// ErrNoPool says that there is no pool of the name or id asked for. The server
+// leaves out pools that the caller may not view, without a word, so it often
+// means a missing right (azure-devops-rest.md 2.1).
+var ErrNoPool = errors.New("no such agent pool is visible to this identity")
+
+// NoPoolError is ErrNoPool with what tells its causes apart: whoever sees other
+// pools is a user of the organisation, with a licence and of the right tenant.
+type NoPoolError struct {
+	Op    string
+	Known bool     // whether the identity's pools could be listed
+	Sees  []string // the names of the pools it sees
+}
+
+// shownPools is how many pools a message names.
+const shownPools = 5
+
+func (e *NoPoolError) Error() string {
+	text := fmt.Sprintf("cannot %s: %v", e.Op, ErrNoPool)
+	switch {
+	case !e.Known:
+		return text
+	case len(e.Sees) == 0:
+		return text + ", nor is any other"
+	}
+	var names []string
+	for _, name := range e.Sees[:min(len(e.Sees), shownPools)] {
+		names = append(names, strconv.Quote(name))
+	}
+	text += ", which sees " + strings.Join(names, ", ")
+	if more := len(e.Sees) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return oneLine(text)
+}
+
+// Unwrap makes it an ErrNoPool.
+func (e *NoPoolError) Unwrap() error { return ErrNoPool }
 
 // ErrSignIn stands for an answer that is a page and not JSON: what the service
 // shows when it does not accept the credential.
 var ErrSignIn = errors.New("the answer is a sign-in page: the credential was not accepted")
+
+// ErrRedirect stands for an answer that leads elsewhere, and not to a sign-in.
+var ErrRedirect = errors.New("it redirects")
+
+// ErrNotJSON stands for a success that is no answer of Azure DevOps: a page of
+// whoever answers at the address, or on the way to it.
+var ErrNotJSON = errors.New("the answer is not JSON")
 
 // Status returns the HTTP status of an Error in err's tree, 0 when there is
 // none.
@@ -106,9 +146,9 @@ func errorOf(op string, resp *http.Response, body []byte) *Error {
 	case isSignIn(resp):
 		e.Status, e.Message, e.Cause = http.StatusUnauthorized, ErrSignIn.Error(), ErrSignIn
 	case resp.StatusCode/100 == 3:
-		e.Message = "it redirects to " + target(resp) + ": is the address right?"
+		e.Message, e.Cause = "it redirects to "+target(resp), ErrRedirect
 	case resp.StatusCode/100 == 2:
-		e.Message = "the answer is not JSON: is the address right, and is there a proxy that answers in its place?"
+		e.Message, e.Cause = ErrNotJSON.Error(), ErrNotJSON
 	case mediaType(resp.Header) == "text/plain":
 		e.Message = oneLine(string(trimBOM(body)))
 	}

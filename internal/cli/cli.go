@@ -65,21 +65,24 @@ func newRoot(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
 	})
-	root.RunE = func(c *cobra.Command, args []string) error {
-		what := "no command is given"
-		if len(args) > 0 {
-			what = "there is no command " + strconv.Quote(args[0])
-		}
-		return &exitError{exitUsage, &usageError{errors.New(what), c.CommandPath()}}
-	}
+	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
-	root.AddCommand(newRun(p), newEmulate(p), newDemo(p), newVersion(p))
+	root.AddCommand(newRun(p), newDrain(p), newHealthcheck(p), newPlaceholder(p), newEmulate(p), newDemo(p), newVersion(p))
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs
 		}
 	}
 	return root
+}
+
+// needsCommand is what a command does that only holds others.
+func needsCommand(c *cobra.Command, args []string) error {
+	what := "no command is given"
+	if len(args) > 0 {
+		what = "there is no command " + strconv.Quote(args[0])
+	}
+	return &exitError{exitUsage, &usageError{errors.New(what), c.CommandPath()}}
 }
 
 // usageError is a command line that cannot be read.

@@ -53,10 +53,10 @@ func demo(p Process, f demoFlags) error {
 		s.tellLog()
 		return fmt.Errorf("the demo stopped: %w", err)
 	}
-	if f.stay {
+	if f.stay && s.out.err() == nil {
 		s.stay(ctx)
 	}
-	return nil
+	return s.out.err()
 }
 
 // play is the whole life, act by act. What it tells comes from the emulator's

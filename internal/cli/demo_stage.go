@@ -22,7 +22,7 @@ import (
 // stage is what the demo plays on: an emulator in this process, and azptend as a
 // process of its own.
 type stage struct {
-	out        io.Writer
+	out        *output
 	color      bool
 	verbose    bool
 	executable string
@@ -45,7 +45,7 @@ type stage struct {
 }
 
 func raiseStage(p Process, verbose bool) (_ *stage, err error) {
-	s := &stage{out: p.Stdout, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: wantsColor(p)}
+	s := &stage{out: &output{w: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: wantsColor(p)}
 	defer func() {
 		if err != nil {
 			s.strike()
@@ -102,7 +102,7 @@ func (s *stage) strike() {
 // start starts azptend as a container would: with an environment, and nothing
 // else.
 func (s *stage) start() error {
-	env := []string{"PATH=" + s.path, "HOME=" + s.dir, "AZP_AGENT_NAME=demo", "AZP_AGENT_DIR=" + s.agentDir, "AZP_LOG_FORMAT=json"}
+	env := []string{"PATH=" + s.path, "HOME=" + s.dir, "AZP_AGENT_NAME=demo", "AZP_PLATFORM=none", "AZP_AGENT_DIR=" + s.agentDir, "AZP_LOG_FORMAT=json"}
 	for _, v := range s.emulator.Environment(s.base) {
 		env = append(env, v.Name+"="+v.Value)
 	}

@@ -67,14 +67,19 @@ func emulate(p Process, f emulateFlags) error {
 	if err != nil {
 		return err
 	}
+	out := &output{w: p.Stdout}
 	for _, v := range e.Environment(base) {
-		fmt.Fprintf(p.Stdout, "export %s=%s\n", v.Name, v.Value)
+		fmt.Fprintf(out, "export %s=%s\n", v.Name, v.Value)
 	}
 	if agentDir != "" {
-		fmt.Fprintf(p.Stdout, "export AZP_AGENT_DIR=%s\n", agentDir)
+		fmt.Fprintf(out, "export AZP_AGENT_DIR=%s\n", agentDir)
 	}
-	fmt.Fprintf(p.Stdout, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
-	fmt.Fprintf(p.Stdout, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
+	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
+	fmt.Fprintf(out, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
+	if err := out.err(); err != nil { // what to export is half of what it is for
+		listener.Close()
+		return err
+	}
 	return e.Serve(ctx, listener)
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -76,15 +77,20 @@ func run(p Process, flags *pflag.FlagSet) error {
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)
 	}
+	if s.Placeholder {
+		return holdPlace(p, s, log, guard, heard)
+	}
 	init, err := proc.NewInit()
 	if err != nil {
-		return &exitError{exitFault, err}
+		explain(p, s, log, guard, err)
+		return silent(exitFault)
 	}
 	defer init.Close()
 
 	end, err := live(p, s, user, log, guard, init, heard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		explain(p, s, log, guard, err)
+		return silent(exitUsage)
 	}
 	if end.Err != nil && end.Code != 0 {
 		explain(p, s, log, guard, end.Err)
@@ -126,12 +132,26 @@ func readable(path string) error {
 	return f.Close()
 }
 
-func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+// connect makes what every command that speaks to Azure DevOps begins with: who
+// azptend is, and a client that is it. The error is one of the settings.
+func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identity.Identity, *azdo.Client, error) {
 	who, err := identity.New(identity.Options{
 		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
 		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
 	})
 	if err != nil {
+		return nil, nil, err
+	}
+	return who, azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log)), nil
+}
+
+func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	who, client, err := connect(s, log, guard)
+	if err != nil {
+		return tend.End{}, err
+	}
+	s.AgentName = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
+	if s, err = onPlatform(s, log); err != nil {
 		return tend.End{}, err
 	}
 	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
@@ -139,9 +159,12 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 		environ = s.Environ
 	}
 	environ = user.Environ(environ, s.AgentDir)
+	if s.NoUpdate {
+		environ = append(environ, agent.NoUpdates)
+	}
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
-		"identity", who.Source(), "selector", who.Selector(), "once", s.Once,
+		"identity", who.Source(), "selector", who.Selector(), "once", s.Once, "idle_timeout", s.IdleTimeout.String(),
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if user != nil {
 		log.Info("The agent and its jobs run as another user", "user", user, "uid", user.UID, "gid", user.GID)
@@ -152,23 +175,30 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
 	}
+	if accepts := s.Lifetime(); accepts > 0 {
+		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),
+			"max_lifetime", s.MaxLifetime.String(), "replica_timeout", s.ReplicaTimeout.String())
+	}
 	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
 	}
-	client := azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log))
+	line := tend.NewLine()
+	defer openControl(s, line, log)()
 	return tend.Run(tend.Options{
 		Began: p.Began,
 		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
 		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder},
 		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
+		CancelOnTerm: s.CancelOnTerm, NoUpdate: s.NoUpdate,
+		Limits:       lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs},
 		Capabilities: s.Capabilities, Environ: environ, User: user,
 		Token: func(ctx context.Context) error {
 			_, err := who.Authorization(ctx, false)
 			return err
 		},
 		OpenPort: p.Without.Port,
-		Server:   client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log,
+		Server:   client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log, Line: line,
 	}, heard), nil
 }
 
@@ -186,6 +216,10 @@ func newLog(w io.Writer, s config.Settings) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
+
+// suffixLength is of the random suffix of a name: of a thousand agents with one
+// prefix, two are called the same once in two million pools.
+const suffixLength = 8
 
 // identityPatience is for an identity endpoint that starts beside its container:
 // it refuses connections until it listens (identity.md 1.5).

@@ -58,7 +58,7 @@ func problems(t *testing.T, err error) []config.Problem {
 func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work",
-		AgentDir: "/azp", Grace: 30 * time.Second, ObjectID: object, LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
+		AgentDir: "/azp", ObjectID: object, LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(), IdleTimeout: config.Unset,
 	}
 	for name, got := range map[string]config.Settings{
 		"nothing else": loaded(t, least()),
@@ -109,8 +109,18 @@ func examples(t *testing.T) map[string]struct {
 		"MANAGED_IDENTITY_OBJECT_ID": {"0b6bd18c-0000-4000-8000-00000000000B", []string{"my-identity", "0b6bd18c", object + "0", "/subscriptions/x"}},
 		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
 		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
+		"AZP_PLACEHOLDER":            {"anything", nil},
+		"AZP_PLATFORM":               {"Container-Apps", []string{"azure", "aca"}},
 		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "1d"}},
 		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
+		"AZP_AGENT_NAME_PREFIX":      {"linux", []string{"a/b", `a\b`}},
+		"AZP_ON_TERM":                {"Cancel", []string{"kill"}},
+		"AZP_IDLE_TIMEOUT":           {"5m", []string{"soon", "-1"}},
+		"AZP_MAX_LIFETIME":           {"12h", []string{"1d", "-1s"}},
+		"AZP_MAX_JOBS":               {"10", []string{"-1", "many", "1.5"}},
+		"AZP_REPLICA_TIMEOUT":        {"1800", []string{"soon", "-1"}},
+		"AZP_JOB_MAX":                {"10m", []string{"long"}},
+		"AZP_UPDATE":                 {"Never", []string{"no", "false"}},
 		"AZP_CAPABILITIES":           {"docker=true, gpu = a100", []string{"docker", "=x", "a=b,c", "azptend.kind=x", "AZPTEND.x=y"}},
 		"AZP_RUN_AS":                 {"agent:docker", nil}, // whether there is such a user is not the settings' to know
 		"AZP_PASS_ENV":               {"IDENTITY_ENDPOINT,IDENTITY_HEADER", nil},
@@ -137,6 +147,9 @@ func TestEachSetting(t *testing.T) {
 				t.Error("there are two of this name")
 			}
 			seen[row.Env], seen[row.Flag] = true, true
+			if row.Group == "" {
+				t.Error("it says not which commands it is for")
+			}
 			if row.Help == "" || strings.HasSuffix(row.Help, ".") {
 				t.Errorf("help is %q: want a sentence without its period", row.Help)
 			}
@@ -166,6 +179,9 @@ func TestEachSetting(t *testing.T) {
 				}
 				if row.Env != "MANAGED_IDENTITY_OBJECT_ID" && len(ex.bad) == 0 {
 					wrong = row.Env + "=other"
+				}
+				if row.Env == "AZP_PLACEHOLDER" {
+					wrong = row.Env + "=no"
 				}
 				if byBoth := loaded(t, append(rest, wrong), "--"+row.Flag+"="+ex.good); !same(byVariable, byBoth) {
 					t.Errorf("the flag does not outweigh %s", wrong)
@@ -230,7 +246,7 @@ func TestValuesOfManyKinds(t *testing.T) {
 func TestEveryProblemAtOnce(t *testing.T) {
 	_, err := load(t, []string{
 		"AZP_URL=dev.azure.com", "AZP_POOL_ID=x", "AZP_ONCE=perhaps", "AZP_GRACE_PERIOD=never", "AZP_CAPABILITIES=x",
-		"AZP_AGENT_DIR=azp", "AZP_AGENT_NAME=a/b", "AZP_TOKEN_FILE=/nowhere", "AZP_PLACEHOLDER=1", "AZP_LOG_LEVEL=loud",
+		"AZP_AGENT_DIR=azp", "AZP_AGENT_NAME=a/b", "AZP_TOKEN_FILE=/nowhere", "AZP_LOG_LEVEL=loud",
 	})
 	var what []string
 	for _, p := range problems(t, err) {
@@ -241,7 +257,7 @@ func TestEveryProblemAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"AZP_POOL_ID", "AZP_ONCE", "AZP_GRACE_PERIOD", "AZP_CAPABILITIES", "AZP_LOG_LEVEL",
-		"AZP_URL", "AZP_AGENT_NAME", "AZP_AGENT_DIR", "AZP_TOKEN_FILE", "AZP_PLACEHOLDER",
+		"AZP_URL", "AZP_AGENT_NAME", "AZP_AGENT_DIR", "AZP_TOKEN_FILE",
 	}
 	if d := cmp.Diff(want, what); d != "" {
 		t.Errorf("problems (-want +got):\n%s\n%v", d, err)
@@ -318,11 +334,54 @@ func TestWarnings(t *testing.T) {
 
 // Microsoft's tutorial sets it to any value; only the words for no mean no.
 func TestPlaceholder(t *testing.T) {
-	for value, refused := range map[string]bool{"": false, "0": false, "false": false, "No": false, "1": true, "true": true, "anything": true} {
-		_, err := load(t, least("AZP_PLACEHOLDER="+value))
-		if (err != nil) != refused {
-			t.Errorf("%q: %v", value, err)
+	for value, want := range map[string]bool{"": false, "0": false, "false": false, "No": false, "off": false, "1": true, "true": true, "anything": true} {
+		if got := loaded(t, least("AZP_PLACEHOLDER="+value)).Placeholder; got != want {
+			t.Errorf("%q means %v", value, got)
 		}
+	}
+}
+
+// An image's other settings are no business of its placeholder.
+func TestAPlaceholderIsNotTrippedByALife(t *testing.T) {
+	wrong := []string{
+		"AZP_NAME_WAIT=soon", "AZP_AGENT_DIR=azp", "AZP_ONCE=perhaps", "AZP_GRACE_PERIOD=never", "AZP_STRICT_REMOVE=ja", "AZP_PLATFORM=mars",
+	}
+	s := loaded(t, least(append(wrong, "AZP_PLACEHOLDER=1")...))
+	if !s.Placeholder || s.AgentName != "the-host" {
+		t.Errorf("settings are %+v", s)
+	}
+	_, err := load(t, append(wrong, "AZP_PLACEHOLDER=1", "AZP_URL=dev.azure.com"))
+	if got := problems(t, err); len(got) != 2 {
+		t.Errorf("what is its business is judged: %+v", got)
+	}
+	_, err = load(t, least(append(wrong, "AZP_PLACEHOLDER=no")...))
+	if got := problems(t, err); len(got) != len(wrong) {
+		t.Errorf("an agent that runs is not judged whole: %+v", got)
+	}
+}
+
+// A command takes the groups it has a use for, and has no flags of others.
+func TestGroups(t *testing.T) {
+	flags := pflag.NewFlagSet("show", pflag.ContinueOnError)
+	config.AddFlags(flags, config.Connection, config.AgentPool, config.Agent)
+	if flags.Lookup("pool-id") == nil || flags.Lookup("once") != nil || flags.Lookup("placeholder") != nil {
+		t.Error("the flags are not those of the groups")
+	}
+	environ := least("AZP_ONCE=perhaps", "AZP_PLACEHOLDER=1", "AZP_POOL=p")
+	s, err := config.Load(flags, environ, "the-host", config.Connection, config.AgentPool, config.Agent)
+	if err != nil || s.Pool != "p" || s.AgentName != "" || s.Placeholder || s.AgentDir != "" {
+		t.Errorf("settings are %+v, %v", s, err)
+	}
+	s, err = config.Load(nil, append(environ, "AZP_AGENT_NAME=a/b"), "the-host", config.Agent)
+	if err == nil || s.AgentName != "" {
+		t.Errorf("takes a bad name: %v", err)
+	}
+}
+
+func TestVariable(t *testing.T) {
+	s := loaded(t, least("CONTAINER_APP_NAME=ca"))
+	if s.Variable("CONTAINER_APP_NAME") != "ca" || s.Variable("CONTAINER_APP_REVISION") != "" {
+		t.Error("a variable is not found, or one that is not there is")
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -19,14 +21,26 @@ import (
 type Settings struct {
 	URL          string
 	Pool         string
-	PoolID       int // 0: look Pool up
-	AgentName    string
+	PoolID       int    // 0: look Pool up
+	AgentName    string // see Name; "" where the command has a default of its own
+	NamePrefix   string // "" when the name is given as a whole
 	NameWait     time.Duration
 	WorkFolder   string
 	AgentDir     string
 	Once         bool
-	Grace        time.Duration
+	Placeholder  bool          // make a placeholder, and run nothing
+	Platform     string        // a word of package host; "": find it
+	Grace        time.Duration // 0: the platform's
 	StrictRemove bool
+	CancelOnTerm bool
+	NoUpdate     bool
+
+	IdleTimeout    time.Duration // 0: never; Unset: the platform's
+	MaxLifetime    time.Duration // 0: never
+	MaxJobs        int           // 0: never
+	ReplicaTimeout time.Duration // 0: there is none, or it is not known
+	JobMax         time.Duration
+
 	Capabilities map[string]string
 	PassEnv      []string
 	RunAs        string // user or user:group of the listener; empty: this process's
@@ -52,7 +66,10 @@ type Problem struct {
 }
 
 // InvalidError holds everything that is wrong with the settings.
-type InvalidError struct{ Problems []Problem }
+type InvalidError struct {
+	Problems  []Problem
+	LogFormat string // in which to tell them: the one that was set, where that much was right
+}
 
 func (e *InvalidError) Error() string {
 	var what []string
@@ -65,24 +82,33 @@ func (e *InvalidError) Error() string {
 // Environment is the process's environment.
 func Environment() []string { return os.Environ() }
 
-// AddFlags defines the flags of the settings.
-func AddFlags(flags *pflag.FlagSet) {
-	for _, s := range Table() {
-		if s.Flag == "" {
-			continue
-		}
-		usage := fmt.Sprintf("%s (%s)", s.Help, s.Env)
-		switch {
-		case s.Many:
-			flags.StringArray(s.Flag, nil, usage)
-		case s.Switch:
-			value := switchValue(s.Default)
-			flags.Var(&value, s.Flag, usage)
-			flags.Lookup(s.Flag).NoOptDefVal = "true"
-		default:
-			flags.String(s.Flag, s.Default, usage)
+// AddFlags defines the flags of the settings in these groups; without groups, of
+// all.
+func AddFlags(flags *pflag.FlagSet, groups ...Group) {
+	for _, row := range Table() {
+		if row.isOf(groups) {
+			row.addFlag(flags)
 		}
 	}
+}
+
+func (r Row) addFlag(flags *pflag.FlagSet) {
+	usage := fmt.Sprintf("%s (%s)", r.Help, r.Env)
+	switch {
+	case r.Flag == "":
+	case r.Many:
+		flags.StringArray(r.Flag, nil, usage)
+	case r.Switch:
+		value := switchValue(r.Default)
+		flags.Var(&value, r.Flag, usage)
+		flags.Lookup(r.Flag).NoOptDefVal = "true"
+	default:
+		flags.String(r.Flag, r.Default, usage)
+	}
+}
+
+func (r Row) isOf(groups []Group) bool {
+	return len(groups) == 0 || slices.Contains(groups, r.Group)
 }
 
 // switchValue is a flag that means true when it stands alone, and otherwise
@@ -93,36 +119,43 @@ func (v *switchValue) String() string     { return string(*v) }
 func (v *switchValue) Set(s string) error { *v = switchValue(s); return nil }
 func (v *switchValue) Type() string       { return "bool" }
 
-// Load reads the settings from flags that AddFlags defined (nil for none), the
-// environment and the defaults. The error is an *InvalidError.
-func Load(flags *pflag.FlagSet, environ []string, hostName string) (Settings, error) {
+// Load reads the settings of these groups (without groups, of all) from flags
+// that AddFlags defined for them (nil for none), the environment and the
+// defaults. Where AZP_PLACEHOLDER is set, what only matters to an agent that
+// runs is not judged. The error is an *InvalidError.
+func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
 	env := byName(environ)
 	// The agent's own variable, not one of ours: it is passed on as it is.
-	s := Settings{HostName: hostName, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
+	s := Settings{HostName: hostName, IdleTimeout: Unset, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
 	var problems []Problem
 	for _, row := range Table() {
 		value, from := row.value(flags, env)
-		if value == "" && row.Default == "" {
+		idle := s.Placeholder && row.Group == Life // nobody will live it
+		if idle || !row.isOf(groups) || (value == "" && row.Default == "") {
 			continue
 		}
 		if err := row.set(&s, value); err != nil {
 			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
 		}
 	}
-	problems = append(problems, s.validate()...)
+	life := len(groups) == 0 || slices.Contains(groups, Life)
+	if s.AgentName != "" && s.NamePrefix != "" {
+		s.Warnings = append(s.Warnings, "AZP_AGENT_NAME (--agent-name) is not used: AZP_AGENT_NAME_PREFIX (--agent-name-prefix) makes the name")
+	}
+	if s.AgentName == "" && life {
+		s.AgentName = hostName
+	}
+	problems = append(problems, s.validate(life)...)
 	s.Unknown = unknown(env)
 	for _, name := range s.Unknown {
 		s.Warnings = append(s.Warnings, notKnown(name))
 	}
 	s.Warnings = append(s.Warnings, s.warnings()...)
-	if p, is := unsupported(env); is {
-		problems = append(problems, p)
-	}
 	if len(problems) > 0 {
 		for _, name := range s.Unknown { // often the very reason
 			problems = append(problems, Problem{What: notKnown(name)})
 		}
-		return Settings{}, &InvalidError{problems}
+		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
 	}
 	return s, nil
 }
@@ -149,6 +182,10 @@ func flagValue(flag *pflag.Flag) string {
 	return flag.Value.String()
 }
 
+// Variable is a variable of the environment, "" where it is not set. It is for
+// those who look for what a platform has set, and not for settings.
+func (s Settings) Variable(name string) string { return byName(s.Environ)[name] }
+
 // named names a setting by all its names.
 func (r Row) named() string {
 	if r.Flag == "" {
@@ -168,11 +205,19 @@ func byName(environ []string) map[string]string {
 
 // notKnown is what is said of such a name.
 func notKnown(name string) string {
-	w := name + " is no setting of azptend, and jobs do not get it"
+	w := oneLine(name) + " is no setting of azptend, and jobs do not get it"
 	if near := nearest(name); near != "" {
 		w += "; did you mean " + near + "?"
 	}
 	return w
+}
+
+// oneLine is a name that breaks no line of the log.
+func oneLine(name string) string {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // unknown finds AZP_ names that mean nothing to this version: a typo, or a
@@ -196,7 +241,7 @@ func isKnown(name string) bool {
 			return true
 		}
 	}
-	return name == placeholder || slices.Contains(agentsOwn(), name)
+	return slices.Contains(agentsOwn(), name)
 }
 
 // agentsOwn are the settings of the agent itself that look like ours

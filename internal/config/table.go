@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,50 +20,84 @@ type Row struct {
 	Hint    string // what to do about a bad value
 	Switch  bool   // a bare flag means true
 	Many    bool   // the flag may be repeated
+	Group   Group  // which commands it matters to
 
 	set func(*Settings, string) error
 }
 
+// Group is what a setting is about. A command takes the groups it has a use for.
+type Group string
+
+// The groups.
+const (
+	Connection Group = "connection" // the organisation, the identity, the log
+	AgentPool  Group = "pool"
+	Agent      Group = "agent" // what a registration is called and can do
+	Life       Group = "life"  // of an agent that runs
+)
+
 // Table lists the settings in the order a reader wants them.
 func Table() []Row {
 	return []Row{
-		{Env: "AZP_URL", Flag: "url", Help: "the organisation's or collection's address",
+		{Env: "AZP_URL", Group: Connection, Flag: "url", Help: "the organisation's or collection's address",
 			Hint: "it looks like https://dev.azure.com/your-organisation",
 			set:  func(s *Settings, v string) error { s.URL = strings.TrimRight(v, "/"); return nil }},
-		{Env: "AZP_POOL", Flag: "pool", Default: "Default", Help: "the agent pool's name",
+		{Env: "AZP_POOL", Group: AgentPool, Flag: "pool", Default: "Default", Help: "the agent pool's name",
 			set: func(s *Settings, v string) error { s.Pool = v; return nil }},
-		{Env: "AZP_POOL_ID", Flag: "pool-id", Help: "the agent pool's id, in place of a look-up by name",
+		{Env: "AZP_POOL_ID", Group: AgentPool, Flag: "pool-id", Help: "the agent pool's id, in place of a look-up by name",
 			Hint: "the number in the pool's address in the portal, …/_settings/agentpools?poolId=…",
 			set:  func(s *Settings, v string) error { return setPositive(&s.PoolID, v) }},
-		{Env: "AZP_AGENT_NAME", Flag: "agent-name", Help: "the agent's name; the host's if not set",
+		{Env: "AZP_AGENT_NAME", Group: Agent, Flag: "agent-name", Help: "the agent's name; the host's if not set",
 			set: func(s *Settings, v string) error { s.AgentName = v; return nil }},
-		{Env: "AZP_NAME_WAIT", Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
+		{Env: "AZP_AGENT_NAME_PREFIX", Group: Agent, Flag: "agent-name-prefix", Help: "in place of a name: the name's beginning, to which a random suffix is added",
+			set: func(s *Settings, v string) error { s.NamePrefix = v; return nil }},
+		// Before the rest of its group, which does not matter to a placeholder.
+		{Env: "AZP_PLACEHOLDER", Group: Life, Flag: "placeholder", Default: "false", Switch: true,
+			Help: "only see to it that the pool has a placeholder of this name; any value but 0, false and no means true",
+			set:  func(s *Settings, v string) error { s.Placeholder = meansYes(v); return nil }},
+		{Env: "AZP_NAME_WAIT", Group: Life, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.NameWait, v) }},
-		{Env: "AZP_WORK", Flag: "work", Default: "_work", Help: "the agent's work folder",
+		{Env: "AZP_WORK", Group: Life, Flag: "work", Default: "_work", Help: "the agent's work folder",
 			set: func(s *Settings, v string) error { s.WorkFolder = v; return nil }},
-		{Env: "AZP_TOKEN", Help: "a personal access token",
+		{Env: "AZP_TOKEN", Group: Connection, Help: "a personal access token",
 			set: func(s *Settings, v string) error { s.Token = secret.New(v); return nil }},
-		{Env: "AZP_TOKEN_FILE", Flag: "token-file", Help: "a file that holds a token, read again at each use",
+		{Env: "AZP_TOKEN_FILE", Group: Connection, Flag: "token-file", Help: "a file that holds a token, read again at each use",
 			set: func(s *Settings, v string) error { s.TokenFile = v; return nil }},
-		{Env: "MANAGED_IDENTITY_OBJECT_ID", Flag: "identity-object-id", Help: "the managed identity to use, by its object (principal) id",
+		{Env: "MANAGED_IDENTITY_OBJECT_ID", Group: Connection, Flag: "identity-object-id", Help: "the managed identity to use, by its object (principal) id",
 			set: func(s *Settings, v string) error { s.ObjectID = v; return nil }},
-		{Env: "AZP_AGENT_DIR", Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
+		{Env: "AZP_AGENT_DIR", Group: Life, Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
 			set: func(s *Settings, v string) error { s.AgentDir = v; return nil }},
-		{Env: "AZP_ONCE", Flag: "once", Default: "false", Switch: true, Help: "take one job, then leave",
+		{Env: "AZP_ONCE", Group: Life, Flag: "once", Default: "false", Switch: true, Help: "take one job, then leave",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Once, v) }},
-		{Env: "AZP_GRACE_PERIOD", Flag: "grace-period", Default: "30s", Help: "the time from the platform's SIGTERM to its SIGKILL",
+		{Env: "AZP_PLATFORM", Group: Life, Flag: "platform", Help: "the platform this runs on, where it is not found or not rightly",
+			Hint: strings.Join(platforms(), ", "), set: setPlatform},
+		{Env: "AZP_GRACE_PERIOD", Group: Life, Flag: "grace-period", Help: "the time from the platform's SIGTERM to its SIGKILL; the platform's own if not set, else 30s",
 			Hint: durationHint, set: setGrace},
-		{Env: "AZP_STRICT_REMOVE", Flag: "strict-remove", Default: "false", Switch: true, Help: "exit 75 if the agent could not be removed",
+		{Env: "AZP_STRICT_REMOVE", Group: Life, Flag: "strict-remove", Default: "false", Switch: true, Help: "exit 75 if the agent could not be removed",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.StrictRemove, v) }},
-		{Env: "AZP_CAPABILITIES", Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
+		{Env: "AZP_ON_TERM", Group: Life, Flag: "on-term", Default: "drain", Help: "what SIGTERM does to a running job: drain finishes it, cancel cancels it",
+			Hint: "drain or cancel", set: setOnTerm},
+		{Env: "AZP_IDLE_TIMEOUT", Group: Life, Flag: "idle-timeout", Help: "leave when no job came for this long; 0 is never, and so is not set, but for 5m with --once on Container Apps jobs",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.IdleTimeout, v) }},
+		{Env: "AZP_MAX_LIFETIME", Group: Life, Flag: "max-lifetime", Default: "0", Help: "accept no job after this time, and leave; 0 is never",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.MaxLifetime, v) }},
+		{Env: "AZP_MAX_JOBS", Group: Life, Flag: "max-jobs", Default: "0", Help: "accept no job after this many, and leave; 0 is never",
+			Hint: "a number", set: func(s *Settings, v string) error { return setCount(&s.MaxJobs, v) }},
+		{Env: "AZP_REPLICA_TIMEOUT", Group: Life, Flag: "replica-timeout", Help: "a Container Apps job's replica timeout, after which the platform ends the replica",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.ReplicaTimeout, v) }},
+		{Env: "AZP_JOB_MAX", Group: Life, Flag: "job-max", Help: "how long a job may take; half of the replica timeout if not set",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.JobMax, v) }},
+		{Env: "AZP_UPDATE", Group: Life, Flag: "update", Default: "auto", Help: "whether the agent may update itself when the server asks: auto or never",
+			Hint: "auto or never", set: setUpdate},
+		{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
 			Hint: "it looks like docker=true,gpu=a100", set: setCapabilities},
-		{Env: "AZP_RUN_AS", Flag: "run-as", Help: "the user that the agent and its jobs run as, without privileges: user or user:group, by name or number; only root can",
+		{Env: "AZP_RUN_AS", Group: Life, Flag: "run-as", Help: "the user that the agent and its jobs run as, without privileges: user or user:group, by name or number; only root can",
 			set: func(s *Settings, v string) error { s.RunAs = v; return nil }},
-		{Env: "AZP_PASS_ENV", Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
+		{Env: "AZP_PASS_ENV", Group: Life, Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
 			set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, list(v)...); return nil }},
-		{Env: "AZP_LOG_FORMAT", Flag: "log-format", Default: "text", Help: "text or json",
+		{Env: "AZP_LOG_FORMAT", Group: Connection, Flag: "log-format", Default: "text", Help: "text or json",
 			Hint: "text or json", set: setLogFormat},
-		{Env: "AZP_LOG_LEVEL", Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
+		{Env: "AZP_LOG_LEVEL", Group: Connection, Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
 			Hint: "debug, info, warn or error", set: setLogLevel},
 	}
 }
@@ -91,6 +126,39 @@ func setDuration(to *time.Duration, v string) error {
 		return fmt.Errorf("is %q, which is not a length of time", v)
 	}
 	*to = d
+	return nil
+}
+
+// setCount is setPositive with 0 for none.
+func setCount(to *int, v string) error {
+	if v == "0" {
+		*to = 0
+		return nil
+	}
+	return setPositive(to, v)
+}
+
+func setOnTerm(s *Settings, v string) error {
+	switch strings.ToLower(v) {
+	case "drain":
+		s.CancelOnTerm = false
+	case "cancel":
+		s.CancelOnTerm = true
+	default:
+		return fmt.Errorf("is %q", v)
+	}
+	return nil
+}
+
+func setUpdate(s *Settings, v string) error {
+	switch strings.ToLower(v) {
+	case "auto":
+		s.NoUpdate = false
+	case "never":
+		s.NoUpdate = true
+	default:
+		return fmt.Errorf("is %q", v)
+	}
 	return nil
 }
 
@@ -170,21 +238,30 @@ func setLogLevel(s *Settings, v string) error {
 	return nil
 }
 
-// placeholder is a variable of Microsoft's Container Apps tutorial. Running an
-// agent where it is set would be the opposite of what it asks for.
-const placeholder = "AZP_PLACEHOLDER"
+// meansYes reads a switch as Microsoft's Container Apps tutorial has it: set to
+// anything that does not say no (agent-protocol.md 9). Running an agent would be
+// the opposite of what it asks for.
+func meansYes(v string) bool {
+	is, ok := truth(v)
+	return is || !ok
+}
 
-// unsupported finds a setting that this version does not have and that cannot be
-// ignored.
-func unsupported(env map[string]string) (Problem, bool) {
-	is, ok := truth(env[placeholder])
-	if ok && !is {
-		return Problem{}, false
+// platforms are package host's words. Leaves do not know each other; a test of
+// cli holds the two against each other.
+func platforms() []string {
+	return []string{
+		"container-apps", "container-apps-job", "container-instances", "kubernetes", "app-service",
+		"docker", "container", "systemd", "none",
 	}
-	return Problem{
-		What: placeholder + " is set: this version of azptend cannot make placeholders",
-		Hint: "unset it to run an agent",
-	}, true
+}
+
+func setPlatform(s *Settings, v string) error {
+	word := strings.ToLower(v)
+	if !slices.Contains(platforms(), word) {
+		return fmt.Errorf("is %q", v)
+	}
+	s.Platform = word
+	return nil
 }
 
 var errNotSet = errors.New("is not set")

@@ -1,84 +1,41 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 )
 
-// longestName is what the server is known to keep of an agent's name
-// (agent-protocol.md 10.4).
-const longestName = 64
-
-// validate checks what rows cannot check alone, and fills in what depends on
-// the host.
-func (s *Settings) validate() []Problem {
+// validate checks what rows cannot check alone. Life says that the settings of
+// an agent's life are among those read.
+func (s *Settings) validate(life bool) []Problem {
 	var problems []Problem
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	s.validateURL(bad)
-	if s.AgentName == "" {
-		s.AgentName = s.HostName
+	if life || s.AgentName != "" {
+		s.validateName(bad)
 	}
-	switch {
-	case strings.TrimSpace(s.AgentName) == "":
-		bad("", "AZP_AGENT_NAME (--agent-name) %v, and this host has no name", errNotSet)
-	case utf8.RuneCountInString(s.AgentName) > longestName:
-		bad("", "AZP_AGENT_NAME (--agent-name) is longer than %d characters", longestName)
-	case strings.ContainsFunc(s.AgentName, func(r rune) bool { return r < ' ' || strings.ContainsRune(`/\"<>|`, r) }):
-		bad("letters, digits, dots, dashes and underscores are safe",
-			"AZP_AGENT_NAME (--agent-name) is %q, which has a character that an agent's name cannot have", s.AgentName)
-	}
-	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
-		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
-	}
+	s.validateLimits(bad)
+	s.validatePlace(bad)
 	s.validateIdentity(bad)
 	return problems
 }
 
-func (s *Settings) validateURL(bad func(hint, format string, args ...any)) {
-	const looks = "it looks like https://dev.azure.com/your-organisation"
-	if s.URL == "" {
-		bad(looks, "AZP_URL (--url) %v", errNotSet)
-		return
-	}
-	u, err := url.Parse(s.URL)
-	switch {
-	case err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		bad(looks, "AZP_URL (--url) is %q, which is not an http or https address", shown(s.URL))
-	case u.User != nil:
-		bad("use AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
-	case u.RawQuery != "" || u.Fragment != "":
-		bad(looks, "AZP_URL (--url) is %q and more, which has a part after the path", shown(s.URL))
-	case strings.EqualFold(u.Hostname(), "dev.azure.com") && strings.Trim(u.Path, "/") == "":
-		bad(looks, "AZP_URL (--url) is %q, which names no organisation", shown(s.URL))
-	}
-}
-
-// shown is a URL that may hold a password or a token, for a message.
-func shown(raw string) string {
-	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
-		raw = "…" + raw[i:]
-	}
-	if i := strings.IndexAny(raw, "?#"); i >= 0 {
-		raw = raw[:i]
-	}
-	return raw
-}
-
 // warnings finds what is odd and not wrong.
 func (s *Settings) warnings() []string {
+	odd := s.limitWarnings()
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) {
-		return nil
+		return odd
 	}
-	return []string{"AZP_URL (--url) is http: tokens cross the network for everybody to read"}
+	return append(odd, "AZP_URL (--url) is http: tokens cross the network for everybody to read")
 }
 
 func isLoopback(host string) bool {
@@ -95,7 +52,7 @@ func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) 
 	}
 	if s.TokenFile != "" {
 		if err := readable(s.TokenFile); err != nil {
-			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file): %v", err)
+			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file) is %q, which cannot be read: %v", s.TokenFile, err)
 		}
 	}
 	switch token := s.Token.Reveal(); {
@@ -111,18 +68,26 @@ func (s *Settings) validateIdentity(bad func(hint, format string, args ...any)) 
 }
 
 // readable says whether a file can be read now and again: a pipe gives what it
-// has only once.
+// has only once. Its error is without the path.
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
+		return errors.New("it is not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	return f.Close()
+}
+
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

@@ -60,7 +60,10 @@ func (e *Emulator) createAgent(c *request) (reply, error) {
 	if in.Enabled != nil && !e.beliefs.CreateIgnoresEnabled {
 		a.enabled = *in.Enabled
 	}
-	a.system, a.user = in.System, in.User
+	a.system = in.System
+	if !e.beliefs.CreateDropsUserCapabilities {
+		a.user = in.User
+	}
 	if in.ProvisioningState != "" {
 		a.provisioning = in.ProvisioningState
 	}

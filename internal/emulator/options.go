@@ -45,6 +45,8 @@ type Beliefs struct {
 	GetShowsAuthorization bool `json:"getShowsAuthorization,omitempty"`
 	// CreateIgnoresEnabled: POST with enabled false makes an enabled agent all the same (agent-protocol.md 2.2).
 	CreateIgnoresEnabled bool `json:"createIgnoresEnabled,omitempty"`
+	// CreateDropsUserCapabilities: POST forgets userCapabilities, as the agent itself never sends any (agent-protocol.md 2.2).
+	CreateDropsUserCapabilities bool `json:"createDropsUserCapabilities,omitempty"`
 	// DeleteMissingSucceeds: DELETE of an agent that is not there answers 204 and not 404 (agent-protocol.md 6).
 	DeleteMissingSucceeds bool `json:"deleteMissingSucceeds,omitempty"`
 	// DeleteAnswers200: DELETE of an agent answers 200 and not 204 (azure-devops-rest.md 2.2).

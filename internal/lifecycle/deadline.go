@@ -18,6 +18,10 @@ func (t *turn) keepDeadlines() {
 		t.endNow()
 		return
 	}
+	t.keepLimits()
+	if t.Phase == Gone {
+		return
+	}
 	if reached(t.abortAt, t.now) {
 		t.abortAt = time.Time{}
 		t.do(Abort{})
@@ -39,7 +43,7 @@ func (t *turn) endNow() {
 	if t.call != NoCall {
 		t.do(Abort{})
 	}
-	if t.Listener == Running && t.Job == RunningJob {
+	if t.Listener == Running && t.hasJob() {
 		t.decide(exitTryAgain, jobCut, nil)
 	}
 	if t.Registration == Held || t.Registration == Asked {
@@ -68,7 +72,7 @@ func (s State) abortBy() time.Time {
 // drainBudgetSpent cancels the job: what is left of the grace period is needed
 // to stop it and to remove the agent.
 func (t *turn) drainBudgetSpent() {
-	if t.Job == RunningJob || t.assigned {
+	if t.hasJob() {
 		t.decide(exitTryAgain, jobCut, nil)
 	}
 	if t.Listener == Running {

@@ -4,15 +4,29 @@ import "time"
 
 // This file is the end of a life: draining, removing, stopping.
 
-func (t *turn) drainAsked(reason string, clock bool) {
-	if clock {
+func (t *turn) drainAsked(e DrainAsked) {
+	if e.Clock {
 		t.startClock()
+		t.cancels = t.cancels || t.policy.CancelOnTerm
 	}
+	t.hearFirst()
+	t.endFor(e.Reason)
+}
+
+// hearFirst notes the first word of all. Later ones change nothing.
+func (t *turn) hearFirst() {
+	if t.heard.IsZero() {
+		t.heard = t.now
+	}
+}
+
+// endFor begins to end the life, for whoever asks first; asking again changes
+// nothing and extends nothing.
+func (t *turn) endFor(reason string) {
 	if t.Reason != "" {
-		return // asking again changes nothing and extends nothing
+		return
 	}
-	t.Reason, t.heard = reason, t.now
-	t.rejoin = false
+	t.Reason, t.rejoin = reason, false
 	t.decide(0, reason, nil)
 	switch t.Phase {
 	case Booting:
@@ -56,18 +70,19 @@ func (t *turn) stopRegistering() {
 // personInterrupts is SIGINT. Only this signal escalates: a platform's repeated
 // SIGTERM is impatience, a person's second Ctrl-C is a decision.
 func (t *turn) personInterrupts() {
-	if t.Reason == "" {
-		t.drainAsked("interrupted by a person", true)
+	t.startClock()
+	if t.heard.IsZero() { // the first word: a limit's is none
+		t.hearFirst()
+		t.endFor("interrupted by a person")
 		return
 	}
-	t.startClock()
 	if t.now.Sub(t.heard) < insistAfter {
 		return
 	}
 	t.heard = t.now
 	switch t.Listener {
 	case Running:
-		if t.Job == RunningJob || t.assigned {
+		if t.hasJob() {
 			t.decide(exitPerson, "a person cancelled the job", nil)
 		}
 		t.interrupt()
@@ -75,6 +90,9 @@ func (t *turn) personInterrupts() {
 		t.kill()
 	}
 }
+
+// hasJob says that a job runs, by the listener's or the last look's word.
+func (t *turn) hasJob() bool { return t.Job == RunningJob || t.assigned }
 
 // interrupt tells the listener to cancel its job and end.
 func (t *turn) interrupt() {
@@ -113,11 +131,15 @@ func (t *turn) proceedDraining() {
 	case t.Listener != Running:
 		t.startRemoving()
 		t.proceedRemoving()
-	case t.Registration != Held && t.Job == NoJob:
+	case t.cancels && t.hasJob():
+		t.decide(exitTryAgain, cancelOnTerm, nil)
+		t.interrupt()
+		t.killAt = t.stopEnds() // what was to be drained with is spent on stopping well
+	case t.Registration == Removed && t.Job == NoJob:
 		t.Phase = Stopping
 		t.proceedStopping()
-	case t.Registration != Held, !t.unplanned():
-	case t.acceptance == open:
+	case !t.unplanned():
+	case t.Registration == Held && t.acceptance == open:
 		t.plan(Disable, 0)
 	case t.Job != RunningJob:
 		t.plan(Inspect, 0)
@@ -154,6 +176,7 @@ func (t *turn) inspected(e Inspected) {
 	case e.Outcome == Missing:
 		t.Registration = Removed
 		t.unplan()
+		t.lookedAlone(e.Worker)
 	case t.Job == RunningJob:
 		t.unplan() // it started while we looked; its end is the next thing to wait for
 	case e.Outcome == OK:
@@ -172,8 +195,7 @@ func (t *turn) looked(e Inspected) {
 	t.assigned = e.Assigned || (e.Worker && t.Job == UnknownJob)
 	if e.Assigned || e.Worker {
 		t.idleSince = time.Time{}
-		t.tries++
-		t.plan(Inspect, min(recheck<<min(t.tries-1, 8), longestPause))
+		t.lookLater()
 		return
 	}
 	t.tries = 0
@@ -188,6 +210,24 @@ func (t *turn) looked(e Inspected) {
 	default:
 		t.Job = NoJob
 		t.startRemoving()
+	}
+}
+
+// lookLater looks again, later each time.
+func (t *turn) lookLater() {
+	t.tries++
+	t.plan(Inspect, min(recheck<<min(t.tries-1, 8), longestPause))
+}
+
+// lookedAlone is for an agent that the server has no more: nothing can be
+// assigned to it, and only a worker is left to wait for.
+func (t *turn) lookedAlone(worker bool) {
+	switch {
+	case t.Job != UnknownJob:
+	case worker:
+		t.lookLater()
+	default:
+		t.Job = NoJob
 	}
 }
 

@@ -37,7 +37,19 @@ func (r Result) worthAnotherTry() bool { return r.Outcome == Unreachable || r.Ou
 type Begin struct{}
 
 // Prepared answers Prepare.
-type Prepared struct{ Result }
+type Prepared struct {
+	Result
+	Leftover Leftover
+	Lent     int // the id of the agent that somebody else registered for us; 0: register one
+}
+
+// Leftover is what an earlier life in the same folder left behind: its agent,
+// and the listener that serves it, if that is still alive. The zero value is
+// nothing.
+type Leftover struct {
+	AgentID int // 0 when that is not known
+	Alive   bool
+}
 
 // Registered answers Register; AgentID is the new agent's.
 type Registered struct {
@@ -54,6 +66,8 @@ const (
 	Ours     Owner = "ours"      // it carries this life's mark
 	SameHost Owner = "same host" // an earlier life on this host
 	Other    Owner = "other"     // somebody else's
+	// Placeholder is an agent that never runs, for the pool's sake.
+	Placeholder Owner = "placeholder"
 )
 
 // LookedUp answers LookUp.
@@ -62,6 +76,7 @@ type LookedUp struct {
 	Owner    Owner
 	AgentID  int
 	Online   bool
+	Young    bool  // offline, and of an azptend that may just be starting
 	Complete bool  // of our own: the answer holds what the listener needs to log on
 	Holder   error // of somebody else's: "agent X (id 7, …) is online since …"
 }

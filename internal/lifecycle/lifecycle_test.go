@@ -26,6 +26,12 @@ func drawPolicy(t *rapid.T) Policy {
 		Grace:        time.Duration(rapid.SampledFrom([]int{1, 4, 10, 30, 90, 600, 3600}).Draw(t, "grace")) * time.Second,
 		NameWait:     time.Duration(rapid.SampledFrom([]int{0, 60, 360}).Draw(t, "name wait")) * time.Second,
 		StrictRemove: rapid.Bool().Draw(t, "strict"),
+		CancelOnTerm: rapid.IntRange(0, 3).Draw(t, "cancel") == 3,
+		Limits: Limits{
+			Idle:     time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 300}).Draw(t, "idle")) * time.Second,
+			Lifetime: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 2, 1200}).Draw(t, "lifetime")) * time.Second,
+			Jobs:     rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, "jobs"),
+		},
 	}
 }
 
@@ -112,7 +118,7 @@ func (w *world) judge() {
 		w.addAgent()
 	}
 	for id := range w.agents {
-		if !w.named[id] && !w.named[0] {
+		if id != w.lent && !w.named[id] && !w.named[0] {
 			w.t.Fatalf("agent %d is a ghost: not removed, not named; state %+v", id, s)
 		}
 	}

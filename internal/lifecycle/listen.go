@@ -15,7 +15,7 @@ func (t *turn) launched(r Result) {
 		return
 	}
 	t.unplan()
-	t.Listener, t.Job = Running, NoJob
+	t.Listener, t.Job, t.quietSince, t.inherited = Running, NoJob, t.now, false
 	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
@@ -40,7 +40,7 @@ func (t *turn) jobStarted() {
 	t.Jobs++
 	if t.serving() {
 		t.Phase = Busy
-		if t.policy.Once && t.acceptance == open {
+		if t.policy.Once && t.acceptance == open && t.Registration == Held {
 			// Now, so that after the job only the DELETE is left, and no second job
 			// can be assigned in between (issue agent#3994).
 			t.plan(Disable, 0)
@@ -50,6 +50,7 @@ func (t *turn) jobStarted() {
 		t.Phase = Draining // it slipped in, and is served
 		t.unplan()
 	}
+	t.countJob()
 }
 
 // serving says that the agent is in the middle of its life.
@@ -58,7 +59,7 @@ func (t *turn) serving() bool {
 }
 
 func (t *turn) jobFinished() {
-	t.Job = NoJob
+	t.Job, t.quietSince, t.assigned = NoJob, t.now, false
 	switch {
 	case t.Phase == Busy && t.policy.Once:
 		t.decide(0, "one job served", nil)
@@ -74,16 +75,19 @@ func (t *turn) socketLost() {
 	if t.Listener != Running && t.Listener != Interrupted {
 		return
 	}
-	t.Job = UnknownJob
+	t.Job, t.quietSince = UnknownJob, t.now
 	if t.Phase == Idle {
 		t.Phase = Busy
+	}
+	if t.policy.Limits.Jobs > 0 {
+		t.endFor(cannotCount)
 	}
 }
 
 // listenerExited follows the listener's end, asked for or not.
 func (t *turn) listenerExited(e Exit) {
 	had := t.Job == RunningJob
-	if t.Job == UnknownJob {
+	if t.Job == UnknownJob && !t.inherited {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
 	}
 	t.Listener, t.Job = Absent, NoJob
@@ -179,12 +183,15 @@ func (t *turn) comeBack(why string) {
 }
 
 // beginAgain removes the agent and registers anew, or gives up with code where
-// that was done too often.
+// that was done too often, or is not ours to do.
 func (t *turn) beginAgain(why string, code int) {
 	t.rejoined = within(t.rejoined, t.now.Add(-rejoinWindow))
-	if len(t.rejoined) >= maxRejoins {
+	switch {
+	case t.Registration == Lent:
+		t.decide(code, why, nil)
+	case len(t.rejoined) >= maxRejoins:
 		t.decide(code, fmt.Sprintf("%s, for the %d. time within an hour", why, maxRejoins+1), nil)
-	} else {
+	default:
 		t.rejoined = append(t.rejoined, t.now)
 		t.rejoin = true
 	}

@@ -5,15 +5,44 @@ import "time"
 // This file is the beginning of a life: booting, registering, and the agents
 // that hold our name.
 
-func (t *turn) prepared(r Result) {
+func (t *turn) prepared(e Prepared) {
 	switch {
-	case r.Outcome == OK:
-		t.Phase = Registering
+	case e.Outcome == OK:
 		t.unplan()
-		t.plan(Register, 0)
-	case r.worthAnotherTry() && t.tryAgain(Prepare, r, t.patience):
+		t.begin(e)
+	case e.worthAnotherTry() && t.tryAgain(Prepare, e.Result, t.patience):
 	default:
-		t.leaveFor(codeFor(r.Outcome), "cannot begin", r.Err)
+		t.leaveFor(codeFor(e.Outcome), "cannot begin", e.Err)
+	}
+}
+
+// begin goes where the life begins: at an agent that was registered for us, at
+// what an earlier life left, or at a registration of our own.
+func (t *turn) begin(e Prepared) {
+	switch {
+	case e.Lent != 0:
+		t.AgentID, t.Registration, t.Phase = e.Lent, Lent, Starting
+		t.plan(Launch, 0)
+	case e.Leftover != Leftover{}:
+		t.takeOver(e.Leftover)
+	default:
+		t.Phase = Registering
+		t.plan(Register, 0)
+	}
+}
+
+// takeOver ends an earlier life as that would have ended itself, and only then
+// registers: a listener that has survived finishes its job, of which nothing is
+// known here but what the server and the process table say.
+func (t *turn) takeOver(l Leftover) {
+	t.AgentID, t.Registration, t.rejoin, t.inherited = l.AgentID, Held, true, true
+	if !l.Alive {
+		t.startRemoving()
+		return
+	}
+	t.Listener, t.Job, t.Phase = Running, UnknownJob, Draining
+	if l.AgentID == 0 {
+		t.Registration = Removed
 	}
 }
 
@@ -105,14 +134,18 @@ func (t *turn) nobodyYet() {
 
 // meetTwin deals with another agent of our name. A dead one, or an earlier life
 // on this host, is removed before we register: never replaced in place, so that
-// id and session are new and nobody's late DELETE hits us. A live one is watched.
+// id and session are new and nobody's late DELETE hits us. A live one is watched,
+// and so is one that is just starting: two that remove each other's agent before
+// its session exists would go on for ever.
 func (t *turn) meetTwin(e LookedUp) {
 	switch {
 	case t.Reason != "":
 		t.leave()
 	case e.Owner == Nobody:
 		t.meetNobody()
-	case e.Owner == SameHost || !e.Online:
+	case e.Owner == Placeholder: // offline for good, and not in vain
+		t.leaveFor(exitTryAgain, "the agent's name is a placeholder's", e.Holder)
+	case e.Owner == SameHost || (!e.Online && !e.Young):
 		t.twin = e.AgentID
 		t.plan(RemoveTwin, 0)
 	default:

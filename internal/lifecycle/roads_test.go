@@ -70,7 +70,7 @@ var (
 var (
 	booted = []line{
 		{0, Begin{}, "ask to prepare"},
-		{time.Second, Prepared{fine}, "ask to register"},
+		{time.Second, Prepared{Result: fine}, "ask to register"},
 	}
 	started = roads(booted, []line{
 		{time.Second, Registered{fine, 7}, "ask to launch"},
@@ -392,14 +392,14 @@ func TestRoads(t *testing.T) {
 
 		{"the identity may not", usual, []line{
 			{0, Begin{}, "ask to prepare"},
-			{time.Second, Prepared{of(Denied)}, "leave 77"},
+			{time.Second, Prepared{Result: of(Denied)}, "leave 77"},
 		}, "cannot begin"},
 
 		{"the server is not there for two minutes", usual, []line{
 			{0, Begin{}, "ask to prepare"},
-			{time.Second, Prepared{of(Unreachable)}, ""},
+			{time.Second, Prepared{Result: of(Unreachable)}, ""},
 			{time.Second, Tick{}, "ask to prepare"},
-			{bootPatience, Prepared{of(Unreachable)}, "leave 69"},
+			{bootPatience, Prepared{Result: of(Unreachable)}, "leave 69"},
 		}, "cannot begin"},
 
 		{"the agent's folder is unfit after all", usual, roads(booted, []line{

@@ -22,13 +22,14 @@ const (
 type Registration string
 
 // The words of a registration. From Asked on, the life may only end Removed or
-// Named.
+// Named; a Lent one stays what it is.
 const (
 	Unregistered Registration = "unregistered" // the server has no agent of this life
 	Asked        Registration = "asked"        // the POST is under way, or its answer was lost
 	Held         Registration = "held"         // the server has the agent, and AgentID is its id
 	Removed      Registration = "removed"      // the server has it no more
 	Named        Registration = "named"        // it could not be removed, and was named to a person
+	Lent         Registration = "lent"         // somebody else has registered it, and will remove it
 )
 
 // Listener is what is known of the listener's process.
@@ -68,6 +69,8 @@ type Policy struct {
 	Grace        time.Duration // from the platform's first word to SIGKILL
 	NameWait     time.Duration // how long to watch an online twin
 	StrictRemove bool          // exit 75 when the agent could not be removed
+	CancelOnTerm bool          // the platform's word cancels a running job
+	Limits       Limits
 }
 
 // State is everything Step knows. The zero value is not a state: use New.
@@ -89,12 +92,18 @@ type State struct {
 	next    Call      // to be made at nextAt, once no call is in flight
 	when    time.Time // when next is due
 	tries   int       // failures in a row of the call that next repeats
+	until   time.Time // when that stops; zero: never
 	twin    int       // the id RemoveTwin is about
 
 	lostAt time.Time // when the answer to Register was lost
 
+	born       time.Time // when the life began
+	quietSince time.Time // since when the listener has had no job
+	inherited  bool      // the listener is an earlier life's, and so are its jobs
+
 	clock    time.Time // the platform's first word: the budget runs from here; zero: no deadline
-	heard    time.Time // the last word that counted, for a person's insistence
+	heard    time.Time // the last word that counted, for a person's insistence; not a limit's
+	cancels  bool      // a running job is cancelled, by the platform's word and the policy
 	killAt   time.Time // while Stopping: when SIGKILL follows, or when waiting for it ends
 	patience time.Time // when the stage under way is given up, where no budget rules
 	watched  time.Time // since when an online twin is watched

@@ -24,7 +24,7 @@ func (s State) Wake() time.Time {
 	if s.Phase == Gone {
 		return time.Time{}
 	}
-	times := []time.Time{s.lastCall(), s.abortAt}
+	times := []time.Time{s.lastCall(), s.abortAt, s.lifetimeEnds(), s.idleEnds()}
 	if s.call == NoCall && s.next != NoCall {
 		times = append(times, s.when)
 	}
@@ -35,6 +35,15 @@ func (s State) Wake() time.Time {
 		times = append(times, s.killAt)
 	}
 	return earliest(times...)
+}
+
+// NextTry is when a call that failed is made again, and until when that goes on;
+// zero where there is no such call, or no such end.
+func (s State) NextTry() (at, until time.Time) {
+	if s.call != NoCall || s.next == NoCall || s.tries == 0 {
+		return time.Time{}, time.Time{}
+	}
+	return s.when, s.until
 }
 
 // turn is one step being made.
@@ -50,11 +59,12 @@ func (t *turn) do(a Action) { t.actions = append(t.actions, a) }
 func (t *turn) learn(e Event) {
 	switch e := e.(type) {
 	case Begin:
+		t.born = t.now
 		t.patience = t.now.Add(bootPatience)
 		t.plan(Prepare, 0)
 	case Prepared:
 		t.answered()
-		t.prepared(e.Result)
+		t.prepared(e)
 	case Registered:
 		t.answered()
 		t.registered(e)
@@ -89,7 +99,7 @@ func (t *turn) learn(e Event) {
 	case UpdateSettled:
 		t.updateSettled()
 	case DrainAsked:
-		t.drainAsked(e.Reason, e.Clock)
+		t.drainAsked(e)
 	case PersonInterrupts:
 		t.personInterrupts()
 	case Tick:
@@ -163,6 +173,7 @@ func (t *turn) tryAgain(c Call, r Result, until time.Time) bool {
 		return false
 	}
 	t.tries++
+	t.until = until
 	t.plan(c, pause)
 	return true
 }

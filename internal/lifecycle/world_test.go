@@ -28,6 +28,9 @@ type world struct {
 	twin     bool        // somebody else's agent holds our name
 	twinOn   bool
 	unseen   bool // somebody else's agent holds our name, and no look-up shows it
+	young    bool // it is offline, and just starting
+	leftover bool // an earlier life left an agent, which is still to be replaced
+	lent     int  // the agent that somebody else registered for us
 	halfSeen bool // look-ups never show what a listener needs to log on
 	rejoins  []time.Time
 
@@ -43,6 +46,7 @@ type world struct {
 	insisted bool
 	spoken   time.Time // first word
 	clock    time.Time // the platform's first word
+	termed   bool      // SIGTERM was heard
 	tried    bool      // to disable the agent
 	killSent bool      // to this listener
 	stuck    bool      // the server would not disable the agent
@@ -66,6 +70,7 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 		agents: map[int]*agent{}, nextID: 7, named: map[int]bool{}, seen: seen,
 		twin:     rapid.Bool().Draw(t, "twin"),
 		twinOn:   rapid.Bool().Draw(t, "twin online"),
+		young:    rapid.Bool().Draw(t, "twin young"),
 		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
 		halfSeen: rapid.Bool().Draw(t, "half seen"),
 	}
@@ -77,6 +82,9 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 func (w *world) feed(e Event) {
 	w.seen[string(w.state.Phase)+" × "+reflect.TypeOf(e).Name()] = true
 	before := w.state
+	if life := before.policy.Limits.Lifetime; life > 0 && before.Phase != Gone && before.Reason == "" && w.now.After(w.start.Add(life)) {
+		w.t.Fatalf("lives on after its lifetime: %+v", before)
+	}
 	after, actions := Step(before, e, w.now)
 	w.state = after
 	w.walked = append(w.walked, after)
@@ -91,6 +99,10 @@ func (w *world) feed(e Event) {
 
 func (w *world) countRejoin(before, after State) {
 	if after.Phase != Registering || before.Phase == Registering || before.Phase == Booting {
+		return
+	}
+	if w.leftover { // the first registration of this life
+		w.leftover, w.received = false, 0
 		return
 	}
 	w.rejoins = append(within(w.rejoins, w.now.Add(-rejoinWindow)), w.now)
@@ -142,6 +154,9 @@ func (w *world) ask(a Ask) {
 
 // judgeAsk holds what a call must not do besides.
 func (w *world) judgeAsk(a Ask) {
+	if w.lent != 0 && a.Call != Prepare && a.Call != Launch && a.Call != Inspect {
+		w.t.Fatalf("asks to %s although its agent is somebody else's", a.Call)
+	}
 	switch a.Call {
 	case Disable:
 		w.tried = true
@@ -186,7 +201,8 @@ func (w *world) endJob(how string) {
 	if !w.job {
 		return
 	}
-	if w.drainLeft() && !w.insisted && !w.stuck {
+	cancels := w.state.policy.CancelOnTerm && w.termed
+	if w.drainLeft() && !w.insisted && !w.stuck && !cancels {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.clock), w.state.budget.Drain)
 	}
 	w.cut = true
@@ -266,7 +282,7 @@ func (w *world) answer(well bool) {
 	fault := Result{Outcome: Unreachable, Err: fmt.Errorf("no answer")}
 	switch a.Call {
 	case Prepare:
-		w.feed(Prepared{w.either(well, fault)})
+		w.prepare(well, fault)
 	case Register:
 		w.feed(w.post(well))
 	case LookUp:
@@ -286,6 +302,29 @@ func (w *world) answer(well bool) {
 	case Remove:
 		w.feed(Deleted{w.remove(a.AgentID, well, fault)})
 	}
+}
+
+// prepare answers Prepare: now and then there is an agent already.
+func (w *world) prepare(well bool, fault Result) {
+	e := Prepared{Result: w.either(well, fault)}
+	if !well {
+		w.feed(e)
+		return
+	}
+	switch rapid.IntRange(0, 5).Draw(w.t, "found") {
+	case 4:
+		w.lent = w.addAgent()
+		e.Lent = w.lent
+	case 5:
+		w.leftover = true
+		e.Leftover = Leftover{AgentID: w.addAgent(), Alive: rapid.Bool().Draw(w.t, "alive")}
+		if w.alive = e.Leftover.Alive; w.alive {
+			w.listens, w.tried = e.Leftover.AgentID, false
+			w.job = rapid.Bool().Draw(w.t, "with a job")
+			w.agents[w.listens].assigned = w.job
+		}
+	}
+	w.feed(e)
 }
 
 func (w *world) either(well bool, fault Result) Result {
@@ -333,7 +372,7 @@ func (w *world) lookUp(well bool, fault Result) LookedUp {
 	}
 	if w.twin {
 		owner := rapid.SampledFrom([]Owner{Other, SameHost}).Draw(w.t, "owner")
-		return LookedUp{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn}
+		return LookedUp{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn, Young: w.young && !w.twinOn}
 	}
 	return LookedUp{Result: Result{Outcome: OK}, Owner: Nobody}
 }
@@ -368,6 +407,8 @@ func (w *world) inspect(id int, well bool, fault Result) Inspected {
 	switch {
 	case !well:
 		return Inspected{Result: fault}
+	case id == w.lent: // only the process table can be asked
+		return Inspected{Result: Result{Outcome: OK}, Worker: w.job}
 	case a == nil:
 		return Inspected{Result: Result{Outcome: Missing}}
 	}
@@ -423,8 +464,11 @@ func (w *world) listenerMoves(m map[string]func()) {
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
 	m["exit"] = func() {
-		e := rapid.SampledFrom([]Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}).Draw(w.t, "how")
-		w.exit(e)
+		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
+		if w.leftover {
+			ends = ends[:1] // how another's child ended is not known
+		}
+		w.exit(rapid.SampledFrom(ends).Draw(w.t, "how"))
 	}
 	if w.socket {
 		m["socket lost"] = func() { w.socket = false; w.feed(SocketLost{}) }
@@ -461,6 +505,7 @@ func (w *world) word() {
 // sigterm is the platform's word.
 func (w *world) sigterm() {
 	w.word()
+	w.termed = true
 	if w.clock.IsZero() {
 		w.clock = w.now
 	}

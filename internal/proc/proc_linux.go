@@ -108,11 +108,10 @@ func parseStat(stat []byte) (process, error) {
 // programOf is the base name of the program a process runs: of its executable,
 // or, where that may not be read, of its first argument.
 func programOf(pid int) string {
-	dir := "/proc/" + strconv.Itoa(pid)
-	if exe, err := os.Readlink(dir + "/exe"); err == nil {
-		return filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
+	if exe := executable(pid); exe != "" {
+		return filepath.Base(exe)
 	}
-	cmdline, err := os.ReadFile(dir + "/cmdline")
+	cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	if err != nil {
 		return ""
 	}

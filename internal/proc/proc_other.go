@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"syscall"
 )
 
 // Outside Linux there is no subreaper, no /proc and no way to become
@@ -38,3 +39,16 @@ func programOf(int) string { return "" }
 func (c *Child) HoldsConnection(_, _ netip.AddrPort) (bool, error) {
 	return false, fmt.Errorf("cannot list connections on this system: %w", errors.ErrUnsupported)
 }
+
+// descriptor stands for a process; there is no such thing here.
+type descriptor struct{}
+
+func describe(int) (*descriptor, error) {
+	return nil, errors.New("cannot watch another's process on this system")
+}
+
+func (*descriptor) await()                      {}
+func (*descriptor) signal(syscall.Signal) error { return nil }
+
+func executable(int) string  { return "" }
+func environOf(int) []string { return nil }

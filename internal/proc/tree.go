@@ -48,30 +48,7 @@ const killRound = 10 * time.Millisecond
 // azptend is their parent once their own is dead. It returns when none is left
 // or ctx ends, and says how many processes it killed.
 func (c *Child) KillTree(ctx context.Context) int {
-	killed := map[int]bool{}
-	for {
-		soon := c.init.reapedSoon()
-		victims := c.victims()
-		if len(victims) == 0 {
-			return len(killed)
-		}
-		for _, p := range victims {
-			// A pid that was reaped and reused between look and kill would have to
-			// come round the whole pid space in microseconds.
-			if syscall.Kill(p, syscall.SIGKILL) == nil {
-				killed[p] = true
-			}
-		}
-		again := time.NewTimer(killRound)
-		select {
-		case <-soon:
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return len(killed)
-		}
-		again.Stop()
-	}
+	return killAll(ctx, c.victims, c.init.reapedSoon)
 }
 
 // victims lists what KillTree has to kill now: all that lives below this
@@ -105,16 +82,16 @@ func (c *Child) groupIfAlive() []int {
 // runs below the child. Where the process table cannot be read the answer is an
 // error, never false.
 func (c *Child) HasDescendant(name string) (has bool, err error) {
-	err = c.user.Do(func() (err error) { has, err = c.hasDescendant(name); return err })
+	err = c.user.Do(func() (err error) { has, err = hasDescendant(c.pid, name); return err })
 	return has, err
 }
 
-func (c *Child) hasDescendant(name string) (bool, error) {
+func hasDescendant(pid int, name string) (bool, error) {
 	table, err := processes()
 	if err != nil {
 		return false, err
 	}
-	for _, p := range below(table, c.pid, nil) {
+	for _, p := range below(table, pid, nil) {
 		if programOf(p.pid) == name {
 			return true, nil
 		}

@@ -140,6 +140,44 @@ func TestAgentFiles(t *testing.T) {
 	}
 }
 
+// FuzzAgentFiles: .agent and .credentials, as a newer or a broken agent may have
+// left them: usable whole, or refused with a sentence; a BOM changes nothing.
+func FuzzAgentFiles(f *testing.F) {
+	const agent = `{"agentId":42,"agentName":"a","poolId":9,"serverUrl":"https://dev.azure.com/org/","workFolder":"_work"}`
+	const creds = `{"scheme":"OAuth","data":{"clientId":"c","authorizationUrl":"https://x/auth"}}`
+	for _, content := range []string{agent, creds, "", "null", "{}", "[]", "{", `{"agentId":"42"}`, `{"data":null,"scheme":"OAuth"}`, "<xml>"} {
+		f.Add([]byte(content), []byte(creds))
+		f.Add([]byte("\xef\xbb\xbf"+agent), []byte("\xef\xbb\xbf"+content))
+	}
+	f.Fuzz(func(t *testing.T, agent, creds []byte) {
+		read := func(prefix string) (a agentFile, c credentialsFile, errs [2]error) {
+			dir := t.TempDir()
+			for name, content := range map[string][]byte{".agent": agent, ".credentials": creds} {
+				content = append([]byte(prefix), bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))...)
+				if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, errs[0] = readAgentFile(dir)
+			c, errs[1] = readCredentialsFile(dir)
+			return a, c, errs
+		}
+		a, c, errs := read("")
+		withA, withC, withErrs := read("\xef\xbb\xbf")
+		for i := range errs {
+			if (errs[i] == nil) != (withErrs[i] == nil) {
+				t.Errorf("a BOM makes %v of %v", withErrs[i], errs[i])
+			}
+		}
+		if errs[0] == nil && (a != withA || a.AgentID <= 0 || a.PoolID <= 0 || a.ServerURL == "") {
+			t.Errorf("%s: %+v, behind a BOM %+v", agent, a, withA)
+		}
+		if errs[1] == nil && (c != withC || c.Data.ClientID == "" || c.Data.OAuthEndpointURL == "") {
+			t.Errorf("%s: %+v, behind a BOM %+v", creds, c, withC)
+		}
+	})
+}
+
 func TestEnvFile(t *testing.T) {
 	e := newEnviron([]string{"A=1", "B=2", "=C:=odd", "junk"})
 	e.apply([]byte("\xef\xbb\xbfA=over=ridden\r\nB=\n# no comment=kept\nempty\n=x\nNUL=\x00\nQ=\"quoted\"\n"))

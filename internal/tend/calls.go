@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -47,6 +48,7 @@ type prepared struct {
 	pool    azdo.Pool
 	key     *rsa.PrivateKey
 	version string
+	left    leftover
 	release func() // of the folder
 	times   times
 }
@@ -82,6 +84,9 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 	together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
 	together(&p.times.folder, func() error { return r.takeFolder(ctx, &p) })
 	all.Wait()
+	if failed == nil {
+		p.left, failed = r.findLeftover(ctx, p.pool)
+	}
 	return word{
 		note: func(r *runner) {
 			r.release = p.release
@@ -92,8 +97,9 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 			p.times.began = r.times.began
 			r.times = p.times
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
+			r.takeOver(p.left)
 		},
-		event: lifecycle.Prepared{Result: resultOf(failed)},
+		event: lifecycle.Prepared{Result: resultOf(failed), Leftover: p.left.event()},
 		unheard: func() {
 			if p.release != nil {
 				p.release()
@@ -121,12 +127,8 @@ func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
 		return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: err}
 	}
 	p.times.token = time.Since(begun)
-	if r.o.PoolID != 0 {
-		p.pool = azdo.Pool{ID: r.o.PoolID, Name: r.o.PoolName}
-		return nil
-	}
 	begun = time.Now()
-	pool, err := r.o.Server.PoolByName(ctx, r.o.PoolName)
+	pool, err := r.findPool(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,13 +136,26 @@ func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
 	return usable(pool)
 }
 
+func (r *runner) findPool(ctx context.Context) (azdo.Pool, error) {
+	if r.o.PoolID != 0 {
+		return r.o.Server.PoolByID(ctx, r.o.PoolID)
+	}
+	return r.o.Server.PoolByName(ctx, r.o.PoolName)
+}
+
 // usable refuses pools whose agents are not ours to add.
 func usable(p azdo.Pool) error {
+	const another = "make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)"
+	refuse := func(why string) error {
+		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why), another}
+	}
 	switch {
 	case p.IsHosted:
-		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: its agents are hosted by Microsoft", p.Name)}
+		return refuse("its agents are hosted by Microsoft")
 	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
-		return &refusal{fmt.Sprintf("cannot add an agent to pool %q: it is a scale set pool, which Azure DevOps fills itself", p.Name)}
+		return refuse("it is a scale set pool, which Azure DevOps fills itself")
+	case strings.EqualFold(p.PoolType, "deployment"):
+		return refuse("it is a deployment pool, whose agents take no jobs of a pool")
 	}
 	return nil
 }
@@ -149,6 +164,8 @@ func usable(p azdo.Pool) error {
 // disk.
 const versionPatience = 30 * time.Second
 
+var errNoVersion = errors.New("the listener does not tell its version")
+
 // checkFolder also asks the listener for its version, and so tries its runtime
 // before the server knows of us.
 func (r *runner) checkFolder(ctx context.Context) (string, error) {
@@ -156,11 +173,17 @@ func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	if err := r.o.asAgent(func() error { return f.Check(r.o.WorkFolder) }); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, versionPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, versionPatience, errNoVersion)
 	defer cancel()
 	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
 		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User,
 	})
+	if errors.Is(err, errNoVersion) {
+		return "", &agent.UnfitError{
+			Folder: f.Root, Why: fmt.Sprintf("bin/Agent.Listener --version does not end within %v", versionPatience),
+			Hint: "is the disk it is on slow, or stuck? does it end when it is called by hand, as this user?", Cause: errNoVersion,
+		}
+	}
 	if err != nil {
 		return "", unfitIfExec(f, err)
 	}
@@ -178,6 +201,7 @@ func (r *runner) register() func(context.Context) word {
 	}
 	renewKey := r.used
 	a := r.newAgent(instance)
+	r.seat = seat{pool: r.pool, name: r.o.Name}
 	poolID := r.pool.ID
 	return func(ctx context.Context) word {
 		if renewKey {
@@ -231,12 +255,17 @@ func (r *runner) lookUp() func(context.Context) word {
 			return word{event: e}
 		}
 		e.Owner = ownerOf(found, instance, r.home())
+		e.Young = isYoung(found)
 		if e.Owner == lifecycle.Ours {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
 		}
-		e.Holder = fmt.Errorf("the agent name %q is held by another agent: id %d, version %s, %s since %s",
-			found.Name, found.ID, found.Version, found.Status, since(found))
+		what := "another agent"
+		if e.Owner == lifecycle.Placeholder {
+			what = "the pool's placeholder"
+		}
+		e.Holder = fmt.Errorf("the agent name %q is held by %s: id %d, version %s, %s since %s",
+			found.Name, what, found.ID, found.Version, found.Status, since(found))
 		return word{event: e, note: func(r *runner) { r.twin = found }}
 	}
 }
@@ -251,8 +280,22 @@ func ownerOf(a azdo.Agent, instance, home string) lifecycle.Owner {
 		return lifecycle.Ours
 	case mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], home):
 		return lifecycle.SameHost
+	case agent.IsPlaceholder(mark, a.Version, a.Online()):
+		return lifecycle.Placeholder
 	}
 	return lifecycle.Other
+}
+
+// youngFor is how long an agent that azptend has added may need to come online:
+// the listener's start, and its first try to make a session.
+const youngFor = time.Minute
+
+// isYoung says that an agent of azptend's may just be starting elsewhere. The
+// server's clock and ours may differ: one from the future is as young as one that
+// was made just now.
+func isYoung(a azdo.Agent) bool {
+	made := a.CreatedOn.Time
+	return !a.Online() && a.UserCapabilities[agent.MarkKind] == agent.KindAgent && !made.IsZero() && time.Since(made) < youngFor
 }
 
 func since(a azdo.Agent) string {
@@ -283,41 +326,44 @@ func completes(a azdo.Agent) bool {
 }
 
 func (r *runner) disable(id int) func(context.Context) word {
-	poolID := r.pool.ID
+	poolID := r.seat.pool.ID
 	return func(ctx context.Context) word {
 		return word{event: lifecycle.Disabled{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
 	}
 }
 
-// worker is the program that runs a job, below the listener.
-const worker = "Agent.Worker"
-
 func (r *runner) inspect(id int) func(context.Context) word {
-	poolID, listener := r.pool.ID, r.listener
+	poolID, listener := r.seat.pool.ID, r.listener
 	return func(ctx context.Context) word {
-		a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
-		e := lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.Missing}}
+		if id != 0 {
+			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
+			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+		}
 		if listener != nil {
 			// Where processes cannot be listed (macOS) this witness abstains.
-			e.Worker, _ = listener.HasDescendant(worker)
+			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
 		}
 		return word{event: e}
 	}
 }
 
 func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) word {
-	poolID := r.pool.ID
+	poolID := r.seat.pool.ID
 	return func(ctx context.Context) word {
 		return word{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
 	}
 }
 
 // refusal is a no that asking again will not change.
-type refusal struct{ why string }
+type refusal struct{ why, hint string }
 
 func (e *refusal) Error() string { return e.why }
 
-var errIncomplete = &refusal{"the server's answer to the registration lacks the agent's client id or its authorization URL"}
+// Hint is what to do about it, for a person.
+func (e *refusal) Hint() string { return e.hint }
+
+var errIncomplete = &refusal{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
 
 // registration is what the listener starts from.
 func (s starter) registration(notifications string) (agent.Registration, error) {

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
 )
 
 // TestResultOf: what an error means for what comes next, and what it means when
@@ -76,9 +79,54 @@ func TestResultOf(t *testing.T) {
 }
 
 func TestUsable(t *testing.T) {
-	if err := usable(azdo.Pool{Name: "Default", Options: "none"}); err != nil {
-		t.Error(err)
+	for _, tt := range []struct {
+		pool azdo.Pool
+		says string
+	}{
+		{azdo.Pool{Name: "p", Options: "none", PoolType: "automation"}, ""},
+		{azdo.Pool{Name: "p", IsHosted: true}, `cannot add an agent to pool "p": its agents are hosted by Microsoft`},
+		{azdo.Pool{Name: "p", Options: "elasticPool, singleUseAgents"}, `cannot add an agent to pool "p": it is a scale set pool`},
+		{azdo.Pool{Name: "p", PoolType: "deployment"}, `cannot add an agent to pool "p": it is a deployment pool`},
+	} {
+		err := usable(tt.pool)
+		if tt.says == "" {
+			if err != nil {
+				t.Errorf("%+v: %v", tt.pool, err)
+			}
+			continue
+		}
+		var no *refusal
+		if !errors.As(err, &no) || !strings.HasPrefix(err.Error(), tt.says) || !strings.Contains(no.Hint(), "AZP_POOL") {
+			t.Errorf("%+v: %v", tt.pool, err)
+		}
 	}
+}
+
+// speechless is a listener that never tells its version.
+type speechless struct{ Processes }
+
+func (speechless) Output(ctx context.Context, _ proc.Spec) (string, proc.Status, error) {
+	<-ctx.Done()
+	return "", proc.Status{}, fmt.Errorf("cannot wait for it: %w", context.Cause(ctx))
+}
+
+// TestNoVersion: a listener that hangs is the folder's fault, and an end that was
+// asked for meanwhile is nobody's.
+func TestNoVersion(t *testing.T) {
+	f := folder(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRunner(Options{Folder: f, Processes: speechless{}}, nil)
+		defer r.cancel()
+		_, err := r.checkFolder(t.Context())
+		if resultOf(err).Outcome != lifecycle.Unfit || !strings.Contains(err.Error(), "--version does not end within 30s") {
+			t.Errorf("error is %v", err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errAborted)
+		if _, err := r.checkFolder(ctx); resultOf(err).Outcome != lifecycle.Unreachable {
+			t.Errorf("error is %v", err)
+		}
+	})
 }
 
 func TestOwnerOf(t *testing.T) {
@@ -94,7 +142,7 @@ func TestOwnerOf(t *testing.T) {
 		{"an earlier life's", "i", mark("h", "Host", agent.KindAgent), lifecycle.SameHost},
 		{"before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.SameHost},
 		{"another host's", "i", mark("h", "elsewhere", agent.KindAgent), lifecycle.Other},
-		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Other},
+		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
 		{"no mark", "i", nil, lifecycle.Other},
 		{"no mark, and we have none", "", nil, lifecycle.Other},
 	} {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -91,13 +89,15 @@ func (s starter) start() (_ *launched, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.o.asAgent(func() error { return s.writeFiles(registration, l) }); err != nil {
+	var perf string
+	err = s.o.asAgent(func() (err error) { perf, err = s.writeFiles(registration, l); return err })
+	if err != nil {
 		return nil, err
 	}
 	l.process, err = s.o.Processes.Start(proc.Spec{
 		Path:   s.o.Folder.Listener(),
 		Args:   s.arguments(),
-		Env:    append(append([]string{}, s.o.Environ...), "VSTS_AGENT_PERFLOG="+l.perf),
+		Env:    append(append([]string{}, s.o.Environ...), perf),
 		Dir:    s.o.Folder.Root,
 		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User,
 	})
@@ -107,19 +107,13 @@ func (s starter) start() (_ *launched, err error) {
 	return l, nil
 }
 
-func (s starter) writeFiles(registration agent.Registration, l *launched) (err error) {
+func (s starter) writeFiles(registration agent.Registration, l *launched) (perf string, err error) {
 	if err = s.o.Folder.WriteFiles(registration, s.key); err != nil {
-		return err
+		return "", err
 	}
-	if l.perf, err = os.MkdirTemp(filepath.Clean(s.o.Folder.Root), perfFolder); err != nil {
-		return fmt.Errorf("cannot make the listener's perf folder: %w", err)
-	}
-	return nil
+	l.perf, perf, err = s.o.Folder.MakePerf()
+	return perf, err
 }
-
-// perfFolder is a fresh folder of the listener's own, so that an earlier life's
-// session cannot be taken for this one's.
-const perfFolder = ".azptend-perf-*"
 
 // arguments: as a service, an update leaves the restart to us
 // (agent-protocol.md 4.2).
@@ -136,6 +130,7 @@ func (s starter) arguments() []string {
 func (r *runner) watch(l *launched) {
 	alive, ended := context.WithCancel(r.ctx)
 	ready, quiet := make(chan struct{}), make(chan struct{})
+	r.watchUpdates(alive, l.perf)
 	var tellers sync.WaitGroup
 	tellers.Add(2)
 	poolID, id := r.pool.ID, r.granted.ID
@@ -276,7 +271,7 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 	select {
 	case witness := <-first:
 		close(ready)
-		r.say(word{note: func(r *runner) { r.reportReady(witness) }, event: lifecycle.SessionReady{}})
+		r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
 	case <-ctx.Done():
 	}
 }

@@ -55,7 +55,7 @@ func (r *runner) jobFinished(job string) { r.log.Info("A job finished", "job", j
 
 // report says what a step changed.
 func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
-	r.reportTrouble(e)
+	r.reportTrouble(e, after)
 	if before.Reason == "" && after.Reason != "" {
 		r.times.drained = time.Now()
 		r.log.Info("Asked to end", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
@@ -67,19 +67,27 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	}
 	r.reportWaiting(e)
 	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
-		r.log.Info("Registered the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name, "pool_id", r.pool.ID)
+		r.reportHeld(after.AgentID, e)
 	}
 	if before.Registration != lifecycle.Removed && after.Registration == lifecycle.Removed {
-		r.log.Info("Removed the agent", "agent", r.o.Name, "agent_id", after.AgentID, "pool", r.pool.Name)
+		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", after.AgentID, "pool", r.seat.pool.Name)
 	}
 	if d, is := e.(lifecycle.Disabled); is && d.Outcome == lifecycle.OK {
-		r.log.Info("Disabled the agent: no further job comes", "agent", r.o.Name, "agent_id", after.AgentID, "job", after.Job)
+		r.log.Info("Disabled the agent: no further job comes", "agent", r.seat.name, "agent_id", after.AgentID, "job", after.Job)
 	}
 	if x, is := e.(lifecycle.ListenerExited); is {
 		r.log.Info("The listener ended", "how", x.String())
 	}
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
+	}
+}
+
+// reportHeld says that an agent is ours now; of an earlier life's it was said
+// when it was found.
+func (r *runner) reportHeld(id int, e lifecycle.Event) {
+	if _, is := e.(lifecycle.Prepared); !is {
+		r.log.Info("Registered the agent", "agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID)
 	}
 }
 
@@ -90,7 +98,7 @@ func (r *runner) reportWaiting(e lifecycle.Event) {
 	if !is || found.Outcome != lifecycle.OK {
 		return
 	}
-	waits := found.Owner == lifecycle.Other && found.Online
+	waits := found.Owner == lifecycle.Other && (found.Online || found.Young)
 	if waits && !r.waits {
 		r.log.Warn("Waiting for the agent's name", "name_wait", r.o.NameWait.String(), "holder", found.Holder)
 	}
@@ -99,7 +107,7 @@ func (r *runner) reportWaiting(e lifecycle.Event) {
 
 // reportTrouble says that a call failed, and is tried again or not as lifecycle
 // decides; an outage is said once, not at each try.
-func (r *runner) reportTrouble(e lifecycle.Event) {
+func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 	answer, is := e.(interface{ Answer() lifecycle.Result })
 	if !is {
 		return
@@ -117,11 +125,23 @@ func (r *runner) reportTrouble(e lifecycle.Event) {
 			level = slog.LevelDebug
 		}
 		r.outage = true
-		r.log.Log(r.ctx, level, "A call failed", "outcome", res.Outcome, "error", res.Err)
+		r.log.Log(r.ctx, level, "A call failed", append([]any{"outcome", res.Outcome, "error", res.Err}, tries(after)...)...)
 	case lifecycle.Unfit, lifecycle.Broken: // the end of it, and said there
 	default:
 		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)
 	}
+}
+
+// tries says that a call that failed is made again, and until when.
+func tries(after lifecycle.State) []any {
+	at, until := after.NextTry()
+	switch {
+	case at.IsZero():
+		return nil
+	case until.IsZero():
+		return []any{"tried", "until it is answered"}
+	}
+	return []any{"tried_until", until.UTC().Format(time.RFC3339)}
 }
 
 // name tells a person what stays in the pool, and how to remove it.
@@ -131,9 +151,9 @@ func (r *runner) name(a lifecycle.Name) {
 		id, number = "unknown: look for the name", "ID"
 	}
 	r.log.Error("Cannot remove the agent: it may stay in its pool",
-		"agent", r.o.Name, "agent_id", id, "pool", r.pool.Name, "pool_id", r.pool.ID, "error", a.Err,
+		"agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID, "error", a.Err,
 		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
-			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.pool.ID, number))
+			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.seat.pool.ID, number))
 }
 
 func (r *runner) reportEnd() {

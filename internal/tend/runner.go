@@ -30,14 +30,16 @@ type runner struct {
 	beside sync.WaitGroup
 	abort  context.CancelCauseFunc // of the call in flight
 
-	pool     azdo.Pool
-	key      *rsa.PrivateKey
-	version  string            // of the agent
-	instance string            // of the registration, its mark
-	used     bool              // a registration with this key and mark has been made
-	twin     azdo.Agent        // the last that was found to hold our name
-	carried  map[string]string // user capabilities of one that was removed
-	granted  azdo.Agent        // the server's answer to the registration
+	pool      azdo.Pool // where this life registers
+	seat      seat      // of the agent that is held, or was: of an earlier life's at first
+	key       *rsa.PrivateKey
+	version   string            // of the agent
+	instance  string            // of the registration, its mark
+	confirmed string            // the mark that was read back
+	used      bool              // a registration with this key and mark has been made
+	twin      azdo.Agent        // the last that was found to hold our name
+	carried   map[string]string // user capabilities of one that was removed
+	granted   azdo.Agent        // the server's answer to the registration
 
 	listener Process
 	markers  agent.UpdateMarkers // as they were when the listener started
@@ -62,11 +64,15 @@ func newRunner(o Options, w ways) *runner {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Line == nil {
+		o.Line = NewLine()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &runner{
 		o: o, ways: w, log: o.Log,
 		state: lifecycle.New(lifecycle.Policy{
 			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
+			CancelOnTerm: o.CancelOnTerm, Limits: o.Limits,
 		}),
 		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
 		times: times{began: o.Began},
@@ -100,6 +106,8 @@ func (r *runner) wait(heard <-chan proc.Heard) {
 		}
 	case h := <-heard:
 		r.hear(h)
+	case ask := <-r.o.Line.asks:
+		ask(r)
 	case <-due:
 		r.step(lifecycle.Tick{})
 	}
@@ -129,6 +137,7 @@ func (r *runner) step(e lifecycle.Event) {
 	after, actions := lifecycle.Step(before, e, time.Now())
 	r.state = after
 	r.report(before, after, e)
+	r.o.Line.stepped(before.Phase, after.Phase)
 	for _, a := range actions {
 		r.do(a)
 	}
@@ -220,7 +229,9 @@ func (r *runner) end() End {
 		r.release()
 	}
 	r.reportEnd()
-	return End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+	end := End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+	r.o.Line.end(r.snapshot(), end)
+	return end
 }
 
 func (r *runner) removePerf() {

@@ -48,6 +48,9 @@ type stage struct {
 	silent    bool          // listeners do not connect and create no session by themselves
 	deaf      bool          // listeners do not end at SIGINT
 	settled   chan struct{} // the update's script has ended
+	found     []proc.Found  // processes of an earlier life
+	former    *listener     // the one among them that is a listener
+	markless  bool          // the server forgets user capabilities
 	spoken    time.Time     // the first signal
 
 	end     End
@@ -283,6 +286,11 @@ var errNoAgent = &azdo.Error{Status: http.StatusNotFound, TypeKey: "TaskAgentNot
 
 func (s *stage) PoolByName(ctx context.Context, name string) (p azdo.Pool, err error) {
 	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: 1, Name: name}; return nil })
+	return p, err
+}
+
+func (s *stage) PoolByID(ctx context.Context, id int) (p azdo.Pool, err error) {
+	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: id, Name: "by id"}; return nil })
 	return p, err
 }
 

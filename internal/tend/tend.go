@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -29,6 +30,9 @@ type Options struct {
 	Grace        time.Duration
 	NameWait     time.Duration
 	StrictRemove bool
+	CancelOnTerm bool
+	Limits       lifecycle.Limits
+	NoUpdate     bool              // the listener was told not to update itself
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
 	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
@@ -43,14 +47,18 @@ type Options struct {
 	Stdout    *os.File // the listener's
 	Stderr    *os.File
 	Log       *slog.Logger
+	Line      *Line // by which the life is talked to; nil for nobody
 }
 
 // Server is what tend asks of Azure DevOps. *azdo.Client is one.
 type Server interface {
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
+	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
 	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
+	AgentWithCapabilities(ctx context.Context, pool, id int) (azdo.Agent, error)
+	SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error
 	DisableAgent(ctx context.Context, pool, id int) error
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
@@ -59,9 +67,11 @@ type Server interface {
 type Processes interface {
 	Start(proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
+	Find(is func(program string) bool) []proc.Found
+	Adopt(pid int) (Process, error)
 }
 
-// Process is a started listener. *proc.Child is one.
+// Process is a listener. *proc.Child and *proc.Survivor are two.
 type Process interface {
 	Pid() int
 	Done() <-chan struct{}
@@ -83,6 +93,14 @@ func (p initProcesses) Start(s proc.Spec) (Process, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (p initProcesses) Adopt(pid int) (Process, error) {
+	s, err := p.Init.Adopt(pid)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // End is how a life ended: the exit code of azptend, and the error behind a code

@@ -16,6 +16,9 @@ type ways interface {
 	openPort() (Port, error)
 	// awaitSession waits until the listener that logs to perf has its session.
 	awaitSession(ctx context.Context, perf string) error
+	// awaitUpdateRequest waits until the listener that logs to perf has been asked
+	// to update itself more often than before, and says how often.
+	awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error)
 	// awaitUpdate waits until an update has ended that before does not know.
 	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
 }
@@ -45,6 +48,10 @@ func openNotificationPort() (Port, error) {
 
 func (folderWays) awaitSession(ctx context.Context, perf string) error {
 	return agent.AwaitSession(ctx, perf)
+}
+
+func (folderWays) awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error) {
+	return agent.AwaitUpdateRequest(ctx, perf, before)
 }
 
 func (w folderWays) awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error {

@@ -57,7 +57,7 @@ func begin(binary string, delay time.Duration, args ...string) (*life, error) {
 		return nil, err
 	}
 	l.azptend = exec.Command(binary, append([]string{"run"}, args...)...)
-	l.azptend.Env = []string{"PATH=" + pathOf(os.Environ()), "HOME=" + l.dir, "AZP_AGENT_DIR=" + l.dir, "AZP_AGENT_NAME=bench", "AZP_LOG_FORMAT=json"}
+	l.azptend.Env = []string{"PATH=" + pathOf(os.Environ()), "HOME=" + l.dir, "AZP_AGENT_DIR=" + l.dir, "AZP_AGENT_NAME=bench", "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json"}
 	for _, v := range e.Environment(l.server.URL) {
 		l.azptend.Env = append(l.azptend.Env, v.Name+"="+v.Value)
 	}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Registration reads who the folder's files say that its agent is. There being
+// none is no error: found is false, and so it is for a file that makes no sense,
+// which the next WriteFiles replaces.
+func (f Folder) Registration() (r Registration, found bool, err error) {
+	b, err := os.ReadFile(filepath.Join(f.Root, settingsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Registration{}, false, nil
+	}
+	if err != nil {
+		return Registration{}, false, f.unfit(fmt.Sprintf("cannot read %s: %s", settingsFile, plainPath(err)),
+			"an earlier agent's files are here: make them readable for this user, or remove them", err)
+	}
+	r, found = parseSettings(b)
+	return r, found, nil
+}
+
+// parseSettings reads .agent, which the agent writes with a byte order mark and
+// may rewrite (agent-protocol.md 3.1).
+func parseSettings(b []byte) (Registration, bool) {
+	var s struct {
+		AgentID, PoolID                            int
+		AgentName, PoolName, ServerURL, WorkFolder string
+	}
+	if json.Unmarshal(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), &s) != nil || s.AgentID <= 0 || s.PoolID <= 0 {
+		return Registration{}, false
+	}
+	return Registration{
+		AgentID: s.AgentID, AgentName: s.AgentName, PoolID: s.PoolID, PoolName: s.PoolName,
+		ServerURL: s.ServerURL, WorkFolder: s.WorkFolder,
+	}, true
+}
+
+// The programs of an agent.
+const (
+	listenerProgram = "Agent.Listener"
+	// WorkerProgram runs a job, below the listener.
+	WorkerProgram = "Agent.Worker"
+)
+
+// IsListener and IsWorker say whether a program's file, all links followed, is
+// this folder's: in bin, or in the bin.VERSION that an update has put in its
+// place.
+func (f Folder) IsListener(program string) bool { return f.isProgram(program, listenerProgram) }
+
+// IsWorker is like IsListener.
+func (f Folder) IsWorker(program string) bool { return f.isProgram(program, WorkerProgram) }
+
+func (f Folder) isProgram(path, name string) bool {
+	root, err := filepath.EvalSymlinks(f.Root)
+	if err != nil {
+		return false
+	}
+	bin := filepath.Dir(path)
+	return filepath.Base(path) == name && filepath.Dir(bin) == root && strings.HasPrefix(filepath.Base(bin), "bin")
+}
+
+// perfPattern names the folders for VSTS_AGENT_PERFLOG: a listener that was
+// given one was started by azptend.
+const perfPattern = ".azptend-perf-*"
+
+// perfVariable tells the listener where to write its performance counters, from
+// which its session is known (agent-protocol.md 5.6).
+const perfVariable = "VSTS_AGENT_PERFLOG"
+
+// MakePerf makes a fresh folder for a listener's performance counters, so that an
+// earlier one's session cannot be taken for this one's, and says by which
+// variable the listener learns of it. Whatever else bears our name in the folder
+// is of a life that was killed, and goes.
+func (f Folder) MakePerf() (dir, variable string, err error) {
+	if left, err := filepath.Glob(filepath.Join(f.Root, tempPattern)); err == nil {
+		for _, path := range left {
+			_ = os.RemoveAll(path)
+		}
+	}
+	dir, err = os.MkdirTemp(filepath.Clean(f.Root), perfPattern)
+	if err != nil {
+		return "", "", f.unfit("cannot make a folder in it: "+plainPath(err), hintForWriting(err), err)
+	}
+	return dir, perfVariable + "=" + dir, nil
+}
+
+// Started says whether a listener with this environment was started by azptend
+// in this folder.
+func (f Folder) Started(environ []string) bool {
+	for _, pair := range environ {
+		dir, is := strings.CutPrefix(pair, perfVariable+"=")
+		if !is {
+			continue
+		}
+		ours, _ := filepath.Match(perfPattern, filepath.Base(dir))
+		return ours
+	}
+	return false
+}
+
+// ForeignListener is the error for a folder in which a listener runs that
+// azptend has not started.
+func (f Folder) ForeignListener(pid int) error {
+	return f.unfit(fmt.Sprintf("an agent's listener that azptend has not started runs in it (process %d)", pid),
+		"end that agent, or give azptend a folder of its own (AZP_AGENT_DIR)", nil)
+}

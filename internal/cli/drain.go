@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/control"
+)
+
+func newDrain(p Process) *cobra.Command {
+	var o drainOptions
+	c := &cobra.Command{
+		Use:   "drain",
+		Short: "Ask a running azptend to finish its job, remove its agent and leave",
+		Long: `Ask a running azptend to finish its job, remove its agent and leave.
+
+It is found by its agent's folder: in its container this needs no flag. No
+further job is accepted, and the running one may take as long as it takes; a
+SIGTERM later begins the grace period. With --terminating that begins now, and
+the SIGTERM changes nothing: this is for a preStop hook of Kubernetes, whose
+time counts inside the grace period. Asking again is harmless.
+
+Exit codes: 0 azptend was asked, or, with --wait, what its run exits with (0: the
+job was finished; 75: it was cut); 69 nobody runs there, does not answer, or was
+killed meanwhile; 77 it belongs to another user; 64 the command line.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := config.LoadPlace(c.Flags(), p.Environ)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return drain(c.Context(), control.Client{Folder: s.ControlFolder()}, o, p.Stdout)
+		},
+	}
+	c.Flags().SortFlags = false
+	c.Flags().BoolVar(&o.wait, "wait", false, "wait until the agent is gone, and say each phase on the way")
+	c.Flags().BoolVar(&o.terminating, "terminating", false, "the platform is about to end azptend: the grace period runs from now")
+	config.AddPlaceFlags(c.Flags())
+	return c
+}
+
+type drainOptions struct{ wait, terminating bool }
+
+func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) error {
+	if !o.wait {
+		s, err := c.Drain(ctx, o.terminating)
+		if err != nil {
+			return unanswered(err)
+		}
+		fmt.Fprintln(w, asked(s))
+		return nil
+	}
+	said := false
+	s, err := c.DrainAndWatch(ctx, o.terminating, func(s control.Status) {
+		if !said {
+			fmt.Fprintln(w, asked(s))
+		} else if s.End == nil {
+			fmt.Fprintln(w, now(s))
+		}
+		said = true
+	})
+	if err != nil {
+		return unanswered(err)
+	}
+	fmt.Fprintf(w, "Gone: %s (registration: %s, exit code %d)\n", s.End.Why, s.Registration, s.End.Code)
+	if s.End.Code != 0 {
+		return silent(s.End.Code)
+	}
+	return nil
+}
+
+// asked says what a drain was asked of.
+func asked(s control.Status) string {
+	if s.End != nil {
+		return fmt.Sprintf("Agent %q of pool %q is leaving already", s.Agent, s.Pool)
+	}
+	text := fmt.Sprintf("Asked agent %q of pool %q to drain: it is %s", s.Agent, s.Pool, s.Phase)
+	if s.Job == "running" {
+		text += ", and a job runs"
+	}
+	return text + until(s)
+}
+
+// now says where a life is.
+func now(s control.Status) string { return fmt.Sprintf("It is %s%s", s.Phase, until(s)) }
+
+func until(s control.Status) string {
+	if s.Deadline == nil {
+		return ""
+	}
+	return ", and has until " + s.Deadline.UTC().Format(time.RFC3339)
+}
+
+// unanswered gives the exit code to an error of the control socket.
+func unanswered(err error) error {
+	if errors.Is(err, control.ErrForbidden) {
+		return &exitError{exitForbidden, err}
+	}
+	return &exitError{exitUnavailable, err}
+}

@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// ofPlaceholders are the settings that matter to a placeholder.
+func ofPlaceholders() []config.Group {
+	return []config.Group{config.Connection, config.AgentPool, config.Agent}
+}
+
+func newPlaceholder(p Process) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "placeholder",
+		Short: "Make, show or delete the pool's placeholder agent",
+		Long: `Make, show or delete the pool's placeholder agent.
+
+Azure DevOps accepts a job only where some agent, be it offline, matches its
+demands: a pool that scales to zero needs a placeholder. It never runs.`,
+		RunE: needsCommand,
+		Args: cobra.ArbitraryArgs,
+	}
+	asJSON := false
+	show := newPlaceholderCommand("show", "List the pool's placeholders", func(flags *pflag.FlagSet) error {
+		return withPool(p, flags, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+			return showPlaceholders(ctx, p, tended, asJSON)
+		})
+	})
+	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.AddCommand(
+		newPlaceholderCommand("ensure", "Make a placeholder, unless it is there", func(flags *pflag.FlagSet) error {
+			return withPool(p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+				done, err := ensure(ctx, tended, s)
+				if err == nil {
+					tellEnsured(p.Stdout, tended, done)
+				}
+				return err
+			})
+		}),
+		show,
+		newPlaceholderCommand("delete", "Delete the placeholder, and nothing that is none", func(flags *pflag.FlagSet) error {
+			return withPool(p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
+			})
+		}),
+	)
+	return c
+}
+
+func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *cobra.Command {
+	c := &cobra.Command{
+		Use: name, Short: short, Args: noArgs,
+		Long: short + ".\n\nEvery setting has a variable, in brackets below, and a flag; the flag wins. Only\n" +
+			"AZP_TOKEN, a personal access token, has no flag: a command line is public.",
+		RunE: func(c *cobra.Command, _ []string) error { return do(c.Flags()) },
+	}
+	c.Flags().SortFlags = false
+	config.AddFlags(c.Flags(), ofPlaceholders()...)
+	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
+	c.Flags().Lookup("capability").Usage = "what demands can ask for: name=value, several separated by commas; " +
+		"Agent.OS is Linux and Agent.Version 99.999.9 unless given (AZP_CAPABILITIES)"
+	return c
+}
+
+func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool.DefaultName) }
+
+// withPool does what a person asked for with the pool of the settings. A signal
+// ends it: nothing here is lost to one.
+func withPool(p Process, flags *pflag.FlagSet, do func(context.Context, *pool.Pool, config.Settings) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	hostName, _ := os.Hostname()
+	s, err := config.Load(flags, p.Environ, hostName, ofPlaceholders()...)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	guard := &secret.Guard{}
+	guard.Watch(s.Token)
+	log := newLog(guard.Writer(p.Stderr), s)
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	tended, err := openPool(ctx, s, log, guard)
+	if err == nil {
+		err = do(ctx, tended, s)
+	}
+	if err != nil {
+		return &exitError{codeOf(err), err}
+	}
+	return nil
+}
+
+func openPool(ctx context.Context, s config.Settings, log *slog.Logger, guard *secret.Guard) (*pool.Pool, error) {
+	_, client, err := connect(s, log, guard)
+	if err != nil {
+		return nil, err
+	}
+	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log})
+}
+
+func ensure(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.Ensured, error) {
+	return tended.Ensure(ctx, pool.Wanted{Name: placeholderName(s), Capabilities: s.Capabilities})
+}
+
+// holdPlace is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
+// ensure`, told as the log of a container.
+func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() {
+		for h := range heard {
+			if h.Word == proc.Drain || h.Word == proc.Interrupt {
+				stop()
+			}
+		}
+	}()
+	tended, err := openPool(ctx, s, log, guard)
+	var done pool.Ensured
+	if err == nil {
+		done, err = ensure(ctx, tended, s)
+	}
+	if err != nil {
+		explain(p, s, log, guard, err)
+		return silent(codeOf(err))
+	}
+	log.Info("The pool has its placeholder", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
+		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Lacked, ","), "disabled", done.Disabled)
+	return nil
+}
+
+func tellEnsured(w io.Writer, tended *pool.Pool, done pool.Ensured) {
+	lacked := strings.Join(done.Lacked, ", ")
+	switch what := fmt.Sprintf("placeholder %q in %v (agent %d)", done.Agent.Name, tended, done.Agent.ID); done.Outcome {
+	case pool.Created:
+		fmt.Fprintf(w, "made %s\n", what)
+	case pool.Updated:
+		fmt.Fprintf(w, "updated %s: it lacked %s\n", what, lacked)
+	case pool.Unchanged:
+		fmt.Fprintf(w, "%s is there: nothing changed\n", what)
+	case pool.Foreign:
+		fmt.Fprintf(w, "%s is there, made by another tool: left as it is\n", what)
+		if lacked != "" {
+			fmt.Fprintf(w, "it lacks %s\n", lacked)
+		}
+	}
+	if done.Disabled {
+		fmt.Fprintln(w, "it is disabled: whether jobs are accepted for it then is not known; enable it in the portal if they are not")
+	}
+}
+
+func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name string) error {
+	removed, err := tended.Delete(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case removed.ID == 0:
+		fmt.Fprintf(w, "there is no placeholder %q in %v\n", name, tended)
+	default:
+		fmt.Fprintf(w, "deleted placeholder %q in %v (agent %d)\n", removed.Name, tended, removed.ID)
+	}
+	return nil
+}
+
+// shownPlaceholder is one row, and its JSON.
+type shownPlaceholder struct {
+	ID           int               `json:"id"`
+	Name         string            `json:"name"`
+	Pool         string            `json:"pool,omitempty"`
+	PoolID       int               `json:"pool_id"`
+	Version      string            `json:"version"`
+	OS           string            `json:"os,omitempty"`
+	MadeBy       pool.Maker        `json:"made_by"`
+	Status       string            `json:"status"`
+	Enabled      bool              `json:"enabled"`
+	Created      string            `json:"created,omitempty"`
+	Capabilities map[string]string `json:"capabilities"` // the user's
+}
+
+func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON bool) error {
+	found, err := tended.Placeholders(ctx)
+	if err != nil {
+		return err
+	}
+	rows := []shownPlaceholder{}
+	for _, a := range found {
+		rows = append(rows, shown(tended, a))
+	}
+	if asJSON {
+		out := json.NewEncoder(p.Stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(rows)
+	}
+	if len(rows) == 0 {
+		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: azptend placeholder ensure makes one\n", tended)
+		return nil
+	}
+	table := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tNAME\tVERSION\tOS\tMADE BY\tSTATUS\tENABLED\tCREATED")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%v\t%s\n", r.ID, r.Name, r.Version, r.OS, r.MadeBy, r.Status, r.Enabled, r.Created)
+	}
+	return table.Flush()
+}
+
+func shown(tended *pool.Pool, a azdo.Agent) shownPlaceholder {
+	maker, _ := pool.PlaceholderOf(a)
+	r := shownPlaceholder{
+		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, Version: a.Version, OS: a.SystemCapabilities["Agent.OS"],
+		MadeBy: maker, Status: a.Status, Enabled: a.Enabled == nil || *a.Enabled, Capabilities: map[string]string{},
+	}
+	if !a.CreatedOn.IsZero() {
+		r.Created = a.CreatedOn.UTC().Format(time.RFC3339)
+	}
+	for name, value := range a.UserCapabilities {
+		if !strings.HasPrefix(name, "azptend.") {
+			r.Capabilities[name] = value
+		}
+	}
+	return r
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/pflag"
+)
+
+// ControlFolder is where this agent's azptend is talked to (package control says
+// why there).
+func (s Settings) ControlFolder() string { return filepath.Join(s.AgentDir, ".azptend") }
+
+// places are the settings on which ControlFolder depends: whoever changes one
+// changes the other. A probe, a preStop hook and a person need no others.
+func places() []string { return []string{"AZP_AGENT_DIR"} }
+
+// AddPlaceFlags defines the flags of the settings that LoadPlace reads.
+func AddPlaceFlags(flags *pflag.FlagSet) {
+	for _, row := range Table() {
+		if slices.Contains(places(), row.Env) {
+			row.addFlag(flags)
+		}
+	}
+}
+
+// LoadPlace reads what says where an agent lives, and nothing else: with the
+// settings of its `run` it finds the same place. The error is an *InvalidError.
+func LoadPlace(flags *pflag.FlagSet, environ []string) (Settings, error) {
+	env := byName(environ)
+	var s Settings
+	var problems []Problem
+	for _, row := range Table() {
+		if !slices.Contains(places(), row.Env) {
+			continue
+		}
+		value, from := row.value(flags, env)
+		if err := row.set(&s, value); err != nil {
+			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
+		}
+	}
+	s.validatePlace(func(hint, format string, args ...any) {
+		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	})
+	if len(problems) > 0 {
+		return Settings{}, &InvalidError{Problems: problems}
+	}
+	return s, nil
+}
+
+func (s *Settings) validatePlace(bad func(hint, format string, args ...any)) {
+	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
+		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
+	}
+}

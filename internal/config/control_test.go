@@ -1,0 +1,50 @@
+package config_test
+
+import (
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/config"
+)
+
+// place loads what a probe loads.
+func place(t *testing.T, environ []string, args ...string) (config.Settings, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("drain", pflag.ContinueOnError)
+	config.AddPlaceFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config.LoadPlace(flags, environ)
+}
+
+// TestPlaceIsThatOfRun: with the same settings a probe finds its run, and needs
+// no others of them.
+func TestPlaceIsThatOfRun(t *testing.T) {
+	for _, tt := range []struct {
+		environ []string
+		args    []string
+		want    string
+	}{
+		{nil, nil, "/azp/.azptend"},
+		{[]string{"AZP_AGENT_DIR=/agents/1"}, nil, "/agents/1/.azptend"},
+		{[]string{"AZP_AGENT_DIR=/agents/1"}, []string{"--agent-dir", "/agents/2/"}, "/agents/2/.azptend"},
+		{[]string{"AZP_AGENT_DIR="}, []string{"--agent-dir="}, "/azp/.azptend"},
+	} {
+		got, err := place(t, append(tt.environ, "AZP_GRACE_PERIOD=nonsense"), tt.args...)
+		if err != nil || got.ControlFolder() != tt.want {
+			t.Errorf("%v %v: %q, %v", tt.environ, tt.args, got.ControlFolder(), err)
+		}
+		if run := loaded(t, least(tt.environ...), tt.args...); run.ControlFolder() != tt.want {
+			t.Errorf("%v %v: run is at %q", tt.environ, tt.args, run.ControlFolder())
+		}
+	}
+}
+
+func TestPlaceMustBeAbsolute(t *testing.T) {
+	_, err := place(t, []string{"AZP_AGENT_DIR=agents"})
+	if p := problems(t, err); len(p) != 1 || p[0].What != `AZP_AGENT_DIR (--agent-dir) is "agents", which is not an absolute path` {
+		t.Errorf("problems are %v", p)
+	}
+}

@@ -1,0 +1,65 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/azptend/azptend/internal/config"
+)
+
+// A prefixed name keeps its suffix, whatever the prefix, and never grows past
+// what the server keeps.
+func TestPrefixedNames(t *testing.T) {
+	for _, tt := range []struct{ prefix, want string }{
+		{"linux", "linux-abc"},
+		{"linux-", "linux-abc"},
+		{strings.Repeat("x", 100), strings.Repeat("x", 60) + "-abc"},
+	} {
+		if got := (config.Settings{AgentName: "host", NamePrefix: tt.prefix}).Name("abc"); got != tt.want {
+			t.Errorf("%q makes %q, want %q", tt.prefix, got, tt.want)
+		}
+	}
+	if got := (config.Settings{AgentName: "host"}).Name("abc"); got != "host" {
+		t.Errorf("a whole name became %q", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := config.Settings{NamePrefix: rapid.String().Draw(t, "prefix")}.Name("abcdefgh")
+		if n := utf8.RuneCountInString(name); n > 64 {
+			t.Fatalf("%q has %d characters", name, n)
+		}
+	})
+	s := loaded(t, append(least(), "AZP_AGENT_NAME=one", "AZP_AGENT_NAME_PREFIX=many"))
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZP_AGENT_NAME (--agent-name) is not used") {
+		t.Errorf("both set: %q", s.Warnings)
+	}
+}
+
+// A replica that the platform ends at its timeout accepts no job that it could
+// not finish.
+func TestLifetime(t *testing.T) {
+	for _, tt := range []struct {
+		environ []string
+		want    time.Duration
+		odd     int
+	}{
+		{nil, 0, 0},
+		{[]string{"AZP_MAX_LIFETIME=1h"}, time.Hour, 0},
+		{[]string{"AZP_REPLICA_TIMEOUT=1800", "AZP_GRACE_PERIOD=30"}, 870 * time.Second, 0},
+		{[]string{"AZP_REPLICA_TIMEOUT=1800", "AZP_GRACE_PERIOD=30", "AZP_JOB_MAX=20m"}, 570 * time.Second, 0},
+		{[]string{"AZP_REPLICA_TIMEOUT=1800", "AZP_GRACE_PERIOD=30", "AZP_MAX_LIFETIME=60"}, time.Minute, 0},
+		{[]string{"AZP_JOB_MAX=20m"}, 0, 1},
+		{[]string{"AZP_ONCE=true", "AZP_MAX_JOBS=5"}, 0, 1},
+	} {
+		s := loaded(t, append(least(), tt.environ...))
+		if got := s.Lifetime(); got != tt.want || len(s.Warnings) != tt.odd {
+			t.Errorf("%v: %v, %q; want %v", tt.environ, got, s.Warnings, tt.want)
+		}
+	}
+	if _, err := load(t, append(least(), "AZP_REPLICA_TIMEOUT=1800", "AZP_JOB_MAX=1780", "AZP_GRACE_PERIOD=30")); err == nil {
+		t.Error("a timeout that leaves no time is taken")
+	}
+}

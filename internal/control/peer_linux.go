@@ -1,0 +1,32 @@
+package control
+
+import (
+	"net"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// peerUser is the user at the other end, as the kernel noted it when the
+// connection was made (of a server: when it began to listen).
+func peerUser(c *net.UnixConn) (int, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var peer *unix.Ucred
+	var asked error
+	if err := raw.Control(func(fd uintptr) {
+		peer, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, err
+	}
+	if asked != nil {
+		return 0, asked
+	}
+	return int(peer.Uid), nil
+}
+
+// reach is a short path to an opened folder. A process may use its own
+// /proc/self/fd even while it is undumpable (fs/proc/fd.c, proc_fd_permission).
+func reach(f *folder) string { return "/proc/self/fd/" + strconv.Itoa(int(f.file.Fd())) }

@@ -1,0 +1,208 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Agent is who is talked to. Its answers are its loop's own: one that does not
+// come means that the loop has stopped.
+type Agent interface {
+	Status(context.Context) (Status, error)
+	// Next is the status as soon as its phase is another than this one, or the
+	// life has ended.
+	Next(ctx context.Context, phase string) (Status, error)
+	// Drain asks for a drain. Asking again is harmless.
+	Drain(ctx context.Context, terminating bool) (Status, error)
+}
+
+const (
+	// atOnce is how many connections are served at a time; further ones wait.
+	// Each costs a descriptor, of which azptend needs some for itself.
+	atOnce = 64
+	// readWithin is how long a request may take to come.
+	readWithin = 5 * time.Second
+	// writeWithin is how long a line of an answer may wait to be read.
+	writeWithin = 5 * time.Second
+	// farewell is how long Close waits for those who watch to hear of the end, and
+	// to leave.
+	farewell = time.Second
+)
+
+// Server answers on the socket.
+type Server struct {
+	agent    Agent
+	log      *slog.Logger
+	folder   *folder
+	listener *net.UnixListener
+	ctx      context.Context
+	cancel   context.CancelFunc
+	served   sync.WaitGroup // the accepting, and each connection
+	slots    chan struct{}
+}
+
+// Listen opens the socket in this folder and answers on it until Close. What an
+// earlier life left there is replaced; ErrTaken says that another one still
+// lives.
+func Listen(path string, a Agent, log *slog.Logger) (*Server, error) {
+	f, err := makeFolder(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the control socket: %w", err)
+	}
+	l, err := listen(f)
+	if err != nil {
+		_ = f.remove()
+		return nil, fmt.Errorf("cannot open the control socket in %s: %w", path, err)
+	}
+	s := &Server{agent: a, log: log, folder: f, listener: l, slots: make(chan struct{}, atOnce)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.served.Add(1)
+	go s.accept()
+	return s, nil
+}
+
+func listen(f *folder) (*net.UnixListener, error) {
+	if err := os.RemoveAll(f.socket()); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: f.socket(), Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // its folder does, which knows whether it still is ours
+	return l, nil
+}
+
+// Close ends the answering, and leaves nothing behind. Those who watch an agent
+// whose life has ended are told so first.
+func (s *Server) Close() error {
+	_ = s.listener.Close()
+	done := make(chan struct{})
+	go func() { s.served.Wait(); close(done) }()
+	timer := time.AfterFunc(farewell, s.cancel)
+	defer timer.Stop()
+	<-done
+	s.cancel()
+	return s.folder.remove()
+}
+
+func (s *Server) accept() {
+	defer s.served.Done()
+	for {
+		select {
+		case s.slots <- struct{}{}:
+		case <-s.ctx.Done():
+			return
+		}
+		c, err := s.listener.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of descriptors, or a caller that left: the next may be fine
+			s.log.Debug("Cannot accept a control connection", "error", err)
+			<-s.slots
+			s.pause()
+			continue
+		}
+		s.served.Add(1)
+		go func() {
+			defer s.served.Done()
+			defer func() { <-s.slots }()
+			defer c.Close()
+			s.serve(c)
+		}()
+	}
+}
+
+// pause keeps a failing accept from using a processor up.
+func (s *Server) pause() {
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
+}
+
+// serve answers one connection.
+func (s *Server) serve(c *net.UnixConn) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
+	if user, err := peerUser(c); err != nil || !mayAsk(user, os.Geteuid()) {
+		s.log.Warn("Turned away a caller on the control socket", "user", user, "error", err)
+		s.tell(c, Answer{Error: refusal})
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(readWithin))
+	line, err := bufio.NewReader(io.LimitReader(c, longestRequest)).ReadBytes('\n')
+	if err != nil {
+		return
+	}
+	r, err := parseRequest(line)
+	if err != nil {
+		s.tell(c, Answer{Error: err.Error()})
+		return
+	}
+	if r.Watch {
+		go leaving(c, cancel) // ends with the connection
+	} else {
+		defer time.AfterFunc(AnswerWithin, cancel).Stop() // by then its caller has given up
+	}
+	s.answer(ctx, c, r)
+}
+
+// leaving notices a caller that goes away while it watches.
+func leaving(c net.Conn, left context.CancelFunc) {
+	_ = c.SetReadDeadline(time.Time{})
+	_, _ = c.Read(make([]byte, 1))
+	left()
+}
+
+func (s *Server) answer(ctx context.Context, c net.Conn, r Request) {
+	ask := s.agent.Status
+	if r.Ask == AskDrain {
+		ask = func(ctx context.Context) (Status, error) { return s.agent.Drain(ctx, r.Terminating) }
+	}
+	for {
+		status, err := ask(ctx)
+		if err != nil {
+			return // the caller has gone, or we have: nobody is left to tell
+		}
+		if !s.tell(c, Answer{Status: &status}) || !r.Watch {
+			return
+		}
+		if status.End != nil {
+			// PID 1 takes everybody in its container along: let them leave first.
+			<-ctx.Done()
+			return
+		}
+		ask = func(ctx context.Context) (Status, error) { return s.agent.Next(ctx, status.Phase) }
+	}
+}
+
+func (s *Server) tell(c net.Conn, a Answer) bool {
+	a.Version = version
+	line, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(writeWithin))
+	_, err = c.Write(append(line, '\n'))
+	return err == nil
+}
+
+// refusal is what somebody else's process is told.
+const refusal = "refused: azptend answers its own user and root"
+
+// mayAsk says whether the server, who runs as own, answers this user.
+func mayAsk(user, own int) bool { return user == own || user == 0 }

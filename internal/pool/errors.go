@@ -1,0 +1,64 @@
+package pool
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// ClosedError says that agents cannot be added to a pool.
+type ClosedError struct{ Name, Why string }
+
+func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use pool %q: %s", e.Name, e.Why) }
+
+// Hint says what to do about it.
+func (e *ClosedError) Hint() string { return "name a self-hosted pool in AZP_POOL (--pool)" }
+
+// HeldError says that a name belongs to an agent that is no placeholder.
+type HeldError struct {
+	Op    string // "make placeholder"
+	Pool  string
+	Agent azdo.Agent
+}
+
+func (e *HeldError) Error() string {
+	a := e.Agent
+	return fmt.Sprintf("cannot %s %q in %s: the name is held by an agent that is no placeholder: id %d, version %s, %s since %s",
+		e.Op, a.Name, e.Pool, a.ID, a.Version, a.Status, since(a))
+}
+
+// Hint says what to do about it.
+func (e *HeldError) Hint() string {
+	return "choose another name in AZP_AGENT_NAME (--agent-name); a dead agent, or a placeholder that a script made from a whole agent, " +
+		"is deleted by hand first (Agent pools, the pool, Agents)"
+}
+
+func since(a azdo.Agent) string {
+	at := a.StatusChangedOn.Time
+	if at.IsZero() {
+		at = a.CreatedOn.Time
+	}
+	if at.IsZero() {
+		return "an unknown time"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+// VersionError says that Agent.Version is no version: the server would refuse
+// the agent (agent-protocol.md 2.2).
+type VersionError struct{ Version string }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("cannot make a placeholder: Agent.Version in AZP_CAPABILITIES (--capability) is %q, which is not of the form 4.260.0", e.Version)
+}
+
+// Hint says what to do about it.
+func (e *VersionError) Hint() string { return "leave it out: " + version + " matches every demand" }
+
+// vanishedError is the server's 404 for an agent that it showed just before:
+// somebody deleted it meanwhile, and another look finds none.
+type vanishedError struct{ answer error }
+
+func (e *vanishedError) Error() string { return e.answer.Error() }
+func (e *vanishedError) Unwrap() error { return e.answer }

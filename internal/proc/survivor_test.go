@@ -1,0 +1,71 @@
+//go:build linux
+
+package proc
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// adopt finds a process that was there before the Init, with what is below it,
+// and ends it although it is nobody's child here.
+func adopt(h *host) {
+	// A shell that has become azptend by exec would have left it such children.
+	mark := "AZPTEND_TEST=survivor"
+	before := exec.Command("/bin/sh", "-c", "sleep 60 & exec sleep 61")
+	before.Env = []string{"PATH=/usr/bin:/bin", mark}
+	before.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	must(0, before.Start())
+	init := must(NewInit())
+	ours := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}, Env: []string{mark}})
+
+	sleeping := func(program string) bool {
+		return strings.Contains(program, "sleep") || strings.Contains(program, "coreutils")
+	}
+	var found []int
+	for len(found) < 2 { // the shell becomes a sleep in its own time
+		found = nil
+		for _, f := range init.Find(sleeping) {
+			if slices.Contains(f.Environ, mark) {
+				found = append(found, f.Pid)
+			}
+		}
+	}
+	if !slices.Contains(found, before.Process.Pid) || slices.Contains(found, ours.Pid()) {
+		h.Errorf("found %v, want %d and not our own %d", found, before.Process.Pid, ours.Pid())
+	}
+
+	s := must(init.Adopt(before.Process.Pid))
+	if has := must(s.HasDescendant("sleep")); !has {
+		h.Errorf("its descendant is not seen")
+	}
+	select {
+	case <-s.Done():
+		h.Errorf("it is said to have ended")
+	default:
+	}
+	if n := s.KillTree(h.ctx); n < 2 {
+		h.Errorf("killed %d, want it and its child", n)
+	}
+	<-s.Done()
+	if err := s.Signal(syscall.SIGINT); err != nil {
+		h.Errorf("a signal to the dead: %v", err)
+	}
+	if !alive(ours.Pid()) {
+		h.Errorf("our own child was killed too")
+	}
+	if _, err := init.Adopt(before.Process.Pid); err == nil {
+		untilOrphans(init, 1)
+	}
+	must(0, ours.Signal(syscall.SIGKILL))
+	<-ours.Done()
+	untilOrphans(init, 2)
+	init.Close()
+}
+
+func init() { hosts["TestAdopt"] = adopt }
+
+func TestAdopt(t *testing.T) { play(t, adopt) }

@@ -1,0 +1,259 @@
+package tend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+func (s *stage) AgentWithCapabilities(ctx context.Context, pool, id int) (found azdo.Agent, err error) {
+	if id == s.next && id != 7 { // the reading back of the mark, at any time
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.agents[id] == nil {
+			return azdo.Agent{}, errNoAgent
+		}
+		found = *s.agents[id]
+		if s.markless {
+			found.UserCapabilities = nil
+		}
+		return found, nil
+	}
+	err = s.call(ctx, fmt.Sprintf("FORMER %d:%d", pool, id), func() error {
+		if s.agents[id] == nil {
+			return errNoAgent
+		}
+		found = *s.agents[id]
+		return nil
+	})
+	return found, err
+}
+
+func (s *stage) SetUserCapabilities(ctx context.Context, _, id int, c map[string]string) error {
+	return s.call(ctx, fmt.Sprintf("PUT %d", id), func() error { s.agents[id].UserCapabilities = c; return nil })
+}
+
+func (s *stage) Find(is func(string) bool) []proc.Found {
+	var found []proc.Found
+	for _, f := range s.found {
+		if is(f.Program) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+func (s *stage) Adopt(pid int) (Process, error) {
+	s.note("adopt %d", pid)
+	s.former.pid = pid
+	return s.former, nil
+}
+
+func (s *stage) awaitUpdateRequest(ctx context.Context, _ string, _ int) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// formerLife leaves an agent in a pool, its files, and processes of its programs.
+func (s *stage) formerLife(pool int, mark string, programs ...string) {
+	s.agents[5] = &azdo.Agent{ID: 5, Name: "former", Status: "online", UserCapabilities: map[string]string{
+		agent.MarkKind: agent.KindAgent, agent.MarkHost: mark, agent.MarkInstance: "the former's",
+	}}
+	b, _ := json.Marshal(map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"})
+	if err := os.WriteFile(filepath.Join(s.o.Folder.Root, ".agent"), append([]byte("\xef\xbb\xbf"), b...), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.former = &listener{s: s, done: make(chan struct{}), daemon: true}
+	s.former.conn, s.former.far = net.Pipe()
+	for _, p := range programs {
+		s.found = append(s.found, proc.Found{
+			Pid: 55, Program: filepath.Join(s.o.Folder.Root, "bin.4.1.0", p),
+			Environ: []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + filepath.Join(s.o.Folder.Root, ".azptend-perf-1")},
+		})
+	}
+}
+
+// TestLeftovers plays lives in a folder where another was killed.
+func TestLeftovers(t *testing.T) {
+	home := func(s *stage) string { return s.o.HostName + ":" + s.o.Folder.Root }
+	const anew = "POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT"
+	for _, tt := range []struct {
+		name   string
+		script func(*stage)
+		saw    string
+		code   int
+		left   string
+	}{
+		{"its agent is removed, whatever its name", func(s *stage) {
+			s.formerLife(1, home(s))
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+
+		{"its agent in another pool", func(s *stage) {
+			s.formerLife(2, home(s))
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 2:5 DELETE 5 " + anew, 0, ""},
+
+		{"files that came with an image are nobody's", func(s *stage) {
+			s.formerLife(1, "the machine that built it:/azp")
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 " + anew, 0, "5"},
+
+		{"nobody knows whether its agent is there: asked again", func(s *stage) {
+			s.formerLife(1, home(s))
+			s.fails("FORMER", refused(http.StatusServiceUnavailable, ""))
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+
+		{"its idle listener is ended", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.former.daemon = false
+			s.begin()
+			s.pass(time.Minute)
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
+
+		{"its busy listener finishes the job first", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.former.daemon, s.former.works = false, true
+			s.begin()
+			s.pass(3 * time.Second)
+			s.former.stopWorking()
+			s.pass(time.Minute)
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
+
+		{"its listener ends by itself", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.former.daemon, s.former.works = false, true
+			s.begin()
+			s.former.works = false
+			close(s.former.done)
+			s.pass(2 * time.Second)
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + anew, 0, ""},
+
+		{"its listener's agent is gone", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.former.daemon = false
+			s.deletes(5)
+			s.begin()
+			s.pass(2 * time.Second)
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
+
+		{"a drain while its job runs: that is finished, and nothing else begun", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.former.daemon, s.former.works = false, true
+			s.begin()
+			s.sigterm()
+			s.pass(10 * time.Second)
+			s.former.stopWorking()
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT", 0, ""},
+
+		{"a worker without its listener is killed", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Worker")
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
+
+		{"somebody else's listener", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.found[0].Environ = []string{"PATH=/bin"}
+			s.begin()
+		}, "pool", 78, "5"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := play(t, nil, tt.script)
+			if d := cmp.Diff(strings.Fields(tt.saw), strings.Fields(strings.Join(s.record, " "))); d != "" {
+				t.Errorf("saw (-want +got):\n%s", d)
+			}
+			if s.end.Code != tt.code || s.left() != tt.left {
+				t.Errorf("exit code %d (%s), left %q; want %d, %q", s.end.Code, s.end.Why, s.left(), tt.code, tt.left)
+			}
+			if tt.code == 0 {
+				s.leavesNothing(t)
+			}
+		})
+	}
+}
+
+// TestTheMarkIsReadBack: a server that drops it is told once more.
+func TestTheMarkIsReadBack(t *testing.T) {
+	s := play(t, nil, func(s *stage) {
+		s.markless = true
+		s.ready()
+		s.sigterm()
+	})
+	if got := strings.Join(s.record, " "); got != born+"PUT 8 PATCH 8 GET 8 DELETE 8 SIGINT" {
+		t.Errorf("saw %s", got)
+	}
+}
+
+// TestPlaceholdersStay: a run that was given a placeholder's name does not take
+// it from the pool.
+func TestPlaceholdersStay(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		marks   map[string]string
+	}{
+		{"4.1.0", map[string]string{agent.MarkKind: agent.KindPlaceholder}},
+		{"99.999.9", nil},
+	} {
+		s := play(t, nil, func(s *stage) {
+			s.twin(3, "offline", tt.marks)
+			s.agents[3].Version = tt.version
+			s.begin()
+		})
+		if got := strings.Join(s.record, " "); got != "pool POST LOOKUP" || s.end.Code != 75 {
+			t.Errorf("saw %s, exit code %d", got, s.end.Code)
+		}
+	}
+}
+
+// TestYoungTwins: an agent of azptend's that is offline may just be starting.
+func TestYoungTwins(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		age  time.Duration
+		kind string
+		saw  string
+	}{
+		{"just made", 30 * time.Second, agent.KindAgent, "LOOKUP LOOKUP LOOKUP LOOKUP DELETE 3"},
+		{"from a clock that is ahead of ours", -30 * time.Second, agent.KindAgent, "LOOKUP LOOKUP LOOKUP LOOKUP LOOKUP LOOKUP"},
+		{"made long ago", time.Hour, agent.KindAgent, "LOOKUP DELETE 3"},
+		{"not azptend's", 0, "", "LOOKUP DELETE 3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := play(t, nil, func(s *stage) {
+				s.twin(3, "offline", map[string]string{agent.MarkKind: tt.kind, agent.MarkHost: "another"})
+				s.agents[3].CreatedOn = azdo.Time{Time: time.Now().Add(-tt.age)}
+				s.begin()
+				s.pass(55 * time.Second)
+				if s.end.Code == 0 {
+					s.sigterm()
+				}
+			})
+			if got := strings.Join(s.record, " "); !strings.HasPrefix(got, "pool POST "+tt.saw) {
+				t.Errorf("saw %s", got)
+			}
+		})
+	}
+}

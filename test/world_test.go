@@ -1,0 +1,63 @@
+package test
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// cmdRole gives the identity of IDENTITY_ENDPOINT a role on all pools, in place
+// of those it has: role Reader, role none. With ! the organisation does not know
+// it: ! role.
+func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
+	if neg != (len(args) == 0) || len(args) > 1 {
+		ts.Fatalf("usage: role ROLE, or ! role")
+	}
+	e := stageOf(ts).emulator
+	for _, i := range e.Identities() {
+		if i.ObjectID != ts.Getenv("MANAGED_IDENTITY_OBJECT_ID") {
+			continue
+		}
+		i.Member, i.Roles = !neg, nil
+		if !neg && args[0] != "none" {
+			i.Roles = map[string]string{emulator.AllPools: args[0]}
+		}
+		ts.Check(e.PutIdentity(i))
+		return
+	}
+	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
+}
+
+// cmdPAT makes a personal access token, which is then AZP_TOKEN: pat expired,
+// pat unscoped.
+func cmdPAT(ts *testscript.TestScript, neg bool, args []string) {
+	pat := emulator.PAT{Roles: emulator.Roles{emulator.AllPools: emulator.RoleAdministrator}}
+	switch strings.Join(args, " ") {
+	case "expired":
+		pat.Expires = time.Now().Add(-time.Hour)
+	case "unscoped":
+		pat.Scopes = []string{"vso.code"}
+	default:
+		neg = true
+	}
+	if neg {
+		ts.Fatalf("usage: pat expired, or pat unscoped")
+	}
+	made, err := stageOf(ts).emulator.PutPAT(pat)
+	ts.Check(err)
+	ts.Setenv("AZP_TOKEN", made.Token)
+}
+
+// cmdLimit takes from a process that runs the room for another open file: limit
+// NAME. What is open stays open.
+func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: limit NAME")
+	}
+	pid := stageOf(ts).actor(ts, args[0]).cmd.Process.Pid
+	ts.Check(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, nil))
+}
