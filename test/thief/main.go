@@ -12,6 +12,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -109,6 +111,7 @@ func (t *thief) everywhere(args []string) {
 	t.folders()
 	t.ask()
 	t.lie()
+	t.control()
 	t.fromNamespace(args)
 }
 
@@ -203,8 +206,24 @@ func (t *thief) lie() {
 	if err == nil {
 		t.found("notification port", settings.NotificationSocketAddress, "azptend's ear")
 	}
-	// azptend's control socket, once there is one, is probed here: drain, status,
-	// and whatever it hands out, asked from the other side of its 0700 folder.
+}
+
+// control asks azptend at its control socket how it is; whoever gets an answer
+// could ask for a drain as well.
+func (t *thief) control() {
+	conn, err := net.DialTimeout("unix", filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".azptend", "control.sock"), 5*time.Second)
+	if err != nil {
+		t.end.Denied++
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_, _ = fmt.Fprintln(conn, `{"v":1,"ask":"status"}`)
+	answer, _ := bufio.NewReader(conn).ReadBytes('\n')
+	t.look("control socket", "azptend", answer)
+	if bytes.Contains(answer, []byte(`"status"`)) {
+		t.found("control socket", "azptend", "azptend's ear")
+	}
 }
 
 // fromNamespace looks at azptend once more as root of a user namespace.
