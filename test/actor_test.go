@@ -90,13 +90,25 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	r, w, err := os.Pipe()
+	a, err := act(cmd)
 	ts.Check(err)
-	cmd.Stdout, cmd.Stderr = w, w
-	ts.Check(cmd.Start())
-	w.Close()
-	a := &actor{cmd: cmd, out: &transcript{more: make(chan struct{})}, done: make(chan struct{})}
 	s.actors[args[0]] = a
+}
+
+// act starts a process and listens to what it says.
+func act(cmd *exec.Cmd) (*actor, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	a := &actor{cmd: cmd, out: &transcript{more: make(chan struct{})}, done: make(chan struct{})}
 	var copied sync.WaitGroup
 	copied.Add(1)
 	go func() { defer copied.Done(); _, _ = io.Copy(a.out, r); r.Close() }()
@@ -106,6 +118,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 			copied.Wait()
 		} // else what it left running may say more, and for long
 	}()
+	return a, nil
 }
 
 // inherited are the variables that an actor gets from its script, when they are

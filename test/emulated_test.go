@@ -235,6 +235,29 @@ func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdUnpublished says that no agent's capabilities have a variable, by its name
+// or with its value, and that they have others: unpublished VARIABLE.
+func cmdUnpublished(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: unpublished VARIABLE")
+	}
+	value := ts.Getenv(args[0])
+	published := 0
+	for _, pool := range stageOf(ts).emulator.State().Pools {
+		for _, a := range pool.Agents {
+			for name, text := range a.SystemCapabilities {
+				published++
+				if strings.EqualFold(name, args[0]) || strings.Contains(text, value) {
+					ts.Fatalf("%s is published: %s=%s", args[0], name, text)
+				}
+			}
+		}
+	}
+	if value == "" || published < 5 {
+		ts.Fatalf("%s is %q, and %d capabilities are published: there is nothing to see", args[0], value, published)
+	}
+}
+
 // descendants lists the processes below one.
 func descendants(root int) []int {
 	children := map[int][]int{}

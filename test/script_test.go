@@ -67,6 +67,7 @@ func TestScripts(t *testing.T) {
 			"elsewhere":   cmdElsewhere,
 			"proxy":       cmdProxy,
 			"proxied":     cmdProxied,
+			"unpublished": cmdUnpublished,
 		},
 	})
 }

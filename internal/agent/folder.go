@@ -26,21 +26,26 @@ func (f Folder) Listener() string { return filepath.Join(f.Root, "bin", listener
 // do.
 type UnfitError struct {
 	Folder string
+	User   string // for whom; empty means this process's
 	Why    string
 	Hint   string
 	Cause  error
 }
 
 func (e *UnfitError) Error() string {
+	if e.User != "" {
+		return fmt.Sprintf("cannot use the agent folder %s as user %s: %s", e.Folder, e.User, e.Why)
+	}
 	return fmt.Sprintf("cannot use the agent folder %s: %s", e.Folder, e.Why)
 }
 func (e *UnfitError) Unwrap() error { return e.Cause }
 
 // Check says whether an agent can work here: the listener is there, may be
 // started, was built for this machine and will look for its files here, and the
-// folder can be written to. The
-// error is an *UnfitError.
-func (f Folder) Check() error {
+// folder can be written to, as can those in it that the agent makes at once and
+// another user may have made before: work, as the agent is told it, and its logs.
+// The error is an *UnfitError.
+func (f Folder) Check(work string) error {
 	if !filepath.IsAbs(f.Root) {
 		return f.unfit("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
 	}
@@ -60,7 +65,39 @@ func (f Folder) Check() error {
 	if err := f.checkHome(); err != nil {
 		return err
 	}
-	return f.checkWritable()
+	if err := f.checkListable(); err != nil {
+		return err
+	}
+	if err := f.checkWritable(f.Root); err != nil {
+		return err
+	}
+	if work != "" && !filepath.IsAbs(work) {
+		work = filepath.Join(f.Root, work)
+	}
+	for _, dir := range []string{work, f.diag()} {
+		if _, err := os.Stat(dir); dir != "" && !errors.Is(err, fs.ErrNotExist) {
+			if err := f.checkWritable(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkListable: the listener lists its folder and every one above it, and ends
+// where it may not (agent-protocol.md 3.9).
+func (f Folder) checkListable() error {
+	for dir := f.Root; ; dir = filepath.Dir(dir) {
+		d, err := os.Open(dir)
+		if err != nil {
+			return f.unfit("the folder "+dir+" cannot be listed: "+plainPath(err),
+				"the agent lists its folder and every folder above it: chmod o+rx "+dir+", or set AZP_AGENT_DIR (--agent-dir) to another", err)
+		}
+		d.Close()
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
 }
 
 // checkHome says whether the listener takes this folder for its own: it follows
@@ -128,17 +165,21 @@ func (f Folder) MakeWritable() error {
 	if err := os.MkdirAll(f.Root, 0o700); err != nil {
 		return f.unfit("it cannot be made: "+plainPath(err), hintForWriting(err), err)
 	}
-	return f.checkWritable()
+	return f.checkWritable(f.Root)
 }
 
-func (f Folder) checkWritable() error {
-	probe, err := os.CreateTemp(f.Root, tempPattern)
+func (f Folder) checkWritable(dir string) error {
+	it := "it"
+	if dir != f.Root {
+		it = dir
+	}
+	probe, err := os.CreateTemp(dir, tempPattern)
 	if err != nil {
-		return f.unfit("it cannot be written to: "+plainPath(err), hintForWriting(err), err)
+		return f.unfit(it+" cannot be written to: "+plainPath(err), hintForWriting(err), err)
 	}
 	probe.Close()
 	if err := os.Remove(probe.Name()); err != nil {
-		return f.unfit("files in it cannot be removed: "+plainPath(err), hintForWriting(err), err)
+		return f.unfit("files in "+it+" cannot be removed: "+plainPath(err), hintForWriting(err), err)
 	}
 	return nil
 }

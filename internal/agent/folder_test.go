@@ -61,7 +61,7 @@ func TestAFolderThatIsFit(t *testing.T) {
 			return agent.Folder{Root: to}
 		}(),
 	} {
-		if err := f.Check(); err != nil {
+		if err := f.Check("_work"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, _ := filepath.Glob(filepath.Join(f.Root, ".azptend-*")); len(left) != 0 {
@@ -98,6 +98,10 @@ func TestAFolderThatIsNot(t *testing.T) {
 	linked := agent.Folder{Root: t.TempDir()}
 	home := installed(t, elf(machines[runtime.GOARCH]), 0o755)
 	link(t, filepath.Join(home.Root, "bin"), filepath.Join(linked.Root, "bin"))
+	obstructed := installed(t, elf(machines[runtime.GOARCH]), 0o755)
+	if err := os.WriteFile(filepath.Join(obstructed.Root, "_work"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name      string
 		folder    agent.Folder
@@ -112,8 +116,9 @@ func TestAFolderThatIsNot(t *testing.T) {
 		{"another machine's", installed(t, elf(machines[other]), 0o755), "is built for " + other + ", and this machine is " + runtime.GOARCH, "for this platform"},
 		{"a machine nobody has", installed(t, elf(0x1234), 0o755), "is built for unknown (0x1234)", "for this platform"},
 		{"a link to another's bin", linked, "would look for its files there", "set AZP_AGENT_DIR (--agent-dir) to " + home.Root},
+		{"a work folder that is a file", obstructed, "_work cannot be written to: not a directory", "writable"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { isUnfit(t, tt.folder.Check(), tt.why, tt.hint) })
+		t.Run(tt.name, func(t *testing.T) { isUnfit(t, tt.folder.Check("_work"), tt.why, tt.hint) })
 	}
 }
 

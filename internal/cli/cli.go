@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/tend"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -25,6 +26,16 @@ type Process struct {
 	Stdout  *os.File
 	Stderr  *os.File
 	Began   time.Time
+	Without Without
+}
+
+// Without names protections that a `run` leaves out. Nothing a user can say sets
+// one: it is how test/unguarded shows that each of them is needed.
+type Without struct {
+	Undumpable bool                      // others of our user may look into this process
+	Filter     bool                      // the listener inherits the whole environment
+	OtherUser  bool                      // the listener runs as we do, whatever AZP_RUN_AS says
+	Port       func() (tend.Port, error) // in place of the one that hears the listener alone
 }
 
 // Main runs the program and returns its exit code. The same binary is the demo's
@@ -56,7 +67,7 @@ func newRoot(p Process) *cobra.Command {
 	})
 	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
-	root.AddCommand(newRun(p), newDrain(p), newHealthcheck(p), newToken(p), newPlaceholder(p), newEmulate(p), newDemo(p), newVersion(p))
+	root.AddCommand(newRun(p), newRegister(p), newDrain(p), newHealthcheck(p), newToken(p), newPlaceholder(p), newEmulate(p), newDemo(p), newVersion(p))
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

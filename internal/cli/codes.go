@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
 )
@@ -14,6 +15,7 @@ const (
 	exitUnreachable = 69
 	exitTryAgain    = 75
 	exitDenied      = 77
+	exitUnfit       = 78
 )
 
 // codeOf is the exit code for a command's failure to get something from Azure
@@ -50,4 +52,12 @@ func codeOf(err error) int {
 		return exitUnreachable
 	}
 	return exitFault
+}
+
+// codeOfStart is the exit code for a life that did not even begin.
+func codeOfStart(err error) int {
+	if errors.As(err, new(*agent.UnfitError)) {
+		return exitUnfit
+	}
+	return exitUsage
 }

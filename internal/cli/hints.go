@@ -8,6 +8,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/proc"
 )
 
 // hintFor knows what to do about the failures that everybody meets once.
@@ -15,10 +16,13 @@ import (
 func hintFor(err error) string {
 	var unfit *agent.UnfitError
 	var endpoint *identity.EndpointError
+	var user *proc.UserError
 	var knows interface{ Hint() string }
 	switch {
 	case errors.As(err, &unfit):
 		return unfit.Hint
+	case errors.As(err, &user):
+		return user.Hint
 	case errors.As(err, &knows):
 		return knows.Hint()
 	case errors.Is(err, control.ErrNobody):

@@ -1,24 +1,19 @@
 package cli
 
 import (
-	"context"
-	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
-	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/tend"
 	"github.com/azptend/azptend/internal/transport"
 )
 
@@ -47,12 +42,22 @@ AZP_TOKEN, a personal access token, has no flag: a command line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
-	undumpable := proc.MakeUndumpable()
+	var undumpable error
+	if !p.Without.Undumpable {
+		undumpable = proc.MakeUndumpable()
+	}
 
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	user, err := runAs(s.RunAs)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if p.Without.OtherUser {
+		user = nil
 	}
 	guard := &secret.Guard{}
 	guard.Watch(s.Token)
@@ -60,8 +65,8 @@ func run(p Process, flags *pflag.FlagSet) error {
 	log := newLog(guard.Writer(p.Stderr), s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
-	} else if proc.ChildrenMayTrace() {
-		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "run as another user than root, or drop the capability")
+	} else if user == nil && proc.ChildrenMayTrace() {
+		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	}
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)
@@ -76,10 +81,10 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer init.Close()
 
-	end, err := live(p, s, log, guard, init, heard)
+	end, err := live(p, s, user, log, guard, init, heard)
 	if err != nil {
 		explain(p, s, log, guard, err)
-		return silent(exitUsage)
+		return silent(codeOfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
 		explain(p, s, log, guard, end.Err)
@@ -97,6 +102,30 @@ func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
 }
 
+// runAs finds the user that jobs are to run as, and whether that can be; nil is
+// the one we are.
+func runAs(asked string) (*proc.User, error) {
+	if asked == "" {
+		return nil, nil
+	}
+	user, err := proc.LookUpUser(asked)
+	if err == nil {
+		err = user.MayBecome()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)
+	}
+	return user, nil
+}
+
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // connect makes what every command that speaks to Azure DevOps begins with: who
 // azptend is, and a client that is it. The error is one of the settings.
 func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identity.Identity, *azdo.Client, error) {
@@ -107,52 +136,6 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identit
 	}
 	sayIdentity(log, who, s.Identity)
 	return who, azdo.New(s.URL, web, who, observer(log)), nil
-}
-
-func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
-	who, client, err := connect(s, log, guard)
-	if err != nil {
-		return tend.End{}, err
-	}
-	s.AgentName = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
-	if s, err = onPlatform(s, log); err != nil {
-		return tend.End{}, err
-	}
-	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
-	if s.NoUpdate {
-		environ = append(environ, agent.NoUpdates)
-	}
-	budget := lifecycle.Split(s.Grace)
-	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
-		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
-		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
-	if budget.Drain == 0 {
-		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
-	}
-	if accepts := s.Lifetime(); accepts > 0 {
-		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),
-			"max_lifetime", s.MaxLifetime.String(), "replica_timeout", s.ReplicaTimeout.String())
-	}
-	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
-	if len(s.PassEnv) > 0 {
-		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
-	}
-	line := tend.NewLine()
-	defer openControl(s, line, log)()
-	return tend.Run(tend.Options{
-		Began: p.Began,
-		URL:   s.URL, PoolName: s.Pool, PoolID: s.PoolID, Name: s.AgentName, HostName: s.HostName,
-		WorkFolder: s.WorkFolder, Folder: agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder},
-		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
-		CancelOnTerm: s.CancelOnTerm, NoUpdate: s.NoUpdate,
-		Limits:       lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs},
-		Capabilities: s.Capabilities, Environ: append(environ, s.ForTheAgent()...),
-		Token: func(ctx context.Context) error {
-			_, err := who.Authorization(ctx, false)
-			return err
-		},
-		Server: client, Processes: tend.FromInit(init), Stdout: p.Stdout, Stderr: p.Stderr, Log: log, Line: line,
-	}, heard), nil
 }
 
 // observer logs each request for those who debug.
@@ -169,7 +152,3 @@ func newLog(w io.Writer, s config.Settings) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
-
-// suffixLength is of the random suffix of a name: of a thousand agents with one
-// prefix, two are called the same once in two million pools.
-const suffixLength = 8

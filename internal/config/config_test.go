@@ -129,6 +129,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "1d"}},
 		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
 		"AZP_AGENT_NAME_PREFIX":      {"linux", []string{"a/b", `a\b`}},
+		"AZP_REGISTERED":             {"/registered", []string{"registered"}},
 		"AZP_ON_TERM":                {"Cancel", []string{"kill"}},
 		"AZP_IDLE_TIMEOUT":           {"5m", []string{"soon", "-1"}},
 		"AZP_MAX_LIFETIME":           {"12h", []string{"1d", "-1s"}},
@@ -137,6 +138,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_JOB_MAX":                {"10m", []string{"long"}},
 		"AZP_UPDATE":                 {"Never", []string{"no", "false"}},
 		"AZP_CAPABILITIES":           {"docker=true, gpu = a100", []string{"docker", "=x", "a=b,c", "azptend.kind=x", "AZPTEND.x=y"}},
+		"AZP_RUN_AS":                 {"agent:docker", nil}, // whether there is such a user is not the settings' to know
 		"AZP_PASS_ENV":               {"IDENTITY_ENDPOINT,IDENTITY_HEADER", nil},
 		"AZP_LOG_FORMAT":             {"JSON", []string{"xml"}},
 		"AZP_LOG_LEVEL":              {"Debug", []string{"verbose", "info+2", "debug-1"}},

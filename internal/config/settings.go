@@ -27,6 +27,7 @@ type Settings struct {
 	NameWait     time.Duration
 	WorkFolder   string
 	AgentDir     string
+	Registered   string // the folder of an agent that somebody else has registered; "": register one
 	Once         bool
 	Placeholder  bool          // make a placeholder, and run nothing
 	Platform     string        // a word of package host; "": find it
@@ -43,6 +44,7 @@ type Settings struct {
 
 	Capabilities map[string]string
 	PassEnv      []string
+	RunAs        string // user or user:group of the listener; empty: this process's
 
 	Token     secret.Text
 	TokenFile string
@@ -144,10 +146,11 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 	var problems []Problem
 	problems = append(problems, s.read(Table(), groups, flags, env)...)
 	life := len(groups) == 0 || slices.Contains(groups, Life)
+	named := life || slices.Contains(groups, Naming)
 	if s.AgentName != "" && s.NamePrefix != "" {
 		s.Warnings = append(s.Warnings, "AZP_AGENT_NAME (--agent-name) is not used: AZP_AGENT_NAME_PREFIX (--agent-name-prefix) makes the name")
 	}
-	if s.AgentName == "" && life {
+	if s.AgentName == "" && named {
 		s.AgentName = hostName
 	}
 	problems = append(problems, s.validate(life, env)...)
@@ -171,7 +174,7 @@ func (s *Settings) read(rows []Row, groups []Group, flags *pflag.FlagSet, env ma
 	var problems []Problem
 	for _, row := range rows {
 		value, from := row.value(flags, env)
-		idle := s.Placeholder && row.Group == Life // nobody will live it
+		idle := s.Placeholder && (row.Group == Life || row.Group == Naming) // nobody will live it
 		if idle || !row.isOf(groups) || (value == "" && row.Default == "") {
 			continue
 		}

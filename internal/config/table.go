@@ -32,8 +32,9 @@ type Group string
 const (
 	Connection Group = "connection" // the organisation, the identity, the log
 	AgentPool  Group = "pool"
-	Agent      Group = "agent" // what a registration is called and can do
-	Life       Group = "life"  // of an agent that runs
+	Agent      Group = "agent"  // what a registration is called and can do
+	Naming     Group = "naming" // how an agent that is to run comes to its name, and to its work folder
+	Life       Group = "life"   // of an agent that runs
 )
 
 // Table lists the settings in the order a reader wants them.
@@ -49,15 +50,15 @@ func Table() []Row {
 			set:  func(s *Settings, v string) error { return setPositive(&s.PoolID, v) }},
 		{Env: "AZP_AGENT_NAME", Group: Agent, Flag: "agent-name", Help: "the agent's name; the host's if not set",
 			set: func(s *Settings, v string) error { s.AgentName = v; return nil }},
-		{Env: "AZP_AGENT_NAME_PREFIX", Group: Agent, Flag: "agent-name-prefix", Help: "in place of a name: the name's beginning, to which a random suffix is added",
+		{Env: "AZP_AGENT_NAME_PREFIX", Group: Naming, Flag: "agent-name-prefix", Help: "in place of a name: the name's beginning, to which a random suffix is added",
 			set: func(s *Settings, v string) error { s.NamePrefix = v; return nil }},
 		// Before the rest of its group, which does not matter to a placeholder.
 		{Env: "AZP_PLACEHOLDER", Group: Life, Flag: "placeholder", Default: "false", Switch: true,
 			Help: "only see to it that the pool has a placeholder of this name; any value but 0, false and no means true",
 			set:  func(s *Settings, v string) error { s.Placeholder = meansYes(v); return nil }},
-		{Env: "AZP_NAME_WAIT", Group: Life, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
+		{Env: "AZP_NAME_WAIT", Group: Naming, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.NameWait, v) }},
-		{Env: "AZP_WORK", Group: Life, Flag: "work", Default: "_work", Help: "the agent's work folder",
+		{Env: "AZP_WORK", Group: Naming, Flag: "work", Default: "_work", Help: "the agent's work folder",
 			set: func(s *Settings, v string) error { s.WorkFolder = v; return nil }},
 		{Env: "AZP_TOKEN", Group: Connection, Help: "a personal access token",
 			set: func(s *Settings, v string) error { s.Token = secret.New(v); return nil }},
@@ -81,6 +82,8 @@ func Table() []Row {
 			Hint: "auto, managed-identity, workload-identity, service-principal or pat; azure-cli for other commands than run", set: setAuth},
 		{Env: "AZP_AGENT_DIR", Group: Life, Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
 			set: func(s *Settings, v string) error { s.AgentDir = v; return nil }},
+		{Env: "AZP_REGISTERED", Group: Life, Flag: "registered", Help: "run the agent whose files azptend register has written into this folder, with no identity",
+			set: func(s *Settings, v string) error { s.Registered = v; return nil }},
 		{Env: "AZP_ONCE", Group: Life, Flag: "once", Default: "false", Switch: true, Help: "take one job, then leave",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Once, v) }},
 		{Env: "AZP_PLATFORM", Group: Life, Flag: "platform", Help: "the platform this runs on, where it is not found or not rightly",
@@ -105,6 +108,8 @@ func Table() []Row {
 			Hint: "auto or never", set: setUpdate},
 		{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
 			Hint: "it looks like docker=true,gpu=a100", set: setCapabilities},
+		{Env: "AZP_RUN_AS", Group: Life, Flag: "run-as", Help: "the user that the agent and its jobs run as, without privileges: user or user:group, by name or number; only root can",
+			set: func(s *Settings, v string) error { s.RunAs = v; return nil }},
 		{Env: "AZP_PASS_ENV", Group: Life, Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
 			set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, list(v)...); return nil }},
 		{Env: "AZP_PROXY", Group: Connection, Flag: "proxy", Help: "the proxy to Azure DevOps and Entra ID, for azptend and the agent; never to an identity endpoint",

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 )
 
 // validate checks what rows cannot check alone. Life says that the settings of
@@ -15,6 +16,10 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 	var problems []Problem
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	if s.Registered != "" {
+		s.validateRegistered(bad)
+		return problems
 	}
 	s.validateURL(bad)
 	if life || s.AgentName != "" {
@@ -28,6 +33,18 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 		bad("it is a person's login, for the other commands", "AZP_AUTH (--auth) is azure-cli, which an agent cannot run with")
 	}
 	return problems
+}
+
+// validateRegistered judges the settings of an agent that is registered already:
+// its server, its pool and its name are what its files say, and it needs nobody's
+// identity.
+func (s *Settings) validateRegistered(bad func(hint, format string, args ...any)) {
+	if !filepath.IsAbs(s.Registered) {
+		bad("", "AZP_REGISTERED (--registered) is %q, which is not an absolute path", s.Registered)
+	}
+	s.validateLimits(bad)
+	s.validatePlace(bad)
+	s.readCA(bad)
 }
 
 // warnings finds what is odd and not wrong.

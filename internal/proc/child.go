@@ -26,6 +26,7 @@ type Spec struct {
 	Stdout *os.File // nil means /dev/null; passed on as it is, nothing is copied
 	Stderr *os.File
 	Extra  []*os.File // become descriptors 3, 4, …
+	User   *User      // without any privilege, and without a way to get one; nil: as this process
 }
 
 // Child is a process that an Init started. Its standard input is /dev/null and
@@ -34,6 +35,7 @@ type Spec struct {
 type Child struct {
 	init   *Init
 	pid    int
+	user   *User
 	done   chan struct{}
 	status Status // set before done is closed
 }
@@ -90,16 +92,16 @@ func (i *Init) Start(s Spec) (*Child, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	argv := append([]string{s.Path}, s.Args...)
-	pid, err := syscall.ForkExec(s.Path, argv, &syscall.ProcAttr{
+	c := &Child{init: i, user: s.User, done: make(chan struct{})}
+	c.pid, err = s.User.fork(s.Path, argv, &syscall.ProcAttr{
 		Dir: dir, Env: lastOfEach(s.Env), Files: files,
 		Sys: &syscall.SysProcAttr{Setpgid: true},
-	})
+	}, c.done)
 	runtime.KeepAlive(s) // files holds bare descriptors
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
 	}
-	c := &Child{init: i, pid: pid, done: make(chan struct{})}
-	i.children[pid] = c
+	i.children[c.pid] = c
 	return c, nil
 }
 

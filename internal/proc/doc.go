@@ -18,4 +18,8 @@
 // and in its own order (agent-protocol.md 5.3). Only [Child.KillTree], the last
 // resort, reaches everything below the child, daemons that left its process
 // group included.
+//
+// A child may run as another user ([User]), without privileges and without a way
+// to get any. What azptend itself does with that user's files it does with that
+// user's rights.
 package proc

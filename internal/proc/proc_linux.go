@@ -38,12 +38,8 @@ func MakeUndumpable() error {
 // same: root with CAP_SYS_PTRACE, which they inherit, sees every process
 // (identity.md 6.2). Containers usually run without it.
 func ChildrenMayTrace() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	if unix.Capget(&header, &sets[0]) != nil {
-		return false
-	}
-	return os.Geteuid() == 0 && sets[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
+	has, err := effective()
+	return err == nil && os.Geteuid() == 0 && has&(1<<unix.CAP_SYS_PTRACE) != 0
 }
 
 // keepDescriptors closes what this process inherited beyond its three streams to

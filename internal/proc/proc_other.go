@@ -4,6 +4,7 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"syscall"
@@ -34,9 +35,9 @@ func processes() ([]process, error) {
 
 func programOf(int) string { return "" }
 
-// HoldsConnection cannot be answered here.
+// HoldsConnection cannot be answered here: the error is errors.ErrUnsupported.
 func (c *Child) HoldsConnection(_, _ netip.AddrPort) (bool, error) {
-	return false, errors.New("cannot list connections on this system")
+	return false, fmt.Errorf("cannot list connections on this system: %w", errors.ErrUnsupported)
 }
 
 // descriptor stands for a process; there is no such thing here.

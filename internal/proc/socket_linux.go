@@ -16,7 +16,12 @@ import (
 
 // HoldsConnection says whether the process holds the other end of a TCP
 // connection on this machine: of the one that goes from theirs to ours.
-func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (bool, error) {
+func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (holds bool, err error) {
+	err = c.user.Do(func() (err error) { holds, err = c.holdsConnection(ours, theirs); return err })
+	return holds, err
+}
+
+func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
 	inode, err := connectionInode(theirs, ours)
 	if err != nil || inode == "" {
 		return false, err

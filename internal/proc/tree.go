@@ -81,7 +81,10 @@ func (c *Child) groupIfAlive() []int {
 // HasDescendant says whether a program of this name (its file's base name)
 // runs below the child. Where the process table cannot be read the answer is an
 // error, never false.
-func (c *Child) HasDescendant(name string) (bool, error) { return hasDescendant(c.pid, name) }
+func (c *Child) HasDescendant(name string) (has bool, err error) {
+	err = c.user.Do(func() (err error) { has, err = hasDescendant(c.pid, name); return err })
+	return has, err
+}
 
 func hasDescendant(pid int, name string) (bool, error) {
 	table, err := processes()

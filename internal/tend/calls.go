@@ -122,7 +122,8 @@ func (r *runner) takeFolder(ctx context.Context, p *prepared) (err error) {
 		return r.o.Folder.MakeWritable()
 	}
 	if p.release == nil {
-		if p.release, err = r.o.Folder.Lock(); err != nil {
+		err = r.o.asAgent(func() (err error) { p.release, err = r.o.Folder.Lock(); return err })
+		if err != nil {
 			return err
 		}
 	}
@@ -179,13 +180,13 @@ var errNoVersion = errors.New("the listener does not tell its version")
 // before the server knows of us.
 func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	f := r.o.Folder
-	if err := f.Check(); err != nil {
+	if err := r.o.asAgent(func() error { return f.Check(r.o.WorkFolder) }); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, versionPatience, errNoVersion)
 	defer cancel()
 	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
-		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr,
+		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User,
 	})
 	if errors.Is(err, errNoVersion) {
 		return "", &agent.UnfitError{

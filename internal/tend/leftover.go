@@ -3,9 +3,12 @@ package tend
 import (
 	"context"
 	"net/http"
+	"slices"
 
+	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
 )
 
 // This file is about an earlier life in the same folder, which was killed: its
@@ -53,7 +56,7 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 // findListener finds an earlier life's listener; 0 is none. One that somebody
 // else has started is an error.
 func (r *runner) findListener() (pid int, err error) {
-	for _, f := range r.o.Processes.Find(r.o.Folder.IsListener) {
+	for _, f := range r.find(r.o.Folder.IsListener) {
 		if !r.o.Folder.Started(f.Environ) {
 			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started")
 		}
@@ -62,10 +65,24 @@ func (r *runner) findListener() (pid int, err error) {
 	return pid, nil
 }
 
+// find looks with our own eyes, and with those of the user that jobs run as: a
+// root without CAP_SYS_PTRACE does not see what another user's process runs.
+func (r *runner) find(is func(program string) bool) []proc.Found {
+	found := r.o.Processes.Find(is)
+	if r.o.User == nil {
+		return found
+	}
+	_ = r.o.User.Do(func() error { found = append(found, r.o.Processes.Find(is)...); return nil })
+	slices.SortStableFunc(found, func(a, b proc.Found) int { return a.Pid - b.Pid })
+	return slices.CompactFunc(found, func(a, b proc.Found) bool { return a.Pid == b.Pid })
+}
+
 // findFormer finds the agent that the folder's files name, if it is in its pool
 // and bears this folder's mark: files that came with an image are nobody's.
 func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azdo.Agent, error) {
-	was, found, err := r.o.Folder.Registration()
+	var was agent.Registration
+	var found bool
+	err := r.o.asAgent(func() (err error) { was, found, err = r.o.Folder.Registration(); return err })
 	if err != nil || !found {
 		return pool, azdo.Agent{}, err
 	}
@@ -85,7 +102,7 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azd
 }
 
 func (r *runner) killStrayWorkers(ctx context.Context) {
-	for _, f := range r.o.Processes.Find(r.o.Folder.IsWorker) {
+	for _, f := range r.find(r.o.Folder.IsWorker) {
 		p, err := r.o.Processes.Adopt(f.Pid)
 		if err != nil {
 			continue

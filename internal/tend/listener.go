@@ -48,9 +48,10 @@ func (r *runner) launch() func(context.Context) word {
 // launched is a listener that was started, with the ways by which it tells.
 type launched struct {
 	process Process
-	port    port
+	port    Port
 	perf    string
 	markers agent.UpdateMarkers
+	user    *proc.User
 }
 
 // undo ends a listener that nobody has heard of.
@@ -59,7 +60,11 @@ func (l *launched) undo() {
 	defer cancel()
 	l.process.KillTree(ctx)
 	l.port.Close()
-	_ = os.RemoveAll(l.perf)
+	l.removePerf()
+}
+
+func (l *launched) removePerf() {
+	_ = l.user.Do(func() error { return os.RemoveAll(l.perf) })
 }
 
 // starter is what starting a listener takes.
@@ -72,7 +77,7 @@ type starter struct {
 }
 
 func (s starter) start() (_ *launched, err error) {
-	l := &launched{markers: s.o.Folder.UpdateMarkers()}
+	l := &launched{markers: s.o.Folder.UpdateMarkers(), user: s.o.User}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
@@ -80,14 +85,12 @@ func (s starter) start() (_ *launched, err error) {
 	defer func() {
 		if err != nil {
 			l.port.Close()
-			_ = os.RemoveAll(l.perf)
+			l.removePerf()
 		}
 	}()
-	if err = s.writeFiles(l.port.Address()); err != nil {
-		return nil, err
-	}
 	var perf string
-	if l.perf, perf, err = s.o.Folder.MakePerf(); err != nil {
+	err = s.o.asAgent(func() (err error) { perf, err = s.prepareFolder(l); return err })
+	if err != nil {
 		return nil, err
 	}
 	l.process, err = s.o.Processes.Start(proc.Spec{
@@ -95,12 +98,21 @@ func (s starter) start() (_ *launched, err error) {
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), perf),
 		Dir:    s.o.Folder.Root,
-		Stdout: s.o.Stdout, Stderr: s.o.Stderr,
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User,
 	})
 	if err != nil {
 		return nil, unfitIfExec(s.o.Folder, err)
 	}
 	return l, nil
+}
+
+// prepareFolder writes what the listener reads, and makes what it writes to.
+func (s starter) prepareFolder(l *launched) (perf string, err error) {
+	if err = s.writeFiles(l.port.Address()); err != nil {
+		return "", err
+	}
+	l.perf, perf, err = s.o.Folder.MakePerf()
+	return perf, err
 }
 
 // arguments: as a service, an update leaves the restart to us
@@ -219,7 +231,7 @@ func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan
 		holds, err := l.process.HoldsConnection(ours, theirs)
 		if err != nil {
 			r.log.Debug("Cannot check who connected to the notification port", "error", err)
-			return true // no such check on this system
+			return errors.Is(err, errors.ErrUnsupported) // where there is no such check (macOS)
 		}
 		if !holds {
 			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
@@ -304,7 +316,7 @@ func (r *runner) awaitUpdate() {
 	r.besides(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, updatePatience)
 		defer cancel()
-		if err := r.ways.awaitUpdate(ctx, before); err != nil {
+		if err := r.o.asAgent(func() error { return r.ways.awaitUpdate(ctx, before) }); err != nil {
 			r.log.Warn("The update's script did not tell that it ended", "error", err)
 		}
 		r.say(word{event: lifecycle.UpdateSettled{}})

@@ -220,7 +220,7 @@ func (r *runner) end() End {
 	}
 	// Also of an agent that had to be named: its key is of use to nobody but a thief.
 	if r.wrote && !r.keepsFiles() {
-		if err := r.o.Folder.RemoveFiles(); err != nil {
+		if err := r.o.asAgent(r.o.Folder.RemoveFiles); err != nil {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}
 	}
@@ -243,7 +243,7 @@ func (r *runner) keepsFiles() bool {
 
 func (r *runner) removePerf() {
 	if r.perf != "" {
-		_ = os.RemoveAll(r.perf)
+		_ = r.o.asAgent(func() error { return os.RemoveAll(r.perf) })
 		r.perf = ""
 	}
 }

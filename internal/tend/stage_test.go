@@ -520,7 +520,7 @@ type stagePort struct {
 }
 
 // openPort is the first of a listener that is seen.
-func (s *stage) openPort() (port, error) {
+func (s *stage) openPort() (Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
 	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, session: make(chan struct{})}
 	l.conn, l.far = net.Pipe()

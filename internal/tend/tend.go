@@ -2,6 +2,7 @@ package tend
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -36,9 +37,14 @@ type Options struct {
 	Given        *agent.Given      // the agent that somebody else has registered; nil: register one
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
+	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
 
-	Token     func(context.Context) error // gets a token, so that its time and its errors are known by themselves
-	Server    Server                      // nil with Given: its pool is not called
+	Token func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	// OpenPort opens where one listener tells of its jobs; nil: one that hears the
+	// listener alone and is closed behind it. Only test/unguarded brings another.
+	OpenPort func() (Port, error)
+
+	Server    Server // nil with Given: its pool is not called
 	Processes Processes
 	Stdout    *os.File // the listener's
 	Stderr    *os.File
@@ -107,9 +113,24 @@ type End struct {
 	Err  error
 }
 
+// asAgent does something with the agent's files as the listener's user: they
+// are to be that user's, and in a folder of the jobs' root must not be led astray.
+func (o Options) asAgent(f func() error) error {
+	err := o.User.Do(f)
+	var unfit *agent.UnfitError
+	if o.User != nil && errors.As(err, &unfit) {
+		unfit.User = o.User.String()
+	}
+	return err
+}
+
 // Run lives one agent's life to its end. The signals that azptend heard come in
 // through heard. It returns when the agent is gone and nothing of it is left
 // running.
 func Run(o Options, heard <-chan proc.Heard) End {
-	return newRunner(o, folderWays{o.Folder}).live(heard)
+	ways := folderWays{folder: o.Folder, port: o.OpenPort}
+	if ways.port == nil {
+		ways.port = openNotificationPort
+	}
+	return newRunner(o, ways).live(heard)
 }

@@ -13,7 +13,7 @@ import (
 // them a life is calls, processes and the clock.
 type ways interface {
 	// openPort opens what the listener's notifications come to.
-	openPort() (port, error)
+	openPort() (Port, error)
 	// awaitSession waits until the listener that logs to perf has its session.
 	awaitSession(ctx context.Context, perf string) error
 	// awaitUpdateRequest waits until the listener that logs to perf has been asked
@@ -23,17 +23,22 @@ type ways interface {
 	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
 }
 
-// port is where one listener connects, once. *agent.NotificationPort is one.
-type port interface {
+// Port is where one listener connects, once. *agent.NotificationPort is one.
+type Port interface {
 	Address() string
 	Accept(ctx context.Context, isListener func(ours, theirs netip.AddrPort) bool) (net.Conn, error)
 	Close() error
 }
 
 // folderWays are those of a listener that lives in this folder.
-type folderWays struct{ folder agent.Folder }
+type folderWays struct {
+	folder agent.Folder
+	port   func() (Port, error)
+}
 
-func (folderWays) openPort() (port, error) {
+func (w folderWays) openPort() (Port, error) { return w.port() }
+
+func openNotificationPort() (Port, error) {
 	p, err := agent.OpenNotificationPort()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"strings"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/tend"
+)
+
+// live lives one agent's life. The error is one of the settings.
+func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	o, err := registration(p, s, log, guard)
+	if err != nil {
+		return tend.End{}, err
+	}
+	if s, err = onPlatform(s, log); err != nil {
+		return tend.End{}, err
+	}
+	tellPlan(s, o, log)
+	tellUser(s, user, log)
+	line := tend.NewLine()
+	defer openControl(s, line, log)()
+	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
+	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
+	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
+	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
+	o.Processes, o.Stdout, o.Stderr, o.Line = tend.FromInit(init), p.Stdout, p.Stderr, line
+	return tend.Run(o, heard), nil
+}
+
+// registration is what registering an agent takes, or running one that somebody
+// else has registered: that takes no identity, and gets none.
+func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
+	o := tend.Options{Began: p.Began, Log: log}
+	if s.Registered != "" {
+		given, err := agent.Folder{Root: s.Registered}.Given()
+		if err != nil {
+			return tend.Options{}, err
+		}
+		o.Given, o.Name = &given, given.Registration.AgentName
+		return o, nil
+	}
+	who, client, err := connect(s, log, guard)
+	if err != nil {
+		return tend.Options{}, err
+	}
+	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
+	o.Name = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
+	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Token = func(ctx context.Context) error {
+		_, err := who.Authorization(ctx, false)
+		return err
+	}
+	return o, nil
+}
+
+// suffixLength is of the random suffix of a name: of a thousand agents with one
+// prefix, two are called the same once in two million pools.
+const suffixLength = 8
+
+// tellPlan says once what was decided before anything happens.
+func tellPlan(s config.Settings, o tend.Options, log *slog.Logger) {
+	budget := lifecycle.Split(s.Grace)
+	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
+		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
+		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
+	if budget.Drain == 0 {
+		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
+	}
+	if accepts := s.Lifetime(); accepts > 0 {
+		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),
+			"max_lifetime", s.MaxLifetime.String(), "replica_timeout", s.ReplicaTimeout.String())
+	}
+}
+
+func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
+	if user == nil {
+		return
+	}
+	log.Info("The agent and its jobs run as another user", "user", user, "uid", user.UID, "gid", user.GID)
+	if s.TokenFile != "" && user.Do(func() error { return readable(s.TokenFile) }) == nil {
+		log.Warn("Jobs can read the token file", "file", s.TokenFile, "hint", "make it azptend's user's, with mode 0400")
+	}
+}
+
+// environFor is what the listener and its jobs get to see.
+func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger) []string {
+	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
+	if p.Without.Filter {
+		environ = s.Environ
+	}
+	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
+	if len(s.PassEnv) > 0 {
+		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
+	}
+	environ = user.Environ(environ, s.AgentDir)
+	if s.NoUpdate {
+		environ = append(environ, agent.NoUpdates)
+	}
+	return append(environ, s.ForTheAgent()...)
+}

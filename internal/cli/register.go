@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/tend"
+)
+
+func newRegister(p Process) *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "register --out DIR",
+		Short: "Register an agent, and write its files for another azptend to run",
+		Long: `Register an agent, and write its files into a folder: for an init container, or
+another machine, that alone holds the identity. "azptend run --registered DIR"
+then runs the agent with no identity at all, so that no job can find one. It
+does not remove the agent: the agent's mark asks a keeper to ("azptend prune").
+
+A folder that still holds an earlier registration of this host has its agent
+removed first. Every setting has a variable, in brackets below, and a flag; the
+flag wins.`,
+		RunE: func(c *cobra.Command, _ []string) error { return register(p, c.Flags(), out) },
+	}
+	c.Flags().SortFlags = false
+	c.Flags().StringVar(&out, "out", "", "the folder to write the agent's files into; it is made if it is not there")
+	config.AddFlags(c.Flags(), ofRegistrations()...)
+	return c
+}
+
+// ofRegistrations are the settings that matter to a registration.
+func ofRegistrations() []config.Group {
+	return []config.Group{config.Connection, config.AgentPool, config.Agent, config.Naming}
+}
+
+// registerGrace is what a registration that is interrupted has to undo itself in:
+// less than any platform gives.
+const registerGrace = 10 * time.Second
+
+func register(p Process, flags *pflag.FlagSet, out string) error {
+	heard, stop := proc.Listen()
+	defer stop()
+	_ = proc.MakeUndumpable() // no child is started here
+	hostName, _ := os.Hostname()
+	s, err := config.Load(flags, p.Environ, hostName, ofRegistrations()...)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if !filepath.IsAbs(out) {
+		return &exitError{exitUsage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
+			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}}}
+	}
+	guard := &secret.Guard{}
+	log := newLog(guard.Writer(p.Stderr), s)
+	init, err := proc.NewInit()
+	if err != nil {
+		return err
+	}
+	defer init.Close()
+	o, err := registration(p, s, log, guard)
+	if err != nil {
+		return &exitError{codeOfStart(err), err}
+	}
+	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agent.Folder{Root: out}, s.WorkFolder, registerGrace
+	o.Processes = tend.FromInit(init)
+	end := tend.Run(o, heard)
+	if end.Err != nil && end.Code != 0 {
+		explain(p, s, log, guard, end.Err)
+	}
+	return silent(end.Code)
+}

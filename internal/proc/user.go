@@ -1,0 +1,143 @@
+//go:build unix
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+)
+
+// User is another user, whom a process can run as and in whose name files can be
+// touched. A nil *User is the user that this process is.
+type User struct {
+	Name   string // "" where the system has no name for it
+	UID    int
+	GID    int
+	Groups []int  // supplementary
+	Home   string // "" where the system knows none
+}
+
+func (u *User) String() string {
+	if u.Name != "" {
+		return u.Name
+	}
+	return strconv.Itoa(u.UID)
+}
+
+// UserError says that nothing can run as a user. Hint says what to do.
+type UserError struct {
+	User string // as it was asked for
+	Why  string
+	Hint string
+}
+
+func (e *UserError) Error() string { return fmt.Sprintf("cannot run as %q: %s", e.User, e.Why) }
+
+// LookUpUser finds "user" or "user:group", each by name or number, in the files
+// of the system: a static binary knows no other directory. As for a container's
+// USER, a group that is named takes the place of all groups of the user. The
+// error is a *UserError; root is one, for nothing would be gained.
+func LookUpUser(asked string) (*User, error) {
+	who, group, hasGroup := strings.Cut(asked, ":")
+	u, err := findUser(asked, who, hasGroup)
+	if err != nil {
+		return nil, err
+	}
+	if hasGroup {
+		if u.GID, err = findGroup(group); err != nil {
+			return nil, &UserError{User: asked, Why: err.Error(), Hint: "a group's name in /etc/group, or its number"}
+		}
+		u.Groups = nil
+	}
+	if u.UID == 0 {
+		return nil, &UserError{User: asked, Why: "that is root, from whom nothing can be hidden",
+			Hint: "name a user without privileges, or leave it unset"}
+	}
+	return u, nil
+}
+
+func findUser(asked, who string, hasGroup bool) (*User, error) {
+	found, err := user.Lookup(who)
+	uid, notNumber := number(who)
+	if err != nil && notNumber == nil {
+		found, err = user.LookupId(who)
+	}
+	switch {
+	case err == nil:
+		return userOf(found)
+	case notNumber != nil:
+		return nil, &UserError{User: asked, Why: fmt.Sprintf("there is no user %q", who), Hint: "a user's name in /etc/passwd, or its number"}
+	case !hasGroup:
+		return nil, &UserError{User: asked, Why: "the system knows no user of this number, and so no group of it",
+			Hint: "name a group too, like " + who + ":" + who}
+	}
+	return &User{UID: uid}, nil
+}
+
+func userOf(found *user.User) (*User, error) {
+	uid, errUID := number(found.Uid)
+	gid, errGID := number(found.Gid)
+	if err := errors.Join(errUID, errGID); err != nil {
+		return nil, fmt.Errorf("cannot read the user %s: %w", found.Username, err)
+	}
+	u := &User{Name: found.Username, UID: uid, GID: gid, Home: found.HomeDir}
+	ids, err := found.GroupIds()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the groups of %s: %w", found.Username, err)
+	}
+	for _, id := range ids {
+		if n, err := number(id); err == nil {
+			u.Groups = append(u.Groups, n)
+		}
+	}
+	return u, nil
+}
+
+func findGroup(group string) (int, error) {
+	if found, err := user.LookupGroup(group); err == nil {
+		return number(found.Gid)
+	}
+	gid, err := number(group)
+	if err != nil {
+		return 0, fmt.Errorf("there is no group %q", group)
+	}
+	return gid, nil
+}
+
+// number reads a user's or a group's. The last of 32 bits means "leave it" to
+// the kernel.
+func number(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 1<<32-1 {
+		return 0, fmt.Errorf("%q is no user's or group's number", s)
+	}
+	return int(n), nil
+}
+
+// Environ returns an environment as the user has it: its own home and name in
+// place of ours. A user without a home, or whose home is /, gets the folder that
+// is given.
+func (u *User) Environ(env []string, home string) []string {
+	if u == nil {
+		return env
+	}
+	if u.Home != "" && u.Home != "/" && u.Home != "/nonexistent" {
+		home = u.Home
+	}
+	var own []string
+	for _, pair := range env {
+		switch name, _, _ := strings.Cut(pair, "="); name {
+		case "HOME", "USER", "LOGNAME", "MAIL":
+		default:
+			own = append(own, pair)
+		}
+	}
+	own = append(own, "HOME="+home)
+	if u.Name != "" {
+		own = append(own, "USER="+u.Name, "LOGNAME="+u.Name)
+	}
+	return own
+}

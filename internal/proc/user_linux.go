@@ -1,0 +1,193 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Another user's process is started by a thread that gives up first what its
+// child must not have, and then forks: no_new_privs and the bounding set are a
+// thread's own, a child has them from the thread that forked it, and the Go
+// runtime never makes another thread from one that is locked. The change of
+// groups and user is the fork's (syscall.Credential), for it would close the door
+// behind the thread. So nothing is executed in between: a trampoline would be
+// this program once more, with the whole environment on the way, dumpable again
+// from its exec on, and a name on argv.
+
+// MayBecome says whether this process can run children as u, signal them and
+// look after them. The error is a *UserError.
+func (u *User) MayBecome() error {
+	if u == nil {
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		return &UserError{User: u.String(), Why: "only root can run a process as another user",
+			Hint: "start azptend as root (the image's USER, or runAsUser), or leave it unset"}
+	}
+	needed := []struct {
+		name string
+		bit  int
+	}{{"CAP_SETUID", unix.CAP_SETUID}, {"CAP_SETGID", unix.CAP_SETGID}, {"CAP_KILL", unix.CAP_KILL}}
+	has, err := effective()
+	if err != nil {
+		return &UserError{User: u.String(), Why: err.Error()}
+	}
+	var lacks []string
+	for _, c := range needed {
+		if has&(1<<c.bit) == 0 {
+			lacks = append(lacks, c.name)
+		}
+	}
+	if len(lacks) > 0 {
+		return &UserError{User: u.String(), Why: "root lacks " + strings.Join(lacks, " and ") + " here",
+			Hint: "give the container these capabilities (docker --cap-add, securityContext.capabilities.add), or leave it unset"}
+	}
+	return nil
+}
+
+// effective are this process's capabilities, the lower 32 of them.
+func effective() (uint32, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return 0, fmt.Errorf("cannot read the capabilities: %w", err)
+	}
+	return sets[0].Effective, nil
+}
+
+// fork starts a process as u, and returns once it runs. A nil u forks plainly.
+func (u *User) fork(path string, argv []string, attr *syscall.ProcAttr, ended <-chan struct{}) (int, error) {
+	if u == nil {
+		return syscall.ForkExec(path, argv, attr)
+	}
+	// A session of its own, with its group: with root's terminal for its own it
+	// could type into it (TIOCSTI).
+	attr.Sys.Setpgid, attr.Sys.Setsid = false, true
+	attr.Sys.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
+	for _, g := range u.Groups {
+		attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(g))
+	}
+	type result struct {
+		pid int
+		err error
+	}
+	forked := make(chan result, 1)
+	onOwnThread(func() {
+		if err := giveUp(); err != nil {
+			forked <- result{err: err}
+			return
+		}
+		pid, err := syscall.ForkExec(path, argv, attr)
+		forked <- result{pid, err}
+		if err == nil {
+			<-ended // a parent's death signal (PR_SET_PDEATHSIG) means the thread's
+		}
+	})
+	r := <-forked
+	return r.pid, r.err
+}
+
+// onOwnThread runs f beside, on a thread that ends with it: what f changes about
+// its thread is nobody else's.
+func onOwnThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and never unlocked, for then the thread ends here
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		// The main thread cannot end, and would stay as f left it. As long as it is
+		// held, another goroutine gets another.
+		held := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(held)
+			f()
+		}()
+		<-held
+		runtime.UnlockOSThread()
+	}()
+}
+
+// giveUp makes this thread unable to pass privileges on: no program that it
+// executes has more than it was given, set-user-id files included.
+func giveUp() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot forbid new privileges: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("cannot drop the ambient capabilities: %w", err)
+	}
+	for c := uintptr(0); ; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) { // past the last that the kernel knows
+			break
+		}
+		if errors.Is(err, unix.EPERM) { // no CAP_SETPCAP; without new privileges the set gives nothing
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("cannot drop the bounding set: %w", err)
+		}
+	}
+	// Older container engines set the inheritable ones (CVE-2022-24769).
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("cannot read the capabilities: %w", err)
+	}
+	sets[0].Inheritable, sets[1].Inheritable = 0, 0
+	if err := unix.Capset(&header, &sets[0]); err != nil {
+		return fmt.Errorf("cannot drop the inheritable capabilities: %w", err)
+	}
+	return nil
+}
+
+// Do runs f with the user's rights on files and on /proc: what f makes is the
+// user's, and what the user may not touch, f cannot. In a folder where that user
+// can plant links, root must not write in its own name. F may start no goroutine
+// that touches files.
+func (u *User) Do(f func() error) error {
+	if u == nil {
+		return f()
+	}
+	done := make(chan error, 1)
+	onOwnThread(func() {
+		if err := u.borrow(); err != nil {
+			done <- fmt.Errorf("cannot act as user %s: %w", u, err)
+			return
+		}
+		done <- f()
+	})
+	return <-done
+}
+
+// borrow gives this thread the user's groups and its ids for files. Those also
+// count when /proc is read (PTRACE_MODE_READ_FSCREDS): a root without
+// CAP_SYS_PTRACE, as containers have it, could not see the descriptors of another
+// user's process.
+func (u *User) borrow() error {
+	if err := unix.Setgroups(u.Groups); err != nil {
+		return err
+	}
+	if err := unix.Setfsgid(u.GID); err != nil {
+		return err
+	}
+	if err := unix.Setfsuid(u.UID); err != nil {
+		return err
+	}
+	// The two calls report nothing but the id before; -1 changes nothing.
+	if uid, _ := unix.SetfsuidRetUid(-1); uid != u.UID {
+		return unix.EPERM
+	}
+	if gid, _ := unix.SetfsgidRetGid(-1); gid != u.GID {
+		return unix.EPERM
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+func hostNamed(part string) host {
+	all := hosts()
+	return all[slices.IndexFunc(all, func(ho host) bool { return strings.Contains(ho.name, part) })]
+}
+
+// TestEachGuardIsNeeded takes one protection away where no other stands behind
+// it, and the thief succeeds.
+func TestEachGuardIsNeeded(t *testing.T) {
+	t.Parallel()
+	plain, container, other := accounts()[0], accounts()[1], accounts()[3]
+	for _, tt := range []struct {
+		guard, host string
+		who         account
+		loot        []finding // wherever it was
+	}{
+		{"undumpable", "IDENTITY_HEADER", plain, []finding{
+			{How: "environ", What: "identity header"}, {How: "mem", What: "identity header"}, {How: "mem", What: "managing token 1"}}},
+		{"undumpable", "AZP_TOKEN`", container, []finding{
+			{How: "environ", What: "personal access token"}, {How: "ptrace", What: "azptend itself"},
+			{How: "pidfd_getfd", What: "azptend itself"}, {How: "process_vm_readv", What: "azptend itself"}}},
+		{"filter", "IDENTITY_HEADER", plain, []finding{
+			{How: "own environment", What: "identity header"}, {How: "file", What: "identity header"}}}, // published, and in the agent's log
+		{"filter", "AZP_TOKEN`", other, []finding{
+			{How: "own environment", What: "personal access token"}, {How: "file", What: "personal access token"}}},
+		{"argv", "AZP_TOKEN`", other, []finding{
+			{How: "argv", What: "personal access token"}, {How: "argv, from outside", What: "personal access token"}}},
+		{"run-as", "AZP_TOKEN_FILE", other, []finding{{How: "file", What: "token file"}}},
+		{"closed-port", "IDENTITY_HEADER", plain, []finding{{How: "notification port", What: "azptend's ear"}}},
+	} {
+		t.Run(tt.guard+"/"+tt.host+"/"+tt.who.name, func(t *testing.T) {
+			tt.who.possible(t)
+			t.Parallel()
+			h := newHeist(t, nil)
+			hostNamed(tt.host).give(h, tt.who)
+			args := []string{tt.guard, "run"}
+			if tt.guard == "argv" {
+				args = append(args, "--token="+h.takeEnv("AZP_TOKEN"))
+			}
+			l := h.life(tt.who, unguarded, args...)
+			for _, want := range tt.loot {
+				if !slices.ContainsFunc(l.findings, func(f finding) bool { return f.How == want.How && f.What == want.What }) {
+					t.Errorf("without %s the thief did not get %s by %s: %v", tt.guard, want.What, want.How, l.findings)
+				}
+			}
+			said, _ := h.actor.out.read()
+			if believed := strings.Contains(said, forged); believed != (tt.guard == "closed-port") {
+				t.Errorf("the thief was believed: %v; azptend said:\n%s", believed, said)
+			}
+		})
+	}
+}
+
+// takeEnv takes a variable away from what azptend is started with.
+func (h *heist) takeEnv(name string) (value string) {
+	h.env = slices.DeleteFunc(h.env, func(pair string) bool {
+		v, is := strings.CutPrefix(pair, name+"=")
+		if is {
+			value = v
+		}
+		return is
+	})
+	return value
+}
+
+// A listener that is slow to come: somebody else is at the port before it.
+const slowListener = `#!/bin/bash
+if [ "$1" = run ]; then while [ ! -e "%s" ]; do sleep 0.02; done; fi
+exec -a "$0" "$(dirname "$0")/listener" "$@"
+`
+
+// TestStrangerAtTheNotificationPort is what a daemon of an earlier job can do
+// when the listener starts again: it connects before the listener does, and lies.
+func TestStrangerAtTheNotificationPort(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/bin/bash"); err != nil {
+		t.Skip("there is no bash")
+	}
+	for name, program := range map[string][]string{"guarded": {binary, "run"}, "without the check": {unguarded, "peer-check", "run"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHeist(t, nil)
+			who := accounts()[0]
+			hostNamed("IDENTITY_HEADER").give(h, who)
+			listener := filepath.Join(h.agent, "bin", "Agent.Listener")
+			check(t, os.Rename(listener, filepath.Join(h.agent, "bin", "listener")))
+			script := fmt.Sprintf(slowListener, filepath.Join(h.dir, "signs", "listen"))
+			check(t, os.WriteFile(listener, []byte(script), 0o755))
+
+			// A listener that is not heard counts as busy until the drain's time is up.
+			h.env = append(h.env, "AZP_GRACE_PERIOD=10s")
+			h.start(who, program[0], program[1:]...)
+			h.says("Started the listener")
+			lie := exec.CommandContext(h.ctx, thief, h.plan("plan"), "lie")
+			lie.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
+			if out, err := lie.CombinedOutput(); err != nil { // that it came is seen below
+				h.fatalf("the stranger: %v\n%s", err, out)
+			}
+			h.sign("listen")
+			h.await(emulator.EventSessionCreated)
+			if len(program) > 2 {
+				h.says(`A job finished" job=` + forged)
+			} else {
+				h.says("Turned away a connection to the notification port")
+			}
+			l := h.job(1, h.plan("plan", h.agent))
+			if len(program) == 2 {
+				h.says("A job started")
+			}
+			h.leave(1)
+			if said, _ := h.actor.out.read(); strings.Contains(said, forged) != (len(program) > 2) {
+				t.Errorf("findings %v; azptend said:\n%s", l.findings, said)
+			}
+		})
+	}
+}

@@ -1,0 +1,249 @@
+//go:build linux
+
+package test
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// host is what azptend is given by which to log on, a row of the table.
+type host struct {
+	name  string
+	rules []string // of its network; nil: it is the machine's own
+	give  func(h *heist, a account)
+}
+
+// byRule is the host whose metadata service is closed to the jobs' user.
+const byRule = "a metadata service, and an `ip rule` for the jobs' user"
+
+func hosts() []host {
+	return []host{
+		{"Container Apps, App Service (`IDENTITY_HEADER`)", nil, func(h *heist, _ account) {
+			for _, v := range h.emulator.Environment(h.url) {
+				if !strings.HasPrefix(v.Name, "AZP_") {
+					h.env = append(h.env, v.Name+"="+v.Value)
+				}
+				if v.Name == "IDENTITY_HEADER" {
+					h.secrets["identity header"] = v.Value
+				}
+			}
+		}},
+		{"a personal access token (`AZP_TOKEN`)", nil, func(h *heist, _ account) {
+			h.secrets["personal access token"] = h.emulator.DefaultPAT()
+			h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
+		}},
+		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
+			h.secrets["token file"] = h.emulator.DefaultPAT()
+			file := filepath.Join(h.dir, "token")
+			check(h.t, os.WriteFile(file, []byte(h.emulator.DefaultPAT()+"\n"), 0o400))
+			if a.uid != 0 {
+				check(h.t, os.Chown(file, a.uid, a.uid))
+			}
+			h.env = append(h.env, "AZP_TOKEN_FILE="+file)
+		}},
+		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
+		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
+		// A service principal's secret and certificate come here with their source.
+	}
+}
+
+func giveMetadata(h *heist, _ account) {
+	var header, object string
+	for _, v := range h.emulator.Environment(h.url) {
+		switch v.Name {
+		case "IDENTITY_HEADER":
+			header = v.Value
+		case "MANAGED_IDENTITY_OBJECT_ID":
+			object = v.Value
+		}
+	}
+	h.env = append(h.env, "MANAGED_IDENTITY_OBJECT_ID="+object)
+	service := &http.Server{Handler: h.metadata(header)}
+	l := h.where.listen(h.t, metadataAddress+":80")
+	go func() { _ = service.Serve(l) }()
+	h.t.Cleanup(func() { service.Close() })
+	h.metadataURL = "http://" + metadataAddress + "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=" +
+		emulator.DevOpsResource + "&object_id=" + object
+}
+
+// inherent says why a thief may have found something on every host: it is the
+// agent's own, and the agent's jobs are its user.
+func inherent(f finding) bool {
+	own := strings.HasPrefix(f.What, "agent's ")
+	byUser := f.How == "file" && filepath.Base(f.Where) == ".credentials_rsaparams" ||
+		(f.How == "mem" || f.How == "fd") && (f.Where == "Agent.Listener" || f.Where == "Agent.Worker")
+	// The agent itself sends its token to the server, which knows it.
+	return own && (byUser || f.How == "file" && strings.HasSuffix(f.Where, "/public/sent"))
+}
+
+// opening says why a cell is open, and by what it is known to be; "" is closed.
+func opening(ho host, a account) (why string, known func(finding) bool) {
+	switch {
+	case ho.rules != nil && (ho.name != byRule || a.jobs == ""):
+		return "whoever can reach it gets a token", func(f finding) bool {
+			return f.How == "metadata service" || a.root && a.caps == nil && f.Where == "azptend"
+		}
+	case a.root && a.caps == nil && a.jobs == "":
+		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
+			return f.Where == "azptend" || f.How == "file" && filepath.Base(f.Where) == "token"
+		}
+	case strings.Contains(ho.name, "AZP_TOKEN_FILE") && a.jobs == "":
+		return "the file is readable for the jobs' user", func(f finding) bool {
+			return f.How == "file" && filepath.Base(f.Where) == "token" && f.What == "token file"
+		}
+	}
+	return "", func(finding) bool { return false }
+}
+
+// TestThief plays a job that looks for azptend's identity, for each way to have
+// one and each user to be. The table of docs/security.md is what it found.
+func TestThief(t *testing.T) {
+	t.Parallel()
+	table := &matrix{cells: map[string]string{}}
+	t.Run("cells", func(t *testing.T) {
+		for _, ho := range hosts() {
+			for _, a := range accounts() {
+				t.Run(ho.name+"/"+a.name, func(t *testing.T) {
+					a.possible(t)
+					if ho.name == byRule && a.jobs == "" {
+						table.set(ho.name, a.name, "impossible: azptend itself would be cut off")
+						return
+					}
+					if ho.rules != nil && os.Getuid() != 0 {
+						t.Skip("only root can make it")
+					}
+					t.Parallel()
+					table.set(ho.name, a.name, robbed(t, ho, a))
+				})
+			}
+		}
+	})
+	if !t.Failed() {
+		table.compare(t)
+	}
+}
+
+// robbed plays one cell and says how it came out.
+func robbed(t *testing.T, ho host, a account) string {
+	var where *network
+	if ho.rules != nil {
+		where = newNetwork(t, ho.rules...)
+	}
+	h := newHeist(t, where)
+	ho.give(h, a)
+	l := h.life(a, binary, "run")
+	why, known := opening(ho, a)
+	var stolen, own int
+	var heard bool
+	for _, f := range l.findings {
+		switch {
+		case inherent(f):
+			own++
+		case f == (finding{"control socket", "azptend", "azptend's ear"}) && a.jobs == "":
+			heard = true // it could ask for a drain; it could as well kill its own user's process
+		case known(f):
+			stolen++
+		default:
+			t.Errorf("stolen: %s", f)
+		}
+	}
+	if own == 0 {
+		t.Error("the thief has not even found the agent's own key: it cannot look")
+	}
+	if !heard && a.jobs == "" {
+		t.Error("the thief has not found the control socket of its own user's azptend: it cannot ask")
+	}
+	if l.end.Processes < 3 || l.end.Files < 3 {
+		t.Errorf("the thief looked at too little: %+v", l.end)
+	}
+	if why != "" && stolen == 0 {
+		t.Errorf("nothing was stolen, though %s", why)
+	}
+	if why == "" && l.end.Denied < 5 {
+		t.Errorf("only %d doors were closed to the thief", l.end.Denied)
+	}
+	if said, _ := h.actor.out.read(); strings.Contains(said, forged) {
+		t.Errorf("azptend believed the thief:\n%s", said)
+	}
+	if t.Failed() {
+		t.Logf("%+v\n%v", l.end, l.findings)
+	}
+	if why == "" {
+		return "closed"
+	}
+	return "open: " + why
+}
+
+// forged is the job that the thief says has ended.
+const forged = "f0f0f0f0-0000-4000-8000-00000000dead"
+
+// matrix is the table of docs/security.md.
+type matrix struct {
+	mu    sync.Mutex
+	cells map[string]string
+}
+
+func (m *matrix) set(row, column, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cells[row+"|"+column] = text
+}
+
+func (m *matrix) String() string {
+	var b strings.Builder
+	b.WriteString("| azptend has | jobs run as: ")
+	rule := "|---|"
+	for i, a := range accounts() {
+		if i > 0 {
+			b.WriteString(" | ")
+		}
+		b.WriteString(a.name)
+		rule += "---|"
+	}
+	b.WriteString(" |\n" + rule + "\n")
+	for _, ho := range hosts() {
+		fmt.Fprintf(&b, "| %s |", ho.name)
+		for _, a := range accounts() {
+			fmt.Fprintf(&b, " %s |", m.cells[ho.name+"|"+a.name])
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+var update = flag.Bool("update", false, "write the tables of docs that tests hold")
+
+var inDocs = regexp.MustCompile(`(?s)(<!-- thief: written by go test ./test -run TestThief -update -->\n).*?(<!-- /thief -->)`)
+
+// compare holds the page's table against what the thief found.
+func (m *matrix) compare(t *testing.T) {
+	t.Helper()
+	if all := len(hosts()) * len(accounts()); len(m.cells) != all {
+		t.Logf("only %d of %d cells could be tried here: docs/security.md is not compared", len(m.cells), all)
+		return
+	}
+	const page = "../docs/security.md"
+	b, err := os.ReadFile(page)
+	check(t, err)
+	want := inDocs.ReplaceAllString(string(b), "${1}"+strings.ReplaceAll(m.String(), "$", "$$")+"${2}")
+	if !inDocs.Match(b) {
+		t.Fatalf("%s has no place for the table", page)
+	}
+	if *update {
+		check(t, os.WriteFile(page, []byte(want), 0o644))
+		return
+	}
+	if want != string(b) {
+		t.Errorf("%s does not have this table; go test ./test -run TestThief -update writes it:\n%s", page, m)
+	}
+}
