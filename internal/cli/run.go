@@ -28,7 +28,8 @@ the grace period, then the agent is removed. Ctrl-C does the same; pressed again
 after a second it cancels the job, and once more it kills it.
 
 Every setting has a variable, in brackets below, and a flag; the flag wins. Only
-AZP_TOKEN, a personal access token, has no flag: a command line is public.`,
+AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
+line is public.`,
 		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false

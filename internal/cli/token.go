@@ -83,7 +83,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	text, expires, err := who.Token(ctx)
 	if err != nil {
 		code := exitUnavailable
-		if errors.Is(err, context.Canceled) {
+		if ctx.Err() != nil {
 			code = exitInterrupted
 		}
 		return &exitError{code, err}

@@ -58,7 +58,7 @@ type Settings struct {
 	// A service principal.
 	ClientID          string
 	ClientSecret      secret.Text
-	ClientCertificate string // a file, PEM or PKCS#12
+	ClientCertificate string // a file, PEM or an old PKCS#12
 	TenantID          string
 
 	ProxyURL secret.Text // for both schemes; may hold a password

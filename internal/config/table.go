@@ -74,7 +74,7 @@ func Table() []Row {
 			set: func(s *Settings, v string) error { s.ClientID = v; return nil }},
 		{Env: "AZP_CLIENTSECRET", Group: Connection, Help: "the service principal's secret",
 			set: func(s *Settings, v string) error { s.ClientSecret = secret.New(v); return nil }},
-		{Env: "AZP_CLIENTCERTIFICATE", Group: Connection, Flag: "client-certificate", Help: "a file with the service principal's certificate and key, PEM or PKCS#12, in place of a secret",
+		{Env: "AZP_CLIENTCERTIFICATE", Group: Connection, Flag: "client-certificate", Help: "a file with the service principal's certificate and key (PEM), in place of a secret",
 			set: func(s *Settings, v string) error { s.ClientCertificate = v; return nil }},
 		{Env: "AZP_TENANTID", Group: Connection, Flag: "tenant-id", Help: "the service principal's tenant",
 			set: func(s *Settings, v string) error { s.TenantID = v; return nil }},

@@ -94,8 +94,8 @@ func newCertificate(o Options, client policy.ClientOptions) (azcore.TokenCredent
 		return nil, &FileError{fmt.Errorf("cannot read the certificate: %w", err)}
 	}
 	certificates, key, err := azidentity.ParseCertificates(b, []byte(o.CertificatePassword.Reveal()))
-	if err != nil {
-		return nil, &FileError{fmt.Errorf("cannot read the certificate and its key from %s: %w", o.CertificateFile, err)}
+	if err != nil { // of PKCS#12 the SDK knows the ciphers of the last century alone
+		return nil, &FileError{fmt.Errorf("cannot read the certificate and its key from %s: %w; PEM is always understood", o.CertificateFile, err)}
 	}
 	return azidentity.NewClientCertificateCredential(o.TenantID, o.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{

@@ -37,7 +37,7 @@ type Options struct {
 	TenantID            string
 	FederatedTokenFile  string // of a workload identity, read again at each exchange
 	ClientSecret        secret.Text
-	CertificateFile     string // PEM or PKCS#12, with the key
+	CertificateFile     string // PEM, or PKCS#12 of the old kind, with the key
 	CertificatePassword secret.Text
 	SendChain           bool
 
