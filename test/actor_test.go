@@ -112,7 +112,8 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 // set: a container has no others.
 func inherited() []string {
 	names := []string{
-		"PATH", "HOME", "IDENTITY_ENDPOINT", "IDENTITY_HEADER",
+		"PATH", "HOME", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "CONTAINER_APP_NAME",
+		"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_FEDERATED_TOKEN_FILE",
 		"AZPTEND_STANDIN_TIME_SCALE", "AZPTEND_STANDIN_PLAYS", "AZPTEND_STANDIN_EXIT", "AZPTEND_STANDIN_EXIT_AFTER",
 	}
 	for _, row := range config.Table() {

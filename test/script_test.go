@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +29,11 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setUp,
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Getuid() == 0, nil
+			case "netns": // a network of one's own, with the metadata service's address in it
+				return command(context.Background(), "unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
 			}
 			return false, fmt.Errorf("there is no condition %s", cond)
 		},
@@ -55,6 +59,14 @@ func TestScripts(t *testing.T) {
 			"limit":   cmdLimit,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+
+			"identity":    cmdIdentity,
+			"certificate": cmdCertificate,
+			"project":     cmdProject,
+			"elapse":      cmdElapse,
+			"elsewhere":   cmdElsewhere,
+			"proxy":       cmdProxy,
+			"proxied":     cmdProxied,
 		},
 	})
 }
@@ -66,6 +78,7 @@ type stage struct {
 	holds    []string
 	actors   map[string]*actor
 	secrets  map[string]string // by name, what no job may find
+	proxied  atomic.Int64      // requests through the script's proxy
 }
 
 type stageKey struct{}
@@ -77,7 +90,7 @@ func setUp(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	server := httptest.NewServer(e)
+	server, entra := httptest.NewServer(e), httptest.NewTLSServer(e)
 	agentDir := filepath.Join(env.WorkDir, "agent")
 	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
@@ -87,7 +100,11 @@ func setUp(env *testscript.Env) error {
 		killAllIn(agentDir)
 		e.Close()
 		server.Close()
+		entra.Close()
 	})
+	if err := exportEntra(env, e, entra); err != nil {
+		return err
+	}
 	env.Values[stageKey{}] = s
 
 	if err := standin.LayOut(agentDir, binary); err != nil {

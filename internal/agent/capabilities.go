@@ -17,6 +17,13 @@ const (
 	KindPlaceholder = "placeholder" // never runs, lives nowhere, and has no MarkHost
 )
 
+// MarkRemoval says who removes the agent, where that is not the life that runs it:
+// RemovalByKeeper.
+const (
+	MarkRemoval     = "azptend.removal"
+	RemovalByKeeper = "keeper"
+)
+
 // SystemCapabilities are enough for the time between registration and session;
 // then the listener sends its own (agent-protocol.md 2.2).
 func SystemCapabilities(name, version, hostName, root string) map[string]string {

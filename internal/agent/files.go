@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/big"
 	"net/url"
 	"os"
@@ -74,20 +76,65 @@ func (f Folder) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 			"oauthEndpointUrl": r.OAuthEndpointURL,
 		},
 	}
+	return f.writeAll(keyParameters(key), credentials, settings)
+}
+
+func (f Folder) writeAll(key, credentials, settings any) error {
 	// .agent last: its presence is what "configured" means.
 	for _, file := range []struct {
 		name    string
 		content any
-	}{
-		{keyFile, keyParameters(key)},
-		{credentialsFile, credentials},
-		{settingsFile, settings},
-	} {
+	}{{keyFile, key}, {credentialsFile, credentials}, {settingsFile, settings}} {
 		if err := f.write(file.name, file.content); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Given are the files of an agent that somebody else has registered, as they
+// were found.
+type Given struct {
+	Folder       Folder // where they are
+	Registration Registration
+	settings     map[string]any
+	credentials  json.RawMessage
+	key          json.RawMessage
+}
+
+// Given reads the files that `azptend register` has written to this folder. The
+// error is an *UnfitError.
+func (f Folder) Given() (Given, error) {
+	const hint = "azptend register --out writes them: did it run, with the same folder mounted, and may this user read them?"
+	g := Given{Folder: f}
+	for _, file := range []struct {
+		name string
+		into any
+	}{{settingsFile, &g.settings}, {credentialsFile, &g.credentials}, {keyFile, &g.key}} {
+		b, err := os.ReadFile(filepath.Join(f.Root, file.name))
+		if err != nil {
+			return Given{}, f.unfit(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, plainPath(err)), hint, err)
+		}
+		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+		if file.name == settingsFile {
+			g.Registration, _ = parseSettings(b)
+		}
+		if err := json.Unmarshal(b, file.into); err != nil {
+			return Given{}, f.unfit(file.name+" in it is not what an agent's file looks like", hint, err)
+		}
+	}
+	if g.Registration.AgentID == 0 {
+		return Given{}, f.unfit(settingsFile+" in it names no agent", hint, nil)
+	}
+	return g, nil
+}
+
+// WriteGiven is WriteFiles for an agent that somebody else has registered: as it
+// was written, but for where its listener is to connect.
+func (f Folder) WriteGiven(g Given, notifications string) error {
+	settings := maps.Clone(g.settings)
+	settings["notificationSocketAddress"] = notifications
+	return f.writeAll(g.key, g.credentials, settings)
 }
 
 // keyParameters is the .NET form of a private key. The byte strings have fixed

@@ -122,6 +122,15 @@ func (f Folder) checkArchitecture() error {
 // whose they are.
 const tempPattern = ".azptend-*"
 
+// MakeWritable makes a folder for an agent's files alone, and says whether they
+// can be written. The error is an *UnfitError.
+func (f Folder) MakeWritable() error {
+	if err := os.MkdirAll(f.Root, 0o700); err != nil {
+		return f.unfit("it cannot be made: "+plainPath(err), hintForWriting(err), err)
+	}
+	return f.checkWritable()
+}
+
 func (f Folder) checkWritable() error {
 	probe, err := os.CreateTemp(f.Root, tempPattern)
 	if err != nil {

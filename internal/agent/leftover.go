@@ -106,9 +106,9 @@ func (f Folder) Started(environ []string) bool {
 	return false
 }
 
-// ForeignListener is the error for a folder in which a listener runs that
-// azptend has not started.
-func (f Folder) ForeignListener(pid int) error {
-	return f.unfit(fmt.Sprintf("an agent's listener that azptend has not started runs in it (process %d)", pid),
+// Occupied is the error for a folder in which a listener runs that is not to be
+// touched; whose says why not.
+func (f Folder) Occupied(pid int, whose string) error {
+	return f.unfit(fmt.Sprintf("%s runs in it (process %d)", whose, pid),
 		"end that agent, or give azptend a folder of its own (AZP_AGENT_DIR)", nil)
 }

@@ -79,7 +79,7 @@ func newServer(t *testing.T, answer http.HandlerFunc) *server {
 }
 
 func clientOf(t *testing.T, base string, who azdo.Authorizer) *azdo.Client {
-	c := transport.ForAzureDevOps("azptend/test", nil)
+	c := transport.ForAzureDevOps("azptend/test", nil, nil)
 	t.Cleanup(c.CloseIdleConnections)
 	return azdo.New(base, c, who, nil)
 }

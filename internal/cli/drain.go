@@ -99,7 +99,7 @@ func until(s control.Status) string {
 // unanswered gives the exit code to an error of the control socket.
 func unanswered(err error) error {
 	if errors.Is(err, control.ErrForbidden) {
-		return &exitError{exitForbidden, err}
+		return &exitError{exitDenied, err}
 	}
 	return &exitError{exitUnavailable, err}
 }

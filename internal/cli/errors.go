@@ -21,7 +21,6 @@ const (
 	exitUsage       = 64
 	exitUnavailable = 69
 	exitFault       = 70
-	exitForbidden   = 77
 	exitInterrupted = 130
 )
 

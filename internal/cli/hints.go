@@ -35,6 +35,8 @@ func hintFor(err error) string {
 		return "is AZP_URL (--url) right, and is there a proxy (HTTPS_PROXY) or a login page of the network that answers in Azure DevOps' place?"
 	case errors.Is(err, azdo.ErrRedirect):
 		return "is AZP_URL (--url) the organisation's own address? redirects are not followed, for a token would go along"
+	case errors.As(err, &endpoint) && endpoint.Endpoint != "": // Entra ID, whose sentence says which of them it is
+		return "are the client id and the tenant right, and is the secret, the certificate or the federated credential one of that application's?"
 	case errors.As(err, &endpoint) && endpoint.NoToken:
 		return "is IDENTITY_ENDPOINT really the platform's identity endpoint?"
 	case errors.As(err, &endpoint) && endpoint.Status == 403:

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -57,6 +56,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	guard := &secret.Guard{}
 	guard.Watch(s.Token)
+	guard.Watch(s.ProxyPassword())
 	log := newLog(guard.Writer(p.Stderr), s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
@@ -100,14 +100,13 @@ func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard
 // connect makes what every command that speaks to Azure DevOps begins with: who
 // azptend is, and a client that is it. The error is one of the settings.
 func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identity.Identity, *azdo.Client, error) {
-	who, err := identity.New(identity.Options{
-		TokenFile: s.TokenFile, ObjectID: s.ObjectID, PAT: s.Token,
-		HTTP: transport.ForIdentity(), Patience: identityPatience, Log: log, Guard: guard,
-	})
+	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return nil, nil, err
 	}
-	return who, azdo.New(s.URL, transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy()), who, observer(log)), nil
+	sayIdentity(log, who, s.Identity)
+	return who, azdo.New(s.URL, web, who, observer(log)), nil
 }
 
 func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
@@ -125,7 +124,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 	}
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", s.AgentName, "url", s.URL, "pool", s.Pool,
-		"identity", who.Source(), "selector", who.Selector(), "once", s.Once, "idle_timeout", s.IdleTimeout.String(),
+		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if budget.Drain == 0 {
 		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
@@ -147,7 +146,7 @@ func live(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, i
 		Once: s.Once, Grace: s.Grace, NameWait: s.NameWait, StrictRemove: s.StrictRemove,
 		CancelOnTerm: s.CancelOnTerm, NoUpdate: s.NoUpdate,
 		Limits:       lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs},
-		Capabilities: s.Capabilities, Environ: environ,
+		Capabilities: s.Capabilities, Environ: append(environ, s.ForTheAgent()...),
 		Token: func(ctx context.Context) error {
 			_, err := who.Authorization(ctx, false)
 			return err
@@ -174,7 +173,3 @@ func newLog(w io.Writer, s config.Settings) *slog.Logger {
 // suffixLength is of the random suffix of a name: of a thousand agents with one
 // prefix, two are called the same once in two million pools.
 const suffixLength = 8
-
-// identityPatience is for an identity endpoint that starts beside its container:
-// it refuses connections until it listens (identity.md 1.5).
-const identityPatience = time.Minute

@@ -1,14 +1,17 @@
 package config_test
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +61,9 @@ func problems(t *testing.T, err error) []config.Problem {
 func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work",
-		AgentDir: "/azp", ObjectID: object, LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(), IdleTimeout: config.Unset,
+		AgentDir: "/azp", ObjectID: object, Auth: config.Auto, IdleTimeout: config.Unset,
+		Identity:  config.Choice{Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata},
+		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{
 		"nothing else": loaded(t, least()),
@@ -93,10 +98,13 @@ func examples(t *testing.T) map[string]struct {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	authority := caFile(t)
 	return map[string]struct {
 		good string
 		bad  []string
 	}{
+		"AZP_PROXY":   {"http://user:p4ssw0rd@proxy:3128", []string{"proxy:3128", "socks5://proxy", "http://"}},
+		"AZP_CA_FILE": {authority, []string{file, "/nowhere/at/all", "/"}},
 		"AZP_URL": {"https://tfs.corp/tfs/Collection", []string{"dev.azure.com/org", "ftp://x", "https://", "https://:8080/x", "https://dev.azure.com", "https://dev.azure.com//",
 			"https://user:p@dev.azure.com/org", "https://dev.azure.com/org?a=b", "https://dev.azure.com/org#x", "https://%zz", "https:///org"}},
 		"AZP_POOL":                   {"linux pool", nil},
@@ -107,6 +115,13 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_TOKEN":                  {"a-token", []string{"null", "two words", "t\u00f6ken", "a\x01b"}},
 		"AZP_TOKEN_FILE":             {file, []string{"/nowhere/at/all", "/", "/dev/null"}},
 		"MANAGED_IDENTITY_OBJECT_ID": {"0b6bd18c-0000-4000-8000-00000000000B", []string{"my-identity", "0b6bd18c", object + "0", "/subscriptions/x"}},
+		"USRMI_ID":                   {"0b6bd18c-0000-4000-8000-00000000000c", []string{"my-identity", "0b6bd18c"}},
+		"AZP_IDENTITY_RESOURCE_ID":   {"/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i", []string{"my-identity", "subscriptions/s"}},
+		"AZP_CLIENTID":               {"0b6bd18c-0000-4000-8000-00000000000d", []string{"my-app", "0b6bd18c"}},
+		"AZP_CLIENTSECRET":           {"a-secret", nil},
+		"AZP_CLIENTCERTIFICATE":      {file, []string{"/nowhere/at/all", "/"}},
+		"AZP_TENANTID":               {"contoso.onmicrosoft.com", []string{"a/b", "a b"}},
+		"AZP_AUTH":                   {"PAT", []string{"none", "msi"}},
 		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
 		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
 		"AZP_PLACEHOLDER":            {"anything", nil},
@@ -152,9 +167,9 @@ func TestEachSetting(t *testing.T) {
 			if row.Help == "" || strings.HasSuffix(row.Help, ".") {
 				t.Errorf("help is %q: want a sentence without its period", row.Help)
 			}
-			rest := without(least(), row.Env)
-			if row.Env == "MANAGED_IDENTITY_OBJECT_ID" {
-				rest = append(rest, "AZP_TOKEN=a-token")
+			rest := append(without(least(), row.Env), companions(row.Env, all)...)
+			if slices.Contains([]string{"MANAGED_IDENTITY_OBJECT_ID", "USRMI_ID", "AZP_IDENTITY_RESOURCE_ID"}, row.Env) {
+				rest = append(without(rest, "MANAGED_IDENTITY_OBJECT_ID"), "AZP_TOKEN=a-token") // one name at a time
 			}
 			byDefault, _ := load(t, least())
 			byVariable := loaded(t, append(rest, row.Env+"="+ex.good))
@@ -165,19 +180,16 @@ func TestEachSetting(t *testing.T) {
 				t.Error("white space around it has an effect")
 			}
 			if row.Flag == "" {
-				if row.Env != "AZP_TOKEN" {
+				if row.Env != "AZP_TOKEN" && row.Env != "AZP_CLIENTSECRET" {
 					t.Error("only a secret has no flag")
 				}
 			} else {
 				if byFlag := loaded(t, rest, "--"+row.Flag+"="+ex.good); !same(byVariable, byFlag) {
 					t.Errorf("--%s does something else than %s:\n%+v\n%+v", row.Flag, row.Env, byFlag, byVariable)
 				}
-				wrong := "MANAGED_IDENTITY_OBJECT_ID=x"
+				wrong := row.Env + "=other"
 				if len(ex.bad) > 0 {
 					wrong = row.Env + "=" + ex.bad[0]
-				}
-				if row.Env != "MANAGED_IDENTITY_OBJECT_ID" && len(ex.bad) == 0 {
-					wrong = row.Env + "=other"
 				}
 				if row.Env == "AZP_PLACEHOLDER" {
 					wrong = row.Env + "=no"
@@ -207,6 +219,38 @@ func TestEachSetting(t *testing.T) {
 	}
 }
 
+// caFile is a file with a certificate.
+func caFile(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// companions are what a setting needs to mean anything.
+func companions(name string, all map[string]struct {
+	good string
+	bad  []string
+}) []string {
+	var more []string
+	needs := map[string][]string{
+		"AZP_CLIENTID": {"AZP_CLIENTSECRET", "AZP_TENANTID"}, "AZP_CLIENTSECRET": {"AZP_CLIENTID", "AZP_TENANTID"},
+		"AZP_CLIENTCERTIFICATE": {"AZP_CLIENTID", "AZP_TENANTID"}, "AZP_TENANTID": {"AZP_CLIENTID", "AZP_CLIENTSECRET"},
+		"AZP_AUTH": {"AZP_TOKEN"},
+	}
+	for _, other := range needs[name] {
+		more = append(more, other+"="+all[other].good)
+	}
+	if strings.HasPrefix(name, "AZP_CLIENT") || name == "AZP_TENANTID" {
+		more = append(more, "AZURE_TENANT_ID=the-platforms", "AZURE_CLIENT_ID=0b6bd18c-0000-4000-8000-00000000000e", "AZURE_FEDERATED_TOKEN_FILE=/var/run/secrets/x")
+	}
+	return more
+}
+
 func without(environ []string, name string) []string {
 	var rest []string
 	for _, pair := range environ {
@@ -220,6 +264,12 @@ func without(environ []string, name string) []string {
 // same compares what was decided, and not where it came from.
 func same(a, b config.Settings) bool {
 	a.Environ, b.Environ = nil, nil
+	if a.ClientSecret.Reveal() != b.ClientSecret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
+		return false
+	}
+	a.ProxyURL, b.ProxyURL = secret.Text{}, secret.Text{}
+	a.ClientSecret, b.ClientSecret, a.Identity.ClientSecret, b.Identity.ClientSecret = secret.Text{}, secret.Text{}, secret.Text{}, secret.Text{}
+	a.Identity.CertificatePassword, b.Identity.CertificatePassword = secret.Text{}, secret.Text{}
 	return a.Token.Reveal() == b.Token.Reveal() && func() bool { a.Token, b.Token = secret.Text{}, secret.Text{}; return reflect.DeepEqual(a, b) }()
 }
 
@@ -266,11 +316,11 @@ func TestEveryProblemAtOnce(t *testing.T) {
 func TestNothingIsSet(t *testing.T) {
 	_, err := config.Load(nil, nil, "")
 	got := problems(t, err)
-	if len(got) != 3 || !strings.Contains(got[0].What, "AZP_URL (--url) is not set") ||
-		!strings.Contains(got[1].What, "this host has no name") || !strings.Contains(got[2].What, "no identity is set") {
+	if len(got) != 2 || !strings.Contains(got[0].What, "AZP_URL (--url) is not set") ||
+		!strings.Contains(got[1].What, "this host has no name") {
 		t.Errorf("problems are %+v", got)
 	}
-	if got[2].Hint == "" || got[0].Hint == "" {
+	if got[0].Hint == "" {
 		t.Errorf("without a hint: %+v", got)
 	}
 }
@@ -288,6 +338,9 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		{"AZP_URL=https://dev.azure.com/?token=" + hidden},
 		{"AZP_URL=https://dev.azure.com/org#" + hidden},
 		{"AZP_TOKEN=" + hidden + " " + hidden},
+		{"AZP_PROXY=socks5://user:" + hidden + "@proxy"},
+		{"AZP_PROXY=http://user:" + hidden + "@proxy", "AZP_ONCE=x"},
+		{"AZP_CLIENTSECRET=" + hidden, "AZP_ONCE=x"},
 		{"AZP_TOKEN=" + hidden, "AZP_ONCE=x"},
 		{"AZP_TOKNE=" + hidden, "AZP_ONCE=x"},
 	} {
@@ -349,7 +402,7 @@ func TestAPlaceholderIsNotTrippedByALife(t *testing.T) {
 	if !s.Placeholder || s.AgentName != "the-host" {
 		t.Errorf("settings are %+v", s)
 	}
-	_, err := load(t, append(wrong, "AZP_PLACEHOLDER=1", "AZP_URL=dev.azure.com"))
+	_, err := load(t, append(wrong, "AZP_PLACEHOLDER=1", "AZP_URL=dev.azure.com", "AZP_TOKEN_FILE=/nowhere"))
 	if got := problems(t, err); len(got) != 2 {
 		t.Errorf("what is its business is judged: %+v", got)
 	}
@@ -397,6 +450,9 @@ func TestProxy(t *testing.T) {
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", ""},
 		{[]string{"http_proxy=http://proxy:3128"}, "http://tfs.corp/tfs", "http://proxy:3128"},
 		{[]string{"HTTPS_PROXY=http://proxy:3128", "no_proxy=.azure.com"}, "https://dev.azure.com/org", ""},
+		{[]string{"AZP_PROXY=http://own:1", "HTTPS_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", "http://own:1"},
+		{[]string{"AZP_PROXY=http://own:1", "HTTP_PROXY=http://proxy:3128"}, "http://tfs.corp/tfs", "http://own:1"},
+		{[]string{"AZP_PROXY=http://own:1", "NO_PROXY=.corp"}, "http://tfs.corp/tfs", ""},
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, "http://127.0.0.1:8140/emulated", ""},
 	} {
 		s := loaded(t, least(tt.environ...))
@@ -414,6 +470,30 @@ func TestProxy(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%v: %s goes through %q, want %q", tt.environ, tt.to, got, tt.want)
+		}
+	}
+}
+
+// The agent reads other names than Go does (agent-protocol.md 10.7, 10.8).
+func TestTheProxyInTheAgentsForm(t *testing.T) {
+	ca := caFile(t)
+	for _, tt := range []struct {
+		environ []string
+		want    []string
+	}{
+		{nil, nil},
+		{[]string{"AZP_PROXY=http://us%40er:p4ss%2Fword@proxy:3128"}, []string{
+			"VSTS_HTTP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY_USERNAME=us@er", "VSTS_HTTP_PROXY_PASSWORD=p4ss/word"}},
+		{[]string{"HTTPS_PROXY=http://proxy:3128"}, []string{"VSTS_HTTP_PROXY=http://proxy:3128"}},
+		{[]string{"https_proxy=proxy:3128"}, []string{"VSTS_HTTP_PROXY=http://proxy:3128"}},
+		{[]string{"HTTPS_PROXY=http://proxy:3128", "NO_PROXY=dev.azure.com"}, nil},
+		{[]string{"HTTP_PROXY=http://proxy:3128"}, nil}, // not on the way to an https address
+		{[]string{"AZP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY=http://agents:1"}, nil},
+		{[]string{"AZP_CA_FILE=" + ca}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
+		{[]string{"AZP_CA_FILE=" + ca, "SSL_CERT_FILE=/etc/own.pem"}, []string{"NODE_EXTRA_CA_CERTS=" + ca}},
+	} {
+		if d := cmp.Diff(tt.want, loaded(t, least(tt.environ...)).ForTheAgent()); d != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.environ, d)
 		}
 	}
 }

@@ -46,7 +46,22 @@ type Settings struct {
 
 	Token     secret.Text
 	TokenFile string
-	ObjectID  string // of the managed identity
+	Auth      Source // what may be used
+	Identity  Choice // what is used
+
+	// A managed identity, by one of three names.
+	ObjectID         string
+	IdentityClientID string
+	ResourceID       string
+	// A service principal.
+	ClientID          string
+	ClientSecret      secret.Text
+	ClientCertificate string // a file, PEM or PKCS#12
+	TenantID          string
+
+	ProxyURL secret.Text // for both schemes; may hold a password
+	CAFile   string      // trusted beside the system's authorities
+	CA       []byte      // what it holds
 
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
@@ -127,16 +142,7 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 	// The agent's own variable, not one of ours: it is passed on as it is.
 	s := Settings{HostName: hostName, IdleTimeout: Unset, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
 	var problems []Problem
-	for _, row := range Table() {
-		value, from := row.value(flags, env)
-		idle := s.Placeholder && row.Group == Life // nobody will live it
-		if idle || !row.isOf(groups) || (value == "" && row.Default == "") {
-			continue
-		}
-		if err := row.set(&s, value); err != nil {
-			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
-		}
-	}
+	problems = append(problems, s.read(Table(), groups, flags, env)...)
 	life := len(groups) == 0 || slices.Contains(groups, Life)
 	if s.AgentName != "" && s.NamePrefix != "" {
 		s.Warnings = append(s.Warnings, "AZP_AGENT_NAME (--agent-name) is not used: AZP_AGENT_NAME_PREFIX (--agent-name-prefix) makes the name")
@@ -144,12 +150,12 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 	if s.AgentName == "" && life {
 		s.AgentName = hostName
 	}
-	problems = append(problems, s.validate(life)...)
+	problems = append(problems, s.validate(life, env)...)
 	s.Unknown = unknown(env)
 	for _, name := range s.Unknown {
 		s.Warnings = append(s.Warnings, notKnown(name))
 	}
-	s.Warnings = append(s.Warnings, s.warnings()...)
+	s.Warnings = append(s.Warnings, s.warnings(env)...)
 	if len(problems) > 0 {
 		for _, name := range s.Unknown { // often the very reason
 			problems = append(problems, Problem{What: notKnown(name)})
@@ -157,6 +163,23 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
 	}
 	return s, nil
+}
+
+// read takes what is set of these groups (without groups, of all), and what is
+// not by its default.
+func (s *Settings) read(rows []Row, groups []Group, flags *pflag.FlagSet, env map[string]string) []Problem {
+	var problems []Problem
+	for _, row := range rows {
+		value, from := row.value(flags, env)
+		idle := s.Placeholder && row.Group == Life // nobody will live it
+		if idle || !row.isOf(groups) || (value == "" && row.Default == "") {
+			continue
+		}
+		if err := row.set(s, value); err != nil {
+			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
+		}
+	}
+	return problems
 }
 
 // value finds a setting, and says where for a message. White space around it is

@@ -19,6 +19,24 @@ func (e *Emulator) Advance(d time.Duration) {
 	e.settle()
 }
 
+// Elapse is Advance for a world in which everybody who was there went on as before: sessions were polled and jobs
+// renewed all the while. Tokens get old.
+func (e *Emulator) Elapse(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.sessions {
+		s.lastSeen = s.lastSeen.Add(d)
+	}
+	for _, j := range e.jobs {
+		if !j.lockedUntil.IsZero() {
+			j.lockedUntil = j.lockedUntil.Add(d)
+		}
+	}
+	e.offset.Add(int64(d))
+	e.dirty = true
+	e.settle()
+}
+
 // settle brings the store to rest after something happened: what has lapsed expires, free agents get waiting jobs,
 // the timer is set to the next thing that lapses, and everybody who waits looks again. Call it with mu held.
 func (e *Emulator) settle() {

@@ -15,6 +15,18 @@ func (e *Emulator) dispatch(r *http.Request, body []byte) (reply, string) {
 		defer e.settle()
 		return e.serveMSI(r)
 	}
+	if isMetadataPath(segments) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		defer e.settle()
+		return e.serveMetadata(r)
+	}
+	if tenant, what, ok := e.entraPath(segments); ok {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		defer e.settle()
+		return e.serveEntra(r, tenant, what, body)
+	}
 	c := &request{http: r, body: body, base: baseOf(r)}
 	out, who := e.dispatchDevOps(c, segments)
 	if out.header == nil {

@@ -46,7 +46,16 @@ type Identity struct {
 	// Attached: the identity endpoint hands out tokens for it. SystemAssigned: those without a selector too.
 	Attached       bool `json:"attached,omitempty"`
 	SystemAssigned bool `json:"systemAssigned,omitempty"`
-	// TokenLife of its tokens; default 24 h. In JSON a duration such as "1h".
+	// ExpiresForm is how App Service writes expires_on for it: "", or one of the Expires constants.
+	ExpiresForm string `json:"expiresForm,omitempty"`
+
+	// What it proves itself with to Entra ID: a client secret, a certificate (PEM), or a workload's projected token
+	// with this subject, see ProjectedToken.
+	Secret      string `json:"secret,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
+	Subject     string `json:"subject,omitempty"`
+
+	// TokenLife of its tokens; default 24 h, from Entra ID itself 1 h. In JSON a duration such as "1h".
 	TokenLife time.Duration `json:"-"`
 }
 

@@ -58,14 +58,10 @@ func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 	if err != nil {
 		return reply{status: http.StatusInternalServerError, header: kestrel()}, ""
 	}
-	detail := "fresh"
-	if cached {
-		detail = "cached"
-	}
-	e.emit(Event{Type: EventTokenIssued, Identity: id.ObjectID, Detail: detail})
-	body, _ := json.Marshal(map[string]string{
+	e.tokenIssued(id, cached)
+	body, _ := json.Marshal(map[string]any{
 		"access_token": t.token,
-		"expires_on":   strconv.FormatInt(t.to.Unix(), 10), // a string: every modern endpoint's form (identity.md 1.1)
+		"expires_on":   expiresOn(id.ExpiresForm, t.to),
 		"not_before":   strconv.FormatInt(t.from.Unix(), 10),
 		"resource":     resource,
 		"token_type":   "Bearer",
@@ -114,18 +110,40 @@ func (e *Emulator) msiTokenFor(id *identity, audience string) (msiToken, bool, e
 	if t, ok := e.msiCache[cacheKey]; ok && now.Before(t.to.Add(-min(msiTokenSpare, t.to.Sub(t.from)/2))) {
 		return t, true, nil
 	}
-	t, err := e.entraToken(id, audience)
+	t, err := e.entraToken(id, audience, msiTokenLife)
 	if err == nil {
 		e.msiCache[cacheKey] = t
 	}
 	return t, false, err
 }
 
-// entraToken signs a version 1 access token with the claims of identity.md 5.
-func (e *Emulator) entraToken(id *identity, audience string) (msiToken, error) {
-	life := id.TokenLife
-	if life == 0 {
-		life = msiTokenLife
+// The forms of expires_on that App Service has had (identity.md 1.1). The default is every modern endpoint's: the
+// epoch as a string.
+const (
+	ExpiresNumber  = "number"
+	ExpiresLinux   = "linux2017"
+	ExpiresWindows = "windows2017"
+	ExpiresRFC3339 = "rfc3339"
+)
+
+func expiresOn(form string, at time.Time) any {
+	switch form {
+	case ExpiresNumber:
+		return at.Unix()
+	case ExpiresLinux:
+		return at.Format("01/02/2006 15:04:05 -07:00")
+	case ExpiresWindows:
+		return at.Format("1/2/2006 3:04:05 PM -07:00")
+	case ExpiresRFC3339:
+		return at.Format(time.RFC3339)
+	}
+	return strconv.FormatInt(at.Unix(), 10)
+}
+
+// entraToken signs a version 1 access token with the claims of identity.md 5; life is the default one.
+func (e *Emulator) entraToken(id *identity, audience string, life time.Duration) (msiToken, error) {
+	if id.TokenLife != 0 {
+		life = id.TokenLife
 	}
 	now := e.now().Truncate(time.Second)
 	claims := map[string]any{
@@ -141,9 +159,8 @@ func (e *Emulator) entraToken(id *identity, audience string) (msiToken, error) {
 	return msiToken{token, now, now.Add(life)}, err
 }
 
-// IssueToken signs an Entra token for an identity as its tenant would: for a service principal, whose own endpoint
-// the emulator leaves out, or past the identity endpoint's cache. An empty audience
-// is DevOpsResource.
+// IssueToken signs an Entra token for an identity as its tenant would, past the identity endpoint's cache. An empty
+// audience is DevOpsResource.
 func (e *Emulator) IssueToken(objectID, audience string) (string, error) {
 	if audience == "" {
 		audience = DevOpsResource
@@ -154,7 +171,7 @@ func (e *Emulator) IssueToken(objectID, audience string) (string, error) {
 	if id == nil {
 		return "", fmt.Errorf("cannot issue a token: there is no identity %q", objectID)
 	}
-	t, err := e.entraToken(id, audience)
+	t, err := e.entraToken(id, audience, msiTokenLife)
 	return t.token, err
 }
 

@@ -2,8 +2,8 @@ package identity
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/azptend/azptend/internal/secret"
@@ -23,6 +22,7 @@ import (
 // EndpointError is an identity endpoint's answer that is not a token. It quotes
 // the endpoint's code and message, and nothing else of the answer.
 type EndpointError struct {
+	Endpoint      string // "" is the host's identity endpoint; "Entra ID"
 	Status        int
 	Code          string // "invalid_request", or the statusCode of App Service's form
 	Message       string
@@ -32,7 +32,7 @@ type EndpointError struct {
 
 func (e *EndpointError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the identity endpoint says %d", e.Status)
+	fmt.Fprintf(&b, "%s says %d", cmp.Or(e.Endpoint, "the identity endpoint"), e.Status)
 	if e.Code != "" && e.Code != fmt.Sprint(e.Status) {
 		fmt.Fprintf(&b, " %s", e.Code)
 	}
@@ -63,20 +63,14 @@ func (e *EndpointError) Refused() bool {
 // token pass as a success.
 type endpoint struct {
 	http  *http.Client
-	until time.Time // refused connections are retried until then
+	host  Host
+	until time.Time // what may pass is waited for until then
 	log   *slog.Logger
 }
 
-func newEndpoint(client *http.Client, patience time.Duration, log *slog.Logger) *endpoint {
-	return &endpoint{http: client, until: time.Now().Add(patience), log: log}
+func newEndpoint(client *http.Client, host Host, patience time.Duration, log *slog.Logger) *endpoint {
+	return &endpoint{http: client, host: host, until: time.Now().Add(patience), log: log}
 }
-
-// firstRetry and lastRetry bound the pauses while an endpoint refuses: it is a
-// neighbour in the same replica, and asking costs nothing.
-const (
-	firstRetry = 200 * time.Millisecond
-	lastRetry  = 2 * time.Second
-)
 
 // failure is where Do leaves what went wrong with a request, for whoever made
 // its context: the SDK turns the errors of its transport into text, and that
@@ -90,6 +84,12 @@ func noting(ctx context.Context, f *failure) context.Context {
 	return context.WithValue(ctx, failureKey{}, f)
 }
 
+func note(ctx context.Context, err error) {
+	if f, ok := ctx.Value(failureKey{}).(*failure); ok {
+		f.err = err
+	}
+}
+
 // Do implements policy.Transporter.
 func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 	resp, err := e.patiently(r)
@@ -98,9 +98,7 @@ func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 	} else {
 		err = fmt.Errorf("cannot reach the identity endpoint at %s: %w", r.URL.Host, withoutURL(err))
 	}
-	if f, ok := r.Context().Value(failureKey{}).(*failure); ok {
-		f.err = err
-	}
+	note(r.Context(), err)
 	var answer *EndpointError
 	if errors.As(err, &answer) && resp != nil {
 		return resp, nil // the SDK knows what to do with a refusal
@@ -116,38 +114,6 @@ func withoutURL(err error) error {
 		return u.Err
 	}
 	return err
-}
-
-// patiently makes a request, and again while the endpoint refuses connections.
-func (e *endpoint) patiently(r *http.Request) (*http.Response, error) {
-	pause := firstRetry
-	for {
-		resp, err := e.http.Do(r)
-		if !errors.Is(err, syscall.ECONNREFUSED) || !time.Now().Add(pause).Before(e.until) {
-			return resp, err
-		}
-		if pause == firstRetry {
-			// Container Apps starts the endpoint beside the container, not before it
-			// (identity.md 1.5).
-			e.log.Info("Waiting for the identity endpoint: it refuses connections",
-				"endpoint", r.URL.Host, "at_most", time.Until(e.until).Round(time.Second).String())
-		}
-		if sleep(r.Context(), pause) != nil {
-			return nil, err // that it refuses says more than that time is up
-		}
-		pause = min(pause*2, lastRetry)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // maxAnswer bounds an endpoint's answer: a token is 1 to 3 kB.
@@ -173,7 +139,7 @@ func checked(resp *http.Response) (*http.Response, error) {
 		e.NoToken = true
 		return nil, e
 	}
-	if expires, known := expiryOf(token); known {
+	if expires := parseClaims(token).expires(); expires > 0 {
 		// An expires_on comes in many forms, of which the SDK rejects some
 		// (identity.md 1.1); what the token says of itself is what counts.
 		delete(answer, "expires_in")
@@ -186,23 +152,6 @@ func checked(resp *http.Response) (*http.Response, error) {
 	return resp, nil
 }
 
-// expiryOf reads a JWT's exp claim, in seconds since 1970.
-func expiryOf(token string) (seconds int64, known bool) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return 0, false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return 0, false
-	}
-	var claims struct{ Exp float64 }
-	if json.Unmarshal(payload, &claims) != nil || claims.Exp < 1 || claims.Exp > 1e11 {
-		return 0, false
-	}
-	return int64(claims.Exp), true
-}
-
 // parseAnswer finds the endpoint's own words: App Service's form has statusCode,
 // message and correlationId, the metadata service's error and error_description,
 // Service Fabric's an error with code and message (identity.md 1.2).
@@ -213,7 +162,8 @@ func parseAnswer(resp *http.Response, body []byte) *EndpointError {
 		e.Message = whatItIs(resp.Header, body)
 		return e
 	}
-	e.Code, e.CorrelationID = word(text(form["statusCode"])), word(text(form["correlationId"]))
+	e.Code = word(text(form["statusCode"]))
+	e.CorrelationID = word(cmp.Or(text(form["correlationId"]), text(form["correlation_id"])))
 	e.Message = sentence(text(form["message"]))
 	if description := text(form["error_description"]); description != "" {
 		e.Message = sentence(description)

@@ -102,6 +102,15 @@ func client(t *testing.T) *http.Client {
 func newIdentity(t *testing.T, o identity.Options) *identity.Identity {
 	t.Helper()
 	o.HTTP = client(t)
+	switch {
+	case o.Source != "":
+	case o.TokenFile != "":
+		o.Source = identity.TokenFile
+	case o.ObjectID != "":
+		o.Source = identity.ManagedIdentity
+	case !o.PAT.IsZero():
+		o.Source = identity.PAT
+	}
 	who, err := identity.New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/azptend/azptend/internal/secret"
 )
@@ -24,14 +21,29 @@ import (
 // tenant (identity.md 1.1).
 const DevOpsResource = "499b84ac-1321-427f-aa17-267ca6975798"
 
-// Options are what a person set. At least one source must be there.
+// Options are the source that was chosen, and what it needs.
 type Options struct {
+	Source    Source
 	TokenFile string      // a file that holds a token, read again at each use
-	ObjectID  string      // a managed identity, by its object id
 	PAT       secret.Text // a personal access token, or an Entra token used like one
 
+	// A managed identity, by at most one of its ids; none is the host's own. Beside
+	// a TokenFile it is what a file without a usable token gives way to.
+	Host       Host
+	ObjectID   string
+	ClientID   string // of a workload identity and of a service principal, too
+	ResourceID string
+
+	TenantID            string
+	FederatedTokenFile  string // of a workload identity, read again at each exchange
+	ClientSecret        secret.Text
+	CertificateFile     string // PEM or PKCS#12, with the key
+	CertificatePassword secret.Text
+	SendChain           bool
+
 	HTTP     *http.Client  // for identity endpoints: no proxy
-	Patience time.Duration // how long a refused connection is retried after the start
+	Web      *http.Client  // for Entra ID, which is on the internet
+	Patience time.Duration // how long an endpoint is waited for after the start; 0 is what the host needs
 	Log      *slog.Logger
 	Guard    *secret.Guard // is shown every token, so that no log line holds one
 }
@@ -44,23 +56,30 @@ type Source string
 
 // The sources.
 const (
-	TokenFile       Source = "token file"
-	ManagedIdentity Source = "managed identity"
-	PAT             Source = "personal access token"
+	TokenFile        Source = "token file"
+	ManagedIdentity  Source = "managed identity"
+	WorkloadIdentity Source = "workload identity"
+	ServicePrincipal Source = "service principal"
+	AzureCLI         Source = "Azure CLI"
+	PAT              Source = "personal access token"
 )
 
 // Identity is who azptend is to Azure DevOps. It is safe for use by several
 // goroutines.
 type Identity struct {
 	options Options
-	managed azcore.TokenCredential // nil where none is named
+	entra   credential // nil where only a file or a PAT is used
 
 	mu     sync.Mutex
 	source Source
 }
 
-// New picks the source: what a person set, the token file before the named
-// identity before the PAT.
+// credential is a way to Entra tokens. Fresh asks for another than the last.
+type credential interface {
+	token(ctx context.Context, fresh bool) (azcore.AccessToken, error)
+}
+
+// New makes the source ready. It asks nobody.
 func New(o Options) (*Identity, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -68,34 +87,24 @@ func New(o Options) (*Identity, error) {
 	if o.Guard == nil {
 		o.Guard = &secret.Guard{}
 	}
-	o.Guard.Watch(o.PAT)
-	i := &Identity{options: o}
+	for _, s := range []secret.Text{o.PAT, o.ClientSecret, o.CertificatePassword} {
+		o.Guard.Watch(s)
+	}
+	i := &Identity{options: o, source: o.Source}
+	var err error
 	switch {
-	case o.TokenFile != "":
-		i.source = TokenFile
-	case o.ObjectID != "":
-		i.source = ManagedIdentity
-	case !o.PAT.IsZero():
-		i.source = PAT
-	default:
-		return nil, ErrNoSource
+	case o.Source == ManagedIdentity, o.Source == TokenFile && o.selectsManaged():
+		i.entra, err = newManaged(o)
+	case o.Source == WorkloadIdentity, o.Source == ServicePrincipal:
+		i.entra, err = newApplication(o)
+	case o.Source == AzureCLI:
+		i.entra, err = newAzureCLI(o)
+	case o.Source != TokenFile && o.Source != PAT:
+		err = ErrNoSource
 	}
-	if o.ObjectID == "" {
-		return i, nil
-	}
-	cred, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{
-		ClientOptions: policy.ClientOptions{
-			Transport: newEndpoint(o.HTTP, o.Patience, o.Log),
-			// The SDK would try again by itself, for 9 to 98 s (identity.md 2), and
-			// outlast the caller's budget without a word.
-			Retry: policy.RetryOptions{MaxRetries: -1},
-		},
-		ID: azidentity.ObjectID(o.ObjectID),
-	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot use the managed identity: %w", err)
+		return nil, err
 	}
-	i.managed = cred
 	return i, nil
 }
 
@@ -111,67 +120,65 @@ func (i *Identity) Selector() string {
 	switch i.Source() {
 	case TokenFile:
 		return i.options.TokenFile
-	case ManagedIdentity:
-		return "object id " + i.options.ObjectID
-	default:
+	case PAT:
 		return "AZP_TOKEN"
+	case AzureCLI:
+		return "who is logged in"
 	}
+	return i.options.selector()
+}
+
+func (o Options) selectsManaged() bool { return o.ObjectID+o.ClientID+o.ResourceID != "" }
+
+func (o Options) selector() string {
+	switch {
+	case o.ObjectID != "":
+		return "object id " + o.ObjectID
+	case o.ClientID != "":
+		return "client id " + o.ClientID
+	case o.ResourceID != "":
+		return "resource id " + o.ResourceID
+	}
+	return "system-assigned"
 }
 
 // Authorization returns an Authorization header's value. Fresh asks for a token
 // other than the last, which was refused: a file is read again at each use
-// anyway; a managed identity is asked past the SDK's cache. A token file that
-// holds no token, or one that was refused, gives way to a named identity for
-// good, as in the post.
+// anyway; the others are asked past the SDK's cache. A token file that holds no
+// token, or one that was refused, gives way to a named identity for good, as in
+// the post.
 func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, error) {
 	switch i.Source() {
 	case TokenFile:
 		return i.fromFile(ctx, fresh)
-	case ManagedIdentity:
-		return i.bearer(ctx, fresh)
-	default:
+	case PAT:
 		return i.basic(i.options.PAT), nil
 	}
+	return i.bearer(ctx, fresh)
 }
 
-var errFileRefused = errors.New("its token was refused")
-
-func (i *Identity) fromFile(ctx context.Context, refused bool) (secret.Text, error) {
-	text, err := i.readFile()
-	useless := err
-	if refused && err == nil {
-		useless = errFileRefused // and may have been replaced since: without an identity it is tried
+// Token returns the token itself, for who must hand it on: of a PAT and of a
+// token file what they hold, with a zero time.
+func (i *Identity) Token(ctx context.Context) (secret.Text, time.Time, error) {
+	switch i.Source() {
+	case TokenFile:
+		text, err := i.readFile()
+		if err == nil || !i.fallBack(err) {
+			return text, time.Time{}, err
+		}
+	case PAT:
+		return i.options.PAT, time.Time{}, nil
 	}
-	if useless != nil && i.fallBack(useless) {
-		return i.bearer(ctx, refused)
-	}
-	if err != nil {
-		return secret.Text{}, err
-	}
-	return i.basic(text), nil
-}
-
-// fallBack uses the named identity from now on, if there is one.
-func (i *Identity) fallBack(why error) bool {
-	if i.managed == nil {
-		return false
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.source == TokenFile {
-		i.options.Log.Warn("The token file is of no use: using the managed identity",
-			"file", i.options.TokenFile, "object_id", i.options.ObjectID, "error", why)
-		i.source = ManagedIdentity
-	}
-	return true
+	token, err := i.ask(ctx, false)
+	return secret.New(token.Token), token.ExpiresOn, err
 }
 
 func (i *Identity) bearer(ctx context.Context, fresh bool) (secret.Text, error) {
-	text, err := i.askManaged(ctx, fresh)
+	token, err := i.ask(ctx, fresh)
 	if err != nil {
 		return secret.Text{}, err
 	}
-	return secret.New("Bearer " + text.Reveal()), nil
+	return secret.New("Bearer " + token.Token), nil
 }
 
 // basic is how a PAT is presented. Azure DevOps takes an Entra token in its
@@ -182,70 +189,56 @@ func (i *Identity) basic(token secret.Text) secret.Text {
 	return secret.New("Basic " + encoded)
 }
 
-// maxTokenFile bounds a token: an Entra token is 1 to 3 kB.
-const maxTokenFile = 64 << 10
+// What a token is for is one request and its repetitions, or a script that was
+// given it. With less than enoughLife it is asked for again, past all caches of
+// ours; managed identities' endpoints have one that nothing gets past, and hand
+// out tokens with five minutes left. With less than leastLife it is of no use.
+const (
+	enoughLife = 5 * time.Minute
+	leastLife  = 30 * time.Second
+)
 
-func (i *Identity) readFile() (secret.Text, error) {
-	path := i.options.TokenFile
-	b, err := os.ReadFile(path)
+// ask gets a token that lives long enough.
+func (i *Identity) ask(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
+	token, err := i.askOnce(ctx, fresh)
+	if err == nil && !fresh && time.Until(token.ExpiresOn) < enoughLife {
+		token, err = i.askOnce(ctx, true)
+	}
 	if err != nil {
-		return secret.Text{}, &FileError{fmt.Errorf("cannot read the token file (AZP_TOKEN_FILE): %w", err)}
+		return azcore.AccessToken{}, err
 	}
-	token := strings.TrimSpace(string(b))
-	if why := notAToken(token); why != "" {
-		return secret.Text{}, &FileError{fmt.Errorf("cannot use the token file %s (AZP_TOKEN_FILE): %s", path, why)}
-	}
-	text := secret.New(token)
-	i.options.Guard.Watch(text)
-	return text, nil
-}
-
-// FileError is a token file that gives no token.
-type FileError struct{ cause error }
-
-func (e *FileError) Error() string { return e.cause.Error() }
-func (e *FileError) Unwrap() error { return e.cause }
-
-// Refused says that asking again will not help: whoever writes the file has to.
-func (e *FileError) Refused() bool { return true }
-
-// notAToken says what is wrong with something that should be a token: "null" is
-// what jq prints for an answer without one, and passed the post's check.
-func notAToken(s string) string {
+	left := time.Until(token.ExpiresOn)
 	switch {
-	case s == "":
-		return "it is empty"
-	case s == "null":
-		return `it holds the word "null": whatever wrote it was given an answer without a token`
-	case len(s) > maxTokenFile:
-		return "it is too long for a token"
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "it holds characters that no token has"
+	case left <= 0:
+		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+
+			"is this machine's clock right?", i.whose(), (-left).Round(time.Second))
+	case left < leastLife:
+		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expires in %s; "+
+			"is this machine's clock right?", i.whose(), left.Round(time.Second))
 	}
-	return ""
+	return token, nil
 }
 
-// pastTheCache is a claims request that asks for nothing. The SDK takes any as a
-// reason not to answer from its memory, and it has no other switch for that
-// (identity.md 2).
-const pastTheCache = `{"access_token":{}}`
-
-func (i *Identity) askManaged(ctx context.Context, fresh bool) (secret.Text, error) {
-	options := policy.TokenRequestOptions{Scopes: []string{DevOpsResource + "/.default"}}
-	if fresh {
-		options.Claims = pastTheCache
-	}
+func (i *Identity) askOnce(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
 	var f failure
-	token, err := i.managed.GetToken(noting(ctx, &f), options)
+	token, err := i.entra.token(noting(ctx, &f), fresh)
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("cannot get a token for the managed identity (object id %s): %w",
-			i.options.ObjectID, cmp.Or(f.err, err))
+		return azcore.AccessToken{}, fmt.Errorf("cannot get a token for the %s: %w", i.whose(), cmp.Or(f.err, err))
 	}
-	text := secret.New(token.Token)
-	i.options.Guard.Watch(text)
-	if left := time.Until(token.ExpiresOn); left <= 0 {
-		return secret.Text{}, fmt.Errorf("cannot use the managed identity's token (object id %s): it expired %s ago; "+
-			"is this machine's clock right?", i.options.ObjectID, (-left).Round(time.Second))
+	i.options.Guard.Watch(secret.New(token.Token))
+	return token, nil
+}
+
+// whose names the identity in errors.
+func (i *Identity) whose() string {
+	source := i.Source()
+	if source == AzureCLI {
+		return "login of the Azure CLI"
 	}
-	return text, nil
+	return fmt.Sprintf("%s (%s)", source, i.options.selector())
+}
+
+// forDevOps is the request for a token that Azure DevOps takes.
+func forDevOps() policy.TokenRequestOptions {
+	return policy.TokenRequestOptions{Scopes: []string{DevOpsResource + "/.default"}}
 }

@@ -35,25 +35,26 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func TestWhichSource(t *testing.T) {
+func TestTheSelector(t *testing.T) {
 	inEnvironment(t, "http://127.0.0.1:1/")
 	file, object := tokenFile(t, "from-the-file"), anObject()
 	for _, tt := range []struct {
-		name     string
 		options  identity.Options
-		source   identity.Source
 		selector string
 	}{
-		{"a file before all", identity.Options{TokenFile: file, ObjectID: object, PAT: secret.New(pat)}, identity.TokenFile, file},
-		{"an identity before a PAT", identity.Options{ObjectID: object, PAT: secret.New(pat)}, identity.ManagedIdentity, "object id " + object},
-		{"a PAT", identity.Options{PAT: secret.New(pat)}, identity.PAT, "AZP_TOKEN"},
+		{identity.Options{Source: identity.TokenFile, TokenFile: file, ObjectID: object, PAT: secret.New(pat)}, file},
+		{identity.Options{Source: identity.ManagedIdentity, ObjectID: object}, "object id " + object},
+		{identity.Options{Source: identity.ManagedIdentity, ClientID: object}, "client id " + object},
+		{identity.Options{Source: identity.ManagedIdentity, ResourceID: "/subscriptions/x"}, "resource id /subscriptions/x"},
+		{identity.Options{Source: identity.ManagedIdentity}, "system-assigned"},
+		{identity.Options{Source: identity.WorkloadIdentity, TenantID: "t", ClientID: object}, "client id " + object},
+		{identity.Options{Source: identity.PAT, PAT: secret.New(pat)}, "AZP_TOKEN"},
+		{identity.Options{Source: identity.AzureCLI}, "who is logged in"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			who := newIdentity(t, tt.options)
-			if who.Source() != tt.source || who.Selector() != tt.selector {
-				t.Errorf("is %s, %s", who.Source(), who.Selector())
-			}
-		})
+		who := newIdentity(t, tt.options)
+		if who.Source() != tt.options.Source || who.Selector() != tt.selector {
+			t.Errorf("is %s, %s, want %s", who.Source(), who.Selector(), tt.selector)
+		}
 	}
 	if _, err := identity.New(identity.Options{}); !errors.Is(err, identity.ErrNoSource) {
 		t.Errorf("without any: %v", err)

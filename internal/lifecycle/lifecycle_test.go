@@ -27,6 +27,7 @@ func drawPolicy(t *rapid.T) Policy {
 		NameWait:     time.Duration(rapid.SampledFrom([]int{0, 60, 360}).Draw(t, "name wait")) * time.Second,
 		StrictRemove: rapid.Bool().Draw(t, "strict"),
 		CancelOnTerm: rapid.IntRange(0, 3).Draw(t, "cancel") == 3,
+		HandOver:     rapid.IntRange(0, 9).Draw(t, "hand over") == 9,
 		Limits: Limits{
 			Idle:     time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 300}).Draw(t, "idle")) * time.Second,
 			Lifetime: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 2, 1200}).Draw(t, "lifetime")) * time.Second,

@@ -263,3 +263,21 @@ func TestYoungTwin(t *testing.T) {
 		{time.Second, TwinRemoved{fine}, "ask to register"},
 	}))
 }
+
+// TestHandOver: registered, and left to another; unless something fails.
+func TestHandOver(t *testing.T) {
+	p := Policy{Grace: time.Minute, HandOver: true}
+	began := roads(booted, []line{{time.Second, Registered{fine, 7}, "ask to launch"}})
+	if s := walk(t, p, roads(began, []line{{time.Second, Launched{fine}, "leave 0"}})); s.Registration != Lent {
+		t.Errorf("the agent is %s", s.Registration)
+	}
+	walk(t, p, roads(began, []line{
+		{time.Second, Launched{of(Unfit)}, "ask to remove"},
+		{time.Second, Deleted{fine}, "leave 78"},
+	}))
+	walk(t, p, roads(began, []line{
+		{time.Second, sigterm, ""},
+		{time.Second, Launched{fine}, "ask to remove"},
+		{time.Second, Deleted{fine}, "leave 0"},
+	}))
+}

@@ -15,11 +15,26 @@ func (t *turn) launched(r Result) {
 		return
 	}
 	t.unplan()
+	if t.policy.HandOver { // nothing was started: the agent's files were written
+		t.handOver()
+		return
+	}
 	t.Listener, t.Job, t.quietSince, t.inherited = Running, NoJob, t.now, false
 	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
 	}
+}
+
+// handOver leaves the agent to who has its files now; unless the end was asked
+// for in the meantime.
+func (t *turn) handOver() {
+	if t.Reason != "" {
+		t.startRemoving()
+		return
+	}
+	t.Registration = Lent
+	t.leaveFor(0, "registered the agent for another to run", nil)
 }
 
 func (t *turn) sessionReady() {

@@ -70,6 +70,7 @@ type Policy struct {
 	NameWait     time.Duration // how long to watch an online twin
 	StrictRemove bool          // exit 75 when the agent could not be removed
 	CancelOnTerm bool          // the platform's word cancels a running job
+	HandOver     bool          // only register: another life runs the agent, and somebody else removes it
 	Limits       Limits
 }
 

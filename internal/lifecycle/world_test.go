@@ -311,11 +311,13 @@ func (w *world) prepare(well bool, fault Result) {
 		w.feed(e)
 		return
 	}
-	switch rapid.IntRange(0, 5).Draw(w.t, "found") {
-	case 4:
+	found := rapid.IntRange(0, 5).Draw(w.t, "found")
+	switch {
+	case w.state.policy.HandOver:
+	case found == 4:
 		w.lent = w.addAgent()
 		e.Lent = w.lent
-	case 5:
+	case found == 5:
 		w.leftover = true
 		e.Leftover = Leftover{AgentID: w.addAgent(), Alive: rapid.Bool().Draw(w.t, "alive")}
 		if w.alive = e.Leftover.Alive; w.alive {
@@ -380,6 +382,13 @@ func (w *world) lookUp(well bool, fault Result) LookedUp {
 func (w *world) launch(well bool) {
 	if !well {
 		w.feed(Launched{Result{Outcome: Unfit}})
+		return
+	}
+	if w.state.policy.HandOver {
+		if w.state.Reason == "" {
+			w.lent = w.state.AgentID
+		}
+		w.feed(Launched{Result{Outcome: OK}})
 		return
 	}
 	w.alive, w.socket, w.told, w.listens = true, true, false, w.state.AgentID

@@ -58,6 +58,9 @@ type prepared struct {
 // trips.
 func (r *runner) prepare() func(context.Context) word {
 	p := prepared{release: r.release} // held since an earlier try, or nil
+	if r.o.Given != nil {
+		return func(ctx context.Context) word { return r.takeGiven(ctx, p) }
+	}
 	return func(ctx context.Context) word { return r.makeReady(ctx, p) }
 }
 
@@ -99,18 +102,25 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
 			r.takeOver(p.left)
 		},
-		event: lifecycle.Prepared{Result: resultOf(failed), Leftover: p.left.event()},
-		unheard: func() {
-			if p.release != nil {
-				p.release()
-			}
-		},
+		event:   lifecycle.Prepared{Result: resultOf(failed), Leftover: p.left.event()},
+		unheard: p.giveBack,
+	}
+}
+
+// giveBack is for a life that has ended meanwhile.
+func (p *prepared) giveBack() {
+	if p.release != nil {
+		p.release()
 	}
 }
 
 // takeFolder locks the agent's folder, unless an earlier try has, and looks at
 // it.
 func (r *runner) takeFolder(ctx context.Context, p *prepared) (err error) {
+	if r.o.HandOver {
+		p.version = unknownVersion
+		return r.o.Folder.MakeWritable()
+	}
 	if p.release == nil {
 		if p.release, err = r.o.Folder.Lock(); err != nil {
 			return err
@@ -234,6 +244,9 @@ func (r *runner) newAgent(instance string) azdo.Agent {
 	user[agent.MarkInstance] = instance
 	user[agent.MarkHost] = r.home()
 	user[agent.MarkKind] = agent.KindAgent
+	if r.o.HandOver {
+		user[agent.MarkRemoval] = agent.RemovalByKeeper
+	}
 	return azdo.Agent{
 		Name:               r.o.Name,
 		Version:            r.version,
@@ -335,7 +348,10 @@ func (r *runner) inspect(id int) func(context.Context) word {
 	poolID, listener := r.seat.pool.ID, r.listener
 	return func(ctx context.Context) word {
 		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.Missing}}
-		if id != 0 {
+		switch {
+		case r.o.Given != nil: // only the process table can be asked
+			e.Outcome = lifecycle.OK
+		case id != 0:
 			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
 			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}

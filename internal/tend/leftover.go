@@ -55,7 +55,7 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 func (r *runner) findListener() (pid int, err error) {
 	for _, f := range r.o.Processes.Find(r.o.Folder.IsListener) {
 		if !r.o.Folder.Started(f.Environ) {
-			return 0, r.o.Folder.ForeignListener(f.Pid)
+			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started")
 		}
 		pid = f.Pid
 	}

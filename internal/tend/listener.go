@@ -20,6 +20,9 @@ import (
 func (r *runner) launch() func(context.Context) word {
 	s := starter{o: r.o, ways: r.ways, pool: r.pool, granted: r.granted, key: r.key}
 	r.wrote = true // or will have, in part at least
+	if r.o.HandOver {
+		return s.handOver
+	}
 	return func(context.Context) word {
 		begun := time.Now()
 		l, err := s.start()
@@ -80,11 +83,7 @@ func (s starter) start() (_ *launched, err error) {
 			_ = os.RemoveAll(l.perf)
 		}
 	}()
-	registration, err := s.registration(l.port.Address())
-	if err != nil {
-		return nil, err
-	}
-	if err = s.o.Folder.WriteFiles(registration, s.key); err != nil {
+	if err = s.writeFiles(l.port.Address()); err != nil {
 		return nil, err
 	}
 	var perf string
@@ -252,11 +251,13 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 			first <- "perf file"
 		}
 	})
-	r.besides(func(context.Context) {
-		if r.awaitOnline(ctx, poolID, id) == nil {
-			first <- "server"
-		}
-	})
+	if r.o.Server != nil {
+		r.besides(func(context.Context) {
+			if r.awaitOnline(ctx, poolID, id) == nil {
+				first <- "server"
+			}
+		})
+	}
 	select {
 	case witness := <-first:
 		close(ready)

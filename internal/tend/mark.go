@@ -17,7 +17,7 @@ const confirmPatience = time.Minute
 // its mark would be a stranger to the next life, and to prune. It is written down
 // once more then; nothing else depends on it.
 func (r *runner) confirmMark() {
-	if r.confirmed == r.instance || r.state.AgentID == 0 {
+	if r.o.Given != nil || r.confirmed == r.instance || r.state.AgentID == 0 {
 		return
 	}
 	r.confirmed = r.instance

@@ -72,7 +72,7 @@ func newRunner(o Options, w ways) *runner {
 		o: o, ways: w, log: o.Log,
 		state: lifecycle.New(lifecycle.Policy{
 			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
-			CancelOnTerm: o.CancelOnTerm, Limits: o.Limits,
+			CancelOnTerm: o.CancelOnTerm, HandOver: o.HandOver, Limits: o.Limits,
 		}),
 		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
 		times: times{began: o.Began},
@@ -219,7 +219,7 @@ func (r *runner) end() End {
 		}
 	}
 	// Also of an agent that had to be named: its key is of use to nobody but a thief.
-	if r.wrote {
+	if r.wrote && !r.keepsFiles() {
 		if err := r.o.Folder.RemoveFiles(); err != nil {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}
@@ -232,6 +232,13 @@ func (r *runner) end() End {
 	end := End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
 	r.o.Line.end(r.snapshot(), end)
 	return end
+}
+
+// keepsFiles says that the agent's files are for another life: they were written
+// for it, or are where it was given them.
+func (r *runner) keepsFiles() bool {
+	given := r.o.Given != nil && r.o.Given.Folder.Root == r.o.Folder.Root
+	return given || (r.o.HandOver && r.state.Registration == lifecycle.Lent)
 }
 
 func (r *runner) removePerf() {

@@ -32,11 +32,13 @@ type Options struct {
 	CancelOnTerm bool
 	Limits       lifecycle.Limits
 	NoUpdate     bool              // the listener was told not to update itself
+	HandOver     bool              // register, write the agent's files into Folder, and leave
+	Given        *agent.Given      // the agent that somebody else has registered; nil: register one
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
 
 	Token     func(context.Context) error // gets a token, so that its time and its errors are known by themselves
-	Server    Server
+	Server    Server                      // nil with Given: its pool is not called
 	Processes Processes
 	Stdout    *os.File // the listener's
 	Stderr    *os.File

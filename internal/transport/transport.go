@@ -6,6 +6,8 @@
 package transport
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,11 +17,16 @@ import (
 // UserAgent names us to servers whose operators look for who calls.
 func UserAgent(version string) string { return "azptend/" + version }
 
-// ForAzureDevOps returns a client for Azure DevOps. The proxy function decides
-// for each request; nil means none.
-func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error)) *http.Client {
+// ForAzureDevOps returns a client for Azure DevOps and for Entra ID. The proxy
+// function decides for each request; nil means none. The authorities are trusted
+// beside the system's; nil means none.
+func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error), authorities []byte) *http.Client {
+	t := base(proxy)
+	if len(authorities) > 0 {
+		t.TLSClientConfig = trusting(authorities)
+	}
 	return &http.Client{
-		Transport:     named{base: base(proxy), userAgent: userAgent},
+		Transport:     named{base: t, userAgent: userAgent},
 		CheckRedirect: neverRedirect,
 	}
 }
@@ -29,6 +36,16 @@ func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error
 // metadata service's traffic through HTTP_PROXY).
 func ForIdentity() *http.Client {
 	return &http.Client{Transport: base(nil), CheckRedirect: neverRedirect}
+}
+
+// trusting adds authorities (PEM) to the system's.
+func trusting(authorities []byte) *tls.Config {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // an image without certificates
+	}
+	pool.AppendCertsFromPEM(authorities)
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
 func base(proxy func(*http.Request) (*url.URL, error)) *http.Transport {

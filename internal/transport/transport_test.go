@@ -1,7 +1,9 @@
 package transport_test
 
 import (
+	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -50,7 +52,7 @@ func ok(http.ResponseWriter, *http.Request) {}
 
 func TestWhoWeAre(t *testing.T) {
 	s, asked := recorder(t, ok)
-	get(t, transport.ForAzureDevOps(transport.UserAgent("1.2.3"), nil), s.URL)
+	get(t, transport.ForAzureDevOps(transport.UserAgent("1.2.3"), nil, nil), s.URL)
 	if got := (*asked)[0].UserAgent(); got != "azptend/1.2.3" {
 		t.Errorf("we are %q", got)
 	}
@@ -63,11 +65,11 @@ func TestProxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, direct := recorder(t, ok)
-	get(t, transport.ForAzureDevOps("x", http.ProxyURL(address)), "http://devops.invalid/org")
+	get(t, transport.ForAzureDevOps("x", http.ProxyURL(address), nil), "http://devops.invalid/org")
 	if len(*viaProxy) != 1 || (*viaProxy)[0].Host != "devops.invalid" {
 		t.Errorf("the proxy saw %d requests", len(*viaProxy))
 	}
-	get(t, transport.ForAzureDevOps("x", nil), s.URL)
+	get(t, transport.ForAzureDevOps("x", nil, nil), s.URL)
 	get(t, transport.ForIdentity(), s.URL)
 	if len(*viaProxy) != 1 || len(*direct) != 2 {
 		t.Errorf("the proxy saw %d requests, the server %d", len(*viaProxy), len(*direct))
@@ -84,12 +86,30 @@ func TestProxies(t *testing.T) {
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere, followed := recorder(t, ok)
 	s, _ := recorder(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
-	for _, c := range []*http.Client{transport.ForIdentity(), transport.ForAzureDevOps("x", nil)} {
+	for _, c := range []*http.Client{transport.ForIdentity(), transport.ForAzureDevOps("x", nil, nil)} {
 		if status := get(t, c, s.URL); status != http.StatusFound {
 			t.Errorf("status is %d", status)
 		}
 	}
 	if len(*followed) != 0 {
 		t.Error("a redirect was followed")
+	}
+}
+
+func TestAPrivateAuthority(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(ok))
+	t.Cleanup(s.Close)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that must fail
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if status := get(t, transport.ForAzureDevOps("x", nil, ca), s.URL); status != http.StatusOK {
+		t.Errorf("status is %d", status)
+	}
+	for _, c := range []*http.Client{transport.ForAzureDevOps("x", nil, nil), transport.ForIdentity()} {
+		resp, err := c.Get(s.URL)
+		if err == nil {
+			resp.Body.Close()
+			t.Error("a stranger is trusted")
+		}
+		c.CloseIdleConnections()
 	}
 }

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/transport"
+)
+
+func newToken(p Process) *cobra.Command {
+	var asJSON, raw bool
+	c := &cobra.Command{
+		Use:   "token",
+		Short: "Get a token for Azure DevOps and show whose it is",
+		Long: `Get a token for Azure DevOps, in the way that "azptend run" would, and show whose
+it is. The token itself is printed with --raw alone. With AZP_URL (--url) the
+organisation is asked for its tenant, which must be the token's.
+
+Besides run's kinds of identity, --auth takes azure-cli: who is logged in there.`,
+	}
+	c.Flags().SortFlags = false
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&raw, "raw", false, "print the token alone, for a script")
+	config.AddIdentityFlags(c.Flags())
+	c.MarkFlagsMutuallyExclusive("json", "raw")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		_ = proc.MakeUndumpable() // where it cannot be, this is no worse than az
+		s, err := config.LoadIdentity(c.Flags(), p.Environ)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		return token(ctx, p, s, asJSON, raw)
+	}
+	return c
+}
+
+// tokenFacts are what is known of a token without showing it.
+type tokenFacts struct {
+	Source        string     `json:"source"`
+	Selector      string     `json:"selector"`
+	Why           string     `json:"why"`
+	Host          string     `json:"host,omitempty"`
+	Ignored       []string   `json:"ignored,omitempty"`
+	Tenant        string     `json:"tenant,omitempty"`
+	ObjectID      string     `json:"objectId,omitempty"`
+	ApplicationID string     `json:"applicationId,omitempty"`
+	Resource      string     `json:"resource,omitempty"`
+	Expires       *time.Time `json:"expires,omitempty"`
+	ResourceID    string     `json:"identity,omitempty"` // the identity's, or its machine's, Azure resource
+	Problems      []string   `json:"problems,omitempty"`
+}
+
+func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
+	guard := &secret.Guard{}
+	guard.Watch(s.ProxyPassword())
+	log := newLog(guard.Writer(p.Stderr), s)
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	who, err := newIdentity(s, web, log, guard)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	text, expires, err := who.Token(ctx)
+	if err != nil {
+		code := exitUnavailable
+		if errors.Is(err, context.Canceled) {
+			code = exitInterrupted
+		}
+		return &exitError{code, err}
+	}
+	facts, claims := factsOf(who, s.Identity, text, expires)
+	facts.Problems = tokenProblems(ctx, claims, s.URL, web)
+	switch {
+	case raw && len(facts.Problems) == 0:
+		fmt.Fprintln(p.Stdout, text.Reveal())
+	case asJSON:
+		encoder := json.NewEncoder(p.Stdout)
+		encoder.SetIndent("", "  ")
+		_ = encoder.Encode(facts)
+	case !raw:
+		printFacts(p.Stdout, facts, claims)
+	}
+	if len(facts.Problems) > 0 {
+		return &exitError{exitDenied, errors.New("cannot use the token for Azure DevOps: " + strings.Join(facts.Problems, "; "))}
+	}
+	return nil
+}
+
+func factsOf(who *identity.Identity, c config.Choice, text secret.Text, expires time.Time) (tokenFacts, *identity.Claims) {
+	facts := tokenFacts{Source: string(who.Source()), Selector: who.Selector(), Why: c.Why, Host: string(c.Host), Ignored: c.Ignored}
+	claims, ok := identity.ClaimsOf(text.Reveal())
+	if !ok {
+		return facts, nil
+	}
+	facts.Tenant, facts.ObjectID, facts.ApplicationID = claims.Tenant, claims.ObjectID, claims.ApplicationID
+	facts.Resource, facts.ResourceID = claims.Audience, claims.ResourceID
+	if !claims.Expires.IsZero() {
+		expires = claims.Expires
+	}
+	if !expires.IsZero() {
+		facts.Expires = &expires
+	}
+	return facts, &claims
+}
+
+// tokenProblems are what Azure DevOps would only answer with a 401: a token for
+// something else, or of another tenant (identity.md 5).
+func tokenProblems(ctx context.Context, claims *identity.Claims, organisation string, web *http.Client) []string {
+	if claims == nil { // a PAT
+		return nil
+	}
+	var problems []string
+	if !claims.ForDevOps() {
+		problems = append(problems, fmt.Sprintf("it is for %s, and Azure DevOps is %s", claims.Audience, identity.DevOpsResource))
+	}
+	if !claims.Expires.IsZero() && !time.Now().Before(claims.Expires) {
+		problems = append(problems, "it has expired")
+	}
+	if organisation == "" || claims.Tenant == "" {
+		return problems
+	}
+	tenant, err := azdo.TenantOf(ctx, web, organisation)
+	if err == nil && !strings.EqualFold(tenant, claims.Tenant) {
+		problems = append(problems, fmt.Sprintf("it is of tenant %s, and the organisation is connected to tenant %s", claims.Tenant, tenant))
+	}
+	return problems // an organisation that cannot be asked says nothing about the token
+}
+
+func printFacts(w io.Writer, f tokenFacts, claims *identity.Claims) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(table, "%s\t%s\n", name, value)
+		}
+	}
+	row("source", f.Source)
+	row("selector", f.Selector)
+	row("why", f.Why)
+	row("host", f.Host)
+	row("ignored", strings.Join(f.Ignored, " "))
+	row("tenant", f.Tenant)
+	row("object id", f.ObjectID)
+	row("application id", f.ApplicationID)
+	resource := f.Resource
+	if claims != nil && claims.ForDevOps() {
+		resource += " (Azure DevOps)"
+	}
+	row("resource", resource)
+	if f.Expires != nil {
+		row("expires", fmt.Sprintf("%s (%s left)", f.Expires.Format(time.RFC3339), time.Until(*f.Expires).Round(time.Second)))
+	}
+	row("identity", f.ResourceID)
+	if claims == nil {
+		row("whose", "it does not say: it is no Entra token")
+	}
+	_ = table.Flush()
+}

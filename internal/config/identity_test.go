@@ -1,0 +1,164 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+const (
+	client = "0b6bd18c-0000-4000-8000-00000000000c"
+	tenant = "0b6bd18c-0000-4000-8000-00000000000d"
+)
+
+// What platforms inject, word for word where it matters (identity.md 1.2 to 1.6).
+var (
+	containerApps = []string{
+		"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "IDENTITY_HEADER=h",
+		"MSI_ENDPOINT=http://localhost:42356/msi/token", "CONTAINER_APP_NAME=agents", "CONTAINER_APP_REVISION=agents--1",
+	}
+	containerAppsJob   = []string{"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "IDENTITY_HEADER=h", "MSI_ENDPOINT=http://localhost:42356/msi/token", "CONTAINER_APP_JOB_NAME=agents"}
+	appService         = []string{"IDENTITY_ENDPOINT=http://169.254.129.3:8081/msi/token", "IDENTITY_HEADER=h", "MSI_ENDPOINT=http://169.254.129.3:8081/msi/token", "MSI_SECRET=h"}
+	containerInstances = []string{"IDENTITY_HEADER=h", "IDENTITY_SERVER_THUMBPRINT=t", "IDENTITY_API_VERSION=2020-05-01"}
+	webhook            = []string{
+		"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant, "AZURE_AUTHORITY_HOST=https://login.microsoftonline.com/",
+		"AZURE_FEDERATED_TOKEN_FILE=/var/run/secrets/azure/tokens/azure-identity-token",
+	}
+	avmImage = []string{"USRMI_ID=" + client, "AZP_RANDOM_AGENT_SUFFIX=false"}
+)
+
+func join(parts ...[]string) []string {
+	var all []string
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// TestTheOrder holds design.md's order of `auto`, and what AZP_AUTH changes.
+func TestTheOrder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type choice = config.Choice
+	text := secret.New
+	byFile, named, pat := []string{"AZP_TOKEN_FILE=" + file}, []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, []string{"AZP_TOKEN=a-token"}
+	own := []string{"AZP_CLIENTID=" + client, "AZP_CLIENTSECRET=s", "AZP_TENANTID=" + tenant}
+	azureSecret := []string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant, "AZURE_CLIENT_SECRET=s"}
+	ownChoice := choice{Source: config.ServicePrincipal, Why: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s")}
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		want    choice
+	}{
+		{"all at once", join(byFile, named, own, pat, webhook, azureSecret, containerApps), choice{
+			Source: config.TokenFile, Why: "AZP_TOKEN_FILE", ObjectID: object, Host: config.ContainerApps,
+			Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
+		{"without the file", join(named, own, pat, webhook, azureSecret, containerApps), choice{
+			Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps,
+			Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
+		{"without a named identity", join(own, pat, webhook, containerApps), choice{
+			Source: config.ServicePrincipal, Why: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s"),
+			Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"}}},
+		{"without its own principal", join(pat, webhook, azureSecret, containerApps), choice{
+			Source: config.PAT, Why: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+		{"what platforms inject", join(webhook, azureSecret, containerApps), choice{
+			Source: config.WorkloadIdentity, Why: "AZURE_FEDERATED_TOKEN_FILE", ClientID: client, TenantID: tenant,
+			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token", Ignored: []string{"AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+		{"without the webhook", join(azureSecret, containerApps), choice{
+			Source: config.ServicePrincipal, Why: "AZURE_CLIENT_SECRET", ClientID: client, TenantID: tenant, ClientSecret: text("s"), Ignored: []string{"IDENTITY_ENDPOINT"}}},
+		{"Container Apps alone", containerApps, choice{Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.ContainerApps}},
+		{"nothing at all", nil, choice{Source: config.ManagedIdentity, Why: "nothing else is set", Host: config.Metadata}},
+
+		{"AZURE_CLIENT_ID selects, and chooses nothing", join(containerAppsJob, []string{"AZURE_CLIENT_ID=" + client}), choice{
+			Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", ClientID: client, Host: config.ContainerApps}},
+		{"but not against a name", join(containerApps, named, []string{"AZURE_CLIENT_ID=" + client}), choice{
+			Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps}},
+		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Source: config.ManagedIdentity, Why: "nothing else is set", Host: config.Metadata}},
+		{"AZURE_CLIENT_ID on a machine", []string{"AZURE_CLIENT_ID=" + client}, choice{
+			Source: config.ManagedIdentity, Why: "nothing else is set", ClientID: client, Host: config.Metadata}},
+
+		{"App Service", appService, choice{Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.AppService}},
+		{"Container Instances' leavings", join(containerInstances, named), choice{
+			Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata}},
+		{"the AVM image on Container Apps", join(avmImage, containerAppsJob), choice{
+			Source: config.ManagedIdentity, Why: "USRMI_ID", ClientID: client, Host: config.ContainerApps}},
+		{"the AVM image on Container Instances", join(avmImage, containerInstances), choice{
+			Source: config.ManagedIdentity, Why: "USRMI_ID", ClientID: client, Host: config.Metadata}},
+		{"AKS with an identity named", join(webhook, []string{"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s/x"}), choice{
+			Source: config.ManagedIdentity, Why: "AZP_IDENTITY_RESOURCE_ID", ResourceID: "/subscriptions/s/x", Host: config.Metadata,
+			Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE"}}},
+		{"Service Fabric", []string{"IDENTITY_ENDPOINT=https://10.0.0.4:2377/x", "IDENTITY_HEADER=h", "IDENTITY_SERVER_THUMBPRINT=t"}, choice{
+			Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.ServiceFabric}},
+		{"Azure Arc", []string{"IDENTITY_ENDPOINT=http://localhost:40342/x", "IMDS_ENDPOINT=http://localhost:40342"}, choice{
+			Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.AzureArc}},
+		{"Azure ML", []string{"MSI_ENDPOINT=http://127.0.0.1/x", "MSI_SECRET=s"}, choice{
+			Source: config.ManagedIdentity, Why: "nothing else is set", Host: config.AzureML}},
+
+		{"forced to the platform's", join(named, webhook, []string{"AZP_AUTH=workload-identity"}), choice{
+			Source: config.WorkloadIdentity, Why: "AZP_AUTH", ClientID: client, TenantID: tenant,
+			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+		{"forced to the token", join(named, pat, []string{"AZP_AUTH=pat"}), choice{
+			Source: config.PAT, Why: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+		{"forced to the machine's", join(webhook, pat, []string{"AZP_AUTH=Managed-Identity"}), choice{
+			Source: config.ManagedIdentity, Why: "AZP_AUTH", ClientID: client, Host: config.Metadata,
+			Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE"}}},
+		{"AZP_CLIENTID for a workload identity", join([]string{"AZP_CLIENTID=" + object}, webhook), choice{
+			Source: config.WorkloadIdentity, Why: "AZURE_FEDERATED_TOKEN_FILE", ClientID: object, TenantID: tenant,
+			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}},
+		{"own principal alone", own, ownChoice},
+		{"a certificate of the SDK's settings", join([]string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant}, []string{
+			"AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"}), choice{
+			Source: config.ServicePrincipal, Why: "AZURE_CLIENT_CERTIFICATE_PATH", ClientID: client, TenantID: tenant,
+			CertificateFile: file, CertificatePassword: text("p"), SendChain: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := loaded(t, append([]string{"AZP_URL=https://dev.azure.com/org"}, tt.environ...))
+			if d := cmp.Diff(tt.want, s.Identity, cmp.Comparer(func(a, b secret.Text) bool { return a.Reveal() == b.Reveal() })); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestHalfAnIdentity(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		says    string
+	}{
+		{"an endpoint without its header", []string{"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "MSI_ENDPOINT=http://localhost:42356/msi/token"},
+			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not"},
+		{"the same without MSI_ENDPOINT", []string{"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "USRMI_ID=" + client},
+			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not"},
+		{"two names", []string{"USRMI_ID=" + client, "MANAGED_IDENTITY_OBJECT_ID=" + object}, "MANAGED_IDENTITY_OBJECT_ID and USRMI_ID name a managed identity"},
+		{"a client alone", []string{"AZP_CLIENTID=" + client}, "neither AZP_CLIENTSECRET nor AZP_CLIENTCERTIFICATE"},
+		{"a secret alone", []string{"AZP_CLIENTSECRET=s"}, "AZP_CLIENTID (--client-id) is not set"},
+		{"no tenant", []string{"AZP_CLIENTID=" + client, "AZP_CLIENTSECRET=s"}, "AZP_TENANTID (--tenant-id) is not set"},
+		{"a token that is not there", []string{"AZP_AUTH=pat"}, "AZP_AUTH (--auth) is pat, and there is none"},
+		{"a workload that is none", []string{"AZP_AUTH=workload-identity", "AZURE_FEDERATED_TOKEN_FILE=/x"}, "AZP_AUTH (--auth) is workload-identity, and there is none"},
+		{"a principal that is none", []string{"AZP_AUTH=service-principal"}, "AZP_AUTH (--auth) is service-principal, and there is none"},
+		{"a person's login", []string{"AZP_AUTH=azure-cli"}, "azure-cli, which an agent cannot run with"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, append([]string{"AZP_URL=https://dev.azure.com/org"}, tt.environ...))
+			got := problems(t, err)
+			if len(got) != 1 || !strings.Contains(got[0].What, tt.says) {
+				t.Errorf("problems are %+v, want %s", got, tt.says)
+			}
+		})
+	}
+	// Not a problem where another identity is in force.
+	loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=a-token", "IDENTITY_ENDPOINT=http://localhost:42356/msi/token"})
+	s := loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZURE_FEDERATED_TOKEN_FILE=/x", "AZURE_TENANT_ID=" + tenant})
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZURE_FEDERATED_TOKEN_FILE is set without AZURE_CLIENT_ID") {
+		t.Errorf("warnings are %q", s.Warnings)
+	}
+}

@@ -1,0 +1,197 @@
+package emulator
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Entra ID's own endpoints, for service principals and workload identities, below /{tenant}. The SDK insists on
+// https (identity.md 3): serve the emulator with TLS too, and set AZURE_AUTHORITY_HOST to it.
+
+// FederationAudience is whom a workload's projected token is for.
+const FederationAudience = "api://AzureADTokenExchange"
+
+// entraLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (identity.md 1.6).
+const entraLife = time.Hour
+
+// clusterIssuer is the one cluster whose projected tokens are trusted.
+const clusterIssuer = "https://cluster.emulated/"
+
+// entraPath takes such a path apart: the tenant, and what is asked of it.
+func (e *Emulator) entraPath(segments []string) (tenant, what string, ok bool) {
+	if len(segments) < 3 {
+		return "", "", false
+	}
+	switch rest := strings.ToLower(strings.Join(segments[1:], "/")); rest {
+	case "v2.0/.well-known/openid-configuration", "oauth2/v2.0/token", "discovery/instance":
+		return segments[0], rest, true
+	}
+	return "", "", false
+}
+
+// serveEntra answers for Entra ID. mu is held.
+func (e *Emulator) serveEntra(r *http.Request, tenant, what string, body []byte) (reply, string) {
+	base := baseOf(r) + "/" + tenant
+	switch {
+	case what == "discovery/instance":
+		return jsonReply(http.StatusOK, map[string]any{"tenant_discovery_endpoint": base + "/v2.0/.well-known/openid-configuration",
+			"api-version": "1.1", "metadata": []any{map[string]any{"preferred_network": r.Host, "preferred_cache": r.Host, "aliases": []string{r.Host}}}}), ""
+	case !e.knowsTenant(tenant):
+		return aadsts(http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID."), ""
+	case what == "oauth2/v2.0/token":
+		return e.entraExchange(r, tenant, body)
+	}
+	return jsonReply(http.StatusOK, map[string]any{
+		"issuer": base + "/v2.0", "authorization_endpoint": base + "/oauth2/v2.0/authorize", "token_endpoint": base + "/oauth2/v2.0/token",
+		"jwks_uri": base + "/discovery/v2.0/keys", "response_types_supported": []string{"code"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
+	}), ""
+}
+
+func (e *Emulator) knowsTenant(tenant string) bool {
+	if strings.EqualFold(tenant, e.tenantID) {
+		return true
+	}
+	for _, id := range e.identities {
+		if strings.EqualFold(id.Tenant, tenant) {
+			return true
+		}
+	}
+	return false
+}
+
+// entraExchange is grant_type=client_credentials.
+func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (reply, string) {
+	form, err := url.ParseQuery(string(body))
+	if r.Method != http.MethodPost || err != nil || form.Get("grant_type") != "client_credentials" {
+		return aadsts(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the parameter 'grant_type'."), ""
+	}
+	var id *identity
+	for _, i := range e.identities {
+		if strings.EqualFold(i.ClientID, form.Get("client_id")) && strings.EqualFold(i.Tenant, tenant) {
+			id = i
+		}
+	}
+	if id == nil {
+		return aadsts(http.StatusBadRequest, "unauthorized_client", 700016,
+			fmt.Sprintf("Application with identifier '%s' was not found in the directory '%s'.", form.Get("client_id"), tenant)), ""
+	}
+	if refusal := e.entraProof(r, id, form); refusal != nil {
+		return *refusal, ""
+	}
+	var audience string
+	for _, scope := range strings.Fields(form.Get("scope")) { // the SDK adds openid, offline_access, profile
+		if name, is := strings.CutSuffix(scope, "/.default"); is {
+			audience = resources[strings.ToLower(name)]
+		}
+	}
+	if audience == "" {
+		return aadsts(http.StatusBadRequest, "invalid_scope", 70011, "The provided value for scope '"+form.Get("scope")+"' is not valid."), ""
+	}
+	t, err := e.entraToken(id, audience, entraLife)
+	if err != nil {
+		return aadsts(http.StatusInternalServerError, "server_error", 90033, "A transient error has occurred."), ""
+	}
+	e.tokenIssued(id, false)
+	left := int(t.to.Sub(t.from).Seconds())
+	return jsonReply(http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": left, "ext_expires_in": left, "access_token": t.token}), id.Name
+}
+
+// entraProof says how to refuse what an application proves itself with, nil for what is good.
+func (e *Emulator) entraProof(r *http.Request, id *identity, form url.Values) *reply {
+	no := func(code int, text string) *reply {
+		a := aadsts(http.StatusUnauthorized, "invalid_client", code, text)
+		return &a
+	}
+	if given := form.Get("client_secret"); given != "" {
+		if id.Secret == "" || given != id.Secret {
+			return no(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '"+id.ClientID+"'.")
+		}
+		return nil
+	}
+	if form.Get("client_assertion_type") != assertionType {
+		return no(7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
+	}
+	assertion := form.Get("client_assertion")
+	if assertion != strings.TrimSpace(assertion) {
+		return no(50027, "JWT token is invalid or malformed.")
+	}
+	head, claims, ok := peek(assertion)
+	switch {
+	case !ok:
+		return no(50027, "JWT token is invalid or malformed.")
+	case claims.Issuer == clusterIssuer:
+		return e.projectedProof(id, assertion, no)
+	}
+	return e.certificateProof(r, id, assertion, head, claims, no)
+}
+
+// projectedProof judges a workload's token: the federated credential of the application names its subject.
+func (e *Emulator) projectedProof(id *identity, assertion string, no func(int, string) *reply) *reply {
+	t, err := parseJWT(assertion)
+	now := e.now()
+	switch {
+	case err != nil || !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
+		return no(700211, "No matching federated identity record found for presented assertion issuer '"+clusterIssuer+"'.")
+	case id.Subject == "" || t.claims.Subject != id.Subject:
+		return no(700213, "No matching federated identity record found for presented assertion subject '"+t.claims.Subject+"'.")
+	case now.Before(unixTime(t.claims.NotBefore).Add(-clockSkew)) || !now.Before(unixTime(t.claims.Expires).Add(clockSkew)):
+		return no(700024, "Client assertion is not within its valid time range. Current time: "+now.Format(time.RFC3339)+".")
+	}
+	return nil
+}
+
+// certificateProof judges an assertion that the application signed with its certificate's key. Its times are read by
+// the clock that Advance does not move: the client's own clock does not move either.
+func (e *Emulator) certificateProof(r *http.Request, id *identity, assertion string, head jwtHead, claims jwtClaims, no func(int, string) *reply) *reply {
+	block, _ := pem.Decode([]byte(id.Certificate))
+	if block == nil {
+		return no(700027, "Client assertion contains an invalid signature. No certificate is registered.")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	sum := sha256.Sum256(block.Bytes)
+	endpoint := baseOf(r) + "/" + splitPath(r.URL.Path)[0] + "/oauth2/v2.0/token"
+	now := e.opts.Now()
+	switch {
+	case err != nil, !head.names(sum[:]):
+		return no(700027, "Client assertion contains an invalid signature. The key was not found.")
+	case !head.verifies(certificate, assertion):
+		return no(700027, "Client assertion contains an invalid signature.")
+	case claims.Issuer != id.ClientID, claims.Subject != id.ClientID, claims.Audience != endpoint:
+		return no(700023, "Client assertion audience claim does not match Realm issuer.")
+	case now.Add(clockSkew).Before(unixTime(claims.NotBefore)) || !now.Before(unixTime(claims.Expires)):
+		return no(700024, "Client assertion is not within its valid time range.")
+	}
+	return nil
+}
+
+// ProjectedToken is what a cluster would project for a subject: "system:serviceaccount:agents:pool".
+func (e *Emulator) ProjectedToken(subject string) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	return e.key.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": newGUID()})
+}
+
+// Tenant is the organisation's tenant.
+func (e *Emulator) Tenant() string { return e.tenantID }
+
+// aadsts is Entra ID's error form (identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
+// should branch on them).
+func aadsts(status int, name string, code int, text string) reply {
+	trace, correlation := newGUID(), newGUID()
+	body, _ := json.Marshal(map[string]any{
+		"error": name, "error_codes": []int{code}, "trace_id": trace, "correlation_id": correlation,
+		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s", code, text, trace, correlation,
+			time.Now().UTC().Format("2006-01-02 15:04:05Z")),
+	})
+	return reply{status: status, contentType: jsonType, body: body}
+}

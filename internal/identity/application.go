@@ -1,0 +1,104 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+// application is an Entra application that proves itself to Entra ID: by a
+// workload's projected token, a secret or a certificate. Its tokens live about an
+// hour.
+type application struct {
+	make func() (azcore.TokenCredential, error)
+
+	mu  sync.Mutex
+	sdk azcore.TokenCredential
+}
+
+func newApplication(o Options) (*application, error) {
+	a := &application{}
+	client := policy.ClientOptions{
+		Transport: &entraID{http: o.Web},
+		Retry:     policy.RetryOptions{MaxRetries: -1}, // trying again is the caller's
+	}
+	switch {
+	case o.Source == WorkloadIdentity:
+		a.make = func() (azcore.TokenCredential, error) { return newWorkload(o, client) }
+	case !o.ClientSecret.IsZero():
+		a.make = func() (azcore.TokenCredential, error) {
+			return azidentity.NewClientSecretCredential(o.TenantID, o.ClientID, o.ClientSecret.Reveal(),
+				&azidentity.ClientSecretCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true})
+		}
+	default:
+		a.make = func() (azcore.TokenCredential, error) { return newCertificate(o, client) }
+	}
+	var err error
+	if a.sdk, err = a.make(); err != nil {
+		return nil, fmt.Errorf("cannot use the %s (client id %s): %w", o.Source, o.ClientID, err)
+	}
+	return a, nil
+}
+
+// token asks the SDK, which remembers. A credential's memory is its own: a fresh
+// token is asked for with a new credential, which reads its certificate again.
+func (a *application) token(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
+	sdk, err := a.credential(fresh)
+	if err != nil {
+		return azcore.AccessToken{}, err
+	}
+	return sdk.GetToken(ctx, forDevOps())
+}
+
+func (a *application) credential(fresh bool) (azcore.TokenCredential, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !fresh {
+		return a.sdk, nil
+	}
+	sdk, err := a.make()
+	if err == nil {
+		a.sdk = sdk
+	}
+	return sdk, err
+}
+
+// newWorkload reads the projected token at each exchange: kubelet replaces it
+// when four fifths of its life are over. The SDK's own credential for it keeps
+// what it read for ten minutes, and sends a trailing newline along (identity.md
+// 1.6).
+func newWorkload(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
+	assertion := func(ctx context.Context) (string, error) {
+		text, err := readToken("the projected token", "AZURE_FEDERATED_TOKEN_FILE", o.FederatedTokenFile)
+		if err != nil {
+			note(ctx, err)
+			return "", err
+		}
+		o.Guard.Watch(text)
+		return text.Reveal(), nil
+	}
+	// Instance discovery asks Microsoft whether an authority is one of its own. The
+	// authority is the SDK's, or AZURE_AUTHORITY_HOST, which the platform sets.
+	return azidentity.NewClientAssertionCredential(o.TenantID, o.ClientID, assertion,
+		&azidentity.ClientAssertionCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true})
+}
+
+func newCertificate(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
+	b, err := os.ReadFile(o.CertificateFile)
+	if err != nil {
+		return nil, &FileError{fmt.Errorf("cannot read the certificate: %w", err)}
+	}
+	certificates, key, err := azidentity.ParseCertificates(b, []byte(o.CertificatePassword.Reveal()))
+	if err != nil {
+		return nil, &FileError{fmt.Errorf("cannot read the certificate and its key from %s: %w", o.CertificateFile, err)}
+	}
+	return azidentity.NewClientCertificateCredential(o.TenantID, o.ClientID, certificates, key,
+		&azidentity.ClientCertificateCredentialOptions{
+			ClientOptions: client, DisableInstanceDiscovery: true, SendCertificateChain: o.SendChain,
+		})
+}

@@ -1,0 +1,96 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+// Host is the kind of endpoint that hands out managed identities' tokens. The
+// SDK finds the endpoint by itself; the host says what it needs of us.
+type Host int
+
+// The hosts.
+const (
+	// Neighbour is an endpoint beside the container: Container Apps, App Service.
+	Neighbour Host = iota
+	// Metadata is the metadata service of machines and Container Instances.
+	Metadata
+	// Pinned is Service Fabric: the SDK checks the endpoint's certificate by its
+	// thumbprint, and insists on a plain http.Client for that.
+	Pinned
+)
+
+// How long an endpoint is waited for after the start: Container Apps' neighbour
+// refuses connections for up to a minute; Container Instances' metadata service
+// appears late, and answers 410 for up to 70 s while it is updated (identity.md
+// 1.3 to 1.5).
+const (
+	neighbourPatience = time.Minute
+	metadataPatience  = 2 * time.Minute
+)
+
+func (h Host) patience() time.Duration {
+	if h == Metadata {
+		return metadataPatience
+	}
+	return neighbourPatience
+}
+
+// managed is a managed identity.
+type managed struct {
+	sdk *azidentity.ManagedIdentityCredential
+}
+
+func newManaged(o Options) (managed, error) {
+	patience := o.Patience
+	if patience == 0 {
+		patience = o.Host.patience()
+	}
+	client := policy.ClientOptions{
+		Transport: newEndpoint(o.HTTP, o.Host, patience, o.Log),
+		Retry: policy.RetryOptions{
+			// The SDK would try again by itself, for 9 to 98 s (identity.md 2), and
+			// outlast the caller's budget without a word; and end a try after a minute,
+			// in which we may still be waiting.
+			MaxRetries: -1, TryTimeout: patience + time.Minute,
+		},
+	}
+	if o.Host == Pinned {
+		client.Transport = o.HTTP
+	}
+	sdk, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: client, ID: o.managedID()})
+	if err != nil {
+		return managed{}, fmt.Errorf("cannot use the managed identity (%s): %w", o.selector(), err)
+	}
+	return managed{sdk}, nil
+}
+
+func (o Options) managedID() azidentity.ManagedIDKind {
+	switch {
+	case o.ObjectID != "":
+		return azidentity.ObjectID(o.ObjectID)
+	case o.ClientID != "":
+		return azidentity.ClientID(o.ClientID)
+	case o.ResourceID != "":
+		return azidentity.ResourceID(o.ResourceID)
+	}
+	return nil
+}
+
+// pastTheCache is a claims request that asks for nothing. The SDK takes any as a
+// reason not to answer from its memory, and it has no other switch for that; it
+// does not send it (identity.md 2).
+const pastTheCache = `{"access_token":{}}`
+
+func (m managed) token(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
+	options := forDevOps()
+	if fresh {
+		options.Claims = pastTheCache
+	}
+	return m.sdk.GetToken(ctx, options)
+}

@@ -1,0 +1,63 @@
+package tend
+
+import (
+	"context"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// This file is about a life in two halves, so that no identity is where jobs run:
+// one azptend registers and hands the agent's files over, another runs the agent
+// without a word to its pool, and a keeper removes it.
+
+// unknownVersion is what an agent is registered with by an azptend that has no
+// listener to ask. It is for information until the listener tells its own with
+// its session (agent-protocol.md 2.2).
+const unknownVersion = "4.0.0"
+
+// handOver writes the agent's files, and starts nothing.
+func (s starter) handOver(context.Context) word {
+	return word{event: lifecycle.Launched{Result: resultOf(s.writeFiles(""))}}
+}
+
+// writeFiles writes the agent's files into its folder; notifications is where its
+// listener is to connect.
+func (s starter) writeFiles(notifications string) error {
+	if s.o.Given != nil {
+		return s.o.Folder.WriteGiven(*s.o.Given, notifications)
+	}
+	registration, err := s.registration(notifications)
+	if err != nil {
+		return err
+	}
+	return s.o.Folder.WriteFiles(registration, s.key)
+}
+
+// takeGiven gets ready what an agent needs that somebody else has registered: its
+// folder. Nobody is asked about it.
+func (r *runner) takeGiven(ctx context.Context, p prepared) word {
+	err := r.takeFolder(ctx, &p)
+	var pid int
+	if err == nil {
+		if pid, err = r.findListener(); err == nil && pid != 0 {
+			err = r.o.Folder.Occupied(pid, "the listener of an earlier life")
+		}
+	}
+	given := r.o.Given.Registration
+	return word{
+		note: func(r *runner) {
+			r.release = p.release
+			if err != nil {
+				return
+			}
+			r.version = p.version
+			r.pool = azdo.Pool{ID: given.PoolID, Name: given.PoolName}
+			r.seat = seat{pool: r.pool, name: given.AgentName}
+			r.log.Info("Found an agent that was registered for this azptend", "agent", given.AgentName, "agent_id", given.AgentID,
+				"pool", given.PoolName, "folder", r.o.Given.Folder.Root, "agent_version", p.version)
+		},
+		event:   lifecycle.Prepared{Result: resultOf(err), Lent: given.AgentID},
+		unheard: p.giveBack,
+	}
+}
