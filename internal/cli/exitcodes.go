@@ -11,12 +11,12 @@ type ExitCode struct {
 // Package lifecycle decides for them; 64 is decided here.
 func ExitCodes() []ExitCode {
 	return []ExitCode{
-		{"0", "it left on purpose: the one job served, drained; the agent is removed, or named (with `--strict-remove`: 75)"},
+		{"0", "it left on purpose: the one job served, drained, a limit reached, or the placeholder is there; the agent is removed, or named (with `--strict-remove`: 75)"},
 		{"1, 2", "the listener's own, after giving up on it"},
 		{"64", "settings, or the command line"},
 		{"69", "Azure DevOps or the identity endpoint stayed unreachable, or refused for good reason of its own"},
 		{"70", "a fault of ours, or of the machine: no room for another file or process"},
-		{"75", "try again: the name is held by another, or a job was cut because the grace period was spent"},
+		{"75", "try again: the name is held by another, or a job was cut: the grace period was spent, or `AZP_ON_TERM` is cancel"},
 		{"77", "the identity may not: no licence, no role, a token that is refused, or the pool (its name or id) is not visible to it"},
 		{"78", "the agent folder cannot work: no listener, wrong architecture, not writable"},
 		{"128+n", "the listener died of signal n and was not started again; 130 when a person cancelled the job"},

@@ -41,12 +41,15 @@ func drawPolicy(t *rapid.T) Policy {
 // comment. The first three are checked by world as they could break; the rest
 // here, at the end of each life.
 func TestPromises(t *testing.T) {
-	seen := map[string]bool{}
-	rapid.Check(t, func(t *rapid.T) { live(t, seen) })
+	seen, moves := map[string]bool{}, map[move]bool{}
+	rapid.Check(t, func(t *rapid.T) { live(t, seen).moved(moves) })
 	for _, cell := range everyCell() {
 		if !seen[cell] {
 			t.Errorf("never reached: %s", cell)
 		}
+	}
+	for _, why := range wrongDiagram(drawn(page(t)), moves) {
+		t.Errorf("docs/how-it-works.md: %s", why)
 	}
 }
 

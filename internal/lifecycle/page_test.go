@@ -1,0 +1,179 @@
+package lifecycle
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// This file holds docs/how-it-works.md against this package: its diagram of the
+// phases against what random lives do, its times and its budget against the
+// constants. Names and log lines are held by test/page_test.go.
+
+func page(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/how-it-works.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// move is a change of the phase: in the diagram an arrow, in a life what one
+// step did.
+type move struct{ from, to Phase }
+
+func (m move) String() string { return string(m.from) + " --> " + string(m.to) }
+
+var arrow = regexp.MustCompile(`(?m)^  ([a-z]+) --> ([a-z]+)(?:: .+)?$`)
+
+// drawn are the arrows of the page's diagram.
+func drawn(page string) []move {
+	_, diagram, _ := strings.Cut(page, "stateDiagram-v2\n")
+	diagram, _, _ = strings.Cut(diagram, "```")
+	var moves []move
+	for _, m := range arrow.FindAllStringSubmatch(diagram, -1) {
+		moves = append(moves, move{Phase(m[1]), Phase(m[2])})
+	}
+	return moves
+}
+
+// wrongDiagram says where a diagram differs from what was seen. A step may pass
+// through a phase of the end in which there is nothing to do; every arrow must
+// have been a step of its own, too.
+func wrongDiagram(drawn []move, seen map[move]bool) []string {
+	var why []string
+	for m := range seen {
+		if !leads(drawn, m.from, m.to, nil) {
+			why = append(why, fmt.Sprintf("%v happens, and is not drawn", m))
+		}
+	}
+	for _, m := range drawn {
+		if !seen[m] {
+			why = append(why, fmt.Sprintf("%v is drawn, and never happens", m))
+		}
+	}
+	slices.Sort(why)
+	return why
+}
+
+// leads says that an arrow, or several through phases of the end, leads there.
+func leads(drawn []move, from, to Phase, been []Phase) bool {
+	for _, m := range drawn {
+		if m.from != from {
+			continue
+		}
+		passing := m.to == Draining || m.to == Removing || m.to == Stopping
+		if m.to == to || passing && !slices.Contains(been, m.to) && leads(drawn, m.to, to, append(been, m.to)) {
+			return true
+		}
+	}
+	return false
+}
+
+// moved are the moves of a life.
+func (w *world) moved(seen map[move]bool) {
+	at := Booting
+	for _, s := range w.walked {
+		if s.Phase != at {
+			seen[move{at, s.Phase}] = true
+		}
+		at = s.Phase
+	}
+}
+
+// TestWrongDiagram: the rule must be able to say no.
+func TestWrongDiagram(t *testing.T) {
+	diagram := drawn(page(t))
+	seen := map[move]bool{}
+	for _, m := range diagram {
+		seen[m] = true
+	}
+	seen[move{Idle, Stopping}] = true // through draining
+	if why := wrongDiagram(diagram, seen); len(why) > 0 || len(diagram) == 0 {
+		t.Fatalf("%d arrows: %v", len(diagram), why)
+	}
+	for _, m := range []move{{Draining, Idle}, {Gone, Booting}, {Booting, Idle}, {Removing, Busy}, {Idle, Registering}} {
+		want := fmt.Sprintf("%v happens, and is not drawn", m)
+		if m == (move{Idle, Registering}) {
+			want = "" // by way of removing
+		}
+		seen[m] = true
+		if got := strings.Join(wrongDiagram(diagram, seen), ", "); got != want {
+			t.Errorf("%v: got %q, want %q", m, got, want)
+		}
+		delete(seen, m)
+	}
+	for _, m := range diagram {
+		delete(seen, m)
+		if got, want := strings.Join(wrongDiagram(diagram, seen), ", "), fmt.Sprintf("%v is drawn, and never happens", m); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		seen[m] = true
+	}
+}
+
+// TestThePagesTimes: each time that the page names is the constant's.
+func TestThePagesTimes(t *testing.T) {
+	text := page(t)
+	for _, tt := range []struct {
+		sentence string
+		constant time.Duration
+	}{
+		{"Tried again for %s", bootPatience},
+		{"not believed until %s after the loss", lateAct},
+		{"must both say idle for %s", settle},
+		{"Only SIGINT escalates, %s or more after", insistAfter},
+		{"register anew after %s", rejoinPause},
+		{"tried again after %s", firstPause},
+		{"at most %s, or when the server wishes", longestPause},
+		{"each is waited for %s at most", callTimeout},
+		{"a removal is tried for %s", removePatience},
+	} {
+		if want := fmt.Sprintf(tt.sentence, spoken(tt.constant)); !strings.Contains(text, want) {
+			t.Errorf("docs/how-it-works.md does not say %q", want)
+		}
+	}
+	if maxRejoins != 5 || maxRestarts != 5 || rejoinWindow != time.Hour {
+		t.Error("docs/how-it-works.md says that five times an hour, and five times, is the most")
+	}
+}
+
+// spoken is a time as the page writes it.
+func spoken(d time.Duration) string {
+	if d >= time.Minute {
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return fmt.Sprintf("%d s", d/time.Second)
+}
+
+var budgetRow = regexp.MustCompile(`(?m)^\| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+|at once) \| ([\d. ms]+) \| ([\d. ms]+) \|$`)
+
+// TestThePagesBudget: each row of its table is what a life would do.
+func TestThePagesBudget(t *testing.T) {
+	rows := budgetRow.FindAllStringSubmatch(page(t), -1)
+	if len(rows) < 2 {
+		t.Fatal("docs/how-it-works.md has no table of the budget")
+	}
+	for _, row := range rows {
+		var cells []time.Duration
+		for _, cell := range row[1:] {
+			d, err := time.ParseDuration(strings.ReplaceAll(strings.Replace(cell, "at once", "0s", 1), " ", ""))
+			if err != nil {
+				t.Fatalf("%s: %v", row[0], err)
+			}
+			cells = append(cells, d)
+		}
+		s := New(Policy{Grace: cells[0]})
+		s.clock = began
+		b := s.Budget()
+		want := []time.Duration{cells[0], b.Drain, b.Stop, b.Remove, s.drainEnds().Sub(began), s.stopEnds().Sub(began), s.lastCall().Sub(began)}
+		if !slices.Equal(cells, want) {
+			t.Errorf("%s: want %v", row[0], want)
+		}
+	}
+}
