@@ -297,6 +297,7 @@ func (t *turn) deleted(r Result) {
 		t.unplan()
 		t.plan(Inspect, recheck)
 	case t.Phase == Draining && r.worthAnotherTry(): // a job started meanwhile: once it has ended
+	case t.Phase == Stopping && (r.Outcome == JobRunning || r.worthAnotherTry()): // once the listener has ended
 	case r.Outcome == JobRunning, r.worthAnotherTry():
 		if !t.tryAgain(Remove, r, t.removeEnds()) {
 			t.name(r.Err)

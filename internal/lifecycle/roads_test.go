@@ -125,6 +125,18 @@ func TestRoads(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
 
+		{"a removal fails while its listener is stopped already: again once that has ended", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, JobStarted{}, ""},
+			{57 * time.Second, Tick{}, "interrupt, abort"},
+			{time.Second, Deleted{of(Unreachable)}, ""},
+			{time.Second, Tick{}, ""},
+			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), jobCut},
+
 		{"the budget is spent: cancelled, killed, removed", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},

@@ -69,8 +69,8 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
 		r.reportHeld(after.AgentID, e)
 	}
-	if before.Registration != lifecycle.Removed && after.Registration == lifecycle.Removed {
-		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", after.AgentID, "pool", r.seat.pool.Name)
+	if goneFromPool(before, after) {
+		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
 	}
 	if d, is := e.(lifecycle.Disabled); is && d.Outcome == lifecycle.OK {
 		r.log.Info("Disabled the agent: no further job comes", "agent", r.seat.name, "agent_id", after.AgentID, "job", after.Job)
@@ -81,6 +81,13 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
 	}
+}
+
+// goneFromPool says that a step ended a registration that was held. One that is
+// followed by another at once is Unregistered already.
+func goneFromPool(before, after lifecycle.State) bool {
+	ended := after.Registration == lifecycle.Removed || after.Registration == lifecycle.Unregistered || after.AgentID != before.AgentID
+	return before.Registration == lifecycle.Held && ended
 }
 
 // reportHeld says that an agent is ours now; of an earlier life's it was said
