@@ -31,15 +31,24 @@ func AwaitSession(ctx context.Context, dir string) error {
 // time, a line MessageReceived_AgentRefresh goes into dir/Agent.perf.
 func AwaitUpdateRequest(ctx context.Context, dir string, before int) (int, error) {
 	times := before
-	err := awaitChange(ctx, dir, func() (bool, error) {
-		b, err := os.ReadFile(filepath.Join(dir, "Agent.perf"))
-		if errors.Is(err, os.ErrNotExist) {
-			return false, nil
-		}
-		times = bytes.Count(b, []byte("MessageReceived_AgentRefresh:"))
+	err := awaitChange(ctx, dir, func() (_ bool, err error) {
+		times, err = received(dir, "AgentRefresh")
 		return times > before, err
 	})
 	return times, err
+}
+
+// JobsReceived is how many jobs the listener whose VSTS_AGENT_PERFLOG is dir has
+// been given: it writes that down before it begins with one.
+func JobsReceived(dir string) (int, error) { return received(dir, "PipelineAgentJobRequest") }
+
+// received counts the messages of a kind in dir/Agent.perf.
+func received(dir, kind string) (int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "Agent.perf"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	return bytes.Count(b, []byte("MessageReceived_"+kind+":")), err
 }
 
 // diag is where the update's script leaves its log.

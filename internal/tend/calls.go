@@ -36,6 +36,9 @@ func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
 	case lifecycle.Disable:
 		return r.disable(a.AgentID)
 	case lifecycle.Inspect:
+		if r.o.Given != nil {
+			return r.inspectAlone()
+		}
 		return r.inspect(a.AgentID)
 	case lifecycle.Remove:
 		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.Deleted{Result: res} })
@@ -349,10 +352,7 @@ func (r *runner) inspect(id int) func(context.Context) word {
 	poolID, listener := r.seat.pool.ID, r.listener
 	return func(ctx context.Context) word {
 		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.Missing}}
-		switch {
-		case r.o.Given != nil: // only the process table can be asked
-			e.Outcome = lifecycle.OK
-		case id != 0:
+		if id != 0 {
 			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
 			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}

@@ -67,6 +67,8 @@ func (s *stage) awaitUpdateRequest(ctx context.Context, _ string, _ int) (int, e
 	return 0, ctx.Err()
 }
 
+func (s *stage) jobsReceived(string) (int, error) { return s.received, nil }
+
 // formerLife leaves an agent in a pool, its files, and processes of its programs.
 func (s *stage) formerLife(pool int, mark string, programs ...string) {
 	s.agents[5] = &azdo.Agent{ID: 5, Name: "former", Status: "online", UserCapabilities: map[string]string{

@@ -3,6 +3,7 @@ package tend
 import (
 	"context"
 
+	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -59,5 +60,22 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 		},
 		event:   lifecycle.Prepared{Result: resultOf(err), Lent: given.AgentID},
 		unheard: p.giveBack,
+	}
+}
+
+// inspectAlone is what can be known of an agent without a word to its pool: that
+// a worker runs, or that a job was received which has not started yet. A job that
+// the server assigns at this very moment cannot be seen; docs/security.md says so.
+func (r *runner) inspectAlone() func(context.Context) word {
+	listener, perf, started := r.listener, r.perf, r.state.Jobs-r.jobsBefore
+	return func(context.Context) word {
+		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.OK}}
+		if listener != nil {
+			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
+		}
+		if received, err := r.ways.jobsReceived(perf); err == nil && received > started {
+			e.Worker = true
+		}
+		return word{event: e}
 	}
 }

@@ -58,6 +58,15 @@ func TestTwoHalves(t *testing.T) {
 			s.pass(10 * time.Second)
 			s.listener().stopWorking()
 		}, "start 8 SIGINT", 0},
+		{"SIGTERM when a job was received and has not started", nil, func(s *stage) {
+			s.ready()
+			s.received = 1
+			s.sigterm()
+			s.pass(time.Second)
+			s.jobStarts()
+			s.pass(10 * time.Second)
+			s.jobEnds()
+		}, "start 8 SIGINT", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, func(o *Options) {

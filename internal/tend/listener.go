@@ -33,7 +33,7 @@ func (r *runner) launch() func(context.Context) word {
 		return word{
 			note: func(r *runner) {
 				r.removePerf()
-				r.listener, r.perf, r.markers = l.process, l.perf, l.markers
+				r.listener, r.perf, r.markers, r.jobsBefore = l.process, l.perf, l.markers, r.state.Jobs
 				r.times.launch, r.times.launched = spent, time.Now()
 				r.times.begin(begun)
 				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)

@@ -41,13 +41,14 @@ type runner struct {
 	carried   map[string]string // user capabilities of one that was removed
 	granted   azdo.Agent        // the server's answer to the registration
 
-	listener Process
-	markers  agent.UpdateMarkers // as they were when the listener started
-	perf     string              // the listener's perf folder
-	wrote    bool                // the agent's files may be there
-	outage   bool                // it was said that the server is away
-	release  func()              // of the agent's folder; nil while it is not ours
-	waits    bool                // it was said that the name is waited for
+	listener   Process
+	markers    agent.UpdateMarkers // as they were when the listener started
+	perf       string              // the listener's perf folder
+	jobsBefore int                 // jobs of this life that earlier listeners had
+	wrote      bool                // the agent's files may be there
+	outage     bool                // it was said that the server is away
+	release    func()              // of the agent's folder; nil while it is not ours
+	waits      bool                // it was said that the name is waited for
 
 	times times
 }

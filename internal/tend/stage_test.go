@@ -51,6 +51,7 @@ type stage struct {
 	found     []proc.Found  // processes of an earlier life
 	former    *listener     // the one among them that is a listener
 	markless  bool          // the server forgets user capabilities
+	received  int           // jobs that the listener says it was given
 	spoken    time.Time     // the first signal
 
 	end     End

@@ -19,6 +19,8 @@ type ways interface {
 	// awaitUpdateRequest waits until the listener that logs to perf has been asked
 	// to update itself more often than before, and says how often.
 	awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error)
+	// jobsReceived is how many jobs the listener that logs to perf has been given.
+	jobsReceived(perf string) (int, error)
 	// awaitUpdate waits until an update has ended that before does not know.
 	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
 }
@@ -53,6 +55,8 @@ func (folderWays) awaitSession(ctx context.Context, perf string) error {
 func (folderWays) awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error) {
 	return agent.AwaitUpdateRequest(ctx, perf, before)
 }
+
+func (folderWays) jobsReceived(perf string) (int, error) { return agent.JobsReceived(perf) }
 
 func (w folderWays) awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error {
 	return w.folder.AwaitUpdate(ctx, before)
