@@ -54,6 +54,19 @@ type Agent struct {
 // Online says that a session of the agent is alive.
 func (a Agent) Online() bool { return strings.EqualFold(a.Status, "online") }
 
+// Since is when the agent came into its status, for a sentence: as RFC 3339, or
+// that nobody knows.
+func (a Agent) Since() string {
+	at := a.StatusChangedOn.Time
+	if at.IsZero() {
+		at = a.CreatedOn.Time
+	}
+	if at.IsZero() {
+		return "an unknown time"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
 // Authorization is how the agent's own listener logs on: by its key, as
 // ClientID, at AuthorizationURL. The server returns it to whoever adds the agent.
 type Authorization struct {

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
 )
@@ -25,24 +24,13 @@ type HeldError struct {
 func (e *HeldError) Error() string {
 	a := e.Agent
 	return fmt.Sprintf("cannot %s %q in %s: the name is held by an agent that is no placeholder: id %d, version %s, %s since %s",
-		e.Op, a.Name, e.Pool, a.ID, a.Version, a.Status, since(a))
+		e.Op, a.Name, e.Pool, a.ID, a.Version, a.Status, a.Since())
 }
 
 // Hint says what to do about it.
 func (e *HeldError) Hint() string {
 	return "choose another name in AZP_AGENT_NAME (--agent-name); a dead agent, or a placeholder that a script made from a whole agent, " +
 		"is deleted by hand first (Agent pools, the pool, Agents)"
-}
-
-func since(a azdo.Agent) string {
-	at := a.StatusChangedOn.Time
-	if at.IsZero() {
-		at = a.CreatedOn.Time
-	}
-	if at.IsZero() {
-		return "an unknown time"
-	}
-	return at.UTC().Format(time.RFC3339)
 }
 
 // VersionError says that Agent.Version is no version: the server would refuse

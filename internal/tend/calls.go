@@ -276,12 +276,7 @@ func (r *runner) lookUp() func(context.Context) word {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
 		}
-		what := "another agent"
-		if e.Owner == lifecycle.Placeholder {
-			what = "the pool's placeholder"
-		}
-		e.Holder = fmt.Errorf("the agent name %q is held by %s: id %d, version %s, %s since %s",
-			found.Name, what, found.ID, found.Version, found.Status, since(found))
+		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder}
 		return word{event: e, note: func(r *runner) { r.twin = found }}
 	}
 }
@@ -312,17 +307,6 @@ const youngFor = time.Minute
 func isYoung(a azdo.Agent) bool {
 	made := a.CreatedOn.Time
 	return !a.Online() && a.UserCapabilities[agent.MarkKind] == agent.KindAgent && !made.IsZero() && time.Since(made) < youngFor
-}
-
-func since(a azdo.Agent) string {
-	at := a.StatusChangedOn.Time
-	if at.IsZero() {
-		at = a.CreatedOn.Time
-	}
-	if at.IsZero() {
-		return "an unknown time"
-	}
-	return at.UTC().Format(time.RFC3339)
 }
 
 // carry keeps the user capabilities of the twin that is about to be removed:

@@ -160,7 +160,7 @@ func TestHolderWithoutADate(t *testing.T) {
 		"an unknown time":      {},
 		"2026-11-22T12:00:00Z": {CreatedOn: at},
 	} {
-		if got := since(a); got != want {
+		if got := a.Since(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
