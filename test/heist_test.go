@@ -39,6 +39,7 @@ type heist struct {
 	secrets     map[string]string // by name
 	env         []string
 	metadataURL string    // where a job could ask for a token; "" where the host has no such place
+	lent        bool      // the agent was registered elsewhere: azptend never calls its pool
 	outside     []finding // of lookers at command lines
 }
 
@@ -241,9 +242,13 @@ func (h *heist) lootOf(output string) loot {
 // job is the thief. The job outlasts the SIGTERM, whatever the thief has told.
 func (h *heist) life(a account, program string, args ...string) loot {
 	h.t.Helper()
-	registering := h.at("POST", `/agents\?`, h.argv)
-	h.start(a, program, args...)
-	registering()
+	if h.lent {
+		h.start(a, program, args...)
+	} else {
+		registering := h.at("POST", `/agents\?`, h.argv)
+		h.start(a, program, args...)
+		registering()
+	}
 	h.await(emulator.EventSessionCreated)
 	l := h.job(1, h.plan("plan", h.agent, filepath.Join(h.dir, "home"), "/tmp", "/var/tmp", "/dev/shm", "/run"))
 	h.leave(1)
@@ -276,15 +281,24 @@ func (h *heist) sign(name string) {
 // leave drains: the job must be finished, and the agent removed.
 func (h *heist) leave(id int64) {
 	h.t.Helper()
-	removing := h.at("DELETE", `/agents/\d+`, h.argv)
+	removing := func() {}
+	if !h.lent {
+		removing = h.at("DELETE", `/agents/\d+`, h.argv)
+	}
 	check(h.t, h.actor.cmd.Process.Signal(syscall.SIGTERM))
-	h.await(emulator.EventAgentDisabled)
+	if h.lent {
+		h.says("Asked to end")
+	} else {
+		h.await(emulator.EventAgentDisabled)
+	}
 	h.sign("go-on")
 	if e := h.await(emulator.EventJobFinished); e.RequestID != id || e.Result != "succeeded" {
 		h.fatalf("the job ended as %s", e.Result)
 	}
 	removing()
-	h.await(emulator.EventAgentRemoved)
+	if !h.lent {
+		h.await(emulator.EventAgentRemoved)
+	}
 	select {
 	case <-h.actor.done:
 	case <-h.ctx.Done():

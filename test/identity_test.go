@@ -55,15 +55,28 @@ func cmdCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: certificate FILE")
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	both, err := newCertificate()
 	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), both, 0o600))
+}
+
+// newCertificate makes a certificate and its key, as one file has both.
+func newCertificate() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	ts.Check(err)
+	if err != nil {
+		return nil, err
+	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
-	ts.Check(err)
-	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), both, 0o600))
+	if err != nil {
+		return nil, err
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...), nil
 }
 
 // cmdProject writes a workload's token, as kubelet does: project FILE SUBJECT.

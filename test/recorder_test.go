@@ -16,14 +16,14 @@ type recorder struct {
 	http.Handler
 
 	mu      sync.Mutex
-	managed []string // tokens of the identity endpoint
+	managed []string // tokens of the identity endpoint and of Entra ID
 	agents  []string // tokens that agents got with their key
 	sent    bytes.Buffer
 }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
-	case strings.HasPrefix(req.URL.Path, "/msi/"):
+	case strings.HasPrefix(req.URL.Path, "/msi/"), strings.HasSuffix(req.URL.Path, "/oauth2/v2.0/token"):
 		r.keepToken(w, req, &r.managed)
 	case strings.Contains(req.URL.Path, "/oauth2/token"):
 		r.keepToken(w, req, &r.agents)

@@ -3,12 +3,16 @@
 package test
 
 import (
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,17 +48,92 @@ func hosts() []host {
 		}},
 		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
 			h.secrets["token file"] = h.emulator.DefaultPAT()
-			file := filepath.Join(h.dir, "token")
-			check(h.t, os.WriteFile(file, []byte(h.emulator.DefaultPAT()+"\n"), 0o400))
-			if a.uid != 0 {
-				check(h.t, os.Chown(file, a.uid, a.uid))
-			}
-			h.env = append(h.env, "AZP_TOKEN_FILE="+file)
+			h.env = append(h.env, "AZP_TOKEN_FILE="+h.private("token", []byte(h.emulator.DefaultPAT()+"\n"), a))
 		}},
 		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
 		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
-		// A service principal's secret and certificate come here with their source.
+		{"a service principal's secret (`AZP_CLIENTSECRET`)", nil, func(h *heist, _ account) {
+			const secret = "the-secret-of-the-application-5b1f"
+			h.secrets["client secret"] = secret
+			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Secret: secret}, "AZP_CLIENTSECRET="+secret)
+		}},
+		{"a service principal's certificate of azptend's user, mode 0400 (`AZP_CLIENTCERTIFICATE`)", nil, func(h *heist, a account) {
+			both, err := newCertificate()
+			check(h.t, err)
+			lines := strings.Split(strings.TrimSpace(string(both)), "\n")
+			h.secrets["certificate's key"] = lines[len(lines)-3] // a line of the key's text
+			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Certificate: string(both)},
+				"AZP_CLIENTCERTIFICATE="+h.private("app.pem", both, a))
+		}},
+		{"AKS workload identity, its projected token of azptend's user, mode 0400", nil, func(h *heist, a account) {
+			token, err := h.emulator.ProjectedToken("system:serviceaccount:agents:pool")
+			check(h.t, err)
+			h.secrets["projected token"] = token
+			h.giveApplication(emulator.Identity{Subject: "system:serviceaccount:agents:pool"},
+				"AZURE_FEDERATED_TOKEN_FILE="+h.private("projected", []byte(token+"\n"), a))
+		}},
+		{"nothing: registered elsewhere (`run --registered`)", nil, giveNothing},
 	}
+}
+
+// private writes a file that azptend's user alone may read.
+func (h *heist) private(name string, content []byte, a account) string {
+	h.t.Helper()
+	file := filepath.Join(h.dir, name)
+	check(h.t, os.WriteFile(file, content, 0o400))
+	if a.uid != 0 {
+		check(h.t, os.Chown(file, a.uid, a.uid))
+	}
+	return file
+}
+
+// giveApplication registers an application with Entra ID, which is behind an
+// authority of its own, and gives azptend how it logs on as it.
+func (h *heist) giveApplication(app emulator.Identity, proof string) {
+	h.t.Helper()
+	app.ObjectID, app.Member = "22222222-0000-4000-8000-000000000001", true
+	app.Roles = emulator.Roles{emulator.AllPools: emulator.RoleAdministrator}
+	check(h.t, h.emulator.PutIdentity(app))
+	entra := httptest.NewTLSServer(h.recorder)
+	h.t.Cleanup(entra.Close)
+	ca := filepath.Join(h.dir, "ca.pem")
+	check(h.t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: entra.Certificate().Raw}), 0o644))
+	h.env = append(h.env, "AZURE_AUTHORITY_HOST="+entra.URL+"/", "AZP_CA_FILE="+ca, proof)
+	for _, known := range h.emulator.Identities() {
+		if known.ObjectID != app.ObjectID {
+			continue
+		}
+		if app.Subject != "" {
+			h.env = append(h.env, "AZURE_CLIENT_ID="+known.ClientID, "AZURE_TENANT_ID="+h.emulator.Tenant())
+			return
+		}
+		h.env = append(h.env, "AZP_CLIENTID="+known.ClientID, "AZP_TENANTID="+h.emulator.Tenant())
+	}
+}
+
+// giveNothing registers the agent in the place of an init container, which alone
+// has an identity.
+func giveNothing(h *heist, a account) {
+	out := filepath.Join(h.dir, "handed")
+	register := exec.CommandContext(h.ctx, binary, "register", "--out", out)
+	for _, v := range h.emulator.Environment(h.url) {
+		register.Env = append(register.Env, v.Name+"="+v.Value)
+		if v.Name == "IDENTITY_HEADER" {
+			h.secrets["identity header"] = v.Value
+		}
+	}
+	register.Env = append(register.Env, "AZP_AGENT_NAME=robbed")
+	if said, err := register.CombinedOutput(); err != nil {
+		h.fatalf("cannot register: %v\n%s", err, said)
+	}
+	for _, file := range []string{"", ".agent", ".credentials", ".credentials_rsaparams"} {
+		if a.uid != 0 {
+			check(h.t, os.Chown(filepath.Join(out, file), a.uid, a.uid))
+		}
+	}
+	h.lent = true
+	h.env = slices.DeleteFunc(h.env, func(pair string) bool { return strings.HasPrefix(pair, "AZP_URL=") })
+	h.env = append(h.env, "AZP_REGISTERED="+out)
 }
 
 func giveMetadata(h *heist, _ account) {
@@ -86,6 +165,9 @@ func inherent(f finding) bool {
 	return own && (byUser || f.How == "file" && strings.HasSuffix(f.Where, "/public/sent"))
 }
 
+// secretFiles are the files that hold a host's secret, and what it is.
+var secretFiles = map[string]string{"token": "token file", "app.pem": "certificate's key", "projected": "projected token"}
+
 // opening says why a cell is open, and by what it is known to be; "" is closed.
 func opening(ho host, a account) (why string, known func(finding) bool) {
 	switch {
@@ -95,11 +177,11 @@ func opening(ho host, a account) (why string, known func(finding) bool) {
 		}
 	case a.root && a.caps == nil && a.jobs == "":
 		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
-			return f.Where == "azptend" || f.How == "file" && filepath.Base(f.Where) == "token"
+			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
 		}
-	case strings.Contains(ho.name, "AZP_TOKEN_FILE") && a.jobs == "":
+	case strings.Contains(ho.name, "mode 0400") && a.jobs == "":
 		return "the file is readable for the jobs' user", func(f finding) bool {
-			return f.How == "file" && filepath.Base(f.Where) == "token" && f.What == "token file"
+			return f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
 		}
 	}
 	return "", func(finding) bool { return false }

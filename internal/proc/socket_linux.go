@@ -42,11 +42,26 @@ func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
 	return false, nil
 }
 
-// connectionInode finds the socket of a connection, "" when there is none. It is
+// looks is how often the table of connections is read for one that is not in it:
+// the kernel hands it out in pieces, and where many connections come and go one
+// that is there may fall between two of them. To turn away the listener for that
+// would mean not to hear of its jobs.
+const looks = 5
+
+func connectionInode(local, remote netip.AddrPort) (inode string, err error) {
+	for range looks {
+		if inode, err = lookUpInode(local, remote); inode != "" || err != nil {
+			break
+		}
+	}
+	return inode, err
+}
+
+// lookUpInode finds the socket of a connection, "" when there is none. It is
 // looked for among the IPv6 sockets too: the listener connects from one of
 // those, to a mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType)
 // is dual-mode; JobNotification.cs of the agent).
-func connectionInode(local, remote netip.AddrPort) (string, error) {
+func lookUpInode(local, remote netip.AddrPort) (string, error) {
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		table, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) { // this system has no IPv6
