@@ -265,7 +265,8 @@ func robbed(t *testing.T, ho host, a account) string {
 		t.Errorf("azptend believed the thief:\n%s", said)
 	}
 	if t.Failed() {
-		t.Logf("%+v\n%v", l.end, l.findings)
+		said, _ := h.actor.out.read()
+		t.Logf("%+v\n%v\nazptend said:\n%s", l.end, l.findings, said)
 	}
 	if why == "" {
 		return "closed"

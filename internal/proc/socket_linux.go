@@ -17,9 +17,22 @@ import (
 // HoldsConnection says whether the process holds the other end of a TCP
 // connection on this machine: of the one that goes from theirs to ours.
 func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (holds bool, err error) {
-	err = c.user.Do(func() (err error) { holds, err = c.holdsConnection(ours, theirs); return err })
+	for range looks {
+		err = c.user.Do(func() (err error) { holds, err = c.holdsConnection(ours, theirs); return err })
+		if holds || err != nil {
+			break
+		}
+	}
 	return holds, err
 }
+
+// looks is how often a connection is looked for that is not found. Neither table
+// is handed out at once: where many connections come and go one that is there may
+// fall between two pieces of /proc/net/tcp, and a program that duplicates its
+// descriptor and closes the first (as Go's net.FileConn does) may have neither
+// where we look. To turn away the listener for that would mean not to hear of its
+// jobs, and to leave the port open.
+const looks = 5
 
 func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
 	inode, err := connectionInode(theirs, ours)
@@ -42,26 +55,11 @@ func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
 	return false, nil
 }
 
-// looks is how often the table of connections is read for one that is not in it:
-// the kernel hands it out in pieces, and where many connections come and go one
-// that is there may fall between two of them. To turn away the listener for that
-// would mean not to hear of its jobs.
-const looks = 5
-
-func connectionInode(local, remote netip.AddrPort) (inode string, err error) {
-	for range looks {
-		if inode, err = lookUpInode(local, remote); inode != "" || err != nil {
-			break
-		}
-	}
-	return inode, err
-}
-
-// lookUpInode finds the socket of a connection, "" when there is none. It is
+// connectionInode finds the socket of a connection, "" when there is none. It is
 // looked for among the IPv6 sockets too: the listener connects from one of
 // those, to a mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType)
 // is dual-mode; JobNotification.cs of the agent).
-func lookUpInode(local, remote netip.AddrPort) (string, error) {
+func connectionInode(local, remote netip.AddrPort) (string, error) {
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		table, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) { // this system has no IPv6
