@@ -3,6 +3,7 @@
 package test
 
 import (
+	"crypto/rand"
 	"encoding/pem"
 	"flag"
 	"fmt"
@@ -53,7 +54,7 @@ func hosts() []host {
 		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
 		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
 		{"a service principal's secret (`AZP_CLIENTSECRET`)", nil, func(h *heist, _ account) {
-			const secret = "the-secret-of-the-application-5b1f"
+			secret := rand.Text() // a constant would be in the test's own binary, below /tmp
 			h.secrets["client secret"] = secret
 			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Secret: secret}, "AZP_CLIENTSECRET="+secret)
 		}},
