@@ -23,7 +23,7 @@ func newRegister(p Process) *cobra.Command {
 		Long: `Register an agent, and write its files into a folder: for an init container, or
 another machine, that alone holds the identity. "azptend run --registered DIR"
 then runs the agent with no identity at all, so that no job can find one. It
-does not remove the agent: the agent's mark asks a keeper to ("azptend prune").
+does not remove the agent: the agent's mark says that a keeper is to.
 
 A folder that still holds an earlier registration of this host has its agent
 removed first. Every setting has a variable, in brackets below, and a flag; the
