@@ -81,14 +81,6 @@ type PublicKey struct {
 	Modulus  []byte `json:"modulus"`
 }
 
-// JobRequest is a job on its way to an agent.
-type JobRequest struct {
-	RequestID int    `json:"requestId"`
-	JobID     string `json:"jobId"`
-	JobName   string `json:"jobName"`
-	Result    string `json:"result"`
-}
-
 // Properties is the server's bag of typed values: {"Name":{"$type":…,"$value":…}},
 // in which plain values occur too (agent-protocol.md 2.3).
 type Properties map[string]json.RawMessage
@@ -221,13 +213,14 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 	return Agent{}, false, nil
 }
 
-// Agents lists a pool whole, with capabilities: the server has no pages here
-// (azure-devops-rest.md 2.1).
+// Agents lists a pool whole, with capabilities and assigned requests: the server
+// has no pages here (azure-devops-rest.md 2.1).
 func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 	var list struct{ Value []Agent }
 	err := c.do(ctx, request{
 		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet,
-		path: agentsPath(pool), query: url.Values{"includeCapabilities": {"true"}}, into: &list,
+		path: agentsPath(pool), into: &list,
+		query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}},
 	})
 	return list.Value, err
 }

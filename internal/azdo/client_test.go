@@ -139,7 +139,8 @@ var operations = []struct {
 		_, err := c.Agents(ctx, 12)
 		return err
 	}, `{"count":0,"value":[]}`,
-		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeCapabilities": {"true"}}}},
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents",
+			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
 	{"ReplaceAgent", func(ctx context.Context, c *azdo.Client) error {
 		enabled := true
 		_, err := c.ReplaceAgent(ctx, 12, azdo.Agent{

@@ -57,6 +57,7 @@ func FuzzAnswers(f *testing.F) {
 				return a, err
 			}},
 			{"AgentWithRequest", func(c *azdo.Client) (any, error) { return c.AgentWithRequest(ctx, 12, 7) }},
+			{"JobRequests", func(c *azdo.Client) (any, error) { return c.JobRequests(ctx, 12, 0) }},
 		} {
 			got, err := op.do(without)
 			again, errAgain := op.do(with)
