@@ -17,7 +17,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/install",
 		"internal/lifecycle", "internal/pool", "internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/azdo":      {"internal/secret"},
 	"internal/agent":     {},
 	"internal/host":      {},
+	"internal/install":   {},
 	"internal/proc":      {},
 	"internal/lifecycle": {},
 	"internal/secret":    {},

@@ -93,6 +93,8 @@ func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(
 	if hex.EncodeToString(digest.Sum(nil)) == p.SHA256 {
 		return nil
 	}
+	ctx, alive, stop := watchStall(ctx)
+	defer stop()
 	resp, err := get(ctx, p.URL, have)
 	if err != nil {
 		return fmt.Errorf("cannot download %s: %w", p.URL, err)
@@ -115,7 +117,19 @@ func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(
 		}
 		return err
 	}
-	return receive(resp, p, part, have, digest, say)
+	return receive(resp, p, part, have, digest, func(p Progress) { alive(); say(p) })
+}
+
+// stall is how long a download may bring nothing before it is begun again.
+const stall = time.Minute
+
+var errStalled = fmt.Errorf("nothing came for %v", stall)
+
+// watchStall returns a context that ends when alive was not called for too long.
+func watchStall(ctx context.Context) (watched context.Context, alive func(), stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(stall, func() { cancel(errStalled) })
+	return watched, func() { timer.Reset(stall) }, func() { timer.Stop(); cancel(nil) }
 }
 
 // receive appends the body to part, and says whether that makes it the package.
