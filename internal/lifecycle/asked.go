@@ -28,7 +28,9 @@ func (t *turn) endFor(reason string) {
 	t.decide(0, reason, nil)
 	switch t.Phase {
 	case Booting:
-		t.leave()
+		if t.former == 0 {
+			t.leave()
+		} // else it is removed first: there may be no other start
 	case Registering:
 		t.stopRegistering()
 	case Starting, Idle, Busy:
@@ -48,7 +50,7 @@ func (t *turn) startClock() {
 	t.clock = t.now
 	t.abortAt = t.abortBy()
 	switch t.next {
-	case LookUp, Disable, Inspect, Remove:
+	case Prepare, LookUp, Disable, Inspect, Remove:
 		t.when, t.tries = t.now, 0
 	}
 }
@@ -78,6 +80,10 @@ func (t *turn) personInterrupts() {
 		return
 	}
 	t.heard = t.now
+	if t.Phase == Booting {
+		t.leaveBoot(0, "a person did not want to wait", nil)
+		return
+	}
 	switch t.Listener {
 	case Running:
 		if t.hasJob() {

@@ -35,11 +35,12 @@ func (t *turn) hasJob() bool { return t.Job == RunningJob || t.assigned }
 func (t *turn) disabled(r Result) {
 	switch {
 	case r.Outcome == OK:
-		t.acceptance = closed
+		t.acceptance, t.missed = closed, false
 		t.unplan()
 	case r.Outcome == Missing:
-		t.Registration = Removed
-		t.unplan()
+		if t.Phase == Draining || t.Phase == Busy {
+			t.missing(Disable)
+		}
 	case r.worthAnotherTry():
 		if t.Phase == Draining || t.Phase == Busy {
 			t.tryUntilDrainEnds(Disable, r)
@@ -60,12 +61,13 @@ func (t *turn) inspected(e Inspected) {
 	}
 	switch {
 	case e.Outcome == Missing:
-		t.Registration = Removed
-		t.unplan()
-		t.lookedAlone(e.Worker)
+		if t.missing(Inspect) {
+			t.lookedAlone(e.Worker)
+		}
 	case t.Job == RunningJob:
 		t.unplan() // it started while we looked; its end is the next thing to wait for
 	case e.Outcome == OK:
+		t.missed = false
 		t.looked(e)
 	case e.worthAnotherTry(): // counts as busy
 		t.tryUntilDrainEnds(Inspect, e.Result)

@@ -32,10 +32,15 @@ func (t *turn) proceedRemoving() {
 }
 
 func (t *turn) deleted(r Result) {
+	if r.Outcome == Lost { // if it was acted on, the next answer is a 404
+		t.missed = true
+	}
 	switch {
-	case r.Outcome == OK || r.Outcome == Missing:
+	case r.Outcome == OK:
 		t.Registration = Removed
 		t.unplan()
+	case r.Outcome == Missing:
+		t.missing(Remove)
 	case r.Outcome == JobRunning && t.Listener == Running && !t.served():
 		t.Phase = Draining
 		t.assigned = true
@@ -50,6 +55,23 @@ func (t *turn) deleted(r Result) {
 	default:
 		t.name(r.Err)
 	}
+}
+
+// missing follows a 404, which is believed when it is said twice: who answers may
+// not have seen the agent yet, or not be the server. Until then the call is made
+// once more, where it is still of use.
+func (t *turn) missing(c Call) (believed bool) {
+	if t.Registration != Held || t.missed {
+		t.Registration = Removed
+		t.unplan()
+		return true
+	}
+	t.missed = true
+	if c != Remove || t.Phase == Removing {
+		t.unplan()
+		t.plan(c, shortestPause)
+	}
+	return false
 }
 
 // served says that the one job of --once has come and gone: a server that still

@@ -59,9 +59,12 @@ func run(binary, page, only, logs string, jobs int, pairs, list bool) (ok bool, 
 	defer t.close()
 	begun := time.Now()
 	verdicts := t.playAll(cells, jobs, func(done int, v verdict) {
-		if v.red() {
+		switch {
+		case v.red():
 			fmt.Printf("RED %s\n", v)
 			keep(logs, v)
+		case len(v.facts.agents) > 0:
+			fmt.Printf("named %s\n", v)
 		}
 		if done%20 == 0 || done == len(cells) {
 			fmt.Printf("%5d of %d cells, %v\n", done, len(cells), time.Since(begun).Round(time.Second))

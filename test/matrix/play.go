@@ -29,7 +29,8 @@ type play struct {
 	lives   []*process.Actor // azptend and its successors
 	hold    string
 	job     int64
-	eventAt uint64 // the last entry of the journal before the event
+	eventAt uint64       // the last entry of the journal before the event
+	former  map[int]bool // agents of an azptend that was killed
 
 	asked    time.Time // the first word that started the clock of the last life
 	insisted time.Time // when a person first insisted
@@ -50,7 +51,7 @@ func (t *theatre) perform(number int, c cell) (f facts, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	p := &play{world: w, cell: c, theatre: t, ctx: ctx}
+	p := &play{world: w, cell: c, theatre: t, ctx: ctx, former: map[int]bool{}}
 	defer func() {
 		p.world.close()
 		for _, a := range p.lives {
@@ -103,6 +104,11 @@ func (p *play) strike() error {
 func (p *play) fromTheEvent() error {
 	if events, err := p.emulator.Events(p.ctx, 0); err == nil && len(events) > 0 {
 		p.eventAt = events[len(events)-1].Seq
+	}
+	if p.cell.event.kind == kill {
+		for _, id := range p.agentIDs() {
+			p.former[id] = true
+		}
 	}
 	p.listener = p.watchProgram("Agent.Listener")
 	if err := p.cell.event.do(p); err != nil {
@@ -185,7 +191,8 @@ func (p *play) serve() error {
 }
 
 // polls waits until an agent polls in a session that began after an entry of the
-// journal, or azptend has ended.
+// journal, or azptend has ended. After azptend was killed it must be another agent:
+// the one before may serve on.
 func (p *play) polls(ctx context.Context, after uint64) error {
 	alive, cancel := p.whileAlive()
 	defer cancel()
@@ -199,7 +206,7 @@ func (p *play) polls(ctx context.Context, after uint64) error {
 		over := false
 		_, err = p.emulator.WaitState(alive, func(s emulator.State) bool {
 			a := s.Pools[0].Agent(agentName)
-			over = a == nil || a.Session == nil || a.Session.ID != e.Session
+			over = a == nil || a.Session == nil || a.Session.ID != e.Session || p.former[a.ID]
 			return over || a.Session.Polling
 		})
 		if err != nil {
@@ -357,7 +364,12 @@ func (p *play) asks(n int) {
 	if n == 1 && p.asked.IsZero() {
 		p.asked = time.Now()
 	}
-	if p.insisted.IsZero() && (n > 1 || (p.cell.phase.drained && p.cell.event.name != "SIGTERM" && p.cell.event.kind != crowd && len(p.lives) == 1)) {
+}
+
+// insists notes that a person asks again: a SIGINT a while after the word before,
+// be that azptend drain.
+func (p *play) insists() {
+	if p.insisted.IsZero() {
 		p.insisted = time.Now()
 	}
 }
