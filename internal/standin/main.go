@@ -100,7 +100,12 @@ func (s *signals) live(l *listener) int {
 	case <-s.expired:
 		return capExit
 	case sig := <-s.orders:
-		return l.obey(int(sig.(syscall.Signal)) - obeyBase)
+		order := int(sig.(syscall.Signal)) - obeyBase
+		if order == exitUpdating || order == exitOnceUpdate { // an update is an orderly end
+			s.caught <- syscall.SIGINT
+			<-code
+		} // a failure may leave its session behind, and its worker
+		return l.obey(order)
 	}
 }
 

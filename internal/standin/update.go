@@ -124,7 +124,6 @@ func (l *listener) obey(code int) int {
 	if code != exitUpdating && code != exitOnceUpdate {
 		return code
 	}
-	l.deleteSession() // an update is an orderly end; a failure may leave its session behind
 	target := nextVersion(l.version)
 	if err := l.copyVersion(target); err != nil {
 		l.term.err("An error occurred: cannot stage the update: %v", err)

@@ -99,6 +99,7 @@ func (r *runner) takeFolder(ctx context.Context, p *prepared) (err error) {
 			return err
 		}
 	}
+	r.awaitFormerUpdate(ctx)
 	p.version, err = r.checkFolder(ctx)
 	return err
 }
@@ -118,7 +119,15 @@ func (r *runner) tokenAndPool(ctx context.Context, p *prepared) error {
 	return usable(pool)
 }
 
+// requestPatience is for one request of the preparation, which as a whole may
+// take longer.
+const requestPatience = 45 * time.Second
+
+var errNoAnswer = fmt.Errorf("none came within %v", requestPatience)
+
 func (r *runner) findPool(ctx context.Context) (azdo.Pool, error) {
+	ctx, done := context.WithTimeoutCause(ctx, requestPatience, errNoAnswer)
+	defer done()
 	if r.o.PoolID != 0 {
 		return r.o.Server.PoolByID(ctx, r.o.PoolID)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -19,6 +18,9 @@ const (
 func codesFor(c cell, f facts) []int {
 	switch {
 	case f.jobCut() && !f.insisted.IsZero() && f.jobEnded.After(f.insisted):
+		if c.phase.name == "job assigned" { // of which only the server could have told
+			return []int{byPerson, onPurpose}
+		}
 		return []int{byPerson}
 	case c.event.kind == ends && c.phase.listener && c.event.name != workerKilled:
 		return codesOfListenersEnd(c, f)
@@ -56,7 +58,10 @@ func codesOfListenersEnd(c cell, f facts) []int {
 	default:
 		codes = []int{onPurpose}
 	}
-	return slices.Compact(codes)
+	if c.phase.job != noJob { // the server calls it running until its lock lapses
+		codes = append(codes, tryAgain)
+	}
+	return codes
 }
 
 // codesOfStart is what a start may end with whose first call has this outcome.

@@ -50,11 +50,7 @@ func (p *play) facts() facts {
 		}
 	}
 	slices.Sort(f.files)
-	for _, c := range p.emulator.Calls() {
-		if c.Fault != "" && !strings.HasPrefix(c.Fault, "held") || strings.Contains(c.Fault, ", ") {
-			f.struck = append(f.struck, fmt.Sprintf("%s %s: %s", c.Method, c.Path, c.Fault))
-		}
-	}
+	f.struck = p.struck()
 	f.agents = p.agentIDs()
 	f.unnamed = unnamed(f.agents, f.said)
 	if len(f.agents) > 0 {
@@ -64,6 +60,23 @@ func (p *play) facts() facts {
 	}
 	return f
 }
+
+// struck are the calls that met the outcome. Of one that is not answered yet the
+// records do not say what was done to it.
+func (p *play) struck() []string {
+	var calls []string
+	for _, c := range p.emulator.Calls() {
+		faulty := strings.HasPrefix(c.Fault, "answered") || strings.HasPrefix(c.Fault, "dropped") || strings.Contains(c.Fault, ", ")
+		waits := !c.Done && p.cell.outcome.name == timeout && struckPath.MatchString(c.Path)
+		if faulty || waits {
+			calls = append(calls, fmt.Sprintf("%s %s: %s", c.Method, c.Path, c.Fault))
+		}
+	}
+	return calls
+}
+
+// struckPath is tokenCalls and agentCalls, of a path.
+var struckPath = regexp.MustCompile(`^/msi/token|/distributedtask/pools/[0-9]+/agents`)
 
 // carrierEnded is when the job's process ended, or the listener that had it.
 func (p *play) carrierEnded() time.Time {

@@ -14,6 +14,8 @@ type outcome struct {
 	fault *emulator.Fault // nil: it is answered
 }
 
+const timeout = "timeout"
+
 // late is an answer that does not come while anybody waits.
 const late = 2 * time.Minute
 
@@ -38,7 +40,7 @@ func outcomes() []outcome {
 		{"429 with Retry-After", throttled},
 		{"500", server(500, "VssServiceException", "an error has occurred")},
 		{"503", status(503, "")},
-		{"timeout", &emulator.Fault{Delay: late, DropAnswer: emulator.DropBefore, Times: 1}},
+		{timeout, &emulator.Fault{Delay: late, DropAnswer: emulator.DropBefore, Times: 1}},
 		{"reset before the server acts", &emulator.Fault{Reset: true, DropAnswer: emulator.DropBefore, Times: 1}},
 		{"reset after it acted", &emulator.Fault{Reset: true, DropAnswer: emulator.DropAfter, Times: 1}},
 		{"203 with a page", page},

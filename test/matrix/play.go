@@ -85,7 +85,7 @@ func (p *play) toTheEvent() error {
 
 // strike arms the outcome for the next call of azptend's.
 func (p *play) strike() error {
-	if p.cell.outcome.fault == nil {
+	if p.cell.outcome.fault == nil || p.neverAnswers() {
 		return nil
 	}
 	f := *p.cell.outcome.fault
@@ -98,6 +98,11 @@ func (p *play) strike() error {
 	}
 	_, err := p.emulator.AddFault(f)
 	return err
+}
+
+// neverAnswers says that the held call is to time out: it stays held.
+func (p *play) neverAnswers() bool {
+	return p.cell.phase.own && p.cell.event.kind != kill && p.cell.outcome.name == timeout
 }
 
 // fromTheEvent is the rest.
@@ -118,7 +123,7 @@ func (p *play) fromTheEvent() error {
 		open(p.jobGate)
 	}
 	open(p.binGate)
-	if p.hold != "" {
+	if p.hold != "" && !p.neverAnswers() {
 		if err := p.emulator.Release(p.hold); err != nil {
 			return err
 		}
