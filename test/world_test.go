@@ -58,6 +58,6 @@ func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: limit NAME")
 	}
-	pid := stageOf(ts).actor(ts, args[0]).cmd.Process.Pid
+	pid := stageOf(ts).actor(ts, args[0]).Pid()
 	ts.Check(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, nil))
 }

@@ -106,6 +106,41 @@ func (f Folder) Started(environ []string) bool {
 	return false
 }
 
+// Bred says whether a process with this environment descends from a listener that
+// azptend has started in this folder. A job's processes inherit it, wherever they
+// go: by that they are known when nobody is their parent any more.
+func (f Folder) Bred(environ []string) bool {
+	root, err := filepath.EvalSymlinks(f.Root)
+	if err != nil || !f.Started(environ) {
+		return false
+	}
+	for _, pair := range environ {
+		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
+			in, err := filepath.EvalSymlinks(filepath.Dir(dir))
+			return err == nil && in == root
+		}
+	}
+	return false
+}
+
+// IsUpdate says whether a process with these arguments is the script by which a
+// listener updates itself (agent-protocol.md 4.3).
+func (f Folder) IsUpdate(args []string) bool {
+	for _, arg := range args[min(1, len(args)):] {
+		if filepath.Base(arg) == "_update.sh" {
+			return true
+		}
+	}
+	return false
+}
+
+// WasKilled says that an azptend in this folder has not ended as it should: what
+// it made for its listener is still there.
+func (f Folder) WasKilled() bool {
+	left, err := filepath.Glob(filepath.Join(f.Root, perfPattern))
+	return err == nil && len(left) > 0
+}
+
 // Occupied is the error for a folder in which a listener runs that is not to be
 // touched; whose says why not.
 func (f Folder) Occupied(pid int, whose string) error {

@@ -164,8 +164,16 @@ func (t *turn) endedUnasked(e Exit) {
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
 	if r.Outcome == Missing {
-		t.Registration = Removed
-		t.comeBack("the agent was deleted on the server")
+		if t.missing(Inspect) {
+			t.comeBack("the agent was deleted on the server")
+		}
+		return
+	}
+	t.missed = false
+	if (t.exit == Exit{Code: 1}) && t.restarts > 0 && t.readyAt.IsZero() {
+		// The one before it may have left its session, on which this one has waited
+		// for four minutes (agent-protocol.md 5.5). A new registration has a new one.
+		t.beginAgain("the listener that was started again got no session", 1)
 		return
 	}
 	t.countRestart()
@@ -229,6 +237,7 @@ func (t *turn) registerAnew() {
 	pause := rejoinPause * time.Duration(len(t.rejoined))
 	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
 	t.rejoin, t.acceptance, t.assigned, t.watched = false, open, false, time.Time{}
+	t.missed, t.restarts = false, 0
 	t.patience = t.now.Add(pause + rejoinPatience)
 	t.unplan()
 	t.plan(Register, pause)

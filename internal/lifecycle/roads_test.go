@@ -121,7 +121,21 @@ func TestRoads(t *testing.T) {
 			{time.Second, Deleted{of(JobRunning)}, ""}, // and another: the server's word is obeyed
 			{recheck, Tick{}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""}, // who says so once may be wrong
+			{shortestPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"a 404 that is not true: the agent is removed all the same", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
 
@@ -226,8 +240,21 @@ func TestRoads(t *testing.T) {
 		{"exit 1: the agent was deleted, so register anew", usual, roads(idle, []line{
 			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, ""},
 			{rejoinPause, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, 8}, "ask to launch"},
+		}), ""},
+
+		{"exit 1 of a listener that was started again: the session of the one before is in its way, so register anew", usual, roads(idle, []line{
+			{time.Minute, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{firstPause, Tick{}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+			{4 * time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, ""},
+			{rejoinPause, Tick{}, "ask to register"},
 		}), ""},
 
 		{"the listener is killed: its session stays, so register anew", usual, roads(busy, []line{
@@ -448,6 +475,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 			{time.Second, SessionReady{}, ""},
 			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, ""},
 			{time.Minute, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, id}, "ask to launch"},
 			{time.Second, Launched{fine}, ""},
@@ -459,6 +488,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 	}
 	once := []line{
 		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+		{time.Second, Inspected{Result: of(Missing)}, ""},
+		{shortestPause, Tick{}, "ask to inspect"},
 		{time.Second, Inspected{Result: of(Missing)}, "leave 69"},
 	}
 	walk(t, Policy{Grace: time.Minute}, roads(road, once))

@@ -29,6 +29,7 @@ type world struct {
 	twinOn   bool
 	unseen   bool // somebody else's agent holds our name, and no look-up shows it
 	young    bool // it is offline, and just starting
+	former   int  // the agent that the folder's files tell of, of a life that was killed
 	leftover bool // an earlier life left an agent, which is still to be replaced
 	lent     int  // the agent that somebody else registered for us
 	halfSeen bool // look-ups never show what a listener needs to log on
@@ -74,7 +75,10 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
 		halfSeen: rapid.Bool().Draw(t, "half seen"),
 	}
-	w.feed(Begin{})
+	if !p.HandOver && rapid.IntRange(0, 9).Draw(t, "former") == 9 {
+		w.former = w.addAgent()
+	}
+	w.feed(Begin{Former: w.former})
 	return w
 }
 
@@ -312,6 +316,9 @@ func (w *world) prepare(well bool, fault Result) {
 		return
 	}
 	found := rapid.IntRange(0, 5).Draw(w.t, "found")
+	if w.former != 0 {
+		found = 5
+	}
 	switch {
 	case w.state.policy.HandOver:
 	case found == 4:
@@ -319,7 +326,11 @@ func (w *world) prepare(well bool, fault Result) {
 		e.Lent = w.lent
 	case found == 5:
 		w.leftover = true
-		e.Leftover = Leftover{AgentID: w.addAgent(), Alive: rapid.Bool().Draw(w.t, "alive")}
+		id := w.former
+		if id == 0 {
+			id = w.addAgent()
+		}
+		e.Leftover = Leftover{AgentID: id, Alive: rapid.Bool().Draw(w.t, "alive")}
 		if w.alive = e.Leftover.Alive; w.alive {
 			w.listens, w.tried = e.Leftover.AgentID, false
 			w.job = rapid.Bool().Draw(w.t, "with a job")

@@ -46,10 +46,10 @@ func (s *stage) SetUserCapabilities(ctx context.Context, _, id int, c map[string
 	return s.call(ctx, fmt.Sprintf("PUT %d", id), func() error { s.agents[id].UserCapabilities = c; return nil })
 }
 
-func (s *stage) Find(is func(string) bool) []proc.Found {
+func (s *stage) Find(is func(proc.Found) bool) []proc.Found {
 	var found []proc.Found
 	for _, f := range s.found {
-		if is(f.Program) {
+		if is(f) {
 			found = append(found, f)
 		}
 	}

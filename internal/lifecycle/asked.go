@@ -1,0 +1,96 @@
+package lifecycle
+
+// This file is about the words that end a life: a signal, a request, a limit.
+
+func (t *turn) drainAsked(e DrainAsked) {
+	if e.Clock {
+		t.startClock()
+		t.cancels = t.cancels || t.policy.CancelOnTerm
+	}
+	t.hearFirst()
+	t.endFor(e.Reason)
+}
+
+// hearFirst notes the first word of all. Later ones change nothing.
+func (t *turn) hearFirst() {
+	if t.heard.IsZero() {
+		t.heard = t.now
+	}
+}
+
+// endFor begins to end the life, for whoever asks first; asking again changes
+// nothing and extends nothing.
+func (t *turn) endFor(reason string) {
+	if t.Reason != "" {
+		return
+	}
+	t.Reason, t.rejoin = reason, false
+	t.decide(0, reason, nil)
+	switch t.Phase {
+	case Booting:
+		if t.former == 0 {
+			t.leave()
+		} // else it is removed first: there may be no other start
+	case Registering:
+		t.stopRegistering()
+	case Starting, Idle, Busy:
+		t.Phase = Draining
+		if t.call == NoCall {
+			t.unplan()
+		}
+	}
+}
+
+// startClock begins the grace period, once. What was put off is done now: there
+// may not be time for it later.
+func (t *turn) startClock() {
+	if !t.clock.IsZero() {
+		return
+	}
+	t.clock = t.now
+	t.abortAt = t.abortBy()
+	switch t.next {
+	case Prepare, LookUp, Disable, Inspect, Remove:
+		t.when, t.tries = t.now, 0
+	}
+}
+
+// stopRegistering ends a registration between two calls; one in flight is
+// waited for.
+func (t *turn) stopRegistering() {
+	switch {
+	case t.call != NoCall:
+	case t.Registration == Asked:
+		t.plan(LookUp, 0)
+	default:
+		t.leave()
+	}
+}
+
+// personInterrupts is SIGINT. Only this signal escalates: a platform's repeated
+// SIGTERM is impatience, a person's second Ctrl-C is a decision.
+func (t *turn) personInterrupts() {
+	t.startClock()
+	if t.heard.IsZero() { // the first word: a limit's is none
+		t.hearFirst()
+		t.endFor("interrupted by a person")
+		return
+	}
+	if t.now.Sub(t.heard) < insistAfter {
+		return
+	}
+	t.heard = t.now
+	if t.Phase == Booting {
+		t.leaveBoot(0, "a person did not want to wait", nil)
+		return
+	}
+	switch t.Listener {
+	case Running:
+		if t.hasJob() {
+			t.decide(exitPerson, "a person cancelled the job", nil)
+		}
+		t.interrupt()
+	case Interrupted:
+		t.kill()
+	}
+}
