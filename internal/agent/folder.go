@@ -157,7 +157,7 @@ func (f Folder) checkArchitecture() error {
 
 // tempPattern names our temporary files, so that a look at the folder tells
 // whose they are.
-const tempPattern = ".azptend-*"
+const tempPattern = ".azptend-new-*"
 
 // MakeWritable makes a folder for an agent's files alone, and says whether they
 // can be written. The error is an *UnfitError.

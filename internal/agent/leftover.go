@@ -77,10 +77,11 @@ const perfVariable = "VSTS_AGENT_PERFLOG"
 
 // MakePerf makes a fresh folder for a listener's performance counters, so that an
 // earlier one's session cannot be taken for this one's, and says by which
-// variable the listener learns of it. Whatever else bears our name in the folder
-// is of a life that was killed, and goes.
+// variable the listener learns of it. What an earlier life made of the kind, and
+// its unfinished files, are of one that was killed, and go.
 func (f Folder) MakePerf() (dir, variable string, err error) {
-	if left, err := filepath.Glob(filepath.Join(f.Root, tempPattern)); err == nil {
+	for _, pattern := range []string{tempPattern, perfPattern} {
+		left, _ := filepath.Glob(filepath.Join(f.Root, pattern))
 		for _, path := range left {
 			_ = os.RemoveAll(path)
 		}
