@@ -28,7 +28,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
 	defer tellSystemd(s, line, log)()
-	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.Root(), Diag: s.DiagFolder}
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
@@ -102,7 +102,7 @@ func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger)
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
 	}
-	environ = user.Environ(environ, s.AgentDir)
+	environ = user.Environ(environ, s.Root())
 	if s.NoUpdate {
 		environ = append(environ, agent.NoUpdates)
 	}

@@ -81,6 +81,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 			return ended
 		}
 	}
+	each, ended := rootsFirst(p, s, user, log, guard, heard)
+	if ended != nil {
+		return ended
+	}
+	s = each[0]
 	init, err := proc.NewInit()
 	if err != nil {
 		explain(p, s, log, guard, err)

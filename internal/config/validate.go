@@ -19,8 +19,10 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 	}
 	if s.Registered != "" {
 		s.validateRegistered(bad)
+		s.validateAgents(bad)
 		return problems
 	}
+	s.validateAgents(bad)
 	s.validateURL(bad)
 	if life || s.AgentName != "" {
 		s.validateName(bad)

@@ -100,6 +100,9 @@ func makeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
 		if found.mark != nil {
 			done.Method = found.mark.Method
 		}
+		if d == Keep { // one that was killed at its very end has not tidied up
+			return done, o.As(func() error { return os.RemoveAll(filepath.Join(o.Dir, stagingName)) })
+		}
 		return done, nil
 	}
 	if err := makeRootFolder(o); err != nil {
