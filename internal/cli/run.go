@@ -38,7 +38,7 @@ line is public.`,
 	return c
 }
 
-// run is one agent's life, in the order that safety wants: signals are caught
+// run is the life of one agent, or of several, in the order that safety wants: signals are caught
 // before anything can be lost to one, and the process is closed to its children
 // before there are any.
 func run(p Process, flags *pflag.FlagSet) error {
@@ -85,7 +85,6 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if ended != nil {
 		return ended
 	}
-	s = each[0]
 	init, err := proc.NewInit()
 	if err != nil {
 		explain(p, s, log, guard, err)
@@ -93,7 +92,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer init.Close()
 
-	end, err := live(p, s, user, log, guard, init, heard)
+	end, err := live(p, s, each, user, log, guard, init, heard)
 	if err != nil {
 		explain(p, s, log, guard, err)
 		return silent(codeOfStart(err))
