@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"strings"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -28,6 +29,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
 	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	o.Seed = mathrand.Uint64()
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
