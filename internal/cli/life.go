@@ -21,7 +21,8 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	if err != nil {
 		return tend.End{}, err
 	}
-	if s, err = onPlatform(s, log); err != nil {
+	s, platform, err := onPlatform(s, log)
+	if err != nil {
 		return tend.End{}, err
 	}
 	tellPlan(s, o, log)
@@ -35,6 +36,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
 	o.Processes, o.Stdout, o.Stderr, o.Line = tend.FromInit(init), p.Stdout, p.Stderr, line
+	defer watchNotices(s, platform, line, log)()
 	return tend.Run(o, heard), nil
 }
 

@@ -137,6 +137,10 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 			return map[string]time.Time{"now": e.Now()}, err
 		})
 	})
+	m.HandleFunc("POST /_emulator/machine/events", e.announceWith)
+	m.HandleFunc("DELETE /_emulator/machine/events/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, e.EndEvent(r.PathValue("id")))
+	})
 	m.HandleFunc("GET /_emulator/beliefs", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Beliefs(), nil) })
 	m.HandleFunc("PUT /_emulator/beliefs", func(w http.ResponseWriter, r *http.Request) {
 		var b Beliefs

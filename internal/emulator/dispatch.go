@@ -19,7 +19,7 @@ func (e *Emulator) dispatch(r *http.Request, body []byte) (reply, string) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		defer e.settle()
-		return e.serveMetadata(r)
+		return e.serveMetadata(r, segments, body)
 	}
 	if tenant, what, ok := e.entraPath(segments); ok {
 		e.mu.Lock()

@@ -41,6 +41,7 @@
 //	PUT    /_emulator/pats                   PAT → PAT
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
+//	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //
 // # A job's way
@@ -65,8 +66,9 @@
 //
 // Projects, queues, pipelines and their permissions; entitlements, the graph and security roles (PutIdentity sets what
 // they would have); deployment groups and environments; rate limits other than by a Fault; the token endpoints of
-// Entra, which want https (IssueToken stands in for them); IMDS; packages to download; on-premises servers. A JWT that
-// the emulator signs is worth nothing elsewhere.
+// Entra, which want https (IssueToken stands in for them); of the metadata service all but tokens, the machine's name
+// and Scheduled Events; packages to download; on-premises servers. A JWT that the emulator signs is worth nothing
+// elsewhere.
 //
 // # What is unverified
 //

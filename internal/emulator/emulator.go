@@ -55,6 +55,9 @@ type Emulator struct {
 	faults     []*faultState
 	holds      []*holdState
 	lastHook   int
+
+	scheduled   []*scheduled
+	incarnation int // of the document of scheduled events
 }
 
 // New makes an Emulator with its pools, one managed identity that may do everything, and one PAT of an administrator.
