@@ -61,7 +61,7 @@ func (n *notices) watcher(ctx context.Context, lead time.Duration) *host.Watcher
 	return &host.Watcher{
 		Metadata: n.metadata, Lead: lead,
 		Announced: func(e host.Notice) {
-			n.log.Warn("Azure has announced the end of this machine", append(facts(e), "drain_from", moment(e.NotBefore, -lead))...)
+			n.log.Warn("Azure has announced the end of this machine", append(facts(e), "drains_within", lead.String())...)
 		},
 		Due: func(e host.Notice) {
 			n.heeded[e.ID] = e
@@ -79,15 +79,14 @@ func (n *notices) watcher(ctx context.Context, lead time.Duration) *host.Watcher
 }
 
 func facts(e host.Notice) []any {
-	return []any{"event", e.Kind, "not_before", moment(e.NotBefore, 0), "source", e.Source, "description", e.Description, "id", e.ID}
+	return []any{"event", e.Kind, "not_before", moment(e.NotBefore), "source", e.Source, "description", e.Description, "id", e.ID}
 }
 
-// moment is a time for the log, some while after another.
-func moment(at time.Time, later time.Duration) string {
+func moment(at time.Time) string {
 	if at.IsZero() {
 		return "now"
 	}
-	return at.Add(later).UTC().Format(time.RFC3339)
+	return at.UTC().Format(time.RFC3339)
 }
 
 // approvalPatience bounds what is only a courtesy.

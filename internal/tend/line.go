@@ -68,7 +68,7 @@ func (l *Line) DrainBy(ctx context.Context, reason string, end time.Time) (Snaps
 	return l.ask(ctx, func(r *runner) {
 		ask := lifecycle.DrainAsked{Reason: reason, Clock: true}
 		if !end.IsZero() {
-			ask.Grace = max(time.Until(end), shortestNotice)
+			ask.Grace = max(time.Until(end).Truncate(time.Second), shortestNotice)
 		}
 		r.step(ask)
 	})
