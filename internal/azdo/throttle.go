@@ -57,12 +57,9 @@ func (c *Client) heed(t Throttle) {
 	c.notBefore = time.Now().Add(pause)
 }
 
-// atLeast is the time that must be left for a request after it has waited its
-// turn.
-const atLeast = time.Second
-
-// waitTurn waits until the server wants to be asked again; where the caller has
-// less time than that, it goes at once, for being delayed beats not asking.
+// waitTurn waits until the server wants to be asked again; where that is most of
+// the time that the caller has, it goes at once, for being delayed beats asking
+// too late: an agent that is to end may be given a job while it waits.
 func (c *Client) waitTurn(ctx context.Context) error {
 	c.mu.Lock()
 	notBefore := c.notBefore
@@ -71,7 +68,7 @@ func (c *Client) waitTurn(ctx context.Context) error {
 	if wait <= 0 {
 		return context.Cause(ctx)
 	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(notBefore.Add(atLeast)) {
+	if deadline, ok := ctx.Deadline(); ok && wait > time.Until(deadline)*2/3 {
 		return context.Cause(ctx)
 	}
 	timer := time.NewTimer(wait)

@@ -229,6 +229,11 @@ func (c *Control) SetBeliefs(ctx context.Context, b Beliefs) error {
 	return c.do(ctx, http.MethodPut, "/beliefs", b, nil)
 }
 
+// SetRateLimit is Emulator.SetRateLimit.
+func (c *Control) SetRateLimit(ctx context.Context, l RateLimit) error {
+	return c.do(ctx, http.MethodPut, "/ratelimit", l, nil)
+}
+
 // Announce is Emulator.Announce.
 func (c *Control) Announce(ctx context.Context, a Announcement) (string, error) {
 	var out struct{ ID string }

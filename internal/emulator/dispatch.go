@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -81,8 +82,21 @@ func (e *Emulator) dispatchOrg(c *request, segments []string) (reply, string) {
 		c.who = who
 	}
 	label := c.who.label()
+	toll := e.charge(label)
 	e.mu.Unlock()
+	if toll.refuse {
+		return blocked(toll), label
+	}
+	if !e.pause(c.http, toll.delay) {
+		return reply{status: http.StatusServiceUnavailable}, label
+	}
 	out := e.serveRoute(c, route)
+	if toll.header != nil {
+		if out.header == nil {
+			out.header = http.Header{}
+		}
+		maps.Copy(out.header, toll.header)
+	}
 	if route.anonymous { // the token endpoint learns who it is from the assertion
 		e.mu.Lock()
 		label = c.who.label()

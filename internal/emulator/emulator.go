@@ -56,6 +56,8 @@ type Emulator struct {
 	holds      []*holdState
 	lastHook   int
 
+	limit       RateLimit
+	used        map[string]usage // by identity
 	scheduled   []*scheduled
 	incarnation int // of the document of scheduled events
 }
@@ -77,6 +79,7 @@ func New(opts Options) (*Emulator, error) {
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
 		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
+		limit: opts.RateLimit, used: map[string]usage{},
 		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
 	}
 	e.routes = routeTable()
