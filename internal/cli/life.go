@@ -30,7 +30,6 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
 	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
-	o.Seed = mathrand.Uint64()
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
@@ -59,6 +58,7 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, false)
 		return err

@@ -91,6 +91,7 @@ func (e *Emulator) dispatchOrg(c *request, segments []string) (reply, string) {
 		return reply{status: http.StatusServiceUnavailable}, label
 	}
 	out := e.serveRoute(c, route)
+	out.held = toll.delay
 	if toll.header != nil {
 		if out.header == nil {
 			out.header = http.Header{}

@@ -31,6 +31,10 @@ func TestRateLimit(t *testing.T) {
 	if g.text("typeKey") != "RequestBlockedException" || !strings.HasPrefix(g.text("message"), "TF400733: The request has been canceled: ") || g.Header.Get("Retry-After") != "1" {
 		t.Errorf("the refusal is %s, %v", g.raw, g.Header)
 	}
+	calls := w.Calls()
+	if last := calls[len(calls)-2]; last.Held <= 0 || calls[0].Held != 0 || calls[len(calls)-1].Held != 0 {
+		t.Errorf("the records: %+v", calls)
+	}
 	other, err := w.PutPAT(PAT{Name: "another", Roles: Roles{AllPools: RoleReader}})
 	if err != nil {
 		t.Fatal(err)
