@@ -133,8 +133,10 @@ func TestLives(t *testing.T) {
 			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
 			s.pass(4 * time.Minute)
 			s.exits(1)
-			s.silent = false
-			s.pass(10 * time.Second)
+			s.pass(2 * time.Second)
+			s.listener().connects(s.listener().pid)
+			s.listener().logsOn()
+			s.pass(time.Second)
 			s.sigterm()
 		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
