@@ -43,6 +43,7 @@
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
 //	PUT    /_emulator/ratelimit              RateLimit: what each identity may ask from now on; budget 0 is no limit
 //	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one
+//	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //
 // # A job's way
@@ -69,7 +70,7 @@
 // Projects, queues, pipelines and their permissions; entitlements, the graph and security roles (PutIdentity sets what
 // they would have); deployment groups and environments; rate limits of projects and pipelines; the token endpoints of
 // Entra, which want https (IssueToken stands in for them); of the metadata service all but tokens, the machine's name
-// and Scheduled Events; packages to download; on-premises servers. A JWT that the emulator signs is worth nothing
+// and Scheduled Events; on-premises servers. A JWT that the emulator signs is worth nothing
 // elsewhere.
 //
 // # What is unverified
