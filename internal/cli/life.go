@@ -27,6 +27,10 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	}
 	tellPlan(s, o, log)
 	tellUser(s, user, log)
+	notices := newNotices(s, platform, log)
+	if end := notices.holdBack(heard); end != nil {
+		return *end, nil
+	}
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
 	defer tellSystemd(s, line, log)()
@@ -36,7 +40,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
 	o.Processes, o.Stdout, o.Stderr, o.Line = tend.FromInit(init), p.Stdout, p.Stderr, line
-	defer watchNotices(s, platform, line, log)()
+	defer notices.watch(line)()
 	return tend.Run(o, heard), nil
 }
 

@@ -17,6 +17,13 @@ const (
 	// and may take two minutes; answerBy is for each later one.
 	firstAnswer = 150 * time.Second
 	answerBy    = 10 * time.Second
+	// quickAnswer is for the question whether to start at all, which must not cost
+	// a machine that is not Azure's much: where an event is pending, Scheduled
+	// Events are on, and answer within milliseconds.
+	quickAnswer = time.Second
+	// deafFor is how many questions in a row may go without an answer while one
+	// waits for an event to pass.
+	deafFor = 30
 )
 
 // Watcher watches for what Azure announces for this machine.
@@ -43,7 +50,7 @@ type Watcher struct {
 func (w *Watcher) Run(ctx context.Context) {
 	w.known, w.told = map[string]Notice{}, map[string]bool{}
 	for {
-		pause := lookEvery
+		again := lookEvery
 		if err := w.look(ctx); err == nil {
 			if w.fails > 0 {
 				w.Silent(nil)
@@ -53,14 +60,10 @@ func (w *Watcher) Run(ctx context.Context) {
 			if w.fails == 0 {
 				w.Silent(err)
 			}
-			pause = min(lookEvery<<min(w.fails, 10), longestLook)
+			again = min(lookEvery<<min(w.fails, 10), longestLook)
 			w.fails++
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, again) {
 			return
 		}
 	}
@@ -102,7 +105,7 @@ func (w *Watcher) take(n Notice, now time.Time) {
 		return
 	}
 	w.known[n.ID] = n
-	if n.Started || n.NotBefore.IsZero() || !now.Before(n.NotBefore.Add(-w.Lead)) {
+	if n.due(w.Lead, now) {
 		w.told[n.ID] = true
 		w.Due(n)
 	}
@@ -114,4 +117,64 @@ func (n Notice) sooner(before Notice) bool {
 		return !before.Started
 	}
 	return !n.NotBefore.IsZero() && n.NotBefore.Before(before.NotBefore)
+}
+
+// AwaitQuiet waits, before anything is started, while an event is due within lead
+// that will end this machine: whoever was drained for it and is started again by
+// a service manager would only be drained again, with another job perhaps. It
+// returns when the event is over or called off, at once where there is none or
+// nobody to ask, and when ctx ends. Waiting is told once of each event.
+func (m *Metadata) AwaitQuiet(ctx context.Context, lead time.Duration, waiting func(Notice)) {
+	waits := map[string]bool{}
+	machine := ""
+	for deaf := 0; deaf < deafFor; {
+		look, cancel := context.WithTimeout(ctx, quickAnswer)
+		var notices []Notice
+		var err error
+		if machine == "" {
+			machine, err = m.Machine(look)
+		}
+		if err == nil {
+			notices, err = m.Notices(look, machine)
+		}
+		cancel()
+		quiet := true
+		for _, n := range notices {
+			if !n.due(lead, time.Now()) || (n.Started && !waits[n.ID]) { // that one is over: we have booted
+				continue
+			}
+			if quiet = false; !waits[n.ID] {
+				waits[n.ID] = true
+				waiting(n)
+			}
+		}
+		switch {
+		case err == nil && quiet, err != nil && len(waits) == 0:
+			return
+		case err != nil:
+			deaf++
+		default:
+			deaf = 0
+		}
+		if !pause(ctx, lookEvery) {
+			return
+		}
+	}
+}
+
+// due says that an event's time has come, or will within lead.
+func (n Notice) due(lead time.Duration, now time.Time) bool {
+	return n.Started || n.NotBefore.IsZero() || !now.Before(n.NotBefore.Add(-lead))
+}
+
+// pause is false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

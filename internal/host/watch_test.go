@@ -239,3 +239,52 @@ func TestOtherMachines(t *testing.T) {
 		t.Errorf("%+v, %v", notices, err)
 	}
 }
+
+// TestAwaitQuiet: an agent is not started into a machine's end, and is once that
+// is over or called off; and at once where there is nobody to ask.
+func TestAwaitQuiet(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		script func(*service)
+		takes  time.Duration
+		told   int
+	}{
+		{"nothing is announced", func(*service) {}, 0, 0},
+		{"nobody to ask", func(s *service) { s.broken = errors.New("connection refused") }, 0, 0},
+		{"nobody answers", func(s *service) { s.slow = time.Hour }, time.Second, 0},
+		{"called off", func(s *service) {
+			s.events = []map[string]any{event("a", "Reboot", 15*time.Minute, "agents_0")}
+			time.AfterFunc(90*time.Second, func() { s.set(func() { s.events = nil }) })
+		}, 90 * time.Second, 1},
+		{"it starts, and is over for us", func(s *service) {
+			s.events = []map[string]any{event("a", "Reboot", time.Minute, "agents_0")}
+			time.AfterFunc(time.Minute, func() {
+				s.set(func() { s.events[0]["EventStatus"], s.events[0]["NotBefore"] = "Started", "" })
+			})
+			time.AfterFunc(5*time.Minute, func() { s.set(func() { s.events = nil }) })
+		}, 5 * time.Minute, 1},
+		{"it had started: we have booted", func(s *service) {
+			s.events = []map[string]any{event("a", "Reboot", 0, "agents_0")}
+			s.events[0]["EventStatus"], s.events[0]["NotBefore"] = "Started", ""
+		}, 0, 0},
+		{"days ahead, or another machine's", func(s *service) {
+			s.events = []map[string]any{event("a", "Redeploy", 72*time.Hour, "agents_0"), event("b", "Preempt", time.Minute, "agents_1")}
+		}, 0, 0},
+		{"the service goes away meanwhile", func(s *service) {
+			s.events = []map[string]any{event("a", "Reboot", 15*time.Minute, "agents_0")}
+			time.AfterFunc(10500*time.Millisecond, func() { s.set(func() { s.broken = errors.New("connection refused") }) })
+		}, 41 * time.Second, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &service{name: "agents_0"}
+				tt.script(s)
+				begun, told := time.Now(), 0
+				host.NewMetadata(&http.Client{Transport: s}, "").AwaitQuiet(t.Context(), 15*time.Minute, func(host.Notice) { told++ })
+				if took := time.Since(begun); took != tt.takes || told != tt.told {
+					t.Errorf("took %v and told %d, want %v and %d", took, told, tt.takes, tt.told)
+				}
+			})
+		})
+	}
+}
