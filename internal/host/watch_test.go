@@ -254,14 +254,14 @@ func TestAwaitQuiet(t *testing.T) {
 		{"nobody answers", func(s *service) { s.slow = time.Hour }, time.Second, 0},
 		{"called off", func(s *service) {
 			s.events = []map[string]any{event("a", "Reboot", 15*time.Minute, "agents_0")}
-			time.AfterFunc(90*time.Second, func() { s.set(func() { s.events = nil }) })
+			time.AfterFunc(89500*time.Millisecond, func() { s.set(func() { s.events = nil }) })
 		}, 90 * time.Second, 1},
 		{"it starts, and is over for us", func(s *service) {
 			s.events = []map[string]any{event("a", "Reboot", time.Minute, "agents_0")}
-			time.AfterFunc(time.Minute, func() {
+			time.AfterFunc(59500*time.Millisecond, func() {
 				s.set(func() { s.events[0]["EventStatus"], s.events[0]["NotBefore"] = "Started", "" })
 			})
-			time.AfterFunc(5*time.Minute, func() { s.set(func() { s.events = nil }) })
+			time.AfterFunc(5*time.Minute-500*time.Millisecond, func() { s.set(func() { s.events = nil }) })
 		}, 5 * time.Minute, 1},
 		{"it had started: we have booted", func(s *service) {
 			s.events = []map[string]any{event("a", "Reboot", 0, "agents_0")}
