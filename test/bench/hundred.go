@@ -256,6 +256,6 @@ What a call costs nobody publishes, so three assumptions; a usual user is said t
 {{range .Crowds}}| {{.Cost}} TSTU | {{.Calls}} | {{.Delayed}} | {{.Rounded .Delay}}, at most {{.Rounded .Worst}} | {{.Refused}} | {{if .Refused}}{{.Busiest}}{{end}} | {{.Rounded .Half}} | {{.Rounded .All}} | {{.GaveUp}} | {{.Left}} |
 {{end}}
 An agent makes three calls until it is ready, the third, that its mark is in place, when it already listens. The listener's own calls are by the agent's own identity, and count for that.
-At 3 TSTU the limit refuses what is more than 134 calls in five minutes: three hundred cannot be had in less than ten.
+At 3 TSTU the limit refuses what is more than 134 calls in five minutes, and a hundred agents need two hundred to listen: less than one window is not to be had.
 The machine: {{.Machine}}; the hundred share it, with the emulator.
 `))
