@@ -70,6 +70,17 @@ func parseVersion(s string) (numbers []int, ok bool) {
 	return numbers, true
 }
 
+// Below says whether version is lower than limit, number by number: 4.9.0 is below
+// 4.10.0. Of what is no version it is not ok to say.
+func Below(version, limit string) (below, ok bool) {
+	have, one := parseVersion(version)
+	least, other := parseVersion(limit)
+	if !one || !other {
+		return false, false
+	}
+	return slices.Compare(have, least) < 0, true
+}
+
 // want is what some job asks of the pool.
 type want struct {
 	text    string // its demands, sorted, for a person; "" for none
