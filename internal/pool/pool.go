@@ -23,6 +23,8 @@ type Server interface {
 	RemoveAgent(ctx context.Context, pool, id int) error
 	EachAgent(ctx context.Context, pool int, with azdo.Parts, each func(azdo.Agent)) error
 	AgentWhole(ctx context.Context, pool, id int) (azdo.Agent, error)
+	EnableAgent(ctx context.Context, pool, id int) error
+	DisableAgent(ctx context.Context, pool, id int) error
 	JobRequests(ctx context.Context, pool, completed int) ([]azdo.JobRequest, error)
 	Now() time.Time // the server's clock
 }

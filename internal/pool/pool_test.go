@@ -205,6 +205,20 @@ func (s *server) AgentWhole(ctx context.Context, _, id int) (a azdo.Agent, err e
 	return a, err
 }
 
+func (s *server) EnableAgent(ctx context.Context, _, id int) error  { return s.enable(ctx, id, true) }
+func (s *server) DisableAgent(ctx context.Context, _, id int) error { return s.enable(ctx, id, false) }
+
+func (s *server) enable(ctx context.Context, id int, on bool) error {
+	return s.call(ctx, fmt.Sprintf("enable %v", on), func() error {
+		i := s.withID(id)
+		if i < 0 {
+			return &azdo.Error{Op: "enable", Status: http.StatusNotFound}
+		}
+		s.agents[i].Enabled = &on
+		return nil
+	})
+}
+
 func (s *server) JobRequests(ctx context.Context, _, completed int) (queue []azdo.JobRequest, err error) {
 	err = s.call(ctx, "queue", func() error { queue = s.queue; return nil })
 	return queue, err

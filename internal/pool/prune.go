@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
@@ -29,11 +28,6 @@ type Result struct {
 	Err     error  // why it failed
 }
 
-// hands is how many agents are removed at a time. It bounds what a keeper or a
-// person's prune takes of the identity's rate limit (azure-devops-rest.md 3), and
-// hides most of a far server's round trips.
-const hands = 4
-
 // Remove removes ghosts that a survey under the same rules has found, several at a
 // time. Each is looked at once more right before its DELETE, with its job and its
 // mark, and judged again: what came back meanwhile stays. That an agent is gone
@@ -45,36 +39,7 @@ const hands = 4
 // refuses the identity, or ctx. Nothing is known then of the ghosts that each was
 // not called for, and Remove may be repeated after another survey.
 func (p *Pool) Remove(ctx context.Context, r Rules, ghosts []Verdict, each func(Result)) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var (
-		workers sync.WaitGroup
-		told    sync.Mutex
-	)
-	todo := make(chan Verdict)
-	for range min(hands, len(ghosts)) {
-		workers.Go(func() {
-			for ghost := range todo {
-				result, err := p.remove(ctx, r, ghost)
-				if err != nil {
-					stop(err)
-					continue // todo is closed soon
-				}
-				told.Lock()
-				each(result)
-				told.Unlock()
-			}
-		})
-	}
-	for _, ghost := range ghosts {
-		if ctx.Err() != nil {
-			break
-		}
-		todo <- ghost
-	}
-	close(todo)
-	workers.Wait()
-	return context.Cause(ctx)
+	return several(ctx, ghosts, func(ctx context.Context, ghost Verdict) (Result, error) { return p.remove(ctx, r, ghost) }, each)
 }
 
 // remove looks at one ghost again, and removes it if it still is one.
