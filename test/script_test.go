@@ -59,6 +59,8 @@ func TestScripts(t *testing.T) {
 			"limit":   cmdLimit,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+			"stage":   cmdStage,
+			"remain":  cmdRemain,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,
