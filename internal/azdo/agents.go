@@ -249,14 +249,7 @@ func (c *Client) EachAgent(ctx context.Context, pool int, with Parts, each func(
 	}
 	return c.do(ctx, request{
 		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: query,
-		items: func(d *json.Decoder) error {
-			var a Agent
-			if err := d.Decode(&a); err != nil {
-				return err
-			}
-			each(a)
-			return nil
-		},
+		items: itemsOf(each),
 	})
 }
 

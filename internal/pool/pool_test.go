@@ -219,9 +219,13 @@ func (s *server) enable(ctx context.Context, id int, on bool) error {
 	})
 }
 
-func (s *server) JobRequests(ctx context.Context, _, completed int) (queue []azdo.JobRequest, err error) {
-	err = s.call(ctx, "queue", func() error { queue = s.queue; return nil })
-	return queue, err
+func (s *server) EachJobRequest(ctx context.Context, _, completed int, each func(azdo.JobRequest)) error {
+	return s.call(ctx, "queue", func() error {
+		for _, r := range s.queue {
+			each(r)
+		}
+		return nil
+	})
 }
 
 func (s *server) Now() time.Time { return s.clock }
