@@ -61,6 +61,8 @@ func TestScripts(t *testing.T) {
 			"pat":     cmdPAT,
 			"stage":   cmdStage,
 			"remain":  cmdRemain,
+			"systemd": cmdSystemd,
+			"told":    cmdTold,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,
@@ -80,6 +82,7 @@ type stage struct {
 	seen     uint64 // the last event that was awaited
 	holds    []string
 	actors   map[string]*actor
+	systemd  *systemd
 	secrets  map[string]string // by name, what no job may find
 	proxied  atomic.Int64      // requests through the script's proxy
 }
