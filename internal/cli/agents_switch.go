@@ -83,7 +83,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 		return &exitError{exitUsage, fmt.Errorf("cannot %s agents: there is no agent %s in %v", s.verb, strings.Join(absent, ", "), tended)}
 	}
 	if !named {
-		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { _, holds := pool.PlaceholderOf(a); return holds })
+		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderWhy(a) != "" })
 	}
 	if len(agents) == 0 && !s.asJSON {
 		return tellNone(s.p, tended, len(all))
