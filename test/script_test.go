@@ -60,6 +60,8 @@ func TestScripts(t *testing.T) {
 			"allow":   cmdAllow,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+			"stage":   cmdStage,
+			"remain":  cmdRemain,
 			"systemd": cmdSystemd,
 			"told":    cmdTold,
 
