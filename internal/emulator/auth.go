@@ -137,21 +137,25 @@ func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
 	if why := e.membership(id); why != "" {
 		return principal{}, e.refuse(c, schemeBasic, why)
 	}
-	if !p.allows(c.http.Method) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
+	if !p.allows(c.http.Method, c.route.scope) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
 		r := e.challenge(c, "")
 		return principal{}, &r
 	}
+	id.lastAccess = e.now()
 	return principal{identity: id, pat: p}, nil
 }
 
-// allows tells whether the PAT's scopes cover a method.
-func (p *pat) allows(method string) bool {
+// allows tells whether the PAT's scopes cover a method: who may manage or write may read.
+func (p *pat) allows(method, scope string) bool {
 	if len(p.Scopes) == 0 {
 		return true
 	}
+	if scope == "" {
+		scope = "vso.agentpools"
+	}
 	read := method == http.MethodGet || method == http.MethodHead
 	for _, s := range p.Scopes {
-		if s == "vso.agentpools_manage" || s == "vso.agentpools" && read {
+		if s == scope+"_manage" || s == scope+"_write" || s == scope && read {
 			return true
 		}
 	}
@@ -178,6 +182,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 		r := e.challenge(c, why)
 		return principal{}, &r
 	}
+	id.lastAccess = e.now() // which makes a licence that was pending an active one
 	return principal{identity: id}, nil
 }
 

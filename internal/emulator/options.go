@@ -15,6 +15,8 @@ type Options struct {
 	Org string
 	// Pools are the names of the pools that exist at the start; ids count from 1. Default: one, "Default".
 	Pools []string
+	// Projects are the names of the projects that exist at the start. Default: one, "Project".
+	Projects []string
 	// TimeScale (1 or more; 0 means 1) divides the protocol's slow times: the 50 s long poll, the 5 min life of a
 	// session nobody polls, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
 	TimeScale float64
@@ -62,6 +64,8 @@ type Beliefs struct {
 	ShuttingDownIgnored bool `json:"shuttingDownIgnored,omitempty"`
 	// WrongTenantThrottled: a token of another tenant gets 429 and not 401 (azure-devops-rest.md 3).
 	WrongTenantThrottled bool `json:"wrongTenantThrottled,omitempty"`
+	// OwnRoleForbidden: who changes its own role gets 403 and not 400 (azure-devops-rest.md "Unverified" e).
+	OwnRoleForbidden bool `json:"ownRoleForbidden,omitempty"`
 	// DisabledHidesAssigned: a job assigned just before its agent was disabled is not delivered until it is enabled.
 	DisabledHidesAssigned bool `json:"disabledHidesAssigned,omitempty"`
 }
@@ -86,6 +90,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Pools) == 0 {
 		o.Pools = []string{"Default"}
+	}
+	if len(o.Projects) == 0 {
+		o.Projects = []string{"Project"}
 	}
 	if o.TimeScale == 0 {
 		o.TimeScale = 1
@@ -117,6 +124,11 @@ func (o Options) validate() error {
 			problems = append(problems, fmt.Errorf("pool name %q is empty or given twice", name))
 		}
 		seen[strings.ToLower(name)] = true
+	}
+	for _, name := range o.Projects {
+		if name == "" || strings.HasPrefix(name, "_") {
+			problems = append(problems, fmt.Errorf("project name %q is no name", name))
+		}
 	}
 	if len(problems) > 0 {
 		return fmt.Errorf("cannot emulate: %w", errors.Join(problems...))

@@ -20,6 +20,7 @@ var roleBits = map[string]int{
 	RoleReader:         bitView,
 	RoleServiceAccount: bitView | bitListen | bitUse,
 	RoleAdministrator:  bitView | bitManage | bitAdminister | bitUse,
+	RoleUser:           bitView | bitUse, // of a pool in a project alone
 }
 
 // bits is what the principal may do in a pool. An agent listens in its own pool and manages nothing
@@ -34,6 +35,9 @@ func (p principal) bits(in *pool) int {
 	if p.identity == nil {
 		return 0
 	}
+	if p.identity.Admin {
+		return bitView | bitManage | bitListen | bitAdminister | bitUse | bitCreate
+	}
 	bits := roleBits[p.identity.Roles[AllPools]]
 	for name, role := range p.identity.Roles {
 		if strings.EqualFold(name, in.name) {
@@ -45,9 +49,9 @@ func (p principal) bits(in *pool) int {
 
 func (p principal) may(bits int, in *pool) bool { return p.bits(in)&bits == bits }
 
-// mayCreatePools: only who administers all pools (azure-devops-rest.md 4.3).
+// mayCreatePools: only who administers all pools, or the organisation (azure-devops-rest.md 4.3).
 func (p principal) mayCreatePools() bool {
-	return p.identity != nil && p.identity.Roles[AllPools] == RoleAdministrator
+	return p.identity != nil && (p.identity.Admin || p.identity.Roles[AllPools] == RoleAdministrator)
 }
 
 // visiblePool is the pool of the request's path, if the caller may see it; a pool that may not be seen is not there.

@@ -145,6 +145,8 @@ func (e *Emulator) createPool(c *request) (reply, error) {
 	}
 	p := e.addPool(*in.Name)
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
+	e.provision(p)
+	c.who.identity.setRole(p.name, RoleAdministrator) // who makes a pool administers it (azure-devops-rest.md 4.3)
 	if k := poolType(in.PoolType); k != "" {
 		p.kind = k
 	}
@@ -168,6 +170,7 @@ func (e *Emulator) updatePool(c *request) (reply, error) {
 	}
 	if in.AutoProvision != nil {
 		p.autoProvision = *in.AutoProvision
+		e.provision(p)
 	}
 	if in.AutoUpdate != nil {
 		p.autoUpdate = *in.AutoUpdate
@@ -194,6 +197,7 @@ func (e *Emulator) deletePool(c *request) (reply, error) {
 			e.finish(j, "canceled")
 		}
 	}
+	e.dropQueues(p)
 	delete(e.pools, p.id)
 	e.emit(Event{Type: EventPoolRemoved, Pool: p.name})
 	return noContent(), nil
