@@ -54,6 +54,7 @@ type Emulator struct {
 	lastCall   uint64
 	faults     []*faultState
 	holds      []*holdState
+	pasts      []past // with StaleReads, the oldest first
 	lastHook   int
 }
 
