@@ -56,6 +56,7 @@ type Emulator struct {
 	lastCall   uint64
 	faults     []*faultState
 	holds      []*holdState
+	pasts      []past // with StaleReads, the oldest first
 	lastHook   int
 }
 

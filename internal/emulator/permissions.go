@@ -32,7 +32,7 @@ func (p principal) bits(in *pool) int {
 		}
 		return 0
 	}
-	if p.identity == nil {
+	if p.identity == nil || p.blind {
 		return 0
 	}
 	if p.identity.Admin {
@@ -58,7 +58,7 @@ func (p principal) mayCreatePools() bool {
 func (e *Emulator) visiblePool(c *request) (*pool, error) {
 	p := e.pools[c.intParam("poolId")]
 	if p == nil || !c.who.may(bitView, p) {
-		return nil, errNoPool(c.params["poolId"])
+		return nil, e.errNoPool(c.who, c.params["poolId"])
 	}
 	return p, nil
 }
@@ -79,7 +79,7 @@ func (e *Emulator) managedPool(c *request) (*pool, error) {
 func (e *Emulator) poolAndAgent(c *request, need int) (*agent, error) {
 	p := e.pools[c.intParam("poolId")]
 	if p == nil {
-		return nil, errNoPool(c.params["poolId"])
+		return nil, e.errNoPool(c.who, c.params["poolId"])
 	}
 	if !c.who.may(bitView, p) { // the agent, not the pool, is what such a caller is told is missing
 		return nil, errNoAgent(p.id, c.params["agentId"])

@@ -69,7 +69,7 @@ func (e *Emulator) getPools(c *request) (reply, error) {
 			return reply{}, err
 		}
 		if !c.who.may(need, p) {
-			return reply{}, errNoPool(p.id)
+			return reply{}, e.errNoPool(c.who, p.id)
 		}
 		return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
 	}
@@ -186,7 +186,7 @@ func (e *Emulator) deletePool(c *request) (reply, error) {
 	}
 	for _, a := range p.agents {
 		if a.job != nil {
-			return reply{}, errJobRuns(a.name, p.name)
+			return reply{}, e.errJobRuns(a.name, p.name)
 		}
 	}
 	for _, a := range slices.Clone(p.agents) {

@@ -234,7 +234,7 @@ func (e *Emulator) createQueue(c *request) (reply, error) {
 	case want.Name == "":
 		return reply{}, errBadRequest("Value cannot be null. Parameter name: queue.Name")
 	case p == nil && want.Pool.ID != 0:
-		return reply{}, errNoPool(want.Pool.ID)
+		return reply{}, e.errNoPool(c.who, want.Pool.ID)
 	case slices.ContainsFunc(in.queues, func(q *queue) bool { return strings.EqualFold(q.name, want.Name) }):
 		return reply{}, taskError(http.StatusConflict, "TaskAgentQueueExistsException", "Agent queue %s already exists.", want.Name)
 	case p == nil:

@@ -95,7 +95,7 @@ func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 		}
 		p := e.pools[intList(resource + ",0")[0]]
 		if p == nil || !c.who.may(bitView, p) {
-			return roleTarget{}, errNoPool(resource)
+			return roleTarget{}, e.errNoPool(c.who, resource)
 		}
 		return e.onePool(c, p), nil
 	case scopePools:
