@@ -70,9 +70,9 @@ type request struct {
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
 
-	at    string            // another address than the client's, see Account
-	media string            // of the body, where it is not plain JSON
-	head  func(http.Header) // is shown the answer's header; nil for nobody
+	at    string               // another address than the client's, see Account
+	media string               // of the body, where it is not plain JSON
+	saw   func(*http.Response) // is shown the answer, its body read; nil for nobody
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -111,8 +111,8 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
 	}
-	if r.head != nil {
-		r.head(resp.Header)
+	if r.saw != nil {
+		r.saw(resp)
 	}
 	return read(r, resp, body)
 }
