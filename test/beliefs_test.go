@@ -77,7 +77,7 @@ func TestEachBelief(t *testing.T) {
 		flips = append(flips, []string{name})
 	}
 	flips = append(flips, []string{"createDropsUserCapabilities", "noUserCapabilities"}) // no mark at all, ever
-	slots := make(chan struct{}, 16) // most of a life is waiting, for up to 20 s
+	slots := make(chan struct{}, 16)                                                     // most of a life is waiting, for up to 20 s
 	var all sync.WaitGroup
 	for _, flip := range flips {
 		all.Go(func() { differing(t, flip).liveAll(slots) })

@@ -135,10 +135,15 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFault adds a fault from a file: fault FILE.
+// cmdFault adds a fault from a file: fault FILE. With ! there are none any more:
+// ! fault.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg && len(args) == 0 {
+		stageOf(ts).emulator.RemoveFault("")
+		return
+	}
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: fault FILE")
+		ts.Fatalf("usage: fault FILE, or ! fault")
 	}
 	var f emulator.Fault
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &f))
