@@ -307,7 +307,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var page []string
-	for _, m := range regexp.MustCompile(`(?m)^\| ([a-z-]+) \|`).FindAllStringSubmatch(string(b), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| ([a-z0-9-]+) \|`).FindAllStringSubmatch(string(b), -1) {
 		if m[1] != "id" && strings.Trim(m[1], "-") != "" {
 			page = append(page, m[1])
 		}

@@ -2,6 +2,7 @@ package setup_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -257,6 +258,25 @@ func TestNotAllowed(t *testing.T) {
 		if !errors.As(err, &failed) || azdo.Status(err) != http.StatusForbidden || !strings.Contains(failed.Hint(), c.hint) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// A token of narrow scopes is refused with an empty 401, which is no unknown caller.
+func TestNarrowToken(t *testing.T) {
+	o := newOrg(t)
+	pat, err := o.PutPAT(emulator.PAT{Owner: o.admin, Scopes: []string{"vso.agentpools_manage"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := azdo.New(o.url, o.client, bearer("Basic "+base64.StdEncoding.EncodeToString([]byte(":"+pat.Token))), nil)
+	users, err := client.Account(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = setup.Place{Users: users, Server: client}.Read(t.Context(), setup.Wanted{Identity: o.stranger(t, nil), Pool: "Default"})
+	var not *setup.MayNotError
+	if !errors.As(err, &not) || azdo.Status(err) != http.StatusUnauthorized || !strings.Contains(not.Hint(), "Graph") {
+		t.Errorf("it says %v", err)
 	}
 }
 
