@@ -151,7 +151,13 @@ func onlineWhileEnabled(t *testing.T, o *org) {
 
 // TestEachFlip: a belief that is otherwise is seen in its own row, is covered, and
 // nothing is left. A job waits in the pool all the while, and never comes.
-func TestEachFlip(t *testing.T) {
+func TestEachFlip(t *testing.T) { synctest.Test(t, eachFlip) }
+
+func eachFlip(t *testing.T) {
+	o := newOrg(t, emulator.Beliefs{})
+	if _, err := o.QueueJob(emulator.JobSpec{Script: "true", Force: true}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		row     string
 		beliefs emulator.Beliefs
@@ -177,29 +183,21 @@ func TestEachFlip(t *testing.T) {
 		{"session-after-delete", emulator.Beliefs{SessionOutlivesAgent: true}},
 		{"", emulator.Beliefs{DisableActsLate: true}},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			o := newOrg(t, c.beliefs)
-			if _, err := o.QueueJob(emulator.JobSpec{Script: "true", Force: true}); err != nil {
-				t.Fatal(err)
+		o.SetBeliefs(c.beliefs)
+		report, err := o.run(t.Context(), t, nil)
+		if err != nil || len(report.Left) > 0 || o.agents() != 0 || len(report.Uncovered()) > 0 {
+			t.Errorf("%s: %v, left %v, %d agents, uncovered %v", c.row, err, report.Left, o.agents(), report.Uncovered())
+		}
+		if r := row(report, c.row); c.row != "" && (r.Verdict != selftest.Covered || r.Fallback == "") {
+			t.Errorf("%s: %+v", c.row, r)
+		}
+		for _, r := range report.Rows {
+			if r.Verdict == selftest.Covered && r.ID != c.row && !follows(c.row, r.ID) {
+				t.Errorf("%s flipped: %s is %s: %s", c.row, r.ID, r.Verdict, r.Seen)
 			}
-			report, err := o.run(t.Context(), t, nil)
-			if err != nil || len(report.Left) > 0 || o.agents() != 0 || len(report.Uncovered()) > 0 {
-				t.Errorf("%s: %v, left %v, %d agents, uncovered %v", c.row, err, report.Left, o.agents(), report.Uncovered())
-			}
-			onlineWhileEnabled(t, o)
-			if c.row == "" {
-				return
-			}
-			if r := row(report, c.row); r.Verdict != selftest.Covered || r.Fallback == "" {
-				t.Errorf("%s: %+v", c.row, r)
-			}
-			for _, r := range report.Rows {
-				if r.Verdict == selftest.Covered && r.ID != c.row && !follows(c.row, r.ID) {
-					t.Errorf("%s flipped: %s is %s: %s", c.row, r.ID, r.Verdict, r.Seen)
-				}
-			}
-		})
+		}
 	}
+	onlineWhileEnabled(t, o)
 }
 
 // follows says that one belief cannot be flipped without the other.
@@ -209,6 +207,7 @@ func follows(flipped, other string) bool {
 
 // What azptend has no answer to is said.
 func TestNotCovered(t *testing.T) {
+	o := newOrg(t, emulator.Beliefs{})
 	for _, c := range []struct {
 		row   string
 		fault emulator.Fault
@@ -219,11 +218,11 @@ func TestNotCovered(t *testing.T) {
 		{"add", emulator.Fault{Method: "POST", Path: "/agents", Times: 1, Status: 200, Body: `{"id":0}`}},
 		{"name-taken-status", emulator.Fault{Method: "POST", Path: "/agents", Nth: 2, Times: 1, Status: 400, Body: `{"message":"no"}`}},
 	} {
-		o := newOrg(t, emulator.Beliefs{})
 		if _, err := o.AddFault(c.fault); err != nil {
 			t.Fatal(err)
 		}
 		report, err := o.run(t.Context(), t, nil)
+		o.RemoveFault("")
 		if (err != nil) != (c.row == "add") || row(report, c.row).Verdict != selftest.NotCovered || o.agents() != 0 {
 			t.Errorf("%s: %+v, %v, %d agents", c.row, row(report, c.row), err, o.agents())
 		}
