@@ -39,7 +39,15 @@ func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *s
 		Folder: homeOf(s, as, init), Jobs: jobsOf(s, as, undumpable),
 	}
 	if who, is := subject.Identity.Who.(*identity.Identity); is && s.URL != "" {
-		subject.Server = azdo.New(s.URL, web, who, observer(log))
+		client := azdo.New(s.URL, web, who, observer(log))
+		subject.Server = client
+		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
+			users, err := client.Account(ctx)
+			if err != nil {
+				return azdo.Entitlement{}, err
+			}
+			return users.Entitlement(ctx, key)
+		}
 	}
 	s, subject.Host = machineOf(s)
 	var limits *config.InvalidError

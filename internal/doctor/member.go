@@ -51,11 +51,33 @@ func lookAtMembership(_ context.Context, v *visit) result {
 	return r
 }
 
-func lookAtLicence(_ context.Context, v *visit) result {
-	if v.alone() {
+// lookAtLicence asks for the identity's own licence. Whether an identity without
+// further rights may see it nobody could verify: not to be told is no failure.
+func lookAtLicence(ctx context.Context, v *visit) result {
+	switch {
+	case v.alone():
 		return notNeeded("agents need none")
+	case v.user.ObjectID() == "":
+		return notNeeded("it is a person's own matter: only those of service principals and managed identities are looked at")
 	}
-	return notNeeded("an identity is not shown its own; an administrator sees it (" + usersPage + ")")
+	e, err := v.Licence(ctx, v.user.ID)
+	switch {
+	case errors.Is(err, azdo.ErrServer):
+		return notNeeded("a server of one's own has no such licences")
+	case err != nil:
+		return notNeeded(fmt.Sprintf("it is not told (%v); an administrator sees it (%s)", err, usersPage))
+	}
+	v.licence, v.known = e.AccessLevel.License, true
+	has := fmt.Sprintf("the licence is %v", v.licence)
+	switch {
+	case !v.licence.IsEnough() && strings.EqualFold(string(v.licence), string(azdo.Stakeholder)):
+		return wrong(problem(Stakeholder, has))
+	case !v.licence.IsEnough():
+		return wrong(problem(NoLicence, has))
+	case strings.EqualFold(e.AccessLevel.Status, "pending"):
+		return wrong(problem(LicencePending, has+", and not in force yet"))
+	}
+	return ok(has)
 }
 
 func lookAtPool(ctx context.Context, v *visit) result {
@@ -70,8 +92,8 @@ func lookAtPool(ctx context.Context, v *visit) result {
 	if !known || c.Check != Pool {
 		return wrong(Problem{PoolUnknown, err.Error(), c.Fix})
 	}
-	if c.Cause == NoPools && poor(v.licence) {
-		return wrong(problem(NoPoolsLicence, fmt.Sprintf("%v; its licence is %s", err, v.licence)))
+	if c.Cause == NoPools && v.known && !v.licence.IsEnough() {
+		return wrong(problem(NoPoolsLicence, fmt.Sprintf("%v; its licence is %v", err, v.licence)))
 	}
 	p := problem(c.Cause, err.Error())
 	var seen *azdo.NoPoolError
@@ -81,12 +103,6 @@ func lookAtPool(ctx context.Context, v *visit) result {
 		}
 	}
 	return wrong(p)
-}
-
-// poor says that a licence is one that Microsoft calls too little; "" is one that
-// nobody knows.
-func poor(licence string) bool {
-	return strings.EqualFold(licence, "stakeholder") || strings.EqualFold(licence, "none")
 }
 
 func (v *visit) findPool(ctx context.Context) (azdo.Pool, error) {

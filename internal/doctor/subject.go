@@ -26,9 +26,10 @@ type Subject struct {
 
 	Host     Machine
 	Identity Chosen
-	Server   Server                                // nil without URL or identity
-	Web      *http.Client                          // for Azure DevOps
-	Proxy    func(*http.Request) (*url.URL, error) // the one that Web uses; nil: none
+	Server   Server                                                          // nil without URL or identity
+	Licence  func(ctx context.Context, key string) (azdo.Entitlement, error) // a user's, by its id there; goes with Server
+	Web      *http.Client                                                    // for Azure DevOps
+	Proxy    func(*http.Request) (*url.URL, error)                           // the one that Web uses; nil: none
 	Folder   Home
 	Jobs     Jobs
 }
@@ -105,7 +106,8 @@ type visit struct {
 	found   azdo.Organisation
 	signIn  error // what the sign-in check left to the membership check
 	user    azdo.User
-	licence string // "" where it is not known
+	licence azdo.License
+	known   bool // the licence is
 	pool    azdo.Pool
 }
 

@@ -25,7 +25,7 @@ func lookAtToken(ctx context.Context, v *visit) result {
 	defer cancel()
 	text, expires, err := v.Identity.Who.Token(ctx)
 	if err != nil {
-		return noToken(ctx, err)
+		return noToken(ctx, err, v.Identity.Host)
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
@@ -39,9 +39,11 @@ func lookAtToken(ctx context.Context, v *visit) result {
 }
 
 // noToken says why there is none.
-func noToken(ctx context.Context, err error) result {
+func noToken(ctx context.Context, err error, host string) result {
 	what := err.Error()
 	switch c, known := Explain(err); {
+	case c.Cause == WrongHeader && host == theMetadataService: // which wants no secret
+		return wrong(problem(NotAssigned, what))
 	case known:
 		return wrong(problem(c.Cause, what))
 	case context.Cause(ctx) == errTokenLate: //nolint:errorlint // it is the very one
@@ -51,6 +53,10 @@ func noToken(ctx context.Context, err error) result {
 	}
 	return wrong(problem(NoToken, what))
 }
+
+// theMetadataService is config's word for the host that hands out tokens to
+// whoever can reach it.
+const theMetadataService = "the metadata service"
 
 // enoughLife is what a token needs that nothing renews: to register an agent
 // takes seconds, but for a name that is waited for.

@@ -43,6 +43,8 @@
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
+//	GET    /_emulator/policies               Policies; PUT sets all
+//	PUT    /_emulator/pools                  PoolSpec
 //
 // # A job's way
 //

@@ -34,6 +34,7 @@ type Emulator struct {
 	dirty      bool // something happened since the last settle
 	timer      *time.Timer
 	beliefs    Beliefs
+	policies   Policies
 	instanceID string // the organisation's id
 	tenantID   string
 	header     string // the X-IDENTITY-HEADER secret
