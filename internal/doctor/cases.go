@@ -219,18 +219,17 @@ func memberCases() []Case {
 }
 
 const (
-	PoolNotAmong    Cause = "pool-not-among-the-visible"
-	NoPools         Cause = "no-pool-visible"
-	NoPoolsLicence  Cause = "no-pool-visible-without-licence"
-	PoolInvisible   Cause = "pool-not-visible"
-	PoolUnknown     Cause = "pool-unclear"
-	NoManage        Cause = "may-not-manage"
-	RoleUnknown     Cause = "role-unclear"
-	HostedPool      Cause = "hosted-pool"
-	ElasticPool     Cause = "scale-set-pool"
-	DeploymentPool  Cause = "deployment-pool"
-	AgentGone       Cause = "agent-gone"
-	RegistrationOff Cause = "agent-registration-gone"
+	PoolNotAmong   Cause = "pool-not-among-the-visible"
+	NoPools        Cause = "no-pool-visible"
+	NoPoolsLicence Cause = "no-pool-visible-without-licence"
+	PoolInvisible  Cause = "pool-not-visible"
+	PoolUnknown    Cause = "pool-unclear"
+	NoManage       Cause = "may-not-manage"
+	RoleUnknown    Cause = "role-unclear"
+	HostedPool     Cause = "hosted-pool"
+	ElasticPool    Cause = "scale-set-pool"
+	DeploymentPool Cause = "deployment-pool"
+	AgentGone      Cause = "agent-gone"
 )
 
 func poolCases() []Case {
@@ -255,8 +254,6 @@ func poolCases() []Case {
 		failure(DeploymentPool, PoolKind, codeUnreachable, "the pool is a deployment pool, whose agents take no jobs of a pool", another),
 		failure(AgentGone, Pool, codeUnreachable, "somebody has removed the agent from its pool",
 			"nothing, if it was meant: azptend run registers it anew; if it was not, look at the pool's audit log (Organization settings, Auditing)"),
-		failure(RegistrationOff, Pool, codeUnreachable, "the agent's own key is not known any more: its registration was removed",
-			"nothing, if it was meant: azptend run registers it anew; an agent of azptend register must be registered again"),
 	}
 }
 

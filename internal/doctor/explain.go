@@ -107,10 +107,7 @@ func causeOfAnswer(err error) Cause {
 		}
 		return NoOrganisation
 	case http.StatusBadRequest:
-		switch {
-		case says("was not found") && says("registration "):
-			return RegistrationOff
-		case says("vs800075"):
+		if says("vs800075") {
 			return NoProject
 		}
 	case http.StatusTooManyRequests:

@@ -27,11 +27,22 @@ func lookAtSignIn(ctx context.Context, v *visit) result {
 	case c.Check == Membership:
 		v.signIn = err
 		return ok("Azure DevOps takes the token")
-	case c.Check == SignIn, c.Check == Token:
+	case c.Cause == Refused && v.claims == nil && v.seesPools(ctx):
+		v.untold = true
+		return ok("Azure DevOps takes the token for pools, and does not tell whose it is: that is not in its scopes")
+	case c.Check == SignIn:
 		return wrong(problem(c.Cause, err.Error()))
 	default:
 		return wrong(Problem{NotSignedIn, err.Error(), c.Fix})
 	}
+}
+
+// seesPools tries whether a personal access token does what it is for: with the
+// scope for pools alone it was seen to be refused elsewhere (agent-protocol.md 10,
+// 2nd surprise).
+func (v *visit) seesPools(ctx context.Context) bool {
+	_, err := v.Server.Pools(ctx)
+	return err == nil
 }
 
 func lookAtMembership(_ context.Context, v *visit) result {
@@ -41,6 +52,8 @@ func lookAtMembership(_ context.Context, v *visit) result {
 	case v.signIn != nil:
 		c, _ := Explain(v.signIn)
 		return wrong(problem(c.Cause, v.signIn.Error()))
+	case v.untold:
+		return notNeeded("a token that is taken is a user's")
 	case v.user.Anonymous():
 		return wrong(problem(Unrecognised, fmt.Sprintf("Azure DevOps answers as to anybody: the user is %s (%s)", oneName(v.user.Name, "nobody"), oneName(v.user.ID, "no id"))))
 	}

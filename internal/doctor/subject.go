@@ -70,6 +70,7 @@ type Who interface {
 // *azdo.Client is one.
 type Server interface {
 	WhoAmI(ctx context.Context) (azdo.User, error)
+	Pools(ctx context.Context) ([]azdo.Pool, error)
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
 	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
 	Has(ctx context.Context, pool int, rights azdo.Permission) (bool, error)
@@ -106,6 +107,7 @@ type visit struct {
 	found   azdo.Organisation
 	signIn  error // what the sign-in check left to the membership check
 	user    azdo.User
+	untold  bool // the token is good for pools, and not for asking whose it is
 	licence azdo.License
 	known   bool // the licence is
 	pool    azdo.Pool
