@@ -18,10 +18,11 @@ var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
 		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/host", "internal/identity",
-		"internal/lifecycle", "internal/pool", "internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
+		"internal/lifecycle", "internal/pool", "internal/proc", "internal/secret", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
-	"internal/tend": {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
-	"internal/pool": {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
+	"internal/tend":  {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
+	"internal/pool":  {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
+	"internal/setup": {"internal/azdo"},
 	// doctor explains the leaves' errors to every command, and looks at what they return.
 	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret"},
 	"internal/config":    {"internal/secret"},

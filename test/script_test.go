@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"limit":   cmdLimit,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+			"licence": cmdLicence,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,

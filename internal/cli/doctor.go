@@ -60,9 +60,9 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 		report = doctor.Visit(ctx, subject, nil)
 		err = printReport(out, report)
 	} else {
-		teller := newTeller(p, out, guard)
-		report = doctor.Visit(ctx, subject, teller.tell)
-		teller.conclude(report)
+		at := newCheckList(p, out, guard)
+		report = doctor.Visit(ctx, subject, at.tell)
+		at.conclude(report)
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -11,17 +11,17 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// teller prints findings as they come: a line each, and below it what is wrong,
+// checkList prints findings as they come: a line each, and below it what is wrong,
 // why it matters and what to do.
-type teller struct {
+type checkList struct {
 	out      io.Writer
 	progress io.Writer // a terminal, on which a line can be taken back; nil: none
 	color    bool
 	wide     int // of the names' column
 }
 
-func newTeller(p Process, out io.Writer, guard *secret.Guard) *teller {
-	t := &teller{out: out, color: wantsColor(p)}
+func newCheckList(p Process, out io.Writer, guard *secret.Guard) *checkList {
+	t := &checkList{out: out, color: wantsColor(p)}
 	if onTerminal(p.Stderr) {
 		t.progress = guard.Writer(p.Stderr)
 	}
@@ -37,7 +37,7 @@ func onTerminal(f *os.File) bool {
 }
 
 // tell is called before a check is made, without a verdict, and after.
-func (t *teller) tell(f doctor.Finding) {
+func (t *checkList) tell(f doctor.Finding) {
 	if f.Verdict == "" {
 		if t.progress != nil {
 			fmt.Fprintf(t.progress, "\r\x1b[K%-8s%s …", "", f.Check)
@@ -67,7 +67,7 @@ func (t *teller) tell(f doctor.Finding) {
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // word is a verdict, in the colour of traffic lights, at the width of the longest.
-func (t *teller) word(v doctor.Verdict) string {
+func (t *checkList) word(v doctor.Verdict) string {
 	padded := fmt.Sprintf("%-8s", v)
 	colour := map[doctor.Verdict]string{doctor.OK: "32", doctor.Warning: "33", doctor.Failed: "31", doctor.Skipped: "2"}[v]
 	if !t.color {
@@ -77,7 +77,7 @@ func (t *teller) word(v doctor.Verdict) string {
 }
 
 // conclude says whether run would work.
-func (t *teller) conclude(r doctor.Report) {
+func (t *checkList) conclude(r doctor.Report) {
 	count := map[doctor.Verdict]int{}
 	var first doctor.Name
 	for _, f := range r.Findings {

@@ -32,11 +32,26 @@ func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *s
 	if err != nil {
 		problems = append(problems, config.Problem{What: err.Error(), Hint: hintFor(err)})
 	}
+	subject := remoteOf(s, log, guard)
+	subject.Oddities, subject.Placeholder = s.Warnings, s.Placeholder
+	subject.Folder, subject.Jobs = homeOf(s, as, init), jobsOf(s, as, undumpable)
+	s, subject.Host = machineOf(s)
+	var limits *config.InvalidError
+	if errors.As(s.CheckLimits(), &limits) && !s.Placeholder && len(problems) == 0 {
+		problems = append(problems, limits.Problems...)
+	}
+	for _, problem := range problems {
+		subject.Problems = append(subject.Problems, doctor.Setting{What: problem.What, Hint: problem.Hint})
+	}
+	return subject
+}
+
+// remoteOf is the part of it that is not on this machine.
+func remoteOf(s config.Settings, log *slog.Logger, guard *secret.Guard) doctor.Subject {
 	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
 	subject := doctor.Subject{
-		Oddities: s.Warnings, URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered, Placeholder: s.Placeholder,
+		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
 		Identity: identityFor(s, web, log, guard), Web: web, Proxy: s.Proxy(),
-		Folder: homeOf(s, as, init), Jobs: jobsOf(s, as, undumpable),
 	}
 	if who, is := subject.Identity.Who.(*identity.Identity); is && s.URL != "" {
 		client := azdo.New(s.URL, web, who, observer(log))
@@ -48,14 +63,6 @@ func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *s
 			}
 			return users.Entitlement(ctx, key)
 		}
-	}
-	s, subject.Host = machineOf(s)
-	var limits *config.InvalidError
-	if errors.As(s.CheckLimits(), &limits) && !s.Placeholder && len(problems) == 0 {
-		problems = append(problems, limits.Problems...)
-	}
-	for _, problem := range problems {
-		subject.Problems = append(subject.Problems, doctor.Setting{What: problem.What, Hint: problem.Hint})
 	}
 	return subject
 }
