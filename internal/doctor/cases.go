@@ -27,6 +27,9 @@ const (
 	usersPage = "Organization settings, Users"
 	rolePage  = "Organization settings, Agent pools, the pool, Security"
 	giveRole  = "give it the Administrator role on the pool (" + rolePage + ")"
+	// bySetup stands for a command that a visit fills in.
+	bySetup = "; an administrator does all of it with `azptend setup " + whom + " --apply`"
+	whom    = "--identity OBJECT_ID"
 )
 
 // Cases is the table of all that can be wrong, in the order of the checks.
@@ -200,7 +203,7 @@ func memberCases() []Case {
 		failure(NotSignedIn, SignIn, codeUnreachable, "Azure DevOps does not answer who this is", ""),
 		failure(NotAMember, Membership, codeDenied, "the organisation does not know the identity (TF401444)",
 			"the organisation does not know the identity that the message names (tenant, then object id): "+
-				"add it, with a Basic licence ("+usersPage+", Add users)"),
+				"add it, with a Basic licence ("+usersPage+", Add users)"+bySetup),
 		failure(NotAuthorized, Membership, codeDenied, "the organisation refuses the identity (TF400813)",
 			"the organisation refuses the identity that the message names: is it a user with a licence ("+usersPage+"), "+
 				"and does a personal access token have the scope Agent Pools (read, manage)?"),
@@ -211,9 +214,9 @@ func memberCases() []Case {
 		failure(NoProject, Membership, codeDenied, "a service connection names a project that is not there, or not to be seen (VS800075)",
 			"is the project in the service connection's federated credential the right one, and may the identity see it (Project settings, Permissions)?"),
 		warning(Stakeholder, Licence, "the identity has a Stakeholder licence: Microsoft asks for Basic",
-			"give it a Basic licence ("+usersPage+", the identity, Change access level)"),
+			"give it a Basic licence ("+usersPage+", the identity, Change access level)"+bySetup),
 		warning(NoLicence, Licence, "the identity has no licence: Microsoft asks for Basic",
-			"give it a Basic licence ("+usersPage+", the identity, Change access level); the organisation must have one left (Organization settings, Billing)"),
+			"give it a Basic licence ("+usersPage+", the identity, Change access level); the organisation must have one left (Organization settings, Billing)"+bySetup),
 		warning(LicencePending, Licence, "the licence is not in force yet", "it is usual right after the identity was added: wait some minutes"),
 	}
 }
@@ -237,17 +240,17 @@ func poolCases() []Case {
 	return []Case{
 		failure(PoolNotAmong, Pool, codeDenied, "the identity sees other pools, and not this one: its name is wrong, or it has no role on it",
 			"the identity sees other pools, so its licence and its tenant are right: either AZP_POOL (--pool) or AZP_POOL_ID (--pool-id) "+
-				"is wrong, or the identity has no role on that pool: "+giveRole),
+				"is wrong, or the identity has no role on that pool: "+giveRole+bySetup),
 		failure(NoPools, Pool, codeDenied, "the identity sees no pool at all: it has no role on any, or no licence",
 			"the identity sees no pool at all, so it is hardly the name: begin with its Basic licence ("+usersPage+"), "+
-				"without which no role counts; then "+giveRole+"; and compare the organisation's tenant (Organization settings, Microsoft Entra) with the identity's"),
+				"without which no role counts; then "+giveRole+"; and compare the organisation's tenant (Organization settings, Microsoft Entra) with the identity's"+bySetup),
 		failure(NoPoolsLicence, Pool, codeDenied, "the identity sees no pool at all, and has no Basic licence",
-			"give it a Basic licence ("+usersPage+", the identity, Change access level): without one no role counts; then "+giveRole),
+			"give it a Basic licence ("+usersPage+", the identity, Change access level): without one no role counts; then "+giveRole+bySetup),
 		failure(PoolInvisible, Pool, codeDenied, "the pool is not there, or not to be seen; which others are, could not be found out",
-			"if the pool exists, the identity may not see it: it needs a Basic licence in the organisation ("+usersPage+"); then "+giveRole),
+			"if the pool exists, the identity may not see it: it needs a Basic licence in the organisation ("+usersPage+"); then "+giveRole+bySetup),
 		failure(PoolUnknown, Pool, codeUnreachable, "Azure DevOps does not answer which pools there are", ""),
 		failure(NoManage, Role, codeDenied, "the identity may view the pool, and not manage it: it cannot register an agent",
-			"give the identity the Administrator role on the organisation's pool ("+rolePage+"): the role on a project's pool is not enough"),
+			"give the identity the Administrator role on the organisation's pool ("+rolePage+"): the role on a project's pool is not enough"+bySetup),
 		warning(RoleUnknown, Role, "Azure DevOps does not say what the identity may do in the pool", "look at "+rolePage),
 		failure(HostedPool, PoolKind, codeUnreachable, "the pool's agents are hosted by Microsoft", another),
 		failure(ElasticPool, PoolKind, codeUnreachable, "the pool is a scale set pool, which Azure DevOps fills itself", another),

@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,7 +77,7 @@ func walk(ctx context.Context, checks []Check, v *visit, tell func(Finding)) Rep
 			begun := time.Now()
 			r := c.look(ctx, v)
 			f.Took = time.Since(begun)
-			f.Verdict, f.Found, f.Problems = r.verdict(), r.sentence(), byWeight(r.problems)
+			f.Verdict, f.Found, f.Problems = r.verdict(), r.sentence(), v.filledIn(byWeight(r.problems))
 			f.BlockedBy = r.blockedBy
 		}
 		report.Findings = append(report.Findings, f)
@@ -96,6 +98,33 @@ func blockedBy(c Check, so Report) Name {
 		}
 	}
 	return ""
+}
+
+// filledIn names, in the commands of fixes, what the visit has learned by now.
+func (v *visit) filledIn(problems []Problem) []Problem {
+	if v.claims == nil || v.claims.ObjectID == "" {
+		return problems
+	}
+	pool := "--pool " + shellWord(v.PoolName)
+	if v.PoolID != 0 {
+		pool = fmt.Sprintf("--pool-id %d", v.PoolID)
+	}
+	command := fmt.Sprintf("--url %s %s --identity %s", shellWord(v.URL), pool, v.claims.ObjectID)
+	for i := range problems {
+		problems[i].Fix = strings.ReplaceAll(problems[i].Fix, whom, command)
+	}
+	return problems
+}
+
+// shellWord is a text as one word of a command.
+func shellWord(s string) string {
+	plain := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:%", r))
+	}) < 0
+	if plain && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // byWeight puts failures before warnings.
