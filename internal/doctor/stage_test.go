@@ -50,10 +50,20 @@ func member() emulator.Identity {
 	}
 }
 
+// firstEmulator is the one whose key all share.
+var firstEmulator = sync.OnceValue(func() *emulator.Emulator {
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		panic(err)
+	}
+	e.Close()
+	return e
+})
+
 // newStage is a stage on which nothing is wrong.
 func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	t.Helper()
-	o := emulator.Options{Pools: []string{"Default", "Linux builds"}}
+	o := emulator.Options{KeyOf: firstEmulator(), Pools: []string{"Default", "Linux builds"}}
 	for _, c := range change {
 		c(&o)
 	}

@@ -69,6 +69,9 @@ func New(opts Options) (*Emulator, error) {
 		return nil, err
 	}
 	key := opts.key
+	if opts.KeyOf != nil {
+		key = opts.KeyOf.key
+	}
 	if key == nil {
 		if key, err = newSigningKey(); err != nil {
 			return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
