@@ -21,14 +21,15 @@ type Needs struct {
 // cannot even be started, and the system's word for it, "no such file", names
 // the wrong file (agent-protocol.md 8: there are packages for glibc and musl).
 func (f Folder) Needs() (Needs, error) {
-	program, err := elf.Open(f.Listener())
+	file, err := os.Open(f.Listener())
 	if err != nil {
-		if _, is := err.(*elf.FormatError); is {
-			return Needs{}, nil // a script, or a program of another system
-		}
 		return Needs{}, f.unfit("bin/Agent.Listener cannot be read: "+plainPath(err), "is it readable for this user?", err)
 	}
-	defer program.Close()
+	defer file.Close()
+	program, err := elf.NewFile(file)
+	if err != nil {
+		return Needs{}, nil //nolint:nilerr // a script, or a program of another system
+	}
 	for _, part := range program.Progs {
 		if part.Type != elf.PT_INTERP || part.Filesz > 4096 {
 			continue
