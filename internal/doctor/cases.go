@@ -138,7 +138,7 @@ func networkCases() []Case {
 		failure(NoName, Network, codeUnreachable, "the host's name is not known",
 			"is AZP_URL (--url) right, and does this network resolve public names? behind a proxy set AZP_PROXY (--proxy): the proxy resolves them then"),
 		failure(NoConnection, Network, codeUnreachable, "the host does not let us connect",
-			"let this network out to Azure DevOps on port 443 (its addresses: https://aka.ms/azdo-ips), or set AZP_PROXY (--proxy)"),
+			"let this network out to Azure DevOps on port 443 (https://learn.microsoft.com/azure/devops/organizations/security/allow-list-ip-url), or set AZP_PROXY (--proxy)"),
 		failure(ProxyDown, Network, codeUnreachable, "the proxy does not answer",
 			"is the proxy's address right (AZP_PROXY, else HTTPS_PROXY)? NO_PROXY names the hosts that are reached without it"),
 		failure(ProxyRefuses, Network, codeUnreachable, "the proxy does not let us through",
