@@ -62,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"nofork":  cmdNoFork,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+			"licence": cmdLicence,
 			"systemd": cmdSystemd,
 			"told":    cmdTold,
 

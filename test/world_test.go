@@ -36,6 +36,23 @@ func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
 }
 
+// cmdLicence gives the identity of IDENTITY_ENDPOINT a licence: licence none,
+// licence stakeholder, licence express.
+func cmdLicence(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: licence LICENCE")
+	}
+	e := stageOf(ts).emulator
+	for _, i := range e.Identities() {
+		if i.ObjectID == ts.Getenv("MANAGED_IDENTITY_OBJECT_ID") {
+			i.License = args[0]
+			ts.Check(e.PutIdentity(i))
+			return
+		}
+	}
+	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
+}
+
 // cmdPAT makes a personal access token, which is then AZP_TOKEN: pat expired,
 // pat unscoped.
 func cmdPAT(ts *testscript.TestScript, neg bool, args []string) {

@@ -67,7 +67,7 @@ func (c *Client) JobRequests(ctx context.Context, pool, completed int) ([]JobReq
 		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/jobrequests", into: &list,
 		query: url.Values{
 			"completedRequestCount": {strconv.Itoa(completed)},
-			"api-version":           {apiVersion + "-preview.1"}, // it never left its preview
+			"api-version":           {preview},
 		},
 	})
 	return list.Value, err

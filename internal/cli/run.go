@@ -104,6 +104,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 // explain says why a life failed, and what to do: to a person in the voice of
 // all commands, to a machine as a line of its log.
 func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	err = consult(s, guard, err)
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.Stderr), err)
 		return

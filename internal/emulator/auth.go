@@ -15,7 +15,9 @@ import (
 type principal struct {
 	identity *identity
 	pat      *pat // how the identity proved itself, if by a PAT
-	blind    bool // it has no licence, and without one sees no pool
+
+	isAnonymous bool // nobody, who is shown what is public
+	blind       bool // it has no licence, and without one sees no pool
 
 	isAgent bool
 	poolID  int
@@ -93,7 +95,7 @@ func parseAuthorization(h string) (scheme, string) {
 func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	kind, secret := parseAuthorization(c.http.Header.Get("Authorization"))
 	if kind == schemeNone || secret == "" && kind != schemeUnknown {
-		return principal{}, e.refuse(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
+		return e.unknownCaller(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
 	}
 	if kind == schemeBasic {
 		if p := e.pats[secret]; p != nil && !p.Revoked {
@@ -102,7 +104,7 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	}
 	t, err := parseJWT(secret)
 	if kind == schemeUnknown || err != nil || !t.verify(&e.key.private.PublicKey) {
-		return principal{}, e.refuse(c, kind, "") // invalid token
+		return e.unknownCaller(c, kind, "") // invalid token
 	}
 	now := float64(e.now().Unix())
 	if now >= t.claims.Expires || now+clockSkew.Seconds() < t.claims.NotBefore {
@@ -170,7 +172,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
-	if !strings.EqualFold(claims.Tenant, e.tenantID) { // row "wrong tenant token"
+	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
 		if e.beliefs.WrongTenantThrottled {
 			r := throttled()
 			return principal{}, &r
@@ -185,6 +187,9 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 		// The caller is known to Entra, so there is nothing to sign in to again: 401 with a body, redirect or not.
 		r := e.challenge(c, why)
 		return principal{}, &r
+	}
+	if kept := e.keptOut(id); kept != nil { // row "conditional access / IP"
+		return principal{}, kept
 	}
 	id.lastAccess = e.now() // which makes a licence that was pending an active one
 	return principal{identity: id, blind: e.blind(id)}, nil
@@ -241,7 +246,7 @@ func (e *Emulator) challenge(c *request, message string) reply {
 }
 
 func (e *Emulator) wwwAuthenticate(c *request) string {
-	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.tenantID +
+	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.namedTenant() +
 		`, Basic realm="` + c.base + `/", TFS-Federated`
 }
 

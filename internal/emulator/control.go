@@ -47,6 +47,7 @@ func (e *Emulator) controlMux() http.Handler {
 	e.controlHolds(m)
 	e.controlRecords(m)
 	e.controlWorld(m)
+	e.controlPolicies(m)
 	return m
 }
 

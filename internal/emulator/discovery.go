@@ -88,6 +88,8 @@ func (e *Emulator) userOf(p principal) userJSON {
 		u.ID, u.Descriptor, u.SubjectDescriptor = p.identity.storageKey, p.identity.descriptor(), p.identity.subject
 		u.ProviderDisplayName = p.identity.Name
 		u.Properties["Account"] = typed{"System.String", p.identity.ObjectID}
+	case p.isAnonymous:
+		u.ID, u.ProviderDisplayName = anonymousID, "Anonymous"
 	case p.agent != nil:
 		u.ID, u.ProviderDisplayName = p.agent.clientID, p.agent.name
 		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":AgentPool:" + p.agent.clientID

@@ -151,7 +151,7 @@ func (e *Emulator) stampHeaders(c *request, out *reply) {
 	out.header.Set("X-VSS-E2EID", activity)
 	out.header.Set("X-TFS-ProcessId", e.instanceID)
 	out.header.Set("X-TFS-Session", newGUID())
-	out.header.Set("X-VSS-ResourceTenant", e.tenantID)
+	out.header.Set("X-VSS-ResourceTenant", e.Policies().tenant(e.tenantID))
 	out.header.Set("Request-Context", "appId=emulator")
 	if id := c.who.identity; id != nil {
 		out.header.Set("X-VSS-UserData", id.storageKey+":"+id.Name)

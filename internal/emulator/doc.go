@@ -44,6 +44,8 @@
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
 //	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
+//	GET    /_emulator/policies               Policies; PUT sets all
+//	PUT    /_emulator/pools                  PoolSpec
 //
 // # A job's way
 //

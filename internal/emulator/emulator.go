@@ -34,6 +34,7 @@ type Emulator struct {
 	dirty      bool // something happened since the last settle
 	timer      *time.Timer
 	beliefs    Beliefs
+	policies   Policies
 	instanceID string // the organisation's id
 	tenantID   string
 	header     string // the X-IDENTITY-HEADER secret
@@ -69,6 +70,9 @@ func New(opts Options) (*Emulator, error) {
 		return nil, err
 	}
 	key := opts.key
+	if opts.KeyOf != nil {
+		key = opts.KeyOf.key
+	}
 	if key == nil {
 		if key, err = newSigningKey(); err != nil {
 			return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)

@@ -43,6 +43,8 @@ type Identity struct {
 	// Refused: the organisation knows it and refuses it all the same: 401 TF400813.
 	Refused bool   `json:"refused,omitempty"`
 	License string `json:"license,omitempty"` // express, stakeholder, none: kept, without effect on pools
+	// ConditionalAccess is where a policy keeps it out: "", PolicyAtService or PolicyAtEntra.
+	ConditionalAccess string `json:"conditionalAccess,omitempty"`
 	// Admin: a project collection administrator, who alone manages users.
 	Admin bool `json:"admin,omitempty"`
 	// Fresh is how many more times adding it to the organisation fails, because Entra ID has only just made it.

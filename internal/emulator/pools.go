@@ -44,7 +44,7 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 	return poolJSON{
 		CreatedOn: stampOf(p.createdOn), AutoProvision: p.autoProvision, AutoUpdate: p.autoUpdate, AutoSize: true,
 		CreatedBy: owner, Owner: owner, ID: p.id, Scope: e.instanceID, Name: p.name,
-		PoolType: p.kind, Size: len(p.agents), Options: "none",
+		IsHosted: p.hosted, PoolType: p.kind, Size: len(p.agents), Options: p.options(),
 	}
 }
 
