@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -34,6 +38,7 @@ func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *s
 	}
 	subject := remoteOf(s, log, guard)
 	subject.Oddities, subject.Placeholder = s.Warnings, s.Placeholder
+	subject.Hosts = hostsOf(s)
 	subject.Folder, subject.Jobs = homeOf(s, as, init), jobsOf(s, as, undumpable)
 	s, subject.Host = machineOf(s)
 	var limits *config.InvalidError
@@ -65,6 +70,27 @@ func remoteOf(s config.Settings, log *slog.Logger, guard *secret.Guard) doctor.S
 		}
 	}
 	return subject
+}
+
+// hostsOf are the hosts that are needed besides the organisation's: of Azure
+// DevOps Services the one that agents get their tokens from, and the one that the
+// package comes from (agent-protocol.md 3.2, 8); Entra ID's where a token is asked
+// of it. A server of one's own is all of these itself.
+func hostsOf(s config.Settings) []doctor.Endpoint {
+	var hosts []doctor.Endpoint
+	if at, err := url.Parse(s.URL); err == nil {
+		host := strings.ToLower(at.Hostname())
+		if host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com") {
+			hosts = append(hosts, doctor.Endpoint{URL: "https://vssps.dev.azure.com", For: "the agent's log-on"},
+				doctor.Endpoint{URL: "https://download.agent.dev.azure.com", For: "the agent's package and its updates"})
+		}
+	}
+	switch s.Identity.Source {
+	case config.ServicePrincipal, config.WorkloadIdentity:
+		authority := cmp.Or(s.Variable("AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com")
+		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
+	}
+	return hosts
 }
 
 // doctorsPatience is how long an identity endpoint that is not there is waited
@@ -112,7 +138,7 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 	environ, _ := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	environ = append(as.Environ(environ, s.AgentDir), s.ForTheAgent()...)
 	return doctor.Home{
-		Dir: s.AgentDir, User: userName(as),
+		Dir: s.AgentDir, User: userName(as), Awaits: s.Install && !install.IsThere(s.AgentDir),
 		Check: func() error { return as.Do(func() error { return folder.Check(s.WorkFolder) }) },
 		Needs: folder.Needs,
 		ICU:   func() string { return folder.ICU("/", s.Variable) },

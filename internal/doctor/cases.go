@@ -123,6 +123,7 @@ const (
 	NoTLS         Cause = "no-tls"
 	NoAnswer      Cause = "no-answer"
 	ClockWrong    Cause = "clock"
+	HostsClosed   Cause = "endpoint-unreachable"
 
 	NoOrganisation Cause = "no-such-organisation"
 	NotDevOps      Cause = "not-azure-devops"
@@ -153,6 +154,8 @@ func networkCases() []Case {
 		failure(NoAnswer, Network, codeUnreachable, "nobody answers in time", "is there a firewall that drops what it does not let through? then set AZP_PROXY (--proxy)"),
 		warning(ClockWrong, Network, "this machine's clock is more than five minutes away from the server's: the agent's log-on is refused then",
 			"set the clock (chrony, systemd-timesyncd); of a container it is the host's"),
+		warning(HostsClosed, Endpoints, "a host besides the organisation's own cannot be reached",
+			"let this network out to it on port 443 (https://learn.microsoft.com/azure/devops/organizations/security/allow-list-ip-url), or set AZP_PROXY (--proxy)"),
 		failure(NoOrganisation, Organisation, codeUnreachable, "Azure DevOps knows no organisation of this name",
 			"is the organisation's name in AZP_URL (--url) right?"),
 		failure(NotDevOps, Organisation, codeUnreachable, "whoever answers is not Azure DevOps",
@@ -282,7 +285,7 @@ func machineCases() []Case {
 		warning(LittleSpace, Folder, "the disk has less than 5 % left: the agent warns of it in every job",
 			"make room, or set AZP_WORK (--work) to a folder on another disk"),
 		failure(NoLoader, Runtime, codeUnfit, "the listener is built for another C library than this system's",
-			"install the agent package for this system: linux-x64 and linux-arm64 are for glibc, linux-musl-x64 and linux-musl-arm64 for musl (Alpine)"),
+			"install the agent package for this system (`azptend install` finds out which): linux-x64 and linux-arm64 are for glibc, linux-musl-x64 and linux-musl-arm64 for musl (Alpine)"),
 		failure(NoVersion, Runtime, codeUnfit, "the listener does not start", "its runtime may lack a library (libicu, libssl, libstdc++): bin/installdependencies.sh in the agent's folder installs them"),
 		warning(NoICU, Runtime, "ICU is not found: .NET ends without it",
 			"install libicu (Debian, Ubuntu), libicu or icu (others), icu-libs (Alpine), or set DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1"),

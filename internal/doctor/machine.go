@@ -21,6 +21,9 @@ func lookAtFolder(_ context.Context, v *visit) result {
 	case f.Dir == "":
 		return blocked(Settings, "the settings name no folder")
 	}
+	if f.Awaits {
+		return notNeeded("there is no agent in " + f.Dir + " yet: AZP_INSTALL has run fetch one")
+	}
 	if err := f.Check(); err != nil {
 		p := problem(Unfit, err.Error())
 		var unfit *agent.UnfitError
@@ -45,8 +48,8 @@ func gigabytes(n uint64) string { return fmt.Sprintf("%.1f GB", float64(n)/1e9) 
 
 func lookAtRuntime(ctx context.Context, v *visit) result {
 	f := v.Folder
-	if v.Placeholder {
-		return notNeeded("a placeholder never runs")
+	if v.Placeholder || f.Awaits {
+		return notNeeded("there is no agent")
 	}
 	needs, err := f.Needs()
 	if err != nil {

@@ -28,6 +28,10 @@ func TestTheMachine(t *testing.T) {
 				return &agent.UnfitError{Folder: "/azp", Why: "bin/Agent.Listener is not there", Hint: "unpack"}
 			}
 		}, doctor.Folder, []doctor.Cause{doctor.Unfit}, 78, "is not there"},
+		{"an agent that run installs", func(s *doctor.Subject) {
+			s.Folder.Awaits = true
+			s.Folder.Check = func() error { return errors.New("bin/Agent.Listener is not there") }
+		}, doctor.Folder, nil, 0, "there is no agent in /azp yet"},
 		{"little space", func(s *doctor.Subject) {
 			s.Folder.Space = func() (uint64, uint64, error) { return 5e9, 100e9, nil }
 		}, doctor.Folder, []doctor.Cause{doctor.LittleSpace}, 0, "5.0 GB of 100.0 GB"},

@@ -155,6 +155,24 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+// TestOtherHosts: each is tried, and one that is closed is a warning.
+func TestOtherHosts(t *testing.T) {
+	s := newStage(t)
+	s.Hosts = []doctor.Endpoint{{URL: s.server.URL, For: "one thing"}, {URL: s.entra.URL, For: "another"}}
+	s.ready()
+	f := doctor.Visit(t.Context(), s.Subject, nil).Of(doctor.Endpoints)
+	if f.Verdict != doctor.OK || !strings.Contains(f.Found, "(one thing)") || !strings.Contains(f.Found, "certificate by") || !strings.Contains(f.Found, "(another)") {
+		t.Errorf("%+v", f)
+	}
+	s.Hosts = append(s.Hosts, doctor.Endpoint{URL: "https://127.0.0.1:1", For: "the agent's log-on"})
+	r := doctor.Visit(t.Context(), s.Subject, nil)
+	f = r.Of(doctor.Endpoints)
+	if r.Code() != 0 || len(f.Problems) != 1 || f.Problems[0].Cause != doctor.HostsClosed || f.Problems[0].Fix == "" ||
+		!strings.Contains(f.Problems[0].What, "cannot reach 127.0.0.1:1") || !strings.Contains(f.Problems[0].What, "needed for the agent's log-on") {
+		t.Errorf("%d, %+v", r.Code(), f)
+	}
+}
+
 // TestIdentityEndpoints: what keeps a token from coming.
 func TestIdentityEndpoints(t *testing.T) {
 	for _, tt := range []struct {

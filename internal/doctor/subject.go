@@ -30,6 +30,7 @@ type Subject struct {
 	Licence  func(ctx context.Context, key string) (azdo.Entitlement, error) // a user's, by its id there; goes with Server
 	Web      *http.Client                                                    // for Azure DevOps
 	Proxy    func(*http.Request) (*url.URL, error)                           // the one that Web uses; nil: none
+	Hosts    []Endpoint                                                      // what else is needed on the network
 	Folder   Home
 	Jobs     Jobs
 }
@@ -78,9 +79,16 @@ type Server interface {
 	JobRequests(ctx context.Context, pool, completed int) ([]azdo.JobRequest, error)
 }
 
+// Endpoint is an address that answers anybody with anything.
+type Endpoint struct {
+	URL string
+	For string // what needs it: "the agent's log-on"
+}
+
 // Home is the agent's folder.
 type Home struct {
 	Dir     string
+	Awaits  bool                                  // there is no agent yet, and run installs one
 	User    string                                // whom the agent runs as
 	Check   func() error                          // an *agent.UnfitError says what is wrong; as that user
 	Needs   func() (agent.Needs, error)           // what its listener was built to find

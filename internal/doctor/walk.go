@@ -25,6 +25,7 @@ func Checks() []Check {
 		{Identity, "whoever registers the agent needs an identity, and not the wrong one of several", nil, lookAtIdentity},
 		{Token, "everything that azptend asks of Azure DevOps takes a token for it", []Name{Identity}, lookAtToken},
 		{Network, "azptend and the agent reach Azure DevOps over https, through the proxy if there is one", nil, lookAtNetwork},
+		{Endpoints, "the agent logs on elsewhere than azptend, and fetches its updates from elsewhere again", nil, lookAtEndpoints},
 		{Organisation, "a name that is mistyped looks like a network that works", []Name{Network}, lookAtOrganisation},
 		{Tenant, "an organisation takes tokens of its own Entra tenant alone", []Name{Token, Organisation}, lookAtTenant},
 		{SignIn, "a token may be good, and still not be let in", []Name{Tenant}, lookAtSignIn},
