@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -150,8 +151,10 @@ func codeOfSetup(err error) int {
 		return exitUsage
 	case errors.Is(err, setup.ErrSelf):
 		return exitDenied
-	case errors.As(err, new(*setup.NotDoneError)):
+	case errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
 		return exitTryAgain
+	case errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrServer), errors.Is(err, azdo.ErrForeign), errors.As(err, new(*setup.ClosedError)):
+		return exitUnreachable
 	}
 	return codeOf(err)
 }

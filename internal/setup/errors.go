@@ -54,6 +54,34 @@ func (e *NoPoolError) Hint() string {
 	return "--create-pool makes it; if it is there, whoever sets up needs its Administrator role"
 }
 
+// MayNotError says that the caller, who is known, may not even look.
+type MayNotError struct{ Cause error }
+
+func (e *MayNotError) Error() string { return e.Cause.Error() }
+func (e *MayNotError) Unwrap() error { return e.Cause }
+
+// Hint says what that takes.
+func (e *MayNotError) Hint() string {
+	return "be a Project Collection Administrator; a personal access token needs full access for this, " +
+		"or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
+}
+
+// mayNot makes a MayNotError of a refusal; other errors stay as they are.
+func mayNot(err error) error {
+	if status := azdo.Status(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
+		return &MayNotError{err}
+	}
+	return err
+}
+
+// ClosedError says that nobody but Azure DevOps adds agents to the pool.
+type ClosedError struct{ Pool, Why string }
+
+func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use %s: %s", e.Pool, e.Why) }
+
+// Hint says which pool to take.
+func (e *ClosedError) Hint() string { return "take a self-hosted pool: --create-pool makes one" }
+
 // NoRoleError says that there is no role of a name.
 type NoRoleError struct {
 	Name  string

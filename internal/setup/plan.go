@@ -57,7 +57,7 @@ func Make(w Wanted, s State) Plan {
 		return p
 	}
 	if s.Pool.Closed != "" {
-		p.Obstacle = fmt.Errorf("cannot use %s: %s", poolName(w, s), s.Pool.Closed)
+		p.Obstacle = &ClosedError{poolName(w, s), s.Pool.Closed}
 		return p
 	}
 	add(s.User.Key == "", AddIdentity, "", "add the identity to the organisation, with a Basic licence")

@@ -116,26 +116,34 @@ func (p Place) Read(ctx context.Context, w Wanted) (State, error) {
 	if s.Pool, err = p.readPool(ctx, w); err != nil {
 		return State{}, err
 	}
+	if err := p.readRest(ctx, w, &s); err != nil {
+		return State{}, mayNot(err)
+	}
+	return s, nil
+}
+
+// readRest reads what a user of the organisation need not be allowed to.
+func (p Place) readRest(ctx context.Context, w Wanted, s *State) (err error) {
 	if s.User, err = p.readUser(ctx, w.Identity); err != nil {
-		return State{}, err
+		return err
 	}
 	if s.Roles, err = p.readRoles(ctx); err != nil {
-		return State{}, err
+		return err
 	}
 	if s.Pool.ID != 0 && s.User.Key != "" {
 		if s.Role, err = p.readRole(ctx, s.Pool.ID, s.User.Key); err != nil {
-			return State{}, err
+			return err
 		}
 	}
 	if w.Project != "" {
 		if s.Project, err = p.readProject(ctx, w.Project, s.Pool.ID); err != nil {
-			return State{}, err
+			return err
 		}
 	}
 	if w.Remove && s.User.Key != "" {
-		s.Elsewhere, err = p.readElsewhere(ctx, s)
+		s.Elsewhere, err = p.readElsewhere(ctx, *s)
 	}
-	return s, err
+	return err
 }
 
 func (p Place) readPool(ctx context.Context, w Wanted) (Pool, error) {
