@@ -21,12 +21,11 @@ var allowed = map[string][]string{
 		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
-	"internal/tend":     {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
-	"internal/pool":     {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
-	"internal/setup":    {"internal/azdo"},
-	"internal/selftest": {"internal/agent", "internal/azdo", "internal/secret"}, // agent for the key and the marks; secret is what an Authorizer gives
-	// doctor explains the leaves' errors to every command, and looks at what they return.
-	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret"},
+	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
+	"internal/pool":      {"internal/agent", "internal/azdo"},                                         // agent for the marks, like tend
+	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret"}, // it explains their errors to every command
+	"internal/setup":     {"internal/azdo"},
+	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"}, // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},
