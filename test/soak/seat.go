@@ -96,6 +96,13 @@ func (s *seat) await(ctx context.Context, kind string) error {
 	return nil
 }
 
+// skip leaves behind what has happened so far.
+func (s *seat) skip(ctx context.Context) {
+	if events, err := s.emulator.Events(ctx, max(s.seen, 1)-1); err == nil {
+		s.seen = events[len(events)-1].Seq
+	}
+}
+
 func (s *seat) queue(script string) (int64, error) {
 	j, err := s.emulator.QueueJob(emulator.JobSpec{Pool: s.pool, Script: script, Force: true})
 	return j.RequestID, err
@@ -111,6 +118,7 @@ func (s *seat) live(t trouble) (l lived) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_ = os.Remove(s.sign())
+	s.skip(ctx)
 	out, err := t.in(s.emulator, s.poolID)
 	if err != nil {
 		l.wrong = err.Error()
@@ -177,6 +185,8 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 		r := begin()
 		step(func() error { return s.await(ctx, emulator.EventSessionCreated) })
 		step(s.killListener)
+		// Not before: a job that the server assigns to a dead session is nobody's to save.
+		step(func() error { return s.await(ctx, emulator.EventSessionCreated) })
 		queue(short)
 		ends(r, 0)
 	case listenerBusy:
@@ -216,6 +226,7 @@ func (s *seat) judge(jobs []int64, t trouble, err error) string {
 		}
 		if j, err := s.emulator.Job(id); err != nil || j.Result != want {
 			wrong = append(wrong, fmt.Sprintf("job %d is %s %s, want %s", id, j.State, j.Result, want))
+			_ = s.emulator.CancelJob(id) // or the next life would have it
 		}
 	}
 	for _, a := range s.emulator.State().Pool(s.pool).Agents {
