@@ -78,7 +78,7 @@ func (c *Client) EachJobRequest(ctx context.Context, pool, completed int, each f
 		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/jobrequests", items: itemsOf(each),
 		query: url.Values{
 			"completedRequestCount": {strconv.Itoa(completed)},
-			"api-version":           {apiVersion + "-preview.1"}, // it never left its preview
+			"api-version":           {preview},
 		},
 	})
 }

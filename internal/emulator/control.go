@@ -47,6 +47,7 @@ func (e *Emulator) controlMux() http.Handler {
 	e.controlHolds(m)
 	e.controlRecords(m)
 	e.controlWorld(m)
+	e.controlPolicies(m)
 	return m
 }
 
@@ -178,6 +179,8 @@ func (e *Emulator) SetBeliefs(b Beliefs) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.beliefs = b
+	e.dirty = true
+	e.settle()
 }
 
 func (e *Emulator) ctlEnvironment(w http.ResponseWriter, r *http.Request) {

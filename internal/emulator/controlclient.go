@@ -257,3 +257,13 @@ func (c *Control) EndEvent(ctx context.Context, id string) error {
 func (c *Control) Advance(ctx context.Context, d time.Duration) error {
 	return c.do(ctx, http.MethodPost, "/clock", map[string]string{"advance": d.String()}, nil)
 }
+
+// SetPolicies is Emulator.SetPolicies.
+func (c *Control) SetPolicies(ctx context.Context, p Policies) error {
+	return c.do(ctx, http.MethodPut, "/policies", p, nil)
+}
+
+// PutPool is Emulator.PutPool.
+func (c *Control) PutPool(ctx context.Context, spec PoolSpec) error {
+	return c.do(ctx, http.MethodPut, "/pools", spec, nil)
+}
