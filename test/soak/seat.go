@@ -193,6 +193,7 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 		queue(waits)
 		r := begin()
 		step(func() error { return s.await(ctx, emulator.EventJobStarted) })
+		step(func() error { return s.await(ctx, emulator.EventAgentDisabled) }) // by azptend, which has heard of the job
 		step(s.killListener)
 		ends(r, 128+int(syscall.SIGKILL))
 	default:
