@@ -237,7 +237,7 @@ func (t *turn) lookedAlone(worker bool) {
 		t.lookLater()
 	default:
 		t.Job = NoJob
-		if t.Registration == Held {
+		if t.Registration != Removed {
 			t.startRemoving()
 		}
 	}

@@ -130,7 +130,8 @@ func (t *turn) listenerExited(e Exit) {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
 	}
-	if had && t.Listener == Absent && t.Phase != Stopping {
+	if (had || e.Signal != 0) && t.Listener == Absent && t.Phase != Stopping {
+		// Killed before it could say that a job had begun, it may have left a worker.
 		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
 	}
 	switch t.Phase {
