@@ -125,6 +125,12 @@ func TestAgentAtWork(t *testing.T) {
 		t.Errorf("the agent does not carry azptend's mark: %v", *busy.UserCapabilities)
 	}
 	refused(t, client.DeleteAgent(ctx, taskagent.DeleteAgentArgs{PoolId: ptr(1), AgentId: busy.Id}), 400, "is running a job for pool")
+	// What was read is sent back whole, its request and its times too.
+	busy.MaxParallelism = ptr(2)
+	if whole, err := client.UpdateAgent(ctx, taskagent.UpdateAgentArgs{PoolId: ptr(1), AgentId: busy.Id, Agent: &busy}); err != nil ||
+		*whole.MaxParallelism != 2 || !*whole.Enabled {
+		t.Fatalf("the agent that was sent back is %+v, %v", whole, err)
+	}
 	if _, err := client.UpdateAgent(ctx, taskagent.UpdateAgentArgs{PoolId: ptr(1), AgentId: busy.Id,
 		Agent: &taskagent.TaskAgent{Id: busy.Id, Enabled: ptr(false)}}); err != nil {
 		t.Fatal(err)
