@@ -38,3 +38,17 @@ func TestAgentSentBackWhole(t *testing.T) {
 		t.Errorf("the agent that was sent back is %+v", a)
 	}
 }
+
+// MSAL, in KEDA's workload identity, asks about its authority below "common", and goes on where the answer leads.
+func TestInstanceDiscoveryKeepsTheTenant(t *testing.T) {
+	w := newWorld(t)
+	const about = "https://login.example/" + "11111111-1111-4111-8111-111111111111"
+	g := w.want(200, w.call("GET", "!/common/discovery/instance?api-version=1.1&authorization_endpoint="+about+"/oauth2/v2.0/authorize", "", nil))
+	if got := g.text("tenant_discovery_endpoint"); got != about+"/v2.0/.well-known/openid-configuration" {
+		t.Errorf("the way on is %q", got)
+	}
+	g = w.want(200, w.call("GET", "!/"+w.Tenant()+"/discovery/instance", "", nil))
+	if got := g.text("tenant_discovery_endpoint"); got != w.url+"/"+w.Tenant()+"/v2.0/.well-known/openid-configuration" {
+		t.Errorf("without a question the way on is %q", got)
+	}
+}

@@ -39,7 +39,7 @@
 //	GET    /_emulator/events?after=N         []Event; ?wait=30s waits for the first
 //	PUT    /_emulator/identities/{oid}       Identity; GET /_emulator/identities lists
 //	PUT    /_emulator/pats                   PAT → PAT
-//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
+//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token; {"subject"}: a workload's
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //

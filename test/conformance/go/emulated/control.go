@@ -186,6 +186,14 @@ func (e *Emulator) Token(t testing.TB, objectID, audience string) string {
 	return out.Token
 }
 
+// ProjectedToken is what a cluster would project for a workload of this subject.
+func (e *Emulator) ProjectedToken(t testing.TB, subject string) string {
+	t.Helper()
+	var out struct{ Token string }
+	e.do(t, http.MethodPost, "/tokens", map[string]string{"subject": subject}, &out)
+	return out.Token
+}
+
 // PATOf makes a personal access token whose owner has this role on all pools.
 func (e *Emulator) PATOf(t testing.TB, name, role string) string {
 	t.Helper()

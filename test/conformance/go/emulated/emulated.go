@@ -94,6 +94,20 @@ func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
 	t.Fatalf("azptend emulate ended before it listened: %v", lines.Err())
 }
 
+// Placeholder lets "azptend placeholder ensure" make the placeholder of a pool, which has these capabilities (name=value).
+func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...string) {
+	t.Helper()
+	args := []string{"placeholder", "ensure", "--pool", pool, "--agent-name", name}
+	for _, c := range capabilities {
+		args = append(args, "--capability", c)
+	}
+	c := exec.Command(built, args...)
+	c.Env = append(os.Environ(), e.env...)
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("azptend placeholder: %v\n%s", err, said)
+	}
+}
+
 // RunAgent starts "azptend run" in a folder of its own, waits until its session is there, and drains it when the test
 // ends. The settings (AZP_CAPABILITIES=maven=true) come after those of the emulator.
 func (e *Emulator) RunAgent(t testing.TB, name string, settings ...string) {
