@@ -18,6 +18,8 @@ type Pool struct {
 	IsHosted bool   `json:"isHosted"`
 	PoolType string `json:"poolType"` // "automation" or "deployment"
 	Options  string `json:"options"`  // "none", "elasticPool", …
+	// AutoUpdate says that its agents are asked to update themselves.
+	AutoUpdate bool `json:"autoUpdate"`
 }
 
 // Closed says why nobody but Azure DevOps adds agents to a pool; "" where they

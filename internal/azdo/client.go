@@ -2,6 +2,7 @@ package azdo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,6 +69,10 @@ type request struct {
 	query  url.Values
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
+
+	at    string            // another address than the client's, see Account
+	media string            // of the body, where it is not plain JSON
+	head  func(http.Header) // is shown the answer's header; nil for nobody
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -106,6 +111,9 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
 	}
+	if r.head != nil {
+		r.head(resp.Header)
+	}
 	return read(r, resp, body)
 }
 
@@ -125,13 +133,13 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+"/"+r.path+"?"+query.Encode(), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.at, c.base)+"/"+r.path+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+		req.Header.Set("Content-Type", cmp.Or(r.media, "application/json; charset=utf-8"))
 	}
 	req.Header.Set("Authorization", authorization.Reveal())
 	// Without it a refused credential is answered with a page, not with 401.

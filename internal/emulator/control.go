@@ -160,6 +160,8 @@ func (e *Emulator) SetBeliefs(b Beliefs) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.beliefs = b
+	e.dirty = true
+	e.settle()
 }
 
 func (e *Emulator) ctlEnvironment(w http.ResponseWriter, r *http.Request) {

@@ -27,6 +27,7 @@ type agent struct {
 	version         string
 	osDescription   string
 	enabled         bool
+	disabledOn      time.Time
 	maxParallelism  int
 	provisioning    string
 	createdOn       time.Time

@@ -45,6 +45,8 @@ type Identity struct {
 	Name     string            `json:"name,omitempty"`
 	Kind     string            `json:"kind,omitempty"`
 	ClientID string            `json:"clientId,omitempty"`
+	Fresh    int               `json:"fresh,omitempty"` // how often adding it to the organisation still fails
+	Admin    bool              `json:"admin,omitempty"`
 	Tenant   string            `json:"tenant,omitempty"`
 	Member   bool              `json:"member"`
 	License  string            `json:"license,omitempty"`
@@ -194,11 +196,15 @@ func (e *Emulator) ProjectedToken(t testing.TB, subject string) string {
 	return out.Token
 }
 
-// PATOf makes a personal access token whose owner has this role on all pools.
+// PATOf makes a personal access token whose owner has this role on all pools, or none.
 func (e *Emulator) PATOf(t testing.TB, name, role string) string {
 	t.Helper()
 	var out struct{ Token string }
-	e.do(t, http.MethodPut, "/pats", map[string]any{"name": name, "ownerRoles": map[string]string{"*": role}}, &out)
+	roles := map[string]string{}
+	if role != "" {
+		roles["*"] = role
+	}
+	e.do(t, http.MethodPut, "/pats", map[string]any{"name": name, "ownerRoles": roles}, &out)
 	return out.Token
 }
 
