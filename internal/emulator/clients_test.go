@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -50,5 +51,16 @@ func TestInstanceDiscoveryKeepsTheTenant(t *testing.T) {
 	g = w.want(200, w.call("GET", "!/"+w.Tenant()+"/discovery/instance", "", nil))
 	if got := g.text("tenant_discovery_endpoint"); got != w.url+"/"+w.Tenant()+"/v2.0/.well-known/openid-configuration" {
 		t.Errorf("without a question the way on is %q", got)
+	}
+}
+
+// Clients fill a template in by the names of its parameters, and drop what they have no name for: node-api says
+// identityId for whose role it is, and without that name would change the list of all.
+func TestTemplatesNameWhatClientsFillIn(t *testing.T) {
+	w := newWorld(t)
+	g := w.want(200, w.call("OPTIONS", "_apis/securityroles", w.admin(), nil))
+	const want = "_apis/{area}/scopes/{scopeId}/{resource}/resources/{resourceId}/{identityId}"
+	if !strings.Contains(g.raw, want) {
+		t.Errorf("the templates are %s, without %s", g.raw, want)
 	}
 }
