@@ -80,3 +80,21 @@ func TestServerWithoutAreas(t *testing.T) {
 	pools, err := client.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{})
 	same(t, "pools", names(t, pools, err), "Default", "linux")
 }
+
+// A service that is busy is told with its own words, and at once: the library does not wait as it is told to.
+func TestBusyService(t *testing.T) {
+	ctx := context.Background()
+	e := emulated.Start(t)
+	client := agentsOf(t, azuredevops.NewPatConnection(e.Org, e.PAT))
+	pools, err := client.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{})
+	same(t, "pools", names(t, pools, err), "Default")
+	e.Break(t, emulated.Fault{Path: "/pools", Times: 1, Status: 429, Headers: map[string]string{"Retry-After": "7"},
+		Body: `{"$id":"1","message":"TF400733: The request has been canceled","typeKey":"RequestBlockedException"}`})
+	_, err = client.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{})
+	refused(t, err, 429, "TF400733")
+	e.Break(t, emulated.Fault{Path: "/pools", Times: 1, Status: 503})
+	_, err = client.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{})
+	refused(t, err, 503, "Request returned status: 503")
+	pools, err = client.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{})
+	same(t, "pools afterwards", names(t, pools, err), "Default")
+}

@@ -35,7 +35,7 @@ test('what is seen and refused follows the role', async (t) => {
   const as = async (role) => (await e.web(await e.patOf('tool', role))).getTaskAgentApi();
   const reader = await as('Reader');
   const nobody = await as();
-  const admin = await e.web().getTaskAgentApi();
+  const admin = await as('Administrator');
   const { View, Manage, Listen, Use } = { View: 1, Manage: 2, Listen: 4, Use: 16 };
   const may = (api) => Promise.all([View, Manage, Listen, Use, View | Use].map((bits) => api.hasPoolPermissions(1, bits)));
 
