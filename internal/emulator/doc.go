@@ -42,6 +42,7 @@
 //	PUT    /_emulator/pats                   PAT → PAT
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token; {"subject"}: a workload's
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
+//	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //
 // # A job's way
@@ -65,7 +66,7 @@
 // # What it leaves out
 //
 // Pipelines (a pool can be opened to those of a project, and no job asks); users who are people, and groups; deployment
-// groups and environments; rate limits other than by a Fault; packages to download; on-premises servers. A JWT that the
+// groups and environments; rate limits other than by a Fault; on-premises servers. A JWT that the
 // emulator signs is worth nothing elsewhere.
 //
 // # What is unverified

@@ -45,6 +45,7 @@ type Emulator struct {
 	assertions map[string]time.Time // client assertions already used, until they expire
 	pools      map[int]*pool
 	projects   []*project
+	packages   []heldPackage // the newest first
 	sessions   map[string]*session
 	jobs       []*job // in order of request id
 	lastPool   int
