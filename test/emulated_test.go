@@ -20,12 +20,16 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// cmdQueue queues a job: queue NAME SCRIPT.
+// cmdQueue queues a job: queue NAME SCRIPT [POOL].
 func cmdQueue(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: queue NAME SCRIPT")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: queue NAME SCRIPT [POOL]")
 	}
-	_, err := stageOf(ts).emulator.QueueJob(emulator.JobSpec{Name: args[0], Script: args[1], Force: true})
+	spec := emulator.JobSpec{Name: args[0], Script: args[1], Force: true}
+	if len(args) > 2 {
+		spec.Pool = args[2]
+	}
+	_, err := stageOf(ts).emulator.QueueJob(spec)
 	ts.Check(err)
 }
 

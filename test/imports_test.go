@@ -19,10 +19,11 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/install",
 		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret",
-		"internal/service", "internal/standin", "internal/tend", "internal/transport",
+		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
+	"internal/setup":     {"internal/azdo"},
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},

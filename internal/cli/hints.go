@@ -9,6 +9,7 @@ import (
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/setup"
 )
 
 // hintFor knows what to do about the failures that everybody meets once.
@@ -23,7 +24,7 @@ func hintFor(err error) string {
 		return unfit.Hint
 	case errors.As(err, &user):
 		return user.Hint
-	case errors.As(err, &knows):
+	case errors.As(err, &knows) && knows.Hint() != "":
 		return knows.Hint()
 	case errors.Is(err, control.ErrNobody):
 		return "is AZP_AGENT_DIR (--agent-dir) the one of the azptend run to talk to, and was there no warning about its control socket?"
@@ -31,6 +32,10 @@ func hintFor(err error) string {
 		return "be the user that azptend run runs as, or root"
 	case errors.Is(err, control.ErrSilent):
 		return "its process is stopped or stuck, or the machine is too busy to let it answer"
+	case errors.Is(err, setup.ErrSelf):
+		return "run it as an administrator: with --auth azure-cli after `az login`, or with a personal access token in AZP_TOKEN and --auth pat"
+	case errors.Is(err, azdo.ErrServer):
+		return "on a server of one's own agents register with a personal access token (AZP_TOKEN)"
 	case errors.Is(err, azdo.ErrNoPool):
 		return hintForNoPool(err)
 	case errors.Is(err, azdo.ErrSignIn):

@@ -215,6 +215,10 @@ func TestWrongID(t *testing.T) {
 	} {
 		_, err := run(t.Context(), p, setup.Wanted{Identity: c.id, Pool: "Default", Role: "Administrator"}, setup.Options{Patience: time.Hour})
 		var wrong *setup.WrongIDError
+		var failed *setup.StepError
+		if errors.As(err, &failed) && failed.Hint() != wrongHint(err) {
+			t.Errorf("%s: the step hides the hint: %q", c.name, failed.Hint())
+		}
 		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.says) || !strings.Contains(wrong.Hint(), c.hint) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -222,6 +226,12 @@ func TestWrongID(t *testing.T) {
 	if id := o.identity(stranger.ObjectID); id.Member {
 		t.Error("somebody was added")
 	}
+}
+
+func wrongHint(err error) string {
+	var wrong *setup.WrongIDError
+	errors.As(err, &wrong)
+	return wrong.Hint()
 }
 
 // Who may not do it is told what they would have to be.

@@ -43,6 +43,17 @@ func (e *WrongIDError) Hint() string {
 		"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
 }
 
+// NoPoolError says that the pool is not there, or not for the caller to see.
+type NoPoolError struct{ Cause error }
+
+func (e *NoPoolError) Error() string { return e.Cause.Error() }
+func (e *NoPoolError) Unwrap() error { return e.Cause }
+
+// Hint says that it can be made.
+func (e *NoPoolError) Hint() string {
+	return "--create-pool makes it; if it is there, whoever sets up needs its Administrator role"
+}
+
 // NoRoleError says that there is no role of a name.
 type NoRoleError struct {
 	Name  string
@@ -65,6 +76,10 @@ func (e *StepError) Unwrap() error { return e.Cause }
 // Hint says what the caller lacks: an administrator of the organisation may do
 // all of it (azure-devops-rest.md 4.1, 4.3).
 func (e *StepError) Hint() string {
+	var knows interface{ Hint() string }
+	if errors.As(e.Cause, &knows) {
+		return knows.Hint()
+	}
 	if azdo.IsNotYet(e.Cause) {
 		return "an identity that was only just made is known a minute or two later: run it again. If it was not, the id is of another tenant, or no object id: " +
 			"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"

@@ -27,6 +27,7 @@ type Wanted struct {
 // State is what there is, as far as it matters.
 type State struct {
 	Caller  string // the storage key of who sets up
+	By      string // and their name
 	User    User
 	Pool    Pool
 	Roles   []azdo.Role // that there are
@@ -111,7 +112,7 @@ func (p Place) Read(ctx context.Context, w Wanted) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	s.Caller = who.ID
+	s.Caller, s.By = who.ID, who.Name
 	if s.Pool, err = p.readPool(ctx, w); err != nil {
 		return State{}, err
 	}
@@ -145,10 +146,12 @@ func (p Place) readPool(ctx context.Context, w Wanted) (Pool, error) {
 	} else {
 		found, err = p.Server.PoolByName(ctx, w.Pool)
 	}
-	if errors.Is(err, azdo.ErrNoPool) && w.CreatePool {
+	switch {
+	case errors.Is(err, azdo.ErrNoPool) && w.CreatePool:
 		return Pool{}, nil
-	}
-	if err != nil {
+	case errors.Is(err, azdo.ErrNoPool):
+		return Pool{}, &NoPoolError{err}
+	case err != nil:
 		return Pool{}, err
 	}
 	return poolOf(found), nil
