@@ -2,6 +2,9 @@ module github.com/azptend/azptend/test/conformance/keda
 
 go 1.26.0
 
+// To raise KEDA's version: GOFLAGS=-mod=mod go get github.com/kedacore/keda/v2/pkg/scalers@vX.Y.Z, and look at KEDA's own
+// replace directives. Not go mod tidy: it fetches what the tests of 300 modules need.
+
 // Copied from KEDA's own go.mod: a replace directive of a dependency has no effect here.
 replace github.com/nexus-rpc/nexus-proto-annotations v0.1.0 => github.com/nexus-rpc/nexus-proto-annotations v0.1.1-0.20260629224316-835bd8d49cb4
 
