@@ -139,10 +139,15 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFault adds a fault from a file: fault FILE.
+// cmdFault adds a fault from a file: fault FILE. With ! there are none any more:
+// ! fault.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg && len(args) == 0 {
+		stageOf(ts).emulator.RemoveFault("")
+		return
+	}
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: fault FILE")
+		ts.Fatalf("usage: fault FILE, or ! fault")
 	}
 	var f emulator.Fault
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &f))
@@ -316,21 +321,35 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	version := cmp.Or(capabilities["version"], "4.0.0")
 	delete(capabilities, "version")
+	ts.Check(addAgent(ts.Getenv("EMULATOR"), ts.Getenv("PAT"), 1, args[0], version, capabilities))
+}
+
+// addAgent adds an agent that nobody runs.
+func addAgent(emulatorURL, pat string, pool int, name, version string, capabilities map[string]string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	ts.Check(err)
-	body, err := json.Marshal(map[string]any{"name": args[0], "version": version, "userCapabilities": capabilities,
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]any{"name": name, "version": version, "userCapabilities": capabilities,
 		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}}})
-	ts.Check(err)
-	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1/agents?api-version=7.1"
+	if err != nil {
+		return err
+	}
+	url := fmt.Sprintf("%s/emulated/_apis/distributedtask/pools/%d/agents?api-version=7.1", emulatorURL, pool)
 	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
-	ts.Check(err)
-	req.SetBasicAuth("", ts.Getenv("PAT"))
+	if err != nil {
+		return err
+	}
+	req.SetBasicAuth("", pat)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		answer, _ := io.ReadAll(resp.Body)
-		ts.Fatalf("cannot add an agent: %s %s", resp.Status, answer)
+		return fmt.Errorf("cannot add an agent: %s %s", resp.Status, answer)
 	}
+	return nil
 }

@@ -18,12 +18,13 @@ var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
 		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/install",
-		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret",
+		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
 	"internal/setup":     {"internal/azdo"},
+	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"}, // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},

@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 				return os.Getuid() == 0, nil
 			case "netns": // a network of one's own, with the metadata service's address in it
 				return command(context.Background(), "unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
+			case "mountns": // mounts of one's own
+				return command(context.Background(), "unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 			}
 			return false, fmt.Errorf("there is no condition %s", cond)
 		},
@@ -57,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"agent":   cmdAgent,
 			"believe": cmdBelieve,
 			"limit":   cmdLimit,
+			"nofork":  cmdNoFork,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
 			"systemd": cmdSystemd,
@@ -66,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"certificate": cmdCertificate,
 			"project":     cmdProject,
 			"elapse":      cmdElapse,
+			"clock":       cmdClock,
 			"elsewhere":   cmdElsewhere,
 			"proxy":       cmdProxy,
 			"proxied":     cmdProxied,

@@ -43,6 +43,8 @@ type Observation struct {
 	Method, Path string
 	Status       int // 0: no answer
 	Took         time.Duration
+	// Ahead is how far the server's clock was ahead of ours, to a second; 0 where it does not tell.
+	Ahead time.Duration
 }
 
 // New returns a client for the organisation's URL, e.g.
@@ -70,9 +72,9 @@ type request struct {
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
 
-	at    string            // another address than the client's, see Account
-	media string            // of the body, where it is not plain JSON
-	head  func(http.Header) // is shown the answer's header; nil for nobody
+	at    string               // another address than the client's, see Account
+	media string               // of the body, where it is not plain JSON
+	saw   func(*http.Response) // is shown the answer, its body read; nil for nobody
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -101,20 +103,36 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	begun := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		c.observe(Observation{r.method, r.path, 0, time.Since(begun)})
+		c.observe(Observation{Method: r.method, Path: r.path, Took: time.Since(begun)})
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
+	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), ahead(resp, begun)})
 	c.noteThrottle(resp)
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
 	}
-	if r.head != nil {
-		r.head(resp.Header)
+	if r.saw != nil {
+		r.saw(resp)
 	}
 	return read(r, resp, body)
+}
+
+// ahead compares the Date of an answer with our clock. Between both lie the
+// request's way, and the second that Date is cut to.
+func ahead(resp *http.Response, begun time.Time) time.Duration {
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	switch now := time.Now(); {
+	case date.Add(time.Second).Before(begun):
+		return date.Sub(begun)
+	case date.After(now):
+		return date.Sub(now)
+	}
+	return 0
 }
 
 func (c *Client) build(ctx context.Context, r request, authorization secret.Text, sent *atomic.Bool) (*http.Request, error) {

@@ -41,7 +41,7 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 		next := ""
 		err := a.client.do(ctx, request{
 			op: op, method: http.MethodGet, at: a.graph, path: "_apis/graph/serviceprincipals", query: query, into: &page,
-			head: func(h http.Header) { next = h.Get("X-MS-ContinuationToken") },
+			saw: func(r *http.Response) { next = r.Header.Get("X-MS-ContinuationToken") },
 		})
 		if err != nil {
 			return Principal{}, false, err
