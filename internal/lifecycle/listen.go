@@ -237,7 +237,7 @@ func (t *turn) registerAnew() {
 	pause := rejoinPause * time.Duration(len(t.rejoined))
 	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
 	t.rejoin, t.acceptance, t.assigned, t.watched = false, open, false, time.Time{}
-	t.missed, t.restarts = false, 0
+	t.missed, t.refused, t.restarts = false, false, 0
 	t.patience = t.now.Add(pause + rejoinPatience)
 	t.unplan()
 	t.plan(Register, pause)

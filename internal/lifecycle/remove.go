@@ -52,6 +52,13 @@ func (t *turn) deleted(r Result) {
 		if !t.tryAgain(Remove, r, t.removeEnds()) {
 			t.name(r.Err)
 		}
+	case !t.refused:
+		// Once more: a ghost is worse than a request in vain, and a sign-in page is
+		// what a service shows that is in trouble itself.
+		t.refused = true
+		if t.Phase == Removing && !t.tryAgain(Remove, r, t.removeEnds()) {
+			t.name(r.Err)
+		}
 	default:
 		t.name(r.Err)
 	}

@@ -451,6 +451,8 @@ func TestRoads(t *testing.T) {
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, ""}, // once more: it may be trouble of another kind
+			{firstPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Denied)}, "name 7, interrupt"},
 			{time.Second, ListenerExited{}, "leave 75"},
 		}), "SIGTERM"},

@@ -112,6 +112,7 @@ type State struct {
 	watched  time.Time // since when an online twin is watched
 
 	missed    bool        // the last answer about the agent was that there is none
+	refused   bool        // a removal was, for no reason that passes
 	assigned  bool        // the last look found a job
 	idleSince time.Time   // since when all but the lost socket have said "idle"
 	exit      Exit        // how the listener last ended, while its cause is looked into
