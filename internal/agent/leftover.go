@@ -75,16 +75,21 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
+// RemoveTemporary takes away what bears our name in the folder, but for the
+// control socket's: of this life, or of one that was killed.
+func (f Folder) RemoveTemporary() error {
+	left, err := filepath.Glob(filepath.Join(f.Root, tempPattern))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
 // MakePerf makes a fresh folder for a listener's performance counters, so that an
 // earlier one's session cannot be taken for this one's, and says by which
-// variable the listener learns of it. Whatever else bears our name in the folder
-// is of a life that was killed, and goes.
+// variable the listener learns of it.
 func (f Folder) MakePerf() (dir, variable string, err error) {
-	if left, err := filepath.Glob(filepath.Join(f.Root, tempPattern)); err == nil {
-		for _, path := range left {
-			_ = os.RemoveAll(path)
-		}
-	}
+	_ = f.RemoveTemporary()
 	dir, err = os.MkdirTemp(filepath.Clean(f.Root), perfPattern)
 	if err != nil {
 		return "", "", f.unfit("cannot make a folder in it: "+plainPath(err), hintForWriting(err), err)

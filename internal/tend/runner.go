@@ -230,7 +230,8 @@ func (r *runner) end() End {
 		}
 	}
 	r.removePerf()
-	if r.release != nil {
+	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
+		_ = r.o.asAgent(r.o.Folder.RemoveTemporary)
 		r.release()
 	}
 	r.reportEnd()

@@ -71,6 +71,7 @@ func run(binary, page, only, logs string, jobs int, pairs, list bool) (ok bool, 
 		}
 	})
 	s := summarise(verdicts, removed, time.Since(begun))
+	s.jobs = jobs
 	s.print(os.Stdout)
 	if page != "" && !pairs && only == "" {
 		if err := s.write(page); err != nil {
