@@ -72,7 +72,16 @@ func (t *turn) inspected(e Inspected) {
 	case e.worthAnotherTry(): // counts as busy
 		t.tryUntilDrainEnds(Inspect, e.Result)
 	default:
-		// We may not look. The server still refuses a DELETE while a job runs.
+		// We may not look. The server still refuses a DELETE while a job runs, and
+		// the process table shows a worker.
+		if t.Job == UnknownJob && e.Worker {
+			t.assigned = true
+			t.lookLater()
+			return
+		}
+		if t.Job == UnknownJob {
+			t.Job = NoJob
+		}
 		t.startRemoving()
 	}
 }

@@ -50,6 +50,7 @@ type Prepared struct {
 type Leftover struct {
 	AgentID int // 0 when that is not known
 	Alive   bool
+	Working bool // a worker runs below the listener
 }
 
 // Registered answers Register; AgentID is the new agent's.

@@ -52,7 +52,7 @@ func (t *turn) takeOver(l Leftover) {
 		t.startRemoving()
 		return
 	}
-	t.Listener, t.Job, t.Phase = Running, UnknownJob, Draining
+	t.Listener, t.Job, t.Phase, t.assigned = Running, UnknownJob, Draining, l.Working
 	if l.AgentID == 0 {
 		t.Registration = Removed
 	}

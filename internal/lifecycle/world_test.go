@@ -334,7 +334,7 @@ func (w *world) prepare(well bool, fault Result) {
 		if w.alive = e.Leftover.Alive; w.alive {
 			w.listens, w.tried = e.Leftover.AgentID, false
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.listens].assigned = w.job
+			w.agents[w.listens].assigned, e.Leftover.Working = w.job, w.job
 		}
 	}
 	w.feed(e)

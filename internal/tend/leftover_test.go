@@ -159,7 +159,7 @@ func TestLeftovers(t *testing.T) {
 			s.begin()
 			s.pass(2 * time.Second)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
+		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
 
 		{"a drain while its job runs: that is finished, and nothing else begun", func(s *stage) {
 			s.formerLife(1, home(s), "Agent.Listener")
