@@ -141,6 +141,18 @@ var operations = []struct {
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents",
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
+	{"AgentPackage, newest", func(ctx context.Context, c *azdo.Client) error {
+		_, _, err := c.AgentPackage(ctx, "agent", "linux-x64", "")
+		return err
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/packages/agent",
+			Query: url.Values{"platform": {"linux-x64"}, "$top": {"1"}, "api-version": {"7.1-preview"}}}},
+	{"AgentPackage, pinned", func(ctx context.Context, c *azdo.Client) error {
+		_, _, err := c.AgentPackage(ctx, "pipelines-agent", "linux-musl-x64", "4.260.0")
+		return err
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/packages/pipelines-agent",
+			Query: url.Values{"platform": {"linux-musl-x64"}, "api-version": {"7.1-preview"}}}},
 	{"ReplaceAgent", func(ctx context.Context, c *azdo.Client) error {
 		enabled := true
 		_, err := c.ReplaceAgent(ctx, 12, azdo.Agent{
@@ -189,7 +201,9 @@ func TestEachRequest(t *testing.T) {
 			if want.Query == nil {
 				want.Query = url.Values{}
 			}
-			want.Query.Set("api-version", "7.1")
+			if !want.Query.Has("api-version") {
+				want.Query.Set("api-version", "7.1")
+			}
 			got.Header = nil
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("request (-want +got):\n%s", d)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 )
 
@@ -57,6 +60,8 @@ func run(binary, page, only, logs string, jobs int, pairs, list bool) (ok bool, 
 		return false, err
 	}
 	defer t.close()
+	stop := context.AfterFunc(interrupted(), t.abandon)
+	defer stop()
 	begun := time.Now()
 	verdicts := t.playAll(cells, jobs, func(done int, v verdict) {
 		switch {
@@ -79,6 +84,12 @@ func run(binary, page, only, logs string, jobs int, pairs, list bool) (ok bool, 
 		}
 	}
 	return s.red == 0, nil
+}
+
+// interrupted ends with a Ctrl-C.
+func interrupted() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return ctx
 }
 
 func chosen(cells []cell, only string) ([]cell, error) {

@@ -12,8 +12,6 @@ import (
 // binary is azptend as it is shipped: static, and without the race detector.
 var binary string
 
-// atOnceHere is fewer than make matrix plays at once: other packages' tests run
-// beside.
 var cellsAtOnce = flag.Int("matrix.j", atOnce(), "how many cells are played at once")
 
 func TestMain(m *testing.M) {

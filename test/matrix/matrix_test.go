@@ -16,6 +16,7 @@ func needs(t *testing.T) {
 // TestPairwise plays a set of cells in which each pair of phase, event and outcome
 // occurs that can. make matrix plays all of them.
 func TestPairwise(t *testing.T) {
+	t.Parallel()
 	needs(t)
 	cells, _ := possible(allCells())
 	set := pairwise(cells)

@@ -49,6 +49,23 @@ func openTheatre(binary string, program ...string) (*theatre, error) {
 
 func (t *theatre) close() { _ = os.RemoveAll(t.dir) }
 
+// abandon leaves nothing behind of cells that are being played, and ends.
+func (t *theatre) abandon() {
+	pids := process.Marked(markName + "=" + t.dir)
+	for pid := range process.Running(t.dir) {
+		pids = append(pids, pid)
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	t.close()
+	os.Exit(1)
+}
+
+// markName is the variable by which a cell's processes are known; its value is
+// the cell's folder.
+const markName = "AZPTEND_MATRIX_CELL"
+
 // world is what one cell plays in.
 type world struct {
 	dir      string
@@ -67,7 +84,7 @@ type world struct {
 func (t *theatre) newWorld(number int, c cell) (*world, error) {
 	w := &world{dir: filepath.Join(t.dir, strconv.Itoa(number))}
 	w.agentDir, w.home, w.temp = filepath.Join(w.dir, "agent"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp")
-	w.mark = fmt.Sprintf("AZPTEND_MATRIX_CELL=%s", w.dir)
+	w.mark = markName + "=" + w.dir + "/"
 	err := errors.Join(os.Mkdir(w.dir, 0o755), os.Mkdir(w.home, 0o755), os.Mkdir(w.temp, 0o755), copyTree(t.agent, w.agentDir))
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 // TestEachPropertyCanGoRed plays cells with an azptend that is wrong in one way,
 // and wants the property red that is about it.
 func TestEachPropertyCanGoRed(t *testing.T) {
+	t.Parallel()
 	needs(t)
 	self, err := os.Executable()
 	if err != nil {
