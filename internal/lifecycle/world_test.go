@@ -21,6 +21,9 @@ type world struct {
 	pending *Ask // the call in flight
 	aborted bool
 
+	askedAt time.Time
+	asks    int // at that moment
+
 	agents   map[int]*agent // what the server holds under this life's mark
 	nextID   int
 	posts    []time.Time // of the last second
@@ -154,6 +157,17 @@ func (w *world) ask(a Ask) {
 		}
 	}
 	w.pending, w.aborted = &a, false
+	w.countAsks()
+}
+
+// countAsks sees a loop that only answers keep up.
+func (w *world) countAsks() {
+	if !w.now.Equal(w.askedAt) {
+		w.askedAt, w.asks = w.now, 0
+	}
+	if w.asks++; w.asks > 10 {
+		w.t.Fatalf("asks %d times in an instant", w.asks)
+	}
 }
 
 // judgeAsk holds what a call must not do besides.
@@ -425,6 +439,9 @@ func (w *world) disable(id int, well bool, fault Result) Result {
 func (w *world) inspect(id int, well bool, fault Result) Inspected {
 	a := w.agents[id]
 	switch {
+	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
+		w.stuck = true
+		return Inspected{Result: Result{Outcome: Denied}, Worker: w.job}
 	case !well:
 		return Inspected{Result: fault}
 	case id == w.lent: // only the process table can be asked
