@@ -192,7 +192,7 @@ func (p *play) serve() error {
 		return err
 	}
 	// The mark is read back once the session exists; the next call is another.
-	return p.azptend.Says(p.ctx, regexp.MustCompile("The agent's mark is in place"))
+	return p.azptend.Says(p.ctx, regexp.MustCompile("The agent's mark is in place|had not kept the agent's mark: wrote it again"))
 }
 
 // polls waits until an agent polls in a session that began after an entry of the

@@ -30,6 +30,7 @@ type theatre struct {
 	program []string // azptend
 	dir     string   // cells' folders are below it
 	agent   string   // an agent's folder to be copied
+	beliefs emulator.Beliefs
 }
 
 func openTheatre(binary string, program ...string) (*theatre, error) {
@@ -89,7 +90,7 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.emulator, err = emulator.New(emulator.Options{TimeScale: scale}); err != nil {
+	if w.emulator, err = emulator.New(emulator.Options{TimeScale: scale, Beliefs: t.beliefs}); err != nil {
 		return nil, err
 	}
 	w.server = httptest.NewServer(w.emulator)
