@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench matrix fuzz build build-all lint
+.PHONY: demo test bench bench-hundred matrix fuzz build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -16,6 +16,9 @@ bench: build ## times, memory and size against the emulator, into docs/performan
 
 matrix: build ## every cell of the kill matrix, half an hour, into docs/reliability.md
 	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
+
+bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
+	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
 
 # Their seeds run with every test. FUZZTIME=5m makes it longer.
 FUZZTIME := 30s

@@ -135,10 +135,15 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFault adds a fault from a file: fault FILE.
+// cmdFault adds a fault from a file: fault FILE. With ! there is none any more:
+// ! fault.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: fault FILE")
+	if neg != (len(args) == 0) || len(args) > 1 {
+		ts.Fatalf("usage: fault FILE, or ! fault")
+	}
+	if neg {
+		stageOf(ts).emulator.RemoveFault("")
+		return
 	}
 	var f emulator.Fault
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &f))
@@ -274,10 +279,15 @@ func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdAgent adds an agent as somebody else would: agent NAME [CAPABILITY=VALUE].
-// The capability "version" is the agent's version.
+// The capability "version" is the agent's version. With ! somebody deletes it, as
+// in the portal: ! agent NAME.
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 {
-		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...]")
+	if len(args) < 1 || (neg && len(args) > 1) {
+		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...], or ! agent NAME")
+	}
+	if neg {
+		deleteAgent(ts, args[0])
+		return
 	}
 	capabilities := map[string]string{}
 	for _, arg := range args[1:] {
@@ -291,16 +301,32 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	body, err := json.Marshal(map[string]any{"name": args[0], "version": version, "userCapabilities": capabilities,
 		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}}})
 	ts.Check(err)
-	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1/agents?api-version=7.1"
-	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	askPool(ts, http.MethodPost, "/agents", body)
+}
+
+// deleteAgent deletes the agent of that name in the first pool.
+func deleteAgent(ts *testscript.TestScript, name string) {
+	for _, a := range stageOf(ts).emulator.State().Pools[0].Agents {
+		if a.Name == name {
+			askPool(ts, http.MethodDelete, fmt.Sprintf("/agents/%d", a.ID), nil)
+			return
+		}
+	}
+	ts.Fatalf("there is no agent %s", name)
+}
+
+// askPool asks something of the first pool with a person's token.
+func askPool(ts *testscript.TestScript, method, path string, body []byte) {
+	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1" + path + "?api-version=7.1"
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	ts.Check(err)
 	req.SetBasicAuth("", ts.Getenv("PAT"))
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		answer, _ := io.ReadAll(resp.Body)
-		ts.Fatalf("cannot add an agent: %s %s", resp.Status, answer)
+		ts.Fatalf("cannot %s %s: %s %s", method, path, resp.Status, answer)
 	}
 }

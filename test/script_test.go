@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"agent":   cmdAgent,
 			"believe": cmdBelieve,
 			"limit":   cmdLimit,
+			"allow":   cmdAllow,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
 			"systemd": cmdSystemd,

@@ -33,7 +33,7 @@ type Client struct {
 	observe func(Observation)
 
 	mu        sync.Mutex
-	notBefore time.Time // the server's Retry-After on an answer that was a success
+	notBefore time.Time // the server's Retry-After
 }
 
 // Observation is one request that was made, for metrics and the debug log. It
@@ -42,6 +42,7 @@ type Observation struct {
 	Method, Path string
 	Status       int // 0: no answer
 	Took         time.Duration
+	Throttle     Throttle
 }
 
 // New returns a client for the organisation's URL, e.g.
@@ -96,13 +97,14 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	begun := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		c.observe(Observation{r.method, r.path, 0, time.Since(begun)})
+		c.observe(Observation{Method: r.method, Path: r.path, Took: time.Since(begun)})
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
-	c.noteThrottle(resp)
+	throttle := throttleOf(resp.Header)
+	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), throttle})
+	c.heed(throttle)
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
 	}
@@ -166,48 +168,4 @@ func plain(err error) error {
 		return u.Err
 	}
 	return err
-}
-
-// longestDelay is the most that the server delays a request by itself
-// (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
-const longestDelay = time.Minute
-
-// noteThrottle remembers the server's wish to wait before the next request: it
-// sends Retry-After with answers that it delayed but gave (azure-devops-rest.md
-// 3). That of a refusal goes into the Error, for whoever decides to try again.
-func (c *Client) noteThrottle(resp *http.Response) {
-	after := retryAfter(resp.Header)
-	if after == 0 || resp.StatusCode/100 != 2 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.notBefore = time.Now().Add(min(after, longestDelay))
-}
-
-// atLeast is the time that must be left for a request after it has waited its
-// turn.
-const atLeast = time.Second
-
-// waitTurn waits until the server wants to be asked again; where the caller has
-// less time than that, it goes at once, for being delayed beats not asking.
-func (c *Client) waitTurn(ctx context.Context) error {
-	c.mu.Lock()
-	notBefore := c.notBefore
-	c.mu.Unlock()
-	wait := time.Until(notBefore)
-	if wait <= 0 {
-		return context.Cause(ctx)
-	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(notBefore.Add(atLeast)) {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -12,7 +12,7 @@ import (
 // onPlatform fills in what depends on the platform, unless a person has set it:
 // the grace period, and when an agent leaves that gets no job. Here settings and
 // platform meet; neither knows the other.
-func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, error) {
+func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word, error) {
 	platform := host.Find(host.Options{
 		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: host.Word(s.Platform),
 	})
@@ -38,7 +38,7 @@ func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, error) {
 		log.Warn("A job that comes late may be lost: the platform ends this replica at its timeout, which azptend does not know",
 			"hint", "set AZP_REPLICA_TIMEOUT to the job's replica timeout")
 	}
-	return s, s.CheckLimits()
+	return s, platform.Word, s.CheckLimits()
 }
 
 // jobsIdle is how long a Container Apps job's replica that was started for one

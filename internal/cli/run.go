@@ -145,13 +145,6 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identit
 	return who, azdo.New(s.URL, web, who, observer(log)), nil
 }
 
-// observer logs each request for those who debug.
-func observer(log *slog.Logger) func(azdo.Observation) {
-	return func(o azdo.Observation) {
-		log.Debug("Called Azure DevOps", "method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds())
-	}
-}
-
 func newLog(w io.Writer, s config.Settings) *slog.Logger {
 	options := &slog.HandlerOptions{Level: s.LogLevel}
 	if s.LogFormat == "json" {

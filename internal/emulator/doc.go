@@ -41,6 +41,8 @@
 //	PUT    /_emulator/pats                   PAT → PAT
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
+//	PUT    /_emulator/ratelimit              RateLimit: what each identity may ask from now on; budget 0 is no limit
+//	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one
 //	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //
@@ -54,7 +56,8 @@
 //
 // # Time
 //
-// Options.TimeScale divides the protocol's slow times: the long poll, a session's life, a job's lock. Advance moves the
+// Options.TimeScale divides the protocol's slow times: the long poll, a session's life, a job's lock, the rate limit's
+// window and delays. Advance moves the
 // clock by hand, which is how tokens are made to expire. Faults' delays are in real time.
 //
 // # Records
@@ -65,9 +68,10 @@
 // # What it leaves out
 //
 // Projects, queues, pipelines and their permissions; entitlements, the graph and security roles (PutIdentity sets what
-// they would have); deployment groups and environments; rate limits other than by a Fault; the token endpoints of
-// Entra, which want https (IssueToken stands in for them); IMDS; on-premises servers. A JWT that
-// the emulator signs is worth nothing elsewhere.
+// they would have); deployment groups and environments; rate limits of projects and pipelines; the token endpoints of
+// Entra, which want https (IssueToken stands in for them); of the metadata service all but tokens, the machine's name
+// and Scheduled Events; on-premises servers. A JWT that the emulator signs is worth nothing
+// elsewhere.
 //
 // # What is unverified
 //

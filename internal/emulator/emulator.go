@@ -56,6 +56,11 @@ type Emulator struct {
 	faults     []*faultState
 	holds      []*holdState
 	lastHook   int
+
+	limit       RateLimit
+	used        map[string]usage // by identity
+	scheduled   []*scheduled
+	incarnation int // of the document of scheduled events
 }
 
 // New makes an Emulator with its pools, one managed identity that may do everything, and one PAT of an administrator.
@@ -75,6 +80,7 @@ func New(opts Options) (*Emulator, error) {
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
 		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
+		limit: opts.RateLimit, used: map[string]usage{},
 		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
 	}
 	e.routes = routeTable()

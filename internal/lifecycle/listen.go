@@ -19,7 +19,7 @@ func (t *turn) launched(r Result) {
 		t.handOver()
 		return
 	}
-	t.Listener, t.Job, t.quietSince, t.inherited = Running, NoJob, t.now, false
+	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
 	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
@@ -40,6 +40,7 @@ func (t *turn) handOver() {
 func (t *turn) sessionReady() {
 	if t.Listener == Running && t.readyAt.IsZero() {
 		t.readyAt = t.now
+		t.heldSince = time.Time{}
 	}
 	if t.Phase != Starting || t.Listener != Running {
 		return
@@ -48,6 +49,25 @@ func (t *turn) sessionReady() {
 	if t.Job != NoJob {
 		t.Phase = Busy
 	}
+}
+
+// sessionHeld follows a listener that meets the session of an earlier one, which
+// was killed: it tries for four minutes, and then gives up, while the server may
+// keep that session for five (agent-protocol.md 5.1, 5.5).
+func (t *turn) sessionHeld() {
+	if t.Listener != Running || !t.readyAt.IsZero() {
+		return
+	}
+	t.held = true
+	if t.heldSince.IsZero() {
+		t.heldSince = t.now
+	}
+}
+
+// waitsForSession says that the listener ended because of that session, and that
+// the next one will outlast it.
+func (t *turn) waitsForSession() bool {
+	return t.exit == Exit{Code: 1} && t.held && t.now.Sub(t.heldSince) < sessionPatience
 }
 
 func (t *turn) jobStarted() {
@@ -170,10 +190,8 @@ func (t *turn) endExplained(r Result) {
 		return
 	}
 	t.missed = false
-	if (t.exit == Exit{Code: 1}) && t.restarts > 0 && t.readyAt.IsZero() {
-		// The one before it may have left its session, on which this one has waited
-		// for four minutes (agent-protocol.md 5.5). A new registration has a new one.
-		t.beginAgain("the listener that was started again got no session", 1)
+	if t.waitsForSession() {
+		t.plan(Launch, firstPause)
 		return
 	}
 	t.countRestart()

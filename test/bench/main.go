@@ -21,10 +21,16 @@ func main() {
 	out := flag.String("o", "", "the file to write; standard output without it")
 	lives := flag.Int("n", 20, "how many lives of each kind")
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
+	many := flag.Bool("hundred", false, "measure a hundred agents against a rate limit instead, into the file's part for that")
 	flag.Parse()
-	page, err := measure(*binary, *lives, *delay)
-	if err == nil {
-		err = write(*out, page)
+	var err error
+	if *many {
+		err = throttling(*binary, *out)
+	} else {
+		var page string
+		if page, err = measure(*binary, *lives, *delay); err == nil {
+			err = write(*out, page)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: cannot measure:", err)
