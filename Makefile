@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench bench-hundred bench-pool soak fuzz conformance conformance-keda build build-all lint
+.PHONY: demo test bench bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -13,6 +13,9 @@ test: ## all tests but the slow ones
 
 bench: build ## times, memory and size against the emulator, into docs/performance.md
 	go run ./test/bench -binary bin/azptend -o docs/performance.md
+
+matrix: build ## every cell of the kill matrix, half an hour, into docs/reliability.md
+	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
 	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
