@@ -103,6 +103,7 @@ func setUp(env *testscript.Env) error {
 	agentDir := filepath.Join(env.WorkDir, "agent")
 	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
+		killAllIn(agentDir) // whose azptend crashed: it holds the pipe that is listened to
 		for _, a := range s.actors {
 			a.kill()
 		}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -76,6 +77,18 @@ func (s *stage) proxy(answer func(http.ResponseWriter, *http.Request)) string {
 	return server.URL
 }
 
+// off is the stage's server by another clock: it writes the date itself.
+func off(s *stage, by time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}
+}
+
 func TestTheNetwork(t *testing.T) {
 	here := net.IPv4(127, 0, 0, 1)
 	for _, tt := range []struct {
@@ -102,16 +115,10 @@ func TestTheNetwork(t *testing.T) {
 		}, doctor.ProxyRefuses, []string{"Proxy Authentication Required"}},
 		{"a proxy", func(s *stage) { s.through(s.proxy(s.ServeHTTP)); s.URL = "http://devops.test/emulated" }, "", []string{"through the proxy http://127.0.0.1"}},
 		{"a clock that is wrong", func(s *stage) {
-			s.URL = s.proxy(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Date", time.Now().Add(-20*time.Minute).UTC().Format(http.TimeFormat))
-				s.ServeHTTP(w, r)
-			}) + "/emulated"
+			s.URL = s.proxy(off(s, -20*time.Minute)) + "/emulated"
 		}, doctor.ClockWrong, []string{"ahead of the server's"}},
 		{"a clock that is late", func(s *stage) {
-			s.URL = s.proxy(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
-				s.ServeHTTP(w, r)
-			}) + "/emulated"
+			s.URL = s.proxy(off(s, time.Hour)) + "/emulated"
 		}, doctor.ClockWrong, []string{"behind the server's"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

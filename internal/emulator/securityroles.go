@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -93,7 +94,8 @@ func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 		if resource == "0" { // terraform#1592: an assignment at this place made a Reader of all pools
 			return e.allPools(c, scope, RoleReader), nil
 		}
-		p := e.pools[intList(resource + ",0")[0]]
+		id, _ := strconv.Atoi(resource)
+		p := e.pools[id]
 		if p == nil || !c.who.may(bitView, p) {
 			return roleTarget{}, e.errNoPool(c.who, resource)
 		}

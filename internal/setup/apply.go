@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -98,7 +99,9 @@ func (p Place) do(ctx context.Context, w Wanted, s *State, step Step, o Options)
 		if err != nil {
 			return err
 		}
-		return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
+		return patiently(ctx, step, min(o.Patience, roleLag), o.Tell, isRefused, func() error {
+			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
+		})
 	case TakeRole:
 		return p.Server.TakeRole(ctx, s.Pool.ID, s.User.Key)
 	case AddToProject:
@@ -120,26 +123,43 @@ func (p Place) addToProject(ctx context.Context, w Wanted, s State) (azdo.Queue,
 	return p.Server.AddQueue(ctx, s.Project.ID, s.Pool.Name, s.Pool.ID)
 }
 
+// roleLag is how long an identity that was added a moment ago may be unknown to
+// those who give roles. Nobody has said that it can be: but whoever is not known is
+// passed over in silence there, and trying again does no harm.
+const roleLag = 30 * time.Second
+
+func isRefused(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
+
 // addIdentity waits through the refusals of an identity that is too young; what
 // looks the same and does not pass is another kind of id.
 func (p Place) addIdentity(ctx context.Context, w Wanted, s *State, step Step, o Options) error {
-	wait, waited := firstWait, time.Duration(0)
-	for try := 1; ; try++ {
+	asked := false
+	return patiently(ctx, step, o.Patience, o.Tell, azdo.IsNotYet, func() error {
 		e, err := p.Users.AddPrincipal(ctx, w.Identity, azdo.Basic)
 		if err == nil {
 			s.User = userOf(e)
 			return nil
 		}
-		if try == 1 {
+		if !asked {
+			asked = true
 			if wrong := p.wrongID(ctx, w.Identity, err); wrong != nil {
 				return wrong
 			}
 		}
-		if !azdo.IsNotYet(err) || waited >= o.Patience {
+		return err
+	})
+}
+
+// patiently tries a step until it succeeds, fails for good, or has had its time.
+func patiently(ctx context.Context, step Step, patience time.Duration, tell func(Progress), mayPass func(error) bool, try func() error) error {
+	wait, waited := firstWait, time.Duration(0)
+	for {
+		err := try()
+		if err == nil || !mayPass(err) || waited >= patience {
 			return err
 		}
-		wait = min(wait, o.Patience-waited)
-		o.Tell(Progress{Step: step, Waiting: wait, Why: err})
+		wait = min(wait, patience-waited)
+		tell(Progress{Step: step, Waiting: wait, Why: err})
 		if err := pause(ctx, wait); err != nil {
 			return err
 		}

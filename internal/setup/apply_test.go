@@ -313,14 +313,28 @@ func TestReadBack(t *testing.T) {
 			}
 		})
 	}
-	o := newOrg(t) // and the trap itself: 200, and nobody got it
-	oid := o.stranger(t, func(i *emulator.Identity) { i.Member, i.License = true, "express" })
-	if _, err := o.AddFault(emulator.Fault{Method: "PUT", Path: "roleassignments", Status: 200, Body: `{"count":0,"value":[]}`}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := run(t.Context(), o.place(t, o.admin), setup.Wanted{Identity: oid, Pool: "Default", Role: "Administrator"}, setup.Options{})
-	if err == nil || !strings.Contains(err.Error(), "it does not know that identity") {
-		t.Errorf("a role for nobody: %v", err)
+}
+
+// TestNobodysRole: the trap itself: 200, and nobody got the role. It may be for want
+// of time.
+func TestNobodysRole(t *testing.T) {
+	for _, times := range []int{3, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOrg(t)
+			oid := o.stranger(t, func(i *emulator.Identity) { i.Member, i.License = true, "express" })
+			if _, err := o.AddFault(emulator.Fault{Method: "PUT", Path: "roleassignments", Times: times, Status: 200, Body: `{"count":0,"value":[]}`}); err != nil {
+				t.Fatal(err)
+			}
+			waited := time.Duration(0)
+			_, err := run(t.Context(), o.place(t, o.admin), setup.Wanted{Identity: oid, Pool: "Default", Role: "Administrator"},
+				setup.Options{Patience: time.Hour, Tell: func(p setup.Progress) { waited += p.Waiting }})
+			switch {
+			case times > 0 && (err != nil || waited != 14*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
+				t.Errorf("known a little later: %v after %v", err, waited)
+			case times == 0 && (err == nil || !strings.Contains(err.Error(), "it does not know that identity") || waited != 30*time.Second):
+				t.Errorf("a role for nobody: %v after %v", err, waited)
+			}
+		})
 	}
 }
 
