@@ -139,15 +139,15 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFault adds a fault from a file: fault FILE. With ! there are none any more:
+// cmdFault adds a fault from a file: fault FILE. With ! there is none any more:
 // ! fault.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
-	if neg && len(args) == 0 {
+	if neg != (len(args) == 0) || len(args) > 1 {
+		ts.Fatalf("usage: fault FILE, or ! fault")
+	}
+	if neg {
 		stageOf(ts).emulator.RemoveFault("")
 		return
-	}
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: fault FILE, or ! fault")
 	}
 	var f emulator.Fault
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &f))
@@ -309,10 +309,15 @@ func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdAgent adds an agent as somebody else would: agent NAME [CAPABILITY=VALUE].
-// The capability "version" is the agent's version.
+// The capability "version" is the agent's version. With ! somebody deletes it, as
+// in the portal: ! agent NAME.
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 {
-		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...]")
+	if len(args) < 1 || (neg && len(args) > 1) {
+		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...], or ! agent NAME")
+	}
+	if neg {
+		deleteAgent(ts, args[0])
+		return
 	}
 	capabilities := map[string]string{}
 	for _, arg := range args[1:] {
@@ -335,8 +340,24 @@ func addAgent(emulatorURL, pat string, pool int, name, version string, capabilit
 	if err != nil {
 		return err
 	}
-	url := fmt.Sprintf("%s/emulated/_apis/distributedtask/pools/%d/agents?api-version=7.1", emulatorURL, pool)
-	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	return askPool(emulatorURL, pat, http.MethodPost, fmt.Sprintf("%d/agents", pool), body)
+}
+
+// deleteAgent deletes the agent of that name in the first pool.
+func deleteAgent(ts *testscript.TestScript, name string) {
+	for _, a := range stageOf(ts).emulator.State().Pools[0].Agents {
+		if a.Name == name {
+			ts.Check(askPool(ts.Getenv("EMULATOR"), ts.Getenv("PAT"), http.MethodDelete, fmt.Sprintf("1/agents/%d", a.ID), nil))
+			return
+		}
+	}
+	ts.Fatalf("there is no agent %s", name)
+}
+
+// askPool asks something of a pool with a person's token.
+func askPool(emulatorURL, pat, method, path string, body []byte) error {
+	url := emulatorURL + "/emulated/_apis/distributedtask/pools/" + path + "?api-version=7.1"
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -347,9 +368,9 @@ func addAgent(emulatorURL, pat string, pool int, name, version string, capabilit
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		answer, _ := io.ReadAll(resp.Body)
-		return fmt.Errorf("cannot add an agent: %s %s", resp.Status, answer)
+		return fmt.Errorf("cannot %s %s: %s %s", method, path, resp.Status, answer)
 	}
 	return nil
 }

@@ -73,6 +73,19 @@ func cmdPAT(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("AZP_TOKEN", made.Token)
 }
 
+// cmdAllow limits how many calls each identity may make in the service's five
+// minutes before they are delayed; twice as many, and they are refused: allow N.
+func cmdAllow(ts *testscript.TestScript, neg bool, args []string) {
+	n := 0
+	if len(args) == 1 {
+		n, _ = strconv.Atoi(args[0])
+	}
+	if neg || n <= 0 {
+		ts.Fatalf("usage: allow N")
+	}
+	ts.Check(stageOf(ts).emulator.SetRateLimit(emulator.RateLimit{Budget: float64(n)}))
+}
+
 // cmdLimit takes from a process that runs the room for another open file: limit
 // NAME. What is open stays open.
 func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {

@@ -57,6 +57,8 @@ func FuzzAnswers(f *testing.F) {
 				return a, err
 			}},
 			{"AgentWithRequest", func(c *azdo.Client) (any, error) { return c.AgentWithRequest(ctx, 12, 7) }},
+			{"AgentWhole", func(c *azdo.Client) (any, error) { return c.AgentWhole(ctx, 12, 7) }},
+			{"Agents", func(c *azdo.Client) (any, error) { return c.Agents(ctx, 12) }},
 			{"Account", func(c *azdo.Client) (any, error) { _, err := c.Account(ctx); return nil, err }},
 			{"RoleAssignments", func(c *azdo.Client) (any, error) { return c.RoleAssignments(ctx, 12) }},
 			{"AssignRole", func(c *azdo.Client) (any, error) { return nil, c.AssignRole(ctx, 12, "key", "Administrator") }},
@@ -153,6 +155,30 @@ func FuzzRetryAfter(f *testing.F) {
 			if seconds, _ := time.ParseDuration(value + "s"); e.RetryAfter != seconds {
 				t.Errorf("%q is %v", value, e.RetryAfter)
 			}
+		}
+	})
+}
+
+// FuzzThrottle: whatever the headers say, times can be waited for and words fit
+// into a line of the log.
+func FuzzThrottle(f *testing.F) {
+	f.Add("resource", "200", "0", "1.234", "1795377600", "30")
+	f.Add("two\nlines", "", "many", "-1", "0", "")
+	f.Add("", "1e9", "NaN", "NaN", "99999999999999999999", "Mon, 01 Jan 2001 00:00:00 GMT")
+	f.Fuzz(func(t *testing.T, resource, limit, remaining, delay, reset, after string) {
+		h := http.Header{
+			"X-Ratelimit-Resource": {resource}, "X-Ratelimit-Limit": {limit}, "X-Ratelimit-Remaining": {remaining},
+			"X-Ratelimit-Delay": {delay}, "X-Ratelimit-Reset": {reset}, "Retry-After": {after}, "Content-Type": {"application/json"},
+		}
+		var seen azdo.Throttle
+		c := azdo.New("http://server", &http.Client{Transport: answering(func(r *http.Request) *http.Response {
+			return &http.Response{StatusCode: 200, Request: r, Header: h, Body: io.NopCloser(strings.NewReader(`{"id":7}`))}
+		})}, &tokens{}, func(o azdo.Observation) { seen = o.Throttle })
+		if err := c.DisableAgent(t.Context(), 12, 7); err != nil {
+			t.Fatal(err)
+		}
+		if seen.Delay < 0 || seen.RetryAfter < 0 || strings.ContainsAny(seen.Resource+seen.Limit+seen.Remaining, "\r\n") || len(seen.Resource) > 500 {
+			t.Errorf("%+v", seen)
 		}
 	})
 }

@@ -23,6 +23,7 @@ type emulateFlags struct {
 	timeScale float64
 	agentDir  string
 	verbose   bool
+	limit     emulator.RateLimit
 }
 
 func newEmulate(p Process) *cobra.Command {
@@ -45,6 +46,8 @@ Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
 	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the stand-in for the agent in this folder")
 	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
+	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "what an identity may use in five minutes, in TSTU; Azure DevOps gives 200; 0 is no limit")
+	flags.Float64Var(&f.limit.Cost, "call-cost", 1, "what a call uses of it; an assumption, for nobody publishes that")
 	flags.BoolVar(&f.verbose, "verbose", false, "log each call on standard error")
 	return c
 }
@@ -56,7 +59,7 @@ func emulate(p Process, f emulateFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, TimeScale: f.timeScale, Log: log})
+	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -147,30 +145,6 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identit
 	}
 	sayIdentity(log, who, s.Identity)
 	return who, azdo.New(s.URL, web, who, observer(log)), nil
-}
-
-// clockTolerance is how far our clock and the server's may differ: from some
-// five minutes on the server refuses what the agent's listener logs on with
-// (agent-protocol.md 10, the 11th), and the listener tries for half an hour.
-const clockTolerance = 4 * time.Minute
-
-// observer logs each request for those who debug, and says once that the clock
-// is off.
-func observer(log *slog.Logger) func(azdo.Observation) {
-	var once sync.Once
-	return func(o azdo.Observation) {
-		if o.Ahead.Abs() > clockTolerance {
-			once.Do(func() {
-				it := "behind"
-				if o.Ahead < 0 {
-					it = "ahead"
-				}
-				log.Warn("This machine's clock is off: five minutes and more keep the agent from logging on", "it_is", it,
-					"by", o.Ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
-			})
-		}
-		log.Debug("Called Azure DevOps", "method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds())
-	}
 }
 
 func newLog(w io.Writer, s config.Settings) *slog.Logger {

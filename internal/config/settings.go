@@ -35,7 +35,9 @@ type Settings struct {
 	Grace        time.Duration // 0: the platform's
 	StrictRemove bool
 	CancelOnTerm bool
-	NoUpdate     bool
+	// ApproveEvents tells Azure to go ahead once the agent has drained for an event.
+	ApproveEvents bool
+	NoUpdate      bool
 
 	IdleTimeout    time.Duration // 0: never; Unset: the platform's
 	MaxLifetime    time.Duration // 0: never

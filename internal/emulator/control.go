@@ -107,6 +107,10 @@ func (e *Emulator) controlRecords(m *http.ServeMux) {
 }
 
 func (e *Emulator) controlWorld(m *http.ServeMux) {
+	m.HandleFunc("PUT /_emulator/agents", func(w http.ResponseWriter, r *http.Request) {
+		var specs []AgentSpec
+		ctlPost(w, r, &specs, func() (any, error) { return e.PutAgents(specs...) })
+	})
 	m.HandleFunc("PUT /_emulator/identities/{oid}", func(w http.ResponseWriter, r *http.Request) {
 		var id Identity
 		ctlPost(w, r, &id, func() (any, error) {
@@ -137,6 +141,14 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 			}
 			return map[string]time.Time{"now": e.Now()}, err
 		})
+	})
+	m.HandleFunc("PUT /_emulator/ratelimit", func(w http.ResponseWriter, r *http.Request) {
+		var l RateLimit
+		ctlPost(w, r, &l, func() (any, error) { return l, e.SetRateLimit(l) })
+	})
+	m.HandleFunc("POST /_emulator/machine/events", e.announceWith)
+	m.HandleFunc("DELETE /_emulator/machine/events/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, e.EndEvent(r.PathValue("id")))
 	})
 	m.HandleFunc("PUT /_emulator/packages/{kind}/{platform}/{version}", func(w http.ResponseWriter, r *http.Request) {
 		archive, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPackage))

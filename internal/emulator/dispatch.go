@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -24,7 +25,7 @@ func (e *Emulator) dispatch(r *http.Request, body []byte) (reply, string) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		defer e.settle()
-		return e.serveMetadata(r)
+		return e.serveMetadata(r, segments, body)
 	}
 	if tenant, what, ok := e.entraPath(segments); ok {
 		e.mu.Lock()
@@ -86,8 +87,22 @@ func (e *Emulator) dispatchOrg(c *request, host string, segments []string) (repl
 		c.who = who
 	}
 	label := c.who.label()
+	toll := e.charge(label)
 	e.mu.Unlock()
+	if toll.refuse {
+		return blocked(toll), label
+	}
+	if !e.pause(c.http, toll.delay) {
+		return reply{status: http.StatusServiceUnavailable}, label
+	}
 	out := e.serveRoute(c, route)
+	out.held = toll.delay
+	if toll.header != nil {
+		if out.header == nil {
+			out.header = http.Header{}
+		}
+		maps.Copy(out.header, toll.header)
+	}
 	if route.anonymous { // the token endpoint learns who it is from the assertion
 		e.mu.Lock()
 		label = c.who.label()

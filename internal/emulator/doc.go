@@ -38,10 +38,13 @@
 //	GET    /_emulator/holds/{id}/reached     waits (?wait=30s) → {"reached"}
 //	GET    /_emulator/calls                  []Call; DELETE clears
 //	GET    /_emulator/events?after=N         []Event; ?wait=30s waits for the first
+//	PUT    /_emulator/agents                 []AgentSpec → []AgentState: agents in any state, with any dates
 //	PUT    /_emulator/identities/{oid}       Identity; GET /_emulator/identities lists
 //	PUT    /_emulator/pats                   PAT → PAT
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
+//	PUT    /_emulator/ratelimit              RateLimit: what each identity may ask from now on; budget 0 is no limit
+//	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one
 //	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //	GET    /_emulator/policies               Policies; PUT sets all
@@ -57,7 +60,8 @@
 //
 // # Time
 //
-// Options.TimeScale divides the protocol's slow times: the long poll, a session's life, a job's lock. Advance moves the
+// Options.TimeScale divides the protocol's slow times: the long poll, a session's life, a job's lock, the rate limit's
+// window and delays. Advance moves the
 // clock by hand, which is how tokens are made to expire. Faults' delays are in real time.
 //
 // # Records
@@ -68,8 +72,8 @@
 // # What it leaves out
 //
 // Pipelines (a pool can be opened to those of a project, and no job asks); users who are people, and groups; deployment
-// groups and environments; rate limits other than by a Fault; on-premises servers. A JWT that the
-// emulator signs is worth nothing elsewhere.
+// groups and environments; rate limits of projects and pipelines; of the metadata service all but tokens, the machine's
+// name and Scheduled Events; on-premises servers. A JWT that the emulator signs is worth nothing elsewhere.
 //
 // # What is unverified
 //

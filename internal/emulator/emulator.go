@@ -60,6 +60,11 @@ type Emulator struct {
 	holds      []*holdState
 	pasts      []past // with StaleReads, the oldest first
 	lastHook   int
+
+	limit       RateLimit
+	used        map[string]usage // by identity
+	scheduled   []*scheduled
+	incarnation int // of the document of scheduled events
 }
 
 // New makes an Emulator with its pools, one managed identity that may do everything with them, and one PAT of a project
@@ -83,6 +88,7 @@ func New(opts Options) (*Emulator, error) {
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
 		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
+		limit: opts.RateLimit, used: map[string]usage{},
 		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
 	}
 	e.routes = routeTable()

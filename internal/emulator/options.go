@@ -20,6 +20,11 @@ type Options struct {
 	// TimeScale (1 or more; 0 means 1) divides the protocol's slow times: the 50 s long poll, the 5 min life of a
 	// session nobody polls, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
 	TimeScale float64
+	// RateLimit is how much an identity may ask; default without a limit.
+	RateLimit RateLimit
+	// Machine is the name of the machine that the metadata service speaks of; default "emulated-vm". One like "set_0" is
+	// of a scale set.
+	Machine string
 	// Now is the clock; default time.Now. Advance adds to what it says.
 	Now func() time.Time
 	// Log gets one debug line a call; default none.
@@ -155,11 +160,18 @@ func (o Options) withDefaults() (Options, error) {
 	if o.TimeScale == 0 {
 		o.TimeScale = 1
 	}
+	if o.Machine == "" {
+		o.Machine = "emulated-vm"
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if o.RateLimit, err = o.RateLimit.withDefaults(); err != nil {
+		return o, err
 	}
 	return o, o.validate()
 }

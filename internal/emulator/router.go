@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const jsonType = "application/json; charset=utf-8"
@@ -17,6 +18,7 @@ type reply struct {
 	header      http.Header
 	contentType string
 	body        []byte
+	held        time.Duration // by the rate limit
 }
 
 func jsonReply(status int, v any) reply {

@@ -439,15 +439,19 @@ func TestRoads(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 75"},
 		}), "SIGTERM"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := walk(t, tt.policy, tt.road)
-			if !strings.Contains(s.why, tt.why) {
-				t.Errorf("why: got %q, want %q in it", s.why, tt.why)
-			}
-			if ends := strings.Contains(tt.road[len(tt.road)-1].want, "leave"); ends != (s.Phase == Gone) {
-				t.Errorf("ends in phase %s", s.Phase)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { leadsFor(t, tt.policy, tt.road, tt.why) })
+	}
+}
+
+// leadsFor walks a road that leads somewhere for a reason.
+func leadsFor(t *testing.T, p Policy, road []line, why string) {
+	t.Helper()
+	s := walk(t, p, road)
+	if !strings.Contains(s.why, why) {
+		t.Errorf("why: got %q, want %q in it", s.why, why)
+	}
+	if ends := strings.Contains(road[len(road)-1].want, "leave"); ends != (s.Phase == Gone) {
+		t.Errorf("ends in phase %s", s.Phase)
 	}
 }
 

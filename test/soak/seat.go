@@ -69,21 +69,42 @@ func (s *seat) start() (*run, error) {
 func (r *run) wait(ctx context.Context) (code int, rss float64, err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.cmd.Wait() }()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		_ = r.cmd.Process.Kill()
-		<-ended
-		return 0, 0, errors.New("it does not end")
-	}
-	if usage, ok := r.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		rss = float64(usage.Maxrss) * 1024 / 1e6
+	// Not from its rusage: that begins with the memory of who forked it.
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for over := false; !over; {
+		select {
+		case <-ended:
+			over = true
+		case <-look.C:
+			rss = max(rss, mostMemory(r.cmd.Process.Pid))
+		case <-ctx.Done():
+			_ = r.cmd.Process.Kill()
+			<-ended
+			return 0, 0, errors.New("it does not end")
+		}
 	}
 	code = r.cmd.ProcessState.ExitCode()
 	if ws, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		code = 128 + int(ws.Signal())
 	}
 	return code, rss, nil
+}
+
+// mostMemory is the most resident memory of a process so far, in MB; 0 of one
+// that has ended.
+func mostMemory(pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kb float64
+		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kb); err == nil {
+			return kb * 1024 / 1e6
+		}
+	}
+	return 0
 }
 
 // await waits for the next event of a type in this seat's pool.
@@ -193,6 +214,7 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 		queue(waits)
 		r := begin()
 		step(func() error { return s.await(ctx, emulator.EventJobStarted) })
+		step(func() error { return s.await(ctx, emulator.EventAgentDisabled) }) // by azptend, which has heard of the job
 		step(s.killListener)
 		ends(r, 128+int(syscall.SIGKILL))
 	default:
