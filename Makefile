@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench bench-hundred bench-pool soak fuzz build build-all lint
+.PHONY: demo test bench bench-hundred bench-pool soak fuzz conformance conformance-keda build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -35,6 +35,15 @@ fuzz: ## each fuzz target there is, for half a minute
 			echo "== $$t in $$p"; go test $$p -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
+
+conformance: ## Microsoft's clients for Go and Node against the emulator; needs node and npm
+	cd test/conformance/go && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	cd test/conformance/node && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+
+# KEDA and what it imports are 3000 packages: ten minutes the first time, seconds when they are in Go's cache. Without cgo,
+# so that a C compiler is not needed.
+conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
+	cd test/conformance/keda && CGO_ENABLED=0 go test -count=1 .
 
 build: ## bin/azptend for this machine, static
 	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/azptend ./cmd/azptend
