@@ -17,11 +17,13 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/keep",
 		"internal/lifecycle", "internal/pool", "internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
+	"internal/keep":      {"internal/azdo", "internal/metrics", "internal/pool", "internal/secret"},
+	"internal/metrics":   {},
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},

@@ -42,6 +42,7 @@ type Observation struct {
 	Method, Path string
 	Status       int // 0: no answer
 	Took         time.Duration
+	RetryAfter   time.Duration // the server's wish, on any status; 0 when it has none
 }
 
 // New returns a client for the organisation's URL, e.g.
@@ -96,12 +97,12 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	begun := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		c.observe(Observation{r.method, r.path, 0, time.Since(begun)})
+		c.observe(Observation{Method: r.method, Path: r.path, Took: time.Since(begun)})
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
+	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), retryAfter(resp.Header)})
 	c.noteThrottle(resp)
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
