@@ -33,7 +33,8 @@ type Client struct {
 	observe func(Observation)
 
 	mu        sync.Mutex
-	notBefore time.Time // the server's Retry-After on an answer that was a success
+	notBefore time.Time     // the server's Retry-After on an answer that was a success
+	ahead     time.Duration // by how much the server's clock is ahead of ours
 }
 
 // Observation is one request that was made, for metrics and the debug log. It
@@ -69,6 +70,9 @@ type request struct {
 	query  url.Values
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
+	// items reads one item of an answer that is a list; instead of into, where the
+	// answer is too large to be held whole.
+	items func(*json.Decoder) error
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -101,6 +105,16 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
 	}
 	defer resp.Body.Close()
+	c.noteClock(resp)
+	if r.items != nil && resp.StatusCode == http.StatusOK && isJSON(resp.Header) {
+		err := eachItem(resp.Body, r.items)
+		c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
+		c.noteThrottle(resp)
+		if err != nil {
+			return &Error{Op: r.op, Sent: true, Cause: err}
+		}
+		return nil
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), retryAfter(resp.Header)})
 	c.noteThrottle(resp)

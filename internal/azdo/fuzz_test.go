@@ -57,6 +57,8 @@ func FuzzAnswers(f *testing.F) {
 				return a, err
 			}},
 			{"AgentWithRequest", func(c *azdo.Client) (any, error) { return c.AgentWithRequest(ctx, 12, 7) }},
+			{"AgentWhole", func(c *azdo.Client) (any, error) { return c.AgentWhole(ctx, 12, 7) }},
+			{"Agents", func(c *azdo.Client) (any, error) { return c.Agents(ctx, 12) }},
 			{"JobRequests", func(c *azdo.Client) (any, error) { return c.JobRequests(ctx, 12, 0) }},
 		} {
 			got, err := op.do(without)

@@ -106,6 +106,10 @@ func (e *Emulator) controlRecords(m *http.ServeMux) {
 }
 
 func (e *Emulator) controlWorld(m *http.ServeMux) {
+	m.HandleFunc("PUT /_emulator/agents", func(w http.ResponseWriter, r *http.Request) {
+		var specs []AgentSpec
+		ctlPost(w, r, &specs, func() (any, error) { return e.PutAgents(specs...) })
+	})
 	m.HandleFunc("PUT /_emulator/identities/{oid}", func(w http.ResponseWriter, r *http.Request) {
 		var id Identity
 		ctlPost(w, r, &id, func() (any, error) {

@@ -212,6 +212,13 @@ func (c *Control) State(ctx context.Context) (State, error) {
 	return s, err
 }
 
+// PutAgents is Emulator.PutAgents.
+func (c *Control) PutAgents(ctx context.Context, specs ...AgentSpec) ([]AgentState, error) {
+	var out []AgentState
+	err := c.do(ctx, http.MethodPut, "/agents", specs, &out)
+	return out, err
+}
+
 // PutIdentity is Emulator.PutIdentity.
 func (c *Control) PutIdentity(ctx context.Context, id Identity) error {
 	return c.do(ctx, http.MethodPut, "/identities/"+url.PathEscape(id.ObjectID), id, nil)

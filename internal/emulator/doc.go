@@ -37,6 +37,7 @@
 //	GET    /_emulator/holds/{id}/reached     waits (?wait=30s) → {"reached"}
 //	GET    /_emulator/calls                  []Call; DELETE clears
 //	GET    /_emulator/events?after=N         []Event; ?wait=30s waits for the first
+//	PUT    /_emulator/agents                 []AgentSpec → []AgentState: agents in any state, with any dates
 //	PUT    /_emulator/identities/{oid}       Identity; GET /_emulator/identities lists
 //	PUT    /_emulator/pats                   PAT → PAT
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token

@@ -81,6 +81,14 @@ func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 		return Job{}, fmt.Errorf("cannot queue a job: No agent found in pool %s which satisfies the specified demands: %s (force queues it all the same)",
 			p.name, strings.Join(spec.Demands, ", "))
 	}
+	j := e.newJob(p, spec)
+	e.emitJob(EventJobQueued, j)
+	e.settle()
+	return j.public(), nil
+}
+
+// newJob is a job that is queued now.
+func (e *Emulator) newJob(p *pool, spec JobSpec) *job {
 	j := &job{
 		requestID: int64(len(e.jobs) + 1), jobID: newGUID(), planID: newGUID(), timelineID: newGUID(), stepID: newGUID(),
 		scopeID: newGUID(), spec: spec, pool: p, queueTime: e.now(),
@@ -89,9 +97,7 @@ func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 		j.spec.Name = fmt.Sprintf("Job %d", j.requestID)
 	}
 	e.jobs = append(e.jobs, j)
-	e.emitJob(EventJobQueued, j)
-	e.settle()
-	return j.public(), nil
+	return j
 }
 
 // assign gives waiting jobs, oldest first, to agents that are online, enabled and free.

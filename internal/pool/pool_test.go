@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,9 @@ const (
 
 // server is a pool in memory. Mishaps are used up one a call, the rest is fine.
 type server struct {
+	mu      sync.Mutex
+	queue   []azdo.JobRequest
+	clock   time.Time
 	agents  []azdo.Agent
 	last    int
 	mishaps []mishap
@@ -66,6 +70,8 @@ func (s *server) add(a azdo.Agent) azdo.Agent {
 
 // call lets a call happen, and returns what its caller learns.
 func (s *server) call(ctx context.Context, name string, act func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.calls = append(s.calls, name)
 	if err := context.Cause(ctx); err != nil {
 		return &azdo.Error{Op: name, Cause: err}
@@ -167,6 +173,58 @@ func (s *server) RemoveAgent(ctx context.Context, _, id int) error {
 		return nil
 	})
 }
+
+func (s *server) EachAgent(ctx context.Context, _ int, with azdo.Parts, each func(azdo.Agent)) error {
+	return s.call(ctx, "list", func() error {
+		for _, a := range s.agents {
+			a.SystemCapabilities = maps.Clone(a.SystemCapabilities) // as from the wire: nobody else's
+			if !with.Capabilities {
+				a.SystemCapabilities, a.UserCapabilities = nil, nil
+			}
+			if !with.AssignedRequest {
+				a.AssignedRequest = nil
+			}
+			if !with.LastCompletedRequest {
+				a.LastCompletedRequest = nil
+			}
+			each(a)
+		}
+		return nil
+	})
+}
+
+func (s *server) AgentWhole(ctx context.Context, _, id int) (a azdo.Agent, err error) {
+	err = s.call(ctx, "look again", func() error {
+		i := s.withID(id)
+		if i < 0 {
+			return &azdo.Error{Op: "look again", Status: http.StatusNotFound}
+		}
+		a = s.agents[i]
+		return nil
+	})
+	return a, err
+}
+
+func (s *server) EnableAgent(ctx context.Context, _, id int) error  { return s.enable(ctx, id, true) }
+func (s *server) DisableAgent(ctx context.Context, _, id int) error { return s.enable(ctx, id, false) }
+
+func (s *server) enable(ctx context.Context, id int, on bool) error {
+	return s.call(ctx, fmt.Sprintf("enable %v", on), func() error {
+		i := s.withID(id)
+		if i < 0 {
+			return &azdo.Error{Op: "enable", Status: http.StatusNotFound}
+		}
+		s.agents[i].Enabled = &on
+		return nil
+	})
+}
+
+func (s *server) JobRequests(ctx context.Context, _, completed int) (queue []azdo.JobRequest, err error) {
+	err = s.call(ctx, "queue", func() error { queue = s.queue; return nil })
+	return queue, err
+}
+
+func (s *server) Now() time.Time { return s.clock }
 
 // open opens the pool by its id, which costs no call.
 func open(t testing.TB, s *server) *pool.Pool {
@@ -423,7 +481,7 @@ func TestATokenThatIsRefusedIsNotAskedForAgain(t *testing.T) {
 				cause = refusedToken{cause}
 			}
 			calls := 0
-			_, err := pool.Open(t.Context(), pool.Options{Name: "p", Server: poolless{func() error {
+			_, err := pool.Open(t.Context(), pool.Options{Name: "p", Server: poolless{find: func() error {
 				if calls++; calls == 1 {
 					return &azdo.TokenError{Op: "find", Cause: cause}
 				}
@@ -437,18 +495,14 @@ func TestATokenThatIsRefusedIsNotAskedForAgain(t *testing.T) {
 }
 
 // poolless only answers the search for a pool.
-type poolless struct{ find func() error }
+type poolless struct {
+	pool.Server
+	find func() error
+}
 
 func (p poolless) PoolByName(context.Context, string) (azdo.Pool, error) {
 	return azdo.Pool{ID: 1}, p.find()
 }
-func (poolless) Agents(context.Context, int) ([]azdo.Agent, error) { panic("no") }
-func (poolless) AgentByName(context.Context, int, string) (azdo.Agent, bool, error) {
-	panic("no")
-}
-func (poolless) AddAgent(context.Context, int, azdo.Agent) (azdo.Agent, error)     { panic("no") }
-func (poolless) ReplaceAgent(context.Context, int, azdo.Agent) (azdo.Agent, error) { panic("no") }
-func (poolless) RemoveAgent(context.Context, int, int) error                       { panic("no") }
 
 func TestASignalEndsTheWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,26 @@
+package azdo
+
+import (
+	"net/http"
+	"time"
+)
+
+// Now is the server's clock, by which it dates agents and jobs, as its last answer
+// told it (to a second); before there was one, and of a server that tells none, it
+// is this machine's. An agent's age is to be measured by it: on a machine whose
+// clock is an hour ahead, an agent that is just starting would look dead.
+func (c *Client) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+func (c *Client) noteClock(resp *http.Response) {
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead = time.Until(at)
+}
