@@ -108,7 +108,7 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	c.noteClock(resp)
 	if r.items != nil && resp.StatusCode == http.StatusOK && isJSON(resp.Header) {
 		err := eachItem(resp.Body, r.items)
-		c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
+		c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), retryAfter(resp.Header)})
 		c.noteThrottle(resp)
 		if err != nil {
 			return &Error{Op: r.op, Sent: true, Cause: err}

@@ -83,14 +83,15 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, gua
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		Server: client, Interval: s.KeepInterval, Metrics: metrics, Log: log, Prune: s.KeepPrune,
+		Interval: s.KeepInterval, Metrics: metrics, Log: log, Prune: s.KeepPrune,
+		Rules: pool.Rules{OlderThan: s.KeepOlderThan, AnyOwner: s.KeepAnyOwner, Match: s.KeepMatch},
 	}
 	if s.KeepPlaceholder {
 		o.Wanted = &pool.Wanted{Name: placeholderName(s), Capabilities: s.Capabilities}
 	}
 	add := func(name string, id int) {
 		o.Pools = append(o.Pools, keep.Kept{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, Log: log})
+			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, Patience: keep.Patience})
 		}})
 	}
 	if s.PoolID != 0 {

@@ -70,6 +70,9 @@ type Settings struct {
 
 	KeepInterval    time.Duration
 	KeepPrune       bool
+	KeepOlderThan   time.Duration
+	KeepAnyOwner    bool
+	KeepMatch       string // "": every name
 	KeepPlaceholder bool
 	KeepListen      string // host:port; "": nowhere
 	KeepToken       secret.Text

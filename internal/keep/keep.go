@@ -5,18 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
 )
-
-// Server is what a keeper asks of Azure DevOps itself. *azdo.Client is one.
-type Server interface {
-	Agents(ctx context.Context, pool int) ([]azdo.Agent, error)
-	JobRequests(ctx context.Context, pool, completed int) ([]azdo.JobRequest, error)
-}
 
 // Kept is a pool to keep.
 type Kept struct {
@@ -28,9 +23,9 @@ type Kept struct {
 
 // Options say what to keep, and how.
 type Options struct {
-	Server   Server
 	Pools    []Kept
 	Interval time.Duration // between two looks at a pool, at least
+	Rules    pool.Rules    // which agents are ghosts
 	// Wanted is the placeholder that each pool is to have; nil: none is kept.
 	Wanted  *pool.Wanted
 	Prune   bool // whether ghosts are removed; else they are only shown
@@ -86,7 +81,7 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if t.pool == nil && hopeless(err) {
+		if (t.pool == nil && hopeless(err)) || errors.As(err, new(*pool.VersionError)) {
 			return err
 		}
 		t.tell(err)
@@ -109,14 +104,15 @@ type tended struct {
 	pace pace
 
 	pool   *pool.Pool // nil until it was found
-	held   int        // the id of the agent that has the placeholder's name; 0: none
+	stands int        // the id of the agent that has the placeholder's name, once that is known to be all right, or hopeless
+	size   int        // agents of the last look
 	ledger ledger
 	took   time.Duration // of the last look
 }
 
-// lookTimeout is for one of a look's two requests: a list of 10,000 agents is
-// long in the making, and a throttled request is delayed by up to 30 s.
-const lookTimeout = 2 * time.Minute
+// Patience is for the pools that are kept: what fails for longer is for the next
+// round.
+const Patience = 5 * time.Second
 
 // round looks at the pool once, and does what follows from it.
 func (t *tended) round(ctx context.Context) (err error) {
@@ -128,38 +124,31 @@ func (t *tended) round(ctx context.Context) (err error) {
 		}
 	}
 	begun := time.Now()
-	agents, err := asked(ctx, func(ctx context.Context) ([]azdo.Agent, error) { return t.k.o.Server.Agents(ctx, t.pool.ID) })
-	if err != nil {
-		return err
-	}
-	requests, err := asked(ctx, func(ctx context.Context) ([]azdo.JobRequest, error) {
-		return t.k.o.Server.JobRequests(ctx, t.pool.ID, historyFor(len(agents)))
-	})
+	s, err := t.pool.SurveyBack(ctx, t.k.o.Rules, historyFor(t.size))
 	if err != nil {
 		return err
 	}
 	t.took = time.Since(begun)
-	found := t.ledger.take(requests)
-	t.show(look(time.Now(), agents, requests), found)
-	return t.act(ctx, agents, requests)
-}
-
-func asked[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	return ask(ctx)
+	t.size = len(s.Verdicts)
+	t.show(s, t.ledger.take(slices.Concat(s.Queue, s.Done)))
+	return t.act(ctx, s)
 }
 
 // historyFor is how many finished jobs of each agent a look asks for: as many as
 // an agent may serve between two looks, and of a large pool so few that the
-// answer stays smaller than the list of the agents.
+// answer stays smaller than the list of the agents. Of a pool that was not seen
+// yet, one.
 func historyFor(agents int) int {
 	const most, together = 20, 2000
-	return max(1, min(most, together/max(agents, 1)))
+	if agents == 0 {
+		return 1
+	}
+	return max(1, min(most, together/agents))
 }
 
 // show tells metrics and the page what was seen.
-func (t *tended) show(p Picture, found news) {
+func (t *tended) show(s pool.Survey, found news) {
+	p := look(s, t.k.o.Prune)
 	t.k.o.Metrics.show(t.room.name, p)
 	t.k.o.Metrics.count(t.room.name, found)
 	t.k.feed.change(func() {

@@ -180,7 +180,7 @@ func tiles(p Picture) string {
 	tile("jobs waiting", strconv.Itoa(p.JobsBy[azdo.JobQueued]), p.JobsBy[azdo.JobQueued] > 0)
 	tile("oldest waits", oldest, false)
 	tile("jobs running", strconv.Itoa(p.JobsBy[azdo.JobAssigned]+p.JobsBy[azdo.JobRunning]), false)
-	for _, s := range []AgentState{Busy, Idle, Offline} {
+	for _, s := range []AgentState{Busy, Idle, Offline, Ghost} {
 		tile("agents "+string(s), strconv.Itoa(p.AgentsBy[s]), false)
 	}
 	return m.String()
@@ -222,11 +222,7 @@ func agentTable(p Picture) string {
 		if !a.Since.IsZero() {
 			since = pool.Span(p.At.Sub(a.Since))
 		}
-		state := string(a.State)
-		if a.Ghost {
-			state = "ghost"
-		}
-		m.raw("<tr>").el(`th scope="row"`, a.Name).raw("<td>"+pill(state)+"</td>").
+		m.raw("<tr>").el(`th scope="row"`, a.Name).raw("<td>"+pill(string(a.State))+"</td>").
 			el(`td class="n"`, since).el(`td class="wrap"`, a.Job).
 			el(`td class="wide n"`, a.Version).el(`td class="wide wrap"`, a.Why).raw("</tr>\n")
 	}

@@ -18,21 +18,26 @@ const (
 	Idle        AgentState = "idle"        // it listens for jobs
 	Disabled    AgentState = "disabled"    // it listens, and gets none
 	Offline     AgentState = "offline"     // nobody listens
-	Placeholder AgentState = "placeholder" // nobody ever will
+	Ghost       AgentState = "ghost"       // nobody ever will again
+	Placeholder AgentState = "placeholder" // it only holds a place
 )
 
 // agentStates are in the order in which a person wants to see them.
-func agentStates() []AgentState { return []AgentState{Busy, Idle, Disabled, Offline, Placeholder} }
+func agentStates() []AgentState {
+	return []AgentState{Busy, Idle, Disabled, Ghost, Offline, Placeholder}
+}
 
 // stateOf is an agent's state. A job outweighs all else: the server has not yet
 // taken it away from an agent that is offline.
-func stateOf(a azdo.Agent) AgentState {
-	_, placeholder := pool.PlaceholderOf(a)
+func stateOf(v pool.Verdict) AgentState {
+	a := v.Agent
 	switch {
-	case a.AssignedRequest != nil:
+	case a.AssignedRequest != nil || v.Reason == pool.HasJob:
 		return Busy
-	case placeholder:
+	case v.Reason == pool.Holds:
 		return Placeholder
+	case v.Ghost():
+		return Ghost
 	case !a.Online():
 		return Offline
 	case a.Enabled != nil && !*a.Enabled:
@@ -61,7 +66,6 @@ type Agent struct {
 	Version string
 	Since   time.Time // in its status; zero: nobody knows
 	Job     string    // what it runs
-	Ghost   bool      // the keeper removes it
 	Why     string    // what the keeper says of it
 }
 
@@ -86,30 +90,33 @@ const maxRows = 200
 // maxDone is how many jobs that have ended are shown.
 const maxDone = 20
 
-// look makes a picture.
-func look(now time.Time, agents []azdo.Agent, requests []azdo.JobRequest) Picture {
-	p := Picture{At: now, AgentsBy: map[AgentState]int{}, JobsBy: map[azdo.JobState]int{}}
-	for _, a := range agents {
-		p.AgentsBy[stateOf(a)]++
+// look makes a picture. Prune says whether what is a ghost is removed.
+func look(s pool.Survey, prune bool) Picture {
+	p := Picture{At: s.At, AgentsBy: map[AgentState]int{}, JobsBy: map[azdo.JobState]int{}}
+	for _, v := range s.Verdicts {
+		p.AgentsBy[stateOf(v)]++
 	}
-	for _, r := range requests {
-		state := r.State()
-		if state == azdo.JobFinished {
-			continue
-		}
-		p.JobsBy[state]++
-		if state == azdo.JobQueued {
-			p.Oldest = max(p.Oldest, now.Sub(r.QueueTime.Time))
+	for _, r := range s.Queue {
+		p.JobsBy[r.State()]++
+		if r.State() == azdo.JobQueued {
+			p.Oldest = max(p.Oldest, s.At.Sub(r.QueueTime.Time))
 		}
 	}
-	p.Agents, p.Jobs = agentRows(agents), jobRows(now, requests)
+	p.Agents, p.Jobs = agentRows(s.Verdicts, prune), jobRows(s)
 	return p
 }
 
-func agentRows(agents []azdo.Agent) []Agent {
-	rows := make([]Agent, 0, len(agents))
-	for _, a := range agents {
-		row := Agent{ID: a.ID, Name: a.Name, State: stateOf(a), Version: a.Version, Since: cmp.Or(a.StatusChangedOn.Time, a.CreatedOn.Time)}
+func agentRows(verdicts []pool.Verdict, prune bool) []Agent {
+	rows := make([]Agent, 0, len(verdicts))
+	for _, v := range verdicts {
+		a := v.Agent
+		row := Agent{
+			ID: a.ID, Name: a.Name, State: stateOf(v), Version: a.Version, Why: v.String(),
+			Since: cmp.Or(a.StatusChangedOn.Time, a.CreatedOn.Time),
+		}
+		if v.Ghost() && !prune {
+			row.Why += " (AZP_KEEP_PRUNE is false)"
+		}
 		if r := a.AssignedRequest; r != nil {
 			row.Job = cmp.Or(r.JobName, r.Definition.Name)
 			row.Since = cmp.Or(r.ReceiveTime.Time, r.AssignTime.Time, row.Since)
@@ -126,10 +133,8 @@ func agentRows(agents []azdo.Agent) []Agent {
 
 // jobRows are the unfinished jobs, those that wait first and longest, and then
 // the newest few that have ended.
-func jobRows(now time.Time, requests []azdo.JobRequest) []Job {
-	requests = slices.Clone(requests)
-	done := slices.DeleteFunc(slices.Clone(requests), func(r azdo.JobRequest) bool { return r.State() != azdo.JobFinished })
-	open := slices.DeleteFunc(requests, func(r azdo.JobRequest) bool { return r.State() == azdo.JobFinished })
+func jobRows(s pool.Survey) []Job {
+	open, done := slices.Clone(s.Queue), slices.Clone(s.Done)
 	order := []azdo.JobState{azdo.JobQueued, azdo.JobAssigned, azdo.JobRunning}
 	slices.SortFunc(open, func(a, b azdo.JobRequest) int {
 		return cmp.Or(
@@ -141,7 +146,7 @@ func jobRows(now time.Time, requests []azdo.JobRequest) []Job {
 	})
 	rows := []Job{}
 	for _, r := range append(open[:min(len(open), maxRows-maxDone)], done[:min(len(done), maxDone)]...) {
-		rows = append(rows, jobRow(now, r))
+		rows = append(rows, jobRow(s.At, r))
 	}
 	return rows
 }

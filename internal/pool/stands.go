@@ -6,17 +6,21 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Stands says whether the pool has its placeholder, to whom has listed its agents
-// with capabilities anyway: one that Ensure would leave as it is. A name that an
-// agent holds does not stand.
-func Stands(agents []azdo.Agent, want Wanted) bool {
-	target := newPlaceholder(want)
-	for _, a := range agents {
-		if !strings.EqualFold(a.Name, want.Name) {
-			continue
-		}
-		maker, is := PlaceholderOf(a)
-		return is && (maker == Another || len(lacking(a, target)) == 0)
+// Stands says whether an agent of a survey is still the placeholder that Ensure
+// left: of this name, no agent, and with what people can change of it as it was
+// wanted. It costs no call.
+func Stands(a azdo.Agent, want Wanted) bool {
+	maker, is := PlaceholderOf(a)
+	if !is || !strings.EqualFold(a.Name, want.Name) {
+		return false
 	}
-	return false
+	if maker == Another {
+		return true // and left as it is
+	}
+	for name, value := range newPlaceholder(want).UserCapabilities {
+		if !strings.HasPrefix(name, "azptend.") && !has(a.UserCapabilities, name, value) {
+			return false
+		}
+	}
+	return true
 }

@@ -14,7 +14,8 @@ import (
 type Survey struct {
 	Verdicts []Verdict // one an agent, in the server's order
 	Queue    []azdo.JobRequest
-	At       time.Time // by the server's clock
+	Done     []azdo.JobRequest // those that have ended, of as many as were asked for
+	At       time.Time         // by the server's clock
 }
 
 // Ghosts are the agents to remove.
@@ -35,10 +36,17 @@ func (s Survey) Absent(names []string) []string {
 // size, and with AnyOwner a third, for the agents' last jobs. Of the agents'
 // capabilities it keeps the users' and those that a demand names: the rest is
 // most of a large pool's list. Where it fails, nothing is known of the pool.
-func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) {
+func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) { return p.SurveyBack(ctx, r, 0) }
+
+// SurveyBack is Survey with the newest few jobs that each agent has finished, for
+// who counts them. It takes no call more.
+func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, error) {
 	var s Survey
-	err := p.patiently(ctx, func(ctx context.Context) (err error) {
-		s.Queue, err = p.o.Server.JobRequests(ctx, p.ID, 0)
+	err := p.patiently(ctx, func(ctx context.Context) error {
+		requests, err := p.o.Server.JobRequests(ctx, p.ID, history)
+		done := func(r azdo.JobRequest) bool { return r.State() == azdo.JobFinished }
+		s.Done = slices.DeleteFunc(slices.Clone(requests), func(r azdo.JobRequest) bool { return !done(r) })
+		s.Queue = slices.DeleteFunc(requests, done)
 		return err
 	})
 	if err != nil {
