@@ -69,7 +69,13 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if err := keepOpenly(ctx, keep.New(o), s, log); err != nil {
+	page, err := listenForPage(s)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
+		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
+	if err := keepOpenly(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		explain(p, s, log, guard, err)
 		return silent(codeOf(err))
 	}
@@ -104,27 +110,40 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, gua
 	return o, nil
 }
 
-// keepOpenly keeps, and shows what it keeps.
-func keepOpenly(ctx context.Context, keeper *keep.Keeper, s config.Settings, log *slog.Logger) error {
+// listenForPage opens the address of the page; nil where there is to be none.
+func listenForPage(s config.Settings) (net.Listener, error) {
+	if s.KeepListen == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", s.KeepListen)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s, which is AZP_KEEP_LISTEN (--listen): %w", s.KeepListen, err)
+	}
+	return listener, nil
+}
+
+func addressOf(page net.Listener) string {
+	if page == nil {
+		return "off"
+	}
+	return "http://" + page.Addr().String() + "/"
+}
+
+// keepOpenly keeps, and shows on a page, if there is one, what it keeps. A page
+// that ends ends the keeper: one that nobody can see any more is not what was asked
+// for.
+func keepOpenly(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
-	address := "off"
-	if s.KeepListen == "" {
+	if page == nil {
 		served <- nil
 	} else {
-		listener, err := net.Listen("tcp", s.KeepListen)
-		if err != nil {
-			return &exitError{exitUsage, fmt.Errorf("cannot listen on %s, which is AZP_KEEP_LISTEN (--listen): %w", s.KeepListen, err)}
-		}
-		address = "http://" + listener.Addr().String() + "/"
 		go func() {
-			defer stop() // a keeper that nobody can see any more is not what was asked for
-			served <- keeper.Serve(ctx, listener, s.KeepToken)
+			defer stop()
+			served <- keeper.Serve(ctx, page, token)
 		}()
 	}
-	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
-		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", address)
 	err := keeper.Run(ctx)
 	stop()
 	return errors.Join(err, <-served)

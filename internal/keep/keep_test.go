@@ -91,7 +91,9 @@ func TestTwoKeepers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(scene()...)
-		wants := func(o *keep.Options) { o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}} }
+		wants := func(o *keep.Options) {
+			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}}
+		}
 		a, _ := w.keeper(wants)
 		b, _ := w.keeper(wants)
 		stopA, stopB := w.start(a), w.start(b)
@@ -264,7 +266,9 @@ func TestMistakesEndIt(t *testing.T) {
 func TestHoldsThePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		wants := func(o *keep.Options) { o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}} }
+		wants := func(o *keep.Options) {
+			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}}
+		}
 		k, _ := w.keeper(wants)
 		stop := w.start(k)
 		later(time.Second)
