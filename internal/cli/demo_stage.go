@@ -258,8 +258,7 @@ func wantsColor(p Process) bool {
 			return false
 		}
 	}
-	info, err := p.Stdout.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return isTerminal(p.Stdout)
 }
 
 // logTail keeps a process's log.

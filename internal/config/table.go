@@ -125,7 +125,7 @@ func Table() []Row {
 			Hint: durationHint, set: setInterval},
 		{Env: "AZP_KEEP_PRUNE", Group: Keep, Flag: "prune", Default: "true", Switch: true, Help: "whether the keeper removes ghosts; false only shows them",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPrune, v) }},
-		{Env: "AZP_KEEP_OLDER_THAN", Group: Keep, Flag: "older-than", Default: "1h", Help: "how long an agent must have been offline to be a ghost; at least 15m",
+		{Env: "AZP_KEEP_OLDER_THAN", Group: Keep, Flag: "older-than", Default: "15m", Help: "how long an agent must have been offline to be a ghost; at least 15m",
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.KeepOlderThan, v) }},
 		{Env: "AZP_KEEP_ANY_OWNER", Group: Keep, Flag: "any-owner", Default: "false", Switch: true, Help: "whether agents that azptend did not register can be ghosts too",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepAnyOwner, v) }},

@@ -159,8 +159,10 @@ func (w want) String() string {
 	return "only match for demand " + w.text
 }
 
-// matches says whether a name is of a pattern in which * stands for any
-// characters and ? for one. Case does not matter.
+// Matches says whether a name is of a pattern in which * stands for any
+// characters and ? for one. Case does not matter; "" is every name.
+func Matches(pattern, name string) bool { return pattern == "" || matches(pattern, name) }
+
 func matches(pattern, name string) bool {
 	p, n := []rune(strings.ToLower(pattern)), []rune(strings.ToLower(name))
 	star, from := -1, 0 // the last *, and where in n what follows it begins

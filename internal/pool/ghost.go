@@ -120,7 +120,7 @@ func (r Rules) selected(a azdo.Agent) (Reason, string) {
 	switch {
 	case len(r.Names) > 0 && !r.names(a.Name):
 		return NotNamed, "not named"
-	case r.Match != "" && !matches(r.Match, a.Name):
+	case !Matches(r.Match, a.Name):
 		return NotMatching, "its name does not match " + r.Match
 	}
 	return "", ""
