@@ -17,8 +17,9 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/keep",
-		"internal/lifecycle", "internal/pool", "internal/proc", "internal/secret", "internal/standin", "internal/tend", "internal/transport",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/install", "internal/keep",
+		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret",
+		"internal/service", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
@@ -30,9 +31,12 @@ var allowed = map[string][]string{
 	"internal/azdo":      {"internal/secret"},
 	"internal/agent":     {},
 	"internal/host":      {},
+	"internal/install":   {},
 	"internal/proc":      {},
 	"internal/lifecycle": {},
+	"internal/sdnotify":  {},
 	"internal/secret":    {},
+	"internal/service":   {},
 	"internal/transport": {},
 	"internal/emulator":  {},
 	"internal/standin":   {"internal/proc"},

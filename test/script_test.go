@@ -59,6 +59,8 @@ func TestScripts(t *testing.T) {
 			"limit":   cmdLimit,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+			"systemd": cmdSystemd,
+			"told":    cmdTold,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,
@@ -78,6 +80,7 @@ type stage struct {
 	seen     uint64 // the last event that was awaited
 	holds    []string
 	actors   map[string]*actor
+	systemd  *systemd
 	secrets  map[string]string // by name, what no job may find
 	proxied  atomic.Int64      // requests through the script's proxy
 }

@@ -153,6 +153,18 @@ var operations = []struct {
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
 	{"EnableAgent", func(ctx context.Context, c *azdo.Client) error { return c.EnableAgent(ctx, 12, 7) }, `{"id":7,"enabled":true}`,
 		call{Method: "PATCH", Path: "/org/_apis/distributedtask/pools/12/agents/7", Body: `{"id":7,"enabled":true}`}},
+	{"AgentPackage, newest", func(ctx context.Context, c *azdo.Client) error {
+		_, _, err := c.AgentPackage(ctx, "agent", "linux-x64", "")
+		return err
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/packages/agent",
+			Query: url.Values{"platform": {"linux-x64"}, "$top": {"1"}, "api-version": {"7.1-preview"}}}},
+	{"AgentPackage, pinned", func(ctx context.Context, c *azdo.Client) error {
+		_, _, err := c.AgentPackage(ctx, "pipelines-agent", "linux-musl-x64", "4.260.0")
+		return err
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/packages/pipelines-agent",
+			Query: url.Values{"platform": {"linux-musl-x64"}, "api-version": {"7.1-preview"}}}},
 	{"ReplaceAgent", func(ctx context.Context, c *azdo.Client) error {
 		enabled := true
 		_, err := c.ReplaceAgent(ctx, 12, azdo.Agent{
@@ -201,7 +213,9 @@ func TestEachRequest(t *testing.T) {
 			if want.Query == nil {
 				want.Query = url.Values{}
 			}
-			want.Query.Set("api-version", "7.1")
+			if !want.Query.Has("api-version") {
+				want.Query.Set("api-version", "7.1")
+			}
 			got.Header = nil
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("request (-want +got):\n%s", d)

@@ -27,6 +27,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	tellUser(s, user, log)
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
+	defer tellSystemd(s, line, log)()
 	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate

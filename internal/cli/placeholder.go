@@ -87,15 +87,8 @@ func ensure(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.Ens
 // holdPlace is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
 func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := untilAsked(heard)
 	defer stop()
-	go func() {
-		for h := range heard {
-			if h.Word == proc.Drain || h.Word == proc.Interrupt {
-				stop()
-			}
-		}
-	}()
 	tended, err := openPool(ctx, s, log, guard)
 	var done pool.Ensured
 	if err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/transport"
@@ -74,6 +75,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
+	}
+	if s.Install && !install.IsThere(s.AgentDir) {
+		if ended := installFirst(p, s, log, guard, heard); ended != nil {
+			return ended
+		}
 	}
 	init, err := proc.NewInit()
 	if err != nil {

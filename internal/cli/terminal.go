@@ -8,11 +8,6 @@ import (
 	"time"
 )
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 // progress tells a person at a terminal how far something is that takes longer
 // than a second. Elsewhere it says nothing. It may be used by several goroutines,
 // and must be ended before anything else is written where it is.

@@ -60,7 +60,7 @@ func problems(t *testing.T, err error) []config.Problem {
 
 func TestDefaults(t *testing.T) {
 	want := config.Settings{
-		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work",
+		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work", AgentPackage: "agent",
 		AgentDir: "/azp", ObjectID: object, Auth: config.Auto, IdleTimeout: config.Unset,
 		Identity:  config.Choice{Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
@@ -123,6 +123,12 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_TENANTID":               {"contoso.onmicrosoft.com", []string{"a/b", "a b"}},
 		"AZP_AUTH":                   {"PAT", []string{"none", "msi"}},
 		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
+		"AZP_INSTALL":                {"true", []string{"perhaps"}},
+		"AZP_AGENT_VERSION":          {"v4.260.0", []string{"4.260", "newest", "4.260.0-x"}},
+		"AZP_AGENT_PACKAGE":          {"pipelines-agent", []string{"vsts-agent", "slim"}},
+		"AZP_AGENT_PLATFORM":         {"linux-musl-arm64", []string{"amd64", "win-x64", "linux"}},
+		"AZP_AGENT_FILE":             {"agent.tar.gz", nil}, // whether it is there matters to who installs
+		"AZP_AGENT_SHA256":           {strings.Repeat("AB-12", 16), []string{"abc", strings.Repeat("g", 64)}},
 		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
 		"AZP_PLACEHOLDER":            {"anything", nil},
 		"AZP_PLATFORM":               {"Container-Apps", []string{"azure", "aca"}},

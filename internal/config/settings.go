@@ -27,6 +27,7 @@ type Settings struct {
 	NameWait     time.Duration
 	WorkFolder   string
 	AgentDir     string
+	Install      bool   // the agent package into AgentDir, if no agent is there
 	Registered   string // the folder of an agent that somebody else has registered; "": register one
 	Once         bool
 	Placeholder  bool          // make a placeholder, and run nothing
@@ -41,6 +42,12 @@ type Settings struct {
 	MaxJobs        int           // 0: never
 	ReplicaTimeout time.Duration // 0: there is none, or it is not known
 	JobMax         time.Duration
+
+	AgentVersion  string // "": the newest
+	AgentPackage  string
+	AgentPlatform string // "": this machine's
+	AgentFile     string // "": download it
+	AgentSHA256   string // "": the organisation says it
 
 	Capabilities map[string]string
 	PassEnv      []string

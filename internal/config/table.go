@@ -32,10 +32,11 @@ type Group string
 const (
 	Connection Group = "connection" // the organisation, the identity, the log
 	AgentPool  Group = "pool"
-	Agent      Group = "agent"  // what a registration is called and can do
-	Naming     Group = "naming" // how an agent that is to run comes to its name, and to its work folder
-	Life       Group = "life"   // of an agent that runs
-	Keep       Group = "keep"   // of the pool's keeper
+	Agent      Group = "agent"   // what a registration is called and can do
+	Naming     Group = "naming"  // how an agent that is to run comes to its name, and to its work folder
+	Life       Group = "life"    // of an agent that runs
+	Install    Group = "install" // which agent package is installed
+	Keep       Group = "keep"    // of the pool's keeper
 )
 
 // Table lists the settings in the order a reader wants them.
@@ -83,6 +84,19 @@ func Table() []Row {
 			Hint: "auto, managed-identity, workload-identity, service-principal or pat; azure-cli for other commands than run", set: setAuth},
 		{Env: "AZP_AGENT_DIR", Group: Life, Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
 			set: func(s *Settings, v string) error { s.AgentDir = v; return nil }},
+		{Env: "AZP_INSTALL", Group: Life, Flag: "install", Default: "false", Switch: true,
+			Help: "at the start, install the agent package into the agent's folder if no agent is there",
+			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Install, v) }},
+		{Env: "AZP_AGENT_VERSION", Group: Install, Flag: "agent-version", Help: "the version to install; the newest that the organisation offers if not set",
+			Hint: "it looks like 4.260.0", set: setAgentVersion},
+		{Env: "AZP_AGENT_PACKAGE", Group: Install, Flag: "agent-package", Default: "agent", Help: "what to install: agent, or pipelines-agent, which lacks the Node versions that are out of support",
+			Hint: "agent or pipelines-agent", set: setAgentPackage},
+		{Env: "AZP_AGENT_PLATFORM", Group: Install, Flag: "agent-platform", Help: "the platform to install for, as linux-x64 or linux-musl-arm64; this machine's if not set",
+			Hint: "linux-x64, linux-arm64, linux-musl-x64, linux-musl-arm64, osx-x64 or osx-arm64", set: setAgentPlatform},
+		{Env: "AZP_AGENT_FILE", Group: Install, Flag: "agent-file", Help: "a package's archive (.tar.gz) to install in place of a download",
+			set: func(s *Settings, v string) error { s.AgentFile = v; return nil }},
+		{Env: "AZP_AGENT_SHA256", Group: Install, Flag: "agent-sha256", Help: "the archive's SHA-256, where it is not the organisation that says it",
+			Hint: "64 hexadecimal digits, as sha256sum prints them", set: setAgentSum},
 		{Env: "AZP_REGISTERED", Group: Life, Flag: "registered", Help: "run the agent whose files azptend register has written into this folder, with no identity",
 			set: func(s *Settings, v string) error { s.Registered = v; return nil }},
 		{Env: "AZP_ONCE", Group: Life, Flag: "once", Default: "false", Switch: true, Help: "take one job, then leave",

@@ -27,6 +27,9 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 	}
 	s.validateLimits(bad)
 	s.validatePlace(bad)
+	if s.Install {
+		s.validateInstall(bad)
+	}
 	s.validateIdentity(env, bad)
 	s.readCA(bad)
 	if life && s.Auth == AzureCLI {

@@ -141,12 +141,22 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 			return map[string]time.Time{"now": e.Now()}, err
 		})
 	})
+	m.HandleFunc("PUT /_emulator/packages/{kind}/{platform}/{version}", func(w http.ResponseWriter, r *http.Request) {
+		archive, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPackage))
+		if err == nil {
+			e.PutPackage(r.PathValue("kind"), r.PathValue("platform"), r.PathValue("version"), archive)
+		}
+		answer(w, struct{}{}, err)
+	})
 	m.HandleFunc("GET /_emulator/beliefs", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Beliefs(), nil) })
 	m.HandleFunc("PUT /_emulator/beliefs", func(w http.ResponseWriter, r *http.Request) {
 		var b Beliefs
 		ctlPost(w, r, &b, func() (any, error) { e.SetBeliefs(b); return b, nil })
 	})
 }
+
+// maxPackage bounds an archive that is put; the real ones have some 200 MB.
+const maxPackage = 1 << 30
 
 // Beliefs are the switches as they are set.
 func (e *Emulator) Beliefs() Beliefs {

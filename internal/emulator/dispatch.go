@@ -15,6 +15,11 @@ func (e *Emulator) dispatch(r *http.Request, body []byte) (reply, string) {
 		defer e.settle()
 		return e.serveMSI(r)
 	}
+	if strings.HasPrefix(r.URL.Path, downloadPath) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.servePackage(r), ""
+	}
 	if isMetadataPath(segments) {
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -42,6 +42,7 @@
 //	PUT    /_emulator/pats                   PAT → PAT
 //	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
+//	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
 //
 // # A job's way
@@ -66,7 +67,7 @@
 //
 // Projects, queues, pipelines and their permissions; entitlements, the graph and security roles (PutIdentity sets what
 // they would have); deployment groups and environments; rate limits other than by a Fault; the token endpoints of
-// Entra, which want https (IssueToken stands in for them); IMDS; packages to download; on-premises servers. A JWT that
+// Entra, which want https (IssueToken stands in for them); IMDS; on-premises servers. A JWT that
 // the emulator signs is worth nothing elsewhere.
 //
 // # What is unverified

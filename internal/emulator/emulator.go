@@ -44,6 +44,7 @@ type Emulator struct {
 	msiCache   map[string]msiToken
 	assertions map[string]time.Time // client assertions already used, until they expire
 	pools      map[int]*pool
+	packages   []heldPackage // the newest first
 	sessions   map[string]*session
 	jobs       []*job // in order of request id
 	lastPool   int

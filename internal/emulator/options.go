@@ -105,7 +105,7 @@ func (o Options) validate() error {
 		problems = append(problems, fmt.Errorf("time scale %g is below 1", o.TimeScale))
 	}
 	switch strings.ToLower(o.Org) {
-	case "vssps", "vsaex", "msi", "metadata", "_emulator", ".", "..":
+	case "vssps", "vsaex", "msi", "metadata", "_emulator", "_packages", ".", "..":
 		problems = append(problems, fmt.Errorf("organisation name %q is taken by the emulator itself", o.Org))
 	}
 	if url.PathEscape(o.Org) != o.Org {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -23,21 +24,97 @@ type packageJSON struct {
 	Filename    string      `json:"filename"`
 }
 
-// getPackages answers what the real list looks like; the hash is made up, and there is nothing to download.
+// heldPackage is a package that can be downloaded.
+type heldPackage struct {
+	packageJSON
+	archive []byte
+}
+
+// PutPackage makes an archive the newest package of its kind and platform. Until
+// one is put, the list tells of packages that cannot be downloaded from here.
+func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
+	prefix := "vsts-agent"
+	if kind == "pipelines-agent" {
+		prefix = kind
+	}
+	sum := sha256.Sum256(archive)
+	file := fmt.Sprintf("%s-%s-%s.tar.gz", prefix, platform, version)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.packages = slices.Insert(e.packages, 0, heldPackage{archive: archive, packageJSON: packageJSON{
+		Type: kind, Platform: platform, CreatedOn: stampOf(e.now()), Version: splitVersion(version),
+		DownloadURL: downloadPath + version + "/" + file, HashValue: hex.EncodeToString(sum[:]), Filename: file,
+		InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
+	}})
+}
+
+// downloadPath plays the host that packages are downloaded from.
+const downloadPath = "/_packages/agent/"
+
+// servePackage answers a download: all of it, or from a byte on. Nobody is asked
+// who he is, as on the real host.
+func (e *Emulator) servePackage(r *http.Request) reply {
+	i := slices.IndexFunc(e.packages, func(p heldPackage) bool { return p.DownloadURL == r.URL.Path })
+	if i < 0 {
+		return notFoundPage()
+	}
+	archive := e.packages[i].archive
+	out := reply{status: http.StatusOK, header: http.Header{"Accept-Ranges": {"bytes"}}, contentType: "application/gzip", body: archive}
+	from, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	if !ok {
+		return out
+	}
+	begin, err := strconv.Atoi(strings.TrimSuffix(from, "-"))
+	if err != nil || begin >= len(archive) {
+		out.status, out.body = http.StatusRequestedRangeNotSatisfiable, nil
+		out.header.Set("Content-Range", fmt.Sprintf("bytes */%d", len(archive)))
+		return out
+	}
+	out.status, out.body = http.StatusPartialContent, archive[begin:]
+	out.header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", begin, len(archive)-1, len(archive)))
+	return out
+}
+
+// getPackages answers what the real list looks like (agent-protocol.md 8).
 func (e *Emulator) getPackages(c *request) (reply, error) {
-	platforms := []string{"linux-x64", "linux-arm64", "linux-arm", "linux-musl-x64", "linux-musl-arm64",
-		"osx-x64", "osx-arm64", "win-x64", "win-x86"}
-	kind := strings.ToLower(c.params["packageType"])
-	want := c.params["platform"]
+	kind, want := strings.ToLower(c.params["packageType"]), c.params["platform"]
 	if want == "" {
 		want = c.q("platform")
 	}
 	out := []packageJSON{}
-	known := slices.Contains([]string{"agent", "pipelines-agent"}, kind)
-	for _, p := range platforms {
-		if !known || want != "" && !strings.EqualFold(p, want) {
-			continue
+	for _, p := range e.packageList(c.base, kind) {
+		if want == "" || strings.EqualFold(p.Platform, want) {
+			out = append(out, p)
 		}
+	}
+	if v := c.params["version"]; v != "" {
+		i := slices.IndexFunc(out, func(p packageJSON) bool { return p.Version == splitVersion(v) })
+		if i < 0 {
+			return reply{}, taskError(http.StatusNotFound, "PackageNotFoundException", "No package %s %s.", want, v)
+		}
+		return jsonReply(http.StatusOK, out[i]), nil
+	}
+	if n, err := strconv.Atoi(c.q("$top")); err == nil && n >= 0 {
+		out = out[:min(n, len(out))]
+	}
+	return jsonReply(http.StatusOK, listOf(out)), nil
+}
+
+// packageList is every package of a kind, newest first: those that were put, else
+// a list whose hashes are made up.
+func (e *Emulator) packageList(base, kind string) []packageJSON {
+	var out []packageJSON
+	for _, p := range e.packages {
+		if p.Type == kind {
+			p.DownloadURL = base + p.DownloadURL
+			out = append(out, p.packageJSON)
+		}
+	}
+	if len(e.packages) > 0 || !slices.Contains([]string{"agent", "pipelines-agent"}, kind) {
+		return out
+	}
+	for _, p := range []string{"linux-x64", "linux-arm64", "linux-arm", "linux-musl-x64", "linux-musl-arm64",
+		"osx-x64", "osx-arm64", "win-x64", "win-x86"} {
 		ext := ".tar.gz"
 		if strings.HasPrefix(p, "win") {
 			ext = ".zip"
@@ -51,11 +128,5 @@ func (e *Emulator) getPackages(c *request) (reply, error) {
 			InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
 		})
 	}
-	if v := c.params["version"]; v != "" {
-		if v != packageVersion || len(out) != 1 {
-			return reply{}, taskError(http.StatusNotFound, "PackageNotFoundException", "No package %s %s.", want, v)
-		}
-		return jsonReply(http.StatusOK, out[0]), nil
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return out
 }

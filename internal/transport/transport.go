@@ -1,8 +1,8 @@
 // Package transport makes the HTTP clients of azptend: one for Azure DevOps,
-// which may be behind a proxy, and one for identity endpoints, which never is.
-// Neither follows redirects: Azure DevOps answers a bad credential with a
-// redirect to a sign-in page, and an identity endpoint has no business sending
-// its caller elsewhere with its secret header.
+// which may be behind a proxy, one for identity endpoints, which never is, and
+// one for downloads. The first two do not follow redirects: Azure DevOps answers
+// a bad credential with a redirect to a sign-in page, and an identity endpoint
+// has no business sending its caller elsewhere with its secret header.
 package transport
 
 import (
@@ -29,6 +29,15 @@ func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error
 		Transport:     named{base: t, userAgent: userAgent},
 		CheckRedirect: neverRedirect,
 	}
+}
+
+// ForDownloads returns a client like ForAzureDevOps' that follows redirects, for
+// what is verified by its content. It carries no credential to another host:
+// net/http sees to that.
+func ForDownloads(userAgent string, proxy func(*http.Request) (*url.URL, error), authorities []byte) *http.Client {
+	c := ForAzureDevOps(userAgent, proxy, authorities)
+	c.CheckRedirect = nil
+	return c
 }
 
 // ForIdentity returns a client for identity endpoints: no proxy on the way,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -93,6 +94,29 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 	if len(*followed) != 0 {
 		t.Error("a redirect was followed")
+	}
+}
+
+// A download goes where it is sent, and takes no credential there.
+func TestDownloadsAreRedirected(t *testing.T) {
+	elsewhere, followed := recorder(t, ok)
+	s, _ := recorder(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1), http.StatusFound)
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer x")
+	c := transport.ForDownloads("x", nil, nil)
+	t.Cleanup(c.CloseIdleConnections)
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if len(*followed) != 1 || (*followed)[0].Header.Get("Authorization") != "" {
+		t.Errorf("the other host saw %d requests: %+v", len(*followed), *followed)
 	}
 }
 

@@ -1,0 +1,265 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/transport"
+)
+
+func newInstall(p Process) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "install",
+		Short: "Fetch, verify and unpack the agent package",
+		Long: `Fetch, verify and unpack the agent package, for a Dockerfile or a machine:
+
+    azptend install --agent-dir /azp --agent-version 4.260.0 --agent-sha256 …
+
+With AZP_URL (--url) and an identity the organisation says what is newest and
+what its SHA-256 is. Nothing is unpacked before that is right; a download that
+broke off goes on where it did; a killed install leaves no half agent. "azptend
+run" does the same at its start with AZP_INSTALL=true.
+
+Every setting has a variable, in brackets below, and a flag; the flag wins.`,
+	}
+	c.Flags().SortFlags = false
+	config.AddInstallFlags(c.Flags())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		s, err := config.LoadInstall(c.Flags(), p.Environ)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		guard := &secret.Guard{}
+		guard.Watch(s.Token)
+		guard.Watch(s.ProxyPassword())
+		log := newLog(guard.Writer(p.Stderr), s)
+		for _, w := range s.Warnings {
+			log.Warn("A setting is odd", "what", w)
+		}
+		chosen, done, err := installAgent(ctx, p, s, log, guard)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return &exitError{exitInterrupted, err}
+		case err != nil:
+			return &exitError{codeOfInstall(err), err}
+		}
+		tellInstalled(p, s.AgentDir, chosen, done)
+		return nil
+	}
+	return c
+}
+
+// installFirst is `run` with AZP_INSTALL, in a folder that has no agent. Nil is
+// that there is one now.
+func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
+	ctx, stop := untilAsked(heard)
+	chosen, done, err := installAgent(ctx, p, s, log, guard)
+	switch {
+	case stop():
+		log.Info("Left", "code", 0, "why", "asked to end while the agent was being installed")
+		return silent(0)
+	case err != nil:
+		explain(p, s, log, guard, err)
+		return silent(codeOfInstall(err))
+	}
+	log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", s.AgentDir,
+		"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
+	return nil
+}
+
+// untilAsked is a context that ends when a signal asks azptend to end, for what
+// comes before an agent's life. After stop, which says whether one did, the
+// signals are somebody else's again.
+func untilAsked(heard <-chan proc.Heard) (ctx context.Context, stop func() (asked bool)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done, word := make(chan struct{}), false
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case h := <-heard:
+				if h.Word == proc.Drain || h.Word == proc.Interrupt {
+					word = true
+					cancel()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() bool {
+		cancel()
+		<-done
+		return word
+	}
+}
+
+func tellInstalled(p Process, dir string, chosen install.Package, done install.Done) {
+	if done.Already {
+		fmt.Fprintf(p.Stdout, "%v is in %s: nothing done\n", chosen, dir)
+		return
+	}
+	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %s; fetched in %v, unpacked in %v\n", chosen, dir,
+		done.Files, megabytes(done.Bytes), done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
+}
+
+// codeOfInstall is the exit code for an install that failed.
+func codeOfInstall(err error) int {
+	switch {
+	case errors.As(err, new(*install.SumError)):
+		return exitUnreachable // the server, or whoever answers in its place
+	case errors.As(err, new(*agent.UnfitError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
+		return exitUnfit
+	case errors.As(err, new(*unknownPackageError)):
+		return exitUsage
+	case errors.As(err, new(*azdo.Error)), errors.As(err, new(*azdo.TokenError)):
+		return codeOf(err)
+	}
+	return exitUnreachable
+}
+
+// installAgent finds out which package it is, and installs it. No other azptend
+// may live in the folder meanwhile.
+func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (install.Package, install.Done, error) {
+	folder := agent.Folder{Root: s.AgentDir}
+	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {
+		return install.Package{}, install.Done{}, fmt.Errorf("cannot make the agent's folder: %w", err)
+	}
+	release, err := folder.Lock()
+	if err != nil {
+		return install.Package{}, install.Done{}, err
+	}
+	defer release()
+	source := packageSource{settings: s, web: transport.ForDownloads(transport.UserAgent(version()), s.Proxy(), s.CA), log: log}
+	if s.URL != "" && s.AgentFile == "" {
+		if source.who, source.server, err = connect(s, log, guard); err != nil {
+			return install.Package{}, install.Done{}, err
+		}
+	}
+	chosen, err := source.choose(ctx)
+	if err != nil {
+		return install.Package{}, install.Done{}, err
+	}
+	log.Info("Installing the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version,
+		"folder", s.AgentDir, "from", chosen.URL+s.AgentFile)
+	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, Say: progressOf(p, log)})
+	return chosen, done, err
+}
+
+// packageSource is where packages are asked for, and whence they come.
+type packageSource struct {
+	settings config.Settings
+	web      *http.Client
+	log      *slog.Logger
+	server   *azdo.Client    // nil: no organisation is asked
+	who      azdo.Authorizer // whose credentials go to the organisation's own downloads
+}
+
+// unknownPackageError says that there is no such package.
+type unknownPackageError struct{ what, hint string }
+
+func (e *unknownPackageError) Error() string { return "cannot install the agent: " + e.what }
+func (e *unknownPackageError) Hint() string  { return e.hint }
+
+// choose finds the package that the settings mean.
+func (p packageSource) choose(ctx context.Context) (install.Package, error) {
+	s := p.settings
+	kind, platform := install.Kind(s.AgentPackage), s.AgentPlatform
+	if s.AgentFile != "" {
+		return p.chooseFile(install.Package{Kind: kind, Platform: platform, Version: s.AgentVersion, SHA256: s.AgentSHA256})
+	}
+	if platform == "" {
+		platform = install.Platform(runtime.GOOS, runtime.GOARCH, "/")
+	}
+	if platform == "" {
+		return install.Package{}, &unknownPackageError{fmt.Sprintf("there is none for %s on %s", runtime.GOOS, runtime.GOARCH),
+			"set AZP_AGENT_PLATFORM (--agent-platform) to install another machine's"}
+	}
+	if p.server == nil {
+		return install.Published(kind, platform, s.AgentVersion, s.AgentSHA256), nil
+	}
+	found, err := p.offered(ctx, kind, platform)
+	if err == nil && kind == install.Full && errors.Is(found.Check(), install.ErrOtherPlatform) {
+		p.log.Warn("The organisation's full package for this platform is another's: installing the slim one", "platform", platform, "package", install.Slim)
+		found, err = p.offered(ctx, install.Slim, platform)
+	}
+	return found, err
+}
+
+// offered is the package that the organisation offers.
+func (p packageSource) offered(ctx context.Context, kind install.Kind, platform string) (install.Package, error) {
+	found, is, err := p.server.AgentPackage(ctx, string(kind), platform, p.settings.AgentVersion)
+	if err != nil {
+		return install.Package{}, err
+	}
+	if !is {
+		return install.Package{}, &unknownPackageError{
+			strings.TrimSpace(fmt.Sprintf("the organisation offers no %s for %s %s", kind, platform, p.settings.AgentVersion)),
+			"AZP_AGENT_VERSION (--agent-version) may name one that is published and not offered: then set AZP_AGENT_SHA256 (--agent-sha256) too, and leave AZP_URL (--url) out"}
+	}
+	out := install.Package{Kind: kind, Platform: platform, Version: found.Version.String(), URL: found.DownloadURL, SHA256: install.Sum(found.HashValue)}
+	if p.settings.AgentSHA256 != "" {
+		out.SHA256 = p.settings.AgentSHA256 // a person's word outweighs the server's
+	}
+	return out, nil
+}
+
+// chooseFile is a local archive, verified by a person's word or by the file that
+// sha256sum has written beside it.
+func (p packageSource) chooseFile(out install.Package) (install.Package, error) {
+	file := p.settings.AgentFile
+	if out.SHA256 != "" {
+		return out, nil
+	}
+	if b, err := os.ReadFile(file + ".sha256"); err == nil {
+		word, _, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+		if out.SHA256 = install.Sum(word); install.IsSum(out.SHA256) {
+			return out, nil
+		}
+	}
+	sum, err := install.SumOfFile(file)
+	if err != nil {
+		return out, fmt.Errorf("cannot read the archive: %w", err)
+	}
+	return out, &unknownPackageError{fmt.Sprintf("nobody says what the SHA-256 of %s must be", file),
+		"it is " + sum + ": compare that with what the release notes say, and set AZP_AGENT_SHA256 (--agent-sha256), or write it into " + file + ".sha256"}
+}
+
+// get downloads from a byte on. The organisation's own address gets its
+// credentials (agent-protocol.md 8), and no other.
+func (p packageSource) get(ctx context.Context, address string, from int64) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	if p.server != nil && p.server.Own(address) {
+		authorization, err := p.who.Authorization(ctx, false)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", authorization.Reveal())
+	}
+	return p.web.Do(req)
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/service"
+)
+
+func newService(p Process) *cobra.Command {
+	var o service.Options
+	var write string
+	c := &cobra.Command{
+		Use:   "service",
+		Short: "Write a systemd unit that runs the agent on this machine",
+		Long: `Write a systemd unit that runs the agent on this machine: to standard output, or
+with --write /etc/systemd/system into that folder, with a file of settings beside
+it in /etc/azptend unless there is one. It starts nothing: what to do next is
+printed.
+
+The agent runs as --user, which must exist; azptend reads its settings from
+--env-file. --grace-period is how long a job may still run when the machine is
+asked to stop the service, and systemd waits for as long.`,
+	}
+	c.Flags().SortFlags = false
+	c.Flags().StringVar(&o.User, "user", "agent", "the user that the agent and its jobs run as")
+	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "the agent's folder; the user can write it")
+	c.Flags().StringVar(&o.Variables, "env-file", "", "the file with the settings; /etc/azptend/NAME.env if not set")
+	c.Flags().DurationVar(&o.Grace, "grace-period", time.Hour, "the time from SIGTERM to SIGKILL")
+	c.Flags().BoolVar(&o.Sudo, "sudo", false, "let jobs use sudo: without hardening")
+	c.Flags().StringVar(&o.Name, "name", "azptend", "the unit's name")
+	c.Flags().StringVar(&write, "write", "", "the folder to write the unit into")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if o.Variables == "" {
+			o.Variables = "/etc/azptend/" + o.Name + ".env"
+		}
+		program, err := self()
+		if err != nil {
+			return fmt.Errorf("cannot find this program: %w", err)
+		}
+		o.Program = program
+		if err := o.Validate(); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("cannot write the unit: %w", err)}
+		}
+		if write == "" {
+			fmt.Fprint(p.Stdout, service.Unit(o))
+			return nil
+		}
+		return writeService(p, o, filepath.Join(write, o.Name+".service"))
+	}
+	return c
+}
+
+func writeService(p Process, o service.Options, unit string) error {
+	if err := os.WriteFile(unit, []byte(service.Unit(o)), 0o644); err != nil {
+		return &exitError{exitUnfit, fmt.Errorf("cannot write the unit: %w", err)}
+	}
+	fmt.Fprintf(p.Stdout, "wrote %s\n", unit)
+	made, err := writeOnce(o.Variables, service.Variables)
+	if err != nil {
+		return &exitError{exitUnfit, fmt.Errorf("cannot write the settings: %w", err)}
+	}
+	if made {
+		fmt.Fprintf(p.Stdout, "wrote %s: set AZP_URL, AZP_POOL and the identity in it\n", o.Variables)
+	} else {
+		fmt.Fprintf(p.Stdout, "left %s as it is\n", o.Variables)
+	}
+	fmt.Fprintf(p.Stdout, "next: azptend install, then systemctl daemon-reload && systemctl enable --now %s\n", o.Name)
+	return nil
+}
+
+// writeOnce writes a file of settings, root's alone, unless it is there.
+func writeOnce(name, text string) (made bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return false, err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = f.WriteString(text)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err == nil, err
+}

@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// ofInstalls are the groups that matter to an install, with places.
+func ofInstalls() []Group { return []Group{Connection, Install} }
+
+// AddInstallFlags defines the flags that LoadInstall reads.
+func AddInstallFlags(flags *pflag.FlagSet) {
+	AddFlags(flags, ofInstalls()...)
+	AddPlaceFlags(flags)
+}
+
+// LoadInstall is Load for who installs the agent and runs none: AZP_URL may be
+// left out, and then nobody's identity is needed. The error is an *InvalidError.
+func LoadInstall(flags *pflag.FlagSet, environ []string) (Settings, error) {
+	env := byName(environ)
+	s := Settings{Environ: environ}
+	problems := s.read(Table(), ofInstalls(), flags, env)
+	for _, row := range Table() {
+		if slices.Contains(places(), row.Env) {
+			problems = append(problems, s.read([]Row{row}, nil, flags, env)...)
+		}
+	}
+	bad := func(hint, format string, args ...any) {
+		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	if s.URL != "" {
+		s.validateURL(bad)
+		s.validateIdentity(env, bad)
+	}
+	s.validatePlace(bad)
+	s.readCA(bad)
+	s.validateInstall(bad)
+	if len(problems) > 0 {
+		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
+	}
+	s.Warnings = s.warnings(env)
+	return s, nil
+}
+
+// validateInstall wants to know what is to be installed, and how it is verified.
+func (s *Settings) validateInstall(bad func(hint, format string, args ...any)) {
+	if s.AgentFile != "" {
+		if err := readable(s.AgentFile); err != nil {
+			bad("", "AZP_AGENT_FILE (--agent-file) is %q, which cannot be read: %v", s.AgentFile, err)
+		}
+		return
+	}
+	if s.URL == "" && (s.AgentVersion == "" || s.AgentSHA256 == "") {
+		bad("set AZP_URL (--url) and an identity, and the organisation says both; or set them; or AZP_AGENT_FILE (--agent-file)",
+			"without AZP_URL (--url) nobody says which version to install, and what its SHA-256 is: AZP_AGENT_VERSION (--agent-version) and AZP_AGENT_SHA256 (--agent-sha256) are not both set")
+	}
+}
+
+var (
+	agentVersion  = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+	agentPlatform = regexp.MustCompile(`^(linux|linux-musl|osx)-(x64|arm64|arm)$`)
+	agentSum      = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+func setAgentVersion(s *Settings, v string) error {
+	s.AgentVersion = strings.TrimPrefix(v, "v")
+	if !agentVersion.MatchString(s.AgentVersion) {
+		return fmt.Errorf("is %q, which is not a version", v)
+	}
+	return nil
+}
+
+func setAgentPackage(s *Settings, v string) error {
+	if v != "agent" && v != "pipelines-agent" {
+		return fmt.Errorf("is %q", v)
+	}
+	s.AgentPackage = v
+	return nil
+}
+
+func setAgentPlatform(s *Settings, v string) error {
+	if !agentPlatform.MatchString(v) {
+		return fmt.Errorf("is %q, for which there is no agent", v)
+	}
+	s.AgentPlatform = v
+	return nil
+}
+
+// setAgentSum takes it as people and servers write it, with capitals or dashes
+// (agent-protocol.md 8).
+func setAgentSum(s *Settings, v string) error {
+	s.AgentSHA256 = strings.ToLower(strings.ReplaceAll(v, "-", ""))
+	if !agentSum.MatchString(s.AgentSHA256) {
+		return errors.New("is no SHA-256")
+	}
+	return nil
+}

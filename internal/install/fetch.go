@@ -1,0 +1,206 @@
+package install
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SumError says that an archive is not the one that was asked for.
+type SumError struct {
+	What      string // the address or the file
+	Want, Got string // SHA-256, in hex
+}
+
+func (e *SumError) Error() string {
+	return fmt.Sprintf("cannot verify %s: its SHA-256 is %s, and must be %s", e.What, e.Got, e.Want)
+}
+
+// Hint says what that may come from.
+func (e *SumError) Hint() string {
+	return "it was not unpacked: is it of this version and platform, and does a proxy answer in the server's place?"
+}
+
+// Get asks for an archive from a byte on; from is 0 for all of it. Whoever
+// implements it knows the proxy and who is asked with a token.
+type Get func(ctx context.Context, address string, from int64) (*http.Response, error)
+
+// How often a download is begun again, and after what pause.
+const (
+	downloadTries = 5
+	downloadPause = 2 * time.Second
+)
+
+// fetch downloads into the file part, going on where it ends, until it is the
+// package. What breaks off is begun again where it broke.
+func fetch(ctx context.Context, get Get, p Package, part *os.File, say func(Progress)) error {
+	for try := 1; ; try++ {
+		before, _ := part.Seek(0, io.SeekEnd)
+		err := fetchOnce(ctx, get, p, part, say)
+		after, _ := part.Seek(0, io.SeekEnd)
+		var final *finalError
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, new(*SumError)) && before > 0: // what was there before was of something else
+			try--
+			if err := part.Truncate(0); err != nil {
+				return err
+			}
+			continue
+		case errors.As(err, new(*SumError)), errors.As(err, &final), try == downloadTries:
+			return err
+		case after > before: // it moves
+			try = 0
+		}
+		if err := sleep(ctx, downloadPause); err != nil {
+			return err
+		}
+	}
+}
+
+// finalError is a download's failure that will be the same again.
+type finalError struct{ error }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(Progress)) error {
+	digest := sha256.New()
+	have, err := hashFile(part, digest)
+	if err != nil {
+		return &finalError{err}
+	}
+	if hex.EncodeToString(digest.Sum(nil)) == p.SHA256 {
+		return nil
+	}
+	ctx, alive, stop := watchStall(ctx)
+	defer stop()
+	resp, err := get(ctx, p.URL, have)
+	if err != nil {
+		return fmt.Errorf("cannot download %s: %w", p.URL, err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		digest.Reset()
+		if have, err = 0, part.Truncate(0); err != nil {
+			return &finalError{err}
+		}
+	case resp.StatusCode == http.StatusPartialContent && begins(resp) == have:
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
+		// It is no longer than what is there, which is not it.
+		return &SumError{p.URL, p.SHA256, hex.EncodeToString(digest.Sum(nil))}
+	default:
+		err := fmt.Errorf("cannot download %s: the server answers %s", p.URL, resp.Status)
+		if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout {
+			return &finalError{err}
+		}
+		return err
+	}
+	return receive(resp, p, part, have, digest, func(p Progress) { alive(); say(p) })
+}
+
+// stall is how long a download may bring nothing before it is begun again.
+const stall = time.Minute
+
+var errStalled = fmt.Errorf("nothing came for %v", stall)
+
+// watchStall returns a context that ends when alive was not called for too long.
+func watchStall(ctx context.Context) (watched context.Context, alive func(), stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(stall, func() { cancel(errStalled) })
+	return watched, func() { timer.Reset(stall) }, func() { timer.Stop(); cancel(nil) }
+}
+
+// receive appends the body to part, and says whether that makes it the package.
+func receive(resp *http.Response, p Package, part *os.File, have int64, digest hash.Hash, say func(Progress)) error {
+	if _, err := part.Seek(have, io.SeekStart); err != nil {
+		return &finalError{err}
+	}
+	total := int64(0)
+	if resp.ContentLength > 0 {
+		total = have + resp.ContentLength
+	}
+	to := &counted{Writer: io.MultiWriter(part, digest), progress: Progress{Stage: Downloading, Done: have, Total: total}, say: say}
+	_, err := io.CopyBuffer(to, resp.Body, make([]byte, 1<<20))
+	var disk *os.PathError
+	switch {
+	case errors.As(err, &disk):
+		return &finalError{fmt.Errorf("cannot keep the download: %w", err)}
+	case err != nil:
+		return fmt.Errorf("cannot download %s: it broke off after %d bytes: %w", p.URL, to.progress.Done, err)
+	}
+	if got := hex.EncodeToString(digest.Sum(nil)); got != p.SHA256 {
+		return &SumError{p.URL, p.SHA256, got}
+	}
+	return nil
+}
+
+// begins is the first byte that a partial answer holds; -1 when it does not say.
+func begins(resp *http.Response) int64 {
+	text, _, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Content-Range"), "bytes "), "-")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// hashFile adds a file's bytes to the digest, and returns how many they are.
+func hashFile(f *os.File, digest hash.Hash) (int64, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	return io.CopyBuffer(digest, onlyReader{f}, make([]byte, 1<<20))
+}
+
+// onlyReader hides the file's WriteTo, which would bring a buffer of its own.
+type onlyReader struct{ io.Reader }
+
+// SumOfFile is a local file's SHA-256 in hex.
+func SumOfFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	digest := sha256.New()
+	if _, err := hashFile(f, digest); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(digest.Sum(nil)), nil
+}
+
+// counted tells how much was written.
+type counted struct {
+	io.Writer
+	progress Progress
+	say      func(Progress)
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.progress.Done += int64(n)
+	c.say(c.progress)
+	return n, err
+}

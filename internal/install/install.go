@@ -1,0 +1,215 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Stage is what an install is at.
+type Stage string
+
+// The stages that take long enough to be told.
+const (
+	Downloading Stage = "downloading"
+	Unpacking   Stage = "unpacking"
+)
+
+// Progress is how far a stage has come. Of Unpacking the bytes are the archive's.
+type Progress struct {
+	Stage Stage
+	Done  int64
+	Total int64 // 0 when it is not known
+}
+
+// Options are one install.
+type Options struct {
+	Dir     string // the agent's folder; made if it is not there
+	Package Package
+	File    string         // the archive, if it is a local file
+	Get     Get            // how it is downloaded else
+	Say     func(Progress) // called often; nil for nobody
+}
+
+// Done is what an install did.
+type Done struct {
+	Already bool // it was there, and nothing was done
+	Resumed int64
+	Files   int
+	Bytes   int64 // unpacked
+	Fetch   time.Duration
+	Unpack  time.Duration
+}
+
+// stagingName is the folder in the agent's in which an install works.
+const stagingName = ".azptend-install"
+
+// Install puts the package into the folder. When it fails, or is killed, the
+// folder holds what it held before, or no listener: then the next install of the
+// package finishes it. One install at a time is the caller's affair. The error
+// may be a *SumError.
+func Install(ctx context.Context, o Options) (Done, error) {
+	if err := o.Package.Check(); err != nil {
+		return Done{}, err
+	}
+	if m, found := Installed(o.Dir); found && m.SHA256 == o.Package.SHA256 {
+		return Done{Already: true}, os.RemoveAll(filepath.Join(o.Dir, stagingName))
+	}
+	if o.Say == nil {
+		o.Say = func(Progress) {}
+	}
+	s, err := openStaging(o)
+	if err != nil {
+		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
+	}
+	begun := time.Now()
+	archive, resumed, err := s.archive(ctx, o)
+	if err != nil {
+		return Done{}, err
+	}
+	defer archive.Close()
+	fetched := time.Now()
+	sum, err := s.unpack(ctx, o, archive)
+	if err != nil {
+		return Done{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.tidy())
+	}
+	if err := s.place(o.Package); err != nil {
+		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
+	}
+	return Done{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
+		os.RemoveAll(s.dir)
+}
+
+// staging is the folder in which an install works, on the same file system as the
+// places its files go to.
+type staging struct{ agentDir, dir string }
+
+// openStaging makes the folder, and takes away what an install that was killed
+// left there, but for a download of the same package.
+func openStaging(o Options) (staging, error) {
+	s := staging{o.Dir, filepath.Join(o.Dir, stagingName)}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return s, err
+	}
+	left, err := os.ReadDir(s.dir)
+	if err != nil {
+		return s, err
+	}
+	for _, entry := range left {
+		if entry.Name() != partName(o.Package) {
+			if err := os.RemoveAll(filepath.Join(s.dir, entry.Name())); err != nil {
+				return s, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// partName names a download by what it is to become.
+func partName(p Package) string { return p.SHA256[:16] + ".part" }
+
+// archive is the verified archive, at its beginning, and how much of it an
+// earlier install had fetched. A local file is copied first: what is verified
+// must be what is unpacked, whatever happens to the file meanwhile.
+func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed int64, err error) {
+	f, err = os.OpenFile(filepath.Join(s.dir, partName(o.Package)), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot install into %s: %w", s.agentDir, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if o.File != "" {
+		err = copyArchive(f, o)
+	} else {
+		if info, statErr := f.Stat(); statErr == nil {
+			resumed = info.Size()
+		}
+		err = fetch(ctx, o.Get, o.Package, f, o.Say)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	return f, resumed, err
+}
+
+func copyArchive(to *os.File, o Options) error {
+	from, err := os.Open(o.File)
+	if err != nil {
+		return fmt.Errorf("cannot read the archive: %w", err)
+	}
+	defer from.Close()
+	if err := to.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := io.Copy(to, from); err != nil { // a reflink where the file system has it
+		return fmt.Errorf("cannot read the archive: %w", err)
+	}
+	got, err := SumOfFile(to.Name())
+	if err == nil && got != o.Package.SHA256 {
+		err = errors.Join(&SumError{o.File, o.Package.SHA256, got}, os.Remove(to.Name()))
+	}
+	return err
+}
+
+// treeName is where the archive is unpacked; formerName, where what it replaces
+// goes.
+const treeName, formerName = "tree", "former"
+
+func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpacked, error) {
+	tree := filepath.Join(s.dir, treeName)
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return unpacked{}, err
+	}
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return unpacked{}, err
+	}
+	defer root.Close()
+	info, err := archive.Stat()
+	if err != nil {
+		return unpacked{}, err
+	}
+	from := &countedReader{Reader: archive, progress: Progress{Stage: Unpacking, Total: info.Size()}, say: o.Say}
+	sum, err := unpack(ctx, from, root)
+	if err != nil {
+		return sum, err
+	}
+	if _, err := root.Stat(listener); err != nil {
+		return sum, fmt.Errorf("it holds no %s: it is no agent package", listener)
+	}
+	return sum, nil
+}
+
+// tidy takes an unpacking that failed away; the archive stays, it is verified.
+func (s staging) tidy() error { return os.RemoveAll(filepath.Join(s.dir, treeName)) }
+
+// countedReader tells how much was read.
+type countedReader struct {
+	io.Reader
+	progress Progress
+	say      func(Progress)
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.progress.Done += int64(n)
+	c.say(c.progress)
+	return n, err
+}
+
+// listener is the program by which a folder is known to hold an agent.
+const listener = "bin/Agent.Listener"
+
+// IsThere says whether the folder holds an agent, whoever put it there.
+func IsThere(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, listener))
+	return !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,65 @@
+package sdnotify_test
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/azptend/azptend/internal/sdnotify"
+)
+
+func TestWhatSystemdHears(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	m, err := sdnotify.Open(sdnotify.Options{Socket: name, WatchdogUsec: "120000000", WatchdogPid: "7", Pid: 7})
+	if err != nil || m.Watchdog != 2*time.Minute {
+		t.Fatalf("manager is %+v, %v", m, err)
+	}
+	defer m.Close()
+	if err := m.Tell(sdnotify.Ready, sdnotify.Status("idle\nREADY=0")); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 100)
+	n, err := systemd.Read(buffer)
+	if got := string(buffer[:n]); err != nil || got != "READY=1\nSTATUS=idle READY=0" {
+		t.Errorf("heard %q, %v", got, err)
+	}
+	systemd.Close()
+	if err := m.Tell(sdnotify.Alive); err == nil {
+		t.Error("nobody listens, and that is no error")
+	}
+}
+
+func TestNoManager(t *testing.T) {
+	if m, err := sdnotify.Open(sdnotify.Options{WatchdogUsec: "1000000"}); m != nil || err != nil {
+		t.Errorf("manager is %+v, %v", m, err)
+	}
+	if m, err := sdnotify.Open(sdnotify.Options{Socket: "/nowhere/at/all"}); m != nil || err == nil {
+		t.Errorf("manager is %+v, %v", m, err)
+	}
+}
+
+func TestNoWatchdog(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	for _, o := range []sdnotify.Options{
+		{}, {WatchdogUsec: "0"}, {WatchdogUsec: "-1"}, {WatchdogUsec: "soon"}, {WatchdogUsec: "1000000", WatchdogPid: "8"},
+	} {
+		o.Socket, o.Pid = name, 7
+		m, err := sdnotify.Open(o)
+		if err != nil || m.Watchdog != 0 {
+			t.Errorf("of %+v: %+v, %v", o, m, err)
+			continue
+		}
+		m.Close()
+	}
+}
