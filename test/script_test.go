@@ -61,6 +61,8 @@ func TestScripts(t *testing.T) {
 			"pat":     cmdPAT,
 			"systemd": cmdSystemd,
 			"told":    cmdTold,
+			"stage":   cmdStage,
+			"remain":  cmdRemain,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,

@@ -15,12 +15,21 @@ func (c *Client) Now() time.Time {
 	return time.Now().Add(c.ahead)
 }
 
+// noteClock reads the answer's Date. It has no fractions of a second: within the
+// second that it names our clock is as good as the server's.
 func (c *Client) noteClock(resp *http.Response) {
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return
 	}
+	var ahead time.Duration
+	switch now := time.Now(); {
+	case now.Before(at):
+		ahead = at.Sub(now)
+	case now.After(at.Add(time.Second)):
+		ahead = at.Add(time.Second).Sub(now)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ahead = time.Until(at)
+	c.ahead = ahead
 }

@@ -52,7 +52,8 @@ func (e *Emulator) createAgent(c *request) (reply, error) {
 	if p.agentNamed(in.Name) != nil {
 		return reply{}, errAgentExists(p.id, in.Name)
 	}
-	a := &agent{pool: p, createdOn: e.now(), statusChangedOn: e.now(), enabled: true,
+	now := e.now()
+	a := &agent{pool: p, createdOn: now, statusChangedOn: now, enabled: true,
 		provisioning: "Provisioned", maxParallelism: 1}
 	if err := e.fillAgent(c, a, in); err != nil {
 		return reply{}, err

@@ -116,17 +116,18 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 		}
 		e.removeAgent(old)
 	}
+	now := e.now() // one look at the clock for both dates
 	e.lastAgent++
 	a := &agent{
 		id: e.lastAgent, pool: p, name: s.Name, version: s.Version, enabled: !s.Disabled, provisioning: "Provisioned", maxParallelism: 1,
-		createdOn: e.ago(s.CreatedAgo), statusChangedOn: e.ago(s.ChangedAgo), system: s.SystemCapabilities, user: s.UserCapabilities,
+		createdOn: ago(now, s.CreatedAgo), statusChangedOn: ago(now, s.ChangedAgo), system: s.SystemCapabilities, user: s.UserCapabilities,
 	}
 	p.agents = append(p.agents, a)
 	e.emitAgent(EventAgentAdded, a)
 	if s.LastJob != nil {
 		j := e.putJob(a, *s.LastJob)
 		e.finish(j, "succeeded")
-		j.finishTime = e.ago(max(s.ChangedAgo, 0) + time.Minute)
+		j.finishTime = ago(now, max(s.ChangedAgo, 0)+time.Minute)
 	}
 	if s.Online { // polled for ever
 		session := &session{id: newGUID(), agent: a, owner: "put by hand", created: e.now(), lastSeen: e.now(), polls: 1}
@@ -139,11 +140,11 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 	return a
 }
 
-func (e *Emulator) ago(d time.Duration) time.Time {
+func ago(now time.Time, d time.Duration) time.Time {
 	if d < 0 {
 		return time.Time{}
 	}
-	return e.now().Add(-d)
+	return now.Add(-d)
 }
 
 // forEver is longer than anybody looks.

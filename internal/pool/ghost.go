@@ -21,6 +21,9 @@ const (
 	// that has had a session. Such an agent ends by closing it, so that offline means
 	// ended; but for the moment in which its listener replaces itself.
 	AskedFloor = time.Minute
+	// sameMoment is how far apart the two dates of an agent may be that never had a
+	// session: nothing says that the server takes both from one look at its clock.
+	sameMoment = time.Second
 )
 
 // Rules say which agents of a pool are ghosts. The zero value is the careful one:
@@ -211,7 +214,7 @@ func (r Rules) ended(a azdo.Agent, now time.Time) (Reason, string) {
 	}
 	age, atLeast := now.Sub(since), max(r.OlderThan, Floor)
 	switch {
-	case AsksKeeper(a) && a.StatusChangedOn.After(a.CreatedOn.Time) && age > AskedFloor:
+	case AsksKeeper(a) && a.StatusChangedOn.Sub(a.CreatedOn.Time) > sameMoment && age > AskedFloor:
 		return Asked, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", Span(age))
 	case age > atLeast:
 		return Dead, fmt.Sprintf("offline for %s, %s", Span(age), owner)

@@ -112,6 +112,8 @@ func TestOneAgent(t *testing.T) {
 		{"a keeper is asked", dead("a", lent, since(90*time.Second)), pool.Rules{OlderThan: 24 * time.Hour}, "ghost: offline for 1m, and a keeper is asked to remove it"},
 		{"a keeper is asked, and its listener may be replacing itself", dead("a", lent, since(30*time.Second)), pool.Rules{}, "stays: younger than 15m"},
 		{"a keeper is asked, and it is still to start", dead("a", lent, created(10*time.Minute), neverRan), pool.Rules{}, "stays: younger than 15m"},
+		{"a keeper is asked, and its dates are a moment apart", dead("a", lent, created(10*time.Minute), since(10*time.Minute-300*time.Millisecond)), pool.Rules{},
+			"stays: younger than 15m"},
 		{"a keeper is asked, and it never started", dead("a", lent, neverRan), pool.Rules{}, "ghost: offline for 24h, ours"},
 		{"a keeper is asked, online", dead("a", lent, online), pool.Rules{}, "stays: online"},
 	} {
