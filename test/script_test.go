@@ -61,6 +61,8 @@ func TestScripts(t *testing.T) {
 			"pat":     cmdPAT,
 			"systemd": cmdSystemd,
 			"told":    cmdTold,
+			"page":    cmdPage,
+			"sees":    cmdSees,
 			"stage":   cmdStage,
 			"remain":  cmdRemain,
 

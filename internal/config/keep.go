@@ -33,7 +33,9 @@ type poolNames struct{ names string }
 func (p *poolNames) String() string { return p.names }
 func (p *poolNames) Type() string   { return "string" }
 func (p *poolNames) Set(s string) error {
-	p.names += "," + s
+	if s = strings.TrimSpace(s); s != "" {
+		p.names = strings.TrimPrefix(p.names+","+s, ",")
+	}
 	return nil
 }
 
