@@ -28,8 +28,9 @@ type feed struct {
 // room is what the feed holds of one pool.
 type room struct {
 	name    string
-	picture Picture // At is zero until the pool was seen
-	away    error   // why the last look failed; nil: it did not
+	picture Picture       // At is zero until the pool was seen
+	ahead   time.Duration // by how much the server's clock, which dates pictures, is ahead of ours
+	away    error         // why the last look failed; nil: it did not
 	since   time.Time
 	history history
 	beat    time.Time     // when its loop last did something
@@ -70,6 +71,7 @@ type view struct {
 
 type poolView struct {
 	name    string
+	now     time.Time // by the server's clock
 	picture Picture
 	away    error
 	since   time.Time
@@ -83,7 +85,8 @@ func (f *feed) now(at time.Time) (view, <-chan struct{}) {
 	defer f.mu.Unlock()
 	var v view
 	for _, r := range f.pools {
-		v.pools = append(v.pools, poolView{r.name, r.picture, r.away, r.since, r.history.last(slots, at)})
+		now := at.Add(r.ahead)
+		v.pools = append(v.pools, poolView{r.name, now, r.picture, r.away, r.since, r.history.last(slots, now)})
 	}
 	for i := range f.deeds {
 		v.deeds = append(v.deeds, f.deeds[len(f.deeds)-1-i])

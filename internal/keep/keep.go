@@ -153,6 +153,7 @@ func (t *tended) show(s pool.Survey, found news) {
 	t.k.o.Metrics.count(t.room.name, found)
 	t.k.feed.change(func() {
 		t.room.picture, t.room.beat = p, time.Now()
+		t.room.ahead = time.Until(p.At)
 		t.room.history.note(p, found)
 	})
 }

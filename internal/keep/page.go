@@ -11,9 +11,9 @@ import (
 )
 
 // pageOf is the page whole, as it is without JavaScript too.
-func pageOf(v view, now time.Time) string {
+func pageOf(v view) string {
 	m := &markup{}
-	parts := partsOf(v, now)
+	parts := partsOf(v)
 	slot := func(tag, id string) {
 		name, _, _ := strings.Cut(tag, " ")
 		m.raw("<" + tag + ` id="` + id + `">` + parts[id] + "</" + name + ">\n")
@@ -44,7 +44,7 @@ func pageOf(v view, now time.Time) string {
 		slot("tbody", id("agents"))
 		m.raw(tableFoot + "</section>\n")
 	}
-	m.raw(`<section class="card" aria-labelledby="did"><h3 id="did">What the keeper did</h3>`)
+	m.raw(`<section class="card" aria-labelledby="did"><h2 id="did">What the keeper did</h2>`)
 	slot(`ol class="deeds"`, "deeds")
 	m.raw("</section>\n</main>\n" + foot)
 	return m.String()
@@ -106,8 +106,8 @@ func tableHead(caption, poolName string, columns []column) string {
 const tableFoot = "</table></div></div>\n"
 
 // partsOf are the parts of the page that change, by their ids.
-func partsOf(v view, now time.Time) map[string]string {
-	parts := map[string]string{"deeds": deedList(v.deeds), "status": ""}
+func partsOf(v view) map[string]string {
+	parts := map[string]string{"deeds": deedList(v.deeds, len(v.pools) > 1), "status": ""}
 	var status []string
 	for i, p := range v.pools {
 		parts[partID(i, "note")] = note(p)
@@ -116,7 +116,7 @@ func partsOf(v view, now time.Time) map[string]string {
 		parts[partID(i, "agents")] = agentTable(p.picture)
 		shown := chartSlots(p.slots)
 		parts[partID(i, "waited")] = waitedSentence(shown)
-		parts[partID(i, "chart")] = chart(shown, now)
+		parts[partID(i, "chart")] = chart(shown, p.now)
 		status = append(status, statusOf(p))
 	}
 	parts["status"] = (&markup{}).text(strings.Join(status, " · ")).String()
@@ -180,9 +180,9 @@ func tiles(p Picture) string {
 	tile("jobs waiting", strconv.Itoa(p.JobsBy[azdo.JobQueued]), p.JobsBy[azdo.JobQueued] > 0)
 	tile("oldest waits", oldest, false)
 	tile("jobs running", strconv.Itoa(p.JobsBy[azdo.JobAssigned]+p.JobsBy[azdo.JobRunning]), false)
-	for _, s := range []AgentState{Busy, Idle, Offline, Ghost} {
-		tile("agents "+string(s), strconv.Itoa(p.AgentsBy[s]), false)
-	}
+	tile("agents busy", strconv.Itoa(p.AgentsBy[Busy]), false)
+	tile("agents idle", strconv.Itoa(p.AgentsBy[Idle]), false)
+	tile("agents offline", strconv.Itoa(p.AgentsBy[Offline]+p.AgentsBy[Ghost]), false)
 	return m.String()
 }
 
@@ -202,7 +202,7 @@ func jobTable(p Picture) string {
 		}
 		m.raw(`<tr><th scope="row">`).text(j.Name)
 		if from := strings.Trim(j.Pipeline+" "+j.Run, " "); from != "" {
-			m.raw(`<br><small class="none">`).text(from).raw("</small>")
+			m.raw(`<br><small>`).text(from).raw("</small>")
 		}
 		m.raw("</th><td>"+pill(state)).raw("</td>").
 			el(`td class="n"`, pool.Span(j.Waited)).el(`td class="n"`, ran).
@@ -245,17 +245,21 @@ func pill(state string) string {
 	return (&markup{}).raw(`<span class="state `).text(state).raw(`">`).text(state).raw("</span>").String()
 }
 
-func deedList(deeds []Deed) string {
+func deedList(deeds []Deed, named bool) string {
 	m := &markup{}
 	for _, d := range deeds {
 		class := ""
 		if d.Bad {
 			class = ` class="bad"`
 		}
-		m.raw("<li><time>" + clock(d.At) + "</time><span" + class + ">").text(d.Pool + ": " + d.What).raw("</span></li>\n")
+		what := d.What
+		if named {
+			what = d.Pool + ": " + what
+		}
+		m.raw("<li><time>" + clock(d.At) + "</time><span" + class + ">").text(what).raw("</span></li>\n")
 	}
 	if len(deeds) == 0 {
-		return `<li><span></span><span class="none">nothing yet</span></li>`
+		return `<li><span></span><span>nothing yet</span></li>`
 	}
 	return m.String()
 }

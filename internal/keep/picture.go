@@ -88,7 +88,7 @@ type Job struct {
 const maxRows = 200
 
 // maxDone is how many jobs that have ended are shown.
-const maxDone = 20
+const maxDone = 8
 
 // look makes a picture. Prune says whether what is a ghost is removed.
 func look(s pool.Survey, prune bool) Picture {

@@ -84,10 +84,9 @@ func (w *window) readyz(out http.ResponseWriter, _ *http.Request) {
 }
 
 func (w *window) page(out http.ResponseWriter, _ *http.Request) {
-	now := time.Now()
-	v, _ := w.k.feed.now(now)
+	v, _ := w.k.feed.now(time.Now())
 	out.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = io.WriteString(out, pageOf(v, now))
+	_, _ = io.WriteString(out, pageOf(v))
 }
 
 const (
@@ -112,9 +111,8 @@ func (w *window) events(out http.ResponseWriter, r *http.Request) {
 	out.Header().Set("X-Accel-Buffering", "no") // nginx would keep events to itself
 	last := map[string]string{}
 	for {
-		now := time.Now()
-		v, changed := w.k.feed.now(now)
-		if err := send(out, newParts(last, partsOf(v, now))); err != nil {
+		v, changed := w.k.feed.now(time.Now())
+		if err := send(out, newParts(last, partsOf(v))); err != nil {
 			return
 		}
 		if !sleep(r.Context(), calm) {
