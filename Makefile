@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench fuzz build build-all lint
+.PHONY: demo test bench bench-hundred bench-pool soak fuzz build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -13,6 +13,17 @@ test: ## all tests but the slow ones
 
 bench: build ## times, memory and size against the emulator, into docs/performance.md
 	go run ./test/bench -binary bin/azptend -o docs/performance.md
+
+bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
+	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
+bench-pool: build ## pruning pools of up to 10,000 agents, into the same page
+	go run ./test/bench -binary bin/azptend -pool -o docs/performance.md
+# SEED=… draws the same troubles again.
+LIVES := 1000
+SEED := 0
+
+soak: build ## a thousand lives with random faults, numbers into docs/reliability.md; some 15 minutes
+	go run ./test/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
 
 # Their seeds run with every test. FUZZTIME=5m makes it longer.
 FUZZTIME := 30s

@@ -17,14 +17,17 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/emulator", "internal/host", "internal/identity", "internal/install", "internal/keep",
-		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret",
-		"internal/service", "internal/standin", "internal/tend", "internal/transport",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/host", "internal/identity", "internal/install", "internal/keep",
+		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret", "internal/selftest",
+		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
-	"internal/pool":      {"internal/agent", "internal/azdo"}, // agent for the marks, like tend
+	"internal/pool":      {"internal/agent", "internal/azdo"},                                         // agent for the marks, like tend
+	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret"}, // it explains their errors to every command
+	"internal/setup":     {"internal/azdo"},
+	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"}, // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/keep":      {"internal/azdo", "internal/metrics", "internal/pool", "internal/secret"},
-	"internal/metrics":   {},
+	"internal/metrics":   {}, // a leaf, for run too
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},
@@ -41,7 +44,10 @@ var allowed = map[string][]string{
 	"internal/emulator":  {},
 	"internal/standin":   {"internal/proc"},
 	"test":               {},
-	"test/bench":         {"internal/emulator", "internal/standin"},
+	"test/bench":         {"internal/emulator", "internal/standin", "test/launch"},
+	"test/installbench":  {"internal/emulator"},
+	"test/launch":        {"internal/emulator"}, // what bench and soak share
+	"test/soak":          {"internal/emulator", "internal/standin", "test/launch"},
 	"test/thief":         {},
 	"test/unguarded":     {"internal/cli", "internal/config", "internal/tend"},
 }
@@ -51,13 +57,13 @@ var rooms = []struct {
 	what string
 	in   []string
 }{
-	{`"os/exec"`, []string{"test/bench", "test/thief"}}, // not even proc: see its package comment
+	{`"os/exec"`, []string{"test/bench", "test/installbench", "test/launch", "test/soak", "test/thief"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc"}},
 	{"syscall.Exec(", []string{"internal/proc"}},
 	{"unix.Exec(", []string{"internal/proc"}},
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
-	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/thief", "test/unguarded"}},
+	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/installbench", "test/soak", "test/thief", "test/unguarded"}},
 	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
 	{"log.Panic", nil},
 	{"syscall.Exit(", nil},
@@ -66,7 +72,7 @@ var rooms = []struct {
 	{"os.ExpandEnv(", []string{"internal/config"}},
 	{"syscall.Getenv(", nil},
 	{"syscall.Environ(", nil},
-	{"os.Environ(", []string{"internal/config", "test/bench", "test/thief"}},
+	{"os.Environ(", []string{"internal/config", "test/bench", "test/installbench", "test/soak", "test/thief"}},
 	{"cli.Without{", []string{"test/unguarded"}},
 }
 

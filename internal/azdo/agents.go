@@ -18,6 +18,8 @@ type Pool struct {
 	IsHosted bool   `json:"isHosted"`
 	PoolType string `json:"poolType"` // "automation" or "deployment"
 	Options  string `json:"options"`  // "none", "elasticPool", …
+	// AutoUpdate says that its agents are asked to update themselves.
+	AutoUpdate bool `json:"autoUpdate"`
 }
 
 // Closed says why nobody but Azure DevOps adds agents to a pool; "" where they
@@ -167,13 +169,9 @@ func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 // noPool looks at which pools there are instead, for the person who has to find
 // out why.
 func (c *Client) noPool(ctx context.Context, op string) error {
-	var list struct{ Value []Pool }
-	err := c.do(ctx, request{
-		op: "list the agent pools", method: http.MethodGet, path: "_apis/distributedtask/pools",
-		query: url.Values{"poolType": {"automation"}}, into: &list,
-	})
+	pools, err := c.Pools(ctx)
 	e := &NoPoolError{Op: op, Known: err == nil}
-	for _, p := range list.Value {
+	for _, p := range pools {
 		e.Sees = append(e.Sees, p.Name)
 	}
 	return e
@@ -249,14 +247,7 @@ func (c *Client) EachAgent(ctx context.Context, pool int, with Parts, each func(
 	}
 	return c.do(ctx, request{
 		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: query,
-		items: func(d *json.Decoder) error {
-			var a Agent
-			if err := d.Decode(&a); err != nil {
-				return err
-			}
-			each(a)
-			return nil
-		},
+		items: itemsOf(each),
 	})
 }
 
@@ -318,7 +309,7 @@ func (c *Client) SetUserCapabilities(ctx context.Context, pool, id int, capabili
 	return c.do(ctx, request{
 		op: fmt.Sprintf("set the user capabilities of agent %d in pool %d", id, pool), method: http.MethodPut,
 		path: agentPath(pool, id) + "/usercapabilities", body: capabilities,
-		query: url.Values{"api-version": {apiVersion + "-preview.1"}}, // it never left its preview
+		query: url.Values{"api-version": {preview}},
 	})
 }
 

@@ -15,14 +15,14 @@ func (c *Client) Now() time.Time {
 	return time.Now().Add(c.ahead)
 }
 
-// noteClock reads the answer's Date. It has no fractions of a second: within the
-// second that it names our clock is as good as the server's.
-func (c *Client) noteClock(resp *http.Response) {
+// noteClock reads the answer's Date, and returns by how much the server's clock is
+// ahead of ours; 0 where it does not tell. Date has no fractions of a second: within
+// the second that it names our clock is as good as the server's.
+func (c *Client) noteClock(resp *http.Response) (ahead time.Duration) {
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
-		return
+		return 0
 	}
-	var ahead time.Duration
 	switch now := time.Now(); {
 	case now.Before(at):
 		ahead = at.Sub(now)
@@ -32,4 +32,5 @@ func (c *Client) noteClock(resp *http.Response) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead = ahead
+	return ahead
 }

@@ -12,6 +12,18 @@ import (
 // variable of their machines among their capabilities may be a hundred megabytes.
 const maxList = 512 << 20
 
+// itemsOf decodes each item and hands it on.
+func itemsOf[T any](each func(T)) func(*json.Decoder) error {
+	return func(d *json.Decoder) error {
+		var item T
+		if err := d.Decode(&item); err != nil {
+			return err
+		}
+		each(item)
+		return nil
+	}
+}
+
 // eachItem reads a list, {"count":2,"value":[{},{}]}, and calls item before each
 // one, which it must decode. The value of a list may be missing or null. What
 // comes in and is no list is an *unusable; other errors are the connection's.

@@ -47,7 +47,6 @@ it has its job.`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	chosen.addFlags(flags)
-	flags.StringSliceVar(&chosen.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(states, ", "))
 	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch a line for each change")
 	flags.BoolVar(&watch, "watch", false, "go on: on a terminal the table is drawn again and again, elsewhere each change is a line")
 	flags.DurationVar(&every, "every", 5*time.Second, "with --watch, how often to look; each look is one call of the whole pool")
@@ -68,6 +67,7 @@ type choice struct {
 func (c *choice) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.match, "match", "", "only agents whose name matches: * is any characters, ? one")
 	flags.StringVar(&c.below, "version-below", "", "only agents of a lower version: 4.9.0 is below 4.10.0")
+	flags.StringSliceVar(&c.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(states, ", "))
 	flags.BoolVar(&c.mine, "mine", false, "only agents that bear azptend's mark")
 }
 
@@ -121,8 +121,13 @@ func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen choice
 	return agentTable(p.Stdout, rows)
 }
 
-func tellNone(p Process, tended *pool.Pool, others int) error {
-	_, err := fmt.Fprintf(p.Stderr, "there is no such agent in %v, of %d\n", tended, others)
+// tellNone says that no agent is of the choice; all is how many there are.
+func tellNone(p Process, tended *pool.Pool, all int) error {
+	if all == 0 {
+		_, err := fmt.Fprintf(p.Stderr, "there is no agent in %v\n", tended)
+		return err
+	}
+	_, err := fmt.Fprintf(p.Stderr, "none of the %d agents in %v matches\n", all, tended)
 	return err
 }
 

@@ -23,13 +23,12 @@ const (
 var states = []string{stateBusy, stateOnline, stateOffline, statePlaceholder}
 
 func stateOf(a azdo.Agent) string {
-	_, holds := pool.PlaceholderOf(a)
 	switch {
 	case a.Online() && a.AssignedRequest != nil:
 		return stateBusy
 	case a.Online():
 		return stateOnline
-	case holds:
+	case pool.PlaceholderWhy(a) != "":
 		return statePlaceholder
 	}
 	return stateOffline

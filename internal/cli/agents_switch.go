@@ -25,9 +25,9 @@ func newSwitch(p Process, on bool) *cobra.Command {
 		Short: strings.ToUpper(s.verb[:1]) + s.verb[1:] + " agents: " + about,
 		Long: strings.ToUpper(s.verb[:1]) + s.verb[1:] + " agents: " + about + `.
 
-Agents that are named are ` + s.done + ` at once. Those that --match, --version-below
-or --mine find are only shown, until --yes. Placeholders are left out unless they
-are named.
+Agents that are named are ` + s.done + ` at once. Those that --match, --version-below,
+--state or --mine find are only shown, until --yes. Placeholders are left out unless
+they are named.
 
 Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
 ` + s.done + `; else those of azptend run.`,
@@ -37,8 +37,8 @@ Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
 			if err := s.chosen.check(); err != nil {
 				return err
 			}
-			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine {
-				return badFlag("no agent is chosen\nhint: name agents, or choose them by --match, --version-below or --mine")
+			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine && len(s.chosen.states) == 0 {
+				return badFlag("no agent is chosen\nhint: name agents, or choose them by --match, --version-below, --state or --mine")
 			}
 			return withPool(p, c.Flags(), ofPools(), s.run)
 		},
@@ -83,7 +83,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 		return &exitError{exitUsage, fmt.Errorf("cannot %s agents: there is no agent %s in %v", s.verb, strings.Join(absent, ", "), tended)}
 	}
 	if !named {
-		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { _, holds := pool.PlaceholderOf(a); return holds })
+		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderWhy(a) != "" })
 	}
 	if len(agents) == 0 && !s.asJSON {
 		return tellNone(s.p, tended, len(all))
@@ -161,7 +161,7 @@ func (s *switcher) tell(rows []switched, would int) error {
 		t.row(fmt.Sprint(r.ID), r.Name, r.Version, r.State, outcome)
 	}
 	if would > 0 {
-		fmt.Fprintf(s.p.Stderr, "nothing was done: --yes %ss %d agents\n", s.verb, would)
+		fmt.Fprintf(s.p.Stderr, "nothing was done: --yes %ss %s\n", s.verb, counted(would, "agent"))
 	}
 	return t.flush()
 }

@@ -45,9 +45,9 @@ func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	last := fmt.Sprintf("%v, %s: %d agents; Ctrl-C ends it", tended, tended.Now().UTC().Format(time.TimeOnly), len(agents))
+	last := fmt.Sprintf("%v, %s: %s; Ctrl-C ends it", tended, tended.Now().UTC().Format(time.TimeOnly), counted(len(agents), "agent"))
 	if room := terminalRows(p.Stdout) - 2; room > 0 && len(lines) > room {
-		last += fmt.Sprintf("; %d are below the edge", len(lines)-room)
+		last += fmt.Sprintf("; %d below the edge", len(lines)-room)
 		lines = lines[:room]
 	}
 	_, err := fmt.Fprintf(p.Stdout, "\x1b[H\x1b[J%s\n\n%s", strings.Join(lines, "\n"), last)

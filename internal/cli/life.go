@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"strings"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -20,11 +21,16 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	if err != nil {
 		return tend.End{}, err
 	}
-	if s, err = onPlatform(s, log); err != nil {
+	s, platform, err := onPlatform(s, log)
+	if err != nil {
 		return tend.End{}, err
 	}
 	tellPlan(s, o, log)
 	tellUser(s, user, log)
+	notices := newNotices(s, platform, log)
+	if end := notices.holdBack(heard); end != nil {
+		return *end, nil
+	}
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
 	defer tellSystemd(s, line, log)()
@@ -34,6 +40,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
 	o.Processes, o.Stdout, o.Stderr, o.Line = tend.FromInit(init), p.Stdout, p.Stderr, line
+	defer notices.watch(line)()
 	return tend.Run(o, heard), nil
 }
 
@@ -56,6 +63,7 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, false)
 		return err

@@ -136,18 +136,18 @@ func (r *pruner) tellDry(out pruned) error {
 			return err
 		}
 	}
-	fmt.Fprintf(r.p.Stderr, "%s of %d agents looked at\n", ghosts(out.Ghosts), len(out.Agents))
+	fmt.Fprintf(r.p.Stderr, "%s among %s\n", counted(out.Ghosts, "ghost"), counted(len(out.Agents), "agent"))
 	if out.Ghosts > 0 {
 		fmt.Fprintln(r.p.Stderr, "nothing was removed: --yes does it")
 	}
 	return nil
 }
 
-func ghosts(n int) string {
+func counted(n int, what string) string {
 	if n == 1 {
-		return "1 ghost"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d ghosts", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (r *pruner) tellAbsent(out pruned) {
@@ -185,7 +185,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 			working.hide()
 			fmt.Fprintln(r.p.Stdout, strings.Map(printable, row.sentence()))
 		}
-		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], ghosts(out.Ghosts))
+		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], counted(out.Ghosts, "ghost"))
 	})
 	working.end()
 	if told := r.tellDone(out, count); err == nil {
@@ -214,9 +214,9 @@ func (r *pruner) tellDone(out pruned, count map[pool.Removal]int) error {
 	if r.asJSON {
 		return printJSON(r.p.Stdout, out)
 	}
-	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], ghosts(out.Ghosts))
+	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], counted(out.Ghosts, "ghost"))
 	if n := len(out.Agents) - out.Ghosts; n > 0 {
-		fmt.Fprintf(r.p.Stderr, "; %d agents stay", n)
+		fmt.Fprintf(r.p.Stderr, "; left alone: %s", counted(n, "agent"))
 	}
 	fmt.Fprintln(r.p.Stderr)
 	return nil

@@ -44,6 +44,7 @@ line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
+	proc.ReserveThreads()
 	var undumpable error
 	if !p.Without.Undumpable {
 		undumpable = proc.MakeUndumpable()
@@ -102,6 +103,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 // explain says why a life failed, and what to do: to a person in the voice of
 // all commands, to a machine as a line of its log.
 func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	err = consult(s, guard, err)
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.Stderr), err)
 		return
@@ -143,17 +145,7 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, observer(log, observe)), nil
-}
-
-// observer logs each request for those who debug, and tells the others.
-func observer(log *slog.Logger, others []func(azdo.Observation)) func(azdo.Observation) {
-	return func(o azdo.Observation) {
-		for _, tell := range others {
-			tell(o)
-		}
-		log.Debug("Called Azure DevOps", "method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds())
-	}
+	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
 }
 
 func newLog(w io.Writer, s config.Settings) *slog.Logger {

@@ -157,6 +157,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_PLATFORM":               {"Container-Apps", []string{"azure", "aca"}},
 		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "1d"}},
 		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
+		"AZP_APPROVE_EVENTS":         {"yes", []string{"ja"}},
 		"AZP_AGENT_NAME_PREFIX":      {"linux", []string{"a/b", `a\b`}},
 		"AZP_REGISTERED":             {"/registered", []string{"registered"}},
 		"AZP_ON_TERM":                {"Cancel", []string{"kill"}},

@@ -47,6 +47,7 @@ func (e *Emulator) controlMux() http.Handler {
 	e.controlHolds(m)
 	e.controlRecords(m)
 	e.controlWorld(m)
+	e.controlPolicies(m)
 	return m
 }
 
@@ -141,6 +142,14 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 			return map[string]time.Time{"now": e.Now()}, err
 		})
 	})
+	m.HandleFunc("PUT /_emulator/ratelimit", func(w http.ResponseWriter, r *http.Request) {
+		var l RateLimit
+		ctlPost(w, r, &l, func() (any, error) { return l, e.SetRateLimit(l) })
+	})
+	m.HandleFunc("POST /_emulator/machine/events", e.announceWith)
+	m.HandleFunc("DELETE /_emulator/machine/events/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, e.EndEvent(r.PathValue("id")))
+	})
 	m.HandleFunc("PUT /_emulator/packages/{kind}/{platform}/{version}", func(w http.ResponseWriter, r *http.Request) {
 		archive, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPackage))
 		if err == nil {
@@ -170,6 +179,8 @@ func (e *Emulator) SetBeliefs(b Beliefs) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.beliefs = b
+	e.dirty = true
+	e.settle()
 }
 
 func (e *Emulator) ctlEnvironment(w http.ResponseWriter, r *http.Request) {

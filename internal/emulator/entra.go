@@ -86,6 +86,10 @@ func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (r
 	if refusal := e.entraProof(r, id, form); refusal != nil {
 		return *refusal, ""
 	}
+	if id.ConditionalAccess == PolicyAtEntra {
+		return aadsts(http.StatusBadRequest, "invalid_grant", 53003,
+			"Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."), ""
+	}
 	var audience string
 	for _, scope := range strings.Fields(form.Get("scope")) { // the SDK adds openid, offline_access, profile
 		if name, is := strings.CutSuffix(scope, "/.default"); is {

@@ -107,7 +107,7 @@ func (e *Emulator) assign() {
 			continue
 		}
 		for _, a := range j.pool.agents {
-			if a.session != nil && a.enabled && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands) {
+			if a.session != nil && e.accepts(a) && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands) {
 				e.assignTo(j, a)
 				break
 			}
@@ -115,11 +115,16 @@ func (e *Emulator) assign() {
 	}
 }
 
+// accepts says that jobs are assigned to the agent.
+func (e *Emulator) accepts(a *agent) bool {
+	return a.enabled || e.beliefs.DisableActsLate && e.now().Before(a.disabledOn.Add(e.slow(lagging)))
+}
+
 func (e *Emulator) assignTo(j *job, a *agent) {
 	j.matched = j.matchedAgents()
 	j.agent, a.job = a, j
 	j.assignTime = e.now()
-	j.lockedUntil = j.assignTime.Add(e.slow(firstLock))
+	j.lockedUntil = j.assignTime.Add(e.lock(firstLock))
 	e.emitJob(EventJobAssigned, j)
 	e.send(a, msgJob, j, func(base string) (any, error) { return e.jobMessage(base, j) })
 }
@@ -153,7 +158,7 @@ func (e *Emulator) renew(j *job) {
 	if j.startTime.IsZero() {
 		j.startTime, kind = e.now(), EventJobStarted
 	}
-	j.lockedUntil = e.now().Add(e.slow(renewedLock))
+	j.lockedUntil = e.now().Add(e.lock(renewedLock))
 	e.emitJob(kind, j)
 }
 

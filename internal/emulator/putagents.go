@@ -21,8 +21,9 @@ type AgentSpec struct {
 	CreatedAgo time.Duration `json:"-"`
 	ChangedAgo time.Duration `json:"-"`
 	// Job is a job it runs and never finishes; LastJob is one it has finished, a minute before it came into its status.
-	Job     *JobSpec `json:"job,omitempty"`
-	LastJob *JobSpec `json:"lastJob,omitempty"`
+	Job     *JobSpec      `json:"job,omitempty"`
+	JobAgo  time.Duration `json:"-"` // how long ago Job was queued and given to it, like the two above
+	LastJob *JobSpec      `json:"lastJob,omitempty"`
 }
 
 type agentSpecAlias AgentSpec
@@ -31,6 +32,7 @@ type agentSpecWire struct {
 	agentSpecAlias
 	CreatedAgo string `json:"createdAgo,omitempty"`
 	ChangedAgo string `json:"changedAgo,omitempty"`
+	JobAgo     string `json:"jobAgo,omitempty"`
 }
 
 const unknownAgo = "unknown"
@@ -43,7 +45,7 @@ func (s AgentSpec) MarshalJSON() ([]byte, error) {
 		}
 		return durationText(d)
 	}
-	return json.Marshal(agentSpecWire{agentSpecAlias(s), text(s.CreatedAgo), text(s.ChangedAgo)})
+	return json.Marshal(agentSpecWire{agentSpecAlias(s), text(s.CreatedAgo), text(s.ChangedAgo), text(s.JobAgo)})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -56,7 +58,7 @@ func (s *AgentSpec) UnmarshalJSON(b []byte) error {
 	for _, f := range []struct {
 		name, text string
 		into       *time.Duration
-	}{{"createdAgo", w.CreatedAgo, &s.CreatedAgo}, {"changedAgo", w.ChangedAgo, &s.ChangedAgo}} {
+	}{{"createdAgo", w.CreatedAgo, &s.CreatedAgo}, {"changedAgo", w.ChangedAgo, &s.ChangedAgo}, {"jobAgo", w.JobAgo, &s.JobAgo}} {
 		if *f.into = -1; f.text == unknownAgo {
 			continue
 		}
@@ -125,7 +127,7 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 	p.agents = append(p.agents, a)
 	e.emitAgent(EventAgentAdded, a)
 	if s.LastJob != nil {
-		j := e.putJob(a, *s.LastJob)
+		j := e.putJob(a, *s.LastJob, now)
 		e.finish(j, "succeeded")
 		j.finishTime = ago(now, max(s.ChangedAgo, 0)+time.Minute)
 	}
@@ -135,7 +137,7 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 		e.emitSession(EventSessionCreated, session)
 	}
 	if s.Job != nil {
-		e.putJob(a, *s.Job)
+		e.putJob(a, *s.Job, now.Add(-max(s.JobAgo, 0)))
 	}
 	return a
 }
@@ -150,15 +152,14 @@ func ago(now time.Time, d time.Duration) time.Time {
 // forEver is longer than anybody looks.
 const forEver = 10 * 365 * 24 * time.Hour
 
-// putJob gives an agent a job that it runs, with no message about it.
-func (e *Emulator) putJob(a *agent, spec JobSpec) *job {
+// putJob gives an agent a job that it runs since then, with no message about it.
+func (e *Emulator) putJob(a *agent, spec JobSpec, at time.Time) *job {
 	spec.Pool = a.pool.name
-	now := e.now()
 	j := e.newJob(a.pool, spec)
 	e.emitJob(EventJobQueued, j)
 	j.matched = []*agent{a}
 	j.agent, a.job = a, j
-	j.assignTime, j.receiveTime, j.startTime, j.lockedUntil = now, now, now, now.Add(forEver)
+	j.queueTime, j.assignTime, j.receiveTime, j.startTime, j.lockedUntil = at, at, at, at, at.Add(forEver)
 	e.emitJob(EventJobAssigned, j)
 	e.emitJob(EventJobReceived, j)
 	e.emitJob(EventJobStarted, j)

@@ -13,7 +13,7 @@ func TestPutAgents(t *testing.T) {
 	w := newWorld(t)
 	specs := []AgentSpec{
 		{Name: "dead", CreatedAgo: 26 * time.Hour, ChangedAgo: 3 * time.Hour, UserCapabilities: map[string]string{"k": "v"}, LastJob: &JobSpec{Demands: []string{"docker"}}},
-		{Name: "busy", Version: "4.9.0", Online: true, SystemCapabilities: map[string]string{"docker": "1"}, Job: &JobSpec{Name: "long"}},
+		{Name: "busy", Version: "4.9.0", Online: true, SystemCapabilities: map[string]string{"docker": "1"}, Job: &JobSpec{Name: "long"}, JobAgo: time.Hour},
 		{Name: "cut", Disabled: true, ChangedAgo: -1, CreatedAgo: -1, Job: &JobSpec{}},
 		{Name: "idle", Online: true},
 	}
@@ -36,6 +36,9 @@ func TestPutAgents(t *testing.T) {
 	if all.text("value", 0, "lastCompletedRequest", "demands", 0) != "docker" || all.text("value", 1, "assignedRequest", "jobName") != "long" ||
 		all.at("value", 2, "createdOn") != nil || all.at("value", 2, "statusChangedOn") != nil {
 		t.Errorf("on the wire they are %s", all.raw)
+	}
+	if j, _ := w.Job(busy.AssignedRequest); !j.AssignTime.Equal(now.Add(-time.Hour)) || j.State != JobRunning {
+		t.Errorf("its job is %+v", j)
 	}
 	w.Advance(48 * time.Hour) // neither the session nor the lock lapses
 	if s := w.State().Pools[0]; s.Agent("busy").Status != "online" || s.Agent("cut").AssignedRequest != cut.AssignedRequest {

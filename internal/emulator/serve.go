@@ -55,7 +55,7 @@ func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (
 		}
 	}
 	out, who := e.dispatch(r, body)
-	e.setWho(rec, who)
+	e.setWho(rec, who, out.held)
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
 	}

@@ -101,10 +101,17 @@ func (m *Metrics) count(pool string, n news) {
 func (m *Metrics) Observe(o azdo.Observation) {
 	m.requests.Add(1, codeLabel(o.Status))
 	m.took.Observe(o.Took.Seconds(), o.Method)
-	if o.Status == http.StatusTooManyRequests || o.RetryAfter > 0 {
+	if throttled(o) {
 		m.throttled.Add(1)
-		m.throttledTime.Add(o.RetryAfter.Seconds())
+		m.throttledTime.Add(o.Throttle.RetryAfter.Seconds())
 	}
+}
+
+// throttled tells an answer that was slowed down, or refused for that, from an
+// outage that comes with a time to come back at (azure-devops-rest.md 3).
+func throttled(o azdo.Observation) bool {
+	t := o.Throttle
+	return o.Status == http.StatusTooManyRequests || t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
 }
 
 // codeLabel is a status as a label: whoever answers in Azure DevOps' place may

@@ -145,7 +145,7 @@ func TestMetricsAreWellMade(t *testing.T) {
 			w.queue(fmt.Sprint("job ", i))
 		}
 		for status := range 1000 {
-			o.Metrics.Observe(azdo.Observation{Method: "GET", Status: 1000 + status, RetryAfter: time.Second})
+			o.Metrics.Observe(azdo.Observation{Method: "GET", Status: 1000 + status, Throttle: azdo.Throttle{RetryAfter: time.Second, Remaining: "0"}})
 		}
 		later(time.Hour)
 		text := w.get(k, "/metrics").Body.String()

@@ -45,13 +45,14 @@ type world struct {
 
 	insisted bool
 	spoken   time.Time // first word
-	clock    time.Time // the platform's first word
-	termed   bool      // SIGTERM was heard
-	tried    bool      // to disable the agent
-	killSent bool      // to this listener
-	stuck    bool      // the server would not disable the agent
-	cut      bool      // we cancelled a job
-	lostJob  bool      // the listener died in the middle of one
+	clock    time.Time // the platform's word that counts
+	grace    time.Duration
+	termed   bool // SIGTERM was heard
+	tried    bool // to disable the agent
+	killSent bool // to this listener
+	stuck    bool // the server would not disable the agent
+	cut      bool // we cancelled a job
+	lostJob  bool // the listener died in the middle of one
 	named    map[int]bool
 	left     *Leave
 	seen     map[string]bool // phase × event
@@ -175,7 +176,7 @@ func (w *world) judgeAsk(a Ask) {
 }
 
 func (w *world) drainLeft() bool {
-	return w.clock.IsZero() || w.now.Before(w.clock.Add(w.state.budget.Drain))
+	return w.clock.IsZero() || w.now.Before(w.clock.Add(Split(w.grace).Drain))
 }
 
 func (w *world) interrupted() {
@@ -450,6 +451,7 @@ func (w *world) moves() map[string]func() {
 		"next deadline":   func() { w.pass(time.Hour) },
 		"SIGTERM":         w.sigterm,
 		"SIGINT":          w.sigint,
+		"notice":          w.notice,
 		"azptend drain":   func() { w.word(); w.feed(DrainAsked{Reason: "asked"}) },
 		"early tick":      func() { w.feed(Tick{}) },
 		"minutes go by":   func() { w.pass(5 * time.Minute) },
@@ -472,6 +474,7 @@ func (w *world) listenerMoves(m map[string]func()) {
 	a := w.agents[w.listens]
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
+	m["session is held"] = func() { w.feed(SessionHeld{}) }
 	m["exit"] = func() {
 		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
 		if w.leftover {
@@ -515,9 +518,7 @@ func (w *world) word() {
 func (w *world) sigterm() {
 	w.word()
 	w.termed = true
-	if w.clock.IsZero() {
-		w.clock = w.now
-	}
+	w.gives(w.state.policy.Grace)
 	w.feed(DrainAsked{Reason: "SIGTERM", Clock: true})
 }
 
@@ -526,8 +527,21 @@ func (w *world) sigint() {
 		w.insisted = true
 	}
 	w.word()
-	if w.clock.IsZero() {
-		w.clock = w.now
-	}
+	w.gives(w.state.policy.Grace)
 	w.feed(PersonInterrupts{})
+}
+
+// gives is the platform's word: what ends first counts.
+func (w *world) gives(grace time.Duration) {
+	if w.clock.IsZero() || w.now.Add(grace).Before(w.clock.Add(w.grace)) {
+		w.clock, w.grace = w.now, grace
+	}
+}
+
+// notice is the platform's word that says by when it ends.
+func (w *world) notice() {
+	w.word()
+	grace := time.Duration(rapid.SampledFrom([]int{1, 4, 30, 900}).Draw(w.t, "notice")) * time.Second
+	w.gives(grace)
+	w.feed(DrainAsked{Reason: "notice", Clock: true, Grace: grace})
 }

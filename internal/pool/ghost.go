@@ -148,7 +148,7 @@ func alive(a azdo.Agent, busy bool) (Reason, string) {
 
 // owned lets placeholders and other people's agents stay.
 func (r Rules) owned(a azdo.Agent) (Reason, string) {
-	if why := placeholderWhy(a); why != "" && !r.names(a.Name) {
+	if why := PlaceholderWhy(a); why != "" && !r.names(a.Name) {
 		return Holds, why
 	}
 	if !r.AnyOwner && !Ours(a) {
@@ -169,16 +169,17 @@ func AsksKeeper(a azdo.Agent) bool {
 	return a.UserCapabilities[agent.MarkRemoval] == agent.RemovalByKeeper
 }
 
-// placeholderWhy says by what an agent is known for a placeholder; "" for one that
-// is none. Our own mark is the last word: an agent that it calls an agent is
-// none, whatever its name.
-func placeholderWhy(a azdo.Agent) string {
+// PlaceholderWhy says by what an agent that is offline is known for a placeholder:
+// like PlaceholderOf, and by the names that people give them; "" for one that is
+// none. Our own mark is the last word: an agent that it calls an agent is none,
+// whatever its name.
+func PlaceholderWhy(a azdo.Agent) string {
 	switch maker, is := PlaceholderOf(a); {
 	case is && maker == Azptend:
 		return "placeholder (azptend's kind)"
 	case is:
 		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
-	case a.UserCapabilities[agent.MarkKind] == "" && namedLikePlaceholder(a.Name):
+	case !a.Online() && a.UserCapabilities[agent.MarkKind] == "" && namedLikePlaceholder(a.Name):
 		return "named like a placeholder"
 	}
 	return ""

@@ -25,7 +25,7 @@ type Server interface {
 	AgentWhole(ctx context.Context, pool, id int) (azdo.Agent, error)
 	EnableAgent(ctx context.Context, pool, id int) error
 	DisableAgent(ctx context.Context, pool, id int) error
-	JobRequests(ctx context.Context, pool, completed int) ([]azdo.JobRequest, error)
+	EachJobRequest(ctx context.Context, pool, completed int, each func(azdo.JobRequest)) error
 	Now() time.Time // the server's clock
 }
 

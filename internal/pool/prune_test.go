@@ -298,3 +298,23 @@ func TestPruningTwiceAtATime(t *testing.T) {
 		})
 	})
 }
+
+// TestOfManyMatchesOneStays although only some of those that the server names for
+// a request are looked at.
+func TestOfManyMatchesOneStays(t *testing.T) {
+	var agents []azdo.Agent
+	request := waiting("docker")
+	for i := range 50 {
+		agents = append(agents, dead(fmt.Sprint("a", i)))
+		request.MatchedAgents = append(request.MatchedAgents, azdo.Agent{ID: i + 1})
+	}
+	s := at(agents...)
+	s.queue = []azdo.JobRequest{request}
+	_, seen := survey(t, s, pool.Rules{})
+	if got := len(seen.Ghosts()); got != 49 {
+		t.Errorf("%d of 50 are ghosts", got)
+	}
+	if got := seen.Queue[0]; len(got.MatchedAgents) >= 50 || got.Demands[0] != "docker" {
+		t.Errorf("the queue is %+v", got)
+	}
+}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -13,8 +14,8 @@ const hands = 4
 // several does one thing about each of several agents, some at a time, and calls
 // each with one result at a time, in the order in which they come. The first error
 // stops what has not begun, and cuts short what has.
-func several[A, R any](ctx context.Context, agents []A, do func(context.Context, A) (R, error), each func(R)) error {
-	ctx, stop := context.WithCancelCause(ctx)
+func several[A, R any](outer context.Context, agents []A, do func(context.Context, A) (R, error), each func(R)) error {
+	ctx, stop := context.WithCancelCause(outer)
 	defer stop(nil)
 	var (
 		workers sync.WaitGroup
@@ -43,5 +44,8 @@ func several[A, R any](ctx context.Context, agents []A, do func(context.Context,
 	}
 	close(todo)
 	workers.Wait()
+	if outer.Err() != nil {
+		return fmt.Errorf("cannot go on: %w", context.Cause(outer))
+	}
 	return context.Cause(ctx)
 }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +11,9 @@ import (
 
 // Survey is a pool at one moment, and what the rules make of it.
 type Survey struct {
-	Verdicts []Verdict // one an agent, in the server's order
-	Queue    []azdo.JobRequest
-	Done     []azdo.JobRequest // those that have ended, of as many as were asked for
+	Verdicts []Verdict         // one an agent, in the server's order
+	Queue    []azdo.JobRequest // the unfinished ones; see Survey for what is left out of them
+	Done     []azdo.JobRequest // the finished ones that SurveyBack asked for
 	At       time.Time         // by the server's clock
 }
 
@@ -33,22 +32,16 @@ func (s Survey) Absent(names []string) []string {
 }
 
 // Survey looks at the whole pool and judges it: two calls whatever the pool's
-// size, and with AnyOwner a third, for the agents' last jobs. Of the agents'
-// capabilities it keeps the users' and those that a demand names: the rest is
-// most of a large pool's list. Where it fails, nothing is known of the pool.
+// size, and with AnyOwner a third, for the agents' last jobs. It is made for large
+// pools: of the agents' system capabilities it keeps those that a demand names, of
+// requests' agents the ids, and of the agents that match a request a few: that one
+// of many stays is all that matters. Where it fails, nothing is known of the pool.
 func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) { return p.SurveyBack(ctx, r, 0) }
 
 // SurveyBack is Survey with the newest few jobs that each agent has finished, for
 // who counts them. It takes no call more.
 func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, error) {
-	var s Survey
-	err := p.patiently(ctx, func(ctx context.Context) error {
-		requests, err := p.o.Server.JobRequests(ctx, p.ID, history)
-		done := func(r azdo.JobRequest) bool { return r.State() == azdo.JobFinished }
-		s.Done = slices.DeleteFunc(slices.Clone(requests), func(r azdo.JobRequest) bool { return !done(r) })
-		s.Queue = slices.DeleteFunc(requests, done)
-		return err
-	})
+	queue, done, err := p.requests(ctx, history)
 	if err != nil {
 		return Survey{}, err
 	}
@@ -58,16 +51,51 @@ func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, er
 			return Survey{}, err
 		}
 	}
-	agents, err := p.list(ctx, demanded(s.Queue, last))
+	agents, err := p.list(ctx, demanded(queue, last))
 	if err != nil {
 		return Survey{}, err
 	}
 	for i := range agents {
 		agents[i].LastCompletedRequest = last[agents[i].ID]
 	}
-	s.At = p.o.Server.Now()
-	s.Verdicts = r.Judge(agents, s.Queue, s.At)
-	return s, nil
+	at := p.o.Server.Now()
+	return Survey{r.Judge(agents, queue, at), queue, done, at}, nil
+}
+
+// requests are the pool's unfinished requests, and of each agent's finished ones
+// the newest few.
+func (p *Pool) requests(ctx context.Context, history int) (queue, done []azdo.JobRequest, err error) {
+	err = p.patiently(ctx, func(ctx context.Context) error {
+		queue, done = nil, nil
+		return p.o.Server.EachJobRequest(ctx, p.ID, history, func(r azdo.JobRequest) {
+			if r.State() == azdo.JobFinished {
+				done = append(done, slim(r))
+				return
+			}
+			queue = append(queue, slim(r))
+		})
+	})
+	return queue, done, err
+}
+
+// someMatches is how many of the agents that match a waiting request are looked
+// at. Where none of so many would be left, one is let stay; that others match too
+// makes that needless, and not wrong.
+const someMatches = 20
+
+// slim leaves out of a request what nobody here asks for.
+func slim(r azdo.JobRequest) azdo.JobRequest {
+	if r.ReservedAgent != nil {
+		r.ReservedAgent = &azdo.Agent{ID: r.ReservedAgent.ID, Name: r.ReservedAgent.Name}
+	}
+	var matched []azdo.Agent
+	if r.State() == azdo.JobQueued {
+		for _, a := range r.MatchedAgents[:min(len(r.MatchedAgents), someMatches)] {
+			matched = append(matched, azdo.Agent{ID: a.ID})
+		}
+	}
+	r.MatchedAgents = matched
+	return r
 }
 
 // lastRequests are the jobs that the pool's agents finished last, by agent.
@@ -105,12 +133,38 @@ func (p *Pool) list(ctx context.Context, named map[string]bool) (agents []azdo.A
 	with := azdo.Parts{Capabilities: true, AssignedRequest: true}
 	err = p.patiently(ctx, func(ctx context.Context) error {
 		agents = nil
+		once := intern{}
 		return p.o.Server.EachAgent(ctx, p.ID, with, func(a azdo.Agent) {
-			maps.DeleteFunc(a.SystemCapabilities, func(name, _ string) bool { return !named[strings.ToLower(name)] })
-			a.SystemCapabilities = maps.Clone(a.SystemCapabilities) // the old map has kept its size
-			a.Properties, a.Authorization = nil, nil
+			var kept map[string]string // a new one: a map does not shrink
+			for name, value := range a.SystemCapabilities {
+				if named[strings.ToLower(name)] {
+					if kept == nil {
+						kept = map[string]string{}
+					}
+					kept[once.of(name)] = once.of(value)
+				}
+			}
+			a.SystemCapabilities, a.Properties, a.Authorization = kept, nil, nil
+			a.Version, a.Status = once.of(a.Version), once.of(a.Status)
+			a.OSDescription, a.ProvisioningState = once.of(a.OSDescription), once.of(a.ProvisioningState)
+			if a.AssignedRequest != nil {
+				request := slim(*a.AssignedRequest)
+				request.ReservedAgent = nil // it is this one
+				a.AssignedRequest = &request
+			}
 			agents = append(agents, a)
 		})
 	})
 	return agents, err
+}
+
+// intern keeps one copy of what thousands of agents have in common.
+type intern map[string]string
+
+func (i intern) of(s string) string {
+	if have, ok := i[s]; ok {
+		return have
+	}
+	i[s] = s
+	return s
 }
