@@ -75,17 +75,23 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
-// MakePerf makes a fresh folder for a listener's performance counters, so that an
-// earlier one's session cannot be taken for this one's, and says by which
-// variable the listener learns of it. What an earlier life made of the kind, and
-// its unfinished files, are of one that was killed, and go.
-func (f Folder) MakePerf() (dir, variable string, err error) {
+// RemoveTemporary takes away what a life needs for itself in the folder: of this
+// one, or of one that was killed. What says how the folder was made stays.
+func (f Folder) RemoveTemporary() (err error) {
 	for _, pattern := range []string{tempPattern, perfPattern} {
 		left, _ := filepath.Glob(filepath.Join(f.Root, pattern))
 		for _, path := range left {
-			_ = os.RemoveAll(path)
+			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}
+	return err
+}
+
+// MakePerf makes a fresh folder for a listener's performance counters, so that an
+// earlier one's session cannot be taken for this one's, and says by which
+// variable the listener learns of it.
+func (f Folder) MakePerf() (dir, variable string, err error) {
+	_ = f.RemoveTemporary()
 	dir, err = os.MkdirTemp(filepath.Clean(f.Root), perfPattern)
 	if err != nil {
 		return "", "", f.unfit("cannot make a folder in it: "+plainPath(err), hintForWriting(err), err)

@@ -2,6 +2,7 @@ package azdo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,8 @@ type Client struct {
 	observe func(Observation)
 
 	mu        sync.Mutex
-	notBefore time.Time // the server's Retry-After on an answer that was a success
+	notBefore time.Time     // the server's Retry-After
+	ahead     time.Duration // by how much the server's clock is ahead of ours
 }
 
 // Observation is one request that was made, for metrics and the debug log. It
@@ -42,6 +44,9 @@ type Observation struct {
 	Method, Path string
 	Status       int // 0: no answer
 	Took         time.Duration
+	Throttle     Throttle
+	// Ahead is how far the server's clock is ahead of ours, to a second; 0 where it does not tell.
+	Ahead time.Duration
 }
 
 // New returns a client for the organisation's URL, e.g.
@@ -68,6 +73,13 @@ type request struct {
 	query  url.Values
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
+	// items reads one item of an answer that is a list; instead of into, where the
+	// answer is too large to be held whole.
+	items func(*json.Decoder) error
+
+	at    string               // another address than the client's, see Account
+	media string               // of the body, where it is not plain JSON
+	saw   func(*http.Response) // is shown the answer, its body read; nil for nobody
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -96,15 +108,28 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 	begun := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		c.observe(Observation{r.method, r.path, 0, time.Since(begun)})
+		c.observe(Observation{Method: r.method, Path: r.path, Took: time.Since(begun)})
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
 	}
 	defer resp.Body.Close()
+	ahead := c.noteClock(resp)
+	throttle := throttleOf(resp.Header)
+	c.heed(throttle)
+	defer func() {
+		c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), throttle, ahead})
+	}()
+	if r.items != nil && resp.StatusCode == http.StatusOK && isJSON(resp.Header) {
+		if err := eachItem(resp.Body, r.items); err != nil {
+			return &Error{Op: r.op, Sent: true, Cause: err}
+		}
+		return nil
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun)})
-	c.noteThrottle(resp)
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
+	}
+	if r.saw != nil {
+		r.saw(resp)
 	}
 	return read(r, resp, body)
 }
@@ -125,13 +150,13 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+"/"+r.path+"?"+query.Encode(), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.at, c.base)+"/"+r.path+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+		req.Header.Set("Content-Type", cmp.Or(r.media, "application/json; charset=utf-8"))
 	}
 	req.Header.Set("Authorization", authorization.Reveal())
 	// Without it a refused credential is answered with a page, not with 401.
@@ -166,48 +191,4 @@ func plain(err error) error {
 		return u.Err
 	}
 	return err
-}
-
-// longestDelay is the most that the server delays a request by itself
-// (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
-const longestDelay = time.Minute
-
-// noteThrottle remembers the server's wish to wait before the next request: it
-// sends Retry-After with answers that it delayed but gave (azure-devops-rest.md
-// 3). That of a refusal goes into the Error, for whoever decides to try again.
-func (c *Client) noteThrottle(resp *http.Response) {
-	after := retryAfter(resp.Header)
-	if after == 0 || resp.StatusCode/100 != 2 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.notBefore = time.Now().Add(min(after, longestDelay))
-}
-
-// atLeast is the time that must be left for a request after it has waited its
-// turn.
-const atLeast = time.Second
-
-// waitTurn waits until the server wants to be asked again; where the caller has
-// less time than that, it goes at once, for being delayed beats not asking.
-func (c *Client) waitTurn(ctx context.Context) error {
-	c.mu.Lock()
-	notBefore := c.notBefore
-	c.mu.Unlock()
-	wait := time.Until(notBefore)
-	if wait <= 0 {
-		return context.Cause(ctx)
-	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(notBefore.Add(atLeast)) {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -141,6 +140,18 @@ var operations = []struct {
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents",
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
+	{"EachAgent", func(ctx context.Context, c *azdo.Client) error {
+		return c.EachAgent(ctx, 12, azdo.Parts{LastCompletedRequest: true}, func(azdo.Agent) {})
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeLastCompletedRequest": {"true"}}}},
+	{"AgentWhole", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.AgentWhole(ctx, 12, 7)
+		return err
+	}, `{"id":7}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents/7",
+			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
+	{"EnableAgent", func(ctx context.Context, c *azdo.Client) error { return c.EnableAgent(ctx, 12, 7) }, `{"id":7,"enabled":true}`,
+		call{Method: "PATCH", Path: "/org/_apis/distributedtask/pools/12/agents/7", Body: `{"id":7,"enabled":true}`}},
 	{"AgentPackage, newest", func(ctx context.Context, c *azdo.Client) error {
 		_, _, err := c.AgentPackage(ctx, "agent", "linux-x64", "")
 		return err
@@ -503,93 +514,11 @@ func TestTheCallersContextEndsACall(t *testing.T) {
 	}
 }
 
-// Retry-After, as seconds or a date, on a refusal.
-func TestRetryAfter(t *testing.T) {
-	for value, want := range map[string]time.Duration{
-		"7": 7 * time.Second, "0.5": 500 * time.Millisecond, "": 0, "-3": 0, "soon": 0, "NaN": 0, "1e300": 0,
-		"Mon, 01 Jan 2001 00:00:00 GMT": 0,
-	} {
-		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", value)
-			says(429, asJSON, `{"message":"TF400733"}`)(w, r)
-		})
-		err := s.client.RemoveAgent(t.Context(), 12, 7)
-		var e *azdo.Error
-		if !errors.As(err, &e) || e.RetryAfter != want {
-			t.Errorf("%q: %v, want %v", value, e.RetryAfter, want)
-		}
-		if err := s.client.RemoveAgent(t.Context(), 12, 7); azdo.Status(err) != 429 {
-			t.Errorf("%q: a refusal's Retry-After is the caller's to honour: %v", value, err)
-		}
-	}
-}
-
-// answering is a server without a network, for synctest's clock.
-type answering func(*http.Request) *http.Response
-
-func (f answering) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
-
-// A success that was throttled asks to wait before the next request.
-func TestTheServersDelayIsHonoured(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		after := "20"
-		var at []time.Time
-		c := azdo.New("http://server", &http.Client{Transport: answering(func(r *http.Request) *http.Response {
-			at = append(at, time.Now())
-			return &http.Response{StatusCode: 200, Request: r, Header: http.Header{"Retry-After": {after}, "Content-Type": {"application/json"}},
-				Body: io.NopCloser(strings.NewReader(`{"id":7}`))}
-		})}, &tokens{}, nil)
-		ask := func(ctx context.Context) time.Duration {
-			t.Helper()
-			begun := time.Now()
-			if err := c.DisableAgent(ctx, 12, 7); err != nil {
-				t.Fatal(err)
-			}
-			return at[len(at)-1].Sub(begun)
-		}
-		within := func(d time.Duration) context.Context {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			t.Cleanup(cancel)
-			return ctx
-		}
-		if waited := ask(t.Context()); waited != 0 {
-			t.Errorf("the first request waited %v", waited)
-		}
-		if waited := ask(within(45 * time.Second)); waited != 20*time.Second {
-			t.Errorf("the second waited %v, want 20s", waited)
-		}
-		if waited := ask(within(10 * time.Second)); waited != 0 {
-			t.Errorf("one with ten seconds left waited %v: being delayed beats not asking", waited)
-		}
-		after = "999999"
-		if waited := ask(within(time.Hour)); waited != 20*time.Second {
-			t.Errorf("waited %v, want 20s", waited)
-		}
-		after = ""
-		if waited := ask(t.Context()); waited != time.Minute {
-			t.Errorf("a delay of eleven days was honoured for %v, want a minute", waited)
-		}
-		if waited := ask(t.Context()); waited != 0 {
-			t.Errorf("with nothing asked for, waited %v", waited)
-		}
-
-		after = "20"
-		ask(t.Context())
-		ctx, cancel := context.WithCancelCause(t.Context())
-		enough := errors.New("enough")
-		time.AfterFunc(time.Second, func() { cancel(enough) })
-		n := len(at)
-		if err := c.DisableAgent(ctx, 12, 7); !errors.Is(err, enough) || len(at) != n {
-			t.Errorf("a wait that is cancelled: %v", err)
-		}
-	})
-}
-
 func TestObservations(t *testing.T) {
 	s := newServer(t, says(204, "", ""))
 	var got []string
 	c := azdo.New(s.URL, http.DefaultClient, s.tokens, func(o azdo.Observation) {
-		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Took >= 0))
+		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Took >= 0 && o.Throttle.IsZero()))
 	})
 	defer http.DefaultClient.CloseIdleConnections()
 	_ = c.RemoveAgent(t.Context(), 12, 7)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"strings"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -28,6 +29,10 @@ func live(p Process, s config.Settings, each []config.Settings, user *proc.User,
 		}
 		defer release()
 	}
+	s, platform, err := onPlatform(s, log)
+	if err != nil {
+		return tend.End{}, err
+	}
 	var all []tend.Options
 	var lines tend.Lines
 	for i, own := range each {
@@ -35,20 +40,25 @@ func live(p Process, s config.Settings, each []config.Settings, user *proc.User,
 		if i > 0 {
 			first = slog.New(slog.DiscardHandler)
 		}
-		if own, err = onPlatform(own, first); err != nil {
+		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
 		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
 		if len(each) > 1 {
-			o.Name = nameOf(own)
+			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
 		}
 		tellPlan(own, o, log)
 		all, lines = append(all, o), append(lines, o.Line)
 	}
 	tellUser(s, user, log)
+	notices := newNotices(s, platform, log)
+	if end := notices.holdBack(heard); end != nil {
+		return *end, nil
+	}
 	defer openControl(s, lines, log)()
 	defer tellSystemd(s, lines, log)()
+	defer notices.watch(lines)()
 	return liveAll(all, init, log, heard), nil
 }
 
@@ -82,6 +92,7 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, false)
 		return err

@@ -12,10 +12,8 @@ import (
 // onPlatform fills in what depends on the platform, unless a person has set it:
 // the grace period, and when an agent leaves that gets no job. Here settings and
 // platform meet; neither knows the other.
-func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, error) {
-	platform := host.Find(host.Options{
-		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: host.Word(s.Platform),
-	})
+func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word, error) {
+	platform := findPlatform(s)
 	from := "AZP_GRACE_PERIOD (--grace-period)"
 	if s.Grace == 0 {
 		s.Grace, from = platform.Grace, "the platform's default"
@@ -38,7 +36,13 @@ func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, error) {
 		log.Warn("A job that comes late may be lost: the platform ends this replica at its timeout, which azptend does not know",
 			"hint", "set AZP_REPLICA_TIMEOUT to the job's replica timeout")
 	}
-	return s, s.CheckLimits()
+	return s, platform.Word, s.CheckLimits()
+}
+
+func findPlatform(s config.Settings) host.Platform {
+	return host.Find(host.Options{
+		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: host.Word(s.Platform),
+	})
 }
 
 // jobsIdle is how long a Container Apps job's replica that was started for one

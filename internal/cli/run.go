@@ -44,6 +44,7 @@ line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
+	proc.ReserveThreads()
 	var undumpable error
 	if !p.Without.Undumpable {
 		undumpable = proc.MakeUndumpable()
@@ -106,6 +107,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 // explain says why a life failed, and what to do: to a person in the voice of
 // all commands, to a machine as a line of its log.
 func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	err = consult(s, guard, err)
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.Stderr), err)
 		return
@@ -138,22 +140,16 @@ func readable(path string) error {
 }
 
 // connect makes what every command that speaks to Azure DevOps begins with: who
-// azptend is, and a client that is it. The error is one of the settings.
-func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identity.Identity, *azdo.Client, error) {
+// azptend is, and a client that is it. Observe hears of each request, besides the
+// log. The error is one of the settings.
+func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, observer(log)), nil
-}
-
-// observer logs each request for those who debug.
-func observer(log *slog.Logger) func(azdo.Observation) {
-	return func(o azdo.Observation) {
-		log.Debug("Called Azure DevOps", "method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds())
-	}
+	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
 }
 
 func newLog(w io.Writer, s config.Settings) *slog.Logger {

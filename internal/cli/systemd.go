@@ -13,7 +13,7 @@ import (
 )
 
 // tellSystemd tells systemd how the lives go, until done is called: ready when each
-// agent listens for jobs, stopping when it is asked to end, and, for the unit's
+// agent listens for jobs, stopping when all have ended, and, for the unit's
 // watchdog, that the loop answers. Without systemd it does nothing.
 func tellSystemd(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
 	manager, err := sdnotify.Open(sdnotify.Options{
@@ -32,6 +32,10 @@ func tellSystemd(s config.Settings, lines tend.Lines, log *slog.Logger) (done fu
 		defer manager.Close()
 		n := notifier{lines, manager, log, false}
 		n.follow(ctx)
+		// No sooner: from this word on systemd waits for no longer than TimeoutStopSec
+		// (service_enter_stop_by_notify in its service.c), and a job that is finished
+		// for a limit, a person or a notice may take longer.
+		_ = manager.Tell(sdnotify.Stopping)
 	}()
 	return func() { stop(); <-ended }
 }
@@ -83,11 +87,8 @@ func (n *notifier) tell(s tend.Snapshot, before lifecycle.Phase) {
 	words := []string{sdnotify.Alive}
 	if s.Phase != before {
 		words = append(words, sdnotify.Status(string(s.Phase)+": agent "+s.Agent+" in pool "+s.Pool))
-		switch {
-		case s.Ready():
+		if s.Ready() {
 			words = append(words, sdnotify.Ready)
-		case s.End != nil || s.Reason != "":
-			words = append(words, sdnotify.Stopping)
 		}
 	}
 	if err := n.manager.Tell(words...); err != nil && !n.mute {

@@ -37,7 +37,9 @@ type Settings struct {
 	Grace        time.Duration // 0: the platform's
 	StrictRemove bool
 	CancelOnTerm bool
-	NoUpdate     bool
+	// ApproveEvents tells Azure to go ahead once the agent has drained for an event.
+	ApproveEvents bool
+	NoUpdate      bool
 
 	IdleTimeout    time.Duration // 0: never; Unset: the platform's
 	MaxLifetime    time.Duration // 0: never
@@ -77,6 +79,16 @@ type Settings struct {
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 
+	KeepInterval    time.Duration
+	KeepPrune       bool
+	KeepOlderThan   time.Duration
+	KeepAnyOwner    bool
+	KeepMatch       string // "": every name
+	KeepPlaceholder bool
+	KeepListen      string // host:port; "": nowhere
+	KeepToken       secret.Text
+	KeepTokenFile   string
+
 	HostName   string
 	DiagFolder string   // where the agent keeps its logs, if a person moved them
 	Environ    []string // the whole environment, for what the listener inherits
@@ -108,7 +120,7 @@ func (e *InvalidError) Error() string {
 func Environment() []string { return os.Environ() }
 
 // AddFlags defines the flags of the settings in these groups; without groups, of
-// all.
+// all that an agent has.
 func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	for _, row := range Table() {
 		if row.isOf(groups) {
@@ -133,7 +145,10 @@ func (r Row) addFlag(flags *pflag.FlagSet) {
 }
 
 func (r Row) isOf(groups []Group) bool {
-	return len(groups) == 0 || slices.Contains(groups, r.Group)
+	if len(groups) == 0 {
+		return r.Group != Keep
+	}
+	return slices.Contains(groups, r.Group)
 }
 
 // switchValue is a flag that means true when it stands alone, and otherwise
@@ -144,16 +159,30 @@ func (v *switchValue) String() string     { return string(*v) }
 func (v *switchValue) Set(s string) error { *v = switchValue(s); return nil }
 func (v *switchValue) Type() string       { return "bool" }
 
-// Load reads the settings of these groups (without groups, of all) from flags
+// Load reads the settings of these groups (without groups, of all that an agent
+// has) from flags
 // that AddFlags defined for them (nil for none), the environment and the
 // defaults. Where AZP_PLACEHOLDER is set, what only matters to an agent that
 // runs is not judged. The error is an *InvalidError.
 func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
+	s, problems := Examine(flags, environ, hostName, groups...)
+	if len(problems) > 0 {
+		for _, name := range s.Unknown { // often the very reason
+			problems = append(problems, Problem{What: notKnown(name)})
+		}
+		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
+	}
+	return s, nil
+}
+
+// Examine is Load for whoever wants to see how far the settings carry: what could
+// not be read is left at nothing, an address that is none among it, and the rest
+// is there.
+func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, []Problem) {
 	env := byName(environ)
 	// The agent's own variable, not one of ours: it is passed on as it is.
 	s := Settings{HostName: hostName, IdleTimeout: Unset, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
-	var problems []Problem
-	problems = append(problems, s.read(Table(), groups, flags, env)...)
+	problems := s.read(Table(), groups, flags, env)
 	life := len(groups) == 0 || slices.Contains(groups, Life)
 	named := life || slices.Contains(groups, Naming)
 	if s.AgentName != "" && s.NamePrefix != "" {
@@ -168,17 +197,11 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 		s.Warnings = append(s.Warnings, notKnown(name))
 	}
 	s.Warnings = append(s.Warnings, s.warnings(env)...)
-	if len(problems) > 0 {
-		for _, name := range s.Unknown { // often the very reason
-			problems = append(problems, Problem{What: notKnown(name)})
-		}
-		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
-	}
-	return s, nil
+	return s, problems
 }
 
-// read takes what is set of these groups (without groups, of all), and what is
-// not by its default.
+// read takes what is set of these groups (without groups, of all that an agent
+// has), and what is not by its default.
 func (s *Settings) read(rows []Row, groups []Group, flags *pflag.FlagSet, env map[string]string) []Problem {
 	var problems []Problem
 	for _, row := range rows {

@@ -22,8 +22,10 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 		s.validateAgents(bad)
 		return problems
 	}
+	if s.validateURL(bad); len(problems) > 0 {
+		s.URL = "" // for Examine: nobody is to be sent to an address that is not meant
+	}
 	s.validateAgents(bad)
-	s.validateURL(bad)
 	if life || s.AgentName != "" {
 		s.validateName(bad)
 	}

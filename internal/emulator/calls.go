@@ -17,6 +17,8 @@ type Call struct {
 	Fault  string    `json:"fault,omitempty"` // what was done to it
 	Time   time.Time `json:"time"`            // of arrival
 	Done   bool      `json:"done"`
+	// Held is for how long the rate limit held it back.
+	Held time.Duration `json:"held,omitempty"`
 	// Duration from arrival to just before the answer is written; nanoseconds in JSON.
 	Duration time.Duration `json:"duration"`
 }
@@ -43,10 +45,10 @@ func (e *Emulator) begin(r *http.Request) (*Call, plan, bool) {
 	return rec, p, true
 }
 
-func (e *Emulator) setWho(rec *Call, who string) {
+func (e *Emulator) setWho(rec *Call, who string, held time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	rec.Who = who
+	rec.Who, rec.Held = who, held
 }
 
 func (e *Emulator) end(rec *Call, status int, fault string) {

@@ -212,6 +212,13 @@ func (c *Control) State(ctx context.Context) (State, error) {
 	return s, err
 }
 
+// PutAgents is Emulator.PutAgents.
+func (c *Control) PutAgents(ctx context.Context, specs ...AgentSpec) ([]AgentState, error) {
+	var out []AgentState
+	err := c.do(ctx, http.MethodPut, "/agents", specs, &out)
+	return out, err
+}
+
 // PutIdentity is Emulator.PutIdentity.
 func (c *Control) PutIdentity(ctx context.Context, id Identity) error {
 	return c.do(ctx, http.MethodPut, "/identities/"+url.PathEscape(id.ObjectID), id, nil)
@@ -229,7 +236,34 @@ func (c *Control) SetBeliefs(ctx context.Context, b Beliefs) error {
 	return c.do(ctx, http.MethodPut, "/beliefs", b, nil)
 }
 
+// SetRateLimit is Emulator.SetRateLimit.
+func (c *Control) SetRateLimit(ctx context.Context, l RateLimit) error {
+	return c.do(ctx, http.MethodPut, "/ratelimit", l, nil)
+}
+
+// Announce is Emulator.Announce.
+func (c *Control) Announce(ctx context.Context, a Announcement) (string, error) {
+	var out struct{ ID string }
+	err := c.do(ctx, http.MethodPost, "/machine/events", a, &out)
+	return out.ID, err
+}
+
+// EndEvent is Emulator.EndEvent.
+func (c *Control) EndEvent(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, "/machine/events/"+url.PathEscape(id), nil, nil)
+}
+
 // Advance is Emulator.Advance.
 func (c *Control) Advance(ctx context.Context, d time.Duration) error {
 	return c.do(ctx, http.MethodPost, "/clock", map[string]string{"advance": d.String()}, nil)
+}
+
+// SetPolicies is Emulator.SetPolicies.
+func (c *Control) SetPolicies(ctx context.Context, p Policies) error {
+	return c.do(ctx, http.MethodPut, "/policies", p, nil)
+}
+
+// PutPool is Emulator.PutPool.
+func (c *Control) PutPool(ctx context.Context, spec PoolSpec) error {
+	return c.do(ctx, http.MethodPut, "/pools", spec, nil)
 }

@@ -8,30 +8,42 @@ import (
 
 // The types of events.
 const (
-	EventTokenIssued      = "token.issued"       // by the identity endpoint; Identity says whose, Detail whether from its cache
-	EventAgentToken       = "agent.token"        // an agent's client assertion was accepted
-	EventAgentAdded       = "agent.added"        // POST
-	EventAgentReplaced    = "agent.replaced"     // PUT
-	EventAgentEnabled     = "agent.enabled"      // PATCH
-	EventAgentDisabled    = "agent.disabled"     // PATCH
-	EventAgentRemoved     = "agent.removed"      // DELETE
-	EventAgentShutting    = "agent.shuttingDown" // its listener said that it takes no more jobs
-	EventAgentUpdate      = "agent.update"       // an AgentRefresh message was put in its inbox
-	EventUserCapabilities = "agent.capabilities" // user capabilities were replaced
-	EventSessionCreated   = "session.created"
-	EventSessionDeleted   = "session.deleted"
-	EventSessionExpired   = "session.expired"
-	EventMessageDelivered = "message.delivered" // handed out, acknowledged or not; Detail is its type
-	EventMessageDeleted   = "message.deleted"   // acknowledged; Detail is its type
-	EventJobQueued        = "job.queued"
-	EventJobAssigned      = "job.assigned"
-	EventJobReceived      = "job.received" // its message was acknowledged, or its lock renewed before that
-	EventJobStarted       = "job.started"  // the first renewal of its lock
-	EventJobRenewed       = "job.renewed"  // each later one
-	EventJobCanceling     = "job.canceling"
-	EventJobFinished      = "job.finished" // Result says how
-	EventPoolAdded        = "pool.added"
-	EventPoolRemoved      = "pool.removed"
+	EventTokenIssued       = "token.issued"       // by the identity endpoint; Identity says whose, Detail whether from its cache
+	EventAgentToken        = "agent.token"        // an agent's client assertion was accepted
+	EventAgentAdded        = "agent.added"        // POST
+	EventAgentReplaced     = "agent.replaced"     // PUT
+	EventAgentEnabled      = "agent.enabled"      // PATCH
+	EventAgentDisabled     = "agent.disabled"     // PATCH
+	EventAgentRemoved      = "agent.removed"      // DELETE
+	EventAgentShutting     = "agent.shuttingDown" // its listener said that it takes no more jobs
+	EventAgentUpdate       = "agent.update"       // an AgentRefresh message was put in its inbox
+	EventUserCapabilities  = "agent.capabilities" // user capabilities were replaced
+	EventSessionCreated    = "session.created"
+	EventSessionDeleted    = "session.deleted"
+	EventSessionExpired    = "session.expired"
+	EventMessageDelivered  = "message.delivered" // handed out, acknowledged or not; Detail is its type
+	EventMessageDeleted    = "message.deleted"   // acknowledged; Detail is its type
+	EventJobQueued         = "job.queued"
+	EventJobAssigned       = "job.assigned"
+	EventJobReceived       = "job.received" // its message was acknowledged, or its lock renewed before that
+	EventJobStarted        = "job.started"  // the first renewal of its lock
+	EventJobRenewed        = "job.renewed"  // each later one
+	EventJobCanceling      = "job.canceling"
+	EventJobFinished       = "job.finished"      // Result says how
+	EventScheduled         = "machine.announced" // the metadata service announces an event; Detail is its type
+	EventScheduledApproved = "machine.approved"  // somebody approved it
+	EventScheduledStarted  = "machine.started"   // by approval, or because its time has come
+	EventPoolAdded         = "pool.added"
+	EventPoolRemoved       = "pool.removed"
+	EventMemberAdded       = "member.added"    // to the organisation; Detail is the licence
+	EventMemberLicensed    = "member.licensed" // its licence changed; Detail is the new one
+	EventMemberRemoved     = "member.removed"
+	EventRoleAssigned      = "role.assigned" // Pool is the pool's name, or "*"; Detail is the role
+	EventRoleRemoved       = "role.removed"
+	EventQueueAdded        = "queue.added" // a pool into a project; Detail is the project
+	EventQueueRemoved      = "queue.removed"
+	EventQueueOpened       = "queue.opened" // to all pipelines of the project
+	EventQueueClosed       = "queue.closed"
 )
 
 // Event is one thing that happened, in the order it happened.
@@ -46,7 +58,7 @@ type Event struct {
 	RequestID int64     `json:"requestId,omitempty"`
 	JobID     string    `json:"jobId,omitempty"`
 	Result    string    `json:"result,omitempty"`
-	Identity  string    `json:"identity,omitempty"` // the object id a token was issued for
+	Identity  string    `json:"identity,omitempty"` // the object id it is about
 	Detail    string    `json:"detail,omitempty"`
 }
 

@@ -7,14 +7,27 @@ import (
 	"strings"
 )
 
-// isMetadataPath finds the metadata service's token path, as it is below 169.254.169.254.
+// isMetadataPath finds the metadata service's paths, as they are below 169.254.169.254.
 func isMetadataPath(segments []string) bool {
-	return strings.EqualFold(strings.Join(segments, "/"), "metadata/identity/oauth2/token")
+	return len(segments) > 0 && strings.EqualFold(segments[0], "metadata")
 }
 
-// serveMetadata is the instance metadata service of machines and Container Instances (identity.md 1.2, 1.4). That it
-// appears late is a matter of its listener, that it is being updated (410, 404) of a Fault. mu is held.
-func (e *Emulator) serveMetadata(r *http.Request) (reply, string) {
+// serveMetadata is the instance metadata service of machines and Container Instances. That it appears late is a matter
+// of its listener, that it is being updated (410, 404) or slow of a Fault. mu is held.
+func (e *Emulator) serveMetadata(r *http.Request, segments []string, body []byte) (reply, string) {
+	switch path := strings.ToLower(strings.Join(segments[1:], "/")); path {
+	case "identity/oauth2/token":
+		return e.serveMetadataToken(r)
+	case "instance/compute", "instance/compute/name":
+		return e.serveInstance(r, path), ""
+	case "scheduledevents":
+		return e.serveScheduledEvents(r, body), ""
+	}
+	return metadataProblem(http.StatusNotFound, "Not found"), ""
+}
+
+// serveMetadataToken hands out a managed identity's token (identity.md 1.2, 1.4). mu is held.
+func (e *Emulator) serveMetadataToken(r *http.Request) (reply, string) {
 	if r.Method != http.MethodGet {
 		return metadataError(http.StatusMethodNotAllowed, "method_not_allowed", "The method is not allowed."), ""
 	}

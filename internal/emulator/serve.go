@@ -37,6 +37,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Recorded first: who has the answer in hand must find the call in the records.
 	e.end(rec, out.status, plan.describe())
+	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
 	write(w, r, out)
 }
 
@@ -54,7 +55,7 @@ func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (
 		}
 	}
 	out, who := e.dispatch(r, body)
-	e.setWho(rec, who)
+	e.setWho(rec, who, out.held)
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
 	}

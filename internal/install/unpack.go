@@ -2,6 +2,7 @@ package install
 
 import (
 	"archive/tar"
+	"bufio"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -29,6 +30,7 @@ func unpack(ctx context.Context, archive io.Reader, root *os.Root) (unpacked, er
 	}
 	defer stop()
 	u := unpacking{root: root, made: map[string]bool{".": true}, buffer: make([]byte, 1<<20)}
+	defer u.leave()
 	entries := tar.NewReader(inflated)
 	for {
 		if err := context.Cause(ctx); err != nil {
@@ -52,6 +54,8 @@ func unpack(ctx context.Context, archive io.Reader, root *os.Root) (unpacked, er
 type unpacking struct {
 	root   *os.Root
 	made   map[string]bool // the folders that are there
+	at     string          // the folder of the last file, whose neighbours come next
+	here   *os.Root        // it; nil before the first
 	links  []tar.Header
 	sum    unpacked
 	buffer []byte
@@ -113,7 +117,10 @@ func (u *unpacking) file(name string, h *tar.Header, content io.Reader) error {
 	if h.Mode&0o111 != 0 {
 		mode = 0o755
 	}
-	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err := u.enter(path.Dir(name)); err != nil {
+		return err
+	}
+	f, err := u.here.OpenFile(path.Base(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -124,6 +131,27 @@ func (u *unpacking) file(name string, h *tar.Header, content io.Reader) error {
 	u.sum.files++
 	u.sum.bytes += n
 	return err
+}
+
+// enter opens a folder, so that the files in it cost one step each and not one
+// for each folder above them.
+func (u *unpacking) enter(dir string) error {
+	if u.here != nil && u.at == dir {
+		return nil
+	}
+	here, err := u.root.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	u.leave()
+	u.at, u.here = dir, here
+	return nil
+}
+
+func (u *unpacking) leave() {
+	if u.here != nil {
+		u.here.Close()
+	}
 }
 
 // onlyWriter hides the file's ReadFrom, which would bring a buffer of its own.
@@ -163,12 +191,12 @@ func (u *unpacking) link(h tar.Header) error {
 }
 
 // The pieces that are inflated ahead of what is being written, and their size.
-const pieces, pieceSize = 16, 256 << 10
+const pieces, pieceSize = 8, 1 << 20
 
 // inflate gunzips beside its reader, so that one core inflates while another
 // writes files. Stop ends it, and waits until it has.
 func inflate(archive io.Reader) (r io.Reader, stop func(), err error) {
-	zipped, err := gzip.NewReader(archive)
+	zipped, err := gzip.NewReader(bufio.NewReaderSize(archive, pieceSize))
 	if err != nil {
 		return nil, nil, fmt.Errorf("the archive cannot be read: %w", err)
 	}

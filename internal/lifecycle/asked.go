@@ -1,11 +1,14 @@
 package lifecycle
 
+import "time"
+
 // This file is about the words that end a life: a signal, a request, a limit.
 
 func (t *turn) drainAsked(e DrainAsked) {
 	if e.Clock {
-		t.startClock()
-		t.cancels = t.cancels || t.policy.CancelOnTerm
+		t.startClock(e.Grace)
+		// A notice is no SIGTERM: what it leaves is for the job.
+		t.cancels = t.cancels || (t.policy.CancelOnTerm && e.Grace == 0)
 	}
 	t.hearFirst()
 	t.endFor(e.Reason)
@@ -41,14 +44,21 @@ func (t *turn) endFor(reason string) {
 	}
 }
 
-// startClock begins the grace period, once. What was put off is done now: there
-// may not be time for it later.
-func (t *turn) startClock() {
-	if !t.clock.IsZero() {
+// startClock begins the grace period, of the policy's length where none is given.
+// One that runs is only ever made shorter: a SIGTERM in the middle of a long
+// notice. What was put off is done now: there may not be time for it later.
+func (t *turn) startClock(grace time.Duration) {
+	if grace == 0 {
+		grace = t.policy.Grace
+	}
+	if !t.clock.IsZero() && !t.now.Add(grace).Before(t.Deadline()) {
 		return
 	}
-	t.clock = t.now
+	t.clock, t.grace, t.budget = t.now, grace, Split(grace)
 	t.abortAt = t.abortBy()
+	if t.Phase == Stopping {
+		t.killAt = earliest(t.killAt, t.stopEnds())
+	}
 	switch t.next {
 	case Prepare, LookUp, Disable, Inspect, Remove:
 		t.when, t.tries = t.now, 0
@@ -70,7 +80,7 @@ func (t *turn) stopRegistering() {
 // personInterrupts is SIGINT. Only this signal escalates: a platform's repeated
 // SIGTERM is impatience, a person's second Ctrl-C is a decision.
 func (t *turn) personInterrupts() {
-	t.startClock()
+	t.startClock(0)
 	if t.heard.IsZero() { // the first word: a limit's is none
 		t.hearFirst()
 		t.endFor("interrupted by a person")

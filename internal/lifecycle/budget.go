@@ -41,7 +41,7 @@ func (s State) drainEnds() time.Time { return s.onClock(s.budget.Drain) }
 func (s State) stopEnds() time.Time { return s.onClock(s.budget.Drain + s.budget.Stop) }
 
 // lastCall is when everything still open is named and azptend leaves.
-func (s State) lastCall() time.Time { return s.onClock(s.policy.Grace - s.budget.leaveMargin()) }
+func (s State) lastCall() time.Time { return s.onClock(s.grace - s.budget.leaveMargin()) }
 
 func (s State) onClock(d time.Duration) time.Time {
 	if s.clock.IsZero() {

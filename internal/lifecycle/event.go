@@ -50,6 +50,7 @@ type Prepared struct {
 type Leftover struct {
 	AgentID int // 0 when that is not known
 	Alive   bool
+	Working bool // a worker runs below the listener
 }
 
 // Registered answers Register; AgentID is the new agent's.
@@ -104,6 +105,10 @@ type Deleted struct{ Result }
 // SessionReady says that the listener's session exists.
 type SessionReady struct{}
 
+// SessionHeld says that the listener waits for a session of an earlier listener
+// to lapse: the server has one for this agent already.
+type SessionHeld struct{}
+
 // JobStarted is the socket's "Starting job".
 type JobStarted struct{}
 
@@ -137,10 +142,13 @@ type UpdateSettled struct{}
 
 // DrainAsked asks for a drain. Reason is for the log. With Clock the platform
 // has spoken and the grace period runs from now; without, the job may take as
-// long as it takes.
+// long as it takes. Grace is how long the platform gives this time, where it has
+// said so; 0 is the policy's grace period. What is asked for first or ends sooner
+// counts: nothing extends a deadline.
 type DrainAsked struct {
 	Reason string
 	Clock  bool
+	Grace  time.Duration
 }
 
 // PersonInterrupts is SIGINT: a drain, and a second or more after the first word
@@ -160,6 +168,7 @@ func (Disabled) event()         {}
 func (Inspected) event()        {}
 func (Deleted) event()          {}
 func (SessionReady) event()     {}
+func (SessionHeld) event()      {}
 func (JobStarted) event()       {}
 func (JobFinished) event()      {}
 func (SocketLost) event()       {}

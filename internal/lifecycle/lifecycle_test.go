@@ -28,6 +28,7 @@ func drawPolicy(t *rapid.T) Policy {
 		StrictRemove: rapid.Bool().Draw(t, "strict"),
 		CancelOnTerm: rapid.IntRange(0, 3).Draw(t, "cancel") == 3,
 		HandOver:     rapid.IntRange(0, 9).Draw(t, "hand over") == 9,
+		Seed:         rapid.SampledFrom([]uint64{0, 1, 0xdecafbad}).Draw(t, "seed"),
 		Limits: Limits{
 			Idle:     time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 300}).Draw(t, "idle")) * time.Second,
 			Lifetime: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 2, 1200}).Draw(t, "lifetime")) * time.Second,
@@ -112,7 +113,7 @@ func (w *world) judge() {
 	if s.Phase != Gone {
 		w.t.Fatalf("left in phase %s", s.Phase)
 	}
-	if late := w.now.Sub(w.clock) - s.policy.Grace; !w.clock.IsZero() && late > 0 {
+	if late := w.now.Sub(w.clock) - w.grace; !w.clock.IsZero() && late > 0 {
 		w.t.Fatalf("the end came %v after the deadline", late)
 	}
 	if w.alive && !w.killSent {
@@ -170,6 +171,7 @@ func everyCell() []string {
 	add("Inspected", Starting, Draining)
 	add("Deleted", Removing)
 	add("SessionReady", alive...)
+	add("SessionHeld", alive...)
 	add("JobStarted", Starting, Idle, Draining)
 	add("JobFinished", Busy, Draining)
 	add("SocketLost", alive...)
@@ -184,8 +186,8 @@ func everyCell() []string {
 func TestAnyEventAnywhere(t *testing.T) {
 	events := []Event{
 		Begin{}, Prepared{}, Registered{}, LookedUp{}, TwinRemoved{}, Launched{}, Disabled{}, Inspected{}, Deleted{},
-		SessionReady{}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
-		DrainAsked{Clock: true}, PersonInterrupts{}, Tick{},
+		SessionReady{}, SessionHeld{}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
+		DrainAsked{Clock: true}, DrainAsked{Clock: true, Grace: time.Second}, PersonInterrupts{}, Tick{},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		w := live(t, map[string]bool{})

@@ -188,6 +188,16 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, Inspected{Result: of(Missing)}, "interrupt"},
 			{time.Second, ListenerExited{}, "ask to register"},
 		})},
+		{"a busy one that nobody may look at: its worker is waited for", roads(found(Leftover{AgentID: 5, Alive: true, Working: true}, "ask to disable"), []line{
+			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Denied), Worker: true}, ""},
+			{recheck, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, ""},
+			{firstPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, "name 5, interrupt"},
+			{time.Second, ListenerExited{}, "ask to register"},
+		})},
 		{"a listener without a known agent", roads(found(Leftover{Alive: true}, "ask to inspect"), []line{
 			{time.Second, Inspected{Result: of(Missing)}, "interrupt"},
 			{time.Second, ListenerExited{}, "ask to register"},
@@ -266,7 +276,7 @@ func TestLent(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 0"},
 		})},
 		{"killed: it cannot register anew", Policy{Grace: time.Minute}, roads(lent, []line{
-			{time.Second, ListenerExited{Exit{Signal: 9}}, "leave 137"},
+			{time.Second, ListenerExited{Exit{Signal: 9}}, "kill, leave 137"},
 		})},
 		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, roads(lent, []line{
 			{time.Minute, Tick{}, "ask to inspect"},

@@ -19,7 +19,7 @@ func (t *turn) launched(r Result) {
 		t.handOver()
 		return
 	}
-	t.Listener, t.Job, t.quietSince, t.inherited = Running, NoJob, t.now, false
+	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
 	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
@@ -40,6 +40,7 @@ func (t *turn) handOver() {
 func (t *turn) sessionReady() {
 	if t.Listener == Running && t.readyAt.IsZero() {
 		t.readyAt = t.now
+		t.heldSince = time.Time{}
 	}
 	if t.Phase != Starting || t.Listener != Running {
 		return
@@ -48,6 +49,25 @@ func (t *turn) sessionReady() {
 	if t.Job != NoJob {
 		t.Phase = Busy
 	}
+}
+
+// sessionHeld follows a listener that meets the session of an earlier one, which
+// was killed: it tries for four minutes, and then gives up, while the server may
+// keep that session for five (agent-protocol.md 5.1, 5.5).
+func (t *turn) sessionHeld() {
+	if t.Listener != Running || !t.readyAt.IsZero() {
+		return
+	}
+	t.held = true
+	if t.heldSince.IsZero() {
+		t.heldSince = t.now
+	}
+}
+
+// waitsForSession says that the listener ended because of that session, and that
+// the next one will outlast it.
+func (t *turn) waitsForSession() bool {
+	return t.exit == Exit{Code: 1} && t.held && t.now.Sub(t.heldSince) < sessionPatience
 }
 
 func (t *turn) jobStarted() {
@@ -110,7 +130,8 @@ func (t *turn) listenerExited(e Exit) {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
 	}
-	if had && t.Listener == Absent && t.Phase != Stopping {
+	if (had || e.Signal != 0) && t.Listener == Absent && t.Phase != Stopping {
+		// Killed before it could say that a job had begun, it may have left a worker.
 		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
 	}
 	switch t.Phase {
@@ -164,16 +185,13 @@ func (t *turn) endedUnasked(e Exit) {
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
 	if r.Outcome == Missing {
-		if t.missing(Inspect) {
-			t.comeBack("the agent was deleted on the server")
-		}
+		t.missed = true // a DELETE makes sure of it
+		t.comeBack("the agent was deleted on the server")
 		return
 	}
 	t.missed = false
-	if (t.exit == Exit{Code: 1}) && t.restarts > 0 && t.readyAt.IsZero() {
-		// The one before it may have left its session, on which this one has waited
-		// for four minutes (agent-protocol.md 5.5). A new registration has a new one.
-		t.beginAgain("the listener that was started again got no session", 1)
+	if t.waitsForSession() {
+		t.plan(Launch, firstPause)
 		return
 	}
 	t.countRestart()
@@ -237,7 +255,7 @@ func (t *turn) registerAnew() {
 	pause := rejoinPause * time.Duration(len(t.rejoined))
 	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
 	t.rejoin, t.acceptance, t.assigned, t.watched = false, open, false, time.Time{}
-	t.missed, t.restarts = false, 0
+	t.missed, t.refused, t.restarts = false, false, 0
 	t.patience = t.now.Add(pause + rejoinPatience)
 	t.unplan()
 	t.plan(Register, pause)

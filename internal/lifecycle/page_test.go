@@ -133,6 +133,8 @@ func TestThePagesTimes(t *testing.T) {
 		{"at most %s, or when the server wishes", longestPause},
 		{"each is waited for %s at most", callTimeout},
 		{"a removal is tried for %s", removePatience},
+		{"in the next one after that, for %s", sessionPatience},
+		{"throttled, for up to %s", throttlePatience},
 	} {
 		if want := fmt.Sprintf(tt.sentence, spoken(tt.constant)); !strings.Contains(text, want) {
 			t.Errorf("docs/how-it-works.md does not say %q", want)

@@ -1,6 +1,9 @@
 package lifecycle
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // How long things are waited for, and how often they are tried. Times that only
 // a platform's deadline bounds are not here: see Budget.
@@ -21,6 +24,15 @@ const (
 	// rejoinPatience is for a server that is away when an agent has to register
 	// anew: longer, for this agent has worked before.
 	rejoinPatience = 10 * time.Minute
+	// throttlePatience is for a server that answers, and asks for a pause: it is
+	// not away. longestWish is the window over which it counts (azure-devops-rest.md
+	// 3); what asks for more is no throttling, and is not waited for.
+	throttlePatience = 15 * time.Minute
+	longestWish      = 5 * time.Minute
+	// sessionPatience is for the session of a listener that was killed: the server
+	// keeps it for five minutes, in which a new listener gives up once
+	// (agent-protocol.md 5.1, 5.5).
+	sessionPatience = 10 * time.Minute
 	// removePatience lets the lock of a job that died with its listener lapse: 5
 	// to 10 minutes (agent-protocol.md 5.1).
 	removePatience = 11 * time.Minute
@@ -87,4 +99,13 @@ func codeFor(o Outcome) int {
 	default:
 		return exitUnreachable
 	}
+}
+
+// chance is a number from 0 up to 1 that differs from life to life and from try
+// to try, and is the same whenever it is asked for.
+func (p Policy) chance(try int) float64 {
+	if p.Seed == 0 {
+		return 0
+	}
+	return rand.New(rand.NewPCG(p.Seed, uint64(try))).Float64()
 }

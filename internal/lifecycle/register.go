@@ -5,7 +5,19 @@ import "time"
 // This file is the beginning of a life: booting, registering, and the agents
 // that hold our name.
 
+// heed makes the first calls' patience outlast a pause that the server asks for.
+func (t *turn) heed(r Result) {
+	if r.RetryAfter == 0 || r.RetryAfter > longestWish {
+		return
+	}
+	outlasts := t.now.Add(2*r.RetryAfter + bootPatience)
+	if until := earliest(outlasts, t.born.Add(throttlePatience)); until.After(t.patience) {
+		t.patience = until
+	}
+}
+
 func (t *turn) prepared(e Prepared) {
+	t.heed(e.Result)
 	switch {
 	case e.Outcome == OK:
 		t.unplan()
@@ -52,13 +64,14 @@ func (t *turn) takeOver(l Leftover) {
 		t.startRemoving()
 		return
 	}
-	t.Listener, t.Job, t.Phase = Running, UnknownJob, Draining
+	t.Listener, t.Job, t.Phase, t.assigned = Running, UnknownJob, Draining, l.Working
 	if l.AgentID == 0 {
 		t.Registration = Removed
 	}
 }
 
 func (t *turn) registered(e Registered) {
+	t.heed(e.Result)
 	if e.Outcome == OK {
 		t.hold(e.AgentID)
 		return
@@ -112,6 +125,7 @@ func (t *turn) lookedUp(e LookedUp) {
 }
 
 func (t *turn) lookUpFailed(r Result) {
+	t.heed(r)
 	if t.Reason != "" && t.Registration == Unregistered {
 		t.leave()
 		return

@@ -52,26 +52,33 @@ func (t *turn) deleted(r Result) {
 		if !t.tryAgain(Remove, r, t.removeEnds()) {
 			t.name(r.Err)
 		}
+	case !t.refused:
+		// Once more: a ghost is worse than a request in vain, and a sign-in page is
+		// what a service shows that is in trouble itself.
+		t.refused = true
+		if t.Phase == Removing && !t.tryAgain(Remove, r, t.removeEnds()) {
+			t.name(r.Err)
+		}
 	default:
 		t.name(r.Err)
 	}
 }
 
-// missing follows a 404, which is believed when it is said twice: who answers may
-// not have seen the agent yet, or not be the server. Until then the call is made
-// once more, where it is still of use.
-func (t *turn) missing(c Call) (believed bool) {
+// missing follows a 404 to a change, which is believed when a 404 was said before:
+// who answers may not have seen the agent yet, or not be the server. Until then
+// the call is made once more, where it is still of use. A look alone (Inspect) is
+// never believed, it only counts as the first.
+func (t *turn) missing(c Call) {
 	if t.Registration != Held || t.missed {
 		t.Registration = Removed
 		t.unplan()
-		return true
+		return
 	}
 	t.missed = true
 	if c != Remove || t.Phase == Removing {
 		t.unplan()
 		t.plan(c, shortestPause)
 	}
-	return false
 }
 
 // served says that the one job of --once has come and gone: a server that still

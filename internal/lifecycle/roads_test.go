@@ -132,9 +132,7 @@ func TestRoads(t *testing.T) {
 			{time.Second, Disabled{of(Missing)}, ""},
 			{shortestPause, Tick{}, "ask to disable"},
 			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
 			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
@@ -239,22 +237,10 @@ func TestRoads(t *testing.T) {
 
 		{"exit 1: the agent was deleted, so register anew", usual, roads(idle, []line{
 			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
 			{rejoinPause, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, 8}, "ask to launch"},
-		}), ""},
-
-		{"exit 1 of a listener that was started again: the session of the one before is in its way, so register anew", usual, roads(idle, []line{
-			{time.Minute, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, ""},
-			{firstPause, Tick{}, "ask to launch"},
-			{time.Second, Launched{fine}, ""},
-			{4 * time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "ask to remove"},
-			{time.Second, Deleted{fine}, ""},
-			{rejoinPause, Tick{}, "ask to register"},
 		}), ""},
 
 		{"the listener is killed: its session stays, so register anew", usual, roads(busy, []line{
@@ -388,6 +374,16 @@ func TestRoads(t *testing.T) {
 			{bootPatience, LookedUp{Result: fine, Owner: Nobody}, "leave 75"},
 		}), "does not see"},
 
+		{"the server does not show the agent yet: a DELETE decides, and is refused", usual, roads(idle, []line{
+			{time.Second, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""},
+			{recheck, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+		}), ""},
+
 		{"the POST's answer is lost: the agent is ours and complete", usual, roads(booted, []line{
 			{time.Second, Registered{Result: of(Lost)}, "ask to look up"},
 			{time.Second, LookedUp{Result: fine, Owner: Ours, AgentID: 7, Complete: true}, "ask to launch"},
@@ -451,19 +447,25 @@ func TestRoads(t *testing.T) {
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, ""}, // once more: it may be trouble of another kind
+			{firstPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Denied)}, "name 7, interrupt"},
 			{time.Second, ListenerExited{}, "leave 75"},
 		}), "SIGTERM"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := walk(t, tt.policy, tt.road)
-			if !strings.Contains(s.why, tt.why) {
-				t.Errorf("why: got %q, want %q in it", s.why, tt.why)
-			}
-			if ends := strings.Contains(tt.road[len(tt.road)-1].want, "leave"); ends != (s.Phase == Gone) {
-				t.Errorf("ends in phase %s", s.Phase)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { leadsFor(t, tt.policy, tt.road, tt.why) })
+	}
+}
+
+// leadsFor walks a road that leads somewhere for a reason.
+func leadsFor(t *testing.T, p Policy, road []line, why string) {
+	t.Helper()
+	s := walk(t, p, road)
+	if !strings.Contains(s.why, why) {
+		t.Errorf("why: got %q, want %q in it", s.why, why)
+	}
+	if ends := strings.Contains(road[len(road)-1].want, "leave"); ends != (s.Phase == Gone) {
+		t.Errorf("ends in phase %s", s.Phase)
 	}
 }
 
@@ -474,9 +476,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 		return []line{
 			{time.Second, SessionReady{}, ""},
 			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
 			{time.Minute, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, id}, "ask to launch"},
 			{time.Second, Launched{fine}, ""},
@@ -488,9 +489,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 	}
 	once := []line{
 		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
-		{time.Second, Inspected{Result: of(Missing)}, ""},
-		{shortestPause, Tick{}, "ask to inspect"},
-		{time.Second, Inspected{Result: of(Missing)}, "leave 69"},
+		{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+		{time.Second, Deleted{of(Missing)}, "leave 69"},
 	}
 	walk(t, Policy{Grace: time.Minute}, roads(road, once))
 	walk(t, Policy{Grace: time.Minute}, roads(road, []line{{rejoinWindow, Tick{}, ""}}, deleted(20)))

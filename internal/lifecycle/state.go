@@ -71,6 +71,7 @@ type Policy struct {
 	StrictRemove bool          // exit 75 when the agent could not be removed
 	CancelOnTerm bool          // the platform's word cancels a running job
 	HandOver     bool          // only register: another life runs the agent, and somebody else removes it
+	Seed         uint64        // of the chance that keeps many agents from trying again in step; 0: no chance
 	Limits       Limits
 }
 
@@ -104,19 +105,23 @@ type State struct {
 	quietSince time.Time // since when the listener has had no job
 	inherited  bool      // the listener is an earlier life's, and so are its jobs
 
-	clock    time.Time // the platform's first word: the budget runs from here; zero: no deadline
-	heard    time.Time // the last word that counted, for a person's insistence; not a limit's
-	cancels  bool      // a running job is cancelled, by the platform's word and the policy
-	killAt   time.Time // while Stopping: when SIGKILL follows, or when waiting for it ends
-	patience time.Time // when the stage under way is given up, where no budget rules
-	watched  time.Time // since when an online twin is watched
+	clock    time.Time     // the platform's first word: the budget runs from here; zero: no deadline
+	grace    time.Duration // from the clock to the platform's SIGKILL
+	heard    time.Time     // the last word that counted, for a person's insistence; not a limit's
+	cancels  bool          // a running job is cancelled, by the platform's word and the policy
+	killAt   time.Time     // while Stopping: when SIGKILL follows, or when waiting for it ends
+	patience time.Time     // when the stage under way is given up, where no budget rules
+	watched  time.Time     // since when an online twin is watched
 
 	missed    bool        // the last answer about the agent was that there is none
+	refused   bool        // a removal was, for no reason that passes
 	assigned  bool        // the last look found a job
 	idleSince time.Time   // since when all but the lost socket have said "idle"
 	exit      Exit        // how the listener last ended, while its cause is looked into
 	readyAt   time.Time   // when the listener last became ready
 	restarts  int         // restarts since it last stayed ready for long
+	held      bool        // the listener has met the session of an earlier one
+	heldSince time.Time   // since when that is in the way
 	rejoin    bool        // after the removal, register anew instead of leaving
 	rejoined  []time.Time // when that was done, within the last hour
 
@@ -133,6 +138,7 @@ func New(p Policy) State {
 		Listener:     Absent,
 		Job:          NoJob,
 		policy:       p,
+		grace:        p.Grace,
 		budget:       Split(p.Grace),
 		acceptance:   open,
 	}
@@ -147,5 +153,5 @@ func (s State) Deadline() time.Time {
 	if s.clock.IsZero() {
 		return time.Time{}
 	}
-	return s.clock.Add(s.policy.Grace)
+	return s.clock.Add(s.grace)
 }

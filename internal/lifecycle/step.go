@@ -88,6 +88,8 @@ func (t *turn) learn(e Event) {
 		t.deleted(e.Result)
 	case SessionReady:
 		t.sessionReady()
+	case SessionHeld:
+		t.sessionHeld()
 	case JobStarted:
 		t.jobStarted()
 	case JobFinished:
@@ -161,11 +163,13 @@ func (t *turn) answerBy(c Call) time.Time {
 }
 
 // tryAgain plans the same call once more, later each time; until is when that
-// stops making sense (zero: never). Close to it the pause is half of what is
-// left, even against the server's wish: the last try costs nothing and may save
+// stops making sense (zero: never). Up to half as long again is added by chance,
+// so that a hundred agents do not come back at the same moment. Close to the end
+// the pause is half of what is left, even against the server's wish: the last try costs nothing and may save
 // a ghost. It says false when until is reached.
 func (t *turn) tryAgain(c Call, r Result, until time.Time) bool {
 	pause := max(min(firstPause<<min(t.tries, 8), longestPause), r.RetryAfter)
+	pause += time.Duration(t.policy.chance(t.tries) * float64(pause) / 2)
 	if reached(until, t.now.Add(pause)) {
 		pause = until.Sub(t.now) / 2
 	}

@@ -21,6 +21,9 @@ type world struct {
 	pending *Ask // the call in flight
 	aborted bool
 
+	askedAt time.Time
+	asks    int // at that moment
+
 	agents   map[int]*agent // what the server holds under this life's mark
 	nextID   int
 	posts    []time.Time // of the last second
@@ -46,13 +49,14 @@ type world struct {
 
 	insisted bool
 	spoken   time.Time // first word
-	clock    time.Time // the platform's first word
-	termed   bool      // SIGTERM was heard
-	tried    bool      // to disable the agent
-	killSent bool      // to this listener
-	stuck    bool      // the server would not disable the agent
-	cut      bool      // we cancelled a job
-	lostJob  bool      // the listener died in the middle of one
+	clock    time.Time // the platform's word that counts
+	grace    time.Duration
+	termed   bool // SIGTERM was heard
+	tried    bool // to disable the agent
+	killSent bool // to this listener
+	stuck    bool // the server would not disable the agent
+	cut      bool // we cancelled a job
+	lostJob  bool // the listener died in the middle of one
 	named    map[int]bool
 	left     *Leave
 	seen     map[string]bool // phase × event
@@ -154,6 +158,17 @@ func (w *world) ask(a Ask) {
 		}
 	}
 	w.pending, w.aborted = &a, false
+	w.countAsks()
+}
+
+// countAsks sees a loop that only answers keep up.
+func (w *world) countAsks() {
+	if !w.now.Equal(w.askedAt) {
+		w.askedAt, w.asks = w.now, 0
+	}
+	if w.asks++; w.asks > 10 {
+		w.t.Fatalf("asks %d times in an instant", w.asks)
+	}
 }
 
 // judgeAsk holds what a call must not do besides.
@@ -179,7 +194,7 @@ func (w *world) judgeAsk(a Ask) {
 }
 
 func (w *world) drainLeft() bool {
-	return w.clock.IsZero() || w.now.Before(w.clock.Add(w.state.budget.Drain))
+	return w.clock.IsZero() || w.now.Before(w.clock.Add(Split(w.grace).Drain))
 }
 
 func (w *world) interrupted() {
@@ -334,7 +349,7 @@ func (w *world) prepare(well bool, fault Result) {
 		if w.alive = e.Leftover.Alive; w.alive {
 			w.listens, w.tried = e.Leftover.AgentID, false
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.listens].assigned = w.job
+			w.agents[w.listens].assigned, e.Leftover.Working = w.job, w.job
 		}
 	}
 	w.feed(e)
@@ -425,6 +440,9 @@ func (w *world) disable(id int, well bool, fault Result) Result {
 func (w *world) inspect(id int, well bool, fault Result) Inspected {
 	a := w.agents[id]
 	switch {
+	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
+		w.stuck = true
+		return Inspected{Result: Result{Outcome: Denied}, Worker: w.job}
 	case !well:
 		return Inspected{Result: fault}
 	case id == w.lent: // only the process table can be asked
@@ -461,6 +479,7 @@ func (w *world) moves() map[string]func() {
 		"next deadline":   func() { w.pass(time.Hour) },
 		"SIGTERM":         w.sigterm,
 		"SIGINT":          w.sigint,
+		"notice":          w.notice,
 		"azptend drain":   func() { w.word(); w.feed(DrainAsked{Reason: "asked"}) },
 		"early tick":      func() { w.feed(Tick{}) },
 		"minutes go by":   func() { w.pass(5 * time.Minute) },
@@ -483,6 +502,7 @@ func (w *world) listenerMoves(m map[string]func()) {
 	a := w.agents[w.listens]
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
+	m["session is held"] = func() { w.feed(SessionHeld{}) }
 	m["exit"] = func() {
 		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
 		if w.leftover {
@@ -526,9 +546,7 @@ func (w *world) word() {
 func (w *world) sigterm() {
 	w.word()
 	w.termed = true
-	if w.clock.IsZero() {
-		w.clock = w.now
-	}
+	w.gives(w.state.policy.Grace)
 	w.feed(DrainAsked{Reason: "SIGTERM", Clock: true})
 }
 
@@ -537,8 +555,21 @@ func (w *world) sigint() {
 		w.insisted = true
 	}
 	w.word()
-	if w.clock.IsZero() {
-		w.clock = w.now
-	}
+	w.gives(w.state.policy.Grace)
 	w.feed(PersonInterrupts{})
+}
+
+// gives is the platform's word: what ends first counts.
+func (w *world) gives(grace time.Duration) {
+	if w.clock.IsZero() || w.now.Add(grace).Before(w.clock.Add(w.grace)) {
+		w.clock, w.grace = w.now, grace
+	}
+}
+
+// notice is the platform's word that says by when it ends.
+func (w *world) notice() {
+	w.word()
+	grace := time.Duration(rapid.SampledFrom([]int{1, 4, 30, 900}).Draw(w.t, "notice")) * time.Second
+	w.gives(grace)
+	w.feed(DrainAsked{Reason: "notice", Clock: true, Grace: grace})
 }

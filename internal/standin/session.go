@@ -50,7 +50,8 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 		if ctx.Err() != nil {
 			return session{}, ctx.Err()
 		}
-		l.log.Printf("cannot create a session: %v", err)
+		// As the real one's log has it: the exception by its name (MessageListener.cs).
+		l.log.Printf("Catch exception during create session. %s", described(err))
 		if final := l.finalAtCreate(err, time.Since(first)); final != nil {
 			return session{}, final
 		}
@@ -62,6 +63,15 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 			return session{}, ctx.Err()
 		}
 	}
+}
+
+// described is an error as .NET writes an exception.
+func described(err error) string {
+	var s *serverError
+	if errors.As(err, &s) && s.typeKey != "" {
+		return "Microsoft.TeamFoundation.DistributedTask.WebApi." + s.typeKey + ": " + err.Error()
+	}
+	return err.Error()
 }
 
 func (l *listener) tryCreateSession(ctx context.Context) (session, error) {

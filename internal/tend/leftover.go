@@ -20,6 +20,7 @@ type leftover struct {
 	pool     azdo.Pool
 	agent    azdo.Agent // its ID is 0 when it is not in the pool, or not ours
 	listener Process    // nil when it has ended
+	working  bool       // it has a worker
 }
 
 // seat is the place that an agent has in a pool.
@@ -29,7 +30,7 @@ type seat struct {
 }
 
 func (l leftover) event() lifecycle.Leftover {
-	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil}
+	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil, Working: l.working}
 }
 
 // formerAgent is the agent that an azptend has left that was killed in this
@@ -66,6 +67,7 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	}
 	if pid != 0 {
 		if l.listener, err = r.o.Processes.Adopt(pid); err == nil {
+			l.working, _ = l.listener.HasDescendant(agent.WorkerProgram)
 			return l, nil
 		}
 		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
@@ -99,7 +101,9 @@ func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 }
 
 // findFormer finds the agent that the folder's files name, if it is in its pool
-// and bears this folder's mark: files that came with an image are nobody's.
+// and bears this folder's mark: files that came with an image are nobody's. Of one
+// that may not be looked at the mark is not known; where azptend was killed it is
+// ours all the same.
 func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azdo.Agent, error) {
 	var was agent.Registration
 	var found bool
@@ -113,7 +117,12 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azd
 	ctx, done := context.WithTimeoutCause(ctx, requestPatience, errNoAnswer)
 	defer done()
 	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
+	if azdo.Status(err) == http.StatusNotFound { // said once, it may not be true
+		a, err = r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
+	}
 	switch status := azdo.Status(err); {
+	case status == http.StatusForbidden && r.killedHere():
+		return pool, azdo.Agent{ID: was.AgentID, Name: was.AgentName}, nil
 	case status == http.StatusNotFound, status == http.StatusForbidden:
 		return pool, azdo.Agent{}, nil
 	case err != nil:
@@ -122,6 +131,12 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azd
 		return pool, azdo.Agent{}, nil
 	}
 	return pool, a, nil
+}
+
+// killedHere says that azptend was killed in this folder.
+func (r *runner) killedHere() (was bool) {
+	_ = r.o.asAgent(func() error { was = r.o.Folder.WasKilled(); return nil })
+	return was
 }
 
 // isStray says that a process is of an earlier life's jobs: a worker, or what

@@ -70,6 +70,23 @@ func (l *Line) Drain(ctx context.Context, reason string, clock bool) (Snapshot, 
 	})
 }
 
+// DrainBy is Drain for a platform that has said when it will end the machine: all
+// is over before that, unless a grace period that runs already ends sooner. Zero
+// is a platform that may do so at any moment: the grace period runs. The error is
+// ctx's.
+func (l *Line) DrainBy(ctx context.Context, reason string, end time.Time) (Snapshot, error) {
+	return l.ask(ctx, func(r *runner) {
+		ask := lifecycle.DrainAsked{Reason: reason, Clock: true}
+		if !end.IsZero() {
+			ask.Grace = max(time.Until(end).Truncate(time.Second), shortestNotice)
+		}
+		r.step(ask)
+	})
+}
+
+// shortestNotice leaves time for one request to remove the agent.
+const shortestNotice = time.Second
+
 // Next is the life as soon as it is in another phase than this one, or has
 // ended. A phase that passes in an instant may be missed. The error is ctx's.
 func (l *Line) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {

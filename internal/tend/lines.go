@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -20,6 +21,11 @@ func (ls Lines) Status(ctx context.Context) (Snapshot, error) {
 // Drain asks each for a drain; see Line.
 func (ls Lines) Drain(ctx context.Context, reason string, clock bool) (Snapshot, error) {
 	return ls.all(func(l *Line) (Snapshot, error) { return l.Drain(ctx, reason, clock) })
+}
+
+// DrainBy asks each for a drain that has an end; see Line.
+func (ls Lines) DrainBy(ctx context.Context, reason string, by time.Time) (Snapshot, error) {
+	return ls.all(func(l *Line) (Snapshot, error) { return l.DrainBy(ctx, reason, by) })
 }
 
 // Next is how the lives are as soon as their phase is another than this one, or

@@ -51,6 +51,7 @@ type launched struct {
 	port    Port
 	perf    string
 	markers agent.UpdateMarkers
+	logs    agent.Logs // of the listeners before it
 	user    *proc.User
 }
 
@@ -77,7 +78,7 @@ type starter struct {
 }
 
 func (s starter) start() (_ *launched, err error) {
-	l := &launched{markers: s.o.Folder.UpdateMarkers(), user: s.o.User}
+	l := &launched{markers: s.o.Folder.UpdateMarkers(), logs: s.ways.listenerLogs(), user: s.o.User}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
@@ -256,8 +257,16 @@ const (
 // server to say so.
 func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, ready chan<- struct{}) {
 	ctx, cancel := context.WithCancel(alive)
-	defer cancel()
 	first := make(chan string, 2)
+	held, told := make(chan struct{}), make(chan struct{})
+	defer func() { cancel(); <-told }() // before its end is told
+	r.besides(func(context.Context) {
+		defer close(told)
+		if r.o.asAgent(func() error { return r.ways.awaitConflict(ctx, l.logs) }) == nil {
+			close(held)
+			r.say(word{note: (*runner).sessionHeld, event: lifecycle.SessionHeld{}})
+		}
+	})
 	r.besides(func(context.Context) {
 		if r.ways.awaitSession(ctx, l.perf) == nil {
 			first <- "perf file"
@@ -265,7 +274,7 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 	})
 	if r.o.Server != nil {
 		r.besides(func(context.Context) {
-			if r.awaitOnline(ctx, poolID, id) == nil {
+			if r.awaitOnline(ctx, poolID, id, held) == nil {
 				first <- "server"
 			}
 		})
@@ -278,11 +287,16 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 	}
 }
 
-func (r *runner) awaitOnline(ctx context.Context, poolID, id int) error {
+// awaitOnline waits until the server says that the agent is online. Once the
+// listener has met another's session that is no witness: it is that session's.
+func (r *runner) awaitOnline(ctx context.Context, poolID, id int, held <-chan struct{}) error {
 	for wait := onlineAfter; ; wait = onlineEvery {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-held:
+			timer.Stop()
+			return errSessionHeld
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -291,6 +305,18 @@ func (r *runner) awaitOnline(ctx context.Context, poolID, id int) error {
 			return nil
 		}
 	}
+}
+
+var errSessionHeld = errors.New("an earlier listener's session is in the way")
+
+// sessionHeld says once what a listener waits for that does not become ready.
+func (r *runner) sessionHeld() {
+	if r.waitsSession {
+		return
+	}
+	r.waitsSession = true
+	r.log.Warn("Waiting for the session of an earlier listener to lapse: it was killed, and the server keeps it for some five minutes",
+		"agent", r.o.Name, "agent_id", r.state.AgentID)
 }
 
 // killPatience bounds one killing; lifecycle waits for the listener's end by

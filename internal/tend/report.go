@@ -47,6 +47,7 @@ func (r *runner) reportReady(witness string) {
 		"folder_ms", ms(r.times.folder), "register_ms", ms(r.times.register), "launch_ms", ms(r.times.launch),
 		"session_ms", ms(now.Sub(r.times.launched)),
 		"to_launch_ms", ms(r.times.launched.Sub(r.times.began)), "total_ms", ms(now.Sub(r.times.began)))
+	r.waitsSession = false
 	r.times = times{drained: r.times.drained} // another start is measured from its own beginning
 }
 
@@ -60,7 +61,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.times.drained = time.Now()
 		r.log.Info("Asked to end", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
-	if before.Deadline().IsZero() && !after.Deadline().IsZero() {
+	if before.Deadline() != after.Deadline() {
 		b := after.Budget()
 		r.log.Info("The grace period runs", "until", after.Deadline().UTC().Format(time.RFC3339),
 			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())

@@ -125,6 +125,21 @@ func TestLives(t *testing.T) {
 			s.exits(1)
 		}, born + "GET 8 DELETE 8", 1, ""},
 
+		{"an earlier listener's session is in the way for longer than a listener waits", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().connects(s.listener().pid)
+			close(s.listener().conflict)
+			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
+			s.pass(4 * time.Minute)
+			s.exits(1)
+			s.pass(2 * time.Second)
+			s.listener().connects(s.listener().pid)
+			s.listener().logsOn()
+			s.pass(time.Second)
+			s.sigterm()
+		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
 		{"exit code 0", nil, func(s *stage) {
 			s.ready()
 			s.exits(0)
@@ -181,13 +196,25 @@ func TestLives(t *testing.T) {
 			s.exits(2)
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "GET 8 GET 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, born + "GET 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the agent is deleted on the server, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
 			s.exits(2)
-		}, born + "GET 8 GET 8", 0, ""},
+		}, born + "GET 8 DELETE 8", 0, ""},
+
+		{"the server does not show the agent yet", nil, func(s *stage) {
+			s.ready()
+			s.fails("GET", refused(http.StatusNotFound, "TaskAgentNotFoundException"))
+			s.sigterm()
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"the server does not show the agent yet, and its listener fails", once, func(s *stage) {
+			s.ready()
+			s.fails("GET", refused(http.StatusNotFound, "TaskAgentNotFoundException"))
+			s.exits(2)
+		}, born + "GET 8 DELETE 8", 0, ""},
 
 		{"--once", once, func(s *stage) {
 			s.ready()
@@ -240,17 +267,23 @@ func TestLives(t *testing.T) {
 			s.jobEnds()
 		}, born + "PATCH 8 GET 8 DELETE 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"401 at the removal: named", nil, func(s *stage) {
+		{"401 at the removal: once more", nil, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, "8"},
+		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, ""},
 
-		{"401 at the removal, with --strict-remove", func(o *Options) { o.StrictRemove = true }, func(s *stage) {
+		{"401 at the removal, twice: named", nil, func(s *stage) {
 			s.ready()
-			s.fails("DELETE", refused(http.StatusUnauthorized, ""))
+			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 75, "8"},
+		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, "8"},
+
+		{"the same, with --strict-remove", func(o *Options) { o.StrictRemove = true }, func(s *stage) {
+			s.ready()
+			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
+			s.sigterm()
+		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 75, "8"},
 
 		{"a removal that is never answered is tried again", nil, func(s *stage) {
 			s.ready()

@@ -51,6 +51,8 @@ type runner struct {
 	release    func()              // of the agent's folder; nil while it is not ours
 	waits      bool                // it was said that the name is waited for
 
+	waitsSession bool // it was said that an earlier listener's session is waited for
+
 	times times
 }
 
@@ -74,7 +76,7 @@ func newRunner(o Options, w ways) *runner {
 		o: o, ways: w, log: o.Log,
 		state: lifecycle.New(lifecycle.Policy{
 			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
-			CancelOnTerm: o.CancelOnTerm, HandOver: o.HandOver, Limits: o.Limits,
+			CancelOnTerm: o.CancelOnTerm, HandOver: o.HandOver, Limits: o.Limits, Seed: o.Seed,
 		}),
 		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
 		times: times{began: o.Began},
@@ -230,7 +232,8 @@ func (r *runner) end() End {
 		}
 	}
 	r.removePerf()
-	if r.release != nil {
+	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
+		_ = r.o.asAgent(r.o.Folder.RemoveTemporary)
 		r.release()
 	}
 	r.reportEnd()

@@ -366,15 +366,16 @@ func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
 
 // listener is a started listener, as far as it can be seen from outside.
 type listener struct {
-	s       *stage
-	pid     int
-	port    *stagePort
-	conn    net.Conn // its end of the notification socket
-	far     net.Conn // the other
-	session chan struct{}
-	done    chan struct{}
-	status  proc.Status
-	once    sync.Once
+	s        *stage
+	pid      int
+	port     *stagePort
+	conn     net.Conn // its end of the notification socket
+	far      net.Conn // the other
+	session  chan struct{}
+	conflict chan struct{} // it has met another's session
+	done     chan struct{}
+	status   proc.Status
+	once     sync.Once
 
 	worker sync.Mutex
 	works  bool // an Agent.Worker runs below it
@@ -523,7 +524,7 @@ type stagePort struct {
 // openPort is the first of a listener that is seen.
 func (s *stage) openPort() (Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
-	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, session: make(chan struct{})}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, session: make(chan struct{}), conflict: make(chan struct{})}
 	l.conn, l.far = net.Pipe()
 	s.listeners = append(s.listeners, l)
 	return p, nil
@@ -563,6 +564,17 @@ func (s *stage) awaitUpdate(ctx context.Context, _ agent.UpdateMarkers) error {
 	s.note("await update")
 	select {
 	case <-s.settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *stage) listenerLogs() agent.Logs { return nil }
+
+func (s *stage) awaitConflict(ctx context.Context, _ agent.Logs) error {
+	select {
+	case <-s.listener().conflict:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -35,6 +35,7 @@ type Options struct {
 	NoUpdate     bool              // the listener was told not to update itself
 	HandOver     bool              // register, write the agent's files into Folder, and leave
 	Given        *agent.Given      // the agent that somebody else has registered; nil: register one
+	Seed         uint64            // of the chance in the pauses before another try; 0: none
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
 	Shared       bool              // other agents live in this process: what is theirs is left alone

@@ -21,6 +21,11 @@ type ways interface {
 	awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error)
 	// jobsReceived is how many jobs the listener that logs to perf has been given.
 	jobsReceived(perf string) (int, error)
+	// listenerLogs are the listeners' logs as they are now.
+	listenerLogs() agent.Logs
+	// awaitConflict waits until a listener has met, by a log that is newer than
+	// before, another's session.
+	awaitConflict(ctx context.Context, before agent.Logs) error
 	// awaitUpdate waits until an update has ended that before does not know.
 	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
 }
@@ -57,6 +62,12 @@ func (folderWays) awaitUpdateRequest(ctx context.Context, perf string, before in
 }
 
 func (folderWays) jobsReceived(perf string) (int, error) { return agent.JobsReceived(perf) }
+
+func (w folderWays) listenerLogs() agent.Logs { return w.folder.ListenerLogs() }
+
+func (w folderWays) awaitConflict(ctx context.Context, before agent.Logs) error {
+	return w.folder.AwaitConflict(ctx, before)
+}
 
 func (w folderWays) awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error {
 	return w.folder.AwaitUpdate(ctx, before)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/azptend/azptend/test/process"
 )
 
 func main() {
@@ -19,10 +21,22 @@ func main() {
 	out := flag.String("o", "", "the file to write; standard output without it")
 	lives := flag.Int("n", 20, "how many lives of each kind")
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
+	many := flag.Bool("hundred", false, "measure a hundred agents against a rate limit instead, into the file's part for that")
+	ofPool := flag.Bool("pool", false, "measure a large pool in place of an agent's life, and write that section of the page alone")
 	flag.Parse()
-	page, err := measure(*binary, *lives, *delay)
-	if err == nil {
-		err = write(*out, page)
+	var page string
+	var err error
+	switch {
+	case *many:
+		err = throttling(*binary, *out)
+	case *ofPool:
+		if page, err = measurePool(*binary, *delay); err == nil {
+			err = write(*out, page, true)
+		}
+	default:
+		if page, err = measure(*binary, *lives, *delay); err == nil {
+			err = write(*out, page, false)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: cannot measure:", err)
@@ -30,13 +44,23 @@ func main() {
 	}
 }
 
-func write(path, page string) error {
+// write prints what was measured, and puts it into the page at path: a section
+// between its marks, or all that stands before the first section.
+func write(path, text string, section bool) error {
+	fmt.Print(text)
 	if path == "" {
-		_, err := fmt.Print(page)
+		return nil
+	}
+	old, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	fmt.Print(page)
-	return os.WriteFile(path, []byte(page), 0o644)
+	if section {
+		text = withSection(string(old), "pool", text)
+	} else {
+		text = withHead(string(old), text)
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // sample is one measurement, repeated.
@@ -90,7 +114,7 @@ func measure(binary string, lives int, delay time.Duration) (string, error) {
 	err = page.Execute(&b, map[string]any{
 		"Samples": []*sample{m.launch, m.ready, m.idle, m.once, m.memory, m.private},
 		"Size":    fmt.Sprintf("%.1f MB", float64(size.Size())/1e6),
-		"Delay":   delay, "Lives": lives, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly),
+		"Delay":   delay, "Lives": lives, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly),
 	})
 	return b.String(), err
 }

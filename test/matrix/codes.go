@@ -52,6 +52,9 @@ func codesOfListenersEnd(c cell, f facts) []int {
 		codes = []int{onPurpose}
 	case c.event.code == 1:
 		codes = []int{1}
+		if !f.asked.IsZero() { // before the server had told whether the agent is there
+			codes = append(codes, onPurpose)
+		}
 		if strings.HasPrefix(c.outcome.name, "404") { // "somebody deleted the agent": it registers anew
 			codes = append(codes, onPurpose)
 		}

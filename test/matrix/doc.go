@@ -8,7 +8,7 @@
 //	rules.go                         which cells cannot be, and why
 //	cells.go                         all cells, and a set that has each pair
 //	world.go                         what a cell plays in: folders, emulator
-//	play.go, lives.go                one cell, from start to end
+//	play.go, reach.go, lives.go      one cell, from start to end
 //	facts.go                         what was seen of it
 //	properties.go                    what must be true of every cell
 //	codes.go                         the README's table of exit codes

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -129,9 +128,4 @@ func drainThenTerm(p *play) error {
 	p.asks(1)
 	_ = p.azptend.Signal(syscall.SIGTERM) // before its POST it has left already
 	return nil
-}
-
-// short is the event's name in a table.
-func (e event) short() string {
-	return strings.NewReplacer("SIGTERM to all, listener", "TERM to all:", "azptend drain, then SIGTERM", "drain, then TERM", "SIG", "").Replace(e.name)
 }

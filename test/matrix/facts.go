@@ -12,8 +12,7 @@ import (
 
 // facts are what was seen of a cell.
 type facts struct {
-	codes    []int // exit codes, one a life
-	took     time.Duration
+	codes    []int     // exit codes, one a life
 	asked    time.Time // when the clock was started; zero: never
 	ended    time.Time
 	insisted time.Time

@@ -20,7 +20,7 @@ const (
 	recovery = 20 * time.Second
 	// restart is for an azptend that starts again in the folder of one that was
 	// killed; one whose job never ends does not serve again.
-	restart = 60 * time.Second
+	restart = 80 * time.Second
 	atWork  = 4 * time.Second
 	// starts is how often a platform starts a container again here.
 	starts = 3

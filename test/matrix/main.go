@@ -1,24 +1,37 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 )
 
+// options are the command line.
+type options struct {
+	binary, page, only, logs, beliefs string
+	jobs                              int
+	pairs, list                       bool
+}
+
 func main() {
-	binary := flag.String("binary", "bin/azptend", "azptend")
-	page := flag.String("o", "", "the page whose part to write; only with all cells")
-	pairs := flag.Bool("pairwise", false, "only a set that has each pair")
-	only := flag.String("cells", "", "only the cells whose name matches this regular expression")
-	jobs := flag.Int("j", atOnce(), "how many at once")
-	logs := flag.String("logs", "", "a folder for what azptend said in the cells that fail")
-	list := flag.Bool("list", false, "only name the cells")
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/azptend", "azptend")
+	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with all cells")
+	flag.BoolVar(&o.pairs, "pairwise", false, "only a set that has each pair")
+	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
+	flag.StringVar(&o.beliefs, "believe", "{}", "what the emulated server does that nobody could verify: emulator.Beliefs as JSON")
+	flag.IntVar(&o.jobs, "j", atOnce(), "how many at once")
+	flag.StringVar(&o.logs, "logs", "", "a folder for what azptend said in the cells that fail")
+	flag.BoolVar(&o.list, "list", false, "only name the cells")
 	flag.Parse()
-	ok, err := run(*binary, *page, *only, *logs, *jobs, *pairs, *list)
+	ok, err := run(o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 	}
@@ -27,29 +40,19 @@ func main() {
 	}
 }
 
-func run(binary, page, only, logs string, jobs int, pairs, list bool) (ok bool, err error) {
-	all := allCells()
-	cells, removed := possible(all)
-	fmt.Printf("%d cells, of which %d can be:\n", len(all), len(cells))
-	for _, r := range rules() {
-		fmt.Printf("  %4d removed by %q: %s\n", removed[r.name], r.name, r.why)
+func run(o options) (ok bool, err error) {
+	cells, removed, err := o.choose()
+	if err != nil {
+		return false, err
 	}
-	if pairs {
-		cells = pairwise(cells)
-		fmt.Printf("%d of them have each pair\n", len(cells))
-	}
-	if only != "" {
-		if cells, err = chosen(cells, only); err != nil {
-			return false, err
-		}
-	}
-	if list {
+	if o.list {
 		for _, c := range cells {
 			fmt.Println(c)
 		}
 		return true, nil
 	}
-	if binary, err = filepath.Abs(binary); err != nil {
+	binary, err := filepath.Abs(o.binary)
+	if err != nil {
 		return false, err
 	}
 	t, err := openTheatre(binary)
@@ -57,27 +60,62 @@ func run(binary, page, only, logs string, jobs int, pairs, list bool) (ok bool, 
 		return false, err
 	}
 	defer t.close()
+	if err := json.Unmarshal([]byte(o.beliefs), &t.beliefs); err != nil {
+		return false, fmt.Errorf("cannot use -believe: %w", err)
+	}
+	stop := context.AfterFunc(interrupted(), t.abandon)
+	defer stop()
 	begun := time.Now()
-	verdicts := t.playAll(cells, jobs, func(done int, v verdict) {
-		switch {
-		case v.red():
-			fmt.Printf("RED %s\n", v)
-			keep(logs, v)
-		case len(v.facts.agents) > 0:
-			fmt.Printf("named %s\n", v)
-		}
+	verdicts := t.playAll(cells, o.jobs, func(done int, v verdict) {
+		o.tell(v)
 		if done%20 == 0 || done == len(cells) {
 			fmt.Printf("%5d of %d cells, %v\n", done, len(cells), time.Since(begun).Round(time.Second))
 		}
 	})
 	s := summarise(verdicts, removed, time.Since(begun))
+	s.jobs = o.jobs
 	s.print(os.Stdout)
-	if page != "" && !pairs && only == "" {
-		if err := s.write(page); err != nil {
+	if o.page != "" && !o.pairs && o.only == "" {
+		if err := s.write(o.page); err != nil {
 			return false, err
 		}
 	}
 	return s.red == 0, nil
+}
+
+// choose says which cells there are, and which are played.
+func (o options) choose() (cells []cell, removed map[string]int, err error) {
+	all := allCells()
+	cells, removed = possible(all)
+	fmt.Printf("%d cells, of which %d can be:\n", len(all), len(cells))
+	for _, r := range rules() {
+		fmt.Printf("  %4d removed by %q: %s\n", removed[r.name], r.name, r.why)
+	}
+	if o.pairs {
+		cells = pairwise(cells)
+		fmt.Printf("%d of them have each pair\n", len(cells))
+	}
+	if o.only != "" {
+		cells, err = chosen(cells, o.only)
+	}
+	return cells, removed, err
+}
+
+// tell says what is worth a line of a cell.
+func (o options) tell(v verdict) {
+	switch v.word() {
+	case "red":
+		fmt.Printf("RED %s\n", v)
+		keep(o.logs, v)
+	case "named":
+		fmt.Printf("named %s\n", v)
+	}
+}
+
+// interrupted ends with a Ctrl-C.
+func interrupted() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return ctx
 }
 
 func chosen(cells []cell, only string) ([]cell, error) {

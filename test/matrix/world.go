@@ -30,6 +30,7 @@ type theatre struct {
 	program []string // azptend
 	dir     string   // cells' folders are below it
 	agent   string   // an agent's folder to be copied
+	beliefs emulator.Beliefs
 }
 
 func openTheatre(binary string, program ...string) (*theatre, error) {
@@ -49,6 +50,23 @@ func openTheatre(binary string, program ...string) (*theatre, error) {
 
 func (t *theatre) close() { _ = os.RemoveAll(t.dir) }
 
+// abandon leaves nothing behind of cells that are being played, and ends.
+func (t *theatre) abandon() {
+	pids := process.Marked(markName + "=" + t.dir)
+	for pid := range process.Running(t.dir) {
+		pids = append(pids, pid)
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	t.close()
+	os.Exit(1)
+}
+
+// markName is the variable by which a cell's processes are known; its value is
+// the cell's folder.
+const markName = "AZPTEND_MATRIX_CELL"
+
 // world is what one cell plays in.
 type world struct {
 	dir      string
@@ -67,12 +85,12 @@ type world struct {
 func (t *theatre) newWorld(number int, c cell) (*world, error) {
 	w := &world{dir: filepath.Join(t.dir, strconv.Itoa(number))}
 	w.agentDir, w.home, w.temp = filepath.Join(w.dir, "agent"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp")
-	w.mark = fmt.Sprintf("AZPTEND_MATRIX_CELL=%s", w.dir)
+	w.mark = markName + "=" + w.dir + "/"
 	err := errors.Join(os.Mkdir(w.dir, 0o755), os.Mkdir(w.home, 0o755), os.Mkdir(w.temp, 0o755), copyTree(t.agent, w.agentDir))
 	if err != nil {
 		return nil, err
 	}
-	if w.emulator, err = emulator.New(emulator.Options{TimeScale: scale}); err != nil {
+	if w.emulator, err = emulator.New(emulator.Options{TimeScale: scale, Beliefs: t.beliefs}); err != nil {
 		return nil, err
 	}
 	w.server = httptest.NewServer(w.emulator)

@@ -26,13 +26,13 @@ func Descendants(root int) []int {
 	return found
 }
 
-// Marked lists the processes that were started with this variable ("NAME=value"),
-// zombies left out.
+// Marked lists the processes that were started with a variable that begins like
+// this ("NAME=value"), zombies left out.
 func Marked(variable string) []int {
 	var found []int
 	for _, pid := range pids() {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err == nil && bytes.Contains(append([]byte{0}, b...), []byte("\x00"+variable+"\x00")) {
+		if err == nil && bytes.Contains(append([]byte{0}, b...), []byte("\x00"+variable)) {
 			found = append(found, pid)
 		}
 	}

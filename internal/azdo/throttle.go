@@ -1,0 +1,82 @@
+package azdo
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Throttle is what an answer says of how much this identity asks
+// (azure-devops-rest.md 3). The zero value is the usual: nothing. The words are
+// the server's own, as support asks for them.
+type Throttle struct {
+	Resource   string        // what is used too much
+	Limit      string        // of it, in TSTU
+	Remaining  string        // of that; 0 when answers are delayed or refused
+	Reset      time.Time     // when all of it is free again, if nothing more is asked
+	Delay      time.Duration // for how long this answer was held back
+	RetryAfter time.Duration // how long the next request should wait
+}
+
+// IsZero says that nothing is throttled, and nothing is about to be.
+func (t Throttle) IsZero() bool { return t == Throttle{} }
+
+func throttleOf(h http.Header) Throttle {
+	t := Throttle{
+		Resource: oneLine(h.Get("X-RateLimit-Resource")), Limit: oneLine(h.Get("X-RateLimit-Limit")),
+		Remaining: oneLine(h.Get("X-RateLimit-Remaining")), RetryAfter: retryAfter(h),
+	}
+	if s, err := strconv.ParseFloat(h.Get("X-RateLimit-Delay"), 64); err == nil && s > 0 && s < 1e6 {
+		t.Delay = time.Duration(s * float64(time.Second))
+	}
+	if s, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-RateLimit-Reset")), 10, 64); err == nil && s > 0 && s < 1e11 {
+		t.Reset = time.Unix(s, 0).UTC()
+	}
+	return t
+}
+
+// longestDelay is the most that the server delays a request by itself
+// (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
+const longestDelay = time.Minute
+
+// heed remembers the server's wish to wait before the next request: it sends
+// Retry-After with answers that it delayed but gave, and with refusals. Up to a
+// quarter is added by chance: a hundred agents were told the same. A refusal's is
+// in the Error too, for whoever decides when that request is made again.
+func (c *Client) heed(t Throttle) {
+	if t.RetryAfter == 0 {
+		return
+	}
+	pause := min(t.RetryAfter, longestDelay)
+	pause += rand.N(pause/4 + 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notBefore = time.Now().Add(pause)
+}
+
+// waitTurn waits until the server wants to be asked again; where that is most of
+// the time that the caller has, it goes at once, for being delayed beats asking
+// too late: an agent that is to end may be given a job while it waits.
+func (c *Client) waitTurn(ctx context.Context) error {
+	c.mu.Lock()
+	notBefore := c.notBefore
+	c.mu.Unlock()
+	wait := time.Until(notBefore)
+	if wait <= 0 {
+		return context.Cause(ctx)
+	}
+	if deadline, ok := ctx.Deadline(); ok && wait > time.Until(deadline)*2/3 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/host"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/transport"
+)
+
+// longestNotice is the most that Azure gives before an event that does not come
+// from failing hardware (peers-and-pains.md 6). That is when a drain begins for
+// one that is announced days before, or sooner where a job may take longer.
+const longestNotice = 15 * time.Minute
+
+// notices are what Azure announces for this machine, and what becomes of it.
+type notices struct {
+	log      *slog.Logger
+	metadata *host.Metadata
+	lead     time.Duration
+	approve  bool
+	heeded   map[string]host.Notice // by id: for which the agent was drained
+}
+
+// newNotices is nil where nobody is asked. A machine is where systemd is; a
+// container does not hear of its host's end, its platform tells it by SIGTERM.
+func newNotices(s config.Settings, platform host.Word, log *slog.Logger) *notices {
+	if platform != host.Systemd {
+		log.Debug("Scheduled events of the machine are not watched for: this is no systemd unit", "platform", platform)
+		if s.ApproveEvents {
+			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: this is no systemd unit", "platform", platform)
+		}
+		return nil
+	}
+	return &notices{
+		log: log, metadata: host.NewMetadata(transport.ForIdentity(), ""), lead: max(s.Grace, longestNotice),
+		approve: s.ApproveEvents, heeded: map[string]host.Notice{},
+	}
+}
+
+// holdBack keeps an agent from starting into its machine's end, for which it has
+// just been drained and a unit's Restart= has started it again. The end is one
+// that was asked for meanwhile, nil when the life may begin.
+func (n *notices) holdBack(heard <-chan proc.Heard) *tend.End {
+	if n == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	quiet := make(chan struct{})
+	go func() {
+		defer close(quiet)
+		n.metadata.AwaitQuiet(ctx, n.lead, func(e host.Notice) {
+			n.log.Warn("Not starting an agent: this machine is about to end. Waiting until that is over or called off", facts(e)...)
+		})
+	}()
+	for {
+		select {
+		case <-quiet:
+			return nil
+		case h := <-heard:
+			if h.Word == proc.Drain || h.Word == proc.Interrupt {
+				cancel()
+				<-quiet
+				return &tend.End{Why: "asked to end before an agent was started"}
+			}
+		}
+	}
+}
+
+// watch lets a life end before its machine does. The returned function ends the
+// watching, after the life.
+func (n *notices) watch(lines tend.Lines) (done func()) {
+	if n == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Add(1)
+	go func() {
+		defer watching.Done()
+		n.watcher(ctx, lines).Run(ctx)
+	}()
+	return func() {
+		cancel()
+		watching.Wait()
+		n.goAhead()
+	}
+}
+
+func (n *notices) watcher(ctx context.Context, lines tend.Lines) *host.Watcher {
+	return &host.Watcher{
+		Metadata: n.metadata, Lead: n.lead,
+		Announced: func(e host.Notice) {
+			n.log.Warn("Azure has announced the end of this machine", append(facts(e), "drains_within", n.lead.String())...)
+		},
+		Due: func(e host.Notice) {
+			n.heeded[e.ID] = e
+			n.log.Warn("Draining: the end of this machine is near", facts(e)...)
+			_, _ = lines.DrainBy(ctx, fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
+		},
+		Silent: func(err error) {
+			if err != nil {
+				n.log.Debug("Cannot hear of scheduled events: is there a metadata service?", "error", err)
+				return
+			}
+			n.log.Debug("Hears of scheduled events again")
+		},
+	}
+}
+
+func facts(e host.Notice) []any {
+	return []any{"event", e.Kind, "not_before", moment(e.NotBefore), "source", e.Source, "description", e.Description, "id", e.ID}
+}
+
+func moment(at time.Time) string {
+	if at.IsZero() {
+		return "now"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+// approvalPatience bounds what is only a courtesy.
+const approvalPatience = 5 * time.Second
+
+// goAhead approves the events for which the agent has drained, if a person has
+// allowed it. One that is about other machines too is left alone: their jobs run.
+func (n *notices) goAhead() {
+	if !n.approve {
+		return
+	}
+	for _, e := range n.heeded {
+		switch {
+		case e.Started:
+			continue
+		case len(e.Others) > 0:
+			n.log.Warn("Did not approve the scheduled event: it is about other machines too", facts(e)...)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), approvalPatience)
+		if err := n.metadata.Approve(ctx, e.ID); err != nil {
+			n.log.Warn("Could not approve the scheduled event: it comes when its time has come", "error", err)
+		} else {
+			n.log.Info("Approved the scheduled event: Azure need not wait any longer", facts(e)...)
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,213 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file plays Scheduled Events, as scheduled-events.md and instance-metadata-service.md of
+// MicrosoftDocs/azure-compute-docs describe them. NotBefore is by the emulator's clock; a notice is never scaled.
+
+// The kinds of scheduled events, with the least notice that Azure gives of each.
+var scheduledKinds = map[string]time.Duration{
+	"Freeze": 15 * time.Minute, "Reboot": 15 * time.Minute, "Redeploy": 10 * time.Minute,
+	"Preempt": 30 * time.Second, "Terminate": 5 * time.Minute, // to 15, as the scale set is set up
+}
+
+// Announcement is an event that the metadata service is to announce.
+type Announcement struct {
+	Type        string   `json:"type"`                  // Freeze, Reboot, Redeploy, Preempt or Terminate
+	Notice      string   `json:"notice,omitempty"`      // until NotBefore, such as "30s"; default the least that Azure gives
+	Resources   []string `json:"resources,omitempty"`   // machines; default Options.Machine alone
+	Source      string   `json:"source,omitempty"`      // Platform (default) or User
+	Description string   `json:"description,omitempty"` // default Azure's own of a host's maintenance
+	Started     bool     `json:"started,omitempty"`     // at once, as after a host's failure
+}
+
+// scheduledEvent is an event as the metadata service tells it.
+type scheduledEvent struct {
+	EventID           string `json:"EventId"`
+	EventStatus       string
+	EventType         string
+	ResourceType      string
+	Resources         []string
+	NotBefore         string
+	Description       string
+	EventSource       string
+	DurationInSeconds int
+}
+
+type scheduled struct {
+	scheduledEvent
+	notBefore time.Time
+}
+
+// Announce makes the metadata service announce an event, and returns its id. It starts when its time has come or it is
+// approved, which shows at the next look, and stays until EndEvent.
+func (e *Emulator) Announce(a Announcement) (string, error) {
+	notice, known := scheduledKinds[a.Type]
+	if !known {
+		return "", fmt.Errorf("cannot announce an event: %q is none of Freeze, Reboot, Redeploy, Preempt and Terminate", a.Type)
+	}
+	if a.Notice != "" {
+		var err error
+		if notice, err = parseDuration("notice", a.Notice); err != nil {
+			return "", err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(a.Resources) == 0 {
+		a.Resources = []string{e.opts.Machine}
+	}
+	at := e.now().Add(notice)
+	s := &scheduled{notBefore: at, scheduledEvent: scheduledEvent{
+		EventID: strings.ToUpper(newGUID()), EventStatus: "Scheduled", EventType: a.Type, ResourceType: "VirtualMachine",
+		Resources: a.Resources, NotBefore: at.Format(http.TimeFormat), EventSource: orElse(a.Source, "Platform"),
+		Description: orElse(a.Description, "Host server is undergoing maintenance."), DurationInSeconds: -1,
+	}}
+	e.scheduled = append(e.scheduled, s)
+	e.incarnation++
+	e.emit(Event{Type: EventScheduled, Detail: a.Type})
+	if a.Started {
+		e.startEvent(s)
+	}
+	e.settle()
+	return s.EventID, nil
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// EndEvent takes a scheduled event away: it is over, or called off.
+func (e *Emulator) EndEvent(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := slices.IndexFunc(e.scheduled, func(s *scheduled) bool { return strings.EqualFold(s.EventID, id) })
+	if i < 0 {
+		return fmt.Errorf("cannot end event %q: %w", id, ErrNotFound)
+	}
+	e.scheduled = slices.Delete(e.scheduled, i, i+1)
+	e.incarnation++
+	return nil
+}
+
+// startEvent: its time is told no more. mu is held.
+func (e *Emulator) startEvent(s *scheduled) {
+	s.EventStatus, s.NotBefore = "Started", ""
+	e.incarnation++
+	e.emit(Event{Type: EventScheduledStarted, Detail: s.EventType})
+}
+
+// serveInstance is what the machine can learn of itself; all that is played is its name, without which an event that
+// is about it cannot be told from others'. mu is held.
+func (e *Emulator) serveInstance(r *http.Request, path string) reply {
+	if problem := metadataRequest(r, "2017-04-02"); problem != nil {
+		return *problem
+	}
+	text := strings.EqualFold(queryValue(r.URL.Query(), "format"), "text")
+	switch {
+	case strings.HasSuffix(path, "/name") && text:
+		return reply{status: http.StatusOK, contentType: "text/plain; charset=utf-8", body: []byte(e.opts.Machine)}
+	case strings.HasSuffix(path, "/name"): // a leaf has no JSON
+		return metadataProblem(http.StatusBadRequest, "Bad request. Requested format is not allowed")
+	}
+	set, _, inSet := strings.Cut(e.opts.Machine, "_")
+	if !inSet {
+		set = ""
+	}
+	return jsonReply(http.StatusOK, map[string]any{ // every primitive a string
+		"name": e.opts.Machine, "vmScaleSetName": set,
+		"osType": "Linux", "location": "westeurope", "azEnvironment": "AzurePublicCloud", "vmId": e.instanceID,
+	})
+}
+
+// serveScheduledEvents tells the events, or has one approved: "always returns a 200 success code if it's passed a valid
+// event ID"; that an unknown one is a 400 like a malformed request is assumed. mu is held.
+func (e *Emulator) serveScheduledEvents(r *http.Request, body []byte) reply {
+	if r.Method == http.MethodPost {
+		if problem := metadataHeader(r, "2017-08-01"); problem != nil {
+			return *problem
+		}
+		return e.approve(body)
+	}
+	if problem := metadataRequest(r, "2017-08-01"); problem != nil {
+		return *problem
+	}
+	for _, s := range e.scheduled {
+		if s.EventStatus == "Scheduled" && !e.now().Before(s.notBefore) {
+			e.startEvent(s)
+		}
+	}
+	events := []scheduledEvent{}
+	for _, s := range e.scheduled {
+		events = append(events, s.scheduledEvent)
+	}
+	return jsonReply(http.StatusOK, map[string]any{"DocumentIncarnation": e.incarnation, "Events": events})
+}
+
+func (e *Emulator) approve(body []byte) reply {
+	var in struct {
+		StartRequests []struct {
+			EventID string `json:"EventId"`
+		}
+	}
+	bad := metadataProblem(http.StatusBadRequest, "Bad request. The StartRequests are not valid")
+	if json.Unmarshal(body, &in) != nil || len(in.StartRequests) == 0 {
+		return bad
+	}
+	for _, request := range in.StartRequests {
+		i := slices.IndexFunc(e.scheduled, func(s *scheduled) bool { return strings.EqualFold(s.EventID, request.EventID) })
+		if i < 0 {
+			return bad
+		}
+		s := e.scheduled[i]
+		e.emit(Event{Type: EventScheduledApproved, Detail: s.EventType})
+		if s.EventStatus == "Scheduled" {
+			e.startEvent(s)
+		}
+	}
+	return reply{status: http.StatusOK}
+}
+
+// metadataRequest refuses what is not a GET with the header and a version.
+func metadataRequest(r *http.Request, since string) *reply {
+	if r.Method != http.MethodGet {
+		p := metadataProblem(http.StatusMethodNotAllowed, "Method not allowed")
+		return &p
+	}
+	return metadataHeader(r, since)
+}
+
+func metadataHeader(r *http.Request, since string) *reply {
+	var p reply
+	switch version := queryValue(r.URL.Query(), "api-version"); {
+	case !strings.EqualFold(r.Header.Get("Metadata"), "true"), r.Header.Get("X-Forwarded-For") != "":
+		p = metadataProblem(http.StatusBadRequest, "Bad request. Required metadata header not specified")
+	case version < since: // dates in text compare as dates
+		p = metadataProblem(http.StatusBadRequest, "Bad request. api-version is invalid or was not specified in the request. For more information refer to aka.ms/azureimds")
+	default:
+		return nil
+	}
+	return &p
+}
+
+func metadataProblem(status int, text string) reply {
+	r := jsonReply(status, map[string]string{"error": text})
+	r.header = http.Header{"Server": {"IMDS/150.870.65.1854"}}
+	return r
+}
+
+// announceWith is Announce for the control API.
+func (e *Emulator) announceWith(w http.ResponseWriter, r *http.Request) {
+	var a Announcement
+	ctlPost(w, r, &a, func() (any, error) { return idOf(e.Announce(a)) })
+}

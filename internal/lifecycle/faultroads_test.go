@@ -1,0 +1,97 @@
+package lifecycle
+
+import (
+	"testing"
+	"time"
+)
+
+// TestRoadsOfFaults walks roads on which the server or the platform goes wrong:
+// a session that is in the way, a notice, throttling.
+func TestRoadsOfFaults(t *testing.T) {
+	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		road   []line
+		why    string // the reason it left for, in part
+	}{
+		{"exit 1 over the session of an earlier listener: started again until that has lapsed", usual, roads(started, []line{
+			{time.Second, SessionHeld{}, ""},
+			{4 * time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, Tick{}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+			{time.Second, SessionHeld{}, ""},
+			{time.Minute, SessionReady{}, ""},
+			{time.Minute, SessionHeld{}, ""}, // it has one
+			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+		}), "exit code 1"},
+
+		{"that session does not lapse: somebody else's listener lives by our key", usual, roads(started, []line{
+			{time.Second, SessionHeld{}, ""},
+			{4 * time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, Tick{}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+			{time.Second, SessionHeld{}, ""},
+			{6 * time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 1"},
+		}), "exit code 1"},
+
+		{"a later listener's exit 1 is not that session's fault", usual, roads(started, []line{
+			{time.Second, SessionHeld{}, ""},
+			{4 * time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, Tick{}, "ask to launch"},
+			{time.Second, Launched{fine}, ""},
+			{time.Second, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+		}), "exit code 1"},
+
+		{"a short notice: all ends within it", usual, roads(busy, []line{ // of 30 s: drain 13.5 s, stop 12 s
+			{time.Minute, DrainAsked{Reason: "Preempt", Clock: true, Grace: 30 * time.Second}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Second, sigterm, ""}, // extends nothing
+			{11500 * time.Millisecond, Tick{}, "interrupt"},
+			{12 * time.Second, Tick{}, "kill"},
+			{time.Second, ListenerExited{Exit{Signal: 9}}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), "the job was cut"},
+
+		{"a long notice: the job gets it, until SIGTERM says less", usual, roads(busy, []line{
+			{time.Minute, DrainAsked{Reason: "Reboot", Clock: true, Grace: 15 * time.Minute}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{10 * time.Minute, sigterm, ""},
+			{time.Minute, Tick{}, "interrupt"},
+			{30 * time.Second, Tick{}, "kill"},
+			{100 * time.Millisecond, ListenerExited{Exit{Signal: 9}}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), "the job was cut"},
+
+		{"a notice cancels no job, whatever SIGTERM would do", Policy{Grace: 100 * time.Second, CancelOnTerm: true}, roads(busy, []line{
+			{time.Minute, DrainAsked{Reason: "Reboot", Clock: true, Grace: 15 * time.Minute}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Minute, sigterm, "interrupt"},
+		}), cancelOnTerm},
+
+		{"the first calls are throttled: waited for as long as the server asks", usual, []line{
+			{0, Begin{}, "ask to prepare"},
+			{time.Second, Prepared{Result: Result{Outcome: Unreachable, RetryAfter: 4 * time.Minute}}, ""},
+			{4 * time.Minute, Tick{}, "ask to prepare"},
+			{time.Second, Prepared{Result: fine}, "ask to register"},
+			{time.Second, Registered{Result: Result{Outcome: Unreachable, RetryAfter: 4 * time.Minute}}, ""},
+			{4 * time.Minute, Tick{}, "ask to register"},
+		}, ""},
+
+		{"a server that asks for ten minutes does not throttle: it is of another tenant", usual, []line{
+			{0, Begin{}, "ask to prepare"},
+			{time.Second, Prepared{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, ""},
+			{bootPatience, Tick{}, "ask to prepare"},
+			{time.Second, Prepared{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, "leave 69"},
+		}, "cannot begin"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { leadsFor(t, tt.policy, tt.road, tt.why) })
+	}
+}
