@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
+.PHONY: demo test bench bench-agents bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -19,6 +19,8 @@ matrix: build ## every cell of the kill matrix, half an hour, into docs/reliabil
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
 	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
+bench-agents: build ## fifty agents on one machine, into the same page
+	go run ./test/bench -binary bin/azptend -agents -o docs/performance.md
 bench-pool: build ## pruning pools of up to 10,000 agents, into the same page
 	go run ./test/bench -binary bin/azptend -pool -o docs/performance.md
 # SEED=… draws the same troubles again.
