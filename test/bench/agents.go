@@ -16,6 +16,7 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/process"
 )
 
 // agentsRun is one `azptend run --agents N`, from its start to its end.
@@ -51,7 +52,7 @@ func measureAgents(binary string, delay time.Duration) (string, error) {
 		runs = append(runs, run)
 	}
 	var b strings.Builder
-	err := agentsPage.Execute(&b, map[string]any{"Runs": runs, "One": runs[0], "Delay": delay, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	err := agentsPage.Execute(&b, map[string]any{"Runs": runs, "One": runs[0], "Delay": delay, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
 	return b.String(), err
 }
 
