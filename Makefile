@@ -1,5 +1,9 @@
 # Nothing here is needed to use the README's two commands.
+<<<<<<< HEAD
 .PHONY: demo test test-browser bench bench-hundred bench-pool bench-keep soak fuzz build build-all lint
+=======
+.PHONY: demo test bench bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
+>>>>>>> main
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -21,6 +25,9 @@ test-browser: ## the keeper's page in a real browser, which is installed if ther
 
 bench: build ## times, memory and size against the emulator, into docs/performance.md
 	go run ./test/bench -binary bin/azptend -o docs/performance.md
+
+matrix: build ## every cell of the kill matrix, half an hour, into docs/reliability.md
+	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
 	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
@@ -46,6 +53,15 @@ fuzz: ## each fuzz target there is, for half a minute
 			echo "== $$t in $$p"; go test $$p -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
+
+conformance: ## Microsoft's clients for Go and Node against the emulator; needs node and npm
+	cd test/conformance/go && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	cd test/conformance/node && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+
+# KEDA and what it imports are 3000 packages: ten minutes the first time, seconds when they are in Go's cache. Without cgo,
+# so that a C compiler is not needed.
+conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
+	cd test/conformance/keda && CGO_ENABLED=0 go test -count=1 .
 
 build: ## bin/azptend for this machine, static
 	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/azptend ./cmd/azptend

@@ -20,6 +20,7 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/process"
 )
 
 // switches are the names of all switches of the emulator, as in its JSON.
@@ -155,7 +156,7 @@ type belief struct {
 	ctx       context.Context
 	pool, dir string
 	seen      uint64
-	actors    []*actor
+	actors    []*process.Actor
 	failed    error
 }
 
@@ -170,18 +171,17 @@ func (w *different) live(pool string, life func(*belief)) {
 	defer cancel()
 	b := &belief{different: w, ctx: ctx, pool: pool, dir: dir}
 	defer os.RemoveAll(dir)
-	defer killAllIn(dir)
+	defer process.KillAllIn(dir)
 	if b.failed = standin.LayOut(filepath.Join(dir, "agent"), binary); b.failed == nil {
 		life(b)
 	}
 	for _, a := range b.actors {
-		a.kill()
+		a.Kill()
 	}
 	if why := b.judge(); why != "" {
 		said := ""
 		for _, a := range b.actors {
-			text, _ := a.out.read()
-			said += "\n" + text
+			said += "\n" + a.Said()
 		}
 		w.t.Errorf("%s: %s: %s; azptend said:%s", w.name, pool, why, said)
 	}
@@ -216,7 +216,7 @@ func (b *belief) do(what string, step func() error) {
 	}
 }
 
-func (b *belief) start(args ...string) (a *actor) {
+func (b *belief) start(args ...string) (a *process.Actor) {
 	b.do("start", func() (err error) {
 		cmd := exec.Command(binary, append([]string{"run"}, args...)...)
 		cmd.Dir = b.dir
@@ -226,7 +226,7 @@ func (b *belief) start(args ...string) (a *actor) {
 		}
 		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+b.dir, "AZP_POOL="+b.pool, "AZP_AGENT_DIR="+filepath.Join(b.dir, "agent"),
 			"AZP_AGENT_NAME=believer", "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=1m", "AZPTEND_STANDIN_TIME_SCALE="+fmt.Sprint(scale))
-		if a, err = act(cmd); err == nil {
+		if a, err = process.Act(cmd); err == nil {
 			b.actors = append(b.actors, a)
 		}
 		return err
@@ -243,24 +243,8 @@ func (b *belief) await(kind string) {
 	})
 }
 
-func (b *belief) says(a *actor, what string) {
-	b.do("says "+what, func() error {
-		for {
-			text, more := a.out.read()
-			if strings.Contains(text, what) {
-				return nil
-			}
-			select {
-			case <-more:
-			case <-a.done:
-				if text, _ := a.out.read(); !strings.Contains(text, what) {
-					return fmt.Errorf("it ended with %d", exitCode(a.cmd.ProcessState))
-				}
-			case <-b.ctx.Done():
-				return b.ctx.Err()
-			}
-		}
-	})
+func (b *belief) says(a *process.Actor, what string) {
+	b.do("says "+what, func() error { return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what))) })
 }
 
 func (b *belief) queue(script string) {
@@ -270,18 +254,18 @@ func (b *belief) queue(script string) {
 	})
 }
 
-func (b *belief) signal(a *actor, s syscall.Signal) {
-	b.do("signal", func() error { return syscall.Kill(a.cmd.Process.Pid, s) })
+func (b *belief) signal(a *process.Actor, s syscall.Signal) {
+	b.do("signal", func() error { return a.Signal(s) })
 }
 
-func (b *belief) ends(a *actor, code int) {
+func (b *belief) ends(a *process.Actor, code int) {
 	b.do("ends", func() error {
 		select {
-		case <-a.done:
+		case <-a.Done():
 		case <-b.ctx.Done():
 			return b.ctx.Err()
 		}
-		if got := exitCode(a.cmd.ProcessState); got != code {
+		if got := a.Code(); got != code {
 			return fmt.Errorf("with %d, want %d", got, code)
 		}
 		return nil

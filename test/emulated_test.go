@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/process"
 )
 
 // cmdQueue queues a job: queue NAME SCRIPT [POOL].
@@ -57,8 +58,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil {
 		events, _ := s.emulator.Events(ctx, 0)
 		for name, a := range s.actors {
-			text, _ := a.out.read()
-			ts.Logf("%s said:\n%s", name, text)
+			ts.Logf("%s said:\n%s", name, a.Said())
 		}
 		ts.Fatalf("no %s: %v; there were %+v", words(args), err, events)
 	}
@@ -210,7 +210,7 @@ func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keeps NAME")
 	}
 	s := stageOf(ts)
-	pids := descendants(s.actor(ts, args[0]).cmd.Process.Pid)
+	pids := process.Descendants(s.actor(ts, args[0]).Pid())
 	if len(pids) == 0 {
 		ts.Fatalf("%s has no listener", args[0])
 	}
@@ -265,32 +265,6 @@ func cmdUnpublished(ts *testscript.TestScript, neg bool, args []string) {
 	if value == "" || published < 5 {
 		ts.Fatalf("%s is %q, and %d capabilities are published: there is nothing to see", args[0], value, published)
 	}
-}
-
-// descendants lists the processes below one.
-func descendants(root int) []int {
-	children := map[int][]int{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		var pid, parent int
-		var state string
-		if _, err := fmt.Sscanf(string(b[bytes.LastIndexByte(b, ')')+1:]), " %s %d", &state, &parent); err != nil {
-			continue
-		}
-		if _, err := fmt.Sscanf(path, "/proc/%d/stat", &pid); err == nil && state != "Z" {
-			children[parent] = append(children[parent], pid)
-		}
-	}
-	var found []int
-	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
-		found = append(found, children[queue[0]]...)
-		queue = append(queue, children[queue[0]]...)
-	}
-	return found
 }
 
 // cmdNobody says that no process's command line holds a text: nobody TEXT. It

@@ -58,7 +58,7 @@ func TestEachGuardIsNeeded(t *testing.T) {
 					t.Errorf("without %s the thief did not get %s by %s: %v", tt.guard, want.What, want.How, l.findings)
 				}
 			}
-			said, _ := h.actor.out.read()
+			said := h.actor.Said()
 			if believed := strings.Contains(said, forged); believed != (tt.guard == "closed-port") {
 				t.Errorf("the thief was believed: %v; azptend said:\n%s", believed, said)
 			}
@@ -123,7 +123,7 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 				h.says("A job started")
 			}
 			h.leave(1)
-			if said, _ := h.actor.out.read(); strings.Contains(said, forged) != (len(program) > 2) {
+			if said := h.actor.Said(); strings.Contains(said, forged) != (len(program) > 2) {
 				t.Errorf("findings %v; azptend said:\n%s", l.findings, said)
 			}
 		})

@@ -21,6 +21,7 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/process"
 )
 
 // heist is one life of azptend with the thief for a job.
@@ -34,7 +35,7 @@ type heist struct {
 	began       time.Time
 	dir         string // everything below is in it, and every user may go there
 	agent       string
-	actor       *actor
+	actor       *process.Actor
 	seen        uint64
 	secrets     map[string]string // by name
 	env         []string
@@ -58,7 +59,7 @@ func newHeist(t *testing.T, where *network) *heist {
 		began: time.Now().Add(-time.Second), secrets: map[string]string{}}
 	t.Cleanup(func() {
 		if h.actor != nil {
-			h.actor.kill()
+			h.actor.Kill()
 		}
 		e.Close()
 		server.Close()
@@ -106,7 +107,7 @@ func (h *heist) start(a account, program string, args ...string) {
 			err = dropAllBut(a.caps)
 		}
 		if err == nil {
-			h.actor, err = act(cmd)
+			h.actor, err = process.Act(cmd)
 		}
 		return err
 	}))
@@ -125,17 +126,8 @@ func (h *heist) await(kind string) emulator.Event {
 // says waits until azptend has said something.
 func (h *heist) says(what string) {
 	h.t.Helper()
-	pattern := regexp.MustCompile(what)
-	for {
-		text, more := h.actor.out.read()
-		if pattern.MatchString(text) {
-			return
-		}
-		select {
-		case <-more:
-		case <-h.ctx.Done():
-			h.fatalf("azptend does not say %q", what)
-		}
+	if err := h.actor.Says(h.ctx, regexp.MustCompile(what)); err != nil {
+		h.fatalf("azptend does not say %q", what)
 	}
 }
 
@@ -143,7 +135,7 @@ func (h *heist) fatalf(format string, args ...any) {
 	h.t.Helper()
 	said := ""
 	if h.actor != nil {
-		said, _ = h.actor.out.read()
+		said = h.actor.Said()
 	}
 	h.t.Fatalf(format+"\nazptend said:\n%s", append(args, said)...)
 }
@@ -195,7 +187,7 @@ func (h *heist) plan(name string, folders ...string) string {
 		needles = append(needles, needle{name, masked})
 	}
 	b, err := json.Marshal(map[string]any{
-		"Since": h.began, "Supervisor": h.actor.cmd.Process.Pid, "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
+		"Since": h.began, "Supervisor": h.actor.Pid(), "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
 	})
 	check(h.t, err)
 	path := filepath.Join(h.dir, name)
@@ -285,7 +277,7 @@ func (h *heist) leave(id int64) {
 	if !h.lent {
 		removing = h.at("DELETE", `/agents/\d+`, h.argv)
 	}
-	check(h.t, h.actor.cmd.Process.Signal(syscall.SIGTERM))
+	check(h.t, h.actor.Signal(syscall.SIGTERM))
 	if h.lent {
 		h.says("Asked to end")
 	} else {
@@ -300,11 +292,11 @@ func (h *heist) leave(id int64) {
 		h.await(emulator.EventAgentRemoved)
 	}
 	select {
-	case <-h.actor.done:
+	case <-h.actor.Done():
 	case <-h.ctx.Done():
 		h.fatalf("azptend does not end")
 	}
-	if code := exitCode(h.actor.cmd.ProcessState); code != 0 {
+	if code := h.actor.Code(); code != 0 {
 		h.fatalf("azptend ended with %d", code)
 	}
 }
@@ -330,7 +322,7 @@ func (h *heist) public() []finding {
 	h.t.Helper()
 	dir := filepath.Join(h.dir, "public")
 	check(h.t, os.Mkdir(dir, 0o700))
-	said, _ := h.actor.out.read()
+	said := h.actor.Said()
 	state, err := json.Marshal(h.emulator.State())
 	check(h.t, err)
 	_, _, sent := h.recorder.tokens()

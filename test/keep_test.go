@@ -21,20 +21,8 @@ func cmdPage(ts *testscript.TestScript, neg bool, args []string) {
 	where := regexp.MustCompile(`page=(http://\S+)/`)
 	ctx, cancel := inTime()
 	defer cancel()
-	for {
-		text, more := a.out.read()
-		if m := where.FindStringSubmatch(text); m != nil {
-			ts.Setenv("PAGE", m[1])
-			return
-		}
-		select {
-		case <-more:
-		case <-a.done:
-			ts.Fatalf("%s has ended:\n%s", args[0], text)
-		case <-ctx.Done():
-			ts.Fatalf("%s says of no page:\n%s", args[0], text)
-		}
-	}
+	ts.Check(a.Says(ctx, where))
+	ts.Setenv("PAGE", where.FindStringSubmatch(a.Said())[1])
 }
 
 // cmdSees waits until the page at PAGE shows something, as a browser hears of it:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/process"
 )
 
 // patience bounds each wait of a script. It only matters to a script that fails.
@@ -89,7 +90,7 @@ type stage struct {
 	emulator *emulator.Emulator
 	seen     uint64 // the last event that was awaited
 	holds    []string
-	actors   map[string]*actor
+	actors   map[string]*process.Actor
 	systemd  *systemd
 	secrets  map[string]string // by name, what no job may find
 	proxied  atomic.Int64      // requests through the script's proxy
@@ -106,13 +107,13 @@ func setUp(env *testscript.Env) error {
 	}
 	server, entra := httptest.NewServer(e), httptest.NewTLSServer(e)
 	agentDir := filepath.Join(env.WorkDir, "agent")
-	s := &stage{emulator: e, actors: map[string]*actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
+	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
-		killAllIn(agentDir) // whose azptend crashed: it holds the pipe that is listened to
+		process.KillAllIn(agentDir) // whose azptend crashed: it holds the pipe that is listened to
 		for _, a := range s.actors {
-			a.kill()
+			a.Kill()
 		}
-		killAllIn(agentDir)
+		process.KillAllIn(agentDir)
 		e.Close()
 		server.Close()
 		entra.Close()

@@ -262,11 +262,11 @@ func robbed(t *testing.T, ho host, a account) string {
 	if everywhere := a.root && a.caps == nil && a.jobs == ""; why == "" && !everywhere && l.end.Denied < 5 {
 		t.Errorf("only %d doors were closed to the thief", l.end.Denied)
 	}
-	if said, _ := h.actor.out.read(); strings.Contains(said, forged) {
+	if said := h.actor.Said(); strings.Contains(said, forged) {
 		t.Errorf("azptend believed the thief:\n%s", said)
 	}
 	if t.Failed() {
-		said, _ := h.actor.out.read()
+		said := h.actor.Said()
 		t.Logf("%+v\n%v\nazptend said:\n%s", l.end, l.findings, said)
 	}
 	if why == "" {

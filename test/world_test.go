@@ -92,7 +92,7 @@ func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: limit NAME")
 	}
-	pid := stageOf(ts).actor(ts, args[0]).cmd.Process.Pid
+	pid := stageOf(ts).actor(ts, args[0]).Pid()
 	ts.Check(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, nil))
 }
 
@@ -104,7 +104,7 @@ func cmdNoFork(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	uid, err := strconv.ParseUint(args[1], 10, 32)
 	ts.Check(err)
-	pid := stageOf(ts).actor(ts, args[0]).cmd.Process.Pid
+	pid := stageOf(ts).actor(ts, args[0]).Pid()
 	// Asked by that user: a container's root may lack CAP_SYS_RESOURCE.
 	c := exec.Command("prlimit", "--nproc=0:0", "--pid", fmt.Sprint(pid))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}

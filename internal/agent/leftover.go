@@ -75,16 +75,21 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
+// RemoveTemporary takes away what bears our name in the folder, but for the
+// control socket's: of this life, or of one that was killed.
+func (f Folder) RemoveTemporary() error {
+	left, err := filepath.Glob(filepath.Join(f.Root, tempPattern))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
 // MakePerf makes a fresh folder for a listener's performance counters, so that an
 // earlier one's session cannot be taken for this one's, and says by which
-// variable the listener learns of it. Whatever else bears our name in the folder
-// is of a life that was killed, and goes.
+// variable the listener learns of it.
 func (f Folder) MakePerf() (dir, variable string, err error) {
-	if left, err := filepath.Glob(filepath.Join(f.Root, tempPattern)); err == nil {
-		for _, path := range left {
-			_ = os.RemoveAll(path)
-		}
-	}
+	_ = f.RemoveTemporary()
 	dir, err = os.MkdirTemp(filepath.Clean(f.Root), perfPattern)
 	if err != nil {
 		return "", "", f.unfit("cannot make a folder in it: "+plainPath(err), hintForWriting(err), err)
@@ -104,6 +109,41 @@ func (f Folder) Started(environ []string) bool {
 		return ours
 	}
 	return false
+}
+
+// Bred says whether a process with this environment descends from a listener that
+// azptend has started in this folder. A job's processes inherit it, wherever they
+// go: by that they are known when nobody is their parent any more.
+func (f Folder) Bred(environ []string) bool {
+	root, err := filepath.EvalSymlinks(f.Root)
+	if err != nil || !f.Started(environ) {
+		return false
+	}
+	for _, pair := range environ {
+		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
+			in, err := filepath.EvalSymlinks(filepath.Dir(dir))
+			return err == nil && in == root
+		}
+	}
+	return false
+}
+
+// IsUpdate says whether a process with these arguments is the script by which a
+// listener updates itself (agent-protocol.md 4.3).
+func (f Folder) IsUpdate(args []string) bool {
+	for _, arg := range args[min(1, len(args)):] {
+		if filepath.Base(arg) == "_update.sh" {
+			return true
+		}
+	}
+	return false
+}
+
+// WasKilled says that an azptend in this folder has not ended as it should: what
+// it made for its listener is still there.
+func (f Folder) WasKilled() bool {
+	left, err := filepath.Glob(filepath.Join(f.Root, perfPattern))
+	return err == nil && len(left) > 0
 }
 
 // Occupied is the error for a folder in which a listener runs that is not to be

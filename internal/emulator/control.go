@@ -124,9 +124,13 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 		ctlPost(w, r, &p, func() (any, error) { return e.PutPAT(p) })
 	})
 	m.HandleFunc("POST /_emulator/tokens", func(w http.ResponseWriter, r *http.Request) {
-		var in struct{ ObjectID, Audience string }
+		var in struct{ ObjectID, Audience, Subject string }
 		ctlPost(w, r, &in, func() (any, error) {
-			token, err := e.IssueToken(in.ObjectID, in.Audience)
+			issue := func() (string, error) { return e.IssueToken(in.ObjectID, in.Audience) }
+			if in.Subject != "" {
+				issue = func() (string, error) { return e.ProjectedToken(in.Subject) }
+			}
+			token, err := issue()
 			return map[string]string{"token": token}, err
 		})
 	})

@@ -41,7 +41,7 @@
 //	PUT    /_emulator/agents                 []AgentSpec → []AgentState: agents in any state, with any dates
 //	PUT    /_emulator/identities/{oid}       Identity; GET /_emulator/identities lists
 //	PUT    /_emulator/pats                   PAT → PAT
-//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
+//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token; {"subject"}: a workload's
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
 //	PUT    /_emulator/ratelimit              RateLimit: what each identity may ask from now on; budget 0 is no limit
 //	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one

@@ -123,7 +123,7 @@ func intList(s string) []int {
 
 type poolUpdate struct {
 	Name          *string `json:"name"`
-	PoolType      string  `json:"poolType"`
+	PoolType      word    `json:"poolType"`
 	AutoProvision *bool   `json:"autoProvision"`
 	AutoUpdate    *bool   `json:"autoUpdate"`
 }
@@ -147,7 +147,7 @@ func (e *Emulator) createPool(c *request) (reply, error) {
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
 	e.provision(p)
 	c.who.identity.setRole(p.name, RoleAdministrator) // who makes a pool administers it (azure-devops-rest.md 4.3)
-	if k := poolType(in.PoolType); k != "" {
+	if k := poolType(string(in.PoolType)); k != "" {
 		p.kind = k
 	}
 	return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil

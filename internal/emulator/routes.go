@@ -107,7 +107,7 @@ func accountRoutes() []route {
 		{id: "28010c54-d0c0-4c89-a5b0-1c9e188b9fb7", area: "IMS", resource: "Identities", host: "vssps", scope: "vso.identity",
 			template: "_apis/{resource}/{identityId}", methods: methods{get: h((*Emulator).getIdentities)}},
 		{id: "9461c234-c84c-4ed2-b918-2f0f92ad0a35", area: "securityroles", resource: "roleassignments", preview: true, scope: roles,
-			template: "_apis/{area}/scopes/{scopeId}/{resource}/resources/{resourceId}/{userId}",
+			template: "_apis/{area}/scopes/{scopeId}/{resource}/resources/{resourceId}/{identityId}",
 			methods: methods{get: h((*Emulator).getRoleAssignments), put: h((*Emulator).putRoleAssignments),
 				patch: h((*Emulator).patchRoleAssignments), del: h((*Emulator).deleteRoleAssignment)}},
 		{id: "f4cc9a86-453c-48d2-b44d-d3bd5c105f4f", area: "securityroles", resource: "roledefinitions", preview: true, scope: roles,

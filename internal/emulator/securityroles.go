@@ -189,7 +189,7 @@ type roleIn struct {
 // is 200 and counts what was done (azure-devops-rest.md 4.3).
 func (e *Emulator) putRoleAssignments(c *request) (reply, error) {
 	var in []roleIn
-	if one := c.params["userId"]; one != "" {
+	if one := c.params["identityId"]; one != "" {
 		var single roleIn
 		if err := c.decode(&single); err != nil {
 			return reply{}, err
@@ -221,7 +221,7 @@ func (e *Emulator) putRoleAssignments(c *request) (reply, error) {
 		now, _ := t.roles(id)
 		out = append(out, assignment(t.scope, id, now, "assigned"))
 	}
-	if c.params["userId"] != "" && len(out) == 1 {
+	if c.params["identityId"] != "" && len(out) == 1 {
 		return jsonReply(http.StatusOK, out[0]), nil
 	}
 	return jsonReply(http.StatusOK, listOf(out)), nil
@@ -278,7 +278,7 @@ func (e *Emulator) deleteRoleAssignment(c *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return noContent(), e.takeRoles(c, t, []string{c.params["userId"]})
+	return noContent(), e.takeRoles(c, t, []string{c.params["identityId"]})
 }
 
 func (e *Emulator) takeRoles(c *request, t roleTarget, keys []string) error {

@@ -49,6 +49,10 @@ func (t *turn) endNow() {
 	if t.Registration == Held || t.Registration == Asked {
 		t.name(ErrOutOfTime)
 	}
+	if t.Phase == Booting {
+		t.leaveBoot(0, t.Reason, ErrOutOfTime)
+		return
+	}
 	t.leave()
 }
 
@@ -62,7 +66,7 @@ func (s State) abortBy() time.Time {
 		return s.drainEnds()
 	case LookUp, RemoveTwin:
 		return s.clock
-	case Remove:
+	case Prepare, Remove:
 		return s.removalBy(s.clock)
 	default:
 		return time.Time{}

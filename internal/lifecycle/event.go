@@ -33,8 +33,9 @@ type Result struct {
 // worthAnotherTry says that asking again may help.
 func (r Result) worthAnotherTry() bool { return r.Outcome == Unreachable || r.Outcome == Lost }
 
-// Begin is the first event of a life.
-type Begin struct{}
+// Begin is the first event of a life. Former is the agent of an earlier life in
+// the same folder that was killed, as far as its files tell; 0 is none.
+type Begin struct{ Former int }
 
 // Prepared answers Prepare.
 type Prepared struct {
@@ -49,6 +50,7 @@ type Prepared struct {
 type Leftover struct {
 	AgentID int // 0 when that is not known
 	Alive   bool
+	Working bool // a worker runs below the listener
 }
 
 // Registered answers Register; AgentID is the new agent's.

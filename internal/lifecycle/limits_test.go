@@ -150,6 +150,8 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, Deleted{fine}, "ask to register"},
 		})},
 		{"its agent, already removed", roads(found(Leftover{AgentID: 5}, "ask to remove"), []line{
+			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, "ask to register"},
 		})},
 		{"an idle listener is ended", roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
@@ -178,10 +180,22 @@ func TestLeftovers(t *testing.T) {
 			{time.Hour, Tick{}, "name 5, kill, leave 75"},
 		})},
 		{"a busy one whose agent is gone: its worker is waited for", roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
+			{time.Second, Disabled{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to disable"},
 			{time.Second, Disabled{of(Missing)}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing), Worker: true}, ""},
 			{recheck, Tick{}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, "interrupt"},
+			{time.Second, ListenerExited{}, "ask to register"},
+		})},
+		{"a busy one that nobody may look at: its worker is waited for", roads(found(Leftover{AgentID: 5, Alive: true, Working: true}, "ask to disable"), []line{
+			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Denied), Worker: true}, ""},
+			{recheck, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, ""},
+			{firstPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, "name 5, interrupt"},
 			{time.Second, ListenerExited{}, "ask to register"},
 		})},
 		{"a listener without a known agent", roads(found(Leftover{Alive: true}, "ask to inspect"), []line{
@@ -201,6 +215,32 @@ func TestLeftovers(t *testing.T) {
 	}))
 	if s.Jobs != 0 {
 		t.Errorf("an earlier life's jobs are counted: %d", s.Jobs)
+	}
+}
+
+// TestKilledAndNotStarted: an azptend that was killed has left an agent, and the
+// next start in its folder is ended before it has begun. There may be no other.
+func TestKilledAndNotStarted(t *testing.T) {
+	begin := []line{{0, Begin{Former: 5}, "ask to prepare"}}
+	asked := roads(begin, []line{{time.Second, sigterm, ""}})
+	for _, tt := range []struct {
+		name string
+		road []line
+	}{
+		{"it is removed first", roads(asked, []line{
+			{time.Second, Prepared{Result: fine, Leftover: Leftover{AgentID: 5}}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 0"},
+		})},
+		{"there is none after all", roads(asked, []line{{time.Second, Prepared{Result: fine}, "leave 0"}})},
+		{"nobody answers", roads(asked, []line{
+			{time.Second, Prepared{Result: of(Unreachable)}, ""},
+			{firstPause, Tick{}, "ask to prepare"},
+			{97 * time.Second, Tick{}, "abort, name 5, leave 0"},
+		})},
+		{"a person insists", roads(asked, []line{{insistAfter, PersonInterrupts{}, "name 5, leave 0"}})},
+		{"this identity may not", roads(begin, []line{{time.Second, Prepared{Result: of(Denied)}, "name 5, leave 77"}})},
+	} {
+		t.Run(tt.name, func(t *testing.T) { walk(t, Policy{Grace: 100 * time.Second}, tt.road) })
 	}
 }
 

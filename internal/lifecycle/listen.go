@@ -184,10 +184,12 @@ func (t *turn) endedUnasked(e Exit) {
 // endExplained decides on a listener that ended with a fault, now that the
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
-	if r.Outcome == Missing { // a DELETE makes sure of it
+	if r.Outcome == Missing {
+		t.missed = true // a DELETE makes sure of it
 		t.comeBack("the agent was deleted on the server")
 		return
 	}
+	t.missed = false
 	if t.waitsForSession() {
 		t.plan(Launch, firstPause)
 		return
@@ -253,6 +255,7 @@ func (t *turn) registerAnew() {
 	pause := rejoinPause * time.Duration(len(t.rejoined))
 	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
 	t.rejoin, t.acceptance, t.assigned, t.watched = false, open, false, time.Time{}
+	t.missed, t.refused, t.restarts = false, false, 0
 	t.patience = t.now.Add(pause + rejoinPatience)
 	t.unplan()
 	t.plan(Register, pause)

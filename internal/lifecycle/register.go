@@ -22,16 +22,28 @@ func (t *turn) prepared(e Prepared) {
 	case e.Outcome == OK:
 		t.unplan()
 		t.begin(e)
-	case e.worthAnotherTry() && t.tryAgain(Prepare, e.Result, t.patience):
+	case e.worthAnotherTry() && t.tryAgain(Prepare, e.Result, earliest(t.patience, t.lastCall())):
 	default:
-		t.leaveFor(codeFor(e.Outcome), "cannot begin", e.Err)
+		t.leaveBoot(codeFor(e.Outcome), "cannot begin", e.Err)
 	}
+}
+
+// leaveBoot ends a life that has not begun. What a killed one has left is named
+// then: it may be the last start in its folder.
+func (t *turn) leaveBoot(code int, why string, err error) {
+	if t.former != 0 {
+		t.AgentID = t.former
+		t.name(err)
+	}
+	t.leaveFor(code, why, err)
 }
 
 // begin goes where the life begins: at an agent that was registered for us, at
 // what an earlier life left, or at a registration of our own.
 func (t *turn) begin(e Prepared) {
 	switch {
+	case t.Reason != "" && e.Leftover == Leftover{}: // what the files told of is not there
+		t.leave()
 	case e.Lent != 0:
 		t.AgentID, t.Registration, t.Phase = e.Lent, Lent, Starting
 		t.plan(Launch, 0)
@@ -47,12 +59,12 @@ func (t *turn) begin(e Prepared) {
 // registers: a listener that has survived finishes its job, of which nothing is
 // known here but what the server and the process table say.
 func (t *turn) takeOver(l Leftover) {
-	t.AgentID, t.Registration, t.rejoin, t.inherited = l.AgentID, Held, true, true
+	t.AgentID, t.Registration, t.rejoin, t.inherited = l.AgentID, Held, t.Reason == "", true
 	if !l.Alive {
 		t.startRemoving()
 		return
 	}
-	t.Listener, t.Job, t.Phase = Running, UnknownJob, Draining
+	t.Listener, t.Job, t.Phase, t.assigned = Running, UnknownJob, Draining, l.Working
 	if l.AgentID == 0 {
 		t.Registration = Removed
 	}

@@ -121,7 +121,19 @@ func TestRoads(t *testing.T) {
 			{time.Second, Deleted{of(JobRunning)}, ""}, // and another: the server's word is obeyed
 			{recheck, Tick{}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""}, // who says so once may be wrong
+			{shortestPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"a 404 that is not true: the agent is removed all the same", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
 
@@ -435,6 +447,8 @@ func TestRoads(t *testing.T) {
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
+			{time.Second, Deleted{of(Denied)}, ""}, // once more: it may be trouble of another kind
+			{firstPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Denied)}, "name 7, interrupt"},
 			{time.Second, ListenerExited{}, "leave 75"},
 		}), "SIGTERM"},

@@ -97,6 +97,8 @@ type State struct {
 	until   time.Time // when that stops; zero: never
 	twin    int       // the id RemoveTwin is about
 
+	former int // while Booting: the agent that a killed life has left, so its files say
+
 	lostAt time.Time // when the answer to Register was lost
 
 	born       time.Time // when the life began
@@ -111,6 +113,8 @@ type State struct {
 	patience time.Time     // when the stage under way is given up, where no budget rules
 	watched  time.Time     // since when an online twin is watched
 
+	missed    bool        // the last answer about the agent was that there is none
+	refused   bool        // a removal was, for no reason that passes
 	assigned  bool        // the last look found a job
 	idleSince time.Time   // since when all but the lost socket have said "idle"
 	exit      Exit        // how the listener last ended, while its cause is looked into

@@ -59,7 +59,7 @@ func (t *turn) do(a Action) { t.actions = append(t.actions, a) }
 func (t *turn) learn(e Event) {
 	switch e := e.(type) {
 	case Begin:
-		t.born = t.now
+		t.born, t.former = t.now, e.Former
 		t.patience = t.now.Add(bootPatience)
 		t.plan(Prepare, 0)
 	case Prepared:

@@ -21,6 +21,9 @@ type world struct {
 	pending *Ask // the call in flight
 	aborted bool
 
+	askedAt time.Time
+	asks    int // at that moment
+
 	agents   map[int]*agent // what the server holds under this life's mark
 	nextID   int
 	posts    []time.Time // of the last second
@@ -29,6 +32,7 @@ type world struct {
 	twinOn   bool
 	unseen   bool // somebody else's agent holds our name, and no look-up shows it
 	young    bool // it is offline, and just starting
+	former   int  // the agent that the folder's files tell of, of a life that was killed
 	leftover bool // an earlier life left an agent, which is still to be replaced
 	lent     int  // the agent that somebody else registered for us
 	halfSeen bool // look-ups never show what a listener needs to log on
@@ -75,7 +79,10 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
 		halfSeen: rapid.Bool().Draw(t, "half seen"),
 	}
-	w.feed(Begin{})
+	if !p.HandOver && rapid.IntRange(0, 9).Draw(t, "former") == 9 {
+		w.former = w.addAgent()
+	}
+	w.feed(Begin{Former: w.former})
 	return w
 }
 
@@ -151,6 +158,17 @@ func (w *world) ask(a Ask) {
 		}
 	}
 	w.pending, w.aborted = &a, false
+	w.countAsks()
+}
+
+// countAsks sees a loop that only answers keep up.
+func (w *world) countAsks() {
+	if !w.now.Equal(w.askedAt) {
+		w.askedAt, w.asks = w.now, 0
+	}
+	if w.asks++; w.asks > 10 {
+		w.t.Fatalf("asks %d times in an instant", w.asks)
+	}
 }
 
 // judgeAsk holds what a call must not do besides.
@@ -313,6 +331,9 @@ func (w *world) prepare(well bool, fault Result) {
 		return
 	}
 	found := rapid.IntRange(0, 5).Draw(w.t, "found")
+	if w.former != 0 {
+		found = 5
+	}
 	switch {
 	case w.state.policy.HandOver:
 	case found == 4:
@@ -320,11 +341,15 @@ func (w *world) prepare(well bool, fault Result) {
 		e.Lent = w.lent
 	case found == 5:
 		w.leftover = true
-		e.Leftover = Leftover{AgentID: w.addAgent(), Alive: rapid.Bool().Draw(w.t, "alive")}
+		id := w.former
+		if id == 0 {
+			id = w.addAgent()
+		}
+		e.Leftover = Leftover{AgentID: id, Alive: rapid.Bool().Draw(w.t, "alive")}
 		if w.alive = e.Leftover.Alive; w.alive {
 			w.listens, w.tried = e.Leftover.AgentID, false
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.listens].assigned = w.job
+			w.agents[w.listens].assigned, e.Leftover.Working = w.job, w.job
 		}
 	}
 	w.feed(e)
@@ -415,6 +440,9 @@ func (w *world) disable(id int, well bool, fault Result) Result {
 func (w *world) inspect(id int, well bool, fault Result) Inspected {
 	a := w.agents[id]
 	switch {
+	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
+		w.stuck = true
+		return Inspected{Result: Result{Outcome: Denied}, Worker: w.job}
 	case !well:
 		return Inspected{Result: fault}
 	case id == w.lent: // only the process table can be asked

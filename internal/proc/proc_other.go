@@ -52,3 +52,4 @@ func (*descriptor) signal(syscall.Signal) error { return nil }
 
 func executable(int) string  { return "" }
 func environOf(int) []string { return nil }
+func argsOf(int) []string    { return nil }

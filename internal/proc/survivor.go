@@ -15,18 +15,19 @@ import (
 type Found struct {
 	Pid     int
 	Program string   // its executable file
-	Environ []string // nil where it may not be read
+	Args    []string // with its own name; nil where they may not be read
+	Environ []string // what it was started with; nil where it may not be read
 }
 
-// Find lists the processes that run a program for which is says true and that
-// do not descend from this process: an earlier life's, which nobody waits for any
-// more. Where processes cannot be listed there are none.
-func (i *Init) Find(is func(program string) bool) []Found {
+// Find lists the processes for which is says true, but for this one, those that
+// it descends from, and those that descend from it: an earlier life's, which
+// nobody waits for any more. Where processes cannot be listed there are none.
+func (i *Init) Find(is func(Found) bool) []Found {
 	table, err := processes()
 	if err != nil {
 		return nil
 	}
-	ours := map[int]bool{}
+	ours := above(table, self())
 	for _, p := range below(table, self(), i.strangersNow()) {
 		ours[p.pid] = true
 	}
@@ -35,8 +36,9 @@ func (i *Init) Find(is func(program string) bool) []Found {
 		if ours[p.pid] || p.zombie {
 			continue
 		}
-		if program := executable(p.pid); program != "" && is(program) {
-			found = append(found, Found{Pid: p.pid, Program: program, Environ: environOf(p.pid)})
+		f := Found{Pid: p.pid, Program: executable(p.pid), Args: argsOf(p.pid), Environ: environOf(p.pid)}
+		if f.Program != "" && is(f) {
+			found = append(found, f)
 		}
 	}
 	return found

@@ -65,14 +65,19 @@ func executable(pid int) string {
 }
 
 // environOf is what a process was started with, nil where it may not be read.
-func environOf(pid int) []string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+func environOf(pid int) []string { return stringsOf(pid, "environ") }
+
+// argsOf are a process's arguments, nil where they may not be read.
+func argsOf(pid int) []string { return stringsOf(pid, "cmdline") }
+
+func stringsOf(pid int, file string) []string {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
 	if err != nil {
 		return nil
 	}
-	var env []string
-	for pair := range bytes.SplitSeq(bytes.TrimRight(b, "\x00"), []byte{0}) {
-		env = append(env, string(pair))
+	var all []string
+	for s := range bytes.SplitSeq(bytes.TrimRight(b, "\x00"), []byte{0}) {
+		all = append(all, string(s))
 	}
-	return env
+	return all
 }

@@ -22,8 +22,8 @@ func adopt(h *host) {
 	init := must(NewInit())
 	ours := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}, Env: []string{mark}})
 
-	sleeping := func(program string) bool {
-		return strings.Contains(program, "sleep") || strings.Contains(program, "coreutils")
+	sleeping := func(f Found) bool {
+		return strings.Contains(f.Program, "sleep") || strings.Contains(f.Program, "coreutils")
 	}
 	var found []int
 	for len(found) < 2 { // the shell becomes a sleep in its own time

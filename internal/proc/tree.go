@@ -39,6 +39,18 @@ func below(table []process, root int, except map[int]bool) []process {
 	return found
 }
 
+// above are a process and those that it descends from.
+func above(table []process, pid int) map[int]bool {
+	parents, found := map[int]int{}, map[int]bool{}
+	for _, p := range table {
+		parents[p.pid] = p.parent
+	}
+	for ; pid > 0 && !found[pid]; pid = parents[pid] {
+		found[pid] = true
+	}
+	return found
+}
+
 // killRound is how long KillTree waits for a reap before it looks again: a
 // process may fork between the look at the table and the kill.
 const killRound = 10 * time.Millisecond

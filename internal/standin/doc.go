@@ -56,6 +56,14 @@
 //	                             before anything is asked of the server
 //	AZPTEND_STANDIN_EXIT_AFTER   session: with AZPTEND_STANDIN_EXIT, leave only once
 //	                             the session exists (it is deleted on the way)
+//	AZPTEND_STANDIN_TERM         ignore: SIGTERM does nothing to the listener, its
+//	                             worker and its jobs; a duration, in real time: it
+//	                             ends the listener no sooner than after that
+//	AZPTEND_STANDIN_OBEYS        anything: signal 40+n makes the listener leave at
+//	                             once with code n, its worker left as it is; with 3
+//	                             and 4 it starts an update's script first
+//	AZPTEND_STANDIN_UPDATE_GATE  a FIFO: an update's script swaps bin once it has
+//	                             read a line from it
 //
 // Of the real listener's own variables it honours VSTS_AGENT_INPUT_ONCE and
 // VSTS_AGENT_INPUT_STARTUPTYPE, VSTS_AGENT_PERFLOG, VSO_AGENT_IGNORE,

@@ -66,9 +66,7 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		t.err("An error occurred: cannot %s: azptend's stand-in only runs", o.verb)
 		return exitTerminated
 	}
-	if k.plays == "v4" {
-		s.catchTerm(k.pace)
-	}
+	s.heed(k)
 	if err := mustList(p.root); err != nil {
 		t.err("An error occurred: %v", err)
 		return exitTerminated
@@ -97,9 +95,17 @@ func (s *signals) live(l *listener) int {
 	go func() { code <- l.run(s.ctx) }()
 	select {
 	case c := <-code:
+		s.takeTime()
 		return c
 	case <-s.expired:
 		return capExit
+	case sig := <-s.orders:
+		order := int(sig.(syscall.Signal)) - obeyBase
+		if order == exitUpdating || order == exitOnceUpdate { // an update is an orderly end
+			s.caught <- syscall.SIGINT
+			<-code
+		} // a failure may leave its session behind, and its worker
+		return l.obey(order)
 	}
 }
 
@@ -127,14 +133,17 @@ type signals struct {
 	caught  chan os.Signal
 	once    sync.Once
 	quit    chan struct{}
-	cap     atomic.Int64 // how long SIGTERM leaves us
+	cap     atomic.Int64   // how long SIGTERM leaves us
+	termed  chan struct{}  // closed at the first SIGTERM
+	takes   time.Duration  // from then to the end, at least
+	orders  chan os.Signal // obeyBase+n
 }
 
 func catchSignals(ctx context.Context, t *terminal) *signals {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &signals{
 		ctx: ctx, expired: make(chan struct{}), caught: make(chan os.Signal, 4),
-		quit: make(chan struct{}),
+		quit: make(chan struct{}), termed: make(chan struct{}), orders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
 	// .NET's runtime ignores it: a reader of its output that goes away does not end
@@ -144,10 +153,32 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 	return s
 }
 
-// catchTerm is v4: v5's runtime has no handler and dies at once.
-func (s *signals) catchTerm(p pace) {
-	s.cap.Store(int64(p.of(termCap)))
-	signal.Notify(s.caught, syscall.SIGTERM)
+// heed is what depends on the knobs: v4 catches SIGTERM, and v5's runtime has no
+// handler and dies at once.
+func (s *signals) heed(k knobs) {
+	s.takes = k.termTakes
+	switch {
+	case k.deaf:
+		signal.Ignore(syscall.SIGTERM)
+	case k.plays == "v4":
+		s.cap.Store(int64(max(k.pace.of(termCap), 2*k.termTakes)))
+		signal.Notify(s.caught, syscall.SIGTERM)
+	}
+	if !k.obeys {
+		return
+	}
+	for code := exitSuccess; code <= exitOnceUpdate; code++ {
+		signal.Notify(s.orders, syscall.Signal(obeyBase+code))
+	}
+}
+
+// takeTime ends no sooner after a SIGTERM than the knobs want.
+func (s *signals) takeTime() {
+	select {
+	case <-s.termed:
+		<-time.After(s.takes)
+	default:
+	}
 }
 
 func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
@@ -162,6 +193,7 @@ func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
 			}
 			if sig == syscall.SIGTERM && expired == nil {
 				expired = time.After(time.Duration(s.cap.Load()))
+				close(s.termed)
 			}
 		case <-expired:
 			close(s.expired)

@@ -61,7 +61,14 @@ type knobs struct {
 	plays     string
 	exit      int // -1: no early exit
 	exitAfter string
+	deaf      bool          // SIGTERM is ignored
+	termTakes time.Duration // how long a listener takes to end of SIGTERM
+	obeys     bool          // signal obeyBase+n: leave at once with code n
 }
+
+// obeyBase is below the real-time signals that Go's runtime and a C library leave
+// to programs, and that a listener may be told to obey.
+const obeyBase = 40
 
 func readKnobs(env environ) (knobs, error) {
 	k := knobs{pace: 1, plays: "v4", exit: -1, exitAfter: env["AZPTEND_STANDIN_EXIT_AFTER"]}
@@ -88,7 +95,25 @@ func readKnobs(env environ) (knobs, error) {
 	if k.exitAfter != "" && k.exitAfter != "session" {
 		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_EXIT_AFTER=%q: want session", k.exitAfter)
 	}
-	return k, nil
+	return k, k.readTerm(env)
+}
+
+// readTerm reads what a listener does that is told to end by others than its own
+// agent.
+func (k *knobs) readTerm(env environ) error {
+	k.obeys = env["AZPTEND_STANDIN_OBEYS"] != ""
+	switch v := env["AZPTEND_STANDIN_TERM"]; v {
+	case "":
+	case "ignore":
+		k.deaf = true
+	default:
+		takes, err := time.ParseDuration(v)
+		if err != nil || takes < 0 || k.plays != "v4" {
+			return fmt.Errorf("cannot use AZPTEND_STANDIN_TERM=%q: want ignore, or, of v4, a duration", v)
+		}
+		k.termTakes = takes
+	}
+	return nil
 }
 
 // pace divides the protocol's long times.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
 )
@@ -105,4 +106,48 @@ func TestStart(t *testing.T) {
 		p.mustEnd(2)
 		mustMatch(t, p.stderr(), `^An error occurred: `)
 	}
+}
+
+// TestToldToEnd is what a test can make of a listener's end.
+func TestToldToEnd(t *testing.T) {
+	start := func(t *testing.T, knob string) (*rig, *running) {
+		r := newRig(t)
+		r.env = append(r.env, knob)
+		p := r.start()
+		r.await(emulator.EventSessionCreated)
+		return r, p
+	}
+	for code := range 3 {
+		_, p := start(t, "AZPTEND_STANDIN_OBEYS=1")
+		p.signal(syscall.Signal(obeyBase + code))
+		p.mustEnd(code)
+	}
+	t.Run("update", func(t *testing.T) {
+		r, p := start(t, "AZPTEND_STANDIN_OBEYS=1")
+		p.signal(syscall.Signal(obeyBase + 4))
+		p.mustEnd(4)
+		r.eventually("the update's marker", func() bool {
+			found, _ := filepath.Glob(filepath.Join(r.root, "_diag", "SelfUpdate-*.log.succeed"))
+			return len(found) == 1
+		})
+	})
+	t.Run("deaf", func(t *testing.T) {
+		r, p := start(t, "AZPTEND_STANDIN_TERM=ignore")
+		p.signal(syscall.SIGTERM)
+		r.queue("kill -TERM $$; echo lives")
+		if ev := r.await(emulator.EventJobFinished); ev.Result != "succeeded" {
+			t.Errorf("a job of a listener that ignores SIGTERM ended as %s", ev.Result)
+		}
+		p.signal(syscall.SIGINT)
+		p.mustEnd(0)
+	})
+	t.Run("slow", func(t *testing.T) {
+		_, p := start(t, "AZPTEND_STANDIN_TERM=300ms")
+		begun := time.Now()
+		p.signal(syscall.SIGTERM)
+		p.mustEnd(0)
+		if took := time.Since(begun); took < 300*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -67,6 +68,9 @@ func workerMain(ctx context.Context, args []string, env environ, stderr *os.File
 		defer out.Close()
 	}
 	w := &workerJob{env: env}
+	if env["AZPTEND_STANDIN_TERM"] == "ignore" {
+		signal.Ignore(syscall.SIGTERM) // and so do the steps, which inherit it
+	}
 	if w.place, err = findPlace(); err != nil {
 		return fail(err)
 	}

@@ -20,6 +20,7 @@ type leftover struct {
 	pool     azdo.Pool
 	agent    azdo.Agent // its ID is 0 when it is not in the pool, or not ours
 	listener Process    // nil when it has ended
+	working  bool       // it has a worker
 }
 
 // seat is the place that an agent has in a pool.
@@ -29,11 +30,32 @@ type seat struct {
 }
 
 func (l leftover) event() lifecycle.Leftover {
-	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil}
+	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil, Working: l.working}
 }
 
-// findLeftover looks for an earlier life's agent and listener. Workers without a
-// listener are killed: nobody renews their job's lock, so it is lost already.
+// formerAgent is the agent that an azptend has left that was killed in this
+// folder, as far as its files tell; 0 is none. The folder is this life's then:
+// what another azptend that lives there has is no leftover.
+func (r *runner) formerAgent() (id int) {
+	if r.o.HandOver || r.o.Given != nil {
+		return 0
+	}
+	_ = r.o.asAgent(func() error {
+		was, found, err := r.o.Folder.Registration()
+		if err != nil || !found || !r.o.Folder.WasKilled() {
+			return err
+		}
+		if r.release, err = r.o.Folder.Lock(); err == nil {
+			id, r.seat = was.AgentID, seat{pool: azdo.Pool{ID: was.PoolID, Name: was.PoolName}, name: was.AgentName}
+		}
+		return err
+	})
+	return id
+}
+
+// findLeftover looks for an earlier life's agent and listener. What is left of
+// its jobs without a listener is killed: nobody renews their lock, so they are
+// lost already.
 func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, error) {
 	l := leftover{pool: pool}
 	pid, err := r.findListener()
@@ -45,18 +67,19 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	}
 	if pid != 0 {
 		if l.listener, err = r.o.Processes.Adopt(pid); err == nil {
+			l.working, _ = l.listener.HasDescendant(agent.WorkerProgram)
 			return l, nil
 		}
 		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
 	}
-	r.killStrayWorkers(ctx)
+	r.killStrays(ctx)
 	return l, nil
 }
 
 // findListener finds an earlier life's listener; 0 is none. One that somebody
 // else has started is an error.
 func (r *runner) findListener() (pid int, err error) {
-	for _, f := range r.find(r.o.Folder.IsListener) {
+	for _, f := range r.find(func(f proc.Found) bool { return r.o.Folder.IsListener(f.Program) }) {
 		if !r.o.Folder.Started(f.Environ) {
 			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started")
 		}
@@ -67,7 +90,7 @@ func (r *runner) findListener() (pid int, err error) {
 
 // find looks with our own eyes, and with those of the user that jobs run as: a
 // root without CAP_SYS_PTRACE does not see what another user's process runs.
-func (r *runner) find(is func(program string) bool) []proc.Found {
+func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 	found := r.o.Processes.Find(is)
 	if r.o.User == nil {
 		return found
@@ -78,7 +101,9 @@ func (r *runner) find(is func(program string) bool) []proc.Found {
 }
 
 // findFormer finds the agent that the folder's files name, if it is in its pool
-// and bears this folder's mark: files that came with an image are nobody's.
+// and bears this folder's mark: files that came with an image are nobody's. Of one
+// that may not be looked at the mark is not known; where azptend was killed it is
+// ours all the same.
 func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azdo.Agent, error) {
 	var was agent.Registration
 	var found bool
@@ -89,8 +114,15 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azd
 	if was.PoolID != pool.ID {
 		pool = azdo.Pool{ID: was.PoolID, Name: was.PoolName}
 	}
+	ctx, done := context.WithTimeoutCause(ctx, requestPatience, errNoAnswer)
+	defer done()
 	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
+	if azdo.Status(err) == http.StatusNotFound { // said once, it may not be true
+		a, err = r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
+	}
 	switch status := azdo.Status(err); {
+	case status == http.StatusForbidden && r.killedHere():
+		return pool, azdo.Agent{ID: was.AgentID, Name: was.AgentName}, nil
 	case status == http.StatusNotFound, status == http.StatusForbidden:
 		return pool, azdo.Agent{}, nil
 	case err != nil:
@@ -101,8 +133,43 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azd
 	return pool, a, nil
 }
 
-func (r *runner) killStrayWorkers(ctx context.Context) {
-	for _, f := range r.find(r.o.Folder.IsWorker) {
+// killedHere says that azptend was killed in this folder.
+func (r *runner) killedHere() (was bool) {
+	_ = r.o.asAgent(func() error { was = r.o.Folder.WasKilled(); return nil })
+	return was
+}
+
+// isStray says that a process is of an earlier life's jobs: a worker, or what
+// inherited its listener's environment, daemons that have left every group and
+// lost every parent included.
+func (r *runner) isStray(f proc.Found) bool {
+	folder := r.o.Folder
+	return folder.IsWorker(f.Program) ||
+		(folder.Bred(f.Environ) && !folder.IsListener(f.Program) && !folder.IsUpdate(f.Args))
+}
+
+// awaitFormerUpdate waits for the script of an earlier life's listener, which
+// moves the folder that the listener is in.
+func (r *runner) awaitFormerUpdate(ctx context.Context) {
+	isScript := func(f proc.Found) bool { return r.o.Folder.IsUpdate(f.Args) && r.o.Folder.Bred(f.Environ) }
+	ctx, done := context.WithTimeout(ctx, updatePatience)
+	defer done()
+	for _, f := range r.find(isScript) {
+		p, err := r.o.Processes.Adopt(f.Pid)
+		if err != nil {
+			continue
+		}
+		r.log.Info("An earlier life's listener updates itself: waiting for its script to end", "pid", f.Pid)
+		select {
+		case <-p.Done():
+		case <-ctx.Done():
+			r.log.Warn("The update's script does not end", "pid", f.Pid)
+		}
+	}
+}
+
+func (r *runner) killStrays(ctx context.Context) {
+	for _, f := range r.find(r.isStray) {
 		p, err := r.o.Processes.Adopt(f.Pid)
 		if err != nil {
 			continue
@@ -129,10 +196,11 @@ func (r *runner) takeOver(l leftover) {
 	}
 	r.log.Warn("Found the listener of an earlier life that was killed: a job that it runs is finished first",
 		append(args, "pid", l.listener.Pid())...)
-	r.listener = l.listener
+	r.listener, r.former = l.listener, l.listener
 	r.besides(func(ctx context.Context) {
 		select {
 		case <-l.listener.Done():
+			r.killStrays(ctx)
 			r.say(word{event: lifecycle.ListenerExited{}})
 		case <-ctx.Done():
 		}

@@ -46,10 +46,10 @@ func (s *stage) SetUserCapabilities(ctx context.Context, _, id int, c map[string
 	return s.call(ctx, fmt.Sprintf("PUT %d", id), func() error { s.agents[id].UserCapabilities = c; return nil })
 }
 
-func (s *stage) Find(is func(string) bool) []proc.Found {
+func (s *stage) Find(is func(proc.Found) bool) []proc.Found {
 	var found []proc.Found
 	for _, f := range s.found {
-		if is(f.Program) {
+		if is(f) {
 			found = append(found, f)
 		}
 	}
@@ -124,6 +124,23 @@ func TestLeftovers(t *testing.T) {
 			s.sigterm()
 		}, "pool FORMER 1:5 pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
+		{"it may not be looked at: nobody's", func(s *stage) {
+			s.formerLife(1, home(s))
+			s.fails("FORMER", refused(http.StatusForbidden, ""))
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 " + anew, 0, "5"},
+
+		{"it may not be looked at, and azptend was killed here: it is ours", func(s *stage) {
+			s.formerLife(1, home(s))
+			if err := os.Mkdir(filepath.Join(s.o.Folder.Root, ".azptend-perf-1"), 0o700); err != nil {
+				s.t.Fatal(err)
+			}
+			s.fails("FORMER", refused(http.StatusForbidden, ""))
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+
 		{"its idle listener is ended", func(s *stage) {
 			s.formerLife(1, home(s), "Agent.Listener")
 			s.former.daemon = false
@@ -159,7 +176,7 @@ func TestLeftovers(t *testing.T) {
 			s.begin()
 			s.pass(2 * time.Second)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
+		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
 
 		{"a drain while its job runs: that is finished, and nothing else begun", func(s *stage) {
 			s.formerLife(1, home(s), "Agent.Listener")

@@ -174,4 +174,4 @@ func (l *realListener) Signal(syscall.Signal) error {
 
 func (s *real) Adopt(int) (Process, error) { return nil, errors.New("there is nobody to adopt") }
 
-func (s *real) Find(func(string) bool) []proc.Found { return nil }
+func (s *real) Find(func(proc.Found) bool) []proc.Found { return nil }

@@ -267,17 +267,23 @@ func TestLives(t *testing.T) {
 			s.jobEnds()
 		}, born + "PATCH 8 GET 8 DELETE 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"401 at the removal: named", nil, func(s *stage) {
+		{"401 at the removal: once more", nil, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, "8"},
+		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, ""},
 
-		{"401 at the removal, with --strict-remove", func(o *Options) { o.StrictRemove = true }, func(s *stage) {
+		{"401 at the removal, twice: named", nil, func(s *stage) {
 			s.ready()
-			s.fails("DELETE", refused(http.StatusUnauthorized, ""))
+			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 75, "8"},
+		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, "8"},
+
+		{"the same, with --strict-remove", func(o *Options) { o.StrictRemove = true }, func(s *stage) {
+			s.ready()
+			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
+			s.sigterm()
+		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 75, "8"},
 
 		{"a removal that is never answered is tried again", nil, func(s *stage) {
 			s.ready()

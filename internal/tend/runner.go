@@ -42,6 +42,7 @@ type runner struct {
 	granted   azdo.Agent        // the server's answer to the registration
 
 	listener   Process
+	former     Process             // an earlier life's listener, where there was one
 	markers    agent.UpdateMarkers // as they were when the listener started
 	perf       string              // the listener's perf folder
 	jobsBefore int                 // jobs of this life that earlier listeners had
@@ -84,7 +85,7 @@ func newRunner(o Options, w ways) *runner {
 
 // live lives the life to its end.
 func (r *runner) live(heard <-chan proc.Heard) End {
-	r.step(lifecycle.Begin{})
+	r.step(lifecycle.Begin{Former: r.formerAgent()})
 	for r.left == nil {
 		r.wait(heard)
 	}
@@ -216,6 +217,9 @@ func (r *runner) end() End {
 		if n := r.listener.KillTree(ctx); n > 0 {
 			r.log.Info("Killed what the jobs left running", "processes", n)
 		}
+		if r.listener == r.former { // what has left its tree is not ours by birth
+			r.killStrays(ctx)
+		}
 		select { // its status belongs to a log that is about to end
 		case <-r.listener.Done():
 		case <-ctx.Done():
@@ -228,7 +232,8 @@ func (r *runner) end() End {
 		}
 	}
 	r.removePerf()
-	if r.release != nil {
+	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
+		_ = r.o.asAgent(r.o.Folder.RemoveTemporary)
 		r.release()
 	}
 	r.reportEnd()

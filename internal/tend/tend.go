@@ -70,7 +70,7 @@ type Server interface {
 type Processes interface {
 	Start(proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
-	Find(is func(program string) bool) []proc.Found
+	Find(is func(proc.Found) bool) []proc.Found
 	Adopt(pid int) (Process, error)
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/process"
 )
 
 // looks is how many looks of a keeper are measured.
@@ -48,7 +49,7 @@ func measureKeep(binary string, delay time.Duration) (string, error) {
 		runs = append(runs, run)
 	}
 	var b strings.Builder
-	err := keepPage.Execute(&b, map[string]any{"Runs": runs, "Delay": delay, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	err := keepPage.Execute(&b, map[string]any{"Runs": runs, "Delay": delay, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
 	return b.String(), err
 }
 

@@ -1,0 +1,76 @@
+package lifecycle
+
+import "time"
+
+// This file is the end of the listener, and with it of the life.
+
+// interrupt tells the listener to cancel its job and end.
+func (t *turn) interrupt() {
+	t.Listener = Interrupted
+	t.do(Interrupt{})
+	t.killAt = earliest(t.now.Add(t.budget.Stop), t.stopEnds())
+	t.stopDraining()
+}
+
+func (t *turn) kill() {
+	t.Listener = Killed
+	t.do(Kill{})
+	t.killAt = t.now.Add(killPatience)
+	t.stopDraining()
+}
+
+// stopDraining goes on to stopping. Draining's calls are of no more use, and the
+// removal must not wait for them.
+func (t *turn) stopDraining() {
+	if t.Phase != Draining {
+		return
+	}
+	t.Phase = Stopping
+	t.unplan()
+	if t.call != NoCall {
+		t.abortAt = t.now
+	}
+}
+
+func (t *turn) proceedStopping() {
+	switch {
+	case t.Listener == Running && t.killAt.IsZero():
+		t.stopIdleListener()
+	case t.Listener != Absent:
+	case t.Registration == Held:
+		t.startRemoving()
+		t.proceedRemoving()
+	case t.call == NoCall:
+		t.finish()
+	}
+}
+
+// stopIdleListener ends a listener whose agent is removed. One that was to take
+// a single job is ending by itself.
+func (t *turn) stopIdleListener() {
+	t.Phase = Stopping
+	t.killAt = t.stopIdleBy()
+	if t.served() {
+		return
+	}
+	if t.Job == RunningJob {
+		t.decide(exitTryAgain, jobCut, nil)
+	}
+	t.Listener = Interrupted
+	t.do(Interrupt{})
+}
+
+func (t *turn) stopIdleBy() time.Time {
+	return earliest(t.now.Add(t.budget.Stop), t.lastCall())
+}
+
+const jobCut = "the job was cut: the grace period's part for draining was spent"
+
+// finish is for when the agent is removed or named, and its listener gone.
+func (t *turn) finish() {
+	if t.rejoin {
+		t.registerAnew()
+		return
+	}
+	t.leave()
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// cell is one of the matrix.
+type cell struct {
+	phase   phase
+	event   event
+	outcome outcome
+}
+
+func (c cell) String() string {
+	return fmt.Sprintf("%s × %s × %s", c.phase.name, c.event.name, c.outcome.name)
+}
+
+// allCells is the whole matrix, the impossible ones too.
+func allCells() []cell {
+	var all []cell
+	for _, p := range phases() {
+		for _, e := range events() {
+			for _, o := range outcomes() {
+				all = append(all, cell{p, e, o})
+			}
+		}
+	}
+	return all
+}
+
+// possible leaves out what a rule removes, and counts by rule.
+func possible(all []cell) (cells []cell, removed map[string]int) {
+	removed = map[string]int{}
+	for _, c := range all {
+		if r := ruleAgainst(c); r != "" {
+			removed[r]++
+			continue
+		}
+		cells = append(cells, c)
+	}
+	return cells, removed
+}
+
+// pair is two sides of a cell.
+type pair [2]string
+
+func (c cell) pairs() []pair {
+	p, e, o := "phase "+c.phase.name, "event "+c.event.name, "outcome "+c.outcome.name
+	return []pair{{p, e}, {p, o}, {e, o}}
+}
+
+// pairwise picks cells so that each pair that occurs in any of them occurs in one
+// that is picked: greedily the cell with the most pairs that are new, the first
+// of those that are equal, so that the set is the same every time.
+func pairwise(cells []cell) []cell {
+	missing := map[pair]bool{}
+	for _, c := range cells {
+		for _, p := range c.pairs() {
+			missing[p] = true
+		}
+	}
+	var picked []cell
+	rest := slices.Clone(cells)
+	for len(missing) > 0 {
+		best, gain := 0, 0
+		for i, c := range rest {
+			n := 0
+			for _, p := range c.pairs() {
+				if missing[p] {
+					n++
+				}
+			}
+			if n > gain {
+				best, gain = i, n
+			}
+		}
+		for _, p := range rest[best].pairs() {
+			delete(missing, p)
+		}
+		picked = append(picked, rest[best])
+		rest = slices.Delete(rest, best, best+1)
+	}
+	return picked
+}

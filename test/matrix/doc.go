@@ -1,0 +1,21 @@
+// Command matrix is the kill matrix: each phase of an agent's life × each event
+// that can meet it × each outcome of azptend's next call to Azure DevOps or the
+// identity endpoint. A cell is one real azptend (the static binary) with the
+// stand-in for the listener and an emulator of its own; dozens run at once. What
+// became of it is judged by the emulator's records, /proc and the exit code.
+//
+//	phase.go, event.go, outcome.go   the three sides of the matrix
+//	rules.go                         which cells cannot be, and why
+//	cells.go                         all cells, and a set that has each pair
+//	world.go                         what a cell plays in: folders, emulator
+//	play.go, reach.go, lives.go      one cell, from start to end
+//	facts.go                         what was seen of it
+//	properties.go                    what must be true of every cell
+//	codes.go                         the README's table of exit codes
+//	prune.go                         what a keeper would do with what is left
+//	crowd.go                         many cells at once
+//	page.go                          docs/reliability.md's part
+//
+// A set of cells in which each pair occurs runs with every test; make matrix
+// plays all of them.
+package main

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	binary, page, only, logs, beliefs string
+	jobs                              int
+	pairs, list                       bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/azptend", "azptend")
+	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with all cells")
+	flag.BoolVar(&o.pairs, "pairwise", false, "only a set that has each pair")
+	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
+	flag.StringVar(&o.beliefs, "believe", "{}", "what the emulated server does that nobody could verify: emulator.Beliefs as JSON")
+	flag.IntVar(&o.jobs, "j", atOnce(), "how many at once")
+	flag.StringVar(&o.logs, "logs", "", "a folder for what azptend said in the cells that fail")
+	flag.BoolVar(&o.list, "list", false, "only name the cells")
+	flag.Parse()
+	ok, err := run(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "matrix:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func run(o options) (ok bool, err error) {
+	cells, removed, err := o.choose()
+	if err != nil {
+		return false, err
+	}
+	if o.list {
+		for _, c := range cells {
+			fmt.Println(c)
+		}
+		return true, nil
+	}
+	binary, err := filepath.Abs(o.binary)
+	if err != nil {
+		return false, err
+	}
+	t, err := openTheatre(binary)
+	if err != nil {
+		return false, err
+	}
+	defer t.close()
+	if err := json.Unmarshal([]byte(o.beliefs), &t.beliefs); err != nil {
+		return false, fmt.Errorf("cannot use -believe: %w", err)
+	}
+	stop := context.AfterFunc(interrupted(), t.abandon)
+	defer stop()
+	begun := time.Now()
+	verdicts := t.playAll(cells, o.jobs, func(done int, v verdict) {
+		o.tell(v)
+		if done%20 == 0 || done == len(cells) {
+			fmt.Printf("%5d of %d cells, %v\n", done, len(cells), time.Since(begun).Round(time.Second))
+		}
+	})
+	s := summarise(verdicts, removed, time.Since(begun))
+	s.jobs = o.jobs
+	s.print(os.Stdout)
+	if o.page != "" && !o.pairs && o.only == "" {
+		if err := s.write(o.page); err != nil {
+			return false, err
+		}
+	}
+	return s.red == 0, nil
+}
+
+// choose says which cells there are, and which are played.
+func (o options) choose() (cells []cell, removed map[string]int, err error) {
+	all := allCells()
+	cells, removed = possible(all)
+	fmt.Printf("%d cells, of which %d can be:\n", len(all), len(cells))
+	for _, r := range rules() {
+		fmt.Printf("  %4d removed by %q: %s\n", removed[r.name], r.name, r.why)
+	}
+	if o.pairs {
+		cells = pairwise(cells)
+		fmt.Printf("%d of them have each pair\n", len(cells))
+	}
+	if o.only != "" {
+		cells, err = chosen(cells, o.only)
+	}
+	return cells, removed, err
+}
+
+// tell says what is worth a line of a cell.
+func (o options) tell(v verdict) {
+	switch v.word() {
+	case "red":
+		fmt.Printf("RED %s\n", v)
+		keep(o.logs, v)
+	case "named":
+		fmt.Printf("named %s\n", v)
+	}
+}
+
+// interrupted ends with a Ctrl-C.
+func interrupted() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return ctx
+}
+
+func chosen(cells []cell, only string) ([]cell, error) {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return nil, err
+	}
+	var some []cell
+	for _, c := range cells {
+		if pattern.MatchString(c.String()) {
+			some = append(some, c)
+		}
+	}
+	return some, nil
+}
+
+var unfit = regexp.MustCompile(`[^a-zA-Z0-9]+`)
+
+// keep writes what azptend said.
+func keep(dir string, v verdict) {
+	if dir == "" {
+		return
+	}
+	name := filepath.Join(dir, unfit.ReplaceAllString(v.cell.String(), "-")+".log")
+	_ = os.WriteFile(name, []byte(v.String()+"\n"+v.facts.said), 0o644)
+}

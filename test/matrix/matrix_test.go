@@ -1,0 +1,83 @@
+package main
+
+import (
+	"os/exec"
+	"testing"
+)
+
+// needs skips where a job cannot leave what it leaves.
+func needs(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("there is no setsid, by which a job's daemon leaves its session")
+	}
+}
+
+// TestPairwise plays a set of cells in which each pair of phase, event and outcome
+// occurs that can. make matrix plays all of them.
+func TestPairwise(t *testing.T) {
+	t.Parallel()
+	needs(t)
+	cells, _ := possible(allCells())
+	set := pairwise(cells)
+	theatre, err := openTheatre(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theatre.close()
+	verdicts := theatre.playAll(set, *cellsAtOnce, func(_ int, v verdict) {
+		if v.red() {
+			t.Errorf("%s\nazptend said:\n%s", v, v.facts.said)
+		}
+	})
+	s := summarise(verdicts, nil, 0)
+	t.Logf("%d cells: %d passed, %d named and then emptied", len(set), s.passed, s.named)
+	for _, v := range s.missed() {
+		t.Errorf("%s: no call met the outcome", v.cell)
+	}
+}
+
+// TestEachPairOccurs: the set has every pair that any cell has.
+func TestEachPairOccurs(t *testing.T) {
+	cells, _ := possible(allCells())
+	has := map[pair]bool{}
+	for _, c := range pairwise(cells) {
+		for _, p := range c.pairs() {
+			has[p] = true
+		}
+	}
+	for _, c := range cells {
+		for _, p := range c.pairs() {
+			if !has[p] {
+				t.Fatalf("%v is in no cell of the set", p)
+			}
+		}
+	}
+}
+
+// TestRulesRemove: each rule removes something, and no side of the matrix whole.
+func TestRulesRemove(t *testing.T) {
+	all := allCells()
+	cells, removed := possible(all)
+	sum := len(cells)
+	for _, r := range rules() {
+		if removed[r.name] == 0 {
+			t.Errorf("the rule %q removes nothing", r.name)
+		}
+		sum += removed[r.name]
+	}
+	if sum != len(all) {
+		t.Errorf("%d cells and what the rules removed are %d, of %d", len(cells), sum, len(all))
+	}
+	stays := map[string]bool{}
+	for _, c := range cells {
+		stays[c.phase.name], stays[c.event.name], stays[c.outcome.name] = true, true, true
+	}
+	for _, c := range all {
+		for _, name := range []string{c.phase.name, c.event.name, c.outcome.name} {
+			if !stays[name] {
+				t.Fatalf("no cell has %q", name)
+			}
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/test/process"
+)
+
+// summary is what the whole came to.
+type summary struct {
+	passed, named, red int
+	verdicts           []verdict
+	removed            map[string]int
+	took               time.Duration
+	jobs               int
+}
+
+func summarise(verdicts []verdict, removed map[string]int, took time.Duration) summary {
+	s := summary{verdicts: verdicts, removed: removed, took: took}
+	for _, v := range verdicts {
+		switch v.word() {
+		case "red":
+			s.red++
+		case "named":
+			s.named++
+		default:
+			s.passed++
+		}
+	}
+	return s
+}
+
+// word is what a cell counts as.
+func (v verdict) word() string {
+	switch {
+	case v.red():
+		return "red"
+	case len(v.facts.agents) > 0:
+		return "named"
+	}
+	return "passed"
+}
+
+// missed are the cells with an outcome that no call has met.
+func (s summary) missed() []verdict {
+	var some []verdict
+	for _, v := range s.verdicts {
+		if v.cell.outcome.fault != nil && len(v.facts.struck) == 0 {
+			some = append(some, v)
+		}
+	}
+	return some
+}
+
+func (s summary) print(w io.Writer) {
+	fmt.Fprintf(w, "%d cells in %v: %d passed, %d named and then emptied, %d red; in %d no call met the outcome\n",
+		len(s.verdicts), s.took.Round(time.Second), s.passed, s.named, s.red, len(s.missed()))
+	for _, v := range s.missed() {
+		fmt.Fprintf(w, "  no call met the outcome: %s\n", v.cell)
+	}
+}
+
+// The marks between which the page's part is this program's.
+const (
+	begins = "<!-- the kill matrix: written by make matrix, do not edit -->\n"
+	over   = "<!-- the kill matrix ends -->\n"
+)
+
+// write replaces the part between the marks, or adds it at the page's end.
+func (s summary) write(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err = []byte("# Reliability\n\n"), nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(replacePart(string(b), s.part())), 0o644)
+}
+
+func replacePart(page, part string) string {
+	part = begins + part + over
+	before, rest, found := strings.Cut(page, begins)
+	if !found {
+		return strings.TrimRight(page, "\n") + "\n\n" + part
+	}
+	_, after, _ := strings.Cut(rest, over)
+	return before + part + after
+}
+
+func (s summary) part() string {
+	var b strings.Builder
+	all := len(allCells())
+	fmt.Fprintf(&b, "\n## The kill matrix\n\n")
+	fmt.Fprintf(&b, "%d phases × %d events × %d outcomes of azptend's next call are %d cells. Rules remove %d of them; %d were played on %s in %s, %d at once, "+
+		"each with a real azptend, the stand-in for the listener and an emulator of its own, and a grace period of %v.\n\n",
+		len(phases()), len(events()), len(outcomes()), all, all-len(s.verdicts), len(s.verdicts),
+		time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs, grace)
+	fmt.Fprintf(&b, "**%d passed, %d named and then emptied, %d failed.**\n\n", s.passed, s.named, s.red)
+	b.WriteString("In each cell, by the emulator's records and /proc:\n\n")
+	for _, p := range properties() {
+		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
+	}
+	fmt.Fprintf(&b, "\nAn end may come %v late, for the machine is shared by all cells that are played at once. \"Named and then emptied\" is an agent that could not be removed in the grace period: "+
+		"azptend named it in its log, and when its session and its job's lock had lapsed pruning removed it.\n\n", margin)
+	s.phaseByEvent(&b)
+	s.byOutcome(&b)
+	s.rules(&b)
+	fmt.Fprintf(&b, "The machine: %s.\n\n", process.Machine())
+	return b.String()
+}
+
+// tally counts cells.
+type tally struct{ passed, named, red, removed int }
+
+func (t *tally) add(word string) {
+	switch word {
+	case "passed":
+		t.passed++
+	case "named":
+		t.named++
+	case "red":
+		t.red++
+	case "removed":
+		t.removed++
+	}
+}
+
+// String has only what there is: "11, 1 named", "12 removed".
+func (t tally) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{t.passed, ""}, {t.named, " named"}, {t.red, " **failed**"}, {t.removed, " ruled out"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprint(p.n, p.word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s summary) phaseByEvent(b *strings.Builder) {
+	counts := map[pair]*tally{}
+	count := func(c cell, word string) {
+		at := pair{c.phase.name, c.event.name}
+		if counts[at] == nil {
+			counts[at] = &tally{}
+		}
+		counts[at].add(word)
+	}
+	for _, v := range s.verdicts {
+		count(v.cell, v.word())
+	}
+	for _, c := range allCells() {
+		if ruleAgainst(c) != "" {
+			count(c, "removed")
+		}
+	}
+	b.WriteString("Cells that passed, were named and then emptied, or are ruled out, of twelve outcomes each:\n\n| event |")
+	for _, p := range phases() {
+		fmt.Fprintf(b, " %s |", p.name)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(phases())) + "\n")
+	for _, e := range events() {
+		fmt.Fprintf(b, "| %s |", e.name)
+		for _, p := range phases() {
+			fmt.Fprintf(b, " %s |", counts[pair{p.name, e.name}])
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n| phase | is when |\n|---|---|\n")
+	for _, p := range phases() {
+		fmt.Fprintf(b, "| %s | %s |\n", p.name, p.what)
+	}
+	b.WriteString("\n")
+}
+
+func (s summary) byOutcome(b *strings.Builder) {
+	b.WriteString("| outcome of the next call | cells |\n|---|---|\n")
+	for _, o := range outcomes() {
+		var t tally
+		for _, v := range s.verdicts {
+			if v.cell.outcome.name == o.name {
+				t.add(v.word())
+			}
+		}
+		fmt.Fprintf(b, "| %s | %s |\n", o.name, t)
+	}
+	b.WriteString("\n")
+}
+
+func (s summary) rules(b *strings.Builder) {
+	b.WriteString("| rule | removes | because |\n|---|---|---|\n")
+	for _, r := range rules() {
+		fmt.Fprintf(b, "| %s | %d | %s |\n", r.name, s.removed[r.name], r.why)
+	}
+	b.WriteString("\n")
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// jobKind is what job the agent has when the event comes.
+type jobKind string
+
+const (
+	noJob   jobKind = ""
+	ending  jobKind = "ending"  // it ends as soon as the event is over
+	endless jobKind = "endless" // it never ends by itself
+)
+
+// phase is a moment of the life in which an event comes.
+type phase struct {
+	name     string
+	what     string         // for the page
+	hold     *emulator.Hold // keeps the life in this phase; it goes on after the event
+	own      bool           // the held call is azptend's own: the outcome is its answer
+	listener bool           // a listener runs
+	job      jobKind
+	drained  bool // azptend was asked to drain, without a deadline
+	reach    func(*play) error
+}
+
+// phases are in the order of a life.
+func phases() []phase {
+	return []phase{
+		{name: "before the token", what: "the identity endpoint has been asked and has not answered",
+			hold: &emulator.Hold{Method: "GET", Path: "^/msi/token"}, own: true, reach: (*play).begin},
+		{name: "POST in flight", what: "the server has not acted on the registration yet",
+			hold: &emulator.Hold{Method: "POST", Path: `/agents\?`}, own: true, reach: (*play).begin},
+		{name: "POST answered", what: "the server has added the agent, and azptend does not know it yet: no file is written",
+			hold: &emulator.Hold{Method: "POST", Path: `/agents\?`, When: emulator.HoldAfter}, reach: (*play).begin},
+		{name: "files written", what: "the listener has started, and asks for its first token",
+			hold: &emulator.Hold{Method: "POST", Path: "/oauth2/token"}, listener: true, reach: (*play).begin},
+		{name: "session being created", what: "the listener has asked for its session",
+			hold: &emulator.Hold{Method: "POST", Path: "/sessions"}, listener: true, reach: (*play).begin},
+		{name: "idle", what: "the listener polls for messages", listener: true, reach: (*play).serve},
+		{name: "job assigned", what: "the listener has the job's message, and no worker has started",
+			hold:     &emulator.Hold{Method: "PATCH", Path: "/jobrequests/"},
+			listener: true, job: ending, reach: (*play).assign},
+		{name: "busy", what: "a job runs, which has left a daemon in a session of its own; it ends after the event",
+			listener: true, job: ending, reach: (*play).work},
+		{name: "draining", what: "azptend drain was called, and the job never ends by itself",
+			listener: true, job: endless, drained: true, reach: (*play).drainAtWork},
+		{name: "updating", what: "the listener has ended with code 3, and its script is at work", reach: (*play).update},
+		{name: "removing", what: "azptend drain was called of an idle agent, and the server has not acted on the DELETE yet",
+			hold: &emulator.Hold{Method: "DELETE", Path: "/agents/"}, own: true,
+			listener: true, drained: true, reach: (*play).drainIdle},
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// property is what must be true of every cell.
+type property struct {
+	name   string
+	what   string
+	broken func(cell, facts) string // why it is not so; "" when it is
+}
+
+func properties() []property {
+	return []property{
+		{"the end comes inside the budget", "from the first word to the end of the process, within the grace period", overstayed},
+		{"the exit code is the table's", "the README's, for what happened", wrongCode},
+		{"no job is cut while drain budget is left", "unless a person insisted, or the event itself ended its process", cutJob},
+		{"no ghost", "the pool is empty, or each agent in it is named in the log, and pruning empties it", ghost},
+		{"no process stays", "daemons that left the job's group and session included", survivor},
+		{"no file stays", "but what the agent itself leaves: _work, _diag and its bins", litter},
+	}
+}
+
+func overstayed(_ cell, f facts) string {
+	if f.asked.IsZero() {
+		return ""
+	}
+	if f.ended.IsZero() {
+		return "it did not end"
+	}
+	if took := f.ended.Sub(f.asked); took > grace+margin {
+		return fmt.Sprintf("it took %v of %v", took.Round(time.Millisecond), grace)
+	}
+	return ""
+}
+
+func wrongCode(c cell, f facts) string {
+	if len(f.codes) == 0 {
+		return "it did not end"
+	}
+	last := f.codes[len(f.codes)-1]
+	if may := codesFor(c, f); !slices.Contains(may, last) {
+		return fmt.Sprintf("it is %d, and not of %v", last, may)
+	}
+	if c.event.kind != kill {
+		return ""
+	}
+	for _, code := range f.codes[1 : len(f.codes)-1] {
+		if may := codesOfStart(c); !slices.Contains(may, code) {
+			return fmt.Sprintf("a start that failed ended with %d, and not of %v", code, may)
+		}
+	}
+	return ""
+}
+
+// endsTheJob says that the event itself ends the job's process, or the listener
+// without which it is lost.
+func (e event) endsTheJob() bool {
+	return e.kind == ends || (e.kind == crowd && e.name != "SIGTERM to all, listener ignores it")
+}
+
+func cutJob(c cell, f facts) string {
+	if f.job.RequestID == 0 || f.job.Result == "succeeded" || c.event.endsTheJob() {
+		return ""
+	}
+	var may time.Time
+	if !f.asked.IsZero() {
+		may = f.asked.Add(drainPart)
+	}
+	if !f.insisted.IsZero() && (may.IsZero() || f.insisted.Before(may)) {
+		may = f.insisted
+	}
+	switch {
+	case may.IsZero():
+		return fmt.Sprintf("the job is %s, and nobody had asked for an end", f.job.State+" "+f.job.Result)
+	case f.jobEnded.IsZero():
+		return fmt.Sprintf("the job is %s, and nobody knows when it ended", f.job.State+" "+f.job.Result)
+	case f.jobEnded.Before(may):
+		return fmt.Sprintf("the job is %s, %v before it might be", f.job.State+" "+f.job.Result, may.Sub(f.jobEnded).Round(time.Millisecond))
+	}
+	return ""
+}
+
+func ghost(_ cell, f facts) string {
+	switch {
+	case len(f.unnamed) > 0:
+		return fmt.Sprintf("agents %v stay, and are not named", f.unnamed)
+	case len(f.stubborn) > 0:
+		return fmt.Sprintf("agents %v stay even when they are pruned", f.stubborn)
+	}
+	return ""
+}
+
+func survivor(_ cell, f facts) string {
+	if len(f.running) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("there still run %v", f.running)
+}
+
+func litter(_ cell, f facts) string {
+	if len(f.files) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("there still are %v", f.files)
+}
