@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench bench-hundred matrix fuzz build build-all lint
+.PHONY: demo test bench bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -19,6 +19,14 @@ matrix: build ## every cell of the kill matrix, half an hour, into docs/reliabil
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
 	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
+bench-pool: build ## pruning pools of up to 10,000 agents, into the same page
+	go run ./test/bench -binary bin/azptend -pool -o docs/performance.md
+# SEED=… draws the same troubles again.
+LIVES := 1000
+SEED := 0
+
+soak: build ## a thousand lives with random faults, numbers into docs/reliability.md; some 15 minutes
+	go run ./test/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
 
 # Their seeds run with every test. FUZZTIME=5m makes it longer.
 FUZZTIME := 30s
@@ -30,6 +38,15 @@ fuzz: ## each fuzz target there is, for half a minute
 			echo "== $$t in $$p"; go test $$p -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
+
+conformance: ## Microsoft's clients for Go and Node against the emulator; needs node and npm
+	cd test/conformance/go && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	cd test/conformance/node && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+
+# KEDA and what it imports are 3000 packages: ten minutes the first time, seconds when they are in Go's cache. Without cgo,
+# so that a C compiler is not needed.
+conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
+	cd test/conformance/keda && CGO_ENABLED=0 go test -count=1 .
 
 build: ## bin/azptend for this machine, static
 	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/azptend ./cmd/azptend

@@ -21,12 +21,16 @@ import (
 	"github.com/azptend/azptend/test/process"
 )
 
-// cmdQueue queues a job: queue NAME SCRIPT.
+// cmdQueue queues a job: queue NAME SCRIPT [POOL].
 func cmdQueue(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: queue NAME SCRIPT")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: queue NAME SCRIPT [POOL]")
 	}
-	_, err := stageOf(ts).emulator.QueueJob(emulator.JobSpec{Name: args[0], Script: args[1], Force: true})
+	spec := emulator.JobSpec{Name: args[0], Script: args[1], Force: true}
+	if len(args) > 2 {
+		spec.Pool = args[2]
+	}
+	_, err := stageOf(ts).emulator.QueueJob(spec)
 	ts.Check(err)
 }
 
@@ -296,37 +300,51 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	version := cmp.Or(capabilities["version"], "4.0.0")
 	delete(capabilities, "version")
+	ts.Check(addAgent(ts.Getenv("EMULATOR"), ts.Getenv("PAT"), 1, args[0], version, capabilities))
+}
+
+// addAgent adds an agent that nobody runs.
+func addAgent(emulatorURL, pat string, pool int, name, version string, capabilities map[string]string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	ts.Check(err)
-	body, err := json.Marshal(map[string]any{"name": args[0], "version": version, "userCapabilities": capabilities,
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]any{"name": name, "version": version, "userCapabilities": capabilities,
 		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}}})
-	ts.Check(err)
-	askPool(ts, http.MethodPost, "/agents", body)
+	if err != nil {
+		return err
+	}
+	return askPool(emulatorURL, pat, http.MethodPost, fmt.Sprintf("%d/agents", pool), body)
 }
 
 // deleteAgent deletes the agent of that name in the first pool.
 func deleteAgent(ts *testscript.TestScript, name string) {
 	for _, a := range stageOf(ts).emulator.State().Pools[0].Agents {
 		if a.Name == name {
-			askPool(ts, http.MethodDelete, fmt.Sprintf("/agents/%d", a.ID), nil)
+			ts.Check(askPool(ts.Getenv("EMULATOR"), ts.Getenv("PAT"), http.MethodDelete, fmt.Sprintf("1/agents/%d", a.ID), nil))
 			return
 		}
 	}
 	ts.Fatalf("there is no agent %s", name)
 }
 
-// askPool asks something of the first pool with a person's token.
-func askPool(ts *testscript.TestScript, method, path string, body []byte) {
-	url := ts.Getenv("EMULATOR") + "/emulated/_apis/distributedtask/pools/1" + path + "?api-version=7.1"
+// askPool asks something of a pool with a person's token.
+func askPool(emulatorURL, pat, method, path string, body []byte) error {
+	url := emulatorURL + "/emulated/_apis/distributedtask/pools/" + path + "?api-version=7.1"
 	req, err := http.NewRequest(method, url, bytes.NewReader(body))
-	ts.Check(err)
-	req.SetBasicAuth("", ts.Getenv("PAT"))
+	if err != nil {
+		return err
+	}
+	req.SetBasicAuth("", pat)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		answer, _ := io.ReadAll(resp.Body)
-		ts.Fatalf("cannot %s %s: %s %s", method, path, resp.Status, answer)
+		return fmt.Errorf("cannot %s %s: %s %s", method, path, resp.Status, answer)
 	}
+	return nil
 }

@@ -35,6 +35,8 @@ func TestScripts(t *testing.T) {
 				return os.Getuid() == 0, nil
 			case "netns": // a network of one's own, with the metadata service's address in it
 				return command(context.Background(), "unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
+			case "mountns": // mounts of one's own
+				return command(context.Background(), "unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 			}
 			return false, fmt.Errorf("there is no condition %s", cond)
 		},
@@ -61,6 +63,10 @@ func TestScripts(t *testing.T) {
 			"allow":   cmdAllow,
 			"role":    cmdRole,
 			"pat":     cmdPAT,
+			"stage":   cmdStage,
+			"remain":  cmdRemain,
+			"nofork":  cmdNoFork,
+			"licence": cmdLicence,
 			"systemd": cmdSystemd,
 			"told":    cmdTold,
 
@@ -68,6 +74,7 @@ func TestScripts(t *testing.T) {
 			"certificate": cmdCertificate,
 			"project":     cmdProject,
 			"elapse":      cmdElapse,
+			"clock":       cmdClock,
 			"elsewhere":   cmdElsewhere,
 			"proxy":       cmdProxy,
 			"proxied":     cmdProxied,
@@ -100,6 +107,7 @@ func setUp(env *testscript.Env) error {
 	agentDir := filepath.Join(env.WorkDir, "agent")
 	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
 	env.Defer(func() {
+		process.KillAllIn(agentDir) // whose azptend crashed: it holds the pipe that is listened to
 		for _, a := range s.actors {
 			a.Kill()
 		}

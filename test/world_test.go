@@ -1,8 +1,11 @@
 package test
 
 import (
+	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,6 +32,23 @@ func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Check(e.PutIdentity(i))
 		return
+	}
+	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
+}
+
+// cmdLicence gives the identity of IDENTITY_ENDPOINT a licence: licence none,
+// licence stakeholder, licence express.
+func cmdLicence(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: licence LICENCE")
+	}
+	e := stageOf(ts).emulator
+	for _, i := range e.Identities() {
+		if i.ObjectID == ts.Getenv("MANAGED_IDENTITY_OBJECT_ID") {
+			i.License = args[0]
+			ts.Check(e.PutIdentity(i))
+			return
+		}
 	}
 	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
 }
@@ -74,4 +94,31 @@ func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pid := stageOf(ts).actor(ts, args[0]).Pid()
 	ts.Check(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, nil))
+}
+
+// cmdNoFork takes from a process that runs, and that is another user's than
+// root's, the right to make another process or thread: nofork NAME UID.
+func cmdNoFork(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: nofork NAME UID")
+	}
+	uid, err := strconv.ParseUint(args[1], 10, 32)
+	ts.Check(err)
+	pid := stageOf(ts).actor(ts, args[0]).Pid()
+	// Asked by that user: a container's root may lack CAP_SYS_RESOURCE.
+	c := exec.Command("prlimit", "--nproc=0:0", "--pid", fmt.Sprint(pid))
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	out, err := c.CombinedOutput()
+	ts.Logf("%s", out)
+	ts.Check(err)
+}
+
+// cmdClock sets the server's clock against ours: clock DURATION.
+func cmdClock(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: clock DURATION")
+	}
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	stageOf(ts).emulator.Advance(d)
 }

@@ -15,6 +15,7 @@ const (
 	MarkKind        = "azptend.kind"     // one of the kinds below
 	KindAgent       = "agent"
 	KindPlaceholder = "placeholder" // never runs, lives nowhere, and has no MarkHost
+	KindSelftest    = "selftest"    // a throw-away one, on which `azptend selftest` tries the server
 )
 
 // MarkRemoval says who removes the agent, where that is not the life that runs it:

@@ -159,6 +159,9 @@ func (f Folder) checkArchitecture() error {
 // whose they are.
 const tempPattern = ".azptend-*"
 
+// roomNeeded is what the agent's own files take, roughly: three of a block each.
+const roomNeeded = 3 * 4096
+
 // MakeWritable makes a folder for an agent's files alone, and says whether they
 // can be written. The error is an *UnfitError.
 func (f Folder) MakeWritable() error {
@@ -177,7 +180,12 @@ func (f Folder) checkWritable(dir string) error {
 	if err != nil {
 		return f.unfit(it+" cannot be written to: "+plainPath(err), hintForWriting(err), err)
 	}
-	probe.Close()
+	// On a full disk a file can be made, and not be filled.
+	_, err = probe.Write(make([]byte, roomNeeded))
+	if err = errors.Join(err, probe.Close()); err != nil {
+		_ = os.Remove(probe.Name())
+		return f.unfit(it+" cannot be written to: "+plainPath(err), hintForWriting(err), err)
+	}
 	if err := os.Remove(probe.Name()); err != nil {
 		return f.unfit("files in "+it+" cannot be removed: "+plainPath(err), hintForWriting(err), err)
 	}

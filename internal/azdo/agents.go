@@ -18,6 +18,8 @@ type Pool struct {
 	IsHosted bool   `json:"isHosted"`
 	PoolType string `json:"poolType"` // "automation" or "deployment"
 	Options  string `json:"options"`  // "none", "elasticPool", …
+	// AutoUpdate says that its agents are asked to update themselves.
+	AutoUpdate bool `json:"autoUpdate"`
 }
 
 // Closed says why nobody but Azure DevOps adds agents to a pool; "" where they
@@ -48,7 +50,9 @@ type Agent struct {
 	SystemCapabilities map[string]string `json:"systemCapabilities,omitempty"`
 	UserCapabilities   map[string]string `json:"userCapabilities,omitempty"`
 	AssignedRequest    *JobRequest       `json:"assignedRequest,omitempty"`
-	Properties         Properties        `json:"properties,omitempty"`
+	// LastCompletedRequest is the job that the agent finished last.
+	LastCompletedRequest *JobRequest `json:"lastCompletedRequest,omitempty"`
+	Properties           Properties  `json:"properties,omitempty"`
 }
 
 // Online says that a session of the agent is alive.
@@ -165,13 +169,9 @@ func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 // noPool looks at which pools there are instead, for the person who has to find
 // out why.
 func (c *Client) noPool(ctx context.Context, op string) error {
-	var list struct{ Value []Pool }
-	err := c.do(ctx, request{
-		op: "list the agent pools", method: http.MethodGet, path: "_apis/distributedtask/pools",
-		query: url.Values{"poolType": {"automation"}}, into: &list,
-	})
+	pools, err := c.Pools(ctx)
 	e := &NoPoolError{Op: op, Known: err == nil}
-	for _, p := range list.Value {
+	for _, p := range pools {
 		e.Sees = append(e.Sees, p.Name)
 	}
 	return e
@@ -213,16 +213,42 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 	return Agent{}, false, nil
 }
 
+// Parts are what a list of agents holds besides the agents themselves.
+type Parts struct {
+	Capabilities         bool // most of the answer: each variable of each machine
+	AssignedRequest      bool
+	LastCompletedRequest bool
+}
+
 // Agents lists a pool whole, with capabilities and assigned requests: the server
 // has no pages here (azure-devops-rest.md 2.1).
 func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
-	var list struct{ Value []Agent }
-	err := c.do(ctx, request{
-		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet,
-		path: agentsPath(pool), into: &list,
-		query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}},
+	var all []Agent
+	err := c.EachAgent(ctx, pool, Parts{Capabilities: true, AssignedRequest: true}, func(a Agent) { all = append(all, a) })
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// EachAgent lists a pool whole and calls each with one agent after the other while
+// the answer comes in: of a large pool it is some tens of megabytes, which need
+// not be held. With an error, each was called for some of the agents or none, and
+// what it was told is no list of the pool.
+func (c *Client) EachAgent(ctx context.Context, pool int, with Parts, each func(Agent)) error {
+	query := url.Values{}
+	for name, on := range map[string]bool{
+		"includeCapabilities": with.Capabilities, "includeAssignedRequest": with.AssignedRequest,
+		"includeLastCompletedRequest": with.LastCompletedRequest,
+	} {
+		if on {
+			query.Set(name, "true")
+		}
+	}
+	return c.do(ctx, request{
+		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: query,
+		items: itemsOf(each),
 	})
-	return list.Value, err
 }
 
 // ReplaceAgent overwrites an agent by its id, capabilities included: what is not
@@ -262,23 +288,46 @@ func (c *Client) AgentWithCapabilities(ctx context.Context, pool, id int) (Agent
 	return a, err
 }
 
+// AgentWhole returns an agent with its capabilities and the job request assigned
+// to it, if one is.
+func (c *Client) AgentWhole(ctx context.Context, pool, id int) (Agent, error) {
+	var a Agent
+	op := fmt.Sprintf("look at agent %d in pool %d", id, pool)
+	err := c.do(ctx, request{
+		op: op, method: http.MethodGet, path: agentPath(pool, id), into: &a,
+		query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}},
+	})
+	if err == nil && a.ID != id {
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another agent, or of none"}}
+	}
+	return a, err
+}
+
 // SetUserCapabilities replaces an agent's user capabilities
 // (azure-devops-rest.md 2.2).
 func (c *Client) SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("set the user capabilities of agent %d in pool %d", id, pool), method: http.MethodPut,
 		path: agentPath(pool, id) + "/usercapabilities", body: capabilities,
-		query: url.Values{"api-version": {apiVersion + "-preview.1"}}, // it never left its preview
+		query: url.Values{"api-version": {preview}},
 	})
 }
 
-// DisableAgent keeps the server from assigning further jobs to an agent. The id
-// goes into the body too (azure-devops-rest.md 2.2).
+// DisableAgent keeps the server from assigning further jobs to an agent.
 func (c *Client) DisableAgent(ctx context.Context, pool, id int) error {
-	disabled := false
+	return c.setEnabled(ctx, fmt.Sprintf("disable agent %d in pool %d", id, pool), pool, id, false)
+}
+
+// EnableAgent lets the server assign jobs to an agent again.
+func (c *Client) EnableAgent(ctx context.Context, pool, id int) error {
+	return c.setEnabled(ctx, fmt.Sprintf("enable agent %d in pool %d", id, pool), pool, id, true)
+}
+
+// setEnabled says the id in the body too (azure-devops-rest.md 2.2).
+func (c *Client) setEnabled(ctx context.Context, op string, pool, id int, enabled bool) error {
 	return c.do(ctx, request{
-		op: fmt.Sprintf("disable agent %d in pool %d", id, pool), method: http.MethodPatch,
-		path: agentPath(pool, id), body: Agent{ID: id, Enabled: &disabled},
+		op: op, method: http.MethodPatch,
+		path: agentPath(pool, id), body: Agent{ID: id, Enabled: &enabled},
 	})
 }
 

@@ -2,6 +2,7 @@ package azdo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,8 @@ type Client struct {
 	observe func(Observation)
 
 	mu        sync.Mutex
-	notBefore time.Time // the server's Retry-After
+	notBefore time.Time     // the server's Retry-After
+	ahead     time.Duration // by how much the server's clock is ahead of ours
 }
 
 // Observation is one request that was made, for metrics and the debug log. It
@@ -43,6 +45,8 @@ type Observation struct {
 	Status       int // 0: no answer
 	Took         time.Duration
 	Throttle     Throttle
+	// Ahead is how far the server's clock is ahead of ours, to a second; 0 where it does not tell.
+	Ahead time.Duration
 }
 
 // New returns a client for the organisation's URL, e.g.
@@ -69,6 +73,13 @@ type request struct {
 	query  url.Values
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
+	// items reads one item of an answer that is a list; instead of into, where the
+	// answer is too large to be held whole.
+	items func(*json.Decoder) error
+
+	at    string               // another address than the client's, see Account
+	media string               // of the body, where it is not plain JSON
+	saw   func(*http.Response) // is shown the answer, its body read; nil for nobody
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -101,12 +112,24 @@ func (c *Client) try(ctx context.Context, r request, fresh bool) error {
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	ahead := c.noteClock(resp)
 	throttle := throttleOf(resp.Header)
-	c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), throttle})
 	c.heed(throttle)
+	defer func() {
+		c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), throttle, ahead})
+	}()
+	if r.items != nil && resp.StatusCode == http.StatusOK && isJSON(resp.Header) {
+		if err := eachItem(resp.Body, r.items); err != nil {
+			return &Error{Op: r.op, Sent: true, Cause: err}
+		}
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
+	}
+	if r.saw != nil {
+		r.saw(resp)
 	}
 	return read(r, resp, body)
 }
@@ -127,13 +150,13 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+"/"+r.path+"?"+query.Encode(), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.at, c.base)+"/"+r.path+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+		req.Header.Set("Content-Type", cmp.Or(r.media, "application/json; charset=utf-8"))
 	}
 	req.Header.Set("Authorization", authorization.Reveal())
 	// Without it a refused credential is answered with a page, not with 401.

@@ -140,6 +140,18 @@ var operations = []struct {
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents",
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
+	{"EachAgent", func(ctx context.Context, c *azdo.Client) error {
+		return c.EachAgent(ctx, 12, azdo.Parts{LastCompletedRequest: true}, func(azdo.Agent) {})
+	}, `{"count":0,"value":[]}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeLastCompletedRequest": {"true"}}}},
+	{"AgentWhole", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.AgentWhole(ctx, 12, 7)
+		return err
+	}, `{"id":7}`,
+		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents/7",
+			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
+	{"EnableAgent", func(ctx context.Context, c *azdo.Client) error { return c.EnableAgent(ctx, 12, 7) }, `{"id":7,"enabled":true}`,
+		call{Method: "PATCH", Path: "/org/_apis/distributedtask/pools/12/agents/7", Body: `{"id":7,"enabled":true}`}},
 	{"AgentPackage, newest", func(ctx context.Context, c *azdo.Client) error {
 		_, _, err := c.AgentPackage(ctx, "agent", "linux-x64", "")
 		return err

@@ -57,6 +57,19 @@ func FuzzAnswers(f *testing.F) {
 				return a, err
 			}},
 			{"AgentWithRequest", func(c *azdo.Client) (any, error) { return c.AgentWithRequest(ctx, 12, 7) }},
+			{"AgentWhole", func(c *azdo.Client) (any, error) { return c.AgentWhole(ctx, 12, 7) }},
+			{"Agents", func(c *azdo.Client) (any, error) { return c.Agents(ctx, 12) }},
+			{"Account", func(c *azdo.Client) (any, error) { _, err := c.Account(ctx); return nil, err }},
+			{"RoleAssignments", func(c *azdo.Client) (any, error) { return c.RoleAssignments(ctx, 12) }},
+			{"AssignRole", func(c *azdo.Client) (any, error) { return nil, c.AssignRole(ctx, 12, "key", "Administrator") }},
+			{"QueueOf", func(c *azdo.Client) (any, error) {
+				q, found, err := c.QueueOf(ctx, "p", 12)
+				if found && (q.ID == 0 || q.Pool.ID != 12) {
+					t.Errorf("found %+v", q)
+				}
+				return q, err
+			}},
+			{"OpenToAll", func(c *azdo.Client) (any, error) { return c.OpenToAll(ctx, "p", 3) }},
 			{"JobRequests", func(c *azdo.Client) (any, error) { return c.JobRequests(ctx, 12, 0) }},
 		} {
 			got, err := op.do(without)
@@ -81,6 +94,45 @@ func FuzzAnswers(f *testing.F) {
 			}
 			if err != nil && (strings.ContainsAny(err.Error(), "\r\n") || len(err.Error()) > 1200) {
 				t.Errorf("%s says %q", op.name, err)
+			}
+		}
+	})
+}
+
+// FuzzUsers: whatever stands in the place of an answer about users, each call ends
+// with a result that can be acted on, or an error of one line.
+func FuzzUsers(f *testing.F) {
+	for _, s := range []string{
+		`{"isSuccess":true,"servicePrincipalEntitlement":{"id":"k","accessLevel":{"accountLicenseType":"express","status":"pending"},"projectEntitlements":[{"projectRef":{"id":"p","name":"web"}}]}}`,
+		`{"isSuccess":false,"operationResult":{"errors":[{"key":5000,"value":"VS403283: \n"}]}}`, `{"isSuccess":false,"operationResults":[{"errors":[]}]}`,
+		`{"id":"k","accessLevel":null}`, `{"value":"k"}`, `{"value":[{"originId":"oid","applicationId":"k"}]}`, `{"value":[null]}`, `null`, `[]`, `{`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	areas := `{"value":[{"id":"` + areaMembers + `","locationUrl":"http://server/vsaex/org"},{"id":"` + areaGraph + `","locationUrl":"http://server/vssps/org"}]}`
+	f.Fuzz(func(t *testing.T, body []byte) {
+		ctx := t.Context()
+		client := azdo.New("http://server/org", &http.Client{Transport: answering(func(r *http.Request) *http.Response {
+			answer := body
+			if strings.HasSuffix(r.URL.Path, "/ResourceAreas") {
+				answer = []byte(areas)
+			}
+			return &http.Response{StatusCode: 200, Request: r, Header: http.Header{"Content-Type": {asJSON}}, Body: io.NopCloser(bytes.NewReader(answer))}
+		})}, &tokens{}, nil)
+		account, err := client.Account(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		added, errAdded := account.AddPrincipal(ctx, "oid", azdo.Basic)
+		found, is, errFound := account.FindPrincipal(ctx, "oid")
+		key, errKey := account.StorageKey(ctx, "aadsp.x")
+		seen, errSeen := account.Entitlement(ctx, "k")
+		if errAdded == nil && added.ID == "" || is && found.ObjectID == "" || errKey == nil && key == "" || errSeen == nil && !strings.EqualFold(seen.ID, "k") {
+			t.Errorf("added %+v, found %+v %v, key %q, seen %+v", added, found, is, key, seen)
+		}
+		for _, err := range []error{errAdded, errFound, errKey, errSeen} {
+			if err != nil && (strings.ContainsAny(err.Error(), "\r\n") || len(err.Error()) > 1200) {
+				t.Errorf("it says %q", err)
 			}
 		}
 	})

@@ -61,14 +61,24 @@ func (r JobRequest) State() JobState {
 // which leaves out the agents that match, nor without a count, which the service
 // answers slowly once a pool has a history (azure-devops-rest.md 2.4).
 func (c *Client) JobRequests(ctx context.Context, pool, completed int) ([]JobRequest, error) {
-	var list struct{ Value []JobRequest }
-	err := c.do(ctx, request{
+	var all []JobRequest
+	err := c.EachJobRequest(ctx, pool, completed, func(r JobRequest) { all = append(all, r) })
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// EachJobRequest is JobRequests for a list that need not be held: each request that
+// waits names all agents that match it, and in a large pool those are many. Each is
+// called while the answer comes in, as with EachAgent.
+func (c *Client) EachJobRequest(ctx context.Context, pool, completed int, each func(JobRequest)) error {
+	return c.do(ctx, request{
 		op: fmt.Sprintf("list the job requests of pool %d", pool), method: http.MethodGet,
-		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/jobrequests", into: &list,
+		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/jobrequests", items: itemsOf(each),
 		query: url.Values{
 			"completedRequestCount": {strconv.Itoa(completed)},
-			"api-version":           {apiVersion + "-preview.1"}, // it never left its preview
+			"api-version":           {preview},
 		},
 	})
-	return list.Value, err
 }

@@ -67,7 +67,9 @@ func newRoot(p Process) *cobra.Command {
 	})
 	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
-	root.AddCommand(newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p), newToken(p), newPlaceholder(p), newEmulate(p), newDemo(p), newVersion(p))
+	root.AddCommand(newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p),
+		newToken(p), newDoctor(p), newSetup(p), newSelftest(p),
+		newPlaceholder(p), newAgents(p), newPrune(p), newEmulate(p), newDemo(p), newVersion(p))
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/host"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/setup"
 )
 
 // TestCodeOf holds commands against the table of `run`.
@@ -41,8 +42,26 @@ func TestCodeOf(t *testing.T) {
 	}
 }
 
+func TestCodesOfSetup(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{&setup.WrongIDError{}, 64}, {&setup.NoRoleError{}, 64},
+		{fmt.Errorf("cannot find: %w", azdo.ErrServer), 69}, {fmt.Errorf("cannot find: %w", azdo.ErrForeign), 69}, {&setup.ClosedError{}, 69},
+		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "You are trying to invite"}}, 69}, {&azdo.Error{Status: 503}, 69},
+		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "VS403283: Could not add user"}}, 75}, {&setup.NotDoneError{}, 75},
+		{fmt.Errorf("cannot give: %w", setup.ErrSelf), 77}, {&setup.NoPoolError{Cause: azdo.ErrNoPool}, 77}, {&setup.StepError{Cause: &azdo.Error{Status: 403}}, 77},
+	} {
+		if got := codeOfSetup(tt.err); got != tt.want {
+			t.Errorf("%v: %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
 func TestHintsOfTheirOwn(t *testing.T) {
-	for _, err := range []error{&pool.HeldError{}, &pool.ClosedError{}, &pool.VersionError{}} {
+	for _, err := range []error{&pool.HeldError{}, &pool.ClosedError{}, &pool.VersionError{}, &setup.WrongIDError{}, &setup.ClosedError{},
+		&setup.NoPoolError{Cause: azdo.ErrNoPool}, &setup.MayNotError{}, &setup.NotDoneError{}, setup.ErrSelf, azdo.ErrServer} {
 		if hintFor(&exitError{1, err}) == "" {
 			t.Errorf("%T has no hint", err)
 		}

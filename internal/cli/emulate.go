@@ -19,6 +19,7 @@ type emulateFlags struct {
 	listen    string
 	org       string
 	pools     []string
+	projects  []string
 	timeScale float64
 	agentDir  string
 	verbose   bool
@@ -42,6 +43,7 @@ Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8140", "address to listen on; port 0 takes a free one")
 	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
 	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
+	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
 	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the stand-in for the agent in this folder")
 	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
 	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "what an identity may use in five minutes, in TSTU; Azure DevOps gives 200; 0 is no limit")
@@ -57,7 +59,7 @@ func emulate(p Process, f emulateFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
+	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

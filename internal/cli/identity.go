@@ -13,14 +13,18 @@ import (
 
 // newIdentity makes the identity that the settings chose.
 func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, guard *secret.Guard) (*identity.Identity, error) {
+	return identity.New(identityOptions(s, web, log, guard))
+}
+
+func identityOptions(s config.Settings, web *http.Client, log *slog.Logger, guard *secret.Guard) identity.Options {
 	c := s.Identity
-	return identity.New(identity.Options{
+	return identity.Options{
 		Source: sourceOf(c.Source), TokenFile: s.TokenFile, PAT: s.Token,
 		Host: hostOf(c.Host), ObjectID: c.ObjectID, ClientID: c.ClientID, ResourceID: c.ResourceID,
 		TenantID: c.TenantID, FederatedTokenFile: c.FederatedTokenFile, ClientSecret: c.ClientSecret,
 		CertificateFile: c.CertificateFile, CertificatePassword: c.CertificatePassword, SendChain: c.SendChain,
 		HTTP: transport.ForIdentity(), Web: web, Log: log, Guard: guard,
-	})
+	}
 }
 
 // sayIdentity says in one line which identity is used, and why that one.

@@ -8,13 +8,22 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
+// clockTolerance is how far our clock and the server's may differ: from some
+// five minutes on the server refuses what the agent's listener logs on with
+// (agent-protocol.md 10, the 11th), and the listener tries for half an hour.
+const clockTolerance = 4 * time.Minute
+
 // observer logs each request for those who debug, and once for everybody that the
-// server slows this identity down: by its own word for what is used too much, for
-// that is what support asks about.
+// clock is off, and that the server slows this identity down: by its own word for
+// what is used too much, for that is what support asks about.
 func observer(log *slog.Logger) func(azdo.Observation) {
 	var mu sync.Mutex
+	var clock sync.Once
 	said := map[string]bool{}
 	return func(o azdo.Observation) {
+		if o.Ahead.Abs() > clockTolerance {
+			clock.Do(func() { sayClock(log, o.Ahead) })
+		}
 		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds()}
 		if !o.Throttle.IsZero() {
 			args = append(args, throttle(o.Throttle)...)
@@ -30,6 +39,15 @@ func observer(log *slog.Logger) func(azdo.Observation) {
 			log.Warn("Azure DevOps slows this identity down: it makes too many requests", throttle(o.Throttle)...)
 		}
 	}
+}
+
+func sayClock(log *slog.Logger, ahead time.Duration) {
+	it := "behind"
+	if ahead < 0 {
+		it = "ahead"
+	}
+	log.Warn("This machine's clock is off: five minutes and more keep the agent from logging on", "it_is", it,
+		"by", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
 }
 
 // slows tells an answer that was slowed down from one that only shows how much is

@@ -3,15 +3,11 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
+	"strconv"
 	"strings"
-	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,14 +38,14 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 	}
 	asJSON := false
 	show := newPlaceholderCommand("show", "List the pool's placeholders", func(flags *pflag.FlagSet) error {
-		return withPool(p, flags, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+		return withPool(p, flags, ofPlaceholders(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 			return showPlaceholders(ctx, p, tended, asJSON)
 		})
 	})
 	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(
 		newPlaceholderCommand("ensure", "Make a placeholder, unless it is there", func(flags *pflag.FlagSet) error {
-			return withPool(p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(p, flags, ofPlaceholders(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				done, err := ensure(ctx, tended, s)
 				if err == nil {
 					tellEnsured(p.Stdout, tended, done)
@@ -59,7 +55,7 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 		}),
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder, and nothing that is none", func(flags *pflag.FlagSet) error {
-			return withPool(p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(p, flags, ofPlaceholders(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
 			})
 		}),
@@ -83,40 +79,6 @@ func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *c
 }
 
 func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool.DefaultName) }
-
-// withPool does what a person asked for with the pool of the settings. A signal
-// ends it: nothing here is lost to one.
-func withPool(p Process, flags *pflag.FlagSet, do func(context.Context, *pool.Pool, config.Settings) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, ofPlaceholders()...)
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
-	tended, err := openPool(ctx, s, log, guard)
-	if err == nil {
-		err = do(ctx, tended, s)
-	}
-	if err != nil {
-		return &exitError{codeOf(err), err}
-	}
-	return nil
-}
-
-func openPool(ctx context.Context, s config.Settings, log *slog.Logger, guard *secret.Guard) (*pool.Pool, error) {
-	_, client, err := connect(s, log, guard)
-	if err != nil {
-		return nil, err
-	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log})
-}
 
 func ensure(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.Ensured, error) {
 	return tended.Ensure(ctx, pool.Wanted{Name: placeholderName(s), Capabilities: s.Capabilities})
@@ -199,20 +161,17 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 		rows = append(rows, shown(tended, a))
 	}
 	if asJSON {
-		out := json.NewEncoder(p.Stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(rows)
+		return printJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
 		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: azptend placeholder ensure makes one\n", tended)
 		return nil
 	}
-	table := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tVERSION\tOS\tMADE BY\tSTATUS\tENABLED\tCREATED")
+	table := newTable(p.Stdout, "ID", "NAME", "VERSION", "OS", "MADE BY", "STATUS", "ENABLED", "CREATED")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%v\t%s\n", r.ID, r.Name, r.Version, r.OS, r.MadeBy, r.Status, r.Enabled, r.Created)
+		table.row(strconv.Itoa(r.ID), r.Name, r.Version, r.OS, string(r.MadeBy), r.Status, strconv.FormatBool(r.Enabled), r.Created)
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 func shown(tended *pool.Pool, a azdo.Agent) shownPlaceholder {

@@ -13,9 +13,7 @@ import (
 // the grace period, and when an agent leaves that gets no job. Here settings and
 // platform meet; neither knows the other.
 func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word, error) {
-	platform := host.Find(host.Options{
-		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: host.Word(s.Platform),
-	})
+	platform := findPlatform(s)
 	from := "AZP_GRACE_PERIOD (--grace-period)"
 	if s.Grace == 0 {
 		s.Grace, from = platform.Grace, "the platform's default"
@@ -39,6 +37,12 @@ func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word
 			"hint", "set AZP_REPLICA_TIMEOUT to the job's replica timeout")
 	}
 	return s, platform.Word, s.CheckLimits()
+}
+
+func findPlatform(s config.Settings) host.Platform {
+	return host.Find(host.Options{
+		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: host.Word(s.Platform),
+	})
 }
 
 // jobsIdle is how long a Container Apps job's replica that was started for one

@@ -44,6 +44,7 @@ line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
+	proc.ReserveThreads()
 	var undumpable error
 	if !p.Without.Undumpable {
 		undumpable = proc.MakeUndumpable()
@@ -102,6 +103,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 // explain says why a life failed, and what to do: to a person in the voice of
 // all commands, to a machine as a line of its log.
 func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	err = consult(s, guard, err)
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.Stderr), err)
 		return

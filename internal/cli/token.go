@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,9 +92,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	case raw && len(facts.Problems) == 0:
 		fmt.Fprintln(p.Stdout, text.Reveal())
 	case asJSON:
-		encoder := json.NewEncoder(p.Stdout)
-		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(facts)
+		_ = printJSON(p.Stdout, facts)
 	case !raw:
 		printFacts(p.Stdout, facts, claims)
 	}
@@ -147,10 +143,10 @@ func tokenProblems(ctx context.Context, claims *identity.Claims, organisation st
 }
 
 func printFacts(w io.Writer, f tokenFacts, claims *identity.Claims) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(table, "%s\t%s\n", name, value)
+			table.row(name, value)
 		}
 	}
 	row("source", f.Source)
@@ -173,5 +169,5 @@ func printFacts(w io.Writer, f tokenFacts, claims *identity.Claims) {
 	if claims == nil {
 		row("whose", "it does not say: it is no Entra token")
 	}
-	_ = table.Flush()
+	_ = table.flush()
 }

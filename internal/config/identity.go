@@ -175,7 +175,7 @@ func (s *Settings) choose(env map[string]string) (Choice, bool) {
 	picked := all[at]
 	choice := Choice{Source: picked.source, Why: strings.Join(picked.names, ", ")}
 	if len(picked.names) == 0 {
-		choice.Why = "nothing else is set"
+		choice.Why = nothingElse
 	}
 	if s.Auth != Auto {
 		choice.Why = "AZP_AUTH"
@@ -188,6 +188,18 @@ func (s *Settings) choose(env map[string]string) (Choice, bool) {
 	picked.fill(&choice)
 	return choice, true
 }
+
+// ForAPerson makes the Azure CLI's login the identity where nothing is set that
+// would make another one: who does an administrator's work is a person at a
+// machine of their own, which has no identity.
+func (s *Settings) ForAPerson() {
+	if s.Auth == Auto && s.Identity.Why == nothingElse {
+		s.Identity = Choice{Source: AzureCLI, Why: nothingElse, TenantID: s.TenantID}
+	}
+}
+
+// nothingElse is why the last candidate is chosen.
+const nothingElse = "nothing else is set"
 
 func namesOf(all []candidate, but []string) []string {
 	var names []string

@@ -162,3 +162,23 @@ func TestHalfAnIdentity(t *testing.T) {
 		t.Errorf("warnings are %q", s.Warnings)
 	}
 }
+
+// Who does an administrator's work is a person, unless something else was set.
+func TestForAPerson(t *testing.T) {
+	for _, c := range []struct {
+		environ []string
+		want    config.Source
+	}{
+		{nil, config.AzureCLI}, {[]string{"AZP_TENANTID=" + tenant}, config.AzureCLI},
+		{[]string{"AZP_TOKEN=t"}, config.PAT}, {containerApps, config.ManagedIdentity}, {avmImage, config.ManagedIdentity},
+		{[]string{"AZP_AUTH=managed-identity"}, config.ManagedIdentity},
+	} {
+		s, err := config.Load(nil, join([]string{"AZP_URL=https://dev.azure.com/o"}, c.environ), "h", config.Connection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.ForAPerson(); s.Identity.Source != c.want || s.Identity.Source == config.AzureCLI && s.Identity.TenantID != s.TenantID {
+			t.Errorf("%v: %+v", c.environ, s.Identity)
+		}
+	}
+}

@@ -149,11 +149,24 @@ func (v *switchValue) Type() string       { return "bool" }
 // defaults. Where AZP_PLACEHOLDER is set, what only matters to an agent that
 // runs is not judged. The error is an *InvalidError.
 func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
+	s, problems := Examine(flags, environ, hostName, groups...)
+	if len(problems) > 0 {
+		for _, name := range s.Unknown { // often the very reason
+			problems = append(problems, Problem{What: notKnown(name)})
+		}
+		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
+	}
+	return s, nil
+}
+
+// Examine is Load for whoever wants to see how far the settings carry: what could
+// not be read is left at nothing, an address that is none among it, and the rest
+// is there.
+func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, []Problem) {
 	env := byName(environ)
 	// The agent's own variable, not one of ours: it is passed on as it is.
 	s := Settings{HostName: hostName, IdleTimeout: Unset, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
-	var problems []Problem
-	problems = append(problems, s.read(Table(), groups, flags, env)...)
+	problems := s.read(Table(), groups, flags, env)
 	life := len(groups) == 0 || slices.Contains(groups, Life)
 	named := life || slices.Contains(groups, Naming)
 	if s.AgentName != "" && s.NamePrefix != "" {
@@ -168,13 +181,7 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 		s.Warnings = append(s.Warnings, notKnown(name))
 	}
 	s.Warnings = append(s.Warnings, s.warnings(env)...)
-	if len(problems) > 0 {
-		for _, name := range s.Unknown { // often the very reason
-			problems = append(problems, Problem{What: notKnown(name)})
-		}
-		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
-	}
-	return s, nil
+	return s, problems
 }
 
 // read takes what is set of these groups (without groups, of all), and what is

@@ -21,7 +21,9 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 		s.validateRegistered(bad)
 		return problems
 	}
-	s.validateURL(bad)
+	if s.validateURL(bad); len(problems) > 0 {
+		s.URL = "" // for Examine: nobody is to be sent to an address that is not meant
+	}
 	if life || s.AgentName != "" {
 		s.validateName(bad)
 	}

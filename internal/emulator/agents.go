@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 func (c *request) includes(e *Emulator) include {
@@ -16,7 +17,7 @@ func (c *request) includes(e *Emulator) include {
 // getAgents is one agent, or a pool's agents: by name, by what they can.
 func (e *Emulator) getAgents(c *request) (reply, error) {
 	if c.params["agentId"] != "" {
-		a, err := e.poolAndAgent(c, bitView)
+		a, err := e.shownAgent(c)
 		if err != nil {
 			return reply{}, err
 		}
@@ -28,7 +29,7 @@ func (e *Emulator) getAgents(c *request) (reply, error) {
 	}
 	name, wants := c.q("agentName"), splitDemands(c.q("demands"))
 	out := []agentJSON{}
-	for _, a := range p.agents {
+	for _, a := range e.shown(p) {
 		if (name == "" || strings.EqualFold(name, a.name)) && a.satisfies(wants) {
 			out = append(out, e.agentJSON(c.base, a, c.includes(e)))
 		}
@@ -46,13 +47,14 @@ func (e *Emulator) createAgent(c *request) (reply, error) {
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
 	}
-	if err := checkAgent(in); err != nil {
+	if err := e.checkAgent(in); err != nil {
 		return reply{}, err
 	}
 	if p.agentNamed(in.Name) != nil {
-		return reply{}, errAgentExists(p.id, in.Name)
+		return reply{}, e.errAgentExists(p.id, in.Name)
 	}
-	a := &agent{pool: p, createdOn: e.now(), statusChangedOn: e.now(), enabled: true,
+	now := e.now()
+	a := &agent{pool: p, createdOn: now, statusChangedOn: now, enabled: true,
 		provisioning: "Provisioned", maxParallelism: 1}
 	if err := e.fillAgent(c, a, in); err != nil {
 		return reply{}, err
@@ -84,14 +86,14 @@ func (e *Emulator) replaceAgent(c *request) (reply, error) {
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
 	}
-	if err := checkAgent(in); err != nil {
+	if err := e.checkAgent(in); err != nil {
 		return reply{}, err
 	}
 	if in.ID != 0 && in.ID != a.id {
 		return reply{}, errAgentID(in.ID, a.id)
 	}
 	if other := a.pool.agentNamed(in.Name); other != nil && other != a {
-		return reply{}, errAgentExists(a.pool.id, in.Name)
+		return reply{}, e.errAgentExists(a.pool.id, in.Name)
 	}
 	if err := e.fillAgent(c, a, in); err != nil {
 		return reply{}, err
@@ -114,7 +116,10 @@ func (e *Emulator) replaceAgent(c *request) (reply, error) {
 }
 
 // checkAgent applies what the server is known to insist on (agent-protocol.md 2.2).
-func checkAgent(in agentJSON) error {
+func (e *Emulator) checkAgent(in agentJSON) error {
+	if utf8.RuneCountInString(in.Name) > maxLimit && e.beliefs.NamesLimited {
+		return errBadRequest("The agent name %q is longer than %d characters.", in.Name, maxLimit)
+	}
 	if strings.TrimSpace(in.Name) == "" {
 		return errBadRequest("Value cannot be null. Parameter name: agent.Name")
 	}
@@ -151,7 +156,20 @@ func errAgentID(body, path int) error {
 	return errBadRequest("The agent id %d in the body does not match the id %d of the request.", body, path)
 }
 
-// updateAgent is PATCH: enabled and maxParallelism; the id must be in the body (agent-protocol.md 2.5).
+// patchable judges the id in a PATCH's body: it must be there (agent-protocol.md 2.5).
+func (e *Emulator) patchable(in agentJSON, a *agent) error {
+	switch {
+	case in.ID == 0 && (e.beliefs.PatchWithoutID || e.beliefs.PatchRefusesID):
+		return nil
+	case in.ID != a.id:
+		return errAgentID(in.ID, a.id)
+	case e.beliefs.PatchRefusesID:
+		return errBadRequest("The agent id is not to be in the body.")
+	}
+	return nil
+}
+
+// updateAgent is PATCH: enabled and maxParallelism.
 func (e *Emulator) updateAgent(c *request) (reply, error) {
 	a, err := e.poolAndAgent(c, bitManage)
 	if err != nil {
@@ -161,14 +179,14 @@ func (e *Emulator) updateAgent(c *request) (reply, error) {
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
 	}
-	if in.ID != a.id {
-		return reply{}, errAgentID(in.ID, a.id)
+	if err := e.patchable(in, a); err != nil {
+		return reply{}, err
 	}
 	if in.MaxParallelism > 0 {
 		a.maxParallelism = in.MaxParallelism
 	}
 	if in.Enabled != nil && *in.Enabled != a.enabled {
-		a.enabled = *in.Enabled
+		a.enabled, a.disabledOn = *in.Enabled, e.now()
 		kind := EventAgentDisabled
 		if a.enabled {
 			kind = EventAgentEnabled
@@ -193,7 +211,7 @@ func (e *Emulator) deleteAgent(c *request) (reply, error) {
 	}
 	if a.job != nil {
 		if !e.beliefs.DeleteRunningSucceeds {
-			return reply{}, errJobRuns(a.name, a.pool.name)
+			return reply{}, e.errJobRuns(a.name, a.pool.name)
 		}
 		e.finish(a.job, "abandoned")
 	}
@@ -203,7 +221,7 @@ func (e *Emulator) deleteAgent(c *request) (reply, error) {
 
 // removeAgent takes a registration and its session away; its OAuth client is unknown from now on.
 func (e *Emulator) removeAgent(a *agent) {
-	if a.session != nil {
+	if a.session != nil && !e.beliefs.SessionOutlivesAgent {
 		e.endSession(a.session, EventSessionDeleted)
 	}
 	a.removed = true
@@ -212,6 +230,9 @@ func (e *Emulator) removeAgent(a *agent) {
 }
 
 func (e *Emulator) putUserCapabilities(c *request) (reply, error) {
+	if e.beliefs.NoUserCapabilities {
+		return notFoundPage(), nil
+	}
 	a, err := e.poolAndAgent(c, bitManage)
 	if err != nil {
 		return reply{}, err

@@ -21,7 +21,7 @@ type agentJSON struct {
 	Version           string                     `json:"version"`
 	OSDescription     string                     `json:"osDescription,omitempty"`
 	Enabled           *bool                      `json:"enabled,omitempty"` // a pointer for what comes in: absent is not false
-	Status            string                     `json:"status,omitempty"`
+	Status            word                       `json:"status,omitempty"`
 	ProvisioningState string                     `json:"provisioningState,omitempty"`
 	AccessPoint       string                     `json:"accessPoint,omitempty"`
 	Properties        map[string]json.RawMessage `json:"properties,omitempty"`
@@ -65,7 +65,7 @@ func (e *Emulator) agentReference(base string, a *agent) agentJSON {
 			"web":  {fmt.Sprintf("%s_settings/agentpools?view=jobs&poolId=%d&agentId=%d", org, a.pool.id, a.id)},
 		},
 		ID: a.id, Name: a.name, Version: a.version, OSDescription: a.osDescription, Enabled: &enabled,
-		Status: a.status(), ProvisioningState: a.provisioning, AccessPoint: "CodexAccessMapping",
+		Status: word(a.status()), ProvisioningState: a.provisioning, AccessPoint: "CodexAccessMapping",
 	}
 }
 

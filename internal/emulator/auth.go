@@ -16,6 +16,9 @@ type principal struct {
 	identity *identity
 	pat      *pat // how the identity proved itself, if by a PAT
 
+	isAnonymous bool // nobody, who is shown what is public
+	blind       bool // it has no licence, and without one sees no pool
+
 	isAgent bool
 	poolID  int
 	agentID int
@@ -92,7 +95,7 @@ func parseAuthorization(h string) (scheme, string) {
 func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	kind, secret := parseAuthorization(c.http.Header.Get("Authorization"))
 	if kind == schemeNone || secret == "" && kind != schemeUnknown {
-		return principal{}, e.refuse(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
+		return e.unknownCaller(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
 	}
 	if kind == schemeBasic {
 		if p := e.pats[secret]; p != nil && !p.Revoked {
@@ -101,10 +104,13 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	}
 	t, err := parseJWT(secret)
 	if kind == schemeUnknown || err != nil || !t.verify(&e.key.private.PublicKey) {
-		return principal{}, e.refuse(c, kind, "") // invalid token
+		return e.unknownCaller(c, kind, "") // invalid token
 	}
 	now := float64(e.now().Unix())
 	if now >= t.claims.Expires || now+clockSkew.Seconds() < t.claims.NotBefore {
+		if e.beliefs.ExpiredTokenSignIn {
+			return principal{}, e.signIn(c, kind)
+		}
 		return principal{}, e.refuse(c, kind, "") // expired token
 	}
 	switch t.claims.Kind {
@@ -137,21 +143,25 @@ func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
 	if why := e.membership(id); why != "" {
 		return principal{}, e.refuse(c, schemeBasic, why)
 	}
-	if !p.allows(c.http.Method) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
+	if !p.allows(c.http.Method, c.route.scope) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
 		r := e.challenge(c, "")
 		return principal{}, &r
 	}
-	return principal{identity: id, pat: p}, nil
+	id.lastAccess = e.now()
+	return principal{identity: id, pat: p, blind: e.blind(id)}, nil
 }
 
-// allows tells whether the PAT's scopes cover a method.
-func (p *pat) allows(method string) bool {
+// allows tells whether the PAT's scopes cover a method: who may manage or write may read.
+func (p *pat) allows(method, scope string) bool {
 	if len(p.Scopes) == 0 {
 		return true
 	}
+	if scope == "" {
+		scope = "vso.agentpools"
+	}
 	read := method == http.MethodGet || method == http.MethodHead
 	for _, s := range p.Scopes {
-		if s == "vso.agentpools_manage" || s == "vso.agentpools" && read {
+		if s == scope+"_manage" || s == scope+"_write" || s == scope && read {
 			return true
 		}
 	}
@@ -162,7 +172,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
-	if !strings.EqualFold(claims.Tenant, e.tenantID) { // row "wrong tenant token"
+	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
 		if e.beliefs.WrongTenantThrottled {
 			r := throttled()
 			return principal{}, &r
@@ -178,7 +188,16 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 		r := e.challenge(c, why)
 		return principal{}, &r
 	}
-	return principal{identity: id}, nil
+	if kept := e.keptOut(id); kept != nil { // row "conditional access / IP"
+		return principal{}, kept
+	}
+	id.lastAccess = e.now() // which makes a licence that was pending an active one
+	return principal{identity: id, blind: e.blind(id)}, nil
+}
+
+// blind says that an identity sees no pool, for want of a licence.
+func (e *Emulator) blind(id *identity) bool {
+	return e.beliefs.UnlicensedSeesNothing && (id.License == "" || id.License == "none")
 }
 
 // membership is empty for an identity the organisation lets in, else the text of the 401.
@@ -196,18 +215,23 @@ func (e *Emulator) membership(id *identity) string {
 // refuse answers a call without a usable credential: 401 for a client that suppresses the sign-in, else the sign-in
 // itself: 203 with HTML for Basic, which is what KEDA and curl users see of a bad PAT, 302 for the rest.
 func (e *Emulator) refuse(c *request, kind scheme, message string) *reply {
-	var r reply
-	switch {
-	case strings.EqualFold(c.http.Header.Get("X-TFS-FedAuthRedirect"), "Suppress"):
-		r = e.challenge(c, message)
-	case kind == schemeBasic:
-		r = signInPage(http.StatusNonAuthoritativeInfo)
-	default:
-		back := url.Values{"realm": {c.http.Host}, "reply_to": {c.base + c.http.URL.RequestURI()}, "hid": {newGUID()}}
-		r = signInPage(http.StatusFound)
-		r.header.Set("Location", c.base+"/vssps/_signin?"+back.Encode())
-		r.header.Set("WWW-Authenticate", e.wwwAuthenticate(c))
+	if strings.EqualFold(c.http.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
+		r := e.challenge(c, message)
+		return &r
 	}
+	return e.signIn(c, kind)
+}
+
+// signIn leads to where a person signs in.
+func (e *Emulator) signIn(c *request, kind scheme) *reply {
+	if kind == schemeBasic {
+		r := signInPage(http.StatusNonAuthoritativeInfo)
+		return &r
+	}
+	back := url.Values{"realm": {c.http.Host}, "reply_to": {c.base + c.http.URL.RequestURI()}, "hid": {newGUID()}}
+	r := signInPage(http.StatusFound)
+	r.header.Set("Location", c.base+"/vssps/_signin?"+back.Encode())
+	r.header.Set("WWW-Authenticate", e.wwwAuthenticate(c))
 	return &r
 }
 
@@ -222,7 +246,7 @@ func (e *Emulator) challenge(c *request, message string) reply {
 }
 
 func (e *Emulator) wwwAuthenticate(c *request) string {
-	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.tenantID +
+	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.namedTenant() +
 		`, Basic realm="` + c.base + `/", TFS-Federated`
 }
 

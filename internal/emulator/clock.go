@@ -42,6 +42,7 @@ func (e *Emulator) Elapse(d time.Duration) {
 func (e *Emulator) settle() {
 	e.expire()
 	e.assign()
+	e.keepPast()
 	e.setTimer()
 	if e.dirty {
 		e.dirty = false
@@ -54,7 +55,7 @@ func (e *Emulator) settle() {
 func (e *Emulator) expire() {
 	now := e.now()
 	for _, s := range e.sessions {
-		if s.polls == 0 && !now.Before(s.lastSeen.Add(e.slow(sessionLife))) {
+		if s.polls == 0 && !now.Before(s.lastSeen.Add(e.sessionLife())) {
 			e.endSession(s, EventSessionExpired)
 		}
 	}
@@ -81,7 +82,7 @@ func (e *Emulator) setTimer() {
 	}
 	for _, s := range e.sessions {
 		if s.polls == 0 {
-			sooner(s.lastSeen.Add(e.slow(sessionLife)))
+			sooner(s.lastSeen.Add(e.sessionLife()))
 		}
 	}
 	for _, j := range e.jobs {

@@ -47,6 +47,7 @@ func (e *Emulator) controlMux() http.Handler {
 	e.controlHolds(m)
 	e.controlRecords(m)
 	e.controlWorld(m)
+	e.controlPolicies(m)
 	return m
 }
 
@@ -106,6 +107,10 @@ func (e *Emulator) controlRecords(m *http.ServeMux) {
 }
 
 func (e *Emulator) controlWorld(m *http.ServeMux) {
+	m.HandleFunc("PUT /_emulator/agents", func(w http.ResponseWriter, r *http.Request) {
+		var specs []AgentSpec
+		ctlPost(w, r, &specs, func() (any, error) { return e.PutAgents(specs...) })
+	})
 	m.HandleFunc("PUT /_emulator/identities/{oid}", func(w http.ResponseWriter, r *http.Request) {
 		var id Identity
 		ctlPost(w, r, &id, func() (any, error) {
@@ -119,9 +124,13 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 		ctlPost(w, r, &p, func() (any, error) { return e.PutPAT(p) })
 	})
 	m.HandleFunc("POST /_emulator/tokens", func(w http.ResponseWriter, r *http.Request) {
-		var in struct{ ObjectID, Audience string }
+		var in struct{ ObjectID, Audience, Subject string }
 		ctlPost(w, r, &in, func() (any, error) {
-			token, err := e.IssueToken(in.ObjectID, in.Audience)
+			issue := func() (string, error) { return e.IssueToken(in.ObjectID, in.Audience) }
+			if in.Subject != "" {
+				issue = func() (string, error) { return e.ProjectedToken(in.Subject) }
+			}
+			token, err := issue()
 			return map[string]string{"token": token}, err
 		})
 	})
@@ -174,6 +183,8 @@ func (e *Emulator) SetBeliefs(b Beliefs) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.beliefs = b
+	e.dirty = true
+	e.settle()
 }
 
 func (e *Emulator) ctlEnvironment(w http.ResponseWriter, r *http.Request) {

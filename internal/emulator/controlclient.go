@@ -212,6 +212,13 @@ func (c *Control) State(ctx context.Context) (State, error) {
 	return s, err
 }
 
+// PutAgents is Emulator.PutAgents.
+func (c *Control) PutAgents(ctx context.Context, specs ...AgentSpec) ([]AgentState, error) {
+	var out []AgentState
+	err := c.do(ctx, http.MethodPut, "/agents", specs, &out)
+	return out, err
+}
+
 // PutIdentity is Emulator.PutIdentity.
 func (c *Control) PutIdentity(ctx context.Context, id Identity) error {
 	return c.do(ctx, http.MethodPut, "/identities/"+url.PathEscape(id.ObjectID), id, nil)
@@ -249,4 +256,14 @@ func (c *Control) EndEvent(ctx context.Context, id string) error {
 // Advance is Emulator.Advance.
 func (c *Control) Advance(ctx context.Context, d time.Duration) error {
 	return c.do(ctx, http.MethodPost, "/clock", map[string]string{"advance": d.String()}, nil)
+}
+
+// SetPolicies is Emulator.SetPolicies.
+func (c *Control) SetPolicies(ctx context.Context, p Policies) error {
+	return c.do(ctx, http.MethodPut, "/policies", p, nil)
+}
+
+// PutPool is Emulator.PutPool.
+func (c *Control) PutPool(ctx context.Context, spec PoolSpec) error {
+	return c.do(ctx, http.MethodPut, "/pools", spec, nil)
 }

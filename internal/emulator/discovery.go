@@ -17,11 +17,11 @@ type location struct {
 	ReleasedVersion string `json:"releasedVersion"`
 }
 
-// options lists the resources, all or those of one area.
-func (e *Emulator) options(area []string) reply {
+// options lists the resources of a host, all or those of one area.
+func (e *Emulator) options(host string, area []string) reply {
 	var out []location
 	for _, r := range e.routes {
-		if r.unversioned || len(area) == 1 && !strings.EqualFold(area[0], r.area) {
+		if r.unversioned || !r.servedAt(host) || len(area) == 1 && !strings.EqualFold(area[0], r.area) {
 			continue
 		}
 		released := "7.2"
@@ -88,6 +88,8 @@ func (e *Emulator) userOf(p principal) userJSON {
 		u.ID, u.Descriptor, u.SubjectDescriptor = p.identity.storageKey, p.identity.descriptor(), p.identity.subject
 		u.ProviderDisplayName = p.identity.Name
 		u.Properties["Account"] = typed{"System.String", p.identity.ObjectID}
+	case p.isAnonymous:
+		u.ID, u.ProviderDisplayName = anonymousID, "Anonymous"
 	case p.agent != nil:
 		u.ID, u.ProviderDisplayName = p.agent.clientID, p.agent.name
 		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":AgentPool:" + p.agent.clientID

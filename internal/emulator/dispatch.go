@@ -57,7 +57,7 @@ func (e *Emulator) dispatchDevOps(c *request, segments []string) (reply, string)
 	if len(segments) == 0 || !strings.EqualFold(segments[0], e.opts.Org) {
 		return notFoundPage(), "" // a wrong organisation: no tenant header (azure-devops-rest.md 5)
 	}
-	out, who := e.dispatchOrg(c, segments[1:])
+	out, who := e.dispatchOrg(c, host, segments[1:])
 	if out.header == nil {
 		out.header = http.Header{}
 	}
@@ -65,18 +65,18 @@ func (e *Emulator) dispatchDevOps(c *request, segments []string) (reply, string)
 	return out, who
 }
 
-func (e *Emulator) dispatchOrg(c *request, segments []string) (reply, string) {
+func (e *Emulator) dispatchOrg(c *request, host string, segments []string) (reply, string) {
 	if len(segments) == 0 { // HEAD {vssps}/{org} tells the tenant (azure-devops-rest.md 0)
 		return notFoundPage(), ""
 	}
 	if c.http.Method == http.MethodOptions && strings.EqualFold(segments[0], "_apis") && len(segments) <= 2 {
-		return e.options(segments[1:]), ""
+		return e.options(host, segments[1:]), ""
 	}
-	route, params := e.match(segments)
+	route, params := e.match(host, segments)
 	if route == nil {
 		return notFoundPage(), ""
 	}
-	c.params = params
+	c.params, c.route = params, route
 	e.mu.Lock()
 	if !route.anonymous {
 		who, refusal := e.authenticate(c)
@@ -166,7 +166,7 @@ func (e *Emulator) stampHeaders(c *request, out *reply) {
 	out.header.Set("X-VSS-E2EID", activity)
 	out.header.Set("X-TFS-ProcessId", e.instanceID)
 	out.header.Set("X-TFS-Session", newGUID())
-	out.header.Set("X-VSS-ResourceTenant", e.tenantID)
+	out.header.Set("X-VSS-ResourceTenant", e.Policies().tenant(e.tenantID))
 	out.header.Set("Request-Context", "appId=emulator")
 	if id := c.who.identity; id != nil {
 		out.header.Set("X-VSS-UserData", id.storageKey+":"+id.Name)

@@ -10,8 +10,9 @@
 //     (reference identity.md 1.1, 1.2, 1.5).
 //   - Azure DevOps below /{org}, which plays dev.azure.com, and below /vssps/{org} and /vsaex/{org}, which play the
 //     other two hosts. Discovery (OPTIONS, ResourceAreas, connectionData), pools and their permissions, agents, the
-//     agents' OAuth token endpoint, sessions, messages, job requests, plan events, timelines and logs
-//     (azure-devops-rest.md 0-2 and 5, agent-protocol.md 2 and 7).
+//     agents' OAuth token endpoint, sessions, messages, job requests, plan events, timelines and logs; users that are
+//     service principals, with their licences, the graph, roles on pools, and pools in projects
+//     (azure-devops-rest.md 0-2, 4 and 5, agent-protocol.md 2 and 7).
 //   - The control API below /_emulator/, for the test that stands behind: queue a script job, read its log, inject a
 //     Fault, Hold the n-th matching call, read the records. The same as Go methods on Emulator, and as Control for
 //     another process.
@@ -37,14 +38,17 @@
 //	GET    /_emulator/holds/{id}/reached     waits (?wait=30s) → {"reached"}
 //	GET    /_emulator/calls                  []Call; DELETE clears
 //	GET    /_emulator/events?after=N         []Event; ?wait=30s waits for the first
+//	PUT    /_emulator/agents                 []AgentSpec → []AgentState: agents in any state, with any dates
 //	PUT    /_emulator/identities/{oid}       Identity; GET /_emulator/identities lists
 //	PUT    /_emulator/pats                   PAT → PAT
-//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token
+//	POST   /_emulator/tokens                 {"objectId","audience"} → {"token"}, an Entra token; {"subject"}: a workload's
 //	POST   /_emulator/clock                  {"advance":"1h"} → {"now"}
 //	PUT    /_emulator/ratelimit              RateLimit: what each identity may ask from now on; budget 0 is no limit
 //	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one
 //	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
 //	GET    /_emulator/beliefs                Beliefs; PUT sets all
+//	GET    /_emulator/policies               Policies; PUT sets all
+//	PUT    /_emulator/pools                  PoolSpec
 //
 // # A job's way
 //
@@ -67,17 +71,17 @@
 //
 // # What it leaves out
 //
-// Projects, queues, pipelines and their permissions; entitlements, the graph and security roles (PutIdentity sets what
-// they would have); deployment groups and environments; rate limits of projects and pipelines; the token endpoints of
-// Entra, which want https (IssueToken stands in for them); of the metadata service all but tokens, the machine's name
-// and Scheduled Events; on-premises servers. A JWT that the emulator signs is worth nothing
-// elsewhere.
+// Pipelines (a pool can be opened to those of a project, and no job asks); users who are people, and groups; deployment
+// groups and environments; rate limits of projects and pipelines; of the metadata service all but tokens, the machine's
+// name and Scheduled Events; on-premises servers. A JWT that the emulator signs is worth nothing elsewhere.
 //
 // # What is unverified
 //
 // Nothing here was compared with a live organisation. What the references mark as unverified and a client could notice
 // is a switch in Beliefs. Made up besides, because no source quotes it: the texts of the api-version errors but for
 // VssInvalidPreviewVersionException, the status 404 of TaskAgentSessionExpiredException, the token_type of agents'
-// tokens, that a job whose message nobody took stays assigned until its lock lapses, the path of the agents' token endpoint, the order of job requests in a list, and the texts of the identity
-// endpoint's 400s.
+// tokens, that a job whose message nobody took stays assigned until its lock lapses, the path of the agents' token
+// endpoint, the order of job requests in a list, the texts of the identity endpoint's 400s, what is answered where an
+// entitlement, a subject or a role is not there, that a licence is pending until its holder's first call, and that the
+// roles of who is removed stay written down.
 package emulator

@@ -34,6 +34,7 @@ type Emulator struct {
 	dirty      bool // something happened since the last settle
 	timer      *time.Timer
 	beliefs    Beliefs
+	policies   Policies
 	instanceID string // the organisation's id
 	tenantID   string
 	header     string // the X-IDENTITY-HEADER secret
@@ -44,17 +45,20 @@ type Emulator struct {
 	msiCache   map[string]msiToken
 	assertions map[string]time.Time // client assertions already used, until they expire
 	pools      map[int]*pool
+	projects   []*project
 	packages   []heldPackage // the newest first
 	sessions   map[string]*session
 	jobs       []*job // in order of request id
 	lastPool   int
 	lastAgent  int
+	lastQueue  int
 	lastMsg    int64
 	events     []Event
 	calls      []*Call
 	lastCall   uint64
 	faults     []*faultState
 	holds      []*holdState
+	pasts      []past // with StaleReads, the oldest first
 	lastHook   int
 
 	limit       RateLimit
@@ -63,13 +67,17 @@ type Emulator struct {
 	incarnation int // of the document of scheduled events
 }
 
-// New makes an Emulator with its pools, one managed identity that may do everything, and one PAT of an administrator.
+// New makes an Emulator with its pools, one managed identity that may do everything with them, and one PAT of a project
+// collection administrator.
 func New(opts Options) (*Emulator, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	key := opts.key
+	if opts.KeyOf != nil {
+		key = opts.KeyOf.key
+	}
 	if key == nil {
 		if key, err = newSigningKey(); err != nil {
 			return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
@@ -96,6 +104,9 @@ func (e *Emulator) seed() {
 	for _, name := range e.opts.Pools {
 		e.addPool(name)
 	}
+	for _, name := range e.opts.Projects {
+		e.addProject(name)
+	}
 	e.defaultOID = newGUID()
 	e.addIdentity(Identity{
 		ObjectID: e.defaultOID, Name: "emulated-agents", Member: true, License: "express",
@@ -103,7 +114,7 @@ func (e *Emulator) seed() {
 	})
 	admin := newGUID()
 	e.addIdentity(Identity{
-		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express",
+		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
 		Roles: map[string]string{AllPools: RoleAdministrator},
 	})
 	e.pats[e.defaultPAT] = &pat{PAT: PAT{Token: e.defaultPAT, Name: "default", Owner: admin}}
@@ -176,7 +187,7 @@ func (e *Emulator) Environment(base string) []EnvVar {
 	}
 }
 
-// DefaultPAT is the token of an administrator of all pools. It does not expire.
+// DefaultPAT is the token of a project collection administrator. It does not expire.
 func (e *Emulator) DefaultPAT() string { return e.defaultPAT }
 
 // Org is the organisation's name.

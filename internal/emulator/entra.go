@@ -41,8 +41,8 @@ func (e *Emulator) serveEntra(r *http.Request, tenant, what string, body []byte)
 	base := baseOf(r) + "/" + tenant
 	switch {
 	case what == "discovery/instance":
-		return jsonReply(http.StatusOK, map[string]any{"tenant_discovery_endpoint": base + "/v2.0/.well-known/openid-configuration",
-			"api-version": "1.1", "metadata": []any{map[string]any{"preferred_network": r.Host, "preferred_cache": r.Host, "aliases": []string{r.Host}}}}), ""
+		return jsonReply(http.StatusOK, map[string]any{"tenant_discovery_endpoint": discoveryOf(r, base), "api-version": "1.1",
+			"metadata": []any{map[string]any{"preferred_network": r.Host, "preferred_cache": r.Host, "aliases": []string{r.Host}}}}), ""
 	case !e.knowsTenant(tenant):
 		return aadsts(http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID."), ""
 	case what == "oauth2/v2.0/token":
@@ -53,6 +53,18 @@ func (e *Emulator) serveEntra(r *http.Request, tenant, what string, body []byte)
 		"jwks_uri": base + "/discovery/v2.0/keys", "response_types_supported": []string{"code"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 	}), ""
+}
+
+// discoveryOf is where to go on. Libraries ask below "common", whatever their tenant is: which one is in the authorization
+// endpoint that they ask about (KEDA showed it, docs/conformance.md).
+func discoveryOf(r *http.Request, base string) string {
+	about, err := url.Parse(queryValue(r.URL.Query(), "authorization_endpoint"))
+	if err == nil && about.Host != "" {
+		if segments := splitPath(about.Path); len(segments) > 0 {
+			base = about.Scheme + "://" + about.Host + "/" + segments[0]
+		}
+	}
+	return base + "/v2.0/.well-known/openid-configuration"
 }
 
 func (e *Emulator) knowsTenant(tenant string) bool {
@@ -85,6 +97,10 @@ func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (r
 	}
 	if refusal := e.entraProof(r, id, form); refusal != nil {
 		return *refusal, ""
+	}
+	if id.ConditionalAccess == PolicyAtEntra {
+		return aadsts(http.StatusBadRequest, "invalid_grant", 53003,
+			"Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."), ""
 	}
 	var audience string
 	for _, scope := range strings.Fields(form.Get("scope")) { // the SDK adds openid, offline_access, profile

@@ -38,7 +38,12 @@ func taskError(status int, typeKey, format string, args ...any) *apiError {
 
 // The errors below carry the texts that azure-devops-rest.md 2 and 5 quote.
 
-func errNoPool(id any) *apiError {
+// errNoPool is of a pool by its id; where it may not be seen, it is not there.
+func (e *Emulator) errNoPool(who principal, id any) *apiError {
+	if e.beliefs.MissingPoolForbidden {
+		return taskError(http.StatusForbidden, "AccessDeniedException", "Access denied. %s needs View permissions for pool %v to perform the action.",
+			who.display(), id)
+	}
 	return taskError(http.StatusNotFound, "TaskAgentPoolNotFoundException", "No agent pool found with identifier %v.", id)
 }
 
@@ -47,8 +52,12 @@ func errNoAgent(poolID int, agentID any) *apiError {
 		"No agent found for pool %d with identifier %v.", poolID, agentID)
 }
 
-func errAgentExists(poolID int, name string) *apiError {
-	return taskError(http.StatusConflict, "TaskAgentExistsException",
+func (e *Emulator) errAgentExists(poolID int, name string) *apiError {
+	status := http.StatusConflict
+	if e.beliefs.NameTakenBadRequest {
+		status = http.StatusBadRequest
+	}
+	return taskError(status, "TaskAgentExistsException",
 		"Pool %d already contains an agent with name %s.", poolID, name)
 }
 
@@ -66,8 +75,12 @@ func errNeeds(who, right, poolName string) *apiError {
 		who, right, of)
 }
 
-func errJobRuns(agentName, poolName string) *apiError {
-	return taskError(http.StatusBadRequest, "TaskAgentJobStillRunningException",
+func (e *Emulator) errJobRuns(agentName, poolName string) *apiError {
+	status := http.StatusBadRequest
+	if e.beliefs.JobRunningConflict {
+		status = http.StatusConflict
+	}
+	return taskError(status, "TaskAgentJobStillRunningException",
 		"Agent %q is running a job for pool %q", agentName, poolName)
 }
 

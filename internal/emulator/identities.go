@@ -14,6 +14,7 @@ const (
 	RoleReader         = "Reader"
 	RoleServiceAccount = "Service Account"
 	RoleAdministrator  = "Administrator"
+	RoleUser           = "User" // only on a pool in a project
 	AllPools           = "*"
 )
 
@@ -27,9 +28,11 @@ const (
 // Identity is an Entra identity: what the organisation knows of it, and whether the machine has it.
 type Identity struct {
 	ObjectID string `json:"objectId"`
-	Name     string `json:"name,omitempty"`
-	Kind     string `json:"kind,omitempty"`     // default managedIdentity
-	ClientID string `json:"clientId,omitempty"` // made up when empty
+	// ApplicationObjectID is the app registration's object id, which people take for the one above.
+	ApplicationObjectID string `json:"applicationObjectId,omitempty"`
+	Name                string `json:"name,omitempty"`
+	Kind                string `json:"kind,omitempty"`     // default managedIdentity
+	ClientID            string `json:"clientId,omitempty"` // made up when empty
 	// ResourceID is a managed identity's Azure resource id, made up when empty.
 	ResourceID string `json:"resourceId,omitempty"`
 	// Tenant is where its tokens come from; default the organisation's own.
@@ -40,6 +43,12 @@ type Identity struct {
 	// Refused: the organisation knows it and refuses it all the same: 401 TF400813.
 	Refused bool   `json:"refused,omitempty"`
 	License string `json:"license,omitempty"` // express, stakeholder, none: kept, without effect on pools
+	// ConditionalAccess is where a policy keeps it out: "", PolicyAtService or PolicyAtEntra.
+	ConditionalAccess string `json:"conditionalAccess,omitempty"`
+	// Admin: a project collection administrator, who alone manages users.
+	Admin bool `json:"admin,omitempty"`
+	// Fresh is how many more times adding it to the organisation fails, because Entra ID has only just made it.
+	Fresh int `json:"fresh,omitempty"`
 	// Roles by pool name, or AllPools.
 	Roles map[string]string `json:"roles,omitempty"`
 
@@ -127,6 +136,9 @@ type identity struct {
 	Identity
 	storageKey string // the id Azure DevOps gives it, a version 6 GUID
 	subject    string // aadsp.… or aad.…, the same GUID as version 7 (azure-devops-rest.md 1.3)
+	known      bool   // it is, or was, a user of the organisation: only then do these two exist for anybody
+	added      time.Time
+	lastAccess time.Time // its last call; a licence is pending until the first
 }
 
 // PutIdentity adds or replaces an identity; its object id is the key. Tokens already issued stay as they are, what
@@ -136,7 +148,7 @@ func (e *Emulator) PutIdentity(id Identity) error {
 		return fmt.Errorf("cannot keep an identity: it has no object id")
 	}
 	for name, role := range id.Roles {
-		if _, ok := roleBits[role]; !ok {
+		if _, ok := roleBits[role]; !ok || role == RoleUser {
 			return fmt.Errorf("cannot give %s the role %q on %s: a role is %s, %s or %s",
 				id.ObjectID, role, name, RoleReader, RoleServiceAccount, RoleAdministrator)
 		}
@@ -173,9 +185,12 @@ func (e *Emulator) addIdentity(id Identity) {
 	}
 	n := &identity{Identity: id}
 	if old != nil {
-		n.storageKey, n.subject = old.storageKey, old.subject
+		n.storageKey, n.subject, n.known, n.added, n.lastAccess = old.storageKey, old.subject, old.known, old.added, old.lastAccess
 	} else {
 		n.storageKey, n.subject = newStorageKey(id.Kind)
+	}
+	if n.Member && !n.known {
+		n.known, n.added = true, e.now()
 	}
 	e.identities[id.ObjectID] = n
 	for k := range e.msiCache { // a changed token life should show in the next token

@@ -15,7 +15,7 @@ type jobRequestJSON struct {
 	ReceiveTime     *stamp            `json:"receiveTime,omitempty"`
 	FinishTime      *stamp            `json:"finishTime,omitempty"`
 	LockedUntil     *stamp            `json:"lockedUntil,omitempty"`
-	Result          string            `json:"result,omitempty"`
+	Result          word              `json:"result,omitempty"`
 	ServiceOwner    string            `json:"serviceOwner"`
 	HostID          string            `json:"hostId"`
 	ScopeID         string            `json:"scopeId"`
@@ -40,7 +40,7 @@ func (e *Emulator) jobRequestJSON(base string, j *job, matched bool) jobRequestJ
 	out := jobRequestJSON{
 		RequestID: j.requestID, QueueTime: stampOf(j.queueTime), AssignTime: stampOf(j.assignTime),
 		ReceiveTime: stampOf(j.receiveTime), FinishTime: stampOf(j.finishTime), LockedUntil: stampOf(j.lockedUntil),
-		Result: j.result, ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.scopeID, PlanType: planType,
+		Result: word(j.result), ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.scopeID, PlanType: planType,
 		PlanID: j.planID, JobID: j.jobID, JobName: j.spec.Name, Demands: j.spec.Demands,
 		Definition: e.definitionRef(base, j), Owner: e.ownerRef(base, j),
 		Data:   map[string]string{"ParallelismTag": "Private", "IsScheduledKey": "False"},
@@ -177,7 +177,7 @@ func (e *Emulator) updateJobRequest(c *request) (reply, error) {
 	var in struct {
 		RequestID  int64  `json:"requestId"`
 		FinishTime string `json:"finishTime"`
-		Result     string `json:"result"`
+		Result     word   `json:"result"`
 	}
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
@@ -189,7 +189,7 @@ func (e *Emulator) updateJobRequest(c *request) (reply, error) {
 		e.renew(j)
 		return jsonReply(http.StatusOK, e.jobRequestJSON(c.base, j, false)), nil
 	}
-	result, ok := taskResult(in.Result)
+	result, ok := taskResult(string(in.Result))
 	if !ok {
 		return reply{}, errBadRequest("The value %q is no task result.", in.Result)
 	}

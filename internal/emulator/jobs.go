@@ -81,6 +81,14 @@ func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 		return Job{}, fmt.Errorf("cannot queue a job: No agent found in pool %s which satisfies the specified demands: %s (force queues it all the same)",
 			p.name, strings.Join(spec.Demands, ", "))
 	}
+	j := e.newJob(p, spec)
+	e.emitJob(EventJobQueued, j)
+	e.settle()
+	return j.public(), nil
+}
+
+// newJob is a job that is queued now.
+func (e *Emulator) newJob(p *pool, spec JobSpec) *job {
 	j := &job{
 		requestID: int64(len(e.jobs) + 1), jobID: newGUID(), planID: newGUID(), timelineID: newGUID(), stepID: newGUID(),
 		scopeID: newGUID(), spec: spec, pool: p, queueTime: e.now(),
@@ -89,9 +97,7 @@ func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 		j.spec.Name = fmt.Sprintf("Job %d", j.requestID)
 	}
 	e.jobs = append(e.jobs, j)
-	e.emitJob(EventJobQueued, j)
-	e.settle()
-	return j.public(), nil
+	return j
 }
 
 // assign gives waiting jobs, oldest first, to agents that are online, enabled and free.
@@ -101,7 +107,7 @@ func (e *Emulator) assign() {
 			continue
 		}
 		for _, a := range j.pool.agents {
-			if a.session != nil && a.enabled && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands) {
+			if a.session != nil && e.accepts(a) && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands) {
 				e.assignTo(j, a)
 				break
 			}
@@ -109,11 +115,16 @@ func (e *Emulator) assign() {
 	}
 }
 
+// accepts says that jobs are assigned to the agent.
+func (e *Emulator) accepts(a *agent) bool {
+	return a.enabled || e.beliefs.DisableActsLate && e.now().Before(a.disabledOn.Add(e.slow(lagging)))
+}
+
 func (e *Emulator) assignTo(j *job, a *agent) {
 	j.matched = j.matchedAgents()
 	j.agent, a.job = a, j
 	j.assignTime = e.now()
-	j.lockedUntil = j.assignTime.Add(e.slow(firstLock))
+	j.lockedUntil = j.assignTime.Add(e.lock(firstLock))
 	e.emitJob(EventJobAssigned, j)
 	e.send(a, msgJob, j, func(base string) (any, error) { return e.jobMessage(base, j) })
 }
@@ -147,7 +158,7 @@ func (e *Emulator) renew(j *job) {
 	if j.startTime.IsZero() {
 		j.startTime, kind = e.now(), EventJobStarted
 	}
-	j.lockedUntil = e.now().Add(e.slow(renewedLock))
+	j.lockedUntil = e.now().Add(e.lock(renewedLock))
 	e.emitJob(kind, j)
 }
 

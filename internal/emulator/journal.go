@@ -35,6 +35,15 @@ const (
 	EventScheduledStarted  = "machine.started"   // by approval, or because its time has come
 	EventPoolAdded         = "pool.added"
 	EventPoolRemoved       = "pool.removed"
+	EventMemberAdded       = "member.added"    // to the organisation; Detail is the licence
+	EventMemberLicensed    = "member.licensed" // its licence changed; Detail is the new one
+	EventMemberRemoved     = "member.removed"
+	EventRoleAssigned      = "role.assigned" // Pool is the pool's name, or "*"; Detail is the role
+	EventRoleRemoved       = "role.removed"
+	EventQueueAdded        = "queue.added" // a pool into a project; Detail is the project
+	EventQueueRemoved      = "queue.removed"
+	EventQueueOpened       = "queue.opened" // to all pipelines of the project
+	EventQueueClosed       = "queue.closed"
 )
 
 // Event is one thing that happened, in the order it happened.
@@ -49,7 +58,7 @@ type Event struct {
 	RequestID int64     `json:"requestId,omitempty"`
 	JobID     string    `json:"jobId,omitempty"`
 	Result    string    `json:"result,omitempty"`
-	Identity  string    `json:"identity,omitempty"` // the object id a token was issued for
+	Identity  string    `json:"identity,omitempty"` // the object id it is about
 	Detail    string    `json:"detail,omitempty"`
 }
 

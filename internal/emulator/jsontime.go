@@ -13,6 +13,35 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.9999999Z"))
 }
 
+// UnmarshalJSON reads what MarshalJSON writes, and the form without a zone that .NET gives its unset dates: who changes an
+// agent often sends back all that was read of it (docs/conformance.md).
+func (s *stamp) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t, err = time.Parse("2006-01-02T15:04:05.9999999", text)
+	}
+	*s = stamp(t)
+	return err
+}
+
+// word is an enumeration's value. In bodies it may come as its number too: node-api knows no other form
+// (docs/conformance.md).
+type word string
+
+func (w *word) UnmarshalJSON(b []byte) error {
+	var number json.Number
+	if err := json.Unmarshal(b, (*string)(w)); err == nil {
+		return nil
+	}
+	err := json.Unmarshal(b, &number)
+	*w = word(number)
+	return err
+}
+
 // stampOf is nil, and so absent from JSON, for a time that has not come.
 func stampOf(t time.Time) *stamp {
 	if t.IsZero() {

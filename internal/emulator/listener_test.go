@@ -289,7 +289,7 @@ func (w *world) checkJournal(want ...string) {
 		if ev.Seq != uint64(i+1) {
 			w.Errorf("event %d has number %d", i+1, ev.Seq)
 		}
-		if ev.Type != EventTokenIssued && ev.Type != EventPoolAdded {
+		if ev.Type != EventTokenIssued && ev.Type != EventPoolAdded && ev.Type != EventQueueAdded {
 			have = append(have, ev.Type)
 		}
 	}

@@ -57,7 +57,7 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	timer := time.NewTimer(e.slow(longPoll))
 	defer timer.Stop()
 	for over := false; ; {
-		if s.agent.removed || e.sessions[s.id] != s {
+		if e.sessions[s.id] != s {
 			return reply{}, e.goneWhilePolling(s)
 		}
 		if m := e.nextMessage(s, last); m != nil {

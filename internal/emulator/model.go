@@ -14,6 +14,8 @@ type pool struct {
 	id            int
 	name          string
 	kind          string // automation or deployment
+	hosted        bool   // Microsoft adds its agents
+	elastic       bool   // a scale set does
 	autoProvision bool
 	autoUpdate    bool
 	createdOn     time.Time
@@ -27,6 +29,7 @@ type agent struct {
 	version         string
 	osDescription   string
 	enabled         bool
+	disabledOn      time.Time
 	maxParallelism  int
 	provisioning    string
 	createdOn       time.Time

@@ -15,6 +15,8 @@ type Options struct {
 	Org string
 	// Pools are the names of the pools that exist at the start; ids count from 1. Default: one, "Default".
 	Pools []string
+	// Projects are the names of the projects that exist at the start. Default: one, "Project".
+	Projects []string
 	// TimeScale (1 or more; 0 means 1) divides the protocol's slow times: the 50 s long poll, the 5 min life of a
 	// session nobody polls, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
 	TimeScale float64
@@ -29,6 +31,10 @@ type Options struct {
 	Log *slog.Logger
 	// Beliefs flips what nobody could verify about the real server; the zero value is what the references expect.
 	Beliefs Beliefs
+
+	// KeyOf is another emulator whose signing key is used: tests that make many share one, for making one costs a tenth
+	// of a second.
+	KeyOf *Emulator
 
 	// key is the emulator's signing key; tests share one because making one costs a tenth of a second.
 	key *signingKey
@@ -67,8 +73,44 @@ type Beliefs struct {
 	ShuttingDownIgnored bool `json:"shuttingDownIgnored,omitempty"`
 	// WrongTenantThrottled: a token of another tenant gets 429 and not 401 (azure-devops-rest.md 3).
 	WrongTenantThrottled bool `json:"wrongTenantThrottled,omitempty"`
+	// OwnRoleForbidden: who changes its own role gets 403 and not 400 (azure-devops-rest.md "Unverified" e).
+	OwnRoleForbidden bool `json:"ownRoleForbidden,omitempty"`
 	// DisabledHidesAssigned: a job assigned just before its agent was disabled is not delivered until it is enabled.
 	DisabledHidesAssigned bool `json:"disabledHidesAssigned,omitempty"`
+	// DisableActsLate: an agent that was disabled is given jobs for a minute more.
+	DisableActsLate bool `json:"disableActsLate,omitempty"`
+	// PatchWithoutID: PATCH needs no id in its body (agent-protocol.md 2.5).
+	PatchWithoutID bool `json:"patchWithoutID,omitempty"`
+	// PatchRefusesID: PATCH with an id in its body is refused with 400 (agent-protocol.md 2.5).
+	PatchRefusesID bool `json:"patchRefusesID,omitempty"`
+	// StaleReads: GET shows agents as they were a minute ago, one's own writes too.
+	StaleReads bool `json:"staleReads,omitempty"`
+	// SessionOutlivesAgent: the session of an agent that was removed goes on, and hears nothing of it
+	// (agent-protocol.md 6).
+	SessionOutlivesAgent bool `json:"sessionOutlivesAgent,omitempty"`
+	// SessionDropsUserCapabilities: creating a session forgets the user capabilities with the system's
+	// (agent-protocol.md 2.2).
+	SessionDropsUserCapabilities bool `json:"sessionDropsUserCapabilities,omitempty"`
+	// NoUserCapabilities: PUT usercapabilities is not there, 404 (azure-devops-rest.md 2.2: the path is inferred).
+	NoUserCapabilities bool `json:"noUserCapabilities,omitempty"`
+	// MissingPoolForbidden: a pool that is missing or may not be seen is 403 by its id, and not 404
+	// (azure-devops-rest.md 2.1).
+	MissingPoolForbidden bool `json:"missingPoolForbidden,omitempty"`
+	// NameTakenBadRequest: POST of a name that is taken is 400 and not 409 (azure-devops-rest.md 2.2).
+	NameTakenBadRequest bool `json:"nameTakenBadRequest,omitempty"`
+	// NamesLimited: the server refuses names longer than 64 characters (agent-protocol.md 10.4, 11).
+	NamesLimited bool `json:"namesLimited,omitempty"`
+	// JobRunningConflict: DELETE of an agent whose job runs is refused with 409 and not 400 (agent-protocol.md 11).
+	JobRunningConflict bool `json:"jobRunningConflict,omitempty"`
+	// LongSessions: a session nobody polls lives 15 minutes and not 5 (agent-protocol.md 5.1, 11).
+	LongSessions bool `json:"longSessions,omitempty"`
+	// LongLocks: a job's lock lasts 15 minutes and not 5 to 10 (agent-protocol.md 5.1).
+	LongLocks bool `json:"longLocks,omitempty"`
+	// ExpiredTokenSignIn: an expired token is shown the sign-in page, although the client suppresses it
+	// (azure-devops-rest.md "Unverified" a).
+	ExpiredTokenSignIn bool `json:"expiredTokenSignIn,omitempty"`
+	// UnlicensedSeesNothing: an identity without a licence sees no pool (azure-devops-rest.md "Unverified" b).
+	UnlicensedSeesNothing bool `json:"unlicensedSeesNothing,omitempty"`
 }
 
 // The protocol's slow times at TimeScale 1, and the lives of tokens, which are never scaled.
@@ -83,7 +125,27 @@ const (
 	jobLife       = 48 * time.Hour   // of a job's access token
 	assertionLife = 5 * time.Minute  // longest client assertion; agent-protocol.md 7.1
 	clockSkew     = 5 * time.Minute  // agent-protocol.md 10, 11th surprise
+
+	lagging  = time.Minute      // of what a Belief makes late
+	lasting  = 15 * time.Minute // of what a Belief makes long
+	maxLimit = 64               // characters of a name, with NamesLimited
 )
+
+// sessionLife is how long a session lives that nobody polls.
+func (e *Emulator) sessionLife() time.Duration {
+	if e.beliefs.LongSessions {
+		return e.slow(lasting)
+	}
+	return e.slow(sessionLife)
+}
+
+// lock is how long a job's lock lasts from now on.
+func (e *Emulator) lock(d time.Duration) time.Duration {
+	if e.beliefs.LongLocks {
+		return e.slow(lasting)
+	}
+	return e.slow(d)
+}
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Org == "" {
@@ -91,6 +153,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Pools) == 0 {
 		o.Pools = []string{"Default"}
+	}
+	if len(o.Projects) == 0 {
+		o.Projects = []string{"Project"}
 	}
 	if o.TimeScale == 0 {
 		o.TimeScale = 1
@@ -129,6 +194,11 @@ func (o Options) validate() error {
 			problems = append(problems, fmt.Errorf("pool name %q is empty or given twice", name))
 		}
 		seen[strings.ToLower(name)] = true
+	}
+	for _, name := range o.Projects {
+		if name == "" || strings.HasPrefix(name, "_") {
+			problems = append(problems, fmt.Errorf("project name %q is no name", name))
+		}
 	}
 	if len(problems) > 0 {
 		return fmt.Errorf("cannot emulate: %w", errors.Join(problems...))

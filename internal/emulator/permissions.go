@@ -20,6 +20,7 @@ var roleBits = map[string]int{
 	RoleReader:         bitView,
 	RoleServiceAccount: bitView | bitListen | bitUse,
 	RoleAdministrator:  bitView | bitManage | bitAdminister | bitUse,
+	RoleUser:           bitView | bitUse, // of a pool in a project alone
 }
 
 // bits is what the principal may do in a pool. An agent listens in its own pool and manages nothing
@@ -31,8 +32,11 @@ func (p principal) bits(in *pool) int {
 		}
 		return 0
 	}
-	if p.identity == nil {
+	if p.identity == nil || p.blind {
 		return 0
+	}
+	if p.identity.Admin {
+		return bitView | bitManage | bitListen | bitAdminister | bitUse | bitCreate
 	}
 	bits := roleBits[p.identity.Roles[AllPools]]
 	for name, role := range p.identity.Roles {
@@ -45,16 +49,16 @@ func (p principal) bits(in *pool) int {
 
 func (p principal) may(bits int, in *pool) bool { return p.bits(in)&bits == bits }
 
-// mayCreatePools: only who administers all pools (azure-devops-rest.md 4.3).
+// mayCreatePools: only who administers all pools, or the organisation (azure-devops-rest.md 4.3).
 func (p principal) mayCreatePools() bool {
-	return p.identity != nil && p.identity.Roles[AllPools] == RoleAdministrator
+	return p.identity != nil && (p.identity.Admin || p.identity.Roles[AllPools] == RoleAdministrator)
 }
 
 // visiblePool is the pool of the request's path, if the caller may see it; a pool that may not be seen is not there.
 func (e *Emulator) visiblePool(c *request) (*pool, error) {
 	p := e.pools[c.intParam("poolId")]
 	if p == nil || !c.who.may(bitView, p) {
-		return nil, errNoPool(c.params["poolId"])
+		return nil, e.errNoPool(c.who, c.params["poolId"])
 	}
 	return p, nil
 }
@@ -75,7 +79,7 @@ func (e *Emulator) managedPool(c *request) (*pool, error) {
 func (e *Emulator) poolAndAgent(c *request, need int) (*agent, error) {
 	p := e.pools[c.intParam("poolId")]
 	if p == nil {
-		return nil, errNoPool(c.params["poolId"])
+		return nil, e.errNoPool(c.who, c.params["poolId"])
 	}
 	if !c.who.may(bitView, p) { // the agent, not the pool, is what such a caller is told is missing
 		return nil, errNoAgent(p.id, c.params["agentId"])

@@ -44,7 +44,7 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 	return poolJSON{
 		CreatedOn: stampOf(p.createdOn), AutoProvision: p.autoProvision, AutoUpdate: p.autoUpdate, AutoSize: true,
 		CreatedBy: owner, Owner: owner, ID: p.id, Scope: e.instanceID, Name: p.name,
-		PoolType: p.kind, Size: len(p.agents), Options: "none",
+		IsHosted: p.hosted, PoolType: p.kind, Size: len(p.agents), Options: p.options(),
 	}
 }
 
@@ -69,7 +69,7 @@ func (e *Emulator) getPools(c *request) (reply, error) {
 			return reply{}, err
 		}
 		if !c.who.may(need, p) {
-			return reply{}, errNoPool(p.id)
+			return reply{}, e.errNoPool(c.who, p.id)
 		}
 		return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
 	}
@@ -123,7 +123,7 @@ func intList(s string) []int {
 
 type poolUpdate struct {
 	Name          *string `json:"name"`
-	PoolType      string  `json:"poolType"`
+	PoolType      word    `json:"poolType"`
 	AutoProvision *bool   `json:"autoProvision"`
 	AutoUpdate    *bool   `json:"autoUpdate"`
 }
@@ -145,7 +145,9 @@ func (e *Emulator) createPool(c *request) (reply, error) {
 	}
 	p := e.addPool(*in.Name)
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
-	if k := poolType(in.PoolType); k != "" {
+	e.provision(p)
+	c.who.identity.setRole(p.name, RoleAdministrator) // who makes a pool administers it (azure-devops-rest.md 4.3)
+	if k := poolType(string(in.PoolType)); k != "" {
 		p.kind = k
 	}
 	return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
@@ -168,6 +170,7 @@ func (e *Emulator) updatePool(c *request) (reply, error) {
 	}
 	if in.AutoProvision != nil {
 		p.autoProvision = *in.AutoProvision
+		e.provision(p)
 	}
 	if in.AutoUpdate != nil {
 		p.autoUpdate = *in.AutoUpdate
@@ -183,7 +186,7 @@ func (e *Emulator) deletePool(c *request) (reply, error) {
 	}
 	for _, a := range p.agents {
 		if a.job != nil {
-			return reply{}, errJobRuns(a.name, p.name)
+			return reply{}, e.errJobRuns(a.name, p.name)
 		}
 	}
 	for _, a := range slices.Clone(p.agents) {
@@ -194,6 +197,7 @@ func (e *Emulator) deletePool(c *request) (reply, error) {
 			e.finish(j, "canceled")
 		}
 	}
+	e.dropQueues(p)
 	delete(e.pools, p.id)
 	e.emit(Event{Type: EventPoolRemoved, Pool: p.name})
 	return noContent(), nil

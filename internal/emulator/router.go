@@ -37,6 +37,7 @@ type request struct {
 	body    []byte
 	base    string // scheme://host of the request: all absolute URLs begin with it
 	params  map[string]string
+	route   *route
 	who     principal
 	version string
 }
@@ -96,14 +97,20 @@ func splitPath(p string) []string {
 
 // match finds the route for the segments after the organisation. Literal segments do not differ by case; parameters
 // at a template's end may be missing, as in the real templates.
-func (e *Emulator) match(segments []string) (*route, map[string]string) {
+func (e *Emulator) match(host string, segments []string) (*route, map[string]string) {
 	for i := range e.routes {
+		if !e.routes[i].servedAt(host) {
+			continue
+		}
 		if params, ok := e.routes[i].match(segments); ok {
 			return &e.routes[i], params
 		}
 	}
 	return nil, nil
 }
+
+// servedAt tells whether a host has the resource: where things are is known to all three.
+func (r *route) servedAt(host string) bool { return r.host == host || r.area == "Location" }
 
 func (r *route) match(segments []string) (map[string]string, bool) {
 	if len(segments) > len(r.segments) {

@@ -15,9 +15,11 @@ type handler struct {
 type route struct {
 	id, area, resource string
 	template           string
-	preview            bool // never went GA: wants -preview
-	unversioned        bool // no api-version asked for
-	anonymous          bool // proves itself by other means than an Authorization header
+	host               string // which of the three hosts serves it; "" is dev.azure.com
+	scope              string // what a PAT of narrow scopes must have; "" is vso.agentpools
+	preview            bool   // never went GA: wants -preview
+	unversioned        bool   // no api-version asked for
+	anonymous          bool   // proves itself by other means than an Authorization header
 	methods            map[string]handler
 	segments           []string
 }
@@ -37,7 +39,7 @@ func routeTable() []route {
 			template: "_apis/{resource}/{areaId}", methods: methods{get: h((*Emulator).resourceAreas)}},
 		{id: "00d9565f-ed9c-4a06-9a50-00e7896ccab4", area: "Location", resource: "ConnectionData", preview: true,
 			template: "_apis/{resource}", methods: methods{get: h((*Emulator).connectionData)}},
-		{id: "c23bf0f9-ab9c-4ff1-bdb4-53bc5d6c8a4f", area: "oauth2", resource: "token", anonymous: true, unversioned: true,
+		{id: "c23bf0f9-ab9c-4ff1-bdb4-53bc5d6c8a4f", area: "oauth2", resource: "token", host: "vssps", anonymous: true, unversioned: true,
 			template: "_apis/{area}/{resource}/{hostId}", methods: methods{post: h((*Emulator).exchangeToken)}},
 		{id: "a8c47e17-4d56-4a56-92bb-de7ea7dc65be", area: dt, resource: "pools", template: "_apis/{area}/{resource}/{poolId}",
 			methods: methods{get: h((*Emulator).getPools), post: h((*Emulator).createPool),
@@ -74,9 +76,49 @@ func routeTable() []route {
 		{id: "46f5667d-263a-4684-91b1-dff7fdcf64e2", area: dt, resource: "logs", preview: true,
 			template: plan + "{resource}/{logId}", methods: methods{get: h((*Emulator).getLogs), post: h((*Emulator).postLog)}},
 	}
+	table = append(table, accountRoutes()...)
 	for i := range table {
 		t := strings.NewReplacer("{area}", table[i].area, "{resource}", table[i].resource).Replace(table[i].template)
 		table[i].segments = strings.Split(t, "/")
 	}
 	return table
+}
+
+// accountRoutes are users, roles and projects. The scopes of PATs are recalled from Microsoft's list of them.
+func accountRoutes() []route {
+	get, post, put, patch, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	const members, graph, roles = "vso.memberentitlementmanagement", "vso.graph", "vso.security"
+	return []route{
+		{id: "f03dbf50-80f8-41b7-8ca2-65b6a178caba", area: "MemberEntitlementManagement", resource: "ServicePrincipalEntitlements", preview: true,
+			host: "vsaex", scope: members, template: "_apis/{resource}",
+			methods: methods{post: h((*Emulator).addEntitlement), patch: h((*Emulator).updateEntitlements)}},
+		{id: "1d491a66-190b-43ae-86b8-9c2688c55186", area: "MemberEntitlementManagement", resource: "ServicePrincipalEntitlements", preview: true,
+			host: "vsaex", scope: members, template: "_apis/{resource}/{servicePrincipalId}", methods: methods{get: h((*Emulator).getEntitlement),
+				patch: h((*Emulator).updateEntitlement), del: h((*Emulator).deleteEntitlement)}},
+		{id: "e1dbb0ae-49cb-4532-95a1-86cd89cfcab4", area: "Graph", resource: "ServicePrincipals", preview: true, host: "vssps", scope: graph,
+			template: "_apis/{area}/{resource}/{servicePrincipalDescriptor}", methods: methods{get: h((*Emulator).getServicePrincipals),
+				post: h((*Emulator).addServicePrincipal), del: h((*Emulator).deleteServicePrincipal)}},
+		{id: "eb85f8cc-f0f6-4264-a5b1-ffe2e4d4801f", area: "Graph", resource: "StorageKeys", preview: true, host: "vssps", scope: graph,
+			template: "_apis/{area}/{resource}/{subjectDescriptor}", methods: methods{get: h((*Emulator).getStorageKey)}},
+		{id: "048aee0a-7072-4cde-ab73-7af77b1e0b4e", area: "Graph", resource: "Descriptors", preview: true, host: "vssps", scope: graph,
+			template: "_apis/{area}/{resource}/{storageKey}", methods: methods{get: h((*Emulator).getDescriptor)}},
+		{id: "05942c89-006a-48ce-bb79-baeb8abf99c6", area: "Graph", resource: "SubjectQuery", preview: true, host: "vssps", scope: graph,
+			template: "_apis/{area}/{resource}", methods: methods{post: h((*Emulator).subjectQuery)}},
+		{id: "28010c54-d0c0-4c89-a5b0-1c9e188b9fb7", area: "IMS", resource: "Identities", host: "vssps", scope: "vso.identity",
+			template: "_apis/{resource}/{identityId}", methods: methods{get: h((*Emulator).getIdentities)}},
+		{id: "9461c234-c84c-4ed2-b918-2f0f92ad0a35", area: "securityroles", resource: "roleassignments", preview: true, scope: roles,
+			template: "_apis/{area}/scopes/{scopeId}/{resource}/resources/{resourceId}/{identityId}",
+			methods: methods{get: h((*Emulator).getRoleAssignments), put: h((*Emulator).putRoleAssignments),
+				patch: h((*Emulator).patchRoleAssignments), del: h((*Emulator).deleteRoleAssignment)}},
+		{id: "f4cc9a86-453c-48d2-b44d-d3bd5c105f4f", area: "securityroles", resource: "roledefinitions", preview: true, scope: roles,
+			template: "_apis/{area}/scopes/{scopeId}/{resource}", methods: methods{get: h((*Emulator).getRoleDefinitions)}},
+		{id: "603fe2ac-9723-48b9-88ad-09305aa6c6e1", area: "core", resource: "projects", scope: "vso.project",
+			template: "_apis/{resource}/{projectId}", methods: methods{get: h((*Emulator).getProjects)}},
+		{id: "900fa995-c559-4923-aae7-f8424fe4fbea", area: "distributedtask", resource: "queues",
+			template: "{project}/_apis/{area}/{resource}/{queueId}", methods: methods{get: h((*Emulator).getQueues),
+				post: h((*Emulator).createQueue), del: h((*Emulator).deleteQueue)}},
+		{id: "b5b9a4a4-e6cd-4096-853c-ab7d8b0c4eb2", area: "PipelinePermissions", resource: "pipelinePermissions", preview: true, scope: "vso.pipelineresources",
+			template: "{project}/_apis/pipelines/{resource}/{resourceType}/{resourceId}",
+			methods:  methods{get: h((*Emulator).getPipelinePermissions), patch: h((*Emulator).patchPipelinePermissions)}},
+	}
 }

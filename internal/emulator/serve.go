@@ -37,6 +37,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Recorded first: who has the answer in hand must find the call in the records.
 	e.end(rec, out.status, plan.describe())
+	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
 	write(w, r, out)
 }
 

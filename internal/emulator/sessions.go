@@ -38,7 +38,7 @@ func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
 	}
 	p := e.pools[c.intParam("poolId")]
 	if p == nil || !c.who.may(bitView, p) {
-		return nil, errNoPool(c.params["poolId"])
+		return nil, e.errNoPool(c.who, c.params["poolId"])
 	}
 	if !c.who.may(bitListen, p) || c.who.isAgent && c.who.agentID != agentID {
 		return nil, errNeeds(c.who.display(), "Listen", p.name)
@@ -85,6 +85,9 @@ func (e *Emulator) createSession(c *request) (reply, error) {
 	if in.System != nil { // the listener's scan overwrites what registration sent; user capabilities stay
 		a.system = in.System
 	}
+	if e.beliefs.SessionDropsUserCapabilities {
+		a.user = nil
+	}
 	if a.update != nil && a.update.target == a.version {
 		a.update = nil
 	}
@@ -99,6 +102,9 @@ func (e *Emulator) createSession(c *request) (reply, error) {
 func (e *Emulator) ownSession(c *request, id string) (*session, error) {
 	s := e.sessions[strings.ToLower(id)]
 	agentID := c.who.agentID
+	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // it outlives its agent
+		return s, nil
+	}
 	if s != nil && !c.who.isAgent {
 		agentID = s.agent.id
 	}

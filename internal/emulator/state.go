@@ -13,6 +13,8 @@ type State struct {
 	Org   string      `json:"org"`
 	Pools []PoolState `json:"pools"`
 	Jobs  []Job       `json:"jobs"`
+
+	Projects []ProjectState `json:"projects"`
 }
 
 // PoolState is a pool and its agents.
@@ -68,6 +70,9 @@ func (e *Emulator) state() State {
 			ps.Agents = append(ps.Agents, a.state())
 		}
 		out.Pools = append(out.Pools, ps)
+	}
+	for _, p := range e.projects {
+		out.Projects = append(out.Projects, p.state())
 	}
 	for _, j := range e.jobs {
 		out.Jobs = append(out.Jobs, j.public())

@@ -61,9 +61,9 @@ func (t *turn) inspected(e Inspected) {
 	}
 	switch {
 	case e.Outcome == Missing:
-		if t.missing(Inspect) {
-			t.lookedAlone(e.Worker)
-		}
+		t.missed = true
+		t.unplan()
+		t.lookedAlone(e.Worker)
 	case t.Job == RunningJob:
 		t.unplan() // it started while we looked; its end is the next thing to wait for
 	case e.Outcome == OK:
@@ -116,15 +116,20 @@ func (t *turn) lookLater() {
 	t.plan(Inspect, min(recheck<<min(t.tries-1, 8), longestPause))
 }
 
-// lookedAlone is for an agent that the server has no more: nothing can be
-// assigned to it, and only a worker is left to wait for.
+// lookedAlone is for an agent that the server does not show: only a worker is
+// left to wait for. It may show late what it was told just before (docs/
+// assumptions.md, read-own-write), so the agent is gone when a DELETE says so,
+// which is refused while a job runs.
 func (t *turn) lookedAlone(worker bool) {
 	switch {
-	case t.Job != UnknownJob:
-	case worker:
+	case t.Job == RunningJob: // its end is the next thing to wait for
+	case t.Job == UnknownJob && worker:
 		t.lookLater()
 	default:
 		t.Job = NoJob
+		if t.Registration != Removed {
+			t.startRemoving()
+		}
 	}
 }
 

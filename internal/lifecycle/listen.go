@@ -130,7 +130,8 @@ func (t *turn) listenerExited(e Exit) {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
 	}
-	if had && t.Listener == Absent && t.Phase != Stopping {
+	if (had || e.Signal != 0) && t.Listener == Absent && t.Phase != Stopping {
+		// Killed before it could say that a job had begun, it may have left a worker.
 		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
 	}
 	switch t.Phase {
@@ -183,10 +184,9 @@ func (t *turn) endedUnasked(e Exit) {
 // endExplained decides on a listener that ended with a fault, now that the
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
-	if r.Outcome == Missing {
-		if t.missing(Inspect) {
-			t.comeBack("the agent was deleted on the server")
-		}
+	if r.Outcome == Missing { // a DELETE makes sure of it
+		t.missed = true
+		t.comeBack("the agent was deleted on the server")
 		return
 	}
 	t.missed = false

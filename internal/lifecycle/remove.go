@@ -67,18 +67,17 @@ func (t *turn) deleted(r Result) {
 // missing follows a 404, which is believed when it is said twice: who answers may
 // not have seen the agent yet, or not be the server. Until then the call is made
 // once more, where it is still of use.
-func (t *turn) missing(c Call) (believed bool) {
+func (t *turn) missing(c Call) {
 	if t.Registration != Held || t.missed {
 		t.Registration = Removed
 		t.unplan()
-		return true
+		return
 	}
 	t.missed = true
 	if c != Remove || t.Phase == Removing {
 		t.unplan()
 		t.plan(c, shortestPause)
 	}
-	return false
 }
 
 // served says that the one job of --once has come and gone: a server that still

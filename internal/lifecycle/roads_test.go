@@ -132,9 +132,7 @@ func TestRoads(t *testing.T) {
 			{time.Second, Disabled{of(Missing)}, ""},
 			{shortestPause, Tick{}, "ask to disable"},
 			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"}, // which decides
 			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
@@ -239,9 +237,8 @@ func TestRoads(t *testing.T) {
 
 		{"exit 1: the agent was deleted, so register anew", usual, roads(idle, []line{
 			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
 			{rejoinPause, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, 8}, "ask to launch"},
 		}), ""},
@@ -377,6 +374,16 @@ func TestRoads(t *testing.T) {
 			{bootPatience, LookedUp{Result: fine, Owner: Nobody}, "leave 75"},
 		}), "does not see"},
 
+		{"the server does not show the agent yet: a DELETE decides, and is refused", usual, roads(idle, []line{
+			{time.Second, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""},
+			{recheck, Tick{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+		}), ""},
+
 		{"the POST's answer is lost: the agent is ours and complete", usual, roads(booted, []line{
 			{time.Second, Registered{Result: of(Lost)}, "ask to look up"},
 			{time.Second, LookedUp{Result: fine, Owner: Ours, AgentID: 7, Complete: true}, "ask to launch"},
@@ -469,9 +476,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 		return []line{
 			{time.Second, SessionReady{}, ""},
 			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, ""},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
 			{time.Minute, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, id}, "ask to launch"},
 			{time.Second, Launched{fine}, ""},
@@ -483,9 +489,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 	}
 	once := []line{
 		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
-		{time.Second, Inspected{Result: of(Missing)}, ""},
-		{shortestPause, Tick{}, "ask to inspect"},
-		{time.Second, Inspected{Result: of(Missing)}, "leave 69"},
+		{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+		{time.Second, Deleted{of(Missing)}, "leave 69"},
 	}
 	walk(t, Policy{Grace: time.Minute}, roads(road, once))
 	walk(t, Policy{Grace: time.Minute}, roads(road, []line{{rejoinWindow, Tick{}, ""}}, deleted(20)))

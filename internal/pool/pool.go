@@ -21,6 +21,12 @@ type Server interface {
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	ReplaceAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	RemoveAgent(ctx context.Context, pool, id int) error
+	EachAgent(ctx context.Context, pool int, with azdo.Parts, each func(azdo.Agent)) error
+	AgentWhole(ctx context.Context, pool, id int) (azdo.Agent, error)
+	EnableAgent(ctx context.Context, pool, id int) error
+	DisableAgent(ctx context.Context, pool, id int) error
+	EachJobRequest(ctx context.Context, pool, completed int, each func(azdo.JobRequest)) error
+	Now() time.Time // the server's clock
 }
 
 // Options say which pool, and how patient to be.

@@ -146,6 +146,9 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 		quit: make(chan struct{}), termed: make(chan struct{}), orders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
+	// .NET's runtime ignores it: a reader of its output that goes away does not end
+	// a listener. Nobody reads this one; what is started does not inherit it.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go s.watch(cancel, t)
 	return s
 }

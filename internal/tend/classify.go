@@ -70,9 +70,12 @@ func outcomeOf(err error) lifecycle.Outcome {
 	return lifecycle.Broken
 }
 
-// jobStillRunning is the server's name for "this agent runs a job"
-// (agent-protocol.md 6).
-const jobStillRunning = "TaskAgentJobStillRunningException"
+// The server's names for "this agent runs a job" (agent-protocol.md 6) and "an
+// agent of this name is there" (2.3). Their statuses, 400 and 409, are beliefs.
+const (
+	jobStillRunning = "TaskAgentJobStillRunningException"
+	agentExists     = "TaskAgentExistsException"
+)
 
 func outcomeOfAnswer(e *azdo.Error) lifecycle.Outcome {
 	switch {
@@ -82,6 +85,8 @@ func outcomeOfAnswer(e *azdo.Error) lifecycle.Outcome {
 		return lifecycle.Unreachable
 	case azdo.Is(e, jobStillRunning):
 		return lifecycle.JobRunning
+	case azdo.Is(e, agentExists):
+		return lifecycle.Taken
 	}
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:

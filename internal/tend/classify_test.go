@@ -36,6 +36,8 @@ func TestResultOf(t *testing.T) {
 		{name: "200 that is no JSON", err: status(200), want: lifecycle.Refused, ofPost: lifecycle.Lost},
 		{name: "302", err: status(302), want: lifecycle.Refused},
 		{name: "400", err: status(400), want: lifecycle.Refused},
+		{name: "a job runs, by another status", err: &azdo.Error{Status: 409, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
+		{name: "the name is taken, by another status", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentExistsException"}, want: lifecycle.Taken},
 		{name: "a job runs", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
 		{name: "401", err: status(401), want: lifecycle.Denied},
 		{name: "the sign-in page", err: &azdo.Error{Status: 401, Cause: azdo.ErrSignIn}, want: lifecycle.Denied},

@@ -65,6 +65,7 @@ func base(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 		ExpectContinueTimeout: time.Second,
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          4,
+		MaxIdleConnsPerHost:   4, // as many as calls are made at a time
 		IdleConnTimeout:       90 * time.Second,
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
-	"github.com/azptend/azptend/test/process"
 )
 
 // hundred is how many agents start at once, all by one managed identity.
@@ -48,7 +47,7 @@ func throttling(binary, out string) error {
 		crowds = append(crowds, c)
 	}
 	var b strings.Builder
-	err := part.Execute(&b, map[string]any{"Crowds": crowds, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	err := part.Execute(&b, map[string]any{"Crowds": crowds, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/launch"
 )
 
 type measures struct {
@@ -55,23 +56,13 @@ func begin(binary string, delay time.Duration, args ...string) (*life, error) {
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
 		return nil, err
 	}
-	l.azptend = exec.Command(binary, append([]string{"run"}, args...)...)
-	l.azptend.Env = []string{"PATH=" + pathOf(os.Environ()), "HOME=" + l.dir, "AZP_AGENT_DIR=" + l.dir, "AZP_AGENT_NAME=bench", "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json"}
-	for _, v := range e.Environment(l.server.URL) {
-		l.azptend.Env = append(l.azptend.Env, v.Name+"="+v.Value)
-	}
+	place := launch.Place{Binary: binary, Dir: l.dir, Path: pathOf(os.Environ())}
+	l.azptend = launch.Command(place, e, l.server.URL, []string{"AZP_AGENT_NAME=bench"}, args...)
 	l.azptend.Stderr = &l.log
 	return l, l.azptend.Start()
 }
 
-func pathOf(environ []string) string {
-	for _, pair := range environ {
-		if path, found := strings.CutPrefix(pair, "PATH="); found {
-			return path
-		}
-	}
-	return ""
-}
+func pathOf(environ []string) string { return launch.PathOf(environ) }
 
 func (l *life) end() {
 	l.cancel()
@@ -194,3 +185,5 @@ func (m *measures) readMemory(pid int) error {
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func machine() string { return launch.Machine() }

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"text/template"
 	"time"
-
-	"github.com/azptend/azptend/test/process"
 )
 
 func main() {
@@ -22,14 +20,20 @@ func main() {
 	lives := flag.Int("n", 20, "how many lives of each kind")
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
 	many := flag.Bool("hundred", false, "measure a hundred agents against a rate limit instead, into the file's part for that")
+	ofPool := flag.Bool("pool", false, "measure a large pool in place of an agent's life, and write that section of the page alone")
 	flag.Parse()
+	var page string
 	var err error
-	if *many {
+	switch {
+	case *many:
 		err = throttling(*binary, *out)
-	} else {
-		var page string
+	case *ofPool:
+		if page, err = measurePool(*binary, *delay); err == nil {
+			err = write(*out, page, true)
+		}
+	default:
 		if page, err = measure(*binary, *lives, *delay); err == nil {
-			err = write(*out, page)
+			err = write(*out, page, false)
 		}
 	}
 	if err != nil {
@@ -38,13 +42,23 @@ func main() {
 	}
 }
 
-func write(path, page string) error {
+// write prints what was measured, and puts it into the page at path: a section
+// between its marks, or all that stands before the first section.
+func write(path, text string, section bool) error {
+	fmt.Print(text)
 	if path == "" {
-		_, err := fmt.Print(page)
+		return nil
+	}
+	old, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	fmt.Print(page)
-	return os.WriteFile(path, []byte(page), 0o644)
+	if section {
+		text = withSection(string(old), "pool", text)
+	} else {
+		text = withHead(string(old), text)
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // sample is one measurement, repeated.
@@ -98,7 +112,7 @@ func measure(binary string, lives int, delay time.Duration) (string, error) {
 	err = page.Execute(&b, map[string]any{
 		"Samples": []*sample{m.launch, m.ready, m.idle, m.once, m.memory, m.private},
 		"Size":    fmt.Sprintf("%.1f MB", float64(size.Size())/1e6),
-		"Delay":   delay, "Lives": lives, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly),
+		"Delay":   delay, "Lives": lives, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly),
 	})
 	return b.String(), err
 }

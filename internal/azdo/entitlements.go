@@ -1,0 +1,184 @@
+package azdo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// License is a licence, by its name on the wire (azure-devops-rest.md 4.1).
+type License string
+
+// The licences that matter to an agent. Others than Basic and better are enough
+// for nothing here.
+const (
+	Basic       License = "express"
+	Stakeholder License = "stakeholder"
+	NoLicense   License = "none"
+)
+
+// IsEnough says that whoever has the licence can be given a role that counts:
+// Basic, or one that holds Basic.
+func (l License) IsEnough() bool {
+	switch strings.ToLower(string(l)) {
+	case string(Basic), "advanced", "professional", "earlyadopter":
+		return true
+	}
+	return false
+}
+
+func (l License) String() string {
+	switch strings.ToLower(string(l)) {
+	case string(Basic):
+		return "Basic"
+	case "advanced":
+		return "Basic + Test Plans"
+	case string(Stakeholder):
+		return "Stakeholder"
+	case string(NoLicense), "":
+		return "no licence"
+	}
+	return string(l)
+}
+
+// Entitlement is a user of the organisation with its licence.
+type Entitlement struct {
+	ID          string    `json:"id"` // the storage key
+	Principal   Principal `json:"servicePrincipal"`
+	AccessLevel struct {
+		License License `json:"accountLicenseType"`
+		Source  string  `json:"licensingSource"`
+		Status  string  `json:"status"` // pending, active, disabled, deleted, …
+		Message string  `json:"statusMessage"`
+	} `json:"accessLevel"`
+	Projects []struct {
+		Project Project `json:"projectRef"`
+	} `json:"projectEntitlements"` // those it was added to
+}
+
+// Gone says that the user has been removed: it is still told of, without a
+// licence (azure-devops-rest.md 4.1).
+func (e Entitlement) Gone() bool {
+	switch strings.ToLower(e.AccessLevel.Status) {
+	case "deleted", "none":
+		return true
+	}
+	return false
+}
+
+// RefusedError is a failure that came with status 200: the request was understood
+// and not done (azure-devops-rest.md 4.1).
+type RefusedError struct {
+	Op     string
+	Key    int // 5000 for most
+	Reason string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("cannot %s: Azure DevOps says: %s (key %d)", e.Op, e.Reason, e.Key)
+}
+
+// NotYet says that it may be for want of time: a principal that Entra ID has only
+// just made is refused so for a minute or two, and a wrong id for ever
+// (azure-devops-rest.md 4.1).
+func (e *RefusedError) NotYet() bool { return strings.Contains(e.Reason, "VS403283") }
+
+// IsNotYet finds a RefusedError that may pass.
+func IsNotYet(err error) bool {
+	var e *RefusedError
+	return errors.As(err, &e) && e.NotYet()
+}
+
+// entitled is the answer to a change: it is a success only where it says so.
+type entitled struct {
+	IsSuccess        bool
+	Entitlement      *Entitlement `json:"servicePrincipalEntitlement"`
+	OperationResult  operation
+	OperationResults []operation
+}
+
+type operation struct {
+	Errors []struct {
+		Key   int
+		Value string
+	}
+}
+
+func (a entitled) judge(op string) (Entitlement, error) {
+	if a.IsSuccess && a.Entitlement != nil && a.Entitlement.ID != "" {
+		return *a.Entitlement, nil
+	}
+	refused := &RefusedError{Op: op, Reason: "nothing, but that it did not succeed"}
+	for _, o := range append(a.OperationResults, a.OperationResult) {
+		if len(o.Errors) > 0 {
+			refused.Key, refused.Reason = o.Errors[0].Key, oneLine(o.Errors[0].Value)
+		}
+	}
+	return Entitlement{}, refused
+}
+
+type accessLevel struct {
+	License License `json:"accountLicenseType"`
+	Source  string  `json:"licensingSource"`
+}
+
+// AddPrincipal makes a service principal or managed identity of the
+// organisation's tenant a user with a licence. One that is a user gets that
+// licence. A refusal of the service's is a *RefusedError.
+func (a *Account) AddPrincipal(ctx context.Context, objectID string, license License) (Entitlement, error) {
+	op := fmt.Sprintf("add identity %s to the organisation", objectID)
+	var answer entitled
+	err := a.client.do(ctx, request{
+		op: op, method: http.MethodPost, at: a.entitlements, path: "_apis/serviceprincipalentitlements",
+		query: url.Values{"api-version": {preview}}, into: &answer,
+		body: map[string]any{
+			"accessLevel":      accessLevel{license, "account"},
+			"servicePrincipal": map[string]string{"origin": "aad", "originId": objectID, "subjectKind": "servicePrincipal"},
+		},
+	})
+	if err != nil {
+		return Entitlement{}, err
+	}
+	return answer.judge(op)
+}
+
+// Entitlement returns a user by its storage key.
+func (a *Account) Entitlement(ctx context.Context, key string) (Entitlement, error) {
+	var e Entitlement
+	op := "look at the licence of identity " + key
+	err := a.client.do(ctx, request{op: op, method: http.MethodGet, at: a.entitlements, path: entitlementPath(key),
+		query: url.Values{"api-version": {preview}}, into: &e})
+	if err == nil && !strings.EqualFold(e.ID, key) {
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another user, or of none"}}
+	}
+	return e, err
+}
+
+// SetLicense changes a user's licence. A refusal of the service's is a
+// *RefusedError.
+func (a *Account) SetLicense(ctx context.Context, key string, license License) (Entitlement, error) {
+	op := fmt.Sprintf("give identity %s the licence %v", key, license)
+	var answer entitled
+	err := a.client.do(ctx, request{
+		op: op, method: http.MethodPatch, at: a.entitlements, path: entitlementPath(key), media: "application/json-patch+json",
+		query: url.Values{"api-version": {preview}}, into: &answer,
+		body: []map[string]any{{"from": "", "op": "replace", "path": "/accessLevel", "value": accessLevel{license, "account"}}},
+	})
+	if err != nil {
+		return Entitlement{}, err
+	}
+	return answer.judge(op)
+}
+
+// RemovePrincipal takes a user out of the organisation, and its licence back.
+func (a *Account) RemovePrincipal(ctx context.Context, key string) error {
+	return a.client.do(ctx, request{op: "remove identity " + key + " from the organisation", method: http.MethodDelete,
+		at: a.entitlements, path: entitlementPath(key), query: url.Values{"api-version": {preview}}})
+}
+
+func entitlementPath(key string) string {
+	return "_apis/serviceprincipalentitlements/" + url.PathEscape(key)
+}

@@ -1,0 +1,90 @@
+package azdo
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Principal is a service principal or managed identity that is a user of the
+// organisation (azure-devops-rest.md 4.1, 4.2).
+type Principal struct {
+	ObjectID      string `json:"originId"`      // its id in Entra ID
+	ApplicationID string `json:"applicationId"` // its client id there
+	Name          string `json:"displayName"`
+	Tenant        string `json:"domain"`
+	Kind          string `json:"metaType"` // "application" or "managedIdentity", as far as is known
+	Descriptor    string `json:"descriptor"`
+}
+
+// tooManyPages ends a list whose pages do not: no organisation has so many.
+const tooManyPages = 10_000
+
+// FindPrincipal looks a service principal up among the organisation's users, by
+// its object id. There being none is no error: found is false. Where the id is
+// somebody's application id, that is whom it returns, with found false.
+//
+// There is no query by id, so the list is read, page by page; an empty page is not
+// its end (azure-devops-rest.md 4.2).
+func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Principal, found bool, err error) {
+	op := fmt.Sprintf("look up identity %s in the organisation", objectID)
+	var other Principal
+	token := ""
+	for range tooManyPages {
+		var page struct{ Value []Principal }
+		query := url.Values{"api-version": {preview}}
+		if token != "" {
+			query.Set("continuationToken", token)
+		}
+		next := ""
+		err := a.client.do(ctx, request{
+			op: op, method: http.MethodGet, at: a.graph, path: "_apis/graph/serviceprincipals", query: query, into: &page,
+			saw: func(r *http.Response) { next = r.Header.Get("X-MS-ContinuationToken") },
+		})
+		if err != nil {
+			return Principal{}, false, err
+		}
+		for _, p := range page.Value {
+			if strings.EqualFold(p.ObjectID, objectID) {
+				return p, true, nil
+			}
+			if strings.EqualFold(p.ApplicationID, objectID) {
+				other = p
+			}
+		}
+		if next == "" {
+			return other, false, nil
+		}
+		token = next
+	}
+	return Principal{}, false, &Error{Op: op, Sent: true, Cause: &unusable{"the list does not end"}}
+}
+
+// StorageKey is a user's id in the organisation: what roles and licences are
+// given by (azure-devops-rest.md 4.2).
+func (a *Account) StorageKey(ctx context.Context, descriptor string) (string, error) {
+	var key struct{ Value string }
+	op := "ask for the identity's storage key"
+	err := a.client.do(ctx, request{
+		op: op, method: http.MethodGet, at: a.graph, path: "_apis/graph/storagekeys/" + url.PathEscape(descriptor),
+		query: url.Values{"api-version": {preview}}, into: &key,
+	})
+	if err == nil && key.Value == "" {
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it holds no key"}}
+	}
+	return key.Value, err
+}
+
+// InDirectory searches the organisation's directory for a text: who is found need
+// not be a user of the organisation. It is for guessing whose id it is.
+func (a *Account) InDirectory(ctx context.Context, text string) ([]Principal, error) {
+	var list struct{ Value []Principal }
+	err := a.client.do(ctx, request{
+		op: "search the directory", method: http.MethodPost, at: a.graph, path: "_apis/graph/subjectquery",
+		body:  map[string]any{"query": text, "subjectKind": []string{"User"}},
+		query: url.Values{"api-version": {preview}}, into: &list,
+	})
+	return list.Value, err
+}

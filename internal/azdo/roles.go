@@ -1,0 +1,134 @@
+package azdo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// The scopes of roles: on one pool of the organisation, and on all of them, whose
+// only resource is 0 (azure-devops-rest.md 4.3).
+const (
+	poolRoles     = "distributedtask.agentpoolrole"
+	allPoolsRoles = "distributedtask.globalagentpoolrole"
+)
+
+// Role is what one may be on a pool.
+type Role struct {
+	Name        string `json:"name"`        // on the wire
+	DisplayName string `json:"displayName"` // in the portal
+	Allow       int    `json:"allowPermissions"`
+}
+
+// Is says whether a person means this role by a name.
+func (r Role) Is(name string) bool {
+	return strings.EqualFold(r.Name, name) || strings.EqualFold(r.DisplayName, name)
+}
+
+// String is the role as the portal calls it.
+func (r Role) String() string { return cmp.Or(r.DisplayName, r.Name) }
+
+// RoleAssignment is a role that somebody has on a pool.
+type RoleAssignment struct {
+	Identity struct {
+		ID   string `json:"id"` // the storage key
+		Name string `json:"displayName"`
+	} `json:"identity"`
+	Role   Role   `json:"role"`
+	Access string `json:"access"` // "assigned" here, or "inherited" from all pools
+}
+
+// Inherited says that the role was not given on this very pool.
+func (a RoleAssignment) Inherited() bool { return strings.EqualFold(a.Access, "inherited") }
+
+// PoolRoles lists the roles there are on pools.
+func (c *Client) PoolRoles(ctx context.Context) ([]Role, error) {
+	var list struct{ Value []Role }
+	err := c.do(ctx, request{
+		op: "list the roles on agent pools", method: http.MethodGet, path: "_apis/securityroles/scopes/" + poolRoles + "/roledefinitions",
+		query: url.Values{"api-version": {preview}}, into: &list,
+	})
+	return list.Value, err
+}
+
+// RoleAssignments lists who has which role on a pool.
+func (c *Client) RoleAssignments(ctx context.Context, pool int) ([]RoleAssignment, error) {
+	var list struct{ Value []RoleAssignment }
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("list the roles on pool %d", pool), method: http.MethodGet, path: assignmentsPath(pool),
+		query: url.Values{"api-version": {preview}}, into: &list,
+	})
+	return list.Value, err
+}
+
+// AllPoolsAssignments lists who has which role on all pools.
+func (c *Client) AllPoolsAssignments(ctx context.Context) ([]RoleAssignment, error) {
+	var list struct{ Value []RoleAssignment }
+	err := c.do(ctx, request{
+		op: "list the roles on all pools", method: http.MethodGet, query: url.Values{"api-version": {preview}}, into: &list,
+		path: "_apis/securityroles/scopes/" + allPoolsRoles + "/roleassignments/resources/0",
+	})
+	return list.Value, err
+}
+
+// AssignRole gives a user a role on a pool, by its storage key. The service passes
+// over who it does not know with status 200 and nothing done: the error is a
+// *RefusedError then (azure-devops-rest.md 4.3).
+func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) error {
+	op := fmt.Sprintf("give identity %s the role %s on pool %d", key, role, pool)
+	var list struct{ Value []RoleAssignment }
+	err := c.do(ctx, request{
+		op: op, method: http.MethodPut, path: assignmentsPath(pool), into: &list,
+		body:  []map[string]string{{"roleName": role, "userId": key}},
+		query: url.Values{"api-version": {preview}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range list.Value {
+		if strings.EqualFold(a.Identity.ID, key) {
+			return nil
+		}
+	}
+	return &RefusedError{Op: op, Reason: "nothing, and it has done nothing: it does not know that identity"}
+}
+
+// TakeRole takes the role that a user was given on a pool. One that it inherits
+// stays.
+func (c *Client) TakeRole(ctx context.Context, pool int, key string) error {
+	return c.do(ctx, request{
+		op: fmt.Sprintf("take the role of identity %s on pool %d", key, pool), method: http.MethodPatch, path: assignmentsPath(pool),
+		body: []string{key}, query: url.Values{"api-version": {preview}},
+	})
+}
+
+func assignmentsPath(pool int) string {
+	return "_apis/securityroles/scopes/" + poolRoles + "/roleassignments/resources/" + strconv.Itoa(pool)
+}
+
+// AddPool makes a pool. It ignores a wish not to update agents, which has to be
+// set afterwards: [Client.SetAutoUpdate] (azure-devops-rest.md 2.1).
+func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
+	op := fmt.Sprintf("make agent pool %q", name)
+	var p Pool
+	err := c.do(ctx, request{
+		op: op, method: http.MethodPost, path: "_apis/distributedtask/pools", into: &p,
+		body: map[string]any{"name": name, "poolType": "automation", "autoProvision": false, "autoUpdate": true},
+	})
+	if err == nil && p.ID == 0 {
+		err = &Error{Op: op, Sent: true, Cause: &unusable{"it names no pool"}}
+	}
+	return p, err
+}
+
+// SetAutoUpdate says whether a pool asks its agents to update themselves.
+func (c *Client) SetAutoUpdate(ctx context.Context, pool int, on bool) error {
+	return c.do(ctx, request{
+		op: fmt.Sprintf("set the updates of pool %d", pool), method: http.MethodPatch,
+		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool), body: map[string]any{"id": pool, "autoUpdate": on},
+	})
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
+)
+
+// watchAgents looks again and again, until a signal, which is how it ends well.
+func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen choice, every time.Duration, asJSON bool) error {
+	tell := (&changes{p: p, asJSON: asJSON}).tell
+	if isTerminal(p.Stdout) && !asJSON {
+		tell = func(tended *pool.Pool, agents []azdo.Agent) error { return redraw(p, tended, agents) }
+	}
+	for {
+		agents, err := tended.Agents(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := tell(tended, chosen.of(agents)); err != nil {
+			return fmt.Errorf("cannot write to standard output: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// redraw fills the terminal with as much of the table as it has room for.
+func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
+	var b bytes.Buffer
+	if err := agentTable(&b, shownAgents(tended, agents)); err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	last := fmt.Sprintf("%v, %s: %s; Ctrl-C ends it", tended, tended.Now().UTC().Format(time.TimeOnly), counted(len(agents), "agent"))
+	if room := terminalRows(p.Stdout) - 2; room > 0 && len(lines) > room {
+		last += fmt.Sprintf("; %d below the edge", len(lines)-room)
+		lines = lines[:room]
+	}
+	_, err := fmt.Fprintf(p.Stdout, "\x1b[H\x1b[J%s\n\n%s", strings.Join(lines, "\n"), last)
+	return err
+}
+
+// changes tells what is otherwise than the last time, a line an agent: for a file
+// or a pipe.
+type changes struct {
+	p      Process
+	asJSON bool
+	before map[int]shownAgent
+}
+
+// change is a line of --json.
+type change struct {
+	Time   time.Time `json:"time"`
+	Change string    `json:"change"` // "there", "changed", "gone"
+	shownAgent
+}
+
+func (c *changes) tell(tended *pool.Pool, agents []azdo.Agent) error {
+	now := map[int]shownAgent{}
+	var lines []change
+	at := tended.Now().UTC().Truncate(time.Second)
+	for _, row := range shownAgents(tended, agents) {
+		now[row.ID] = row
+		before, known := c.before[row.ID]
+		switch {
+		case !known:
+			lines = append(lines, change{at, "there", row})
+		case before.gist() != row.gist():
+			lines = append(lines, change{at, "changed", row})
+		}
+	}
+	for id, row := range c.before {
+		if _, there := now[id]; !there {
+			lines = append(lines, change{at, "gone", row})
+		}
+	}
+	c.before = now
+	slices.SortFunc(lines, func(a, b change) int { return a.ID - b.ID })
+	for _, line := range lines {
+		if err := c.write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gist is what makes a change worth a line.
+func (r shownAgent) gist() string {
+	return strings.Join([]string{r.Name, r.State, fmt.Sprint(r.Enabled), r.Version, r.Job.text()}, "\n")
+}
+
+func (c *changes) write(line change) error {
+	if c.asJSON {
+		return json.NewEncoder(c.p.Stdout).Encode(line)
+	}
+	state := line.State
+	if line.Change == "gone" {
+		state = line.Change
+	} else if !line.Enabled {
+		state += ", disabled"
+	}
+	text := fmt.Sprintf("%s  %s (agent %d, version %s): %s", line.Time.Format(time.RFC3339), line.Name, line.ID, line.Version, state)
+	if job := line.Job.text(); job != "" && line.Change != "gone" {
+		text += ", job " + job
+	}
+	_, err := fmt.Fprintln(c.p.Stdout, strings.Map(printable, text))
+	return err
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+func newDoctor(p Process) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check all that azptend run needs, and say what to do about what is wrong",
+		Long: `Check all that "azptend run" needs, from the inside out: settings, identity, token,
+network, organisation, pool, role, the agent's folder; then what jobs can reach,
+the grace period, and why jobs wait. Nothing is changed anywhere. A check that
+another stands in the way of says so, and the rest go on.
+
+It takes run's settings, and is best called where run is: in the same container,
+as the same user. The exit code is 0 where run would work, and otherwise the one
+that run would end with. docs/doctor.md has each check and each cause.`,
+		RunE: func(c *cobra.Command, _ []string) error { return examine(p, c.Flags(), asJSON) },
+	}
+	c.Flags().SortFlags = false
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	config.AddFlags(c.Flags())
+	return c
+}
+
+// examine makes all checks. Like run it closes its memory before it starts the
+// listener, though only to ask for its version.
+func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
+	undumpable := proc.MakeUndumpable()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	hostName, _ := os.Hostname()
+	s, problems := config.Examine(flags, p.Environ, hostName)
+	guard := &secret.Guard{}
+	guard.Watch(s.Token, s.ProxyPassword())
+	init, err := proc.NewInit()
+	if err != nil {
+		return err
+	}
+	defer init.Close()
+
+	out := &output{w: guard.Writer(p.Stdout)}
+	subject := subjectOf(p, s, problems, guard, init, undumpable)
+	var report doctor.Report
+	if asJSON {
+		report = doctor.Visit(ctx, subject, nil)
+		err = printReport(out, report)
+	} else {
+		at := newCheckList(p, out, guard)
+		report = doctor.Visit(ctx, subject, at.tell)
+		at.conclude(report)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, fmt.Errorf("cannot finish the checks: interrupted")}
+	case err != nil || out.err() != nil:
+		return &exitError{exitFault, out.err()}
+	}
+	return silent(report.Code())
+}

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// ofPools are the settings that matter to who tends a pool.
+func ofPools() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
+
+// withPool does what a person asked for with the pool of the settings. A signal
+// ends it: nothing here is lost to one.
+func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	hostName, _ := os.Hostname()
+	s, err := config.Load(flags, p.Environ, hostName, groups...)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	guard := &secret.Guard{}
+	guard.Watch(s.Token)
+	log := newLog(guard.Writer(p.Stderr), s)
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	tended, err := openPool(ctx, s, log, guard)
+	if err == nil {
+		err = do(ctx, tended, s)
+	}
+	if err != nil {
+		return &exitError{codeOf(err), err}
+	}
+	return nil
+}
+
+func openPool(ctx context.Context, s config.Settings, log *slog.Logger, guard *secret.Guard) (*pool.Pool, error) {
+	_, client, err := connect(s, log, guard)
+	if err != nil {
+		return nil, err
+	}
+	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log})
+}

@@ -1,0 +1,223 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/pool"
+)
+
+func newPrune(p Process) *cobra.Command {
+	r := &pruner{p: p}
+	c := &cobra.Command{
+		Use:   "prune [NAME...]",
+		Short: "Remove the pool's ghosts: agents whose machine is gone",
+		Long: `Remove the pool's ghosts: agents whose machine is gone.
+
+Without --yes nothing is removed, and the table says of each agent why it is a
+ghost, or why it stays. A ghost is offline, has no job, has been offline for longer
+than --older-than, and bears azptend's mark, unless --any-owner. A placeholder is
+none, whoever made it and by whatever it is known, nor is the only agent that
+matches a job's demands; to remove one, name it. Each ghost is looked at once more
+right before it is removed.
+
+Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			r.rules.Names = args
+			return withPool(p, c.Flags(), ofPools(), r.run)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.BoolVar(&r.yes, "yes", false, "remove them")
+	flags.DurationVar(&r.rules.OlderThan, "older-than", pool.Floor, "how long an agent must have been offline; never less than 15m, "+
+		"but for one that asks a keeper to remove it and has ended")
+	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "take agents that bear no mark of azptend's, too")
+	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches: * is any characters, ? one")
+	flags.BoolVar(&r.asJSON, "json", false, "print JSON")
+	config.AddFlags(flags, ofPools()...)
+	return c
+}
+
+// pruner is one `azptend prune`.
+type pruner struct {
+	p      Process
+	rules  pool.Rules
+	yes    bool
+	asJSON bool
+}
+
+// pruned is what --json prints.
+type pruned struct {
+	Pool   string        `json:"pool,omitempty"`
+	PoolID int           `json:"pool_id"`
+	DryRun bool          `json:"dry_run"`
+	Ghosts int           `json:"ghosts"`
+	Absent []string      `json:"absent,omitempty"` // of the names that were given
+	Agents []prunedAgent `json:"agents"`
+}
+
+type prunedAgent struct {
+	ID      int          `json:"id"`
+	Name    string       `json:"name"`
+	Version string       `json:"version"`
+	Status  string       `json:"status"`
+	Ghost   bool         `json:"ghost"`
+	Reason  pool.Reason  `json:"reason"`
+	Why     string       `json:"why"`
+	Removal pool.Removal `json:"removal,omitempty"` // absent with a dry run, and of what is no ghost
+	Stayed  string       `json:"stayed,omitempty"`  // why it stayed when it was looked at again
+	Error   string       `json:"error,omitempty"`
+}
+
+func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+	looking := newProgress(r.p.Stderr, fmt.Sprintf("looking at %v", tended))
+	seen, err := tended.Survey(ctx, r.rules)
+	looking.end()
+	if err != nil {
+		return err
+	}
+	out := r.report(tended, seen)
+	if !r.yes {
+		return r.tellDry(out)
+	}
+	return r.remove(ctx, tended, seen, out)
+}
+
+// report lists what the survey has found, ghosts first. Of agents that were not
+// named when some were, there is nothing to say.
+func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruned {
+	out := pruned{Pool: tended.Name, PoolID: tended.ID, DryRun: !r.yes, Absent: seen.Absent(r.rules.Names), Agents: []prunedAgent{}}
+	for _, v := range seen.Verdicts {
+		if v.Reason == pool.NotNamed {
+			continue
+		}
+		if v.Ghost() {
+			out.Ghosts++
+		}
+		out.Agents = append(out.Agents, prunedAgent{
+			ID: v.Agent.ID, Name: v.Agent.Name, Version: v.Agent.Version, Status: v.Agent.Status, Ghost: v.Ghost(), Reason: v.Reason, Why: v.Why,
+		})
+	}
+	slices.SortStableFunc(out.Agents, func(a, b prunedAgent) int {
+		switch {
+		case a.Ghost == b.Ghost:
+			return 0
+		case a.Ghost:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+func (r *pruner) tellDry(out pruned) error {
+	if r.asJSON {
+		return printJSON(r.p.Stdout, out)
+	}
+	r.tellAbsent(out)
+	if len(out.Agents) > 0 {
+		t := newTable(r.p.Stdout, "ID", "NAME", "VERSION", "VERDICT", "WHY")
+		for _, a := range out.Agents {
+			verdict := "stays"
+			if a.Ghost {
+				verdict = "ghost"
+			}
+			t.row(strconv.Itoa(a.ID), a.Name, a.Version, verdict, a.Why)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(r.p.Stderr, "%s among %s\n", counted(out.Ghosts, "ghost"), counted(len(out.Agents), "agent"))
+	if out.Ghosts > 0 {
+		fmt.Fprintln(r.p.Stderr, "nothing was removed: --yes does it")
+	}
+	return nil
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (r *pruner) tellAbsent(out pruned) {
+	for _, name := range out.Absent {
+		fmt.Fprintf(r.p.Stderr, "there is no agent %q in pool %s\n", name, poolText(out))
+	}
+}
+
+func poolText(out pruned) string {
+	if out.Pool == "" {
+		return strconv.Itoa(out.PoolID)
+	}
+	return strconv.Quote(out.Pool)
+}
+
+// remove removes the ghosts, and tells of each as it goes.
+func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruned) error {
+	if !r.asJSON {
+		r.tellAbsent(out)
+	}
+	at := map[int]*prunedAgent{}
+	for i := range out.Agents {
+		at[out.Agents[i].ID] = &out.Agents[i]
+	}
+	count := map[pool.Removal]int{}
+	working := newProgress(r.p.Stderr, "")
+	err := tended.Remove(ctx, r.rules, seen.Ghosts(), func(result pool.Result) {
+		count[result.Removal]++
+		row := at[result.Agent.ID]
+		row.Removal, row.Stayed = result.Removal, result.Why
+		if result.Err != nil {
+			row.Error = result.Err.Error()
+		}
+		if !r.asJSON {
+			working.hide()
+			fmt.Fprintln(r.p.Stdout, strings.Map(printable, row.sentence()))
+		}
+		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], counted(out.Ghosts, "ghost"))
+	})
+	working.end()
+	if told := r.tellDone(out, count); err == nil {
+		err = told
+	}
+	if failed := count[pool.Failed]; err == nil && failed > 0 {
+		err = &exitError{exitTryAgain, &partlyError{"remove", failed, out.Ghosts}}
+	}
+	return err
+}
+
+func (a prunedAgent) sentence() string {
+	what := fmt.Sprintf("%s (agent %d)", a.Name, a.ID)
+	switch a.Removal {
+	case pool.Gone:
+		return "gone already: " + what
+	case pool.Stayed:
+		return fmt.Sprintf("left %s: it is no ghost any more: %s", what, a.Stayed)
+	case pool.Failed:
+		return fmt.Sprintf("cannot remove %s: %s", what, a.Error)
+	}
+	return fmt.Sprintf("removed %s: %s", what, a.Why)
+}
+
+func (r *pruner) tellDone(out pruned, count map[pool.Removal]int) error {
+	if r.asJSON {
+		return printJSON(r.p.Stdout, out)
+	}
+	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], counted(out.Ghosts, "ghost"))
+	if n := len(out.Agents) - out.Ghosts; n > 0 {
+		fmt.Fprintf(r.p.Stderr, "; left alone: %s", counted(n, "agent"))
+	}
+	fmt.Fprintln(r.p.Stderr)
+	return nil
+}

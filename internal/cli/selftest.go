@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/selftest"
+	"github.com/azptend/azptend/internal/transport"
+)
+
+type selftestFlags struct{ yes, asJSON bool }
+
+func newSelftest(p Process) *cobra.Command {
+	var f selftestFlags
+	c := &cobra.Command{
+		Use:   "selftest",
+		Short: "Try what azptend believes about the server, on a throw-away agent in a real pool",
+		Long: `Try what azptend believes about Azure DevOps, on a throw-away agent in a real
+pool: what was expected, what was seen, and whether azptend's fallbacks cover it.
+The agent is disabled, so that no job can come to it, and is removed whatever
+happens. The report is for a bug report: it holds no secret, and names neither the
+organisation nor the pool.
+
+It ends with 0 if all that was seen is as believed or covered, and with 1 if not.
+
+Every setting has a variable, in brackets below, and a flag; the flag wins. Only
+AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
+line is public.`,
+	}
+	c.Flags().SortFlags = false
+	c.Flags().BoolVar(&f.yes, "yes", false, "do it")
+	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
+	config.AddFlags(c.Flags(), ofSetup()...)
+	c.RunE = func(c *cobra.Command, _ []string) error { return runSelftest(p, c.Flags(), f) }
+	return c
+}
+
+func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	_ = proc.MakeUndumpable() // where it cannot be, this is no worse than az
+	hostName, _ := os.Hostname()
+	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	guard := &secret.Guard{}
+	guard.Watch(s.Token)
+	log := newLog(guard.Writer(p.Stderr), s)
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	return tryServer(ctx, p, s, f, log, guard)
+}
+
+func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, guard *secret.Guard) error {
+	_, client, err := connect(s, log, guard)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	in, err := poolOfSettings(ctx, client, s)
+	if err != nil {
+		return &exitError{codeOf(err), err}
+	}
+	if !f.yes {
+		fmt.Fprintf(p.Stdout, "would add a disabled agent to pool %q (id %d), try the server on it with some 30 requests, and remove it again\n"+
+			"nothing was done: --yes does it\n", in.Name, in.ID)
+		return nil
+	}
+	out := &output{w: p.Stdout}
+	shown := &selftestTeller{out: out, asJSON: f.asJSON}
+	shown.head(serverKind(s.URL))
+	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	began := time.Now()
+	report, err := selftest.Run(ctx, selftest.Options{
+		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, Tell: shown.row,
+		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, observer(log)) },
+	})
+	shown.end(report, time.Since(began), serverKind(s.URL))
+	for _, left := range report.Left {
+		fmt.Fprintf(p.Stderr, "azptend: cannot remove %s\nhint: delete it in the portal (Organization settings, Agent pools, the pool, Agents)\n", left)
+	}
+	switch {
+	case err != nil:
+		return &exitError{codeOf(err), err}
+	case out.err() != nil:
+		return out.err()
+	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
+		return silent(exitOtherwise)
+	}
+	return nil
+}
+
+// exitOtherwise is a self-test that saw what azptend has no answer to.
+const exitOtherwise = 1
+
+func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
+	find := func() (azdo.Pool, error) { return client.PoolByName(ctx, s.Pool) }
+	if s.PoolID != 0 {
+		find = func() (azdo.Pool, error) { return client.PoolByID(ctx, s.PoolID) }
+	}
+	in, err := find()
+	if err == nil && in.Closed() != "" {
+		err = &exitError{exitUnreachable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.Closed())}
+	}
+	return in, err
+}
+
+// serverKind tells what kind of server it is, and not whose.
+func serverKind(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return "unknown"
+	case strings.EqualFold(u.Hostname(), "dev.azure.com"):
+		return "dev.azure.com"
+	case strings.HasSuffix(strings.ToLower(u.Hostname()), ".visualstudio.com"):
+		return "visualstudio.com"
+	}
+	return "a server of one's own"
+}
+
+// selftestTeller prints the report: row by row for a person, or as one document.
+type selftestTeller struct {
+	out    *output
+	asJSON bool
+}
+
+func (t *selftestTeller) head(server string) {
+	if !t.asJSON {
+		fmt.Fprintf(t.out, "azptend %s on %s/%s, against %s, %s\n\n", version(), runtime.GOOS, runtime.GOARCH, server, time.Now().UTC().Format(time.RFC3339))
+	}
+}
+
+func (t *selftestTeller) row(r selftest.Row) {
+	if t.asJSON {
+		return
+	}
+	fmt.Fprintf(t.out, "%-22s  %-20s  %s\n", r.Verdict, r.ID, r.Expected)
+	if r.Seen != "" {
+		fmt.Fprintf(t.out, "%46sseen: %s\n", "", r.Seen)
+	}
+	if r.Fallback != "" && r.Verdict == selftest.Covered {
+		fmt.Fprintf(t.out, "%46sazptend: %s\n", "", r.Fallback)
+	}
+}
+
+type selftestDocument struct {
+	Version string         `json:"version"`
+	System  string         `json:"system"`
+	Server  string         `json:"server"`
+	Rows    []selftest.Row `json:"rows"`
+	Left    int            `json:"left"`    // agents that could not be removed
+	Covered bool           `json:"covered"` // all that was seen is as believed, or has a fallback
+}
+
+func (t *selftestTeller) end(r selftest.Report, took time.Duration, server string) {
+	if t.asJSON {
+		encoder := json.NewEncoder(t.out)
+		encoder.SetIndent("", "  ")
+		_ = encoder.Encode(selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
+		return
+	}
+	count := map[selftest.Verdict]int{}
+	fmt.Fprintln(t.out)
+	for _, row := range r.Rows {
+		count[row.Verdict]++
+		if row.Verdict == selftest.NotTried {
+			fmt.Fprintf(t.out, "%-22s  %-20s  %s: %s\n", row.Verdict, row.ID, row.Expected, row.Fallback)
+		}
+	}
+	fmt.Fprintf(t.out, "\n%d as believed, %d otherwise and covered, %d otherwise and not covered, %d not known, %d not tried; %.1f s\n",
+		count[selftest.AsBelieved], count[selftest.Covered], count[selftest.NotCovered], count[selftest.NotKnown], count[selftest.NotTried], took.Seconds())
+	switch uncovered := r.Uncovered(); {
+	case len(uncovered) > 0:
+		fmt.Fprintln(t.out, "azptend has no answer to some of it: please file this report as an issue")
+	case count[selftest.Covered] > 0:
+		fmt.Fprintln(t.out, "azptend has an answer to all of it; please file this report all the same: it is worth knowing")
+	}
+}

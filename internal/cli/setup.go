@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/setup"
+)
+
+// ofSetup are the settings that matter to who sets up.
+func ofSetup() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
+
+type setupFlags struct {
+	want   setup.Wanted
+	apply  bool
+	asJSON bool
+	wait   time.Duration
+}
+
+func newSetup(p Process) *cobra.Command {
+	var f setupFlags
+	c := &cobra.Command{
+		Use:   "setup --identity OBJECT_ID",
+		Short: "Set the Azure DevOps side up: add an identity, with its licence and its pool role",
+		Long: `Set the Azure DevOps side up: make a managed identity or service principal a user
+of the organisation with a Basic licence, and give it its role on the pool. It
+shows a plan and changes nothing, unless --apply is given; then it does what is
+missing and reads back what came of it.
+
+It is for an administrator (Project Collection Administrator), who is, unless an
+identity is set, whoever is logged in with "az login" (--auth azure-cli).
+
+Every setting has a variable, in brackets below, and a flag; the flag wins. Only
+AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
+line is public.`,
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.want.Identity, "identity", "", "the object (principal) id of the identity to set up")
+	flags.BoolVar(&f.apply, "apply", false, "do it")
+	flags.BoolVar(&f.want.CreatePool, "create-pool", false, "make the pool, if it is not there")
+	flags.BoolVar(&f.want.NoAutoUpdate, "no-auto-update", false, "keep the pool from asking its agents to update themselves")
+	flags.StringVar(&f.want.Role, "role", "Administrator", "the role on the pool; only Administrator may register agents")
+	flags.StringVar(&f.want.Project, "project", "", "a project that is to have the pool, by its name")
+	flags.BoolVar(&f.want.Open, "open-to-all-pipelines", false, "let every pipeline of the project use the pool")
+	flags.BoolVar(&f.want.Remove, "remove", false, "take it back: the role, and the user if it is for nothing else")
+	flags.DurationVar(&f.wait, "wait", 5*time.Minute, "how long to wait for an identity that was only just made")
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
+	config.AddFlags(flags, ofSetup()...)
+	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(p, c.Flags(), f) }
+	return c
+}
+
+// anObjectID is what an object id looks like.
+var anObjectID = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
+
+// check finds what is wrong with the flags of setup's own.
+func (f setupFlags) check() error {
+	bad := func(format string, args ...any) error { return fmt.Errorf("cannot set up: "+format, args...) }
+	switch {
+	case f.want.Identity == "":
+		return bad("--identity is not set\nhint: it is the object (principal) id of the managed identity or service principal: " +
+			"`az identity show --query principalId`, `az ad sp show --id <application id> --query id`")
+	case !anObjectID.MatchString(f.want.Identity):
+		return bad("--identity is %q, which is not an object id\nhint: it looks like 01234567-89ab-cdef-0123-456789abcdef", f.want.Identity)
+	case f.want.Open && f.want.Project == "":
+		return bad("--open-to-all-pipelines is given, and --project is not: pipelines are a project's")
+	case f.want.CreatePool && f.want.PoolID != 0:
+		return bad("--create-pool is given with the id of a pool: a new one gets its own")
+	case f.want.Remove && (f.want.CreatePool || f.want.NoAutoUpdate):
+		return bad("--remove takes back a role and a user, and does nothing to a pool: leave --create-pool and --no-auto-update out")
+	case f.wait < 0:
+		return bad("--wait is %v, which is not a length of time", f.wait)
+	}
+	return nil
+}
+
+func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	_ = proc.MakeUndumpable() // where it cannot be, this is no worse than az
+	hostName, _ := os.Hostname()
+	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	s.ForAPerson()
+	f.want.Pool, f.want.PoolID = s.Pool, s.PoolID
+	if err := f.check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	guard := &secret.Guard{}
+	guard.Watch(s.Token)
+	log := newLog(guard.Writer(p.Stderr), s)
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	if err := setUpPlace(ctx, p, s, f, log, guard); err != nil {
+		return &exitError{codeOfSetup(err), err}
+	}
+	return nil
+}
+
+func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, guard *secret.Guard) error {
+	_, client, err := connect(s, log, guard)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	users, err := client.Account(ctx)
+	if err != nil {
+		return err
+	}
+	place := setup.Place{Users: users, Server: client}
+	state, err := place.Read(ctx, f.want)
+	if err != nil {
+		return err
+	}
+	tell := teller{p: p, s: s, f: f, out: &output{w: p.Stdout}}
+	plan := setup.Make(f.want, state)
+	tell.plan(state, plan)
+	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
+		tell.end(state, plan, false)
+		return errors.Join(plan.Obstacle, tell.out.err())
+	}
+	after, err := place.Apply(ctx, f.want, state, plan, setup.Options{Patience: f.wait, Tell: tell.progress})
+	if err != nil {
+		return err
+	}
+	tell.end(after, plan, true)
+	return tell.out.err()
+}
+
+// codeOfSetup is codeOf with what only setup can run into.
+func codeOfSetup(err error) int {
+	switch {
+	case errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
+		return exitUsage
+	case errors.Is(err, setup.ErrSelf):
+		return exitDenied
+	case errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
+		return exitTryAgain
+	case errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrServer), errors.Is(err, azdo.ErrForeign), errors.As(err, new(*setup.ClosedError)):
+		return exitUnreachable
+	}
+	return codeOf(err)
+}

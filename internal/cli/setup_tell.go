@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/setup"
+)
+
+// teller prints what setup finds, plans and does: for a person, or as one JSON
+// document at the end.
+type teller struct {
+	p   Process
+	s   config.Settings
+	f   setupFlags
+	out *output
+}
+
+func (t teller) plan(state setup.State, plan setup.Plan) {
+	if t.f.asJSON {
+		return
+	}
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	for _, row := range t.facts(state) {
+		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+	}
+	_ = table.Flush()
+	fmt.Fprintln(t.out)
+	for _, note := range plan.Notes {
+		fmt.Fprintf(t.out, "note: %s\n", note)
+	}
+	if len(plan.Steps) == 0 {
+		if plan.Obstacle == nil {
+			fmt.Fprintln(t.out, "nothing to do: all of it is right")
+		}
+		return
+	}
+	fmt.Fprintln(t.out, "the plan:")
+	for i, step := range plan.Steps {
+		fmt.Fprintf(t.out, "  %d. %s\n", i+1, step.What)
+	}
+	if !t.f.apply && plan.Obstacle == nil {
+		fmt.Fprintln(t.out, "nothing was changed: --apply does it")
+	}
+}
+
+// facts are what there is, in rows of a name and a value.
+func (t teller) facts(s setup.State) [][2]string {
+	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.By}, {"identity", t.f.want.Identity}}
+	rows = append(append(rows, t.user(s)...), [2]string{"pool", t.pool(s)})
+	if s.User.Key != "" && s.Pool.ID != 0 {
+		rows = append(rows, [2]string{"role", cmp.Or(s.Role.Assigned.String(), inherited(s), "none")})
+	}
+	if s.Project.ID != "" {
+		rows = append(rows, [2]string{"project", t.project(s)})
+	}
+	return rows
+}
+
+func inherited(s setup.State) string {
+	if s.Role.Inherited.Name == "" {
+		return ""
+	}
+	return s.Role.Inherited.String() + ", on all pools"
+}
+
+func (t teller) user(s setup.State) [][2]string {
+	if s.User.Key == "" {
+		return [][2]string{{"user", "no: the organisation does not know it"}}
+	}
+	license := s.User.License.String()
+	if s.User.Status != "active" {
+		license += " (" + s.User.Status + ")"
+	}
+	return [][2]string{
+		{"user", fmt.Sprintf("%q, a %s, here %s", s.User.Name, s.User.Kind, s.User.Key)}, {"application id", s.User.ApplicationID}, {"licence", license},
+	}
+}
+
+func (t teller) pool(s setup.State) string {
+	if s.Pool.ID == 0 {
+		return fmt.Sprintf("%q, which is not there", t.f.want.Pool)
+	}
+	updates := "updates its agents"
+	if !s.Pool.AutoUpdate {
+		updates = "leaves its agents' updates alone"
+	}
+	return fmt.Sprintf("%q (id %d), which %s", s.Pool.Name, s.Pool.ID, updates)
+}
+
+func (t teller) project(s setup.State) string {
+	switch {
+	case s.Project.Queue == 0:
+		return fmt.Sprintf("%q, which has no such pool", s.Project.Name)
+	case s.Project.Open:
+		return fmt.Sprintf("%q, whose pipelines may all use it", s.Project.Name)
+	}
+	return fmt.Sprintf("%q, whose pipelines have to ask", s.Project.Name)
+}
+
+func (t teller) progress(p setup.Progress) {
+	to := t.p.Stdout
+	if t.f.asJSON {
+		to = t.p.Stderr
+	}
+	switch {
+	case p.Waiting > 0:
+		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %v\n", p.Waiting.Round(time.Second), p.Why)
+	case p.Done:
+		fmt.Fprintf(to, "done: %s\n", p.Step.What)
+	}
+}
+
+// end is what a reviewer needs: what was done and read back, and how it is undone.
+func (t teller) end(after setup.State, plan setup.Plan, applied bool) {
+	if t.f.asJSON {
+		encoder := json.NewEncoder(t.out)
+		encoder.SetIndent("", "  ")
+		_ = encoder.Encode(t.document(after, plan, applied))
+		return
+	}
+	if !applied {
+		return
+	}
+	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	for _, row := range t.facts(after) {
+		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+	}
+	if !t.f.want.Remove {
+		fmt.Fprintf(table, "to undo it\t%s\n", t.undo())
+	}
+	_ = table.Flush()
+	for _, step := range plan.Steps {
+		if step.Undo != "" {
+			fmt.Fprintf(t.out, "what that leaves: %s\n", step.Undo)
+		}
+	}
+}
+
+// undo is the command that takes it back; it holds no secret, for none has a flag.
+func (t teller) undo() string {
+	words := []string{"azptend setup --remove --apply", "--url", t.s.URL, "--identity", t.f.want.Identity}
+	if t.s.PoolID != 0 {
+		words = append(words, "--pool-id", fmt.Sprint(t.s.PoolID))
+	} else {
+		words = append(words, "--pool", quoted(t.s.Pool))
+	}
+	if t.f.want.Project != "" {
+		words = append(words, "--project", quoted(t.f.want.Project))
+		if t.f.want.Open {
+			words = append(words, "--open-to-all-pipelines")
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted is a word for a shell.
+func quoted(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+type setupDocument struct {
+	Organisation string `json:"organisation"`
+	By           string `json:"by"`
+	Identity     struct {
+		ObjectID      string `json:"objectId"`
+		Member        bool   `json:"member"`
+		Name          string `json:"name,omitempty"`
+		Kind          string `json:"kind,omitempty"`
+		ApplicationID string `json:"applicationId,omitempty"`
+		StorageKey    string `json:"storageKey,omitempty"`
+		License       string `json:"licence,omitempty"`
+		Status        string `json:"status,omitempty"`
+	} `json:"identity"`
+	Pool struct {
+		ID         int    `json:"id,omitempty"`
+		Name       string `json:"name"`
+		AutoUpdate bool   `json:"autoUpdate"`
+	} `json:"pool"`
+	Role      string       `json:"role,omitempty"`      // assigned on the pool
+	Inherited string       `json:"inherited,omitempty"` // from all pools
+	Project   *projectPart `json:"project,omitempty"`
+	Steps     []setup.Step `json:"steps"`
+	Applied   bool         `json:"applied"` // and read back
+	Notes     []string     `json:"notes,omitempty"`
+	Obstacle  string       `json:"obstacle,omitempty"`
+	Undo      string       `json:"undo,omitempty"`
+}
+
+type projectPart struct {
+	Name  string `json:"name"`
+	Queue int    `json:"queue,omitempty"`
+	Open  bool   `json:"openToAllPipelines"`
+}
+
+func (t teller) document(s setup.State, plan setup.Plan, applied bool) setupDocument {
+	d := setupDocument{Organisation: t.s.URL, By: s.By, Steps: plan.Steps, Applied: applied, Notes: plan.Notes,
+		Role: s.Role.Assigned.String(), Inherited: s.Role.Inherited.String()}
+	if d.Steps == nil {
+		d.Steps = []setup.Step{}
+	}
+	d.Identity.ObjectID, d.Identity.Member = t.f.want.Identity, s.User.Key != ""
+	if d.Identity.Member {
+		d.Identity.Name, d.Identity.Kind, d.Identity.ApplicationID = s.User.Name, s.User.Kind, s.User.ApplicationID
+		d.Identity.StorageKey, d.Identity.License, d.Identity.Status = s.User.Key, s.User.License.String(), s.User.Status
+	}
+	d.Pool.ID, d.Pool.Name, d.Pool.AutoUpdate = s.Pool.ID, cmp.Or(s.Pool.Name, t.f.want.Pool), s.Pool.AutoUpdate
+	if s.Project.ID != "" {
+		d.Project = &projectPart{s.Project.Name, s.Project.Queue, s.Project.Open}
+	}
+	if plan.Obstacle != nil {
+		d.Obstacle = plan.Obstacle.Error()
+	}
+	if applied && !t.f.want.Remove {
+		d.Undo = t.undo()
+	}
+	return d
+}

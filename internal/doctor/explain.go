@@ -1,0 +1,179 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/identity"
+)
+
+// Explain says what a failure of any command means, by the same table as the
+// checks; ok is false where it is none that the table knows.
+func Explain(err error) (Case, bool) {
+	if err == nil {
+		return Case{}, false
+	}
+	for _, causeOf := range []func(error) Cause{causeOfFolder, causeOfToken, causeOfPool, causeOfAnswer, causeOfNetwork} {
+		if c := causeOf(err); c != "" {
+			return CaseOf(c), true
+		}
+	}
+	return Case{}, false
+}
+
+func causeOfFolder(err error) Cause {
+	if errors.As(err, new(*agent.UnfitError)) {
+		return Unfit
+	}
+	return ""
+}
+
+// causeOfToken is about what kept an identity from getting a token (identity.md
+// 1.2). Entra ID's sentence says which of its reasons it is; a policy is told by
+// its code, for nothing about the application is wrong then.
+func causeOfToken(err error) Cause {
+	var answer *identity.EndpointError
+	if !errors.As(err, &answer) {
+		if errors.As(err, new(*identity.FileError)) {
+			return BadTokenFile
+		}
+		return ""
+	}
+	switch {
+	case strings.Contains(answer.Message, "AADSTS53003"):
+		return EntraPolicy
+	case answer.Endpoint != "":
+		return EntraRefused
+	case answer.NoToken:
+		return NoTokenGiven
+	case answer.Status == http.StatusForbidden:
+		return WrongHeader
+	}
+	return NotAssigned
+}
+
+// causeOfPool tells the causes apart that look the same to a client: the list of
+// pools leaves out what the caller may not view, without a word. The post had
+// this puzzle, and its answer was the licence.
+func causeOfPool(err error) Cause {
+	var e *azdo.NoPoolError
+	switch {
+	case !errors.Is(err, azdo.ErrNoPool):
+		return ""
+	case errors.As(err, &e) && len(e.Sees) > 0:
+		return PoolNotAmong
+	case errors.As(err, &e) && e.Known:
+		return NoPools
+	}
+	return PoolInvisible
+}
+
+// causeOfAnswer is by the server's status, and by the code in its sentence where
+// one status means several things (azure-devops-rest.md 5).
+func causeOfAnswer(err error) Cause {
+	var answer *azdo.Error
+	switch {
+	case !errors.As(err, &answer):
+		return ""
+	case errors.Is(err, azdo.ErrSignIn):
+		return SignInPage
+	case errors.Is(err, azdo.ErrNotJSON):
+		return NotDevOps
+	case errors.Is(err, azdo.ErrRedirect):
+		return Redirects
+	}
+	says := func(text string) bool { return strings.Contains(strings.ToLower(answer.Message), text) }
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		return causeOfRefusal(says)
+	case http.StatusForbidden:
+		if says("vs403463") {
+			return ConditionalAccess
+		}
+		return NoManage
+	case http.StatusNotFound:
+		if azdo.Is(err, "TaskAgentNotFoundException") {
+			return AgentGone
+		}
+		if says("vs800075") {
+			return NoProject
+		}
+		return NoOrganisation
+	case http.StatusBadRequest:
+		if says("vs800075") {
+			return NoProject
+		}
+	case http.StatusTooManyRequests:
+		return Throttled
+	}
+	if answer.Status >= 500 {
+		return Unavailable
+	}
+	return ""
+}
+
+// causeOfRefusal is that of a 401.
+func causeOfRefusal(says func(string) bool) Cause {
+	switch {
+	case says("personal access token used has expired"):
+		return PATExpired
+	case says("tf401444"):
+		return NotAMember
+	case says("tf400813"):
+		return NotAuthorized
+	case says("does not have access to azure devops organization"):
+		return ServiceConnection
+	}
+	return Refused
+}
+
+// causeOfNetwork is how far a request came that was not answered.
+func causeOfNetwork(err error) Cause {
+	var (
+		name    *net.DNSError
+		op      *net.OpError
+		verify  *tls.CertificateVerificationError
+		invalid x509.CertificateInvalidError
+		answer  *azdo.Error
+	)
+	if !errors.As(err, &answer) || answer.Status != 0 {
+		return ""
+	}
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "Proxy Authentication Required"), strings.Contains(text, "proxyconnect") && errors.As(err, &verify):
+		return ProxyRefuses
+	case errors.As(err, &op) && op.Op == "proxyconnect", strings.Contains(text, "proxyconnect"):
+		return ProxyDown
+	case errors.As(err, &name):
+		return NoName
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return UnknownIssuer
+	case errors.As(err, new(x509.HostnameError)):
+		return WrongHostName
+	case errors.As(err, &invalid):
+		if invalid.Reason == x509.Expired {
+			return BadTimeOfCert
+		}
+		return UnknownIssuer
+	case strings.Contains(text, "tls: "), errors.As(err, new(tls.RecordHeaderError)), strings.Contains(text, "HTTP response to HTTPS client"):
+		return NoTLS
+	case isTimeout(err):
+		return NoAnswer
+	case errors.As(err, &op):
+		return NoConnection
+	}
+	return ""
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && e.Timeout()
+}

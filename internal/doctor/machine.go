@@ -1,0 +1,152 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/azptend/azptend/internal/agent"
+)
+
+// lowSpace is the share of a disk, in percent, from which on the agent warns of
+// it in each job (its ResourceMetricsManager).
+const lowSpace = 5
+
+func lookAtFolder(_ context.Context, v *visit) result {
+	f := v.Folder
+	switch {
+	case v.Placeholder:
+		return notNeeded("a placeholder never runs: it has no folder")
+	case f.Dir == "":
+		return blocked(Settings, "the settings name no folder")
+	}
+	if f.Awaits {
+		return notNeeded("there is no agent in " + f.Dir + " yet: AZP_INSTALL has run fetch one")
+	}
+	if err := f.Check(); err != nil {
+		p := problem(Unfit, err.Error())
+		var unfit *agent.UnfitError
+		if errors.As(err, &unfit) {
+			p.Fix = unfit.Hint
+		}
+		return wrong(p)
+	}
+	r := ok(fmt.Sprintf("%s can be used as user %s", f.Dir, f.User))
+	free, total, err := f.Space()
+	if err != nil || total == 0 {
+		return r
+	}
+	r.found += fmt.Sprintf("; %s of %s free", gigabytes(free), gigabytes(total))
+	if free*100 <= total*lowSpace {
+		r = r.with(problem(LittleSpace, fmt.Sprintf("%s of %s are free on the disk of the work folder", gigabytes(free), gigabytes(total))))
+	}
+	return r
+}
+
+func gigabytes(n uint64) string { return fmt.Sprintf("%.1f GB", float64(n)/1e9) }
+
+func lookAtRuntime(ctx context.Context, v *visit) result {
+	f := v.Folder
+	if v.Placeholder || f.Awaits {
+		return notNeeded("there is no agent")
+	}
+	needs, err := f.Needs()
+	if err != nil {
+		return wrong(problem(NoVersion, err.Error()))
+	}
+	if needs.Libc != "" && !needs.HasLoader {
+		return wrong(problem(NoLoader, fmt.Sprintf("the listener is built for %s, and its loader %s is not there", needs.Libc, needs.Loader)))
+	}
+	r := result{}
+	icu := ""
+	if needs.Libc != "" {
+		icu = f.ICU()
+	}
+	if needs.Libc != "" && icu == "" {
+		r = r.with(problem(NoICU, "no libicuuc was found in the folders of libraries"))
+	}
+	version, err := f.Version(ctx)
+	if err != nil {
+		p := problem(NoVersion, err.Error())
+		var unfit *agent.UnfitError
+		if errors.As(err, &unfit) {
+			p.Fix = unfit.Hint
+		}
+		return r.with(p)
+	}
+	r.found = "the agent is version " + version
+	switch {
+	case needs.Libc == "":
+		r.found += ", a program that needs no library"
+	case icu != "":
+		r.found += fmt.Sprintf(", for %s; ICU: %s", needs.Libc, icu)
+	default:
+		r.found += ", for " + needs.Libc
+	}
+	return r
+}
+
+func lookAtReach(ctx context.Context, v *visit) result {
+	j := v.Jobs
+	if v.Placeholder {
+		return notNeeded("a placeholder has no jobs")
+	}
+	who := "jobs run as azptend's own user"
+	if j.User != "" {
+		who = "jobs run as user " + j.User
+	}
+	r := ok(who + ": the ways to the identity are closed to them")
+	if j.User == "" {
+		switch {
+		case j.Undumpable != nil:
+			r = r.with(problem(Dumpable, j.Undumpable.Error()))
+		case j.MayTrace:
+			r = r.with(problem(Tracing, "jobs run as root, and this root has CAP_SYS_PTRACE"))
+		}
+	}
+	for _, file := range j.TokenFiles {
+		if j.CanRead(file) {
+			r = r.with(problem(FileReadable, who+", who can read "+file))
+		}
+	}
+	if len(j.PassedNames) > 0 {
+		r = r.with(problem(PassesOn, "jobs get "+strings.Join(j.PassedNames, ", ")))
+	}
+	if j.Metadata(ctx) {
+		r = r.with(problem(MetadataOpen, "169.254.169.254 answers here, and asks nobody for a secret"))
+	}
+	if len(r.problems) > 0 {
+		r.found = who + ", and can reach what they should not"
+	}
+	return r
+}
+
+func lookAtBudget(_ context.Context, v *visit) result {
+	h := v.Subject.Host
+	if v.Placeholder {
+		return notNeeded("a placeholder has no jobs to finish")
+	}
+	from := "the platform's default"
+	if h.Set {
+		from = "AZP_GRACE_PERIOD"
+	}
+	r := ok(fmt.Sprintf("of %v (%s) %v to finish the job, %v to stop it, %v to remove the agent", h.Grace, from, h.Drain, h.Stop, h.Remove))
+	if h.Longest != 0 && h.Grace > h.Longest {
+		r = r.with(problem(LongerThan, fmt.Sprintf("the grace period is %v, and %s gives %v at most", h.Grace, h.Name, h.Longest)))
+	}
+	if h.Drain == 0 {
+		p := problem(NoDrain, fmt.Sprintf("a grace period of %v leaves no time to finish a job in", h.Grace))
+		p.Fix = "set AZP_GRACE_PERIOD to what the platform gives"
+		if h.Knob != "" {
+			p.Fix = "raise " + h.Knob + ", and set AZP_GRACE_PERIOD to the same"
+		}
+		r = r.with(p)
+	}
+	if !h.Set && h.Knob != "" {
+		p := problem(GraceNotKnown, fmt.Sprintf("%v is assumed, which is the default; azptend cannot see whether %s says otherwise", h.Grace, h.Knob))
+		p.Fix = "set AZP_GRACE_PERIOD to the same time as " + h.Knob
+		r = r.with(p)
+	}
+	return r
+}

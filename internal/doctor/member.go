@@ -1,0 +1,215 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// lookAtSignIn asks Azure DevOps who this is. What it says of the organisation's
+// members is left to the next check: a token that is taken, and an identity that
+// is not known, are two things.
+func lookAtSignIn(ctx context.Context, v *visit) result {
+	if v.alone() {
+		return notNeeded("the agent logs on with its own key")
+	}
+	if v.Server == nil {
+		return blocked(Settings, "the settings do not name both an organisation and an identity")
+	}
+	user, err := v.Server.WhoAmI(ctx)
+	v.user = user
+	switch c, _ := Explain(err); {
+	case err == nil:
+		return ok("Azure DevOps takes the token")
+	case c.Check == Membership:
+		v.signIn = err
+		return ok("Azure DevOps takes the token")
+	case c.Cause == Refused && v.claims == nil && v.seesPools(ctx):
+		v.untold = true
+		return ok("Azure DevOps takes the token for pools, and does not tell whose it is: that is not in its scopes")
+	case c.Check == SignIn:
+		return wrong(problem(c.Cause, err.Error()))
+	default:
+		return wrong(Problem{NotSignedIn, err.Error(), c.Fix})
+	}
+}
+
+// seesPools tries whether a personal access token does what it is for: with the
+// scope for pools alone it was seen to be refused elsewhere (agent-protocol.md 10,
+// 2nd surprise).
+func (v *visit) seesPools(ctx context.Context) bool {
+	_, err := v.Server.Pools(ctx)
+	return err == nil
+}
+
+func lookAtMembership(_ context.Context, v *visit) result {
+	switch {
+	case v.alone():
+		return notNeeded("the agent logs on with its own key")
+	case v.signIn != nil:
+		c, _ := Explain(v.signIn)
+		return wrong(problem(c.Cause, v.signIn.Error()))
+	case v.untold:
+		return notNeeded("a token that is taken is a user's")
+	case v.user.Anonymous():
+		return wrong(problem(Unrecognised, fmt.Sprintf("Azure DevOps answers as to anybody: the user is %s (%s)", oneName(v.user.Name, "nobody"), oneName(v.user.ID, "no id"))))
+	}
+	r := ok(fmt.Sprintf("%s, a %s of the organisation (id %s there)", v.user.Name, v.user.Kind(), v.user.ID))
+	if object := v.user.ObjectID(); object != "" && v.claims != nil && v.claims.ObjectID != "" && !strings.EqualFold(object, v.claims.ObjectID) {
+		r.found += fmt.Sprintf("; the token says object id %s, and Azure DevOps %s", v.claims.ObjectID, object)
+	}
+	return r
+}
+
+// lookAtLicence asks for the identity's own licence. Whether an identity without
+// further rights may see it nobody could verify: not to be told is no failure.
+func lookAtLicence(ctx context.Context, v *visit) result {
+	switch {
+	case v.alone():
+		return notNeeded("agents need none")
+	case v.user.ObjectID() == "":
+		return notNeeded("it is a person's own matter: only those of service principals and managed identities are looked at")
+	}
+	e, err := v.Licence(ctx, v.user.ID)
+	switch {
+	case errors.Is(err, azdo.ErrServer):
+		return notNeeded("a server of one's own has no such licences")
+	case err != nil:
+		return notNeeded(fmt.Sprintf("it is not told (%v); an administrator sees it (%s)", err, usersPage))
+	}
+	v.licence, v.known = e.AccessLevel.License, true
+	has := fmt.Sprintf("the licence is %v", v.licence)
+	switch {
+	case !v.licence.IsEnough() && strings.EqualFold(string(v.licence), string(azdo.Stakeholder)):
+		return wrong(problem(Stakeholder, has))
+	case !v.licence.IsEnough():
+		return wrong(problem(NoLicence, has))
+	case strings.EqualFold(e.AccessLevel.Status, "pending"):
+		return wrong(problem(LicencePending, has+", and not in force yet"))
+	}
+	return ok(has)
+}
+
+func lookAtPool(ctx context.Context, v *visit) result {
+	if v.alone() {
+		return notNeeded("the agent's own files say which it is")
+	}
+	var err error
+	if v.pool, err = v.findPool(ctx); err == nil {
+		return ok(fmt.Sprintf("%q is pool %d", v.pool.Name, v.pool.ID))
+	}
+	c, known := Explain(err)
+	if !known || c.Check != Pool {
+		return wrong(Problem{PoolUnknown, err.Error(), c.Fix})
+	}
+	if c.Cause == NoPools && v.known && !v.licence.IsEnough() {
+		return wrong(problem(NoPoolsLicence, fmt.Sprintf("%v; its licence is %v", err, v.licence)))
+	}
+	p := problem(c.Cause, err.Error())
+	var seen *azdo.NoPoolError
+	if errors.As(err, &seen) && v.PoolID == 0 {
+		if near := nearest(v.PoolName, seen.Sees); near != "" {
+			p.What += fmt.Sprintf("; did you mean %q?", near)
+		}
+	}
+	return wrong(p)
+}
+
+func (v *visit) findPool(ctx context.Context) (azdo.Pool, error) {
+	if v.PoolID != 0 {
+		return v.Server.PoolByID(ctx, v.PoolID)
+	}
+	return v.Server.PoolByName(ctx, v.PoolName)
+}
+
+// nearest is the name that looks most like one, if one does: a third of its
+// letters may be others, and case, spaces and dashes do not count.
+func nearest(name string, among []string) string {
+	best, near := 0, ""
+	for _, other := range among {
+		a, b := letters(name), letters(other)
+		d := distance(a, b)
+		if most := max(len(a), len(b)) / 3; d <= most && (near == "" || d < best) {
+			best, near = d, other
+		}
+	}
+	return near
+}
+
+// letters is a name without what people mistype most.
+func letters(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -_.", r) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(s))
+}
+
+// distance is the number of letters to change, add or leave out.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// lookAtRole asks what the identity may do in the pool, in the words of the
+// portal's roles (azure-devops-rest.md 4.3).
+func lookAtRole(ctx context.Context, v *visit) result {
+	if v.alone() {
+		return notNeeded("the agent manages nothing")
+	}
+	manages, err := v.Server.Has(ctx, v.pool.ID, azdo.MayManage)
+	if err != nil {
+		return wrong(problem(RoleUnknown, err.Error()))
+	}
+	if manages {
+		return ok(fmt.Sprintf("the identity may view and manage pool %q", v.pool.Name))
+	}
+	role := "Reader"
+	if listens, err := v.Server.Has(ctx, v.pool.ID, azdo.MayListen); err == nil && listens {
+		role = "Service Account"
+	}
+	return wrong(problem(NoManage, fmt.Sprintf("the identity may view pool %q, and not manage it: what a %s may", v.pool.Name, role)))
+}
+
+func lookAtKind(_ context.Context, v *visit) result {
+	if v.alone() {
+		return notNeeded("it has been judged by whoever registered the agent")
+	}
+	cause, why := kindOf(v.pool)
+	if cause != "" {
+		return wrong(problem(cause, fmt.Sprintf("pool %q: %s", v.pool.Name, why)))
+	}
+	return ok(fmt.Sprintf("pool %q is self-hosted", v.pool.Name))
+}
+
+// kindOf says what keeps agents of ours out of a pool (agent-protocol.md 10.3).
+func kindOf(p azdo.Pool) (Cause, string) {
+	switch {
+	case p.IsHosted:
+		return HostedPool, p.Closed()
+	case strings.EqualFold(p.PoolType, "deployment"):
+		return DeploymentPool, "it is a deployment pool, whose agents take no jobs of a pool"
+	case p.Closed() != "":
+		return ElasticPool, p.Closed()
+	}
+	return "", ""
+}

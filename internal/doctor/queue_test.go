@@ -1,0 +1,141 @@
+package doctor
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+func off() *bool { no := false; return &no }
+
+func someone(id int, name string, capabilities ...string) azdo.Agent {
+	a := azdo.Agent{ID: id, Name: name, Version: "4.260.0", Status: "online", SystemCapabilities: map[string]string{}}
+	for _, c := range capabilities {
+		name, value, _ := strings.Cut(c, "=")
+		a.SystemCapabilities[name] = value
+	}
+	return a
+}
+
+func TestWhyAJobWaits(t *testing.T) {
+	offline, disabled, busy, free := someone(1, "offline", "docker"), someone(2, "disabled", "docker"), someone(3, "busy", "docker"), someone(4, "free", "docker", "java=17")
+	offline.Status, disabled.Enabled, busy.AssignedRequest = "offline", off(), &azdo.JobRequest{RequestID: 9}
+	for _, tt := range []struct {
+		what    string
+		demands []string
+		matched []azdo.Agent
+		agents  []azdo.Agent
+		cause   Cause
+		says    string
+	}{
+		{"an empty pool", nil, nil, nil, JobsWaitNobody, "the pool has no agent"},
+		{"a demand that nobody meets", []string{"gpu", "docker"}, nil, []azdo.Agent{free}, JobsWaitDemands, "no agent has gpu"},
+		{"demands that nobody meets together", []string{"gpu", "docker"}, nil, []azdo.Agent{free, someone(5, "gpu", "gpu")}, JobsWaitDemands, "no agent has all of gpu, docker at once"},
+		{"a value", []string{"java -equals 21"}, nil, []azdo.Agent{free}, JobsWaitDemands, "no agent has java -equals 21"},
+		{"a version", []string{"Agent.Version -gtVersion 4.300.0"}, nil, []azdo.Agent{free}, JobsWaitDemands, "Agent.Version -gtVersion 4.300.0"},
+		{"all are offline", []string{"docker"}, nil, []azdo.Agent{offline, someone(5, "other")}, JobsWaitOffline, "offline is each agent that could take it: offline"},
+		{"all are disabled", []string{"docker"}, nil, []azdo.Agent{offline, disabled}, JobsWaitDisabled, "disabled"},
+		{"all are busy", []string{"docker"}, nil, []azdo.Agent{offline, disabled, busy}, JobsWaitBusy, "busy is each agent that could take it: busy"},
+		{"one is free", []string{"Docker"}, nil, []azdo.Agent{offline, disabled, busy, free}, JobsWait, "could be taken by free"},
+		{"the server's word counts", nil, []azdo.Agent{busy}, []azdo.Agent{busy, free}, JobsWaitBusy, "busy"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			q := azdo.JobRequest{RequestID: 7, JobName: "build", Demands: tt.demands, MatchedAgents: tt.matched}
+			if p := whyWaits(q, tt.agents); p.Cause != tt.cause || !strings.Contains(p.What, tt.says) || !strings.HasPrefix(p.What, "job 7 (build) waits") {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
+func TestManyJobsWait(t *testing.T) {
+	requests := make([]azdo.JobRequest, 30)
+	problems := waits(append(requests, azdo.JobRequest{AssignTime: azdo.Time{Time: time.Now()}}), nil)
+	if len(problems) != shownWaits || !strings.HasSuffix(problems[shownWaits-1].What, "(and 25 more jobs)") {
+		t.Errorf("%d: %+v", len(problems), problems)
+	}
+}
+
+// TestCountAsKEDA are the fixtures of keda-and-kubernetes.md 1.5, as far as they
+// are about what this counts.
+func TestCountAsKEDA(t *testing.T) {
+	parent := azdo.Agent{Name: "template", Version: agent.NoAgentsVersion, Status: "offline"}
+	now := azdo.Time{Time: time.Now()}
+	requests := []azdo.JobRequest{
+		{}, {MatchedAgents: []azdo.Agent{parent}},
+		{ReceiveTime: now, MatchedAgents: []azdo.Agent{parent}}, // runs
+		{AssignTime: now}, // is assigned: nobody has received it
+		{Result: "succeeded", ReceiveTime: now},
+	}
+	want := `KEDA counts 4, or 3 without those that run (2.20, or scaleOnInFlight "false"), with parent template 2`
+	if got := countAsKEDA(requests, parentsOf([]azdo.Agent{parent, someone(1, "a")})); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if got := countAsKEDA(nil, nil); got != "KEDA counts 0" {
+		t.Error(got)
+	}
+}
+
+// TestUnmet: what is said to be lacking is lacking, and nothing is lacking where
+// an agent can take the job.
+func TestUnmet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "a -equals 1", "b -equals 2", "c -gtVersion 1.2.3"}), 0, 4)
+		demands := words.Draw(t, "demands")
+		var agents []azdo.Agent
+		for i := range rapid.IntRange(0, 3).Draw(t, "agents") {
+			has := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "a=1", "b=2", "B=3", "c=1.2.3", "c=1.10.0"}), 0, 3).Draw(t, fmt.Sprint("agent ", i))
+			agents = append(agents, someone(i+1, "x", has...))
+		}
+		lacking, together := unmet(demands, agents)
+		if could := able(demands, agents); len(could) > 0 && len(lacking) > 0 {
+			t.Fatalf("%v lack, and %v could take it", lacking, could)
+		}
+		if !together {
+			for _, d := range lacking {
+				if anyOf(agents, func(a azdo.Agent) bool { return parseDemand(d).meets(a) }) {
+					t.Fatalf("%s is met", d)
+				}
+			}
+		}
+		if len(agents) > 0 && len(able(demands, agents)) == 0 && len(lacking) == 0 {
+			t.Fatalf("nothing lacks, and nobody could take it")
+		}
+	})
+}
+
+func FuzzDemand(f *testing.F) {
+	for _, s := range []string{"docker", "a -equals b c", "Agent.Version -gtVersion 4.260.0", " ", "x -gtversion 1..2", "x -y"} {
+		f.Add(s, "4.260.0")
+	}
+	f.Fuzz(func(t *testing.T, s, value string) {
+		d := parseDemand(s)
+		if again := parseDemand(s); !reflect.DeepEqual(d, again) {
+			t.Errorf("%q is read as %v and %v", s, d, again)
+		}
+		if d.op == "-gtversion" && d.accepts(value) && numbers(value) == nil {
+			t.Errorf("%q accepts %q, which is no version", s, value)
+		}
+		if d.op == "" && !d.accepts(value) {
+			t.Errorf("%q does not accept %q", s, value)
+		}
+	})
+}
+
+func TestNearest(t *testing.T) {
+	among := []string{"Default", "Linux builds", "Azure Pipelines"}
+	for name, want := range map[string]string{
+		"default": "Default", "Defualt": "Default", "linux-builds": "Linux builds", "LinuxBuild": "Linux builds", "windows": "", "": "", "Azure": "",
+	} {
+		if got := nearest(name, among); got != want {
+			t.Errorf("%q is near %q, want %q", name, got, want)
+		}
+	}
+}

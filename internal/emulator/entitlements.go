@@ -1,0 +1,305 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The licences that matter here, and what the portal calls them (azure-devops-rest.md 4.1).
+const (
+	LicenseBasic       = "express"
+	LicenseStakeholder = "stakeholder"
+	LicenseNone        = "none"
+)
+
+var licenseNames = map[string]string{
+	LicenseBasic: "Basic", LicenseStakeholder: "Stakeholder", LicenseNone: "None", "advanced": "Basic + Test Plans",
+	"professional": "Visual Studio Professional", "earlyadopter": "Early Adopter",
+}
+
+type accessLevelJSON struct {
+	LicensingSource    string `json:"licensingSource"`
+	AccountLicenseType string `json:"accountLicenseType"`
+	MsdnLicenseType    string `json:"msdnLicenseType"`
+	GitHubLicenseType  string `json:"gitHubLicenseType"`
+	LicenseDisplayName string `json:"licenseDisplayName"`
+	Status             string `json:"status"`
+	StatusMessage      string `json:"statusMessage"`
+	AssignmentSource   string `json:"assignmentSource"`
+}
+
+// entitlementJSON is E of azure-devops-rest.md 4.1.
+type entitlementJSON struct {
+	ID                  string          `json:"id"`
+	ServicePrincipal    graphJSON       `json:"servicePrincipal"`
+	AccessLevel         accessLevelJSON `json:"accessLevel"`
+	LastAccessedDate    *stamp          `json:"lastAccessedDate"`
+	DateCreated         *stamp          `json:"dateCreated"`
+	ProjectEntitlements []struct{}      `json:"projectEntitlements"`
+	Extensions          []struct{}      `json:"extensions"`
+	GroupAssignments    []struct{}      `json:"groupAssignments"`
+}
+
+func (e *Emulator) entitlement(c *request, id *identity) *entitlementJSON {
+	license := strings.ToLower(id.License)
+	if license == "" {
+		license = LicenseNone
+	}
+	level := accessLevelJSON{
+		LicensingSource: "account", AccountLicenseType: license, MsdnLicenseType: "none", GitHubLicenseType: "none",
+		LicenseDisplayName: licenseNames[license], Status: "pending", AssignmentSource: "unknown",
+	}
+	seen := stamp(time.Time{}) // year 1 with a zone, as the service writes it here
+	if !id.lastAccess.IsZero() {
+		level.Status, seen = "active", stamp(id.lastAccess)
+	}
+	if !id.Member { // who was removed has an entitlement all the same, and it says so
+		level.Status, level.AccountLicenseType, level.LicensingSource, level.LicenseDisplayName = "deleted", LicenseNone, "none", ""
+	}
+	return &entitlementJSON{
+		ID: id.storageKey, ServicePrincipal: e.graphOf(c, id), AccessLevel: level, LastAccessedDate: &seen, DateCreated: stampOf(id.added),
+		ProjectEntitlements: []struct{}{}, Extensions: []struct{}{}, GroupAssignments: []struct{}{},
+	}
+}
+
+type keyedError struct {
+	Key   int    `json:"key"`
+	Value string `json:"value"`
+}
+
+type operationResult struct {
+	IsSuccess          bool             `json:"isSuccess"`
+	ServicePrincipalID *string          `json:"servicePrincipalId"`
+	Errors             []keyedError     `json:"errors"`
+	Result             *entitlementJSON `json:"result"`
+}
+
+type entitlementAnswer struct {
+	IsSuccess                   bool              `json:"isSuccess"`
+	ServicePrincipalEntitlement *entitlementJSON  `json:"servicePrincipalEntitlement"`
+	OperationResult             *operationResult  `json:"operationResult,omitempty"`
+	OperationResults            []operationResult `json:"operationResults,omitempty"` // of PATCH
+}
+
+// entitlementRefused is the failure that comes with status 200.
+func entitlementRefused(text string) operationResult {
+	return operationResult{Errors: []keyedError{{5000, text}}}
+}
+
+func (e *Emulator) entitled(c *request, id *identity) operationResult {
+	done := e.entitlement(c, id)
+	return operationResult{IsSuccess: true, ServicePrincipalID: &done.ID, Errors: []keyedError{}, Result: done}
+}
+
+type entitlementIn struct {
+	AccessLevel      accessLevelJSON `json:"accessLevel"`
+	ServicePrincipal struct {
+		Origin   string `json:"origin"`
+		OriginID string `json:"originId"`
+	} `json:"servicePrincipal"`
+}
+
+// addEntitlement is POST: the answer is 200 whatever came of it (azure-devops-rest.md 4.1).
+func (e *Emulator) addEntitlement(c *request) (reply, error) {
+	if err := c.who.mustAdminister("Add Users"); err != nil {
+		return reply{}, err
+	}
+	var in entitlementIn
+	if err := c.decode(&in); err != nil {
+		return reply{}, err
+	}
+	result := e.entitle(c, in)
+	return jsonReply(http.StatusOK, entitlementAnswer{IsSuccess: result.IsSuccess, ServicePrincipalEntitlement: result.Result, OperationResult: &result}), nil
+}
+
+func (e *Emulator) entitle(c *request, in entitlementIn) operationResult {
+	oid, license := strings.ToLower(in.ServicePrincipal.OriginID), strings.ToLower(in.AccessLevel.AccountLicenseType)
+	switch {
+	case oid == "":
+		return entitlementRefused("The Id, OriginId, or User.PrincipalName must be set to a valid value.")
+	case licenseNames[license] == "":
+		return entitlementRefused(fmt.Sprintf("The license type '%s' is not valid.", in.AccessLevel.AccountLicenseType))
+	}
+	id, why := e.directoryPrincipal(oid)
+	if why != "" {
+		return entitlementRefused(why)
+	}
+	e.admit(id, license)
+	return e.entitled(c, id)
+}
+
+// directoryPrincipal finds a service principal or managed identity of the organisation's tenant by its object id, or
+// says why it cannot be added.
+func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
+	for _, id := range e.identities {
+		if oid != "" && strings.EqualFold(id.ApplicationObjectID, oid) { // the app registration's object, not its service principal's
+			return nil, fmt.Sprintf("Failed to create service principal with object ID '%s'", oid)
+		}
+	}
+	id := e.identities[oid]
+	if id == nil || id.Kind == KindUser || !strings.EqualFold(id.Tenant, e.tenantID) {
+		return nil, fmt.Sprintf("VS403283: Could not add user '%s' at this time.", oid)
+	}
+	if !id.known && id.Fresh > 0 {
+		id.Fresh--
+		return nil, fmt.Sprintf("VS403283: Could not add user '%s' at this time.", oid)
+	}
+	return id, ""
+}
+
+// admit makes an identity a user of the organisation, or changes the licence of one that is.
+func (e *Emulator) admit(id *identity, license string) {
+	if !id.Member {
+		id.Member, id.known, id.added, id.lastAccess = true, true, e.now(), time.Time{}
+		e.emit(Event{Type: EventMemberAdded, Identity: id.ObjectID, Detail: license})
+	} else if id.License != license {
+		e.emit(Event{Type: EventMemberLicensed, Identity: id.ObjectID, Detail: license})
+	}
+	id.License = license
+}
+
+// entitledPrincipal is the one of the request's path.
+func (e *Emulator) entitledPrincipal(c *request) (*identity, error) {
+	id := e.knownIdentity(c.params["servicePrincipalId"])
+	if id == nil || id.Kind == KindUser {
+		return nil, &apiError{http.StatusNotFound, "IdentityNotFoundException", nsWebAPI,
+			fmt.Sprintf("No identity found with identifier '%s'.", c.params["servicePrincipalId"])}
+	}
+	return id, nil
+}
+
+func (e *Emulator) getEntitlement(c *request) (reply, error) {
+	if err := c.who.mustBeIdentity(); err != nil {
+		return reply{}, err
+	}
+	id, err := e.entitledPrincipal(c)
+	if err != nil {
+		return reply{}, err
+	}
+	return jsonReply(http.StatusOK, e.entitlement(c, id)), nil
+}
+
+// patchOp is one operation of a JSON patch.
+type patchOp struct {
+	Op    string          `json:"op"`
+	Path  string          `json:"path"`
+	Value json.RawMessage `json:"value"`
+}
+
+// apply does one operation on an entitlement; path is without the entitlement's id.
+func (e *Emulator) apply(c *request, id *identity, op patchOp) operationResult {
+	var level accessLevelJSON
+	err := json.Unmarshal(op.Value, &level)
+	license := strings.ToLower(level.AccountLicenseType)
+	switch {
+	case !strings.EqualFold(op.Path, "/accessLevel") || !strings.EqualFold(op.Op, "replace"):
+		return entitlementRefused(fmt.Sprintf("The operation %s on %s is not supported.", op.Op, op.Path))
+	case err != nil || licenseNames[license] == "":
+		return entitlementRefused(fmt.Sprintf("The license type '%s' is not valid.", level.AccountLicenseType))
+	case !id.Member:
+		return entitlementRefused(fmt.Sprintf("VS403283: Could not add user '%s' at this time.", id.ObjectID))
+	}
+	e.admit(id, license)
+	return e.entitled(c, id)
+}
+
+func (e *Emulator) updateEntitlement(c *request) (reply, error) {
+	if err := c.who.mustAdminister("Edit Users"); err != nil {
+		return reply{}, err
+	}
+	id, err := e.entitledPrincipal(c)
+	if err != nil {
+		return reply{}, err
+	}
+	var ops []patchOp
+	if err := c.decode(&ops); err != nil {
+		return reply{}, err
+	}
+	out := entitlementAnswer{IsSuccess: true, ServicePrincipalEntitlement: e.entitlement(c, id), OperationResults: []operationResult{}}
+	for _, op := range ops {
+		r := e.apply(c, id, op)
+		out.IsSuccess = out.IsSuccess && r.IsSuccess
+		out.OperationResults = append(out.OperationResults, r)
+		out.ServicePrincipalEntitlement = e.entitlement(c, id)
+	}
+	return jsonReply(http.StatusOK, out), nil
+}
+
+// updateEntitlements is the bulk PATCH: "/{id}/accessLevel", or an added one at "".
+func (e *Emulator) updateEntitlements(c *request) (reply, error) {
+	if err := c.who.mustAdminister("Edit Users"); err != nil {
+		return reply{}, err
+	}
+	var ops []patchOp
+	if err := c.decode(&ops); err != nil {
+		return reply{}, err
+	}
+	results, good := []operationResult{}, true
+	for _, op := range ops {
+		var r operationResult
+		key, rest, _ := strings.Cut(strings.TrimPrefix(op.Path, "/"), "/")
+		id := e.knownIdentity(key)
+		switch {
+		case strings.EqualFold(op.Op, "add") && key == "":
+			var in entitlementIn
+			if json.Unmarshal(op.Value, &in) != nil {
+				return reply{}, errBadRequest("The value of the operation is no entitlement.")
+			}
+			r = e.entitle(c, in)
+		case id == nil:
+			r = entitlementRefused(fmt.Sprintf("No identity found with identifier '%s'.", key))
+		default:
+			op.Path = "/" + rest
+			r = e.apply(c, id, op)
+		}
+		good = good && r.IsSuccess
+		results = append(results, r)
+	}
+	return jsonReply(http.StatusOK, map[string]any{"id": newGUID(), "status": "succeeded", "completed": true,
+		"haveResultsSucceeded": good, "results": results}), nil
+}
+
+func (e *Emulator) deleteEntitlement(c *request) (reply, error) {
+	if err := c.who.mustAdminister("Delete Users"); err != nil {
+		return reply{}, err
+	}
+	id, err := e.entitledPrincipal(c)
+	if err != nil {
+		return reply{}, err
+	}
+	e.dismiss(id)
+	return noContent(), nil
+}
+
+// dismiss takes an identity out of the organisation. What roles it had stay written down, and count for nobody.
+func (e *Emulator) dismiss(id *identity) {
+	if !id.Member {
+		return
+	}
+	id.Member, id.License, id.lastAccess = false, "", time.Time{}
+	e.emit(Event{Type: EventMemberRemoved, Identity: id.ObjectID})
+}
+
+// mustAdminister is nil for a project collection administrator, who alone manages users.
+func (p principal) mustAdminister(permission string) error {
+	if p.identity != nil && p.identity.Admin {
+		return nil
+	}
+	who := "00000000-0000-0000-0000-000000000000"
+	if p.identity != nil {
+		who = p.identity.storageKey
+	}
+	return &apiError{http.StatusForbidden, "AccessCheckException", nsWebAPI,
+		fmt.Sprintf("Access Denied: %s needs the following permission(s) on the resource Users to perform this action: %s", who, permission)}
+}
+
+// mustBeIdentity is nil for a user of the organisation; agents and jobs have no business with users.
+func (p principal) mustBeIdentity() error {
+	if p.identity != nil {
+		return nil
+	}
+	return errNeeds(p.display(), "View", "")
+}

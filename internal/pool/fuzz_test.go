@@ -1,0 +1,68 @@
+package pool
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// FuzzMatches: a pattern is what a regular expression makes of it.
+func FuzzMatches(f *testing.F) {
+	for _, s := range [][2]string{{"*", ""}, {"", ""}, {"a*b?", "AxxbB"}, {"**", "x"}, {"*a*a*", "banana"}, {"?", "é"}, {"[a]", "a"}, {"a.c", "abc"}, {"*ab", "aab"}} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if !utf8.ValidString(pattern) || !utf8.ValidString(name) || len(pattern) > 50 {
+			t.Skip()
+		}
+		pattern, name = strings.ToLower(pattern), strings.ToLower(name)
+		as := regexp.QuoteMeta(pattern)
+		as = strings.ReplaceAll(strings.ReplaceAll(as, `\*`, ".*"), `\?`, ".")
+		want := regexp.MustCompile(`(?s)\A` + as + `\z`).MatchString(name)
+		if got := matches(pattern, name); got != want {
+			t.Errorf("%q matches %q: %v, want %v", pattern, name, got, want)
+		}
+	})
+}
+
+// FuzzDemand: whatever a demand says, an agent that has exactly what it asks for
+// meets it, and an agent that has nothing does not.
+func FuzzDemand(f *testing.F) {
+	for _, s := range []string{"docker", "", " ", "Agent.OS -equals Linux", "x -equals a b", "Agent.Version -gtVersion 2.182.1", "v -gtVersion", "v -gtVersion x", "v -like y", "-equals", "\tx\n-EQUALS  y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		d := parseDemand(line)
+		if strings.ContainsAny(d.name, " \t\n") || d.op != strings.ToLower(d.op) {
+			t.Errorf("%q is read as %+v", line, d)
+		}
+		if d.metBy(azdo.Agent{}) {
+			t.Errorf("an agent that can do nothing meets %q", line)
+		}
+		_, isVersion := parseVersion(d.value)
+		able := azdo.Agent{SystemCapabilities: map[string]string{strings.ToUpper(d.name): d.value}}
+		if strings.EqualFold(strings.ToUpper(d.name), d.name) && !d.metBy(able) && (d.op != "-gtversion" || isVersion) {
+			t.Errorf("an agent that has what %q asks for does not meet it", line)
+		}
+	})
+}
+
+// FuzzVersion: versions are ordered, and numbers count, not letters.
+func FuzzVersion(f *testing.F) {
+	for _, s := range [][2]string{{"4.9.0", "4.10.0"}, {"4.10", "4.10.0"}, {"", "."}, {"99.999.9", "4.260.0"}, {"4.260.0-rc1", "4.260.0"}, {"-1", "1"}, {"1e3", "+1"}} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		below, ok := Below(a, b)
+		above, sure := Below(b, a)
+		if ok != sure || below && above || !ok && below {
+			t.Errorf("%q below %q: %v, %v; the other way %v, %v", a, b, below, ok, above, sure)
+		}
+		if self, _ := Below(a, a); self {
+			t.Errorf("%q is below itself", a)
+		}
+	})
+}

@@ -1,0 +1,283 @@
+package pool
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+const (
+	// Floor is the least time that an agent must have been offline before it can
+	// count as dead. A machine that boots, a container that pulls its image between
+	// its registration and its first session, and a listener that has lost its
+	// network all look like ghosts until then.
+	Floor = 15 * time.Minute
+	// AskedFloor is the same for an agent whose mark asks a keeper to remove it, and
+	// that has had a session. Such an agent ends by closing it, so that offline means
+	// ended; but for the moment in which its listener replaces itself.
+	AskedFloor = time.Minute
+	// sameMoment is how far apart the two dates of an agent may be that never had a
+	// session: nothing says that the server takes both from one look at its clock.
+	sameMoment = time.Second
+)
+
+// Rules say which agents of a pool are ghosts. The zero value is the careful one:
+// azptend's own agents, offline for longer than Floor.
+type Rules struct {
+	// OlderThan is how long an agent must have been offline: counted from the later
+	// of its creation and its last change of status. Less than Floor counts as Floor.
+	OlderThan time.Duration
+	// AnyOwner takes in agents that bear no mark of azptend's.
+	AnyOwner bool
+	// Match restricts by name: * stands for any characters, ? for one; case does not
+	// matter; "" is every name.
+	Match string
+	// Names restricts to these agents; empty is every agent. What is named here may
+	// be a placeholder, or the only match for a demand, and is a ghost still; it must
+	// be offline, idle, old enough and ours like any other.
+	Names []string
+}
+
+// Reason is why an agent is a ghost, or why it stays, as a word.
+type Reason string
+
+// The reasons. Dead and Asked make a ghost, all others let an agent stay.
+const (
+	Dead        Reason = "dead"        // offline for longer than the rules say
+	Asked       Reason = "asked"       // its mark asks a keeper to remove it, and it has ended
+	NotNamed    Reason = "not-named"   // the rules name others
+	NotMatching Reason = "no-match"    // its name is not what the rules ask for
+	Online      Reason = "online"      // a session of it is alive
+	HasJob      Reason = "has-job"     // a job request is assigned to it
+	Holds       Reason = "placeholder" // it only holds a place, by its mark, version or name
+	NotOurs     Reason = "not-ours"    // it bears no mark of azptend's
+	Young       Reason = "young"       // not offline for long enough
+	Undated     Reason = "undated"     // nobody knows since when it is offline
+	OnlyMatch   Reason = "only-match"  // without it, no agent would match some job's demands
+)
+
+// Verdict is what the rules make of one agent.
+type Verdict struct {
+	Agent  azdo.Agent
+	Reason Reason
+	Why    string // for a person: "offline for 3h, ours"
+}
+
+// Ghost says whether the agent is to be removed.
+func (v Verdict) Ghost() bool { return v.Reason == Dead || v.Reason == Asked }
+
+// String is the verdict in a line: "ghost: offline for 3h, ours".
+func (v Verdict) String() string {
+	if v.Ghost() {
+		return "ghost: " + v.Why
+	}
+	return "stays: " + v.Why
+}
+
+// Judge says of each agent of a pool whether it is a ghost, in the order of
+// agents. Agents must be the whole pool, with assigned requests and capabilities
+// (the marks, and what demands name, suffice), and for AnyOwner with last completed
+// requests; queue must be its unfinished job requests; now is the server's clock,
+// by which the agents are dated. Survey gets all that. Judge asks nobody, and the
+// order of what it is given changes no verdict.
+//
+// An agent is never a ghost while it is online or has a job. Of agents that alone
+// match a job's demands one stays, the one that was alive last, as Azure DevOps
+// refuses jobs that no agent matches (azure-devops-rest.md 2.4).
+func (r Rules) Judge(agents []azdo.Agent, queue []azdo.JobRequest, now time.Time) []Verdict {
+	busy := map[int]bool{}
+	for _, request := range queue {
+		if request.ReservedAgent != nil && request.State() != azdo.JobFinished {
+			busy[request.ReservedAgent.ID] = true
+		}
+	}
+	verdicts := make([]Verdict, len(agents))
+	for i, a := range agents {
+		verdicts[i] = r.judge(a, busy[a.ID], now)
+	}
+	r.spare(verdicts, wantsOf(agents, queue))
+	return verdicts
+}
+
+// judge is about one agent, without a look at the others.
+func (r Rules) judge(a azdo.Agent, busy bool, now time.Time) Verdict {
+	reason, why := r.selected(a)
+	if reason == "" {
+		reason, why = alive(a, busy)
+	}
+	if reason == "" {
+		reason, why = r.owned(a)
+	}
+	if reason == "" {
+		reason, why = r.ended(a, now)
+	}
+	return Verdict{a, reason, why}
+}
+
+func (r Rules) selected(a azdo.Agent) (Reason, string) {
+	switch {
+	case len(r.Names) > 0 && !r.names(a.Name):
+		return NotNamed, "not named"
+	case !Matches(r.Match, a.Name):
+		return NotMatching, "its name does not match " + r.Match
+	}
+	return "", ""
+}
+
+func (r Rules) names(name string) bool {
+	return slices.ContainsFunc(r.Names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// alive lets stay what is not known to be offline and idle.
+func alive(a azdo.Agent, busy bool) (Reason, string) {
+	switch {
+	case a.Online():
+		return Online, "online"
+	case !strings.EqualFold(a.Status, "offline"):
+		return Online, fmt.Sprintf("its status is %q", a.Status)
+	case busy || a.AssignedRequest != nil:
+		return HasJob, "has a job"
+	}
+	return "", ""
+}
+
+// owned lets placeholders and other people's agents stay.
+func (r Rules) owned(a azdo.Agent) (Reason, string) {
+	if why := PlaceholderWhy(a); why != "" && !r.names(a.Name) {
+		return Holds, why
+	}
+	if !r.AnyOwner && !Ours(a) {
+		return NotOurs, "not ours"
+	}
+	return "", ""
+}
+
+// Ours says whether an agent was registered by azptend, anywhere: it bears the
+// mark.
+func Ours(a azdo.Agent) bool {
+	return a.UserCapabilities[agent.MarkKind] != "" || a.UserCapabilities[agent.MarkInstance] != ""
+}
+
+// AsksKeeper says whether an agent's mark asks a keeper to remove it, because the
+// life that runs it has no identity to do it with (`azptend run --registered`).
+func AsksKeeper(a azdo.Agent) bool {
+	return a.UserCapabilities[agent.MarkRemoval] == agent.RemovalByKeeper
+}
+
+// PlaceholderWhy says by what an agent that is offline is known for a placeholder:
+// like PlaceholderOf, and by the names that people give them; "" for one that is
+// none. Our own mark is the last word: an agent that it calls an agent is none,
+// whatever its name.
+func PlaceholderWhy(a azdo.Agent) string {
+	switch maker, is := PlaceholderOf(a); {
+	case is && maker == Azptend:
+		return "placeholder (azptend's kind)"
+	case is:
+		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
+	case !a.Online() && a.UserCapabilities[agent.MarkKind] == "" && namedLikePlaceholder(a.Name):
+		return "named like a placeholder"
+	}
+	return ""
+}
+
+// placeholderWords are what people call an agent that is to stay, offline as it
+// is: placeholder-agent is the name in Microsoft's Container Apps tutorial,
+// template what blue-agent and KEDA's examples call theirs, dummy the word of
+// MShekow's registrator (peers-and-pains.md 1); the rest is a plain wish.
+var placeholderWords = []string{"placeholder", "template", "dummy", "donotdelete", "dontdelete", "donotremove", "dontremove"}
+
+// namedLikePlaceholder looks past how the words are put together: Place-Holder,
+// DO_NOT_DELETE.
+func namedLikePlaceholder(name string) bool {
+	letters := strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' {
+			return c
+		}
+		return -1
+	}, strings.ToLower(name))
+	return slices.ContainsFunc(placeholderWords, func(w string) bool { return strings.Contains(letters, w) })
+}
+
+// ended looks at the dates of an agent that is offline.
+func (r Rules) ended(a azdo.Agent, now time.Time) (Reason, string) {
+	since := OfflineSince(a)
+	if since.IsZero() {
+		return Undated, "nobody knows since when it is offline"
+	}
+	owner := "ours"
+	if !Ours(a) {
+		owner = "not ours"
+	}
+	age, atLeast := now.Sub(since), max(r.OlderThan, Floor)
+	switch {
+	case AsksKeeper(a) && a.StatusChangedOn.Sub(a.CreatedOn.Time) > sameMoment && age > AskedFloor:
+		return Asked, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", Span(age))
+	case age > atLeast:
+		return Dead, fmt.Sprintf("offline for %s, %s", Span(age), owner)
+	}
+	return Young, fmt.Sprintf("younger than %s", Span(atLeast))
+}
+
+// OfflineSince is since when an agent that is offline can be dead: the later of its
+// creation and its last change of status. It is zero where the server does not
+// tell one of them, as what is not known may have been a moment ago.
+func OfflineSince(a azdo.Agent) time.Time {
+	created, changed := a.CreatedOn.Time, a.StatusChangedOn.Time
+	if created.IsZero() || changed.IsZero() {
+		return time.Time{}
+	}
+	if changed.After(created) {
+		return changed
+	}
+	return created
+}
+
+// Span is a length of time for a table: its largest unit, and the next where it
+// still says something: "45s", "15m", "3h", "1h30m", "12d".
+func Span(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 10*time.Hour && d%time.Hour >= time.Minute:
+		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
+}
+
+// spare lets one agent stay for each want that is met by none but ghosts, and by
+// what will be ghosts with time: the one that was alive last. As OlderThan plays no
+// part in the choice, a greater one never makes another ghost, and whoever prunes
+// again a day later lets the same agent stay.
+func (r Rules) spare(verdicts []Verdict, wants []want) {
+	for _, w := range wants {
+		best, safe := -1, false
+		for i, v := range verdicts {
+			switch {
+			case !enabled(v.Agent) || !w.metBy(v.Agent):
+			case !v.Ghost() && v.Reason != Young:
+				safe = true
+			case !r.names(v.Agent.Name) && w.guards(v.Agent) && (best < 0 || outlived(v.Agent, verdicts[best].Agent)):
+				best = i
+			}
+		}
+		if !safe && best >= 0 && verdicts[best].Ghost() {
+			verdicts[best].Reason, verdicts[best].Why = OnlyMatch, w.String()
+		}
+	}
+}
+
+func enabled(a azdo.Agent) bool { return a.Enabled == nil || *a.Enabled }
+
+// outlived says that a was alive after b.
+func outlived(a, b azdo.Agent) bool {
+	return cmp.Or(OfflineSince(a).Compare(OfflineSince(b)), cmp.Compare(a.ID, b.ID)) > 0
+}

@@ -1,0 +1,106 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// Removal is what became of a ghost.
+type Removal string
+
+// The removals.
+const (
+	Removed Removal = "removed"
+	Gone    Removal = "gone"   // somebody else had removed it
+	Stayed  Removal = "stayed" // it was no ghost any more when it was looked at again
+	Failed  Removal = "failed" // the server would not remove it, for a reason of this agent's
+)
+
+// Result is what became of one ghost.
+type Result struct {
+	Agent   azdo.Agent // as the survey showed it
+	Removal Removal
+	Why     string // why it stayed: "online"
+	Err     error  // why it failed
+}
+
+// Remove removes ghosts that a survey under the same rules has found, several at a
+// time. Each is looked at once more right before its DELETE, with its job and its
+// mark, and judged again: what came back meanwhile stays. That an agent is gone
+// already is a success, so that two who prune one pool do no harm.
+//
+// Each is called for one result at a time, in the order in which they come. An
+// agent that cannot be removed is a result; an error is what stops all of them: a
+// server that is away for longer than the pool's patience, throttles for longer,
+// refuses the identity, or ctx. Nothing is known then of the ghosts that each was
+// not called for, and Remove may be repeated after another survey.
+func (p *Pool) Remove(ctx context.Context, r Rules, ghosts []Verdict, each func(Result)) error {
+	return several(ctx, ghosts, func(ctx context.Context, ghost Verdict) (Result, error) { return p.remove(ctx, r, ghost) }, each)
+}
+
+// remove looks at one ghost again, and removes it if it still is one.
+func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (Result, error) {
+	done := Result{Agent: ghost.Agent, Removal: Gone}
+	sent := false // a DELETE, whose answer may have been lost
+	err := p.patiently(ctx, func(ctx context.Context) error {
+		now, err := p.o.Server.AgentWhole(ctx, p.ID, ghost.Agent.ID)
+		if err != nil {
+			return err
+		}
+		if why := p.cameBack(r, ghost.Agent, now); why != "" {
+			done.Removal, done.Why = Stayed, why
+			return nil
+		}
+		sent = true
+		if err := p.o.Server.RemoveAgent(ctx, p.ID, ghost.Agent.ID); err != nil {
+			return err
+		}
+		done.Removal = Removed
+		return nil
+	})
+	switch {
+	case err == nil:
+	case azdo.Status(err) == http.StatusNotFound:
+		if sent {
+			done.Removal = Removed
+		}
+	case azdo.Is(err, "TaskAgentJobStillRunningException"):
+		done.Removal, done.Why = Stayed, "has a job"
+	case isOfAgent(err):
+		done.Removal, done.Err = Failed, err
+	default:
+		return Result{}, err
+	}
+	return done, nil
+}
+
+// cameBack says why an agent that was a ghost is none any more. A registration
+// that took its place under the same id (config.sh --replace) is not the one that
+// was judged.
+func (p *Pool) cameBack(r Rules, then, now azdo.Agent) string {
+	if then.Name != now.Name || then.UserCapabilities[agent.MarkInstance] != now.UserCapabilities[agent.MarkInstance] {
+		return "registered anew"
+	}
+	if v := r.judge(now, false, p.o.Server.Now()); !v.Ghost() {
+		return v.Why
+	}
+	return ""
+}
+
+// isOfAgent says that an error is about one agent, and that others may fare
+// better.
+func isOfAgent(err error) bool {
+	var answer *azdo.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return answer.Status/100 == 4
+}

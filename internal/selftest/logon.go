@@ -1,0 +1,103 @@
+package selftest
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// ownToken is the Authorizer of the agent itself: its token, which is not renewed.
+type ownToken string
+
+func (o ownToken) Authorization(context.Context, bool) (secret.Text, error) {
+	return secret.New("Bearer " + string(o)), nil
+}
+
+// assertion is the signed proof that we hold the agent's key (agent-protocol.md
+// 7.1).
+func assertion(key *rsa.PrivateKey, client, audience string, now time.Time, life time.Duration) (string, error) {
+	payload, err := json.Marshal(map[string]any{
+		"sub": client, "iss": client, "aud": audience, "jti": newGUID(),
+		"nbf": now.Unix(), "exp": now.Add(life).Unix(),
+	})
+	if err != nil {
+		return "", fmt.Errorf("cannot make a client assertion: %w", err)
+	}
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	digest := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	if err != nil {
+		return "", fmt.Errorf("cannot sign a client assertion: %w", err)
+	}
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+// maxToken bounds an answer of the token endpoint.
+const maxToken = 1 << 20
+
+// exchange shows an assertion to the agents' token endpoint: a token, or how it was
+// refused. The error is that there was no answer.
+func exchange(ctx context.Context, web *http.Client, endpoint, proof string) (token, refusal string, err error) {
+	form := url.Values{"grant_type": {"client_credentials"}, "client_assertion": {proof},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", "", fmt.Errorf("cannot ask for the agent's token: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := web.Do(req)
+	if err != nil {
+		return "", "", fmt.Errorf("cannot ask for the agent's token: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxToken))
+	if err != nil {
+		return "", "", fmt.Errorf("cannot read the agent's token: %w", err)
+	}
+	token, refusal = parseToken(resp.StatusCode, body)
+	return token, refusal, nil
+}
+
+// parseToken reads the answer. A refusal is its status and its code, without the
+// sentence, which may name things.
+func parseToken(status int, body []byte) (token, refusal string) {
+	var answer struct {
+		Token string `json:"access_token"`
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal([]byte(strings.TrimPrefix(string(body), "\ufeff")), &answer)
+	if status == http.StatusOK && answer.Token != "" {
+		return answer.Token, ""
+	}
+	code := strings.Map(func(r rune) rune {
+		if r > ' ' && r <= '~' {
+			return r
+		}
+		return -1
+	}, answer.Error)
+	if len(code) > 40 {
+		code = code[:40]
+	}
+	return "", strings.TrimSpace(fmt.Sprintf("%d %s", status, code))
+}
+
+// newGUID is a random version 4 GUID.
+func newGUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

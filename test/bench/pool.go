@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// poolRun is one `azptend prune` against a pool of some size.
+type poolRun struct {
+	Agents, Ghosts int
+	What           string // the command
+	Calls          int    // by the emulator's record
+	Megabytes      float64
+	Took           time.Duration
+}
+
+// Time is for the page.
+func (r poolRun) Time() string { return fmt.Sprintf("%.1f s", r.Took.Seconds()) }
+
+// measurePool prunes pools of growing size: one agent in five is a ghost.
+func measurePool(binary string, delay time.Duration) (string, error) {
+	var runs []poolRun
+	for _, agents := range []int{100, 1000, 10000} {
+		for _, args := range [][]string{{"prune"}, {"prune", "--yes"}} {
+			fmt.Fprintf(os.Stderr, "azptend %s of %d agents\n", strings.Join(args, " "), agents)
+			run, err := pruneOnce(binary, delay, agents, args)
+			if err != nil {
+				return "", err
+			}
+			runs = append(runs, run)
+		}
+	}
+	var b strings.Builder
+	err := poolPage.Execute(&b, map[string]any{"Runs": runs, "Delay": delay, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	return b.String(), err
+}
+
+func pruneOnce(binary string, delay time.Duration, agents int, args []string) (poolRun, error) {
+	run := poolRun{Agents: agents, What: strings.Join(args, " ")}
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return run, err
+	}
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return run, err
+	}
+	server := httptest.NewServer(e)
+	defer server.Close()
+	defer e.Close()
+	if _, err := e.PutAgents(population(agents)...); err != nil {
+		return run, err
+	}
+	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
+		return run, err
+	}
+	azptend := exec.Command(binary, args...)
+	azptend.Env = []string{"HOME=" + os.TempDir()}
+	for _, v := range e.Environment(server.URL) {
+		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
+	}
+	var said bytes.Buffer
+	azptend.Stderr = &said
+	begun := time.Now()
+	if err := azptend.Start(); err != nil {
+		return run, err
+	}
+	largest := watchMemory(azptend.Process.Pid)
+	err = azptend.Wait()
+	run.Took = time.Since(begun)
+	run.Megabytes = <-largest
+	if err != nil {
+		return run, fmt.Errorf("azptend %s: %w\n%s", run.What, err, &said)
+	}
+	run.Calls = len(e.Calls())
+	run.Ghosts = agents - len(e.State().Pools[0].Agents)
+	if want := agents / 5; len(args) > 1 && run.Ghosts != want {
+		return run, fmt.Errorf("%d of %d ghosts were removed:\n%s", run.Ghosts, want, &said)
+	}
+	return run, nil
+}
+
+// watchMemory reads a process's high-water mark of memory until it ends, and then
+// sends the last one, in megabytes. What wait4 reports (ru_maxrss) begins with the
+// size of who started it, here that of an emulator with a large pool.
+func watchMemory(pid int) <-chan float64 {
+	largest := make(chan float64, 1)
+	go func() {
+		last := 0.0
+		for {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			_, after, found := strings.Cut(string(status), "VmHWM:")
+			if err != nil || !found {
+				largest <- last
+				return
+			}
+			var kb float64
+			if _, err := fmt.Sscanf(after, "%f kB", &kb); err == nil {
+				last = kb * 1024 / 1e6
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	return largest
+}
+
+// population is a pool as large ones are: of ten agents five are online, two of them
+// busy; two are ghosts; one is somebody else's, one just starting, and one lost
+// its network a moment ago. Each publishes 40 capabilities of its machine.
+func population(n int) []emulator.AgentSpec {
+	specs := make([]emulator.AgentSpec, n)
+	for i := range specs {
+		s := emulator.AgentSpec{
+			Name: fmt.Sprintf("azp-agent-%05d", i), Version: "4.260.0", CreatedAgo: 26 * time.Hour, ChangedAgo: 3 * time.Hour,
+			UserCapabilities:   map[string]string{"azptend.kind": "agent", "azptend.instance": fmt.Sprint("instance ", i), "azptend.host": fmt.Sprintf("vm-%d:/azp", i)},
+			SystemCapabilities: map[string]string{},
+		}
+		for c := range 40 {
+			s.SystemCapabilities[fmt.Sprintf("CAPABILITY_%d", c)] = fmt.Sprintf("/usr/local/lib/some/tool-%d/bin:agent %d", c, i)
+		}
+		switch i % 10 {
+		case 0, 1, 2:
+			s.Online = true
+		case 3, 4:
+			s.Online, s.Job = true, &emulator.JobSpec{Name: "build"}
+		case 5:
+			s.UserCapabilities = nil
+		case 6:
+			s.CreatedAgo, s.ChangedAgo = time.Minute, time.Minute
+		case 7:
+			s.ChangedAgo = time.Minute
+		}
+		specs[i] = s
+	}
+	return specs
+}
+
+var poolPage = template.Must(template.New("").Parse(`## A large pool
+
+Written by ` + "`make bench-pool`" + ` on {{.Date}}; do not edit. Pools of the emulator, of which half the agents are
+online and a fifth are ghosts, each with 40 capabilities; each call takes {{.Delay}} longer than it would.
+
+| agents | command | ghosts removed | time | calls | largest memory |
+|---|---|---|---|---|---|
+{{range .Runs}}| {{.Agents}} | ` + "`azptend {{.What}}`" + ` | {{.Ghosts}} | {{.Time}} | {{.Calls}} | {{printf "%.1f" .Megabytes}} MB |
+{{end}}
+The machine: {{.Machine}}.
+
+How: calls are all requests in the emulator's record, the identity endpoint's included; memory is the
+process's largest resident size (VmHWM); the time is the whole command's. The pool is listed in one call,
+whose answer the server cannot page: it is read while it comes in, and never held. Each ghost costs two calls, four ghosts are
+seen to at a time, and what the server asks for by Retry-After comes on top: the emulator does not throttle.
+`))

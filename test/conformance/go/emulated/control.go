@@ -1,0 +1,277 @@
+package emulated
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+)
+
+// The types below are the part of the control API's that these tests use.
+
+// Job is a job to queue, and where it stands.
+type Job struct {
+	Pool    string   `json:"pool,omitempty"`
+	Name    string   `json:"name,omitempty"`
+	Script  string   `json:"script,omitempty"`
+	Demands []string `json:"demands,omitempty"`
+	Force   bool     `json:"force,omitempty"` // although no agent of the pool could take it
+}
+
+// Event is a line of the emulator's journal.
+type Event struct {
+	Seq       uint64 `json:"seq"`
+	Type      string `json:"type"`
+	Agent     string `json:"agent"`
+	RequestID int64  `json:"requestId"`
+}
+
+// Fault breaks matching calls.
+type Fault struct {
+	Method      string            `json:"method,omitempty"`
+	Path        string            `json:"path,omitempty"`
+	Times       int               `json:"times,omitempty"`
+	Status      int               `json:"status,omitempty"`
+	Body        string            `json:"body,omitempty"`
+	ContentType string            `json:"contentType,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+}
+
+// Identity is an Entra identity, and what the organisation knows of it.
+type Identity struct {
+	ObjectID string            `json:"objectId,omitempty"`
+	Name     string            `json:"name,omitempty"`
+	Kind     string            `json:"kind,omitempty"`
+	ClientID string            `json:"clientId,omitempty"`
+	Fresh    int               `json:"fresh,omitempty"` // how often adding it to the organisation still fails
+	Admin    bool              `json:"admin,omitempty"`
+	Tenant   string            `json:"tenant,omitempty"`
+	Member   bool              `json:"member"`
+	License  string            `json:"license,omitempty"`
+	Roles    map[string]string `json:"roles,omitempty"`
+	Secret   string            `json:"secret,omitempty"`
+	Subject  string            `json:"subject,omitempty"`
+}
+
+// Call is one request that the emulator had.
+type Call struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Query  string `json:"query"`
+	Status int    `json:"status"`
+	Who    string `json:"who"`
+}
+
+// State is what there is now.
+type State struct {
+	Pools []struct {
+		ID     int     `json:"id"`
+		Name   string  `json:"name"`
+		Agents []Agent `json:"agents"`
+	} `json:"pools"`
+	Jobs []struct {
+		RequestID int64  `json:"requestId"`
+		Name      string `json:"name"`
+		State     string `json:"state"`
+		Agent     string `json:"agent"`
+	} `json:"jobs"`
+}
+
+// Agent is an agent in the State.
+type Agent struct {
+	ID               int               `json:"id"`
+	Name             string            `json:"name"`
+	Enabled          bool              `json:"enabled"`
+	Status           string            `json:"status"`
+	PendingUpdate    string            `json:"pendingUpdate"`
+	UserCapabilities map[string]string `json:"userCapabilities"`
+}
+
+// do is one call of the control API; out may be nil.
+func (e *Emulator) do(t testing.TB, method, path string, in, out any) {
+	t.Helper()
+	if err := e.try(method, path, in, out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *Emulator) try(method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequest(method, e.URL+"/_emulator"+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, b)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+// Queue queues a job and returns its request id.
+func (e *Emulator) Queue(t testing.TB, j Job) int64 {
+	t.Helper()
+	var out struct{ RequestID int64 }
+	e.do(t, http.MethodPost, "/jobs", j, &out)
+	return out.RequestID
+}
+
+// TryQueue is Queue for a job that may be refused.
+func (e *Emulator) TryQueue(j Job) error { return e.try(http.MethodPost, "/jobs", j, nil) }
+
+// Break adds a fault.
+func (e *Emulator) Break(t testing.TB, f Fault) {
+	t.Helper()
+	e.do(t, http.MethodPost, "/faults", f, nil)
+}
+
+// Mend takes all faults away.
+func (e *Emulator) Mend(t testing.TB) { t.Helper(); e.do(t, http.MethodDelete, "/faults", nil, nil) }
+
+// Hold stops the first matching call until ReleaseHolds.
+func (e *Emulator) Hold(t testing.TB, method, path string) {
+	t.Helper()
+	e.do(t, http.MethodPost, "/holds", map[string]string{"method": method, "path": path}, nil)
+}
+
+// ReleaseHolds lets every held call go on.
+func (e *Emulator) ReleaseHolds(t testing.TB) {
+	t.Helper()
+	e.do(t, http.MethodDelete, "/holds", nil, nil)
+}
+
+// Put adds or replaces an identity.
+func (e *Emulator) Put(t testing.TB, id Identity) {
+	t.Helper()
+	e.do(t, http.MethodPut, "/identities/"+id.ObjectID, id, nil)
+}
+
+// Identity is the identity with this object id as the emulator knows it.
+func (e *Emulator) Identity(t testing.TB, objectID string) Identity {
+	t.Helper()
+	var all []Identity
+	e.do(t, http.MethodGet, "/identities", nil, &all)
+	for _, id := range all {
+		if id.ObjectID == objectID {
+			return id
+		}
+	}
+	t.Fatalf("the emulator has no identity %s", objectID)
+	return Identity{}
+}
+
+// Token is an Entra token of an identity for Azure DevOps, or for another audience.
+func (e *Emulator) Token(t testing.TB, objectID, audience string) string {
+	t.Helper()
+	var out struct{ Token string }
+	e.do(t, http.MethodPost, "/tokens", map[string]string{"objectId": objectID, "audience": audience}, &out)
+	return out.Token
+}
+
+// ProjectedToken is what a cluster would project for a workload of this subject.
+func (e *Emulator) ProjectedToken(t testing.TB, subject string) string {
+	t.Helper()
+	var out struct{ Token string }
+	e.do(t, http.MethodPost, "/tokens", map[string]string{"subject": subject}, &out)
+	return out.Token
+}
+
+// PATOf makes a personal access token whose owner has this role on all pools, or none.
+func (e *Emulator) PATOf(t testing.TB, name, role string) string {
+	t.Helper()
+	var out struct{ Token string }
+	roles := map[string]string{}
+	if role != "" {
+		roles["*"] = role
+	}
+	e.do(t, http.MethodPut, "/pats", map[string]any{"name": name, "ownerRoles": roles}, &out)
+	return out.Token
+}
+
+// Calls are the requests so far, and ForgetCalls begins anew.
+func (e *Emulator) Calls(t testing.TB) []Call {
+	t.Helper()
+	var out []Call
+	e.do(t, http.MethodGet, "/calls", nil, &out)
+	return out
+}
+
+// ForgetCalls makes Calls begin anew.
+func (e *Emulator) ForgetCalls(t testing.TB) {
+	t.Helper()
+	e.do(t, http.MethodDelete, "/calls", nil, nil)
+}
+
+// State is what there is now.
+func (e *Emulator) State(t testing.TB) State {
+	t.Helper()
+	var out State
+	e.do(t, http.MethodGet, "/state", nil, &out)
+	return out
+}
+
+// Agent is the agent of this name in whichever pool, as the emulator's own records have it.
+func (e *Emulator) Agent(t testing.TB, name string) (Agent, bool) {
+	t.Helper()
+	for _, p := range e.State(t).Pools {
+		for _, a := range p.Agents {
+			if a.Name == name {
+				return a, true
+			}
+		}
+	}
+	return Agent{}, false
+}
+
+// LastEvent is the number of the newest event, 0 when there is none.
+func (e *Emulator) LastEvent(t testing.TB) uint64 {
+	t.Helper()
+	var events []Event
+	e.do(t, http.MethodGet, "/events?wait=0s", nil, &events)
+	if len(events) == 0 {
+		return 0
+	}
+	return events[len(events)-1].Seq
+}
+
+// WaitEvent waits for the first event after the one numbered after that match accepts. It waits until the test's own
+// end: what never comes is a failure of its own.
+func (e *Emulator) WaitEvent(t testing.TB, after uint64, match func(Event) bool) Event {
+	t.Helper()
+	for {
+		var events []Event
+		e.do(t, http.MethodGet, fmt.Sprintf("/events?after=%d&wait=30s", after), nil, &events)
+		for _, ev := range events {
+			if match(ev) {
+				return ev
+			}
+			after = ev.Seq
+		}
+	}
+}
+
+// WaitJob waits until the job has got so far: "job.received", "job.started", "job.finished".
+func (e *Emulator) WaitJob(t testing.TB, requestID int64, event string) {
+	t.Helper()
+	e.WaitEvent(t, 0, func(ev Event) bool { return ev.Type == event && ev.RequestID == requestID })
+}

@@ -1,0 +1,98 @@
+// Package launch is what the programs that measure azptend share: a process of
+// azptend as it would be started beside an emulator, the machine that is measured
+// on, and a part of a page that a measurement writes.
+package launch
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// Place is where an azptend runs: its program, its agent's folder, laid out
+// already, which is also its HOME, and the PATH it has.
+type Place struct{ Binary, Dir, Path string }
+
+// Command is `azptend run` in its place, with the emulator at a URL for server and
+// identity endpoint. It has no other environment, but for more ("NAME=value").
+func Command(p Place, e *emulator.Emulator, url string, more []string, args ...string) *exec.Cmd {
+	c := exec.Command(p.Binary, append([]string{"run"}, args...)...)
+	c.Env = []string{"PATH=" + p.Path, "HOME=" + p.Dir, "AZP_AGENT_DIR=" + p.Dir, "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json"}
+	for _, v := range e.Environment(url) {
+		c.Env = append(c.Env, v.Name+"="+v.Value)
+	}
+	c.Env = append(c.Env, more...) // what comes later counts
+	return c
+}
+
+// PathOf is an environment's PATH.
+func PathOf(environ []string) string {
+	for _, pair := range environ {
+		if path, found := strings.CutPrefix(pair, "PATH="); found {
+			return path
+		}
+	}
+	return ""
+}
+
+// Machine names what was measured on.
+func Machine() string {
+	model := "unknown processor"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	kernel := "unknown"
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		kernel = strings.TrimSpace(string(release))
+	}
+	return fmt.Sprintf("%d cores of %s, %s/%s, kernel %s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, kernel, runtime.Version())
+}
+
+// FillIn writes what is between a page's markers of this name; without a page it
+// prints.
+func FillIn(page, name, text string) error {
+	if page == "" {
+		_, err := fmt.Print(text)
+		return err
+	}
+	b, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->"
+	before, rest, found := strings.Cut(string(b), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return fmt.Errorf("%s has no part %q", page, name)
+	}
+	return os.WriteFile(page, []byte(before+begin+text+end+after), 0o644)
+}
+
+// Processes are those whose program is in a folder, by their ids; base is the
+// program's name, or "" for any.
+func Processes(dir, base string) []int {
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	var found []int
+	for _, link := range links {
+		program, err := os.Readlink(link)
+		program = strings.TrimSuffix(program, " (deleted)")
+		if err != nil || !strings.HasPrefix(program, dir+"/") || base != "" && filepath.Base(program) != base {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscanf(link, "/proc/%d/exe", &pid); err == nil {
+			found = append(found, pid)
+		}
+	}
+	return found
+}

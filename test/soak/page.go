@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/azptend/azptend/test/launch"
+)
+
+// outcome is what the whole soak came to.
+type outcome struct {
+	options       options
+	lives         []lived
+	first         int // how many lives before is after
+	before, after inventory
+	took          time.Duration
+}
+
+// wrong counts the lives that were not as they must be.
+func (o outcome) wrong() int {
+	n := 0
+	for _, l := range o.lives {
+		if l.wrong != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// mostGrowth is by how much the medians of the first and of the last lives may
+// differ: each azptend is a new process, and what its collector leaves lying
+// depends on how busy the machine is.
+const mostGrowth = 0.1
+
+func (o outcome) verdict() error {
+	var errs []error
+	if n := o.wrong(); n > 0 {
+		errs = append(errs, fmt.Errorf("%d lives were not as they must be, with -seed %d", n, o.options.seed))
+	}
+	if more := o.after.grown(o.before); more != "" {
+		errs = append(errs, fmt.Errorf("there is more than before: %s", more))
+	}
+	begin, end := o.memory()
+	if end > begin*(1+mostGrowth) {
+		errs = append(errs, fmt.Errorf("an azptend of the end needs %.1f MB, one of the beginning %.1f MB", end, begin))
+	}
+	return errors.Join(errs...)
+}
+
+// memory is the median of the most memory of azptend, over the first lives and
+// over the last.
+func (o outcome) memory() (begin, end float64) {
+	return median(o.lives[:o.first]), median(o.lives[len(o.lives)-o.first:])
+}
+
+func median(lives []lived) float64 {
+	var values []float64
+	for _, l := range lives {
+		values = append(values, l.rss)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// row is a trouble on the page.
+type row struct {
+	Name, Jobs string
+	Lives      int
+	Median     string
+	Worst      string
+}
+
+func (o outcome) rows() []row {
+	var rows []row
+	for _, t := range troubles() {
+		var took []time.Duration
+		for _, l := range o.lives {
+			if l.trouble.name == t.name {
+				took = append(took, l.took)
+			}
+		}
+		if len(took) == 0 {
+			continue
+		}
+		slices.Sort(took)
+		r := row{Name: t.name, Jobs: "succeeded", Lives: len(took),
+			Median: took[len(took)/2].Round(100 * time.Millisecond).String(), Worst: took[len(took)-1].Round(100 * time.Millisecond).String()}
+		if t.lossful {
+			r.Jobs = "abandoned, as must be"
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func (o outcome) publish(page string) error {
+	begin, end := o.memory()
+	var b strings.Builder
+	err := part.Execute(&b, map[string]any{
+		"Lives": len(o.lives), "Seats": o.options.seats, "Seed": o.options.seed, "Took": o.took.Round(time.Second), "Wrong": o.wrong(),
+		"First": o.first, "Before": o.before, "After": o.after, "Begin": begin, "End": end, "Rows": o.rows(),
+		"Machine": launch.Machine(), "Date": time.Now().UTC().Format(time.DateOnly), "Scale": scale,
+	})
+	if err != nil {
+		return err
+	}
+	return launch.FillIn(page, "soak", b.String())
+}
+
+var part = template.Must(template.New("").Parse(`
+Written by ` + "`make soak`" + ` on {{.Date}}; do not edit. {{.Lives}} lives of ` + "`azptend run --once`" + `, {{.Seats}} at once, in {{.Took}},
+against one emulator whose slow times are divided by {{.Scale}}. What went wrong in each was drawn with seed {{.Seed}}.
+**{{.Wrong}} lives lost a job that could be saved, left an agent or a process, or ended with another code than they must.**
+
+| what went wrong | lives | their jobs | a life takes (median) | at most |
+|---|---|---|---|---|
+{{range .Rows}}| {{.Name}} | {{.Lives}} | {{.Jobs}} | {{.Median}} | {{.Worst}} |
+{{end}}
+| what could grow | after the first {{.First}} lives | after the last |
+|---|---|---|
+| memory of an azptend, at most in its life (median of the first and of the last {{.First}}) | {{printf "%.1f" .Begin}} MB | {{printf "%.1f" .End}} MB |
+| goroutines of the emulator's process | {{.Before.Goroutines}} | {{.After.Goroutines}} |
+| descriptors of the emulator's process | {{.Before.Descriptors}} | {{.After.Descriptors}} |
+| processes of azptend, listeners, workers and jobs | {{.Before.Processes}} | {{.After.Processes}} |
+| agents in the pools | {{.Before.Agents}} | {{.After.Agents}} |
+| sessions | {{.Before.Sessions}} | {{.After.Sessions}} |
+| files in the agents' folders, but for the agents' own logs and work | {{.Before.Files}} | {{.After.Files}} |
+
+The machine: {{.Machine}}.
+`))
