@@ -244,9 +244,7 @@ func (b *belief) await(kind string) {
 }
 
 func (b *belief) says(a *process.Actor, what string) {
-	b.do("says "+what, func() error {
-		return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what)))
-	})
+	b.do("says "+what, func() error { return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what))) })
 }
 
 func (b *belief) queue(script string) {

@@ -107,10 +107,14 @@ func parseScript(name, text string) script {
 }
 
 // observing are the commands by which a script can fail over what azptend did.
-var observing = regexp.MustCompile(`^(! )?(await|ends|grep|stdout|stderr|exists|job|joblog|pool|calls|says|keeps) `)
+var observing = regexp.MustCompile(`^(! )?(await|ends|grep|stdout|stderr|exists|job|joblog|pool|calls|says|keeps|sees|remain) `)
 
-// starting are those that start azptend.
-var starting = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend run\b`)
+// starting are those that start azptend in a way that has settings; running are
+// those that start azptend run, of which the exit codes are.
+var (
+	starting = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend (run|keep)\b`)
+	running  = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend run\b`)
+)
 
 // dishonest says why a script does not show what it says.
 func (s script) dishonest(what string) string {
@@ -137,7 +141,7 @@ func (s script) dishonestCode(code string) string {
 // runs says that an actor is azptend run.
 func (s script) runs(actor string) bool {
 	return slices.ContainsFunc(s.lines, func(line string) bool {
-		return strings.HasPrefix(line, "start "+actor+" ") && starting.MatchString(line)
+		return strings.HasPrefix(line, "start "+actor+" ") && running.MatchString(line)
 	})
 }
 
@@ -175,7 +179,7 @@ func (s script) dishonestSetting(env string) string {
 	case !set:
 		return "does not set it"
 	case !started:
-		return "does not start azptend run with it"
+		return "does not start azptend with it"
 	}
 	return "looks at nothing afterwards"
 }

@@ -17,7 +17,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/host", "internal/identity", "internal/install",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/host", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
@@ -26,6 +26,8 @@ var allowed = map[string][]string{
 	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret"}, // it explains their errors to every command
 	"internal/setup":     {"internal/azdo"},
 	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"}, // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/keep":      {"internal/azdo", "internal/metrics", "internal/pool", "internal/secret"},
+	"internal/metrics":   {}, // a leaf, for run too
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},
 	"internal/identity":  {"internal/secret"},
@@ -42,12 +44,12 @@ var allowed = map[string][]string{
 	"internal/emulator":  {},
 	"internal/standin":   {"internal/proc"},
 	"test":               {},
-	"test/bench":         {"internal/emulator", "internal/standin", "test/launch"},
-	"test/matrix":        {"internal/emulator", "internal/standin", "test/launch", "test/process"},
+	"test/bench":         {"internal/emulator", "internal/standin", "test/launch", "test/process"},
+	"test/matrix":        {"internal/emulator", "internal/standin", "test/process"},
 	"test/process":       {},
 	"test/installbench":  {"internal/emulator"},
 	"test/launch":        {"internal/emulator"}, // what bench and soak share
-	"test/soak":          {"internal/emulator", "internal/standin", "test/launch"},
+	"test/soak":          {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 	"test/thief":         {},
 	"test/unguarded":     {"internal/cli", "internal/config", "internal/tend"},
 }

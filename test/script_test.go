@@ -69,6 +69,8 @@ func TestScripts(t *testing.T) {
 			"licence": cmdLicence,
 			"systemd": cmdSystemd,
 			"told":    cmdTold,
+			"page":    cmdPage,
+			"sees":    cmdSees,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,

@@ -19,6 +19,7 @@ func withheld() []string {
 		"AZP_TOKEN", "AZP_TOKEN_FILE", "AZP_CLIENTID", "AZP_CLIENTSECRET", "AZP_CLIENTCERTIFICATE", "AZP_TENANTID", "AZP_IDENTITY_RESOURCE_ID",
 		"AZP_PROXY",                                      // the agent has a name of its own for it
 		"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", // azptend speaks to systemd, and no job in its name
+		"AZP_KEEP_TOKEN", "AZP_KEEP_TOKEN_FILE",
 		"SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI",
 	}
 }

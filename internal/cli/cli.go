@@ -69,7 +69,7 @@ func newRoot(p Process) *cobra.Command {
 	root.Args = cobra.ArbitraryArgs
 	root.AddCommand(newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p),
 		newToken(p), newDoctor(p), newSetup(p), newSelftest(p),
-		newPlaceholder(p), newAgents(p), newPrune(p), newEmulate(p), newDemo(p), newVersion(p))
+		newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p), newEmulate(p), newDemo(p), newVersion(p))
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

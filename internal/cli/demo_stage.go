@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,8 +15,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/standin"
 )
 
@@ -33,6 +37,8 @@ type stage struct {
 	emulator *emulator.Emulator
 	base     string
 	served   chan error
+	page     net.Listener // where a keeper shows the pool
+	kept     chan error
 	stop     context.CancelFunc
 	seen     uint64 // the last event that was told
 
@@ -45,7 +51,7 @@ type stage struct {
 }
 
 func raiseStage(p Process, verbose bool) (_ *stage, err error) {
-	s := &stage{out: &output{w: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: wantsColor(p)}
+	s := &stage{out: &output{w: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), kept: make(chan error, 1), color: wantsColor(p)}
 	defer func() {
 		if err != nil {
 			s.strike()
@@ -72,6 +78,9 @@ func raiseStage(p Process, verbose bool) (_ *stage, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.served <- s.emulator.Serve(ctx, listener) }()
+	if err = s.openPage(ctx); err != nil {
+		return nil, err
+	}
 	for _, pair := range p.Environ {
 		if value, found := strings.CutPrefix(pair, "PATH="); found {
 			s.path = value
@@ -80,6 +89,32 @@ func raiseStage(p Process, verbose bool) (_ *stage, err error) {
 	s.init, err = proc.NewInit()
 	return s, err
 }
+
+// openPage lets a keeper show the pool. It has a token of its own, for that of the
+// identity is part of what is told.
+func (s *stage) openPage(ctx context.Context) error {
+	env := []string{"AZP_KEEP_LISTEN=127.0.0.1:0", "AZP_URL=" + s.base + "/" + s.emulator.State().Org, "AZP_TOKEN=" + s.emulator.DefaultPAT()}
+	settings, err := config.LoadKeep(nil, env, "")
+	if err != nil {
+		return err
+	}
+	o, err := keepOptions(settings, keep.NewMetrics(version()), slog.New(slog.DiscardHandler), &secret.Guard{})
+	if err != nil {
+		return err
+	}
+	o.Interval, o.Wanted = demoInterval, nil
+	page, err := listenForPage(settings)
+	if err != nil {
+		return err
+	}
+	s.page = page
+	go func() { s.kept <- keepOpenly(ctx, keep.New(o), page, secret.Text{}) }()
+	return nil
+}
+
+// demoInterval is far below what a keeper may be set to: the emulator has no rate
+// limit, and a demo no patience.
+const demoInterval = time.Second
 
 // strike takes everything down again, whatever was raised.
 func (s *stage) strike() {
@@ -93,6 +128,9 @@ func (s *stage) strike() {
 	if s.stop != nil {
 		s.stop()
 		<-s.served
+		if s.page != nil {
+			<-s.kept
+		}
 	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)

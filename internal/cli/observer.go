@@ -15,12 +15,16 @@ const clockTolerance = 4 * time.Minute
 
 // observer logs each request for those who debug, and once for everybody that the
 // clock is off, and that the server slows this identity down: by its own word for
-// what is used too much, for that is what support asks about.
-func observer(log *slog.Logger) func(azdo.Observation) {
+// what is used too much, for that is what support asks about. It tells the others
+// of each too.
+func observer(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Observation) {
 	var mu sync.Mutex
 	var clock sync.Once
 	said := map[string]bool{}
 	return func(o azdo.Observation) {
+		for _, tell := range others {
+			tell(o)
+		}
 		if o.Ahead.Abs() > clockTolerance {
 			clock.Do(func() { sayClock(log, o.Ahead) })
 		}

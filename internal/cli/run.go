@@ -136,15 +136,16 @@ func readable(path string) error {
 }
 
 // connect makes what every command that speaks to Azure DevOps begins with: who
-// azptend is, and a client that is it. The error is one of the settings.
-func connect(s config.Settings, log *slog.Logger, guard *secret.Guard) (*identity.Identity, *azdo.Client, error) {
+// azptend is, and a client that is it. Observe hears of each request, besides the
+// log. The error is one of the settings.
+func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, observer(log)), nil
+	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
 }
 
 func newLog(w io.Writer, s config.Settings) *slog.Logger {

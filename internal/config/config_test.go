@@ -40,9 +40,28 @@ func load(t *testing.T, environ []string, args ...string) (config.Settings, erro
 	return config.Load(flags, environ, "the-host")
 }
 
+// loadFor is load for a setting's command.
+func loadFor(t *testing.T, row config.Row, environ []string, args ...string) (config.Settings, error) {
+	t.Helper()
+	if row.Group != config.Keep {
+		return load(t, environ, args...)
+	}
+	flags := pflag.NewFlagSet("keep", pflag.ContinueOnError)
+	config.AddKeepFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config.LoadKeep(flags, environ, "the-host")
+}
+
 func loaded(t *testing.T, environ []string, args ...string) config.Settings {
 	t.Helper()
-	s, err := load(t, environ, args...)
+	return loadedFor(t, config.Row{}, environ, args...)
+}
+
+func loadedFor(t *testing.T, row config.Row, environ []string, args ...string) config.Settings {
+	t.Helper()
+	s, err := loadFor(t, row, environ, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +118,10 @@ func examples(t *testing.T) map[string]struct {
 		t.Fatal(err)
 	}
 	authority := caFile(t)
+	long := filepath.Join(t.TempDir(), "keep-token")
+	if err := os.WriteFile(long, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return map[string]struct {
 		good string
 		bad  []string
@@ -147,6 +170,15 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_CAPABILITIES":           {"docker=true, gpu = a100", []string{"docker", "=x", "a=b,c", "azptend.kind=x", "AZPTEND.x=y"}},
 		"AZP_RUN_AS":                 {"agent:docker", nil}, // whether there is such a user is not the settings' to know
 		"AZP_PASS_ENV":               {"IDENTITY_ENDPOINT,IDENTITY_HEADER", nil},
+		"AZP_KEEP_INTERVAL":          {"1m", []string{"4s", "often", "-1"}},
+		"AZP_KEEP_PRUNE":             {"no", []string{"perhaps"}},
+		"AZP_KEEP_OLDER_THAN":        {"6h", []string{"1d", "old"}},
+		"AZP_KEEP_ANY_OWNER":         {"yes", []string{"theirs"}},
+		"AZP_KEEP_MATCH":             {"linux-*", nil},
+		"AZP_KEEP_PLACEHOLDER":       {"0", []string{"perhaps"}},
+		"AZP_KEEP_LISTEN":            {"[::1]:8200", []string{"8141", "localhost", "127.0.0.1:", ":8141", "10.0.0.4:8141", "keep.corp:80"}},
+		"AZP_KEEP_TOKEN":             {"0123456789abcdef", []string{"short"}},
+		"AZP_KEEP_TOKEN_FILE":        {long, []string{"/nowhere/at/all", "/", file}},
 		"AZP_LOG_FORMAT":             {"JSON", []string{"xml"}},
 		"AZP_LOG_LEVEL":              {"Debug", []string{"verbose", "info+2", "debug-1"}},
 	}
@@ -180,20 +212,20 @@ func TestEachSetting(t *testing.T) {
 			if slices.Contains([]string{"MANAGED_IDENTITY_OBJECT_ID", "USRMI_ID", "AZP_IDENTITY_RESOURCE_ID"}, row.Env) {
 				rest = append(without(rest, "MANAGED_IDENTITY_OBJECT_ID"), "AZP_TOKEN=a-token") // one name at a time
 			}
-			byDefault, _ := load(t, least())
-			byVariable := loaded(t, append(rest, row.Env+"="+ex.good))
+			byDefault, _ := loadFor(t, row, least())
+			byVariable := loadedFor(t, row, append(rest, row.Env+"="+ex.good))
 			if same(byDefault, byVariable) {
 				t.Errorf("%s=%s has no effect", row.Env, ex.good)
 			}
-			if padded := loaded(t, append(rest, row.Env+"= "+ex.good+"\n")); !same(byVariable, padded) {
+			if padded := loadedFor(t, row, append(rest, row.Env+"= "+ex.good+"\n")); !same(byVariable, padded) {
 				t.Error("white space around it has an effect")
 			}
 			if row.Flag == "" {
-				if row.Env != "AZP_TOKEN" && row.Env != "AZP_CLIENTSECRET" {
+				if !slices.Contains([]string{"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN"}, row.Env) {
 					t.Error("only a secret has no flag")
 				}
 			} else {
-				if byFlag := loaded(t, rest, "--"+row.Flag+"="+ex.good); !same(byVariable, byFlag) {
+				if byFlag := loadedFor(t, row, rest, "--"+row.Flag+"="+ex.good); !same(byVariable, byFlag) {
 					t.Errorf("--%s does something else than %s:\n%+v\n%+v", row.Flag, row.Env, byFlag, byVariable)
 				}
 				wrong := row.Env + "=other"
@@ -203,12 +235,12 @@ func TestEachSetting(t *testing.T) {
 				if row.Env == "AZP_PLACEHOLDER" {
 					wrong = row.Env + "=no"
 				}
-				if byBoth := loaded(t, append(rest, wrong), "--"+row.Flag+"="+ex.good); !same(byVariable, byBoth) {
+				if byBoth := loadedFor(t, row, append(rest, wrong), "--"+row.Flag+"="+ex.good); !same(byVariable, byBoth) {
 					t.Errorf("the flag does not outweigh %s", wrong)
 				}
 			}
 			for _, bad := range ex.bad {
-				_, err := load(t, append(rest, row.Env+"="+bad))
+				_, err := loadFor(t, row, append(rest, row.Env+"="+bad))
 				if err == nil {
 					t.Errorf("takes %q", bad)
 					continue
@@ -219,7 +251,7 @@ func TestEachSetting(t *testing.T) {
 				if row.Flag == "" || len(row.Env+bad) > 100 {
 					continue
 				}
-				_, err = load(t, rest, "--"+row.Flag+"="+bad)
+				_, err = loadFor(t, row, rest, "--"+row.Flag+"="+bad)
 				if err == nil || !strings.Contains(err.Error(), "--"+row.Flag) {
 					t.Errorf("--%s %q: %v", row.Flag, bad, err)
 				}

@@ -77,6 +77,16 @@ type Settings struct {
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 
+	KeepInterval    time.Duration
+	KeepPrune       bool
+	KeepOlderThan   time.Duration
+	KeepAnyOwner    bool
+	KeepMatch       string // "": every name
+	KeepPlaceholder bool
+	KeepListen      string // host:port; "": nowhere
+	KeepToken       secret.Text
+	KeepTokenFile   string
+
 	HostName   string
 	DiagFolder string   // where the agent keeps its logs, if a person moved them
 	Environ    []string // the whole environment, for what the listener inherits
@@ -108,7 +118,7 @@ func (e *InvalidError) Error() string {
 func Environment() []string { return os.Environ() }
 
 // AddFlags defines the flags of the settings in these groups; without groups, of
-// all.
+// all that an agent has.
 func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	for _, row := range Table() {
 		if row.isOf(groups) {
@@ -133,7 +143,10 @@ func (r Row) addFlag(flags *pflag.FlagSet) {
 }
 
 func (r Row) isOf(groups []Group) bool {
-	return len(groups) == 0 || slices.Contains(groups, r.Group)
+	if len(groups) == 0 {
+		return r.Group != Keep
+	}
+	return slices.Contains(groups, r.Group)
 }
 
 // switchValue is a flag that means true when it stands alone, and otherwise
@@ -144,7 +157,8 @@ func (v *switchValue) String() string     { return string(*v) }
 func (v *switchValue) Set(s string) error { *v = switchValue(s); return nil }
 func (v *switchValue) Type() string       { return "bool" }
 
-// Load reads the settings of these groups (without groups, of all) from flags
+// Load reads the settings of these groups (without groups, of all that an agent
+// has) from flags
 // that AddFlags defined for them (nil for none), the environment and the
 // defaults. Where AZP_PLACEHOLDER is set, what only matters to an agent that
 // runs is not judged. The error is an *InvalidError.
@@ -184,8 +198,8 @@ func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...
 	return s, problems
 }
 
-// read takes what is set of these groups (without groups, of all), and what is
-// not by its default.
+// read takes what is set of these groups (without groups, of all that an agent
+// has), and what is not by its default.
 func (s *Settings) read(rows []Row, groups []Group, flags *pflag.FlagSet, env map[string]string) []Problem {
 	var problems []Problem
 	for _, row := range rows {

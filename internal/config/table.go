@@ -36,6 +36,7 @@ const (
 	Naming     Group = "naming"  // how an agent that is to run comes to its name, and to its work folder
 	Life       Group = "life"    // of an agent that runs
 	Install    Group = "install" // which agent package is installed
+	Keep       Group = "keep"    // of the pool's keeper
 )
 
 // Table lists the settings in the order a reader wants them.
@@ -137,6 +138,24 @@ func Table() []Row {
 			Hint: "text or json", set: setLogFormat},
 		{Env: "AZP_LOG_LEVEL", Group: Connection, Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
 			Hint: "debug, info, warn or error", set: setLogLevel},
+		{Env: "AZP_KEEP_INTERVAL", Group: Keep, Flag: "interval", Default: "30s", Help: "how often the keeper looks at a pool, at most",
+			Hint: durationHint, set: setInterval},
+		{Env: "AZP_KEEP_PRUNE", Group: Keep, Flag: "prune", Default: "true", Switch: true, Help: "whether the keeper removes ghosts; false only shows them",
+			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPrune, v) }},
+		{Env: "AZP_KEEP_OLDER_THAN", Group: Keep, Flag: "older-than", Default: "15m", Help: "how long an agent must have been offline to be a ghost; at least 15m",
+			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.KeepOlderThan, v) }},
+		{Env: "AZP_KEEP_ANY_OWNER", Group: Keep, Flag: "any-owner", Default: "false", Switch: true, Help: "whether agents that azptend did not register can be ghosts too",
+			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepAnyOwner, v) }},
+		{Env: "AZP_KEEP_MATCH", Group: Keep, Flag: "match", Help: "the names that ghosts must have: * stands for any characters, ? for one",
+			set: func(s *Settings, v string) error { s.KeepMatch = v; return nil }},
+		{Env: "AZP_KEEP_PLACEHOLDER", Group: Keep, Flag: "keep-placeholder", Default: "true", Switch: true, Help: "whether the keeper sees to it that the pool has a placeholder",
+			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPlaceholder, v) }},
+		{Env: "AZP_KEEP_LISTEN", Group: Keep, Flag: "listen", Default: "127.0.0.1:8141", Help: "the address of the keeper's page, metrics and health; off is none",
+			Hint: "it looks like 127.0.0.1:8141, or :8141 for the whole network, with AZP_KEEP_TOKEN", set: setListen},
+		{Env: "AZP_KEEP_TOKEN", Group: Keep, Help: "what the page and metrics ask for; needed where the address is not a loopback one",
+			set: func(s *Settings, v string) error { s.KeepToken = secret.New(v); return nil }},
+		{Env: "AZP_KEEP_TOKEN_FILE", Group: Keep, Flag: "keep-token-file", Help: "a file that holds AZP_KEEP_TOKEN, read at the start",
+			set: func(s *Settings, v string) error { s.KeepTokenFile = v; return nil }},
 	}
 }
 

@@ -12,16 +12,18 @@ import (
 	"github.com/azptend/azptend/internal/doctor"
 )
 
-// TestTheMachine: the checks that look at nothing but this machine.
-func TestTheMachine(t *testing.T) {
-	for _, tt := range []struct {
-		what   string
-		change func(*doctor.Subject)
-		check  doctor.Name
-		causes []doctor.Cause // nil: well
-		code   int
-		says   string
-	}{
+// onTheMachine is one case of the checks that look at nothing but this machine.
+type onTheMachine struct {
+	what   string
+	change func(*doctor.Subject)
+	check  doctor.Name
+	causes []doctor.Cause // nil: well
+	code   int
+	says   string
+}
+
+func aboutTheFolder() []onTheMachine {
+	return []onTheMachine{
 		{"all is well", func(*doctor.Subject) {}, doctor.Folder, nil, 0, "/azp can be used as user agent; 60.0 GB of 100.0 GB free"},
 		{"no listener", func(s *doctor.Subject) {
 			s.Folder.Check = func() error {
@@ -59,6 +61,11 @@ func TestTheMachine(t *testing.T) {
 				return "", &agent.UnfitError{Why: "ends with exit code 134", Hint: "see above"}
 			}
 		}, doctor.Runtime, []doctor.Cause{doctor.NoVersion, doctor.NoICU}, 78, ""},
+	}
+}
+
+func aboutItsJobs() []onTheMachine {
+	return []onTheMachine{
 		{"closed", func(*doctor.Subject) {}, doctor.Reach, nil, 0, "closed to them"},
 		{"everything is open", func(s *doctor.Subject) {
 			s.Jobs.MayTrace, s.Jobs.TokenFiles, s.Jobs.PassedNames = true, []string{"/run/token"}, []string{"IDENTITY_HEADER"}
@@ -77,7 +84,11 @@ func TestTheMachine(t *testing.T) {
 			doctor.Budget, []doctor.Cause{doctor.LongerThan}, 0, ""},
 		{"a default that may be none", func(s *doctor.Subject) { s.Host.Knob = "the unit's TimeoutStopSec" },
 			doctor.Budget, []doctor.Cause{doctor.GraceNotKnown}, 0, ""},
-	} {
+	}
+}
+
+func TestTheMachine(t *testing.T) {
+	for _, tt := range append(aboutTheFolder(), aboutItsJobs()...) {
 		t.Run(tt.what, func(t *testing.T) {
 			s := doctor.Subject{Folder: soundFolder(), Jobs: closedJobs(), Registered: "/shared"}
 			s.Host = doctor.Machine{Grace: 30 * time.Second, Drain: 13 * time.Second, Stop: 12 * time.Second, Remove: 5 * time.Second}

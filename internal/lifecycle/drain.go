@@ -61,7 +61,7 @@ func (t *turn) inspected(e Inspected) {
 	}
 	switch {
 	case e.Outcome == Missing:
-		t.missed = true
+		t.missed = true // a DELETE will make sure of it
 		t.unplan()
 		t.lookedAlone(e.Worker)
 	case t.Job == RunningJob:

@@ -184,8 +184,8 @@ func (t *turn) endedUnasked(e Exit) {
 // endExplained decides on a listener that ended with a fault, now that the
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
-	if r.Outcome == Missing { // a DELETE makes sure of it
-		t.missed = true
+	if r.Outcome == Missing {
+		t.missed = true // a DELETE makes sure of it
 		t.comeBack("the agent was deleted on the server")
 		return
 	}

@@ -132,7 +132,7 @@ func TestRoads(t *testing.T) {
 			{time.Second, Disabled{of(Missing)}, ""},
 			{shortestPause, Tick{}, "ask to disable"},
 			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"}, // which decides
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
 			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},

@@ -13,6 +13,7 @@ import (
 type Survey struct {
 	Verdicts []Verdict         // one an agent, in the server's order
 	Queue    []azdo.JobRequest // the unfinished ones; see Survey for what is left out of them
+	Done     []azdo.JobRequest // the finished ones that SurveyBack asked for
 	At       time.Time         // by the server's clock
 }
 
@@ -35,8 +36,12 @@ func (s Survey) Absent(names []string) []string {
 // pools: of the agents' system capabilities it keeps those that a demand names, of
 // requests' agents the ids, and of the agents that match a request a few: that one
 // of many stays is all that matters. Where it fails, nothing is known of the pool.
-func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) {
-	queue, err := p.queue(ctx)
+func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) { return p.SurveyBack(ctx, r, 0) }
+
+// SurveyBack is Survey with the newest few jobs that each agent has finished, for
+// who counts them. It takes no call more.
+func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, error) {
+	queue, done, err := p.requests(ctx, history)
 	if err != nil {
 		return Survey{}, err
 	}
@@ -54,16 +59,23 @@ func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) {
 		agents[i].LastCompletedRequest = last[agents[i].ID]
 	}
 	at := p.o.Server.Now()
-	return Survey{r.Judge(agents, queue, at), queue, at}, nil
+	return Survey{r.Judge(agents, queue, at), queue, done, at}, nil
 }
 
-// queue is the pool's unfinished requests.
-func (p *Pool) queue(ctx context.Context) (queue []azdo.JobRequest, err error) {
+// requests are the pool's unfinished requests, and of each agent's finished ones
+// the newest few.
+func (p *Pool) requests(ctx context.Context, history int) (queue, done []azdo.JobRequest, err error) {
 	err = p.patiently(ctx, func(ctx context.Context) error {
-		queue = nil
-		return p.o.Server.EachJobRequest(ctx, p.ID, 0, func(r azdo.JobRequest) { queue = append(queue, slim(r)) })
+		queue, done = nil, nil
+		return p.o.Server.EachJobRequest(ctx, p.ID, history, func(r azdo.JobRequest) {
+			if r.State() == azdo.JobFinished {
+				done = append(done, slim(r))
+				return
+			}
+			queue = append(queue, slim(r))
+		})
 	})
-	return queue, err
+	return queue, done, err
 }
 
 // someMatches is how many of the agents that match a waiting request are looked

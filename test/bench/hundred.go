@@ -16,6 +16,8 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
 )
 
 // hundred is how many agents start at once, all by one managed identity.
@@ -47,30 +49,11 @@ func throttling(binary, out string) error {
 		crowds = append(crowds, c)
 	}
 	var b strings.Builder
-	err := part.Execute(&b, map[string]any{"Crowds": crowds, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	err := part.Execute(&b, map[string]any{"Crowds": crowds, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
 	if err != nil {
 		return err
 	}
-	return fillIn(out, "throttling", b.String())
-}
-
-// fillIn replaces what is between a page's markers of this name.
-func fillIn(path, name, text string) error {
-	if path == "" {
-		fmt.Print(text)
-		return nil
-	}
-	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(b), begin)
-	_, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		return fmt.Errorf("%s has no part %q", path, name)
-	}
-	return os.WriteFile(path, []byte(before+begin+text+end+after), 0o644)
+	return launch.FillIn(out, "throttling", b.String())
 }
 
 // rig is one emulator with a hundred azptends.

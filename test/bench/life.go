@@ -185,5 +185,3 @@ func (m *measures) readMemory(pid int) error {
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func machine() string { return launch.Machine() }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/azptend/azptend/test/process"
 )
 
 func main() {
@@ -112,7 +114,7 @@ func measure(binary string, lives int, delay time.Duration) (string, error) {
 	err = page.Execute(&b, map[string]any{
 		"Samples": []*sample{m.launch, m.ready, m.idle, m.once, m.memory, m.private},
 		"Size":    fmt.Sprintf("%.1f MB", float64(size.Size())/1e6),
-		"Delay":   delay, "Lives": lives, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly),
+		"Delay":   delay, "Lives": lives, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly),
 	})
 	return b.String(), err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/process"
 )
 
 // poolRun is one `azptend prune` against a pool of some size.
@@ -40,7 +41,7 @@ func measurePool(binary string, delay time.Duration) (string, error) {
 		}
 	}
 	var b strings.Builder
-	err := poolPage.Execute(&b, map[string]any{"Runs": runs, "Delay": delay, "Machine": machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	err := poolPage.Execute(&b, map[string]any{"Runs": runs, "Delay": delay, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
 	return b.String(), err
 }
 

@@ -1,14 +1,12 @@
 // Package launch is what the programs that measure azptend share: a process of
-// azptend as it would be started beside an emulator, the machine that is measured
-// on, and a part of a page that a measurement writes.
+// azptend as it would be started beside an emulator, and a part of a page that a
+// measurement writes.
 package launch
 
 import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/azptend/azptend/internal/emulator"
@@ -40,24 +38,6 @@ func PathOf(environ []string) string {
 	return ""
 }
 
-// Machine names what was measured on.
-func Machine() string {
-	model := "unknown processor"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	kernel := "unknown"
-	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		kernel = strings.TrimSpace(string(release))
-	}
-	return fmt.Sprintf("%d cores of %s, %s/%s, kernel %s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, kernel, runtime.Version())
-}
-
 // FillIn writes what is between a page's markers of this name; without a page it
 // prints.
 func FillIn(page, name, text string) error {
@@ -76,23 +56,4 @@ func FillIn(page, name, text string) error {
 		return fmt.Errorf("%s has no part %q", page, name)
 	}
 	return os.WriteFile(page, []byte(before+begin+text+end+after), 0o644)
-}
-
-// Processes are those whose program is in a folder, by their ids; base is the
-// program's name, or "" for any.
-func Processes(dir, base string) []int {
-	links, _ := filepath.Glob("/proc/[0-9]*/exe")
-	var found []int
-	for _, link := range links {
-		program, err := os.Readlink(link)
-		program = strings.TrimSuffix(program, " (deleted)")
-		if err != nil || !strings.HasPrefix(program, dir+"/") || base != "" && filepath.Base(program) != base {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(link, "/proc/%d/exe", &pid); err == nil {
-			found = append(found, pid)
-		}
-	}
-	return found
 }

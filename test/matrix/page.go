@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
 )
 
 // summary is what the whole came to.
@@ -112,7 +112,7 @@ func (s summary) part() string {
 	s.phaseByEvent(&b)
 	s.byOutcome(&b)
 	s.rules(&b)
-	fmt.Fprintf(&b, "The machine: %s.\n\n", launch.Machine())
+	fmt.Fprintf(&b, "The machine: %s.\n\n", process.Machine())
 	return b.String()
 }
 

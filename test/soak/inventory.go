@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
 )
 
 // inventory is what there is between two lives, when nothing should be.
@@ -27,7 +27,7 @@ func take(e *emulator.Emulator, dir string, quiesce func()) inventory {
 	fds, _ := os.ReadDir("/proc/self/fd")
 	i := inventory{
 		Goroutines: runtime.NumGoroutine(), Descriptors: len(fds),
-		Processes: len(launch.Processes(dir, "")), Files: files(dir),
+		Processes: len(process.Running(dir)), Files: files(dir),
 	}
 	for _, p := range e.State().Pools {
 		i.Agents += len(p.Agents)

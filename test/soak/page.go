@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
 )
 
 // outcome is what the whole soak came to.
@@ -103,7 +104,7 @@ func (o outcome) publish(page string) error {
 	err := part.Execute(&b, map[string]any{
 		"Lives": len(o.lives), "Seats": o.options.seats, "Seed": o.options.seed, "Took": o.took.Round(time.Second), "Wrong": o.wrong(),
 		"First": o.first, "Before": o.before, "After": o.after, "Begin": begin, "End": end, "Rows": o.rows(),
-		"Machine": launch.Machine(), "Date": time.Now().UTC().Format(time.DateOnly), "Scale": scale,
+		"Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly), "Scale": scale,
 	})
 	if err != nil {
 		return err

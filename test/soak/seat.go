@@ -15,6 +15,7 @@ import (
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
 )
 
 // patience bounds one life: a job's lock has to lapse in it, and twenty seconds
@@ -227,7 +228,10 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 func (r *run) kill() error { return r.cmd.Process.Kill() }
 
 func (s *seat) killListener() error {
-	for _, pid := range launch.Processes(s.place.Dir, "Agent.Listener") {
+	for pid, program := range process.Running(s.place.Dir) {
+		if filepath.Base(program) != "Agent.Listener" {
+			continue
+		}
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return err
 		}
@@ -254,7 +258,7 @@ func (s *seat) judge(jobs []int64, t trouble, err error) string {
 	for _, a := range s.emulator.State().Pool(s.pool).Agents {
 		wrong = append(wrong, fmt.Sprintf("agent %d stayed", a.ID))
 	}
-	for _, pid := range launch.Processes(s.place.Dir, "") {
+	for pid := range process.Running(s.place.Dir) {
 		wrong = append(wrong, fmt.Sprintf("process %d stayed", pid))
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/keep"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+func newKeep(p Process) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "keep",
+		Short: "Keep pools: remove ghosts, keep the placeholder, show the pool",
+		Long: `Keep pools: one small process for one or more of them, until it is asked to end.
+
+It looks at each pool every half minute, and removes agents whose machine is gone
+(as azptend prune does), and at once those that azptend run --registered has left;
+it makes the pool's placeholder when it is not there; and it shows agents, queue
+and waiting times, as a page and as metrics for Prometheus, on AZP_KEEP_LISTEN.
+
+Two of them on one pool do no harm. It needs the Administrator role on the pool.
+
+Every setting has a variable, in brackets below, and a flag; the flag wins. Only
+AZP_TOKEN, AZP_CLIENTSECRET and AZP_KEEP_TOKEN have no flag: a command line is
+public.`,
+		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
+	}
+	c.Flags().SortFlags = false
+	config.AddKeepFlags(c.Flags())
+	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
+	c.Flags().Lookup("capability").Usage = "what demands can ask the placeholder for: name=value, several separated by commas (AZP_CAPABILITIES)"
+	return c
+}
+
+// keepPools keeps the pools of the settings. A signal ends it, and nothing is
+// lost to one: what it was about to do it, or another, does next time.
+func keepPools(p Process, flags *pflag.FlagSet) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	hostName, _ := os.Hostname()
+	s, err := config.LoadKeep(flags, p.Environ, hostName)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	guard := &secret.Guard{}
+	guard.Watch(s.Token)
+	guard.Watch(s.KeepToken)
+	guard.Watch(s.ProxyPassword())
+	log := newLog(guard.Writer(p.Stderr), s)
+	for _, w := range s.Warnings {
+		log.Warn("A setting is odd", "what", w)
+	}
+	metrics := keep.NewMetrics(version())
+	o, err := keepOptions(s, metrics, log, guard)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	page, err := listenForPage(s)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
+		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
+	if err := keepOpenly(ctx, keep.New(o), page, s.KeepToken); err != nil {
+		explain(p, s, log, guard, err)
+		return silent(codeOf(err))
+	}
+	log.Info("Left", "why", "asked to end")
+	return nil
+}
+
+func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, guard *secret.Guard) (keep.Options, error) {
+	_, client, err := connect(s, log, guard, metrics.Observe)
+	if err != nil {
+		return keep.Options{}, err
+	}
+	o := keep.Options{
+		Interval: s.KeepInterval, Metrics: metrics, Log: log, Prune: s.KeepPrune,
+		Rules: pool.Rules{OlderThan: s.KeepOlderThan, AnyOwner: s.KeepAnyOwner, Match: s.KeepMatch},
+	}
+	if s.KeepPlaceholder {
+		o.Wanted = &pool.Wanted{Name: placeholderName(s), Capabilities: s.Capabilities}
+	}
+	add := func(name string, id int) {
+		o.Pools = append(o.Pools, keep.Kept{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
+			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, Patience: keep.Patience})
+		}})
+	}
+	if s.PoolID != 0 {
+		add(strconv.Itoa(s.PoolID), s.PoolID)
+		return o, nil
+	}
+	for _, name := range s.Pools() {
+		add(name, 0)
+	}
+	return o, nil
+}
+
+// listenForPage opens the address of the page; nil where there is to be none.
+func listenForPage(s config.Settings) (net.Listener, error) {
+	if s.KeepListen == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", s.KeepListen)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s, which is AZP_KEEP_LISTEN (--listen): %w", s.KeepListen, err)
+	}
+	return listener, nil
+}
+
+func addressOf(page net.Listener) string {
+	if page == nil {
+		return "off"
+	}
+	return "http://" + page.Addr().String() + "/"
+}
+
+// keepOpenly keeps, and shows on a page, if there is one, what it keeps. A page
+// that ends ends the keeper: one that nobody can see any more is not what was asked
+// for.
+func keepOpenly(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	if page == nil {
+		served <- nil
+	} else {
+		go func() {
+			defer stop()
+			served <- keeper.Serve(ctx, page, token)
+		}()
+	}
+	err := keeper.Run(ctx)
+	stop()
+	return errors.Join(err, <-served)
+}

@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// ofKeeper are the settings that matter to a keeper. Agent is for its placeholder.
+func ofKeeper() []Group { return []Group{Connection, AgentPool, Agent, Keep} }
+
+// AddKeepFlags defines the flags that LoadKeep reads. The pool may be given more
+// than once.
+func AddKeepFlags(flags *pflag.FlagSet) {
+	AddFlags(flags, ofKeeper()...)
+	pools := flags.Lookup("pool")
+	pools.Value, pools.DefValue = &poolNames{}, ""
+	pools.Usage = "the agent pool's name; several separated by commas, or the flag repeated (AZP_POOL)"
+}
+
+// poolNames is a flag that adds to itself.
+type poolNames struct{ names string }
+
+func (p *poolNames) String() string { return p.names }
+func (p *poolNames) Type() string   { return "string" }
+func (p *poolNames) Set(s string) error {
+	if s = strings.TrimSpace(s); s != "" {
+		p.names = strings.TrimPrefix(p.names+","+s, ",")
+	}
+	return nil
+}
+
+// LoadKeep is Load for a keeper. The error is an *InvalidError.
+func LoadKeep(flags *pflag.FlagSet, environ []string, hostName string) (Settings, error) {
+	s, err := Load(flags, environ, hostName, ofKeeper()...)
+	if err != nil {
+		return s, err
+	}
+	var problems []Problem
+	bad := func(hint, format string, args ...any) {
+		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	if s.PoolID == 0 && len(s.Pools()) == 0 {
+		bad("name a pool", "AZP_POOL (--pool) names no pool")
+	}
+	s.readKeepToken(bad)
+	if s.KeepListen != "" && s.KeepToken.IsZero() && s.KeepTokenFile == "" && !loopbackAddress(s.KeepListen) {
+		bad("set AZP_KEEP_TOKEN or AZP_KEEP_TOKEN_FILE (--keep-token-file): others may read the page and metrics there only with a token",
+			"AZP_KEEP_LISTEN (--listen) is %s, which others can reach", s.KeepListen)
+	}
+	if len(problems) > 0 {
+		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
+	}
+	return s, nil
+}
+
+// Pools are the pools' names: AZP_POOL at its commas, each once, for the server
+// takes no notice of case. A name that has a comma is given by its id.
+func (s Settings) Pools() []string {
+	var names []string
+	for _, name := range list(s.Pool) {
+		if !slices.ContainsFunc(names, func(have string) bool { return strings.EqualFold(have, name) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// shortestToken is of what guards a page that others can reach: 16 letters and
+// digits at random are 95 bits.
+const shortestToken = 16
+
+// longestToken bounds what is read of a file that is none of ours.
+const longestToken = 4096
+
+func (s *Settings) readKeepToken(bad func(hint, format string, args ...any)) {
+	from := "AZP_KEEP_TOKEN"
+	if s.KeepTokenFile != "" {
+		from = "AZP_KEEP_TOKEN_FILE (--keep-token-file)"
+		if !s.KeepToken.IsZero() {
+			bad("set one of them", "AZP_KEEP_TOKEN and %s are both set", from)
+			return
+		}
+		text, err := readShort(s.KeepTokenFile)
+		if err != nil {
+			bad("", "%s cannot be read: %v", from, plain(err))
+			return
+		}
+		s.KeepToken = secret.New(text)
+		if text == "" {
+			bad("", "%s is an empty file", from)
+			return
+		}
+	}
+	if n := len(s.KeepToken.Reveal()); n > 0 && n < shortestToken {
+		bad("openssl rand -hex 16 makes a good one", "%s has %d characters, and must have %d", from, n, shortestToken)
+	}
+}
+
+func readShort(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, longestToken))
+	return strings.TrimSpace(string(b)), err
+}
+
+// shortestInterval keeps a keeper from being felt by the server.
+const shortestInterval = 5 * time.Second
+
+func setInterval(s *Settings, v string) error {
+	if err := setDuration(&s.KeepInterval, v); err != nil {
+		return err
+	}
+	if s.KeepInterval < shortestInterval {
+		return fmt.Errorf("is %q, which is shorter than %v", v, shortestInterval)
+	}
+	return nil
+}
+
+func setListen(s *Settings, v string) error {
+	if strings.EqualFold(v, "off") {
+		s.KeepListen = ""
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
+		return fmt.Errorf("is %q, which is not host:port", v)
+	}
+	s.KeepListen = v
+	return nil
+}
+
+// loopbackAddress says whether host:port can be reached from this machine alone.
+func loopbackAddress(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || (err == nil && ip.IsLoopback())
+}

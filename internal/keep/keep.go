@@ -1,0 +1,205 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
+)
+
+// Kept is a pool to keep.
+type Kept struct {
+	Name string // for people and metrics
+	// Open finds it. It is called until it succeeds; an error that time does not mend
+	// ends the keeper, for it is a mistake in the settings or a missing right.
+	Open func(context.Context) (*pool.Pool, error)
+}
+
+// Options say what to keep, and how.
+type Options struct {
+	Pools    []Kept
+	Interval time.Duration // between two looks at a pool, at least
+	Rules    pool.Rules    // which agents are ghosts
+	// Wanted is the placeholder that each pool is to have; nil: none is kept.
+	Wanted  *pool.Wanted
+	Prune   bool // whether ghosts are removed; else they are only shown
+	Metrics *Metrics
+	Log     *slog.Logger
+}
+
+// Keeper keeps pools. Make it with New, run it once with Run.
+type Keeper struct {
+	o    Options
+	feed *feed
+}
+
+// New makes a keeper that does nothing yet, but that Handler can show.
+func New(o Options) *Keeper {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	var names []string
+	for _, p := range o.Pools {
+		names = append(names, p.Name)
+		o.Metrics.begin(p.Name)
+	}
+	return &Keeper{o: o, feed: newFeed(names, time.Now())}
+}
+
+// Run keeps the pools until ctx ends, which is no error, or until one of them
+// cannot be found for a reason that time does not mend.
+func (k *Keeper) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var loops sync.WaitGroup
+	for i := range k.o.Pools {
+		loops.Go(func() {
+			if err := k.loop(ctx, i); err != nil {
+				stop(err)
+			}
+		})
+	}
+	loops.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// loop keeps one pool.
+func (k *Keeper) loop(ctx context.Context, i int) error {
+	t := &tended{k: k, room: k.feed.pools[i], open: k.o.Pools[i].Open, pace: pace{interval: k.o.Interval}}
+	for {
+		begun := time.Now()
+		err := t.round(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if (t.pool == nil && hopeless(err)) || errors.As(err, new(*pool.VersionError)) {
+			return err
+		}
+		t.tell(err)
+		pause := t.pace.next(t.took, err)
+		k.feed.change(func() { t.room.beat, t.room.pause = time.Now(), pause })
+		k.o.Log.Debug("Kept a pool", "pool", t.room.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// tended is one pool in its loop.
+type tended struct {
+	k    *Keeper
+	room *room
+	open func(context.Context) (*pool.Pool, error)
+	pace pace
+
+	pool   *pool.Pool // nil until it was found
+	stands int        // the id of the agent that has the placeholder's name, once that is known to be all right, or hopeless
+	size   int        // agents of the last look
+	ledger ledger
+	took   time.Duration // of the last look
+}
+
+// Patience is for the pools that are kept: what fails for longer is for the next
+// round.
+const Patience = 5 * time.Second
+
+// round looks at the pool once, and does what follows from it.
+func (t *tended) round(ctx context.Context) (err error) {
+	t.took = 0
+	if t.pool == nil {
+		if t.pool, err = t.open(ctx); err != nil {
+			t.pool = nil
+			return err
+		}
+	}
+	begun := time.Now()
+	s, err := t.pool.SurveyBack(ctx, t.k.o.Rules, historyFor(t.size))
+	if err != nil {
+		return err
+	}
+	t.took = time.Since(begun)
+	t.size = len(s.Verdicts)
+	t.show(s, t.ledger.take(slices.Concat(s.Queue, s.Done)))
+	return t.act(ctx, s)
+}
+
+// historyFor is how many finished jobs of each agent a look asks for: as many as
+// an agent may serve between two looks, and of a large pool so few that the
+// answer stays smaller than the list of the agents. Of a pool that was not seen
+// yet, one.
+func historyFor(agents int) int {
+	const most, together = 20, 2000
+	if agents == 0 {
+		return 1
+	}
+	return max(1, min(most, together/agents))
+}
+
+// show tells metrics and the page what was seen.
+func (t *tended) show(s pool.Survey, found news) {
+	p := look(s, t.k.o.Prune)
+	t.k.o.Metrics.show(t.room.name, p)
+	t.k.o.Metrics.count(t.room.name, found)
+	t.k.feed.change(func() {
+		t.room.picture, t.room.beat = p, time.Now()
+		t.room.ahead = time.Until(p.At)
+		t.room.history.note(p, found)
+	})
+}
+
+// tell says when a pool cannot be kept, and when it can again: once each.
+func (t *tended) tell(err error) {
+	m, log, was := t.k.o.Metrics, t.k.o.Log, t.room.away
+	outcome := "seen"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.rounds.Add(1, t.room.name, outcome)
+	now := time.Now()
+	switch {
+	case err != nil && was == nil:
+		log.Warn("Cannot keep the pool: it is tried again", "pool", t.room.name, "error", err)
+		t.k.feed.did(Deed{At: now, Pool: t.room.name, What: err.Error(), Bad: true})
+		t.k.feed.change(func() { t.room.away, t.room.since = err, now })
+	case err != nil:
+		t.k.feed.change(func() { t.room.away = err })
+	case was != nil:
+		away := now.Sub(t.room.since).Round(time.Second)
+		log.Info("The pool is kept again", "pool", t.room.name, "after", away.String())
+		t.k.feed.did(Deed{At: now, Pool: t.room.name, What: "the pool is kept again, after " + away.String()})
+		t.k.feed.change(func() { t.room.away, t.room.since = nil, time.Time{} })
+	}
+}
+
+// hopeless says that time does not mend an error: the server or the identity's
+// issuer has refused, and said so.
+func hopeless(err error) bool {
+	var (
+		closed  *pool.ClosedError
+		token   *azdo.TokenError
+		answer  *azdo.Error
+		refused interface{ Refused() bool }
+	)
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, azdo.ErrNoPool), errors.As(err, &closed):
+		return true
+	case errors.As(err, &token):
+		return errors.As(err, &refused) && refused.Refused()
+	case errors.As(err, &answer):
+		return answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden || answer.Status == http.StatusNotFound
+	}
+	return false
+}

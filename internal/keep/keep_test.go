@@ -1,0 +1,336 @@
+package keep_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/keep"
+	"github.com/azptend/azptend/internal/pool"
+)
+
+// later lets a bubble's time pass, and everything that is due in it happen.
+func later(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// scene is a pool with everything in it; what should stay says stay.
+func scene() []emulator.AgentSpec {
+	placeholder := func(s *emulator.AgentSpec) { s.UserCapabilities["azptend.kind"] = "placeholder" }
+	theirs := func(s *emulator.AgentSpec) { s.UserCapabilities = nil }
+	asked := func(s *emulator.AgentSpec) { s.UserCapabilities["azptend.removal"] = "keeper" }
+	return []emulator.AgentSpec{
+		ours("ghost-1"), ours("ghost-2"),
+		ours("asked", asked, since(2*time.Minute)),
+		ours("stay-asked-not-run", asked, func(s *emulator.AgentSpec) { s.CreatedAgo, s.ChangedAgo = time.Minute, time.Minute }),
+		ours("stay-idle", online), ours("stay-busy", online, withJob), ours("stay-lost-with-job", withJob),
+		ours("stay-young", since(20*time.Minute)), ours("stay-undated", since(-1)),
+		ours("stay-ours-holds", placeholder), ours("stay-theirs", theirs),
+		ours("stay-their-placeholder", theirs, func(s *emulator.AgentSpec) { s.Version = "99.0.0" }),
+	}
+}
+
+var staying = []string{
+	"stay-asked-not-run", "stay-busy", "stay-idle", "stay-lost-with-job", "stay-ours-holds",
+	"stay-their-placeholder", "stay-theirs", "stay-undated", "stay-young",
+}
+
+func TestPrunesToWhatShouldStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(scene()...)
+		k, _ := w.keeper()
+		stop := w.start(k)
+		later(time.Second)
+		if d := cmp.Diff(staying, w.names()); d != "" {
+			t.Errorf("the pool holds (-want +got):\n%s", d)
+		}
+		for series, want := range map[string]string{
+			`azptend_pool_agents_removed_total{pool="Default",reason="dead"}`:  "2",
+			`azptend_pool_agents_removed_total{pool="Default",reason="asked"}`: "1",
+			`azptend_pool_agents{pool="Default",state="ghost"}`:                "0",
+			`azptend_pool_agents{pool="Default",state="busy"}`:                 "2",
+			`azptend_pool_agents{pool="Default",state="placeholder"}`:          "2",
+		} {
+			if got := w.metric(k, series); got != want {
+				t.Errorf("%s is %q, want %s", series, got, want)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOnlyShows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(scene()...)
+		k, _ := w.keeper(func(o *keep.Options) { o.Prune = false })
+		stop := w.start(k)
+		later(time.Hour)
+		if n := w.count(http.MethodDelete); n != 0 || w.metric(k, `azptend_pool_agents{pool="Default",state="ghost"}`) == "0" {
+			t.Errorf("there were %d removals", n)
+		}
+		_ = stop()
+	})
+}
+
+// TestTwoKeepers: each ghost is removed once, one placeholder is made, and neither
+// keeper finds anything wrong.
+func TestTwoKeepers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(scene()...)
+		wants := func(o *keep.Options) {
+			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}}
+		}
+		a, _ := w.keeper(wants)
+		b, _ := w.keeper(wants)
+		stopA, stopB := w.start(a), w.start(b)
+		later(10 * time.Minute)
+		if d := cmp.Diff(append([]string{"place"}, staying...), w.names()); d != "" {
+			t.Errorf("the pool holds (-want +got):\n%s", d)
+		}
+		removed := 0
+		for _, e := range events(w) {
+			if e.Type == emulator.EventAgentRemoved {
+				removed++
+			}
+		}
+		if want := len(scene()) - len(staying); removed != want {
+			t.Errorf("%d agents were removed, want %d", removed, want)
+		}
+		for _, k := range []*keep.Keeper{a, b} {
+			if got := w.metric(k, `azptend_pool_removals_failed_total{pool="Default"}`); got != "0" {
+				t.Errorf("%s removals failed", got)
+			}
+			if got := w.metric(k, `azptend_keep_rounds_total{pool="Default",outcome="failed"}`); got != "0" {
+				t.Errorf("%s rounds failed", got)
+			}
+		}
+		_, _ = stopA(), stopB()
+	})
+}
+
+func events(w *world) []emulator.Event {
+	w.Helper()
+	found, err := w.emulator.Events(w.Context(), 0)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return found
+}
+
+// TestAnHourAway: Azure DevOps does not answer for an hour. The keeper stays, asks
+// seldom, is alive to its probes, shows what it last saw, and goes on within two
+// minutes of the end.
+func TestAnHourAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(ours("stay", online))
+		k, _ := w.keeper()
+		stop := w.start(k)
+		later(time.Minute)
+		w.away.Store(true)
+		before := w.calls.Load()
+		later(time.Hour)
+		if n := w.calls.Load() - before; n > 300 {
+			t.Errorf("an outage of an hour is asked about %d times", n)
+		}
+		if got := w.get(k, "/healthz").Code; got != http.StatusOK {
+			t.Errorf("it counts as dead: %d", got)
+		}
+		if got := w.get(k, "/readyz").Code; got != http.StatusOK {
+			t.Errorf("it counts as not ready: %d", got)
+		}
+		w.put(ours("ghost"))
+		w.away.Store(false)
+		later(3 * time.Minute)
+		if d := cmp.Diff([]string{"stay"}, w.names()); d != "" {
+			t.Errorf("the pool holds (-want +got):\n%s", d)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAwayFromTheStart: a keeper that starts during an outage waits for its end.
+func TestAwayFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(ours("ghost"))
+		w.away.Store(true)
+		k, _ := w.keeper()
+		stop := w.start(k)
+		later(time.Hour)
+		if w.get(k, "/readyz").Code != http.StatusServiceUnavailable || w.get(k, "/healthz").Code != http.StatusOK {
+			t.Error("it counts as ready, or as dead")
+		}
+		w.away.Store(false)
+		later(3 * time.Minute)
+		if n := w.names(); len(n) != 0 || w.get(k, "/readyz").Code != http.StatusOK {
+			t.Errorf("the pool holds %v", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCallsOfAnHour: two requests a look and a look each half minute, of 3 agents
+// and of 300; and fewer where the list is slow to make.
+func TestCallsOfAnHour(t *testing.T) {
+	for _, tt := range []struct {
+		agents int
+		slow   time.Duration
+		most   int64
+	}{{3, 0, 245}, {300, 0, 245}, {3, 6 * time.Second, 115}, {3, 30 * time.Second, 26}} {
+		t.Run(fmt.Sprintf("%d agents, %v", tt.agents, tt.slow), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.slow = tt.slow
+				for i := range tt.agents {
+					w.put(ours(fmt.Sprint("agent-", i), online))
+				}
+				k, _ := w.keeper(func(o *keep.Options) { o.Wanted = &pool.Wanted{Name: "place"} })
+				stop := w.start(k)
+				later(time.Hour)
+				n := w.calls.Load()
+				t.Logf("%d calls an hour", n)
+				if n > tt.most || n < tt.most/3 {
+					t.Errorf("%d calls an hour, at most %d wanted", n, tt.most)
+				}
+				_ = stop()
+			})
+		})
+	}
+}
+
+// TestEndsAtOnce: in a pause, and in the middle of a request that nobody answers.
+func TestEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for _, silent := range []bool{false, true} {
+			w.silent.Store(silent)
+			k, _ := w.keeper()
+			stop := w.start(k)
+			later(10 * time.Second)
+			begun := time.Now()
+			if err := stop(); err != nil || time.Since(begun) != 0 {
+				t.Errorf("it ends after %v with %v", time.Since(begun), err)
+			}
+		}
+	})
+}
+
+func TestMistakesEndIt(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*world, *keep.Options)
+		is     func(error) bool
+	}{
+		"no such pool": {func(_ *world, o *keep.Options) {
+			o.Pools[0].Open = func(context.Context) (*pool.Pool, error) { return nil, fmt.Errorf("x: %w", azdo.ErrNoPool) }
+		}, func(err error) bool { return errors.Is(err, azdo.ErrNoPool) }},
+		"a pool that is closed": {func(_ *world, o *keep.Options) {
+			o.Pools[0].Open = func(context.Context) (*pool.Pool, error) { return nil, &pool.ClosedError{Name: "x", Why: "it is"} }
+		}, func(err error) bool { return errors.As(err, new(*pool.ClosedError)) }},
+		"a placeholder's version": {func(_ *world, o *keep.Options) {
+			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"Agent.Version": "new"}}
+		}, func(err error) bool { return errors.As(err, new(*pool.VersionError)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				k, _ := w.keeper(func(o *keep.Options) { tt.change(w, o) })
+				if err := k.Run(t.Context()); !tt.is(err) {
+					t.Errorf("it ends with %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestHoldsThePlace: made, made again when it was deleted, completed when somebody
+// took a capability off; and a name that an agent holds is asked about once.
+func TestHoldsThePlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		wants := func(o *keep.Options) {
+			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}}
+		}
+		k, _ := w.keeper(wants)
+		stop := w.start(k)
+		later(time.Second)
+		if d := cmp.Diff([]string{"place"}, w.names()); d != "" {
+			t.Errorf("the pool holds (-want +got):\n%s", d)
+		}
+		client := azdo.New("http://emulator/emulated", &http.Client{Transport: w}, w, nil)
+		found, _, err := client.AgentByName(t.Context(), 1, "place")
+		if err != nil || client.RemoveAgent(t.Context(), 1, found.ID) != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		again, there, err := client.AgentByName(t.Context(), 1, "place")
+		if err != nil || !there || again.ID == found.ID {
+			t.Errorf("deleted, it is not made again: %v", err)
+		}
+		delete(again.UserCapabilities, "docker")
+		if err := client.SetUserCapabilities(t.Context(), 1, again.ID, again.UserCapabilities); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		whole, _, err := client.AgentByName(t.Context(), 1, "place")
+		if err != nil || whole.UserCapabilities["docker"] != "true" || whole.ID != again.ID {
+			t.Errorf("what was taken off it is not put back: %v %v", whole.UserCapabilities, err)
+		}
+		// Somebody's agent takes the name.
+		w.put(ours("place", online))
+		later(time.Minute)
+		asked := w.calls.Load()
+		later(time.Hour)
+		if n := w.calls.Load() - asked; n > 245 {
+			t.Errorf("a name that is held costs %d calls an hour", n)
+		}
+		_ = stop()
+	})
+}
+
+// TestCountsJobs follows one job from its queueing on, as metrics show it.
+func TestCountsJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		k, _ := w.keeper()
+		stop := w.start(k)
+		later(time.Second)
+		job := w.queue("build")
+		later(time.Minute)
+		if got := w.metric(k, `azptend_pool_jobs{pool="Default",state="queued"}`); got != "1" {
+			t.Errorf("%q jobs wait", got)
+		}
+		if got := w.metric(k, `azptend_pool_oldest_waiting_job_age_seconds{pool="Default"}`); got < "30" || got > "60" {
+			t.Errorf("the oldest waits for %q s", got)
+		}
+		if err := w.emulator.CancelJob(job.RequestID); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		if got := w.metric(k, `azptend_pool_jobs_finished_total{pool="Default",result="canceled"}`); got != "1" {
+			t.Errorf("%q jobs were canceled", got)
+		}
+		if got := w.metric(k, `azptend_pool_job_wait_seconds_count{pool="Default"}`); got != "0" {
+			t.Errorf("%q jobs started", got)
+		}
+		_ = stop()
+	})
+}

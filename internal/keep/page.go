@@ -1,0 +1,265 @@
+package keep
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
+)
+
+// pageOf is the page whole, as it is without JavaScript too.
+func pageOf(v view) string {
+	m := &markup{}
+	parts := partsOf(v)
+	slot := func(tag, id string) {
+		name, _, _ := strings.Cut(tag, " ")
+		m.raw("<" + tag + ` id="` + id + `">` + parts[id] + "</" + name + ">\n")
+	}
+	m.raw(head)
+	slot(`p role="status"`, "status")
+	if len(v.pools) > 1 {
+		m.raw(`<nav aria-label="Pools"><ul>`)
+		for i, p := range v.pools {
+			m.raw(`<li><a href="#` + partID(i, "name") + `">`).text(p.name).raw("</a></li>")
+		}
+		m.raw("</ul></nav>\n")
+	}
+	m.raw("</header>\n<main id=\"main\">\n")
+	for i, p := range v.pools {
+		id := func(part string) string { return partID(i, part) }
+		m.raw(`<section aria-labelledby="` + id("name") + `"><h2 id="` + id("name") + `">Pool `).text(p.name).raw("</h2>\n")
+		slot(`p class="note"`, id("note"))
+		slot(`dl class="tiles"`, id("tiles"))
+		m.raw(`<figure class="card" aria-labelledby="` + id("waiting") + `"><figcaption><h3 id="` + id("waiting") + `">Waiting time</h3>`)
+		slot(`p class="note"`, id("waited"))
+		m.raw(key + "</figcaption>\n")
+		slot(`div class="chart" aria-hidden="true"`, id("chart"))
+		m.raw("</figure>\n")
+		m.raw(tableHead("Jobs", p.name, jobColumns))
+		slot("tbody", id("jobs"))
+		m.raw(tableFoot + tableHead("Agents", p.name, agentColumns))
+		slot("tbody", id("agents"))
+		m.raw(tableFoot + "</section>\n")
+	}
+	m.raw(`<section class="card" aria-labelledby="did"><h2 id="did">What the keeper did</h2>`)
+	slot(`ol class="deeds"`, "deeds")
+	m.raw("</section>\n</main>\n" + foot)
+	return m.String()
+}
+
+func partID(i int, part string) string { return "p" + strconv.Itoa(i) + "-" + part }
+
+const head = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>azptend keep</title>
+<link rel="icon" type="image/svg+xml" href="icon.svg">
+<link rel="stylesheet" href="page.css">
+<script src="page.js" defer></script>
+</head>
+<body>
+<a class="skip" href="#main">To the pools</a>
+<header>
+<h1>azptend keep</h1>
+<p id="live" aria-live="polite" hidden></p>
+<noscript><p><a href="./">Look again</a></p></noscript>
+`
+
+const key = `<p class="key"><span>longest wait of the jobs that started</span><span class="waits">oldest job that still waits</span></p>`
+
+const foot = `<footer><p>Read-only. The same numbers for Prometheus: <a href="metrics">metrics</a></p></footer>
+</body>
+</html>
+`
+
+// column is a table's: its heading, and whether a phone has no room for it.
+type column struct {
+	name string
+	wide bool
+}
+
+var (
+	jobColumns   = []column{{"Job", false}, {"State", false}, {"Waited", false}, {"Ran", false}, {"Agent", true}, {"Demands", true}}
+	agentColumns = []column{{"Agent", false}, {"State", false}, {"Since", false}, {"Job", false}, {"Version", true}, {"The keeper says", true}}
+)
+
+func tableHead(caption, poolName string, columns []column) string {
+	m := &markup{}
+	m.raw(`<div class="card"><div class="scroll" tabindex="0" role="region" aria-label="`).text(caption + " of pool " + poolName).
+		raw(`"><table><caption>`).text(caption).raw("</caption><thead><tr>")
+	for _, c := range columns {
+		class := ""
+		if c.wide {
+			class = ` class="wide"`
+		}
+		m.el(`th scope="col"`+class, c.name)
+	}
+	return m.raw("</tr></thead>\n").String()
+}
+
+const tableFoot = "</table></div></div>\n"
+
+// partsOf are the parts of the page that change, by their ids.
+func partsOf(v view) map[string]string {
+	parts := map[string]string{"deeds": deedList(v.deeds, len(v.pools) > 1), "status": ""}
+	var status []string
+	for i, p := range v.pools {
+		parts[partID(i, "note")] = note(p)
+		parts[partID(i, "tiles")] = tiles(p.picture)
+		parts[partID(i, "jobs")] = jobTable(p.picture)
+		parts[partID(i, "agents")] = agentTable(p.picture)
+		shown := chartSlots(p.slots)
+		parts[partID(i, "waited")] = waitedSentence(shown)
+		parts[partID(i, "chart")] = chart(shown, p.now)
+		status = append(status, statusOf(p))
+	}
+	parts["status"] = (&markup{}).text(strings.Join(status, " · ")).String()
+	return parts
+}
+
+// statusOf is what a screen reader is told when it changes: counts, and no times.
+func statusOf(p poolView) string {
+	switch {
+	case p.away != nil:
+		return p.name + ": cannot be seen"
+	case p.picture.At.IsZero():
+		return p.name + ": not seen yet"
+	}
+	return fmt.Sprintf("%s: %s waiting, %d running, %s", p.name, counted(p.picture.JobsBy[azdo.JobQueued], "job"),
+		p.picture.JobsBy[azdo.JobAssigned]+p.picture.JobsBy[azdo.JobRunning], counted(p.picture.agents(), "agent"))
+}
+
+func (p Picture) agents() int {
+	n := 0
+	for _, of := range p.AgentsBy {
+		n += of
+	}
+	return n
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// note says how old the picture is, and why there is none.
+func note(p poolView) string {
+	m := &markup{}
+	if p.away != nil {
+		m.raw(`<span class="bad">`).text(fmt.Sprintf("Cannot be seen since %s: %v.", clock(p.since), p.away)).raw("</span> ")
+	}
+	if p.picture.At.IsZero() {
+		return m.text("Not seen yet.").String()
+	}
+	return m.text("As of " + clock(p.picture.At) + " UTC").String()
+}
+
+func clock(at time.Time) string { return at.UTC().Format("15:04:05") }
+
+func tiles(p Picture) string {
+	m := &markup{}
+	tile := func(name, value string, alert bool) {
+		class := ""
+		if alert {
+			class = ` class="alert"`
+		}
+		m.raw("<div"+class+">").el("dt", name).el("dd", value).raw("</div>")
+	}
+	oldest := "–"
+	if p.JobsBy[azdo.JobQueued] > 0 {
+		oldest = pool.Span(p.Oldest)
+	}
+	tile("jobs waiting", strconv.Itoa(p.JobsBy[azdo.JobQueued]), p.JobsBy[azdo.JobQueued] > 0)
+	tile("oldest waits", oldest, false)
+	tile("jobs running", strconv.Itoa(p.JobsBy[azdo.JobAssigned]+p.JobsBy[azdo.JobRunning]), false)
+	tile("agents busy", strconv.Itoa(p.AgentsBy[Busy]), false)
+	tile("agents idle", strconv.Itoa(p.AgentsBy[Idle]), false)
+	tile("agents offline", strconv.Itoa(p.AgentsBy[Offline]+p.AgentsBy[Ghost]), false)
+	return m.String()
+}
+
+func none(columns []column, what string) string {
+	return (&markup{}).el(`td class="none" colspan="`+strconv.Itoa(len(columns))+`"`, what).String()
+}
+
+func jobTable(p Picture) string {
+	m := &markup{}
+	for _, j := range p.Jobs {
+		state, ran := string(j.State), "–"
+		if j.State == azdo.JobFinished {
+			state = j.Result
+		}
+		if j.Ran > 0 {
+			ran = pool.Span(j.Ran)
+		}
+		m.raw(`<tr><th scope="row">`).text(j.Name)
+		if from := strings.Trim(j.Pipeline+" "+j.Run, " "); from != "" {
+			m.raw(`<br><small>`).text(from).raw("</small>")
+		}
+		m.raw("</th><td>"+pill(state)).raw("</td>").
+			el(`td class="n"`, pool.Span(j.Waited)).el(`td class="n"`, ran).
+			el(`td class="wide wrap"`, j.Agent).el(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
+	}
+	if len(p.Jobs) == 0 {
+		return "<tr>" + none(jobColumns, "no jobs") + "</tr>"
+	}
+	unfinished := p.JobsBy[azdo.JobQueued] + p.JobsBy[azdo.JobAssigned] + p.JobsBy[azdo.JobRunning]
+	return m.raw(more(jobColumns, unfinished-maxRows+maxDone)).String()
+}
+
+func agentTable(p Picture) string {
+	m := &markup{}
+	for _, a := range p.Agents {
+		since := "–"
+		if !a.Since.IsZero() {
+			since = pool.Span(p.At.Sub(a.Since))
+		}
+		m.raw("<tr>").el(`th scope="row"`, a.Name).raw("<td>"+pill(string(a.State))+"</td>").
+			el(`td class="n"`, since).el(`td class="wrap"`, a.Job).
+			el(`td class="wide n"`, a.Version).el(`td class="wide wrap"`, a.Why).raw("</tr>\n")
+	}
+	if len(p.Agents) == 0 {
+		return "<tr>" + none(agentColumns, "no agents") + "</tr>"
+	}
+	return m.raw(more(agentColumns, p.agents()-len(p.Agents))).String()
+}
+
+// more says that a table is cut.
+func more(columns []column, n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return "<tr>" + none(columns, fmt.Sprintf("and %d more", n)) + "</tr>"
+}
+
+// pill is a state: a word, with a colour that says no more than the word.
+func pill(state string) string {
+	return (&markup{}).raw(`<span class="state `).text(state).raw(`">`).text(state).raw("</span>").String()
+}
+
+func deedList(deeds []Deed, named bool) string {
+	m := &markup{}
+	for _, d := range deeds {
+		class := ""
+		if d.Bad {
+			class = ` class="bad"`
+		}
+		what := d.What
+		if named {
+			what = d.Pool + ": " + what
+		}
+		m.raw("<li><time>" + clock(d.At) + "</time><span" + class + ">").text(what).raw("</span></li>\n")
+	}
+	if len(deeds) == 0 {
+		return `<li><span></span><span>nothing yet</span></li>`
+	}
+	return m.String()
+}

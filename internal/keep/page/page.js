@@ -1,0 +1,27 @@
+// The page is whole without this. It only puts in what the server sends when
+// something changes: parts of the page as the server writes them itself.
+"use strict";
+
+const shown = new Map();
+const live = document.getElementById("live");
+
+function show(parts) {
+  for (const [id, html] of Object.entries(parts)) {
+    const part = document.getElementById(id);
+    if (part && shown.get(id) !== html) {
+      part.innerHTML = html;
+      shown.set(id, html);
+    }
+  }
+}
+
+function say(text, lost) {
+  live.textContent = text;
+  live.classList.toggle("lost", lost);
+  live.hidden = false;
+}
+
+const events = new EventSource("events");
+events.onopen = () => say("live", false);
+events.onerror = () => say("not connected, trying again", true);
+events.addEventListener("parts", (event) => show(JSON.parse(event.data)));

@@ -1,0 +1,188 @@
+package keep
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/azptend/azptend/internal/secret"
+)
+
+//go:embed page/page.css page/page.js page/icon.svg
+var files embed.FS
+
+// policy lets the page load its own three files and its events, and nothing else
+// from anywhere; no other page may hold it in a frame.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// maxListeners bounds how many pages are open at once.
+const maxListeners = 64
+
+// window is the keeper's page, metrics and health over HTTP. It changes nothing.
+type window struct {
+	k         *Keeper
+	listeners atomic.Int32
+}
+
+// Handler serves the page, metrics and health. With a token all but health wants
+// it; without one only who comes by a loopback address is served (see guard).
+func (k *Keeper) Handler(token secret.Text) http.Handler {
+	w := &window{k: k}
+	shown := http.NewServeMux()
+	shown.HandleFunc("GET /{$}", w.page)
+	shown.HandleFunc("GET /events", w.events)
+	shown.Handle("GET /metrics", k.o.Metrics.registry)
+	own, _ := fs.Sub(files, "page") // of an embedded folder: it is there
+	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
+		shown.HandleFunc("GET /"+name, func(out http.ResponseWriter, r *http.Request) { http.ServeFileFS(out, r, own, name) })
+	}
+	all := http.NewServeMux()
+	all.HandleFunc("GET /healthz", w.healthz)
+	all.HandleFunc("GET /readyz", w.readyz)
+	all.Handle("/", guard(token, shown))
+	return withHeaders(all)
+}
+
+func withHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// healthz is red only when a loop of the keeper's has stopped. A server that is
+// away is no reason to restart anything.
+func (w *window) healthz(out http.ResponseWriter, _ *http.Request) {
+	if pool := w.k.feed.stuck(time.Now()); pool != "" {
+		http.Error(out, "a loop has stopped", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(out, "ok\n")
+}
+
+// readyz is green once each pool was seen.
+func (w *window) readyz(out http.ResponseWriter, _ *http.Request) {
+	if !w.k.feed.ready() {
+		http.Error(out, "not each pool was seen yet", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(out, "ok\n")
+}
+
+func (w *window) page(out http.ResponseWriter, _ *http.Request) {
+	v, _ := w.k.feed.now(time.Now())
+	out.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(out, pageOf(v))
+}
+
+const (
+	// keepAlive is for proxies that cut a connection on which nothing is said.
+	keepAlive = 15 * time.Second
+	// calm is the least time between two events: a round says several things at once.
+	calm = 200 * time.Millisecond
+	// writeBy is how long a reader may take nothing.
+	writeBy = 10 * time.Second
+)
+
+// events sends the page's parts whenever something has changed, until the reader
+// goes or the keeper ends.
+func (w *window) events(out http.ResponseWriter, r *http.Request) {
+	if w.listeners.Add(1) > maxListeners {
+		w.listeners.Add(-1)
+		http.Error(out, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	defer w.listeners.Add(-1)
+	out.Header().Set("Content-Type", "text/event-stream")
+	out.Header().Set("X-Accel-Buffering", "no") // nginx would keep events to itself
+	last := map[string]string{}
+	for {
+		v, changed := w.k.feed.now(time.Now())
+		if err := send(out, newParts(last, partsOf(v))); err != nil {
+			return
+		}
+		if !sleep(r.Context(), calm) {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changed:
+		case <-time.After(keepAlive):
+		}
+	}
+}
+
+// newParts are those that differ from the last ones sent, which it brings up to
+// date.
+func newParts(last, parts map[string]string) map[string]string {
+	changed := map[string]string{}
+	for id, part := range parts {
+		if was, sent := last[id]; !sent || was != part {
+			changed[id], last[id] = part, part
+		}
+	}
+	return changed
+}
+
+func send(out http.ResponseWriter, parts map[string]string) error {
+	rc := http.NewResponseController(out)
+	if err := rc.SetWriteDeadline(time.Now().Add(writeBy)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	var err error
+	if len(parts) == 0 {
+		_, err = io.WriteString(out, ": nothing new\n\n")
+	} else {
+		var data []byte
+		if data, err = json.Marshal(parts); err == nil {
+			_, err = fmt.Fprintf(out, "event: parts\ndata: %s\n\n", data)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return rc.Flush()
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// Serve serves Handler on a listener until ctx ends, and then lets go of every
+// reader at once.
+func (k *Keeper) Serve(ctx context.Context, listener net.Listener, token secret.Text) error {
+	server := &http.Server{
+		Handler:           k.Handler(token),
+		ReadHeaderTimeout: writeBy,
+		ReadTimeout:       writeBy,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package browser
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+var screenshots = flag.String("screenshots", "", "folder to put screenshots into")
+
+// window is a browser's tab that has the page.
+type window struct {
+	*testing.T
+	ctx context.Context
+	s   *stage
+
+	mu     sync.Mutex
+	wrongs []string // errors of the console, and requests to elsewhere
+}
+
+func open(t *testing.T, s *stage) *window {
+	t.Helper()
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience),
+	}
+	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	ctx, stop = chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	w := &window{T: t, ctx: ctx, s: s}
+	chromedp.ListenTarget(ctx, w.hear)
+	w.run(network.Enable(), log.Enable(), runtime.Enable(), emulation.SetFocusEmulationEnabled(true))
+	w.size(1100, 1000, false)
+	w.run(chromedp.Navigate(s.page))
+	return w
+}
+
+// hear notes what a person with the developer tools open would see in red.
+func (w *window) hear(event any) {
+	wrong := ""
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		wrong = e.ExceptionDetails.Error()
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+			wrong = fmt.Sprint("console: ", e.Args)
+		}
+	case *log.EventEntryAdded:
+		wrong = fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
+	case *network.EventRequestWillBeSent:
+		if !strings.HasPrefix(e.Request.URL, w.s.page) {
+			wrong = "it asks for " + e.Request.URL
+		}
+	case *network.EventResponseReceived:
+		if e.Response.Status >= 400 {
+			wrong = fmt.Sprintf("%d for %s", e.Response.Status, e.Response.URL)
+		}
+	}
+	if wrong != "" {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.wrongs = append(w.wrongs, wrong)
+	}
+}
+
+func (w *window) run(actions ...chromedp.Action) {
+	w.Helper()
+	// The first action starts the browser, which lives as long as its context: only
+	// the later ones may have one of their own.
+	done := make(chan error, 1)
+	go func() { done <- chromedp.Run(w.ctx, actions...) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			w.Fatal(err)
+		}
+	case <-time.After(patience):
+		w.Fatal("the browser does not answer")
+	}
+}
+
+// until waits for a condition in JavaScript.
+func (w *window) until(condition string) {
+	w.Helper()
+	w.run(chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(50*time.Millisecond)))
+}
+
+// ask evaluates JavaScript.
+func ask[T any](w *window, expression string) (answer T) {
+	w.Helper()
+	w.run(chromedp.Evaluate(expression, &answer))
+	return answer
+}
+
+func (w *window) size(width, height int64, phone bool) {
+	w.Helper()
+	scale := 1.0
+	if phone {
+		scale = 2
+	}
+	w.run(emulation.SetDeviceMetricsOverride(width, height, scale, phone))
+}
+
+func (w *window) scheme(name string) {
+	w.Helper()
+	w.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}))
+}
+
+func (w *window) shoot(name string) {
+	w.Helper()
+	if *screenshots == "" {
+		return
+	}
+	var png []byte
+	w.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		png, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatPng).WithCaptureBeyondViewport(true).Do(ctx)
+		return err
+	}))
+	if err := os.MkdirAll(*screenshots, 0o755); err != nil {
+		w.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*screenshots, name+".png"), png, 0o644); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// shows waits for a text in an element.
+func (w *window) shows(id, text string) {
+	w.Helper()
+	w.until(fmt.Sprintf(`document.getElementById(%q).textContent.includes(%q)`, id, text))
+}
+
+// round waits until the keeper has looked again.
+func (w *window) round() {
+	w.Helper()
+	was := ask[string](w, `document.getElementById("p0-note").textContent`)
+	w.until(fmt.Sprintf(`document.getElementById("p0-note").textContent !== %q`, was))
+}
+
+// TestThePage is one visit: a browser costs a second, and a keeper looks each five.
+func TestThePage(t *testing.T) {
+	s := raise(t)
+	w := open(t, s)
+	w.until(`document.getElementById("live").textContent === "live"`)
+
+	t.Run("contents", func(t *testing.T) { contents(w.in(t)) })
+	t.Run("live", func(t *testing.T) { live(w.in(t)) })
+	t.Run("hours", func(t *testing.T) { hours(w.in(t)) })
+	t.Run("keyboard", func(t *testing.T) { keyboard(w.in(t)) })
+	t.Run("looks", func(t *testing.T) { looks(w.in(t)) })
+	t.Run("phone", func(t *testing.T) { phone(w.in(t)) })
+	t.Run("without JavaScript", func(t *testing.T) { withoutJavaScript(w.in(t)) })
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, wrong := range w.wrongs {
+		t.Errorf("the browser complains: %s", wrong)
+	}
+}
+
+// in is the same window, for a part of the test.
+func (w *window) in(t *testing.T) *window {
+	v := &window{T: t, ctx: w.ctx, s: w.s}
+	v.s.t = t
+	return v
+}
+
+func contents(w *window) {
+	w.shows("p0-agents", "linux-builder-1")
+	w.shows("p0-agents", "Integration tests")
+	w.shows("p0-agents", `<b>not bold</b> & "quoted"`)
+	w.shows("deeds", `removed agent "linux-builder-x7k2q"`)
+	w.shows("deeds", `created placeholder`)
+	if n := ask[int](w, `document.querySelectorAll("table b").length`); n != 0 {
+		w.Error("an agent's name has become markup")
+	}
+}
+
+// live: what happens in the pool comes to the page without a reload.
+func live(w *window) {
+	_ = ask[bool](w, `window.loadedOnce = true`)
+	w.s.queue("A job from nowhere", "true")
+	w.shows("p0-jobs", "A job from nowhere")
+	w.until(`[...document.querySelectorAll("#p0-jobs tr")].some(r => r.textContent.includes("A job from nowhere") && r.textContent.includes("succeeded"))`)
+	w.s.put(`[{"name":"a-new-ghost","createdAgo":"9h","changedAgo":"3h","userCapabilities":{"azptend.kind":"agent"}}]`)
+	w.shows("deeds", `removed agent "a-new-ghost"`)
+	if !ask[bool](w, `window.loadedOnce === true`) {
+		w.Error("the page was loaded again")
+	}
+}
+
+// hours fills the chart: while one job keeps the agent busy another waits, and the
+// server's clock is moved meanwhile.
+func hours(w *window) {
+	started := 1
+	for i, wait := range []time.Duration{20, 45, 110, 170, 130, 60, 35, 15} {
+		release := filepath.Join(w.s.dir, fmt.Sprint("release-", i))
+		w.s.queue("Build and test", fmt.Sprintf("while [ ! -e %s ]; do sleep 0.1; done", release))
+		started++
+		w.shows("p0-waited", fmt.Sprintf("%d jobs started", started))
+		w.s.queue([]string{"Lint", "Package", "Deploy to staging"}[i%3], "true")
+		w.s.elapse(wait * time.Second)
+		w.round()
+		if err := os.WriteFile(release, nil, 0o644); err != nil {
+			w.Fatal(err)
+		}
+		started++
+		w.shows("p0-waited", fmt.Sprintf("%d jobs started", started))
+		w.s.elapse(80 * time.Second)
+	}
+	w.s.queue("Train a model", "true", "gpu")
+	w.s.elapse(75 * time.Second)
+	w.shows("p0-jobs", "Train a model")
+	w.s.queue("Build and test", "sleep 600")
+	w.shows("p0-agents", "Build and test")
+	w.round()
+	if ask[int](w, `document.querySelectorAll("#p0-chart rect").length`) < 5 {
+		w.Error("the chart shows no jobs")
+	}
+}
+
+// keyboard: the first stop skips the head, all stops can be seen, and what comes
+// in takes nobody's place away.
+func keyboard(w *window) {
+	w.run(chromedp.KeyEvent(kb.Tab))
+	if at := ask[string](w, `document.activeElement.className`); at != "skip" {
+		w.Errorf("the first stop is %q", at)
+	}
+	w.run(chromedp.Evaluate(`document.querySelector(".scroll").focus()`, nil))
+	w.round()
+	if at := ask[string](w, `document.activeElement.getAttribute("aria-label")`); at != "Jobs of pool Default" {
+		w.Errorf("after a change the focus is at %q", at)
+	}
+	if style := ask[string](w, `getComputedStyle(document.activeElement).outlineStyle`); style == "none" {
+		w.Error("the focus cannot be seen")
+	}
+	w.run(chromedp.Evaluate(`document.activeElement.blur()`, nil))
+}
+
+// looks: light and dark are two, and in both every text can be read.
+func looks(w *window) {
+	backs := map[string]string{}
+	for _, name := range []string{"light", "dark"} {
+		w.scheme(name)
+		backs[name] = ask[string](w, `getComputedStyle(document.body).backgroundColor`)
+		if pale := ask[[]string](w, contrast); len(pale) > 0 {
+			w.Errorf("%s: too pale to read: %q", name, pale)
+		}
+		w.shoot(name)
+	}
+	if backs["light"] == backs["dark"] {
+		w.Errorf("light and dark are both %s", backs["light"])
+	}
+	w.scheme("light")
+}
+
+// contrast finds texts that have less than 4.5 to 1 against what is behind them
+// (WCAG 1.4.3).
+const contrast = `(() => {
+  const rgb = c => c.match(/[\d.]+/g).map(Number);
+  const light = c => { const [r, g, b] = rgb(c).map(v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!(rgb(c).length > 3 && rgb(c)[3] === 0)) return c; } return "rgb(255,255,255)"; };
+  const pale = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].filter(n => n.nodeType === 3 && n.textContent.trim()).map(n => n.textContent.trim()).join(" ");
+    if (!own || !e.offsetParent) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    if ((a + .05) / (b + .05) < 4.5) pale.push(own);
+  }
+  return pale;
+})()`
+
+func phone(w *window) {
+	w.size(390, 844, true)
+	if over := ask[int](w, `document.documentElement.scrollWidth - window.innerWidth`); over > 0 {
+		w.Errorf("on a phone the page is %d pixels too wide", over)
+	}
+	w.shoot("phone")
+	w.size(1100, 1000, false)
+}
+
+func withoutJavaScript(w *window) {
+	w.run(emulation.SetScriptExecutionDisabled(true), chromedp.Reload(), chromedp.WaitVisible("#p0-agents", chromedp.ByID))
+	var text string
+	w.run(chromedp.Text("main", &text, chromedp.ByQuery))
+	for _, want := range []string{"linux-builder-1", "removed agent", "Waiting time"} {
+		if !strings.Contains(text, want) {
+			w.Errorf("without JavaScript the page lacks %q", want)
+		}
+	}
+	w.run(emulation.SetScriptExecutionDisabled(false))
+}
