@@ -1,9 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-<<<<<<< HEAD
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-keep soak fuzz build build-all lint
-=======
-.PHONY: demo test bench bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
->>>>>>> main
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-keep matrix soak fuzz conformance conformance-keda build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
