@@ -24,6 +24,7 @@ func main() {
 	many := flag.Bool("hundred", false, "measure a hundred agents against a rate limit instead, into the file's part for that")
 	ofPool := flag.Bool("pool", false, "measure a large pool in place of an agent's life, and write that section of the page alone")
 	ofAgents := flag.Bool("agents", false, "measure several agents on one machine, likewise")
+	ofKeep := flag.Bool("keep", false, "measure a keeper, and write that section of the page alone")
 	flag.Parse()
 	var page string
 	var err error
@@ -38,6 +39,10 @@ func main() {
 		if page, err = measureAgents(*binary, *delay); err == nil {
 			err = write(*out, page, "agents")
 		}
+	case *ofKeep:
+		if page, err = measureKeep(*binary, *delay); err == nil {
+			err = write(*out, page, "keep")
+		}
 	default:
 		if page, err = measure(*binary, *lives, *delay); err == nil {
 			err = write(*out, page, "")
@@ -50,7 +55,8 @@ func main() {
 }
 
 // write prints what was measured, and puts it into the page at path: a section
-// between its marks, or, without a name, all that stands before the first section.
+// between its marks, or, without a section's name, all that stands before the
+// first section.
 func write(path, text, section string) error {
 	fmt.Print(text)
 	if path == "" {
