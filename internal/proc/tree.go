@@ -4,6 +4,7 @@ package proc
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -66,21 +67,39 @@ func (c *Child) KillTree(ctx context.Context) int {
 // victims lists what KillTree has to kill now: all that lives below this
 // process, but for the other children of the Init and what is below those.
 func (c *Child) victims() []int {
+	ended := isClosed(c.done) // before the table is read
 	table, err := processes()
 	if err != nil { // no process table here (macOS): the group is what we know
 		return c.groupIfAlive()
 	}
+	reused := ended && has(table, c.pid)
 	var pids []int
 	seen := map[int]bool{}
 	for _, p := range below(table, self(), c.init.others(c)) {
 		pids, seen[p.pid] = append(pids, p.pid), true
 	}
 	for _, p := range table {
-		if p.group == c.pid && !p.zombie && !seen[p.pid] {
+		if p.group == c.pid && !p.zombie && !seen[p.pid] && !reused {
 			pids = append(pids, p.pid)
 		}
 	}
 	return pids
+}
+
+// has says whether a process of this number lives. Where the one that was known
+// by it has ended, it is a stranger: the kernel gives a number out again when
+// neither a process, nor a zombie, nor a group has it any more.
+func has(table []process, pid int) bool {
+	return slices.ContainsFunc(table, func(p process) bool { return p.pid == pid && !p.zombie })
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *Child) groupIfAlive() []int {
