@@ -286,6 +286,13 @@ func TestRoads(t *testing.T) {
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 		}), ""},
 
+		{"the socket is lost, and the listener dies: the worker that it may have left is killed", usual, roads(idle, []line{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, ListenerExited{Exit{Code: 2}}, "kill, ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, Tick{}, "ask to launch"},
+		}), ""},
+
 		{"the socket is lost: SIGTERM does not shorten that while", usual, roads(idle, []line{
 			{time.Second, SocketLost{}, ""},
 			{time.Minute, DrainAsked{Reason: "asked"}, "ask to disable"},
