@@ -28,8 +28,10 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	tellPlan(s, o, log)
 	tellUser(s, user, log)
 	notices := newNotices(s, platform, log)
-	if end := notices.holdBack(heard); end != nil {
-		return *end, nil
+	if !leftAgent(s, user) {
+		if end := notices.holdBack(heard); end != nil {
+			return *end, nil
+		}
 	}
 	line := tend.NewLine()
 	defer openControl(s, line, log)()
@@ -42,6 +44,18 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	o.Processes, o.Stdout, o.Stderr, o.Line = tend.FromInit(init), p.Stdout, p.Stderr, line
 	defer notices.watch(line)()
 	return tend.Run(o, heard), nil
+}
+
+// leftAgent says that an azptend was killed in the agent's folder, so that its
+// agent may be in its pool still. That is removed whatever is announced: there may
+// be no other start on this machine. The life that does so hears of the notice
+// itself, and ends.
+func leftAgent(s config.Settings, user *proc.User) (left bool) {
+	if s.Registered != "" { // somebody else removes it
+		return false
+	}
+	_ = user.Do(func() error { left = agent.Folder{Root: s.AgentDir}.WasKilled(); return nil })
+	return left
 }
 
 // registration is what registering an agent takes, or running one that somebody
