@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -264,5 +265,30 @@ func TestOAuthEndpointURL(t *testing.T) {
 		if got := agent.OAuthEndpointURL(tt.server, tt.authorization); got != tt.want {
 			t.Errorf("%s at %s: %s, want %s", tt.authorization, tt.server, got, tt.want)
 		}
+	}
+}
+
+// What an install keeps in the folder outlasts the agent's lives: without its
+// mark the next `azptend install` would fetch the package again.
+func TestRemoveTemporary(t *testing.T) {
+	f := agent.Folder{Root: t.TempDir()}
+	if _, _, err := f.MakePerf(); err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	for _, name := range []string{".azptend", ".azptend-install", ".azptend-package"} {
+		kept = append(kept, filepath.Join(f.Root, name))
+		if err := os.WriteFile(filepath.Join(f.Root, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(f.Root, ".azptend-tmp-1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.RemoveTemporary(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(f.Root, ".*")); !slices.Equal(left, kept) {
+		t.Errorf("left %v, want %v", left, kept)
 	}
 }

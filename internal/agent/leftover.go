@@ -75,16 +75,18 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
-// RemoveTemporary takes away what a life needs for itself in the folder: of this
-// one, or of one that was killed. What says how the folder was made stays.
-func (f Folder) RemoveTemporary() (err error) {
+// RemoveTemporary takes away what a life makes in the folder for itself: this
+// one, or one that was killed. What an install has written there stays.
+func (f Folder) RemoveTemporary() error {
+	var errs []error
 	for _, pattern := range []string{tempPattern, perfPattern} {
-		left, _ := filepath.Glob(filepath.Join(f.Root, pattern))
+		left, err := filepath.Glob(filepath.Join(f.Root, pattern))
+		errs = append(errs, err)
 		for _, path := range left {
-			err = errors.Join(err, os.RemoveAll(path))
+			errs = append(errs, os.RemoveAll(path))
 		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // MakePerf makes a fresh folder for a listener's performance counters, so that an

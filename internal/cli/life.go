@@ -53,8 +53,10 @@ func live(p Process, s config.Settings, each []config.Settings, user *proc.User,
 	}
 	tellUser(s, user, log)
 	notices := newNotices(s, platform, log)
-	if end := notices.holdBack(heard); end != nil {
-		return *end, nil
+	if !leftAgent(s, user) {
+		if end := notices.holdBack(heard); end != nil {
+			return *end, nil
+		}
 	}
 	defer openControl(s, lines, log)()
 	defer tellSystemd(s, lines, log)()
@@ -71,6 +73,18 @@ func lifeOf(p Process, s config.Settings, o tend.Options, user *proc.User, log *
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
 	o.Stdout, o.Stderr, o.Line = p.Stdout, p.Stderr, tend.NewLine()
 	return o
+}
+
+// leftAgent says that an azptend was killed in the agent's folder, so that its
+// agent may be in its pool still. That is removed whatever is announced: there may
+// be no other start on this machine. The life that does so hears of the notice
+// itself, and ends.
+func leftAgent(s config.Settings, user *proc.User) (left bool) {
+	if s.Registered != "" { // somebody else removes it
+		return false
+	}
+	_ = user.Do(func() error { left = agent.Folder{Root: s.AgentDir}.WasKilled(); return nil })
+	return left
 }
 
 // registration is what registering an agent takes, or running one that somebody

@@ -89,7 +89,7 @@ func (t *turn) personInterrupts() {
 	if t.now.Sub(t.heard) < insistAfter {
 		return
 	}
-	t.heard = t.now
+	t.heard, t.insisted = t.now, true
 	if t.Phase == Booting {
 		t.leaveBoot(0, "a person did not want to wait", nil)
 		return
@@ -97,7 +97,7 @@ func (t *turn) personInterrupts() {
 	switch t.Listener {
 	case Running:
 		if t.hasJob() {
-			t.decide(exitPerson, "a person cancelled the job", nil)
+			t.decideCut()
 		}
 		t.interrupt()
 	case Interrupted:

@@ -76,6 +76,18 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Minute, sigterm, "interrupt"},
 		}), cancelOnTerm},
 
+		{"a 404, and then a job that runs: the agent is there after all, and a later 404 is the first one", usual, roads(busy, []line{
+			{time.Minute, ListenerExited{Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""},
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, ""},
+			{rejoinPause, Tick{}, "ask to register"},
+		}), ""},
+
 		{"the first calls are throttled: waited for as long as the server asks", usual, []line{
 			{0, Begin{}, "ask to prepare"},
 			{time.Second, Prepared{Result: Result{Outcome: Unreachable, RetryAfter: 4 * time.Minute}}, ""},

@@ -86,7 +86,7 @@ func (t *turn) jobStarted() {
 		t.unplan()
 	}
 	if t.Listener == Interrupted { // it began before the listener was told to end, which cancels it
-		t.decide(exitTryAgain, jobCut, nil)
+		t.decideCut()
 	}
 	t.countJob()
 }
@@ -125,7 +125,8 @@ func (t *turn) socketLost() {
 // listenerExited follows the listener's end, asked for or not.
 func (t *turn) listenerExited(e Exit) {
 	had := t.Job == RunningJob
-	if t.Job == UnknownJob && !t.inherited {
+	mayHaveHad := t.Job == UnknownJob && !t.inherited
+	if mayHaveHad {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
 	}
 	t.Listener, t.Job = Absent, NoJob
@@ -133,8 +134,9 @@ func (t *turn) listenerExited(e Exit) {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
 	}
-	if (had || e.Signal != 0) && t.Listener == Absent && t.Phase != Stopping {
-		// Killed before it could say that a job had begun, it may have left a worker.
+	if (had || mayHaveHad || e.Signal != 0) && t.Listener == Absent && t.Phase != Stopping {
+		// Killed before it could say that a job had begun, or with a socket that was
+		// lost, it may have left a worker.
 		t.do(Kill{}) // its worker and the job's processes: nobody renews their lock now
 	}
 	switch t.Phase {

@@ -32,8 +32,11 @@ func (t *turn) proceedRemoving() {
 }
 
 func (t *turn) deleted(r Result) {
-	if r.Outcome == Lost { // if it was acted on, the next answer is a 404
+	switch r.Outcome {
+	case Lost: // if it was acted on, the next answer is a 404
 		t.missed = true
+	case JobRunning: // so it is there, whatever was said before
+		t.missed = false
 	}
 	switch {
 	case r.Outcome == OK:

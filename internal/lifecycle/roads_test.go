@@ -145,6 +145,16 @@ func TestRoads(t *testing.T) {
 			{100 * time.Millisecond, Deleted{fine}, "leave 75"},
 		}), jobCut},
 
+		{"the same, and a person had insisted", usual, roads(idle, []line{
+			{time.Minute, PersonInterrupts{}, "ask to disable"},
+			{2 * time.Second, PersonInterrupts{}, "interrupt"},
+			{100 * time.Millisecond, JobStarted{}, ""},
+			{500 * time.Millisecond, Disabled{fine}, ""},
+			{500 * time.Millisecond, JobFinished{}, ""},
+			{100 * time.Millisecond, ListenerExited{}, "ask to remove"},
+			{100 * time.Millisecond, Deleted{fine}, "leave 130"},
+		}), "a person cancelled the job"},
+
 		{"a removal fails while its listener is stopped already: again once that has ended", usual, roads(idle, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, "ask to inspect"},
@@ -292,6 +302,13 @@ func TestRoads(t *testing.T) {
 			{time.Second, Inspected{Result: fine}, ""},
 			{settle, Tick{}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
+		}), ""},
+
+		{"the socket is lost, and the listener dies: the worker that it may have left is killed", usual, roads(idle, []line{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, ListenerExited{Exit{Code: 2}}, "kill, ask to inspect"},
+			{time.Second, Inspected{Result: fine}, ""},
+			{time.Second, Tick{}, "ask to launch"},
 		}), ""},
 
 		{"the socket is lost: SIGTERM does not shorten that while", usual, roads(idle, []line{

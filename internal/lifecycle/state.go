@@ -108,6 +108,7 @@ type State struct {
 	clock    time.Time     // the platform's first word: the budget runs from here; zero: no deadline
 	grace    time.Duration // from the clock to the platform's SIGKILL
 	heard    time.Time     // the last word that counted, for a person's insistence; not a limit's
+	insisted bool          // a person did not want to wait for the job
 	cancels  bool          // a running job is cancelled, by the platform's word and the policy
 	killAt   time.Time     // while Stopping: when SIGKILL follows, or when waiting for it ends
 	patience time.Time     // when the stage under way is given up, where no budget rules

@@ -64,6 +64,16 @@ func (t *turn) stopIdleBy() time.Time {
 	return earliest(t.now.Add(t.budget.Stop), t.lastCall())
 }
 
+// decideCut is the end of a life whose job is cut: by a person who insists, or by
+// the grace period.
+func (t *turn) decideCut() {
+	if t.insisted {
+		t.decide(exitPerson, "a person cancelled the job", nil)
+		return
+	}
+	t.decide(exitTryAgain, jobCut, nil)
+}
+
 const jobCut = "the job was cut: the grace period's part for draining was spent"
 
 // finish is for when the agent is removed or named, and its listener gone.

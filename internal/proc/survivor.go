@@ -104,23 +104,31 @@ func (s *Survivor) HoldsConnection(_, _ netip.AddrPort) (bool, error) {
 func (s *Survivor) KillTree(ctx context.Context) int {
 	var known []int // descendants that have lost their ancestor to an earlier round
 	return killAll(ctx, func() []int {
-		table, err := processes()
-		if err != nil {
-			return nil
-		}
-		var pids []int
+		known = s.victims(known)
+		return known
+	}, func() <-chan struct{} { return nil })
+}
+
+// victims lists what KillTree has to kill now, known from its last look included.
+func (s *Survivor) victims(known []int) (pids []int) {
+	ended := isClosed(s.done) // before the table is read
+	table, err := processes()
+	if err != nil {
+		return nil
+	}
+	reused := ended && has(table, s.pid)
+	if !reused {
 		for _, p := range below(table, s.pid, nil) {
 			pids = append(pids, p.pid)
 		}
-		for _, p := range table {
-			mine := p.pid == s.pid || p.group == s.pid || slices.Contains(known, p.pid)
-			if mine && !p.zombie && !slices.Contains(pids, p.pid) {
-				pids = append(pids, p.pid)
-			}
+	}
+	for _, p := range table {
+		mine := (!reused && (p.pid == s.pid || p.group == s.pid)) || slices.Contains(known, p.pid)
+		if mine && !p.zombie && !slices.Contains(pids, p.pid) {
+			pids = append(pids, p.pid)
 		}
-		known = pids
-		return pids
-	}, func() <-chan struct{} { return nil })
+	}
+	return pids
 }
 
 // killAll kills victims until there are none or ctx ends, and says how many it

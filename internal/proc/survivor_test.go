@@ -69,3 +69,24 @@ func adopt(h *host) {
 func init() { hosts["TestAdopt"] = adopt }
 
 func TestAdopt(t *testing.T) { play(t, adopt) }
+
+// A number that the kernel has given to somebody else meanwhile is no reason to
+// kill him.
+func TestANumberUsedAgain(t *testing.T) {
+	stranger := exec.Command("/bin/sleep", "60")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
+	pid, ended := stranger.Process.Pid, make(chan struct{})
+	close(ended)
+
+	if victims := (&Survivor{pid: pid, done: ended}).victims(nil); len(victims) > 0 {
+		t.Errorf("a survivor that has ended would have %v killed, for the stranger %d has its number", victims, pid)
+	}
+	others := &Init{strangers: map[int]bool{pid: true}} // not ours by birth: found by its group alone
+	if victims := (&Child{init: others, pid: pid, done: ended}).victims(); len(victims) > 0 {
+		t.Errorf("a child that has ended would have %v killed, for the stranger %d has its number", victims, pid)
+	}
+}

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -67,17 +68,19 @@ func (c *Child) KillTree(ctx context.Context) int {
 // process, but for the other children of the Init, orphans that are not the
 // child's, and what is below those.
 func (c *Child) victims() []int {
+	ended := isClosed(c.done) // before the table is read
 	table, err := processes()
 	if err != nil { // no process table here (macOS): the group is what we know
 		return c.groupIfAlive()
 	}
+	reused := ended && has(table, c.pid)
 	var pids []int
 	seen := map[int]bool{}
 	for _, p := range below(table, self(), c.except(table)) {
 		pids, seen[p.pid] = append(pids, p.pid), true
 	}
 	for _, p := range table {
-		if p.group == c.pid && !p.zombie && !seen[p.pid] {
+		if p.group == c.pid && !p.zombie && !seen[p.pid] && !reused {
 			pids = append(pids, p.pid)
 		}
 	}
@@ -101,6 +104,22 @@ func (c *Child) except(table []process) map[int]bool {
 		return nil
 	})
 	return others
+}
+
+// has says whether a process of this number lives. Where the one that was known
+// by it has ended, it is a stranger: the kernel gives a number out again when
+// neither a process, nor a zombie, nor a group has it any more.
+func has(table []process, pid int) bool {
+	return slices.ContainsFunc(table, func(p process) bool { return p.pid == pid && !p.zombie })
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *Child) groupIfAlive() []int {

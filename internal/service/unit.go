@@ -67,9 +67,9 @@ Description=Azure Pipelines agent, tended by azptend
 Documentation=https://github.com/azptend/azptend
 Wants=network-online.target
 After=network-online.target
-# Five failures in ten minutes, and a person has to look.
-StartLimitIntervalSec=10min
-StartLimitBurst=5
+# Every start counts there, and after its limit Restart= does nothing any more: an
+# agent of --once starts as often as there are jobs.
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify

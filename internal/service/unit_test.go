@@ -39,6 +39,16 @@ func TestTheGracePeriodIsSystemds(t *testing.T) {
 	}
 }
 
+// systemd's start limit counts every start, those after an end that was wanted
+// too (systemd.unit(5)): six jobs of --once within ten minutes were once the end
+// of an agent.
+func TestItIsStartedAgainHoweverOften(t *testing.T) {
+	unit := service.Unit(options())
+	if !strings.Contains(unit, "\nStartLimitIntervalSec=0\n") || strings.Contains(unit, "StartLimitBurst") || !strings.Contains(unit, "\nRestart=always\n") {
+		t.Error("the unit has a start limit, or is not started again")
+	}
+}
+
 func TestNothingSneaksIn(t *testing.T) {
 	for what, change := range map[string]func(*service.Options){
 		"a line in the folder":       func(o *service.Options) { o.AgentDir = "/azp\nExecStartPre=/bin/evil" },

@@ -201,7 +201,7 @@ func (r *runner) takeOver(l leftover) {
 		select {
 		case <-l.listener.Done():
 			r.killStrays(ctx)
-			r.say(word{event: lifecycle.ListenerExited{}})
+			r.say(word{of: l.listener, event: lifecycle.ListenerExited{}})
 		case <-ctx.Done():
 		}
 	})

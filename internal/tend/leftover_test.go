@@ -169,6 +169,16 @@ func TestLeftovers(t *testing.T) {
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + anew, 0, ""},
 
+		{"its listener cannot be killed: its end, when it comes, is not the new one's", func(s *stage) {
+			s.formerLife(1, home(s), "Agent.Listener")
+			s.former.daemon, s.former.stuck = false, true
+			s.begin()
+			s.pass(time.Minute)
+			s.former.ends(proc.Status{})
+			s.pass(time.Minute)
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT SIGKILL " + anew, 0, ""},
+
 		{"its listener's agent is gone", func(s *stage) {
 			s.formerLife(1, home(s), "Agent.Listener")
 			s.former.daemon = false

@@ -161,7 +161,7 @@ func (r *runner) watch(l *launched) {
 		ended()
 		tellers.Wait()
 		status := l.process.Status()
-		r.say(word{event: lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}}})
+		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}}})
 	})
 }
 

@@ -61,6 +61,7 @@ type runner struct {
 type word struct {
 	note    func(*runner)   // may be nil
 	event   lifecycle.Event // may be nil
+	of      Process         // the listener whose end it is, which is nobody's if there is another by now; may be nil
 	unheard func()          // done instead when the life has ended meanwhile; may be nil
 }
 
@@ -105,7 +106,7 @@ func (r *runner) wait(heard <-chan proc.Heard) {
 		if w.note != nil {
 			w.note(r)
 		}
-		if w.event != nil {
+		if w.event != nil && (w.of == nil || w.of == r.listener) {
 			r.step(w.event)
 		}
 	case h := <-heard:

@@ -380,6 +380,7 @@ type listener struct {
 	worker sync.Mutex
 	works  bool // an Agent.Worker runs below it
 	daemon bool // something else does, that outlives its job
+	stuck  bool // in the kernel: no signal ends it
 }
 
 func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
@@ -475,7 +476,7 @@ func (l *listener) Signal(sig syscall.Signal) error {
 		return nil
 	}
 	l.s.note("%s", signalName(sig))
-	if sig == syscall.SIGINT && !l.s.deaf {
+	if sig == syscall.SIGINT && !l.s.deaf && !l.stuck {
 		go func() {
 			time.Sleep(time.Second)
 			l.stopWorking()
@@ -495,7 +496,9 @@ func (l *listener) KillTree(context.Context) int {
 	}
 	l.s.note("SIGKILL")
 	l.s.unassign()
-	l.ends(proc.Status{Signal: syscall.SIGKILL})
+	if !l.stuck {
+		l.ends(proc.Status{Signal: syscall.SIGKILL})
+	}
 	return 1
 }
 
