@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -183,7 +182,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		}
 		if !r.asJSON {
 			working.hide()
-			fmt.Fprintln(r.p.Stdout, strings.Map(printable, row.sentence()))
+			fmt.Fprintln(r.p.Stdout, plainly(row.sentence()))
 		}
 		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], counted(out.Ghosts, "ghost"))
 	})

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -172,9 +171,7 @@ type selftestDocument struct {
 
 func (t *selftestTeller) end(r selftest.Report, took time.Duration, server string) {
 	if t.asJSON {
-		encoder := json.NewEncoder(t.out)
-		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
+		_ = printJSON(t.out, selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
 		return
 	}
 	count := map[selftest.Verdict]int{}

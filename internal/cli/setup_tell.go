@@ -2,10 +2,8 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/azptend/azptend/internal/config"
@@ -25,14 +23,14 @@ func (t teller) plan(state setup.State, plan setup.Plan) {
 	if t.f.asJSON {
 		return
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	table := newTable(t.out)
 	for _, row := range t.facts(state) {
-		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+		table.row(row[:]...)
 	}
-	_ = table.Flush()
+	_ = table.flush()
 	fmt.Fprintln(t.out)
 	for _, note := range plan.Notes {
-		fmt.Fprintf(t.out, "note: %s\n", note)
+		fmt.Fprintf(t.out, "note: %s\n", plainly(note))
 	}
 	if len(plan.Steps) == 0 {
 		if plan.Obstacle == nil {
@@ -42,7 +40,7 @@ func (t teller) plan(state setup.State, plan setup.Plan) {
 	}
 	fmt.Fprintln(t.out, "the plan:")
 	for i, step := range plan.Steps {
-		fmt.Fprintf(t.out, "  %d. %s\n", i+1, step.What)
+		fmt.Fprintf(t.out, "  %d. %s\n", i+1, plainly(step.What))
 	}
 	if !t.f.apply && plan.Obstacle == nil {
 		fmt.Fprintln(t.out, "nothing was changed: --apply does it")
@@ -110,32 +108,30 @@ func (t teller) progress(p setup.Progress) {
 	}
 	switch {
 	case p.Waiting > 0:
-		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %v\n", p.Waiting.Round(time.Second), p.Why)
+		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), plainly(p.Why.Error()))
 	case p.Done:
-		fmt.Fprintf(to, "done: %s\n", p.Step.What)
+		fmt.Fprintf(to, "done: %s\n", plainly(p.Step.What))
 	}
 }
 
 // end is what a reviewer needs: what was done and read back, and how it is undone.
 func (t teller) end(after setup.State, plan setup.Plan, applied bool) {
 	if t.f.asJSON {
-		encoder := json.NewEncoder(t.out)
-		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(t.document(after, plan, applied))
+		_ = printJSON(t.out, t.document(after, plan, applied))
 		return
 	}
 	if !applied {
 		return
 	}
 	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	table := newTable(t.out)
 	for _, row := range t.facts(after) {
-		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+		table.row(row[:]...)
 	}
 	if !t.f.want.Remove {
-		fmt.Fprintf(table, "to undo it\t%s\n", t.undo())
+		table.row("to undo it", t.undo())
 	}
-	_ = table.Flush()
+	_ = table.flush()
 	for _, step := range plan.Steps {
 		if step.Undo != "" {
 			fmt.Fprintf(t.out, "what that leaves: %s\n", step.Undo)
