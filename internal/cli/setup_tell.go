@@ -17,9 +17,11 @@ type teller struct {
 	s   config.Settings
 	f   setupFlags
 	out *output
+
+	done int // of the plan's steps
 }
 
-func (t teller) plan(state setup.State, plan setup.Plan) {
+func (t *teller) plan(state setup.State, plan setup.Plan) {
 	if t.f.asJSON {
 		return
 	}
@@ -48,7 +50,7 @@ func (t teller) plan(state setup.State, plan setup.Plan) {
 }
 
 // facts are what there is, in rows of a name and a value.
-func (t teller) facts(s setup.State) [][2]string {
+func (t *teller) facts(s setup.State) [][2]string {
 	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.By}, {"identity", t.f.want.Identity}}
 	rows = append(append(rows, t.user(s)...), [2]string{"pool", t.pool(s)})
 	if s.User.Key != "" && s.Pool.ID != 0 {
@@ -67,7 +69,7 @@ func inherited(s setup.State) string {
 	return s.Role.Inherited.String() + ", on all pools"
 }
 
-func (t teller) user(s setup.State) [][2]string {
+func (t *teller) user(s setup.State) [][2]string {
 	if s.User.Key == "" {
 		return [][2]string{{"user", "no: the organisation does not know it"}}
 	}
@@ -80,7 +82,7 @@ func (t teller) user(s setup.State) [][2]string {
 	}
 }
 
-func (t teller) pool(s setup.State) string {
+func (t *teller) pool(s setup.State) string {
 	if s.Pool.ID == 0 {
 		return fmt.Sprintf("%q, which is not there", t.f.want.Pool)
 	}
@@ -91,7 +93,7 @@ func (t teller) pool(s setup.State) string {
 	return fmt.Sprintf("%q (id %d), which %s", s.Pool.Name, s.Pool.ID, updates)
 }
 
-func (t teller) project(s setup.State) string {
+func (t *teller) project(s setup.State) string {
 	switch {
 	case s.Project.Queue == 0:
 		return fmt.Sprintf("%q, which has no such pool", s.Project.Name)
@@ -101,7 +103,7 @@ func (t teller) project(s setup.State) string {
 	return fmt.Sprintf("%q, whose pipelines have to ask", s.Project.Name)
 }
 
-func (t teller) progress(p setup.Progress) {
+func (t *teller) progress(p setup.Progress) {
 	to := t.p.Stdout
 	if t.f.asJSON {
 		to = t.p.Stderr
@@ -110,17 +112,32 @@ func (t teller) progress(p setup.Progress) {
 	case p.Waiting > 0:
 		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), plainly(p.Why.Error()))
 	case p.Done:
+		t.done++
 		fmt.Fprintf(to, "done: %s\n", plainly(p.Step.What))
 	}
 }
 
-// end is what a reviewer needs: what was done and read back, and how it is undone.
-func (t teller) end(after setup.State, plan setup.Plan, applied bool) {
+// asIs is the end where nothing was to be done.
+func (t *teller) asIs(state setup.State, plan setup.Plan) {
 	if t.f.asJSON {
-		_ = printJSON(t.out, t.document(after, plan, applied))
+		_ = printJSON(t.out, t.document(state, plan))
+	}
+}
+
+// end is what a reviewer needs: what was done and read back, and how it is undone.
+// Where err cut it short, a document says how far it came.
+func (t *teller) end(after setup.State, plan setup.Plan, err error) {
+	if t.f.asJSON {
+		d := t.document(after, plan)
+		if d.Applied = err == nil; err != nil {
+			d.Error = plainly(err.Error())
+		} else if !t.f.want.Remove {
+			d.Undo = t.undo()
+		}
+		_ = printJSON(t.out, d)
 		return
 	}
-	if !applied {
+	if err != nil {
 		return
 	}
 	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
@@ -140,7 +157,7 @@ func (t teller) end(after setup.State, plan setup.Plan, applied bool) {
 }
 
 // undo is the command that takes it back; it holds no secret, for none has a flag.
-func (t teller) undo() string {
+func (t *teller) undo() string {
 	words := []string{"azptend setup --remove --apply", "--url", t.s.URL, "--identity", t.f.want.Identity}
 	if t.s.PoolID != 0 {
 		words = append(words, "--pool-id", fmt.Sprint(t.s.PoolID))
@@ -186,9 +203,11 @@ type setupDocument struct {
 	Inherited string       `json:"inherited,omitempty"` // from all pools
 	Project   *projectPart `json:"project,omitempty"`
 	Steps     []setup.Step `json:"steps"`
+	Done      int          `json:"done"`    // the first so many of them
 	Applied   bool         `json:"applied"` // and read back
 	Notes     []string     `json:"notes,omitempty"`
 	Obstacle  string       `json:"obstacle,omitempty"`
+	Error     string       `json:"error,omitempty"` // what it failed of
 	Undo      string       `json:"undo,omitempty"`
 }
 
@@ -198,8 +217,8 @@ type projectPart struct {
 	Open  bool   `json:"openToAllPipelines"`
 }
 
-func (t teller) document(s setup.State, plan setup.Plan, applied bool) setupDocument {
-	d := setupDocument{Organisation: t.s.URL, By: s.By, Steps: plan.Steps, Applied: applied, Notes: plan.Notes,
+func (t *teller) document(s setup.State, plan setup.Plan) setupDocument {
+	d := setupDocument{Organisation: t.s.URL, By: s.By, Steps: plan.Steps, Done: t.done, Notes: plan.Notes,
 		Role: s.Role.Assigned.String(), Inherited: s.Role.Inherited.String()}
 	if d.Steps == nil {
 		d.Steps = []setup.Step{}
@@ -215,9 +234,6 @@ func (t teller) document(s setup.State, plan setup.Plan, applied bool) setupDocu
 	}
 	if plan.Obstacle != nil {
 		d.Obstacle = plan.Obstacle.Error()
-	}
-	if applied && !t.f.want.Remove {
-		d.Undo = t.undo()
 	}
 	return d
 }
