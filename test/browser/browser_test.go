@@ -195,7 +195,9 @@ func TestComesBack(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if down.Load() {
 			http.Error(w, "nobody is behind this proxy", http.StatusBadGateway)
-			refused <- struct{}{}
+			if r.URL.Path == "/events" {
+				refused <- struct{}{}
+			}
 			return
 		}
 		keeper.ServeHTTP(w, r)
