@@ -59,12 +59,7 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	return tryServer(ctx, p, s, f, log, guard)
 }
 

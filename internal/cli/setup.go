@@ -104,12 +104,7 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 	if err := f.check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	if err := setUpPlace(ctx, p, s, f, log, guard); err != nil {
 		return &exitError{codeOfSetup(err), err}
 	}
