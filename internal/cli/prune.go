@@ -162,10 +162,26 @@ func poolText(out pruned) string {
 	return strconv.Quote(out.Pool)
 }
 
+// tellSpared says of each agent that was named why it stays: who names one means it.
+func (r *pruner) tellSpared(out pruned) error {
+	for _, a := range out.Agents {
+		if len(r.rules.Names) == 0 || a.Ghost {
+			continue
+		}
+		if _, err := fmt.Fprintln(r.p.Stdout, plainly(fmt.Sprintf("left %s (agent %d): %s", a.Name, a.ID, a.Why))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // remove removes the ghosts, and tells of each as it goes.
 func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruned) error {
 	if !r.asJSON {
 		r.tellAbsent(out)
+		if err := r.tellSpared(out); err != nil {
+			return err
+		}
 	}
 	at := map[int]*prunedAgent{}
 	for i := range out.Agents {
