@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/setup"
 )
 
@@ -158,27 +159,19 @@ func (t *teller) end(after setup.State, plan setup.Plan, err error) {
 
 // undo is the command that takes it back; it holds no secret, for none has a flag.
 func (t *teller) undo() string {
-	words := []string{"azptend setup --remove --apply", "--url", t.s.URL, "--identity", t.f.want.Identity}
+	words := []string{"azptend setup --remove --apply", "--url", doctor.ShellWord(t.s.URL), "--identity", t.f.want.Identity}
 	if t.s.PoolID != 0 {
 		words = append(words, "--pool-id", fmt.Sprint(t.s.PoolID))
 	} else {
-		words = append(words, "--pool", quoted(t.s.Pool))
+		words = append(words, "--pool", doctor.ShellWord(t.s.Pool))
 	}
 	if t.f.want.Project != "" {
-		words = append(words, "--project", quoted(t.f.want.Project))
+		words = append(words, "--project", doctor.ShellWord(t.f.want.Project))
 		if t.f.want.Open {
 			words = append(words, "--open-to-all-pipelines")
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// quoted is a word for a shell.
-func quoted(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 type setupDocument struct {

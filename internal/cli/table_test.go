@@ -61,3 +61,14 @@ func TestAnErrorKeepsItsLines(t *testing.T) {
 		t.Errorf("%q, want %q", b.String(), want)
 	}
 }
+
+// What undoes a setup can be pasted into a shell, whatever the organisation, the
+// pool and the project are called.
+func TestTheWayBackCanBePasted(t *testing.T) {
+	tell := &teller{s: config.Settings{URL: "https://dev.azure.com/x y", Pool: "it's $(mine)"}}
+	tell.f.want = setup.Wanted{Identity: "id", Project: "Größe"}
+	want := `azptend setup --remove --apply --url 'https://dev.azure.com/x y' --identity id --pool 'it'\''s $(mine)' --project 'Größe'`
+	if got := tell.undo(); got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+}
