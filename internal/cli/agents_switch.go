@@ -108,7 +108,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 
 func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo.Agent, rows []switched) error {
 	working := newProgress(s.p.Stderr, "")
-	failed := 0
+	done, failed := 0, 0
 	err := tended.Enable(ctx, todo, s.on, func(r pool.Switched) {
 		outcome := s.done
 		switch {
@@ -119,7 +119,8 @@ func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo
 			failed++
 		}
 		rows = append(rows, s.row(r.Agent, outcome, r.Err))
-		working.say("%s %d of %d agents", s.done, len(rows), len(todo))
+		done++
+		working.say("%s %d of %d agents", s.done, done, len(todo))
 	})
 	working.end()
 	if told := s.tell(rows, 0); err == nil {

@@ -117,6 +117,6 @@ func (c *changes) write(line change) error {
 	if job := line.Job.text(); job != "" && line.Change != "gone" {
 		text += ", job " + job
 	}
-	_, err := fmt.Fprintln(c.p.Stdout, strings.Map(printable, text))
+	_, err := fmt.Fprintln(c.p.Stdout, plainly(text))
 	return err
 }

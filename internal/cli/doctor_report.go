@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/azptend/azptend/internal/doctor"
@@ -22,18 +20,13 @@ type checkList struct {
 
 func newCheckList(p Process, out io.Writer, guard *secret.Guard) *checkList {
 	t := &checkList{out: out, color: wantsColor(p)}
-	if onTerminal(p.Stderr) {
+	if isTerminal(p.Stderr) {
 		t.progress = guard.Writer(p.Stderr)
 	}
 	for _, c := range doctor.Checks() {
 		t.wide = max(t.wide, len(c.Name))
 	}
 	return t
-}
-
-func onTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // tell is called before a check is made, without a verdict, and after.
@@ -64,7 +57,8 @@ func (t *checkList) tell(f doctor.Finding) {
 	}
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine is what a server, a job or an error said, for a line of a person's.
+func oneLine(s string) string { return plainly(strings.Join(strings.Fields(s), " ")) }
 
 // word is a verdict, in the colour of traffic lights, at the width of the longest.
 func (t *checkList) word(v doctor.Verdict) string {
@@ -133,7 +127,5 @@ func printReport(w io.Writer, r doctor.Report) error {
 		}
 		shown.Checks = append(shown.Checks, one)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(shown)
+	return printJSON(w, shown)
 }

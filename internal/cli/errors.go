@@ -66,10 +66,21 @@ func printError(w io.Writer, err error) {
 		printProblems(w, invalid.Problems)
 		return
 	}
-	fmt.Fprintf(w, "azptend: %v\n", err)
+	printLines(w, "azptend: "+err.Error())
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		printLines(w, "hint: "+hint)
 	}
+}
+
+// printLines prints a text of ours, in which may stand the words of a server, and
+// what people called their agents: a terminal must not obey those.
+func printLines(w io.Writer, text string) {
+	fmt.Fprintln(w, strings.Map(func(c rune) rune {
+		if c == '\n' || c == '\t' { // cobra indents what it suggests
+			return c
+		}
+		return printable(c)
+	}, text))
 }
 
 // logProblems is printProblems for who reads standard error by machine: a line of

@@ -48,13 +48,7 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		guard := &secret.Guard{}
-		guard.Watch(s.Token)
-		guard.Watch(s.ProxyPassword())
-		log := newLog(guard.Writer(p.Stderr), s)
-		for _, w := range s.Warnings {
-			log.Warn("A setting is odd", "what", w)
-		}
+		log, guard := openLog(p, s)
 		chosen, done, err := installAgent(ctx, p, s, log, guard)
 		switch {
 		case err != nil && ctx.Err() != nil:

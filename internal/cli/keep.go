@@ -56,14 +56,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	guard.Watch(s.KeepToken)
-	guard.Watch(s.ProxyPassword())
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	metrics := keep.NewMetrics(version())
 	o, err := keepOptions(s, metrics, log, guard)
 	if err != nil {

@@ -27,12 +27,7 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	tended, err := openPool(ctx, s, log, guard)
 	if err == nil {
 		err = do(ctx, tended, s)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -163,10 +162,26 @@ func poolText(out pruned) string {
 	return strconv.Quote(out.Pool)
 }
 
+// tellSpared says of each agent that was named why it stays: who names one means it.
+func (r *pruner) tellSpared(out pruned) error {
+	for _, a := range out.Agents {
+		if len(r.rules.Names) == 0 || a.Ghost {
+			continue
+		}
+		if _, err := fmt.Fprintln(r.p.Stdout, plainly(fmt.Sprintf("left %s (agent %d): %s", a.Name, a.ID, a.Why))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // remove removes the ghosts, and tells of each as it goes.
 func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruned) error {
 	if !r.asJSON {
 		r.tellAbsent(out)
+		if err := r.tellSpared(out); err != nil {
+			return err
+		}
 	}
 	at := map[int]*prunedAgent{}
 	for i := range out.Agents {
@@ -183,7 +198,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		}
 		if !r.asJSON {
 			working.hide()
-			fmt.Fprintln(r.p.Stdout, strings.Map(printable, row.sentence()))
+			fmt.Fprintln(r.p.Stdout, plainly(row.sentence()))
 		}
 		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], counted(out.Ghosts, "ghost"))
 	})

@@ -11,7 +11,6 @@ import (
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/tend"
 )
 
@@ -58,8 +57,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return &exitError{exitUsage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
 			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}}}
 	}
-	guard := &secret.Guard{}
-	log := newLog(guard.Writer(p.Stderr), s)
+	log, guard := openLog(p, s)
 	init, err := proc.NewInit()
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -60,12 +59,7 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	return tryServer(ctx, p, s, f, log, guard)
 }
 
@@ -172,9 +166,7 @@ type selftestDocument struct {
 
 func (t *selftestTeller) end(r selftest.Report, took time.Duration, server string) {
 	if t.asJSON {
-		encoder := json.NewEncoder(t.out)
-		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
+		_ = printJSON(t.out, selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
 		return
 	}
 	count := map[selftest.Verdict]int{}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,12 +104,7 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 	if err := f.check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	if err := setUpPlace(ctx, p, s, f, log, guard); err != nil {
 		return &exitError{codeOfSetup(err), err}
 	}
@@ -129,19 +125,16 @@ func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags,
 	if err != nil {
 		return err
 	}
-	tell := teller{p: p, s: s, f: f, out: &output{w: p.Stdout}}
+	tell := &teller{p: p, s: s, f: f, out: &output{w: p.Stdout}}
 	plan := setup.Make(f.want, state)
 	tell.plan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
-		tell.end(state, plan, false)
+		tell.asIs(state, plan)
 		return errors.Join(plan.Obstacle, tell.out.err())
 	}
 	after, err := place.Apply(ctx, f.want, state, plan, setup.Options{Patience: f.wait, Tell: tell.progress})
-	if err != nil {
-		return err
-	}
-	tell.end(after, plan, true)
-	return tell.out.err()
+	tell.end(after, plan, err)
+	return cmp.Or(err, tell.out.err())
 }
 
 // codeOfSetup is codeOf with what only setup can run into.
@@ -149,7 +142,7 @@ func codeOfSetup(err error) int {
 	switch {
 	case errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
 		return exitUsage
-	case errors.Is(err, setup.ErrSelf):
+	case errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
 		return exitDenied
 	case errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
 		return exitTryAgain

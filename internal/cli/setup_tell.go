@@ -2,13 +2,12 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/setup"
 )
 
@@ -19,20 +18,22 @@ type teller struct {
 	s   config.Settings
 	f   setupFlags
 	out *output
+
+	done int // of the plan's steps
 }
 
-func (t teller) plan(state setup.State, plan setup.Plan) {
+func (t *teller) plan(state setup.State, plan setup.Plan) {
 	if t.f.asJSON {
 		return
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	table := newTable(t.out)
 	for _, row := range t.facts(state) {
-		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+		table.row(row[:]...)
 	}
-	_ = table.Flush()
+	_ = table.flush()
 	fmt.Fprintln(t.out)
 	for _, note := range plan.Notes {
-		fmt.Fprintf(t.out, "note: %s\n", note)
+		fmt.Fprintf(t.out, "note: %s\n", plainly(note))
 	}
 	if len(plan.Steps) == 0 {
 		if plan.Obstacle == nil {
@@ -42,7 +43,7 @@ func (t teller) plan(state setup.State, plan setup.Plan) {
 	}
 	fmt.Fprintln(t.out, "the plan:")
 	for i, step := range plan.Steps {
-		fmt.Fprintf(t.out, "  %d. %s\n", i+1, step.What)
+		fmt.Fprintf(t.out, "  %d. %s\n", i+1, plainly(step.What))
 	}
 	if !t.f.apply && plan.Obstacle == nil {
 		fmt.Fprintln(t.out, "nothing was changed: --apply does it")
@@ -50,7 +51,7 @@ func (t teller) plan(state setup.State, plan setup.Plan) {
 }
 
 // facts are what there is, in rows of a name and a value.
-func (t teller) facts(s setup.State) [][2]string {
+func (t *teller) facts(s setup.State) [][2]string {
 	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.By}, {"identity", t.f.want.Identity}}
 	rows = append(append(rows, t.user(s)...), [2]string{"pool", t.pool(s)})
 	if s.User.Key != "" && s.Pool.ID != 0 {
@@ -69,7 +70,7 @@ func inherited(s setup.State) string {
 	return s.Role.Inherited.String() + ", on all pools"
 }
 
-func (t teller) user(s setup.State) [][2]string {
+func (t *teller) user(s setup.State) [][2]string {
 	if s.User.Key == "" {
 		return [][2]string{{"user", "no: the organisation does not know it"}}
 	}
@@ -82,7 +83,7 @@ func (t teller) user(s setup.State) [][2]string {
 	}
 }
 
-func (t teller) pool(s setup.State) string {
+func (t *teller) pool(s setup.State) string {
 	if s.Pool.ID == 0 {
 		return fmt.Sprintf("%q, which is not there", t.f.want.Pool)
 	}
@@ -93,7 +94,7 @@ func (t teller) pool(s setup.State) string {
 	return fmt.Sprintf("%q (id %d), which %s", s.Pool.Name, s.Pool.ID, updates)
 }
 
-func (t teller) project(s setup.State) string {
+func (t *teller) project(s setup.State) string {
 	switch {
 	case s.Project.Queue == 0:
 		return fmt.Sprintf("%q, which has no such pool", s.Project.Name)
@@ -103,39 +104,52 @@ func (t teller) project(s setup.State) string {
 	return fmt.Sprintf("%q, whose pipelines have to ask", s.Project.Name)
 }
 
-func (t teller) progress(p setup.Progress) {
+func (t *teller) progress(p setup.Progress) {
 	to := t.p.Stdout
 	if t.f.asJSON {
 		to = t.p.Stderr
 	}
 	switch {
 	case p.Waiting > 0:
-		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %v\n", p.Waiting.Round(time.Second), p.Why)
+		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), plainly(p.Why.Error()))
 	case p.Done:
-		fmt.Fprintf(to, "done: %s\n", p.Step.What)
+		t.done++
+		fmt.Fprintf(to, "done: %s\n", plainly(p.Step.What))
+	}
+}
+
+// asIs is the end where nothing was to be done.
+func (t *teller) asIs(state setup.State, plan setup.Plan) {
+	if t.f.asJSON {
+		_ = printJSON(t.out, t.document(state, plan))
 	}
 }
 
 // end is what a reviewer needs: what was done and read back, and how it is undone.
-func (t teller) end(after setup.State, plan setup.Plan, applied bool) {
+// Where err cut it short, a document says how far it came.
+func (t *teller) end(after setup.State, plan setup.Plan, err error) {
 	if t.f.asJSON {
-		encoder := json.NewEncoder(t.out)
-		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(t.document(after, plan, applied))
+		d := t.document(after, plan)
+		if d.Applied = err == nil; err != nil {
+			d.Error = plainly(err.Error())
+		} else if !t.f.want.Remove {
+			d.Undo = t.undo()
+		}
+		_ = printJSON(t.out, d)
 		return
 	}
-	if !applied {
+	if err != nil {
 		return
 	}
 	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	table := newTable(t.out)
 	for _, row := range t.facts(after) {
-		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+		table.row(row[:]...)
 	}
 	if !t.f.want.Remove {
-		fmt.Fprintf(table, "to undo it\t%s\n", t.undo())
+		table.row("to undo it", t.undo())
 	}
-	_ = table.Flush()
+	_ = table.flush()
 	for _, step := range plan.Steps {
 		if step.Undo != "" {
 			fmt.Fprintf(t.out, "what that leaves: %s\n", step.Undo)
@@ -144,28 +158,20 @@ func (t teller) end(after setup.State, plan setup.Plan, applied bool) {
 }
 
 // undo is the command that takes it back; it holds no secret, for none has a flag.
-func (t teller) undo() string {
-	words := []string{"azptend setup --remove --apply", "--url", t.s.URL, "--identity", t.f.want.Identity}
+func (t *teller) undo() string {
+	words := []string{"azptend setup --remove --apply", "--url", doctor.ShellWord(t.s.URL), "--identity", t.f.want.Identity}
 	if t.s.PoolID != 0 {
 		words = append(words, "--pool-id", fmt.Sprint(t.s.PoolID))
 	} else {
-		words = append(words, "--pool", quoted(t.s.Pool))
+		words = append(words, "--pool", doctor.ShellWord(t.s.Pool))
 	}
 	if t.f.want.Project != "" {
-		words = append(words, "--project", quoted(t.f.want.Project))
+		words = append(words, "--project", doctor.ShellWord(t.f.want.Project))
 		if t.f.want.Open {
 			words = append(words, "--open-to-all-pipelines")
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// quoted is a word for a shell.
-func quoted(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 type setupDocument struct {
@@ -190,9 +196,11 @@ type setupDocument struct {
 	Inherited string       `json:"inherited,omitempty"` // from all pools
 	Project   *projectPart `json:"project,omitempty"`
 	Steps     []setup.Step `json:"steps"`
+	Done      int          `json:"done"`    // the first so many of them
 	Applied   bool         `json:"applied"` // and read back
 	Notes     []string     `json:"notes,omitempty"`
 	Obstacle  string       `json:"obstacle,omitempty"`
+	Error     string       `json:"error,omitempty"` // what it failed of
 	Undo      string       `json:"undo,omitempty"`
 }
 
@@ -202,8 +210,8 @@ type projectPart struct {
 	Open  bool   `json:"openToAllPipelines"`
 }
 
-func (t teller) document(s setup.State, plan setup.Plan, applied bool) setupDocument {
-	d := setupDocument{Organisation: t.s.URL, By: s.By, Steps: plan.Steps, Applied: applied, Notes: plan.Notes,
+func (t *teller) document(s setup.State, plan setup.Plan) setupDocument {
+	d := setupDocument{Organisation: t.s.URL, By: s.By, Steps: plan.Steps, Done: t.done, Notes: plan.Notes,
 		Role: s.Role.Assigned.String(), Inherited: s.Role.Inherited.String()}
 	if d.Steps == nil {
 		d.Steps = []setup.Step{}
@@ -219,9 +227,6 @@ func (t teller) document(s setup.State, plan setup.Plan, applied bool) setupDocu
 	}
 	if plan.Obstacle != nil {
 		d.Obstacle = plan.Obstacle.Error()
-	}
-	if applied && !t.f.want.Remove {
-		d.Undo = t.undo()
 	}
 	return d
 }

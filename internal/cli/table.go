@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // table is what a person gets where a program gets --json: aligned columns.
@@ -29,15 +30,21 @@ func (t *table) row(cells ...string) {
 		if cell == "" {
 			cell = "-"
 		}
-		cells[i] = strings.Map(printable, cell)
+		cells[i] = plainly(cell)
 	}
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
 func (t *table) flush() error { return t.w.Flush() }
 
+// plainly is anybody's words on one line, with nothing in them that a terminal
+// obeys.
+func plainly(s string) string { return strings.Map(printable, s) }
+
+// printable leaves out what a terminal takes for an order, and what turns the
+// direction of writing round: a name could make another of the line it stands in.
 func printable(c rune) rune {
-	if c < ' ' || c == 0x7f || 0x80 <= c && c < 0xa0 {
+	if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) {
 		return '?'
 	}
 	return c

@@ -67,12 +67,7 @@ type tokenFacts struct {
 }
 
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
-	guard := &secret.Guard{}
-	guard.Watch(s.ProxyPassword())
-	log := newLog(guard.Writer(p.Stderr), s)
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
-	}
+	log, guard := openLog(p, s)
 	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {

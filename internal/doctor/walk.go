@@ -106,19 +106,19 @@ func (v *visit) filledIn(problems []Problem) []Problem {
 	if v.claims == nil || v.claims.ObjectID == "" {
 		return problems
 	}
-	pool := "--pool " + shellWord(v.PoolName)
+	pool := "--pool " + ShellWord(v.PoolName)
 	if v.PoolID != 0 {
 		pool = fmt.Sprintf("--pool-id %d", v.PoolID)
 	}
-	command := fmt.Sprintf("--url %s %s --identity %s", shellWord(v.URL), pool, v.claims.ObjectID)
+	command := fmt.Sprintf("--url %s %s --identity %s", ShellWord(v.URL), pool, v.claims.ObjectID)
 	for i := range problems {
 		problems[i].Fix = strings.ReplaceAll(problems[i].Fix, whom, command)
 	}
 	return problems
 }
 
-// shellWord is a text as one word of a command.
-func shellWord(s string) string {
+// ShellWord is a text as one word of a command.
+func ShellWord(s string) string {
 	plain := strings.IndexFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:%", r))
 	}) < 0

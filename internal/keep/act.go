@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +24,24 @@ func (t *tended) act(ctx context.Context, s pool.Survey) error {
 	return t.holdPlace(ctx, s)
 }
 
+// refusedPause is how long a ghost is left alone that could not be removed, or was
+// none when it was looked at again: a server that refuses many is not to be asked
+// about all of them at each look.
+const refusedPause = 10 * time.Minute
+
+// due are the ghosts that were not refused a while ago.
+func (t *tended) due(ghosts []pool.Verdict) []pool.Verdict {
+	now := time.Now()
+	maps.DeleteFunc(t.refused, func(_ int, until time.Time) bool { return !now.Before(until) })
+	return slices.DeleteFunc(ghosts, func(v pool.Verdict) bool {
+		_, wait := t.refused[v.Agent.ID]
+		return wait
+	})
+}
+
 // prune removes the survey's ghosts, and returns the survey without them.
 func (t *tended) prune(ctx context.Context, s pool.Survey) (pool.Survey, error) {
-	ghosts := s.Ghosts()
+	ghosts := t.due(s.Ghosts())
 	if !t.k.o.Prune || len(ghosts) == 0 {
 		return s, nil
 	}
@@ -35,7 +51,9 @@ func (t *tended) prune(ctx context.Context, s pool.Survey) (pool.Survey, error) 
 	}
 	gone := map[int]bool{}
 	err := t.pool.Remove(ctx, t.k.o.Rules, ghosts, func(r pool.Result) {
-		gone[r.Agent.ID] = t.removed(why[r.Agent.ID], r)
+		if gone[r.Agent.ID] = t.removed(why[r.Agent.ID], r); !gone[r.Agent.ID] {
+			t.refused[r.Agent.ID] = time.Now().Add(refusedPause)
+		}
 		t.k.feed.change(func() { t.room.beat = time.Now() })
 	})
 	s.Verdicts = slices.DeleteFunc(slices.Clone(s.Verdicts), func(v pool.Verdict) bool { return gone[v.Agent.ID] })

@@ -50,4 +50,8 @@ func (h *history) last(n int, now time.Time) []Slot {
 	return found
 }
 
-func index(from time.Time) int { return int(from.Unix()/int64(slotLength.Seconds())) % slots }
+// index is a minute's place. A server without a clock says 1970, and hours before
+// that have a place too.
+func index(from time.Time) int {
+	return (int(from.Unix()/int64(slotLength.Seconds()))%slots + slots) % slots
+}

@@ -74,7 +74,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // loop keeps one pool.
 func (k *Keeper) loop(ctx context.Context, i int) error {
-	t := &tended{k: k, room: k.feed.pools[i], open: k.o.Pools[i].Open, pace: pace{interval: k.o.Interval}}
+	t := &tended{k: k, room: k.feed.pools[i], open: k.o.Pools[i].Open, pace: pace{interval: k.o.Interval}, refused: map[int]time.Time{}}
 	for {
 		begun := time.Now()
 		err := t.round(ctx)
@@ -108,6 +108,9 @@ type tended struct {
 	size   int        // agents of the last look
 	ledger ledger
 	took   time.Duration // of the last look
+	// refused are ghosts that could not be removed, by their ids, and until when they
+	// are left alone.
+	refused map[int]time.Time
 }
 
 // Patience is for the pools that are kept: what fails for longer is for the next

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -333,5 +334,39 @@ func TestCountsJobs(t *testing.T) {
 			t.Errorf("%q jobs started", got)
 		}
 		_ = stop()
+	})
+}
+
+// TestRefusals: what the server does not remove is asked about now and then, and
+// not at each look; the others go, and it goes when the server lets it.
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 20 {
+			w.put(ours(fmt.Sprint("ghost-", i)))
+		}
+		fault, err := w.emulator.AddFault(emulator.Fault{Method: http.MethodDelete, Path: "/agents/", Status: http.StatusBadRequest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, _ := w.keeper()
+		stop := w.start(k)
+		later(time.Hour)
+		if n := w.count(http.MethodDelete); n < 20*3 || n > 20*7 {
+			t.Errorf("in an hour 20 removals that are refused are tried %d times", n)
+		}
+		w.put(ours("another"))
+		w.emulator.RemoveFault(fault)
+		later(time.Minute)
+		if slices.Contains(w.names(), "another") {
+			t.Error("one that was not refused waits with the others")
+		}
+		later(11 * time.Minute)
+		if left := w.names(); len(left) > 0 {
+			t.Errorf("%v are left", left)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
 	})
 }

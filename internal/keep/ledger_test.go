@@ -166,6 +166,17 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A server whose clock has never been set is no reason to fall.
+func TestHistoryBefore1970(t *testing.T) {
+	var h history
+	h.note(Picture{At: time.Unix(0, 0), Oldest: time.Minute}, news{})
+	h.note(Picture{At: time.Unix(-3600, 0), Oldest: time.Hour}, news{})
+	got := h.last(slots, time.Unix(0, 0))
+	if first, last := got[slots-61], got[slots-1]; first.Oldest != time.Hour || last.Oldest != time.Minute {
+		t.Errorf("it remembers %+v and %+v", first, last)
+	}
+}
+
 func TestPace(t *testing.T) {
 	p := pace{interval: 30 * time.Second}
 	within := func(what string, got, least, most time.Duration) {

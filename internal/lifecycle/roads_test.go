@@ -147,9 +147,9 @@ func TestRoads(t *testing.T) {
 
 		{"the same, and a person had insisted", usual, roads(idle, []line{
 			{time.Minute, PersonInterrupts{}, "ask to disable"},
-			{2 * time.Second, PersonInterrupts{}, "interrupt"},
+			{2 * time.Second, PersonInterrupts{}, "interrupt, abort"},
 			{100 * time.Millisecond, JobStarted{}, ""},
-			{500 * time.Millisecond, Disabled{fine}, ""},
+			{500 * time.Millisecond, Disabled{of(Lost)}, ""},
 			{500 * time.Millisecond, JobFinished{}, ""},
 			{100 * time.Millisecond, ListenerExited{}, "ask to remove"},
 			{100 * time.Millisecond, Deleted{fine}, "leave 130"},

@@ -4,77 +4,16 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// demand is one thing that a job asks of its agent: that it has a capability, or
-// one of some value (azure-devops-rest.md 2.4).
-type demand struct{ name, op, value string }
-
-// parseDemand reads "name", "name -equals value" and "name -gtVersion value".
-func parseDemand(s string) demand {
-	fields := strings.Fields(s)
-	switch len(fields) {
-	case 0:
-		return demand{}
-	case 1:
-		return demand{name: fields[0]}
-	}
-	return demand{fields[0], strings.ToLower(fields[1]), strings.Join(fields[2:], " ")}
-}
-
-// metBy looks among both kinds of an agent's capabilities: a demand knows no
-// difference.
-func (d demand) metBy(a azdo.Agent) bool {
-	for _, capabilities := range []map[string]string{a.UserCapabilities, a.SystemCapabilities} {
-		for name, value := range capabilities {
-			if strings.EqualFold(name, d.name) && d.accepts(value) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// accepts says whether a capability's value will do. Of an operator that is not
-// known, having the capability is all that can be asked.
-func (d demand) accepts(value string) bool {
-	switch d.op {
-	case "-equals":
-		return strings.EqualFold(value, d.value)
-	case "-gtversion": // the name says greater, the meaning is at least
-		have, ok := parseVersion(value)
-		least, known := parseVersion(d.value)
-		return ok && known && slices.Compare(have, least) >= 0
-	}
-	return true
-}
-
-// parseVersion reads numbers between dots: 4.10 is newer than 4.9. What follows a
-// hyphen is left out; a missing number is zero, so that 4.10 is 4.10.0.
-func parseVersion(s string) (numbers []int, ok bool) {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "-")
-	for part := range strings.SplitSeq(s, ".") {
-		n, err := strconv.ParseUint(part, 10, 31)
-		if err != nil {
-			return nil, false
-		}
-		numbers = append(numbers, int(n))
-	}
-	for len(numbers) > 0 && numbers[len(numbers)-1] == 0 {
-		numbers = numbers[:len(numbers)-1]
-	}
-	return numbers, true
-}
-
 // Below says whether version is lower than limit, number by number: 4.9.0 is below
 // 4.10.0. Of what is no version it is not ok to say.
 func Below(version, limit string) (below, ok bool) {
-	have, one := parseVersion(version)
-	least, other := parseVersion(limit)
+	have, one := azdo.ParseVersion(version)
+	least, other := azdo.ParseVersion(limit)
 	if !one || !other {
 		return false, false
 	}
@@ -84,7 +23,7 @@ func Below(version, limit string) (below, ok bool) {
 // want is what some job asks of the pool.
 type want struct {
 	text    string // its demands, sorted, for a person; "" for none
-	demands []demand
+	demands []azdo.Demand
 	matched []int // ids of the agents that the server says match; nil: judge by the demands
 	ranBy   []int // ids of the agents whose last job wanted this; nil: a job waits for it
 }
@@ -122,7 +61,7 @@ func newWant(demands []string) want {
 	lines := slices.Sorted(slices.Values(demands))
 	w := want{text: strings.Join(lines, ", ")}
 	for _, line := range lines {
-		w.demands = append(w.demands, parseDemand(line))
+		w.demands = append(w.demands, azdo.ParseDemand(line))
 	}
 	return w
 }
@@ -140,7 +79,7 @@ func (w want) metBy(a azdo.Agent) bool {
 		_, found := slices.BinarySearch(w.matched, a.ID)
 		return found
 	}
-	return !slices.ContainsFunc(w.demands, func(d demand) bool { return !d.metBy(a) })
+	return !slices.ContainsFunc(w.demands, func(d azdo.Demand) bool { return !d.MetBy(a) })
 }
 
 // guards says whether an agent may have to stay for this want: for a job that

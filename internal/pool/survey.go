@@ -116,7 +116,7 @@ func demanded(queue []azdo.JobRequest, last map[int]*azdo.JobRequest) map[string
 	names := map[string]bool{}
 	add := func(request azdo.JobRequest) {
 		for _, line := range request.Demands {
-			names[strings.ToLower(parseDemand(line).name)] = true
+			names[strings.ToLower(azdo.ParseDemand(line).Name)] = true
 		}
 	}
 	for _, request := range queue {

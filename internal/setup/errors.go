@@ -44,14 +44,31 @@ func (e *WrongIDError) Hint() string {
 }
 
 // NoPoolError says that the pool is not there, or not for the caller to see.
-type NoPoolError struct{ Cause error }
+type NoPoolError struct {
+	Cause  error
+	Remove bool // what was given on it was to be taken back
+}
 
 func (e *NoPoolError) Error() string { return e.Cause.Error() }
 func (e *NoPoolError) Unwrap() error { return e.Cause }
 
-// Hint says that it can be made.
+// Hint says that it can be made, or how to go on without it.
 func (e *NoPoolError) Hint() string {
+	if e.Remove {
+		return "is its name right? if it was deleted, so were the roles on it: name another pool, and the identity is removed unless it is used elsewhere"
+	}
 	return "--create-pool makes it; if it is there, whoever sets up needs its Administrator role"
+}
+
+// NoProjectError says that the project is not there, or not for the caller to see.
+type NoProjectError struct{ Cause error }
+
+func (e *NoProjectError) Error() string { return e.Cause.Error() }
+func (e *NoProjectError) Unwrap() error { return e.Cause }
+
+// Hint says what to look at.
+func (e *NoProjectError) Hint() string {
+	return "is --project right? whoever sets up must be able to see the project, too"
 }
 
 // MayNotError says that the caller, who is known, may not even look.

@@ -116,7 +116,7 @@ func undo(w Wanted, s State) Plan {
 		p.Notes = append(p.Notes, "the identity stays a user of the organisation: "+strings.Join(s.Elsewhere, ", "))
 		return p
 	}
-	p.Steps = append(p.Steps, Step{Do: RemoveIdentity, What: "remove the identity from the organisation, which gives its licence back"})
+	p.Steps = append(p.Steps, Step{Do: RemoveIdentity, What: "remove the identity from the organisation, which gives its licence back and takes it out of all groups"})
 	if isSelf(s) && p.Obstacle == nil {
 		p.Obstacle = fmt.Errorf("cannot remove the identity: %w, and would lock itself out", ErrSelf)
 	}

@@ -158,7 +158,7 @@ func (p Place) readPool(ctx context.Context, w Wanted) (Pool, error) {
 	case errors.Is(err, azdo.ErrNoPool) && w.CreatePool:
 		return Pool{}, nil
 	case errors.Is(err, azdo.ErrNoPool):
-		return Pool{}, &NoPoolError{err}
+		return Pool{}, &NoPoolError{err, w.Remove}
 	case err != nil:
 		return Pool{}, err
 	}
@@ -245,6 +245,9 @@ func givenTo(key string, list []azdo.RoleAssignment) Given {
 
 func (p Place) readProject(ctx context.Context, name string, pool int) (Project, error) {
 	found, err := p.Server.ProjectByName(ctx, name)
+	if azdo.Status(err) == http.StatusNotFound {
+		return Project{}, &NoProjectError{err}
+	}
 	if err != nil {
 		return Project{}, err
 	}

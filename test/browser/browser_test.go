@@ -4,10 +4,15 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,6 +178,44 @@ func TestThePage(t *testing.T) {
 	for _, wrong := range w.wrongs {
 		t.Errorf("the browser complains: %s", wrong)
 	}
+}
+
+// TestComesBack: a proxy that has nobody behind it for a while ends a browser's own
+// patience, and not the page's.
+func TestComesBack(t *testing.T) {
+	s := raise(t)
+	target, err := url.Parse(s.page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := httputil.NewSingleHostReverseProxy(target)
+	keeper.FlushInterval = -1
+	var down atomic.Bool
+	refused := make(chan struct{}, 100)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			http.Error(w, "nobody is behind this proxy", http.StatusBadGateway)
+			if r.URL.Path == "/events" {
+				refused <- struct{}{}
+			}
+			return
+		}
+		keeper.ServeHTTP(w, r)
+	}))
+	s.page = proxy.URL + "/"
+	w := open(t, s)
+	t.Cleanup(proxy.CloseClientConnections)
+	w.until(`document.getElementById("live").textContent === "live"`)
+	down.Store(true)
+	proxy.CloseClientConnections()
+	select {
+	case <-refused:
+	case <-time.After(patience):
+		t.Fatal("the page does not ask again")
+	}
+	w.until(`document.getElementById("live").textContent === "not connected, trying again"`)
+	down.Store(false)
+	w.until(`document.getElementById("live").textContent === "live"`)
 }
 
 // in is the same window, for a part of the test.

@@ -21,7 +21,19 @@ function say(text, lost) {
   live.hidden = false;
 }
 
-const events = new EventSource("events");
-events.onopen = () => say("live", false);
-events.onerror = () => say("not connected, trying again", true);
-events.addEventListener("parts", (event) => show(JSON.parse(event.data)));
+// A browser connects again by itself when a connection is cut. At an answer that is
+// no stream it gives up: a proxy's, while the keeper is started again, or that too
+// many pages are open.
+function listen() {
+  const events = new EventSource("events");
+  events.onopen = () => say("live", false);
+  events.onerror = () => {
+    say("not connected, trying again", true);
+    if (events.readyState === EventSource.CLOSED) {
+      setTimeout(listen, 5000);
+    }
+  };
+  events.addEventListener("parts", (event) => show(JSON.parse(event.data)));
+}
+
+listen();

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/setup"
+)
+
+// orders are what a name could tell a terminal: to clear its screen, to go on in
+// another place, and to write from right to left.
+const orders = "evil\x1b[2J\u009b2J\r\u202egnp\u2066x"
+
+func obeyed(t *testing.T, what, shown string) {
+	t.Helper()
+	if !strings.Contains(shown, "evil") {
+		t.Fatalf("%s: %q does not show the name at all", what, shown)
+	}
+	if i := strings.IndexFunc(shown, func(c rune) bool { return c != '\n' && printable(c) != c }); i >= 0 {
+		t.Errorf("%s: a terminal would obey %q", what, shown[i:])
+	}
+}
+
+func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
+	for _, c := range orders {
+		if strings.ContainsRune("\x1b\u009b\r\u202e\u2066", c) && printable(c) == c {
+			t.Errorf("%U is let through", c)
+		}
+	}
+	var b bytes.Buffer
+	table := newTable(&b, "NAME")
+	table.row(orders)
+	if err := table.flush(); err != nil {
+		t.Fatal(err)
+	}
+	obeyed(t, "a table", b.String())
+
+	b.Reset()
+	(&checkList{out: &b}).tell(doctor.Finding{Check: doctor.Queue, Verdict: doctor.Warning, Found: orders, Problems: []doctor.Problem{{What: "a job waits: " + orders, Fix: orders}}})
+	obeyed(t, "the doctor", b.String())
+
+	b.Reset()
+	complain(&b, &azdo.Error{Op: "look", Status: 400, Message: orders})
+	obeyed(t, "an error", b.String())
+
+	b.Reset()
+	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &output{w: &b}}
+	tell.plan(setup.State{By: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
+	obeyed(t, "setup", b.String())
+}
+
+func TestAnErrorKeepsItsLines(t *testing.T) {
+	var b bytes.Buffer
+	complain(&b, errors.New("cannot do it\nhint: do\tthat"))
+	if want := "azptend: cannot do it\nhint: do\tthat\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+// What undoes a setup can be pasted into a shell, whatever the organisation, the
+// pool and the project are called.
+func TestTheWayBackCanBePasted(t *testing.T) {
+	tell := &teller{s: config.Settings{URL: "https://dev.azure.com/x y", Pool: "it's $(mine)"}}
+	tell.f.want = setup.Wanted{Identity: "id", Project: "Größe"}
+	want := `azptend setup --remove --apply --url 'https://dev.azure.com/x y' --identity id --pool 'it'\''s $(mine)' --project 'Größe'`
+	if got := tell.undo(); got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+}
