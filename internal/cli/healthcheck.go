@@ -50,8 +50,8 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 
 type healthOptions struct{ live, ready, json bool }
 
-// health is what --json prints.
-type health struct {
+// verdict is what --json prints.
+type verdict struct {
 	Live   bool            `json:"live"`
 	Ready  bool            `json:"ready"`
 	Error  string          `json:"error,omitempty"`
@@ -61,7 +61,7 @@ type health struct {
 // healthcheck prints its verdict to standard output, the red one too: that is
 // what platforms show of a probe.
 func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Writer) error {
-	var h health
+	var h verdict
 	s, err := c.Status(ctx)
 	if err != nil {
 		h.Error = err.Error()
@@ -81,9 +81,9 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 	return silent(1)
 }
 
-func (h health) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
+func (h verdict) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
 
-func (h health) line(ready bool) string {
+func (h verdict) line(ready bool) string {
 	what := "alive"
 	if ready {
 		what = "ready"

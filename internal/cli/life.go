@@ -9,15 +9,17 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/tend"
 )
 
-// live lives one agent's life. The error is one of the settings.
-func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
-	o, err := registration(p, s, log, guard)
+// live lives one agent's life, which the page shows. The error is one of the
+// settings.
+func live(p Process, s config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	o, err := registration(p, s, page, log, guard)
 	if err != nil {
 		return tend.End{}, err
 	}
@@ -32,6 +34,8 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 		return *end, nil
 	}
 	line := tend.NewLine()
+	page.Begin(onLine{line})
+	o.Witness = page.Life(o.Name)
 	defer openControl(s, line, log)()
 	defer tellSystemd(s, line, log)()
 	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
@@ -46,7 +50,7 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
-func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
+func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
 	o := tend.Options{Began: p.Began, Log: log}
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
@@ -56,10 +60,11 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 		o.Given, o.Name = &given, given.Registration.AgentName
 		return o, nil
 	}
-	who, client, err := connect(s, log, guard)
+	who, client, err := connect(s, log, guard, page.Observe)
 	if err != nil {
 		return tend.Options{}, err
 	}
+	countTokens(who, page)
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
