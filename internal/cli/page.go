@@ -30,5 +30,5 @@ func openPage(s config.Settings, log *slog.Logger) (page *health.Page, done func
 
 // countTokens counts the tokens of an identity.
 func countTokens(who *identity.Identity, page *health.Page) {
-	who.OnFetch(func(f identity.Fetch) { page.Fetched(string(f.Source), f.Expires) })
+	who.OnFetch(func(f identity.Fetch) { page.Fetched(string(f.Source), f.Expires, f.Err) })
 }

@@ -172,8 +172,8 @@ func TestTokensAreCounted(t *testing.T) {
 	if text := get(p, "/metrics").Body.String(); strings.Contains(text, "expiry") {
 		t.Error("a token that was never got expires")
 	}
-	p.Fetched("managed identity", time.Unix(1234, 0))
-	p.Fetched("managed identity", time.Time{})
+	p.Fetched("managed identity", time.Unix(1234, 0), nil)
+	p.Fetched("managed identity", time.Time{}, errors.New("no"))
 	has(t, p, `azptend_token_fetches_total{source="managed identity",outcome="ok"} 1`, `azptend_token_fetches_total{source="managed identity",outcome="failed"} 1`,
 		`azptend_token_expiry_timestamp_seconds{source="managed identity"} 1234`)
 }
@@ -184,7 +184,7 @@ func TestMetricsAreWellMade(t *testing.T) {
 	p := health.New("test")
 	l := p.Life("a \"b\"\n")
 	l.Ready(map[string]time.Duration{"total": time.Second})
-	p.Fetched("managed identity", time.Unix(1234, 0))
+	p.Fetched("managed identity", time.Unix(1234, 0), nil)
 	for i := range 1000 {
 		p.Observe(azdo.Observation{Method: "GET", Status: 1000 + i})
 		l.Stepped(at(lifecycle.Idle, lifecycle.NoJob, 0), at(lifecycle.Starting, lifecycle.NoJob, 0),

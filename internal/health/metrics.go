@@ -63,18 +63,20 @@ func NewMetrics(version string) *Metrics {
 // Families are the metrics that there are.
 func (m *Metrics) Families() []metrics.Family { return m.registry.Families() }
 
-// Fetched counts a token that was got from a source, a word of ours, or that was
-// not: then expires is zero.
-func (m *Metrics) Fetched(source string, expires time.Time) {
-	for _, outcome := range []string{"ok", "failed"} {
-		m.fetches.Add(0, source, outcome)
+// Fetched counts a token that was got from a source, a word of ours, or the failure
+// to get one. Expires is zero where that is not known.
+func (m *Metrics) Fetched(source string, expires time.Time, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
 	}
-	if expires.IsZero() {
-		m.fetches.Add(1, source, "failed")
-		return
+	for _, o := range []string{"ok", "failed"} {
+		m.fetches.Add(0, source, o)
 	}
-	m.fetches.Add(1, source, "ok")
-	m.expiry.Set(float64(expires.Unix()), source)
+	m.fetches.Add(1, source, outcome)
+	if !expires.IsZero() {
+		m.expiry.Set(float64(expires.Unix()), source)
+	}
 }
 
 // catchUp counts what lasts up to this moment.
