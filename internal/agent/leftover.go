@@ -75,12 +75,14 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
-// RemoveTemporary takes away what bears our name in the folder, but for the
-// control socket's: of this life, or of one that was killed.
-func (f Folder) RemoveTemporary() error {
-	left, err := filepath.Glob(filepath.Join(f.Root, tempPattern))
-	for _, path := range left {
-		err = errors.Join(err, os.RemoveAll(path))
+// RemoveTemporary takes away what a life needs for itself in the folder: of this
+// one, or of one that was killed. What says how the folder was made stays.
+func (f Folder) RemoveTemporary() (err error) {
+	for _, pattern := range []string{tempPattern, perfPattern} {
+		left, _ := filepath.Glob(filepath.Join(f.Root, pattern))
+		for _, path := range left {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
 	}
 	return err
 }

@@ -26,7 +26,8 @@ azptend's own loop does not answer within 5 seconds. A platform may kill what is
 red; it would take the job with it.
 
 --ready is for a readinessProbe or a script that waits: it is green while the
-agent listens for jobs or runs one, and red before and after.
+agent listens for jobs or runs one, and red before and after. Of several agents
+(AZP_AGENTS) each has to be.
 
 Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -94,5 +95,5 @@ func (h verdict) line(ready bool) string {
 	case !h.green(ready):
 		what = "not " + what
 	}
-	return fmt.Sprintf("%s: agent %q of pool %q is %s", what, h.Status.Agent, h.Status.Pool, h.Status.Phase)
+	return fmt.Sprintf("%s: %v", what, h.Status)
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,8 +37,9 @@ type Answer struct {
 	Status  *Status `json:"status,omitempty"`
 }
 
-// Status is one agent, as its azptend's loop sees it at this moment. The words
-// are package lifecycle's.
+// Status is one agent, as its azptend's loop sees it at this moment, or several
+// as one: each in Agents, and together as far as the one that is least far on its
+// way. The words are package lifecycle's.
 type Status struct {
 	Phase        string     `json:"phase"`
 	Since        time.Time  `json:"since"` // when the phase began
@@ -49,6 +53,23 @@ type Status struct {
 	Reason       string     `json:"reason,omitempty"`   // why it drains
 	Deadline     *time.Time `json:"deadline,omitempty"` // when the grace period ends; nil while it does not run
 	End          *End       `json:"end,omitempty"`      // of the life; nil while it lasts
+	Agents       []Status   `json:"agents,omitempty"`   // where there are several
+}
+
+// String says it in a line, for whoever probes.
+func (s Status) String() string {
+	if len(s.Agents) == 0 {
+		return fmt.Sprintf("agent %q of pool %q is %s", s.Agent, s.Pool, s.Phase)
+	}
+	count := map[string]int{}
+	for _, a := range s.Agents {
+		count[a.Phase]++
+	}
+	var phases []string
+	for _, phase := range slices.Sorted(maps.Keys(count)) {
+		phases = append(phases, fmt.Sprintf("%d %s", count[phase], phase))
+	}
+	return fmt.Sprintf("%d agents of pool %q: %s", len(s.Agents), s.Pool, strings.Join(phases, ", "))
 }
 
 // End is how a life ended.

@@ -99,7 +99,7 @@ func verdict(w http.ResponseWriter, green bool, what string, s Status) {
 	case s.Status == nil:
 		fmt.Fprintf(w, "%s: no agent's life has begun\n", what)
 	default:
-		fmt.Fprintf(w, "%s: agent %q of pool %q is %s\n", what, s.Status.Agent, s.Status.Pool, s.Status.Phase)
+		fmt.Fprintf(w, "%s: %v\n", what, s.Status)
 	}
 }
 
