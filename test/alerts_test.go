@@ -156,6 +156,24 @@ func TestDashboardAndAlertsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestEachAlertIsExplained: docs/metrics.md says what to do about each.
+func TestEachAlertIsExplained(t *testing.T) {
+	rules, err := os.ReadFile("../deploy/prometheus/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := metricsPage(t)
+	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1)
+	if len(alerts) < 10 {
+		t.Errorf("there are the alerts %q: is this test blind?", alerts)
+	}
+	for _, a := range alerts {
+		if !strings.Contains(page, "`"+a[1]+"`") {
+			t.Errorf("docs/metrics.md does not name %s", a[1])
+		}
+	}
+}
+
 // TestTheRulesOfExpressions: the rules must be able to say no.
 func TestTheRulesOfExpressions(t *testing.T) {
 	begun := begunPage()

@@ -35,19 +35,30 @@ func ourMetrics() []metrics.Family {
 	return append(health.NewMetrics("").Families(), keep.NewMetrics("").Families()...)
 }
 
+// TestEveryMetricIsOnItsPage: run's in docs/metrics.md, in their own words; keep's,
+// with their labels, in docs/keep.md.
 func TestEveryMetricIsOnItsPage(t *testing.T) {
 	page := metricsPage(t)
-	known := map[string]bool{}
-	for _, f := range ourMetrics() {
-		known[f.Name] = true
+	for _, f := range health.NewMetrics("").Families() {
 		line := fmt.Sprintf("| `%s` | %s | %s | %s |\n", f.Name, f.Kind, strings.Join(f.Labels, ", "), f.Help)
 		if !strings.Contains(page, line) {
 			t.Errorf("docs/metrics.md lacks the line\n%s", line)
 		}
 	}
-	for _, span := range spans(page) {
-		if strings.HasPrefix(span, "azptend_") && !known[span] {
-			t.Errorf("docs/metrics.md names %s, which is no metric", span)
+	kept, err := os.ReadFile("../docs/keep.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range keep.NewMetrics("").Families() {
+		row := fmt.Sprintf("| `%s` | %s", f.Name, strings.Join(f.Labels, ", "))
+		if !strings.Contains(string(kept), strings.TrimSpace(row)+" |") {
+			t.Errorf("docs/keep.md lacks a line that begins\n%s", row)
+		}
+	}
+	for _, span := range append(spans(page), spans(string(kept))...) {
+		exists := slices.ContainsFunc(ourMetrics(), func(f metrics.Family) bool { return f.Name == span })
+		if strings.HasPrefix(span, "azptend_") && !exists {
+			t.Errorf("docs/metrics.md or docs/keep.md names %s, which is no metric", span)
 		}
 	}
 }
