@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,6 +44,7 @@ type heist struct {
 	metadataURL string    // where a job could ask for a token; "" where the host has no such place
 	lent        bool      // the agent was registered elsewhere: azptend never calls its pool
 	outside     []finding // of lookers at command lines
+	shown       []byte    // at AZP_HEALTH_ADDR, while a job runs
 }
 
 func newHeist(t *testing.T, where *network) *heist {
@@ -71,6 +74,7 @@ func newHeist(t *testing.T, where *network) *heist {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
 	h.env = []string{
+		"AZP_HEALTH_ADDR=127.0.0.1:0",
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "AZP_LOG_LEVEL=debug",
 		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=robbed", "AZPTEND_STANDIN_TIME_SCALE=20",
 	}
@@ -243,6 +247,7 @@ func (h *heist) life(a account, program string, args ...string) loot {
 	}
 	h.await(emulator.EventSessionCreated)
 	l := h.job(1, h.plan("plan", h.agent, filepath.Join(h.dir, "home"), "/tmp", "/var/tmp", "/dev/shm", "/run"))
+	h.shown = h.pages()
 	h.leave(1)
 	l.findings = slices.Concat(l.findings, h.public(), h.outside)
 	return l
@@ -315,9 +320,35 @@ func (h *heist) argv() {
 	}
 }
 
+var shownAt = regexp.MustCompile(`page=(http://\S+)/`)
+
+// pages are the probes, the status and the metrics, as anybody on the network
+// reads them. Those of another network's loopback are not: they are the same.
+func (h *heist) pages() []byte {
+	h.t.Helper()
+	if h.where != nil {
+		return []byte("out of reach")
+	}
+	where := shownAt.FindStringSubmatch(h.actor.Said())
+	if where == nil {
+		h.fatalf("nothing is shown")
+	}
+	var all []byte
+	for _, path := range []string{"healthz", "readyz", "status", "metrics"} {
+		resp, err := http.Get(where[1] + "/" + path)
+		check(h.t, err)
+		b, err := io.ReadAll(resp.Body)
+		check(h.t, errors.Join(err, resp.Body.Close()))
+		all = append(all, b...)
+	}
+	if !bytes.Contains(all, []byte("azptend_phase{")) {
+		h.fatalf("no metrics are shown:\n%s", all)
+	}
+	return all
+}
+
 // public looks through what anybody with access to the pool, the network's other
-// end or the container's log can read. Status and metrics come here with their
-// listener.
+// end, the container's log or the probes' address can read.
 func (h *heist) public() []finding {
 	h.t.Helper()
 	dir := filepath.Join(h.dir, "public")
@@ -326,7 +357,7 @@ func (h *heist) public() []finding {
 	state, err := json.Marshal(h.emulator.State())
 	check(h.t, err)
 	_, _, sent := h.recorder.tokens()
-	for name, b := range map[string][]byte{"log": []byte(said), "pool": state, "sent": sent} {
+	for name, b := range map[string][]byte{"log": []byte(said), "pool": state, "sent": sent, "shown": h.shown} {
 		if len(b) == 0 {
 			h.fatalf("there is no %s", name)
 		}
@@ -335,7 +366,7 @@ func (h *heist) public() []finding {
 	out, err := exec.CommandContext(h.ctx, thief, h.plan("public-plan", dir), "files").Output()
 	check(h.t, err)
 	l := h.lootOf(string(out))
-	if l.end.Files != 3 {
+	if l.end.Files != 4 {
 		h.fatalf("the thief looked into %d public files", l.end.Files)
 	}
 	return l.findings

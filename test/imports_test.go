@@ -17,7 +17,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/host", "internal/identity", "internal/install", "internal/keep",
+		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/host", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/pool", "internal/proc", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
@@ -25,8 +25,10 @@ var allowed = map[string][]string{
 	"internal/pool":      {"internal/agent", "internal/azdo"},                                         // agent for the marks, like tend
 	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret"}, // it explains their errors to every command
 	"internal/setup":     {"internal/azdo"},
-	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"}, // agent for the key and the marks; secret is what an Authorizer gives
-	"internal/keep":      {"internal/azdo", "internal/metrics", "internal/pool", "internal/secret"},
+	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"},                           // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/calls":     {"internal/azdo", "internal/metrics"},                                            // what keep and health count alike
+	"internal/health":    {"internal/calls", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
+	"internal/keep":      {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret"},
 	"internal/metrics":   {}, // a leaf, for run too
 	"internal/config":    {"internal/secret"},
 	"internal/control":   {},

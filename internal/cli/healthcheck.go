@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,8 +51,8 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 
 type healthOptions struct{ live, ready, json bool }
 
-// health is what --json prints.
-type health struct {
+// verdict is what --json prints.
+type verdict struct {
 	Live   bool            `json:"live"`
 	Ready  bool            `json:"ready"`
 	Error  string          `json:"error,omitempty"`
@@ -65,7 +62,7 @@ type health struct {
 // healthcheck prints its verdict to standard output, the red one too: that is
 // what platforms show of a probe.
 func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Writer) error {
-	var h health
+	var h verdict
 	s, err := c.Status(ctx)
 	if err != nil {
 		h.Error = err.Error()
@@ -85,9 +82,9 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 	return silent(1)
 }
 
-func (h health) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
+func (h verdict) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
 
-func (h health) line(ready bool) string {
+func (h verdict) line(ready bool) string {
 	what := "alive"
 	if ready {
 		what = "ready"
@@ -98,21 +95,5 @@ func (h health) line(ready bool) string {
 	case !h.green(ready):
 		what = "not " + what
 	}
-	if len(h.Status.Agents) > 0 {
-		return fmt.Sprintf("%s: %d agents of pool %q: %s", what, len(h.Status.Agents), h.Status.Pool, phases(h.Status.Agents))
-	}
-	return fmt.Sprintf("%s: agent %q of pool %q is %s", what, h.Status.Agent, h.Status.Pool, h.Status.Phase)
-}
-
-// phases says how many agents are in which phase.
-func phases(all []control.Status) string {
-	count := map[string]int{}
-	for _, s := range all {
-		count[s.Phase]++
-	}
-	var parts []string
-	for _, phase := range slices.Sorted(maps.Keys(count)) {
-		parts = append(parts, fmt.Sprintf("%d %s", count[phase], phase))
-	}
-	return strings.Join(parts, ", ")
+	return fmt.Sprintf("%s: %v", what, h.Status)
 }

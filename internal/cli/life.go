@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -16,9 +17,9 @@ import (
 )
 
 // live lives the lives of this process's agents; of s are the settings that they
-// have in common. The error is one of the settings.
-func live(p Process, s config.Settings, each []config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
-	common, err := registration(p, s, log, guard)
+// have in common, and the page shows them. The error is one of the settings.
+func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	common, err := registration(p, s, page, log, guard)
 	if err != nil {
 		return tend.End{}, err
 	}
@@ -48,6 +49,7 @@ func live(p Process, s config.Settings, each []config.Settings, user *proc.User,
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
 		}
+		o.Witness = page.Life(o.Name)
 		tellPlan(own, o, log)
 		all, lines = append(all, o), append(lines, o.Line)
 	}
@@ -58,6 +60,7 @@ func live(p Process, s config.Settings, each []config.Settings, user *proc.User,
 			return *end, nil
 		}
 	}
+	page.Begin(onLines{lines})
 	defer openControl(s, lines, log)()
 	defer tellSystemd(s, lines, log)()
 	defer notices.watch(lines)()
@@ -89,7 +92,7 @@ func leftAgent(s config.Settings, user *proc.User) (left bool) {
 
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
-func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
+func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
 	o := tend.Options{Began: p.Began, Log: log}
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
@@ -99,10 +102,11 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 		o.Given, o.Name = &given, given.Registration.AgentName
 		return o, nil
 	}
-	who, client, err := connect(s, log, guard)
+	who, client, err := connect(s, log, guard, page.Observe)
 	if err != nil {
 		return tend.Options{}, err
 	}
+	countTokens(who, page)
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client

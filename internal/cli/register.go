@@ -10,6 +10,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/tend"
 )
@@ -63,7 +64,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return err
 	}
 	defer init.Close()
-	o, err := registration(p, s, log, guard)
+	o, err := registration(p, s, health.New(version()), log, guard) // nobody scrapes it
 	if err != nil {
 		return &exitError{codeOfStart(err), err}
 	}

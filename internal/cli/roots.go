@@ -31,7 +31,7 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 	}
 	switch {
 	case stop():
-		log.Info("Left", "code", 0, "why", "asked to end while the agent's root was being made")
+		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent's root was being made")
 		return nil, silent(0)
 	case failed != nil:
 		explain(p, s, log, guard, failed)

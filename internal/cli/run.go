@@ -77,6 +77,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
 	}
+	page, done, err := openPage(s, log)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	defer done()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
@@ -93,7 +98,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer init.Close()
 
-	end, err := live(p, s, each, user, log, guard, init, heard)
+	end, err := live(p, s, each, page, user, log, guard, init, heard)
 	if err != nil {
 		explain(p, s, log, guard, err)
 		return silent(codeOfStart(err))

@@ -181,6 +181,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_KEEP_LISTEN":            {"[::1]:8200", []string{"8141", "localhost", "127.0.0.1:", ":8141", "10.0.0.4:8141", "keep.corp:80"}},
 		"AZP_KEEP_TOKEN":             {"0123456789abcdef", []string{"short"}},
 		"AZP_KEEP_TOKEN_FILE":        {long, []string{"/nowhere/at/all", "/", file}},
+		"AZP_HEALTH_ADDR":            {":8080", []string{"8080", "localhost", "127.0.0.1:"}},
 		"AZP_LOG_FORMAT":             {"JSON", []string{"xml"}},
 		"AZP_LOG_LEVEL":              {"Debug", []string{"verbose", "info+2", "debug-1"}},
 	}

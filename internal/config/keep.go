@@ -129,15 +129,15 @@ func setInterval(s *Settings, v string) error {
 	return nil
 }
 
-func setListen(s *Settings, v string) error {
+func setListen(to *string, v string) error {
 	if strings.EqualFold(v, "off") {
-		s.KeepListen = ""
+		*to = ""
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
 		return fmt.Errorf("is %q, which is not host:port", v)
 	}
-	s.KeepListen = v
+	*to = v
 	return nil
 }
 

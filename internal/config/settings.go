@@ -76,6 +76,8 @@ type Settings struct {
 	CAFile   string      // trusted beside the system's authorities
 	CA       []byte      // what it holds
 
+	HealthAddr string // host:port; "": nowhere
+
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,6 +54,22 @@ type Status struct {
 	Deadline     *time.Time `json:"deadline,omitempty"` // when the grace period ends; nil while it does not run
 	End          *End       `json:"end,omitempty"`      // of the life; nil while it lasts
 	Agents       []Status   `json:"agents,omitempty"`   // where there are several
+}
+
+// String says it in a line, for whoever probes.
+func (s Status) String() string {
+	if len(s.Agents) == 0 {
+		return fmt.Sprintf("agent %q of pool %q is %s", s.Agent, s.Pool, s.Phase)
+	}
+	count := map[string]int{}
+	for _, a := range s.Agents {
+		count[a.Phase]++
+	}
+	var phases []string
+	for _, phase := range slices.Sorted(maps.Keys(count)) {
+		phases = append(phases, fmt.Sprintf("%d %s", count[phase], phase))
+	}
+	return fmt.Sprintf("%d agents of pool %q: %s", len(s.Agents), s.Pool, strings.Join(phases, ", "))
 }
 
 // End is how a life ended.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -155,6 +156,37 @@ func TestTheRequestIsThePosts(t *testing.T) {
 	}
 	if got := r.Header.Get("X-Identity-Header"); got != header {
 		t.Errorf("X-IDENTITY-HEADER is %q", got)
+	}
+}
+
+// TestFetchesAreTold: each token once, however often the SDK hands it out, and each
+// failure.
+func TestFetchesAreTold(t *testing.T) {
+	answer := jwt(time.Hour, "first")
+	newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
+		if answer == "" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		gives(answer)(w, r)
+	})
+	who := newIdentity(t, identity.Options{ObjectID: anObject()})
+	var told []string
+	who.OnFetch(func(f identity.Fetch) {
+		told = append(told, fmt.Sprint(f.Source, f.Err == nil, time.Until(f.Expires) > 50*time.Minute))
+	})
+	authorize(t, who, false)
+	authorize(t, who, false)
+	authorize(t, who, true)
+	answer = jwt(time.Hour, "second")
+	authorize(t, who, true)
+	answer = ""
+	if _, err := who.Authorization(t.Context(), true); err == nil {
+		t.Error("there is a token")
+	}
+	want := []string{"managed identitytrue true", "managed identitytrue true", "managed identityfalse false"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 

@@ -70,8 +70,39 @@ type Identity struct {
 	options Options
 	entra   credential // nil where only a file or a PAT is used
 
-	mu     sync.Mutex
-	source Source
+	mu      sync.Mutex
+	source  Source
+	fetched func(Fetch) // nil for nobody
+	last    string      // the token that was last told of
+}
+
+// Fetch is a token that was got, and was not in our hands before, or the failure to
+// get one. It holds nothing secret.
+type Fetch struct {
+	Source  Source
+	Expires time.Time // zero with Err
+	Err     error
+}
+
+// OnFetch has f told of each fetch. It is called before the first token is asked
+// for. Of a PAT and of a token file nothing is told: they are read and not fetched.
+func (i *Identity) OnFetch(f func(Fetch)) { i.fetched = f }
+
+// tell tells of a fetch; the SDK's cache hands the same token out many times.
+func (i *Identity) tell(token azcore.AccessToken, err error) {
+	if i.fetched == nil {
+		return
+	}
+	i.mu.Lock()
+	again := err == nil && token.Token == i.last
+	if err == nil {
+		i.last = token.Token
+	}
+	source := i.source
+	i.mu.Unlock()
+	if !again {
+		i.fetched(Fetch{source, token.ExpiresOn, err})
+	}
 }
 
 // credential is a way to Entra tokens. Fresh asks for another than the last.
@@ -222,6 +253,7 @@ func (i *Identity) ask(ctx context.Context, fresh bool) (azcore.AccessToken, err
 func (i *Identity) askOnce(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
 	var f failure
 	token, err := i.entra.token(noting(ctx, &f), fresh)
+	i.tell(token, err)
 	if err != nil {
 		return azcore.AccessToken{}, fmt.Errorf("cannot get a token for the %s: %w", i.whose(), cmp.Or(f.err, err))
 	}

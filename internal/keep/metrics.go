@@ -1,23 +1,22 @@
 package keep
 
 import (
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/calls"
 	"github.com/azptend/azptend/internal/metrics"
 )
 
 // Metrics are what a keeper counts. Every label is bounded: the pools that are
 // kept, and words of ours.
 type Metrics struct {
+	*calls.Calls
 	registry *metrics.Registry
 
-	agents, jobs, oldest, lastSeen     metrics.Gauge
-	waits, took                        metrics.Histogram
-	finished, removed, failed, rounds  metrics.Counter
-	requests, throttled, throttledTime metrics.Counter
+	agents, jobs, oldest, lastSeen    metrics.Gauge
+	waits                             metrics.Histogram
+	finished, removed, failed, rounds metrics.Counter
 }
 
 // waitBuckets go from an agent that stands by to a queue of half a day: those
@@ -27,9 +26,8 @@ func waitBuckets() []float64 {
 	return []float64{1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200}
 }
 
-// tookBuckets are around what a list takes, 0.1 s (peers-and-pains.md 5), up to
-// what a throttled request is delayed by.
-func tookBuckets() []float64 { return []float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60} }
+// Families are the metrics that there are.
+func (m *Metrics) Families() []metrics.Family { return m.registry.Families() }
 
 // NewMetrics makes them, all at zero.
 func NewMetrics(version string) *Metrics {
@@ -47,13 +45,8 @@ func NewMetrics(version string) *Metrics {
 		failed:   r.Counter("azptend_pool_removals_failed_total", "Removals that failed; each is tried again.", "pool"),
 		rounds:   r.Counter("azptend_keep_rounds_total", "Looks at the pool, by outcome.", "pool", "outcome"),
 		lastSeen: r.Gauge("azptend_keep_last_seen_timestamp_seconds", "When the pool was last seen.", "pool"),
-		requests: r.Counter("azptend_azure_devops_requests_total", "Requests to Azure DevOps by HTTP status; none is one without an answer.", "code"),
-		took:     r.Histogram("azptend_azure_devops_request_duration_seconds", "How long requests to Azure DevOps took.", tookBuckets(), "method"),
-		throttled: r.Counter("azptend_azure_devops_throttled_requests_total",
-			"Answers of Azure DevOps that asked to slow down."),
-		throttledTime: r.Counter("azptend_azure_devops_throttle_seconds_total",
-			"The time for which Azure DevOps asked not to be called."),
 	}
+	m.Calls = calls.New(r)
 	r.Gauge("azptend_build_info", "Always 1; the version is a label.", "version").Set(1, version)
 	r.Gauge("process_start_time_seconds", "When the keeper started.").Set(seconds(time.Now()))
 	return m
@@ -95,33 +88,4 @@ func (m *Metrics) count(pool string, n news) {
 	for _, result := range n.results {
 		m.finished.Add(1, pool, result)
 	}
-}
-
-// Observe counts a request to Azure DevOps. It is for azdo.New.
-func (m *Metrics) Observe(o azdo.Observation) {
-	m.requests.Add(1, codeLabel(o.Status))
-	m.took.Observe(o.Took.Seconds(), o.Method)
-	if throttled(o) {
-		m.throttled.Add(1)
-		m.throttledTime.Add(o.Throttle.RetryAfter.Seconds())
-	}
-}
-
-// throttled tells an answer that was slowed down, or refused for that, from an
-// outage that comes with a time to come back at (azure-devops-rest.md 3).
-func throttled(o azdo.Observation) bool {
-	t := o.Throttle
-	return o.Status == http.StatusTooManyRequests || t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
-}
-
-// codeLabel is a status as a label: whoever answers in Azure DevOps' place may
-// send any number.
-func codeLabel(status int) string {
-	switch {
-	case status == 0:
-		return "none"
-	case http.StatusText(status) == "":
-		return "other"
-	}
-	return strconv.Itoa(status)
 }

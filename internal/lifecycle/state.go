@@ -156,3 +156,10 @@ func (s State) Deadline() time.Time {
 	}
 	return s.clock.Add(s.grace)
 }
+
+// GoneFromPool says that a step ended a registration that was held. One that is
+// followed by another at once is Unregistered already.
+func GoneFromPool(before, after State) bool {
+	ended := after.Registration == Removed || after.Registration == Unregistered || after.AgentID != before.AgentID
+	return before.Registration == Held && ended
+}

@@ -7,6 +7,12 @@ import (
 	"sync"
 )
 
+// Family describes a metric.
+type Family struct {
+	Name, Kind, Help string
+	Labels           []string
+}
+
 // Registry holds metrics. It and all that it makes are safe for use by several
 // goroutines.
 type Registry struct {
@@ -66,6 +72,18 @@ func (r *Registry) Gauge(name, help string, labels ...string) Gauge {
 // bounds, ascending; what is above the last is counted too.
 func (r *Registry) Histogram(name, help string, buckets []float64, labels ...string) Histogram {
 	return Histogram{r.add(&family{kind: histogram, name: name, help: help, labels: labels, buckets: buckets})}
+}
+
+// Families are the metrics that there are, in the order in which they were made,
+// also those that have no series yet.
+func (r *Registry) Families() []Family {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []Family
+	for _, f := range r.families {
+		all = append(all, Family{f.name, string(f.kind), f.help, slices.Clone(f.labels)})
+	}
+	return all
 }
 
 func (r *Registry) add(f *family) *family {

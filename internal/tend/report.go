@@ -31,6 +31,14 @@ func (t *times) begin(at time.Time) {
 	}
 }
 
+// parts are the same by the names of the log's keys, for an agent that is ready now.
+func (t *times) parts(now time.Time) map[string]time.Duration {
+	return map[string]time.Duration{
+		"token": t.token, "pool": t.pool, "key": t.key, "folder": t.folder, "register": t.register, "launch": t.launch,
+		"session": now.Sub(t.launched), "total": now.Sub(t.began),
+	}
+}
+
 func ms(d time.Duration) float64 {
 	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
 }
@@ -47,6 +55,7 @@ func (r *runner) reportReady(witness string) {
 		"folder_ms", ms(r.times.folder), "register_ms", ms(r.times.register), "launch_ms", ms(r.times.launch),
 		"session_ms", ms(now.Sub(r.times.launched)),
 		"to_launch_ms", ms(r.times.launched.Sub(r.times.began)), "total_ms", ms(now.Sub(r.times.began)))
+	r.o.Witness.Ready(r.times.parts(now))
 	r.waitsSession = false
 	r.times = times{drained: r.times.drained} // another start is measured from its own beginning
 }
@@ -70,7 +79,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
 		r.reportHeld(after.AgentID, e)
 	}
-	if goneFromPool(before, after) {
+	if lifecycle.GoneFromPool(before, after) {
 		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
 	}
 	if d, is := e.(lifecycle.Disabled); is && d.Outcome == lifecycle.OK {
@@ -82,13 +91,6 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
 	}
-}
-
-// goneFromPool says that a step ended a registration that was held. One that is
-// followed by another at once is Unregistered already.
-func goneFromPool(before, after lifecycle.State) bool {
-	ended := after.Registration == lifecycle.Removed || after.Registration == lifecycle.Unregistered || after.AgentID != before.AgentID
-	return before.Registration == lifecycle.Held && ended
 }
 
 // reportHeld says that an agent is ours now; of an earlier life's it was said

@@ -18,6 +18,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -479,6 +480,36 @@ func TestHowTheListenerIsStarted(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" || filepath.Dir(perf) != s.o.Folder.Root {
 			t.Errorf("%q (-want +got):\n%s", perf, d)
 		}
+	}
+}
+
+// witness writes the phases down that it is told of, and the parts of the starts.
+type witness struct {
+	phases []lifecycle.Phase
+	starts []map[string]time.Duration
+}
+
+func (w *witness) Stepped(before, after lifecycle.State, _ lifecycle.Event) {
+	if before.Phase != after.Phase {
+		w.phases = append(w.phases, after.Phase)
+	}
+}
+
+func (w *witness) Ready(parts map[string]time.Duration) { w.starts = append(w.starts, parts) }
+
+// TestAWitnessIsTold: of each phase, and once of the start.
+func TestAWitnessIsTold(t *testing.T) {
+	w := &witness{}
+	play(t, func(o *Options) { o.Witness = w }, func(s *stage) {
+		s.ready()
+		s.sigterm()
+	})
+	want := []lifecycle.Phase{lifecycle.Registering, lifecycle.Starting, lifecycle.Idle, lifecycle.Draining, lifecycle.Removing, lifecycle.Stopping, lifecycle.Gone}
+	if d := cmp.Diff(want, w.phases); d != "" {
+		t.Errorf("phases (-want +got):\n%s", d)
+	}
+	if len(w.starts) != 1 || w.starts[0]["total"] < w.starts[0]["session"] || len(w.starts[0]) != 8 {
+		t.Errorf("told of the starts %v", w.starts)
 	}
 }
 

@@ -72,6 +72,9 @@ func newRunner(o Options, w ways) *runner {
 	if o.Line == nil {
 		o.Line = NewLine()
 	}
+	if o.Witness == nil {
+		o.Witness = nobody{}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &runner{
 		o: o, ways: w, log: o.Log,
@@ -142,6 +145,7 @@ func (r *runner) step(e lifecycle.Event) {
 	after, actions := lifecycle.Step(before, e, time.Now())
 	r.state = after
 	r.report(before, after, e)
+	r.o.Witness.Stepped(before, after, e)
 	r.o.Line.stepped(before.Phase, after.Phase)
 	for _, a := range actions {
 		r.do(a)

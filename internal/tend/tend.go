@@ -51,8 +51,23 @@ type Options struct {
 	Stdout    *os.File // the listener's
 	Stderr    *os.File
 	Log       *slog.Logger
-	Line      *Line // by which the life is talked to; nil for nobody
+	Line      *Line   // by which the life is talked to; nil for nobody
+	Witness   Witness // nil for nobody
 }
+
+// Witness counts what happens in a life. The loop tells it, and waits for it.
+type Witness interface {
+	// Stepped is told of each step.
+	Stepped(before, after lifecycle.State, e lifecycle.Event)
+	// Ready is told how long the parts of a start took, when it has ended.
+	Ready(parts map[string]time.Duration)
+}
+
+// nobody is the witness of a life that is not counted.
+type nobody struct{}
+
+func (nobody) Stepped(_, _ lifecycle.State, _ lifecycle.Event) {}
+func (nobody) Ready(map[string]time.Duration)                  {}
 
 // Server is what tend asks of Azure DevOps. *azdo.Client is one.
 type Server interface {

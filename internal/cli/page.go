@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/health"
+	"github.com/azptend/azptend/internal/identity"
+)
+
+// openPage answers probes and scrapes, where that was asked for, until done is
+// called: from before an agent package is installed, for that takes minutes in
+// which nobody is to be taken for dead. An address that cannot be had is an error
+// of the settings, before anything is registered: a probe that nobody answers
+// would have the platform kill an agent in the middle of its job.
+func openPage(s config.Settings, log *slog.Logger) (page *health.Page, done func(), err error) {
+	page = health.New(version())
+	if s.HealthAddr == "" {
+		return page, func() {}, nil
+	}
+	l, err := net.Listen("tcp", s.HealthAddr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot listen on %s, which is AZP_HEALTH_ADDR (--health-addr): %w", s.HealthAddr, err)
+	}
+	log.Info("Answers probes and scrapes", "page", "http://"+l.Addr().String()+"/")
+	return page, page.Serve(l, log), nil
+}
+
+// countTokens counts the tokens of an identity.
+func countTokens(who *identity.Identity, page *health.Page) {
+	who.OnFetch(func(f identity.Fetch) { page.Fetched(string(f.Source), f.Expires, f.Err) })
+}

@@ -1,0 +1,172 @@
+package health
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// Life counts one agent's life, by the steps of its loop. It is a tend.Witness.
+type Life struct {
+	m     *Metrics
+	agent string
+
+	mu       sync.Mutex
+	phase    lifecycle.Phase
+	since    time.Time // until when the phase's time is counted
+	job      time.Time // when the running job began; zero without one
+	launched bool
+}
+
+// Results of jobs, as far as they are known here: what a job's own result was the
+// listener tells the server alone (agent-protocol.md 5.6).
+const (
+	finished = "finished"
+	cut      = "cut"
+	unseen   = "unseen"
+)
+
+// Removals.
+const (
+	removed = "removed"
+	named   = "named"
+)
+
+// Life begins to count the life of an agent. Its series are there at once.
+func (m *Metrics) Life(agent string) *Life {
+	l := &Life{m: m, agent: agent, phase: lifecycle.Booting, since: time.Now()}
+	for _, p := range phases() {
+		m.phaseTime.Add(0, agent, string(p))
+	}
+	for _, result := range []string{finished, cut, unseen} {
+		m.ended.Add(0, agent, result)
+	}
+	for _, outcome := range []string{removed, named} {
+		m.removals.Add(0, agent, outcome)
+	}
+	m.started.Add(0, agent)
+	m.registrations.Add(0, agent)
+	m.restarts.Add(0, agent)
+	m.updates.Add(0, agent)
+	m.took.Begin(agent)
+	l.show()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lives = append(m.lives, l)
+	return l
+}
+
+// Stepped counts what a step of the loop changed.
+func (l *Life) Stepped(before, after lifecycle.State, e lifecycle.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.countPhase(after.Phase)
+	l.countJobs(before, after, e)
+	l.countRegistration(before, after, e)
+	l.countListener(before, after, e)
+}
+
+// Ready is told how long the parts of a start took that has just ended. The parts
+// are words of ours.
+func (l *Life) Ready(parts map[string]time.Duration) {
+	for part, took := range parts {
+		l.m.lastStart.Set(took.Seconds(), l.agent, part)
+	}
+}
+
+// catchUp counts the time in a phase that lasts.
+func (l *Life) catchUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.countPhase(l.phase)
+}
+
+func (l *Life) countPhase(now lifecycle.Phase) {
+	at := time.Now()
+	l.m.phaseTime.Add(at.Sub(l.since).Seconds(), l.agent, string(l.phase))
+	l.since = at
+	if now != l.phase {
+		l.phase = now
+		l.show()
+	}
+}
+
+func (l *Life) show() {
+	for _, p := range phases() {
+		is := 0.0
+		if p == l.phase {
+			is = 1
+		}
+		l.m.phase.Set(is, l.agent, string(p))
+	}
+}
+
+func (l *Life) countJobs(before, after lifecycle.State, e lifecycle.Event) {
+	if _, is := e.(lifecycle.JobStarted); is && after.Jobs > before.Jobs {
+		l.m.started.Add(float64(after.Jobs-before.Jobs), l.agent)
+		l.job = time.Now()
+	}
+	if before.Job != lifecycle.RunningJob || after.Job == lifecycle.RunningJob {
+		return
+	}
+	result := unseen
+	switch e.(type) {
+	case lifecycle.JobFinished:
+		result = finished
+	case lifecycle.ListenerExited:
+		result = cut
+	}
+	l.m.ended.Add(1, l.agent, result)
+	if result == finished && !l.job.IsZero() {
+		l.m.took.Observe(time.Since(l.job).Seconds(), l.agent)
+	}
+	l.job = time.Time{}
+}
+
+func (l *Life) countRegistration(before, after lifecycle.State, e lifecycle.Event) {
+	_, found := e.(lifecycle.Prepared) // an earlier life's: it was registered then
+	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held && !found {
+		l.m.registrations.Add(1, l.agent)
+	}
+	switch {
+	case lifecycle.GoneFromPool(before, after):
+		l.m.removals.Add(1, l.agent, removed)
+	case before.Registration != lifecycle.Named && after.Registration == lifecycle.Named:
+		l.m.removals.Add(1, l.agent, named)
+	}
+}
+
+func (l *Life) countListener(before, after lifecycle.State, e lifecycle.Event) {
+	switch e := e.(type) {
+	case lifecycle.Launched:
+		if e.Outcome != lifecycle.OK {
+			return
+		}
+		if l.launched {
+			l.m.restarts.Add(1, l.agent)
+		}
+		l.launched = true
+	case lifecycle.ListenerExited:
+		l.m.exits.Add(1, l.agent, exitLabel(e.Exit))
+		if before.Listener != lifecycle.Updating && after.Listener == lifecycle.Updating {
+			l.m.updates.Add(1, l.agent)
+		}
+	}
+}
+
+// knownExits are the listener's own codes (agent-protocol.md 4.1).
+const knownExits = 6
+
+// exitLabel is an exit as a label: what runs as the listener's user can end it
+// with any code.
+func exitLabel(e lifecycle.Exit) string {
+	switch {
+	case e.Signal != 0:
+		return "signal"
+	case e.Code < 0 || e.Code >= knownExits:
+		return "other"
+	}
+	return strconv.Itoa(e.Code)
+}
