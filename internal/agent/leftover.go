@@ -75,14 +75,18 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
-// RemoveTemporary takes away what bears our name in the folder, but for the
-// control socket's: of this life, or of one that was killed.
+// RemoveTemporary takes away our temporary files and folders: of this life, or of
+// one that was killed. What package install keeps in the folder stays.
 func (f Folder) RemoveTemporary() error {
-	left, err := filepath.Glob(filepath.Join(f.Root, tempPattern))
-	for _, path := range left {
-		err = errors.Join(err, os.RemoveAll(path))
+	var errs []error
+	for _, pattern := range []string{tempPattern, perfPattern} {
+		left, err := filepath.Glob(filepath.Join(f.Root, pattern))
+		errs = append(errs, err)
+		for _, path := range left {
+			errs = append(errs, os.RemoveAll(path))
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // MakePerf makes a fresh folder for a listener's performance counters, so that an

@@ -25,6 +25,9 @@ func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard
 	if err != nil {
 		return tend.End{}, err
 	}
+	if s, err = withAuthorities(s); err != nil {
+		return tend.End{}, err
+	}
 	tellPlan(s, o, log)
 	tellUser(s, user, log)
 	notices := newNotices(s, platform, log)
@@ -98,6 +101,17 @@ func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
 	if s.TokenFile != "" && user.Do(func() error { return readable(s.TokenFile) }) == nil {
 		log.Warn("Jobs can read the token file", "file", s.TokenFile, "hint", "make it azptend's user's, with mode 0400")
 	}
+}
+
+// withAuthorities gives the agent a file of the certificates that azptend has from
+// several: it can be told of one alone.
+func withAuthorities(s config.Settings) (config.Settings, error) {
+	if s.CAFile != "" || len(s.CA) == 0 {
+		return s, nil
+	}
+	file, err := agent.Folder{Root: s.AgentDir}.WriteAuthorities(s.CA)
+	s.CAFile = file
+	return s, err
 }
 
 // environFor is what the listener and its jobs get to see.
