@@ -55,7 +55,7 @@ test-image: build ## the steps of the Debian image in a chroot, and an agent's l
 lint-images: ## other people's linter for Dockerfiles; needs npm
 	for f in deploy/images/*.Dockerfile; do npx --yes dockerfilelint@1.8.0 $$f || exit 1; done
 
-# goreleaser is two thousand packages and not among the tools; the first time takes long.
+# goreleaser is none of our tools: it is fetched and built, which takes long the first time. It wants a clean work tree.
 release-check: ## the release's configuration, and a snapshot of it
 	go run github.com/goreleaser/goreleaser/v2@v2.15.1 check
 	go run github.com/goreleaser/goreleaser/v2@v2.15.1 release --snapshot --clean
