@@ -2,12 +2,16 @@ package test
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
 
+var metricName = regexp.MustCompile(`\bazptend_[a-z_]+`)
+
 // TestOperationsRunsWhatItSays: the commands of docs/operations.md are those of
-// its script, as they are written.
+// its script, as they are written, and its metrics those of docs/keep.md, which
+// another test holds against the keeper.
 func TestOperationsRunsWhatItSays(t *testing.T) {
 	page, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
@@ -31,7 +35,17 @@ func TestOperationsRunsWhatItSays(t *testing.T) {
 			t.Errorf("operations.txtar does not run %q", command)
 		}
 	}
-	if seen == 0 {
-		t.Error("no command was seen")
+	keep, err := os.ReadFile("../docs/keep.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := metricName.FindAllString(string(page), -1)
+	for _, name := range metrics {
+		if !strings.Contains(string(keep), "| `"+name+"` |") {
+			t.Errorf("docs/keep.md knows no metric %s", name)
+		}
+	}
+	if seen == 0 || len(metrics) == 0 {
+		t.Errorf("%d commands and %d metrics were seen", seen, len(metrics))
 	}
 }
