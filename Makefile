@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-agents bench-hundred bench-pool bench-keep matrix soak fuzz conformance conformance-keda build build-all lint test-image lint-images release-check
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda build build-all lint test-image lint-images release-check
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -26,13 +26,15 @@ matrix: build ## every cell of the kill matrix, half an hour, into docs/reliabil
 	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
-	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
+	go run ./test/bench -what hundred -binary bin/azptend -o docs/reliability.md
 bench-agents: build ## fifty agents on one machine, into docs/performance.md
-	go run ./test/bench -binary bin/azptend -agents -o docs/performance.md
+	go run ./test/bench -binary bin/azptend -what agents -o docs/performance.md
 bench-pool: build ## pruning pools of up to 10,000 agents, into the same page
-	go run ./test/bench -binary bin/azptend -pool -o docs/performance.md
+	go run ./test/bench -binary bin/azptend -what pool -o docs/performance.md
+bench-install: build ## azptend install against curl | tar, into the same page; it makes an archive of 600 MB first
+	go run ./test/bench -binary bin/azptend -what install -o docs/performance.md
 bench-keep: build ## a keeper of such pools, into the same page
-	go run ./test/bench -binary bin/azptend -keep -o docs/performance.md
+	go run ./test/bench -binary bin/azptend -what keep -o docs/performance.md
 
 # SEED=… draws the same troubles again.
 LIVES := 1000

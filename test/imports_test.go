@@ -50,7 +50,6 @@ var allowed = map[string][]string{
 	"test/dockerfile":    {}, // what the linter of images and image share
 	"test/image":         {"internal/emulator", "internal/standin", "test/dockerfile"},
 	"test/process":       {},
-	"test/installbench":  {"internal/emulator"},
 	"test/launch":        {"internal/emulator"}, // what bench and soak share
 	"test/soak":          {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 	"test/thief":         {},
@@ -62,13 +61,13 @@ var rooms = []struct {
 	what string
 	in   []string
 }{
-	{`"os/exec"`, []string{"test/bench", "test/image", "test/installbench", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief"}}, // not even proc: see its package comment
+	{`"os/exec"`, []string{"test/bench", "test/image", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc"}},
 	{"syscall.Exec(", []string{"internal/proc"}},
 	{"unix.Exec(", []string{"internal/proc"}},
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
-	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/image", "test/installbench", "test/matrix", "test/soak", "test/thief", "test/unguarded"}},
+	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/image", "test/matrix", "test/soak", "test/thief", "test/unguarded"}},
 	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
 	{"log.Panic", nil},
 	{"syscall.Exit(", nil},
@@ -77,7 +76,7 @@ var rooms = []struct {
 	{"os.ExpandEnv(", []string{"internal/config"}},
 	{"syscall.Getenv(", nil},
 	{"syscall.Environ(", nil},
-	{"os.Environ(", []string{"internal/config", "test/bench", "test/installbench", "test/matrix", "test/soak", "test/thief"}},
+	{"os.Environ(", []string{"internal/config", "test/bench", "test/matrix", "test/soak", "test/thief"}},
 	{"cli.Without{", []string{"test/unguarded"}},
 }
 
