@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda build build-all lint
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda build build-all lint test-image lint-images release-check
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -62,6 +62,18 @@ conformance: ## Microsoft's clients for Go and Node against the emulator; needs 
 # so that a C compiler is not needed.
 conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
 	cd test/conformance/keda && CGO_ENABLED=0 go test -count=1 .
+
+# BASE=DIR keeps what debootstrap made, and takes it again.
+test-image: build ## the steps of the Debian image in a chroot, and an agent's life in it; needs root and debootstrap
+	go run ./test/image -binary bin/azptend $(if $(BASE),-base $(BASE))
+
+lint-images: ## other people's linter for Dockerfiles; needs npm
+	for f in deploy/images/*.Dockerfile; do npx --yes dockerfilelint@1.8.0 $$f || exit 1; done
+
+# goreleaser is none of our tools: it is fetched and built, which takes long the first time. It wants a clean work tree.
+release-check: ## the release's configuration, and a snapshot of it
+	go run github.com/goreleaser/goreleaser/v2@v2.15.1 check
+	go run github.com/goreleaser/goreleaser/v2@v2.15.1 release --snapshot --clean
 
 build: ## bin/azptend for this machine, static
 	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/azptend ./cmd/azptend

@@ -23,6 +23,10 @@ const (
 	keyFile         = ".credentials_rsaparams"
 )
 
+// authoritiesFile is ours; the agent learns of it by a variable. It is none of
+// the temporary files, which go when a listener starts.
+const authoritiesFile = ".azptend.pem"
+
 // Registration is what the listener has to know of its own agent.
 type Registration struct {
 	AgentID          int
@@ -162,12 +166,23 @@ func (f Folder) write(name string, content any) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", name, err)
 	}
+	return f.place(name, append(b, '\n'), 0o600)
+}
+
+// WriteAuthorities puts certificates (PEM) into a file of this folder, for an
+// agent that reads them from one, and returns its path. Everybody may read it.
+func (f Folder) WriteAuthorities(certificates []byte) (string, error) {
+	return filepath.Join(f.Root, authoritiesFile), f.place(authoritiesFile, certificates, 0o644)
+}
+
+// place makes a file whole or not at all.
+func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
 	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
 	if err != nil {
 		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
 	}
-	_, err = temp.Write(append(b, '\n'))
-	err = errors.Join(err, temp.Close())
+	_, err = temp.Write(content)
+	err = errors.Join(err, temp.Chmod(mode), temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), filepath.Join(f.Root, name))
 	}

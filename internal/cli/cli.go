@@ -56,9 +56,8 @@ func newRoot(p Process) *cobra.Command {
 		Short:   "Tend Azure Pipelines agents: no PATs, no ghosts, no lost jobs",
 		Long: "azptend is the entrypoint of a self-hosted Azure Pipelines agent: it registers the agent\n" +
 			"with a managed identity, runs it, finishes its job when it is asked to end, and removes it.",
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		SilenceUsage:  true,
+		SilenceErrors: true,
 	}
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
@@ -70,12 +69,24 @@ func newRoot(p Process) *cobra.Command {
 	root.AddCommand(newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p),
 		newToken(p), newDoctor(p), newSetup(p), newSelftest(p),
 		newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p), newEmulate(p), newDemo(p), newVersion(p))
+	addCompletion(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs
 		}
 	}
 	return root
+}
+
+// addCompletion adds cobra's scripts for shells. A shell that there is none for is
+// an error here, and not a page of help that somebody's shell would read.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
+		}
+	}
 }
 
 // needsCommand is what a command does that only holds others.

@@ -94,6 +94,7 @@ func setProxy(s *Settings, v string) error {
 // needed.
 func (s *Settings) readCA(bad func(hint, format string, args ...any)) {
 	if s.CAFile == "" {
+		s.readTheirCA(bad)
 		return
 	}
 	var err error

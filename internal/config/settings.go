@@ -74,7 +74,7 @@ type Settings struct {
 
 	ProxyURL secret.Text // for both schemes; may hold a password
 	CAFile   string      // trusted beside the system's authorities
-	CA       []byte      // what it holds
+	CA       []byte      // what it holds; without one, what AZP_CUSTOM_CERT_PEM holds
 
 	HealthAddr string // host:port; "": nowhere
 
@@ -184,14 +184,21 @@ func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...
 	env := byName(environ)
 	// The agent's own variable, not one of ours: it is passed on as it is.
 	s := Settings{HostName: hostName, IdleTimeout: Unset, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
-	problems := s.read(Table(), groups, flags, env)
 	life := len(groups) == 0 || slices.Contains(groups, Life)
 	named := life || slices.Contains(groups, Naming)
+	template := life && translateTemplate(env)
+	problems := s.read(Table(), groups, flags, env)
+	s.nameWithoutSuffix(env, func(hint, format string, args ...any) {
+		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	})
 	if s.AgentName != "" && s.NamePrefix != "" {
 		s.Warnings = append(s.Warnings, "AZP_AGENT_NAME (--agent-name) is not used: AZP_AGENT_NAME_PREFIX (--agent-name-prefix) makes the name")
 	}
 	if s.AgentName == "" && named {
 		s.AgentName = hostName
+	}
+	if template && s.Placeholder { // the flag may say no
+		s.nameTemplate()
 	}
 	problems = append(problems, s.validate(life, env)...)
 	s.Unknown = unknown(env)
@@ -300,7 +307,7 @@ func isKnown(name string) bool {
 			return true
 		}
 	}
-	return slices.Contains(agentsOwn(), name)
+	return slices.Contains(agentsOwn(), name) || slices.Contains(theirNames(), name)
 }
 
 // agentsOwn are the settings of the agent itself that look like ours

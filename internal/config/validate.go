@@ -57,6 +57,7 @@ func (s *Settings) validateRegistered(bad func(hint, format string, args ...any)
 // warnings finds what is odd and not wrong.
 func (s *Settings) warnings(env map[string]string) []string {
 	odd := append(s.limitWarnings(), s.identityWarnings(env)...)
+	odd = append(odd, s.theirWarnings(env)...)
 	if u, err := url.Parse(s.URL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
 		odd = append(odd, "AZP_URL (--url) is http: tokens cross the network for everybody to read")
 	}

@@ -1,0 +1,22 @@
+# An agent on Alpine: the slim package, which is the one that Microsoft builds for musl.
+#   docker build -f alpine.Dockerfile --build-arg AGENT_VERSION=4.260.0 --build-arg AGENT_SHA256=… -t agent .
+FROM golang:1.25-alpine AS build
+ARG AZPTEND_REF=main
+RUN apk add --no-cache git && \
+    git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend
+
+FROM alpine:3.22
+# What the agent's .NET needs, bash for script steps, and git for checking out; add what your jobs need.
+RUN apk add --no-cache bash ca-certificates curl git icu-data-full icu-libs krb5-libs libgcc libssl3 libstdc++ zlib && \
+    adduser -D -u 10001 agent && install -d -o agent -g agent /azp
+# Root's, and not readable: so the kernel closes the running process to its user from its first instruction on.
+COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend
+ENV LANG=C.UTF-8
+USER 10001:10001
+# No default: who builds the image says which agent is in it. The sum is in Microsoft's release notes, one for each platform.
+ARG AGENT_VERSION
+ARG AGENT_SHA256
+RUN azptend install --agent-dir /azp --agent-package pipelines-agent --agent-version "$AGENT_VERSION" --agent-sha256 "$AGENT_SHA256"
+HEALTHCHECK --interval=30s --timeout=10s CMD ["azptend", "healthcheck"]
+ENTRYPOINT ["azptend", "run"]

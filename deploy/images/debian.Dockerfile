@@ -1,0 +1,23 @@
+# An agent on Debian. It needs nothing of the folder it is built in, but the agent's version and its SHA-256:
+#   docker build -f debian.Dockerfile --build-arg AGENT_VERSION=4.260.0 --build-arg AGENT_SHA256=… -t agent .
+FROM golang:1.25 AS build
+ARG AZPTEND_REF=main
+RUN git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend
+
+FROM debian:12-slim
+# What the agent's .NET needs, and git for checking out; add what your jobs need.
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends ca-certificates curl git libicu72 libkrb5-3 libssl3 libstdc++6 zlib1g && \
+    rm -rf /var/lib/apt/lists/* && \
+    useradd --uid 10001 --create-home agent && install -d -o agent -g agent /azp
+# Root's, and not readable: so the kernel closes the running process to its user from its first instruction on.
+COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend
+ENV LANG=C.UTF-8
+USER 10001:10001
+# No default: who builds the image says which agent is in it. The sum is in Microsoft's release notes, one for each platform.
+ARG AGENT_VERSION
+ARG AGENT_SHA256
+RUN azptend install --agent-dir /azp --agent-version "$AGENT_VERSION" --agent-sha256 "$AGENT_SHA256"
+HEALTHCHECK --interval=30s --timeout=10s CMD ["azptend", "healthcheck"]
+ENTRYPOINT ["azptend", "run"]

@@ -1,0 +1,16 @@
+# A pool's keeper, and every other command that runs no agent: azptend and the authorities' certificates, nothing else.
+#   docker build -f keep.Dockerfile -t azptend-keep .
+#   docker run … azptend-keep keep | prune --yes | placeholder ensure
+FROM golang:1.25 AS build
+ARG AZPTEND_REF=main
+RUN git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend
+
+FROM scratch
+COPY --from=build --chown=root:root /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build --chown=root:root --chmod=0711 /azptend /azptend
+USER 10001:10001
+# No agent lives here that azptend healthcheck could ask; a keeper's health is /healthz at AZP_KEEP_LISTEN.
+HEALTHCHECK NONE
+ENTRYPOINT ["/azptend"]
+CMD ["keep"]
