@@ -23,6 +23,7 @@ func main() {
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
 	many := flag.Bool("hundred", false, "measure a hundred agents against a rate limit instead, into the file's part for that")
 	ofPool := flag.Bool("pool", false, "measure a large pool in place of an agent's life, and write that section of the page alone")
+	ofKeep := flag.Bool("keep", false, "measure a keeper, and write that section of the page alone")
 	flag.Parse()
 	var page string
 	var err error
@@ -31,11 +32,15 @@ func main() {
 		err = throttling(*binary, *out)
 	case *ofPool:
 		if page, err = measurePool(*binary, *delay); err == nil {
-			err = write(*out, page, true)
+			err = write(*out, page, "pool")
+		}
+	case *ofKeep:
+		if page, err = measureKeep(*binary, *delay); err == nil {
+			err = write(*out, page, "keep")
 		}
 	default:
 		if page, err = measure(*binary, *lives, *delay); err == nil {
-			err = write(*out, page, false)
+			err = write(*out, page, "")
 		}
 	}
 	if err != nil {
@@ -45,8 +50,9 @@ func main() {
 }
 
 // write prints what was measured, and puts it into the page at path: a section
-// between its marks, or all that stands before the first section.
-func write(path, text string, section bool) error {
+// between its marks, or, without a section's name, all that stands before the
+// first section.
+func write(path, text, section string) error {
 	fmt.Print(text)
 	if path == "" {
 		return nil
@@ -55,8 +61,8 @@ func write(path, text string, section bool) error {
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	if section {
-		text = withSection(string(old), "pool", text)
+	if section != "" {
+		text = withSection(string(old), section, text)
 	} else {
 		text = withHead(string(old), text)
 	}
