@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test bench bench-hundred bench-pool matrix soak fuzz conformance conformance-keda build build-all lint
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda build build-all lint
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -11,6 +11,14 @@ demo: ## the life of an agent on this machine
 test: ## all tests but the slow ones
 	test/run
 
+# Debian's chromium; CHROMIUM=… is another one. SCREENSHOTS=… is a folder for what it saw.
+SCREENSHOTS := bin/screenshots
+
+test-browser: ## the keeper's page in a real browser, which is installed if there is none; some four minutes
+	@command -v $${CHROMIUM:-chromium} >/dev/null 2>&1 || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	cd test/browser && go test -count=1 -timeout 20m . -screenshots $(abspath $(SCREENSHOTS))
+
 bench: build ## times, memory and size against the emulator, into docs/performance.md
 	go run ./test/bench -binary bin/azptend -o docs/performance.md
 
@@ -18,9 +26,16 @@ matrix: build ## every cell of the kill matrix, half an hour, into docs/reliabil
 	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
-	go run ./test/bench -hundred -binary bin/azptend -o docs/reliability.md
+	go run ./test/bench -what hundred -binary bin/azptend -o docs/reliability.md
+bench-agents: build ## fifty agents on one machine, into docs/performance.md
+	go run ./test/bench -binary bin/azptend -what agents -o docs/performance.md
 bench-pool: build ## pruning pools of up to 10,000 agents, into the same page
-	go run ./test/bench -binary bin/azptend -pool -o docs/performance.md
+	go run ./test/bench -binary bin/azptend -what pool -o docs/performance.md
+bench-install: build ## azptend install against curl | tar, into the same page; it makes an archive of 600 MB first
+	go run ./test/bench -binary bin/azptend -what install -o docs/performance.md
+bench-keep: build ## a keeper of such pools, into the same page
+	go run ./test/bench -binary bin/azptend -what keep -o docs/performance.md
+
 # SEED=… draws the same troubles again.
 LIVES := 1000
 SEED := 0

@@ -10,10 +10,10 @@ import (
 	"github.com/azptend/azptend/internal/tend"
 )
 
-// openControl lets a life be talked to until the returned function is called.
+// openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
-func openControl(s config.Settings, line *tend.Line, log *slog.Logger) (done func()) {
-	server, err := control.Listen(s.ControlFolder(), onLine{line}, log)
+func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
+	server, err := control.Listen(s.ControlFolder(), onLines{lines}, log)
 	if err != nil {
 		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
 		return func() {}
@@ -25,23 +25,23 @@ func openControl(s config.Settings, line *tend.Line, log *slog.Logger) (done fun
 	}
 }
 
-// onLine is a life, in the words of the control socket.
-type onLine struct{ line *tend.Line }
+// onLines are the lives, in the words of the control socket.
+type onLines struct{ lines tend.Lines }
 
-func (l onLine) Status(ctx context.Context) (control.Status, error) {
-	return told(l.line.Status(ctx))
+func (l onLines) Status(ctx context.Context) (control.Status, error) {
+	return told(l.lines.Status(ctx))
 }
 
-func (l onLine) Next(ctx context.Context, phase string) (control.Status, error) {
-	return told(l.line.Next(ctx, lifecycle.Phase(phase)))
+func (l onLines) Next(ctx context.Context, phase string) (control.Status, error) {
+	return told(l.lines.Next(ctx, lifecycle.Phase(phase)))
 }
 
-func (l onLine) Drain(ctx context.Context, terminating bool) (control.Status, error) {
+func (l onLines) Drain(ctx context.Context, terminating bool) (control.Status, error) {
 	reason := "asked by azptend drain"
 	if terminating {
 		reason += " --terminating"
 	}
-	return told(l.line.Drain(ctx, reason, terminating))
+	return told(l.lines.Drain(ctx, reason, terminating))
 }
 
 func told(s tend.Snapshot, err error) (control.Status, error) {
@@ -57,6 +57,13 @@ func told(s tend.Snapshot, err error) (control.Status, error) {
 	}
 	if s.End != nil {
 		status.End = &control.End{Code: s.End.Code, Why: s.End.Why}
+	}
+	for _, one := range s.Each {
+		own, err := told(one, nil)
+		if err != nil {
+			return control.Status{}, err
+		}
+		status.Agents = append(status.Agents, own)
 	}
 	return status, nil
 }

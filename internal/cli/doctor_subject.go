@@ -134,6 +134,9 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 const versionPatience = 30 * time.Second
 
 func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
+	if root := s.Of(1).Root(); install.IsThere(root) { // else there is the installation alone to look at
+		s.AgentDir = root
+	}
 	folder := agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
 	environ, _ := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	environ = append(as.Environ(environ, s.AgentDir), s.ForTheAgent()...)

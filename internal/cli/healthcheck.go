@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +29,8 @@ azptend's own loop does not answer within 5 seconds. A platform may kill what is
 red; it would take the job with it.
 
 --ready is for a readinessProbe or a script that waits: it is green while the
-agent listens for jobs or runs one, and red before and after.
+agent listens for jobs or runs one, and red before and after. Of several agents
+(AZP_AGENTS) each has to be.
 
 Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -94,5 +98,21 @@ func (h health) line(ready bool) string {
 	case !h.green(ready):
 		what = "not " + what
 	}
+	if len(h.Status.Agents) > 0 {
+		return fmt.Sprintf("%s: %d agents of pool %q: %s", what, len(h.Status.Agents), h.Status.Pool, phases(h.Status.Agents))
+	}
 	return fmt.Sprintf("%s: agent %q of pool %q is %s", what, h.Status.Agent, h.Status.Pool, h.Status.Phase)
+}
+
+// phases says how many agents are in which phase.
+func phases(all []control.Status) string {
+	count := map[string]int{}
+	for _, s := range all {
+		count[s.Phase]++
+	}
+	var parts []string
+	for _, phase := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[phase], phase))
+	}
+	return strings.Join(parts, ", ")
 }

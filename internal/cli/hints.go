@@ -25,7 +25,7 @@ func hintFor(err error) string {
 	case errors.As(err, &knows) && knows.Hint() != "":
 		return knows.Hint()
 	case errors.Is(err, control.ErrNobody):
-		return "is AZP_AGENT_DIR (--agent-dir) the one of the azptend run to talk to, and was there no warning about its control socket?"
+		return "is AZP_AGENT_DIR (--agent-dir) the one of the azptend run to talk to, and AZP_AGENT_ROOT (--agent-root) too if it has one, and was there no warning about its control socket?"
 	case errors.Is(err, control.ErrForbidden):
 		return "be the user that azptend run runs as, or root"
 	case errors.Is(err, control.ErrSilent):

@@ -127,7 +127,7 @@ func codeOfInstall(err error) int {
 	switch {
 	case errors.As(err, new(*install.SumError)):
 		return exitUnreachable // the server, or whoever answers in its place
-	case errors.As(err, new(*agent.UnfitError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
+	case errors.As(err, new(*agent.UnfitError)), errors.As(err, new(*install.RootError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
 		return exitUnfit
 	case errors.As(err, new(*unknownPackageError)):
 		return exitUsage

@@ -15,46 +15,77 @@ import (
 	"github.com/azptend/azptend/internal/tend"
 )
 
-// live lives one agent's life. The error is one of the settings.
-func live(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
-	o, err := registration(p, s, log, guard)
+// live lives the lives of this process's agents; of s are the settings that they
+// have in common. The error is one of the settings.
+func live(p Process, s config.Settings, each []config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+	common, err := registration(p, s, log, guard)
 	if err != nil {
 		return tend.End{}, err
+	}
+	if len(each) > 1 { // each agent's own root is locked by its life
+		release, err := agent.Folder{Root: s.Root()}.Lock()
+		if err != nil {
+			return tend.End{}, err
+		}
+		defer release()
 	}
 	s, platform, err := onPlatform(s, log)
 	if err != nil {
 		return tend.End{}, err
 	}
-	tellPlan(s, o, log)
+	var all []tend.Options
+	var lines tend.Lines
+	for i, own := range each {
+		first := log // what they have in common is said once
+		if i > 0 {
+			first = slog.New(slog.DiscardHandler)
+		}
+		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
+			return tend.End{}, err
+		}
+		o := lifeOf(p, own, common, user, first)
+		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
+		if len(each) > 1 {
+			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
+		}
+		tellPlan(own, o, log)
+		all, lines = append(all, o), append(lines, o.Line)
+	}
 	tellUser(s, user, log)
 	notices := newNotices(s, platform, log)
-	if !leftAgent(s, user) {
+	if !leftAgent(each, user) {
 		if end := notices.holdBack(heard); end != nil {
 			return *end, nil
 		}
 	}
-	line := tend.NewLine()
-	defer openControl(s, line, log)()
-	defer tellSystemd(s, line, log)()
-	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	defer openControl(s, lines, log)()
+	defer tellSystemd(s, lines, log)()
+	defer notices.watch(lines)()
+	return liveAll(all, init, log, heard), nil
+}
+
+// lifeOf is what one agent's life needs.
+func lifeOf(p Process, s config.Settings, o tend.Options, user *proc.User, log *slog.Logger) tend.Options {
+	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.Root(), Diag: s.DiagFolder}
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
-	o.Processes, o.Stdout, o.Stderr, o.Line = tend.FromInit(init), p.Stdout, p.Stderr, line
-	defer notices.watch(line)()
-	return tend.Run(o, heard), nil
+	o.Stdout, o.Stderr, o.Line = p.Stdout, p.Stderr, tend.NewLine()
+	return o
 }
 
-// leftAgent says that an azptend was killed in the agent's folder, so that its
-// agent may be in its pool still. That is removed whatever is announced: there may
-// be no other start on this machine. The life that does so hears of the notice
-// itself, and ends.
-func leftAgent(s config.Settings, user *proc.User) (left bool) {
-	if s.Registered != "" { // somebody else removes it
-		return false
+// leftAgent says that an azptend was killed in the folder of one of the agents, so
+// that its agent may be in its pool still. That is removed whatever is announced:
+// there may be no other start on this machine. The life that does so hears of the
+// notice itself, and ends.
+func leftAgent(each []config.Settings, user *proc.User) (left bool) {
+	for _, s := range each {
+		if s.Registered != "" { // somebody else removes it
+			continue
+		}
+		_ = user.Do(func() error { left = left || agent.Folder{Root: s.Root()}.WasKilled(); return nil })
 	}
-	_ = user.Do(func() error { left = agent.Folder{Root: s.AgentDir}.WasKilled(); return nil })
 	return left
 }
 
@@ -75,7 +106,7 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 		return tend.Options{}, err
 	}
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
-	o.Name = s.Name(strings.ToLower(rand.Text()[:suffixLength]))
+	o.Name = nameOf(s)
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
 	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
@@ -84,6 +115,9 @@ func registration(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	}
 	return o, nil
 }
+
+// nameOf is the agent's name, unique where a prefix asks for that.
+func nameOf(s config.Settings) string { return s.Name(strings.ToLower(rand.Text()[:suffixLength])) }
 
 // suffixLength is of the random suffix of a name: of a thousand agents with one
 // prefix, two are called the same once in two million pools.
@@ -124,9 +158,12 @@ func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger)
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
 	}
-	environ = user.Environ(environ, s.AgentDir)
+	environ = user.Environ(environ, s.Root())
 	if s.NoUpdate {
 		environ = append(environ, agent.NoUpdates)
+	}
+	if s.DiagFolder != "" { // of several agents, each its own
+		environ = append(environ, "AGENT_DIAGLOGPATH="+s.DiagFolder)
 	}
 	return append(environ, s.ForTheAgent()...)
 }

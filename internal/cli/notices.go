@@ -76,7 +76,7 @@ func (n *notices) holdBack(heard <-chan proc.Heard) *tend.End {
 
 // watch lets a life end before its machine does. The returned function ends the
 // watching, after the life.
-func (n *notices) watch(line *tend.Line) (done func()) {
+func (n *notices) watch(lines tend.Lines) (done func()) {
 	if n == nil {
 		return func() {}
 	}
@@ -85,7 +85,7 @@ func (n *notices) watch(line *tend.Line) (done func()) {
 	watching.Add(1)
 	go func() {
 		defer watching.Done()
-		n.watcher(ctx, line).Run(ctx)
+		n.watcher(ctx, lines).Run(ctx)
 	}()
 	return func() {
 		cancel()
@@ -94,7 +94,7 @@ func (n *notices) watch(line *tend.Line) (done func()) {
 	}
 }
 
-func (n *notices) watcher(ctx context.Context, line *tend.Line) *host.Watcher {
+func (n *notices) watcher(ctx context.Context, lines tend.Lines) *host.Watcher {
 	return &host.Watcher{
 		Metadata: n.metadata, Lead: n.lead,
 		Announced: func(e host.Notice) {
@@ -103,7 +103,7 @@ func (n *notices) watcher(ctx context.Context, line *tend.Line) *host.Watcher {
 		Due: func(e host.Notice) {
 			n.heeded[e.ID] = e
 			n.log.Warn("Draining: the end of this machine is near", facts(e)...)
-			_, _ = line.DrainBy(ctx, fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
+			_, _ = lines.DrainBy(ctx, fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
 		},
 		Silent: func(err error) {
 			if err != nil {

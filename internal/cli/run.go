@@ -38,7 +38,7 @@ line is public.`,
 	return c
 }
 
-// run is one agent's life, in the order that safety wants: signals are caught
+// run is the life of one agent, or of several, in the order that safety wants: signals are caught
 // before anything can be lost to one, and the process is closed to its children
 // before there are any.
 func run(p Process, flags *pflag.FlagSet) error {
@@ -82,6 +82,10 @@ func run(p Process, flags *pflag.FlagSet) error {
 			return ended
 		}
 	}
+	each, ended := rootsFirst(p, s, user, log, guard, heard)
+	if ended != nil {
+		return ended
+	}
 	init, err := proc.NewInit()
 	if err != nil {
 		explain(p, s, log, guard, err)
@@ -89,7 +93,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer init.Close()
 
-	end, err := live(p, s, user, log, guard, init, heard)
+	end, err := live(p, s, each, user, log, guard, init, heard)
 	if err != nil {
 		explain(p, s, log, guard, err)
 		return silent(codeOfStart(err))

@@ -12,10 +12,10 @@ import (
 	"github.com/azptend/azptend/internal/tend"
 )
 
-// tellSystemd tells systemd how a life goes, until done is called: ready when the
-// agent listens for jobs, stopping when it has ended, and, for the unit's
+// tellSystemd tells systemd how the lives go, until done is called: ready when each
+// agent listens for jobs, stopping when all have ended, and, for the unit's
 // watchdog, that the loop answers. Without systemd it does nothing.
-func tellSystemd(s config.Settings, line *tend.Line, log *slog.Logger) (done func()) {
+func tellSystemd(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
 	manager, err := sdnotify.Open(sdnotify.Options{
 		Socket: s.Variable("NOTIFY_SOCKET"), WatchdogUsec: s.Variable("WATCHDOG_USEC"), WatchdogPid: s.Variable("WATCHDOG_PID"), Pid: os.Getpid(),
 	})
@@ -30,7 +30,7 @@ func tellSystemd(s config.Settings, line *tend.Line, log *slog.Logger) (done fun
 	go func() {
 		defer close(ended)
 		defer manager.Close()
-		n := notifier{line, manager, log, false}
+		n := notifier{lines, manager, log, false}
 		n.follow(ctx)
 		// No sooner: from this word on systemd waits for no longer than TimeoutStopSec
 		// (service_enter_stop_by_notify in its service.c), and a job that is finished
@@ -40,9 +40,9 @@ func tellSystemd(s config.Settings, line *tend.Line, log *slog.Logger) (done fun
 	return func() { stop(); <-ended }
 }
 
-// notifier is a life's voice to systemd.
+// notifier is the lives' voice to systemd.
 type notifier struct {
-	line    *tend.Line
+	lines   tend.Lines
 	manager *sdnotify.Manager
 	log     *slog.Logger
 	mute    bool // a failure to tell was said
@@ -58,7 +58,7 @@ func (n *notifier) follow(ctx context.Context) {
 		if w := n.manager.Watchdog; w > 0 {
 			look, cancel = context.WithTimeout(ctx, w/3)
 		}
-		s, err := n.line.Next(look, phase)
+		s, err := n.lines.Next(look, phase)
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -80,7 +80,7 @@ func (n *notifier) follow(ctx context.Context) {
 func (n *notifier) status(ctx context.Context) (tend.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(n.manager.Watchdog/3, time.Second))
 	defer cancel()
-	return n.line.Status(ctx)
+	return n.lines.Status(ctx)
 }
 
 func (n *notifier) tell(s tend.Snapshot, before lifecycle.Phase) {

@@ -80,7 +80,7 @@ func problems(t *testing.T, err error) []config.Problem {
 func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work", AgentPackage: "agent",
-		AgentDir: "/azp", ObjectID: object, Auth: config.Auto, IdleTimeout: config.Unset,
+		AgentDir: "/azp", Agents: 1, ObjectID: object, Auth: config.Auto, IdleTimeout: config.Unset,
 		Identity:  config.Choice{Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
@@ -146,6 +146,8 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_TENANTID":               {"contoso.onmicrosoft.com", []string{"a/b", "a b"}},
 		"AZP_AUTH":                   {"PAT", []string{"none", "msi"}},
 		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
+		"AZP_AGENT_ROOT":             {"/var/agent", []string{"agent", "./agent"}},
+		"AZP_AGENTS":                 {"3", []string{"0", "-1", "many"}},
 		"AZP_INSTALL":                {"true", []string{"perhaps"}},
 		"AZP_AGENT_VERSION":          {"v4.260.0", []string{"4.260", "newest", "4.260.0-x"}},
 		"AZP_AGENT_PACKAGE":          {"pipelines-agent", []string{"vsts-agent", "slim"}},
@@ -281,7 +283,7 @@ func companions(name string, all map[string]struct {
 	needs := map[string][]string{
 		"AZP_CLIENTID": {"AZP_CLIENTSECRET", "AZP_TENANTID"}, "AZP_CLIENTSECRET": {"AZP_CLIENTID", "AZP_TENANTID"},
 		"AZP_CLIENTCERTIFICATE": {"AZP_CLIENTID", "AZP_TENANTID"}, "AZP_TENANTID": {"AZP_CLIENTID", "AZP_CLIENTSECRET"},
-		"AZP_AUTH": {"AZP_TOKEN"},
+		"AZP_AUTH": {"AZP_TOKEN"}, "AZP_AGENTS": {"AZP_AGENT_ROOT"},
 	}
 	for _, other := range needs[name] {
 		more = append(more, other+"="+all[other].good)

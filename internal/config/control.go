@@ -10,11 +10,11 @@ import (
 
 // ControlFolder is where this agent's azptend is talked to (package control says
 // why there).
-func (s Settings) ControlFolder() string { return filepath.Join(s.AgentDir, ".azptend") }
+func (s Settings) ControlFolder() string { return filepath.Join(s.Root(), ".azptend") }
 
 // places are the settings on which ControlFolder depends: whoever changes one
 // changes the other. A probe, a preStop hook and a person need no others.
-func places() []string { return []string{"AZP_AGENT_DIR"} }
+func places() []string { return []string{"AZP_AGENT_DIR", "AZP_AGENT_ROOT"} }
 
 // AddPlaceFlags defines the flags of the settings that LoadPlace reads.
 func AddPlaceFlags(flags *pflag.FlagSet) {
@@ -36,6 +36,9 @@ func LoadPlace(flags *pflag.FlagSet, environ []string) (Settings, error) {
 			continue
 		}
 		value, from := row.value(flags, env)
+		if value == "" {
+			continue
+		}
 		if err := row.set(&s, value); err != nil {
 			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
 		}
@@ -52,5 +55,8 @@ func LoadPlace(flags *pflag.FlagSet, environ []string) (Settings, error) {
 func (s *Settings) validatePlace(bad func(hint, format string, args ...any)) {
 	if s.AgentDir != "" && !filepath.IsAbs(s.AgentDir) {
 		bad("", "AZP_AGENT_DIR (--agent-dir) is %q, which is not an absolute path", s.AgentDir)
+	}
+	if s.AgentRoot != "" && !filepath.IsAbs(s.AgentRoot) {
+		bad("", "AZP_AGENT_ROOT (--agent-root) is %q, which is not an absolute path", s.AgentRoot)
 	}
 }

@@ -30,6 +30,8 @@ func TestPlaceIsThatOfRun(t *testing.T) {
 		{nil, nil, "/azp/.azptend"},
 		{[]string{"AZP_AGENT_DIR=/agents/1"}, nil, "/agents/1/.azptend"},
 		{[]string{"AZP_AGENT_DIR=/agents/1"}, []string{"--agent-dir", "/agents/2/"}, "/agents/2/.azptend"},
+		{[]string{"AZP_AGENT_DIR=/agents/1", "AZP_AGENT_ROOT=/var/agent/"}, nil, "/var/agent/.azptend"},
+		{[]string{"AZP_AGENT_ROOT=/var/agent", "AZP_AGENTS=3"}, nil, "/var/agent/.azptend"},
 		{[]string{"AZP_AGENT_DIR="}, []string{"--agent-dir="}, "/azp/.azptend"},
 	} {
 		got, err := place(t, append(tt.environ, "AZP_GRACE_PERIOD=nonsense"), tt.args...)

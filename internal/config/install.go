@@ -4,19 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 )
 
-// ofInstalls are the groups that matter to an install, with places.
+// installed is the setting that says where an install puts the agent.
+const installed = "AZP_AGENT_DIR"
+
+// ofInstalls are the groups that matter to an install, with that setting.
 func ofInstalls() []Group { return []Group{Connection, Install} }
 
 // AddInstallFlags defines the flags that LoadInstall reads.
 func AddInstallFlags(flags *pflag.FlagSet) {
 	AddFlags(flags, ofInstalls()...)
-	AddPlaceFlags(flags)
+	for _, row := range Table() {
+		if row.Env == installed {
+			row.addFlag(flags)
+		}
+	}
 }
 
 // LoadInstall is Load for who installs the agent and runs none: AZP_URL may be
@@ -26,7 +32,7 @@ func LoadInstall(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	s := Settings{Environ: environ}
 	problems := s.read(Table(), ofInstalls(), flags, env)
 	for _, row := range Table() {
-		if slices.Contains(places(), row.Env) {
+		if row.Env == installed {
 			problems = append(problems, s.read([]Row{row}, nil, flags, env)...)
 		}
 	}

@@ -27,6 +27,8 @@ type Settings struct {
 	NameWait     time.Duration
 	WorkFolder   string
 	AgentDir     string
+	AgentRoot    string // see Root
+	Agents       int
 	Install      bool   // the agent package into AgentDir, if no agent is there
 	Registered   string // the folder of an agent that somebody else has registered; "": register one
 	Once         bool

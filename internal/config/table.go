@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,6 +85,10 @@ func Table() []Row {
 			Hint: "auto, managed-identity, workload-identity, service-principal or pat; azure-cli for other commands than run", set: setAuth},
 		{Env: "AZP_AGENT_DIR", Group: Life, Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
 			set: func(s *Settings, v string) error { s.AgentDir = v; return nil }},
+		{Env: "AZP_AGENT_ROOT", Group: Life, Flag: "agent-root", Help: "where the agent lives and writes, made from the agent's folder, which may be read-only; the agent's folder itself if not set",
+			set: func(s *Settings, v string) error { s.AgentRoot = filepath.Clean(v); return nil }},
+		{Env: "AZP_AGENTS", Group: Life, Flag: "agents", Default: "1", Help: "how many agents to run, each with a root of its own below the agent root",
+			Hint: "a number", set: func(s *Settings, v string) error { return setPositive(&s.Agents, v) }},
 		{Env: "AZP_INSTALL", Group: Life, Flag: "install", Default: "false", Switch: true,
 			Help: "at the start, install the agent package into the agent's folder if no agent is there",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Install, v) }},

@@ -19,11 +19,13 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 	}
 	if s.Registered != "" {
 		s.validateRegistered(bad)
+		s.validateAgents(bad)
 		return problems
 	}
 	if s.validateURL(bad); len(problems) > 0 {
 		s.URL = "" // for Examine: nobody is to be sent to an address that is not meant
 	}
+	s.validateAgents(bad)
 	if life || s.AgentName != "" {
 		s.validateName(bad)
 	}

@@ -34,8 +34,9 @@ type Answer struct {
 	Status  *Status `json:"status,omitempty"`
 }
 
-// Status is one agent, as its azptend's loop sees it at this moment. The words
-// are package lifecycle's.
+// Status is one agent, as its azptend's loop sees it at this moment, or several
+// as one: each in Agents, and together as far as the one that is least far on its
+// way. The words are package lifecycle's.
 type Status struct {
 	Phase        string     `json:"phase"`
 	Since        time.Time  `json:"since"` // when the phase began
@@ -49,6 +50,7 @@ type Status struct {
 	Reason       string     `json:"reason,omitempty"`   // why it drains
 	Deadline     *time.Time `json:"deadline,omitempty"` // when the grace period ends; nil while it does not run
 	End          *End       `json:"end,omitempty"`      // of the life; nil while it lasts
+	Agents       []Status   `json:"agents,omitempty"`   // where there are several
 }
 
 // End is how a life ended.

@@ -63,7 +63,7 @@ func Install(ctx context.Context, o Options) (Done, error) {
 	if o.Say == nil {
 		o.Say = func(Progress) {}
 	}
-	s, err := openStaging(o)
+	s, err := openStaging(o.Dir, partName(o.Package))
 	if err != nil {
 		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
@@ -78,7 +78,7 @@ func Install(ctx context.Context, o Options) (Done, error) {
 	if err != nil {
 		return Done{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.tidy())
 	}
-	if err := s.place(o.Package); err != nil {
+	if err := s.place(packageMark(o.Package)); err != nil {
 		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
 	return Done{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
@@ -90,9 +90,9 @@ func Install(ctx context.Context, o Options) (Done, error) {
 type staging struct{ agentDir, dir string }
 
 // openStaging makes the folder, and takes away what an install that was killed
-// left there, but for a download of the same package.
-func openStaging(o Options) (staging, error) {
-	s := staging{o.Dir, filepath.Join(o.Dir, stagingName)}
+// left there, but for what is to be kept, a download of the same package.
+func openStaging(dir, keep string) (staging, error) {
+	s := staging{dir, filepath.Join(dir, stagingName)}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return s, err
 	}
@@ -101,7 +101,7 @@ func openStaging(o Options) (staging, error) {
 		return s, err
 	}
 	for _, entry := range left {
-		if entry.Name() != partName(o.Package) {
+		if entry.Name() != keep {
 			if err := os.RemoveAll(filepath.Join(s.dir, entry.Name())); err != nil {
 				return s, err
 			}

@@ -188,17 +188,17 @@ func TestKilledAnywhere(t *testing.T) {
 	want := snapshot(t, whole)
 
 	p := packageOf(next.archive, "4.260.0")
-	for moves := range 8 { // bin aside, externals and two files twice each, mark, bin in
+	for moves := range 13 { // bin aside, externals and two files twice each, two marks aside, one in, bin in
 		dir := t.TempDir()
 		install(t, dir, old, "4.259.0")
-		s, err := openStaging(Options{Dir: dir, Package: p})
+		s, err := openStaging(dir, partName(p))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := unpackInto(t, s.dir, next.archive); err != nil {
 			t.Fatal(err)
 		}
-		placeUntil(t, s, p, moves)
+		placeUntil(t, s, packageMark(p), moves)
 		b, err := os.ReadFile(filepath.Join(dir, listener))
 		switch m, is := Installed(dir); {
 		case errors.Is(err, fs.ErrNotExist):
@@ -216,15 +216,14 @@ func TestKilledAnywhere(t *testing.T) {
 }
 
 // placeUntil is place, killed after so many of its moves.
-func placeUntil(t *testing.T, s staging, p Package, moves int) {
+func placeUntil(t *testing.T, s staging, m marks, moves int) {
 	t.Helper()
-	steps := []func() error{func() error { return os.Mkdir(filepath.Join(s.dir, formerName), 0o755) }, func() error { return s.setAside("bin") }}
-	for _, name := range []string{"externals", "license.html", "run.sh"} {
-		steps = append(steps, func() error { return s.setAside(name) }, func() error { return s.moveIn(name) })
+	all, err := s.moves(m)
+	if err != nil {
+		t.Fatal(err)
 	}
-	steps = append(steps, func() error { return s.mark(p) }, func() error { return s.moveIn("bin") })
-	for _, step := range steps[:1+min(moves, len(steps)-1)] {
-		if err := step(); err != nil {
+	for _, move := range all[:min(moves, len(all))] {
+		if err := move(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -34,36 +34,51 @@ func Installed(dir string) (Mark, bool) {
 	return m, true
 }
 
-// place moves the unpacked files to their places. bin goes first and comes last:
-// in between there is no listener, so a folder whose parts are of two packages is
-// never taken for an agent.
-func (s staging) place(p Package) error {
-	former := filepath.Join(s.dir, formerName)
-	if err := os.Mkdir(former, 0o755); err != nil {
-		return err
-	}
-	if err := s.setAside("bin"); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(filepath.Join(s.dir, treeName))
+// marks are the files that say what is installed, by their names.
+type marks map[string]any
+
+func packageMark(p Package) marks {
+	return marks{markName: Mark{p.Kind, p.Platform, p.Version, p.SHA256}}
+}
+
+// place moves what is in the tree to its places.
+func (s staging) place(m marks) error {
+	moves, err := s.moves(m)
 	if err != nil {
 		return err
 	}
+	for _, move := range moves {
+		if err := move(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moves are the renames of place, in their order: bin goes first and comes last.
+// In between there is no listener, so a folder whose parts are of two packages is
+// never taken for an agent. Without bin the marks say nothing yet.
+func (s staging) moves(m marks) ([]func() error, error) {
+	if err := os.Mkdir(filepath.Join(s.dir, formerName), 0o755); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(filepath.Join(s.dir, treeName))
+	if err != nil {
+		return nil, err
+	}
+	moves := []func() error{func() error { return s.setAside("bin") }}
 	for _, entry := range entries {
-		if entry.Name() == "bin" {
-			continue
-		}
-		if err := s.setAside(entry.Name()); err != nil {
-			return err
-		}
-		if err := s.moveIn(entry.Name()); err != nil {
-			return err
+		if name := entry.Name(); name != "bin" {
+			moves = append(moves, func() error { return s.setAside(name) }, func() error { return s.moveIn(name) })
 		}
 	}
-	if err := s.mark(p); err != nil {
-		return err
+	for _, name := range []string{markName, rootMarkName} {
+		moves = append(moves, func() error { return s.setAside(name) })
+		if content, is := m[name]; is {
+			moves = append(moves, func() error { return s.mark(name, content) })
+		}
 	}
-	return s.moveIn("bin")
+	return append(moves, func() error { return s.moveIn("bin") }), nil
 }
 
 func (s staging) setAside(name string) error {
@@ -78,15 +93,15 @@ func (s staging) moveIn(name string) error {
 	return os.Rename(filepath.Join(s.dir, treeName, name), filepath.Join(s.agentDir, name))
 }
 
-// mark writes down what is being installed; without bin it says nothing yet.
-func (s staging) mark(p Package) error {
-	b, err := json.Marshal(Mark{p.Kind, p.Platform, p.Version, p.SHA256})
+// mark writes down what is being installed.
+func (s staging) mark(name string, content any) error {
+	b, err := json.Marshal(content)
 	if err != nil {
 		return err
 	}
-	whole := filepath.Join(s.dir, markName)
+	whole := filepath.Join(s.dir, name)
 	if err := os.WriteFile(whole, append(b, '\n'), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(whole, filepath.Join(s.agentDir, markName))
+	return os.Rename(whole, filepath.Join(s.agentDir, name))
 }

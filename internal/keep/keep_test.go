@@ -189,13 +189,14 @@ func TestAwayFromTheStart(t *testing.T) {
 }
 
 // TestCallsOfAnHour: two requests a look and a look each half minute, of 3 agents
-// and of 300; and fewer where the list is slow to make.
+// and of 300; and fewer where the list is slow to make. The most is what chance can
+// make of it, when each pause is a tenth shorter, and three requests at the start.
 func TestCallsOfAnHour(t *testing.T) {
 	for _, tt := range []struct {
 		agents int
 		slow   time.Duration
 		most   int64
-	}{{3, 0, 245}, {300, 0, 245}, {3, 6 * time.Second, 115}, {3, 30 * time.Second, 26}} {
+	}{{3, 0, 271}, {300, 0, 271}, {3, 6 * time.Second, 125}, {3, 30 * time.Second, 29}} {
 		t.Run(fmt.Sprintf("%d agents, %v", tt.agents, tt.slow), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -299,7 +300,7 @@ func TestHoldsThePlace(t *testing.T) {
 		later(time.Minute)
 		asked := w.calls.Load()
 		later(time.Hour)
-		if n := w.calls.Load() - asked; n > 245 {
+		if n := w.calls.Load() - asked; n > 271 {
 			t.Errorf("a name that is held costs %d calls an hour", n)
 		}
 		_ = stop()

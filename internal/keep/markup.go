@@ -2,7 +2,6 @@ package keep
 
 import (
 	"html"
-	"strconv"
 	"strings"
 )
 
@@ -16,9 +15,6 @@ func (m *markup) raw(s string) *markup { m.b.WriteString(s); return m }
 
 // text adds anybody's words.
 func (m *markup) text(s string) *markup { return m.raw(html.EscapeString(s)) }
-
-// number adds a number.
-func (m *markup) number(n int) *markup { return m.raw(strconv.Itoa(n)) }
 
 // el adds an element of ours (its tag with its attributes) that holds words of
 // anybody's.

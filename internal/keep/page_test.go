@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,36 @@ func TestMetricsAreWellMade(t *testing.T) {
 		}
 		if got := w.metric(k, "azptend_azure_devops_throttled_requests_total"); got != "1000" {
 			t.Errorf("%s answers asked to slow down", got)
+		}
+	})
+}
+
+// TestThePageOfDocsNamesEachMetric holds docs/keep.md against what there is.
+func TestThePageOfDocsNamesEachMetric(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page, err := os.ReadFile("../../docs/keep.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t)
+		k, _ := w.keeper()
+		stop := w.start(k)
+		defer func() { _ = stop() }()
+		later(time.Second)
+		families := 0
+		for line := range strings.Lines(w.get(k, "/metrics").Body.String()) {
+			name, is := strings.CutPrefix(line, "# HELP ")
+			if !is {
+				continue
+			}
+			families++
+			name, _, _ = strings.Cut(name, " ")
+			if !strings.Contains(string(page), "| `"+name+"` |") {
+				t.Errorf("docs/keep.md does not name %s", name)
+			}
+		}
+		if rows := strings.Count(string(page), "\n| `azptend_") + strings.Count(string(page), "\n| `process_"); rows != families {
+			t.Errorf("docs/keep.md has %d rows, and there are %d metrics", rows, families)
 		}
 	})
 }

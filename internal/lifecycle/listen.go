@@ -85,6 +85,9 @@ func (t *turn) jobStarted() {
 		t.Phase = Draining // it slipped in, and is served
 		t.unplan()
 	}
+	if t.Listener == Interrupted { // it began before the listener was told to end, which cancels it
+		t.decide(exitTryAgain, jobCut, nil)
+	}
 	t.countJob()
 }
 

@@ -137,6 +137,14 @@ func TestRoads(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
 
+		{"a job had begun when the listener was told to end, and nobody knew: it was cut, and that is said", Policy{Grace: 4 * time.Second}, roads(idle, []line{
+			{time.Minute, sigterm, "interrupt"},
+			{100 * time.Millisecond, JobStarted{}, ""},
+			{500 * time.Millisecond, JobFinished{}, ""},
+			{100 * time.Millisecond, ListenerExited{}, "ask to remove"},
+			{100 * time.Millisecond, Deleted{fine}, "leave 75"},
+		}), jobCut},
+
 		{"a removal fails while its listener is stopped already: again once that has ended", usual, roads(idle, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, "ask to inspect"},

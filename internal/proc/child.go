@@ -27,6 +27,10 @@ type Spec struct {
 	Stderr *os.File
 	Extra  []*os.File // become descriptors 3, 4, …
 	User   *User      // without any privilege, and without a way to get one; nil: as this process
+	// Owns says whether an orphan with this environment descends from the child,
+	// where the Init has several whose orphans are not to be mistaken: KillTree
+	// leaves the others alone. Nil: every orphan is the child's.
+	Owns func(environ []string) bool
 }
 
 // Child is a process that an Init started. Its standard input is /dev/null and
@@ -36,6 +40,7 @@ type Child struct {
 	init   *Init
 	pid    int
 	user   *User
+	owns   func(environ []string) bool // see Spec
 	done   chan struct{}
 	status Status // set before done is closed
 }
@@ -92,7 +97,7 @@ func (i *Init) Start(s Spec) (*Child, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	argv := append([]string{s.Path}, s.Args...)
-	c := &Child{init: i, user: s.User, done: make(chan struct{})}
+	c := &Child{init: i, user: s.User, owns: s.Owns, done: make(chan struct{})}
 	c.pid, err = s.User.fork(s.Path, argv, &syscall.ProcAttr{
 		Dir: dir, Env: lastOfEach(s.Env), Files: files,
 		Sys: &syscall.SysProcAttr{Setpgid: true},

@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"os"
@@ -141,4 +142,23 @@ func (i *Init) others(c *Child) map[int]bool {
 		}
 	}
 	return pids
+}
+
+// KillOrphans is KillTree for what is nobody's: all that lives below this process
+// and descends from none of the children it started. It is for the end of several
+// children that know their own orphans (Spec.Owns), where some have hidden whose
+// they are.
+func (i *Init) KillOrphans(ctx context.Context) int {
+	nobody := &Child{init: i}
+	return killAll(ctx, func() []int {
+		table, err := processes()
+		if err != nil {
+			return nil
+		}
+		var pids []int
+		for _, p := range below(table, self(), i.others(nobody)) {
+			pids = append(pids, p.pid)
+		}
+		return pids
+	}, i.reapedSoon)
 }

@@ -23,6 +23,9 @@ func TestEverySignalHasItsWord(t *testing.T) {
 	}
 	heard, stop := Listen()
 	for sig, word := range want {
+		if sig == syscall.SIGHUP && signal.Ignored(sig) { // the tests run under nohup
+			continue
+		}
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}

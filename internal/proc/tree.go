@@ -65,7 +65,8 @@ func (c *Child) KillTree(ctx context.Context) int {
 }
 
 // victims lists what KillTree has to kill now: all that lives below this
-// process, but for the other children of the Init and what is below those.
+// process, but for the other children of the Init, orphans that are not the
+// child's, and what is below those.
 func (c *Child) victims() []int {
 	ended := isClosed(c.done) // before the table is read
 	table, err := processes()
@@ -75,7 +76,7 @@ func (c *Child) victims() []int {
 	reused := ended && has(table, c.pid)
 	var pids []int
 	seen := map[int]bool{}
-	for _, p := range below(table, self(), c.init.others(c)) {
+	for _, p := range below(table, self(), c.except(table)) {
 		pids, seen[p.pid] = append(pids, p.pid), true
 	}
 	for _, p := range table {
@@ -100,6 +101,25 @@ func isClosed(done <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// except are the children of this process whose trees are none of c's business.
+// Of another user's process a root without CAP_SYS_PTRACE may not read the
+// environment, so it is that user who looks.
+func (c *Child) except(table []process) map[int]bool {
+	others := c.init.others(c)
+	if c.owns == nil {
+		return others
+	}
+	_ = c.user.Do(func() error {
+		for _, p := range table {
+			if p.parent == self() && p.pid != c.pid && !c.owns(environOf(p.pid)) {
+				others[p.pid] = true
+			}
+		}
+		return nil
+	})
+	return others
 }
 
 func (c *Child) groupIfAlive() []int {

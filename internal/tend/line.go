@@ -39,10 +39,20 @@ type Snapshot struct {
 	Reason       string    // why it drains; empty while nobody asked
 	Deadline     time.Time // when the grace period ends; zero while it does not run
 	End          *End      // nil while the life lasts
+
+	Each []Snapshot // of several lives that are this one; nil for one
 }
 
-// Ready says that the agent listens for jobs, or runs one.
-func (s Snapshot) Ready() bool { return s.Phase == lifecycle.Idle || s.Phase == lifecycle.Busy }
+// Ready says that the agent listens for jobs, or runs one; of several, that all
+// do.
+func (s Snapshot) Ready() bool {
+	for _, e := range s.Each {
+		if !e.Ready() {
+			return false
+		}
+	}
+	return s.Phase == lifecycle.Idle || s.Phase == lifecycle.Busy
+}
 
 // Status is the life as it is now. The error is ctx's.
 func (l *Line) Status(ctx context.Context) (Snapshot, error) {

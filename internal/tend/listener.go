@@ -99,7 +99,7 @@ func (s starter) start() (_ *launched, err error) {
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), perf),
 		Dir:    s.o.Folder.Root,
-		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User,
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, Owns: s.o.owns(),
 	})
 	if err != nil {
 		return nil, unfitIfExec(s.o.Folder, err)

@@ -59,7 +59,7 @@ func (r *runner) watchUpdates(alive context.Context, perf string) {
 			if asked, err = r.ways.awaitUpdateRequest(alive, perf, asked); err != nil {
 				return
 			}
-			r.log.Warn("The server asks the agent to update itself, and AZP_UPDATE (--update) is never: a job that demands a newer version will wait",
+			r.log.Warn("The server asks the agent to update itself, and updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
 				"times", asked)
 		}
 	})

@@ -38,6 +38,7 @@ type Options struct {
 	Seed         uint64            // of the chance in the pauses before another try; 0: none
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
+	Shared       bool              // other agents live in this process: what is theirs is left alone
 	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
 
 	Token func(context.Context) error // gets a token, so that its time and its errors are known by themselves
@@ -112,6 +113,15 @@ type End struct {
 	Code int
 	Why  string
 	Err  error
+}
+
+// owns tells this agent's orphans from those of others in this process; nil where
+// there are no others.
+func (o Options) owns() func(environ []string) bool {
+	if !o.Shared {
+		return nil
+	}
+	return o.Folder.Bred
 }
 
 // asAgent does something with the agent's files as the listener's user: they

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
@@ -19,24 +20,13 @@ import (
 func main() {
 	binary := flag.String("binary", "bin/azptend", "the azptend to measure: stripped and static, as it is shipped")
 	out := flag.String("o", "", "the file to write; standard output without it")
+	what := flag.String("what", "life", "what to measure: life, hundred, pool, agents, keep, install")
 	lives := flag.Int("n", 20, "how many lives of each kind")
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
-	many := flag.Bool("hundred", false, "measure a hundred agents against a rate limit instead, into the file's part for that")
-	ofPool := flag.Bool("pool", false, "measure a large pool in place of an agent's life, and write that section of the page alone")
 	flag.Parse()
-	var page string
-	var err error
-	switch {
-	case *many:
-		err = throttling(*binary, *out)
-	case *ofPool:
-		if page, err = measurePool(*binary, *delay); err == nil {
-			err = write(*out, page, true)
-		}
-	default:
-		if page, err = measure(*binary, *lives, *delay); err == nil {
-			err = write(*out, page, false)
-		}
+	path, err := filepath.Abs(*binary)
+	if err == nil {
+		err = run(*what, path, *out, *lives, *delay)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: cannot measure:", err)
@@ -44,9 +34,39 @@ func main() {
 	}
 }
 
+// run measures one thing, and writes its part of a page. A life is the page's
+// head, and the hundred have a page of their own.
+func run(what, binary, out string, lives int, delay time.Duration) error {
+	var text string
+	var err error
+	section := what
+	switch what {
+	case "life":
+		text, err = measure(binary, lives, delay)
+		section = ""
+	case "hundred":
+		return throttling(binary, out)
+	case "pool":
+		text, err = measurePool(binary, delay)
+	case "agents":
+		text, err = measureAgents(binary, delay)
+	case "keep":
+		text, err = measureKeep(binary, delay)
+	case "install":
+		text, err = measureInstall(binary)
+	default:
+		return fmt.Errorf("there is no measurement %q", what)
+	}
+	if err != nil {
+		return err
+	}
+	return write(out, text, section)
+}
+
 // write prints what was measured, and puts it into the page at path: a section
-// between its marks, or all that stands before the first section.
-func write(path, text string, section bool) error {
+// between its marks, or, without a section's name, all that stands before the
+// first section.
+func write(path, text, section string) error {
 	fmt.Print(text)
 	if path == "" {
 		return nil
@@ -55,8 +75,8 @@ func write(path, text string, section bool) error {
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	if section {
-		text = withSection(string(old), "pool", text)
+	if section != "" {
+		text = withSection(string(old), section, text)
 	} else {
 		text = withHead(string(old), text)
 	}

@@ -98,7 +98,7 @@ const scene = `[
  {"name":"linux-builder-x7k2q","createdAgo":"9h","changedAgo":"3h","userCapabilities":{"azptend.kind":"agent","azptend.instance":"3"}},
  {"name":"linux-builder-p0m4w","createdAgo":"7h","changedAgo":"2h","userCapabilities":{"azptend.kind":"agent","azptend.instance":"4"}},
  {"name":"gpu-spot-11","createdAgo":"26h","changedAgo":"4m","userCapabilities":{"azptend.kind":"agent","azptend.instance":"5"}},
- {"name":"<b>not bold</b> & \"quoted\"","createdAgo":"26h","changedAgo":"6h"}
+ {"name":"R&D <blue> box","createdAgo":"26h","changedAgo":"6h"}
 ]`
 
 func (s *stage) call(method, path, body string) {

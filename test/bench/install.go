@@ -1,12 +1,7 @@
-// Command installbench measures azptend install against the line of every start
-// script, curl | tar, on an archive of the agent's real shape that it makes
-// itself: some 600 MB unpacked, from the emulator on loopback, in turns, into
-// folders that are new each time. `make bench-install` runs it.
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -17,36 +12,29 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/process"
 )
 
-func main() {
-	binary := flag.String("binary", "bin/azptend", "the azptend to measure")
-	runs := flag.Int("n", 5, "how often each")
-	flag.Parse()
-	path, err := filepath.Abs(*binary)
-	if err == nil {
-		err = measure(path, *runs)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "installbench: cannot measure:", err)
-		os.Exit(1)
-	}
-}
+// installs is how often each way is measured.
+const installs = 5
 
-func measure(binary string, runs int) error {
+// measureInstall measures azptend install against the line of every start script,
+// curl | tar, on an archive of the agent's real shape that it makes itself, from
+// the emulator on loopback, in turns, into folders that are new each time.
+func measureInstall(binary string) (string, error) {
 	dir, err := os.MkdirTemp("", "azptend-installbench-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(os.Stderr, "making an archive of the agent's shape")
 	archive, size, files, err := makeArchive()
 	if err != nil {
-		return err
+		return "", err
 	}
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer e.Close()
 	server := httptest.NewServer(e)
@@ -60,26 +48,25 @@ func measure(binary string, runs int) error {
 		environ = append(environ, v.Name+"="+v.Value)
 	}
 	var ours, theirs []time.Duration
-	for i := range runs {
-		fmt.Fprintf(os.Stderr, "run %d of %d\n", i+1, runs)
+	for i := range installs {
+		fmt.Fprintf(os.Stderr, "run %d of %d\n", i+1, installs)
 		a, err := timed(filepath.Join(dir, "azptend"), func(ctx context.Context, into string) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, binary, "install", "--agent-platform", "linux-x64", "--agent-dir", into)
 			cmd.Env = append(os.Environ(), environ...)
 			return cmd
 		})
 		if err != nil {
-			return err
+			return "", err
 		}
 		b, err := timed(filepath.Join(dir, "tar"), func(ctx context.Context, into string) *exec.Cmd {
 			return exec.CommandContext(ctx, "sh", "-c", `curl -fsSL "$1" | tar -xz -C "$2"`, "sh", url, into)
 		})
 		if err != nil {
-			return err
+			return "", err
 		}
 		ours, theirs = append(ours, a), append(theirs, b)
 	}
-	report(ours, theirs, len(archive), size, files)
-	return nil
+	return installPart(ours, theirs, len(archive), size, files), nil
 }
 
 // timed is how long a command takes to fill a new folder. The disk is quiet when
@@ -107,10 +94,8 @@ func timed(into string, command func(context.Context, string) *exec.Cmd) (time.D
 	return took, nil
 }
 
-func report(ours, theirs []time.Duration, archive int, size int64, files int) {
-	median := func(all []time.Duration) time.Duration {
-		return slices.Sorted(slices.Values(all))[len(all)/2]
-	}
+func installPart(ours, theirs []time.Duration, archive int, size int64, files int) string {
+	median := func(all []time.Duration) float64 { return slices.Sorted(slices.Values(all))[len(all)/2].Seconds() }
 	seconds := func(all []time.Duration) string {
 		var words []string
 		for _, d := range all {
@@ -118,10 +103,20 @@ func report(ours, theirs []time.Duration, archive int, size int64, files int) {
 		}
 		return strings.Join(words, ", ")
 	}
-	fmt.Printf("An archive of %.0f MB, %d files, %.0f MB unpacked; in turns, each into a new folder, from loopback.\n\n", float64(archive)/1e6, files, float64(size)/1e6)
-	fmt.Println("| | median | each run, s |")
-	fmt.Println("|---|---|---|")
-	fmt.Printf("| `azptend install`, verified before it is unpacked | %.2f s | %s |\n", median(ours).Seconds(), seconds(ours))
-	fmt.Printf("| `curl \\| tar -xz`, not verified | %.2f s | %s |\n", median(theirs).Seconds(), seconds(theirs))
-	fmt.Printf("| ratio | %.2f | |\n", median(ours).Seconds()/median(theirs).Seconds())
+	var b strings.Builder
+	fmt.Fprintf(&b, `## Installing the agent
+
+Written by `+"`make bench-install`"+` on %s; do not edit. An archive of the agent's shape, made by the benchmark: %.0f MB, %d files, %.0f MB unpacked;
+from the emulator on loopback, so the download is as good as free for both; in turns, each into a new folder.
+
+| | median | each run, s |
+|---|---|---|
+| `+"`azptend install`"+`, verified before it is unpacked | %.2f s | %s |
+| `+"`curl \\| tar -xz`"+`, not verified | %.2f s | %s |
+| ratio | %.2f | |
+
+The machine: %s.
+`, time.Now().UTC().Format(time.DateOnly), float64(archive)/1e6, files, float64(size)/1e6,
+		median(ours), seconds(ours), median(theirs), seconds(theirs), median(ours)/median(theirs), process.Machine())
+	return b.String()
 }

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// rootsFirst makes the roots of agents that live apart from the installation, one
+// after the other, and returns the settings of each. The error is how `run` ends.
+func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) ([]config.Settings, error) {
+	var each []config.Settings
+	for n := range s.Agents {
+		each = append(each, s.Of(n+1))
+	}
+	if !s.IsApart() {
+		return each, nil
+	}
+	ctx, stop := untilAsked(heard)
+	var failed error
+	for i := range each {
+		if each[i], failed = rootFirst(ctx, p, each[i], user, log); failed != nil {
+			break
+		}
+	}
+	switch {
+	case stop():
+		log.Info("Left", "code", 0, "why", "asked to end while the agent's root was being made")
+		return nil, silent(0)
+	case failed != nil:
+		explain(p, s, log, guard, failed)
+		return nil, silent(codeOfInstall(failed))
+	}
+	return each, nil
+}
+
+// rootFirst makes the root of one agent, and says what that means for updates. No
+// other azptend may live in it meanwhile.
+func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
+	folder := agent.Folder{Root: s.Root()}
+	release, err := folder.Lock()
+	if err != nil {
+		return s, err
+	}
+	defer release()
+	o := install.RootOptions{
+		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
+		As: user.Do, Survivor: folder.WasKilled(), Say: progressOf(p, log),
+	}
+	if user != nil {
+		o.Jobs = install.JobsUser{UID: user.UID, GID: user.GID}
+	}
+	done, err := install.MakeRoot(ctx, o)
+	if err != nil {
+		return s, err
+	}
+	tellRoot(s, done, log)
+	if done.Linked() && !s.NoUpdate {
+		s.NoUpdate = true
+		log.Warn("The agent does not update itself: its root shares files with the installation",
+			"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")
+	}
+	return s, nil
+}
+
+func tellRoot(s config.Settings, done install.RootDone, log *slog.Logger) {
+	where := []any{"root", s.Root(), "from", s.AgentDir}
+	switch done.Decision {
+	case install.Make:
+		log.Info("Made the agent's root", append(where, "method", done.Method, "files", done.Files, "bytes", done.Bytes,
+			"copied_bytes", done.Copied, "ms", done.Took.Milliseconds())...)
+	case install.Keep:
+		log.Info("The agent's root is made from this installation already", append(where, "method", done.Method)...)
+	case install.Foreign:
+		log.Warn("The agent's root holds an agent that azptend has not put there: it is used as it is", where...)
+	case install.Leave:
+		log.Warn("The installation has changed, and an earlier life may be at work in the agent's root: the next start makes it anew", where...)
+	}
+}

@@ -1,0 +1,308 @@
+package install
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// installation is an agent's folder with an agent's life in it, which no root is
+// to get.
+func installation(t *testing.T, version string) string {
+	t.Helper()
+	dir := t.TempDir()
+	archive := agentArchive(t, version)
+	install(t, dir, &host{archive: archive}, version)
+	for name, content := range map[string]string{
+		".env": "LANG=C", ".agent": "an identity", ".credentials": "a key", ".azptend/control.sock": "x",
+		"_diag/Agent.log": "x", "_work/1/s": "x", "agent.tar.gz": "x", "bin.4.1.0/Agent.Listener": "x",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func makeTestRoot(t *testing.T, from, dir string) RootDone {
+	t.Helper()
+	done, err := MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Jobs: JobsUser{UID: os.Geteuid(), GID: os.Getegid()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+func TestARoot(t *testing.T) {
+	from, dir := installation(t, "4.260.0"), filepath.Join(t.TempDir(), "deep", "root")
+	done := makeTestRoot(t, from, dir)
+	if done.Decision != Make || done.Files != 6 || done.Bytes == 0 || done.Linked() {
+		t.Errorf("made %+v", done)
+	}
+	want := []string{".azptend-package", ".azptend-root", ".env", "bin/Agent.Listener", "externals/node20_1/bin/node", "externals/node20_1/bin/npm",
+		"externals/node20_1/lib/npm-cli.js", "license.html", "run.sh"}
+	if d := cmp.Diff(want, names(t, dir)); d != "" {
+		t.Errorf("the root (-want +got):\n%s", d)
+	}
+	if target, err := os.Readlink(filepath.Join(dir, "externals/node20_1/bin/npm")); err != nil || filepath.IsAbs(target) {
+		t.Errorf("a link of the package is %q, %v", target, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, listener)); err != nil || info.Mode().Perm()&0o100 == 0 {
+		t.Errorf("the listener is %v, %v", info, err)
+	}
+	if again := makeTestRoot(t, from, dir); again.Decision != Keep || again.Method != done.Method {
+		t.Errorf("again: %+v", again)
+	}
+	install(t, from, &host{archive: agentArchive(t, "4.261.0")}, "4.261.0")
+	if err := os.WriteFile(filepath.Join(dir, ".agent"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anew, err := MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Survivor: true})
+	if err != nil || anew.Decision != Leave {
+		t.Errorf("with a survivor in it: %+v, %v", anew, err)
+	}
+	if anew := makeTestRoot(t, from, dir); anew.Decision != Make {
+		t.Errorf("of another installation: %+v", anew)
+	}
+	text := strings.Join(snapshot(t, dir), "\n")
+	if !strings.Contains(text, "listener 4.261.0") || !strings.Contains(text, ".agent: mine") || strings.Contains(text, "4.260.0") {
+		t.Errorf("the root holds:\n%s", text)
+	}
+}
+
+// names are the files in a folder.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	var all []string
+	for _, line := range snapshot(t, dir) {
+		if name, _, is := strings.Cut(line, ": "); is {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// TestAnInstallationThatHasUpdatedItself has links for bin and externals, through
+// which a listener would take it for its root.
+func TestAnInstallationThatHasUpdatedItself(t *testing.T) {
+	from, dir := installation(t, "4.260.0"), t.TempDir()
+	err := errors.Join(os.Rename(filepath.Join(from, "bin"), filepath.Join(from, "bin.4.260.0")), os.Symlink("bin.4.260.0", filepath.Join(from, "bin")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeTestRoot(t, from, dir)
+	if real, err := filepath.EvalSymlinks(filepath.Join(dir, listener)); err != nil || filepath.Dir(filepath.Dir(real)) != dir {
+		t.Errorf("the listener is %q, %v", real, err)
+	}
+}
+
+func TestSomebodyElsesAgentStays(t *testing.T) {
+	from, dir := installation(t, "4.260.0"), installation(t, "4.1.0")
+	if done := makeTestRoot(t, from, dir); done.Decision != Foreign {
+		t.Errorf("%+v", done)
+	}
+	if b, _ := os.ReadFile(filepath.Join(dir, listener)); string(b) != "listener 4.1.0" {
+		t.Errorf("the listener is %q", b)
+	}
+}
+
+// TestSharedFiles: bin and externals may be the installation's very files where
+// its owner is another than the jobs' user; what an update writes into never is.
+func TestSharedFiles(t *testing.T) {
+	from, dir := installation(t, "4.260.0"), t.TempDir()
+	m := &rootMaker{o: RootOptions{From: from, Jobs: JobsUser{UID: os.Geteuid() + 1}, As: func(f func() error) error { return f() }, Say: func(Progress) {}}, ways: ways{link: true}}
+	if err := m.fill(t.Context(), filepath.Join(dir, "tree")); err != nil {
+		t.Fatal(err)
+	}
+	if m.method() != HardLink || m.done.Copied >= m.done.Bytes {
+		t.Errorf("made by %s: %+v", m.method(), m.done)
+	}
+	for name, shared := range map[string]bool{listener: true, "externals/node20_1/bin/node": true, "run.sh": false, ".env": false} {
+		a, errA := os.Stat(filepath.Join(from, name))
+		b, errB := os.Stat(filepath.Join(dir, "tree", name))
+		if err := errors.Join(errA, errB); err != nil || os.SameFile(a, b) != shared {
+			t.Errorf("%s is shared: %v, %v", name, !shared, err)
+		}
+	}
+}
+
+func TestARootThatCannotBe(t *testing.T) {
+	from := installation(t, "4.260.0")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tt := range map[string]struct {
+		ctx context.Context
+		o   RootOptions
+		why error
+	}{
+		"no installation": {t.Context(), RootOptions{From: t.TempDir(), Dir: t.TempDir()}, errNoListener},
+		"no place":        {t.Context(), RootOptions{From: from, Dir: "/proc/root-of-an-agent"}, fs.ErrNotExist},
+		"asked to end":    {ended, RootOptions{From: from, Dir: t.TempDir()}, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := MakeRoot(tt.ctx, tt.o)
+			var e *RootError
+			if !errors.As(err, &e) || !errors.Is(err, tt.why) || e.Hint() == "" {
+				t.Errorf("error is %v", err)
+			}
+			if left := names(t, tt.o.Dir); len(left) > 0 {
+				t.Errorf("it leaves %v", left)
+			}
+		})
+	}
+}
+
+// makesRoot marks the process that is killed while it makes a root.
+const makesRoot = "AZPTEND_TEST_MAKES_ROOT"
+
+// TestKilledWhileItIsMade: wherever the making was, the root has no listener, and
+// the next making finishes it.
+func TestKilledWhileItIsMade(t *testing.T) {
+	if dirs := os.Getenv(makesRoot); dirs != "" {
+		from, dir, _ := strings.Cut(dirs, ":")
+		_, _ = MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Say: func(Progress) {
+			fmt.Println("another file")
+			_, _ = os.Stdin.Read(make([]byte, 1))
+		}})
+		return
+	}
+	from := installation(t, "4.260.0")
+	want := filepath.Join(t.TempDir(), "root")
+	makeTestRoot(t, from, want)
+	for files := 1; files <= 6; files++ {
+		t.Run(strconv.Itoa(files), func(t *testing.T) {
+			dir := t.TempDir()
+			killAfter(t, from, dir, files)
+			if IsThere(dir) || len(names(t, filepath.Join(dir, stagingName))) == 0 {
+				t.Errorf("killed after %d files it leaves %v", files, names(t, dir))
+			}
+			makeTestRoot(t, from, dir)
+			if d := cmp.Diff(snapshot(t, want), snapshot(t, dir)); d != "" {
+				t.Errorf("made again (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// killAfter makes a root in a process of its own, which is killed after so many
+// files.
+func killAfter(t *testing.T, from, dir string, files int) {
+	t.Helper()
+	c := exec.Command(os.Args[0], "-test.run=^TestKilledWhileItIsMade$")
+	c.Env = append(os.Environ(), makesRoot+"="+from+":"+dir)
+	in, errIn := c.StdinPipe()
+	out, errOut := c.StdoutPipe()
+	if err := errors.Join(errIn, errOut, c.Start()); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for n := 1; lines.Scan() && n < files; n++ {
+		if _, err := in.Write([]byte{'\n'}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+}
+
+// TestKilledWhileItIsPlaced: after any of the renames the root holds the old
+// agent, no listener, or the new one.
+func TestKilledWhileItIsPlaced(t *testing.T) {
+	old, next := installation(t, "4.259.0"), installation(t, "4.260.0")
+	source, err := sourceOf(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for moves := range 16 {
+		dir := t.TempDir()
+		makeTestRoot(t, old, dir)
+		s, err := openStaging(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &rootMaker{o: RootOptions{From: next, As: func(f func() error) error { return f() }, Say: func(Progress) {}}}
+		if err := m.fill(t.Context(), filepath.Join(s.dir, treeName)); err != nil {
+			t.Fatal(err)
+		}
+		placeUntil(t, s, marks{rootMarkName: rootMark{next, source, Copy}}, moves)
+		b, err := os.ReadFile(filepath.Join(dir, listener))
+		mark := readRootMark(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case mark == nil || (mark.Source == source) != (string(b) == "listener 4.260.0"):
+			t.Errorf("after %d moves the listener is %q, and the mark %+v", moves, b, mark)
+		}
+		makeTestRoot(t, next, dir)
+		if text := strings.Join(snapshot(t, dir), "\n"); strings.Contains(text, "4.259.0") {
+			t.Errorf("after %d moves and another making it holds\n%s", moves, text)
+		}
+	}
+}
+
+// TestNobodyWritesThroughALink: a file that gets a second name can be written
+// neither by the jobs' user nor by anybody who is not its owner; nor can that
+// user give himself the right.
+func TestNobodyWritesThroughALink(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		small := rapid.IntRange(0, 2)
+		f := inode{small.Draw(t, "owner"), fs.FileMode(rapid.Uint32Range(0, 0o777).Draw(t, "mode"))}
+		jobs := JobsUser{small.Draw(t, "uid"), small.Draw(t, "gid")}
+		writes := jobs.UID == 0 || jobs.UID == f.uid || f.mode&0o022 != 0 // the group may be any of the user's
+		if mayLink(f, jobs) == writes {
+			t.Errorf("%+v may be linked for %+v: %v", f, jobs, !writes)
+		}
+	})
+	if mayLink(inode{0, fs.ModeSetuid | 0o755}, JobsUser{UID: 1}) || mayLink(inode{0, fs.ModeNamedPipe}, JobsUser{UID: 1}) {
+		t.Error("what is no plain program may be linked")
+	}
+}
+
+// TestWaysOnlyGetFewer: a method that failed is not tried again, and there is
+// always one.
+func TestWaysOnlyGetFewer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := ways{rapid.Bool().Draw(t, "reflink"), rapid.Bool().Draw(t, "link")}
+		linkable := rapid.Bool().Draw(t, "linkable")
+		var tried []Method
+		for m := w.first(linkable); ; m = w.first(linkable) {
+			if slices.Contains(tried, m) || m == HardLink && !linkable {
+				t.Fatalf("tried %v, then %s", tried, m)
+			}
+			tried = append(tried, m)
+			if m == Copy {
+				return
+			}
+			w = w.without(m)
+		}
+	})
+}
+
+func TestDecision(t *testing.T) {
+	mine, other := &rootMark{Source: "a"}, &rootMark{Source: "b"}
+	for _, tt := range []struct {
+		found rootFound
+		want  Decision
+	}{
+		{rootFound{}, Make}, {rootFound{mark: mine}, Make}, {rootFound{survivor: true}, Make},
+		{rootFound{agent: true}, Foreign}, {rootFound{agent: true, mark: mine}, Keep}, {rootFound{agent: true, mark: mine, survivor: true}, Keep},
+		{rootFound{agent: true, mark: other}, Make}, {rootFound{agent: true, mark: other, survivor: true}, Leave},
+	} {
+		if got := decide("a", tt.found); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.found, got, tt.want)
+		}
+	}
+}

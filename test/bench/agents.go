@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/template"
+	"time"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/test/process"
+)
+
+// agentsRun is one `azptend run --agents N`, from its start to its end.
+type agentsRun struct {
+	Agents            int
+	Root              sample // each root's making
+	Ready             sample // each agent, from azptend's start
+	All               time.Duration
+	Resident, Private float64 // of azptend, in MB, when all are ready
+	Drain             time.Duration
+}
+
+// Each is azptend's own memory for an agent more than the first run had.
+func (r agentsRun) Each(one agentsRun) string {
+	if r.Agents == one.Agents {
+		return ""
+	}
+	return fmt.Sprintf("%.2f MB", (r.Private-one.Private)/float64(r.Agents-one.Agents))
+}
+
+// agentsPatience bounds a whole run.
+const agentsPatience = 5 * time.Minute
+
+// measureAgents runs one, ten and fifty agents from one installation.
+func measureAgents(binary string, delay time.Duration) (string, error) {
+	var runs []agentsRun
+	for _, n := range []int{1, 10, 50} {
+		fmt.Fprintf(os.Stderr, "%d agents\n", n)
+		run, err := agentsOnce(binary, delay, n)
+		if err != nil {
+			return "", err
+		}
+		runs = append(runs, run)
+	}
+	var b strings.Builder
+	err := agentsPage.Execute(&b, map[string]any{"Runs": runs, "One": runs[0], "Delay": delay, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	return b.String(), err
+}
+
+func agentsOnce(binary string, delay time.Duration, n int) (agentsRun, error) {
+	run := agentsRun{Agents: n, Root: sample{Unit: "ms"}, Ready: sample{Unit: "ms"}}
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return run, err
+	}
+	dir, err := os.MkdirTemp("", "azptend-bench-*")
+	if err != nil {
+		return run, err
+	}
+	defer os.RemoveAll(dir)
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return run, err
+	}
+	server := httptest.NewServer(e)
+	defer server.Close()
+	defer e.Close()
+	if err := standin.LayOut(filepath.Join(dir, "azp"), binary); err != nil {
+		return run, err
+	}
+	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
+		return run, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), agentsPatience)
+	defer cancel()
+	azptend := exec.CommandContext(ctx, binary, "run")
+	azptend.Env = []string{
+		"PATH=" + pathOf(os.Environ()), "HOME=" + dir, "AZP_AGENT_DIR=" + filepath.Join(dir, "azp"), "AZP_AGENT_ROOT=" + filepath.Join(dir, "roots"),
+		fmt.Sprint("AZP_AGENTS=", n), "AZP_AGENT_NAME=bench", "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json",
+	}
+	for _, v := range e.Environment(server.URL) {
+		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
+	}
+	var said bytes.Buffer
+	azptend.Stderr = &said
+	begun := time.Now()
+	if err := azptend.Start(); err != nil {
+		return run, err
+	}
+	// Their polls for messages are under way: the agents are idle, and at rest.
+	_, err = e.WaitState(ctx, func(s emulator.State) bool {
+		polling := 0
+		for _, a := range s.Pools[0].Agents {
+			if a.Session != nil && a.Session.Polling {
+				polling++
+			}
+		}
+		return polling == n
+	})
+	run.All = time.Since(begun)
+	run.Resident, run.Private = memoryOf(azptend.Process.Pid, "VmRSS:"), memoryOf(azptend.Process.Pid, "RssAnon:")
+	asked := time.Now()
+	_ = azptend.Process.Signal(syscall.SIGTERM)
+	if ended := azptend.Wait(); err == nil {
+		err = ended
+	}
+	run.Drain = time.Since(asked)
+	if left := len(e.State().Pools[0].Agents); err == nil && left > 0 {
+		err = fmt.Errorf("%d agents stay", left)
+	}
+	if err != nil {
+		return run, fmt.Errorf("azptend run with %d agents: %w\n%s", n, err, &said)
+	}
+	return run, run.read(said.Bytes())
+}
+
+// read takes from azptend's log what only it knows.
+func (r *agentsRun) read(log []byte) error {
+	for line := range bytes.Lines(log) {
+		var l struct {
+			Msg   string  `json:"msg"`
+			Ms    float64 `json:"ms"`
+			Total float64 `json:"total_ms"`
+		}
+		if json.Unmarshal(line, &l) != nil {
+			continue
+		}
+		switch l.Msg {
+		case "Made the agent's root":
+			r.Root.add(l.Ms)
+		case "The agent is ready":
+			r.Ready.add(l.Total)
+		}
+	}
+	if len(r.Root.values) != r.Agents || len(r.Ready.values) != r.Agents {
+		return fmt.Errorf("of %d agents %d say that their root was made, and %d that they are ready", r.Agents, len(r.Root.values), len(r.Ready.values))
+	}
+	return nil
+}
+
+// memoryOf is a line of a process's status, in megabytes; 0 where it has none.
+func memoryOf(pid int, name string) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, after, found := strings.Cut(string(status), name)
+	var kb float64
+	if err != nil || !found {
+		return 0
+	}
+	if _, err := fmt.Sscanf(after, "%f kB", &kb); err != nil {
+		return 0
+	}
+	return kb * 1024 / 1e6
+}
+
+var agentsPage = template.Must(template.New("").Parse(`## Several agents on one machine
+
+Written by ` + "`make bench-agents`" + ` on {{.Date}}; do not edit. ` + "`azptend run --agents N`" + ` from one installation, of
+azptend's stand-in for the agent; each call to the emulated server takes {{.Delay}} longer than it would.
+
+| agents | a root made (median, worst) | an agent ready after (median, worst) | all at rest after | azptend's memory: resident, anonymous | for each agent more | SIGTERM to all removed and left |
+|---|---|---|---|---|---|---|
+{{$one := .One}}{{range .Runs}}| {{.Agents}} | {{.Root.Median}}, {{.Root.Worst}} | {{.Ready.Median}}, {{.Ready.Worst}} | {{printf "%.1f" .All.Seconds}} s | {{printf "%.1f" .Resident}} MB, {{printf "%.1f" .Private}} MB | {{.Each $one}} | {{printf "%.1f" .Drain.Seconds}} s |
+{{end}}
+The machine: {{.Machine}}.
+
+How: the roots' and the agents' times are azptend's own, of its lines "Made the agent's root" and "The agent is ready",
+from the first line of main, the making of all roots included; at rest is each agent's poll in the emulator's record.
+The stand-in is small: a root of Microsoft's package, some 600 MB, takes longer to copy, and its listener more memory and longer to start.
+`))

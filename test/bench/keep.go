@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/template"
+	"time"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/process"
+)
+
+// looks is how many looks of a keeper are measured.
+const looks = 8
+
+// keepRun is one `azptend keep` of a pool of some size, which it only looks at.
+type keepRun struct {
+	Agents    int
+	Calls     int // of all looks, the identity's and the pool's look-up left out
+	Looks     int
+	CPU       time.Duration // azptend's own, of the whole run
+	Megabytes float64
+	End       time.Duration // from SIGTERM to its end
+}
+
+// PerLook, PerHour, CPUPerLook and Ended are for the page.
+func (r keepRun) PerLook() string { return fmt.Sprintf("%.1f", float64(r.Calls)/float64(r.Looks)) }
+func (r keepRun) PerHour() string { return fmt.Sprintf("%.0f", 120*float64(r.Calls)/float64(r.Looks)) }
+func (r keepRun) CPUPerLook() string {
+	return fmt.Sprintf("%d ms", r.CPU.Milliseconds()/int64(r.Looks))
+}
+func (r keepRun) Ended() string { return fmt.Sprintf("%d ms", r.End.Milliseconds()) }
+
+// measureKeep keeps pools of growing size.
+func measureKeep(binary string, delay time.Duration) (string, error) {
+	var runs []keepRun
+	for _, agents := range []int{100, 1000, 10000} {
+		fmt.Fprintf(os.Stderr, "azptend keep of %d agents\n", agents)
+		run, err := keepFor(binary, delay, agents)
+		if err != nil {
+			return "", err
+		}
+		runs = append(runs, run)
+	}
+	var b strings.Builder
+	err := keepPage.Execute(&b, map[string]any{"Runs": runs, "Delay": delay, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	return b.String(), err
+}
+
+func keepFor(binary string, delay time.Duration, agents int) (keepRun, error) {
+	run := keepRun{Agents: agents}
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return run, err
+	}
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return run, err
+	}
+	server := httptest.NewServer(e)
+	defer server.Close()
+	defer e.Close()
+	if _, err := e.PutAgents(population(agents)...); err != nil {
+		return run, err
+	}
+	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
+		return run, err
+	}
+	azptend := exec.Command(binary, "keep", "--interval", "5s", "--prune=false", "--keep-placeholder=false", "--listen", "127.0.0.1:0")
+	azptend.Env = []string{"HOME=" + os.TempDir()}
+	for _, v := range e.Environment(server.URL) {
+		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
+	}
+	var said bytes.Buffer
+	azptend.Stderr = &said
+	if err := azptend.Start(); err != nil {
+		return run, err
+	}
+	largest := watchMemory(azptend.Process.Pid)
+	begun := time.Now()
+	for run.Looks = 0; run.Looks < looks; {
+		time.Sleep(100 * time.Millisecond)
+		run.Looks, run.Calls = looksOf(e.Calls())
+		if time.Since(begun) > 10*time.Minute {
+			_ = azptend.Process.Kill()
+			_ = azptend.Wait()
+			return run, fmt.Errorf("azptend keep has looked %d times only:\n%s", run.Looks, &said)
+		}
+	}
+	begun = time.Now()
+	_ = azptend.Process.Signal(syscall.SIGTERM)
+	if err := azptend.Wait(); err != nil {
+		return run, fmt.Errorf("azptend keep: %w\n%s", err, &said)
+	}
+	run.End, run.Megabytes = time.Since(begun), <-largest
+	run.CPU = azptend.ProcessState.UserTime() + azptend.ProcessState.SystemTime()
+	return run, nil
+}
+
+// looksOf counts looks that are over, by the list of agents with which each ends,
+// and their calls.
+func looksOf(calls []emulator.Call) (looks, of int) {
+	for _, c := range calls {
+		if c.Status == 0 || !strings.Contains(c.Path, "/pools/") {
+			continue
+		}
+		of++
+		if strings.HasSuffix(c.Path, "/agents") {
+			looks++
+		}
+	}
+	return looks, of
+}
+
+var keepPage = template.Must(template.New("").Parse(`## A keeper
+
+Written by ` + "`make bench-keep`" + ` on {{.Date}}; do not edit. The same pools, which ` + "`azptend keep`" + ` only looks at,
+eight times; each call takes {{.Delay}} longer than it would.
+
+| agents | calls a look | calls an hour, at a look each 30 s | azptend's CPU time a look | largest memory | SIGTERM to its end |
+|---|---|---|---|---|---|
+{{range .Runs}}| {{.Agents}} | {{.PerLook}} | {{.PerHour}} | {{.CPUPerLook}} | {{printf "%.1f" .Megabytes}} MB | {{.Ended}} |
+{{end}}
+The machine: {{.Machine}}.
+
+How: calls are the emulator's record of those to a pool; the CPU time is the whole process's, its start included,
+divided by its looks; memory is VmHWM. A look that takes longer than 3 s is followed by a longer pause, ten times
+as long as itself: the calls of an hour only become fewer ("TestCallsOfAnHour" in internal/keep has it in a bubble's time).
+`))
