@@ -75,7 +75,7 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	chosen, done, err := installAgent(ctx, p, s, log, guard)
 	switch {
 	case stop():
-		log.Info("Left", "code", 0, "why", "asked to end while the agent was being installed")
+		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")
 		return silent(0)
 	case err != nil:
 		explain(p, s, log, guard, err)
