@@ -9,9 +9,9 @@ import (
 // TestSeveralAgents: each has a root, a name and folders of its own, below or
 // after what was set; one agent has what was set.
 func TestSeveralAgents(t *testing.T) {
-	s := loaded(t, least("AZP_AGENT_ROOT=/var/agents", "AZP_AGENTS=2", "AZP_AGENT_NAME=build", "AZP_WORK=/work", "AGENT_DIAGLOGPATH=/logs"))
+	s := loaded(t, least("AZP_AGENT_ROOT=/var/agents", "AZP_AGENTS=2", "AZP_AGENT_NAME=build", "AZP_WORK=/builds", "AGENT_DIAGLOGPATH=/logs"))
 	two := s.Of(2)
-	if two.Root() != "/var/agents/2" || two.AgentName != "build-2" || two.WorkFolder != "/work/2" || two.DiagFolder != "/logs/2" || two.AgentDir != "/azp" || two.Agents != 1 {
+	if two.Root() != "/var/agents/2" || two.AgentName != "build-2" || two.WorkFolder != "/builds/2" || two.DiagFolder != "/logs/2" || two.AgentDir != "/azp" || two.Agents != 1 {
 		t.Errorf("the second agent: %+v", two)
 	}
 	one := loaded(t, least("AZP_AGENT_ROOT=/var/agent", "AZP_AGENT_NAME=build")).Of(1)
