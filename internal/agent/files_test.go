@@ -282,7 +282,7 @@ func TestRemoveTemporary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(f.Root, ".azptend-tmp-1"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(f.Root, ".azptend-new-1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.RemoveTemporary(); err != nil {

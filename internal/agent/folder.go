@@ -156,9 +156,8 @@ func (f Folder) checkArchitecture() error {
 }
 
 // tempPattern names our temporary files, so that a look at the folder tells
-// whose they are. What an install keeps here bears other names (.azptend-package,
-// .azptend-install).
-const tempPattern = ".azptend-tmp-*"
+// whose they are.
+const tempPattern = ".azptend-new-*"
 
 // roomNeeded is what the agent's own files take, roughly: three of a block each.
 const roomNeeded = 3 * 4096

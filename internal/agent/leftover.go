@@ -75,18 +75,16 @@ const perfPattern = ".azptend-perf-*"
 // which its session is known (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
-// RemoveTemporary takes away what a life makes in the folder for itself: this
-// one, or one that was killed. What an install has written there stays.
-func (f Folder) RemoveTemporary() error {
-	var errs []error
+// RemoveTemporary takes away what a life needs for itself in the folder: of this
+// one, or of one that was killed. What says how the folder was made stays.
+func (f Folder) RemoveTemporary() (err error) {
 	for _, pattern := range []string{tempPattern, perfPattern} {
-		left, err := filepath.Glob(filepath.Join(f.Root, pattern))
-		errs = append(errs, err)
+		left, _ := filepath.Glob(filepath.Join(f.Root, pattern))
 		for _, path := range left {
-			errs = append(errs, os.RemoveAll(path))
+			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // MakePerf makes a fresh folder for a listener's performance counters, so that an

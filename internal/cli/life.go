@@ -58,7 +58,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 	}
 	tellUser(s, user, log)
 	notices := newNotices(s, platform, log)
-	if !leftAgent(s, user) {
+	if !leftAgent(each, user) {
 		if end := notices.holdBack(heard); end != nil {
 			return *end, nil
 		}
@@ -81,15 +81,17 @@ func lifeOf(p Process, s config.Settings, o tend.Options, user *proc.User, log *
 	return o
 }
 
-// leftAgent says that an azptend was killed in the agent's folder, so that its
-// agent may be in its pool still. That is removed whatever is announced: there may
-// be no other start on this machine. The life that does so hears of the notice
-// itself, and ends.
-func leftAgent(s config.Settings, user *proc.User) (left bool) {
-	if s.Registered != "" { // somebody else removes it
-		return false
+// leftAgent says that an azptend was killed in the folder of one of the agents, so
+// that its agent may be in its pool still. That is removed whatever is announced:
+// there may be no other start on this machine. The life that does so hears of the
+// notice itself, and ends.
+func leftAgent(each []config.Settings, user *proc.User) (left bool) {
+	for _, s := range each {
+		if s.Registered != "" { // somebody else removes it
+			continue
+		}
+		_ = user.Do(func() error { left = left || agent.Folder{Root: s.Root()}.WasKilled(); return nil })
 	}
-	_ = user.Do(func() error { left = agent.Folder{Root: s.AgentDir}.WasKilled(); return nil })
 	return left
 }
 
