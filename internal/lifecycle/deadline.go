@@ -44,7 +44,7 @@ func (t *turn) endNow() {
 		t.do(Abort{})
 	}
 	if t.Listener == Running && t.hasJob() {
-		t.decide(exitTryAgain, jobCut, nil)
+		t.decideCut()
 	}
 	if t.Registration == Held || t.Registration == Asked {
 		t.name(ErrOutOfTime)
@@ -77,7 +77,7 @@ func (s State) abortBy() time.Time {
 // to stop it and to remove the agent.
 func (t *turn) drainBudgetSpent() {
 	if t.hasJob() {
-		t.decide(exitTryAgain, jobCut, nil)
+		t.decideCut()
 	}
 	if t.Listener == Running {
 		t.interrupt()

@@ -54,7 +54,7 @@ func (t *turn) stopIdleListener() {
 		return
 	}
 	if t.Job == RunningJob {
-		t.decide(exitTryAgain, jobCut, nil)
+		t.decideCut()
 	}
 	t.Listener = Interrupted
 	t.do(Interrupt{})

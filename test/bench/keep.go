@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"text/template"
@@ -55,23 +53,12 @@ func measureKeep(binary string, delay time.Duration) (string, error) {
 
 func keepFor(binary string, delay time.Duration, agents int) (keepRun, error) {
 	run := keepRun{Agents: agents}
-	binary, err := filepath.Abs(binary)
+	e, server, err := farPool(delay, agents)
 	if err != nil {
 		return run, err
 	}
-	e, err := emulator.New(emulator.Options{})
-	if err != nil {
-		return run, err
-	}
-	server := httptest.NewServer(e)
 	defer server.Close()
 	defer e.Close()
-	if _, err := e.PutAgents(population(agents)...); err != nil {
-		return run, err
-	}
-	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
-		return run, err
-	}
 	azptend := exec.Command(binary, "keep", "--interval", "5s", "--prune=false", "--keep-placeholder=false", "--listen", "127.0.0.1:0")
 	azptend.Env = []string{"HOME=" + os.TempDir()}
 	for _, v := range e.Environment(server.URL) {

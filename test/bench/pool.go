@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"text/template"
 	"time"
@@ -47,23 +46,12 @@ func measurePool(binary string, delay time.Duration) (string, error) {
 
 func pruneOnce(binary string, delay time.Duration, agents int, args []string) (poolRun, error) {
 	run := poolRun{Agents: agents, What: strings.Join(args, " ")}
-	binary, err := filepath.Abs(binary)
+	e, server, err := farPool(delay, agents)
 	if err != nil {
 		return run, err
 	}
-	e, err := emulator.New(emulator.Options{})
-	if err != nil {
-		return run, err
-	}
-	server := httptest.NewServer(e)
 	defer server.Close()
 	defer e.Close()
-	if _, err := e.PutAgents(population(agents)...); err != nil {
-		return run, err
-	}
-	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
-		return run, err
-	}
 	azptend := exec.Command(binary, args...)
 	azptend.Env = []string{"HOME=" + os.TempDir()}
 	for _, v := range e.Environment(server.URL) {
@@ -112,6 +100,22 @@ func watchMemory(pid int) <-chan float64 {
 		}
 	}()
 	return largest
+}
+
+// farPool is an emulator with a large pool, whose every call takes longer by the
+// delay.
+func farPool(delay time.Duration, agents int) (*emulator.Emulator, *httptest.Server, error) {
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := e.PutAgents(population(agents)...); err != nil {
+		return nil, nil, err
+	}
+	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
+		return nil, nil, err
+	}
+	return e, httptest.NewServer(e), nil
 }
 
 // population is a pool as large ones are: of ten agents five are online, two of them

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/test/launch"
 	"github.com/azptend/azptend/test/process"
 )
 
@@ -67,37 +65,13 @@ func (s summary) print(w io.Writer) {
 }
 
 // The marks between which the page's part is this program's.
-const (
-	begins = "<!-- the kill matrix: written by make matrix, do not edit -->\n"
-	over   = "<!-- the kill matrix ends -->\n"
-)
-
-// write replaces the part between the marks, or adds it at the page's end.
-func (s summary) write(path string) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		b, err = []byte("# Reliability\n\n"), nil
-	}
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, []byte(replacePart(string(b), s.part())), 0o644)
-}
-
-func replacePart(page, part string) string {
-	part = begins + part + over
-	before, rest, found := strings.Cut(page, begins)
-	if !found {
-		return strings.TrimRight(page, "\n") + "\n\n" + part
-	}
-	_, after, _ := strings.Cut(rest, over)
-	return before + part + after
-}
+// write replaces the matrix's part of the page at path.
+func (s summary) write(path string) error { return launch.FillIn(path, "matrix", s.part()) }
 
 func (s summary) part() string {
 	var b strings.Builder
 	all := len(allCells())
-	fmt.Fprintf(&b, "\n## The kill matrix\n\n")
+	fmt.Fprintf(&b, "\n## The kill matrix\n\nWritten by `make matrix`; do not edit.\n\n")
 	fmt.Fprintf(&b, "%d phases × %d events × %d outcomes of azptend's next call are %d cells. Rules remove %d of them; %d were played on %s in %s, %d at once, "+
 		"each with a real azptend, the stand-in for the listener and an emulator of its own, and a grace period of %v.\n\n",
 		len(phases()), len(events()), len(outcomes()), all, all-len(s.verdicts), len(s.verdicts),
