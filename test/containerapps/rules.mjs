@@ -1,0 +1,61 @@
+// What the types cannot say: words are plain strings there, and a rule's metadata is anything.
+import { isJob } from "./bodies.mjs";
+
+// KEDA's fields (reference/keda-and-kubernetes.md 1.1) that a rule's metadata may have. Not organizationURL and
+// organizationURLFromEnv: with an identity they do not work there (container-apps#592).
+const metadata = ["poolName", "poolID", "parent", "demands", "requireAllDemands", "requireAllDemandsAndIgnoreOthers",
+  "caseInsensitiveDemandsProcessing", "targetPipelinesQueueLength", "activationTargetPipelinesQueueLength", "jobsToFetch",
+  "fetchUnfinishedJobsOnly", "scaleOnInFlight"];
+const trigger = { Event: "eventTriggerConfig", Manual: "manualTriggerConfig", Schedule: "scheduleTriggerConfig" };
+
+// faults says what is wrong with a body.
+export function faults(arm) {
+  const found = [];
+  const want = (ok, what) => { if (!ok) found.push(what); };
+  const { configuration, template } = arm.properties;
+  const has = (id) => id !== undefined && id in (arm.identity?.userAssignedIdentities ?? {});
+  const secrets = (configuration.secrets ?? []).map((s) => s.name);
+  want(arm.identity?.type === "UserAssigned", "it has no user-assigned identity");
+  for (const registry of configuration.registries ?? []) want(has(registry.identity), "a registry's identity is not the body's");
+  for (const container of template.containers) {
+    for (const v of container.env) {
+      want((typeof v.value === "string") !== secrets.includes(v.secretRef), `${v.name} has neither a value nor a secret that is there`);
+    }
+    for (const probe of container.probes ?? []) want(["Liveness", "Readiness", "Startup"].includes(probe.type), `a probe is ${probe.type}`);
+  }
+  if (isJob(arm)) return [...found, ...jobFaults(configuration, template, has, secrets)];
+  const seconds = template.containers[0].env.find((v) => v.name === "AZP_GRACE_PERIOD")?.value;
+  want(seconds === undefined || Number(seconds) === template.terminationGracePeriodSeconds, "azptend is told another grace period");
+  want(template.scale?.minReplicas === 1 && template.scale.maxReplicas === 1, "it is not one replica");
+  return found;
+}
+
+function jobFaults(configuration, template, has, secrets) {
+  const found = [];
+  const want = (ok, what) => { if (!ok) found.push(what); };
+  const config = configuration[trigger[configuration.triggerType]];
+  want(config !== undefined, `${configuration.triggerType} is not what it is configured for`);
+  want(configuration.replicaRetryLimit === 0, "it is retried");
+  want(config?.parallelism === 1 && config.replicaCompletionCount === 1, "an execution is more than one replica");
+  if (configuration.triggerType !== "Event") return found;
+  const env = Object.fromEntries(template.containers[0].env.map((v) => [v.name, v.value]));
+  want(env.AZP_ONCE === "true", "its agent stays after its job");
+  want(Number(env.AZP_REPLICA_TIMEOUT) === configuration.replicaTimeout, "azptend is told another replica timeout");
+  want(Number(env.AZP_JOB_MAX) + 30 < configuration.replicaTimeout, "no time is left to accept a job in");
+  const rules = config?.scale?.rules ?? [];
+  want(rules.length === 1, "it has not one rule");
+  for (const rule of rules) {
+    want(rule.type === "azure-pipelines", `the rule is of ${rule.type}`);
+    want(has(rule.identity), "the rule has no identity of the body's");
+    const url = (rule.auth ?? []).find((a) => a.triggerParameter === "organizationURL");
+    want(url !== undefined && secrets.includes(url.secretRef), "organizationURL does not come through auth");
+    const address = configuration.secrets?.find((s) => s.name === url?.secretRef)?.value;
+    want(address === env.AZP_URL && !address?.endsWith("/"), "the rule looks at another organisation, or at one with a slash");
+    for (const [key, value] of Object.entries(rule.metadata)) {
+      want(metadata.includes(key), `the rule's metadata has ${key}`);
+      want(typeof value === "string", `the rule's ${key} is not a text, and KEDA takes nothing else`);
+    }
+    want(rule.metadata.poolName === env.AZP_POOL, "the rule looks at another pool");
+  }
+  return found;
+}

@@ -1,0 +1,39 @@
+// What the TypeScript compiler says of bodies, by @azure/arm-appcontainers' types.
+//
+// The SDK's Job and ContainerApp have the fields of ARM's `properties` beside `location` and `identity`; its serializer puts
+// them below. So a body is taken apart the same way, and each part is a literal, of which the compiler refuses unknown fields.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { isJob } from "./bodies.mjs";
+
+const checked = fileURLToPath(new URL("node_modules/.azptend/", import.meta.url));
+
+function source(arm) {
+  const { properties, ...envelope } = arm;
+  const type = isJob(arm) ? "Job" : "ContainerApp";
+  return `import type { ${type} } from "@azure/arm-appcontainers";\n`
+    + `export default ${JSON.stringify({ ...envelope, ...properties }, null, 2)} satisfies ${type};\n`;
+}
+
+// complaints maps each body's key to the compiler's messages about it.
+export function complaints(bodies) {
+  rmSync(checked, { recursive: true, force: true });
+  mkdirSync(checked, { recursive: true });
+  const files = Object.entries(bodies).map(([key, arm]) => {
+    writeFileSync(`${checked}${key}.ts`, source(arm));
+    return `${checked}${key}.ts`;
+  });
+  const program = ts.createProgram(files, {
+    noEmit: true, strict: true, skipLibCheck: true, types: [],
+    module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, target: ts.ScriptTarget.ES2022,
+  });
+  const found = Object.fromEntries(Object.keys(bodies).map((key) => [key, []]));
+  for (const d of ts.getPreEmitDiagnostics(program)) {
+    const message = ts.flattenDiagnosticMessageText(d.messageText, " ");
+    if (!d.file || !(basename(d.file.fileName, ".ts") in found)) throw new Error(`${d.file?.fileName}: ${message}`);
+    found[basename(d.file.fileName, ".ts")].push(message);
+  }
+  return found;
+}
