@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,7 +70,9 @@ func command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// cmdSignal sends a signal: signal TERM NAME; NAME/child is NAME's only child.
+// cmdSignal sends a signal: signal TERM NAME; NAME/child is NAME's only child,
+// and NAME/all is every process from NAME down, as Container Apps ends a container
+// (container-apps#1493).
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
@@ -79,12 +82,20 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 || signals[args[0]] == 0 {
 		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH|STOP|CONT NAME")
 	}
-	name, child := strings.CutSuffix(args[1], "/child")
+	name, whom, _ := strings.Cut(args[1], "/")
 	pid := stageOf(ts).actor(ts, name).Pid()
-	if child {
-		pid = process.Descendants(pid)[0]
+	pids := []int{pid}
+	switch whom {
+	case "child":
+		pids = process.Descendants(pid)[:1]
+	case "all":
+		pids = append(pids, process.Descendants(pid)...)
 	}
-	ts.Check(syscall.Kill(pid, signals[args[0]]))
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, signals[args[0]]); err != nil && !(whom == "all" && errors.Is(err, syscall.ESRCH)) {
+			ts.Fatalf("cannot signal %d: %v", pid, err)
+		}
+	}
 }
 
 // cmdEnds waits for a process to end with a code, and writes what it said to

@@ -81,6 +81,9 @@ func TestScripts(t *testing.T) {
 			"proxy":       cmdProxy,
 			"proxied":     cmdProxied,
 			"unpublished": cmdUnpublished,
+
+			"containerapps": cmdContainerApps,
+			"sidecar":       cmdSidecar,
 		},
 	})
 }
@@ -94,6 +97,7 @@ type stage struct {
 	systemd  *systemd
 	secrets  map[string]string // by name, what no job may find
 	proxied  atomic.Int64      // requests through the script's proxy
+	sidecar  sidecar
 }
 
 type stageKey struct{}
