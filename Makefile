@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda build build-all lint test-image lint-images release-check
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda test-containerapps build build-all lint test-image lint-images release-check
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -57,6 +57,10 @@ fuzz: ## each fuzz target there is, for half a minute
 conformance: ## Microsoft's clients for Go and Node against the emulator; needs node and npm
 	cd test/conformance/go && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 	cd test/conformance/node && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+
+test-containerapps: ## deploy/container-apps against Microsoft's types, and the Terraform of docs/container-apps.md; needs node and npm
+	cd test/containerapps && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+	cd test/terraform && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 # KEDA and what it imports are 3000 packages: ten minutes the first time, seconds when they are in Go's cache. Without cgo,
 # so that a C compiler is not needed.

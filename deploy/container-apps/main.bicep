@@ -20,7 +20,7 @@ param pollingInterval int = 30
 @secure()
 param keepToken string
 
-resource agents 'Microsoft.App/jobs@2025-01-01' = {
+resource agents 'Microsoft.App/jobs@2026-07-01' = {
   name: 'agents'
   location: location
   identity: {
@@ -80,7 +80,7 @@ resource agents 'Microsoft.App/jobs@2025-01-01' = {
   }
 }
 
-resource keep 'Microsoft.App/containerApps@2025-01-01' = {
+resource keep 'Microsoft.App/containerApps@2026-07-01' = {
   name: 'azptend-keep'
   location: location
   identity: {
