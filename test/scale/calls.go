@@ -13,6 +13,7 @@ const (
 	deleteAgent  call = "DELETE agent"
 	getRequests  call = "GET jobrequests"
 	getAgents    call = "GET agents"
+	postToken    call = "POST token"
 	postSession  call = "POST session"
 	endSession   call = "DELETE session"
 	getMessages  call = "GET messages"

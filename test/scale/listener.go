@@ -47,6 +47,7 @@ func (p *polling) advance(now time.Duration, draw func(from, to time.Duration) t
 
 // listenerLife adds what a listener asks in a life: its session, its polls.
 func listenerLife(t tally, polls int, online time.Duration) {
+	t[postToken]++
 	t[postSession]++
 	t[endSession]++
 	t[getMessages] += polls + int(online/keepAlive)
