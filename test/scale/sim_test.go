@@ -1,15 +1,17 @@
 package main
 
 import (
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
 
-// right is KEDA as docs/scale.md says to set it.
-func right(most int) scaler {
+// fitting is KEDA as docs/scale.md says to set it.
+func fitting(most int) scaler {
 	return scaler{Strategy: byDefault, InFlight: true, Unfinished: true, Max: most}
 }
 
@@ -44,7 +46,7 @@ func TestModel(t *testing.T) {
 		s := setting{
 			Jobs: rapid.Float64Range(10, 400).Draw(t, "jobs"), Group: rapid.IntRange(1, 40).Draw(t, "group"), During: time.Hour,
 			Seed: rapid.Uint64().Draw(t, "seed"), Poll: time.Duration(rapid.IntRange(5, 60).Draw(t, "poll")) * time.Second,
-			Idle: time.Duration(rapid.IntRange(1, 10).Draw(t, "idle")) * time.Minute, Scaler: right(rapid.IntRange(3, 100).Draw(t, "max")),
+			Idle: time.Duration(rapid.IntRange(1, 10).Draw(t, "idle")) * time.Minute, Scaler: fitting(rapid.IntRange(3, 100).Draw(t, "max")),
 			Parallel: rapid.SampledFrom([]int{0, 2, 20}).Draw(t, "parallel"), Identities: rapid.IntRange(1, 3).Draw(t, "identities"),
 			Cost: rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "cost"), Shared: rapid.Bool().Draw(t, "shared"),
 			Residents: rapid.SampledFrom([]int{0, 0, 8}).Draw(t, "residents"),
@@ -81,7 +83,7 @@ func TestModel(t *testing.T) {
 
 // TestSameSeed: a run is its seed's, another seed's is another.
 func TestSameSeed(t *testing.T) {
-	s := setting{Jobs: 200, Group: 10, During: time.Hour, Poll: 30 * time.Second, Idle: 5 * time.Minute, Scaler: right(100), Cost: 1, Keep: time.Minute, Seed: 1}
+	s := setting{Jobs: 200, Group: 10, During: time.Hour, Poll: 30 * time.Second, Idle: 5 * time.Minute, Scaler: fitting(100), Cost: 1, Keep: time.Minute, Seed: 1}
 	first, err := simulate(s)
 	again, err2 := simulate(s)
 	s.Seed = 2
@@ -94,5 +96,41 @@ func TestSameSeed(t *testing.T) {
 	}
 	if reflect.DeepEqual(first.Waits, other.Waits) {
 		t.Error("another seed gives the same numbers")
+	}
+}
+
+// TestStudySameSeed: the page's parts and pictures are their seed's, in small.
+func TestStudySameSeed(t *testing.T) {
+	s := scope{Seed: 1, During: 20 * time.Minute, Rates: []float64{30, 60}}
+	parts, pictures, err := s.study()
+	again, picturesAgain, err2 := s.study()
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	if !reflect.DeepEqual(parts, again) || !reflect.DeepEqual(pictures, picturesAgain) {
+		t.Error("the same seed gives another page")
+	}
+}
+
+// TestPageIsOurs: docs/scale.md has what the program would write into it today, of
+// the parts that are soon made. One that fails asks for `make scale`.
+func TestPageIsOurs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/scale.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &runs{}
+	polls, picture := pageScope(1).polls(r)
+	drawn, err := os.ReadFile("../../docs/images/scale-polls.svg")
+	if err != nil || r.err != nil {
+		t.Fatal(err, r.err)
+	}
+	for _, part := range []string{polls, pageScope(1).seeds(r), pageScope(1).perIdentity(r)} {
+		if !strings.Contains(string(page), part) {
+			t.Errorf("docs/scale.md lacks\n%s", part)
+		}
+	}
+	if string(drawn) != picture.svg() {
+		t.Error("docs/images/scale-polls.svg is another picture")
 	}
 }
