@@ -83,7 +83,7 @@ func span(d time.Duration) string {
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%.0f min", d.Minutes())
 	}
-	return fmt.Sprintf("%.1f h", d.Hours())
+	return fmt.Sprintf("%g h", math.Round(10*d.Hours())/10)
 }
 
 // percent is a part of a whole.
@@ -124,10 +124,10 @@ func (s scope) answers(r *runs) string {
 	row("set", "once or long-lived", func(outcome) any { return "`--once`" })
 	row("set", "`AZP_IDLE_TIMEOUT`", func(o outcome) any { return o.Setting.Idle })
 	row("set", "`AZP_KEEP_INTERVAL`, one keeper", func(o outcome) any { return o.Setting.Keep })
-	row("set", "pools", func(outcome) any { return 1 })
 	for _, cost := range costs {
 		row("set", fmt.Sprintf("identities for the agents, if a call costs %g TSTU", cost), func(o outcome) any { return identities(o, cost) })
 	}
+	row("set", "pools, and ScaledJobs", func(outcome) any { return "one for each identity" })
 	row("seen", "agents at once, at most", func(o outcome) any { return o.Peak })
 	row("seen", "a job waits: median", func(o outcome) any { return o.wait(0.5) })
 	row("seen", "a job waits: 95 %", func(o outcome) any { return o.wait(0.95) })
@@ -140,8 +140,11 @@ func (s scope) answers(r *runs) string {
 // identities is how many it takes to keep the busiest five minutes at four fifths of
 // the budget, from where on the emulator's limit warns.
 func identities(o outcome, cost float64) int {
-	return max(int(math.Ceil(float64(o.Window[agentsIdentity])*cost/(200*0.8))), 1)
+	return max(int(math.Ceil(float64(o.Window[agentsIdentity])*cost/(200*near))), 1)
 }
+
+// near is that part of the budget.
+const near = 0.8
 
 // perIdentity is how many lives an hour one identity starts and removes within the
 // limit.
@@ -174,7 +177,7 @@ func (s scope) limit(r *runs) (string, plot) {
 		}
 	}
 	p := plot{Title: "What one identity of the agents uses in its busiest five minutes", X: "jobs an hour, --once", Y: "TSTU in five minutes", Log: true,
-		Levels: []level{{"200: answers are delayed from here", 200}}}
+		Levels: []level{{"200: delayed", 200}, {"400: refused", 400}}}
 	lines := make([]line, len(costs))
 	for i, cost := range costs {
 		lines[i].Name = fmt.Sprintf("%g TSTU a call", cost)

@@ -27,7 +27,7 @@ type level struct {
 // The picture's measures, and where the axes are in it.
 const (
 	width, height            = 760, 400
-	left, right, top, bottom = 72, 16, 44, 84
+	left, right, top, bottom = 84, 30, 44, 84
 )
 
 // style has the colours of light and dark mode: a page's picture is shown in the
@@ -66,7 +66,7 @@ func (p plot) svg() string {
 		fmt.Fprintf(&b, `<line class="key l%d" x1="%d" x2="%d" y1="%d" y2="%d"/><text x="%d" y="%d">%s</text>`+"\n", n, at, at+28, height-14, height-14, at+34, height-10, l.Name)
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (left+width-right)/2, height-bottom+40, p.X)
-	fmt.Fprintf(&b, `<text transform="translate(18 %d) rotate(-90)" text-anchor="middle">%s</text>`+"\n</svg>\n", (top+height-bottom)/2, p.Y)
+	fmt.Fprintf(&b, `<text transform="translate(20 %d) rotate(-90)" text-anchor="middle">%s</text>`+"\n</svg>\n", (top+height-bottom)/2, p.Y)
 	return b.String()
 }
 
