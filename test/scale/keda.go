@@ -1,7 +1,5 @@
 package main
 
-import "math"
-
 // strategy is a ScaledJob's scalingStrategy.
 type strategy string
 
@@ -43,7 +41,7 @@ func (s scaler) count(waiting, running int) int {
 // create is how many Kubernetes Jobs a poll makes, where so many are unfinished, of
 // which some are pending. The target is one job for each.
 func (s scaler) create(metric, unfinished, pending int) int {
-	maxScale := min(int(math.Ceil(float64(metric))), s.Max)
+	maxScale := min(metric, s.Max)
 	effective := maxScale - unfinished
 	if s.Strategy == accurate {
 		effective = maxScale - pending

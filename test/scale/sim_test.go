@@ -101,7 +101,7 @@ func TestSameSeed(t *testing.T) {
 
 // TestStudySameSeed: the page's parts and pictures are their seed's, in small.
 func TestStudySameSeed(t *testing.T) {
-	s := scope{Seed: 1, During: 20 * time.Minute, Rates: []float64{100, 200}}
+	s := scope{Seed: 1, During: 20 * time.Minute, Rates: []float64{100, 400}}
 	parts, pictures, err := s.study()
 	again, picturesAgain, err2 := s.study()
 	if err != nil || err2 != nil {
