@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda test-containerapps build build-all lint test-image lint-images release-check
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak scale fuzz conformance conformance-keda test-containerapps build build-all lint test-image lint-images release-check
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -42,6 +42,9 @@ SEED := 0
 
 soak: build ## a thousand lives with random faults, numbers into docs/reliability.md; some 15 minutes
 	go run ./test/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
+
+scale: build ## how many agents one organisation can run, by simulation, into docs/scale.md and its pictures; two minutes
+	go run ./test/scale -binary bin/azptend -o docs/scale.md
 
 # Their seeds run with every test. FUZZTIME=5m makes it longer.
 FUZZTIME := 30s

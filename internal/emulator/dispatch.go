@@ -87,21 +87,21 @@ func (e *Emulator) dispatchOrg(c *request, host string, segments []string) (repl
 		c.who = who
 	}
 	label := c.who.label()
-	toll := e.charge(label)
+	toll := e.meter.Charge(label, e.now())
 	e.mu.Unlock()
-	if toll.refuse {
+	if toll.Refuse {
 		return blocked(toll), label
 	}
-	if !e.pause(c.http, toll.delay) {
+	if !e.pause(c.http, toll.Delay) {
 		return reply{status: http.StatusServiceUnavailable}, label
 	}
 	out := e.serveRoute(c, route)
-	out.held = toll.delay
-	if toll.header != nil {
+	out.held = toll.Delay
+	if told := toll.header(); told != nil {
 		if out.header == nil {
 			out.header = http.Header{}
 		}
-		maps.Copy(out.header, toll.header)
+		maps.Copy(out.header, told)
 	}
 	if route.anonymous { // the token endpoint learns who it is from the assertion
 		e.mu.Lock()

@@ -61,8 +61,7 @@ type Emulator struct {
 	pasts      []past // with StaleReads, the oldest first
 	lastHook   int
 
-	limit       RateLimit
-	used        map[string]usage // by identity
+	meter       *Meter
 	scheduled   []*scheduled
 	incarnation int // of the document of scheduled events
 }
@@ -88,9 +87,9 @@ func New(opts Options) (*Emulator, error) {
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
 		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
-		limit: opts.RateLimit, used: map[string]usage{},
 		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
 	}
+	e.meter = newMeter(opts.RateLimit, e.slow(rateWindow), e.slow(longestDelay))
 	e.routes = routeTable()
 	e.control = e.controlMux()
 	e.seed()

@@ -50,72 +50,103 @@ func (e *Emulator) SetRateLimit(l RateLimit) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.limit = l
+	e.meter.limit = l
 	return nil
+}
+
+// Meter counts what identities ask, and says what the limit does to each call. It has no clock of its own, so that a
+// simulation meets in its time the limit that tests meet in theirs (test/scale). Not for use by several goroutines.
+type Meter struct {
+	limit           RateLimit
+	window, longest time.Duration    // over which calls count; of a delay
+	used            map[string]usage // by identity
+}
+
+// NewMeter is a meter whose times are the service's.
+func NewMeter(l RateLimit) (*Meter, error) {
+	l, err := l.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return newMeter(l, rateWindow, longestDelay), nil
+}
+
+func newMeter(l RateLimit, window, longest time.Duration) *Meter {
+	return &Meter{limit: l, window: window, longest: longest, used: map[string]usage{}}
 }
 
 // usage is when an identity's calls were made that still count.
 type usage []time.Time
 
-// toll is what the limit does to one call.
-type toll struct {
-	delay  time.Duration
-	refuse bool
-	header http.Header // nil in normal operation
+// Toll is what the limit does to one call. The zero value is the usual: nothing.
+type Toll struct {
+	Delay      time.Duration // the answer is held back for so long
+	RetryAfter time.Duration // the next call is to wait for so long, in whole seconds
+	Refuse     bool          // the answer is 429
+
+	told         bool // headers are sent
+	budget, left float64
+	reset        time.Time
 }
 
-// charge counts a call of an identity, and says what becomes of it. A refused call costs nothing. mu is held.
-func (e *Emulator) charge(who string) toll {
-	if e.limit.Budget == 0 || who == "" {
-		return toll{}
+// Charge counts a call that an identity makes now, no earlier than the call before, and says what becomes of it. A
+// refused call costs nothing, and neither does one of nobody known.
+func (m *Meter) Charge(who string, now time.Time) Toll {
+	l := m.limit
+	if l.Budget == 0 || who == "" {
+		return Toll{}
 	}
-	l, now, window := e.limit, e.now(), e.slow(rateWindow)
-	used := e.used[who]
-	for len(used) > 0 && !now.Before(used[0].Add(window)) {
+	used := m.used[who]
+	for len(used) > 0 && !now.Before(used[0].Add(m.window)) {
 		used = used[1:]
 	}
-	if spent := float64(len(used)) * l.Cost; spent >= l.Budget*l.BlockAt {
-		e.used[who] = used
-		return toll{refuse: true, header: rateHeaders(l, used, now, window, 0)}
+	t := Toll{Refuse: float64(len(used))*l.Cost >= l.Budget*l.BlockAt}
+	if !t.Refuse {
+		used = append(used, now)
 	}
-	used = append(used, now)
-	e.used[who] = used
-	over := float64(len(used))*l.Cost/l.Budget - 1
-	if over <= 0 {
-		if over < l.WarnAt-1 {
-			return toll{}
-		}
-		return toll{header: rateHeaders(l, used, now, window, 0)}
-	}
-	delay := time.Duration(min(over/(l.BlockAt-1), 1) * float64(e.slow(longestDelay)))
-	return toll{delay: delay, header: rateHeaders(l, used, now, window, delay)}
-}
-
-// rateHeaders are those of an answer near, over and far over the limit; the delay is told only where there was one.
-func rateHeaders(l RateLimit, used usage, now time.Time, window, delay time.Duration) http.Header {
-	h := http.Header{}
+	m.used[who] = used
 	spent := float64(len(used)) * l.Cost
-	h.Set("X-RateLimit-Resource", rateResource)
-	h.Set("X-RateLimit-Limit", strconv.FormatFloat(l.Budget, 'f', -1, 64))
-	h.Set("X-RateLimit-Remaining", strconv.FormatFloat(math.Floor(max(l.Budget-spent, 0)), 'f', -1, 64))
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(used[len(used)-1].Add(window).Unix(), 10))
-	if spent <= l.Budget {
-		return h
+	if spent < l.Budget*l.WarnAt {
+		return t
 	}
-	if delay > 0 {
-		h.Set("X-RateLimit-Delay", strconv.FormatFloat(delay.Seconds(), 'f', 3, 64))
+	t.told, t.budget, t.left = true, l.Budget, math.Floor(max(l.Budget-spent, 0))
+	t.reset = used[len(used)-1].Add(m.window)
+	if spent <= l.Budget {
+		return t
+	}
+	if !t.Refuse {
+		t.Delay = time.Duration(min((spent/l.Budget-1)/(l.BlockAt-1), 1) * float64(m.longest))
 	}
 	// Until so many calls have left the window that the rest is within the budget.
 	leave := len(used) - int(l.Budget/l.Cost)
-	free := used[max(leave, 1)-1].Add(window)
-	h.Set("Retry-After", strconv.Itoa(int(max(math.Ceil(free.Sub(now).Seconds()), 1))))
+	free := used[max(leave, 1)-1].Add(m.window)
+	t.RetryAfter = time.Duration(max(math.Ceil(free.Sub(now).Seconds()), 1)) * time.Second
+	return t
+}
+
+// header are those of an answer near, over and far over the limit; the delay is told only where there was one.
+func (t Toll) header() http.Header {
+	if !t.told {
+		return nil
+	}
+	h := http.Header{}
+	h.Set("X-RateLimit-Resource", rateResource)
+	h.Set("X-RateLimit-Limit", strconv.FormatFloat(t.budget, 'f', -1, 64))
+	h.Set("X-RateLimit-Remaining", strconv.FormatFloat(t.left, 'f', -1, 64))
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(t.reset.Unix(), 10))
+	if t.Delay > 0 {
+		h.Set("X-RateLimit-Delay", strconv.FormatFloat(t.Delay.Seconds(), 'f', 3, 64))
+	}
+	if t.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(t.RetryAfter/time.Second)))
+	}
 	return h
 }
 
 // blocked is the refusal of a call over the limit.
-func blocked(t toll) reply {
+func blocked(t Toll) reply {
 	r := taskError(http.StatusTooManyRequests, "RequestBlockedException",
 		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace 'User'.", rateResource).reply()
-	r.header = t.header
+	r.header = t.header()
 	return r
 }

@@ -1,0 +1,154 @@
+// Command scale asks how many agents an organisation can run, and what to set: a
+// simulation of its queue, KEDA, the keeper and thousands of azptends in virtual
+// time, with the emulator's own rate limit. `make scale` runs it; it fills
+// docs/scale.md and draws its pictures. What a life asks is not guessed: it is held
+// against a real azptend's, and against azptend's own client with some hundred lives.
+//
+// A newcomer starts at world.go (one run), then agent.go (one life) and calls.go
+// (what it asks); keda.go is KEDA's arithmetic, studies.go what the page shows.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
+)
+
+func main() {
+	binary := flag.String("binary", "bin/azptend", "the azptend whose lives are counted")
+	out := flag.String("o", "", "the page to fill, beside whose folder images the pictures go; standard output without it")
+	seed := flag.Uint64("seed", 1, "what jobs and times are drawn with")
+	flag.Parse()
+	path, err := filepath.Abs(*binary)
+	if err == nil {
+		err = publish(path, *out, pageScope(*seed))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "scale:", err)
+		os.Exit(1)
+	}
+}
+
+// pageScope is what the page shows.
+func pageScope(seed uint64) scope {
+	return scope{Seed: seed, During: 4 * time.Hour, Rates: []float64{100, 1000, 10000}}
+}
+
+// crowdLives are how many lives azptend's own client makes the calls of.
+const crowdLives = 300
+
+// publish measures, simulates, and fills the page.
+func publish(binary, page string, s scope) error {
+	lives, err := measureLives(binary, launch.PathOf(os.Environ()))
+	if err != nil {
+		return err
+	}
+	var crowds []crowd
+	for _, cost := range []float64{0.1, 0.2} {
+		c, err := gather(crowdLives, cost)
+		if err == nil {
+			err = c.check()
+		}
+		if err != nil {
+			return err
+		}
+		crowds = append(crowds, c)
+	}
+	parts, pictures, err := s.study()
+	if err != nil {
+		return err
+	}
+	parts["model"] = assumptions()
+	parts["lives"], parts["crowd"] = livesTable(lives), crowdTable(crowds)
+	parts["written"] = fmt.Sprintf("\nWritten by `make scale` on %s with seed %d; do not edit what is between the marks. The machine: %s.\n\n", time.Now().UTC().Format(time.DateOnly), s.Seed, process.Machine())
+	for name, text := range parts {
+		if err := launch.FillIn(page, name, text); err != nil {
+			return err
+		}
+	}
+	if page == "" {
+		return nil
+	}
+	for name, p := range pictures {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(page), "images", "scale-"+name+".svg"), []byte(p.svg()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// study is what is simulated: the page's parts, and its pictures, by their names.
+func (s scope) study() (map[string]string, map[string]plot, error) {
+	r := &runs{}
+	parts, pictures := map[string]string{}, map[string]plot{}
+	for name, part := range map[string]func(*runs) string{
+		"answers": s.answers, "per-identity": s.perIdentity, "modes": s.modes, "who": s.whoCalls, "seeds": s.seeds, "shared": s.shared,
+	} {
+		parts[name] = "\n" + part(r) + "\n"
+	}
+	for name, part := range map[string]func(*runs) (string, plot){"limit": s.limit, "polls": s.polls, "strategies": s.strategies} {
+		text, p := part(r)
+		parts[name], pictures[name] = "\n"+text+"\n", p
+	}
+	return parts, pictures, r.err
+}
+
+// assumptions is what the model draws or takes for granted, as the program has it.
+func assumptions() string {
+	t := &table{head: []string{"", "in the model"}}
+	t.add("a job's length", fmt.Sprintf("lognormal: median %s, spread %g of the logarithm (one in twenty takes five times the median), from %s to %s", span(jobMedian), jobSpread, span(shortestJob), span(longestJob)))
+	t.add("jobs come", "by chance (Poisson), or in groups by chance: of "+groups()+", at the three rates")
+	t.add("a pod, from its creation until azptend runs", fmt.Sprintf("lognormal: median %s, spread %g; the image is on the node", span(podMedian), podSpread))
+	t.add("Microsoft's listener, until it listens", span(listenerUp)+" to "+span(listenerUp+listenerVary))
+	t.add("from the message to the job's start", span(workerUp))
+	t.add("the listener's poll", fmt.Sprintf("%s, then a pause of %s to %s in which it sees no job; beside it a poll each %s whose answer is dropped", span(longPoll), span(pauseFrom), span(pauseTo), span(keepAlive)))
+	t.add("listener and job (believed)", fmt.Sprintf("a renewal each %s; %d steps, each %d records and %d calls for its log; console lines each %s (steps and lines are guesses)", span(renewal), jobSteps, stepMarks, stepLogs, span(feedEvery)))
+	t.add("a call", fmt.Sprintf("%d ms, and what the limit adds", roundTrip.Milliseconds()))
+	t.add("KEDA", fmt.Sprintf("waits %s for an answer; a failed poll costs %d calls instead of %d", span(kedaPatience), len(kedaError), len(kedaPoll)))
+	t.add("azptend under the limit", fmt.Sprintf("waits as it is asked, a quarter longer by chance; asks a refused call again for %s", span(limitPatience)))
+	t.add("a run", fmt.Sprintf("jobs come for %s, and all of them run", span(pageScope(0).During)))
+	t.add("identities above", fmt.Sprintf("so many that the busiest five minutes of each are within %s of the limit", percent(near)))
+	t.add("where the agents' identity is over its limit (\"Whose calls\")", fmt.Sprintf("a call costs so much that its busiest five minutes are %g times the limit", tooMuch))
+	return "\n" + t.String() + "\n"
+}
+
+func groups() string {
+	var all []string
+	for _, jobs := range pageScope(0).Rates {
+		all = append(all, fmt.Sprint(groupOf(jobs)))
+	}
+	return strings.Join(all, ", ")
+}
+
+// livesTable is what a real azptend asked, which is what the simulation counts.
+func livesTable(lives []lived) string {
+	kinds := []call{getPools, postAgent, getAgent, patchAgent, deleteAgent}
+	t := &table{head: []string{"a life"}}
+	for _, k := range kinds {
+		t.head = append(t.head, string(k))
+	}
+	t.head = append(t.head, "all", "the identity endpoint's", "the stand-in's own")
+	for _, l := range lives {
+		cells := []any{l.Kind.Name}
+		for _, k := range kinds {
+			cells = append(cells, l.Azptend[k])
+		}
+		t.add(append(cells, l.Azptend.sum(), l.Token, l.Listener.sum())...)
+	}
+	return "\n" + t.String() + "\n"
+}
+
+// crowdTable is the real check.
+func crowdTable(crowds []crowd) string {
+	t := &table{head: []string{"lives at once", "a call costs", "calls: journal", "simulation", "delayed: journal", "simulation", "agents left"}}
+	for _, c := range crowds {
+		t.add(c.Lives, fmt.Sprintf("%g TSTU", c.Cost), c.Calls.sum(), c.Modelled.sum(), c.Delayed, c.Late, c.Left)
+	}
+	return "\n" + t.String() + "\n"
+}
