@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -110,7 +109,7 @@ func listenForPage(s config.Settings) (net.Listener, error) {
 	}
 	listener, err := net.Listen("tcp", s.KeepListen)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s, which is AZP_KEEP_LISTEN (--listen): %w", s.KeepListen, err)
+		return nil, &addressError{s.KeepListen, "AZP_KEEP_LISTEN (--listen)", err}
 	}
 	return listener, nil
 }

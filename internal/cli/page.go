@@ -24,20 +24,20 @@ func openPage(s config.Settings, log *slog.Logger) (page *health.Page, done func
 	}
 	l, err := net.Listen("tcp", s.HealthAddr)
 	if err != nil {
-		return nil, nil, &addressError{s.HealthAddr, err}
+		return nil, nil, &addressError{s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)", err}
 	}
 	log.Info("Answers probes and scrapes", "page", "http://"+l.Addr().String()+"/")
 	return page, page.Serve(l, log), nil
 }
 
-// addressError is an address for probes that cannot be had.
+// addressError is an address that cannot be listened on, and the setting it is from.
 type addressError struct {
-	address string
-	cause   error
+	address, setting string
+	cause            error
 }
 
 func (e *addressError) Error() string {
-	return fmt.Sprintf("cannot listen on %s, which is AZP_HEALTH_ADDR (--health-addr): %v", e.address, e.cause)
+	return fmt.Sprintf("cannot listen on %s, which is %s: %v", e.address, e.setting, e.cause)
 }
 
 func (e *addressError) Unwrap() error { return e.cause }

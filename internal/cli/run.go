@@ -62,17 +62,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if p.Without.OtherUser {
 		user = nil
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	guard.Watch(s.ProxyPassword())
-	log := newLog(guard.Writer(p.Stderr), s)
+	log, guard := openLog(p, s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
 	} else if user == nil && proc.ChildrenMayTrace() {
 		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
-	}
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
 	}
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
