@@ -24,7 +24,7 @@ func consult(ctx context.Context, s config.Settings, guard *secret.Guard, err er
 	}
 	ctx, cancel := context.WithTimeout(ctx, consultPatience)
 	defer cancel()
-	if found, better := doctor.SecondOpinion(ctx, remoteOf(s, slog.New(slog.DiscardHandler), guard), err); better {
+	if found, better := doctor.SecondOpinion(ctx, remoteOf(s, slog.New(slog.DiscardHandler), guard), err); better && ctx.Err() == nil {
 		return &consulted{err, found}
 	}
 	return err
