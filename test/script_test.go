@@ -35,6 +35,12 @@ func TestScripts(t *testing.T) {
 				return os.Getuid() == 0, nil
 			case "netns": // a network of one's own, with the metadata service's address in it
 				return command(context.Background(), "unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
+			case "pids": // a control group of one's own, whose processes can be limited
+				dir, err := os.MkdirTemp("/sys/fs/cgroup/pids", "azptend-")
+				if err == nil {
+					err = os.Remove(dir)
+				}
+				return err == nil, nil
 			case "mountns": // mounts of one's own
 				return command(context.Background(), "unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 			}

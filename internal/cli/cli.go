@@ -17,6 +17,8 @@ import (
 
 	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/internal/tend"
+
+	"github.com/azptend/azptend/internal/secret"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -27,6 +29,8 @@ type Process struct {
 	Stderr  *os.File
 	Began   time.Time
 	Without Without
+
+	guard *secret.Guard // of what the settings hold that nobody is to read
 }
 
 // Without names protections that a `run` leaves out. Nothing a user can say sets
@@ -44,9 +48,10 @@ func Main(p Process) int {
 	if standin.IsInvokedAs(p.Args[0]) {
 		return standinMain(p)
 	}
+	p.guard = &secret.Guard{}
 	root := newRoot(p)
 	root.SetArgs(p.Args[1:])
-	return complain(p.Stderr, root.Execute())
+	return complain(p.guard.Writer(p.Stderr), root.Execute())
 }
 
 func newRoot(p Process) *cobra.Command {

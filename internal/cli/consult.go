@@ -17,14 +17,14 @@ const consultPatience = 10 * time.Second
 
 // consult has the doctor find out which of several causes a failure has, where
 // the server's answer leaves that open: a token of another tenant, say, is
-// refused without a word. It returns err where that teaches nothing.
-func consult(s config.Settings, guard *secret.Guard, err error) error {
+// refused without a word. It returns err where that teaches nothing, and where ctx ends first.
+func consult(ctx context.Context, s config.Settings, guard *secret.Guard, err error) error {
 	if !doctor.IsVague(err) || s.Registered != "" {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), consultPatience)
+	ctx, cancel := context.WithTimeout(ctx, consultPatience)
 	defer cancel()
-	if found, better := doctor.SecondOpinion(ctx, remoteOf(s, slog.New(slog.DiscardHandler), guard), err); better {
+	if found, better := doctor.SecondOpinion(ctx, remoteOf(s, slog.New(slog.DiscardHandler), guard), err); better && ctx.Err() == nil {
 		return &consulted{err, found}
 	}
 	return err

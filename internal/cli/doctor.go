@@ -13,7 +13,6 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 )
 
 func newDoctor(p Process) *cobra.Command {
@@ -45,7 +44,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	defer stop()
 	hostName, _ := os.Hostname()
 	s, problems := config.Examine(flags, p.Environ, hostName)
-	guard := &secret.Guard{}
+	guard := p.guard
 	guard.Watch(s.Token, s.ProxyPassword())
 	init, err := proc.NewInit()
 	if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -69,7 +68,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
 	if err := keepOpenly(ctx, keep.New(o), page, s.KeepToken); err != nil {
-		explain(p, s, log, guard, err)
+		explain(context.Background(), p, s, log, guard, err)
 		return silent(codeOf(err))
 	}
 	log.Info("Left", "why", "asked to end")
@@ -110,7 +109,7 @@ func listenForPage(s config.Settings) (net.Listener, error) {
 	}
 	listener, err := net.Listen("tcp", s.KeepListen)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s, which is AZP_KEEP_LISTEN (--listen): %w", s.KeepListen, err)
+		return nil, &addressError{s.KeepListen, "AZP_KEEP_LISTEN (--listen)", err}
 	}
 	return listener, nil
 }

@@ -9,9 +9,9 @@ import (
 
 // openLog begins a command's log on standard error, with what is odd in its
 // settings. The guard keeps the secrets of the settings out of it; those that are
-// got later are added to it.
+// got later are added to it; what Main says of an error passes it, too.
 func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Guard) {
-	guard := &secret.Guard{}
+	guard := p.guard
 	guard.Watch(s.Token, s.KeepToken, s.ProxyPassword())
 	log := newLog(guard.Writer(p.Stderr), s)
 	for _, w := range s.Warnings {

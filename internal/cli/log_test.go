@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/secret"
 )
 
 // Whoever begins a command's log keeps all secrets of the settings out of it.
@@ -27,7 +28,7 @@ func TestNoLogHoldsASecretOfTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	log, _ := openLog(Process{Stderr: file}, s)
+	log, _ := openLog(Process{Stderr: file, guard: &secret.Guard{}}, s)
 	log.Info("Said", "a", "the-pat-of-the-settings", "b", "the-token-of-the-page", "c", "the-password-of-the-proxy")
 	said, err := os.ReadFile(file.Name())
 	if err != nil {

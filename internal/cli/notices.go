@@ -68,7 +68,9 @@ func (n *notices) holdBack(heard <-chan proc.Heard) *tend.End {
 			if h.Word == proc.Drain || h.Word == proc.Interrupt {
 				cancel()
 				<-quiet
-				return &tend.End{Why: "asked to end before an agent was started"}
+				end := tend.End{Why: "asked to end before an agent was started"}
+				n.log.Info("Left", "exit_code", end.Code, "why", end.Why)
+				return &end
 			}
 		}
 	}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/health"
@@ -22,10 +24,33 @@ func openPage(s config.Settings, log *slog.Logger) (page *health.Page, done func
 	}
 	l, err := net.Listen("tcp", s.HealthAddr)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot listen on %s, which is AZP_HEALTH_ADDR (--health-addr): %w", s.HealthAddr, err)
+		return nil, nil, &addressError{s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)", err}
 	}
 	log.Info("Answers probes and scrapes", "page", "http://"+l.Addr().String()+"/")
 	return page, page.Serve(l, log), nil
+}
+
+// addressError is an address that cannot be listened on, and the setting it is from.
+type addressError struct {
+	address, setting string
+	cause            error
+}
+
+func (e *addressError) Error() string {
+	return fmt.Sprintf("cannot listen on %s, which is %s: %v", e.address, e.setting, e.cause)
+}
+
+func (e *addressError) Unwrap() error { return e.cause }
+
+// Hint is what to do about it, where that is known.
+func (e *addressError) Hint() string {
+	switch {
+	case errors.Is(e.cause, syscall.EADDRINUSE):
+		return "another process listens there, perhaps another azptend: choose another port, or end that one"
+	case errors.Is(e.cause, syscall.EACCES):
+		return "ports below 1024 are root's: choose a higher one"
+	}
+	return ""
 }
 
 // countTokens counts the tokens of an identity.

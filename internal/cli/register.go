@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"time"
@@ -72,7 +73,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	o.Processes = tend.FromInit(init)
 	end := tend.Run(o, heard)
 	if end.Err != nil && end.Code != 0 {
-		explain(p, s, log, guard, end.Err)
+		explain(context.Background(), p, s, log, guard, end.Err)
 	}
 	return silent(end.Code)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,17 +63,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if p.Without.OtherUser {
 		user = nil
 	}
-	guard := &secret.Guard{}
-	guard.Watch(s.Token)
-	guard.Watch(s.ProxyPassword())
-	log := newLog(guard.Writer(p.Stderr), s)
+	log, guard := openLog(p, s)
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
 	} else if user == nil && proc.ChildrenMayTrace() {
 		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
-	}
-	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
 	}
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
@@ -93,26 +88,28 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		explain(p, s, log, guard, err)
+		explain(context.Background(), p, s, log, guard, err)
 		return silent(exitFault)
 	}
 	defer init.Close()
 
 	end, err := live(p, s, each, page, user, log, guard, init, heard)
+	ctx, stopHearing := untilAsked(heard) // who is asked to end does not look for causes
+	defer stopHearing()
 	if err != nil {
-		explain(p, s, log, guard, err)
+		explain(ctx, p, s, log, guard, err)
 		return silent(codeOfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
-		explain(p, s, log, guard, end.Err)
+		explain(ctx, p, s, log, guard, end.Err)
 	}
 	return silent(end.Code)
 }
 
 // explain says why a life failed, and what to do: to a person in the voice of
-// all commands, to a machine as a line of its log.
-func explain(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
-	err = consult(s, guard, err)
+// all commands, to a machine as a line of its log. The cause is looked for until ctx ends.
+func explain(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	err = consult(ctx, s, guard, err)
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.Stderr), err)
 		return

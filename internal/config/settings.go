@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/spelling"
 )
 
 // Settings are what a person decided about one agent. They are complete and
@@ -321,30 +322,9 @@ func nearest(name string) string {
 	// Of a short name, a few letters are most of it.
 	best, near := min(4, (len(name)-len("AZP_"))/2+1), ""
 	for _, r := range Table() {
-		if d := distance(name, r.Env); d < best {
+		if d := spelling.Distance(name, r.Env); d < best {
 			best, near = d, r.Env
 		}
 	}
 	return near
-}
-
-// distance is the number of letters to change, add or leave out.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -167,7 +168,7 @@ func Table() []Row {
 }
 
 const (
-	durationHint = "a number of seconds, or a time like 90s, 10m, 1h30m"
+	durationHint = "a number of seconds, or a time like 90s, 10m, 1h30m, 3d"
 	switchHint   = "true or false"
 )
 
@@ -181,17 +182,45 @@ func setPositive(to *int, v string) error {
 }
 
 func setDuration(to *time.Duration, v string) error {
-	text := v
+	text, days := v, 0
 	if n, err := strconv.Atoi(v); err == nil {
 		text = strconv.Itoa(n) + "s" // platforms write grace periods as plain seconds
+	}
+	if d, rest, found := strings.Cut(text, "d"); found { // what people count ghosts in
+		var err error
+		if days, err = strconv.Atoi(d); err != nil || days < 0 || days > mostDays {
+			return fmt.Errorf("is %q, which is not a length of time", v)
+		}
+		text = cmp.Or(rest, "0s")
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
 		return fmt.Errorf("is %q, which is not a length of time", v)
 	}
-	*to = d
+	*to = d + time.Duration(days)*24*time.Hour
 	return nil
 }
+
+// mostDays is a century: more does not fit into a time.Duration for long.
+const mostDays = 36500
+
+// Length is a length of time as the settings take one (90, 1h30m, 3d), for a flag
+// that is no setting.
+type Length time.Duration
+
+// String is the length as Go writes it.
+func (l *Length) String() string { return time.Duration(*l).String() }
+
+// Set reads one.
+func (l *Length) Set(v string) error {
+	if err := setDuration((*time.Duration)(l), v); err != nil {
+		return fmt.Errorf("it %w, such as 90s, 1h30m or 3d", err)
+	}
+	return nil
+}
+
+// Type is what a flag's help calls it.
+func (l *Length) Type() string { return "duration" }
 
 // setCount is setPositive with 0 for none.
 func setCount(to *int, v string) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/spelling"
 )
 
 // lookAtSignIn asks Azure DevOps who this is. What it says of the organisation's
@@ -131,7 +132,7 @@ func nearest(name string, among []string) string {
 	best, near := 0, ""
 	for _, other := range among {
 		a, b := letters(name), letters(other)
-		d := distance(a, b)
+		d := spelling.Distance(a, b)
 		if most := max(len(a), len(b)) / 3; d <= most && (near == "" || d < best) {
 			best, near = d, other
 		}
@@ -147,27 +148,6 @@ func letters(s string) string {
 		}
 		return r
 	}, strings.ToLower(s))
-}
-
-// distance is the number of letters to change, add or leave out.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // lookAtRole asks what the identity may do in the pool, in the words of the

@@ -18,7 +18,7 @@ const (
 )
 
 // Fault is something that goes wrong with matching calls. Status, Body, ContentType and Headers make an answer that
-// the server gives without acting. Delay comes before everything else, is in real time, and adds up over all faults
+// the server gives without acting, or, with Acts, when it has. Delay comes before everything else, is in real time, and adds up over all faults
 // that match; of the rest only the first matching fault counts.
 type Fault struct {
 	ID     string `json:"id,omitempty"`     // set by AddFault when empty
@@ -31,7 +31,8 @@ type Fault struct {
 	Body        string            `json:"body,omitempty"`
 	ContentType string            `json:"contentType,omitempty"` // default application/json when there is a body
 	Headers     map[string]string `json:"headers,omitempty"`
-	Delay       time.Duration     `json:"-"` // in JSON a duration such as "80ms"
+	Delay       time.Duration     `json:"-"`              // in JSON a duration such as "80ms"
+	Acts        bool              `json:"acts,omitempty"` // the server acts, and then gives that answer
 	DropAnswer  string            `json:"dropAnswer,omitempty"`
 	Reset       bool              `json:"reset,omitempty"` // close by RST; with no DropAnswer before the server acts
 

@@ -50,7 +50,7 @@ func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (
 		switch {
 		case f.DropAnswer == DropBefore, f.Reset && f.DropAnswer == "":
 			return reply{}, false
-		case f.DropAnswer == "" && f.answers():
+		case f.DropAnswer == "" && f.answers() && !f.Acts:
 			return f.reply(), true
 		}
 	}
@@ -58,6 +58,9 @@ func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (
 	e.setWho(rec, who, out.held)
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
+	}
+	if f := plan.fault; f != nil && f.Acts && f.answers() {
+		return f.reply(), true
 	}
 	return out, true
 }

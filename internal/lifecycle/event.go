@@ -14,6 +14,7 @@ const (
 	OK          Outcome = "ok"
 	Lost        Outcome = "lost"        // sent, and nobody knows whether the server acted on it
 	Unreachable Outcome = "unreachable" // the server did not act; worth another try
+	Doubtful    Outcome = "doubtful"    // the same, most likely: a server in trouble has answered the POST
 	Denied      Outcome = "denied"      // 401, 403: this identity may not
 	Refused     Outcome = "refused"     // a no for good reason of its own, final
 	Missing     Outcome = "missing"     // 404: there is no such agent
@@ -31,7 +32,9 @@ type Result struct {
 }
 
 // worthAnotherTry says that asking again may help.
-func (r Result) worthAnotherTry() bool { return r.Outcome == Unreachable || r.Outcome == Lost }
+func (r Result) worthAnotherTry() bool {
+	return r.Outcome == Unreachable || r.Outcome == Doubtful || r.Outcome == Lost
+}
 
 // Begin is the first event of a life. Former is the agent of an earlier life in
 // the same folder that was killed, as far as its files tell; 0 is none.

@@ -38,12 +38,16 @@ func (t *turn) leaveBoot(code int, why string, err error) {
 	t.leaveFor(code, why, err)
 }
 
-// begin goes where the life begins: at an agent that was registered for us, at
-// what an earlier life left, or at a registration of our own.
+// begin goes where the life begins: at an agent that was registered for us, once an
+// earlier life's listener has ended that serves it; at what an earlier life left; or
+// at a registration of our own.
 func (t *turn) begin(e Prepared) {
 	switch {
 	case t.Reason != "" && e.Leftover == Leftover{}: // what the files told of is not there
 		t.leave()
+	case e.Lent != 0 && e.Leftover.Alive:
+		t.takeOver(Leftover{AgentID: e.Lent, Alive: true, Working: e.Leftover.Working})
+		t.Registration = Lent
 	case e.Lent != 0:
 		t.AgentID, t.Registration, t.Phase = e.Lent, Lent, Starting
 		t.plan(Launch, 0)
@@ -82,13 +86,22 @@ func (t *turn) registered(e Registered) {
 		t.plan(LookUp, 0)
 		return
 	}
-	t.Registration = Unregistered
+	if e.Outcome == Doubtful {
+		t.lostAt = t.now
+	}
+	doubt := !t.lostAt.IsZero()
+	if !doubt {
+		t.Registration = Unregistered
+	}
 	switch {
-	case e.Outcome == Taken && (t.Reason == "" || !t.lostAt.IsZero()):
+	case e.Outcome == Taken && (t.Reason == "" || doubt):
 		t.plan(LookUp, 0) // who holds it may be an earlier POST of ours that was acted on late
+	case t.Reason == "" && e.worthAnotherTry() && t.tryAgain(Register, e.Result, t.patience):
+	case doubt: // before leaving, a look-up decides
+		t.no = &e.Result
+		t.plan(LookUp, 0)
 	case t.Reason != "":
 		t.leave()
-	case e.worthAnotherTry() && t.tryAgain(Register, e.Result, t.patience):
 	default:
 		t.leaveFor(codeFor(e.Outcome), "cannot register the agent", e.Err)
 	}
@@ -96,7 +109,7 @@ func (t *turn) registered(e Registered) {
 
 // hold takes possession: from here the agent is removed whatever happens.
 func (t *turn) hold(id int) {
-	t.AgentID, t.Registration, t.lostAt = id, Held, time.Time{}
+	t.AgentID, t.Registration, t.lostAt, t.no = id, Held, time.Time{}, nil
 	t.unplan()
 	if t.Reason != "" {
 		t.startRemoving()
@@ -140,7 +153,7 @@ func (t *turn) lookUpFailed(r Result) {
 	t.leaveFor(codeFor(r.Outcome), "cannot look up the agent", r.Err)
 }
 
-// nobodyYet follows a POST whose answer was lost and that has left no agent.
+// nobodyYet follows a POST whose answer was lost, or in doubt, and that has left no agent.
 // Neither leaving nor asking again is safe at once: the first POST may still be
 // acted on, and would then be one agent too many.
 func (t *turn) nobodyYet() {
@@ -152,6 +165,8 @@ func (t *turn) nobodyYet() {
 	switch {
 	case t.Reason != "":
 		t.leave()
+	case t.no != nil:
+		t.leaveFor(codeFor(t.no.Outcome), "cannot register the agent", t.no.Err)
 	case t.tryAgain(Register, Result{}, t.patience):
 	default:
 		t.leaveFor(exitUnreachable, "cannot register the agent: every answer was lost", nil)

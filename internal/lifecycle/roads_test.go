@@ -439,6 +439,28 @@ func TestRoads(t *testing.T) {
 			{time.Second, Deleted{fine}, "leave 0"},
 		}), "SIGTERM"},
 
+		{"503 to the POST, and SIGTERM before the next: the agent that the server has added all the same is removed", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Doubtful)}, ""},
+			{500 * time.Millisecond, sigterm, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Ours, AgentID: 7}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while the POST is out that is answered with 503: nobody is there, and after a while nobody will be", usual, roads(booted, []line{
+			{time.Second, sigterm, ""},
+			{time.Second, Registered{Result: of(Doubtful)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{lateAct - time.Second, Tick{}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"503 to the POST, and the next is refused: a look-up comes before leaving", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Doubtful)}, ""},
+			{time.Second, Tick{}, "ask to register"},
+			{lateAct, Registered{Result: of(Denied)}, "ask to look up"},
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, "leave 77"},
+		}), "cannot register"},
+
 		{"SIGTERM while the POST is out: the agent it makes is removed", usual, roads(booted, []line{
 			{time.Second, sigterm, ""},
 			{time.Second, Registered{fine, 7}, "ask to remove"},

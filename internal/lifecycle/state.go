@@ -99,7 +99,8 @@ type State struct {
 
 	former int // while Booting: the agent that a killed life has left, so its files say
 
-	lostAt time.Time // when the answer to Register was lost
+	lostAt time.Time // when the answer to Register was lost, or in doubt
+	no     *Result   // the answer that ends the registering, once nobody bears our mark
 
 	born       time.Time // when the life began
 	quietSince time.Time // since when the listener has had no job

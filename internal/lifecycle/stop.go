@@ -78,9 +78,14 @@ const jobCut = "the job was cut: the grace period's part for draining was spent"
 
 // finish is for when the agent is removed or named, and its listener gone.
 func (t *turn) finish() {
-	if t.rejoin {
+	switch {
+	case t.rejoin && t.Registration == Lent: // an earlier life's listener has ended
+		t.rejoin, t.Phase, t.assigned, t.idleSince = false, Starting, false, time.Time{}
+		t.unplan()
+		t.plan(Launch, 0)
+	case t.rejoin:
 		t.registerAnew()
-		return
+	default:
+		t.leave()
 	}
-	t.leave()
 }

@@ -150,6 +150,9 @@ func (w *world) ask(a Ask) {
 	}
 	w.judgeAsk(a)
 	if a.Call == Launch {
+		if w.lent != 0 && w.leftover { // the first listener of this life
+			w.leftover, w.received = false, 0
+		}
 		if w.alive {
 			w.t.Fatalf("launches a second listener")
 		}
@@ -166,7 +169,7 @@ func (w *world) countAsks() {
 	if !w.now.Equal(w.askedAt) {
 		w.askedAt, w.asks = w.now, 0
 	}
-	if w.asks++; w.asks > 10 {
+	if w.asks++; w.asks > 14 { // an earlier agent and a twin, a start and an end are twelve
 		w.t.Fatalf("asks %d times in an instant", w.asks)
 	}
 }
@@ -338,7 +341,12 @@ func (w *world) prepare(well bool, fault Result) {
 	case w.state.policy.HandOver:
 	case found == 4:
 		w.lent = w.addAgent()
-		e.Lent = w.lent
+		e.Lent, e.Leftover.Alive = w.lent, rapid.Bool().Draw(w.t, "alive")
+		if w.alive = e.Leftover.Alive; w.alive {
+			w.leftover, w.listens = true, w.lent
+			w.job = rapid.Bool().Draw(w.t, "with a job")
+			w.agents[w.lent].assigned, e.Leftover.Working = w.job, w.job
+		}
 	case found == 5:
 		w.leftover = true
 		id := w.former
@@ -379,10 +387,15 @@ func (w *world) post(well bool) Registered {
 	if well {
 		return Registered{Result: Result{Outcome: OK}, AgentID: w.addAgent()}
 	}
-	switch rapid.IntRange(0, 2).Draw(w.t, "POST") {
+	switch rapid.IntRange(0, 4).Draw(w.t, "POST") {
 	case 0:
 		return Registered{Result: Result{Outcome: Unreachable}}
 	case 1:
+		w.addAgent()
+		return Registered{Result: Result{Outcome: Doubtful}}
+	case 2:
+		return Registered{Result: Result{Outcome: Doubtful}}
+	case 3:
 		w.addAgent()
 	default:
 		w.latePost = w.now.Add(time.Duration(rapid.IntRange(1, 4).Draw(w.t, "late")) * time.Second)

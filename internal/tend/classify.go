@@ -23,15 +23,20 @@ func resultOf(err error) lifecycle.Result {
 
 // resultOfPost is resultOf for the one request that may not be repeated: a
 // server that breaks down over it may have acted on it before, and so may one
-// whose success came as something else than JSON.
+// whose success came as something else than JSON. One that says it is in trouble
+// (503, and what proxies say) has hardly acted, so the POST is repeated; but that is no reason to
+// leave without a look.
 func resultOfPost(err error) lifecycle.Result {
 	res := resultOf(err)
 	switch status := azdo.Status(err); status {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
 		res.Outcome = lifecycle.Lost
 	default:
-		if status/100 == 2 {
+		switch status / 100 {
+		case 2:
 			res.Outcome = lifecycle.Lost
+		case 5:
+			res.Outcome = lifecycle.Doubtful
 		}
 	}
 	return res

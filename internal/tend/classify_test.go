@@ -48,7 +48,7 @@ func TestResultOf(t *testing.T) {
 		{name: "429", err: &azdo.Error{Status: 429, RetryAfter: time.Minute}, want: lifecycle.Unreachable, wantAfter: time.Minute},
 		{name: "500", err: status(500), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
 		{name: "502", err: status(502), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
-		{name: "503", err: status(503), want: lifecycle.Unreachable},
+		{name: "503", err: status(503), want: lifecycle.Unreachable, ofPost: lifecycle.Doubtful},
 		{name: "504", err: status(504), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
 		{name: "no such pool", err: fmt.Errorf("cannot find it: %w", azdo.ErrNoPool), want: lifecycle.Denied},
 		{name: "a pool that is not ours to fill", err: usable(azdo.Pool{IsHosted: true}), want: lifecycle.Refused},

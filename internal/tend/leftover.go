@@ -65,15 +65,23 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	if l.pool, l.agent, err = r.findFormer(ctx, pool); err != nil {
 		return leftover{}, err
 	}
+	r.adopt(ctx, pid, &l)
+	return l, nil
+}
+
+// adopt watches the listener that an earlier life has left; where there is none,
+// what is left of its jobs is killed.
+func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 	if pid != 0 {
-		if l.listener, err = r.o.Processes.Adopt(pid); err == nil {
-			l.working, _ = l.listener.HasDescendant(agent.WorkerProgram)
-			return l, nil
+		listener, err := r.o.Processes.Adopt(pid)
+		if err == nil {
+			l.listener = listener
+			l.working, _ = listener.HasDescendant(agent.WorkerProgram)
+			return
 		}
 		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
 	}
 	r.killStrays(ctx)
-	return l, nil
 }
 
 // findListener finds an earlier life's listener; 0 is none. One that somebody

@@ -36,29 +36,35 @@ func (s starter) writeFiles(notifications string) error {
 }
 
 // takeGiven gets ready what an agent needs that somebody else has registered: its
-// folder. Nobody is asked about it.
+// folder. Nobody is asked about it. A listener that has survived an earlier life in
+// the folder serves this very agent: it finishes its job first.
 func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 	err := r.takeFolder(ctx, &p)
+	given := r.o.Given.Registration
+	left := leftover{pool: azdo.Pool{ID: given.PoolID, Name: given.PoolName}, agent: azdo.Agent{ID: given.AgentID, Name: given.AgentName}}
 	var pid int
 	if err == nil {
-		if pid, err = r.findListener(); err == nil && pid != 0 {
-			err = r.o.Folder.Occupied(pid, "the listener of an earlier life")
+		if pid, err = r.findListener(); err == nil {
+			r.adopt(ctx, pid, &left)
 		}
 	}
-	given := r.o.Given.Registration
 	return word{
 		note: func(r *runner) {
 			r.release = p.release
 			if err != nil {
 				return
 			}
-			r.version = p.version
+			r.unsettled, r.version = false, p.version
 			r.pool = azdo.Pool{ID: given.PoolID, Name: given.PoolName}
 			r.seat = seat{pool: r.pool, name: given.AgentName}
 			r.log.Info("Found an agent that was registered for this azptend", "agent", given.AgentName, "agent_id", given.AgentID,
 				"pool", given.PoolName, "folder", r.o.Given.Folder.Root, "agent_version", p.version)
+			if left.listener != nil {
+				r.takeOver(left)
+			}
 		},
-		event:   lifecycle.Prepared{Result: resultOf(err), Lent: given.AgentID},
+		event: lifecycle.Prepared{Result: resultOf(err), Lent: given.AgentID,
+			Leftover: lifecycle.Leftover{Alive: left.listener != nil, Working: left.working}},
 		unheard: p.giveBack,
 	}
 }
@@ -72,6 +78,9 @@ func (r *runner) inspectAlone() func(context.Context) word {
 		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.OK}}
 		if listener != nil {
 			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
+		}
+		if perf == "" { // an earlier life's listener
+			return word{event: e}
 		}
 		if received, err := r.ways.jobsReceived(perf); err == nil && received > started {
 			e.Worker = true

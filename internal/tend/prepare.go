@@ -1,6 +1,7 @@
 package tend
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -37,28 +38,31 @@ func (r *runner) prepare() func(context.Context) word {
 }
 
 func (r *runner) makeReady(ctx context.Context, p prepared) word {
-	ctx, cancel := context.WithCancelCause(ctx)
+	network, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	var once sync.Once
-	var failed error
-	together := func(spent *time.Duration, f func() error) {
+	together := func(spent *time.Duration, f func() error) *error {
+		failed := new(error)
 		all.Add(1)
 		go func() {
 			defer all.Done()
 			begun := time.Now()
-			err := f()
+			*failed = f()
 			*spent = time.Since(begun)
-			if err != nil {
-				once.Do(func() { failed = err; cancel(err) })
+			if *failed != nil {
+				cancel(*failed)
 			}
 		}()
+		return failed
 	}
-	var network time.Duration
-	together(&network, func() error { return r.tokenAndPool(ctx, &p) })
-	together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
-	together(&p.times.folder, func() error { return r.takeFolder(ctx, &p) })
+	// The folder is looked at to the end whatever else fails, and its fault is said
+	// first: a listener that hangs would else be an outage for as long as there is one.
+	folder := together(&p.times.folder, func() error { return r.takeFolder(ctx, &p) })
+	key := together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
+	var spent time.Duration
+	pool := together(&spent, func() error { return r.tokenAndPool(network, &p) })
 	all.Wait()
+	failed := cmp.Or(*folder, *key, *pool)
 	if failed == nil {
 		p.left, failed = r.findLeftover(ctx, p.pool)
 	}
@@ -68,6 +72,7 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 			if failed != nil {
 				return
 			}
+			r.unsettled = false
 			r.pool, r.key, r.version = p.pool, p.key, p.version
 			p.times.began = r.times.began
 			r.times = p.times

@@ -129,7 +129,7 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 			r.log.Info("Azure DevOps answers again")
 		}
 		r.outage = false
-	case lifecycle.Unreachable, lifecycle.Lost:
+	case lifecycle.Unreachable, lifecycle.Doubtful, lifecycle.Lost:
 		level := slog.LevelWarn
 		if r.outage {
 			level = slog.LevelDebug

@@ -43,6 +43,7 @@ type runner struct {
 
 	listener   Process
 	former     Process             // an earlier life's listener, where there was one
+	unsettled  bool                // azptend was killed in this folder, and what it has left was not looked at yet
 	markers    agent.UpdateMarkers // as they were when the listener started
 	perf       string              // the listener's perf folder
 	jobsBefore int                 // jobs of this life that earlier listeners had
@@ -89,6 +90,7 @@ func newRunner(o Options, w ways) *runner {
 
 // live lives the life to its end.
 func (r *runner) live(heard <-chan proc.Heard) End {
+	r.unsettled = !r.o.HandOver && r.killedHere()
 	r.step(lifecycle.Begin{Former: r.formerAgent()})
 	for r.left == nil {
 		r.wait(heard)
@@ -238,7 +240,9 @@ func (r *runner) end() End {
 	}
 	r.removePerf()
 	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
-		_ = r.o.asAgent(r.o.Folder.RemoveTemporary)
+		if !r.unsettled { // else the next start is to know of it
+			_ = r.o.asAgent(r.o.Folder.RemoveTemporary)
+		}
 		r.release()
 	}
 	r.reportEnd()
