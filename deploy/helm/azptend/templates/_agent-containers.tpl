@@ -1,7 +1,3 @@
-{{- define "azptend.containerSecurity" -}}
-{{ toYaml .Values.securityContext }}
-{{- end -}}
-
 {{/* The container that runs the agent and its jobs. */}}
 {{- define "azptend.agentContainer" -}}
 - name: agent
@@ -52,13 +48,13 @@
     {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext:
-    {{- include "azptend.containerSecurity" . | nindent 4 }}
+    {{- toYaml .Values.securityContext | nindent 4 }}
   volumeMounts:
   - {name: agent-root, mountPath: {{ .Values.agentRoot.mountPath }}}
   - {name: home, mountPath: {{ .Values.home.mountPath }}}
   - {name: tmp, mountPath: /tmp}
   {{- if .Values.initRegister.enabled }}
-  - {name: registered, mountPath: {{ .Values.initRegister.mountPath }}}
+  - {name: registered, mountPath: {{ .Values.initRegister.mountPath }}, readOnly: true}
   {{- end }}
   {{- if .Values.dind.enabled }}
   - {name: dind-run, mountPath: /run/dind}
@@ -85,7 +81,7 @@
     {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext:
-    {{- include "azptend.containerSecurity" . | nindent 4 }}
+    {{- toYaml .Values.securityContext | nindent 4 }}
   volumeMounts:
   - {name: registered, mountPath: {{ .Values.initRegister.mountPath }}}
   - {name: tmp, mountPath: /tmp}

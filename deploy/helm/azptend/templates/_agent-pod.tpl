@@ -24,7 +24,10 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- include "azptend.podSpec" . | fromYaml | merge (deepCopy $v.podSpec) | toYaml | nindent 2 }}
+  {{- include "azptend.podSpec" . | nindent 2 }}
+  {{- with $v.podSpec }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The containers that get no projected token, as the webhook wants them: separated by semicolons. */}}
@@ -89,12 +92,7 @@ volumes:
 {{- with $v.extraVolumes }}
 {{- toYaml . | nindent 0 }}
 {{- end }}
-{{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" }}
-{{- with get $v $field }}
-{{ $field }}:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end }}
+{{- include "azptend.scheduling" $v }}
 {{- end -}}
 
 {{/* "true" where the root comes from a claim template, and not from a volume. */}}
@@ -102,4 +100,20 @@ volumes:
 {{- if eq .Values.kind "statefulSet" -}}
 {{- range .Values.statefulSet.volumeClaimTemplates -}}{{- if eq .metadata.name "agent-root" -}}true{{- end -}}{{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Where a pod may run, of the agents' values or the keeper's. */}}
+{{- define "azptend.scheduling" -}}
+{{- $v := . -}}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+{{- with get $v $field }}
+{{ $field }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- range $field := list "priorityClassName" "runtimeClassName" }}
+{{- with get $v $field }}
+{{ $field }}: {{ . }}
+{{- end }}
+{{- end }}
 {{- end -}}

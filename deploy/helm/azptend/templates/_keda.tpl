@@ -12,6 +12,7 @@ many agents, or none (kedacore/keda#7747, #7878).
 {{- define "azptend.kedaStrategy" -}}
 {{- if .Values.keda.strategy -}}{{ .Values.keda.strategy }}
 {{- else if eq (include "azptend.kedaVersion" .) "2.20" -}}accurate
+{{- else if eq (toString .Values.keda.scaleOnInFlight) "false" -}}accurate
 {{- else -}}default
 {{- end -}}
 {{- end -}}
