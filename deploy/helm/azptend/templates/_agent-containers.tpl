@@ -11,7 +11,9 @@
   - {name: AZP_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
   {{- else }}
   {{- include "azptend.registrationEnv" . | nindent 2 }}
-  {{- include "azptend.identityEnv" .Values.identity | nindent 2 }}
+  {{- with include "azptend.identityEnv" .Values.identity }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- end }}
   {{- include "azptend.lifeEnv" . | nindent 2 }}
   {{- if .Values.dind.enabled }}
@@ -72,7 +74,9 @@
   command: {{ concat .Values.command (list "register" "--out" .Values.initRegister.mountPath) | toJson }}
   env:
   {{- include "azptend.registrationEnv" . | nindent 2 }}
-  {{- include "azptend.identityEnv" .Values.identity | nindent 2 }}
+  {{- with include "azptend.identityEnv" .Values.identity }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with .Values.initRegister.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -5,7 +5,9 @@
 metadata:
   labels:
     {{- include "azptend.labels" (dict "root" $root "component" "agent") | nindent 4 }}
-    {{- include "azptend.identityLabels" $v.identity | nindent 4 }}
+    {{- with include "azptend.identityLabels" $v.identity }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with $v.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -73,12 +75,12 @@ containers:
 volumes:
 {{- if not (include "azptend.hasRootClaim" $root) }}
 - name: agent-root
-  {{- toYaml $v.agentRoot.volume | nindent 2 }}
+  {{- toYaml (default (dict "emptyDir" dict) $v.agentRoot.volume) | nindent 2 }}
 {{- end }}
 - name: home
-  {{- toYaml $v.home.volume | nindent 2 }}
+  {{- toYaml (default (dict "emptyDir" dict) $v.home.volume) | nindent 2 }}
 - name: tmp
-  {{- toYaml $v.tmp.volume | nindent 2 }}
+  {{- toYaml (default (dict "emptyDir" dict) $v.tmp.volume) | nindent 2 }}
 {{- if $v.initRegister.enabled }}
 - name: registered
   emptyDir: {medium: Memory, sizeLimit: 16Mi}
@@ -87,12 +89,12 @@ volumes:
 - name: dind-run
   emptyDir: {medium: Memory, sizeLimit: 16Mi}
 - name: dind-storage
-  {{- toYaml $v.dind.storage.volume | nindent 2 }}
+  {{- toYaml (default (dict "emptyDir" dict) $v.dind.storage.volume) | nindent 2 }}
 {{- end }}
 {{- with $v.extraVolumes }}
 {{- toYaml . | nindent 0 }}
 {{- end }}
-{{- include "azptend.scheduling" $v }}
+{{- include "azptend.scheduling" $v -}}
 {{- end -}}
 
 {{/* "true" where the root comes from a claim template, and not from a volume. */}}

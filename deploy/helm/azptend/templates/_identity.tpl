@@ -3,13 +3,20 @@
 {{- if .Values.keep.identity.type -}}{{ toYaml .Values.keep.identity }}{{- else -}}{{ toYaml .Values.identity }}{{- end -}}
 {{- end -}}
 
-{{/* The annotations by which Azure's webhook finds the identity, of an identity's values. */}}
-{{- define "azptend.identityAnnotations" -}}
-{{- if eq .type "workloadIdentity" -}}
-azure.workload.identity/client-id: {{ .clientId | quote }}
-{{- with .tenantId }}
-azure.workload.identity/tenant-id: {{ . | quote }}
-{{- end }}
+{{/* A service account's annotations, of (dict "identity" . "own" .): by the first Azure's webhook finds the identity. */}}
+{{- define "azptend.accountAnnotations" -}}
+{{- $workload := eq .identity.type "workloadIdentity" -}}
+{{- if or $workload .own -}}
+annotations:
+  {{- if $workload }}
+  azure.workload.identity/client-id: {{ .identity.clientId | quote }}
+  {{- with .identity.tenantId }}
+  azure.workload.identity/tenant-id: {{ . | quote }}
+  {{- end }}
+  {{- end }}
+  {{- with .own }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 {{- end -}}
 
