@@ -48,7 +48,7 @@ func TestVariablesAreSettings(t *testing.T) {
 	set := map[string]bool{}
 	for name, values := range cases(t) {
 		delete(values, "extraEnv")
-		lay(values, map[string]any{"keep": map[string]any{"extraEnv": nil}})
+		lay(values, map[string]any{"keep": map[string]any{"extraEnv": []any{}}})
 		for _, container := range containers(t, name, values) {
 			for _, v := range container.Env {
 				set[v.Name] = true
