@@ -3,7 +3,7 @@ package install
 import (
 	"archive/tar"
 	"bufio"
-	"compress/gzip"
+	"github.com/klauspost/compress/gzip"
 	"context"
 	"errors"
 	"fmt"
