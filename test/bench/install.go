@@ -113,33 +113,42 @@ func measureOver(n network, binary string, archive []byte, places []place) ([]*r
 		s.environ = append(s.environ, v.Name+"="+v.Value)
 	}
 	var rows []*row
-	for _, p := range places {
-		these := make([]*row, len(ways()))
-		for run := range installs {
-			for i, w := range ways() {
-				fmt.Fprintf(os.Stderr, "%s, %s, run %d of %d: %s\n", p.Name, n.name, run+1, installs, w.Name)
-				into := filepath.Join(p.Dir, fmt.Sprintf("%.0f-%d-%d", n.rate, run, i))
-				took, err := timed(into, func(ctx context.Context) *exec.Cmd { return w.command(ctx, s, into) })
-				if err != nil {
+	for i, p := range places {
+		// A folder of memory is given back at once. One on the disk stays until all
+		// is measured: for each file that is made ext4 passes, one by one, over the
+		// inodes that were freed within the last minutes (recently_deleted in its
+		// ialloc.c), which cost all ways alike some five seconds a run, and hid what
+		// was to be measured.
+		these, err := takeTurns(p, n, s, i > 0)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, these...)
+	}
+	return rows, nil
+}
+
+// takeTurns measures the ways in one place, in turns.
+func takeTurns(p place, n network, s source, tidy bool) ([]*row, error) {
+	var rows []*row
+	for _, w := range ways() {
+		rows = append(rows, &row{place: p.Name, network: n.name, way: w.Name})
+	}
+	for run := range installs {
+		for i, w := range ways() {
+			fmt.Fprintf(os.Stderr, "%s, %s, run %d of %d: %s\n", p.Name, n.name, run+1, installs, w.Name)
+			into := filepath.Join(p.Dir, fmt.Sprintf("%.0f-%d-%d", n.rate, run, i))
+			took, err := timed(into, w.command, s)
+			if err != nil {
+				return nil, err
+			}
+			rows[i].runs = append(rows[i].runs, took)
+			if tidy {
+				if err := os.RemoveAll(into); err != nil {
 					return nil, err
-				}
-				if these[i] == nil {
-					these[i] = &row{place: p.Name, network: n.name, way: w.Name}
-				}
-				these[i].runs = append(these[i].runs, took)
-				// A folder of memory is given back at once. One on the disk stays until
-				// all is measured: ext4 passes over each inode that was freed within the
-				// last minutes, one by one, for each file that is made
-				// (recently_deleted in fs/ext4/ialloc.c), which cost all ways alike
-				// five seconds a run, and hid what was to be measured.
-				if p.Dir != places[0].Dir {
-					if err := os.RemoveAll(into); err != nil {
-						return nil, err
-					}
 				}
 			}
 		}
-		rows = append(rows, these...)
 	}
 	return rows, nil
 }
@@ -147,7 +156,7 @@ func measureOver(n network, binary string, archive []byte, places []place) ([]*r
 // timed is what a command takes to fill a new folder. The disk is quiet when it
 // begins. The processors' time is the command's and its children's, in the kernel
 // too; what the kernel writes to the disk later by itself is in neither.
-func timed(into string, command func(context.Context) *exec.Cmd) (spent, error) {
+func timed(into string, command func(context.Context, source, string) *exec.Cmd, s source) (spent, error) {
 	if err := os.Mkdir(into, 0o755); err != nil {
 		return spent{}, err
 	}
@@ -156,7 +165,7 @@ func timed(into string, command func(context.Context) *exec.Cmd) (spent, error) 
 	if out, err := exec.CommandContext(ctx, "sync").CombinedOutput(); err != nil {
 		return spent{}, fmt.Errorf("sync: %w: %s", err, out)
 	}
-	cmd := command(ctx)
+	cmd := command(ctx, s, into)
 	begun := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(begun)

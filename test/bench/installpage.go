@@ -25,9 +25,9 @@ from the emulator on loopback, or held to 100 MB/s; in turns, each into a new fo
 			r.median(wall)/base.median(wall), r.median(func(s spent) time.Duration { return s.cpu }), r.each())
 	}
 	fmt.Fprintf(&b, `
-CPU is user and system, of the command and its children. azptend and the last way keep the archive before they unpack; `+"`curl \\| tar`"+`
-unpacks while it downloads, so the slower the network, the more that is worth: what azptend gains, it gains by inflating
-with less work, and by writing files beside it.
+CPU is user and system, of the command and its children. azptend and the last way have the whole archive before
+they unpack any of it, and `+"`curl \\| tar`"+` unpacks while it downloads: the slower the network, the more that is worth to it.
+What azptend gains, it gains by inflating with less work than gzip, and by writing files meanwhile.
 
 %s
 The machine: %s.
