@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/standin":   {"internal/proc"},
 	"test":               {},
 	"test/browser":       {}, // a module of its own
-	"test/bench":         {"internal/emulator", "internal/standin", "test/launch", "test/process"},
+	"test/bench":         {"internal/emulator", "internal/install", "internal/standin", "test/launch", "test/process"},
 	"test/matrix":        {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 	"test/dockerfile":    {}, // what the linter of images and image share
 	"test/image":         {"internal/emulator", "internal/standin", "test/dockerfile"},

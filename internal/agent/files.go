@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // The files of agent-protocol.md 3.1 to 3.3.
@@ -92,6 +93,22 @@ func (f Folder) writeAll(key, credentials, settings any) error {
 		if err := f.write(file.name, file.content); err != nil {
 			return err
 		}
+	}
+	return f.syncNames()
+}
+
+// syncNames has the folder's names on the disk before anything is said or done
+// that counts on them: after a machine lost its power, .agent is what tells the
+// next start whom to remove. A file system that cannot, as some of networks, is
+// no reason not to run.
+func (f Folder) syncNames() error {
+	d, err := os.Open(f.Root)
+	if err != nil {
+		return f.unfit("cannot open it: "+plainPath(err), hintForWriting(err), err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return f.unfit("cannot write to it: "+plainPath(err), hintForWriting(err), err)
 	}
 	return nil
 }
@@ -175,14 +192,15 @@ func (f Folder) WriteAuthorities(certificates []byte) (string, error) {
 	return filepath.Join(f.Root, authoritiesFile), f.place(authoritiesFile, certificates, 0o644)
 }
 
-// place makes a file whole or not at all.
+// place makes a file whole or not at all: its content is on the disk before its
+// name is, so that a name never stands for an empty file.
 func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
 	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
 	if err != nil {
 		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
 	}
 	_, err = temp.Write(content)
-	err = errors.Join(err, temp.Chmod(mode), temp.Close())
+	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), filepath.Join(f.Root, name))
 	}

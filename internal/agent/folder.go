@@ -46,20 +46,7 @@ func (e *UnfitError) Unwrap() error { return e.Cause }
 // another user may have made before: work, as the agent is told it, and its logs.
 // The error is an *UnfitError.
 func (f Folder) Check(work string) error {
-	if !filepath.IsAbs(f.Root) {
-		return f.unfit("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
-	}
-	info, err := os.Stat(f.Listener())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return f.unfit("bin/Agent.Listener is not there",
-			"unpack the agent package into it, or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
-	case err != nil:
-		return f.unfit(err.Error(), "is every folder on the way readable for this user?", err)
-	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return f.unfit("bin/Agent.Listener is not executable", "unpack the agent package anew, with its file modes", nil)
-	}
-	if err := f.checkArchitecture(); err != nil {
+	if err := f.checkListener(); err != nil {
 		return err
 	}
 	if err := f.checkHome(); err != nil {
@@ -82,6 +69,40 @@ func (f Folder) Check(work string) error {
 		}
 	}
 	return nil
+}
+
+// CheckSource says whether a root can be made from this installation, which may be
+// read-only. The error is an *UnfitError.
+func (f Folder) CheckSource() error { return f.checkListener() }
+
+// CheckPlace says whether this folder, a root, can be made, or written to where it
+// is there already. The error is an *UnfitError.
+func (f Folder) CheckPlace() error {
+	dir := f.Root
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return f.checkWritable(dir)
+}
+
+// checkListener: it is there, may be started, and was built for this machine.
+func (f Folder) checkListener() error {
+	if !filepath.IsAbs(f.Root) {
+		return f.unfit("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
+	}
+	info, err := os.Stat(f.Listener())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return f.unfit("bin/Agent.Listener is not there",
+			"unpack the agent package into it, or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
+	case err != nil:
+		return f.unfit(err.Error(), "is every folder on the way readable for this user?", err)
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		return f.unfit("bin/Agent.Listener is not executable", "unpack the agent package anew, with its file modes", nil)
+	}
+	return f.checkArchitecture()
 }
 
 // checkListable: the listener lists its folder and every one above it, and ends

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"os/user"
 	"strconv"
 	"strings"
@@ -134,18 +135,24 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 const versionPatience = 30 * time.Second
 
 func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
-	if root := s.Of(1).Root(); install.IsThere(root) { // else there is the installation alone to look at
-		s.AgentDir = root
+	root := agent.Folder{Root: s.Of(1).Root()}
+	made := !s.IsApart() || install.IsThere(root.Root)
+	if made {
+		s.AgentDir = root.Root
 	}
 	folder := agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	check := func() error { return as.Do(func() error { return folder.Check(s.WorkFolder) }) }
+	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
+		check = func() error { return checkToMake(folder, root, as) }
+	}
 	environ, _ := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
 	environ = append(as.Environ(environ, s.AgentDir), s.ForTheAgent()...)
 	return doctor.Home{
 		Dir: s.AgentDir, User: userName(as), Awaits: s.Install && !install.IsThere(s.AgentDir),
-		Check: func() error { return as.Do(func() error { return folder.Check(s.WorkFolder) }) },
+		Check: check,
 		Needs: folder.Needs,
 		ICU:   func() string { return folder.ICU("/", s.Variable) },
-		Space: func() (uint64, uint64, error) { return folder.Space(s.WorkFolder) },
+		Space: func() (uint64, uint64, error) { return root.Space(s.WorkFolder) },
 		Version: func(ctx context.Context) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, versionPatience)
 			defer cancel()
@@ -159,6 +166,20 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 		},
 	}
 }
+
+// checkToMake: a root is made as the agent's user, or, where that user may not, in
+// its name.
+func checkToMake(installation, root agent.Folder, as *proc.User) error {
+	if err := as.Do(installation.CheckSource); err != nil {
+		return err
+	}
+	if err := as.Do(root.CheckPlace); err == nil || exists(root.Root) {
+		return err
+	}
+	return root.CheckPlace()
+}
+
+func exists(name string) bool { _, err := os.Lstat(name); return err == nil }
 
 func userName(as *proc.User) string {
 	if as != nil {

@@ -2,121 +2,178 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/test/process"
 )
 
-// installs is how often each way is measured.
+// installs is how often each way is measured, in each place and over each network.
 const installs = 5
 
-// measureInstall measures azptend install against the line of every start script,
-// curl | tar, on an archive of the agent's real shape that it makes itself, from
-// the emulator on loopback, in turns, into folders that are new each time.
-func measureInstall(binary string) (string, error) {
-	dir, err := os.MkdirTemp("", "azptend-installbench-")
-	if err != nil {
-		return "", err
+// place is a file system that is unpacked on.
+type place struct{ Name, Dir string }
+
+// way is one way to put an agent into a folder.
+type way struct {
+	Name    string
+	command func(ctx context.Context, s source, into string) *exec.Cmd
+}
+
+// source is where a way gets the archive.
+type source struct {
+	binary  string
+	environ []string // for azptend
+	url     string
+	sum     string
+}
+
+// ways are azptend install, the line of every start script, and what that line
+// would be if it kept azptend's promise: nothing is unpacked that is not verified.
+func ways() []way {
+	shell := func(script string) func(context.Context, source, string) *exec.Cmd {
+		return func(ctx context.Context, s source, into string) *exec.Cmd {
+			return exec.CommandContext(ctx, "sh", "-c", script, "sh", s.url, into, s.sum)
+		}
 	}
-	defer os.RemoveAll(dir)
+	return []way{
+		{"`azptend install`, verified before it is unpacked", func(ctx context.Context, s source, into string) *exec.Cmd {
+			cmd := exec.CommandContext(ctx, s.binary, "install", "--agent-platform", "linux-x64", "--agent-dir", into)
+			cmd.Env = append(os.Environ(), s.environ...)
+			return cmd
+		}},
+		{"`curl \\| tar -xz`, not verified", shell(`curl -fsSL "$1" | tar -xz -C "$2"`)},
+		{"`curl -o && sha256sum -c && tar -xzf`", shell(`cd "$2" && curl -fsSL -o a.tar.gz "$1" && echo "$3  a.tar.gz" | sha256sum -c --quiet && tar -xzf a.tar.gz && rm a.tar.gz`)},
+	}
+}
+
+// spent is what a command took: the wall's time, and the processors'.
+type spent struct{ wall, cpu time.Duration }
+
+// row is one way's measurements in one place over one network.
+type row struct {
+	place, network, way string
+	runs                []spent
+}
+
+// measureInstall measures the ways on an archive of the agent's real shape that it
+// makes itself, from the emulator on loopback, in turns.
+func measureInstall(binary string) (string, error) {
 	fmt.Fprintln(os.Stderr, "making an archive of the agent's shape")
 	archive, size, files, err := makeArchive()
 	if err != nil {
 		return "", err
 	}
-	e, err := emulator.New(emulator.Options{})
+	disk, err := os.MkdirTemp("", "azptend-installbench-")
 	if err != nil {
 		return "", err
 	}
+	defer os.RemoveAll(disk)
+	memory, err := os.MkdirTemp("/dev/shm", "azptend-installbench-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(memory)
+	var rows []*row
+	for _, n := range []network{{"loopback", 0}, {"100 MB/s", 100e6}} {
+		more, err := measureOver(n, binary, archive, []place{{"disk", disk}, {"memory (tmpfs)", memory}})
+		if err != nil {
+			return "", err
+		}
+		rows = append(rows, more...)
+	}
+	roots, err := measureRoots(filepath.Join(disk, "0-0-0"), disk)
+	if err != nil {
+		return "", err
+	}
+	what := fmt.Sprintf("%.0f MB, %d files, %.0f MB unpacked", float64(len(archive))/1e6, files, float64(size)/1e6)
+	return installPart(what, rows, roots, process.Machine()), nil
+}
+
+// measureOver measures all ways over one network.
+func measureOver(n network, binary string, archive []byte, places []place) ([]*row, error) {
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return nil, err
+	}
 	defer e.Close()
-	server := httptest.NewServer(e)
+	server := httptest.NewServer(n.slow(e))
 	defer server.Close()
 	const version = "4.260.0"
 	e.PutPackage("agent", "linux-x64", version, archive)
-	url := server.URL + "/_packages/agent/" + version + "/vsts-agent-linux-x64-" + version + ".tar.gz"
-
-	var environ []string
+	s := source{binary: binary, sum: fmt.Sprintf("%x", sha256.Sum256(archive)),
+		url: server.URL + "/_packages/agent/" + version + "/vsts-agent-linux-x64-" + version + ".tar.gz"}
 	for _, v := range e.Environment(server.URL) {
-		environ = append(environ, v.Name+"="+v.Value)
+		s.environ = append(s.environ, v.Name+"="+v.Value)
 	}
-	var ours, theirs []time.Duration
-	for i := range installs {
-		fmt.Fprintf(os.Stderr, "run %d of %d\n", i+1, installs)
-		a, err := timed(filepath.Join(dir, "azptend"), func(ctx context.Context, into string) *exec.Cmd {
-			cmd := exec.CommandContext(ctx, binary, "install", "--agent-platform", "linux-x64", "--agent-dir", into)
-			cmd.Env = append(os.Environ(), environ...)
-			return cmd
-		})
+	var rows []*row
+	for i, p := range places {
+		// A folder of memory is given back at once. One on the disk stays until all
+		// is measured: for each file that is made ext4 passes, one by one, over the
+		// inodes that were freed within the last minutes (recently_deleted in its
+		// ialloc.c), which cost all ways alike some five seconds a run, and hid what
+		// was to be measured.
+		these, err := takeTurns(p, n, s, i > 0)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		b, err := timed(filepath.Join(dir, "tar"), func(ctx context.Context, into string) *exec.Cmd {
-			return exec.CommandContext(ctx, "sh", "-c", `curl -fsSL "$1" | tar -xz -C "$2"`, "sh", url, into)
-		})
-		if err != nil {
-			return "", err
-		}
-		ours, theirs = append(ours, a), append(theirs, b)
+		rows = append(rows, these...)
 	}
-	return installPart(ours, theirs, len(archive), size, files), nil
+	return rows, nil
 }
 
-// timed is how long a command takes to fill a new folder. The disk is quiet when
-// it begins.
-func timed(into string, command func(context.Context, string) *exec.Cmd) (time.Duration, error) {
-	if err := os.Mkdir(into, 0o755); err != nil {
-		return 0, err
+// takeTurns measures the ways in one place, in turns.
+func takeTurns(p place, n network, s source, tidy bool) ([]*row, error) {
+	var rows []*row
+	for _, w := range ways() {
+		rows = append(rows, &row{place: p.Name, network: n.name, way: w.Name})
 	}
-	defer os.RemoveAll(into)
+	for run := range installs {
+		for i, w := range ways() {
+			fmt.Fprintf(os.Stderr, "%s, %s, run %d of %d: %s\n", p.Name, n.name, run+1, installs, w.Name)
+			into := filepath.Join(p.Dir, fmt.Sprintf("%.0f-%d-%d", n.rate, run, i))
+			took, err := timed(into, w.command, s)
+			if err != nil {
+				return nil, err
+			}
+			rows[i].runs = append(rows[i].runs, took)
+			if tidy {
+				if err := os.RemoveAll(into); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return rows, nil
+}
+
+// timed is what a command takes to fill a new folder. The disk is quiet when it
+// begins. The processors' time is the command's and its children's, in the kernel
+// too; what the kernel writes to the disk later by itself is in neither.
+func timed(into string, command func(context.Context, source, string) *exec.Cmd, s source) (spent, error) {
+	if err := os.Mkdir(into, 0o755); err != nil {
+		return spent{}, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "sync").CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("sync: %w: %s", err, out)
+		return spent{}, fmt.Errorf("sync: %w: %s", err, out)
 	}
-	cmd := command(ctx, into)
+	cmd := command(ctx, s, into)
 	begun := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(begun)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w: %s", cmd.Args[0], err, out)
+		return spent{}, fmt.Errorf("%s: %w: %s", cmd.Args[0], err, out)
 	}
 	if _, err := os.Stat(filepath.Join(into, "bin", "Agent.Listener")); err != nil {
-		return 0, fmt.Errorf("%s left no agent: %w", cmd.Args[0], err)
+		return spent{}, fmt.Errorf("%s left no agent: %w", cmd.Args[0], err)
 	}
-	return took, nil
-}
-
-func installPart(ours, theirs []time.Duration, archive int, size int64, files int) string {
-	median := func(all []time.Duration) float64 { return slices.Sorted(slices.Values(all))[len(all)/2].Seconds() }
-	seconds := func(all []time.Duration) string {
-		var words []string
-		for _, d := range all {
-			words = append(words, fmt.Sprintf("%.2f", d.Seconds()))
-		}
-		return strings.Join(words, ", ")
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `## Installing the agent
-
-Written by `+"`make bench-install`"+` on %s; do not edit. An archive of the agent's shape, made by the benchmark: %.0f MB, %d files, %.0f MB unpacked;
-from the emulator on loopback, so the download is as good as free for both; in turns, each into a new folder.
-
-| | median | each run, s |
-|---|---|---|
-| `+"`azptend install`"+`, verified before it is unpacked | %.2f s | %s |
-| `+"`curl \\| tar -xz`"+`, not verified | %.2f s | %s |
-| ratio | %.2f | |
-
-The machine: %s.
-`, time.Now().UTC().Format(time.DateOnly), float64(archive)/1e6, files, float64(size)/1e6,
-		median(ours), seconds(ours), median(theirs), seconds(theirs), median(ours)/median(theirs), process.Machine())
-	return b.String()
+	return spent{took, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil
 }

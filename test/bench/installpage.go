@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// installPart is the page's part about installs and roots.
+func installPart(what string, rows []*row, roots string, machine string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `## Installing the agent
+
+Written by `+"`make bench-install`"+` on %s; do not edit. An archive of the agent's shape, made by the benchmark: %s;
+from the emulator on loopback, or held to 100 MB/s; in turns, each into a new folder.
+
+| onto | network | | wall, median | against `+"`curl \\| tar`"+` | CPU, median | wall of each run, s |
+|---|---|---|---|---|---|---|
+`, time.Now().UTC().Format(time.DateOnly), what)
+	for i, r := range rows {
+		base := rows[i-i%len(ways())+1]
+		wall := func(s spent) time.Duration { return s.wall }
+		fmt.Fprintf(&b, "| %s | %s | %s | %.2f s | %.2f | %.2f s | %s |\n", r.place, r.network, r.way, r.median(wall),
+			r.median(wall)/base.median(wall), r.median(func(s spent) time.Duration { return s.cpu }), r.each())
+	}
+	fmt.Fprintf(&b, `
+CPU is user and system, of the command and its children. azptend and the last way have the whole archive before
+they unpack any of it, and `+"`curl \\| tar`"+` unpacks while it downloads: the slower the network, the more that is worth to it.
+What azptend gains, it gains by inflating with less work than gzip, and by fewer calls for each file than tar, for it keeps no owner and no time.
+
+%s
+The machine: %s.
+`, roots, machine)
+	return b.String()
+}
+
+func (r *row) median(of func(spent) time.Duration) float64 {
+	var all []time.Duration
+	for _, s := range r.runs {
+		all = append(all, of(s))
+	}
+	slices.Sort(all)
+	return all[len(all)/2].Seconds()
+}
+
+func (r *row) each() string {
+	var words []string
+	for _, s := range r.runs {
+		words = append(words, fmt.Sprintf("%.2f", s.wall.Seconds()))
+	}
+	return strings.Join(words, ", ")
+}

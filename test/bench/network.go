@@ -1,0 +1,41 @@
+package main
+
+import (
+	"net/http"
+	"time"
+)
+
+// network is how fast the server's answers come.
+type network struct {
+	name string
+	rate float64 // bytes a second; 0: as fast as loopback is
+}
+
+// slow holds a handler's answers to the network's rate.
+func (n network) slow(to http.Handler) http.Handler {
+	if n.rate == 0 {
+		return to
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to.ServeHTTP(&slowWriter{ResponseWriter: w, rate: n.rate, begun: time.Now()}, r)
+	})
+}
+
+// slowWriter writes pieces, each no sooner than the rate has it.
+type slowWriter struct {
+	http.ResponseWriter
+	rate    float64
+	begun   time.Time
+	written int
+}
+
+func (s *slowWriter) Write(p []byte) (n int, err error) {
+	const piece = 256 << 10
+	for len(p) > 0 && err == nil {
+		var m int
+		m, err = s.ResponseWriter.Write(p[:min(piece, len(p))])
+		n, p, s.written = n+m, p[m:], s.written+m
+		time.Sleep(time.Until(s.begun.Add(time.Duration(float64(s.written) / s.rate * float64(time.Second)))))
+	}
+	return n, err
+}
