@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda build build-all lint test-image lint-images release-check
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak fuzz conformance conformance-keda test-helm build build-all lint test-image lint-images release-check
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -62,6 +62,10 @@ conformance: ## Microsoft's clients for Go and Node against the emulator; needs 
 # so that a C compiler is not needed.
 conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
 	cd test/conformance/keda && CGO_ENABLED=0 go test -count=1 .
+
+# Helm as a library, other people's schemas out of Go's module proxy; nothing is installed and no cluster is asked.
+test-helm: ## the chart: golden files, what it refuses, Helm's linter, Kubernetes' and each KEDA's schemas
+	cd test/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
 
 # BASE=DIR keeps what debootstrap made, and takes it again.
 test-image: build ## the steps of the Debian image in a chroot, and an agent's life in it; needs root and debootstrap

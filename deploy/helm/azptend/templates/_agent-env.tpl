@@ -1,0 +1,34 @@
+{{/* true or false: does the agent end with its one job? */}}
+{{- define "azptend.once" -}}
+{{- if eq .Values.kind "scaledJob" -}}{{ ne (toString .Values.once) "false" }}{{- else -}}false{{- end -}}
+{{- end -}}
+
+{{/* What a registration is called and can do: for run, and for register. */}}
+{{- define "azptend.registrationEnv" -}}
+{{ include "azptend.connectionEnv" . }}
+{{ include "azptend.poolEnv" . }}
+- {name: AZP_AGENT_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+{{- with .Values.capabilities }}
+- {name: AZP_CAPABILITIES, value: {{ include "azptend.capabilities" . | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* The agent's life. */}}
+{{- define "azptend.lifeEnv" -}}
+- {name: AZP_AGENT_DIR, value: {{ .Values.agentDir | quote }}}
+- {name: AZP_AGENT_ROOT, value: {{ .Values.agentRoot.mountPath | quote }}}
+- {name: HOME, value: {{ .Values.home.mountPath | quote }}}
+- {name: AZP_GRACE_PERIOD, value: {{ .Values.terminationGracePeriodSeconds | int64 | printf "%ds" | quote }}}
+- {name: AZP_UPDATE, value: {{ .Values.update | quote }}}
+{{- if eq .Values.kind "scaledJob" }}
+- {name: AZP_ONCE, value: {{ include "azptend.once" . | quote }}}
+- {name: AZP_IDLE_TIMEOUT, value: {{ default "5m" .Values.idleTimeout | quote }}}
+{{- if .Values.scaledJob.activeDeadlineSeconds }}
+- {name: AZP_REPLICA_TIMEOUT, value: {{ .Values.scaledJob.activeDeadlineSeconds | int64 | printf "%ds" | quote }}}
+- {name: AZP_JOB_MAX, value: {{ .Values.scaledJob.jobMaxSeconds | int64 | printf "%ds" | quote }}}
+{{- end }}
+{{- end }}
+{{- if .Values.metrics.enabled }}
+- {name: AZP_HEALTH_ADDR, value: {{ .Values.metrics.port | int64 | printf ":%d" | quote }}}
+{{- end }}
+{{- end -}}

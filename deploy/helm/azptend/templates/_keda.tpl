@@ -1,0 +1,56 @@
+{{/* 2.19 of 2.19.3. */}}
+{{- define "azptend.kedaVersion" -}}
+{{- regexFind "^2\\.[0-9]+" (toString .Values.keda.version) -}}
+{{- end -}}
+
+{{/*
+Which strategy. KEDA up to 2.19 counts the jobs that run already, 2.20 does not, and 2.21 does unless
+scaleOnInFlight is "false". "default" subtracts the Kubernetes Jobs that run, so it needs them counted;
+"accurate" subtracts only those that are still pending, so it needs them left out. Another pair makes too
+many agents, or none (kedacore/keda#7747, #7878).
+*/}}
+{{- define "azptend.kedaStrategy" -}}
+{{- if .Values.keda.strategy -}}{{ .Values.keda.strategy }}
+{{- else if eq (include "azptend.kedaVersion" .) "2.20" -}}accurate
+{{- else if eq (toString .Values.keda.scaleOnInFlight) "false" -}}accurate
+{{- else -}}default
+{{- end -}}
+{{- end -}}
+
+{{- define "azptend.trigger" -}}
+{{- $k := .Values.keda -}}
+type: azure-pipelines
+metadata:
+  organizationURL: {{ .Values.organizationURL | quote }}
+  {{- if .Values.pool.id }}
+  poolID: {{ .Values.pool.id | int64 | quote }}
+  {{- else }}
+  poolName: {{ .Values.pool.name | quote }}
+  {{- end }}
+  targetPipelinesQueueLength: "1"
+  {{- with $k.parent }}
+  parent: {{ . | quote }}
+  {{- end }}
+  {{- with $k.demands }}
+  demands: {{ join "," . | quote }}
+  {{- end }}
+  {{- range $field := list "requireAllDemands" "requireAllDemandsAndIgnoreOthers" "caseInsensitiveDemandsProcessing" }}
+  {{- if get $k $field }}
+  {{ $field }}: "true"
+  {{- end }}
+  {{- end }}
+  {{- /* KEDA refuses these two together, even where the first is "false". */}}
+  {{- if $k.jobsToFetch }}
+  jobsToFetch: {{ $k.jobsToFetch | int64 | quote }}
+  {{- else if $k.fetchUnfinishedJobsOnly }}
+  fetchUnfinishedJobsOnly: "true"
+  {{- end }}
+  {{- if eq (include "azptend.kedaVersion" .) "2.21" }}
+  scaleOnInFlight: {{ eq (include "azptend.kedaStrategy" .) "default" | quote }}
+  {{- end }}
+authenticationRef:
+  name: {{ default (include "azptend.fullname" .) $k.authenticationRef.name }}
+  {{- with $k.authenticationRef.kind }}
+  kind: {{ . }}
+  {{- end }}
+{{- end -}}

@@ -1,0 +1,152 @@
+package helm
+
+import (
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// refused is what is added to the values of a case, and what is said of it.
+type refused struct{ to, values, says string }
+
+// TestRefused changes one thing in values that are taken, and looks for what is
+// said of it. A value that is null takes away what was set.
+func TestRefused(t *testing.T) {
+	for what, r := range map[string]refused{
+		"no organisation":       {"keda-2.21", `organizationURL: null`, "organizationURL is not set"},
+		"a slash at its end":    {"keda-2.21", `organizationURL: https://dev.azure.com/contoso/`, "leave out the slash at its end"},
+		"no organisation in it": {"keda-2.21", `organizationURL: https://dev.azure.com`, "which is no organisation's address"},
+		"no pool":               {"keda-2.21", `pool: {name: ""}`, "neither pool.name nor pool.id is set"},
+		"two pools":             {"keda-2.21", `pool: {id: 7}`, "pool.name and pool.id are both set"},
+		"a pool's id as text":   {"keda-2.21", `pool: {name: "", id: "7"}`, "/pool/id"},
+		"no image":              {"keda-2.21", `image: {repository: ""}`, "image.repository is not set"},
+		"an image without tag":  {"keda-2.21", `image: {tag: ""}`, "neither image.tag nor image.digest is set"},
+		"keeper without tag":    {"keda-2.21", `keep: {image: {repository: r}}`, "neither keep.image.tag nor keep.image.digest"},
+		"a volume on the agent": {"keda-2.21", `agentRoot: {mountPath: /azp}`, "would hide the agent package"},
+		"two volumes":           {"everything", `home: {volume: {hostPath: {path: /x}}}`, "/home/volume"},
+
+		"no version":                {"keda-2.21", `keda: {version: null}`, "keda.version is not set"},
+		"a version without quotes":  {"keda-2.21", `keda: {version: 2.20}`, "/keda/version"},
+		"a version before":          {"keda-2.21", `keda: {version: "2.18"}`, `keda.version is "2.18"`},
+		"a version behind":          {"keda-2.21", `keda: {version: "2.22"}`, "where it counts as 2.21 does, say 2.21"},
+		"a version that looks like": {"keda-2.21", `keda: {version: "2.210"}`, `keda.version is "2.210"`},
+		"accurate at 2.19":          {"keda-2.19", `keda: {strategy: accurate}`, "keda.strategy is accurate with KEDA 2.19"},
+		"default at 2.20":           {"keda-2.20", `keda: {strategy: default}`, "keda.strategy is default with KEDA 2.20"},
+		"in flight at 2.19":         {"keda-2.19", `keda: {scaleOnInFlight: true}`, "which KEDA 2.19 does not know"},
+		"in flight at 2.20":         {"keda-2.20", `keda: {scaleOnInFlight: false}`, "which KEDA 2.20 does not know"},
+		"default, none in flight":   {"keda-2.21", `keda: {strategy: default, scaleOnInFlight: false}`, "kedacore/keda#7878"},
+		"accurate, some in flight":  {"keda-2.21", `keda: {strategy: accurate, scaleOnInFlight: true}`, "another agent for each job that runs"},
+		"eager":                     {"keda-2.21", `keda: {strategy: eager}`, "/keda/strategy"},
+		"accurate and not ready":    {"keda-2.20", `readinessProbe: null`, "strategy accurate needs it"},
+		"principal at 2.20":         {"keda-2.20", `keda: {identity: {type: servicePrincipal}}`, "keda.identity.type is servicePrincipal, which KEDA 2.20 does not know"},
+		"principal without secret":  {"keda-2.21", `keda: {identity: {type: servicePrincipal, clientId: a, tenantId: b}}`, "keda.identity.type is servicePrincipal, and clientId, tenantId or existingSecret is not set"},
+		"scaler's PAT nowhere":      {"keda-2.21", `keda: {identity: {type: pat}}`, "keda.identity.existingSecret is not set"},
+		"tenant without client":     {"keda-2.21", `keda: {identity: {tenantId: a}}`, "KEDA takes it only with clientId"},
+		"authority without tenant":  {"keda-2.21", `keda: {identity: {clientId: a, authorityHost: "https://x/"}}`, "KEDA takes it only with tenantId"},
+		"endpoint without Private":  {"keda-2.21-accurate", `keda: {identity: {cloud: ""}}`, "KEDA takes it only with cloud Private"},
+		"Private without endpoint":  {"keda-2.21-accurate", `keda: {identity: {activeDirectoryEndpoint: ""}}`, "activeDirectoryEndpoint is not set"},
+
+		"demands in one":       {"keda-2.21", `keda: {demands: ["maven, docker"]}`, `keda.demands has "maven, docker": KEDA does not trim`},
+		"a space before":       {"keda-2.21", `keda: {demands: [maven, " docker"]}`, `keda.demands has " docker"`},
+		"an empty demand":      {"keda-2.21", `keda: {demands: [""]}`, `keda.demands has ""`},
+		"demands as text":      {"keda-2.21", `keda: {demands: "maven,docker"}`, "/keda/demands"},
+		"parent and demands":   {"keda-2.20", `keda: {demands: [maven]}`, "keda.parent and keda.demands are both set"},
+		"all of no demands":    {"keda-2.21", `keda: {requireAllDemands: true}`, "there are no keda.demands"},
+		"all, and all":         {"keda-2.19", `keda: {requireAllDemands: true}`, "are both true"},
+		"a number, unfinished": {"keda-2.21", `keda: {jobsToFetch: 100}`, "keda.jobsToFetch and keda.fetchUnfinishedJobsOnly are both set"},
+		"a number and parent":  {"keda-2.20", `keda: {jobsToFetch: 100, fetchUnfinishedJobsOnly: false}`, "keda.jobsToFetch and keda.parent are both set"},
+		"min above max":        {"keda-2.21", `keda: {minReplicaCount: 11}`, "more than keda.maxReplicaCount"},
+
+		"deadline too short": {"keda-2.21", `scaledJob: {activeDeadlineSeconds: 25200}`, "more than 25200, or 0 for none"},
+		"no grace":           {"keda-2.21", `terminationGracePeriodSeconds: 0`, "/terminationGracePeriodSeconds"},
+		"idle, stateful":     {"statefulset", `idleTimeout: 5m`, "/idleTimeout"},
+		"once, stateful":     {"statefulset", `once: true`, "/once"},
+		"idle, deployment":   {"deployment", `idleTimeout: 5m`, "/idleTimeout"},
+		"once, deployment":   {"deployment", `once: true`, "/once"},
+		"an odd time":        {"keda-2.21", `idleTimeout: 5 minutes`, "/idleTimeout"},
+
+		"no client":                {"keda-2.21", `identity: {clientId: ""}`, "identity.clientId is not set"},
+		"PAT as a value":           {"statefulset", `identity: {token: secret}`, "additional properties 'token' not allowed"},
+		"PAT nowhere":              {"statefulset", `identity: {existingSecret: ""}`, "identity.existingSecret is not set"},
+		"keeper's PAT nowhere":     {"keda-2.21", `keep: {identity: {type: pat}}`, "keep.identity.existingSecret is not set"},
+		"PAT as a variable":        {"keda-2.21", `extraEnv: [{name: AZP_TOKEN, value: secret}]`, "where everybody can read it who may see the release"},
+		"a variable twice":         {"keda-2.21", `extraEnv: [{name: AZP_ONCE, value: "false"}]`, "AZP_ONCE is set among the variables, and the chart sets it too\nhint: set the value once"},
+		"a variable twice, keeper": {"keda-2.21", `keep: {extraEnv: [{name: AZP_KEEP_LISTEN, value: ":80"}]}`, "hint: set the value keep.port"},
+		"node's, closed":           {"deployment", `networkPolicy: {enabled: true}`, "closes the metadata service that it comes from"},
+		"init, stateful":           {"statefulset", `initRegister: {enabled: true}`, "initRegister.enabled is true with kind statefulSet"},
+		"init, node's":             {"init-register", `{identity: {type: managedIdentity}, networkPolicy: {enabled: false}}`, "which every container of the pod can ask for"},
+		"init, no keeper":          {"init-register", `keep: {enabled: false}`, "nobody would remove the agents"},
+		"init, keeper that looks":  {"init-register", `keep: {prune: false}`, "nobody would remove the agents"},
+		"monitor without metrics":  {"keda-2.21", `metrics: {podMonitor: {enabled: true}}`, "metrics.enabled is false"},
+		"monitor without token":    {"keda-2.21", `keep: {serviceMonitor: {enabled: true}}`, "it needs keep.enabled, keep.service.enabled and keep.token.existingSecret"},
+		"budget, scaled":           {"keda-2.21", `podDisruptionBudget: {enabled: true}`, "it would only keep nodes from being drained"},
+
+		"an unknown value":      {"keda-2.21", `replicaCount: 3`, "additional properties 'replicaCount' not allowed"},
+		"an unknown value, far": {"keda-2.21", `keda: {identity: {clientID: a}}`, "additional properties 'clientID' not allowed"},
+		"an unknown kind":       {"keda-2.21", `kind: ScaledJob`, "/kind"},
+		"a spec's own field":    {"keda-2.21", `podSpec: {containers: []}`, "invalid propertyName 'containers'"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			values := cases(t)[r.to]
+			change := map[string]any{}
+			if err := yaml.Unmarshal([]byte(r.values), &change); err != nil {
+				t.Fatal(err)
+			}
+			lay(values, change)
+			_, err := render(t, values)
+			if err == nil {
+				t.Fatalf("was taken; want %q", r.says)
+			}
+			if !strings.Contains(err.Error(), r.says) {
+				t.Errorf("says %q; want %q in it", err, r.says)
+			}
+		})
+	}
+}
+
+// lay lays values over others, as helm's -f does.
+func lay(under, over map[string]any) {
+	for key, value := range over {
+		below, isMap := under[key].(map[string]any)
+		above, overMap := value.(map[string]any)
+		if isMap && overMap {
+			lay(below, above)
+			continue
+		}
+		under[key] = value
+	}
+}
+
+// TestTaken has values that are near those above, and right.
+func TestTaken(t *testing.T) {
+	for what, r := range map[string]refused{
+		"a version's patch":        {"keda-2.21", `keda: {version: "2.21.7"}`, "scaleOnInFlight: \"true\""},
+		"accurate alone, at 2.21":  {"keda-2.21", `keda: {strategy: accurate}`, "scaleOnInFlight: \"false\""},
+		"accurate, by what counts": {"keda-2.21", `keda: {scaleOnInFlight: false}`, "strategy: accurate"},
+		"default at 2.19":          {"keda-2.19", `keda: {strategy: default}`, "strategy: default"},
+		"accurate at 2.20":         {"keda-2.20", `keda: {strategy: accurate}`, "pendingPodConditions: [Ready]"},
+		"unfinished and parent":    {"keda-2.20", ``, "fetchUnfinishedJobsOnly: \"true\""},
+		"the emulator":             {"keda-2.21", `organizationURL: http://127.0.0.1:8080/myorg`, "organizationURL: \"http://127.0.0.1:8080/myorg\""},
+		"once false, stateful":     {"statefulset", `once: false`, "kind: StatefulSet"},
+		"a keeper elsewhere":       {"init-register", `{keep: {enabled: false}, initRegister: {keptElsewhere: true}}`, "AZP_REGISTERED"},
+		"PAT from a secret":        {"everything", `extraEnv: [{name: AZP_TOKEN, valueFrom: {secretKeyRef: {name: azp, key: token}}}]`, "name: AZP_TOKEN"},
+		"a parent chart's global":  {"keda-2.21", `global: {registry: x}`, "kind: ScaledJob"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			values := cases(t)[r.to]
+			change := map[string]any{}
+			if err := yaml.Unmarshal([]byte(r.values), &change); err != nil {
+				t.Fatal(err)
+			}
+			lay(values, change)
+			files, err := render(t, values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := manifest(files); !strings.Contains(got, r.says) {
+				t.Errorf("want %q in\n%s", r.says, got)
+			}
+		})
+	}
+}
