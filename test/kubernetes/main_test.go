@@ -12,7 +12,6 @@ import (
 
 var (
 	bin  = flag.String("bin", "", "the folder with the programs of a cluster, as ./build makes it")
-	page = flag.String("page", "", "the page to write the measurements into; none is written without it")
 	keep = flag.String("logs", "", "the folder for the logs of all that runs; a temporary one if not set")
 )
 
@@ -37,6 +36,5 @@ func TestKubernetes(t *testing.T) {
 	t.Run("a node is drained", w.drain)
 	t.Run("a pod is deleted before its agent listens", w.deleteStarting)
 	t.Run("an init container registers", w.initRegisters)
-	t.Run("how long it takes", w.measure)
 	t.Run("a pod is killed", w.killed) // the last: it lets the emulator's clock run ahead
 }

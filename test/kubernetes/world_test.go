@@ -26,7 +26,7 @@ import (
 )
 
 // pools are one for each thing that happens, in the emulator's order.
-var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "killed"}
+var pools = []string{"default", "accurate", "drained", "deleted", "registered", "killed"}
 
 // patience is what a test waits for anything: far longer than all needs.
 const patience = 5 * time.Minute
