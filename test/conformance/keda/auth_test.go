@@ -1,7 +1,6 @@
 package keda
 
 import (
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,11 +15,9 @@ func emulate(t *testing.T, operator emulated.Identity) (*emulated.Emulator, emul
 	t.Helper()
 	e := emulated.Start(t, "linux")
 	e.Queue(t, emulated.Job{Script: "true", Force: true})
-	address, err := url.Parse(e.URL)
-	if err != nil {
+	if err := entra.For(e); err != nil {
 		t.Fatal(err)
 	}
-	entra.emulator.Store(address)
 	operator.ObjectID, operator.Name = "55555555-5555-4555-8555-555555555555", "keda-operator"
 	e.Put(t, operator)
 	return e, e.Identity(t, operator.ObjectID)
@@ -45,7 +42,7 @@ func TestServicePrincipal(t *testing.T) {
 	with := func(secret string) auth {
 		return auth{params: map[string]string{"azureServicePrincipal": "true", "azureServicePrincipalTenantId": operator.Tenant,
 			"azureServicePrincipalClientId": operator.ClientID, "azureServicePrincipalClientSecret": secret,
-			"azureServicePrincipalCloud": "Private", "azureServicePrincipalActiveDirectoryEndpoint": entra.url}}
+			"azureServicePrincipalCloud": "Private", "azureServicePrincipalActiveDirectoryEndpoint": entra.URL}}
 	}
 	countsOneAs(t, e, with("s3cret"))
 
@@ -68,7 +65,7 @@ func TestWorkloadIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("AZURE_AUTHORITY_HOST", entra.url)
+	t.Setenv("AZURE_AUTHORITY_HOST", entra.URL)
 	t.Setenv("AZURE_TENANT_ID", operator.Tenant)
 	t.Setenv("AZURE_CLIENT_ID", operator.ClientID)
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", projected)

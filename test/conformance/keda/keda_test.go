@@ -21,14 +21,19 @@ import (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	stop, err := playEntra()
-	if err != nil {
+	var err error
+	if entra, err = emulated.PlayEntra(); err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
 		return 1
 	}
-	defer stop()
+	defer entra.Close()
+	os.Setenv("SSL_CERT_FILE", entra.CA) // both are read once in a process's life
+	os.Setenv("HTTPS_PROXY", entra.Proxy)
 	return emulated.Main(m)
 }
+
+// entra is Entra ID in front of the emulator of the test that runs.
+var entra *emulated.Entra
 
 // trigger is what a ScaledJob says: spec.triggers[].metadata.
 type trigger map[string]string

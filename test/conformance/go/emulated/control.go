@@ -1,12 +1,14 @@
 package emulated
 
 import (
+	"context"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // The types below are the part of the control API's that these tests use.
@@ -22,10 +24,13 @@ type Job struct {
 
 // Event is a line of the emulator's journal.
 type Event struct {
-	Seq       uint64 `json:"seq"`
-	Type      string `json:"type"`
-	Agent     string `json:"agent"`
-	RequestID int64  `json:"requestId"`
+	Seq       uint64    `json:"seq"`
+	Type      string    `json:"type"`
+	Time      time.Time `json:"time"`
+	Pool      string    `json:"pool"`
+	Agent     string    `json:"agent"`
+	RequestID int64     `json:"requestId"`
+	Result    string    `json:"result"`
 }
 
 // Fault breaks matching calls.
@@ -75,6 +80,8 @@ type State struct {
 		RequestID int64  `json:"requestId"`
 		Name      string `json:"name"`
 		State     string `json:"state"`
+		Result    string `json:"result"`
+		Pool      string `json:"pool"`
 		Agent     string `json:"agent"`
 	} `json:"jobs"`
 }
@@ -243,11 +250,18 @@ func (e *Emulator) Agent(t testing.TB, name string) (Agent, bool) {
 	return Agent{}, false
 }
 
-// LastEvent is the number of the newest event, 0 when there is none.
-func (e *Emulator) LastEvent(t testing.TB) uint64 {
+// Events are all events so far.
+func (e *Emulator) Events(t testing.TB) []Event {
 	t.Helper()
 	var events []Event
 	e.do(t, http.MethodGet, "/events?wait=0s", nil, &events)
+	return events
+}
+
+// LastEvent is the number of the newest event, 0 when there is none.
+func (e *Emulator) LastEvent(t testing.TB) uint64 {
+	t.Helper()
+	events := e.Events(t)
 	if len(events) == 0 {
 		return 0
 	}
@@ -268,6 +282,31 @@ func (e *Emulator) WaitEvent(t testing.TB, after uint64, match func(Event) bool)
 			after = ev.Seq
 		}
 	}
+}
+
+// WaitEventFor is WaitEvent, among all events, with an end: it fails the test when ctx ends, or after so long.
+func (e *Emulator) WaitEventFor(t testing.TB, ctx context.Context, limit time.Duration, what string, match func(Event) bool) Event {
+	t.Helper()
+	after := uint64(0)
+	for end := time.Now().Add(limit); ; {
+		var events []Event
+		e.do(t, http.MethodGet, fmt.Sprintf("/events?after=%d&wait=5s", after), nil, &events)
+		for _, ev := range events {
+			if match(ev) {
+				return ev
+			}
+			after = ev.Seq
+		}
+		if ctx.Err() != nil || time.Now().After(end) {
+			t.Fatalf("waiting for %s: nothing within %v (%v)", what, limit, context.Cause(ctx))
+		}
+	}
+}
+
+// Advance lets the emulator's clock run ahead.
+func (e *Emulator) Advance(t testing.TB, d time.Duration) {
+	t.Helper()
+	e.do(t, http.MethodPost, "/clock", map[string]string{"advance": d.String()}, nil)
 }
 
 // WaitJob waits until the job has got so far: "job.received", "job.started", "job.finished".

@@ -94,6 +94,12 @@ func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
 	t.Fatalf("azptend emulate ended before it listened: %v", lines.Err())
 }
 
+// Binary is azptend's, built by Main.
+func Binary() string { return built }
+
+// AgentDir is a folder with the stand-in for Microsoft's agent.
+func (e *Emulator) AgentDir() string { return e.agentDir }
+
 // Placeholder lets "azptend placeholder ensure" make the placeholder of a pool, which has these capabilities (name=value).
 func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...string) {
 	t.Helper()

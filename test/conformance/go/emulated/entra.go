@@ -1,4 +1,4 @@
-package keda
+package emulated
 
 import (
 	"bytes"
@@ -19,20 +19,29 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// entra plays login.microsoftonline.com: https, as Microsoft's libraries insist, in front of the emulator of the test that
-// runs. Only its address differs, and what the libraries ask the true one for (which clouds there are) comes here too,
-// through a proxy that leads everything here.
-var entra struct {
-	url      string // https://127.0.0.1:port/
+// Entra plays login.microsoftonline.com: https, as Microsoft's libraries insist, in front of an emulator. Only its address
+// differs, and what the libraries ask the true one for (which clouds there are) comes here too, through a proxy that leads
+// everything here.
+type Entra struct {
+	URL   string // https://127.0.0.1:port/
+	CA    string // the file with the authority to trust
+	Proxy string // for HTTPS_PROXY: loopback addresses do not go through it
+
+	// Translate makes of a workload's token one that the emulator's own cluster would have projected: for tests with a
+	// cluster of their own. Nil leaves it as it is.
+	Translate func(assertion string) string
+
 	emulator atomic.Pointer[url.URL]
+	stop     func()
 }
 
-// playEntra starts it, and makes the process trust it and go through its proxy; both are read once in a process's life.
-func playEntra() (stop func(), err error) {
+// PlayEntra starts it; For says whose front it is. Close ends it.
+func PlayEntra() (*Entra, error) {
 	dir, err := os.MkdirTemp("", "entra-")
 	if err != nil {
 		return nil, err
@@ -41,21 +50,47 @@ func playEntra() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "authority.pem")
-	if err := os.WriteFile(file, authority, 0o600); err != nil {
+	x := &Entra{CA: filepath.Join(dir, "authority.pem")}
+	if err := os.WriteFile(x.CA, authority, 0o644); err != nil {
 		return nil, err
 	}
-	front := httptest.NewUnstartedServer(&httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(entra.emulator.Load()); r.Out.Host = r.In.Host },
+	behind := &httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(x.emulator.Load()); r.Out.Host = r.In.Host },
 		ModifyResponse: sayHTTPS,
-	})
+	}
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x.translate(r)
+		behind.ServeHTTP(w, r)
+	}))
 	front.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	front.StartTLS()
-	entra.url = front.URL + "/"
 	proxy := httptest.NewServer(leadTo(front.Listener.Addr().String()))
-	os.Setenv("SSL_CERT_FILE", file)
-	os.Setenv("HTTPS_PROXY", proxy.URL)
-	return func() { proxy.Close(); front.Close(); os.RemoveAll(dir) }, nil
+	x.URL, x.Proxy = front.URL+"/", proxy.URL
+	x.stop = func() { proxy.Close(); front.Close(); os.RemoveAll(dir) }
+	return x, nil
+}
+
+// For leads to an emulator from now on.
+func (x *Entra) For(e *Emulator) error {
+	address, err := url.Parse(e.URL)
+	x.emulator.Store(address)
+	return err
+}
+
+// Close ends it.
+func (x *Entra) Close() { x.stop() }
+
+// translate puts a translated token into a request for an exchange; what is no such request stays as it is.
+func (x *Entra) translate(r *http.Request) {
+	if x.Translate == nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/token") {
+		return
+	}
+	b, _ := io.ReadAll(r.Body)
+	if form, err := url.ParseQuery(string(b)); err == nil && form.Get("client_assertion") != "" {
+		form.Set("client_assertion", x.Translate(form.Get("client_assertion")))
+		b = []byte(form.Encode())
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
 }
 
 // sayHTTPS lets the addresses in an answer be those of the front: the emulator takes itself for http.

@@ -1,0 +1,148 @@
+// Package kubelet is a small kubelet for tests, and the scheduler too: it binds each pod to a node of its own and runs
+// the pod's containers as processes of this machine, each in a mount, process id and host name namespace, and all in this
+// machine's network. Probes, signals, grace periods, restarts, statuses and volumes are as a kubelet has them, as far as
+// azptend's chart needs them. All images are one image, Options.Image, whatever a pod calls it.
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/azptend/azptend/test/kubernetes/spec"
+)
+
+// Options is what a kubelet needs.
+type Options struct {
+	Client    kubernetes.Interface
+	Nodes     []string     // the nodes it plays; pods are bound in turn
+	Container string       // the program that becomes a container (test/kubernetes/container)
+	Dir       string       // where pods' volumes are
+	Logs      string       // where containers' output goes
+	Image     []spec.Mount // the image's folders
+	Files     []spec.Mount // the image's single files, read-only
+	Env       []string     // the image's environment
+	UID, GID  int          // the image's user
+	APIServer string       // host:port, which pods are told
+	Identity  *Webhook     // injects what a workload identity needs; nil is no webhook
+}
+
+// Kubelet runs pods until its context ends.
+type Kubelet struct {
+	Options
+	mu      sync.Mutex
+	pods    map[types.UID]*pod
+	started map[string]time.Time // by namespace/pod/container
+	running sync.WaitGroup
+	bound   int
+}
+
+// Start makes the nodes and begins. When ctx ends all containers are killed; Wait waits for that.
+func Start(ctx context.Context, o Options) (*Kubelet, error) {
+	k := &Kubelet{Options: o, pods: map[types.UID]*pod{}, started: map[string]time.Time{}}
+	for _, name := range o.Nodes {
+		if err := k.makeNode(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	factory := informers.NewSharedInformerFactory(o.Client, 0)
+	informer := factory.Core().V1().Pods().Informer()
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { k.see(ctx, o.(*v1.Pod)) },
+		UpdateFunc: func(_, o any) { k.see(ctx, o.(*v1.Pod)) },
+		DeleteFunc: func(o any) { k.gone(o) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	factory.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		return nil, fmt.Errorf("cannot watch pods: %w", context.Cause(ctx))
+	}
+	return k, nil
+}
+
+// Wait waits until no container runs.
+func (k *Kubelet) Wait() { k.running.Wait() }
+
+// StartedAt is when a container's process was started, zero if it was not.
+func (k *Kubelet) StartedAt(namespace, pod, container string) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.started[namespace+"/"+pod+"/"+container]
+}
+
+func (k *Kubelet) makeNode(ctx context.Context, name string) error {
+	nodes := k.Client.CoreV1().Nodes()
+	n, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "Test"}}
+	_, err = nodes.UpdateStatus(ctx, n, metav1.UpdateOptions{})
+	return err
+}
+
+// see is told of each state of each pod.
+func (k *Kubelet) see(ctx context.Context, p *v1.Pod) {
+	switch {
+	case p.Spec.NodeName == "":
+		if p.DeletionTimestamp == nil && len(p.Spec.SchedulingGates) == 0 {
+			go k.bind(ctx, p)
+		}
+		return
+	case p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed:
+		if p.DeletionTimestamp == nil {
+			return
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	running, known := k.pods[p.UID]
+	if !known {
+		running = newPod(k, p)
+		k.pods[p.UID] = running
+		k.running.Go(func() { running.live(ctx) })
+	}
+	if p.DeletionTimestamp != nil {
+		running.end(time.Duration(*p.DeletionGracePeriodSeconds) * time.Second)
+	}
+}
+
+// gone is told of pods that are no more: whatever of them still runs is killed.
+func (k *Kubelet) gone(o any) {
+	if unknown, is := o.(cache.DeletedFinalStateUnknown); is {
+		o = unknown.Obj
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p, known := k.pods[o.(*v1.Pod).UID]; known {
+		p.kill()
+		delete(k.pods, o.(*v1.Pod).UID)
+	}
+}
+
+// bind is the scheduler: the next node that is not cordoned. Who binds a pod a second time is refused.
+func (k *Kubelet) bind(ctx context.Context, p *v1.Pod) {
+	for range k.Nodes {
+		k.mu.Lock()
+		name := k.Nodes[k.bound%len(k.Nodes)]
+		k.bound++
+		k.mu.Unlock()
+		n, err := k.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil || n.Spec.Unschedulable {
+			continue
+		}
+		_ = k.Client.CoreV1().Pods(p.Namespace).Bind(ctx, &v1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Name: p.Name, UID: p.UID}, Target: v1.ObjectReference{Kind: "Node", Name: name}}, metav1.CreateOptions{})
+		return
+	}
+}

@@ -1,0 +1,193 @@
+package kubernetes
+
+import (
+	"encoding/json"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/azptend/azptend/test/conformance/go/emulated"
+)
+
+// chart is what is installed.
+const chart = "../../deploy/helm/azptend"
+
+// pollingInterval is KEDA's in these tests, in seconds; its default is 30.
+const pollingInterval = 5
+
+// release is the chart installed for one pool, in a namespace of the pool's name.
+type release struct {
+	*world
+	pool string
+}
+
+type values map[string]any
+
+// install installs the chart, and waits until its keeper has made the placeholder.
+func (w *world) install(t *testing.T, pool string, more values) *release {
+	t.Helper()
+	agents, keeper := w.identity(t, pool, "agents", pool, "Administrator"), w.identity(t, pool, "keeper", pool, "Administrator")
+	v := values{
+		"organizationURL": w.e.Org, "pool": values{"name": pool}, "image": values{"repository": "agent", "tag": "test"},
+		"identity": values{"clientId": agents.ClientID}, "serviceAccount": values{"name": "agents"},
+		"keda":                          values{"version": "2.21", "pollingInterval": pollingInterval, "maxReplicaCount": 100},
+		"scaledJob":                     values{"ttlSecondsAfterFinished": 15},
+		"terminationGracePeriodSeconds": 300, "idleTimeout": "30s",
+		"keep": values{"port": freePort(t), "interval": "5s", "identity": values{"type": "workloadIdentity", "clientId": keeper.ClientID},
+			"serviceAccount": values{"name": "keeper"}},
+	}
+	for name, value := range more {
+		if inner, is := v[name].(values); is {
+			maps.Copy(inner, value.(values))
+			continue
+		}
+		v[name] = value
+	}
+	b, err := json.Marshal(v)
+	must(t, err)
+	file := w.path("values-" + pool + ".json")
+	must(t, os.WriteFile(file, b, 0o600))
+	w.helm(t, pool, "install", "azptend", chart, "--create-namespace", "--values", file)
+	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool { return ev.Type == "agent.added" })
+	return &release{w, pool}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// uninstall takes the chart away; its keeper ends too.
+func (r *release) uninstall(t *testing.T) {
+	t.Helper()
+	r.helm(t, r.pool, "uninstall", "azptend")
+	r.until(t, "the keeper's pod is gone", func() bool { return len(r.podsThere()) == 0 })
+}
+
+// queue queues so many jobs that run this.
+func (r *release) queue(t *testing.T, n int, script string) []int64 {
+	t.Helper()
+	var ids []int64
+	for range n {
+		ids = append(ids, r.e.Queue(t, emulated.Job{Pool: r.pool, Script: script}))
+	}
+	return ids
+}
+
+// waits is a script that runs until open says so.
+func waits(name string) string { return "until [ -e /gate/" + name + " ]; do sleep 0.2; done" }
+
+// open lets the jobs go on that wait for this.
+func (r *release) open(t *testing.T, name string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(r.gate, name), nil, 0o644))
+}
+
+// reach waits until each job has got so far.
+func (r *release) reach(t *testing.T, ids []int64, event string) {
+	t.Helper()
+	for _, id := range ids {
+		r.event(t, r.pool, "job "+strconv.FormatInt(id, 10)+": "+event, func(ev emulated.Event) bool { return ev.Type == event && ev.RequestID == id })
+	}
+}
+
+// served holds that each job ran once, on an agent of its own, and succeeded.
+func (r *release) served(t *testing.T, ids []int64) {
+	t.Helper()
+	r.reach(t, ids, "job.finished")
+	started, by := map[int64]int{}, map[string]int{}
+	for _, ev := range r.e.Events(t) {
+		switch {
+		case ev.Pool != r.pool || !slices.Contains(ids, ev.RequestID):
+		case ev.Type == "job.started":
+			started[ev.RequestID]++
+			if by[ev.Agent]++; by[ev.Agent] > 1 {
+				t.Errorf("the agent %s ran more than one job", ev.Agent)
+			}
+		case ev.Type == "job.finished" && ev.Result != "succeeded":
+			t.Errorf("job %d %s", ev.RequestID, ev.Result)
+		}
+	}
+	for _, id := range ids {
+		if started[id] != 1 {
+			t.Errorf("job %d was started %d times", id, started[id])
+		}
+	}
+}
+
+// madeJobs are the Kubernetes Jobs that there ever were, with the time each was first seen.
+func (r *release) madeJobs() map[string]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]time.Time{}
+	for key, at := range r.made {
+		if name, is := strings.CutPrefix(key, r.pool+"/"); is {
+			out[name] = at
+		}
+	}
+	return out
+}
+
+// made holds that there were so many Kubernetes Jobs in all, no more and no fewer.
+func (r *release) madeExactly(t *testing.T, n int) {
+	t.Helper()
+	if made := len(r.madeJobs()); made != n {
+		t.Errorf("KEDA made %d Kubernetes Jobs, want %d", made, n)
+	}
+}
+
+// nothingLeft waits until Kubernetes' time to live has taken the Jobs and their pods, and holds that the pool has its
+// placeholder and no other agent, and that no process of a pod but the keeper's is left.
+func (r *release) nothingLeft(t *testing.T) {
+	t.Helper()
+	r.until(t, "no Job and no agent's pod is left", func() bool { return len(r.jobsThere()) == 0 && len(r.podsThere()) == 1 })
+	for _, p := range r.e.State(t).Pools {
+		if p.Name == r.pool && (len(p.Agents) != 1 || p.Agents[0].Name != "azptend-placeholder") {
+			t.Errorf("in the pool there are left %+v", p.Agents)
+		}
+	}
+	if left := containersBelowUs(t); len(left) != 1 {
+		t.Errorf("of the containers there are left %v, want the keeper's alone", left)
+	}
+}
+
+func (r *release) jobsThere() []*batchv1.Job {
+	var out []*batchv1.Job
+	for _, o := range r.jobs.List() {
+		if j := o.(*batchv1.Job); j.Namespace == r.pool {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+func (r *release) podsThere() []*v1.Pod {
+	var out []*v1.Pod
+	for _, o := range r.pods.List() {
+		if p := o.(*v1.Pod); p.Namespace == r.pool {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// pod is the one that an agent runs in: it has its name.
+func (r *release) podOf(t *testing.T, agent string) *v1.Pod {
+	t.Helper()
+	p, err := r.client.CoreV1().Pods(r.pool).Get(r.ctx, agent, metav1.GetOptions{})
+	must(t, err)
+	return p
+}

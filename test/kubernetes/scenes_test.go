@@ -1,0 +1,141 @@
+package kubernetes
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/azptend/azptend/test/conformance/go/emulated"
+)
+
+// One job, a burst of 50, and bursts that come while others run: as many Jobs as jobs, and each job once.
+func (w *world) scales(strategy string, inFlight bool) func(t *testing.T) {
+	return func(t *testing.T) {
+		r := w.install(t, strategy, values{"keda": values{"strategy": strategy, "scaleOnInFlight": inFlight}})
+		all := r.queue(t, 1, "true")
+		r.served(t, all)
+
+		running := r.queue(t, 3, waits(strategy))
+		r.reach(t, running, "job.started")
+		all = append(all, running...)
+		more := r.queue(t, 5, waits(strategy)) // while three run
+		r.reach(t, more, "job.assigned")
+		all = append(all, more...)
+		all = append(all, r.queue(t, 4, "true")...) // while some of the five start
+		r.served(t, all[len(all)-4:])
+		r.open(t, strategy)
+		r.served(t, all)
+		r.madeExactly(t, 13)
+
+		burst := r.queue(t, 50, "true")
+		r.served(t, burst)
+		r.nothingLeft(t)
+		r.madeExactly(t, 63)
+		r.uninstall(t)
+	}
+}
+
+// kubectl drain of a node in the middle of jobs: they end, inside the grace period, and those that come go elsewhere.
+func (w *world) drain(t *testing.T) {
+	r := w.install(t, "drained", nil)
+	jobs := r.queue(t, 6, waits("drained"))
+	r.reach(t, jobs, "job.started")
+	r.cordon(t, "node-a", true)
+	moved := r.evict(t, "node-a")
+	if len(moved) == 0 {
+		t.Fatal("no pod was on the node")
+	}
+	for _, agent := range moved {
+		r.event(t, r.pool, agent+" accepts no more jobs", func(ev emulated.Event) bool { return ev.Type == "agent.disabled" && ev.Agent == agent })
+	}
+	later := r.queue(t, 2, "true")
+	r.served(t, later) // KEDA polls meanwhile, and sees Jobs whose pods are ending
+	r.open(t, "drained")
+	r.served(t, append(jobs, later...))
+	r.cordon(t, "node-a", false)
+	r.nothingLeft(t)
+	r.madeExactly(t, 8)
+	r.uninstall(t)
+}
+
+func (r *release) cordon(t *testing.T, node string, yes bool) {
+	t.Helper()
+	patch := map[bool]string{true: `{"spec":{"unschedulable":true}}`, false: `{"spec":{"unschedulable":null}}`}[yes]
+	_, err := r.client.CoreV1().Nodes().Patch(r.ctx, node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	must(t, err)
+}
+
+// evict evicts all agents from a node, and returns their names.
+func (r *release) evict(t *testing.T, node string) []string {
+	t.Helper()
+	var out []string
+	for _, p := range r.podsThere() {
+		if p.Spec.NodeName == node && p.Labels["app.kubernetes.io/component"] == "agent" && p.Status.Phase == v1.PodRunning {
+			must(t, r.client.PolicyV1().Evictions(r.pool).Evict(r.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: p.Name}}))
+			out = append(out, p.Name)
+		}
+	}
+	return out
+}
+
+// held queues a job whose agent is registered, and cannot make its session: it returns the job and the agent.
+func (r *release) held(t *testing.T) ([]int64, string) {
+	t.Helper()
+	r.e.Hold(t, http.MethodPost, "/sessions")
+	jobs := r.queue(t, 1, "true")
+	added := r.event(t, r.pool, "an agent is registered", func(ev emulated.Event) bool {
+		return ev.Type == "agent.added" && ev.Agent != "azptend-placeholder"
+	})
+	return jobs, added.Agent
+}
+
+// A pod that is deleted while its agent starts leaves no ghost, and its job is another's.
+func (w *world) deleteStarting(t *testing.T) {
+	r := w.install(t, "deleted", nil)
+	jobs, agent := r.held(t)
+	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{}))
+	r.event(t, r.pool, "it is removed", func(ev emulated.Event) bool { return ev.Type == "agent.removed" && ev.Agent == agent })
+	r.e.ReleaseHolds(t)
+	r.served(t, jobs)
+	r.nothingLeft(t)
+	r.madeExactly(t, 2)
+	r.uninstall(t)
+}
+
+// Where an init container alone has the identity, the keeper removes what has ended.
+func (w *world) initRegisters(t *testing.T) {
+	r := w.install(t, "registered", values{"initRegister": values{"enabled": true}})
+	jobs := r.queue(t, 3, `if [ -e /var/run/secrets/azure/tokens ]; then echo "the identity is here"; exit 1; fi`)
+	r.served(t, jobs)
+	for _, ev := range r.e.Events(t) {
+		if ev.Pool == r.pool && ev.Type == "job.started" {
+			r.event(t, r.pool, "the keeper removes it", func(gone emulated.Event) bool { return gone.Type == "agent.removed" && gone.Agent == ev.Agent })
+		}
+	}
+	r.nothingLeft(t)
+	r.madeExactly(t, 3)
+	r.uninstall(t)
+}
+
+// A pod that is killed leaves a ghost, which the keeper removes; its job is another's.
+func (w *world) killed(t *testing.T) {
+	r := w.install(t, "killed", nil)
+	jobs, agent := r.held(t)
+	now := int64(0)
+	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{GracePeriodSeconds: &now}))
+	r.e.ReleaseHolds(t)
+	r.served(t, jobs)
+	if _, there := r.e.Agent(t, agent); !there {
+		t.Fatal("the pod that was killed has left no ghost")
+	}
+	r.e.Advance(t, 20*time.Minute)
+	r.event(t, r.pool, "the keeper removes the ghost", func(ev emulated.Event) bool { return ev.Type == "agent.removed" && ev.Agent == agent })
+	r.nothingLeft(t)
+	r.madeExactly(t, 2)
+	r.uninstall(t)
+}
