@@ -1,8 +1,8 @@
 package emulated
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
