@@ -8,14 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/test/process"
 )
 
-// installs is how often each way is measured, in each place and over each network.
-const installs = 5
+// installs is how often each way is measured, in each place and over each network:
+// with three ways, each is the first, the second and the last of a round once.
+const installs = 3
 
 // place is a file system that is unpacked on.
 type place struct{ Name, Dir string }
@@ -80,6 +82,7 @@ func measureInstall(binary string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(memory)
+	load := busy()
 	var rows []*row
 	for _, n := range []network{{"loopback", 0}, {"100 MB/s", 100e6}} {
 		more, err := measureOver(n, binary, archive, []place{{"disk", disk}, {"memory (tmpfs)", memory}})
@@ -93,7 +96,19 @@ func measureInstall(binary string) (string, error) {
 		return "", err
 	}
 	what := fmt.Sprintf("%.0f MB, %d files, %.0f MB unpacked", float64(len(archive))/1e6, files, float64(size)/1e6)
-	return installPart(what, rows, roots, process.Machine()), nil
+	machine := fmt.Sprintf("%s; its load %s before and %s after, this benchmark's own included", process.Machine(), load, busy())
+	return installPart(what, rows, roots, machine), nil
+}
+
+// busy is the machine's load average of the last minute, "unknown" off Linux: what
+// else runs makes these times longer, and not all ways alike.
+func busy() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	load, _, _ := strings.Cut(string(b), " ")
+	return load
 }
 
 // measureOver measures all ways over one network.
@@ -135,7 +150,9 @@ func takeTurns(p place, n network, s source, tidy bool) ([]*row, error) {
 		rows = append(rows, &row{place: p.Name, network: n.name, way: w.Name})
 	}
 	for run := range installs {
-		for i, w := range ways() {
+		for turn := range ways() {
+			i := (turn + run) % len(ways()) // no way always follows the same one
+			w := ways()[i]
 			fmt.Fprintf(os.Stderr, "%s, %s, run %d of %d: %s\n", p.Name, n.name, run+1, installs, w.Name)
 			into := filepath.Join(p.Dir, fmt.Sprintf("%.0f-%d-%d", n.rate, run, i))
 			took, err := timed(into, w.command, s)

@@ -13,7 +13,7 @@ func installPart(what string, rows []*row, roots string, machine string) string 
 	fmt.Fprintf(&b, `## Installing the agent
 
 Written by `+"`make bench-install`"+` on %s; do not edit. An archive of the agent's shape, made by the benchmark: %s;
-from the emulator on loopback, or held to 100 MB/s; in turns, each into a new folder.
+from the emulator on loopback, or held to 100 MB/s; in turns, in another order each time, each into a new folder; the disk is synced before each run, and no way syncs what it wrote.
 
 | onto | network | | wall, median | against `+"`curl \\| tar`"+` | CPU, median | wall of each run, s |
 |---|---|---|---|---|---|---|
