@@ -16,7 +16,11 @@ import (
 )
 
 // packages are what the page's commands need and Debian's smallest lacks.
-const packages = "systemd,systemd-sysv,dbus,sudo,curl,cloud-init"
+const packages = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates"
+
+// cloudInit is brought by apt: debootstrap configures its Python in an order that
+// fails.
+const cloudInit = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init"
 
 // machine is a Debian that systemd-nspawn boots. It has the host's network, and
 // so the emulator on its loopback.
@@ -33,6 +37,9 @@ func (m *machine) fill(ctx context.Context, base string) error {
 		fmt.Println("debootstrap --variant=minbase --include=" + packages + " bookworm")
 		if err := loud(exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, "bookworm", base)); err != nil {
 			return fmt.Errorf("cannot make a Debian: %w", err)
+		}
+		if err := loud(exec.CommandContext(ctx, "chroot", base, "sh", "-c", cloudInit)); err != nil {
+			return fmt.Errorf("cannot bring cloud-init: %w", err)
 		}
 	}
 	return loud(exec.CommandContext(ctx, "cp", "-a", base, m.root))
