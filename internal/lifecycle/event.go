@@ -137,8 +137,12 @@ func (e Exit) exitCode() int {
 	return e.Code
 }
 
-// ListenerExited says that the listener was reaped.
-type ListenerExited struct{ Exit }
+// ListenerExited says that the listener was reaped. Cut says that by its own log
+// it was told to end, by whomever, and that the last job it had did not succeed.
+type ListenerExited struct {
+	Exit
+	Cut bool
+}
 
 // UpdateSettled says that the listener's update has ended, well or not.
 type UpdateSettled struct{}

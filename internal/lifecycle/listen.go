@@ -20,7 +20,7 @@ func (t *turn) launched(r Result) {
 		return
 	}
 	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
-	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
+	t.readyAt, t.killAt, t.idleSince, t.outlived = time.Time{}, time.Time{}, time.Time{}, false
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
 	}
@@ -97,7 +97,7 @@ func (t *turn) serving() bool {
 }
 
 func (t *turn) jobFinished() {
-	t.Job, t.quietSince, t.assigned = NoJob, t.now, false
+	t.Job, t.quietSince, t.assigned, t.outlived = NoJob, t.now, false, t.Reason != ""
 	switch {
 	case t.Phase == Busy && t.policy.Once:
 		t.decide(0, "one job served", nil)
@@ -123,8 +123,9 @@ func (t *turn) socketLost() {
 }
 
 // listenerExited follows the listener's end, asked for or not.
-func (t *turn) listenerExited(e Exit) {
-	had := t.Job == RunningJob
+func (t *turn) listenerExited(ended ListenerExited) {
+	e, had := ended.Exit, t.Job == RunningJob
+	untold := t.Listener == Running // by us
 	mayHaveHad := t.Job == UnknownJob && !t.inherited
 	if mayHaveHad {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
@@ -142,12 +143,27 @@ func (t *turn) listenerExited(e Exit) {
 	switch t.Phase {
 	case Starting, Idle, Busy:
 		t.endedUnasked(e)
-	case Draining, Removing:
-		if had && t.Listener == Absent && e != (Exit{}) {
-			t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", e), nil)
+	case Draining, Removing, Stopping:
+		if untold && t.Listener == Absent {
+			t.endedByOthers(ended, had)
 		}
 	}
 }
+
+// endedByOthers follows a listener that has ended before we told it to, once the
+// end was asked for: a platform may send SIGTERM to every process, and the
+// listener cancels its job then (Container Apps: peers-and-pains.md 0). The job
+// that has succeeded all the same, or had ended before, is not lost.
+func (t *turn) endedByOthers(ended ListenerExited, had bool) {
+	switch {
+	case had && ended.Exit != Exit{}:
+		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
+	case had, ended.Cut && t.outlived:
+		t.decide(exitTryAgain, jobCutByOthers, nil)
+	}
+}
+
+const jobCutByOthers = "the job was cut: the listener was told to end, and not by azptend"
 
 func (e Exit) String() string {
 	if e.Signal != 0 {

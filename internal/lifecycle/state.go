@@ -104,6 +104,7 @@ type State struct {
 
 	born       time.Time // when the life began
 	quietSince time.Time // since when the listener has had no job
+	outlived   bool      // the last job ended after the end of the life was asked for
 	inherited  bool      // the listener is an earlier life's, and so are its jobs
 
 	clock    time.Time     // the platform's first word: the budget runs from here; zero: no deadline

@@ -293,7 +293,7 @@ func (w *world) exit(e Exit) {
 		w.lostJob = true
 		w.job = false // the server keeps it assigned until the lock lapses
 	}
-	w.feed(ListenerExited{e})
+	w.feed(ListenerExited{Exit: e})
 }
 
 // answer answers the call in flight: as the server would (well), or with a
