@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -631,6 +632,7 @@ func TestTokenIsRefused(t *testing.T) {
 	}{
 		{"refused", refusedToken{}, 69, 0},
 		{"unreachable", errors.New("connection refused"), 69, 2 * time.Minute},
+		{"a name that does not resolve", &azdo.Error{Op: "look", Cause: &net.DNSError{Err: "no such host", Name: "devops.invalid", IsNotFound: true}}, 69, 2 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var took time.Duration
