@@ -60,6 +60,26 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, Deleted{fine}, "leave 75"},
 		}), "the job was cut"},
 
+		{"503 to the POST, then the name is taken, and nobody is seen: 75, and what may be ours is named", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Doubtful)}, ""},
+			{time.Second, Tick{}, "ask to register"},
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{lateAct, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{longestPause, Tick{}, "ask to register"},
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{bootPatience, LookedUp{Result: fine, Owner: Nobody}, "name 0, leave 75"},
+		}), nameUnseen},
+
+		{"the same, and asked to end", usual, roads(booted, []line{
+			{time.Second, Registered{Result: of(Doubtful)}, ""},
+			{time.Second, Tick{}, "ask to register"},
+			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+			{time.Second, sigterm, "abort"},
+			{time.Second, LookedUp{Result: of(Unreachable)}, ""},
+			{2 * time.Second, Tick{}, "ask to look up"},
+			{lateAct, LookedUp{Result: fine, Owner: Nobody}, "name 0, leave 0"},
+		}), "SIGTERM"},
+
 		{"SIGTERM to every process: the listener has cancelled its job, and ends by itself", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},

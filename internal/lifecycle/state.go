@@ -100,6 +100,7 @@ type State struct {
 	former int // while Booting: the agent that a killed life has left, so its files say
 
 	lostAt time.Time // when the answer to Register was lost, or in doubt
+	taken  bool      // the last answer to Register was that the name is taken
 	no     *Result   // the answer that ends the registering, once nobody bears our mark
 
 	born       time.Time // when the life began
