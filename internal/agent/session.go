@@ -50,11 +50,12 @@ func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
 type Shutdown struct {
 	Heard  bool   // a listener was told to end, by a signal of whomever
 	Result string // of the last job: "Succeeded", "Canceled", …; empty where there was none
+	Later  bool   // that job ended after a listener was told to
 }
 
-// CutJob says that a listener was told to end, and that its last job did not
-// succeed.
-func (s Shutdown) CutJob() bool {
+// Failed says that a listener was told to end, and that its last job has not
+// succeeded.
+func (s Shutdown) Failed() bool {
 	return s.Heard && s.Result != "" && s.Result != "Succeeded" && s.Result != "SucceededWithIssues"
 }
 
@@ -68,17 +69,20 @@ var (
 
 // Shutdown reads it, of what was written after before was taken.
 func (f Folder) Shutdown(before Logs) (Shutdown, error) {
-	var s Shutdown
+	var text []byte
 	logs := f.ListenerLogs()
 	for _, path := range slices.Sorted(maps.Keys(logs)) { // their names are their times
 		b, err := readLog(path, max(before[path], logs[path]-longestLog))
 		if err != nil {
-			return s, err
+			return Shutdown{}, err
 		}
-		s.Heard = s.Heard || bytes.Contains(b, shutdownWords)
-		if all := resultWords.FindAllSubmatch(b, -1); len(all) > 0 {
-			s.Result = string(all[len(all)-1][1])
-		}
+		text = append(text, b...)
+	}
+	heard := bytes.Index(text, shutdownWords)
+	s := Shutdown{Heard: heard >= 0}
+	if all := resultWords.FindAllSubmatchIndex(text, -1); len(all) > 0 {
+		last := all[len(all)-1]
+		s.Result, s.Later = string(text[last[2]:last[3]]), s.Heard && last[0] > heard
 	}
 	return s, nil
 }

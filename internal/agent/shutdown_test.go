@@ -15,23 +15,23 @@ const (
 	resultLine   = "[2026-11-22 19:04:09Z INFO JobDispatcher] Finish job request for job 0b1c2d3e-0000-4000-8000-000000000001 with result: "
 )
 
-// TestShutdown: a job was cut when its listener was told to end, and its last job
-// has not succeeded; what earlier listeners wrote does not count.
+// TestShutdown: whether a listener was told to end, and how its last job ended,
+// before or after; what earlier listeners wrote does not count.
 func TestShutdown(t *testing.T) {
 	for _, tt := range []struct {
 		name, earlier, log string
 		want               agent.Shutdown
-		cut                bool
+		failed             bool
 	}{
 		{name: "nothing"},
-		{"cancelled", "", shutdownLine + resultLine + "Canceled\n", agent.Shutdown{Heard: true, Result: "Canceled"}, true},
+		{"cancelled", "", shutdownLine + resultLine + "Canceled\n", agent.Shutdown{Heard: true, Result: "Canceled", Later: true}, true},
 		{"the worker died before the listener heard it", "", resultLine + "Failed\n" + shutdownLine, agent.Shutdown{Heard: true, Result: "Failed"}, true},
-		{"succeeded all the same", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", agent.Shutdown{Heard: true, Result: "Succeeded"}, false},
-		{"with issues", "", shutdownLine + resultLine + "SucceededWithIssues\n", agent.Shutdown{Heard: true, Result: "SucceededWithIssues"}, false},
+		{"succeeded all the same", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", agent.Shutdown{Heard: true, Result: "Succeeded", Later: true}, false},
+		{"with issues", "", shutdownLine + resultLine + "SucceededWithIssues\n", agent.Shutdown{Heard: true, Result: "SucceededWithIssues", Later: true}, false},
 		{"no job", "", shutdownLine, agent.Shutdown{Heard: true}, false},
 		{"failed, and nobody told it to end", "", resultLine + "Failed\n", agent.Shutdown{Result: "Failed"}, false},
 		{"an earlier listener's", shutdownLine + resultLine + "Canceled\n", "", agent.Shutdown{}, false},
-		{"at the end of a long log", "", strings.Repeat("x\n", 1<<20) + shutdownLine + resultLine + "Canceled\n", agent.Shutdown{Heard: true, Result: "Canceled"}, true},
+		{"at the end of a long log", "", strings.Repeat("x\n", 1<<20) + shutdownLine + resultLine + "Canceled\n", agent.Shutdown{Heard: true, Result: "Canceled", Later: true}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := agent.Folder{Root: t.TempDir(), Diag: t.TempDir()}
@@ -41,8 +41,8 @@ func TestShutdown(t *testing.T) {
 			write(t, path, tt.earlier+tt.log)
 			write(t, filepath.Join(f.Diag, "Worker_20261122-190000-utc.log"), shutdownLine)
 			got, err := f.Shutdown(before)
-			if err != nil || got != tt.want || got.CutJob() != tt.cut {
-				t.Errorf("got %+v, cut %v, %v", got, got.CutJob(), err)
+			if err != nil || got != tt.want || got.Failed() != tt.failed {
+				t.Errorf("got %+v, failed %v, %v", got, got.Failed(), err)
 			}
 		})
 	}

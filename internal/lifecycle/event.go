@@ -137,11 +137,20 @@ func (e Exit) exitCode() int {
 	return e.Code
 }
 
-// ListenerExited says that the listener was reaped. Cut says that by its own log
-// it was told to end, by whomever, and that the last job it had did not succeed.
+// Cut is whether a listener's last job was cut, by the listener's own log.
+type Cut string
+
+// The words of a cut.
+const (
+	NotCut    Cut = ""       // it succeeded, or nobody told the listener to end
+	MaybeCut  Cut = "maybe"  // it did not succeed, and the listener was told to end, who knows when and by whom
+	SurelyCut Cut = "surely" // it did not succeed, and ended after the listener was told to
+)
+
+// ListenerExited says that the listener was reaped.
 type ListenerExited struct {
 	Exit
-	Cut bool
+	Cut Cut
 }
 
 // UpdateSettled says that the listener's update has ended, well or not.

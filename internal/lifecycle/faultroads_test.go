@@ -84,7 +84,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},
 			{time.Second, JobFinished{}, "ask to inspect"},
-			{100 * time.Millisecond, ListenerExited{Cut: true}, ""},
+			{100 * time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 75"},
 		}), jobCutByOthers},
@@ -96,8 +96,26 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, JobFinished{}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, ""},
-			{time.Second, ListenerExited{Cut: true}, "leave 75"},
+			{time.Second, ListenerExited{Cut: MaybeCut}, "leave 75"},
 		}), jobCutByOthers},
+
+		{"the same, and the listener takes longer to end than azptend to remove its agent", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Second, JobFinished{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{Cut: SurelyCut}, "leave 75"},
+		}), jobCutByOthers},
+
+		{"a job that fails while azptend drains: it is azptend that tells the listener to end", usual, roads(busy, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Second, JobFinished{}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{Cut: MaybeCut}, "leave 0"},
+		}), "SIGTERM"},
 
 		{"SIGTERM to every process, and the listener leaves its job behind", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
@@ -118,7 +136,7 @@ func TestRoadsOfFaults(t *testing.T) {
 		{"SIGTERM to every process when the last job, which has failed, is over", usual, roads(busy, []line{
 			{time.Second, JobFinished{}, ""},
 			{time.Minute, sigterm, "ask to disable"},
-			{time.Second, ListenerExited{Cut: true}, ""},
+			{time.Second, ListenerExited{Cut: MaybeCut}, ""},
 			{time.Second, Disabled{fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 0"},
 		}), "SIGTERM"},

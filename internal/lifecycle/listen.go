@@ -124,8 +124,10 @@ func (t *turn) socketLost() {
 
 // listenerExited follows the listener's end, asked for or not.
 func (t *turn) listenerExited(ended ListenerExited) {
-	e, had := ended.Exit, t.Job == RunningJob
-	untold := t.Listener == Running // by us
+	e, had, wasRunning := ended.Exit, t.Job == RunningJob, t.Listener == Running
+	if ended.Cut == MaybeCut && !wasRunning { // it was us who told it to end
+		ended.Cut = NotCut
+	}
 	mayHaveHad := t.Job == UnknownJob && !t.inherited
 	if mayHaveHad {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
@@ -144,26 +146,26 @@ func (t *turn) listenerExited(ended ListenerExited) {
 	case Starting, Idle, Busy:
 		t.endedUnasked(e)
 	case Draining, Removing, Stopping:
-		if untold && t.Listener == Absent {
-			t.endedByOthers(ended, had)
-		}
+		t.endedByOthers(ended, had && wasRunning)
 	}
 }
 
-// endedByOthers follows a listener that has ended before we told it to, once the
-// end was asked for: a platform may send SIGTERM to every process, and the
-// listener cancels its job then (Container Apps: peers-and-pains.md 0). The job
-// that has succeeded all the same, or had ended before, is not lost.
+// endedByOthers follows the end of a listener that may have been told to end by
+// others than us, once the end was asked for: a platform may send SIGTERM to every
+// process, and the listener cancels its job then (Container Apps: peers-and-pains.md
+// 0). We may have told it too, when that job was over. A job that has succeeded all
+// the same, or had ended before, is not lost.
 func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	switch {
+	case t.Listener == Updating:
 	case had && ended.Exit != Exit{}:
 		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
-	case had, ended.Cut && t.outlived:
+	case had, ended.Cut != NotCut && t.outlived:
 		t.decide(exitTryAgain, jobCutByOthers, nil)
 	}
 }
 
-const jobCutByOthers = "the job was cut: the listener was told to end, and not by azptend"
+const jobCutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
 
 func (e Exit) String() string {
 	if e.Signal != 0 {

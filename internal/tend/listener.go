@@ -162,19 +162,25 @@ func (r *runner) watch(l *launched) {
 		tellers.Wait()
 		status := l.process.Status()
 		exit := lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}
-		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cutJob(l)}})
+		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cut(l)}})
 	})
 }
 
-// cutJob reads in the listener's own log whether it was told to end while it had
-// a job. Where that log cannot be read, nobody knows.
-func (r *runner) cutJob(l *launched) bool {
+// cut reads in the listener's own log whether it was told to end while it had a
+// job. Where that log cannot be read, nobody knows.
+func (r *runner) cut(l *launched) lifecycle.Cut {
 	var s agent.Shutdown
 	err := r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
-	if err != nil {
+	switch {
+	case err != nil:
 		r.log.Debug("Cannot read in the listener's log how it ended", "error", err)
+		return lifecycle.NotCut
+	case !s.Failed():
+		return lifecycle.NotCut
+	case s.Later:
+		return lifecycle.SurelyCut
 	}
-	return s.CutJob()
+	return lifecycle.MaybeCut
 }
 
 const (
