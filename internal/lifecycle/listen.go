@@ -208,8 +208,7 @@ func (t *turn) endedUnasked(e Exit) {
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
 	if r.Outcome == Missing {
-		t.missed = true // a DELETE makes sure of it
-		t.comeBack("the agent was deleted on the server")
+		t.comeBack("the agent was deleted on the server") // a DELETE makes sure of it
 		return
 	}
 	t.missed = false

@@ -127,6 +127,16 @@ func TestRoads(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
 
+		{"a look that sees no agent, and a 404 to the DELETE that is not true: once more", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
 		{"a 404 that is not true: the agent is removed all the same", usual, roads(idle, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{of(Missing)}, ""},
@@ -256,6 +266,8 @@ func TestRoads(t *testing.T) {
 		{"exit 1: the agent was deleted, so register anew", usual, roads(idle, []line{
 			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""}, // a look is no witness: two answers to a DELETE are
+			{shortestPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, ""},
 			{rejoinPause, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, 8}, "ask to launch"},
@@ -525,6 +537,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
 			{time.Minute, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, id}, "ask to launch"},
 			{time.Second, Launched{fine}, ""},
@@ -537,6 +551,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 	once := []line{
 		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 		{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+		{time.Second, Deleted{of(Missing)}, ""},
+		{shortestPause, Tick{}, "ask to remove"},
 		{time.Second, Deleted{of(Missing)}, "leave 69"},
 	}
 	walk(t, Policy{Grace: time.Minute}, roads(road, once))

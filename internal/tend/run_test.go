@@ -198,13 +198,13 @@ func TestLives(t *testing.T) {
 			s.exits(2)
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "GET 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, born + "GET 8 DELETE 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the agent is deleted on the server, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
 			s.exits(2)
-		}, born + "GET 8 DELETE 8", 0, ""},
+		}, born + "GET 8 DELETE 8 DELETE 8", 0, ""},
 
 		{"the server does not show the agent yet", nil, func(s *stage) {
 			s.ready()
