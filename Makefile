@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak scale fuzz conformance conformance-keda test-containerapps test-helm build build-all lint test-image lint-images release-check promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak scale fuzz conformance conformance-keda test-containerapps test-helm build build-all lint test-image test-vm lint-images release-check promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -77,6 +77,10 @@ test-helm: ## the chart: golden files, what it refuses, Helm's linter, Kubernete
 # BASE=DIR keeps what debootstrap made, and takes it again.
 test-image: build ## the steps of the Debian image in a chroot, and an agent's life in it; needs root and debootstrap
 	go run ./test/image -binary bin/azptend $(if $(BASE),-base $(BASE))
+
+# BASE=DIR as above, in a folder of its own.
+test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
+	go run ./test/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
 
 lint-images: ## other people's linter for Dockerfiles; needs npm
 	for f in deploy/images/*.Dockerfile; do npx --yes dockerfilelint@1.8.0 $$f || exit 1; done

@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"test/scale":         {"internal/azdo", "internal/emulator", "internal/secret", "internal/standin", "test/launch", "test/process"}, // azdo: azptend's own client is held against the simulation
 	"test/soak":          {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 	"test/thief":         {},
+	"test/vm":            {"internal/emulator", "internal/standin"},
 	"test/unguarded":     {"internal/cli", "internal/config", "internal/tend"},
 }
 
@@ -65,13 +66,13 @@ var rooms = []struct {
 	what string
 	in   []string
 }{
-	{`"os/exec"`, []string{"test/bench", "test/image", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief"}}, // not even proc: see its package comment
+	{`"os/exec"`, []string{"test/bench", "test/image", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief", "test/vm"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc"}},
 	{"syscall.Exec(", []string{"internal/proc"}},
 	{"unix.Exec(", []string{"internal/proc"}},
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
-	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/image", "test/matrix", "test/scale", "test/soak", "test/thief", "test/unguarded"}},
+	{"os.Exit(", []string{"cmd/azptend", "test/bench", "test/image", "test/matrix", "test/scale", "test/soak", "test/thief", "test/unguarded", "test/vm"}},
 	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
 	{"log.Panic", nil},
 	{"syscall.Exit(", nil},

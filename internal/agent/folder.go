@@ -219,7 +219,7 @@ func hintForWriting(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "the disk is full: make room, or set AZP_AGENT_DIR (--agent-dir) to a folder on another"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: mount the agent's folder writable"
+		return "the file system is read-only: set AZP_AGENT_ROOT (--agent-root) to a folder that can be written to, and the agent lives there; or mount this one writable"
 	}
 	return "the agent writes its files and logs there: make it writable for this user"
 }

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 )
 
 // Logs are the listeners' own logs in a folder, by name, with how long they were
@@ -43,20 +46,66 @@ func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
 	})
 }
 
-// longestLog bounds what is read of a log: it is one of a listener that has no
-// session yet, and says little.
+// Shutdown is what the listeners' logs say of their end.
+type Shutdown struct {
+	Heard  bool   // a listener was told to end, by a signal of whomever
+	Result string // of the last job: "Succeeded", "Canceled", …; empty where there was none
+	Later  bool   // that job ended after a listener was told to
+}
+
+// Failed says that a listener was told to end, and that its last job has not
+// succeeded.
+func (s Shutdown) Failed() bool {
+	return s.Heard && s.Result != "" && s.Result != "Succeeded" && s.Result != "SucceededWithIssues"
+}
+
+// The listener's words for it, which are not translated as its terminal's are
+// (src/Microsoft.VisualStudio.Services.Agent/HostContext.cs, ShutdownAgent;
+// src/Agent.Listener/JobDispatcher.cs, RunAsync).
+var (
+	shutdownWords = []byte("Agent will be shutdown for ")
+	resultWords   = regexp.MustCompile(`Finish job request for job \S+ with result: (\w+)`)
+)
+
+// Shutdown reads it, of what was written after before was taken.
+func (f Folder) Shutdown(before Logs) (Shutdown, error) {
+	var text []byte
+	logs := f.ListenerLogs()
+	for _, path := range slices.Sorted(maps.Keys(logs)) { // their names are their times
+		b, err := readLog(path, max(before[path], logs[path]-longestLog))
+		if err != nil {
+			return Shutdown{}, err
+		}
+		text = append(text, b...)
+	}
+	heard := bytes.Index(text, shutdownWords)
+	s := Shutdown{Heard: heard >= 0}
+	if all := resultWords.FindAllSubmatchIndex(text, -1); len(all) > 0 {
+		last := all[len(all)-1]
+		s.Result, s.Later = string(text[last[2]:last[3]]), s.Heard && last[0] > heard
+	}
+	return s, nil
+}
+
+// longestLog bounds what is read of a log: the beginning of one of a listener that
+// has no session yet, and says little; or the end.
 const longestLog = 1 << 20
 
 // hasConflict looks for the exception in a log, from an offset on.
 func hasConflict(path string, from int64) (bool, error) {
+	b, err := readLog(path, from)
+	return bytes.Contains(b, []byte("TaskAgentSessionConflictException")), err
+}
+
+// readLog reads a log from an offset on; one that was rolled away is empty.
+func readLog(path string, from int64) ([]byte, error) {
 	file, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) { // rolled away
-		return false, nil
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer file.Close()
-	b, err := io.ReadAll(io.NewSectionReader(file, from, longestLog))
-	return bytes.Contains(b, []byte("TaskAgentSessionConflictException")), err
+	return io.ReadAll(io.NewSectionReader(file, from, longestLog))
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -51,6 +52,8 @@ func TestComplain(t *testing.T) {
 		{"an identity nobody knows", &azdo.Error{Op: "look", Status: 401}, 70, []string{"hint: is the identity a user of the organisation"}},
 		{"a sign-in page", &azdo.Error{Op: "look", Status: 401, Cause: azdo.ErrSignIn}, 70, []string{"hint: the token is expired"}},
 		{"an organisation that is not there", &azdo.Error{Op: "look", Status: 404}, 70, []string{"hint: is the organisation's name"}},
+		{"a host that has no name", &azdo.Error{Op: "look", Cause: &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "devops.invalid", IsNotFound: true}}},
+			70, []string{"lookup devops.invalid: no such host", "hint: is AZP_URL (--url) right, and does this network resolve public names?"}},
 		{"an endpoint's no", &identity.EndpointError{Status: 400, Message: "no such identity"}, 70,
 			[]string{"azptend: the identity endpoint says 400", "hint: is the identity assigned to this container app"}},
 	} {

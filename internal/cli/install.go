@@ -192,11 +192,21 @@ func (p packageSource) choose(ctx context.Context) (install.Package, error) {
 		return install.Published(kind, platform, s.AgentVersion, s.AgentSHA256), nil
 	}
 	found, err := p.offered(ctx, kind, platform)
-	if err == nil && kind == install.Full && errors.Is(found.Check(), install.ErrOtherPlatform) {
-		p.log.Warn("The organisation's full package for this platform is another's: installing the slim one", "platform", platform, "package", install.Slim)
+	if kind == install.Full && lacksFull(found, err, platform) {
+		p.log.Warn("The organisation has no full package for this platform, or gives another platform's: installing the slim one", "platform", platform, "package", install.Slim)
 		found, err = p.offered(ctx, install.Slim, platform)
 	}
 	return found, err
+}
+
+// lacksFull says that the list has no full package for a platform for which there is
+// a slim one: another platform's address in its row, as is written of musl
+// (agent-protocol.md 8), or for musl no row at all.
+func lacksFull(found install.Package, err error, platform string) bool {
+	if err == nil {
+		return errors.Is(found.Check(), install.ErrOtherPlatform)
+	}
+	return errors.As(err, new(*unknownPackageError)) && strings.Contains(platform, "musl")
 }
 
 // offered is the package that the organisation offers.

@@ -17,12 +17,22 @@ func ofInstalls() []Group { return []Group{Connection, Install} }
 
 // AddInstallFlags defines the flags that LoadInstall reads.
 func AddInstallFlags(flags *pflag.FlagSet) {
+	flags.SetNormalizeFunc(shortFile)
 	AddFlags(flags, ofInstalls()...)
 	for _, row := range Table() {
 		if row.Env == installed {
 			row.addFlag(flags)
 		}
 	}
+}
+
+// shortFile lets who installs by hand say --file for --agent-file: the command says
+// already what the file is of.
+func shortFile(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	if name == "file" {
+		name = "agent-file"
+	}
+	return pflag.NormalizedName(name)
 }
 
 // LoadInstall is Load for who installs the agent and runs none: AZP_URL may be

@@ -124,7 +124,7 @@ func Table() []Row {
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.MaxLifetime, v) }},
 		{Env: "AZP_MAX_JOBS", Group: Life, Flag: "max-jobs", Default: "0", Help: "accept no job after this many, and leave; 0 is never",
 			Hint: "a number", set: func(s *Settings, v string) error { return setCount(&s.MaxJobs, v) }},
-		{Env: "AZP_REPLICA_TIMEOUT", Group: Life, Flag: "replica-timeout", Help: "a Container Apps job's replica timeout, after which the platform ends the replica",
+		{Env: "AZP_REPLICA_TIMEOUT", Group: Life, Flag: "replica-timeout", Help: "after how long the platform ends the container, whatever runs in it: a Container Apps job's replica timeout, or a Kubernetes Job's activeDeadlineSeconds (the Helm chart sets it)",
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.ReplicaTimeout, v) }},
 		{Env: "AZP_JOB_MAX", Group: Life, Flag: "job-max", Help: "how long a job may take; half of the replica timeout if not set",
 			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.JobMax, v) }},

@@ -107,7 +107,8 @@ func (e *Emulator) WaitHold(ctx context.Context, id string) error {
 	if h == nil {
 		return fmt.Errorf("hold %q: %w", id, ErrNotFound)
 	}
-	return e.await(ctx, func() bool { return h.Reached })
+	var reached bool
+	return e.await(ctx, func() { reached = h.Reached }, func() bool { return reached })
 }
 
 // holdCall stops at the plan's holds of one kind; false when the emulator closes meanwhile.

@@ -277,3 +277,19 @@ func TestTimer(t *testing.T) {
 	}
 	w.waitFor(EventSessionExpired)
 }
+
+// TestWaitingAsksForMore: who waits for a state, or for a job, may look at the calls,
+// and each call is looked at.
+func TestWaitingAsksForMore(t *testing.T) {
+	w := newWorld(t)
+	l := w.start("a1")
+	go func() { _, _ = l.poll(t.Context(), 0) }()
+	made := len(w.Calls())
+	if _, err := w.WaitState(w.ctx(), func(State) bool { return len(w.Calls()) > made }); err != nil {
+		t.Fatal(err)
+	}
+	id := must(w.QueueJob(JobSpec{})).RequestID
+	if _, _, err := w.WaitJob(w.ctx(), id, func(Job, string) bool { return len(w.State().Jobs) > 0 && len(w.Calls()) > made }); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -94,12 +94,11 @@ func (e *Emulator) emitJob(kind string, j *job) {
 // is ctx's, or ErrClosed.
 func (e *Emulator) Events(ctx context.Context, after uint64) ([]Event, error) {
 	var out []Event
-	err := e.await(ctx, func() bool {
+	err := e.await(ctx, func() {
 		if after < uint64(len(e.events)) {
 			out = append(out, e.events[after:]...)
 		}
-		return len(out) > 0
-	})
+	}, func() bool { return len(out) > 0 })
 	return out, err
 }
 
@@ -119,14 +118,14 @@ func (e *Emulator) WaitEvent(ctx context.Context, after uint64, match func(Event
 	}
 }
 
-// await looks (with mu held) until look says true, waiting for changes in between.
-func (e *Emulator) await(ctx context.Context, look func() bool) error {
+// await looks, with mu held, until what was seen is enough, which is judged without it; it waits for changes in between.
+func (e *Emulator) await(ctx context.Context, look func(), enough func() bool) error {
 	for {
 		e.mu.Lock()
-		ok := look()
+		look()
 		changed := e.changed
 		e.mu.Unlock()
-		if ok {
+		if enough() {
 			return nil
 		}
 		select {

@@ -120,10 +120,10 @@ func (p *PoolState) Agent(name string) *AgentState {
 	return &p.Agents[i]
 }
 
-// WaitState waits until match accepts the state, and returns it. match is called with the emulator locked and must not
-// call it. The error is ctx's, or ErrClosed.
+// WaitState waits until match accepts the state, and returns it. match may ask the emulator for more, which may be newer
+// then. The error is ctx's, or ErrClosed.
 func (e *Emulator) WaitState(ctx context.Context, match func(State) bool) (State, error) {
 	var s State
-	err := e.await(ctx, func() bool { s = e.state(); return match(s) })
+	err := e.await(ctx, func() { s = e.state() }, func() bool { return match(s) })
 	return s, err
 }

@@ -5,22 +5,21 @@ import (
 	"fmt"
 )
 
-// WaitJob waits until look, given a job and its log so far, says true, and returns what it was given. Look must not
-// call the emulator. The error is ctx's, ErrClosed, or wraps ErrNotFound.
+// WaitJob waits until look, given a job and its log so far, says true, and returns what it was given. The error
+// is ctx's, ErrClosed, or wraps ErrNotFound.
 func (e *Emulator) WaitJob(ctx context.Context, requestID int64, look func(job Job, log string) bool) (Job, string, error) {
 	var seen Job
 	var log string
 	var missing error
-	err := e.await(ctx, func() bool {
+	err := e.await(ctx, func() {
 		e.settle()
 		j := e.jobNumbered(requestID)
 		if j == nil {
 			missing = fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
-			return true
+			return
 		}
 		seen, log = j.public(), j.text()
-		return look(seen, log)
-	})
+	}, func() bool { return missing != nil || look(seen, log) })
 	if err == nil {
 		err = missing
 	}

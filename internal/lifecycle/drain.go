@@ -61,8 +61,7 @@ func (t *turn) inspected(e Inspected) {
 	}
 	switch {
 	case e.Outcome == Missing:
-		t.missed = true // a DELETE will make sure of it
-		t.unplan()
+		t.unplan() // a DELETE will make sure of it
 		t.lookedAlone(e.Worker)
 	case t.Job == RunningJob:
 		t.unplan() // it started while we looked; its end is the next thing to wait for

@@ -137,8 +137,21 @@ func (e Exit) exitCode() int {
 	return e.Code
 }
 
+// Cut is whether a listener's last job was cut, by the listener's own log.
+type Cut string
+
+// The words of a cut.
+const (
+	NotCut    Cut = ""       // it succeeded, or nobody told the listener to end
+	MaybeCut  Cut = "maybe"  // it did not succeed, and the listener was told to end, who knows when and by whom
+	SurelyCut Cut = "surely" // it did not succeed, and ended after the listener was told to
+)
+
 // ListenerExited says that the listener was reaped.
-type ListenerExited struct{ Exit }
+type ListenerExited struct {
+	Exit
+	Cut Cut
+}
 
 // UpdateSettled says that the listener's update has ended, well or not.
 type UpdateSettled struct{}

@@ -276,7 +276,7 @@ func TestLent(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 0"},
 		})},
 		{"killed: it cannot register anew", Policy{Grace: time.Minute}, roads(lent, []line{
-			{time.Second, ListenerExited{Exit{Signal: 9}}, "kill, leave 137"},
+			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "kill, leave 137"},
 		})},
 		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, roads(lent, []line{
 			{time.Minute, Tick{}, "ask to inspect"},

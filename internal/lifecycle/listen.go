@@ -20,7 +20,7 @@ func (t *turn) launched(r Result) {
 		return
 	}
 	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
-	t.readyAt, t.killAt, t.idleSince = time.Time{}, time.Time{}, time.Time{}
+	t.readyAt, t.killAt, t.idleSince, t.outlived = time.Time{}, time.Time{}, time.Time{}, false
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
 	}
@@ -97,7 +97,7 @@ func (t *turn) serving() bool {
 }
 
 func (t *turn) jobFinished() {
-	t.Job, t.quietSince, t.assigned = NoJob, t.now, false
+	t.Job, t.quietSince, t.assigned, t.outlived = NoJob, t.now, false, t.Reason != ""
 	switch {
 	case t.Phase == Busy && t.policy.Once:
 		t.decide(0, "one job served", nil)
@@ -123,8 +123,11 @@ func (t *turn) socketLost() {
 }
 
 // listenerExited follows the listener's end, asked for or not.
-func (t *turn) listenerExited(e Exit) {
-	had := t.Job == RunningJob
+func (t *turn) listenerExited(ended ListenerExited) {
+	e, had, wasRunning := ended.Exit, t.Job == RunningJob, t.Listener == Running
+	if ended.Cut == MaybeCut && !wasRunning { // it was us who told it to end
+		ended.Cut = NotCut
+	}
 	mayHaveHad := t.Job == UnknownJob && !t.inherited
 	if mayHaveHad {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
@@ -142,12 +145,27 @@ func (t *turn) listenerExited(e Exit) {
 	switch t.Phase {
 	case Starting, Idle, Busy:
 		t.endedUnasked(e)
-	case Draining, Removing:
-		if had && t.Listener == Absent && e != (Exit{}) {
-			t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", e), nil)
-		}
+	case Draining, Removing, Stopping:
+		t.endedByOthers(ended, had && wasRunning)
 	}
 }
+
+// endedByOthers follows the end of a listener that may have been told to end by
+// others than us, once the end was asked for: a platform may send SIGTERM to every
+// process, and the listener cancels its job then (Container Apps: peers-and-pains.md
+// 0). We may have told it too, when that job was over. A job that has succeeded all
+// the same, or had ended before, is not lost.
+func (t *turn) endedByOthers(ended ListenerExited, had bool) {
+	switch {
+	case t.Listener == Updating:
+	case had && ended.Exit != Exit{}:
+		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
+	case had, ended.Cut != NotCut && t.outlived:
+		t.decide(exitTryAgain, jobCutByOthers, nil)
+	}
+}
+
+const jobCutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
 
 func (e Exit) String() string {
 	if e.Signal != 0 {
@@ -190,8 +208,7 @@ func (t *turn) endedUnasked(e Exit) {
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
 	if r.Outcome == Missing {
-		t.missed = true // a DELETE makes sure of it
-		t.comeBack("the agent was deleted on the server")
+		t.comeBack("the agent was deleted on the server") // a DELETE makes sure of it
 		return
 	}
 	t.missed = false

@@ -1,6 +1,9 @@
 package lifecycle
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // This file is the beginning of a life: booting, registering, and the agents
 // that hold our name.
@@ -76,6 +79,7 @@ func (t *turn) takeOver(l Leftover) {
 
 func (t *turn) registered(e Registered) {
 	t.heed(e.Result)
+	t.taken = e.Outcome == Taken
 	if e.Outcome == OK {
 		t.hold(e.AgentID)
 		return
@@ -164,14 +168,30 @@ func (t *turn) nobodyYet() {
 	t.Registration = Unregistered
 	switch {
 	case t.Reason != "":
+		t.nameUnseen()
 		t.leave()
 	case t.no != nil:
 		t.leaveFor(codeFor(t.no.Outcome), "cannot register the agent", t.no.Err)
 	case t.tryAgain(Register, Result{}, t.patience):
+	case t.taken:
+		t.nameUnseen()
+		t.leaveFor(exitTryAgain, nameUnseen, nil)
 	default:
 		t.leaveFor(exitUnreachable, "cannot register the agent: every answer was lost", nil)
 	}
 }
+
+// nameUnseen names the agent of a POST in doubt where the server has said since
+// that the name is taken, and shows nobody who has it: it may be ours.
+func (t *turn) nameUnseen() {
+	if t.taken {
+		t.name(errUnseen)
+	}
+}
+
+const nameUnseen = "the agent's name is held by another, which this identity does not see"
+
+var errUnseen = errors.New("the server says that the name is taken, and does not show by whom")
 
 // meetTwin deals with another agent of our name. A dead one, or an earlier life
 // on this host, is removed before we register: never replaced in place, so that
@@ -199,7 +219,7 @@ func (t *turn) meetTwin(e LookedUp) {
 // would go on for ever.
 func (t *turn) meetNobody() {
 	if !t.tryAgain(Register, Result{}, t.patience) {
-		t.leaveFor(exitTryAgain, "the agent's name is held by another, which this identity does not see", nil)
+		t.leaveFor(exitTryAgain, nameUnseen, nil)
 	}
 }
 

@@ -69,8 +69,9 @@ func (t *turn) deleted(r Result) {
 
 // missing follows a 404 to a change, which is believed when a 404 was said before:
 // who answers may not have seen the agent yet, or not be the server. Until then
-// the call is made once more, where it is still of use. A look alone (Inspect) is
-// never believed, it only counts as the first.
+// the call is made once more, where it is still of use. A look (Inspect) is no
+// witness: it may be answered from a copy that is late (docs/assumptions.md,
+// read-own-write).
 func (t *turn) missing(c Call) {
 	if t.Registration != Held || t.missed {
 		t.Registration = Removed

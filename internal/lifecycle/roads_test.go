@@ -127,6 +127,16 @@ func TestRoads(t *testing.T) {
 			{time.Second, ListenerExited{}, "leave 0"},
 		}), "SIGTERM"},
 
+		{"a look that sees no agent, and a 404 to the DELETE that is not true: once more", usual, roads(idle, []line{
+			{time.Minute, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{}, "leave 0"},
+		}), "SIGTERM"},
+
 		{"a 404 that is not true: the agent is removed all the same", usual, roads(idle, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{of(Missing)}, ""},
@@ -172,7 +182,7 @@ func TestRoads(t *testing.T) {
 			{time.Second, Disabled{fine}, ""},
 			{59 * time.Second, Tick{}, "interrupt"},
 			{30 * time.Second, Tick{}, "kill"},
-			{100 * time.Millisecond, ListenerExited{Exit{Signal: 9}}, "ask to remove"},
+			{100 * time.Millisecond, ListenerExited{Exit: Exit{Signal: 9}}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 75"},
 		}), "the job was cut"},
 
@@ -202,7 +212,7 @@ func TestRoads(t *testing.T) {
 			{time.Millisecond, Disabled{of(Lost)}, ""},
 			{500 * time.Millisecond, PersonInterrupts{}, ""},
 			{time.Second, PersonInterrupts{}, "kill"},
-			{time.Second, ListenerExited{Exit{Signal: 9}}, "ask to remove"},
+			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 130"},
 		}), "a person cancelled the job"},
 
@@ -235,34 +245,36 @@ func TestRoads(t *testing.T) {
 		{"--once: a listener that dies of its job is not started again", once, roads(idle, []line{
 			{time.Minute, JobStarted{}, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},
-			{time.Minute, ListenerExited{Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, ask to remove"},
 			{time.Second, Deleted{of(JobRunning)}, ""}, // until the dead job's lock lapses
 			{time.Second, Tick{}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 137"},
 		}), "in the middle of its job"},
 
 		{"--once: a listener that ends without a job is started again", once, roads(started, []line{
-			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, ""},
 			{time.Second, Tick{}, "ask to launch"},
 		}), ""},
 
 		{"exit 1: final, if the agent still exists", usual, roads(idle, []line{
-			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 1"},
 		}), "exit code 1"},
 
 		{"exit 1: the agent was deleted, so register anew", usual, roads(idle, []line{
-			{time.Minute, ListenerExited{Exit{Code: 1}}, "ask to inspect"},
+			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""}, // a look is no witness: two answers to a DELETE are
+			{shortestPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, ""},
 			{rejoinPause, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, 8}, "ask to launch"},
 		}), ""},
 
 		{"the listener is killed: its session stays, so register anew", usual, roads(busy, []line{
-			{time.Minute, ListenerExited{Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, ask to remove"},
 			{time.Second, Deleted{of(JobRunning)}, ""}, // until the dead job's lock lapses
 			{time.Second, Tick{}, "ask to remove"},
 			{time.Second, Deleted{fine}, ""},
@@ -270,20 +282,20 @@ func TestRoads(t *testing.T) {
 		}), ""},
 
 		{"exit 3: the update's script is waited for, and nothing killed", usual, roads(busy, []line{
-			{time.Minute, ListenerExited{Exit{Code: 3}}, "awaitupdate"},
+			{time.Minute, ListenerExited{Exit: Exit{Code: 3}}, "awaitupdate"},
 			{time.Minute, UpdateSettled{}, "ask to launch"},
 			{time.Second, Launched{fine}, ""},
 		}), ""},
 
 		{"exit 4: the same for --once, which has had no job yet", once, roads(idle, []line{
-			{time.Minute, ListenerExited{Exit{Code: 4}}, "awaitupdate"},
+			{time.Minute, ListenerExited{Exit: Exit{Code: 4}}, "awaitupdate"},
 			{time.Minute, UpdateSettled{}, "ask to launch"},
 		}), ""},
 
 		{"exit 3 while draining is no fault", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},
-			{time.Second, ListenerExited{Exit{Code: 3}}, "awaitupdate, ask to remove"},
+			{time.Second, ListenerExited{Exit: Exit{Code: 3}}, "awaitupdate, ask to remove"},
 			{time.Second, Deleted{fine}, ""},
 			{time.Second, UpdateSettled{}, "leave 0"},
 		}), "SIGTERM"},
@@ -291,7 +303,7 @@ func TestRoads(t *testing.T) {
 		{"a listener that dies while its job is drained: what it left is killed", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},
-			{time.Second, ListenerExited{Exit{Code: 2}}, "kill, ask to remove"},
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "kill, ask to remove"},
 			{time.Second, Deleted{fine}, "leave 2"},
 		}), "in the middle of a job"},
 
@@ -306,7 +318,7 @@ func TestRoads(t *testing.T) {
 
 		{"the socket is lost, and the listener dies: the worker that it may have left is killed", usual, roads(idle, []line{
 			{time.Second, SocketLost{}, ""},
-			{time.Minute, ListenerExited{Exit{Code: 2}}, "kill, ask to inspect"},
+			{time.Minute, ListenerExited{Exit: Exit{Code: 2}}, "kill, ask to inspect"},
 			{time.Second, Inspected{Result: fine}, ""},
 			{time.Second, Tick{}, "ask to launch"},
 		}), ""},
@@ -522,8 +534,10 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 	deleted := func(id int) []line {
 		return []line{
 			{time.Second, SessionReady{}, ""},
-			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+			{time.Second, Deleted{of(Missing)}, ""},
+			{shortestPause, Tick{}, "ask to remove"},
 			{time.Second, Deleted{of(Missing)}, ""},
 			{time.Minute, Tick{}, "ask to register"},
 			{time.Second, Registered{fine, id}, "ask to launch"},
@@ -535,8 +549,10 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 		road = roads(road, deleted(8+n))
 	}
 	once := []line{
-		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 		{time.Second, Inspected{Result: of(Missing)}, "ask to remove"},
+		{time.Second, Deleted{of(Missing)}, ""},
+		{shortestPause, Tick{}, "ask to remove"},
 		{time.Second, Deleted{of(Missing)}, "leave 69"},
 	}
 	walk(t, Policy{Grace: time.Minute}, roads(road, once))
@@ -548,7 +564,7 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 func TestRestarts(t *testing.T) {
 	ends := func(pause time.Duration) []line {
 		return []line{
-			{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 			{time.Second, Inspected{Result: of(Unreachable)}, ""},
 			{pause, Tick{}, "ask to launch"},
 			{time.Second, Launched{fine}, ""},
@@ -559,7 +575,7 @@ func TestRestarts(t *testing.T) {
 		road = roads(road, ends(pause*time.Second))
 	}
 	walk(t, Policy{Grace: time.Minute}, roads(road, []line{
-		{time.Second, ListenerExited{Exit{Code: 2}}, "ask to inspect"},
+		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 		{time.Second, Inspected{Result: fine}, "ask to remove"},
 		{time.Second, Deleted{fine}, "leave 2"},
 	}))

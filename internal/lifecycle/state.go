@@ -100,10 +100,12 @@ type State struct {
 	former int // while Booting: the agent that a killed life has left, so its files say
 
 	lostAt time.Time // when the answer to Register was lost, or in doubt
+	taken  bool      // the last answer to Register was that the name is taken
 	no     *Result   // the answer that ends the registering, once nobody bears our mark
 
 	born       time.Time // when the life began
 	quietSince time.Time // since when the listener has had no job
+	outlived   bool      // the last job ended after the end of the life was asked for
 	inherited  bool      // the listener is an earlier life's, and so are its jobs
 
 	clock    time.Time     // the platform's first word: the budget runs from here; zero: no deadline

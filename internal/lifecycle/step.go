@@ -97,7 +97,7 @@ func (t *turn) learn(e Event) {
 	case SocketLost:
 		t.socketLost()
 	case ListenerExited:
-		t.listenerExited(e.Exit)
+		t.listenerExited(e)
 	case UpdateSettled:
 		t.updateSettled()
 	case DrainAsked:

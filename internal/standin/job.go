@@ -71,6 +71,7 @@ func (j *job) run(ctx context.Context) {
 		j.l.perf.count("SentJobToWorker_" + id)
 		outcome = j.watch(ctx, w, lockedUntil)
 	}
+	j.l.log.Printf("Finish job request for job %s with result: %s", j.message.JobID, outcome)
 	j.l.term.dated("Job %s completed with result: %s", j.message.JobDisplayName, outcome)
 	if !j.message.reportsItself() {
 		if err := j.l.pool.finishJob(ctx, j.message.RequestID, outcome); err != nil {

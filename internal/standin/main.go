@@ -4,6 +4,7 @@ package standin
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -86,6 +87,7 @@ func (s *signals) live(l *listener) int {
 	if l.host, err = os.Hostname(); err != nil {
 		l.host = "localhost"
 	}
+	defer s.tellsLog(diag)()
 	if l.procs, err = newProcs(); err != nil {
 		l.term.err("An error occurred: %v", err)
 		return exitRetryable
@@ -106,6 +108,21 @@ func (s *signals) live(l *listener) int {
 			<-code
 		} // a failure may leave its session behind, and its worker
 		return l.obey(order)
+	}
+}
+
+// tellsLog writes into the log that a signal has told the listener to end, as
+// HostContext.ShutdownAgent does, until it is stopped.
+func (s *signals) tellsLog(diag *log.Logger) (stop func()) {
+	told := make(chan struct{})
+	stopIt := context.AfterFunc(s.ctx, func() {
+		defer close(told)
+		diag.Print("Agent will be shutdown for UserCancelled")
+	})
+	return func() {
+		if !stopIt() {
+			<-told
+		}
 	}
 }
 

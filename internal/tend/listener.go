@@ -161,8 +161,26 @@ func (r *runner) watch(l *launched) {
 		ended()
 		tellers.Wait()
 		status := l.process.Status()
-		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}}})
+		exit := lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}
+		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cut(l)}})
 	})
+}
+
+// cut reads in the listener's own log whether it was told to end while it had a
+// job. Where that log cannot be read, nobody knows.
+func (r *runner) cut(l *launched) lifecycle.Cut {
+	var s agent.Shutdown
+	err := r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
+	switch {
+	case err != nil:
+		r.log.Debug("Cannot read in the listener's log how it ended", "error", err)
+		return lifecycle.NotCut
+	case !s.Failed():
+		return lifecycle.NotCut
+	case s.Later:
+		return lifecycle.SurelyCut
+	}
+	return lifecycle.MaybeCut
 }
 
 const (

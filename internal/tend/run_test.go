@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -197,13 +198,13 @@ func TestLives(t *testing.T) {
 			s.exits(2)
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "GET 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, born + "GET 8 DELETE 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the agent is deleted on the server, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
 			s.exits(2)
-		}, born + "GET 8 DELETE 8", 0, ""},
+		}, born + "GET 8 DELETE 8 DELETE 8", 0, ""},
 
 		{"the server does not show the agent yet", nil, func(s *stage) {
 			s.ready()
@@ -631,6 +632,7 @@ func TestTokenIsRefused(t *testing.T) {
 	}{
 		{"refused", refusedToken{}, 69, 0},
 		{"unreachable", errors.New("connection refused"), 69, 2 * time.Minute},
+		{"a name that does not resolve", &azdo.Error{Op: "look", Cause: &net.DNSError{Err: "no such host", Name: "devops.invalid", IsNotFound: true}}, 69, 2 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var took time.Duration

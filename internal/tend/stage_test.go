@@ -575,6 +575,8 @@ func (s *stage) awaitUpdate(ctx context.Context, _ agent.UpdateMarkers) error {
 
 func (s *stage) listenerLogs() agent.Logs { return nil }
 
+func (s *stage) shutdown(agent.Logs) (agent.Shutdown, error) { return agent.Shutdown{}, nil }
+
 func (s *stage) awaitConflict(ctx context.Context, _ agent.Logs) error {
 	select {
 	case <-s.listener().conflict:

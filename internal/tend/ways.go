@@ -26,6 +26,8 @@ type ways interface {
 	// awaitConflict waits until a listener has met, by a log that is newer than
 	// before, another's session.
 	awaitConflict(ctx context.Context, before agent.Logs) error
+	// shutdown is what the logs that are newer than before say of the listener's end.
+	shutdown(before agent.Logs) (agent.Shutdown, error)
 	// awaitUpdate waits until an update has ended that before does not know.
 	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
 }
@@ -67,6 +69,10 @@ func (w folderWays) listenerLogs() agent.Logs { return w.folder.ListenerLogs() }
 
 func (w folderWays) awaitConflict(ctx context.Context, before agent.Logs) error {
 	return w.folder.AwaitConflict(ctx, before)
+}
+
+func (w folderWays) shutdown(before agent.Logs) (agent.Shutdown, error) {
+	return w.folder.Shutdown(before)
 }
 
 func (w folderWays) awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error {

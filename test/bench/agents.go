@@ -174,5 +174,5 @@ The machine: {{.Machine}}.
 
 How: the roots' and the agents' times are azptend's own, of its lines "Made the agent's root" and "The agent is ready",
 from the first line of main, the making of all roots included; at rest is each agent's poll in the emulator's record.
-The stand-in is small: a root of Microsoft's package, some 600 MB, takes longer to copy, and its listener more memory and longer to start.
+The stand-in is small: a root of Microsoft's package takes longer to copy, and its listener more memory and longer to start.
 `))

@@ -7,8 +7,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// refused is what is added to the values of a case, and what is said of it.
+// refused is what is added to the values of a case, and what is said of it; of
+// values that are taken, what is made of them.
 type refused struct{ to, values, says string }
+
+// changed are the values of the case with what is added.
+func (r refused) changed(t *testing.T) map[string]any {
+	t.Helper()
+	values, change := cases(t)[r.to], map[string]any{}
+	if err := yaml.Unmarshal([]byte(r.values), &change); err != nil {
+		t.Fatal(err)
+	}
+	lay(values, change)
+	return values
+}
 
 // TestRefused changes one thing in values that are taken, and looks for what is
 // said of it. A value that is null takes away what was set.
@@ -88,13 +100,7 @@ func TestRefused(t *testing.T) {
 		"a spec's own field":    {"keda-2.21", `podSpec: {containers: []}`, "invalid propertyName 'containers'"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			values := cases(t)[r.to]
-			change := map[string]any{}
-			if err := yaml.Unmarshal([]byte(r.values), &change); err != nil {
-				t.Fatal(err)
-			}
-			lay(values, change)
-			_, err := render(t, values)
+			_, err := render(t, r.changed(t))
 			if err == nil {
 				t.Fatalf("was taken; want %q", r.says)
 			}
@@ -134,13 +140,7 @@ func TestTaken(t *testing.T) {
 		"a parent chart's global":  {"keda-2.21", `global: {registry: x}`, "kind: ScaledJob"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			values := cases(t)[r.to]
-			change := map[string]any{}
-			if err := yaml.Unmarshal([]byte(r.values), &change); err != nil {
-				t.Fatal(err)
-			}
-			lay(values, change)
-			files, err := render(t, values)
+			files, err := render(t, r.changed(t))
 			if err != nil {
 				t.Fatal(err)
 			}

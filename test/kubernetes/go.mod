@@ -6,6 +6,7 @@ replace github.com/azptend/azptend/test/conformance/go => ../conformance/go
 
 require (
 	github.com/azptend/azptend/test/conformance/go v0.0.0
+	github.com/cyphar/filepath-securejoin v0.7.0
 	github.com/google/uuid v1.6.0
 	golang.org/x/sys v0.50.0
 	k8s.io/api v0.37.2
@@ -29,7 +30,6 @@ require (
 	github.com/chai2010/gettext-go v1.0.2 // indirect
 	github.com/cloudflare/circl v1.6.3 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
-	github.com/cyphar/filepath-securejoin v0.7.0 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/emicklei/go-restful/v3 v3.13.0 // indirect
 	github.com/evanphx/json-patch v5.9.11+incompatible // indirect

@@ -6,13 +6,15 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/azptend/azptend/test/conformance/go/emulated"
 )
 
 var (
-	bin  = flag.String("bin", "", "the folder with the programs of a cluster, as ./build makes it")
-	keep = flag.String("logs", "", "the folder for the logs of all that runs; a temporary one if not set")
+	bin      = flag.String("bin", "", "the folder with the programs of a cluster, as ./build makes it")
+	keep     = flag.String("logs", "", "the folder for the logs of all that runs; a temporary one if not set")
+	patience = flag.Duration("patience", 5*time.Minute, "what is waited for anything: far longer than all needs")
 )
 
 // interrupted is closed by Ctrl-C: all that runs is ended then, as at a test's end.

@@ -28,9 +28,6 @@ import (
 // pools are one for each thing that happens, in the emulator's order.
 var pools = []string{"default", "accurate", "drained", "deleted", "registered", "killed"}
 
-// patience is what a test waits for anything: far longer than all needs.
-const patience = 5 * time.Minute
-
 // exchange is whom a workload's token is for.
 const exchange = "api://AzureADTokenExchange"
 
@@ -74,6 +71,10 @@ func start(t *testing.T) *world {
 	w.watch(t)
 	w.startKEDA(t)
 	w.startKubelet(t)
+	t.Cleanup(func() { // before the cluster is stopped, and the emulator
+		cancel(errors.New("the test is over"))
+		w.kubelet.Wait()
+	})
 	t.Logf("the cluster is there after %v; logs are in %s", time.Since(began).Round(time.Millisecond), w.dir)
 	return w
 }
@@ -82,7 +83,7 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
 func (w *world) startCluster(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, *patience)
 	defer cancel()
 	var err error
 	w.cluster, err = cluster.Start(ctx, *bin, w.path("cluster"))
@@ -112,7 +113,7 @@ func (w *world) startKEDA(t *testing.T) {
 	must(t, err)
 	file := w.path("cluster/keda-token")
 	must(t, os.WriteFile(file, []byte(token.Status.Token), 0o600))
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, *patience)
 	defer cancel()
 	must(t, w.cluster.StartKEDA(ctx, []string{"AZURE_CLIENT_ID=" + id.ClientID, "AZURE_TENANT_ID=" + id.Tenant, "AZURE_AUTHORITY_HOST=" + w.entra.URL,
 		"AZURE_FEDERATED_TOKEN_FILE=" + file, "SSL_CERT_FILE=" + w.entra.CA, "HTTPS_PROXY=" + w.entra.Proxy}))
@@ -179,7 +180,7 @@ func (w *world) watch(t *testing.T) {
 // until waits until it is so, looking at each change of a Job or pod.
 func (w *world) until(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(*patience)
 	for {
 		w.mu.Lock()
 		changed := w.changed
@@ -192,7 +193,7 @@ func (w *world) until(t *testing.T, what string, so func() bool) {
 		case <-w.ctx.Done():
 			t.Fatal(context.Cause(w.ctx))
 		case <-late:
-			t.Fatalf("after %v it is still not so that %s", patience, what)
+			t.Fatalf("after %v it is still not so that %s", *patience, what)
 		}
 	}
 }
@@ -200,7 +201,7 @@ func (w *world) until(t *testing.T, what string, so func() bool) {
 // event waits for an event of a pool, or fails when that takes too long.
 func (w *world) event(t *testing.T, pool, what string, match func(emulated.Event) bool) emulated.Event {
 	t.Helper()
-	return w.e.WaitEventFor(t, w.ctx, patience, pool+": "+what, func(ev emulated.Event) bool { return ev.Pool == pool && match(ev) })
+	return w.e.WaitEventFor(t, w.ctx, *patience, pool+": "+what, func(ev emulated.Event) bool { return ev.Pool == pool && match(ev) })
 }
 
 // helm runs helm in a namespace.

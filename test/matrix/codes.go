@@ -28,7 +28,10 @@ func codesFor(c cell, f facts) []int {
 		if c.event.code != 0 { // it died of the signal, in the middle of its job
 			return []int{c.event.code, onPurpose}
 		}
-		return []int{onPurpose, tryAgain}
+		if c.phase.name == "job assigned" { // of whose beginning nobody had told azptend
+			return []int{onPurpose, tryAgain}
+		}
+		return []int{tryAgain}
 	case f.jobCut() && c.event.name != workerKilled:
 		return []int{tryAgain}
 	case c.event.kind == kill:
@@ -46,6 +49,8 @@ func (f facts) jobCut() bool { return f.job.RequestID != 0 && f.job.Result != "s
 func codesOfListenersEnd(c cell, f facts) []int {
 	var codes []int
 	switch {
+	case c.phase.drained && c.phase.job != noJob && c.event.code == 0:
+		codes = []int{tryAgain}
 	case c.phase.drained && c.phase.job != noJob:
 		codes = []int{c.event.code}
 	case c.phase.drained:

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,8 +80,11 @@ func (p *play) serve() error {
 		return err
 	}
 	// The mark is read back once the session exists; the next call is another.
-	return p.azptend.Says(p.ctx, regexp.MustCompile("The agent's mark is in place|had not kept the agent's mark: wrote it again"))
+	return p.azptend.Says(p.ctx, markLookedFor)
 }
+
+// markLookedFor is each way in which the look for the mark ends.
+var markLookedFor = regexp.MustCompile("The agent's mark is in place|Cannot read the agent's mark back|not kept the agent's mark(: wrote it again|, and does not take it again)")
 
 // polls waits until an agent polls in a session that began after an entry of the
 // journal, or azptend has ended. After azptend was killed it must be another agent:
@@ -187,11 +191,19 @@ func (p *play) drainAtWork() error {
 	}
 	ctx, cancel := p.whileAlive()
 	defer cancel()
-	_, err := p.emulator.WaitEvent(ctx, 0, func(e emulator.Event) bool { return e.Type == emulator.EventAgentDisabled })
+	_, err := p.emulator.WaitState(ctx, func(emulator.State) bool { return p.hasDisabled() })
 	if err == nil && !p.pause(insistPause) { // a SIGINT is another word
 		err = errors.New("azptend ended with a job")
 	}
 	return err
+}
+
+// hasDisabled says that a PATCH of the agent was answered, well or not: azptend
+// goes on then.
+func (p *play) hasDisabled() bool {
+	return slices.ContainsFunc(p.emulator.Calls(), func(c emulator.Call) bool {
+		return c.Done && c.Method == "PATCH" && strings.Contains(c.Path, "/agents/")
+	})
 }
 
 func (p *play) drainIdle() error {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
 
 	"github.com/azptend/azptend/test/kubernetes/spec"
@@ -70,11 +71,15 @@ func makeRoot(c spec.Container) (string, error) {
 		return "", fmt.Errorf("/proc: %w", err)
 	}
 	for i, folder := range c.Image { // written to in the container alone, as layers are
-		if err := overlay(filepath.Join(c.Scratch, fmt.Sprint("layer", i)), folder.Source, filepath.Join(root, folder.Target)); err != nil {
+		target, err := securejoin.SecureJoin(root, folder.Target)
+		if err != nil {
+			return "", err
+		}
+		if err := overlay(filepath.Join(c.Scratch, fmt.Sprint("layer", i)), folder.Source, target); err != nil {
 			return "", err
 		}
 		if folder.ReadOnly || c.ReadOnlyRoot {
-			if err := unix.Mount("", filepath.Join(root, folder.Target), "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			if err := unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 				return "", fmt.Errorf("%s read-only: %w", folder.Target, err)
 			}
 		}
@@ -117,7 +122,10 @@ func overlay(scratch, lower, target string) error {
 }
 
 func bind(root string, m spec.Mount) error {
-	target := filepath.Join(root, m.Target)
+	target, err := securejoin.SecureJoin(root, m.Target) // /var/run is a link to /run: the root's, and not ours
+	if err != nil {
+		return err
+	}
 	if err := mountPoint(m.Source, target); err != nil {
 		return err
 	}

@@ -82,12 +82,12 @@ func (k *Kubelet) StartedAt(namespace, pod, container string) time.Time {
 
 func (k *Kubelet) makeNode(ctx context.Context, name string) error {
 	nodes := k.Client.CoreV1().Nodes()
-	n, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	if err != nil {
+	if _, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "Test"}}
-	_, err = nodes.UpdateStatus(ctx, n, metav1.UpdateOptions{})
+	// A patch, for the controller manager writes to a new node too.
+	ready := `{"status":{"conditions":[{"type":"Ready","status":"True","reason":"Test"}]}}`
+	_, err := nodes.Patch(ctx, name, types.StrategicMergePatchType, []byte(ready), metav1.PatchOptions{}, "status")
 	return err
 }
 

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/standin"
+)
+
+// packages are what the page's commands need and Debian's smallest lacks.
+const packages = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates"
+
+// cloudInit is brought by apt: debootstrap configures its Python in an order that
+// fails.
+const cloudInit = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init"
+
+// machine is a Debian that systemd-nspawn boots. It has the host's network, and
+// so the emulator on its loopback.
+type machine struct {
+	root   string
+	nspawn *exec.Cmd
+	leader string        // the host's word for its PID 1
+	off    chan struct{} // closed when it is shut down
+}
+
+// fill makes the machine's disk.
+func (m *machine) fill(ctx context.Context, base string) error {
+	if _, err := os.Stat(filepath.Join(base, "etc/debian_version")); err != nil {
+		fmt.Println("debootstrap --variant=minbase --include=" + packages + " bookworm")
+		if err := loud(exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, "bookworm", base)); err != nil {
+			return fmt.Errorf("cannot make a Debian: %w", err)
+		}
+		if err := loud(exec.CommandContext(ctx, "chroot", base, "sh", "-c", cloudInit)); err != nil {
+			return fmt.Errorf("cannot bring cloud-init: %w", err)
+		}
+	}
+	return loud(exec.CommandContext(ctx, "cp", "-a", base, m.root))
+}
+
+// bring puts what the page downloads into the machine, and returns the SHA-256 of
+// the agent's archive.
+func (m *machine) bring(ctx context.Context, work, binary string) (string, error) {
+	agent, archive := filepath.Join(work, "agent"), filepath.Join(m.root, "srv/agent.tar.gz")
+	if err := standin.LayOut(agent, binary); err != nil {
+		return "", err
+	}
+	if err := loud(exec.CommandContext(ctx, "tar", "-C", agent, "-czf", archive, ".")); err != nil {
+		return "", err
+	}
+	if err := loud(exec.CommandContext(ctx, "cp", binary, filepath.Join(m.root, "srv/azptend"))); err != nil {
+		return "", err
+	}
+	f, err := os.Open(archive)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, f)
+	return fmt.Sprintf("%x", hash.Sum(nil)), err
+}
+
+// seed gives cloud-init the page's cloud-config, with the emulator's settings and
+// the machine's files where the page has addresses. First cloud-init is asked what
+// it thinks of it.
+func (m *machine) seed(ctx context.Context, page, sum string, settings []string) error {
+	b, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	_, after, found := strings.Cut(string(b), "```yaml\n#cloud-config\n")
+	config, _, closed := strings.Cut(after, "```")
+	if !found || !closed {
+		return errors.New(page + " has no cloud-config")
+	}
+	config = "#cloud-config\n" + config
+	for _, change := range []struct{ from, to string }{
+		{"      AZP_URL=https://dev.azure.com/your-organisation\n      AZP_POOL=your-pool\n      MANAGED_IDENTITY_OBJECT_ID=00000000-0000-0000-0000-000000000000\n",
+			"      " + strings.Join(settings, "\n      ") + "\n"},
+		{"https://your-storage/azptend", "file:///srv/azptend"},
+		{`--agent-version 4.260.0 --agent-sha256 "…"`, "--file /srv/agent.tar.gz --agent-sha256 " + sum},
+	} {
+		if strings.Count(config, change.from) != 1 {
+			return fmt.Errorf("the cloud-config of %s is to have %q, once", page, change.from)
+		}
+		config = strings.Replace(config, change.from, change.to, 1)
+	}
+	dir := filepath.Join(m.root, "var/lib/cloud/seed/nocloud")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "meta-data"), []byte("instance-id: walked\n"), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "user-data"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	return loud(exec.CommandContext(ctx, "chroot", m.root, "cloud-init", "schema", "--config-file", "/var/lib/cloud/seed/nocloud/user-data"))
+}
+
+// boot starts the machine.
+func (m *machine) boot(ctx context.Context) error {
+	m.nspawn = exec.CommandContext(ctx, "systemd-nspawn", "--directory="+m.root, "--boot", "--register=no", "--keep-unit", "--quiet", "--console=pipe")
+	m.off = make(chan struct{})
+	if err := m.nspawn.Start(); err != nil {
+		return fmt.Errorf("cannot boot the machine: %w", err)
+	}
+	go func() { _ = m.nspawn.Wait(); close(m.off) }()
+	children := fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", m.nspawn.Process.Pid)
+	return m.until(ctx, "its first process to be there", func() bool {
+		b, _ := os.ReadFile(children)
+		m.leader = strings.TrimSpace(string(b))
+		comm, _ := os.ReadFile("/proc/" + m.leader + "/comm")
+		return m.leader != "" && strings.TrimSpace(string(comm)) == "systemd"
+	})
+}
+
+// pull is pulling the plug, for a machine that was not shut down.
+func (m *machine) pull() {
+	_ = m.nspawn.Process.Kill()
+	<-m.off
+}
+
+// in runs a command inside the machine.
+func (m *machine) in(ctx context.Context, command ...string) (string, error) {
+	words := append([]string{"--target", m.leader, "--mount", "--uts", "--ipc", "--pid", "env", "-i",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "AZP_AGENT_DIR=/azp"}, command...)
+	out, err := exec.CommandContext(ctx, "nsenter", words...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// property is what systemd says of the unit.
+func (m *machine) property(ctx context.Context, name string) string {
+	out, _ := m.in(ctx, "systemctl", "show", "azptend", "--property="+name, "--value")
+	return out
+}
+
+// until waits for what systemd has no event for that could be waited for here.
+func (m *machine) until(ctx context.Context, what string, is func() bool) error {
+	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	defer stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for ; !is(); <-tick.C {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot wait any longer for %s", what)
+		case <-m.off:
+			return fmt.Errorf("the machine is off, and was to wait for %s", what)
+		default:
+		}
+	}
+	return nil
+}
+
+// loud runs a command, and shows what it says only if it fails.
+func loud(c *exec.Cmd) error {
+	out, err := c.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", c.Args[0], err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

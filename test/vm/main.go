@@ -1,0 +1,71 @@
+// Command vm walks docs/vm.md where there is no Azure: Debian with systemd as its
+// first process, in a machine of systemd-nspawn, is booted with the page's own
+// cloud-config, and an agent lives there as azptend's unit against an emulator,
+// through a stop, kills, settings that are wrong and the machine's shutdown.
+// `make test-vm` runs it; it needs root, debootstrap, systemd-container and
+// Debian's packages. The agent is the stand-in, and what the page downloads are
+// files of the machine: all else is done as the page has it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// patience bounds all of it; most is packages.
+const patience = 20 * time.Minute
+
+func main() {
+	binary := flag.String("binary", "bin/azptend", "the azptend of the machine: stripped and static, as it is shipped")
+	page := flag.String("page", "docs/vm.md", "the page whose cloud-config is used")
+	base := flag.String("base", "", "a folder that debootstrap has filled, to spare the time; made if it is not there")
+	flag.Parse()
+	if err := walk(*binary, *page, *base); err != nil {
+		fmt.Fprintln(os.Stderr, "vm:", err)
+		os.Exit(1)
+	}
+}
+
+// walk makes the machine, boots it, and lives in it until it is shut down.
+func walk(binary, page, base string) error {
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	work, err := os.MkdirTemp("", "azptend-vm-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	if base == "" {
+		base = filepath.Join(work, "base")
+	}
+	w, err := newWorld(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	m := &machine{root: filepath.Join(work, "root")}
+	if err := m.fill(ctx, base); err != nil {
+		return err
+	}
+	sum, err := m.bring(ctx, work, binary)
+	if err != nil {
+		return err
+	}
+	if err := m.seed(ctx, page, sum, w.environment()); err != nil {
+		return err
+	}
+	if err := m.boot(ctx); err != nil {
+		return err
+	}
+	defer m.pull()
+	if err := live(ctx, w, m); err != nil {
+		journal, _ := m.in(ctx, "journalctl", "--unit", "azptend", "--no-pager", "--output", "cat")
+		output, _ := os.ReadFile(filepath.Join(m.root, "var/log/cloud-init-output.log"))
+		return fmt.Errorf("%w\ncloud-init:\n%s\nthe unit:\n%s", err, output, journal)
+	}
+	return nil
+}

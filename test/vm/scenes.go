@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// live goes through the scenes, in order: each begins with an agent that listens.
+func live(ctx context.Context, w *world, m *machine) error {
+	for _, scene := range []struct {
+		what string
+		play func(context.Context, *world, *machine) error
+	}{
+		{"cloud-init made an agent that listens", made},
+		{"systemctl stop finishes the job, which sees no settings", stopped},
+		{"azptend that is killed is started again, and removes the agent it left", killed},
+		{"an agent that left is started again, more often than systemd's limit", drained},
+		{"azptend that is stuck is killed by the watchdog", stuck},
+		{"what needs a person is not started again", wrong},
+		{"the machine's shutdown finishes the job", shutDown},
+	} {
+		if err := scene.play(ctx, w, m); err != nil {
+			return fmt.Errorf("%s: %w", scene.what, err)
+		}
+		fmt.Println("ok:", scene.what)
+	}
+	return nil
+}
+
+func made(ctx context.Context, w *world, m *machine) error {
+	if err := w.await(ctx, emulator.EventSessionCreated); err != nil {
+		return err
+	}
+	return m.until(ctx, "systemd to hear that it is ready", func() bool {
+		return m.property(ctx, "ActiveState") == "active" && strings.HasPrefix(m.property(ctx, "StatusText"), "idle: agent ")
+	})
+}
+
+// secrets fails if a job can read what the unit's settings hold.
+const secrets = "if cat /etc/azptend/azptend.env || env | grep IDENTITY_; then exit 1; fi\nsleep 1"
+
+func stopped(ctx context.Context, w *world, m *machine) error {
+	job, err := w.begin(ctx, secrets)
+	if err != nil {
+		return err
+	}
+	if out, err := m.in(ctx, "systemctl", "stop", "azptend"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	_, ended := w.succeeded(job)
+	if result := m.property(ctx, "Result"); result != "success" {
+		ended = errors.Join(ended, fmt.Errorf("the unit's result is %s", result))
+	}
+	return errors.Join(ended, w.empty(), start(ctx, w, m))
+}
+
+// start starts the unit; that it comes back means that the agent listens.
+func start(ctx context.Context, w *world, m *machine) error {
+	if out, err := m.in(ctx, "systemctl", "start", "azptend"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return w.await(ctx, emulator.EventSessionCreated)
+}
+
+func killed(ctx context.Context, w *world, m *machine) error {
+	if out, err := m.in(ctx, "systemctl", "kill", "--signal=KILL", "--kill-who=main", "azptend"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := errors.Join(w.await(ctx, emulator.EventAgentRemoved), made(ctx, w, m)); err != nil {
+		return err
+	}
+	if n := len(w.State().Pool("Default").Agents); n != 1 {
+		return fmt.Errorf("the pool has %d agents", n)
+	}
+	return nil
+}
+
+// override puts lines into a drop-in of the unit's [Service].
+func (m *machine) override(ctx context.Context, lines string) error {
+	dir := filepath.Join(m.root, "etc/systemd/system/azptend.service.d")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "walk.conf"), []byte("[Service]\n"+lines), 0o600); err != nil {
+		return err
+	}
+	out, err := m.in(ctx, "systemctl", "daemon-reload")
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// drained drains seven times, and two more than systemd lets a unit start in ten
+// seconds where its limit is not off. The pause before each start is made short.
+func drained(ctx context.Context, w *world, m *machine) error {
+	if err := m.override(ctx, "RestartSec=10ms\n"); err != nil {
+		return err
+	}
+	for range 7 {
+		if out, err := m.in(ctx, "setpriv", "--reuid=agent", "--regid=agent", "--init-groups", "azptend", "drain", "--wait"); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		if err := made(ctx, w, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stuck(ctx context.Context, w *world, m *machine) error {
+	if err := m.override(ctx, "WatchdogSec=3\n"); err != nil {
+		return err
+	}
+	if out, err := m.in(ctx, "systemctl", "restart", "azptend"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	pid := m.property(ctx, "MainPID")
+	if err := w.await(ctx, emulator.EventSessionCreated); err != nil {
+		return err
+	}
+	if out, err := m.in(ctx, "kill", "-STOP", pid); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := errors.Join(w.await(ctx, emulator.EventAgentRemoved), made(ctx, w, m)); err != nil {
+		return err
+	}
+	if said, _ := m.in(ctx, "journalctl", "--unit", "azptend", "--no-pager"); !strings.Contains(said, "Watchdog timeout") {
+		return errors.New("no watchdog is in the unit's log")
+	}
+	return nil
+}
+
+func wrong(ctx context.Context, w *world, m *machine) error {
+	settings := filepath.Join(m.root, "etc/azptend/azptend.env")
+	right, err := os.ReadFile(settings)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(settings, append(right, "AZP_ON_TERM=nonsense\n"...), 0o600); err != nil {
+		return err
+	}
+	if out, err := m.in(ctx, "systemctl", "restart", "azptend"); err == nil {
+		return errors.New("it was started: " + out)
+	}
+	state, code := m.property(ctx, "ActiveState"), m.property(ctx, "ExecMainStatus")
+	if state != "failed" || code != "64" {
+		return fmt.Errorf("the unit is %s with %s", state, code)
+	}
+	return errors.Join(w.empty(), os.WriteFile(settings, right, 0o600), start(ctx, w, m))
+}
+
+func shutDown(ctx context.Context, w *world, m *machine) error {
+	job, err := w.begin(ctx, "sleep 2")
+	if err != nil {
+		return err
+	}
+	if out, err := m.in(ctx, "systemctl", "poweroff"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	select {
+	case <-m.off:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, ended := w.succeeded(job)
+	return errors.Join(ended, w.empty())
+}
