@@ -29,7 +29,7 @@ func unpack(ctx context.Context, archive io.Reader, root *os.Root) (unpacked, er
 		return unpacked{}, err
 	}
 	defer stop()
-	u := unpacking{root: root, made: map[string]bool{".": true}, buffer: make([]byte, pieceSize)}
+	u := unpacking{root: root, made: map[string]bool{".": true}, buffer: make([]byte, 1<<20)}
 	defer u.leave()
 	entries := tar.NewReader(inflated)
 	for {
@@ -190,9 +190,8 @@ func (u *unpacking) link(h tar.Header) error {
 	return u.root.Symlink(h.Linkname, h.Name)
 }
 
-// The pieces that are inflated ahead of what is being written, and their size: one
-// core fills them and another empties them, best while they are in its cache.
-const pieces, pieceSize = 32, 128 << 10
+// The pieces that are inflated ahead of what is being written, and their size.
+const pieces, pieceSize = 8, 1 << 20
 
 // inflate gunzips beside its reader, so that one core inflates while another
 // writes files. Stop ends it, and waits until it has.
