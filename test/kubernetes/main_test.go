@@ -14,6 +14,7 @@ import (
 var (
 	bin      = flag.String("bin", "", "the folder with the programs of a cluster, as ./build makes it")
 	keep     = flag.String("logs", "", "the folder for the logs of all that runs; a temporary one if not set")
+	page     = flag.String("page", "", "the page that the measurements are written into")
 	patience = flag.Duration("patience", 5*time.Minute, "what is waited for anything: far longer than all needs")
 )
 
@@ -33,10 +34,30 @@ func TestKubernetes(t *testing.T) {
 		t.Skip("make test-kubernetes runs it")
 	}
 	w := start(t)
-	t.Run("one pair of KEDA's: default, and jobs that run are counted", w.scales("default", true))
-	t.Run("the other: accurate, and they are not", w.scales("accurate", false))
-	t.Run("a node is drained", w.drain)
-	t.Run("a pod is deleted before its agent listens", w.deleteStarting)
-	t.Run("an init container registers", w.initRegisters)
-	t.Run("a pod is killed", w.killed) // the last: it lets the emulator's clock run ahead
+	scenes := []struct {
+		what string
+		play func(t *testing.T) *release
+	}{
+		{"one pair of KEDA's: `default`, and jobs that run are counted", w.scales("default", true)},
+		{"the other: `accurate`, and they are not", w.scales("accurate", false)},
+		{"a node is drained in the middle of jobs", w.drain},
+		{"a pod is deleted before its agent listens", w.deleteStarting},
+		{"an init container registers", w.initRegisters},
+		{"jobs for their times alone", w.measured},
+		{"a pod is killed", w.killed}, // the last: it lets the emulator's clock run ahead
+	}
+	var rows []row
+	for _, s := range scenes {
+		began := time.Now()
+		passed := t.Run(s.what, func(t *testing.T) {
+			r := s.play(t)
+			rows = append(rows, row{s.what, r.queued, len(r.madeJobs()), time.Since(began)})
+		})
+		if !passed {
+			return // what it has left would be found by the next
+		}
+	}
+	if *page != "" && len(rows) == len(scenes) {
+		w.writePage(t, *page, rows)
+	}
 }

@@ -28,7 +28,8 @@ const pollingInterval = 5
 // release is the chart installed for one pool, in a namespace of the pool's name.
 type release struct {
 	*world
-	pool string
+	pool   string
+	queued int // jobs, so far
 }
 
 type values map[string]any
@@ -59,7 +60,7 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 	must(t, os.WriteFile(file, b, 0o600))
 	w.helm(t, pool, "install", "azptend", chart, "--create-namespace", "--values", file)
 	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool { return ev.Type == "agent.added" })
-	return &release{w, pool}
+	return &release{world: w, pool: pool}
 }
 
 func freePort(t *testing.T) int {
@@ -80,6 +81,7 @@ func (r *release) uninstall(t *testing.T) {
 // queue queues so many jobs that run this.
 func (r *release) queue(t *testing.T, n int, script string) []int64 {
 	t.Helper()
+	r.queued += n
 	var ids []int64
 	for range n {
 		ids = append(ids, r.e.Queue(t, emulated.Job{Pool: r.pool, Script: script}))
@@ -100,7 +102,7 @@ func (r *release) open(t *testing.T, name string) {
 func (r *release) reach(t *testing.T, ids []int64, event string) {
 	t.Helper()
 	for _, id := range ids {
-		r.event(t, r.pool, "job "+strconv.FormatInt(id, 10)+": "+event, func(ev emulated.Event) bool { return ev.Type == event && ev.RequestID == id })
+		r.event(t, r.pool, "job "+strconv.FormatInt(id, 10)+": "+event, isOf(event, id))
 	}
 }
 
@@ -190,4 +192,9 @@ func (r *release) podOf(t *testing.T, agent string) *v1.Pod {
 	p, err := r.client.CoreV1().Pods(r.pool).Get(r.ctx, agent, metav1.GetOptions{})
 	must(t, err)
 	return p
+}
+
+// isOf matches an event of a job.
+func isOf(event string, id int64) func(emulated.Event) bool {
+	return func(ev emulated.Event) bool { return ev.Type == event && ev.RequestID == id }
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // One job, a burst of 50, and bursts that come while others run: as many Jobs as jobs, and each job once.
-func (w *world) scales(strategy string, inFlight bool) func(t *testing.T) {
-	return func(t *testing.T) {
+func (w *world) scales(strategy string, inFlight bool) func(t *testing.T) *release {
+	return func(t *testing.T) *release {
 		r := w.install(t, strategy, values{"keda": values{"strategy": strategy, "scaleOnInFlight": inFlight}})
 		all := r.queue(t, 1, "true")
 		r.served(t, all)
@@ -37,11 +37,12 @@ func (w *world) scales(strategy string, inFlight bool) func(t *testing.T) {
 		r.nothingLeft(t)
 		r.madeExactly(t, 63)
 		r.uninstall(t)
+		return r
 	}
 }
 
 // kubectl drain of a node in the middle of jobs: they end, inside the grace period, and those that come go elsewhere.
-func (w *world) drain(t *testing.T) {
+func (w *world) drain(t *testing.T) *release {
 	r := w.install(t, "drained", nil)
 	jobs := r.queue(t, 6, waits("drained"))
 	r.reach(t, jobs, "job.started")
@@ -61,6 +62,7 @@ func (w *world) drain(t *testing.T) {
 	r.nothingLeft(t)
 	r.madeExactly(t, 8)
 	r.uninstall(t)
+	return r
 }
 
 func (r *release) cordon(t *testing.T, node string, yes bool) {
@@ -76,7 +78,7 @@ func (r *release) evict(t *testing.T, node string) []string {
 	var out []string
 	for _, p := range r.podsThere() {
 		if p.Spec.NodeName == node && p.Labels["app.kubernetes.io/component"] == "agent" && p.Status.Phase == v1.PodRunning {
-			must(t, r.client.PolicyV1().Evictions(r.pool).Evict(r.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: p.Name}}))
+			must(t, r.client.PolicyV1().Evictions(r.pool).Evict(r.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: r.pool}}))
 			out = append(out, p.Name)
 		}
 	}
@@ -95,7 +97,7 @@ func (r *release) held(t *testing.T) ([]int64, string) {
 }
 
 // A pod that is deleted while its agent starts leaves no ghost, and its job is another's.
-func (w *world) deleteStarting(t *testing.T) {
+func (w *world) deleteStarting(t *testing.T) *release {
 	r := w.install(t, "deleted", nil)
 	jobs, agent := r.held(t)
 	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{}))
@@ -105,10 +107,11 @@ func (w *world) deleteStarting(t *testing.T) {
 	r.nothingLeft(t)
 	r.madeExactly(t, 2)
 	r.uninstall(t)
+	return r
 }
 
 // Where an init container alone has the identity, the keeper removes what has ended.
-func (w *world) initRegisters(t *testing.T) {
+func (w *world) initRegisters(t *testing.T) *release {
 	r := w.install(t, "registered", values{"initRegister": values{"enabled": true}})
 	jobs := r.queue(t, 3, `if [ -e /var/run/secrets/azure/tokens ]; then echo "the identity is here"; exit 1; fi`)
 	r.served(t, jobs)
@@ -120,10 +123,29 @@ func (w *world) initRegisters(t *testing.T) {
 	r.nothingLeft(t)
 	r.madeExactly(t, 3)
 	r.uninstall(t)
+	return r
+}
+
+// Jobs that come one by one, and a burst, for their times alone.
+func (w *world) measured(t *testing.T) *release {
+	r := w.install(t, "measured", nil)
+	var alone []int64
+	for range 10 {
+		ids := r.queue(t, 1, "true")
+		r.served(t, ids)
+		alone = append(alone, ids...)
+	}
+	burst := r.queue(t, 50, "true")
+	r.served(t, burst)
+	w.waits = []waiting{r.waited(t, "one job at a time", alone), r.waited(t, "50 at once", burst)}
+	r.nothingLeft(t)
+	r.madeExactly(t, 60)
+	r.uninstall(t)
+	return r
 }
 
 // A pod that is killed leaves a ghost, which the keeper removes; its job is another's.
-func (w *world) killed(t *testing.T) {
+func (w *world) killed(t *testing.T) *release {
 	r := w.install(t, "killed", nil)
 	jobs, agent := r.held(t)
 	now := int64(0)
@@ -138,4 +160,5 @@ func (w *world) killed(t *testing.T) {
 	r.nothingLeft(t)
 	r.madeExactly(t, 2)
 	r.uninstall(t)
+	return r
 }

@@ -26,7 +26,7 @@ import (
 )
 
 // pools are one for each thing that happens, in the emulator's order.
-var pools = []string{"default", "accurate", "drained", "deleted", "registered", "killed"}
+var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "killed"}
 
 // exchange is whom a workload's token is for.
 const exchange = "api://AzureADTokenExchange"
@@ -41,6 +41,7 @@ type world struct {
 	dir     string // of this run
 	gate    string // a folder that every container sees at /gate
 	tenant  string
+	waits   []waiting // as they were measured
 
 	mu      sync.Mutex
 	changed chan struct{}        // closed at the next change of a Job or pod
