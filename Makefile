@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak scale fuzz conformance conformance-keda test-containerapps test-helm build build-all lint test-image test-vm lint-images release-check promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint test-image test-vm lint-images release-check promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -73,6 +73,13 @@ conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
 # Helm as a library, other people's schemas out of Go's module proxy; nothing is installed and no cluster is asked.
 test-helm: ## the chart: golden files, what it refuses, Helm's linter, Kubernetes' and each KEDA's schemas
 	cd test/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
+
+# Its programs stay in bin/kubernetes; the logs of all that ran, in bin/kubernetes/logs.
+test-kubernetes: ## the chart on a real control plane with KEDA's operator, measured into docs/kubernetes.md; needs root and Debian's packages
+	test/kubernetes/build bin/kubernetes
+	rm -rf bin/kubernetes/logs && mkdir bin/kubernetes/logs
+	cd test/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
+		-bin $(abspath bin/kubernetes) -logs $(abspath bin/kubernetes/logs) -page $(abspath docs/kubernetes.md)
 
 # BASE=DIR keeps what debootstrap made, and takes it again.
 test-image: build ## the steps of the Debian image in a chroot, and an agent's life in it; needs root and debootstrap

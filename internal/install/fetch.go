@@ -73,6 +73,8 @@ func fetch(ctx context.Context, get Get, p Package, part *os.File, say func(Prog
 // finalError is a download's failure that will be the same again.
 type finalError struct{ error }
 
+func (e *finalError) Unwrap() error { return e.error }
+
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -394,3 +394,22 @@ func TestPlatform(t *testing.T) {
 		}
 	}
 }
+
+// TestADownloadThatCannotBeKept says that it is the disk, which is no network's fault, and asks once.
+func TestADownloadThatCannotBeKept(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "part")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	part, err := os.Open(name) // not for writing: each write fails
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	h := &host{archive: agentArchive(t, "4.260.0")}
+	h.answer = func(int, int64) (*http.Response, error) { return h.serve(0, nil), nil }
+	err = fetch(t.Context(), h.get, packageOf(h.archive, "4.260.0"), part, func(Progress) {})
+	if !errors.As(err, new(*os.PathError)) || len(h.asked) != 1 {
+		t.Errorf("after %d downloads: %v", len(h.asked), err)
+	}
+}

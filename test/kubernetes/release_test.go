@@ -14,7 +14,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/azptend/azptend/test/conformance/go/emulated"
 )
@@ -184,14 +183,6 @@ func (r *release) podsThere() []*v1.Pod {
 		}
 	}
 	return out
-}
-
-// pod is the one that an agent runs in: it has its name.
-func (r *release) podOf(t *testing.T, agent string) *v1.Pod {
-	t.Helper()
-	p, err := r.client.CoreV1().Pods(r.pool).Get(r.ctx, agent, metav1.GetOptions{})
-	must(t, err)
-	return p
 }
 
 // isOf matches an event of a job.

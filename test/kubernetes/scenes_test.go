@@ -85,10 +85,11 @@ func (r *release) evict(t *testing.T, node string) []string {
 	return out
 }
 
-// held queues a job whose agent is registered, and cannot make its session: it returns the job and the agent.
-func (r *release) held(t *testing.T) ([]int64, string) {
+// sessionless queues a job whose agent is registered, and is refused its session until Mend: it returns the job and the
+// agent. Refused, and not held: a request that is held is answered although its sender is dead, and the job given to it.
+func (r *release) sessionless(t *testing.T) ([]int64, string) {
 	t.Helper()
-	r.e.Hold(t, http.MethodPost, "/sessions")
+	r.e.Break(t, emulated.Fault{Method: http.MethodPost, Path: "/sessions", Times: 1000, Status: http.StatusServiceUnavailable})
 	jobs := r.queue(t, 1, "true")
 	added := r.event(t, r.pool, "an agent is registered", func(ev emulated.Event) bool {
 		return ev.Type == "agent.added" && ev.Agent != "azptend-placeholder"
@@ -99,10 +100,10 @@ func (r *release) held(t *testing.T) ([]int64, string) {
 // A pod that is deleted while its agent starts leaves no ghost, and its job is another's.
 func (w *world) deleteStarting(t *testing.T) *release {
 	r := w.install(t, "deleted", nil)
-	jobs, agent := r.held(t)
+	jobs, agent := r.sessionless(t)
 	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{}))
 	r.event(t, r.pool, "it is removed", func(ev emulated.Event) bool { return ev.Type == "agent.removed" && ev.Agent == agent })
-	r.e.ReleaseHolds(t)
+	r.e.Mend(t)
 	r.served(t, jobs)
 	r.nothingLeft(t)
 	r.madeExactly(t, 2)
@@ -113,7 +114,8 @@ func (w *world) deleteStarting(t *testing.T) *release {
 // Where an init container alone has the identity, the keeper removes what has ended.
 func (w *world) initRegisters(t *testing.T) *release {
 	r := w.install(t, "registered", values{"initRegister": values{"enabled": true}})
-	jobs := r.queue(t, 3, `if [ -e /var/run/secrets/azure/tokens ]; then echo "the identity is here"; exit 1; fi`)
+	// Two seconds, as no real agent lives shorter: one that was online for less than one is taken for one that never was.
+	jobs := r.queue(t, 3, `sleep 2; if [ -e /var/run/secrets/azure/tokens ]; then echo "the identity is here"; exit 1; fi`)
 	r.served(t, jobs)
 	for _, ev := range r.e.Events(t) {
 		if ev.Pool == r.pool && ev.Type == "job.started" {
@@ -147,10 +149,16 @@ func (w *world) measured(t *testing.T) *release {
 // A pod that is killed leaves a ghost, which the keeper removes; its job is another's.
 func (w *world) killed(t *testing.T) *release {
 	r := w.install(t, "killed", nil)
-	jobs, agent := r.held(t)
+	jobs, agent := r.sessionless(t)
+	over := r.kubelet.Over(r.pool, agent)
 	now := int64(0)
 	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{GracePeriodSeconds: &now}))
-	r.e.ReleaseHolds(t)
+	select {
+	case <-over: // before its session could be made
+	case <-time.After(*patience):
+		t.Fatal("the pod that was deleted without grace still runs")
+	}
+	r.e.Mend(t)
 	r.served(t, jobs)
 	if _, there := r.e.Agent(t, agent); !there {
 		t.Fatal("the pod that was killed has left no ghost")

@@ -73,6 +73,18 @@ func Start(ctx context.Context, o Options) (*Kubelet, error) {
 // Wait waits until no container runs.
 func (k *Kubelet) Wait() { k.running.Wait() }
 
+// Over is closed when nothing of a pod runs any more. The pod must have been seen by the kubelet.
+func (k *Kubelet) Over(namespace, name string) <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.pods {
+		if p.v1.Namespace == namespace && p.v1.Name == name {
+			return p.over
+		}
+	}
+	return nil
+}
+
 // StartedAt is when a container's process was started, zero if it was not.
 func (k *Kubelet) StartedAt(namespace, pod, container string) time.Time {
 	k.mu.Lock()

@@ -21,6 +21,7 @@ type pod struct {
 
 	ending   chan struct{} // closed when it is being deleted
 	killed   chan struct{} // closed when its grace is over, or it is gone
+	over     chan struct{} // closed when nothing of it runs
 	ended    sync.Once
 	killOnce sync.Once
 
@@ -32,7 +33,7 @@ type pod struct {
 }
 
 func newPod(k *Kubelet, p *v1.Pod) *pod {
-	q := &pod{k: k, v1: p.DeepCopy(), dir: filepath.Join(k.Dir, string(p.UID)), volumes: map[string]string{}, ending: make(chan struct{}), killed: make(chan struct{})}
+	q := &pod{k: k, v1: p.DeepCopy(), dir: filepath.Join(k.Dir, string(p.UID)), volumes: map[string]string{}, ending: make(chan struct{}), killed: make(chan struct{}), over: make(chan struct{})}
 	for _, c := range p.Spec.InitContainers {
 		q.inits = append(q.inits, &container{pod: q, Container: c})
 	}
@@ -62,6 +63,7 @@ func (p *pod) kill() {
 func (p *pod) live(ctx context.Context) {
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
+	defer close(p.over)
 	defer os.RemoveAll(p.dir)
 	api := context.WithoutCancel(ctx)
 	if ctx.Err() != nil {
