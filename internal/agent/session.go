@@ -17,12 +17,13 @@ import (
 type Logs map[string]int64
 
 // ListenerLogs returns the listeners' logs as they are now: Agent_*-utc.log in
-// _diag (agent-protocol.md 5.6).
+// _diag (agent-protocol.md 5.6). Only files count: a job can leave a pipe there by
+// such a name, and whoever opened that would wait for ever.
 func (f Folder) ListenerLogs() Logs {
 	logs := Logs{}
 	paths, _ := filepath.Glob(filepath.Join(f.diag(), "Agent_*.log"))
 	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			logs[path] = info.Size()
 		}
 	}
@@ -69,14 +70,9 @@ var (
 
 // Shutdown reads it, of what was written after before was taken.
 func (f Folder) Shutdown(before Logs) (Shutdown, error) {
-	var text []byte
-	logs := f.ListenerLogs()
-	for _, path := range slices.Sorted(maps.Keys(logs)) { // their names are their times
-		b, err := readLog(path, max(before[path], logs[path]-longestLog))
-		if err != nil {
-			return Shutdown{}, err
-		}
-		text = append(text, b...)
+	text, err := f.lastWords(before)
+	if err != nil {
+		return Shutdown{}, err
 	}
 	heard := bytes.Index(text, shutdownWords)
 	s := Shutdown{Heard: heard >= 0}
@@ -85,6 +81,25 @@ func (f Folder) Shutdown(before Logs) (Shutdown, error) {
 		s.Result, s.Later = string(text[last[2]:last[3]]), s.Heard && last[0] > heard
 	}
 	return s, nil
+}
+
+// lastWords is the end of what was written after before was taken. A listener that
+// lives for weeks fills many logs of 8 MB (HostContext.cs, HostTraceListener.cs).
+func (f Folder) lastWords(before Logs) (text []byte, err error) {
+	logs := f.ListenerLogs()
+	names := slices.Sorted(maps.Keys(logs)) // their names are their times
+	for _, path := range slices.Backward(names) {
+		from := max(before[path], logs[path]-(longestLog-int64(len(text))))
+		if from >= logs[path] {
+			continue
+		}
+		b, err := readLog(path, from)
+		if err != nil {
+			return nil, err
+		}
+		text = append(b, text...)
+	}
+	return text, nil
 }
 
 // longestLog bounds what is read of a log: the beginning of one of a listener that
