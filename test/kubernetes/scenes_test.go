@@ -132,12 +132,16 @@ func (w *world) initRegisters(t *testing.T) *release {
 func (w *world) measured(t *testing.T) *release {
 	r := w.install(t, "measured", nil)
 	var alone []int64
-	for range 10 {
-		ids := r.queue(t, 1, "true")
+	// Two seconds, so that azptend tells of its session before its agent is gone.
+	const short = "sleep 2"
+	for i := range 10 {
+		// Without this each would come right after the one before, and so at the same moment between two polls.
+		time.Sleep(time.Duration(i) * pollingInterval * time.Second / 10)
+		ids := r.queue(t, 1, short)
 		r.served(t, ids)
 		alone = append(alone, ids...)
 	}
-	burst := r.queue(t, 50, "true")
+	burst := r.queue(t, 50, short)
 	r.served(t, burst)
 	w.waits = []waiting{r.waited(t, "one job at a time", alone), r.waited(t, "50 at once", burst)}
 	r.nothingLeft(t)
