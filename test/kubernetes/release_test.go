@@ -28,7 +28,7 @@ const pollingInterval = 5
 type release struct {
 	*world
 	pool   string
-	queued int // jobs, so far
+	queued []int64 // the jobs so far
 }
 
 type values map[string]any
@@ -80,11 +80,11 @@ func (r *release) uninstall(t *testing.T) {
 // queue queues so many jobs that run this.
 func (r *release) queue(t *testing.T, n int, script string) []int64 {
 	t.Helper()
-	r.queued += n
 	var ids []int64
 	for range n {
 		ids = append(ids, r.e.Queue(t, emulated.Job{Pool: r.pool, Script: script}))
 	}
+	r.queued = append(r.queued, ids...)
 	return ids
 }
 
@@ -142,7 +142,17 @@ func (r *release) madeJobs() map[string]time.Time {
 	return out
 }
 
-// made holds that there were so many Kubernetes Jobs in all, no more and no fewer.
+// endsWith waits until nothing is left, holds of all jobs together that each ran once, takes the chart away, and holds
+// that there were so many Kubernetes Jobs until then.
+func (r *release) endsWith(t *testing.T, made int) {
+	t.Helper()
+	r.nothingLeft(t)
+	r.served(t, r.queued)
+	r.uninstall(t)
+	r.madeExactly(t, made)
+}
+
+// madeExactly holds that there were so many Kubernetes Jobs in all, no more and no fewer.
 func (r *release) madeExactly(t *testing.T, n int) {
 	t.Helper()
 	if made := len(r.madeJobs()); made != n {
@@ -150,14 +160,23 @@ func (r *release) madeExactly(t *testing.T, n int) {
 	}
 }
 
-// nothingLeft waits until Kubernetes' time to live has taken the Jobs and their pods, and holds that the pool has its
-// placeholder and no other agent, and that no process of a pod but the keeper's is left.
+// placeholder is the name of the keeper's, unless it is set.
+const placeholder = "azptend-placeholder"
+
+// nothingLeft waits until Kubernetes' time to live has taken the Jobs and their pods, by when KEDA has polled again, and
+// holds that the pool has its placeholder, which was there all the time, and no other agent, and that no process of a pod
+// but the keeper's is left.
 func (r *release) nothingLeft(t *testing.T) {
 	t.Helper()
 	r.until(t, "no Job and no agent's pod is left", func() bool { return len(r.jobsThere()) == 0 && len(r.podsThere()) == 1 })
 	for _, p := range r.e.State(t).Pools {
-		if p.Name == r.pool && (len(p.Agents) != 1 || p.Agents[0].Name != "azptend-placeholder") {
+		if p.Name == r.pool && (len(p.Agents) != 1 || p.Agents[0].Name != placeholder) {
 			t.Errorf("in the pool there are left %+v", p.Agents)
+		}
+	}
+	for _, ev := range r.e.Events(t) {
+		if ev.Pool == r.pool && ev.Agent == placeholder && ev.Type == "agent.removed" {
+			t.Errorf("the placeholder was removed at %v", ev.Time)
 		}
 	}
 	if left := containersBelowUs(t); len(left) != 1 {

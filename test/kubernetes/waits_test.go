@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/azptend/azptend/test/conformance/go/emulated"
 )
 
 // parts are what a job waits for, from its queueing to its start, in their order.
@@ -30,7 +32,7 @@ type waiting struct {
 }
 
 // waited splits what these jobs have waited for, by the emulator's journal, the API server's news, the kubelet, and the
-// log of the azptend that ran it.
+// log of the azptend that ran it. The session is the journal's: azptend hears of its own later, at times after the job.
 func (r *release) waited(t *testing.T, what string, ids []int64) waiting {
 	t.Helper()
 	w := waiting{what: what, parts: make([][]time.Duration, len(parts))}
@@ -38,14 +40,19 @@ func (r *release) waited(t *testing.T, what string, ids []int64) waiting {
 	for _, id := range ids {
 		queued := r.event(t, r.pool, "queued", isOf("job.queued", id))
 		started := r.event(t, r.pool, "started", isOf("job.started", id))
+		session := r.event(t, r.pool, "session", func(ev emulated.Event) bool { return ev.Type == "session.created" && ev.Agent == started.Agent })
 		log := r.readLog(t, started.Agent)
-		token := time.Duration(log["The agent is ready"].TokenMS * float64(time.Millisecond))
+		ready, told := log["The agent is ready"]
+		if !told {
+			t.Fatalf("the log of %s does not say how long its token took", started.Agent)
+		}
+		token := time.Duration(ready.TokenMS * float64(time.Millisecond))
 		job := started.Agent[:strings.LastIndex(started.Agent, "-")] // a Job's pod is named so
 		marks := []time.Time{queued.Time, made[job], r.kubelet.StartedAt(r.pool, started.Agent, "agent"), log["Starting"].Time,
-			log["Starting"].Time.Add(token), log["Registered the agent"].Time, log["The agent is ready"].Time, started.Time}
+			log["Starting"].Time.Add(token), log["Registered the agent"].Time, session.Time, started.Time}
 		for i := range parts {
-			if marks[i].IsZero() || marks[i+1].IsZero() {
-				t.Fatalf("job %s of %s: it is not known when %q began and ended: %v", strconv.FormatInt(id, 10), started.Agent, parts[i], marks)
+			if marks[i].IsZero() || marks[i+1].Before(marks[i]) {
+				t.Fatalf("job %s of %s: %q began and ended at no times that can be: %v", strconv.FormatInt(id, 10), started.Agent, parts[i], marks)
 			}
 			w.parts[i] = append(w.parts[i], marks[i+1].Sub(marks[i]))
 		}
@@ -82,5 +89,5 @@ func (r *release) readLog(t *testing.T, agent string) map[string]line {
 
 func median(all []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

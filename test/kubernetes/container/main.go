@@ -189,6 +189,10 @@ func enter(root string, c spec.Container) error {
 	if err := unix.Setresuid(c.UID, c.UID, c.UID); err != nil {
 		return fmt.Errorf("user: %w", err)
 	}
+	// The kubelet asked for it, and a change of user forgets it: should the test die, its containers die with it.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("to die with the kubelet: %w", err)
+	}
 	return os.Chdir(c.WorkDir)
 }
 
