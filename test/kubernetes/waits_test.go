@@ -50,6 +50,9 @@ func (r *release) waited(t *testing.T, what string, ids []int64) waiting {
 		job := started.Agent[:strings.LastIndex(started.Agent, "-")] // a Job's pod is named so
 		marks := []time.Time{queued.Time, made[job], r.kubelet.StartedAt(r.pool, started.Agent, "agent"), log["Starting"].Time,
 			log["Starting"].Time.Add(token), log["Registered the agent"].Time, session.Time, started.Time}
+		if marks[1].After(marks[2]) { // the Job was there before its pod's process; on a busy machine news of it comes late
+			marks[1] = marks[2]
+		}
 		for i := range parts {
 			if marks[i].IsZero() || marks[i+1].Before(marks[i]) {
 				t.Fatalf("job %s of %s: %q began and ended at no times that can be: %v", strconv.FormatInt(id, 10), started.Agent, parts[i], marks)

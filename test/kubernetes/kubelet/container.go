@@ -23,6 +23,7 @@ type container struct {
 	pod *pod
 
 	cmd       *exec.Cmd
+	began     time.Time // when cmd was about to be started
 	spec      spec.Container
 	startedUp chan struct{} // closed when its startup probe has succeeded, at once without one
 	done      chan struct{} // closed when its process has ended
@@ -52,7 +53,7 @@ func (c *container) start(ctx context.Context) error {
 	now := metav1.Now()
 	c.pod.k.mu.Lock()
 	if key := c.pod.v1.Namespace + "/" + c.pod.v1.Name + "/" + c.Name; c.pod.k.started[key].IsZero() {
-		c.pod.k.started[key] = now.Time
+		c.pod.k.started[key] = c.began
 	}
 	c.pod.k.mu.Unlock()
 	c.pod.mu.Lock()
@@ -94,6 +95,7 @@ func (c *container) launch(ctx context.Context) error {
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS}
+	c.began = time.Now() // before, for what the process itself says of its start may come before Start returns
 	return c.cmd.Start()
 }
 
