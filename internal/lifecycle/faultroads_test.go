@@ -68,7 +68,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{longestPause, Tick{}, "ask to register"},
 			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
 			{bootPatience, LookedUp{Result: fine, Owner: Nobody}, "name 0, leave 75"},
-		}), nameUnseen},
+		}), heldUnseen},
 
 		{"the same, and asked to end", usual, roads(booted, []line{
 			{time.Second, Registered{Result: of(Doubtful)}, ""},

@@ -175,7 +175,7 @@ func (t *turn) nobodyYet() {
 	case t.tryAgain(Register, Result{}, t.patience):
 	case t.taken:
 		t.nameUnseen()
-		t.leaveFor(exitTryAgain, nameUnseen, nil)
+		t.leaveFor(exitTryAgain, heldUnseen, nil)
 	default:
 		t.leaveFor(exitUnreachable, "cannot register the agent: every answer was lost", nil)
 	}
@@ -189,7 +189,7 @@ func (t *turn) nameUnseen() {
 	}
 }
 
-const nameUnseen = "the agent's name is held by another, which this identity does not see"
+const heldUnseen = "the agent's name is held by another, which this identity does not see"
 
 var errUnseen = errors.New("the server says that the name is taken, and does not show by whom")
 
@@ -219,7 +219,7 @@ func (t *turn) meetTwin(e LookedUp) {
 // would go on for ever.
 func (t *turn) meetNobody() {
 	if !t.tryAgain(Register, Result{}, t.patience) {
-		t.leaveFor(exitTryAgain, nameUnseen, nil)
+		t.leaveFor(exitTryAgain, heldUnseen, nil)
 	}
 }
 

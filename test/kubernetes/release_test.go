@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"encoding/json"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/azptend/azptend/test/conformance/go/emulated"
+	"github.com/azptend/azptend/test/kubernetes/cluster"
 )
 
 // chart is what is installed.
@@ -37,13 +37,15 @@ type values map[string]any
 func (w *world) install(t *testing.T, pool string, more values) *release {
 	t.Helper()
 	agents, keeper := w.identity(t, pool, "agents", pool, "Administrator"), w.identity(t, pool, "keeper", pool, "Administrator")
+	ports, err := cluster.FreePorts(1)
+	must(t, err)
 	v := values{
 		"organizationURL": w.e.Org, "pool": values{"name": pool}, "image": values{"repository": "agent", "tag": "test"},
 		"identity": values{"clientId": agents.ClientID}, "serviceAccount": values{"name": "agents"},
 		"keda":                          values{"version": "2.21", "pollingInterval": pollingInterval, "maxReplicaCount": 100},
 		"scaledJob":                     values{"ttlSecondsAfterFinished": 15},
 		"terminationGracePeriodSeconds": 300, "idleTimeout": "30s",
-		"keep": values{"port": freePort(t), "interval": "5s", "identity": values{"type": "workloadIdentity", "clientId": keeper.ClientID},
+		"keep": values{"port": ports[0], "interval": "5s", "identity": values{"type": "workloadIdentity", "clientId": keeper.ClientID},
 			"serviceAccount": values{"name": "keeper"}},
 	}
 	for name, value := range more {
@@ -60,14 +62,6 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 	w.helm(t, pool, "install", "azptend", chart, "--create-namespace", "--values", file)
 	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool { return ev.Type == "agent.added" })
 	return &release{world: w, pool: pool}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // uninstall takes the chart away; its keeper ends too.

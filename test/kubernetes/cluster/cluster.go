@@ -40,7 +40,7 @@ func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	ports, err := freePorts(4)
+	ports, err := FreePorts(4)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c *Cluster) start(ctx context.Context) error {
 
 // StartKEDA starts the operator in namespace keda, with this environment besides. Its CRDs are there already.
 func (c *Cluster) StartKEDA(ctx context.Context, env []string) error {
-	ports, err := freePorts(3)
+	ports, err := FreePorts(3)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,8 @@ func (c *Cluster) ready(ctx context.Context, name, url string) error {
 	}
 }
 
-func freePorts(n int) ([]int, error) {
+// FreePorts are ports of loopback that nobody listens on now, each another.
+func FreePorts(n int) ([]int, error) {
 	var out []int
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
