@@ -67,7 +67,7 @@ func live(t *rapid.T, seen map[string]bool) *world {
 		}
 		slices.Sort(rare)
 		// rapid prefers what comes first, so what usually happens does.
-		for _, usual := range []string{"answer", "session", "time passes", "job assigned", "job starts", "start is told", "job finishes"} {
+		for _, usual := range []string{"answer", "session", "time passes", "job assigned", "job starts", "start is told", "killed before it could tell", "job finishes", "the lock lapses"} {
 			if _, can := moves[usual]; can {
 				names = append(names, usual, usual, usual)
 			}

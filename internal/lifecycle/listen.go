@@ -21,6 +21,7 @@ func (t *turn) launched(r Result) {
 	}
 	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
 	t.readyAt, t.killAt, t.idleSince, t.outlived = time.Time{}, time.Time{}, time.Time{}, false
+	t.exit = Exit{}
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
 	}
@@ -184,7 +185,7 @@ func (t *turn) endedUnasked(e Exit) {
 		t.decide(0, "one job served", nil)
 		t.startRemoving()
 	case served:
-		t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of its job: %v", e), nil)
+		t.decideEndedInJob(e)
 		t.startRemoving()
 	case t.Listener == Updating:
 		t.Phase = Starting
@@ -194,6 +195,7 @@ func (t *turn) endedUnasked(e Exit) {
 		// Its session stays on the server for five minutes, and the next listener
 		// would give up on that conflict after four (agent-protocol.md 5.1, 5.5). A
 		// new registration has a new session.
+		t.exit = e
 		t.beginAgain(fmt.Sprintf("the listener was killed by %v", e), e.exitCode())
 	default:
 		// The listener's code does not say whether the agent still exists: 1 and 2
@@ -202,6 +204,11 @@ func (t *turn) endedUnasked(e Exit) {
 		t.unplan()
 		t.plan(Inspect, 0)
 	}
+}
+
+// decideEndedInJob says that a listener ended before its one job did.
+func (t *turn) decideEndedInJob(e Exit) {
+	t.decide(e.exitCode(), fmt.Sprintf("the listener ended in the middle of its job: %v", e), nil)
 }
 
 // endExplained decides on a listener that ended with a fault, now that the

@@ -37,6 +37,7 @@ func (t *turn) deleted(r Result) {
 		t.missed = true
 	case JobRunning: // so it is there, whatever was said before
 		t.missed = false
+		t.jobWitnessed()
 	}
 	switch {
 	case r.Outcome == OK:
@@ -65,6 +66,17 @@ func (t *turn) deleted(r Result) {
 	default:
 		t.name(r.Err)
 	}
+}
+
+// jobWitnessed follows the server's word that the agent has a job, where the
+// listener was killed that was to take one and had not been heard to: it died too
+// soon to say so, or was not heard. The job cannot be had twice.
+func (t *turn) jobWitnessed() {
+	if t.Listener != Absent || t.exit.Signal == 0 || !t.policy.Once || t.Jobs > 0 {
+		return
+	}
+	t.Jobs, t.rejoin = 1, false
+	t.decideEndedInJob(t.exit)
 }
 
 // missing follows a 404 to a change, which is believed when a 404 was said before:

@@ -251,6 +251,19 @@ func TestRoads(t *testing.T) {
 			{time.Second, Deleted{fine}, "leave 137"},
 		}), "in the middle of its job"},
 
+		{"--once: a listener that was killed before it was heard to have a job, as the server says", once, roads(idle, []line{
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Second, Deleted{of(JobRunning)}, ""},
+			{time.Second, Tick{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 137"},
+		}), "in the middle of its job"},
+
+		{"--once: a listener that was killed and had no job, as far as anybody says, is registered anew", once, roads(idle, []line{
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, ask to remove"},
+			{time.Second, Deleted{fine}, ""},
+			{rejoinPause, Tick{}, "ask to register"},
+		}), ""},
+
 		{"--once: a listener that ends without a job is started again", once, roads(started, []line{
 			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "ask to inspect"},
 			{time.Second, Inspected{Result: fine}, ""},

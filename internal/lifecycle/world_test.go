@@ -57,6 +57,7 @@ type world struct {
 	stuck    bool // the server would not disable the agent
 	cut      bool // we cancelled a job
 	lostJob  bool // the listener died in the middle of one
+	lockSaid bool // and the server has said that it holds it for running
 	named    map[int]bool
 	left     *Leave
 	seen     map[string]bool // phase × event
@@ -297,6 +298,11 @@ func (w *world) exit(e Exit) {
 		w.told = true
 		w.feed(JobStarted{})
 	}
+	w.end(e)
+}
+
+// end is the listener's end, whatever was heard of it.
+func (w *world) end(e Exit) {
 	w.alive, w.dying = false, time.Time{}
 	if w.job {
 		w.lostJob = true
@@ -481,6 +487,7 @@ func (w *world) remove(id int, well bool, fault Result) Result {
 	case a == nil && well:
 		return Result{Outcome: Missing}
 	case a != nil && a.assigned && well:
+		w.lockSaid = w.lostJob
 		return Result{Outcome: JobRunning}
 	case well:
 		delete(w.agents, id)
@@ -510,6 +517,10 @@ func (w *world) moves() map[string]func() {
 	if w.pending != nil {
 		m["answer"] = func() { w.answer(true) }
 		m["fault"] = func() { w.answer(false) }
+	}
+	// A lock takes minutes to lapse. Where nobody was told of it in all that time, nobody knows.
+	if a := w.agents[w.listens]; !w.alive && w.lockSaid && a != nil && a.assigned {
+		m["the lock lapses"] = func() { a.assigned = false }
 	}
 	if w.updating {
 		m["update settles"] = func() { w.updating = false; w.feed(UpdateSettled{}) }
@@ -543,6 +554,7 @@ func (w *world) listenerMoves(m map[string]func()) {
 		m["job starts"] = func() { w.job, w.told = true, false; w.received++ }
 	}
 	if w.job && !w.told && w.socket {
+		m["killed before it could tell"] = func() { w.end(Exit{Signal: 9}) }
 		m["start is told"] = func() { w.told = true; w.feed(JobStarted{}) }
 	}
 	if w.job && (w.told || !w.socket) {
