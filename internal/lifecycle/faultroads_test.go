@@ -108,6 +108,28 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, ListenerExited{Cut: SurelyCut}, "leave 75"},
 		}), jobCutByOthers},
 
+		{"--once, and SIGTERM to the listener alone: it cancels its one job", Policy{Once: true}, roads(idle, []line{
+			{time.Minute, JobStarted{}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Minute, JobFinished{}, "ask to remove"},
+			{time.Millisecond, ListenerExited{Cut: SurelyCut}, ""},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), jobCutByOthers},
+
+		{"the same, and its socket was lost: the log alone knows", Policy{Once: true}, roads(idle, []line{
+			{time.Minute, SocketLost{}, ""},
+			{time.Minute, ListenerExited{Cut: SurelyCut}, "kill, ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), jobCutByOthers},
+
+		{"--once, and its one job fails of itself before the listener is told to end", Policy{Once: true}, roads(idle, []line{
+			{time.Minute, JobStarted{}, "ask to disable"},
+			{time.Second, Disabled{fine}, ""},
+			{time.Minute, JobFinished{}, "ask to remove"},
+			{time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
+			{time.Second, Deleted{fine}, "leave 0"},
+		}), "one job served"},
+
 		{"a job that fails while azptend drains: it is azptend that tells the listener to end", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},

@@ -145,7 +145,7 @@ func (t *turn) listenerExited(ended ListenerExited) {
 	}
 	switch t.Phase {
 	case Starting, Idle, Busy:
-		t.endedUnasked(e)
+		t.endedUnasked(ended)
 	case Draining, Removing, Stopping:
 		t.endedByOthers(ended, had && wasRunning)
 	}
@@ -155,16 +155,21 @@ func (t *turn) listenerExited(ended ListenerExited) {
 // others than us, once the end was asked for: a platform may send SIGTERM to every
 // process, and the listener cancels its job then (Container Apps: peers-and-pains.md
 // 0). We may have told it too, when that job was over. A job that has succeeded all
-// the same, or had ended before, is not lost.
+// the same, or had ended before, is not lost. An agent that was to take one job is
+// at its end without having been asked.
 func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	switch {
 	case t.Listener == Updating:
 	case had && ended.Exit != Exit{}:
 		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
-	case had, ended.Cut != NotCut && t.outlived:
+	case had, ended.Cut != NotCut && t.outlived, ended.cutItsOne(t.policy):
 		t.decide(exitTryAgain, jobCutByOthers, nil)
 	}
 }
+
+// cutItsOne says that the listener was told to end, which cut the one job that it
+// was to take.
+func (e ListenerExited) cutItsOne(p Policy) bool { return p.Once && e.Cut == SurelyCut }
 
 const jobCutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
 
@@ -178,9 +183,12 @@ func (e Exit) String() string {
 // endedUnasked is the table of agent-protocol.md 4.1, for an agent that nobody
 // asked to end. An agent that was to take one job and has received it is never
 // started again, whatever the code: the job cannot be had twice.
-func (t *turn) endedUnasked(e Exit) {
-	served := t.policy.Once && t.Jobs > 0
+func (t *turn) endedUnasked(ended ListenerExited) {
+	e, served := ended.Exit, t.policy.Once && t.Jobs > 0
 	switch {
+	case served && e == Exit{} && ended.cutItsOne(t.policy):
+		t.decide(exitTryAgain, jobCutByOthers, nil)
+		t.startRemoving()
 	case served && (e == Exit{} || t.Listener == Updating):
 		t.decide(0, "one job served", nil)
 		t.startRemoving()

@@ -173,7 +173,7 @@ func (r *runner) cut(l *launched) lifecycle.Cut {
 	err := r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
 	switch {
 	case err != nil:
-		r.log.Debug("Cannot read in the listener's log how it ended", "error", err)
+		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
 		return lifecycle.NotCut
 	case !s.Failed():
 		return lifecycle.NotCut
@@ -248,9 +248,12 @@ func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan
 	})
 	return l.port.Accept(ctx, func(ours, theirs netip.AddrPort) bool {
 		holds, err := l.process.HoldsConnection(ours, theirs)
-		if err != nil {
-			r.log.Debug("Cannot check who connected to the notification port", "error", err)
-			return errors.Is(err, errors.ErrUnsupported) // where there is no such check (macOS)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
+			return true
+		case err != nil:
+			r.log.Warn("Cannot check who connected to the notification port: the connection was turned away", "error", err)
+			return false
 		}
 		if !holds {
 			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
