@@ -60,6 +60,14 @@ func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
 // those, to a mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType)
 // is dual-mode; JobNotification.cs of the agent).
 func connectionInode(local, remote netip.AddrPort) (string, error) {
+	if inode, found := askInode(local, remote); found {
+		return inode, nil
+	}
+	return listedInode(local, remote)
+}
+
+// listedInode looks for it in the tables of all connections.
+func listedInode(local, remote netip.AddrPort) (string, error) {
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		table, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) { // this system has no IPv6

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func init() {
@@ -62,6 +64,10 @@ var connectionScene = withInit(func(h *host, init *Init) {
 				h.Errorf("%s: %s: %v, %v, want %v", kind, name, got, err, tt.want)
 			}
 		}
+		asked, found := askInode(theirs, ours)
+		if listed, err := listedInode(theirs, ours); asked != listed || !found || err != nil {
+			h.Errorf("%s: the kernel says inode %q, %v; its tables %q, %v", kind, asked, found, listed, err)
+		}
 		must(0, c.Signal(syscall.SIGKILL))
 		<-c.Done()
 		if got, err := c.HoldsConnection(ours, theirs); got || err != nil {
@@ -79,6 +85,10 @@ var connectionScene = withInit(func(h *host, init *Init) {
 	}
 	own.Close()
 	conn.Close()
+	nobody := netip.AddrPortFrom(addr(l.Addr()).Addr(), 1)
+	if got, found := askInode(addr(l.Addr()), nobody); found {
+		h.Errorf("the socket that listens is taken for a connection: %q", got)
+	}
 	must(0, stranger.Signal(syscall.SIGKILL))
 	<-stranger.Done()
 })
@@ -97,6 +107,31 @@ func hexAddr(a netip.AddrPort) string {
 		fmt.Fprintf(&s, "%08X", binary.NativeEndian.Uint32(b[w:]))
 	}
 	return fmt.Sprintf("%s:%04X", s.String(), a.Port())
+}
+
+func FuzzDiagInode(f *testing.F) {
+	ours, theirs := netip.MustParseAddrPort("127.0.0.1:40000"), netip.MustParseAddrPort("127.0.0.1:8080")
+	other := socketID(theirs, ours)
+	answer := func(id []byte, inode uint32) []byte {
+		m := make([]byte, syscall.NLMSG_HDRLEN+diagInodeAt+4)
+		binary.NativeEndian.PutUint32(m, uint32(len(m)))
+		binary.NativeEndian.PutUint16(m[4:], unix.SOCK_DIAG_BY_FAMILY)
+		copy(m[syscall.NLMSG_HDRLEN+diagID:], id)
+		binary.NativeEndian.PutUint32(m[syscall.NLMSG_HDRLEN+diagInodeAt:], inode)
+		return m
+	}
+	f.Add([]byte{}, uint32(1))
+	f.Add(answer(socketID(ours, theirs), 7)[:60], uint32(7))
+	f.Add(answer(other, 7), uint32(1<<31))
+	f.Fuzz(func(t *testing.T, before []byte, inode uint32) {
+		_, _ = diagInode(before, ours, theirs)
+		for _, id := range [][]byte{socketID(ours, theirs), mappedID(ours, theirs)} {
+			got, found := diagInode(append(answer(other, 4711), answer(id, inode)...), ours, theirs)
+			if found != (inode != 0) || (found && got != fmt.Sprint(inode)) {
+				t.Errorf("inode %d is read as %q, %v", inode, got, found)
+			}
+		}
+	})
 }
 
 func FuzzSocketInode(f *testing.F) {

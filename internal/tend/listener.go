@@ -195,10 +195,12 @@ const (
 
 // listen hears the notification socket from its connection to its end.
 func (r *runner) listen(alive context.Context, l *launched, ready <-chan struct{}) {
-	conn, err := r.acceptListener(alive, l, ready)
+	conn, strangers, err := r.acceptListener(alive, l, ready)
 	if err != nil {
 		// One that ended before it connected has lost nothing: it never had a job.
-		if alive.Err() == nil && !errors.Is(err, errListenerEnded) {
+		// Unless it was that one who was turned away.
+		never := errors.Is(err, errListenerEnded) && strangers == 0
+		if alive.Err() == nil && !never {
 			r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy", "error", err)
 			r.say(word{event: lifecycle.SocketLost{}})
 		}
@@ -226,7 +228,9 @@ func (r *runner) listen(alive context.Context, l *launched, ready <-chan struct{
 	}
 }
 
-func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan struct{}) (net.Conn, error) {
+// acceptListener waits for the listener's connection, and counts those that were
+// turned away before.
+func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan struct{}) (conn net.Conn, strangers int, err error) {
 	ctx, cancel := context.WithCancelCause(alive)
 	defer cancel(nil)
 	r.besides(func(context.Context) {
@@ -246,20 +250,22 @@ func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan
 		case <-ctx.Done():
 		}
 	})
-	return l.port.Accept(ctx, func(ours, theirs netip.AddrPort) bool {
+	conn, err = l.port.Accept(ctx, func(ours, theirs netip.AddrPort) bool {
 		holds, err := l.process.HoldsConnection(ours, theirs)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
 			return true
 		case err != nil:
 			r.log.Warn("Cannot check who connected to the notification port: the connection was turned away", "error", err)
-			return false
+		case !holds:
+			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
 		}
 		if !holds {
-			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
+			strangers++
 		}
 		return holds
 	})
+	return conn, strangers, err
 }
 
 var (

@@ -352,6 +352,14 @@ func TestLives(t *testing.T) {
 			s.jobEnds()
 		}, born + "turned away PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
+		{"whoever was turned away may have been the listener: with --once it may have had its job", once, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.connects(666)
+			l.ends(proc.Status{Signal: syscall.SIGKILL})
+		}, born + "turned away DELETE 8", 137, ""},
+
 		{"the socket is lost: the worker and the server tell when the job ends", nil, func(s *stage) {
 			s.ready()
 			s.jobStarts()
