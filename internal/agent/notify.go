@@ -86,15 +86,26 @@ func (p *NotificationPort) Address() string { return p.listener.Addr().String() 
 // Close closes the port; a connection that was accepted lives on.
 func (p *NotificationPort) Close() error { return p.listener.Close() }
 
+// alreadyHere is what taking a connection that is waiting to be taken may cost: a
+// deadline in the past would not even look.
+const alreadyHere = 5 * time.Millisecond
+
 // Accept waits for the listener and closes the port behind it. Whoever else
 // connects first is turned away: isListener tells them apart, by the two ends of
-// the connection as we see them.
+// the connection as we see them. Who has connected by the time that ctx ends is
+// still looked at.
 func (p *NotificationPort) Accept(ctx context.Context, isListener func(ours, theirs netip.AddrPort) bool) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = p.listener.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	defer p.Close()
+	last := false
 	for {
 		conn, err := p.listener.Accept()
+		if err != nil && ctx.Err() != nil && !last {
+			last = true
+			_ = p.listener.SetDeadline(time.Now().Add(alreadyHere))
+			continue
+		}
 		if err != nil {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)

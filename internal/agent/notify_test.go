@@ -144,6 +144,32 @@ func TestNotificationPort(t *testing.T) {
 	accepted.Close()
 }
 
+// A listener that dies right after it has connected is heard all the same.
+func TestConnectedBeforeTheEnd(t *testing.T) {
+	port, err := agent.OpenNotificationPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Dial("tcp4", port.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(listener, "Starting job: "+job); err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	accepted, err := port.Accept(ctx, func(_, _ netip.AddrPort) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	if got, err := heard(accepted); len(got) != 1 || err != nil {
+		t.Errorf("heard %v, %v", got, err)
+	}
+}
+
 func TestNobodyConnects(t *testing.T) {
 	port, err := agent.OpenNotificationPort()
 	if err != nil {

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,9 @@ type Spec struct {
 	// leaves the others alone. Nil: every orphan is the child's.
 	Owns func(environ []string) bool
 }
+
+// ErrEnded is that of a process which has ended nothing can be learned any more.
+var ErrEnded = errors.New("the process has ended")
 
 // Child is a process that an Init started. Its standard input is /dev/null and
 // it leads a process group of its own, so that a terminal's signals for azptend

@@ -15,7 +15,8 @@ import (
 )
 
 // HoldsConnection says whether the process holds the other end of a TCP
-// connection on this machine: of the one that goes from theirs to ours.
+// connection on this machine: of the one that goes from theirs to ours. It fails
+// with ErrEnded when the process has ended: nobody can know any more.
 func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (holds bool, err error) {
 	for range looks {
 		err = c.user.Do(func() (err error) { holds, err = c.holdsConnection(ours, theirs); return err })
@@ -34,18 +35,20 @@ func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (holds bool, err er
 // jobs, and to leave the port open.
 const looks = 5
 
+// holdsConnection looks once. A process loses its descriptors before they are
+// closed: one that has them was alive, and so were its connections.
 func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
-	inode, err := connectionInode(theirs, ours)
-	if err != nil || inode == "" {
-		return false, err
-	}
 	dir := "/proc/" + strconv.Itoa(c.pid) + "/fd"
 	names, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) { // it has ended, and holds nothing
-		return false, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, ErrEnded
 	}
 	if err != nil {
 		return false, fmt.Errorf("cannot list the descriptors of process %d: %w", c.pid, err)
+	}
+	inode, err := connectionInode(theirs, ours)
+	if err != nil || inode == "" {
+		return false, err
 	}
 	for _, name := range names {
 		if target, err := os.Readlink(dir + "/" + name.Name()); err == nil && target == "socket:["+inode+"]" {

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -70,7 +71,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 		}
 		must(0, c.Signal(syscall.SIGKILL))
 		<-c.Done()
-		if got, err := c.HoldsConnection(ours, theirs); got || err != nil {
+		if got, err := c.HoldsConnection(ours, theirs); got || !errors.Is(err, ErrEnded) {
 			h.Errorf("%s: a child that ended: %v, %v", kind, got, err)
 		}
 		_, _ = io.Copy(io.Discard, conn)

@@ -360,6 +360,17 @@ func TestLives(t *testing.T) {
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
 		}, born + "turned away DELETE 8", 137, ""},
 
+		{"the listener is dead when azptend looks who has connected: what it said is heard", once, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.late = true
+			l.connects(l.pid)
+			s.fails("PATCH", slow(time.Second))
+			s.jobStarts()
+			l.ends(proc.Status{Signal: syscall.SIGKILL})
+		}, born + "PATCH 8 SIGKILL DELETE 8", 137, ""},
+
 		{"the socket is lost: the worker and the server tell when the job ends", nil, func(s *stage) {
 			s.ready()
 			s.jobStarts()

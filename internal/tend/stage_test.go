@@ -381,6 +381,7 @@ type listener struct {
 	works  bool // an Agent.Worker runs below it
 	daemon bool // something else does, that outlives its job
 	stuck  bool // in the kernel: no signal ends it
+	late   bool // it has ended before anybody looks who connected
 }
 
 func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
@@ -509,6 +510,9 @@ func (l *listener) HasDescendant(program string) (bool, error) {
 }
 
 func (l *listener) HoldsConnection(_, theirs netip.AddrPort) (bool, error) {
+	if l.late {
+		return false, proc.ErrEnded
+	}
 	return int(theirs.Port()) == l.pid, nil
 }
 
