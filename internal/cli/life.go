@@ -98,7 +98,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
-	o := tend.Options{Began: p.Began, Log: log}
+	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {
