@@ -96,7 +96,7 @@ func (f Folder) checkListener() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return f.unfit("bin/Agent.Listener is not there",
-			"unpack the agent package into it, or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
+			"azptend install puts the agent package into it; or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
 	case err != nil:
 		return f.unfit(err.Error(), "is every folder on the way readable for this user?", err)
 	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:

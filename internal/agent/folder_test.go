@@ -109,7 +109,7 @@ func TestAFolderThatIsNot(t *testing.T) {
 	}{
 		{"a relative path", agent.Folder{Root: "azp"}, "not an absolute path", "AZP_AGENT_DIR"},
 		{"no path", agent.Folder{}, "not an absolute path", "AZP_AGENT_DIR"},
-		{"an empty folder", agent.Folder{Root: t.TempDir()}, "bin/Agent.Listener is not there", "unpack"},
+		{"an empty folder", agent.Folder{Root: t.TempDir()}, "bin/Agent.Listener is not there", "azptend install"},
 		{"a file", file, "not a directory", "readable"},
 		{"a folder for a program", folder, "not executable", "file modes"},
 		{"no right to run it", installed(t, elf(0x3e), 0o644), "not executable", "file modes"},

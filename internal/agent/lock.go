@@ -15,13 +15,37 @@ import (
 // (some network file systems) is taken as it is; one that cannot be opened is
 // for Check to explain. The error is an *UnfitError.
 func (f Folder) Lock() (release func(), err error) {
-	dir, err := os.Open(f.Root)
+	release, taken := lock(f.Root)
+	if taken {
+		return nil, f.unfit("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
+	}
+	return release, nil
+}
+
+// LockLogs is Lock for the folder that the listener's logs were sent to, if it was
+// told of one; shared says that another life has it. An agent can live so: but what
+// a listener's logs say of its end may be another's then.
+func (f Folder) LockLogs() (release func(), shared bool) {
+	if f.Diag == "" {
+		return func() {}, false
+	}
+	_ = os.MkdirAll(f.Diag, 0o755) // or the first two lives would not meet
+	root, err1 := os.Stat(f.Root)
+	logs, err2 := os.Stat(f.Diag)
+	if err1 == nil && err2 == nil && os.SameFile(root, logs) {
+		return func() {}, false // Lock's
+	}
+	return lock(f.Diag)
+}
+
+func lock(folder string) (release func(), taken bool) {
+	dir, err := os.Open(folder)
 	if err != nil {
-		return func() {}, nil
+		return func() {}, false
 	}
 	if errors.Is(syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
 		dir.Close()
-		return nil, f.unfit("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
+		return func() {}, true
 	}
-	return func() { dir.Close() }, nil
+	return func() { dir.Close() }, false
 }

@@ -152,14 +152,14 @@ var operations = []struct {
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
 	{"EnableAgent", func(ctx context.Context, c *azdo.Client) error { return c.EnableAgent(ctx, 12, 7) }, `{"id":7,"enabled":true}`,
 		call{Method: "PATCH", Path: "/org/_apis/distributedtask/pools/12/agents/7", Body: `{"id":7,"enabled":true}`}},
-	{"AgentPackage, newest", func(ctx context.Context, c *azdo.Client) error {
-		_, _, err := c.AgentPackage(ctx, "agent", "linux-x64", "")
+	{"AgentPackages, newest", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.AgentPackages(ctx, "agent", "linux-x64", true)
 		return err
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/packages/agent",
 			Query: url.Values{"platform": {"linux-x64"}, "$top": {"1"}, "api-version": {"7.1-preview"}}}},
-	{"AgentPackage, pinned", func(ctx context.Context, c *azdo.Client) error {
-		_, _, err := c.AgentPackage(ctx, "pipelines-agent", "linux-musl-x64", "4.260.0")
+	{"AgentPackages", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.AgentPackages(ctx, "pipelines-agent", "linux-musl-x64", false)
 		return err
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/packages/pipelines-agent",

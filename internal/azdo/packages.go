@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -28,26 +29,20 @@ type PackageVersion struct {
 
 func (v PackageVersion) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
-// AgentPackage is the package of a kind for a platform: of this version, or the
-// newest where version is "". There being none is no error: found is false. A
-// version is looked for in the list, for of one there is not nobody knows what
-// the service answers.
-func (c *Client) AgentPackage(ctx context.Context, kind, platform, version string) (p Package, found bool, err error) {
+// AgentPackages are the packages of a kind for a platform, newest first: the whole
+// list, or only the newest. A version is looked for in the list, for of one there is
+// not nobody knows what the service answers.
+func (c *Client) AgentPackages(ctx context.Context, kind, platform string, onlyNewest bool) ([]Package, error) {
 	query := url.Values{"api-version": {apiVersion + "-preview"}, "platform": {platform}} // it never left its preview
-	if version == "" {
+	if onlyNewest {
 		query.Set("$top", "1")
 	}
 	var list struct{ Value []Package }
-	err = c.do(ctx, request{
-		op:     strings.Join(strings.Fields(fmt.Sprintf("look up the package %s %s %s", kind, platform, version)), " "),
+	err := c.do(ctx, request{
+		op:     fmt.Sprintf("look up the packages %s %s", kind, platform),
 		method: http.MethodGet, path: "_apis/distributedtask/packages/" + url.PathEscape(kind), query: query, into: &list,
 	})
-	for _, p := range list.Value { // newest first
-		if p.DownloadURL != "" && (version == "" || p.Version.String() == version) {
-			return p, true, err
-		}
-	}
-	return Package{}, false, err
+	return slices.DeleteFunc(list.Value, func(p Package) bool { return p.DownloadURL == "" }), err
 }
 
 // Own says whether an address is the organisation's own, to which its credentials

@@ -1,34 +1,26 @@
 package azdo_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-func TestAgentPackage(t *testing.T) {
-	const row = `{"type":"agent","platform":"linux-x64","createdOn":"2026-10-01T00:00:00Z","version":{"major":4,"minor":260,"patch":0},
-		"downloadUrl":"https://download.agent.dev.azure.com/agent/4.260.0/vsts-agent-linux-x64-4.260.0.tar.gz","hashValue":"AB12","filename":"vsts-agent-linux-x64-4.260.0.tar.gz"}`
-	for name, tt := range map[string]struct {
-		version, answer string
-		found           bool
-	}{
-		"the newest":             {"", `{"count":1,"value":[` + row + `]}`, true},
-		"no package":             {"", `{"count":0,"value":[]}`, false},
-		"a version":              {"4.260.0", `{"count":2,"value":[{"version":{"major":4,"minor":261,"patch":0},"downloadUrl":"x"},` + row + `]}`, true},
-		"a version there is not": {"4.1.0", `{"count":1,"value":[` + row + `]}`, false},
-		"one without an address": {"", `{"count":1,"value":[{}]}`, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newServer(t, says(200, asJSON, tt.answer))
-			p, found, err := s.client.AgentPackage(t.Context(), "agent", "linux-x64", tt.version)
-			if err != nil || found != tt.found {
-				t.Fatalf("found is %v, %v", found, err)
-			}
-			if found && (p.Version.String() != "4.260.0" || p.HashValue != "AB12") {
-				t.Errorf("the package is %+v", p)
-			}
-		})
+// TestAgentPackages: what can be downloaded, in the server's order.
+func TestAgentPackages(t *testing.T) {
+	row := func(patch int, address string) string {
+		return fmt.Sprintf(`{"type":"agent","platform":"linux-x64","createdOn":"2026-10-01T00:00:00Z","version":{"major":4,"minor":260,"patch":%d},
+			"downloadUrl":%q,"hashValue":"AB12","filename":"vsts-agent-linux-x64-4.260.%[1]d.tar.gz"}`, patch, address)
+	}
+	s := newServer(t, says(200, asJSON, `{"count":4,"value":[`+row(2, "x")+","+row(1, "")+","+row(0, "y")+`,{}]}`))
+	list, err := s.client.AgentPackages(t.Context(), "agent", "linux-x64", false)
+	if err != nil || len(list) != 2 || list[0].Version.String() != "4.260.2" || list[1].Version.String() != "4.260.0" || list[1].DownloadURL != "y" || list[1].HashValue != "AB12" {
+		t.Errorf("the packages are %+v, %v", list, err)
+	}
+	s = newServer(t, says(200, asJSON, `{"count":0,"value":[]}`))
+	if list, err := s.client.AgentPackages(t.Context(), "agent", "linux-x64", true); err != nil || len(list) != 0 {
+		t.Errorf("the packages are %+v, %v", list, err)
 	}
 }
 

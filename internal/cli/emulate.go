@@ -65,7 +65,7 @@ func emulate(p Process, f emulateFlags) error {
 	}
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
-		return &exitError{exitUsage, fmt.Errorf("cannot listen on %s (--listen): %w", f.listen, err)}
+		return &exitError{exitUsage, &addressError{f.listen, "--listen", err}}
 	}
 	base := "http://" + listener.Addr().String()
 	agentDir, err := layOutStandIn(f.agentDir)

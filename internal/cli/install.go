@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -191,40 +192,61 @@ func (p packageSource) choose(ctx context.Context) (install.Package, error) {
 	if p.server == nil {
 		return install.Published(kind, platform, s.AgentVersion, s.AgentSHA256), nil
 	}
-	found, err := p.offered(ctx, kind, platform)
-	if kind == install.Full && lacksFull(found, err, platform) {
+	list, err := p.server.AgentPackages(ctx, string(kind), platform, s.AgentVersion == "")
+	if err != nil {
+		return install.Package{}, err
+	}
+	found, err := p.among(list, kind, platform)
+	if kind != install.Full || !lacksFull(list, found, platform) {
+		return found, err
+	}
+	if list, err = p.server.AgentPackages(ctx, string(install.Slim), platform, s.AgentVersion == ""); err != nil {
+		return install.Package{}, err
+	}
+	found, err = p.among(list, install.Slim, platform)
+	if err == nil {
 		p.log.Warn("The organisation has no full package for this platform, or gives another platform's: installing the slim one", "platform", platform, "package", install.Slim)
-		found, err = p.offered(ctx, install.Slim, platform)
 	}
 	return found, err
 }
 
 // lacksFull says that the list has no full package for a platform for which there is
 // a slim one: another platform's address in its row, as is written of musl
-// (agent-protocol.md 8), or for musl no row at all.
-func lacksFull(found install.Package, err error, platform string) bool {
-	if err == nil {
-		return errors.Is(found.Check(), install.ErrOtherPlatform)
-	}
-	return errors.As(err, new(*unknownPackageError)) && strings.Contains(platform, "musl")
+// (agent-protocol.md 8), or for musl no row at all. A list that only lacks the
+// version is no such list.
+func lacksFull(list []azdo.Package, found install.Package, platform string) bool {
+	return len(list) == 0 && strings.Contains(platform, "musl") || found.URL != "" && errors.Is(found.Check(), install.ErrOtherPlatform)
 }
 
-// offered is the package that the organisation offers.
-func (p packageSource) offered(ctx context.Context, kind install.Kind, platform string) (install.Package, error) {
-	found, is, err := p.server.AgentPackage(ctx, string(kind), platform, p.settings.AgentVersion)
-	if err != nil {
-		return install.Package{}, err
+// among is the package that the settings mean among those that the organisation
+// offers, newest first.
+func (p packageSource) among(list []azdo.Package, kind install.Kind, platform string) (install.Package, error) {
+	version := p.settings.AgentVersion
+	if len(list) == 0 {
+		return install.Package{}, &unknownPackageError{fmt.Sprintf("the organisation offers no %s for %s", kind, platform),
+			"is AZP_AGENT_PLATFORM (--agent-platform) right? " + notOffered}
 	}
-	if !is {
-		return install.Package{}, &unknownPackageError{
-			strings.TrimSpace(fmt.Sprintf("the organisation offers no %s for %s %s", kind, platform, p.settings.AgentVersion)),
-			"AZP_AGENT_VERSION (--agent-version) may name one that is published and not offered: then set AZP_AGENT_SHA256 (--agent-sha256) too, and leave AZP_URL (--url) out"}
+	i := slices.IndexFunc(list, func(o azdo.Package) bool { return version == "" || o.Version.String() == version })
+	if i < 0 {
+		return install.Package{}, &unknownPackageError{fmt.Sprintf("the organisation offers no version %s of %s for %s", version, kind, platform),
+			"the newest that it offers: " + newest(list) + "; " + notOffered}
 	}
-	out := install.Package{Kind: kind, Platform: platform, Version: found.Version.String(), URL: found.DownloadURL, SHA256: install.Sum(found.HashValue)}
+	out := install.Package{Kind: kind, Platform: platform, Version: list[i].Version.String(), URL: list[i].DownloadURL, SHA256: install.Sum(list[i].HashValue)}
 	if p.settings.AgentSHA256 != "" {
 		out.SHA256 = p.settings.AgentSHA256 // a person's word outweighs the server's
 	}
 	return out, nil
+}
+
+const notOffered = "for one that is published and not offered set AZP_AGENT_VERSION (--agent-version) and AZP_AGENT_SHA256 (--agent-sha256), and leave AZP_URL (--url) out"
+
+// newest names the first few versions of a list.
+func newest(list []azdo.Package) string {
+	var versions []string
+	for _, p := range list[:min(len(list), 3)] {
+		versions = append(versions, p.Version.String())
+	}
+	return strings.Join(versions, ", ")
 }
 
 // chooseFile is a local archive, verified by a person's word or by the file that

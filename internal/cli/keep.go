@@ -81,7 +81,7 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, gua
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		Interval: s.KeepInterval, Metrics: metrics, Log: log, Prune: s.KeepPrune,
+		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: hintFor, Prune: s.KeepPrune,
 		Rules: pool.Rules{OlderThan: s.KeepOlderThan, AnyOwner: s.KeepAnyOwner, Match: s.KeepMatch},
 	}
 	if s.KeepPlaceholder {

@@ -48,6 +48,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
+		defer lockLogs(o.Folder, user, log)()
 		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
@@ -68,6 +69,18 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 	defer tellSystemd(s, lines, log)()
 	defer notices.watch(lines)()
 	return liveAll(all, init, log, heard), nil
+}
+
+// lockLogs says so where the listener's logs are to be among another agent's: its
+// life reads in them how its listener ended.
+func lockLogs(f agent.Folder, user *proc.User, log *slog.Logger) func() {
+	release, shared := func() {}, false
+	_ = user.Do(func() error { release, shared = f.LockLogs(); return nil })
+	if shared {
+		log.Warn("Another azptend keeps its listener's logs in the same folder: how that one ends may be taken for this one's end", "folder", f.Diag,
+			"hint", "give each agent an AGENT_DIAGLOGPATH of its own")
+	}
+	return release
 }
 
 // lifeOf is what one agent's life needs.
@@ -98,7 +111,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
-	o := tend.Options{Began: p.Began, Log: log}
+	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {

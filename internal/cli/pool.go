@@ -43,5 +43,5 @@ func openPool(ctx context.Context, s config.Settings, log *slog.Logger, guard *s
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log})
+	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: hintFor})
 }

@@ -163,7 +163,7 @@ func networkCases() []Case {
 		failure(Redirects, Organisation, codeUnreachable, "the address leads to another",
 			"is AZP_URL (--url) the organisation's own address? redirects are not followed, for a token would go along"),
 		failure(Unavailable, Organisation, codeUnreachable, "Azure DevOps cannot answer now",
-			"look at https://status.dev.azure.com; run tries again for two minutes"),
+			"look at https://status.dev.azure.com; at its start run tries again for two minutes"),
 		failure(WrongTenant, Tenant, codeDenied, "the token is of another Entra tenant than the organisation's",
 			"use an identity of the organisation's tenant; or, for a service principal, a certificate or a federated credential of an application in that tenant (Organization settings, Microsoft Entra shows it)"),
 		failure(NoEntra, Tenant, codeDenied, "the organisation is one of Microsoft accounts, connected to no Entra tenant",

@@ -51,8 +51,9 @@ func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
 // downloadPath plays the host that packages are downloaded from.
 const downloadPath = "/_packages/agent/"
 
-// servePackage answers a download: all of it, or from a byte on. Nobody is asked
-// who he is, as on the real host.
+// servePackage answers a download: all of it, or a range, and how long that is. Nobody is asked who he is, as on the
+// real host. Of that host's headers the reference says nothing; another of Microsoft's download hosts was seen to send
+// Content-Length and Accept-Ranges (dotnet/install-scripts issue 382).
 func (e *Emulator) servePackage(r *http.Request) reply {
 	i := slices.IndexFunc(e.packages, func(p heldPackage) bool { return p.DownloadURL == r.URL.Path })
 	if i < 0 {
@@ -60,19 +61,39 @@ func (e *Emulator) servePackage(r *http.Request) reply {
 	}
 	archive := e.packages[i].archive
 	out := reply{status: http.StatusOK, header: http.Header{"Accept-Ranges": {"bytes"}}, contentType: "application/gzip", body: archive}
-	from, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
-	if !ok {
-		return out
+	if begin, end, asked := byteRange(r.Header.Get("Range"), len(archive)); asked {
+		out.status, out.body = http.StatusPartialContent, archive[begin:end]
+		out.header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", begin, end-1, len(archive)))
+		if begin == end {
+			out.status, out.contentType = http.StatusRequestedRangeNotSatisfiable, ""
+			out.header.Set("Content-Range", fmt.Sprintf("bytes */%d", len(archive)))
+		}
 	}
-	begin, err := strconv.Atoi(strings.TrimSuffix(from, "-"))
-	if err != nil || begin >= len(archive) {
-		out.status, out.body = http.StatusRequestedRangeNotSatisfiable, nil
-		out.header.Set("Content-Range", fmt.Sprintf("bytes */%d", len(archive)))
-		return out
-	}
-	out.status, out.body = http.StatusPartialContent, archive[begin:]
-	out.header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", begin, len(archive)-1, len(archive)))
+	out.header.Set("Content-Length", strconv.Itoa(len(out.body)))
 	return out
+}
+
+// byteRange is what a Range header asks for of size bytes, from begin up to but not including end: none of them where
+// it asks for what is behind the end. What is no range counts as not asked for, and so do several ranges, of which a
+// server need not know (RFC 9110, 14.2).
+func byteRange(header string, size int) (begin, end int, asked bool) {
+	span, isBytes := strings.CutPrefix(header, "bytes=")
+	first, last, isSpan := strings.Cut(span, "-")
+	if !isBytes || !isSpan {
+		return 0, 0, false
+	}
+	to, err := strconv.ParseUint(last, 10, 31)
+	if first == "" { // the last bytes
+		return size - min(int(to), size), size, err == nil
+	}
+	from, notFirst := strconv.ParseUint(first, 10, 31)
+	switch {
+	case notFirst != nil || last != "" && (err != nil || to < from):
+		return 0, 0, false
+	case last == "":
+		return min(int(from), size), size, true
+	}
+	return min(int(from), size), min(int(to)+1, size), true
 }
 
 // getPackages answers what the real list looks like (agent-protocol.md 8).

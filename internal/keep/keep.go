@@ -31,6 +31,7 @@ type Options struct {
 	Prune   bool // whether ghosts are removed; else they are only shown
 	Metrics *Metrics
 	Log     *slog.Logger
+	Hint    func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 }
 
 // Keeper keeps pools. Make it with New, run it once with Run.
@@ -43,6 +44,9 @@ type Keeper struct {
 func New(o Options) *Keeper {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Hint == nil {
+		o.Hint = func(error) string { return "" }
 	}
 	var names []string
 	for _, p := range o.Pools {
@@ -172,7 +176,11 @@ func (t *tended) tell(err error) {
 	now := time.Now()
 	switch {
 	case err != nil && was == nil:
-		log.Warn("Cannot keep the pool: it is tried again", "pool", t.room.name, "error", err)
+		what := []any{"pool", t.room.name, "error", err}
+		if hint := t.k.o.Hint(err); hint != "" {
+			what = append(what, "hint", hint)
+		}
+		log.Warn("Cannot keep the pool: it is tried again", what...)
 		t.k.feed.did(Deed{At: now, Pool: t.room.name, What: err.Error(), Bad: true})
 		t.k.feed.change(func() { t.room.away, t.room.since = err, now })
 	case err != nil:

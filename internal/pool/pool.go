@@ -36,6 +36,7 @@ type Options struct {
 	ID       int           // 0: look Name up
 	Patience time.Duration // how long a server that is away is tried again; 0: two minutes
 	Log      *slog.Logger
+	Hint     func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 }
 
 // Pool is an agent pool that was found.
@@ -52,6 +53,9 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	o.Patience = cmp.Or(o.Patience, patience)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Hint == nil {
+		o.Hint = func(error) string { return "" }
 	}
 	p := &Pool{ID: o.ID, o: o}
 	if o.ID != 0 {
@@ -95,6 +99,7 @@ const (
 // does must be safe to repeat: it looks before it acts.
 func (p *Pool) patiently(ctx context.Context, f func(context.Context) error) error {
 	giveUp := time.Now().Add(p.o.Patience)
+	tell := p.tellFirst
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := once(ctx, f)
 		if err == nil || ctx.Err() != nil || !worthAnother(err) {
@@ -104,13 +109,28 @@ func (p *Pool) patiently(ctx context.Context, f func(context.Context) error) err
 		if time.Now().Add(wait).After(giveUp) {
 			return err
 		}
-		p.o.Log.Warn("A call failed, and is tried again", "error", err, "pause", wait.Round(time.Millisecond).String())
+		tell(err, giveUp)
+		tell = p.tellNext
 		select {
 		case <-ctx.Done():
 			return err
 		case <-time.After(wait):
 		}
 	}
+}
+
+// tellFirst says that a call failed, what to look at, and until when it is tried.
+func (p *Pool) tellFirst(err error, until time.Time) {
+	what := []any{"error", err, "tried_until", until.UTC().Format(time.RFC3339)}
+	if hint := p.o.Hint(err); hint != "" {
+		what = append(what, "hint", hint)
+	}
+	p.o.Log.Warn("A call failed, and is tried again", what...)
+}
+
+// tellNext is for those who want to know of each try.
+func (p *Pool) tellNext(err error, _ time.Time) {
+	p.o.Log.Debug("A call failed, and is tried again", "error", err)
 }
 
 func once(ctx context.Context, f func(context.Context) error) error {

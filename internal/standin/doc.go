@@ -4,13 +4,12 @@
 // never pretends to be Microsoft's: its banner, its operating system description
 // and its capability Agent.StandIn say what it is.
 //
-// It is compiled into azptend and dispatched on the name it is called by.
-// [LayOut] copies a program that does this to bin/Agent.Listener and
-// bin/Agent.Worker, as the real package has them:
-//
-//	if standin.IsInvokedAs(os.Args[0]) {
-//		os.Exit(standin.Main(ctx, os.Args, os.Environ(), os.Stdout, os.Stderr))
-//	}
+// It is compiled into azptend and dispatched on the name it is called by: where
+// [IsInvokedAs] says so of its first argument, cli.Main does [Main] and nothing
+// else. [LayOut] copies a program that does so to bin/Agent.Listener and
+// bin/Agent.Worker, as the real package has them. Although it is a program of its
+// own, it keeps the house's rules: it is handed its environment, and hands back
+// its exit code, with which main ends.
 //
 // From there on it does what the listener does with the files that
 // registration wrote (.agent, .credentials, .credentials_rsaparams, .env): it

@@ -135,7 +135,11 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 			level = slog.LevelDebug
 		}
 		r.outage = true
-		r.log.Log(r.ctx, level, "A call failed", append([]any{"outcome", res.Outcome, "error", res.Err}, tries(after)...)...)
+		what := append([]any{"outcome", res.Outcome, "error", res.Err}, tries(after)...)
+		if hint := r.o.Hint(res.Err); hint != "" { // now: it may be tried for minutes, and a mistyped address for nothing
+			what = append(what, "hint", hint)
+		}
+		r.log.Log(r.ctx, level, "A call failed", what...)
 	case lifecycle.Unfit, lifecycle.Broken: // the end of it, and said there
 	default:
 		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)

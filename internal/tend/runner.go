@@ -70,6 +70,9 @@ func newRunner(o Options, w ways) *runner {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Hint == nil {
+		o.Hint = func(error) string { return "" }
+	}
 	if o.Line == nil {
 		o.Line = NewLine()
 	}

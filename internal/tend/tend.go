@@ -51,8 +51,9 @@ type Options struct {
 	Stdout    *os.File // the listener's
 	Stderr    *os.File
 	Log       *slog.Logger
-	Line      *Line   // by which the life is talked to; nil for nobody
-	Witness   Witness // nil for nobody
+	Hint      func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	Line      *Line              // by which the life is talked to; nil for nobody
+	Witness   Witness            // nil for nobody
 }
 
 // Witness counts what happens in a life. The loop tells it, and waits for it.
