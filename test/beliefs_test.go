@@ -167,7 +167,7 @@ func (w *different) live(pool string, life func(*belief)) {
 		w.t.Error(err)
 		return
 	}
-	ctx, cancel := inTime()
+	ctx, cancel := forALife()
 	defer cancel()
 	b := &belief{different: w, ctx: ctx, pool: pool, dir: dir}
 	defer os.RemoveAll(dir)

@@ -103,7 +103,7 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 			check(t, os.WriteFile(listener, []byte(script), 0o755))
 
 			// A listener that is not heard counts as busy until the drain's time is up.
-			h.env = append(h.env, "AZP_GRACE_PERIOD=10s")
+			h.env = append(h.env, "AZP_GRACE_PERIOD=20s")
 			h.start(who, program[0], program[1:]...)
 			h.says("Started the listener")
 			lie := exec.CommandContext(h.ctx, thief, h.plan("plan"), "lie")

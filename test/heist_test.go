@@ -49,7 +49,7 @@ type heist struct {
 
 func newHeist(t *testing.T, where *network) *heist {
 	t.Helper()
-	ctx, cancel := inTime()
+	ctx, cancel := forALife()
 	t.Cleanup(cancel)
 	e, err := emulator.New(emulator.Options{TimeScale: scale})
 	check(t, err)

@@ -159,5 +159,10 @@ func inTime() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), patience)
 }
 
+// forALife bounds all the waits of a life together.
+func forALife() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 4*patience)
+}
+
 // words joins a command's arguments to one text.
 func words(args []string) string { return strings.Join(args, " ") }

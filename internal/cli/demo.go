@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -98,7 +100,11 @@ func (s *stage) begin(ctx context.Context) error {
 
 const (
 	helloScript = "echo hello from a job\nsleep 0.3\necho bye"
-	longScript  = "for i in 1 2 3 4 5; do echo step $i of 5; sleep 0.3; done"
+	// longScript stays in its middle until the drain was told: on a busy machine it
+	// might be over before.
+	longScript = "for i in 1 2 3 4 5; do echo step $i of 5; sleep 0.3\n" +
+		"[ $i != 2 ] || until [ -e \"$HOME/" + drainTold + "\" ]; do sleep 0.05; done; done"
+	drainTold = "drain-told"
 )
 
 func (s *stage) firstJob(ctx context.Context) error {
@@ -152,6 +158,9 @@ func (s *stage) awaitJob(ctx context.Context, id int64, who, note string, middle
 			return err
 		}
 		s.tell("drain", "agent %q is disabled: no further job comes, this one goes on", disabled.Agent)
+		if err := os.WriteFile(filepath.Join(s.dir, drainTold), nil, 0o600); err != nil {
+			return err
+		}
 	}
 }
 

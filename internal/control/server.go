@@ -35,7 +35,7 @@ const (
 	writeWithin = 5 * time.Second
 	// farewell is how long Close waits for those who watch to hear of the end, and
 	// to leave.
-	farewell = time.Second
+	farewell = 2 * time.Second
 )
 
 // Server answers on the socket.

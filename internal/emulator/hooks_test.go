@@ -269,7 +269,7 @@ func TestTimeScale(t *testing.T) {
 
 // TestTimer: by the real clock sessions and polls end by themselves.
 func TestTimer(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Now, o.TimeScale = nil, 2000 })
+	w := newWorld(t, func(o *Options) { o.Now, o.TimeScale = nil, 100 })
 	l := w.start("a1")
 	g, err := l.poll(w.ctx(), 0)
 	if err != nil || g.StatusCode != 200 || g.raw != "" {

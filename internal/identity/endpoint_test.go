@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -334,14 +335,39 @@ func (w *lineWatch) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A container's endpoint may start after the container (identity.md 1.5).
-func TestAnEndpointThatStartsLate(t *testing.T) {
-	reserved, err := net.Listen("tcp4", "127.0.0.1:0")
+// latePort is an address that is taken, so that no other test gets it, and that
+// refuses connections until somebody listens.
+func latePort(t *testing.T) (address string, listen func() net.Listener) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := reserved.Addr().String()
-	reserved.Close()
+	syscall.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), "late port")
+	t.Cleanup(func() { f.Close() })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port), func() net.Listener {
+		if err := syscall.Listen(fd, 16); err != nil {
+			panic(err)
+		}
+		l, err := net.FileListener(f)
+		if err != nil {
+			panic(err)
+		}
+		return l
+	}
+}
+
+// A container's endpoint may start after the container (identity.md 1.5).
+func TestAnEndpointThatStartsLate(t *testing.T) {
+	address, listen := latePort(t)
 	inEnvironment(t, "http://"+address+"/msi/token")
 
 	token := jwt(time.Hour, "late")
@@ -351,13 +377,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 		<-waiting.seen
 		s := httptest.NewUnstartedServer(gives(token))
 		s.Listener.Close()
-		l, err := net.Listen("tcp4", address)
-		if err != nil {
-			t.Errorf("the port is taken: %v", err)
-			started <- nil
-			return
-		}
-		s.Listener = l
+		s.Listener = listen()
 		s.Start()
 		started <- s
 	}()
@@ -367,9 +387,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 	if got := authorize(t, who, false); got != "Bearer "+token {
 		t.Errorf("header is %q", got)
 	}
-	if s := <-started; s != nil {
-		s.Close()
-	}
+	(<-started).Close()
 	if n := strings.Count(waiting.lines.String(), "\n"); n != 1 {
 		t.Errorf("said %d lines, want one:\n%s", n, waiting.lines.String())
 	}

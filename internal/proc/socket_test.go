@@ -66,7 +66,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 			}
 		}
 		asked, found := askInode(theirs, ours)
-		if listed, err := listedInode(theirs, ours); asked != listed || !found || err != nil {
+		if listed, err := eventuallyListed(h, theirs, ours); asked != listed || !found || err != nil {
 			h.Errorf("%s: the kernel says inode %q, %v; its tables %q, %v", kind, asked, found, listed, err)
 		}
 		must(0, c.Signal(syscall.SIGKILL))
@@ -93,6 +93,15 @@ var connectionScene = withInit(func(h *host, init *Init) {
 	must(0, stranger.Signal(syscall.SIGKILL))
 	<-stranger.Done()
 })
+
+// eventuallyListed looks through the tables until they have the connection: while
+// many others come and go, one look may miss it (see looks).
+func eventuallyListed(h *host, local, remote netip.AddrPort) (inode string, err error) {
+	for inode == "" && err == nil && h.ctx.Err() == nil {
+		inode, err = listedInode(local, remote)
+	}
+	return inode, err
+}
 
 func addr(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
 

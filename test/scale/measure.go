@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -54,7 +55,8 @@ type lived struct {
 	Token    int   // of the identity endpoint, which the limit does not count
 }
 
-const lifePatience = 30 * time.Second
+// lifePatience bounds a life: only one that fails needs it.
+const lifePatience = 2 * time.Minute
 
 // live lives one life and counts.
 func live(binary string, k kindOfLife, path string) (lived, error) {
@@ -90,6 +92,10 @@ func live(binary string, k kindOfLife, path string) (lived, error) {
 	azptend := launch.Command(launch.Place{Binary: binary, Dir: dir, Path: path}, e, server.URL, env, k.args...)
 	var said bytes.Buffer
 	azptend.Stderr = &said
+	leaving, err := e.AddHold(emulator.Hold{Method: http.MethodPatch, Path: "/agents/"})
+	if err != nil {
+		return lived{}, err
+	}
 	if err := azptend.Start(); err != nil {
 		return lived{}, err
 	}
@@ -97,12 +103,20 @@ func live(binary string, k kindOfLife, path string) (lived, error) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = azptend.Process.Kill() })
 	defer stop()
+	// An agent's mark is looked for beside its life, which is not to end before.
+	before := marked
 	if k.signal {
-		if err := atRest(ctx, e, k); err != nil {
-			_ = azptend.Process.Kill()
-			_ = azptend.Wait()
-			return lived{}, fmt.Errorf("%s: %w; azptend says:\n%s", k.Name, err, &said)
-		}
+		before = atRest
+	}
+	if err := before(ctx, e, k); err != nil {
+		_ = azptend.Process.Kill()
+		_ = azptend.Wait()
+		return lived{}, fmt.Errorf("%s: %w; azptend says:\n%s", k.Name, err, &said)
+	}
+	if err := e.Release(leaving); err != nil {
+		return lived{}, err
+	}
+	if k.signal {
 		_ = azptend.Process.Signal(syscall.SIGTERM)
 	}
 	if err := azptend.Wait(); err != nil {
@@ -130,6 +144,12 @@ func atRest(ctx context.Context, e *emulator.Emulator, k kindOfLife) error {
 		}
 		return over == k.jobs && polling == k.Agents && count(k, e.Calls()).Azptend[getAgent] >= k.Agents
 	})
+	return err
+}
+
+// marked waits until every agent's mark was looked for.
+func marked(ctx context.Context, e *emulator.Emulator, k kindOfLife) error {
+	_, err := e.WaitState(ctx, func(emulator.State) bool { return count(k, e.Calls()).Azptend[getAgent] >= k.Agents })
 	return err
 }
 
