@@ -163,6 +163,15 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, Deleted{fine}, "leave 0"},
 		}), "SIGTERM"},
 
+		{"SIGTERM to every process, and azptend, which is slow, hears of it after the job that it has cut", usual, roads(busy, []line{
+			{time.Second, JobFinished{}, ""},
+			{time.Millisecond, sigterm, "ask to disable"},
+			{time.Second, Disabled{fine}, "ask to inspect"},
+			{time.Second, Inspected{Result: fine}, "ask to remove"},
+			{time.Second, Deleted{fine}, "interrupt"},
+			{time.Second, ListenerExited{Cut: SurelyCut}, "leave 75"},
+		}), jobCutByOthers},
+
 		{"a long notice: the job gets it, until SIGTERM says less", usual, roads(busy, []line{
 			{time.Minute, DrainAsked{Reason: "Reboot", Clock: true, Grace: 15 * time.Minute}, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},

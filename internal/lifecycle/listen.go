@@ -155,21 +155,17 @@ func (t *turn) listenerExited(ended ListenerExited) {
 // others than us, once the end was asked for: a platform may send SIGTERM to every
 // process, and the listener cancels its job then (Container Apps: peers-and-pains.md
 // 0). We may have told it too, when that job was over. A job that has succeeded all
-// the same, or had ended before, is not lost. An agent that was to take one job is
-// at its end without having been asked.
+// the same, or had ended before, is not lost. What we hear may come in any order: the
+// job's end before the SIGTERM that has ended it.
 func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	switch {
 	case t.Listener == Updating:
 	case had && ended.Exit != Exit{}:
 		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
-	case had, ended.Cut != NotCut && t.outlived, ended.cutItsOne(t.policy):
+	case had, ended.Cut == SurelyCut, ended.Cut == MaybeCut && t.outlived:
 		t.decide(exitTryAgain, jobCutByOthers, nil)
 	}
 }
-
-// cutItsOne says that the listener was told to end, which cut the one job that it
-// was to take.
-func (e ListenerExited) cutItsOne(p Policy) bool { return p.Once && e.Cut == SurelyCut }
 
 const jobCutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
 
@@ -186,7 +182,7 @@ func (e Exit) String() string {
 func (t *turn) endedUnasked(ended ListenerExited) {
 	e, served := ended.Exit, t.policy.Once && t.Jobs > 0
 	switch {
-	case served && e == Exit{} && ended.cutItsOne(t.policy):
+	case served && e == Exit{} && ended.Cut == SurelyCut:
 		t.decide(exitTryAgain, jobCutByOthers, nil)
 		t.startRemoving()
 	case served && (e == Exit{} || t.Listener == Updating):

@@ -17,10 +17,11 @@ const (
 // happened at once, of which azptend may hear either first, both are right.
 func codesFor(c cell, f facts) []int {
 	switch {
+	case c.phase.name == "job assigned" && !f.insisted.IsZero() && f.jobEnded.After(f.insisted):
+		// Only the server could have told of it, and it may be over before the
+		// listener hears that it is to cancel it.
+		return []int{byPerson, onPurpose}
 	case f.jobCut() && !f.insisted.IsZero() && f.jobEnded.After(f.insisted):
-		if c.phase.name == "job assigned" { // of which only the server could have told
-			return []int{byPerson, onPurpose}
-		}
 		return []int{byPerson}
 	case c.event.kind == ends && c.phase.listener && c.event.name != workerKilled:
 		return codesOfListenersEnd(c, f)

@@ -103,7 +103,9 @@ func beWrong(how, program string, args []string) int {
 }
 
 func hearWrong(how string, pid int, s syscall.Signal) {
-	_ = syscall.Kill(pid, s)
+	if how != "leaves its agent" { // a quick one would have removed it before it dies
+		_ = syscall.Kill(pid, s)
+	}
 	switch how {
 	case "cuts the job": // at once, and not when the drain's part is spent
 		for _, below := range process.Descendants(pid) {
