@@ -72,8 +72,8 @@ func (r *release) cordon(t *testing.T, node string, yes bool) {
 func (r *release) evict(t *testing.T, node string) []string {
 	t.Helper()
 	var out []string
-	for _, p := range r.podsThere() {
-		if p.Spec.NodeName == node && p.Labels["app.kubernetes.io/component"] == "agent" && p.Status.Phase == v1.PodRunning {
+	for _, p := range r.agentPods() {
+		if p.Spec.NodeName == node && p.Status.Phase == v1.PodRunning {
 			must(t, r.client.PolicyV1().Evictions(r.pool).Evict(r.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: r.pool}}))
 			out = append(out, p.Name)
 		}
@@ -97,6 +97,9 @@ func (r *release) sessionless(t *testing.T) ([]int64, string) {
 func (w *world) deleteStarting(t *testing.T) *release {
 	r := w.install(t, "deleted", nil)
 	jobs, agent := r.sessionless(t)
+	if _, there := r.e.Agent(t, agent); !there {
+		t.Fatal("the agent was removed before its pod was deleted")
+	}
 	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{}))
 	r.event(t, r.pool, "it is removed", func(ev emulated.Event) bool { return ev.Type == "agent.removed" && ev.Agent == agent })
 	r.e.Mend(t)
@@ -138,6 +141,40 @@ func (w *world) measured(t *testing.T) *release {
 	w.waits = []waiting{r.waited(t, "one job at a time", alone), r.waited(t, "50 at once", burst)}
 	r.endsWith(t, 60)
 	return r
+}
+
+// A container that is killed in the middle of its job (a node out of memory) loses the job, by Azure DevOps' own rules: it
+// is abandoned when its lock has lapsed. Until then KEDA counts it, as a job that runs on no Kubernetes Job, and so makes
+// one for it, whose agent gets no job and leaves. The ghost is the keeper's.
+func (w *world) lost(t *testing.T) *release {
+	r := w.install(t, "lost", nil)
+	jobs := r.queue(t, 1, waits("lost"))
+	agent := r.event(t, r.pool, "it is started", isOf("job.started", jobs[0])).Agent
+	must(t, r.kubelet.Kill(r.pool, agent, "agent"))
+	idle := r.event(t, r.pool, "the agent that KEDA makes for it listens", func(ev emulated.Event) bool {
+		return ev.Type == "session.created" && ev.Agent != agent
+	})
+	r.lapse(t, jobs[0])
+	r.event(t, r.pool, "the agent without a job leaves", func(ev emulated.Event) bool { return ev.Type == "agent.removed" && ev.Agent == idle.Agent })
+	if _, there := r.e.Agent(t, agent); !there {
+		t.Fatal("the container that was killed has left no ghost")
+	}
+	r.e.Advance(t, 16*time.Minute)
+	r.event(t, r.pool, "the keeper removes the ghost", func(ev emulated.Event) bool { return ev.Type == "agent.removed" && ev.Agent == agent })
+	r.nothingLeft(t)
+	r.uninstall(t)
+	r.madeExactly(t, 2)
+	return r
+}
+
+// lapse lets the time pass that the server waits for a dead agent, and holds that its job is abandoned then.
+func (r *release) lapse(t *testing.T, job int64) {
+	t.Helper()
+	r.e.Advance(t, 11*time.Minute) // a lock lives for ten at most, and a session that nobody polls for five
+	ended := r.event(t, r.pool, "it ends", isOf("job.finished", job))
+	if ended.Result != "abandoned" {
+		t.Errorf("the job whose agent was killed %s", ended.Result)
+	}
 }
 
 // A pod that is killed leaves a ghost, which the keeper removes; its job is another's.
