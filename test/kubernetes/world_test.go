@@ -26,7 +26,7 @@ import (
 )
 
 // pools are one for each thing that happens, in the emulator's order.
-var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "lost", "killed", "statefulset", "deployment"}
+var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "statefulset", "deployment", "killed"}
 
 // exchange is whom a workload's token is for.
 const exchange = "api://AzureADTokenExchange"
