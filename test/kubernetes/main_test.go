@@ -44,7 +44,9 @@ func TestKubernetes(t *testing.T) {
 		{"a pod is deleted before its agent listens", w.deleteStarting},
 		{"an init container registers", w.initRegisters},
 		{"jobs for their times alone", w.measured},
-		{"a pod is killed", w.killed}, // the last: it lets the emulator's clock run ahead
+		{"`statefulSet`: three agents that stay", w.stay("statefulSet")},
+		{"`deployment`: three agents that stay", w.stay("deployment")},
+		{"a pod is killed, and a container in the middle of its job", w.killed}, // the last: it lets the emulator's clock run ahead
 	}
 	var rows []row
 	for _, s := range scenes {

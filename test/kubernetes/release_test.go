@@ -60,7 +60,7 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 	file := w.path("values-" + pool + ".json")
 	must(t, os.WriteFile(file, b, 0o600))
 	w.helm(t, pool, "install", "azptend", chart, "--create-namespace", "--values", file)
-	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool { return ev.Type == "agent.added" })
+	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool { return ev.Type == "agent.added" && ev.Agent == placeholder })
 	return &release{world: w, pool: pool}
 }
 
@@ -68,7 +68,7 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 func (r *release) uninstall(t *testing.T) {
 	t.Helper()
 	r.helm(t, r.pool, "uninstall", "azptend")
-	r.until(t, "the keeper's pod is gone", func() bool { return len(r.podsThere()) == 0 })
+	r.until(t, "no pod is left", func() bool { return len(r.podsThere()) == 0 })
 }
 
 // queue queues so many jobs that run this.
@@ -99,19 +99,17 @@ func (r *release) reach(t *testing.T, ids []int64, event string) {
 	}
 }
 
-// served holds that each job ran once, on an agent of its own, and succeeded.
-func (r *release) served(t *testing.T, ids []int64) {
+// ran holds that each job ran once and succeeded, and returns each one's agent.
+func (r *release) ran(t *testing.T, ids []int64) map[int64]string {
 	t.Helper()
 	r.reach(t, ids, "job.finished")
-	started, by := map[int64]int{}, map[string]int{}
+	started, by := map[int64]int{}, map[int64]string{}
 	for _, ev := range r.e.Events(t) {
 		switch {
 		case ev.Pool != r.pool || !slices.Contains(ids, ev.RequestID):
 		case ev.Type == "job.started":
 			started[ev.RequestID]++
-			if by[ev.Agent]++; by[ev.Agent] > 1 {
-				t.Errorf("the agent %s ran more than one job", ev.Agent)
-			}
+			by[ev.RequestID] = ev.Agent
 		case ev.Type == "job.finished" && ev.Result != "succeeded":
 			t.Errorf("job %d %s", ev.RequestID, ev.Result)
 		}
@@ -119,6 +117,18 @@ func (r *release) served(t *testing.T, ids []int64) {
 	for _, id := range ids {
 		if started[id] != 1 {
 			t.Errorf("job %d was started %d times", id, started[id])
+		}
+	}
+	return by
+}
+
+// served holds that each job ran once, on an agent of its own, and succeeded.
+func (r *release) served(t *testing.T, ids []int64) {
+	t.Helper()
+	jobs := map[string]int{}
+	for _, agent := range r.ran(t, ids) {
+		if jobs[agent]++; jobs[agent] == 2 {
+			t.Errorf("the agent %s ran more than one job", agent)
 		}
 	}
 }
@@ -163,11 +173,7 @@ const placeholder = "azptend-placeholder"
 func (r *release) nothingLeft(t *testing.T) {
 	t.Helper()
 	r.until(t, "no Job and no agent's pod is left", func() bool { return len(r.jobsThere()) == 0 && len(r.podsThere()) == 1 })
-	for _, p := range r.e.State(t).Pools {
-		if p.Name == r.pool && (len(p.Agents) != 1 || p.Agents[0].Name != placeholder) {
-			t.Errorf("in the pool there are left %+v", p.Agents)
-		}
-	}
+	r.onlyPlaceholder(t)
 	for _, ev := range r.e.Events(t) {
 		if ev.Pool == r.pool && ev.Agent == placeholder && ev.Type == "agent.removed" {
 			t.Errorf("the placeholder was removed at %v", ev.Time)
@@ -176,6 +182,26 @@ func (r *release) nothingLeft(t *testing.T) {
 	if left := containersBelowUs(t); len(left) != 1 {
 		t.Errorf("of the containers there are left %v, want the keeper's alone", left)
 	}
+}
+
+// onlyPlaceholder holds that the pool has its placeholder and no other agent.
+func (r *release) onlyPlaceholder(t *testing.T) {
+	t.Helper()
+	if agents := r.agents(t); len(agents) != 1 || agents[0].Name != placeholder {
+		t.Errorf("in the pool there are left %+v", agents)
+	}
+}
+
+// agents are the pool's, by the emulator's records.
+func (r *release) agents(t *testing.T) []emulated.Agent {
+	t.Helper()
+	for _, p := range r.e.State(t).Pools {
+		if p.Name == r.pool {
+			return p.Agents
+		}
+	}
+	t.Fatalf("the emulator has no pool %s", r.pool)
+	return nil
 }
 
 func (r *release) jobsThere() []*batchv1.Job {
@@ -196,6 +222,11 @@ func (r *release) podsThere() []*v1.Pod {
 		}
 	}
 	return out
+}
+
+// agentPods are those of the agents.
+func (r *release) agentPods() []*v1.Pod {
+	return slices.DeleteFunc(r.podsThere(), func(p *v1.Pod) bool { return p.Labels["app.kubernetes.io/component"] != "agent" })
 }
 
 // isOf matches an event of a job.

@@ -26,7 +26,7 @@ import (
 )
 
 // pools are one for each thing that happens, in the emulator's order.
-var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "killed"}
+var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "statefulset", "deployment", "killed"}
 
 // exchange is whom a workload's token is for.
 const exchange = "api://AzureADTokenExchange"
@@ -102,7 +102,7 @@ func (w *world) startKEDA(t *testing.T) {
 	must(t, err)
 	t.Cleanup(w.entra.Close)
 	must(t, w.entra.For(w.e))
-	w.entra.Translate = w.vouch(t)
+	w.entra.Translate = w.vouch
 	w.helm(t, "keda", "install", "crds", filepath.Join(*bin, "keda-crds"), "--create-namespace")
 	_, err = w.client.CoreV1().ServiceAccounts("keda").Create(w.ctx, &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "keda-operator"}}, metav1.CreateOptions{})
 	must(t, err)
@@ -122,15 +122,16 @@ func (w *world) startKEDA(t *testing.T) {
 
 // vouch is Entra ID's trust in the cluster: the API server itself says whose a token is, and the emulator, which knows one
 // cluster only, gets that subject's token of its own. What is nobody's stays as it is, and is refused.
-func (w *world) vouch(t *testing.T) func(string) string {
-	return func(assertion string) string {
-		review, err := w.client.AuthenticationV1().TokenReviews().Create(w.ctx, &authv1.TokenReview{
-			Spec: authv1.TokenReviewSpec{Token: assertion, Audiences: []string{exchange}}}, metav1.CreateOptions{})
-		if err != nil || !review.Status.Authenticated {
-			return assertion
-		}
-		return w.e.ProjectedToken(t, review.Status.User.Username)
+func (w *world) vouch(assertion string) (string, error) {
+	review, err := w.client.AuthenticationV1().TokenReviews().Create(w.ctx, &authv1.TokenReview{
+		Spec: authv1.TokenReviewSpec{Token: assertion, Audiences: []string{exchange}}}, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
 	}
+	if !review.Status.Authenticated {
+		return assertion, nil
+	}
+	return w.e.TryProjectedToken(review.Status.User.Username)
 }
 
 // identity makes one for a service account, with a role on a pool.

@@ -73,13 +73,36 @@ func Start(ctx context.Context, o Options) (*Kubelet, error) {
 // Wait waits until no container runs.
 func (k *Kubelet) Wait() { k.running.Wait() }
 
-// Over is closed when nothing of a pod runs any more. The pod must have been seen by the kubelet.
+// Over is closed when nothing of a pod runs any more; nil if the kubelet has no such pod.
 func (k *Kubelet) Over(namespace, name string) <-chan struct{} {
+	if p := k.named(namespace, name); p != nil {
+		return p.over
+	}
+	return nil
+}
+
+// Kill kills a container's process, and so all processes of the container, as a node does that runs out of memory.
+func (k *Kubelet) Kill(namespace, name, container string) error {
+	p := k.named(namespace, name)
+	if p == nil {
+		return fmt.Errorf("the kubelet has no pod %s/%s", namespace, name)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.containers {
+		if c.Name == container && c.state.Running != nil {
+			return c.cmd.Process.Kill()
+		}
+	}
+	return fmt.Errorf("no container %s runs in the pod %s/%s", container, namespace, name)
+}
+
+func (k *Kubelet) named(namespace, name string) *pod {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, p := range k.pods {
 		if p.v1.Namespace == namespace && p.v1.Name == name {
-			return p.over
+			return p
 		}
 	}
 	return nil
@@ -122,10 +145,12 @@ func (k *Kubelet) see(ctx context.Context, p *v1.Pod) {
 	if !known {
 		running = newPod(k, p)
 		k.pods[p.UID] = running
-		k.running.Go(func() { running.live(ctx) })
 	}
-	if p.DeletionTimestamp != nil {
-		running.end(time.Duration(*p.DeletionGracePeriodSeconds) * time.Second)
+	if p.DeletionTimestamp != nil { // before it lives: what is deleted already does not start
+		running.delete(ctx, time.Duration(*p.DeletionGracePeriodSeconds)*time.Second)
+	}
+	if !known {
+		k.running.Go(func() { running.live(ctx) })
 	}
 }
 

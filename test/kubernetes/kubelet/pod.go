@@ -22,6 +22,7 @@ type pod struct {
 	ending   chan struct{} // closed when it is being deleted
 	killed   chan struct{} // closed when its grace is over, or it is gone
 	over     chan struct{} // closed when nothing of it runs
+	deleted  sync.Once
 	ended    sync.Once
 	killOnce sync.Once
 
@@ -43,11 +44,17 @@ func newPod(k *Kubelet, p *v1.Pod) *pod {
 	return q
 }
 
-// end begins the pod's termination; grace 0 is now.
-func (p *pod) end(grace time.Duration) {
+// delete ends the pod, whose object is being deleted, and then deletes the object; grace 0 is now.
+func (p *pod) delete(ctx context.Context, grace time.Duration) {
 	if grace == 0 {
 		p.kill()
 	}
+	p.deleted.Do(func() {
+		go func() {
+			<-p.over
+			p.confirm(ctx)
+		}()
+	})
 	p.ended.Do(func() {
 		close(p.ending)
 		time.AfterFunc(grace, p.kill)
@@ -77,11 +84,6 @@ func (p *pod) live(ctx context.Context) {
 	}
 	p.endSidecars()
 	p.report(api)
-	select {
-	case <-p.ending:
-		p.confirm(api)
-	default:
-	}
 }
 
 // confirm deletes the object once nothing of the pod runs.

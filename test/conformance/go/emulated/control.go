@@ -198,9 +198,18 @@ func (e *Emulator) Token(t testing.TB, objectID, audience string) string {
 // ProjectedToken is what a cluster would project for a workload of this subject.
 func (e *Emulator) ProjectedToken(t testing.TB, subject string) string {
 	t.Helper()
+	token, err := e.TryProjectedToken(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// TryProjectedToken is ProjectedToken for who is not in the test's own goroutine.
+func (e *Emulator) TryProjectedToken(subject string) (string, error) {
 	var out struct{ Token string }
-	e.do(t, http.MethodPost, "/tokens", map[string]string{"subject": subject}, &out)
-	return out.Token
+	err := e.try(http.MethodPost, "/tokens", map[string]string{"subject": subject}, &out)
+	return out.Token, err
 }
 
 // PATOf makes a personal access token whose owner has this role on all pools, or none.

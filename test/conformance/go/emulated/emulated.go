@@ -40,7 +40,7 @@ func Main(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	_, here, _, _ := runtime.Caller(0)
 	built = filepath.Join(dir, "azptend")
-	build := exec.Command("go", "build", "-o", built, "./cmd/azptend")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", built, "./cmd/azptend") // also in a clone that is not ours
 	build.Dir = filepath.Join(filepath.Dir(here), "../../../..")
 	if said, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "cannot build azptend: %v\n%s", err, said)
@@ -60,6 +60,7 @@ func Start(t testing.TB, pools ...string) *Emulator {
 	ctx, stop := context.WithCancel(context.Background())
 	c := exec.CommandContext(ctx, built, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
+	c.SysProcAttr = outOfReach()
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -33,8 +34,8 @@ type Entra struct {
 	Proxy string // for HTTPS_PROXY: loopback addresses do not go through it
 
 	// Translate makes of a workload's token one that the emulator's own cluster would have projected: for tests with a
-	// cluster of their own. Nil leaves it as it is.
-	Translate func(assertion string) string
+	// cluster of their own. Nil leaves it as it is. Where it fails the exchange does, with its error as the answer.
+	Translate func(assertion string) (string, error)
 
 	emulator atomic.Pointer[url.URL]
 	stop     func()
@@ -59,7 +60,10 @@ func PlayEntra() (*Entra, error) {
 		ModifyResponse: sayHTTPS,
 	}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x.translate(r)
+		if err := x.translate(r); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
 		behind.ServeHTTP(w, r)
 	}))
 	front.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
@@ -81,16 +85,24 @@ func (x *Entra) For(e *Emulator) error {
 func (x *Entra) Close() { x.stop() }
 
 // translate puts a translated token into a request for an exchange; what is no such request stays as it is.
-func (x *Entra) translate(r *http.Request) {
+func (x *Entra) translate(r *http.Request) error {
 	if x.Translate == nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/token") {
-		return
+		return nil
 	}
-	b, _ := io.ReadAll(r.Body)
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
 	if form, err := url.ParseQuery(string(b)); err == nil && form.Get("client_assertion") != "" {
-		form.Set("client_assertion", x.Translate(form.Get("client_assertion")))
+		translated, err := x.Translate(form.Get("client_assertion"))
+		if err != nil {
+			return fmt.Errorf("cannot translate the assertion: %w", err)
+		}
+		form.Set("client_assertion", translated)
 		b = []byte(form.Encode())
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+	return nil
 }
 
 // sayHTTPS lets the addresses in an answer be those of the front: the emulator takes itself for http.
