@@ -27,11 +27,11 @@ func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (holds bool, err er
 	return holds, err
 }
 
-// looks is how often a connection is looked for that is not found. Neither table
-// is handed out at once: where many connections come and go one that is there may
-// fall between two pieces of /proc/net/tcp, and a program that duplicates its
-// descriptor and closes the first (as Go's net.FileConn does) may have neither
-// where we look. To turn away the listener for that would mean not to hear of its
+// looks is how often a connection is looked for that is not found. No table is
+// handed out at once: a program that duplicates its descriptor and closes the first
+// (as Go's net.FileConn does) may have neither where we look, and where the kernel
+// cannot be asked, one of many connections may fall between two pieces of
+// /proc/net/tcp. To turn away the listener for that would mean not to hear of its
 // jobs, and to leave the port open.
 const looks = 5
 
