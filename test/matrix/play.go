@@ -143,13 +143,13 @@ func (p *play) insists() {
 
 // hears waits until azptend has heard its n-th signal, or has ended.
 func (p *play) hears(n int) error {
-	ctx, cancel := p.whileAlive()
-	defer cancel()
-	err := p.azptend.Says(ctx, regexp.MustCompile(`(?s)(Heard a signal.*){`+fmt.Sprint(n)+`}`))
-	if err != nil && ctx.Err() == nil {
+	err := p.azptend.Says(p.ctx, regexp.MustCompile(`(?s)(Heard a signal.*){`+fmt.Sprint(n)+`}`))
+	select {
+	case <-p.azptend.Done():
+		return nil
+	default:
 		return err
 	}
-	return nil
 }
 
 // pause lets time pass as long as azptend lives; false when it ended first.
