@@ -61,6 +61,7 @@ type attack struct {
 	env   []string // more settings of azptend
 	codes []int    // exit codes, of the README's table, that are right besides 0
 	needs need     // what the cell needs of the machine
+	late  bool     // its daemon strikes when the job has ended, and the agent is idle
 }
 
 // need is something of the machine that a cell needs.
@@ -104,17 +105,17 @@ func attacks() []attack {
 			what: "replaces Agent.perf of its listener", why: "azptend reads it as long as the listener runs"},
 		{name: "perf of one job", when: once, forms: []string{fifo, tty, zero, sparse, leased}, env: never, codes: []int{},
 			what: "replaces Agent.perf of its listener", why: "nobody sends SIGTERM to an agent that should end by itself"},
-		{name: "next perf", when: relisten, forms: anyFile(), codes: listenerKilled,
+		{name: "next perf", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
 			what: "leaves a daemon that plants Agent.perf in the next perf folder", why: "the next listener's session is read from it"},
-		{name: "listener's log", when: relisten, forms: anyFile(), codes: listenerKilled,
+		{name: "listener's log", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/Agent_*.log", why: "azptend reads the logs to learn how a listener ended"},
-		{name: "update marker", when: relisten, forms: anyFile(), codes: listenerKilled,
+		{name: "update marker", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/SelfUpdate-*.log.succeed", why: "azptend waits for such a file after an update"},
-		{name: "diag", when: relisten, forms: []string{fifo, sparse, loop, locked, "link to a directory of root"}, codes: listenerKilled,
+		{name: "diag", when: relisten, late: true, forms: []string{fifo, sparse, loop, locked, rootsDirectory}, codes: listenerKilled,
 			what: "replaces the directory _diag", why: "azptend watches it and lists it"},
-		{name: "many logs", when: relisten, codes: listenerKilled,
+		{name: "many logs", when: relisten, late: true, codes: listenerKilled,
 			what: "makes 20,000 small files in _diag", why: "each change of _diag makes azptend list it"},
-		{name: "env file", when: relisten, forms: anyFile(), codes: slices.Concat(listenerKilled, listenerFails),
+		{name: "env file", when: relisten, late: true, forms: anyFile(), codes: slices.Concat(listenerKilled, listenerFails),
 			what: "replaces .env", why: "the listener reads it first and may never get ready"},
 
 		// Files that the next start reads.
@@ -130,43 +131,43 @@ func attacks() []attack {
 			what: "replaces the files that `azptend register --out` wrote", why: "the next start reads them"},
 		{name: "control directory", when: again, forms: anyFile(), codes: []int{unfit},
 			what: "replaces .azptend, and leaves it so for the next start", why: "the control socket is made there"},
-		{name: "work", when: again, forms: []string{fifo, zero, sparse, loop, locked, "link to a directory of root"}, codes: []int{unfit, unreachable, failedOnce, failedTwice},
+		{name: "work", when: again, forms: []string{fifo, zero, sparse, loop, locked, rootsDirectory}, codes: []int{unfit, unreachable, failedOnce, failedTwice},
 			what: "replaces the work directory", why: "the next start checks that it can be written to"},
 		{name: "listener program", when: again, forms: append(anyFile(), "endless output", "never ends", "exits 3"),
 			codes: append([]int{unfit, internal}, listenerFails...),
 			what:  "replaces bin/Agent.Listener", why: "the next start inspects it, asks for its version and starts it"},
-		{name: "listener program, now", when: relisten, forms: append(anyFile(), "endless output", "never ends", "exits 3"),
+		{name: "listener program, now", when: relisten, late: true, forms: append(anyFile(), "endless output", "never ends", "exits 3"),
 			codes: slices.Concat([]int{unfit, internal}, listenerKilled, listenerFails),
 			what:  "replaces bin/Agent.Listener and kills the listener", why: "azptend starts it again at once"},
-		{name: "bin", when: relisten, forms: []string{fifo, zero, loop, locked, "gone"},
+		{name: "bin", when: relisten, late: true, forms: []string{fifo, zero, loop, locked, "gone"},
 			codes: slices.Concat([]int{unfit, internal}, listenerKilled, listenerFails),
 			what:  "replaces the directory bin", why: "azptend tells its own listener by the directory of its program"},
 
 		// Directories.
-		{name: "agent directory", when: busy, forms: []string{"renamed", "emptied", "mode 0", "link to a directory of root"}, codes: []int{tryAgain},
+		{name: "agent directory", when: busy, forms: []string{"renamed", "emptied", "mode 0", rootsDirectory}, codes: []int{tryAgain},
 			what: "renames, empties, closes or replaces the agent's directory", why: "azptend removes its files from there at the end"},
-		{name: "perf directory", when: busy, forms: []string{"renamed", "mode 0", "link to a directory of root", "FIFO"}, env: never,
+		{name: "perf directory", when: busy, forms: []string{"renamed", "mode 0", rootsDirectory, "FIFO"}, env: never,
 			what: "renames, closes or replaces the perf directory", why: "azptend watches it, and removes it with all that is in it"},
-		{name: "perf litter", when: idle, forms: []string{"20,000 files", "1,000 levels deep", "full of mode 0"},
+		{name: "perf litter", when: idle, forms: []string{"20,000 files", "3,000 levels deep", "full of mode 0"}, needs: files,
 			what: "fills the perf directory", why: "its removal must not use up the grace period"},
-		{name: "control socket", when: busy, forms: []string{"renamed", "own socket", "FIFO", "link to a directory of root"},
+		{name: "control socket", when: busy, forms: []string{"renamed", "own socket", "FIFO", rootsDirectory},
 			what: "renames .azptend, or puts its own server there", why: "drain and healthcheck ask at that socket"},
 
 		// Processes.
 		{name: "listener stopped", when: busy, codes: []int{tryAgain},
 			what: "sends SIGSTOP to its listener", why: "a stopped process ignores SIGINT"},
-		{name: "listener stopped, idle", when: idle, codes: []int{tryAgain},
+		{name: "listener stopped, idle", when: idle, late: true, codes: []int{tryAgain},
 			what: "leaves a daemon that sends SIGSTOP to the listener", why: "a stopped process ignores SIGINT"},
 		{name: "listener killed", when: relisten, codes: listenerKilled,
 			what: "sends SIGKILL to its listener", why: "the agent must be registered anew"},
-		{name: "listener killed each time", when: relisten, codes: listenerKilled,
+		{name: "listener killed each time", when: relisten, late: true, codes: listenerKilled,
 			what: "leaves a daemon that kills each listener", why: "starting again must have an end"},
 		{name: "pids exhausted", when: busy, needs: pids, codes: []int{internal, tryAgain},
 			what: "forks until the pids limit", why: "azptend can then start no process and no thread"},
 		{name: "daemons", when: idle,
 			what: "leaves 100 daemons with sessions of their own and an empty environment", why: "nobody is their parent, and nothing says whose they are"},
 		{name: "orphans", when: busy,
-			what: "makes 3,000 orphans that end at once", why: "azptend reaps them"},
+			what: "makes 1,000 orphans that end at once", why: "azptend reaps them"},
 		{name: "false worker", when: idle, codes: []int{tryAgain},
 			what: "leaves a daemon that runs as bin/Agent.Worker", why: "a worker is evidence of a job"},
 		{name: "false listener", when: killed, codes: []int{unfit, tryAgain},
@@ -180,13 +181,13 @@ func attacks() []attack {
 
 		// Sockets.
 		{name: "health port", when: busy, forms: []string{"idle connections", "half a request", "endless request"}, needs: files,
-			env: []string{"AZP_HEALTH_ADDR=127.0.0.1:0"},
+			env:  []string{"AZP_HEALTH_ADDR=127.0.0.1:0"},
 			what: "opens 1,500 connections to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
 		{name: "control flood", when: busy, forms: []string{"idle connections", "endless request"}, needs: files,
 			what: "opens 1,500 connections to the control socket", why: "they must not use up azptend's descriptors"},
-		{name: "notification port", when: relisten, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerKilled,
+		{name: "notification port", when: relisten, late: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerKilled,
 			what: "leaves a daemon that floods the next listener's notification port", why: "the port is open until the listener has come"},
-		{name: "notification address", when: relisten, codes: append([]int{tryAgain}, listenerKilled...),
+		{name: "notification address", when: relisten, late: true, codes: append([]int{tryAgain}, listenerKilled...),
 			what: "leaves a daemon that writes its own address into the next .agent", why: "the listener then connects to the daemon"},
 
 		// Output.
@@ -200,13 +201,13 @@ func attacks() []attack {
 		// Limits.
 		{name: "disk full", when: busy, needs: disk,
 			what: "fills the file system of the agent's directory", why: "azptend writes and removes files there"},
-		{name: "disk full, listener killed", when: relisten, needs: disk, codes: append([]int{unfit, internal}, listenerKilled...),
+		{name: "disk full, listener killed", when: relisten, late: true, needs: disk, codes: append([]int{unfit, internal}, listenerKilled...),
 			what: "fills the file system and kills its listener", why: "the next listener needs new files"},
 		{name: "disk full, next start", when: again, needs: disk, codes: []int{unfit},
 			what: "fills the file system for the next start", why: "the next start needs new files"},
-		{name: "no inodes", when: relisten, needs: disk, codes: append([]int{unfit, internal}, listenerKilled...),
+		{name: "no inodes", when: relisten, late: true, needs: disk, codes: append([]int{unfit, internal}, listenerKilled...),
 			what: "uses up the file system's inodes and kills its listener", why: "the next listener needs new files"},
-		{name: "inotify exhausted", when: relisten, codes: listenerKilled,
+		{name: "inotify exhausted", when: relisten, late: true, codes: listenerKilled,
 			what: "uses up its user's inotify instances", why: "azptend watches files with them"},
 	}
 }
