@@ -43,11 +43,12 @@ const (
 	leased = "file under a lease" // open(2) waits for it up to 45 s, unless with O_NONBLOCK
 	locked = "file of mode 0"
 	loop   = "link to itself"
+	turns  = "file and FIFO in turns" // whoever looks first and opens then is cheated
 )
 
 // anyFile is each form that a file can be given.
 func anyFile() []string {
-	return []string{fifo, zero, tty, sparse, folder, socket, leased, locked, loop}
+	return []string{fifo, zero, tty, sparse, folder, socket, leased, locked, loop, turns}
 }
 
 // attack is one way in which a job attacks. Each form is a cell of its own.
@@ -105,7 +106,7 @@ func attacks() []attack {
 			what: "replaces Agent.perf of its listener", why: "azptend reads it as long as the listener runs"},
 		{name: "perf of one job", when: once, forms: []string{fifo, tty, zero, sparse, leased}, env: never, codes: []int{},
 			what: "replaces Agent.perf of its listener", why: "nobody sends SIGTERM to an agent that should end by itself"},
-		{name: "next perf", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
+		{name: "next perf", when: relisten, late: true, forms: anyFile(), codes: listenerEnded,
 			what: "leaves a daemon that plants Agent.perf in the next perf folder", why: "the next listener's session is read from it"},
 		{name: "listener's log", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/Agent_*.log", why: "azptend reads the logs to learn how a listener ended"},
@@ -160,7 +161,7 @@ func attacks() []attack {
 			what: "leaves a daemon that sends SIGSTOP to the listener", why: "a stopped process ignores SIGINT"},
 		{name: "listener killed", when: relisten, codes: listenerKilled,
 			what: "sends SIGKILL to its listener", why: "the agent must be registered anew"},
-		{name: "listener killed each time", when: relisten, late: true, codes: listenerKilled,
+		{name: "listener killed each time", when: relisten, late: true, codes: listenerEnded,
 			what: "leaves a daemon that kills each listener", why: "starting again must have an end"},
 		{name: "pids exhausted", when: busy, needs: pids, codes: []int{internal, tryAgain},
 			what: "forks until the pids limit", why: "azptend can then start no process and no thread"},
@@ -185,9 +186,9 @@ func attacks() []attack {
 			what: "opens 1,500 connections to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
 		{name: "control flood", when: busy, forms: []string{"idle connections", "endless request"}, needs: files,
 			what: "opens 1,500 connections to the control socket", why: "they must not use up azptend's descriptors"},
-		{name: "notification port", when: relisten, late: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerKilled,
+		{name: "notification port", when: relisten, late: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerEnded,
 			what: "leaves a daemon that floods the next listener's notification port", why: "the port is open until the listener has come"},
-		{name: "notification address", when: relisten, late: true, codes: append([]int{tryAgain}, listenerKilled...),
+		{name: "notification address", when: relisten, late: true, codes: listenerEnded,
 			what: "leaves a daemon that writes its own address into the next .agent", why: "the listener then connects to the daemon"},
 
 		// Output.
@@ -215,6 +216,9 @@ func attacks() []attack {
 var (
 	// listenerKilled is for attacks that kill the listener while it has a job.
 	listenerKilled = []int{tryAgain, sigkill}
+	// listenerEnded is for attacks that end an idle listener with SIGINT, after which
+	// azptend without an identity cannot know why it ended.
+	listenerEnded = append([]int{unreachable}, listenerKilled...)
 	// listenerFails is for attacks that make the listener fail by itself.
 	listenerFails = []int{failedOnce, failedTwice, 3, sigkill, sigterm}
 )

@@ -96,7 +96,7 @@ func properties() []property {
 		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
 		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
 		{"other agents' jobs succeed", "those of the two other agents of the same process", others},
-		{"no process stays", "daemons included, unless the pids limit is used up", survivor},
+		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
 		{"nothing else is touched", "files outside the agent's directory, and the answer of `azptend healthcheck` where jobs are another user", collateral},
 	}
 }
@@ -154,11 +154,22 @@ func hungry(_ cell, f facts) string {
 func others(_ cell, f facts) string { return strings.Join(f.others, ", ") }
 
 func survivor(c cell, f facts) string {
-	if len(f.left) == 0 || c.attack.needs == pids || f.forAKeeper(c) {
+	if c.attack.needs == pids || f.forAKeeper(c) {
 		return ""
 	}
-	pids := slices.Sorted(maps.Keys(f.left))
-	return fmt.Sprintf("%d processes still run, such as %s", len(pids), f.left[pids[0]])
+	left := maps.Clone(f.left)
+	if c.attack.when == killed {
+		// A daemon with an empty environment has lost all that says whose it is,
+		// with the azptend that was its parent.
+		maps.DeleteFunc(left, func(_ int, program string) bool {
+			return !strings.HasSuffix(program, "/bin/Agent.Listener") && !strings.HasSuffix(program, "/bin/Agent.Worker")
+		})
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	pids := slices.Sorted(maps.Keys(left))
+	return fmt.Sprintf("%d processes still run, such as %s", len(pids), left[pids[0]])
 }
 
 func collateral(_ cell, f facts) string {

@@ -39,6 +39,8 @@ func (v *vandal) plant(path, form string) error {
 		return v.plantLease(path)
 	case locked:
 		return errors.Join(os.WriteFile(path, []byte("vandal\n"), 0o644), os.Chmod(path, 0))
+	case turns:
+		return v.plantTurns(path)
 	case rootsDirectory:
 		return os.Symlink(filepath.Join(v.Dir, "victim"), path)
 	case "gone":
@@ -137,6 +139,23 @@ func (v *vandal) plantGrowing(path string) error {
 		}
 	}()
 	return nil
+}
+
+// plantTurns replaces a regular file with a FIFO and back, for ever.
+func (v *vandal) plantTurns(path string) error {
+	temp := path + ".turn"
+	turn := func(n int) error {
+		if n%2 == 0 {
+			return errors.Join(os.WriteFile(temp, []byte("vandal\n"), 0o644), os.Rename(temp, path))
+		}
+		return errors.Join(syscall.Mkfifo(temp, 0o666), os.Rename(temp, path))
+	}
+	go func() {
+		for n := 1; turn(n) == nil; n++ {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}()
+	return turn(0)
 }
 
 // manyFiles makes so many small files.
