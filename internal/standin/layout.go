@@ -97,8 +97,8 @@ func versionOf(bin, plays string) string {
 	if b, err := os.ReadFile(filepath.Join(bin, versionFile)); err == nil {
 		return strings.TrimSpace(string(b))
 	}
-	if plays == "v5" {
-		return versionV5
+	if plays == "v4" {
+		return versionV4
 	}
-	return versionV4
+	return versionV5
 }
