@@ -207,14 +207,18 @@ func mediaType(h http.Header) string {
 	return t
 }
 
+// longestRetryAfter bounds what a header asks for: no server is to silence an agent
+// for days, and a sum of such times must not overflow.
+const longestRetryAfter = time.Hour
+
 // retryAfter reads Retry-After, in seconds or as a date.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
-	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 && s < 1e6 {
-		return time.Duration(s * float64(time.Second))
+	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
+		return time.Duration(min(s, longestRetryAfter.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(time.Until(at), 0)
+		return min(max(time.Until(at), 0), longestRetryAfter)
 	}
 	return 0
 }

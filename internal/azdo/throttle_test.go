@@ -17,8 +17,8 @@ import (
 // Retry-After, as seconds or a date, on a refusal.
 func TestRetryAfter(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"7": 7 * time.Second, "0.5": 500 * time.Millisecond, "": 0, "-3": 0, "soon": 0, "NaN": 0, "1e300": 0,
-		"Mon, 01 Jan 2001 00:00:00 GMT": 0,
+		"7": 7 * time.Second, "0.5": 500 * time.Millisecond, "": 0, "-3": 0, "soon": 0, "NaN": 0, "1e300": time.Hour, "1e6": time.Hour,
+		"Mon, 01 Jan 2001 00:00:00 GMT": 0, "Fri, 31 Dec 9999 23:59:59 GMT": time.Hour,
 	} {
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", value)

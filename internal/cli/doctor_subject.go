@@ -126,7 +126,7 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 	return s, doctor.Machine{
 		Platform: string(platform.Word), Name: platform.Name, Seen: platform.Seen, Knob: platform.Knob,
 		Grace: s.Grace, Set: set, Longest: platform.Longest,
-		Drain: budget.Drain, Stop: budget.Stop, Remove: budget.Remove,
+		Drain: budget.Drain, Stop: budget.Stop, Remove: budget.Remove, CancelsJobs: budget.CancelsJobs(),
 	}
 }
 

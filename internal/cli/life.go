@@ -149,8 +149,10 @@ func tellPlan(s config.Settings, o tend.Options, log *slog.Logger) {
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
 		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
-	if budget.Drain == 0 {
-		log.Warn("The grace period is too short to finish a job in: on SIGTERM a running job is cancelled", "grace", s.Grace.String())
+	if budget.CancelsJobs() {
+		log.Warn("The grace period is too short to finish a job: on SIGTERM a running job is cancelled",
+			"grace", s.Grace.String(), "cancelled_after", budget.Drain.String(),
+			"hint", "raise the platform's grace period and AZP_GRACE_PERIOD: 8s of it are for cancelling a job, and 2s for removing the agent")
 	}
 	if accepts := s.Lifetime(); accepts > 0 {
 		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/service"
 )
 
@@ -32,7 +33,8 @@ asked to stop the service, and systemd waits for as long.`,
 	c.Flags().StringVar(&o.User, "user", "agent", "the user that the agent and its jobs run as")
 	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "the agent's folder; the user can write it")
 	c.Flags().StringVar(&o.Variables, "env-file", "", "the file with the settings; /etc/azptend/NAME.env if not set")
-	c.Flags().DurationVar(&o.Grace, "grace-period", time.Hour, "the time from SIGTERM to SIGKILL")
+	o.Grace = time.Hour
+	c.Flags().Var(config.LengthLike("AZP_GRACE_PERIOD", &o.Grace), "grace-period", "the time from SIGTERM to SIGKILL")
 	c.Flags().BoolVar(&o.Sudo, "sudo", false, "let jobs use sudo: without hardening")
 	c.Flags().StringVar(&o.Name, "name", "azptend", "the unit's name")
 	c.Flags().StringVar(&write, "write", "", "the folder to write the unit into")

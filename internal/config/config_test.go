@@ -157,7 +157,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
 		"AZP_PLACEHOLDER":            {"anything", nil},
 		"AZP_PLATFORM":               {"Container-Apps", []string{"azure", "aca"}},
-		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "d", "-1d", "1d-1h", "99999d"}},
+		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "d", "-1d", "1d-1h", "99999d", "2000000h", "30d1s", "2592001", "9999999999999999999999", "106751d2562047h"}},
 		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
 		"AZP_APPROVE_EVENTS":         {"yes", []string{"ja"}},
 		"AZP_AGENT_NAME_PREFIX":      {"linux", []string{"a/b", `a\b`}},
@@ -555,5 +555,48 @@ func TestTheFlagsOfSwitches(t *testing.T) {
 	}
 	if flags.Lookup("token") != nil {
 		t.Error("there is a flag for the token: argv is public")
+	}
+}
+
+// TestLengths: every setting that is a length of time has bounds, refuses what is
+// beyond them by name, and leaves room for any arithmetic.
+func TestLengths(t *testing.T) {
+	var fields int
+	all := reflect.TypeFor[config.Settings]()
+	for i := range all.NumField() {
+		if all.Field(i).Type == reflect.TypeFor[time.Duration]() {
+			fields++
+		}
+	}
+	for _, row := range config.Table() {
+		if row.Most == 0 {
+			continue
+		}
+		fields--
+		t.Run(row.Env, func(t *testing.T) {
+			if row.Most > 10*365*24*time.Hour {
+				t.Errorf("%v is more than one waits", row.Most)
+			}
+			rest := without(least(), row.Env)
+			if row.Env == "AZP_REPLICA_TIMEOUT" {
+				rest = append(rest, "AZP_JOB_MAX=1h")
+			}
+			loadedFor(t, row, append(rest, fmt.Sprintf("%s=%d", row.Env, row.Most/time.Second)))
+			beyond := []string{(row.Most + 1).String(), fmt.Sprint(int64(row.Most/time.Second) + 1), "2562047h", "99999999999d", "106751d23h", "106751d2562047h", "18446744073709551617"}
+			for _, v := range beyond {
+				_, err := loadFor(t, row, append(rest, row.Env+"="+v))
+				if err == nil || !strings.Contains(err.Error(), row.Env) || !strings.Contains(err.Error(), "which is too long: at most "+fmt.Sprint(int64(row.Most/(24*time.Hour)))+" day") {
+					t.Errorf("%q: %v", v, err)
+				}
+			}
+			if row.Least > 0 {
+				if _, err := loadFor(t, row, append(rest, row.Env+"="+(row.Least-1).String())); err == nil || !strings.Contains(err.Error(), "shorter than "+row.Least.String()) {
+					t.Errorf("just too short: %v", err)
+				}
+			}
+		})
+	}
+	if fields != 0 {
+		t.Errorf("%d lengths of time in Settings have no bounds", fields)
 	}
 }

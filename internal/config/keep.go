@@ -119,16 +119,6 @@ func readShort(path string) (string, error) {
 // shortestInterval keeps a keeper from being felt by the server.
 const shortestInterval = 5 * time.Second
 
-func setInterval(s *Settings, v string) error {
-	if err := setDuration(&s.KeepInterval, v); err != nil {
-		return err
-	}
-	if s.KeepInterval < shortestInterval {
-		return fmt.Errorf("is %q, which is shorter than %v", v, shortestInterval)
-	}
-	return nil
-}
-
 func setListen(to *string, v string) error {
 	if strings.EqualFold(v, "off") {
 		*to = ""

@@ -220,11 +220,19 @@ func (s *Settings) read(rows []Row, groups []Group, flags *pflag.FlagSet, env ma
 		if idle || !row.isOf(groups) || (value == "" && row.Default == "") {
 			continue
 		}
-		if err := row.set(s, value); err != nil {
+		if err := row.take(s, value); err != nil {
 			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
 		}
 	}
 	return problems
+}
+
+// take sets what a row is about.
+func (r Row) take(s *Settings, value string) error {
+	if r.length != nil {
+		return setLength(r.length(s), value, r.Least, r.Most)
+	}
+	return r.set(s, value)
 }
 
 // value finds a setting, and says where for a message. White space around it is

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +25,11 @@ type Row struct {
 	Switch  bool   // a bare flag means true
 	Many    bool   // the flag may be repeated
 	Group   Group  // which commands it matters to
+
+	// A setting that is a length of time has these in place of set. Most bounds every
+	// one of them, so that no sum of two settings and a clock overflows.
+	length      func(*Settings) *time.Duration
+	Least, Most time.Duration
 
 	set func(*Settings, string) error
 }
@@ -61,7 +68,7 @@ func Table() []Row {
 			Help: "only see to it that the pool has a placeholder of this name; any value but 0, false and no means true",
 			set:  func(s *Settings, v string) error { s.Placeholder = meansYes(v); return nil }},
 		{Env: "AZP_NAME_WAIT", Group: Naming, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.NameWait, v) }},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.NameWait }, Most: longestWait},
 		{Env: "AZP_WORK", Group: Naming, Flag: "work", Default: "_work", Help: "the agent's work folder",
 			set: func(s *Settings, v string) error { s.WorkFolder = v; return nil }},
 		{Env: "AZP_TOKEN", Group: Connection, Help: "a personal access token",
@@ -110,7 +117,7 @@ func Table() []Row {
 		{Env: "AZP_PLATFORM", Group: Life, Flag: "platform", Help: "the platform this runs on, where it is not found or not rightly",
 			Hint: strings.Join(platforms(), ", "), set: setPlatform},
 		{Env: "AZP_GRACE_PERIOD", Group: Life, Flag: "grace-period", Help: "the time from the platform's SIGTERM to its SIGKILL; the platform's own if not set, else 30s",
-			Hint: durationHint, set: setGrace},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.Grace }, Least: shortestGrace, Most: longestWait},
 		{Env: "AZP_STRICT_REMOVE", Group: Life, Flag: "strict-remove", Default: "false", Switch: true, Help: "exit 75 if the agent could not be removed",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.StrictRemove, v) }},
 		{Env: "AZP_ON_TERM", Group: Life, Flag: "on-term", Default: "drain", Help: "what SIGTERM does to a running job: drain finishes it, cancel cancels it",
@@ -119,15 +126,15 @@ func Table() []Row {
 			Help: "once the agent has drained for a scheduled event of its machine, tell Azure to go ahead with that; only under systemd",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.ApproveEvents, v) }},
 		{Env: "AZP_IDLE_TIMEOUT", Group: Life, Flag: "idle-timeout", Help: "leave when no job came for this long; 0 is never, and so is not set, but for 5m with --once on Container Apps jobs",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.IdleTimeout, v) }},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.IdleTimeout }, Most: longestRun},
 		{Env: "AZP_MAX_LIFETIME", Group: Life, Flag: "max-lifetime", Default: "0", Help: "accept no job after this time, and leave; 0 is never",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.MaxLifetime, v) }},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.MaxLifetime }, Most: longestRun},
 		{Env: "AZP_MAX_JOBS", Group: Life, Flag: "max-jobs", Default: "0", Help: "accept no job after this many, and leave; 0 is never",
 			Hint: "a number", set: func(s *Settings, v string) error { return setCount(&s.MaxJobs, v) }},
 		{Env: "AZP_REPLICA_TIMEOUT", Group: Life, Flag: "replica-timeout", Help: "after how long the platform ends the container, whatever runs in it: a Container Apps job's replica timeout, or a Kubernetes Job's activeDeadlineSeconds (the Helm chart sets it)",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.ReplicaTimeout, v) }},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.ReplicaTimeout }, Most: longestRun},
 		{Env: "AZP_JOB_MAX", Group: Life, Flag: "job-max", Help: "how long a job may take; half of the replica timeout if not set",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.JobMax, v) }},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.JobMax }, Most: longestRun},
 		{Env: "AZP_UPDATE", Group: Life, Flag: "update", Default: "auto", Help: "whether the agent may update itself when the server asks: auto or never",
 			Hint: "auto or never", set: setUpdate},
 		{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
@@ -147,11 +154,11 @@ func Table() []Row {
 		{Env: "AZP_LOG_LEVEL", Group: Connection, Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
 			Hint: "debug, info, warn or error", set: setLogLevel},
 		{Env: "AZP_KEEP_INTERVAL", Group: Keep, Flag: "interval", Default: "30s", Help: "how often the keeper looks at a pool, at most",
-			Hint: durationHint, set: setInterval},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.KeepInterval }, Least: shortestInterval, Most: day},
 		{Env: "AZP_KEEP_PRUNE", Group: Keep, Flag: "prune", Default: "true", Switch: true, Help: "whether the keeper removes ghosts; false only shows them",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPrune, v) }},
 		{Env: "AZP_KEEP_OLDER_THAN", Group: Keep, Flag: "older-than", Default: "15m", Help: "how long an agent must have been offline to be a ghost; at least 15m",
-			Hint: durationHint, set: func(s *Settings, v string) error { return setDuration(&s.KeepOlderThan, v) }},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.KeepOlderThan }, Most: longestRun},
 		{Env: "AZP_KEEP_ANY_OWNER", Group: Keep, Flag: "any-owner", Default: "false", Switch: true, Help: "whether agents that azptend did not register can be ghosts too",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepAnyOwner, v) }},
 		{Env: "AZP_KEEP_MATCH", Group: Keep, Flag: "match", Help: "the names that ghosts must have: * stands for any characters, ? for one",
@@ -181,40 +188,101 @@ func setPositive(to *int, v string) error {
 	return nil
 }
 
-func setDuration(to *time.Duration, v string) error {
-	text, days := v, 0
-	if n, err := strconv.Atoi(v); err == nil {
-		text = strconv.Itoa(n) + "s" // platforms write grace periods as plain seconds
+// The bounds of settings that are lengths of time: what one may wait for, and how
+// long an agent may run or stay offline.
+const (
+	day         = 24 * time.Hour
+	longestWait = 30 * day
+	longestRun  = 365 * day
+)
+
+// setLength reads a length of time between least and most.
+func setLength(to *time.Duration, v string, least, most time.Duration) error {
+	d, err := parseLength(v)
+	switch {
+	case errors.Is(err, errTooLong) || d > most:
+		return fmt.Errorf("is %q, which is too long: at most %s", v, inDays(most))
+	case err != nil:
+		return err
+	case d < least:
+		return fmt.Errorf("is %q, which is shorter than %v", v, least)
 	}
-	if d, rest, found := strings.Cut(text, "d"); found { // what people count ghosts in
-		var err error
-		if days, err = strconv.Atoi(d); err != nil || days < 0 || days > mostDays {
-			return fmt.Errorf("is %q, which is not a length of time", v)
-		}
-		text = cmp.Or(rest, "0s")
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return fmt.Errorf("is %q, which is not a length of time", v)
-	}
-	*to = d + time.Duration(days)*24*time.Hour
+	*to = d
 	return nil
 }
 
-// mostDays is a century: more does not fit into a time.Duration for long.
-const mostDays = 36500
+var (
+	errTooLong = errors.New("is too long")
+	digits     = regexp.MustCompile(`[0-9]+`)
+)
 
-// Length is a length of time as the settings take one (90, 1h30m, 3d), for a flag
-// that is no setting.
-type Length time.Duration
+// parseLength reads seconds, or a time with units, days among them. A number that
+// no duration can hold is errTooLong.
+func parseLength(v string) (time.Duration, error) {
+	notLength := fmt.Errorf("is %q, which is not a length of time", v)
+	text := v
+	if digits.FindString(v) == v {
+		text += "s" // platforms write grace periods as plain seconds
+	}
+	days, rest, found := strings.Cut(text, "d") // what people count ghosts in
+	if !found {
+		days, rest = "0", text
+	}
+	d, err := time.ParseDuration(cmp.Or(rest, "0s"))
+	if digits.FindString(days) != days || days == "" || d < 0 {
+		return 0, notLength
+	}
+	if err != nil {
+		if _, wrong := time.ParseDuration(digits.ReplaceAllString(rest, "1")); wrong != nil {
+			return 0, notLength
+		}
+		return 0, errTooLong
+	}
+	n, err := strconv.Atoi(days)
+	if err != nil || n > int(mostDays) {
+		return 0, errTooLong
+	}
+	if d += time.Duration(n) * day; d < 0 {
+		return 0, errTooLong
+	}
+	return d, nil
+}
+
+const mostDays = math.MaxInt64 / day
+
+// inDays writes a bound.
+func inDays(d time.Duration) string {
+	if d == day {
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", d/day)
+}
+
+// Length is the value of a flag that means the same as a setting, with the same
+// bounds.
+type Length struct {
+	to  *time.Duration
+	row Row
+}
+
+// LengthLike makes a flag's value like the setting env, which is a length of time.
+func LengthLike(env string, to *time.Duration) *Length {
+	rows := Table()
+	return &Length{to, rows[slices.IndexFunc(rows, func(r Row) bool { return r.Env == env && r.length != nil })]}
+}
 
 // String is the length as Go writes it.
-func (l *Length) String() string { return time.Duration(*l).String() }
+func (l *Length) String() string {
+	if l.to == nil { // pflag compares with the zero value
+		return ""
+	}
+	return l.to.String()
+}
 
 // Set reads one.
 func (l *Length) Set(v string) error {
-	if err := setDuration((*time.Duration)(l), v); err != nil {
-		return fmt.Errorf("it %w, such as 90s, 1h30m or 3d", err)
+	if err := setLength(l.to, v, l.row.Least, l.row.Most); err != nil {
+		return fmt.Errorf("it %w; use %s", err, l.row.Hint)
 	}
 	return nil
 }
@@ -257,16 +325,6 @@ func setUpdate(s *Settings, v string) error {
 
 // shortestGrace leaves time for one request to remove the agent.
 const shortestGrace = time.Second
-
-func setGrace(s *Settings, v string) error {
-	if err := setDuration(&s.Grace, v); err != nil {
-		return err
-	}
-	if s.Grace < shortestGrace {
-		return fmt.Errorf("is %q, which is shorter than %v", v, shortestGrace)
-	}
-	return nil
-}
 
 func setSwitch(to *bool, v string) error {
 	is, ok := truth(v)

@@ -298,7 +298,7 @@ func machineCases() []Case {
 		warning(Tracing, Reach, "jobs run as root with CAP_SYS_PTRACE, and can look into every process",
 			"set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability"),
 		warning(PassesOn, Reach, "jobs get variables that azptend would withhold (AZP_PASS_ENV)", "leave AZP_PASS_ENV (--pass-env) unset if they are not meant to"),
-		warning(NoDrain, Budget, "the grace period is too short to finish any job in: a stop cancels it", ""),
+		warning(NoDrain, Budget, "the grace period is too short to finish a job: a stop cancels it", ""),
 		warning(LongerThan, Budget, "the grace period is longer than the platform gives",
 			"set AZP_GRACE_PERIOD to no more than that: what is planned for later will not happen"),
 		warning(GraceNotKnown, Budget, "the platform's default is assumed; it may have been given another", ""),

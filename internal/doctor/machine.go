@@ -135,8 +135,8 @@ func lookAtBudget(_ context.Context, v *visit) result {
 	if h.Longest != 0 && h.Grace > h.Longest {
 		r = r.with(problem(LongerThan, fmt.Sprintf("the grace period is %v, and %s gives %v at most", h.Grace, h.Name, h.Longest)))
 	}
-	if h.Drain == 0 {
-		p := problem(NoDrain, fmt.Sprintf("a grace period of %v leaves no time to finish a job in", h.Grace))
+	if h.CancelsJobs {
+		p := problem(NoDrain, fmt.Sprintf("a grace period of %v is too short to finish a job: it is cancelled %v after SIGTERM", h.Grace, h.Drain))
 		p.Fix = "set AZP_GRACE_PERIOD to what the platform gives"
 		if h.Knob != "" {
 			p.Fix = "raise " + h.Knob + ", and set AZP_GRACE_PERIOD to the same"

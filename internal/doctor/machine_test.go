@@ -78,7 +78,7 @@ func aboutItsJobs() []onTheMachine {
 			s.Jobs.TokenFiles, s.Jobs.CanRead = []string{"/run/token"}, func(string) bool { return false }
 		}, doctor.Reach, nil, 0, "as user agent"},
 		{"time enough", func(*doctor.Subject) {}, doctor.Budget, nil, 0, "of 30s (the platform's default) 13s to finish"},
-		{"no time", func(s *doctor.Subject) { s.Host.Drain, s.Host.Grace, s.Host.Set = 0, 5*time.Second, true },
+		{"no time", func(s *doctor.Subject) { s.Host.CancelsJobs, s.Host.Grace, s.Host.Set = true, 5*time.Second, true },
 			doctor.Budget, []doctor.Cause{doctor.NoDrain}, 0, "of 5s (AZP_GRACE_PERIOD)"},
 		{"more than there is", func(s *doctor.Subject) { s.Host.Longest, s.Host.Set = 10*time.Second, true },
 			doctor.Budget, []doctor.Cause{doctor.LongerThan}, 0, ""},

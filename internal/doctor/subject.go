@@ -49,6 +49,7 @@ type Machine struct {
 	Longest  time.Duration // the most that the platform ever gives; 0: not known
 
 	Drain, Stop, Remove time.Duration // the grace period's parts
+	CancelsJobs         bool          // Drain is too short to finish a job
 }
 
 // Chosen is the identity that the settings came to.

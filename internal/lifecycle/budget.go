@@ -12,23 +12,31 @@ type Budget struct {
 }
 
 // The bounds of the parts. A removal is a token and one request; with less than
-// two seconds a single slow answer would leave a ghost. A cancelled job needs 10
-// to 60 s in the worst case (agent-protocol.md 5.3): its step gets 7.5 s after
-// SIGINT and 2.5 s after SIGTERM.
+// two seconds a single slow answer would leave a ghost. A cancelled job's step gets
+// 7.5 s after SIGINT and 2.5 s after SIGTERM, and the worst case is 10 to 60 s
+// (agent-protocol.md 5.3): with less than eight seconds it is killed before it has
+// cleaned up, and nobody reports its end.
 const (
 	minRemove, maxRemove = 2 * time.Second, 10 * time.Second
-	minStop, maxStop     = 3 * time.Second, 30 * time.Second
+	minStop, maxStop     = 8 * time.Second, 30 * time.Second
 )
 
 // Split divides a grace period: 15 % to remove and 40 % to stop, within their
 // bounds, and the rest to drain. In a grace period too short for all, removing
-// comes first, for a ghost outlives us and a cancelled job can be run again;
-// then Drain is zero, and whoever prints the budget says so.
+// comes first, for a ghost outlives us and a cancelled job can be run again; then
+// comes stopping, and Drain is zero.
 func Split(grace time.Duration) Budget {
-	remove := min(max(grace*15/100, minRemove), maxRemove, grace)
-	stop := min(max(grace*40/100, minStop), maxStop, grace-remove)
+	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // dividing first: any grace period fits
+	stop := min(max(grace/5*2, minStop), maxStop, grace-remove)
 	return Budget{Drain: grace - remove - stop, Stop: stop, Remove: remove}
 }
+
+// shortDrain is what hardly any job ends in.
+const shortDrain = 2 * time.Second
+
+// CancelsJobs says that hardly any job can be finished: the grace period is shorter
+// than 12 s.
+func (b Budget) CancelsJobs() bool { return b.Drain < shortDrain }
 
 // leaveMargin is kept of the removal's part for leaving itself: the last sweep
 // of processes, the last log line.

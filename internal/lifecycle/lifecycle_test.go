@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 func drawPolicy(t *rapid.T) Policy {
 	return Policy{
 		Once:         rapid.Bool().Draw(t, "once"),
-		Grace:        time.Duration(rapid.SampledFrom([]int{1, 4, 10, 30, 90, 600, 3600}).Draw(t, "grace")) * time.Second,
+		Grace:        time.Duration(rapid.SampledFrom([]int{1, 4, 10, 11, 20, 30, 90, 600, 3600}).Draw(t, "grace")) * time.Second,
 		NameWait:     time.Duration(rapid.SampledFrom([]int{0, 60, 360}).Draw(t, "name wait")) * time.Second,
 		StrictRemove: rapid.Bool().Draw(t, "strict"),
 		CancelOnTerm: rapid.IntRange(0, 3).Draw(t, "cancel") == 3,

@@ -29,6 +29,8 @@ const (
 	// 3); what asks for more is no throttling, and is not waited for.
 	throttlePatience = 15 * time.Minute
 	longestWish      = 5 * time.Minute
+	// mostHeeded bounds the pause that a server can ask for.
+	mostHeeded = time.Hour
 	// sessionPatience is for the session of a listener that was killed: the server
 	// keeps it for five minutes, in which a new listener gives up once
 	// (agent-protocol.md 5.1, 5.5).

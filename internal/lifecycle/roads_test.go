@@ -2,9 +2,12 @@ package lifecycle
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // line is one line of a road: what happens, how long after the line before, and
@@ -609,7 +612,10 @@ func TestSplit(t *testing.T) {
 		{"1s", "0s", "0s", "1s"},
 		{"3s", "0s", "1s", "2s"},
 		{"5s", "0s", "3s", "2s"},
-		{"10s", "4s", "4s", "2s"},
+		{"10s", "0s", "8s", "2s"},
+		{"11s", "1s", "8s", "2s"},
+		{"12s", "2s", "8s", "2s"},
+		{"20s", "9s", "8s", "3s"},
 		{"30s", "13.5s", "12s", "4.5s"},
 		{"90s", "50s", "30s", "10s"},
 		{"1h", "59m20s", "30s", "10s"},
@@ -622,6 +628,20 @@ func TestSplit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSplitAny: the parts of any grace period add up to it, and none is negative.
+func TestSplitAny(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		grace := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "grace"))
+		b := Split(grace)
+		if b.Drain < 0 || b.Stop < 0 || b.Remove < 0 || b.Drain+b.Stop+b.Remove != grace {
+			t.Fatalf("%v is split into %+v", grace, b)
+		}
+		if short := grace < 12*time.Second; b.CancelsJobs() != short {
+			t.Fatalf("%v: it cancels jobs: %v", grace, b.CancelsJobs())
+		}
+	})
 }
 
 // TestPauses: later each time, never more often than the server wishes, and
@@ -638,6 +658,7 @@ func TestPauses(t *testing.T) {
 		{name: "third", tries: 2, pause: 4 * time.Second},
 		{name: "many", tries: 1000, pause: longestPause},
 		{name: "the server's wish", wish: time.Minute, pause: time.Minute},
+		{name: "no wish is for days", wish: math.MaxInt64, pause: mostHeeded},
 		{name: "time enough", tries: 2, left: 5 * time.Second, pause: 4 * time.Second},
 		{name: "half of what is left", tries: 2, left: 4 * time.Second, pause: 2 * time.Second},
 		{name: "against the server's wish", wish: time.Hour, left: 4 * time.Second, pause: 2 * time.Second},

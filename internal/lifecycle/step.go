@@ -168,7 +168,7 @@ func (t *turn) answerBy(c Call) time.Time {
 // the pause is half of what is left, even against the server's wish: the last try costs nothing and may save
 // a ghost. It says false when until is reached.
 func (t *turn) tryAgain(c Call, r Result, until time.Time) bool {
-	pause := max(min(firstPause<<min(t.tries, 8), longestPause), r.RetryAfter)
+	pause := max(min(firstPause<<min(t.tries, 8), longestPause), min(r.RetryAfter, mostHeeded))
 	pause += time.Duration(t.policy.chance(t.tries) * float64(pause) / 2)
 	if reached(until, t.now.Add(pause)) {
 		pause = until.Sub(t.now) / 2

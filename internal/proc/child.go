@@ -27,10 +27,10 @@ type Spec struct {
 	Stderr *os.File
 	Extra  []*os.File // become descriptors 3, 4, …
 	User   *User      // without any privilege, and without a way to get one; nil: as this process
-	// Owns says whether an orphan with this environment descends from the child,
+	// Owns says whether an orphan, by its environment, descends from the child,
 	// where the Init has several whose orphans are not to be mistaken: KillTree
 	// leaves the others alone. Nil: every orphan is the child's.
-	Owns func(environ []string) bool
+	Owns func(Found) bool
 }
 
 // ErrEnded is that of a process which has ended nothing can be learned any more.
@@ -43,7 +43,7 @@ type Child struct {
 	init   *Init
 	pid    int
 	user   *User
-	owns   func(environ []string) bool // see Spec
+	owns   func(Found) bool // see Spec
 	done   chan struct{}
 	status Status // set before done is closed
 }

@@ -179,15 +179,11 @@ func (i *Init) others(c *Child) map[int]bool {
 // they are.
 func (i *Init) KillOrphans(ctx context.Context) int {
 	nobody := &Child{init: i}
-	return killAll(ctx, func() []int {
+	return killAll(ctx, func() []process {
 		table, err := processes()
 		if err != nil {
 			return nil
 		}
-		var pids []int
-		for _, p := range below(table, self(), i.others(nobody)) {
-			pids = append(pids, p.pid)
-		}
-		return pids
+		return below(table, self(), i.others(nobody))
 	}, i.reapedSoon)
 }

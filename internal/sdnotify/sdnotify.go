@@ -8,6 +8,7 @@ package sdnotify
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -43,10 +44,13 @@ func Open(o Options) (*Manager, error) {
 	m := &Manager{socket: socket}
 	usec, err := strconv.ParseInt(o.WatchdogUsec, 10, 64)
 	if err == nil && usec > 0 && (o.WatchdogPid == "" || o.WatchdogPid == strconv.Itoa(o.Pid)) {
-		m.Watchdog = time.Duration(usec) * time.Microsecond
+		m.Watchdog = time.Duration(min(usec, longestWatchdog)) * time.Microsecond
 	}
 	return m, nil
 }
+
+// longestWatchdog, in microseconds, still fits into a time.Duration.
+const longestWatchdog = int64(math.MaxInt64 / time.Microsecond)
 
 // The words of the protocol.
 const (

@@ -13,7 +13,8 @@
 //
 // From there on it does what the listener does with the files that
 // registration wrote (.agent, .credentials, .credentials_rsaparams, .env): it
-// proves the agent's key, opens a session with its system capabilities, connects
+// proves the agent's key, opens a session with its system capabilities, takes the
+// time that three look-ups of feature flags take (it does not make them), connects
 // to the notification socket, polls for messages, hands a job to a worker
 // process, renews the job's lock, and leaves with the real exit codes. The
 // worker runs script steps and reports them as live lines, timeline records,
@@ -49,8 +50,16 @@
 //	                             is divided by it (renewal, retries, the pause after
 //	                             an empty poll, the ladder of signals at cancel);
 //	                             HTTP timeouts are not
-//	AZPTEND_STANDIN_PLAYS        v4 (default) or v5: what SIGTERM does, and the
+//	AZPTEND_STANDIN_PLAYS        v5 (default) or v4: what SIGTERM does, and the
 //	                             version; v5 dies of it at once
+//	AZPTEND_STANDIN_FLAGS_TAKE   a duration, in real time: how long the look-ups
+//	                             between session and socket take; default 1.95 s of
+//	                             protocol time
+//	AZPTEND_STANDIN_CONNECTS     first: to the notification socket before the
+//	                             session, as this stand-in once did
+//	AZPTEND_STANDIN_REFUSED      ends: a token that is refused ends the listener,
+//	                             as it once ended this stand-in; by default it
+//	                             retries without end
 //	AZPTEND_STANDIN_EXIT         0 to 255: leave with this code right after start,
 //	                             before anything is asked of the server
 //	AZPTEND_STANDIN_EXIT_AFTER   session: with AZPTEND_STANDIN_EXIT, leave only once

@@ -54,7 +54,7 @@ func TestOneJobAndLeave(t *testing.T) {
 	if got, want := <-frames, "Starting job: "+j.JobID+"Finished job: "+j.JobID; got != want {
 		t.Errorf("notifications %q, want %q", got, want)
 	}
-	mustMatch(t, p.stdout(), `^azptend's stand-in for the Azure Pipelines agent, version 4\.999\.0\. This is not Microsoft's agent\.
+	mustMatch(t, p.stdout(), `^azptend's stand-in for the Azure Pipelines agent, version 5\.999\.0\. This is not Microsoft's agent\.
 Scanning for tool capabilities\.
 Connecting to the server\.
 \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ: Listening for Jobs
@@ -119,7 +119,7 @@ func TestCapabilitiesOnTheServer(t *testing.T) {
 	for name, want := range map[string]string{
 		"AZP_TOKEN": "a-secret", "FROM_FILE": "yes=no", "HOME": "/elsewhere", "LS_COLORS": "x", "VSO_AGENT_IGNORE": "OTHER, HIDDEN",
 		"VSTS_HTTP_PROXY_PASSWORD": "***", "InteractiveSession": "False", "Agent.Name": "stand-in", "Agent.StandIn": "azptend",
-		"Agent.Version": "4.999.0", "Agent.HomeDirectory": r.root,
+		"Agent.Version": "5.999.0", "Agent.HomeDirectory": r.root,
 	} {
 		if got, ok := a.SystemCapabilities[name]; !ok || got != want {
 			t.Errorf("capability %s is %q, want %q", name, got, want)
@@ -130,7 +130,7 @@ func TestCapabilitiesOnTheServer(t *testing.T) {
 			t.Errorf("capability %s is sent: %q", name, got)
 		}
 	}
-	if a.OSDescription != osDescription || a.Version != versionV4 {
+	if a.OSDescription != osDescription || a.Version != versionV5 {
 		t.Errorf("described as %q, %q", a.OSDescription, a.Version)
 	}
 }
@@ -220,6 +220,7 @@ func TestServerCancels(t *testing.T) {
 func TestTermInV4(t *testing.T) {
 	t.Run("within the cap", func(t *testing.T) {
 		r := newRigAt(t, slowScale)
+		r.env = append(r.env, "AZPTEND_STANDIN_PLAYS=v4")
 		r.queue(patient)
 		p := r.start()
 		reached, release := r.hold("/feed")
@@ -233,6 +234,7 @@ func TestTermInV4(t *testing.T) {
 	})
 	t.Run("past the cap", func(t *testing.T) {
 		r := newRig(t)
+		r.env = append(r.env, "AZPTEND_STANDIN_PLAYS=v4")
 		r.queue(patient)
 		p := r.start()
 		reached, release := r.hold("/feed")
@@ -247,7 +249,6 @@ func TestTermInV4(t *testing.T) {
 
 func TestTermInV5(t *testing.T) {
 	r := newRig(t)
-	r.env = append(r.env, "AZPTEND_STANDIN_PLAYS=v5")
 	r.queue(patient)
 	p := r.start()
 	reached, release := r.hold("/feed")

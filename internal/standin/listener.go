@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log"
 	"sync"
+	"time"
 
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -67,8 +68,11 @@ func (l *listener) run(ctx context.Context) int {
 		l.term.err("An error occurred: %v", err)
 		return exitRetryable
 	}
-	l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
-	defer l.notify.close()
+	l.notify = &notifier{log: l.log}
+	defer func() { l.notify.close() }()
+	if l.knobs.early {
+		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
+	}
 
 	l.term.line("Scanning for tool capabilities.")
 	l.term.line("Connecting to the server.")
@@ -78,14 +82,34 @@ func (l *listener) run(ctx context.Context) int {
 	}
 	defer l.deleteSession()
 	l.perf.count("SessionCreated")
-	if ctx.Err() != nil {
+	if !l.lookUpFlags(ctx) {
 		return exitSuccess
 	}
 	l.term.dated("Listening for Jobs")
 	if l.knobs.exit >= 0 {
 		return l.knobs.exit
 	}
+	if !l.knobs.early {
+		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
+	}
 	return l.serve(ctx, s)
+}
+
+// lookUpFlags takes the time of the feature flags that the real listener asks for
+// once it has its session (Agent.cs, InitializeRuntimeFeatures); false says that a
+// signal came first.
+func (l *listener) lookUpFlags(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	timer := time.NewTimer(l.knobs.flagsTake)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (l *listener) readFiles() error {

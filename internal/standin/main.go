@@ -83,6 +83,7 @@ func (s *signals) live(l *listener) int {
 		return exitRetryable
 	}
 	defer file.Close()
+	l.term.setLog(diag)
 	l.log, l.perf = diag, perf(l.env["VSTS_AGENT_PERFLOG"])
 	if l.host, err = os.Hostname(); err != nil {
 		l.host = "localhost"

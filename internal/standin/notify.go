@@ -22,7 +22,7 @@ type notifier struct {
 	log  *log.Logger
 }
 
-// connectNotifier connects once, at the listener's start.
+// connectNotifier connects once.
 func connectNotifier(ctx context.Context, address string, l *log.Logger) *notifier {
 	n := &notifier{log: l}
 	if address == "" {

@@ -38,7 +38,7 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
 		}
 		if err == nil && outage > 0 {
 			outage = 0
-			l.term.dated("Agent reconnected.")
+			l.term.dated(msgReconnected)
 		}
 		switch {
 		case err == nil && m == nil:
@@ -58,7 +58,9 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
 			}
 			last = 0
 		default:
-			if final := finalAtPoll(err); final != nil {
+			l.log.Print("Catch exception during get next message.")
+			l.log.Print(described(err))
+			if final := l.finalAtPoll(err); final != nil {
 				send(polled{err: final})
 				return
 			}
@@ -71,10 +73,10 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
 // backOff waits after a failed poll: 15 to 30 s, from the sixth in a row on 30
 // to 60 s (5.5).
 func (l *listener) backOff(ctx context.Context, err error, outage int) {
-	l.log.Printf("cannot poll for messages: %v", err)
 	if outage == 1 {
-		l.term.dated("Agent connect error: %v. Retrying until reconnected.", err)
+		l.term.datedErr(msgConnectError, err)
 	}
+	l.log.Printf("Unable to get next message in GetNextMessageAsync (attempt %d)", outage)
 	pause := between(15*time.Second, 30*time.Second)
 	if outage > 5 {
 		pause *= 2
@@ -83,12 +85,14 @@ func (l *listener) backOff(ctx context.Context, err error, outage int) {
 }
 
 // finalAtPoll says which refusals end a listener that had its session: exit 2,
-// or 0 where the token was taken away (5.5, 6).
-func finalAtPoll(err error) *leaveWith {
+// or 0 where the token was taken away (5.5, 6). A token that is refused is no such
+// end (corrections, 6 and 7.1).
+func (l *listener) finalAtPoll(err error) *leaveWith {
 	var token *tokenError
 	switch {
-	case isType(err, "TaskAgentAccessTokenExpired"), errors.As(err, &token) && token.isClientGone():
-		return &leaveWith{exitSuccess, []string{msgTokenRevoked}}
+	case isType(err, "TaskAgentAccessTokenExpired"), errors.As(err, &token) && token.isClientGone() && l.knobs.giveUp:
+		l.log.Print(msgTokenRevoked)
+		return &leaveWith{exitSuccess, nil}
 	case isType(err, "TaskAgentNotFound"), isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
 		return &leaveWith{exitRetryable, []string{"An error occurred: " + err.Error()}}
 	}

@@ -3,6 +3,9 @@
 package standin
 
 import (
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,9 +25,13 @@ func TestAgentDeleted(t *testing.T) {
 		remove(r)
 		p.mustEnd(2)
 		mustMatch(t, p.stderr(), `An error occurred: No agent found`)
-		again := r.start()
-		again.mustEnd(1)
-		mustMatch(t, again.stderr(), `^The agent no longer exists on the server\. Please reconfigure the agent\.\nFailed to create session\. `)
+	})
+	t.Run("before its session", func(t *testing.T) {
+		r := newRig(t)
+		r.fault(emulator.Fault{Path: "/sessions", Status: 404, Body: `{"message":"no","typeKey":"TaskAgentNotFoundException"}`})
+		p := r.start()
+		p.mustEnd(1)
+		mustMatch(t, p.stderr(), `^The agent no longer exists on the server\. Please reconfigure the agent\.\nFailed to create session\. `)
 	})
 	t.Run("unauthorized", func(t *testing.T) {
 		r := newRig(t)
@@ -32,15 +39,113 @@ func TestAgentDeleted(t *testing.T) {
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
 		remove(r)
-		// The refused token is asked for anew, and refused: "revoked" (6).
+		// The token is asked for again and refused: no list of final errors has that.
+		mustRetry(t, p)
+		p.signal(syscall.SIGINT)
 		p.mustEnd(0)
-		mustMatch(t, p.stderr(), `revoked`)
+		again := r.start() // the same where there is no session yet
+		mustRetry(t, again)
+		again.signal(syscall.SIGINT)
+		again.mustEnd(0)
+	})
+	t.Run("unauthorized, as it once was played", func(t *testing.T) {
+		r := newRig(t)
+		r.em.SetBeliefs(emulator.Beliefs{RemovedAgentUnauthorized: true})
+		r.env = append(r.env, "AZPTEND_STANDIN_REFUSED=ends")
+		p := r.start()
+		r.await(emulator.EventSessionCreated)
+		remove(r)
+		p.mustEnd(0)
+		r.start().mustEnd(1)
 	})
 	t.Run("token revoked", func(t *testing.T) {
 		r := newRig(t)
 		r.fault(emulator.Fault{Path: "/sessions", Status: 401, Body: `{"message":"revoked","typeKey":"TaskAgentAccessTokenExpiredException"}`})
 		r.start().mustEnd(0)
 	})
+}
+
+// mustRetry waits until the listener has said once that its token is refused, and
+// has tried for its session or its messages several times since.
+func mustRetry(t *testing.T, p *running) {
+	t.Helper()
+	tried := func() int {
+		n := 0
+		logs, _ := filepath.Glob(filepath.Join(p.r.root, "_diag", "Agent_*.log"))
+		for _, name := range logs {
+			b, _ := os.ReadFile(name)
+			n += strings.Count(string(b), "VssOAuthTokenRequestException: Registration ")
+		}
+		return n
+	}
+	before := tried()
+	p.r.eventually("several refusals", func() bool { return tried() >= before+3 })
+	if n := strings.Count(p.stderr(), "Agent connect error: Registration "); n != 1 {
+		t.Errorf("said %d times that it cannot connect:\n%s", n, p.stderr())
+	}
+}
+
+// TestOrder holds the order of a start: session, look-ups, socket, messages; and
+// the other one that can be played.
+func TestOrder(t *testing.T) {
+	for _, c := range []struct{ name, knob, want string }{
+		{"as the source has it", "AZPTEND_STANDIN_FLAGS_TAKE=300ms", "session socket message"},
+		{"as it once was played", "AZPTEND_STANDIN_CONNECTS=first", "socket session message"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			perf := t.TempDir()
+			r.env = append(r.env, c.knob, "VSTS_AGENT_PERFLOG="+perf)
+			ln, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			r.amend(map[string]any{"notificationSocketAddress": ln.Addr().String()})
+			r.queue("true")
+			counted := func(what string) bool {
+				b, _ := os.ReadFile(filepath.Join(perf, "Agent.perf"))
+				return strings.Contains(string(b), what)
+			}
+			reached, release := r.hold("/sessions")
+			polls, deliver := r.hold("/messages")
+			p := r.start("--once")
+			reached()
+			var order []string
+			if c.want[:6] == "socket" {
+				order = append(order, accepted(t, ln)) // while the session's call is held
+			}
+			release()
+			r.eventually("the session", func() bool { return counted("SessionCreated:") })
+			order = append(order, "session")
+			if len(order) == 1 {
+				order = append(order, accepted(t, ln))
+			}
+			polls()
+			if counted("MessageReceived_") {
+				t.Error("there is a message before the first poll was answered")
+			}
+			deliver()
+			p.mustEnd(0)
+			if counted("MessageReceived_PipelineAgentJobRequest:") {
+				order = append(order, "message")
+			}
+			if got := strings.Join(order, " "); got != c.want {
+				t.Errorf("the order is %q, not %q", got, c.want)
+			}
+		})
+	}
+}
+
+// accepted waits for the listener's connection.
+func accepted(t *testing.T, ln net.Listener) string {
+	t.Helper()
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return "socket"
 }
 
 func TestSessionRefused(t *testing.T) {
@@ -70,11 +175,14 @@ func TestSessionConflict(t *testing.T) {
 	r.await(emulator.EventSessionCreated)
 	second := r.start()
 	second.mustEnd(1)
-	mustMatch(t, second.stderr(), `Stop retry on SessionConflictException after retried for 240 seconds\.\nFailed to create session\. The task agent .* already has an active session for owner`)
-	mustMatch(t, second.stdout(), `Agent connect error: .*Retrying until reconnected\.\n`)
+	// The eighth is the last: 240 seconds are said, and 210 were waited.
+	mustMatch(t, second.stderr(), `^A session for this agent already exists\.
+\S+ \S+Z: Agent connect error: .* Retrying until reconnected\.
+(A session for this agent already exists\.\n){7}Stop retry on SessionConflictException after retried for 240 seconds\.
+Failed to create session\. The task agent .* already has an active session for owner`)
 
 	third := r.start() // gets in once the first leaves
-	r.eventually("the third to be refused", func() bool { return strings.Contains(third.stdout(), "Agent connect error") })
+	r.eventually("the third to be refused", func() bool { return strings.Contains(third.stderr(), "Agent connect error") })
 	first.signal(syscall.SIGINT)
 	first.mustEnd(0)
 	r.eventually("the third to get in", func() bool { return strings.Contains(third.stdout(), "Listening for Jobs") })

@@ -8,17 +8,25 @@ import (
 	"time"
 )
 
-// The times of 5.5.
+// sessionRetry is the pause after a session that could not be created; the limits
+// are how many refusals of a kind end the listener: 240 s and 30 min of pauses,
+// counted before the pause (5.5; MessageListener.cs, IsSessionCreationExceptionRetriable).
 const (
 	sessionRetry  = 30 * time.Second
-	conflictLimit = 4 * time.Minute
-	skewLimit     = 30 * time.Minute
+	conflictLimit = 8
+	skewLimit     = 60
 )
 
-// The texts of the real listener.
+// The texts of the real listener (strings.json). The last is only its log's.
 const (
 	msgAgentGone    = "The agent no longer exists on the server. Please reconfigure the agent."
-	msgTokenRevoked = "Agent OAuth token has been revoked. Shutting down."
+	msgSessionHeld  = "A session for this agent already exists."
+	msgConflictEnd  = "Stop retry on SessionConflictException after retried for 240 seconds."
+	msgClockSkewed  = "The local machine's clock may be out of sync with the server time by more than five minutes. Please sync your clock with your domain or internet time and try again."
+	msgSkewEnd      = "Stopped retrying OAuth token request exception after 1800 seconds."
+	msgConnectError = "Agent connect error: %v. Retrying until reconnected."
+	msgReconnected  = "Agent reconnected."
+	msgTokenRevoked = "Agent OAuth token has been revoked - shutting down gracefully"
 )
 
 // leaveWith is an error that ends the listener with an exit code.
@@ -35,14 +43,16 @@ func (e *leaveWith) Error() string {
 }
 
 // createSession tries until the session exists, the server's answer is final
-// (a *leaveWith) or ctx ends. Only the first error of a row is printed.
+// (a *leaveWith) or ctx ends. Only the first error of a run is printed.
 func (l *listener) createSession(ctx context.Context) (session, error) {
-	first, printed := time.Now(), false
+	printed := false
+	var met refusals
 	for {
 		s, err := l.tryCreateSession(ctx)
 		if err == nil {
+			l.log.Print("Session created.")
 			if printed {
-				l.term.dated("Agent reconnected.")
+				l.term.dated(msgReconnected)
 			}
 			l.setSession(s)
 			return s, nil
@@ -51,13 +61,14 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 			return session{}, ctx.Err()
 		}
 		// As the real one's log has it: the exception by its name (MessageListener.cs).
-		l.log.Printf("Catch exception during create session. %s", described(err))
-		if final := l.finalAtCreate(err, time.Since(first)); final != nil {
+		l.log.Print("Catch exception during create session.")
+		l.log.Print(described(err))
+		if final := l.finalAtCreate(err, &met); final != nil {
 			return session{}, final
 		}
 		if !printed {
 			printed = true
-			l.term.dated("Agent connect error: %v. Retrying until reconnected.", err)
+			l.term.datedErr(msgConnectError, err)
 		}
 		if !l.knobs.pace.wait(ctx, sessionRetry) {
 			return session{}, ctx.Err()
@@ -70,6 +81,10 @@ func described(err error) string {
 	var s *serverError
 	if errors.As(err, &s) && s.typeKey != "" {
 		return "Microsoft.TeamFoundation.DistributedTask.WebApi." + s.typeKey + ": " + err.Error()
+	}
+	var token *tokenError
+	if errors.As(err, &token) {
+		return "Microsoft.VisualStudio.Services.OAuth.VssOAuthTokenRequestException: " + err.Error()
 	}
 	return err.Error()
 }
@@ -107,26 +122,31 @@ func withGrace(ctx context.Context, d time.Duration) (context.Context, context.C
 	return late, func() { stop(); cancel() }
 }
 
-// finalAtCreate says which refusals end the listener (5.5); nil means: again.
-func (l *listener) finalAtCreate(err error, tried time.Duration) *leaveWith {
+// refusals counts those that end the listener when they have come too often.
+type refusals struct{ conflicts, skews int }
+
+// finalAtCreate says which refusals end the listener (5.5); nil means: again. A
+// token that is refused for another reason than the clock is none of them.
+func (l *listener) finalAtCreate(err error, met *refusals) *leaveWith {
 	refused := "Failed to create session. " + err.Error()
 	var token *tokenError
 	switch {
 	case isType(err, "TaskAgentAccessTokenExpired"):
-		return &leaveWith{exitSuccess, []string{msgTokenRevoked}}
-	case isType(err, "TaskAgentNotFound"), errors.As(err, &token) && token.isClientGone():
-		// 6 says that a relaunch after the agent's deletion ends with 1, whichever
-		// of the two the server refuses first.
+		l.log.Print(msgTokenRevoked)
+		return &leaveWith{exitSuccess, nil}
+	case isType(err, "TaskAgentNotFound"), errors.As(err, &token) && token.isClientGone() && l.knobs.giveUp:
 		return &leaveWith{exitTerminated, []string{msgAgentGone, refused}}
 	case isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
 		return &leaveWith{exitTerminated, []string{refused}}
 	case isType(err, "TaskAgentSessionConflict"):
-		if tried >= l.knobs.pace.of(conflictLimit) {
-			return &leaveWith{exitTerminated, []string{"Stop retry on SessionConflictException after retried for 240 seconds.", refused}}
+		l.term.err(msgSessionHeld)
+		if met.conflicts++; met.conflicts == conflictLimit {
+			return &leaveWith{exitTerminated, []string{msgConflictEnd, refused}}
 		}
 	case errors.As(err, &token) && token.isClockSkew():
-		if tried >= l.knobs.pace.of(skewLimit) {
-			return &leaveWith{exitTerminated, []string{refused}}
+		l.term.err(msgClockSkewed)
+		if met.skews++; met.skews == skewLimit {
+			return &leaveWith{exitTerminated, []string{msgSkewEnd, refused}}
 		}
 	}
 	return nil

@@ -59,19 +59,30 @@ func (o options) asService() bool { return strings.EqualFold(o.startupType, "ser
 type knobs struct {
 	pace      pace
 	plays     string
-	exit      int // -1: no early exit
+	early     bool          // the notification socket is connected before the session
+	flagsTake time.Duration // how long all look-ups of feature flags take
+	giveUp    bool          // a refused token ends the listener
+	exit      int           // -1: no early exit
 	exitAfter string
 	deaf      bool          // SIGTERM is ignored
 	termTakes time.Duration // how long a listener takes to end of SIGTERM
 	obeys     bool          // signal obeyBase+n: leave at once with code n
 }
 
+// flagLookUps is how many feature flags the listener asks for one after the other
+// between its session and its socket; flagTakes is how long one takes, measured at
+// 150 ms a request without TLS (corrections, 5.6).
+const (
+	flagLookUps = 3
+	flagTakes   = 650 * time.Millisecond
+)
+
 // obeyBase is below the real-time signals that Go's runtime and a C library leave
 // to programs, and that a listener may be told to obey.
 const obeyBase = 40
 
 func readKnobs(env environ) (knobs, error) {
-	k := knobs{pace: 1, plays: "v4", exit: -1, exitAfter: env["AZPTEND_STANDIN_EXIT_AFTER"]}
+	k := knobs{pace: 1, plays: "v5", exit: -1, exitAfter: env["AZPTEND_STANDIN_EXIT_AFTER"]}
 	if v := env["AZPTEND_STANDIN_TIME_SCALE"]; v != "" {
 		scale, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(scale >= 1 && scale <= 1e6) {
@@ -84,6 +95,28 @@ func readKnobs(env environ) (knobs, error) {
 			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_PLAYS=%q: want v4 or v5", v)
 		}
 		k.plays = v
+	}
+	k.flagsTake = k.pace.of(flagLookUps * flagTakes)
+	if v := env["AZPTEND_STANDIN_FLAGS_TAKE"]; v != "" {
+		takes, err := time.ParseDuration(v)
+		if err != nil || takes < 0 {
+			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_FLAGS_TAKE=%q: want a duration", v)
+		}
+		k.flagsTake = takes
+	}
+	switch v := env["AZPTEND_STANDIN_CONNECTS"]; v {
+	case "":
+	case "first":
+		k.early = true
+	default:
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_CONNECTS=%q: want first", v)
+	}
+	switch v := env["AZPTEND_STANDIN_REFUSED"]; v {
+	case "":
+	case "ends":
+		k.giveUp = true
+	default:
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_REFUSED=%q: want ends", v)
 	}
 	if v := env["AZPTEND_STANDIN_EXIT"]; v != "" {
 		code, err := strconv.ParseUint(v, 10, 8)

@@ -77,7 +77,7 @@ func TestStart(t *testing.T) {
 	r := newRig(t)
 	version := r.startArgs("--version")
 	version.mustEnd(0)
-	if got := version.stdout(); got != versionV4+"\n" {
+	if got := version.stdout(); got != versionV5+"\n" {
 		t.Errorf("version %q", got)
 	}
 	configure := r.startArgs("configure", "--unattended")
@@ -94,8 +94,10 @@ func TestStart(t *testing.T) {
 	r.start().mustEnd(7)
 	r.env = append(slices.Clone(env), "AZPTEND_STANDIN_EXIT=2", "AZPTEND_STANDIN_EXIT_AFTER=session")
 	r.start().mustEnd(2)
-	r.env = []string{"AZPTEND_STANDIN_TIME_SCALE=0.1"}
-	r.start().mustEnd(1)
+	for _, bad := range []string{"TIME_SCALE=0.1", "FLAGS_TAKE=-1s", "CONNECTS=never", "REFUSED=stays"} {
+		r.env = []string{"AZPTEND_STANDIN_" + bad}
+		r.start().mustEnd(1)
+	}
 	r.env = env
 
 	for _, name := range []string{".credentials_rsaparams", ".credentials", ".agent"} {
@@ -110,9 +112,9 @@ func TestStart(t *testing.T) {
 
 // TestToldToEnd is what a test can make of a listener's end.
 func TestToldToEnd(t *testing.T) {
-	start := func(t *testing.T, knob string) (*rig, *running) {
+	start := func(t *testing.T, knobs ...string) (*rig, *running) {
 		r := newRig(t)
-		r.env = append(r.env, knob)
+		r.env = append(r.env, knobs...)
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
 		return r, p
@@ -142,7 +144,7 @@ func TestToldToEnd(t *testing.T) {
 		p.mustEnd(0)
 	})
 	t.Run("slow", func(t *testing.T) {
-		_, p := start(t, "AZPTEND_STANDIN_TERM=300ms")
+		_, p := start(t, "AZPTEND_STANDIN_TERM=300ms", "AZPTEND_STANDIN_PLAYS=v4")
 		begun := time.Now()
 		p.signal(syscall.SIGTERM)
 		p.mustEnd(0)

@@ -172,6 +172,8 @@ func (l *realListener) Signal(syscall.Signal) error {
 	return nil
 }
 
-func (s *real) Adopt(int) (Process, error) { return nil, errors.New("there is nobody to adopt") }
+func (s *real) Adopt(int, func(proc.Found) bool) (Process, error) {
+	return nil, errors.New("there is nobody to adopt")
+}
 
 func (s *real) Find(func(proc.Found) bool) []proc.Found { return nil }

@@ -31,7 +31,7 @@ const born = "pool POST start 8 " // how most lives begin
 // grace period.
 func TestLives(t *testing.T) {
 	once := func(o *Options) { o.Once = true }
-	short := func(o *Options) { o.Grace = 10 * time.Second } // drain 4 s, stop 4 s, remove 2 s
+	short := func(o *Options) { o.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
 	mark := func(host string) map[string]string {
 		return map[string]string{agent.MarkKind: agent.KindAgent, agent.MarkHost: host, agent.MarkInstance: "an earlier life's"}
 	}

@@ -88,7 +88,7 @@ type Processes interface {
 	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
 	Find(is func(proc.Found) bool) []proc.Found
-	Adopt(pid int) (Process, error)
+	Adopt(pid int, is func(proc.Found) bool) (Process, error)
 }
 
 // Process is a listener. *proc.Child and *proc.Survivor are two.
@@ -115,8 +115,8 @@ func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) 
 	return c, nil
 }
 
-func (p initProcesses) Adopt(pid int) (Process, error) {
-	s, err := p.Init.Adopt(pid)
+func (p initProcesses) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
+	s, err := p.Init.Adopt(pid, is)
 	if err != nil {
 		return nil, err
 	}
@@ -133,11 +133,11 @@ type End struct {
 
 // owns tells this agent's orphans from those of others in this process; nil where
 // there are no others.
-func (o Options) owns() func(environ []string) bool {
+func (o Options) owns() func(proc.Found) bool {
 	if !o.Shared {
 		return nil
 	}
-	return o.Folder.Bred
+	return func(f proc.Found) bool { return o.Folder.Descends(processOf(f)) }
 }
 
 // asAgent does something with the agent's files as the listener's user: they

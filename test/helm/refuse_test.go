@@ -72,6 +72,7 @@ func TestRefused(t *testing.T) {
 
 		"deadline too short": {"keda-2.21", `scaledJob: {activeDeadlineSeconds: 25200}`, "more than 25200, or 0 for none"},
 		"no grace":           {"keda-2.21", `terminationGracePeriodSeconds: 0`, "/terminationGracePeriodSeconds"},
+		"too much grace":     {"keda-2.21", `terminationGracePeriodSeconds: 2592001`, "/terminationGracePeriodSeconds"},
 		"idle, stateful":     {"statefulset", `idleTimeout: 5m`, "/idleTimeout"},
 		"once, stateful":     {"statefulset", `once: true`, "/once"},
 		"idle, deployment":   {"deployment", `idleTimeout: 5m`, "/idleTimeout"},

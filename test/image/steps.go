@@ -62,7 +62,7 @@ func (i *image) packAgent(ctx context.Context, work string) error {
 	if _, err := io.Copy(hash, f); err != nil {
 		return err
 	}
-	i.args["AGENT_VERSION"], i.args["AGENT_SHA256"] = "4.999.0", fmt.Sprintf("%x", hash.Sum(nil))
+	i.args["AGENT_VERSION"], i.args["AGENT_SHA256"] = "5.999.0", fmt.Sprintf("%x", hash.Sum(nil))
 	i.args["AZP_AGENT_FILE"] = "/tmp/agent.tar.gz"
 	return os.Chmod(archive, 0o644)
 }

@@ -36,7 +36,7 @@ func events() []event {
 		{name: "SIGINT twice", kind: insist, do: signals(2, syscall.SIGINT)},
 		{name: "SIGINT three times", kind: insist, do: signals(3, syscall.SIGINT)},
 		{name: "SIGTERM to all, listener ignores it", kind: crowd, env: []string{"AZPTEND_STANDIN_TERM=ignore"}, do: termAll},
-		{name: "SIGTERM to all, listener takes its time", kind: crowd, env: []string{"AZPTEND_STANDIN_TERM=2s"}, do: termAll},
+		{name: "SIGTERM to all, listener takes its time", kind: crowd, env: []string{"AZPTEND_STANDIN_PLAYS=v4", "AZPTEND_STANDIN_TERM=2s"}, do: termAll},
 		{name: "SIGTERM to all, listener dies", kind: crowd, env: []string{"AZPTEND_STANDIN_PLAYS=v5"},
 			code: 128 + int(syscall.SIGTERM), do: termAll},
 		{name: "azptend killed", kind: kill, do: killAzptend},

@@ -211,11 +211,11 @@ func pathOf(environ []string) string {
 }
 
 // The budget of a cell, by the README: 15 % to remove (2 to 10 s), 40 % to stop
-// (3 to 30 s), the rest to finish the job.
+// (8 to 30 s), the rest to finish the job.
 const (
-	grace      = 12 * time.Second
-	removePart = 2 * time.Second // 15 % are 1.8
-	stopPart   = grace * 40 / 100
+	grace      = 16 * time.Second
+	removePart = grace * 15 / 100
+	stopPart   = 8 * time.Second // 40 % are 6.4
 	drainPart  = grace - stopPart - removePart
 
 	// margin is what a cell's end may come late, because dozens of cells share the
