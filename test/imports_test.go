@@ -30,15 +30,16 @@ var allowed = map[string][]string{
 	"internal/health":    {"internal/calls", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
 	"internal/keep":      {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret"},
 	"internal/metrics":   {}, // a leaf, for run too
-	"internal/config":    {"internal/secret", "internal/spelling"},
+	"internal/config":    {"internal/safefile", "internal/secret", "internal/spelling"},
 	"internal/spelling":  {},
 	"internal/control":   {},
-	"internal/identity":  {"internal/secret"},
+	"internal/identity":  {"internal/safefile", "internal/secret"},
 	"internal/azdo":      {"internal/secret"},
-	"internal/agent":     {},
+	"internal/agent":     {"internal/safefile"},
 	"internal/host":      {},
-	"internal/install":   {},
+	"internal/install":   {"internal/safefile"},
 	"internal/proc":      {},
+	"internal/safefile":  {}, // a leaf
 	"internal/lifecycle": {},
 	"internal/sdnotify":  {},
 	"internal/secret":    {},

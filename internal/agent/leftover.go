@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Registration reads who the folder's files say that its agent is. There being
@@ -43,30 +42,6 @@ func parseSettings(b []byte) (Registration, bool) {
 	}, true
 }
 
-// The programs of an agent.
-const (
-	listenerProgram = "Agent.Listener"
-	// WorkerProgram runs a job, below the listener.
-	WorkerProgram = "Agent.Worker"
-)
-
-// IsListener and IsWorker say whether a program's file, all links followed, is
-// this folder's: in bin, or in the bin.VERSION that an update has put in its
-// place.
-func (f Folder) IsListener(program string) bool { return f.isProgram(program, listenerProgram) }
-
-// IsWorker is like IsListener.
-func (f Folder) IsWorker(program string) bool { return f.isProgram(program, WorkerProgram) }
-
-func (f Folder) isProgram(path, name string) bool {
-	root, err := filepath.EvalSymlinks(f.Root)
-	if err != nil {
-		return false
-	}
-	bin := filepath.Dir(path)
-	return filepath.Base(path) == name && filepath.Dir(bin) == root && strings.HasPrefix(filepath.Base(bin), "bin")
-}
-
 // perfPattern names the folders for VSTS_AGENT_PERFLOG: a listener that was
 // given one was started by azptend.
 const perfPattern = ".azptend-perf-*"
@@ -97,48 +72,6 @@ func (f Folder) MakePerf() (dir, variable string, err error) {
 		return "", "", f.unfit("cannot make a folder in it: "+plainPath(err), hintForWriting(err), err)
 	}
 	return dir, perfVariable + "=" + dir, nil
-}
-
-// Started says whether a listener with this environment was started by azptend
-// in this folder.
-func (f Folder) Started(environ []string) bool {
-	for _, pair := range environ {
-		dir, is := strings.CutPrefix(pair, perfVariable+"=")
-		if !is {
-			continue
-		}
-		ours, _ := filepath.Match(perfPattern, filepath.Base(dir))
-		return ours
-	}
-	return false
-}
-
-// Bred says whether a process with this environment descends from a listener that
-// azptend has started in this folder. A job's processes inherit it, wherever they
-// go: by that they are known when nobody is their parent any more.
-func (f Folder) Bred(environ []string) bool {
-	root, err := filepath.EvalSymlinks(f.Root)
-	if err != nil || !f.Started(environ) {
-		return false
-	}
-	for _, pair := range environ {
-		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
-			in, err := filepath.EvalSymlinks(filepath.Dir(dir))
-			return err == nil && in == root
-		}
-	}
-	return false
-}
-
-// IsUpdate says whether a process with these arguments is the script by which a
-// listener updates itself (agent-protocol.md 4.3).
-func (f Folder) IsUpdate(args []string) bool {
-	for _, arg := range args[min(1, len(args)):] {
-		if filepath.Base(arg) == "_update.sh" {
-			return true
-		}
-	}
-	return false
 }
 
 // WasKilled says that an azptend in this folder has not ended as it should: what

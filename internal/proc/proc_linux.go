@@ -49,6 +49,25 @@ func keepDescriptors() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE
 
 func self() int { return os.Getpid() }
 
+func threadID() int { return unix.Gettid() }
+
+// childrenOfThread are the processes that a thread of this process has forked.
+// Orphans are not among them unless it is the main thread: the kernel gives
+// those to the first thread that lives. Kernels without CONFIG_PROC_CHILDREN do
+// not tell.
+func childrenOfThread(thread int) (pids []int) {
+	list, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(thread) + "/children")
+	if err != nil {
+		return nil
+	}
+	for _, field := range strings.Fields(string(list)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // processes reads the process table from /proc. Processes that end while it
 // reads are left out.
 func processes() ([]process, error) {
@@ -63,21 +82,31 @@ func processes() ([]process, error) {
 	}
 	var table []process
 	for _, name := range names {
-		if _, err := strconv.Atoi(name); err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + name + "/stat")
+		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		if p, err := parseStat(stat); err == nil {
+		if p, err := processOf(pid); err == nil {
 			table = append(table, p)
 		}
 	}
 	return table, nil
 }
 
-// parseStat reads the first five fields of /proc/PID/stat:
+// processOf reads one row of the process table.
+func processOf(pid int) (process, error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return process{}, err
+	}
+	return parseStat(stat)
+}
+
+// statStart is where the time of its start is in /proc/PID/stat, counted from the
+// state, which is field 3 of proc_pid_stat(5).
+const statStart = 22 - 3
+
+// parseStat reads the first five fields of /proc/PID/stat, and the 22nd:
 // "pid (comm) state ppid pgrp …". The command may hold spaces and parentheses;
 // the last ")" ends it.
 func parseStat(stat []byte) (process, error) {
@@ -90,7 +119,7 @@ func parseStat(stat []byte) (process, error) {
 		return process{}, fmt.Errorf("cannot parse process status: %w", err)
 	}
 	fields := strings.Fields(string(stat[end+1:]))
-	if len(fields) < 3 {
+	if len(fields) <= statStart {
 		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
 	}
 	parent, err := strconv.Atoi(fields[1])
@@ -101,8 +130,12 @@ func parseStat(stat []byte) (process, error) {
 	if err != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", err)
 	}
+	start, err := strconv.ParseUint(fields[statStart], 10, 64)
+	if err != nil {
+		return process{}, fmt.Errorf("cannot parse process status: %w", err)
+	}
 	state := fields[0]
-	return process{pid: pid, parent: parent, group: group, zombie: state == "Z" || state == "X"}, nil
+	return process{pid: pid, parent: parent, group: group, zombie: state == "Z" || state == "X", start: start}, nil
 }
 
 // programOf is the base name of the program a process runs: of its executable,

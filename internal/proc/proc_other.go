@@ -5,6 +5,7 @@ package proc
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"syscall"
@@ -29,6 +30,10 @@ func keepDescriptors() {}
 
 func self() int { return os.Getpid() }
 
+func threadID() int { return 0 }
+
+func childrenOfThread(int) []int { return nil }
+
 func processes() ([]process, error) {
 	return nil, errors.New("cannot list processes on this system")
 }
@@ -48,7 +53,16 @@ func describe(int) (*descriptor, error) {
 }
 
 func (*descriptor) await()                      {}
+func (*descriptor) ended() bool                 { return true }
+func (*descriptor) close()                      {}
 func (*descriptor) signal(syscall.Signal) error { return nil }
+
+// kill sends SIGKILL to a process, or, where the number is negative, to a group.
+func (p process) kill() bool { return syscall.Kill(p.pid, syscall.SIGKILL) == nil }
+
+func statIn(int, string) (fs.FileInfo, error) {
+	return nil, fmt.Errorf("cannot look into another process on this system: %w", errors.ErrUnsupported)
+}
 
 func executable(int) string  { return "" }
 func environOf(int) []string { return nil }

@@ -5,6 +5,8 @@ package proc
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -14,9 +16,22 @@ import (
 // Found is a process outside this one's own tree.
 type Found struct {
 	Pid     int
-	Program string   // its executable file
+	Program string   // its executable file, by its path in the process's own mount namespace
 	Args    []string // with its own name; nil where they may not be read
 	Environ []string // what it was started with; nil where it may not be read
+	// Stat looks at a directory as the process itself would find it: in its mount
+	// namespace, below its root directory. A path alone names nothing: other
+	// containers use the same paths.
+	Stat func(dir string) (fs.FileInfo, error)
+}
+
+// look reads what there is to know of a process. What this process, or the user
+// that its thread acts as, may not read stays empty.
+func look(pid int) Found {
+	return Found{
+		Pid: pid, Program: executable(pid), Args: argsOf(pid), Environ: environOf(pid),
+		Stat: func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },
+	}
 }
 
 // Find lists the processes for which is says true, but for this one, those that
@@ -36,8 +51,7 @@ func (i *Init) Find(is func(Found) bool) []Found {
 		if ours[p.pid] || p.zombie {
 			continue
 		}
-		f := Found{Pid: p.pid, Program: executable(p.pid), Args: argsOf(p.pid), Environ: environOf(p.pid)}
-		if f.Program != "" && is(f) {
+		if f := look(p.pid); f.Program != "" && is(f) {
 			found = append(found, f)
 		}
 	}
@@ -62,11 +76,22 @@ type Survivor struct {
 	done chan struct{}
 }
 
-// Adopt begins to watch a process that is not this one's child.
-func (i *Init) Adopt(pid int) (*Survivor, error) {
+// errAnother says that a number means another process by now.
+var errAnother = errors.New("it has ended, and its number may be another's")
+
+// Adopt begins to watch a process that is not this one's child. Is has the last
+// say: it is asked about the very process that is watched, after the descriptor
+// was opened, for the one that Find listed may have ended since.
+func (i *Init) Adopt(pid int, is func(Found) bool) (*Survivor, error) {
 	fd, err := describe(pid)
 	if err != nil {
 		return nil, err
+	}
+	// The number cannot be given out again before the process has ended. So what was
+	// read is true of this process if it lives on after the reading.
+	if proven := is(look(pid)); !proven || fd.ended() {
+		fd.close()
+		return nil, fmt.Errorf("cannot watch process %d: %w", pid, errAnother)
 	}
 	s := &Survivor{pid: pid, fd: fd, done: make(chan struct{})}
 	go func() {
@@ -102,15 +127,15 @@ func (s *Survivor) HoldsConnection(_, _ netip.AddrPort) (bool, error) {
 // as long as it can be told: what leaves the group and loses its parent goes to
 // the system's init, and is not ours to find.
 func (s *Survivor) KillTree(ctx context.Context) int {
-	var known []int // descendants that have lost their ancestor to an earlier round
-	return killAll(ctx, func() []int {
+	var known []process // descendants that have lost their ancestor to an earlier round
+	return killAll(ctx, func() []process {
 		known = s.victims(known)
 		return known
 	}, func() <-chan struct{} { return nil })
 }
 
 // victims lists what KillTree has to kill now, known from its last look included.
-func (s *Survivor) victims(known []int) (pids []int) {
+func (s *Survivor) victims(known []process) (found []process) {
 	ended := isClosed(s.done) // before the table is read
 	table, err := processes()
 	if err != nil {
@@ -118,34 +143,30 @@ func (s *Survivor) victims(known []int) (pids []int) {
 	}
 	reused := ended && has(table, s.pid)
 	if !reused {
-		for _, p := range below(table, s.pid, nil) {
-			pids = append(pids, p.pid)
-		}
+		found = below(table, s.pid, nil)
 	}
 	for _, p := range table {
-		mine := (!reused && (p.pid == s.pid || p.group == s.pid)) || slices.Contains(known, p.pid)
-		if mine && !p.zombie && !slices.Contains(pids, p.pid) {
-			pids = append(pids, p.pid)
+		mine := (!reused && (p.pid == s.pid || p.group == s.pid)) || slices.ContainsFunc(known, p.is)
+		if mine && !p.zombie && !slices.ContainsFunc(found, p.is) {
+			found = append(found, p)
 		}
 	}
-	return pids
+	return found
 }
 
 // killAll kills victims until there are none or ctx ends, and says how many it
 // killed. Soon, asked before each look, is closed when a look may find fewer.
-func killAll(ctx context.Context, victims func() []int, soon func() <-chan struct{}) int {
+func killAll(ctx context.Context, victims func() []process, soon func() <-chan struct{}) int {
 	killed := map[int]bool{}
 	for {
 		fewer := soon()
-		pids := victims()
-		if len(pids) == 0 {
+		found := victims()
+		if len(found) == 0 {
 			return len(killed)
 		}
-		for _, p := range pids {
-			// A pid that was reaped and reused between look and kill would have to
-			// come round the whole pid space in microseconds.
-			if syscall.Kill(p, syscall.SIGKILL) == nil {
-				killed[p] = true
+		for _, p := range found {
+			if p.kill() {
+				killed[p.pid] = true
 			}
 		}
 		again := time.NewTimer(killRound)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -40,6 +41,87 @@ func (d *descriptor) await() {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 		return n > 0 || (err != nil && !errors.Is(err, unix.EINTR))
 	})
+}
+
+func (d *descriptor) close() { d.file.Close() }
+
+// ended says whether the process has ended.
+func (d *descriptor) ended() (has bool) {
+	conn, err := d.file.SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = conn.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		has = n > 0 || err != nil
+	})
+	return has || err != nil
+}
+
+// kill sends SIGKILL to the process that was listed, and to no other that has its
+// number by now: the descriptor is opened before the number is looked at again.
+func (p process) kill() bool {
+	if p.pid < 0 { // a group, where processes cannot be listed
+		return syscall.Kill(p.pid, syscall.SIGKILL) == nil
+	}
+	d, err := describe(p.pid)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.3, or a sandbox
+		return syscall.Kill(p.pid, syscall.SIGKILL) == nil
+	}
+	if err != nil {
+		return false
+	}
+	defer d.close()
+	now, err := processOf(p.pid)
+	return err == nil && now.is(p) && d.signal(syscall.SIGKILL) == nil
+}
+
+// statIn looks at a directory as a process finds it. Links on the way lead to where
+// they lead for that process.
+func statIn(pid int, dir string) (fs.FileInfo, error) {
+	proc := "/proc/" + strconv.Itoa(pid)
+	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	fd, err := unix.Openat2(int(root.Fd()), dir, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.6, or a sandbox
+		return statBeside(proc, root, dir)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: proc + "/root" + dir, Err: err}
+	}
+	found := os.NewFile(uintptr(fd), dir)
+	defer found.Close()
+	return found.Stat()
+}
+
+// statBeside is statIn for a process that finds at a path what this one finds
+// there, for they share mount namespace and root directory. Of another it is not
+// known.
+func statBeside(proc string, root *os.File, dir string) (fs.FileInfo, error) {
+	theirs, err := root.Stat()
+	if err != nil {
+		return nil, err
+	}
+	ours, err := os.Stat("/")
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(ours, theirs) || mountsOf(proc) == "" || mountsOf(proc) != mountsOf("/proc/self") {
+		return nil, &fs.PathError{Op: "stat", Path: proc + "/root" + dir, Err: errors.ErrUnsupported}
+	}
+	return os.Stat(dir)
+}
+
+// mountsOf names a process's mount namespace, "" where that may not be known.
+func mountsOf(proc string) string {
+	name, _ := os.Readlink(proc + "/ns/mnt")
+	return name
 }
 
 func (d *descriptor) signal(sig syscall.Signal) error {

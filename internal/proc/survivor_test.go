@@ -38,7 +38,10 @@ func adopt(h *host) {
 		h.Errorf("found %v, want %d and not our own %d", found, before.Process.Pid, ours.Pid())
 	}
 
-	s := must(init.Adopt(before.Process.Pid))
+	if _, err := init.Adopt(before.Process.Pid, func(Found) bool { return false }); err == nil {
+		h.Errorf("a process is watched that is not the one that was meant")
+	}
+	s := must(init.Adopt(before.Process.Pid, sleeping))
 	if has := must(s.HasDescendant("sleep")); !has {
 		h.Errorf("its descendant is not seen")
 	}
@@ -57,7 +60,7 @@ func adopt(h *host) {
 	if !alive(ours.Pid()) {
 		h.Errorf("our own child was killed too")
 	}
-	if _, err := init.Adopt(before.Process.Pid); err == nil {
+	if _, err := init.Adopt(before.Process.Pid, sleeping); err == nil {
 		untilOrphans(init, 1)
 	}
 	must(0, ours.Signal(syscall.SIGKILL))

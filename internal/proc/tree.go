@@ -13,7 +13,12 @@ import (
 type process struct {
 	pid, parent, group int
 	zombie             bool
+	start              uint64 // when it was started, in the kernel's ticks; 0 where that is not known
 }
+
+// is says whether two rows are about one process, and not one about a later
+// process that was given the number of the other.
+func (p process) is(other process) bool { return p.pid == other.pid && p.start == other.start }
 
 // below returns the processes of table that descend from root, zombies and the
 // subtrees of the pids in except left out.
@@ -67,24 +72,20 @@ func (c *Child) KillTree(ctx context.Context) int {
 // victims lists what KillTree has to kill now: all that lives below this
 // process, but for the other children of the Init, orphans that are not the
 // child's, and what is below those.
-func (c *Child) victims() []int {
+func (c *Child) victims() []process {
 	ended := isClosed(c.done) // before the table is read
 	table, err := processes()
 	if err != nil { // no process table here (macOS): the group is what we know
 		return c.groupIfAlive()
 	}
 	reused := ended && has(table, c.pid)
-	var pids []int
-	seen := map[int]bool{}
-	for _, p := range below(table, self(), c.except(table)) {
-		pids, seen[p.pid] = append(pids, p.pid), true
-	}
+	found := below(table, self(), c.except(table))
 	for _, p := range table {
-		if p.group == c.pid && !p.zombie && !seen[p.pid] && !reused {
-			pids = append(pids, p.pid)
+		if p.group == c.pid && !p.zombie && !slices.ContainsFunc(found, p.is) && !reused {
+			found = append(found, p)
 		}
 	}
-	return pids
+	return found
 }
 
 // except are the children of this process whose trees are none of c's business.
@@ -97,7 +98,7 @@ func (c *Child) except(table []process) map[int]bool {
 	}
 	_ = c.user.Do(func() error {
 		for _, p := range table {
-			if p.parent == self() && p.pid != c.pid && !c.owns(environOf(p.pid)) {
+			if p.parent == self() && p.pid != c.pid && !c.owns(look(p.pid)) {
 				others[p.pid] = true
 			}
 		}
@@ -122,11 +123,11 @@ func isClosed(done <-chan struct{}) bool {
 	}
 }
 
-func (c *Child) groupIfAlive() []int {
+func (c *Child) groupIfAlive() []process {
 	if syscall.Kill(-c.pid, 0) != nil {
 		return nil
 	}
-	return []int{-c.pid}
+	return []process{{pid: -c.pid}}
 }
 
 // HasDescendant says whether a program of this name (its file's base name)

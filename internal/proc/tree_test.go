@@ -182,11 +182,16 @@ func awaitProgram(pid int, program string) {
 	}
 }
 
+// copyFile copies a program that is about to be started. No other test may fork
+// while the copy is open for writing: its child would hold the file open until it
+// executes, and starting the copy would fail with "text file busy".
 func copyFile(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(to, b, 0o755)
 }
 

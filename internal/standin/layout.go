@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // The names that decide what the program is.
@@ -72,8 +73,12 @@ func copyFile(to, from string) error {
 	return writeWhole(to, src, 0o755)
 }
 
-// writeWhole writes a file beside its place and moves it there.
+// writeWhole writes a file beside its place and moves it there. The file may be a
+// program. This process may not fork while it is open for writing: the child would
+// hold it open until it executes, and starting it would fail with "text file busy".
 func writeWhole(to string, content io.Reader, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	tmp, err := os.CreateTemp(filepath.Dir(to), ".standin-*")
 	if err != nil {
 		return err

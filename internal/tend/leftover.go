@@ -73,7 +73,7 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 // what is left of its jobs is killed.
 func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 	if pid != 0 {
-		listener, err := r.o.Processes.Adopt(pid)
+		listener, err := r.hold(pid, r.isListener)
 		if err == nil {
 			l.listener = listener
 			l.working, _ = listener.HasDescendant(agent.WorkerProgram)
@@ -87,13 +87,31 @@ func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 // findListener finds an earlier life's listener; 0 is none. One that somebody
 // else has started is an error.
 func (r *runner) findListener() (pid int, err error) {
-	for _, f := range r.find(func(f proc.Found) bool { return r.o.Folder.IsListener(f.Program) }) {
-		if !r.o.Folder.Started(f.Environ) {
+	for _, f := range r.find(r.isListener) {
+		if !r.o.Folder.Started(processOf(f)) {
 			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started")
 		}
 		pid = f.Pid
 	}
 	return pid, nil
+}
+
+// processOf is what the agent package has to know of a process.
+func processOf(f proc.Found) agent.Process {
+	return agent.Process{Program: f.Program, Args: f.Args, Environ: f.Environ, Stat: f.Stat}
+}
+
+func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(processOf(f)) }
+
+// hold watches a process, which is still what it was listed as: is has the last say
+// about the very process that is watched and may be killed.
+func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
+	p, err := r.o.Processes.Adopt(pid, is)
+	if err == nil || r.o.User == nil {
+		return p, err
+	}
+	err = r.o.User.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
+	return p, err
 }
 
 // find looks with our own eyes, and with those of the user that jobs run as: a
@@ -151,19 +169,18 @@ func (r *runner) killedHere() (was bool) {
 // inherited its listener's environment, daemons that have left every group and
 // lost every parent included.
 func (r *runner) isStray(f proc.Found) bool {
-	folder := r.o.Folder
-	return folder.IsWorker(f.Program) ||
-		(folder.Bred(f.Environ) && !folder.IsListener(f.Program) && !folder.IsUpdate(f.Args))
+	folder, p := r.o.Folder, processOf(f)
+	return folder.IsWorker(p) || (folder.Descends(p) && !folder.IsListener(p) && !folder.IsUpdate(p))
 }
 
 // awaitFormerUpdate waits for the script of an earlier life's listener, which
 // moves the folder that the listener is in.
 func (r *runner) awaitFormerUpdate(ctx context.Context) {
-	isScript := func(f proc.Found) bool { return r.o.Folder.IsUpdate(f.Args) && r.o.Folder.Bred(f.Environ) }
+	isScript := func(f proc.Found) bool { return r.o.Folder.IsUpdate(processOf(f)) }
 	ctx, done := context.WithTimeout(ctx, updatePatience)
 	defer done()
 	for _, f := range r.find(isScript) {
-		p, err := r.o.Processes.Adopt(f.Pid)
+		p, err := r.hold(f.Pid, isScript)
 		if err != nil {
 			continue
 		}
@@ -178,7 +195,7 @@ func (r *runner) awaitFormerUpdate(ctx context.Context) {
 
 func (r *runner) killStrays(ctx context.Context) {
 	for _, f := range r.find(r.isStray) {
-		p, err := r.o.Processes.Adopt(f.Pid)
+		p, err := r.hold(f.Pid, r.isStray)
 		if err != nil {
 			continue
 		}

@@ -3,11 +3,13 @@ package tend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +58,10 @@ func (s *stage) Find(is func(proc.Found) bool) []proc.Found {
 	return found
 }
 
-func (s *stage) Adopt(pid int) (Process, error) {
+func (s *stage) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
+	if !slices.ContainsFunc(s.found, func(f proc.Found) bool { return f.Pid == pid && is(f) }) {
+		return nil, errors.New("it is another process by now")
+	}
 	s.note("adopt %d", pid)
 	s.former.pid = pid
 	return s.former, nil
@@ -84,6 +89,7 @@ func (s *stage) formerLife(pool int, mark string, programs ...string) {
 		s.found = append(s.found, proc.Found{
 			Pid: 55, Program: filepath.Join(s.o.Folder.Root, "bin.4.1.0", p),
 			Environ: []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + filepath.Join(s.o.Folder.Root, ".azptend-perf-1")},
+			Stat:    os.Stat,
 		})
 	}
 }

@@ -80,7 +80,7 @@ func (s *real) Output(context.Context, proc.Spec) (string, proc.Status, error) {
 	return "4.2.0\n", proc.Status{}, nil
 }
 
-func (s *real) Start(spec proc.Spec) (Process, error) {
+func (s *real) Start(_ context.Context, spec proc.Spec) (Process, error) {
 	l := &realListener{spec: spec, done: make(chan struct{}), interrupted: make(chan struct{})}
 	b, err := os.ReadFile(filepath.Join(spec.Dir, ".agent"))
 	if err != nil {
@@ -172,6 +172,8 @@ func (l *realListener) Signal(syscall.Signal) error {
 	return nil
 }
 
-func (s *real) Adopt(int) (Process, error) { return nil, errors.New("there is nobody to adopt") }
+func (s *real) Adopt(int, func(proc.Found) bool) (Process, error) {
+	return nil, errors.New("there is nobody to adopt")
+}
 
 func (s *real) Find(func(proc.Found) bool) []proc.Found { return nil }

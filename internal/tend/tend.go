@@ -85,10 +85,10 @@ type Server interface {
 
 // Processes starts processes. See FromInit for the real one.
 type Processes interface {
-	Start(proc.Spec) (Process, error)
+	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
 	Find(is func(proc.Found) bool) []proc.Found
-	Adopt(pid int) (Process, error)
+	Adopt(pid int, is func(proc.Found) bool) (Process, error)
 }
 
 // Process is a listener. *proc.Child and *proc.Survivor are two.
@@ -107,16 +107,16 @@ func FromInit(i *proc.Init) Processes { return initProcesses{i} }
 
 type initProcesses struct{ *proc.Init }
 
-func (p initProcesses) Start(s proc.Spec) (Process, error) {
-	c, err := p.Init.Start(s)
+func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) {
+	c, err := p.Init.StartContext(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-func (p initProcesses) Adopt(pid int) (Process, error) {
-	s, err := p.Init.Adopt(pid)
+func (p initProcesses) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
+	s, err := p.Init.Adopt(pid, is)
 	if err != nil {
 		return nil, err
 	}
@@ -133,11 +133,11 @@ type End struct {
 
 // owns tells this agent's orphans from those of others in this process; nil where
 // there are no others.
-func (o Options) owns() func(environ []string) bool {
+func (o Options) owns() func(proc.Found) bool {
 	if !o.Shared {
 		return nil
 	}
-	return o.Folder.Bred
+	return func(f proc.Found) bool { return o.Folder.Descends(processOf(f)) }
 }
 
 // asAgent does something with the agent's files as the listener's user: they

@@ -1,0 +1,50 @@
+//go:build !unix
+
+package safefile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// open is for systems on which no agent runs under azptend. os.Root follows links
+// that stay below the directory, so they are refused first.
+func (d Dir) open(name string, want wanted) (*os.File, error) {
+	if !filepath.IsLocal(name) {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(string(d), name), Err: errors.New("the name leads out of the directory")}
+	}
+	root, err := os.OpenRoot(string(d))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := want.check(filepath.Join(string(d), name), info.Mode()); err != nil {
+		return nil, err
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return want.opened(f)
+}
+
+func openTrusted(path string, want wanted) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := want.check(path, info.Mode()); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return want.opened(f)
+}

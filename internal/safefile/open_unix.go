@@ -1,0 +1,109 @@
+//go:build unix
+
+package safefile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// openFlags never wait, follow no link, and hand nothing on. O_NONBLOCK is for a
+// named pipe, and for a file on which another process holds a lease; O_NOCTTY for a
+// terminal, which would become this process's own.
+const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NOFOLLOW
+
+// open walks to the file, one directory at a time. openat2 could do it in one
+// call (RESOLVE_NO_SYMLINKS), but gVisor, macOS and the seccomp profiles of older
+// engines lack it, and names here are short.
+func (d Dir) open(name string, want wanted) (*os.File, error) {
+	path := filepath.Join(string(d), name)
+	if !filepath.IsLocal(name) {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("the name leads out of the directory")}
+	}
+	at, err := openTrusted(string(d), wantDirectory)
+	if err != nil {
+		return nil, err
+	}
+	parts := strings.Split(filepath.Clean(name), "/")
+	for i, part := range parts {
+		step := wantDirectory
+		if i == len(parts)-1 {
+			step = want
+		}
+		next, err := openAt(at, part, step)
+		at.Close()
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// openAt opens an entry of a directory. It asks what the entry is before it opens
+// it, for opening alone can have an effect on a device, and again afterwards, for
+// the entry may be another by then.
+func openAt(dir *os.File, name string, want wanted) (*os.File, error) {
+	path := filepath.Join(dir.Name(), name)
+	fd := int(dir.Fd())
+	var stat unix.Stat_t
+	if err := retry(func() error { return unix.Fstatat(fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := want.check(path, fileMode(uint32(stat.Mode))); err != nil {
+		return nil, err
+	}
+	return open(path, want, func() (int, error) { return unix.Openat(fd, name, openFlags, 0) })
+}
+
+func openTrusted(path string, want wanted) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := want.check(path, info.Mode()); err != nil {
+		return nil, err
+	}
+	return open(path, want, func() (int, error) { return unix.Open(path, openFlags&^unix.O_NOFOLLOW, 0) })
+}
+
+func open(path string, want wanted, call func() (int, error)) (*os.File, error) {
+	var fd int
+	if err := retry(func() (err error) { fd, err = call(); return err }); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return want.opened(os.NewFile(uintptr(fd), path))
+}
+
+// retry repeats a call that a signal has interrupted.
+func retry(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// fileMode is the type of file in a mode of the system's.
+func fileMode(mode uint32) fs.FileMode {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return 0
+	case unix.S_IFDIR:
+		return fs.ModeDir
+	case unix.S_IFLNK:
+		return fs.ModeSymlink
+	case unix.S_IFIFO:
+		return fs.ModeNamedPipe
+	case unix.S_IFSOCK:
+		return fs.ModeSocket
+	case unix.S_IFBLK, unix.S_IFCHR:
+		return fs.ModeDevice
+	}
+	return fs.ModeIrregular
+}
