@@ -46,7 +46,7 @@ func attackMain(path string) error {
 		return v.sign(err)
 	}
 	switch {
-	case v.When == relisten, v.When == killed, v.Late:
+	case v.When == relisten, v.When == killed, v.Late, v.Attack == "pids exhausted":
 		err = v.leave("daemon") // which signs
 	default:
 		err = v.sign(v.strike())
@@ -417,8 +417,8 @@ func (v *vandal) killEach() error {
 	return err
 }
 
-// exhaustPids starts processes until there can be no more, and then again and
-// again.
+// exhaustPids starts processes until there can be no more, and then takes each
+// place that gets free.
 func (v *vandal) exhaustPids() error {
 	sleep := filepath.Join(v.Dir, "sleep")
 	more := func() error {
@@ -429,7 +429,7 @@ func (v *vandal) exhaustPids() error {
 	for range 5000 {
 		if err := more(); errors.Is(err, syscall.EAGAIN) {
 			go func() {
-				for ; ; time.Sleep(2 * time.Millisecond) {
+				for ; ; time.Sleep(200 * time.Microsecond) {
 					_ = more()
 				}
 			}()
