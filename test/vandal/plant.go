@@ -150,12 +150,13 @@ func (v *vandal) plantTurns(path string) error {
 		}
 		return errors.Join(syscall.Mkfifo(temp, 0o666), os.Rename(temp, path))
 	}
+	err := turn(0)
 	go func() {
 		for n := 1; turn(n) == nil; n++ {
 			time.Sleep(100 * time.Microsecond)
 		}
 	}()
-	return turn(0)
+	return err
 }
 
 // manyFiles makes so many small files.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -52,19 +50,6 @@ func TestEachAttackHasADeed(t *testing.T) {
 	for name := range deeds {
 		if !known[name] {
 			t.Errorf("%q is not in the list", name)
-		}
-	}
-}
-
-// TestPageHasEachAttack: docs/reliability.md has the list as it is.
-func TestPageHasEachAttack(t *testing.T) {
-	b, err := os.ReadFile("../../docs/reliability.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range attacks() {
-		if row := a.row(); !strings.Contains(string(b), row) {
-			t.Errorf("docs/reliability.md has no row %q; make vandal writes it", row)
 		}
 	}
 }
@@ -155,5 +140,18 @@ func TestFaultsFit(t *testing.T) {
 	gone := fault{guard: "of another source", edits: []edit{{"cmd/azptend/main.go", "there is no such text", ""}}}
 	if _, err := gone.overlay("../..", t.TempDir()); err == nil {
 		t.Error("a fault that does not fit is not noticed")
+	}
+}
+
+// TestShortSetIsThere: each name of the short set is a cell's.
+func TestShortSetIsThere(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range allCells() {
+		names[c.String()] = true
+	}
+	for _, name := range short {
+		if !names[name] {
+			t.Errorf("there is no cell %q", name)
+		}
 	}
 }
