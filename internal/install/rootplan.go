@@ -89,7 +89,7 @@ type rootFound struct {
 	agent    bool // bin/Agent.Listener is there
 	mark     *rootMark
 	damage   error // the mark cannot be read
-	survivor bool // an azptend was killed in it
+	survivor bool  // an azptend was killed in it
 }
 
 // decide says what is done about a root. An agent that has updated itself since
