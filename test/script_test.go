@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
 			"believe": cmdBelieve,
+			"lease":   cmdLease,
 			"limit":   cmdLimit,
 			"allow":   cmdAllow,
 			"role":    cmdRole,
