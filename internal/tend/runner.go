@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -263,7 +262,7 @@ func (r *runner) keepsFiles() bool {
 
 func (r *runner) removePerf() {
 	if r.perf != "" {
-		_ = r.o.asAgent(func() error { return os.RemoveAll(r.perf) })
+		_ = r.o.asAgent(func() error { return agent.RemovePerf(r.perf) })
 		r.perf = ""
 	}
 }
