@@ -45,7 +45,6 @@ line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
-	proc.ReserveThreads()
 	var undumpable error
 	if !p.Without.Undumpable {
 		undumpable = proc.MakeUndumpable()
@@ -62,6 +61,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	if p.Without.OtherUser {
 		user = nil
+	}
+	// Before there is a child that could use up the threads.
+	proc.ReserveThreads(s.Agents)
+	if err := user.ReserveThreads(s.Agents); err != nil {
+		return err
 	}
 	log, guard := openLog(p, s)
 	if undumpable != nil {

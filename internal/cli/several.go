@@ -12,58 +12,29 @@ import (
 	"github.com/azptend/azptend/internal/tend"
 )
 
-// liveAll lives each agent's life to its end, beside the others. Every life hears
-// every signal; none ends another.
+// liveAll lives each agent's life to its end, beside the others. Every life gets
+// every signal; none ends another, and none waits for another.
 func liveAll(all []tend.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Heard) tend.End {
 	if len(all) == 1 {
 		return tend.Run(all[0], heard)
 	}
 	ends := make([]tend.End, len(all))
-	lives := make([]hearing, len(all))
+	each, stop := proc.Broadcast(heard, len(all))
 	var living sync.WaitGroup
 	for i, o := range all {
-		lives[i] = hearing{make(chan proc.Heard), make(chan struct{})}
 		o.Log = slog.New(&ofAgent{Handler: log.Handler(), agent: o.Name})
 		living.Go(func() {
 			said := passOn(&o)
 			defer said()
-			ends[i] = tend.Run(o, lives[i].heard)
-			close(lives[i].ended)
+			ends[i] = tend.Run(o, each[i])
 		})
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var telling sync.WaitGroup
-	telling.Go(func() { tellAll(ctx, heard, lives) })
 	living.Wait()
 	stop()
-	telling.Wait()
 	sweep(init, log)
 	end := tend.Worst(ends)
 	log.Info("All agents have left", "agents", len(all), "exit_code", end.Code, "why", end.Why)
 	return end
-}
-
-// hearing is a life's ear, until it has ended.
-type hearing struct {
-	heard chan proc.Heard
-	ended chan struct{}
-}
-
-// tellAll hands each signal on to each life that lasts.
-func tellAll(ctx context.Context, heard <-chan proc.Heard, lives []hearing) {
-	for {
-		select {
-		case h := <-heard:
-			for _, l := range lives {
-				select {
-				case l.heard <- h:
-				case <-l.ended:
-				}
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // sweepFor bounds the killing of what no agent knows for its own: a job can leave

@@ -62,7 +62,7 @@ func (t *turn) endNow() {
 // on later; a look-up is simply made again.
 func (s State) abortBy() time.Time {
 	switch s.call {
-	case Register, Disable, Inspect:
+	case Register, Disable, Inspect, Launch: // a launch may hang with its file system
 		return s.drainEnds()
 	case LookUp, RemoveTwin:
 		return s.clock

@@ -10,7 +10,9 @@ import (
 
 func (t *turn) launched(r Result) {
 	if r.Outcome != OK {
-		t.decide(codeFor(r.Outcome), "cannot start the listener", r.Err)
+		if t.Reason == "" || r.Outcome != Unreachable { // else it was aborted, because the end was asked for
+			t.decide(codeFor(r.Outcome), "cannot start the listener", r.Err)
+		}
 		t.startRemoving()
 		return
 	}

@@ -363,9 +363,17 @@ func TestRoads(t *testing.T) {
 		{"the listener comes up when the drain budget is spent", usual, roads(booted, []line{
 			{time.Second, Registered{fine, 7}, "ask to launch"},
 			{time.Second, sigterm, ""},
-			{60 * time.Second, Tick{}, ""},
+			{60 * time.Second, Tick{}, "abort"},
 			{time.Second, Launched{fine}, "interrupt"},
 			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 0"},
+		}), "SIGTERM"},
+
+		{"the launch hangs until the drain budget is spent", usual, roads(booted, []line{
+			{time.Second, Registered{fine, 7}, "ask to launch"},
+			{time.Second, sigterm, ""},
+			{60 * time.Second, Tick{}, "abort"},
+			{time.Millisecond, Launched{of(Unreachable)}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 0"},
 		}), "SIGTERM"},
 

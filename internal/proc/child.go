@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -78,49 +77,6 @@ func statusOf(ws syscall.WaitStatus) Status {
 	return Status{Code: ws.ExitStatus()}
 }
 
-// Start starts a process. The error wraps the system's: fs.ErrNotExist,
-// syscall.EACCES, syscall.ENOEXEC (another architecture), syscall.EAGAIN or
-// ENOMEM (no room for a fork).
-func (i *Init) Start(s Spec) (*Child, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
-	}
-	defer null.Close()
-	files := []uintptr{null.Fd(), orNull(s.Stdout, null), orNull(s.Stderr, null)}
-	for _, f := range s.Extra {
-		files = append(files, f.Fd())
-	}
-	dir := s.Dir
-	if dir == "" {
-		dir = "/"
-	}
-
-	// The lock is held across the fork: a child that ends at once must be in the
-	// registry before the reaper meets it.
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	argv := append([]string{s.Path}, s.Args...)
-	c := &Child{init: i, user: s.User, owns: s.Owns, done: make(chan struct{})}
-	c.pid, err = s.User.fork(s.Path, argv, &syscall.ProcAttr{
-		Dir: dir, Env: lastOfEach(s.Env), Files: files,
-		Sys: &syscall.SysProcAttr{Setpgid: true},
-	}, c.done)
-	runtime.KeepAlive(s) // files holds bare descriptors
-	if err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
-	}
-	i.children[c.pid] = c
-	return c, nil
-}
-
-func orNull(f, null *os.File) uintptr {
-	if f == nil {
-		return null.Fd()
-	}
-	return f.Fd()
-}
-
 // lastOfEach leaves out every variable that a later one replaces: a program that
 // meets a name twice takes the first (glibc, .NET), and whoever appends to an
 // environment means the last.
@@ -181,7 +137,7 @@ func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	}
 	defer r.Close()
 	s.Stdout = w
-	c, err := i.Start(s)
+	c, err := i.StartContext(ctx, s)
 	w.Close()
 	if err != nil {
 		return "", Status{}, err

@@ -18,9 +18,12 @@ import (
 type Init struct {
 	mu        sync.Mutex
 	children  map[int]*Child
-	strangers map[int]bool // children this process had before it had an Init
+	strangers map[int]bool               // children this process had before it had an Init
+	forking   map[int]bool               // threads that are between a fork and the entry of its child
+	unclaimed map[int]syscall.WaitStatus // of unknown pids, while a thread is forking
 	orphans   int
-	reaped    chan struct{} // closed and replaced at each reap: a broadcast
+	reaped    chan struct{}                                                         // closed and replaced at each reap: a broadcast
+	forkExec  func(path string, argv []string, attr *syscall.ProcAttr) (int, error) // syscall.ForkExec, but in tests
 
 	sigchld chan os.Signal
 	stop    chan struct{}
@@ -38,6 +41,9 @@ func NewInit() (*Init, error) {
 	keepDescriptors()
 	i := &Init{
 		children:  map[int]*Child{},
+		forking:   map[int]bool{},
+		unclaimed: map[int]syscall.WaitStatus{},
+		forkExec:  syscall.ForkExec,
 		strangers: childrenNow(),
 		reaped:    make(chan struct{}),
 		sigchld:   make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
@@ -94,21 +100,40 @@ func (i *Init) reap() {
 		i.deliver(pid, ws)
 	}
 	if any {
-		close(i.reaped)
-		i.reaped = make(chan struct{})
+		i.tellReaped()
 	}
 }
 
+func (i *Init) tellReaped() {
+	close(i.reaped)
+	i.reaped = make(chan struct{})
+}
+
+// deliver gives a status to its child. While a process is being started, the
+// status of an unknown pid may be that process's: it is kept until that is known.
 func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	child, ours := i.children[pid]
 	if !ours {
 		delete(i.strangers, pid)
-		i.orphans++
+		i.unclaimed[pid] = ws
+		if len(i.forking) == 0 || len(i.unclaimed) > mostUnclaimed {
+			i.countUnclaimed()
+		}
 		return
 	}
 	delete(i.children, pid)
 	child.status = statusOf(ws)
 	close(child.done)
+}
+
+// mostUnclaimed bounds what is kept while a start hangs. A child is entered within
+// microseconds of its exec, so the statuses that matter are the latest.
+const mostUnclaimed = 4096
+
+// countUnclaimed counts as orphans those whose status nobody has claimed.
+func (i *Init) countUnclaimed() {
+	i.orphans += len(i.unclaimed)
+	clear(i.unclaimed)
 }
 
 // reapedSoon returns a channel that is closed at the next reap.
@@ -133,9 +158,13 @@ func childrenNow() map[int]bool {
 
 // others returns the children that c's end is no reason to end.
 func (i *Init) others(c *Child) map[int]bool {
+	forking := i.forkingNow() // first: what is entered meanwhile is among the children
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	pids := maps.Clone(i.strangers)
+	for _, pid := range forking {
+		pids[pid] = pid != c.pid
+	}
 	for pid := range i.children {
 		if pid != c.pid {
 			pids[pid] = true

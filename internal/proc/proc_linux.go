@@ -49,6 +49,25 @@ func keepDescriptors() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE
 
 func self() int { return os.Getpid() }
 
+func threadID() int { return unix.Gettid() }
+
+// childrenOfThread are the processes that a thread of this process has forked.
+// Orphans are not among them unless it is the main thread: the kernel gives
+// those to the first thread that lives. Kernels without CONFIG_PROC_CHILDREN do
+// not tell.
+func childrenOfThread(thread int) (pids []int) {
+	list, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(thread) + "/children")
+	if err != nil {
+		return nil
+	}
+	for _, field := range strings.Fields(string(list)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // processes reads the process table from /proc. Processes that end while it
 // reads are left out.
 func processes() ([]process, error) {

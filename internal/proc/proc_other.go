@@ -30,6 +30,10 @@ func keepDescriptors() {}
 
 func self() int { return os.Getpid() }
 
+func threadID() int { return 0 }
+
+func childrenOfThread(int) []int { return nil }
+
 func processes() ([]process, error) {
 	return nil, errors.New("cannot list processes on this system")
 }

@@ -49,36 +49,109 @@ type Heard struct {
 
 // Listen catches the signals that azptend understands, from this call until
 // stop is called. A PID 1 without a handler ignores SIGTERM or dies of it with
-// Go's own code, so it comes before any I/O.
+// Go's own code, so it comes before any I/O. No signal is lost to a reader that is
+// busy; see relay.
 func Listen() (heard <-chan Heard, stop func()) {
-	meaning := words()
-	raw := make(chan os.Signal, 16)
-	for sig := range meaning {
-		if sig == syscall.SIGHUP && signal.Ignored(sig) { // nohup
-			continue
-		}
-		signal.Notify(raw, sig)
-	}
 	// Nobody reads this one: it only keeps a reader of our log who goes away from
 	// taking the agent along, as an unhandled SIGPIPE on stdout would.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	out := make(chan Heard, 16)
-	done := make(chan struct{})
-	go func() {
-		defer close(out)
-		for {
-			select {
-			case sig := <-raw:
-				h := Heard{Signal: sig.(syscall.Signal), Word: meaning[sig]}
+	caught, done := make(chan Heard), make(chan struct{})
+	var raws []chan os.Signal
+	for sig, word := range words() {
+		if sig == syscall.SIGHUP && signal.Ignored(sig) { // nohup
+			continue
+		}
+		// Each signal has a channel of its own: package signal drops what does not
+		// fit, and a job can send many of one kind.
+		raw := make(chan os.Signal, 1)
+		signal.Notify(raw, sig)
+		raws = append(raws, raw)
+		go func() {
+			for {
 				select {
-				case out <- h:
+				case <-raw:
 				case <-done:
 					return
+				}
+				select {
+				case caught <- Heard{Signal: sig.(syscall.Signal), Word: word}:
+				case <-done:
+					return
+				}
+			}
+		}()
+	}
+	return relay(caught, done), func() {
+		for _, raw := range raws {
+			signal.Stop(raw)
+		}
+		close(done)
+	}
+}
+
+// Broadcast hands each signal to n readers, until stop is called. Each reader gets
+// all signals in order, at once, whether or not the others read theirs.
+func Broadcast(heard <-chan Heard, n int) (each []<-chan Heard, stop func()) {
+	done, stopped := make(chan struct{}), make(chan struct{})
+	var to []chan<- Heard
+	for range n {
+		in := make(chan Heard)
+		to, each = append(to, in), append(each, relay(in, done))
+	}
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case h := <-heard:
+				for _, in := range to {
+					select { // a relay always receives
+					case in <- h:
+					case <-done:
+					}
 				}
 			case <-done:
 				return
 			}
 		}
 	}()
-	return out, func() { signal.Stop(raw); close(done) }
+	return each, func() { close(done); <-stopped }
+}
+
+// mostAlike is how many signals of one kind wait for a reader. The fourth SIGINT is
+// the last that means more than the one before it, and of all others one is enough.
+const mostAlike = 4
+
+// relay copies in to the channel that it returns, in order, until done is closed.
+// It always receives from in: what nobody has read yet waits here, at most
+// mostAlike of each signal.
+func relay(in <-chan Heard, done <-chan struct{}) <-chan Heard {
+	out := make(chan Heard)
+	go func() {
+		defer close(out)
+		var waiting []Heard
+		for {
+			var next Heard
+			var to chan<- Heard
+			if len(waiting) > 0 {
+				next, to = waiting[0], out
+			}
+			select {
+			case h := <-in:
+				alike := 0
+				for _, w := range waiting {
+					if w == h {
+						alike++
+					}
+				}
+				if alike < mostAlike {
+					waiting = append(waiting, h)
+				}
+			case to <- next:
+				waiting = waiting[1:]
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out
 }

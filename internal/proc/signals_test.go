@@ -93,3 +93,64 @@ func TestNohup(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
+
+// TestAFloodOfSignalsHidesNone: a reader that is busy gets what arrived in the
+// meantime, however often a job has sent something else.
+func TestAFloodOfSignalsHidesNone(t *testing.T) {
+	heard, stop := Listen()
+	defer stop()
+	for range 2000 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for h := range heard {
+		if h == (Heard{syscall.SIGTERM, Drain}) {
+			return
+		}
+	}
+	t.Error("SIGTERM was lost")
+}
+
+// TestBroadcast: who does not read keeps no signal from the others; each gets all
+// in order, those included that arrived while it was busy.
+func TestBroadcast(t *testing.T) {
+	heard := make(chan Heard)
+	each, stop := Broadcast(heard, 3)
+	sent := []Heard{{syscall.SIGTERM, Drain}, {syscall.SIGINT, Interrupt}, {syscall.SIGINT, Interrupt}, {syscall.SIGCONT, Forward}}
+	for _, h := range sent {
+		heard <- h
+	}
+	for _, reader := range each[1:] { // the first never reads
+		for _, want := range sent {
+			if got := <-reader; got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	}
+	for range 100 * mostAlike {
+		heard <- sent[0]
+	}
+	heard <- sent[1]
+	alike := 0
+	for h := range each[1] {
+		if h == sent[1] {
+			break
+		}
+		alike++
+	}
+	if alike != mostAlike {
+		t.Errorf("%d alike waited, want %d", alike, mostAlike)
+	}
+	stop()
+	for _, reader := range each {
+		for range reader { // ends
+		}
+	}
+	if err := goleak.Find(); err != nil {
+		t.Error(err)
+	}
+}

@@ -8,20 +8,33 @@ import (
 const (
 	// mostAtOnce is how many threads may run Go at once: a supervisor waits.
 	mostAtOnce = 4
-	// reservedThreads is that, what may block in the kernel at the same time (files,
-	// children that are waited for), and the runtime's own.
-	reservedThreads = mostAtOnce + 8
+	// ownThreads are for the runtime: its monitor, the one that waits for signals,
+	// and the template that others are made from; and one each for the log and for
+	// the standard output, whose readers may be stuck.
+	ownThreads = 5
+	// filesAtOnce is how many accesses to files may block at the same time,
+	// whichever agent's they are.
+	filesAtOnce = 4
+	// threadsPerAgent is how many accesses to its own files an agent may block in
+	// besides: a wait for what its listener writes, and one more.
+	threadsPerAgent = 2
 )
 
-// ReserveThreads makes the threads that this process may come to need, and lets
-// them rest. A job can use up the processes and threads that its cgroup or user
-// may have, and Go's runtime ends a program that cannot get another thread when
-// it wants one: with an agent that nobody removes.
-func ReserveThreads() {
+// ReserveThreads makes the threads that this process may come to need for so many
+// agents, and lets them rest. A job can use up the processes and threads that its
+// cgroup or user may have, and Go's runtime ends a program that cannot get another
+// thread when it wants one: with an agent that nobody removes.
+//
+// Sockets, pipes, inotify, and the wait for another's process (pidfd) take no
+// thread: the runtime polls them. Names are looked up over such sockets, for the
+// binary is static. See [User.ReserveThreads] for threads with another user's
+// rights.
+func ReserveThreads(agents int) {
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), mostAtOnce))
 	var there, done sync.WaitGroup
-	there.Add(reservedThreads)
-	for range reservedThreads {
+	threads := mostAtOnce + ownThreads + filesAtOnce + threadsPerAgent*agents
+	there.Add(threads)
+	for range threads {
 		done.Go(func() {
 			runtime.LockOSThread() // one each, for all of them are there at once
 			defer runtime.UnlockOSThread()

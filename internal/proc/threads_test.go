@@ -7,14 +7,16 @@ import (
 	"testing"
 )
 
-// TestReserveThreads: they are there, and stay.
+// TestReserveThreads: they are there, and stay; more for more agents.
 func TestReserveThreads(t *testing.T) {
-	ReserveThreads()
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(tasks) < reservedThreads {
-		t.Errorf("there are %d threads, want %d at least", len(tasks), reservedThreads)
+	for _, agents := range []int{1, 5} {
+		ReserveThreads(agents)
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := mostAtOnce + threadsPerAgent*agents; len(tasks) < want {
+			t.Errorf("there are %d threads for %d agents, want %d at least", len(tasks), agents, want)
+		}
 	}
 }

@@ -18,6 +18,8 @@ type User struct {
 	GID    int
 	Groups []int  // supplementary
 	Home   string // "" where the system knows none
+
+	reserved *reserved // see ReserveThreads
 }
 
 func (u *User) String() string {
@@ -26,6 +28,10 @@ func (u *User) String() string {
 	}
 	return strconv.Itoa(u.UID)
 }
+
+// ErrThreadsBusy says that all threads of a user hang in the kernel, so that
+// nothing more can be done with that user's rights.
+var ErrThreadsBusy = errors.New("all threads that work as the jobs' user hang: a file system does not answer")
 
 // UserError says that nothing can run as a user. Hint says what to do.
 type UserError struct {

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -61,36 +62,59 @@ func effective() (uint32, error) {
 	return sets[0].Effective, nil
 }
 
-// fork starts a process as u, and returns once it runs. A nil u forks plainly.
-func (u *User) fork(path string, argv []string, attr *syscall.ProcAttr, ended <-chan struct{}) (int, error) {
+// credentials makes a process u's.
+func (u *User) credentials(attr *syscall.SysProcAttr) {
 	if u == nil {
-		return syscall.ForkExec(path, argv, attr)
+		return
 	}
 	// A session of its own, with its group: with root's terminal for its own it
 	// could type into it (TIOCSTI).
-	attr.Sys.Setpgid, attr.Sys.Setsid = false, true
-	attr.Sys.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
+	attr.Setpgid, attr.Setsid = false, true
+	attr.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
 	for _, g := range u.Groups {
-		attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(g))
+		attr.Credential.Groups = append(attr.Credential.Groups, uint32(g))
 	}
-	type result struct {
-		pid int
-		err error
+}
+
+// onForkThread runs f, which forks, on a thread from which a process of u's may be
+// forked. It is never the main thread, to which the kernel gives orphans. The
+// thread lasts until ended is closed, because a parent's death signal
+// (PR_SET_PDEATHSIG) means the thread's death.
+func (u *User) onForkThread(ctx context.Context, ended <-chan struct{}, f func() error) error {
+	if u == nil {
+		return offMainThread(f)
 	}
-	forked := make(chan result, 1)
+	if u.reserved != nil {
+		return u.reserved.forks.run(ctx, f)
+	}
+	forked := make(chan error, 1)
 	onOwnThread(func() {
-		if err := giveUp(); err != nil {
-			forked <- result{err: err}
-			return
-		}
-		pid, err := syscall.ForkExec(path, argv, attr)
-		forked <- result{pid, err}
+		err := giveUp()
 		if err == nil {
-			<-ended // a parent's death signal (PR_SET_PDEATHSIG) means the thread's
+			err = f()
+		}
+		forked <- err
+		if err == nil {
+			<-ended
 		}
 	})
-	r := <-forked
-	return r.pid, r.err
+	return <-forked
+}
+
+// offMainThread runs f on a thread that f has for itself.
+func offMainThread(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		return f()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the main thread is taken
+		defer runtime.UnlockOSThread()
+		done <- f()
+	}()
+	return <-done
 }
 
 // onOwnThread runs f beside, on a thread that ends with it: what f changes about
@@ -153,9 +177,15 @@ func giveUp() error {
 // user's, and what the user may not touch, f cannot. In a folder where that user
 // can plant links, root must not write in its own name. F may start no goroutine
 // that touches files.
+//
+// Where threads are reserved for the user and none of them gets free, because the
+// file system does not answer, the error is ErrThreadsBusy.
 func (u *User) Do(f func() error) error {
 	if u == nil {
 		return f()
+	}
+	if u.reserved != nil {
+		return u.reserved.files.run(context.Background(), f)
 	}
 	done := make(chan error, 1)
 	onOwnThread(func() {
@@ -166,6 +196,44 @@ func (u *User) Do(f func() error) error {
 		done <- f()
 	})
 	return <-done
+}
+
+// reserved are the threads that have a user's rights.
+type reserved struct {
+	files crew // with the user's rights on files
+	forks crew // that start processes for the user
+}
+
+const (
+	// filesPerAgent is how many threads an agent's files need at once: one wait
+	// for what the listener writes, and one short access beside it.
+	filesPerAgent = 2
+	// filesToSpare are for all agents together, in case accesses hang.
+	filesToSpare = 4
+	// mostForks bounds the threads that start processes. A start takes
+	// milliseconds, unless it hangs.
+	mostForks = 4
+)
+
+// ReserveThreads makes the threads that work with this user's rights, once and for
+// all. A thread that a job's rights were given to cannot be used for anything
+// else, so without this each Do and each start makes a new one. Go ends the whole
+// program if the kernel refuses a thread, and a job can bring that about by using
+// up the pids of the container. It is called once, before there is any child.
+func (u *User) ReserveThreads(agents int) error {
+	if u == nil {
+		return nil
+	}
+	files, err := newCrew(filesPerAgent*agents+filesToSpare, u.borrow)
+	if err != nil {
+		return fmt.Errorf("cannot act as user %s: %w", u, err)
+	}
+	forks, err := newCrew(min(agents, mostForks), giveUp)
+	if err != nil {
+		return fmt.Errorf("cannot start processes as user %s: %w", u, err)
+	}
+	u.reserved = &reserved{files, forks}
+	return nil
 }
 
 // borrow gives this thread the user's groups and its ids for files. Those also

@@ -2,7 +2,10 @@
 
 package proc
 
-import "syscall"
+import (
+	"context"
+	"syscall"
+)
 
 // MayBecome: outside Linux nothing runs as another user.
 func (u *User) MayBecome() error {
@@ -12,12 +15,18 @@ func (u *User) MayBecome() error {
 	return &UserError{User: u.String(), Why: "this system cannot keep its privileges from it", Hint: "leave it unset outside Linux"}
 }
 
-func (u *User) fork(path string, argv []string, attr *syscall.ProcAttr, _ <-chan struct{}) (int, error) {
+func (u *User) credentials(*syscall.SysProcAttr) {}
+
+// onForkThread runs f; MayBecome has refused any other user.
+func (u *User) onForkThread(_ context.Context, _ <-chan struct{}, f func() error) error {
 	if err := u.MayBecome(); err != nil {
-		return 0, err
+		return err
 	}
-	return syscall.ForkExec(path, argv, attr)
+	return f()
 }
+
+// ReserveThreads: outside Linux nothing runs as another user.
+func (u *User) ReserveThreads(int) error { return nil }
 
 // Do runs f; MayBecome has refused any other user.
 func (u *User) Do(f func() error) error {
@@ -26,3 +35,5 @@ func (u *User) Do(f func() error) error {
 	}
 	return f()
 }
+
+type reserved struct{}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -178,4 +179,48 @@ func TestAnotherUser(t *testing.T) {
 	if <-ended; err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+}
+
+// With threads that are reserved for it, a user's files and processes need no
+// further thread, and are as its own as without.
+var reservedScene = withInit(func(h *host, init *Init) {
+	u := &User{UID: 64001, GID: 64002, Groups: []int{64003}}
+	must(0, u.ReserveThreads(3))
+	ReserveThreads(3)
+	before := len(must(os.ReadDir("/proc/self/task")))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 10 {
+				s := sh(`grep -E "^(Uid|Gid|Groups|CapBnd|NoNewPrivs)" /proc/self/status`)
+				s.User = u
+				out, _, err := init.Output(h.ctx, s)
+				if got := strings.Join(strings.Fields(out), " "); err != nil || got != "Uid: 64001 64001 64001 64001 Gid: 64002 64002 64002 64002 "+
+					"Groups: 64003 CapBnd: 0000000000000000 NoNewPrivs: 1" {
+					h.Errorf("%v, %s", err, got)
+				}
+				must(0, u.Do(func() error {
+					if _, err := os.ReadFile("/etc/shadow"); !errors.Is(err, fs.ErrPermission) {
+						h.Errorf("read /etc/shadow: %v", err)
+					}
+					return nil
+				}))
+			}
+		})
+	}
+	all.Wait()
+	if after := len(must(os.ReadDir("/proc/self/task"))); after != before {
+		h.Errorf("there were %d threads, and are %d", before, after)
+	}
+	close(u.reserved.files)
+	close(u.reserved.forks)
+})
+
+func init() { hosts["TestReservedThreadsAreEnough"] = reservedScene }
+
+func TestReservedThreadsAreEnough(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can run a process as another user")
+	}
+	play(t, reservedScene)
 }

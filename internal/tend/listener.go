@@ -23,9 +23,9 @@ func (r *runner) launch() func(context.Context) word {
 	if r.o.HandOver {
 		return s.handOver
 	}
-	return func(context.Context) word {
+	return func(ctx context.Context) word {
 		begun := time.Now()
-		l, err := s.start()
+		l, err := s.start(ctx)
 		if err != nil {
 			return word{event: lifecycle.Launched{Result: resultOf(err)}}
 		}
@@ -77,7 +77,7 @@ type starter struct {
 	key     *rsa.PrivateKey
 }
 
-func (s starter) start() (_ *launched, err error) {
+func (s starter) start(ctx context.Context) (_ *launched, err error) {
 	l := &launched{markers: s.o.Folder.UpdateMarkers(), logs: s.ways.listenerLogs(), user: s.o.User}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
@@ -94,7 +94,7 @@ func (s starter) start() (_ *launched, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.process, err = s.o.Processes.Start(proc.Spec{
+	l.process, err = s.o.Processes.Start(ctx, proc.Spec{
 		Path:   s.o.Folder.Listener(),
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), perf),

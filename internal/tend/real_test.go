@@ -80,7 +80,7 @@ func (s *real) Output(context.Context, proc.Spec) (string, proc.Status, error) {
 	return "4.2.0\n", proc.Status{}, nil
 }
 
-func (s *real) Start(spec proc.Spec) (Process, error) {
+func (s *real) Start(_ context.Context, spec proc.Spec) (Process, error) {
 	l := &realListener{spec: spec, done: make(chan struct{}), interrupted: make(chan struct{})}
 	b, err := os.ReadFile(filepath.Join(spec.Dir, ".agent"))
 	if err != nil {

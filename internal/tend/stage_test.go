@@ -388,7 +388,7 @@ func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) 
 	return "4.2.0\n", proc.Status{}, nil
 }
 
-func (s *stage) Start(spec proc.Spec) (Process, error) {
+func (s *stage) Start(_ context.Context, spec proc.Spec) (Process, error) {
 	time.Sleep(s.slowStart)
 	if f := s.faults["start"]; len(f) > 0 {
 		s.faults["start"] = f[1:]

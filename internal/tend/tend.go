@@ -85,7 +85,7 @@ type Server interface {
 
 // Processes starts processes. See FromInit for the real one.
 type Processes interface {
-	Start(proc.Spec) (Process, error)
+	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
 	Find(is func(proc.Found) bool) []proc.Found
 	Adopt(pid int, is func(proc.Found) bool) (Process, error)
@@ -107,8 +107,8 @@ func FromInit(i *proc.Init) Processes { return initProcesses{i} }
 
 type initProcesses struct{ *proc.Init }
 
-func (p initProcesses) Start(s proc.Spec) (Process, error) {
-	c, err := p.Init.Start(s)
+func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) {
+	c, err := p.Init.StartContext(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,281 @@
+//go:build unix
+
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// startWithin bounds a start, for whoever waits for it.
+const startWithin = 30 * time.Second
+
+// ErrStartTimeout says that the kernel does not get a process started: the file
+// system of its program or of its directory does not answer.
+var ErrStartTimeout = fmt.Errorf("it does not start within %v: its file system does not answer", startWithin)
+
+// Start starts a process. The error wraps the system's: fs.ErrNotExist,
+// syscall.EACCES, syscall.ENOEXEC (another architecture), syscall.EAGAIN or
+// ENOMEM (no room for a fork), or is ErrStartTimeout.
+func (i *Init) Start(s Spec) (*Child, error) { return i.StartContext(context.Background(), s) }
+
+// StartContext is Start for a caller who may leave earlier. A process that starts
+// after its caller has left is killed.
+func (i *Init) StartContext(ctx context.Context, s Spec) (*Child, error) {
+	ctx, done := context.WithTimeoutCause(ctx, startWithin, ErrStartTimeout)
+	defer done()
+	files, err := descriptors(s)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
+	}
+	type result struct {
+		child *Child
+		err   error
+	}
+	started := make(chan result, 1)
+	go func() {
+		defer closeAll(files)
+		c, err := i.start(ctx, s, files)
+		started <- result{c, err}
+	}()
+	select {
+	case r := <-started:
+		if r.err != nil {
+			return nil, fmt.Errorf("cannot start %s: %w", s.Path, r.err)
+		}
+		return r.child, nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-started; r.child != nil {
+				killing, done := context.WithTimeout(context.Background(), outputKill)
+				defer done()
+				r.child.KillTree(killing)
+			}
+		}()
+		return nil, fmt.Errorf("cannot start %s: %w", s.Path, context.Cause(ctx))
+	}
+}
+
+// descriptors are what the child gets as 0, 1, 2, 3, …: duplicates, because the
+// caller may leave, and close its own, while the start still needs them.
+func descriptors(s Spec) (files []uintptr, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	for _, f := range append([]*os.File{nil, s.Stdout, s.Stderr}, s.Extra...) {
+		if f == nil {
+			f = null
+		}
+		// Fd also makes the descriptor block, as programs expect it.
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			closeAll(files)
+			return nil, fmt.Errorf("cannot pass on %s: %w", f.Name(), err)
+		}
+		files = append(files, uintptr(fd))
+	}
+	return files, nil
+}
+
+func closeAll(files []uintptr) {
+	for _, fd := range files {
+		_ = syscall.Close(int(fd))
+	}
+}
+
+// start waits for the file system, then forks and executes.
+func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, error) {
+	dir := s.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	program, err := awaitFileSystem(ctx, s.User, s.Path, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer program.Close()
+	c := &Child{init: i, user: s.User, owns: s.Owns, done: make(chan struct{})}
+	attr := &syscall.ProcAttr{
+		Dir: dir, Env: lastOfEach(s.Env), Files: files,
+		Sys: &syscall.SysProcAttr{Setpgid: true},
+	}
+	s.User.credentials(attr.Sys)
+	err = s.User.onForkThread(ctx, c.done, func() error {
+		return i.fork(ctx, c, s.Path, append([]string{s.Path}, s.Args...), attr)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// programLeased is how often a program is tried that somebody else has a lease on.
+const programLeased = 50 * time.Millisecond
+
+// awaitFileSystem reads from the program and its directory what the kernel needs
+// to start it, and returns the program's file, open. It waits as long as the file
+// system makes it.
+//
+// This must happen before the fork. [syscall.ForkExec] uses vfork: the forking
+// thread waits in the kernel until the child has executed its program, and Go's
+// scheduler cannot work around that thread. Measured: a program that hung for
+// 8 s stopped all goroutines for 7.5 s, because a garbage collection had to wait.
+// A thread that waits here, in an ordinary system call, stops nobody. The open
+// file also keeps anyone from taking a new lease on the program before the exec.
+//
+// Errors are left to the exec, which knows them better. The file is nil then.
+func awaitFileSystem(ctx context.Context, u *User, path, dir string) (file *os.File, err error) {
+	for {
+		err = u.Do(func() (err error) { file, err = openProgram(path, dir); return err })
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			break
+		}
+		again := time.NewTimer(programLeased)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		file.Close()
+		return nil, context.Cause(ctx)
+	}
+	if errors.Is(err, ErrThreadsBusy) {
+		return nil, err
+	}
+	return file, nil
+}
+
+// openProgram opens without waiting for a writer of a FIFO or the holder of a
+// lease: for the latter it fails with EWOULDBLOCK.
+func openProgram(path, dir string) (*os.File, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, nil
+	}
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return nil, nil
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, err
+	}
+	if err != nil { // a program need not be readable
+		return nil, nil
+	}
+	page := make([]byte, 4096)
+	_, _ = unix.Pread(fd, page, 0)
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// fork forks and executes on the calling thread, and enters the child into the
+// registry. The registry is not locked meanwhile: a child that ends before it is
+// entered has its status kept for it (see deliver).
+func (i *Init) fork(ctx context.Context, c *Child, path string, argv []string, attr *syscall.ProcAttr) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	thread := threadID()
+	i.mu.Lock()
+	i.forking[thread] = true
+	i.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { i.killForking(thread) })
+	pid, err := i.forkExec(path, argv, attr)
+	stop()
+	i.forked(thread, c, pid, err)
+	return err
+}
+
+// killForking kills the process that a thread has forked and that has not
+// executed its program yet.
+func (i *Init) killForking(thread int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.forking[thread] {
+		return
+	}
+	for _, pid := range childrenOfThread(thread) {
+		if i.children[pid] == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// forked ends what fork began: it enters the child, or gives it its status if it
+// has ended already.
+func (i *Init) forked(thread int, c *Child, pid int, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.forking, thread)
+	if err != nil {
+		i.forgetFailed()
+	} else {
+		c.pid = pid
+		i.claim(c)
+	}
+	if len(i.forking) == 0 {
+		i.countUnclaimed()
+	}
+}
+
+// claim asks the kernel whether the child is still there. Where it is not, the
+// reaper has its status; a status under this pid is somebody else's otherwise.
+func (i *Init) claim(c *Child) {
+	var ws syscall.WaitStatus
+	got, err := syscall.Wait4(c.pid, &ws, syscall.WNOHANG, nil)
+	for errors.Is(err, syscall.EINTR) {
+		got, err = syscall.Wait4(c.pid, &ws, syscall.WNOHANG, nil)
+	}
+	switch {
+	case errors.Is(err, syscall.ECHILD):
+		ws = i.unclaimed[c.pid]
+		delete(i.unclaimed, c.pid)
+	case got != c.pid:
+		i.children[c.pid] = c
+		return
+	}
+	c.status = statusOf(ws)
+	close(c.done)
+	i.tellReaped()
+}
+
+// execFailed is the exit code of a child in which syscall.ForkExec could not
+// execute the program.
+const execFailed = 253
+
+// forgetFailed takes the status of a failed start out of those that are kept:
+// ForkExec waits for that child itself, but the reaper may have been faster.
+func (i *Init) forgetFailed() {
+	for pid, ws := range i.unclaimed {
+		if ws.Exited() && ws.ExitStatus() == execFailed {
+			delete(i.unclaimed, pid)
+			return
+		}
+	}
+}
+
+// forkingNow are the processes that this Init has forked and not entered yet.
+func (i *Init) forkingNow() (pids []int) {
+	i.mu.Lock()
+	threads := make([]int, 0, len(i.forking))
+	for thread := range i.forking {
+		threads = append(threads, thread)
+	}
+	i.mu.Unlock()
+	for _, thread := range threads {
+		pids = append(pids, childrenOfThread(thread)...)
+	}
+	return slices.Compact(pids)
+}
