@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -65,7 +64,10 @@ func (l *launched) undo() {
 }
 
 func (l *launched) removePerf() {
-	_ = l.user.Do(func() error { return os.RemoveAll(l.perf) })
+	if l.perf == "" {
+		return
+	}
+	_ = l.user.Do(func() error { return agent.RemovePerf(l.perf) })
 }
 
 // starter is what starting a listener takes.

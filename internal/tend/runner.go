@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -279,7 +278,7 @@ func (r *runner) removeRecord() {
 
 func (r *runner) removePerf() {
 	if r.perf != "" {
-		_ = r.o.asAgent(func() error { return os.RemoveAll(r.perf) })
+		_ = r.o.asAgent(func() error { return agent.RemovePerf(r.perf) })
 		r.perf = ""
 	}
 }
