@@ -82,6 +82,9 @@ func unnamed(ids []int, said string) []int {
 	return slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return anyone || names[fmt.Sprint(id)] })
 }
 
+// holdsName is the line about an agent that has the name and is not known to be ours.
+var holdsName = regexp.MustCompile(`is held by another agent: id [0-9]+`)
+
 // property is what must be true of every cell.
 type property struct {
 	name   string
@@ -126,10 +129,12 @@ func wrongCode(c cell, f facts) string {
 	return ""
 }
 
-// ghost accepts an agent that stays without a line of the log in one case: its
-// azptend was killed and the next start refused the directory. A keeper removes it.
+// ghost accepts an agent that stays without that line in two cases, both of an
+// azptend that was killed: the next start refused the directory, or it could no
+// longer prove that the agent is its own, and reported it as the one that holds the
+// name. A keeper removes it.
 func ghost(c cell, f facts) string {
-	if f.forAKeeper(c) {
+	if f.forAKeeper(c) || c.attack.when == killed && holdsName.MatchString(f.said) {
 		return ""
 	}
 	if len(f.unnamed) > 0 {
