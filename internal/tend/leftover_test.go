@@ -67,13 +67,6 @@ func (s *stage) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
 	return s.former, nil
 }
 
-func (s *stage) awaitUpdateRequest(ctx context.Context, _ string, _ int) (int, error) {
-	<-ctx.Done()
-	return 0, ctx.Err()
-}
-
-func (s *stage) jobsReceived(string) (int, error) { return s.received, nil }
-
 // formerLife leaves an agent in a pool, its files, and processes of its programs.
 func (s *stage) formerLife(pool int, mark string, programs ...string) {
 	s.agents[5] = &azdo.Agent{ID: 5, Name: "former", Status: "online", UserCapabilities: map[string]string{

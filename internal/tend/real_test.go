@@ -124,10 +124,10 @@ func (l *realListener) connect(t *testing.T) {
 	l.mine = l.conn.LocalAddr().(*net.TCPAddr).AddrPort()
 }
 
-func (l *realListener) HoldsConnection(_, theirs netip.AddrPort) (bool, error) {
+func (l *realListener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return theirs == l.mine, nil
+	return slices.Index(theirs, l.mine), nil
 }
 
 func (l *realListener) write(t *testing.T, name, content string) {
