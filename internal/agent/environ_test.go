@@ -1,6 +1,8 @@
 package agent_test
 
 import (
+	"encoding/base64"
+	"net/url"
 	"os"
 	"runtime"
 	"testing"
@@ -9,6 +11,10 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 )
+
+// token is a secret that other variables hold too. It has characters that a URL
+// escapes.
+const token = "s3cret/of+azptend=="
 
 func TestEnvironment(t *testing.T) {
 	for _, tt := range []struct {
@@ -40,9 +46,22 @@ func TestEnvironment(t *testing.T) {
 			env: []string{"A=1"}, kept: []string{"AZP_TOKN"}},
 		{name: "and passed on all the same", environ: []string{"AZP_MINE=x"}, pass: []string{"AZP_MINE"}, more: []string{"AZP_MINE"},
 			env: []string{"AZP_MINE=x", "VSO_AGENT_IGNORE=AZP_MINE"}},
+		{name: "other tools' names for a token",
+			environ: []string{"AZURE_DEVOPS_EXT_PAT=x", "VSTS_TOKEN=x", "AZDO_TOKEN=x", "AZDO_PERSONAL_ACCESS_TOKEN=x", "AZDO_PASSWORD=x", "AGENT_PAT=x", "ADO_PAT=x"},
+			kept:    []string{"ADO_PAT", "AGENT_PAT", "AZDO_PASSWORD", "AZDO_PERSONAL_ACCESS_TOKEN", "AZDO_TOKEN", "AZURE_DEVOPS_EXT_PAT", "VSTS_TOKEN"}},
+		{name: "other clouds' secrets and proxies are the jobs'",
+			environ: []string{"ARM_CLIENT_SECRET=x", "ARM_OIDC_TOKEN=x", "AWS_SECRET_ACCESS_KEY=x", "HTTPS_PROXY=http://u:p@proxy", "NO_PROXY=x", "PROXY_PASSWORD=x"},
+			env:     []string{"ARM_CLIENT_SECRET=x", "ARM_OIDC_TOKEN=x", "AWS_SECRET_ACCESS_KEY=x", "HTTPS_PROXY=http://u:p@proxy", "NO_PROXY=x", "PROXY_PASSWORD=x"}},
+		{name: "a secret's value, whatever the name", environ: []string{
+			"MY_PAT=" + token, "FEED=https://x:" + url.QueryEscape(token) + "@pkgs", "ARM_CLIENT_SECRET=" + token, "SHORT=s3cret/of+azpt", "OTHER=x",
+			"GIT_CONFIG_VALUE_0=AUTHORIZATION: basic " + base64.StdEncoding.EncodeToString([]byte(":"+token)),
+			"TWO=" + base64.StdEncoding.EncodeToString([]byte("me:"+token)), "THREE=" + base64.URLEncoding.EncodeToString([]byte("who"+token+"!"))},
+			env: []string{"SHORT=s3cret/of+azpt", "OTHER=x"}, kept: []string{"ARM_CLIENT_SECRET", "FEED", "GIT_CONFIG_VALUE_0", "MY_PAT", "THREE", "TWO"}},
+		{name: "unless it is handed on", environ: []string{"MY_PAT=" + token}, pass: []string{"MY_PAT"},
+			env: []string{"MY_PAT=" + token, "VSO_AGENT_IGNORE=MY_PAT"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			env, kept := agent.Environment(tt.environ, tt.pass, tt.more)
+			env, kept := agent.Withholding{Secrets: []string{token}, Names: tt.more, Pass: tt.pass}.Apply(tt.environ)
 			if d := cmp.Diff(tt.env, env); d != "" {
 				t.Errorf("environment (-want +got):\n%s", d)
 			}
@@ -50,6 +69,29 @@ func TestEnvironment(t *testing.T) {
 				t.Errorf("withheld (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// A value that is shorter than a token is not looked for: it may be part of a
+// word.
+func TestAShortSecretIsNotLookedFor(t *testing.T) {
+	for secret, want := range map[string]int{"fifteen-letters": 1, "sixteen-letters!": 0, "": 1} {
+		if env, _ := (agent.Withholding{Secrets: []string{secret}}).Apply([]string{"X=a " + secret}); len(env) != want {
+			t.Errorf("with the secret %q: %v", secret, env)
+		}
+	}
+}
+
+func TestSecretsIn(t *testing.T) {
+	environ := []string{"MY_PAT=" + token, "AZP_TOKEN=short", "AZP_CLIENTSECRET=", "IDENTITY_ENDPOINT=http://x", "identity_header=x", "PATH=/bin"}
+	if d := cmp.Diff([]string{"AZP_TOKEN", "MY_PAT", "identity_header"}, agent.SecretsIn(environ, []string{token})); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"MY_PAT"}, agent.Withholding{Secrets: []string{token}}.ByValue(environ)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"PROXY_PASSWORD"}, agent.ProxyPasswordsIn([]string{"PROXY_PASSWORD=x", "HTTPS_PROXY_PASSWORD=", "HTTP_PROXY=x"})); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 
@@ -62,7 +104,7 @@ func TestNothingOfAnIdentityReachesAJob(t *testing.T) {
 		"AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_CA_FILE", "AZURE_KUBERNETES_CA_DATA", "AZURE_KUBERNETES_SNI_NAME",
 		"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "AZP_TOKEN", "AZP_TOKEN_FILE", "AZP_CLIENTSECRET", "VSTS_AGENT_INPUT_TOKEN",
 	} {
-		if env, kept := agent.Environment([]string{name + "=x"}, nil, nil); len(env) != 0 || len(kept) != 1 {
+		if env, kept := (agent.Withholding{}).Apply([]string{name + "=x"}); len(env) != 0 || len(kept) != 1 {
 			t.Errorf("%s reaches jobs", name)
 		}
 	}

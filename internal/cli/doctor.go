@@ -45,7 +45,8 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	hostName, _ := os.Hostname()
 	s, problems := config.Examine(flags, p.Environ, hostName)
 	guard := p.guard
-	guard.Watch(s.Token, s.ProxyPassword())
+	guard.Watch(s.Secrets()...)
+	guard.Watch(s.ProxyPasswords()...)
 	init, err := proc.NewInit()
 	if err != nil {
 		return err

@@ -145,7 +145,7 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
 		check = func() error { return checkToMake(folder, root, as) }
 	}
-	environ, _ := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
+	environ, _ := withholding(s).Apply(s.Environ)
 	environ = append(as.Environ(environ, s.AgentDir), s.ForTheAgent()...)
 	return doctor.Home{
 		Dir: s.AgentDir, User: userName(as), Awaits: s.Install && !install.IsThere(s.AgentDir),

@@ -181,15 +181,37 @@ func withAuthorities(s config.Settings) (config.Settings, error) {
 	return s, err
 }
 
+// withholding says what jobs do not get of azptend's environment.
+func withholding(s config.Settings) agent.Withholding {
+	return agent.Withholding{Secrets: reveal(s.Secrets()), Names: s.Unknown, Pass: s.PassEnv}
+}
+
+func reveal(texts []secret.Text) []string {
+	var values []string
+	for _, t := range texts {
+		values = append(values, t.Reveal())
+	}
+	return values
+}
+
 // environFor is what the listener and its jobs get to see.
 func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger) []string {
-	environ, withheld := agent.Environment(s.Environ, s.PassEnv, s.Unknown)
+	rules := withholding(s)
+	environ, withheld := rules.Apply(s.Environ)
 	if p.Without.Filter {
 		environ = s.Environ
 	}
 	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
+	if names := rules.ByValue(s.Environ); len(names) > 0 {
+		log.Info("Withheld from jobs: variables that hold a secret of azptend", "variables", strings.Join(names, " "),
+			"hint", "AZP_PASS_ENV (--pass-env) hands a variable on")
+	}
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
+	}
+	if names := agent.ProxyPasswordsIn(environ); len(names) > 0 {
+		log.Warn("Jobs can read the password of a proxy, and the agent publishes it as a capability", "variables", strings.Join(names, " "),
+			"hint", "set AZP_PROXY instead: the agent masks what it gets from that")
 	}
 	environ = user.Environ(environ, s.Root())
 	if s.NoUpdate {

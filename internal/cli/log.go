@@ -12,7 +12,8 @@ import (
 // got later are added to it; what Main says of an error passes it, too.
 func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Guard) {
 	guard := p.guard
-	guard.Watch(s.Token, s.KeepToken, s.ProxyPassword())
+	guard.Watch(s.Secrets()...)
+	guard.Watch(s.ProxyPasswords()...)
 	log := newLog(guard.Writer(p.Stderr), s)
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)

@@ -17,12 +17,12 @@ func (s *Settings) validateURL(bad func(hint, format string, args ...any)) {
 		bad(looksLike, "AZP_URL (--url) %v", errNotSet)
 		return
 	}
-	u, err := url.Parse(s.URL)
+	u, err := parseURL(s.URL)
 	switch {
-	case err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		bad(meant("https://"+s.URL), "AZP_URL (--url) is %q, which is not an http or https address", shown(s.URL))
-	case u.User != nil:
+	case hasUserInfo(s.URL) && begins.MatchString(s.URL):
 		bad(meant(s.URL)+"; a token goes into AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
+	case err != nil:
+		bad(meant("https://"+s.URL), "AZP_URL (--url) is %q, which %v", shown(s.URL), err)
 	case u.RawQuery != "" || u.Fragment != "":
 		bad(meant(s.URL), "AZP_URL (--url) is %q and more, which has a part after the path", shown(s.URL))
 	case isService(u) && organisation(u) == "":
@@ -74,8 +74,8 @@ func segments(u *url.URL) []string { return strings.Split(strings.Trim(u.Path, "
 // meant is a hint with the address that raw was likely meant to be. It repeats no
 // user, password or query.
 func meant(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || strings.Contains(strings.TrimPrefix(raw, "https://"), "://") {
+	u, err := parseURL(raw)
+	if err != nil || strings.Contains(strings.TrimPrefix(raw, "https://"), "://") {
 		return looksLike
 	}
 	if isService(u) {
@@ -93,15 +93,4 @@ func meant(raw string) string {
 			strings.TrimRight((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/" + strings.Join(parts[:min(at, depth)], "/")}).String(), "/")
 	}
 	return looksLike
-}
-
-// shown is a URL that may hold a password or a token, for a message.
-func shown(raw string) string {
-	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
-		raw = "…" + raw[i:]
-	}
-	if i := strings.IndexAny(raw, "?#"); i >= 0 {
-		raw = raw[:i]
-	}
-	return raw
 }

@@ -125,7 +125,7 @@ func setListen(to *string, v string) error {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
-		return fmt.Errorf("is %q, which is not host:port", v)
+		return fmt.Errorf("is %q, which is not host:port", shown(v))
 	}
 	*to = v
 	return nil

@@ -3,10 +3,11 @@ package config
 import (
 	"cmp"
 	"crypto/x509"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -20,8 +21,8 @@ func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
 	env := byName(s.Environ)
 	own := s.ProxyURL.Reveal()
 	proxies := httpproxy.Config{
-		HTTPProxy:  cmp.Or(own, env["HTTP_PROXY"], env["http_proxy"]),
-		HTTPSProxy: cmp.Or(own, env["HTTPS_PROXY"], env["https_proxy"]),
+		HTTPProxy:  cmp.Or(own, readableProxy(env["HTTP_PROXY"]), readableProxy(env["http_proxy"])),
+		HTTPSProxy: cmp.Or(own, readableProxy(env["HTTPS_PROXY"]), readableProxy(env["https_proxy"])),
 		NoProxy:    cmp.Or(env["NO_PROXY"], env["no_proxy"]),
 	}
 	find := proxies.ProxyFunc()
@@ -60,7 +61,10 @@ func (s Settings) ForTheAgent() []string {
 // loopback addresses itself.
 func (s Settings) agentsProxy() *url.URL {
 	if own := s.ProxyURL.Reveal(); own != "" {
-		via, _ := url.Parse(own) // setProxy has read it
+		via, err := parseURL(own)
+		if err != nil {
+			return nil
+		}
 		return via
 	}
 	r, err := http.NewRequest(http.MethodGet, s.URL, nil)
@@ -71,23 +75,63 @@ func (s Settings) agentsProxy() *url.URL {
 	return via
 }
 
-// ProxyPassword is what no log line may hold.
-func (s Settings) ProxyPassword() secret.Text {
+// ProxyPasswords are what no log line may hold: the password of the proxy, as it
+// is and as it is escaped.
+func (s Settings) ProxyPasswords() []secret.Text {
 	via := s.agentsProxy()
 	if via == nil {
-		return secret.Text{}
+		return nil
 	}
 	password, _ := via.User.Password()
-	return secret.New(password)
+	_, escaped, _ := strings.Cut(via.User.String(), ":")
+	return []secret.Text{secret.New(password), secret.New(escaped)}
 }
 
-func setProxy(s *Settings, v string) error {
-	u, err := url.Parse(v)
-	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("is %q, which is not an http or https address", shown(v))
+// theirProxies are the variables by which curl and Go programs find a proxy.
+func theirProxies() []string {
+	return []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
+}
+
+// parseProxy reads one of them, which may lack the scheme.
+func parseProxy(v string) (*url.URL, error) {
+	if !begins.MatchString(v) {
+		v = "http://" + v
 	}
-	s.ProxyURL = secret.New(v)
-	return nil
+	return parseURL(v, "socks5", "socks5h")
+}
+
+// readableProxy is v, or "" where it holds a user or password by which it would
+// be taken for another address than the one that is meant.
+func readableProxy(v string) string {
+	if _, err := parseProxy(v); err != nil && hasUserInfo(v) {
+		return ""
+	}
+	return v
+}
+
+// validateProxies judges the addresses of proxies. What is wrong is not used, by
+// whoever goes on with the settings all the same.
+func (s *Settings) validateProxies(env map[string]string, bad func(hint, format string, args ...any)) {
+	if own := s.ProxyURL.Reveal(); own != "" {
+		if _, err := parseURL(own); err != nil {
+			s.ProxyURL = secret.Text{}
+			badProxy("AZP_PROXY (--proxy)", own, err, bad)
+		}
+	}
+	for _, name := range theirProxies() {
+		if v := env[name]; readableProxy(v) != v {
+			_, err := parseProxy(v)
+			badProxy(name, v, err, bad)
+		}
+	}
+}
+
+func badProxy(name, v string, err error, bad func(hint, format string, args ...any)) {
+	if errors.Is(err, errUserInfo) {
+		bad(escapeHint, "%s %v", name, err)
+		return
+	}
+	bad("it looks like http://proxy:3128; with a user and a password use the variable, for a command line is public", "%s is %q, which %v", name, shown(v), err)
 }
 
 // readCA reads AZP_CA_FILE, so that a mistake in it is found before it is

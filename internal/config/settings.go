@@ -261,6 +261,16 @@ func flagValue(flag *pflag.Flag) string {
 // those who look for what a platform has set, and not for settings.
 func (s Settings) Variable(name string) string { return byName(s.Environ)[name] }
 
+// Secrets are the values that are or may become azptend's credential, whichever
+// of them is used: no log line and no job may have one.
+func (s Settings) Secrets() []secret.Text {
+	all := []secret.Text{s.Token, s.ClientSecret, s.KeepToken, s.Identity.ClientSecret, s.Identity.CertificatePassword}
+	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"} {
+		all = append(all, secret.New(s.Variable(name)))
+	}
+	return slices.DeleteFunc(all, secret.Text.IsZero)
+}
+
 // named names a setting by all its names.
 func (r Row) named() string {
 	if r.Flag == "" {

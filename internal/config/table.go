@@ -144,7 +144,7 @@ func Table() []Row {
 		{Env: "AZP_PASS_ENV", Group: Life, Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
 			set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, list(v)...); return nil }},
 		{Env: "AZP_PROXY", Group: Connection, Flag: "proxy", Help: "the proxy to Azure DevOps and Entra ID, for azptend and the agent; never to an identity endpoint",
-			Hint: "it looks like http://proxy:3128; with a user and a password use the variable, for a command line is public", set: setProxy},
+			set: func(s *Settings, v string) error { s.ProxyURL = secret.New(v); return nil }},
 		{Env: "AZP_CA_FILE", Group: Connection, Flag: "ca-file", Help: "a file with the certificates (PEM) of further authorities to trust, for azptend and the agent",
 			set: func(s *Settings, v string) error { s.CAFile = v; return nil }},
 		{Env: "AZP_HEALTH_ADDR", Group: Life, Flag: "health-addr", Help: "the address of /healthz, /readyz, /status and /metrics; off is none, and so is not set",

@@ -17,12 +17,14 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 	bad := func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	}
+	s.validateProxies(env, bad)
 	if s.Registered != "" {
 		s.validateRegistered(bad)
 		s.validateAgents(bad)
 		return problems
 	}
-	if s.validateURL(bad); len(problems) > 0 {
+	before := len(problems)
+	if s.validateURL(bad); len(problems) > before {
 		s.URL = "" // for Examine: nobody is to be sent to an address that is not meant
 	}
 	s.validateAgents(bad)
@@ -35,6 +37,7 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 		s.validateInstall(bad)
 	}
 	s.validateIdentity(env, bad)
+	s.validateEndpoints(env, bad)
 	s.readCA(bad)
 	if life && s.Auth == AzureCLI {
 		bad("it is a person's login, for the other commands", "AZP_AUTH (--auth) is azure-cli, which an agent cannot run with")
