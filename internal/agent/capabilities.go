@@ -2,9 +2,10 @@ package agent
 
 import (
 	"bufio"
-	"os"
 	"runtime"
 	"strings"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // The user capabilities by which we know our own agents. System capabilities
@@ -61,7 +62,7 @@ func archName(goarch string) string {
 
 // OSDescription is what .NET calls the system: PRETTY_NAME of /etc/os-release.
 func OSDescription() string {
-	f, err := os.Open("/etc/os-release")
+	f, err := safefile.Open("/etc/os-release")
 	if err != nil {
 		return osName(runtime.GOOS)
 	}

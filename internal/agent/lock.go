@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Lock takes the folder for one life. Two azptends in one folder would write the
@@ -39,7 +41,7 @@ func (f Folder) LockLogs() (release func(), shared bool) {
 }
 
 func lock(folder string) (release func(), taken bool) {
-	dir, err := os.Open(folder)
+	dir, err := safefile.OpenDir(folder)
 	if err != nil {
 		return func() {}, false
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -66,7 +65,7 @@ func (l *launched) undo() {
 
 func (l *launched) removePerf() {
 	if l.perf != nil {
-		_ = l.user.Do(func() error { return os.RemoveAll(l.perf.Dir()) })
+		_ = l.user.Do(func() error { return agent.RemovePerf(l.perf.Dir()) })
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -264,7 +263,7 @@ func (r *runner) keepsFiles() bool {
 
 func (r *runner) removePerf() {
 	if r.perf != nil {
-		_ = r.o.asAgent(func() error { return os.RemoveAll(r.perf.Dir()) })
+		_ = r.o.asAgent(func() error { return agent.RemovePerf(r.perf.Dir()) })
 		r.perf = nil
 	}
 }
