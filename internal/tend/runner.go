@@ -34,11 +34,14 @@ type runner struct {
 	key       *rsa.PrivateKey
 	version   string            // of the agent
 	instance  string            // of the registration, its mark
+	ownerKey  string            // of the registration's record
 	confirmed string            // the mark that was read back
 	used      bool              // a registration with this key and mark has been made
 	twin      azdo.Agent        // the last that was found to hold our name
 	carried   map[string]string // user capabilities of one that was removed
 	granted   azdo.Agent        // the server's answer to the registration
+	earlier   evidence          // of the agent that an earlier run has registered in this folder
+	recorded  bool              // the record of this life's agent may be there
 
 	listener   Process
 	former     Process             // an earlier life's listener, where there was one
@@ -241,6 +244,7 @@ func (r *runner) end() End {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}
 	}
+	r.removeRecord()
 	r.removePerf()
 	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
 		if !r.unsettled { // else the next start is to know of it
@@ -259,6 +263,18 @@ func (r *runner) end() End {
 func (r *runner) keepsFiles() bool {
 	given := r.o.Given != nil && r.o.Given.Folder.Root == r.o.Folder.Root
 	return given || (r.o.HandOver && r.state.Registration == lifecycle.Lent)
+}
+
+// removeRecord removes the record of an agent that is not in its pool any more. Of
+// one that stays it is what lets the next start remove it.
+func (r *runner) removeRecord() {
+	gone := r.state.Registration == lifecycle.Removed || r.state.Registration == lifecycle.Unregistered
+	if !gone || r.unsettled || !r.recorded {
+		return
+	}
+	if err := r.o.asAgent(r.o.Folder.RemoveOwner); err != nil {
+		r.log.Warn("Cannot remove the record of the agent", "error", err)
+	}
 }
 
 func (r *runner) removePerf() {
