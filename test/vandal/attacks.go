@@ -183,9 +183,9 @@ func attacks() []attack {
 		// Sockets.
 		{name: "health port", when: busy, forms: []string{"idle connections", "half a request", "endless request"}, needs: files,
 			env:  []string{"AZP_HEALTH_ADDR=127.0.0.1:0"},
-			what: "opens 1,500 connections to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
+			what: "keeps 1,600 connections open to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
 		{name: "control flood", when: busy, forms: []string{"idle connections", "endless request"}, needs: files,
-			what: "opens 1,500 connections to the control socket", why: "they must not use up azptend's descriptors"},
+			what: "keeps 1,600 connections open to the control socket", why: "they must not use up azptend's descriptors"},
 		{name: "notification port", when: relisten, late: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerEnded,
 			what: "leaves a daemon that floods the next listener's notification port", why: "the port is open until the listener has come"},
 		{name: "notification address", when: relisten, late: true, codes: listenerEnded,

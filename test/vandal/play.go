@@ -203,6 +203,10 @@ func (p *play) attack() error {
 		return err
 	}
 	p.checked = p.check()
+	if a.needs == files {
+		// As a server does now and then. azptend needs a descriptor for its next call.
+		p.server.CloseClientConnections()
+	}
 	return nil
 }
 
