@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
@@ -44,7 +46,7 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 // other azptend may live in it meanwhile.
 func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
 	folder := agent.Folder{Root: s.Root()}
-	release, err := folder.Lock()
+	release, err := lockInTime(ctx, folder, s.NameWait, log)
 	if err != nil {
 		return s, err
 	}
@@ -67,6 +69,26 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 			"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")
 	}
 	return s, nil
+}
+
+// lockInTime locks a folder, and waits for another container that is at work in it.
+func lockInTime(ctx context.Context, folder agent.Folder, wait time.Duration, log *slog.Logger) (release func(), err error) {
+	ctx, done := context.WithTimeout(ctx, wait)
+	defer done()
+	for told := false; ; told = true {
+		release, err = folder.Lock()
+		var unfit *agent.UnfitError
+		if err == nil || !errors.As(err, &unfit) || !unfit.InUse || ctx.Err() != nil {
+			return release, err
+		}
+		if !told {
+			log.Warn("Waiting for the agent's folder", "name_wait", wait.String(), "error", err)
+		}
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+		}
+	}
 }
 
 func tellRoot(s config.Settings, done install.RootDone, log *slog.Logger) {
