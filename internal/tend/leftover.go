@@ -2,7 +2,6 @@ package tend
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ type leftover struct {
 	agent    azdo.Agent // its ID is 0 when it is not in the pool, or not ours
 	listener Process    // nil when it has ended
 	working  bool       // it has a worker
+	evidence evidence   // of whose the agent is
 }
 
 // seat is the place that an agent has in a pool.
@@ -52,7 +52,7 @@ func (r *runner) formerAgent() (id int) {
 	defer timer.Stop()
 	select {
 	case f := <-looked:
-		r.unsettled, r.seat, r.release = f.killed, f.seat, f.release
+		r.unsettled, r.seat, r.release = f.unsettled, f.seat, f.release
 		return f.agentID
 	case <-timer.C:
 		r.log.Warn("Cannot see what an earlier azptend has left in the agent's folder: its file system does not answer",
@@ -66,17 +66,17 @@ func (r *runner) formerAgent() (id int) {
 	}
 }
 
-// formerLife is what an azptend has left that was killed in this folder.
+// formerLife is what an earlier azptend has left in this folder.
 type formerLife struct {
-	killed  bool
-	agentID int // 0: none
-	seat    seat
-	release func() // of the folder; nil where there is no agent
+	unsettled bool // it may have left its agent in the pool
+	agentID   int  // 0: none that is known
+	seat      seat
+	release   func() // of the folder; nil where there is no agent
 }
 
 func lookBack(o Options) (f formerLife) {
 	_ = o.asAgent(func() error {
-		if f.killed = o.Folder.WasKilled(); !f.killed || o.Given != nil {
+		if f.unsettled = o.Folder.MayHaveLeftAgent(); !f.unsettled || o.Given != nil {
 			return nil
 		}
 		was, found, err := o.Folder.Registration()
@@ -100,7 +100,10 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	if err != nil {
 		return leftover{}, err
 	}
-	if l.pool, l.agent, err = r.findFormer(ctx, pool); err != nil {
+	if l.evidence, err = r.findEvidence(); err != nil {
+		return leftover{}, err
+	}
+	if l.pool, l.agent, err = r.findFormer(ctx, pool, l.evidence); err != nil {
 		return leftover{}, err
 	}
 	r.adopt(ctx, pid, &l)
@@ -162,45 +165,6 @@ func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 	_ = r.o.User.Do(func() error { found = append(found, r.o.Processes.Find(is)...); return nil })
 	slices.SortStableFunc(found, func(a, b proc.Found) int { return a.Pid - b.Pid })
 	return slices.CompactFunc(found, func(a, b proc.Found) bool { return a.Pid == b.Pid })
-}
-
-// findFormer finds the agent that the folder's files name, if it is in its pool
-// and bears this folder's mark: files that came with an image are nobody's. Of one
-// that may not be looked at the mark is not known; where azptend was killed it is
-// ours all the same.
-func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azdo.Agent, error) {
-	var was agent.Registration
-	var found bool
-	err := r.o.asAgent(func() (err error) { was, found, err = r.o.Folder.Registration(); return err })
-	if err != nil || !found {
-		return pool, azdo.Agent{}, err
-	}
-	if was.PoolID != pool.ID {
-		pool = azdo.Pool{ID: was.PoolID, Name: was.PoolName}
-	}
-	ctx, done := context.WithTimeoutCause(ctx, requestPatience, errNoAnswer)
-	defer done()
-	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
-	if azdo.Status(err) == http.StatusNotFound { // said once, it may not be true
-		a, err = r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
-	}
-	switch status := azdo.Status(err); {
-	case status == http.StatusForbidden && r.killedHere():
-		return pool, azdo.Agent{ID: was.AgentID, Name: was.AgentName}, nil
-	case status == http.StatusNotFound, status == http.StatusForbidden:
-		return pool, azdo.Agent{}, nil
-	case err != nil:
-		return pool, azdo.Agent{}, err
-	case ownerOf(a, "", r.home()) != lifecycle.SameHost:
-		return pool, azdo.Agent{}, nil
-	}
-	return pool, a, nil
-}
-
-// killedHere says that azptend was killed in this folder.
-func (r *runner) killedHere() (was bool) {
-	_ = r.o.asAgent(func() error { was = r.o.Folder.WasKilled(); return nil })
-	return was
 }
 
 // isStray says that a process is of an earlier life's jobs: a worker, or what

@@ -22,7 +22,7 @@ func (r *runner) confirmMark() {
 	}
 	r.confirmed = r.instance
 	poolID, id, name := r.seat.pool.ID, r.state.AgentID, r.seat.name
-	want := r.newAgent(r.instance).UserCapabilities
+	want := r.newAgent(r.instance, r.ownerKey).UserCapabilities
 	r.besides(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmPatience)
 		defer cancel()
@@ -31,7 +31,7 @@ func (r *runner) confirmMark() {
 			r.log.Debug("Cannot read the agent's mark back", "agent_id", id, "error", err)
 			return
 		}
-		if a.UserCapabilities[agent.MarkInstance] == want[agent.MarkInstance] {
+		if a.UserCapabilities[agent.MarkInstance] == want[agent.MarkInstance] && a.UserCapabilities[agent.MarkOwner] == want[agent.MarkOwner] {
 			r.log.Debug("The agent's mark is in place", "agent_id", id)
 			return
 		}

@@ -34,11 +34,14 @@ type runner struct {
 	key       *rsa.PrivateKey
 	version   string            // of the agent
 	instance  string            // of the registration, its mark
+	ownerKey  string            // of the registration's record
 	confirmed string            // the mark that was read back
 	used      bool              // a registration with this key and mark has been made
 	twin      azdo.Agent        // the last that was found to hold our name
 	carried   map[string]string // user capabilities of one that was removed
 	granted   azdo.Agent        // the server's answer to the registration
+	earlier   evidence          // of the agent that an earlier run has registered in this folder
+	recorded  bool              // the record of this life's agent may be there
 
 	listener   Process
 	former     Process             // an earlier life's listener, where there was one
@@ -222,15 +225,7 @@ func (r *runner) end() End {
 	if r.listener != nil {
 		last.do("the processes that the jobs left running", r.killRemains)
 	}
-	// Also of an agent that had to be named: its key is of use to nobody but a thief.
-	if r.wrote && !r.keepsFiles() {
-		last.do("the removal of the agent's files", func() {
-			if err := r.o.asAgent(r.o.Folder.RemoveFiles); err != nil {
-				r.log.Warn("Cannot remove the agent's files", "error", err)
-			}
-		})
-	}
-	last.do("the removal of temporary files", r.tidy)
+	last.do("the removal of its files in the agent's folder", r.removeFiles)
 	if r.release != nil { // not before the folder is left alone
 		last.do("the lock of the agent's folder", r.release)
 	}
@@ -302,10 +297,17 @@ func (r *runner) killRemains() {
 	}
 }
 
-// tidy removes what was only needed while the listener ran. In a folder that is
-// ours, that includes what an azptend that was killed has left, unless the next
-// start has to see it.
-func (r *runner) tidy() {
+// removeFiles removes what this life has left in the agent's folder. In a folder
+// that is ours, that includes temporary files of an azptend that was killed, unless
+// the next start has to see them.
+func (r *runner) removeFiles() {
+	// Also of an agent that had to be named: its key is of use to nobody but a thief.
+	if r.wrote && !r.keepsFiles() {
+		if err := r.o.asAgent(r.o.Folder.RemoveFiles); err != nil {
+			r.log.Warn("Cannot remove the agent's files", "error", err)
+		}
+	}
+	r.removeRecord()
 	_ = r.o.asAgent(func() error {
 		if r.release != nil && !r.unsettled {
 			return r.o.Folder.RemoveTemporary()
@@ -322,4 +324,16 @@ func (r *runner) tidy() {
 func (r *runner) keepsFiles() bool {
 	given := r.o.Given != nil && r.o.Given.Folder.Root == r.o.Folder.Root
 	return given || (r.o.HandOver && r.state.Registration == lifecycle.Lent)
+}
+
+// removeRecord removes the record of an agent that is not in its pool any more. Of
+// one that stays it is what lets the next start remove it.
+func (r *runner) removeRecord() {
+	gone := r.state.Registration == lifecycle.Removed || r.state.Registration == lifecycle.Unregistered
+	if !gone || r.unsettled || !r.recorded {
+		return
+	}
+	if err := r.o.asAgent(r.o.Folder.RemoveOwner); err != nil {
+		r.log.Warn("Cannot remove the record of the agent", "error", err)
+	}
 }
