@@ -14,9 +14,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -228,11 +228,13 @@ func TestWhatAJobPlantsInTheFilesPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, plant := range map[string]func(path string) error{
-		"a directory":         func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
-		"a link to a file":    func(path string) error { return os.Symlink(kept, path) },
-		"a link to a folder":  func(path string) error { return os.Symlink(outside, path) },
-		"a pipe":              func(path string) error { return syscall.Mkfifo(path, 0o600) },
-		"a closed directory":  func(path string) error { return errors.Join(os.MkdirAll(filepath.Join(path, "x"), 0o700), os.Chmod(path, 0)) },
+		"a directory":        func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
+		"a link to a file":   func(path string) error { return os.Symlink(kept, path) },
+		"a link to a folder": func(path string) error { return os.Symlink(outside, path) },
+		"a pipe":             func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a closed directory": func(path string) error {
+			return errors.Join(os.MkdirAll(filepath.Join(path, "x"), 0o700), os.Chmod(path, 0))
+		},
 		"a link to a device":  func(path string) error { return os.Symlink("/dev/zero", path) },
 		"a link to nowhere":   func(path string) error { return os.Symlink("nowhere", path) },
 		"a file of terabytes": func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<42)) },
