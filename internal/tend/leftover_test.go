@@ -67,13 +67,6 @@ func (s *stage) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
 	return s.former, nil
 }
 
-func (s *stage) awaitUpdateRequest(ctx context.Context, _ string, _ int) (int, error) {
-	<-ctx.Done()
-	return 0, ctx.Err()
-}
-
-func (s *stage) jobsReceived(string) (int, error) { return s.received, nil }
-
 // What an earlier run has left in its folder besides .agent.
 const (
 	recorded  = "recorded"  // the record of its agent

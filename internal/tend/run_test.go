@@ -351,24 +351,97 @@ func TestLives(t *testing.T) {
 			s.jobEnds()
 		}, born + "turned away PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"whoever was turned away may have been the listener: with --once it may have had its job", once, func(s *stage) {
+		{"a stranger on the port of a listener that is killed: no stranger makes a job of it", once, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
 			l.connects(666)
+			s.silent = false
+			l.ends(proc.Status{Signal: syscall.SIGKILL})
+			s.pass(time.Minute)
+			s.sigterm()
+		}, born + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+
+		{"whoever was turned away was the listener: its counters tell of its job", once, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.connects(666)
+			l.logsOn()
+			l.receives()
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
 		}, born + "turned away DELETE 8", 137, ""},
 
-		{"the listener is dead when azptend looks who has connected: what it said is heard", once, func(s *stage) {
+		{"the listener is dead when azptend looks who has connected, and has left no counters: it may have had a job", once, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
 			l.late = true
 			l.connects(l.pid)
-			s.fails("PATCH", slow(time.Second))
-			s.jobStarts()
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
-		}, born + "PATCH 8 SIGKILL DELETE 8", 137, ""},
+		}, born + "turned away DELETE 8", 137, ""},
+
+		{"the same, and its counters tell of no job", once, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.logsOn()
+			l.late = true
+			l.connects(l.pid)
+			s.silent = false
+			l.ends(proc.Status{Signal: syscall.SIGKILL})
+			s.pass(time.Minute)
+			s.sigterm()
+		}, born + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+
+		{"the listener connects long after its session: it was idle, and its job is heard", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().logsOn()
+			s.pass(time.Minute)
+			s.listener().connects(s.listener().pid)
+			s.listener().receives()
+			s.jobStarts()
+			s.pass(time.Minute)
+			s.jobEnds()
+			s.sigterm()
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"SIGTERM before it connects: an idle agent is idle", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().logsOn()
+			s.pass(time.Second)
+			s.sigterm()
+			if took := time.Since(s.spoken); took > 0 {
+				s.t.Errorf("the drain took %v", took)
+			}
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"an agent with a number of jobs has had none when its listener connects late", func(o *Options) { o.Limits.Jobs = 1 }, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().logsOn()
+			s.pass(time.Hour)
+			s.listener().connects(s.listener().pid)
+			s.listener().receives()
+			s.jobStarts()
+			s.pass(time.Minute)
+			s.jobEnds()
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"a job that the listener was given, and nobody hears of", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.logsOn()
+			l.receives()
+			s.assign()
+			s.pass(connectPatience + time.Second)
+			s.sigterm()
+			s.pass(time.Second)
+			s.unassign()
+		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the socket is lost: the worker and the server tell when the job ends", nil, func(s *stage) {
 			s.ready()
@@ -417,11 +490,12 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the listener never connects to the socket: nobody knows that it is idle", nil, func(s *stage) {
+		{"the listener never connects to the socket: nobody knows what it does once it has a message", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.pass(5 * time.Second)
+			s.listener().writes(func(c *agent.PerfCounts) { c.Messages++ })
+			s.pass(connectPatience + time.Second)
 			s.sigterm()
 		}, born + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 

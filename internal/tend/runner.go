@@ -47,7 +47,8 @@ type runner struct {
 	former     Process             // an earlier life's listener, where there was one
 	unsettled  bool                // azptend was killed in this folder, and what it has left was not looked at yet
 	markers    agent.UpdateMarkers // as they were when the listener started
-	perf       string              // the listener's perf folder
+	perf       *agent.Perf         // the listener's counters
+	notStarted time.Time           // since when they have had a job that has not started
 	jobsBefore int                 // jobs of this life that earlier listeners had
 	wrote      bool                // the agent's files may be there
 	outage     bool                // it was said that the server is away
@@ -312,8 +313,8 @@ func (r *runner) removeFiles() {
 		if r.release != nil && !r.unsettled {
 			return r.o.Folder.RemoveTemporary()
 		}
-		if r.perf != "" {
-			return agent.RemovePerf(r.perf)
+		if r.perf != nil {
+			return agent.RemovePerf(r.perf.Dir())
 		}
 		return nil
 	})

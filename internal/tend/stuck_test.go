@@ -26,9 +26,9 @@ func (j jammed) hangs(at string) {
 	}
 }
 
-func (j jammed) awaitSession(ctx context.Context, perf string) error {
-	j.hangs("session")
-	return j.stage.awaitSession(ctx, perf)
+func (j jammed) awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+	j.hangs("counters")
+	return j.stage.awaitCounts(ctx, perf, enough)
 }
 
 func (j jammed) awaitConflict(ctx context.Context, logs agent.Logs) error {
@@ -46,7 +46,7 @@ func (j jammed) shutdown(logs agent.Logs) (agent.Shutdown, error) {
 // names what it did not wait for.
 func TestNothingStuckIsWaitedFor(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
-		{"session", `step="what runs beside the loop"`},
+		{"counters", `step="what runs beside the loop"`},
 		{"conflict", `step="what runs beside the loop"`},
 		{"shutdown", "its file system does not answer"},
 		{"processes", `step="the processes that the jobs left running"`},
