@@ -48,15 +48,15 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 // other azptend may live in it meanwhile.
 func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
 	folder := agent.Folder{Root: s.Root()}
-	var survivor bool
 	release, err := lockInTime(ctx, folder, s.NameWait, user, log)
-	if err == nil {
-		err = user.Do(func() error { survivor = folder.WasKilled(); return nil })
-	}
 	if err != nil {
 		return s, err
 	}
 	defer release()
+	var survivor bool
+	if err := user.Do(func() error { survivor = folder.WasKilled(); return nil }); err != nil {
+		return s, err
+	}
 	o := install.RootOptions{
 		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
 		As: user.Do, Survivor: survivor, Say: progressOf(p, log),
