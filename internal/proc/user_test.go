@@ -127,8 +127,8 @@ var otherUserScene = withInit(func(h *host, init *Init) {
 	}
 
 	must(0, MakeUndumpable())
-	if ChildrenMayTrace() {
-		h.Errorf("this root has CAP_SYS_PTRACE, and proves nothing")
+	if names := OpenToChildren(); len(names) > 0 {
+		h.Errorf("this root has %v, and proves nothing", names)
 	}
 	l := must(net.Listen("tcp4", "127.0.0.1:0"))
 	defer l.Close()
