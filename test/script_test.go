@@ -65,6 +65,8 @@ func TestScripts(t *testing.T) {
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
 			"believe": cmdBelieve,
+			"lease":   cmdLease,
+			"opened":  cmdOpened,
 			"limit":   cmdLimit,
 			"allow":   cmdAllow,
 			"role":    cmdRole,
@@ -103,6 +105,7 @@ type stage struct {
 	systemd  *systemd
 	secrets  map[string]string // by name, what no job may find
 	proxied  atomic.Int64      // requests through the script's proxy
+	leases   map[string]*os.File
 	sidecar  sidecar
 }
 
@@ -117,7 +120,7 @@ func setUp(env *testscript.Env) error {
 	}
 	server, entra := httptest.NewServer(e), httptest.NewTLSServer(e)
 	agentDir := filepath.Join(env.WorkDir, "agent")
-	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}}
+	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}, leases: map[string]*os.File{}}
 	env.Defer(func() {
 		process.KillAllIn(agentDir) // whose azptend crashed: it holds the pipe that is listened to
 		for _, a := range s.actors {

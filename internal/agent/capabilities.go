@@ -2,9 +2,10 @@ package agent
 
 import (
 	"bufio"
-	"os"
 	"runtime"
 	"strings"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // The user capabilities by which we know our own agents. System capabilities
@@ -14,8 +15,9 @@ const (
 	MarkHost        = "azptend.host"     // "host name:agent folder", where the agent lives
 	MarkKind        = "azptend.kind"     // one of the kinds below
 	KindAgent       = "agent"
-	KindPlaceholder = "placeholder" // never runs, lives nowhere, and has no MarkHost
-	KindSelftest    = "selftest"    // a throw-away one, on which `azptend selftest` tries the server
+	KindPlaceholder = "placeholder"   // never runs, lives nowhere, and has no MarkHost
+	MarkOwner       = "azptend.owner" // proves, with the record in its directory, whose an agent is: OwnerTag of the record's key
+	KindSelftest    = "selftest"      // a throw-away one, on which `azptend selftest` tries the server
 )
 
 // MarkRemoval says who removes the agent, where that is not the life that runs it:
@@ -61,7 +63,7 @@ func archName(goarch string) string {
 
 // OSDescription is what .NET calls the system: PRETTY_NAME of /etc/os-release.
 func OSDescription() string {
-	f, err := os.Open("/etc/os-release")
+	f, err := safefile.Open("/etc/os-release")
 	if err != nil {
 		return osName(runtime.GOOS)
 	}

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // The files of agent-protocol.md 3.1 to 3.3.
@@ -27,6 +29,10 @@ const (
 // authoritiesFile is ours; the agent learns of it by a variable. It is none of
 // the temporary files, which go when a listener starts.
 const authoritiesFile = ".azptend.pem"
+
+// longestFile is the limit for a file that an agent is configured by. The agent's
+// own are of one or two kB.
+const longestFile = 1 << 20
 
 // Registration is what the listener has to know of its own agent.
 type Registration struct {
@@ -102,7 +108,7 @@ func (f Folder) writeAll(key, credentials, settings any) error {
 // next start whom to remove. A file system that cannot, as some of networks, is
 // no reason not to run.
 func (f Folder) syncNames() error {
-	d, err := os.Open(f.Root)
+	d, err := safefile.OpenDir(f.Root)
 	if err != nil {
 		return f.unfit("cannot open it: "+plainPath(err), hintForWriting(err), err)
 	}
@@ -132,7 +138,7 @@ func (f Folder) Given() (Given, error) {
 		name string
 		into any
 	}{{settingsFile, &g.settings}, {credentialsFile, &g.credentials}, {keyFile, &g.key}} {
-		b, err := os.ReadFile(filepath.Join(f.Root, file.name))
+		b, err := safefile.Dir(f.Root).ReadFile(file.name, longestFile)
 		if err != nil {
 			return Given{}, f.unfit(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, plainPath(err)), hint, err)
 		}

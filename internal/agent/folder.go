@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Folder is an agent's installation, in which it also lives.
@@ -109,7 +111,7 @@ func (f Folder) checkListener() error {
 // where it may not (agent-protocol.md 3.9).
 func (f Folder) checkListable() error {
 	for dir := f.Root; ; dir = filepath.Dir(dir) {
-		d, err := os.Open(dir)
+		d, err := safefile.OpenDir(dir)
 		if err != nil {
 			return f.unfit("the folder "+dir+" cannot be listed: "+plainPath(err),
 				"the agent lists its folder and every folder above it: chmod o+rx "+dir+", or set AZP_AGENT_DIR (--agent-dir) to another", err)
@@ -160,7 +162,7 @@ func machine(code uint16) string {
 }
 
 func (f Folder) checkArchitecture() error {
-	file, err := os.Open(f.Listener())
+	file, err := safefile.Open(f.Listener())
 	if err != nil {
 		return f.unfit(err.Error(), "is bin/Agent.Listener readable for this user?", err)
 	}

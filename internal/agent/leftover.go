@@ -8,13 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Registration reads who the folder's files say that its agent is. There being
 // none is no error: found is false, and so it is for a file that makes no sense,
 // which the next WriteFiles replaces.
 func (f Folder) Registration() (r Registration, found bool, err error) {
-	b, err := os.ReadFile(filepath.Join(f.Root, settingsFile))
+	b, err := safefile.Dir(f.Root).ReadFile(settingsFile, longestFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Registration{}, false, nil
 	}
@@ -54,13 +56,15 @@ const perfVariable = "VSTS_AGENT_PERFLOG"
 // one, or of one that was killed. What says how the folder was made stays.
 func (f Folder) RemoveTemporary() (err error) {
 	for _, pattern := range []string{tempPattern, perfPattern} {
-		left, _ := filepath.Glob(filepath.Join(f.Root, pattern))
-		for _, path := range left {
-			err = errors.Join(err, os.RemoveAll(path))
+		for _, entry := range entries(f.Root, pattern) {
+			err = errors.Join(err, safefile.RemoveAll(filepath.Join(f.Root, entry.Name())))
 		}
 	}
 	return err
 }
+
+// RemovePerf removes what MakePerf made.
+func RemovePerf(dir string) error { return safefile.RemoveAll(dir) }
 
 // MakePerf makes a fresh folder for a listener's performance counters, so that an
 // earlier one's session cannot be taken for this one's, and says by which
@@ -77,8 +81,21 @@ func (f Folder) MakePerf() (dir, variable string, err error) {
 // WasKilled says that an azptend in this folder has not ended as it should: what
 // it made for its listener is still there.
 func (f Folder) WasKilled() bool {
-	left, err := filepath.Glob(filepath.Join(f.Root, perfPattern))
-	return err == nil && len(left) > 0
+	return len(entries(f.Root, perfPattern)) > 0
+}
+
+// mostEntries bounds how much of a directory is looked at. Jobs can fill it with
+// names, and a million of them take a second.
+const mostEntries = 1 << 20
+
+// entries lists a directory's entries of which the names match, as far as they
+// can be listed.
+func entries(dir, pattern string) []fs.DirEntry {
+	found, _ := safefile.Dir(dir).Entries(".", mostEntries, func(e fs.DirEntry) bool {
+		matches, _ := filepath.Match(pattern, e.Name())
+		return matches
+	})
+	return found
 }
 
 // Occupied is the error for a folder in which a listener runs that is not to be

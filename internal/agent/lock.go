@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Lock takes the folder for one life. Two azptends in one folder would write the
@@ -20,6 +22,14 @@ func (f Folder) Lock() (release func(), err error) {
 		return nil, f.unfit("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
 	}
 	return release, nil
+}
+
+// IsLocked says whether somebody, this process included, has locked the folder. It
+// is how the holder of a lock learns whether the file system has locks at all.
+func (f Folder) IsLocked() bool {
+	release, taken := lock(f.Root)
+	release()
+	return taken
 }
 
 // LockLogs is Lock for the folder that the listener's logs were sent to, if it was
@@ -39,7 +49,7 @@ func (f Folder) LockLogs() (release func(), shared bool) {
 }
 
 func lock(folder string) (release func(), taken bool) {
-	dir, err := os.Open(folder)
+	dir, err := safefile.OpenDir(folder)
 	if err != nil {
 		return func() {}, false
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Needs is what the listener was built to find on its system.
@@ -17,16 +19,20 @@ type Needs struct {
 	HasLoader bool
 }
 
+// longestProgram bounds what is read of the listener's file, which is of some
+// hundred kB: a job can put a sparse one there whose tables are terabytes.
+const longestProgram = 16 << 20
+
 // Needs reads what the listener's file asks for: a package for another C library
 // cannot even be started, and the system's word for it, "no such file", names
 // the wrong file (agent-protocol.md 8: there are packages for glibc and musl).
 func (f Folder) Needs() (Needs, error) {
-	file, err := os.Open(f.Listener())
+	file, err := safefile.Open(f.Listener())
 	if err != nil {
 		return Needs{}, f.unfit("bin/Agent.Listener cannot be read: "+plainPath(err), "is it readable for this user?", err)
 	}
 	defer file.Close()
-	program, err := elf.NewFile(file)
+	program, err := elf.NewFile(io.NewSectionReader(file, 0, longestProgram))
 	if err != nil {
 		return Needs{}, nil //nolint:nilerr // a script, or a program of another system
 	}
@@ -62,7 +68,7 @@ func (f Folder) ICU(root string, variable func(string) string) string {
 		return invariant
 	}
 	settings := f.Listener() + ".runtimeconfig.json"
-	if b, err := os.ReadFile(settings); err == nil && strings.Contains(strings.ReplaceAll(string(b), " ", ""), `"System.Globalization.Invariant":true`) {
+	if b, err := safefile.ReadFile(settings, longestFile); err == nil && strings.Contains(strings.ReplaceAll(string(b), " ", ""), `"System.Globalization.Invariant":true`) {
 		return settings
 	}
 	folders := append(filepath.SplitList(variable("LD_LIBRARY_PATH")), filepath.Join(f.Root, "bin"))
@@ -85,7 +91,7 @@ func libraryFolders(root string) []string {
 	}
 	more, _ := filepath.Glob(filepath.Join(root, "etc/ld.so.conf.d/*.conf"))
 	for _, file := range append(more, filepath.Join(root, "etc/ld.so.conf")) {
-		b, _ := os.ReadFile(file)
+		b, _ := safefile.ReadFile(file, longestFile)
 		for line := range strings.Lines(string(b)) {
 			if dir := strings.TrimSpace(line); filepath.IsAbs(dir) {
 				folders = append(folders, filepath.Join(root, dir))

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Logs are the listeners' own logs in a folder, by name, with how long they were
@@ -17,14 +17,13 @@ import (
 type Logs map[string]int64
 
 // ListenerLogs returns the listeners' logs as they are now: Agent_*-utc.log in
-// _diag (agent-protocol.md 5.6). Only files count: a job can leave a pipe there by
-// such a name, and whoever opened that would wait for ever.
+// _diag (agent-protocol.md 5.6). Only regular files count: a job can leave a pipe or
+// a link there by such a name.
 func (f Folder) ListenerLogs() Logs {
 	logs := Logs{}
-	paths, _ := filepath.Glob(filepath.Join(f.diag(), "Agent_*.log"))
-	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			logs[path] = info.Size()
+	for _, entry := range entries(f.diag(), "Agent_*.log") {
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			logs[entry.Name()] = info.Size()
 		}
 	}
 	return logs
@@ -38,8 +37,8 @@ func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
 	dir := f.diag()
 	_ = os.MkdirAll(dir, 0o755) // so that there is something to watch; else it is looked at
 	return awaitChange(ctx, dir, func() (bool, error) {
-		for path := range f.ListenerLogs() {
-			if is, err := hasConflict(path, before[path]); is || err != nil {
+		for name := range f.ListenerLogs() {
+			if is, err := f.hasConflict(name, before[name]); is || err != nil {
 				return is, err
 			}
 		}
@@ -88,12 +87,12 @@ func (f Folder) Shutdown(before Logs) (Shutdown, error) {
 func (f Folder) lastWords(before Logs) (text []byte, err error) {
 	logs := f.ListenerLogs()
 	names := slices.Sorted(maps.Keys(logs)) // their names are their times
-	for _, path := range slices.Backward(names) {
-		from := max(before[path], logs[path]-(longestLog-int64(len(text))))
-		if from >= logs[path] {
+	for _, name := range slices.Backward(names) {
+		from := max(before[name], logs[name]-(longestLog-int64(len(text))))
+		if from >= logs[name] {
 			continue
 		}
-		b, err := readLog(path, from)
+		b, err := f.readLog(name, from)
 		if err != nil {
 			return nil, err
 		}
@@ -107,20 +106,16 @@ func (f Folder) lastWords(before Logs) (text []byte, err error) {
 const longestLog = 1 << 20
 
 // hasConflict looks for the exception in a log, from an offset on.
-func hasConflict(path string, from int64) (bool, error) {
-	b, err := readLog(path, from)
+func (f Folder) hasConflict(name string, from int64) (bool, error) {
+	b, err := f.readLog(name, from)
 	return bytes.Contains(b, []byte("TaskAgentSessionConflictException")), err
 }
 
 // readLog reads a log from an offset on; one that was rolled away is empty.
-func readLog(path string, from int64) ([]byte, error) {
-	file, err := os.Open(path)
+func (f Folder) readLog(name string, from int64) ([]byte, error) {
+	b, err := safefile.Dir(f.diag()).ReadFrom(name, from, longestLog)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.NewSectionReader(file, from, longestLog))
+	return b, err
 }

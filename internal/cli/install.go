@@ -21,6 +21,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/transport"
 )
@@ -180,7 +181,7 @@ func (p packageSource) choose(ctx context.Context) (install.Package, error) {
 	s := p.settings
 	kind, platform := install.Kind(s.AgentPackage), s.AgentPlatform
 	if s.AgentFile != "" {
-		return p.chooseFile(install.Package{Kind: kind, Platform: platform, Version: s.AgentVersion, SHA256: s.AgentSHA256})
+		return p.chooseFile(ctx, install.Package{Kind: kind, Platform: platform, Version: s.AgentVersion, SHA256: s.AgentSHA256})
 	}
 	if platform == "" {
 		platform = install.Platform(runtime.GOOS, runtime.GOARCH, "/")
@@ -249,20 +250,23 @@ func newest(list []azdo.Package) string {
 	return strings.Join(versions, ", ")
 }
 
+// longestSum is the limit for a file that sha256sum has written.
+const longestSum = 64 << 10
+
 // chooseFile is a local archive, verified by a person's word or by the file that
 // sha256sum has written beside it.
-func (p packageSource) chooseFile(out install.Package) (install.Package, error) {
+func (p packageSource) chooseFile(ctx context.Context, out install.Package) (install.Package, error) {
 	file := p.settings.AgentFile
 	if out.SHA256 != "" {
 		return out, nil
 	}
-	if b, err := os.ReadFile(file + ".sha256"); err == nil {
+	if b, err := safefile.ReadFile(file+".sha256", longestSum); err == nil {
 		word, _, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
 		if out.SHA256 = install.Sum(word); install.IsSum(out.SHA256) {
 			return out, nil
 		}
 	}
-	sum, err := install.SumOfFile(file)
+	sum, err := install.SumOfFile(ctx, file)
 	if err != nil {
 		return out, fmt.Errorf("cannot read the archive: %w", err)
 	}

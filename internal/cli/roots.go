@@ -70,6 +70,9 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 }
 
 func tellRoot(s config.Settings, done install.RootDone, log *slog.Logger) {
+	if done.Damage != nil {
+		log.Warn("The file that says what the agent's root was made from is damaged: a job may have replaced it", "root", s.Root(), "error", done.Damage)
+	}
 	where := []any{"root", s.Root(), "from", s.AgentDir}
 	switch done.Decision {
 	case install.Make:

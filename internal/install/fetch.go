@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // SumError says that an archive is not the one that was asked for.
@@ -88,7 +90,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(Progress)) error {
 	digest := sha256.New()
-	have, err := hashFile(part, digest)
+	have, err := hashFile(ctx, part, digest)
 	if err != nil {
 		return &finalError{err}
 	}
@@ -169,25 +171,36 @@ func begins(resp *http.Response) int64 {
 }
 
 // hashFile adds a file's bytes to the digest, and returns how many they are.
-func hashFile(f *os.File, digest hash.Hash) (int64, error) {
+func hashFile(ctx context.Context, f *os.File, digest hash.Hash) (int64, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
-	return io.CopyBuffer(digest, onlyReader{f}, make([]byte, 1<<20))
+	return io.CopyBuffer(digest, untilDone{ctx, f}, make([]byte, 1<<20))
 }
 
-// onlyReader hides the file's WriteTo, which would bring a buffer of its own.
-type onlyReader struct{ io.Reader }
+// untilDone reads until a context ends. It also hides the file's WriteTo, which
+// would bring a buffer of its own.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := context.Cause(u.ctx); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(p)
+}
 
 // SumOfFile is a local file's SHA-256 in hex.
-func SumOfFile(name string) (string, error) {
-	f, err := os.Open(name)
+func SumOfFile(ctx context.Context, name string) (string, error) {
+	f, err := safefile.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	digest := sha256.New()
-	if _, err := hashFile(f, digest); err != nil {
+	if _, err := hashFile(ctx, f, digest); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil

@@ -2,13 +2,18 @@ package install
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Stage is what an install is at.
@@ -58,7 +63,7 @@ func Install(ctx context.Context, o Options) (Done, error) {
 		return Done{}, err
 	}
 	if m, found := Installed(o.Dir); found && m.SHA256 == o.Package.SHA256 {
-		return Done{Already: true}, os.RemoveAll(filepath.Join(o.Dir, stagingName))
+		return Done{Already: true}, safefile.RemoveAll(filepath.Join(o.Dir, stagingName))
 	}
 	if o.Say == nil {
 		o.Say = func(Progress) {}
@@ -67,6 +72,7 @@ func Install(ctx context.Context, o Options) (Done, error) {
 	if err != nil {
 		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
+	defer s.close()
 	begun := time.Now()
 	archive, resumed, err := s.archive(ctx, o)
 	if err != nil {
@@ -82,33 +88,63 @@ func Install(ctx context.Context, o Options) (Done, error) {
 		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
 	return Done{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
-		os.RemoveAll(s.dir)
+		s.remove()
 }
 
 // staging is the folder in which an install works, on the same file system as the
-// places its files go to.
-type staging struct{ agentDir, dir string }
+// places its files go to. Jobs may be able to write to the agent's folder, and
+// azptend may be root: everything is done through an opened agent's folder, so
+// that a link that is put in the way leads nowhere else.
+type staging struct {
+	agentDir *os.Root
+	dir      string // the path of the staging folder
+}
 
 // openStaging makes the folder, and takes away what an install that was killed
-// left there, but for what is to be kept, a download of the same package.
-func openStaging(dir, keep string) (staging, error) {
-	s := staging{dir, filepath.Join(dir, stagingName)}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+// left there, but for what is to be kept, a download of the same package. Only
+// what is ours is kept: another user could change it after it was verified.
+func openStaging(dir, keep string) (s staging, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return s, err
 	}
-	left, err := os.ReadDir(s.dir)
-	if err != nil {
+	s = staging{dir: filepath.Join(dir, stagingName)}
+	if s.agentDir, err = os.OpenRoot(dir); err != nil {
 		return s, err
 	}
-	for _, entry := range left {
-		if entry.Name() != keep {
-			if err := os.RemoveAll(filepath.Join(s.dir, entry.Name())); err != nil {
-				return s, err
-			}
+	if info, err := s.agentDir.Lstat(stagingName); err == nil && (!info.IsDir() || owner(info) != os.Geteuid()) {
+		if err := s.remove(); err != nil {
+			return s, errors.Join(err, s.close())
 		}
+	}
+	if err := s.agentDir.Mkdir(stagingName, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return s, errors.Join(err, s.close())
+	}
+	left, err := s.list(".")
+	for _, entry := range left {
+		info, statErr := entry.Info()
+		if statErr == nil && entry.Name() == keep && info.Mode().IsRegular() && owner(info) == os.Geteuid() {
+			continue
+		}
+		err = errors.Join(err, s.agentDir.RemoveAll(s.path(entry.Name())))
+	}
+	if err != nil {
+		return s, errors.Join(err, s.close())
 	}
 	return s, nil
 }
+
+// path is the path, from the agent's folder, of something in the staging folder.
+func (s staging) path(parts ...string) string {
+	return filepath.Join(append([]string{stagingName}, parts...)...)
+}
+
+func (s staging) list(name string) ([]fs.DirEntry, error) {
+	return fs.ReadDir(s.agentDir.FS(), s.path(name))
+}
+
+func (s staging) remove() error { return safefile.RemoveAll(s.dir) }
+
+func (s staging) close() error { return s.agentDir.Close() }
 
 // partName names a download by what it is to become.
 func partName(p Package) string { return p.SHA256[:16] + ".part" }
@@ -117,9 +153,9 @@ func partName(p Package) string { return p.SHA256[:16] + ".part" }
 // earlier install had fetched. A local file is copied first: what is verified
 // must be what is unpacked, whatever happens to the file meanwhile.
 func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed int64, err error) {
-	f, err = os.OpenFile(filepath.Join(s.dir, partName(o.Package)), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err = s.openPart(partName(o.Package))
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot install into %s: %w", s.agentDir, err)
+		return nil, 0, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
 	defer func() {
 		if err != nil {
@@ -127,7 +163,7 @@ func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed in
 		}
 	}()
 	if o.File != "" {
-		err = copyArchive(f, o)
+		err = s.copyArchive(ctx, f, o)
 	} else {
 		if info, statErr := f.Stat(); statErr == nil {
 			resumed = info.Size()
@@ -140,8 +176,32 @@ func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed in
 	return f, resumed, err
 }
 
-func copyArchive(to *os.File, o Options) error {
-	from, err := os.Open(o.File)
+// longestArchive bounds what is taken over from an earlier download. Microsoft's
+// packages are of 300 MB.
+const longestArchive = 8 << 30
+
+// openPart opens the download, which is there if an earlier install was killed.
+func (s staging) openPart(name string) (*os.File, error) {
+	f, err := s.agentDir.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("it is not a regular file")}
+	}
+	if err == nil && info.Size() > longestArchive {
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s staging) copyArchive(ctx context.Context, to *os.File, o Options) error {
+	from, err := safefile.Open(o.File)
 	if err != nil {
 		return fmt.Errorf("cannot read the archive: %w", err)
 	}
@@ -152,11 +212,14 @@ func copyArchive(to *os.File, o Options) error {
 	if _, err := io.Copy(to, from); err != nil { // a reflink where the file system has it
 		return fmt.Errorf("cannot read the archive: %w", err)
 	}
-	got, err := SumOfFile(to.Name())
-	if err == nil && got != o.Package.SHA256 {
-		err = errors.Join(&SumError{o.File, o.Package.SHA256, got}, os.Remove(to.Name()))
+	digest := sha256.New()
+	if _, err := hashFile(ctx, to, digest); err != nil {
+		return err
 	}
-	return err
+	if got := hex.EncodeToString(digest.Sum(nil)); got != o.Package.SHA256 {
+		return errors.Join(&SumError{o.File, o.Package.SHA256, got}, s.agentDir.Remove(s.path(partName(o.Package))))
+	}
+	return nil
 }
 
 // treeName is where the archive is unpacked; formerName, where what it replaces
@@ -164,11 +227,10 @@ func copyArchive(to *os.File, o Options) error {
 const treeName, formerName = "tree", "former"
 
 func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpacked, error) {
-	tree := filepath.Join(s.dir, treeName)
-	if err := os.Mkdir(tree, 0o755); err != nil {
+	if err := s.agentDir.Mkdir(s.path(treeName), 0o755); err != nil {
 		return unpacked{}, err
 	}
-	root, err := os.OpenRoot(tree)
+	root, err := s.agentDir.OpenRoot(s.path(treeName))
 	if err != nil {
 		return unpacked{}, err
 	}
@@ -189,7 +251,7 @@ func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpac
 }
 
 // tidy takes an unpacking that failed away; the archive stays, it is verified.
-func (s staging) tidy() error { return os.RemoveAll(filepath.Join(s.dir, treeName)) }
+func (s staging) tidy() error { return s.agentDir.RemoveAll(s.path(treeName)) }
 
 // countedReader tells how much was read.
 type countedReader struct {

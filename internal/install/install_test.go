@@ -331,6 +331,49 @@ func TestWhatAnEarlierInstallFetched(t *testing.T) {
 	}
 }
 
+// TestWhatAJobPlanted: in a folder that jobs can write to, nothing that was put
+// where an install works leads it elsewhere, or holds it up.
+func TestWhatAJobPlanted(t *testing.T) {
+	archive := agentArchive(t, "4.260.0")
+	p := packageOf(archive, "4.260.0")
+	outside := t.TempDir()
+	kept := filepath.Join(outside, "kept")
+	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, plant := range map[string]func(staging string) error{
+		"a link for the folder": func(staging string) error { return os.Symlink(outside, staging) },
+		"a pipe for the folder": func(staging string) error { return syscall.Mkfifo(staging, 0o600) },
+		"a pipe for the download": func(staging string) error {
+			return errors.Join(os.Mkdir(staging, 0o755), syscall.Mkfifo(filepath.Join(staging, partName(p)), 0o600))
+		},
+		"a link for the download": func(staging string) error {
+			return errors.Join(os.Mkdir(staging, 0o755), os.Symlink(kept, filepath.Join(staging, partName(p))))
+		},
+		"terabytes for the download": func(staging string) error {
+			part := filepath.Join(staging, partName(p))
+			return errors.Join(os.Mkdir(staging, 0o755), os.WriteFile(part, nil, 0o600), os.Truncate(part, 1<<42))
+		},
+		"a link for the tree": func(staging string) error {
+			return errors.Join(os.Mkdir(staging, 0o755), os.Symlink(outside, filepath.Join(staging, treeName)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := plant(filepath.Join(dir, stagingName)); err != nil {
+				t.Fatal(err)
+			}
+			install(t, dir, &host{archive: archive}, "4.260.0")
+			if entries, err := os.ReadDir(outside); len(entries) != 1 || err != nil {
+				t.Errorf("outside: %v, %v", entries, err)
+			}
+			if b, err := os.ReadFile(kept); string(b) != "kept" {
+				t.Errorf("outside: %q, %v", b, err)
+			}
+		})
+	}
+}
+
 func TestADownloadIsGivenUp(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answer func(int, int64) (*http.Response, error)

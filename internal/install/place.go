@@ -6,10 +6,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // markName is the file that says what is installed in an agent's folder.
 const markName = ".azptend-package"
+
+// longestMark is the limit for a file that says what is installed. Ours are of
+// some hundred bytes.
+const longestMark = 64 << 10
 
 // Mark is what it holds.
 type Mark struct {
@@ -23,7 +29,7 @@ type Mark struct {
 // there: an agent that has updated itself leaves bin a link (agent-protocol.md 4.3).
 func Installed(dir string) (Mark, bool) {
 	var m Mark
-	b, err := os.ReadFile(filepath.Join(dir, markName))
+	b, err := safefile.Dir(dir).ReadFile(markName, longestMark)
 	if err != nil || json.Unmarshal(b, &m) != nil {
 		return Mark{}, false
 	}
@@ -59,10 +65,10 @@ func (s staging) place(m marks) error {
 // In between there is no listener, so a folder whose parts are of two packages is
 // never taken for an agent. Without bin the marks say nothing yet.
 func (s staging) moves(m marks) ([]func() error, error) {
-	if err := os.Mkdir(filepath.Join(s.dir, formerName), 0o755); err != nil {
+	if err := s.agentDir.Mkdir(s.path(formerName), 0o755); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(filepath.Join(s.dir, treeName))
+	entries, err := s.list(treeName)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +88,7 @@ func (s staging) moves(m marks) ([]func() error, error) {
 }
 
 func (s staging) setAside(name string) error {
-	err := os.Rename(filepath.Join(s.agentDir, name), filepath.Join(s.dir, formerName, name))
+	err := s.agentDir.Rename(name, s.path(formerName, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -90,7 +96,7 @@ func (s staging) setAside(name string) error {
 }
 
 func (s staging) moveIn(name string) error {
-	return os.Rename(filepath.Join(s.dir, treeName, name), filepath.Join(s.agentDir, name))
+	return s.agentDir.Rename(s.path(treeName, name), name)
 }
 
 // mark writes down what is being installed.
@@ -99,9 +105,13 @@ func (s staging) mark(name string, content any) error {
 	if err != nil {
 		return err
 	}
-	whole := filepath.Join(s.dir, name)
-	if err := os.WriteFile(whole, append(b, '\n'), 0o644); err != nil {
+	f, err := s.agentDir.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // whatever is there is not ours
+	if err != nil {
 		return err
 	}
-	return os.Rename(whole, filepath.Join(s.agentDir, name))
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return s.agentDir.Rename(s.path(name), name)
 }

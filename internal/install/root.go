@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // RootOptions are the making of one root from an installation.
@@ -29,6 +31,7 @@ type RootOptions struct {
 type RootDone struct {
 	Decision Decision
 	Method   Method // of bin and externals; where they are of several, the closest
+	Damage   error  // why the file that says what the root was made from cannot be read; nil if it can, or is not there
 	Files    int
 	Bytes    int64
 	Copied   int64 // of the bytes, those that took room of their own
@@ -94,14 +97,14 @@ func makeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
 		return RootDone{}, err
 	}
 	found := rootFound{survivor: o.Survivor}
-	_ = o.As(func() error { found.agent, found.mark = IsThere(o.Dir), readRootMark(o.Dir); return nil })
+	_ = o.As(func() error { found.agent = IsThere(o.Dir); found.mark, found.damage = readRootMark(o.Dir); return nil })
 	if d := decide(source, found); d != Make {
-		done := RootDone{Decision: d}
+		done := RootDone{Decision: d, Damage: found.damage}
 		if found.mark != nil {
 			done.Method = found.mark.Method
 		}
 		if d == Keep { // one that was killed at its very end has not tidied up
-			return done, o.As(func() error { return os.RemoveAll(filepath.Join(o.Dir, stagingName)) })
+			return done, o.As(func() error { return safefile.RemoveAll(filepath.Join(o.Dir, stagingName)) })
 		}
 		return done, nil
 	}
@@ -112,11 +115,12 @@ func makeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
 	if err := o.As(func() (err error) { s, err = openStaging(o.Dir, ""); return err }); err != nil {
 		return RootDone{}, err
 	}
+	defer s.close()
 	m := &rootMaker{o: o, ways: ways{reflink: true, link: true}}
 	if err := m.fill(ctx, filepath.Join(s.dir, treeName)); err != nil {
-		return RootDone{}, errors.Join(err, o.As(func() error { return os.RemoveAll(s.dir) }))
+		return RootDone{}, errors.Join(err, o.As(s.remove))
 	}
-	m.done.Decision, m.done.Method = Make, m.method()
+	m.done.Decision, m.done.Method, m.done.Damage = Make, m.method(), found.damage
 	written := marks{rootMarkName: rootMark{o.From, source, m.done.Method}}
 	if is, there := Installed(o.From); there {
 		written[markName] = is
@@ -125,7 +129,7 @@ func makeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
 		if err := s.place(written); err != nil {
 			return err
 		}
-		return os.RemoveAll(s.dir)
+		return s.remove()
 	})
 	m.done.Took = time.Since(begun)
 	return m.done, err
@@ -146,13 +150,22 @@ func makeRootFolder(o RootOptions) error {
 	return os.Lchown(o.Dir, o.Jobs.UID, o.Jobs.GID)
 }
 
-func readRootMark(dir string) *rootMark {
-	var m rootMark
-	b, err := os.ReadFile(filepath.Join(dir, rootMarkName))
-	if err != nil || json.Unmarshal(b, &m) != nil {
-		return nil
+// readRootMark reads what a root was made from. Nil and no error is a root that
+// azptend has not made. The error is a mark that nobody can have written but azptend,
+// and that azptend cannot have left like this.
+func readRootMark(dir string) (*rootMark, error) {
+	b, err := safefile.Dir(dir).ReadFile(rootMarkName, longestMark)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	return &m
+	if err != nil {
+		return nil, err
+	}
+	var m rootMark
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", filepath.Join(dir, rootMarkName), err)
+	}
+	return &m, nil
 }
 
 // sourceOf tells one content of an installation's folder from another: by the

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -120,6 +121,52 @@ func TestSomebodyElsesAgentStays(t *testing.T) {
 
 // TestSharedFiles: bin and externals may be the installation's very files where
 // its owner is another than the jobs' user; what an update writes into never is.
+// TestADamagedRoot: whatever a job puts in the place of what azptend wrote, the
+// root is made anew, and nothing outside it is touched.
+func TestADamagedRoot(t *testing.T) {
+	from, outside := installation(t, "4.260.0"), t.TempDir()
+	kept := filepath.Join(outside, "tree", "kept")
+	if err := errors.Join(os.Mkdir(filepath.Dir(kept), 0o755), os.WriteFile(kept, []byte("kept"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	want := t.TempDir()
+	makeTestRoot(t, from, want)
+	for name, plant := range map[string]func(mark, staging string) error{
+		"a pipe":      func(mark, _ string) error { return syscall.Mkfifo(mark, 0o600) },
+		"a link":      func(mark, _ string) error { return os.Symlink("/dev/zero", mark) },
+		"a directory": func(mark, _ string) error { return os.Mkdir(mark, 0o700) },
+		"terabytes": func(mark, _ string) error {
+			return errors.Join(os.WriteFile(mark, nil, 0o600), os.Truncate(mark, 1<<42))
+		},
+		"no JSON": func(mark, _ string) error { return os.WriteFile(mark, []byte("x"), 0o600) },
+		"a staging link": func(mark, staging string) error {
+			return errors.Join(os.Symlink(outside, staging), os.Mkdir(mark, 0o700))
+		},
+		"a staging pipe": func(mark, staging string) error {
+			return errors.Join(syscall.Mkfifo(staging, 0o600), os.Mkdir(mark, 0o700))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			makeTestRoot(t, from, dir)
+			mark := filepath.Join(dir, rootMarkName)
+			if err := errors.Join(os.Remove(mark), plant(mark, filepath.Join(dir, stagingName))); err != nil {
+				t.Fatal(err)
+			}
+			done := makeTestRoot(t, from, dir)
+			if done.Decision != Make || done.Damage == nil {
+				t.Errorf("decision %s, damage %v", done.Decision, done.Damage)
+			}
+			if d := cmp.Diff(snapshot(t, want), snapshot(t, dir)); d != "" {
+				t.Errorf("made anew (-want +got):\n%s", d)
+			}
+			if b, err := os.ReadFile(kept); string(b) != "kept" {
+				t.Errorf("outside: %q, %v", b, err)
+			}
+		})
+	}
+}
+
 func TestSharedFiles(t *testing.T) {
 	from, dir := installation(t, "4.260.0"), t.TempDir()
 	m := &rootMaker{o: RootOptions{From: from, Jobs: JobsUser{UID: os.Geteuid() + 1}, As: func(f func() error) error { return f() }, Say: func(Progress) {}}, ways: ways{link: true}}
@@ -240,10 +287,10 @@ func TestKilledWhileItIsPlaced(t *testing.T) {
 		}
 		placeUntil(t, s, marks{rootMarkName: rootMark{next, source, Copy}}, moves)
 		b, err := os.ReadFile(filepath.Join(dir, listener))
-		mark := readRootMark(dir)
+		mark, damage := readRootMark(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-		case mark == nil || (mark.Source == source) != (string(b) == "listener 4.260.0"):
+		case damage != nil || mark == nil || (mark.Source == source) != (string(b) == "listener 4.260.0"):
 			t.Errorf("after %d moves the listener is %q, and the mark %+v", moves, b, mark)
 		}
 		makeTestRoot(t, next, dir)
@@ -292,7 +339,7 @@ func TestWaysOnlyGetFewer(t *testing.T) {
 }
 
 func TestDecision(t *testing.T) {
-	mine, other := &rootMark{Source: "a"}, &rootMark{Source: "b"}
+	mine, other, damage := &rootMark{Source: "a"}, &rootMark{Source: "b"}, errors.New("a pipe")
 	for _, tt := range []struct {
 		found rootFound
 		want  Decision
@@ -300,6 +347,7 @@ func TestDecision(t *testing.T) {
 		{rootFound{}, Make}, {rootFound{mark: mine}, Make}, {rootFound{survivor: true}, Make},
 		{rootFound{agent: true}, Foreign}, {rootFound{agent: true, mark: mine}, Keep}, {rootFound{agent: true, mark: mine, survivor: true}, Keep},
 		{rootFound{agent: true, mark: other}, Make}, {rootFound{agent: true, mark: other, survivor: true}, Leave},
+		{rootFound{damage: damage}, Make}, {rootFound{agent: true, damage: damage}, Make}, {rootFound{agent: true, damage: damage, survivor: true}, Leave},
 	} {
 		if got := decide("a", tt.found); got != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.found, got, tt.want)

@@ -88,18 +88,20 @@ const (
 type rootFound struct {
 	agent    bool // bin/Agent.Listener is there
 	mark     *rootMark
-	survivor bool // an azptend was killed in it
+	damage   error // the mark cannot be read
+	survivor bool  // an azptend was killed in it
 }
 
 // decide says what is done about a root. An agent that has updated itself since
-// stays as it is until the installation changes.
+// stays as it is until the installation changes. A damaged mark is of a root that
+// azptend has made: a job has put something else in its place.
 func decide(source string, found rootFound) Decision {
 	switch {
 	case !found.agent:
 		return Make
-	case found.mark == nil:
+	case found.mark == nil && found.damage == nil:
 		return Foreign
-	case found.mark.Source == source:
+	case found.damage == nil && found.mark.Source == source:
 		return Keep
 	case found.survivor:
 		return Leave

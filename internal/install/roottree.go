@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Making is a root being made; its bytes are the installation's.
@@ -133,7 +135,7 @@ func (f *rootFolder) close() {
 // open makes the folder, sorts what goes into it, and makes the links that are
 // files of their own.
 func (f *rootFolder) open() (err error) {
-	if f.source, err = os.Open(f.from); err != nil {
+	if f.source, err = safefile.OpenDir(f.from); err != nil {
 		return err
 	}
 	info, err := f.source.Stat()
@@ -263,7 +265,7 @@ func (m *rootMaker) count(bytes, copied int64) {
 // makeFile makes a file with another's mode, and what fill puts in; nothing is
 // left of one that failed.
 func makeFile(from, to string, fill func(to, from *os.File) error) error {
-	source, err := os.Open(from)
+	source, err := safefile.Open(from)
 	if err != nil {
 		return err
 	}

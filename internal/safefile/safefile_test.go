@@ -253,6 +253,27 @@ func TestSwappedWhileRead(t *testing.T) {
 	<-stopped
 }
 
+// A job may close a directory to its own user, whom azptend then removes it as.
+func TestRemoveAll(t *testing.T) {
+	outside := t.TempDir()
+	write(t, filepath.Join(outside, "file"), "kept")
+	dir := t.TempDir()
+	closed := filepath.Join(dir, "perf", "closed")
+	write(t, filepath.Join(closed, "below", "file"), "")
+	must(t, os.Symlink(outside, filepath.Join(dir, "perf", "link")))
+	must(t, os.Symlink(outside, filepath.Join(closed, "link")))
+	must(t, os.Chmod(filepath.Join(closed, "below"), 0))
+	must(t, os.Chmod(closed, 0))
+	asUser(t, dir, func() error { return safefile.RemoveAll(filepath.Join(dir, "perf")) })
+	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(outside, "file")); err != nil {
+		t.Errorf("followed a link: %v", err)
+	}
+	must(t, safefile.RemoveAll(filepath.Join(dir, "none")))
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(path), 0o700))
