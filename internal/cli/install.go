@@ -68,7 +68,11 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 // that there is one now.
 func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
 	ctx, stop := untilAsked(heard)
-	chosen, done, err := installAgent(ctx, p, s, log, guard)
+	var chosen install.Package
+	done, err := untilDone(ctx, func() (done install.Done, err error) {
+		chosen, done, err = installAgent(ctx, p, s, log, guard)
+		return done, err
+	})
 	switch {
 	case stop():
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")

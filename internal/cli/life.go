@@ -44,11 +44,11 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return tend.End{}, err
 		}
-		if own, err = withAuthorities(own); err != nil {
+		if own, err = withAuthorities(own, user); err != nil {
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
-		defer lockLogs(o.Folder, user, log)()
+		defer bounded(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
 		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
@@ -65,9 +65,9 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		}
 	}
 	page.Begin(onLines{lines})
-	defer openControl(s, lines, log)()
-	defer tellSystemd(s, lines, log)()
-	defer notices.watch(lines)()
+	defer bounded(log, "the control socket", closeWithin, openControl(s, lines, log))()
+	defer bounded(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
+	defer bounded(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
 	return liveAll(all, init, log, heard), nil
 }
 
@@ -172,12 +172,14 @@ func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
 
 // withAuthorities gives the agent a file of the certificates that azptend has from
 // several: it can be told of one alone.
-func withAuthorities(s config.Settings) (config.Settings, error) {
+func withAuthorities(s config.Settings, user *proc.User) (config.Settings, error) {
 	if s.CAFile != "" || len(s.CA) == 0 {
 		return s, nil
 	}
-	file, err := agent.Folder{Root: s.Root()}.WriteAuthorities(s.CA)
-	s.CAFile = file
+	err := user.Do(func() (err error) {
+		s.CAFile, err = agent.Folder{Root: s.Root()}.WriteAuthorities(s.CA)
+		return err
+	})
 	return s, err
 }
 

@@ -25,7 +25,9 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 	ctx, stop := untilAsked(heard)
 	var failed error
 	for i := range each {
-		if each[i], failed = rootFirst(ctx, p, each[i], user, log); failed != nil {
+		own := each[i]
+		each[i], failed = untilDone(ctx, func() (config.Settings, error) { return rootFirst(ctx, p, own, user, log) })
+		if failed != nil {
 			break
 		}
 	}
@@ -44,14 +46,16 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 // other azptend may live in it meanwhile.
 func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
 	folder := agent.Folder{Root: s.Root()}
-	release, err := folder.Lock()
+	var release func()
+	var survivor bool
+	err := user.Do(func() (err error) { release, err = folder.Lock(); survivor = folder.WasKilled(); return err })
 	if err != nil {
 		return s, err
 	}
 	defer release()
 	o := install.RootOptions{
 		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
-		As: user.Do, Survivor: folder.WasKilled(), Say: progressOf(p, log),
+		As: user.Do, Survivor: survivor, Say: progressOf(p, log),
 	}
 	if user != nil {
 		o.Jobs = install.JobsUser{UID: user.UID, GID: user.GID}

@@ -16,6 +16,7 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/transport"
 )
@@ -72,7 +73,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer done()
+	defer bounded(log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
@@ -87,7 +88,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 		explain(context.Background(), p, s, log, guard, err)
 		return silent(exitFault)
 	}
-	defer init.Close()
+	defer bounded(log, "the reaping of processes", closeWithin, init.Close)()
 
 	end, err := live(p, s, each, page, user, log, guard, init, heard)
 	ctx, stopHearing := untilAsked(heard) // who is asked to end does not look for causes
@@ -140,7 +141,7 @@ func runAs(asked string) (*proc.User, error) {
 }
 
 func readable(path string) error {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return err
 	}
