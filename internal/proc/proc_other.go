@@ -23,8 +23,19 @@ var ErrNoProtection = errors.New("cannot make the process undumpable on this sys
 // MakeUndumpable always fails with ErrNoProtection here.
 func MakeUndumpable() error { return ErrNoProtection }
 
-// ChildrenMayTrace is true: nothing keeps them from it here.
-func ChildrenMayTrace() bool { return true }
+// OpenToChildren is empty: there are no capabilities here, and MakeUndumpable says
+// what is open.
+func OpenToChildren() []string { return nil }
+
+// Ancestor is a process above this one.
+type Ancestor struct {
+	PID     int
+	Program string
+	Environ []string
+}
+
+// Ancestors cannot be listed here.
+func Ancestors(*User) []Ancestor { return nil }
 
 func keepDescriptors() {}
 
