@@ -27,9 +27,15 @@ func faults() []fault {
 	const (
 		safefile = "internal/safefile/safefile.go"
 		openUnix = "internal/safefile/open_unix.go"
+		lines    = "internal/safefile/lines.go"
 	)
 	return []fault{
-		{guard: "the guarded reader", short: true, cells: "^agent file: (FIFO|link to /dev/zero|link to a pipe) × `--run-as`$", edits: []edit{
+		{guard: "following Agent.perf with the guarded reader", short: true, cells: "^perf: link to /dev/zero × `--run-as`$", edits: []edit{
+			{lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"},
+			{lines, "l.dir.Open(l.name)", "os.Open(string(l.dir) + \"/\" + l.name)"},
+			{lines, "io.NewSectionReader(f, l.offset, linesWindow)", "f"},
+		}},
+		{guard: "the guarded reader", cells: "^agent file: (FIFO|link to /dev/zero|link to a pipe) × `--run-as`$", edits: []edit{
 			{safefile, "\tf, err := d.Open(name)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn readWhole(f, limit)",
 				"\treturn os.ReadFile(string(d) + \"/\" + name)"},
 		}},
@@ -44,6 +50,9 @@ func faults() []fault {
 		{guard: "the end of what jobs leave running", cells: "^daemons × ", edits: []edit{
 			{"internal/proc/tree.go", "\treturn killAll(ctx, c.victims, c.init.reapedSoon)", "\treturn 0"},
 			{"internal/proc/init.go", "\treturn killAll(ctx, func() []process {", "\treturn killAll(ctx, func() []process {\n\t\tif true {\n\t\t\treturn nil\n\t\t}"},
+		}},
+		{guard: "threads made in time", short: true, cells: "^pids exhausted × three agents$", edits: []edit{
+			{"internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n\tif err := user.ReserveThreads(s.Agents); err != nil {\n\t\treturn err\n\t}\n", ""},
 		}},
 		{guard: "the limit of connections to the health port", cells: "^health port: idle connections × ", edits: []edit{
 			{"internal/health/serve.go", "\tatOnce = 64\n", "\tatOnce = 1 << 20\n"},

@@ -53,7 +53,11 @@ func (p *play) facts() facts {
 		}
 	}
 	f.unnamed = unnamed(f.agents, f.said)
-	for _, id := range p.innocents {
+	watched := slices.Clone(p.innocents)
+	if p.next != 0 {
+		watched = append(watched, p.next)
+	}
+	for _, id := range watched {
 		if j, err := p.emulator.Job(id); err != nil || j.Result != "succeeded" {
 			f.others = append(f.others, fmt.Sprintf("job %d of %s is %s %s", id, j.Agent, j.State, j.Result))
 		}
@@ -98,7 +102,7 @@ func properties() []property {
 		{"the exit code is the table's", "0, or the README's code for what the attack did", wrongCode},
 		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
 		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
-		{"other agents' jobs succeed", "those of the two other agents of the same process", others},
+		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is", others},
 		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
 		{"nothing else is touched", "files outside the agent's directory, and the answer of `azptend healthcheck` where jobs are another user", collateral},
 	}

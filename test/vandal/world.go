@@ -223,7 +223,7 @@ func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
 	if w.signs, err = gate(w.path("signs/done")); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"vandal", "innocent-1", "innocent-2"} {
+	for _, name := range []string{"vandal", "innocent-1", "innocent-2", "next"} {
 		if w.gates[name], err = gate(w.path("signs/" + name)); err != nil {
 			return nil, err
 		}
