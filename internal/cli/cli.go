@@ -15,10 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/logqueue"
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/internal/tend"
-
-	"github.com/azptend/azptend/internal/secret"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -30,7 +30,9 @@ type Process struct {
 	Began   time.Time
 	Without Without
 
-	guard *secret.Guard // of what the settings hold that nobody is to read
+	guard  *secret.Guard   // of what the settings hold that nobody is to read
+	errors *logqueue.Queue // in front of Stderr, for the log and what follows it
+	prints *logqueue.Queue // in front of Stdout, for what a listener prints; may be the same
 }
 
 // Without names protections that a `run` leaves out. Nothing a user can say sets
@@ -49,9 +51,12 @@ func Main(p Process) int {
 		return standinMain(p)
 	}
 	p.guard = &secret.Guard{}
+	p.openStreams()
 	root := newRoot(p)
 	root.SetArgs(p.Args[1:])
-	return complain(p.guard.Writer(p.Stderr), root.Execute())
+	code := complain(p.guard.Writer(p.errors), root.Execute())
+	p.flushStreams()
+	return code
 }
 
 func newRoot(p Process) *cobra.Command {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 
@@ -45,6 +44,7 @@ line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
+	p.neverWait()
 	var undumpable error
 	if !p.Without.Undumpable {
 		undumpable = proc.MakeUndumpable()
@@ -115,7 +115,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 func explain(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
 	err = consult(ctx, s, guard, err)
 	if s.LogFormat == "text" {
-		printError(guard.Writer(p.Stderr), err)
+		printError(guard.Writer(p.errors), err)
 		return
 	}
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
@@ -156,12 +156,4 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 	}
 	sayIdentity(log, who, s.Identity)
 	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
-}
-
-func newLog(w io.Writer, s config.Settings) *slog.Logger {
-	options := &slog.HandlerOptions{Level: s.LogLevel}
-	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }
