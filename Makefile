@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint test-image test-vm lint-images release-check promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint test-image test-vm lint-images release-check promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -24,6 +24,15 @@ bench: build ## times, memory and size against the emulator, into docs/performan
 
 matrix: build ## every cell of the kill matrix, some ten minutes on two cores, into docs/reliability.md
 	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
+
+# LOGS=DIR keeps what azptend said in the cells that fail.
+vandal: build ## jobs that attack availability, into docs/reliability.md; some ten minutes on two cores, as root
+	go build -o bin/vandal ./test/vandal
+	bin/vandal -binary bin/azptend -o docs/reliability.md $(if $(LOGS),-logs $(LOGS))
+
+vandal-faults: ## azptend without each of its guards, in turn: the vandal must find each out
+	go build -o bin/vandal ./test/vandal
+	bin/vandal -faults
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
 	go run ./test/bench -what hundred -binary bin/azptend -o docs/reliability.md

@@ -129,3 +129,46 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 		})
 	}
 }
+
+// TestCrowdAtTheNotificationPort is what a neighbour's job, or a daemon of an
+// earlier one, can do in the seconds between the listener's session and its
+// connection, in which the port must be open: it holds thousands of connections,
+// connects as fast as it can, and lies. The listener gets in, its jobs are heard,
+// and azptend says it in two lines.
+func TestCrowdAtTheNotificationPort(t *testing.T) {
+	t.Parallel()
+	for _, who := range accounts() {
+		if who.caps != nil {
+			continue
+		}
+		t.Run(who.name, func(t *testing.T) {
+			who.possible(t)
+			t.Parallel()
+			h := newHeist(t, nil)
+			hostNamed("IDENTITY_HEADER").give(h, who)
+			h.env = append(h.env, "AZPTEND_STANDIN_FLAGS_TAKE=3s", "AZP_GRACE_PERIOD=20s")
+			h.start(who, binary, "run")
+			h.says("The agent is ready")
+			ctx, done := inTime()
+			defer done()
+			crowd := exec.CommandContext(ctx, thief, h.plan("plan"), "crowd")
+			crowd.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
+			out, err := crowd.CombinedOutput() // it ends when the port is closed behind the listener
+			if err != nil || !strings.Contains(string(out), `"crowd"`) {
+				h.fatalf("the crowd: %v\n%s", err, out)
+			}
+			t.Logf("%s", out)
+			h.job(1, h.plan("plan", h.agent))
+			h.says("A job started")
+			h.leave(1)
+			h.says("A job finished")
+			said := h.actor.Said()
+			if n := strings.Count(said, "Turned away a connection"); n != 2 {
+				t.Errorf("azptend said %d times that it turned somebody away:\n%s", n, said)
+			}
+			if strings.Contains(said, forged) || strings.Contains(said, "counts as busy") {
+				t.Errorf("the crowd was believed:\n%s", said)
+			}
+		})
+	}
+}

@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"test/thief":         {},
 	"test/vm":            {"internal/emulator", "internal/standin"},
 	"test/unguarded":     {"internal/cli", "internal/config", "internal/tend"},
+	"test/vandal":        {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 }
 
 // rooms are what only one package may use, by import path or by name, called or
@@ -69,17 +70,17 @@ var rooms = []struct {
 	what string
 	in   []string
 }{
-	{`"os/exec"`, []string{"test/bench", "test/image", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief", "test/vm"}}, // not even proc: see its package comment
-	{"syscall.ForkExec", []string{"internal/proc"}},
-	{"syscall.Exec(", []string{"internal/proc"}},
+	{`"os/exec"`, []string{"test/bench", "test/image", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief", "test/vandal", "test/vm"}}, // not even proc: see its package comment
+	{"syscall.ForkExec", []string{"internal/proc", "test/vandal"}},
+	{"syscall.Exec(", []string{"internal/proc", "test/vandal"}},
 	{"unix.Exec(", []string{"internal/proc"}},
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
-	{"os.Exit", []string{"cmd/azptend", "test/bench", "test/image", "test/matrix", "test/scale", "test/soak", "test/thief", "test/unguarded", "test/vm"}},
+	{"os.Exit", []string{"cmd/azptend", "test/bench", "test/image", "test/matrix", "test/scale", "test/soak", "test/thief", "test/unguarded", "test/vandal", "test/vm"}},
 	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
 	{"log.Panic", nil},
 	{"syscall.Exit", nil},
-	{"os.Getenv", []string{"internal/config", "test/thief"}},
+	{"os.Getenv", []string{"internal/config", "test/thief", "test/vandal"}},
 	{"os.LookupEnv", []string{"internal/config"}},
 	{"os.ExpandEnv", []string{"internal/config"}},
 	{"os.UserHomeDir", nil}, // reads $HOME
@@ -91,7 +92,7 @@ var rooms = []struct {
 	{"http.DefaultClient", []string{"test/matrix"}},
 	{"syscall.Getenv", nil},
 	{"syscall.Environ", nil},
-	{"os.Environ", []string{"internal/config", "test/bench", "test/matrix", "test/scale", "test/soak", "test/thief"}},
+	{"os.Environ", []string{"internal/config", "test/bench", "test/matrix", "test/scale", "test/soak", "test/thief", "test/vandal"}},
 	{"cli.Without{", []string{"test/unguarded"}},
 }
 

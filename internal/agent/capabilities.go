@@ -15,8 +15,9 @@ const (
 	MarkHost        = "azptend.host"     // "host name:agent folder", where the agent lives
 	MarkKind        = "azptend.kind"     // one of the kinds below
 	KindAgent       = "agent"
-	KindPlaceholder = "placeholder" // never runs, lives nowhere, and has no MarkHost
-	KindSelftest    = "selftest"    // a throw-away one, on which `azptend selftest` tries the server
+	KindPlaceholder = "placeholder"   // never runs, lives nowhere, and has no MarkHost
+	MarkOwner       = "azptend.owner" // proves, with the record in its directory, whose an agent is: OwnerTag of the record's key
+	KindSelftest    = "selftest"      // a throw-away one, on which `azptend selftest` tries the server
 )
 
 // MarkRemoval says who removes the agent, where that is not the life that runs it:

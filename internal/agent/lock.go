@@ -24,6 +24,14 @@ func (f Folder) Lock() (release func(), err error) {
 	return release, nil
 }
 
+// IsLocked says whether somebody, this process included, has locked the folder. It
+// is how the holder of a lock learns whether the file system has locks at all.
+func (f Folder) IsLocked() bool {
+	release, taken := lock(f.Root)
+	release()
+	return taken
+}
+
 // LockLogs is Lock for the folder that the listener's logs were sent to, if it was
 // told of one; shared says that another life has it. An agent can live so: but what
 // a listener's logs say of its end may be another's then.

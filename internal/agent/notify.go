@@ -67,8 +67,11 @@ func ReadNotices(r io.Reader, tell func(Notice)) error {
 	}
 }
 
-// NotificationPort is where the listener connects to tell about its jobs. A job
-// could connect too and lie, so it is open only until the listener has come.
+// NotificationPort is where the listener connects to tell about its jobs. It does
+// so after its session exists and before it first polls for messages, and in
+// between it asks its server for feature flags, for as long as that takes
+// (agent-protocol.md, corrections, 5.6). Anybody on the machine can connect in the
+// meantime, so what others say is not even read.
 type NotificationPort struct{ listener *net.TCPListener }
 
 // OpenNotificationPort opens a port on the loopback interface.
@@ -86,36 +89,144 @@ func (p *NotificationPort) Address() string { return p.listener.Addr().String() 
 // Close closes the port; a connection that was accepted lives on.
 func (p *NotificationPort) Close() error { return p.listener.Close() }
 
-// alreadyHere is what taking a connection that is waiting to be taken may cost: a
-// deadline in the past would not even look.
-const alreadyHere = 5 * time.Millisecond
+const (
+	// alreadyHere is what taking a connection that waits to be taken may cost: a
+	// deadline in the past would not even look.
+	alreadyHere = 5 * time.Millisecond
+	// lastLooks bounds the looks at those that wait. The system lets 4096 wait.
+	lastLooks = 10 * time.Second
+)
 
-// Accept waits for the listener and closes the port behind it. Whoever else
-// connects first is turned away: isListener tells them apart, by the two ends of
-// the connection as we see them. Who has connected by the time that ctx ends is
-// still looked at.
-func (p *NotificationPort) Accept(ctx context.Context, isListener func(ours, theirs netip.AddrPort) bool) (net.Conn, error) {
-	stop := context.AfterFunc(ctx, func() { _ = p.listener.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	defer p.Close()
-	last := false
+// crowd is how many connections are looked at together.
+const crowd = 256
+
+// Accept waits for the listener and closes the port behind it. Others are turned
+// away at once, so that they hold nothing and keep nobody out, however many they
+// are and however fast they come. Whose says which of some connections is the
+// listener's, by the two ends as we see them; -1 is none. Once last is closed,
+// those that have connected by then are looked at, and nobody is waited for.
+func (p *NotificationPort) Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
+	came := make(chan *net.TCPConn, crowd)
+	over := make(chan struct{})
+	defer func() {
+		close(over)
+		p.Close()
+		for conn := range came {
+			turnAway(conn)
+		}
+	}()
+	go p.wakeUp(over, last)
+	go p.accept(came, over, last)
 	for {
-		conn, err := p.listener.Accept()
-		if err != nil && ctx.Err() != nil && !last {
-			last = true
-			_ = p.listener.SetDeadline(time.Now().Add(alreadyHere))
-			continue
+		var first *net.TCPConn
+		var open bool
+		select {
+		case first, open = <-came:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the listener did not connect to the notification port: %w", context.Cause(ctx))
 		}
-		if err != nil {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return nil, fmt.Errorf("the listener did not connect to the notification port: %w", err)
+		if !open {
+			return nil, fmt.Errorf("the listener did not connect to the notification port: %w", ErrNobody)
 		}
-		ours, theirs := conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-		if isListener(ours, theirs) {
+		if conn := pick(alsoThere(first, came), whose); conn != nil {
 			return conn, nil
 		}
-		conn.Close()
+	}
+}
+
+// alsoThere are the first and those that are there with it.
+func alsoThere(first *net.TCPConn, came <-chan *net.TCPConn) []*net.TCPConn {
+	all := []*net.TCPConn{first}
+	for len(all) < crowd {
+		select {
+		case conn, open := <-came:
+			if !open {
+				return all
+			}
+			all = append(all, conn)
+		default:
+			return all
+		}
+	}
+	return all
+}
+
+// pick returns the listener's connection, if it is one of them. The others are
+// turned away.
+func pick(conns []*net.TCPConn, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) net.Conn {
+	var theirs []netip.AddrPort
+	for _, conn := range conns {
+		theirs = append(theirs, conn.RemoteAddr().(*net.TCPAddr).AddrPort())
+	}
+	at := whose(conns[0].LocalAddr().(*net.TCPAddr).AddrPort(), theirs)
+	for i, conn := range conns {
+		if i != at {
+			turnAway(conn)
+		}
+	}
+	if at < 0 {
+		return nil
+	}
+	return conns[at]
+}
+
+// turnAway closes a connection so that nothing of it stays in the system.
+func turnAway(conn *net.TCPConn) {
+	_ = conn.SetLinger(0)
+	conn.Close()
+}
+
+// wakeUp ends the waiting for connections once last is closed.
+func (p *NotificationPort) wakeUp(over, last <-chan struct{}) {
+	select {
+	case <-last:
+		_ = p.listener.SetDeadline(time.Unix(1, 0))
+	case <-over:
+	}
+}
+
+// accept hands on who connects, until the port is closed, or nobody more is there
+// once last is closed.
+func (p *NotificationPort) accept(came chan<- *net.TCPConn, over, last <-chan struct{}) {
+	defer close(came)
+	var until time.Time // of the last looks; zero before them
+	for {
+		conn, err := p.listener.AcceptTCP()
+		switch {
+		case err == nil:
+			came <- conn
+		case isClosed(over), !until.IsZero(), errors.Is(err, net.ErrClosed):
+			return
+		case isClosed(last):
+			until = time.Now().Add(lastLooks)
+		default: // a machine that has no descriptor to spare now may have one later
+			select {
+			case <-time.After(acceptPause):
+			case <-over:
+			}
+		}
+		if until.IsZero() {
+			continue
+		}
+		soon := time.Now().Add(alreadyHere)
+		if soon.After(until) {
+			return
+		}
+		_ = p.listener.SetDeadline(soon)
+	}
+}
+
+// ErrNobody is that of those who have connected nobody was the listener.
+var ErrNobody = errors.New("nobody who has connected is the listener")
+
+// acceptPause is between two tries to accept that fail.
+const acceptPause = 100 * time.Millisecond
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,11 +120,11 @@ func TestNotificationPort(t *testing.T) {
 		return conn
 	}
 	stranger, listener := dial(), dial()
-	accepted, err := port.Accept(t.Context(), func(ours, theirs netip.AddrPort) bool {
+	accepted, err := port.Accept(t.Context(), nil, func(ours netip.AddrPort, theirs []netip.AddrPort) int {
 		if ours.String() != port.Address() {
 			t.Errorf("our end is %v", ours)
 		}
-		return theirs.String() == listener.LocalAddr().String()
+		return indexOf(theirs, listener.LocalAddr().String())
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -158,9 +159,7 @@ func TestConnectedBeforeTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	accepted, err := port.Accept(ctx, func(_, _ netip.AddrPort) bool { return true })
+	accepted, err := port.Accept(t.Context(), closed(), func(netip.AddrPort, []netip.AddrPort) int { return 0 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,10 +177,54 @@ func TestNobodyConnects(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	cancel(enough)
-	if _, err := port.Accept(ctx, nil); !errors.Is(err, enough) || !strings.Contains(err.Error(), "did not connect") {
+	if _, err := port.Accept(ctx, nil, nil); !errors.Is(err, enough) || !strings.Contains(err.Error(), "did not connect") {
 		t.Errorf("error is %v", err)
 	}
 	if _, err := net.Dial("tcp4", port.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("the port is still open: %v", err)
+	}
+}
+
+func indexOf(all []netip.AddrPort, one string) int {
+	return slices.Index(all, netip.MustParseAddrPort(one))
+}
+
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// The listener is found behind all the strangers that came before it, when nobody
+// is waited for any more; and where it is not among them, that is said.
+func TestBehindAThousandStrangers(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		port, err := agent.OpenNotificationPort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last string
+		for range 1000 {
+			conn, err := net.Dial("tcp4", port.Address())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			last = conn.LocalAddr().String()
+		}
+		seen := 0
+		conn, err := port.Accept(t.Context(), closed(), func(_ netip.AddrPort, theirs []netip.AddrPort) int {
+			seen += len(theirs)
+			if !comes {
+				return -1
+			}
+			return indexOf(theirs, last)
+		})
+		if seen != 1000 || comes != (err == nil) || !comes && !errors.Is(err, agent.ErrNobody) {
+			t.Errorf("looked at %d, and the error is %v", seen, err)
+		}
+		if conn != nil {
+			conn.Close()
+		}
 	}
 }

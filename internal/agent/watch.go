@@ -1,9 +1,7 @@
 package agent
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,45 +9,6 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 )
-
-// AwaitSession waits until the listener whose VSTS_AGENT_PERFLOG is dir has its
-// session: then a line SessionCreated is in dir/Agent.perf (agent-protocol.md
-// 5.6).
-func AwaitSession(ctx context.Context, dir string) error {
-	file := filepath.Join(dir, "Agent.perf")
-	return awaitChange(ctx, dir, func() (bool, error) {
-		b, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) {
-			return false, nil
-		}
-		return bytes.Contains(b, []byte("SessionCreated:")), err
-	})
-}
-
-// AwaitUpdateRequest waits until the listener whose VSTS_AGENT_PERFLOG is dir has
-// been asked to update itself more often than before, and returns how often: each
-// time, a line MessageReceived_AgentRefresh goes into dir/Agent.perf.
-func AwaitUpdateRequest(ctx context.Context, dir string, before int) (int, error) {
-	times := before
-	err := awaitChange(ctx, dir, func() (_ bool, err error) {
-		times, err = received(dir, "AgentRefresh")
-		return times > before, err
-	})
-	return times, err
-}
-
-// JobsReceived is how many jobs the listener whose VSTS_AGENT_PERFLOG is dir has
-// been given: it writes that down before it begins with one.
-func JobsReceived(dir string) (int, error) { return received(dir, "PipelineAgentJobRequest") }
-
-// received counts the messages of a kind in dir/Agent.perf.
-func received(dir, kind string) (int, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "Agent.perf"))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	return bytes.Count(b, []byte("MessageReceived_"+kind+":")), err
-}
 
 // diag is where the update's script leaves its log.
 func (f Folder) diag() string {
@@ -91,8 +50,12 @@ func (f Folder) AwaitUpdate(ctx context.Context, before UpdateMarkers) error {
 	})
 }
 
-// lookAgain is how often a folder is looked at besides its events.
-const lookAgain = 2 * time.Second
+const (
+	// lookAgain is how often a folder is looked at besides its events.
+	lookAgain = 2 * time.Second
+	// lookPause is between two looks: a job can change a folder without end.
+	lookPause = 20 * time.Millisecond
+)
 
 // awaitChange waits until done says so; it is asked at first, whenever something
 // in dir changes, and now and then besides: a machine's inotify instances are few
@@ -103,10 +66,20 @@ func awaitChange(ctx context.Context, dir string, done func() (bool, error)) err
 	defer stop()
 	again := time.NewTicker(lookAgain)
 	defer again.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
 		if is, err := done(); is || err != nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		pause.Reset(lookPause)
 		select {
 		case <-events:
 		case <-again.C:

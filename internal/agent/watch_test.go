@@ -22,38 +22,6 @@ func appendTo(t *testing.T, path, text string) {
 	}
 }
 
-func TestAwaitSession(t *testing.T) {
-	dir := t.TempDir()
-	perf := filepath.Join(dir, "Agent.perf")
-	done := make(chan error, 1)
-	go func() { done <- agent.AwaitSession(t.Context(), dir) }()
-	appendTo(t, perf, "AgentProcessStarted:2026-11-22T10:20:30.1234567Z\nSession")
-	appendTo(t, filepath.Join(dir, "Other.perf"), "SessionCreated:2026-11-22T10:20:31Z\n")
-	select {
-	case err := <-done:
-		t.Fatalf("before there is a session: %v", err)
-	default:
-	}
-	appendTo(t, perf, "Created:2026-11-22T10:20:31.1234567Z\n")
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if err := agent.AwaitSession(t.Context(), dir); err != nil { // it is there already
-		t.Error(err)
-	}
-}
-
-func TestAwaitSessionEnds(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	enough := errors.New("enough")
-	cancel(enough)
-	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
-		if err := agent.AwaitSession(ctx, dir); !errors.Is(err, enough) {
-			t.Errorf("error is %v", err)
-		}
-	}
-}
-
 func TestAwaitUpdate(t *testing.T) {
 	for _, ending := range []string{".succeed", ".failed"} {
 		for name, f := range map[string]agent.Folder{

@@ -103,7 +103,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 		if s.Registered != "" { // somebody else removes it
 			continue
 		}
-		_ = user.Do(func() error { left = left || agent.Folder{Root: s.Root()}.WasKilled(); return nil })
+		_ = user.Do(func() error { left = left || agent.Folder{Root: s.Root()}.MayHaveLeftAgent(); return nil })
 	}
 	return left
 }

@@ -67,10 +67,10 @@ type Owner string
 
 // The owners.
 const (
-	Nobody   Owner = "nobody"    // there is no agent of that name
-	Ours     Owner = "ours"      // it carries this life's mark
-	SameHost Owner = "same host" // an earlier life on this host
-	Other    Owner = "other"     // somebody else's
+	Nobody   Owner = "nobody"   // there is no agent of that name
+	Ours     Owner = "ours"     // it carries this life's mark
+	Recorded Owner = "recorded" // an earlier run's: the record in the agent's directory proves it
+	Other    Owner = "other"    // somebody else's, as far as anything proves
 	// Placeholder is an agent that never runs, for the pool's sake.
 	Placeholder Owner = "placeholder"
 )

@@ -193,11 +193,12 @@ const heldUnseen = "the agent's name is held by another, which this identity doe
 
 var errUnseen = errors.New("the server says that the name is taken, and does not show by whom")
 
-// meetTwin deals with another agent of our name. A dead one, or an earlier life
-// on this host, is removed before we register: never replaced in place, so that
-// id and session are new and nobody's late DELETE hits us. A live one is watched,
-// and so is one that is just starting: two that remove each other's agent before
-// its session exists would go on for ever.
+// meetTwin deals with another agent of our name. A dead one, and one that the
+// directory's record proves to be an earlier run's, is removed before we register:
+// never replaced in place, so that id and session are new and nobody's late DELETE
+// hits us. A live one without that proof is watched, and so is one that is just
+// starting: containers may share host name and path, and two that remove each
+// other's agent would go on for ever.
 func (t *turn) meetTwin(e LookedUp) {
 	switch {
 	case t.Reason != "":
@@ -206,7 +207,7 @@ func (t *turn) meetTwin(e LookedUp) {
 		t.meetNobody()
 	case e.Owner == Placeholder: // offline for good, and not in vain
 		t.leaveFor(exitTryAgain, "the agent's name is a placeholder's", e.Holder)
-	case e.Owner == SameHost || (!e.Online && !e.Young):
+	case e.Owner == Recorded || (!e.Online && !e.Young):
 		t.twin = e.AgentID
 		t.plan(RemoveTwin, 0)
 	default:

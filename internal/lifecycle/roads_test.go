@@ -414,7 +414,7 @@ func TestRoads(t *testing.T) {
 
 		{"the name is held by an earlier life on this host, still online", usual, roads(booted, []line{
 			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
-			{time.Second, LookedUp{Result: fine, Owner: SameHost, Online: true, AgentID: 3}, "ask to remove twin"},
+			{time.Second, LookedUp{Result: fine, Owner: Recorded, Online: true, AgentID: 3}, "ask to remove twin"},
 		}), ""},
 
 		{"the name is held by somebody else, online: watched, then 75", usual, roads(booted, []line{

@@ -30,6 +30,7 @@ type world struct {
 	latePost time.Time   // a POST whose answer was lost is acted on then
 	twin     bool        // somebody else's agent holds our name
 	twinOn   bool
+	proven   bool // the record in the agent's directory proves that it is ours
 	unseen   bool // somebody else's agent holds our name, and no look-up shows it
 	young    bool // it is offline, and just starting
 	former   int  // the agent that the folder's files tell of, of a life that was killed
@@ -77,6 +78,7 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 		twin:     rapid.Bool().Draw(t, "twin"),
 		twinOn:   rapid.Bool().Draw(t, "twin online"),
 		young:    rapid.Bool().Draw(t, "twin young"),
+		proven:   rapid.Bool().Draw(t, "twin proven"),
 		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
 		halfSeen: rapid.Bool().Draw(t, "half seen"),
 	}
@@ -192,6 +194,13 @@ func (w *world) judgeAsk(a Ask) {
 	switch a.Call {
 	case Disable:
 		w.tried = true
+	case RemoveTwin:
+		if w.twinOn && !w.proven {
+			w.t.Fatalf("removes an online agent that nothing proves to be ours")
+		}
+		if w.young && !w.twinOn && !w.proven {
+			w.t.Fatalf("removes an agent that may just be starting, and that nothing proves to be ours")
+		}
 	case Register:
 		if w.state.Reason != "" {
 			w.t.Fatalf("registers an agent although it was asked to end")
@@ -427,7 +436,10 @@ func (w *world) lookUp(well bool, fault Result) LookedUp {
 			Complete: !w.halfSeen && rapid.Bool().Draw(w.t, "complete")}
 	}
 	if w.twin {
-		owner := rapid.SampledFrom([]Owner{Other, SameHost}).Draw(w.t, "owner")
+		owner := Other
+		if w.proven {
+			owner = Recorded
+		}
 		return LookedUp{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn, Young: w.young && !w.twinOn}
 	}
 	return LookedUp{Result: Result{Outcome: OK}, Owner: Nobody}

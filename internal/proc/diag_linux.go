@@ -4,36 +4,60 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// askInode asks the kernel for the socket of one connection, as ss does
+// diag asks the kernel for the sockets of single connections, as ss does
 // (sock_diag(7)). Unlike /proc/net/tcp, whose reading takes a tenth of a second
 // where thousands of connections were closed lately, that is one look-up in one
-// moment. It says false too where there is no such question (gVisor, a kernel
-// without tcp_diag).
-func askInode(local, remote netip.AddrPort) (inode string, found bool) {
+// moment.
+type diag struct{ fd int }
+
+func openDiag() (diag, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return diag{}, err
+	}
+	patience := unix.NsecToTimeval(int64(time.Second))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
+		unix.Close(fd)
+		return diag{}, err
+	}
+	return diag{fd}, nil
+}
+
+func (d diag) close() { unix.Close(d.fd) }
+
+// diagAnswers says that the kernel has answered about some socket: one without
+// tcp_diag, and gVisor, say of each that it is not there.
+var diagAnswers atomic.Bool
+
+// inode is the socket of a connection, "" where there is none any more. Answered is
+// false where the kernel has no answer to such questions.
+func (d diag) inode(local, remote netip.AddrPort) (inode string, answered bool) {
 	local, remote = unmapped(local), unmapped(remote)
 	if !local.Addr().Is4() || !remote.Addr().Is4() {
 		return "", false
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return "", false
+	if inode, found := d.ask(local, remote); found {
+		return inode, true
 	}
-	defer unix.Close(fd)
-	patience := unix.NsecToTimeval(int64(time.Second))
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
-		return "", false
+	if !diagAnswers.Load() { // our own end is there, or who listens at it
+		d.ask(remote, local)
 	}
-	if err := unix.Sendto(fd, diagRequest(socketID(local, remote)), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	return "", diagAnswers.Load()
+}
+
+func (d diag) ask(local, remote netip.AddrPort) (inode string, found bool) {
+	if err := unix.Sendto(d.fd, diagRequest(socketID(local, remote)), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return "", false
 	}
 	answer := make([]byte, 4096) // one socket is some hundred bytes
-	n, _, err := unix.Recvfrom(fd, answer, 0)
+	n, _, err := unix.Recvfrom(d.fd, answer, 0)
 	if err != nil {
 		return "", false
 	}
@@ -100,6 +124,7 @@ func diagInode(answer []byte, local, remote netip.AddrPort) (inode string, found
 		if m.Header.Type != unix.SOCK_DIAG_BY_FAMILY || len(m.Data) < diagInodeAt+4 {
 			continue
 		}
+		diagAnswers.Store(true)
 		ends, n := string(m.Data[diagID:diagID+diagEnds]), binary.NativeEndian.Uint32(m.Data[diagInodeAt:])
 		if (ends == of || ends == mapped) && n != 0 {
 			return strconv.FormatUint(uint64(n), 10), true

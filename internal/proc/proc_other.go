@@ -40,9 +40,9 @@ func processes() ([]process, error) {
 
 func programOf(int) string { return "" }
 
-// HoldsConnection cannot be answered here: the error is errors.ErrUnsupported.
-func (c *Child) HoldsConnection(_, _ netip.AddrPort) (bool, error) {
-	return false, fmt.Errorf("cannot list connections on this system: %w", errors.ErrUnsupported)
+// HoldsOneOf cannot be answered here: the error is errors.ErrUnsupported.
+func (c *Child) HoldsOneOf(netip.AddrPort, []netip.AddrPort) (int, error) {
+	return -1, fmt.Errorf("cannot list connections on this system: %w", errors.ErrUnsupported)
 }
 
 // descriptor stands for a process; there is no such thing here.

@@ -14,59 +14,90 @@ import (
 	"strings"
 )
 
-// HoldsConnection says whether the process holds the other end of a TCP
-// connection on this machine: of the one that goes from theirs to ours. It fails
-// with ErrEnded when the process has ended: nobody can know any more.
-func (c *Child) HoldsConnection(ours, theirs netip.AddrPort) (holds bool, err error) {
+// HoldsOneOf says of which of some TCP connections on this machine the process
+// holds the other end: of those that go from theirs to ours. It is -1 when it holds
+// none. It fails with ErrEnded when the process has ended: nobody can know any more.
+//
+// Many are asked about at once, for anybody can make thousands of connections, and
+// the descriptors of a process take longer to list than a connection to look up.
+func (c *Child) HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error) {
+	sockets, err := socketsBetween(ours, theirs)
+	if err != nil {
+		return -1, err
+	}
+	at = -1
 	for range looks {
-		err = c.user.Do(func() (err error) { holds, err = c.holdsConnection(ours, theirs); return err })
-		if holds || err != nil {
+		err = c.user.Do(func() (err error) { at, err = c.holdsOneOf(sockets); return err })
+		if at >= 0 || err != nil {
 			break
 		}
 	}
-	return holds, err
+	return at, err
 }
 
-// looks is how often a connection is looked for that is not found. No table is
+// looks is how often descriptors are looked at where none is found. They are not
 // handed out at once: a program that duplicates its descriptor and closes the first
-// (as Go's net.FileConn does) may have neither where we look, and where the kernel
-// cannot be asked, one of many connections may fall between two pieces of
-// /proc/net/tcp. To turn away the listener for that would mean not to hear of its
-// jobs, and to leave the port open.
+// (as Go's net.FileConn does) may have neither where we look. To turn away the
+// listener for that would mean not to hear of its jobs.
 const looks = 5
 
-// holdsConnection looks once. A process loses its descriptors before they are
-// closed: one that has them was alive, and so were its connections.
-func (c *Child) holdsConnection(ours, theirs netip.AddrPort) (bool, error) {
+// holdsOneOf looks once. A process loses its descriptors before they are closed: one
+// that has them was alive, and so were its connections.
+func (c *Child) holdsOneOf(sockets map[string]int) (int, error) {
 	dir := "/proc/" + strconv.Itoa(c.pid) + "/fd"
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, ErrEnded
+		return -1, ErrEnded
 	}
 	if err != nil {
-		return false, fmt.Errorf("cannot list the descriptors of process %d: %w", c.pid, err)
-	}
-	inode, err := connectionInode(theirs, ours)
-	if err != nil || inode == "" {
-		return false, err
+		return -1, fmt.Errorf("cannot list the descriptors of process %d: %w", c.pid, err)
 	}
 	for _, name := range names {
-		if target, err := os.Readlink(dir + "/" + name.Name()); err == nil && target == "socket:["+inode+"]" {
-			return true, nil
+		target, err := os.Readlink(dir + "/" + name.Name())
+		if err != nil {
+			continue
+		}
+		if at, is := sockets[target]; is {
+			return at, nil
 		}
 	}
-	return false, nil
+	return -1, nil
 }
 
-// connectionInode finds the socket of a connection, "" when there is none. It is
-// looked for among the IPv6 sockets too: the listener connects from one of
-// those, to a mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType)
-// is dual-mode; JobNotification.cs of the agent).
-func connectionInode(local, remote netip.AddrPort) (string, error) {
-	if inode, found := askInode(local, remote); found {
-		return inode, nil
+// socketsBetween finds the sockets at the other ends of connections, by the name
+// that a descriptor of theirs has; the values are indexes of theirs. They are looked
+// for among the IPv6 sockets too: the listener connects from one of those, to a
+// mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType) is dual-mode;
+// JobNotification.cs of the agent).
+func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]int, error) {
+	sockets := map[string]int{}
+	asks, err := openDiag()
+	if err == nil {
+		defer asks.close()
 	}
-	return listedInode(local, remote)
+	for i, remote := range theirs {
+		var inode string
+		answered := false
+		if err == nil {
+			inode, answered = asks.inode(remote, ours)
+		}
+		if !answered {
+			// One of many connections may fall between two pieces of the table.
+			for range looks {
+				var err error
+				if inode, err = listedInode(remote, ours); err != nil {
+					return nil, err
+				}
+				if inode != "" {
+					break
+				}
+			}
+		}
+		if inode != "" {
+			sockets["socket:["+inode+"]"] = i
+		}
+	}
+	return sockets, nil
 }
 
 // listedInode looks for it in the tables of all connections.

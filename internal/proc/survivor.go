@@ -118,9 +118,9 @@ func (s *Survivor) HasDescendant(name string) (bool, error) {
 	return hasDescendant(s.pid, name)
 }
 
-// HoldsConnection is never asked of a process that was not started by us.
-func (s *Survivor) HoldsConnection(_, _ netip.AddrPort) (bool, error) {
-	return false, errors.New("cannot tell another's connections")
+// HoldsOneOf is never asked of a process that was not started by us.
+func (s *Survivor) HoldsOneOf(netip.AddrPort, []netip.AddrPort) (int, error) {
+	return -1, errors.New("cannot tell another's connections")
 }
 
 // KillTree sends SIGKILL to the process, its group and what descends from it,

@@ -141,15 +141,15 @@ func TestOwnerOf(t *testing.T) {
 		want           lifecycle.Owner
 	}{
 		{"our mark", "i", mark("i", "host", agent.KindAgent), lifecycle.Ours},
-		{"an earlier life's", "i", mark("h", "Host", agent.KindAgent), lifecycle.SameHost},
-		{"before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.SameHost},
+		{"of our host and folder, which prove nothing", "i", mark("h", "host", agent.KindAgent), lifecycle.Other},
+		{"the same before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.Other},
 		{"another host's", "i", mark("h", "elsewhere", agent.KindAgent), lifecycle.Other},
 		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
 		{"no mark", "i", nil, lifecycle.Other},
 		{"no mark, and we have none", "", nil, lifecycle.Other},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := ownerOf(azdo.Agent{UserCapabilities: tt.mark}, tt.instance, "host"); got != tt.want {
+			if got := ownerOf(azdo.Agent{UserCapabilities: tt.mark}, tt.instance); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

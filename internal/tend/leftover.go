@@ -2,7 +2,6 @@ package tend
 
 import (
 	"context"
-	"net/http"
 	"slices"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -21,6 +20,7 @@ type leftover struct {
 	agent    azdo.Agent // its ID is 0 when it is not in the pool, or not ours
 	listener Process    // nil when it has ended
 	working  bool       // it has a worker
+	evidence evidence   // of whose the agent is
 }
 
 // seat is the place that an agent has in a pool.
@@ -42,7 +42,7 @@ func (r *runner) formerAgent() (id int) {
 	}
 	_ = r.o.asAgent(func() error {
 		was, found, err := r.o.Folder.Registration()
-		if err != nil || !found || !r.o.Folder.WasKilled() {
+		if err != nil || !found || !r.o.Folder.MayHaveLeftAgent() {
 			return err
 		}
 		if r.release, err = r.o.Folder.Lock(); err == nil {
@@ -62,7 +62,10 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	if err != nil {
 		return leftover{}, err
 	}
-	if l.pool, l.agent, err = r.findFormer(ctx, pool); err != nil {
+	if l.evidence, err = r.findEvidence(); err != nil {
+		return leftover{}, err
+	}
+	if l.pool, l.agent, err = r.findFormer(ctx, pool, l.evidence); err != nil {
 		return leftover{}, err
 	}
 	r.adopt(ctx, pid, &l)
@@ -126,42 +129,9 @@ func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 	return slices.CompactFunc(found, func(a, b proc.Found) bool { return a.Pid == b.Pid })
 }
 
-// findFormer finds the agent that the folder's files name, if it is in its pool
-// and bears this folder's mark: files that came with an image are nobody's. Of one
-// that may not be looked at the mark is not known; where azptend was killed it is
-// ours all the same.
-func (r *runner) findFormer(ctx context.Context, pool azdo.Pool) (azdo.Pool, azdo.Agent, error) {
-	var was agent.Registration
-	var found bool
-	err := r.o.asAgent(func() (err error) { was, found, err = r.o.Folder.Registration(); return err })
-	if err != nil || !found {
-		return pool, azdo.Agent{}, err
-	}
-	if was.PoolID != pool.ID {
-		pool = azdo.Pool{ID: was.PoolID, Name: was.PoolName}
-	}
-	ctx, done := context.WithTimeoutCause(ctx, requestPatience, errNoAnswer)
-	defer done()
-	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
-	if azdo.Status(err) == http.StatusNotFound { // said once, it may not be true
-		a, err = r.o.Server.AgentWithCapabilities(ctx, pool.ID, was.AgentID)
-	}
-	switch status := azdo.Status(err); {
-	case status == http.StatusForbidden && r.killedHere():
-		return pool, azdo.Agent{ID: was.AgentID, Name: was.AgentName}, nil
-	case status == http.StatusNotFound, status == http.StatusForbidden:
-		return pool, azdo.Agent{}, nil
-	case err != nil:
-		return pool, azdo.Agent{}, err
-	case ownerOf(a, "", r.home()) != lifecycle.SameHost:
-		return pool, azdo.Agent{}, nil
-	}
-	return pool, a, nil
-}
-
-// killedHere says that azptend was killed in this folder.
+// killedHere says that an azptend in this folder may have left its agent in the pool.
 func (r *runner) killedHere() (was bool) {
-	_ = r.o.asAgent(func() error { was = r.o.Folder.WasKilled(); return nil })
+	_ = r.o.asAgent(func() error { was = r.o.Folder.MayHaveLeftAgent(); return nil })
 	return was
 }
 

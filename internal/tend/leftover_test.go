@@ -67,22 +67,30 @@ func (s *stage) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
 	return s.former, nil
 }
 
-func (s *stage) awaitUpdateRequest(ctx context.Context, _ string, _ int) (int, error) {
-	<-ctx.Done()
-	return 0, ctx.Err()
-}
-
-func (s *stage) jobsReceived(string) (int, error) { return s.received, nil }
+// What an earlier run has left in its folder besides .agent.
+const (
+	recorded  = "recorded"  // the record of its agent
+	unclaimed = "unclaimed" // nothing: its files came with an image, or it was removed
+	older     = "older"     // a perf folder: an azptend that kept no records was killed
+)
 
 // formerLife leaves an agent in a pool, its files, and processes of its programs.
-func (s *stage) formerLife(pool int, mark string, programs ...string) {
-	s.agents[5] = &azdo.Agent{ID: 5, Name: "former", Status: "online", UserCapabilities: map[string]string{
-		agent.MarkKind: agent.KindAgent, agent.MarkHost: mark, agent.MarkInstance: "the former's",
-	}}
-	b, _ := json.Marshal(map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"})
-	if err := os.WriteFile(filepath.Join(s.o.Folder.Root, ".agent"), append([]byte("\xef\xbb\xbf"), b...), 0o600); err != nil {
+func (s *stage) formerLife(pool int, left string, programs ...string) {
+	tags := map[string]string{agent.MarkKind: agent.KindAgent, agent.MarkHost: s.o.HostName + ":" + s.o.Folder.Root, agent.MarkInstance: "the former's"}
+	settings := map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"}
+	b, _ := json.Marshal(settings)
+	err := os.WriteFile(filepath.Join(s.o.Folder.Root, ".agent"), append([]byte("\xef\xbb\xbf"), b...), 0o600)
+	switch left {
+	case recorded:
+		tags[agent.MarkHost], tags[agent.MarkOwner] = "the host before a restart:/azp", agent.OwnerTag("key")
+		err = errors.Join(err, s.o.Folder.WriteOwner(agent.OwnerRecord{AgentName: "former", PoolID: pool, PoolName: "Pool", Instance: "the former's", Key: "key"}))
+	case older:
+		err = errors.Join(err, os.Mkdir(filepath.Join(s.o.Folder.Root, ".azptend-perf-1"), 0o700))
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.agents[5] = &azdo.Agent{ID: 5, Name: "Former", Status: "online", UserCapabilities: tags}
 	s.former = &listener{s: s, done: make(chan struct{}), daemon: true}
 	s.former.conn, s.former.far = net.Pipe()
 	for _, p := range programs {
@@ -96,7 +104,6 @@ func (s *stage) formerLife(pool int, mark string, programs ...string) {
 
 // TestLeftovers plays lives in a folder where another was killed.
 func TestLeftovers(t *testing.T) {
-	home := func(s *stage) string { return s.o.HostName + ":" + s.o.Folder.Root }
 	const anew = "POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT"
 	for _, tt := range []struct {
 		name   string
@@ -106,49 +113,89 @@ func TestLeftovers(t *testing.T) {
 		left   string
 	}{
 		{"its agent is removed, whatever its name", func(s *stage) {
-			s.formerLife(1, home(s))
+			s.formerLife(1, recorded)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"its agent in another pool", func(s *stage) {
-			s.formerLife(2, home(s))
+			s.formerLife(2, recorded)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 2:5 DELETE 5 " + anew, 0, ""},
 
 		{"files that came with an image are nobody's", func(s *stage) {
-			s.formerLife(1, "the machine that built it:/azp")
+			s.formerLife(1, unclaimed)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"nobody knows whether its agent is there: asked again", func(s *stage) {
-			s.formerLife(1, home(s))
+			s.formerLife(1, recorded)
 			s.fails("FORMER", refused(http.StatusServiceUnavailable, ""))
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
-		{"it may not be looked at: nobody's", func(s *stage) {
-			s.formerLife(1, home(s))
+		{"it may not be looked at, so nothing proves that it is ours", func(s *stage) {
+			s.formerLife(1, recorded)
 			s.fails("FORMER", refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
-		{"it may not be looked at, and azptend was killed here: it is ours", func(s *stage) {
-			s.formerLife(1, home(s))
-			if err := os.Mkdir(filepath.Join(s.o.Folder.Root, ".azptend-perf-1"), 0o700); err != nil {
+		{"an azptend that kept no records was killed", func(s *stage) {
+			s.formerLife(1, older)
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+
+		{"the same, and .agent names an agent of another host", func(s *stage) {
+			s.formerLife(1, older)
+			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agent.MarkHost] = "another:/azp" })
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 " + anew, 0, "5"},
+
+		{"the same, and .agent names an agent that has a record elsewhere", func(s *stage) {
+			s.formerLife(1, older)
+			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agent.MarkOwner] = agent.OwnerTag("another's") })
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 " + anew, 0, "5"},
+
+		{"the record is a copy of what the pool shows of another agent", func(s *stage) {
+			s.formerLife(1, recorded)
+			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agent.MarkOwner] = agent.OwnerTag("another's") })
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 " + anew, 0, "5"},
+
+		{"the record's agent has another name by now", func(s *stage) {
+			s.formerLife(1, recorded)
+			s.shows(5, func(a *azdo.Agent) { a.Name = "renamed" })
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 " + anew, 0, "5"},
+
+		{"it was killed before it wrote .agent: found by the record's name", func(s *stage) {
+			s.formerLife(1, recorded)
+			if err := os.Remove(filepath.Join(s.o.Folder.Root, ".agent")); err != nil {
 				s.t.Fatal(err)
 			}
-			s.fails("FORMER", refused(http.StatusForbidden, ""))
+			s.ready()
+			s.sigterm()
+		}, "pool LOOKUP DELETE 5 " + anew, 0, ""},
+
+		{"nothing proves that it is ours, and it is offline", func(s *stage) {
+			s.formerLife(1, unclaimed)
+			s.shows(5, func(a *azdo.Agent) { a.Status = "offline" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"its idle listener is ended", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.former.daemon = false
 			s.begin()
 			s.pass(time.Minute)
@@ -156,7 +203,7 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
 
 		{"its busy listener finishes the job first", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.former.daemon, s.former.works = false, true
 			s.begin()
 			s.pass(3 * time.Second)
@@ -166,7 +213,7 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
 
 		{"its listener ends by itself", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.former.daemon, s.former.works = false, true
 			s.begin()
 			s.former.works = false
@@ -176,7 +223,7 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + anew, 0, ""},
 
 		{"its listener cannot be killed: its end, when it comes, is not the new one's", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.former.daemon, s.former.stuck = false, true
 			s.begin()
 			s.pass(time.Minute)
@@ -186,7 +233,7 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT SIGKILL " + anew, 0, ""},
 
 		{"its listener's agent is gone", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.former.daemon = false
 			s.deletes(5)
 			s.begin()
@@ -195,7 +242,7 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
 
 		{"a drain while its job runs: that is finished, and nothing else begun", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.former.daemon, s.former.works = false, true
 			s.begin()
 			s.sigterm()
@@ -204,13 +251,13 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT", 0, ""},
 
 		{"a worker without its listener is killed", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Worker")
+			s.formerLife(1, recorded, "Agent.Worker")
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
 
 		{"somebody else's listener", func(s *stage) {
-			s.formerLife(1, home(s), "Agent.Listener")
+			s.formerLife(1, recorded, "Agent.Listener")
 			s.found[0].Environ = []string{"PATH=/bin"}
 			s.begin()
 		}, "pool", 78, "5"},

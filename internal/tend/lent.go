@@ -2,6 +2,7 @@ package tend
 
 import (
 	"context"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
@@ -69,22 +70,32 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 	}
 }
 
+// startPatience is how long a job that a listener has received may take to start:
+// it renews the job's lock first, up to five times (agent-protocol.md 7.4), and
+// starts a worker.
+const startPatience = time.Minute
+
 // inspectAlone is what can be known of an agent without a word to its pool: that
 // a worker runs, or that a job was received which has not started yet. A job that
 // the server assigns at this very moment cannot be seen; docs/security.md says so.
 func (r *runner) inspectAlone() func(context.Context) word {
-	listener, perf, started := r.listener, r.perf, r.state.Jobs-r.jobsBefore
+	listener, perf, started, since := r.listener, r.perf, r.state.Jobs-r.jobsBefore, r.notStarted
 	return func(context.Context) word {
 		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.OK}}
 		if listener != nil {
 			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
 		}
-		if perf == "" { // an earlier life's listener
+		if perf == nil { // an earlier life's listener
 			return word{event: e}
 		}
-		if received, err := r.ways.jobsReceived(perf); err == nil && received > started {
-			e.Worker = true
+		if r.ways.counts(perf).Jobs <= started {
+			return word{event: e, note: func(r *runner) { r.notStarted = time.Time{} }}
 		}
-		return word{event: e}
+		// A job that was received starts soon, or never: a job can write that counter.
+		if since.IsZero() {
+			since = time.Now()
+		}
+		e.Worker = e.Worker || time.Since(since) < startPatience
+		return word{event: e, note: func(r *runner) { r.notStarted = since }}
 	}
 }

@@ -60,12 +60,26 @@ func TestTwoHalves(t *testing.T) {
 		}, "start 8 SIGINT", 0},
 		{"SIGTERM when a job was received and has not started", nil, func(s *stage) {
 			s.ready()
-			s.received = 1
+			s.listener().receives()
 			s.sigterm()
 			s.pass(time.Second)
 			s.jobStarts()
 			s.pass(10 * time.Second)
 			s.jobEnds()
+		}, "start 8 SIGINT", 0},
+		{"SIGTERM after a job has written that another was received", func(o *Options) { o.Grace = 10 * time.Minute }, func(s *stage) {
+			s.ready()
+			s.jobStarts()
+			s.jobEnds()
+			for range 5 {
+				s.listener().receives()
+			}
+			s.sigterm()
+			end := <-s.ended
+			if took := time.Since(s.spoken); took > 2*startPatience {
+				s.t.Errorf("it took %v", took)
+			}
+			s.ended <- end
 		}, "start 8 SIGINT", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,7 +48,7 @@ func (r *runner) launch() func(context.Context) word {
 type launched struct {
 	process Process
 	port    Port
-	perf    string
+	perf    *agent.Perf
 	markers agent.UpdateMarkers
 	logs    agent.Logs // of the listeners before it
 	user    *proc.User
@@ -64,10 +64,9 @@ func (l *launched) undo() {
 }
 
 func (l *launched) removePerf() {
-	if l.perf == "" {
-		return
+	if l.perf != nil {
+		_ = l.user.Do(func() error { return agent.RemovePerf(l.perf.Dir()) })
 	}
-	_ = l.user.Do(func() error { return agent.RemovePerf(l.perf) })
 }
 
 // starter is what starting a listener takes.
@@ -114,7 +113,10 @@ func (s starter) prepareFolder(l *launched) (perf string, err error) {
 	if err = s.writeFiles(l.port.Address()); err != nil {
 		return "", err
 	}
-	l.perf, perf, err = s.o.Folder.MakePerf()
+	dir, perf, err := s.o.Folder.MakePerf()
+	l.perf = agent.NewPerf(dir, s.o.asAgent, func(err error) {
+		s.o.Log.Warn("Cannot read the listener's counters: only the server says that it is ready", "error", err)
+	})
 	return perf, err
 }
 
@@ -132,7 +134,7 @@ func (s starter) arguments() []string {
 // is the last that is heard of it.
 func (r *runner) watch(l *launched) {
 	alive, ended := context.WithCancel(r.ctx)
-	ready, quiet := make(chan struct{}), make(chan struct{})
+	quiet := make(chan struct{})
 	r.watchUpdates(alive, l.perf)
 	var tellers sync.WaitGroup
 	tellers.Add(2)
@@ -140,11 +142,11 @@ func (r *runner) watch(l *launched) {
 	r.besides(func(context.Context) {
 		defer tellers.Done()
 		defer close(quiet)
-		r.listen(alive, l, ready)
+		r.listen(alive, l)
 	})
 	r.besides(func(context.Context) {
 		defer tellers.Done()
-		r.awaitReady(alive, l, poolID, id, ready)
+		r.awaitReady(alive, l, poolID, id)
 	})
 	r.besides(func(ctx context.Context) {
 		defer ended()
@@ -191,22 +193,20 @@ func (r *runner) cut(l *launched) lifecycle.Cut {
 const (
 	// lastWords is how long the socket of a dead listener is listened to.
 	lastWords = time.Second
-	// connectPatience is how long after its session exists a listener may still
-	// connect to the notification port; it does so before (agent-protocol.md 5.6).
-	connectPatience = 2 * time.Second
+	// connectPatience is how long a listener may take to connect to the notification
+	// port once it has received a message. It connects before it first polls for one
+	// (agent-protocol.md, corrections, 5.6); but a job can write that counter too.
+	connectPatience = 10 * time.Second
 	// endPatience is how long a socket that ended may be ahead of its process.
 	endPatience = 2 * time.Second
 )
 
 // listen hears the notification socket from its connection to its end.
-func (r *runner) listen(alive context.Context, l *launched, ready <-chan struct{}) {
-	conn, strangers, err := r.acceptListener(alive, l, ready)
+func (r *runner) listen(alive context.Context, l *launched) {
+	conn, unknown, err := r.acceptListener(alive, l)
 	if err != nil {
-		// One that ended before it connected has lost nothing: it never had a job.
-		// Unless it was that one who was turned away.
-		never := errors.Is(err, errListenerEnded) && strangers == 0
-		if alive.Err() == nil && !never {
-			r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy", "error", err)
+		if alive.Err() == nil && r.mayHaveHadJob(l, unknown) {
+			r.log.Warn("The listener ended, and nobody heard whether it had a job", "error", err)
 			r.say(word{event: lifecycle.SocketLost{}})
 		}
 		return
@@ -233,54 +233,61 @@ func (r *runner) listen(alive context.Context, l *launched, ready <-chan struct{
 	}
 }
 
-// acceptListener waits for the listener's connection, and counts those that were
-// turned away before.
-func (r *runner) acceptListener(alive context.Context, l *launched, ready <-chan struct{}) (conn net.Conn, strangers int, err error) {
-	ctx, cancel := context.WithCancelCause(alive)
-	defer cancel(nil)
-	r.besides(func(context.Context) {
-		select {
-		case <-ready:
-		case <-l.process.Done():
-			cancel(errListenerEnded)
-			return
-		case <-ctx.Done():
-			return
-		}
-		timer := time.NewTimer(connectPatience)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel(errNoConnection)
-		case <-ctx.Done():
-		}
-	})
-	conn, err = l.port.Accept(ctx, func(ours, theirs netip.AddrPort) bool {
-		holds, err := l.process.HoldsConnection(ours, theirs)
-		switch {
-		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
-			return true
-		case errors.Is(err, proc.ErrEnded):
-			// Most likely its own, with its last words in it. A liar's do no harm: all
-			// they could do is to have the dead listener counted as one with a job.
-			return true
-		case err != nil:
-			r.log.Warn("Cannot check who connected to the notification port: the connection was turned away", "error", err)
-		case !holds:
-			r.log.Warn("Turned away a connection to the notification port that is not the listener's", "from", theirs)
-		}
-		if !holds {
-			strangers++
-		}
-		return holds
-	})
-	return conn, strangers, err
+// mayHaveHadJob judges a listener that ended, and was never seen to connect. It
+// receives no job before it connects. Unknown says that somebody connected of whom
+// nobody knows whether it was the listener: then its counters decide, and where it
+// has left none, it may have had a job.
+func (r *runner) mayHaveHadJob(l *launched, unknown bool) bool {
+	counts := r.ways.counts(l.perf)
+	return counts.Jobs > 0 || unknown && !counts.Session
 }
 
-var (
-	errListenerEnded = errors.New("it ended")
-	errNoConnection  = errors.New("its session exists, and it has not")
-)
+// acceptListener waits for the listener's connection until the listener ends.
+// Unknown says that there was one that may have been the listener's.
+func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Conn, unknown bool, err error) {
+	connecting, connected := context.WithCancel(alive)
+	defer connected()
+	r.besides(func(context.Context) { r.awaitConnection(connecting, l) })
+	turnedAway := newTally(r.log)
+	defer turnedAway.end()
+	conn, err = l.port.Accept(alive, l.process.Done(), func(ours netip.AddrPort, theirs []netip.AddrPort) int {
+		at, err := l.process.HoldsOneOf(ours, theirs)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
+			return 0
+		case errors.Is(err, proc.ErrEnded): // it has let go of its connections: nobody can tell
+			unknown = true
+			return -1
+		case err != nil:
+			unknown = true
+			turnedAway.count(len(theirs), "Cannot check who connected to the notification port: turned it away", "error", err)
+			return -1
+		case at < 0:
+			turnedAway.count(len(theirs), "Turned away a connection to the notification port that is not the listener's", "from", theirs[0])
+		}
+		return at
+	})
+	return conn, unknown, err
+}
+
+// awaitConnection says so when a listener has received messages and has not
+// connected: what it does is not heard then. It may still connect, and the port
+// stays open for it. A listener that has received none has no job, connected or
+// not.
+func (r *runner) awaitConnection(connecting context.Context, l *launched) {
+	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agent.PerfCounts) bool { return c.Messages > 0 }); err != nil {
+		return
+	}
+	timer := time.NewTimer(connectPatience)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy",
+			"error", "the listener has received a message, and has not connected to the notification port")
+		r.say(word{event: lifecycle.SocketLost{}})
+	case <-connecting.Done():
+	}
+}
 
 const (
 	// onlineAfter is when the server is first asked whether the agent is online,
@@ -291,7 +298,7 @@ const (
 
 // awaitReady waits until the session exists: the first of the perf file and the
 // server to say so.
-func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, ready chan<- struct{}) {
+func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) {
 	ctx, cancel := context.WithCancel(alive)
 	first := make(chan string, 2)
 	held, told := make(chan struct{}), make(chan struct{})
@@ -304,7 +311,7 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 		}
 	})
 	r.besides(func(context.Context) {
-		if r.ways.awaitSession(ctx, l.perf) == nil {
+		if _, err := r.ways.awaitCounts(ctx, l.perf, func(c agent.PerfCounts) bool { return c.Session }); err == nil {
 			first <- "perf file"
 		}
 	})
@@ -317,7 +324,6 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int, 
 	}
 	select {
 	case witness := <-first:
-		close(ready)
 		r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
 	case <-ctx.Done():
 	}

@@ -22,7 +22,7 @@ func (r *runner) confirmMark() {
 	}
 	r.confirmed = r.instance
 	poolID, id, name := r.seat.pool.ID, r.state.AgentID, r.seat.name
-	want := r.newAgent(r.instance).UserCapabilities
+	want := r.newAgent(r.instance, r.ownerKey).UserCapabilities
 	r.besides(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmPatience)
 		defer cancel()
@@ -31,7 +31,7 @@ func (r *runner) confirmMark() {
 			r.log.Debug("Cannot read the agent's mark back", "agent_id", id, "error", err)
 			return
 		}
-		if a.UserCapabilities[agent.MarkInstance] == want[agent.MarkInstance] {
+		if a.UserCapabilities[agent.MarkInstance] == want[agent.MarkInstance] && a.UserCapabilities[agent.MarkOwner] == want[agent.MarkOwner] {
 			r.log.Debug("The agent's mark is in place", "agent_id", id)
 			return
 		}
@@ -49,16 +49,17 @@ func (r *runner) confirmMark() {
 
 // watchUpdates says when the server insists on an update that the listener was
 // told to ignore: a job that demands a newer agent waits for ever then.
-func (r *runner) watchUpdates(alive context.Context, perf string) {
+func (r *runner) watchUpdates(alive context.Context, perf *agent.Perf) {
 	if !r.o.NoUpdate {
 		return
 	}
 	r.besides(func(context.Context) {
 		for asked := 0; ; {
-			var err error
-			if asked, err = r.ways.awaitUpdateRequest(alive, perf, asked); err != nil {
+			counts, err := r.ways.awaitCounts(alive, perf, func(c agent.PerfCounts) bool { return c.Updates > asked })
+			if err != nil {
 				return
 			}
+			asked = counts.Updates
 			r.log.Warn("The server asks the agent to update itself, and updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
 				"times", asked)
 		}

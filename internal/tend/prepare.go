@@ -73,6 +73,7 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 				return
 			}
 			r.unsettled = false
+			r.earlier, r.recorded = p.left.evidence, p.left.evidence.hasRecord
 			r.pool, r.key, r.version = p.pool, p.key, p.version
 			p.times.began = r.times.began
 			r.times = p.times

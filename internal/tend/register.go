@@ -16,13 +16,18 @@ import (
 // taken for it. A POST that is repeated because it left no agent keeps them: if
 // the first is acted on after all, what it makes is known by its mark.
 func (r *runner) register() func(context.Context) word {
-	key, instance := r.key, r.instance
+	key, instance, ownerKey := r.key, r.instance, r.ownerKey
 	if r.used || instance == "" {
-		instance = rand.Text()
+		instance, ownerKey = rand.Text(), agent.NewOwnerKey()
 	}
 	renewKey := r.used
-	a := r.newAgent(instance)
+	a := r.newAgent(instance, ownerKey)
 	r.seat = seat{pool: r.pool, name: r.o.Name}
+	r.recorded = true // or will be
+	record := agent.OwnerRecord{
+		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
+		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.HandOver,
+	}
 	poolID := r.pool.ID
 	return func(ctx context.Context) word {
 		if renewKey {
@@ -31,6 +36,11 @@ func (r *runner) register() func(context.Context) word {
 				return word{event: lifecycle.Registered{Result: resultOf(err)}}
 			}
 		}
+		// Before the POST: if its answer is lost, or azptend is killed, the record is what
+		// proves that the agent is ours.
+		if err := r.o.asAgent(func() error { return r.o.Folder.WriteOwner(record) }); err != nil {
+			return word{event: lifecycle.Registered{Result: resultOf(err)}}
+		}
 		exponent, modulus := agent.PublicKey(key)
 		a.Authorization = &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}}
 		begun := time.Now()
@@ -38,7 +48,7 @@ func (r *runner) register() func(context.Context) word {
 		spent := time.Since(begun)
 		return word{
 			note: func(r *runner) {
-				r.key, r.instance, r.used = key, instance, err == nil
+				r.key, r.instance, r.ownerKey, r.used = key, instance, ownerKey, err == nil
 				r.granted, r.times.register = added, spent
 				r.times.begin(begun)
 			},
@@ -49,11 +59,12 @@ func (r *runner) register() func(context.Context) word {
 
 // newAgent is the agent as the server is to know it. The mark goes along, so
 // that even an agent whose answer was lost can be told from a stranger's.
-func (r *runner) newAgent(instance string) azdo.Agent {
+func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	user := map[string]string{}
 	maps.Copy(user, r.carried)
 	maps.Copy(user, r.o.Capabilities)
 	user[agent.MarkInstance] = instance
+	user[agent.MarkOwner] = agent.OwnerTag(ownerKey)
 	user[agent.MarkHost] = r.home()
 	user[agent.MarkKind] = agent.KindAgent
 	if r.o.HandOver {

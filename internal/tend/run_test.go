@@ -240,11 +240,10 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the name is held by an earlier life on this host", nil, func(s *stage) {
-			s.twin(3, "online", mark(strings.ToUpper(s.o.HostName)+":"+s.o.Folder.Root))
-			s.ready()
-			s.sigterm()
-		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		{"the name is held by a live agent of our host name and folder, which prove nothing", nil, func(s *stage) {
+			s.twin(3, "online", mark(s.o.HostName+":"+s.o.Folder.Root))
+			s.begin()
+		}, "pool POST" + strings.Repeat(" LOOKUP", 7), 75, "3"},
 
 		{"the name is held by a live agent on another host", nil, func(s *stage) {
 			s.twin(3, "online", mark("another"))
@@ -352,24 +351,97 @@ func TestLives(t *testing.T) {
 			s.jobEnds()
 		}, born + "turned away PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"whoever was turned away may have been the listener: with --once it may have had its job", once, func(s *stage) {
+		{"a stranger on the port of a listener that is killed: no stranger makes a job of it", once, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
 			l.connects(666)
+			s.silent = false
+			l.ends(proc.Status{Signal: syscall.SIGKILL})
+			s.pass(time.Minute)
+			s.sigterm()
+		}, born + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+
+		{"whoever was turned away was the listener: its counters tell of its job", once, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.connects(666)
+			l.logsOn()
+			l.receives()
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
 		}, born + "turned away DELETE 8", 137, ""},
 
-		{"the listener is dead when azptend looks who has connected: what it said is heard", once, func(s *stage) {
+		{"the listener is dead when azptend looks who has connected, and has left no counters: it may have had a job", once, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
 			l.late = true
 			l.connects(l.pid)
-			s.fails("PATCH", slow(time.Second))
-			s.jobStarts()
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
-		}, born + "PATCH 8 SIGKILL DELETE 8", 137, ""},
+		}, born + "turned away DELETE 8", 137, ""},
+
+		{"the same, and its counters tell of no job", once, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.logsOn()
+			l.late = true
+			l.connects(l.pid)
+			s.silent = false
+			l.ends(proc.Status{Signal: syscall.SIGKILL})
+			s.pass(time.Minute)
+			s.sigterm()
+		}, born + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+
+		{"the listener connects long after its session: it was idle, and its job is heard", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().logsOn()
+			s.pass(time.Minute)
+			s.listener().connects(s.listener().pid)
+			s.listener().receives()
+			s.jobStarts()
+			s.pass(time.Minute)
+			s.jobEnds()
+			s.sigterm()
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"SIGTERM before it connects: an idle agent is idle", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().logsOn()
+			s.pass(time.Second)
+			s.sigterm()
+			if took := time.Since(s.spoken); took > 0 {
+				s.t.Errorf("the drain took %v", took)
+			}
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"an agent with a number of jobs has had none when its listener connects late", func(o *Options) { o.Limits.Jobs = 1 }, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.listener().logsOn()
+			s.pass(time.Hour)
+			s.listener().connects(s.listener().pid)
+			s.listener().receives()
+			s.jobStarts()
+			s.pass(time.Minute)
+			s.jobEnds()
+		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"a job that the listener was given, and nobody hears of", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			l := s.listener()
+			l.logsOn()
+			l.receives()
+			s.assign()
+			s.pass(connectPatience + time.Second)
+			s.sigterm()
+			s.pass(time.Second)
+			s.unassign()
+		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the socket is lost: the worker and the server tell when the job ends", nil, func(s *stage) {
 			s.ready()
@@ -418,11 +490,12 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the listener never connects to the socket: nobody knows that it is idle", nil, func(s *stage) {
+		{"the listener never connects to the socket: nobody knows what it does once it has a message", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.pass(5 * time.Second)
+			s.listener().writes(func(c *agent.PerfCounts) { c.Messages++ })
+			s.pass(connectPatience + time.Second)
 			s.sigterm()
 		}, born + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -460,7 +533,8 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// leavesNothing judges what a life leaves on its machine.
+// leavesNothing judges what a life leaves on its machine: of an agent that it could
+// not remove the record, by which the next one can.
 func (s *stage) leavesNothing(t *testing.T) {
 	t.Helper()
 	if s.outlive > 0 {
@@ -470,10 +544,17 @@ func (s *stage) leavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stays := false
+	for id, a := range s.agents {
+		stays = stays || (id > 7 && a.UserCapabilities[agent.MarkOwner] != "")
+	}
 	for _, e := range entries {
-		if name := e.Name(); name != "bin" && name != "_diag" {
+		if name := e.Name(); name != "bin" && name != "_diag" && name != ".azptend-owner" {
 			t.Errorf("left the file %s", name)
 		}
+	}
+	if _, has := s.o.Folder.Owner(); has != stays {
+		t.Errorf("has left the record of its agent: %v; and its agent: %v", has, stays)
 	}
 }
 
@@ -590,7 +671,7 @@ func TestCapabilities(t *testing.T) {
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
-			if marks[agent.MarkHost] != home || marks[agent.MarkKind] != "agent" || len(marks[agent.MarkInstance]) < 20 || marks[agent.MarkInstance] == "theirs" {
+			if marks[agent.MarkHost] != home || marks[agent.MarkKind] != "agent" || len(marks[agent.MarkInstance]) < 20 || len(marks[agent.MarkOwner]) != 64 || marks[agent.MarkInstance] == "theirs" {
 				t.Errorf("marked %v", marks)
 			}
 		})

@@ -34,17 +34,21 @@ type runner struct {
 	key       *rsa.PrivateKey
 	version   string            // of the agent
 	instance  string            // of the registration, its mark
+	ownerKey  string            // of the registration's record
 	confirmed string            // the mark that was read back
 	used      bool              // a registration with this key and mark has been made
 	twin      azdo.Agent        // the last that was found to hold our name
 	carried   map[string]string // user capabilities of one that was removed
 	granted   azdo.Agent        // the server's answer to the registration
+	earlier   evidence          // of the agent that an earlier run has registered in this folder
+	recorded  bool              // the record of this life's agent may be there
 
 	listener   Process
 	former     Process             // an earlier life's listener, where there was one
 	unsettled  bool                // azptend was killed in this folder, and what it has left was not looked at yet
 	markers    agent.UpdateMarkers // as they were when the listener started
-	perf       string              // the listener's perf folder
+	perf       *agent.Perf         // the listener's counters
+	notStarted time.Time           // since when they have had a job that has not started
 	jobsBefore int                 // jobs of this life that earlier listeners had
 	wrote      bool                // the agent's files may be there
 	outage     bool                // it was said that the server is away
@@ -240,6 +244,7 @@ func (r *runner) end() End {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}
 	}
+	r.removeRecord()
 	r.removePerf()
 	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
 		if !r.unsettled { // else the next start is to know of it
@@ -260,9 +265,21 @@ func (r *runner) keepsFiles() bool {
 	return given || (r.o.HandOver && r.state.Registration == lifecycle.Lent)
 }
 
+// removeRecord removes the record of an agent that is not in its pool any more. Of
+// one that stays it is what lets the next start remove it.
+func (r *runner) removeRecord() {
+	gone := r.state.Registration == lifecycle.Removed || r.state.Registration == lifecycle.Unregistered
+	if !gone || r.unsettled || !r.recorded {
+		return
+	}
+	if err := r.o.asAgent(r.o.Folder.RemoveOwner); err != nil {
+		r.log.Warn("Cannot remove the record of the agent", "error", err)
+	}
+}
+
 func (r *runner) removePerf() {
-	if r.perf != "" {
-		_ = r.o.asAgent(func() error { return agent.RemovePerf(r.perf) })
-		r.perf = ""
+	if r.perf != nil {
+		_ = r.o.asAgent(func() error { return agent.RemovePerf(r.perf.Dir()) })
+		r.perf = nil
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,7 +52,6 @@ type stage struct {
 	found     []proc.Found  // processes of an earlier life
 	former    *listener     // the one among them that is a listener
 	markless  bool          // the server forgets user capabilities
-	received  int           // jobs that the listener says it was given
 	spoken    time.Time     // the first signal
 
 	end     End
@@ -369,9 +369,10 @@ type listener struct {
 	s        *stage
 	pid      int
 	port     *stagePort
-	conn     net.Conn // its end of the notification socket
-	far      net.Conn // the other
-	session  chan struct{}
+	conn     net.Conn      // its end of the notification socket
+	far      net.Conn      // the other
+	counted  chan struct{} // closed when counts change, and replaced
+	counts   agent.PerfCounts
 	conflict chan struct{} // it has met another's session
 	done     chan struct{}
 	status   proc.Status
@@ -427,7 +428,22 @@ func (l *listener) connects(pid int) {
 	}
 }
 
-func (l *listener) logsOn() { close(l.session) }
+func (l *listener) logsOn() { l.writes(func(c *agent.PerfCounts) { c.Session = true }) }
+
+// receives is the listener being given a job, before it has said so.
+func (l *listener) receives() {
+	l.writes(func(c *agent.PerfCounts) { c.Messages++; c.Jobs++ })
+	synctest.Wait()
+}
+
+// writes is the listener, or a job, writing counters.
+func (l *listener) writes(change func(*agent.PerfCounts)) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	change(&l.counts)
+	close(l.counted)
+	l.counted = make(chan struct{})
+}
 
 func (l *listener) stopWorking() {
 	l.worker.Lock()
@@ -509,11 +525,11 @@ func (l *listener) HasDescendant(program string) (bool, error) {
 	return l.works && program == "Agent.Worker", nil
 }
 
-func (l *listener) HoldsConnection(_, theirs netip.AddrPort) (bool, error) {
+func (l *listener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
 	if l.late {
-		return false, proc.ErrEnded
+		return -1, proc.ErrEnded
 	}
-	return int(theirs.Port()) == l.pid, nil
+	return slices.IndexFunc(theirs, func(a netip.AddrPort) bool { return int(a.Port()) == l.pid }), nil
 }
 
 // The ways by which a listener tells.
@@ -531,7 +547,7 @@ type stagePort struct {
 // openPort is the first of a listener that is seen.
 func (s *stage) openPort() (Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
-	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, session: make(chan struct{}), conflict: make(chan struct{})}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), conflict: make(chan struct{})}
 	l.conn, l.far = net.Pipe()
 	s.listeners = append(s.listeners, l)
 	return p, nil
@@ -540,30 +556,46 @@ func (s *stage) openPort() (Port, error) {
 func (p *stagePort) Address() string { return "127.0.0.1:4711" }
 func (p *stagePort) Close() error    { return nil }
 
-func (p *stagePort) Accept(ctx context.Context, isListener func(ours, theirs netip.AddrPort) bool) (net.Conn, error) {
+func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
 	at := func(port int) netip.AddrPort {
 		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
 	}
 	for {
 		select {
 		case c := <-p.coming:
-			if isListener(at(4711), at(c.pid)) {
+			if whose(at(4711), []netip.AddrPort{at(c.pid)}) == 0 {
 				return c.conn, nil
 			}
 			p.s.note("turned away")
 			c.conn.Close()
 		case <-ctx.Done():
 			return nil, fmt.Errorf("nobody came: %w", context.Cause(ctx))
+		case <-last:
+			return nil, fmt.Errorf("nobody came: %w", agent.ErrNobody)
 		}
 	}
 }
 
-func (s *stage) awaitSession(ctx context.Context, _ string) error {
-	select {
-	case <-s.listener().session:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+func (s *stage) counts(*agent.Perf) agent.PerfCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener().counts
+}
+
+func (s *stage) awaitCounts(ctx context.Context, _ *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+	l := s.listener()
+	for {
+		s.mu.Lock()
+		counts, changed := l.counts, l.counted
+		s.mu.Unlock()
+		if enough(counts) {
+			return counts, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return counts, ctx.Err()
+		}
 	}
 }
 

@@ -100,7 +100,7 @@ type Process interface {
 	Signal(syscall.Signal) error
 	KillTree(context.Context) int
 	HasDescendant(program string) (bool, error)
-	HoldsConnection(ours, theirs netip.AddrPort) (bool, error)
+	HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
 }
 
 // FromInit starts processes with the process's Init.

@@ -11,20 +11,23 @@ import (
 )
 
 func (r *runner) lookUp() func(context.Context) word {
-	poolID, instance := r.pool.ID, r.instance
+	poolID, instance, earlier, home := r.pool.ID, r.instance, r.earlier, r.home()
 	return func(ctx context.Context) word {
 		found, there, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
 		e := lifecycle.LookedUp{Result: resultOf(err), Owner: lifecycle.Nobody, AgentID: found.ID, Online: found.Online()}
 		if err != nil || !there {
 			return word{event: e}
 		}
-		e.Owner = ownerOf(found, instance, r.home())
+		e.Owner = ownerOf(found, instance)
+		if e.Owner == lifecycle.Other && earlier.proves(poolID, found) {
+			e.Owner = lifecycle.Recorded
+		}
 		e.Young = isYoung(found)
 		if e.Owner == lifecycle.Ours {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
 		}
-		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder}
+		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder, strings.EqualFold(found.UserCapabilities[agent.MarkHost], home)}
 		return word{event: e, note: func(r *runner) { r.twin = found }}
 	}
 }
@@ -33,12 +36,12 @@ func (r *runner) lookUp() func(context.Context) word {
 // with an agent in each, and they are no earlier lives of each other.
 func (r *runner) home() string { return r.o.HostName + ":" + r.o.Folder.Root }
 
-func ownerOf(a azdo.Agent, instance, home string) lifecycle.Owner {
+// ownerOf says whose an agent is by what the server shows of it. Host name and
+// folder prove nothing: containers may share both.
+func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
 	switch mark := a.UserCapabilities; {
 	case instance != "" && mark[agent.MarkInstance] == instance:
 		return lifecycle.Ours
-	case mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], home):
-		return lifecycle.SameHost
 	case agent.IsPlaceholder(mark, a.Version, a.Online()):
 		return lifecycle.Placeholder
 	}

@@ -14,13 +14,11 @@ import (
 type ways interface {
 	// openPort opens what the listener's notifications come to.
 	openPort() (Port, error)
-	// awaitSession waits until the listener that logs to perf has its session.
-	awaitSession(ctx context.Context, perf string) error
-	// awaitUpdateRequest waits until the listener that logs to perf has been asked
-	// to update itself more often than before, and says how often.
-	awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error)
-	// jobsReceived is how many jobs the listener that logs to perf has been given.
-	jobsReceived(perf string) (int, error)
+	// awaitCounts waits until the listener that writes to perf has counted enough,
+	// and returns what it has counted.
+	awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error)
+	// counts is what the listener that writes to perf has counted so far.
+	counts(perf *agent.Perf) agent.PerfCounts
 	// listenerLogs are the listeners' logs as they are now.
 	listenerLogs() agent.Logs
 	// awaitConflict waits until a listener has met, by a log that is newer than
@@ -35,7 +33,7 @@ type ways interface {
 // Port is where one listener connects, once. *agent.NotificationPort is one.
 type Port interface {
 	Address() string
-	Accept(ctx context.Context, isListener func(ours, theirs netip.AddrPort) bool) (net.Conn, error)
+	Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error)
 	Close() error
 }
 
@@ -55,15 +53,11 @@ func openNotificationPort() (Port, error) {
 	return p, nil
 }
 
-func (folderWays) awaitSession(ctx context.Context, perf string) error {
-	return agent.AwaitSession(ctx, perf)
+func (folderWays) awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+	return perf.Await(ctx, enough)
 }
 
-func (folderWays) awaitUpdateRequest(ctx context.Context, perf string, before int) (int, error) {
-	return agent.AwaitUpdateRequest(ctx, perf, before)
-}
-
-func (folderWays) jobsReceived(perf string) (int, error) { return agent.JobsReceived(perf) }
+func (folderWays) counts(perf *agent.Perf) agent.PerfCounts { return perf.Counts() }
 
 func (w folderWays) listenerLogs() agent.Logs { return w.folder.ListenerLogs() }
 

