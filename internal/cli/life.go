@@ -44,11 +44,11 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return tend.End{}, err
 		}
-		if own, err = withAuthorities(own); err != nil {
+		if own, err = withAuthorities(own, user); err != nil {
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
-		defer lockLogs(o.Folder, user, log)()
+		defer bounded(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
 		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
@@ -65,9 +65,9 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		}
 	}
 	page.Begin(onLines{lines})
-	defer openControl(s, lines, log)()
-	defer tellSystemd(s, lines, log)()
-	defer notices.watch(lines)()
+	defer bounded(log, "the control socket", closeWithin, openControl(s, lines, log))()
+	defer bounded(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
+	defer bounded(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
 	return liveAll(p, s, all, init, log, heard), nil
 }
 
@@ -112,6 +112,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
 	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
+	o.NameWait = s.NameWait
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {
@@ -127,7 +128,7 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	countTokens(who, page)
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
-	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Capabilities, o.Server = s.Capabilities, client
 	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, false)
@@ -172,12 +173,14 @@ func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
 
 // withAuthorities gives the agent a file of the certificates that azptend has from
 // several: it can be told of one alone.
-func withAuthorities(s config.Settings) (config.Settings, error) {
+func withAuthorities(s config.Settings, user *proc.User) (config.Settings, error) {
 	if s.CAFile != "" || len(s.CA) == 0 {
 		return s, nil
 	}
-	file, err := agent.Folder{Root: s.Root()}.WriteAuthorities(s.CA)
-	s.CAFile = file
+	err := user.Do(func() (err error) {
+		s.CAFile, err = agent.Folder{Root: s.Root()}.WriteAuthorities(s.CA)
+		return err
+	})
 	return s, err
 }
 

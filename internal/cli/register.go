@@ -50,7 +50,6 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	heard, stop := proc.Listen()
 	defer stop()
 	p.neverWait()
-	_ = proc.MakeUndumpable() // no child is started here
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofRegistrations()...)
 	if err != nil {
