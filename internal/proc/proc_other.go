@@ -71,6 +71,8 @@ func (*descriptor) signal(syscall.Signal) error { return nil }
 // kill sends SIGKILL to a process, or, where the number is negative, to a group.
 func (p process) kill() bool { return syscall.Kill(p.pid, syscall.SIGKILL) == nil }
 
+func isElsewhere(int) bool { return false }
+
 func statIn(int, string) (fs.FileInfo, error) {
 	return nil, fmt.Errorf("cannot look into another process on this system: %w", errors.ErrUnsupported)
 }
