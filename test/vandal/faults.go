@@ -28,6 +28,7 @@ func faults() []fault {
 		safefile = "internal/safefile/safefile.go"
 		openUnix = "internal/safefile/open_unix.go"
 		lines    = "internal/safefile/lines.go"
+		queue    = "internal/logqueue/logqueue.go"
 	)
 	return []fault{
 		{guard: "following Agent.perf with the guarded reader", short: true, cells: "^perf: link to /dev/zero × `--run-as`$", edits: []edit{
@@ -53,6 +54,20 @@ func faults() []fault {
 		}},
 		{guard: "threads made in time", short: true, cells: "^pids exhausted × three agents$", edits: []edit{
 			{"internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n\tif err := user.ReserveThreads(s.Agents); err != nil {\n\t\treturn err\n\t}\n", ""},
+		}},
+		{guard: "a bound on the last waits, behind a reader that blocks", cells: "^perf: FIFO × ", edits: []edit{
+			{lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"},
+			{lines, "l.dir.Open(l.name)", "os.Open(string(l.dir) + \"/\" + l.name)"},
+			{"internal/tend/runner.go", "finished := within(l.within, func()", "finished := within(time.Hour, func()"},
+		}},
+		{guard: "logging that does not wait", cells: "^output not read × ", edits: []edit{
+			{queue, "\tif !q.begun {\n\t\tq.begun = true\n", "\tif false {\n\t\tq.begun = true\n"},
+		}},
+		{guard: "the bound on lines that wait", cells: "^output not read × ", edits: []edit{
+			{queue, "q.used > 0 && q.used+e.cost() > most", "false"},
+		}},
+		{guard: "a control socket out of reach", short: true, cells: "^control socket: (renamed|FIFO) × `--run-as`$", edits: []edit{
+			{"internal/control/place.go", "\tif !p.OtherUser {\n\t\tp.clearGuarded()", "\tif true {\n\t\tp.clearGuarded()"},
 		}},
 		{guard: "the limit of connections to the health port", cells: "^health port: idle connections × ", edits: []edit{
 			{"internal/health/serve.go", "\tatOnce = 64\n", "\tatOnce = 1 << 20\n"},

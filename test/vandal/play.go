@@ -225,6 +225,7 @@ func (p *play) attack() error {
 	}
 	p.checked = p.check()
 	if a.needs == files {
+		p.awaitDescriptors()
 		// As a server does now and then. azptend needs a descriptor for its next call.
 		p.server.CloseClientConnections()
 	}
@@ -265,6 +266,21 @@ func (p *play) awaitRefusals() {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// awaitDescriptors waits until azptend opens no more descriptors: a connection is
+// made before it is accepted.
+func (p *play) awaitDescriptors() {
+	for same, before, looks := 0, -1, 0; same < 5 && looks < 50; looks++ {
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.last().pid()))
+		if err != nil {
+			return // only root may look
+		}
+		if same++; len(open) > before {
+			same, before = 0, len(open)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
