@@ -72,6 +72,8 @@ type Identity struct {
 
 	mu      sync.Mutex
 	source  Source
+	tokens  fileTokens
+	unread  bool        // it was said that the token file gives none
 	fetched func(Fetch) // nil for nobody
 	last    string      // the token that was last told of
 }
@@ -121,7 +123,7 @@ func New(o Options) (*Identity, error) {
 	for _, s := range []secret.Text{o.PAT, o.ClientSecret, o.CertificatePassword} {
 		o.Guard.Watch(s)
 	}
-	i := &Identity{options: o, source: o.Source}
+	i := &Identity{options: o, source: o.Source, tokens: fileTokens{refused: map[string]bool{}}}
 	var err error
 	switch {
 	case o.Source == ManagedIdentity, o.Source == TokenFile && o.selectsManaged():
@@ -193,7 +195,7 @@ func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, 
 func (i *Identity) Token(ctx context.Context) (secret.Text, time.Time, error) {
 	switch i.Source() {
 	case TokenFile:
-		text, err := i.readFile()
+		text, err := i.readFile(ctx)
 		if err == nil || !i.fallBack(err) {
 			return text, time.Time{}, err
 		}
