@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/internal/tend"
 
@@ -30,10 +31,11 @@ type Process struct {
 	Began   time.Time
 	Without Without
 
-	guard *secret.Guard // of what the settings hold that nobody is to read
+	guard      *secret.Guard // of what the settings hold that nobody is to read
+	undumpable error         // nil: other processes of our user cannot look into this one
 }
 
-// Without names protections that a `run` leaves out. Nothing a user can say sets
+// Without names protections that a command leaves out. Nothing a user can say sets
 // one: it is how test/unguarded shows that each of them is needed.
 type Without struct {
 	Undumpable bool                      // others of our user may look into this process
@@ -47,6 +49,11 @@ type Without struct {
 func Main(p Process) int {
 	if standin.IsInvokedAs(p.Args[0]) {
 		return standinMain(p)
+	}
+	// Before anything else, in every command: a probe and a hook are started with
+	// the container's environment while jobs of the same user run.
+	if !p.Without.Undumpable {
+		p.undumpable = proc.MakeUndumpable()
 	}
 	p.guard = &secret.Guard{}
 	root := newRoot(p)

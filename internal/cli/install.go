@@ -124,7 +124,10 @@ func tellInstalled(p Process, dir string, chosen install.Package, done install.D
 
 // codeOfInstall is the exit code for an install that failed.
 func codeOfInstall(err error) int {
+	var unfit *agent.UnfitError
 	switch {
+	case errors.As(err, &unfit) && unfit.InUse:
+		return exitTryAgain
 	case errors.As(err, new(*install.SumError)):
 		return exitUnreachable // the server, or whoever answers in its place
 	case errors.As(err, new(*agent.UnfitError)), errors.As(err, new(*install.RootError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):

@@ -112,6 +112,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
 	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
+	o.NameWait = s.NameWait
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {
@@ -127,7 +128,7 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	countTokens(who, page)
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
-	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Capabilities, o.Server = s.Capabilities, client
 	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, false)

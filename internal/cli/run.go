@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -41,16 +42,10 @@ line is public.`,
 }
 
 // run is the life of one agent, or of several, in the order that safety wants: signals are caught
-// before anything can be lost to one, and the process is closed to its children
-// before there are any.
+// before anything can be lost to one.
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
-	var undumpable error
-	if !p.Without.Undumpable {
-		undumpable = proc.MakeUndumpable()
-	}
-
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -69,11 +64,8 @@ func run(p Process, flags *pflag.FlagSet) error {
 		return err
 	}
 	log, guard := openLog(p, s)
-	if undumpable != nil {
-		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
-	} else if user == nil && proc.ChildrenMayTrace() {
-		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
-	}
+	tellOpenings(p, user, log)
+	tellParents(s, user, log)
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
 	}
@@ -109,6 +101,16 @@ func run(p Process, flags *pflag.FlagSet) error {
 		explain(ctx, p, s, log, guard, end.Err)
 	}
 	return silent(end.Code)
+}
+
+// tellOpenings warns of what opens this process's memory to jobs.
+func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
+	if p.undumpable != nil {
+		log.Warn("Jobs of the same user can read this process's identity", "error", p.undumpable)
+	} else if names := proc.OpenToChildren(); user == nil && len(names) > 0 {
+		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
+			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
+	}
 }
 
 // explain says why a life failed, and what to do: to a person in the voice of

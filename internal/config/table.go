@@ -67,7 +67,7 @@ func Table() []Row {
 		{Env: "AZP_PLACEHOLDER", Group: Life, Flag: "placeholder", Default: "false", Switch: true,
 			Help: "only see to it that the pool has a placeholder of this name; any value but 0, false and no means true",
 			set:  func(s *Settings, v string) error { s.Placeholder = meansYes(v); return nil }},
-		{Env: "AZP_NAME_WAIT", Group: Naming, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online",
+		{Env: "AZP_NAME_WAIT", Group: Naming, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online, or another container uses the agent folder",
 			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.NameWait }, Most: longestWait},
 		{Env: "AZP_WORK", Group: Naming, Flag: "work", Default: "_work", Help: "the agent's work folder",
 			set: func(s *Settings, v string) error { s.WorkFolder = v; return nil }},

@@ -126,11 +126,15 @@ func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 }
 
 // findListener finds an earlier life's listener; 0 is none. One that somebody
-// else has started is an error.
+// else has started is an error, and so is one of another container on a volume
+// that has no locks: its azptend may be at work.
 func (r *runner) findListener() (pid int, err error) {
 	for _, f := range r.find(r.isListener) {
 		if !r.o.Folder.Started(processOf(f)) {
-			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started")
+			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started", f.Elsewhere)
+		}
+		if f.Elsewhere && !r.o.HandOver && !r.o.Folder.IsLocked() {
+			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener", true)
 		}
 		pid = f.Pid
 	}

@@ -55,6 +55,7 @@ type runner struct {
 	release    func()              // of the agent's folder; nil while it is not ours
 	waits      bool                // it was said that the name is waited for
 
+	waitsFolder  bool // it was said that another agent in the folder is waited for
 	waitsSession bool // it was said that an earlier listener's session is waited for
 
 	times times
