@@ -26,53 +26,56 @@ const (
 // fileTokens are the tokens that a token file held: what was read last, and before
 // it another. The one before may still work when the last does not, and both may
 // when the file holds nothing.
-type fileTokens struct {
-	last, before secret.Text
-	refused      map[string]bool // those of them that the server has refused
-	used         secret.Text     // handed out last
+type fileTokens struct{ last, before fileToken }
+
+type fileToken struct {
+	text    secret.Text // zero for none
+	refused bool        // by the server
 }
 
 // take remembers what the file holds.
 func (t *fileTokens) take(text secret.Text) {
-	if text.Reveal() == t.last.Reveal() {
-		return
+	if text.Reveal() != t.last.text.Reveal() {
+		t.before, t.last = t.last, fileToken{text: text}
 	}
-	refused := map[string]bool{}
-	if t.refused[t.last.Reveal()] {
-		refused[t.last.Reveal()] = true
-	}
-	t.before, t.last, t.refused = t.last, text, refused
 }
 
 // usable is the newest that was not refused, if there is one.
-func (t *fileTokens) usable() (secret.Text, bool) {
-	for _, text := range []secret.Text{t.last, t.before} {
-		if !text.IsZero() && !t.refused[text.Reveal()] {
-			return text, true
+func (t *fileTokens) usable() (text secret.Text, has bool) {
+	for _, token := range []fileToken{t.last, t.before} {
+		if !token.text.IsZero() && !token.refused {
+			return token.text, true
 		}
 	}
 	return secret.Text{}, false
 }
 
-// fromFile is the token of the file; refused says that the one handed out last was
-// refused.
-func (i *Identity) fromFile(ctx context.Context, refused bool) (secret.Text, error) {
-	i.mu.Lock()
-	if refused && !i.tokens.used.IsZero() {
-		i.tokens.refused[i.tokens.used.Reveal()] = true
+// refuse remembers that the server has refused a header.
+func (i *Identity) refuse(header secret.Text) {
+	for _, token := range []*fileToken{&i.tokens.last, &i.tokens.before} {
+		if !token.text.IsZero() && i.basic(token.text).Reveal() == header.Reveal() {
+			token.refused = true
+		}
 	}
+}
+
+// fromFile is the header for the file's token, another than the refused one if
+// there is another.
+func (i *Identity) fromFile(ctx context.Context, refused secret.Text) (secret.Text, error) {
+	i.mu.Lock()
+	i.refuse(refused)
 	_, has := i.tokens.usable()
 	i.mu.Unlock()
 	text, err := i.awaitFile(ctx, !has)
 	useless := err
-	if refused && err == nil {
+	switch {
+	case !refused.IsZero() && err == nil:
 		useless = errFileRefused // and may have been replaced since: without an identity it is tried
-	}
-	if has && !refused {
+	case refused.IsZero() && has:
 		useless = nil
 	}
 	if useless != nil && i.fallBack(useless) {
-		return i.bearer(ctx, refused)
+		return i.bearer(ctx, !refused.IsZero())
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -91,7 +94,6 @@ func (i *Identity) fromFile(ctx context.Context, refused bool) (secret.Text, err
 		i.unread = true
 		i.options.Log.Warn("The token file gives no token: using the one that was read before", "file", i.options.TokenFile, "error", err)
 	}
-	i.tokens.used = text
 	return i.basic(text), nil
 }
 
@@ -127,7 +129,7 @@ func (i *Identity) awaitFile(ctx context.Context, wait bool) (secret.Text, error
 func (i *Identity) beingReplaced(err error) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return errors.Is(err, errEmpty) || !i.tokens.last.IsZero() && errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, errEmpty) || !i.tokens.last.text.IsZero() && errors.Is(err, fs.ErrNotExist)
 }
 
 // readFile reads the token file. A file that held a token once is expected to hold
@@ -137,7 +139,7 @@ func (i *Identity) readFile(ctx context.Context) (secret.Text, error) {
 	i.options.Guard.Watch(text)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if e := (*FileError)(nil); errors.As(err, &e) && !i.tokens.last.IsZero() {
+	if e := (*FileError)(nil); errors.As(err, &e) && !i.tokens.last.text.IsZero() {
 		e.passing = true
 	}
 	return text, err

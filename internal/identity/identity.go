@@ -123,7 +123,7 @@ func New(o Options) (*Identity, error) {
 	for _, s := range []secret.Text{o.PAT, o.ClientSecret, o.CertificatePassword} {
 		o.Guard.Watch(s)
 	}
-	i := &Identity{options: o, source: o.Source, tokens: fileTokens{refused: map[string]bool{}}}
+	i := &Identity{options: o, source: o.Source}
 	var err error
 	switch {
 	case o.Source == ManagedIdentity, o.Source == TokenFile && o.selectsManaged():
@@ -175,19 +175,19 @@ func (o Options) selector() string {
 	return "system-assigned"
 }
 
-// Authorization returns an Authorization header's value. Fresh asks for a token
-// other than the last, which was refused: a file is read again at each use
-// anyway; the others are asked past the SDK's cache. A token file that holds no
-// token, or one that was refused, gives way to a named identity for good, as in
-// the post.
-func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, error) {
+// Authorization returns an Authorization header's value. Refused is one that the
+// server has refused, of which another is wanted; zero where none was. A file is
+// read again at each use anyway; the others are asked past the SDK's cache. A token
+// file that holds no token, or one that was refused, gives way to a named identity
+// for good, as in the post.
+func (i *Identity) Authorization(ctx context.Context, refused secret.Text) (secret.Text, error) {
 	switch i.Source() {
 	case TokenFile:
-		return i.fromFile(ctx, fresh)
+		return i.fromFile(ctx, refused)
 	case PAT:
 		return i.basic(i.options.PAT), nil
 	}
-	return i.bearer(ctx, fresh)
+	return i.bearer(ctx, !refused.IsZero())
 }
 
 // Token returns the token itself, for who must hand it on: of a PAT and of a

@@ -103,7 +103,7 @@ func TestATokenFileThatGivesNone(t *testing.T) {
 	} {
 		who := newIdentity(t, identity.Options{TokenFile: path})
 		write(t, path, content)
-		_, err := who.Authorization(t.Context(), false)
+		_, err := who.Authorization(t.Context(), secret.Text{})
 		var file *identity.FileError
 		if !errors.As(err, &file) || !file.Refused() {
 			t.Errorf("%.20q: %v is not final", content, err)
@@ -118,7 +118,7 @@ func TestATokenFileThatGivesNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	who := newIdentity(t, identity.Options{TokenFile: path})
-	if _, err := who.Authorization(t.Context(), false); !errors.Is(err, os.ErrNotExist) {
+	if _, err := who.Authorization(t.Context(), secret.Text{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without the file: %v", err)
 	}
 }
@@ -157,7 +157,7 @@ func TestATokenFileWhileItIsReplaced(t *testing.T) {
 			}
 			// It is refused: was it replaced?
 			var file *identity.FileError
-			if _, err := who.Authorization(t.Context(), true); !errors.As(err, &file) || file.Refused() {
+			if _, err := who.Authorization(t.Context(), secret.New(basic("first-token"))); !errors.As(err, &file) || file.Refused() {
 				t.Errorf("refused: %v, which must not be final", err)
 			}
 			if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte("second-token"), 0o600)); err != nil {
