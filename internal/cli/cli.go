@@ -15,11 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/internal/tend"
-
-	"github.com/azptend/azptend/internal/secret"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -31,8 +31,10 @@ type Process struct {
 	Began   time.Time
 	Without Without
 
-	guard      *secret.Guard // of what the settings hold that nobody is to read
-	undumpable error         // nil: other processes of our user cannot look into this one
+	guard      *secret.Guard   // of what the settings hold that nobody is to read
+	errors     *logqueue.Queue // in front of Stderr, for the log and what follows it
+	prints     *logqueue.Queue // in front of Stdout, for what a listener prints; may be the same
+	undumpable error           // nil: other processes of our user cannot look into this one
 }
 
 // Without names protections that a command leaves out. Nothing a user can say sets
@@ -56,9 +58,12 @@ func Main(p Process) int {
 		p.undumpable = proc.MakeUndumpable()
 	}
 	p.guard = &secret.Guard{}
+	p.openStreams()
 	root := newRoot(p)
 	root.SetArgs(p.Args[1:])
-	return complain(p.guard.Writer(p.Stderr), root.Execute())
+	code := complain(p.guard.Writer(p.errors), root.Execute())
+	p.flushStreams()
+	return code
 }
 
 func newRoot(p Process) *cobra.Command {

@@ -68,7 +68,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 	defer bounded(log, "the control socket", closeWithin, openControl(s, lines, log))()
 	defer bounded(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
 	defer bounded(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
-	return liveAll(all, init, log, heard), nil
+	return liveAll(p, s, all, init, log, heard), nil
 }
 
 // lockLogs says so where the listener's logs are to be among another agent's: its
@@ -90,7 +90,7 @@ func lifeOf(p Process, s config.Settings, o tend.Options, user *proc.User, log *
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
-	o.Stdout, o.Stderr, o.Line = p.Stdout, p.Stderr, tend.NewLine()
+	o.Line = tend.NewLine()
 	return o
 }
 

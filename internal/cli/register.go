@@ -49,6 +49,7 @@ const registerGrace = 10 * time.Second
 func register(p Process, flags *pflag.FlagSet, out string) error {
 	heard, stop := proc.Listen()
 	defer stop()
+	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofRegistrations()...)
 	if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -46,6 +45,7 @@ line is public.`,
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
+	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -118,7 +118,7 @@ func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
 func explain(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
 	err = consult(ctx, s, guard, err)
 	if s.LogFormat == "text" {
-		printError(guard.Writer(p.Stderr), err)
+		printError(guard.Writer(p.errors), err)
 		return
 	}
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
@@ -159,12 +159,4 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 	}
 	sayIdentity(log, who, s.Identity)
 	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
-}
-
-func newLog(w io.Writer, s config.Settings) *slog.Logger {
-	options := &slog.HandlerOptions{Level: s.LogLevel}
-	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }

@@ -154,6 +154,9 @@ func (r *runner) watch(l *launched) {
 		case <-ctx.Done():
 			return
 		}
+		if r.o.Printed != nil {
+			r.o.Printed() // before it is said that it ended
+		}
 		// Its last words first. A child of it may keep the socket open.
 		timer := time.NewTimer(lastWords)
 		defer timer.Stop()

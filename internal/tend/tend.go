@@ -51,6 +51,7 @@ type Options struct {
 	Processes Processes
 	Stdout    *os.File // the listener's
 	Stderr    *os.File
+	Printed   func() // waits, not for long, until what the listener has printed is passed on; may be nil
 	Log       *slog.Logger
 	Hint      func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 	Line      *Line              // by which the life is talked to; nil for nobody
