@@ -131,7 +131,7 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	o.Capabilities, o.Server = s.Capabilities, client
 	o.Seed = mathrand.Uint64()
 	o.Token = func(ctx context.Context) error {
-		_, err := who.Authorization(ctx, false)
+		_, err := who.Authorization(ctx, secret.Text{})
 		return err
 	}
 	return o, nil
