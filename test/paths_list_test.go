@@ -61,6 +61,8 @@ var pathCalls = []struct {
 		"internal/agent Folder.LockLogs os.MkdirAll",
 		"internal/agent Folder.MakePerf os.MkdirTemp",
 		"internal/agent Folder.MakeWritable os.MkdirAll",
+		"internal/agent Folder.SetFilesAside os.MkdirTemp",
+		"internal/agent Folder.SetFilesAside os.Rename",
 		"internal/agent Folder.checkWritable os.CreateTemp",
 		"internal/agent Folder.checkWritable os.Remove",
 		"internal/agent Folder.place os.CreateTemp",
