@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"time"
 
@@ -140,9 +139,6 @@ func (w *world) step(e Event, step func(State, Event, time.Time) (State, []Actio
 	}
 	after, actions := step(before, e, w.now)
 	w.state = after
-	if debugWorld {
-		w.t.Logf("%v %T%+v job=%v over=%v -> %s L=%s J=%s as=%v work=%q why=%q mayBeCut=%v told=%v: %s", w.now.Sub(w.start), e, e, w.job, w.over, after.Phase, after.Listener, after.Job, after.assigned, after.work, after.why, after.mayBeCut, after.toldFor.why, told(actions))
-	}
 	w.walked = append(w.walked, after)
 	w.countRejoin(before, after)
 	for _, a := range actions {
@@ -744,5 +740,3 @@ func (w *world) notice() {
 	w.gives(grace)
 	w.feed(DrainAsked{Reason: "notice", Clock: true, Grace: grace})
 }
-
-var debugWorld = os.Getenv("DEBUGWORLD") != ""
