@@ -292,7 +292,7 @@ func (p packageSource) get(ctx context.Context, address string, from int64) (*ht
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
 	if p.server != nil && p.server.Own(address) {
-		authorization, err := p.who.Authorization(ctx, false)
+		authorization, err := p.who.Authorization(ctx, secret.Text{})
 		if err != nil {
 			return nil, err
 		}
