@@ -30,11 +30,12 @@ type facts struct {
 	job     string // the result of the attacking job
 	said    string
 
-	prevented bool // azptend ended the daemon before it could strike
+	prevented   bool // azptend ended the daemon before it could strike
+	descriptors int
 }
 
 func (p *play) facts() facts {
-	f := facts{left: p.left, checked: p.checked, said: p.said(), prevented: p.prevented}
+	f := facts{left: p.left, checked: p.checked, said: p.said(), prevented: p.prevented, descriptors: p.descriptors}
 	for _, a := range p.lives {
 		l := life{asked: !a.asked.IsZero()}
 		select {
@@ -102,6 +103,7 @@ func properties() []property {
 		{"the exit code is the table's", "0, or the README's code for what the attack did", wrongCode},
 		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
 		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
+		{"descriptors are bounded", fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), greedy},
 		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is", others},
 		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
 		{"nothing else is touched", "files outside the agent's directory, and the answer of `azptend healthcheck` where jobs are another user", collateral},
@@ -156,6 +158,13 @@ func hungry(_ cell, f facts) string {
 		if l.peak > mostMemory {
 			return fmt.Sprintf("azptend %d used %d MiB", n+1, l.peak>>10)
 		}
+	}
+	return ""
+}
+
+func greedy(_ cell, f facts) string {
+	if f.descriptors > mostDescriptors {
+		return fmt.Sprintf("azptend held %d descriptors", f.descriptors)
 	}
 	return ""
 }

@@ -20,18 +20,19 @@ import (
 // play is one cell being played.
 type play struct {
 	*world
-	ctx       context.Context
-	lives     []*azptend
-	innocents []int64
-	job       int64
-	next      int64       // the job after the attack
-	signed    chan string // lines of signs/done
-	untouched string      // the victim before the attack
-	checked   string      // what the attack's own check found wrong
-	left      map[int]string
-	sessions  map[string]bool // that there were before
-	striker   int             // the process that said that the attack is in place
-	prevented bool            // azptend has ended it before it could strike
+	ctx         context.Context
+	lives       []*azptend
+	innocents   []int64
+	job         int64
+	descriptors int         // the most that azptend had, where that was looked at
+	next        int64       // the job after the attack
+	signed      chan string // lines of signs/done
+	untouched   string      // the victim before the attack
+	checked     string      // what the attack's own check found wrong
+	left        map[int]string
+	sessions    map[string]bool // that there were before
+	striker     int             // the process that said that the attack is in place
+	prevented   bool            // azptend has ended it before it could strike
 }
 
 const (
@@ -280,6 +281,7 @@ func (p *play) awaitDescriptors() {
 		if same++; len(open) > before {
 			same, before = 0, len(open)
 		}
+		p.descriptors = max(p.descriptors, len(open))
 		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -84,6 +84,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 		{"the exit code is the table's", facts{lives: []life{{over: true, code: 2}}}},
 		{"no ghost", facts{lives: []life{good}, agents: []int{7}, unnamed: unnamed([]int{7}, "")}},
 		{"memory is bounded", facts{lives: []life{{over: true, peak: mostMemory + 1}}}},
+		{"descriptors are bounded", facts{lives: []life{good}, descriptors: mostDescriptors + 1}},
 		{"other jobs succeed", facts{lives: []life{good}, others: []string{"job 1 is abandoned"}}},
 		{"no process stays", facts{lives: []life{good}, left: map[int]string{1: "sleep"}}},
 		{"nothing else is touched", facts{lives: []life{good}, victim: "nothing"}},

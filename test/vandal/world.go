@@ -29,6 +29,9 @@ const (
 	margin = 4 * time.Second
 	// mostMemory is what azptend may use: many times of what it needs.
 	mostMemory = 128 << 10 // kB
+	// mostDescriptors is what azptend may hold: it serves 64 connections at once for
+	// probes, and as many at its control socket.
+	mostDescriptors = 300
 	// addresses bounds it from outside, in bytes. A Go program reserves more than it uses.
 	addresses = 4 << 30
 	// fewFiles is the limit of descriptors in cells that attack it.
