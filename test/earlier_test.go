@@ -15,22 +15,26 @@ const earlier = "2aed5ba"
 // earlierBinary is on the scripts' PATH.
 func earlierBinary() string { return filepath.Join(filepath.Dir(binary), "azptend-earlier") }
 
-// buildEarlier builds that azptend from the repository's history, once. It fails
-// where the history is not there, as in a shallow clone.
-var buildEarlier = sync.OnceValue(func() error {
+// buildEarlier builds that azptend from the repository's history, once. There being
+// no such history, as in a shallow clone, is no error.
+var buildEarlier = sync.OnceValues(func() (built bool, err error) {
+	if exec.Command("git", "-C", "..", "cat-file", "-e", earlier+"^{commit}").Run() != nil {
+		return false, nil
+	}
 	source, err := os.MkdirTemp("", "azptend-earlier-*")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer os.RemoveAll(source)
-	if out, err := exec.Command("sh", "-c", `git archive "$1" | tar -x -C "$2"`, "sh", earlier, source).CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot get commit %s: %w: %s", earlier, err, out)
+	unpack := exec.Command("sh", "-c", `git -C .. archive --format=tar -o "$2/source.tar" "$1" && tar -xf "$2/source.tar" -C "$2"`, "sh", earlier, source)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		return false, fmt.Errorf("cannot get commit %s: %w: %s", earlier, err, out)
 	}
 	// Paths are trimmed, so that go's cache has most of it from the time before.
 	build := exec.Command("go", "build", "-trimpath", "-o", earlierBinary(), "./cmd/azptend")
 	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build commit %s: %w: %s", earlier, err, out)
+		return false, fmt.Errorf("cannot build commit %s: %w: %s", earlier, err, out)
 	}
-	return nil
+	return true, nil
 })
