@@ -35,7 +35,7 @@ func (f Folder) ListenerLogs() Logs {
 // (src/Agent.Listener/MessageListener.cs, CreateSessionAsync).
 func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
 	dir := f.diag()
-	_ = os.MkdirAll(dir, 0o755) // so that there is something to watch; else it is looked at
+	_ = os.MkdirAll(dir, 0o755)  // so that there is something to watch; else it is looked at
 	looked := map[string]int64{} // how far each log was read
 	return awaitChange(ctx, dir, func() (bool, error) {
 		for name, size := range f.ListenerLogs() {
