@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"maps"
 	"os"
@@ -27,23 +26,6 @@ func (f Folder) ListenerLogs() Logs {
 		}
 	}
 	return logs
-}
-
-// AwaitConflict waits until a listener has written, after before was taken, that
-// the server has a session for its agent already. It writes that exception, by
-// its name, into its log, and on its terminal no more than its message
-// (src/Agent.Listener/MessageListener.cs, CreateSessionAsync).
-func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
-	dir := f.diag()
-	_ = os.MkdirAll(dir, 0o755) // so that there is something to watch; else it is looked at
-	return awaitChange(ctx, dir, func() (bool, error) {
-		for name := range f.ListenerLogs() {
-			if is, err := f.hasConflict(name, before[name]); is || err != nil {
-				return is, err
-			}
-		}
-		return false, nil
-	})
 }
 
 // Shutdown is what the listeners' logs say of their end.
@@ -104,12 +86,6 @@ func (f Folder) lastWords(before Logs) (text []byte, err error) {
 // longestLog bounds what is read of a log: the beginning of one of a listener that
 // has no session yet, and says little; or the end.
 const longestLog = 1 << 20
-
-// hasConflict looks for the exception in a log, from an offset on.
-func (f Folder) hasConflict(name string, from int64) (bool, error) {
-	b, err := f.readLog(name, from)
-	return bytes.Contains(b, []byte("TaskAgentSessionConflictException")), err
-}
 
 // readLog reads a log from an offset on; one that was rolled away is empty.
 func (f Folder) readLog(name string, from int64) ([]byte, error) {

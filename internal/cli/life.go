@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
@@ -68,6 +69,11 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 	defer openControl(s, lines, log)()
 	defer tellSystemd(s, lines, log)()
 	defer notices.watch(lines)()
+	if common.Roster != nil {
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		go common.Roster.Run(ctx)
+	}
 	return liveAll(all, init, log, heard), nil
 }
 
@@ -129,6 +135,8 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	o.Name = nameOf(s)
 	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
 	o.Seed = mathrand.Uint64()
+	o.Roster = tend.NewRoster(client, log)
+	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, false)
 		return err

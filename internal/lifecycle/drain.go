@@ -56,8 +56,12 @@ func (t *turn) inspected(e Inspected) {
 		t.endExplained(e.Result)
 		return
 	}
-	if t.Phase != Draining {
+	if t.serving() && t.Listener == Running {
+		t.doubtAnswered(e.Result)
 		return
+	}
+	if t.Phase != Draining || t.Registration == Held && t.acceptance == open {
+		return // a look from before the drain: the agent is disabled first
 	}
 	switch {
 	case e.Outcome == Missing:
