@@ -45,7 +45,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return tend.End{}, err
 		}
-		if own, err = withAuthorities(own); err != nil {
+		if own, err = withAuthorities(own, first); err != nil {
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
@@ -176,17 +176,6 @@ func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
 	if s.TokenFile != "" && user.Do(func() error { return readable(s.TokenFile) }) == nil {
 		log.Warn("Jobs can read the token file", "file", s.TokenFile, "hint", "make it azptend's user's, with mode 0400")
 	}
-}
-
-// withAuthorities gives the agent a file of the certificates that azptend has from
-// several: it can be told of one alone.
-func withAuthorities(s config.Settings) (config.Settings, error) {
-	if s.CAFile != "" || len(s.CA) == 0 {
-		return s, nil
-	}
-	file, err := agent.Folder{Root: s.Root()}.WriteAuthorities(s.CA)
-	s.CAFile = file
-	return s, err
 }
 
 // withholding says what jobs do not get of azptend's environment.

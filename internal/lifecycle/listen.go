@@ -149,6 +149,9 @@ func (t *turn) jobStarted() {
 			// Now, so that after the job only the DELETE is left, and no second job
 			// can be assigned in between (issue agent#3994).
 			t.plan(Disable, 0)
+			if t.call == Inspect { // a doubt, which the job has answered
+				t.do(Abort{})
+			}
 		}
 	}
 	if t.Phase == Removing && t.Listener == Running {
