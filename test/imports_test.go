@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"cmd/azptend": {"internal/cli", "internal/config"},
 	"internal/cli": {
 		"internal/agent", "internal/azdo", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/host", "internal/identity", "internal/install", "internal/keep",
-		"internal/lifecycle", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
+		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
 	},
 	"internal/tend":      {"internal/agent", "internal/azdo", "internal/lifecycle", "internal/proc"},
@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"internal/proc":      {},
 	"internal/safefile":  {}, // a leaf
 	"internal/lifecycle": {},
+	"internal/logqueue":  {},
 	"internal/sdnotify":  {},
 	"internal/secret":    {},
 	"internal/service":   {},

@@ -10,7 +10,7 @@ FROM alpine:3.22
 # What the agent's .NET needs, bash for script steps, and git for checking out; add what your jobs need.
 RUN apk add --no-cache bash ca-certificates curl git icu-data-full icu-libs krb5-libs libgcc libssl3 libstdc++ zlib && \
     adduser -D -u 10001 agent && install -d -o agent -g agent /azp
-# Root's, and not readable: so the kernel closes the running process to its user from its first instruction on.
+# Owned by root, mode 0711: the kernel keeps a process of an unreadable executable closed to its user (docs/security.md).
 COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend
 ENV LANG=C.UTF-8
 USER 10001:10001

@@ -11,7 +11,7 @@ RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates curl git libicu72 libkrb5-3 libssl3 libstdc++6 zlib1g && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 10001 --create-home agent && install -d -o agent -g agent /azp
-# Root's, and not readable: so the kernel closes the running process to its user from its first instruction on.
+# Owned by root, mode 0711: the kernel keeps a process of an unreadable executable closed to its user (docs/security.md).
 COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend
 ENV LANG=C.UTF-8
 USER 10001:10001

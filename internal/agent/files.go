@@ -201,6 +201,10 @@ func (f Folder) WriteAuthorities(certificates []byte) (string, error) {
 // place makes a file whole or not at all: its content is on the disk before its
 // name is, so that a name never stands for an empty file.
 func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
+	path := filepath.Join(f.Root, name)
+	if info, err := os.Lstat(path); err == nil && info.IsDir() { // a job's, and in the way
+		_ = safefile.RemoveAll(path)
+	}
 	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
 	if err != nil {
 		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
@@ -208,7 +212,7 @@ func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
 	_, err = temp.Write(content)
 	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
 	if err == nil {
-		err = os.Rename(temp.Name(), filepath.Join(f.Root, name))
+		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
@@ -221,9 +225,7 @@ func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
 func (f Folder) RemoveFiles() error {
 	var errs []error
 	for _, name := range []string{settingsFile, credentialsFile, keyFile} {
-		if err := os.Remove(filepath.Join(f.Root, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, safefile.RemoveAll(filepath.Join(f.Root, name))) // a job may have put a directory there
 	}
 	return errors.Join(errs...)
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -216,15 +217,57 @@ func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
 		err := agent.Folder{Root: root}.WriteFiles(registration, theKey())
 		isUnfit(t, err, "cannot use the agent folder "+root+": cannot write .credentials_rsaparams: ", "make it writable")
 	}
-	// A folder where a file should go: the temporary one must not stay.
-	root := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, ".agent", "x"), 0o700); err != nil {
+}
+
+// TestWhatAJobPlantsInTheFilesPlaces: files are written and removed whatever a job
+// has put in their places, and nothing outside the folder is touched.
+func TestWhatAJobPlantsInTheFilesPlaces(t *testing.T) {
+	outside := t.TempDir()
+	kept := filepath.Join(outside, "kept")
+	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := agent.Folder{Root: root}.WriteFiles(registration, theKey())
-	isUnfit(t, err, "cannot write .agent: file exists", "make it writable")
-	if left, _ := filepath.Glob(filepath.Join(root, ".azptend-*")); len(left) != 0 {
-		t.Errorf("left: %v", left)
+	for name, plant := range map[string]func(path string) error{
+		"a directory":        func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
+		"a link to a file":   func(path string) error { return os.Symlink(kept, path) },
+		"a link to a folder": func(path string) error { return os.Symlink(outside, path) },
+		"a pipe":             func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a closed directory": func(path string) error {
+			return errors.Join(os.MkdirAll(filepath.Join(path, "x"), 0o700), os.Chmod(path, 0))
+		},
+		"a link to a device":  func(path string) error { return os.Symlink("/dev/zero", path) },
+		"a link to nowhere":   func(path string) error { return os.Symlink("nowhere", path) },
+		"a file of terabytes": func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<42)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := agent.Folder{Root: t.TempDir()}
+			for _, file := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
+				if err := plant(filepath.Join(f.Root, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.WriteFiles(registration, theKey()); err != nil {
+				t.Fatal(err)
+			}
+			if r, found, err := f.Registration(); !found || err != nil || r.AgentID != registration.AgentID {
+				t.Errorf("it reads %+v, %v, %v", r, found, err)
+			}
+			for _, file := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
+				path := filepath.Join(f.Root, file)
+				if err := errors.Join(os.Remove(path), plant(path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.RemoveFiles(); err != nil {
+				t.Error(err)
+			}
+			if left, err := os.ReadDir(f.Root); len(left) > 0 || err != nil {
+				t.Errorf("left %v, %v", left, err)
+			}
+			if b, err := os.ReadFile(kept); string(b) != "kept" {
+				t.Errorf("outside: %q, %v", b, err)
+			}
+		})
 	}
 }
 

@@ -32,6 +32,9 @@ type UnfitError struct {
 	Why    string
 	Hint   string
 	Cause  error
+	// InUse says that it is another agent that is in the way, and that it may leave:
+	// of another container, or on another machine.
+	InUse bool
 }
 
 func (e *UnfitError) Error() string {

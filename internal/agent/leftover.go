@@ -99,8 +99,11 @@ func entries(dir, pattern string) []fs.DirEntry {
 }
 
 // Occupied is the error for a folder in which a listener runs that is not to be
-// touched; whose says why not.
-func (f Folder) Occupied(pid int, whose string) error {
+// touched; whose says why not. Elsewhere says that it is another container's.
+func (f Folder) Occupied(pid int, whose string, elsewhere bool) error {
+	if elsewhere {
+		return f.inUse(fmt.Sprintf("%s runs in it (process %d, in another container)", whose, pid))
+	}
 	return f.unfit(fmt.Sprintf("%s runs in it (process %d)", whose, pid),
 		"end that agent, or give azptend a folder of its own (AZP_AGENT_DIR)", nil)
 }

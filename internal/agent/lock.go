@@ -4,6 +4,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -18,10 +19,33 @@ import (
 // for Check to explain. The error is an *UnfitError.
 func (f Folder) Lock() (release func(), err error) {
 	release, taken := lock(f.Root)
-	if taken {
+	if !taken {
+		return release, nil
+	}
+	pid, beside := holderBeside(f.Root)
+	if beside {
 		return nil, f.unfit("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
 	}
-	return release, nil
+	where := "in another container or on another machine"
+	if pid != 0 {
+		where = fmt.Sprintf("process %d, in another container", pid)
+	}
+	return nil, f.inUse("another azptend lives in it (" + where + ")" + f.agentHere())
+}
+
+// inUse is the error for a folder that another container or machine is at work in.
+// A rolling update of a container with a volume ends it sooner or later.
+func (f Folder) inUse(why string) error {
+	return &UnfitError{Folder: f.Root, Why: why, InUse: true,
+		Hint: "give each agent a folder of its own (AZP_AGENT_DIR). If the other container is being replaced by this one, let it end first, or raise AZP_NAME_WAIT (--name-wait)"}
+}
+
+// agentHere names the agent that the folder's files tell of, as far as they do.
+func (f Folder) agentHere() string {
+	if r, found := f.Owner(); found {
+		return fmt.Sprintf(": agent %q of %q", r.AgentName, r.Home)
+	}
+	return ""
 }
 
 // IsLocked says whether somebody, this process included, has locked the folder. It

@@ -5,9 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -65,10 +62,6 @@ func (o OwnerRecord) IsOf(r Registration) bool {
 
 // WriteOwner writes the record, whole or not at all. The error is an *UnfitError.
 func (f Folder) WriteOwner(o OwnerRecord) error {
-	// A directory in its place, which only a job can have made, would be in the way.
-	if info, err := os.Lstat(filepath.Join(f.Root, ownerFile)); err == nil && info.IsDir() {
-		_ = os.RemoveAll(filepath.Join(f.Root, ownerFile))
-	}
 	return f.write(ownerFile, o)
 }
 
@@ -83,10 +76,7 @@ func (f Folder) Owner() (o OwnerRecord, found bool) {
 
 // RemoveOwner removes the record. One that is not there is no error.
 func (f Folder) RemoveOwner() error {
-	if err := os.Remove(filepath.Join(f.Root, ownerFile)); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return safefile.RemoveAll(filepath.Join(f.Root, ownerFile))
 }
 
 // MayHaveLeftAgent says that an azptend in this folder has not removed its agent:

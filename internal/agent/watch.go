@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -25,11 +24,9 @@ type UpdateMarkers map[string]bool
 // UpdateMarkers returns the markers that are there now.
 func (f Folder) UpdateMarkers() UpdateMarkers {
 	markers := UpdateMarkers{}
-	entries, _ := os.ReadDir(f.diag())
-	for _, e := range entries {
-		name := e.Name()
-		if strings.HasPrefix(name, "SelfUpdate-") && (strings.HasSuffix(name, ".succeed") || strings.HasSuffix(name, ".failed")) {
-			markers[name] = true
+	for _, end := range []string{".succeed", ".failed"} {
+		for _, e := range entries(f.diag(), "SelfUpdate-*"+end) {
+			markers[e.Name()] = true
 		}
 	}
 	return markers

@@ -19,10 +19,10 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Authorizer gives the value of the Authorization header. Fresh asks for a
-// token that was not in use before: the last one was refused.
+// Authorizer gives the value of the Authorization header. Refused is the value that
+// the server has refused just now, of which another is wanted; zero where none was.
 type Authorizer interface {
-	Authorization(ctx context.Context, fresh bool) (secret.Text, error)
+	Authorization(ctx context.Context, refused secret.Text) (secret.Text, error)
 }
 
 // Client speaks to one organisation or collection. It is safe for use by
@@ -85,18 +85,23 @@ type request struct {
 // do makes a request, and once more with a fresh token if it is answered with
 // 401: what was cached may have expired or been revoked.
 func (c *Client) do(ctx context.Context, r request) error {
-	err := c.try(ctx, r, false)
+	used, err := c.try(ctx, r, secret.Text{})
 	if Status(err) == http.StatusUnauthorized {
-		err = c.try(ctx, r, true)
+		_, err = c.try(ctx, r, used)
 	}
 	return err
 }
 
-func (c *Client) try(ctx context.Context, r request, fresh bool) error {
-	authorization, err := c.auth.Authorization(ctx, fresh)
+// try makes a request, and says with which authorization.
+func (c *Client) try(ctx context.Context, r request, refused secret.Text) (used secret.Text, err error) {
+	used, err = c.auth.Authorization(ctx, refused)
 	if err != nil {
-		return &TokenError{Op: r.op, Cause: err}
+		return used, &TokenError{Op: r.op, Cause: err}
 	}
+	return used, c.send(ctx, r, used)
+}
+
+func (c *Client) send(ctx context.Context, r request, authorization secret.Text) error {
 	if err := c.waitTurn(ctx); err != nil {
 		return &Error{Op: r.op, Cause: err}
 	}

@@ -34,7 +34,8 @@ type tokens struct {
 	err   error
 }
 
-func (a *tokens) Authorization(_ context.Context, fresh bool) (secret.Text, error) {
+func (a *tokens) Authorization(_ context.Context, refused secret.Text) (secret.Text, error) {
+	fresh := refused.Reveal() == "Bearer cached"
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, fresh)

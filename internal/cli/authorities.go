@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
 )
 
@@ -24,7 +25,7 @@ const mostCertificates = 8 << 20
 // for each variable names a single one: azptend's own from several files, and those
 // that the image names. Without it the image's file would win, and the agent would
 // not trust what azptend trusts.
-func withAuthorities(s config.Settings, log *slog.Logger) (config.Settings, error) {
+func withAuthorities(s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
 	if len(s.CA) == 0 {
 		return s, nil
 	}
@@ -46,8 +47,10 @@ func withAuthorities(s config.Settings, log *slog.Logger) (config.Settings, erro
 	if len(files) == 1 && s.CAFile != "" {
 		return s, nil
 	}
-	file, err := agent.Folder{Root: s.Root()}.WriteAuthorities(bundle)
-	s.CAFile = file
+	err := user.Do(func() (err error) {
+		s.CAFile, err = agent.Folder{Root: s.Root()}.WriteAuthorities(bundle)
+		return err
+	})
 	return s, err
 }
 

@@ -15,10 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/logqueue"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/internal/tend"
-
-	"github.com/azptend/azptend/internal/secret"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -30,10 +31,13 @@ type Process struct {
 	Began   time.Time
 	Without Without
 
-	guard *secret.Guard // of what the settings hold that nobody is to read
+	guard      *secret.Guard   // of what the settings hold that nobody is to read
+	errors     *logqueue.Queue // in front of Stderr, for the log and what follows it
+	prints     *logqueue.Queue // in front of Stdout, for what a listener prints; may be the same
+	undumpable error           // nil: other processes of our user cannot look into this one
 }
 
-// Without names protections that a `run` leaves out. Nothing a user can say sets
+// Without names protections that a command leaves out. Nothing a user can say sets
 // one: it is how test/unguarded shows that each of them is needed.
 type Without struct {
 	Undumpable bool                      // others of our user may look into this process
@@ -48,10 +52,18 @@ func Main(p Process) int {
 	if standin.IsInvokedAs(p.Args[0]) {
 		return standinMain(p)
 	}
+	// Before anything else, in every command: a probe and a hook are started with
+	// the container's environment while jobs of the same user run.
+	if !p.Without.Undumpable {
+		p.undumpable = proc.MakeUndumpable()
+	}
 	p.guard = &secret.Guard{}
+	p.openStreams()
 	root := newRoot(p)
 	root.SetArgs(p.Args[1:])
-	return complain(p.guard.Writer(p.Stderr), root.Execute())
+	code := complain(p.guard.Writer(p.errors), root.Execute())
+	p.flushStreams()
+	return code
 }
 
 func newRoot(p Process) *cobra.Command {

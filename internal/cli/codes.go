@@ -56,7 +56,11 @@ func codeOf(err error) int {
 
 // codeOfStart is the exit code for a life that did not even begin.
 func codeOfStart(err error) int {
-	if errors.As(err, new(*agent.UnfitError)) {
+	var unfit *agent.UnfitError
+	switch {
+	case errors.As(err, &unfit) && unfit.InUse:
+		return exitTryAgain
+	case errors.As(err, &unfit):
 		return exitUnfit
 	}
 	return exitUsage

@@ -13,7 +13,7 @@ import (
 // openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
 func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
-	server, err := control.Listen(s.ControlFolder(), onLines{lines}, log)
+	server, err := control.Listen(placeOf(s), onLines{lines}, log)
 	if err != nil {
 		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
 		return func() {}
@@ -23,6 +23,11 @@ func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done fu
 			log.Warn("Cannot remove the control socket", "error", err)
 		}
 	}
+}
+
+// placeOf says where the azptend with these settings is talked to.
+func placeOf(s config.Settings) control.Place {
+	return control.Place{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
 // onLines are the lives, in the words of the control socket.

@@ -36,10 +36,8 @@ that run would end with. docs/doctor.md has each check and each cause.`,
 	return c
 }
 
-// examine makes all checks. Like run it closes its memory before it starts the
-// listener, though only to ask for its version.
+// examine makes all checks.
 func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
-	undumpable := proc.MakeUndumpable()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hostName, _ := os.Hostname()
@@ -54,7 +52,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	defer init.Close()
 
 	out := &output{w: guard.Writer(p.Stdout)}
-	subject := subjectOf(p, s, problems, guard, init, undumpable)
+	subject := subjectOf(p, s, problems, guard, init)
 	var report doctor.Report
 	if asJSON {
 		report = doctor.Visit(ctx, subject, nil)

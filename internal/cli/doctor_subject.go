@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -28,7 +29,7 @@ import (
 
 // subjectOf makes of the settings, as far as they carry, what the doctor looks
 // at: the same parts that run would use.
-func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *secret.Guard, init *proc.Init, undumpable error) doctor.Subject {
+func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *secret.Guard, init *proc.Init) doctor.Subject {
 	log := slog.New(slog.DiscardHandler)
 	if s.LogLevel == slog.LevelDebug {
 		log = newLog(guard.Writer(p.Stderr), s)
@@ -40,7 +41,7 @@ func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *s
 	subject := remoteOf(s, log, guard)
 	subject.Oddities, subject.Placeholder = s.Warnings, s.Placeholder
 	subject.Hosts = hostsOf(s)
-	subject.Folder, subject.Jobs = homeOf(s, as, init), jobsOf(s, as, undumpable)
+	subject.Folder, subject.Jobs = homeOf(s, as, init), jobsOf(s, as, p.undumpable)
 	s, subject.Host = machineOf(s)
 	var limits *config.InvalidError
 	if errors.As(s.CheckLimits(), &limits) && !s.Placeholder && len(problems) == 0 {
@@ -141,7 +142,14 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 		s.AgentDir = root.Root
 	}
 	folder := agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
-	check := func() error { return as.Do(func() error { return folder.Check(s.WorkFolder) }) }
+	check := func() error {
+		return as.Do(func() error {
+			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
+				return err
+			}
+			return folder.CheckFiles()
+		})
+	}
 	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
 		check = func() error { return checkToMake(folder, root, as) }
 	}
@@ -193,9 +201,12 @@ func userName(as *proc.User) string {
 
 // jobsOf is what can be tried of what a job could.
 func jobsOf(s config.Settings, as *proc.User, undumpable error) doctor.Jobs {
-	jobs := doctor.Jobs{Undumpable: undumpable, MayTrace: proc.ChildrenMayTrace(), PassedNames: s.PassEnv, Metadata: metadataAnswers}
+	jobs := doctor.Jobs{Undumpable: undumpable, Capabilities: proc.OpenToChildren(), PassedNames: s.PassEnv, Metadata: metadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
+	}
+	for _, a := range parentsThatShow(s, as) {
+		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.program, a.pid, a.variables))
 	}
 	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {
 		if file != "" && s.Registered == "" {

@@ -34,7 +34,7 @@ killed meanwhile; 77 it belongs to another user; 64 the command line.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			return drain(c.Context(), control.Client{Folder: s.ControlFolder()}, o, p.Stdout)
+			return drain(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
 		},
 	}
 	c.Flags().SortFlags = false
@@ -52,22 +52,22 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 		if err != nil {
 			return unanswered(err)
 		}
-		fmt.Fprintln(w, asked(s))
+		fmt.Fprintln(w, plainly(asked(s)))
 		return nil
 	}
 	said := false
 	s, err := c.DrainAndWatch(ctx, o.terminating, func(s control.Status) {
 		if !said {
-			fmt.Fprintln(w, asked(s))
+			fmt.Fprintln(w, plainly(asked(s)))
 		} else if s.End == nil {
-			fmt.Fprintln(w, now(s))
+			fmt.Fprintln(w, plainly(now(s)))
 		}
 		said = true
 	})
 	if err != nil {
 		return unanswered(err)
 	}
-	fmt.Fprintf(w, "Gone: %s (registration: %s, exit code %d)\n", s.End.Why, s.Registration, s.End.Code)
+	fmt.Fprintln(w, plainly(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
 		return silent(s.End.Code)
 	}

@@ -38,7 +38,7 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			return healthcheck(c.Context(), control.Client{Folder: s.ControlFolder()}, o, p.Stdout)
+			return healthcheck(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
 		},
 	}
 	c.Flags().SortFlags = false
@@ -74,7 +74,7 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 			return err
 		}
 	} else {
-		fmt.Fprintln(w, h.line(o.ready))
+		fmt.Fprintln(w, plainly(h.line(o.ready)))
 	}
 	if h.green(o.ready) {
 		return nil

@@ -68,7 +68,11 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 // that there is one now.
 func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
 	ctx, stop := untilAsked(heard)
-	chosen, done, err := installAgent(ctx, p, s, log, guard)
+	var chosen install.Package
+	done, err := untilDone(ctx, func() (done install.Done, err error) {
+		chosen, done, err = installAgent(ctx, p, s, log, guard)
+		return done, err
+	})
 	switch {
 	case stop():
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")
@@ -120,7 +124,10 @@ func tellInstalled(p Process, dir string, chosen install.Package, done install.D
 
 // codeOfInstall is the exit code for an install that failed.
 func codeOfInstall(err error) int {
+	var unfit *agent.UnfitError
 	switch {
+	case errors.As(err, &unfit) && unfit.InUse:
+		return exitTryAgain
 	case errors.As(err, new(*install.SumError)):
 		return exitUnreachable // the server, or whoever answers in its place
 	case errors.As(err, new(*agent.UnfitError)), errors.As(err, new(*install.RootError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
@@ -285,7 +292,7 @@ func (p packageSource) get(ctx context.Context, address string, from int64) (*ht
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
 	if p.server != nil && p.server.Own(address) {
-		authorization, err := p.who.Authorization(ctx, false)
+		authorization, err := p.who.Authorization(ctx, secret.Text{})
 		if err != nil {
 			return nil, err
 		}

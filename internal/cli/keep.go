@@ -50,6 +50,7 @@ public.`,
 func keepPools(p Process, flags *pflag.FlagSet) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.LoadKeep(flags, p.Environ, hostName)
 	if err != nil {

@@ -45,11 +45,11 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return tend.End{}, err
 		}
-		if own, err = withAuthorities(own, first); err != nil {
+		if own, err = withAuthorities(own, user, first); err != nil {
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
-		defer lockLogs(o.Folder, user, log)()
+		defer bounded(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
 		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
@@ -66,15 +66,15 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		}
 	}
 	page.Begin(onLines{lines})
-	defer openControl(s, lines, log)()
-	defer tellSystemd(s, lines, log)()
-	defer notices.watch(lines)()
+	defer bounded(log, "the control socket", closeWithin, openControl(s, lines, log))()
+	defer bounded(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
+	defer bounded(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
 	if common.Roster != nil {
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
 		go common.Roster.Run(ctx)
 	}
-	return liveAll(all, init, log, heard), nil
+	return liveAll(p, s, all, init, log, heard), nil
 }
 
 // lockLogs says so where the listener's logs are to be among another agent's: its
@@ -96,7 +96,7 @@ func lifeOf(p Process, s config.Settings, o tend.Options, user *proc.User, log *
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
-	o.Stdout, o.Stderr, o.Line = p.Stdout, p.Stderr, tend.NewLine()
+	o.Line = tend.NewLine()
 	return o
 }
 
@@ -118,6 +118,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
 	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
+	o.NameWait, o.ReplaceFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {
@@ -133,12 +134,12 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	countTokens(who, page)
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
-	o.NameWait, o.Capabilities, o.Server = s.NameWait, s.Capabilities, client
+	o.Capabilities, o.Server = s.Capabilities, client
 	o.Seed = mathrand.Uint64()
 	o.Roster = tend.NewRoster(client, log)
 	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
 	o.Token = func(ctx context.Context) error {
-		_, err := who.Authorization(ctx, false)
+		_, err := who.Authorization(ctx, secret.Text{})
 		return err
 	}
 	return o, nil

@@ -28,7 +28,9 @@ func TestNoLogHoldsASecretOfTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	log, _ := openLog(Process{Stderr: file, guard: &secret.Guard{}}, s)
+	p := Process{Stdout: file, Stderr: file, guard: &secret.Guard{}}
+	p.openStreams()
+	log, _ := openLog(p, s)
 	log.Info("Said", "a", "the-pat-of-the-settings", "b", "the-token-of-the-page", "c", "the-password-of-the-proxy")
 	said, err := os.ReadFile(file.Name())
 	if err != nil {

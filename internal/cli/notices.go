@@ -137,6 +137,8 @@ func (n *notices) goAhead() {
 	if !n.approve {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), approvalPatience)
+	defer cancel()
 	for _, e := range n.heeded {
 		switch {
 		case e.Started:
@@ -145,12 +147,10 @@ func (n *notices) goAhead() {
 			n.log.Warn("Did not approve the scheduled event: it is about other machines too", facts(e)...)
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), approvalPatience)
 		if err := n.metadata.Approve(ctx, e.ID); err != nil {
 			n.log.Warn("Could not approve the scheduled event: it comes when its time has come", "error", err)
 		} else {
 			n.log.Info("Approved the scheduled event: Azure need not wait any longer", facts(e)...)
 		}
-		cancel()
 	}
 }

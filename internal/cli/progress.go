@@ -30,10 +30,10 @@ func progressOf(p Process, log *slog.Logger) func(install.Progress) {
 	return func(now install.Progress) {
 		whole := now.Total > 0 && now.Done >= now.Total
 		if whole {
-			fmt.Fprint(p.Stderr, "\r\x1b[K")
+			fmt.Fprint(p.errors, "\r\x1b[K")
 		} else if time.Since(last) >= progressEyes {
 			last = time.Now()
-			fmt.Fprintf(p.Stderr, "\r\x1b[K%s %s", now.Stage, share(now.Done, now.Total))
+			fmt.Fprintf(p.errors, "\r\x1b[K%s %s", now.Stage, share(now.Done, now.Total))
 		}
 	}
 }

@@ -49,7 +49,7 @@ const registerGrace = 10 * time.Second
 func register(p Process, flags *pflag.FlagSet, out string) error {
 	heard, stop := proc.Listen()
 	defer stop()
-	_ = proc.MakeUndumpable() // no child is started here
+	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofRegistrations()...)
 	if err != nil {

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
@@ -25,7 +27,9 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 	ctx, stop := untilAsked(heard)
 	var failed error
 	for i := range each {
-		if each[i], failed = rootFirst(ctx, p, each[i], user, log); failed != nil {
+		own := each[i]
+		each[i], failed = untilDone(ctx, func() (config.Settings, error) { return rootFirst(ctx, p, own, user, log) })
+		if failed != nil {
 			break
 		}
 	}
@@ -44,14 +48,18 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 // other azptend may live in it meanwhile.
 func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
 	folder := agent.Folder{Root: s.Root()}
-	release, err := folder.Lock()
+	release, err := lockInTime(ctx, folder, s.NameWait, user, log)
 	if err != nil {
 		return s, err
 	}
 	defer release()
+	var survivor bool
+	if err := user.Do(func() error { survivor = folder.WasKilled(); return nil }); err != nil {
+		return s, err
+	}
 	o := install.RootOptions{
 		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
-		As: user.Do, Survivor: folder.WasKilled(), Say: progressOf(p, log),
+		As: user.Do, Survivor: survivor, Say: progressOf(p, log),
 	}
 	if user != nil {
 		o.Jobs = install.JobsUser{UID: user.UID, GID: user.GID}
@@ -67,6 +75,26 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 			"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")
 	}
 	return s, nil
+}
+
+// lockInTime locks a folder, and waits for another container that is at work in it.
+func lockInTime(ctx context.Context, folder agent.Folder, wait time.Duration, user *proc.User, log *slog.Logger) (release func(), err error) {
+	ctx, done := context.WithTimeout(ctx, wait)
+	defer done()
+	for told := false; ; told = true {
+		err = user.Do(func() (err error) { release, err = folder.Lock(); return err })
+		var unfit *agent.UnfitError
+		if err == nil || !errors.As(err, &unfit) || !unfit.InUse || ctx.Err() != nil {
+			return release, err
+		}
+		if !told {
+			log.Warn("Waiting for the agent's folder", "name_wait", wait.String(), "error", err)
+		}
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+		}
+	}
 }
 
 func tellRoot(s config.Settings, done install.RootDone, log *slog.Logger) {

@@ -3,9 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,6 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/transport"
 )
@@ -40,16 +41,11 @@ line is public.`,
 }
 
 // run is the life of one agent, or of several, in the order that safety wants: signals are caught
-// before anything can be lost to one, and the process is closed to its children
-// before there are any.
+// before anything can be lost to one.
 func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.Listen()
 	defer stop()
-	var undumpable error
-	if !p.Without.Undumpable {
-		undumpable = proc.MakeUndumpable()
-	}
-
+	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -68,11 +64,8 @@ func run(p Process, flags *pflag.FlagSet) error {
 		return err
 	}
 	log, guard := openLog(p, s)
-	if undumpable != nil {
-		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
-	} else if user == nil && proc.ChildrenMayTrace() {
-		log.Warn("Jobs can read this process's identity: they have CAP_SYS_PTRACE", "hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
-	}
+	tellOpenings(p, user, log)
+	tellParents(s, user, log)
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
 	}
@@ -80,7 +73,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer done()
+	defer bounded(log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
@@ -95,7 +88,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 		explain(context.Background(), p, s, log, guard, err)
 		return silent(exitFault)
 	}
-	defer init.Close()
+	defer bounded(log, "the reaping of processes", closeWithin, init.Close)()
 
 	end, err := live(p, s, each, page, user, log, guard, init, heard)
 	ctx, stopHearing := untilAsked(heard) // who is asked to end does not look for causes
@@ -110,12 +103,22 @@ func run(p Process, flags *pflag.FlagSet) error {
 	return silent(end.Code)
 }
 
+// tellOpenings warns of what opens this process's memory to jobs.
+func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
+	if p.undumpable != nil {
+		log.Warn("Jobs of the same user can read this process's identity", "error", p.undumpable)
+	} else if names := proc.OpenToChildren(); user == nil && len(names) > 0 {
+		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
+			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
+	}
+}
+
 // explain says why a life failed, and what to do: to a person in the voice of
 // all commands, to a machine as a line of its log. The cause is looked for until ctx ends.
 func explain(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
 	err = consult(ctx, s, guard, err)
 	if s.LogFormat == "text" {
-		printError(guard.Writer(p.Stderr), err)
+		printError(guard.Writer(p.errors), err)
 		return
 	}
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
@@ -138,7 +141,7 @@ func runAs(asked string) (*proc.User, error) {
 }
 
 func readable(path string) error {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return err
 	}
@@ -156,12 +159,4 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 	}
 	sayIdentity(log, who, s.Identity)
 	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
-}
-
-func newLog(w io.Writer, s config.Settings) *slog.Logger {
-	options := &slog.HandlerOptions{Level: s.LogLevel}
-	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }

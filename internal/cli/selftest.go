@@ -17,7 +17,6 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
 	"github.com/azptend/azptend/internal/transport"
@@ -53,7 +52,6 @@ line is public.`,
 func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	_ = proc.MakeUndumpable() // where it cannot be, this is no worse than az
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
-	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/transport"
 )
@@ -38,7 +37,6 @@ Besides run's kinds of identity, --auth takes azure-cli: who is logged in there.
 	config.AddIdentityFlags(c.Flags())
 	c.MarkFlagsMutuallyExclusive("json", "raw")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		_ = proc.MakeUndumpable() // where it cannot be, this is no worse than az
 		s, err := config.LoadIdentity(c.Flags(), p.Environ)
 		if err != nil {
 			return &exitError{exitUsage, err}

@@ -8,13 +8,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// ControlFolder is where this agent's azptend is talked to (package control says
-// why there).
-func (s Settings) ControlFolder() string { return filepath.Join(s.Root(), ".azptend") }
-
-// places are the settings on which ControlFolder depends: whoever changes one
-// changes the other. A probe, a preStop hook and a person need no others.
-func places() []string { return []string{"AZP_AGENT_DIR", "AZP_AGENT_ROOT"} }
+// places are the settings by which a probe, a preStop hook and a person find the
+// azptend of an agent: its root, and whether its jobs are another user's (package
+// control has the rule). A person who leaves out the last finds it all the same.
+func places() []string { return []string{"AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_RUN_AS"} }
 
 // AddPlaceFlags defines the flags of the settings that LoadPlace reads.
 func AddPlaceFlags(flags *pflag.FlagSet) {

@@ -27,19 +27,19 @@ func TestPlaceIsThatOfRun(t *testing.T) {
 		args    []string
 		want    string
 	}{
-		{nil, nil, "/azp/.azptend"},
-		{[]string{"AZP_AGENT_DIR=/agents/1"}, nil, "/agents/1/.azptend"},
-		{[]string{"AZP_AGENT_DIR=/agents/1"}, []string{"--agent-dir", "/agents/2/"}, "/agents/2/.azptend"},
-		{[]string{"AZP_AGENT_DIR=/agents/1", "AZP_AGENT_ROOT=/var/agent/"}, nil, "/var/agent/.azptend"},
-		{[]string{"AZP_AGENT_ROOT=/var/agent", "AZP_AGENTS=3"}, nil, "/var/agent/.azptend"},
-		{[]string{"AZP_AGENT_DIR="}, []string{"--agent-dir="}, "/azp/.azptend"},
+		{nil, nil, "/azp"},
+		{[]string{"AZP_AGENT_DIR=/agents/1"}, nil, "/agents/1"},
+		{[]string{"AZP_AGENT_DIR=/agents/1"}, []string{"--agent-dir", "/agents/2/"}, "/agents/2/"},
+		{[]string{"AZP_AGENT_DIR=/agents/1", "AZP_AGENT_ROOT=/var/agent/"}, nil, "/var/agent"},
+		{[]string{"AZP_AGENT_ROOT=/var/agent", "AZP_AGENTS=3"}, nil, "/var/agent"},
+		{[]string{"AZP_AGENT_DIR="}, []string{"--agent-dir="}, "/azp"},
 	} {
 		got, err := place(t, append(tt.environ, "AZP_GRACE_PERIOD=nonsense"), tt.args...)
-		if err != nil || got.ControlFolder() != tt.want {
-			t.Errorf("%v %v: %q, %v", tt.environ, tt.args, got.ControlFolder(), err)
+		if err != nil || got.Root() != tt.want {
+			t.Errorf("%v %v: %q, %v", tt.environ, tt.args, got.Root(), err)
 		}
-		if run := loaded(t, least(tt.environ...), tt.args...); run.ControlFolder() != tt.want {
-			t.Errorf("%v %v: run is at %q", tt.environ, tt.args, run.ControlFolder())
+		if run := loaded(t, least(tt.environ...), tt.args...); run.Root() != tt.want {
+			t.Errorf("%v %v: run is at %q", tt.environ, tt.args, run.Root())
 		}
 	}
 }

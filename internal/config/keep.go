@@ -2,10 +2,8 @@ package config
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -107,12 +105,7 @@ func (s *Settings) readKeepToken(bad func(hint, format string, args ...any)) {
 }
 
 func readShort(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, longestToken))
+	b, err := readFile(path, longestToken)
 	return strings.TrimSpace(string(b)), err
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
@@ -144,7 +143,7 @@ func (s *Settings) readCA(bad func(hint, format string, args ...any)) {
 		return
 	}
 	var err error
-	if s.CA, err = os.ReadFile(s.CAFile); err != nil {
+	if s.CA, err = readFile(s.CAFile, longestCA); err != nil {
 		bad("is the file mounted, and readable for this user?", "AZP_CA_FILE (--ca-file) is %q, which cannot be read: %v", s.CAFile, plain(err))
 		return
 	}

@@ -77,7 +77,7 @@ func (s *Settings) readTheirCA(bad func(hint, format string, args ...any)) {
 	}
 	var all bytes.Buffer
 	for _, file := range files {
-		b, err := os.ReadFile(file)
+		b, err := readFile(file, longestCA)
 		if err != nil {
 			bad("is it readable for this user?", "%s has %q, which cannot be read: %v", customCerts, file, plain(err))
 			continue

@@ -1,13 +1,16 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // validate checks what rows cannot check alone. Life says that the settings of
@@ -75,18 +78,25 @@ func isLoopback(host string) bool {
 // readable says whether a file can be read now and again: a pipe gives what it
 // has only once. Its error is without the path.
 func readable(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return plain(err)
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("it is not a regular file")
-	}
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return plain(err)
 	}
 	return f.Close()
+}
+
+const (
+	// readWithin is how long the file system may take that a setting's file is in.
+	readWithin = 10 * time.Second
+	// longestCA bounds a file of certificates: all that browsers trust are 200 kB.
+	longestCA = 16 << 20
+)
+
+// readFile reads a file that a setting names.
+func readFile(path string, limit int64) ([]byte, error) {
+	ctx, done := context.WithTimeout(context.Background(), readWithin)
+	defer done()
+	return safefile.ReadFileBy(ctx, path, limit)
 }
 
 func plain(err error) error {

@@ -26,8 +26,12 @@ var (
 // milliseconds; the rest is for machines whose jobs use all of them.
 const AnswerWithin = 5 * time.Second
 
-// Client asks the azptend whose socket is in Folder.
-type Client struct{ Folder string }
+// longestAnswer bounds what is read of a line of an answer, in bytes. Hundreds of
+// agents fit in.
+const longestAnswer = 1 << 20
+
+// Client asks the azptend of a place.
+type Client struct{ Place Place }
 
 // Status asks how the agent is.
 func (c Client) Status(ctx context.Context) (Status, error) {
@@ -70,7 +74,7 @@ func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, 
 		return Status{}, err
 	}
 	_, _ = conn.Write(append(line, '\n')) // who refuses us may not read it: his answer says so, or its lack
-	answers := bufio.NewReader(conn)
+	answers := bufio.NewReaderSize(conn, longestAnswer)
 	for {
 		status, err := read(answers)
 		if err != nil {
@@ -86,7 +90,10 @@ func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, 
 }
 
 func read(answers *bufio.Reader) (Status, error) {
-	line, err := answers.ReadBytes('\n')
+	line, err := answers.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return Status{}, &saidError{"cannot read azptend's answer: it is too long"}
+	}
 	if err != nil {
 		return Status{}, err
 	}
@@ -111,7 +118,8 @@ func (e *saidError) Error() string { return e.what }
 
 // dial connects, and makes sure of who is at the other end.
 func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
-	f, err := openFolder(c.Folder)
+	path, believeOwner := c.Place.find()
+	f, err := openFolder(path)
 	if err != nil {
 		return nil, c.without(err)
 	}
@@ -126,7 +134,7 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	}
 	unix := conn.(*net.UnixConn)
 	user, err := peerUser(unix)
-	if err == nil && !mayAnswer(user, os.Geteuid(), owner(info)) {
+	if err == nil && !mayAnswer(user, os.Geteuid(), owner(info), believeOwner) {
 		err = ErrForbidden
 	}
 	if err != nil {
@@ -137,9 +145,9 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 }
 
 // mayAnswer says whether a client that runs as own believes this user, in a
-// folder of owner's.
-func mayAnswer(user, own, owner int) bool {
-	return user == own || user == 0 || (own == 0 && user == owner)
+// folder of owner's, who may be believed by root.
+func mayAnswer(user, own, owner int, believeOwner bool) bool {
+	return user == own || user == 0 || (own == 0 && user == owner && believeOwner)
 }
 
 // without says what a failure means.
@@ -158,5 +166,6 @@ func (c Client) without(err error) error {
 	default: // EOF, a reset connection
 		err = fmt.Errorf("%w (%w)", ErrBrokenOff, err)
 	}
-	return fmt.Errorf("cannot talk to azptend in %s: %w", c.Folder, err)
+	path, _ := c.Place.find()
+	return fmt.Errorf("cannot talk to azptend in %s: %w", path, err)
 }

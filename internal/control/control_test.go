@@ -78,17 +78,17 @@ func (l *life) Drain(ctx context.Context, terminating bool) (Status, error) {
 // socket's address may be.
 func listening(t *testing.T, l *life) (Client, *Server) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), strings.Repeat("long", 40), ".azptend")
-	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+	root := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
+	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := listenIn(t, path, l)
-	return Client{Folder: path}, s
+	s := listenIn(t, Place{Root: root}, l)
+	return Client{Place{Root: root}}, s
 }
 
-func listenIn(t *testing.T, path string, l *life) *Server {
+func listenIn(t *testing.T, p Place, l *life) *Server {
 	t.Helper()
-	s, err := Listen(path, l, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	s, err := Listen(p, l, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,13 +187,13 @@ func TestNobody(t *testing.T) {
 	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
 		t.Errorf("without a folder: %v", err)
 	}
-	if err := os.WriteFile(c.Folder, nil, 0o600); err != nil {
+	if err := os.WriteFile(c.Place.open(), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
 		t.Errorf("with a file in its place: %v", err)
 	}
-	again := listenIn(t, c.Folder, l)
+	again := listenIn(t, c.Place, l)
 	_ = again.listener.Close() // as of a process that was killed
 	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
 		t.Errorf("with a dead socket: %v", err)
@@ -216,14 +216,14 @@ func TestSilence(t *testing.T) {
 // TestOneAtATime: a folder that is in use is left alone, and free again after.
 func TestOneAtATime(t *testing.T) {
 	c, s := listening(t, newLife())
-	if _, err := Listen(c.Folder, newLife(), slog.New(slog.DiscardHandler)); !errors.Is(err, ErrTaken) {
+	if _, err := Listen(c.Place, newLife(), slog.New(slog.DiscardHandler)); !errors.Is(err, ErrTaken) {
 		t.Errorf("a second one: %v", err)
 	}
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("the first one: %v", err)
 	}
 	closed(t, s)
-	listenIn(t, c.Folder, newLife())
+	listenIn(t, c.Place, newLife())
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("the next one: %v", err)
 	}
@@ -250,8 +250,9 @@ func TestLeftovers(t *testing.T) {
 			if err := errors.Join(os.WriteFile(precious, []byte("x"), 0o600), lay(path, elsewhere)); err != nil {
 				t.Fatal(err)
 			}
-			s := listenIn(t, path, newLife())
-			if _, err := (Client{path}).Status(t.Context()); err != nil {
+			p := Place{Root: filepath.Dir(path)}
+			s := listenIn(t, p, newLife())
+			if _, err := (Client{p}).Status(t.Context()); err != nil {
 				t.Error(err)
 			}
 			if info, err := os.Lstat(path); err != nil || info.Mode() != os.ModeDir|0o700 {
@@ -269,16 +270,16 @@ func TestLeftovers(t *testing.T) {
 // removed with ours.
 func TestReplacedFolder(t *testing.T) {
 	c, s := listening(t, newLife())
-	if err := errors.Join(os.Rename(c.Folder, c.Folder+".moved"), os.Mkdir(c.Folder, 0o700)); err != nil {
+	if err := errors.Join(os.Rename(c.Place.open(), c.Place.open()+".moved"), os.Mkdir(c.Place.open(), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(c.Folder); err != nil {
+	if _, err := os.Lstat(c.Place.open()); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(filepath.Join(c.Folder+".moved", socketName)); err == nil {
+	if _, err := os.Lstat(filepath.Join(c.Place.open()+".moved", socketName)); err == nil {
 		t.Error("the socket stays behind")
 	}
 }
@@ -300,7 +301,7 @@ func TestWhoMayTalk(t *testing.T) {
 		{us, us, us, true}, {root, us, us, true}, {them, us, us, false}, {them, us, them, false},
 		{us, root, us, true}, {them, root, us, false}, {root, root, root, true}, {us, root, root, false},
 	} {
-		if got := mayAnswer(tt.user, tt.own, tt.owner); got != tt.want {
+		if got := mayAnswer(tt.user, tt.own, tt.owner, true); got != tt.want {
 			t.Errorf("mayAnswer(%d, %d, %d) = %v", tt.user, tt.own, tt.owner, got)
 		}
 	}

@@ -50,18 +50,22 @@ type Server struct {
 	slots    chan struct{}
 }
 
-// Listen opens the socket in this folder and answers on it until Close. What an
+// Listen opens the socket of this place and answers on it until Close. What an
 // earlier life left there is replaced; ErrTaken says that another one still
 // lives.
-func Listen(path string, a Agent, log *slog.Logger) (*Server, error) {
-	f, err := makeFolder(path)
+func Listen(p Place, a Agent, log *slog.Logger) (*Server, error) {
+	f, warning, err := p.make()
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the control socket: %w", err)
 	}
 	l, err := listen(f)
 	if err != nil {
 		_ = f.remove()
-		return nil, fmt.Errorf("cannot open the control socket in %s: %w", path, err)
+		return nil, fmt.Errorf("cannot open the control socket in %s: %w", f.path, err)
+	}
+	if warning != "" {
+		log.Warn("Jobs can move the control socket away: drain and healthcheck would find nobody", "folder", f.path, "error", warning,
+			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
 	}
 	s := &Server{agent: a, log: log, folder: f, listener: l, slots: make(chan struct{}, atOnce)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

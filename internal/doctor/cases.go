@@ -273,6 +273,7 @@ const (
 	FileReadable  Cause = "token-file-readable"
 	Dumpable      Cause = "dumpable"
 	Tracing       Cause = "cap-sys-ptrace"
+	ParentShows   Cause = "parent-shows-secret"
 	PassesOn      Cause = "passed-on"
 	NoDrain       Cause = "no-time-to-drain"
 	LongerThan    Cause = "longer-than-the-platform"
@@ -295,8 +296,10 @@ func machineCases() []Case {
 		warning(FileReadable, Reach, "the user that jobs run as can read a file that the identity comes from",
 			"make it azptend's user's, with mode 0400, and set AZP_RUN_AS (--run-as) to another user"),
 		warning(Dumpable, Reach, "jobs of the same user can read azptend's memory", "set AZP_RUN_AS (--run-as) to another user"),
-		warning(Tracing, Reach, "jobs run as root with CAP_SYS_PTRACE, and can look into every process",
+		warning(Tracing, Reach, "jobs have a capability with which they can look into every process",
 			"set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability"),
+		warning(ParentShows, Reach, "a process above azptend shows jobs a secret in its environment",
+			"start azptend in its place: `exec azptend run`, without sh -c, tini or --init, for azptend is an init itself; or give it the secret in a file (AZP_TOKEN_FILE)"),
 		warning(PassesOn, Reach, "jobs get variables that azptend would withhold (AZP_PASS_ENV)", "leave AZP_PASS_ENV (--pass-env) unset if they are not meant to"),
 		warning(NoDrain, Budget, "the grace period is too short to finish a job: a stop cancels it", ""),
 		warning(LongerThan, Budget, "the grace period is longer than the platform gives",

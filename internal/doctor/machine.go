@@ -101,9 +101,12 @@ func lookAtReach(ctx context.Context, v *visit) result {
 		switch {
 		case j.Undumpable != nil:
 			r = r.with(problem(Dumpable, j.Undumpable.Error()))
-		case j.MayTrace:
-			r = r.with(problem(Tracing, "jobs run as root, and this root has CAP_SYS_PTRACE"))
+		case len(j.Capabilities) > 0:
+			r = r.with(problem(Tracing, "jobs have "+strings.Join(j.Capabilities, ", ")))
 		}
+	}
+	for _, parent := range j.Parents {
+		r = r.with(problem(ParentShows, parent))
 	}
 	for _, file := range j.TokenFiles {
 		if j.CanRead(file) {

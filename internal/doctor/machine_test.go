@@ -68,13 +68,14 @@ func aboutItsJobs() []onTheMachine {
 	return []onTheMachine{
 		{"closed", func(*doctor.Subject) {}, doctor.Reach, nil, 0, "closed to them"},
 		{"everything is open", func(s *doctor.Subject) {
-			s.Jobs.MayTrace, s.Jobs.TokenFiles, s.Jobs.PassedNames = true, []string{"/run/token"}, []string{"IDENTITY_HEADER"}
+			s.Jobs.Capabilities, s.Jobs.TokenFiles, s.Jobs.PassedNames = []string{"CAP_PERFMON"}, []string{"/run/token"}, []string{"IDENTITY_HEADER"}
+			s.Jobs.Parents = []string{"tini (pid 1) shows AZP_TOKEN"}
 			s.Jobs.Metadata = func(context.Context) bool { return true }
-		}, doctor.Reach, []doctor.Cause{doctor.Tracing, doctor.FileReadable, doctor.PassesOn, doctor.MetadataOpen}, 0, "own user"},
+		}, doctor.Reach, []doctor.Cause{doctor.Tracing, doctor.ParentShows, doctor.FileReadable, doctor.PassesOn, doctor.MetadataOpen}, 0, "own user"},
 		{"it cannot be closed", func(s *doctor.Subject) { s.Jobs.Undumpable = errors.New("not on this system") },
 			doctor.Reach, []doctor.Cause{doctor.Dumpable}, 0, ""},
 		{"another user", func(s *doctor.Subject) {
-			s.Jobs.User, s.Jobs.MayTrace, s.Jobs.Undumpable = "agent", true, errors.New("x")
+			s.Jobs.User, s.Jobs.Capabilities, s.Jobs.Undumpable = "agent", []string{"CAP_SYS_PTRACE"}, errors.New("x")
 			s.Jobs.TokenFiles, s.Jobs.CanRead = []string{"/run/token"}, func(string) bool { return false }
 		}, doctor.Reach, nil, 0, "as user agent"},
 		{"time enough", func(*doctor.Subject) {}, doctor.Budget, nil, 0, "of 30s (the platform's default) 13s to finish"},

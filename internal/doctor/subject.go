@@ -100,13 +100,14 @@ type Home struct {
 
 // Jobs is what jobs can reach.
 type Jobs struct {
-	User        string // whom they run as, "" for azptend's own user
-	TokenFiles  []string
-	CanRead     func(file string) bool // as that user
-	Undumpable  error                  // nil: others of our user cannot look into azptend
-	MayTrace    bool                   // root with CAP_SYS_PTRACE
-	Metadata    func(context.Context) bool
-	PassedNames []string // what AZP_PASS_ENV hands on
+	User         string // whom they run as, "" for azptend's own user
+	TokenFiles   []string
+	CanRead      func(file string) bool // as that user
+	Undumpable   error                  // nil: others of our user cannot look into azptend
+	Capabilities []string               // of jobs, with which they can look into it all the same
+	Parents      []string               // processes above azptend whose environment shows jobs a secret: "sh (pid 1) shows AZP_TOKEN"
+	Metadata     func(context.Context) bool
+	PassedNames  []string // what AZP_PASS_ENV hands on
 }
 
 // visit is a subject, and what has been learned of it so far.

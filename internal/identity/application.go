@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -74,7 +73,7 @@ func (a *application) credential(fresh bool) (azcore.TokenCredential, error) {
 // 1.6).
 func newWorkload(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
 	assertion := func(ctx context.Context) (string, error) {
-		text, err := readToken("the projected token", "AZURE_FEDERATED_TOKEN_FILE", o.FederatedTokenFile)
+		text, err := readToken(ctx, "the projected token", "AZURE_FEDERATED_TOKEN_FILE", o.FederatedTokenFile)
 		if err != nil {
 			note(ctx, err)
 			return "", err
@@ -88,14 +87,17 @@ func newWorkload(o Options, client policy.ClientOptions) (azcore.TokenCredential
 		&azidentity.ClientAssertionCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true})
 }
 
+// maxCertificate bounds a certificate with its key and its chain, some 10 kB.
+const maxCertificate = 1 << 20
+
 func newCertificate(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
-	b, err := os.ReadFile(o.CertificateFile)
+	b, err := readFile(context.Background(), o.CertificateFile, maxCertificate)
 	if err != nil {
-		return nil, &FileError{fmt.Errorf("cannot read the certificate: %w", err)}
+		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate: %w", err)}
 	}
 	certificates, key, err := azidentity.ParseCertificates(b, []byte(o.CertificatePassword.Reveal()))
 	if err != nil { // of PKCS#12 the SDK knows the ciphers of the last century alone
-		return nil, &FileError{fmt.Errorf("cannot read the certificate and its key from %s: %w; PEM is always understood", o.CertificateFile, err)}
+		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate and its key from %s: %w; PEM is always understood", o.CertificateFile, err)}
 	}
 	return azidentity.NewClientCertificateCredential(o.TenantID, o.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{

@@ -134,7 +134,7 @@ func checked(resp *http.Response) (*http.Response, error) {
 	}
 	var answer map[string]json.RawMessage
 	var token string
-	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || notAToken(token) != "" {
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || notAToken(token) != nil {
 		e := parseAnswer(resp, body)
 		e.NoToken = true
 		return nil, e

@@ -121,14 +121,29 @@ func newIdentity(t *testing.T, o identity.Options) *identity.Identity {
 }
 
 // authorize asks for a header that must come.
+// Fresh says that the one which came last was refused.
 func authorize(t *testing.T, who *identity.Identity, fresh bool) string {
 	t.Helper()
-	text, err := who.Authorization(t.Context(), fresh)
+	var last secret.Text
+	if fresh {
+		last = refused
+		if before, is := lastOf.Load(who); is {
+			last = before.(secret.Text)
+		}
+	}
+	text, err := who.Authorization(t.Context(), last)
 	if err != nil {
 		t.Fatal(err)
 	}
+	lastOf.Store(who, text)
 	return text.Reveal()
 }
+
+// lastOf is the header that an identity has given last.
+var lastOf sync.Map
+
+// refused is a header that the server has refused.
+var refused = secret.New("Bearer refused")
 
 // The request of the post, through the SDK; and no proxy sees it.
 func TestTheRequestIsThePosts(t *testing.T) {
@@ -182,7 +197,7 @@ func TestFetchesAreTold(t *testing.T) {
 	answer = jwt(time.Hour, "second")
 	authorize(t, who, true)
 	answer = ""
-	if _, err := who.Authorization(t.Context(), true); err == nil {
+	if _, err := who.Authorization(t.Context(), refused); err == nil {
 		t.Error("there is a token")
 	}
 	want := []string{"managed identitytrue true", "managed identitytrue true", "managed identityfalse false"}
@@ -252,7 +267,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 				_, _ = io.WriteString(w, strings.ReplaceAll(tt.body, "LOOT", loot))
 			})
 			who := newIdentity(t, identity.Options{ObjectID: anObject()})
-			_, err := who.Authorization(t.Context(), false)
+			_, err := who.Authorization(t.Context(), secret.Text{})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -303,14 +318,14 @@ func TestOddExpiry(t *testing.T) {
 	}
 	t.Run("of a token that does not tell itself", func(t *testing.T) {
 		newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) { writeToken(w, "an-opaque-token", "soon") })
-		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), false)
+		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})
 		if err == nil || strings.Contains(err.Error(), "an-opaque-token") {
 			t.Errorf("error is %v", err)
 		}
 	})
 	t.Run("a token that has expired", func(t *testing.T) {
 		newEndpoint(t, gives(jwt(-time.Hour, "old")))
-		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), false)
+		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})
 		if err == nil || !strings.Contains(err.Error(), "expired 1h0m") || !strings.Contains(err.Error(), "clock") {
 			t.Errorf("error is %v", err)
 		}
@@ -396,7 +411,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 func TestAnEndpointThatNeverStarts(t *testing.T) {
 	inEnvironment(t, "http://127.0.0.1:1/msi/token")
 	who := newIdentity(t, identity.Options{ObjectID: anObject(), Patience: time.Millisecond})
-	_, err := who.Authorization(t.Context(), false)
+	_, err := who.Authorization(t.Context(), secret.Text{})
 	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "cannot reach the identity endpoint at 127.0.0.1:1: ") {
 		t.Errorf("error is %v", err)
 	}
@@ -406,7 +421,7 @@ func TestAnEndpointThatNeverStarts(t *testing.T) {
 	who = newIdentity(t, identity.Options{ObjectID: anObject(), Patience: time.Hour, Log: newLog(waiting)})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-waiting.seen; cancel() }()
-	if _, err := who.Authorization(ctx, false); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := who.Authorization(ctx, secret.Text{}); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -417,7 +432,7 @@ func TestAnEndpointThatHangs(t *testing.T) {
 	newEndpoint(t, func(http.ResponseWriter, *http.Request) { cancel(); <-release })
 	defer close(release)
 	who := newIdentity(t, identity.Options{ObjectID: anObject()})
-	if _, err := who.Authorization(ctx, false); !errors.Is(err, context.Canceled) {
+	if _, err := who.Authorization(ctx, secret.Text{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -459,7 +474,7 @@ func TestManyAtOnce(t *testing.T) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			if _, err := who.Authorization(t.Context(), i%4 == 0); err != nil {
+			if _, err := who.Authorization(t.Context(), []secret.Text{refused, {}, {}, {}}[i%4]); err != nil {
 				t.Error(err)
 			}
 		}()

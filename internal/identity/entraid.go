@@ -44,7 +44,7 @@ func entraProblem(r *http.Request, resp *http.Response, body []byte) *EndpointEr
 		Token string `json:"access_token"`
 	}
 	asked := r.Method == http.MethodPost
-	if resp.StatusCode == http.StatusOK && (!asked || json.Unmarshal(body, &answer) == nil && notAToken(answer.Token) == "") {
+	if resp.StatusCode == http.StatusOK && (!asked || json.Unmarshal(body, &answer) == nil && notAToken(answer.Token) == nil) {
 		return nil
 	}
 	problem := parseAnswer(resp, body)

@@ -72,6 +72,8 @@ type Identity struct {
 
 	mu      sync.Mutex
 	source  Source
+	tokens  fileTokens
+	unread  bool        // it was said that the token file gives none
 	fetched func(Fetch) // nil for nobody
 	last    string      // the token that was last told of
 }
@@ -173,19 +175,19 @@ func (o Options) selector() string {
 	return "system-assigned"
 }
 
-// Authorization returns an Authorization header's value. Fresh asks for a token
-// other than the last, which was refused: a file is read again at each use
-// anyway; the others are asked past the SDK's cache. A token file that holds no
-// token, or one that was refused, gives way to a named identity for good, as in
-// the post.
-func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, error) {
+// Authorization returns an Authorization header's value. Refused is one that the
+// server has refused, of which another is wanted; zero where none was. A file is
+// read again at each use anyway; the others are asked past the SDK's cache. A token
+// file that holds no token, or one that was refused, gives way to a named identity
+// for good, as in the post.
+func (i *Identity) Authorization(ctx context.Context, refused secret.Text) (secret.Text, error) {
 	switch i.Source() {
 	case TokenFile:
-		return i.fromFile(ctx, fresh)
+		return i.fromFile(ctx, refused)
 	case PAT:
 		return i.basic(i.options.PAT), nil
 	}
-	return i.bearer(ctx, fresh)
+	return i.bearer(ctx, !refused.IsZero())
 }
 
 // Token returns the token itself, for who must hand it on: of a PAT and of a
@@ -193,7 +195,7 @@ func (i *Identity) Authorization(ctx context.Context, fresh bool) (secret.Text, 
 func (i *Identity) Token(ctx context.Context) (secret.Text, time.Time, error) {
 	switch i.Source() {
 	case TokenFile:
-		text, err := i.readFile()
+		text, err := i.readFile(ctx)
 		if err == nil || !i.fallBack(err) {
 			return text, time.Time{}, err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,6 +87,10 @@ func TestATokenFileIsReadAtEachUse(t *testing.T) {
 	if got := authorize(t, who, false); got != basic("second-token") {
 		t.Errorf("header is %q", got)
 	}
+}
+
+func TestATokenFileThatGivesNone(t *testing.T) {
+	path := tokenFile(t, "a-token")
 	for content, why := range map[string]string{
 		"":                            "it is empty",
 		" \n":                         "it is empty",
@@ -93,11 +98,16 @@ func TestATokenFileIsReadAtEachUse(t *testing.T) {
 		"two words-that-are-secret":   "it holds characters that no token has",
 		"\x00\x01binary-secret":       "it holds characters that no token has",
 		"\xef\xbb\xbfbom-secret":      "it holds characters that no token has",
-		strings.Repeat("x", 65<<10):   "it is too long for a token",
+		strings.Repeat("x", 65<<10):   "it is too large: 66560 bytes, and the limit is 65536",
 		`{"access_token": "a-secret"`: "it holds characters that no token has",
 	} {
+		who := newIdentity(t, identity.Options{TokenFile: path})
 		write(t, path, content)
-		_, err := who.Authorization(t.Context(), false)
+		_, err := who.Authorization(t.Context(), secret.Text{})
+		var file *identity.FileError
+		if !errors.As(err, &file) || !file.Refused() {
+			t.Errorf("%.20q: %v is not final", content, err)
+		}
 		if err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "AZP_TOKEN_FILE") {
 			t.Errorf("%.20q: %v, want %s", content, err, why)
 		} else if strings.Contains(err.Error(), "secret") {
@@ -107,8 +117,96 @@ func TestATokenFileIsReadAtEachUse(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := who.Authorization(t.Context(), false); !errors.Is(err, os.ErrNotExist) {
+	who := newIdentity(t, identity.Options{TokenFile: path})
+	if _, err := who.Authorization(t.Context(), secret.Text{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without the file: %v", err)
+	}
+}
+
+// While a token file gives no token, the last that worked is used. One that was
+// refused is used no more: then a file that is being replaced is waited for.
+func TestATokenFileWhileItIsReplaced(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"gone":        os.Remove,
+		"empty":       func(path string) error { return os.Truncate(path, 0) },
+		"2 GB":        func(path string) error { return os.Truncate(path, 2<<30) },
+		"null":        func(path string) error { return os.WriteFile(path, []byte("null"), 0o600) },
+		"a directory": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		"a pipe":      func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) },
+		"endless":     func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := tokenFile(t, "first-token")
+			log := watchFor("using the one that was read before")
+			who := newIdentity(t, identity.Options{TokenFile: path, Log: newLog(log)})
+			if got := authorize(t, who, false); got != basic("first-token") {
+				t.Errorf("at first the header is %q", got)
+			}
+			if err := spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if got := authorize(t, who, false); got != basic("first-token") {
+					t.Errorf("then the header is %q", got)
+				}
+			}
+			select {
+			case <-log.seen:
+			default:
+				t.Error("it does not say that the file gives no token")
+			}
+			// It is refused: was it replaced?
+			var file *identity.FileError
+			if _, err := who.Authorization(t.Context(), secret.New(basic("first-token"))); !errors.As(err, &file) || file.Refused() {
+				t.Errorf("refused: %v, which must not be final", err)
+			}
+			if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte("second-token"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if got := authorize(t, who, true); got != basic("second-token") {
+				t.Errorf("at last the header is %q", got)
+			}
+		})
+	}
+}
+
+// A rotation that truncates the file first takes a moment.
+func TestATokenFileThatIsBeingWritten(t *testing.T) {
+	path := tokenFile(t, "first-token")
+	who := newIdentity(t, identity.Options{TokenFile: path})
+	authorize(t, who, false)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	time.AfterFunc(200*time.Millisecond, func() { written <- os.WriteFile(path, []byte("second-token"), 0o600) })
+	if got := authorize(t, who, true); got != basic("second-token") {
+		t.Errorf("the header is %q", got)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where something else is written into the file, or a token that does not work,
+// the one before it may still work.
+func TestTheTokenBefore(t *testing.T) {
+	path := tokenFile(t, "first-token")
+	who := newIdentity(t, identity.Options{TokenFile: path})
+	authorize(t, who, false)
+	write(t, path, "wrong-token")
+	if got := authorize(t, who, false); got != basic("wrong-token") {
+		t.Errorf("the header is %q", got)
+	}
+	if got := authorize(t, who, true); got != basic("first-token") {
+		t.Errorf("once that was refused the header is %q", got)
+	}
+	if got := authorize(t, who, false); got != basic("first-token") {
+		t.Errorf("from then on the header is %q", got)
+	}
+	write(t, path, "third-token")
+	if got := authorize(t, who, false); got != basic("third-token") {
+		t.Errorf("after another the header is %q", got)
 	}
 }
 

@@ -169,7 +169,7 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 
 	a.ClearCalls()
 	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: anObject(), HTTP: a.metadata(t)})
-	_, err := who.Authorization(t.Context(), false)
+	_, err := who.Authorization(t.Context(), secret.Text{})
 	var answer *identity.EndpointError
 	if !errors.As(err, &answer) || !answer.Refused() || !strings.Contains(err.Error(), "says 400 invalid_request: Identity not found") {
 		t.Errorf("error is %v", err)
@@ -209,7 +209,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("no route to host")}
 	}
 	who = made(t, identity.Options{Source: identity.ManagedIdentity, ObjectID: anObject(), HTTP: c, Patience: 3 * time.Second})
-	if _, err := who.Authorization(t.Context(), false); err == nil || !strings.Contains(err.Error(), "no route to host") || tries != 1 {
+	if _, err := who.Authorization(t.Context(), secret.Text{}); err == nil || !strings.Contains(err.Error(), "no route to host") || tries != 1 {
 		t.Errorf("error after %d tries is %v", tries, err)
 	}
 }
@@ -288,7 +288,7 @@ func TestAServicePrincipal(t *testing.T) {
 	} {
 		o := bySecret
 		tt.change(&o)
-		_, err := made(t, o).Authorization(t.Context(), false)
+		_, err := made(t, o).Authorization(t.Context(), secret.Text{})
 		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "Trace ID") || strings.Contains(err.Error(), "wrong-secret") {
 			t.Errorf("%s: error is %v", name, err)
 		}
@@ -319,20 +319,20 @@ func TestAWorkloadIdentity(t *testing.T) {
 
 	// Hours later only the file that kubelet has written since is of use.
 	a.Elapse(20 * time.Hour)
-	if _, err := who.Authorization(t.Context(), true); err == nil || !strings.Contains(err.Error(), "AADSTS700024") {
+	if _, err := who.Authorization(t.Context(), refused); err == nil || !strings.Contains(err.Error(), "AADSTS700024") {
 		t.Errorf("an old projected token: %v", err)
 	}
 	project(subject, "")
 	authorize(t, who, true)
 
 	project("system:serviceaccount:other:pool", "")
-	if _, err := who.Authorization(t.Context(), true); err == nil || !strings.Contains(err.Error(), "No matching federated identity record") {
+	if _, err := who.Authorization(t.Context(), refused); err == nil || !strings.Contains(err.Error(), "No matching federated identity record") {
 		t.Errorf("another subject: %v", err)
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	_, err := who.Authorization(t.Context(), true)
+	_, err := who.Authorization(t.Context(), refused)
 	var missing *identity.FileError
 	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "AZURE_FEDERATED_TOKEN_FILE") {
 		t.Errorf("without the file: %v", err)
@@ -378,7 +378,7 @@ func TestATokenNeedsLife(t *testing.T) {
 	lives, n = []time.Duration{4 * time.Minute}, 0
 	authorize(t, newIdentity(t, identity.Options{ObjectID: anObject()}), false) // all there is
 	lives = []time.Duration{20 * time.Second}
-	_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), false)
+	_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})
 	if err == nil || !strings.Contains(err.Error(), "it expires in ") {
 		t.Errorf("error is %v", err)
 	}

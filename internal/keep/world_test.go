@@ -64,7 +64,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return out.Result(), nil
 }
 
-func (w *world) Authorization(context.Context, bool) (secret.Text, error) {
+func (w *world) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+w.emulator.DefaultPAT()))), nil
 }
 

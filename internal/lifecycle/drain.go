@@ -126,7 +126,7 @@ func (t *turn) lookLater() {
 func (t *turn) lookedAlone(worker bool) {
 	switch {
 	case t.Job == RunningJob: // its end is the next thing to wait for
-	case t.Job == UnknownJob && worker:
+	case worker:
 		t.lookLater()
 	default:
 		t.Job = NoJob

@@ -21,6 +21,7 @@ const (
 	Taken       Outcome = "taken"       // 409: the name is held by another agent
 	JobRunning  Outcome = "job running" // 400 to a DELETE: the agent runs a job
 	Unfit       Outcome = "unfit"       // the agent folder cannot work
+	Occupied    Outcome = "occupied"    // another agent is at work in the agent folder, and may leave it
 	Broken      Outcome = "broken"      // a fault of ours, or of the machine
 )
 

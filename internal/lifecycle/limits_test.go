@@ -304,6 +304,27 @@ func TestYoungTwin(t *testing.T) {
 	}))
 }
 
+// TestOccupiedFolder: another container's agent is at work in our folder. It is
+// waited for, as long as a name is; then a name may be waited for anew.
+func TestOccupiedFolder(t *testing.T) {
+	p := Policy{Grace: time.Minute, NameWait: 15 * time.Second}
+	began := []line{
+		{0, Begin{}, "ask to prepare"},
+		{time.Second, Prepared{Result: of(Occupied)}, ""},
+		{twinWatch, Tick{}, "ask to prepare"},
+		{time.Second, Prepared{Result: of(Occupied)}, ""},
+		{4 * time.Second, Tick{}, "ask to prepare"},
+	}
+	walk(t, p, roads(began, []line{{time.Second, Prepared{Result: of(Occupied)}, "leave 75"}}))
+	walk(t, p, roads(began, []line{{time.Second, DrainAsked{Reason: "SIGTERM", Clock: true}, "leave 0"}}))
+	walk(t, p, roads(began, []line{
+		{time.Second, Prepared{Result: fine}, "ask to register"},
+		{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
+		{time.Second, LookedUp{Result: fine, Owner: Other, AgentID: 3, Online: true}, ""},
+		{twinWatch, Tick{}, "ask to look up"},
+	}))
+}
+
 // TestHandOver: registered, and left to another; unless something fails.
 func TestHandOver(t *testing.T) {
 	p := Policy{Grace: time.Minute, HandOver: true}

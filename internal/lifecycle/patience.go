@@ -104,7 +104,7 @@ func codeFor(o Outcome) int {
 		return exitUnfit
 	case Broken:
 		return exitFault
-	case Taken:
+	case Taken, Occupied:
 		return exitTryAgain
 	default:
 		return exitUnreachable

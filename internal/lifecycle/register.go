@@ -24,7 +24,10 @@ func (t *turn) prepared(e Prepared) {
 	switch {
 	case e.Outcome == OK:
 		t.unplan()
+		t.watched = time.Time{}
 		t.begin(e)
+	case e.Outcome == Occupied && t.Reason == "":
+		t.watchFolder(e.Result)
 	case e.worthAnotherTry() && t.tryAgain(Prepare, e.Result, earliest(t.patience, t.lastCall())):
 	default:
 		t.leaveBoot(codeFor(e.Outcome), "cannot begin", e.Err)
@@ -225,16 +228,32 @@ func (t *turn) meetNobody() {
 }
 
 func (t *turn) watch(holder error) {
+	if !t.watchOn(LookUp) {
+		t.leaveFor(exitTryAgain, "the agent's name is held by another", holder)
+	}
+}
+
+// watchFolder waits for another agent to leave the folder: of a container that is
+// being replaced, with the same volume.
+func (t *turn) watchFolder(r Result) {
+	if !t.watchOn(Prepare) {
+		t.leaveBoot(codeFor(r.Outcome), "another agent is at work in the agent's folder", r.Err)
+	}
+}
+
+// watchOn plans another look at what another agent holds. It says false when that
+// was watched for as long as the policy allows.
+func (t *turn) watchOn(c Call) bool {
 	if t.watched.IsZero() {
 		t.watched = t.now
 	}
 	left := t.policy.NameWait - t.now.Sub(t.watched)
 	if left <= 0 {
-		t.leaveFor(exitTryAgain, "the agent's name is held by another", holder)
-		return
+		return false
 	}
 	t.patience = t.now.Add(left + bootPatience) // watching is not failing
-	t.plan(LookUp, min(twinWatch, left))
+	t.plan(c, min(twinWatch, left))
+	return true
 }
 
 func (t *turn) twinRemoved(r Result) {

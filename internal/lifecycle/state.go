@@ -115,7 +115,7 @@ type State struct {
 	cancels  bool          // a running job is cancelled, by the platform's word and the policy
 	killAt   time.Time     // while Stopping: when SIGKILL follows, or when waiting for it ends
 	patience time.Time     // when the stage under way is given up, where no budget rules
-	watched  time.Time     // since when an online twin is watched
+	watched  time.Time     // since when an online twin, or an agent at work in our folder, is watched
 
 	missed    bool        // the last answer about the agent was that there is none
 	refused   bool        // a removal was, for no reason that passes

@@ -31,6 +31,7 @@ type world struct {
 	twin     bool        // somebody else's agent holds our name
 	twinOn   bool
 	proven   bool // the record in the agent's directory proves that it is ours
+	occupied bool // another agent was at work in our folder when that was last looked at
 	unseen   bool // somebody else's agent holds our name, and no look-up shows it
 	young    bool // it is offline, and just starting
 	former   int  // the agent that the folder's files tell of, of a life that was killed
@@ -352,7 +353,11 @@ func (w *world) answer(well bool) {
 
 // prepare answers Prepare: now and then there is an agent already.
 func (w *world) prepare(well bool, fault Result) {
+	if rapid.IntRange(0, 3).Draw(w.t, "folder") == 3 {
+		fault.Outcome = Occupied
+	}
 	e := Prepared{Result: w.either(well, fault)}
+	w.occupied = e.Outcome == Occupied
 	if !well {
 		w.feed(e)
 		return

@@ -34,12 +34,38 @@ func MakeUndumpable() error {
 	return nil
 }
 
-// ChildrenMayTrace says whether this process's children can look into it all the
-// same: root with CAP_SYS_PTRACE, which they inherit, sees every process
-// (identity.md 6.2). Containers usually run without it.
-func ChildrenMayTrace() bool {
-	has, err := effective()
-	return err == nil && os.Geteuid() == 0 && has&(1<<unix.CAP_SYS_PTRACE) != 0
+// opening are the capabilities with which a process can read another's memory,
+// or at least its environment, although that one is not dumpable. Each of the 41
+// was tried alone on Linux 6.18: CAP_SYS_PTRACE opens all of it, CAP_SYS_ADMIN and
+// CAP_PERFMON open /proc/PID/environ and maps. The last two are the kernel's
+// rules, and were not tried: CAP_SYS_MODULE loads code into the kernel, and
+// CAP_SYS_RAWIO opens /dev/mem and /proc/kcore.
+var opening = []struct {
+	name string
+	bit  int
+}{
+	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, {"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN}, {"CAP_PERFMON", unix.CAP_PERFMON},
+	{"CAP_SYS_MODULE", unix.CAP_SYS_MODULE}, {"CAP_SYS_RAWIO", unix.CAP_SYS_RAWIO},
+}
+
+// OpenToChildren names the capabilities of this process's children with which
+// they can look into it all the same. Root's children have what the bounding set
+// allows, others what is ambient. Containers usually run without any of these.
+func OpenToChildren() []string {
+	var names []string
+	for _, c := range opening {
+		var has int
+		var err error
+		if os.Geteuid() == 0 {
+			has, err = unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c.bit), 0, 0, 0)
+		} else {
+			has, err = unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, uintptr(c.bit), 0, 0)
+		}
+		if err == nil && has == 1 { // an error: a kernel that does not know the capability
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 // keepDescriptors closes what this process inherited beyond its three streams to

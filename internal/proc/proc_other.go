@@ -23,8 +23,19 @@ var ErrNoProtection = errors.New("cannot make the process undumpable on this sys
 // MakeUndumpable always fails with ErrNoProtection here.
 func MakeUndumpable() error { return ErrNoProtection }
 
-// ChildrenMayTrace is true: nothing keeps them from it here.
-func ChildrenMayTrace() bool { return true }
+// OpenToChildren is empty: there are no capabilities here, and MakeUndumpable says
+// what is open.
+func OpenToChildren() []string { return nil }
+
+// Ancestor is a process above this one.
+type Ancestor struct {
+	PID     int
+	Program string
+	Environ []string
+}
+
+// Ancestors cannot be listed here.
+func Ancestors(*User) []Ancestor { return nil }
 
 func keepDescriptors() {}
 
@@ -59,6 +70,8 @@ func (*descriptor) signal(syscall.Signal) error { return nil }
 
 // kill sends SIGKILL to a process, or, where the number is negative, to a group.
 func (p process) kill() bool { return syscall.Kill(p.pid, syscall.SIGKILL) == nil }
+
+func isElsewhere(int) bool { return false }
 
 func statIn(int, string) (fs.FileInfo, error) {
 	return nil, fmt.Errorf("cannot look into another process on this system: %w", errors.ErrUnsupported)

@@ -23,6 +23,8 @@ type Found struct {
 	// namespace, below its root directory. A path alone names nothing: other
 	// containers use the same paths.
 	Stat func(dir string) (fs.FileInfo, error)
+	// Elsewhere says that the process is known to be in another mount namespace.
+	Elsewhere bool
 }
 
 // look reads what there is to know of a process. What this process, or the user
@@ -30,7 +32,8 @@ type Found struct {
 func look(pid int) Found {
 	return Found{
 		Pid: pid, Program: executable(pid), Args: argsOf(pid), Environ: environOf(pid),
-		Stat: func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },
+		Stat:      func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },
+		Elsewhere: isElsewhere(pid),
 	}
 }
 

@@ -118,6 +118,11 @@ func statBeside(proc string, root *os.File, dir string) (fs.FileInfo, error) {
 	return os.Stat(dir)
 }
 
+func isElsewhere(pid int) bool {
+	theirs, ours := mountsOf("/proc/"+strconv.Itoa(pid)), mountsOf("/proc/self")
+	return theirs != "" && ours != "" && theirs != ours
+}
+
 // mountsOf names a process's mount namespace, "" where that may not be known.
 func mountsOf(proc string) string {
 	name, _ := os.Readlink(proc + "/ns/mnt")

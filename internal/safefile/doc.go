@@ -16,7 +16,7 @@
 // a token file, which Kubernetes mounts through links. They follow links, and
 // keep the other three rules.
 //
-// No function starts a goroutine that touches a file, so each works under
-// proc.User.Do. A read can still take long where the file system does (NFS,
-// FUSE): a caller that must not wait calls it from a goroutine of its own.
+// No function but [ReadFileBy] starts a goroutine that touches a file, so the others
+// work under proc.User.Do. A read can still take long where the file system does
+// (NFS, FUSE): a caller that must not wait calls it from a goroutine of its own.
 package safefile

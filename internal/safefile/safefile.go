@@ -1,6 +1,7 @@
 package safefile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -104,6 +105,27 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	return readWhole(f, limit)
+}
+
+// ReadFileBy is ReadFile for a caller that cannot wait for a file system that is
+// stuck: it returns when ctx ends, and leaves the read behind. It does not work
+// under proc.User.Do, for it reads in a goroutine.
+func ReadFileBy(ctx context.Context, path string, limit int64) ([]byte, error) {
+	type answer struct {
+		content []byte
+		err     error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		content, err := ReadFile(path, limit)
+		read <- answer{content, err}
+	}()
+	select {
+	case a := <-read:
+		return a.content, a.err
+	case <-ctx.Done():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: context.Cause(ctx)}
+	}
 }
 
 // wanted is what a name must stand for.

@@ -64,9 +64,13 @@ func Status(text string) string {
 	return "STATUS=" + strings.Join(strings.Fields(text), " ")
 }
 
+// tellWithin is how long systemd may take to receive a message.
+const tellWithin = time.Second
+
 // Tell says some words at once. Where nobody listens any more that is an error,
 // and no reason to stop.
 func (m *Manager) Tell(words ...string) error {
+	_ = m.socket.SetWriteDeadline(time.Now().Add(tellWithin)) // its queue may be full
 	_, err := m.socket.Write([]byte(strings.Join(words, "\n")))
 	if err != nil {
 		return fmt.Errorf("cannot tell systemd how the service does: %w", err)

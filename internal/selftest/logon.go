@@ -21,7 +21,7 @@ import (
 // ownToken is the Authorizer of the agent itself: its token, which is not renewed.
 type ownToken string
 
-func (o ownToken) Authorization(context.Context, bool) (secret.Text, error) {
+func (o ownToken) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New("Bearer " + string(o)), nil
 }
 

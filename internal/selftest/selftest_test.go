@@ -36,7 +36,7 @@ var sharedKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 type bearer string
 
-func (b bearer) Authorization(context.Context, bool) (secret.Text, error) {
+func (b bearer) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New(string(b)), nil
 }
 

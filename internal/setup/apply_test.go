@@ -24,7 +24,7 @@ import (
 // bearer is an Authorizer with one header.
 type bearer string
 
-func (b bearer) Authorization(context.Context, bool) (secret.Text, error) {
+func (b bearer) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New(string(b)), nil
 }
 

@@ -56,6 +56,8 @@ func outcomeOf(err error) lifecycle.Outcome {
 	switch {
 	case err == nil:
 		return lifecycle.OK
+	case errors.As(err, &unfit) && unfit.InUse:
+		return lifecycle.Occupied
 	case errors.As(err, &unfit):
 		return lifecycle.Unfit
 	case errors.As(err, &no):

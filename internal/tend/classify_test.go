@@ -56,6 +56,7 @@ func TestResultOf(t *testing.T) {
 		{name: "an answer without authorization", err: errIncomplete, want: lifecycle.Refused},
 		{name: "no token", err: &azdo.TokenError{Cause: errors.New("refused")}, want: lifecycle.Unreachable},
 		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
+		{name: "a folder of another container's agent", err: &agent.UnfitError{InUse: true}, want: lifecycle.Occupied},
 		{name: "an unfit folder", err: &agent.UnfitError{}, want: lifecycle.Unfit},
 		{name: "a program that is not there", err: unfitIfExec(agent.Folder{}, syscall.ENOENT), want: lifecycle.Unfit},
 		{name: "a program for another machine", err: unfitIfExec(agent.Folder{}, syscall.ENOEXEC), want: lifecycle.Unfit},

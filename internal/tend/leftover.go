@@ -3,6 +3,7 @@ package tend
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
@@ -33,24 +34,61 @@ func (l leftover) event() lifecycle.Leftover {
 	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil, Working: l.working}
 }
 
+// lookWithin bounds the look at what an earlier life has left, which comes before
+// anything else. Where a file system is stuck, signals are heeded all the same.
+const lookWithin = 5 * time.Second
+
 // formerAgent is the agent that an azptend has left that was killed in this
 // folder, as far as its files tell; 0 is none. The folder is this life's then:
 // what another azptend that lives there has is no leftover.
 func (r *runner) formerAgent() (id int) {
-	if r.o.HandOver || r.o.Given != nil {
+	if r.o.HandOver {
 		return 0
 	}
-	_ = r.o.asAgent(func() error {
-		was, found, err := r.o.Folder.Registration()
-		if err != nil || !found || !r.o.Folder.MayHaveLeftAgent() {
+	looked := make(chan formerLife, 1)
+	o := r.o
+	go func() { looked <- lookBack(o) }()
+	timer := time.NewTimer(lookWithin)
+	defer timer.Stop()
+	select {
+	case f := <-looked:
+		r.unsettled, r.seat, r.release = f.unsettled, f.seat, f.release
+		return f.agentID
+	case <-timer.C:
+		r.log.Warn("Cannot see what an earlier azptend has left in the agent's folder: its file system does not answer",
+			"folder", o.Folder.Root, "waited", lookWithin.String())
+		go func() {
+			if f := <-looked; f.release != nil {
+				f.release()
+			}
+		}()
+		return 0
+	}
+}
+
+// formerLife is what an earlier azptend has left in this folder.
+type formerLife struct {
+	unsettled bool // it may have left its agent in the pool
+	agentID   int  // 0: none that is known
+	seat      seat
+	release   func() // of the folder; nil where there is no agent
+}
+
+func lookBack(o Options) (f formerLife) {
+	_ = o.asAgent(func() error {
+		if f.unsettled = o.Folder.MayHaveLeftAgent(); !f.unsettled || o.Given != nil {
+			return nil
+		}
+		was, found, err := o.Folder.Registration()
+		if err != nil || !found {
 			return err
 		}
-		if r.release, err = r.o.Folder.Lock(); err == nil {
-			id, r.seat = was.AgentID, seat{pool: azdo.Pool{ID: was.PoolID, Name: was.PoolName}, name: was.AgentName}
+		if f.release, err = o.Folder.Lock(); err == nil {
+			f.agentID, f.seat = was.AgentID, seat{pool: azdo.Pool{ID: was.PoolID, Name: was.PoolName}, name: was.AgentName}
 		}
 		return err
 	})
-	return id
+	return f
 }
 
 // findLeftover looks for an earlier life's agent and listener. What is left of
@@ -62,6 +100,11 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	if err != nil {
 		return leftover{}, err
 	}
+	if pid == 0 {
+		if err := r.makeRoom(); err != nil {
+			return leftover{}, err
+		}
+	}
 	if l.evidence, err = r.findEvidence(); err != nil {
 		return leftover{}, err
 	}
@@ -70,6 +113,27 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	}
 	r.adopt(ctx, pid, &l)
 	return l, nil
+}
+
+// makeRoom sees to it that the folder holds no agent's files but azptend's. The
+// caller has found no listener that serves from them.
+func (r *runner) makeRoom() error {
+	folder := r.o.Folder
+	if !r.o.ReplaceFiles {
+		return r.o.asAgent(folder.CheckFiles)
+	}
+	var was agent.Registration
+	var dir string
+	err := r.o.asAgent(func() (err error) {
+		was, _, _ = folder.Registration()
+		dir, err = folder.SetFilesAside(time.Now())
+		return err
+	})
+	if dir != "" {
+		r.log.Warn("Moved aside the files of an agent that azptend has not registered: it stays in its pool", "folder", dir,
+			"agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL)
+	}
+	return err
 }
 
 // adopt watches the listener that an earlier life has left; where there is none,
@@ -88,11 +152,15 @@ func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 }
 
 // findListener finds an earlier life's listener; 0 is none. One that somebody
-// else has started is an error.
+// else has started is an error, and so is one of another container on a volume
+// that has no locks: its azptend may be at work.
 func (r *runner) findListener() (pid int, err error) {
 	for _, f := range r.find(r.isListener) {
 		if !r.o.Folder.Started(processOf(f)) {
-			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started")
+			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started", f.Elsewhere)
+		}
+		if f.Elsewhere && !r.o.HandOver && !r.o.Folder.IsLocked() {
+			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener", true)
 		}
 		pid = f.Pid
 	}
@@ -127,12 +195,6 @@ func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 	_ = r.o.User.Do(func() error { found = append(found, r.o.Processes.Find(is)...); return nil })
 	slices.SortStableFunc(found, func(a, b proc.Found) int { return a.Pid - b.Pid })
 	return slices.CompactFunc(found, func(a, b proc.Found) bool { return a.Pid == b.Pid })
-}
-
-// killedHere says that an azptend in this folder may have left its agent in the pool.
-func (r *runner) killedHere() (was bool) {
-	_ = r.o.asAgent(func() error { was = r.o.Folder.MayHaveLeftAgent(); return nil })
-	return was
 }
 
 // isStray says that a process is of an earlier life's jobs: a worker, or what

@@ -45,7 +45,11 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 	left := leftover{pool: azdo.Pool{ID: given.PoolID, Name: given.PoolName}, agent: azdo.Agent{ID: given.AgentID, Name: given.AgentName}}
 	var pid int
 	if err == nil {
-		if pid, err = r.findListener(); err == nil {
+		pid, err = r.findListener()
+		if err == nil && pid == 0 && r.o.Given.Folder.Root != r.o.Folder.Root {
+			err = r.makeRoom()
+		}
+		if err == nil {
 			r.adopt(ctx, pid, &left)
 		}
 	}

@@ -31,7 +31,6 @@ func (r *runner) launch() func(context.Context) word {
 		spent := time.Since(begun)
 		return word{
 			note: func(r *runner) {
-				r.removePerf()
 				r.listener, r.perf, r.markers, r.jobsBefore = l.process, l.perf, l.markers, r.state.Jobs
 				r.times.launch, r.times.launched = spent, time.Now()
 				r.times.begin(begun)
@@ -161,6 +160,9 @@ func (r *runner) watch(l *launched) {
 		case <-ctx.Done():
 			return
 		}
+		if r.o.Printed != nil {
+			r.o.Printed() // before it is said that it ended
+		}
 		// Its last words first. A child of it may keep the socket open.
 		timer := time.NewTimer(lastWords)
 		defer timer.Stop()
@@ -169,7 +171,7 @@ func (r *runner) watch(l *launched) {
 		case <-timer.C:
 		}
 		ended()
-		tellers.Wait()
+		_, _ = within(lastWords, func() struct{} { tellers.Wait(); return struct{}{} })
 		status := l.process.Status()
 		exit := lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}
 		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cut(l)}})
@@ -179,8 +181,18 @@ func (r *runner) watch(l *launched) {
 // cut reads in the listener's own log whether it was told to end while it had a
 // job. Where that log cannot be read, nobody knows.
 func (r *runner) cut(l *launched) lifecycle.Cut {
-	var s agent.Shutdown
-	err := r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
+	type answer struct {
+		agent.Shutdown
+		err error
+	}
+	s, finished := within(lastWords, func() (a answer) {
+		a.err = r.o.asAgent(func() (err error) { a.Shutdown, err = r.ways.shutdown(l.logs); return err })
+		return a
+	})
+	err := s.err
+	if !finished {
+		err = errNoAnswerOfFiles
+	}
 	switch {
 	case err != nil:
 		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
@@ -192,6 +204,8 @@ func (r *runner) cut(l *launched) lifecycle.Cut {
 	}
 	return lifecycle.MaybeCut
 }
+
+var errNoAnswerOfFiles = errors.New("its file system does not answer")
 
 const (
 	// lastWords is how long the socket of a dead listener is listened to.

@@ -155,6 +155,11 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 		}
 		r.log.Log(r.ctx, level, "A call failed", what...)
 	case lifecycle.Unfit, lifecycle.Broken: // the end of it, and said there
+	case lifecycle.Occupied:
+		if after.Phase != lifecycle.Gone && !r.waitsFolder {
+			r.waitsFolder = true
+			r.log.Warn("Waiting for the agent's folder", "name_wait", r.o.NameWait.String(), "error", res.Err)
+		}
 	default:
 		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)
 	}

@@ -55,6 +55,7 @@ type runner struct {
 	release    func()              // of the agent's folder; nil while it is not ours
 	waits      bool                // it was said that the name is waited for
 
+	waitsFolder  bool // it was said that another agent in the folder is waited for
 	waitsSession bool // it was said that an earlier listener's session is waited for
 
 	times times
@@ -96,7 +97,6 @@ func newRunner(o Options, w ways) *runner {
 
 // live lives the life to its end.
 func (r *runner) live(heard <-chan proc.Heard) End {
-	r.unsettled = !r.o.HandOver && r.killedHere()
 	r.step(lifecycle.Begin{Former: r.formerAgent()})
 	for r.left == nil {
 		r.wait(heard)
@@ -217,27 +217,92 @@ func (r *runner) ask(a lifecycle.Ask) {
 	})
 }
 
-// lastSweep bounds the killing of what a job left behind.
-const lastSweep = time.Second
-
-// end leaves nothing behind: no process, no file.
+// end leaves nothing behind: no process, no file. It waits for nothing for ever: a
+// goroutine that is stuck in a file system, or a process that cannot be killed,
+// keeps azptend from exiting no more than anything else.
 func (r *runner) end() End {
 	r.cancel()
-	r.beside.Wait()
+	last := lastSteps{r.log, r.lastStepWithin()}
+	last.do("what runs beside the loop", r.beside.Wait)
 	if r.listener != nil {
-		ctx, done := context.WithTimeout(context.Background(), lastSweep)
-		defer done()
-		if n := r.listener.KillTree(ctx); n > 0 {
-			r.log.Info("Killed what the jobs left running", "processes", n)
-		}
-		if r.listener == r.former { // what has left its tree is not ours by birth
-			r.killStrays(ctx)
-		}
-		select { // its status belongs to a log that is about to end
-		case <-r.listener.Done():
-		case <-ctx.Done():
-		}
+		last.do("the processes that the jobs left running", r.killRemains)
 	}
+	last.do("the removal of its files in the agent's folder", r.removeFiles)
+	if r.release != nil { // not before the folder is left alone
+		last.do("the lock of the agent's folder", r.release)
+	}
+	r.reportEnd()
+	end := End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+	r.o.Line.end(r.snapshot(), end)
+	return end
+}
+
+const (
+	// lastSweep bounds each of the last steps, of which the killing of what a job
+	// left behind is one.
+	lastSweep = time.Second
+	// shortestStep is for those steps when the grace period is over already.
+	shortestStep = 200 * time.Millisecond
+)
+
+// lastStepWithin is how long one of the last steps may take. Two that are stuck
+// still fit into the grace period, where there is as much left of it.
+func (r *runner) lastStepWithin() time.Duration {
+	deadline := r.state.Deadline()
+	if deadline.IsZero() {
+		return lastSweep
+	}
+	return min(lastSweep, max(time.Until(deadline)/2, shortestStep))
+}
+
+// lastSteps are the steps after which nothing comes that could wait for them.
+type lastSteps struct {
+	log    *slog.Logger
+	within time.Duration
+}
+
+// do does a step, and says so if it does not wait for its end.
+func (l lastSteps) do(what string, step func()) {
+	if _, finished := within(l.within, func() struct{} { step(); return struct{}{} }); !finished {
+		l.log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", l.within.String())
+	}
+}
+
+// within waits for f to return, for so long. A read of a file can be stuck in the
+// file system, where nothing ends it.
+func within[T any](d time.Duration, f func() T) (result T, finished bool) {
+	done := make(chan T, 1)
+	go func() { done <- f() }()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case result = <-done:
+		return result, true
+	case <-timer.C:
+		return result, false
+	}
+}
+
+// killRemains kills the listener and what is left of its jobs.
+func (r *runner) killRemains() {
+	ctx, done := context.WithTimeout(context.Background(), lastSweep)
+	defer done()
+	if n := r.listener.KillTree(ctx); n > 0 {
+		r.log.Info("Killed what the jobs left running", "processes", n)
+	}
+	if r.listener == r.former { // what has left its tree is not ours by birth
+		r.killStrays(ctx)
+	}
+	select { // its status belongs to a log that is about to end
+	case <-r.listener.Done():
+	case <-ctx.Done():
+	}
+}
+
+// removeFiles removes what this life has left in the agent's folder. In a folder
+// that is ours, that includes temporary files of an azptend that was killed, unless
+// the next start has to see them.
+func (r *runner) removeFiles() {
 	// Also of an agent that had to be named: its key is of use to nobody but a thief.
 	if r.wrote && !r.keepsFiles() {
 		if err := r.o.asAgent(r.o.Folder.RemoveFiles); err != nil {
@@ -245,17 +310,15 @@ func (r *runner) end() End {
 		}
 	}
 	r.removeRecord()
-	r.removePerf()
-	if r.release != nil { // the folder is ours, and so is what a killed life has left in it
-		if !r.unsettled { // else the next start is to know of it
-			_ = r.o.asAgent(r.o.Folder.RemoveTemporary)
+	_ = r.o.asAgent(func() error {
+		if r.release != nil && !r.unsettled {
+			return r.o.Folder.RemoveTemporary()
 		}
-		r.release()
-	}
-	r.reportEnd()
-	end := End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
-	r.o.Line.end(r.snapshot(), end)
-	return end
+		if r.perf != nil {
+			return agent.RemovePerf(r.perf.Dir())
+		}
+		return nil
+	})
 }
 
 // keepsFiles says that the agent's files are for another life: they were written
@@ -274,12 +337,5 @@ func (r *runner) removeRecord() {
 	}
 	if err := r.o.asAgent(r.o.Folder.RemoveOwner); err != nil {
 		r.log.Warn("Cannot remove the record of the agent", "error", err)
-	}
-}
-
-func (r *runner) removePerf() {
-	if r.perf != nil {
-		_ = r.o.asAgent(func() error { return agent.RemovePerf(r.perf.Dir()) })
-		r.perf = nil
 	}
 }

@@ -388,10 +388,11 @@ type listener struct {
 	once    sync.Once
 
 	worker sync.Mutex
-	works  bool // an Agent.Worker runs below it
-	daemon bool // something else does, that outlives its job
-	stuck  bool // in the kernel: no signal ends it
-	late   bool // it has ended before anybody looks who connected
+	works  bool          // an Agent.Worker runs below it
+	daemon bool          // something else does, that outlives its job
+	stuck  bool          // in the kernel: no signal ends it
+	late   bool          // it has ended before anybody looks who connected
+	jam    chan struct{} // the process table cannot be read until it is closed; nil where it can
 }
 
 func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
@@ -505,6 +506,9 @@ func (l *listener) Signal(sig syscall.Signal) error {
 }
 
 func (l *listener) KillTree(context.Context) int {
+	if l.jam != nil {
+		<-l.jam
+	}
 	l.worker.Lock()
 	works := l.works || l.daemon
 	l.works, l.daemon = false, false

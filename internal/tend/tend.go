@@ -31,6 +31,7 @@ type Options struct {
 	NameWait     time.Duration
 	StrictRemove bool
 	CancelOnTerm bool
+	ReplaceFiles bool // of an agent in the folder that azptend has not registered
 	Limits       lifecycle.Limits
 	NoUpdate     bool              // the listener was told not to update itself
 	HandOver     bool              // register, write the agent's files into Folder, and leave
@@ -52,6 +53,7 @@ type Options struct {
 	Processes  Processes
 	Stdout     *os.File // the listener's
 	Stderr     *os.File
+	Printed    func() // waits, not for long, until what the listener has printed is passed on; may be nil
 	Log        *slog.Logger
 	Hint       func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 	Line       *Line              // by which the life is talked to; nil for nobody

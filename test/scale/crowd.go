@@ -37,7 +37,7 @@ const crowdScale = 1000
 type bearer string
 
 // Authorization is azdo.Authorizer's.
-func (b bearer) Authorization(context.Context, bool) (secret.Text, error) {
+func (b bearer) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+string(b)))), nil
 }
 

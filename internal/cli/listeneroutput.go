@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/logqueue"
+	"github.com/azptend/azptend/internal/tend"
+)
+
+// This file passes on what an agent's listener prints. The listener does not write
+// to azptend's own streams: one that nobody reads would block it in the middle of
+// a job, and azptend's drain with it. It writes to a pipe that azptend always
+// reads.
+
+// passOn gives the listener of an agent pipes to print to. A single agent's lines
+// come out as they are, in a log for people. Else each is a line of the log, which
+// says whose it is. The returned function ends that.
+func passOn(p Process, s config.Settings, o *tend.Options) (done func()) {
+	log := newLog(p.guard.Writer(p.errors.Minor()), s)
+	if o.Shared {
+		log = slog.New(&ofAgent{Handler: log.Handler(), agent: o.Name})
+	}
+	toLog := func(line []byte) {
+		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
+			log.Info("The listener says", "line", text)
+		}
+	}
+	asItIs := func(stream *logqueue.Queue) func([]byte) {
+		w := p.guard.Writer(stream.Minor())
+		return func(line []byte) { _, _ = w.Write(line) }
+	}
+
+	var pipes []*printed
+	open := func(pass func([]byte)) *os.File {
+		pipe, w, err := openPrinted(pass)
+		if err != nil {
+			o.Log.Warn("Cannot read what the listener prints: its lines are lost", "error", err)
+			return nil
+		}
+		pipes = append(pipes, pipe)
+		return w
+	}
+	switch plain := !o.Shared && s.LogFormat == "text"; {
+	case !plain:
+		o.Stdout = open(toLog)
+		o.Stderr = o.Stdout
+	case p.prints == p.errors: // one pipe keeps the order of both
+		o.Stdout = open(asItIs(p.errors))
+		o.Stderr = o.Stdout
+	default:
+		o.Stdout, o.Stderr = open(asItIs(p.prints)), open(asItIs(p.errors))
+	}
+	o.Printed = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), printedWithin)
+		defer cancel()
+		for _, pipe := range pipes {
+			pipe.passed(ctx)
+		}
+	}
+	return func() {
+		o.Printed()
+		for _, pipe := range pipes {
+			pipe.close()
+		}
+	}
+}
+
+const (
+	// printedWithin bounds the wait for what a listener has printed: something that
+	// it started may have the pipe too, and print on and on.
+	printedWithin = 200 * time.Millisecond
+	// longestLine bounds a line of the log, in bytes. Of a longer one the rest is a
+	// line of its own.
+	longestLine = 4096
+)
+
+// printed is a pipe that a listener prints to.
+type printed struct {
+	r, w  *os.File
+	conn  syscall.RawConn // of r
+	ended chan struct{}
+
+	mu      sync.Mutex
+	empty   bool          // all that was read has been passed on, and nothing was left
+	emptied chan struct{} // closed and replaced when that becomes so
+}
+
+// openPrinted makes a pipe, and passes on each line that comes out of it.
+func openPrinted(pass func(line []byte)) (*printed, *os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &printed{r: r, w: w, ended: make(chan struct{}), emptied: make(chan struct{})}
+	if p.conn, err = r.SyscallConn(); err != nil {
+		r.Close()
+		w.Close()
+		return nil, nil, err
+	}
+	go func() {
+		defer close(p.ended)
+		lines := bufio.NewReaderSize(p, longestLine)
+		for {
+			line, err := lines.ReadSlice('\n')
+			if len(line) > 0 {
+				pass(line)
+			}
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				return
+			}
+		}
+	}()
+	return p, w, nil
+}
+
+// Read reads from the pipe. When it is asked for more, what it has returned before
+// is passed on.
+func (p *printed) Read(b []byte) (n int, err error) {
+	waited := p.conn.Read(func(fd uintptr) (done bool) {
+		p.mu.Lock() // so that no line is on its way from the pipe unnoticed
+		defer p.mu.Unlock()
+		for n, err = unix.Read(int(fd), b); errors.Is(err, unix.EINTR); {
+			n, err = unix.Read(int(fd), b)
+		}
+		if p.empty = errors.Is(err, unix.EAGAIN); !p.empty {
+			return true
+		}
+		close(p.emptied)
+		p.emptied = make(chan struct{})
+		return false
+	})
+	switch {
+	case waited != nil:
+		return 0, waited
+	case err == nil && n == 0:
+		return 0, io.EOF
+	}
+	return max(n, 0), err
+}
+
+// passed waits until all that is in the pipe has been passed on, or ctx ends.
+func (p *printed) passed(ctx context.Context) {
+	for {
+		p.mu.Lock()
+		passed, emptied := p.empty && !p.readable(), p.emptied
+		p.mu.Unlock()
+		if passed {
+			return
+		}
+		select {
+		case <-emptied:
+		case <-p.ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *printed) readable() (is bool) {
+	_ = p.conn.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		is = err != nil || n > 0
+	})
+	return is
+}
+
+// close ends the reading, whoever still has the other end.
+func (p *printed) close() {
+	_ = p.r.SetReadDeadline(time.Unix(1, 0))
+	<-p.ended
+	p.r.Close()
+	p.w.Close()
+}

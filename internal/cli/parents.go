@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"cmp"
+	"log/slog"
+	"strings"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// parent is a process above azptend that shows jobs a secret. azptend closes its
+// own environment, and cannot close another's.
+type parent struct {
+	pid       int
+	program   string
+	variables string
+}
+
+// parentsThatShow are those whose environment the jobs' user can read, and which
+// hold a secret of azptend there: a shell, an init or a wrapper that was started
+// with the container's environment and waits.
+func parentsThatShow(s config.Settings, user *proc.User) []parent {
+	var found []parent
+	for _, a := range proc.Ancestors(user) {
+		if names := agent.SecretsIn(a.Environ, reveal(s.Secrets())); len(names) > 0 {
+			found = append(found, parent{a.PID, cmp.Or(a.Program, "a program"), strings.Join(names, " ")})
+		}
+	}
+	return found
+}
+
+func tellParents(s config.Settings, user *proc.User, log *slog.Logger) {
+	for _, p := range parentsThatShow(s, user) {
+		log.Warn("Jobs can read a secret in the environment of a process above azptend", "program", p.program, "pid", p.pid, "variables", p.variables,
+			"hint", "start azptend in its place (exec azptend run, without sh -c, tini or --init: azptend is an init itself), or give it the secret in a file (AZP_TOKEN_FILE)")
+	}
+}

@@ -1,0 +1,186 @@
+// Package logqueue writes a log for a reader who may be slow, stuck or gone,
+// without ever making who logs wait for that reader.
+//
+// A pipe that nobody reads is full after 64 KiB, and then blocks whoever writes to
+// it: a log driver that hangs, or Ctrl-S at a terminal, would stop azptend in the
+// middle of a drain. So lines wait in memory, up to a bound. What does not fit is
+// dropped and counted, and the count is reported where the lines would have been.
+package logqueue
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// room is how many bytes may wait.
+	room = 1 << 20
+	// overhead is what a line costs besides its bytes.
+	overhead = 64
+	// flushWithin bounds a flush. A drain may end a fifth of a second before the
+	// platform kills the process, so a reader who takes nothing at all is given up
+	// sooner.
+	flushWithin = time.Second
+	// stuckAfter is how long a flush waits for the next line to be taken.
+	stuckAfter = 150 * time.Millisecond
+)
+
+// Queue is a writer of whole lines, one each Write. It is safe for use by several
+// goroutines. Until Begin it writes at once, like any other writer.
+type Queue struct {
+	w io.Writer
+
+	mu      sync.Mutex
+	begun   bool
+	report  func(dropped int) []byte
+	waiting []entry
+	used    int           // of room
+	more    chan struct{} // holds one token while there may be something to write
+	taken   chan struct{} // closed and replaced whenever an entry is done with
+	middle  bool          // what was written last does not end its line
+}
+
+// entry is a line, or, where line is nil, the place of some that were dropped.
+type entry struct {
+	line    []byte
+	dropped int
+}
+
+func (e entry) cost() int { return len(e.line) + overhead }
+
+// New makes a queue in front of w.
+func New(w io.Writer) *Queue {
+	return &Queue{w: w, more: make(chan struct{}, 1), taken: make(chan struct{})}
+}
+
+// Begin makes the queue one: from now on no Write waits for the reader. It
+// returns at once, and does nothing when it is called again.
+func (q *Queue) Begin() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.begun {
+		q.begun = true
+		go q.run()
+	}
+}
+
+// OnDrop says what is written in the place of lines that were dropped.
+func (q *Queue) OnDrop(report func(dropped int) []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.report = report
+}
+
+// Write takes a line. It never fails for a queue that has begun.
+func (q *Queue) Write(line []byte) (int, error) { return q.write(line, room) }
+
+// Minor writes to the same queue, and leaves half of its room to others: for what
+// may come in any amount, like the output of a program.
+func (q *Queue) Minor() io.Writer { return minor{q} }
+
+type minor struct{ q *Queue }
+
+func (m minor) Write(line []byte) (int, error) { return m.q.write(line, room/2) }
+
+func (q *Queue) write(line []byte, most int) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.begun {
+		return q.w.Write(line)
+	}
+	e := entry{line: append([]byte{}, line...)}
+	if q.used > 0 && q.used+e.cost() > most {
+		q.drop()
+		return len(line), nil
+	}
+	q.used += e.cost()
+	q.append(e)
+	return len(line), nil
+}
+
+func (q *Queue) drop() {
+	if last := len(q.waiting) - 1; last >= 0 && q.waiting[last].line == nil {
+		q.waiting[last].dropped++
+		return
+	}
+	q.append(entry{dropped: 1})
+}
+
+func (q *Queue) append(e entry) {
+	q.waiting = append(q.waiting, e)
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+}
+
+// run writes what waits, until the process ends.
+func (q *Queue) run() {
+	for range q.more {
+		for q.writeNext() {
+		}
+	}
+}
+
+// writeNext writes the first entry, if there is one. It takes up room until it is
+// written.
+func (q *Queue) writeNext() bool {
+	q.mu.Lock()
+	if len(q.waiting) == 0 {
+		q.mu.Unlock()
+		return false
+	}
+	e, report := q.waiting[0], q.report
+	if e.line == nil { // more may be dropped while this is reported
+		q.waiting[0] = entry{line: []byte{}}
+		q.used += overhead
+	}
+	q.mu.Unlock()
+
+	text := e.line
+	if text == nil && report != nil {
+		text = report(e.dropped)
+		if q.middle && len(text) > 0 {
+			text = append([]byte("\n"), text...)
+		}
+	}
+	if len(text) > 0 {
+		_, _ = q.w.Write(text) // a reader who has gone is no reason to stop
+		q.middle = text[len(text)-1] != '\n'
+	}
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used -= q.waiting[0].cost()
+	q.waiting[0] = entry{} // its line is free
+	q.waiting = q.waiting[1:]
+	close(q.taken)
+	q.taken = make(chan struct{})
+	return true
+}
+
+// Flush waits until all that waits has been written, as long as the reader takes
+// something every now and then, and says whether it was.
+func (q *Queue) Flush() bool {
+	end := time.NewTimer(flushWithin)
+	defer end.Stop()
+	for {
+		q.mu.Lock()
+		empty, taken := len(q.waiting) == 0, q.taken
+		q.mu.Unlock()
+		if empty {
+			return true
+		}
+		stuck := time.NewTimer(stuckAfter)
+		select {
+		case <-taken:
+			stuck.Stop()
+		case <-stuck.C:
+			return false
+		case <-end.C:
+			stuck.Stop()
+			return false
+		}
+	}
+}
