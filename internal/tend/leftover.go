@@ -143,7 +143,7 @@ func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 		listener, err := r.hold(pid, r.isListener)
 		if err == nil {
 			l.listener = listener
-			l.working, _ = listener.HasDescendant(agent.WorkerProgram)
+			l.working, _, _ = listener.HasDescendant(agent.WorkerProgram)
 			return
 		}
 		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)

@@ -102,7 +102,7 @@ type Process interface {
 	Status() proc.Status
 	Signal(syscall.Signal) error
 	KillTree(context.Context) int
-	HasDescendant(program string) (bool, error)
+	HasDescendant(program string) (has, busy bool, err error)
 	HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
 }
 
