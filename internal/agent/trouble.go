@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -116,36 +115,54 @@ type followed struct {
 	read  int64
 }
 
-// look reads what is new, at most so much of it.
+// Jobs can leave logs without number and without end. So a look reads so much of
+// each at most, and of so many: a listener has begun one, or a few more, and names
+// them by their time.
+const (
+	mostLogs       = 64
+	mostLogWindows = 4 // safefile.Lines: 256 KiB each
+)
+
+// look reads what is new.
 func (l *logFollower) look() (found []Trouble) {
 	logs := l.folder.ListenerLogs()
-	windows := mostWindows
-	for _, name := range slices.Sorted(maps.Keys(logs)) { // their names are their times
-		file := l.files[name]
-		if file == nil {
-			file = &followed{lines: safefile.Dir(l.folder.diag()).Lines(name)}
-			l.files[name] = file
-		}
-		for logs[name] > max(file.read, l.before[name]) && windows > 0 {
-			windows--
-			lines, replaced, err := file.lines.Next()
-			if err != nil || len(lines) == 0 {
-				break
-			}
-			if replaced {
-				file.read = 0
-			}
-			file.read += int64(len(lines))
-			for line := range bytes.Lines(lines[oldPart(int64(len(lines)), file.read, l.before[name]):]) {
-				if t, known := troubleIn(line); known {
-					found = append(found, t)
-				}
-			}
-		}
-	}
 	for name := range l.files { // logs that were removed
 		if _, is := logs[name]; !is {
 			delete(l.files, name)
+		}
+	}
+	var names []string // of logs that have grown
+	for name, size := range logs {
+		if file := l.files[name]; size > l.before[name] && (file == nil || size > file.read) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names[max(0, len(names)-mostLogs):] {
+		found = append(found, l.read(name)...)
+	}
+	return found
+}
+
+func (l *logFollower) read(name string) (found []Trouble) {
+	file := l.files[name]
+	if file == nil {
+		file = &followed{lines: safefile.Dir(l.folder.diag()).Lines(name)}
+		l.files[name] = file
+	}
+	for range mostLogWindows {
+		lines, replaced, err := file.lines.Next()
+		if err != nil || len(lines) == 0 {
+			break
+		}
+		if replaced {
+			file.read = 0
+		}
+		file.read += int64(len(lines))
+		for line := range bytes.Lines(lines[oldPart(int64(len(lines)), file.read, l.before[name]):]) {
+			if t, known := troubleIn(line); known {
+				found = append(found, t)
+			}
 		}
 	}
 	return found
