@@ -23,8 +23,11 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s := stageOf(ts)
 	program := args[1]
-	if program == "azptend" {
+	switch program {
+	case "azptend":
 		program = binary
+	case "azptend-earlier":
+		program = earlierBinary()
 	}
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir = ts.MkAbs(".")

@@ -142,7 +142,14 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 		s.AgentDir = root.Root
 	}
 	folder := agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
-	check := func() error { return as.Do(func() error { return folder.Check(s.WorkFolder) }) }
+	check := func() error {
+		return as.Do(func() error {
+			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
+				return err
+			}
+			return folder.CheckFiles()
+		})
+	}
 	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
 		check = func() error { return checkToMake(folder, root, as) }
 	}

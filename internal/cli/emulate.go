@@ -20,6 +20,7 @@ type emulateFlags struct {
 	org       string
 	pools     []string
 	projects  []string
+	hosts     []string
 	timeScale float64
 	agentDir  string
 	verbose   bool
@@ -41,6 +42,7 @@ Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8140", "address to listen on; port 0 takes a free one")
+	flags.StringArrayVar(&f.hosts, "host", nil, "a name by which others call it, besides addresses and localhost; may be repeated")
 	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
 	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
 	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
@@ -59,13 +61,16 @@ func emulate(p Process, f emulateFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
+	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return &exitError{exitUsage, &addressError{f.listen, "--listen", err}}
+	}
+	if !emulator.IsLoopback(listener.Addr()) {
+		fmt.Fprintf(p.Stderr, "azptend: warning: others can reach %s: whoever does can run scripts as you, with an agent of yours\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
 	}
 	base := "http://" + listener.Addr().String()
 	agentDir, err := layOutStandIn(f.agentDir)

@@ -112,7 +112,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
 	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
-	o.NameWait = s.NameWait
+	o.NameWait, o.ReplaceFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {

@@ -159,6 +159,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_PLATFORM":               {"Container-Apps", []string{"azure", "aca"}},
 		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "d", "-1d", "1d-1h", "99999d", "2000000h", "30d1s", "2592001", "9999999999999999999999", "106751d2562047h"}},
 		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
+		"AZP_REPLACE_AGENT_FILES":    {"on", []string{"ja"}},
 		"AZP_APPROVE_EVENTS":         {"yes", []string{"ja"}},
 		"AZP_AGENT_NAME_PREFIX":      {"linux", []string{"a/b", `a\b`}},
 		"AZP_REGISTERED":             {"/registered", []string{"registered"}},

@@ -37,6 +37,7 @@ type Settings struct {
 	Platform     string        // a word of package host; "": find it
 	Grace        time.Duration // 0: the platform's
 	StrictRemove bool
+	ReplaceFiles bool // of an agent in the agent folder that azptend has not registered
 	CancelOnTerm bool
 	// ApproveEvents tells Azure to go ahead once the agent has drained for an event.
 	ApproveEvents bool

@@ -136,11 +136,11 @@ func (e *Emulator) Close() {
 	}
 }
 
-// Serve serves the emulator on ln until ctx ends, then lets every held call and long poll go, and closes ln. The
+// Serve serves the emulator on ln, for callers that are no other origin's page (see guard), until ctx ends, then lets every held call and long poll go, and closes ln. The
 // emulator is closed afterwards. It returns nil when it ended because ctx did.
 func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
-		Handler:           e,
+		Handler:           guard(e, ln.Addr(), e.opts.Hosts),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(e.opts.Log.Handler(), slog.LevelDebug),
 	}

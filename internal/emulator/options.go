@@ -17,6 +17,8 @@ type Options struct {
 	Pools []string
 	// Projects are the names of the projects that exist at the start. Default: one, "Project".
 	Projects []string
+	// Hosts are names by which clients call what Serve serves, besides addresses and localhost.
+	Hosts []string
 	// TimeScale (1 or more; 0 means 1) divides the protocol's slow times: the 50 s long poll, the 5 min life of a
 	// session nobody polls, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
 	TimeScale float64

@@ -96,12 +96,16 @@ type Launched struct{ Result }
 // Disabled answers Disable.
 type Disabled struct{ Result }
 
-// Inspected answers Inspect: the server's and the process table's witness.
+// Inspected answers Inspect: what the server and the process table show. The
+// process table was read also where the server could not be asked.
 type Inspected struct {
 	Result
 	Assigned bool // the server has a job request assigned to the agent
-	Worker   bool // an Agent.Worker runs below the listener
+	Work     Work
 }
+
+// WorkSeen answers LookForWork.
+type WorkSeen struct{ Work Work }
 
 // Deleted answers Remove.
 type Deleted struct{ Result }
@@ -143,7 +147,8 @@ type Cut string
 
 // The words of a cut.
 const (
-	NotCut    Cut = ""       // it succeeded, or nobody told the listener to end
+	NotCut    Cut = ""       // nobody told the listener to end, or nobody knows
+	Over      Cut = "over"   // the listener was told to end, and its last job succeeded all the same
 	MaybeCut  Cut = "maybe"  // it did not succeed, and the listener was told to end, who knows when and by whom
 	SurelyCut Cut = "surely" // it did not succeed, and ended after the listener was told to
 )
@@ -183,6 +188,7 @@ func (TwinRemoved) event()      {}
 func (Launched) event()         {}
 func (Disabled) event()         {}
 func (Inspected) event()        {}
+func (WorkSeen) event()         {}
 func (Deleted) event()          {}
 func (SessionReady) event()     {}
 func (SessionHeld) event()      {}

@@ -24,6 +24,7 @@ func (t *turn) launched(r Result) {
 	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
 	t.readyAt, t.killAt, t.idleSince, t.outlived = time.Time{}, time.Time{}, time.Time{}, false
 	t.exit = Exit{}
+	t.forgetListener()
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
 	}
@@ -89,7 +90,7 @@ func (t *turn) jobStarted() {
 		t.unplan()
 	}
 	if t.Listener == Interrupted { // it began before the listener was told to end, which cancels it
-		t.decideCut()
+		t.mayBeCut = true
 	}
 	t.countJob()
 }
@@ -101,10 +102,16 @@ func (t *turn) serving() bool {
 
 func (t *turn) jobFinished() {
 	t.Job, t.quietSince, t.assigned, t.outlived = NoJob, t.now, false, t.Reason != ""
+	t.forgetWork()
+	t.callOffCut() // it is not this job that is to be cut
 	switch {
 	case t.Phase == Busy && t.policy.Once:
 		t.decide(0, "one job served", nil)
+		early := t.next == Disable // it ended before the call was made
 		t.startRemoving()
+		if early {
+			t.plan(Disable, 0)
+		}
 	case t.Phase == Busy:
 		t.Phase = Idle
 	case t.Phase == Draining && t.next == Inspect:
@@ -127,15 +134,17 @@ func (t *turn) socketLost() {
 
 // listenerExited follows the listener's end, asked for or not.
 func (t *turn) listenerExited(ended ListenerExited) {
-	e, had, wasRunning := ended.Exit, t.Job == RunningJob, t.Listener == Running
-	if ended.Cut == MaybeCut && !wasRunning { // it was us who told it to end
-		ended.Cut = NotCut
+	e, wasRunning := ended.Exit, t.Listener == Running
+	had, mayHaveWorked := t.Job == RunningJob, t.Job == UnknownJob && t.work.worker() && !t.inherited
+	if !wasRunning {
+		t.judgeCut(ended)
 	}
 	mayHaveHad := t.Job == UnknownJob && !t.inherited
 	if mayHaveHad {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
 	}
 	t.Listener, t.Job = Absent, NoJob
+	t.forgetListener()
 	if (e.Code == 3 || e.Code == 4) && e.Signal == 0 && t.Phase != Stopping {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
@@ -147,9 +156,14 @@ func (t *turn) listenerExited(ended ListenerExited) {
 	}
 	switch t.Phase {
 	case Starting, Idle, Busy:
-		t.endedUnasked(ended)
+		t.endedUnasked(ended, had)
 	case Draining, Removing, Stopping:
-		t.endedByOthers(ended, had && wasRunning)
+		if wasRunning {
+			t.endedByOthers(ended, had)
+		}
+		if wasRunning && mayHaveWorked && ended.Cut != Over && t.Listener != Updating {
+			t.decide(exitTryAgain, endedUnseen, nil)
+		}
 	}
 }
 
@@ -164,12 +178,18 @@ func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	case t.Listener == Updating:
 	case had && ended.Exit != Exit{}:
 		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
-	case had, ended.Cut == SurelyCut, ended.Cut == MaybeCut && t.outlived:
-		t.decide(exitTryAgain, jobCutByOthers, nil)
+	case ended.Cut == SurelyCut, ended.Cut == MaybeCut && (had || t.outlived):
+		t.decide(exitTryAgain, cutByOthers, nil)
+	case had && ended.Cut != Over:
+		t.decide(exitTryAgain, endedInJob, nil)
 	}
 }
 
-const jobCutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
+const (
+	cutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
+	endedInJob  = "the listener ended in the middle of a job, with exit code 0"
+	endedUnseen = "a job may have been cut: the listener ended, a worker ran when azptend last looked, and nothing tells how the job ended"
+)
 
 func (e Exit) String() string {
 	if e.Signal != 0 {
@@ -181,11 +201,14 @@ func (e Exit) String() string {
 // endedUnasked is the table of agent-protocol.md 4.1, for an agent that nobody
 // asked to end. An agent that was to take one job and has received it is never
 // started again, whatever the code: the job cannot be had twice.
-func (t *turn) endedUnasked(ended ListenerExited) {
+func (t *turn) endedUnasked(ended ListenerExited, had bool) {
 	e, served := ended.Exit, t.policy.Once && t.Jobs > 0
 	switch {
 	case served && e == Exit{} && ended.Cut == SurelyCut:
-		t.decide(exitTryAgain, jobCutByOthers, nil)
+		t.decide(exitTryAgain, cutByOthers, nil)
+		t.startRemoving()
+	case served && e == Exit{} && had && ended.Cut != Over:
+		t.decide(exitTryAgain, endedInJob, nil)
 		t.startRemoving()
 	case served && (e == Exit{} || t.Listener == Updating):
 		t.decide(0, "one job served", nil)

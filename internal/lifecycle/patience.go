@@ -62,6 +62,15 @@ const (
 	// Ctrl-C may reach us twice, from the terminal and from a parent.
 	insistAfter = time.Second
 
+	// lookTimeout is how long a look at the process table is waited for before a job
+	// is cut, and lastLook at the last call. While a job of which nothing runs is
+	// waited for, the process table is looked at each lookSoon; while the listener
+	// cannot be heard, each lookEvery.
+	lookTimeout = time.Second
+	lastLook    = 250 * time.Millisecond
+	lookSoon    = 500 * time.Millisecond
+	lookEvery   = 10 * time.Second
+
 	// killPatience is how long a killed process is waited for; one that hangs in
 	// the kernel does not die.
 	killPatience = time.Second

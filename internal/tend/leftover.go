@@ -100,6 +100,11 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	if err != nil {
 		return leftover{}, err
 	}
+	if pid == 0 {
+		if err := r.makeRoom(); err != nil {
+			return leftover{}, err
+		}
+	}
 	if l.evidence, err = r.findEvidence(); err != nil {
 		return leftover{}, err
 	}
@@ -110,6 +115,27 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	return l, nil
 }
 
+// makeRoom sees to it that the folder holds no agent's files but azptend's. The
+// caller has found no listener that serves from them.
+func (r *runner) makeRoom() error {
+	folder := r.o.Folder
+	if !r.o.ReplaceFiles {
+		return r.o.asAgent(folder.CheckFiles)
+	}
+	var was agent.Registration
+	var dir string
+	err := r.o.asAgent(func() (err error) {
+		was, _, _ = folder.Registration()
+		dir, err = folder.SetFilesAside(time.Now())
+		return err
+	})
+	if dir != "" {
+		r.log.Warn("Moved aside the files of an agent that azptend has not registered: it stays in its pool", "folder", dir,
+			"agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL)
+	}
+	return err
+}
+
 // adopt watches the listener that an earlier life has left; where there is none,
 // what is left of its jobs is killed.
 func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
@@ -117,7 +143,7 @@ func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 		listener, err := r.hold(pid, r.isListener)
 		if err == nil {
 			l.listener = listener
-			l.working, _ = listener.HasDescendant(agent.WorkerProgram)
+			l.working, _, _ = listener.HasDescendant(agent.WorkerProgram)
 			return
 		}
 		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)

@@ -70,7 +70,8 @@ func (s *stage) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
 // What an earlier run has left in its folder besides .agent.
 const (
 	recorded  = "recorded"  // the record of its agent
-	unclaimed = "unclaimed" // nothing: its files came with an image, or it was removed
+	unclaimed = "unclaimed" // nothing: azptend has written .agent, perhaps elsewhere, and the image was made of that
+	foreign   = "foreign"   // nothing, and .agent is config.sh's
 	older     = "older"     // a perf folder: an azptend that kept no records was killed
 )
 
@@ -79,7 +80,12 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 	tags := map[string]string{agent.MarkKind: agent.KindAgent, agent.MarkHost: s.o.HostName + ":" + s.o.Folder.Root, agent.MarkInstance: "the former's"}
 	settings := map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"}
 	b, _ := json.Marshal(settings)
-	err := os.WriteFile(filepath.Join(s.o.Folder.Root, ".agent"), append([]byte("\xef\xbb\xbf"), b...), 0o600)
+	b = append([]byte("\xef\xbb\xbf"), b...) // as the agent writes it anew
+	if left == unclaimed {
+		b, _ = json.MarshalIndent(settings, "", "  ")
+		b = append(b, '\n')
+	}
+	err := os.WriteFile(filepath.Join(s.o.Folder.Root, ".agent"), b, 0o600)
 	switch left {
 	case recorded:
 		tags[agent.MarkHost], tags[agent.MarkOwner] = "the host before a restart:/azp", agent.OwnerTag("key")
@@ -123,6 +129,25 @@ func TestLeftovers(t *testing.T) {
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 2:5 DELETE 5 " + anew, 0, ""},
+
+		{"files of another tool are not replaced", func(s *stage) {
+			s.formerLife(1, foreign)
+			s.begin()
+		}, "pool", 78, "5"},
+
+		{"files of another tool are replaced where a person wants it", func(s *stage) {
+			s.formerLife(1, foreign)
+			s.o.ReplaceFiles = true
+			s.ready()
+			aside, err := filepath.Glob(filepath.Join(s.o.Folder.Root, ".azptend-replaced-*"))
+			if err != nil || len(aside) != 1 {
+				s.t.Fatalf("there is no copy: %v, %v", aside, err)
+			}
+			if err := errors.Join(os.Remove(filepath.Join(aside[0], ".agent")), os.Remove(aside[0])); err != nil {
+				s.t.Error(err)
+			}
+			s.sigterm()
+		}, "pool " + anew, 0, "5"},
 
 		{"files that came with an image are nobody's", func(s *stage) {
 			s.formerLife(1, unclaimed)

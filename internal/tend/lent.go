@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -45,7 +44,11 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 	left := leftover{pool: azdo.Pool{ID: given.PoolID, Name: given.PoolName}, agent: azdo.Agent{ID: given.AgentID, Name: given.AgentName}}
 	var pid int
 	if err == nil {
-		if pid, err = r.findListener(); err == nil {
+		pid, err = r.findListener()
+		if err == nil && pid == 0 && r.o.Given.Folder.Root != r.o.Folder.Root {
+			err = r.makeRoom()
+		}
+		if err == nil {
 			r.adopt(ctx, pid, &left)
 		}
 	}
@@ -83,7 +86,7 @@ func (r *runner) inspectAlone() func(context.Context) word {
 	return func(context.Context) word {
 		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.OK}}
 		if listener != nil {
-			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
+			e.Work = workOf(listener)
 		}
 		if perf == nil { // an earlier life's listener
 			return word{event: e}
@@ -95,7 +98,9 @@ func (r *runner) inspectAlone() func(context.Context) word {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		e.Worker = e.Worker || time.Since(since) < startPatience
+		if e.Work == lifecycle.NoWork && time.Since(since) < startPatience {
+			e.Work = lifecycle.NoSteps
+		}
 		return word{event: e, note: func(r *runner) { r.notStarted = since }}
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -49,7 +51,8 @@ type launched struct {
 	port    Port
 	perf    *agent.Perf
 	markers agent.UpdateMarkers
-	logs    agent.Logs // of the listeners before it
+	logs    agent.Logs   // of the listeners before it
+	job     atomic.Value // string: the last job that it said it has started
 	user    *proc.User
 }
 
@@ -191,12 +194,20 @@ func (r *runner) cut(l *launched) lifecycle.Cut {
 	case err != nil:
 		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
 		return lifecycle.NotCut
+	case s.Heard && s.Succeeded() && (s.Later || l.started(s.Job)): // of an earlier job it would say nothing
+		return lifecycle.Over
 	case !s.Failed():
 		return lifecycle.NotCut
 	case s.Later:
 		return lifecycle.SurelyCut
 	}
 	return lifecycle.MaybeCut
+}
+
+// started says that a job is the last one that the listener has said it started.
+func (l *launched) started(job string) bool {
+	last, _ := l.job.Load().(string)
+	return job != "" && strings.EqualFold(job, last)
 }
 
 var errNoAnswerOfFiles = errors.New("its file system does not answer")
@@ -227,6 +238,7 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	defer stop()
 	err = agent.ReadNotices(conn, func(n agent.Notice) {
 		if n.Started {
+			l.job.Store(n.Job)
 			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
 			return
 		}

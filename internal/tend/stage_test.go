@@ -378,12 +378,13 @@ type listener struct {
 	status   proc.Status
 	once     sync.Once
 
-	worker sync.Mutex
-	works  bool          // an Agent.Worker runs below it
-	daemon bool          // something else does, that outlives its job
-	stuck  bool          // in the kernel: no signal ends it
-	late   bool          // it has ended before anybody looks who connected
-	jam    chan struct{} // the process table cannot be read until it is closed; nil where it can
+	worker  sync.Mutex
+	works   bool          // an Agent.Worker runs below it
+	reports bool          // none of the job\'s steps runs
+	daemon  bool          // something else does, that outlives its job
+	stuck   bool          // in the kernel: no signal ends it
+	late    bool          // it has ended before anybody looks who connected
+	jam     chan struct{} // the process table cannot be read until it is closed; nil where it can
 }
 
 func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
@@ -523,10 +524,11 @@ func (l *listener) KillTree(context.Context) int {
 	return 1
 }
 
-func (l *listener) HasDescendant(program string) (bool, error) {
+func (l *listener) HasDescendant(program string) (has, busy bool, err error) {
 	l.worker.Lock()
 	defer l.worker.Unlock()
-	return l.works && program == "Agent.Worker", nil
+	has = l.works && program == "Agent.Worker"
+	return has, has && !l.reports, nil
 }
 
 func (l *listener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {

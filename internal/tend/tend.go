@@ -31,6 +31,7 @@ type Options struct {
 	NameWait     time.Duration
 	StrictRemove bool
 	CancelOnTerm bool
+	ReplaceFiles bool // of an agent in the folder that azptend has not registered
 	Limits       lifecycle.Limits
 	NoUpdate     bool              // the listener was told not to update itself
 	HandOver     bool              // register, write the agent's files into Folder, and leave
@@ -99,7 +100,7 @@ type Process interface {
 	Status() proc.Status
 	Signal(syscall.Signal) error
 	KillTree(context.Context) int
-	HasDescendant(program string) (bool, error)
+	HasDescendant(program string) (has, busy bool, err error)
 	HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
 }
 

@@ -53,7 +53,7 @@ func Main(m *testing.M) int {
 func Start(t testing.TB, pools ...string) *Emulator {
 	t.Helper()
 	e := &Emulator{agentDir: filepath.Join(t.TempDir(), "agent")}
-	args := []string{"emulate", "--listen", "127.0.0.1:0", "--org", Org, "--agent-dir", e.agentDir}
+	args := []string{"emulate", "--listen", "127.0.0.1:0", "--org", Org, "--agent-dir", e.agentDir, "--host", "login.microsoftonline.com"} // what Entra plays
 	for _, p := range pools {
 		args = append(args, "--pool", p)
 	}
