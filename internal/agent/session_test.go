@@ -2,8 +2,12 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,5 +85,39 @@ func TestAwaitConflictWaits(t *testing.T) {
 	}
 	if err := <-seen; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAwaitConflictInPieces: however the line is cut, and whatever a job has put
+// beside the log.
+func TestAwaitConflictInPieces(t *testing.T) {
+	f := agent.Folder{Root: t.TempDir()}
+	dir := filepath.Join(f.Root, "_diag")
+	if err := os.MkdirAll(filepath.Join(dir, "Agent_0.log"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		syscall.Mkfifo(filepath.Join(dir, "Agent_1.log"), 0o600), os.Symlink("/dev/zero", filepath.Join(dir, "Agent_2.log")),
+		os.WriteFile(filepath.Join(dir, "Agent_3.log"), nil, 0o600), os.Truncate(filepath.Join(dir, "Agent_3.log"), 1<<40),
+	); err != nil {
+		t.Fatal(err)
+	}
+	ctx, done := context.WithTimeout(t.Context(), time.Minute)
+	defer done()
+	seen := make(chan error, 1)
+	go func() { seen <- f.AwaitConflict(ctx, agent.Logs{}) }()
+	log, err := os.OpenFile(filepath.Join(dir, "Agent_20261122-190500-utc.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for piece := range slices.Chunk([]byte(conflictLine), 7) {
+		if _, err := log.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	if err := <-seen; err != nil {
+		t.Errorf("the conflict was not seen: %v", err)
 	}
 }

@@ -132,6 +132,33 @@ func (w *world) judge() {
 		}
 	}
 	w.judgeCode(w.left.Code)
+	w.judgeReason(w.left.Why)
+}
+
+// judgeReason holds each reason against what happened: it is given only where it is
+// true.
+func (w *world) judgeReason(why string) {
+	s := w.state
+	for reason, happened := range map[string]bool{
+		budgetSpent.why: w.cutLate,
+		notReported.why: w.cutLate,
+		notSeen.why:     w.cutLate && w.slowOnce,
+		onTerm.why:      s.policy.CancelOnTerm && w.termed,
+		byPerson.why:    w.insisted,
+		agentGone.why:   w.cut || w.stale || w.unreported || w.thawed,
+		cutByOthers:     w.untold && w.logged, // else nobody but azptend told this listener
+		endedInJob:      w.lostJob,
+		endedUnseen:     w.lostJob || w.stale,
+		notRemoved:      s.policy.StrictRemove && len(w.named) > 0,
+		idleTooLong:     s.policy.Limits.Idle > 0,
+		livedLong:       s.policy.Limits.Lifetime > 0,
+		servedMany:      s.policy.Limits.Jobs > 0,
+		cannotCount:     s.policy.Limits.Jobs > 0,
+	} {
+		if why == reason && !happened {
+			w.t.Fatalf("leaves because %q, which is not so", reason)
+		}
+	}
 }
 
 // judgeCode holds the table of exit codes against what really happened.

@@ -62,6 +62,8 @@ type world struct {
 	received int
 
 	insisted   bool
+	untold     bool      // a job was cut that azptend had not heard of
+	cutLate    bool      // a listener was told to end when no drain budget was left
 	spoken     time.Time // first word
 	clock      time.Time // the platform's word that counts
 	grace      time.Duration
@@ -210,7 +212,8 @@ func (w *world) ask(a Ask) {
 		if w.alive {
 			w.t.Fatalf("launches a second listener")
 		}
-		if w.state.policy.Once && w.received > 0 {
+		unheard := w.thawed && len(w.named) > 0 // it was frozen for longer than a lock lasts
+		if w.state.policy.Once && w.received > 0 && !unheard {
 			w.t.Fatalf("starts a listener again that has had its one job")
 		}
 	}
@@ -276,11 +279,13 @@ func (w *world) interrupted() {
 	}
 	w.dyingJob = w.job && !w.over
 	w.stale = !w.job && !w.socket && w.state.work.worker()
+	w.cutLate = w.cutLate || !w.drainLeft()
 	w.endJob("interrupted")
 	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds to end")) * time.Second)
 }
 
 func (w *world) killed() {
+	w.cutLate = w.cutLate || !w.drainLeft()
 	w.stale = w.stale || !w.job && !w.socket && w.state.work.worker()
 	w.killSent = true
 	if w.updating {
@@ -312,7 +317,7 @@ func (w *world) endJob(how string) {
 		w.finishJob()
 		return
 	}
-	w.cut, w.result = true, SurelyCut
+	w.cut, w.result, w.untold = true, SurelyCut, w.untold || !w.told || !w.socket
 	w.finishJob()
 }
 
