@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"maps"
 	"os"
@@ -28,44 +27,6 @@ func (f Folder) ListenerLogs() Logs {
 	}
 	return logs
 }
-
-// AwaitConflict waits until a listener has written, after before was taken, that
-// the server has a session for its agent already. It writes that exception, by
-// its name, into its log, and on its terminal no more than its message
-// (src/Agent.Listener/MessageListener.cs, CreateSessionAsync).
-func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
-	dir := f.diag()
-	_ = os.MkdirAll(dir, 0o755)  // so that there is something to watch; else it is looked at
-	looked := map[string]int64{} // how far each log was read
-	return awaitChange(ctx, dir, func() (bool, error) {
-		for name, size := range f.ListenerLogs() {
-			from, known := looked[name]
-			if !known {
-				from = before[name]
-			}
-			// Jobs may have left logs without number and without end.
-			if size <= from || from-before[name] >= longestLog || !known && len(looked) >= mostLogs {
-				continue
-			}
-			b, err := f.readLog(name, from)
-			if err != nil {
-				return false, err
-			}
-			if bytes.Contains(b, sessionConflict) {
-				return true, nil
-			}
-			looked[name] = max(from, from+int64(len(b)-len(sessionConflict))) // it may be cut in two
-		}
-		return false, nil
-	})
-}
-
-// sessionConflict is the exception's name.
-var sessionConflict = []byte("TaskAgentSessionConflictException")
-
-// mostLogs bounds how many logs are read while a session is waited for: a listener
-// has begun one, or a few more.
-const mostLogs = 64
 
 // Shutdown is what the listeners' logs say of their end.
 type Shutdown struct {

@@ -22,6 +22,9 @@ func (t *turn) keepDeadlines() {
 	if t.Phase == Gone {
 		return
 	}
+	if reached(t.startEnds(), t.now) {
+		t.giveUpStarting()
+	}
 	if reached(t.abortAt, t.now) {
 		t.abortAt = time.Time{}
 		t.do(Abort{})

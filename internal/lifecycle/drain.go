@@ -57,10 +57,14 @@ func (t *turn) inspected(e Inspected) {
 		t.endExplained(e.Result)
 		return
 	}
-	if t.Phase != Draining {
+	if t.serving() && t.Listener == Running {
+		t.doubtAnswered(e.Result)
 		return
 	}
 	t.see(e.Work) // whatever the server says
+	if t.Phase != Draining || t.Registration == Held && t.acceptance == open {
+		return // a look from before the drain: the agent is disabled first
+	}
 	switch {
 	case e.Outcome == Missing:
 		t.unplan() // a DELETE will make sure of it
@@ -123,7 +127,7 @@ func (t *turn) lookLater() {
 func (t *turn) lookedAlone(worker bool) {
 	switch {
 	case t.Job == RunningJob: // its end is the next thing to wait for
-	case t.Job == UnknownJob && worker:
+	case worker:
 		t.lookLater()
 	default:
 		t.Job = NoJob

@@ -110,12 +110,18 @@ type WorkSeen struct{ Work Work }
 // Deleted answers Remove.
 type Deleted struct{ Result }
 
-// SessionReady says that the listener's session exists.
+// SessionReady says that the listener's session exists, or that it has reconnected
+// after its registration was refused.
 type SessionReady struct{}
 
 // SessionHeld says that the listener waits for a session of an earlier listener
 // to lapse: the server has one for this agent already.
 type SessionHeld struct{}
+
+// Doubted says that the agent may not be in its pool any more: a list does not
+// show it, or the server refuses the registration that its listener logs on with.
+// The server is asked then: neither is believed.
+type Doubted struct{ Refused bool }
 
 // JobStarted is the socket's "Starting job".
 type JobStarted struct{}
@@ -192,6 +198,7 @@ func (WorkSeen) event()         {}
 func (Deleted) event()          {}
 func (SessionReady) event()     {}
 func (SessionHeld) event()      {}
+func (Doubted) event()          {}
 func (JobStarted) event()       {}
 func (JobFinished) event()      {}
 func (SocketLost) event()       {}

@@ -199,10 +199,11 @@ func everyCell() []string {
 	add("TwinRemoved", Registering)
 	add("Launched", Starting, Draining)
 	add("Disabled", Busy, Draining, Removing)
-	add("Inspected", Starting, Draining)
+	add("Inspected", Starting, Idle, Busy, Draining)
 	add("Deleted", Removing)
 	add("SessionReady", alive...)
 	add("SessionHeld", alive...)
+	add("Doubted", alive...)
 	add("JobStarted", Starting, Idle, Draining)
 	add("JobFinished", Busy, Draining)
 	add("SocketLost", alive...)
@@ -218,7 +219,7 @@ func everyCell() []string {
 func TestAnyEventAnywhere(t *testing.T) {
 	events := []Event{
 		Begin{}, Prepared{}, Registered{}, LookedUp{}, TwinRemoved{}, Launched{}, Disabled{}, Inspected{}, Deleted{},
-		SessionReady{}, SessionHeld{}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
+		SessionReady{}, SessionHeld{}, Doubted{}, Doubted{Refused: true}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
 		WorkSeen{}, WorkSeen{Work: NoWork}, WorkSeen{Work: Steps},
 		DrainAsked{Clock: true}, DrainAsked{Clock: true, Grace: time.Second}, PersonInterrupts{}, Tick{},
 	}

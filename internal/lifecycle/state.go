@@ -140,6 +140,9 @@ type State struct {
 	restarts  int         // restarts since it last stayed ready for long
 	held      bool        // the listener has met the session of an earlier one
 	heldSince time.Time   // since when that is in the way
+	doubts    int         // looks in a row that did not show the agent
+	refusedAt time.Time   // since when its registration is refused
+	launchAt  time.Time   // when the listener was started
 	rejoin    bool        // after the removal, register anew instead of leaving
 	rejoined  []time.Time // when that was done, within the last hour
 

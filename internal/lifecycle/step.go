@@ -36,7 +36,7 @@ func (s State) Wake() time.Time {
 	if s.Phase == Gone {
 		return time.Time{}
 	}
-	times := []time.Time{s.lastCall(), s.abortAt, s.lifetimeEnds(), s.idleEnds()}
+	times := []time.Time{s.lastCall(), s.abortAt, s.lifetimeEnds(), s.idleEnds(), s.startEnds()}
 	if s.call == NoCall && s.next != NoCall && !s.cutUnseen() {
 		times = append(times, s.when)
 	}
@@ -108,6 +108,8 @@ func (t *turn) learn(e Event) {
 		t.sessionReady()
 	case SessionHeld:
 		t.sessionHeld()
+	case Doubted:
+		t.doubted(e)
 	case JobStarted:
 		t.jobStarted()
 	case JobFinished:

@@ -598,12 +598,14 @@ func (w *world) inspect(id int, well bool, fault Result) Inspected {
 	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
 		w.stuck = true
 		return Inspected{Result: Result{Outcome: Denied}, Work: w.work()}
+	case !well && id != w.lent && rapid.IntRange(0, 3).Draw(w.t, "a look that lags") == 0:
+		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
 	case !well:
 		return Inspected{Result: fault, Work: w.work()}
 	case id == w.lent: // only the process table can be asked
 		return Inspected{Result: Result{Outcome: OK}, Work: w.work()}
 	case a == nil:
-		return Inspected{Result: Result{Outcome: Missing}}
+		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
 	}
 	return Inspected{Result: Result{Outcome: OK}, Assigned: a.assigned, Work: w.work()}
 }
@@ -671,6 +673,8 @@ func (w *world) listenerMoves(m map[string]func()) {
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
 	m["session is held"] = func() { w.feed(SessionHeld{}) }
+	m["an hourly list, and its doubt"] = func() { w.feed(Doubted{}) }
+	m["its registration is refused"] = func() { w.feed(Doubted{Refused: true}) }
 	m["exit"] = func() {
 		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
 		if w.leftover {
