@@ -23,8 +23,11 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s := stageOf(ts)
 	program := args[1]
-	if program == "azptend" {
+	switch program {
+	case "azptend":
 		program = binary
+	case "azptend-earlier":
+		program = earlierBinary()
 	}
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir = ts.MkAbs(".")
@@ -46,7 +49,7 @@ func inherited() []string {
 		"PATH", "HOME", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "CONTAINER_APP_NAME",
 		"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_FEDERATED_TOKEN_FILE",
 		"AZPTEND_STANDIN_TIME_SCALE", "AZPTEND_STANDIN_PLAYS", "AZPTEND_STANDIN_EXIT", "AZPTEND_STANDIN_EXIT_AFTER",
-		"AZPTEND_STANDIN_FLAGS_TAKE", "AZPTEND_STANDIN_CONNECTS", "AZPTEND_STANDIN_REFUSED",
+		"AZPTEND_STANDIN_FLAGS_TAKE", "AZPTEND_STANDIN_CONNECTS", "AZPTEND_STANDIN_CLOSES", "AZPTEND_STANDIN_REFUSED",
 		"AZPTEND_STANDIN_TERM", "AZPTEND_STANDIN_OBEYS", "AZPTEND_STANDIN_UPDATE_GATE",
 	}
 	for _, row := range config.Table() {

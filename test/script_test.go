@@ -41,6 +41,8 @@ func TestScripts(t *testing.T) {
 					err = os.Remove(dir)
 				}
 				return err == nil, nil
+			case "earlier": // azptend as it was before the last upgrade, as azptend-earlier
+				return buildEarlier()
 			case "mountns": // mounts of one's own
 				return command(context.Background(), "unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 			}

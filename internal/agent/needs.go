@@ -73,8 +73,8 @@ func (f Folder) ICU(root string, variable func(string) string) string {
 	}
 	folders := append(filepath.SplitList(variable("LD_LIBRARY_PATH")), filepath.Join(f.Root, "bin"))
 	for _, dir := range append(libraryFolders(root), folders...) {
-		if found, _ := filepath.Glob(filepath.Join(dir, "libicuuc.so*")); len(found) > 0 {
-			return found[0]
+		if found := entries(dir, "libicuuc.so*"); len(found) > 0 {
+			return filepath.Join(dir, found[0].Name())
 		}
 	}
 	return ""

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"maps"
 	"os"
@@ -29,34 +28,21 @@ func (f Folder) ListenerLogs() Logs {
 	return logs
 }
 
-// AwaitConflict waits until a listener has written, after before was taken, that
-// the server has a session for its agent already. It writes that exception, by
-// its name, into its log, and on its terminal no more than its message
-// (src/Agent.Listener/MessageListener.cs, CreateSessionAsync).
-func (f Folder) AwaitConflict(ctx context.Context, before Logs) error {
-	dir := f.diag()
-	_ = os.MkdirAll(dir, 0o755) // so that there is something to watch; else it is looked at
-	return awaitChange(ctx, dir, func() (bool, error) {
-		for name := range f.ListenerLogs() {
-			if is, err := f.hasConflict(name, before[name]); is || err != nil {
-				return is, err
-			}
-		}
-		return false, nil
-	})
-}
-
 // Shutdown is what the listeners' logs say of their end.
 type Shutdown struct {
 	Heard  bool   // a listener was told to end, by a signal of whomever
 	Result string // of the last job: "Succeeded", "Canceled", …; empty where there was none
+	Job    string // its id
 	Later  bool   // that job ended after a listener was told to
 }
 
 // Failed says that a listener was told to end, and that its last job has not
 // succeeded.
-func (s Shutdown) Failed() bool {
-	return s.Heard && s.Result != "" && s.Result != "Succeeded" && s.Result != "SucceededWithIssues"
+func (s Shutdown) Failed() bool { return s.Heard && s.Result != "" && !s.Succeeded() }
+
+// Succeeded says that the last job has.
+func (s Shutdown) Succeeded() bool {
+	return s.Result == "Succeeded" || s.Result == "SucceededWithIssues"
 }
 
 // The listener's words for it, which are not translated as its terminal's are
@@ -64,7 +50,7 @@ func (s Shutdown) Failed() bool {
 // src/Agent.Listener/JobDispatcher.cs, RunAsync).
 var (
 	shutdownWords = []byte("Agent will be shutdown for ")
-	resultWords   = regexp.MustCompile(`Finish job request for job \S+ with result: (\w+)`)
+	resultWords   = regexp.MustCompile(`Finish job request for job (\S+) with result: (\w+)`)
 )
 
 // Shutdown reads it, of what was written after before was taken.
@@ -77,7 +63,8 @@ func (f Folder) Shutdown(before Logs) (Shutdown, error) {
 	s := Shutdown{Heard: heard >= 0}
 	if all := resultWords.FindAllSubmatchIndex(text, -1); len(all) > 0 {
 		last := all[len(all)-1]
-		s.Result, s.Later = string(text[last[2]:last[3]]), s.Heard && last[0] > heard
+		s.Job, s.Result = string(text[last[2]:last[3]]), string(text[last[4]:last[5]])
+		s.Later = s.Heard && last[0] > heard
 	}
 	return s, nil
 }
@@ -104,12 +91,6 @@ func (f Folder) lastWords(before Logs) (text []byte, err error) {
 // longestLog bounds what is read of a log: the beginning of one of a listener that
 // has no session yet, and says little; or the end.
 const longestLog = 1 << 20
-
-// hasConflict looks for the exception in a log, from an offset on.
-func (f Folder) hasConflict(name string, from int64) (bool, error) {
-	b, err := f.readLog(name, from)
-	return bytes.Contains(b, []byte("TaskAgentSessionConflictException")), err
-}
 
 // readLog reads a log from an offset on; one that was rolled away is empty.
 func (f Folder) readLog(name string, from int64) ([]byte, error) {

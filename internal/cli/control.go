@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
@@ -14,6 +16,9 @@ import (
 // Without its socket an agent works all the same.
 func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
 	server, err := control.Listen(placeOf(s), onLines{lines}, log)
+	if errors.Is(err, control.ErrTaken) {
+		return openControlLater(s, lines, log)
+	}
 	if err != nil {
 		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
 		return func() {}
@@ -21,6 +26,44 @@ func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done fu
 	return func() {
 		if err := server.Close(); err != nil {
 			log.Warn("Cannot remove the control socket", "error", err)
+		}
+	}
+}
+
+// openControlLater is openControl where another azptend has the socket: this one
+// waits for that one to leave the agent's folder, and the socket is free then.
+func openControlLater(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
+	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
+	ctx, cancel := context.WithCancel(context.Background())
+	opened := make(chan *control.Server, 1)
+	go func() {
+		defer close(opened)
+		for {
+			timer := time.NewTimer(time.Second)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+			server, err := control.Listen(placeOf(s), onLines{lines}, log)
+			if err == nil {
+				log.Info("The control socket is open")
+				opened <- server
+				return
+			}
+			if !errors.Is(err, control.ErrTaken) {
+				log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		if server := <-opened; server != nil {
+			if err := server.Close(); err != nil {
+				log.Warn("Cannot remove the control socket", "error", err)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
@@ -44,7 +45,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return tend.End{}, err
 		}
-		if own, err = withAuthorities(own, user); err != nil {
+		if own, err = withAuthorities(own, user, first); err != nil {
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
@@ -68,6 +69,11 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 	defer bounded(log, "the control socket", closeWithin, openControl(s, lines, log))()
 	defer bounded(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
 	defer bounded(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
+	if common.Roster != nil {
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		go common.Roster.Run(ctx)
+	}
 	return liveAll(p, s, all, init, log, heard), nil
 }
 
@@ -130,6 +136,8 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	o.Name = nameOf(s)
 	o.Capabilities, o.Server = s.Capabilities, client
 	o.Seed = mathrand.Uint64()
+	o.Roster = tend.NewRoster(client, log)
+	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, secret.Text{})
 		return err
@@ -169,19 +177,6 @@ func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
 	if s.TokenFile != "" && user.Do(func() error { return readable(s.TokenFile) }) == nil {
 		log.Warn("Jobs can read the token file", "file", s.TokenFile, "hint", "make it azptend's user's, with mode 0400")
 	}
-}
-
-// withAuthorities gives the agent a file of the certificates that azptend has from
-// several: it can be told of one alone.
-func withAuthorities(s config.Settings, user *proc.User) (config.Settings, error) {
-	if s.CAFile != "" || len(s.CA) == 0 {
-		return s, nil
-	}
-	err := user.Do(func() (err error) {
-		s.CAFile, err = agent.Folder{Root: s.Root()}.WriteAuthorities(s.CA)
-		return err
-	})
-	return s, err
 }
 
 // withholding says what jobs do not get of azptend's environment.

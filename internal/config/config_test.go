@@ -535,7 +535,7 @@ func TestTheProxyInTheAgentsForm(t *testing.T) {
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, nil}, // not on the way to an https address
 		{[]string{"AZP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY=http://agents:1"}, nil},
 		{[]string{"AZP_CA_FILE=" + ca}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
-		{[]string{"AZP_CA_FILE=" + ca, "SSL_CERT_FILE=/etc/own.pem"}, []string{"NODE_EXTRA_CA_CERTS=" + ca}},
+		{[]string{"AZP_CA_FILE=" + ca, "SSL_CERT_FILE=/etc/own.pem"}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
 	} {
 		if d := cmp.Diff(tt.want, loaded(t, least(tt.environ...)).ForTheAgent()); d != "" {
 			t.Errorf("%v (-want +got):\n%s", tt.environ, d)

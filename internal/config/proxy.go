@@ -51,8 +51,10 @@ func (s Settings) ForTheAgent() []string {
 	}
 	// .NET and OpenSSL trust it beside the system's folder of certificates
 	// (agent-protocol.md 10.8); node beside its own. Git has no variable that adds.
-	set("SSL_CERT_FILE", s.CAFile)
-	set("NODE_EXTRA_CA_CERTS", s.CAFile)
+	// What the image names by them is in our file too (cli/authorities.go).
+	if s.CAFile != "" {
+		more = append(more, "SSL_CERT_FILE="+s.CAFile, "NODE_EXTRA_CA_CERTS="+s.CAFile)
+	}
 	return more
 }
 

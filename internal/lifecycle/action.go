@@ -42,6 +42,10 @@ type Interrupt struct{}
 // may be gone already: then it is about what it left behind.
 type Kill struct{}
 
+// LookForWork looks in the process table for a worker below the listener, and for
+// steps of its job; WorkSeen answers.
+type LookForWork struct{}
+
 // AwaitUpdate waits for the listener's update script to end; UpdateSettled
 // answers. Nothing of it is signalled.
 type AwaitUpdate struct{}
@@ -64,6 +68,7 @@ func (Ask) action()         {}
 func (Abort) action()       {}
 func (Interrupt) action()   {}
 func (Kill) action()        {}
+func (LookForWork) action() {}
 func (AwaitUpdate) action() {}
 func (Name) action()        {}
 func (Leave) action()       {}

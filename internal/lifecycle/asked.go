@@ -55,6 +55,8 @@ func (t *turn) startClock(grace time.Duration) {
 		return
 	}
 	t.clock, t.grace, t.budget = t.now, grace, Split(grace)
+	t.endAt = time.Time{}
+	t.callOffCut()
 	t.abortAt = t.abortBy()
 	if t.Phase == Stopping {
 		t.killAt = earliest(t.killAt, t.stopEnds())
@@ -96,10 +98,7 @@ func (t *turn) personInterrupts() {
 	}
 	switch t.Listener {
 	case Running:
-		if t.hasJob() {
-			t.decideCut()
-		}
-		t.interrupt()
+		t.interrupt(byPerson)
 	case Interrupted:
 		t.kill()
 	}

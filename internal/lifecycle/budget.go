@@ -42,14 +42,26 @@ func (b Budget) CancelsJobs() bool { return b.Drain < shortDrain }
 // of processes, the last log line.
 func (b Budget) leaveMargin() time.Duration { return b.Remove / 10 }
 
-// drainEnds is when the running job is cancelled; zero while no clock runs.
-func (s State) drainEnds() time.Time { return s.onClock(s.budget.Drain) }
+// drainEnds is when draining ends at the latest; zero while no clock runs. A job of
+// which nothing runs any more is waited for a little longer: see cutDue.
+func (s State) drainEnds() time.Time {
+	end := s.onClock(s.budget.Drain)
+	if late := s.cutEnds(); !end.IsZero() && late.After(end) {
+		return late
+	}
+	return end
+}
 
 // stopEnds is when the listener is killed.
 func (s State) stopEnds() time.Time { return s.onClock(s.budget.Drain + s.budget.Stop) }
 
 // lastCall is when everything still open is named and azptend leaves.
-func (s State) lastCall() time.Time { return s.onClock(s.grace - s.budget.leaveMargin()) }
+func (s State) lastCall() time.Time {
+	if !s.endAt.IsZero() {
+		return s.endAt
+	}
+	return s.onClock(s.grace - s.budget.leaveMargin())
+}
 
 func (s State) onClock(d time.Duration) time.Time {
 	if s.clock.IsZero() {

@@ -22,13 +22,16 @@ func (t *turn) keepDeadlines() {
 	if t.Phase == Gone {
 		return
 	}
+	if reached(t.startEnds(), t.now) {
+		t.giveUpStarting()
+	}
 	if reached(t.abortAt, t.now) {
 		t.abortAt = time.Time{}
 		t.do(Abort{})
 	}
 	switch t.Phase {
 	case Draining:
-		if reached(t.drainEnds(), t.now) {
+		if reached(t.onClock(t.budget.Drain), t.now) {
 			t.drainBudgetSpent()
 		}
 	case Stopping:
@@ -38,13 +41,25 @@ func (t *turn) keepDeadlines() {
 	}
 }
 
-// endNow leaves with what is there: the platform kills us otherwise.
+// endNow leaves with what is there: the platform kills us otherwise. Only an azptend
+// that was frozen gets here with a job that was not told to end. It looks once
+// whether that job still runs, for what it knows is old.
 func (t *turn) endNow() {
+	if t.Listener == Running && t.endAt.IsZero() {
+		t.beginCut()
+		t.look()
+		t.endAt = t.now.Add(lastLook)
+		if last := t.Deadline().Add(-t.budget.leaveMargin() / 2); last.After(t.now) {
+			t.endAt = earliest(t.endAt, last)
+		}
+		return
+	}
 	if t.call != NoCall {
 		t.do(Abort{})
 	}
 	if t.Listener == Running && t.hasJob() {
-		t.decideCut()
+		c := t.spentCause(t.cutSeen)
+		t.decide(c.code, c.why, nil)
 	}
 	if t.Registration == Held || t.Registration == Asked {
 		t.name(ErrOutOfTime)
@@ -76,11 +91,8 @@ func (s State) abortBy() time.Time {
 // drainBudgetSpent cancels the job: what is left of the grace period is needed
 // to stop it and to remove the agent.
 func (t *turn) drainBudgetSpent() {
-	if t.hasJob() {
-		t.decideCut()
-	}
 	if t.Listener == Running {
-		t.interrupt()
+		t.cutDue(budgetSpent)
 		return
 	}
 	t.startRemoving()

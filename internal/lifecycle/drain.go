@@ -8,29 +8,30 @@ import "time"
 // proceedDraining: disable, then one look decides, and a job that slipped in is
 // served.
 func (t *turn) proceedDraining() {
+	if t.Listener == Running {
+		t.watchWork()
+	}
+	if !t.hasJob() && !reached(t.onClock(t.budget.Drain), t.now) {
+		t.callOffCut() // what AZP_ON_TERM was to cancel is over
+	}
 	switch {
 	case t.call == Launch:
 		// The listener is being started: it will be known in a moment.
 	case t.Listener != Running:
 		t.startRemoving()
 		t.proceedRemoving()
-	case t.cancels && t.hasJob():
-		t.decide(exitTryAgain, cancelOnTerm, nil)
-		t.interrupt()
+	case t.cancels && t.hasJob() && t.cutDue(onTerm):
 		t.killAt = t.stopEnds() // what was to be drained with is spent on stopping well
 	case t.Registration == Removed && t.Job == NoJob:
 		t.Phase = Stopping
 		t.proceedStopping()
-	case !t.unplanned():
+	case !t.unplanned(), t.cutUnseen():
 	case t.Registration == Held && t.acceptance == open:
 		t.plan(Disable, 0)
 	case t.Job != RunningJob:
 		t.plan(Inspect, 0)
 	}
 }
-
-// hasJob says that a job runs, by the listener's or the last look's word.
-func (t *turn) hasJob() bool { return t.Job == RunningJob || t.assigned }
 
 func (t *turn) disabled(r Result) {
 	switch {
@@ -56,13 +57,18 @@ func (t *turn) inspected(e Inspected) {
 		t.endExplained(e.Result)
 		return
 	}
-	if t.Phase != Draining {
+	if t.serving() && t.Listener == Running {
+		t.doubtAnswered(e.Result)
 		return
+	}
+	t.see(e.Work) // whatever the server says
+	if t.Phase != Draining || t.Registration == Held && t.acceptance == open {
+		return // a look from before the drain: the agent is disabled first
 	}
 	switch {
 	case e.Outcome == Missing:
 		t.unplan() // a DELETE will make sure of it
-		t.lookedAlone(e.Worker)
+		t.lookedAlone(e.Work.worker())
 	case t.Job == RunningJob:
 		t.unplan() // it started while we looked; its end is the next thing to wait for
 	case e.Outcome == OK:
@@ -73,8 +79,7 @@ func (t *turn) inspected(e Inspected) {
 	default:
 		// We may not look. The server still refuses a DELETE while a job runs, and
 		// the process table shows a worker.
-		if t.Job == UnknownJob && e.Worker {
-			t.assigned = true
+		if t.Job == UnknownJob && e.Work.worker() {
 			t.lookLater()
 			return
 		}
@@ -88,8 +93,8 @@ func (t *turn) inspected(e Inspected) {
 // looked weighs the witnesses: one that says busy is enough, idle needs all. A
 // lost socket is no witness for idle, so the two others must say it for a while.
 func (t *turn) looked(e Inspected) {
-	t.assigned = e.Assigned || (e.Worker && t.Job == UnknownJob)
-	if e.Assigned || e.Worker {
+	t.assigned = e.Assigned
+	if e.Assigned || e.Work.worker() {
 		t.idleSince = time.Time{}
 		t.lookLater()
 		return
@@ -122,7 +127,7 @@ func (t *turn) lookLater() {
 func (t *turn) lookedAlone(worker bool) {
 	switch {
 	case t.Job == RunningJob: // its end is the next thing to wait for
-	case t.Job == UnknownJob && worker:
+	case worker:
 		t.lookLater()
 	default:
 		t.Job = NoJob

@@ -96,22 +96,32 @@ type Launched struct{ Result }
 // Disabled answers Disable.
 type Disabled struct{ Result }
 
-// Inspected answers Inspect: the server's and the process table's witness.
+// Inspected answers Inspect: what the server and the process table show. The
+// process table was read also where the server could not be asked.
 type Inspected struct {
 	Result
 	Assigned bool // the server has a job request assigned to the agent
-	Worker   bool // an Agent.Worker runs below the listener
+	Work     Work
 }
+
+// WorkSeen answers LookForWork.
+type WorkSeen struct{ Work Work }
 
 // Deleted answers Remove.
 type Deleted struct{ Result }
 
-// SessionReady says that the listener's session exists.
+// SessionReady says that the listener's session exists, or that it has reconnected
+// after its registration was refused.
 type SessionReady struct{}
 
 // SessionHeld says that the listener waits for a session of an earlier listener
 // to lapse: the server has one for this agent already.
 type SessionHeld struct{}
+
+// Doubted says that the agent may not be in its pool any more: a list does not
+// show it, or the server refuses the registration that its listener logs on with.
+// The server is asked then: neither is believed.
+type Doubted struct{ Refused bool }
 
 // JobStarted is the socket's "Starting job".
 type JobStarted struct{}
@@ -143,7 +153,8 @@ type Cut string
 
 // The words of a cut.
 const (
-	NotCut    Cut = ""       // it succeeded, or nobody told the listener to end
+	NotCut    Cut = ""       // nobody told the listener to end, or nobody knows
+	Over      Cut = "over"   // the listener was told to end, and its last job succeeded all the same
 	MaybeCut  Cut = "maybe"  // it did not succeed, and the listener was told to end, who knows when and by whom
 	SurelyCut Cut = "surely" // it did not succeed, and ended after the listener was told to
 )
@@ -183,9 +194,11 @@ func (TwinRemoved) event()      {}
 func (Launched) event()         {}
 func (Disabled) event()         {}
 func (Inspected) event()        {}
+func (WorkSeen) event()         {}
 func (Deleted) event()          {}
 func (SessionReady) event()     {}
 func (SessionHeld) event()      {}
+func (Doubted) event()          {}
 func (JobStarted) event()       {}
 func (JobFinished) event()      {}
 func (SocketLost) event()       {}

@@ -64,7 +64,8 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, Registered{Result: of(Doubtful)}, ""},
 			{time.Second, Tick{}, "ask to register"},
 			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
-			{lateAct, LookedUp{Result: fine, Owner: Nobody}, ""},
+			{lateAct, LookedUp{Result: fine, Owner: Nobody}, "ask to look up"}, // what it says was true too early
+			{time.Second, LookedUp{Result: fine, Owner: Nobody}, ""},
 			{longestPause, Tick{}, "ask to register"},
 			{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
 			{bootPatience, LookedUp{Result: fine, Owner: Nobody}, "name 0, leave 75"},
@@ -87,7 +88,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{100 * time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 75"},
-		}), jobCutByOthers},
+		}), cutByOthers},
 
 		{"the same with --once, whose listener ends by itself in any case", Policy{Grace: 100 * time.Second, Once: true}, roads(idle, []line{
 			{time.Minute, JobStarted{}, "ask to disable"},
@@ -97,7 +98,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, ""},
 			{time.Second, ListenerExited{Cut: MaybeCut}, "leave 75"},
-		}), jobCutByOthers},
+		}), cutByOthers},
 
 		{"the same, and the listener takes longer to end than azptend to remove its agent", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
@@ -106,7 +107,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{Cut: SurelyCut}, "leave 75"},
-		}), jobCutByOthers},
+		}), cutByOthers},
 
 		{"--once, and SIGTERM to the listener alone: it cancels its one job", Policy{Once: true}, roads(idle, []line{
 			{time.Minute, JobStarted{}, "ask to disable"},
@@ -114,13 +115,13 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Minute, JobFinished{}, "ask to remove"},
 			{time.Millisecond, ListenerExited{Cut: SurelyCut}, ""},
 			{time.Second, Deleted{fine}, "leave 75"},
-		}), jobCutByOthers},
+		}), cutByOthers},
 
 		{"the same, and its socket was lost: the log alone knows", Policy{Once: true}, roads(idle, []line{
 			{time.Minute, SocketLost{}, ""},
 			{time.Minute, ListenerExited{Cut: SurelyCut}, "kill, ask to remove"},
 			{time.Second, Deleted{fine}, "leave 75"},
-		}), jobCutByOthers},
+		}), cutByOthers},
 
 		{"--once, and its one job fails of itself before the listener is told to end", Policy{Once: true}, roads(idle, []line{
 			{time.Minute, JobStarted{}, "ask to disable"},
@@ -144,7 +145,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, ListenerExited{}, "kill"},
 			{time.Second, Disabled{fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 75"},
-		}), jobCutByOthers},
+		}), endedInJob},
 
 		{"SIGTERM to every process, and the job has succeeded all the same", usual, roads(busy, []line{
 			{time.Minute, sigterm, "ask to disable"},
@@ -170,7 +171,7 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Second, Inspected{Result: fine}, "ask to remove"},
 			{time.Second, Deleted{fine}, "interrupt"},
 			{time.Second, ListenerExited{Cut: SurelyCut}, "leave 75"},
-		}), jobCutByOthers},
+		}), cutByOthers},
 
 		{"a long notice: the job gets it, until SIGTERM says less", usual, roads(busy, []line{
 			{time.Minute, DrainAsked{Reason: "Reboot", Clock: true, Grace: 15 * time.Minute}, "ask to disable"},
@@ -186,7 +187,9 @@ func TestRoadsOfFaults(t *testing.T) {
 			{time.Minute, DrainAsked{Reason: "Reboot", Clock: true, Grace: 15 * time.Minute}, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},
 			{time.Minute, sigterm, "interrupt"},
-		}), cancelOnTerm},
+			{time.Second, ListenerExited{}, "ask to remove"},
+			{time.Second, Deleted{fine}, "leave 75"},
+		}), onTerm.why},
 
 		{"a 404, and then a job that runs: the agent is there after all, and a later 404 is the first one", usual, roads(busy, []line{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, ask to remove"},

@@ -76,6 +76,10 @@ func live(t *rapid.T, seen map[string]bool) *world {
 		moves[rapid.SampledFrom(names).Draw(t, "next")]()
 		w.due()
 	}
+	if w.frozen {
+		w.thaw()
+		w.due()
+	}
 	if w.left == nil {
 		w.platformEndsIt()
 	}
@@ -113,7 +117,7 @@ func (w *world) judge() {
 	if s.Phase != Gone {
 		w.t.Fatalf("left in phase %s", s.Phase)
 	}
-	if late := w.now.Sub(w.clock) - w.grace; !w.clock.IsZero() && late > 0 {
+	if late := w.now.Sub(w.clock) - w.grace; !w.clock.IsZero() && late > 0 && !w.thawed {
 		w.t.Fatalf("the end came %v after the deadline", late)
 	}
 	if w.alive && !w.killSent {
@@ -128,17 +132,44 @@ func (w *world) judge() {
 		}
 	}
 	w.judgeCode(w.left.Code)
+	w.judgeReason(w.left.Why)
+}
+
+// judgeReason holds each reason against what happened: it is given only where it is
+// true.
+func (w *world) judgeReason(why string) {
+	s := w.state
+	for reason, happened := range map[string]bool{
+		budgetSpent.why: w.cutLate,
+		notReported.why: w.cutLate,
+		notSeen.why:     w.cutLate && w.slowOnce,
+		onTerm.why:      s.policy.CancelOnTerm && w.termed,
+		byPerson.why:    w.insisted,
+		agentGone.why:   w.cut || w.stale || w.unreported || w.thawed,
+		cutByOthers:     w.untold && w.logged, // else nobody but azptend told this listener
+		endedInJob:      w.lostJob,
+		endedUnseen:     w.lostJob || w.stale,
+		notRemoved:      s.policy.StrictRemove && len(w.named) > 0,
+		idleTooLong:     s.policy.Limits.Idle > 0,
+		livedLong:       s.policy.Limits.Lifetime > 0,
+		servedMany:      s.policy.Limits.Jobs > 0,
+		cannotCount:     s.policy.Limits.Jobs > 0,
+	} {
+		if why == reason && !happened {
+			w.t.Fatalf("leaves because %q, which is not so", reason)
+		}
+	}
 }
 
 // judgeCode holds the table of exit codes against what really happened.
 func (w *world) judgeCode(code int) {
 	strict := w.state.policy.StrictRemove && len(w.named) > 0
 	switch {
-	case code == 0 && w.cut && !w.stuck && !w.lostJob && w.told && w.socket:
+	case code == 0 && w.cut && !w.stuck && !w.lostJob && !w.slowOnce:
 		w.t.Fatalf("exit 0 although a job was cut")
-	case code == exitPerson && !(w.insisted && (w.cut || w.state.assigned)):
+	case code == exitPerson && !(w.insisted && (w.cut || w.state.assigned || w.slowOnce || w.stale || w.unreported && !w.logged)):
 		w.t.Fatalf("exit 130 although no person cancelled a job")
-	case code == exitTryAgain && !(w.cut || strict || w.twin || w.unseen || w.occupied || w.state.assigned || w.lostJob):
+	case code == exitTryAgain && !(w.cut || strict || w.twin || w.unseen || w.occupied || w.state.assigned || w.lostJob || w.slowOnce || w.stale || w.unreported && !w.logged):
 		w.t.Fatalf("exit 75 although no job was cut and nobody held the name, or was in the folder")
 	}
 	allowed := []int{0, 1, 2, exitUnreachable, exitTryAgain, exitUnfit, exitPerson, 128 + 9}
@@ -168,13 +199,15 @@ func everyCell() []string {
 	add("TwinRemoved", Registering)
 	add("Launched", Starting, Draining)
 	add("Disabled", Busy, Draining, Removing)
-	add("Inspected", Starting, Draining)
+	add("Inspected", Starting, Idle, Busy, Draining)
 	add("Deleted", Removing)
 	add("SessionReady", alive...)
 	add("SessionHeld", alive...)
+	add("Doubted", alive...)
 	add("JobStarted", Starting, Idle, Draining)
 	add("JobFinished", Busy, Draining)
 	add("SocketLost", alive...)
+	add("WorkSeen", Draining, Stopping)
 	add("ListenerExited", alive...)
 	add("UpdateSettled", Starting, Removing, Stopping)
 	return cells
@@ -186,7 +219,8 @@ func everyCell() []string {
 func TestAnyEventAnywhere(t *testing.T) {
 	events := []Event{
 		Begin{}, Prepared{}, Registered{}, LookedUp{}, TwinRemoved{}, Launched{}, Disabled{}, Inspected{}, Deleted{},
-		SessionReady{}, SessionHeld{}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
+		SessionReady{}, SessionHeld{}, Doubted{}, Doubted{Refused: true}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
+		WorkSeen{}, WorkSeen{Work: NoWork}, WorkSeen{Work: Steps},
 		DrainAsked{Clock: true}, DrainAsked{Clock: true, Grace: time.Second}, PersonInterrupts{}, Tick{},
 	}
 	rapid.Check(t, func(t *rapid.T) {

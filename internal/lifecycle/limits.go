@@ -13,11 +13,10 @@ type Limits struct {
 
 // The reasons of a drain that a limit asked for.
 const (
-	idleTooLong  = "no job came for the idle timeout"
-	livedLong    = "the agent's lifetime is over"
-	servedMany   = "the agent has had its number of jobs"
-	cannotCount  = "the agent's jobs cannot be counted any more"
-	cancelOnTerm = "the job was cancelled: AZP_ON_TERM (--on-term) is cancel"
+	idleTooLong = "no job came for the idle timeout"
+	livedLong   = "the agent's lifetime is over"
+	servedMany  = "the agent has had its number of jobs"
+	cannotCount = "the agent's jobs cannot be counted any more"
 )
 
 // lifetimeEnds is when no further job is accepted; zero for never, and once

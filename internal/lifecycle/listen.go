@@ -23,7 +23,8 @@ func (t *turn) launched(r Result) {
 	}
 	t.Listener, t.Job, t.quietSince, t.inherited, t.held = Running, NoJob, t.now, false, false
 	t.readyAt, t.killAt, t.idleSince, t.outlived = time.Time{}, time.Time{}, time.Time{}, false
-	t.exit = Exit{}
+	t.exit, t.doubts, t.refusedAt, t.launchAt = Exit{}, 0, time.Time{}, t.now
+	t.forgetListener()
 	if t.Phase == Removing { // the end came while it was being started
 		t.Phase = Draining
 	}
@@ -45,6 +46,7 @@ func (t *turn) sessionReady() {
 		t.readyAt = t.now
 		t.heldSince = time.Time{}
 	}
+	t.refusedAt = time.Time{}
 	if t.Phase != Starting || t.Listener != Running {
 		return
 	}
@@ -52,6 +54,72 @@ func (t *turn) sessionReady() {
 	if t.Job != NoJob {
 		t.Phase = Busy
 	}
+}
+
+// doubted asks the server whether the agent is there. One that is refused is not
+// ready for a job, until its listener says that it has reconnected. One that has a
+// job is there.
+func (t *turn) doubted(e Doubted) {
+	if t.Listener != Running || !t.serving() || t.Job == RunningJob {
+		return
+	}
+	if e.Refused {
+		if t.refusedAt.IsZero() {
+			t.refusedAt = t.now
+		}
+		if t.Phase == Idle {
+			t.Phase = Starting
+		}
+	}
+	if t.Registration == Held && t.unplanned() {
+		t.plan(Inspect, 0)
+	}
+}
+
+// doubtAnswered weighs a look at an agent whose listener runs. A look that does not
+// show it may be late, or lie, and two of them are not believed either: they lead to
+// a change of the agent, whose answer counts (missing).
+func (t *turn) doubtAnswered(r Result) {
+	switch {
+	case t.Job == RunningJob, r.Outcome == OK:
+		t.doubts = 0
+	case t.next != NoCall: // something more urgent came up
+	case r.Outcome == Missing:
+		if t.doubts++; t.doubts < enoughDoubts {
+			t.plan(Inspect, doubtPause)
+			return
+		}
+		t.comeBack(deletedByOthers)
+		t.Phase = Draining // for it may be there all the same, and be given a job
+	case t.doubts > 0 && r.worthAnotherTry():
+		t.plan(Inspect, doubtPause)
+	}
+}
+
+const deletedByOthers = "the agent was deleted on the server"
+
+// startEnds is when an agent is given up that somebody else has registered, and
+// whose listener does not become ready: nobody can be asked whether it still
+// exists. Zero is never.
+func (s State) startEnds() time.Time {
+	if s.Registration != Lent || s.Phase != Starting || s.Listener != Running {
+		return time.Time{}
+	}
+	if !s.refusedAt.IsZero() {
+		return s.refusedAt.Add(lentPatience)
+	}
+	return s.launchAt.Add(lentPatience)
+}
+
+// giveUpStarting drains, for nobody may have heard that a job runs.
+func (t *turn) giveUpStarting() {
+	why := fmt.Sprintf("the listener did not become ready within %v", lentPatience)
+	if !t.refusedAt.IsZero() {
+		why = fmt.Sprintf("the server has refused the agent's registration for %v: it was deleted, most likely", lentPatience)
+	}
+	t.decide(exitUnreachable, why, nil)
+	t.Phase = Draining
+	t.unplan()
 }
 
 // sessionHeld follows a listener that meets the session of an earlier one, which
@@ -74,7 +142,7 @@ func (t *turn) waitsForSession() bool {
 }
 
 func (t *turn) jobStarted() {
-	t.Job = RunningJob
+	t.Job, t.doubts, t.refusedAt = RunningJob, 0, time.Time{} // who is given a job is there
 	t.Jobs++
 	if t.serving() {
 		t.Phase = Busy
@@ -82,6 +150,9 @@ func (t *turn) jobStarted() {
 			// Now, so that after the job only the DELETE is left, and no second job
 			// can be assigned in between (issue agent#3994).
 			t.plan(Disable, 0)
+			if t.call == Inspect { // a doubt, which the job has answered
+				t.do(Abort{})
+			}
 		}
 	}
 	if t.Phase == Removing && t.Listener == Running {
@@ -89,7 +160,7 @@ func (t *turn) jobStarted() {
 		t.unplan()
 	}
 	if t.Listener == Interrupted { // it began before the listener was told to end, which cancels it
-		t.decideCut()
+		t.mayBeCut = true
 	}
 	t.countJob()
 }
@@ -101,10 +172,16 @@ func (t *turn) serving() bool {
 
 func (t *turn) jobFinished() {
 	t.Job, t.quietSince, t.assigned, t.outlived = NoJob, t.now, false, t.Reason != ""
+	t.forgetWork()
+	t.callOffCut() // it is not this job that is to be cut
 	switch {
 	case t.Phase == Busy && t.policy.Once:
 		t.decide(0, "one job served", nil)
+		early := t.next == Disable // it ended before the call was made
 		t.startRemoving()
+		if early {
+			t.plan(Disable, 0)
+		}
 	case t.Phase == Busy:
 		t.Phase = Idle
 	case t.Phase == Draining && t.next == Inspect:
@@ -127,15 +204,17 @@ func (t *turn) socketLost() {
 
 // listenerExited follows the listener's end, asked for or not.
 func (t *turn) listenerExited(ended ListenerExited) {
-	e, had, wasRunning := ended.Exit, t.Job == RunningJob, t.Listener == Running
-	if ended.Cut == MaybeCut && !wasRunning { // it was us who told it to end
-		ended.Cut = NotCut
+	e, wasRunning := ended.Exit, t.Listener == Running
+	had, mayHaveWorked := t.Job == RunningJob, t.Job == UnknownJob && t.work.worker() && !t.inherited
+	if !wasRunning {
+		t.judgeCut(ended)
 	}
 	mayHaveHad := t.Job == UnknownJob && !t.inherited
 	if mayHaveHad {
 		t.Jobs++ // it may have had one, and one that was to take one job may have taken it
 	}
 	t.Listener, t.Job = Absent, NoJob
+	t.forgetListener()
 	if (e.Code == 3 || e.Code == 4) && e.Signal == 0 && t.Phase != Stopping {
 		t.Listener = Updating // its script waits for us to reap it, and moves bin (agent-protocol.md 4.3)
 		t.do(AwaitUpdate{})
@@ -147,9 +226,14 @@ func (t *turn) listenerExited(ended ListenerExited) {
 	}
 	switch t.Phase {
 	case Starting, Idle, Busy:
-		t.endedUnasked(ended)
+		t.endedUnasked(ended, had)
 	case Draining, Removing, Stopping:
-		t.endedByOthers(ended, had && wasRunning)
+		if wasRunning {
+			t.endedByOthers(ended, had)
+		}
+		if wasRunning && mayHaveWorked && ended.Cut != Over && t.Listener != Updating {
+			t.decide(exitTryAgain, endedUnseen, nil)
+		}
 	}
 }
 
@@ -164,12 +248,18 @@ func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	case t.Listener == Updating:
 	case had && ended.Exit != Exit{}:
 		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
-	case had, ended.Cut == SurelyCut, ended.Cut == MaybeCut && t.outlived:
-		t.decide(exitTryAgain, jobCutByOthers, nil)
+	case ended.Cut == SurelyCut, ended.Cut == MaybeCut && (had || t.outlived):
+		t.decide(exitTryAgain, cutByOthers, nil)
+	case had && ended.Cut != Over:
+		t.decide(exitTryAgain, endedInJob, nil)
 	}
 }
 
-const jobCutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
+const (
+	cutByOthers = "the job was cut: the listener was told to end by somebody else than azptend"
+	endedInJob  = "the listener ended in the middle of a job, with exit code 0"
+	endedUnseen = "a job may have been cut: the listener ended, a worker ran when azptend last looked, and nothing tells how the job ended"
+)
 
 func (e Exit) String() string {
 	if e.Signal != 0 {
@@ -181,11 +271,14 @@ func (e Exit) String() string {
 // endedUnasked is the table of agent-protocol.md 4.1, for an agent that nobody
 // asked to end. An agent that was to take one job and has received it is never
 // started again, whatever the code: the job cannot be had twice.
-func (t *turn) endedUnasked(ended ListenerExited) {
+func (t *turn) endedUnasked(ended ListenerExited, had bool) {
 	e, served := ended.Exit, t.policy.Once && t.Jobs > 0
 	switch {
 	case served && e == Exit{} && ended.Cut == SurelyCut:
-		t.decide(exitTryAgain, jobCutByOthers, nil)
+		t.decide(exitTryAgain, cutByOthers, nil)
+		t.startRemoving()
+	case served && e == Exit{} && had && ended.Cut != Over:
+		t.decide(exitTryAgain, endedInJob, nil)
 		t.startRemoving()
 	case served && (e == Exit{} || t.Listener == Updating):
 		t.decide(0, "one job served", nil)
@@ -221,7 +314,7 @@ func (t *turn) decideEndedInJob(e Exit) {
 // server was asked about the agent.
 func (t *turn) endExplained(r Result) {
 	if r.Outcome == Missing {
-		t.comeBack("the agent was deleted on the server") // a DELETE makes sure of it
+		t.comeBack(deletedByOthers) // a DELETE makes sure of it
 		return
 	}
 	t.missed = false
@@ -290,7 +383,7 @@ func (t *turn) registerAnew() {
 	pause := rejoinPause * time.Duration(len(t.rejoined))
 	t.Phase, t.Registration, t.AgentID = Registering, Unregistered, 0
 	t.rejoin, t.acceptance, t.assigned, t.watched = false, open, false, time.Time{}
-	t.missed, t.refused, t.restarts = false, false, 0
+	t.missed, t.refused, t.restarts, t.doubts, t.refusedAt = false, false, 0, 0, time.Time{}
 	t.patience = t.now.Add(pause + rejoinPatience)
 	t.unplan()
 	t.plan(Register, pause)

@@ -58,9 +58,26 @@ const (
 	twinWatch = 10 * time.Second
 	twinBusy  = 15 * time.Second
 
+	// doubtPause is between two looks at an agent that a look did not show, and
+	// enoughDoubts is how many make it worth a change, whose answer decides.
+	doubtPause   = 10 * time.Second
+	enoughDoubts = 3
+	// lentPatience is how long an agent that somebody else has registered may take to
+	// become ready. The platform can start it again, and whoever registered it anew.
+	lentPatience = 15 * time.Minute
+
 	// insistAfter is how long after the last word a SIGINT counts as another: one
 	// Ctrl-C may reach us twice, from the terminal and from a parent.
 	insistAfter = time.Second
+
+	// lookTimeout is how long a look at the process table is waited for before a job
+	// is cut, and lastLook at the last call. While a job of which nothing runs is
+	// waited for, the process table is looked at each lookSoon; while the listener
+	// cannot be heard, each lookEvery.
+	lookTimeout = time.Second
+	lastLook    = 250 * time.Millisecond
+	lookSoon    = 500 * time.Millisecond
+	lookEvery   = 10 * time.Second
 
 	// killPatience is how long a killed process is waited for; one that hangs in
 	// the kernel does not die.

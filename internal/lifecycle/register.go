@@ -164,8 +164,9 @@ func (t *turn) lookUpFailed(r Result) {
 // Neither leaving nor asking again is safe at once: the first POST may still be
 // acted on, and would then be one agent too many.
 func (t *turn) nobodyYet() {
-	if wait := lateAct - t.now.Sub(t.lostAt); wait > 0 {
-		t.plan(LookUp, wait)
+	// The answer is as old as its question.
+	if wait := lateAct - t.askedAt.Sub(t.lostAt); wait > 0 {
+		t.plan(LookUp, max(wait-t.now.Sub(t.askedAt), 0))
 		return
 	}
 	t.Registration = Unregistered

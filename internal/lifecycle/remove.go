@@ -6,6 +6,7 @@ import "time"
 
 func (t *turn) startRemoving() {
 	t.Phase = Removing
+	t.callOffCut()
 	t.patience = t.now.Add(removePatience)
 	t.unplan()
 }

@@ -90,6 +90,7 @@ type State struct {
 	acceptance acceptance
 
 	call    Call      // in flight; NoCall when none is
+	askedAt time.Time // when the last call was made
 	abortAt time.Time // when it is no longer waited for, by the platform's word
 	next    Call      // to be made at nextAt, once no call is in flight
 	when    time.Time // when next is due
@@ -117,8 +118,21 @@ type State struct {
 	patience time.Time     // when the stage under way is given up, where no budget rules
 	watched  time.Time     // since when an online twin, or an agent at work in our folder, is watched
 
+	work         Work      // what the process table last showed of a job of this listener
+	lookedAt     time.Time // when it did; zero: not since the last job ended
+	looking      bool      // a look is under way
+	lookingSince time.Time // since when
+	lookAt       time.Time // when to look again; zero: no look is planned
+	cutSince     time.Time // since when the job is due to be cut; zero: it is not
+	cutSeen      bool      // a look that was begun since has come in
+	oldLook      bool      // the look that is under way was begun before
+	endAt        time.Time // when azptend leaves, where one look was still to be made at the last call
+	toldFor      cause     // why azptend told the listener to end
+	mayBeCut     bool      // a job may have run then
+
 	missed    bool        // the last answer about the agent was that there is none
 	refused   bool        // a removal was, for no reason that passes
+	nameErr   error       // why the agent was named
 	assigned  bool        // the last look found a job
 	idleSince time.Time   // since when all but the lost socket have said "idle"
 	exit      Exit        // how the listener last ended, while its cause is looked into
@@ -126,6 +140,9 @@ type State struct {
 	restarts  int         // restarts since it last stayed ready for long
 	held      bool        // the listener has met the session of an earlier one
 	heldSince time.Time   // since when that is in the way
+	doubts    int         // looks in a row that did not show the agent
+	refusedAt time.Time   // since when its registration is refused
+	launchAt  time.Time   // when the listener was started
 	rejoin    bool        // after the removal, register anew instead of leaving
 	rejoined  []time.Time // when that was done, within the last hour
 

@@ -2,6 +2,18 @@ package lifecycle
 
 import "time"
 
+// Take takes in an event after which more have happened already. All of them are
+// known before anything is decided, and before any deadline: so no job is cut, or
+// called cut, that has ended. The last of them goes to Step.
+func Take(s State, e Event, now time.Time) (State, []Action) {
+	if s.Phase == Gone {
+		return s, nil
+	}
+	t := turn{State: s, now: now}
+	t.learn(e)
+	return t.State, t.actions
+}
+
 // Step takes one event at one time and says what follows: the next state and
 // the actions to do, in order. It does not change s.
 func Step(s State, e Event, now time.Time) (State, []Action) {
@@ -24,13 +36,17 @@ func (s State) Wake() time.Time {
 	if s.Phase == Gone {
 		return time.Time{}
 	}
-	times := []time.Time{s.lastCall(), s.abortAt, s.lifetimeEnds(), s.idleEnds()}
-	if s.call == NoCall && s.next != NoCall {
+	times := []time.Time{s.lastCall(), s.abortAt, s.lifetimeEnds(), s.idleEnds(), s.startEnds()}
+	if s.call == NoCall && s.next != NoCall && !s.cutUnseen() {
 		times = append(times, s.when)
 	}
 	switch s.Phase {
 	case Draining:
-		times = append(times, s.drainEnds())
+		drain := s.onClock(s.budget.Drain)
+		if !s.cutSince.IsZero() {
+			drain = s.cutWakes()
+		}
+		times = append(times, drain, s.lookAt)
 	case Stopping:
 		times = append(times, s.killAt)
 	}
@@ -83,6 +99,8 @@ func (t *turn) learn(e Event) {
 	case Inspected:
 		t.answered()
 		t.inspected(e)
+	case WorkSeen:
+		t.workSeen(e.Work)
 	case Deleted:
 		t.answered()
 		t.deleted(e.Result)
@@ -90,6 +108,8 @@ func (t *turn) learn(e Event) {
 		t.sessionReady()
 	case SessionHeld:
 		t.sessionHeld()
+	case Doubted:
+		t.doubted(e)
 	case JobStarted:
 		t.jobStarted()
 	case JobFinished:
@@ -118,7 +138,7 @@ func (t *turn) proceed() {
 	case Stopping:
 		t.proceedStopping()
 	}
-	if t.Phase != Gone && t.call == NoCall && t.next != NoCall && reached(t.when, t.now) {
+	if t.Phase != Gone && t.call == NoCall && t.next != NoCall && reached(t.when, t.now) && !t.cutUnseen() {
 		t.ask(t.next)
 	}
 }
@@ -141,7 +161,7 @@ func (t *turn) ask(c Call) {
 	case RemoveTwin:
 		a.AgentID = t.twin
 	}
-	t.call, t.next, t.when = c, NoCall, time.Time{}
+	t.call, t.askedAt, t.next, t.when = c, t.now, NoCall, time.Time{}
 	t.do(a)
 }
 
@@ -196,8 +216,11 @@ func (t *turn) leave() {
 		t.Listener = Killed
 		t.do(Kill{})
 	}
-	if t.policy.StrictRemove && t.Registration == Named && t.code == 0 {
-		t.code = exitTryAgain
+	if t.mayBeCut { // its listener's end was not seen
+		t.decide(t.toldFor.code, t.toldFor.why, nil)
+	}
+	if t.policy.StrictRemove && t.Registration == Named {
+		t.decide(exitTryAgain, notRemoved, t.nameErr)
 	}
 	t.Phase = Gone
 	t.unplan()
@@ -213,5 +236,7 @@ func (t *turn) leaveFor(code int, why string, err error) {
 // name gives up on removing the agent.
 func (t *turn) name(err error) {
 	t.do(Name{AgentID: t.AgentID, Err: err})
-	t.Registration = Named
+	t.Registration, t.nameErr = Named, err
 }
+
+const notRemoved = "the agent could not be removed from its pool"

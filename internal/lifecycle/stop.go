@@ -4,15 +4,19 @@ import "time"
 
 // This file is the end of the listener, and with it of the life.
 
-// interrupt tells the listener to cancel its job and end.
-func (t *turn) interrupt() {
-	t.Listener = Interrupted
-	t.do(Interrupt{})
+// interrupt tells the listener to cancel its job and end. Whether that cuts a job is
+// known when it has ended.
+func (t *turn) interrupt(c cause) {
+	t.toldFor, t.mayBeCut = c, t.hasJob() || c == notSeen
+	t.tell()
 	t.killAt = earliest(t.now.Add(t.budget.Stop), t.stopEnds())
 	t.stopDraining()
 }
 
 func (t *turn) kill() {
+	if t.toldFor == (cause{}) {
+		t.toldFor = agentGone
+	}
 	t.Listener = Killed
 	t.do(Kill{})
 	t.killAt = t.now.Add(killPatience)
@@ -26,6 +30,7 @@ func (t *turn) stopDraining() {
 		return
 	}
 	t.Phase = Stopping
+	t.callOffCut()
 	t.unplan()
 	if t.call != NoCall {
 		t.abortAt = t.now
@@ -53,28 +58,24 @@ func (t *turn) stopIdleListener() {
 	if t.served() {
 		return
 	}
+	t.toldFor, t.mayBeCut = agentGone, false
 	if t.Job == RunningJob {
-		t.decideCut()
+		t.toldFor, t.mayBeCut = budgetSpent, true
 	}
+	t.tell()
+}
+
+// tell sends the listener the signal to end, and looks: a worker that is there now
+// has a job that this cuts, whether azptend knew of it or not.
+func (t *turn) tell() {
 	t.Listener = Interrupted
 	t.do(Interrupt{})
+	t.look()
 }
 
 func (t *turn) stopIdleBy() time.Time {
 	return earliest(t.now.Add(t.budget.Stop), t.lastCall())
 }
-
-// decideCut is the end of a life whose job is cut: by a person who insists, or by
-// the grace period.
-func (t *turn) decideCut() {
-	if t.insisted {
-		t.decide(exitPerson, "a person cancelled the job", nil)
-		return
-	}
-	t.decide(exitTryAgain, jobCut, nil)
-}
-
-const jobCut = "the job was cut: the grace period's part for draining was spent"
 
 // finish is for when the agent is removed or named, and its listener gone.
 func (t *turn) finish() {

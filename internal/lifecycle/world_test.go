@@ -44,26 +44,42 @@ type world struct {
 	dying    time.Time
 	listens  int  // the agent it serves
 	job      bool // a job runs in the listener
-	told     bool // its start was told on the socket
+	over     bool // its steps have ended, and its end is not reported yet
+	dyingJob bool // the listener was told to end, and its worker is still there
+	logged   bool // the listener's own log can be read
+	result   Cut  // what it will say of the last job
+
+	lookAsked time.Time // of a look at the process table that is not answered; zero: there is none
+	lookSlow  bool      // it takes long
+	slowOnce  bool      // one did
+
+	frozen   bool    // azptend does not run: what happens waits
+	thawed   bool    // it was frozen before
+	waiting  []Event // for it to go on
+	told     bool    // its start was told on the socket
 	socket   bool
 	updating bool
 	received int
 
-	insisted bool
-	spoken   time.Time // first word
-	clock    time.Time // the platform's word that counts
-	grace    time.Duration
-	termed   bool // SIGTERM was heard
-	tried    bool // to disable the agent
-	killSent bool // to this listener
-	stuck    bool // the server would not disable the agent
-	cut      bool // we cancelled a job
-	lostJob  bool // the listener died in the middle of one
-	lockSaid bool // and the server has said that it holds it for running
-	named    map[int]bool
-	left     *Leave
-	seen     map[string]bool // phase × event
-	walked   []State
+	insisted   bool
+	untold     bool      // a job was cut that azptend had not heard of
+	cutLate    bool      // a listener was told to end when no drain budget was left
+	spoken     time.Time // first word
+	clock      time.Time // the platform's word that counts
+	grace      time.Duration
+	termed     bool // SIGTERM was heard
+	tried      bool // to disable the agent
+	killSent   bool // to this listener
+	stuck      bool // the server would not disable the agent
+	cut        bool // we cancelled a job
+	stale      bool // a worker was seen a while ago, and nobody says that its job has ended
+	unreported bool // the listener was told to end when a job's steps had, and only its log tells the result
+	lostJob    bool // the listener died in the middle of one
+	lockSaid   bool // and the server has said that it holds it for running
+	named      map[int]bool
+	left       *Leave
+	seen       map[string]bool // phase × event
+	walked     []State
 }
 
 type agent struct {
@@ -82,6 +98,7 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 		proven:   rapid.Bool().Draw(t, "twin proven"),
 		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
 		halfSeen: rapid.Bool().Draw(t, "half seen"),
+		logged:   rapid.Bool().Draw(t, "logged"),
 	}
 	if !p.HandOver && rapid.IntRange(0, 9).Draw(t, "former") == 9 {
 		w.former = w.addAgent()
@@ -92,22 +109,45 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 
 // feed steps, checks what must hold at every step, and does the actions.
 func (w *world) feed(e Event) {
+	if w.frozen {
+		w.waiting = append(w.waiting, e)
+		return
+	}
+	w.step(e, Step)
+}
+
+// thaw lets azptend go on: it takes in all that has happened, and then looks at the
+// clock.
+func (w *world) thaw() {
+	w.frozen, w.thawed = false, true
+	w.stale = w.stale || !w.alive && !w.socket
+	for _, e := range w.waiting {
+		if w.left == nil {
+			w.step(e, Take)
+		}
+	}
+	w.waiting = nil
+	w.feed(Tick{})
+}
+
+func (w *world) step(e Event, step func(State, Event, time.Time) (State, []Action)) {
 	w.seen[string(w.state.Phase)+" × "+reflect.TypeOf(e).Name()] = true
 	if _, answers := e.(interface{ Answer() Result }); !answers {
 		w.asks = 0
 	}
 	before := w.state
-	if life := before.policy.Limits.Lifetime; life > 0 && before.Phase != Gone && before.Reason == "" && w.now.After(w.start.Add(life)) {
+	if life := before.policy.Limits.Lifetime; life > 0 && !w.thawed && before.Phase != Gone && before.Reason == "" && w.now.After(w.start.Add(life)) {
 		w.t.Fatalf("lives on after its lifetime: %+v", before)
 	}
-	after, actions := Step(before, e, w.now)
+	after, actions := step(before, e, w.now)
 	w.state = after
 	w.walked = append(w.walked, after)
 	w.countRejoin(before, after)
 	for _, a := range actions {
 		w.act(before, a)
 	}
-	if wake := after.Wake(); after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
+	wake := after.Wake()
+	if _, settled := e.(Tick); (settled || len(w.waiting) == 0) && after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
 		w.t.Fatalf("would wake at once again: %+v", after)
 	}
 }
@@ -138,6 +178,15 @@ func (w *world) act(before State, a Action) {
 		w.killed()
 	case AwaitUpdate:
 		w.updating = true
+	case LookForWork:
+		if !w.alive && w.thawed { // its end is not heard yet
+			return
+		}
+		if !w.alive {
+			w.t.Fatalf("looks for a worker of a listener that is gone")
+		}
+		w.lookAsked, w.lookSlow = w.now, rapid.IntRange(0, 9).Draw(w.t, "slow look") == 9
+		w.slowOnce = w.slowOnce || w.lookSlow
 	case Name:
 		w.named[a.AgentID] = true
 	case Leave:
@@ -149,7 +198,7 @@ func (w *world) ask(a Ask) {
 	if w.pending != nil {
 		w.t.Fatalf("asks to %s while %s is in flight", a.Call, w.pending.Call)
 	}
-	if !a.By.After(w.now) {
+	if !a.By.After(w.now) && !w.thawed {
 		w.t.Fatalf("asks to %s with no time to answer", a.Call)
 	}
 	if w.state.Phase == Stopping {
@@ -163,7 +212,8 @@ func (w *world) ask(a Ask) {
 		if w.alive {
 			w.t.Fatalf("launches a second listener")
 		}
-		if w.state.policy.Once && w.received > 0 {
+		unheard := w.thawed && len(w.named) > 0 // it was frozen for longer than a lock lasts
+		if w.state.policy.Once && w.received > 0 && !unheard {
 			w.t.Fatalf("starts a listener again that has had its one job")
 		}
 	}
@@ -221,14 +271,22 @@ func (w *world) drainLeft() bool {
 }
 
 func (w *world) interrupted() {
+	if !w.alive && w.thawed { // its end is not heard yet
+		return
+	}
 	if !w.alive {
 		w.t.Fatalf("interrupts a listener that is gone")
 	}
+	w.dyingJob = w.job && !w.over
+	w.stale = !w.job && !w.socket && w.state.work.worker()
+	w.cutLate = w.cutLate || !w.drainLeft()
 	w.endJob("interrupted")
 	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds to end")) * time.Second)
 }
 
 func (w *world) killed() {
+	w.cutLate = w.cutLate || !w.drainLeft()
+	w.stale = w.stale || !w.job && !w.socket && w.state.work.worker()
 	w.killSent = true
 	if w.updating {
 		w.t.Fatalf("kills the update's script: %+v", w.state)
@@ -244,15 +302,27 @@ func (w *world) endJob(how string) {
 		return
 	}
 	cancels := w.state.policy.CancelOnTerm && w.termed
-	if w.drainLeft() && !w.insisted && !w.stuck && !cancels {
+	// Of an agent that somebody else registered nothing but the process table tells, and
+	// what that showed may be from before a freeze.
+	unknowable := w.thawed && !(w.socket && w.told) && w.listens == w.lent
+	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.clock), w.state.budget.Drain)
 	}
-	w.cut = true
+	if w.over && how == "interrupted" { // its result stands
+		early := w.now.Before(w.clock.Add(Split(w.grace).Drain + Split(w.grace).Stop/2))
+		if early && w.told && w.socket && !w.insisted && !w.stuck && !cancels && !w.slowOnce && Split(w.grace).Stop > 0 {
+			w.t.Fatalf("a job whose steps have ended is %s, %v after the platform spoke", how, w.now.Sub(w.clock))
+		}
+		w.result, w.unreported = Over, true
+		w.finishJob()
+		return
+	}
+	w.cut, w.result, w.untold = true, SurelyCut, w.untold || !w.told || !w.socket
 	w.finishJob()
 }
 
 func (w *world) finishJob() {
-	w.job = false
+	w.job, w.over = false, false
 	if a := w.agents[w.listens]; a != nil {
 		a.assigned = false
 	}
@@ -260,7 +330,13 @@ func (w *world) finishJob() {
 
 // horizon is how far time may go before something has to happen.
 func (w *world) horizon() time.Time {
-	times := []time.Time{w.state.Wake(), w.dying, w.latePost}
+	times := []time.Time{w.dying, w.latePost}
+	if !w.frozen {
+		times = append(times, w.state.Wake())
+	}
+	if !w.lookAsked.IsZero() {
+		times = append(times, w.lookAsked.Add(slowLook))
+	}
 	if w.pending != nil {
 		times = append(times, w.pending.By)
 	}
@@ -269,6 +345,7 @@ func (w *world) horizon() time.Time {
 
 // pass lets time go by, and lets happen what is due.
 func (w *world) pass(d time.Duration) {
+	w.showWork()
 	to := w.now.Add(d)
 	if h := w.horizon(); !h.IsZero() && h.Before(to) {
 		to = h
@@ -278,6 +355,7 @@ func (w *world) pass(d time.Duration) {
 }
 
 func (w *world) due() {
+	w.showWork()
 	if reached(w.latePost, w.now) {
 		w.latePost = time.Time{}
 		w.addAgent()
@@ -289,12 +367,38 @@ func (w *world) due() {
 		w.dying = time.Time{}
 		w.exit(Exit{})
 	}
-	if reached(w.state.Wake(), w.now) {
+	w.showWork()
+	if !w.frozen && reached(w.state.Wake(), w.now) {
 		w.feed(Tick{})
+		w.showWork()
 	}
 	if w.pending != nil && w.aborted {
 		w.answer(false)
 	}
+}
+
+// slowLook is longer than a look is waited for.
+const slowLook = 3 * time.Second
+
+// showWork answers the look that is under way, if its time has come.
+func (w *world) showWork() {
+	for !w.lookAsked.IsZero() && (!w.lookSlow || reached(w.lookAsked.Add(slowLook), w.now)) {
+		w.lookAsked = time.Time{}
+		w.feed(WorkSeen{w.work()})
+	}
+}
+
+// work is what the process table shows.
+func (w *world) work() Work {
+	switch {
+	case w.job && w.over && w.listens == w.lent: // else nothing at all shows it
+		return NoSteps
+	case w.job && w.over:
+		return rapid.SampledFrom([]Work{NoWork, NoSteps}).Draw(w.t, "work")
+	case w.job, w.dyingJob && w.alive:
+		return Steps
+	}
+	return NoWork
 }
 
 func (w *world) addAgent() int {
@@ -313,12 +417,18 @@ func (w *world) exit(e Exit) {
 
 // end is the listener's end, whatever was heard of it.
 func (w *world) end(e Exit) {
-	w.alive, w.dying = false, time.Time{}
+	w.stale = w.stale || !w.job && !w.socket && w.state.work.worker()
+	w.alive, w.dying, w.dyingJob, w.lookAsked = false, time.Time{}, false, time.Time{}
 	if w.job {
 		w.lostJob = true
-		w.job = false // the server keeps it assigned until the lock lapses
+		w.job, w.over = false, false // the server keeps it assigned until the lock lapses
 	}
-	w.feed(ListenerExited{Exit: e})
+	ended := ListenerExited{Exit: e}
+	if w.logged {
+		ended.Cut = w.result
+	}
+	w.result = NotCut
+	w.feed(ended)
 }
 
 // answer answers the call in flight: as the server would (well), or with a
@@ -487,15 +597,17 @@ func (w *world) inspect(id int, well bool, fault Result) Inspected {
 	switch {
 	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
 		w.stuck = true
-		return Inspected{Result: Result{Outcome: Denied}, Worker: w.job}
+		return Inspected{Result: Result{Outcome: Denied}, Work: w.work()}
+	case !well && id != w.lent && rapid.IntRange(0, 3).Draw(w.t, "a look that lags") == 0:
+		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
 	case !well:
-		return Inspected{Result: fault}
+		return Inspected{Result: fault, Work: w.work()}
 	case id == w.lent: // only the process table can be asked
-		return Inspected{Result: Result{Outcome: OK}, Worker: w.job}
+		return Inspected{Result: Result{Outcome: OK}, Work: w.work()}
 	case a == nil:
-		return Inspected{Result: Result{Outcome: Missing}}
+		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
 	}
-	return Inspected{Result: Result{Outcome: OK}, Assigned: a.assigned, Worker: w.job}
+	return Inspected{Result: Result{Outcome: OK}, Assigned: a.assigned, Work: w.work()}
 }
 
 func (w *world) remove(id int, well bool, fault Result) Result {
@@ -531,6 +643,14 @@ func (w *world) moves() map[string]func() {
 		"minutes go by":   func() { w.pass(5 * time.Minute) },
 		"nothing happens": func() {},
 	}
+	if w.frozen {
+		for _, name := range []string{"SIGTERM", "SIGINT", "notice", "azptend drain", "early tick"} {
+			delete(m, name) // what comes then is as if it came when azptend goes on
+		}
+		m["azptend goes on"] = w.thaw
+	} else {
+		m["azptend is frozen"] = func() { w.frozen = true }
+	}
 	if w.pending != nil {
 		m["answer"] = func() { w.answer(true) }
 		m["fault"] = func() { w.answer(false) }
@@ -553,6 +673,8 @@ func (w *world) listenerMoves(m map[string]func()) {
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
 	m["session is held"] = func() { w.feed(SessionHeld{}) }
+	m["an hourly list, and its doubt"] = func() { w.feed(Doubted{}) }
+	m["its registration is refused"] = func() { w.feed(Doubted{Refused: true}) }
 	m["exit"] = func() {
 		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
 		if w.leftover {
@@ -568,11 +690,14 @@ func (w *world) listenerMoves(m map[string]func()) {
 		m["job assigned"] = func() { a.assigned = true }
 	}
 	if a != nil && a.assigned && !w.job && !dying && mayTake {
-		m["job starts"] = func() { w.job, w.told = true, false; w.received++ }
+		m["job starts"] = func() { w.job, w.told, w.result = true, false, NotCut; w.received++ }
 	}
 	if w.job && !w.told && w.socket {
 		m["killed before it could tell"] = func() { w.end(Exit{Signal: 9}) }
 		m["start is told"] = func() { w.told = true; w.feed(JobStarted{}) }
+	}
+	if w.job && !w.over {
+		m["steps end"] = func() { w.over = true }
 	}
 	if w.job && (w.told || !w.socket) {
 		m["job finishes"] = func() {

@@ -116,8 +116,9 @@ func (s *Survivor) Status() Status { return Status{} }
 // Signal sends sig to the process. One that has ended is no error.
 func (s *Survivor) Signal(sig syscall.Signal) error { return s.fd.signal(sig) }
 
-// HasDescendant says whether a program of this name runs below the process.
-func (s *Survivor) HasDescendant(name string) (bool, error) {
+// HasDescendant says whether a program of this name runs below the process, and
+// whether a process runs below that.
+func (s *Survivor) HasDescendant(name string) (has, busy bool, err error) {
 	return hasDescendant(s.pid, name)
 }
 

@@ -42,7 +42,7 @@ func adopt(h *host) {
 		h.Errorf("a process is watched that is not the one that was meant")
 	}
 	s := must(init.Adopt(before.Process.Pid, sleeping))
-	if has := must(s.HasDescendant("sleep")); !has {
+	if has, _, err := s.HasDescendant("sleep"); !has || err != nil {
 		h.Errorf("its descendant is not seen")
 	}
 	select {

@@ -131,22 +131,22 @@ func (c *Child) groupIfAlive() []process {
 }
 
 // HasDescendant says whether a program of this name (its file's base name)
-// runs below the child. Where the process table cannot be read the answer is an
-// error, never false.
-func (c *Child) HasDescendant(name string) (has bool, err error) {
-	err = c.user.Do(func() (err error) { has, err = hasDescendant(c.pid, name); return err })
-	return has, err
+// runs below the child, and whether it is busy: a process runs below it. Where the
+// process table cannot be read the answer is an error, never false.
+func (c *Child) HasDescendant(name string) (has, busy bool, err error) {
+	err = c.user.Do(func() (err error) { has, busy, err = hasDescendant(c.pid, name); return err })
+	return has, busy, err
 }
 
-func hasDescendant(pid int, name string) (bool, error) {
+func hasDescendant(pid int, name string) (has, busy bool, err error) {
 	table, err := processes()
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	for _, p := range below(table, pid, nil) {
 		if programOf(p.pid) == name {
-			return true, nil
+			has, busy = true, busy || len(below(table, p.pid, nil)) > 0
 		}
 	}
-	return false, nil
+	return has, busy, nil
 }

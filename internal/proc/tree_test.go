@@ -155,8 +155,8 @@ var descendantScene = withInit(func(h *host, init *Init) {
 	awaitProgram(pid, "Agent.Worker")
 
 	has := func(c *Child, name string, want bool) {
-		if got, err := c.HasDescendant(name); got != want || err != nil {
-			h.Errorf("has %s: %v, %v, want %v", name, got, err, want)
+		if got, busy, err := c.HasDescendant(name); got != want || busy || err != nil {
+			h.Errorf("has %s: %v, busy %v, %v, want %v", name, got, busy, err, want)
 		}
 	}
 	has(c, "Agent.Worker", true)
@@ -169,6 +169,18 @@ var descendantScene = withInit(func(h *host, init *Init) {
 	<-c.Done()
 	has(c, "Agent.Worker", false)
 	c.KillTree(h.ctx)
+	aboveASleep := sh("sh -c 'sleep 60; :' & echo $! >&3; wait")
+	r, w = pipe()
+	aboveASleep.Extra = []*os.File{w}
+	d := start(init, aboveASleep)
+	pid = pidFrom(r)
+	for alive(pid) && len(below(must(processes()), pid, nil)) == 0 {
+		runtime.Gosched()
+	}
+	if got, busy, err := d.HasDescendant(filepath.Base(must(filepath.EvalSymlinks("/bin/sh")))); !got || !busy || err != nil {
+		h.Errorf("one with a step: %v, busy %v, %v", got, busy, err)
+	}
+	d.KillTree(h.ctx)
 	must(0, other.Signal(syscall.SIGKILL))
 	<-other.Done()
 	init.untilNoZombie()

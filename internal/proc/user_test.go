@@ -142,7 +142,7 @@ var otherUserScene = withInit(func(h *host, init *Init) {
 	if got, err := c.HoldsOneOf(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got != 0 || err != nil {
 		h.Errorf("the user's connection: %v, %v", got, err)
 	}
-	if has, err := c.HasDescendant("proc.test"); has || err != nil {
+	if has, _, err := c.HasDescendant("proc.test"); has || err != nil {
 		h.Errorf("has a descendant: %v, %v", has, err)
 	}
 	if sid := must(sessionOf(c.Pid())); sid != c.Pid() {

@@ -57,6 +57,8 @@
 //	                             protocol time
 //	AZPTEND_STANDIN_CONNECTS     first: to the notification socket before the
 //	                             session, as this stand-in once did
+//	AZPTEND_STANDIN_CLOSES       job: its notification socket, once it has said that a
+//	                             job started
 //	AZPTEND_STANDIN_REFUSED      ends: a token that is refused ends the listener,
 //	                             as it once ended this stand-in; by default it
 //	                             retries without end

@@ -68,6 +68,9 @@ func (j *job) run(ctx context.Context) {
 		j.reportCrash(ctx)
 	} else {
 		j.l.notify.jobStarted(j.message.JobID)
+		if j.l.knobs.closes {
+			j.l.notify.close()
+		}
 		j.l.perf.count("SentJobToWorker_" + id)
 		outcome = j.watch(ctx, w, lockedUntil)
 	}

@@ -36,6 +36,9 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
 		if err != nil && ctx.Err() != nil {
 			return
 		}
+		if err == nil { // the real one says so of a call of its own, every 30 s
+			l.log.Printf("Sent GetAgentMessage to keep alive agent %d, session '%s'.", l.agent.AgentID, s.id)
+		}
 		if err == nil && outage > 0 {
 			outage = 0
 			l.term.dated(msgReconnected)

@@ -60,6 +60,7 @@ type knobs struct {
 	pace      pace
 	plays     string
 	early     bool          // the notification socket is connected before the session
+	closes    bool          // the notification socket is closed once a job has started
 	flagsTake time.Duration // how long all look-ups of feature flags take
 	giveUp    bool          // a refused token ends the listener
 	exit      int           // -1: no early exit
@@ -103,6 +104,12 @@ func readKnobs(env environ) (knobs, error) {
 			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_FLAGS_TAKE=%q: want a duration", v)
 		}
 		k.flagsTake = takes
+	}
+	switch v := env["AZPTEND_STANDIN_CLOSES"]; v {
+	case "", "job":
+		k.closes = v != ""
+	default:
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_CLOSES=%q: want job", v)
 	}
 	switch v := env["AZPTEND_STANDIN_CONNECTS"]; v {
 	case "":

@@ -94,7 +94,7 @@ func TestStart(t *testing.T) {
 	r.start().mustEnd(7)
 	r.env = append(slices.Clone(env), "AZPTEND_STANDIN_EXIT=2", "AZPTEND_STANDIN_EXIT_AFTER=session")
 	r.start().mustEnd(2)
-	for _, bad := range []string{"TIME_SCALE=0.1", "FLAGS_TAKE=-1s", "CONNECTS=never", "REFUSED=stays"} {
+	for _, bad := range []string{"TIME_SCALE=0.1", "FLAGS_TAKE=-1s", "CONNECTS=never", "CLOSES=never", "REFUSED=stays"} {
 		r.env = []string{"AZPTEND_STANDIN_" + bad}
 		r.start().mustEnd(1)
 	}

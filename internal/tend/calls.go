@@ -52,11 +52,33 @@ func (r *runner) inspect(id int) func(context.Context) word {
 			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}
 		if listener != nil {
-			// Where processes cannot be listed (macOS) this witness abstains.
-			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
+			e.Work = workOf(listener)
 		}
 		return word{event: e}
 	}
+}
+
+// workOf is what the process table shows of a job; nothing where processes cannot be
+// listed (macOS).
+func workOf(listener Process) lifecycle.Work {
+	has, busy, err := listener.HasDescendant(agent.WorkerProgram)
+	switch {
+	case err != nil:
+		return lifecycle.Unseen
+	case busy:
+		return lifecycle.Steps
+	case has:
+		return lifecycle.NoSteps
+	}
+	return lifecycle.NoWork
+}
+
+// lookForWork looks at the process table beside the loop.
+func (r *runner) lookForWork() {
+	listener := r.listener
+	r.besides(func(context.Context) {
+		r.say(word{of: listener, event: lifecycle.WorkSeen{Work: workOf(listener)}})
+	})
 }
 
 func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) word {

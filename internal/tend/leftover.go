@@ -2,7 +2,9 @@ package tend
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -143,7 +145,7 @@ func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
 		listener, err := r.hold(pid, r.isListener)
 		if err == nil {
 			l.listener = listener
-			l.working, _ = listener.HasDescendant(agent.WorkerProgram)
+			l.working, _, _ = listener.HasDescendant(agent.WorkerProgram)
 			return
 		}
 		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
@@ -174,27 +176,75 @@ func processOf(f proc.Found) agent.Process {
 
 func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(processOf(f)) }
 
+// lookPatience bounds a look through the processes. A job can leave one whose memory
+// or mounts answer to nobody (FUSE).
+const lookPatience = 10 * time.Second
+
+// inTime runs f beside, and says whether it ended in time.
+func inTime(f func()) bool {
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	timer := time.NewTimer(lookPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
 // hold watches a process, which is still what it was listed as: is has the last say
 // about the very process that is watched and may be killed.
 func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
-	p, err := r.o.Processes.Adopt(pid, is)
-	if err == nil || r.o.User == nil {
-		return p, err
+	type held struct {
+		process Process
+		err     error
 	}
-	err = r.o.User.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
-	return p, err
+	answer := make(chan held, 1)
+	ended := inTime(func() {
+		p, err := r.o.Processes.Adopt(pid, is)
+		if err != nil && r.o.User != nil {
+			err = r.o.User.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
+		}
+		answer <- held{p, err}
+	})
+	if !ended {
+		return nil, fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience)
+	}
+	got := <-answer
+	return got.process, got.err
 }
 
 // find looks with our own eyes, and with those of the user that jobs run as: a
-// root without CAP_SYS_PTRACE does not see what another user's process runs.
+// root without CAP_SYS_PTRACE does not see what another user's process runs. A
+// process that cannot be looked at in time ends the look: it, and those that would
+// come after it, are left alone.
 func (r *runner) find(is func(proc.Found) bool) []proc.Found {
-	found := r.o.Processes.Find(is)
-	if r.o.User == nil {
-		return found
+	var mu sync.Mutex
+	var found []proc.Found
+	gather := func() {
+		r.o.Processes.Find(func(f proc.Found) bool {
+			if is(f) {
+				mu.Lock()
+				defer mu.Unlock()
+				found = append(found, f)
+			}
+			return false
+		})
 	}
-	_ = r.o.User.Do(func() error { found = append(found, r.o.Processes.Find(is)...); return nil })
-	slices.SortStableFunc(found, func(a, b proc.Found) int { return a.Pid - b.Pid })
-	return slices.CompactFunc(found, func(a, b proc.Found) bool { return a.Pid == b.Pid })
+	ended := inTime(gather)
+	if r.o.User != nil {
+		ended = inTime(func() { _ = r.o.User.Do(func() error { gather(); return nil }) }) && ended
+	}
+	if !ended {
+		r.log.Warn("A process cannot be looked at: what an earlier run left running may not all be found", "within", lookPatience.String())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	all := slices.Clone(found)
+	slices.SortStableFunc(all, func(a, b proc.Found) int { return a.Pid - b.Pid })
+	return slices.CompactFunc(all, func(a, b proc.Found) bool { return a.Pid == b.Pid })
 }
 
 // isStray says that a process is of an earlier life's jobs: a worker, or what

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -278,6 +279,16 @@ func TestLeftovers(t *testing.T) {
 		{"a worker without its listener is killed", func(s *stage) {
 			s.formerLife(1, recorded, "Agent.Worker")
 			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
+
+		{"a process that does not answer, which a job has left, does not stop a start", func(s *stage) {
+			s.formerLife(1, recorded, "Agent.Worker", "Agent.Worker")
+			answers := make(chan struct{})
+			s.found[1].Stat = func(string) (fs.FileInfo, error) { <-answers; return nil, fs.ErrNotExist }
+			s.begin()
+			s.pass(time.Minute)
+			close(answers)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -87,7 +86,7 @@ func (r *runner) inspectAlone() func(context.Context) word {
 	return func(context.Context) word {
 		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.OK}}
 		if listener != nil {
-			e.Worker, _ = listener.HasDescendant(agent.WorkerProgram)
+			e.Work = workOf(listener)
 		}
 		if perf == nil { // an earlier life's listener
 			return word{event: e}
@@ -99,7 +98,9 @@ func (r *runner) inspectAlone() func(context.Context) word {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		e.Worker = e.Worker || time.Since(since) < startPatience
+		if e.Work == lifecycle.NoWork && time.Since(since) < startPatience {
+			e.Work = lifecycle.NoSteps
+		}
 		return word{event: e, note: func(r *runner) { r.notStarted = since }}
 	}
 }

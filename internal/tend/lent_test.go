@@ -81,6 +81,30 @@ func TestTwoHalves(t *testing.T) {
 			}
 			s.ended <- end
 		}, "start 8 SIGINT", 0},
+		{"its registration is refused, until it is given up", nil, func(s *stage) {
+			s.ready()
+			s.listener().logs(agent.Refused)
+			s.pass(14 * time.Minute)
+			if s.phase() != "starting" {
+				s.t.Errorf("an agent whose registration is refused is %s", s.phase())
+			}
+		}, "start 8 SIGINT", 69},
+		{"its registration is refused for a while", nil, func(s *stage) {
+			s.ready()
+			s.listener().logs(agent.Refused)
+			s.pass(10 * time.Minute)
+			s.listener().logs(agent.NoTrouble)
+			s.pass(time.Hour)
+			if s.phase() != "idle" {
+				s.t.Errorf("it is %s", s.phase())
+			}
+			s.sigterm()
+		}, "start 8 SIGINT", 0},
+		{"its listener never gets a session", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.pass(time.Minute)
+		}, "start 8 SIGINT", 69},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, func(o *Options) {

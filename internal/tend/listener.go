@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -45,12 +47,14 @@ func (r *runner) launch() func(context.Context) word {
 
 // launched is a listener that was started, with the ways by which it tells.
 type launched struct {
-	process Process
-	port    Port
-	perf    *agent.Perf
-	markers agent.UpdateMarkers
-	logs    agent.Logs // of the listeners before it
-	user    *proc.User
+	process  Process
+	port     Port
+	perf     *agent.Perf
+	markers  agent.UpdateMarkers
+	logs     agent.Logs // of the listeners before it
+	troubles *troubles
+	job      atomic.Value // string: the last job that it said it has started
+	user     *proc.User
 }
 
 // undo ends a listener that nobody has heard of.
@@ -78,7 +82,7 @@ type starter struct {
 }
 
 func (s starter) start(ctx context.Context) (_ *launched, err error) {
-	l := &launched{markers: s.o.Folder.UpdateMarkers(), logs: s.ways.listenerLogs(), user: s.o.User}
+	l := &launched{markers: s.o.Folder.UpdateMarkers(), logs: s.ways.listenerLogs(), user: s.o.User, troubles: newTroubles()}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
@@ -136,7 +140,7 @@ func (r *runner) watch(l *launched) {
 	quiet := make(chan struct{})
 	r.watchUpdates(alive, l.perf)
 	var tellers sync.WaitGroup
-	tellers.Add(2)
+	tellers.Add(3)
 	poolID, id := r.pool.ID, r.granted.ID
 	r.besides(func(context.Context) {
 		defer tellers.Done()
@@ -147,6 +151,11 @@ func (r *runner) watch(l *launched) {
 		defer tellers.Done()
 		r.awaitReady(alive, l, poolID, id)
 	})
+	r.besides(func(context.Context) {
+		defer tellers.Done()
+		r.ways.troubles(alive, l.logs, func(t agent.Trouble) { r.meetsTrouble(l, t) })
+	})
+	r.joinRoster(alive, l, poolID, id)
 	r.besides(func(ctx context.Context) {
 		defer ended()
 		select {
@@ -191,12 +200,20 @@ func (r *runner) cut(l *launched) lifecycle.Cut {
 	case err != nil:
 		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
 		return lifecycle.NotCut
+	case s.Heard && s.Succeeded() && (s.Later || l.started(s.Job)): // of an earlier job it would say nothing
+		return lifecycle.Over
 	case !s.Failed():
 		return lifecycle.NotCut
 	case s.Later:
 		return lifecycle.SurelyCut
 	}
 	return lifecycle.MaybeCut
+}
+
+// started says that a job is the last one that the listener has said it started.
+func (l *launched) started(job string) bool {
+	last, _ := l.job.Load().(string)
+	return job != "" && strings.EqualFold(job, last)
 }
 
 var errNoAnswerOfFiles = errors.New("its file system does not answer")
@@ -227,6 +244,7 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	defer stop()
 	err = agent.ReadNotices(conn, func(n agent.Notice) {
 		if n.Started {
+			l.job.Store(n.Job)
 			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
 			return
 		}
@@ -308,19 +326,11 @@ const (
 )
 
 // awaitReady waits until the session exists: the first of the perf file and the
-// server to say so.
+// server to say so. Until then it says from time to time what is missing.
 func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) {
 	ctx, cancel := context.WithCancel(alive)
+	defer cancel()
 	first := make(chan string, 2)
-	held, told := make(chan struct{}), make(chan struct{})
-	defer func() { cancel(); <-told }() // before its end is told
-	r.besides(func(context.Context) {
-		defer close(told)
-		if r.o.asAgent(func() error { return r.ways.awaitConflict(ctx, l.logs) }) == nil {
-			close(held)
-			r.say(word{note: (*runner).sessionHeld, event: lifecycle.SessionHeld{}})
-		}
-	})
 	r.besides(func(context.Context) {
 		if _, err := r.ways.awaitCounts(ctx, l.perf, func(c agent.PerfCounts) bool { return c.Session }); err == nil {
 			first <- "perf file"
@@ -328,26 +338,36 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) 
 	})
 	if r.o.Server != nil {
 		r.besides(func(context.Context) {
-			if r.awaitOnline(ctx, poolID, id, held) == nil {
+			if r.awaitOnline(ctx, poolID, id, l) == nil {
 				first <- "server"
 			}
 		})
 	}
-	select {
-	case witness := <-first:
-		r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
-	case <-ctx.Done():
+	warn := time.NewTimer(warnAfter)
+	defer warn.Stop()
+	for begun, pause := time.Now(), warnAfter; ; {
+		select {
+		case witness := <-first:
+			r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
+			return
+		case <-warn.C:
+			r.warnNotReady(l, time.Since(begun))
+			pause = min(2*pause, warnRarely)
+			warn.Reset(pause)
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
 // awaitOnline waits until the server says that the agent is online. Once the
 // listener has met another's session that is no witness: it is that session's.
-func (r *runner) awaitOnline(ctx context.Context, poolID, id int, held <-chan struct{}) error {
+func (r *runner) awaitOnline(ctx context.Context, poolID, id int, l *launched) error {
 	for wait := onlineAfter; ; wait = onlineEvery {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-held:
+		case <-l.troubles.held:
 			timer.Stop()
 			return errSessionHeld
 		case <-ctx.Done():

@@ -167,11 +167,11 @@ func (l *realListener) ends(code int) {
 	close(l.done)
 }
 
-func (l *realListener) Pid() int                           { return 101 }
-func (l *realListener) Done() <-chan struct{}              { return l.done }
-func (l *realListener) Status() proc.Status                { return l.status }
-func (l *realListener) KillTree(context.Context) int       { return 0 }
-func (l *realListener) HasDescendant(string) (bool, error) { return false, nil }
+func (l *realListener) Pid() int                                         { return 101 }
+func (l *realListener) Done() <-chan struct{}                            { return l.done }
+func (l *realListener) Status() proc.Status                              { return l.status }
+func (l *realListener) KillTree(context.Context) int                     { return 0 }
+func (l *realListener) HasDescendant(string) (has, busy bool, err error) { return false, false, nil }
 
 func (l *realListener) Signal(syscall.Signal) error {
 	close(l.interrupted)

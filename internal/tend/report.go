@@ -88,8 +88,22 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if x, is := e.(lifecycle.ListenerExited); is {
 		r.log.Info("The listener ended", "how", x.String())
 	}
+	r.reportDoubt(before, after, e)
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
+	}
+}
+
+// reportDoubt says that a look does not show the agent of a listener that runs.
+func (r *runner) reportDoubt(before, after lifecycle.State, e lifecycle.Event) {
+	look, is := e.(lifecycle.Inspected)
+	serves := before.Phase == lifecycle.Starting || before.Phase == lifecycle.Idle || before.Phase == lifecycle.Busy
+	switch {
+	case !is || look.Outcome != lifecycle.Missing || !serves || before.Listener != lifecycle.Running:
+	case after.Phase == lifecycle.Draining:
+		r.log.Warn("The agent was deleted on the server", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
+	default:
+		r.log.Warn("The server does not show the agent: looking again", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
 	}
 }
 

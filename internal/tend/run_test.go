@@ -120,6 +120,51 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
+		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
+			s.ready()
+			s.deletes(8)
+			s.listener().logs(agent.Refused)
+			s.pass(2 * time.Minute)
+			s.sigterm()
+		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+
+		{"the same, with --once", once, func(s *stage) {
+			s.ready()
+			s.deletes(8)
+			s.listener().logs(agent.Refused)
+		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
+
+		{"a job writes that the registration is refused: the server is asked, and nothing happens", nil, func(s *stage) {
+			s.ready()
+			for range 100 {
+				s.listener().logs(agent.Refused)
+			}
+			s.listener().logs(agent.NoTrouble)
+			s.pass(time.Minute)
+			s.sigterm()
+		}, born + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"looks that do not show the agent for a while, and a job in between", nil, func(s *stage) {
+			s.ready()
+			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
+			s.fails("GET", missing, missing)
+			s.listener().logs(agent.Refused)
+			s.pass(40 * time.Second)
+			s.jobStarts()
+			s.pass(time.Minute)
+			s.jobEnds()
+			s.sigterm()
+		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+
+		{"looks that never show an agent that is there: it is disabled, and then the server has the last word", nil, func(s *stage) {
+			s.ready()
+			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
+			s.fails("GET", missing, missing, missing)
+			s.listener().logs(agent.Refused)
+			s.pass(2 * time.Minute)
+			s.sigterm()
+		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+
 		{"the listener ends before its session, with exit code 1", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
@@ -131,7 +176,7 @@ func TestLives(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().connects(s.listener().pid)
-			close(s.listener().conflict)
+			s.listener().logs(agent.SessionHeld)
 			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
 			s.pass(4 * time.Minute)
 			s.exits(1)

@@ -104,7 +104,9 @@ func (r *runner) live(heard <-chan proc.Heard) End {
 	return r.end()
 }
 
-// wait waits for whatever comes first, and steps.
+// wait waits for whatever comes first. What has happened already is taken in before
+// anything is decided, and before the clock: azptend may have been frozen or slow, and
+// a job that has ended is not cut.
 func (r *runner) wait(heard <-chan proc.Heard) {
 	var due <-chan time.Time
 	if wake := r.state.Wake(); !wake.IsZero() {
@@ -114,30 +116,90 @@ func (r *runner) wait(heard <-chan proc.Heard) {
 	}
 	select {
 	case w := <-r.words:
-		if w.note != nil {
-			w.note(r)
-		}
-		if w.event != nil && (w.of == nil || w.of == r.listener) {
-			r.step(w.event)
-		}
+		r.takeIn(heard, r.happened(w))
 	case h := <-heard:
-		r.hear(h)
+		r.takeIn(heard, r.hear(h))
 	case ask := <-r.o.Line.asks:
+		if first := r.ready(heard); first != nil {
+			r.takeIn(heard, first)
+		}
 		ask(r)
 	case <-due:
+		for range mostAtOnce {
+			next := r.ready(heard)
+			if next == nil {
+				break
+			}
+			r.advance(lifecycle.Take, next())
+		}
 		r.step(lifecycle.Tick{})
 	}
 }
 
+// mostAtOnce bounds what is taken in before a decision: a job must not be able to put
+// it off.
+const mostAtOnce = 64
+
+// happening does what belongs to something that has happened, and returns the event
+// that it is for lifecycle; nil where it is none.
+type happening func() lifecycle.Event
+
+// takeIn takes in what has happened, first and what else is ready, and lets lifecycle
+// decide with the last of it.
+func (r *runner) takeIn(heard <-chan proc.Heard, first happening) {
+	last := first
+	for range mostAtOnce {
+		next := r.ready(heard)
+		if next == nil {
+			break
+		}
+		r.advance(lifecycle.Take, last())
+		last = next
+	}
+	e := last()
+	if e == nil {
+		e = lifecycle.Tick{} // what came before it is still to be decided on
+	}
+	r.step(e)
+}
+
+// ready is what has happened and was not taken in yet; nil is nothing.
+func (r *runner) ready(heard <-chan proc.Heard) happening {
+	select {
+	case w := <-r.words:
+		return r.happened(w)
+	case h := <-heard:
+		return r.hear(h)
+	default:
+		return nil
+	}
+}
+
+func (r *runner) happened(w word) happening {
+	return func() lifecycle.Event {
+		if w.note != nil {
+			w.note(r)
+		}
+		if w.of != nil && w.of != r.listener {
+			return nil
+		}
+		return w.event
+	}
+}
+
 // hear turns a signal into what it means.
-func (r *runner) hear(h proc.Heard) {
+func (r *runner) hear(h proc.Heard) happening {
+	return func() lifecycle.Event { return r.meaning(h) }
+}
+
+func (r *runner) meaning(h proc.Heard) lifecycle.Event {
 	switch h.Word {
 	case proc.Drain:
 		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
-		r.step(lifecycle.DrainAsked{Reason: "asked by " + signalName(h.Signal), Clock: true})
+		return lifecycle.DrainAsked{Reason: "asked by " + signalName(h.Signal), Clock: true}
 	case proc.Interrupt:
 		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
-		r.step(lifecycle.PersonInterrupts{})
+		return lifecycle.PersonInterrupts{}
 	case proc.Forward:
 		if r.listener != nil {
 			_ = r.listener.Signal(h.Signal)
@@ -145,12 +207,19 @@ func (r *runner) hear(h proc.Heard) {
 	case proc.Noted:
 		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(h.Signal))
 	}
+	return nil
 }
 
 // step lets lifecycle decide, and does what it says.
-func (r *runner) step(e lifecycle.Event) {
+func (r *runner) step(e lifecycle.Event) { r.advance(lifecycle.Step, e) }
+
+// advance changes the state by Step or Take.
+func (r *runner) advance(take func(lifecycle.State, lifecycle.Event, time.Time) (lifecycle.State, []lifecycle.Action), e lifecycle.Event) {
+	if e == nil {
+		return
+	}
 	before := r.state
-	after, actions := lifecycle.Step(before, e, time.Now())
+	after, actions := take(before, e, time.Now())
 	r.state = after
 	r.report(before, after, e)
 	r.o.Witness.Stepped(before, after, e)
@@ -173,6 +242,8 @@ func (r *runner) do(a lifecycle.Action) {
 		}
 	case lifecycle.Kill:
 		r.kill()
+	case lifecycle.LookForWork:
+		r.lookForWork()
 	case lifecycle.AwaitUpdate:
 		r.awaitUpdate()
 	case lifecycle.Name:

@@ -126,7 +126,7 @@ func newStage(t *testing.T, f agent.Folder) *stage {
 	}
 	s.o = Options{
 		Began: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
-		WorkFolder: "_work", Folder: f, Grace: 100 * time.Second, NameWait: time.Minute,
+		WorkFolder: "_work", Folder: f, Line: NewLine(), Grace: 100 * time.Second, NameWait: time.Minute,
 		Token:  func(context.Context) error { return nil },
 		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -198,6 +198,15 @@ func (s *stage) signal(sig syscall.Signal, w proc.Word) {
 
 func (s *stage) sigterm() { s.signal(syscall.SIGTERM, proc.Drain) }
 func (s *stage) sigint()  { s.signal(syscall.SIGINT, proc.Interrupt) }
+
+// phase asks the loop.
+func (s *stage) phase() string {
+	now, err := s.o.Line.Status(s.t.Context())
+	if err != nil {
+		s.t.Error(err)
+	}
+	return string(now.Phase)
+}
 
 func (s *stage) listener() *listener { return s.listeners[len(s.listeners)-1] }
 
@@ -366,24 +375,25 @@ func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
 
 // listener is a started listener, as far as it can be seen from outside.
 type listener struct {
-	s        *stage
-	pid      int
-	port     *stagePort
-	conn     net.Conn      // its end of the notification socket
-	far      net.Conn      // the other
-	counted  chan struct{} // closed when counts change, and replaced
-	counts   agent.PerfCounts
-	conflict chan struct{} // it has met another's session
-	done     chan struct{}
-	status   proc.Status
-	once     sync.Once
+	s       *stage
+	pid     int
+	port    *stagePort
+	conn    net.Conn      // its end of the notification socket
+	far     net.Conn      // the other
+	counted chan struct{} // closed when counts change, and replaced
+	counts  agent.PerfCounts
+	trouble chan agent.TroubleKind
+	done    chan struct{}
+	status  proc.Status
+	once    sync.Once
 
-	worker sync.Mutex
-	works  bool          // an Agent.Worker runs below it
-	daemon bool          // something else does, that outlives its job
-	stuck  bool          // in the kernel: no signal ends it
-	late   bool          // it has ended before anybody looks who connected
-	jam    chan struct{} // the process table cannot be read until it is closed; nil where it can
+	worker  sync.Mutex
+	works   bool          // an Agent.Worker runs below it
+	reports bool          // none of the job\'s steps runs
+	daemon  bool          // something else does, that outlives its job
+	stuck   bool          // in the kernel: no signal ends it
+	late    bool          // it has ended before anybody looks who connected
+	jam     chan struct{} // the process table cannot be read until it is closed; nil where it can
 }
 
 func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
@@ -480,14 +490,6 @@ func (s *stage) dies(sig syscall.Signal) {
 	synctest.Wait()
 }
 func (l *listener) alive() bool { return !isClosed(l.done) }
-func isClosed(c <-chan struct{}) (is bool) {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
 
 func (l *listener) Signal(sig syscall.Signal) error {
 	if !l.alive() {
@@ -523,10 +525,11 @@ func (l *listener) KillTree(context.Context) int {
 	return 1
 }
 
-func (l *listener) HasDescendant(program string) (bool, error) {
+func (l *listener) HasDescendant(program string) (has, busy bool, err error) {
 	l.worker.Lock()
 	defer l.worker.Unlock()
-	return l.works && program == "Agent.Worker", nil
+	has = l.works && program == "Agent.Worker"
+	return has, has && !l.reports, nil
 }
 
 func (l *listener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
@@ -551,7 +554,7 @@ type stagePort struct {
 // openPort is the first of a listener that is seen.
 func (s *stage) openPort() (Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
-	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), conflict: make(chan struct{})}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agent.TroubleKind)}
 	l.conn, l.far = net.Pipe()
 	s.listeners = append(s.listeners, l)
 	return p, nil
@@ -617,11 +620,20 @@ func (s *stage) listenerLogs() agent.Logs { return nil }
 
 func (s *stage) shutdown(agent.Logs) (agent.Shutdown, error) { return agent.Shutdown{}, nil }
 
-func (s *stage) awaitConflict(ctx context.Context, _ agent.Logs) error {
-	select {
-	case <-s.listener().conflict:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+func (s *stage) troubles(ctx context.Context, _ agent.Logs, tell func(agent.Trouble)) {
+	l := s.listener()
+	for {
+		select {
+		case kind := <-l.trouble:
+			tell(agent.Trouble{Kind: kind})
+		case <-ctx.Done():
+			return
+		}
 	}
+}
+
+// logs is the listener writing of its trouble.
+func (l *listener) logs(kind agent.TroubleKind) {
+	l.trouble <- kind
+	synctest.Wait()
 }

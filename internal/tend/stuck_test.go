@@ -31,9 +31,9 @@ func (j jammed) awaitCounts(ctx context.Context, perf *agent.Perf, enough func(a
 	return j.stage.awaitCounts(ctx, perf, enough)
 }
 
-func (j jammed) awaitConflict(ctx context.Context, logs agent.Logs) error {
-	j.hangs("conflict")
-	return j.stage.awaitConflict(ctx, logs)
+func (j jammed) troubles(ctx context.Context, logs agent.Logs, tell func(agent.Trouble)) {
+	j.hangs("troubles")
+	j.stage.troubles(ctx, logs, tell)
 }
 
 func (j jammed) shutdown(logs agent.Logs) (agent.Shutdown, error) {
@@ -47,7 +47,7 @@ func (j jammed) shutdown(logs agent.Logs) (agent.Shutdown, error) {
 func TestNothingStuckIsWaitedFor(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
 		{"counters", `step="what runs beside the loop"`},
-		{"conflict", `step="what runs beside the loop"`},
+		{"troubles", `step="what runs beside the loop"`},
 		{"shutdown", "its file system does not answer"},
 		{"processes", `step="the processes that the jobs left running"`},
 	} {

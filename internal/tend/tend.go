@@ -47,15 +47,17 @@ type Options struct {
 	// listener alone and is closed behind it. Only test/unguarded brings another.
 	OpenPort func() (Port, error)
 
-	Server    Server // nil with Given: its pool is not called
-	Processes Processes
-	Stdout    *os.File // the listener's
-	Stderr    *os.File
-	Printed   func() // waits, not for long, until what the listener has printed is passed on; may be nil
-	Log       *slog.Logger
-	Hint      func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
-	Line      *Line              // by which the life is talked to; nil for nobody
-	Witness   Witness            // nil for nobody
+	Server     Server               // nil with Given: its pool is not called
+	Roster     *Roster              // looks now and then whether the agent is still in its pool; nil: nobody does
+	ClockAhead func() time.Duration // by how much the server's clock is ahead, as far as it is known; may be nil
+	Processes  Processes
+	Stdout     *os.File // the listener's
+	Stderr     *os.File
+	Printed    func() // waits, not for long, until what the listener has printed is passed on; may be nil
+	Log        *slog.Logger
+	Hint       func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	Line       *Line              // by which the life is talked to; nil for nobody
+	Witness    Witness            // nil for nobody
 }
 
 // Witness counts what happens in a life. The loop tells it, and waits for it.
@@ -100,7 +102,7 @@ type Process interface {
 	Status() proc.Status
 	Signal(syscall.Signal) error
 	KillTree(context.Context) int
-	HasDescendant(program string) (bool, error)
+	HasDescendant(program string) (has, busy bool, err error)
 	HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
 }
 
@@ -157,7 +159,7 @@ func (o Options) asAgent(f func() error) error {
 // through heard. It returns when the agent is gone and nothing of it is left
 // running.
 func Run(o Options, heard <-chan proc.Heard) End {
-	ways := folderWays{folder: o.Folder, port: o.OpenPort}
+	ways := folderWays{folder: o.Folder, as: o.asAgent, port: o.OpenPort}
 	if ways.port == nil {
 		ways.port = openNotificationPort
 	}

@@ -21,9 +21,9 @@ type ways interface {
 	counts(perf *agent.Perf) agent.PerfCounts
 	// listenerLogs are the listeners' logs as they are now.
 	listenerLogs() agent.Logs
-	// awaitConflict waits until a listener has met, by a log that is newer than
-	// before, another's session.
-	awaitConflict(ctx context.Context, before agent.Logs) error
+	// troubles tells what the logs that are newer than before say of the listener's
+	// trouble with its server, until ctx ends.
+	troubles(ctx context.Context, before agent.Logs, tell func(agent.Trouble))
 	// shutdown is what the logs that are newer than before say of the listener's end.
 	shutdown(before agent.Logs) (agent.Shutdown, error)
 	// awaitUpdate waits until an update has ended that before does not know.
@@ -40,6 +40,7 @@ type Port interface {
 // folderWays are those of a listener that lives in this folder.
 type folderWays struct {
 	folder agent.Folder
+	as     func(func() error) error // with the rights of the jobs' user
 	port   func() (Port, error)
 }
 
@@ -61,8 +62,8 @@ func (folderWays) counts(perf *agent.Perf) agent.PerfCounts { return perf.Counts
 
 func (w folderWays) listenerLogs() agent.Logs { return w.folder.ListenerLogs() }
 
-func (w folderWays) awaitConflict(ctx context.Context, before agent.Logs) error {
-	return w.folder.AwaitConflict(ctx, before)
+func (w folderWays) troubles(ctx context.Context, before agent.Logs, tell func(agent.Trouble)) {
+	w.folder.Troubles(ctx, before, w.as, tell)
 }
 
 func (w folderWays) shutdown(before agent.Logs) (agent.Shutdown, error) {

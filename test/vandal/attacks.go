@@ -63,6 +63,7 @@ type attack struct {
 	codes []int    // exit codes, of the README's table, that are right besides 0
 	needs need     // what the cell needs of the machine
 	late  bool     // its daemon strikes when the job has ended, and the agent is idle
+	on    bool     // the next listener must serve the next job
 }
 
 // need is something of the machine that a cell needs.
@@ -108,13 +109,13 @@ func attacks() []attack {
 			what: "replaces Agent.perf of its listener", why: "nobody sends SIGTERM to an agent that should end by itself"},
 		{name: "next perf", when: relisten, late: true, forms: anyFile(), codes: listenerEnded,
 			what: "leaves a daemon that plants Agent.perf in the next perf folder", why: "the next listener's session is read from it"},
-		{name: "listener's log", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
+		{name: "listener's log", when: relisten, late: true, on: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/Agent_*.log", why: "azptend reads the logs to learn how a listener ended"},
-		{name: "update marker", when: relisten, late: true, forms: anyFile(), codes: listenerKilled,
+		{name: "update marker", when: relisten, late: true, on: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/SelfUpdate-*.log.succeed", why: "azptend waits for such a file after an update"},
 		{name: "diag", when: relisten, late: true, forms: []string{fifo, sparse, loop, locked, rootsDirectory}, codes: listenerKilled,
 			what: "replaces the directory _diag", why: "azptend watches it and lists it"},
-		{name: "many logs", when: relisten, late: true, codes: listenerKilled,
+		{name: "many logs", when: relisten, late: true, on: true, codes: listenerKilled,
 			what: "makes 20,000 small files in _diag", why: "each change of _diag makes azptend list it"},
 		{name: "env file", when: relisten, late: true, forms: anyFile(), codes: slices.Concat(listenerKilled, listenerFails),
 			what: "replaces .env", why: "the listener reads it first and may never get ready"},
@@ -183,12 +184,12 @@ func attacks() []attack {
 		// Sockets.
 		{name: "health port", when: busy, forms: []string{"idle connections", "half a request", "endless request"}, needs: files,
 			env:  []string{"AZP_HEALTH_ADDR=127.0.0.1:0"},
-			what: "opens 1,500 connections to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
+			what: "keeps 1,600 connections open to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
 		{name: "control flood", when: busy, forms: []string{"idle connections", "endless request"}, needs: files,
-			what: "opens 1,500 connections to the control socket", why: "they must not use up azptend's descriptors"},
-		{name: "notification port", when: relisten, late: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerEnded,
+			what: "keeps 1,600 connections open to the control socket", why: "they must not use up azptend's descriptors"},
+		{name: "notification port", when: relisten, late: true, on: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerEnded,
 			what: "leaves a daemon that floods the next listener's notification port", why: "the port is open until the listener has come"},
-		{name: "notification address", when: relisten, late: true, codes: listenerEnded,
+		{name: "notification address", when: relisten, late: true, on: true, codes: listenerEnded,
 			what: "leaves a daemon that writes its own address into the next .agent", why: "the listener then connects to the daemon"},
 
 		// Output.
@@ -208,7 +209,7 @@ func attacks() []attack {
 			what: "fills the file system for the next start", why: "the next start needs new files"},
 		{name: "no inodes", when: relisten, late: true, needs: disk, codes: append([]int{unfit, internal}, listenerKilled...),
 			what: "uses up the file system's inodes and kills its listener", why: "the next listener needs new files"},
-		{name: "inotify exhausted", when: relisten, late: true, codes: listenerKilled,
+		{name: "inotify exhausted", when: relisten, late: true, on: true, codes: listenerKilled,
 			what: "uses up its user's inotify instances", why: "azptend watches files with them"},
 	}
 }

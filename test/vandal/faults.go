@@ -23,7 +23,60 @@ type fault struct {
 type edit struct{ file, from, to string }
 
 // faults are the guards that are known to be needed.
-func faults() []fault { return nil }
+func faults() []fault {
+	const (
+		safefile = "internal/safefile/safefile.go"
+		openUnix = "internal/safefile/open_unix.go"
+		lines    = "internal/safefile/lines.go"
+		queue    = "internal/logqueue/logqueue.go"
+	)
+	return []fault{
+		{guard: "following Agent.perf with the guarded reader", short: true, cells: "^perf: link to /dev/zero × `--run-as`$", edits: []edit{
+			{lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"},
+			{lines, "l.dir.Open(l.name)", "os.Open(string(l.dir) + \"/\" + l.name)"},
+			{lines, "io.NewSectionReader(f, l.offset, linesWindow)", "f"},
+		}},
+		{guard: "the guarded reader", cells: "^agent file: (FIFO|link to /dev/zero|link to a pipe) × `--run-as`$", edits: []edit{
+			{safefile, "\tf, err := d.Open(name)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn readWhole(f, limit)",
+				"\treturn os.ReadFile(string(d) + \"/\" + name)"},
+		}},
+		{guard: "the limit of a file's size", cells: "^(agent file: 8 TiB sparse file × (same user|`--run-as`|three agents)|registered files: 8 TiB sparse file × .*)$", edits: []edit{
+			{safefile, "if info.Size() > limit {", "if false {"},
+			{safefile, "io.LimitReader(f, limit+1)", "f"},
+			{safefile, "if int64(len(b)) > limit {", "if false {"},
+		}},
+		{guard: "opening without waiting", cells: "^agent file: file under a lease × (same user|`--run-as`|three agents)$", edits: []edit{
+			{openUnix, "const openFlags = unix.O_RDONLY | unix.O_NONBLOCK |", "const openFlags = unix.O_RDONLY |"},
+		}},
+		{guard: "the end of what jobs leave running", cells: "^daemons × ", edits: []edit{
+			{"internal/proc/tree.go", "\treturn killAll(ctx, c.victims, c.init.reapedSoon)", "\treturn 0"},
+			{"internal/proc/init.go", "\treturn killAll(ctx, func() []process {", "\treturn killAll(ctx, func() []process {\n\t\tif true {\n\t\t\treturn nil\n\t\t}"},
+		}},
+		{guard: "threads made in time", short: true, cells: "^pids exhausted × three agents$", edits: []edit{
+			{"internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n\tif err := user.ReserveThreads(s.Agents); err != nil {\n\t\treturn err\n\t}\n", ""},
+		}},
+		{guard: "a bound on the last waits, behind a reader that blocks", cells: "^perf: FIFO × ", edits: []edit{
+			{lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"},
+			{lines, "l.dir.Open(l.name)", "os.Open(string(l.dir) + \"/\" + l.name)"},
+			{"internal/tend/runner.go", "finished := within(l.within, func()", "finished := within(time.Hour, func()"},
+		}},
+		{guard: "logging that does not wait", cells: "^output not read × ", edits: []edit{
+			{queue, "\tif !q.begun {\n\t\tq.begun = true\n", "\tif false {\n\t\tq.begun = true\n"},
+		}},
+		{guard: "the bound on lines that wait", cells: "^output not read × ", edits: []edit{
+			{queue, "q.used > 0 && q.used+e.cost() > most", "false"},
+		}},
+		{guard: "a control socket out of reach", short: true, cells: "^control socket: (renamed|FIFO) × `--run-as`$", edits: []edit{
+			{"internal/control/place.go", "\tif !p.OtherUser {\n\t\tp.clearGuarded()", "\tif true {\n\t\tp.clearGuarded()"},
+		}},
+		{guard: "the limit of connections to the health port", cells: "^health port: idle connections × ", edits: []edit{
+			{"internal/health/serve.go", "\tatOnce = 64\n", "\tatOnce = 1 << 20\n"},
+		}},
+		{guard: "the limit of connections to the control socket", cells: "^control flood: idle connections × same user", edits: []edit{
+			{"internal/control/server.go", "\tatOnce = 64\n", "\tatOnce = 1 << 20\n"},
+		}},
+	}
+}
 
 // overlay writes what `go build -overlay` wants into a directory, and returns its
 // path. It fails where the source is no longer as the fault expects it.

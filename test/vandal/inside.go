@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -502,18 +503,18 @@ func (v *vandal) signals() error {
 	return nil
 }
 
-// flood opens connections from here and from two more processes: each may have
+// flood opens connections from here and from three more processes: each may have
 // only so many descriptors.
 func (v *vandal) flood(network, address string) error {
 	if address == "" {
 		return errors.New("there is no address")
 	}
-	for range 2 {
+	for range 3 {
 		if err := v.leave("connect", network, address); err != nil {
 			return err
 		}
 	}
-	v.connect(network, address, 500)
+	v.connect(network, address)
 	return nil
 }
 
@@ -524,41 +525,57 @@ func connectMain(told, network, address string) error {
 		return err
 	}
 	time.AfterFunc(longest, func() { os.Exit(3) })
-	v.connect(network, address, 500)
+	v.connect(network, address)
 	select {}
 }
 
-// connect opens so many connections and keeps them. Ones that are refused are
-// what azptend may do about it.
-func (v *vandal) connect(network, address string, n int) (made int) {
-	for range n {
-		conn, err := net.DialTimeout(network, address, 200*time.Millisecond)
-		if err != nil {
-			if made == 0 {
-				return 0
+// connections is how many each process keeps open, or tries to.
+const connections = 400
+
+// connect keeps connections open: one that is closed, or was refused, is opened
+// again. It returns when each was tried for the first time.
+func (v *vandal) connect(network, address string) {
+	var tried sync.WaitGroup
+	for range connections {
+		tried.Add(1)
+		go func() {
+			for first := true; ; first = false {
+				conn, err := net.DialTimeout(network, address, time.Second)
+				if first {
+					tried.Done()
+				}
+				if err == nil {
+					v.keep(conn)
+					conn.Close()
+				}
+				time.Sleep(300 * time.Millisecond)
 			}
-			continue
-		}
-		made++
-		switch {
-		case strings.HasPrefix(v.Form, "half"):
-			fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-")
-		case strings.HasPrefix(v.Form, "endless"):
-			go func() {
-				chunk := []byte(strings.Repeat("Finished job: f0f0f0f0-0000-4000-8000-00000000dead", 100))
-				if network == "tcp" && v.Health != "" {
-					fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-")
-				}
-				for {
-					if _, err := conn.Write(chunk); err != nil {
-						return
-					}
-					time.Sleep(5 * time.Millisecond)
-				}
-			}()
-		}
+		}()
 	}
-	return made
+	tried.Wait()
+}
+
+// keep does with a connection what the form says, until it is closed.
+func (v *vandal) keep(conn net.Conn) {
+	begin, more := "", ""
+	switch v.Form {
+	case "half a request":
+		begin = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-"
+	case "endless request":
+		begin, more = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-", strings.Repeat("vandal", 800)
+	case "endless lies":
+		more = strings.Repeat("Finished job: f0f0f0f0-0000-4000-8000-00000000dead", 100)
+	}
+	if _, err := fmt.Fprint(conn, begin); err != nil {
+		return
+	}
+	for more != "" {
+		if _, err := fmt.Fprint(conn, more); err != nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	_, _ = conn.Read(make([]byte, 1))
 }
 
 // floodNextPort connects to the port that the next listener is to connect to.
@@ -568,7 +585,7 @@ func (v *vandal) floodNextPort() error {
 		if err != nil {
 			return err
 		}
-		v.connect("tcp", address, 800)
+		v.connect("tcp", address)
 		return nil
 	})
 }

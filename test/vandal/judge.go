@@ -30,11 +30,12 @@ type facts struct {
 	job     string // the result of the attacking job
 	said    string
 
-	prevented bool // azptend ended the daemon before it could strike
+	prevented   bool // azptend ended the daemon before it could strike
+	descriptors int
 }
 
 func (p *play) facts() facts {
-	f := facts{left: p.left, checked: p.checked, said: p.said(), prevented: p.prevented}
+	f := facts{left: p.left, checked: p.checked, said: p.said(), prevented: p.prevented, descriptors: p.descriptors}
 	for _, a := range p.lives {
 		l := life{asked: !a.asked.IsZero()}
 		select {
@@ -53,7 +54,11 @@ func (p *play) facts() facts {
 		}
 	}
 	f.unnamed = unnamed(f.agents, f.said)
-	for _, id := range p.innocents {
+	watched := slices.Clone(p.innocents)
+	if p.next != 0 {
+		watched = append(watched, p.next)
+	}
+	for _, id := range watched {
 		if j, err := p.emulator.Job(id); err != nil || j.Result != "succeeded" {
 			f.others = append(f.others, fmt.Sprintf("job %d of %s is %s %s", id, j.Agent, j.State, j.Result))
 		}
@@ -82,6 +87,9 @@ func unnamed(ids []int, said string) []int {
 	return slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return anyone || names[fmt.Sprint(id)] })
 }
 
+// holdsName is the line about an agent that has the name and is not known to be ours.
+var holdsName = regexp.MustCompile(`is held by another agent: id [0-9]+`)
+
 // property is what must be true of every cell.
 type property struct {
 	name   string
@@ -95,7 +103,8 @@ func properties() []property {
 		{"the exit code is the table's", "0, or the README's code for what the attack did", wrongCode},
 		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
 		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
-		{"other agents' jobs succeed", "those of the two other agents of the same process", others},
+		{"descriptors are bounded", fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), greedy},
+		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is", others},
 		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
 		{"nothing else is touched", "files outside the agent's directory, and the answer of `azptend healthcheck` where jobs are another user", collateral},
 	}
@@ -126,10 +135,12 @@ func wrongCode(c cell, f facts) string {
 	return ""
 }
 
-// ghost accepts an agent that stays without a line of the log in one case: its
-// azptend was killed and the next start refused the directory. A keeper removes it.
+// ghost accepts an agent that stays without that line in two cases, both of an
+// azptend that was killed: the next start refused the directory, or it could no
+// longer prove that the agent is its own, and reported it as the one that holds the
+// name. A keeper removes it.
 func ghost(c cell, f facts) string {
-	if f.forAKeeper(c) {
+	if f.forAKeeper(c) || c.attack.when == killed && holdsName.MatchString(f.said) {
 		return ""
 	}
 	if len(f.unnamed) > 0 {
@@ -147,6 +158,13 @@ func hungry(_ cell, f facts) string {
 		if l.peak > mostMemory {
 			return fmt.Sprintf("azptend %d used %d MiB", n+1, l.peak>>10)
 		}
+	}
+	return ""
+}
+
+func greedy(_ cell, f facts) string {
+	if f.descriptors > mostDescriptors {
+		return fmt.Sprintf("azptend held %d descriptors", f.descriptors)
 	}
 	return ""
 }

@@ -20,17 +20,19 @@ import (
 // play is one cell being played.
 type play struct {
 	*world
-	ctx       context.Context
-	lives     []*azptend
-	innocents []int64
-	job       int64
-	signed    chan string // lines of signs/done
-	untouched string      // the victim before the attack
-	checked   string      // what the attack's own check found wrong
-	left      map[int]string
-	sessions  map[string]bool // that there were before
-	striker   int             // the process that said that the attack is in place
-	prevented bool            // azptend has ended it before it could strike
+	ctx         context.Context
+	lives       []*azptend
+	innocents   []int64
+	job         int64
+	descriptors int         // the most that azptend had, where that was looked at
+	next        int64       // the job after the attack
+	signed      chan string // lines of signs/done
+	untouched   string      // the victim before the attack
+	checked     string      // what the attack's own check found wrong
+	left        map[int]string
+	sessions    map[string]bool // that there were before
+	striker     int             // the process that said that the attack is in place
+	prevented   bool            // azptend has ended it before it could strike
 }
 
 const (
@@ -154,6 +156,23 @@ func (p *play) queueInnocents() error {
 	return nil
 }
 
+// queueNext gives the agent a job after the attack, and waits until it runs.
+func (p *play) queueNext() error {
+	script := fmt.Sprintf("echo running\nread -r _ <%q\n", p.path("signs/next"))
+	j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
+	if err != nil {
+		return err
+	}
+	p.next = j.RequestID
+	ctx, cancel := p.whileAlive(time.Minute)
+	defer cancel()
+	_, _, err = p.emulator.WaitJob(ctx, j.RequestID, func(_ emulator.Job, log string) bool { return strings.Contains(log, "running") })
+	if err != nil {
+		return fmt.Errorf("the next job does not start: %w", err)
+	}
+	return nil
+}
+
 func (p *play) releaseInnocents() {
 	for n := range p.innocents {
 		p.open(fmt.Sprintf("innocent-%d", n+1))
@@ -202,7 +221,15 @@ func (p *play) attack() error {
 	if err := p.sign("done", time.Minute); err != nil {
 		return err
 	}
+	if a.needs == pids {
+		p.awaitRefusals()
+	}
 	p.checked = p.check()
+	if a.needs == files {
+		p.awaitDescriptors()
+		// As a server does now and then. azptend needs a descriptor for its next call.
+		p.server.CloseClientConnections()
+	}
 	return nil
 }
 
@@ -225,6 +252,37 @@ func (p *play) sign(want string, limit time.Duration) error {
 			_, log, _ := p.emulator.WaitJob(p.ctx, p.job, func(emulator.Job, string) bool { return true })
 			return fmt.Errorf("the vandal does not say %q; its job's log:\n%s", want, log)
 		}
+	}
+}
+
+// refusals is how many forks the pids limit must have refused before azptend is
+// asked to end: what it does meanwhile counts too.
+const refusals = 5000
+
+func (p *play) awaitRefusals() {
+	for p.last().alive() && p.ctx.Err() == nil {
+		b, _ := os.ReadFile(filepath.Join(p.group, "pids.events"))
+		var n int
+		if _, err := fmt.Sscanf(string(b), "max %d", &n); err == nil && n >= refusals {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// awaitDescriptors waits until azptend opens no more descriptors: a connection is
+// made before it is accepted.
+func (p *play) awaitDescriptors() {
+	for same, before, looks := 0, -1, 0; same < 5 && looks < 50; looks++ {
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.last().pid()))
+		if err != nil {
+			return // only root may look
+		}
+		if same++; len(open) > before {
+			same, before = 0, len(open)
+		}
+		p.descriptors = max(p.descriptors, len(open))
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -283,7 +341,13 @@ func (p *play) afterwards() error {
 			return err
 		}
 		p.serves()
+		if p.cell.attack.on && p.last().alive() {
+			if err := p.queueNext(); err != nil {
+				return err
+			}
+		}
 		p.last().term()
+		p.open("next")
 		p.releaseInnocents()
 		return p.ended()
 	case again:

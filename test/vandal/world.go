@@ -29,6 +29,9 @@ const (
 	margin = 4 * time.Second
 	// mostMemory is what azptend may use: many times of what it needs.
 	mostMemory = 128 << 10 // kB
+	// mostDescriptors is what azptend may hold: it serves 64 connections at once for
+	// probes, and as many at its control socket.
+	mostDescriptors = 300
 	// addresses bounds it from outside, in bytes. A Go program reserves more than it uses.
 	addresses = 4 << 30
 	// fewFiles is the limit of descriptors in cells that attack it.
@@ -223,7 +226,7 @@ func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
 	if w.signs, err = gate(w.path("signs/done")); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"vandal", "innocent-1", "innocent-2"} {
+	for _, name := range []string{"vandal", "innocent-1", "innocent-2", "next"} {
 		if w.gates[name], err = gate(w.path("signs/" + name)); err != nil {
 			return nil, err
 		}
