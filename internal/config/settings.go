@@ -62,8 +62,8 @@ type Settings struct {
 	Token     secret.Text
 	TokenFile string
 	FileToken secret.Text // what TokenFile held at the start, where a command has looked
-	Auth      Source // what may be used
-	Identity  Choice // what is used
+	Auth      Source      // what may be used
+	Identity  Choice      // what is used
 
 	// A managed identity, by one of three names.
 	ObjectID         string
