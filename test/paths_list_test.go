@@ -56,7 +56,6 @@ var pathCalls = []struct {
 		"internal/proc statIn unix.Openat2",
 	}},
 	{"made and removed with the rights of the jobs' user, under names of which the last part is not followed (O_EXCL, mkdir, rename, unlink)", []string{
-		"internal/agent Folder.AwaitConflict os.MkdirAll",
 		"internal/agent Folder.AwaitUpdate os.MkdirAll",
 		"internal/agent Folder.LockLogs os.MkdirAll",
 		"internal/agent Folder.MakePerf os.MkdirTemp",

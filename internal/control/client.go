@@ -50,8 +50,27 @@ func (c Client) DrainAndWatch(ctx context.Context, terminating bool, each func(S
 	return c.ask(ctx, Request{Ask: AskDrain, Terminating: terminating, Watch: true}, each)
 }
 
-// ask asks, and returns the last answer.
+// ask asks, and returns the last answer. Where others use the socket up, azptend may
+// close a connection before it has read the question: it is asked again then, which
+// does no harm.
 func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, error) {
+	patience := time.Now().Add(AnswerWithin)
+	answered := false
+	var first error
+	for {
+		status, err := c.askOnce(ctx, r, func(s Status) { answered = true; each(s) })
+		if first != nil && errors.Is(err, ErrNobody) { // it did end
+			return status, first
+		}
+		if answered || !errors.Is(err, ErrBrokenOff) || time.Now().After(patience) || !pause(ctx, crowded) {
+			return status, err
+		}
+		first = err
+	}
+}
+
+// askOnce asks on one connection.
+func (c Client) askOnce(ctx context.Context, r Request, each func(Status)) (Status, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first := time.AfterFunc(AnswerWithin, cancel)
@@ -129,6 +148,9 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 		return nil, c.without(err)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", f.socket())
+	for errors.Is(err, syscall.EAGAIN) && pause(ctx, crowded) { // too many others wait to be accepted
+		conn, err = new(net.Dialer).DialContext(ctx, "unix", f.socket())
+	}
 	if err != nil {
 		return nil, c.without(err)
 	}
@@ -143,6 +165,10 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	}
 	return unix, nil
 }
+
+// crowded is how long a client waits before it tries a socket again that others
+// use up.
+const crowded = 5 * time.Millisecond
 
 // mayAnswer says whether a client that runs as own believes this user, in a
 // folder of owner's, who may be believed by root.

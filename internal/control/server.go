@@ -12,6 +12,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/azptend/azptend/internal/connlimit"
 )
 
 // Agent is who is talked to. Its answers are its loop's own: one that does not
@@ -26,9 +28,6 @@ type Agent interface {
 }
 
 const (
-	// atOnce is how many connections are served at a time; further ones wait.
-	// Each costs a descriptor, of which azptend needs some for itself.
-	atOnce = 64
 	// readWithin is how long a request may take to come.
 	readWithin = 5 * time.Second
 	// writeWithin is how long a line of an answer may wait to be read.
@@ -47,7 +46,6 @@ type Server struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	served   sync.WaitGroup // the accepting, and each connection
-	slots    chan struct{}
 }
 
 // Listen opens the socket of this place and answers on it until Close. What an
@@ -67,7 +65,7 @@ func Listen(p Place, a Agent, log *slog.Logger) (*Server, error) {
 		log.Warn("Jobs can move the control socket away: drain and healthcheck would find nobody", "folder", f.path, "error", warning,
 			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
 	}
-	s := &Server{agent: a, log: log, folder: f, listener: l, slots: make(chan struct{}, atOnce)}
+	s := &Server{agent: a, log: log, folder: f, listener: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.served.Add(1)
 	go s.accept()
@@ -101,48 +99,44 @@ func (s *Server) Close() error {
 
 func (s *Server) accept() {
 	defer s.served.Done()
+	limited := connlimit.Listener(s.listener)
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.ctx.Done():
-			return
-		}
-		c, err := s.listener.AcceptUnix()
-		if errors.Is(err, net.ErrClosed) {
+		c, err := limited.Accept()
+		if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {
 			return
 		}
 		if err != nil { // out of descriptors, or a caller that left: the next may be fine
 			s.log.Debug("Cannot accept a control connection", "error", err)
-			<-s.slots
-			s.pause()
+			pause(s.ctx, 100*time.Millisecond) // a failing accept is not to use a processor up
 			continue
 		}
 		s.served.Add(1)
 		go func() {
 			defer s.served.Done()
-			defer func() { <-s.slots }()
 			defer c.Close()
 			s.serve(c)
 		}()
 	}
 }
 
-// pause keeps a failing accept from using a processor up.
-func (s *Server) pause() {
-	timer := time.NewTimer(100 * time.Millisecond)
+// pause waits, and says whether ctx lasts.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.ctx.Done():
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
 // serve answers one connection.
-func (s *Server) serve(c *net.UnixConn) {
+func (s *Server) serve(c net.Conn) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-	if user, err := peerUser(c); err != nil || !mayAsk(user, os.Geteuid()) {
+	if user, err := peerUser(connlimit.Unwrap(c).(*net.UnixConn)); err != nil || !mayAsk(user, os.Geteuid()) {
 		s.log.Warn("Turned away a caller on the control socket", "user", user, "error", err)
 		s.tell(c, Answer{Error: refusal})
 		return

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/azptend/azptend/internal/connlimit"
 	"github.com/azptend/azptend/internal/control"
 )
 
@@ -106,9 +107,6 @@ func verdict(w http.ResponseWriter, green bool, what string, s Status) {
 const (
 	// within is how long a caller may take to ask, and then to read.
 	within = 5 * time.Second
-	// atOnce is how many connections are served at a time; further ones wait. Each
-	// costs a descriptor, of which azptend needs some for itself.
-	atOnce = 64
 )
 
 // Serve answers on a listener until the returned function is called, which leaves
@@ -126,7 +124,7 @@ func (p *Page) Serve(l net.Listener, log *slog.Logger) (done func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.Serve(&few{Listener: l, slots: make(chan struct{}, atOnce), closed: make(chan struct{})}); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(connlimit.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 			log.Warn("Nobody can probe this azptend any more", "error", err)
 		}
 	}()

@@ -136,3 +136,27 @@ func TestFrozen(t *testing.T) {
 		t.Errorf("%s, and cuts a job: %v", got, s.mayBeCut)
 	}
 }
+
+// TestOldLook: a look that was begun before the job was due to be cut shows what was,
+// and not what is.
+func TestOldLook(t *testing.T) {
+	s := walk(t, Policy{Grace: 100 * time.Second}, roads(busy, []line{{time.Second, SocketLost{}, ""}}))
+	asked := began.Add(10 * time.Minute)
+	s, actions := Step(s, sigterm, asked)
+	if got := told(actions); got != "look, ask to disable" {
+		t.Fatal(got)
+	}
+	late := asked.Add(60 * time.Second) // frozen in between
+	s, actions = Take(s, Disabled{of(Unreachable)}, late)
+	if got := told(actions); got != "" {
+		t.Fatal(got)
+	}
+	s.lookingSince = late // as one that was begun just now
+	s, _ = Step(s, Tick{}, late)
+	if s, actions = Step(s, WorkSeen{NoWork}, late); told(actions) != "look" {
+		t.Fatalf("it decides by an old look: %s", told(actions))
+	}
+	if _, actions = Step(s, WorkSeen{Steps}, late); told(actions) != "interrupt, look" {
+		t.Fatalf("then it does not cut: %s", told(actions))
+	}
+}

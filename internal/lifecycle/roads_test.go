@@ -669,6 +669,9 @@ func TestSplitAny(t *testing.T) {
 		if b.Drain < 0 || b.Stop < 0 || b.Remove < 0 || b.Drain+b.Stop+b.Remove != grace {
 			t.Fatalf("%v is split into %+v", grace, b)
 		}
+		if grace >= 2*time.Minute && (b.Stop != maxStop || b.Remove != maxRemove) {
+			t.Fatalf("%v is split into %+v", grace, b)
+		}
 		if short := grace < 12*time.Second; b.CancelsJobs() != short {
 			t.Fatalf("%v: it cancels jobs: %v", grace, b.CancelsJobs())
 		}

@@ -9,10 +9,20 @@
 // Reaping and starting fight over the same resource. A loop around wait4(-1)
 // steals the status of a child that somebody else waits for: measured, 12 % of
 // the statuses were lost (style-anchors.md 2.3). So there is one owner of
-// wait4(-1), [Init], and it knows the children it started: Start holds the
-// registry's lock across the fork, the reaper takes the same lock before it
-// waits, and every status goes either to its [Child] or, for an orphan, nowhere.
-// os/exec is not used at all: its Wait would be the second owner.
+// wait4(-1), [Init], and it knows the children it started: every status goes
+// either to its [Child] or, for an orphan, nowhere. No lock is held across a
+// fork, which may hang with a file system. While one is in flight, the reaper
+// keeps the status of each process that it does not know, and the start claims
+// its own. os/exec is not used at all: its Wait would be the second owner.
+//
+// Starts do not wait for each other: [syscall.ForkLock] is shared by forks that
+// run at the same time. But Go forks with vfork, which takes the forking thread
+// away from Go's scheduler until the child has executed. So a start reads the
+// program before it forks, and its caller can leave at any time.
+//
+// A job can use up the processes and threads of its container. Go ends a program
+// that cannot get a thread, so all threads are made at the start
+// ([ReserveThreads], [User.ReserveThreads]).
 //
 // Signals go to one pid, never to a group: the agent cancels its job by itself
 // and in its own order (agent-protocol.md 5.3). Only [Child.KillTree], the last

@@ -1,7 +1,9 @@
 package sdnotify_test
 
 import (
+	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -61,5 +63,26 @@ func TestNoWatchdog(t *testing.T) {
 			continue
 		}
 		m.Close()
+	}
+}
+
+// TestSystemdThatDoesNotRead: its socket is full, and nobody waits for it for long.
+func TestSystemdThatDoesNotRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	m, err := sdnotify.Open(sdnotify.Options{Socket: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for err == nil { // as many messages as the kernel keeps
+		err = m.Tell(sdnotify.Alive)
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("told a full socket: %v", err)
 	}
 }

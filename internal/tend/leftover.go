@@ -98,11 +98,11 @@ func lookBack(o Options) (f formerLife) {
 // lost already.
 func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, error) {
 	l := leftover{pool: pool}
-	pid, err := r.findListener()
+	pids, err := r.findListeners()
 	if err != nil {
 		return leftover{}, err
 	}
-	if pid == 0 {
+	if len(pids) == 0 {
 		if err := r.makeRoom(); err != nil {
 			return leftover{}, err
 		}
@@ -113,7 +113,7 @@ func (r *runner) findLeftover(ctx context.Context, pool azdo.Pool) (leftover, er
 	if l.pool, l.agent, err = r.findFormer(ctx, pool, l.evidence); err != nil {
 		return leftover{}, err
 	}
-	r.adopt(ctx, pid, &l)
+	r.adopt(ctx, pids, &l)
 	return l, nil
 }
 
@@ -139,34 +139,53 @@ func (r *runner) makeRoom() error {
 }
 
 // adopt watches the listener that an earlier life has left; where there is none,
-// what is left of its jobs is killed.
-func (r *runner) adopt(ctx context.Context, pid int, l *leftover) {
-	if pid != 0 {
+// what is left of its jobs is killed. One agent has one session, so of several
+// listeners one can serve it: the one with a worker is kept, and the others are
+// ended. A job can leave a process that looks like a listener.
+func (r *runner) adopt(ctx context.Context, pids []int, l *leftover) {
+	for _, pid := range pids {
 		listener, err := r.hold(pid, r.isListener)
-		if err == nil {
-			l.listener = listener
-			l.working, _, _ = listener.HasDescendant(agent.WorkerProgram)
-			return
+		if err != nil {
+			r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
+			continue
 		}
-		r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
+		working, _, _ := listener.HasDescendant(agent.WorkerProgram)
+		if l.listener != nil && !(working && !l.working) {
+			r.endListener(ctx, listener)
+			continue
+		}
+		if l.listener != nil {
+			r.endListener(ctx, l.listener)
+		}
+		l.listener, l.working = listener, working
 	}
-	r.killStrays(ctx)
+	if l.listener == nil {
+		r.killStrays(ctx)
+	}
 }
 
-// findListener finds an earlier life's listener; 0 is none. One that somebody
-// else has started is an error, and so is one of another container on a volume
-// that has no locks: its azptend may be at work.
-func (r *runner) findListener() (pid int, err error) {
+// endListener ends a listener beside the one that serves the agent.
+func (r *runner) endListener(ctx context.Context, listener Process) {
+	killing, done := context.WithTimeout(ctx, killPatience)
+	defer done()
+	n := listener.KillTree(killing)
+	r.log.Warn("Killed one of several listeners in the agent's folder: one serves the agent", "pid", listener.Pid(), "processes", n)
+}
+
+// findListeners finds an earlier life's listener, and what else looks like one.
+// One that somebody else has started is an error, and so is one of another
+// container on a volume that has no locks: its azptend may be at work.
+func (r *runner) findListeners() (pids []int, err error) {
 	for _, f := range r.find(r.isListener) {
 		if !r.o.Folder.Started(processOf(f)) {
-			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started", f.Elsewhere)
+			return nil, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started", f.Elsewhere)
 		}
 		if f.Elsewhere && !r.o.HandOver && !r.o.Folder.IsLocked() {
-			return 0, r.o.Folder.Occupied(f.Pid, "an agent's listener", true)
+			return nil, r.o.Folder.Occupied(f.Pid, "an agent's listener", true)
 		}
-		pid = f.Pid
+		pids = append(pids, f.Pid)
 	}
-	return pid, nil
+	return pids, nil
 }
 
 // processOf is what the agent package has to know of a process.
@@ -259,7 +278,11 @@ func (r *runner) isStray(f proc.Found) bool {
 // moves the folder that the listener is in.
 func (r *runner) awaitFormerUpdate(ctx context.Context) {
 	isScript := func(f proc.Found) bool { return r.o.Folder.IsUpdate(processOf(f)) }
-	ctx, done := context.WithTimeout(ctx, updatePatience)
+	patience := updatePatience
+	if len(r.find(r.isListener)) > 0 {
+		patience = beforeUpdate
+	}
+	ctx, done := context.WithTimeout(ctx, patience)
 	defer done()
 	for _, f := range r.find(isScript) {
 		p, err := r.hold(f.Pid, isScript)
@@ -274,6 +297,11 @@ func (r *runner) awaitFormerUpdate(ctx context.Context) {
 		}
 	}
 }
+
+// beforeUpdate bounds the wait for an update's script while its listener still
+// runs. The script does nothing before that ends: either it is about to end, or a
+// job has left a process that only looks like such a script.
+const beforeUpdate = 5 * time.Second
 
 func (r *runner) killStrays(ctx context.Context) {
 	for _, f := range r.find(r.isStray) {

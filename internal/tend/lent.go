@@ -42,14 +42,14 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 	err := r.takeFolder(ctx, &p)
 	given := r.o.Given.Registration
 	left := leftover{pool: azdo.Pool{ID: given.PoolID, Name: given.PoolName}, agent: azdo.Agent{ID: given.AgentID, Name: given.AgentName}}
-	var pid int
+	var pids []int
 	if err == nil {
-		pid, err = r.findListener()
-		if err == nil && pid == 0 && r.o.Given.Folder.Root != r.o.Folder.Root {
+		pids, err = r.findListeners()
+		if err == nil && len(pids) == 0 && r.o.Given.Folder.Root != r.o.Folder.Root {
 			err = r.makeRoom()
 		}
 		if err == nil {
-			r.adopt(ctx, pid, &left)
+			r.adopt(ctx, pids, &left)
 		}
 	}
 	return word{

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,7 +48,7 @@ func attackMain(path string) error {
 		return v.sign(err)
 	}
 	switch {
-	case v.When == relisten, v.When == killed, v.Late, v.Attack == "pids exhausted":
+	case v.When == relisten, v.When == killed, v.Late, v.Attack == "pids exhausted", v.Attack == "listener traced":
 		err = v.leave("daemon") // which signs
 	default:
 		err = v.sign(v.strike())
@@ -220,57 +221,117 @@ func init() {
 		"many logs": func(v *vandal) error {
 			return manyFiles(filepath.Join(v.Home, "_diag"), "Agent_20990101-%06d-utc.log", 20_000)
 		},
-		"env file":                   at(".env"),
-		"agent file":                 at(".agent"),
-		"credentials":                (*vandal).credentials,
-		"records":                    (*vandal).records,
-		"root record":                (*vandal).rootRecords,
-		"registered files":           (*vandal).registeredFiles,
-		"control directory":          func(v *vandal) error { return v.plant(v.control(), v.Form) },
-		"work":                       replaceDirectory("_work"),
-		"listener program":           at("bin", "Agent.Listener"),
-		"listener program, now":      at("bin", "Agent.Listener"),
-		"bin":                        replaceDirectory("bin"),
-		"agent directory":            (*vandal).agentDirectory,
-		"perf directory":             func(v *vandal) error { return v.disfigure(v.Perf) },
-		"perf litter":                (*vandal).perfLitter,
-		"control socket":             (*vandal).controlSocket,
-		"listener stopped":           (*vandal).stopListener,
-		"listener stopped, idle":     (*vandal).stopListener,
-		"listener killed":            nothing,
-		"listener killed each time":  (*vandal).killEach,
-		"pids exhausted":             (*vandal).exhaustPids,
-		"daemons":                    (*vandal).daemons,
-		"orphans":                    (*vandal).orphans,
-		"false worker":               (*vandal).falseWorker,
-		"false listener":             (*vandal).falseListener,
-		"false update":               (*vandal).falseUpdate,
-		"lock taken":                 (*vandal).takeLock,
-		"signals":                    (*vandal).signals,
-		"health port":                func(v *vandal) error { return v.flood("tcp", v.Health) },
-		"control flood":              func(v *vandal) error { return v.flood("unix", filepath.Join(v.control(), "control.sock")) },
-		"notification port":          (*vandal).floodNextPort,
-		"notification address":       (*vandal).stealAddress,
-		"log flood":                  (*vandal).floodLog,
-		"output not read":            (*vandal).fillOutput,
-		"output not blocking":        (*vandal).unblockOutput,
-		"disk full":                  (*vandal).fillDisk,
-		"disk full, listener killed": (*vandal).fillDisk,
-		"disk full, next start":      (*vandal).fillDisk,
-		"no inodes":                  (*vandal).useInodes,
-		"inotify exhausted":          (*vandal).exhaustInotify,
+		"env file":                    at(".env"),
+		"agent file":                  at(".agent"),
+		"credentials":                 (*vandal).credentials,
+		"records":                     (*vandal).records,
+		"root record":                 (*vandal).rootRecords,
+		"registered files":            (*vandal).registeredFiles,
+		"agent directory, next start": func(v *vandal) error { return v.replace(v.Home) },
+		"roots":                       (*vandal).roots,
+		"registered directory":        (*vandal).registeredDirectory,
+		"temporary litter":            (*vandal).temporaryLitter,
+		"listener traced":             (*vandal).traceListener,
+		"listener starved":            (*vandal).starveListener,
+		"strays":                      (*vandal).strays,
+		"control directory":           func(v *vandal) error { return v.plant(v.control(), v.Form) },
+		"work":                        replaceDirectory("_work"),
+		"listener program":            at("bin", "Agent.Listener"),
+		"listener program, now":       at("bin", "Agent.Listener"),
+		"bin":                         replaceDirectory("bin"),
+		"agent directory":             (*vandal).agentDirectory,
+		"perf directory":              func(v *vandal) error { return v.disfigure(v.Perf) },
+		"perf litter":                 (*vandal).perfLitter,
+		"control socket":              (*vandal).controlSocket,
+		"listener stopped":            (*vandal).stopListener,
+		"listener stopped, idle":      (*vandal).stopListener,
+		"listener killed":             nothing,
+		"listener killed each time":   (*vandal).killEach,
+		"pids exhausted":              (*vandal).exhaustPids,
+		"daemons":                     (*vandal).daemons,
+		"orphans":                     (*vandal).orphans,
+		"false worker":                (*vandal).falseWorker,
+		"false listener":              (*vandal).falseListener,
+		"false update":                (*vandal).falseUpdate,
+		"lock taken":                  (*vandal).takeLock,
+		"signals":                     (*vandal).signals,
+		"health port":                 func(v *vandal) error { return v.flood("tcp", v.Health) },
+		"control flood":               func(v *vandal) error { return v.flood("unix", filepath.Join(v.control(), "control.sock")) },
+		"notification port":           (*vandal).floodNextPort,
+		"notification address":        (*vandal).stealAddress,
+		"log flood":                   (*vandal).floodLog,
+		"output not read":             (*vandal).fillOutput,
+		"output not blocking":         (*vandal).unblockOutput,
+		"disk full":                   (*vandal).fillDisk,
+		"disk full, listener killed":  (*vandal).fillDisk,
+		"disk full, next start":       (*vandal).fillDisk,
+		"no inodes":                   (*vandal).useInodes,
+		"inotify exhausted":           (*vandal).exhaustInotify,
 	}
 }
 
 // replaceDirectory moves a directory of the agent's away and plants in its place.
 func replaceDirectory(name string) func(*vandal) error {
-	return func(v *vandal) error {
-		path := filepath.Join(v.Home, name)
-		if err := os.Rename(path, path+"-moved"); err != nil && !errors.Is(err, os.ErrNotExist) {
+	return func(v *vandal) error { return v.replace(filepath.Join(v.Home, name)) }
+}
+
+func (v *vandal) replace(path string) error {
+	if err := os.Rename(path, path+"-moved"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return v.plant(path, v.Form)
+}
+
+func (v *vandal) roots() (err error) {
+	for n := 1; n <= 3; n++ {
+		err = errors.Join(err, v.replace(filepath.Join(filepath.Dir(v.Home), fmt.Sprint(n))))
+	}
+	return err
+}
+
+func (v *vandal) registeredDirectory() error { return v.replace(filepath.Join(v.Dir, "azp", "handed")) }
+
+func (v *vandal) temporaryLitter() error {
+	if err := manyFiles(v.Home, ".azptend-new-%d", 10_000); err != nil {
+		return err
+	}
+	for i := range 2000 {
+		dir := filepath.Join(v.Home, fmt.Sprintf(".azptend-perf-%d", i))
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(filepath.Join(dir, "in"), 0o755), os.Chmod(dir, 0)); err != nil {
 			return err
 		}
-		return v.plant(path, v.Form)
 	}
+	return nil
+}
+
+// traceListener stops the listener as a debugger does, for as long as this process
+// lasts.
+func (v *vandal) traceListener() error {
+	traced := make(chan error)
+	go func() {
+		runtime.LockOSThread() // a tracer is a thread
+		traced <- syscall.PtraceAttach(v.Listener)
+		select {}
+	}()
+	return <-traced
+}
+
+func (v *vandal) starveListener() error {
+	for _, what := range []int{unix.RLIMIT_NOFILE, unix.RLIMIT_NPROC} {
+		if err := unix.Prlimit(v.Listener, what, &unix.Rlimit{Cur: 3, Max: 3}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *vandal) strays() error {
+	for range 300 {
+		if err := v.run(filepath.Join(v.Dir, "sleep"), []string{"VSTS_AGENT_PERFLOG=" + v.Perf}, "sleep", "90"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nextPerf plants in the perf directory of the listener that comes next, before
@@ -337,7 +398,7 @@ func (v *vandal) rootRecords() error {
 
 func (v *vandal) registeredFiles() (err error) {
 	for _, name := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
-		err = errors.Join(err, v.plant(filepath.Join(v.Dir, "handed", name), v.Form))
+		err = errors.Join(err, v.plant(filepath.Join(v.Dir, "azp", "handed", name), v.Form))
 	}
 	return err
 }

@@ -51,6 +51,7 @@ var short = []string{
 	"orphans × `--run-as`",
 	"false worker × same user",
 	"lock taken × same user",
+	"false listener × `--registered`",
 	"signals × same user",
 	"health port: idle connections × same user",
 	"control flood: endless request × same user",

@@ -312,7 +312,7 @@ func (w *world) setEnvironment() error {
 // register makes the agent in the place of an init container, which alone has an
 // identity.
 func (w *world) register(identity []emulator.EnvVar) error {
-	c := exec.Command(w.theatre.binary, "register", "--out", w.path("handed"))
+	c := exec.Command(w.theatre.binary, "register", "--out", w.path("azp/handed"))
 	c.Env = []string{"AZP_AGENT_NAME=" + agentName, "HOME=" + w.path("home")}
 	for _, v := range identity {
 		c.Env = append(c.Env, v.Name+"="+v.Value)
@@ -321,8 +321,8 @@ func (w *world) register(identity []emulator.EnvVar) error {
 		return fmt.Errorf("cannot register: %w\n%s", err, said)
 	}
 	w.given = w.emulator.State().Pools[0].Agents[0].ID
-	w.env = append(w.env, "AZP_REGISTERED="+w.path("handed"))
-	return giveTo(w.uid, w.path("handed"))
+	w.env = append(w.env, "AZP_REGISTERED="+w.path("azp/handed"))
+	return giveTo(w.uid, w.path("azp/handed"))
 }
 
 // setVictim makes files of root, or of ours, that no cell may change.
