@@ -66,6 +66,21 @@ func TestEachGuardIsNeeded(t *testing.T) {
 	}
 }
 
+// A hook that does not close itself is robbed, although azptend is closed.
+func TestAnOpenHookIsRobbed(t *testing.T) {
+	t.Parallel()
+	who := accounts()[0]
+	h := newHeist(t, nil)
+	hostNamed("preStop hook").give(h, who)
+	h.hook = []string{unguarded, "undumpable", "drain", "--wait"}
+	l := h.life(who, binary, "run")
+	for _, how := range []string{"environ", "mem"} {
+		if !slices.Contains(l.findings, finding{how, "unguarded", "personal access token"}) {
+			t.Errorf("the thief did not get the token by %s in the hook: %v", how, l.findings)
+		}
+	}
+}
+
 // takeEnv takes a variable away from what azptend is started with.
 func (h *heist) takeEnv(name string) (value string) {
 	h.env = slices.DeleteFunc(h.env, func(pair string) bool {

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -42,6 +43,10 @@ type heist struct {
 	secrets     map[string]string // by name
 	env         []string
 	metadataURL string    // where a job could ask for a token; "" where the host has no such place
+	below       bool      // azptend is started by a shell that waits for it
+	belowPID    int       // of azptend, then
+	hook        []string  // a program to run beside it as a preStop hook; nil: none
+	hooks       []int     // the pids of what runs beside it
 	lent        bool      // the agent was registered elsewhere: azptend never calls its pool
 	outside     []finding // of lookers at command lines
 	shown       []byte    // at AZP_HEALTH_ADDR, while a job runs
@@ -74,7 +79,7 @@ func newHeist(t *testing.T, where *network) *heist {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
 	h.env = []string{
-		"AZP_HEALTH_ADDR=127.0.0.1:0",
+		"AZP_HEALTH_ADDR=127.0.0.1:0", "AZP_GRACE_PERIOD=60s", // the job outlasts the SIGTERM, wherever the tests run
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "AZP_LOG_LEVEL=debug",
 		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=robbed", "AZPTEND_STANDIN_TIME_SCALE=20",
 	}
@@ -96,15 +101,10 @@ func check(t *testing.T, err error) {
 // start starts azptend, or another program in its place.
 func (h *heist) start(a account, program string, args ...string) {
 	h.t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Env = "/", h.env
-	if a.jobs != "" {
-		cmd.Env = append(cmd.Env, "AZP_RUN_AS="+a.jobs)
+	if h.below {
+		program, args = "/bin/sh", slices.Concat([]string{"-c", shellAbove, program}, args)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if a.uid != 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.uid)}
-	}
+	cmd := h.command(a, program, args...)
 	h.own(a)
 	check(h.t, onThread(func() (err error) {
 		if err = h.where.enter(); err == nil {
@@ -115,6 +115,56 @@ func (h *heist) start(a account, program string, args ...string) {
 		}
 		return err
 	}))
+}
+
+// shellAbove starts a program, waits for it, and passes a SIGTERM on, as an init
+// does.
+const shellAbove = `"$0" "$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p`
+
+// command is a process of the container, with all its variables.
+func (h *heist) command(a account, program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env = "/", h.env
+	if a.jobs != "" {
+		cmd.Env = append(slices.Clone(h.env), "AZP_RUN_AS="+a.jobs)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if a.uid != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.uid)}
+	}
+	return cmd
+}
+
+// supervisor is azptend's pid.
+func (h *heist) supervisor() int {
+	h.t.Helper()
+	if !h.below {
+		return h.actor.Pid()
+	}
+	if h.belowPID == 0 { // the first child, and still known when it has ended
+		below := process.Descendants(h.actor.Pid())
+		if len(below) == 0 {
+			h.fatalf("the shell has started nothing")
+		}
+		h.belowPID = below[0]
+	}
+	return h.belowPID
+}
+
+// startHook starts what a platform runs before it stops a container, and returns
+// when azptend has heard of it. The hook waits for azptend's end.
+func (h *heist) startHook(a account) {
+	h.t.Helper()
+	cmd := h.command(a, h.hook[0], h.hook[1:]...)
+	out, err := cmd.StdoutPipe()
+	check(h.t, err)
+	check(h.t, onThread(func() error { return errors.Join(dropAllBut(a.caps), cmd.Start()) }))
+	h.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "Asked agent") {
+		h.fatalf("the hook says %q, %v", line, err)
+	}
+	h.hooks = append(h.hooks, cmd.Process.Pid)
 }
 
 func (h *heist) await(kind string) emulator.Event {
@@ -191,7 +241,7 @@ func (h *heist) plan(name string, folders ...string) string {
 		needles = append(needles, needle{name, masked})
 	}
 	b, err := json.Marshal(map[string]any{
-		"Since": h.began, "Supervisor": h.actor.Pid(), "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
+		"Since": h.began, "Supervisor": h.supervisor(), "Beside": h.hooks, "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
 	})
 	check(h.t, err)
 	path := filepath.Join(h.dir, name)
@@ -246,20 +296,31 @@ func (h *heist) life(a account, program string, args ...string) loot {
 		registering()
 	}
 	h.await(emulator.EventSessionCreated)
-	l := h.job(1, h.plan("plan", h.agent, filepath.Join(h.dir, "home"), "/tmp", "/var/tmp", "/dev/shm", "/run"))
+	folders := []string{h.agent, filepath.Join(h.dir, "home"), "/tmp", "/var/tmp", "/dev/shm", "/run"}
+	l := h.job(1, h.plan("plan", folders...), func() {
+		if h.hook != nil {
+			h.await(emulator.EventJobStarted)
+			h.startHook(a)
+			h.plan("plan", folders...)
+		}
+	})
 	h.shown = h.pages()
 	h.leave(1)
 	l.findings = slices.Concat(l.findings, h.public(), h.outside)
 	return l
 }
 
-// job runs the thief and lets it wait.
-func (h *heist) job(id int64, plan string) loot {
+// job runs the thief, once what comes before is done, and lets it wait.
+func (h *heist) job(id int64, plan string, before ...func()) loot {
 	h.t.Helper()
-	go_on := filepath.Join(h.dir, "signs", "go-on")
-	script := fmt.Sprintf("%s %s || echo '{}'; while [ ! -e %s ]; do sleep 0.05; done", thief, plan, go_on)
+	signs := filepath.Join(h.dir, "signs")
+	script := fmt.Sprintf("while [ ! -e %[1]s/look ]; do sleep 0.05; done; %[2]s %[3]s || echo '{}'; while [ ! -e %[1]s/go-on ]; do sleep 0.05; done", signs, thief, plan)
 	_, err := h.emulator.QueueJob(emulator.JobSpec{Name: "thief", Script: script, Force: true})
 	check(h.t, err)
+	for _, do := range before {
+		do()
+	}
+	h.sign("look")
 	_, log, err := h.emulator.WaitJob(h.ctx, id, func(j emulator.Job, log string) bool {
 		return strings.Contains(log, `"done":true`) || j.Result != ""
 	})

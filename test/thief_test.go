@@ -43,9 +43,14 @@ func hosts() []host {
 				}
 			}
 		}},
-		{"a personal access token (`AZP_TOKEN`)", nil, func(h *heist, _ account) {
-			h.secrets["personal access token"] = h.emulator.DefaultPAT()
-			h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
+		{"a personal access token (`AZP_TOKEN`)", nil, givePAT},
+		{belowShell, nil, func(h *heist, a account) {
+			givePAT(h, a)
+			h.below = true
+		}},
+		{besideHook, nil, func(h *heist, a account) {
+			givePAT(h, a)
+			h.hook = []string{binary, "drain", "--wait"}
 		}},
 		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
 			h.secrets["token file"] = h.emulator.DefaultPAT()
@@ -75,6 +80,18 @@ func hosts() []host {
 		}},
 		{nothing, nil, giveNothing},
 	}
+}
+
+// belowShell is the host whose azptend has a process above it that waits, and
+// besideHook the one that runs a preStop hook while a job runs.
+const (
+	belowShell = "a personal access token, below a shell or an init (`sh -c`, tini, `--init`)"
+	besideHook = "a personal access token, and a preStop hook (`azptend drain --wait`)"
+)
+
+func givePAT(h *heist, _ account) {
+	h.secrets["personal access token"] = h.emulator.DefaultPAT()
+	h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
 }
 
 // nothing is the host whose azptend has no identity, but the agent's own key.
@@ -185,8 +202,10 @@ func opening(ho host, a account) (why string, known func(finding) bool) {
 		}
 	case a.root && a.caps == nil && a.jobs == "":
 		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
-			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
+			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What || ho.name == belowShell && fromShell(f)
 		}
+	case ho.name == belowShell && a.jobs == "":
+		return "the environment of the process above shows it; azptend warns of it", fromShell
 	case strings.Contains(ho.name, "mode 0400") && a.jobs == "":
 		return "the file is readable for the jobs' user", func(f finding) bool {
 			return f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
@@ -194,6 +213,9 @@ func opening(ho host, a account) (why string, known func(finding) bool) {
 	}
 	return "", func(finding) bool { return false }
 }
+
+// fromShell says that something was in the environment of the shell above azptend.
+func fromShell(f finding) bool { return f.How == "environ" && f.Where == "sh" }
 
 // TestThief plays a job that looks for azptend's identity, for each way to have
 // one and each user to be. The table of docs/security.md is what it found.
@@ -255,6 +277,9 @@ func robbed(t *testing.T, ho host, a account) string {
 	}
 	if l.end.Processes < 3 || l.end.Files < 3 {
 		t.Errorf("the thief looked at too little: %+v", l.end)
+	}
+	if warned := strings.Contains(h.actor.Said(), "in the environment of a process above azptend"); warned != slices.ContainsFunc(l.findings, fromShell) {
+		t.Errorf("azptend warns of the process above it: %v", warned)
 	}
 	if why != "" && stolen == 0 {
 		t.Errorf("nothing was stolen, though %s", why)

@@ -15,11 +15,11 @@ import (
 // what the server accepts as one (agent-protocol.md 2.2), and a refusal is one
 // line.
 func FuzzCheckVersion(f *testing.F) {
-	for _, s := range []string{"4.260.0\n", "4.260.0", "\xef\xbb\xbf4.260.0\r\n", "", "4.260", "4.260.0.1", "4..0", "4.260.0-pre", "４.1.1",
-		"You must install .NET\nto run this", "4.260.0\n4.261.0", strings.Repeat("9", 70000)} {
+	for _, s := range []string{"5.282.3\n", "5.282.3", "\xef\xbb\xbf5.282.3\r\n", "", "5.282", "5.282.3.1", "4..0", "5.282.3-pre", "４.1.1",
+		"You must install .NET\nto run this", "5.282.3\n5.283.0", strings.Repeat("9", 70000)} {
 		f.Add(s, 0)
 	}
-	f.Add("4.260.0", 139)
+	f.Add("5.282.3", 139)
 	three := regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
 	f.Fuzz(func(t *testing.T, output string, code int) {
 		version, err := agent.Folder{Root: "/azp"}.CheckVersion(output, code)

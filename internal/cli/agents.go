@@ -74,7 +74,7 @@ func (c *choice) addFlags(flags *pflag.FlagSet) {
 // check says what is wrong with what a person chose by.
 func (c *choice) check() error {
 	if _, ok := pool.Below(c.below, c.below); c.below != "" && !ok {
-		return badFlag("--version-below is %q, which is not of the form 4.260.0", c.below)
+		return badFlag("--version-below is %q, which is not of the form 5.282.3", c.below)
 	}
 	for _, s := range c.states {
 		if !slices.Contains(states, s) {

@@ -32,7 +32,7 @@ func newInstall(p Process) *cobra.Command {
 		Short: "Fetch, verify and unpack the agent package",
 		Long: `Fetch, verify and unpack the agent package, for a Dockerfile or a machine:
 
-    azptend install --agent-dir /azp --agent-version 4.260.0 --agent-sha256 …
+    azptend install --agent-dir /azp --agent-version 5.282.3 --agent-sha256 …
 
 With AZP_URL (--url) and an identity the organisation says what is newest and
 what its SHA-256 is. Nothing is unpacked before that is right; a download that

@@ -2,12 +2,16 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/safefile"
+	"github.com/azptend/azptend/internal/secret"
 )
 
 // parent is a process above azptend that shows jobs a secret. azptend closes its
@@ -30,6 +34,27 @@ func parentsThatShow(s config.Settings, user *proc.User) []parent {
 	}
 	return found
 }
+
+// withFileToken reads the token file once, so that its token is known as a secret
+// too: a start script that writes the file has the token in its environment.
+func withFileToken(s config.Settings) config.Settings {
+	if s.TokenFile == "" || s.Registered != "" {
+		return s
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readFileWithin)
+	defer cancel()
+	b, err := safefile.ReadFileBy(ctx, s.TokenFile, longestToken)
+	if err != nil { // whoever uses it says so
+		return s
+	}
+	s.FileToken = secret.New(strings.TrimSpace(string(b)))
+	return s
+}
+
+const (
+	readFileWithin = 5 * time.Second
+	longestToken   = 64 << 10
+)
 
 func tellParents(s config.Settings, user *proc.User, log *slog.Logger) {
 	for _, p := range parentsThatShow(s, user) {

@@ -64,6 +64,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 		return err
 	}
 	log, guard := openLog(p, s)
+	s = withFileToken(s)
 	tellOpenings(p, user, log)
 	tellParents(s, user, log)
 	if s.Placeholder {

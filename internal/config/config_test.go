@@ -149,7 +149,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_AGENT_ROOT":             {"/var/agent", []string{"agent", "./agent"}},
 		"AZP_AGENTS":                 {"3", []string{"0", "-1", "many"}},
 		"AZP_INSTALL":                {"true", []string{"perhaps"}},
-		"AZP_AGENT_VERSION":          {"v4.260.0", []string{"4.260", "newest", "4.260.0-x"}},
+		"AZP_AGENT_VERSION":          {"v5.282.3", []string{"5.282", "newest", "5.282.3-x"}},
 		"AZP_AGENT_PACKAGE":          {"pipelines-agent", []string{"vsts-agent", "slim"}},
 		"AZP_AGENT_PLATFORM":         {"linux-musl-arm64", []string{"amd64", "win-x64", "linux"}},
 		"AZP_AGENT_FILE":             {"agent.tar.gz", nil}, // whether it is there matters to who installs

@@ -24,10 +24,10 @@ func TestLoadInstall(t *testing.T) {
 		problem string // "" for none
 	}{
 		"an organisation":              {[]string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x"}, ""},
-		"one, and a version":           {[]string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x", "AZP_AGENT_VERSION=4.260.0"}, ""},
-		"no organisation":              {[]string{"AZP_AGENT_VERSION=4.260.0", sum}, ""},
+		"one, and a version":           {[]string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x", "AZP_AGENT_VERSION=5.282.3"}, ""},
+		"no organisation":              {[]string{"AZP_AGENT_VERSION=5.282.3", sum}, ""},
 		"none, and no version":         {[]string{sum}, "AZP_AGENT_VERSION"},
-		"none, and no sum":             {[]string{"AZP_AGENT_VERSION=4.260.0"}, "AZP_AGENT_SHA256"},
+		"none, and no sum":             {[]string{"AZP_AGENT_VERSION=5.282.3"}, "AZP_AGENT_SHA256"},
 		"nothing at all":               {nil, "AZP_URL"},
 		"a file":                       {[]string{"AZP_AGENT_FILE=" + file}, ""},
 		"a file that is not there":     {[]string{"AZP_AGENT_FILE=/nowhere/a.tar.gz"}, "AZP_AGENT_FILE"},

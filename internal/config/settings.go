@@ -61,8 +61,9 @@ type Settings struct {
 
 	Token     secret.Text
 	TokenFile string
-	Auth      Source // what may be used
-	Identity  Choice // what is used
+	FileToken secret.Text // what TokenFile held at the start, where a command has looked
+	Auth      Source      // what may be used
+	Identity  Choice      // what is used
 
 	// A managed identity, by one of three names.
 	ObjectID         string
@@ -265,7 +266,7 @@ func (s Settings) Variable(name string) string { return byName(s.Environ)[name] 
 // Secrets are the values that are or may become azptend's credential, whichever
 // of them is used: no log line and no job may have one.
 func (s Settings) Secrets() []secret.Text {
-	all := []secret.Text{s.Token, s.ClientSecret, s.KeepToken, s.Identity.ClientSecret, s.Identity.CertificatePassword}
+	all := []secret.Text{s.Token, s.FileToken, s.ClientSecret, s.KeepToken, s.Identity.ClientSecret, s.Identity.CertificatePassword}
 	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"} {
 		all = append(all, secret.New(s.Variable(name)))
 	}

@@ -104,7 +104,7 @@ func Table() []Row {
 			Help: "at the start, install the agent package into the agent's folder if no agent is there",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Install, v) }},
 		{Env: "AZP_AGENT_VERSION", Group: Install, Flag: "agent-version", Help: "the version to install; the newest that the organisation offers if not set",
-			Hint: "it looks like 4.260.0", set: setAgentVersion},
+			Hint: "it looks like 5.282.3", set: setAgentVersion},
 		{Env: "AZP_AGENT_PACKAGE", Group: Install, Flag: "agent-package", Default: "agent", Help: "what to install: agent, or pipelines-agent, which lacks the Node versions that are out of support",
 			Hint: "agent or pipelines-agent", set: setAgentPackage},
 		{Env: "AZP_AGENT_PLATFORM", Group: Install, Flag: "agent-platform", Help: "the platform to install for, as linux-x64 or linux-musl-arm64; this machine's if not set",

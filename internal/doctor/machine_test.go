@@ -43,7 +43,7 @@ func aboutTheFolder() []onTheMachine {
 		{"nobody knows the space", func(s *doctor.Subject) {
 			s.Folder.Space = func() (uint64, uint64, error) { return 0, 0, errors.New("?") }
 		}, doctor.Folder, nil, 0, ""},
-		{"it runs", func(*doctor.Subject) {}, doctor.Runtime, nil, 0, "version 4.260.0, for glibc; ICU: /lib/libicuuc.so.72"},
+		{"it runs", func(*doctor.Subject) {}, doctor.Runtime, nil, 0, "version 5.282.3, for glibc; ICU: /lib/libicuuc.so.72"},
 		{"a program that needs nothing", func(s *doctor.Subject) {
 			s.Folder.Needs = func() (agent.Needs, error) { return agent.Needs{}, nil }
 			s.Folder.ICU = func() string { return "" }
@@ -54,7 +54,7 @@ func aboutTheFolder() []onTheMachine {
 			}
 		}, doctor.Runtime, []doctor.Cause{doctor.NoLoader}, 78, "built for musl, and its loader /lib/ld-musl-x86_64.so.1"},
 		{"no ICU, and it runs", func(s *doctor.Subject) { s.Folder.ICU = func() string { return "" } },
-			doctor.Runtime, []doctor.Cause{doctor.NoICU}, 0, "version 4.260.0"},
+			doctor.Runtime, []doctor.Cause{doctor.NoICU}, 0, "version 5.282.3"},
 		{"no ICU, and it does not", func(s *doctor.Subject) {
 			s.Folder.ICU = func() string { return "" }
 			s.Folder.Version = func(context.Context) (string, error) {

@@ -15,7 +15,7 @@ import (
 func off() *bool { no := false; return &no }
 
 func someone(id int, name string, capabilities ...string) azdo.Agent {
-	a := azdo.Agent{ID: id, Name: name, Version: "4.260.0", Status: "online", SystemCapabilities: map[string]string{}}
+	a := azdo.Agent{ID: id, Name: name, Version: "5.282.3", Status: "online", SystemCapabilities: map[string]string{}}
 	for _, c := range capabilities {
 		name, value, _ := strings.Cut(c, "=")
 		a.SystemCapabilities[name] = value
@@ -38,7 +38,7 @@ func TestWhyAJobWaits(t *testing.T) {
 		{"a demand that nobody meets", []string{"gpu", "docker"}, nil, []azdo.Agent{free}, JobsWaitDemands, "no agent has gpu"},
 		{"demands that nobody meets together", []string{"gpu", "docker"}, nil, []azdo.Agent{free, someone(5, "gpu", "gpu")}, JobsWaitDemands, "no agent has all of gpu, docker at once"},
 		{"a value", []string{"java -equals 21"}, nil, []azdo.Agent{free}, JobsWaitDemands, "no agent has java -equals 21"},
-		{"a version", []string{"Agent.Version -gtVersion 4.300.0"}, nil, []azdo.Agent{free}, JobsWaitDemands, "Agent.Version -gtVersion 4.300.0"},
+		{"a version", []string{"Agent.Version -gtVersion 5.300.0"}, nil, []azdo.Agent{free}, JobsWaitDemands, "Agent.Version -gtVersion 5.300.0"},
 		{"all are offline", []string{"docker"}, nil, []azdo.Agent{offline, someone(5, "other")}, JobsWaitOffline, "offline is each agent that could take it: offline"},
 		{"all are disabled", []string{"docker"}, nil, []azdo.Agent{offline, disabled}, JobsWaitDisabled, "disabled"},
 		{"all are busy", []string{"docker"}, nil, []azdo.Agent{offline, disabled, busy}, JobsWaitBusy, "busy is each agent that could take it: busy"},
@@ -126,7 +126,7 @@ func TestNearest(t *testing.T) {
 func TestMeets(t *testing.T) {
 	a := someone(1, "x", "v=4.2.0-rc1", "x=z")
 	for line, want := range map[string]bool{
-		"Agent.Version -gtVersion 4.26.0": true, "Agent.Version -gtVersion 4.261.0": false, "agent.version": true,
+		"Agent.Version -gtVersion 4.26.0": true, "Agent.Version -gtVersion 5.283.0": false, "agent.version": true,
 		"v -gtVersion 4.1.9": true, "v -gtVersion 4.3": false, "x -like y": true, "y -like y": false,
 	} {
 		if got := meets(line, a); got != want {

@@ -100,7 +100,7 @@ func soundFolder() doctor.Home {
 			return agent.Needs{Libc: "glibc", Loader: "/lib64/ld", HasLoader: true}, nil
 		},
 		ICU:     func() string { return "/lib/libicuuc.so.72" },
-		Version: func(context.Context) (string, error) { return "4.260.0", nil },
+		Version: func(context.Context) (string, error) { return "5.282.3", nil },
 		Space:   func() (uint64, uint64, error) { return 60e9, 100e9, nil },
 	}
 }
@@ -202,7 +202,7 @@ var theirKey = sync.OnceValue(func() *azdo.PublicKey {
 })
 
 func someAgent(name string) azdo.Agent {
-	return azdo.Agent{Name: name, Version: "4.260.0", MaxParallelism: 1, Authorization: &azdo.Authorization{PublicKey: theirKey()}}
+	return azdo.Agent{Name: name, Version: "5.282.3", MaxParallelism: 1, Authorization: &azdo.Authorization{PublicKey: theirKey()}}
 }
 
 // entraToken is one of the identity's, as its tenant issues it.

@@ -71,7 +71,7 @@ func (d demand) accepts(value string) bool {
 	return false
 }
 
-// versionNumbers reads "4.260.0"; a fourth number is allowed and ignored.
+// versionNumbers reads "5.282.3"; a fourth number is allowed and ignored.
 func versionNumbers(s string) (v [3]int, ok bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) < 3 || len(parts) > 4 {

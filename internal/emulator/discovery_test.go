@@ -79,10 +79,10 @@ func TestTenantAndUnknownPaths(t *testing.T) {
 	}
 	w.want(200, w.call("GET", "!/CONTOSO/_apis/distributedtask/POOLS", w.admin(), nil))
 	g := w.want(200, w.call("GET", "_apis/distributedtask/packages/agent?platform=linux-x64&top=1", w.admin(), nil))
-	if g.num("count") != 1 || g.num("value", 0, "version", "major") != 4 || g.text("value", 0, "filename") != "vsts-agent-linux-x64-4.260.0.tar.gz" {
+	if g.num("count") != 1 || g.num("value", 0, "version", "major") != 5 || g.text("value", 0, "filename") != "vsts-agent-linux-x64-5.282.3.tar.gz" {
 		t.Errorf("the packages are %s", g.raw)
 	}
-	w.want(200, w.call("GET", "_apis/distributedtask/packages/agent/linux-arm64/4.260.0", w.admin(), nil))
+	w.want(200, w.call("GET", "_apis/distributedtask/packages/agent/linux-arm64/5.282.3", w.admin(), nil))
 	w.want(404, w.call("GET", "_apis/distributedtask/packages/agent/linux-arm64/1.0.0", w.admin(), nil))
 }
 

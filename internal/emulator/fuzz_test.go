@@ -39,7 +39,7 @@ func FuzzDemand(f *testing.F) {
 	for _, s := range []string{"docker", "x -equals y z", "Agent.Version -gtVersion 2.182.1", "-gtVersion 1.2.3", "a,b,,c", " "} {
 		f.Add(s)
 	}
-	a := &agent{system: map[string]string{"Agent.Version": "4.260.0", "docker": ""}}
+	a := &agent{system: map[string]string{"Agent.Version": "5.282.3", "docker": ""}}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, d := range splitDemands(s) {
 			if d != strings.TrimSpace(d) || d == "" || strings.Contains(d, ",") {

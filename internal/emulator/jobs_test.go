@@ -181,11 +181,11 @@ func TestJobToken(t *testing.T) {
 }
 
 func TestDemands(t *testing.T) {
-	a := &agent{system: map[string]string{"Agent.OS": "Linux", "Agent.Version": "4.260.0", "docker": "/usr/bin/docker"}, user: map[string]string{"gpu": "A100 80G"}}
+	a := &agent{system: map[string]string{"Agent.OS": "Linux", "Agent.Version": "5.282.3", "docker": "/usr/bin/docker"}, user: map[string]string{"gpu": "A100 80G"}}
 	for d, want := range map[string]bool{
 		"": false, "docker": true, "DOCKER": true, "maven": false, "Agent.OS -equals linux": true, "Agent.OS -equals Windows": false,
-		"gpu -equals A100 80G": true, "Agent.Version -gtVersion 2.182.1": true, "Agent.Version -gtVersion 4.260.0": true,
-		"Agent.Version -gtVersion 4.260.1": false, "Agent.OS -gtVersion 1.0.0": false, "docker -like x": false, " docker ": true,
+		"gpu -equals A100 80G": true, "Agent.Version -gtVersion 2.182.1": true, "Agent.Version -gtVersion 5.282.3": true,
+		"Agent.Version -gtVersion 5.282.4": false, "Agent.OS -gtVersion 1.0.0": false, "docker -like x": false, " docker ": true,
 	} {
 		if a.satisfies([]string{d}) != want {
 			t.Errorf("%q is met: %v, want %v", d, !want, want)

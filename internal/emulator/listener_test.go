@@ -49,9 +49,9 @@ func publicKeyOf(k *rsa.PrivateKey) publicKeyJSON {
 
 func agentBody(name string) obj {
 	return obj{
-		"name": name, "version": "4.260.0", "osDescription": "Debian GNU/Linux 12 (bookworm)", "maxParallelism": 1,
+		"name": name, "version": "5.282.3", "osDescription": "Debian GNU/Linux 12 (bookworm)", "maxParallelism": 1,
 		"provisioningState": "Provisioned", "authorization": obj{"publicKey": publicKeyOf(agentKey())},
-		"systemCapabilities": obj{"Agent.Name": name, "Agent.OS": "Linux", "Agent.Version": "4.260.0"},
+		"systemCapabilities": obj{"Agent.Name": name, "Agent.OS": "Linux", "Agent.Version": "5.282.3"},
 		"userCapabilities":   obj{"azptend.instance": "i-1"},
 	}
 }
@@ -95,8 +95,8 @@ func (l *listener) signIn() {
 func (l *listener) tryOpen() got {
 	l.Helper()
 	return l.call("POST", pools+"/1/sessions"+vp, l.bearer, obj{"ownerName": "host-1",
-		"agent":              obj{"id": l.id, "name": l.name, "version": "4.260.0", "osDescription": "Debian"},
-		"systemCapabilities": obj{"Agent.Name": l.name, "Agent.OS": "Linux", "Agent.Version": "4.260.0", "docker": "/usr/bin/docker"}})
+		"agent":              obj{"id": l.id, "name": l.name, "version": "5.282.3", "osDescription": "Debian"},
+		"systemCapabilities": obj{"Agent.Name": l.name, "Agent.OS": "Linux", "Agent.Version": "5.282.3", "docker": "/usr/bin/docker"}})
 }
 
 func (l *listener) open() {

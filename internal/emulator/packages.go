@@ -11,7 +11,7 @@ import (
 )
 
 // packageVersion is the newest agent there is here, and what an update asks for.
-const packageVersion = "4.260.0"
+const packageVersion = "5.282.3"
 
 type packageJSON struct {
 	Type        string      `json:"type"`

@@ -11,8 +11,8 @@ import (
 func TestDownload(t *testing.T) {
 	w := newWorld(t)
 	archive := strings.Repeat("0123456789", 1000)
-	w.PutPackage("agent", "linux-x64", "4.261.0", []byte(archive))
-	const address = "!/_packages/agent/4.261.0/vsts-agent-linux-x64-4.261.0.tar.gz"
+	w.PutPackage("agent", "linux-x64", "5.283.0", []byte(archive))
+	const address = "!/_packages/agent/5.283.0/vsts-agent-linux-x64-5.283.0.tar.gz"
 	for _, tt := range []struct {
 		method, asked string
 		status        int

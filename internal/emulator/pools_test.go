@@ -97,7 +97,7 @@ func TestAgentErrors(t *testing.T) {
 	short := agentBody("short")
 	short["authorization"] = obj{"publicKey": obj{"exponent": "AQAB", "modulus": "AQAB"}}
 	noVersion := agentBody("noversion")
-	noVersion["version"] = "4.260"
+	noVersion["version"] = "5.282"
 	for _, c := range []struct {
 		name, method, path, auth string
 		body                     any
@@ -283,7 +283,7 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("the message is %s", b.raw)
 	}
 	g := w.want(200, w.call("GET", agents+"/1", w.admin(), nil))
-	if g.num("pendingUpdate", "targetVersion", "minor") != 260 {
+	if g.num("pendingUpdate", "targetVersion", "minor") != 282 {
 		t.Errorf("the agent is %s", g.raw)
 	}
 	w.Advance(sessionLife)

@@ -11,7 +11,7 @@ import (
 type AgentSpec struct {
 	Pool               string            `json:"pool,omitempty"` // default: the first one
 	Name               string            `json:"name"`
-	Version            string            `json:"version,omitempty"` // default 4.260.0
+	Version            string            `json:"version,omitempty"` // default 5.282.3
 	Disabled           bool              `json:"disabled,omitempty"`
 	Online             bool              `json:"online,omitempty"` // it has a session, which never ends by itself; waiting jobs are assigned to it
 	SystemCapabilities map[string]string `json:"systemCapabilities,omitempty"`
@@ -97,7 +97,7 @@ func (e *Emulator) checkSpec(s *AgentSpec) error {
 		s.Pool = e.opts.Pools[0]
 	}
 	if s.Version == "" {
-		s.Version = "4.260.0"
+		s.Version = "5.282.3"
 	}
 	_, versioned := versionNumbers(s.Version)
 	switch {
@@ -106,7 +106,7 @@ func (e *Emulator) checkSpec(s *AgentSpec) error {
 	case s.Name == "":
 		return fmt.Errorf("cannot put an agent: it has no name")
 	case !versioned:
-		return fmt.Errorf("cannot put agent %q: the version %q is not of the form 4.260.0", s.Name, s.Version)
+		return fmt.Errorf("cannot put agent %q: the version %q is not of the form 5.282.3", s.Name, s.Version)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func TestPutAgents(t *testing.T) {
 	}
 	now := testClock()
 	dead, busy, cut := put[0], put[1], put[2]
-	if !dead.CreatedOn.Equal(now.Add(-26*time.Hour)) || !dead.StatusChangedOn.Equal(now.Add(-3*time.Hour)) || dead.Status != "offline" || dead.Version != "4.260.0" {
+	if !dead.CreatedOn.Equal(now.Add(-26*time.Hour)) || !dead.StatusChangedOn.Equal(now.Add(-3*time.Hour)) || dead.Status != "offline" || dead.Version != "5.282.3" {
 		t.Errorf("dead is %+v", dead)
 	}
 	if busy.Status != "online" || busy.Version != "4.9.0" || busy.AssignedRequest == 0 || busy.AssignedRequest == cut.AssignedRequest || cut.Enabled {

@@ -83,9 +83,9 @@ func snapshot(t *testing.T, dir string) []string {
 
 func TestInstall(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "azp")
-	h := &host{archive: agentArchive(t, "4.260.0")}
+	h := &host{archive: agentArchive(t, "5.282.3")}
 	var stages []Stage
-	o := Options{Dir: dir, Package: packageOf(h.archive, "4.260.0"), Get: h.get, Say: func(p Progress) {
+	o := Options{Dir: dir, Package: packageOf(h.archive, "5.282.3"), Get: h.get, Say: func(p Progress) {
 		if !slices.Contains(stages, p.Stage) {
 			stages = append(stages, p.Stage)
 		}
@@ -98,9 +98,9 @@ func TestInstall(t *testing.T) {
 		t.Fatalf("installed %+v, %v", done, err)
 	}
 	want := []string{
-		`.azptend-package: {"kind":"agent","platform":"linux-x64","version":"4.260.0","sha256":"` + o.Package.SHA256 + `"}` + "\n",
-		"bin/Agent.Listener: listener 4.260.0", "externals/node20_1/bin/node: node 4.260.0", "externals/node20_1/bin/npm: npm",
-		"externals/node20_1/lib/npm-cli.js: npm", "license.html: license", "run.sh: run 4.260.0",
+		`.azptend-package: {"kind":"agent","platform":"linux-x64","version":"5.282.3","sha256":"` + o.Package.SHA256 + `"}` + "\n",
+		"bin/Agent.Listener: listener 5.282.3", "externals/node20_1/bin/node: node 5.282.3", "externals/node20_1/bin/npm: npm",
+		"externals/node20_1/lib/npm-cli.js: npm", "license.html: license", "run.sh: run 5.282.3",
 	}
 	if d := cmp.Diff(want, snapshot(t, dir)); d != "" {
 		t.Errorf("the folder (-want +got):\n%s", d)
@@ -115,14 +115,14 @@ func TestInstall(t *testing.T) {
 
 func TestAnotherVersionReplacesAndKeepsWhatIsNotItsOwn(t *testing.T) {
 	dir := t.TempDir()
-	old, next := &host{archive: agentArchive(t, "4.259.0")}, &host{archive: agentArchive(t, "4.260.0")}
-	install(t, dir, old, "4.259.0")
+	old, next := &host{archive: agentArchive(t, "5.281.0")}, &host{archive: agentArchive(t, "5.282.3")}
+	install(t, dir, old, "5.281.0")
 	if err := os.WriteFile(filepath.Join(dir, "mine"), []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	install(t, dir, next, "4.260.0")
+	install(t, dir, next, "5.282.3")
 	text := strings.Join(snapshot(t, dir), "\n")
-	if strings.Contains(text, "listener 4.259.0") || !strings.Contains(text, "listener 4.260.0") || !strings.Contains(text, "mine: kept") {
+	if strings.Contains(text, "listener 5.281.0") || !strings.Contains(text, "listener 5.282.3") || !strings.Contains(text, "mine: kept") {
 		t.Errorf("the folder holds:\n%s", text)
 	}
 }
@@ -138,8 +138,8 @@ func install(t *testing.T, dir string, h *host, version string) Done {
 
 // TestAFailedInstallLosesNothing: what was there works on.
 func TestAFailedInstallLosesNothing(t *testing.T) {
-	old := &host{archive: agentArchive(t, "4.259.0")}
-	good := agentArchive(t, "4.260.0")
+	old := &host{archive: agentArchive(t, "5.281.0")}
+	good := agentArchive(t, "5.282.3")
 	for name, bad := range map[string]struct {
 		archive []byte
 		sum     string
@@ -154,10 +154,10 @@ func TestAFailedInstallLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			install(t, dir, old, "4.259.0")
+			install(t, dir, old, "5.281.0")
 			before := snapshot(t, dir)
 			h := &host{archive: bad.archive}
-			p := packageOf(bad.archive, "4.260.0")
+			p := packageOf(bad.archive, "5.282.3")
 			switch bad.sum {
 			case "":
 			case "musl":
@@ -181,16 +181,16 @@ func TestAFailedInstallLosesNothing(t *testing.T) {
 // killed in holds the old agent, no listener, or the new one; and the same install
 // again makes it whole.
 func TestKilledAnywhere(t *testing.T) {
-	old, next := &host{archive: agentArchive(t, "4.259.0")}, &host{archive: agentArchive(t, "4.260.0")}
+	old, next := &host{archive: agentArchive(t, "5.281.0")}, &host{archive: agentArchive(t, "5.282.3")}
 	whole := t.TempDir()
-	install(t, whole, old, "4.259.0")
-	install(t, whole, next, "4.260.0")
+	install(t, whole, old, "5.281.0")
+	install(t, whole, next, "5.282.3")
 	want := snapshot(t, whole)
 
-	p := packageOf(next.archive, "4.260.0")
+	p := packageOf(next.archive, "5.282.3")
 	for moves := range 13 { // bin aside, externals and two files twice each, two marks aside, one in, bin in
 		dir := t.TempDir()
-		install(t, dir, old, "4.259.0")
+		install(t, dir, old, "5.281.0")
 		s, err := openStaging(dir, partName(p))
 		if err != nil {
 			t.Fatal(err)
@@ -208,7 +208,7 @@ func TestKilledAnywhere(t *testing.T) {
 		case !is || string(b) != "listener "+m.Version:
 			t.Errorf("after %d moves the listener is %q, and installed is %+v, %v", moves, b, m, is)
 		}
-		install(t, dir, next, "4.260.0")
+		install(t, dir, next, "5.282.3")
 		if d := cmp.Diff(want, snapshot(t, dir)); d != "" {
 			t.Errorf("after %d moves and another install (-want +got):\n%s", moves, d)
 		}
@@ -231,7 +231,7 @@ func placeUntil(t *testing.T, s staging, m marks, moves int) {
 
 func TestALocalFile(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "agent.tar.gz")
-	archive := agentArchive(t, "4.260.0")
+	archive := agentArchive(t, "5.282.3")
 	if err := os.WriteFile(file, archive, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -285,9 +285,9 @@ func TestADownloadThatBreaksOffGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			h := &host{archive: agentArchive(t, "4.260.0")}
+			h := &host{archive: agentArchive(t, "5.282.3")}
 			h.answer = tt.answer(h)
-			synctest.Test(t, func(t *testing.T) { install(t, dir, h, "4.260.0") })
+			synctest.Test(t, func(t *testing.T) { install(t, dir, h, "5.282.3") })
 			if d := cmp.Diff(tt.asked(int64(len(h.archive))), h.asked); d != "" {
 				t.Errorf("asked from (-want +got):\n%s", d)
 			}
@@ -298,10 +298,10 @@ func TestADownloadThatBreaksOffGoesOn(t *testing.T) {
 // TestWhatAnEarlierInstallFetched is used, if it is of the same package, and
 // right.
 func TestWhatAnEarlierInstallFetched(t *testing.T) {
-	archive := agentArchive(t, "4.260.0")
+	archive := agentArchive(t, "5.282.3")
 	size := int64(len(archive))
 	wrong := append(bytes.Clone(archive), 'x')
-	p := packageOf(archive, "4.260.0")
+	p := packageOf(archive, "5.282.3")
 	for name, tt := range map[string]struct {
 		file    string
 		content []byte
@@ -323,7 +323,7 @@ func TestWhatAnEarlierInstallFetched(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := &host{archive: archive}
-			install(t, dir, h, "4.260.0")
+			install(t, dir, h, "5.282.3")
 			if d := cmp.Diff(tt.asked, h.asked); d != "" {
 				t.Errorf("asked from (-want +got):\n%s", d)
 			}
@@ -334,8 +334,8 @@ func TestWhatAnEarlierInstallFetched(t *testing.T) {
 // TestWhatAJobPlanted: in a folder that jobs can write to, nothing that was put
 // where an install works leads it elsewhere, or holds it up.
 func TestWhatAJobPlanted(t *testing.T) {
-	archive := agentArchive(t, "4.260.0")
-	p := packageOf(archive, "4.260.0")
+	archive := agentArchive(t, "5.282.3")
+	p := packageOf(archive, "5.282.3")
 	outside := t.TempDir()
 	kept := filepath.Join(outside, "kept")
 	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
@@ -363,7 +363,7 @@ func TestWhatAJobPlanted(t *testing.T) {
 			if err := plant(filepath.Join(dir, stagingName)); err != nil {
 				t.Fatal(err)
 			}
-			install(t, dir, &host{archive: archive}, "4.260.0")
+			install(t, dir, &host{archive: archive}, "5.282.3")
 			if entries, err := os.ReadDir(outside); len(entries) != 1 || err != nil {
 				t.Errorf("outside: %v, %v", entries, err)
 			}
@@ -385,9 +385,9 @@ func TestADownloadIsGivenUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			h := &host{archive: agentArchive(t, "4.260.0"), answer: tt.answer}
+			h := &host{archive: agentArchive(t, "5.282.3"), answer: tt.answer}
 			synctest.Test(t, func(t *testing.T) {
-				if _, err := Install(t.Context(), Options{Dir: dir, Package: packageOf(h.archive, "4.260.0"), Get: h.get}); err == nil {
+				if _, err := Install(t.Context(), Options{Dir: dir, Package: packageOf(h.archive, "5.282.3"), Get: h.get}); err == nil {
 					t.Error("it was installed")
 				}
 			})
@@ -401,11 +401,11 @@ func TestADownloadIsGivenUp(t *testing.T) {
 func TestAnInstallThatIsCancelled(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	h := &host{archive: agentArchive(t, "4.260.0"), answer: func(int, int64) (*http.Response, error) {
+	h := &host{archive: agentArchive(t, "5.282.3"), answer: func(int, int64) (*http.Response, error) {
 		cancel()
 		return nil, context.Canceled
 	}}
-	if _, err := Install(ctx, Options{Dir: dir, Package: packageOf(h.archive, "4.260.0"), Get: h.get}); !errors.Is(err, context.Canceled) {
+	if _, err := Install(ctx, Options{Dir: dir, Package: packageOf(h.archive, "5.282.3"), Get: h.get}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
 	if IsThere(dir) {
@@ -449,9 +449,9 @@ func TestADownloadThatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer part.Close()
-	h := &host{archive: agentArchive(t, "4.260.0")}
+	h := &host{archive: agentArchive(t, "5.282.3")}
 	h.answer = func(int, int64) (*http.Response, error) { return h.serve(0, nil), nil }
-	err = fetch(t.Context(), h.get, packageOf(h.archive, "4.260.0"), part, func(Progress) {})
+	err = fetch(t.Context(), h.get, packageOf(h.archive, "5.282.3"), part, func(Progress) {})
 	if !errors.As(err, new(*os.PathError)) || len(h.asked) != 1 {
 		t.Errorf("after %d downloads: %v", len(h.asked), err)
 	}

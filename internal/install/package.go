@@ -31,7 +31,7 @@ func (k Kind) prefix() string {
 type Package struct {
 	Kind     Kind
 	Platform string // "linux-x64"
-	Version  string // "4.260.0"
+	Version  string // "5.282.3"
 	URL      string // "": it is a local file
 	SHA256   string // in hex, lower case
 }

@@ -47,7 +47,7 @@ func makeTestRoot(t *testing.T, from, dir string) RootDone {
 }
 
 func TestARoot(t *testing.T) {
-	from, dir := installation(t, "4.260.0"), filepath.Join(t.TempDir(), "deep", "root")
+	from, dir := installation(t, "5.282.3"), filepath.Join(t.TempDir(), "deep", "root")
 	done := makeTestRoot(t, from, dir)
 	if done.Decision != Make || done.Files != 6 || done.Bytes == 0 || done.Linked() {
 		t.Errorf("made %+v", done)
@@ -66,7 +66,7 @@ func TestARoot(t *testing.T) {
 	if again := makeTestRoot(t, from, dir); again.Decision != Keep || again.Method != done.Method {
 		t.Errorf("again: %+v", again)
 	}
-	install(t, from, &host{archive: agentArchive(t, "4.261.0")}, "4.261.0")
+	install(t, from, &host{archive: agentArchive(t, "5.283.0")}, "5.283.0")
 	if err := os.WriteFile(filepath.Join(dir, ".agent"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestARoot(t *testing.T) {
 		t.Errorf("of another installation: %+v", anew)
 	}
 	text := strings.Join(snapshot(t, dir), "\n")
-	if !strings.Contains(text, "listener 4.261.0") || !strings.Contains(text, ".agent: mine") || strings.Contains(text, "4.260.0") {
+	if !strings.Contains(text, "listener 5.283.0") || !strings.Contains(text, ".agent: mine") || strings.Contains(text, "5.282.3") {
 		t.Errorf("the root holds:\n%s", text)
 	}
 }
@@ -98,8 +98,8 @@ func names(t *testing.T, dir string) []string {
 // TestAnInstallationThatHasUpdatedItself has links for bin and externals, through
 // which a listener would take it for its root.
 func TestAnInstallationThatHasUpdatedItself(t *testing.T) {
-	from, dir := installation(t, "4.260.0"), t.TempDir()
-	err := errors.Join(os.Rename(filepath.Join(from, "bin"), filepath.Join(from, "bin.4.260.0")), os.Symlink("bin.4.260.0", filepath.Join(from, "bin")))
+	from, dir := installation(t, "5.282.3"), t.TempDir()
+	err := errors.Join(os.Rename(filepath.Join(from, "bin"), filepath.Join(from, "bin.5.282.3")), os.Symlink("bin.5.282.3", filepath.Join(from, "bin")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestAnInstallationThatHasUpdatedItself(t *testing.T) {
 }
 
 func TestSomebodyElsesAgentStays(t *testing.T) {
-	from, dir := installation(t, "4.260.0"), installation(t, "4.1.0")
+	from, dir := installation(t, "5.282.3"), installation(t, "4.1.0")
 	if done := makeTestRoot(t, from, dir); done.Decision != Foreign {
 		t.Errorf("%+v", done)
 	}
@@ -124,7 +124,7 @@ func TestSomebodyElsesAgentStays(t *testing.T) {
 // TestADamagedRoot: whatever a job puts in the place of what azptend wrote, the
 // root is made anew, and nothing outside it is touched.
 func TestADamagedRoot(t *testing.T) {
-	from, outside := installation(t, "4.260.0"), t.TempDir()
+	from, outside := installation(t, "5.282.3"), t.TempDir()
 	kept := filepath.Join(outside, "tree", "kept")
 	if err := errors.Join(os.Mkdir(filepath.Dir(kept), 0o755), os.WriteFile(kept, []byte("kept"), 0o600)); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestADamagedRoot(t *testing.T) {
 }
 
 func TestSharedFiles(t *testing.T) {
-	from, dir := installation(t, "4.260.0"), t.TempDir()
+	from, dir := installation(t, "5.282.3"), t.TempDir()
 	m := &rootMaker{o: RootOptions{From: from, Jobs: JobsUser{UID: os.Geteuid() + 1}, As: func(f func() error) error { return f() }, Say: func(Progress) {}}, ways: ways{link: true}}
 	if err := m.fill(t.Context(), filepath.Join(dir, "tree")); err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestSharedFiles(t *testing.T) {
 }
 
 func TestARootThatCannotBe(t *testing.T) {
-	from := installation(t, "4.260.0")
+	from := installation(t, "5.282.3")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, tt := range map[string]struct {
@@ -225,7 +225,7 @@ func TestKilledWhileItIsMade(t *testing.T) {
 		}})
 		return
 	}
-	from := installation(t, "4.260.0")
+	from := installation(t, "5.282.3")
 	want := filepath.Join(t.TempDir(), "root")
 	makeTestRoot(t, from, want)
 	for files := 1; files <= 6; files++ {
@@ -269,7 +269,7 @@ func killAfter(t *testing.T, from, dir string, files int) {
 // TestKilledWhileItIsPlaced: after any of the renames the root holds the old
 // agent, no listener, or the new one.
 func TestKilledWhileItIsPlaced(t *testing.T) {
-	old, next := installation(t, "4.259.0"), installation(t, "4.260.0")
+	old, next := installation(t, "5.281.0"), installation(t, "5.282.3")
 	source, err := sourceOf(next)
 	if err != nil {
 		t.Fatal(err)
@@ -290,11 +290,11 @@ func TestKilledWhileItIsPlaced(t *testing.T) {
 		mark, damage := readRootMark(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-		case damage != nil || mark == nil || (mark.Source == source) != (string(b) == "listener 4.260.0"):
+		case damage != nil || mark == nil || (mark.Source == source) != (string(b) == "listener 5.282.3"):
 			t.Errorf("after %d moves the listener is %q, and the mark %+v", moves, b, mark)
 		}
 		makeTestRoot(t, next, dir)
-		if text := strings.Join(snapshot(t, dir), "\n"); strings.Contains(text, "4.259.0") {
+		if text := strings.Join(snapshot(t, dir), "\n"); strings.Contains(text, "5.281.0") {
 			t.Errorf("after %d moves and another making it holds\n%s", moves, text)
 		}
 	}

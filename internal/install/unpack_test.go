@@ -32,7 +32,7 @@ func unpackInto(t testing.TB, dir string, archive []byte) (unpacked, error) {
 
 func TestUnpack(t *testing.T) {
 	dir := t.TempDir()
-	sum, err := unpackInto(t, dir, agentArchive(t, "4.260.0"))
+	sum, err := unpackInto(t, dir, agentArchive(t, "5.282.3"))
 	if err != nil || sum.files != 5 {
 		t.Fatalf("unpacked %+v, %v", sum, err)
 	}
@@ -107,7 +107,7 @@ func onlyOurs(t testing.TB, dir string) {
 }
 
 func TestABrokenArchive(t *testing.T) {
-	whole := agentArchive(t, "4.260.0")
+	whole := agentArchive(t, "5.282.3")
 	flipped := bytes.Clone(whole)
 	flipped[len(flipped)/2] ^= 0xff
 	for name, archive := range map[string][]byte{

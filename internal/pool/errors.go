@@ -38,7 +38,7 @@ func (e *HeldError) Hint() string {
 type VersionError struct{ Version string }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("cannot make a placeholder: Agent.Version in AZP_CAPABILITIES (--capability) is %q, which is not of the form 4.260.0", e.Version)
+	return fmt.Sprintf("cannot make a placeholder: Agent.Version in AZP_CAPABILITIES (--capability) is %q, which is not of the form 5.282.3", e.Version)
 }
 
 // Hint says what to do about it.

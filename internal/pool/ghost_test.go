@@ -22,7 +22,7 @@ type change func(*azdo.Agent)
 // dead is an agent of ours that has been offline for three hours, and changes.
 func dead(name string, changes ...change) azdo.Agent {
 	a := azdo.Agent{
-		Name: name, Version: "4.260.0", Status: "offline",
+		Name: name, Version: "5.282.3", Status: "offline",
 		CreatedOn: azdo.Time{Time: noon.Add(-24 * time.Hour)}, StatusChangedOn: azdo.Time{Time: noon.Add(-3 * time.Hour)},
 		UserCapabilities: map[string]string{"azptend.kind": "agent", "azptend.instance": "of " + name},
 	}

@@ -95,15 +95,15 @@ func TestWhoHasTheName(t *testing.T) {
 		{"ours, with more than wanted", ours("gpu", "a100"), wanted(), pool.Unchanged, nil, []string{"look"}},
 		{"ours, with less", ours("gpu", "a100"), wanted("docker", "true"), pool.Updated, []string{"docker"}, []string{"look", "replace"}},
 		{"ours, with another value", ours("GPU", "a100"), wanted("gpu", "h100"), pool.Updated, []string{"gpu"}, []string{"look", "replace"}},
-		{"ours, of another version", ours(), wanted("Agent.Version", "4.260.0"), pool.Updated, []string{"Agent.Version"}, []string{"look", "replace"}},
+		{"ours, of another version", ours(), wanted("Agent.Version", "5.282.3"), pool.Updated, []string{"Agent.Version"}, []string{"look", "replace"}},
 		{"ours, disabled by a person", disabled, wanted("docker", "true"), pool.Updated, []string{"docker"}, []string{"look", "replace"}},
 		{"another maker's", azdo.Agent{Name: "p", Version: "99.0.1"}, wanted("docker", "true"), pool.Foreign,
 			[]string{"Agent.OS", "Agent.Version", "docker"}, []string{"look"}},
 		{"another maker's, with all of it among its system capabilities",
 			azdo.Agent{Name: "p", Version: "99.999.9", SystemCapabilities: map[string]string{"Agent.OS": "Linux", "Agent.Version": "99.999.9", "Docker": "true"}},
 			wanted("docker", "true"), pool.Foreign, nil, []string{"look"}},
-		{"an agent", azdo.Agent{Name: "p", Version: "4.260.0", Status: "offline"}, wanted(), "", nil, []string{"look"}},
-		{"an agent that is online", azdo.Agent{Name: "p", Version: "4.260.0", Status: "online"}, wanted(), "", nil, []string{"look"}},
+		{"an agent", azdo.Agent{Name: "p", Version: "5.282.3", Status: "offline"}, wanted(), "", nil, []string{"look"}},
+		{"an agent that is online", azdo.Agent{Name: "p", Version: "5.282.3", Status: "online"}, wanted(), "", nil, []string{"look"}},
 		{"an agent of the far future", azdo.Agent{Name: "p", Version: "99.1.0", Status: "online"}, wanted(), "", nil, []string{"look"}},
 		{"azptend's agent", azdo.Agent{Name: "p", Version: "99.1.0", UserCapabilities: map[string]string{"azptend.kind": "agent"}}, wanted(), "", nil, []string{"look"}},
 	} {
@@ -154,7 +154,7 @@ func holdsAll(t *testing.T, got, before azdo.Agent, want pool.Wanted) {
 }
 
 func TestAVersionThatIsNone(t *testing.T) {
-	for _, v := range []string{"", "latest", "4.260", "4.260.0.1", "v4.260.0"} {
+	for _, v := range []string{"", "latest", "5.282", "5.282.3.1", "v5.282.3"} {
 		s := newServer()
 		_, err := open(t, s).Ensure(t.Context(), wanted("Agent.Version", v))
 		if !errors.As(err, new(*pool.VersionError)) || len(s.calls) > 0 {
@@ -330,7 +330,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestPlaceholders(t *testing.T) {
-	agentOfOurs := azdo.Agent{Name: "a", Version: "4.260.0", UserCapabilities: map[string]string{"azptend.kind": "agent"}}
+	agentOfOurs := azdo.Agent{Name: "a", Version: "5.282.3", UserCapabilities: map[string]string{"azptend.kind": "agent"}}
 	theirs := azdo.Agent{Name: "t", Version: "99.999.9"}
 	s := newServer(agentOfOurs, ours(), azdo.Agent{Name: "x", Version: "4.0.0"}, theirs)
 	found, err := open(t, s).Placeholders(t.Context())

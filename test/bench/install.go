@@ -120,7 +120,7 @@ func measureOver(n network, binary string, archive []byte, places []place) ([]*r
 	defer e.Close()
 	server := httptest.NewServer(n.slow(e))
 	defer server.Close()
-	const version = "4.260.0"
+	const version = "5.282.3"
 	e.PutPackage("agent", "linux-x64", version, archive)
 	s := source{binary: binary, sum: fmt.Sprintf("%x", sha256.Sum256(archive)),
 		url: server.URL + "/_packages/agent/" + version + "/vsts-agent-linux-x64-" + version + ".tar.gz"}

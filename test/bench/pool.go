@@ -125,7 +125,7 @@ func population(n int) []emulator.AgentSpec {
 	specs := make([]emulator.AgentSpec, n)
 	for i := range specs {
 		s := emulator.AgentSpec{
-			Name: fmt.Sprintf("azp-agent-%05d", i), Version: "4.260.0", CreatedAgo: 26 * time.Hour, ChangedAgo: 3 * time.Hour,
+			Name: fmt.Sprintf("azp-agent-%05d", i), Version: "5.282.3", CreatedAgo: 26 * time.Hour, ChangedAgo: 3 * time.Hour,
 			UserCapabilities:   map[string]string{"azptend.kind": "agent", "azptend.instance": fmt.Sprint("instance ", i), "azptend.host": fmt.Sprintf("vm-%d:/azp", i)},
 			SystemCapabilities: map[string]string{},
 		}

@@ -93,7 +93,7 @@ func (s *stage) start(env []string, wanted *regexp.Regexp, part *string, each fu
 
 // scene is a pool with some of everything.
 const scene = `[
- {"name":"linux-builder-2","online":true,"createdAgo":"5h","changedAgo":"5h","version":"4.260.0","userCapabilities":{"azptend.kind":"agent","azptend.instance":"2"},"job":{"name":"Integration tests"}},
+ {"name":"linux-builder-2","online":true,"createdAgo":"5h","changedAgo":"5h","version":"5.282.3","userCapabilities":{"azptend.kind":"agent","azptend.instance":"2"},"job":{"name":"Integration tests"}},
  {"name":"windows-signing","online":true,"disabled":true,"createdAgo":"720h","changedAgo":"30h","version":"4.258.1"},
  {"name":"linux-builder-x7k2q","createdAgo":"9h","changedAgo":"3h","userCapabilities":{"azptend.kind":"agent","azptend.instance":"3"}},
  {"name":"linux-builder-p0m4w","createdAgo":"7h","changedAgo":"2h","userCapabilities":{"azptend.kind":"agent","azptend.instance":"4"}},

@@ -88,7 +88,7 @@ func oneOf(server *httptest.Server, e *emulator.Emulator, n int) error {
 		return err
 	}
 	a, err := client.AddAgent(ctx, pool.ID, azdo.Agent{
-		Name: fmt.Sprintf("crowd-%d", n), Version: "4.260.0", OSDescription: "none", MaxParallelism: 1,
+		Name: fmt.Sprintf("crowd-%d", n), Version: "5.282.3", OSDescription: "none", MaxParallelism: 1,
 		Authorization: &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: []byte{1, 0, 1}, Modulus: bytes.Repeat([]byte{0xfb}, 256)}},
 	})
 	if err != nil {

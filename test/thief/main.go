@@ -35,6 +35,7 @@ import (
 type plan struct {
 	Since      time.Time // nothing older can hold the secrets
 	Supervisor int
+	Beside     []int // processes of azptend's besides, such as a hook
 	Folders    []string
 	Metadata   string // what to ask the metadata service; "" where there is none
 	Needles    []needle
@@ -262,7 +263,20 @@ func (t *thief) crowd() {
 // control asks azptend at its control socket how it is; whoever gets an answer
 // could ask for a drain as well.
 func (t *thief) control() {
-	conn, err := net.DialTimeout("unix", filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".azptend", "control.sock"), 5*time.Second)
+	sockets := []string{filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".azptend", "control.sock")}
+	for _, pattern := range []string{"/run/azptend/*", "/dev/shm/azptend-*"} {
+		folders, _ := filepath.Glob(pattern)
+		for _, folder := range folders {
+			sockets = append(sockets, filepath.Join(folder, "control.sock"))
+		}
+	}
+	for _, socket := range sockets {
+		t.askAt(socket)
+	}
+}
+
+func (t *thief) askAt(socket string) {
+	conn, err := net.DialTimeout("unix", socket, 5*time.Second)
 	if err != nil {
 		t.end.Denied++
 		return

@@ -17,8 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes reads what every process of the system shows, and from azptend down
-// to our own parent all that is in them.
+// processes reads what every process of the system shows, from azptend down to our
+// own parent and beside it all that is in them, and above azptend what they were
+// started with.
 func (t *thief) processes() {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -34,7 +35,17 @@ func (t *thief) processes() {
 	for pid := os.Getppid(); pid > 1; pid = parentOf(pid) {
 		t.inside(pid)
 		if pid == t.plan.Supervisor {
-			return
+			break
+		}
+	}
+	for _, pid := range t.plan.Beside {
+		t.inside(pid)
+	}
+	for pid := parentOf(t.plan.Supervisor); pid > 0; pid = parentOf(pid) {
+		if environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)); err == nil {
+			t.look("environ", t.nameOf(pid), environ)
+		} else {
+			t.end.Denied++
 		}
 	}
 }

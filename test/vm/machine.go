@@ -86,7 +86,7 @@ func (m *machine) seed(ctx context.Context, page, sum string, settings []string)
 		{"      AZP_URL=https://dev.azure.com/your-organisation\n      AZP_POOL=your-pool\n      MANAGED_IDENTITY_OBJECT_ID=00000000-0000-0000-0000-000000000000\n",
 			"      " + strings.Join(settings, "\n      ") + "\n"},
 		{"https://your-storage/azptend", "file:///srv/azptend"},
-		{`--agent-version 4.260.0 --agent-sha256 "…"`, "--file /srv/agent.tar.gz --agent-sha256 " + sum},
+		{`--agent-version 5.282.3 --agent-sha256 "…"`, "--file /srv/agent.tar.gz --agent-sha256 " + sum},
 	} {
 		if strings.Count(config, change.from) != 1 {
 			return fmt.Errorf("the cloud-config of %s is to have %q, once", page, change.from)

@@ -27,10 +27,10 @@ func TestAgents(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent := taskagent.TaskAgent{
-		Name: ptr("builder"), Version: ptr("4.260.0"), OsDescription: ptr("Debian"), MaxParallelism: ptr(1),
+		Name: ptr("builder"), Version: ptr("5.282.3"), OsDescription: ptr("Debian"), MaxParallelism: ptr(1),
 		Authorization: &taskagent.TaskAgentAuthorization{PublicKey: &taskagent.TaskAgentPublicKey{
 			Exponent: ptr(big.NewInt(int64(key.E)).Bytes()), Modulus: ptr(key.N.Bytes())}},
-		SystemCapabilities: &map[string]string{"Agent.OS": "Linux", "Agent.Version": "4.260.0"},
+		SystemCapabilities: &map[string]string{"Agent.OS": "Linux", "Agent.Version": "5.282.3"},
 		UserCapabilities:   &map[string]string{"docker": "", "gpu": "a100"},
 	}
 	added, err := client.AddAgent(ctx, taskagent.AddAgentArgs{PoolId: pool, Agent: &agent})

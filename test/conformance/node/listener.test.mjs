@@ -36,7 +36,7 @@ test('a listener made of the library alone takes a job and ends it', async (t) =
   const { publicKey, privateKey } = crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
   const { n, e: exponent } = publicKey.export({ format: 'jwk' });
   const plain = (s) => Buffer.from(s, 'base64url').toString('base64');
-  const agent = await admin.addAgent({ name: 'by hand', version: '4.260.0', osDescription: 'node', maxParallelism: 1,
+  const agent = await admin.addAgent({ name: 'by hand', version: '5.282.3', osDescription: 'node', maxParallelism: 1,
     authorization: { publicKey: { modulus: plain(n), exponent: plain(exponent) } } }, 1);
 
   const web = azdev.WebApi.createWithBearerToken(e.org, await tokenOf(agent, privateKey));
