@@ -610,6 +610,10 @@ func connectMain(told, network, address string) error {
 // connections is how many each process keeps open, or tries to.
 const connections = 400
 
+// redial is the pause before a connection is opened again. The machine is shared:
+// who opens thousands a second takes everything from everybody.
+const redial = 3 * time.Second
+
 // connect keeps connections open: one that is closed, or was refused, is opened
 // again. It returns when each was tried for the first time.
 func (v *vandal) connect(network, address string) {
@@ -626,7 +630,7 @@ func (v *vandal) connect(network, address string) {
 					v.keep(conn)
 					conn.Close()
 				}
-				time.Sleep(300 * time.Millisecond)
+				time.Sleep(redial)
 			}
 		}()
 	}

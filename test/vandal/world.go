@@ -122,7 +122,7 @@ func killAllOf(dir, group string) {
 	for range 100 {
 		left := processesOf(dir, group)
 		for pid := range left {
-			signalTo(pid, syscall.SIGKILL, func() bool { _, still := processesOf(dir, group)[pid]; return still })
+			signalTo(pid, syscall.SIGKILL, func() bool { return belongs(pid, dir, group) })
 		}
 		if len(left) == 0 {
 			break
@@ -132,6 +132,16 @@ func killAllOf(dir, group string) {
 	if group != "" {
 		_ = os.Remove(group)
 	}
+}
+
+// belongs says of one process what processesOf says of all.
+func belongs(pid int, dir, group string) bool {
+	proc := fmt.Sprintf("/proc/%d", pid)
+	program, _ := os.Readlink(proc + "/exe")
+	environ, _ := os.ReadFile(proc + "/environ")
+	groups, _ := os.ReadFile(proc + "/cgroup")
+	return dir != "" && (strings.HasPrefix(program, dir+"/") || strings.Contains(string(environ), markName+"="+dir+"/")) ||
+		group != "" && strings.Contains(string(groups), filepath.Base(group)+"\n")
 }
 
 // signalTo sends a signal to a process by its descriptor, once it has been looked
