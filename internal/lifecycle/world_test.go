@@ -55,6 +55,7 @@ type world struct {
 
 	frozen   bool    // azptend does not run: what happens waits
 	thawed   bool    // it was frozen before
+	lagged   bool    // the server has said that it does not know the agent, which it has
 	waiting  []Event // for it to go on
 	told     bool    // its start was told on the socket
 	socket   bool
@@ -305,6 +306,9 @@ func (w *world) endJob(how string) {
 	// Of an agent that somebody else registered nothing but the process table tells, and
 	// what that showed may be from before a freeze.
 	unknowable := w.thawed && !(w.socket && w.told) && w.listens == w.lent
+	// Nothing shows a job whose steps have ended and that azptend never heard of, if the
+	// server does not show the agent either, and cannot be asked to remove it.
+	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.clock), w.state.budget.Drain)
 	}
@@ -599,6 +603,7 @@ func (w *world) inspect(id int, well bool, fault Result) Inspected {
 		w.stuck = true
 		return Inspected{Result: Result{Outcome: Denied}, Work: w.work()}
 	case !well && id != w.lent && rapid.IntRange(0, 3).Draw(w.t, "a look that lags") == 0:
+		w.lagged = true
 		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
 	case !well:
 		return Inspected{Result: fault, Work: w.work()}
