@@ -19,7 +19,7 @@ type summary struct {
 }
 
 // mostReplays bounds what is played again: more red cells are no accident.
-const mostReplays = 10
+const mostReplays = 20
 
 // replay plays red cells again, one after the other. Where hundreds of processes
 // compete for two cores, a cell may take too long for reasons of its neighbours'.
