@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/agent":     {"internal/safefile"},
 	"internal/host":      {},
 	"internal/install":   {"internal/safefile"},
-	"internal/proc":      {},
+	"internal/proc":      {"internal/safefile"},
 	"internal/safefile":  {}, // a leaf
 	"internal/lifecycle": {},
 	"internal/logqueue":  {},

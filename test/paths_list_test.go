@@ -17,8 +17,7 @@ var pathCalls = []struct {
 		"internal/safefile openTrusted os.Stat",
 		"internal/safefile openTrusted unix.Open",
 	}},
-	{"/proc is the kernel's: no job chooses what is there, and its files have a bounded length", []string{
-		"internal/agent holderBeside os.ReadFile",
+	{"/proc is the kernel's: no job chooses what is there, and these files have a bounded length; the others are read by safefile", []string{
 		"internal/proc Child.holdsOneOf os.ReadDir",
 		"internal/proc Child.holdsOneOf os.Readlink",
 		"internal/proc childrenOfThread os.ReadFile",
@@ -27,9 +26,7 @@ var pathCalls = []struct {
 		"internal/proc mountsOf os.Readlink",
 		"internal/proc processOf os.ReadFile",
 		"internal/proc processes os.Open",
-		"internal/proc programOf os.ReadFile",
 		"internal/proc statIn os.OpenFile",
-		"internal/proc stringsOf os.ReadFile",
 	}},
 	{"looks at a name, and opens nothing that could wait", []string{
 		"internal/agent Folder.Check os.Stat",

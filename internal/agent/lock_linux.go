@@ -12,6 +12,9 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
+// longestProc bounds what is read of a file in /proc.
+const longestProc = 4 << 20
+
 // holderBeside finds the process that has locked a folder; 0 is none that can be
 // seen from here: it is in another container, or on another machine. Beside says
 // that it has our mounts, so that the two were given one folder by mistake. Where
@@ -21,7 +24,7 @@ func holderBeside(folder string) (pid int, beside bool) {
 	if err != nil {
 		return 0, true
 	}
-	locks, err := os.ReadFile("/proc/locks")
+	locks, err := safefile.ReadFile("/proc/locks", longestProc) // a job can take any number of locks
 	if err != nil {
 		return 0, true
 	}
@@ -59,8 +62,7 @@ func flockHolder(locks []byte, inode uint64) (pid int) {
 // namespace has; "" where it may not be known. Unlike ns/mnt, it may be read of a
 // process that is not dumpable.
 func rootMount(pid string) string {
-	const enough = 1 << 20
-	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), enough)
+	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), longestProc)
 	if err != nil {
 		return ""
 	}

@@ -170,10 +170,8 @@ func programOf(pid int) string {
 	if exe := executable(pid); exe != "" {
 		return filepath.Base(exe)
 	}
-	cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	if err != nil {
-		return ""
+	if args := argsOf(pid); len(args) > 0 {
+		return filepath.Base(args[0])
 	}
-	first, _, _ := bytes.Cut(cmdline, []byte{0})
-	return filepath.Base(string(first))
+	return ""
 }

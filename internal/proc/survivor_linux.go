@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // descriptor is a pidfd: it stands for one process, and not for a number.
@@ -157,14 +158,17 @@ func environOf(pid int) []string { return stringsOf(pid, "environ") }
 // argsOf are a process's arguments, nil where they may not be read.
 func argsOf(pid int) []string { return stringsOf(pid, "cmdline") }
 
+// longestExec is the most that Linux lets an exec pass on as arguments and
+// environment together: three quarters of the usual 8 MiB stack.
+const longestExec = 6 << 20
+
+// stringsOf reads no more than an exec can have passed on. A process may name any
+// memory of its own as its arguments and its environment (PR_SET_MM_MAP), terabytes
+// of zeros too.
 func stringsOf(pid int, file string) []string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
+	b, err := safefile.ReadFile("/proc/"+strconv.Itoa(pid)+"/"+file, longestExec)
 	if err != nil {
 		return nil
 	}
-	var all []string
-	for s := range bytes.SplitSeq(bytes.TrimRight(b, "\x00"), []byte{0}) {
-		all = append(all, string(s))
-	}
-	return all
+	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
 }

@@ -115,6 +115,11 @@ func (a *Actor) Signal(s syscall.Signal) error { return syscall.Kill(a.Pid(), s)
 
 // Kill ends it and all below it: a listener is in a group of its own.
 func (a *Actor) Kill() {
+	select {
+	case <-a.done: // nothing is below it, and its number may be another's
+		return
+	default:
+	}
 	for _, pid := range append(Descendants(a.Pid()), a.Pid()) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}

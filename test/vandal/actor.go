@@ -119,7 +119,9 @@ func (a *azptend) sample() {
 	defer tick.Stop()
 	for {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.pid()))
-		if _, rest, found := strings.Cut(string(b), "VmHWM:"); err == nil && found {
+		// The number may be another process's soon after azptend's end.
+		ours := strings.Contains(string(b), fmt.Sprintf("PPid:\t%d\n", os.Getpid()))
+		if _, rest, found := strings.Cut(string(b), "VmHWM:"); err == nil && ours && found {
 			var kb int
 			if n, _ := fmt.Sscan(rest, &kb); n == 1 {
 				a.mu.Lock()
@@ -161,7 +163,7 @@ func (a *azptend) heard() (string, <-chan struct{}) {
 func (a *azptend) term() {
 	if a.alive() && a.asked.IsZero() {
 		a.asked = time.Now()
-		_ = syscall.Kill(a.pid(), syscall.SIGTERM)
+		a.signal(syscall.SIGTERM)
 	}
 }
 
@@ -177,10 +179,12 @@ func (a *azptend) wait(d time.Duration) bool {
 	}
 }
 
-// kill ends azptend and all below it.
+// signal sends a signal to azptend, and to nobody else: os.Process knows when its
+// number may be another's.
+func (a *azptend) signal(s syscall.Signal) { _ = a.cmd.Process.Signal(s) }
+
+// kill ends azptend. What was below it is found by other means.
 func (a *azptend) kill() {
-	for _, pid := range append(process.Descendants(a.pid()), a.pid()) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
+	a.signal(syscall.SIGKILL)
 	<-a.done
 }

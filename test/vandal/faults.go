@@ -69,11 +69,8 @@ func faults() []fault {
 		{guard: "a control socket out of reach", short: true, cells: "^control socket: (renamed|FIFO) × `--run-as`$", edits: []edit{
 			{"internal/control/place.go", "\tif !p.OtherUser {\n\t\tp.clearGuarded()", "\tif true {\n\t\tp.clearGuarded()"},
 		}},
-		{guard: "the limit of connections to the health port", cells: "^health port: idle connections × ", edits: []edit{
-			{"internal/health/serve.go", "\tatOnce = 64\n", "\tatOnce = 1 << 20\n"},
-		}},
-		{guard: "the limit of connections to the control socket", cells: "^control flood: idle connections × same user", edits: []edit{
-			{"internal/control/server.go", "\tatOnce = 64\n", "\tatOnce = 1 << 20\n"},
+		{guard: "the limit of connections", cells: "^(health port: idle connections × .*|control flood: idle connections × same user)$", edits: []edit{
+			{"internal/connlimit/connlimit.go", "most: within(descriptors())", "most: 1 << 20"},
 		}},
 	}
 }

@@ -22,7 +22,14 @@ import (
 // vandal is the attack inside a job, or the daemon that it leaves.
 type vandal struct {
 	note
-	held []*os.File // what must stay open
+	held     []*os.File // what must stay open
+	listener int        // a descriptor of the job's listener
+}
+
+// signalListener signals the job's listener, and no process that has its number
+// later.
+func (v *vandal) signalListener(s syscall.Signal) error {
+	return unix.PidfdSendSignal(v.listener, s, nil, 0)
 }
 
 // longest is how long a process of the vandal's lasts at most.
@@ -45,6 +52,9 @@ func attackMain(path string) error {
 		v.Worker, err = ancestor("Agent.Worker")
 	}
 	if err != nil {
+		return v.sign(err)
+	}
+	if v.listener, err = unix.PidfdOpen(v.Listener, 0); err != nil {
 		return v.sign(err)
 	}
 	switch {
@@ -73,6 +83,9 @@ func daemonMain(told string) error {
 	}
 	time.AfterFunc(longest, func() { os.Exit(3) })
 	var err error
+	if v.listener, err = unix.PidfdOpen(v.Listener, 0); err != nil {
+		return v.sign(err)
+	}
 	if v.When == relisten || v.Late {
 		err = v.strikeLater()
 	} else {
@@ -101,7 +114,7 @@ func (v *vandal) strikeLater() error {
 		return err
 	}
 	if v.When == relisten && !strikesItself[v.Attack] {
-		return syscall.Kill(v.Listener, syscall.SIGKILL)
+		return v.signalListener(syscall.SIGKILL)
 	}
 	return nil
 }
@@ -354,7 +367,7 @@ func (v *vandal) whenMade(dir string, is func(string) bool, act func(string) err
 	if err := w.Add(dir); err != nil {
 		return err
 	}
-	if err := syscall.Kill(v.Listener, syscall.SIGINT); err != nil {
+	if err := v.signalListener(syscall.SIGINT); err != nil {
 		return err
 	}
 	limit := time.After(time.Minute)
@@ -456,11 +469,11 @@ func (v *vandal) controlSocket() error {
 	return v.plant(path, v.Form)
 }
 
-func (v *vandal) stopListener() error { return syscall.Kill(v.Listener, syscall.SIGSTOP) }
+func (v *vandal) stopListener() error { return v.signalListener(syscall.SIGSTOP) }
 
 // killEach ends the listener, and kills each that comes after it.
 func (v *vandal) killEach() error {
-	err := syscall.Kill(v.Listener, syscall.SIGINT)
+	err := v.signalListener(syscall.SIGINT)
 	go func() {
 		for ; ; time.Sleep(50 * time.Millisecond) {
 			programs, _ := filepath.Glob("/proc/[0-9]*/exe")
@@ -471,7 +484,7 @@ func (v *vandal) killEach() error {
 				}
 				var pid int
 				if _, err := fmt.Sscanf(exe, "/proc/%d/exe", &pid); err == nil && pid != v.Listener {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
+					signalTo(pid, syscall.SIGKILL, func() bool { now, _ := os.Readlink(exe); return now == program })
 				}
 			}
 		}
@@ -554,9 +567,13 @@ func (v *vandal) takeLock() error {
 }
 
 func (v *vandal) signals() error {
+	azptend, err := unix.PidfdOpen(v.Azptend, 0)
+	if err != nil {
+		return err
+	}
 	for i := range 20_000 {
 		for _, s := range []syscall.Signal{syscall.SIGWINCH, syscall.SIGURG, syscall.SIGCHLD, syscall.SIGUSR1, syscall.SIGUSR2}[i%5 : i%5+1] {
-			if err := syscall.Kill(v.Azptend, s); err != nil && !errors.Is(err, syscall.EPERM) {
+			if err := unix.PidfdSendSignal(azptend, s, nil, 0); err != nil && !errors.Is(err, syscall.EPERM) {
 				return err
 			}
 		}
@@ -593,6 +610,10 @@ func connectMain(told, network, address string) error {
 // connections is how many each process keeps open, or tries to.
 const connections = 400
 
+// redial is the pause before a connection is opened again. The machine is shared:
+// who opens thousands a second takes everything from everybody.
+const redial = 3 * time.Second
+
 // connect keeps connections open: one that is closed, or was refused, is opened
 // again. It returns when each was tried for the first time.
 func (v *vandal) connect(network, address string) {
@@ -609,7 +630,7 @@ func (v *vandal) connect(network, address string) {
 					v.keep(conn)
 					conn.Close()
 				}
-				time.Sleep(300 * time.Millisecond)
+				time.Sleep(redial)
 			}
 		}()
 	}

@@ -106,7 +106,7 @@ func properties() []property {
 		{"descriptors are bounded", fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), greedy},
 		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is", others},
 		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
-		{"nothing else is touched", "files outside the agent's directory, and the answer of `azptend healthcheck` where jobs are another user", collateral},
+		{"nothing else is touched", "files outside the agent's directory, and probes and `azptend healthcheck` are answered rightly (at the control socket of a job's own user it may answer itself)", collateral},
 	}
 }
 

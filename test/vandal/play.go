@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -360,7 +361,7 @@ func (p *play) afterwards() error {
 		}
 		return p.nextLife()
 	case killed:
-		_ = syscall.Kill(p.last().pid(), syscall.SIGKILL)
+		p.last().signal(syscall.SIGKILL)
 		<-p.last().done
 		p.open("vandal")
 		p.releaseInnocents()
@@ -453,16 +454,45 @@ func (p *play) said() string {
 
 // check is what else must be true right after some attacks.
 func (p *play) check() string {
-	if p.cell.attack.name != "control socket" || !p.cell.runAs() {
-		return "" // a job of azptend's own user may take the socket, as it may kill azptend
+	switch p.cell.attack.name {
+	case "health port":
+		return p.probe()
+	case "control flood":
+	case "control socket":
+		if !p.cell.runAs() {
+			return "" // a job of azptend's own user may take the socket, as it may kill azptend
+		}
+	default:
+		return ""
 	}
 	if said, err := p.healthcheck(); err != nil {
 		return fmt.Sprintf("healthcheck fails although azptend is well: %v: %s", err, said)
 	}
-	_ = syscall.Kill(p.last().pid(), syscall.SIGSTOP)
-	defer syscall.Kill(p.last().pid(), syscall.SIGCONT)
+	if p.cell.attack.name == "control flood" {
+		return ""
+	}
+	p.last().signal(syscall.SIGSTOP)
+	defer p.last().signal(syscall.SIGCONT)
 	if said, err := p.healthcheck(); err == nil {
 		return fmt.Sprintf("healthcheck says that a stopped azptend is well: %s", said)
+	}
+	return ""
+}
+
+// probe asks as a platform does.
+func (p *play) probe() string {
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	where := shownAt.FindStringSubmatch(p.said())
+	if where == nil {
+		return "azptend shows no health address"
+	}
+	resp, err := client.Get("http://" + where[1] + "/healthz")
+	if err != nil {
+		return "a probe gets no answer: " + err.Error()
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "a probe is answered with " + resp.Status
 	}
 	return ""
 }

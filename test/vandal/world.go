@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/test/launch"
@@ -120,7 +122,7 @@ func killAllOf(dir, group string) {
 	for range 100 {
 		left := processesOf(dir, group)
 		for pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			signalTo(pid, syscall.SIGKILL, func() bool { return belongs(pid, dir, group) })
 		}
 		if len(left) == 0 {
 			break
@@ -129,6 +131,29 @@ func killAllOf(dir, group string) {
 	}
 	if group != "" {
 		_ = os.Remove(group)
+	}
+}
+
+// belongs says of one process what processesOf says of all.
+func belongs(pid int, dir, group string) bool {
+	proc := fmt.Sprintf("/proc/%d", pid)
+	program, _ := os.Readlink(proc + "/exe")
+	environ, _ := os.ReadFile(proc + "/environ")
+	groups, _ := os.ReadFile(proc + "/cgroup")
+	return dir != "" && (strings.HasPrefix(program, dir+"/") || strings.Contains(string(environ), markName+"="+dir+"/")) ||
+		group != "" && strings.Contains(string(groups), filepath.Base(group)+"\n")
+}
+
+// signalTo sends a signal to a process by its descriptor, once it has been looked
+// at again: its number may be another's by now.
+func signalTo(pid int, s syscall.Signal, still func() bool) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if still() {
+		_ = unix.PidfdSendSignal(fd, s, nil, 0)
 	}
 }
 
