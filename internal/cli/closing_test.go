@@ -18,7 +18,7 @@ func TestBounded(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(&said, nil))
 		stuck := make(chan struct{})
 		begun := time.Now()
-		bounded(log, "the control socket", 2*time.Second, func() { <-stuck })()
+		closing(log, "the control socket", 2*time.Second, func() { <-stuck })()
 		if took := time.Since(begun); took != 2*time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -27,7 +27,7 @@ func TestBounded(t *testing.T) {
 		}
 		close(stuck)
 		said.Reset()
-		bounded(log, "nothing", 2*time.Second, func() {})()
+		closing(log, "nothing", 2*time.Second, func() {})()
 		if said.Len() > 0 {
 			t.Errorf("it said %q of what was not stuck", said.String())
 		}

@@ -49,7 +49,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 			return tend.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
-		defer bounded(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
+		defer closing(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
 		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
@@ -66,9 +66,9 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		}
 	}
 	page.Begin(onLines{lines})
-	defer bounded(log, "the control socket", closeWithin, openControl(s, lines, log))()
-	defer bounded(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
-	defer bounded(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
+	defer closing(log, "the control socket", closeWithin, openControl(s, lines, log))()
+	defer closing(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
+	defer closing(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
 	if common.Roster != nil {
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()

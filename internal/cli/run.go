@@ -74,7 +74,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer bounded(log, "the page for probes", closeWithin, done)()
+	defer closing(log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
@@ -89,7 +89,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 		explain(context.Background(), p, s, log, guard, err)
 		return silent(exitFault)
 	}
-	defer bounded(log, "the reaping of processes", closeWithin, init.Close)()
+	defer closing(log, "the reaping of processes", closeWithin, init.Close)()
 
 	end, err := live(p, s, each, page, user, log, guard, init, heard)
 	ctx, stopHearing := untilAsked(heard) // who is asked to end does not look for causes

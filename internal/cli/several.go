@@ -30,7 +30,7 @@ func liveAll(p Process, s config.Settings, all []tend.Options, init *proc.Init, 
 	}
 	living.Wait()
 	stop()
-	bounded(log, "the processes that the jobs left running", closeWithin, func() { sweep(init, log) })()
+	closing(log, "the processes that the jobs left running", closeWithin, func() { sweep(init, log) })()
 	end := tend.Worst(ends)
 	log.Info("All agents have left", "agents", len(all), "exit_code", end.Code, "why", end.Why)
 	return end

@@ -34,25 +34,27 @@ func (t *turn) see(w Work) {
 	}
 }
 
+// looking says that a look at the process table is under way.
+func (s State) looking() bool { return !s.lookingSince.IsZero() }
+
 // look asks for a look at the process table, unless one is under way.
 func (t *turn) look() {
 	t.lookAt = time.Time{}
-	if t.looking {
+	if t.looking() {
 		return
 	}
-	t.looking, t.lookingSince = true, t.now
+	t.lookingSince = t.now
 	t.do(LookForWork{})
 }
 
 // workSeen follows a look at the process table. What it shows is as old as the look,
 // for azptend may have been frozen since.
 func (t *turn) workSeen(w Work) {
-	if !t.looking { // of a listener that has ended
+	if !t.looking() { // of a listener that has ended
 		return
 	}
-	t.looking = false
 	t.see(w)
-	t.lookedAt = t.lookingSince
+	t.lookedAt, t.lookingSince = t.lookingSince, time.Time{}
 	t.cutSeen = !t.cutSince.IsZero() && !t.oldLook
 	t.oldLook = false
 	if told := t.Listener == Interrupted || t.Listener == Killed; told && w.worker() {
@@ -67,7 +69,7 @@ func (t *turn) forgetWork() { t.work, t.lookedAt = Unseen, time.Time{} }
 // forgetListener drops what belongs to one listener.
 func (t *turn) forgetListener() {
 	t.forgetWork()
-	t.looking, t.lookAt = false, time.Time{}
+	t.lookingSince, t.lookAt = time.Time{}, time.Time{}
 	t.toldFor, t.mayBeCut = cause{}, false
 }
 
@@ -81,7 +83,7 @@ func (t *turn) watchWork() {
 		}
 	case t.lookedAt.IsZero() || reached(t.lookAt, t.now):
 		t.look()
-	case t.lookAt.IsZero() && !t.looking:
+	case t.lookAt.IsZero() && !t.looking():
 		t.lookAt = t.now.Add(lookEvery)
 	}
 }
@@ -106,7 +108,7 @@ func (t *turn) cutDue(c cause) bool {
 		switch {
 		case reached(t.lookAt, t.now):
 			t.look()
-		case t.lookAt.IsZero() && !t.looking:
+		case t.lookAt.IsZero() && !t.looking():
 			t.lookAt = t.now.Add(lookSoon)
 		}
 		return false
@@ -135,7 +137,7 @@ func (t *turn) spentCause(fresh bool) cause {
 func (s State) cutUnseen() bool { return !s.cutSince.IsZero() && !s.cutSeen }
 
 // beginCut makes a cut due. A look that is under way is too old for it.
-func (t *turn) beginCut() { t.cutSince, t.cutSeen, t.oldLook = t.now, false, t.looking }
+func (t *turn) beginCut() { t.cutSince, t.cutSeen, t.oldLook = t.now, false, t.looking() }
 
 // callOffCut follows a job that is not to be cut any more.
 func (t *turn) callOffCut() {
@@ -164,7 +166,7 @@ func (s State) cutWakes() time.Time {
 	switch {
 	case s.cutSince.IsZero():
 		return time.Time{}
-	case s.looking && s.cutUnseen():
+	case s.looking() && s.cutUnseen():
 		return s.lookingSince.Add(s.lookPatience())
 	}
 	return s.cutEnds()

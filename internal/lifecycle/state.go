@@ -120,8 +120,7 @@ type State struct {
 
 	work         Work      // what the process table last showed of a job of this listener
 	lookedAt     time.Time // when it did; zero: not since the last job ended
-	looking      bool      // a look is under way
-	lookingSince time.Time // since when
+	lookingSince time.Time // since when a look is under way; zero: none is
 	lookAt       time.Time // when to look again; zero: no look is planned
 	cutSince     time.Time // since when the job is due to be cut; zero: it is not
 	cutSeen      bool      // a look that was begun since has come in

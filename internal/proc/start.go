@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/azptend/azptend/internal/bounded"
 )
 
 // startWithin bounds a start, for whoever waits for it.
@@ -35,32 +37,24 @@ func (i *Init) StartContext(ctx context.Context, s Spec) (*Child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
 	}
-	type result struct {
-		child *Child
-		err   error
-	}
-	started := make(chan result, 1)
-	go func() {
+	c, err := bounded.Call(ctx, func() (*Child, error) {
 		defer closeAll(files)
-		c, err := i.start(ctx, s, files)
-		started <- result{c, err}
-	}()
-	select {
-	case r := <-started:
-		if r.err != nil {
-			return nil, fmt.Errorf("cannot start %s: %w", s.Path, r.err)
-		}
-		return r.child, nil
-	case <-ctx.Done():
-		go func() {
-			if r := <-started; r.child != nil {
-				killing, done := context.WithTimeout(context.Background(), outputKill)
-				defer done()
-				r.child.KillTree(killing)
-			}
-		}()
-		return nil, fmt.Errorf("cannot start %s: %w", s.Path, context.Cause(ctx))
+		return i.start(ctx, s, files)
+	}, killLate)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
 	}
+	return c, nil
+}
+
+// killLate kills a child that has started after its caller has left.
+func killLate(c *Child, err error) {
+	if err != nil {
+		return
+	}
+	ctx, done := context.WithTimeout(context.Background(), outputKill)
+	defer done()
+	c.KillTree(ctx)
 }
 
 // descriptors are what the child gets as 0, 1, 2, 3, …: duplicates, because the

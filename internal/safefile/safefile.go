@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/azptend/azptend/internal/bounded"
 )
 
 // Dir is the path of a directory whose content is not trusted. The names that its
@@ -111,21 +113,11 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 // stuck: it returns when ctx ends, and leaves the read behind. It does not work
 // under proc.User.Do, for it reads in a goroutine.
 func ReadFileBy(ctx context.Context, path string, limit int64) ([]byte, error) {
-	type answer struct {
-		content []byte
-		err     error
+	content, err := bounded.Call(ctx, func() ([]byte, error) { return ReadFile(path, limit) }, nil)
+	if err != nil && errors.Is(err, context.Cause(ctx)) {
+		err = &fs.PathError{Op: "read", Path: path, Err: err}
 	}
-	read := make(chan answer, 1)
-	go func() {
-		content, err := ReadFile(path, limit)
-		read <- answer{content, err}
-	}()
-	select {
-	case a := <-read:
-		return a.content, a.err
-	case <-ctx.Done():
-		return nil, &fs.PathError{Op: "read", Path: path, Err: context.Cause(ctx)}
-	}
+	return content, err
 }
 
 // wanted is what a name must stand for.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -47,25 +48,21 @@ func (r *runner) formerAgent() (id int) {
 	if r.o.HandOver {
 		return 0
 	}
-	looked := make(chan formerLife, 1)
+	ctx, done := context.WithTimeout(context.Background(), lookWithin)
+	defer done()
 	o := r.o
-	go func() { looked <- lookBack(o) }()
-	timer := time.NewTimer(lookWithin)
-	defer timer.Stop()
-	select {
-	case f := <-looked:
-		r.unsettled, r.seat, r.release = f.unsettled, f.seat, f.release
-		return f.agentID
-	case <-timer.C:
+	f, err := bounded.Call(ctx, func() (formerLife, error) { return lookBack(o), nil }, func(late formerLife, _ error) {
+		if late.release != nil {
+			late.release()
+		}
+	})
+	if err != nil {
 		r.log.Warn("Cannot see what an earlier azptend has left in the agent's folder: its file system does not answer",
 			"folder", o.Folder.Root, "waited", lookWithin.String())
-		go func() {
-			if f := <-looked; f.release != nil {
-				f.release()
-			}
-		}()
 		return 0
 	}
+	r.unsettled, r.seat, r.release = f.unsettled, f.seat, f.release
+	return f.agentID
 }
 
 // formerLife is what an earlier azptend has left in this folder.
@@ -199,40 +196,19 @@ func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(pr
 // or mounts answer to nobody (FUSE).
 const lookPatience = 10 * time.Second
 
-// inTime runs f beside, and says whether it ended in time.
-func inTime(f func()) bool {
-	done := make(chan struct{})
-	go func() { defer close(done); f() }()
-	timer := time.NewTimer(lookPatience)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
 // hold watches a process, which is still what it was listed as: is has the last say
 // about the very process that is watched and may be killed.
 func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
-	type held struct {
-		process Process
-		err     error
-	}
-	answer := make(chan held, 1)
-	ended := inTime(func() {
+	ctx, done := context.WithTimeoutCause(context.Background(), lookPatience,
+		fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience))
+	defer done()
+	return bounded.Call(ctx, func() (Process, error) {
 		p, err := r.o.Processes.Adopt(pid, is)
 		if err != nil && r.o.User != nil {
 			err = r.o.User.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
 		}
-		answer <- held{p, err}
-	})
-	if !ended {
-		return nil, fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience)
-	}
-	got := <-answer
-	return got.process, got.err
+		return p, err
+	}, nil)
 }
 
 // find looks with our own eyes, and with those of the user that jobs run as: a
@@ -252,12 +228,12 @@ func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 			return false
 		})
 	}
-	ended := inTime(gather)
+	ended := bounded.Within(lookPatience, gather)
 	if r.o.User != nil {
-		ended = inTime(func() { _ = r.o.User.Do(func() error { gather(); return nil }) }) && ended
+		ended = bounded.Within(lookPatience, func() { _ = r.o.User.Do(func() error { gather(); return nil }) }) && ended
 	}
 	if !ended {
-		r.log.Warn("A process cannot be looked at: what an earlier run left running may not all be found", "within", lookPatience.String())
+		r.log.Warn("A process cannot be looked at: what an earlier run left running may not all be found", "waited", lookPatience.String())
 	}
 	mu.Lock()
 	defer mu.Unlock()

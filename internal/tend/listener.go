@@ -13,6 +13,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -174,7 +175,7 @@ func (r *runner) watch(l *launched) {
 		case <-timer.C:
 		}
 		ended()
-		_, _ = within(lastWords, func() struct{} { tellers.Wait(); return struct{}{} })
+		bounded.Within(lastWords, tellers.Wait)
 		status := l.process.Status()
 		exit := lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}
 		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cut(l)}})
@@ -184,18 +185,12 @@ func (r *runner) watch(l *launched) {
 // cut reads in the listener's own log whether it was told to end while it had a
 // job. Where that log cannot be read, nobody knows.
 func (r *runner) cut(l *launched) lifecycle.Cut {
-	type answer struct {
-		agent.Shutdown
-		err error
-	}
-	s, finished := within(lastWords, func() (a answer) {
-		a.err = r.o.asAgent(func() (err error) { a.Shutdown, err = r.ways.shutdown(l.logs); return err })
-		return a
-	})
-	err := s.err
-	if !finished {
-		err = errNoAnswerOfFiles
-	}
+	ctx, done := context.WithTimeoutCause(context.Background(), lastWords, errNoAnswerOfFiles)
+	defer done()
+	s, err := bounded.Call(ctx, func() (s agent.Shutdown, err error) {
+		err = r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
+		return s, err
+	}, nil)
 	switch {
 	case err != nil:
 		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)

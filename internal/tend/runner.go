@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agent"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -334,23 +335,8 @@ type lastSteps struct {
 
 // do does a step, and says so if it does not wait for its end.
 func (l lastSteps) do(what string, step func()) {
-	if _, finished := within(l.within, func() struct{} { step(); return struct{}{} }); !finished {
+	if !bounded.Within(l.within, step) {
 		l.log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", l.within.String())
-	}
-}
-
-// within waits for f to return, for so long. A read of a file can be stuck in the
-// file system, where nothing ends it.
-func within[T any](d time.Duration, f func() T) (result T, finished bool) {
-	done := make(chan T, 1)
-	go func() { done <- f() }()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case result = <-done:
-		return result, true
-	case <-timer.C:
-		return result, false
 	}
 }
 
