@@ -182,7 +182,7 @@ func attacks() []attack {
 			what: "leaves 100 daemons with sessions of their own and an empty environment", why: "nobody is their parent, and nothing says whose they are"},
 		{name: "orphans", when: busy,
 			what: "makes 1,000 orphans that end at once", why: "azptend reaps them"},
-		{name: "strays", when: killed, codes: []int{unfit},
+		{name: "strays", when: killed, codes: []int{unfit, tryAgain},
 			what: "leaves 300 daemons that are known to be its agent's", why: "the next start looks at each process, and ends these"},
 		{name: "false worker", when: idle, codes: []int{tryAgain},
 			what: "leaves a daemon that runs as bin/Agent.Worker", why: "a worker is evidence of a job"},

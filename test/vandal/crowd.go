@@ -11,7 +11,7 @@ import (
 func atOnce() int { return 6 * runtime.NumCPU() }
 
 // longFirst puts first what takes longest, so that it does not begin when all
-// the rest is over.
+// the rest is over, and keeps an attack's columns apart: floods add up.
 func longFirst(cells []cell) []cell {
 	rank := map[moment]int{relisten: 0, killed: 1, again: 2}
 	of := func(c cell) int {
@@ -21,7 +21,12 @@ func longFirst(cells []cell) []cell {
 		return len(rank)
 	}
 	sorted := slices.Clone(cells)
-	slices.SortStableFunc(sorted, func(a, b cell) int { return of(a) - of(b) })
+	slices.SortStableFunc(sorted, func(a, b cell) int {
+		if d := of(a) - of(b); d != 0 {
+			return d
+		}
+		return slices.Index(columns(), a.column) - slices.Index(columns(), b.column)
+	})
 	return sorted
 }
 

@@ -172,8 +172,8 @@ func greedy(_ cell, f facts) string {
 func others(_ cell, f facts) string { return strings.Join(f.others, ", ") }
 
 func survivor(c cell, f facts) string {
-	if c.attack.needs == pids || f.forAKeeper(c) {
-		return ""
+	if c.attack.needs == pids || f.forAKeeper(c) || c.attack.when == killed && len(f.agents) > 0 {
+		return "" // with the agent of a killed azptend that is named, its listener stays
 	}
 	left := maps.Clone(f.left)
 	if c.attack.when == killed {

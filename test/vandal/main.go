@@ -106,7 +106,14 @@ func run(o options) (ok bool, err error) {
 			fmt.Printf("%5d of %d cells, %v\n", done, len(cells), time.Since(begun).Round(time.Second))
 		}
 	})
-	s := summary{verdicts: verdicts, took: time.Since(begun), jobs: o.jobs}
+	s := summary{verdicts: verdicts, jobs: o.jobs}
+	s.replay(t, func(v verdict) {
+		fmt.Printf("played again, alone: %s\n", v)
+		if v.red() {
+			keep(o.logs, v)
+		}
+	})
+	s.took = time.Since(begun)
 	s.print(os.Stdout)
 	if o.page != "" && !o.short && o.only == "" {
 		if err := s.write(o.page); err != nil {

@@ -481,7 +481,7 @@ func (p *play) check() string {
 
 // probe asks as a platform does.
 func (p *play) probe() string {
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	where := shownAt.FindStringSubmatch(p.said())
 	if where == nil {
 		return "azptend shows no health address"

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -50,6 +52,19 @@ func TestEachAttackHasADeed(t *testing.T) {
 	for name := range deeds {
 		if !known[name] {
 			t.Errorf("%q is not in the list", name)
+		}
+	}
+}
+
+// TestPageHasEachAttack: docs/reliability.md has the list as it is.
+func TestPageHasEachAttack(t *testing.T) {
+	b, err := os.ReadFile("../../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range attacks() {
+		if row := a.row(); !strings.Contains(string(b), row) {
+			t.Errorf("docs/reliability.md has no row %q; make vandal writes it", row)
 		}
 	}
 }
