@@ -104,7 +104,7 @@ func properties() []property {
 		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
 		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
 		{"descriptors are bounded", fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), greedy},
-		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is", others},
+		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is; not where the pids limit is used up, for a listener needs threads too", others},
 		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
 		{"nothing else is touched", "files outside the agent's directory, and probes and `azptend healthcheck` are answered rightly (at the control socket of a job's own user it may answer itself)", collateral},
 	}
@@ -169,7 +169,12 @@ func greedy(_ cell, f facts) string {
 	return ""
 }
 
-func others(_ cell, f facts) string { return strings.Join(f.others, ", ") }
+func others(c cell, f facts) string {
+	if c.attack.needs == pids {
+		return ""
+	}
+	return strings.Join(f.others, ", ")
+}
 
 func survivor(c cell, f facts) string {
 	if c.attack.needs == pids || f.forAKeeper(c) || c.attack.when == killed && len(f.agents) > 0 {
