@@ -11,8 +11,7 @@ import (
 // and replaced by updates, so that a file of their own proves nothing, and other
 // containers use the same paths. What proves that a process belongs to a folder is
 // the folder itself: the process, in its own mount namespace, runs a program of the
-// very directory that is Root. A process about which that may not be known belongs
-// to somebody else.
+// very directory that is Root. A process that azptend may not look into is not ours.
 
 // The programs of an agent.
 const (

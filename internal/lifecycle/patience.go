@@ -72,8 +72,8 @@ const (
 
 	// lookTimeout is how long a look at the process table is waited for before a job
 	// is cut, and lastLook at the last call. While a job of which nothing runs is
-	// waited for, the process table is looked at each lookSoon; while the listener
-	// cannot be heard, each lookEvery.
+	// waited for, azptend looks at the process table every lookSoon; while the
+	// notification socket is lost, every lookEvery.
 	lookTimeout = time.Second
 	lastLook    = 250 * time.Millisecond
 	lookSoon    = 500 * time.Millisecond

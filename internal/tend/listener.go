@@ -229,7 +229,7 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	conn, unknown, err := r.acceptListener(alive, l)
 	if err != nil {
 		if alive.Err() == nil && r.mayHaveHadJob(l, unknown) {
-			r.log.Warn("The listener ended, and nobody heard whether it had a job", "error", err)
+			r.log.Warn("The listener ended before it connected to the notification port: it may have had a job", "error", err)
 			r.say(word{event: lifecycle.SocketLost{}})
 		}
 		return
@@ -294,9 +294,9 @@ func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Co
 	return conn, unknown, err
 }
 
-// awaitConnection says so when a listener has received messages and has not
-// connected: what it does is not heard then. It may still connect, and the port
-// stays open for it. A listener that has received none has no job, connected or
+// awaitConnection warns when a listener has received messages and has not connected:
+// azptend then does not learn of its jobs. It may still connect, and the port stays
+// open for it. A listener that has received none has no job, connected or
 // not.
 func (r *runner) awaitConnection(connecting context.Context, l *launched) {
 	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agent.PerfCounts) bool { return c.Messages > 0 }); err != nil {
