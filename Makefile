@@ -22,7 +22,7 @@ test-browser: ## the keeper's page in a real browser, which is installed if ther
 bench: build ## times, memory and size against the emulator, into docs/performance.md
 	go run ./test/bench -binary bin/azptend -o docs/performance.md
 
-matrix: build ## every cell of the kill matrix, some ten minutes on two cores, into docs/reliability.md
+matrix: build ## every cell of the kill matrix, and a pairwise set of the other listener, some ten minutes on two cores, into docs/reliability.md
 	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
 
 # LOGS=DIR keeps what azptend said in the cells that fail.

@@ -67,8 +67,8 @@ func (f Folder) Descends(p Process) bool {
 	return perf != "" && f.isAt(p, filepath.Dir(perf))
 }
 
-// perfOf is the perf folder that a process was told of, "" where that is none of
-// azptend's.
+// perfOf is the perf folder in a process's environment, "" if there is none that
+// azptend has made.
 func perfOf(p Process) string {
 	for _, pair := range p.Environ {
 		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -64,11 +65,7 @@ func (i *Init) Find(is func(Found) bool) []Found {
 func (i *Init) strangersNow() map[int]bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	pids := map[int]bool{}
-	for pid := range i.strangers {
-		pids[pid] = true
-	}
-	return pids
+	return maps.Clone(i.strangers)
 }
 
 // Survivor is a process that somebody else started, watched and signalled by a
@@ -80,11 +77,11 @@ type Survivor struct {
 }
 
 // errAnother says that a number means another process by now.
-var errAnother = errors.New("it has ended, and its number may be another's")
+var errAnother = errors.New("it has ended, and another process may have its number")
 
-// Adopt begins to watch a process that is not this one's child. Is has the last
-// say: it is asked about the very process that is watched, after the descriptor
-// was opened, for the one that Find listed may have ended since.
+// Adopt begins to watch a process that is not this one's child. It calls is once
+// more, about the very process that is watched: the one that Find listed may have
+// ended since.
 func (i *Init) Adopt(pid int, is func(Found) bool) (*Survivor, error) {
 	fd, err := describe(pid)
 	if err != nil {

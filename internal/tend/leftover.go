@@ -38,7 +38,7 @@ func (l leftover) event() lifecycle.Leftover {
 }
 
 // lookWithin bounds the look at what an earlier life has left, which comes before
-// anything else. Where a file system is stuck, signals are heeded all the same.
+// anything else: signals must work also if a file system is stuck.
 const lookWithin = 5 * time.Second
 
 // formerAgent is the agent that an azptend has left that was killed in this
@@ -193,11 +193,11 @@ func processOf(f proc.Found) agent.Process {
 func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(processOf(f)) }
 
 // lookPatience bounds a look through the processes. A job can leave one whose memory
-// or mounts answer to nobody (FUSE).
+// or mounts hang (FUSE).
 const lookPatience = 10 * time.Second
 
-// hold watches a process, which is still what it was listed as: is has the last say
-// about the very process that is watched and may be killed.
+// hold watches a process, if is still accepts it: the process that was listed may
+// have ended since.
 func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
 	ctx, done := context.WithTimeoutCause(context.Background(), lookPatience,
 		fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience))

@@ -135,7 +135,7 @@ func (s starter) arguments() []string {
 }
 
 // watch follows a listener by all the ways it tells, until it has ended. Its end
-// is the last that is heard of it.
+// is its last event.
 func (r *runner) watch(l *launched) {
 	alive, ended := context.WithCancel(r.ctx)
 	quiet := make(chan struct{})
@@ -165,7 +165,7 @@ func (r *runner) watch(l *launched) {
 			return
 		}
 		if r.o.Printed != nil {
-			r.o.Printed() // before it is said that it ended
+			r.o.Printed() // its output comes before the log line about its end
 		}
 		// Its last words first. A child of it may keep the socket open.
 		timer := time.NewTimer(lastWords)
@@ -257,10 +257,10 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	}
 }
 
-// mayHaveHadJob judges a listener that ended, and was never seen to connect. It
-// receives no job before it connects. Unknown says that somebody connected of whom
-// nobody knows whether it was the listener: then its counters decide, and where it
-// has left none, it may have had a job.
+// mayHaveHadJob judges a listener that has ended and was never seen to connect. It
+// receives no job before it connects. Unknown says that there was a connection that
+// may have been the listener's. Then its counters decide; if it has left none, it may
+// have had a job.
 func (r *runner) mayHaveHadJob(l *launched, unknown bool) bool {
 	counts := r.ways.counts(l.perf)
 	return counts.Jobs > 0 || unknown && !counts.Session

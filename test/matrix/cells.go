@@ -10,10 +10,11 @@ type cell struct {
 	phase   phase
 	event   event
 	outcome outcome
+	order   order
 }
 
 func (c cell) String() string {
-	return fmt.Sprintf("%s × %s × %s", c.phase.name, c.event.name, c.outcome.name)
+	return fmt.Sprintf("%s × %s × %s × %s", c.phase.name, c.event.name, c.outcome.name, c.order.name)
 }
 
 // allCells is the whole matrix, the impossible ones too.
@@ -22,7 +23,9 @@ func allCells() []cell {
 	for _, p := range phases() {
 		for _, e := range events() {
 			for _, o := range outcomes() {
-				all = append(all, cell{p, e, o})
+				for _, listener := range orders() {
+					all = append(all, cell{p, e, o, listener})
+				}
 			}
 		}
 	}
@@ -45,9 +48,11 @@ func possible(all []cell) (cells []cell, removed map[string]int) {
 // pair is two sides of a cell.
 type pair [2]string
 
+// pairs has phase and event once in each order: what the listener did first can
+// change what an event meets. The outcome is of a call of azptend's.
 func (c cell) pairs() []pair {
 	p, e, o := "phase "+c.phase.name, "event "+c.event.name, "outcome "+c.outcome.name
-	return []pair{{p, e}, {p, o}, {e, o}}
+	return []pair{{p + ", " + c.order.name, e}, {p, o}, {e, o}, {o, c.order.name}}
 }
 
 // pairwise picks cells so that each pair that occurs in any of them occurs in one

@@ -15,17 +15,18 @@ import (
 
 // options are the command line.
 type options struct {
-	binary, page, only, logs, beliefs string
-	jobs                              int
-	pairs, list                       bool
+	binary, page, only, order, logs, beliefs string
+	jobs                                     int
+	pairs, list                              bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/azptend", "azptend")
-	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with all cells")
+	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with the cells that are played by default")
 	flag.BoolVar(&o.pairs, "pairwise", false, "only a set that has each pair")
 	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
+	flag.StringVar(&o.order, "order", "", "only the cells of a listener that starts so, and all of them: \"session first\" or \"socket first\"")
 	flag.StringVar(&o.beliefs, "believe", "{}", "what the emulated server does that nobody could verify: emulator.Beliefs as JSON")
 	flag.IntVar(&o.jobs, "j", atOnce(), "how many at once")
 	flag.StringVar(&o.logs, "logs", "", "a folder for what azptend said in the cells that fail")
@@ -75,7 +76,7 @@ func run(o options) (ok bool, err error) {
 	s := summarise(verdicts, removed, time.Since(begun))
 	s.jobs = o.jobs
 	s.print(os.Stdout)
-	if o.page != "" && !o.pairs && o.only == "" {
+	if o.page != "" && !o.pairs && o.only == "" && o.order == "" {
 		if err := s.write(o.page); err != nil {
 			return false, err
 		}
@@ -91,9 +92,19 @@ func (o options) choose() (cells []cell, removed map[string]int, err error) {
 	for _, r := range rules() {
 		fmt.Printf("  %4d removed by %q: %s\n", removed[r.name], r.name, r.why)
 	}
-	if o.pairs {
+	if o.order != "" {
+		if cells = inOrder(cells, o.order); len(cells) == 0 {
+			return nil, nil, fmt.Errorf("there is no order %q", o.order)
+		}
+		fmt.Printf("%d of them are of a listener that starts %s\n", len(cells), o.order)
+	}
+	switch {
+	case o.pairs:
 		cells = pairwise(cells)
 		fmt.Printf("%d of them have each pair\n", len(cells))
+	case o.order == "" && o.only == "":
+		cells = usual(cells)
+		fmt.Printf("%d of them are played: all of the source's order, and of the other a set that has each pair\n", len(cells))
 	}
 	if o.only != "" {
 		cells, err = chosen(cells, o.only)

@@ -14,7 +14,7 @@ func needs(t *testing.T) {
 }
 
 // TestPairwise plays a set of cells in which each pair of phase, event and outcome
-// occurs that can. make matrix plays all of them.
+// occurs that can, and each of phase and event in both orders of the listener.
 func TestPairwise(t *testing.T) {
 	t.Parallel()
 	needs(t)
@@ -31,7 +31,8 @@ func TestPairwise(t *testing.T) {
 		}
 	})
 	s := summarise(verdicts, nil, 0)
-	t.Logf("%d cells: %d passed, %d named and then emptied", len(set), s.passed, s.named)
+	t.Logf("%d cells: %d passed, %d named and then emptied; %d of a listener that starts %s",
+		len(set), s.passed, s.named, len(s.of(orders()[1])), orders()[1].name)
 	for _, v := range s.missed() {
 		t.Errorf("%s: no call met the outcome", v.cell)
 	}
@@ -71,12 +72,36 @@ func TestRulesRemove(t *testing.T) {
 	}
 	stays := map[string]bool{}
 	for _, c := range cells {
-		stays[c.phase.name], stays[c.event.name], stays[c.outcome.name] = true, true, true
+		stays[c.phase.name], stays[c.event.name], stays[c.outcome.name], stays[c.order.name] = true, true, true, true
 	}
 	for _, c := range all {
-		for _, name := range []string{c.phase.name, c.event.name, c.outcome.name} {
+		for _, name := range []string{c.phase.name, c.event.name, c.outcome.name, c.order.name} {
 			if !stays[name] {
 				t.Fatalf("no cell has %q", name)
+			}
+		}
+	}
+}
+
+// TestUsualPlaysTheSourceWhole: make matrix leaves out no cell of the source's
+// order, and no pair of the other.
+func TestUsualPlaysTheSourceWhole(t *testing.T) {
+	cells, _ := possible(allCells())
+	played := usual(cells)
+	source, other := orders()[0].name, orders()[1].name
+	if got, want := len(inOrder(played, source)), len(inOrder(cells, source)); got != want {
+		t.Errorf("%d cells of the source's order are played, of %d", got, want)
+	}
+	has := map[pair]bool{}
+	for _, c := range inOrder(played, other) {
+		for _, p := range c.pairs() {
+			has[p] = true
+		}
+	}
+	for _, c := range inOrder(cells, other) {
+		for _, p := range c.pairs() {
+			if !has[p] {
+				t.Fatalf("%v is in no cell that is played of the other order", p)
 			}
 		}
 	}

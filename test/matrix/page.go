@@ -70,12 +70,17 @@ func (s summary) write(path string) error { return launch.FillIn(path, "matrix",
 
 func (s summary) part() string {
 	var b strings.Builder
-	all := len(allCells())
+	all, removed := len(allCells()), 0
+	for _, n := range s.removed {
+		removed += n
+	}
 	fmt.Fprintf(&b, "\n## The kill matrix\n\nWritten by `make matrix`; do not edit.\n\n")
-	fmt.Fprintf(&b, "%d phases × %d events × %d outcomes of azptend's next call are %d cells. Rules remove %d of them; %d were played on %s in %s, %d at once, "+
-		"each with a real azptend, the stand-in for the listener and an emulator of its own, and a grace period of %v.\n\n",
-		len(phases()), len(events()), len(outcomes()), all, all-len(s.verdicts), len(s.verdicts),
-		time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs, grace)
+	fmt.Fprintf(&b, "%d phases × %d events × %d outcomes of azptend's next call × %d orders in which the listener starts are %d cells, of which rules remove %d. "+
+		"%d were played on %s in %s, %d at once: all %d of the source's order, and of the other %d in which each pair occurs. "+
+		"In each cell there is a real azptend, the stand-in for the listener and an emulator of its own. The grace period is %v.\n\n",
+		len(phases()), len(events()), len(outcomes()), len(orders()), all, removed,
+		len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs,
+		len(s.of(orders()[0])), len(s.of(orders()[1])), grace)
 	fmt.Fprintf(&b, "**%d passed, %d named and then emptied, %d failed.**\n\n", s.passed, s.named, s.red)
 	b.WriteString("In each cell, by the emulator's records and /proc:\n\n")
 	for _, p := range properties() {
@@ -83,6 +88,7 @@ func (s summary) part() string {
 	}
 	fmt.Fprintf(&b, "\nAn end may come %v late, for the machine is shared by all cells that are played at once. \"Named and then emptied\" is an agent that could not be removed in the grace period: "+
 		"azptend named it in its log, and when its session and its job's lock had lapsed pruning removed it.\n\n", margin)
+	s.byOrder(&b)
 	s.phaseByEvent(&b)
 	s.byOutcome(&b)
 	s.rules(&b)
@@ -120,7 +126,31 @@ func (t tally) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// of are the cells of one order.
+func (s summary) of(o order) []verdict {
+	var some []verdict
+	for _, v := range s.verdicts {
+		if v.cell.order.name == o.name {
+			some = append(some, v)
+		}
+	}
+	return some
+}
+
+func (s summary) byOrder(b *strings.Builder) {
+	b.WriteString("| the listener starts | cells | which is |\n|---|---|---|\n")
+	for _, o := range orders() {
+		var t tally
+		for _, v := range s.of(o) {
+			t.add(v.word())
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", o.name, t, o.what)
+	}
+	b.WriteString("\n")
+}
+
 func (s summary) phaseByEvent(b *strings.Builder) {
+	source := orders()[0]
 	counts := map[pair]*tally{}
 	count := func(c cell, word string) {
 		at := pair{c.phase.name, c.event.name}
@@ -129,15 +159,15 @@ func (s summary) phaseByEvent(b *strings.Builder) {
 		}
 		counts[at].add(word)
 	}
-	for _, v := range s.verdicts {
+	for _, v := range s.of(source) {
 		count(v.cell, v.word())
 	}
-	for _, c := range allCells() {
+	for _, c := range inOrder(allCells(), source.name) {
 		if ruleAgainst(c) != "" {
 			count(c, "removed")
 		}
 	}
-	b.WriteString("Cells that passed, were named and then emptied, or are ruled out, of twelve outcomes each:\n\n| event |")
+	b.WriteString("Cells of the source's order that passed, were named and then emptied, or are ruled out, of twelve outcomes each:\n\n| event |")
 	for _, p := range phases() {
 		fmt.Fprintf(b, " %s |", p.name)
 	}
@@ -157,7 +187,7 @@ func (s summary) phaseByEvent(b *strings.Builder) {
 }
 
 func (s summary) byOutcome(b *strings.Builder) {
-	b.WriteString("| outcome of the next call | cells |\n|---|---|\n")
+	b.WriteString("| outcome of the next call | cells of both orders |\n|---|---|\n")
 	for _, o := range outcomes() {
 		var t tally
 		for _, v := range s.verdicts {

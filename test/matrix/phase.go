@@ -25,6 +25,9 @@ type phase struct {
 	reach    func(*play) error
 }
 
+// beforeListener says that azptend has not started a listener yet.
+func (p phase) beforeListener() bool { return !p.listener && p.hold != nil }
+
 // phases are in the order of a life.
 func phases() []phase {
 	return []phase{

@@ -31,6 +31,10 @@ func rules() []rule {
 			func(c cell) bool {
 				return c.phase.name == "before the token" && c.event.kind != kill && c.outcome.fault != nil
 			}},
+		{"no listener, no order", "azptend ends before it starts a listener, whose order changes nothing",
+			func(c cell) bool {
+				return c.order.name != orders()[0].name && c.phase.beforeListener() && c.event.kind != kill
+			}},
 	}
 }
 

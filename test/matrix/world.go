@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -108,7 +109,7 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 		"AZP_AGENT_DIR=" + w.agentDir, "AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none",
 		"AZP_GRACE_PERIOD=" + grace.String(), "AZP_LOG_LEVEL=debug",
 		fmt.Sprintf("AZPTEND_STANDIN_TIME_SCALE=%d", scale), "AZPTEND_STANDIN_UPDATE_GATE=" + w.path("bin-gate"),
-	}, c.event.env...)
+	}, append(slices.Clone(c.order.env), c.event.env...)...) // the last of a name counts
 	for _, v := range w.emulator.Environment(w.server.URL) {
 		w.env = append(w.env, v.Name+"="+v.Value)
 	}

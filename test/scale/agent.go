@@ -12,6 +12,7 @@ type agent struct {
 	payer     string
 	born      time.Duration
 	running   bool // its pod runs
+	watched   bool // its listener runs: azptend looks whether it is still in its pool
 	listening bool // its session exists
 	enabled   bool // it is given jobs
 	job       *job
@@ -34,10 +35,25 @@ func (w *world) launch() {
 	w.out.Peak = max(w.out.Peak, len(w.agents))
 	w.after(w.podStart(), func() {
 		a.running = true
+		w.after(w.looks.between(lookFrom, lookTo), a.look)
 		a.asks(a.life().Start, func() {
+			a.watched = true
 			w.after(w.between(listenerUp, listenerUp+listenerVary), a.listens)
 		}, a.givesUp)
 	})
+}
+
+// look is azptend's look whether its agent is still in its pool (internal/tend/roster.go):
+// one request, which is not made again when it is refused.
+func (a *agent) look() {
+	if a.gone {
+		return
+	}
+	if a.watched {
+		a.w.out.Looks++
+		a.ask(rosterLook, a.w.now, 0, func() {}, func() {})
+	}
+	a.w.after(a.w.looks.between(lookFrom, lookTo), a.look)
 }
 
 func (a *agent) life() lifeCalls {
@@ -67,7 +83,7 @@ func (a *agent) rest() {
 			if rest == a.rests && a.free() {
 				a.enabled = false // the PATCH; that a job may come before it is a race that azptend wins
 				a.w.out.IdleOuts++
-				a.asks(a.life().End, a.ends, a.givesUp)
+				a.leaves()
 			}
 		})
 	}
@@ -104,10 +120,16 @@ func (a *agent) works(j *job) {
 		if w.Residents > 0 {
 			a.rest()
 		} else {
-			a.asks(a.life().End, a.ends, a.givesUp)
+			a.leaves()
 		}
 		w.assign()
 	})
+}
+
+// leaves is the removal, once the listener has ended.
+func (a *agent) leaves() {
+	a.watched = false
+	a.asks(a.life().End, a.ends, a.givesUp)
 }
 
 // asks makes calls one after the other. A delayed answer is waited for, and what the
@@ -117,7 +139,7 @@ func (a *agent) asks(calls []call, then, never func()) {
 		then()
 		return
 	}
-	a.ask(calls[0], a.w.now, func() { a.asks(calls[1:], then, never) }, never)
+	a.ask(calls[0], a.w.now, limitPatience, func() { a.asks(calls[1:], then, never) }, never)
 }
 
 // What azptend makes of the limit: internal/azdo/throttle.go and
@@ -128,10 +150,12 @@ const (
 	limitPatience = 15 * time.Minute
 )
 
-func (a *agent) ask(c call, first time.Duration, then, never func()) {
+// ask makes a call, and makes it again when it is refused until patience has passed
+// since first.
+func (a *agent) ask(c call, first, patience time.Duration, then, never func()) {
 	w := a.w
 	if wish := a.notBefore - w.now; wish > 0 && wish <= callPatience*2/3 {
-		w.after(wish, func() { a.ask(c, first, then, never) })
+		w.after(wish, func() { a.ask(c, first, patience, then, never) })
 		return
 	}
 	t := w.charge(a.payer, agentsIdentity, c)
@@ -142,10 +166,10 @@ func (a *agent) ask(c call, first time.Duration, then, never func()) {
 	switch {
 	case !t.Refuse:
 		w.after(roundTrip+t.Delay, then)
-	case w.now-first > limitPatience:
+	case w.now-first >= patience:
 		never()
 	default:
-		w.after(w.between(t.RetryAfter, t.RetryAfter*3/2), func() { a.ask(c, first, then, never) })
+		w.after(w.between(t.RetryAfter, t.RetryAfter*3/2), func() { a.ask(c, first, patience, then, never) })
 	}
 }
 

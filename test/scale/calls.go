@@ -49,6 +49,10 @@ var (
 	residentLife = idleLife
 )
 
+// rosterLook is azptend's look whether its agent is still in its pool. It is no call of
+// a life's: a process makes one each hour, so that most lives have none.
+const rosterLook = getAgent
+
 // kedaPoll and kedaError are KEDA's calls for a poll, and for one that fails
 // (keda-and-kubernetes.md 1.3); keepLook is the keeper's for a look (docs/keep.md).
 var (

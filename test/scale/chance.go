@@ -22,12 +22,26 @@ const (
 	roundTrip    = 100 * time.Millisecond // of each call
 )
 
+// Between two looks of azptend's whether its agent is still in its pool, and from its
+// start to the first (internal/tend/roster.go).
+const (
+	lookFrom = 45 * time.Minute
+	lookTo   = 75 * time.Minute
+)
+
 // chance draws all that is left to chance in a run. Jobs are drawn from a source of
-// their own: settings are compared by the same jobs.
-type chance struct{ jobs, rest *rand.Rand }
+// their own: settings are compared by the same jobs. So are azptend's looks, which
+// change nothing else.
+type chance struct {
+	jobs, rest *rand.Rand
+	looks      dice
+}
+
+// dice draws times.
+type dice struct{ *rand.Rand }
 
 func newChance(seed uint64) chance {
-	return chance{jobs: rand.New(rand.NewPCG(seed, 1)), rest: rand.New(rand.NewPCG(seed, 2))}
+	return chance{jobs: rand.New(rand.NewPCG(seed, 1)), rest: rand.New(rand.NewPCG(seed, 2)), looks: dice{rand.New(rand.NewPCG(seed, 3))}}
 }
 
 func lognormal(r *rand.Rand, median time.Duration, spread float64) time.Duration {
@@ -40,8 +54,10 @@ func (c chance) jobLength() time.Duration {
 
 func (c chance) podStart() time.Duration { return lognormal(c.rest, podMedian, podSpread) }
 
-func (c chance) between(from, to time.Duration) time.Duration {
-	return from + time.Duration(c.rest.Float64()*float64(to-from))
+func (c chance) between(from, to time.Duration) time.Duration { return dice{c.rest}.between(from, to) }
+
+func (d dice) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(d.Float64()*float64(to-from))
 }
 
 // arrivals are when jobs are queued: at random, or groups of them at random.

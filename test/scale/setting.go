@@ -40,6 +40,7 @@ type outcome struct {
 	Waits    []time.Duration
 	Lives    int // agents that were started
 	IdleOuts int // that left without a job
+	Looks    int // azptend's, whether its agent is still in its pool
 	GaveUp   int // that could not start, or be removed, for the limit
 	Peak     int // most agents at once, from the pod's creation to its end
 	Length   time.Duration

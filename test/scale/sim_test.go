@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/azptend/azptend/internal/emulator"
 )
 
 // fitting is KEDA as docs/scale.md says to set it.
@@ -67,7 +69,7 @@ func TestModel(t *testing.T) {
 			if o.Lives != o.Jobs+o.IdleOuts {
 				t.Errorf("%d lives, for %d jobs and %d without", o.Lives, o.Jobs, o.IdleOuts)
 			}
-			want := tally{}
+			want := tally{rosterLook: o.Looks}
 			for c, n := range onceLife.total() {
 				want[c] += n * o.Jobs
 			}
@@ -79,6 +81,49 @@ func TestModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLooks: of an agent that stays azptend asks once an hour whether it is still in
+// its pool, and that is all that it costs beside its start.
+func TestLooks(t *testing.T) {
+	const agents = 50
+	o, err := simulate(setting{Jobs: 5, Group: 1, During: 8 * time.Hour, Seed: 1, Residents: agents})
+	if err != nil {
+		t.Fatal(err)
+	}
+	least, most := agents*int((o.Length-time.Minute)/lookTo), agents*int(o.Length/lookFrom)
+	if o.Looks < least || o.Looks > most {
+		t.Errorf("%d looks in %s, want %d to %d", o.Looks, o.Length, least, most)
+	}
+	want := tally{rosterLook: o.Looks}
+	for _, part := range [][]call{residentLife.Start, residentLife.Ready} {
+		for _, c := range part {
+			want[c] += agents
+		}
+	}
+	if why := o.Calls[agentsIdentity].differs(want); why != "" {
+		t.Errorf("the calls are not the starts' and the looks': %s", why)
+	}
+}
+
+// TestRefusedLook: a look that is refused is not made again, until the next hour's.
+func TestRefusedLook(t *testing.T) {
+	meter, err := emulator.NewMeter(emulator.RateLimit{Budget: 200, Cost: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{chance: newChance(1), epoch: time.Unix(0, 0), meter: meter, rates: map[string][]time.Duration{}}
+	w.out = outcome{Calls: map[string]tally{}, Window: map[string]int{}}
+	for w.out.Refused == 0 {
+		w.charge("agents 0", agentsIdentity, postAgent)
+	}
+	a := &agent{w: w, payer: "agents 0", running: true, watched: true}
+	a.look()
+	a.gone = true // before the next look
+	w.run(func() bool { return false })
+	if n := w.out.Calls[agentsIdentity][rosterLook]; n != 1 || w.out.Refused != 2 {
+		t.Errorf("%d looks, %d calls refused, want 1 and 2", n, w.out.Refused)
+	}
 }
 
 // TestSameSeed: a run is its seed's, another seed's is another.

@@ -102,10 +102,10 @@ const near = 0.8
 // perIdentity is how many lives an hour one identity starts and removes within the
 // limit.
 func (s scope) perIdentity(*runs) string {
-	t := &table{head: []string{"a call costs", "calls in five minutes", "`--once` lives an hour", "long-lived agents started and removed an hour"}}
+	t := &table{head: []string{"a call costs", "calls in five minutes", "`--once` lives an hour", "long-lived agents started and removed an hour", "or long-lived agents that stay"}}
 	for _, cost := range costs {
 		calls := 200 / cost
-		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())))
+		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())), int(calls*12*((lookFrom+lookTo)/2).Hours()))
 	}
 	return t.String()
 }
