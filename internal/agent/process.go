@@ -23,9 +23,9 @@ const (
 
 // Process is what must be known of a process to say whose it is.
 type Process struct {
-	Program string   // its executable file, by its path in the process's own mount namespace
-	Args    []string // with its own name
-	Environ []string // what it was started with
+	Program string          // its executable file, by its path in the process's own mount namespace
+	Args    func() []string // with its own name
+	Environ func() []string // what it was started with
 	// Stat looks at a directory as the process itself would find it.
 	Stat func(dir string) (fs.FileInfo, error)
 }
@@ -70,7 +70,7 @@ func (f Folder) Descends(p Process) bool {
 // perfOf is the perf folder in a process's environment, "" if there is none that
 // azptend has made.
 func perfOf(p Process) string {
-	for _, pair := range p.Environ {
+	for _, pair := range p.Environ() {
 		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
 			if ours, _ := filepath.Match(perfPattern, filepath.Base(dir)); ours && filepath.IsAbs(dir) {
 				return dir
@@ -84,7 +84,8 @@ func perfOf(p Process) string {
 // IsUpdate says whether a process is the script by which a listener of this folder
 // updates itself (agent-protocol.md 4.3).
 func (f Folder) IsUpdate(p Process) bool {
-	for _, arg := range p.Args[min(1, len(p.Args)):] {
+	args := p.Args()
+	for _, arg := range args[min(1, len(args)):] {
 		if filepath.Base(arg) == "_update.sh" {
 			return f.Descends(p)
 		}

@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
-// Found is a process outside this one's own tree.
+// Found is a process outside this one's own tree. What may be long is read only
+// when it is asked for, and is not kept: a job can leave thousands of processes that
+// show megabytes each.
 type Found struct {
 	Pid     int
-	Program string   // its executable file, by its path in the process's own mount namespace
-	Args    []string // with its own name; nil where they may not be read
-	Environ []string // what it was started with; nil where it may not be read
+	Program string          // its executable file, by its path in the process's own mount namespace
+	Args    func() []string // with its own name; nil where they may not be read
+	Environ func() []string // what it was started with; nil where it may not be read
 	// Stat looks at a directory as the process itself would find it: in its mount
 	// namespace, below its root directory. A path alone names nothing: other
 	// containers use the same paths.
@@ -32,7 +34,9 @@ type Found struct {
 // that its thread acts as, may not read stays empty.
 func look(pid int) Found {
 	return Found{
-		Pid: pid, Program: executable(pid), Args: argsOf(pid), Environ: environOf(pid),
+		Pid: pid, Program: executable(pid),
+		Args:      func() []string { return argsOf(pid) },
+		Environ:   func() []string { return environOf(pid) },
 		Stat:      func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },
 		Elsewhere: isElsewhere(pid),
 	}
