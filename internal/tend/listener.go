@@ -83,7 +83,7 @@ type starter struct {
 }
 
 func (s starter) start(ctx context.Context) (_ *launched, err error) {
-	l := &launched{markers: s.o.Folder.UpdateMarkers(), logs: s.ways.listenerLogs(), user: s.o.User, troubles: newTroubles()}
+	l := &launched{user: s.o.User, troubles: newTroubles()}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
@@ -112,8 +112,10 @@ func (s starter) start(ctx context.Context) (_ *launched, err error) {
 	return l, nil
 }
 
-// prepareFolder writes what the listener reads, and makes what it writes to.
+// prepareFolder notes what earlier listeners have left, writes what the listener
+// reads, and makes what it writes to.
 func (s starter) prepareFolder(l *launched) (perf string, err error) {
+	l.markers, l.logs = s.o.Folder.UpdateMarkers(), s.ways.listenerLogs()
 	if err = s.writeFiles(l.port.Address()); err != nil {
 		return "", err
 	}
