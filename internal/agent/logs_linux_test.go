@@ -30,7 +30,7 @@ func TestShutdownOfManyLogs(t *testing.T) {
 	write(t, filepath.Join(f.Diag, "Agent_20261122-190001-utc.log"), strings.Repeat("x\n", 1<<19)+shutdownLine)
 	write(t, filepath.Join(f.Diag, "Agent_20261122-190002-utc.log"), resultLine+"Canceled\n")
 	got, err := f.Shutdown(agent.Logs{})
-	if want := (agent.Shutdown{Heard: true, Result: "Canceled", Job: "0b1c2d3e-0000-4000-8000-000000000001", Later: true}); err != nil || got != want {
+	if want := (agent.Shutdown{Heard: true, Result: "Canceled", Later: true}); err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	write(t, filepath.Join(f.Diag, "Agent_20261122-190002-utc.log"), strings.Repeat("x\n", 1<<19))

@@ -32,17 +32,13 @@ func (f Folder) ListenerLogs() Logs {
 type Shutdown struct {
 	Heard  bool   // a listener was told to end, by a signal of whomever
 	Result string // of the last job: "Succeeded", "Canceled", …; empty where there was none
-	Job    string // its id
 	Later  bool   // that job ended after a listener was told to
 }
 
 // Failed says that a listener was told to end, and that its last job has not
 // succeeded.
-func (s Shutdown) Failed() bool { return s.Heard && s.Result != "" && !s.Succeeded() }
-
-// Succeeded says that the last job has.
-func (s Shutdown) Succeeded() bool {
-	return s.Result == "Succeeded" || s.Result == "SucceededWithIssues"
+func (s Shutdown) Failed() bool {
+	return s.Heard && s.Result != "" && s.Result != "Succeeded" && s.Result != "SucceededWithIssues"
 }
 
 // The listener's words for it, which are not translated as its terminal's are
@@ -50,7 +46,7 @@ func (s Shutdown) Succeeded() bool {
 // src/Agent.Listener/JobDispatcher.cs, RunAsync).
 var (
 	shutdownWords = []byte("Agent will be shutdown for ")
-	resultWords   = regexp.MustCompile(`Finish job request for job (\S+) with result: (\w+)`)
+	resultWords   = regexp.MustCompile(`Finish job request for job \S+ with result: (\w+)`)
 )
 
 // Shutdown reads it, of what was written after before was taken.
@@ -63,8 +59,7 @@ func (f Folder) Shutdown(before Logs) (Shutdown, error) {
 	s := Shutdown{Heard: heard >= 0}
 	if all := resultWords.FindAllSubmatchIndex(text, -1); len(all) > 0 {
 		last := all[len(all)-1]
-		s.Job, s.Result = string(text[last[2]:last[3]]), string(text[last[4]:last[5]])
-		s.Later = s.Heard && last[0] > heard
+		s.Result, s.Later = string(text[last[2]:last[3]]), s.Heard && last[0] > heard
 	}
 	return s, nil
 }

@@ -148,13 +148,13 @@ func (e Exit) exitCode() int {
 	return e.Code
 }
 
-// Cut is whether a listener's last job was cut, by the listener's own log.
+// Cut is whether a listener's last job was cut, by the listener's own log. Jobs can
+// write to that log. So it can show that a job was cut, and never that none was.
 type Cut string
 
 // The words of a cut.
 const (
-	NotCut    Cut = ""       // the log shows no signal to end, or cannot be read
-	Over      Cut = "over"   // the listener got a signal to end, and its last job succeeded all the same
+	NotCut    Cut = ""       // the log shows no signal to end, or no job that it cut, or cannot be read
 	MaybeCut  Cut = "maybe"  // the job did not succeed, and ended before the signal, as far as the log shows
 	SurelyCut Cut = "surely" // the job did not succeed, and ended after the signal
 )

@@ -191,11 +191,10 @@ var (
 )
 
 // judgeCut decides whether a job was cut, once a listener has ended that azptend
-// interrupted. The listener's own log decides: the job may have succeeded all the
-// same.
+// interrupted. The job may have succeeded all the same, but only the listener's log
+// would say so, and a job can write that.
 func (t *turn) judgeCut(e ListenerExited) {
 	switch {
-	case e.Cut == Over && e.Signal == 0:
 	case e.Cut == SurelyCut && t.toldFor == agentGone && !t.mayBeCut: // no job ran when we told it
 		t.decide(exitTryAgain, cutByOthers, nil)
 	case t.mayBeCut || e.Cut == SurelyCut:

@@ -43,10 +43,6 @@ func TestRoadsOfEvidence(t *testing.T) {
 			{time.Second, ListenerExited{Cut: SurelyCut}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 75"},
 		}), budgetSpent.why},
-		{"the same, and the job has succeeded all the same", usual, roads(away(Steps), []line{
-			{time.Second, ListenerExited{Cut: Over}, "ask to remove"},
-			{time.Second, Deleted{fine}, "leave 0"},
-		}), "SIGTERM"},
 		{"the same without a worker: no job was cut", usual, roads(away(NoWork), []line{
 			{time.Second, ListenerExited{}, "ask to remove"},
 			{time.Second, Deleted{fine}, "leave 0"},
@@ -99,13 +95,6 @@ func TestRoadsOfEvidence(t *testing.T) {
 			{time.Millisecond, WorkSeen{Steps}, ""},
 			{time.Second, ListenerExited{}, "leave 75"},
 		}), agentGone.why},
-		{"a person insists, and then the listener succeeds: no job was cut", usual, roads(busy, []line{
-			{time.Minute, PersonInterrupts{}, "ask to disable"},
-			{time.Second, Disabled{fine}, ""},
-			{time.Second, PersonInterrupts{}, "interrupt"},
-			{time.Second, ListenerExited{Cut: Over}, "ask to remove"},
-			{time.Second, Deleted{fine}, "leave 0"},
-		}), "interrupted by a person"},
 		{"it ends in the middle of a job, and nobody knows why", Policy{Once: true}, roads(idle, []line{
 			{time.Minute, JobStarted{}, "ask to disable"},
 			{time.Second, Disabled{fine}, ""},

@@ -167,9 +167,9 @@ func (w *world) judgeCode(code int) {
 	switch {
 	case code == 0 && w.cut && !w.stuck && !w.lostJob && !w.slowOnce:
 		w.t.Fatalf("exit 0 although a job was cut")
-	case code == exitPerson && !(w.insisted && (w.cut || w.state.assigned || w.slowOnce || w.stale || w.unreported && !w.logged)):
+	case code == exitPerson && !(w.insisted && (w.cut || w.state.assigned || w.slowOnce || w.stale || w.unreported)):
 		w.t.Fatalf("exit 130 although no person cancelled a job")
-	case code == exitTryAgain && !(w.cut || strict || w.twin || w.unseen || w.occupied || w.state.assigned || w.lostJob || w.slowOnce || w.stale || w.unreported && !w.logged):
+	case code == exitTryAgain && !(w.cut || strict || w.twin || w.unseen || w.occupied || w.state.assigned || w.lostJob || w.slowOnce || w.stale || w.unreported):
 		w.t.Fatalf("exit 75 although no job was cut and nobody held the name, or was in the folder")
 	}
 	allowed := []int{0, 1, 2, exitUnreachable, exitTryAgain, exitUnfit, exitPerson, 128 + 9}

@@ -231,7 +231,7 @@ func (t *turn) listenerExited(ended ListenerExited) {
 		if wasRunning {
 			t.endedByOthers(ended, had)
 		}
-		if wasRunning && mayHaveWorked && ended.Cut != Over && t.Listener != Updating {
+		if wasRunning && mayHaveWorked && t.Listener != Updating {
 			t.decide(exitTryAgain, endedUnseen, nil)
 		}
 	}
@@ -240,8 +240,7 @@ func (t *turn) listenerExited(ended ListenerExited) {
 // endedByOthers follows the end of a listener that may have been told to end by
 // others than us, once the end was asked for: a platform may send SIGTERM to every
 // process, and the listener cancels its job then (Container Apps: peers-and-pains.md
-// 0). We may have told it too, when that job was over. A job that has succeeded all
-// the same, or had ended before, is not lost. What we hear may come in any order: the
+// 0). We may have told it too, when that job was over. What we hear may come in any order: the
 // job's end before the SIGTERM that has ended it.
 func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	switch {
@@ -250,7 +249,7 @@ func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 		t.decide(ended.exitCode(), fmt.Sprintf("the listener ended in the middle of a job: %v", ended.Exit), nil)
 	case ended.Cut == SurelyCut, ended.Cut == MaybeCut && (had || t.outlived):
 		t.decide(exitTryAgain, cutByOthers, nil)
-	case had && ended.Cut != Over:
+	case had:
 		t.decide(exitTryAgain, endedInJob, nil)
 	}
 }
@@ -277,7 +276,7 @@ func (t *turn) endedUnasked(ended ListenerExited, had bool) {
 	case served && e == Exit{} && ended.Cut == SurelyCut:
 		t.decide(exitTryAgain, cutByOthers, nil)
 		t.startRemoving()
-	case served && e == Exit{} && had && ended.Cut != Over:
+	case served && e == Exit{} && had:
 		t.decide(exitTryAgain, endedInJob, nil)
 		t.startRemoving()
 	case served && (e == Exit{} || t.Listener == Updating):

@@ -74,7 +74,7 @@ type world struct {
 	stuck      bool // the server would not disable the agent
 	cut        bool // we cancelled a job
 	stale      bool // a worker was seen a while ago, and nobody says that its job has ended
-	unreported bool // the listener was told to end when a job's steps had, and only its log tells the result
+	unreported bool // the listener was told to end when a job's steps had: nothing but its log tells the result
 	lostJob    bool // the listener died in the middle of one
 	lockSaid   bool // and the server has said that it holds it for running
 	named      map[int]bool
@@ -317,7 +317,7 @@ func (w *world) endJob(how string) {
 		if early && w.told && w.socket && !w.insisted && !w.stuck && !cancels && !w.slowOnce && Split(w.grace).Stop > 0 {
 			w.t.Fatalf("a job whose steps have ended is %s, %v after the platform spoke", how, w.now.Sub(w.clock))
 		}
-		w.result, w.unreported = Over, true
+		w.unreported = true
 		w.finishJob()
 		return
 	}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/azptend/azptend/internal/agent"
@@ -54,7 +52,6 @@ type launched struct {
 	markers  agent.UpdateMarkers
 	logs     agent.Logs // of the listeners before it
 	troubles *troubles
-	job      atomic.Value // string: the last job that it said it has started
 	user     *proc.User
 }
 
@@ -197,20 +194,12 @@ func (r *runner) cut(l *launched) lifecycle.Cut {
 	case err != nil:
 		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
 		return lifecycle.NotCut
-	case s.Heard && s.Succeeded() && (s.Later || l.started(s.Job)): // of an earlier job it would say nothing
-		return lifecycle.Over
 	case !s.Failed():
 		return lifecycle.NotCut
 	case s.Later:
 		return lifecycle.SurelyCut
 	}
 	return lifecycle.MaybeCut
-}
-
-// started says that a job is the last one that the listener has said it started.
-func (l *launched) started(job string) bool {
-	last, _ := l.job.Load().(string)
-	return job != "" && strings.EqualFold(job, last)
 }
 
 var errNoAnswerOfFiles = errors.New("its file system does not answer")
@@ -241,7 +230,6 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	defer stop()
 	err = agent.ReadNotices(conn, func(n agent.Notice) {
 		if n.Started {
-			l.job.Store(n.Job)
 			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
 			return
 		}
