@@ -48,8 +48,8 @@ func (f Folder) agentHere() string {
 	return ""
 }
 
-// IsLocked says whether somebody, this process included, has locked the folder. It
-// is how the holder of a lock learns whether the file system has locks at all.
+// IsLocked says whether a process, this one included, has locked the folder. The
+// holder of a lock learns by it whether the file system has locks at all.
 func (f Folder) IsLocked() bool {
 	release, taken := lock(f.Root)
 	release()

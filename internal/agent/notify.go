@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"time"
 )
@@ -116,7 +117,7 @@ func (p *NotificationPort) Accept(ctx context.Context, last <-chan struct{}, who
 		}
 	}()
 	go p.wakeUp(over, last)
-	go p.accept(came, over, last)
+	go p.accept(came, over)
 	for {
 		var first *net.TCPConn
 		var open bool
@@ -185,9 +186,9 @@ func (p *NotificationPort) wakeUp(over, last <-chan struct{}) {
 	}
 }
 
-// accept hands on who connects, until the port is closed, or nobody more is there
-// once last is closed.
-func (p *NotificationPort) accept(came chan<- *net.TCPConn, over, last <-chan struct{}) {
+// accept hands on who connects, until the port is closed. After wakeUp it takes
+// those who have connected by then, and ends.
+func (p *NotificationPort) accept(came chan<- *net.TCPConn, over <-chan struct{}) {
 	defer close(came)
 	var until time.Time // of the last looks; zero before them
 	for {
@@ -195,9 +196,9 @@ func (p *NotificationPort) accept(came chan<- *net.TCPConn, over, last <-chan st
 		switch {
 		case err == nil:
 			came <- conn
-		case isClosed(over), !until.IsZero(), errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), !until.IsZero():
 			return
-		case isClosed(last):
+		case errors.Is(err, os.ErrDeadlineExceeded): // wakeUp
 			until = time.Now().Add(lastLooks)
 		default: // a machine that has no descriptor to spare now may have one later
 			select {
@@ -216,17 +217,8 @@ func (p *NotificationPort) accept(came chan<- *net.TCPConn, over, last <-chan st
 	}
 }
 
-// ErrNobody is that of those who have connected nobody was the listener.
-var ErrNobody = errors.New("nobody who has connected is the listener")
+// ErrNobody says that the listener had not connected when it ended.
+var ErrNobody = errors.New("none of the connections is the listener's")
 
 // acceptPause is between two tries to accept that fail.
 const acceptPause = 100 * time.Millisecond
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}

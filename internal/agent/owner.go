@@ -19,8 +19,8 @@ const ownerLimit = 64 << 10
 
 // OwnerRecord proves after azptend was killed which agent of a pool is this
 // directory's. It is written before the agent is registered, for the answer to that
-// may be lost, and is removed with the agent. Together with .agent, which holds the
-// id, it says everything about the agent.
+// may be lost, and is removed with the agent. It does not hold the agent's id, which
+// is in .agent.
 //
 // Jobs can write to the directory, and so can forge a record. What they read about
 // another agent in its pool does not help: the pool shows the hash of Key, and not

@@ -11,8 +11,8 @@ import (
 // Perf is the file of counters that one listener writes, a line for each:
 // Agent.perf in the directory that VSTS_AGENT_PERFLOG names (agent-protocol.md
 // 5.6). Jobs can write there as well. So only what was added is read, at most so
-// much of it, and a file that cannot be read is no error of anybody's: it says
-// nothing more, and nobody may depend on it alone.
+// much of it. A file that cannot be read counts nothing more, and is no error: no
+// decision may depend on this file alone.
 type Perf struct {
 	dir string
 	as  func(func() error) error // with the rights of the jobs' user
@@ -20,7 +20,7 @@ type Perf struct {
 	mu      sync.Mutex
 	lines   *safefile.Lines
 	counts  PerfCounts
-	refused func(error) // told once; nil then
+	refused func(error) // called at the first error; nil after that
 }
 
 // PerfCounts is what a listener has counted so far.
@@ -32,7 +32,7 @@ type PerfCounts struct {
 }
 
 // NewPerf is the file in this directory, read by as. It need not be there yet.
-// Refused is told once if the file cannot be read.
+// Refused is called once if the file cannot be read.
 func NewPerf(dir string, as func(func() error) error, refused func(error)) *Perf {
 	return &Perf{dir: dir, as: as, lines: safefile.Dir(dir).Lines("Agent.perf"), refused: refused}
 }
@@ -41,8 +41,7 @@ func NewPerf(dir string, as func(func() error) error, refused func(error)) *Perf
 func (p *Perf) Dir() string { return p.dir }
 
 // Counts reads what was added, and returns what was counted since the start. What
-// was counted once stays: a job can replace the file, and nothing that it has told
-// becomes untrue by that.
+// was counted once stays counted, also if a job replaces the file.
 func (p *Perf) Counts() PerfCounts {
 	p.mu.Lock()
 	defer p.mu.Unlock()

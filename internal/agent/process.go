@@ -11,8 +11,7 @@ import (
 // and replaced by updates, so that a file of their own proves nothing, and other
 // containers use the same paths. What proves that a process belongs to a folder is
 // the folder itself: the process, in its own mount namespace, runs a program of the
-// very directory that is Root. A process about which that may not be known belongs
-// to somebody else.
+// very directory that is Root. A process that azptend may not look into is not ours.
 
 // The programs of an agent.
 const (
@@ -23,9 +22,9 @@ const (
 
 // Process is what must be known of a process to say whose it is.
 type Process struct {
-	Program string   // its executable file, by its path in the process's own mount namespace
-	Args    []string // with its own name
-	Environ []string // what it was started with
+	Program string          // its executable file, by its path in the process's own mount namespace
+	Args    func() []string // with its own name
+	Environ func() []string // what it was started with
 	// Stat looks at a directory as the process itself would find it.
 	Stat func(dir string) (fs.FileInfo, error)
 }
@@ -67,10 +66,10 @@ func (f Folder) Descends(p Process) bool {
 	return perf != "" && f.isAt(p, filepath.Dir(perf))
 }
 
-// perfOf is the perf folder that a process was told of, "" where that is none of
-// azptend's.
+// perfOf is the perf folder in a process's environment, "" if there is none that
+// azptend has made.
 func perfOf(p Process) string {
-	for _, pair := range p.Environ {
+	for _, pair := range p.Environ() {
 		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
 			if ours, _ := filepath.Match(perfPattern, filepath.Base(dir)); ours && filepath.IsAbs(dir) {
 				return dir
@@ -84,7 +83,8 @@ func perfOf(p Process) string {
 // IsUpdate says whether a process is the script by which a listener of this folder
 // updates itself (agent-protocol.md 4.3).
 func (f Folder) IsUpdate(p Process) bool {
-	for _, arg := range p.Args[min(1, len(p.Args)):] {
+	args := p.Args()
+	for _, arg := range args[min(1, len(args)):] {
 		if filepath.Base(arg) == "_update.sh" {
 			return f.Descends(p)
 		}

@@ -36,7 +36,8 @@ func TestWhoseProcess(t *testing.T) {
 	if err := os.Symlink(ours, link); err != nil {
 		t.Fatal(err)
 	}
-	perf := func(dir string) []string { return []string{"PATH=/bin", perfVariable + "=" + dir + "/.azptend-perf-1"} }
+	has := func(all ...string) func() []string { return func() []string { return all } }
+	perf := func(dir string) func() []string { return has("PATH=/bin", perfVariable+"="+dir+"/.azptend-perf-1") }
 	for _, tt := range []struct {
 		name     string
 		p        Process
@@ -44,18 +45,18 @@ func TestWhoseProcess(t *testing.T) {
 		descends bool
 	}{
 		{"in bin", Process{Program: program, Environ: perf(ours), Stat: os.Stat}, true, true},
-		{"in bin.VERSION", Process{Program: ours + "/bin.4.1.0/Agent.Listener", Stat: os.Stat}, true, false},
+		{"in bin.VERSION", Process{Program: ours + "/bin.4.1.0/Agent.Listener", Environ: has(), Stat: os.Stat}, true, false},
 		{"hard-linked into another root", Process{Program: theirs + "/bin/Agent.Listener", Environ: perf(theirs), Stat: os.Stat}, false, false},
 		{"our path in another container", Process{Program: program, Environ: perf(ours), Stat: elsewhere{ours: theirs}.Stat}, false, false},
 		{"our folder under another container's path", Process{Program: "/azp/bin/Agent.Listener", Environ: perf("/azp"), Stat: elsewhere{"/azp": ours}.Stat}, true, true},
 		{"in a folder that is not there any more", Process{Program: program, Environ: perf(ours), Stat: elsewhere{}.Stat}, false, false},
 		{"that may not be looked into", Process{Program: program, Environ: perf(ours)}, false, false},
-		{"of the work folder", Process{Program: ours + "/_work/bin/Agent.Listener", Stat: os.Stat}, false, false},
-		{"not below a bin", Process{Program: ours + "/externals/Agent.Listener", Stat: os.Stat}, false, false},
+		{"of the work folder", Process{Program: ours + "/_work/bin/Agent.Listener", Environ: has(), Stat: os.Stat}, false, false},
+		{"not below a bin", Process{Program: ours + "/externals/Agent.Listener", Environ: has(), Stat: os.Stat}, false, false},
 		{"another program", Process{Program: ours + "/bin/Agent.Worker", Environ: perf(ours), Stat: os.Stat}, false, true},
 		{"a daemon", Process{Program: "/bin/sleep", Environ: perf(ours), Stat: os.Stat}, false, true},
 		{"a daemon of a folder that was named by a link", Process{Program: "/bin/sleep", Environ: perf(link), Stat: os.Stat}, false, true},
-		{"a daemon with a perf folder of its own", Process{Program: "/bin/sleep", Environ: []string{perfVariable + "=" + ours + "/perf"}, Stat: os.Stat}, false, false},
+		{"a daemon with a perf folder of its own", Process{Program: "/bin/sleep", Environ: has(perfVariable + "=" + ours + "/perf"), Stat: os.Stat}, false, false},
 		{"a daemon with a relative one", Process{Program: "/bin/sleep", Environ: perf("."), Stat: os.Stat}, false, false},
 	} {
 		for _, root := range []string{ours, link} {
@@ -69,7 +70,7 @@ func TestWhoseProcess(t *testing.T) {
 		}
 	}
 	f := Folder{Root: ours}
-	update := Process{Program: "/bin/bash", Args: []string{"bash", ours + "/_work/_update/_update.sh"}, Environ: perf(ours), Stat: os.Stat}
+	update := Process{Program: "/bin/bash", Args: has("bash", ours+"/_work/_update/_update.sh"), Environ: perf(ours), Stat: os.Stat}
 	if !f.IsUpdate(update) || !f.IsWorker(Process{Program: ours + "/bin/Agent.Worker", Stat: os.Stat}) {
 		t.Errorf("our update and our worker are not known")
 	}

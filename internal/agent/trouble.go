@@ -11,7 +11,7 @@ import (
 )
 
 // Trouble is why a listener cannot reach its server, by its own log. Jobs can write
-// into that log, so it is a reason to ask somebody else, and a hint for a person.
+// into that log, so it is only a reason to ask the server, and a hint for a person.
 type Trouble struct {
 	Kind TroubleKind
 	Text string // the listener's own words, of Unreachable alone

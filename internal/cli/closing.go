@@ -22,8 +22,8 @@ func closing(log *slog.Logger, what string, within time.Duration, shut func()) f
 	}
 }
 
-// untilDone does something that ends soon after ctx, and does not wait for it if it
-// does not: a file system may be stuck.
+// untilDone calls a function that returns soon after ctx ends, unless a file system
+// is stuck: closeWithin after that, untilDone returns without it.
 func untilDone[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	later, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)

@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/host"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/setup"
 )
 
@@ -61,7 +62,7 @@ func TestCodesOfSetup(t *testing.T) {
 
 func TestHintsOfTheirOwn(t *testing.T) {
 	for _, err := range []error{&pool.HeldError{}, &pool.ClosedError{}, &pool.VersionError{}, &setup.WrongIDError{}, &setup.ClosedError{},
-		&setup.NoPoolError{Cause: azdo.ErrNoPool}, &setup.MayNotError{}, &setup.NotDoneError{}, setup.ErrSelf, azdo.ErrServer} {
+		&setup.NoPoolError{Cause: azdo.ErrNoPool}, &setup.MayNotError{}, &setup.NotDoneError{}, setup.ErrSelf, azdo.ErrServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
 		if hintFor(&exitError{1, err}) == "" {
 			t.Errorf("%T has no hint", err)
 		}

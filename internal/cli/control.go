@@ -15,56 +15,62 @@ import (
 // openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
 func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
-	server, err := control.Listen(placeOf(s), onLines{lines}, log)
+	server, err := listenForControl(s, lines, log)
 	if errors.Is(err, control.ErrTaken) {
 		return openControlLater(s, lines, log)
 	}
-	if err != nil {
-		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
-		return func() {}
-	}
-	return func() {
-		if err := server.Close(); err != nil {
-			log.Warn("Cannot remove the control socket", "error", err)
-		}
-	}
+	return func() { closeControl(server, log) }
 }
 
 // openControlLater is openControl where another azptend has the socket: this one
-// waits for that one to leave the agent's folder, and the socket is free then.
+// tries again until that one has left the agent's folder.
 func openControlLater(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
 	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
 	go func() {
 		defer close(opened)
+		again := time.NewTicker(time.Second)
+		defer again.Stop()
 		for {
-			timer := time.NewTimer(time.Second)
 			select {
+			case <-again.C:
 			case <-ctx.Done():
-				timer.Stop()
 				return
-			case <-timer.C:
 			}
-			server, err := control.Listen(placeOf(s), onLines{lines}, log)
+			server, err := listenForControl(s, lines, log)
+			if errors.Is(err, control.ErrTaken) {
+				continue
+			}
 			if err == nil {
 				log.Info("The control socket is open")
 				opened <- server
-				return
 			}
-			if !errors.Is(err, control.ErrTaken) {
-				log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
-				return
-			}
+			return
 		}
 	}()
 	return func() {
 		cancel()
-		if server := <-opened; server != nil {
-			if err := server.Close(); err != nil {
-				log.Warn("Cannot remove the control socket", "error", err)
-			}
-		}
+		closeControl(<-opened, log)
+	}
+}
+
+// listenForControl opens the control socket. It logs every error but ErrTaken.
+func listenForControl(s config.Settings, lines tend.Lines, log *slog.Logger) (*control.Server, error) {
+	server, err := control.Listen(placeOf(s), onLines{lines}, log)
+	if err != nil && !errors.Is(err, control.ErrTaken) {
+		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
+	}
+	return server, err
+}
+
+// closeControl closes the control socket; nil is one that was not opened.
+func closeControl(server *control.Server, log *slog.Logger) {
+	if server == nil {
+		return
+	}
+	if err := server.Close(); err != nil {
+		log.Warn("Cannot remove the control socket", "error", err)
 	}
 }
 

@@ -70,7 +70,7 @@ func emulate(p Process, f emulateFlags) error {
 		return &exitError{exitUsage, &addressError{f.listen, "--listen", err}}
 	}
 	if !emulator.IsLoopback(listener.Addr()) {
-		fmt.Fprintf(p.Stderr, "azptend: warning: others can reach %s: whoever does can run scripts as you, with an agent of yours\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
+		fmt.Fprintf(p.Stderr, "azptend: warning: other machines can reach %s: anyone there can queue jobs, which run scripts as you\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
 	}
 	base := "http://" + listener.Addr().String()
 	agentDir, err := layOutStandIn(f.agentDir)

@@ -30,6 +30,8 @@ func hintFor(err error) string {
 		return "be the user that azptend run runs as, or root"
 	case errors.Is(err, control.ErrSilent):
 		return "its process is stopped or stuck, or the machine is too busy to let it answer"
+	case errors.Is(err, proc.ErrStartTimeout), errors.Is(err, proc.ErrThreadsBusy):
+		return "check the file system of the agent folder, for instance a network mount that does not answer"
 	case errors.Is(err, setup.ErrSelf):
 		return "run it as an administrator: with --auth azure-cli after `az login`, or with a personal access token in AZP_TOKEN and --auth pat"
 	case errors.Is(err, azdo.ErrServer):

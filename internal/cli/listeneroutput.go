@@ -125,8 +125,8 @@ func openPrinted(pass func(line []byte)) (*printed, *os.File, error) {
 	return p, w, nil
 }
 
-// Read reads from the pipe. When it is asked for more, what it has returned before
-// is passed on.
+// Read reads from the pipe. A call for more means that everything it returned before
+// has been passed on.
 func (p *printed) Read(b []byte) (n int, err error) {
 	waited := p.conn.Read(func(fd uintptr) (done bool) {
 		p.mu.Lock() // so that no line is on its way from the pipe unnoticed
@@ -177,7 +177,7 @@ func (p *printed) readable() (is bool) {
 	return is
 }
 
-// close ends the reading, whoever still has the other end.
+// close ends the reading, also if other processes still have the other end.
 func (p *printed) close() {
 	_ = p.r.SetReadDeadline(time.Unix(1, 0))
 	<-p.ended

@@ -110,8 +110,8 @@ func readableProxy(v string) string {
 	return v
 }
 
-// validateProxies judges the addresses of proxies. What is wrong is not used, by
-// whoever goes on with the settings all the same.
+// validateProxies checks the addresses of proxies, and drops a wrong one: commands
+// like doctor go on with the settings all the same.
 func (s *Settings) validateProxies(env map[string]string, bad func(hint, format string, args ...any)) {
 	if own := s.ProxyURL.Reveal(); own != "" {
 		if _, err := parseURL(own); err != nil {

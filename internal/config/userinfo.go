@@ -71,8 +71,8 @@ func endpoints() []string {
 }
 
 // validateEndpoints refuses those that hold one: the SDK reads them by itself,
-// and its errors quote them. Then there is no identity for whoever goes on with
-// the settings all the same.
+// and its errors quote them. It also drops the identity: commands like doctor go on
+// with the settings all the same.
 func (s *Settings) validateEndpoints(env map[string]string, bad func(hint, format string, args ...any)) {
 	for _, name := range endpoints() {
 		if hasUserInfo(env[name]) {

@@ -160,8 +160,8 @@ func isGuarded(path string) bool {
 }
 
 // find is the folder in which a client looks for the socket, and whether it may
-// believe the folder's owner: not where jobs run as another user, to whom the
-// agent's root belongs.
+// believe the folder's owner. It may not if jobs run as another user: the agent's
+// root belongs to that user.
 func (p Place) find() (path string, believeOwner bool) {
 	for _, path := range p.guarded() {
 		if isGuarded(path) {

@@ -9,7 +9,7 @@ import (
 )
 
 // guard keeps pages of other origins from using an emulator that serves on a
-// network: whoever queues a job runs a script as the user. A browser says where a
+// network: a job that is queued runs a script as the user. A browser says where a
 // page comes from, and http.CrossOriginProtection refuses what comes from
 // elsewhere. A page whose own name was made to point to this address (DNS
 // rebinding) is of one origin with it, and is known by that name.

@@ -153,10 +153,10 @@ type Cut string
 
 // The words of a cut.
 const (
-	NotCut    Cut = ""       // nobody told the listener to end, or nobody knows
-	Over      Cut = "over"   // the listener was told to end, and its last job succeeded all the same
-	MaybeCut  Cut = "maybe"  // it did not succeed, and the listener was told to end, who knows when and by whom
-	SurelyCut Cut = "surely" // it did not succeed, and ended after the listener was told to
+	NotCut    Cut = ""       // the log shows no signal to end, or cannot be read
+	Over      Cut = "over"   // the listener got a signal to end, and its last job succeeded all the same
+	MaybeCut  Cut = "maybe"  // the job did not succeed, and ended before the signal, as far as the log shows
+	SurelyCut Cut = "surely" // the job did not succeed, and ended after the signal
 )
 
 // ListenerExited says that the listener was reaped.

@@ -47,8 +47,8 @@ func (t *turn) look() {
 	t.do(LookForWork{})
 }
 
-// workSeen follows a look at the process table. What it shows is as old as the look,
-// for azptend may have been frozen since.
+// workSeen takes in a look at the process table. What it shows is as old as the
+// look: azptend may have been frozen since.
 func (t *turn) workSeen(w Work) {
 	if !t.looking() { // of a listener that has ended
 		return
@@ -73,8 +73,8 @@ func (t *turn) forgetListener() {
 	t.toldFor, t.mayBeCut = cause{}, false
 }
 
-// watchWork looks at the process table now and again while the listener cannot be
-// heard: the server may be away, and what it says may be late.
+// watchWork looks at the process table now and again while the notification socket
+// is lost: the server may be away, and its answer may be late.
 func (t *turn) watchWork() {
 	switch {
 	case t.Job != UnknownJob:
@@ -88,11 +88,11 @@ func (t *turn) watchWork() {
 	}
 }
 
-// cutDue cuts the job, if it still runs: what is known may be old, for azptend may
-// have been frozen or slow. So the process table is looked at first. A job of which
-// no step runs is over, or has not begun: there is nothing to cancel, so its report
-// is waited for, for half of the part that stopping has. It says true when the
-// listener was told to end.
+// cutDue cuts the job, if it still runs. It looks at the process table first: what
+// azptend knows may be old, because it may have been frozen or slow. If no step of
+// the job runs, the job is over or has not begun. There is nothing to cancel, so
+// azptend waits for its report, for up to half of the part for stopping. cutDue
+// returns true once it has interrupted the listener.
 func (t *turn) cutDue(c cause) bool {
 	if t.cutSince.IsZero() {
 		t.beginCut()
@@ -133,13 +133,14 @@ func (t *turn) spentCause(fresh bool) cause {
 	return budgetSpent
 }
 
-// cutUnseen says that a job is due to be cut, and that the look before has not come in.
+// cutUnseen says that a job is due to be cut, and that the look at the process table
+// before that is not back yet.
 func (s State) cutUnseen() bool { return !s.cutSince.IsZero() && !s.cutSeen }
 
 // beginCut makes a cut due. A look that is under way is too old for it.
 func (t *turn) beginCut() { t.cutSince, t.cutSeen, t.oldLook = t.now, false, t.looking() }
 
-// callOffCut follows a job that is not to be cut any more.
+// callOffCut is called when a job need not be cut any more.
 func (t *turn) callOffCut() {
 	t.cutSince, t.cutSeen, t.oldLook, t.lookAt = time.Time{}, false, false, time.Time{}
 }
@@ -147,9 +148,9 @@ func (t *turn) callOffCut() {
 // lookPatience is how long one look before a cut is waited for.
 func (s State) lookPatience() time.Duration { return max(min(lookTimeout, s.budget.Stop/2), lastLook) }
 
-// cutEnds is when a job of which nothing runs is cut all the same: the other half
-// of the part for stopping is for the listener to end. An azptend that was frozen for
-// longer still gives what has happened meanwhile the time to come in.
+// cutEnds is when a job without a running step is cut all the same: the other half
+// of the part for stopping is for the listener to end. After a freeze there is still
+// lookPatience, so that events from the meantime are taken in first.
 func (s State) cutEnds() time.Time {
 	if s.cutSince.IsZero() {
 		return time.Time{}
@@ -172,7 +173,8 @@ func (s State) cutWakes() time.Time {
 	return s.cutEnds()
 }
 
-// cause is why azptend told the listener to end, and what is said if that cut a job.
+// cause is why azptend interrupted the listener: the exit code and the reason in the
+// log if that cut a job.
 type cause struct {
 	code int
 	why  string
@@ -188,9 +190,9 @@ var (
 	agentGone   = cause{exitTryAgain, "the job was cut: it began while the agent was being stopped"}
 )
 
-// judgeCut decides, once a listener has ended that azptend had told to, whether that
-// has cut a job. The listener's own log has the last word: a job may have succeeded
-// all the same.
+// judgeCut decides whether a job was cut, once a listener has ended that azptend
+// interrupted. The listener's own log decides: the job may have succeeded all the
+// same.
 func (t *turn) judgeCut(e ListenerExited) {
 	switch {
 	case e.Cut == Over && e.Signal == 0:

@@ -76,9 +76,9 @@ func (t *turn) doubted(e Doubted) {
 	}
 }
 
-// doubtAnswered weighs a look at an agent whose listener runs. A look that does not
-// show it may be late, or lie, and two of them are not believed either: they lead to
-// a change of the agent, whose answer counts (missing).
+// doubtAnswered judges a look at an agent whose listener runs. A look that does not
+// show the agent may be late or wrong. After enoughDoubts of them in a row azptend
+// drains: the answer to disabling or deleting the agent decides (missing).
 func (t *turn) doubtAnswered(r Result) {
 	switch {
 	case t.Job == RunningJob, r.Outcome == OK:
@@ -98,9 +98,9 @@ func (t *turn) doubtAnswered(r Result) {
 
 const deletedByOthers = "the agent was deleted on the server"
 
-// startEnds is when an agent is given up that somebody else has registered, and
-// whose listener does not become ready: nobody can be asked whether it still
-// exists. Zero is never.
+// startEnds is when azptend gives up on an agent that another azptend has registered
+// and whose listener does not become ready: without an identity azptend cannot ask
+// whether the agent still exists. Zero is never.
 func (s State) startEnds() time.Time {
 	if s.Registration != Lent || s.Phase != Starting || s.Listener != Running {
 		return time.Time{}
@@ -111,7 +111,7 @@ func (s State) startEnds() time.Time {
 	return s.launchAt.Add(lentPatience)
 }
 
-// giveUpStarting drains, for nobody may have heard that a job runs.
+// giveUpStarting drains first: a job may run that azptend does not know of.
 func (t *turn) giveUpStarting() {
 	why := fmt.Sprintf("the listener did not become ready within %v", lentPatience)
 	if !t.refusedAt.IsZero() {

@@ -58,12 +58,12 @@ const (
 	twinWatch = 10 * time.Second
 	twinBusy  = 15 * time.Second
 
-	// doubtPause is between two looks at an agent that a look did not show, and
-	// enoughDoubts is how many make it worth a change, whose answer decides.
+	// doubtPause is between two looks at an agent that a look did not show. After
+	// enoughDoubts looks azptend drains.
 	doubtPause   = 10 * time.Second
 	enoughDoubts = 3
-	// lentPatience is how long an agent that somebody else has registered may take to
-	// become ready. The platform can start it again, and whoever registered it anew.
+	// lentPatience is how long an agent that another azptend has registered may take
+	// to become ready. After that the platform can start it again.
 	lentPatience = 15 * time.Minute
 
 	// insistAfter is how long after the last word a SIGINT counts as another: one
@@ -72,8 +72,8 @@ const (
 
 	// lookTimeout is how long a look at the process table is waited for before a job
 	// is cut, and lastLook at the last call. While a job of which nothing runs is
-	// waited for, the process table is looked at each lookSoon; while the listener
-	// cannot be heard, each lookEvery.
+	// waited for, azptend looks at the process table every lookSoon; while the
+	// notification socket is lost, every lookEvery.
 	lookTimeout = time.Second
 	lastLook    = 250 * time.Millisecond
 	lookSoon    = 500 * time.Millisecond

@@ -1,8 +1,8 @@
-// Package logqueue writes a log for a reader who may be slow, stuck or gone,
-// without ever making who logs wait for that reader.
+// Package logqueue writes a log for a reader who may be slow, stuck or gone. The
+// code that logs never waits for that reader.
 //
-// A pipe that nobody reads is full after 64 KiB, and then blocks whoever writes to
-// it: a log driver that hangs, or Ctrl-S at a terminal, would stop azptend in the
+// A pipe that nobody reads is full after 64 KiB, and then blocks the next
+// write: a log driver that hangs, or Ctrl-S at a terminal, would stop azptend in the
 // middle of a drain. So lines wait in memory, up to a bound. What does not fit is
 // dropped and counted, and the count is reported where the lines would have been.
 package logqueue
@@ -19,8 +19,7 @@ const (
 	// overhead is what a line costs besides its bytes.
 	overhead = 64
 	// flushWithin bounds a flush. A drain may end a fifth of a second before the
-	// platform kills the process, so a reader who takes nothing at all is given up
-	// sooner.
+	// platform kills the process, so a flush ends sooner if the reader takes nothing.
 	flushWithin = time.Second
 	// stuckAfter is how long a flush waits for the next line to be taken.
 	stuckAfter = 150 * time.Millisecond
@@ -37,8 +36,8 @@ type Queue struct {
 	waiting []entry
 	used    int           // of room
 	more    chan struct{} // holds one token while there may be something to write
-	taken   chan struct{} // closed and replaced whenever an entry is done with
-	middle  bool          // what was written last does not end its line
+	taken   chan struct{} // closed and replaced after each entry that was written
+	middle  bool          // the last write did not end with a newline
 }
 
 // entry is a line, or, where line is nil, the place of some that were dropped.
@@ -54,8 +53,8 @@ func New(w io.Writer) *Queue {
 	return &Queue{w: w, more: make(chan struct{}, 1), taken: make(chan struct{})}
 }
 
-// Begin makes the queue one: from now on no Write waits for the reader. It
-// returns at once, and does nothing when it is called again.
+// Begin starts the queue: from now on no Write waits for the reader. It returns
+// at once. Further calls do nothing.
 func (q *Queue) Begin() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,8 +74,8 @@ func (q *Queue) OnDrop(report func(dropped int) []byte) {
 // Write takes a line. It never fails for a queue that has begun.
 func (q *Queue) Write(line []byte) (int, error) { return q.write(line, room) }
 
-// Minor writes to the same queue, and leaves half of its room to others: for what
-// may come in any amount, like the output of a program.
+// Minor writes to the same queue, and uses at most half of its room. It is for
+// lines that may come in any amount, like the output of a program.
 func (q *Queue) Minor() io.Writer { return minor{q} }
 
 type minor struct{ q *Queue }
@@ -160,8 +159,8 @@ func (q *Queue) writeNext() bool {
 	return true
 }
 
-// Flush waits until all that waits has been written, as long as the reader takes
-// something every now and then, and says whether it was.
+// Flush waits until everything in the queue has been written, and says whether it
+// was. It gives up if the reader takes nothing for stuckAfter, and after flushWithin.
 func (q *Queue) Flush() bool {
 	end := time.NewTimer(flushWithin)
 	defer end.Stop()

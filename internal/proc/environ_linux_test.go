@@ -79,7 +79,7 @@ var endlessEnvironment = withInit(func(h *host, init *Init) {
 	if _, err := fmt.Fscan(r, &pid); err != nil {
 		return // this kernel cannot do it (CONFIG_CHECKPOINT_RESTORE)
 	}
-	if found := look(pid); found.Args != nil || found.Environ != nil {
-		h.Errorf("%d arguments and %d variables were read", len(found.Args), len(found.Environ))
+	if found := look(pid); len(found.Args()) > 0 || len(found.Environ()) > 0 {
+		h.Errorf("%d arguments and %d variables were read", len(found.Args()), len(found.Environ()))
 	}
 })

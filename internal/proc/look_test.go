@@ -75,9 +75,9 @@ func TestLookInto(t *testing.T) {
 	}
 }
 
-// TestKillWhomWasListed: SIGKILL goes to the process that was listed, and not to
+// TestKillListedProcess: SIGKILL goes to the process that was listed, and not to
 // one that was given its number since.
-func TestKillWhomWasListed(t *testing.T) {
+func TestKillListedProcess(t *testing.T) {
 	sleep := exec.Command("/bin/sleep", "600")
 	if err := sleep.Start(); err != nil {
 		t.Fatal(err)

@@ -37,8 +37,8 @@ func (c *Child) HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int
 
 // looks is how often descriptors are looked at where none is found. They are not
 // handed out at once: a program that duplicates its descriptor and closes the first
-// (as Go's net.FileConn does) may have neither where we look. To turn away the
-// listener for that would mean not to hear of its jobs.
+// (as Go's net.FileConn does) may have neither where we look. If the listener is
+// turned away, azptend learns nothing of its jobs.
 const looks = 5
 
 // holdsOneOf looks once. A process loses its descriptors before they are closed: one

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/bounded"
 )
 
-// startWithin bounds a start, for whoever waits for it.
+// startWithin is how long a caller waits for a start.
 const startWithin = 30 * time.Second
 
 // ErrStartTimeout says that the kernel does not get a process started: the file
@@ -112,7 +111,8 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	return c, nil
 }
 
-// programLeased is how often a program is tried that somebody else has a lease on.
+// programLeased is the pause between two tries to open a program on which another
+// process has a lease.
 const programLeased = 50 * time.Millisecond
 
 // awaitFileSystem reads from the program and its directory what the kernel needs
@@ -225,7 +225,7 @@ func (i *Init) forked(thread int, c *Child, pid int, err error) {
 }
 
 // claim asks the kernel whether the child is still there. Where it is not, the
-// reaper has its status; a status under this pid is somebody else's otherwise.
+// reaper has its status. Otherwise a status under this pid is of an earlier process.
 func (i *Init) claim(c *Child) {
 	var ws syscall.WaitStatus
 	got, err := syscall.Wait4(c.pid, &ws, syscall.WNOHANG, nil)
@@ -271,5 +271,5 @@ func (i *Init) forkingNow() (pids []int) {
 	for _, thread := range threads {
 		pids = append(pids, childrenOfThread(thread)...)
 	}
-	return slices.Compact(pids)
+	return pids
 }

@@ -7,18 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"syscall"
 	"time"
 )
 
-// Found is a process outside this one's own tree.
+// Found is a process outside this one's own tree. What may be long is read only
+// when it is asked for, and is not kept: a job can leave thousands of processes that
+// show megabytes each.
 type Found struct {
 	Pid     int
-	Program string   // its executable file, by its path in the process's own mount namespace
-	Args    []string // with its own name; nil where they may not be read
-	Environ []string // what it was started with; nil where it may not be read
+	Program string          // its executable file, by its path in the process's own mount namespace
+	Args    func() []string // with its own name; nil where they may not be read
+	Environ func() []string // what it was started with; nil where it may not be read
 	// Stat looks at a directory as the process itself would find it: in its mount
 	// namespace, below its root directory. A path alone names nothing: other
 	// containers use the same paths.
@@ -31,7 +34,9 @@ type Found struct {
 // that its thread acts as, may not read stays empty.
 func look(pid int) Found {
 	return Found{
-		Pid: pid, Program: executable(pid), Args: argsOf(pid), Environ: environOf(pid),
+		Pid: pid, Program: executable(pid),
+		Args:      func() []string { return argsOf(pid) },
+		Environ:   func() []string { return environOf(pid) },
 		Stat:      func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },
 		Elsewhere: isElsewhere(pid),
 	}
@@ -64,11 +69,7 @@ func (i *Init) Find(is func(Found) bool) []Found {
 func (i *Init) strangersNow() map[int]bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	pids := map[int]bool{}
-	for pid := range i.strangers {
-		pids[pid] = true
-	}
-	return pids
+	return maps.Clone(i.strangers)
 }
 
 // Survivor is a process that somebody else started, watched and signalled by a
@@ -80,11 +81,11 @@ type Survivor struct {
 }
 
 // errAnother says that a number means another process by now.
-var errAnother = errors.New("it has ended, and its number may be another's")
+var errAnother = errors.New("it has ended, and another process may have its number")
 
-// Adopt begins to watch a process that is not this one's child. Is has the last
-// say: it is asked about the very process that is watched, after the descriptor
-// was opened, for the one that Find listed may have ended since.
+// Adopt begins to watch a process that is not this one's child. It calls is once
+// more, about the very process that is watched: the one that Find listed may have
+// ended since.
 func (i *Init) Adopt(pid int, is func(Found) bool) (*Survivor, error) {
 	fd, err := describe(pid)
 	if err != nil {

@@ -29,7 +29,7 @@ func adopt(h *host) {
 	for len(found) < 2 { // the shell becomes a sleep in its own time
 		found = nil
 		for _, f := range init.Find(sleeping) {
-			if slices.Contains(f.Environ, mark) {
+			if slices.Contains(f.Environ(), mark) {
 				found = append(found, f.Pid)
 			}
 		}

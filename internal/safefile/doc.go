@@ -1,4 +1,4 @@
-// Package safefile reads files that somebody else can replace at any moment.
+// Package safefile reads files that another process can replace at any moment.
 //
 // A job can write to the agent's directory, and so can whatever it leaves
 // running. A name in there may be a named pipe, on which a plain open waits for

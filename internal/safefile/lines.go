@@ -23,7 +23,7 @@ type Lines struct {
 	dir    Dir
 	name   string
 	offset int64
-	before []byte // what is right before offset, to know the file again: an inode's number may be another file's soon
+	before []byte // the last bytes before offset; they identify the file, because inode numbers are reused
 }
 
 // What Next reads at most, and by how much a file may be ahead of what was read.

@@ -22,7 +22,7 @@ type evidence struct {
 	home        string // see runner.home
 }
 
-// findEvidence reads the folder. It is called once the folder is this life's.
+// findEvidence reads the folder, which this run has locked.
 func (r *runner) findEvidence() (e evidence, err error) {
 	e.home = r.home()
 	err = r.o.asAgent(func() (err error) {
@@ -56,8 +56,8 @@ func (e evidence) isFromBefore(poolID int, a azdo.Agent) bool {
 }
 
 // findFormer finds the agent that an earlier run has left in its pool, if the
-// evidence proves that it is this folder's: files that came with an image are
-// nobody's. One that is offline needs no more than .agent and our mark.
+// evidence proves that it is this folder's: files that came with an image prove
+// nothing. One that is offline needs no more than .agent and our mark.
 func (r *runner) findFormer(ctx context.Context, pool azdo.Pool, e evidence) (azdo.Pool, azdo.Agent, error) {
 	in := func(id int, name string) azdo.Pool {
 		if id == pool.ID {

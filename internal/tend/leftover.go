@@ -38,7 +38,7 @@ func (l leftover) event() lifecycle.Leftover {
 }
 
 // lookWithin bounds the look at what an earlier life has left, which comes before
-// anything else. Where a file system is stuck, signals are heeded all the same.
+// anything else: signals must work also if a file system is stuck.
 const lookWithin = 5 * time.Second
 
 // formerAgent is the agent that an azptend has left that was killed in this
@@ -174,7 +174,7 @@ func (r *runner) endListener(ctx context.Context, listener Process) {
 // container on a volume that has no locks: its azptend may be at work.
 func (r *runner) findListeners() (pids []int, err error) {
 	for _, f := range r.find(r.isListener) {
-		if !r.o.Folder.Started(processOf(f)) {
+		if !f.started {
 			return nil, r.o.Folder.Occupied(f.Pid, "an agent's listener that azptend has not started", f.Elsewhere)
 		}
 		if f.Elsewhere && !r.o.HandOver && !r.o.Folder.IsLocked() {
@@ -193,11 +193,11 @@ func processOf(f proc.Found) agent.Process {
 func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(processOf(f)) }
 
 // lookPatience bounds a look through the processes. A job can leave one whose memory
-// or mounts answer to nobody (FUSE).
+// or mounts hang (FUSE).
 const lookPatience = 10 * time.Second
 
-// hold watches a process, which is still what it was listed as: is has the last say
-// about the very process that is watched and may be killed.
+// hold watches a process, if is still accepts it: the process that was listed may
+// have ended since.
 func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
 	ctx, done := context.WithTimeoutCause(context.Background(), lookPatience,
 		fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience))
@@ -211,19 +211,27 @@ func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
 	}, nil)
 }
 
+// candidate is what is kept of a process that find has found.
+type candidate struct {
+	Pid       int
+	Elsewhere bool
+	started   bool // by an azptend in this folder
+}
+
 // find looks with our own eyes, and with those of the user that jobs run as: a
 // root without CAP_SYS_PTRACE does not see what another user's process runs. A
 // process that cannot be looked at in time ends the look: it, and those that would
 // come after it, are left alone.
-func (r *runner) find(is func(proc.Found) bool) []proc.Found {
+func (r *runner) find(is func(proc.Found) bool) []candidate {
 	var mu sync.Mutex
-	var found []proc.Found
+	var found []candidate
 	gather := func() {
 		r.o.Processes.Find(func(f proc.Found) bool {
 			if is(f) {
+				c := candidate{f.Pid, f.Elsewhere, r.o.Folder.Started(processOf(f))}
 				mu.Lock()
 				defer mu.Unlock()
-				found = append(found, f)
+				found = append(found, c)
 			}
 			return false
 		})
@@ -238,8 +246,8 @@ func (r *runner) find(is func(proc.Found) bool) []proc.Found {
 	mu.Lock()
 	defer mu.Unlock()
 	all := slices.Clone(found)
-	slices.SortStableFunc(all, func(a, b proc.Found) int { return a.Pid - b.Pid })
-	return slices.CompactFunc(all, func(a, b proc.Found) bool { return a.Pid == b.Pid })
+	slices.SortStableFunc(all, func(a, b candidate) int { return a.Pid - b.Pid })
+	return slices.CompactFunc(all, func(a, b candidate) bool { return a.Pid == b.Pid })
 }
 
 // isStray says that a process is of an earlier life's jobs: a worker, or what

@@ -103,8 +103,11 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 	for _, p := range programs {
 		s.found = append(s.found, proc.Found{
 			Pid: 55, Program: filepath.Join(s.o.Folder.Root, "bin.4.1.0", p),
-			Environ: []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + filepath.Join(s.o.Folder.Root, ".azptend-perf-1")},
-			Stat:    os.Stat,
+			Args: func() []string { return nil },
+			Environ: func() []string {
+				return []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + filepath.Join(s.o.Folder.Root, ".azptend-perf-1")}
+			},
+			Stat: os.Stat,
 		})
 	}
 }
@@ -311,7 +314,7 @@ func TestLeftovers(t *testing.T) {
 
 		{"somebody else's listener", func(s *stage) {
 			s.formerLife(1, recorded, "Agent.Listener")
-			s.found[0].Environ = []string{"PATH=/bin"}
+			s.found[0].Environ = func() []string { return []string{"PATH=/bin"} }
 			s.begin()
 		}, "pool", 78, "5"},
 	} {

@@ -42,15 +42,8 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 	err := r.takeFolder(ctx, &p)
 	given := r.o.Given.Registration
 	left := leftover{pool: azdo.Pool{ID: given.PoolID, Name: given.PoolName}, agent: azdo.Agent{ID: given.AgentID, Name: given.AgentName}}
-	var pids []int
 	if err == nil {
-		pids, err = r.findListeners()
-		if err == nil && len(pids) == 0 && r.o.Given.Folder.Root != r.o.Folder.Root {
-			err = r.makeRoom()
-		}
-		if err == nil {
-			r.adopt(ctx, pids, &left)
-		}
+		err = r.findGivenLeftover(ctx, &left)
 	}
 	return word{
 		note: func(r *runner) {
@@ -71,6 +64,20 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 			Leftover: lifecycle.Leftover{Alive: left.listener != nil, Working: left.working}},
 		unheard: p.giveBack,
 	}
+}
+
+// findGivenLeftover adopts the listener of an earlier life, or else makes room for
+// the agent's files, unless they are in the folder already.
+func (r *runner) findGivenLeftover(ctx context.Context, left *leftover) error {
+	pids, err := r.findListeners()
+	if err == nil && len(pids) == 0 && r.o.Given.Folder.Root != r.o.Folder.Root {
+		err = r.makeRoom()
+	}
+	if err != nil {
+		return err
+	}
+	r.adopt(ctx, pids, left)
+	return nil
 }
 
 // startPatience is how long a job that a listener has received may take to start:

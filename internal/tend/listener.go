@@ -83,7 +83,7 @@ type starter struct {
 }
 
 func (s starter) start(ctx context.Context) (_ *launched, err error) {
-	l := &launched{markers: s.o.Folder.UpdateMarkers(), logs: s.ways.listenerLogs(), user: s.o.User, troubles: newTroubles()}
+	l := &launched{user: s.o.User, troubles: newTroubles()}
 	// The port is open before its number is written into .agent.
 	if l.port, err = s.ways.openPort(); err != nil {
 		return nil, err
@@ -112,8 +112,10 @@ func (s starter) start(ctx context.Context) (_ *launched, err error) {
 	return l, nil
 }
 
-// prepareFolder writes what the listener reads, and makes what it writes to.
+// prepareFolder notes what earlier listeners have left, writes what the listener
+// reads, and makes what it writes to.
 func (s starter) prepareFolder(l *launched) (perf string, err error) {
+	l.markers, l.logs = s.o.Folder.UpdateMarkers(), s.ways.listenerLogs()
 	if err = s.writeFiles(l.port.Address()); err != nil {
 		return "", err
 	}
@@ -135,7 +137,7 @@ func (s starter) arguments() []string {
 }
 
 // watch follows a listener by all the ways it tells, until it has ended. Its end
-// is the last that is heard of it.
+// is its last event.
 func (r *runner) watch(l *launched) {
 	alive, ended := context.WithCancel(r.ctx)
 	quiet := make(chan struct{})
@@ -165,7 +167,7 @@ func (r *runner) watch(l *launched) {
 			return
 		}
 		if r.o.Printed != nil {
-			r.o.Printed() // before it is said that it ended
+			r.o.Printed() // its output comes before the log line about its end
 		}
 		// Its last words first. A child of it may keep the socket open.
 		timer := time.NewTimer(lastWords)
@@ -229,7 +231,7 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	conn, unknown, err := r.acceptListener(alive, l)
 	if err != nil {
 		if alive.Err() == nil && r.mayHaveHadJob(l, unknown) {
-			r.log.Warn("The listener ended, and nobody heard whether it had a job", "error", err)
+			r.log.Warn("The listener ended before it connected to the notification port: it may have had a job", "error", err)
 			r.say(word{event: lifecycle.SocketLost{}})
 		}
 		return
@@ -257,10 +259,10 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	}
 }
 
-// mayHaveHadJob judges a listener that ended, and was never seen to connect. It
-// receives no job before it connects. Unknown says that somebody connected of whom
-// nobody knows whether it was the listener: then its counters decide, and where it
-// has left none, it may have had a job.
+// mayHaveHadJob judges a listener that has ended and was never seen to connect. It
+// receives no job before it connects. Unknown says that there was a connection that
+// may have been the listener's. Then its counters decide; if it has left none, it may
+// have had a job.
 func (r *runner) mayHaveHadJob(l *launched, unknown bool) bool {
 	counts := r.ways.counts(l.perf)
 	return counts.Jobs > 0 || unknown && !counts.Session
@@ -294,9 +296,9 @@ func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Co
 	return conn, unknown, err
 }
 
-// awaitConnection says so when a listener has received messages and has not
-// connected: what it does is not heard then. It may still connect, and the port
-// stays open for it. A listener that has received none has no job, connected or
+// awaitConnection warns when a listener has received messages and has not connected:
+// azptend then does not learn of its jobs. It may still connect, and the port stays
+// open for it. A listener that has received none has no job, connected or
 // not.
 func (r *runner) awaitConnection(connecting context.Context, l *launched) {
 	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agent.PerfCounts) bool { return c.Messages > 0 }); err != nil {

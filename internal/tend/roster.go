@@ -13,8 +13,8 @@ import (
 )
 
 // Roster looks once an hour whether the agents of this process are still in their
-// pools, with one request for all that are in a pool. Somebody who deletes an agent
-// tells nobody, and its listener may not notice.
+// pools, with one request for all that are in a pool. azptend gets no message when
+// a person deletes an agent, and the listener may not notice.
 type Roster struct {
 	server Lister
 	log    *slog.Logger

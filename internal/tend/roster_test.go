@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 // pools is a server of a Roster.
 type pools struct {
+	mu     sync.Mutex
 	agents map[int]bool // by id
 	calls  []string
 	at     []time.Time
@@ -21,12 +24,16 @@ type pools struct {
 }
 
 func (p *pools) call(what string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.calls, p.at = append(p.calls, what), append(p.at, time.Now())
 	return p.err
 }
 
 func (p *pools) AgentWithRequest(_ context.Context, pool, id int) (azdo.Agent, error) {
 	err := p.call(fmt.Sprintf("GET %d:%d", pool, id))
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err == nil && !p.agents[id] {
 		err = errNoAgent
 	}
@@ -34,10 +41,20 @@ func (p *pools) AgentWithRequest(_ context.Context, pool, id int) (azdo.Agent, e
 }
 
 func (p *pools) EachAgent(_ context.Context, pool int, with azdo.Parts, each func(azdo.Agent)) error {
-	for id := range p.agents {
+	p.mu.Lock()
+	agents := maps.Clone(p.agents)
+	p.mu.Unlock()
+	for id := range agents {
 		each(azdo.Agent{ID: id})
 	}
 	return p.call(fmt.Sprintf("LIST %d %v", pool, with == azdo.Parts{}))
+}
+
+// change changes the server between two looks.
+func (p *pools) change(do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	do()
 }
 
 // TestRoster: one request an hour for all agents of a process, and a single agent
@@ -85,14 +102,14 @@ func TestRoster(t *testing.T) {
 					t.Errorf("missing %v", missing)
 				}
 
-				p.err = errors.New("no answer") // that is no agent's absence
+				p.change(func() { p.err = errors.New("no answer") }) // that is no agent's absence
 				time.Sleep(2 * time.Hour)
-				p.err = nil
+				p.change(func() { p.err = nil })
 				synctest.Wait()
 				if len(missing) > 0 {
 					t.Errorf("missing %v, of a server that does not answer", missing)
 				}
-				delete(p.agents, 1)
+				p.change(func() { delete(p.agents, 1) })
 				time.Sleep(90 * time.Minute)
 				synctest.Wait()
 				if len(missing) != 1 || missing[1] == 0 {

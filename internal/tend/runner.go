@@ -67,7 +67,7 @@ type runner struct {
 type word struct {
 	note    func(*runner)   // may be nil
 	event   lifecycle.Event // may be nil
-	of      Process         // the listener whose end it is, which is nobody's if there is another by now; may be nil
+	of      Process         // the listener that the event is about: dropped if there is another by now; may be nil
 	unheard func()          // done instead when the life has ended meanwhile; may be nil
 }
 
@@ -126,14 +126,7 @@ func (r *runner) wait(heard <-chan proc.Heard) {
 		}
 		ask(r)
 	case <-due:
-		for range mostAtOnce {
-			next := r.ready(heard)
-			if next == nil {
-				break
-			}
-			r.advance(lifecycle.Take, next())
-		}
-		r.step(lifecycle.Tick{})
+		r.takeIn(heard, func() lifecycle.Event { return lifecycle.Tick{} })
 	}
 }
 
@@ -289,9 +282,9 @@ func (r *runner) ask(a lifecycle.Ask) {
 	})
 }
 
-// end leaves nothing behind: no process, no file. It waits for nothing for ever: a
-// goroutine that is stuck in a file system, or a process that cannot be killed,
-// keeps azptend from exiting no more than anything else.
+// end leaves nothing behind: no process, no file. Each of its steps has a limit, so
+// that azptend exits even if a goroutine is stuck in a file system or a process
+// cannot be killed.
 func (r *runner) end() End {
 	r.cancel()
 	last := lastSteps{r.log, r.lastStepWithin()}

@@ -489,7 +489,14 @@ func (s *stage) dies(sig syscall.Signal) {
 	s.listener().ends(proc.Status{Signal: sig})
 	synctest.Wait()
 }
-func (l *listener) alive() bool { return !isClosed(l.done) }
+func (l *listener) alive() bool {
+	select {
+	case <-l.done:
+		return false
+	default:
+		return true
+	}
+}
 
 func (l *listener) Signal(sig syscall.Signal) error {
 	if !l.alive() {

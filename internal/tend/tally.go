@@ -2,8 +2,8 @@ package tend
 
 import "log/slog"
 
-// tally logs something that others can make happen without end: the first time,
-// and how often it happened when it is over.
+// tally logs something that a job can make happen without end: the first time at
+// once, and the number of times at the end.
 type tally struct {
 	log   *slog.Logger
 	what  string

@@ -13,7 +13,7 @@ import (
 // believed, for jobs can write there: it is a reason to ask the server, and a hint
 // for a person.
 
-// troubles is what a listener's log has told of its trouble.
+// troubles is what a listener's log has said about its trouble.
 type troubles struct {
 	held chan struct{} // closed once it has met another's session
 
@@ -21,6 +21,7 @@ type troubles struct {
 	last agent.Trouble // none where the server answers it
 
 	// These are for the goroutine that reads the log.
+	hasHeld bool          // held is closed
 	refused bool          // its registration is refused
 	asked   time.Time     // when the server was last asked about that
 	pause   time.Duration // until it is asked again
@@ -43,19 +44,23 @@ func (t *troubles) note(now agent.Trouble) {
 	t.last = now
 }
 
-// The server is asked about an agent whose registration is refused at once, and
-// then less and less often: who forges such lines gains one request.
+// When the server refuses the agent's registration, azptend asks about the agent at
+// once, and then less and less often: a job that forges such lines gains one request.
 const (
 	askAgainAfter  = time.Minute
 	askAgainRarely = time.Hour
 )
 
-// meetsTrouble follows what the log tells.
+// meetsTrouble reacts to a trouble in the log.
 func (r *runner) meetsTrouble(l *launched, t agent.Trouble) {
 	met := l.troubles
 	met.note(t)
 	switch {
-	case t.Kind == agent.SessionHeld && !isClosed(met.held):
+	case t.Kind == agent.SessionHeld:
+		if met.hasHeld {
+			return
+		}
+		met.hasHeld = true
 		close(met.held)
 		r.say(word{of: l.process, note: (*runner).sessionHeld, event: lifecycle.SessionHeld{}})
 	case t.Kind == agent.Refused:
@@ -75,15 +80,6 @@ func (r *runner) meetsTrouble(l *launched, t agent.Trouble) {
 	}
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 const (
 	// warnAfter is when it is first said that a listener is not ready, and what is
 	// missing; then after twice as long each time, up to warnRarely.
@@ -94,7 +90,7 @@ const (
 	clockOff = 4 * time.Minute
 )
 
-// warnNotReady says what a listener lacks, by what it logs and by what we know.
+// warnNotReady says what a listener lacks, by its log and by our clock.
 func (r *runner) warnNotReady(l *launched, since time.Duration) {
 	missing, hint := r.missing(l.troubles.latest())
 	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "missing", missing, "hint", hint)
@@ -117,9 +113,9 @@ func (r *runner) missing(t agent.Trouble) (what, hint string) {
 		return "a session: another listener has one for this agent",
 			"wait if that was killed: the server keeps its session for five minutes; otherwise, end the other container that uses this agent's files"
 	case agent.Refused:
-		return "a registration: the server refuses this agent's", "was the agent deleted, or registered again elsewhere?"
+		return "a registration: the server refuses this agent's", "check whether the agent was deleted, or registered again elsewhere"
 	case agent.Unreachable:
-		return "an answer: the listener says: " + t.Text, "can the listener reach the server, through the same proxy as azptend?"
+		return "an answer: the listener says: " + t.Text, "check that the listener can reach the server through the same proxy as azptend"
 	}
 	return "a session, and the listener's log does not say why", "see the listener's lines above, and its log in _diag"
 }

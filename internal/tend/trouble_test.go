@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,24 @@ func handedOver(t *testing.T) agent.Given {
 		t.Fatal(err)
 	}
 	return given
+}
+
+// lockedBuffer is a log that a test reads while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // TestNotReady: a listener that is not ready after a minute is warned of, with what
@@ -50,7 +69,7 @@ func TestNotReady(t *testing.T) {
 				continue // nobody else knows the server's clock
 			}
 			t.Run(tt.name+map[bool]string{true: ", without an identity"}[lent], func(t *testing.T) {
-				var log bytes.Buffer
+				var log lockedBuffer
 				s := play(t, func(o *Options) {
 					o.Log = slog.New(slog.NewTextHandler(&log, nil))
 					if tt.with != nil {

@@ -67,11 +67,15 @@ func (t *theatre) perform(number int, c cell) (f facts, err error) {
 }
 
 func (p *play) readSigns() {
+	defer close(p.signed)
 	lines := bufio.NewScanner(p.signs)
 	for lines.Scan() {
-		p.signed <- lines.Text()
+		select {
+		case p.signed <- lines.Text():
+		case <-p.ctx.Done():
+			return
+		}
 	}
-	close(p.signed)
 }
 
 func (p *play) play() error {
