@@ -27,6 +27,7 @@ var pathCalls = []struct {
 		"internal/proc processOf os.ReadFile",
 		"internal/proc processes os.Open",
 		"internal/proc statIn os.OpenFile",
+		"internal/proc realUser os.ReadFile",
 	}},
 	{"looks at a name, and opens nothing that could wait", []string{
 		"internal/agent Folder.Check os.Stat",

@@ -102,3 +102,25 @@ func TestKillListedProcess(t *testing.T) {
 		t.Errorf("one that has ended was killed")
 	}
 }
+
+// TestRealUser: a process is known by its real user.
+func TestRealUser(t *testing.T) {
+	if got := realUser(os.Getpid()); got != os.Getuid() {
+		t.Errorf("our own: %d, want %d", got, os.Getuid())
+	}
+	if got := realUser(1 << 30); got != -1 {
+		t.Errorf("nobody's: %d", got)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can start another user's process")
+	}
+	other := exec.Command("sleep", "600")
+	other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	if got := realUser(other.Process.Pid); got != 54321 {
+		t.Errorf("another's: %d, want 54321", got)
+	}
+}

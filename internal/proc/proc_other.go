@@ -78,5 +78,6 @@ func statIn(int, string) (fs.FileInfo, error) {
 }
 
 func executable(int) string  { return "" }
+func realUser(int) int       { return -1 }
 func environOf(int) []string { return nil }
 func argsOf(int) []string    { return nil }

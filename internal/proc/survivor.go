@@ -19,6 +19,7 @@ import (
 // show megabytes each.
 type Found struct {
 	Pid     int
+	UID     int             // its real user; -1 where that is not known
 	Program string          // its executable file, by its path in the process's own mount namespace
 	Args    func() []string // with its own name; nil where they may not be read
 	Environ func() []string // what it was started with; nil where it may not be read
@@ -34,7 +35,7 @@ type Found struct {
 // that its thread acts as, may not read stays empty.
 func look(pid int) Found {
 	return Found{
-		Pid: pid, Program: executable(pid),
+		Pid: pid, UID: realUser(pid), Program: executable(pid),
 		Args:      func() []string { return argsOf(pid) },
 		Environ:   func() []string { return environOf(pid) },
 		Stat:      func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },

@@ -152,6 +152,23 @@ func executable(pid int) string {
 	return strings.TrimSuffix(exe, " (deleted)") // an update has moved it
 }
 
+// realUser is a process's real user, -1 where that is not known. A process cannot give
+// itself another without a privilege. The owner of /proc/PID says less: of a process
+// that has closed itself it is root.
+func realUser(pid int) int {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(status)) {
+		var uid int
+		if n, _ := fmt.Sscanf(line, "Uid:\t%d", &uid); n == 1 {
+			return uid
+		}
+	}
+	return -1
+}
+
 // environOf is what a process was started with, nil where it may not be read.
 func environOf(pid int) []string { return stringsOf(pid, "environ") }
 

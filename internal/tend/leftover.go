@@ -3,6 +3,7 @@ package tend
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -203,6 +204,7 @@ func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
 		fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience))
 	defer done()
 	return bounded.Call(ctx, func() (Process, error) {
+		is := func(f proc.Found) bool { return r.mayBeOurs(f) && is(f) }
 		p, err := r.o.Processes.Adopt(pid, is)
 		if err != nil && r.o.User != nil {
 			err = r.o.User.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
@@ -218,6 +220,13 @@ type candidate struct {
 	started   bool // by an azptend in this folder
 }
 
+// mayBeOurs says that a process belongs to a user who can have started one in this
+// folder: root, azptend's or the jobs'. Anybody else on the machine can show a program
+// of his own in our folder, in a mount namespace of his own.
+func (r *runner) mayBeOurs(f proc.Found) bool {
+	return f.UID == 0 || f.UID == os.Geteuid() || r.o.User != nil && f.UID == r.o.User.UID
+}
+
 // find looks with our own eyes, and with those of the user that jobs run as: a
 // root without CAP_SYS_PTRACE does not see what another user's process runs. A
 // process that cannot be looked at in time ends the look: it, and those that would
@@ -227,7 +236,7 @@ func (r *runner) find(is func(proc.Found) bool) []candidate {
 	var found []candidate
 	gather := func() {
 		r.o.Processes.Find(func(f proc.Found) bool {
-			if is(f) {
+			if r.mayBeOurs(f) && is(f) {
 				c := candidate{f.Pid, f.Elsewhere, r.o.Folder.Started(processOf(f))}
 				mu.Lock()
 				defer mu.Unlock()

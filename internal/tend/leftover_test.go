@@ -312,6 +312,14 @@ func TestLeftovers(t *testing.T) {
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
 
+		{"another user's program that looks like a listener", func(s *stage) {
+			s.formerLife(1, recorded, "Agent.Listener", "Agent.Worker")
+			s.found[0].UID, s.found[1].UID = 54321, 54321
+			s.begin()
+			s.pass(time.Second)
+			s.sigterm()
+		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+
 		{"somebody else's listener", func(s *stage) {
 			s.formerLife(1, recorded, "Agent.Listener")
 			s.found[0].Environ = func() []string { return []string{"PATH=/bin"} }
