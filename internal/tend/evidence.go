@@ -78,6 +78,9 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool, e evidence) (az
 	if e.hasRecord && !(e.hasSettings && e.record.IsOf(e.settings)) { // killed before .agent was written
 		was := in(e.record.PoolID, e.record.PoolName)
 		a, there, err := r.o.Server.AgentByName(ctx, was.ID, e.record.AgentName)
+		if isHidden(err) { // once, see agentByID
+			a, there, err = r.o.Server.AgentByName(ctx, was.ID, e.record.AgentName)
+		}
 		switch {
 		case isHidden(err):
 			return pool, azdo.Agent{}, nil
@@ -92,7 +95,9 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool, e evidence) (az
 // be looked at, is the zero value.
 func (r *runner) agentByID(ctx context.Context, pool azdo.Pool, s agent.Registration) (azdo.Agent, error) {
 	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, s.AgentID)
-	if azdo.Status(err) == http.StatusNotFound { // said once, it may not be true
+	// Once, that may not be true: nobody would remove the agent, or name it as one that
+	// stays, if this run ends before it registers one of its own.
+	if isHidden(err) {
 		a, err = r.o.Server.AgentWithCapabilities(ctx, pool.ID, s.AgentID)
 	}
 	if isHidden(err) {

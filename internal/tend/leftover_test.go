@@ -168,10 +168,27 @@ func TestLeftovers(t *testing.T) {
 
 		{"it may not be looked at, so nothing proves that it is ours", func(s *stage) {
 			s.formerLife(1, recorded)
+			s.fails("FORMER", refused(http.StatusForbidden, ""), refused(http.StatusForbidden, ""))
+			s.ready()
+			s.sigterm()
+		}, "pool FORMER 1:5 FORMER 1:5 " + anew, 0, "5"},
+
+		{"it may not be looked at once: looked at again", func(s *stage) {
+			s.formerLife(1, recorded)
 			s.fails("FORMER", refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 FORMER 1:5 DELETE 5 " + anew, 0, ""},
+
+		{"the same, and .agent was not written", func(s *stage) {
+			s.formerLife(1, recorded)
+			if err := os.Remove(filepath.Join(s.o.Folder.Root, ".agent")); err != nil {
+				s.t.Fatal(err)
+			}
+			s.fails("LOOKUP", refused(http.StatusForbidden, ""))
+			s.ready()
+			s.sigterm()
+		}, "pool LOOKUP LOOKUP DELETE 5 " + anew, 0, ""},
 
 		{"an azptend that kept no records was killed", func(s *stage) {
 			s.formerLife(1, older)
