@@ -1,6 +1,6 @@
 // Package bounded waits for functions that nothing can interrupt, and gives up in
 // time. A read of a file or the start of a process can hang in a file system, and a
-// process that cannot be killed keeps whoever waits for it.
+// wait for a process that cannot be killed never ends.
 package bounded
 
 import (

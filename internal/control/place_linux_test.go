@@ -40,8 +40,8 @@ func withoutSetting(p Place) Place {
 	return p
 }
 
-// planted is a socket of a job's in a folder of its own. It says that all is well
-// to whoever asks.
+// planted is a socket that a job made in a folder of its own. It tells every client
+// that all is well.
 func planted(t *testing.T, folder string) {
 	t.Helper()
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -54,7 +54,7 @@ func planted(t *testing.T, folder string) {
 	t.Cleanup(func() { unix.Close(fd) })
 	socket := filepath.Join(folder, socketName)
 	err = errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: socket}), os.Chown(folder, jobs, jobs), os.Chown(socket, jobs, jobs))
-	// Who begins to listen is whom the other side sees.
+	// A client sees the user who began to listen.
 	listening := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and ends with this goroutine

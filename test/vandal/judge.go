@@ -106,7 +106,7 @@ func properties() []property {
 		{"descriptors are bounded", fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), greedy},
 		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is; not where the pids limit is used up, for a listener needs threads too", others},
 		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
-		{"nothing else is touched", "files outside the agent's directory, and probes and `azptend healthcheck` are answered rightly (at the control socket of a job's own user it may answer itself)", collateral},
+		{"nothing else is touched", "files outside the agent's directory stay as they are, and probes and `azptend healthcheck` get a true answer (a job of azptend's own user may answer at the control socket itself)", collateral},
 	}
 }
 
