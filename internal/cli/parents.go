@@ -44,7 +44,7 @@ func withFileToken(s config.Settings) config.Settings {
 	ctx, cancel := context.WithTimeout(context.Background(), readFileWithin)
 	defer cancel()
 	b, err := safefile.ReadFileBy(ctx, s.TokenFile, longestToken)
-	if err != nil { // whoever uses it says so
+	if err != nil { // the caller that uses it reports it
 		return s
 	}
 	s.FileToken = secret.New(strings.TrimSpace(string(b)))

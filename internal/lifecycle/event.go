@@ -71,7 +71,7 @@ const (
 	Nobody   Owner = "nobody"   // there is no agent of that name
 	Ours     Owner = "ours"     // it carries this life's mark
 	Recorded Owner = "recorded" // an earlier run's: the record in the agent's directory proves it
-	Other    Owner = "other"    // somebody else's, as far as anything proves
+	Other    Owner = "other"    // nothing proves that it is ours
 	// Placeholder is an agent that never runs, for the pool's sake.
 	Placeholder Owner = "placeholder"
 )
