@@ -1,6 +1,6 @@
 # An agent on Alpine: the slim package, which is the one that Microsoft builds for musl.
 #   docker build -f alpine.Dockerfile --build-arg AGENT_VERSION=5.282.3 --build-arg AGENT_SHA256=… -t agent .
-FROM golang:1.25-alpine AS build
+FROM golang:1.26-alpine AS build
 ARG AZPTEND_REF=main
 RUN apk add --no-cache git && \
     git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \

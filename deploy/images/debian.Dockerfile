@@ -1,6 +1,6 @@
 # An agent on Debian. It needs nothing of the folder it is built in, but the agent's version and its SHA-256:
 #   docker build -f debian.Dockerfile --build-arg AGENT_VERSION=5.282.3 --build-arg AGENT_SHA256=… -t agent .
-FROM golang:1.25 AS build
+FROM golang:1.26 AS build
 ARG AZPTEND_REF=main
 RUN git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
     CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend

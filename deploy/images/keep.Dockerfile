@@ -1,7 +1,7 @@
 # A pool's keeper, and every other command that runs no agent: azptend and the authorities' certificates, nothing else.
 #   docker build -f keep.Dockerfile -t azptend-keep .
 #   docker run … azptend-keep keep | prune --yes | placeholder ensure
-FROM golang:1.25 AS build
+FROM golang:1.26 AS build
 ARG AZPTEND_REF=main
 RUN git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
     CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend

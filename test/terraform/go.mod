@@ -1,6 +1,6 @@
 module github.com/azptend/azptend/test/terraform
 
-go 1.25.0
+go 1.26.0
 
 require github.com/hashicorp/hcl/v2 v2.25.0
 

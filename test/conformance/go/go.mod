@@ -1,6 +1,6 @@
 module github.com/azptend/azptend/test/conformance/go
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/google/uuid v1.1.1
