@@ -137,7 +137,7 @@ func anchor(heading string) string {
 func withoutCode(text string) string {
 	var kept []string
 	code := false
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if strings.HasPrefix(strings.TrimSpace(line), "```") {
 			code = !code
 		} else if !code {

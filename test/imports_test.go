@@ -174,7 +174,7 @@ func TestRooms(t *testing.T) {
 
 func withoutComments(source string) string {
 	var code []string
-	for _, line := range strings.Split(source, "\n") {
+	for line := range strings.SplitSeq(source, "\n") {
 		if !strings.HasPrefix(strings.TrimSpace(line), "//") {
 			code = append(code, line)
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"regexp"
 	"strings"
@@ -36,9 +37,7 @@ func cmdSees(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	parts := map[string]string{}
 	err := eachEvent(ctx, ts.Getenv("PAGE"), func(changed map[string]string) bool {
-		for id, part := range changed {
-			parts[id] = part
-		}
+		maps.Copy(parts, changed)
 		for _, part := range parts {
 			if what.MatchString(part) {
 				return true

@@ -154,8 +154,8 @@ func takesPath(f *types.Func) bool {
 		return false
 	}
 	params := f.Type().(*types.Signature).Params()
-	for i := range params.Len() {
-		p := params.At(i)
+	for p := range params.Variables() {
+		p := p
 		text, is := p.Type().Underlying().(*types.Basic)
 		if is && text.Kind() == types.String && slices.Contains(pathNames, p.Name()) {
 			return true

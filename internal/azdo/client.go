@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -149,9 +150,7 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 		body = bytes.NewReader(b)
 	}
 	query := url.Values{"api-version": {apiVersion}}
-	for k, v := range r.query {
-		query[k] = v
-	}
+	maps.Copy(query, r.query)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
 	})

@@ -84,11 +84,9 @@ func (n *notices) watch(lines tend.Lines) (done func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Add(1)
-	go func() {
-		defer watching.Done()
+	watching.Go(func() {
 		n.watcher(ctx, lines).Run(ctx)
-	}()
+	})
 	return func() {
 		cancel()
 		watching.Wait()

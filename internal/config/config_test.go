@@ -564,8 +564,8 @@ func TestTheFlagsOfSwitches(t *testing.T) {
 func TestLengths(t *testing.T) {
 	var fields int
 	all := reflect.TypeFor[config.Settings]()
-	for i := range all.NumField() {
-		if all.Field(i).Type == reflect.TypeFor[time.Duration]() {
+	for field := range all.Fields() {
+		if field.Type == reflect.TypeFor[time.Duration]() {
 			fields++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -41,10 +42,8 @@ func parseURL(raw string, schemes ...string) (*url.URL, error) {
 	if err != nil || u.Hostname() == "" {
 		return nil, errNoAddress
 	}
-	for _, scheme := range append([]string{"http", "https"}, schemes...) {
-		if u.Scheme == scheme {
-			return u, nil
-		}
+	if slices.Contains(append([]string{"http", "https"}, schemes...), u.Scheme) {
+		return u, nil
 	}
 	return nil, errNoAddress
 }

@@ -110,12 +110,10 @@ func (s *Server) accept() {
 			pause(s.ctx, 100*time.Millisecond) // a failing accept is not to use a processor up
 			continue
 		}
-		s.served.Add(1)
-		go func() {
-			defer s.served.Done()
+		s.served.Go(func() {
 			defer c.Close()
 			s.serve(c)
-		}()
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/azptend/azptend/internal/azdo"
@@ -43,10 +44,5 @@ func able(demands []string, agents []azdo.Agent) []azdo.Agent {
 }
 
 func anyOf(agents []azdo.Agent, is func(azdo.Agent) bool) bool {
-	for _, a := range agents {
-		if is(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(agents, is)
 }

@@ -224,7 +224,7 @@ func TestNoSecret(t *testing.T) {
 			io.WriteString(&all, p.What+p.Fix)
 		}
 	}
-	for _, part := range strings.Split(token, ".") {
+	for part := range strings.SplitSeq(token, ".") {
 		if strings.Contains(all.String(), part) {
 			t.Errorf("a part of the token is in %s", all.String())
 		}

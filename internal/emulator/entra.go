@@ -103,7 +103,7 @@ func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (r
 			"Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."), ""
 	}
 	var audience string
-	for _, scope := range strings.Fields(form.Get("scope")) { // the SDK adds openid, offline_access, profile
+	for scope := range strings.FieldsSeq(form.Get("scope")) { // the SDK adds openid, offline_access, profile
 		if name, is := strings.CutSuffix(scope, "/.default"); is {
 			audience = resources[strings.ToLower(name)]
 		}

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -90,9 +91,7 @@ func (e *Emulator) updateRecords(c *request) (reply, error) {
 			return reply{}, errBadRequest("Value cannot be null. Parameter name: record.Id")
 		}
 		known := j.record(r.text("id"))
-		for field, v := range r {
-			(*known)[field] = v
-		}
+		maps.Copy((*known), r)
 		(*known)["changeId"], _ = json.Marshal(j.changeID)
 		out = append(out, *known)
 	}

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"maps"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -41,9 +42,7 @@ var (
 
 func with(base map[string]string, more ...string) map[string]string {
 	m := map[string]string{}
-	for k, v := range base {
-		m[k] = v
-	}
+	maps.Copy(m, base)
 	for i := 0; i < len(more); i += 2 {
 		m[more[i]] = more[i+1]
 	}

@@ -108,8 +108,7 @@ func watching(t *testing.T, s *service, script func()) string {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var done sync.WaitGroup
-	done.Add(1)
-	go func() { defer done.Done(); w.Run(ctx) }()
+	done.Go(func() { ; w.Run(ctx) })
 	script()
 	cancel()
 	done.Wait()

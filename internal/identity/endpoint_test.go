@@ -274,7 +274,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("says\n\t%v\nwant\n\t%s", err, tt.says)
 			}
-			for _, part := range strings.Split(loot, ".") {
+			for part := range strings.SplitSeq(loot, ".") {
 				if strings.Contains(err.Error(), part) {
 					t.Errorf("holds a token, or a part of one: %v", err)
 				}
@@ -471,13 +471,11 @@ func TestManyAtOnce(t *testing.T) {
 	who := newIdentity(t, identity.Options{ObjectID: anObject()})
 	var all sync.WaitGroup
 	for i := range 16 {
-		all.Add(1)
-		go func() {
-			defer all.Done()
+		all.Go(func() {
 			if _, err := who.Authorization(t.Context(), []secret.Text{refused, {}, {}, {}}[i%4]); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 	}
 	all.Wait()
 }

@@ -86,7 +86,7 @@ func childrenOfThread(thread int) (pids []int) {
 	if err != nil {
 		return nil
 	}
-	for _, field := range strings.Fields(string(list)) {
+	for field := range strings.FieldsSeq(string(list)) {
 		if pid, err := strconv.Atoi(field); err == nil {
 			pids = append(pids, pid)
 		}

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,9 +32,7 @@ func capabilities(env environ, f facts) map[string]string {
 	}
 	addTools(caps, env)
 	addFile(caps, f.root)
-	for name, value := range f.capabilities() {
-		caps[name] = value
-	}
+	maps.Copy(caps, f.capabilities())
 	return caps
 }
 
@@ -95,9 +94,7 @@ func addFile(caps map[string]string, root string) {
 	}
 	fromFile := environ{}
 	fromFile.apply(content)
-	for name, value := range fromFile {
-		caps[name] = value
-	}
+	maps.Copy(caps, fromFile)
 }
 
 func (f facts) capabilities() map[string]string {

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -120,9 +121,7 @@ func (r *rig) amend(members map[string]any) {
 	if err := json.Unmarshal(withoutBOM(b), &v); err != nil {
 		r.t.Fatal(err)
 	}
-	for name, value := range members {
-		v[name] = value
-	}
+	maps.Copy(v, members)
 	r.write(".agent", v)
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -213,21 +214,17 @@ func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error)
 // job's variables except the secret ones (4.4).
 func (w *workerJob) stepEnv(s step, temp, work, sources string) []string {
 	env := environ{}
-	for name, value := range w.env {
-		env[name] = value
-	}
+	maps.Copy(env, w.env)
 	for name, v := range w.message.Variables {
 		if !v.IsSecret && name != "" && !strings.Contains(name+string(v.Value), "\x00") {
 			env[variableName(name)] = string(v.Value)
 		}
 	}
-	for name, value := range map[string]string{
+	maps.Copy(env, map[string]string{
 		"TF_BUILD": "True", "AGENT_NAME": w.agent.AgentName, "AGENT_ID": strconv.Itoa(w.agent.AgentID),
 		"AGENT_VERSION": w.version, "AGENT_HOMEDIRECTORY": w.place.root, "AGENT_WORKFOLDER": work,
 		"AGENT_TEMPDIRECTORY": temp, "SYSTEM_DEFAULTWORKINGDIRECTORY": sources,
-	} {
-		env[name] = value
-	}
+	})
 	for name, value := range s.Environment {
 		env[name] = w.message.expand(string(value))
 	}

@@ -43,16 +43,14 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 	var all sync.WaitGroup
 	together := func(spent *time.Duration, f func() error) *error {
 		failed := new(error)
-		all.Add(1)
-		go func() {
-			defer all.Done()
+		all.Go(func() {
 			begun := time.Now()
 			*failed = f()
 			*spent = time.Since(begun)
 			if *failed != nil {
 				cancel(*failed)
 			}
-		}()
+		})
 		return failed
 	}
 	// The folder is looked at to the end whatever else fails, and its fault is said

@@ -251,11 +251,9 @@ var errAborted = errors.New("there is no time left to wait for it")
 
 // besides runs f beside the loop, until the life ends at the latest.
 func (r *runner) besides(f func(context.Context)) {
-	r.beside.Add(1)
-	go func() {
-		defer r.beside.Done()
+	r.beside.Go(func() {
 		f(r.ctx)
-	}()
+	})
 }
 
 // say brings a word into the loop. After the end nobody listens any more.

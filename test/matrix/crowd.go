@@ -76,9 +76,7 @@ func (t *theatre) playAll(cells []cell, jobs int, tell func(done int, v verdict)
 	var mu sync.Mutex
 	done := 0
 	for range jobs {
-		all.Add(1)
-		go func() {
-			defer all.Done()
+		all.Go(func() {
 			for i := range next {
 				begun := time.Now()
 				f, err := t.perform(i, cells[i])
@@ -90,7 +88,7 @@ func (t *theatre) playAll(cells []cell, jobs int, tell func(done int, v verdict)
 				tell(done, v)
 				mu.Unlock()
 			}
-		}()
+		})
 	}
 	all.Wait()
 	return verdicts

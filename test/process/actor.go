@@ -57,8 +57,7 @@ func Act(cmd *exec.Cmd) (*Actor, error) {
 	}
 	a := &Actor{cmd: cmd, out: &transcript{more: make(chan struct{})}, done: make(chan struct{})}
 	var copied sync.WaitGroup
-	copied.Add(1)
-	go func() { defer copied.Done(); _, _ = io.Copy(a.out, r); r.Close() }()
+	copied.Go(func() { ; _, _ = io.Copy(a.out, r); r.Close() })
 	go func() {
 		defer close(a.done)
 		_ = cmd.Wait()
