@@ -30,11 +30,11 @@ type notices struct {
 
 // newNotices is nil where nobody is asked. A machine is where systemd is; a
 // container does not hear of its host's end, its platform tells it by SIGTERM.
-func newNotices(s config.Settings, platform host.Word, log *slog.Logger) *notices {
-	if platform != host.Systemd {
-		log.Debug("Scheduled events of the machine are not watched for: this is no systemd unit", "platform", platform)
+func newNotices(s config.Settings, on host.Word, log *slog.Logger) *notices {
+	if on != host.Systemd {
+		log.Debug("Scheduled events of the machine are not watched for: this is no systemd unit", "platform", on)
 		if s.ApproveEvents {
-			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: this is no systemd unit", "platform", platform)
+			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: this is no systemd unit", "platform", on)
 		}
 		return nil
 	}

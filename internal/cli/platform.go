@@ -13,30 +13,30 @@ import (
 // the grace period, and when an agent leaves that gets no job. Here settings and
 // platform meet; neither knows the other.
 func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word, error) {
-	platform := findPlatform(s)
+	found := findPlatform(s)
 	from := "AZP_GRACE_PERIOD (--grace-period)"
 	if s.Grace == 0 {
-		s.Grace, from = platform.Grace, "the platform's default"
+		s.Grace, from = found.Grace, "the platform's default"
 		defer func() {
-			if platform.Knob != "" {
-				log.Info("The platform may have been given another grace period", "hint", "set AZP_GRACE_PERIOD to the same time as "+platform.Knob)
+			if found.Knob != "" {
+				log.Info("The platform may have been given another grace period", "hint", "set AZP_GRACE_PERIOD to the same time as "+found.Knob)
 			}
 		}()
 	}
-	log.Info("Found the platform", "platform", platform.Word, "name", platform.Name, "seen", platform.Seen,
+	log.Info("Found the platform", "platform", found.Word, "name", found.Name, "seen", found.Seen,
 		"grace", s.Grace.String(), "grace_from", from)
-	if platform.Longest != 0 && s.Grace > platform.Longest {
-		log.Warn("The grace period is longer than the platform gives", "grace", s.Grace.String(), "longest", platform.Longest.String(),
+	if found.Longest != 0 && s.Grace > found.Longest {
+		log.Warn("The grace period is longer than the platform gives", "grace", s.Grace.String(), "longest", found.Longest.String(),
 			"hint", "set AZP_GRACE_PERIOD to no more than that: what is planned for later will not happen")
 	}
 	if s.IdleTimeout == config.Unset {
-		s.IdleTimeout = idleOn(platform.Word, s.Once)
+		s.IdleTimeout = idleOn(found.Word, s.Once)
 	}
-	if platform.Word == host.ContainerAppsJob && s.ReplicaTimeout == 0 {
+	if found.Word == host.ContainerAppsJob && s.ReplicaTimeout == 0 {
 		log.Warn("A job that comes late may be lost: the platform ends this replica at its timeout, which azptend does not know",
 			"hint", "set AZP_REPLICA_TIMEOUT to the job's replica timeout")
 	}
-	return s, platform.Word, s.CheckLimits()
+	return s, found.Word, s.CheckLimits()
 }
 
 func findPlatform(s config.Settings) host.Platform {
@@ -50,8 +50,8 @@ func findPlatform(s config.Settings) host.Platform {
 // replica idles counts towards its timeout (peers-and-pains.md, pain 10).
 const jobsIdle = 5 * time.Minute
 
-func idleOn(platform host.Word, once bool) time.Duration {
-	if platform == host.ContainerAppsJob && once {
+func idleOn(on host.Word, once bool) time.Duration {
+	if on == host.ContainerAppsJob && once {
 		return jobsIdle
 	}
 	return 0

@@ -13,11 +13,11 @@ import (
 
 func TestWhatSystemdHears(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
-	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer systemd.Close()
+	defer conn.Close()
 	m, err := sdnotify.Open(sdnotify.Options{Socket: name, WatchdogUsec: "120000000", WatchdogPid: "7", Pid: 7})
 	if err != nil || m.Watchdog != 2*time.Minute {
 		t.Fatalf("manager is %+v, %v", m, err)
@@ -27,11 +27,11 @@ func TestWhatSystemdHears(t *testing.T) {
 		t.Fatal(err)
 	}
 	buffer := make([]byte, 100)
-	n, err := systemd.Read(buffer)
+	n, err := conn.Read(buffer)
 	if got := string(buffer[:n]); err != nil || got != "READY=1\nSTATUS=idle READY=0" {
 		t.Errorf("heard %q, %v", got, err)
 	}
-	systemd.Close()
+	conn.Close()
 	if err := m.Tell(sdnotify.Alive); err == nil {
 		t.Error("nobody listens, and that is no error")
 	}
@@ -48,11 +48,11 @@ func TestNoManager(t *testing.T) {
 
 func TestNoWatchdog(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
-	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer systemd.Close()
+	defer conn.Close()
 	for _, o := range []sdnotify.Options{
 		{}, {WatchdogUsec: "0"}, {WatchdogUsec: "-1"}, {WatchdogUsec: "soon"}, {WatchdogUsec: "1000000", WatchdogPid: "8"},
 	} {
@@ -69,11 +69,11 @@ func TestNoWatchdog(t *testing.T) {
 // TestSystemdThatDoesNotRead: its socket is full, and nobody waits for it for long.
 func TestSystemdThatDoesNotRead(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
-	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer systemd.Close()
+	defer conn.Close()
 	m, err := sdnotify.Open(sdnotify.Options{Socket: name})
 	if err != nil {
 		t.Fatal(err)
