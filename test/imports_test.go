@@ -20,9 +20,9 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agent", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/host", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
-		"internal/service", "internal/setup", "internal/standin", "internal/tend", "internal/transport",
+		"internal/service", "internal/setup", "internal/standin", "internal/supervisor", "internal/transport",
 	},
-	"internal/tend":      {"internal/agent", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
+	"internal/supervisor":      {"internal/agent", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agent", "internal/azdo"},                                                              // agent for the marks, like tend
 	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret", "internal/spelling"}, // it explains their errors to every command
 	"internal/setup":     {"internal/azdo"},
@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"test/soak":          {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 	"test/thief":         {},
 	"test/vm":            {"internal/emulator", "internal/standin"},
-	"test/unguarded":     {"internal/cli", "internal/config", "internal/tend"},
+	"test/unguarded":     {"internal/cli", "internal/config", "internal/supervisor"},
 	"test/vandal":        {"internal/emulator", "internal/standin", "test/launch", "test/process"},
 }
 

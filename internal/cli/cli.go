@@ -19,7 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/standin"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -40,10 +40,10 @@ type Process struct {
 // Without names protections that a command leaves out. Nothing a user can say sets
 // one: it is how test/unguarded shows that each of them is needed.
 type Without struct {
-	Undumpable bool                      // others of our user may look into this process
-	Filter     bool                      // the listener inherits the whole environment
-	OtherUser  bool                      // the listener runs as we do, whatever AZP_RUN_AS says
-	Port       func() (tend.Port, error) // in place of the one that hears the listener alone
+	Undumpable bool                            // others of our user may look into this process
+	Filter     bool                            // the listener inherits the whole environment
+	OtherUser  bool                            // the listener runs as we do, whatever AZP_RUN_AS says
+	Port       func() (supervisor.Port, error) // in place of the one that hears the listener alone
 }
 
 // Main runs the program and returns its exit code. The same binary is the demo's

@@ -9,12 +9,12 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/lifecycle"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
-func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
+func openControl(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
 	server, err := listenForControl(s, lines, log)
 	if errors.Is(err, control.ErrTaken) {
 		return openControlLater(s, lines, log)
@@ -24,7 +24,7 @@ func openControl(s config.Settings, lines tend.Lines, log *slog.Logger) (done fu
 
 // openControlLater is openControl where another azptend has the socket: this one
 // tries again until that one has left the agent's folder.
-func openControlLater(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
+func openControlLater(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
 	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
@@ -56,7 +56,7 @@ func openControlLater(s config.Settings, lines tend.Lines, log *slog.Logger) (do
 }
 
 // listenForControl opens the control socket. It logs every error but ErrTaken.
-func listenForControl(s config.Settings, lines tend.Lines, log *slog.Logger) (*control.Server, error) {
+func listenForControl(s config.Settings, lines supervisor.Lines, log *slog.Logger) (*control.Server, error) {
 	server, err := control.Listen(placeOf(s), onLines{lines}, log)
 	if err != nil && !errors.Is(err, control.ErrTaken) {
 		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
@@ -80,7 +80,7 @@ func placeOf(s config.Settings) control.Place {
 }
 
 // onLines are the lives, in the words of the control socket.
-type onLines struct{ lines tend.Lines }
+type onLines struct{ lines supervisor.Lines }
 
 func (l onLines) Status(ctx context.Context) (control.Status, error) {
 	return told(l.lines.Status(ctx))
@@ -98,7 +98,7 @@ func (l onLines) Drain(ctx context.Context, terminating bool) (control.Status, e
 	return told(l.lines.Drain(ctx, reason, terminating))
 }
 
-func told(s tend.Snapshot, err error) (control.Status, error) {
+func told(s supervisor.Snapshot, err error) (control.Status, error) {
 	if err != nil {
 		return control.Status{}, err
 	}

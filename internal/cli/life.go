@@ -14,43 +14,43 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // live lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (tend.End, error) {
+func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, guard)
 	if err != nil {
-		return tend.End{}, err
+		return supervisor.End{}, err
 	}
 	if len(each) > 1 { // each agent's own root is locked by its life
 		release, err := agent.Folder{Root: s.Root()}.Lock()
 		if err != nil {
-			return tend.End{}, err
+			return supervisor.End{}, err
 		}
 		defer release()
 	}
 	s, platform, err := onPlatform(s, log)
 	if err != nil {
-		return tend.End{}, err
+		return supervisor.End{}, err
 	}
-	var all []tend.Options
-	var lines tend.Lines
+	var all []supervisor.Options
+	var lines supervisor.Lines
 	for i, own := range each {
 		first := log // what they have in common is said once
 		if i > 0 {
 			first = slog.New(slog.DiscardHandler)
 		}
 		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
-			return tend.End{}, err
+			return supervisor.End{}, err
 		}
 		if own, err = withAuthorities(own, user, first); err != nil {
-			return tend.End{}, err
+			return supervisor.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
 		defer closing(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
-		o.Processes, o.Shared = tend.FromInit(init), len(each) > 1
+		o.Processes, o.Shared = supervisor.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
 		}
@@ -90,13 +90,13 @@ func lockLogs(f agent.Folder, user *proc.User, log *slog.Logger) func() {
 }
 
 // lifeOf is what one agent's life needs.
-func lifeOf(p Process, s config.Settings, o tend.Options, user *proc.User, log *slog.Logger) tend.Options {
+func lifeOf(p Process, s config.Settings, o supervisor.Options, user *proc.User, log *slog.Logger) supervisor.Options {
 	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.Root(), Diag: s.DiagFolder}
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
 	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
-	o.Line = tend.NewLine()
+	o.Line = supervisor.NewLine()
 	return o
 }
 
@@ -116,27 +116,27 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
-func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (tend.Options, error) {
-	o := tend.Options{Began: p.Began, Log: log, Hint: hintFor}
+func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (supervisor.Options, error) {
+	o := supervisor.Options{Began: p.Began, Log: log, Hint: hintFor}
 	o.NameWait, o.ReplaceFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
 		given, err := agent.Folder{Root: s.Registered}.Given()
 		if err != nil {
-			return tend.Options{}, err
+			return supervisor.Options{}, err
 		}
 		o.Given, o.Name = &given, given.Registration.AgentName
 		return o, nil
 	}
 	who, client, err := connect(s, log, guard, page.Observe)
 	if err != nil {
-		return tend.Options{}, err
+		return supervisor.Options{}, err
 	}
 	countTokens(who, page)
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
 	o.Capabilities, o.Server = s.Capabilities, client
 	o.Seed = mathrand.Uint64()
-	o.Roster = tend.NewRoster(client, log)
+	o.Roster = supervisor.NewRoster(client, log)
 	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
 	o.Token = func(ctx context.Context) error {
 		_, err := who.Authorization(ctx, secret.Text{})
@@ -153,7 +153,7 @@ func nameOf(s config.Settings) string { return s.Name(strings.ToLower(rand.Text(
 const suffixLength = 8
 
 // tellPlan says once what was decided before anything happens.
-func tellPlan(s config.Settings, o tend.Options, log *slog.Logger) {
+func tellPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 	budget := lifecycle.Split(s.Grace)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
 		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),

@@ -16,7 +16,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/logqueue"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // This file passes on what an agent's listener prints. The listener does not write
@@ -27,7 +27,7 @@ import (
 // passOn gives the listener of an agent pipes to print to. A single agent's lines
 // come out as they are, in a log for people. Else each is a line of the log, which
 // says whose it is. The returned function ends that.
-func passOn(p Process, s config.Settings, o *tend.Options) (done func()) {
+func passOn(p Process, s config.Settings, o *supervisor.Options) (done func()) {
 	log := newLog(p.guard.Writer(p.errors.Minor()), s)
 	if o.Shared {
 		log = slog.New(&ofAgent{Handler: log.Handler(), agent: o.Name})

@@ -11,13 +11,13 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // printing is a process whose streams are files, and a listener in it.
 type printing struct {
 	p         Process
-	o         tend.Options
+	o         supervisor.Options
 	out, errs string
 	done      func()
 }
@@ -39,7 +39,7 @@ func newPrinting(t *testing.T, format string, shared, oneFile bool) *printing {
 	p.openStreams()
 	p.neverWait()
 	p.guard.Watch(secret.New("the-secret-of-azptend"))
-	pr := &printing{p: p, o: tend.Options{Name: "one", Shared: shared, Log: slog.New(slog.DiscardHandler)}, out: p.Stdout.Name(), errs: p.Stderr.Name()}
+	pr := &printing{p: p, o: supervisor.Options{Name: "one", Shared: shared, Log: slog.New(slog.DiscardHandler)}, out: p.Stdout.Name(), errs: p.Stderr.Name()}
 	pr.done = passOn(p, config.Settings{LogFormat: format}, &pr.o)
 	return pr
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/host"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 	"github.com/azptend/azptend/internal/transport"
 )
 
@@ -47,7 +47,7 @@ func newNotices(s config.Settings, on host.Word, log *slog.Logger) *notices {
 // holdBack keeps an agent from starting into its machine's end, for which it has
 // just been drained and a unit's Restart= has started it again. The end is one
 // that was asked for meanwhile, nil when the life may begin.
-func (n *notices) holdBack(heard <-chan proc.Heard) *tend.End {
+func (n *notices) holdBack(heard <-chan proc.Heard) *supervisor.End {
 	if n == nil {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (n *notices) holdBack(heard <-chan proc.Heard) *tend.End {
 			if h.Word == proc.Drain || h.Word == proc.Interrupt {
 				cancel()
 				<-quiet
-				end := tend.End{Why: "asked to end before an agent was started"}
+				end := supervisor.End{Why: "asked to end before an agent was started"}
 				n.log.Info("Left", "exit_code", end.Code, "why", end.Why)
 				return &end
 			}
@@ -78,7 +78,7 @@ func (n *notices) holdBack(heard <-chan proc.Heard) *tend.End {
 
 // watch lets a life end before its machine does. The returned function ends the
 // watching, after the life.
-func (n *notices) watch(lines tend.Lines) (done func()) {
+func (n *notices) watch(lines supervisor.Lines) (done func()) {
 	if n == nil {
 		return func() {}
 	}
@@ -94,7 +94,7 @@ func (n *notices) watch(lines tend.Lines) (done func()) {
 	}
 }
 
-func (n *notices) watcher(ctx context.Context, lines tend.Lines) *host.Watcher {
+func (n *notices) watcher(ctx context.Context, lines supervisor.Lines) *host.Watcher {
 	return &host.Watcher{
 		Metadata: n.metadata, Lead: n.lead,
 		Announced: func(e host.Notice) {

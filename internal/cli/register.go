@@ -13,7 +13,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 func newRegister(p Process) *cobra.Command {
@@ -70,8 +70,8 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return &exitError{codeOfStart(err), err}
 	}
 	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agent.Folder{Root: out}, s.WorkFolder, registerGrace
-	o.Processes = tend.FromInit(init)
-	end := tend.Run(o, heard)
+	o.Processes = supervisor.FromInit(init)
+	end := supervisor.Run(o, heard)
 	if end.Err != nil && end.Code != 0 {
 		explain(context.Background(), p, s, log, guard, end.Err)
 	}

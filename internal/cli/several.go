@@ -8,30 +8,30 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // liveAll lives each agent's life to its end, beside the others. Every life gets
 // every signal; none ends another, and none waits for another.
-func liveAll(p Process, s config.Settings, all []tend.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Heard) tend.End {
+func liveAll(p Process, s config.Settings, all []supervisor.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Heard) supervisor.End {
 	if len(all) == 1 {
 		defer passOn(p, s, &all[0])()
-		return tend.Run(all[0], heard)
+		return supervisor.Run(all[0], heard)
 	}
-	ends := make([]tend.End, len(all))
+	ends := make([]supervisor.End, len(all))
 	each, stop := proc.Broadcast(heard, len(all))
 	var living sync.WaitGroup
 	for i, o := range all {
 		o.Log = slog.New(&ofAgent{Handler: log.Handler(), agent: o.Name})
 		living.Go(func() {
 			defer passOn(p, s, &o)()
-			ends[i] = tend.Run(o, each[i])
+			ends[i] = supervisor.Run(o, each[i])
 		})
 	}
 	living.Wait()
 	stop()
 	closing(log, "the processes that the jobs left running", closeWithin, func() { sweep(init, log) })()
-	end := tend.Worst(ends)
+	end := supervisor.Worst(ends)
 	log.Info("All agents have left", "agents", len(all), "exit_code", end.Code, "why", end.Why)
 	return end
 }

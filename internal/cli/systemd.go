@@ -9,13 +9,13 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/sdnotify"
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // tellSystemd tells systemd how the lives go, until done is called: ready when each
 // agent listens for jobs, stopping when all have ended, and, for the unit's
 // watchdog, that the loop answers. Without systemd it does nothing.
-func tellSystemd(s config.Settings, lines tend.Lines, log *slog.Logger) (done func()) {
+func tellSystemd(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
 	manager, err := sdnotify.Open(sdnotify.Options{
 		Socket: s.Variable("NOTIFY_SOCKET"), WatchdogUsec: s.Variable("WATCHDOG_USEC"), WatchdogPid: s.Variable("WATCHDOG_PID"), Pid: os.Getpid(),
 	})
@@ -42,7 +42,7 @@ func tellSystemd(s config.Settings, lines tend.Lines, log *slog.Logger) (done fu
 
 // notifier is the lives' voice to systemd.
 type notifier struct {
-	lines   tend.Lines
+	lines   supervisor.Lines
 	manager *sdnotify.Manager
 	log     *slog.Logger
 	mute    bool // a failure to tell was said
@@ -77,13 +77,13 @@ func (n *notifier) follow(ctx context.Context) {
 }
 
 // status is the life's own word, within the watchdog's patience.
-func (n *notifier) status(ctx context.Context) (tend.Snapshot, error) {
+func (n *notifier) status(ctx context.Context) (supervisor.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(n.manager.Watchdog/3, time.Second))
 	defer cancel()
 	return n.lines.Status(ctx)
 }
 
-func (n *notifier) tell(s tend.Snapshot, before lifecycle.Phase) {
+func (n *notifier) tell(s supervisor.Snapshot, before lifecycle.Phase) {
 	words := []string{sdnotify.Alive}
 	if s.Phase != before {
 		words = append(words, sdnotify.Status(string(s.Phase)+": agent "+s.Agent+" in pool "+s.Pool))

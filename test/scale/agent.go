@@ -43,7 +43,7 @@ func (w *world) launch() {
 	})
 }
 
-// look is azptend's look whether its agent is still in its pool (internal/tend/roster.go):
+// look is azptend's look whether its agent is still in its pool (internal/supervisor/roster.go):
 // one request, which is not made again when it is refused.
 func (a *agent) look() {
 	if a.gone {

@@ -23,7 +23,7 @@ const (
 )
 
 // Between two looks of azptend's whether its agent is still in its pool, and from its
-// start to the first (internal/tend/roster.go).
+// start to the first (internal/supervisor/roster.go).
 const (
 	lookFrom = 45 * time.Minute
 	lookTo   = 75 * time.Minute

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/azptend/azptend/internal/tend"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // careless is a notification port that believes whoever comes.
@@ -16,10 +16,10 @@ type careless struct {
 	stays bool // open behind the first, whose word is no better than the others'
 }
 
-func openCredulous() (tend.Port, error) { return open(false) }
-func openEver() (tend.Port, error)      { return open(true) }
+func openCredulous() (supervisor.Port, error) { return open(false) }
+func openEver() (supervisor.Port, error)      { return open(true) }
 
-func open(stays bool) (tend.Port, error) {
+func open(stays bool) (supervisor.Port, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	return careless{l, stays}, err
 }

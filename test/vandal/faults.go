@@ -58,7 +58,7 @@ func faults() []fault {
 		{guard: "a bound on the last waits, behind a reader that blocks", cells: "^perf: FIFO × ", edits: []edit{
 			{lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"},
 			{lines, "l.dir.Open(l.name)", "os.Open(string(l.dir) + \"/\" + l.name)"},
-			{"internal/tend/runner.go", "bounded.Within(l.within, step)", "bounded.Within(time.Hour, step)"},
+			{"internal/supervisor/runner.go", "bounded.Within(l.within, step)", "bounded.Within(time.Hour, step)"},
 		}},
 		{guard: "logging that does not wait", cells: "^output not read × ", edits: []edit{
 			{queue, "\tif !q.begun {\n\t\tq.begun = true\n", "\tif false {\n\t\tq.begun = true\n"},

@@ -1,0 +1,89 @@
+package supervisor
+
+import (
+	"context"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// call makes the function that performs a. What it needs of the runner is read
+// here, in the loop; what it learned comes back as a note.
+func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
+	switch a.Call {
+	case lifecycle.Prepare:
+		return r.prepare()
+	case lifecycle.Register:
+		return r.register()
+	case lifecycle.LookUp:
+		return r.lookUp()
+	case lifecycle.RemoveTwin:
+		r.carry()
+		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", a.AgentID)
+		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.TwinRemoved{Result: res} })
+	case lifecycle.Launch:
+		return r.launch()
+	case lifecycle.Disable:
+		return r.disable(a.AgentID)
+	case lifecycle.Inspect:
+		if r.o.Given != nil {
+			return r.inspectAlone()
+		}
+		return r.inspect(a.AgentID)
+	case lifecycle.Remove:
+		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.Deleted{Result: res} })
+	}
+	panic("no such call: " + string(a.Call))
+}
+
+func (r *runner) disable(id int) func(context.Context) word {
+	poolID := r.seat.pool.ID
+	return func(ctx context.Context) word {
+		return word{event: lifecycle.Disabled{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
+	}
+}
+
+func (r *runner) inspect(id int) func(context.Context) word {
+	poolID, listener := r.seat.pool.ID, r.listener
+	return func(ctx context.Context) word {
+		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.Missing}}
+		if id != 0 {
+			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
+			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+		}
+		if listener != nil {
+			e.Work = workOf(listener)
+		}
+		return word{event: e}
+	}
+}
+
+// workOf is what the process table shows of a job; nothing where processes cannot be
+// listed (macOS).
+func workOf(listener Process) lifecycle.Work {
+	has, busy, err := listener.HasDescendant(agent.WorkerProgram)
+	switch {
+	case err != nil:
+		return lifecycle.Unseen
+	case busy:
+		return lifecycle.Steps
+	case has:
+		return lifecycle.NoSteps
+	}
+	return lifecycle.NoWork
+}
+
+// lookForWork looks at the process table beside the loop.
+func (r *runner) lookForWork() {
+	listener := r.listener
+	r.besides(func(context.Context) {
+		r.say(word{of: listener, event: lifecycle.WorkSeen{Work: workOf(listener)}})
+	})
+}
+
+func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) word {
+	poolID := r.seat.pool.ID
+	return func(ctx context.Context) word {
+		return word{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
+	}
+}

@@ -1,0 +1,170 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// TestResultOf: what an error means for what comes next, and what it means when
+// it is the answer to the POST, which may not be repeated blindly.
+func TestResultOf(t *testing.T) {
+	status := func(code int) error { return &azdo.Error{Status: code} }
+	for _, tt := range []struct {
+		name      string
+		err       error
+		want      lifecycle.Outcome
+		ofPost    lifecycle.Outcome // where it differs
+		wantAfter time.Duration
+	}{
+		{name: "nothing", err: nil, want: lifecycle.OK},
+		{name: "not sent", err: &azdo.Error{Cause: syscall.ECONNREFUSED}, want: lifecycle.Unreachable},
+		{name: "sent, not answered", err: &azdo.Error{Sent: true, Cause: io.EOF}, want: lifecycle.Lost},
+		{name: "sent, given up", err: &azdo.Error{Sent: true, Cause: errAborted}, want: lifecycle.Lost},
+		{name: "given up in its turn", err: &azdo.Error{Cause: errAborted}, want: lifecycle.Unreachable},
+		{name: "200 that is no JSON", err: status(200), want: lifecycle.Refused, ofPost: lifecycle.Lost},
+		{name: "302", err: status(302), want: lifecycle.Refused},
+		{name: "400", err: status(400), want: lifecycle.Refused},
+		{name: "a job runs, by another status", err: &azdo.Error{Status: 409, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
+		{name: "the name is taken, by another status", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentExistsException"}, want: lifecycle.Taken},
+		{name: "a job runs", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
+		{name: "401", err: status(401), want: lifecycle.Denied},
+		{name: "the sign-in page", err: &azdo.Error{Status: 401, Cause: azdo.ErrSignIn}, want: lifecycle.Denied},
+		{name: "403", err: status(403), want: lifecycle.Denied},
+		{name: "404", err: status(404), want: lifecycle.Missing},
+		{name: "408", err: status(408), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "409", err: status(409), want: lifecycle.Taken},
+		{name: "429", err: &azdo.Error{Status: 429, RetryAfter: time.Minute}, want: lifecycle.Unreachable, wantAfter: time.Minute},
+		{name: "500", err: status(500), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "502", err: status(502), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "503", err: status(503), want: lifecycle.Unreachable, ofPost: lifecycle.Doubtful},
+		{name: "504", err: status(504), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "no such pool", err: fmt.Errorf("cannot find it: %w", azdo.ErrNoPool), want: lifecycle.Denied},
+		{name: "a pool that is not ours to fill", err: usable(azdo.Pool{IsHosted: true}), want: lifecycle.Refused},
+		{name: "a scale set's pool", err: usable(azdo.Pool{Options: "elasticPool, singleUseAgents"}), want: lifecycle.Refused},
+		{name: "an answer without authorization", err: errIncomplete, want: lifecycle.Refused},
+		{name: "no token", err: &azdo.TokenError{Cause: errors.New("refused")}, want: lifecycle.Unreachable},
+		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
+		{name: "a folder of another container's agent", err: &agent.UnfitError{InUse: true}, want: lifecycle.Occupied},
+		{name: "an unfit folder", err: &agent.UnfitError{}, want: lifecycle.Unfit},
+		{name: "a program that is not there", err: unfitIfExec(agent.Folder{}, syscall.ENOENT), want: lifecycle.Unfit},
+		{name: "a program for another machine", err: unfitIfExec(agent.Folder{}, syscall.ENOEXEC), want: lifecycle.Unfit},
+		{name: "no room for a process", err: unfitIfExec(agent.Folder{}, syscall.EAGAIN), want: lifecycle.Broken},
+		{name: "given up", err: fmt.Errorf("cannot wait: %w", errAborted), want: lifecycle.Unreachable},
+		{name: "cancelled", err: context.Canceled, want: lifecycle.Unreachable},
+		{name: "too late", err: context.DeadlineExceeded, want: lifecycle.Unreachable},
+		{name: "anything else", err: errors.New("?"), want: lifecycle.Broken},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := resultOf(tt.err)
+			if got.Outcome != tt.want || got.RetryAfter != tt.wantAfter || !errors.Is(got.Err, tt.err) {
+				t.Errorf("got %+v, want %v", got, tt.want)
+			}
+			if tt.ofPost == "" {
+				tt.ofPost = tt.want
+			}
+			if got := resultOfPost(tt.err); got.Outcome != tt.ofPost {
+				t.Errorf("of a POST: got %+v, want %v", got, tt.ofPost)
+			}
+		})
+	}
+}
+
+func TestUsable(t *testing.T) {
+	for _, tt := range []struct {
+		pool azdo.Pool
+		says string
+	}{
+		{azdo.Pool{Name: "p", Options: "none", PoolType: "automation"}, ""},
+		{azdo.Pool{Name: "p", IsHosted: true}, `cannot add an agent to pool "p": its agents are hosted by Microsoft`},
+		{azdo.Pool{Name: "p", Options: "elasticPool, singleUseAgents"}, `cannot add an agent to pool "p": it is a scale set pool`},
+		{azdo.Pool{Name: "p", PoolType: "deployment"}, `cannot add an agent to pool "p": it is a deployment pool`},
+	} {
+		err := usable(tt.pool)
+		if tt.says == "" {
+			if err != nil {
+				t.Errorf("%+v: %v", tt.pool, err)
+			}
+			continue
+		}
+		var no *refusal
+		if !errors.As(err, &no) || !strings.HasPrefix(err.Error(), tt.says) || !strings.Contains(no.Hint(), "AZP_POOL") {
+			t.Errorf("%+v: %v", tt.pool, err)
+		}
+	}
+}
+
+// speechless is a listener that never tells its version.
+type speechless struct{ Processes }
+
+func (speechless) Output(ctx context.Context, _ proc.Spec) (string, proc.Status, error) {
+	<-ctx.Done()
+	return "", proc.Status{}, fmt.Errorf("cannot wait for it: %w", context.Cause(ctx))
+}
+
+// TestNoVersion: a listener that hangs is the folder's fault, and an end that was
+// asked for meanwhile is nobody's.
+func TestNoVersion(t *testing.T) {
+	f := folder(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRunner(Options{Folder: f, Processes: speechless{}}, nil)
+		defer r.cancel()
+		_, err := r.checkFolder(t.Context())
+		if resultOf(err).Outcome != lifecycle.Unfit || !strings.Contains(err.Error(), "--version does not end within 30s") {
+			t.Errorf("error is %v", err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errAborted)
+		if _, err := r.checkFolder(ctx); resultOf(err).Outcome != lifecycle.Unreachable {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+func TestOwnerOf(t *testing.T) {
+	mark := func(instance, host, kind string) map[string]string {
+		return map[string]string{agent.MarkInstance: instance, agent.MarkHost: host, agent.MarkKind: kind}
+	}
+	for _, tt := range []struct {
+		name, instance string
+		mark           map[string]string
+		want           lifecycle.Owner
+	}{
+		{"our mark", "i", mark("i", "host", agent.KindAgent), lifecycle.Ours},
+		{"of our host and folder, which prove nothing", "i", mark("h", "host", agent.KindAgent), lifecycle.Other},
+		{"the same before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.Other},
+		{"another host's", "i", mark("h", "elsewhere", agent.KindAgent), lifecycle.Other},
+		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
+		{"no mark", "i", nil, lifecycle.Other},
+		{"no mark, and we have none", "", nil, lifecycle.Other},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := ownerOf(azdo.Agent{UserCapabilities: tt.mark}, tt.instance); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHolderWithoutADate(t *testing.T) {
+	at := azdo.Time{Time: time.Date(2026, 11, 22, 13, 0, 0, 0, time.FixedZone("", 3600))}
+	for want, a := range map[string]azdo.Agent{
+		"an unknown time":      {},
+		"2026-11-22T12:00:00Z": {CreatedOn: at},
+	} {
+		if got := a.Since(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,408 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// launch writes the agent's files and starts the listener.
+func (r *runner) launch() func(context.Context) word {
+	s := starter{o: r.o, ways: r.ways, pool: r.pool, granted: r.granted, key: r.key}
+	r.wrote = true // or will have, in part at least
+	if r.o.HandOver {
+		return s.handOver
+	}
+	return func(ctx context.Context) word {
+		begun := time.Now()
+		l, err := s.start(ctx)
+		if err != nil {
+			return word{event: lifecycle.Launched{Result: resultOf(err)}}
+		}
+		spent := time.Since(begun)
+		return word{
+			note: func(r *runner) {
+				r.listener, r.perf, r.markers, r.jobsBefore = l.process, l.perf, l.markers, r.state.Jobs
+				r.times.launch, r.times.launched = spent, time.Now()
+				r.times.begin(begun)
+				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
+				r.watch(l)
+			},
+			event:   lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+			unheard: l.undo,
+		}
+	}
+}
+
+// launched is a listener that was started, with the ways by which it tells.
+type launched struct {
+	process  Process
+	port     Port
+	perf     *agent.Perf
+	markers  agent.UpdateMarkers
+	logs     agent.Logs // of the listeners before it
+	troubles *troubles
+	user     *proc.User
+}
+
+// undo ends a listener that nobody has heard of.
+func (l *launched) undo() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastSweep)
+	defer cancel()
+	l.process.KillTree(ctx)
+	l.port.Close()
+	l.removePerf()
+}
+
+func (l *launched) removePerf() {
+	if l.perf != nil {
+		_ = l.user.Do(func() error { return agent.RemovePerf(l.perf.Dir()) })
+	}
+}
+
+// starter is what starting a listener takes.
+type starter struct {
+	o       Options
+	ways    ways
+	pool    azdo.Pool
+	granted azdo.Agent
+	key     *rsa.PrivateKey
+}
+
+func (s starter) start(ctx context.Context) (_ *launched, err error) {
+	l := &launched{user: s.o.User, troubles: newTroubles()}
+	// The port is open before its number is written into .agent.
+	if l.port, err = s.ways.openPort(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			l.port.Close()
+			l.removePerf()
+		}
+	}()
+	var perf string
+	err = s.o.asAgent(func() (err error) { perf, err = s.prepareFolder(l); return err })
+	if err != nil {
+		return nil, err
+	}
+	l.process, err = s.o.Processes.Start(ctx, proc.Spec{
+		Path:   s.o.Folder.Listener(),
+		Args:   s.arguments(),
+		Env:    append(append([]string{}, s.o.Environ...), perf),
+		Dir:    s.o.Folder.Root,
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, Owns: s.o.owns(),
+	})
+	if err != nil {
+		return nil, unfitIfExec(s.o.Folder, err)
+	}
+	return l, nil
+}
+
+// prepareFolder notes what earlier listeners have left, writes what the listener
+// reads, and makes what it writes to.
+func (s starter) prepareFolder(l *launched) (perf string, err error) {
+	l.markers, l.logs = s.o.Folder.UpdateMarkers(), s.ways.listenerLogs()
+	if err = s.writeFiles(l.port.Address()); err != nil {
+		return "", err
+	}
+	dir, perf, err := s.o.Folder.MakePerf()
+	l.perf = agent.NewPerf(dir, s.o.asAgent, func(err error) {
+		s.o.Log.Warn("Cannot read the listener's counters: only the server says that it is ready", "error", err)
+	})
+	return perf, err
+}
+
+// arguments: as a service, an update leaves the restart to us
+// (agent-protocol.md 4.2).
+func (s starter) arguments() []string {
+	args := []string{"run", "--startuptype", "service"}
+	if s.o.Once {
+		args = append(args, "--once")
+	}
+	return args
+}
+
+// watch follows a listener by all the ways it tells, until it has ended. Its end
+// is its last event.
+func (r *runner) watch(l *launched) {
+	alive, ended := context.WithCancel(r.ctx)
+	quiet := make(chan struct{})
+	r.watchUpdates(alive, l.perf)
+	var tellers sync.WaitGroup
+	tellers.Add(3)
+	poolID, id := r.pool.ID, r.granted.ID
+	r.besides(func(context.Context) {
+		defer tellers.Done()
+		defer close(quiet)
+		r.listen(alive, l)
+	})
+	r.besides(func(context.Context) {
+		defer tellers.Done()
+		r.awaitReady(alive, l, poolID, id)
+	})
+	r.besides(func(context.Context) {
+		defer tellers.Done()
+		r.ways.troubles(alive, l.logs, func(t agent.Trouble) { r.meetsTrouble(l, t) })
+	})
+	r.joinRoster(alive, l, poolID, id)
+	r.besides(func(ctx context.Context) {
+		defer ended()
+		select {
+		case <-l.process.Done():
+		case <-ctx.Done():
+			return
+		}
+		if r.o.Printed != nil {
+			r.o.Printed() // its output comes before the log line about its end
+		}
+		// Its last words first. A child of it may keep the socket open.
+		timer := time.NewTimer(lastWords)
+		defer timer.Stop()
+		select {
+		case <-quiet:
+		case <-timer.C:
+		}
+		ended()
+		bounded.Within(lastWords, tellers.Wait)
+		status := l.process.Status()
+		exit := lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}
+		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cut(l)}})
+	})
+}
+
+// cut reads in the listener's own log whether it was told to end while it had a
+// job. Where that log cannot be read, nobody knows.
+func (r *runner) cut(l *launched) lifecycle.Cut {
+	ctx, done := context.WithTimeoutCause(context.Background(), lastWords, errNoAnswerOfFiles)
+	defer done()
+	s, err := bounded.Call(ctx, func() (s agent.Shutdown, err error) {
+		err = r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
+		return s, err
+	}, nil)
+	switch {
+	case err != nil:
+		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
+		return lifecycle.NotCut
+	case !s.Failed():
+		return lifecycle.NotCut
+	case s.Later:
+		return lifecycle.SurelyCut
+	}
+	return lifecycle.MaybeCut
+}
+
+var errNoAnswerOfFiles = errors.New("its file system does not answer")
+
+const (
+	// lastWords is how long the socket of a dead listener is listened to.
+	lastWords = time.Second
+	// connectPatience is how long a listener may take to connect to the notification
+	// port once it has received a message. It connects before it first polls for one
+	// (agent-protocol.md, corrections, 5.6); but a job can write that counter too.
+	connectPatience = 10 * time.Second
+	// endPatience is how long a socket that ended may be ahead of its process.
+	endPatience = 2 * time.Second
+)
+
+// listen hears the notification socket from its connection to its end.
+func (r *runner) listen(alive context.Context, l *launched) {
+	conn, unknown, err := r.acceptListener(alive, l)
+	if err != nil {
+		if alive.Err() == nil && r.mayHaveHadJob(l, unknown) {
+			r.log.Warn("The listener ended before it connected to the notification port: it may have had a job", "error", err)
+			r.say(word{event: lifecycle.SocketLost{}})
+		}
+		return
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(alive, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = agent.ReadNotices(conn, func(n agent.Notice) {
+		if n.Started {
+			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
+			return
+		}
+		r.say(word{note: func(r *runner) { r.jobFinished(n.Job) }, event: lifecycle.JobFinished{}})
+	})
+	// A listener that ends closes its socket first.
+	timer := time.NewTimer(endPatience)
+	defer timer.Stop()
+	select {
+	case <-l.process.Done():
+	case <-alive.Done():
+	case <-timer.C:
+		r.log.Warn("The listener closed its notification socket: the agent counts as busy", "error", err)
+		r.say(word{event: lifecycle.SocketLost{}})
+	}
+}
+
+// mayHaveHadJob judges a listener that has ended and was never seen to connect. It
+// receives no job before it connects. Unknown says that there was a connection that
+// may have been the listener's. Then its counters decide; if it has left none, it may
+// have had a job.
+func (r *runner) mayHaveHadJob(l *launched, unknown bool) bool {
+	counts := r.ways.counts(l.perf)
+	return counts.Jobs > 0 || unknown && !counts.Session
+}
+
+// acceptListener waits for the listener's connection until the listener ends.
+// Unknown says that there was one that may have been the listener's.
+func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Conn, unknown bool, err error) {
+	connecting, connected := context.WithCancel(alive)
+	defer connected()
+	r.besides(func(context.Context) { r.awaitConnection(connecting, l) })
+	turnedAway := newTally(r.log)
+	defer turnedAway.end()
+	conn, err = l.port.Accept(alive, l.process.Done(), func(ours netip.AddrPort, theirs []netip.AddrPort) int {
+		at, err := l.process.HoldsOneOf(ours, theirs)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
+			return 0
+		case errors.Is(err, proc.ErrEnded): // it has let go of its connections: nobody can tell
+			unknown = true
+			return -1
+		case err != nil:
+			unknown = true
+			turnedAway.count(len(theirs), "Cannot check who connected to the notification port: turned it away", "error", err)
+			return -1
+		case at < 0:
+			turnedAway.count(len(theirs), "Turned away a connection to the notification port that is not the listener's", "from", theirs[0])
+		}
+		return at
+	})
+	return conn, unknown, err
+}
+
+// awaitConnection warns when a listener has received messages and has not connected:
+// azptend then does not learn of its jobs. It may still connect, and the port stays
+// open for it. A listener that has received none has no job, connected or
+// not.
+func (r *runner) awaitConnection(connecting context.Context, l *launched) {
+	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agent.PerfCounts) bool { return c.Messages > 0 }); err != nil {
+		return
+	}
+	timer := time.NewTimer(connectPatience)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy",
+			"error", "the listener has received a message, and has not connected to the notification port")
+		r.say(word{event: lifecycle.SocketLost{}})
+	case <-connecting.Done():
+	}
+}
+
+const (
+	// onlineAfter is when the server is first asked whether the agent is online,
+	// in case the perf file does not tell; onlineEvery is how often from then on.
+	onlineAfter = 20 * time.Second
+	onlineEvery = 30 * time.Second
+)
+
+// awaitReady waits until the session exists: the first of the perf file and the
+// server to say so. Until then it says from time to time what is missing.
+func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) {
+	ctx, cancel := context.WithCancel(alive)
+	defer cancel()
+	first := make(chan string, 2)
+	r.besides(func(context.Context) {
+		if _, err := r.ways.awaitCounts(ctx, l.perf, func(c agent.PerfCounts) bool { return c.Session }); err == nil {
+			first <- "perf file"
+		}
+	})
+	if r.o.Server != nil {
+		r.besides(func(context.Context) {
+			if r.awaitOnline(ctx, poolID, id, l) == nil {
+				first <- "server"
+			}
+		})
+	}
+	warn := time.NewTimer(warnAfter)
+	defer warn.Stop()
+	for begun, pause := time.Now(), warnAfter; ; {
+		select {
+		case witness := <-first:
+			r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
+			return
+		case <-warn.C:
+			r.warnNotReady(l, time.Since(begun))
+			pause = min(2*pause, warnRarely)
+			warn.Reset(pause)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// awaitOnline waits until the server says that the agent is online. Once the
+// listener has met another's session that is no witness: it is that session's.
+func (r *runner) awaitOnline(ctx context.Context, poolID, id int, l *launched) error {
+	for wait := onlineAfter; ; wait = onlineEvery {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-l.troubles.held:
+			timer.Stop()
+			return errSessionHeld
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		if a, err := r.o.Server.AgentWithRequest(ctx, poolID, id); err == nil && a.Online() {
+			return nil
+		}
+	}
+}
+
+var errSessionHeld = errors.New("an earlier listener's session is in the way")
+
+// sessionHeld says once what a listener waits for that does not become ready.
+func (r *runner) sessionHeld() {
+	if r.waitsSession {
+		return
+	}
+	r.waitsSession = true
+	r.log.Warn("Waiting for the session of an earlier listener to lapse: it was killed, and the server keeps it for some five minutes",
+		"agent", r.o.Name, "agent_id", r.state.AgentID)
+}
+
+// killPatience bounds one killing; lifecycle waits for the listener's end by
+// itself.
+const killPatience = 5 * time.Second
+
+func (r *runner) kill() {
+	l := r.listener
+	r.besides(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, killPatience)
+		defer cancel()
+		n := l.KillTree(ctx)
+		r.log.Warn("Killed the listener and what was below it", "processes", n)
+	})
+}
+
+// updatePatience is for the update's script, which has only to move two folders.
+const updatePatience = 60 * time.Second
+
+func (r *runner) awaitUpdate() {
+	before := r.markers
+	r.log.Info("The agent updates itself: waiting for its script to end")
+	r.besides(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, updatePatience)
+		defer cancel()
+		if err := r.o.asAgent(func() error { return r.ways.awaitUpdate(ctx, before) }); err != nil {
+			r.log.Warn("The update's script did not tell that it ended", "error", err)
+		}
+		r.say(word{event: lifecycle.UpdateSettled{}})
+	})
+}

@@ -1,0 +1,109 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/rand"
+	"maps"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// register POSTs the agent. A key and a mark serve one registration: another
+// one, after that agent was deleted, gets its own, so that no leftover can be
+// taken for it. A POST that is repeated because it left no agent keeps them: if
+// the first is acted on after all, what it makes is known by its mark.
+func (r *runner) register() func(context.Context) word {
+	key, instance, ownerKey := r.key, r.instance, r.ownerKey
+	if r.used || instance == "" {
+		instance, ownerKey = rand.Text(), agent.NewOwnerKey()
+	}
+	renewKey := r.used
+	a := r.newAgent(instance, ownerKey)
+	r.seat = seat{pool: r.pool, name: r.o.Name}
+	r.recorded = true // or will be
+	record := agent.OwnerRecord{
+		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
+		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.HandOver,
+	}
+	poolID := r.pool.ID
+	return func(ctx context.Context) word {
+		if renewKey {
+			var err error
+			if key, err = agent.GenerateKey(); err != nil {
+				return word{event: lifecycle.Registered{Result: resultOf(err)}}
+			}
+		}
+		// Before the POST: if its answer is lost, or azptend is killed, the record is what
+		// proves that the agent is ours.
+		if err := r.o.asAgent(func() error { return r.o.Folder.WriteOwner(record) }); err != nil {
+			return word{event: lifecycle.Registered{Result: resultOf(err)}}
+		}
+		exponent, modulus := agent.PublicKey(key)
+		a.Authorization = &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}}
+		begun := time.Now()
+		added, err := r.o.Server.AddAgent(ctx, poolID, a)
+		spent := time.Since(begun)
+		return word{
+			note: func(r *runner) {
+				r.key, r.instance, r.ownerKey, r.used = key, instance, ownerKey, err == nil
+				r.granted, r.times.register = added, spent
+				r.times.begin(begun)
+			},
+			event: lifecycle.Registered{Result: resultOfPost(err), AgentID: added.ID},
+		}
+	}
+}
+
+// newAgent is the agent as the server is to know it. The mark goes along, so
+// that even an agent whose answer was lost can be told from a stranger's.
+func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
+	user := map[string]string{}
+	maps.Copy(user, r.carried)
+	maps.Copy(user, r.o.Capabilities)
+	user[agent.MarkInstance] = instance
+	user[agent.MarkOwner] = agent.OwnerTag(ownerKey)
+	user[agent.MarkHost] = r.home()
+	user[agent.MarkKind] = agent.KindAgent
+	if r.o.HandOver {
+		user[agent.MarkRemoval] = agent.RemovalByKeeper
+	}
+	return azdo.Agent{
+		Name:               r.o.Name,
+		Version:            r.version,
+		OSDescription:      agent.OSDescription(),
+		MaxParallelism:     1,
+		ProvisioningState:  "Provisioned",
+		SystemCapabilities: agent.SystemCapabilities(r.o.Name, r.version, r.o.HostName, r.o.Folder.Root),
+		UserCapabilities:   user,
+	}
+}
+
+var errIncomplete = &refusal{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
+
+// completes says that an answer holds all the listener needs to log on.
+func completes(a azdo.Agent) bool {
+	return a.Authorization != nil && a.Authorization.ClientID != "" && a.Authorization.AuthorizationURL != ""
+}
+
+// registration is what the listener starts from.
+func (s starter) registration(notifications string) (agent.Registration, error) {
+	if !completes(s.granted) {
+		return agent.Registration{}, errIncomplete
+	}
+	server := agent.ServerURL(s.o.URL, s.granted.Properties.Text("ServerUrl"))
+	return agent.Registration{
+		AgentID:          s.granted.ID,
+		AgentName:        s.o.Name,
+		PoolID:           s.pool.ID,
+		PoolName:         s.pool.Name,
+		ServerURL:        server,
+		WorkFolder:       s.o.WorkFolder,
+		ClientID:         s.granted.Authorization.ClientID,
+		AuthorizationURL: s.granted.Authorization.AuthorizationURL,
+		OAuthEndpointURL: agent.OAuthEndpointURL(server, s.granted.Authorization.AuthorizationURL),
+		Notifications:    notifications,
+	}, nil
+}

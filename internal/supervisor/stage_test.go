@@ -1,0 +1,646 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stage is everything around one runner: a server, processes, the ways by which
+// a listener tells, and the signals. It writes down what is asked of it; verdicts
+// come from that, never from the runner's own log. Its time is the bubble's.
+type stage struct {
+	t *testing.T
+	o Options
+
+	heard chan proc.Heard
+	ended chan End
+
+	mu        sync.Mutex
+	record    []string
+	agents    map[int]*azdo.Agent // by id
+	next      int
+	faults    map[string][]fault // by call, each for one
+	listeners []*listener
+	specs     []proc.Spec   // that they were started with
+	slowStart time.Duration // how long it takes to start one
+	silent    bool          // listeners do not connect and create no session by themselves
+	deaf      bool          // listeners do not end at SIGINT
+	settled   chan struct{} // the update's script has ended
+	found     []proc.Found  // processes of an earlier life
+	former    *listener     // the one among them that is a listener
+	markless  bool          // the server forgets user capabilities
+	spoken    time.Time     // the first signal
+
+	end     End
+	took    time.Duration // from the first signal to the end
+	outlive int           // listeners that live on after it
+}
+
+// fault is how one call goes wrong. Act does what the call is for.
+type fault func(ctx context.Context, act func() error) error
+
+// refused answers with an error of the server's.
+func refused(status int, typeKey string) fault {
+	return func(context.Context, func() error) error { return &azdo.Error{Status: status, TypeKey: typeKey} }
+}
+
+// lost acts, and its answer gets lost. dropped does not even act.
+func lost(_ context.Context, act func() error) error {
+	_ = act()
+	return &azdo.Error{Sent: true, Cause: io.ErrUnexpectedEOF}
+}
+
+func dropped(context.Context, func() error) error {
+	return &azdo.Error{Sent: true, Cause: io.ErrUnexpectedEOF}
+}
+
+// hangs never answers.
+func hangs(ctx context.Context, _ func() error) error {
+	<-ctx.Done()
+	return &azdo.Error{Sent: true, Cause: context.Cause(ctx)}
+}
+
+// slow acts after d, in which it may be given up.
+func slow(d time.Duration) fault {
+	return func(ctx context.Context, act func() error) error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return act()
+		case <-ctx.Done():
+			return &azdo.Error{Sent: true, Cause: context.Cause(ctx)}
+		}
+	}
+}
+
+// bare makes the answer to a POST one without authorization.
+func (s *stage) bare(_ context.Context, act func() error) error {
+	err := act()
+	s.shows(s.next, func(a *azdo.Agent) { a.Authorization = nil })
+	return err
+}
+
+func folder(t *testing.T) agent.Folder {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := agent.Folder{Root: root}
+	if err := os.WriteFile(f.Listener(), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func newStage(t *testing.T, f agent.Folder) *stage {
+	s := &stage{
+		t: t, heard: make(chan proc.Heard, 1), ended: make(chan End, 1),
+		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, settled: make(chan struct{}),
+	}
+	s.o = Options{
+		Began: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
+		WorkFolder: "_work", Folder: f, Line: NewLine(), Grace: 100 * time.Second, NameWait: time.Minute,
+		Token:  func(context.Context) error { return nil },
+		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	return s
+}
+
+func (s *stage) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record = append(s.record, fmt.Sprintf(format, args...))
+}
+
+// play runs a script in a bubble to the end of the life it is about.
+func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
+	f := folder(t)
+	var s *stage
+	synctest.Test(t, func(t *testing.T) {
+		s = newStage(t, f)
+		if with != nil {
+			with(&s.o)
+		}
+		script(s)
+		select {
+		case s.end = <-s.ended:
+		case <-time.After(24 * time.Hour):
+			panic("the life does not end; so far: " + strings.Join(s.record, " "))
+		}
+		for _, l := range s.listeners {
+			if l.done != nil && l.alive() {
+				s.outlive++
+			}
+		}
+		if !s.spoken.IsZero() {
+			s.took = time.Since(s.spoken)
+		}
+	})
+	return s
+}
+
+// What a script may say.
+
+func (s *stage) begin() {
+	go func() { s.ended <- newRunner(s.o, s).live(s.heard) }()
+	synctest.Wait()
+}
+
+// ready begins, and goes on until the listener has its session.
+func (s *stage) ready() {
+	s.begin()
+	s.pass(2 * time.Second)
+}
+
+// pass lets time go by: the fake clock of a synctest bubble, in which nobody
+// really sleeps.
+func (s *stage) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (s *stage) fails(call string, how ...fault) { s.faults[call] = append(s.faults[call], how...) }
+
+func (s *stage) signal(sig syscall.Signal, w proc.Word) {
+	if s.spoken.IsZero() {
+		s.spoken = time.Now()
+	}
+	s.heard <- proc.Heard{Signal: sig, Word: w}
+	synctest.Wait()
+}
+
+func (s *stage) sigterm() { s.signal(syscall.SIGTERM, proc.Drain) }
+func (s *stage) sigint()  { s.signal(syscall.SIGINT, proc.Interrupt) }
+
+// phase asks the loop.
+func (s *stage) phase() string {
+	now, err := s.o.Line.Status(s.t.Context())
+	if err != nil {
+		s.t.Error(err)
+	}
+	return string(now.Phase)
+}
+
+func (s *stage) listener() *listener { return s.listeners[len(s.listeners)-1] }
+
+const aJob = "0a1b2c3d-0000-4000-8000-abcdefabcdef"
+
+// assign is the server giving the agent a job.
+func (s *stage) assign() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.agents[s.next].AssignedRequest = &azdo.JobRequest{RequestID: 1, JobID: aJob}
+}
+
+func (s *stage) unassign() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.agents {
+		s.agents[id].AssignedRequest = nil
+	}
+}
+
+func (s *stage) jobStarts() {
+	s.assign()
+	l := s.listener()
+	l.worker.Lock()
+	l.works = true
+	l.worker.Unlock()
+	_, _ = l.conn.Write([]byte("Starting job: " + aJob))
+	synctest.Wait()
+}
+
+func (s *stage) jobEnds() {
+	s.listener().stopWorking()
+	_, _ = s.listener().conn.Write([]byte("Finished job: " + aJob))
+	synctest.Wait()
+}
+
+// twin is another agent of our name, by its mark.
+func (s *stage) twin(id int, status string, mark map[string]string) {
+	s.agents[id] = &azdo.Agent{ID: id, Name: "Agent-1", Version: "4.1.0", Status: status, UserCapabilities: mark}
+}
+
+// deletes is a person, or the agent's owner, removing an agent.
+func (s *stage) deletes(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.agents, id)
+}
+
+// shows looks at an agent as the server has it, or changes it.
+func (s *stage) shows(id int, look func(*azdo.Agent)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	look(s.agents[id])
+}
+
+func (s *stage) left() string {
+	var ids []string
+	for id := range s.agents {
+		ids = append(ids, fmt.Sprint(id))
+	}
+	return strings.Join(ids, " ")
+}
+
+// The server.
+
+func (s *stage) call(ctx context.Context, what string, act func() error) error {
+	s.note("%s", what)
+	name, _, _ := strings.Cut(what, " ")
+	s.mu.Lock()
+	var how fault
+	if f := s.faults[name]; len(f) > 0 {
+		how, s.faults[name] = f[0], f[1:]
+	}
+	s.mu.Unlock()
+	locked := func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return act()
+	}
+	if how != nil {
+		return how(ctx, locked)
+	}
+	return locked()
+}
+
+var errNoAgent = &azdo.Error{Status: http.StatusNotFound, TypeKey: "TaskAgentNotFoundException"}
+
+func (s *stage) PoolByName(ctx context.Context, name string) (p azdo.Pool, err error) {
+	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: 1, Name: name}; return nil })
+	return p, err
+}
+
+func (s *stage) PoolByID(ctx context.Context, id int) (p azdo.Pool, err error) {
+	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: id, Name: "by id"}; return nil })
+	return p, err
+}
+
+func (s *stage) AddAgent(ctx context.Context, _ int, a azdo.Agent) (azdo.Agent, error) {
+	err := s.call(ctx, "POST", func() error {
+		for _, other := range s.agents {
+			if strings.EqualFold(other.Name, a.Name) {
+				return &azdo.Error{Status: http.StatusConflict, TypeKey: "TaskAgentExistsException"}
+			}
+		}
+		s.next++
+		a.ID = s.next
+		a.Authorization.ClientID, a.Authorization.AuthorizationURL = "client", "https://vssps.dev.azure.com/org/_apis/oauth2/token"
+		s.agents[a.ID] = &a
+		return nil
+	})
+	if err != nil {
+		return azdo.Agent{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.agents[s.next], nil
+}
+
+func (s *stage) AgentByName(ctx context.Context, _ int, name string) (found azdo.Agent, is bool, err error) {
+	err = s.call(ctx, "LOOKUP", func() error {
+		for _, a := range s.agents {
+			if strings.EqualFold(a.Name, name) {
+				found, is = *a, true
+				found.Authorization = nil // a list shows none
+			}
+		}
+		return nil
+	})
+	return found, is, err
+}
+
+func (s *stage) AgentWithRequest(ctx context.Context, _, id int) (found azdo.Agent, err error) {
+	err = s.call(ctx, fmt.Sprintf("GET %d", id), func() error {
+		if s.agents[id] == nil {
+			return errNoAgent
+		}
+		found = *s.agents[id]
+		return nil
+	})
+	return found, err
+}
+
+func (s *stage) DisableAgent(ctx context.Context, _, id int) error {
+	return s.call(ctx, fmt.Sprintf("PATCH %d", id), func() error {
+		if s.agents[id] == nil {
+			return errNoAgent
+		}
+		return nil
+	})
+}
+
+func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
+	return s.call(ctx, fmt.Sprintf("DELETE %d", id), func() error {
+		switch a := s.agents[id]; {
+		case a == nil:
+			return errNoAgent
+		case a.AssignedRequest != nil:
+			return &azdo.Error{Status: http.StatusBadRequest, TypeKey: jobStillRunning}
+		}
+		delete(s.agents, id)
+		return nil
+	})
+}
+
+// The processes.
+
+// listener is a started listener, as far as it can be seen from outside.
+type listener struct {
+	s       *stage
+	pid     int
+	port    *stagePort
+	conn    net.Conn      // its end of the notification socket
+	far     net.Conn      // the other
+	counted chan struct{} // closed when counts change, and replaced
+	counts  agent.PerfCounts
+	trouble chan agent.TroubleKind
+	done    chan struct{}
+	status  proc.Status
+	once    sync.Once
+
+	worker  sync.Mutex
+	works   bool          // an Agent.Worker runs below it
+	reports bool          // none of the job\'s steps runs
+	daemon  bool          // something else does, that outlives its job
+	stuck   bool          // in the kernel: no signal ends it
+	late    bool          // it has ended before anybody looks who connected
+	jam     chan struct{} // the process table cannot be read until it is closed; nil where it can
+}
+
+func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
+	return "4.2.0\n", proc.Status{}, nil
+}
+
+func (s *stage) Start(_ context.Context, spec proc.Spec) (Process, error) {
+	time.Sleep(s.slowStart)
+	if f := s.faults["start"]; len(f) > 0 {
+		s.faults["start"] = f[1:]
+		return nil, f[0](nil, nil)
+	}
+	var settings struct{ AgentID int }
+	b, err := os.ReadFile(filepath.Join(spec.Dir, ".agent"))
+	if err == nil {
+		err = json.Unmarshal(b, &settings)
+	}
+	if err != nil {
+		s.t.Errorf("started without its files: %v", err)
+	}
+	s.note("start %d", settings.AgentID)
+	s.specs = append(s.specs, spec)
+	l := s.listener()
+	l.done = make(chan struct{})
+	if !s.silent {
+		go func() {
+			l.connects(l.pid)
+			l.logsOn()
+		}()
+	}
+	return l, nil
+}
+
+// connects tries to connect to the notification port as the process of this pid.
+func (l *listener) connects(pid int) {
+	far := l.far
+	if pid != l.pid {
+		far, _ = net.Pipe()
+	}
+	select {
+	case l.port.coming <- caller{far, pid}:
+	case <-l.done:
+	}
+}
+
+func (l *listener) logsOn() { l.writes(func(c *agent.PerfCounts) { c.Session = true }) }
+
+// receives is the listener being given a job, before it has said so.
+func (l *listener) receives() {
+	l.writes(func(c *agent.PerfCounts) { c.Messages++; c.Jobs++ })
+	synctest.Wait()
+}
+
+// writes is the listener, or a job, writing counters.
+func (l *listener) writes(change func(*agent.PerfCounts)) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	change(&l.counts)
+	close(l.counted)
+	l.counted = make(chan struct{})
+}
+
+func (l *listener) stopWorking() {
+	l.worker.Lock()
+	l.works = false
+	l.worker.Unlock()
+	l.s.unassign()
+}
+
+// ends is the process ending by itself, its socket first.
+func (l *listener) ends(status proc.Status) {
+	l.once.Do(func() {
+		l.status = status
+		l.conn.Close()
+		close(l.done)
+	})
+}
+
+// endsBeforeItsSocket is the process ending while a child of it holds its socket.
+func (l *listener) endsBeforeItsSocket(status proc.Status) {
+	l.once.Do(func() {
+		l.status = status
+		close(l.done)
+	})
+	synctest.Wait()
+}
+
+func (l *listener) Pid() int              { return l.pid }
+func (l *listener) Done() <-chan struct{} { return l.done }
+func (l *listener) Status() proc.Status   { return l.status }
+func (s *stage) exits(code int)           { s.listener().ends(proc.Status{Code: code}); synctest.Wait() }
+func (s *stage) dies(sig syscall.Signal) {
+	s.listener().ends(proc.Status{Signal: sig})
+	synctest.Wait()
+}
+func (l *listener) alive() bool {
+	select {
+	case <-l.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (l *listener) Signal(sig syscall.Signal) error {
+	if !l.alive() {
+		return nil
+	}
+	l.s.note("%s", signalName(sig))
+	if sig == syscall.SIGINT && !l.s.deaf && !l.stuck {
+		go func() {
+			time.Sleep(time.Second)
+			l.stopWorking()
+			l.ends(proc.Status{})
+		}()
+	}
+	return nil
+}
+
+func (l *listener) KillTree(context.Context) int {
+	if l.jam != nil {
+		<-l.jam
+	}
+	l.worker.Lock()
+	works := l.works || l.daemon
+	l.works, l.daemon = false, false
+	l.worker.Unlock()
+	if !l.alive() && !works {
+		return 0
+	}
+	l.s.note("SIGKILL")
+	l.s.unassign()
+	if !l.stuck {
+		l.ends(proc.Status{Signal: syscall.SIGKILL})
+	}
+	return 1
+}
+
+func (l *listener) HasDescendant(program string) (has, busy bool, err error) {
+	l.worker.Lock()
+	defer l.worker.Unlock()
+	has = l.works && program == "Agent.Worker"
+	return has, has && !l.reports, nil
+}
+
+func (l *listener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
+	if l.late {
+		return -1, proc.ErrEnded
+	}
+	return slices.IndexFunc(theirs, func(a netip.AddrPort) bool { return int(a.Port()) == l.pid }), nil
+}
+
+// The ways by which a listener tells.
+
+type caller struct {
+	conn net.Conn
+	pid  int
+}
+
+type stagePort struct {
+	s      *stage
+	coming chan caller
+}
+
+// openPort is the first of a listener that is seen.
+func (s *stage) openPort() (Port, error) {
+	p := &stagePort{s: s, coming: make(chan caller)}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agent.TroubleKind)}
+	l.conn, l.far = net.Pipe()
+	s.listeners = append(s.listeners, l)
+	return p, nil
+}
+
+func (p *stagePort) Address() string { return "127.0.0.1:4711" }
+func (p *stagePort) Close() error    { return nil }
+
+func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
+	at := func(port int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
+	}
+	for {
+		select {
+		case c := <-p.coming:
+			if whose(at(4711), []netip.AddrPort{at(c.pid)}) == 0 {
+				return c.conn, nil
+			}
+			p.s.note("turned away")
+			c.conn.Close()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("nobody came: %w", context.Cause(ctx))
+		case <-last:
+			return nil, fmt.Errorf("nobody came: %w", agent.ErrNobody)
+		}
+	}
+}
+
+func (s *stage) counts(*agent.Perf) agent.PerfCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener().counts
+}
+
+func (s *stage) awaitCounts(ctx context.Context, _ *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+	l := s.listener()
+	for {
+		s.mu.Lock()
+		counts, changed := l.counts, l.counted
+		s.mu.Unlock()
+		if enough(counts) {
+			return counts, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return counts, ctx.Err()
+		}
+	}
+}
+
+func (s *stage) awaitUpdate(ctx context.Context, _ agent.UpdateMarkers) error {
+	s.note("await update")
+	select {
+	case <-s.settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *stage) listenerLogs() agent.Logs { return nil }
+
+func (s *stage) shutdown(agent.Logs) (agent.Shutdown, error) { return agent.Shutdown{}, nil }
+
+func (s *stage) troubles(ctx context.Context, _ agent.Logs, tell func(agent.Trouble)) {
+	l := s.listener()
+	for {
+		select {
+		case kind := <-l.trouble:
+			tell(agent.Trouble{Kind: kind})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// logs is the listener writing of its trouble.
+func (l *listener) logs(kind agent.TroubleKind) {
+	l.trouble <- kind
+	synctest.Wait()
+}

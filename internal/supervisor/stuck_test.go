@@ -1,0 +1,88 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+)
+
+// jammed are the ways of a listener in a file system in which something is stuck:
+// what begins there does not return, whatever its context says.
+type jammed struct {
+	*stage
+	at  string
+	jam chan struct{}
+}
+
+func (j jammed) hangs(at string) {
+	if j.at == at {
+		<-j.jam
+	}
+}
+
+func (j jammed) awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+	j.hangs("counters")
+	return j.stage.awaitCounts(ctx, perf, enough)
+}
+
+func (j jammed) troubles(ctx context.Context, logs agent.Logs, tell func(agent.Trouble)) {
+	j.hangs("troubles")
+	j.stage.troubles(ctx, logs, tell)
+}
+
+func (j jammed) shutdown(logs agent.Logs) (agent.Shutdown, error) {
+	j.hangs("shutdown")
+	return j.stage.shutdown(logs)
+}
+
+// TestNothingStuckIsWaitedFor: wherever a read of a file or the process table is
+// stuck, the agent is removed, azptend exits within its grace period, and the log
+// names what it did not wait for.
+func TestNothingStuckIsWaitedFor(t *testing.T) {
+	for _, tt := range []struct{ at, said string }{
+		{"counters", `step="what runs beside the loop"`},
+		{"troubles", `step="what runs beside the loop"`},
+		{"shutdown", "its file system does not answer"},
+		{"processes", `step="the processes that the jobs left running"`},
+	} {
+		for _, grace := range []time.Duration{12 * time.Second, 100 * time.Second} {
+			t.Run(tt.at+" "+grace.String(), func(t *testing.T) {
+				f := folder(t)
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t, f)
+					s.o.Grace = grace
+					var said bytes.Buffer
+					s.o.Log = slog.New(slog.NewTextHandler(&said, nil))
+					jam := make(chan struct{})
+					go func() { s.ended <- newRunner(s.o, jammed{s, tt.at, jam}).live(s.heard) }()
+					synctest.Wait()
+					s.pass(time.Minute) // the server says that the agent is online where no file does
+					if tt.at == "processes" {
+						s.listener().jam = jam
+					}
+					begun := time.Now()
+					s.sigterm()
+					end := <-s.ended
+					took := time.Since(begun)
+					close(jam)
+					synctest.Wait()
+					if end.Code != 0 || s.left() != "" {
+						t.Errorf("exit code %d (%s), agents left: %q", end.Code, end.Why, s.left())
+					}
+					if took > grace {
+						t.Errorf("took %v of a grace period of %v", took, grace)
+					}
+					if !strings.Contains(said.String(), tt.said) {
+						t.Errorf("it does not say %s, but\n%s", tt.said, said.String())
+					}
+				})
+			})
+		}
+	}
+}

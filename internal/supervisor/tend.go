@@ -1,0 +1,167 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// Options are what an agent's life needs.
+type Options struct {
+	Began time.Time // when the process began, for the times in the log
+
+	URL          string
+	PoolName     string
+	PoolID       int // 0: look PoolName up
+	Name         string
+	HostName     string
+	WorkFolder   string
+	Folder       agent.Folder
+	Once         bool
+	Grace        time.Duration
+	NameWait     time.Duration
+	StrictRemove bool
+	CancelOnTerm bool
+	ReplaceFiles bool // of an agent in the folder that azptend has not registered
+	Limits       lifecycle.Limits
+	NoUpdate     bool              // the listener was told not to update itself
+	HandOver     bool              // register, write the agent's files into Folder, and leave
+	Given        *agent.Given      // the agent that somebody else has registered; nil: register one
+	Seed         uint64            // of the chance in the pauses before another try; 0: none
+	Capabilities map[string]string // user capabilities
+	Environ      []string          // of the listener, already without ways to an identity
+	Shared       bool              // other agents live in this process: what is theirs is left alone
+	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
+
+	Token func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	// OpenPort opens where one listener tells of its jobs; nil: one that hears the
+	// listener alone and is closed behind it. Only test/unguarded brings another.
+	OpenPort func() (Port, error)
+
+	Server     Server               // nil with Given: its pool is not called
+	Roster     *Roster              // looks now and then whether the agent is still in its pool; nil: nobody does
+	ClockAhead func() time.Duration // by how much the server's clock is ahead, as far as it is known; may be nil
+	Processes  Processes
+	Stdout     *os.File // the listener's
+	Stderr     *os.File
+	Printed    func() // waits, not for long, until what the listener has printed is passed on; may be nil
+	Log        *slog.Logger
+	Hint       func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	Line       *Line              // by which the life is talked to; nil for nobody
+	Witness    Witness            // nil for nobody
+}
+
+// Witness counts what happens in a life. The loop tells it, and waits for it.
+type Witness interface {
+	// Stepped is told of each step.
+	Stepped(before, after lifecycle.State, e lifecycle.Event)
+	// Ready is told how long the parts of a start took, when it has ended.
+	Ready(parts map[string]time.Duration)
+}
+
+// nobody is the witness of a life that is not counted.
+type nobody struct{}
+
+func (nobody) Stepped(_, _ lifecycle.State, _ lifecycle.Event) {}
+func (nobody) Ready(map[string]time.Duration)                  {}
+
+// Server is what tend asks of Azure DevOps. *azdo.Client is one.
+type Server interface {
+	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
+	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
+	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
+	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
+	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
+	AgentWithCapabilities(ctx context.Context, pool, id int) (azdo.Agent, error)
+	SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error
+	DisableAgent(ctx context.Context, pool, id int) error
+	RemoveAgent(ctx context.Context, pool, id int) error
+}
+
+// Processes starts processes. See FromInit for the real one.
+type Processes interface {
+	Start(context.Context, proc.Spec) (Process, error)
+	Output(context.Context, proc.Spec) (string, proc.Status, error)
+	Find(is func(proc.Found) bool) []proc.Found
+	Adopt(pid int, is func(proc.Found) bool) (Process, error)
+}
+
+// Process is a listener. *proc.Child and *proc.Survivor are two.
+type Process interface {
+	Pid() int
+	Done() <-chan struct{}
+	Status() proc.Status
+	Signal(syscall.Signal) error
+	KillTree(context.Context) int
+	HasDescendant(program string) (has, busy bool, err error)
+	HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
+}
+
+// FromInit starts processes with the process's Init.
+func FromInit(i *proc.Init) Processes { return initProcesses{i} }
+
+type initProcesses struct{ *proc.Init }
+
+func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) {
+	c, err := p.Init.StartContext(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (p initProcesses) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
+	s, err := p.Init.Adopt(pid, is)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// End is how a life ended: the exit code of azptend, and the error behind a code
+// that is not 0, if there is one.
+type End struct {
+	Code int
+	Why  string
+	Err  error
+}
+
+// owns tells this agent's orphans from those of others in this process; nil where
+// there are no others.
+func (o Options) owns() func(proc.Found) bool {
+	if !o.Shared {
+		return nil
+	}
+	return func(f proc.Found) bool { return o.Folder.Descends(processOf(f)) }
+}
+
+// asAgent does something with the agent's files as the listener's user: they
+// are to be that user's, and in a folder of the jobs' root must not be led astray.
+func (o Options) asAgent(f func() error) error {
+	err := o.User.Do(f)
+	var unfit *agent.UnfitError
+	if o.User != nil && errors.As(err, &unfit) {
+		unfit.User = o.User.String()
+	}
+	return err
+}
+
+// Run lives one agent's life to its end. The signals that azptend heard come in
+// through heard. It returns when the agent is gone and nothing of it is left
+// running.
+func Run(o Options, heard <-chan proc.Heard) End {
+	ways := folderWays{folder: o.Folder, as: o.asAgent, port: o.OpenPort}
+	if ways.port == nil {
+		ways.port = openNotificationPort
+	}
+	return newRunner(o, ways).live(heard)
+}

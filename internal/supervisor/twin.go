@@ -1,0 +1,72 @@
+package supervisor
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+func (r *runner) lookUp() func(context.Context) word {
+	poolID, instance, earlier, home := r.pool.ID, r.instance, r.earlier, r.home()
+	return func(ctx context.Context) word {
+		found, there, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
+		e := lifecycle.LookedUp{Result: resultOf(err), Owner: lifecycle.Nobody, AgentID: found.ID, Online: found.Online()}
+		if err != nil || !there {
+			return word{event: e}
+		}
+		e.Owner = ownerOf(found, instance)
+		if e.Owner == lifecycle.Other && earlier.proves(poolID, found) {
+			e.Owner = lifecycle.Recorded
+		}
+		e.Young = isYoung(found)
+		if e.Owner == lifecycle.Ours {
+			e.Complete = completes(found)
+			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
+		}
+		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder, strings.EqualFold(found.UserCapabilities[agent.MarkHost], home)}
+		return word{event: e, note: func(r *runner) { r.twin = found }}
+	}
+}
+
+// home is where an agent lives: a machine or container may have several folders
+// with an agent in each, and they are no earlier lives of each other.
+func (r *runner) home() string { return r.o.HostName + ":" + r.o.Folder.Root }
+
+// ownerOf says whose an agent is by what the server shows of it. Host name and
+// folder prove nothing: containers may share both.
+func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
+	switch mark := a.UserCapabilities; {
+	case instance != "" && mark[agent.MarkInstance] == instance:
+		return lifecycle.Ours
+	case agent.IsPlaceholder(mark, a.Version, a.Online()):
+		return lifecycle.Placeholder
+	}
+	return lifecycle.Other
+}
+
+// youngFor is how long an agent that azptend has added may need to come online:
+// the listener's start, and its first try to make a session.
+const youngFor = time.Minute
+
+// isYoung says that an agent of azptend's may just be starting elsewhere. The
+// server's clock and ours may differ: one from the future is as young as one that
+// was made just now.
+func isYoung(a azdo.Agent) bool {
+	made := a.CreatedOn.Time
+	return !a.Online() && a.UserCapabilities[agent.MarkKind] == agent.KindAgent && !made.IsZero() && time.Since(made) < youngFor
+}
+
+// carry keeps the user capabilities of the twin that is about to be removed:
+// people set them in the portal, and demands rely on them.
+func (r *runner) carry() {
+	r.carried = map[string]string{}
+	for name, value := range r.twin.UserCapabilities {
+		if !strings.HasPrefix(name, "azptend.") {
+			r.carried[name] = value
+		}
+	}
+}
