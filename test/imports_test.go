@@ -18,15 +18,15 @@ var allowed = map[string][]string{
 	"cmd/azptend":      {"internal/cli", "internal/config"},
 	"internal/bounded": {}, // a leaf
 	"internal/cli": {
-		"internal/agent", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/host", "internal/identity", "internal/install", "internal/keep",
+		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/host", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/supervisor", "internal/transport",
 	},
-	"internal/supervisor":      {"internal/agent", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
-	"internal/pool":      {"internal/agent", "internal/azdo"},                                                              // agent for the marks, like tend
-	"internal/doctor":    {"internal/agent", "internal/azdo", "internal/identity", "internal/secret", "internal/spelling"}, // it explains their errors to every command
+	"internal/supervisor":      {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
+	"internal/pool":      {"internal/agentdir", "internal/azdo"},                                                              // agent for the marks, like tend
+	"internal/doctor":    {"internal/agentdir", "internal/azdo", "internal/identity", "internal/secret", "internal/spelling"}, // it explains their errors to every command
 	"internal/setup":     {"internal/azdo"},
-	"internal/selftest":  {"internal/agent", "internal/azdo", "internal/secret"},                                                 // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/selftest":  {"internal/agentdir", "internal/azdo", "internal/secret"},                                                 // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/calls":     {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
 	"internal/health":    {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
 	"internal/keep":      {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret"},
@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/connlimit": {},
 	"internal/identity":  {"internal/safefile", "internal/secret"},
 	"internal/azdo":      {"internal/secret"},
-	"internal/agent":     {"internal/safefile"},
+	"internal/agentdir":     {"internal/safefile"},
 	"internal/host":      {},
 	"internal/install":   {"internal/safefile"},
 	"internal/proc":      {"internal/bounded", "internal/safefile"},

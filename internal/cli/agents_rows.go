@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
 )
@@ -108,7 +108,7 @@ func markOf(a azdo.Agent) *shownMark {
 		return nil
 	}
 	marks := a.UserCapabilities
-	return &shownMark{marks[agent.MarkKind], marks[agent.MarkInstance], marks[agent.MarkHost], marks[agent.MarkRemoval]}
+	return &shownMark{marks[agentdir.MarkKind], marks[agentdir.MarkInstance], marks[agentdir.MarkHost], marks[agentdir.MarkRemoval]}
 }
 
 // owner is whose an agent is, for a person: azptend's, and where it lives.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
@@ -48,7 +48,7 @@ func withAuthorities(s config.Settings, user *proc.User, log *slog.Logger) (conf
 		return s, nil
 	}
 	err := user.Do(func() (err error) {
-		s.CAFile, err = agent.Folder{Root: s.Root()}.WriteAuthorities(bundle)
+		s.CAFile, err = agentdir.Folder{Root: s.Root()}.WriteAuthorities(bundle)
 		return err
 	})
 	return s, err

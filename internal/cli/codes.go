@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
 )
@@ -56,7 +56,7 @@ func codeOf(err error) int {
 
 // codeOfStart is the exit code for a life that did not even begin.
 func codeOfStart(err error) int {
-	var unfit *agent.UnfitError
+	var unfit *agentdir.UnfitError
 	switch {
 	case errors.As(err, &unfit) && unfit.InUse:
 		return exitTryAgain

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
@@ -136,12 +136,12 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 const versionPatience = 30 * time.Second
 
 func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
-	root := agent.Folder{Root: s.Of(1).Root()}
+	root := agentdir.Folder{Root: s.Of(1).Root()}
 	made := !s.IsApart() || install.IsThere(root.Root)
 	if made {
 		s.AgentDir = root.Root
 	}
-	folder := agent.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	folder := agentdir.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
 	check := func() error {
 		return as.Do(func() error {
 			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
@@ -177,7 +177,7 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 
 // checkToMake: a root is made as the agent's user, or, where that user may not, in
 // its name.
-func checkToMake(installation, root agent.Folder, as *proc.User) error {
+func checkToMake(installation, root agentdir.Folder, as *proc.User) error {
 	if err := as.Do(installation.CheckSource); err != nil {
 		return err
 	}

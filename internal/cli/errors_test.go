@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
@@ -45,7 +45,7 @@ func TestComplain(t *testing.T) {
 		{"an identity that is no user", &azdo.Error{Op: "look", Status: 401, Message: `TF401444: Please sign-in at least once as t\t\o`}, 70, []string{"hint: the organisation does not know the identity"}},
 		{"an identity that is refused", &azdo.Error{Op: "look", Status: 401, Message: "TF400813: The user 'x' is not authorized"}, 70, []string{"hint: the organisation refuses the identity"}},
 		{"a policy", &azdo.Error{Op: "look", Status: 403, Message: "VS403463: The conditional access policy"}, 70, []string{"hint: a conditional access policy"}},
-		{"a folder without an agent", &agent.UnfitError{Folder: "/azp", Why: "it is empty", Hint: "unpack it"},
+		{"a folder without an agent", &agentdir.UnfitError{Folder: "/azp", Why: "it is empty", Hint: "unpack it"},
 			70, []string{"azptend: cannot use the agent folder /azp: it is empty\nhint: unpack it\n"}},
 		{"an identity that may not", &azdo.Error{Op: "add agent 7", Status: 403, Message: "needs Manage permissions"},
 			70, []string{"cannot add agent 7: Azure DevOps says 403: needs Manage permissions", "hint: give the identity the Administrator role"}},

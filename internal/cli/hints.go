@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/doctor"
@@ -14,7 +14,7 @@ import (
 // hintFor knows what to do about the failures that everybody meets once. What the
 // doctor can find is explained by the doctor.
 func hintFor(err error) string {
-	var unfit *agent.UnfitError
+	var unfit *agentdir.UnfitError
 	var user *proc.UserError
 	var knows interface{ Hint() string }
 	switch {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/install"
@@ -124,13 +124,13 @@ func tellInstalled(p Process, dir string, chosen install.Package, done install.D
 
 // codeOfInstall is the exit code for an install that failed.
 func codeOfInstall(err error) int {
-	var unfit *agent.UnfitError
+	var unfit *agentdir.UnfitError
 	switch {
 	case errors.As(err, &unfit) && unfit.InUse:
 		return exitTryAgain
 	case errors.As(err, new(*install.SumError)):
 		return exitUnreachable // the server, or whoever answers in its place
-	case errors.As(err, new(*agent.UnfitError)), errors.As(err, new(*install.RootError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
+	case errors.As(err, new(*agentdir.UnfitError)), errors.As(err, new(*install.RootError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
 		return exitUnfit
 	case errors.As(err, new(*unknownPackageError)):
 		return exitUsage
@@ -143,7 +143,7 @@ func codeOfInstall(err error) int {
 // installAgent finds out which package it is, and installs it. No other azptend
 // may live in the folder meanwhile.
 func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (install.Package, install.Done, error) {
-	folder := agent.Folder{Root: s.AgentDir}
+	folder := agentdir.Folder{Root: s.AgentDir}
 	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {
 		return install.Package{}, install.Done{}, fmt.Errorf("cannot make the agent's folder: %w", err)
 	}

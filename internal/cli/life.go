@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -25,7 +25,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		return supervisor.End{}, err
 	}
 	if len(each) > 1 { // each agent's own root is locked by its life
-		release, err := agent.Folder{Root: s.Root()}.Lock()
+		release, err := agentdir.Folder{Root: s.Root()}.Lock()
 		if err != nil {
 			return supervisor.End{}, err
 		}
@@ -79,7 +79,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 
 // lockLogs says so where the listener's logs are to be among another agent's: its
 // life reads in them how its listener ended.
-func lockLogs(f agent.Folder, user *proc.User, log *slog.Logger) func() {
+func lockLogs(f agentdir.Folder, user *proc.User, log *slog.Logger) func() {
 	release, shared := func() {}, false
 	_ = user.Do(func() error { release, shared = f.LockLogs(); return nil })
 	if shared {
@@ -91,7 +91,7 @@ func lockLogs(f agent.Folder, user *proc.User, log *slog.Logger) func() {
 
 // lifeOf is what one agent's life needs.
 func lifeOf(p Process, s config.Settings, o supervisor.Options, user *proc.User, log *slog.Logger) supervisor.Options {
-	o.WorkFolder, o.Folder = s.WorkFolder, agent.Folder{Root: s.Root(), Diag: s.DiagFolder}
+	o.WorkFolder, o.Folder = s.WorkFolder, agentdir.Folder{Root: s.Root(), Diag: s.DiagFolder}
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
@@ -109,7 +109,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 		if s.Registered != "" { // somebody else removes it
 			continue
 		}
-		_ = user.Do(func() error { left = left || agent.Folder{Root: s.Root()}.MayHaveLeftAgent(); return nil })
+		_ = user.Do(func() error { left = left || agentdir.Folder{Root: s.Root()}.MayHaveLeftAgent(); return nil })
 	}
 	return left
 }
@@ -120,7 +120,7 @@ func registration(p Process, s config.Settings, page *health.Page, log *slog.Log
 	o := supervisor.Options{Began: p.Began, Log: log, Hint: hintFor}
 	o.NameWait, o.ReplaceFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
-		given, err := agent.Folder{Root: s.Registered}.Given()
+		given, err := agentdir.Folder{Root: s.Registered}.Given()
 		if err != nil {
 			return supervisor.Options{}, err
 		}
@@ -180,8 +180,8 @@ func tellUser(s config.Settings, user *proc.User, log *slog.Logger) {
 }
 
 // withholding says what jobs do not get of azptend's environment.
-func withholding(s config.Settings) agent.Withholding {
-	return agent.Withholding{Secrets: reveal(s.Secrets()), Names: s.Unknown, Pass: s.PassEnv}
+func withholding(s config.Settings) agentdir.Withholding {
+	return agentdir.Withholding{Secrets: reveal(s.Secrets()), Names: s.Unknown, Pass: s.PassEnv}
 }
 
 func reveal(texts []secret.Text) []string {
@@ -207,13 +207,13 @@ func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger)
 	if len(s.PassEnv) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(s.PassEnv, " "))
 	}
-	if names := agent.ProxyPasswordsIn(environ); len(names) > 0 {
+	if names := agentdir.ProxyPasswordsIn(environ); len(names) > 0 {
 		log.Warn("Jobs can read the password of a proxy, and the agent publishes it as a capability", "variables", strings.Join(names, " "),
 			"hint", "set AZP_PROXY instead: the agent masks what it gets from that")
 	}
 	environ = user.Environ(environ, s.Root())
 	if s.NoUpdate {
-		environ = append(environ, agent.NoUpdates)
+		environ = append(environ, agentdir.NoUpdates)
 	}
 	if s.DiagFolder != "" { // of several agents, each its own
 		environ = append(environ, "AGENT_DIAGLOGPATH="+s.DiagFolder)

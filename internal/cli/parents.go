@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
@@ -28,7 +28,7 @@ type parent struct {
 func parentsThatShow(s config.Settings, user *proc.User) []parent {
 	var found []parent
 	for _, a := range proc.Ancestors(user) {
-		if names := agent.SecretsIn(a.Environ, reveal(s.Secrets())); len(names) > 0 {
+		if names := agentdir.SecretsIn(a.Environ, reveal(s.Secrets())); len(names) > 0 {
 			found = append(found, parent{a.PID, cmp.Or(a.Program, "a program"), strings.Join(names, " ")})
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/proc"
@@ -69,7 +69,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	if err != nil {
 		return &exitError{codeOfStart(err), err}
 	}
-	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agent.Folder{Root: out}, s.WorkFolder, registerGrace
+	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agentdir.Folder{Root: out}, s.WorkFolder, registerGrace
 	o.Processes = supervisor.FromInit(init)
 	end := supervisor.Run(o, heard)
 	if end.Err != nil && end.Code != 0 {

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
@@ -47,7 +47,7 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 // rootFirst makes the root of one agent, and says what that means for updates. No
 // other azptend may live in it meanwhile.
 func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
-	folder := agent.Folder{Root: s.Root()}
+	folder := agentdir.Folder{Root: s.Root()}
 	release, err := lockInTime(ctx, folder, s.NameWait, user, log)
 	if err != nil {
 		return s, err
@@ -78,12 +78,12 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 }
 
 // lockInTime locks a folder, and waits for another container that is at work in it.
-func lockInTime(ctx context.Context, folder agent.Folder, wait time.Duration, user *proc.User, log *slog.Logger) (release func(), err error) {
+func lockInTime(ctx context.Context, folder agentdir.Folder, wait time.Duration, user *proc.User, log *slog.Logger) (release func(), err error) {
 	ctx, done := context.WithTimeout(ctx, wait)
 	defer done()
 	for told := false; ; told = true {
 		err = user.Do(func() (err error) { release, err = folder.Lock(); return err })
-		var unfit *agent.UnfitError
+		var unfit *agentdir.UnfitError
 		if err == nil || !errors.As(err, &unfit) || !unfit.InUse || ctx.Err() != nil {
 			return release, err
 		}

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/identity"
 )
@@ -29,7 +29,7 @@ func Explain(err error) (Case, bool) {
 }
 
 func causeOfFolder(err error) Cause {
-	if errors.As(err, new(*agent.UnfitError)) {
+	if errors.As(err, new(*agentdir.UnfitError)) {
 		return Unfit
 	}
 	return ""

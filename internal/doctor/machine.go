@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 )
 
 // lowSpace is the share of a disk, in percent, from which on the agent warns of
@@ -26,7 +26,7 @@ func lookAtFolder(_ context.Context, v *visit) result {
 	}
 	if err := f.Check(); err != nil {
 		p := problem(Unfit, err.Error())
-		var unfit *agent.UnfitError
+		var unfit *agentdir.UnfitError
 		if errors.As(err, &unfit) {
 			p.Fix = unfit.Hint
 		}
@@ -69,7 +69,7 @@ func lookAtRuntime(ctx context.Context, v *visit) result {
 	version, err := f.Version(ctx)
 	if err != nil {
 		p := problem(NoVersion, err.Error())
-		var unfit *agent.UnfitError
+		var unfit *agentdir.UnfitError
 		if errors.As(err, &unfit) {
 			p.Fix = unfit.Hint
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -53,7 +53,7 @@ func sayQueue(requests []azdo.JobRequest, agents []azdo.Agent) string {
 func parentsOf(agents []azdo.Agent) []string {
 	var names []string
 	for _, a := range agents {
-		if agent.IsPlaceholder(a.UserCapabilities, a.Version, a.Online()) {
+		if agentdir.IsPlaceholder(a.UserCapabilities, a.Version, a.Online()) {
 			names = append(names, a.Name)
 		}
 	}

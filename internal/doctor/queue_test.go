@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -65,7 +65,7 @@ func TestManyJobsWait(t *testing.T) {
 // TestCountAsKEDA are the fixtures of keda-and-kubernetes.md 1.5, as far as they
 // are about what this counts.
 func TestCountAsKEDA(t *testing.T) {
-	parent := azdo.Agent{Name: "template", Version: agent.NoAgentsVersion, Status: "offline"}
+	parent := azdo.Agent{Name: "template", Version: agentdir.NoAgentsVersion, Status: "offline"}
 	now := azdo.Time{Time: time.Now()}
 	requests := []azdo.JobRequest{
 		{}, {MatchedAgents: []azdo.Agent{parent}},

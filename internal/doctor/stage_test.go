@@ -17,7 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/emulator"
@@ -96,8 +96,8 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 func soundFolder() doctor.Home {
 	return doctor.Home{
 		Dir: "/azp", User: "agent", Check: func() error { return nil },
-		Needs: func() (agent.Needs, error) {
-			return agent.Needs{Libc: "glibc", Loader: "/lib64/ld", HasLoader: true}, nil
+		Needs: func() (agentdir.Needs, error) {
+			return agentdir.Needs{Libc: "glibc", Loader: "/lib64/ld", HasLoader: true}, nil
 		},
 		ICU:     func() string { return "/lib/libicuuc.so.72" },
 		Version: func(context.Context) (string, error) { return "5.282.3", nil },
@@ -193,11 +193,11 @@ func (s *stage) runs(client *azdo.Client) error {
 
 // theirKey is every agent's here: making one takes a tenth of a second.
 var theirKey = sync.OnceValue(func() *azdo.PublicKey {
-	key, err := agent.GenerateKey()
+	key, err := agentdir.GenerateKey()
 	if err != nil {
 		panic(err)
 	}
-	exponent, modulus := agent.PublicKey(key)
+	exponent, modulus := agentdir.PublicKey(key)
 	return &azdo.PublicKey{Exponent: exponent, Modulus: modulus}
 })
 

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -90,7 +90,7 @@ func (p *Pool) adopt(ctx context.Context, found, target azdo.Agent) (Ensured, er
 	case maker == Another:
 		done.Outcome = Foreign
 		return done, nil
-	case found.UserCapabilities[agent.MarkInstance] == target.UserCapabilities[agent.MarkInstance]:
+	case found.UserCapabilities[agentdir.MarkInstance] == target.UserCapabilities[agentdir.MarkInstance]:
 		done.Outcome = Created // by the POST whose answer was lost
 		return done, nil
 	case len(done.Lacked) == 0:
@@ -132,7 +132,7 @@ func merged(base, more map[string]string) map[string]string {
 // marked are an agent's user capabilities without the mark of its registration.
 func marked(a azdo.Agent) map[string]string {
 	m := maps.Clone(a.UserCapabilities)
-	delete(m, agent.MarkInstance)
+	delete(m, agentdir.MarkInstance)
 	return m
 }
 
@@ -177,8 +177,8 @@ func newPlaceholder(want Wanted) azdo.Agent {
 		}
 		user[name] = value
 	}
-	user[agent.MarkKind] = agent.KindPlaceholder
-	user[agent.MarkInstance] = rand.Text()
+	user[agentdir.MarkKind] = agentdir.KindPlaceholder
+	user[agentdir.MarkInstance] = rand.Text()
 	return azdo.Agent{
 		Name: want.Name, Version: system["Agent.Version"], OSDescription: "a placeholder of azptend: it never runs",
 		MaxParallelism: 1, ProvisioningState: "Provisioned", Enabled: &enabled,
@@ -207,10 +207,10 @@ const (
 
 // PlaceholderOf says whether an agent is a placeholder, and whose.
 func PlaceholderOf(a azdo.Agent) (maker Maker, is bool) {
-	if !agent.IsPlaceholder(a.UserCapabilities, a.Version, a.Online()) {
+	if !agentdir.IsPlaceholder(a.UserCapabilities, a.Version, a.Online()) {
 		return "", false
 	}
-	if a.UserCapabilities[agent.MarkKind] == agent.KindPlaceholder {
+	if a.UserCapabilities[agentdir.MarkKind] == agentdir.KindPlaceholder {
 		return Azptend, true
 	}
 	return Another, true

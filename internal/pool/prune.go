@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -82,7 +82,7 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (Result, erro
 // that took its place under the same id (config.sh --replace) is not the one that
 // was judged.
 func (p *Pool) cameBack(r Rules, then, now azdo.Agent) string {
-	if then.Name != now.Name || then.UserCapabilities[agent.MarkInstance] != now.UserCapabilities[agent.MarkInstance] {
+	if then.Name != now.Name || then.UserCapabilities[agentdir.MarkInstance] != now.UserCapabilities[agentdir.MarkInstance] {
 		return "registered anew"
 	}
 	if v := r.judge(now, false, p.o.Server.Now()); !v.Ghost() {

@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/secret"
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // sharedKey saves each trial the time that a key takes.
 var sharedKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := agent.GenerateKey()
+	key, err := agentdir.GenerateKey()
 	if err != nil {
 		panic(err)
 	}

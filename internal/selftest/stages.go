@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -34,7 +34,7 @@ func (t *trial) readBack(ctx context.Context) error {
 }
 
 func (t *trial) marked(a azdo.Agent) bool {
-	return a.UserCapabilities[agent.MarkInstance] == t.instance
+	return a.UserCapabilities[agentdir.MarkInstance] == t.instance
 }
 
 func enabled(a azdo.Agent) bool { return a.Enabled == nil || *a.Enabled }
@@ -205,7 +205,7 @@ const (
 )
 
 func (t *trial) logOn(ctx context.Context) error {
-	endpoint := agent.OAuthEndpointURL(t.o.ServerURL, t.auth.AuthorizationURL)
+	endpoint := agentdir.OAuthEndpointURL(t.o.ServerURL, t.auth.AuthorizationURL)
 	for _, life := range []time.Duration{usualLife, longLife} {
 		proof, err := assertion(t.key, t.auth.ClientID, t.auth.AuthorizationURL, time.Now(), life)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -95,7 +95,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	if o.Key == nil {
 		var err error
-		if o.Key, err = agent.GenerateKey(); err != nil {
+		if o.Key, err = agentdir.GenerateKey(); err != nil {
 			return Report{}, err
 		}
 	}
@@ -173,14 +173,14 @@ func (t *trial) path() string { return t.agentsPath() + "/" + strconv.Itoa(t.id)
 
 // marks are the user capabilities by which azptend knows what is its own.
 func (t *trial) marks() map[string]string {
-	return map[string]string{agent.MarkInstance: t.instance, agent.MarkKind: agent.KindSelftest}
+	return map[string]string{agentdir.MarkInstance: t.instance, agentdir.MarkKind: agentdir.KindSelftest}
 }
 
 // body is the agent as it is sent; a nil enabled and nil marks are left out.
 func (t *trial) body(enabled *bool, marks map[string]string) azdo.Agent {
-	exponent, modulus := agent.PublicKey(t.key)
+	exponent, modulus := agentdir.PublicKey(t.key)
 	return azdo.Agent{
-		ID: t.id, Name: t.name, Version: agent.NoAgentsVersion + "999.9", OSDescription: agent.OSDescription(), MaxParallelism: 1,
+		ID: t.id, Name: t.name, Version: agentdir.NoAgentsVersion + "999.9", OSDescription: agentdir.OSDescription(), MaxParallelism: 1,
 		Enabled: enabled, UserCapabilities: marks, SystemCapabilities: map[string]string{"Agent.Name": t.name},
 		Authorization: &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}},
 	}

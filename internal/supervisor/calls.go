@@ -3,7 +3,7 @@ package supervisor
 import (
 	"context"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -61,7 +61,7 @@ func (r *runner) inspect(id int) func(context.Context) word {
 // workOf is what the process table shows of a job; nothing where processes cannot be
 // listed (macOS).
 func workOf(listener Process) lifecycle.Work {
-	has, busy, err := listener.HasDescendant(agent.WorkerProgram)
+	has, busy, err := listener.HasDescendant(agentdir.WorkerProgram)
 	switch {
 	case err != nil:
 		return lifecycle.Unseen

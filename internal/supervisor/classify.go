@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -47,7 +47,7 @@ type refuser interface{ Refused() bool }
 
 func outcomeOf(err error) lifecycle.Outcome {
 	var (
-		unfit   *agent.UnfitError
+		unfit   *agentdir.UnfitError
 		no      *refusal
 		token   *azdo.TokenError
 		answer  *azdo.Error
@@ -113,10 +113,10 @@ func outcomeOfAnswer(e *azdo.Error) lifecycle.Outcome {
 
 // unfitIfExec tells a program that cannot be started from a machine that has no
 // room for one more.
-func unfitIfExec(f agent.Folder, err error) error {
+func unfitIfExec(f agentdir.Folder, err error) error {
 	for _, cannotBe := range []error{syscall.ENOENT, syscall.EACCES, syscall.ENOEXEC, syscall.EPERM, syscall.ENOTDIR} {
 		if errors.Is(err, cannotBe) {
-			return &agent.UnfitError{
+			return &agentdir.UnfitError{
 				Folder: f.Root, Why: "bin/Agent.Listener cannot be started: " + cannotBe.Error(),
 				Hint: "is it the package for this platform and C library, and is its loader there?", Cause: err,
 			}

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
@@ -56,11 +56,11 @@ func TestResultOf(t *testing.T) {
 		{name: "an answer without authorization", err: errIncomplete, want: lifecycle.Refused},
 		{name: "no token", err: &azdo.TokenError{Cause: errors.New("refused")}, want: lifecycle.Unreachable},
 		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
-		{name: "a folder of another container's agent", err: &agent.UnfitError{InUse: true}, want: lifecycle.Occupied},
-		{name: "an unfit folder", err: &agent.UnfitError{}, want: lifecycle.Unfit},
-		{name: "a program that is not there", err: unfitIfExec(agent.Folder{}, syscall.ENOENT), want: lifecycle.Unfit},
-		{name: "a program for another machine", err: unfitIfExec(agent.Folder{}, syscall.ENOEXEC), want: lifecycle.Unfit},
-		{name: "no room for a process", err: unfitIfExec(agent.Folder{}, syscall.EAGAIN), want: lifecycle.Broken},
+		{name: "a folder of another container's agent", err: &agentdir.UnfitError{InUse: true}, want: lifecycle.Occupied},
+		{name: "an unfit folder", err: &agentdir.UnfitError{}, want: lifecycle.Unfit},
+		{name: "a program that is not there", err: unfitIfExec(agentdir.Folder{}, syscall.ENOENT), want: lifecycle.Unfit},
+		{name: "a program for another machine", err: unfitIfExec(agentdir.Folder{}, syscall.ENOEXEC), want: lifecycle.Unfit},
+		{name: "no room for a process", err: unfitIfExec(agentdir.Folder{}, syscall.EAGAIN), want: lifecycle.Broken},
 		{name: "given up", err: fmt.Errorf("cannot wait: %w", errAborted), want: lifecycle.Unreachable},
 		{name: "cancelled", err: context.Canceled, want: lifecycle.Unreachable},
 		{name: "too late", err: context.DeadlineExceeded, want: lifecycle.Unreachable},
@@ -134,17 +134,17 @@ func TestNoVersion(t *testing.T) {
 
 func TestOwnerOf(t *testing.T) {
 	mark := func(instance, host, kind string) map[string]string {
-		return map[string]string{agent.MarkInstance: instance, agent.MarkHost: host, agent.MarkKind: kind}
+		return map[string]string{agentdir.MarkInstance: instance, agentdir.MarkHost: host, agentdir.MarkKind: kind}
 	}
 	for _, tt := range []struct {
 		name, instance string
 		mark           map[string]string
 		want           lifecycle.Owner
 	}{
-		{"our mark", "i", mark("i", "host", agent.KindAgent), lifecycle.Ours},
-		{"of our host and folder, which prove nothing", "i", mark("h", "host", agent.KindAgent), lifecycle.Other},
-		{"the same before we have a mark", "", mark("", "host", agent.KindAgent), lifecycle.Other},
-		{"another host's", "i", mark("h", "elsewhere", agent.KindAgent), lifecycle.Other},
+		{"our mark", "i", mark("i", "host", agentdir.KindAgent), lifecycle.Ours},
+		{"of our host and folder, which prove nothing", "i", mark("h", "host", agentdir.KindAgent), lifecycle.Other},
+		{"the same before we have a mark", "", mark("", "host", agentdir.KindAgent), lifecycle.Other},
+		{"another host's", "i", mark("h", "elsewhere", agentdir.KindAgent), lifecycle.Other},
 		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
 		{"no mark", "i", nil, lifecycle.Other},
 		{"no mark, and we have none", "", nil, lifecycle.Other},

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
@@ -13,9 +13,9 @@ import (
 // registered. Jobs can write all of it, so it counts only where it agrees with what
 // the server shows.
 type evidence struct {
-	record      agent.OwnerRecord
+	record      agentdir.OwnerRecord
 	hasRecord   bool
-	settings    agent.Registration // .agent
+	settings    agentdir.Registration // .agent
 	hasSettings bool
 	killed      bool   // a perf folder is there, which azptend removes when it ends
 	locked      bool   // no other azptend, on whatever machine, lives in the folder
@@ -49,10 +49,10 @@ func (e evidence) proves(poolID int, a azdo.Agent) bool {
 // that kept no records: .agent names it, and so do host name and folder.
 func (e evidence) isFromBefore(poolID int, a azdo.Agent) bool {
 	mark := a.UserCapabilities
-	_, hasOwner := mark[agent.MarkOwner]
+	_, hasOwner := mark[agentdir.MarkOwner]
 	return e.hasSettings && !hasOwner && e.settings.PoolID == poolID && e.settings.AgentID == a.ID &&
 		strings.EqualFold(e.settings.AgentName, a.Name) &&
-		mark[agent.MarkKind] == agent.KindAgent && strings.EqualFold(mark[agent.MarkHost], e.home)
+		mark[agentdir.MarkKind] == agentdir.KindAgent && strings.EqualFold(mark[agentdir.MarkHost], e.home)
 }
 
 // findFormer finds the agent that an earlier run has left in its pool, if the
@@ -93,7 +93,7 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool, e evidence) (az
 
 // agentByID looks at the agent that .agent names. One that is not there, or may not
 // be looked at, is the zero value.
-func (r *runner) agentByID(ctx context.Context, pool azdo.Pool, s agent.Registration) (azdo.Agent, error) {
+func (r *runner) agentByID(ctx context.Context, pool azdo.Pool, s agentdir.Registration) (azdo.Agent, error) {
 	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, s.AgentID)
 	// Once, that may not be true: nobody would remove the agent, or name it as one that
 	// stays, if this run ends before it registers one of its own.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -122,7 +122,7 @@ func (r *runner) makeRoom() error {
 	if !r.o.ReplaceFiles {
 		return r.o.asAgent(folder.CheckFiles)
 	}
-	var was agent.Registration
+	var was agentdir.Registration
 	var dir string
 	err := r.o.asAgent(func() (err error) {
 		was, _, _ = folder.Registration()
@@ -147,7 +147,7 @@ func (r *runner) adopt(ctx context.Context, pids []int, l *leftover) {
 			r.log.Warn("Cannot watch an earlier life's listener: it may have just ended", "pid", pid, "error", err)
 			continue
 		}
-		working, _, _ := listener.HasDescendant(agent.WorkerProgram)
+		working, _, _ := listener.HasDescendant(agentdir.WorkerProgram)
 		if l.listener != nil && !(working && !l.working) {
 			r.endListener(ctx, listener)
 			continue
@@ -187,8 +187,8 @@ func (r *runner) findListeners() (pids []int, err error) {
 }
 
 // processOf is what the agent package has to know of a process.
-func processOf(f proc.Found) agent.Process {
-	return agent.Process{Program: f.Program, Args: f.Args, Environ: f.Environ, Stat: f.Stat}
+func processOf(f proc.Found) agentdir.Process {
+	return agentdir.Process{Program: f.Program, Args: f.Args, Environ: f.Environ, Stat: f.Stat}
 }
 
 func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(processOf(f)) }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -78,7 +78,7 @@ const (
 
 // formerLife leaves an agent in a pool, its files, and processes of its programs.
 func (s *stage) formerLife(pool int, left string, programs ...string) {
-	tags := map[string]string{agent.MarkKind: agent.KindAgent, agent.MarkHost: s.o.HostName + ":" + s.o.Folder.Root, agent.MarkInstance: "the former's"}
+	tags := map[string]string{agentdir.MarkKind: agentdir.KindAgent, agentdir.MarkHost: s.o.HostName + ":" + s.o.Folder.Root, agentdir.MarkInstance: "the former's"}
 	settings := map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"}
 	b, _ := json.Marshal(settings)
 	b = append([]byte("\xef\xbb\xbf"), b...) // as the agent writes it anew
@@ -89,8 +89,8 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 	err := os.WriteFile(filepath.Join(s.o.Folder.Root, ".agent"), b, 0o600)
 	switch left {
 	case recorded:
-		tags[agent.MarkHost], tags[agent.MarkOwner] = "the host before a restart:/azp", agent.OwnerTag("key")
-		err = errors.Join(err, s.o.Folder.WriteOwner(agent.OwnerRecord{AgentName: "former", PoolID: pool, PoolName: "Pool", Instance: "the former's", Key: "key"}))
+		tags[agentdir.MarkHost], tags[agentdir.MarkOwner] = "the host before a restart:/azp", agentdir.OwnerTag("key")
+		err = errors.Join(err, s.o.Folder.WriteOwner(agentdir.OwnerRecord{AgentName: "former", PoolID: pool, PoolName: "Pool", Instance: "the former's", Key: "key"}))
 	case older:
 		err = errors.Join(err, os.Mkdir(filepath.Join(s.o.Folder.Root, ".azptend-perf-1"), 0o700))
 	}
@@ -198,21 +198,21 @@ func TestLeftovers(t *testing.T) {
 
 		{"the same, and .agent names an agent of another host", func(s *stage) {
 			s.formerLife(1, older)
-			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agent.MarkHost] = "another:/azp" })
+			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.MarkHost] = "another:/azp" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the same, and .agent names an agent that has a record elsewhere", func(s *stage) {
 			s.formerLife(1, older)
-			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agent.MarkOwner] = agent.OwnerTag("another's") })
+			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.MarkOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the record is a copy of what the pool shows of another agent", func(s *stage) {
 			s.formerLife(1, recorded)
-			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agent.MarkOwner] = agent.OwnerTag("another's") })
+			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.MarkOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
@@ -360,7 +360,7 @@ func TestPlaceholdersStay(t *testing.T) {
 		version string
 		marks   map[string]string
 	}{
-		{"4.1.0", map[string]string{agent.MarkKind: agent.KindPlaceholder}},
+		{"4.1.0", map[string]string{agentdir.MarkKind: agentdir.KindPlaceholder}},
 		{"99.999.9", nil},
 	} {
 		s := play(t, nil, func(s *stage) {
@@ -382,14 +382,14 @@ func TestYoungTwins(t *testing.T) {
 		kind string
 		saw  string
 	}{
-		{"just made", 30 * time.Second, agent.KindAgent, "LOOKUP LOOKUP LOOKUP LOOKUP DELETE 3"},
-		{"from a clock that is ahead of ours", -30 * time.Second, agent.KindAgent, "LOOKUP LOOKUP LOOKUP LOOKUP LOOKUP LOOKUP"},
-		{"made long ago", time.Hour, agent.KindAgent, "LOOKUP DELETE 3"},
+		{"just made", 30 * time.Second, agentdir.KindAgent, "LOOKUP LOOKUP LOOKUP LOOKUP DELETE 3"},
+		{"from a clock that is ahead of ours", -30 * time.Second, agentdir.KindAgent, "LOOKUP LOOKUP LOOKUP LOOKUP LOOKUP LOOKUP"},
+		{"made long ago", time.Hour, agentdir.KindAgent, "LOOKUP DELETE 3"},
 		{"not azptend's", 0, "", "LOOKUP DELETE 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, nil, func(s *stage) {
-				s.twin(3, "offline", map[string]string{agent.MarkKind: tt.kind, agent.MarkHost: "another"})
+				s.twin(3, "offline", map[string]string{agentdir.MarkKind: tt.kind, agentdir.MarkHost: "another"})
 				s.agents[3].CreatedOn = azdo.Time{Time: time.Now().Add(-tt.age)}
 				s.begin()
 				s.pass(55 * time.Second)

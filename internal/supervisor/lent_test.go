@@ -7,23 +7,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
 // TestTwoHalves: one azptend registers, another runs the agent and never calls
 // its pool.
 func TestTwoHalves(t *testing.T) {
-	var out agent.Folder
+	var out agentdir.Folder
 	first := play(t, func(o *Options) {
-		out = agent.Folder{Root: filepath.Join(o.Folder.Root, "out")}
+		out = agentdir.Folder{Root: filepath.Join(o.Folder.Root, "out")}
 		o.HandOver, o.Folder = true, out
 	}, func(s *stage) { s.begin() })
 	if got := strings.Join(first.record, " "); got != "pool POST" || first.end.Code != 0 || first.left() != "8" {
 		t.Fatalf("saw %s, exit code %d, left %s", got, first.end.Code, first.left())
 	}
 	made := first.agents[8]
-	if made.UserCapabilities[agent.MarkRemoval] != agent.RemovalByKeeper {
+	if made.UserCapabilities[agentdir.MarkRemoval] != agentdir.RemovalByKeeper {
 		t.Errorf("its mark does not say who removes it: %v", made.UserCapabilities)
 	}
 	given, err := out.Given()
@@ -83,7 +83,7 @@ func TestTwoHalves(t *testing.T) {
 		}, "start 8 SIGINT", 0},
 		{"its registration is refused, until it is given up", nil, func(s *stage) {
 			s.ready()
-			s.listener().logs(agent.Refused)
+			s.listener().logs(agentdir.Refused)
 			s.pass(14 * time.Minute)
 			if s.phase() != "starting" {
 				s.t.Errorf("an agent whose registration is refused is %s", s.phase())
@@ -91,9 +91,9 @@ func TestTwoHalves(t *testing.T) {
 		}, "start 8 SIGINT", 69},
 		{"its registration is refused for a while", nil, func(s *stage) {
 			s.ready()
-			s.listener().logs(agent.Refused)
+			s.listener().logs(agentdir.Refused)
 			s.pass(10 * time.Minute)
-			s.listener().logs(agent.NoTrouble)
+			s.listener().logs(agentdir.NoTrouble)
 			s.pass(time.Hour)
 			if s.phase() != "idle" {
 				s.t.Errorf("it is %s", s.phase())

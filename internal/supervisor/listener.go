@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -48,9 +48,9 @@ func (r *runner) launch() func(context.Context) word {
 type launched struct {
 	process  Process
 	port     Port
-	perf     *agent.Perf
-	markers  agent.UpdateMarkers
-	logs     agent.Logs // of the listeners before it
+	perf     *agentdir.Perf
+	markers  agentdir.UpdateMarkers
+	logs     agentdir.Logs // of the listeners before it
 	troubles *troubles
 	user     *proc.User
 }
@@ -66,7 +66,7 @@ func (l *launched) undo() {
 
 func (l *launched) removePerf() {
 	if l.perf != nil {
-		_ = l.user.Do(func() error { return agent.RemovePerf(l.perf.Dir()) })
+		_ = l.user.Do(func() error { return agentdir.RemovePerf(l.perf.Dir()) })
 	}
 }
 
@@ -117,7 +117,7 @@ func (s starter) prepareFolder(l *launched) (perf string, err error) {
 		return "", err
 	}
 	dir, perf, err := s.o.Folder.MakePerf()
-	l.perf = agent.NewPerf(dir, s.o.asAgent, func(err error) {
+	l.perf = agentdir.NewPerf(dir, s.o.asAgent, func(err error) {
 		s.o.Log.Warn("Cannot read the listener's counters: only the server says that it is ready", "error", err)
 	})
 	return perf, err
@@ -153,7 +153,7 @@ func (r *runner) watch(l *launched) {
 	})
 	r.besides(func(context.Context) {
 		defer tellers.Done()
-		r.ways.troubles(alive, l.logs, func(t agent.Trouble) { r.meetsTrouble(l, t) })
+		r.ways.troubles(alive, l.logs, func(t agentdir.Trouble) { r.meetsTrouble(l, t) })
 	})
 	r.joinRoster(alive, l, poolID, id)
 	r.besides(func(ctx context.Context) {
@@ -186,7 +186,7 @@ func (r *runner) watch(l *launched) {
 func (r *runner) cut(l *launched) lifecycle.Cut {
 	ctx, done := context.WithTimeoutCause(context.Background(), lastWords, errNoAnswerOfFiles)
 	defer done()
-	s, err := bounded.Call(ctx, func() (s agent.Shutdown, err error) {
+	s, err := bounded.Call(ctx, func() (s agentdir.Shutdown, err error) {
 		err = r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
 		return s, err
 	}, nil)
@@ -228,7 +228,7 @@ func (r *runner) listen(alive context.Context, l *launched) {
 	defer conn.Close()
 	stop := context.AfterFunc(alive, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err = agent.ReadNotices(conn, func(n agent.Notice) {
+	err = agentdir.ReadNotices(conn, func(n agentdir.Notice) {
 		if n.Started {
 			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
 			return
@@ -289,7 +289,7 @@ func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Co
 // open for it. A listener that has received none has no job, connected or
 // not.
 func (r *runner) awaitConnection(connecting context.Context, l *launched) {
-	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agent.PerfCounts) bool { return c.Messages > 0 }); err != nil {
+	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agentdir.PerfCounts) bool { return c.Messages > 0 }); err != nil {
 		return
 	}
 	timer := time.NewTimer(connectPatience)
@@ -317,7 +317,7 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) 
 	defer cancel()
 	first := make(chan string, 2)
 	r.besides(func(context.Context) {
-		if _, err := r.ways.awaitCounts(ctx, l.perf, func(c agent.PerfCounts) bool { return c.Session }); err == nil {
+		if _, err := r.ways.awaitCounts(ctx, l.perf, func(c agentdir.PerfCounts) bool { return c.Session }); err == nil {
 			first <- "perf file"
 		}
 	})

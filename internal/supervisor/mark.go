@@ -5,7 +5,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 )
 
 // confirmPatience bounds the reading back of the mark, with its one repair.
@@ -31,7 +31,7 @@ func (r *runner) confirmMark() {
 			r.log.Debug("Cannot read the agent's mark back", "agent_id", id, "error", err)
 			return
 		}
-		if a.UserCapabilities[agent.MarkInstance] == want[agent.MarkInstance] && a.UserCapabilities[agent.MarkOwner] == want[agent.MarkOwner] {
+		if a.UserCapabilities[agentdir.MarkInstance] == want[agentdir.MarkInstance] && a.UserCapabilities[agentdir.MarkOwner] == want[agentdir.MarkOwner] {
 			r.log.Debug("The agent's mark is in place", "agent_id", id)
 			return
 		}
@@ -49,13 +49,13 @@ func (r *runner) confirmMark() {
 
 // watchUpdates says when the server insists on an update that the listener was
 // told to ignore: a job that demands a newer agent waits for ever then.
-func (r *runner) watchUpdates(alive context.Context, perf *agent.Perf) {
+func (r *runner) watchUpdates(alive context.Context, perf *agentdir.Perf) {
 	if !r.o.NoUpdate {
 		return
 	}
 	r.besides(func(context.Context) {
 		for asked := 0; ; {
-			counts, err := r.ways.awaitCounts(alive, perf, func(c agent.PerfCounts) bool { return c.Updates > asked })
+			counts, err := r.ways.awaitCounts(alive, perf, func(c agentdir.PerfCounts) bool { return c.Updates > asked })
 			if err != nil {
 				return
 			}

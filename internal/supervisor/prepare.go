@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
@@ -56,7 +56,7 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 	// The folder is looked at to the end whatever else fails, and its fault is said
 	// first: a listener that hangs would else be an outage for as long as there is one.
 	folder := together(&p.times.folder, func() error { return r.takeFolder(ctx, &p) })
-	key := together(&p.times.key, func() (err error) { p.key, err = agent.GenerateKey(); return err })
+	key := together(&p.times.key, func() (err error) { p.key, err = agentdir.GenerateKey(); return err })
 	var spent time.Duration
 	pool := together(&spent, func() error { return r.tokenAndPool(network, &p) })
 	all.Wait()
@@ -182,7 +182,7 @@ func (r *runner) checkFolder(ctx context.Context) (string, error) {
 		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User, Owns: r.o.owns(),
 	})
 	if errors.Is(err, errNoVersion) {
-		return "", &agent.UnfitError{
+		return "", &agentdir.UnfitError{
 			Folder: f.Root, Why: fmt.Sprintf("bin/Agent.Listener --version does not end within %v", versionPatience),
 			Hint: "is the disk it is on slow, or stuck? does it end when it is called by hand, as this user?", Cause: errNoVersion,
 		}

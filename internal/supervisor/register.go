@@ -6,7 +6,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -18,13 +18,13 @@ import (
 func (r *runner) register() func(context.Context) word {
 	key, instance, ownerKey := r.key, r.instance, r.ownerKey
 	if r.used || instance == "" {
-		instance, ownerKey = rand.Text(), agent.NewOwnerKey()
+		instance, ownerKey = rand.Text(), agentdir.NewOwnerKey()
 	}
 	renewKey := r.used
 	a := r.newAgent(instance, ownerKey)
 	r.seat = seat{pool: r.pool, name: r.o.Name}
 	r.recorded = true // or will be
-	record := agent.OwnerRecord{
+	record := agentdir.OwnerRecord{
 		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
 		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.HandOver,
 	}
@@ -32,7 +32,7 @@ func (r *runner) register() func(context.Context) word {
 	return func(ctx context.Context) word {
 		if renewKey {
 			var err error
-			if key, err = agent.GenerateKey(); err != nil {
+			if key, err = agentdir.GenerateKey(); err != nil {
 				return word{event: lifecycle.Registered{Result: resultOf(err)}}
 			}
 		}
@@ -41,7 +41,7 @@ func (r *runner) register() func(context.Context) word {
 		if err := r.o.asAgent(func() error { return r.o.Folder.WriteOwner(record) }); err != nil {
 			return word{event: lifecycle.Registered{Result: resultOf(err)}}
 		}
-		exponent, modulus := agent.PublicKey(key)
+		exponent, modulus := agentdir.PublicKey(key)
 		a.Authorization = &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}}
 		begun := time.Now()
 		added, err := r.o.Server.AddAgent(ctx, poolID, a)
@@ -63,20 +63,20 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	user := map[string]string{}
 	maps.Copy(user, r.carried)
 	maps.Copy(user, r.o.Capabilities)
-	user[agent.MarkInstance] = instance
-	user[agent.MarkOwner] = agent.OwnerTag(ownerKey)
-	user[agent.MarkHost] = r.home()
-	user[agent.MarkKind] = agent.KindAgent
+	user[agentdir.MarkInstance] = instance
+	user[agentdir.MarkOwner] = agentdir.OwnerTag(ownerKey)
+	user[agentdir.MarkHost] = r.home()
+	user[agentdir.MarkKind] = agentdir.KindAgent
 	if r.o.HandOver {
-		user[agent.MarkRemoval] = agent.RemovalByKeeper
+		user[agentdir.MarkRemoval] = agentdir.RemovalByKeeper
 	}
 	return azdo.Agent{
 		Name:               r.o.Name,
 		Version:            r.version,
-		OSDescription:      agent.OSDescription(),
+		OSDescription:      agentdir.OSDescription(),
 		MaxParallelism:     1,
 		ProvisioningState:  "Provisioned",
-		SystemCapabilities: agent.SystemCapabilities(r.o.Name, r.version, r.o.HostName, r.o.Folder.Root),
+		SystemCapabilities: agentdir.SystemCapabilities(r.o.Name, r.version, r.o.HostName, r.o.Folder.Root),
 		UserCapabilities:   user,
 	}
 }
@@ -89,12 +89,12 @@ func completes(a azdo.Agent) bool {
 }
 
 // registration is what the listener starts from.
-func (s starter) registration(notifications string) (agent.Registration, error) {
+func (s starter) registration(notifications string) (agentdir.Registration, error) {
 	if !completes(s.granted) {
-		return agent.Registration{}, errIncomplete
+		return agentdir.Registration{}, errIncomplete
 	}
-	server := agent.ServerURL(s.o.URL, s.granted.Properties.Text("ServerUrl"))
-	return agent.Registration{
+	server := agentdir.ServerURL(s.o.URL, s.granted.Properties.Text("ServerUrl"))
+	return agentdir.Registration{
 		AgentID:          s.granted.ID,
 		AgentName:        s.o.Name,
 		PoolID:           s.pool.ID,
@@ -103,7 +103,7 @@ func (s starter) registration(notifications string) (agent.Registration, error) 
 		WorkFolder:       s.o.WorkFolder,
 		ClientID:         s.granted.Authorization.ClientID,
 		AuthorizationURL: s.granted.Authorization.AuthorizationURL,
-		OAuthEndpointURL: agent.OAuthEndpointURL(server, s.granted.Authorization.AuthorizationURL),
+		OAuthEndpointURL: agentdir.OAuthEndpointURL(server, s.granted.Authorization.AuthorizationURL),
 		Notifications:    notifications,
 	}, nil
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
@@ -33,7 +33,7 @@ func TestLives(t *testing.T) {
 	once := func(o *Options) { o.Once = true }
 	short := func(o *Options) { o.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
 	mark := func(host string) map[string]string {
-		return map[string]string{agent.MarkKind: agent.KindAgent, agent.MarkHost: host, agent.MarkInstance: "an earlier life's"}
+		return map[string]string{agentdir.MarkKind: agentdir.KindAgent, agentdir.MarkHost: host, agentdir.MarkInstance: "an earlier life's"}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -123,7 +123,7 @@ func TestLives(t *testing.T) {
 		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
 			s.ready()
 			s.deletes(8)
-			s.listener().logs(agent.Refused)
+			s.listener().logs(agentdir.Refused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
@@ -131,15 +131,15 @@ func TestLives(t *testing.T) {
 		{"the same, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
-			s.listener().logs(agent.Refused)
+			s.listener().logs(agentdir.Refused)
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
 
 		{"a job writes that the registration is refused: the server is asked, and nothing happens", nil, func(s *stage) {
 			s.ready()
 			for range 100 {
-				s.listener().logs(agent.Refused)
+				s.listener().logs(agentdir.Refused)
 			}
-			s.listener().logs(agent.NoTrouble)
+			s.listener().logs(agentdir.NoTrouble)
 			s.pass(time.Minute)
 			s.sigterm()
 		}, born + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -148,7 +148,7 @@ func TestLives(t *testing.T) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing)
-			s.listener().logs(agent.Refused)
+			s.listener().logs(agentdir.Refused)
 			s.pass(40 * time.Second)
 			s.jobStarts()
 			s.pass(time.Minute)
@@ -160,7 +160,7 @@ func TestLives(t *testing.T) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing, missing)
-			s.listener().logs(agent.Refused)
+			s.listener().logs(agentdir.Refused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
@@ -176,7 +176,7 @@ func TestLives(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().connects(s.listener().pid)
-			s.listener().logs(agent.SessionHeld)
+			s.listener().logs(agentdir.SessionHeld)
 			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
 			s.pass(4 * time.Minute)
 			s.exits(1)
@@ -539,7 +539,7 @@ func TestLives(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.listener().writes(func(c *agent.PerfCounts) { c.Messages++ })
+			s.listener().writes(func(c *agentdir.PerfCounts) { c.Messages++ })
 			s.pass(connectPatience + time.Second)
 			s.sigterm()
 		}, born + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -591,7 +591,7 @@ func (s *stage) leavesNothing(t *testing.T) {
 	}
 	stays := false
 	for id, a := range s.agents {
-		stays = stays || (id > 7 && a.UserCapabilities[agent.MarkOwner] != "")
+		stays = stays || (id > 7 && a.UserCapabilities[agentdir.MarkOwner] != "")
 	}
 	for _, e := range entries {
 		if name := e.Name(); name != "bin" && name != "_diag" && name != ".azptend-owner" {
@@ -697,7 +697,7 @@ func TestCapabilities(t *testing.T) {
 			var home string
 			play(t, func(o *Options) { o.Capabilities = map[string]string{"rack": "ours"} }, func(s *stage) {
 				home = s.o.HostName + ":" + s.o.Folder.Root
-				s.twin(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agent.MarkInstance: "theirs"})
+				s.twin(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agentdir.MarkInstance: "theirs"})
 				s.begin()
 				s.deletes(3)
 				s.pass(time.Minute)
@@ -716,7 +716,7 @@ func TestCapabilities(t *testing.T) {
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
-			if marks[agent.MarkHost] != home || marks[agent.MarkKind] != "agent" || len(marks[agent.MarkInstance]) < 20 || len(marks[agent.MarkOwner]) != 64 || marks[agent.MarkInstance] == "theirs" {
+			if marks[agentdir.MarkHost] != home || marks[agentdir.MarkKind] != "agent" || len(marks[agentdir.MarkInstance]) < 20 || len(marks[agentdir.MarkOwner]) != 64 || marks[agentdir.MarkInstance] == "theirs" {
 				t.Errorf("marked %v", marks)
 			}
 		})

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -45,16 +45,16 @@ type runner struct {
 	recorded  bool              // the record of this life's agent may be there
 
 	listener   Process
-	former     Process             // an earlier life's listener, where there was one
-	unsettled  bool                // azptend was killed in this folder, and what it has left was not looked at yet
-	markers    agent.UpdateMarkers // as they were when the listener started
-	perf       *agent.Perf         // the listener's counters
-	notStarted time.Time           // since when they have had a job that has not started
-	jobsBefore int                 // jobs of this life that earlier listeners had
-	wrote      bool                // the agent's files may be there
-	outage     bool                // it was said that the server is away
-	release    func()              // of the agent's folder; nil while it is not ours
-	waits      bool                // it was said that the name is waited for
+	former     Process                // an earlier life's listener, where there was one
+	unsettled  bool                   // azptend was killed in this folder, and what it has left was not looked at yet
+	markers    agentdir.UpdateMarkers // as they were when the listener started
+	perf       *agentdir.Perf         // the listener's counters
+	notStarted time.Time              // since when they have had a job that has not started
+	jobsBefore int                    // jobs of this life that earlier listeners had
+	wrote      bool                   // the agent's files may be there
+	outage     bool                   // it was said that the server is away
+	release    func()                 // of the agent's folder; nil while it is not ours
+	waits      bool                   // it was said that the name is waited for
 
 	waitsFolder  bool // it was said that another agent in the folder is waited for
 	waitsSession bool // it was said that an earlier listener's session is waited for
@@ -363,7 +363,7 @@ func (r *runner) removeFiles() {
 			return r.o.Folder.RemoveTemporary()
 		}
 		if r.perf != nil {
-			return agent.RemovePerf(r.perf.Dir())
+			return agentdir.RemovePerf(r.perf.Dir())
 		}
 		return nil
 	})

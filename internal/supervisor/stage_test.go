@@ -21,7 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -104,7 +104,7 @@ func (s *stage) bare(_ context.Context, act func() error) error {
 	return err
 }
 
-func folder(t *testing.T) agent.Folder {
+func folder(t *testing.T) agentdir.Folder {
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -112,14 +112,14 @@ func folder(t *testing.T) agent.Folder {
 	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	f := agent.Folder{Root: root}
+	f := agentdir.Folder{Root: root}
 	if err := os.WriteFile(f.Listener(), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func newStage(t *testing.T, f agent.Folder) *stage {
+func newStage(t *testing.T, f agentdir.Folder) *stage {
 	s := &stage{
 		t: t, heard: make(chan proc.Heard, 1), ended: make(chan End, 1),
 		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, settled: make(chan struct{}),
@@ -381,8 +381,8 @@ type listener struct {
 	conn    net.Conn      // its end of the notification socket
 	far     net.Conn      // the other
 	counted chan struct{} // closed when counts change, and replaced
-	counts  agent.PerfCounts
-	trouble chan agent.TroubleKind
+	counts  agentdir.PerfCounts
+	trouble chan agentdir.TroubleKind
 	done    chan struct{}
 	status  proc.Status
 	once    sync.Once
@@ -439,16 +439,16 @@ func (l *listener) connects(pid int) {
 	}
 }
 
-func (l *listener) logsOn() { l.writes(func(c *agent.PerfCounts) { c.Session = true }) }
+func (l *listener) logsOn() { l.writes(func(c *agentdir.PerfCounts) { c.Session = true }) }
 
 // receives is the listener being given a job, before it has said so.
 func (l *listener) receives() {
-	l.writes(func(c *agent.PerfCounts) { c.Messages++; c.Jobs++ })
+	l.writes(func(c *agentdir.PerfCounts) { c.Messages++; c.Jobs++ })
 	synctest.Wait()
 }
 
 // writes is the listener, or a job, writing counters.
-func (l *listener) writes(change func(*agent.PerfCounts)) {
+func (l *listener) writes(change func(*agentdir.PerfCounts)) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	change(&l.counts)
@@ -561,7 +561,7 @@ type stagePort struct {
 // openPort is the first of a listener that is seen.
 func (s *stage) openPort() (Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
-	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agent.TroubleKind)}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agentdir.TroubleKind)}
 	l.conn, l.far = net.Pipe()
 	s.listeners = append(s.listeners, l)
 	return p, nil
@@ -585,18 +585,18 @@ func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func
 		case <-ctx.Done():
 			return nil, fmt.Errorf("nobody came: %w", context.Cause(ctx))
 		case <-last:
-			return nil, fmt.Errorf("nobody came: %w", agent.ErrNobody)
+			return nil, fmt.Errorf("nobody came: %w", agentdir.ErrNobody)
 		}
 	}
 }
 
-func (s *stage) counts(*agent.Perf) agent.PerfCounts {
+func (s *stage) counts(*agentdir.Perf) agentdir.PerfCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.listener().counts
 }
 
-func (s *stage) awaitCounts(ctx context.Context, _ *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+func (s *stage) awaitCounts(ctx context.Context, _ *agentdir.Perf, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
 	l := s.listener()
 	for {
 		s.mu.Lock()
@@ -613,7 +613,7 @@ func (s *stage) awaitCounts(ctx context.Context, _ *agent.Perf, enough func(agen
 	}
 }
 
-func (s *stage) awaitUpdate(ctx context.Context, _ agent.UpdateMarkers) error {
+func (s *stage) awaitUpdate(ctx context.Context, _ agentdir.UpdateMarkers) error {
 	s.note("await update")
 	select {
 	case <-s.settled:
@@ -623,16 +623,16 @@ func (s *stage) awaitUpdate(ctx context.Context, _ agent.UpdateMarkers) error {
 	}
 }
 
-func (s *stage) listenerLogs() agent.Logs { return nil }
+func (s *stage) listenerLogs() agentdir.Logs { return nil }
 
-func (s *stage) shutdown(agent.Logs) (agent.Shutdown, error) { return agent.Shutdown{}, nil }
+func (s *stage) shutdown(agentdir.Logs) (agentdir.Shutdown, error) { return agentdir.Shutdown{}, nil }
 
-func (s *stage) troubles(ctx context.Context, _ agent.Logs, tell func(agent.Trouble)) {
+func (s *stage) troubles(ctx context.Context, _ agentdir.Logs, tell func(agentdir.Trouble)) {
 	l := s.listener()
 	for {
 		select {
 		case kind := <-l.trouble:
-			tell(agent.Trouble{Kind: kind})
+			tell(agentdir.Trouble{Kind: kind})
 		case <-ctx.Done():
 			return
 		}
@@ -640,7 +640,7 @@ func (s *stage) troubles(ctx context.Context, _ agent.Logs, tell func(agent.Trou
 }
 
 // logs is the listener writing of its trouble.
-func (l *listener) logs(kind agent.TroubleKind) {
+func (l *listener) logs(kind agentdir.TroubleKind) {
 	l.trouble <- kind
 	synctest.Wait()
 }

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 )
 
 // jammed are the ways of a listener in a file system in which something is stuck:
@@ -26,17 +26,17 @@ func (j jammed) hangs(at string) {
 	}
 }
 
-func (j jammed) awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+func (j jammed) awaitCounts(ctx context.Context, perf *agentdir.Perf, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
 	j.hangs("counters")
 	return j.stage.awaitCounts(ctx, perf, enough)
 }
 
-func (j jammed) troubles(ctx context.Context, logs agent.Logs, tell func(agent.Trouble)) {
+func (j jammed) troubles(ctx context.Context, logs agentdir.Logs, tell func(agentdir.Trouble)) {
 	j.hangs("troubles")
 	j.stage.troubles(ctx, logs, tell)
 }
 
-func (j jammed) shutdown(logs agent.Logs) (agent.Shutdown, error) {
+func (j jammed) shutdown(logs agentdir.Logs) (agentdir.Shutdown, error) {
 	j.hangs("shutdown")
 	return j.stage.shutdown(logs)
 }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
@@ -25,7 +25,7 @@ type Options struct {
 	Name         string
 	HostName     string
 	WorkFolder   string
-	Folder       agent.Folder
+	Folder       agentdir.Folder
 	Once         bool
 	Grace        time.Duration
 	NameWait     time.Duration
@@ -35,7 +35,7 @@ type Options struct {
 	Limits       lifecycle.Limits
 	NoUpdate     bool              // the listener was told not to update itself
 	HandOver     bool              // register, write the agent's files into Folder, and leave
-	Given        *agent.Given      // the agent that somebody else has registered; nil: register one
+	Given        *agentdir.Given   // the agent that somebody else has registered; nil: register one
 	Seed         uint64            // of the chance in the pauses before another try; 0: none
 	Capabilities map[string]string // user capabilities
 	Environ      []string          // of the listener, already without ways to an identity
@@ -148,7 +148,7 @@ func (o Options) owns() func(proc.Found) bool {
 // are to be that user's, and in a folder of the jobs' root must not be led astray.
 func (o Options) asAgent(f func() error) error {
 	err := o.User.Do(f)
-	var unfit *agent.UnfitError
+	var unfit *agentdir.UnfitError
 	if o.User != nil && errors.As(err, &unfit) {
 		unfit.User = o.User.String()
 	}

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -18,7 +18,7 @@ type troubles struct {
 	held chan struct{} // closed once it has met another's session
 
 	mu   sync.Mutex
-	last agent.Trouble // none where the server answers it
+	last agentdir.Trouble // none where the server answers it
 
 	// These are for the goroutine that reads the log.
 	hasHeld bool          // held is closed
@@ -29,16 +29,16 @@ type troubles struct {
 
 func newTroubles() *troubles { return &troubles{held: make(chan struct{})} }
 
-func (t *troubles) latest() agent.Trouble {
+func (t *troubles) latest() agentdir.Trouble {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.last
 }
 
-func (t *troubles) note(now agent.Trouble) {
+func (t *troubles) note(now agentdir.Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now.Kind == agent.Unreachable && t.last.Kind != agent.NoTrouble {
+	if now.Kind == agentdir.Unreachable && t.last.Kind != agentdir.NoTrouble {
 		return // the listener's line about an error whose name it has logged before
 	}
 	t.last = now
@@ -52,18 +52,18 @@ const (
 )
 
 // meetsTrouble reacts to a trouble in the log.
-func (r *runner) meetsTrouble(l *launched, t agent.Trouble) {
+func (r *runner) meetsTrouble(l *launched, t agentdir.Trouble) {
 	met := l.troubles
 	met.note(t)
 	switch {
-	case t.Kind == agent.SessionHeld:
+	case t.Kind == agentdir.SessionHeld:
 		if met.hasHeld {
 			return
 		}
 		met.hasHeld = true
 		close(met.held)
 		r.say(word{of: l.process, note: (*runner).sessionHeld, event: lifecycle.SessionHeld{}})
-	case t.Kind == agent.Refused:
+	case t.Kind == agentdir.Refused:
 		if !met.refused {
 			met.refused = true
 			r.log.Warn("The server refuses the agent's registration: the agent may have been deleted", "agent", r.o.Name)
@@ -73,7 +73,7 @@ func (r *runner) meetsTrouble(l *launched, t agent.Trouble) {
 		}
 		met.asked, met.pause = time.Now(), min(max(2*met.pause, askAgainAfter), askAgainRarely)
 		r.say(word{of: l.process, event: lifecycle.Doubted{Refused: true}})
-	case t.Kind == agent.NoTrouble && met.refused:
+	case t.Kind == agentdir.NoTrouble && met.refused:
 		met.refused = false
 		r.log.Info("The server accepts the agent's registration again", "agent", r.o.Name)
 		r.say(word{of: l.process, event: lifecycle.SessionReady{}})
@@ -96,7 +96,7 @@ func (r *runner) warnNotReady(l *launched, since time.Duration) {
 	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "missing", missing, "hint", hint)
 }
 
-func (r *runner) missing(t agent.Trouble) (what, hint string) {
+func (r *runner) missing(t agentdir.Trouble) (what, hint string) {
 	if r.o.ClockAhead != nil {
 		if ahead := r.o.ClockAhead(); ahead.Abs() >= clockOff {
 			return fmt.Sprintf("the right time: the server's clock and this machine's differ by %v", ahead.Abs().Round(time.Second)),
@@ -104,17 +104,17 @@ func (r *runner) missing(t agent.Trouble) (what, hint string) {
 		}
 	}
 	switch t.Kind {
-	case agent.ClockOff:
+	case agentdir.ClockOff:
 		return "the right time: the server refuses the listener's times", "set the clock; in a container it is the host's"
-	case agent.Untrusted:
+	case agentdir.Untrusted:
 		return "trust: the listener does not trust the server's certificate",
 			"set AZP_CA_FILE (--ca-file) to the certificate authority's, or install it in the image"
-	case agent.SessionHeld:
+	case agentdir.SessionHeld:
 		return "a session: another listener has one for this agent",
 			"wait if that was killed: the server keeps its session for five minutes; otherwise, end the other container that uses this agent's files"
-	case agent.Refused:
+	case agentdir.Refused:
 		return "a registration: the server refuses this agent's", "check whether the agent was deleted, or registered again elsewhere"
-	case agent.Unreachable:
+	case agentdir.Unreachable:
 		return "an answer: the listener says: " + t.Text, "check that the listener can reach the server through the same proxy as azptend"
 	}
 	return "a session, and the listener's log does not say why", "see the listener's lines above, and its log in _diag"

@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 )
 
 // handedOver is an agent that another azptend has registered.
-func handedOver(t *testing.T) agent.Given {
-	var out agent.Folder
+func handedOver(t *testing.T) agentdir.Given {
+	var out agentdir.Folder
 	play(t, func(o *Options) {
-		out = agent.Folder{Root: filepath.Join(o.Folder.Root, "out")}
+		out = agentdir.Folder{Root: filepath.Join(o.Folder.Root, "out")}
 		o.HandOver, o.Folder = true, out
 	}, func(s *stage) { s.begin() })
 	given, err := out.Given()
@@ -52,17 +52,17 @@ func TestNotReady(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		with  func(*Options)
-		logs  []agent.TroubleKind
+		logs  []agentdir.TroubleKind
 		wants string
 	}{
 		{"nobody knows why", nil, nil, "missing=\"a session, and the listener's log does not say why\""},
 		{"the clock, by the server", func(o *Options) { o.ClockAhead = func() time.Duration { return -20 * time.Minute } },
-			[]agent.TroubleKind{agent.Refused}, "missing=\"the right time: the server's clock and this machine's differ by 20m0s\""},
-		{"the clock, by the listener", nil, []agent.TroubleKind{agent.ClockOff, agent.Unreachable}, "missing=\"the right time: the server refuses"},
-		{"the certificate", nil, []agent.TroubleKind{agent.Untrusted}, "missing=\"trust: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
-		{"another's session", nil, []agent.TroubleKind{agent.SessionHeld}, "missing=\"a session: another listener has one"},
-		{"an answer", nil, []agent.TroubleKind{agent.Unreachable}, "missing=\"an answer: the listener says: "},
-		{"nothing any more", nil, []agent.TroubleKind{agent.Untrusted, agent.NoTrouble}, "does not say why"},
+			[]agentdir.TroubleKind{agentdir.Refused}, "missing=\"the right time: the server's clock and this machine's differ by 20m0s\""},
+		{"the clock, by the listener", nil, []agentdir.TroubleKind{agentdir.ClockOff, agentdir.Unreachable}, "missing=\"the right time: the server refuses"},
+		{"the certificate", nil, []agentdir.TroubleKind{agentdir.Untrusted}, "missing=\"trust: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
+		{"another's session", nil, []agentdir.TroubleKind{agentdir.SessionHeld}, "missing=\"a session: another listener has one"},
+		{"an answer", nil, []agentdir.TroubleKind{agentdir.Unreachable}, "missing=\"an answer: the listener says: "},
+		{"nothing any more", nil, []agentdir.TroubleKind{agentdir.Untrusted, agentdir.NoTrouble}, "does not say why"},
 	} {
 		for _, lent := range []bool{false, true} {
 			if lent && tt.with != nil {

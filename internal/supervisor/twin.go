@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
@@ -27,7 +27,7 @@ func (r *runner) lookUp() func(context.Context) word {
 			e.Complete = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
 		}
-		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder, strings.EqualFold(found.UserCapabilities[agent.MarkHost], home)}
+		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder, strings.EqualFold(found.UserCapabilities[agentdir.MarkHost], home)}
 		return word{event: e, note: func(r *runner) { r.twin = found }}
 	}
 }
@@ -40,9 +40,9 @@ func (r *runner) home() string { return r.o.HostName + ":" + r.o.Folder.Root }
 // folder prove nothing: containers may share both.
 func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
 	switch mark := a.UserCapabilities; {
-	case instance != "" && mark[agent.MarkInstance] == instance:
+	case instance != "" && mark[agentdir.MarkInstance] == instance:
 		return lifecycle.Ours
-	case agent.IsPlaceholder(mark, a.Version, a.Online()):
+	case agentdir.IsPlaceholder(mark, a.Version, a.Online()):
 		return lifecycle.Placeholder
 	}
 	return lifecycle.Other
@@ -57,7 +57,7 @@ const youngFor = time.Minute
 // was made just now.
 func isYoung(a azdo.Agent) bool {
 	made := a.CreatedOn.Time
-	return !a.Online() && a.UserCapabilities[agent.MarkKind] == agent.KindAgent && !made.IsZero() && time.Since(made) < youngFor
+	return !a.Online() && a.UserCapabilities[agentdir.MarkKind] == agentdir.KindAgent && !made.IsZero() && time.Since(made) < youngFor
 }
 
 // carry keeps the user capabilities of the twin that is about to be removed:

@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/azptend/azptend/internal/agent"
+	"github.com/azptend/azptend/internal/agentdir"
 )
 
 // ways are the ways by which a listener tells what it does, besides its end. All
@@ -16,18 +16,18 @@ type ways interface {
 	openPort() (Port, error)
 	// awaitCounts waits until the listener that writes to perf has counted enough,
 	// and returns what it has counted.
-	awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error)
+	awaitCounts(ctx context.Context, perf *agentdir.Perf, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error)
 	// counts is what the listener that writes to perf has counted so far.
-	counts(perf *agent.Perf) agent.PerfCounts
+	counts(perf *agentdir.Perf) agentdir.PerfCounts
 	// listenerLogs are the listeners' logs as they are now.
-	listenerLogs() agent.Logs
+	listenerLogs() agentdir.Logs
 	// troubles tells what the logs that are newer than before say of the listener's
 	// trouble with its server, until ctx ends.
-	troubles(ctx context.Context, before agent.Logs, tell func(agent.Trouble))
+	troubles(ctx context.Context, before agentdir.Logs, tell func(agentdir.Trouble))
 	// shutdown is what the logs that are newer than before say of the listener's end.
-	shutdown(before agent.Logs) (agent.Shutdown, error)
+	shutdown(before agentdir.Logs) (agentdir.Shutdown, error)
 	// awaitUpdate waits until an update has ended that before does not know.
-	awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error
+	awaitUpdate(ctx context.Context, before agentdir.UpdateMarkers) error
 }
 
 // Port is where one listener connects, once. *agent.NotificationPort is one.
@@ -39,7 +39,7 @@ type Port interface {
 
 // folderWays are those of a listener that lives in this folder.
 type folderWays struct {
-	folder agent.Folder
+	folder agentdir.Folder
 	as     func(func() error) error // with the rights of the jobs' user
 	port   func() (Port, error)
 }
@@ -47,29 +47,29 @@ type folderWays struct {
 func (w folderWays) openPort() (Port, error) { return w.port() }
 
 func openNotificationPort() (Port, error) {
-	p, err := agent.OpenNotificationPort()
+	p, err := agentdir.OpenNotificationPort()
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-func (folderWays) awaitCounts(ctx context.Context, perf *agent.Perf, enough func(agent.PerfCounts) bool) (agent.PerfCounts, error) {
+func (folderWays) awaitCounts(ctx context.Context, perf *agentdir.Perf, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
 	return perf.Await(ctx, enough)
 }
 
-func (folderWays) counts(perf *agent.Perf) agent.PerfCounts { return perf.Counts() }
+func (folderWays) counts(perf *agentdir.Perf) agentdir.PerfCounts { return perf.Counts() }
 
-func (w folderWays) listenerLogs() agent.Logs { return w.folder.ListenerLogs() }
+func (w folderWays) listenerLogs() agentdir.Logs { return w.folder.ListenerLogs() }
 
-func (w folderWays) troubles(ctx context.Context, before agent.Logs, tell func(agent.Trouble)) {
+func (w folderWays) troubles(ctx context.Context, before agentdir.Logs, tell func(agentdir.Trouble)) {
 	w.folder.Troubles(ctx, before, w.as, tell)
 }
 
-func (w folderWays) shutdown(before agent.Logs) (agent.Shutdown, error) {
+func (w folderWays) shutdown(before agentdir.Logs) (agentdir.Shutdown, error) {
 	return w.folder.Shutdown(before)
 }
 
-func (w folderWays) awaitUpdate(ctx context.Context, before agent.UpdateMarkers) error {
+func (w folderWays) awaitUpdate(ctx context.Context, before agentdir.UpdateMarkers) error {
 	return w.folder.AwaitUpdate(ctx, before)
 }

@@ -1,6 +1,0 @@
-//go:build unix && !linux
-
-package agent
-
-// holderBeside is known on Linux alone.
-func holderBeside(string) (pid int, beside bool) { return 0, true }

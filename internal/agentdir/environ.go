@@ -1,0 +1,177 @@
+package agentdir
+
+import (
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// secretNames are the variables that are a credential for azptend's identity or
+// for Azure DevOps, ours and those of other tools and images.
+func secretNames() []string {
+	return []string{
+		"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN",
+		"IDENTITY_HEADER", "MSI_SECRET",
+		"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD",
+		"SYSTEM_ACCESSTOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+		"VSTS_AGENT_INPUT_TOKEN", "VSTS_AGENT_INPUT_PASSWORD", "VSTS_AGENT_INPUT_CLIENTSECRET",
+		// Other tools' names for a token for Azure DevOps: az devops and its
+		// successors, Terraform's provider, Microsoft's former image, and the start
+		// scripts that people pass around.
+		"AZURE_DEVOPS_EXT_PAT", "AZURE_DEVOPS_PAT", "AZURE_DEVOPS_TOKEN",
+		"AZDO_PERSONAL_ACCESS_TOKEN", "AZDO_PAT", "AZDO_TOKEN", "AZDO_PASSWORD",
+		"ADO_PAT", "ADO_TOKEN", "AGENT_PAT", "VSTS_TOKEN", "VSTS_PAT",
+	}
+}
+
+// withheld are further variables by which an identity can be had (identity.md
+// 6.1): what the listener inherits, every job can read, and most of it the
+// listener publishes as capabilities of the agent (agent-protocol.md 4.4).
+func withheld() []string {
+	return []string{
+		"IDENTITY_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION",
+		"IMDS_ENDPOINT", "MSI_ENDPOINT", "DEFAULT_IDENTITY_CLIENT_ID",
+		"MANAGED_IDENTITY_OBJECT_ID", "USRMI_ID",
+		"AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "AZURE_CLIENT_ID", "AZURE_TENANT_ID",
+		"AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_USERNAME",
+		"AZP_TOKEN_FILE", "AZP_CLIENTID", "AZP_CLIENTCERTIFICATE", "AZP_TENANTID", "AZP_IDENTITY_RESOURCE_ID",
+		"AZP_PROXY",                                      // the agent has a name of its own for it
+		"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", // azptend speaks to systemd, and no job in its name
+		"AZP_KEEP_TOKEN_FILE", "VSTS_TOKEN_FILE",
+		"SYSTEM_OIDCREQUESTURI",
+	}
+}
+
+// withheldPrefixes are families of such variables. VSTS_AGENT_INPUT_* would be
+// read by the listener as its own arguments, and may hold a token.
+func withheldPrefixes() []string {
+	return []string{"AZURE_KUBERNETES_", "ACTIONS_ID_TOKEN_", "VSTS_AGENT_INPUT_"}
+}
+
+// ignore names the variable that lists those which the listener does not publish
+// (agent-protocol.md 4.4).
+const ignore = "VSO_AGENT_IGNORE"
+
+// Withholding says what the listener and its jobs do not get of an environment,
+// besides what is always withheld.
+type Withholding struct {
+	Secrets []string // values that no variable may hold, whatever its name
+	Names   []string // further names
+	Pass    []string // names to hand on all the same; the listener does not publish them
+}
+
+// Apply returns the part of environ ("NAME=value") that the listener and its
+// jobs get, and the names of what it leaves out.
+func (w Withholding) Apply(environ []string) (env, kept []string) {
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		keep := isWithheld(name) || slices.Contains(w.Names, name) || holdsAny(value, w.Secrets)
+		if keep && !slices.Contains(w.Pass, name) {
+			kept = append(kept, name)
+			continue
+		}
+		if name == ignore && len(w.Pass) > 0 {
+			pair = strings.TrimRight(pair, ",") + "," + strings.Join(w.Pass, ",")
+			pair = strings.Replace(pair, "=,", "=", 1)
+		}
+		env = append(env, pair)
+	}
+	if len(w.Pass) > 0 && !hasName(env, ignore) {
+		env = append(env, ignore+"="+strings.Join(w.Pass, ","))
+	}
+	slices.Sort(kept)
+	return env, kept
+}
+
+// ByValue names the variables that are withheld only because they hold one of
+// the secrets: their names say nothing about it.
+func (w Withholding) ByValue(environ []string) []string {
+	var names []string
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !isWithheld(name) && !slices.Contains(w.Names, name) && !slices.Contains(w.Pass, name) && holdsAny(value, w.Secrets) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// SecretsIn names the variables of environ that are a secret: by their own name,
+// or because they hold one of these values.
+func SecretsIn(environ, secrets []string) []string {
+	var names []string
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if value != "" && (isIn(secretNames(), name) || holdsAny(value, secrets)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ProxyPasswordsIn names the variables of environ that hold a proxy's password by
+// a name that the agent does not mask: jobs get them, and the agent publishes them.
+func ProxyPasswordsIn(environ []string) []string {
+	var names []string
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if value != "" && isIn([]string{"PROXY_PASSWORD", "PROXY_PASS", "HTTP_PROXY_PASSWORD", "HTTPS_PROXY_PASSWORD"}, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// shortestSecret is the length from which a value is looked for in other
+// variables: a shorter one may be part of a word.
+const shortestSecret = 16
+
+// holdsAny says whether value contains one of the secrets, as it is or in the
+// forms in which tools embed a token: escaped in a URL, and in base64, as in an
+// Authorization header.
+func holdsAny(value string, secrets []string) bool {
+	return slices.ContainsFunc(secrets, func(secret string) bool {
+		return len(secret) >= shortestSecret && slices.ContainsFunc(forms(secret), func(form string) bool { return strings.Contains(value, form) })
+	})
+}
+
+// forms are the ways in which a secret may be written. In base64 it depends on
+// how many bytes stand before it; the characters that it shares with its
+// neighbours are left out.
+func forms(secret string) []string {
+	all := []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
+	for before := range 3 {
+		padded := append(make([]byte, before), secret...)
+		from, to := (before*8+5)/6, len(padded)*8/6
+		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			all = append(all, e.EncodeToString(padded)[from:to])
+		}
+	}
+	return all
+}
+
+// isWithheld compares without case: the listener's readers do (agent-protocol.md
+// 1.2), and a job's may.
+func isWithheld(name string) bool {
+	upper := strings.ToUpper(name)
+	return isIn(secretNames(), name) || isIn(withheld(), name) ||
+		slices.ContainsFunc(withheldPrefixes(), func(prefix string) bool { return strings.HasPrefix(upper, prefix) })
+}
+
+// isIn compares without case.
+func isIn(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+func hasName(env []string, name string) bool {
+	return slices.ContainsFunc(env, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
+}
+
+// NoUpdates tells the listener to ignore the server's wish that it update itself.
+// The name cannot be exported by a shell, which is why it is seldom met
+// (agent-protocol.md 4.3).
+const NoUpdates = "agent.disableupdate=true"

@@ -1,0 +1,76 @@
+package agentdir
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/azptend/azptend/internal/safefile"
+)
+
+// longestProc bounds what is read of a file in /proc.
+const longestProc = 4 << 20
+
+// holderBeside finds the process that has locked a folder; 0 is none that can be
+// seen from here: it is in another container, or on another machine. Beside says
+// that it has our mounts, so that the two were given one folder by mistake. Where
+// nothing can be known that is the answer, too.
+func holderBeside(folder string) (pid int, beside bool) {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return 0, true
+	}
+	locks, err := safefile.ReadFile("/proc/locks", longestProc) // a job can take any number of locks
+	if err != nil {
+		return 0, true
+	}
+	stat, is := info.Sys().(*syscall.Stat_t)
+	if !is {
+		return 0, true
+	}
+	if pid = flockHolder(locks, stat.Ino); pid == 0 {
+		return 0, false
+	}
+	ours, theirs := rootMount("self"), rootMount(strconv.Itoa(pid))
+	return pid, ours == "" || theirs == "" || ours == theirs
+}
+
+// flockHolder finds an inode in /proc/locks (proc_locks(5)). The device there is not
+// always the one that stat(2) tells (btrfs), so that it is not compared.
+func flockHolder(locks []byte, inode uint64) (pid int) {
+	for line := range strings.Lines(string(locks)) {
+		// 1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || fields[3] != "WRITE" {
+			continue
+		}
+		if !strings.HasSuffix(fields[5], ":"+strconv.FormatUint(inode, 10)) {
+			continue
+		}
+		if n, err := strconv.Atoi(fields[4]); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// rootMount is the number of a process's root mount, which no other mount
+// namespace has; "" where it may not be known. Unlike ns/mnt, it may be read of a
+// process that is not dumpable.
+func rootMount(pid string) string {
+	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), longestProc)
+	if err != nil {
+		return ""
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
+		// 36 35 98:0 / / rw,noatime - ext4 /dev/root rw
+		if fields := strings.Fields(lines.Text()); len(fields) > 4 && fields[4] == "/" {
+			return fields[0]
+		}
+	}
+	return ""
+}

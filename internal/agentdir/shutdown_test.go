@@ -1,0 +1,56 @@
+package agentdir_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/azptend/azptend/internal/agentdir"
+)
+
+// What the real listener writes, by its source.
+const (
+	shutdownLine = "[2026-11-22 19:04:08Z INFO HostContext] Agent will be shutdown for UserCancelled\n"
+	resultLine   = "[2026-11-22 19:04:09Z INFO JobDispatcher] Finish job request for job 0b1c2d3e-0000-4000-8000-000000000001 with result: "
+)
+
+// TestShutdown: whether a listener was told to end, and how its last job ended,
+// before or after; what earlier listeners wrote does not count.
+func TestShutdown(t *testing.T) {
+	for _, tt := range []struct {
+		name, earlier, log string
+		want               agentdir.Shutdown
+		failed             bool
+	}{
+		{name: "nothing"},
+		{"cancelled", "", shutdownLine + resultLine + "Canceled\n", agentdir.Shutdown{Heard: true, Result: "Canceled", Later: true}, true},
+		{"the worker died before the listener heard it", "", resultLine + "Failed\n" + shutdownLine, agentdir.Shutdown{Heard: true, Result: "Failed"}, true},
+		{"succeeded all the same", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", agentdir.Shutdown{Heard: true, Result: "Succeeded", Later: true}, false},
+		{"with issues", "", shutdownLine + resultLine + "SucceededWithIssues\n", agentdir.Shutdown{Heard: true, Result: "SucceededWithIssues", Later: true}, false},
+		{"no job", "", shutdownLine, agentdir.Shutdown{Heard: true}, false},
+		{"failed, and nobody told it to end", "", resultLine + "Failed\n", agentdir.Shutdown{Result: "Failed"}, false},
+		{"an earlier listener's", shutdownLine + resultLine + "Canceled\n", "", agentdir.Shutdown{}, false},
+		{"at the end of a long log", "", strings.Repeat("x\n", 1<<20) + shutdownLine + resultLine + "Canceled\n", agentdir.Shutdown{Heard: true, Result: "Canceled", Later: true}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := agentdir.Folder{Root: t.TempDir(), Diag: t.TempDir()}
+			path := filepath.Join(f.Diag, "Agent_20261122-190000-utc.log")
+			write(t, path, tt.earlier)
+			before := f.ListenerLogs()
+			write(t, path, tt.earlier+tt.log)
+			write(t, filepath.Join(f.Diag, "Worker_20261122-190000-utc.log"), shutdownLine)
+			got, err := f.Shutdown(before)
+			if err != nil || got != tt.want || got.Failed() != tt.failed {
+				t.Errorf("got %+v, failed %v, %v", got, got.Failed(), err)
+			}
+		})
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
