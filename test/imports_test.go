@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"cmd/azptend":      {"internal/cli", "internal/config"},
 	"internal/bounded": {}, // a leaf
 	"internal/cli": {
-		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/host", "internal/identity", "internal/install", "internal/keep",
+		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/standin", "internal/supervisor", "internal/transport",
 	},
@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"internal/identity":  {"internal/safefile", "internal/secret"},
 	"internal/azdo":      {"internal/secret"},
 	"internal/agentdir":     {"internal/safefile"},
-	"internal/host":      {},
+	"internal/platform":      {},
 	"internal/install":   {"internal/safefile"},
 	"internal/proc":      {"internal/bounded", "internal/safefile"},
 	"internal/safefile":  {"internal/bounded"},

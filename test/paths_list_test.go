@@ -113,7 +113,7 @@ var pathCalls = []struct {
 	{"the machine's own files, which only root can replace", []string{
 		"internal/agentdir libraryFolders filepath.Glob",
 		"internal/cli findPlatform os.DirFS",
-		"internal/host Options.file fs.Stat",
+		"internal/platform Options.file fs.Stat",
 		"internal/install isGcompat filepath.Glob",
 		"internal/install isMusl filepath.Glob",
 		"internal/install isMusl os.Stat",

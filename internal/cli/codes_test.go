@@ -10,7 +10,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/host"
+	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/setup"
@@ -73,10 +73,10 @@ func TestHintsOfTheirOwn(t *testing.T) {
 func TestPlatformWords(t *testing.T) {
 	i := slices.IndexFunc(config.Table(), func(r config.Row) bool { return r.Env == "AZP_PLATFORM" })
 	hinted := strings.Split(config.Table()[i].Hint, ", ")
-	if len(hinted) != len(host.Words()) {
-		t.Errorf("config knows %v, host %v", hinted, host.Words())
+	if len(hinted) != len(platform.Words()) {
+		t.Errorf("config knows %v, host %v", hinted, platform.Words())
 	}
-	for _, word := range host.Words() {
+	for _, word := range platform.Words() {
 		s, err := config.Load(nil, []string{"AZP_URL=https://dev.azure.com/o", "AZP_TOKEN=t", "AZP_PLATFORM=" + string(word)}, "h")
 		if err != nil || s.Platform != string(word) || !slices.Contains(hinted, string(word)) {
 			t.Errorf("%s: %q, %v", word, s.Platform, err)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/host"
+	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/supervisor"
 	"github.com/azptend/azptend/internal/transport"
@@ -22,16 +22,16 @@ const longestNotice = 15 * time.Minute
 // notices are what Azure announces for this machine, and what becomes of it.
 type notices struct {
 	log      *slog.Logger
-	metadata *host.Metadata
+	metadata *platform.Metadata
 	lead     time.Duration
 	approve  bool
-	heeded   map[string]host.Notice // by id: for which the agent was drained
+	heeded   map[string]platform.Notice // by id: for which the agent was drained
 }
 
 // newNotices is nil where nobody is asked. A machine is where systemd is; a
 // container does not hear of its host's end, its platform tells it by SIGTERM.
-func newNotices(s config.Settings, on host.Word, log *slog.Logger) *notices {
-	if on != host.Systemd {
+func newNotices(s config.Settings, on platform.Word, log *slog.Logger) *notices {
+	if on != platform.Systemd {
 		log.Debug("Scheduled events of the machine are not watched for: this is no systemd unit", "platform", on)
 		if s.ApproveEvents {
 			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: this is no systemd unit", "platform", on)
@@ -39,8 +39,8 @@ func newNotices(s config.Settings, on host.Word, log *slog.Logger) *notices {
 		return nil
 	}
 	return &notices{
-		log: log, metadata: host.NewMetadata(transport.ForIdentity(), ""), lead: max(s.Grace, longestNotice),
-		approve: s.ApproveEvents, heeded: map[string]host.Notice{},
+		log: log, metadata: platform.NewMetadata(transport.ForIdentity(), ""), lead: max(s.Grace, longestNotice),
+		approve: s.ApproveEvents, heeded: map[string]platform.Notice{},
 	}
 }
 
@@ -56,7 +56,7 @@ func (n *notices) holdBack(heard <-chan proc.Heard) *supervisor.End {
 	quiet := make(chan struct{})
 	go func() {
 		defer close(quiet)
-		n.metadata.AwaitQuiet(ctx, n.lead, func(e host.Notice) {
+		n.metadata.AwaitQuiet(ctx, n.lead, func(e platform.Notice) {
 			n.log.Warn("Not starting an agent: this machine is about to end. Waiting until that is over or called off", facts(e)...)
 		})
 	}()
@@ -94,13 +94,13 @@ func (n *notices) watch(lines supervisor.Lines) (done func()) {
 	}
 }
 
-func (n *notices) watcher(ctx context.Context, lines supervisor.Lines) *host.Watcher {
-	return &host.Watcher{
+func (n *notices) watcher(ctx context.Context, lines supervisor.Lines) *platform.Watcher {
+	return &platform.Watcher{
 		Metadata: n.metadata, Lead: n.lead,
-		Announced: func(e host.Notice) {
+		Announced: func(e platform.Notice) {
 			n.log.Warn("Azure has announced the end of this machine", append(facts(e), "drains_within", n.lead.String())...)
 		},
-		Due: func(e host.Notice) {
+		Due: func(e platform.Notice) {
 			n.heeded[e.ID] = e
 			n.log.Warn("Draining: the end of this machine is near", facts(e)...)
 			_, _ = lines.DrainBy(ctx, fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
@@ -115,7 +115,7 @@ func (n *notices) watcher(ctx context.Context, lines supervisor.Lines) *host.Wat
 	}
 }
 
-func facts(e host.Notice) []any {
+func facts(e platform.Notice) []any {
 	return []any{"event", e.Kind, "not_before", moment(e.NotBefore), "source", e.Source, "description", e.Description, "id", e.ID}
 }
 

@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/host"
+	"github.com/azptend/azptend/internal/platform"
 )
 
 // onPlatform fills in what depends on the platform, unless a person has set it:
 // the grace period, and when an agent leaves that gets no job. Here settings and
 // platform meet; neither knows the other.
-func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word, error) {
+func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, platform.Word, error) {
 	found := findPlatform(s)
 	from := "AZP_GRACE_PERIOD (--grace-period)"
 	if s.Grace == 0 {
@@ -32,16 +32,16 @@ func onPlatform(s config.Settings, log *slog.Logger) (config.Settings, host.Word
 	if s.IdleTimeout == config.Unset {
 		s.IdleTimeout = idleOn(found.Word, s.Once)
 	}
-	if found.Word == host.ContainerAppsJob && s.ReplicaTimeout == 0 {
+	if found.Word == platform.ContainerAppsJob && s.ReplicaTimeout == 0 {
 		log.Warn("A job that comes late may be lost: the platform ends this replica at its timeout, which azptend does not know",
 			"hint", "set AZP_REPLICA_TIMEOUT to the job's replica timeout")
 	}
 	return s, found.Word, s.CheckLimits()
 }
 
-func findPlatform(s config.Settings) host.Platform {
-	return host.Find(host.Options{
-		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: host.Word(s.Platform),
+func findPlatform(s config.Settings) platform.Platform {
+	return platform.Find(platform.Options{
+		Variable: s.Variable, Files: os.DirFS("/"), Pid: os.Getpid(), Parent: os.Getppid(), Named: platform.Word(s.Platform),
 	})
 }
 
@@ -50,8 +50,8 @@ func findPlatform(s config.Settings) host.Platform {
 // replica idles counts towards its timeout (peers-and-pains.md, pain 10).
 const jobsIdle = 5 * time.Minute
 
-func idleOn(on host.Word, once bool) time.Duration {
-	if on == host.ContainerAppsJob && once {
+func idleOn(on platform.Word, once bool) time.Duration {
+	if on == platform.ContainerAppsJob && once {
 		return jobsIdle
 	}
 	return 0

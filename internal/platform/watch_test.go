@@ -1,4 +1,4 @@
-package host_test
+package platform_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/azptend/azptend/internal/host"
+	"github.com/azptend/azptend/internal/platform"
 )
 
 // service is a metadata service without a network, for synctest's clock.
@@ -100,10 +100,10 @@ func (l *told) text() string {
 // watching runs a watcher through a script, and returns what it said.
 func watching(t *testing.T, s *service, script func()) string {
 	var said told
-	w := &host.Watcher{
-		Metadata: host.NewMetadata(&http.Client{Transport: s}, ""), Lead: 15 * time.Minute,
-		Announced: func(n host.Notice) { said.add("%s announced", n.ID) },
-		Due:       func(n host.Notice) { said.add("%s due", n.ID) },
+	w := &platform.Watcher{
+		Metadata: platform.NewMetadata(&http.Client{Transport: s}, ""), Lead: 15 * time.Minute,
+		Announced: func(n platform.Notice) { said.add("%s announced", n.ID) },
+		Due:       func(n platform.Notice) { said.add("%s due", n.ID) },
 		Silent:    func(err error) { said.add("silent %v", err != nil) },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -220,7 +220,7 @@ func TestLooksEverySecond(t *testing.T) {
 
 func TestApprove(t *testing.T) {
 	s := &service{name: "agents_0"}
-	m := host.NewMetadata(&http.Client{Transport: s}, "")
+	m := platform.NewMetadata(&http.Client{Transport: s}, "")
 	if err := m.Approve(t.Context(), "f020ba2e"); err != nil || len(s.posts) != 1 || s.posts[0] != `{"StartRequests":[{"EventId":"f020ba2e"}]}` {
 		t.Errorf("%v, %q", err, s.posts)
 	}
@@ -233,7 +233,7 @@ func TestApprove(t *testing.T) {
 // TestOtherMachines: who approves an event approves it for all of them.
 func TestOtherMachines(t *testing.T) {
 	s := &service{name: "vm-1", events: []map[string]any{event("a", "Reboot", time.Minute, "VM-1"), event("b", "Reboot", time.Minute, "vm-0", "vm-1", "vm-2")}}
-	notices, err := host.NewMetadata(&http.Client{Transport: s}, "").Notices(t.Context(), "vm-1")
+	notices, err := platform.NewMetadata(&http.Client{Transport: s}, "").Notices(t.Context(), "vm-1")
 	if err != nil || len(notices) != 2 || len(notices[0].Others) != 0 || strings.Join(notices[1].Others, " ") != "vm-0 vm-2" {
 		t.Errorf("%+v, %v", notices, err)
 	}
@@ -279,7 +279,7 @@ func TestAwaitQuiet(t *testing.T) {
 				s := &service{name: "agents_0"}
 				tt.script(s)
 				begun, told := time.Now(), 0
-				host.NewMetadata(&http.Client{Transport: s}, "").AwaitQuiet(t.Context(), 15*time.Minute, func(host.Notice) { told++ })
+				platform.NewMetadata(&http.Client{Transport: s}, "").AwaitQuiet(t.Context(), 15*time.Minute, func(platform.Notice) { told++ })
 				if took := time.Since(begun); took != tt.takes || told != tt.told {
 					t.Errorf("took %v and told %d, want %v and %d", took, told, tt.takes, tt.told)
 				}

@@ -1,4 +1,4 @@
-package host
+package platform
 
 import (
 	"io/fs"

@@ -9,4 +9,4 @@
 //
 // docs/platforms.md has the same table with its sources, and says what of it
 // nobody could check here.
-package host
+package platform
