@@ -24,15 +24,15 @@ var allowed = map[string][]string{
 	},
 	"internal/supervisor":      {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agentdir", "internal/azdo"},                                                              // agent for the marks, like tend
-	"internal/doctor":    {"internal/agentdir", "internal/azdo", "internal/identity", "internal/secret", "internal/spelling"}, // it explains their errors to every command
+	"internal/doctor":    {"internal/agentdir", "internal/azdo", "internal/identity", "internal/secret", "internal/text"}, // it explains their errors to every command
 	"internal/setup":     {"internal/azdo"},
 	"internal/selftest":  {"internal/agentdir", "internal/azdo", "internal/secret"},                                                 // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/calls":     {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
 	"internal/health":    {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
 	"internal/keep":      {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret"},
 	"internal/metrics":   {}, // a leaf, for run too
-	"internal/config":    {"internal/safefile", "internal/secret", "internal/spelling"},
-	"internal/spelling":  {},
+	"internal/config":    {"internal/safefile", "internal/secret", "internal/text"},
+	"internal/text":  {},
 	"internal/control":   {"internal/connlimit"},
 	"internal/connlimit": {},
 	"internal/identity":  {"internal/safefile", "internal/secret"},

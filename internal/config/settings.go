@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/spelling"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // Settings are what a person decided about one agent. They are complete and
@@ -342,7 +342,7 @@ func nearest(name string) string {
 	// Of a short name, a few letters are most of it.
 	best, near := min(4, (len(name)-len("AZP_"))/2+1), ""
 	for _, r := range Table() {
-		if d := spelling.Distance(name, r.Env); d < best {
+		if d := text.Distance(name, r.Env); d < best {
 			best, near = d, r.Env
 		}
 	}

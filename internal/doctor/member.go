@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/spelling"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // lookAtSignIn asks Azure DevOps who this is. What it says of the organisation's
@@ -132,7 +132,7 @@ func nearest(name string, among []string) string {
 	best, near := 0, ""
 	for _, other := range among {
 		a, b := letters(name), letters(other)
-		d := spelling.Distance(a, b)
+		d := text.Distance(a, b)
 		if most := max(len(a), len(b)) / 3; d <= most && (near == "" || d < best) {
 			best, near = d, other
 		}

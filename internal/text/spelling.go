@@ -1,6 +1,6 @@
 // Package spelling tells how far one word is from another, for messages that
 // guess what a person meant: the settings' and the doctor's.
-package spelling
+package text
 
 // Distance is the number of letters to change, add or leave out: bytes, for names are ASCII.
 func Distance(a, b string) int {
