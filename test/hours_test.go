@@ -12,8 +12,8 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 // TestAMachineRemovesItsAgentADayLater is the long job on a host that is asked
@@ -52,7 +52,7 @@ func TestAMachineRemovesItsAgentADayLater(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			client := azdo.New(server.URL+"/emulated", transport.ForAzureDevOps("test", nil, nil), who, func(azdo.Observation) {})
+			client := azdo.New(server.URL+"/emulated", httpclient.ForAzureDevOps("test", nil, nil), who, func(azdo.Observation) {})
 			added, err := client.AddAgent(t.Context(), 1, azdo.Agent{Name: "machine", Version: "4.0.0",
 				Authorization: &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: []byte{1, 0, 1}, Modulus: key.N.Bytes()}}})
 			if err != nil {
@@ -78,7 +78,7 @@ func TestAMachineRemovesItsAgentADayLater(t *testing.T) {
 // toMetadata is the product's client, whose connections to 169.254.169.254 reach
 // the emulator.
 func toMetadata(t *testing.T, server *httptest.Server) *http.Client {
-	c := transport.ForIdentity()
+	c := httpclient.ForIdentity()
 	base := c.Transport.(*http.Transport)
 	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address != "169.254.169.254:80" {

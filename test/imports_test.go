@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
-		"internal/service", "internal/setup", "internal/standin", "internal/supervisor", "internal/transport",
+		"internal/service", "internal/setup", "internal/standin", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor":      {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agentdir", "internal/azdo"},                                                              // agent for the marks, like tend
@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"internal/sdnotify":  {},
 	"internal/secret":    {},
 	"internal/service":   {},
-	"internal/transport": {},
+	"internal/httpclient": {},
 	"internal/emulator":  {},
 	"internal/standin":   {"internal/proc"},
 	"test":               {},

@@ -146,7 +146,7 @@ var pathCalls = []struct {
 		"internal/agentdir changes fsnotify.Watcher.Add",
 	}},
 	{"dials an address of the network", []string{
-		"internal/transport base net.Dialer.DialContext",
+		"internal/httpclient base net.Dialer.DialContext",
 	}},
 	{"a file system inside the program", []string{
 		"internal/keep Keeper.Handler fs.Sub",

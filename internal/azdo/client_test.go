@@ -20,8 +20,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,7 +78,7 @@ func newServer(t *testing.T, answer http.HandlerFunc) *server {
 }
 
 func clientOf(t *testing.T, base string, who azdo.Authorizer) *azdo.Client {
-	c := transport.ForAzureDevOps("azptend/test", nil, nil)
+	c := httpclient.ForAzureDevOps("azptend/test", nil, nil)
 	t.Cleanup(c.CloseIdleConnections)
 	return azdo.New(base, c, who, nil)
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/transport"
+	"github.com/azptend/azptend/internal/httpclient"
 )
 
 func TestTenantOf(t *testing.T) {
@@ -26,7 +26,7 @@ func TestTenantOf(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 			}))
 			defer s.Close()
-			client := transport.ForAzureDevOps("test", nil, nil)
+			client := httpclient.ForAzureDevOps("test", nil, nil)
 			defer client.CloseIdleConnections()
 			got, err := azdo.TenantOf(t.Context(), client, s.URL+"/org/")
 			if got != tt.want || (err == nil) != (tt.want != "") {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/transport"
+	"github.com/azptend/azptend/internal/httpclient"
 )
 
 // TestGreet: what an address turns out to be by its answer to nobody.
@@ -60,7 +60,7 @@ func TestGreet(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { tt.answer(w) }))
 			defer s.Close()
-			client := transport.ForAzureDevOps("test", nil, nil)
+			client := httpclient.ForAzureDevOps("test", nil, nil)
 			defer client.CloseIdleConnections()
 			got, err := azdo.Greet(t.Context(), client, s.URL+"/org")
 			if err != nil || got.Date.IsZero() {

@@ -19,12 +19,12 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 // subjectOf makes of the settings, as far as they carry, what the doctor looks
@@ -55,7 +55,7 @@ func subjectOf(p Process, s config.Settings, problems []config.Problem, guard *s
 
 // remoteOf is the part of it that is not on this machine.
 func remoteOf(s config.Settings, log *slog.Logger, guard *secret.Guard) doctor.Subject {
-	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	subject := doctor.Subject{
 		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
 		Identity: identityFor(s, web, log, guard), Web: web, Proxy: s.Proxy(),
@@ -232,7 +232,7 @@ func metadataAnswers(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	client := transport.ForIdentity()
+	client := httpclient.ForIdentity()
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 // newIdentity makes the identity that the settings chose.
@@ -23,7 +23,7 @@ func identityOptions(s config.Settings, web *http.Client, log *slog.Logger, guar
 		Host: hostOf(c.Host), ObjectID: c.ObjectID, ClientID: c.ClientID, ResourceID: c.ResourceID,
 		TenantID: c.TenantID, FederatedTokenFile: c.FederatedTokenFile, ClientSecret: c.ClientSecret,
 		CertificateFile: c.CertificateFile, CertificatePassword: c.CertificatePassword, SendChain: c.SendChain,
-		HTTP: transport.ForIdentity(), Web: web, Log: log, Guard: guard,
+		HTTP: httpclient.ForIdentity(), Web: web, Log: log, Guard: guard,
 	}
 }
 

@@ -19,11 +19,11 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 func newInstall(p Process) *cobra.Command {
@@ -152,7 +152,7 @@ func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.L
 		return install.Package{}, install.Done{}, err
 	}
 	defer release()
-	source := packageSource{settings: s, web: transport.ForDownloads(transport.UserAgent(version()), s.Proxy(), s.CA), log: log}
+	source := packageSource{settings: s, web: httpclient.ForDownloads(httpclient.UserAgent(version()), s.Proxy(), s.CA), log: log}
 	if s.URL != "" && s.AgentFile == "" {
 		if source.who, source.server, err = connect(s, log, guard); err != nil {
 			return install.Package{}, install.Done{}, err

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/supervisor"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 // longestNotice is the most that Azure gives before an event that does not come
@@ -39,7 +39,7 @@ func newNotices(s config.Settings, on platform.Word, log *slog.Logger) *notices 
 		return nil
 	}
 	return &notices{
-		log: log, metadata: platform.NewMetadata(transport.ForIdentity(), ""), lead: max(s.Grace, longestNotice),
+		log: log, metadata: platform.NewMetadata(httpclient.ForIdentity(), ""), lead: max(s.Grace, longestNotice),
 		approve: s.ApproveEvents, heeded: map[string]platform.Notice{},
 	}
 }

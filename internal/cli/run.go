@@ -12,12 +12,12 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 func newRun(p Process) *cobra.Command {
@@ -153,7 +153,7 @@ func readable(path string) error {
 // azptend is, and a client that is it. Observe hears of each request, besides the
 // log. The error is one of the settings.
 func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
-	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return nil, nil, err

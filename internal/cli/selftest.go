@@ -17,9 +17,9 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 type selftestFlags struct{ yes, asJSON bool }
@@ -78,7 +78,7 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 	out := &output{w: p.Stdout}
 	shown := &selftestTeller{out: out, asJSON: f.asJSON}
 	shown.head(serverKind(s.URL))
-	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
 		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, Tell: shown.row,

@@ -15,9 +15,9 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 func newToken(p Process) *cobra.Command {
@@ -66,7 +66,7 @@ type tokenFacts struct {
 
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
 	log, guard := openLog(p, s)
-	web := transport.ForAzureDevOps(transport.UserAgent(version()), s.Proxy(), s.CA)
+	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
 		return &exitError{exitUsage, err}

@@ -24,7 +24,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/transport"
+	"github.com/azptend/azptend/internal/httpclient"
 )
 
 // through has requests go through a proxy.
@@ -39,7 +39,7 @@ func (s *stage) through(proxy string) {
 
 // web trusts these authorities alone, beside the system's.
 func (s *stage) web(authorities []byte) {
-	s.Web = transport.ForAzureDevOps("test", s.Proxy, authorities)
+	s.Web = httpclient.ForAzureDevOps("test", s.Proxy, authorities)
 	s.Cleanup(s.Web.CloseIdleConnections)
 }
 

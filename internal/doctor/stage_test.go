@@ -21,9 +21,9 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -82,7 +82,7 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	s.put(s.who)
 	s.identity = identity.Options{
 		Source: identity.ManagedIdentity, Host: identity.Neighbour, ObjectID: s.who.ObjectID, Patience: time.Millisecond,
-		HTTP: transport.ForIdentity(),
+		HTTP: httpclient.ForIdentity(),
 	}
 	t.Cleanup(s.identity.HTTP.CloseIdleConnections)
 	s.URL, s.PoolName = s.server.URL+"/emulated", "Default"
@@ -156,7 +156,7 @@ func (s *stage) ready() *azdo.Client {
 	s.Helper()
 	if s.Web == nil {
 		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.entra.Certificate().Raw})
-		s.Web = transport.ForAzureDevOps("test", nil, ca)
+		s.Web = httpclient.ForAzureDevOps("test", nil, ca)
 		s.Cleanup(s.Web.CloseIdleConnections)
 	}
 	s.identity.Web = s.Web

@@ -22,9 +22,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -96,7 +96,7 @@ func writeToken(w http.ResponseWriter, token string, expiresOn any) {
 
 // client is the real one; its connections must not outlive the test.
 func client(t *testing.T) *http.Client {
-	c := transport.ForIdentity()
+	c := httpclient.ForIdentity()
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }

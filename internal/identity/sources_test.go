@@ -22,9 +22,9 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/transport"
 )
 
 // azure is an emulator, served as Azure is: the metadata service at its address,
@@ -60,7 +60,7 @@ func (a *azure) metadata(t *testing.T) *http.Client {
 }
 
 func dialling(t *testing.T, to func(address string) string) *http.Client {
-	c := transport.ForIdentity()
+	c := httpclient.ForIdentity()
 	base := c.Transport.(*http.Transport)
 	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, to(address))
@@ -72,7 +72,7 @@ func dialling(t *testing.T, to func(address string) string) *http.Client {
 // web is the product's client for the internet.
 func (a *azure) web(t *testing.T) *http.Client {
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.tls.Certificate().Raw})
-	c := transport.ForAzureDevOps("test", nil, ca)
+	c := httpclient.ForAzureDevOps("test", nil, ca)
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }

@@ -1,4 +1,4 @@
-package transport_test
+package httpclient_test
 
 import (
 	"encoding/pem"
@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/azptend/azptend/internal/transport"
+	"github.com/azptend/azptend/internal/httpclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,7 +53,7 @@ func ok(http.ResponseWriter, *http.Request) {}
 
 func TestWhoWeAre(t *testing.T) {
 	s, asked := recorder(t, ok)
-	get(t, transport.ForAzureDevOps(transport.UserAgent("1.2.3"), nil, nil), s.URL)
+	get(t, httpclient.ForAzureDevOps(httpclient.UserAgent("1.2.3"), nil, nil), s.URL)
 	if got := (*asked)[0].UserAgent(); got != "azptend/1.2.3" {
 		t.Errorf("we are %q", got)
 	}
@@ -66,18 +66,18 @@ func TestProxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, direct := recorder(t, ok)
-	get(t, transport.ForAzureDevOps("x", http.ProxyURL(address), nil), "http://devops.invalid/org")
+	get(t, httpclient.ForAzureDevOps("x", http.ProxyURL(address), nil), "http://devops.invalid/org")
 	if len(*viaProxy) != 1 || (*viaProxy)[0].Host != "devops.invalid" {
 		t.Errorf("the proxy saw %d requests", len(*viaProxy))
 	}
-	get(t, transport.ForAzureDevOps("x", nil, nil), s.URL)
-	get(t, transport.ForIdentity(), s.URL)
+	get(t, httpclient.ForAzureDevOps("x", nil, nil), s.URL)
+	get(t, httpclient.ForIdentity(), s.URL)
 	if len(*viaProxy) != 1 || len(*direct) != 2 {
 		t.Errorf("the proxy saw %d requests, the server %d", len(*viaProxy), len(*direct))
 	}
 	// Go's own rule for HTTP_PROXY spares loopback addresses, so that no server of
 	// a test could tell.
-	if transport.ForIdentity().Transport.(*http.Transport).Proxy != nil {
+	if httpclient.ForIdentity().Transport.(*http.Transport).Proxy != nil {
 		t.Error("the metadata service would be asked through a proxy")
 	}
 }
@@ -87,7 +87,7 @@ func TestProxies(t *testing.T) {
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere, followed := recorder(t, ok)
 	s, _ := recorder(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
-	for _, c := range []*http.Client{transport.ForIdentity(), transport.ForAzureDevOps("x", nil, nil)} {
+	for _, c := range []*http.Client{httpclient.ForIdentity(), httpclient.ForAzureDevOps("x", nil, nil)} {
 		if status := get(t, c, s.URL); status != http.StatusFound {
 			t.Errorf("status is %d", status)
 		}
@@ -108,7 +108,7 @@ func TestDownloadsAreRedirected(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer x")
-	c := transport.ForDownloads("x", nil, nil)
+	c := httpclient.ForDownloads("x", nil, nil)
 	t.Cleanup(c.CloseIdleConnections)
 	resp, err := c.Do(req)
 	if err != nil {
@@ -125,10 +125,10 @@ func TestAPrivateAuthority(t *testing.T) {
 	t.Cleanup(s.Close)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that must fail
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if status := get(t, transport.ForAzureDevOps("x", nil, ca), s.URL); status != http.StatusOK {
+	if status := get(t, httpclient.ForAzureDevOps("x", nil, ca), s.URL); status != http.StatusOK {
 		t.Errorf("status is %d", status)
 	}
-	for _, c := range []*http.Client{transport.ForAzureDevOps("x", nil, nil), transport.ForIdentity()} {
+	for _, c := range []*http.Client{httpclient.ForAzureDevOps("x", nil, nil), httpclient.ForIdentity()} {
 		resp, err := c.Get(s.URL)
 		if err == nil {
 			resp.Body.Close()

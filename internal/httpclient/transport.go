@@ -3,7 +3,7 @@
 // one for downloads. The first two do not follow redirects: Azure DevOps answers
 // a bad credential with a redirect to a sign-in page, and an identity endpoint
 // has no business sending its caller elsewhere with its secret header.
-package transport
+package httpclient
 
 import (
 	"crypto/tls"
