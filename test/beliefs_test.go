@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/process"
 )
 
@@ -172,7 +172,7 @@ func (w *different) live(pool string, life func(*belief)) {
 	b := &belief{different: w, ctx: ctx, pool: pool, dir: dir}
 	defer os.RemoveAll(dir)
 	defer process.KillAllIn(dir)
-	if b.failed = standin.LayOut(filepath.Join(dir, "agent"), binary); b.failed == nil {
+	if b.failed = fakeagent.LayOut(filepath.Join(dir, "agent"), binary); b.failed == nil {
 		life(b)
 	}
 	for _, a := range b.actors {

@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/process"
 )
 
@@ -74,7 +74,7 @@ func newHeist(t *testing.T, where *network) *heist {
 		os.RemoveAll(dir)
 	})
 	check(t, os.Chmod(dir, 0o755))
-	check(t, standin.LayOut(h.agent, binary))
+	check(t, fakeagent.LayOut(h.agent, binary))
 	for _, sub := range []string{"home", "signs"} {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}

@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
-		"internal/service", "internal/setup", "internal/standin", "internal/supervisor", "internal/httpclient",
+		"internal/service", "internal/setup", "internal/fakeagent", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor":      {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
 	"internal/pool":      {"internal/agentdir", "internal/azdo"},                                                              // agent for the marks, like tend
@@ -49,21 +49,21 @@ var allowed = map[string][]string{
 	"internal/service":   {},
 	"internal/httpclient": {},
 	"internal/emulator":  {},
-	"internal/standin":   {"internal/proc"},
+	"internal/fakeagent":   {"internal/proc"},
 	"test":               {},
 	"test/browser":       {}, // a module of its own
-	"test/bench":         {"internal/emulator", "internal/install", "internal/standin", "test/launch", "test/process"},
-	"test/matrix":        {"internal/emulator", "internal/standin", "test/launch", "test/process"},
+	"test/bench":         {"internal/emulator", "internal/install", "internal/fakeagent", "test/launch", "test/process"},
+	"test/matrix":        {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
 	"test/dockerfile":    {}, // what the linter of images and image share
-	"test/image":         {"internal/emulator", "internal/standin", "test/dockerfile"},
+	"test/image":         {"internal/emulator", "internal/fakeagent", "test/dockerfile"},
 	"test/process":       {},
 	"test/launch":        {"internal/emulator"},                                                                                        // what bench, scale and soak share
-	"test/scale":         {"internal/azdo", "internal/emulator", "internal/secret", "internal/standin", "test/launch", "test/process"}, // azdo: azptend's own client is held against the simulation
-	"test/soak":          {"internal/emulator", "internal/standin", "test/launch", "test/process"},
+	"test/scale":         {"internal/azdo", "internal/emulator", "internal/secret", "internal/fakeagent", "test/launch", "test/process"}, // azdo: azptend's own client is held against the simulation
+	"test/soak":          {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
 	"test/thief":         {},
-	"test/vm":            {"internal/emulator", "internal/standin"},
+	"test/vm":            {"internal/emulator", "internal/fakeagent"},
 	"test/unguarded":     {"internal/cli", "internal/config", "internal/supervisor"},
-	"test/vandal":        {"internal/emulator", "internal/standin", "test/launch", "test/process"},
+	"test/vandal":        {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
 }
 
 // rooms are what only one package may use, by import path or by name, called or

@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/process"
 )
 
@@ -138,7 +138,7 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Values[stageKey{}] = s
 
-	if err := standin.LayOut(agentDir, binary); err != nil {
+	if err := fakeagent.LayOut(agentDir, binary); err != nil {
 		return err
 	}
 	for _, v := range e.Environment(server.URL) {

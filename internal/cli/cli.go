@@ -15,10 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/standin"
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
@@ -49,7 +49,7 @@ type Without struct {
 // Main runs the program and returns its exit code. The same binary is the demo's
 // stand-in for an agent's listener, when it is called by that name.
 func Main(p Process) int {
-	if standin.IsInvokedAs(p.Args[0]) {
+	if fakeagent.IsInvokedAs(p.Args[0]) {
 		return standinMain(p)
 	}
 	// Before anything else, in every command: a probe and a hook are started with
@@ -151,7 +151,7 @@ func version() string {
 }
 
 func standinMain(p Process) int {
-	return standin.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
+	return fakeagent.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
 }
 
 // self is this program's own file.

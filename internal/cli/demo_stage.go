@@ -17,10 +17,10 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/standin"
 )
 
 // stage is what the demo plays on: an emulator in this process, and azptend as a
@@ -64,7 +64,7 @@ func raiseStage(p Process, verbose bool) (_ *stage, err error) {
 		return nil, err
 	}
 	s.agentDir = filepath.Join(s.dir, "agent")
-	if err = standin.LayOut(s.agentDir, s.executable); err != nil {
+	if err = fakeagent.LayOut(s.agentDir, s.executable); err != nil {
 		return nil, err
 	}
 	if s.emulator, err = emulator.New(emulator.Options{}); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 )
 
 type emulateFlags struct {
@@ -106,5 +106,5 @@ func layOutStandIn(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot lay out the stand-in: %w", err)
 	}
-	return dir, standin.LayOut(dir, executable)
+	return dir, fakeagent.LayOut(dir, executable)
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/process"
 )
 
@@ -74,7 +74,7 @@ func agentsOnce(binary string, delay time.Duration, n int) (agentsRun, error) {
 	server := httptest.NewServer(e)
 	defer server.Close()
 	defer e.Close()
-	if err := standin.LayOut(filepath.Join(dir, "azp"), binary); err != nil {
+	if err := fakeagent.LayOut(filepath.Join(dir, "azp"), binary); err != nil {
 		return run, err
 	}
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {

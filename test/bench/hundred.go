@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/launch"
 	"github.com/azptend/azptend/test/process"
 )
@@ -106,7 +106,7 @@ func start(binary string, cost float64) (crowd, error) {
 func (r *rig) layOut(n int, binary string) error {
 	first, dir := r.folder(0), r.folder(n)
 	if n == 0 {
-		return standin.LayOut(dir, binary)
+		return fakeagent.LayOut(dir, binary)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 		return err

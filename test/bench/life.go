@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/launch"
 )
 
@@ -50,7 +50,7 @@ func begin(binary string, delay time.Duration, args ...string) (*life, error) {
 	if binary, err = filepath.Abs(binary); err != nil {
 		return nil, err
 	}
-	if err := standin.LayOut(l.dir, binary); err != nil {
+	if err := fakeagent.LayOut(l.dir, binary); err != nil {
 		return nil, err
 	}
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/dockerfile"
 )
 
@@ -46,7 +46,7 @@ func (i *image) begin(ctx context.Context, base, suite string) error {
 // of a download; the step itself stays as it is written.
 func (i *image) packAgent(ctx context.Context, work string) error {
 	folder := filepath.Join(work, "agent")
-	if err := standin.LayOut(folder, i.binary); err != nil {
+	if err := fakeagent.LayOut(folder, i.binary); err != nil {
 		return err
 	}
 	archive := filepath.Join(i.root, "tmp/agent.tar.gz")

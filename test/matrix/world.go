@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/process"
 )
 
@@ -46,7 +46,7 @@ func openTheatre(binary string, program ...string) (*theatre, error) {
 	if len(program) == 0 {
 		t.program = []string{binary}
 	}
-	return t, standin.LayOut(t.agent, binary)
+	return t, fakeagent.LayOut(t.agent, binary)
 }
 
 func (t *theatre) close() { _ = os.RemoveAll(t.dir) }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/launch"
 )
 
@@ -72,7 +72,7 @@ func live(binary string, k kindOfLife, path string) (lived, error) {
 		return lived{}, err
 	}
 	defer os.RemoveAll(dir)
-	if err := standin.LayOut(dir, binary); err != nil {
+	if err := fakeagent.LayOut(dir, binary); err != nil {
 		return lived{}, err
 	}
 	for range k.jobs {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/launch"
 )
 
@@ -83,7 +83,7 @@ func build(o options) (*rig, error) {
 	}
 	for _, pool := range pools {
 		dir := filepath.Join(r.dir, pool)
-		if err := standin.LayOut(dir, binary); err != nil {
+		if err := fakeagent.LayOut(dir, binary); err != nil {
 			return nil, err
 		}
 		r.seats = append(r.seats, &seat{

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/test/launch"
 	"github.com/azptend/azptend/test/process"
 )
@@ -70,7 +70,7 @@ func openTheatre(binary, self string) (*theatre, error) {
 	}
 	sleep, err := exec.LookPath("sleep")
 	err = errors.Join(err, os.Chmod(dir, 0o755), copyProgram(self, t.vandal), copyProgram(sleep, t.sleep),
-		copyProgram(binary, t.binary), standin.LayOut(t.agent, binary))
+		copyProgram(binary, t.binary), fakeagent.LayOut(t.agent, binary))
 	if err != nil {
 		t.close()
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/standin"
+	"github.com/azptend/azptend/internal/fakeagent"
 )
 
 // packages are what the page's commands need and Debian's smallest lacks.
@@ -49,7 +49,7 @@ func (m *machine) fill(ctx context.Context, base string) error {
 // the agent's archive.
 func (m *machine) bring(ctx context.Context, work, binary string) (string, error) {
 	agent, archive := filepath.Join(work, "agent"), filepath.Join(m.root, "srv/agent.tar.gz")
-	if err := standin.LayOut(agent, binary); err != nil {
+	if err := fakeagent.LayOut(agent, binary); err != nil {
 		return "", err
 	}
 	if err := loud(exec.CommandContext(ctx, "tar", "-C", agent, "-czf", archive, ".")); err != nil {

@@ -1,0 +1,185 @@
+package fakeagent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The protocol's api-versions (2.1, 7.4).
+const (
+	apiVersion      = "7.1-preview.1"
+	eventAPIVersion = "2.0-preview.1"
+)
+
+// callTimeout is VSTS_HTTP_TIMEOUT's default; a long poll gets more than the
+// 50 s the server may hold it (1.4, 7.3). Neither is scaled: they are guards.
+const (
+	callTimeout = 100 * time.Second
+	pollTimeout = 150 * time.Second
+)
+
+// maxBody bounds an answer; job messages with many endpoints reach megabytes.
+const maxBody = 64 << 20
+
+// bearer gives the token for a call; fresh asks for one that no call used yet.
+type bearer func(ctx context.Context, fresh bool) (string, error)
+
+// client makes authorised JSON calls. It connects straight, whatever the
+// environment says about proxies, and follows no redirect.
+type client struct {
+	http  *http.Client
+	token bearer
+	agent string // User-Agent
+}
+
+func userAgent(version string) string { return "azptend-standin/" + version }
+
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 4, ForceAttemptHTTP2: false},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// serverError is an answer that refused.
+type serverError struct {
+	status  int
+	typeKey string
+	message string
+}
+
+func (e *serverError) Error() string {
+	if e.message != "" {
+		return e.message
+	}
+	return fmt.Sprintf("HTTP status %d", e.status)
+}
+
+// isType says whether err is the server's exception of this name, without its
+// "Exception" (2.3).
+func isType(err error, name string) bool {
+	var s *serverError
+	return errors.As(err, &s) && s.typeKey == name+"Exception"
+}
+
+func isStatus(err error, status int) bool {
+	var s *serverError
+	return errors.As(err, &s) && s.status == status
+}
+
+// isUnauthorized also knows the sign-in page, which comes as 203 or a redirect
+// (1.4).
+func isUnauthorized(err error) bool { return isStatus(err, http.StatusUnauthorized) }
+
+func isForbidden(err error) bool {
+	return isType(err, "AccessDenied") || isStatus(err, http.StatusForbidden)
+}
+
+// call sends body (nil, bytes as they are, or anything as JSON) and decodes the
+// answer into answer, unless that is nil or the answer is empty. A refused token
+// is replaced once (7.1).
+func (c *client) call(ctx context.Context, method, url string, body, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return c.callNoTimeout(ctx, method, url, body, answer)
+}
+
+func (c *client) callNoTimeout(ctx context.Context, method, url string, body, answer any) error {
+	content, contentType, err := encode(body)
+	if err != nil {
+		return err
+	}
+	for fresh := false; ; fresh = true {
+		token, err := c.token(ctx, fresh)
+		if err != nil {
+			return err
+		}
+		err = c.once(ctx, method, url, token, content, contentType, answer)
+		if fresh || !isUnauthorized(err) || isType(err, "TaskAgentAccessTokenExpired") {
+			return err
+		}
+	}
+}
+
+func encode(body any) (content []byte, contentType string, err error) {
+	switch b := body.(type) {
+	case nil:
+		return nil, "", nil
+	case []byte:
+		return b, "application/octet-stream", nil
+	default:
+		content, err = json.Marshal(b)
+		return content, "application/json; charset=utf-8", err
+	}
+}
+
+func (c *client) once(ctx context.Context, method, url, token string, content []byte, contentType string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
+	if err != nil {
+		return fmt.Errorf("cannot make a request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.agent)
+	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress") // 1.4
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("cannot reach the server: %w", err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+	if err != nil {
+		return fmt.Errorf("cannot read the server's answer: %w", err)
+	}
+	if err := refusal(res, got); err != nil {
+		return err
+	}
+	if got = bytes.TrimSpace(withoutBOM(got)); answer == nil || len(got) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(got, answer); err != nil {
+		return fmt.Errorf("cannot read the server's answer: %w", err)
+	}
+	return nil
+}
+
+// refusal turns what is no success into an error.
+func refusal(res *http.Response, body []byte) error {
+	status := res.StatusCode
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	html := strings.HasPrefix(kind, "text/html")
+	if status == http.StatusNonAuthoritativeInfo || (status/100 == 3) || (status/100 == 2 && html) {
+		return &serverError{status: http.StatusUnauthorized, message: "the server answered with a sign-in page"}
+	}
+	if status/100 == 2 {
+		return nil
+	}
+	var e struct {
+		Message string `json:"message"`
+		TypeKey string `json:"typeKey"`
+	}
+	_ = json.Unmarshal(withoutBOM(body), &e) // a body that is no JSON leaves the status to speak
+	return &serverError{status: status, typeKey: e.TypeKey, message: e.Message}
+}
+
+// isPassing says whether a failed call may be repeated soon: network errors and
+// the statuses that the VSS client retries (1.4).
+func isPassing(err error) bool {
+	var s *serverError
+	if errors.As(err, &s) {
+		return s.status >= 502 && s.status <= 504
+	}
+	var t *tokenError
+	return err != nil && !errors.As(err, &t) && !errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,89 @@
+// Package standin is azptend's stand-in for the Azure Pipelines listener: a
+// small program that speaks the listener's protocol, so that the demo and the
+// tests can show the whole life of an agent without Microsoft's package. It
+// never pretends to be Microsoft's: its banner, its operating system description
+// and its capability Agent.StandIn say what it is.
+//
+// It is compiled into azptend and dispatched on the name it is called by: where
+// [IsInvokedAs] says so of its first argument, cli.Main does [Main] and nothing
+// else. [LayOut] copies a program that does so to bin/Agent.Listener and
+// bin/Agent.Worker, as the real package has them. Although it is a program of its
+// own, it keeps the house's rules: it is handed its environment, and hands back
+// its exit code, with which main ends.
+//
+// From there on it does what the listener does with the files that
+// registration wrote (.agent, .credentials, .credentials_rsaparams, .env): it
+// proves the agent's key, opens a session with its system capabilities, takes the
+// time that three look-ups of feature flags take (it does not make them), connects
+// to the notification socket, polls for messages, hands a job to a worker
+// process, renews the job's lock, and leaves with the real exit codes. The
+// worker runs script steps and reports them as live lines, timeline records,
+// logs and the JobCompleted event. Sections cited in comments ("7.2") are those
+// of the project's reference agent-protocol.md.
+//
+// # How it reads
+//
+//	main.go          Main: dispatch, signals, the cap on SIGTERM
+//	settings.go      root folder, arguments, knobs; environ.go: .env and environment
+//	files.go         .agent, .credentials; rsakey.go: .credentials_rsaparams
+//	client.go        HTTP and the server's errors; token.go: the client assertion
+//	pool.go          the pool's REST calls: session, messages, job requests
+//	session.go       creating the session, and when to stop trying
+//	poll.go          the long poll; messages.go: decrypting
+//	listener.go      one listener from start to exit code
+//	job.go           one job seen from the listener: renew, worker, cancel
+//	update.go        AgentRefresh
+//	notify.go, perf.go, capabilities.go, terminal.go, diag.go
+//	ipc.go           what listener and worker say to each other
+//	jobmessage.go    the job as the server sent it
+//	worker.go        one job seen from the worker; steps.go: one step
+//	plan.go          the plan's REST calls; console.go: live lines and the log
+//	result.go        a job's results and the worker's exit codes
+//	orphans_*.go     why neither process reaps orphans
+//	layout.go        the folder
+//
+// # Knobs
+//
+// Read from the environment or from .env, which wins, as for the real listener:
+//
+//	AZPTEND_STANDIN_TIME_SCALE   number ≥ 1, default 1: every wait of the protocol
+//	                             is divided by it (renewal, retries, the pause after
+//	                             an empty poll, the ladder of signals at cancel);
+//	                             HTTP timeouts are not
+//	AZPTEND_STANDIN_PLAYS        v5 (default) or v4: what SIGTERM does, and the
+//	                             version; v5 dies of it at once
+//	AZPTEND_STANDIN_FLAGS_TAKE   a duration, in real time: how long the look-ups
+//	                             between session and socket take; default 1.95 s of
+//	                             protocol time
+//	AZPTEND_STANDIN_CONNECTS     first: to the notification socket before the
+//	                             session, as this stand-in once did
+//	AZPTEND_STANDIN_CLOSES       job: its notification socket, once it has said that a
+//	                             job started
+//	AZPTEND_STANDIN_REFUSED      ends: a token that is refused ends the listener,
+//	                             as it once ended this stand-in; by default it
+//	                             retries without end
+//	AZPTEND_STANDIN_EXIT         0 to 255: leave with this code right after start,
+//	                             before anything is asked of the server
+//	AZPTEND_STANDIN_EXIT_AFTER   session: with AZPTEND_STANDIN_EXIT, leave only once
+//	                             the session exists (it is deleted on the way)
+//	AZPTEND_STANDIN_TERM         ignore: SIGTERM does nothing to the listener, its
+//	                             worker and its jobs; a duration, in real time: it
+//	                             ends the listener no sooner than after that
+//	AZPTEND_STANDIN_OBEYS        anything: signal 40+n makes the listener leave at
+//	                             once with code n, its worker left as it is; with 3
+//	                             and 4 it starts an update's script first
+//	AZPTEND_STANDIN_UPDATE_GATE  a FIFO: an update's script swaps bin once it has
+//	                             read a line from it
+//
+// Of the real listener's own variables it honours VSTS_AGENT_INPUT_ONCE and
+// VSTS_AGENT_INPUT_STARTUPTYPE, VSTS_AGENT_PERFLOG, VSO_AGENT_IGNORE,
+// AGENT_DIAGLOGPATH, WORKER_DIAGLOGPATH, AZP_AGENT_DOWNGRADE_DISABLED and
+// agent.disableupdate.
+//
+// # What it leaves out
+//
+// Proxies, certificates, the KeepAlive poll, the package download of an update
+// (it copies itself), deployment groups, containers, repositories, tasks other
+// than scripts, logging commands (##vso[…]) and conditions beyond always(),
+// failed(), succeeded() and succeededOrFailed().
+package fakeagent

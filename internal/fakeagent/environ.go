@@ -1,0 +1,87 @@
+package fakeagent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// environ is the process environment as a value: nothing here reads the real
+// one.
+type environ map[string]string
+
+func newEnviron(list []string) environ {
+	e := environ{}
+	for _, entry := range list {
+		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
+			e[name] = value
+		}
+	}
+	return e
+}
+
+// list is the environment as a process is started with.
+func (e environ) list() []string {
+	out := make([]string, 0, len(e))
+	for name, value := range e {
+		out = append(out, name+"="+value)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// loadFile applies the root's .env over the environment (3.7). No file is fine.
+func (e environ) loadFile(root string) error {
+	content, err := os.ReadFile(filepath.Join(root, ".env"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read .env: %w", err)
+	}
+	e.apply(content)
+	return nil
+}
+
+// apply reads KEY=VALUE lines: no quoting, no comments, split at the first "=".
+// An empty value takes the variable away, as .NET's SetEnvironmentVariable does;
+// lines that are no assignment, or that no process could be started with, are
+// passed over.
+func (e environ) apply(content []byte) {
+	for line := range strings.Lines(string(withoutBOM(content))) {
+		line = strings.TrimRight(line, "\r\n")
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || name == "" || strings.ContainsRune(line, 0) {
+			continue
+		}
+		if value == "" {
+			delete(e, name)
+			continue
+		}
+		e[name] = value
+	}
+}
+
+// inputPrefix marks arguments given by the environment (1.2).
+const inputPrefix = "VSTS_AGENT_INPUT_"
+
+// takeInputs removes every VSTS_AGENT_INPUT_* variable, so that none reaches a
+// capability or a job, and returns them by lower-case argument name.
+func (e environ) takeInputs() map[string]string {
+	inputs := map[string]string{}
+	for name, value := range e {
+		if len(name) > len(inputPrefix) && strings.EqualFold(name[:len(inputPrefix)], inputPrefix) {
+			inputs[strings.ToLower(name[len(inputPrefix):])] = strings.TrimSpace(value)
+			delete(e, name)
+		}
+	}
+	return inputs
+}
+
+// withoutBOM drops the UTF-8 byte order mark that .NET writes (3).
+func withoutBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }

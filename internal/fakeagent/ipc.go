@@ -1,0 +1,54 @@
+package fakeagent
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+)
+
+// What the listener says to its worker. The real channel has the same messages
+// (5.3); the frames are our own: kind, length, bytes.
+type ipcKind uint32
+
+const (
+	ipcJob      ipcKind = 1 // the job message
+	ipcJobOnce  ipcKind = 2 // the same, from a listener that leaves after it (--once)
+	ipcCancel   ipcKind = 3 // the server cancelled the job
+	ipcShutdown ipcKind = 4 // the listener shuts down
+)
+
+// word is a wish about the running job.
+type word struct {
+	kind    ipcKind
+	timeout time.Duration // of a server's cancellation
+}
+
+// maxFrame bounds what a worker takes.
+const maxFrame = maxBody
+
+func writeFrame(w io.Writer, kind ipcKind, body []byte) error {
+	frame := make([]byte, 0, 8+len(body))
+	frame = binary.BigEndian.AppendUint32(frame, uint32(kind))
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(body)))
+	if _, err := w.Write(append(frame, body...)); err != nil {
+		return fmt.Errorf("cannot tell the worker: %w", err)
+	}
+	return nil
+}
+
+func readFrame(r io.Reader) (ipcKind, []byte, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	kind, size := ipcKind(binary.BigEndian.Uint32(head[:4])), binary.BigEndian.Uint32(head[4:])
+	if size > maxFrame {
+		return 0, nil, fmt.Errorf("cannot read a frame of %d bytes", size)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return 0, nil, err
+	}
+	return kind, body, nil
+}

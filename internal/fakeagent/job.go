@@ -1,0 +1,239 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// The times of a job (7.4, 5.3).
+const (
+	renewEvery      = 60 * time.Second
+	renewRetry      = 15 * time.Second
+	firstRenewTries = 5
+	firstRenewPause = 5 * time.Second
+	killAfterCancel = 60 * time.Second // after the cancellation's own timeout
+)
+
+// job is one job seen from the listener.
+type job struct {
+	l       *listener
+	message jobMessage
+	raw     []byte
+	words   chan word
+	done    chan struct{}
+}
+
+func newJob(l *listener, m jobMessage, raw []byte) *job {
+	return &job{l: l, message: m, raw: raw, words: make(chan word, 8), done: make(chan struct{})}
+}
+
+// say passes a wish on; a job that is told many is told enough.
+func (j *job) say(w word) {
+	select {
+	case j.words <- w:
+	default:
+	}
+}
+
+// start runs the job beside the main loop. A signal does not end its context:
+// the worker is told, and takes its time (5.3).
+func (j *job) start(ctx context.Context) {
+	go func() {
+		defer close(j.done)
+		j.run(context.WithoutCancel(ctx))
+	}()
+}
+
+func (j *job) run(ctx context.Context) {
+	id := strconv.FormatInt(j.message.RequestID, 10)
+	lockedUntil, err := j.renewFirst(ctx)
+	if err != nil { // the worker is not even started (5.6: order of a job)
+		j.l.log.Printf("cannot renew job request %s for the first time: %v", id, err)
+		return
+	}
+	j.l.perf.count("JobRequestRenewed_" + id)
+	j.l.term.dated("Running job: %s", j.message.JobDisplayName)
+	outcome := failed
+	w, err := j.startWorker()
+	if err != nil {
+		j.l.term.err("An error occurred: %v", err)
+		j.reportCrash(ctx)
+	} else {
+		j.l.notify.jobStarted(j.message.JobID)
+		if j.l.knobs.closes {
+			j.l.notify.close()
+		}
+		j.l.perf.count("SentJobToWorker_" + id)
+		outcome = j.watch(ctx, w, lockedUntil)
+	}
+	j.l.log.Printf("Finish job request for job %s with result: %s", j.message.JobID, outcome)
+	j.l.term.dated("Job %s completed with result: %s", j.message.JobDisplayName, outcome)
+	if !j.message.reportsItself() {
+		if err := j.l.pool.finishJob(ctx, j.message.RequestID, outcome); err != nil {
+			j.l.log.Printf("cannot finish job request %s: %v", id, err)
+		}
+	}
+	j.l.notify.jobFinished(j.message.JobID)
+}
+
+// renewFirst must succeed before any work starts; it is tried five times (5.6).
+func (j *job) renewFirst(ctx context.Context) (time.Time, error) {
+	for try := 1; ; try++ {
+		until, err := j.l.pool.renewJob(ctx, j.message.RequestID)
+		if err == nil || try == firstRenewTries || lockIsLost(err) {
+			return until, err
+		}
+		j.l.log.Printf("cannot renew the job request: %v", err)
+		j.l.knobs.pace.wait(ctx, firstRenewPause)
+	}
+}
+
+// lockIsLost: the job is not ours any more (7.4).
+func lockIsLost(err error) bool {
+	return isType(err, "TaskAgentJobNotFound") || isType(err, "TaskAgentJobTokenExpired") || isStatus(err, 404)
+}
+
+// worker is the process of a job and the pipe to it.
+type worker struct {
+	child *proc.Child
+	pipe  *os.File // we write
+	back  *os.File // it would write
+}
+
+// startWorker starts "Agent.Worker spawnclient <in> <out>" with the listener's
+// whole environment (4.4) and hands the job over.
+func (j *job) startWorker() (*worker, error) {
+	in, pipe, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the worker: %w", err)
+	}
+	defer in.Close()
+	back, out, err := os.Pipe()
+	if err != nil {
+		pipe.Close()
+		return nil, fmt.Errorf("cannot start the worker: %w", err)
+	}
+	defer out.Close()
+	w := &worker{pipe: pipe, back: back}
+	w.child, err = j.l.procs.Start(proc.Spec{
+		Path:  filepath.Join(j.l.place.root, "bin", workerName),
+		Args:  []string{"spawnclient", "3", "4"},
+		Env:   j.l.env.list(),
+		Dir:   j.l.place.root,
+		Extra: []*os.File{in, out},
+	})
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	kind := ipcJob
+	if j.l.opts.once {
+		kind = ipcJobOnce
+	}
+	if err := writeFrame(w.pipe, kind, j.raw); err != nil {
+		j.l.log.Printf("%v", err) // it died; its exit status says the rest
+	}
+	return w, nil
+}
+
+func (w *worker) close() {
+	w.pipe.Close()
+	w.back.Close()
+}
+
+// watch renews the lock and passes wishes on until the worker has ended.
+func (j *job) watch(ctx context.Context, w *worker, lockedUntil time.Time) result {
+	defer w.close()
+	renewing, stop := context.WithCancel(ctx)
+	lost := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		j.keepLock(renewing, lockedUntil, lost)
+	}()
+	defer func() { stop(); <-ended }()
+
+	isLost, kill := false, (<-chan time.Time)(nil)
+	for {
+		select {
+		case <-w.child.Done():
+			return j.outcome(ctx, w.child.Status(), isLost)
+		case wish := <-j.words:
+			if err := writeFrame(w.pipe, wish.kind, nil); err != nil {
+				j.l.log.Printf("%v", err)
+			}
+			// Only a server's cancellation arms the kill; a shutdown waits for
+			// ever (5.3).
+			if wish.kind == ipcCancel && kill == nil {
+				kill = time.After(j.l.knobs.pace.of(wish.timeout + killAfterCancel))
+			}
+		case <-lost:
+			isLost, lost = true, nil
+			j.say(word{kind: ipcCancel, timeout: time.Minute})
+		case <-kill:
+			kill = nil
+			j.l.log.Printf("killing the worker: it did not end after its cancellation")
+			w.child.KillTree(ctx)
+		}
+	}
+}
+
+func (j *job) outcome(ctx context.Context, s proc.Status, lockLost bool) result {
+	r, ok := resultOfWorker(s.Code)
+	if s.Signal != 0 || !ok {
+		j.l.term.err("An error occurred: the worker ended with %v", s)
+		j.reportCrash(ctx)
+		r = failed
+	}
+	if lockLost {
+		r = abandoned
+	}
+	return r
+}
+
+// keepLock renews every minute until ctx ends or the lock is lost, and says the
+// latter by closing lost. Failures are repeated while the lock still holds.
+func (j *job) keepLock(ctx context.Context, lockedUntil time.Time, lost chan<- struct{}) {
+	pause := renewEvery
+	for j.l.knobs.pace.wait(ctx, pause) {
+		until, err := j.l.pool.renewJob(ctx, j.message.RequestID)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			lockedUntil, pause = until, renewEvery
+			j.l.perf.count("JobRequestRenewed_" + strconv.FormatInt(j.message.RequestID, 10))
+			continue
+		}
+		j.l.log.Printf("cannot renew the job request: %v", err)
+		pastLock := !lockedUntil.IsZero() && time.Now().After(lockedUntil)
+		if lockIsLost(err) || pastLock {
+			close(lost)
+			return
+		}
+		pause = renewRetry
+	}
+}
+
+// reportCrash ends the job in the name of a worker that could not (the real
+// listener's "force fail").
+func (j *job) reportCrash(ctx context.Context) {
+	if !j.message.reportsItself() {
+		return
+	}
+	p, err := newPlan(j.message, newHTTPClient(), j.l.version, j.l.knobs.pace)
+	if err == nil {
+		err = p.jobCompleted(ctx, failed, j.l.opts.once)
+	}
+	if err != nil {
+		j.l.log.Printf("cannot report the worker's crash: %v", err)
+	}
+}

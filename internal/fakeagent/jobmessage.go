@@ -1,0 +1,181 @@
+package fakeagent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// jobMessage is a PipelineAgentJobRequest (7.4), as far as it is needed.
+type jobMessage struct {
+	JobID          string `json:"jobId"`
+	JobDisplayName string `json:"jobDisplayName"`
+	JobName        string `json:"jobName"`
+	RequestID      int64  `json:"requestId"`
+	Plan           struct {
+		ScopeIdentifier string `json:"scopeIdentifier"`
+		PlanID          string `json:"planId"`
+		PlanType        string `json:"planType"`
+		Version         int    `json:"version"`
+	} `json:"plan"`
+	Timeline struct {
+		ID string `json:"id"`
+	} `json:"timeline"`
+	Resources struct {
+		Endpoints []endpoint `json:"endpoints"`
+	} `json:"resources"`
+	Variables map[string]variable `json:"variables"`
+	Steps     []step              `json:"steps"`
+}
+
+type endpoint struct {
+	Name          string `json:"name"`
+	URL           string `json:"url"`
+	Authorization struct {
+		Scheme     string            `json:"scheme"`
+		Parameters map[string]string `json:"parameters"`
+	} `json:"authorization"`
+}
+
+type variable struct {
+	Value    text `json:"value"`
+	IsSecret bool `json:"isSecret"`
+}
+
+// step is one step. Enabled is a pointer: absent means yes.
+type step struct {
+	ID              string          `json:"id"`
+	Name            string          `json:"name"`
+	DisplayName     string          `json:"displayName"`
+	Enabled         *bool           `json:"enabled"`
+	Condition       string          `json:"condition"`
+	ContinueOnError bool            `json:"continueOnError"`
+	Inputs          map[string]text `json:"inputs"`
+	Environment     map[string]text `json:"environment"`
+}
+
+// script is the step's script; false for a task of another kind.
+func (s step) script() (string, bool) {
+	for name, value := range s.Inputs {
+		if strings.EqualFold(name, "script") {
+			return string(value), true
+		}
+	}
+	return "", false
+}
+
+func (s step) title() string {
+	if s.DisplayName != "" {
+		return s.DisplayName
+	}
+	return s.Name
+}
+
+// text is a string that may have come as another JSON scalar.
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) == nil { // null too
+		*t = text(s)
+		return nil
+	}
+	*t = text(b)
+	return nil
+}
+
+// parseJobMessage reads a decrypted job message.
+func parseJobMessage(body []byte) (jobMessage, error) {
+	var m jobMessage
+	if err := json.Unmarshal(withoutBOM(body), &m); err != nil {
+		return m, fmt.Errorf("cannot read the job message: %w", err)
+	}
+	var missing error
+	switch {
+	case m.JobID == "":
+		missing = errors.New("it has no jobId")
+	case m.RequestID <= 0:
+		missing = errors.New("it has no requestId")
+	}
+	if missing != nil {
+		return m, fmt.Errorf("cannot use the job message: %w", missing)
+	}
+	if m.JobDisplayName == "" {
+		m.JobDisplayName = m.JobName
+	}
+	return m, nil
+}
+
+// connection is the way back to the plan: the endpoint SystemVssConnection and
+// the job's own token (7.4).
+func (m jobMessage) connection() (url, token string, err error) {
+	for _, e := range m.Resources.Endpoints {
+		if !strings.EqualFold(e.Name, "SystemVssConnection") {
+			continue
+		}
+		for name, value := range e.Authorization.Parameters {
+			if strings.EqualFold(name, "AccessToken") {
+				token = value
+			}
+		}
+		if e.URL == "" || token == "" {
+			break
+		}
+		return e.URL, token, nil
+	}
+	return "", "", errors.New("cannot use the job message: no endpoint SystemVssConnection with a token")
+}
+
+// reportsItself says who ends the job: from plan version 8 on the worker's
+// event, before it the listener's request (7.4).
+func (m jobMessage) reportsItself() bool { return m.Plan.Version >= 8 }
+
+// expand replaces $(name) by the variable's value, secrets included, as the
+// agent does before a task sees its inputs.
+func (m jobMessage) expand(s string) string {
+	var out strings.Builder
+	for {
+		before, rest, ok := strings.Cut(s, "$(")
+		out.WriteString(before)
+		if !ok {
+			return out.String()
+		}
+		name, after, closed := strings.Cut(rest, ")")
+		value, known := m.variable(name)
+		if closed && known {
+			out.WriteString(value)
+			s = after
+			continue
+		}
+		out.WriteString("$(") // the shell's own
+		s = rest
+	}
+}
+
+func (m jobMessage) variable(name string) (string, bool) {
+	for n, v := range m.Variables {
+		if strings.EqualFold(n, name) {
+			return string(v.Value), true
+		}
+	}
+	return "", false
+}
+
+// secretMask hides the values of secret variables in what is printed.
+func (m jobMessage) secretMask() *strings.Replacer {
+	var pairs []string
+	for _, v := range m.Variables {
+		if v.IsSecret && strings.TrimSpace(string(v.Value)) != "" {
+			pairs = append(pairs, string(v.Value), "***")
+		}
+	}
+	if _, token, err := m.connection(); err == nil {
+		pairs = append(pairs, token, "***")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func sameGUID(a, b string) bool {
+	return strings.EqualFold(strings.Trim(a, "{}"), strings.Trim(b, "{}"))
+}

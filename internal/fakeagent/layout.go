@@ -1,0 +1,109 @@
+package fakeagent
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// The names that decide what the program is.
+const (
+	listenerName = "Agent.Listener"
+	workerName   = "Agent.Worker"
+)
+
+// The versions it gives itself, in the form major.minor.patch that the server
+// parses (2.2). Microsoft's minors are far below 999.
+const (
+	versionV4 = "4.999.0"
+	versionV5 = "5.999.0"
+)
+
+// versionFile stands next to the program once an update was played, and holds
+// the version the server asked for.
+const versionFile = "standin-version"
+
+// IsInvokedAs says whether a program called by this name is to be the stand-in.
+func IsInvokedAs(argv0 string) bool {
+	name := filepath.Base(argv0)
+	return name == listenerName || name == workerName
+}
+
+// LayOut makes dir an agent's folder: executable becomes bin/Agent.Listener and
+// bin/Agent.Worker, copied and never linked, for a link would make its target's
+// folder the root (3.9). Each file appears whole or not at all, so LayOut may be
+// repeated and may meet a running listener.
+func LayOut(dir, executable string) error {
+	for _, sub := range []string{"bin", "externals"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return fmt.Errorf("cannot lay out the stand-in: %w", err)
+		}
+	}
+	for _, name := range []string{listenerName, workerName} {
+		if err := copyFile(filepath.Join(dir, "bin", name), executable); err != nil {
+			return fmt.Errorf("cannot lay out the stand-in: %w", err)
+		}
+	}
+	for name, content := range extras() {
+		if err := writeWhole(filepath.Join(dir, name), strings.NewReader(content), 0o755); err != nil {
+			return fmt.Errorf("cannot lay out the stand-in: %w", err)
+		}
+	}
+	return nil
+}
+
+// extras are the files by which scripts and people know an agent's folder (8).
+func extras() map[string]string {
+	return map[string]string{
+		"license.html": "<p>This folder holds azptend's stand-in for the Azure Pipelines agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
+		"run.sh": "#!/bin/sh\n# azptend's stand-in for the Azure Pipelines agent.\n" +
+			"exec \"$(dirname \"$0\")/bin/Agent.Listener\" run \"$@\"\n",
+	}
+}
+
+func copyFile(to, from string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return writeWhole(to, src, 0o755)
+}
+
+// writeWhole writes a file beside its place and moves it there. The file may be a
+// program. This process may not fork while it is open for writing: the child would
+// hold it open until it executes, and starting it would fail with "text file busy".
+func writeWhole(to string, content io.Reader, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	tmp, err := os.CreateTemp(filepath.Dir(to), ".standin-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // gone already when all went well
+	_, err = io.Copy(tmp, content)
+	if err == nil {
+		err = tmp.Chmod(mode)
+	}
+	if closed := tmp.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), to)
+	}
+	return err
+}
+
+// versionOf is what --version prints.
+func versionOf(bin, plays string) string {
+	if b, err := os.ReadFile(filepath.Join(bin, versionFile)); err == nil {
+		return strings.TrimSpace(string(b))
+	}
+	if plays == "v4" {
+		return versionV4
+	}
+	return versionV5
+}

@@ -1,0 +1,268 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"log"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// The listener's exit codes (4.1).
+const (
+	exitSuccess    = 0
+	exitTerminated = 1
+	exitRetryable  = 2
+	exitUpdating   = 3
+	exitOnceUpdate = 4
+)
+
+// listener is one life of Agent.Listener: from its files to its exit code.
+type listener struct {
+	place   place
+	env     environ
+	opts    options
+	knobs   knobs
+	term    *terminal
+	log     *log.Logger
+	perf    perf
+	procs   *proc.Init
+	host    string
+	version string
+
+	agent  agentFile
+	key    *rsa.PrivateKey
+	pool   *poolAPI
+	notify *notifier
+
+	mu      sync.Mutex
+	session session // to be deleted at the end
+
+	// The main loop's own.
+	current *job   // runs now
+	waiting *job   // came while current still ran
+	served  bool   // with --once: a job was taken
+	update  string // the version that is staged and waits for the job to end
+}
+
+func (l *listener) facts() facts {
+	return facts{
+		name: l.agent.AgentName, version: l.version, host: l.host,
+		root: l.place.root, interactive: !l.opts.asService(),
+	}
+}
+
+// run is the listener's life; ctx ends with the first signal to leave.
+func (l *listener) run(ctx context.Context) int {
+	l.perf.count("AgentProcessStarted")
+	if l.knobs.exit >= 0 && l.knobs.exitAfter == "" {
+		return l.knobs.exit
+	}
+	if err := l.readFiles(); err != nil { // 3.8
+		l.term.err("An error occurred: %v", err)
+		return exitRetryable
+	}
+	l.notify = &notifier{log: l.log}
+	defer func() { l.notify.close() }()
+	if l.knobs.early {
+		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
+	}
+
+	l.term.line("Scanning for tool capabilities.")
+	l.term.line("Connecting to the server.")
+	s, err := l.createSession(ctx)
+	if err != nil {
+		return l.codeOf(err)
+	}
+	defer l.deleteSession()
+	l.perf.count("SessionCreated")
+	if !l.lookUpFlags(ctx) {
+		return exitSuccess
+	}
+	l.term.dated("Listening for Jobs")
+	if l.knobs.exit >= 0 {
+		return l.knobs.exit
+	}
+	if !l.knobs.early {
+		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
+	}
+	return l.serve(ctx, s)
+}
+
+// lookUpFlags takes the time of the feature flags that the real listener asks for
+// once it has its session (Agent.cs, InitializeRuntimeFeatures); false says that a
+// signal came first.
+func (l *listener) lookUpFlags(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	timer := time.NewTimer(l.knobs.flagsTake)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *listener) readFiles() error {
+	var err error
+	if l.agent, err = readAgentFile(l.place.root); err != nil {
+		return err
+	}
+	creds, err := readCredentialsFile(l.place.root)
+	if err != nil {
+		return err
+	}
+	if l.key, err = readRSAKey(l.place.root); err != nil {
+		return err
+	}
+	hc := newHTTPClient()
+	tokens := &tokenSource{http: hc, creds: creds, key: l.key}
+	l.pool = newPoolAPI(&client{http: hc, token: tokens.bearer, agent: userAgent(l.version)}, l.agent)
+	return nil
+}
+
+// codeOf prints an error that ends the listener and returns its exit code. The
+// end of ctx is a person's wish, also while the session is still being tried
+// for (5.2).
+func (l *listener) codeOf(err error) int {
+	var final *leaveWith
+	if errors.As(err, &final) {
+		for _, line := range final.lines {
+			l.term.err("%s", line)
+		}
+		return final.code
+	}
+	if errors.Is(err, context.Canceled) {
+		return exitSuccess
+	}
+	l.term.err("An error occurred: %v", err)
+	return exitRetryable
+}
+
+// serve takes messages until there is a reason to leave. What still runs then
+// is told to stop and waited for without limit (5.3).
+func (l *listener) serve(ctx context.Context, s session) int {
+	polling, stopPolling := context.WithCancel(ctx)
+	inbox := make(chan polled)
+	ended := make(chan struct{})
+	go func() { defer close(ended); l.poll(polling, s, inbox) }()
+	defer func() { stopPolling(); <-ended }()
+
+	code := l.loop(ctx, inbox)
+	stopPolling()
+	if l.current != nil {
+		l.current.say(word{kind: ipcShutdown})
+		<-l.current.done
+	}
+	return code
+}
+
+func (l *listener) loop(ctx context.Context, inbox <-chan polled) int {
+	for {
+		select {
+		case <-ctx.Done():
+			return exitSuccess
+		case p := <-inbox:
+			if p.err != nil {
+				return l.codeOf(p.err)
+			}
+			if l.handle(ctx, p) {
+				l.acknowledge(ctx, p)
+			}
+		case <-l.jobDone():
+			if l.opts.once {
+				return exitSuccess
+			}
+			l.current, l.waiting = l.waiting, nil
+			if l.current != nil {
+				l.current.start(ctx)
+			}
+		}
+		if l.update != "" && l.current == nil {
+			if code, ok := l.launchUpdate(); ok {
+				return code
+			}
+		}
+	}
+}
+
+// jobDone is the current job's end; without a job it never comes.
+func (l *listener) jobDone() <-chan struct{} {
+	if l.current == nil {
+		return nil
+	}
+	return l.current.done
+}
+
+// handle acts on a message and says whether it is to be acknowledged: what came
+// too late is left on the server (4.3, 5.4).
+func (l *listener) handle(ctx context.Context, p polled) bool {
+	l.perf.count("MessageReceived_" + p.kind)
+	l.log.Printf("message %d of type %s", p.id, p.kind)
+	switch p.kind {
+	case typeJob:
+		return l.takeJob(ctx, p.body)
+	case typeCancel:
+		l.cancelJob(p.body)
+	case typeRefresh:
+		l.stageUpdate(p.body)
+	default:
+		l.log.Printf("message %d is of a type the stand-in does not know", p.id)
+	}
+	return true
+}
+
+func (l *listener) acknowledge(ctx context.Context, p polled) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteLimit)
+	defer cancel()
+	if err := l.pool.deleteMessage(ctx, p.session, p.id); err != nil {
+		l.log.Printf("cannot acknowledge message %d: %v", p.id, err)
+	}
+}
+
+// takeJob starts a job, or, while the one before has not ended here yet, keeps
+// it for then: the server may be ahead of us by one worker's exit.
+func (l *listener) takeJob(ctx context.Context, body []byte) bool {
+	if l.update != "" || (l.opts.once && l.served) || l.waiting != nil {
+		l.log.Printf("not taking a job now, its message stays on the server")
+		return false
+	}
+	m, err := parseJobMessage(body)
+	if err != nil {
+		l.term.err("An error occurred: %v", err)
+		return true
+	}
+	l.served = true
+	j := newJob(l, m, body)
+	if l.current != nil {
+		l.waiting = j
+		return true
+	}
+	l.current = j
+	j.start(ctx)
+	return true
+}
+
+func (l *listener) cancelJob(body []byte) {
+	var c cancelBody
+	if err := json.Unmarshal(body, &c); err != nil {
+		l.log.Printf("cannot read a job cancellation: %v", err)
+		return
+	}
+	for _, j := range []*job{l.current, l.waiting} {
+		if j != nil && sameGUID(j.message.JobID, c.JobID) {
+			j.say(word{kind: ipcCancel, timeout: c.timeout()})
+			return
+		}
+	}
+	l.log.Printf("cancellation of job %s, which does not run here", c.JobID)
+}

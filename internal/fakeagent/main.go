@@ -1,0 +1,230 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// termCap is what SIGTERM leaves a v4 listener (5.1), and capExit the code of
+// one that needed longer (the reference leaves it open: "143 or 0").
+const (
+	termCap = 30 * time.Second
+	capExit = 128 + int(syscall.SIGTERM)
+)
+
+// Main is the stand-in: the listener or the worker, by the base name of
+// args[0]. It returns the exit code.
+func Main(ctx context.Context, args []string, env []string, stdout, stderr *os.File) int {
+	if len(args) > 0 && filepath.Base(args[0]) == workerName {
+		return workerMain(ctx, args[1:], newEnviron(env), stderr)
+	}
+	if len(args) > 0 {
+		args = args[1:]
+	}
+	t := &terminal{out: stdout, errOut: stderr}
+	return listenerMain(ctx, args, newEnviron(env), t)
+}
+
+// listenerMain prepares a listener as 1.2 orders it: .env, then the arguments.
+func listenerMain(ctx context.Context, args []string, env environ, t *terminal) int {
+	s := catchSignals(ctx, t)
+	defer s.stop()
+	p, err := findPlace()
+	if err == nil {
+		err = env.loadFile(p.root)
+	}
+	if err != nil {
+		t.err("An error occurred: %v", err)
+		return exitRetryable
+	}
+	o := parseOptions(args, env.takeInputs())
+	k, err := readKnobs(env)
+	if err != nil {
+		t.err("An error occurred: %v", err)
+		return exitTerminated
+	}
+	version := versionOf(p.bin, k.plays)
+	if o.version {
+		t.line("%s", version)
+		return exitSuccess
+	}
+	t.line("azptend's stand-in for the Azure Pipelines agent, version %s. This is not Microsoft's agent.", version)
+	for _, arg := range o.unknown {
+		t.err("Unrecognized command-line input argument: %q.", arg) // and go on (1.2)
+	}
+	if o.verb != "run" {
+		t.err("An error occurred: cannot %s: azptend's stand-in only runs", o.verb)
+		return exitTerminated
+	}
+	s.heed(k)
+	if err := mustList(p.root); err != nil {
+		t.err("An error occurred: %v", err)
+		return exitTerminated
+	}
+	return s.live(&listener{place: p, env: env, opts: o, knobs: k, term: t, version: version})
+}
+
+// live runs the listener to its end, or to the end of SIGTERM's patience.
+func (s *signals) live(l *listener) int {
+	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.place.root, "Agent")
+	if err != nil {
+		l.term.err("An error occurred: %v", err)
+		return exitRetryable
+	}
+	defer file.Close()
+	l.term.setLog(diag)
+	l.log, l.perf = diag, perf(l.env["VSTS_AGENT_PERFLOG"])
+	if l.host, err = os.Hostname(); err != nil {
+		l.host = "localhost"
+	}
+	defer s.tellsLog(diag)()
+	if l.procs, err = newProcs(); err != nil {
+		l.term.err("An error occurred: %v", err)
+		return exitRetryable
+	}
+	defer l.procs.Close()
+	code := make(chan int, 1)
+	go func() { code <- l.run(s.ctx) }()
+	select {
+	case c := <-code:
+		s.takeTime()
+		return c
+	case <-s.expired:
+		return capExit
+	case sig := <-s.orders:
+		order := int(sig.(syscall.Signal)) - obeyBase
+		if order == exitUpdating || order == exitOnceUpdate { // an update is an orderly end
+			s.caught <- syscall.SIGINT
+			<-code
+		} // a failure may leave its session behind, and its worker
+		return l.obey(order)
+	}
+}
+
+// tellsLog writes into the log that a signal has told the listener to end, as
+// HostContext.ShutdownAgent does, until it is stopped.
+func (s *signals) tellsLog(diag *log.Logger) (stop func()) {
+	told := make(chan struct{})
+	stopIt := context.AfterFunc(s.ctx, func() {
+		defer close(told)
+		diag.Print("Agent will be shutdown for UserCancelled")
+	})
+	return func() {
+		if !stopIt() {
+			<-told
+		}
+	}
+}
+
+// newProcs owns this process's children. Neither the real listener nor its
+// worker is a reaper of orphans: what a job leaves behind goes past them to
+// whoever supervises, so the role that proc takes is given back.
+func newProcs() (*proc.Init, error) {
+	p, err := proc.NewInit()
+	if err != nil {
+		return nil, err
+	}
+	if err := letOrphansGo(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// signals is the listener's handling of them (5.1): the first SIGINT, SIGQUIT or
+// (v4) SIGTERM ends ctx; more of them change nothing. Everything else keeps its
+// default action.
+type signals struct {
+	ctx     context.Context
+	expired chan struct{} // closed when SIGTERM's cap has passed
+	caught  chan os.Signal
+	once    sync.Once
+	quit    chan struct{}
+	cap     atomic.Int64   // how long SIGTERM leaves us
+	termed  chan struct{}  // closed at the first SIGTERM
+	takes   time.Duration  // from then to the end, at least
+	orders  chan os.Signal // obeyBase+n
+}
+
+func catchSignals(ctx context.Context, t *terminal) *signals {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &signals{
+		ctx: ctx, expired: make(chan struct{}), caught: make(chan os.Signal, 4),
+		quit: make(chan struct{}), termed: make(chan struct{}), orders: make(chan os.Signal, 1),
+	}
+	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
+	// .NET's runtime ignores it: a reader of its output that goes away does not end
+	// a listener. Nobody reads this one; what is started does not inherit it.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	go s.watch(cancel, t)
+	return s
+}
+
+// heed is what depends on the knobs: v4 catches SIGTERM, and v5's runtime has no
+// handler and dies at once.
+func (s *signals) heed(k knobs) {
+	s.takes = k.termTakes
+	switch {
+	case k.deaf:
+		signal.Ignore(syscall.SIGTERM)
+	case k.plays == "v4":
+		s.cap.Store(int64(max(k.pace.of(termCap), 2*k.termTakes)))
+		signal.Notify(s.caught, syscall.SIGTERM)
+	}
+	if !k.obeys {
+		return
+	}
+	for code := exitSuccess; code <= exitOnceUpdate; code++ {
+		signal.Notify(s.orders, syscall.Signal(obeyBase+code))
+	}
+}
+
+// takeTime ends no sooner after a SIGTERM than the knobs want.
+func (s *signals) takeTime() {
+	select {
+	case <-s.termed:
+		<-time.After(s.takes)
+	default:
+	}
+}
+
+func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
+	defer cancel()
+	var expired <-chan time.Time
+	for {
+		select {
+		case sig := <-s.caught:
+			if s.ctx.Err() == nil {
+				t.line("Exiting...")
+				cancel()
+			}
+			if sig == syscall.SIGTERM && expired == nil {
+				expired = time.After(time.Duration(s.cap.Load()))
+				close(s.termed)
+			}
+		case <-expired:
+			close(s.expired)
+			return
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+func (s *signals) stop() {
+	s.once.Do(func() {
+		signal.Stop(s.caught)
+		close(s.quit)
+	})
+}

@@ -1,0 +1,38 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// TestMain makes the test binary the product: LayOut copies it, and a copy that
+// is called Agent.Listener or Agent.Worker is the stand-in.
+func TestMain(m *testing.M) {
+	if IsInvokedAs(os.Args[0]) {
+		os.Exit(Main(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr))
+	}
+	procs, err := proc.NewInit()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	testProcs = procs
+	code := m.Run()
+	procs.Close()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// testProcs starts the stand-ins; a process has one owner of its children.
+var testProcs *proc.Init

@@ -1,0 +1,105 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// polled is one message, decrypted, or the error that ended the polling.
+type polled struct {
+	id      int64
+	kind    string
+	body    []byte
+	session string // the session it came in, which has to acknowledge it
+	err     error
+}
+
+// poll is the long poll's loop (7.3). It ends with ctx or after an error that
+// it sent.
+func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
+	send := func(p polled) bool {
+		select {
+		case inbox <- p:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	var last int64
+	var outage int // failed polls in a row
+	for ctx.Err() == nil {
+		m, err := l.pool.nextMessage(ctx, s.id, last)
+		if err != nil && ctx.Err() != nil {
+			return
+		}
+		if err == nil { // the real one says so of a call of its own, every 30 s
+			l.log.Printf("Sent GetAgentMessage to keep alive agent %d, session '%s'.", l.agent.AgentID, s.id)
+		}
+		if err == nil && outage > 0 {
+			outage = 0
+			l.term.dated(msgReconnected)
+		}
+		switch {
+		case err == nil && m == nil:
+			l.knobs.pace.wait(ctx, between(5*time.Second, 15*time.Second))
+		case err == nil:
+			last = m.ID
+			p := polled{id: m.ID, kind: m.Type, session: s.id}
+			p.body, p.err = s.decrypt(m)
+			if !send(p) || p.err != nil {
+				return
+			}
+		case isType(err, "TaskAgentSessionExpired"):
+			l.log.Printf("the session has expired")
+			if s, err = l.createSession(ctx); err != nil {
+				send(polled{err: err})
+				return
+			}
+			last = 0
+		default:
+			l.log.Print("Catch exception during get next message.")
+			l.log.Print(described(err))
+			if final := l.finalAtPoll(err); final != nil {
+				send(polled{err: final})
+				return
+			}
+			outage++
+			l.backOff(ctx, err, outage)
+		}
+	}
+}
+
+// backOff waits after a failed poll: 15 to 30 s, from the sixth in a row on 30
+// to 60 s (5.5).
+func (l *listener) backOff(ctx context.Context, err error, outage int) {
+	if outage == 1 {
+		l.term.datedErr(msgConnectError, err)
+	}
+	l.log.Printf("Unable to get next message in GetNextMessageAsync (attempt %d)", outage)
+	pause := between(15*time.Second, 30*time.Second)
+	if outage > 5 {
+		pause *= 2
+	}
+	l.knobs.pace.wait(ctx, pause)
+}
+
+// finalAtPoll says which refusals end a listener that had its session: exit 2,
+// or 0 where the token was taken away (5.5, 6). A token that is refused is no such
+// end (corrections, 6 and 7.1).
+func (l *listener) finalAtPoll(err error) *leaveWith {
+	var token *tokenError
+	switch {
+	case isType(err, "TaskAgentAccessTokenExpired"), errors.As(err, &token) && token.isClientGone() && l.knobs.giveUp:
+		l.log.Print(msgTokenRevoked)
+		return &leaveWith{exitSuccess, nil}
+	case isType(err, "TaskAgentNotFound"), isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
+		return &leaveWith{exitRetryable, []string{"An error occurred: " + err.Error()}}
+	}
+	return nil
+}
+
+func between(from, to time.Duration) time.Duration { return from + rand.N(to-from) }

@@ -1,0 +1,178 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// sessionRetry is the pause after a session that could not be created; the limits
+// are how many refusals of a kind end the listener: 240 s and 30 min of pauses,
+// counted before the pause (5.5; MessageListener.cs, IsSessionCreationExceptionRetriable).
+const (
+	sessionRetry  = 30 * time.Second
+	conflictLimit = 8
+	skewLimit     = 60
+)
+
+// The texts of the real listener (strings.json). The last is only its log's.
+const (
+	msgAgentGone    = "The agent no longer exists on the server. Please reconfigure the agent."
+	msgSessionHeld  = "A session for this agent already exists."
+	msgConflictEnd  = "Stop retry on SessionConflictException after retried for 240 seconds."
+	msgClockSkewed  = "The local machine's clock may be out of sync with the server time by more than five minutes. Please sync your clock with your domain or internet time and try again."
+	msgSkewEnd      = "Stopped retrying OAuth token request exception after 1800 seconds."
+	msgConnectError = "Agent connect error: %v. Retrying until reconnected."
+	msgReconnected  = "Agent reconnected."
+	msgTokenRevoked = "Agent OAuth token has been revoked - shutting down gracefully"
+)
+
+// leaveWith is an error that ends the listener with an exit code.
+type leaveWith struct {
+	code  int
+	lines []string // for stderr
+}
+
+func (e *leaveWith) Error() string {
+	if len(e.lines) == 0 {
+		return "leaving"
+	}
+	return e.lines[len(e.lines)-1]
+}
+
+// createSession tries until the session exists, the server's answer is final
+// (a *leaveWith) or ctx ends. Only the first error of a run is printed.
+func (l *listener) createSession(ctx context.Context) (session, error) {
+	printed := false
+	var met refusals
+	for {
+		s, err := l.tryCreateSession(ctx)
+		if err == nil {
+			l.log.Print("Session created.")
+			if printed {
+				l.term.dated(msgReconnected)
+			}
+			l.setSession(s)
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return session{}, ctx.Err()
+		}
+		// As the real one's log has it: the exception by its name (MessageListener.cs).
+		l.log.Print("Catch exception during create session.")
+		l.log.Print(described(err))
+		if final := l.finalAtCreate(err, &met); final != nil {
+			return session{}, final
+		}
+		if !printed {
+			printed = true
+			l.term.datedErr(msgConnectError, err)
+		}
+		if !l.knobs.pace.wait(ctx, sessionRetry) {
+			return session{}, ctx.Err()
+		}
+	}
+}
+
+// described is an error as .NET writes an exception.
+func described(err error) string {
+	var s *serverError
+	if errors.As(err, &s) && s.typeKey != "" {
+		return "Microsoft.TeamFoundation.DistributedTask.WebApi." + s.typeKey + ": " + err.Error()
+	}
+	var token *tokenError
+	if errors.As(err, &token) {
+		return "Microsoft.VisualStudio.Services.OAuth.VssOAuthTokenRequestException: " + err.Error()
+	}
+	return err.Error()
+}
+
+func (l *listener) tryCreateSession(ctx context.Context) (session, error) {
+	caps := map[string]string{}
+	if !l.agent.SkipCapabilitiesScan {
+		caps = capabilities(l.env, l.facts())
+	}
+	ctx, done := withGrace(ctx, createGrace)
+	defer done()
+	answer, err := l.pool.createSession(ctx, sessionRequest{
+		OwnerName: l.host,
+		Agent: agentReference{
+			ID: l.agent.AgentID, Name: l.agent.AgentName,
+			Version: l.version, OSDescription: osDescription,
+		},
+		SystemCapabilities: caps,
+	})
+	if err != nil {
+		return session{}, err
+	}
+	return openSession(answer, l.key)
+}
+
+// createGrace is how long a request for a session that is under way may still
+// take after a signal: a session that nobody knows of could not be deleted, and
+// would keep the agent online for minutes.
+const createGrace = 2 * time.Second
+
+// withGrace returns a context that ends d after ctx.
+func withGrace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return late, func() { stop(); cancel() }
+}
+
+// refusals counts those that end the listener when they have come too often.
+type refusals struct{ conflicts, skews int }
+
+// finalAtCreate says which refusals end the listener (5.5); nil means: again. A
+// token that is refused for another reason than the clock is none of them.
+func (l *listener) finalAtCreate(err error, met *refusals) *leaveWith {
+	refused := "Failed to create session. " + err.Error()
+	var token *tokenError
+	switch {
+	case isType(err, "TaskAgentAccessTokenExpired"):
+		l.log.Print(msgTokenRevoked)
+		return &leaveWith{exitSuccess, nil}
+	case isType(err, "TaskAgentNotFound"), errors.As(err, &token) && token.isClientGone() && l.knobs.giveUp:
+		return &leaveWith{exitTerminated, []string{msgAgentGone, refused}}
+	case isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
+		return &leaveWith{exitTerminated, []string{refused}}
+	case isType(err, "TaskAgentSessionConflict"):
+		l.term.err(msgSessionHeld)
+		if met.conflicts++; met.conflicts == conflictLimit {
+			return &leaveWith{exitTerminated, []string{msgConflictEnd, refused}}
+		}
+	case errors.As(err, &token) && token.isClockSkew():
+		l.term.err(msgClockSkewed)
+		if met.skews++; met.skews == skewLimit {
+			return &leaveWith{exitTerminated, []string{msgSkewEnd, refused}}
+		}
+	}
+	return nil
+}
+
+// deleteLimit bounds the farewell to the server (5.2).
+const deleteLimit = 30 * time.Second
+
+func (l *listener) deleteSession() {
+	s := l.setSession(session{})
+	if s.id == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deleteLimit)
+	defer cancel()
+	if err := l.pool.deleteSession(ctx, s.id); err != nil {
+		l.log.Printf("cannot delete the session: %v", err)
+	}
+}
+
+// setSession replaces the session to be deleted at the end and returns the one
+// before.
+func (l *listener) setSession(s session) session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.session
+	l.session = s
+	return before
+}

@@ -1,0 +1,214 @@
+package fakeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are the command line of the listener (1.2, 4.2).
+type options struct {
+	verb        string
+	version     bool
+	once        bool
+	startupType string
+	unknown     []string
+}
+
+// parseOptions reads the arguments after argv[0], and for what they leave open
+// the VSTS_AGENT_INPUT_* variables. Names are case-insensitive; what is unknown
+// is collected and does not stop anything.
+func parseOptions(args []string, inputs map[string]string) options {
+	o := options{verb: "run", startupType: inputs["startuptype"]}
+	o.once = strings.EqualFold(inputs["once"], "true") // bool.TryParse: "1" is no
+	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
+		o.verb, args = strings.ToLower(args[0]), args[1:]
+	}
+	for i := 0; i < len(args); i++ {
+		name, value, inline := strings.Cut(args[i], "=")
+		switch strings.ToLower(name) {
+		case "--version":
+			o.version = true
+		case "--once":
+			o.once = true
+		case "--startuptype":
+			if !inline && i+1 < len(args) {
+				i++
+				value = args[i]
+			}
+			o.startupType = value
+		case "--commit", "--diagnostics", "--debug", "--help":
+		default:
+			o.unknown = append(o.unknown, args[i])
+		}
+	}
+	return o
+}
+
+// asService says whether a service manager started the listener: it is then not
+// interactive (4.2).
+func (o options) asService() bool { return strings.EqualFold(o.startupType, "service") }
+
+// knobs are the stand-in's own settings; doc.go has their table.
+type knobs struct {
+	pace      pace
+	plays     string
+	early     bool          // the notification socket is connected before the session
+	closes    bool          // the notification socket is closed once a job has started
+	flagsTake time.Duration // how long all look-ups of feature flags take
+	giveUp    bool          // a refused token ends the listener
+	exit      int           // -1: no early exit
+	exitAfter string
+	deaf      bool          // SIGTERM is ignored
+	termTakes time.Duration // how long a listener takes to end of SIGTERM
+	obeys     bool          // signal obeyBase+n: leave at once with code n
+}
+
+// flagLookUps is how many feature flags the listener asks for one after the other
+// between its session and its socket; flagTakes is how long one takes, measured at
+// 150 ms a request without TLS (corrections, 5.6).
+const (
+	flagLookUps = 3
+	flagTakes   = 650 * time.Millisecond
+)
+
+// obeyBase is below the real-time signals that Go's runtime and a C library leave
+// to programs, and that a listener may be told to obey.
+const obeyBase = 40
+
+func readKnobs(env environ) (knobs, error) {
+	k := knobs{pace: 1, plays: "v5", exit: -1, exitAfter: env["AZPTEND_STANDIN_EXIT_AFTER"]}
+	if v := env["AZPTEND_STANDIN_TIME_SCALE"]; v != "" {
+		scale, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(scale >= 1 && scale <= 1e6) {
+			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_TIME_SCALE=%q: want a number from 1 to 1000000", v)
+		}
+		k.pace = pace(scale)
+	}
+	if v := env["AZPTEND_STANDIN_PLAYS"]; v != "" {
+		if v != "v4" && v != "v5" {
+			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_PLAYS=%q: want v4 or v5", v)
+		}
+		k.plays = v
+	}
+	k.flagsTake = k.pace.of(flagLookUps * flagTakes)
+	if v := env["AZPTEND_STANDIN_FLAGS_TAKE"]; v != "" {
+		takes, err := time.ParseDuration(v)
+		if err != nil || takes < 0 {
+			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_FLAGS_TAKE=%q: want a duration", v)
+		}
+		k.flagsTake = takes
+	}
+	switch v := env["AZPTEND_STANDIN_CLOSES"]; v {
+	case "", "job":
+		k.closes = v != ""
+	default:
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_CLOSES=%q: want job", v)
+	}
+	switch v := env["AZPTEND_STANDIN_CONNECTS"]; v {
+	case "":
+	case "first":
+		k.early = true
+	default:
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_CONNECTS=%q: want first", v)
+	}
+	switch v := env["AZPTEND_STANDIN_REFUSED"]; v {
+	case "":
+	case "ends":
+		k.giveUp = true
+	default:
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_REFUSED=%q: want ends", v)
+	}
+	if v := env["AZPTEND_STANDIN_EXIT"]; v != "" {
+		code, err := strconv.ParseUint(v, 10, 8)
+		if err != nil {
+			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_EXIT=%q: want 0 to 255", v)
+		}
+		k.exit = int(code)
+	}
+	if k.exitAfter != "" && k.exitAfter != "session" {
+		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_EXIT_AFTER=%q: want session", k.exitAfter)
+	}
+	return k, k.readTerm(env)
+}
+
+// readTerm reads what a listener does that is told to end by others than its own
+// agent.
+func (k *knobs) readTerm(env environ) error {
+	k.obeys = env["AZPTEND_STANDIN_OBEYS"] != ""
+	switch v := env["AZPTEND_STANDIN_TERM"]; v {
+	case "":
+	case "ignore":
+		k.deaf = true
+	default:
+		takes, err := time.ParseDuration(v)
+		if err != nil || takes < 0 || k.plays != "v4" {
+			return fmt.Errorf("cannot use AZPTEND_STANDIN_TERM=%q: want ignore, or, of v4, a duration", v)
+		}
+		k.termTakes = takes
+	}
+	return nil
+}
+
+// pace divides the protocol's long times.
+type pace float64
+
+func (p pace) of(d time.Duration) time.Duration { return time.Duration(float64(d) / float64(p)) }
+
+// wait waits d of protocol time; false says that ctx ended first.
+func (p pace) wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(p.of(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// place is where the program is installed.
+type place struct {
+	exe  string // the real file
+	bin  string // its folder
+	root string // the folder above: the agent's
+}
+
+// findPlace resolves links, as the real apphost does: a linked program, or a
+// linked bin, makes the link's target the root (3.9).
+func findPlace() (place, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return place{}, fmt.Errorf("cannot find the running program: %w", err)
+	}
+	exe, err = filepath.EvalSymlinks(exe)
+	if err != nil {
+		return place{}, fmt.Errorf("cannot find the running program: %w", err)
+	}
+	bin := filepath.Dir(exe)
+	return place{exe: exe, bin: bin, root: filepath.Dir(bin)}, nil
+}
+
+// mustList fails when root or a folder above it cannot be listed (3.9: exit 1).
+func mustList(root string) error {
+	for dir := root; ; dir = filepath.Dir(dir) {
+		f, err := os.Open(dir)
+		if err != nil {
+			return fmt.Errorf("cannot list %s: %w", dir, err)
+		}
+		_, err = f.ReadDir(1)
+		f.Close()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("cannot list %s: %w", dir, err)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}

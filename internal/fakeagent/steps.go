@@ -1,0 +1,237 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// The ladder of signals at a cancellation (5.3), and how long a step's output
+// may stay open after its process ended.
+const (
+	sigintWait  = 7500 * time.Millisecond
+	sigtermWait = 2500 * time.Millisecond
+	outputWait  = 10 * time.Second
+)
+
+// runSteps runs the steps in order. After a wish to stop every step that is
+// left is skipped, whatever its condition says (5.3).
+func (w *workerJob) runSteps(ctx context.Context, records []record) result {
+	report, outcome := context.WithoutCancel(ctx), succeeded
+	for i, s := range w.message.Steps {
+		r := &records[i]
+		if ctx.Err() != nil || !s.mayRun(outcome) {
+			r.end(skipped)
+			w.tell(report, *r)
+			continue
+		}
+		r.begin()
+		w.tell(report, *r)
+		res := w.runStep(ctx, s, r)
+		if res == failed && s.ContinueOnError {
+			res = succeededWithIssues
+		}
+		r.end(res)
+		w.tell(report, *r)
+		outcome = worse(outcome, res)
+	}
+	return outcome
+}
+
+// mayRun understands the four plain conditions.
+func (s step) mayRun(so result) bool {
+	if s.Enabled != nil && !*s.Enabled {
+		return false
+	}
+	switch strings.ToLower(strings.ReplaceAll(s.Condition, " ", "")) {
+	case "always()", "succeededorfailed()":
+		return true
+	case "failed()":
+		return so == failed
+	}
+	return so != failed
+}
+
+func worse(a, b result) result {
+	if a == failed || b == skipped {
+		return a
+	}
+	return max(a, b)
+}
+
+// runStep runs one step with its console and log.
+func (w *workerJob) runStep(ctx context.Context, s step, r *record) result {
+	report := context.WithoutCancel(ctx)
+	c := openConsole(report, w.plan, r.ID, w.mask, w.log)
+	defer func() { r.Log = c.close(report) }()
+	script, ok := s.script()
+	if !ok {
+		c.line("azptend's stand-in runs scripts alone; this task is passed over.")
+		return skipped
+	}
+	code, err := w.runScript(ctx, s, w.message.expand(script), c)
+	switch {
+	case ctx.Err() != nil:
+		c.line("##[error]The operation was canceled.")
+		r.addError("The operation was canceled.")
+		return canceled
+	case err != nil:
+		c.line("##[error]" + err.Error())
+		r.addError(err.Error())
+		return failed
+	case code != 0:
+		text := fmt.Sprintf("Bash exited with code '%d'.", code)
+		c.line("##[error]" + text)
+		r.addError(text)
+		return failed
+	}
+	return succeeded
+}
+
+// runScript runs the script in a process group of its own and returns its exit
+// code.
+func (w *workerJob) runScript(ctx context.Context, s step, script string, c *console) (int, error) {
+	spec, file, err := w.scriptSpec(s, script)
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(file)
+	out, in, err := os.Pipe()
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the script's output: %w", err)
+	}
+	defer out.Close()
+	spec.Stdout, spec.Stderr = in, in
+	child, err := w.procs.Start(spec)
+	in.Close()
+	if err != nil {
+		return 0, err
+	}
+	read := make(chan struct{})
+	go func() { defer close(read); copyLines(out, c) }()
+	select {
+	case <-child.Done():
+	case <-ctx.Done():
+		w.halt(context.WithoutCancel(ctx), child)
+	}
+	w.drain(ctx, read, out, c)
+	return child.Status().ExitCode(), nil
+}
+
+// halt is the ladder: SIGINT, SIGTERM, SIGKILL of the tree (5.3).
+func (w *workerJob) halt(ctx context.Context, child *proc.Child) {
+	w.halted = append(w.halted, child)
+	for _, rung := range []struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{syscall.SIGINT, sigintWait}, {syscall.SIGTERM, sigtermWait}} {
+		if err := child.Signal(rung.signal); err != nil {
+			w.log.Print(err)
+		}
+		timer := time.NewTimer(w.pace.of(rung.wait))
+		select {
+		case <-child.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+	child.KillTree(ctx)
+	<-child.Done()
+}
+
+// drain waits for the end of the output, for a while: something that the script
+// left running may hold it open.
+func (w *workerJob) drain(ctx context.Context, read <-chan struct{}, out *os.File, c *console) {
+	if ctx.Err() == nil {
+		timer := time.NewTimer(w.pace.of(outputWait))
+		defer timer.Stop()
+		select {
+		case <-read:
+			return
+		case <-timer.C:
+			c.line("##[warning]The STDIO streams did not close within 10 seconds of the exit event from process '/bin/bash'. This may indicate a child process inherited the STDIO streams and has not yet exited.")
+		case <-ctx.Done():
+		}
+	}
+	// Whatever is in the pipe by now is still read; a deadline in the past would
+	// drop it. It is for this process, and no time of the protocol.
+	_ = out.SetReadDeadline(time.Now().Add(time.Second))
+	<-read
+}
+
+func copyLines(r io.Reader, c *console) {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			c.line(line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// scriptSpec writes the script to the work folder's _temp and says how to run
+// it.
+func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error) {
+	work := w.agent.workDir(w.place.root)
+	temp, sources := filepath.Join(work, "_temp"), filepath.Join(work, "1", "s")
+	for _, dir := range []string{temp, sources} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return proc.Spec{}, "", fmt.Errorf("cannot make the work folder: %w", err)
+		}
+	}
+	file := filepath.Join(temp, newGUID()+".sh")
+	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+		return proc.Spec{}, "", fmt.Errorf("cannot write the script: %w", err)
+	}
+	dir := w.message.expand(string(s.Inputs["workingDirectory"]))
+	if dir == "" {
+		dir = sources
+	}
+	shell, args := "/bin/bash", []string{"--noprofile", "--norc", "-e", file}
+	if _, err := os.Stat(shell); err != nil {
+		shell, args = "/bin/sh", []string{"-e", file}
+	}
+	return proc.Spec{Path: shell, Args: args, Env: w.stepEnv(s, temp, work, sources), Dir: dir}, file, nil
+}
+
+// stepEnv is the environment of a step: the listener's whole, TF_BUILD, and the
+// job's variables except the secret ones (4.4).
+func (w *workerJob) stepEnv(s step, temp, work, sources string) []string {
+	env := environ{}
+	maps.Copy(env, w.env)
+	for name, v := range w.message.Variables {
+		if !v.IsSecret && name != "" && !strings.Contains(name+string(v.Value), "\x00") {
+			env[variableName(name)] = string(v.Value)
+		}
+	}
+	maps.Copy(env, map[string]string{
+		"TF_BUILD": "True", "AGENT_NAME": w.agent.AgentName, "AGENT_ID": strconv.Itoa(w.agent.AgentID),
+		"AGENT_VERSION": w.version, "AGENT_HOMEDIRECTORY": w.place.root, "AGENT_WORKFOLDER": work,
+		"AGENT_TEMPDIRECTORY": temp, "SYSTEM_DEFAULTWORKINGDIRECTORY": sources,
+	})
+	for name, value := range s.Environment {
+		env[name] = w.message.expand(string(value))
+	}
+	return env.list()
+}
+
+// variableName is how a variable is called in the environment.
+func variableName(name string) string {
+	return strings.ToUpper(strings.NewReplacer(".", "_", " ", "_").Replace(name))
+}

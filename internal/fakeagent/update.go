@@ -1,0 +1,164 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// updateScript is update.sh.template, cut down (4.3): an orphan that waits
+// until the listener is gone from the process table (a zombie is not), swaps
+// bin, and leaves its log under the name that tells how it went.
+const updateScript = `#!/bin/sh
+# azptend's stand-in: what _update.sh of the real agent does, cut down.
+pid=$1 old=$2 new=$3 log=$4
+cd "$5" || exit 1
+echo "waiting for process $pid to end" >>"$log"
+if [ -d /proc/self ]; then
+  while [ -e "/proc/$pid" ]; do sleep 0.05; done
+else
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+fi
+if [ -n "$AZPTEND_STANDIN_UPDATE_GATE" ]; then read -r _ <"$AZPTEND_STANDIN_UPDATE_GATE"; fi
+if { if [ -L bin ]; then rm bin; else mv bin "bin.$old"; fi; } && ln -s "bin.$new" bin; then
+  mv "$log" "$log.succeed"
+else
+  mv "$log" "$log.failed"
+fi
+`
+
+// stageUpdate acts on an AgentRefresh: it puts the "new version", which is a
+// copy of this one, beside the old. The swap waits for the running job.
+func (l *listener) stageUpdate(body []byte) {
+	if l.env["agent.disableupdate"] != "" { // deleted and ignored (4.3)
+		l.log.Printf("ignoring an update: agent.disableupdate is set")
+		return
+	}
+	var r refreshBody
+	if err := json.Unmarshal(body, &r); err != nil {
+		l.log.Printf("cannot read an update message: %v", err)
+		return
+	}
+	if l.update != "" || !l.wants(r.TargetVersion) {
+		l.log.Printf("ignoring an update to %q", r.TargetVersion)
+		return
+	}
+	l.term.line("Agent update in progress, do not shutdown agent.")
+	l.term.line("Downloading %s agent", r.TargetVersion)
+	if err := l.copyVersion(r.TargetVersion); err != nil {
+		l.term.err("An error occurred: cannot stage the update: %v", err)
+		return
+	}
+	l.update = r.TargetVersion
+	if l.current != nil {
+		l.term.line("Waiting for current job finish running.")
+	}
+}
+
+// wants: not the version that runs, a version at all, and no downgrade where
+// those are forbidden (4.3).
+func (l *listener) wants(target string) bool {
+	if target == l.version || !regexp.MustCompile(`^\d{1,9}\.\d{1,9}\.\d{1,9}$`).MatchString(target) {
+		return false
+	}
+	return !strings.EqualFold(l.env["AZP_AGENT_DOWNGRADE_DISABLED"], "true") || !olderVersion(target, l.version)
+}
+
+func olderVersion(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(x), len(y)) {
+		m, _ := strconv.Atoi(x[i])
+		n, _ := strconv.Atoi(y[i])
+		if m != n {
+			return m < n
+		}
+	}
+	return false
+}
+
+func (l *listener) copyVersion(target string) error {
+	dir := filepath.Join(l.place.root, "bin."+target)
+	if dir == l.place.bin {
+		return fmt.Errorf("%s is the folder that runs", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{listenerName, workerName} {
+		if err := copyFile(filepath.Join(dir, name), filepath.Join(l.place.bin, name)); err != nil {
+			return err
+		}
+	}
+	return writeWhole(filepath.Join(dir, versionFile), strings.NewReader(target+"\n"), 0o644)
+}
+
+// launchUpdate starts the script and returns the exit code; false means that it
+// could not be started and the listener goes on as it is.
+func (l *listener) launchUpdate() (int, bool) {
+	target := l.update
+	l.update = ""
+	l.term.line("Generate and execute update script.")
+	if err := l.startUpdateScript(target); err != nil {
+		l.term.err("An error occurred: %v", err)
+		return 0, false
+	}
+	l.term.line("Agent will exit shortly for update, should back online within 10 seconds.")
+	if l.opts.once {
+		return exitOnceUpdate, true
+	}
+	return exitUpdating, true
+}
+
+// obey leaves with a code because a test wants it. An update is a real one, to a
+// version that nobody asked for.
+func (l *listener) obey(code int) int {
+	if code != exitUpdating && code != exitOnceUpdate {
+		return code
+	}
+	target := nextVersion(l.version)
+	if err := l.copyVersion(target); err != nil {
+		l.term.err("An error occurred: cannot stage the update: %v", err)
+		return exitRetryable
+	}
+	if err := l.startUpdateScript(target); err != nil {
+		l.term.err("An error occurred: %v", err)
+		return exitRetryable
+	}
+	return code
+}
+
+// nextVersion counts the last number on.
+func nextVersion(version string) string {
+	at := strings.LastIndex(version, ".") + 1
+	n, _ := strconv.Atoi(version[at:])
+	return version[:at] + strconv.Itoa(n+1)
+}
+
+func (l *listener) startUpdateScript(target string) error {
+	work, diag := l.agent.workDir(l.place.root), filepath.Join(l.place.root, "_diag")
+	for _, dir := range []string{work, diag} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot start the update: %w", err)
+		}
+	}
+	script := filepath.Join(work, "_update.sh")
+	if err := os.WriteFile(script, []byte(updateScript), 0o755); err != nil {
+		return fmt.Errorf("cannot start the update: %w", err)
+	}
+	log := filepath.Join(diag, "SelfUpdate-"+time.Now().UTC().Format("20060102-150405")+".log")
+	_, err := l.procs.Start(proc.Spec{
+		Path: "/bin/sh",
+		Args: []string{script, strconv.Itoa(os.Getpid()), l.version, target, log, l.place.root},
+		Env:  l.env.list(),
+	})
+	return err
+}

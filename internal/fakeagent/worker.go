@@ -1,0 +1,210 @@
+//go:build unix
+
+package fakeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// shutdownText is the issue of a job that ended because its agent did (5.3).
+const shutdownText = "The agent has received a shutdown signal. This can happen when the agent service is stopped, or a manually started agent is canceled."
+
+// The reasons why a job's steps are stopped.
+var (
+	errCanceled = errors.New("the server cancelled the job")
+	errShutdown = errors.New("the agent shuts down")
+)
+
+// firstFrame bounds the wait for the job.
+const firstFrame = 30 * time.Second
+
+// workerExit is the code of a worker that could not even try.
+const workerExit = 1
+
+// worker side of a job.
+type workerJob struct {
+	message jobMessage
+	once    bool
+	env     environ
+	agent   agentFile
+	place   place
+	version string
+	pace    pace
+	plan    *plan
+	procs   *proc.Init
+	log     *log.Logger
+	mask    *strings.Replacer
+	leaving atomic.Bool   // the listener shuts down
+	halted  []*proc.Child // stopped steps, whose groups are swept at the end
+}
+
+// workerMain is "Agent.Worker spawnclient <in> <out>".
+func workerMain(ctx context.Context, args []string, env environ, stderr *os.File) int {
+	fail := func(err error) int {
+		fmt.Fprintln(stderr, err)
+		return workerExit
+	}
+	if len(args) != 3 || args[0] != "spawnclient" {
+		return fail(errors.New("cannot start: the worker is started by the listener"))
+	}
+	in, err := inherited(args[1])
+	if err != nil {
+		return fail(err)
+	}
+	defer in.Close()
+	if out, err := inherited(args[2]); err == nil {
+		defer out.Close()
+	}
+	w := &workerJob{env: env}
+	if env["AZPTEND_STANDIN_TERM"] == "ignore" {
+		signal.Ignore(syscall.SIGTERM) // and so do the steps, which inherit it
+	}
+	if w.place, err = findPlace(); err != nil {
+		return fail(err)
+	}
+	diag, diagFile, err := openDiag(env["WORKER_DIAGLOGPATH"], w.place.root, "Worker")
+	if err != nil {
+		return fail(err)
+	}
+	defer diagFile.Close()
+	w.log = diag
+	if err := w.prepare(in); err != nil {
+		diag.Print(err)
+		return fail(err)
+	}
+	defer w.procs.Close()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go w.listen(in, stop)
+	return workerExitBase + int(w.run(ctx))
+}
+
+// inherited is a pipe's end that the listener left open for us. It must not
+// reach the steps.
+func inherited(number string) (*os.File, error) {
+	fd, err := strconv.Atoi(number)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("cannot use descriptor %q", number)
+	}
+	syscall.CloseOnExec(fd)
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("cannot use descriptor %d: %w", fd, err)
+	}
+	return os.NewFile(uintptr(fd), "pipe"), nil
+}
+
+// prepare reads the job from the listener and all that is needed to run it.
+func (w *workerJob) prepare(in *os.File) error {
+	k, err := readKnobs(w.env)
+	if err != nil {
+		return err
+	}
+	w.pace, w.version = k.pace, versionOf(w.place.bin, k.plays)
+	if w.agent, err = readAgentFile(w.place.root); err != nil {
+		return err
+	}
+	_ = in.SetReadDeadline(time.Now().Add(firstFrame))
+	kind, body, err := readFrame(in)
+	if err != nil {
+		return fmt.Errorf("cannot read the job from the listener: %w", err)
+	}
+	_ = in.SetReadDeadline(time.Time{})
+	w.once = kind == ipcJobOnce
+	if w.message, err = parseJobMessage(body); err != nil {
+		return err
+	}
+	w.mask = w.message.secretMask()
+	if w.plan, err = newPlan(w.message, newHTTPClient(), w.version, w.pace); err != nil {
+		return err
+	}
+	w.procs, err = newProcs()
+	return err
+}
+
+// listen waits for the listener's wishes. That the listener is gone is none: the
+// worker is orphaned then and goes on (5.1).
+func (w *workerJob) listen(in *os.File, stop context.CancelCauseFunc) {
+	for {
+		kind, _, err := readFrame(in)
+		if err != nil {
+			return
+		}
+		switch kind {
+		case ipcCancel:
+			stop(errCanceled)
+		case ipcShutdown:
+			w.leaving.Store(true)
+			stop(errShutdown)
+		}
+	}
+}
+
+// run does the job and reports it; ctx ends with the wish to stop. What is said
+// to the server is said also after that.
+func (w *workerJob) run(ctx context.Context) result {
+	report := context.WithoutCancel(ctx)
+	root := record{ID: w.message.JobID, Type: "Job", Name: w.message.JobDisplayName, RefName: w.message.JobName, WorkerName: w.agent.AgentName, Order: 1}
+	root.begin()
+	records := w.stepRecords()
+	w.tell(report, append([]record{root}, records...)...)
+
+	outcome := w.runSteps(ctx, records)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errShutdown):
+		root.addError(shutdownText)
+		outcome = canceled
+	case cause != nil:
+		outcome = canceled
+	}
+	w.sweep(report)
+	root.end(outcome)
+	w.tell(report, root)
+	if w.message.reportsItself() {
+		if err := w.plan.jobCompleted(report, outcome, w.once || w.leaving.Load()); err != nil {
+			w.log.Printf("cannot report the job's end: %v", err)
+		}
+	}
+	return outcome
+}
+
+// sweep kills what stopped steps left behind in their process groups, as the
+// agent cleans up orphan processes at a job's end.
+func (w *workerJob) sweep(ctx context.Context) {
+	for _, child := range w.halted {
+		child.KillTree(ctx)
+	}
+}
+
+// stepRecords are the records of all steps, pending.
+func (w *workerJob) stepRecords() []record {
+	var records []record
+	for i, s := range w.message.Steps {
+		id := s.ID
+		if id == "" {
+			id = newGUID()
+		}
+		records = append(records, record{
+			ID: id, ParentID: w.message.JobID, Type: "Task", Name: s.title(), RefName: s.Name,
+			State: statePending, WorkerName: w.agent.AgentName, Order: i + 1,
+		})
+	}
+	return records
+}
+
+func (w *workerJob) tell(ctx context.Context, records ...record) {
+	if err := w.plan.updateRecords(ctx, records...); err != nil {
+		w.log.Printf("cannot update the timeline: %v", err)
+	}
+}
