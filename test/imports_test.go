@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"internal/bounded": {}, // a leaf
 	"internal/cli": {
 		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
-		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/sdnotify", "internal/secret", "internal/selftest",
+		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/fakeagent", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor":      {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"internal/safefile":  {"internal/bounded"},
 	"internal/lifecycle": {},
 	"internal/logqueue":  {},
-	"internal/sdnotify":  {},
+	"internal/systemd":  {},
 	"internal/secret":    {},
 	"internal/service":   {},
 	"internal/httpclient": {},

@@ -140,7 +140,7 @@ var pathCalls = []struct {
 		"internal/control tryFolder os.Mkdir",
 	}},
 	{"the socket is systemd's, who names it in NOTIFY_SOCKET; writes have a deadline", []string{
-		"internal/sdnotify Open net.DialUnix",
+		"internal/systemd Open net.DialUnix",
 	}},
 	{"watches a directory for changes: inotify opens nothing", []string{
 		"internal/agentdir changes fsnotify.Watcher.Add",

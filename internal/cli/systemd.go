@@ -8,15 +8,15 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/lifecycle"
-	"github.com/azptend/azptend/internal/sdnotify"
 	"github.com/azptend/azptend/internal/supervisor"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 // tellSystemd tells systemd how the lives go, until done is called: ready when each
 // agent listens for jobs, stopping when all have ended, and, for the unit's
 // watchdog, that the loop answers. Without systemd it does nothing.
 func tellSystemd(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
-	manager, err := sdnotify.Open(sdnotify.Options{
+	manager, err := systemd.Open(systemd.Options{
 		Socket: s.Variable("NOTIFY_SOCKET"), WatchdogUsec: s.Variable("WATCHDOG_USEC"), WatchdogPid: s.Variable("WATCHDOG_PID"), Pid: os.Getpid(),
 	})
 	if err != nil {
@@ -35,7 +35,7 @@ func tellSystemd(s config.Settings, lines supervisor.Lines, log *slog.Logger) (d
 		// No sooner: from this word on systemd waits for no longer than TimeoutStopSec
 		// (service_enter_stop_by_notify in its service.c), and a job that is finished
 		// for a limit, a person or a notice may take longer.
-		_ = manager.Tell(sdnotify.Stopping)
+		_ = manager.Tell(systemd.Stopping)
 	}()
 	return func() { stop(); <-ended }
 }
@@ -43,7 +43,7 @@ func tellSystemd(s config.Settings, lines supervisor.Lines, log *slog.Logger) (d
 // notifier is the lives' voice to systemd.
 type notifier struct {
 	lines   supervisor.Lines
-	manager *sdnotify.Manager
+	manager *systemd.Manager
 	log     *slog.Logger
 	mute    bool // a failure to tell was said
 }
@@ -84,11 +84,11 @@ func (n *notifier) status(ctx context.Context) (supervisor.Snapshot, error) {
 }
 
 func (n *notifier) tell(s supervisor.Snapshot, before lifecycle.Phase) {
-	words := []string{sdnotify.Alive}
+	words := []string{systemd.Alive}
 	if s.Phase != before {
-		words = append(words, sdnotify.Status(string(s.Phase)+": agent "+s.Agent+" in pool "+s.Pool))
+		words = append(words, systemd.Status(string(s.Phase)+": agent "+s.Agent+" in pool "+s.Pool))
 		if s.Ready() {
-			words = append(words, sdnotify.Ready)
+			words = append(words, systemd.Ready)
 		}
 	}
 	if err := n.manager.Tell(words...); err != nil && !n.mute {

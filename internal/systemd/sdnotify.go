@@ -4,7 +4,7 @@
 // The protocol is lines of NAME=VALUE in one datagram to the unix socket that
 // NOTIFY_SOCKET names (sd_notify(3)). It is a dozen lines of code, fewer than a
 // library for it brings.
-package sdnotify
+package systemd
 
 import (
 	"fmt"

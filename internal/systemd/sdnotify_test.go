@@ -1,4 +1,4 @@
-package sdnotify_test
+package systemd_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/azptend/azptend/internal/sdnotify"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 func TestWhatSystemdHears(t *testing.T) {
@@ -18,12 +18,12 @@ func TestWhatSystemdHears(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	m, err := sdnotify.Open(sdnotify.Options{Socket: name, WatchdogUsec: "120000000", WatchdogPid: "7", Pid: 7})
+	m, err := systemd.Open(systemd.Options{Socket: name, WatchdogUsec: "120000000", WatchdogPid: "7", Pid: 7})
 	if err != nil || m.Watchdog != 2*time.Minute {
 		t.Fatalf("manager is %+v, %v", m, err)
 	}
 	defer m.Close()
-	if err := m.Tell(sdnotify.Ready, sdnotify.Status("idle\nREADY=0")); err != nil {
+	if err := m.Tell(systemd.Ready, systemd.Status("idle\nREADY=0")); err != nil {
 		t.Fatal(err)
 	}
 	buffer := make([]byte, 100)
@@ -32,16 +32,16 @@ func TestWhatSystemdHears(t *testing.T) {
 		t.Errorf("heard %q, %v", got, err)
 	}
 	conn.Close()
-	if err := m.Tell(sdnotify.Alive); err == nil {
+	if err := m.Tell(systemd.Alive); err == nil {
 		t.Error("nobody listens, and that is no error")
 	}
 }
 
 func TestNoManager(t *testing.T) {
-	if m, err := sdnotify.Open(sdnotify.Options{WatchdogUsec: "1000000"}); m != nil || err != nil {
+	if m, err := systemd.Open(systemd.Options{WatchdogUsec: "1000000"}); m != nil || err != nil {
 		t.Errorf("manager is %+v, %v", m, err)
 	}
-	if m, err := sdnotify.Open(sdnotify.Options{Socket: "/nowhere/at/all"}); m != nil || err == nil {
+	if m, err := systemd.Open(systemd.Options{Socket: "/nowhere/at/all"}); m != nil || err == nil {
 		t.Errorf("manager is %+v, %v", m, err)
 	}
 }
@@ -53,11 +53,11 @@ func TestNoWatchdog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for _, o := range []sdnotify.Options{
+	for _, o := range []systemd.Options{
 		{}, {WatchdogUsec: "0"}, {WatchdogUsec: "-1"}, {WatchdogUsec: "soon"}, {WatchdogUsec: "1000000", WatchdogPid: "8"},
 	} {
 		o.Socket, o.Pid = name, 7
-		m, err := sdnotify.Open(o)
+		m, err := systemd.Open(o)
 		if err != nil || m.Watchdog != 0 {
 			t.Errorf("of %+v: %+v, %v", o, m, err)
 			continue
@@ -74,13 +74,13 @@ func TestSystemdThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	m, err := sdnotify.Open(sdnotify.Options{Socket: name})
+	m, err := systemd.Open(systemd.Options{Socket: name})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	for err == nil { // as many messages as the kernel keeps
-		err = m.Tell(sdnotify.Alive)
+		err = m.Tell(systemd.Alive)
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("told a full socket: %v", err)
