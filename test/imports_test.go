@@ -22,48 +22,48 @@ var allowed = map[string][]string{
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/fakeagent", "internal/supervisor", "internal/httpclient",
 	},
-	"internal/supervisor":      {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
-	"internal/pool":      {"internal/agentdir", "internal/azdo"},                                                              // agent for the marks, like tend
-	"internal/doctor":    {"internal/agentdir", "internal/azdo", "internal/identity", "internal/secret", "internal/text"}, // it explains their errors to every command
-	"internal/setup":     {"internal/azdo"},
-	"internal/selftest":  {"internal/agentdir", "internal/azdo", "internal/secret"},                                                 // agent for the key and the marks; secret is what an Authorizer gives
-	"internal/calls":     {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
-	"internal/health":    {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
-	"internal/keep":      {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret"},
-	"internal/metrics":   {}, // a leaf, for run too
-	"internal/config":    {"internal/safefile", "internal/secret", "internal/text"},
-	"internal/text":  {},
-	"internal/control":   {"internal/connlimit"},
-	"internal/connlimit": {},
-	"internal/identity":  {"internal/safefile", "internal/secret"},
-	"internal/azdo":      {"internal/secret"},
-	"internal/agentdir":     {"internal/safefile"},
-	"internal/platform":      {},
-	"internal/install":   {"internal/safefile"},
-	"internal/proc":      {"internal/bounded", "internal/safefile"},
-	"internal/safefile":  {"internal/bounded"},
-	"internal/lifecycle": {},
-	"internal/logqueue":  {},
-	"internal/systemd":  {},
-	"internal/secret":    {},
-	"internal/service":   {},
+	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
+	"internal/pool":       {"internal/agentdir", "internal/azdo"},                                                          // agent for the marks, like tend
+	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/identity", "internal/secret", "internal/text"}, // it explains their errors to every command
+	"internal/setup":      {"internal/azdo"},
+	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/secret"},                                              // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/calls":      {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
+	"internal/health":     {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
+	"internal/keep":       {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret"},
+	"internal/metrics":    {}, // a leaf, for run too
+	"internal/config":     {"internal/safefile", "internal/secret", "internal/text"},
+	"internal/text":       {},
+	"internal/control":    {"internal/connlimit"},
+	"internal/connlimit":  {},
+	"internal/identity":   {"internal/safefile", "internal/secret"},
+	"internal/azdo":       {"internal/secret"},
+	"internal/agentdir":   {"internal/safefile"},
+	"internal/platform":   {},
+	"internal/install":    {"internal/safefile"},
+	"internal/proc":       {"internal/bounded", "internal/safefile"},
+	"internal/safefile":   {"internal/bounded"},
+	"internal/lifecycle":  {},
+	"internal/logqueue":   {},
+	"internal/systemd":    {},
+	"internal/secret":     {},
+	"internal/service":    {},
 	"internal/httpclient": {},
-	"internal/emulator":  {},
-	"internal/fakeagent":   {"internal/proc"},
-	"test":               {},
-	"test/browser":       {}, // a module of its own
-	"test/bench":         {"internal/emulator", "internal/install", "internal/fakeagent", "test/launch", "test/process"},
-	"test/matrix":        {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
-	"test/dockerfile":    {}, // what the linter of images and image share
-	"test/image":         {"internal/emulator", "internal/fakeagent", "test/dockerfile"},
-	"test/process":       {},
-	"test/launch":        {"internal/emulator"},                                                                                        // what bench, scale and soak share
-	"test/scale":         {"internal/azdo", "internal/emulator", "internal/secret", "internal/fakeagent", "test/launch", "test/process"}, // azdo: azptend's own client is held against the simulation
-	"test/soak":          {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
-	"test/thief":         {},
-	"test/vm":            {"internal/emulator", "internal/fakeagent"},
-	"test/unguarded":     {"internal/cli", "internal/config", "internal/supervisor"},
-	"test/vandal":        {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
+	"internal/emulator":   {},
+	"internal/fakeagent":  {"internal/proc"},
+	"test":                {},
+	"test/browser":        {}, // a module of its own
+	"test/bench":          {"internal/emulator", "internal/install", "internal/fakeagent", "test/launch", "test/process"},
+	"test/matrix":         {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
+	"test/dockerfile":     {}, // what the linter of images and image share
+	"test/image":          {"internal/emulator", "internal/fakeagent", "test/dockerfile"},
+	"test/process":        {},
+	"test/launch":         {"internal/emulator"},                                                                                          // what bench, scale and soak share
+	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "internal/fakeagent", "test/launch", "test/process"}, // azdo: azptend's own client is held against the simulation
+	"test/soak":           {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
+	"test/thief":          {},
+	"test/vm":             {"internal/emulator", "internal/fakeagent"},
+	"test/unguarded":      {"internal/cli", "internal/config", "internal/supervisor"},
+	"test/vandal":         {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
 }
 
 // rooms are what only one package may use, by import path or by name, called or
