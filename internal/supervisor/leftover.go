@@ -35,7 +35,7 @@ type seat struct {
 }
 
 func (l leftover) event() lifecycle.Leftover {
-	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil, Working: l.working}
+	return lifecycle.Leftover{AgentID: l.agent.ID, ListenerRuns: l.listener != nil, WorkerRuns: l.working}
 }
 
 // lookWithin bounds the look at what an earlier life has left, which comes before
