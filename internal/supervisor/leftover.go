@@ -237,7 +237,7 @@ func (r *runner) find(is func(proc.Found) bool) []candidate {
 	gather := func() {
 		r.o.Processes.Find(func(f proc.Found) bool {
 			if r.mayBeOurs(f) && is(f) {
-				c := candidate{f.Pid, f.Elsewhere, r.o.Folder.Started(processOf(f))}
+				c := candidate{f.Pid, f.Elsewhere(), r.o.Folder.Started(processOf(f))}
 				mu.Lock()
 				defer mu.Unlock()
 				found = append(found, c)
