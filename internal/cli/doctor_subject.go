@@ -201,7 +201,7 @@ func userName(as *proc.User) string {
 
 // jobsOf is what can be tried of what a job could.
 func jobsOf(s config.Settings, as *proc.User, undumpable error) doctor.Jobs {
-	jobs := doctor.Jobs{Undumpable: undumpable, Capabilities: proc.OpenToChildren(), PassedNames: s.PassEnv, Metadata: metadataAnswers}
+	jobs := doctor.Jobs{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), PassedNames: s.PassEnv, Metadata: metadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
 	}

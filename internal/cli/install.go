@@ -66,7 +66,7 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 
 // installFirst is `run` with AZP_INSTALL, in a folder that has no agent. Nil is
 // that there is one now.
-func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
+func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
 	ctx, stop := untilAsked(heard)
 	var chosen install.Package
 	done, err := untilDone(ctx, func() (done install.Done, err error) {
@@ -89,7 +89,7 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 // untilAsked is a context that ends when a signal asks azptend to end, for what
 // comes before an agent's life. After stop, which says whether one did, the
 // signals are somebody else's again.
-func untilAsked(heard <-chan proc.Heard) (ctx context.Context, stop func() (asked bool)) {
+func untilAsked(heard <-chan proc.Signal) (ctx context.Context, stop func() (asked bool)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, word := make(chan struct{}), false
 	go func() {
@@ -97,7 +97,7 @@ func untilAsked(heard <-chan proc.Heard) (ctx context.Context, stop func() (aske
 		for {
 			select {
 			case h := <-heard:
-				if h.Word == proc.Drain || h.Word == proc.Interrupt {
+				if h.Action == proc.Drain || h.Action == proc.Interrupt {
 					word = true
 					cancel()
 				}

@@ -19,7 +19,7 @@ import (
 
 // live lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (supervisor.End, error) {
+func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, guard)
 	if err != nil {
 		return supervisor.End{}, err

@@ -86,7 +86,7 @@ func ensure(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.Ens
 
 // holdPlace is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
-func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
+func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
 	ctx, stop := untilAsked(heard)
 	defer stop()
 	tended, err := openPool(ctx, s, log, guard)

@@ -47,7 +47,7 @@ func ofRegistrations() []config.Group {
 const registerGrace = 10 * time.Second
 
 func register(p Process, flags *pflag.FlagSet, out string) error {
-	heard, stop := proc.Listen()
+	heard, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
 	hostName, _ := os.Hostname()

@@ -16,7 +16,7 @@ import (
 
 // rootsFirst makes the roots of agents that live apart from the installation, one
 // after the other, and returns the settings of each. The error is how `run` ends.
-func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) ([]config.Settings, error) {
+func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) ([]config.Settings, error) {
 	var each []config.Settings
 	for n := range s.Agents {
 		each = append(each, s.Of(n+1))

@@ -43,7 +43,7 @@ line is public.`,
 // run is the life of one agent, or of several, in the order that safety wants: signals are caught
 // before anything can be lost to one.
 func run(p Process, flags *pflag.FlagSet) error {
-	heard, stop := proc.Listen()
+	heard, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
 	hostName, _ := os.Hostname()
@@ -108,7 +108,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
 	if p.undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", p.undumpable)
-	} else if names := proc.OpenToChildren(); user == nil && len(names) > 0 {
+	} else if names := proc.CapabilitiesToInspect(); user == nil && len(names) > 0 {
 		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
 			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	}
@@ -133,7 +133,7 @@ func runAs(asked string) (*proc.User, error) {
 	}
 	user, err := proc.LookUpUser(asked)
 	if err == nil {
-		err = user.MayBecome()
+		err = user.CheckRunAs()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)

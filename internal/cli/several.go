@@ -13,7 +13,7 @@ import (
 
 // liveAll lives each agent's life to its end, beside the others. Every life gets
 // every signal; none ends another, and none waits for another.
-func liveAll(p Process, s config.Settings, all []supervisor.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Heard) supervisor.End {
+func liveAll(p Process, s config.Settings, all []supervisor.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Signal) supervisor.End {
 	if len(all) == 1 {
 		defer passOn(p, s, &all[0])()
 		return supervisor.Run(all[0], heard)

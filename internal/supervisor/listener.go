@@ -101,7 +101,7 @@ func (s starter) start(ctx context.Context) (_ *launched, err error) {
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), perf),
 		Dir:    s.o.Folder.Root,
-		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, Owns: s.o.owns(),
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, OwnsOrphan: s.o.owns(),
 	})
 	if err != nil {
 		return nil, unfitIfExec(s.o.Folder, err)
@@ -265,11 +265,11 @@ func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Co
 	turnedAway := newTally(r.log)
 	defer turnedAway.end()
 	conn, err = l.port.Accept(alive, l.process.Done(), func(ours netip.AddrPort, theirs []netip.AddrPort) int {
-		at, err := l.process.HoldsOneOf(ours, theirs)
+		at, err := l.process.FindConnection(ours, theirs)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
 			return 0
-		case errors.Is(err, proc.ErrEnded): // it has let go of its connections: nobody can tell
+		case errors.Is(err, proc.ErrProcessEnded): // it has let go of its connections: nobody can tell
 			unknown = true
 			return -1
 		case err != nil:

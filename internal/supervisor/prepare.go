@@ -179,7 +179,7 @@ func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionPatience, errNoVersion)
 	defer cancel()
 	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
-		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User, Owns: r.o.owns(),
+		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User, OwnsOrphan: r.o.owns(),
 	})
 	if errors.Is(err, errNoVersion) {
 		return "", &agentdir.UnfitError{

@@ -97,7 +97,7 @@ func newRunner(o Options, w ways) *runner {
 }
 
 // live lives the life to its end.
-func (r *runner) live(heard <-chan proc.Heard) End {
+func (r *runner) live(heard <-chan proc.Signal) End {
 	r.step(lifecycle.Begin{PreviousAgentID: r.formerAgent()})
 	for r.left == nil {
 		r.wait(heard)
@@ -108,7 +108,7 @@ func (r *runner) live(heard <-chan proc.Heard) End {
 // wait waits for whatever comes first. What has happened already is taken in before
 // anything is decided, and before the clock: azptend may have been frozen or slow, and
 // a job that has ended is not cut.
-func (r *runner) wait(heard <-chan proc.Heard) {
+func (r *runner) wait(heard <-chan proc.Signal) {
 	var due <-chan time.Time
 	if wake := r.state.NextTick(); !wake.IsZero() {
 		timer := time.NewTimer(time.Until(wake))
@@ -140,7 +140,7 @@ type happening func() lifecycle.Event
 
 // takeIn takes in what has happened, first and what else is ready, and lets lifecycle
 // decide with the last of it.
-func (r *runner) takeIn(heard <-chan proc.Heard, first happening) {
+func (r *runner) takeIn(heard <-chan proc.Signal, first happening) {
 	last := first
 	for range mostAtOnce {
 		next := r.ready(heard)
@@ -158,7 +158,7 @@ func (r *runner) takeIn(heard <-chan proc.Heard, first happening) {
 }
 
 // ready is what has happened and was not taken in yet; nil is nothing.
-func (r *runner) ready(heard <-chan proc.Heard) happening {
+func (r *runner) ready(heard <-chan proc.Signal) happening {
 	select {
 	case w := <-r.words:
 		return r.happened(w)
@@ -182,12 +182,12 @@ func (r *runner) happened(w word) happening {
 }
 
 // hear turns a signal into what it means.
-func (r *runner) hear(h proc.Heard) happening {
+func (r *runner) hear(h proc.Signal) happening {
 	return func() lifecycle.Event { return r.meaning(h) }
 }
 
-func (r *runner) meaning(h proc.Heard) lifecycle.Event {
-	switch h.Word {
+func (r *runner) meaning(h proc.Signal) lifecycle.Event {
+	switch h.Action {
 	case proc.Drain:
 		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
 		return lifecycle.DrainRequested{Reason: "asked by " + signalName(h.Signal), WithDeadline: true}
@@ -198,7 +198,7 @@ func (r *runner) meaning(h proc.Heard) lifecycle.Event {
 		if r.listener != nil {
 			_ = r.listener.Signal(h.Signal)
 		}
-	case proc.Noted:
+	case proc.Ignored:
 		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(h.Signal))
 	}
 	return nil

@@ -49,7 +49,7 @@ func faults() []fault {
 			{openUnix, "const openFlags = unix.O_RDONLY | unix.O_NONBLOCK |", "const openFlags = unix.O_RDONLY |"},
 		}},
 		{guard: "the end of what jobs leave running", cells: "^daemons × ", edits: []edit{
-			{"internal/proc/tree.go", "\treturn killAll(ctx, c.victims, c.init.reapedSoon)", "\treturn 0"},
+			{"internal/proc/tree.go", "\treturn killAll(ctx, c.victims, c.init.nextReap)", "\treturn 0"},
 			{"internal/proc/init.go", "\treturn killAll(ctx, func() []process {", "\treturn killAll(ctx, func() []process {\n\t\tif true {\n\t\t\treturn nil\n\t\t}"},
 		}},
 		{guard: "threads made in time", short: true, cells: "^pids exhausted × three agents$", edits: []edit{

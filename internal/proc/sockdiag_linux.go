@@ -11,26 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diag asks the kernel for the sockets of single connections, as ss does
+// sockDiag asks the kernel for the sockets of single connections, as ss does
 // (sock_diag(7)). Unlike /proc/net/tcp, whose reading takes a tenth of a second
 // where thousands of connections were closed lately, that is one look-up in one
 // moment.
-type diag struct{ fd int }
+type sockDiag struct{ fd int }
 
-func openDiag() (diag, error) {
+func openSockDiag() (sockDiag, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return diag{}, err
+		return sockDiag{}, err
 	}
 	patience := unix.NsecToTimeval(int64(time.Second))
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
 		unix.Close(fd)
-		return diag{}, err
+		return sockDiag{}, err
 	}
-	return diag{fd}, nil
+	return sockDiag{fd}, nil
 }
 
-func (d diag) close() { unix.Close(d.fd) }
+func (d sockDiag) close() { unix.Close(d.fd) }
 
 // diagAnswers says that the kernel has answered about some socket: one without
 // tcp_diag, and gVisor, say of each that it is not there.
@@ -38,21 +38,21 @@ var diagAnswers atomic.Bool
 
 // inode is the socket of a connection, "" where there is none any more. Answered is
 // false where the kernel has no answer to such questions.
-func (d diag) inode(local, remote netip.AddrPort) (inode string, answered bool) {
+func (d sockDiag) inode(local, remote netip.AddrPort) (inode string, answered bool) {
 	local, remote = unmapped(local), unmapped(remote)
 	if !local.Addr().Is4() || !remote.Addr().Is4() {
 		return "", false
 	}
-	if inode, found := d.ask(local, remote); found {
+	if inode, found := d.query(local, remote); found {
 		return inode, true
 	}
 	if !diagAnswers.Load() { // our own end is there, or who listens at it
-		d.ask(remote, local)
+		d.query(remote, local)
 	}
 	return "", diagAnswers.Load()
 }
 
-func (d diag) ask(local, remote netip.AddrPort) (inode string, found bool) {
+func (d sockDiag) query(local, remote netip.AddrPort) (inode string, found bool) {
 	if err := unix.Sendto(d.fd, diagRequest(socketID(local, remote)), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return "", false
 	}

@@ -16,7 +16,7 @@ func ready() error { return nil }
 // hang, the next is refused in time, and served again later.
 func TestCrewOutlivesWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := newCrew(2, ready)
+		c, err := newThreadPool(2, ready)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestCrewOutlivesWhatHangs(t *testing.T) {
 		go func() { _ = c.run(context.Background(), stuck) }()
 		synctest.Wait()
 		begun := time.Now()
-		if err := c.run(context.Background(), ready); !errors.Is(err, ErrThreadsBusy) || time.Since(begun) != threadWithin {
+		if err := c.run(context.Background(), ready); !errors.Is(err, ErrThreadsBusy) || time.Since(begun) != threadTimeout {
 			t.Errorf("when all hang: %v after %v", err, time.Since(begun))
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -49,7 +49,7 @@ func TestCrewOutlivesWhatHangs(t *testing.T) {
 
 func TestCrewThatCannotBePrepared(t *testing.T) {
 	want := errors.New("no")
-	if _, err := newCrew(3, func() error { return want }); !errors.Is(err, want) {
+	if _, err := newThreadPool(3, func() error { return want }); !errors.Is(err, want) {
 		t.Errorf("%v, want %v", err, want)
 	}
 }

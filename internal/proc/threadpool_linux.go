@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// crew is a fixed number of threads that were prepared once and stay as they are.
+// threadPool is a fixed number of threads that were prepared once and stay as they are.
 // Each runs one function at a time.
-type crew chan func()
+type threadPool chan func()
 
-// threadWithin is how long a function may wait for a thread.
-const threadWithin = 10 * time.Second
+// threadTimeout is how long a function may wait for a thread.
+const threadTimeout = 10 * time.Second
 
-// newCrew makes size threads and prepares each. They last as long as the process.
-func newCrew(size int, prepare func() error) (crew, error) {
-	c := make(crew)
+// newThreadPool makes size threads and prepares each. They last as long as the process.
+func newThreadPool(size int, prepare func() error) (threadPool, error) {
+	c := make(threadPool)
 	prepared := make(chan error, size)
 	for range size {
 		onOwnThread(func() {
@@ -44,8 +44,8 @@ func newCrew(size int, prepare func() error) (crew, error) {
 // run runs f on the next free thread, and waits for its end. It waits for a thread
 // until ctx ends, and no longer than threadWithin: threads that hang never get
 // free, and a new one cannot be had safely.
-func (c crew) run(ctx context.Context, f func() error) error {
-	ctx, done := context.WithTimeoutCause(ctx, threadWithin, ErrThreadsBusy)
+func (c threadPool) run(ctx context.Context, f func() error) error {
+	ctx, done := context.WithTimeoutCause(ctx, threadTimeout, ErrThreadsBusy)
 	defer done()
 	result := make(chan error, 1)
 	select {

@@ -14,20 +14,20 @@ import (
 	"strings"
 )
 
-// HoldsOneOf says of which of some TCP connections on this machine the process
+// FindConnection says of which of some TCP connections on this machine the process
 // holds the other end: of those that go from theirs to ours. It is -1 when it holds
 // none. It fails with ErrEnded when the process has ended: nobody can know any more.
 //
 // Many are asked about at once, for anybody can make thousands of connections, and
 // the descriptors of a process take longer to list than a connection to look up.
-func (c *Child) HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error) {
+func (c *Child) FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error) {
 	sockets, err := socketsBetween(ours, theirs)
 	if err != nil {
 		return -1, err
 	}
 	at = -1
-	for range looks {
-		err = c.user.Do(func() (err error) { at, err = c.holdsOneOf(sockets); return err })
+	for range descriptorTries {
+		err = c.user.Do(func() (err error) { at, err = c.findSocket(sockets); return err })
 		if at >= 0 || err != nil {
 			break
 		}
@@ -35,19 +35,19 @@ func (c *Child) HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int
 	return at, err
 }
 
-// looks is how often descriptors are looked at where none is found. They are not
+// descriptorTries is how often descriptors are looked at where none is found. They are not
 // handed out at once: a program that duplicates its descriptor and closes the first
 // (as Go's net.FileConn does) may have neither where we look. If the listener is
 // turned away, azptend learns nothing of its jobs.
-const looks = 5
+const descriptorTries = 5
 
-// holdsOneOf looks once. A process loses its descriptors before they are closed: one
+// findSocket looks once. A process loses its descriptors before they are closed: one
 // that has them was alive, and so were its connections.
-func (c *Child) holdsOneOf(sockets map[string]int) (int, error) {
+func (c *Child) findSocket(sockets map[string]int) (int, error) {
 	dir := "/proc/" + strconv.Itoa(c.pid) + "/fd"
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return -1, ErrEnded
+		return -1, ErrProcessEnded
 	}
 	if err != nil {
 		return -1, fmt.Errorf("cannot list the descriptors of process %d: %w", c.pid, err)
@@ -71,7 +71,7 @@ func (c *Child) holdsOneOf(sockets map[string]int) (int, error) {
 // JobNotification.cs of the agent).
 func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]int, error) {
 	sockets := map[string]int{}
-	asks, err := openDiag()
+	asks, err := openSockDiag()
 	if err == nil {
 		defer asks.close()
 	}
@@ -83,7 +83,7 @@ func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]in
 		}
 		if !answered {
 			// One of many connections may fall between two pieces of the table.
-			for range looks {
+			for range descriptorTries {
 				var err error
 				if inode, err = listedInode(remote, ours); err != nil {
 					return nil, err

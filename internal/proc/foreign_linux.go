@@ -15,14 +15,14 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// descriptor is a pidfd: it stands for one process, and not for a number.
-type descriptor struct {
+// pidfd is a pidfd: it stands for one process, and not for a number.
+type pidfd struct {
 	file *os.File
 	pid  int
 }
 
-// describe needs Linux 5.3.
-func describe(pid int) (*descriptor, error) {
+// openPidfd needs Linux 5.3.
+func openPidfd(pid int) (*pidfd, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
 		err = unix.SetNonblock(fd, true) // so that waiting takes no thread
@@ -30,11 +30,11 @@ func describe(pid int) (*descriptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, err)
 	}
-	return &descriptor{file: os.NewFile(uintptr(fd), "pidfd"), pid: pid}, nil
+	return &pidfd{file: os.NewFile(uintptr(fd), "pidfd"), pid: pid}, nil
 }
 
 // await returns when the process has ended: then its descriptor is readable.
-func (d *descriptor) await() {
+func (d *pidfd) await() {
 	conn, err := d.file.SyscallConn()
 	if err != nil {
 		return
@@ -45,10 +45,10 @@ func (d *descriptor) await() {
 	})
 }
 
-func (d *descriptor) close() { d.file.Close() }
+func (d *pidfd) close() { d.file.Close() }
 
 // ended says whether the process has ended.
-func (d *descriptor) ended() (has bool) {
+func (d *pidfd) ended() (has bool) {
 	conn, err := d.file.SyscallConn()
 	if err != nil {
 		return true
@@ -66,7 +66,7 @@ func (p process) kill() bool {
 	if p.pid < 0 { // a group, where processes cannot be listed
 		return syscall.Kill(p.pid, syscall.SIGKILL) == nil
 	}
-	d, err := describe(p.pid)
+	d, err := openPidfd(p.pid)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.3, or a sandbox
 		return syscall.Kill(p.pid, syscall.SIGKILL) == nil
 	}
@@ -75,12 +75,12 @@ func (p process) kill() bool {
 	}
 	defer d.close()
 	now, err := processOf(p.pid)
-	return err == nil && now.is(p) && d.signal(syscall.SIGKILL) == nil
+	return err == nil && now.same(p) && d.signal(syscall.SIGKILL) == nil
 }
 
-// statIn looks at a directory as a process finds it. Links on the way lead to where
+// statInside looks at a directory as a process finds it. Links on the way lead to where
 // they lead for that process.
-func statIn(pid int, dir string) (fs.FileInfo, error) {
+func statInside(pid int, dir string) (fs.FileInfo, error) {
 	proc := "/proc/" + strconv.Itoa(pid)
 	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -92,7 +92,7 @@ func statIn(pid int, dir string) (fs.FileInfo, error) {
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.6, or a sandbox
-		return statBeside(proc, root, dir)
+		return statSameNamespace(proc, root, dir)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: proc + "/root" + dir, Err: err}
@@ -102,10 +102,10 @@ func statIn(pid int, dir string) (fs.FileInfo, error) {
 	return found.Stat()
 }
 
-// statBeside is statIn for a process that finds at a path what this one finds
+// statSameNamespace is statIn for a process that finds at a path what this one finds
 // there, for they share mount namespace and root directory. Of another it is not
 // known.
-func statBeside(proc string, root *os.File, dir string) (fs.FileInfo, error) {
+func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, error) {
 	theirs, err := root.Stat()
 	if err != nil {
 		return nil, err
@@ -114,24 +114,24 @@ func statBeside(proc string, root *os.File, dir string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !os.SameFile(ours, theirs) || mountsOf(proc) == "" || mountsOf(proc) != mountsOf("/proc/self") {
+	if !os.SameFile(ours, theirs) || mountNamespace(proc) == "" || mountNamespace(proc) != mountNamespace("/proc/self") {
 		return nil, &fs.PathError{Op: "stat", Path: proc + "/root" + dir, Err: errors.ErrUnsupported}
 	}
 	return os.Stat(dir)
 }
 
-func isElsewhere(pid int) bool {
-	theirs, ours := mountsOf("/proc/"+strconv.Itoa(pid)), mountsOf("/proc/self")
+func inOtherMountNamespace(pid int) bool {
+	theirs, ours := mountNamespace("/proc/"+strconv.Itoa(pid)), mountNamespace("/proc/self")
 	return theirs != "" && ours != "" && theirs != ours
 }
 
-// mountsOf names a process's mount namespace, "" where that may not be known.
-func mountsOf(proc string) string {
+// mountNamespace names a process's mount namespace, "" where that may not be known.
+func mountNamespace(proc string) string {
 	name, _ := os.Readlink(proc + "/ns/mnt")
 	return name
 }
 
-func (d *descriptor) signal(sig syscall.Signal) error {
+func (d *pidfd) signal(sig syscall.Signal) error {
 	conn, err := d.file.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("cannot send %s to process %d: %w", sig, d.pid, err)
@@ -158,7 +158,7 @@ func executable(pid int) string {
 // that has closed itself it is root.
 func realUser(pid int) int {
 	// The line is the ninth, after a name of at most 64 bytes.
-	status, err := readStart("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, 512))
+	status, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, 512))
 	if err != nil {
 		return -1
 	}
@@ -177,15 +177,15 @@ func environOf(pid int) []string { return stringsOf(pid, "environ") }
 // argsOf are a process's arguments, nil where they may not be read.
 func argsOf(pid int) []string { return stringsOf(pid, "cmdline") }
 
-// longestExec is the most that Linux lets an exec pass on as arguments and
+// maxExecSize is the most that Linux lets an exec pass on as arguments and
 // environment together: three quarters of the usual 8 MiB stack.
-const longestExec = 6 << 20
+const maxExecSize = 6 << 20
 
 // stringsOf reads no more than an exec can have passed on. A process may name any
 // memory of its own as its arguments and its environment (PR_SET_MM_MAP), terabytes
 // of zeros too.
 func stringsOf(pid int, file string) []string {
-	b, err := safefile.ReadFile("/proc/"+strconv.Itoa(pid)+"/"+file, longestExec)
+	b, err := safefile.ReadFile("/proc/"+strconv.Itoa(pid)+"/"+file, maxExecSize)
 	if err != nil {
 		return nil
 	}

@@ -22,7 +22,7 @@ func adopt(h *host) {
 	init := must(NewInit())
 	ours := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}, Env: []string{mark}})
 
-	sleeping := func(f Found) bool {
+	sleeping := func(f Info) bool {
 		return strings.Contains(f.Program, "sleep") || strings.Contains(f.Program, "coreutils")
 	}
 	var found []int
@@ -38,7 +38,7 @@ func adopt(h *host) {
 		h.Errorf("found %v, want %d and not our own %d", found, before.Process.Pid, ours.Pid())
 	}
 
-	if _, err := init.Adopt(before.Process.Pid, func(Found) bool { return false }); err == nil {
+	if _, err := init.Adopt(before.Process.Pid, func(Info) bool { return false }); err == nil {
 		h.Errorf("a process is watched that is not the one that was meant")
 	}
 	s := must(init.Adopt(before.Process.Pid, sleeping))
@@ -71,7 +71,7 @@ func adopt(h *host) {
 
 func init() { hosts["TestAdopt"] = adopt }
 
-func TestAdopt(t *testing.T) { play(t, adopt) }
+func TestAdopt(t *testing.T) { runScene(t, adopt) }
 
 // A number that the kernel has given to somebody else meanwhile is no reason to
 // kill him.
@@ -85,10 +85,10 @@ func TestANumberUsedAgain(t *testing.T) {
 	pid, ended := stranger.Process.Pid, make(chan struct{})
 	close(ended)
 
-	if victims := (&Survivor{pid: pid, done: ended}).victims(nil); len(victims) > 0 {
+	if victims := (&ForeignProcess{pid: pid, done: ended}).victims(nil); len(victims) > 0 {
 		t.Errorf("a survivor that has ended would have %v killed, for the stranger %d has its number", victims, pid)
 	}
-	others := &Init{strangers: map[int]bool{pid: true}} // not ours by birth: found by its group alone
+	others := &Init{preexisting: map[int]bool{pid: true}} // not ours by birth: found by its group alone
 	if victims := (&Child{init: others, pid: pid, done: ended}).victims(); len(victims) > 0 {
 		t.Errorf("a child that has ended would have %v killed, for the stranger %d has its number", victims, pid)
 	}

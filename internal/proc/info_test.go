@@ -44,13 +44,13 @@ func TestLookInto(t *testing.T) {
 		}
 	}
 	pid := other.Process.Pid
-	found, err := look(pid).Stat(here)
+	found, err := infoOf(pid).Stat(here)
 	same("theirs", found, err, there)
-	found, err = look(os.Getpid()).Stat(here)
+	found, err = infoOf(os.Getpid()).Stat(here)
 	same("ours", found, err, here)
-	found, err = look(pid).Stat(filepath.Join(here, "link", "below"))
+	found, err = infoOf(pid).Stat(filepath.Join(here, "link", "below"))
 	same("theirs, by a link", found, err, filepath.Join(there, "below"))
-	if _, err := look(pid).Stat(filepath.Join(here, "missing")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := infoOf(pid).Stat(filepath.Join(here, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is not there: %v", err)
 	}
 
@@ -60,17 +60,17 @@ func TestLookInto(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	found, err = statBeside("/proc/self", root, here)
+	found, err = statSameNamespace("/proc/self", root, here)
 	same("ours, on an old kernel", found, err, here)
 	theirs, err := os.Open(there)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer theirs.Close()
-	if _, err := statBeside("/proc/self", theirs, here); err == nil {
+	if _, err := statSameNamespace("/proc/self", theirs, here); err == nil {
 		t.Errorf("a process with another root directory is looked into on an old kernel")
 	}
-	if _, err := statBeside("/proc/"+strconv.Itoa(pid), root, here); err == nil {
+	if _, err := statSameNamespace("/proc/"+strconv.Itoa(pid), root, here); err == nil {
 		t.Errorf("a process in another mount namespace is looked into on an old kernel")
 	}
 }

@@ -48,7 +48,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 		kinds = append(kinds, "dual-mode")
 	}
 	for _, kind := range kinds {
-		c := start(init, again("connect", kind, port))
+		c := start(init, testProgram("connect", kind, port))
 		conn := must(l.Accept())
 		ours, theirs := addr(conn.LocalAddr()), addr(conn.RemoteAddr())
 		for name, tt := range map[string]struct {
@@ -61,7 +61,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 			"the child, for our own side": {c, theirs, ours, false},
 			"a connection there is not":   {c, ours, netip.AddrPortFrom(theirs.Addr(), 1), false},
 		} {
-			if got, err := tt.c.HoldsOneOf(tt.ours, []netip.AddrPort{{}, tt.theirs}); (got == 1) != tt.want || err != nil {
+			if got, err := tt.c.FindConnection(tt.ours, []netip.AddrPort{{}, tt.theirs}); (got == 1) != tt.want || err != nil {
 				h.Errorf("%s: %s: %v, %v, want %v", kind, name, got, err, tt.want)
 			}
 		}
@@ -71,7 +71,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 		}
 		must(0, c.Signal(syscall.SIGKILL))
 		<-c.Done()
-		if got, err := c.HoldsOneOf(ours, []netip.AddrPort{theirs}); got >= 0 || !errors.Is(err, ErrEnded) {
+		if got, err := c.FindConnection(ours, []netip.AddrPort{theirs}); got >= 0 || !errors.Is(err, ErrProcessEnded) {
 			h.Errorf("%s: a child that ended: %v, %v", kind, got, err)
 		}
 		_, _ = io.Copy(io.Discard, conn)
@@ -81,7 +81,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 	// The host itself connects: what a job that lies about jobs would do.
 	own := must(net.Dial("tcp4", l.Addr().String()))
 	conn := must(l.Accept())
-	if got, err := stranger.HoldsOneOf(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got >= 0 || err != nil {
+	if got, err := stranger.FindConnection(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got >= 0 || err != nil {
 		h.Errorf("the host's own connection is the child's: %v, %v", got, err)
 	}
 	own.Close()
@@ -96,7 +96,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 
 // diagSocket asks the kernel for one connection's socket.
 func diagSocket(local, remote netip.AddrPort) (inode string, answered bool) {
-	d := must(openDiag())
+	d := must(openSockDiag())
 	defer d.close()
 	return d.inode(local, remote)
 }
@@ -112,9 +112,9 @@ func eventuallyListed(h *host, local, remote netip.AddrPort) (inode string, err 
 
 func addr(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
 
-func init() { hosts["TestHoldsOneOf"] = connectionScene }
+func init() { hosts["TestFindConnection"] = connectionScene }
 
-func TestHoldsOneOf(t *testing.T) { play(t, connectionScene) }
+func TestFindConnection(t *testing.T) { runScene(t, connectionScene) }
 
 // hexAddr writes an address as the kernel does, for the fuzz test's round trip.
 func hexAddr(a netip.AddrPort) string {
