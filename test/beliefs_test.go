@@ -225,7 +225,7 @@ func (b *belief) start(args ...string) (a *process.Actor) {
 			cmd.Env = append(cmd.Env, v.Name+"="+v.Value)
 		}
 		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+b.dir, "AZP_POOL="+b.pool, "AZP_AGENT_DIR="+filepath.Join(b.dir, "agent"),
-			"AZP_AGENT_NAME=believer", "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=1m", "AZPTEND_STANDIN_TIME_SCALE="+fmt.Sprint(scale))
+			"AZP_AGENT_NAME=believer", "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=1m", "AZPTEND_FAKEAGENT_TIME_SCALE="+fmt.Sprint(scale))
 		if a, err = process.Act(cmd); err == nil {
 			b.actors = append(b.actors, a)
 		}

@@ -161,7 +161,7 @@ func TestCrowdAtTheNotificationPort(t *testing.T) {
 			t.Parallel()
 			h := newHeist(t, nil)
 			hostNamed("IDENTITY_HEADER").give(h, who)
-			h.env = append(h.env, "AZPTEND_STANDIN_FLAGS_TAKE=3s", "AZP_GRACE_PERIOD=20s")
+			h.env = append(h.env, "AZPTEND_FAKEAGENT_FLAGS_TAKE=3s", "AZP_GRACE_PERIOD=20s")
 			h.start(who, binary, "run")
 			h.says("The agent is ready")
 			ctx, done := inTime()

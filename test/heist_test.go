@@ -81,7 +81,7 @@ func newHeist(t *testing.T, where *network) *heist {
 	h.env = []string{
 		"AZP_HEALTH_ADDR=127.0.0.1:0", "AZP_GRACE_PERIOD=60s", // the job outlasts the SIGTERM, wherever the tests run
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "AZP_LOG_LEVEL=debug",
-		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=robbed", "AZPTEND_STANDIN_TIME_SCALE=20",
+		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=robbed", "AZPTEND_FAKEAGENT_TIME_SCALE=20",
 	}
 	for _, v := range e.Environment(server.URL) {
 		if strings.HasPrefix(v.Name, "AZP_") {

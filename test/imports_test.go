@@ -13,7 +13,7 @@ import (
 
 // allowed is who may import whom inside this module. What is not in it is
 // denied: a new arrow is a decision, made here. Arrows run down only, and leaves
-// do not know each other (design.md, "The house").
+// do not know each other (CONTRIBUTING.md).
 var allowed = map[string][]string{
 	"cmd/azptend":      {"internal/cli", "internal/config"},
 	"internal/bounded": {}, // a leaf

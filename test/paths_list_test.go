@@ -163,7 +163,7 @@ var pathCalls = []struct {
 		"internal/cli writeService os.WriteFile",
 	}},
 	{"the demonstration's own temporary directory, closed to others", []string{
-		"internal/cli layOutStandIn filepath.Abs",
+		"internal/cli layOutFakeAgent filepath.Abs",
 		"internal/cli raiseStage os.MkdirTemp",
 		"internal/cli stage.awaitJob os.WriteFile",
 		"internal/cli stage.strike os.RemoveAll",

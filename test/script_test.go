@@ -152,7 +152,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("AZP_AGENT_DIR", agentDir)
 	env.Setenv("AZP_AGENT_NAME", "scripted")
 	env.Setenv("AZP_PLATFORM", "none") // the grace period is not to depend on where the tests run
-	env.Setenv("AZPTEND_STANDIN_TIME_SCALE", "20")
+	env.Setenv("AZPTEND_FAKEAGENT_TIME_SCALE", "20")
 	env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Setenv("HOME", env.WorkDir)
 	return nil

@@ -15,7 +15,7 @@ type Calls struct {
 	took                               metrics.Histogram
 }
 
-// tookBuckets are around what a list takes, 0.1 s (peers-and-pains.md 5), up to
+// tookBuckets are around what a list takes, 0.1 s, up to
 // what a throttled request is delayed by.
 func tookBuckets() []float64 { return []float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60} }
 

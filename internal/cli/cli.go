@@ -47,10 +47,10 @@ type Without struct {
 }
 
 // Main runs the program and returns its exit code. The same binary is the demo's
-// stand-in for an agent's listener, when it is called by that name.
+// fake agent when it is called by that name.
 func Main(p Process) int {
 	if fakeagent.IsInvokedAs(p.Args[0]) {
-		return standinMain(p)
+		return fakeAgentMain(p)
 	}
 	// Before anything else, in every command: a probe and a hook are started with
 	// the container's environment while jobs of the same user run.
@@ -150,7 +150,7 @@ func version() string {
 	return "0.0.0-dev"
 }
 
-func standinMain(p Process) int {
+func fakeAgentMain(p Process) int {
 	return fakeagent.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
 }
 

@@ -30,7 +30,7 @@ func newDemo(p Process) *cobra.Command {
 Azure DevOps and identity endpoint, "azptend run" as a container would start it,
 two jobs, a SIGTERM in the middle of the second, and an empty pool at the end.
 
-The agent's listener is azptend's own stand-in; everything else is the real thing.`,
+The agent is a fake one; everything else is the real thing.`,
 		RunE: func(*cobra.Command, []string) error { return demo(p, f) },
 	}
 	c.Flags().BoolVar(&f.stay, "stay", false, "keep the emulator alive at the end, to look around")

@@ -34,7 +34,7 @@ func newEmulate(p Process) *cobra.Command {
 		Short: "Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost",
 		Long: `Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost,
 in memory, until Ctrl-C. It prints what to export; with --agent-dir it also lays
-out azptend's stand-in for the agent there, so that "azptend run" has one to run.
+out azptend's fake agent there, so that "azptend run" has one to run.
 
 Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 		RunE: func(c *cobra.Command, _ []string) error { return emulate(p, f) },
@@ -46,7 +46,7 @@ Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
 	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
 	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
-	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the stand-in for the agent in this folder")
+	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the fake agent in this folder")
 	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
 	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "what an identity may use in five minutes, in TSTU; Azure DevOps gives 200; 0 is no limit")
 	flags.Float64Var(&f.limit.Cost, "call-cost", 1, "what a call uses of it; an assumption, for nobody publishes that")
@@ -73,7 +73,7 @@ func emulate(p Process, f emulateFlags) error {
 		fmt.Fprintf(p.Stderr, "azptend: warning: other machines can reach %s: anyone there can queue jobs, which run scripts as you\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
 	}
 	base := "http://" + listener.Addr().String()
-	agentDir, err := layOutStandIn(f.agentDir)
+	agentDir, err := layOutFakeAgent(f.agentDir)
 	if err != nil {
 		return err
 	}
@@ -93,8 +93,8 @@ func emulate(p Process, f emulateFlags) error {
 	return e.Serve(ctx, listener)
 }
 
-// layOutStandIn makes dir an agent's folder; without one it does nothing.
-func layOutStandIn(dir string) (string, error) {
+// layOutFakeAgent makes dir an agent's folder; without one it does nothing.
+func layOutFakeAgent(dir string) (string, error) {
 	if dir == "" {
 		return "", nil
 	}
@@ -104,7 +104,7 @@ func layOutStandIn(dir string) (string, error) {
 	}
 	executable, err := self()
 	if err != nil {
-		return "", fmt.Errorf("cannot lay out the stand-in: %w", err)
+		return "", fmt.Errorf("cannot lay out the fake agent: %w", err)
 	}
 	return dir, fakeagent.LayOut(dir, executable)
 }

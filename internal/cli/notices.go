@@ -15,7 +15,7 @@ import (
 )
 
 // longestNotice is the most that Azure gives before an event that does not come
-// from failing hardware (peers-and-pains.md 6). That is when a drain begins for
+// from failing hardware (docs/platforms.md). That is when a drain begins for
 // one that is announced days before, or sooner where a job may take longer.
 const longestNotice = 15 * time.Minute
 

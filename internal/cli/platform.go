@@ -47,7 +47,7 @@ func findPlatform(s config.Settings) platform.Platform {
 
 // jobsIdle is how long a Container Apps job's replica that was started for one
 // pipeline job waits for it. Another agent may have taken that job; and what a
-// replica idles counts towards its timeout (peers-and-pains.md, pain 10).
+// replica idles counts towards its timeout (docs/container-apps.md).
 const jobsIdle = 5 * time.Minute
 
 func idleOn(on platform.Word, once bool) time.Duration {

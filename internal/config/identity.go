@@ -89,7 +89,7 @@ type candidate struct {
 }
 
 // candidates are the sources that could be used, what a person set before what a
-// platform injected (design.md, "Settings"). The last is always there: a host's
+// platform injected (docs/identity.md). The last is always there: a host's
 // metadata service announces itself by nothing.
 func (s *Settings) candidates(env map[string]string) []candidate {
 	var found []candidate

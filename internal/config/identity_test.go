@@ -41,7 +41,7 @@ func join(parts ...[]string) []string {
 	return all
 }
 
-// TestTheOrder holds design.md's order of `auto`, and what AZP_AUTH changes.
+// TestTheOrder holds the order in docs/identity.md, and what AZP_AUTH changes.
 func TestTheOrder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {

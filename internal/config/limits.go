@@ -7,8 +7,8 @@ import (
 
 // Lifetime is for how long after its start the agent accepts jobs; 0 is for
 // ever. A Container Apps job's replica is ended at its timeout, whatever runs in
-// it: a job accepted later than this could not be finished (peers-and-pains.md
-// 3, "Container Apps job ends before the pipeline job").
+// it: a job accepted later than this could not be finished
+// (docs/container-apps.md).
 func (s Settings) Lifetime() time.Duration {
 	if s.ReplicaTimeout == 0 {
 		return s.MaxLifetime

@@ -23,7 +23,7 @@ type Call struct {
 	Duration time.Duration `json:"duration"`
 }
 
-// maxCalls bounds the records: of a stand-in left alone overnight the newest count.
+// maxCalls bounds the records: of an emulator left alone overnight the newest count.
 const maxCalls = 100_000
 
 // begin records a call and counts it against faults and holds; false when the emulator is closed.

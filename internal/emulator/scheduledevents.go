@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// This file plays Scheduled Events, as scheduled-events.md and instance-metadata-service.md of
-// MicrosoftDocs/azure-compute-docs describe them. NotBefore is by the emulator's clock; a notice is never scaled.
+// This file plays Scheduled Events, as Azure's pages on Scheduled Events and the
+// Instance Metadata Service describe them. NotBefore is by the emulator's clock; a notice is never scaled.
 
 // The kinds of scheduled events, with the least notice that Azure gives of each.
 var scheduledKinds = map[string]time.Duration{

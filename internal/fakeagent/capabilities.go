@@ -11,7 +11,7 @@ import (
 
 // osDescription says what runs here. The real agent sends the distribution's
 // name (2.2).
-const osDescription = "azptend's stand-in, not Microsoft's agent (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
+const osDescription = "azptend's fake agent, not Microsoft's agent (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 
 // facts are what the Agent.* capabilities say.
 type facts struct {
@@ -108,7 +108,7 @@ func (f facts) capabilities() map[string]string {
 		"Agent.Version":        f.version,
 		"Agent.ComputerName":   f.host,
 		"Agent.HomeDirectory":  f.root,
-		"Agent.StandIn":        "azptend",
+		"Agent.FakeAgent":      "azptend",
 		"InteractiveSession":   strings.ToUpper(interactive[:1]) + interactive[1:],
 	}
 }

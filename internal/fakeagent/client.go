@@ -40,7 +40,7 @@ type client struct {
 	agent string // User-Agent
 }
 
-func userAgent(version string) string { return "azptend-standin/" + version }
+func userAgent(version string) string { return "azptend-fakeagent/" + version }
 
 func newHTTPClient() *http.Client {
 	return &http.Client{

@@ -1,8 +1,8 @@
-// Package standin is azptend's stand-in for the Azure Pipelines listener: a
+// Package fakeagent plays the Azure Pipelines agent: a
 // small program that speaks the listener's protocol, so that the demo and the
 // tests can show the whole life of an agent without Microsoft's package. It
 // never pretends to be Microsoft's: its banner, its operating system description
-// and its capability Agent.StandIn say what it is.
+// and its capability Agent.FakeAgent say what it is.
 //
 // It is compiled into azptend and dispatched on the name it is called by: where
 // [IsInvokedAs] says so of its first argument, cli.Main does [Main] and nothing
@@ -46,33 +46,33 @@
 //
 // Read from the environment or from .env, which wins, as for the real listener:
 //
-//	AZPTEND_STANDIN_TIME_SCALE   number ≥ 1, default 1: every wait of the protocol
+//	AZPTEND_FAKEAGENT_TIME_SCALE   number ≥ 1, default 1: every wait of the protocol
 //	                             is divided by it (renewal, retries, the pause after
 //	                             an empty poll, the ladder of signals at cancel);
 //	                             HTTP timeouts are not
-//	AZPTEND_STANDIN_PLAYS        v5 (default) or v4: what SIGTERM does, and the
+//	AZPTEND_FAKEAGENT_PLAYS        v5 (default) or v4: what SIGTERM does, and the
 //	                             version; v5 dies of it at once
-//	AZPTEND_STANDIN_FLAGS_TAKE   a duration, in real time: how long the look-ups
+//	AZPTEND_FAKEAGENT_FLAGS_TAKE   a duration, in real time: how long the look-ups
 //	                             between session and socket take; default 1.95 s of
 //	                             protocol time
-//	AZPTEND_STANDIN_CONNECTS     first: to the notification socket before the
-//	                             session, as this stand-in once did
-//	AZPTEND_STANDIN_CLOSES       job: its notification socket, once it has said that a
+//	AZPTEND_FAKEAGENT_CONNECTS     first: to the notification socket before the
+//	                             session, as this fake agent once did
+//	AZPTEND_FAKEAGENT_CLOSES       job: its notification socket, once it has said that a
 //	                             job started
-//	AZPTEND_STANDIN_REFUSED      ends: a token that is refused ends the listener,
-//	                             as it once ended this stand-in; by default it
+//	AZPTEND_FAKEAGENT_REFUSED      ends: a token that is refused ends the listener,
+//	                             as it once ended this fake agent; by default it
 //	                             retries without end
-//	AZPTEND_STANDIN_EXIT         0 to 255: leave with this code right after start,
+//	AZPTEND_FAKEAGENT_EXIT         0 to 255: leave with this code right after start,
 //	                             before anything is asked of the server
-//	AZPTEND_STANDIN_EXIT_AFTER   session: with AZPTEND_STANDIN_EXIT, leave only once
+//	AZPTEND_FAKEAGENT_EXIT_AFTER   session: with AZPTEND_FAKEAGENT_EXIT, leave only once
 //	                             the session exists (it is deleted on the way)
-//	AZPTEND_STANDIN_TERM         ignore: SIGTERM does nothing to the listener, its
+//	AZPTEND_FAKEAGENT_TERM         ignore: SIGTERM does nothing to the listener, its
 //	                             worker and its jobs; a duration, in real time: it
 //	                             ends the listener no sooner than after that
-//	AZPTEND_STANDIN_OBEYS        anything: signal 40+n makes the listener leave at
+//	AZPTEND_FAKEAGENT_OBEYS        anything: signal 40+n makes the listener leave at
 //	                             once with code n, its worker left as it is; with 3
 //	                             and 4 it starts an update's script first
-//	AZPTEND_STANDIN_UPDATE_GATE  a FIFO: an update's script swaps bin once it has
+//	AZPTEND_FAKEAGENT_UPDATE_GATE  a FIFO: an update's script swaps bin once it has
 //	                             read a line from it
 //
 // Of the real listener's own variables it honours VSTS_AGENT_INPUT_ONCE and

@@ -46,7 +46,7 @@ func TestOneJobAndLeave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"hello from stand-in", "TF_BUILD=True plan=", "dir=" + filepath.Join(r.root, "_work/1/s"), "to stderr"} {
+	for _, want := range []string{"hello from fake-agent", "TF_BUILD=True plan=", "dir=" + filepath.Join(r.root, "_work/1/s"), "to stderr"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log has no %q:\n%s", want, text)
 		}
@@ -54,7 +54,7 @@ func TestOneJobAndLeave(t *testing.T) {
 	if got, want := <-frames, "Starting job: "+j.JobID+"Finished job: "+j.JobID; got != want {
 		t.Errorf("notifications %q, want %q", got, want)
 	}
-	mustMatch(t, p.stdout(), `^azptend's stand-in for the Azure Pipelines agent, version 5\.999\.0\. This is not Microsoft's agent\.
+	mustMatch(t, p.stdout(), `^azptend's fake agent, version 5\.999\.0\. This is not Microsoft's agent\.
 Scanning for tool capabilities\.
 Connecting to the server\.
 \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ: Listening for Jobs
@@ -118,7 +118,7 @@ func TestCapabilitiesOnTheServer(t *testing.T) {
 	a := r.agent()
 	for name, want := range map[string]string{
 		"AZP_TOKEN": "a-secret", "FROM_FILE": "yes=no", "HOME": "/elsewhere", "LS_COLORS": "x", "VSO_AGENT_IGNORE": "OTHER, HIDDEN",
-		"VSTS_HTTP_PROXY_PASSWORD": "***", "InteractiveSession": "False", "Agent.Name": "stand-in", "Agent.StandIn": "azptend",
+		"VSTS_HTTP_PROXY_PASSWORD": "***", "InteractiveSession": "False", "Agent.Name": "fake-agent", "Agent.FakeAgent": "azptend",
 		"Agent.Version": "5.999.0", "Agent.HomeDirectory": r.root,
 	} {
 		if got, ok := a.SystemCapabilities[name]; !ok || got != want {
@@ -220,7 +220,7 @@ func TestServerCancels(t *testing.T) {
 func TestTermInV4(t *testing.T) {
 	t.Run("within the cap", func(t *testing.T) {
 		r := newRigAt(t, slowScale)
-		r.env = append(r.env, "AZPTEND_STANDIN_PLAYS=v4")
+		r.env = append(r.env, "AZPTEND_FAKEAGENT_PLAYS=v4")
 		r.queue(patient)
 		p := r.start()
 		reached, release := r.hold("/feed")
@@ -234,7 +234,7 @@ func TestTermInV4(t *testing.T) {
 	})
 	t.Run("past the cap", func(t *testing.T) {
 		r := newRig(t)
-		r.env = append(r.env, "AZPTEND_STANDIN_PLAYS=v4")
+		r.env = append(r.env, "AZPTEND_FAKEAGENT_PLAYS=v4")
 		r.queue(patient)
 		p := r.start()
 		reached, release := r.hold("/feed")

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// agentFile is .agent (3.1), as far as the stand-in needs it. Names are read
+// agentFile is .agent (3.1), as far as the fake agent needs it. Names are read
 // without regard to case, as Newtonsoft does.
 type agentFile struct {
 	AgentID                   int    `json:"agentId"`

@@ -285,7 +285,7 @@ func TestCapabilitiesTools(t *testing.T) {
 			t.Errorf("capability %s is %q, want %q", name, caps[name], want)
 		}
 	}
-	if !bytes.Contains(mustJSON(t, caps), []byte("Agent.StandIn")) {
-		t.Error("it does not say that it is a stand-in")
+	if !bytes.Contains(mustJSON(t, caps), []byte("Agent.FakeAgent")) {
+		t.Error("it does not say that it is a fake agent")
 	}
 }

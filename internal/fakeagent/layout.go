@@ -24,9 +24,9 @@ const (
 
 // versionFile stands next to the program once an update was played, and holds
 // the version the server asked for.
-const versionFile = "standin-version"
+const versionFile = "fakeagent-version"
 
-// IsInvokedAs says whether a program called by this name is to be the stand-in.
+// IsInvokedAs says whether a program called by this name is to be the fake agent.
 func IsInvokedAs(argv0 string) bool {
 	name := filepath.Base(argv0)
 	return name == listenerName || name == workerName
@@ -39,17 +39,17 @@ func IsInvokedAs(argv0 string) bool {
 func LayOut(dir, executable string) error {
 	for _, sub := range []string{"bin", "externals"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return fmt.Errorf("cannot lay out the stand-in: %w", err)
+			return fmt.Errorf("cannot lay out the fake agent: %w", err)
 		}
 	}
 	for _, name := range []string{listenerName, workerName} {
 		if err := copyFile(filepath.Join(dir, "bin", name), executable); err != nil {
-			return fmt.Errorf("cannot lay out the stand-in: %w", err)
+			return fmt.Errorf("cannot lay out the fake agent: %w", err)
 		}
 	}
 	for name, content := range extras() {
 		if err := writeWhole(filepath.Join(dir, name), strings.NewReader(content), 0o755); err != nil {
-			return fmt.Errorf("cannot lay out the stand-in: %w", err)
+			return fmt.Errorf("cannot lay out the fake agent: %w", err)
 		}
 	}
 	return nil
@@ -58,8 +58,8 @@ func LayOut(dir, executable string) error {
 // extras are the files by which scripts and people know an agent's folder (8).
 func extras() map[string]string {
 	return map[string]string{
-		"license.html": "<p>This folder holds azptend's stand-in for the Azure Pipelines agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
-		"run.sh": "#!/bin/sh\n# azptend's stand-in for the Azure Pipelines agent.\n" +
+		"license.html": "<p>This folder holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
+		"run.sh": "#!/bin/sh\n# azptend's fake agent.\n" +
 			"exec \"$(dirname \"$0\")/bin/Agent.Listener\" run \"$@\"\n",
 	}
 }
@@ -79,7 +79,7 @@ func copyFile(to, from string) error {
 func writeWhole(to string, content io.Reader, mode os.FileMode) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	tmp, err := os.CreateTemp(filepath.Dir(to), ".standin-*")
+	tmp, err := os.CreateTemp(filepath.Dir(to), ".fakeagent-*")
 	if err != nil {
 		return err
 	}

@@ -216,7 +216,7 @@ func (l *listener) handle(ctx context.Context, p polled) bool {
 	case typeRefresh:
 		l.stageUpdate(p.body)
 	default:
-		l.log.Printf("message %d is of a type the stand-in does not know", p.id)
+		l.log.Printf("message %d is of a type the fake agent does not know", p.id)
 	}
 	return true
 }

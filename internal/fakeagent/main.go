@@ -23,7 +23,7 @@ const (
 	capExit = 128 + int(syscall.SIGTERM)
 )
 
-// Main is the stand-in: the listener or the worker, by the base name of
+// Main is the fake agent: the listener or the worker, by the base name of
 // args[0]. It returns the exit code.
 func Main(ctx context.Context, args []string, env []string, stdout, stderr *os.File) int {
 	if len(args) > 0 && filepath.Base(args[0]) == workerName {
@@ -59,12 +59,12 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		t.line("%s", version)
 		return exitSuccess
 	}
-	t.line("azptend's stand-in for the Azure Pipelines agent, version %s. This is not Microsoft's agent.", version)
+	t.line("azptend's fake agent, version %s. This is not Microsoft's agent.", version)
 	for _, arg := range o.unknown {
 		t.err("Unrecognized command-line input argument: %q.", arg) // and go on (1.2)
 	}
 	if o.verb != "run" {
-		t.err("An error occurred: cannot %s: azptend's stand-in only runs", o.verb)
+		t.err("An error occurred: cannot %s: azptend's fake agent only runs", o.verb)
 		return exitTerminated
 	}
 	s.heed(k)

@@ -10,6 +10,6 @@ import (
 
 // Main needs signals and process groups, which only Unix has.
 func Main(_ context.Context, _ []string, _ []string, _, stderr *os.File) int {
-	fmt.Fprintln(stderr, "An error occurred: cannot run azptend's stand-in on this system")
+	fmt.Fprintln(stderr, "An error occurred: cannot run azptend's fake agent on this system")
 	return 1
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // TestMain makes the test binary the product: LayOut copies it, and a copy that
-// is called Agent.Listener or Agent.Worker is the stand-in.
+// is called Agent.Listener or Agent.Worker is the fake agent.
 func TestMain(m *testing.M) {
 	if IsInvokedAs(os.Args[0]) {
 		os.Exit(Main(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr))
@@ -34,5 +34,5 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// testProcs starts the stand-ins; a process has one owner of its children.
+// testProcs starts the fake agents; a process has one owner of its children.
 var testProcs *proc.Init

@@ -61,7 +61,7 @@ func newRigAt(t *testing.T, scale int) *rig {
 	r := &rig{t: t, ctx: ctx, em: em, url: srv.URL + "/org", root: t.TempDir()}
 	r.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + r.root,
-		fmt.Sprintf("AZPTEND_STANDIN_TIME_SCALE=%d", scale),
+		fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale),
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -85,12 +85,12 @@ func (r *rig) register() {
 		} `json:"authorization"`
 	}
 	r.admin(http.MethodPost, "/_apis/distributedtask/pools/1/agents?api-version=7.1", map[string]any{
-		"name": "stand-in", "version": "4.1.1", "osDescription": "test", "maxParallelism": 1,
+		"name": "fake-agent", "version": "4.1.1", "osDescription": "test", "maxParallelism": 1,
 		"authorization": map[string]any{"publicKey": map[string]any{"exponent": "AQAB", "modulus": key.N.Bytes()}},
 	}, &agent)
 	r.agentID = agent.ID
 	r.write(".agent", map[string]any{
-		"agentId": agent.ID, "agentName": "stand-in", "poolId": 1, "serverUrl": r.url + "/", "workFolder": "_work",
+		"agentId": agent.ID, "agentName": "fake-agent", "poolId": 1, "serverUrl": r.url + "/", "workFolder": "_work",
 	})
 	r.write(".credentials", map[string]any{"scheme": "OAuth", "data": map[string]any{
 		"clientId": agent.Authorization.ClientID, "authorizationUrl": agent.Authorization.AuthorizationURL,
@@ -229,7 +229,7 @@ func (r *rig) fault(f emulator.Fault) {
 	}
 }
 
-// running is a stand-in that runs.
+// running is a fake agent that runs.
 type running struct {
 	r     *rig
 	child *proc.Child
@@ -296,7 +296,7 @@ func (p *running) ended() proc.Status {
 	case <-p.child.Done():
 		return p.child.Status()
 	case <-p.r.ctx.Done():
-		p.r.t.Fatal("the stand-in does not end")
+		p.r.t.Fatal("the fake agent does not end")
 		return proc.Status{}
 	}
 }

@@ -51,7 +51,7 @@ func TestAgentDeleted(t *testing.T) {
 	t.Run("unauthorized, as it once was played", func(t *testing.T) {
 		r := newRig(t)
 		r.em.SetBeliefs(emulator.Beliefs{RemovedAgentUnauthorized: true})
-		r.env = append(r.env, "AZPTEND_STANDIN_REFUSED=ends")
+		r.env = append(r.env, "AZPTEND_FAKEAGENT_REFUSED=ends")
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
 		remove(r)
@@ -89,8 +89,8 @@ func mustRetry(t *testing.T, p *running) {
 // the other one that can be played.
 func TestOrder(t *testing.T) {
 	for _, c := range []struct{ name, knob, want string }{
-		{"as the source has it", "AZPTEND_STANDIN_FLAGS_TAKE=300ms", "session socket message"},
-		{"as it once was played", "AZPTEND_STANDIN_CONNECTS=first", "socket session message"},
+		{"as the source has it", "AZPTEND_FAKEAGENT_FLAGS_TAKE=300ms", "session socket message"},
+		{"as it once was played", "AZPTEND_FAKEAGENT_CONNECTS=first", "socket session message"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)

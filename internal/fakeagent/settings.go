@@ -55,7 +55,7 @@ func parseOptions(args []string, inputs map[string]string) options {
 // interactive (4.2).
 func (o options) asService() bool { return strings.EqualFold(o.startupType, "service") }
 
-// knobs are the stand-in's own settings; doc.go has their table.
+// knobs are the fake agent's own settings; doc.go has their table.
 type knobs struct {
 	pace      pace
 	plays     string
@@ -83,57 +83,57 @@ const (
 const obeyBase = 40
 
 func readKnobs(env environ) (knobs, error) {
-	k := knobs{pace: 1, plays: "v5", exit: -1, exitAfter: env["AZPTEND_STANDIN_EXIT_AFTER"]}
-	if v := env["AZPTEND_STANDIN_TIME_SCALE"]; v != "" {
+	k := knobs{pace: 1, plays: "v5", exit: -1, exitAfter: env["AZPTEND_FAKEAGENT_EXIT_AFTER"]}
+	if v := env["AZPTEND_FAKEAGENT_TIME_SCALE"]; v != "" {
 		scale, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(scale >= 1 && scale <= 1e6) {
-			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_TIME_SCALE=%q: want a number from 1 to 1000000", v)
+			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_TIME_SCALE=%q: want a number from 1 to 1000000", v)
 		}
 		k.pace = pace(scale)
 	}
-	if v := env["AZPTEND_STANDIN_PLAYS"]; v != "" {
+	if v := env["AZPTEND_FAKEAGENT_PLAYS"]; v != "" {
 		if v != "v4" && v != "v5" {
-			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_PLAYS=%q: want v4 or v5", v)
+			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_PLAYS=%q: want v4 or v5", v)
 		}
 		k.plays = v
 	}
 	k.flagsTake = k.pace.of(flagLookUps * flagTakes)
-	if v := env["AZPTEND_STANDIN_FLAGS_TAKE"]; v != "" {
+	if v := env["AZPTEND_FAKEAGENT_FLAGS_TAKE"]; v != "" {
 		takes, err := time.ParseDuration(v)
 		if err != nil || takes < 0 {
-			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_FLAGS_TAKE=%q: want a duration", v)
+			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_FLAGS_TAKE=%q: want a duration", v)
 		}
 		k.flagsTake = takes
 	}
-	switch v := env["AZPTEND_STANDIN_CLOSES"]; v {
+	switch v := env["AZPTEND_FAKEAGENT_CLOSES"]; v {
 	case "", "job":
 		k.closes = v != ""
 	default:
-		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_CLOSES=%q: want job", v)
+		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_CLOSES=%q: want job", v)
 	}
-	switch v := env["AZPTEND_STANDIN_CONNECTS"]; v {
+	switch v := env["AZPTEND_FAKEAGENT_CONNECTS"]; v {
 	case "":
 	case "first":
 		k.early = true
 	default:
-		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_CONNECTS=%q: want first", v)
+		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_CONNECTS=%q: want first", v)
 	}
-	switch v := env["AZPTEND_STANDIN_REFUSED"]; v {
+	switch v := env["AZPTEND_FAKEAGENT_REFUSED"]; v {
 	case "":
 	case "ends":
 		k.giveUp = true
 	default:
-		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_REFUSED=%q: want ends", v)
+		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_REFUSED=%q: want ends", v)
 	}
-	if v := env["AZPTEND_STANDIN_EXIT"]; v != "" {
+	if v := env["AZPTEND_FAKEAGENT_EXIT"]; v != "" {
 		code, err := strconv.ParseUint(v, 10, 8)
 		if err != nil {
-			return k, fmt.Errorf("cannot use AZPTEND_STANDIN_EXIT=%q: want 0 to 255", v)
+			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_EXIT=%q: want 0 to 255", v)
 		}
 		k.exit = int(code)
 	}
 	if k.exitAfter != "" && k.exitAfter != "session" {
-		return k, fmt.Errorf("cannot use AZPTEND_STANDIN_EXIT_AFTER=%q: want session", k.exitAfter)
+		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_EXIT_AFTER=%q: want session", k.exitAfter)
 	}
 	return k, k.readTerm(env)
 }
@@ -141,15 +141,15 @@ func readKnobs(env environ) (knobs, error) {
 // readTerm reads what a listener does that is told to end by others than its own
 // agent.
 func (k *knobs) readTerm(env environ) error {
-	k.obeys = env["AZPTEND_STANDIN_OBEYS"] != ""
-	switch v := env["AZPTEND_STANDIN_TERM"]; v {
+	k.obeys = env["AZPTEND_FAKEAGENT_OBEYS"] != ""
+	switch v := env["AZPTEND_FAKEAGENT_TERM"]; v {
 	case "":
 	case "ignore":
 		k.deaf = true
 	default:
 		takes, err := time.ParseDuration(v)
 		if err != nil || takes < 0 || k.plays != "v4" {
-			return fmt.Errorf("cannot use AZPTEND_STANDIN_TERM=%q: want ignore, or, of v4, a duration", v)
+			return fmt.Errorf("cannot use AZPTEND_FAKEAGENT_TERM=%q: want ignore, or, of v4, a duration", v)
 		}
 		k.termTakes = takes
 	}

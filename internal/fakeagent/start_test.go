@@ -90,12 +90,12 @@ func TestStart(t *testing.T) {
 	mustMatch(t, odd.stderr(), `Unrecognized .*--frobnicate`)
 
 	env := r.env
-	r.env = append(slices.Clone(env), "AZPTEND_STANDIN_EXIT=7")
+	r.env = append(slices.Clone(env), "AZPTEND_FAKEAGENT_EXIT=7")
 	r.start().mustEnd(7)
-	r.env = append(slices.Clone(env), "AZPTEND_STANDIN_EXIT=2", "AZPTEND_STANDIN_EXIT_AFTER=session")
+	r.env = append(slices.Clone(env), "AZPTEND_FAKEAGENT_EXIT=2", "AZPTEND_FAKEAGENT_EXIT_AFTER=session")
 	r.start().mustEnd(2)
 	for _, bad := range []string{"TIME_SCALE=0.1", "FLAGS_TAKE=-1s", "CONNECTS=never", "CLOSES=never", "REFUSED=stays"} {
-		r.env = []string{"AZPTEND_STANDIN_" + bad}
+		r.env = []string{"AZPTEND_FAKEAGENT_" + bad}
 		r.start().mustEnd(1)
 	}
 	r.env = env
@@ -120,12 +120,12 @@ func TestToldToEnd(t *testing.T) {
 		return r, p
 	}
 	for code := range 3 {
-		_, p := start(t, "AZPTEND_STANDIN_OBEYS=1")
+		_, p := start(t, "AZPTEND_FAKEAGENT_OBEYS=1")
 		p.signal(syscall.Signal(obeyBase + code))
 		p.mustEnd(code)
 	}
 	t.Run("update", func(t *testing.T) {
-		r, p := start(t, "AZPTEND_STANDIN_OBEYS=1")
+		r, p := start(t, "AZPTEND_FAKEAGENT_OBEYS=1")
 		p.signal(syscall.Signal(obeyBase + 4))
 		p.mustEnd(4)
 		r.eventually("the update's marker", func() bool {
@@ -134,7 +134,7 @@ func TestToldToEnd(t *testing.T) {
 		})
 	})
 	t.Run("deaf", func(t *testing.T) {
-		r, p := start(t, "AZPTEND_STANDIN_TERM=ignore")
+		r, p := start(t, "AZPTEND_FAKEAGENT_TERM=ignore")
 		p.signal(syscall.SIGTERM)
 		r.queue("kill -TERM $$; echo lives")
 		if ev := r.await(emulator.EventJobFinished); ev.Result != "succeeded" {
@@ -144,7 +144,7 @@ func TestToldToEnd(t *testing.T) {
 		p.mustEnd(0)
 	})
 	t.Run("slow", func(t *testing.T) {
-		_, p := start(t, "AZPTEND_STANDIN_TERM=300ms", "AZPTEND_STANDIN_PLAYS=v4")
+		_, p := start(t, "AZPTEND_FAKEAGENT_TERM=300ms", "AZPTEND_FAKEAGENT_PLAYS=v4")
 		begun := time.Now()
 		p.signal(syscall.SIGTERM)
 		p.mustEnd(0)

@@ -78,7 +78,7 @@ func (w *workerJob) runStep(ctx context.Context, s step, r *record) result {
 	defer func() { r.Log = c.close(report) }()
 	script, ok := s.script()
 	if !ok {
-		c.line("azptend's stand-in runs scripts alone; this task is passed over.")
+		c.line("azptend's fake agent runs scripts alone; this task is passed over.")
 		return skipped
 	}
 	code, err := w.runScript(ctx, s, w.message.expand(script), c)

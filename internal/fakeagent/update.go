@@ -19,7 +19,7 @@ import (
 // until the listener is gone from the process table (a zombie is not), swaps
 // bin, and leaves its log under the name that tells how it went.
 const updateScript = `#!/bin/sh
-# azptend's stand-in: what _update.sh of the real agent does, cut down.
+# azptend's fake agent: what _update.sh of the real agent does, cut down.
 pid=$1 old=$2 new=$3 log=$4
 cd "$5" || exit 1
 echo "waiting for process $pid to end" >>"$log"
@@ -28,7 +28,7 @@ if [ -d /proc/self ]; then
 else
   while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 fi
-if [ -n "$AZPTEND_STANDIN_UPDATE_GATE" ]; then read -r _ <"$AZPTEND_STANDIN_UPDATE_GATE"; fi
+if [ -n "$AZPTEND_FAKEAGENT_UPDATE_GATE" ]; then read -r _ <"$AZPTEND_FAKEAGENT_UPDATE_GATE"; fi
 if { if [ -L bin ]; then rm bin; else mv bin "bin.$old"; fi; } && ln -s "bin.$new" bin; then
   mv "$log" "$log.succeed"
 else

@@ -68,7 +68,7 @@ func workerMain(ctx context.Context, args []string, env environ, stderr *os.File
 		defer out.Close()
 	}
 	w := &workerJob{env: env}
-	if env["AZPTEND_STANDIN_TERM"] == "ignore" {
+	if env["AZPTEND_FAKEAGENT_TERM"] == "ignore" {
 		signal.Ignore(syscall.SIGTERM) // and so do the steps, which inherit it
 	}
 	if w.place, err = findPlace(); err != nil {

@@ -20,8 +20,7 @@ type Metrics struct {
 }
 
 // waitBuckets go from an agent that stands by to a queue of half a day: those
-// who wait for a container to start are between 10 s and 5 min
-// (peers-and-pains.md 5).
+// who wait for a container to start are between 10 s and 5 min.
 func waitBuckets() []float64 {
 	return []float64{1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200}
 }

@@ -239,8 +239,8 @@ func (t *turn) listenerExited(ended ListenerExited) {
 
 // endedByOthers follows the end of a listener that may have been told to end by
 // others than us, once the end was asked for: a platform may send SIGTERM to every
-// process, and the listener cancels its job then (Container Apps: peers-and-pains.md
-// 0). We may have told it too, when that job was over. What we hear may come in any order: the
+// process, and the listener cancels its job then (Container Apps:
+// docs/container-apps.md). We may have told it too, when that job was over. What we hear may come in any order: the
 // job's end before the SIGTERM that has ended it.
 func (t *turn) endedByOthers(ended ListenerExited, had bool) {
 	switch {

@@ -92,7 +92,7 @@ const (
 	rejoinPause  = 5 * time.Second
 )
 
-// The exit codes that Step itself chooses (design.md, "Exit codes").
+// The exit codes that Step itself chooses (README.md, "Exit codes").
 const (
 	exitUnreachable = 69
 	exitFault       = 70

@@ -40,8 +40,8 @@ type Notice struct {
 // metadataAddress is the metadata service's on every machine in a virtual network.
 const metadataAddress = "http://169.254.169.254"
 
-// The versions of the two ways (scheduled-events.md and
-// instance-metadata-service.md of MicrosoftDocs/azure-compute-docs).
+// The versions of the two ways (Azure's pages on
+// Scheduled Events and the Instance Metadata Service).
 const (
 	eventsVersion   = "2020-07-01"
 	instanceVersion = "2021-02-01"

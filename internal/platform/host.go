@@ -50,7 +50,7 @@ type Platform struct {
 }
 
 // defaultGrace is what most platforms give, Kubernetes and Container Apps among
-// them (peers-and-pains.md 6).
+// them (docs/platforms.md).
 const defaultGrace = 30 * time.Second
 
 // Find says which platform this is.
@@ -147,7 +147,7 @@ func (o Options) unit() string {
 	return ""
 }
 
-// facts are peers-and-pains.md 6.
+// facts are the rows of docs/platforms.md, which names their sources.
 func (o Options) facts(word Word) Platform {
 	switch word {
 	case ContainerAppsJob: // fixed: container-apps#1669

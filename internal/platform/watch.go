@@ -8,7 +8,7 @@ import (
 // The times of watching.
 const (
 	// lookEvery is what Azure advises, for the shortest notice is 30 s; a machine
-	// may ask five times a second (scheduled-events.md, instance-metadata-service.md).
+	// may ask five times a second (Azure's pages on Scheduled Events and the Instance Metadata Service).
 	lookEvery = time.Second
 	// longestLook is how often a metadata service is asked that does not answer:
 	// it may be closed, or this machine not Azure's.

@@ -188,7 +188,7 @@ func PlaceholderWhy(a azdo.Agent) string {
 // placeholderWords are what people call an agent that is to stay, offline as it
 // is: placeholder-agent is the name in Microsoft's Container Apps tutorial,
 // template what blue-agent and KEDA's examples call theirs, dummy the word of
-// MShekow's registrator (peers-and-pains.md 1); the rest is a plain wish.
+// MShekow's registrator; the rest is a plain wish.
 var placeholderWords = []string{"placeholder", "template", "dummy", "donotdelete", "dontdelete", "donotremove", "dontremove"}
 
 // namedLikePlaceholder looks past how the words are put together: Place-Holder,

@@ -8,7 +8,7 @@
 //
 // Reaping and starting fight over the same resource. A loop around wait4(-1)
 // steals the status of a child that somebody else waits for: measured, 12 % of
-// the statuses were lost (style-anchors.md 2.3). So there is one owner of
+// the statuses were lost. So there is one owner of
 // wait4(-1), [Init], and it knows the children it started: every status goes
 // either to its [Child] or, for an orphan, nowhere. No lock is held across a
 // fork, which may hang with a file system. While one is in flight, the reaper

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// style-anchors.md 2.3, as a test: the naive reaper lost 46 to 55 of these 400
+// A reaper that waits for every child lost 46 to 55 of these 400
 // statuses, no reaper left 400 zombies.
 var reapsScene = withInit(func(h *host, init *Init) {
 	const children, atOnce = 400, 8

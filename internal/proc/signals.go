@@ -13,7 +13,7 @@ type Word string
 
 // The words. Everything not named here keeps Go's default, and nothing is ever
 // asked for with a bare signal.Notify: that would bring in SIGURG, by which Go's
-// scheduler talks to itself dozens of times a second (style-anchors.md 2.3).
+// scheduler talks to itself dozens of times a second.
 const (
 	Drain     Word = "drain"     // finish the job, then leave
 	Interrupt Word = "interrupt" // a person at the keyboard: drain, and when repeated, insist

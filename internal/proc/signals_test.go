@@ -46,7 +46,7 @@ func TestEverySignalHasItsWord(t *testing.T) {
 }
 
 // SIGURG is how Go's scheduler interrupts busy goroutines. Under signal.Notify
-// of everything 344 were counted in two seconds (style-anchors.md 2.3).
+// of everything 344 were counted in two seconds.
 func TestTheSchedulersOwnSignalIsNeverHeard(t *testing.T) {
 	urgent := make(chan os.Signal, 1)
 	signal.Notify(urgent, syscall.SIGURG) // the test's own ear: to know that there were any

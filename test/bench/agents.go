@@ -164,7 +164,7 @@ func memoryOf(pid int, name string) float64 {
 var agentsPage = template.Must(template.New("").Parse(`## Several agents on one machine
 
 Written by ` + "`make bench-agents`" + ` on {{.Date}}; do not edit. ` + "`azptend run --agents N`" + ` from one installation, of
-azptend's stand-in for the agent; each call to the emulated server takes {{.Delay}} longer than it would.
+azptend's fake agent; each call to the emulated server takes {{.Delay}} longer than it would.
 
 | agents | a root made (median, worst) | an agent ready after (median, worst) | all at rest after | azptend's memory: resident, anonymous | for each agent more | SIGTERM to all removed and left |
 |---|---|---|---|---|---|---|
@@ -174,5 +174,5 @@ The machine: {{.Machine}}.
 
 How: the roots' and the agents' times are azptend's own, of its lines "Made the agent's root" and "The agent is ready",
 from the first line of main, the making of all roots included; at rest is each agent's poll in the emulator's record.
-The stand-in is small: a root of Microsoft's package takes longer to copy, and its listener more memory and longer to start.
+The fake agent is small: a root of Microsoft's package takes longer to copy, and its listener more memory and longer to start.
 `))

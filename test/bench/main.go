@@ -110,7 +110,7 @@ func measure(binary string, lives int, delay time.Duration) (string, error) {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 	m := measures{
 		launch:  &sample{Name: "start of azptend to listener launched", Goal: "three round trips + 50 ms = " + ms(3*delay+50*time.Millisecond), Unit: "ms"},
-		ready:   &sample{Name: "start of azptend to session exists (the stand-in's own calls included)", Goal: "", Unit: "ms"},
+		ready:   &sample{Name: "start of azptend to session exists (the fake agent's own calls included)", Goal: "", Unit: "ms"},
 		idle:    &sample{Name: "SIGTERM while idle to agent removed", Goal: "", Unit: "ms"},
 		once:    &sample{Name: "job end to agent removed, with --once", Goal: "two round trips + 50 ms = " + ms(2*delay+50*time.Millisecond), Unit: "ms"},
 		memory:  &sample{Name: "resident memory while a job runs", Goal: "under 20 MB", Unit: "MB"},
@@ -143,7 +143,7 @@ var page = template.Must(template.New("").Parse(`# Performance
 
 Written by ` + "`make bench`" + ` on {{.Date}}; do not edit. Each call to the emulated server
 and identity endpoint takes {{.Delay}} longer than it would; {{.Lives}} lives of each kind.
-The agent's listener is azptend's stand-in: Microsoft's own start-up comes on top
+The agent is azptend's fake agent: Microsoft's own start-up comes on top
 and is not azptend's to shorten. On real Azure nothing was measured.
 
 | what | median | 90 % | worst | goal |

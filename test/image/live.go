@@ -33,7 +33,7 @@ func (i *image) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	environ := append([]string{"HOME=/home/agent", "AZP_AGENT_NAME=image", "AZPTEND_STANDIN_TIME_SCALE=20"}, i.environ...)
+	environ := append([]string{"HOME=/home/agent", "AZP_AGENT_NAME=image", "AZPTEND_FAKEAGENT_TIME_SCALE=20"}, i.environ...)
 	for _, v := range e.Environment("http://" + listener.Addr().String()) {
 		environ = append(environ, v.Name+"="+v.Value)
 	}

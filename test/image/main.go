@@ -2,7 +2,7 @@
 // there is no container engine: in a chroot of debootstrap's, as root, and then
 // lives an agent's life in it, as the image's user and by its ENTRYPOINT, against
 // an emulator. `make test-image` runs it; it needs debootstrap and Debian's
-// packages. The agent is the stand-in, and azptend the binary that is given: the
+// packages. The agent is the fake one, and azptend the binary that is given: the
 // build stage is not run.
 package main
 

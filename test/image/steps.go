@@ -42,7 +42,7 @@ func (i *image) begin(ctx context.Context, base, suite string) error {
 	return loud(exec.CommandContext(ctx, "cp", "-a", base, i.root))
 }
 
-// packAgent makes an archive of the stand-in, which azptend install gets in place
+// packAgent makes an archive of the fake agent, which azptend install gets in place
 // of a download; the step itself stays as it is written.
 func (i *image) packAgent(ctx context.Context, work string) error {
 	folder := filepath.Join(work, "agent")

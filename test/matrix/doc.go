@@ -1,7 +1,7 @@
 // Command matrix is the kill matrix: each phase of an agent's life × each event
 // that can meet it × each outcome of azptend's next call to Azure DevOps or the
 // identity endpoint × each order in which Microsoft's listener starts. A cell is one real azptend (the static binary) with the
-// stand-in for the listener and an emulator of its own; dozens run at once. What
+// fake agent and an emulator of its own; dozens run at once. What
 // became of it is judged by the emulator's records, /proc and the exit code.
 //
 //	phase.go, event.go, outcome.go, order.go

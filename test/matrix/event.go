@@ -35,16 +35,16 @@ func events() []event {
 		{name: "SIGINT", kind: word, do: signals(1, syscall.SIGINT)},
 		{name: "SIGINT twice", kind: insist, do: signals(2, syscall.SIGINT)},
 		{name: "SIGINT three times", kind: insist, do: signals(3, syscall.SIGINT)},
-		{name: "SIGTERM to all, listener ignores it", kind: crowd, env: []string{"AZPTEND_STANDIN_TERM=ignore"}, do: termAll},
-		{name: "SIGTERM to all, listener takes its time", kind: crowd, env: []string{"AZPTEND_STANDIN_PLAYS=v4", "AZPTEND_STANDIN_TERM=2s"}, do: termAll},
-		{name: "SIGTERM to all, listener dies", kind: crowd, env: []string{"AZPTEND_STANDIN_PLAYS=v5"},
+		{name: "SIGTERM to all, listener ignores it", kind: crowd, env: []string{"AZPTEND_FAKEAGENT_TERM=ignore"}, do: termAll},
+		{name: "SIGTERM to all, listener takes its time", kind: crowd, env: []string{"AZPTEND_FAKEAGENT_PLAYS=v4", "AZPTEND_FAKEAGENT_TERM=2s"}, do: termAll},
+		{name: "SIGTERM to all, listener dies", kind: crowd, env: []string{"AZPTEND_FAKEAGENT_PLAYS=v5"},
 			code: 128 + int(syscall.SIGTERM), do: termAll},
 		{name: "azptend killed", kind: kill, do: killAzptend},
 		{name: "listener killed", kind: ends, code: 128 + int(syscall.SIGKILL), do: signalProgram("Agent.Listener", syscall.SIGKILL)},
 	}
 	for code := range 5 {
 		e := event{name: fmt.Sprintf("listener exits %d", code), kind: ends, code: code,
-			env: []string{"AZPTEND_STANDIN_OBEYS=1"}, do: signalProgram("Agent.Listener", syscall.Signal(obeyBase+code))}
+			env: []string{"AZPTEND_FAKEAGENT_OBEYS=1"}, do: signalProgram("Agent.Listener", syscall.Signal(obeyBase+code))}
 		if code == 4 { // only one that was to take one job has this code
 			e.env = append(e.env, "AZP_ONCE=true")
 		}
@@ -57,7 +57,7 @@ func events() []event {
 
 const workerKilled = "worker killed"
 
-// obeyBase is the stand-in's: signal 40+n makes it leave with code n.
+// obeyBase is the fake agent's: signal 40+n makes it leave with code n.
 const obeyBase = 40
 
 // insistPause is a little more than the second after which azptend takes a SIGINT

@@ -1,21 +1,21 @@
 package main
 
 // order is what Microsoft's listener does first when it starts, and with it the
-// version that the stand-in plays.
+// version that the fake agent plays.
 type order struct {
 	name string
 	what string // for the page
 	env  []string
 }
 
-// orders are the source's, which is the stand-in's default, and the one that the
-// stand-in played before the source was read.
+// orders are the source's, which is the fake agent's default, and the one that the
+// fake agent played before the source was read.
 func orders() []order {
 	return []order{
 		{name: "session first", what: "the listener's source: it creates its session, looks feature flags up, connects to the notification socket and polls; " +
 			"a refused token is asked for again without end; version 5"},
 		{name: "socket first", what: "it connects to the notification socket before it creates its session; a refused token ends it; version 4",
-			env: []string{"AZPTEND_STANDIN_CONNECTS=first", "AZPTEND_STANDIN_REFUSED=ends", "AZPTEND_STANDIN_PLAYS=v4"}},
+			env: []string{"AZPTEND_FAKEAGENT_CONNECTS=first", "AZPTEND_FAKEAGENT_REFUSED=ends", "AZPTEND_FAKEAGENT_PLAYS=v4"}},
 	}
 }
 

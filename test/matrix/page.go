@@ -77,7 +77,7 @@ func (s summary) part() string {
 	fmt.Fprintf(&b, "\n## The kill matrix\n\nWritten by `make matrix`; do not edit.\n\n")
 	fmt.Fprintf(&b, "%d phases × %d events × %d outcomes of azptend's next call × %d orders in which the listener starts are %d cells, of which rules remove %d. "+
 		"%d were played on %s in %s, %d at once: all %d of the source's order, and of the other %d in which each pair occurs. "+
-		"In each cell there is a real azptend, the stand-in for the listener and an emulator of its own. The grace period is %v.\n\n",
+		"In each cell there is a real azptend, the fake agent and an emulator of its own. The grace period is %v.\n\n",
 		len(phases()), len(events()), len(outcomes()), len(orders()), all, removed,
 		len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs,
 		len(s.of(orders()[0])), len(s.of(orders()[1])), grace)

@@ -18,7 +18,7 @@ import (
 	"github.com/azptend/azptend/test/process"
 )
 
-// scale shrinks the protocol's slow times, of emulator and stand-in alike: a
+// scale shrinks the protocol's slow times, of emulator and fake agent alike: a
 // session that nobody polls lives 7.5 s, a job's lock 7.5 to 15 s. azptend has no
 // such switch.
 const scale = 40
@@ -108,7 +108,7 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 		"PATH=" + pathOf(os.Environ()), "HOME=" + w.home, "TMPDIR=" + w.temp, w.mark,
 		"AZP_AGENT_DIR=" + w.agentDir, "AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none",
 		"AZP_GRACE_PERIOD=" + grace.String(), "AZP_LOG_LEVEL=debug",
-		fmt.Sprintf("AZPTEND_STANDIN_TIME_SCALE=%d", scale), "AZPTEND_STANDIN_UPDATE_GATE=" + w.path("bin-gate"),
+		fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale), "AZPTEND_FAKEAGENT_UPDATE_GATE=" + w.path("bin-gate"),
 	}, append(slices.Clone(c.order.env), c.event.env...)...) // the last of a name counts
 	for _, v := range w.emulator.Environment(w.server.URL) {
 		w.env = append(w.env, v.Name+"="+v.Value)

@@ -134,7 +134,7 @@ func livesTable(lives []lived) string {
 	for _, k := range kinds {
 		t.head = append(t.head, string(k))
 	}
-	t.head = append(t.head, "all", "the identity endpoint's", "the stand-in's own")
+	t.head = append(t.head, "all", "the identity endpoint's", "the fake agent's own")
 	for _, l := range lives {
 		cells := []any{l.Kind.Name}
 		for _, k := range kinds {

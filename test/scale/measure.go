@@ -47,11 +47,11 @@ func (k kindOfLife) modelled() tally {
 	return t
 }
 
-// lived is what a real azptend and its stand-in asked, by the emulator's journal.
+// lived is what a real azptend and its fake agent asked, by the emulator's journal.
 type lived struct {
 	Kind     kindOfLife
 	Azptend  tally // by azptend's identity
-	Listener tally // by the agents' own and the jobs', of the stand-in
+	Listener tally // by the agents' own and the jobs', of the fake agent
 	Token    int   // of the identity endpoint, which the limit does not count
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/azptend/azptend/test/launch"
 )
 
-// scale shrinks the slow times of emulator and stand-in; azptend has no such
+// scale shrinks the slow times of emulator and fake agent; azptend has no such
 // switch.
 const scale = 60
 

@@ -50,7 +50,7 @@ type run struct {
 func (s *seat) start() (*run, error) {
 	r := &run{done: make(chan struct{})}
 	name := "AZP_AGENT_NAME=" + s.pool
-	r.cmd = launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_STANDIN_TIME_SCALE=%d", scale)}, "--once")
+	r.cmd = launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale)}, "--once")
 	in, out, err := os.Pipe()
 	if err != nil {
 		return nil, err

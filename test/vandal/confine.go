@@ -23,7 +23,7 @@ type confinement struct {
 }
 
 // The size of the small file system, and how many files it has room for. The
-// stand-in's two programs take most of it.
+// fake agent's two programs take most of it.
 const (
 	diskBytes  = 128 << 20
 	diskInodes = 400

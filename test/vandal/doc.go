@@ -1,7 +1,6 @@
 // Command vandal attacks availability: it plays jobs that try to block, crash or
 // exhaust azptend. A cell is one attack in one form and in one column (whose
-// user, how many agents). Each cell has a real azptend, the stand-in for
-// Microsoft's listener and an emulator of its own. Verdicts come from the
+// user, how many agents). Each cell has a real azptend, the fake agent and an emulator of its own. Verdicts come from the
 // emulator's records, /proc and the exit code. azptend's log counts only for the
 // question whether it names an agent that it could not remove.
 //

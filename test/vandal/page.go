@@ -59,7 +59,7 @@ func (s summary) part() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n## The vandal\n\nWritten by `make vandal`; do not edit.\n\n")
 	fmt.Fprintf(&b, "A job is other people's code. These jobs attack azptend's availability: %d attacks, each in all its forms and in all columns, "+
-		"are %d cells. They were played on %s in %s, %d at once, each with a real azptend, the stand-in for the listener and an emulator of its own, "+
+		"are %d cells. They were played on %s in %s, %d at once, each with a real azptend, the fake agent and an emulator of its own, "+
 		"and a grace period of %v.\n\n",
 		len(attacks()), len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs, grace)
 	fmt.Fprintf(&b, "**%d passed, in %d an agent stays and is named or left to a keeper, %d failed.**\n\n", s.count("passed"), s.count("named"), s.count("red"))

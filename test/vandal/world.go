@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// scale shrinks the protocol's slow times, of emulator and stand-in alike.
+	// scale shrinks the protocol's slow times, of emulator and fake agent alike.
 	scale = 40
 	// grace is AZP_GRACE_PERIOD of every cell.
 	grace = 16 * time.Second
@@ -294,7 +294,7 @@ func (w *world) setEnvironment() error {
 	w.env = []string{
 		"PATH=" + launch.PathOf(os.Environ()), "HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"), markName + "=" + w.dir + "/",
 		"AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=" + grace.String(),
-		fmt.Sprintf("AZPTEND_STANDIN_TIME_SCALE=%d", scale),
+		fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale),
 	}
 	if w.cell.attack.when == once {
 		w.env = append(w.env, "AZP_ONCE=true")

@@ -3,7 +3,7 @@
 // cloud-config, and an agent lives there as azptend's unit against an emulator,
 // through a stop, kills, settings that are wrong and the machine's shutdown.
 // `make test-vm` runs it; it needs root, debootstrap, systemd-container and
-// Debian's packages. The agent is the stand-in, and what the page downloads are
+// Debian's packages. The agent is the fake one, and what the page downloads are
 // files of the machine: all else is done as the page has it.
 package main
 

@@ -1,5 +1,5 @@
 // Package cluster starts a Kubernetes control plane on this machine's loopback: etcd, the API server, the controller
-// manager and KEDA's operator, and ends them. Nothing listens elsewhere. reference/keda-and-kubernetes.md 2b and 3.
+// manager and KEDA's operator, and ends them. Nothing listens elsewhere. keda-and-kubernetes.md 2b and 3.
 package cluster
 
 import (

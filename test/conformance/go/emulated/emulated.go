@@ -23,7 +23,7 @@ type Emulator struct {
 	PAT string // of an administrator of all pools
 
 	env      []string // what it said to export: the managed identity of agents
-	agentDir string   // the stand-in for Microsoft's agent
+	agentDir string   // the fake agent
 	agents   int
 }
 
@@ -98,7 +98,7 @@ func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
 // Binary is azptend's, built by Main.
 func Binary() string { return built }
 
-// AgentDir is a folder with the stand-in for Microsoft's agent.
+// AgentDir is a folder with the fake agent.
 func (e *Emulator) AgentDir() string { return e.agentDir }
 
 // Placeholder lets "azptend placeholder ensure" make the placeholder of a pool, which has these capabilities (name=value).
