@@ -24,10 +24,9 @@ var pathCalls = []struct {
 		"internal/proc executable os.Readlink",
 		"internal/proc listedInode os.ReadFile",
 		"internal/proc mountsOf os.Readlink",
-		"internal/proc processOf os.ReadFile",
 		"internal/proc processes os.Open",
+		"internal/proc readStart os.Open",
 		"internal/proc statIn os.OpenFile",
-		"internal/proc realUser os.ReadFile",
 	}},
 	{"looks at a name, and opens nothing that could wait", []string{
 		"internal/agentdir Folder.Check os.Stat",

@@ -64,9 +64,10 @@ type Withholding struct {
 // Apply returns the part of environ ("NAME=value") that the listener and its
 // jobs get, and the names of what it leaves out.
 func (w Withholding) Apply(environ []string) (env, kept []string) {
+	secrets := formsOf(w.Secrets)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		keep := isWithheld(name) || slices.Contains(w.Names, name) || holdsAny(value, w.Secrets)
+		keep := isWithheld(name) || slices.Contains(w.Names, name) || holdsAny(value, secrets)
 		if keep && !slices.Contains(w.Pass, name) {
 			kept = append(kept, name)
 			continue
@@ -88,9 +89,10 @@ func (w Withholding) Apply(environ []string) (env, kept []string) {
 // the secrets: their names say nothing about it.
 func (w Withholding) ByValue(environ []string) []string {
 	var names []string
+	secrets := formsOf(w.Secrets)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !isWithheld(name) && !slices.Contains(w.Names, name) && !slices.Contains(w.Pass, name) && holdsAny(value, w.Secrets) {
+		if !isWithheld(name) && !slices.Contains(w.Names, name) && !slices.Contains(w.Pass, name) && holdsAny(value, secrets) {
 			names = append(names, name)
 		}
 	}
@@ -102,9 +104,10 @@ func (w Withholding) ByValue(environ []string) []string {
 // or because they hold one of these values.
 func SecretsIn(environ, secrets []string) []string {
 	var names []string
+	all := formsOf(secrets)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if value != "" && (isIn(secretNames(), name) || holdsAny(value, secrets)) {
+		if value != "" && (isIn(secretNames(), name) || holdsAny(value, all)) {
 			names = append(names, name)
 		}
 	}
@@ -130,13 +133,21 @@ func ProxyPasswordsIn(environ []string) []string {
 // variables: a shorter one may be part of a word.
 const shortestSecret = 16
 
-// holdsAny says whether value contains one of the secrets, as it is or in the
-// forms in which tools embed a token: escaped in a URL, and in base64, as in an
-// Authorization header.
-func holdsAny(value string, secrets []string) bool {
-	return slices.ContainsFunc(secrets, func(secret string) bool {
-		return len(secret) >= shortestSecret && slices.ContainsFunc(forms(secret), func(form string) bool { return strings.Contains(value, form) })
-	})
+// holdsAny says whether value contains one of the forms of the secrets.
+func holdsAny(value string, forms []string) bool {
+	return slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(value, form) })
+}
+
+// formsOf are the secrets as they are, and in the forms in which tools embed a
+// token: escaped in a URL, and in base64, as in an Authorization header.
+func formsOf(secrets []string) []string {
+	var all []string
+	for _, secret := range secrets {
+		if len(secret) >= shortestSecret {
+			all = append(all, forms(secret)...)
+		}
+	}
+	return all
 }
 
 // forms are the ways in which a secret may be written. In base64 it depends on

@@ -123,7 +123,7 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 	if !set {
 		s.Grace = platform.Grace
 	}
-	budget := lifecycle.Split(s.Grace)
+	budget := lifecycle.SplitGrace(s.Grace)
 	return s, doctor.Machine{
 		Platform: string(platform.Word), Name: platform.Name, Seen: platform.Seen, Knob: platform.Knob,
 		Grace: s.Grace, Set: set, Longest: platform.Longest,

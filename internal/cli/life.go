@@ -154,7 +154,7 @@ const suffixLength = 8
 
 // tellPlan says once what was decided before anything happens.
 func tellPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
-	budget := lifecycle.Split(s.Grace)
+	budget := lifecycle.SplitGrace(s.Grace)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
 		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())

@@ -116,7 +116,7 @@ func TestStatus(t *testing.T) {
 	l := newLife()
 	deadline := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	l.now = Status{
-		Phase: "draining", Since: deadline.Add(-time.Hour), Registration: "held", Agent: "agent-1", AgentID: 7,
+		Phase: "draining", Since: deadline.Add(-time.Hour), Registration: "registered", Agent: "agent-1", AgentID: 7,
 		Pool: "Default", Job: "running", Jobs: 2, Reason: "asked", Deadline: &deadline,
 	}
 	c, _ := listening(t, l)

@@ -85,8 +85,8 @@ func TestProbes(t *testing.T) {
 }
 
 // at is a state in a phase, of an agent that the server has.
-func at(p lifecycle.Phase, j lifecycle.Job, jobs int) lifecycle.State {
-	return lifecycle.State{Phase: p, Registration: lifecycle.Held, AgentID: 7, Job: j, Jobs: jobs, Listener: lifecycle.Running}
+func at(p lifecycle.Phase, j lifecycle.JobState, jobs int) lifecycle.State {
+	return lifecycle.State{Phase: p, Registration: lifecycle.Registered, AgentID: 7, Job: j, Jobs: jobs, Listener: lifecycle.Running}
 }
 
 // has fails unless the metrics have these lines.
@@ -115,8 +115,8 @@ func TestALifeIsCounted(t *testing.T) {
 		idle := at(lifecycle.Idle, lifecycle.NoJob, 0)
 		has(t, p, `azptend_phase{agent="a",phase="booting"} 1`, `azptend_removals_total{agent="a",outcome="named"} 0`)
 
-		step(lifecycle.Registered{Result: ok, AgentID: 7}, at(lifecycle.Starting, lifecycle.NoJob, 0))
-		step(lifecycle.Launched{Result: ok}, now)
+		step(lifecycle.RegisterResult{Result: ok, AgentID: 7}, at(lifecycle.Starting, lifecycle.NoJob, 0))
+		step(lifecycle.LaunchResult{Result: ok}, now)
 		l.Ready(map[string]time.Duration{"total": 1500 * time.Millisecond})
 		step(lifecycle.SessionReady{}, idle)
 		time.Sleep(10 * time.Second)
@@ -127,8 +127,8 @@ func TestALifeIsCounted(t *testing.T) {
 		step(lifecycle.JobStarted{}, at(lifecycle.Busy, lifecycle.RunningJob, 2))
 		time.Sleep(time.Second)
 		step(lifecycle.ListenerExited{Exit: lifecycle.Exit{Signal: 9}}, at(lifecycle.Starting, lifecycle.NoJob, 2))
-		step(lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.Broken}}, now)
-		step(lifecycle.Launched{Result: ok}, at(lifecycle.Idle, lifecycle.NoJob, 2))
+		step(lifecycle.LaunchResult{Result: lifecycle.Result{Outcome: lifecycle.InternalError}}, now)
+		step(lifecycle.LaunchResult{Result: ok}, at(lifecycle.Idle, lifecycle.NoJob, 2))
 		step(lifecycle.JobStarted{}, at(lifecycle.Busy, lifecycle.RunningJob, 3))
 		step(lifecycle.SocketLost{}, at(lifecycle.Busy, lifecycle.UnknownJob, 3))
 		updating := at(lifecycle.Starting, lifecycle.NoJob, 4) // it counts one that it may have had
@@ -136,7 +136,7 @@ func TestALifeIsCounted(t *testing.T) {
 		step(lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: 3}}, updating)
 		gone := at(lifecycle.Gone, lifecycle.NoJob, 4)
 		gone.Registration = lifecycle.Removed
-		step(lifecycle.Deleted{Result: ok}, gone)
+		step(lifecycle.RemoveResult{Result: ok}, gone)
 
 		has(t, p,
 			`azptend_phase{agent="a",phase="gone"} 1`, `azptend_phase{agent="a",phase="booting"} 0`,
@@ -161,8 +161,8 @@ func TestWhatStaysIsCounted(t *testing.T) {
 	p := health.New("test")
 	p.Life("a")
 	named := at(lifecycle.Gone, lifecycle.NoJob, 0)
-	named.Registration = lifecycle.Named
-	p.Life("b").Stepped(at(lifecycle.Removing, lifecycle.NoJob, 0), named, lifecycle.Deleted{})
+	named.Registration = lifecycle.Abandoned
+	p.Life("b").Stepped(at(lifecycle.Removing, lifecycle.NoJob, 0), named, lifecycle.RemoveResult{})
 	has(t, p, `azptend_removals_total{agent="a",outcome="named"} 0`, `azptend_removals_total{agent="b",outcome="named"} 1`,
 		`azptend_phase{agent="a",phase="booting"} 1`, `azptend_phase{agent="b",phase="gone"} 1`)
 }

@@ -126,21 +126,21 @@ func (l *Life) countJobs(before, after lifecycle.State, e lifecycle.Event) {
 }
 
 func (l *Life) countRegistration(before, after lifecycle.State, e lifecycle.Event) {
-	_, found := e.(lifecycle.Prepared) // an earlier life's: it was registered then
-	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held && !found {
+	_, found := e.(lifecycle.PrepareResult) // an earlier life's: it was registered then
+	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered && !found {
 		l.m.registrations.Add(1, l.agent)
 	}
 	switch {
-	case lifecycle.GoneFromPool(before, after):
+	case lifecycle.RegistrationEnded(before, after):
 		l.m.removals.Add(1, l.agent, removed)
-	case before.Registration != lifecycle.Named && after.Registration == lifecycle.Named:
+	case before.Registration != lifecycle.Abandoned && after.Registration == lifecycle.Abandoned:
 		l.m.removals.Add(1, l.agent, named)
 	}
 }
 
 func (l *Life) countListener(before, after lifecycle.State, e lifecycle.Event) {
 	switch e := e.(type) {
-	case lifecycle.Launched:
+	case lifecycle.LaunchResult:
 		if e.Outcome != lifecycle.OK {
 			return
 		}

@@ -103,7 +103,7 @@ func TestKillListedProcess(t *testing.T) {
 	}
 }
 
-// TestRealUser: a process is known by its real user.
+// TestRealUser: a process is known by its real user, whatever its program is named.
 func TestRealUser(t *testing.T) {
 	if got := realUser(os.Getpid()); got != os.Getuid() {
 		t.Errorf("our own: %d, want %d", got, os.Getuid())
@@ -114,7 +114,20 @@ func TestRealUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can start another user's process")
 	}
-	other := exec.Command("sleep", "600")
+	program, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "x\nUid:\t0\t")
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir := filepath.Dir(path); dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := &exec.Cmd{Path: path, Args: []string{"sleep", "600"}}
 	other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
 	if err := other.Start(); err != nil {
 		t.Fatal(err)

@@ -106,26 +106,46 @@ func processes() ([]process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list processes: %w", err)
 	}
-	var table []process
+	table := make([]process, 0, len(names))
+	room := make([]byte, statRoom)
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		if p, err := processOf(pid); err == nil {
+		if p, err := readProcess(pid, room); err == nil {
 			table = append(table, p)
 		}
 	}
 	return table, nil
 }
 
+// statRoom is more than the longest command and the fields before statStart need.
+const statRoom = 1024
+
 // processOf reads one row of the process table.
-func processOf(pid int) (process, error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+func processOf(pid int) (process, error) { return readProcess(pid, make([]byte, statRoom)) }
+
+// readProcess is processOf with room that is used again for the next row.
+func readProcess(pid int, room []byte) (process, error) {
+	stat, err := readStart("/proc/"+strconv.Itoa(pid)+"/stat", room)
 	if err != nil {
 		return process{}, err
 	}
 	return parseStat(stat)
+}
+
+// readStart reads what fits into room of a file that the kernel makes up in one
+// piece. A start looks through all processes several times: what each look leaves
+// to the garbage collector stays resident for as long as azptend runs.
+func readStart(path string, room []byte) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	n, err := f.Read(room)
+	return room[:n], err
 }
 
 // statStart is where the time of its start is in /proc/PID/stat, counted from the
@@ -140,12 +160,19 @@ func parseStat(stat []byte) (process, error) {
 	if open < 1 || end < open {
 		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(stat[:open])))
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(stat[:open])))
 	if err != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", err)
 	}
-	fields := strings.Fields(string(stat[end+1:]))
-	if len(fields) <= statStart {
+	var fields [statStart + 1]string
+	n := 0
+	for field := range bytes.FieldsSeq(stat[end+1:]) {
+		fields[n] = string(field)
+		if n++; n == len(fields) {
+			break
+		}
+	}
+	if n < len(fields) {
 		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
 	}
 	parent, err := strconv.Atoi(fields[1])

@@ -19,28 +19,32 @@ import (
 // show megabytes each.
 type Found struct {
 	Pid     int
-	UID     int             // its real user; -1 where that is not known
 	Program string          // its executable file, by its path in the process's own mount namespace
+	UID     int             // its real user; -1 where that or the program is not known
 	Args    func() []string // with its own name; nil where they may not be read
 	Environ func() []string // what it was started with; nil where it may not be read
 	// Stat looks at a directory as the process itself would find it: in its mount
 	// namespace, below its root directory. A path alone names nothing: other
 	// containers use the same paths.
 	Stat func(dir string) (fs.FileInfo, error)
-	// Elsewhere says that the process is known to be in another mount namespace.
-	Elsewhere bool
+	// Elsewhere says whether the process is known to be in another mount namespace.
+	Elsewhere func() bool
 }
 
 // look reads what there is to know of a process. What this process, or the user
 // that its thread acts as, may not read stays empty.
 func look(pid int) Found {
-	return Found{
-		Pid: pid, UID: realUser(pid), Program: executable(pid),
+	f := Found{
+		Pid: pid, Program: executable(pid), UID: -1,
 		Args:      func() []string { return argsOf(pid) },
 		Environ:   func() []string { return environOf(pid) },
 		Stat:      func(dir string) (fs.FileInfo, error) { return statIn(pid, dir) },
-		Elsewhere: isElsewhere(pid),
+		Elsewhere: func() bool { return isElsewhere(pid) },
 	}
+	if f.Program != "" { // half of a machine's processes are threads of the kernel
+		f.UID = realUser(pid)
+	}
+	return f
 }
 
 // Find lists the processes for which is says true, but for this one, those that

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -156,17 +157,18 @@ func executable(pid int) string {
 // itself another without a privilege. The owner of /proc/PID says less: of a process
 // that has closed itself it is root.
 func realUser(pid int) int {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	// The line is the ninth, after a name of at most 64 bytes.
+	status, err := readStart("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, 512))
 	if err != nil {
 		return -1
 	}
-	for line := range strings.Lines(string(status)) {
-		var uid int
-		if n, _ := fmt.Sscanf(line, "Uid:\t%d", &uid); n == 1 {
-			return uid
-		}
+	_, after, found := bytes.Cut(status, []byte("\nUid:\t"))
+	first, _, whole := bytes.Cut(after, []byte("\t"))
+	uid, err := strconv.Atoi(string(first))
+	if !found || !whole || err != nil {
+		return -1
 	}
-	return -1
+	return uid
 }
 
 // environOf is what a process was started with, nil where it may not be read.

@@ -35,7 +35,7 @@ type seat struct {
 }
 
 func (l leftover) event() lifecycle.Leftover {
-	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil, Working: l.working}
+	return lifecycle.Leftover{AgentID: l.agent.ID, ListenerRuns: l.listener != nil, WorkerRuns: l.working}
 }
 
 // lookWithin bounds the look at what an earlier life has left, which comes before
@@ -237,7 +237,7 @@ func (r *runner) find(is func(proc.Found) bool) []candidate {
 	gather := func() {
 		r.o.Processes.Find(func(f proc.Found) bool {
 			if r.mayBeOurs(f) && is(f) {
-				c := candidate{f.Pid, f.Elsewhere, r.o.Folder.Started(processOf(f))}
+				c := candidate{f.Pid, f.Elsewhere(), r.o.Folder.Started(processOf(f))}
 				mu.Lock()
 				defer mu.Unlock()
 				found = append(found, c)

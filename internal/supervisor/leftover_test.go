@@ -107,7 +107,8 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 			Environ: func() []string {
 				return []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + filepath.Join(s.o.Folder.Root, ".azptend-perf-1")}
 			},
-			Stat: os.Stat,
+			Stat:      os.Stat,
+			Elsewhere: func() bool { return false },
 		})
 	}
 }

@@ -27,7 +27,7 @@ func (r *runner) launch() func(context.Context) word {
 		begun := time.Now()
 		l, err := s.start(ctx)
 		if err != nil {
-			return word{event: lifecycle.Launched{Result: resultOf(err)}}
+			return word{event: lifecycle.LaunchResult{Result: resultOf(err)}}
 		}
 		spent := time.Since(begun)
 		return word{
@@ -38,7 +38,7 @@ func (r *runner) launch() func(context.Context) word {
 				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
 				r.watch(l)
 			},
-			event:   lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+			event:   lifecycle.LaunchResult{Result: lifecycle.Result{Outcome: lifecycle.OK}},
 			unheard: l.undo,
 		}
 	}
@@ -403,6 +403,6 @@ func (r *runner) awaitUpdate() {
 		if err := r.o.asAgent(func() error { return r.ways.awaitUpdate(ctx, before) }); err != nil {
 			r.log.Warn("The update's script did not tell that it ended", "error", err)
 		}
-		r.say(word{event: lifecycle.UpdateSettled{}})
+		r.say(word{event: lifecycle.UpdateEnded{}})
 	})
 }

@@ -78,7 +78,7 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
 			r.takeOver(p.left)
 		},
-		event:   lifecycle.Prepared{Result: resultOf(failed), Leftover: p.left.event()},
+		event:   lifecycle.PrepareResult{Result: resultOf(failed), Leftover: p.left.event()},
 		unheard: p.giveBack,
 	}
 }

@@ -123,6 +123,6 @@ func (r *runner) joinRoster(alive context.Context, l *launched, pool, id int) {
 	if r.o.Roster == nil || id == 0 {
 		return
 	}
-	leave := r.o.Roster.join(pool, id, func() { r.say(word{of: l.process, event: lifecycle.Doubted{}}) })
+	leave := r.o.Roster.join(pool, id, func() { r.say(word{of: l.process, event: lifecycle.AgentMaybeDeleted{}}) })
 	context.AfterFunc(alive, leave)
 }

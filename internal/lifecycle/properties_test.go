@@ -27,8 +27,8 @@ func drawPolicy(t *rapid.T) Policy {
 		NameWait:     time.Duration(rapid.SampledFrom([]int{0, 60, 360}).Draw(t, "name wait")) * time.Second,
 		StrictRemove: rapid.Bool().Draw(t, "strict"),
 		CancelOnTerm: rapid.IntRange(0, 3).Draw(t, "cancel") == 3,
-		HandOver:     rapid.IntRange(0, 9).Draw(t, "hand over") == 9,
-		Seed:         rapid.SampledFrom([]uint64{0, 1, 0xdecafbad}).Draw(t, "seed"),
+		RegisterOnly: rapid.IntRange(0, 9).Draw(t, "hand over") == 9,
+		JitterSeed:   rapid.SampledFrom([]uint64{0, 1, 0xdecafbad}).Draw(t, "seed"),
 		Limits: Limits{
 			Idle:     time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 300}).Draw(t, "idle")) * time.Second,
 			Lifetime: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 2, 1200}).Draw(t, "lifetime")) * time.Second,
@@ -42,20 +42,20 @@ func drawPolicy(t *rapid.T) Policy {
 // comment. The first three are checked by world as they could break; the rest
 // here, at the end of each life.
 func TestPromises(t *testing.T) {
-	seen, moves := map[string]bool{}, map[move]bool{}
-	rapid.Check(t, func(t *rapid.T) { live(t, seen).moved(moves) })
+	seen, moves := map[string]bool{}, map[phaseChange]bool{}
+	rapid.Check(t, func(t *rapid.T) { simulate(t, seen).moved(moves) })
 	for _, cell := range everyCell() {
 		if !seen[cell] {
 			t.Errorf("never reached: %s", cell)
 		}
 	}
-	for _, why := range wrongDiagram(drawn(page(t)), moves) {
+	for _, why := range wrongDiagram(diagramArrows(readPage(t)), moves) {
 		t.Errorf("docs/how-it-works.md: %s", why)
 	}
 }
 
-func live(t *rapid.T, seen map[string]bool) *world {
-	w := newWorld(t, drawPolicy(t), seen)
+func simulate(t *rapid.T, seen map[string]bool) *simulation {
+	w := newSimulation(t, drawPolicy(t), seen)
 	for range rapid.SampledFrom([]int{5, 20, 60, 200}).Draw(t, "moves") {
 		if w.left != nil {
 			break
@@ -89,7 +89,7 @@ func live(t *rapid.T, seen map[string]bool) *world {
 
 // platformEndsIt says SIGTERM and lets time run, with a server that answers or
 // not.
-func (w *world) platformEndsIt() {
+func (w *simulation) platformEndsIt() {
 	w.sigterm()
 	dead := rapid.Bool().Draw(w.t, "the server is dead")
 	hangs := rapid.Bool().Draw(w.t, "its job never ends")
@@ -112,7 +112,7 @@ func (w *world) platformEndsIt() {
 	w.t.Fatalf("does not end: %+v", w.state)
 }
 
-func (w *world) judge() {
+func (w *simulation) judge() {
 	s := w.state
 	if s.Phase != Gone {
 		w.t.Fatalf("left in phase %s", s.Phase)
@@ -132,28 +132,28 @@ func (w *world) judge() {
 		}
 	}
 	w.judgeCode(w.left.Code)
-	w.judgeReason(w.left.Why)
+	w.judgeReason(w.left.Reason)
 }
 
 // judgeReason holds each reason against what happened: it is given only where it is
 // true.
-func (w *world) judgeReason(why string) {
+func (w *simulation) judgeReason(why string) {
 	s := w.state
 	for reason, happened := range map[string]bool{
-		budgetSpent.why: w.cutLate,
-		notReported.why: w.cutLate,
-		notSeen.why:     w.cutLate && w.slowOnce,
-		onTerm.why:      s.policy.CancelOnTerm && w.termed,
-		byPerson.why:    w.insisted,
-		agentGone.why:   w.cut || w.stale || w.unreported || w.thawed,
-		cutByOthers:     w.untold && w.logged, // else nobody but azptend told this listener
-		endedInJob:      w.lostJob,
-		endedUnseen:     w.lostJob || w.stale,
-		notRemoved:      s.policy.StrictRemove && len(w.named) > 0,
-		idleTooLong:     s.policy.Limits.Idle > 0,
-		livedLong:       s.policy.Limits.Lifetime > 0,
-		servedMany:      s.policy.Limits.Jobs > 0,
-		cannotCount:     s.policy.Limits.Jobs > 0,
+		budgetSpent.why:    w.cutLate,
+		notReported.why:    w.cutLate,
+		notSeen.why:        w.cutLate && w.slowOnce,
+		onTerm.why:         s.policy.CancelOnTerm && w.termed,
+		byUser.why:         w.insisted,
+		agentGone.why:      w.cut || w.stale || w.unreported || w.thawed,
+		cutByOthers:        w.untold && w.logged, // else nobody but azptend told this listener
+		endedInJob:         w.lostJob,
+		endedUnseen:        w.lostJob || w.stale,
+		notRemoved:         s.policy.StrictRemove && len(w.named) > 0,
+		idleTimeoutReached: s.policy.Limits.Idle > 0,
+		lifetimeReached:    s.policy.Limits.Lifetime > 0,
+		jobLimitReached:    s.policy.Limits.Jobs > 0,
+		cannotCountJobs:    s.policy.Limits.Jobs > 0,
 	} {
 		if why == reason && !happened {
 			w.t.Fatalf("leaves because %q, which is not so", reason)
@@ -162,7 +162,7 @@ func (w *world) judgeReason(why string) {
 }
 
 // judgeCode holds the table of exit codes against what really happened.
-func (w *world) judgeCode(code int) {
+func (w *simulation) judgeCode(code int) {
 	strict := w.state.policy.StrictRemove && len(w.named) > 0
 	switch {
 	case code == 0 && w.cut && !w.stuck && !w.lostJob && !w.slowOnce:
@@ -189,27 +189,27 @@ func everyCell() []string {
 	}
 	all := []Phase{Booting, Registering, Starting, Idle, Busy, Draining, Removing, Stopping}
 	alive := []Phase{Starting, Idle, Busy, Draining, Removing, Stopping}
-	add("DrainAsked", all...)
-	add("PersonInterrupts", all...)
+	add("DrainRequested", all...)
+	add("UserInterrupt", all...)
 	add("Tick", all...)
 	add("Begin", Booting)
-	add("Prepared", Booting)
-	add("Registered", Registering)
-	add("LookedUp", Registering)
-	add("TwinRemoved", Registering)
-	add("Launched", Starting, Draining)
-	add("Disabled", Busy, Draining, Removing)
-	add("Inspected", Starting, Idle, Busy, Draining)
-	add("Deleted", Removing)
+	add("PrepareResult", Booting)
+	add("RegisterResult", Registering)
+	add("LookUpResult", Registering)
+	add("RemoveConflictingResult", Registering)
+	add("LaunchResult", Starting, Draining)
+	add("DisableResult", Busy, Draining, Removing)
+	add("InspectResult", Starting, Idle, Busy, Draining)
+	add("RemoveResult", Removing)
 	add("SessionReady", alive...)
-	add("SessionHeld", alive...)
-	add("Doubted", alive...)
+	add("SessionConflict", alive...)
+	add("AgentMaybeDeleted", alive...)
 	add("JobStarted", Starting, Idle, Draining)
 	add("JobFinished", Busy, Draining)
 	add("SocketLost", alive...)
-	add("WorkSeen", Draining, Stopping)
+	add("WorkerScanned", Draining, Stopping)
 	add("ListenerExited", alive...)
-	add("UpdateSettled", Starting, Removing, Stopping)
+	add("UpdateEnded", Starting, Removing, Stopping)
 	return cells
 }
 
@@ -218,13 +218,13 @@ func everyCell() []string {
 // twice or come back from the dead.
 func TestAnyEventAnywhere(t *testing.T) {
 	events := []Event{
-		Begin{}, Prepared{}, Registered{}, LookedUp{}, TwinRemoved{}, Launched{}, Disabled{}, Inspected{}, Deleted{},
-		SessionReady{}, SessionHeld{}, Doubted{}, Doubted{Refused: true}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateSettled{},
-		WorkSeen{}, WorkSeen{Work: NoWork}, WorkSeen{Work: Steps},
-		DrainAsked{Clock: true}, DrainAsked{Clock: true, Grace: time.Second}, PersonInterrupts{}, Tick{},
+		Begin{}, PrepareResult{}, RegisterResult{}, LookUpResult{}, RemoveConflictingResult{}, LaunchResult{}, DisableResult{}, InspectResult{}, RemoveResult{},
+		SessionReady{}, SessionConflict{}, AgentMaybeDeleted{}, AgentMaybeDeleted{LogonRefused: true}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateEnded{},
+		WorkerScanned{}, WorkerScanned{Worker: NoWorker}, WorkerScanned{Worker: WorkerWithSteps},
+		DrainRequested{WithDeadline: true}, DrainRequested{WithDeadline: true, Grace: time.Second}, UserInterrupt{}, Tick{},
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		w := live(t, map[string]bool{})
+		w := simulate(t, map[string]bool{})
 		if len(w.walked) > 40 {
 			w.walked = w.walked[len(w.walked)-40:]
 		}

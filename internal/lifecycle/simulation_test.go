@@ -8,23 +8,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// world is everything outside Step: a server, a listener with its job, the
+// simulation is everything outside Step: a server, a listener with its job, the
 // clock, and a runner that keeps the promises Step relies on: an answer by the
 // time the call names, a Tick at Wake, an answer at once after Abort, and a
 // process that dies of SIGKILL.
-type world struct {
+type simulation struct {
 	t     *rapid.T
 	now   time.Time
 	state State
 	start time.Time
 
-	pending *Ask // the call in flight
+	pending *StartCall // the call in flight
 	aborted bool
 
 	askedAt time.Time
 	asks    int // since then, by answers alone
 
-	agents   map[int]*agent // what the server holds under this life's mark
+	agents   map[int]*simAgent // what the server holds under this life's mark
 	nextID   int
 	posts    []time.Time // of the last second
 	latePost time.Time   // a POST whose answer was lost is acted on then
@@ -78,21 +78,21 @@ type world struct {
 	lostJob    bool // the listener died in the middle of one
 	lockSaid   bool // and the server has said that it holds it for running
 	named      map[int]bool
-	left       *Leave
+	left       *Finish
 	seen       map[string]bool // phase × event
 	walked     []State
 }
 
-type agent struct {
+type simAgent struct {
 	enabled  bool
 	assigned bool
 }
 
-func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
+func newSimulation(t *rapid.T, p Policy, seen map[string]bool) *simulation {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	w := &world{
+	w := &simulation{
 		t: t, now: now, start: now, state: New(p),
-		agents: map[int]*agent{}, nextID: 7, named: map[int]bool{}, seen: seen,
+		agents: map[int]*simAgent{}, nextID: 7, named: map[int]bool{}, seen: seen,
 		twin:     rapid.Bool().Draw(t, "twin"),
 		twinOn:   rapid.Bool().Draw(t, "twin online"),
 		young:    rapid.Bool().Draw(t, "twin young"),
@@ -101,15 +101,15 @@ func newWorld(t *rapid.T, p Policy, seen map[string]bool) *world {
 		halfSeen: rapid.Bool().Draw(t, "half seen"),
 		logged:   rapid.Bool().Draw(t, "logged"),
 	}
-	if !p.HandOver && rapid.IntRange(0, 9).Draw(t, "former") == 9 {
+	if !p.RegisterOnly && rapid.IntRange(0, 9).Draw(t, "former") == 9 {
 		w.former = w.addAgent()
 	}
-	w.feed(Begin{Former: w.former})
+	w.feed(Begin{PreviousAgentID: w.former})
 	return w
 }
 
 // feed steps, checks what must hold at every step, and does the actions.
-func (w *world) feed(e Event) {
+func (w *simulation) feed(e Event) {
 	if w.frozen {
 		w.waiting = append(w.waiting, e)
 		return
@@ -119,19 +119,19 @@ func (w *world) feed(e Event) {
 
 // thaw lets azptend go on: it takes in all that has happened, and then looks at the
 // clock.
-func (w *world) thaw() {
+func (w *simulation) thaw() {
 	w.frozen, w.thawed = false, true
 	w.stale = w.stale || !w.alive && !w.socket
 	for _, e := range w.waiting {
 		if w.left == nil {
-			w.step(e, Take)
+			w.step(e, Apply)
 		}
 	}
 	w.waiting = nil
 	w.feed(Tick{})
 }
 
-func (w *world) step(e Event, step func(State, Event, time.Time) (State, []Action)) {
+func (w *simulation) step(e Event, step func(State, Event, time.Time) (State, []Action)) {
 	w.seen[string(w.state.Phase)+" × "+reflect.TypeOf(e).Name()] = true
 	if _, answers := e.(interface{ Answer() Result }); !answers {
 		w.asks = 0
@@ -147,13 +147,13 @@ func (w *world) step(e Event, step func(State, Event, time.Time) (State, []Actio
 	for _, a := range actions {
 		w.act(before, a)
 	}
-	wake := after.Wake()
+	wake := after.NextTick()
 	if _, settled := e.(Tick); (settled || len(w.waiting) == 0) && after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
 		w.t.Fatalf("would wake at once again: %+v", after)
 	}
 }
 
-func (w *world) countRejoin(before, after State) {
+func (w *simulation) countRejoin(before, after State) {
 	if after.Phase != Registering || before.Phase == Registering || before.Phase == Booting {
 		return
 	}
@@ -161,25 +161,25 @@ func (w *world) countRejoin(before, after State) {
 		w.leftover, w.received = false, 0
 		return
 	}
-	w.rejoins = append(within(w.rejoins, w.now.Add(-rejoinWindow)), w.now)
-	if len(w.rejoins) > maxRejoins {
+	w.rejoins = append(since(w.rejoins, w.now.Add(-reregisterWindow)), w.now)
+	if len(w.rejoins) > maxReregistrations {
 		w.t.Fatalf("registers anew for the %d. time within an hour", len(w.rejoins))
 	}
 }
 
-func (w *world) act(before State, a Action) {
+func (w *simulation) act(before State, a Action) {
 	switch a := a.(type) {
-	case Ask:
+	case StartCall:
 		w.ask(a)
-	case Abort:
+	case AbortCall:
 		w.aborted = true
-	case Interrupt:
+	case InterruptListener:
 		w.interrupted()
-	case Kill:
+	case KillListener:
 		w.killed()
 	case AwaitUpdate:
 		w.updating = true
-	case LookForWork:
+	case ScanForWorker:
 		if !w.alive && w.thawed { // its end is not heard yet
 			return
 		}
@@ -188,18 +188,18 @@ func (w *world) act(before State, a Action) {
 		}
 		w.lookAsked, w.lookSlow = w.now, rapid.IntRange(0, 9).Draw(w.t, "slow look") == 9
 		w.slowOnce = w.slowOnce || w.lookSlow
-	case Name:
+	case ReportLeftover:
 		w.named[a.AgentID] = true
-	case Leave:
+	case Finish:
 		w.left = &a
 	}
 }
 
-func (w *world) ask(a Ask) {
+func (w *simulation) ask(a StartCall) {
 	if w.pending != nil {
 		w.t.Fatalf("asks to %s while %s is in flight", a.Call, w.pending.Call)
 	}
-	if !a.By.After(w.now) && !w.thawed {
+	if !a.Deadline.After(w.now) && !w.thawed {
 		w.t.Fatalf("asks to %s with no time to answer", a.Call)
 	}
 	if w.state.Phase == Stopping {
@@ -229,7 +229,7 @@ const mostAsks = 8
 
 // countAsks sees a loop that only answers keep up: nothing else happens, and no
 // time goes by.
-func (w *world) countAsks() {
+func (w *simulation) countAsks() {
 	if !w.now.Equal(w.askedAt) {
 		w.askedAt, w.asks = w.now, 0
 	}
@@ -239,14 +239,14 @@ func (w *world) countAsks() {
 }
 
 // judgeAsk holds what a call must not do besides.
-func (w *world) judgeAsk(a Ask) {
+func (w *simulation) judgeAsk(a StartCall) {
 	if w.lent != 0 && a.Call != Prepare && a.Call != Launch && a.Call != Inspect {
 		w.t.Fatalf("asks to %s although its agent is somebody else's", a.Call)
 	}
 	switch a.Call {
 	case Disable:
 		w.tried = true
-	case RemoveTwin:
+	case RemoveConflicting:
 		if w.twinOn && !w.proven {
 			w.t.Fatalf("removes an online agent that nothing proves to be ours")
 		}
@@ -261,17 +261,17 @@ func (w *world) judgeAsk(a Ask) {
 		if w.alive && w.dying.IsZero() && !w.tried {
 			w.t.Fatalf("removes an agent that may be given a job at the same time")
 		}
-		if left := w.state.lastCall().Sub(w.now); !w.clock.IsZero() && left > 3*shortestTry && a.By.Sub(w.now) > left/2 {
-			w.t.Fatalf("one removal may take %v of the %v that are left", a.By.Sub(w.now), left)
+		if left := w.state.exitDeadline().Sub(w.now); !w.clock.IsZero() && left > 3*minCallTime && a.Deadline.Sub(w.now) > left/2 {
+			w.t.Fatalf("one removal may take %v of the %v that are left", a.Deadline.Sub(w.now), left)
 		}
 	}
 }
 
-func (w *world) drainLeft() bool {
-	return w.clock.IsZero() || w.now.Before(w.clock.Add(Split(w.grace).Drain))
+func (w *simulation) drainLeft() bool {
+	return w.clock.IsZero() || w.now.Before(w.clock.Add(SplitGrace(w.grace).Drain))
 }
 
-func (w *world) interrupted() {
+func (w *simulation) interrupted() {
 	if !w.alive && w.thawed { // its end is not heard yet
 		return
 	}
@@ -279,15 +279,15 @@ func (w *world) interrupted() {
 		w.t.Fatalf("interrupts a listener that is gone")
 	}
 	w.dyingJob = w.job && !w.over
-	w.stale = !w.job && !w.socket && w.state.work.worker()
+	w.stale = !w.job && !w.socket && w.state.work.runs()
 	w.cutLate = w.cutLate || !w.drainLeft()
 	w.endJob("interrupted")
 	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds to end")) * time.Second)
 }
 
-func (w *world) killed() {
+func (w *simulation) killed() {
 	w.cutLate = w.cutLate || !w.drainLeft()
-	w.stale = w.stale || !w.job && !w.socket && w.state.work.worker()
+	w.stale = w.stale || !w.job && !w.socket && w.state.work.runs()
 	w.killSent = true
 	if w.updating {
 		w.t.Fatalf("kills the update's script: %+v", w.state)
@@ -298,7 +298,7 @@ func (w *world) killed() {
 	}
 }
 
-func (w *world) endJob(how string) {
+func (w *simulation) endJob(how string) {
 	if !w.job {
 		return
 	}
@@ -313,8 +313,8 @@ func (w *world) endJob(how string) {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.clock), w.state.budget.Drain)
 	}
 	if w.over && how == "interrupted" { // its result stands
-		early := w.now.Before(w.clock.Add(Split(w.grace).Drain + Split(w.grace).Stop/2))
-		if early && w.told && w.socket && !w.insisted && !w.stuck && !cancels && !w.slowOnce && Split(w.grace).Stop > 0 {
+		early := w.now.Before(w.clock.Add(SplitGrace(w.grace).Drain + SplitGrace(w.grace).Stop/2))
+		if early && w.told && w.socket && !w.insisted && !w.stuck && !cancels && !w.slowOnce && SplitGrace(w.grace).Stop > 0 {
 			w.t.Fatalf("a job whose steps have ended is %s, %v after the platform spoke", how, w.now.Sub(w.clock))
 		}
 		w.unreported = true
@@ -325,7 +325,7 @@ func (w *world) endJob(how string) {
 	w.finishJob()
 }
 
-func (w *world) finishJob() {
+func (w *simulation) finishJob() {
 	w.job, w.over = false, false
 	if a := w.agents[w.listens]; a != nil {
 		a.assigned = false
@@ -333,22 +333,22 @@ func (w *world) finishJob() {
 }
 
 // horizon is how far time may go before something has to happen.
-func (w *world) horizon() time.Time {
+func (w *simulation) horizon() time.Time {
 	times := []time.Time{w.dying, w.latePost}
 	if !w.frozen {
-		times = append(times, w.state.Wake())
+		times = append(times, w.state.NextTick())
 	}
 	if !w.lookAsked.IsZero() {
 		times = append(times, w.lookAsked.Add(slowLook))
 	}
 	if w.pending != nil {
-		times = append(times, w.pending.By)
+		times = append(times, w.pending.Deadline)
 	}
 	return earliest(times...)
 }
 
 // pass lets time go by, and lets happen what is due.
-func (w *world) pass(d time.Duration) {
+func (w *simulation) pass(d time.Duration) {
 	w.showWork()
 	to := w.now.Add(d)
 	if h := w.horizon(); !h.IsZero() && h.Before(to) {
@@ -358,13 +358,13 @@ func (w *world) pass(d time.Duration) {
 	w.due()
 }
 
-func (w *world) due() {
+func (w *simulation) due() {
 	w.showWork()
 	if reached(w.latePost, w.now) {
 		w.latePost = time.Time{}
 		w.addAgent()
 	}
-	if w.pending != nil && (w.aborted || reached(w.pending.By, w.now)) {
+	if w.pending != nil && (w.aborted || reached(w.pending.Deadline, w.now)) {
 		w.answer(false)
 	}
 	if reached(w.dying, w.now) {
@@ -372,7 +372,7 @@ func (w *world) due() {
 		w.exit(Exit{})
 	}
 	w.showWork()
-	if !w.frozen && reached(w.state.Wake(), w.now) {
+	if !w.frozen && reached(w.state.NextTick(), w.now) {
 		w.feed(Tick{})
 		w.showWork()
 	}
@@ -385,33 +385,33 @@ func (w *world) due() {
 const slowLook = 3 * time.Second
 
 // showWork answers the look that is under way, if its time has come.
-func (w *world) showWork() {
+func (w *simulation) showWork() {
 	for !w.lookAsked.IsZero() && (!w.lookSlow || reached(w.lookAsked.Add(slowLook), w.now)) {
 		w.lookAsked = time.Time{}
-		w.feed(WorkSeen{w.work()})
+		w.feed(WorkerScanned{w.work()})
 	}
 }
 
 // work is what the process table shows.
-func (w *world) work() Work {
+func (w *simulation) work() WorkerState {
 	switch {
 	case w.job && w.over && w.listens == w.lent: // else nothing at all shows it
-		return NoSteps
+		return WorkerWithoutSteps
 	case w.job && w.over:
-		return rapid.SampledFrom([]Work{NoWork, NoSteps}).Draw(w.t, "work")
+		return rapid.SampledFrom([]WorkerState{NoWorker, WorkerWithoutSteps}).Draw(w.t, "work")
 	case w.job, w.dyingJob && w.alive:
-		return Steps
+		return WorkerWithSteps
 	}
-	return NoWork
+	return NoWorker
 }
 
-func (w *world) addAgent() int {
+func (w *simulation) addAgent() int {
 	w.nextID++
-	w.agents[w.nextID] = &agent{enabled: true}
+	w.agents[w.nextID] = &simAgent{enabled: true}
 	return w.nextID
 }
 
-func (w *world) exit(e Exit) {
+func (w *simulation) exit(e Exit) {
 	if w.job && !w.told && w.socket { // what it has said is read before its end is told
 		w.told = true
 		w.feed(JobStarted{})
@@ -420,8 +420,8 @@ func (w *world) exit(e Exit) {
 }
 
 // end is the listener's end, whatever was heard of it.
-func (w *world) end(e Exit) {
-	w.stale = w.stale || !w.job && !w.socket && w.state.work.worker()
+func (w *simulation) end(e Exit) {
+	w.stale = w.stale || !w.job && !w.socket && w.state.work.runs()
 	w.alive, w.dying, w.dyingJob, w.lookAsked = false, time.Time{}, false, time.Time{}
 	if w.job {
 		w.lostJob = true
@@ -437,7 +437,7 @@ func (w *world) end(e Exit) {
 
 // answer answers the call in flight: as the server would (well), or with a
 // fault.
-func (w *world) answer(well bool) {
+func (w *simulation) answer(well bool) {
 	a := *w.pending
 	w.pending, w.aborted = nil, false
 	fault := Result{Outcome: Unreachable, Err: fmt.Errorf("no answer")}
@@ -448,30 +448,30 @@ func (w *world) answer(well bool) {
 		w.feed(w.post(well))
 	case LookUp:
 		w.feed(w.lookUp(well, fault))
-	case RemoveTwin:
+	case RemoveConflicting:
 		r := w.either(well, fault)
 		if r.Outcome == OK {
 			w.twin = false
 		}
-		w.feed(TwinRemoved{r})
+		w.feed(RemoveConflictingResult{r})
 	case Launch:
 		w.launch(well)
 	case Disable:
-		w.feed(Disabled{w.disable(a.AgentID, well, fault)})
+		w.feed(DisableResult{w.disable(a.AgentID, well, fault)})
 	case Inspect:
 		w.feed(w.inspect(a.AgentID, well, fault))
 	case Remove:
-		w.feed(Deleted{w.remove(a.AgentID, well, fault)})
+		w.feed(RemoveResult{w.remove(a.AgentID, well, fault)})
 	}
 }
 
 // prepare answers Prepare: now and then there is an agent already.
-func (w *world) prepare(well bool, fault Result) {
+func (w *simulation) prepare(well bool, fault Result) {
 	if rapid.IntRange(0, 3).Draw(w.t, "folder") == 3 {
-		fault.Outcome = Occupied
+		fault.Outcome = DirInUse
 	}
-	e := Prepared{Result: w.either(well, fault)}
-	w.occupied = e.Outcome == Occupied
+	e := PrepareResult{Result: w.either(well, fault)}
+	w.occupied = e.Outcome == DirInUse
 	if !well {
 		w.feed(e)
 		return
@@ -481,14 +481,14 @@ func (w *world) prepare(well bool, fault Result) {
 		found = 5
 	}
 	switch {
-	case w.state.policy.HandOver:
+	case w.state.policy.RegisterOnly:
 	case found == 4:
 		w.lent = w.addAgent()
-		e.Lent, e.Leftover.Alive = w.lent, rapid.Bool().Draw(w.t, "alive")
-		if w.alive = e.Leftover.Alive; w.alive {
+		e.ExternalAgentID, e.Leftover.ListenerRuns = w.lent, rapid.Bool().Draw(w.t, "alive")
+		if w.alive = e.Leftover.ListenerRuns; w.alive {
 			w.leftover, w.listens = true, w.lent
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.lent].assigned, e.Leftover.Working = w.job, w.job
+			w.agents[w.lent].assigned, e.Leftover.WorkerRuns = w.job, w.job
 		}
 	case found == 5:
 		w.leftover = true
@@ -496,17 +496,17 @@ func (w *world) prepare(well bool, fault Result) {
 		if id == 0 {
 			id = w.addAgent()
 		}
-		e.Leftover = Leftover{AgentID: id, Alive: rapid.Bool().Draw(w.t, "alive")}
-		if w.alive = e.Leftover.Alive; w.alive {
+		e.Leftover = Leftover{AgentID: id, ListenerRuns: rapid.Bool().Draw(w.t, "alive")}
+		if w.alive = e.Leftover.ListenerRuns; w.alive {
 			w.listens, w.tried = e.Leftover.AgentID, false
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.listens].assigned, e.Leftover.Working = w.job, w.job
+			w.agents[w.listens].assigned, e.Leftover.WorkerRuns = w.job, w.job
 		}
 	}
 	w.feed(e)
 }
 
-func (w *world) either(well bool, fault Result) Result {
+func (w *simulation) either(well bool, fault Result) Result {
 	if well {
 		return Result{Outcome: OK}
 	}
@@ -515,80 +515,80 @@ func (w *world) either(well bool, fault Result) Result {
 
 // countPost sees a loop that never pauses: one POST may meet a twin and be
 // repeated as soon as that is removed, and no more.
-func (w *world) countPost() {
-	w.posts = append(within(w.posts, w.now.Add(-time.Second)), w.now)
+func (w *simulation) countPost() {
+	w.posts = append(since(w.posts, w.now.Add(-time.Second)), w.now)
 	if len(w.posts) > 2 {
 		w.t.Fatalf("POSTs %d times within a second", len(w.posts))
 	}
 }
 
-func (w *world) post(well bool) Registered {
+func (w *simulation) post(well bool) RegisterResult {
 	w.countPost()
 	if len(w.agents) > 0 || w.twin || w.unseen {
-		return Registered{Result: Result{Outcome: Taken}}
+		return RegisterResult{Result: Result{Outcome: NameTaken}}
 	}
 	if well {
-		return Registered{Result: Result{Outcome: OK}, AgentID: w.addAgent()}
+		return RegisterResult{Result: Result{Outcome: OK}, AgentID: w.addAgent()}
 	}
 	switch rapid.IntRange(0, 4).Draw(w.t, "POST") {
 	case 0:
-		return Registered{Result: Result{Outcome: Unreachable}}
+		return RegisterResult{Result: Result{Outcome: Unreachable}}
 	case 1:
 		w.addAgent()
-		return Registered{Result: Result{Outcome: Doubtful}}
+		return RegisterResult{Result: Result{Outcome: Unclear}}
 	case 2:
-		return Registered{Result: Result{Outcome: Doubtful}}
+		return RegisterResult{Result: Result{Outcome: Unclear}}
 	case 3:
 		w.addAgent()
 	default:
 		w.latePost = w.now.Add(time.Duration(rapid.IntRange(1, 4).Draw(w.t, "late")) * time.Second)
 	}
-	return Registered{Result: Result{Outcome: Lost}}
+	return RegisterResult{Result: Result{Outcome: AnswerLost}}
 }
 
-func (w *world) lookUp(well bool, fault Result) LookedUp {
+func (w *simulation) lookUp(well bool, fault Result) LookUpResult {
 	if !well {
-		return LookedUp{Result: fault}
+		return LookUpResult{Result: fault}
 	}
 	for id := range w.agents {
-		return LookedUp{Result: Result{Outcome: OK}, Owner: Ours, AgentID: id,
-			Complete: !w.halfSeen && rapid.Bool().Draw(w.t, "complete")}
+		return LookUpResult{Result: Result{Outcome: OK}, Owner: ThisRun, AgentID: id,
+			HasCredentials: !w.halfSeen && rapid.Bool().Draw(w.t, "complete")}
 	}
 	if w.twin {
-		owner := Other
+		owner := Foreign
 		if w.proven {
-			owner = Recorded
+			owner = PreviousRun
 		}
-		return LookedUp{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn, Young: w.young && !w.twinOn}
+		return LookUpResult{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn, RecentlyCreated: w.young && !w.twinOn}
 	}
-	return LookedUp{Result: Result{Outcome: OK}, Owner: Nobody}
+	return LookUpResult{Result: Result{Outcome: OK}, Owner: NoAgent}
 }
 
-func (w *world) launch(well bool) {
+func (w *simulation) launch(well bool) {
 	if !well {
-		w.feed(Launched{Result{Outcome: Unfit}})
+		w.feed(LaunchResult{Result{Outcome: DirUnusable}})
 		return
 	}
-	if w.state.policy.HandOver {
+	if w.state.policy.RegisterOnly {
 		if w.state.Reason == "" {
 			w.lent = w.state.AgentID
 		}
-		w.feed(Launched{Result{Outcome: OK}})
+		w.feed(LaunchResult{Result{Outcome: OK}})
 		return
 	}
 	w.alive, w.socket, w.told, w.listens = true, true, false, w.state.AgentID
 	w.killSent, w.tried = false, false
-	w.feed(Launched{Result{Outcome: OK}})
+	w.feed(LaunchResult{Result{Outcome: OK}})
 }
 
-func (w *world) disable(id int, well bool, fault Result) Result {
+func (w *simulation) disable(id int, well bool, fault Result) Result {
 	a := w.agents[id]
 	switch {
 	case !well && rapid.IntRange(0, 5).Draw(w.t, "denied") == 0:
 		w.stuck = true
 		return Result{Outcome: Denied}
 	case a == nil:
-		return Result{Outcome: Missing}
+		return Result{Outcome: NotFound}
 	case well:
 		a.enabled = false
 		return Result{Outcome: OK}
@@ -596,30 +596,30 @@ func (w *world) disable(id int, well bool, fault Result) Result {
 	return fault
 }
 
-func (w *world) inspect(id int, well bool, fault Result) Inspected {
+func (w *simulation) inspect(id int, well bool, fault Result) InspectResult {
 	a := w.agents[id]
 	switch {
 	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
 		w.stuck = true
-		return Inspected{Result: Result{Outcome: Denied}, Work: w.work()}
+		return InspectResult{Result: Result{Outcome: Denied}, Worker: w.work()}
 	case !well && id != w.lent && rapid.IntRange(0, 3).Draw(w.t, "a look that lags") == 0:
 		w.lagged = true
-		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
+		return InspectResult{Result: Result{Outcome: NotFound}, Worker: w.work()}
 	case !well:
-		return Inspected{Result: fault, Work: w.work()}
+		return InspectResult{Result: fault, Worker: w.work()}
 	case id == w.lent: // only the process table can be asked
-		return Inspected{Result: Result{Outcome: OK}, Work: w.work()}
+		return InspectResult{Result: Result{Outcome: OK}, Worker: w.work()}
 	case a == nil:
-		return Inspected{Result: Result{Outcome: Missing}, Work: w.work()}
+		return InspectResult{Result: Result{Outcome: NotFound}, Worker: w.work()}
 	}
-	return Inspected{Result: Result{Outcome: OK}, Assigned: a.assigned, Work: w.work()}
+	return InspectResult{Result: Result{Outcome: OK}, Assigned: a.assigned, Worker: w.work()}
 }
 
-func (w *world) remove(id int, well bool, fault Result) Result {
+func (w *simulation) remove(id int, well bool, fault Result) Result {
 	a := w.agents[id]
 	switch {
 	case a == nil && well:
-		return Result{Outcome: Missing}
+		return Result{Outcome: NotFound}
 	case a != nil && a.assigned && well:
 		w.lockSaid = w.lostJob
 		return Result{Outcome: JobRunning}
@@ -628,7 +628,7 @@ func (w *world) remove(id int, well bool, fault Result) Result {
 		return Result{Outcome: OK}
 	case rapid.IntRange(0, 3).Draw(w.t, "acted all the same") == 0 && a != nil && !a.assigned:
 		delete(w.agents, id)
-		return Result{Outcome: Lost}
+		return Result{Outcome: AnswerLost}
 	case rapid.IntRange(0, 8).Draw(w.t, "refused") == 0:
 		return Result{Outcome: Denied}
 	}
@@ -636,14 +636,14 @@ func (w *world) remove(id int, well bool, fault Result) Result {
 }
 
 // moves are the things that may happen next, by name.
-func (w *world) moves() map[string]func() {
+func (w *simulation) moves() map[string]func() {
 	m := map[string]func(){
 		"time passes":     func() { w.pass(time.Duration(rapid.IntRange(1, 8000).Draw(w.t, "ms")) * time.Millisecond) },
 		"next deadline":   func() { w.pass(time.Hour) },
 		"SIGTERM":         w.sigterm,
 		"SIGINT":          w.sigint,
 		"notice":          w.notice,
-		"azptend drain":   func() { w.word(); w.feed(DrainAsked{Reason: "asked"}) },
+		"azptend drain":   func() { w.word(); w.feed(DrainRequested{Reason: "asked"}) },
 		"early tick":      func() { w.feed(Tick{}) },
 		"minutes go by":   func() { w.pass(5 * time.Minute) },
 		"nothing happens": func() {},
@@ -665,7 +665,7 @@ func (w *world) moves() map[string]func() {
 		m["the lock lapses"] = func() { a.assigned = false }
 	}
 	if w.updating {
-		m["update settles"] = func() { w.updating = false; w.feed(UpdateSettled{}) }
+		m["update settles"] = func() { w.updating = false; w.feed(UpdateEnded{}) }
 	}
 	if w.alive {
 		w.listenerMoves(m)
@@ -673,13 +673,13 @@ func (w *world) moves() map[string]func() {
 	return m
 }
 
-func (w *world) listenerMoves(m map[string]func()) {
+func (w *simulation) listenerMoves(m map[string]func()) {
 	a := w.agents[w.listens]
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
-	m["session is held"] = func() { w.feed(SessionHeld{}) }
-	m["an hourly list, and its doubt"] = func() { w.feed(Doubted{}) }
-	m["its registration is refused"] = func() { w.feed(Doubted{Refused: true}) }
+	m["session is held"] = func() { w.feed(SessionConflict{}) }
+	m["an hourly list, and its doubt"] = func() { w.feed(AgentMaybeDeleted{}) }
+	m["its registration is refused"] = func() { w.feed(AgentMaybeDeleted{LogonRefused: true}) }
 	m["exit"] = func() {
 		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
 		if w.leftover {
@@ -717,40 +717,40 @@ func (w *world) listenerMoves(m map[string]func()) {
 	}
 }
 
-func (w *world) word() {
+func (w *simulation) word() {
 	if w.spoken.IsZero() {
 		w.spoken = w.now
 	}
 }
 
 // sigterm is the platform's word.
-func (w *world) sigterm() {
+func (w *simulation) sigterm() {
 	w.word()
 	w.termed = true
 	w.gives(w.state.policy.Grace)
-	w.feed(DrainAsked{Reason: "SIGTERM", Clock: true})
+	w.feed(DrainRequested{Reason: "SIGTERM", WithDeadline: true})
 }
 
-func (w *world) sigint() {
-	if !w.spoken.IsZero() && w.now.Sub(w.spoken) >= insistAfter {
+func (w *simulation) sigint() {
+	if !w.spoken.IsZero() && w.now.Sub(w.spoken) >= secondInterruptAfter {
 		w.insisted = true
 	}
 	w.word()
 	w.gives(w.state.policy.Grace)
-	w.feed(PersonInterrupts{})
+	w.feed(UserInterrupt{})
 }
 
 // gives is the platform's word: what ends first counts.
-func (w *world) gives(grace time.Duration) {
+func (w *simulation) gives(grace time.Duration) {
 	if w.clock.IsZero() || w.now.Add(grace).Before(w.clock.Add(w.grace)) {
 		w.clock, w.grace = w.now, grace
 	}
 }
 
 // notice is the platform's word that says by when it ends.
-func (w *world) notice() {
+func (w *simulation) notice() {
 	w.word()
 	grace := time.Duration(rapid.SampledFrom([]int{1, 4, 30, 900}).Draw(w.t, "notice")) * time.Second
 	w.gives(grace)
-	w.feed(DrainAsked{Reason: "notice", Clock: true, Grace: grace})
+	w.feed(DrainRequested{Reason: "notice", WithDeadline: true, Grace: grace})
 }

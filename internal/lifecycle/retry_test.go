@@ -13,7 +13,7 @@ func TestNextTry(t *testing.T) {
 	s := New(Policy{Grace: 30 * time.Second})
 	quiet := func(when string) {
 		t.Helper()
-		if at, until := s.NextTry(); !at.IsZero() || !until.IsZero() {
+		if at, until := s.NextRetry(); !at.IsZero() || !until.IsZero() {
 			t.Errorf("%s: %v, %v", when, at, until)
 		}
 	}
@@ -22,14 +22,14 @@ func TestNextTry(t *testing.T) {
 	step(Begin{}, began)
 	quiet("the first call is under way")
 	failed := began.Add(time.Second)
-	step(Prepared{Result: Result{Outcome: Unreachable}}, failed)
-	at, until := s.NextTry()
-	if !at.After(failed) || !until.After(at) || at != s.Wake() {
+	step(PrepareResult{Result: Result{Outcome: Unreachable}}, failed)
+	at, until := s.NextRetry()
+	if !at.After(failed) || !until.After(at) || at != s.NextTick() {
 		t.Errorf("after a failure: %v, %v", at, until)
 	}
 	step(Tick{}, at)
 	quiet("the second call is under way")
-	step(Prepared{Result: Result{Outcome: OK}}, at.Add(time.Second))
+	step(PrepareResult{Result: Result{Outcome: OK}}, at.Add(time.Second))
 	quiet("it was answered")
 }
 
@@ -39,8 +39,8 @@ func TestNextTry(t *testing.T) {
 func TestChance(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	when := func(seed uint64, tries int) time.Duration {
-		x := turn{State: State{policy: Policy{Seed: seed}, tries: tries}, now: began}
-		if !x.tryAgain(Register, Result{RetryAfter: 20 * time.Second}, time.Time{}) {
+		x := transition{State: State{policy: Policy{JitterSeed: seed}, tries: tries}, now: began}
+		if !x.retry(Register, Result{RetryAfter: 20 * time.Second}, time.Time{}) {
 			t.Fatal("gives up")
 		}
 		return x.when.Sub(began)
