@@ -14,17 +14,17 @@ import (
 
 // openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
-func openControl(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
+func openControl(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
 	server, err := listenForControl(s, lines, log)
 	if errors.Is(err, control.ErrTaken) {
-		return openControlLater(s, lines, log)
+		return openControlLater(s, lines, grace, log)
 	}
-	return func() { closeControl(server, log) }
+	return func() { closeControl(server, grace, log) }
 }
 
 // openControlLater is openControl where another azptend has the socket: this one
 // tries again until that one has left the agent's folder.
-func openControlLater(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
+func openControlLater(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
 	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
@@ -51,7 +51,7 @@ func openControlLater(s config.Settings, lines supervisor.Lines, log *slog.Logge
 	}()
 	return func() {
 		cancel()
-		closeControl(<-opened, log)
+		closeControl(<-opened, grace, log)
 	}
 }
 
@@ -65,11 +65,11 @@ func listenForControl(s config.Settings, lines supervisor.Lines, log *slog.Logge
 }
 
 // closeControl closes the control socket; nil is one that was not opened.
-func closeControl(server *control.Server, log *slog.Logger) {
+func closeControl(server *control.Server, grace *graceEnd, log *slog.Logger) {
 	if server == nil {
 		return
 	}
-	if err := server.Close(); err != nil {
+	if err := server.Close(grace.within(closeWithin) / 2); err != nil {
 		log.Warn("Cannot remove the control socket", "error", err)
 	}
 }

@@ -78,7 +78,7 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")
 		return silent(0)
 	case err != nil:
-		explain(context.Background(), p, s, log, guard, err)
+		explain(heard, p, s, log, guard, err)
 		return silent(codeOfInstall(err))
 	}
 	log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", s.AgentDir,

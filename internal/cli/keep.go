@@ -69,7 +69,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
 	if err := keepOpenly(ctx, keep.New(o), page, s.KeepToken); err != nil {
-		explain(context.Background(), p, s, log, guard, err)
+		say(p, s, log, guard, consult(ctx, s, guard, err))
 		return silent(codeOf(err))
 	}
 	log.Info("Left", "why", "asked to end")

@@ -19,7 +19,7 @@ import (
 
 // live lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal) (supervisor.End, error) {
+func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, guard)
 	if err != nil {
 		return supervisor.End{}, err
@@ -49,7 +49,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 			return supervisor.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
-		defer closing(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
+		defer closing(grace, log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
 		o.Processes, o.Shared = supervisor.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
@@ -66,15 +66,15 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		}
 	}
 	page.Begin(onLines{lines})
-	defer closing(log, "the control socket", closeWithin, openControl(s, lines, log))()
-	defer closing(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
-	defer closing(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
+	defer closing(grace, log, "the control socket", closeWithin, openControl(s, lines, grace, log))()
+	defer closing(grace, log, "systemd", closeWithin, tellSystemd(s, lines, log))()
+	defer closing(grace, log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
 	if common.Roster != nil {
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
 		go common.Roster.Run(ctx)
 	}
-	return liveAll(p, s, all, init, log, heard), nil
+	return liveAll(p, s, all, init, log, heard, lines, grace), nil
 }
 
 // lockLogs says so where the listener's logs are to be among another agent's: its

@@ -95,7 +95,7 @@ func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Gua
 		done, err = ensure(ctx, tended, s)
 	}
 	if err != nil {
-		explain(context.Background(), p, s, log, guard, err)
+		say(p, s, log, guard, consult(ctx, s, guard, err))
 		return silent(codeOf(err))
 	}
 	log.Info("The pool has its placeholder", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,

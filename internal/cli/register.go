@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"time"
@@ -70,10 +69,12 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return &exitError{codeOfStart(err), err}
 	}
 	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agentdir.Folder{Root: out}, s.WorkFolder, registerGrace
-	o.Processes = supervisor.FromInit(init)
+	o.Processes, o.Line = supervisor.FromInit(init), supervisor.NewLine()
 	end := supervisor.Run(o, heard)
+	grace := &graceEnd{}
+	grace.note(supervisor.Lines{o.Line})
 	if end.Err != nil && end.Code != 0 {
-		explain(context.Background(), p, s, log, guard, end.Err)
+		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}
 	return silent(end.Code)
 }

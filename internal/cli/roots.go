@@ -38,7 +38,7 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent's root was being made")
 		return nil, silent(0)
 	case failed != nil:
-		explain(context.Background(), p, s, log, guard, failed)
+		explain(heard, p, s, log, guard, failed)
 		return nil, silent(codeOfInstall(failed))
 	}
 	return each, nil

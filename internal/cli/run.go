@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -70,11 +69,12 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if s.Placeholder {
 		return holdPlace(p, s, log, guard, heard)
 	}
+	grace := &graceEnd{}
 	page, done, err := openPage(s, log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer closing(log, "the page for probes", closeWithin, done)()
+	defer closing(grace, log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
@@ -86,20 +86,18 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		explain(context.Background(), p, s, log, guard, err)
+		explain(heard, p, s, log, guard, err)
 		return silent(exitFault)
 	}
-	defer closing(log, "the reaping of processes", closeWithin, init.Close)()
+	defer closing(grace, log, "the reaping of processes", closeWithin, init.Close)()
 
-	end, err := live(p, s, each, page, user, log, guard, init, heard)
-	ctx, stopHearing := untilAsked(heard) // who is asked to end does not look for causes
-	defer stopHearing()
+	end, err := live(p, s, each, page, user, log, guard, init, heard, grace)
 	if err != nil {
-		explain(ctx, p, s, log, guard, err)
+		explain(heard, p, s, log, guard, err)
 		return silent(codeOfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
-		explain(ctx, p, s, log, guard, end.Err)
+		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}
 	return silent(end.Code)
 }
@@ -115,9 +113,26 @@ func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
 }
 
 // explain says why a life failed, and what to do: to a person in the voice of
-// all commands, to a machine as a line of its log. The cause is looked for until ctx ends.
-func explain(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
-	err = consult(ctx, s, guard, err)
+// all commands, to a machine as a line of its log. The cause is looked for until a
+// signal asks azptend to end.
+func explain(heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	ctx, stop := untilAsked(heard)
+	defer stop()
+	say(p, s, log, guard, consult(ctx, s, guard, err))
+}
+
+// explainEnd is explain for agents that have left. While a grace period runs there is
+// no time to look for a cause.
+func explainEnd(grace *graceEnd, heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	if grace.runs() {
+		say(p, s, log, guard, err)
+		return
+	}
+	explain(heard, p, s, log, guard, err)
+}
+
+// say is explain without the look for a cause.
+func say(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.errors), err)
 		return

@@ -17,6 +17,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// farewell is how long those who watch have to leave.
+const farewell = 2 * time.Second
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // life is an agent that is talked to. It goes through phases when it is told to.
@@ -101,7 +104,7 @@ func closed(t *testing.T, s *Server) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	if err := s.Close(); err != nil {
+	if err := s.Close(farewell); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(s.folder.path); err == nil {
@@ -273,7 +276,7 @@ func TestReplacedFolder(t *testing.T) {
 	if err := errors.Join(os.Rename(c.Place.open(), c.Place.open()+".moved"), os.Mkdir(c.Place.open(), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
+	if err := s.Close(farewell); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(c.Place.open()); err != nil {

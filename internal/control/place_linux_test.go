@@ -133,7 +133,7 @@ func TestNoPlaceOfRoots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Close(farewell)
 	if s.folder.path != p.open() || !strings.Contains(said.String(), "Jobs can move the control socket away") {
 		t.Errorf("the socket is in %s, and azptend says: %s", s.folder.path, said.String())
 	}
@@ -162,7 +162,7 @@ func TestWhatAKilledOneLeaves(t *testing.T) {
 		t.Fatal(err)
 	} else if _, err := (Client{p}).Status(t.Context()); err != nil { // while the first one lives, its folder is left alone
 		t.Error(err)
-	} else if err := other.Close(); err != nil {
+	} else if err := other.Close(farewell); err != nil {
 		t.Error(err)
 	}
 	_ = s.listener.Close()

@@ -32,9 +32,6 @@ const (
 	readWithin = 5 * time.Second
 	// writeWithin is how long a line of an answer may wait to be read.
 	writeWithin = 5 * time.Second
-	// farewell is how long Close waits for those who watch to hear of the end, and
-	// to leave.
-	farewell = 2 * time.Second
 )
 
 // Server answers on the socket.
@@ -85,8 +82,8 @@ func listen(f *folder) (*net.UnixListener, error) {
 }
 
 // Close ends the answering, and leaves nothing behind. Those who watch an agent
-// whose life has ended are told so first.
-func (s *Server) Close() error {
+// whose life has ended are told so first, and have so long to leave.
+func (s *Server) Close(farewell time.Duration) error {
 	_ = s.listener.Close()
 	done := make(chan struct{})
 	go func() { s.served.Wait(); close(done) }()
