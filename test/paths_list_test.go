@@ -156,15 +156,9 @@ var pathCalls = []struct {
 	}},
 	{"a command that a person runs, in a place that they name: no agent runs there yet", []string{
 		"internal/cli installAgent os.MkdirAll",
-		"internal/cli self filepath.EvalSymlinks",
+		"internal/cli Self filepath.EvalSymlinks",
 		"internal/cli writeOnce os.MkdirAll",
 		"internal/cli writeOnce os.OpenFile",
 		"internal/cli writeService os.WriteFile",
-	}},
-	{"the demonstration's own temporary directory, closed to others", []string{
-		"internal/cli layOutFakeAgent filepath.Abs",
-		"internal/cli raiseStage os.MkdirTemp",
-		"internal/cli stage.awaitJob os.WriteFile",
-		"internal/cli stage.strike os.RemoveAll",
 	}},
 }

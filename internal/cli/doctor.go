@@ -52,7 +52,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	}
 	defer init.Close()
 
-	out := &output{w: guard.Writer(p.Stdout)}
+	out := &Output{W: guard.Writer(p.Stdout)}
 	subject := subjectOf(p, s, problems, guard, init)
 	var report doctor.Report
 	if asJSON {
@@ -66,8 +66,8 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("cannot finish the checks: interrupted")}
-	case err != nil || out.err() != nil:
-		return &exitError{exitFault, out.err()}
+	case err != nil || out.Err() != nil:
+		return &exitError{exitFault, out.Err()}
 	}
 	return silent(report.Code())
 }

@@ -33,6 +33,12 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// Usage gives an error the exit code of a command line or setting that is wrong.
+func Usage(err error) error { return &exitError{exitUsage, err} }
+
+// Interrupted gives an error the exit code of a command that Ctrl-C ended.
+func Interrupted(err error) error { return &exitError{exitInterrupted, err} }
+
 // silent is an exit code that needs no words: they were said.
 type silent int
 

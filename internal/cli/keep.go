@@ -62,9 +62,11 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	page, err := listenForPage(s)
-	if err != nil {
-		return &exitError{exitUsage, err}
+	var page net.Listener // nil: none is wanted
+	if s.KeepListen != "" {
+		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
+			return &exitError{exitUsage, err}
+		}
 	}
 	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
@@ -101,18 +103,6 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, gua
 		add(name, 0)
 	}
 	return o, nil
-}
-
-// listenForPage opens the address of the page; nil where there is to be none.
-func listenForPage(s config.Settings) (net.Listener, error) {
-	if s.KeepListen == "" {
-		return nil, nil
-	}
-	listener, err := net.Listen("tcp", s.KeepListen)
-	if err != nil {
-		return nil, &addressError{s.KeepListen, "AZP_KEEP_LISTEN (--listen)", err}
-	}
-	return listener, nil
 }
 
 func addressOf(page net.Listener) string {

@@ -95,7 +95,7 @@ func lifeOf(p Process, s config.Settings, o supervisor.Options, user *proc.User,
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
-	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
+	o.Environ, o.User = environFor(s, user, log), user
 	o.Line = supervisor.NewLine()
 	return o
 }
@@ -193,12 +193,9 @@ func reveal(texts []secret.Text) []string {
 }
 
 // environFor is what the listener and its jobs get to see.
-func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger) []string {
+func environFor(s config.Settings, user *proc.User, log *slog.Logger) []string {
 	rules := withholding(s)
 	environ, withheld := rules.Apply(s.Environ)
-	if p.Without.Filter {
-		environ = s.Environ
-	}
 	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
 	if names := rules.ByValue(s.Environ); len(names) > 0 {
 		log.Info("Withheld from jobs: variables that hold a secret of azptend", "variables", strings.Join(names, " "),

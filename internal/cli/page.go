@@ -22,12 +22,21 @@ func openPage(s config.Settings, log *slog.Logger) (page *health.Page, done func
 	if s.HealthAddr == "" {
 		return page, func() {}, nil
 	}
-	l, err := net.Listen("tcp", s.HealthAddr)
+	l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)")
 	if err != nil {
-		return nil, nil, &addressError{s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)", err}
+		return nil, nil, err
 	}
 	log.Info("Answers probes and scrapes", "page", "http://"+l.Addr().String()+"/")
 	return page, page.Serve(l, log), nil
+}
+
+// Listen opens an address of a setting. Its error names the setting.
+func Listen(address, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &addressError{address, setting, err}
+	}
+	return l, nil
 }
 
 // addressError is an address that cannot be listened on, and the setting it is from.

@@ -54,9 +54,6 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if p.Without.OtherUser {
-		user = nil
-	}
 	// Before there is a child that could use up the threads.
 	proc.ReserveThreads(s.Agents)
 	if err := user.ReserveThreads(s.Agents); err != nil {

@@ -75,7 +75,7 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 			"nothing was done: --yes does it\n", in.Name, in.ID)
 		return nil
 	}
-	out := &output{w: p.Stdout}
+	out := &Output{W: p.Stdout}
 	shown := &selftestTeller{out: out, asJSON: f.asJSON}
 	shown.head(serverKind(s.URL))
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
@@ -91,8 +91,8 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 	switch {
 	case err != nil:
 		return &exitError{codeOf(err), err}
-	case out.err() != nil:
-		return out.err()
+	case out.Err() != nil:
+		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
 		return silent(exitOtherwise)
 	}
@@ -130,7 +130,7 @@ func serverKind(address string) string {
 
 // selftestTeller prints the report: row by row for a person, or as one document.
 type selftestTeller struct {
-	out    *output
+	out    *Output
 	asJSON bool
 }
 

@@ -49,7 +49,7 @@ func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
 	obeyed(t, "an error", b.String())
 
 	b.Reset()
-	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &output{w: &b}}
+	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &Output{W: &b}}
 	tell.plan(setup.State{By: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
 	obeyed(t, "setup", b.String())
 }

@@ -1,4 +1,4 @@
-package cli
+package lab
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/emulator"
 )
 
@@ -21,7 +22,7 @@ type demoFlags struct {
 	verbose bool
 }
 
-func newDemo(p Process) *cobra.Command {
+func newDemo(p cli.Process) *cobra.Command {
 	var f demoFlags
 	c := &cobra.Command{
 		Use:   "demo",
@@ -41,7 +42,7 @@ The agent is a fake one; everything else is the real thing.`,
 // demoPatience bounds each thing the demo waits for.
 const demoPatience = 20 * time.Second
 
-func demo(p Process, f demoFlags) error {
+func demo(p cli.Process, f demoFlags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	s, err := raiseStage(p, f.verbose)
@@ -50,15 +51,15 @@ func demo(p Process, f demoFlags) error {
 	}
 	defer s.strike()
 	if err := s.play(ctx); ctx.Err() != nil {
-		return &exitError{exitInterrupted, errors.New("the demo was interrupted")}
+		return cli.Interrupted(errors.New("the demo was interrupted"))
 	} else if err != nil {
 		s.tellLog()
 		return fmt.Errorf("the demo stopped: %w", err)
 	}
-	if f.stay && s.out.err() == nil {
+	if f.stay && s.out.Err() == nil {
 		s.stay(ctx)
 	}
-	return s.out.err()
+	return s.out.Err()
 }
 
 // play is the whole life, act by act. What it tells comes from the emulator's
@@ -77,7 +78,7 @@ func (s *stage) play(ctx context.Context) error {
 
 func (s *stage) begin(ctx context.Context) error {
 	s.tell("emulator", "Azure DevOps and an identity endpoint, on %s", s.base)
-	s.tell("page", "the pool, live, as azptend keep shows it: %s", addressOf(s.page))
+	s.tell("page", "the pool, live, as azptend keep shows it: %s", s.page.url())
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -207,6 +208,6 @@ func (s *stage) stay(ctx context.Context) {
 	s.sayf("  export AZP_AGENT_DIR=%s\n  %s run\n\n", s.agentDir, s.executable)
 	s.sayf("  curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs   # a job\n", s.base)
 	s.sayf("  curl %s/_emulator/state                          # the pool\n", s.base)
-	s.sayf("\nIn a browser: %s\n", addressOf(s.page))
+	s.sayf("\nIn a browser: %s\n", s.page.url())
 	<-ctx.Done()
 }

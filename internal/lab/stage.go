@@ -1,4 +1,4 @@
-package cli
+package lab
 
 import (
 	"bufio"
@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,18 +14,16 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 )
 
 // stage is what the demo plays on: an emulator in this process, and azptend as a
 // process of its own.
 type stage struct {
-	out        *output
+	out        *cli.Output
 	color      bool
 	verbose    bool
 	executable string
@@ -37,8 +34,7 @@ type stage struct {
 	emulator *emulator.Emulator
 	base     string
 	served   chan error
-	page     net.Listener // where a keeper shows the pool
-	kept     chan error
+	page     *keeperPage
 	stop     context.CancelFunc
 	seen     uint64 // the last event that was told
 
@@ -50,14 +46,14 @@ type stage struct {
 	removed time.Time
 }
 
-func raiseStage(p Process, verbose bool) (_ *stage, err error) {
-	s := &stage{out: &output{w: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), kept: make(chan error, 1), color: wantsColor(p)}
+func raiseStage(p cli.Process, verbose bool) (_ *stage, err error) {
+	s := &stage{out: &cli.Output{W: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: p.WantsColor()}
 	defer func() {
 		if err != nil {
 			s.strike()
 		}
 	}()
-	if s.executable, err = self(); err != nil {
+	if s.executable, err = cli.Self(); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "azptend-demo-*"); err != nil {
@@ -78,7 +74,7 @@ func raiseStage(p Process, verbose bool) (_ *stage, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.served <- s.emulator.Serve(ctx, listener) }()
-	if err = s.openPage(ctx); err != nil {
+	if s.page, err = openPage(ctx, s.base+"/"+s.emulator.State().Org, "Default", s.emulator.DefaultPAT()); err != nil {
 		return nil, err
 	}
 	for _, pair := range p.Environ {
@@ -89,32 +85,6 @@ func raiseStage(p Process, verbose bool) (_ *stage, err error) {
 	s.init, err = proc.NewInit()
 	return s, err
 }
-
-// openPage lets a keeper show the pool. It has a token of its own, for that of the
-// identity is part of what is told.
-func (s *stage) openPage(ctx context.Context) error {
-	env := []string{"AZP_KEEP_LISTEN=127.0.0.1:0", "AZP_URL=" + s.base + "/" + s.emulator.State().Org, "AZP_TOKEN=" + s.emulator.DefaultPAT()}
-	settings, err := config.LoadKeep(nil, env, "")
-	if err != nil {
-		return err
-	}
-	o, err := keepOptions(settings, keep.NewMetrics(version()), slog.New(slog.DiscardHandler), &secret.Guard{})
-	if err != nil {
-		return err
-	}
-	o.Interval, o.Wanted = demoInterval, nil
-	page, err := listenForPage(settings)
-	if err != nil {
-		return err
-	}
-	s.page = page
-	go func() { s.kept <- keepOpenly(ctx, keep.New(o), page, secret.Text{}) }()
-	return nil
-}
-
-// demoInterval is far below what a keeper may be set to: the emulator has no rate
-// limit, and a demo no patience.
-const demoInterval = time.Second
 
 // strike takes everything down again, whatever was raised.
 func (s *stage) strike() {
@@ -129,7 +99,7 @@ func (s *stage) strike() {
 		s.stop()
 		<-s.served
 		if s.page != nil {
-			<-s.kept
+			s.page.running.Wait()
 		}
 	}
 	if s.dir != "" {
@@ -249,16 +219,6 @@ func (s *stage) tellTimes() {
 	}
 	table.Flush()
 	s.sayf("\nthe whole life took %.1f s, of which the jobs slept 1.8\n", time.Since(s.began).Seconds())
-}
-
-// wantsColor: on a terminal, unless NO_COLOR is set.
-func wantsColor(p Process) bool {
-	for _, pair := range p.Environ {
-		if strings.HasPrefix(pair, "NO_COLOR=") && pair != "NO_COLOR=" {
-			return false
-		}
-	}
-	return isTerminal(p.Stdout)
 }
 
 // logTail keeps a process's log.

@@ -1,16 +1,16 @@
-package cli
+package lab
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/fakeagent"
 )
@@ -27,14 +27,15 @@ type emulateFlags struct {
 	limit     emulator.RateLimit
 }
 
-func newEmulate(p Process) *cobra.Command {
+func newEmulate(p cli.Process) *cobra.Command {
 	var f emulateFlags
 	c := &cobra.Command{
 		Use:   "emulate",
 		Short: "Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost",
 		Long: `Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost,
 in memory, until Ctrl-C. It prints what to export; with --agent-dir it also lays
-out azptend's fake agent there, so that "azptend run" has one to run.
+out azptend's fake agent there, so that "azptend run" has
+one to run.
 
 Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 		RunE: func(c *cobra.Command, _ []string) error { return emulate(p, f) },
@@ -54,7 +55,7 @@ Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 	return c
 }
 
-func emulate(p Process, f emulateFlags) error {
+func emulate(p cli.Process, f emulateFlags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.DiscardHandler)
@@ -63,11 +64,11 @@ func emulate(p Process, f emulateFlags) error {
 	}
 	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return cli.Usage(err)
 	}
-	listener, err := net.Listen("tcp", f.listen)
+	listener, err := cli.Listen(f.listen, "--listen")
 	if err != nil {
-		return &exitError{exitUsage, &addressError{f.listen, "--listen", err}}
+		return cli.Usage(err)
 	}
 	if !emulator.IsLoopback(listener.Addr()) {
 		fmt.Fprintf(p.Stderr, "azptend: warning: other machines can reach %s: anyone there can queue jobs, which run scripts as you\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
@@ -77,7 +78,7 @@ func emulate(p Process, f emulateFlags) error {
 	if err != nil {
 		return err
 	}
-	out := &output{w: p.Stdout}
+	out := &cli.Output{W: p.Stdout}
 	for _, v := range e.Environment(base) {
 		fmt.Fprintf(out, "export %s=%s\n", v.Name, v.Value)
 	}
@@ -86,7 +87,7 @@ func emulate(p Process, f emulateFlags) error {
 	}
 	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
 	fmt.Fprintf(out, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
-	if err := out.err(); err != nil { // what to export is half of what it is for
+	if err := out.Err(); err != nil { // what to export is half of what it is for
 		listener.Close()
 		return err
 	}
@@ -102,7 +103,7 @@ func layOutFakeAgent(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	executable, err := self()
+	executable, err := cli.Self()
 	if err != nil {
 		return "", fmt.Errorf("cannot lay out the fake agent: %w", err)
 	}
