@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
@@ -79,7 +80,7 @@ func newRoot(p Process) *cobra.Command {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
+		return exitcode.With(exitcode.Usage, &usageError{err, c.CommandPath()})
 	})
 	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
@@ -112,7 +113,7 @@ func needsCommand(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		what = "there is no command " + strconv.Quote(args[0])
 	}
-	return &exitError{exitUsage, &usageError{errors.New(what), c.CommandPath()}}
+	return exitcode.With(exitcode.Usage, &usageError{errors.New(what), c.CommandPath()})
 }
 
 // usageError is a command line that cannot be read.
@@ -127,7 +128,7 @@ func (e *usageError) Error() string {
 
 func noArgs(c *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(c, args); err != nil {
-		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
+		return exitcode.With(exitcode.Usage, &usageError{err, c.CommandPath()})
 	}
 	return nil
 }

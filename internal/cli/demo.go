@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 type demoFlags struct {
@@ -50,7 +51,7 @@ func demo(p Process, f demoFlags) error {
 	}
 	defer s.strike()
 	if err := s.play(ctx); ctx.Err() != nil {
-		return &exitError{exitInterrupted, errors.New("the demo was interrupted")}
+		return exitcode.With(exitcode.Interrupted, errors.New("the demo was interrupted"))
 	} else if err != nil {
 		s.tellLog()
 		return fmt.Errorf("the demo stopped: %w", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/fakeagent"
 )
 
@@ -63,11 +64,11 @@ func emulate(p Process, f emulateFlags) error {
 	}
 	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
-		return &exitError{exitUsage, &addressError{f.listen, "--listen", err}}
+		return exitcode.With(exitcode.Usage, &addressError{f.listen, "--listen", err})
 	}
 	if !emulator.IsLoopback(listener.Addr()) {
 		fmt.Fprintf(p.Stderr, "azptend: warning: other machines can reach %s: anyone there can queue jobs, which run scripts as you\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
