@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 // A script says in a line of its head what it shows of the README's two tables:
@@ -54,7 +54,7 @@ func settingsAndCodes() []string {
 	for _, row := range config.Table() {
 		rows = append(rows, row.Env)
 	}
-	for _, row := range cli.ExitCodes() {
+	for _, row := range exitcode.Table() {
 		for code := range strings.SplitSeq(row.Code, ", ") {
 			rows = append(rows, "exit "+code)
 		}

@@ -19,13 +19,14 @@ var allowed = map[string][]string{
 	"cmd/azptend-lab":  {"internal/cli", "internal/config", "internal/lab"},
 	"internal/bounded": {}, // a leaf
 	"internal/cli": {
-		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
+		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
 		"internal/service", "internal/setup", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
-	"internal/pool":       {"internal/agentdir", "internal/azdo"},                                                          // agent for the marks, like tend
-	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/identity", "internal/secret", "internal/text"}, // it explains their errors to every command
+	"internal/pool":       {"internal/agentdir", "internal/azdo"},                                                                               // agent for the marks, like tend
+	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/pool", "internal/setup"},     // it maps their errors
+	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/exitcode", "internal/identity", "internal/secret", "internal/text"}, // it explains their errors to every command
 	"internal/setup":      {"internal/azdo"},
 	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/secret"},                                              // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/calls":      {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 	"internal/secret":     {},
 	"internal/service":    {},
 	"internal/httpclient": {},
-	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret"},
+	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret"},
 	"internal/emulator":   {},
 	"internal/fakeagent":  {"internal/proc"},
 	"test":                {},

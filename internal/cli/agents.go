@@ -12,6 +12,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 )
 
@@ -85,7 +86,7 @@ func (c *choice) check() error {
 }
 
 func badFlag(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf("cannot read the command line: "+format, args...)}
+	return exitcode.With(exitcode.Usage, fmt.Errorf("cannot read the command line: "+format, args...))
 }
 
 func (c *choice) has(a azdo.Agent) bool {

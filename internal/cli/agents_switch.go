@@ -10,6 +10,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 )
 
@@ -80,7 +81,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 	agents := s.chosen.of(all)
 	named := len(s.chosen.names) > 0
 	if absent := s.absent(all); len(absent) > 0 {
-		return &exitError{exitUsage, fmt.Errorf("cannot %s agents: there is no agent %s in %v", s.verb, strings.Join(absent, ", "), tended)}
+		return exitcode.With(exitcode.Usage, fmt.Errorf("cannot %s agents: there is no agent %s in %v", s.verb, strings.Join(absent, ", "), tended))
 	}
 	if !named {
 		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderWhy(a) != "" })
@@ -127,7 +128,7 @@ func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo
 		err = told
 	}
 	if err == nil && failed > 0 {
-		err = &exitError{exitTryAgain, &partlyError{s.verb, failed, len(todo)}}
+		err = exitcode.With(exitcode.TryAgain, &partlyError{s.verb, failed, len(todo)})
 	}
 	return err
 }

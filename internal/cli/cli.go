@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -62,7 +63,7 @@ func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
+		return exitcode.With(exitcode.Usage, &usageError{err, c.CommandPath()})
 	})
 	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
@@ -99,7 +100,7 @@ func needsCommand(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		what = "there is no command " + strconv.Quote(args[0])
 	}
-	return &exitError{exitUsage, &usageError{errors.New(what), c.CommandPath()}}
+	return exitcode.With(exitcode.Usage, &usageError{errors.New(what), c.CommandPath()})
 }
 
 // usageError is a command line that cannot be read.
@@ -114,7 +115,7 @@ func (e *usageError) Error() string {
 
 func noArgs(c *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(c, args); err != nil {
-		return &exitError{exitUsage, &usageError{err, c.CommandPath()}}
+		return exitcode.With(exitcode.Usage, &usageError{err, c.CommandPath()})
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -65,9 +66,9 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{exitInterrupted, fmt.Errorf("cannot finish the checks: interrupted")}
+		return exitcode.With(exitcode.Interrupted, fmt.Errorf("cannot finish the checks: interrupted"))
 	case err != nil || out.Err() != nil:
-		return &exitError{exitFault, out.Err()}
+		return exitcode.With(exitcode.Internal, out.Err())
 	}
-	return silent(report.Code())
+	return exitcode.Silent(report.Code())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 func newDrain(p Process) *cobra.Command {
@@ -32,7 +33,7 @@ killed meanwhile; 77 it belongs to another user; 64 the command line.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := config.LoadPlace(c.Flags(), p.Environ)
 			if err != nil {
-				return &exitError{exitUsage, err}
+				return exitcode.With(exitcode.Usage, err)
 			}
 			return drain(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
 		},
@@ -69,7 +70,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	}
 	fmt.Fprintln(w, plainly(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
-		return silent(s.End.Code)
+		return exitcode.Silent(s.End.Code)
 	}
 	return nil
 }
@@ -99,7 +100,7 @@ func until(s control.Status) string {
 // unanswered gives the exit code to an error of the control socket.
 func unanswered(err error) error {
 	if errors.Is(err, control.ErrForbidden) {
-		return &exitError{exitDenied, err}
+		return exitcode.With(exitcode.Denied, err)
 	}
-	return &exitError{exitUnavailable, err}
+	return exitcode.With(exitcode.Unavailable, err)
 }

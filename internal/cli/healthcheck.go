@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 func newHealthcheck(p Process) *cobra.Command {
@@ -32,11 +33,11 @@ agent listens for jobs or runs one, and red before and after. Of several agents
 Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.live && o.ready {
-				return &exitError{exitUsage, &usageError{errors.New("--live and --ready are two questions"), c.CommandPath()}}
+				return exitcode.With(exitcode.Usage, &usageError{errors.New("--live and --ready are two questions"), c.CommandPath()})
 			}
 			s, err := config.LoadPlace(c.Flags(), p.Environ)
 			if err != nil {
-				return &exitError{exitUsage, err}
+				return exitcode.With(exitcode.Usage, err)
 			}
 			return healthcheck(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
 		},
@@ -79,7 +80,7 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 	if h.green(o.ready) {
 		return nil
 	}
-	return silent(1)
+	return exitcode.Silent(1)
 }
 
 func (h verdict) green(ready bool) bool { return h.Live && (h.Ready || !ready) }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/secret"
@@ -54,25 +55,25 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	hostName, _ := os.Hostname()
 	s, err := config.LoadKeep(flags, p.Environ, hostName)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log, guard := openLog(p, s)
 	metrics := keep.NewMetrics(version())
 	o, err := keepOptions(s, metrics, log, guard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	var page net.Listener // nil: none is wanted
 	if s.KeepListen != "" {
 		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
-			return &exitError{exitUsage, err}
+			return exitcode.With(exitcode.Usage, err)
 		}
 	}
 	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
 	if err := keepOpenly(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		say(p, s, log, guard, consult(ctx, s, guard, err))
-		return silent(codeOf(err))
+		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Left", "why", "asked to end")
 	return nil

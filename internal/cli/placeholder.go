@@ -15,6 +15,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -96,7 +97,7 @@ func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Gua
 	}
 	if err != nil {
 		say(p, s, log, guard, consult(ctx, s, guard, err))
-		return silent(codeOf(err))
+		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("The pool has its placeholder", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
 		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Lacked, ","), "disabled", done.Disabled)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 )
 
@@ -208,7 +209,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		err = told
 	}
 	if failed := count[pool.Failed]; err == nil && failed > 0 {
-		err = &exitError{exitTryAgain, &partlyError{"remove", failed, out.Ghosts}}
+		err = exitcode.With(exitcode.TryAgain, &partlyError{"remove", failed, out.Ghosts})
 	}
 	return err
 }

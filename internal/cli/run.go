@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
@@ -48,11 +49,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	user, err := runAs(s.RunAs)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	// Before there is a child that could use up the threads.
 	proc.ReserveThreads(s.Agents)
@@ -69,7 +70,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	grace := &graceEnd{}
 	page, done, err := openPage(s, log)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	defer closing(grace, log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
@@ -84,19 +85,19 @@ func run(p Process, flags *pflag.FlagSet) error {
 	init, err := proc.NewInit()
 	if err != nil {
 		explain(heard, p, s, log, guard, err)
-		return silent(exitFault)
+		return exitcode.Silent(exitcode.Internal)
 	}
 	defer closing(grace, log, "the reaping of processes", closeWithin, init.Close)()
 
 	end, err := live(p, s, each, page, user, log, guard, init, heard, grace)
 	if err != nil {
 		explain(heard, p, s, log, guard, err)
-		return silent(codeOfStart(err))
+		return exitcode.Silent(exitcode.OfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
 		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}
-	return silent(end.Code)
+	return exitcode.Silent(end.Code)
 }
 
 // tellOpenings warns of what opens this process's memory to jobs.

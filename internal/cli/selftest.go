@@ -17,6 +17,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
@@ -55,7 +56,7 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log, guard := openLog(p, s)
 	return tryServer(ctx, p, s, f, log, guard)
@@ -64,11 +65,11 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, guard *secret.Guard) error {
 	_, client, err := connect(s, log, guard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	in, err := poolOfSettings(ctx, client, s)
 	if err != nil {
-		return &exitError{codeOf(err), err}
+		return err
 	}
 	if !f.yes {
 		fmt.Fprintf(p.Stdout, "would add a disabled agent to pool %q (id %d), try the server on it with some 30 requests, and remove it again\n"+
@@ -90,17 +91,17 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 	}
 	switch {
 	case err != nil:
-		return &exitError{codeOf(err), err}
+		return err
 	case out.Err() != nil:
 		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
-		return silent(exitOtherwise)
+		return exitcode.Silent(exitUnexpected)
 	}
 	return nil
 }
 
-// exitOtherwise is a self-test that saw what azptend has no answer to.
-const exitOtherwise = 1
+// exitUnexpected is a self-test that saw what azptend has no answer to.
+const exitUnexpected = 1
 
 func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
 	find := func() (azdo.Pool, error) { return client.PoolByName(ctx, s.Pool) }
@@ -109,7 +110,7 @@ func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings)
 	}
 	in, err := find()
 	if err == nil && in.Closed() != "" {
-		err = &exitError{exitUnreachable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.Closed())}
+		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.Closed()))
 	}
 	return in, err
 }

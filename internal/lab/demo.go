@@ -15,6 +15,7 @@ import (
 
 	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 type demoFlags struct {
@@ -51,7 +52,7 @@ func demo(p cli.Process, f demoFlags) error {
 	}
 	defer s.strike()
 	if err := s.play(ctx); ctx.Err() != nil {
-		return cli.Interrupted(errors.New("the demo was interrupted"))
+		return exitcode.With(exitcode.Interrupted, errors.New("the demo was interrupted"))
 	} else if err != nil {
 		s.tellLog()
 		return fmt.Errorf("the demo stopped: %w", err)

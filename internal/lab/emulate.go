@@ -12,6 +12,7 @@ import (
 
 	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/fakeagent"
 )
 
@@ -64,11 +65,11 @@ func emulate(p cli.Process, f emulateFlags) error {
 	}
 	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
 	if err != nil {
-		return cli.Usage(err)
+		return exitcode.With(exitcode.Usage, err)
 	}
 	listener, err := cli.Listen(f.listen, "--listen")
 	if err != nil {
-		return cli.Usage(err)
+		return exitcode.With(exitcode.Usage, err)
 	}
 	if !emulator.IsLoopback(listener.Addr()) {
 		fmt.Fprintf(p.Stderr, "azptend: warning: other machines can reach %s: anyone there can queue jobs, which run scripts as you\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
