@@ -78,7 +78,7 @@ func (s *stage) play(ctx context.Context) error {
 
 func (s *stage) begin(ctx context.Context) error {
 	s.tell("emulator", "Azure DevOps and an identity endpoint, on %s", s.base)
-	s.tell("page", "the pool, live, as azptend keep shows it: %s", addressOf(s.page))
+	s.tell("page", "the pool, live, as azptend keep shows it: %s", pageAddress(s.page))
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -208,6 +208,6 @@ func (s *stage) stay(ctx context.Context) {
 	s.sayf("  export AZP_AGENT_DIR=%s\n  %s run\n\n", s.agentDir, s.executable)
 	s.sayf("  curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs   # a job\n", s.base)
 	s.sayf("  curl %s/_emulator/state                          # the pool\n", s.base)
-	s.sayf("\nIn a browser: %s\n", addressOf(s.page))
+	s.sayf("\nIn a browser: %s\n", pageAddress(s.page))
 	<-ctx.Done()
 }

@@ -102,13 +102,13 @@ func (s *stage) openPage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.Interval, o.Wanted = demoInterval, nil
+	o.Interval, o.Placeholder = demoInterval, nil
 	page, err := listenForPage(settings)
 	if err != nil {
 		return err
 	}
 	s.page = page
-	go func() { s.kept <- keepOpenly(ctx, keep.New(o), page, secret.Text{}) }()
+	go func() { s.kept <- runKeeper(ctx, keep.New(o), page, secret.Text{}) }()
 	return nil
 }
 

@@ -67,7 +67,7 @@ func faults() []fault {
 			{queue, "q.used > 0 && q.used+e.cost() > most", "false"},
 		}},
 		{guard: "a control socket out of reach", short: true, cells: "^control socket: (renamed|FIFO) × `--run-as`$", edits: []edit{
-			{"internal/control/place.go", "\tif !p.OtherUser {\n\t\tp.clearGuarded()", "\tif true {\n\t\tp.clearGuarded()"},
+			{"internal/control/location.go", "\tif !p.OtherUser {\n\t\tp.removeGuarded()", "\tif true {\n\t\tp.removeGuarded()"},
 		}},
 		{guard: "the limit of connections", cells: "^(health port: idle connections × .*|control flood: idle connections × same user)$", edits: []edit{
 			{"internal/connlimit/connlimit.go", "most: within(descriptors())", "most: 1 << 20"},
