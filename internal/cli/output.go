@@ -10,17 +10,17 @@ import (
 // failed (a full disk, a reader that has gone), so that the command can end with
 // it instead of in silence. It is safe for use by several goroutines.
 type Output struct {
-	W  io.Writer
-	mu sync.Mutex
-	e  error
+	W        io.Writer
+	mu       sync.Mutex
+	firstErr error
 }
 
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n, err := o.W.Write(p)
-	if err != nil && o.e == nil {
-		o.e = fmt.Errorf("cannot write to standard output: %w", err)
+	if err != nil && o.firstErr == nil {
+		o.firstErr = fmt.Errorf("cannot write to standard output: %w", err)
 	}
 	return n, err
 }
@@ -29,5 +29,5 @@ func (o *Output) Write(p []byte) (int, error) {
 func (o *Output) Err() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.e
+	return o.firstErr
 }

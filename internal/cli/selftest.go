@@ -83,7 +83,7 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
 		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, Tell: shown.row,
-		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, observer(log)) },
+		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, requestLogger(log)) },
 	})
 	shown.end(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
@@ -109,8 +109,8 @@ func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings)
 		find = func() (azdo.Pool, error) { return client.PoolByID(ctx, s.PoolID) }
 	}
 	in, err := find()
-	if err == nil && in.Closed() != "" {
-		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.Closed()))
+	if err == nil && in.ClosedReason() != "" {
+		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}
 	return in, err
 }

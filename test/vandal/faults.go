@@ -62,7 +62,7 @@ func faults() []planted {
 			fault.Replace(queue, "q.used > 0 && q.used+e.cost() > most", "false"),
 		)},
 		{cells: "^control socket: (renamed|FIFO) × `--run-as`$", short: true, Fault: fault.New("a control socket out of reach",
-			fault.Replace("internal/control/place.go", "\tif !p.OtherUser {\n\t\tp.clearGuarded()", "\tif true {\n\t\tp.clearGuarded()"),
+			fault.Replace("internal/control/location.go", "\tif !p.OtherUser {\n\t\tp.removeGuarded()", "\tif true {\n\t\tp.removeGuarded()"),
 		)},
 		{cells: "^(health port: idle connections × .*|control flood: idle connections × same user)$", Fault: fault.New("the limit of connections",
 			fault.Replace("internal/connlimit/connlimit.go", "most: within(descriptors())", "most: 1 << 20"),

@@ -16,53 +16,53 @@ func TestGreet(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		answer func(http.ResponseWriter)
-		want   azdo.Organisation
+		want   azdo.Endpoint
 	}{
 		{"refused, as the service does", func(w http.ResponseWriter) {
 			w.Header().Set("X-VSS-ResourceTenant", tenant)
 			w.WriteHeader(401)
-		}, azdo.Organisation{Face: azdo.FaceOrganisation, Status: 401, Tenant: tenant}},
+		}, azdo.Endpoint{Kind: azdo.OrganisationFound, Status: 401, Tenant: tenant}},
 		{"led to the sign-in", func(w http.ResponseWriter) {
 			w.Header().Set("X-VSS-ResourceTenant", tenant)
 			w.Header().Set("Location", "https://spsprodweu1.vssps.visualstudio.com/_signin?realm=dev.azure.com")
 			w.WriteHeader(302)
-		}, azdo.Organisation{Face: azdo.FaceOrganisation, Status: 302, Tenant: tenant}},
+		}, azdo.Endpoint{Kind: azdo.OrganisationFound, Status: 302, Tenant: tenant}},
 		{"a server of one's own", func(w http.ResponseWriter) {
 			w.Header().Set("WWW-Authenticate", "Negotiate")
 			w.WriteHeader(401)
-		}, azdo.Organisation{Face: azdo.FaceOrganisation, Status: 401}},
+		}, azdo.Endpoint{Kind: azdo.OrganisationFound, Status: 401}},
 		{"shown what is public", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte("{}"))
-		}, azdo.Organisation{Face: azdo.FaceOrganisation, Status: 200}},
+		}, azdo.Endpoint{Kind: azdo.OrganisationFound, Status: 200}},
 		{"no such organisation", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/html")
 			w.WriteHeader(404)
-		}, azdo.Organisation{Face: azdo.FaceNobody, Status: 404}},
+		}, azdo.Endpoint{Kind: azdo.NoSuchOrganisation, Status: 404}},
 		{"a path that an organisation does not know", func(w http.ResponseWriter) {
 			w.Header().Set("X-VSS-ResourceTenant", tenant)
 			w.WriteHeader(404)
-		}, azdo.Organisation{Face: azdo.FaceOrganisation, Status: 404, Tenant: tenant}},
+		}, azdo.Endpoint{Kind: azdo.OrganisationFound, Status: 404, Tenant: tenant}},
 		{"a login page", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = w.Write([]byte("<html>"))
-		}, azdo.Organisation{Face: azdo.FaceStranger, Status: 200}},
+		}, azdo.Endpoint{Kind: azdo.NotAzureDevOps, Status: 200}},
 		{"led elsewhere", func(w http.ResponseWriter) {
 			w.Header().Set("Location", "https://example.com/portal?secret=x")
 			w.WriteHeader(302)
-		}, azdo.Organisation{Face: azdo.FaceElsewhere, Status: 302, Target: "https://example.com/portal"}},
-		{"down", func(w http.ResponseWriter) { w.WriteHeader(503) }, azdo.Organisation{Face: azdo.FaceBroken, Status: 503}},
+		}, azdo.Endpoint{Kind: azdo.RedirectsElsewhere, Status: 302, Target: "https://example.com/portal"}},
+		{"down", func(w http.ResponseWriter) { w.WriteHeader(503) }, azdo.Endpoint{Kind: azdo.EndpointUnavailable, Status: 503}},
 		{"of Microsoft accounts", func(w http.ResponseWriter) {
 			w.Header().Set("X-VSS-ResourceTenant", "00000000-0000-0000-0000-000000000000")
 			w.WriteHeader(401)
-		}, azdo.Organisation{Face: azdo.FaceOrganisation, Status: 401, Tenant: "00000000-0000-0000-0000-000000000000"}},
+		}, azdo.Endpoint{Kind: azdo.OrganisationFound, Status: 401, Tenant: "00000000-0000-0000-0000-000000000000"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { tt.answer(w) }))
 			defer s.Close()
 			client := httpclient.ForAzureDevOps("test", nil, nil)
 			defer client.CloseIdleConnections()
-			got, err := azdo.Greet(t.Context(), client, s.URL+"/org")
+			got, err := azdo.Probe(t.Context(), client, s.URL+"/org")
 			if err != nil || got.Date.IsZero() {
 				t.Errorf("%+v, %v", got, err)
 			}
@@ -106,7 +106,7 @@ func TestWhoAmI(t *testing.T) {
 func TestHas(t *testing.T) {
 	for body, want := range map[string]bool{"true": true, "false": false} {
 		s := newServer(t, says(200, asJSON, body))
-		if has, err := s.client.Has(t.Context(), 7, azdo.MayView|azdo.MayManage); has != want || err != nil {
+		if has, err := s.client.HasPermission(t.Context(), 7, azdo.MayView|azdo.MayManage); has != want || err != nil {
 			t.Errorf("%s is %v, %v", body, has, err)
 		}
 		if asked := s.seen()[0]; asked.Path != "/org/_apis/distributedtask/pools/7/permissions/3" || asked.Query.Get("api-version") != "7.1-preview.1" {

@@ -14,49 +14,49 @@ import (
 // socketName is the socket's in its folder.
 const socketName = "control.sock"
 
-// ErrTaken says that a living process holds the folder: another azptend.
-var ErrTaken = errors.New("another azptend has its control socket there")
+// ErrInUse says that a living process holds the folder: another azptend.
+var ErrInUse = errors.New("another azptend has its control socket there")
 
-// folder is the socket's folder, opened: what is done in it is done in this very
+// socketDir is the socket's folder, opened: what is done in it is done in this very
 // folder, whatever a job puts in its place meanwhile.
-type folder struct {
+type socketDir struct {
 	path string
 	file *os.File
 }
 
-// makeFolder makes the folder ours alone, and locks it for as long as it is
+// makeDir makes the folder ours alone, and locks it for as long as it is
 // open.
-func makeFolder(path string) (*folder, error) {
+func makeDir(path string) (*socketDir, error) {
 	var err error
 	for range 3 { // another life may be leaving it just now
-		var f *folder
-		if f, err = tryFolder(path); err == nil || errors.Is(err, ErrTaken) {
+		var f *socketDir
+		if f, err = tryMakeDir(path); err == nil || errors.Is(err, ErrInUse) {
 			return f, err
 		}
 	}
 	return nil, err
 }
 
-func tryFolder(path string) (*folder, error) {
-	if err := clearWay(path); err != nil {
+func tryMakeDir(path string) (*socketDir, error) {
+	if err := removeObstacle(path); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	f, err := openFolder(path)
+	f, err := openDir(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.take(); err != nil {
+	if err := f.lock(); err != nil {
 		f.file.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-// clearWay removes what bears the folder's name and is no folder of ours.
-func clearWay(path string) error {
+// removeObstacle removes what bears the folder's name and is no folder of ours.
+func removeObstacle(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -70,17 +70,17 @@ func clearWay(path string) error {
 	return os.RemoveAll(path)
 }
 
-func openFolder(path string) (*folder, error) {
+func openDir(path string) (*socketDir, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	return &folder{path, file}, nil
+	return &socketDir{path, file}, nil
 }
 
-// take locks an opened folder, and makes sure that it is ours, closed to others,
+// lock locks an opened folder, and makes sure that it is ours, closed to others,
 // and still the one that is found by its path.
-func (f *folder) take() error {
+func (f *socketDir) lock() error {
 	info, err := f.file.Stat()
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (f *folder) take() error {
 		return fmt.Errorf("%s belongs to another user", f.path)
 	}
 	if err := syscall.Flock(int(f.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
-		return fmt.Errorf("%s: %w", f.path, ErrTaken)
+		return fmt.Errorf("%s: %w", f.path, ErrInUse)
 	}
 	now, err := os.Lstat(f.path)
 	if err != nil {
@@ -102,11 +102,11 @@ func (f *folder) take() error {
 }
 
 // socket is the socket's address, short enough for one.
-func (f *folder) socket() string { return filepath.Join(reach(f), socketName) }
+func (f *socketDir) socket() string { return filepath.Join(shortPath(f), socketName) }
 
 // remove takes the socket and the folder away; the lock goes last, with the
 // folder.
-func (f *folder) remove() error {
+func (f *socketDir) remove() error {
 	err := os.RemoveAll(f.socket())
 	if now, statErr := os.Lstat(f.path); statErr == nil {
 		if info, statErr := f.file.Stat(); statErr == nil && os.SameFile(info, now) {

@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// hands is how many agents are looked after at a time. It bounds what a keeper or
+// concurrency is how many agents are looked after at a time. It bounds what a keeper or
 // a person's prune takes of the identity's rate limit (azure-devops-rest.md 3), and
 // hides most of a far server's round trips.
-const hands = 4
+const concurrency = 4
 
-// several does one thing about each of several agents, some at a time, and calls
+// forEach does one thing about each of several agents, some at a time, and calls
 // each with one result at a time, in the order in which they come. The first error
 // stops what has not begun, and cuts short what has.
-func several[A, R any](outer context.Context, agents []A, do func(context.Context, A) (R, error), each func(R)) error {
+func forEach[A, R any](outer context.Context, agents []A, do func(context.Context, A) (R, error), each func(R)) error {
 	ctx, stop := context.WithCancelCause(outer)
 	defer stop(nil)
 	var (
@@ -22,7 +22,7 @@ func several[A, R any](outer context.Context, agents []A, do func(context.Contex
 		telling sync.Mutex
 	)
 	todo := make(chan A)
-	for range min(hands, len(agents)) {
+	for range min(concurrency, len(agents)) {
 		workers.Go(func() {
 			for a := range todo {
 				result, err := do(ctx, a)

@@ -21,7 +21,7 @@ func TestEnable(t *testing.T) {
 			s.agents = s.agents[:2]
 			s.mishaps = []mishap{lostAfter, throttled, brokenAfter}
 			gone, done := 0, 0
-			err = p.Enable(t.Context(), agents, on, func(r pool.Switched) {
+			err = p.SetEnabled(t.Context(), agents, on, func(r pool.SwitchResult) {
 				done++
 				if r.Gone {
 					gone++
@@ -42,7 +42,7 @@ func TestEnableIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.Enable(t.Context(), agents, false, func(r pool.Switched) { t.Errorf("a result: %+v", r) })
+	err = p.SetEnabled(t.Context(), agents, false, func(r pool.SwitchResult) { t.Errorf("a result: %+v", r) })
 	if azdo.Status(err) != 403 || s.agents[0].Enabled != nil {
 		t.Errorf("%v, %+v", err, s.agents)
 	}

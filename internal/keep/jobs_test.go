@@ -69,11 +69,11 @@ func TestEachJobIsCountedOnce(t *testing.T) {
 		lives := rapid.SliceOfN(rapid.Custom(drawLife), 0, 8).Draw(t, "lives")
 		looks := rapid.SliceOfNDistinct(rapid.IntRange(1, 60), 1, 12, rapid.ID).Draw(t, "looks")
 		slices.Sort(looks)
-		var l ledger
+		var l jobTracker
 		var waits []time.Duration
 		var ends []string
 		for _, at := range looks {
-			n := l.take(shownAt(lives, at))
+			n := l.update(shownAt(lives, at))
 			waits, ends = append(waits, n.waits...), append(ends, n.results...)
 		}
 		wantWaits, wantEnds := expected(lives, looks)
@@ -130,10 +130,10 @@ func expected(lives []life, looks []int) (waits []time.Duration, ends []string) 
 
 // TestOneRoad is the property in words: seen queued, seen running, seen finished.
 func TestOneRoad(t *testing.T) {
-	var l ledger
+	var l jobTracker
 	lives := []life{{queued: 2, received: 5, finished: 9, result: "failed"}, {queued: 1, received: 1, finished: 1, result: "succeeded"}}
 	for _, tt := range []struct{ at, waits, ends int }{{1, 0, 0}, {3, 0, 0}, {6, 1, 0}, {7, 0, 0}, {10, 0, 1}, {20, 0, 0}} {
-		n := l.take(shownAt(lives, tt.at))
+		n := l.update(shownAt(lives, tt.at))
 		if len(n.waits) != tt.waits || len(n.results) != tt.ends {
 			t.Errorf("at %d it tells %+v", tt.at, n)
 		}
@@ -146,9 +146,9 @@ func TestOneRoad(t *testing.T) {
 func TestHistory(t *testing.T) {
 	var h history
 	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
-	h.note(Picture{At: noon, Oldest: time.Minute}, news{})
-	h.note(Picture{At: noon.Add(30 * time.Second), Oldest: 20 * time.Second}, news{waits: []time.Duration{5 * time.Second, 70 * time.Second}})
-	h.note(Picture{At: noon.Add(2 * time.Minute)}, news{})
+	h.add(Snapshot{At: noon, Oldest: time.Minute}, jobChanges{})
+	h.add(Snapshot{At: noon.Add(30 * time.Second), Oldest: 20 * time.Second}, jobChanges{waits: []time.Duration{5 * time.Second, 70 * time.Second}})
+	h.add(Snapshot{At: noon.Add(2 * time.Minute)}, jobChanges{})
 	got := h.last(4, noon.Add(2*time.Minute+10*time.Second))
 	want := []Slot{
 		{From: noon.Add(-time.Minute)},
@@ -160,8 +160,8 @@ func TestHistory(t *testing.T) {
 		t.Errorf("it remembers %+v", got)
 	}
 	// Six hours later the place is taken by another minute, and nothing is left.
-	h.note(Picture{At: noon.Add(slots * slotLength)}, news{})
-	if got := h.last(1, noon.Add(slots*slotLength))[0]; got.Started != 0 || got.Oldest != 0 {
+	h.add(Snapshot{At: noon.Add(maxSlots * slotLength)}, jobChanges{})
+	if got := h.last(1, noon.Add(maxSlots*slotLength))[0]; got.Started != 0 || got.Oldest != 0 {
 		t.Errorf("it remembers %+v of six hours ago", got)
 	}
 }
@@ -169,16 +169,16 @@ func TestHistory(t *testing.T) {
 // A server whose clock has never been set is no reason to fall.
 func TestHistoryBefore1970(t *testing.T) {
 	var h history
-	h.note(Picture{At: time.Unix(0, 0), Oldest: time.Minute}, news{})
-	h.note(Picture{At: time.Unix(-3600, 0), Oldest: time.Hour}, news{})
-	got := h.last(slots, time.Unix(0, 0))
-	if first, last := got[slots-61], got[slots-1]; first.Oldest != time.Hour || last.Oldest != time.Minute {
+	h.add(Snapshot{At: time.Unix(0, 0), Oldest: time.Minute}, jobChanges{})
+	h.add(Snapshot{At: time.Unix(-3600, 0), Oldest: time.Hour}, jobChanges{})
+	got := h.last(maxSlots, time.Unix(0, 0))
+	if first, last := got[maxSlots-61], got[maxSlots-1]; first.Oldest != time.Hour || last.Oldest != time.Minute {
 		t.Errorf("it remembers %+v and %+v", first, last)
 	}
 }
 
 func TestPace(t *testing.T) {
-	p := pace{interval: 30 * time.Second}
+	p := interval{base: 30 * time.Second}
 	within := func(what string, got, least, most time.Duration) {
 		t.Helper()
 		if got < least || got > most {

@@ -41,7 +41,7 @@ Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
 			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine && len(s.chosen.states) == 0 {
 				return badFlag("no agent is chosen\nhint: name agents, or choose them by --match, --version-below, --state or --mine")
 			}
-			return withPool(p, c.Flags(), ofPools(), s.run)
+			return withPool(p, c.Flags(), poolSettings(), s.run)
 		},
 	}
 	flags := c.Flags()
@@ -49,7 +49,7 @@ Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
 	s.chosen.addFlags(flags)
 	flags.BoolVar(&s.yes, "yes", false, "do it, to agents that were not named")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, ofPools()...)
+	config.AddFlags(flags, poolSettings()...)
 	return c
 }
 
@@ -58,7 +58,7 @@ type switcher struct {
 	p          Process
 	on         bool
 	verb, done string
-	chosen     choice
+	chosen     agentFilter
 	yes        bool
 	asJSON     bool
 }
@@ -78,16 +78,16 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 	if err != nil {
 		return err
 	}
-	agents := s.chosen.of(all)
+	agents := s.chosen.apply(all)
 	named := len(s.chosen.names) > 0
-	if absent := s.absent(all); len(absent) > 0 {
+	if absent := s.missingNames(all); len(absent) > 0 {
 		return exitcode.With(exitcode.Usage, fmt.Errorf("cannot %s agents: there is no agent %s in %v", s.verb, strings.Join(absent, ", "), tended))
 	}
 	if !named {
-		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderWhy(a) != "" })
+		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderReason(a) != "" })
 	}
 	if len(agents) == 0 && !s.asJSON {
-		return tellNone(s.p, tended, len(all))
+		return printNone(s.p, tended, len(all))
 	}
 	var todo []azdo.Agent
 	rows := []switched{}
@@ -102,7 +102,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 		for _, a := range todo {
 			rows = append(rows, s.row(a, "would be "+s.done, nil))
 		}
-		return s.tell(rows, len(todo))
+		return s.print(rows, len(todo))
 	}
 	return s.switchAll(ctx, tended, todo, rows)
 }
@@ -110,7 +110,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo.Agent, rows []switched) error {
 	working := newProgress(s.p.Stderr, "")
 	done, failed := 0, 0
-	err := tended.Enable(ctx, todo, s.on, func(r pool.Switched) {
+	err := tended.SetEnabled(ctx, todo, s.on, func(r pool.SwitchResult) {
 		outcome := s.done
 		switch {
 		case r.Gone:
@@ -124,32 +124,32 @@ func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo
 		working.say("%s %d of %d agents", s.done, done, len(todo))
 	})
 	working.end()
-	if told := s.tell(rows, 0); err == nil {
+	if told := s.print(rows, 0); err == nil {
 		err = told
 	}
 	if err == nil && failed > 0 {
-		err = exitcode.With(exitcode.TryAgain, &partlyError{s.verb, failed, len(todo)})
+		err = exitcode.With(exitcode.TryAgain, &partialError{s.verb, failed, len(todo)})
 	}
 	return err
 }
 
-// absent are the names that no agent has.
-func (s *switcher) absent(all []azdo.Agent) []string {
+// missingNames are the names that no agent has.
+func (s *switcher) missingNames(all []azdo.Agent) []string {
 	return slices.DeleteFunc(slices.Clone(s.chosen.names), func(name string) bool {
 		return slices.ContainsFunc(all, func(a azdo.Agent) bool { return strings.EqualFold(a.Name, name) })
 	})
 }
 
 func (s *switcher) row(a azdo.Agent, outcome string, err error) switched {
-	r := switched{ID: a.ID, Name: a.Name, Version: a.Version, State: stateOf(a), Outcome: outcome}
+	r := switched{ID: a.ID, Name: a.Name, Version: a.Version, State: agentState(a), Outcome: outcome}
 	if err != nil {
 		r.Error = err.Error()
 	}
 	return r
 }
 
-// tell shows what was done, or what would be.
-func (s *switcher) tell(rows []switched, would int) error {
+// print shows what was done, or what would be.
+func (s *switcher) print(rows []switched, would int) error {
 	slices.SortFunc(rows, func(a, b switched) int { return a.ID - b.ID })
 	if s.asJSON {
 		return printJSON(s.p.Stdout, rows)

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Place says whose azptend is talked to.
-type Place struct {
+// Location says whose azptend is talked to.
+type Location struct {
 	// Root is where the agent lives and writes; of several agents, what their roots
 	// are in.
 	Root string
@@ -29,12 +29,12 @@ type base struct {
 	name func(root string) string // of the socket's folder in it
 }
 
-// open is the socket's folder where the jobs' user is azptend's own.
-func (p Place) open() string { return filepath.Join(p.Root, ".azptend") }
+// agentDir is the socket's folder where the jobs' user is azptend's own.
+func (p Location) agentDir() string { return filepath.Join(p.Root, ".azptend") }
 
-// guarded are the folders for a socket that jobs cannot reach, the best first.
+// guardedDirs are the folders for a socket that jobs cannot reach, the best first.
 // Server and client list the same ones, from the agent's root alone.
-func (p Place) guarded() []string {
+func (p Location) guardedDirs() []string {
 	bases := p.bases
 	if bases == nil {
 		bases = []base{{"/run", inRun}, {"/dev/shm", inShm}}
@@ -46,17 +46,17 @@ func (p Place) guarded() []string {
 	return folders
 }
 
-// own is azptend's directory in /run, for the sockets of all agents there.
-const own = "azptend"
+// runDirName is azptend's directory in /run, for the sockets of all agents there.
+const runDirName = "azptend"
 
 // inRun is a name for one machine or container, which /run is.
-func inRun(root string) string { return filepath.Join(own, hash(root)) }
+func inRun(root string) string { return filepath.Join(runDirName, hash(root)) }
 
 // inShm is a name for one mount namespace: the containers of a pod share
 // /dev/shm, and may have their agents at the same path.
 func inShm(root string) string {
 	mounts, _ := os.Readlink("/proc/self/ns/mnt")
-	return own + "-" + hash(root+"\x00"+mounts)
+	return runDirName + "-" + hash(root+"\x00"+mounts)
 }
 
 // hash is short, for a socket's address holds 108 bytes.
@@ -67,70 +67,70 @@ func hash(s string) string {
 
 // make makes the folder for the server's socket, and locks it. The warning is why
 // jobs can move the socket away, "" where they cannot or need not.
-func (p Place) make() (f *folder, warning string, err error) {
+func (p Location) make() (f *socketDir, warning string, err error) {
 	if !p.OtherUser {
-		p.clearGuarded()
-		f, err = makeFolder(p.open())
+		p.removeGuarded()
+		f, err = makeDir(p.agentDir())
 		return f, "", err
 	}
 	var why []string
-	for _, path := range p.guarded() {
-		if err = prepare(path); err == nil {
-			f, err = makeFolder(path)
+	for _, path := range p.guardedDirs() {
+		if err = prepareParents(path); err == nil {
+			f, err = makeDir(path)
 		}
-		if err == nil || errors.Is(err, ErrTaken) {
+		if err == nil || errors.Is(err, ErrInUse) {
 			return f, "", err
 		}
 		why = append(why, err.Error())
 	}
-	f, err = makeFolder(p.open())
+	f, err = makeDir(p.agentDir())
 	return f, strings.Join(why, "; "), err
 }
 
-// clearGuarded removes what an earlier azptend left behind that was killed and
+// removeGuarded removes what an earlier azptend left behind that was killed and
 // ran its jobs as another user: clients look there first.
-func (p Place) clearGuarded() {
-	for _, path := range p.guarded() {
+func (p Location) removeGuarded() {
+	for _, path := range p.guardedDirs() {
 		if os.Geteuid() != 0 || !isGuarded(path) {
 			continue
 		}
-		if f, err := makeFolder(path); err == nil { // else it is in use
+		if f, err := makeDir(path); err == nil { // else it is in use
 			_ = f.remove()
 		}
 	}
 }
 
-// prepare makes sure that nobody but root can put another folder in this one's
+// prepareParents makes sure that nobody but root can put another folder in this one's
 // place.
-func prepare(path string) error {
-	for dir := range above(path) {
-		if filepath.Base(dir) == own {
+func prepareParents(path string) error {
+	for dir := range parents(path) {
+		if filepath.Base(dir) == runDirName {
 			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 		}
-		if err := keptByRoot(dir); err != nil {
+		if err := checkOnlyRootReplaces(dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// above yields the directories that a folder of guarded is in, the first one
+// parents yields the directories that a folder of guarded is in, the first one
 // first: those that others cannot have made.
-func above(path string) func(yield func(string) bool) {
+func parents(path string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		dir := filepath.Dir(path)
-		if filepath.Base(dir) == own && !yield(filepath.Dir(dir)) {
+		if filepath.Base(dir) == runDirName && !yield(filepath.Dir(dir)) {
 			return
 		}
 		yield(dir)
 	}
 }
 
-// keptByRoot says whether only root can rename or replace what is root's in a
+// checkOnlyRootReplaces says whether only root can rename or replace what is root's in a
 // directory: in a sticky one, as /dev/shm is, others cannot either.
-func keptByRoot(dir string) error {
+func checkOnlyRootReplaces(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err
@@ -151,8 +151,8 @@ func isGuarded(path string) bool {
 	if err != nil || !info.IsDir() || owner(info) != 0 {
 		return false
 	}
-	for dir := range above(path) {
-		if keptByRoot(dir) != nil {
+	for dir := range parents(path) {
+		if checkOnlyRootReplaces(dir) != nil {
 			return false
 		}
 	}
@@ -162,11 +162,11 @@ func isGuarded(path string) bool {
 // find is the folder in which a client looks for the socket, and whether it may
 // believe the folder's owner. It may not if jobs run as another user: the agent's
 // root belongs to that user.
-func (p Place) find() (path string, believeOwner bool) {
-	for _, path := range p.guarded() {
+func (p Location) find() (path string, believeOwner bool) {
+	for _, path := range p.guardedDirs() {
 		if isGuarded(path) {
 			return path, false
 		}
 	}
-	return p.open(), !p.OtherUser
+	return p.agentDir(), !p.OtherUser
 }

@@ -16,13 +16,13 @@ const (
 	areaGraph        = "bb1e7ec9-e901-4b68-999a-de7012b920f8"
 )
 
-// ErrServer says that the address is a server of one's own, which knows neither
+// ErrAzureDevOpsServer says that the address is a server of one's own, which knows neither
 // Entra's identities nor licences (azure-devops-rest.md 0).
-var ErrServer = errors.New("it is an Azure DevOps Server, to which managed identities and service principals cannot be added")
+var ErrAzureDevOpsServer = errors.New("it is an Azure DevOps Server, to which managed identities and service principals cannot be added")
 
-// ErrForeign says that the organisation names an address at which azptend does
+// ErrForeignHost says that the organisation names an address at which azptend does
 // not show its token.
-var ErrForeign = errors.New("its address is neither on the organisation's own host nor one of Azure DevOps'")
+var ErrForeignHost = errors.New("its address is neither on the organisation's own host nor one of Azure DevOps'")
 
 // Account is an organisation's users: who they are, their licences. It is made by
 // [Client.Account], and is as safe for several goroutines as the client.
@@ -45,7 +45,7 @@ func (c *Client) Account(ctx context.Context) (*Account, error) {
 		return nil, err
 	}
 	if len(list.Value) == 0 {
-		return nil, fmt.Errorf("cannot %s: %w", op, ErrServer)
+		return nil, fmt.Errorf("cannot %s: %w", op, ErrAzureDevOpsServer)
 	}
 	where := map[string]string{}
 	for _, area := range list.Value {
@@ -55,17 +55,17 @@ func (c *Client) Account(ctx context.Context) (*Account, error) {
 		if where[area] == "" {
 			return nil, fmt.Errorf("cannot %s: the organisation does not name the host of area %s", op, area)
 		}
-		if !mayBeShownAToken(c.base, where[area]) {
-			return nil, fmt.Errorf("cannot %s at %s: %w", op, oneLine(where[area]), ErrForeign)
+		if !mayReceiveToken(c.base, where[area]) {
+			return nil, fmt.Errorf("cannot %s at %s: %w", op, oneLine(where[area]), ErrForeignHost)
 		}
 	}
 	return &Account{client: c, entitlements: where[areaEntitlements], graph: where[areaGraph]}, nil
 }
 
-// mayBeShownAToken says whether an address that a server told may get what the
+// mayReceiveToken says whether an address that a server told may get what the
 // organisation's own gets: it is on the same host, or Azure DevOps' by its name
 // and by TLS.
-func mayBeShownAToken(organisation, told string) bool {
+func mayReceiveToken(organisation, told string) bool {
 	o, err1 := url.Parse(organisation)
 	t, err2 := url.Parse(told)
 	if err1 != nil || err2 != nil || t.User != nil {

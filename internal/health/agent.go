@@ -8,58 +8,58 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// Life counts one agent's life, by the steps of its loop. It is a tend.Witness.
-type Life struct {
+// AgentMetrics counts one agent's life, by the steps of its loop. It is a tend.Witness.
+type AgentMetrics struct {
 	m     *Metrics
 	agent string
 
-	mu       sync.Mutex
-	phase    lifecycle.Phase
-	since    time.Time // until when the phase's time is counted
-	job      time.Time // when the running job began; zero without one
-	launched bool
+	mu         sync.Mutex
+	phase      lifecycle.Phase
+	since      time.Time // until when the phase's time is counted
+	jobStarted time.Time // when the running job began; zero without one
+	launched   bool
 }
 
 // Results of jobs, as far as they are known here: what a job's own result was the
 // listener tells the server alone (agent-protocol.md 5.6).
 const (
-	finished = "finished"
-	cut      = "cut"
-	unseen   = "unseen"
+	jobFinished = "finished"
+	jobCut      = "cut"
+	jobUnseen   = "unseen"
 )
 
 // Removals.
 const (
-	removed = "removed"
-	named   = "named"
+	agentRemoved  = "removed"
+	agentReported = "named"
 )
 
-// Life begins to count the life of an agent. Its series are there at once.
-func (m *Metrics) Life(agent string) *Life {
-	l := &Life{m: m, agent: agent, phase: lifecycle.Booting, since: time.Now()}
+// ForAgent begins to count the life of an agent. Its series are there at once.
+func (m *Metrics) ForAgent(agent string) *AgentMetrics {
+	l := &AgentMetrics{m: m, agent: agent, phase: lifecycle.Booting, since: time.Now()}
 	for _, p := range phases() {
 		m.phaseTime.Add(0, agent, string(p))
 	}
-	for _, result := range []string{finished, cut, unseen} {
+	for _, result := range []string{jobFinished, jobCut, jobUnseen} {
 		m.ended.Add(0, agent, result)
 	}
-	for _, outcome := range []string{removed, named} {
+	for _, outcome := range []string{agentRemoved, agentReported} {
 		m.removals.Add(0, agent, outcome)
 	}
 	m.started.Add(0, agent)
 	m.registrations.Add(0, agent)
 	m.restarts.Add(0, agent)
 	m.updates.Add(0, agent)
-	m.took.Begin(agent)
-	l.show()
+	m.jobDuration.Init(agent)
+	l.setPhase()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lives = append(m.lives, l)
+	m.agents = append(m.agents, l)
 	return l
 }
 
 // Stepped counts what a step of the loop changed.
-func (l *Life) Stepped(before, after lifecycle.State, e lifecycle.Event) {
+func (l *AgentMetrics) Stepped(before, after lifecycle.State, e lifecycle.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.countPhase(after.Phase)
@@ -70,30 +70,30 @@ func (l *Life) Stepped(before, after lifecycle.State, e lifecycle.Event) {
 
 // Ready is told how long the parts of a start took that has just ended. The parts
 // are words of ours.
-func (l *Life) Ready(parts map[string]time.Duration) {
+func (l *AgentMetrics) Ready(parts map[string]time.Duration) {
 	for part, took := range parts {
 		l.m.lastStart.Set(took.Seconds(), l.agent, part)
 	}
 }
 
-// catchUp counts the time in a phase that lasts.
-func (l *Life) catchUp() {
+// flushPhaseTime counts the time in a phase that lasts.
+func (l *AgentMetrics) flushPhaseTime() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.countPhase(l.phase)
 }
 
-func (l *Life) countPhase(now lifecycle.Phase) {
+func (l *AgentMetrics) countPhase(now lifecycle.Phase) {
 	at := time.Now()
 	l.m.phaseTime.Add(at.Sub(l.since).Seconds(), l.agent, string(l.phase))
 	l.since = at
 	if now != l.phase {
 		l.phase = now
-		l.show()
+		l.setPhase()
 	}
 }
 
-func (l *Life) show() {
+func (l *AgentMetrics) setPhase() {
 	for _, p := range phases() {
 		is := 0.0
 		if p == l.phase {
@@ -103,42 +103,42 @@ func (l *Life) show() {
 	}
 }
 
-func (l *Life) countJobs(before, after lifecycle.State, e lifecycle.Event) {
+func (l *AgentMetrics) countJobs(before, after lifecycle.State, e lifecycle.Event) {
 	if _, is := e.(lifecycle.JobStarted); is && after.Jobs > before.Jobs {
 		l.m.started.Add(float64(after.Jobs-before.Jobs), l.agent)
-		l.job = time.Now()
+		l.jobStarted = time.Now()
 	}
 	if before.Job != lifecycle.RunningJob || after.Job == lifecycle.RunningJob {
 		return
 	}
-	result := unseen
+	result := jobUnseen
 	switch e.(type) {
 	case lifecycle.JobFinished:
-		result = finished
+		result = jobFinished
 	case lifecycle.ListenerExited:
-		result = cut
+		result = jobCut
 	}
 	l.m.ended.Add(1, l.agent, result)
-	if result == finished && !l.job.IsZero() {
-		l.m.took.Observe(time.Since(l.job).Seconds(), l.agent)
+	if result == jobFinished && !l.jobStarted.IsZero() {
+		l.m.jobDuration.Observe(time.Since(l.jobStarted).Seconds(), l.agent)
 	}
-	l.job = time.Time{}
+	l.jobStarted = time.Time{}
 }
 
-func (l *Life) countRegistration(before, after lifecycle.State, e lifecycle.Event) {
+func (l *AgentMetrics) countRegistration(before, after lifecycle.State, e lifecycle.Event) {
 	_, found := e.(lifecycle.PrepareResult) // an earlier life's: it was registered then
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered && !found {
 		l.m.registrations.Add(1, l.agent)
 	}
 	switch {
 	case lifecycle.RegistrationEnded(before, after):
-		l.m.removals.Add(1, l.agent, removed)
+		l.m.removals.Add(1, l.agent, agentRemoved)
 	case before.Registration != lifecycle.Abandoned && after.Registration == lifecycle.Abandoned:
-		l.m.removals.Add(1, l.agent, named)
+		l.m.removals.Add(1, l.agent, agentReported)
 	}
 }
 
-func (l *Life) countListener(before, after lifecycle.State, e lifecycle.Event) {
+func (l *AgentMetrics) countListener(before, after lifecycle.State, e lifecycle.Event) {
 	switch e := e.(type) {
 	case lifecycle.LaunchResult:
 		if e.Outcome != lifecycle.OK {
@@ -156,8 +156,8 @@ func (l *Life) countListener(before, after lifecycle.State, e lifecycle.Event) {
 	}
 }
 
-// knownExits are the listener's own codes (agent-protocol.md 4.1).
-const knownExits = 6
+// knownExitCodes are the listener's own codes (agent-protocol.md 4.1).
+const knownExitCodes = 6
 
 // exitLabel is an exit as a label: what runs as the listener's user can end it
 // with any code.
@@ -165,7 +165,7 @@ func exitLabel(e lifecycle.Exit) string {
 	switch {
 	case e.Signal != 0:
 		return "signal"
-	case e.Code < 0 || e.Code >= knownExits:
+	case e.Code < 0 || e.Code >= knownExitCodes:
 		return "other"
 	}
 	return strconv.Itoa(e.Code)

@@ -7,21 +7,21 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// ledger turns what a pool shows each half minute into what happened between two
+// jobTracker turns what a pool shows each half minute into what happened between two
 // looks: which jobs started, and after how long a wait, and which ended, and how.
 // Each is told once. What had happened before the first look is nobody's news: a
 // keeper that starts again must not count a job twice.
 //
 // It needs all of the server's times and none of ours, so that two clocks that
 // disagree change nothing. It remembers the unfinished jobs alone.
-type ledger struct {
-	began  bool
-	newest time.Time      // of all times that were ever shown
-	open   map[int64]bool // the unfinished jobs of the last look; whether each had started
+type jobTracker struct {
+	started bool
+	newest  time.Time      // of all times that were ever shown
+	open    map[int64]bool // the unfinished jobs of the last look; whether each had started
 }
 
-// news is what happened since the last look.
-type news struct {
+// jobChanges is what happened since the last look.
+type jobChanges struct {
 	waits   []time.Duration // from queued to received, of the jobs that started
 	results []string        // of the jobs that ended
 }
@@ -30,9 +30,9 @@ type news struct {
 // agent was removed with its history, or the history shown was too short.
 const Unseen = "unseen"
 
-// take reads a look at the pool.
-func (l *ledger) take(requests []azdo.JobRequest) news {
-	var found news
+// update reads a look at the pool.
+func (l *jobTracker) update(requests []azdo.JobRequest) jobChanges {
+	var found jobChanges
 	open := map[int64]bool{}
 	shown := make(map[int64]bool, len(requests))
 	newest := l.newest
@@ -54,10 +54,10 @@ func (l *ledger) take(requests []azdo.JobRequest) news {
 			found.results = append(found.results, Unseen)
 		}
 	}
-	began := l.began
-	l.began, l.open, l.newest = true, open, newest
+	began := l.started
+	l.started, l.open, l.newest = true, open, newest
 	if !began {
-		return news{}
+		return jobChanges{}
 	}
 	return found
 }

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Face is what an address turns out to be when somebody unknown asks it.
-type Face string
+// EndpointKind is what an address turns out to be when somebody unknown asks it.
+type EndpointKind string
 
 // The faces of an address.
 const (
-	FaceOrganisation Face = "organisation"    // Azure DevOps answers for an organisation or collection
-	FaceNobody       Face = "no organisation" // Azure DevOps, or another server, knows nothing of this name
-	FaceElsewhere    Face = "elsewhere"       // it leads to another address, which is no sign-in
-	FaceStranger     Face = "stranger"        // whoever answers is not Azure DevOps
-	FaceBroken       Face = "broken"          // it cannot answer now
+	OrganisationFound   EndpointKind = "organisation"    // Azure DevOps answers for an organisation or collection
+	NoSuchOrganisation  EndpointKind = "no organisation" // Azure DevOps, or another server, knows nothing of this name
+	RedirectsElsewhere  EndpointKind = "elsewhere"       // it leads to another address, which is no sign-in
+	NotAzureDevOps      EndpointKind = "stranger"        // whoever answers is not Azure DevOps
+	EndpointUnavailable EndpointKind = "broken"          // it cannot answer now
 )
 
-// Organisation is what an organisation tells anybody who asks
+// Endpoint is what an organisation tells anybody who asks
 // (azure-devops-rest.md 0, "Tenant discovery").
-type Organisation struct {
-	Face   Face
+type Endpoint struct {
+	Kind   EndpointKind
 	Status int
 	Tenant string    // the Entra tenant it is connected to; "" where it names none: a server of one's own
 	Date   time.Time // the server's clock; zero where it tells none
@@ -38,7 +38,7 @@ const noTenant = "00000000-0000-0000-0000-000000000000"
 
 // WithoutEntra says that the organisation is one of Microsoft accounts, which no
 // managed identity or service principal can be added to.
-func (o Organisation) WithoutEntra() bool { return o.Tenant == noTenant }
+func (o Endpoint) WithoutEntra() bool { return o.Tenant == noTenant }
 
 // errNoTenant says that an organisation names no tenant: it is not connected to
 // Entra ID, or it is no Azure DevOps Services.
@@ -46,30 +46,30 @@ var errNoTenant = errors.New("the organisation names no Entra tenant")
 
 var authorizationURI = regexp.MustCompile(`(?i)Bearer authorization_uri=https://[^/\s,]+/([0-9a-zA-Z.-]+)`)
 
-// Greet asks an organisation who it is, as nobody. The error is an *Error without
+// Probe asks an organisation who it is, as nobody. The error is an *Error without
 // a status: there was no answer.
-func Greet(ctx context.Context, client *http.Client, organisation string) (Organisation, error) {
+func Probe(ctx context.Context, client *http.Client, organisation string) (Endpoint, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(organisation, "/")+"/_apis/connectiondata", nil)
 	if err != nil {
-		return Organisation{}, err
+		return Endpoint{}, err
 	}
 	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	resp, err := client.Do(req)
 	if err != nil {
-		return Organisation{}, &Error{Op: "reach the organisation", Cause: plain(err)}
+		return Endpoint{}, &Error{Op: "reach the organisation", Cause: withoutURL(err)}
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
-	o := Organisation{Status: resp.StatusCode, Tenant: tenantIn(resp.Header)}
+	o := Endpoint{Status: resp.StatusCode, Tenant: tenantFrom(resp.Header)}
 	o.Date, _ = http.ParseTime(resp.Header.Get("Date"))
-	if o.Face = faceOf(resp, o.Tenant); o.Face == FaceElsewhere {
-		o.Target = target(resp)
+	if o.Kind = endpointKindOf(resp, o.Tenant); o.Kind == RedirectsElsewhere {
+		o.Target = redirectTarget(resp)
 	}
 	return o, nil
 }
 
-// tenantIn finds the tenant in the two places that it is named in.
-func tenantIn(h http.Header) string {
+// tenantFrom finds the tenant in the two places that it is named in.
+func tenantFrom(h http.Header) string {
 	for _, challenge := range h.Values("WWW-Authenticate") {
 		if found := authorizationURI.FindStringSubmatch(challenge); found != nil {
 			return found[1]
@@ -78,28 +78,28 @@ func tenantIn(h http.Header) string {
 	return h.Get("X-VSS-ResourceTenant")
 }
 
-// faceOf judges an answer to nobody: a refusal is as good as a welcome, for both
+// endpointKindOf judges an answer to nobody: a refusal is as good as a welcome, for both
 // come from an organisation. What names a tenant is Azure DevOps Services.
-func faceOf(resp *http.Response, tenant string) Face {
+func endpointKindOf(resp *http.Response, tenant string) EndpointKind {
 	switch status := resp.StatusCode; {
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
-		return FaceBroken
+		return EndpointUnavailable
 	case tenant != "", status == http.StatusUnauthorized, isSignIn(resp) && status != http.StatusOK:
-		return FaceOrganisation
+		return OrganisationFound
 	case status/100 == 3:
-		return FaceElsewhere
+		return RedirectsElsewhere
 	case status == http.StatusNotFound:
-		return FaceNobody
+		return NoSuchOrganisation
 	case isJSON(resp.Header):
-		return FaceOrganisation
+		return OrganisationFound
 	}
-	return FaceStranger
+	return NotAzureDevOps
 }
 
 // TenantOf asks an organisation which Entra tenant it is connected to, which it
 // tells anybody (identity.md 5). Tokens of other tenants are refused by it.
 func TenantOf(ctx context.Context, client *http.Client, organisation string) (string, error) {
-	o, err := Greet(ctx, client, organisation)
+	o, err := Probe(ctx, client, organisation)
 	if err == nil && o.Tenant == "" {
 		err = &Error{Op: "ask for the organisation's tenant", Cause: errNoTenant}
 	}

@@ -11,23 +11,23 @@ import (
 // JobRequest is a job on its way to an agent (azure-devops-rest.md 2.4). Each
 // time is zero until it has come.
 type JobRequest struct {
-	RequestID     int64    `json:"requestId"`
-	JobID         string   `json:"jobId"`
-	JobName       string   `json:"jobName"`
-	Result        string   `json:"result"` // "" until it has finished
-	QueueTime     Time     `json:"queueTime,omitzero"`
-	AssignTime    Time     `json:"assignTime,omitzero"`
-	ReceiveTime   Time     `json:"receiveTime,omitzero"`
-	FinishTime    Time     `json:"finishTime,omitzero"`
-	Demands       []string `json:"demands"`                 // "name", or "name -equals value"
-	MatchedAgents []Agent  `json:"matchedAgents,omitempty"` // who could take it, offline ones included
-	ReservedAgent *Agent   `json:"reservedAgent,omitempty"` // who has it
-	Definition    Named    `json:"definition"`              // the pipeline
-	Owner         Named    `json:"owner"`                   // the run
+	RequestID     int64     `json:"requestId"`
+	JobID         string    `json:"jobId"`
+	JobName       string    `json:"jobName"`
+	Result        string    `json:"result"` // "" until it has finished
+	QueueTime     Time      `json:"queueTime,omitzero"`
+	AssignTime    Time      `json:"assignTime,omitzero"`
+	ReceiveTime   Time      `json:"receiveTime,omitzero"`
+	FinishTime    Time      `json:"finishTime,omitzero"`
+	Demands       []string  `json:"demands"`                 // "name", or "name -equals value"
+	MatchedAgents []Agent   `json:"matchedAgents,omitempty"` // who could take it, offline ones included
+	ReservedAgent *Agent    `json:"reservedAgent,omitempty"` // who has it
+	Definition    Reference `json:"definition"`              // the pipeline
+	Owner         Reference `json:"owner"`                   // the run
 }
 
-// Named is something of the server's that has a name.
-type Named struct {
+// Reference is something of the server's that has a name.
+type Reference struct {
 	ID   int    `json:"id"`
 	Name string `json:"name"`
 }
@@ -75,7 +75,7 @@ func (c *Client) JobRequests(ctx context.Context, pool, completed int) ([]JobReq
 func (c *Client) EachJobRequest(ctx context.Context, pool, completed int, each func(JobRequest)) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("list the job requests of pool %d", pool), method: http.MethodGet,
-		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/jobrequests", items: itemsOf(each),
+		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/jobrequests", items: decodeEach(each),
 		query: url.Values{
 			"completedRequestCount": {strconv.Itoa(completed)},
 			"api-version":           {preview},

@@ -83,8 +83,8 @@ const (
 	MayUse        Permission = 16
 )
 
-// Has says whether the caller has these rights on a pool, all of them.
-func (c *Client) Has(ctx context.Context, pool int, rights Permission) (bool, error) {
+// HasPermission says whether the caller has these rights on a pool, all of them.
+func (c *Client) HasPermission(ctx context.Context, pool int, rights Permission) (bool, error) {
 	var has bool
 	err := c.do(ctx, request{
 		op: fmt.Sprintf("ask for the rights on pool %d", pool), method: http.MethodGet,

@@ -12,12 +12,12 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 )
 
-// openPage answers probes and scrapes, where that was asked for, until done is
+// openHealth answers probes and scrapes, where that was asked for, until done is
 // called: from before an agent package is installed, for that takes minutes in
 // which nobody is to be taken for dead. An address that cannot be had is an error
 // of the settings, before anything is registered: a probe that nobody answers
 // would have the platform kill an agent in the middle of its job.
-func openPage(s config.Settings, log *slog.Logger) (page *health.Page, done func(), err error) {
+func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done func(), err error) {
 	page = health.New(version())
 	if s.HealthAddr == "" {
 		return page, func() {}, nil
@@ -63,6 +63,6 @@ func (e *addressError) Hint() string {
 }
 
 // countTokens counts the tokens of an identity.
-func countTokens(who *identity.Identity, page *health.Page) {
-	who.OnFetch(func(f identity.Fetch) { page.Fetched(string(f.Source), f.Expires, f.Err) })
+func countTokens(who *identity.Identity, page *health.Server) {
+	who.OnFetch(func(f identity.Fetch) { page.TokenFetched(string(f.Source), f.Expires, f.Err) })
 }

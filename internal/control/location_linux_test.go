@@ -18,7 +18,7 @@ const jobs = 64001
 
 // guardedPlace is a place of root's whose jobs run as another user. Its two bases
 // stand for /run and /dev/shm.
-func guardedPlace(t *testing.T) (p Place, run, shm string) {
+func guardedPlace(t *testing.T) (p Location, run, shm string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can run jobs as another user")
@@ -30,12 +30,12 @@ func guardedPlace(t *testing.T) (p Place, run, shm string) {
 		os.Chmod(shm, os.ModeSticky|0o777)); err != nil {
 		t.Fatal(err)
 	}
-	return Place{Root: root, OtherUser: true, bases: []base{{run, inRun}, {shm, inShm}}}, run, shm
+	return Location{Root: root, OtherUser: true, bases: []base{{run, inRun}, {shm, inShm}}}, run, shm
 }
 
 // withoutSetting is the place as a person finds it who does not say that jobs run
 // as another user.
-func withoutSetting(p Place) Place {
+func withoutSetting(p Location) Location {
 	p.OtherUser = false
 	return p
 }
@@ -73,20 +73,20 @@ func planted(t *testing.T, folder string) {
 func TestJobsCannotReachTheSocket(t *testing.T) {
 	p, run, _ := guardedPlace(t)
 	s := listenIn(t, p, newLife())
-	if !strings.HasPrefix(s.folder.path, run+"/azptend/") {
-		t.Errorf("the socket is in %s", s.folder.path)
+	if !strings.HasPrefix(s.dir.path, run+"/azptend/") {
+		t.Errorf("the socket is in %s", s.dir.path)
 	}
-	planted(t, p.open()) // where the socket would be without another user
+	planted(t, p.agentDir()) // where the socket would be without another user
 	for _, c := range []Client{{p}, {withoutSetting(p)}} {
 		if status, err := c.Status(t.Context()); err != nil || status.Phase != "idle" {
-			t.Errorf("%+v: %v, %v", c.Place, status, err)
+			t.Errorf("%+v: %v, %v", c.Location, status, err)
 		}
 	}
 	// Of an azptend that was killed the folder stays. The job's socket is not asked.
 	_ = s.listener.Close()
 	for _, c := range []Client{{p}, {withoutSetting(p)}} {
-		if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
-			t.Errorf("%+v: %v", c.Place, err)
+		if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("%+v: %v", c.Location, err)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestTheNextBestPlace(t *testing.T) {
 		"written to by everybody": func(run string) error { return os.Chmod(run, 0o777) },
 		"of the jobs' user":       func(run string) error { return os.Chown(run, jobs, jobs) },
 		"not there":               os.Remove,
-		"a file in its way":       func(run string) error { return os.WriteFile(filepath.Join(run, own), nil, 0o644) },
+		"a file in its way":       func(run string) error { return os.WriteFile(filepath.Join(run, runDirName), nil, 0o644) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, run, shm := guardedPlace(t)
@@ -105,16 +105,16 @@ func TestTheNextBestPlace(t *testing.T) {
 			}
 			// A job was there first, in the directory that is everybody's.
 			planted(t, filepath.Join(shm, inShm(p.Root)))
-			if _, err := (Client{p}).Status(t.Context()); !errors.Is(err, ErrNobody) {
+			if _, err := (Client{p}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 				t.Errorf("before the start: %v", err)
 			}
 			s := listenIn(t, p, newLife())
-			if filepath.Dir(s.folder.path) != shm {
-				t.Errorf("the socket is in %s", s.folder.path)
+			if filepath.Dir(s.dir.path) != shm {
+				t.Errorf("the socket is in %s", s.dir.path)
 			}
 			for _, c := range []Client{{p}, {withoutSetting(p)}} {
 				if _, err := c.Status(t.Context()); err != nil {
-					t.Errorf("%+v: %v", c.Place, err)
+					t.Errorf("%+v: %v", c.Location, err)
 				}
 			}
 		})
@@ -133,17 +133,17 @@ func TestNoPlaceOfRoots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close(farewell)
-	if s.folder.path != p.open() || !strings.Contains(said.String(), "Jobs can move the control socket away") {
-		t.Errorf("the socket is in %s, and azptend says: %s", s.folder.path, said.String())
+	defer s.Close(closeTimeout)
+	if s.dir.path != p.agentDir() || !strings.Contains(said.String(), "Jobs can move the control socket away") {
+		t.Errorf("the socket is in %s, and azptend says: %s", s.dir.path, said.String())
 	}
 	if _, err := (Client{p}).Status(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := os.Rename(p.open(), p.open()+".moved"); err != nil {
+	if err := os.Rename(p.agentDir(), p.agentDir()+".moved"); err != nil {
 		t.Fatal(err)
 	}
-	planted(t, p.open())
+	planted(t, p.agentDir())
 	if _, err := (Client{p}).Status(t.Context()); !errors.Is(err, ErrForbidden) {
 		t.Errorf("a job's socket: %v", err)
 	}
@@ -162,14 +162,14 @@ func TestWhatAKilledOneLeaves(t *testing.T) {
 		t.Fatal(err)
 	} else if _, err := (Client{p}).Status(t.Context()); err != nil { // while the first one lives, its folder is left alone
 		t.Error(err)
-	} else if err := other.Close(farewell); err != nil {
+	} else if err := other.Close(closeTimeout); err != nil {
 		t.Error(err)
 	}
 	_ = s.listener.Close()
-	_ = s.folder.file.Close() // and its lock
+	_ = s.dir.file.Close() // and its lock
 	next := listenIn(t, withoutSetting(p), newLife())
-	if _, err := (Client{p}).Status(t.Context()); err != nil || next.folder.path != p.open() {
-		t.Errorf("%v, in %s", err, next.folder.path)
+	if _, err := (Client{p}).Status(t.Context()); err != nil || next.dir.path != p.agentDir() {
+		t.Errorf("%v, in %s", err, next.dir.path)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestALongAnswer(t *testing.T) {
 			_, err = c.Write(endless)
 		}
 	}()
-	if _, err := (Client{Place{Root: root}}).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "it is too long") {
+	if _, err := (Client{Location{Root: root}}).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "it is too long") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -29,13 +29,13 @@ func (c *Client) ProjectByName(ctx context.Context, name string) (Project, error
 	op := fmt.Sprintf("find project %q", name)
 	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/projects/" + url.PathEscape(name), into: &p})
 	if err == nil && p.ID == "" {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it names no project"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no project"}}
 	}
 	return p, err
 }
 
-// QueueOf finds a pool in a project. There being none is no error: found is false.
-func (c *Client) QueueOf(ctx context.Context, project string, pool int) (q Queue, found bool, err error) {
+// QueueForPool finds a pool in a project. There being none is no error: found is false.
+func (c *Client) QueueForPool(ctx context.Context, project string, pool int) (q Queue, found bool, err error) {
 	var list struct{ Value []Queue }
 	err = c.do(ctx, request{
 		op: fmt.Sprintf("look for pool %d in the project", pool), method: http.MethodGet, path: queuesPath(project),
@@ -61,13 +61,13 @@ func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (
 		body: map[string]any{"name": name, "pool": map[string]int{"id": pool}},
 	})
 	if err == nil && q.ID == 0 {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it names no queue"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no queue"}}
 	}
 	return q, err
 }
 
-// OpenToAll says whether every pipeline of the project may use the queue.
-func (c *Client) OpenToAll(ctx context.Context, project string, queue int) (bool, error) {
+// OpenToAllPipelines says whether every pipeline of the project may use the queue.
+func (c *Client) OpenToAllPipelines(ctx context.Context, project string, queue int) (bool, error) {
 	var p pipelinePermissions
 	err := c.do(ctx, request{
 		op: fmt.Sprintf("ask which pipelines may use queue %d", queue), method: http.MethodGet, path: permissionsPath(project, queue),
@@ -76,8 +76,8 @@ func (c *Client) OpenToAll(ctx context.Context, project string, queue int) (bool
 	return p.AllPipelines.Authorized, err
 }
 
-// SetOpenToAll opens the queue to every pipeline of the project, or closes it.
-func (c *Client) SetOpenToAll(ctx context.Context, project string, queue int, open bool) error {
+// SetOpenToAllPipelines opens the queue to every pipeline of the project, or closes it.
+func (c *Client) SetOpenToAllPipelines(ctx context.Context, project string, queue int, open bool) error {
 	var want pipelinePermissions
 	want.AllPipelines.Authorized = open
 	return c.do(ctx, request{

@@ -34,7 +34,7 @@ func stateOf(v pool.Verdict) AgentState {
 	switch {
 	case a.AssignedRequest != nil || v.Reason == pool.HasJob:
 		return Busy
-	case v.Reason == pool.Holds:
+	case v.Reason == pool.IsPlaceholder:
 		return Placeholder
 	case v.Ghost():
 		return Ghost
@@ -46,9 +46,9 @@ func stateOf(v pool.Verdict) AgentState {
 	return Idle
 }
 
-// Picture is a pool at one moment, as metrics and the page show it. It is not
+// Snapshot is a pool at one moment, as metrics and the page show it. It is not
 // changed once it is made.
-type Picture struct {
+type Snapshot struct {
 	At     time.Time
 	Agents []Agent // at most maxRows
 	Jobs   []Job   // unfinished ones first; at most maxRows
@@ -90,9 +90,9 @@ const maxRows = 200
 // maxDone is how many jobs that have ended are shown.
 const maxDone = 8
 
-// look makes a picture. Prune says whether what is a ghost is removed.
-func look(s pool.Survey, prune bool) Picture {
-	p := Picture{At: s.At, AgentsBy: map[AgentState]int{}, JobsBy: map[azdo.JobState]int{}}
+// newSnapshot makes a picture. Prune says whether what is a ghost is removed.
+func newSnapshot(s pool.Survey, prune bool) Snapshot {
+	p := Snapshot{At: s.At, AgentsBy: map[AgentState]int{}, JobsBy: map[azdo.JobState]int{}}
 	for _, v := range s.Verdicts {
 		p.AgentsBy[stateOf(v)]++
 	}
@@ -134,7 +134,7 @@ func agentRows(verdicts []pool.Verdict, prune bool) []Agent {
 // jobRows are the unfinished jobs, those that wait first and longest, and then
 // the newest few that have ended.
 func jobRows(s pool.Survey) []Job {
-	open, done := slices.Clone(s.Queue), slices.Clone(s.Done)
+	open, done := slices.Clone(s.Queue), slices.Clone(s.Finished)
 	order := []azdo.JobState{azdo.JobQueued, azdo.JobAssigned, azdo.JobRunning}
 	slices.SortFunc(open, func(a, b azdo.JobRequest) int {
 		return cmp.Or(

@@ -13,11 +13,11 @@ import (
 // (agent-protocol.md 10, the 11th), and the listener tries for half an hour.
 const clockTolerance = 4 * time.Minute
 
-// observer logs each request for those who debug, and once for everybody that the
+// requestLogger logs each request for those who debug, and once for everybody that the
 // clock is off, and that the server slows this identity down: by its own word for
 // what is used too much, for that is what support asks about. It tells the others
 // of each too.
-func observer(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Observation) {
+func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Observation) {
 	var mu sync.Mutex
 	var clock sync.Once
 	said := map[string]bool{}
@@ -25,12 +25,12 @@ func observer(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Obse
 		for _, tell := range others {
 			tell(o)
 		}
-		if o.Ahead.Abs() > clockTolerance {
-			clock.Do(func() { sayClock(log, o.Ahead) })
+		if o.ServerAhead.Abs() > clockTolerance {
+			clock.Do(func() { warnClock(log, o.ServerAhead) })
 		}
-		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Took.Milliseconds()}
+		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Duration.Milliseconds()}
 		if !o.Throttle.IsZero() {
-			args = append(args, throttle(o.Throttle)...)
+			args = append(args, throttleArgs(o.Throttle)...)
 		}
 		log.Debug("Called Azure DevOps", args...)
 		if !slows(o.Throttle) {
@@ -40,12 +40,12 @@ func observer(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Obse
 		defer mu.Unlock()
 		if !said[o.Throttle.Resource] {
 			said[o.Throttle.Resource] = true
-			log.Warn("Azure DevOps slows this identity down: it makes too many requests", throttle(o.Throttle)...)
+			log.Warn("Azure DevOps slows this identity down: it makes too many requests", throttleArgs(o.Throttle)...)
 		}
 	}
 }
 
-func sayClock(log *slog.Logger, ahead time.Duration) {
+func warnClock(log *slog.Logger, ahead time.Duration) {
 	it := "behind"
 	if ahead < 0 {
 		it = "ahead"
@@ -60,7 +60,7 @@ func slows(t azdo.Throttle) bool {
 	return t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
 }
 
-func throttle(t azdo.Throttle) []any {
+func throttleArgs(t azdo.Throttle) []any {
 	args := []any{"resource", t.Resource, "limit", t.Limit, "remaining", t.Remaining, "delay", t.Delay.String(), "retry_after", t.RetryAfter.String()}
 	if !t.Reset.IsZero() {
 		args = append(args, "reset", t.Reset.Format(time.RFC3339))
