@@ -17,13 +17,13 @@ func (c *Client) Now() time.Time {
 	if c.answered.IsZero() {
 		return time.Now()
 	}
-	return c.answered.Round(0).Add(c.ahead + time.Since(c.answered))
+	return c.answered.Round(0).Add(c.serverAhead + time.Since(c.answered))
 }
 
-// noteClock reads the answer's Date, and returns by how much the server's clock is
+// noteServerClock reads the answer's Date, and returns by how much the server's clock is
 // ahead of ours; 0 where it does not tell. Date has no fractions of a second: within
 // the second that it names our clock is as good as the server's.
-func (c *Client) noteClock(resp *http.Response) (ahead time.Duration) {
+func (c *Client) noteServerClock(resp *http.Response) (ahead time.Duration) {
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return 0
@@ -37,6 +37,6 @@ func (c *Client) noteClock(resp *http.Response) (ahead time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answered, c.ahead = now, ahead
+	c.answered, c.serverAhead = now, ahead
 	return ahead
 }

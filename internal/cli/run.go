@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
@@ -48,14 +49,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	user, err := runAs(s.RunAs)
 	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	if p.Without.OtherUser {
-		user = nil
+		return exitcode.With(exitcode.Usage, err)
 	}
 	// Before there is a child that could use up the threads.
 	proc.ReserveThreads(s.Agents)
@@ -67,12 +65,12 @@ func run(p Process, flags *pflag.FlagSet) error {
 	tellOpenings(p, user, log)
 	tellParents(s, user, log)
 	if s.Placeholder {
-		return holdPlace(p, s, log, guard, heard)
+		return runPlaceholder(p, s, log, guard, heard)
 	}
 	grace := &graceEnd{}
-	page, done, err := openPage(s, log)
+	page, done, err := openHealth(s, log)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	defer closing(grace, log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
@@ -87,19 +85,19 @@ func run(p Process, flags *pflag.FlagSet) error {
 	init, err := proc.NewInit()
 	if err != nil {
 		explain(heard, p, s, log, guard, err)
-		return silent(exitFault)
+		return exitcode.Silent(exitcode.Internal)
 	}
 	defer closing(grace, log, "the reaping of processes", closeWithin, init.Close)()
 
 	end, err := live(p, s, each, page, user, log, guard, init, heard, grace)
 	if err != nil {
 		explain(heard, p, s, log, guard, err)
-		return silent(codeOfStart(err))
+		return exitcode.Silent(exitcode.OfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
 		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}
-	return silent(end.Code)
+	return exitcode.Silent(end.Code)
 }
 
 // tellOpenings warns of what opens this process's memory to jobs.
@@ -174,7 +172,7 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	client := azdo.New(s.URL, web, who, observer(log, observe...))
+	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
 	who.UseClock(client.Now) // if this machine's clock jumps, the token is still good
 	return who, client, nil
 }
