@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 // A script says in a line of its head what it shows of the README's two tables:
@@ -54,7 +54,7 @@ func settingsAndCodes() []string {
 	for _, row := range config.Table() {
 		rows = append(rows, row.Env)
 	}
-	for _, row := range cli.ExitCodes() {
+	for _, row := range exitcode.Table() {
 		for code := range strings.SplitSeq(row.Code, ", ") {
 			rows = append(rows, "exit "+code)
 		}
@@ -195,13 +195,13 @@ func TestTheRulesOfShowing(t *testing.T) {
 		{"# env AZP_ONCE=1\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
 		{"env AZP_ONCE=\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
 		{"env AZP_ONCE=1\nenv AZP_ONCE=\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
-		{"env AZP_ONCE=1\nstart e azptend emulate\nends e 0", "AZP_ONCE", "does not start"},
+		{"env AZP_ONCE=1\nstart e azptend-lab emulate\nends e 0", "AZP_ONCE", "does not start"},
 		{"start a azptend run\nenv AZP_ONCE=1\nends a 0", "AZP_ONCE", "does not start"},
 		{"env AZP_ONCE=1\nstart a azptend run\nsignal TERM a", "AZP_ONCE", "looks at nothing"},
 		{"start a azptend run\nends a 75", "exit 75", ""},
 		{"start a azptend run\nends a 75", "exit 7", "has no line"},
 		{"start a azptend run\n-- x --\nends a 75", "exit 75", "has no line"},
-		{"start e azptend emulate\nends e 64", "exit 64", "has no line"},
+		{"start e azptend-lab emulate\nends e 64", "exit 64", "has no line"},
 		{"start a azptend run\nends a 137", "exit 128+n", ""},
 		{"start a azptend run\nends a 130", "exit 128+n", "has no line"},
 		{"start a azptend run\nsignal KILL a\nends a 137", "exit 128+n", "has no line"},

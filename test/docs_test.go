@@ -10,8 +10,8 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/azptend/azptend/internal/cli"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 // TestReadmeTellsEverySetting holds the README's table against the settings.
@@ -47,7 +47,7 @@ func TestReadmeTellsEveryExitCode(t *testing.T) {
 	}
 	table, _, _ = strings.Cut(table, "\n\n")
 	var want []string
-	for _, row := range cli.ExitCodes() {
+	for _, row := range exitcode.Table() {
 		want = append(want, fmt.Sprintf("| %s | %s |", row.Code, row.When))
 	}
 	if got := strings.Split(table, "\n"); !slices.Equal(got, want) {
@@ -156,7 +156,7 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	}
 	ctx, cancel := inTime()
 	defer cancel()
-	shown := command(ctx, binary, "demo")
+	shown := command(ctx, programs.Lab, "demo")
 	out, err := shown.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the demo failed: %v\n%s", err, out)

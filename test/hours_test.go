@@ -78,7 +78,7 @@ func TestAMachineRemovesItsAgentADayLater(t *testing.T) {
 // toMetadata is the product's client, whose connections to 169.254.169.254 reach
 // the emulator.
 func toMetadata(t *testing.T, server *httptest.Server) *http.Client {
-	c := httpclient.ForIdentity()
+	c := httpclient.ForPinnedIdentity()
 	base := c.Transport.(*http.Transport)
 	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address != "169.254.169.254:80" {

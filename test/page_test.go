@@ -65,7 +65,7 @@ func TestHowItWorksNamesAllOfLifecycle(t *testing.T) {
 			t.Errorf("docs/how-it-works.md does not name %q of package lifecycle", word)
 		}
 	}
-	for _, want := range []string{"idle", "look up", "Prepared", "AwaitUpdate"} { // one of each kind
+	for _, want := range []string{"idle", "look up", "PrepareResult", "AwaitUpdate"} { // one of each kind
 		if !slices.Contains(words, want) {
 			t.Errorf("%q was not found in package lifecycle: is this test blind?", want)
 		}
@@ -80,10 +80,10 @@ func TestTheRulesOfNaming(t *testing.T) {
 		fine bool
 	}{
 		{`"Left"`, true}, {`"Left for good"`, false},
-		{"tend/runner.go:step", true}, {"tend/runner.go:stride", false}, {"tend/nowhere.go", false}, {"tend/tend.go:Server", true},
+		{"supervisor/runner.go:step", true}, {"supervisor/runner.go:stride", false}, {"supervisor/nowhere.go", false}, {"supervisor/tend.go:Server", true},
 		{"once.txtar", true}, {"twice.txtar", false},
 		{"test/docs_test.go", true}, {"internal/nowhere/doc.go", false},
-		{"TestRoads", true}, {"TestNothing", false},
+		{"TestScenarios", true}, {"TestNothing", false},
 		{"AZP_ON_TERM=cancel", true}, {"AZP_ON_TIME", false},
 		{"azptend drain", true},
 	} {

@@ -6,16 +6,43 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // closeWithin bounds each thing that is closed when the agents have left. All are
 // done within milliseconds, unless a file system or a peer is stuck.
 const closeWithin = 2 * time.Second
 
+// shortestClose is for each of them when the grace period is over already.
+const shortestClose = 50 * time.Millisecond
+
+// graceEnd is when the grace period ends; zero while none runs. What is closed after
+// that was noted, when the agents have left, shares what is left of it.
+type graceEnd struct{ at time.Time }
+
+// note takes the end of the grace period from what the agents said last.
+func (g *graceEnd) note(lines supervisor.Lines) {
+	if s, err := lines.Status(context.Background()); err == nil {
+		g.at = s.Deadline
+	}
+}
+
+// runs says whether a grace period runs.
+func (g *graceEnd) runs() bool { return !g.at.IsZero() }
+
+// within is how long something may take that is given most of the time usually.
+func (g *graceEnd) within(most time.Duration) time.Duration {
+	if !g.runs() {
+		return most
+	}
+	return min(most, max(time.Until(g.at)/2, shortestClose))
+}
+
 // closing returns a function that closes something, and says so if it does not wait for that to finish:
 // azptend exits in time whatever is stuck.
-func closing(log *slog.Logger, what string, within time.Duration, shut func()) func() {
+func closing(grace *graceEnd, log *slog.Logger, what string, most time.Duration, shut func()) func() {
 	return func() {
+		within := grace.within(most)
 		if !bounded.Within(within, shut) {
 			log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", within.String())
 		}

@@ -18,7 +18,7 @@ func TestBounded(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(&said, nil))
 		stuck := make(chan struct{})
 		begun := time.Now()
-		closing(log, "the control socket", 2*time.Second, func() { <-stuck })()
+		closing(&graceEnd{}, log, "the control socket", 2*time.Second, func() { <-stuck })()
 		if took := time.Since(begun); took != 2*time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -27,9 +27,25 @@ func TestBounded(t *testing.T) {
 		}
 		close(stuck)
 		said.Reset()
-		closing(log, "nothing", 2*time.Second, func() {})()
+		closing(&graceEnd{}, log, "nothing", 2*time.Second, func() {})()
 		if said.Len() > 0 {
 			t.Errorf("it said %q of what was not stuck", said.String())
+		}
+	})
+}
+
+// However many steps are stuck, they share what is left of the grace period.
+func TestClosingEndsWithTheGracePeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		defer close(stuck)
+		begun := time.Now()
+		grace := &graceEnd{at: begun.Add(600 * time.Millisecond)}
+		for range 3 {
+			closing(grace, slog.New(slog.DiscardHandler), "something", 7*time.Second, func() { <-stuck })()
+		}
+		if took := time.Since(begun); took > 600*time.Millisecond {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -52,7 +53,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	}
 	defer init.Close()
 
-	out := &output{w: guard.Writer(p.Stdout)}
+	out := &Output{W: guard.Writer(p.Stdout)}
 	subject := subjectOf(p, s, problems, guard, init)
 	var report doctor.Report
 	if asJSON {
@@ -65,9 +66,9 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{exitInterrupted, fmt.Errorf("cannot finish the checks: interrupted")}
-	case err != nil || out.err() != nil:
-		return &exitError{exitFault, out.err()}
+		return exitcode.With(exitcode.Interrupted, fmt.Errorf("cannot finish the checks: interrupted"))
+	case err != nil || out.Err() != nil:
+		return exitcode.With(exitcode.Internal, out.Err())
 	}
-	return silent(report.Code())
+	return exitcode.Silent(report.Code())
 }

@@ -61,7 +61,7 @@ func remoteOf(s config.Settings, log *slog.Logger, guard *secret.Guard) doctor.S
 		Identity: identityFor(s, web, log, guard), Web: web, Proxy: s.Proxy(),
 	}
 	if who, is := subject.Identity.Who.(*identity.Identity); is && s.URL != "" {
-		client := azdo.New(s.URL, web, who, observer(log))
+		client := azdo.New(s.URL, web, who, requestLogger(log))
 		subject.Server = client
 		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
 			users, err := client.Account(ctx)
@@ -123,7 +123,7 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 	if !set {
 		s.Grace = platform.Grace
 	}
-	budget := lifecycle.Split(s.Grace)
+	budget := lifecycle.SplitGrace(s.Grace)
 	return s, doctor.Machine{
 		Platform: string(platform.Word), Name: platform.Name, Seen: platform.Seen, Knob: platform.Knob,
 		Grace: s.Grace, Set: set, Longest: platform.Longest,
@@ -201,7 +201,7 @@ func userName(as *proc.User) string {
 
 // jobsOf is what can be tried of what a job could.
 func jobsOf(s config.Settings, as *proc.User, undumpable error) doctor.Jobs {
-	jobs := doctor.Jobs{Undumpable: undumpable, Capabilities: proc.OpenToChildren(), PassedNames: s.PassEnv, Metadata: metadataAnswers}
+	jobs := doctor.Jobs{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), PassedNames: s.PassEnv, Metadata: metadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
 	}

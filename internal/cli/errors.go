@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 // The rules of the voice, for everything this program says when it fails:
@@ -16,44 +17,14 @@ import (
 //   - then a line "hint: " with what to do, wherever we know
 //   - the variable or flag is named; a secret never is
 
-// The exit codes that a command chooses itself; `run` has the table's.
-const (
-	exitUsage       = 64
-	exitUnavailable = 69
-	exitFault       = 70
-	exitInterrupted = 130
-)
-
-// exitError is an error with an exit code of its own.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-// silent is an exit code that needs no words: they were said.
-type silent int
-
-func (s silent) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
-
 // complain prints an error and returns the exit code for it. It is the only
 // printer of errors.
 func complain(w io.Writer, err error) int {
-	if err == nil {
-		return 0
+	var coded *exitcode.Error
+	if said := errors.As(err, &coded) && coded.Err == nil; err != nil && !said {
+		printError(w, err)
 	}
-	var quiet silent
-	if errors.As(err, &quiet) {
-		return int(quiet)
-	}
-	printError(w, err)
-	var coded *exitError
-	if errors.As(err, &coded) {
-		return coded.code
-	}
-	return exitFault
+	return exitcode.Of(err)
 }
 
 func printError(w io.Writer, err error) {

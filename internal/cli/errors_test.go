@@ -10,6 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/identity"
 )
 
@@ -22,38 +23,38 @@ func TestComplain(t *testing.T) {
 		says []string
 	}{
 		{"nothing went wrong", nil, 0, nil},
-		{"an exit code whose words were said", silent(75), 75, nil},
-		{"left on purpose", silent(0), 0, nil},
+		{"an exit code whose words were said", exitcode.Silent(75), 75, nil},
+		{"left on purpose", exitcode.Silent(0), 0, nil},
 		{"an error nobody gave a code", errors.New("cannot do it: because"), 70, []string{"azptend: cannot do it: because\n"}},
 		{"one problem with the settings",
-			&exitError{64, &config.InvalidError{Problems: []config.Problem{{What: "AZP_URL (--url) is not set", Hint: "it looks like this"}}}},
+			exitcode.With(64, &config.InvalidError{Problems: []config.Problem{{What: "AZP_URL (--url) is not set", Hint: "it looks like this"}}}),
 			64, []string{"azptend: cannot use the settings: AZP_URL (--url) is not set\nhint: it looks like this\n"}},
 		{"several problems",
-			&exitError{64, &config.InvalidError{Problems: []config.Problem{{What: "one"}, {What: "two", Hint: "do"}}}},
+			exitcode.With(64, &config.InvalidError{Problems: []config.Problem{{What: "one"}, {What: "two", Hint: "do"}}}),
 			64, []string{"azptend: cannot use the settings: 2 problems\n  one\n  two\n  hint: do\n"}},
-		{"a pool that is not seen", &exitError{77, fmt.Errorf("cannot find agent pool %q: %w", "X", azdo.ErrNoPool)},
+		{"a pool that is not seen", exitcode.With(77, fmt.Errorf("cannot find agent pool %q: %w", "X", azdo.ErrNoPool)),
 			77, []string{"azptend: cannot find agent pool \"X\": no such agent pool", "\nhint: if the pool exists, the identity may not see it"}},
 		{"a pool that is not seen, but others are", &azdo.NoPoolError{Op: "find agent pool 7", Known: true, Sees: []string{"linux"}},
-			70, []string{"cannot find agent pool 7: no such agent pool is visible to this identity, which sees \"linux\"", "hint: the identity sees other pools"}},
-		{"no pool is seen", &azdo.NoPoolError{Op: "find agent pool 7", Known: true}, 70, []string{", nor is any other", "hint: the identity sees no pool at all"}},
+			77, []string{"cannot find agent pool 7: no such agent pool is visible to this identity, which sees \"linux\"", "hint: the identity sees other pools"}},
+		{"no pool is seen", &azdo.NoPoolError{Op: "find agent pool 7", Known: true}, 77, []string{", nor is any other", "hint: the identity sees no pool at all"}},
 		{"settings, for a machine",
-			&exitError{64, &config.InvalidError{LogFormat: "json", Problems: []config.Problem{{What: "one"}, {What: "two", Hint: "do"}}}},
+			exitcode.With(64, &config.InvalidError{LogFormat: "json", Problems: []config.Problem{{What: "one"}, {What: "two", Hint: "do"}}}),
 			64, []string{`"level":"ERROR","msg":"Cannot use the settings","error":"one","hint":""}` + "\n{", `"error":"two","hint":"do"}` + "\n"}},
-		{"a page of the airport's", &azdo.Error{Op: "look", Status: 200, Cause: azdo.ErrNotJSON}, 70, []string{"hint: is AZP_URL (--url) right, and is there a proxy"}},
-		{"an address that leads elsewhere", &azdo.Error{Op: "look", Status: 302, Cause: azdo.ErrRedirect}, 70, []string{"hint: is AZP_URL (--url) the organisation's own address"}},
-		{"a token that has expired", &azdo.Error{Op: "look", Status: 401, Message: "Access Denied: The Personal Access Token used has expired."}, 70, []string{"hint: make a new token"}},
-		{"an identity that is no user", &azdo.Error{Op: "look", Status: 401, Message: `TF401444: Please sign-in at least once as t\t\o`}, 70, []string{"hint: the organisation does not know the identity"}},
-		{"an identity that is refused", &azdo.Error{Op: "look", Status: 401, Message: "TF400813: The user 'x' is not authorized"}, 70, []string{"hint: the organisation refuses the identity"}},
-		{"a policy", &azdo.Error{Op: "look", Status: 403, Message: "VS403463: The conditional access policy"}, 70, []string{"hint: a conditional access policy"}},
+		{"a page of the airport's", &azdo.Error{Op: "look", Status: 200, Cause: azdo.ErrNotJSON}, 69, []string{"hint: is AZP_URL (--url) right, and is there a proxy"}},
+		{"an address that leads elsewhere", &azdo.Error{Op: "look", Status: 302, Cause: azdo.ErrRedirect}, 69, []string{"hint: is AZP_URL (--url) the organisation's own address"}},
+		{"a token that has expired", &azdo.Error{Op: "look", Status: 401, Message: "Access Denied: The Personal Access Token used has expired."}, 77, []string{"hint: make a new token"}},
+		{"an identity that is no user", &azdo.Error{Op: "look", Status: 401, Message: `TF401444: Please sign-in at least once as t\t\o`}, 77, []string{"hint: the organisation does not know the identity"}},
+		{"an identity that is refused", &azdo.Error{Op: "look", Status: 401, Message: "TF400813: The user 'x' is not authorized"}, 77, []string{"hint: the organisation refuses the identity"}},
+		{"a policy", &azdo.Error{Op: "look", Status: 403, Message: "VS403463: The conditional access policy"}, 77, []string{"hint: a conditional access policy"}},
 		{"a folder without an agent", &agentdir.UnfitError{Folder: "/azp", Why: "it is empty", Hint: "unpack it"},
-			70, []string{"azptend: cannot use the agent folder /azp: it is empty\nhint: unpack it\n"}},
+			78, []string{"azptend: cannot use the agent folder /azp: it is empty\nhint: unpack it\n"}},
 		{"an identity that may not", &azdo.Error{Op: "add agent 7", Status: 403, Message: "needs Manage permissions"},
-			70, []string{"cannot add agent 7: Azure DevOps says 403: needs Manage permissions", "hint: give the identity the Administrator role"}},
-		{"an identity nobody knows", &azdo.Error{Op: "look", Status: 401}, 70, []string{"hint: is the identity a user of the organisation"}},
-		{"a sign-in page", &azdo.Error{Op: "look", Status: 401, Cause: azdo.ErrSignIn}, 70, []string{"hint: the token is expired"}},
-		{"an organisation that is not there", &azdo.Error{Op: "look", Status: 404}, 70, []string{"hint: is the organisation's name"}},
+			77, []string{"cannot add agent 7: Azure DevOps says 403: needs Manage permissions", "hint: give the identity the Administrator role"}},
+		{"an identity nobody knows", &azdo.Error{Op: "look", Status: 401}, 77, []string{"hint: is the identity a user of the organisation"}},
+		{"a sign-in page", &azdo.Error{Op: "look", Status: 401, Cause: azdo.ErrSignIn}, 77, []string{"hint: the token is expired"}},
+		{"an organisation that is not there", &azdo.Error{Op: "look", Status: 404}, 69, []string{"hint: is the organisation's name"}},
 		{"a host that has no name", &azdo.Error{Op: "look", Cause: &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "devops.invalid", IsNotFound: true}}},
-			70, []string{"lookup devops.invalid: no such host", "hint: is AZP_URL (--url) right, and does this network resolve public names?"}},
+			69, []string{"lookup devops.invalid: no such host", "hint: is AZP_URL (--url) right, and does this network resolve public names?"}},
 		{"an endpoint's no", &identity.EndpointError{Status: 400, Message: "no such identity"}, 70,
 			[]string{"azptend: the identity endpoint says 400", "hint: is the identity assigned to this container app"}},
 	} {
@@ -71,18 +72,5 @@ func TestComplain(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestWithoutTime: the demo shows a job's lines as the script wrote them.
-func TestWithoutTime(t *testing.T) {
-	for in, want := range map[string]string{
-		"2026-11-22T21:01:06.8401002Z hello": "hello",
-		"hello":                              "hello",
-		"two words":                          "two words",
-	} {
-		if got := withoutTime(in); got != want {
-			t.Errorf("withoutTime(%q) = %q, want %q", in, got, want)
-		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
+	"github.com/azptend/azptend/internal/exitcode"
 )
 
 func newHealthcheck(p Process) *cobra.Command {
@@ -32,13 +33,13 @@ agent listens for jobs or runs one, and red before and after. Of several agents
 Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.live && o.ready {
-				return &exitError{exitUsage, &usageError{errors.New("--live and --ready are two questions"), c.CommandPath()}}
+				return exitcode.With(exitcode.Usage, &usageError{errors.New("--live and --ready are two questions"), c.CommandPath()})
 			}
 			s, err := config.LoadPlace(c.Flags(), p.Environ)
 			if err != nil {
-				return &exitError{exitUsage, err}
+				return exitcode.With(exitcode.Usage, err)
 			}
-			return healthcheck(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
+			return healthcheck(c.Context(), control.Client{Location: controlLocation(s)}, o, p.Stdout)
 		},
 	}
 	c.Flags().SortFlags = false
@@ -51,8 +52,8 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 
 type healthOptions struct{ live, ready, json bool }
 
-// verdict is what --json prints.
-type verdict struct {
+// healthReport is what --json prints.
+type healthReport struct {
 	Live   bool            `json:"live"`
 	Ready  bool            `json:"ready"`
 	Error  string          `json:"error,omitempty"`
@@ -62,7 +63,7 @@ type verdict struct {
 // healthcheck prints its verdict to standard output, the red one too: that is
 // what platforms show of a probe.
 func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Writer) error {
-	var h verdict
+	var h healthReport
 	s, err := c.Status(ctx)
 	if err != nil {
 		h.Error = err.Error()
@@ -79,12 +80,12 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 	if h.green(o.ready) {
 		return nil
 	}
-	return silent(1)
+	return exitcode.Silent(1)
 }
 
-func (h verdict) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
+func (h healthReport) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
 
-func (h verdict) line(ready bool) string {
+func (h healthReport) line(ready bool) string {
 	what := "alive"
 	if ready {
 		what = "ready"

@@ -18,12 +18,16 @@ func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, guard *s
 
 func identityOptions(s config.Settings, web *http.Client, log *slog.Logger, guard *secret.Guard) identity.Options {
 	c := s.Identity
+	client := httpclient.ForIdentity()
+	if hostOf(c.Host) == identity.Pinned {
+		client = httpclient.ForPinnedIdentity()
+	}
 	return identity.Options{
 		Source: sourceOf(c.Source), TokenFile: s.TokenFile, PAT: s.Token,
 		Host: hostOf(c.Host), ObjectID: c.ObjectID, ClientID: c.ClientID, ResourceID: c.ResourceID,
 		TenantID: c.TenantID, FederatedTokenFile: c.FederatedTokenFile, ClientSecret: c.ClientSecret,
 		CertificateFile: c.CertificateFile, CertificatePassword: c.CertificatePassword, SendChain: c.SendChain,
-		HTTP: httpclient.ForIdentity(), Web: web, Log: log, Guard: guard,
+		HTTP: client, Web: web, Log: log, Guard: guard,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
@@ -46,7 +47,7 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := config.LoadInstall(c.Flags(), p.Environ)
 		if err != nil {
-			return &exitError{exitUsage, err}
+			return exitcode.With(exitcode.Usage, err)
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
@@ -54,9 +55,9 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 		chosen, done, err := installAgent(ctx, p, s, log, guard)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return &exitError{exitInterrupted, err}
+			return exitcode.With(exitcode.Interrupted, err)
 		case err != nil:
-			return &exitError{codeOfInstall(err), err}
+			return exitcode.With(exitcode.OfInstall(err), err)
 		}
 		tellInstalled(p, s.AgentDir, chosen, done)
 		return nil
@@ -66,7 +67,7 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 
 // installFirst is `run` with AZP_INSTALL, in a folder that has no agent. Nil is
 // that there is one now.
-func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) error {
+func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
 	ctx, stop := untilAsked(heard)
 	var chosen install.Package
 	done, err := untilDone(ctx, func() (done install.Done, err error) {
@@ -76,10 +77,10 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	switch {
 	case stop():
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")
-		return silent(0)
+		return exitcode.Silent(0)
 	case err != nil:
-		explain(context.Background(), p, s, log, guard, err)
-		return silent(codeOfInstall(err))
+		explain(heard, p, s, log, guard, err)
+		return exitcode.Silent(exitcode.OfInstall(err))
 	}
 	log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", s.AgentDir,
 		"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
@@ -89,7 +90,7 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 // untilAsked is a context that ends when a signal asks azptend to end, for what
 // comes before an agent's life. After stop, which says whether one did, the
 // signals are somebody else's again.
-func untilAsked(heard <-chan proc.Heard) (ctx context.Context, stop func() (asked bool)) {
+func untilAsked(heard <-chan proc.Signal) (ctx context.Context, stop func() (asked bool)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, word := make(chan struct{}), false
 	go func() {
@@ -97,7 +98,7 @@ func untilAsked(heard <-chan proc.Heard) (ctx context.Context, stop func() (aske
 		for {
 			select {
 			case h := <-heard:
-				if h.Word == proc.Drain || h.Word == proc.Interrupt {
+				if h.Action == proc.Drain || h.Action == proc.Interrupt {
 					word = true
 					cancel()
 				}
@@ -120,24 +121,6 @@ func tellInstalled(p Process, dir string, chosen install.Package, done install.D
 	}
 	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %s; fetched in %v, unpacked in %v\n", chosen, dir,
 		done.Files, megabytes(done.Bytes), done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
-}
-
-// codeOfInstall is the exit code for an install that failed.
-func codeOfInstall(err error) int {
-	var unfit *agentdir.UnfitError
-	switch {
-	case errors.As(err, &unfit) && unfit.InUse:
-		return exitTryAgain
-	case errors.As(err, new(*install.SumError)):
-		return exitUnreachable // the server, or whoever answers in its place
-	case errors.As(err, new(*agentdir.UnfitError)), errors.As(err, new(*install.RootError)), errors.As(err, new(*os.PathError)), errors.As(err, new(*os.LinkError)):
-		return exitUnfit
-	case errors.As(err, new(*unknownPackageError)):
-		return exitUsage
-	case errors.As(err, new(*azdo.Error)), errors.As(err, new(*azdo.TokenError)):
-		return codeOf(err)
-	}
-	return exitUnreachable
 }
 
 // installAgent finds out which package it is, and installs it. No other azptend
@@ -164,7 +147,7 @@ func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.L
 	}
 	log.Info("Installing the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version,
 		"folder", s.AgentDir, "from", chosen.URL+s.AgentFile)
-	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, Say: progressOf(p, log)})
+	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, Say: installProgress(p, log)})
 	return chosen, done, err
 }
 
@@ -177,7 +160,11 @@ type packageSource struct {
 	who      azdo.Authorizer // whose credentials go to the organisation's own downloads
 }
 
-// unknownPackageError says that there is no such package.
+// unknownPackage is the error where there is no such package.
+func unknownPackage(what, hint string) error {
+	return exitcode.With(exitcode.Usage, &unknownPackageError{what, hint})
+}
+
 type unknownPackageError struct{ what, hint string }
 
 func (e *unknownPackageError) Error() string { return "cannot install the agent: " + e.what }
@@ -194,8 +181,8 @@ func (p packageSource) choose(ctx context.Context) (install.Package, error) {
 		platform = install.Platform(runtime.GOOS, runtime.GOARCH, "/")
 	}
 	if platform == "" {
-		return install.Package{}, &unknownPackageError{fmt.Sprintf("there is none for %s on %s", runtime.GOOS, runtime.GOARCH),
-			"set AZP_AGENT_PLATFORM (--agent-platform) to install another machine's"}
+		return install.Package{}, unknownPackage(fmt.Sprintf("there is none for %s on %s", runtime.GOOS, runtime.GOARCH),
+			"set AZP_AGENT_PLATFORM (--agent-platform) to install another machine's")
 	}
 	if p.server == nil {
 		return install.Published(kind, platform, s.AgentVersion, s.AgentSHA256), nil
@@ -231,13 +218,13 @@ func lacksFull(list []azdo.Package, found install.Package, platform string) bool
 func (p packageSource) among(list []azdo.Package, kind install.Kind, platform string) (install.Package, error) {
 	version := p.settings.AgentVersion
 	if len(list) == 0 {
-		return install.Package{}, &unknownPackageError{fmt.Sprintf("the organisation offers no %s for %s", kind, platform),
-			"is AZP_AGENT_PLATFORM (--agent-platform) right? " + notOffered}
+		return install.Package{}, unknownPackage(fmt.Sprintf("the organisation offers no %s for %s", kind, platform),
+			"is AZP_AGENT_PLATFORM (--agent-platform) right? "+notOffered)
 	}
 	i := slices.IndexFunc(list, func(o azdo.Package) bool { return version == "" || o.Version.String() == version })
 	if i < 0 {
-		return install.Package{}, &unknownPackageError{fmt.Sprintf("the organisation offers no version %s of %s for %s", version, kind, platform),
-			"the newest that it offers: " + newest(list) + "; " + notOffered}
+		return install.Package{}, unknownPackage(fmt.Sprintf("the organisation offers no version %s of %s for %s", version, kind, platform),
+			"the newest that it offers: "+newest(list)+"; "+notOffered)
 	}
 	out := install.Package{Kind: kind, Platform: platform, Version: list[i].Version.String(), URL: list[i].DownloadURL, SHA256: install.Sum(list[i].HashValue)}
 	if p.settings.AgentSHA256 != "" {
@@ -277,8 +264,8 @@ func (p packageSource) chooseFile(ctx context.Context, out install.Package) (ins
 	if err != nil {
 		return out, fmt.Errorf("cannot read the archive: %w", err)
 	}
-	return out, &unknownPackageError{fmt.Sprintf("nobody says what the SHA-256 of %s must be", file),
-		"it is " + sum + ": compare that with what the release notes say, and set AZP_AGENT_SHA256 (--agent-sha256), or write it into " + file + ".sha256"}
+	return out, unknownPackage(fmt.Sprintf("nobody says what the SHA-256 of %s must be", file),
+		"it is "+sum+": compare that with what the release notes say, and set AZP_AGENT_SHA256 (--agent-sha256), or write it into "+file+".sha256")
 }
 
 // get downloads from a byte on. The organisation's own address gets its
@@ -291,7 +278,7 @@ func (p packageSource) get(ctx context.Context, address string, from int64) (*ht
 	if from > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
-	if p.server != nil && p.server.Own(address) {
+	if p.server != nil && p.server.IsOrganisationURL(address) {
 		authorization, err := p.who.Authorization(ctx, secret.Text{})
 		if err != nil {
 			return nil, err

@@ -19,7 +19,7 @@ import (
 
 // live lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Heard) (supervisor.End, error) {
+func live(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, guard)
 	if err != nil {
 		return supervisor.End{}, err
@@ -49,12 +49,12 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 			return supervisor.End{}, err
 		}
 		o := lifeOf(p, own, common, user, first)
-		defer closing(log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
+		defer closing(grace, log, "the lock of the listener's logs", closeWithin, lockLogs(o.Folder, user, log))()
 		o.Processes, o.Shared = supervisor.FromInit(init), len(each) > 1
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
 		}
-		o.Witness = page.Life(o.Name)
+		o.Witness = page.ForAgent(o.Name)
 		tellPlan(own, o, log)
 		all, lines = append(all, o), append(lines, o.Line)
 	}
@@ -65,16 +65,16 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 			return *end, nil
 		}
 	}
-	page.Begin(onLines{lines})
-	defer closing(log, "the control socket", closeWithin, openControl(s, lines, log))()
-	defer closing(log, "systemd", closeWithin, tellSystemd(s, lines, log))()
-	defer closing(log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
+	page.SetAgent(statusAdapter{lines})
+	defer closing(grace, log, "the control socket", closeWithin, openControl(s, lines, grace, log))()
+	defer closing(grace, log, "systemd", closeWithin, tellSystemd(s, lines, log))()
+	defer closing(grace, log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
 	if common.Roster != nil {
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
 		go common.Roster.Run(ctx)
 	}
-	return liveAll(p, s, all, init, log, heard), nil
+	return liveAll(p, s, all, init, log, heard, lines, grace), nil
 }
 
 // lockLogs says so where the listener's logs are to be among another agent's: its
@@ -95,7 +95,7 @@ func lifeOf(p Process, s config.Settings, o supervisor.Options, user *proc.User,
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
-	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
+	o.Environ, o.User = environFor(s, user, log), user
 	o.Line = supervisor.NewLine()
 	return o
 }
@@ -116,7 +116,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
-func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (supervisor.Options, error) {
+func registration(p Process, s config.Settings, page *health.Server, log *slog.Logger, guard *secret.Guard) (supervisor.Options, error) {
 	o := supervisor.Options{Began: p.Began, Log: log, Hint: hintFor}
 	o.NameWait, o.ReplaceFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
@@ -154,7 +154,7 @@ const suffixLength = 8
 
 // tellPlan says once what was decided before anything happens.
 func tellPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
-	budget := lifecycle.Split(s.Grace)
+	budget := lifecycle.SplitGrace(s.Grace)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
 		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
 		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
@@ -193,12 +193,9 @@ func reveal(texts []secret.Text) []string {
 }
 
 // environFor is what the listener and its jobs get to see.
-func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger) []string {
+func environFor(s config.Settings, user *proc.User, log *slog.Logger) []string {
 	rules := withholding(s)
 	environ, withheld := rules.Apply(s.Environ)
-	if p.Without.Filter {
-		environ = s.Environ
-	}
 	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
 	if names := rules.ByValue(s.Environ); len(names) > 0 {
 		log.Info("Withheld from jobs: variables that hold a secret of azptend", "variables", strings.Join(names, " "),

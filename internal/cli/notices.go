@@ -47,7 +47,7 @@ func newNotices(s config.Settings, on platform.Word, log *slog.Logger) *notices 
 // holdBack keeps an agent from starting into its machine's end, for which it has
 // just been drained and a unit's Restart= has started it again. The end is one
 // that was asked for meanwhile, nil when the life may begin.
-func (n *notices) holdBack(heard <-chan proc.Heard) *supervisor.End {
+func (n *notices) holdBack(heard <-chan proc.Signal) *supervisor.End {
 	if n == nil {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (n *notices) holdBack(heard <-chan proc.Heard) *supervisor.End {
 		case <-quiet:
 			return nil
 		case h := <-heard:
-			if h.Word == proc.Drain || h.Word == proc.Interrupt {
+			if h.Action == proc.Drain || h.Action == proc.Interrupt {
 				cancel()
 				<-quiet
 				end := supervisor.End{Why: "asked to end before an agent was started"}

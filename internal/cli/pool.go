@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// ofPools are the settings that matter to who tends a pool.
-func ofPools() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
+// poolSettings are the settings that matter to who tends a pool.
+func poolSettings() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
 // withPool does what a person asked for with the pool of the settings. A signal
 // ends it: nothing here is lost to one.
@@ -25,7 +26,7 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, groups...)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log, guard := openLog(p, s)
 	tended, err := openPool(ctx, s, log, guard)
@@ -33,7 +34,7 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 		err = do(ctx, tended, s)
 	}
 	if err != nil {
-		return &exitError{codeOf(err), err}
+		return err
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/supervisor"
@@ -47,17 +47,17 @@ func ofRegistrations() []config.Group {
 const registerGrace = 10 * time.Second
 
 func register(p Process, flags *pflag.FlagSet, out string) error {
-	heard, stop := proc.Listen()
+	heard, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofRegistrations()...)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	if !filepath.IsAbs(out) {
-		return &exitError{exitUsage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
-			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}}}
+		return exitcode.With(exitcode.Usage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
+			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}})
 	}
 	log, guard := openLog(p, s)
 	init, err := proc.NewInit()
@@ -67,13 +67,15 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	defer init.Close()
 	o, err := registration(p, s, health.New(version()), log, guard) // nobody scrapes it
 	if err != nil {
-		return &exitError{codeOfStart(err), err}
+		return exitcode.With(exitcode.OfStart(err), err)
 	}
 	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agentdir.Folder{Root: out}, s.WorkFolder, registerGrace
-	o.Processes = supervisor.FromInit(init)
+	o.Processes, o.Line = supervisor.FromInit(init), supervisor.NewLine()
 	end := supervisor.Run(o, heard)
+	grace := &graceEnd{}
+	grace.note(supervisor.Lines{o.Line})
 	if end.Err != nil && end.Code != 0 {
-		explain(context.Background(), p, s, log, guard, end.Err)
+		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}
-	return silent(end.Code)
+	return exitcode.Silent(end.Code)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -16,7 +17,7 @@ import (
 
 // rootsFirst makes the roots of agents that live apart from the installation, one
 // after the other, and returns the settings of each. The error is how `run` ends.
-func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Heard) ([]config.Settings, error) {
+func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) ([]config.Settings, error) {
 	var each []config.Settings
 	for n := range s.Agents {
 		each = append(each, s.Of(n+1))
@@ -36,10 +37,10 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 	switch {
 	case stop():
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent's root was being made")
-		return nil, silent(0)
+		return nil, exitcode.Silent(0)
 	case failed != nil:
-		explain(context.Background(), p, s, log, guard, failed)
-		return nil, silent(codeOfInstall(failed))
+		explain(heard, p, s, log, guard, failed)
+		return nil, exitcode.Silent(exitcode.OfInstall(failed))
 	}
 	return each, nil
 }
@@ -59,7 +60,7 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 	}
 	o := install.RootOptions{
 		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
-		As: user.Do, Survivor: survivor, Say: progressOf(p, log),
+		As: user.Do, Survivor: survivor, Say: installProgress(p, log),
 	}
 	if user != nil {
 		o.Jobs = install.JobsUser{UID: user.UID, GID: user.GID}

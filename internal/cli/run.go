@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
@@ -43,20 +43,17 @@ line is public.`,
 // run is the life of one agent, or of several, in the order that safety wants: signals are caught
 // before anything can be lost to one.
 func run(p Process, flags *pflag.FlagSet) error {
-	heard, stop := proc.Listen()
+	heard, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	user, err := runAs(s.RunAs)
 	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	if p.Without.OtherUser {
-		user = nil
+		return exitcode.With(exitcode.Usage, err)
 	}
 	// Before there is a child that could use up the threads.
 	proc.ReserveThreads(s.Agents)
@@ -68,13 +65,14 @@ func run(p Process, flags *pflag.FlagSet) error {
 	tellOpenings(p, user, log)
 	tellParents(s, user, log)
 	if s.Placeholder {
-		return holdPlace(p, s, log, guard, heard)
+		return runPlaceholder(p, s, log, guard, heard)
 	}
-	page, done, err := openPage(s, log)
+	grace := &graceEnd{}
+	page, done, err := openHealth(s, log)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
-	defer closing(log, "the page for probes", closeWithin, done)()
+	defer closing(grace, log, "the page for probes", closeWithin, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
@@ -86,38 +84,53 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		explain(context.Background(), p, s, log, guard, err)
-		return silent(exitFault)
+		explain(heard, p, s, log, guard, err)
+		return exitcode.Silent(exitcode.Internal)
 	}
-	defer closing(log, "the reaping of processes", closeWithin, init.Close)()
+	defer closing(grace, log, "the reaping of processes", closeWithin, init.Close)()
 
-	end, err := live(p, s, each, page, user, log, guard, init, heard)
-	ctx, stopHearing := untilAsked(heard) // who is asked to end does not look for causes
-	defer stopHearing()
+	end, err := live(p, s, each, page, user, log, guard, init, heard, grace)
 	if err != nil {
-		explain(ctx, p, s, log, guard, err)
-		return silent(codeOfStart(err))
+		explain(heard, p, s, log, guard, err)
+		return exitcode.Silent(exitcode.OfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
-		explain(ctx, p, s, log, guard, end.Err)
+		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}
-	return silent(end.Code)
+	return exitcode.Silent(end.Code)
 }
 
 // tellOpenings warns of what opens this process's memory to jobs.
 func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
 	if p.undumpable != nil {
 		log.Warn("Jobs of the same user can read this process's identity", "error", p.undumpable)
-	} else if names := proc.OpenToChildren(); user == nil && len(names) > 0 {
+	} else if names := proc.CapabilitiesToInspect(); user == nil && len(names) > 0 {
 		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
 			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	}
 }
 
 // explain says why a life failed, and what to do: to a person in the voice of
-// all commands, to a machine as a line of its log. The cause is looked for until ctx ends.
-func explain(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
-	err = consult(ctx, s, guard, err)
+// all commands, to a machine as a line of its log. The cause is looked for until a
+// signal asks azptend to end.
+func explain(heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	ctx, stop := untilAsked(heard)
+	defer stop()
+	say(p, s, log, guard, consult(ctx, s, guard, err))
+}
+
+// explainEnd is explain for agents that have left. While a grace period runs there is
+// no time to look for a cause.
+func explainEnd(grace *graceEnd, heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+	if grace.runs() {
+		say(p, s, log, guard, err)
+		return
+	}
+	explain(heard, p, s, log, guard, err)
+}
+
+// say is explain without the look for a cause.
+func say(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
 	if s.LogFormat == "text" {
 		printError(guard.Writer(p.errors), err)
 		return
@@ -133,7 +146,7 @@ func runAs(asked string) (*proc.User, error) {
 	}
 	user, err := proc.LookUpUser(asked)
 	if err == nil {
-		err = user.MayBecome()
+		err = user.CheckRunAs()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)
@@ -159,5 +172,5 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
+	return who, azdo.New(s.URL, web, who, requestLogger(log, observe...)), nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
@@ -55,7 +56,7 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log, guard := openLog(p, s)
 	return tryServer(ctx, p, s, f, log, guard)
@@ -64,25 +65,25 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, guard *secret.Guard) error {
 	_, client, err := connect(s, log, guard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	in, err := poolOfSettings(ctx, client, s)
 	if err != nil {
-		return &exitError{codeOf(err), err}
+		return err
 	}
 	if !f.yes {
 		fmt.Fprintf(p.Stdout, "would add a disabled agent to pool %q (id %d), try the server on it with some 30 requests, and remove it again\n"+
 			"nothing was done: --yes does it\n", in.Name, in.ID)
 		return nil
 	}
-	out := &output{w: p.Stdout}
+	out := &Output{W: p.Stdout}
 	shown := &selftestTeller{out: out, asJSON: f.asJSON}
 	shown.head(serverKind(s.URL))
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
 		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, Tell: shown.row,
-		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, observer(log)) },
+		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, requestLogger(log)) },
 	})
 	shown.end(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
@@ -90,17 +91,17 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 	}
 	switch {
 	case err != nil:
-		return &exitError{codeOf(err), err}
-	case out.err() != nil:
-		return out.err()
+		return err
+	case out.Err() != nil:
+		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
-		return silent(exitOtherwise)
+		return exitcode.Silent(exitUnexpected)
 	}
 	return nil
 }
 
-// exitOtherwise is a self-test that saw what azptend has no answer to.
-const exitOtherwise = 1
+// exitUnexpected is a self-test that saw what azptend has no answer to.
+const exitUnexpected = 1
 
 func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
 	find := func() (azdo.Pool, error) { return client.PoolByName(ctx, s.Pool) }
@@ -108,8 +109,8 @@ func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings)
 		find = func() (azdo.Pool, error) { return client.PoolByID(ctx, s.PoolID) }
 	}
 	in, err := find()
-	if err == nil && in.Closed() != "" {
-		err = &exitError{exitUnreachable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.Closed())}
+	if err == nil && in.ClosedReason() != "" {
+		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}
 	return in, err
 }
@@ -130,7 +131,7 @@ func serverKind(address string) string {
 
 // selftestTeller prints the report: row by row for a person, or as one document.
 type selftestTeller struct {
-	out    *output
+	out    *Output
 	asJSON bool
 }
 

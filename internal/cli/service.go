@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/service"
 )
 
@@ -42,13 +43,13 @@ asked to stop the service, and systemd waits for as long.`,
 		if o.Variables == "" {
 			o.Variables = "/etc/azptend/" + o.Name + ".env"
 		}
-		program, err := self()
+		program, err := Self()
 		if err != nil {
 			return fmt.Errorf("cannot find this program: %w", err)
 		}
 		o.Program = program
 		if err := o.Validate(); err != nil {
-			return &exitError{exitUsage, fmt.Errorf("cannot write the unit: %w", err)}
+			return exitcode.With(exitcode.Usage, fmt.Errorf("cannot write the unit: %w", err))
 		}
 		if write == "" {
 			fmt.Fprint(p.Stdout, service.Unit(o))
@@ -61,12 +62,12 @@ asked to stop the service, and systemd waits for as long.`,
 
 func writeService(p Process, o service.Options, unit string) error {
 	if err := os.WriteFile(unit, []byte(service.Unit(o)), 0o644); err != nil {
-		return &exitError{exitUnfit, fmt.Errorf("cannot write the unit: %w", err)}
+		return exitcode.With(exitcode.DirUnusable, fmt.Errorf("cannot write the unit: %w", err))
 	}
 	fmt.Fprintf(p.Stdout, "wrote %s\n", unit)
 	made, err := writeOnce(o.Variables, service.Variables)
 	if err != nil {
-		return &exitError{exitUnfit, fmt.Errorf("cannot write the settings: %w", err)}
+		return exitcode.With(exitcode.DirUnusable, fmt.Errorf("cannot write the settings: %w", err))
 	}
 	if made {
 		fmt.Fprintf(p.Stdout, "wrote %s: set AZP_URL, AZP_POOL and the identity in it\n", o.Variables)

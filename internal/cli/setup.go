@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/setup"
 )
@@ -95,16 +95,16 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	s.ForAPerson()
 	f.want.Pool, f.want.PoolID = s.Pool, s.PoolID
 	if err := f.check(); err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log, guard := openLog(p, s)
 	if err := setUpPlace(ctx, p, s, f, log, guard); err != nil {
-		return &exitError{codeOfSetup(err), err}
+		return err
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, guard *secret.Guard) error {
 	_, client, err := connect(s, log, guard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	users, err := client.Account(ctx)
 	if err != nil {
@@ -123,29 +123,14 @@ func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags,
 	if err != nil {
 		return err
 	}
-	tell := &teller{p: p, s: s, f: f, out: &output{w: p.Stdout}}
+	tell := &teller{p: p, s: s, f: f, out: &Output{W: p.Stdout}}
 	plan := setup.Make(f.want, state)
 	tell.plan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
 		tell.asIs(state, plan)
-		return errors.Join(plan.Obstacle, tell.out.err())
+		return errors.Join(plan.Obstacle, tell.out.Err())
 	}
 	after, err := place.Apply(ctx, f.want, state, plan, setup.Options{Patience: f.wait, Tell: tell.progress})
 	tell.end(after, plan, err)
-	return cmp.Or(err, tell.out.err())
-}
-
-// codeOfSetup is codeOf with what only setup can run into.
-func codeOfSetup(err error) int {
-	switch {
-	case errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
-		return exitUsage
-	case errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
-		return exitDenied
-	case errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
-		return exitTryAgain
-	case errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrServer), errors.Is(err, azdo.ErrForeign), errors.As(err, new(*setup.ClosedError)):
-		return exitUnreachable
-	}
-	return codeOf(err)
+	return cmp.Or(err, tell.out.Err())
 }

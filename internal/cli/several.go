@@ -13,7 +13,8 @@ import (
 
 // liveAll lives each agent's life to its end, beside the others. Every life gets
 // every signal; none ends another, and none waits for another.
-func liveAll(p Process, s config.Settings, all []supervisor.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Heard) supervisor.End {
+func liveAll(p Process, s config.Settings, all []supervisor.Options, init *proc.Init, log *slog.Logger, heard <-chan proc.Signal, lines supervisor.Lines, grace *graceEnd) supervisor.End {
+	defer grace.note(lines)
 	if len(all) == 1 {
 		defer passOn(p, s, &all[0])()
 		return supervisor.Run(all[0], heard)
@@ -30,7 +31,8 @@ func liveAll(p Process, s config.Settings, all []supervisor.Options, init *proc.
 	}
 	living.Wait()
 	stop()
-	closing(log, "the processes that the jobs left running", closeWithin, func() { sweep(init, log) })()
+	grace.note(lines)
+	closing(grace, log, "the processes that the jobs left running", closeWithin, func() { sweep(init, log) })()
 	end := supervisor.Worst(ends)
 	log.Info("All agents have left", "agents", len(all), "exit_code", end.Code, "why", end.Why)
 	return end

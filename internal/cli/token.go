@@ -15,6 +15,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
@@ -39,7 +40,7 @@ Besides run's kinds of identity, --auth takes azure-cli: who is logged in there.
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := config.LoadIdentity(c.Flags(), p.Environ)
 		if err != nil {
-			return &exitError{exitUsage, err}
+			return exitcode.With(exitcode.Usage, err)
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
@@ -69,15 +70,15 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, guard)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return exitcode.With(exitcode.Usage, err)
 	}
 	text, expires, err := who.Token(ctx)
 	if err != nil {
-		code := exitUnavailable
+		code := exitcode.Unavailable
 		if ctx.Err() != nil {
-			code = exitInterrupted
+			code = exitcode.Interrupted
 		}
-		return &exitError{code, err}
+		return exitcode.With(code, err)
 	}
 	facts, claims := factsOf(who, s.Identity, text, expires)
 	facts.Problems = tokenProblems(ctx, claims, s.URL, web)
@@ -90,7 +91,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 		printFacts(p.Stdout, facts, claims)
 	}
 	if len(facts.Problems) > 0 {
-		return &exitError{exitDenied, errors.New("cannot use the token for Azure DevOps: " + strings.Join(facts.Problems, "; "))}
+		return exitcode.With(exitcode.Denied, errors.New("cannot use the token for Azure DevOps: "+strings.Join(facts.Problems, "; ")))
 	}
 	return nil
 }

@@ -1,13 +1,17 @@
-// Package transport makes the HTTP clients of azptend: one for Azure DevOps,
+// Package httpclient makes the HTTP clients of azptend: one for Azure DevOps,
 // which may be behind a proxy, one for identity endpoints, which never is, and
 // one for downloads. The first two do not follow redirects: Azure DevOps answers
 // a bad credential with a redirect to a sign-in page, and an identity endpoint
 // has no business sending its caller elsewhere with its secret header.
+//
+// A request's context also bounds the reading of the answer. net/http does not keep
+// to that for status 101, so these clients make an error of it.
 package httpclient
 
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,7 +30,7 @@ func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error
 		t.TLSClientConfig = trusting(authorities)
 	}
 	return &http.Client{
-		Transport:     named{base: t, userAgent: userAgent},
+		Transport:     named{base: answered{t}, userAgent: userAgent},
 		CheckRedirect: neverRedirect,
 	}
 }
@@ -44,6 +48,12 @@ func ForDownloads(userAgent string, proxy func(*http.Request) (*url.URL, error),
 // whatever the environment says (identity.md 0.4: Go's default would send the
 // metadata service's traffic through HTTP_PROXY).
 func ForIdentity() *http.Client {
+	return &http.Client{Transport: answered{base(nil)}, CheckRedirect: neverRedirect}
+}
+
+// ForPinnedIdentity returns a client like ForIdentity's for Service Fabric, where the
+// SDK pins the endpoint's certificate: it insists on an unwrapped http.Transport.
+func ForPinnedIdentity() *http.Client {
 	return &http.Client{Transport: base(nil), CheckRedirect: neverRedirect}
 }
 
@@ -71,6 +81,23 @@ func base(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 }
 
 func neverRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// ErrSwitched stands for an answer that goes over to another protocol (101), which
+// nobody has asked for.
+var ErrSwitched = errors.New("the server switches to another protocol")
+
+// answered makes an error of an answer with status 101. Its body would be the raw
+// connection, and the end of the request's context does not end a read of that.
+type answered struct{ *http.Transport }
+
+func (a answered) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.Transport.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body.Close()
+		return nil, ErrSwitched
+	}
+	return resp, err
+}
 
 // named sets the User-Agent of each request.
 type named struct {

@@ -2,6 +2,7 @@ package httpclient_test
 
 import (
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -77,8 +78,8 @@ func TestProxies(t *testing.T) {
 	}
 	// Go's own rule for HTTP_PROXY spares loopback addresses, so that no server of
 	// a test could tell.
-	if httpclient.ForIdentity().Transport.(*http.Transport).Proxy != nil {
-		t.Error("the metadata service would be asked through a proxy")
+	if httpclient.ForPinnedIdentity().Transport.(*http.Transport).Proxy != nil {
+		t.Error("an identity endpoint would be asked through a proxy")
 	}
 }
 
@@ -135,5 +136,32 @@ func TestAPrivateAuthority(t *testing.T) {
 			t.Error("a stranger is trusted")
 		}
 		c.CloseIdleConnections()
+	}
+}
+
+// The body of a 101 is the connection itself, and a read of that outlasts every context.
+func TestNoOtherProtocol(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "another")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { conn.Close() })
+	}))
+	defer s.Close()
+	for name, c := range map[string]*http.Client{
+		"identity": httpclient.ForIdentity(), "Azure DevOps": httpclient.ForAzureDevOps("x", nil, nil), "downloads": httpclient.ForDownloads("x", nil, nil),
+	} {
+		resp, err := c.Get(s.URL)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if !errors.Is(err, httpclient.ErrSwitched) {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }

@@ -60,7 +60,7 @@ func (a *azure) metadata(t *testing.T) *http.Client {
 }
 
 func dialling(t *testing.T, to func(address string) string) *http.Client {
-	c := httpclient.ForIdentity()
+	c := httpclient.ForPinnedIdentity()
 	base := c.Transport.(*http.Transport)
 	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, to(address))

@@ -21,11 +21,11 @@ const (
 	minStop, maxStop     = 8 * time.Second, 30 * time.Second
 )
 
-// Split divides a grace period: 15 % to remove and 40 % to stop, within their
+// SplitGrace divides a grace period: 15 % to remove and 40 % to stop, within their
 // bounds, and the rest to drain. In a grace period too short for all, removing
 // comes first, for a ghost outlives us and a cancelled job can be run again; then
 // comes stopping, and Drain is zero.
-func Split(grace time.Duration) Budget {
+func SplitGrace(grace time.Duration) Budget {
 	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // dividing first: any grace period fits
 	stop := min(max(grace/5*2, minStop), maxStop, grace-remove)
 	return Budget{Drain: grace - remove - stop, Stop: stop, Remove: remove}
@@ -38,32 +38,32 @@ const shortDrain = 2 * time.Second
 // than 12 s.
 func (b Budget) CancelsJobs() bool { return b.Drain < shortDrain }
 
-// leaveMargin is kept of the removal's part for leaving itself: the last sweep
+// exitMargin is kept of the removal's part for leaving itself: the last sweep
 // of processes, the last log line.
-func (b Budget) leaveMargin() time.Duration { return b.Remove / 10 }
+func (b Budget) exitMargin() time.Duration { return b.Remove / 10 }
 
-// drainEnds is when draining ends at the latest; zero while no clock runs. A job of
+// drainDeadline is when draining ends at the latest; zero while no clock runs. A job of
 // which nothing runs any more is waited for a little longer: see cutDue.
-func (s State) drainEnds() time.Time {
-	end := s.onClock(s.budget.Drain)
-	if late := s.cutEnds(); !end.IsZero() && late.After(end) {
+func (s State) drainDeadline() time.Time {
+	end := s.sinceGraceStart(s.budget.Drain)
+	if late := s.cutDeadline(); !end.IsZero() && late.After(end) {
 		return late
 	}
 	return end
 }
 
-// stopEnds is when the listener is killed.
-func (s State) stopEnds() time.Time { return s.onClock(s.budget.Drain + s.budget.Stop) }
+// stopDeadline is when the listener is killed.
+func (s State) stopDeadline() time.Time { return s.sinceGraceStart(s.budget.Drain + s.budget.Stop) }
 
-// lastCall is when everything still open is named and azptend leaves.
-func (s State) lastCall() time.Time {
+// exitDeadline is when everything still open is named and azptend leaves.
+func (s State) exitDeadline() time.Time {
 	if !s.endAt.IsZero() {
 		return s.endAt
 	}
-	return s.onClock(s.grace - s.budget.leaveMargin())
+	return s.sinceGraceStart(s.grace - s.budget.exitMargin())
 }
 
-func (s State) onClock(d time.Duration) time.Time {
+func (s State) sinceGraceStart(d time.Duration) time.Time {
 	if s.clock.IsZero() {
 		return time.Time{}
 	}

@@ -13,7 +13,7 @@
 // listener is told to cancel its job, and what is left is removed after that.
 //
 // Four words besides the phase hold what is known: [Registration] (does the
-// server know us), [Listener] (does the process live), [Job] (what the listener
+// server know us), [ListenerState] (does the process live), [JobState] (what the listener
 // last said), and the one call that is in flight. There is never more than one,
 // so no answer can meet a state that has forgotten its question.
 //

@@ -11,18 +11,18 @@ type Outcome string
 
 // The outcomes. The sources are agent-protocol.md 2.3, 6 and azure-devops-rest.md 2.2, 3, 5.
 const (
-	OK          Outcome = "ok"
-	Lost        Outcome = "lost"        // sent, and nobody knows whether the server acted on it
-	Unreachable Outcome = "unreachable" // the server did not act; worth another try
-	Doubtful    Outcome = "doubtful"    // the same, most likely: a server in trouble has answered the POST
-	Denied      Outcome = "denied"      // 401, 403: this identity may not
-	Refused     Outcome = "refused"     // a no for good reason of its own, final
-	Missing     Outcome = "missing"     // 404: there is no such agent
-	Taken       Outcome = "taken"       // 409: the name is held by another agent
-	JobRunning  Outcome = "job running" // 400 to a DELETE: the agent runs a job
-	Unfit       Outcome = "unfit"       // the agent folder cannot work
-	Occupied    Outcome = "occupied"    // another agent is at work in the agent folder, and may leave it
-	Broken      Outcome = "broken"      // a fault of ours, or of the machine
+	OK            Outcome = "ok"
+	AnswerLost    Outcome = "lost"        // sent, and nobody knows whether the server acted on it
+	Unreachable   Outcome = "unreachable" // the server did not act; worth another try
+	Unclear       Outcome = "doubtful"    // the same, most likely: a server in trouble has answered the POST
+	Denied        Outcome = "denied"      // 401, 403: this identity may not
+	Refused       Outcome = "refused"     // a no for good reason of its own, final
+	NotFound      Outcome = "missing"     // 404: there is no such agent
+	NameTaken     Outcome = "taken"       // 409: the name is held by another agent
+	JobRunning    Outcome = "job running" // 400 to a DELETE: the agent runs a job
+	DirUnusable   Outcome = "unfit"       // the agent folder cannot work
+	DirInUse      Outcome = "occupied"    // another agent is at work in the agent folder, and may leave it
+	InternalError Outcome = "broken"      // a fault of ours, or of the machine
 )
 
 // Result is the answer to a call.
@@ -32,33 +32,33 @@ type Result struct {
 	Err        error         // nil when OK
 }
 
-// worthAnotherTry says that asking again may help.
-func (r Result) worthAnotherTry() bool {
-	return r.Outcome == Unreachable || r.Outcome == Doubtful || r.Outcome == Lost
+// retryable says that asking again may help.
+func (r Result) retryable() bool {
+	return r.Outcome == Unreachable || r.Outcome == Unclear || r.Outcome == AnswerLost
 }
 
 // Begin is the first event of a life. Former is the agent of an earlier life in
 // the same folder that was killed, as far as its files tell; 0 is none.
-type Begin struct{ Former int }
+type Begin struct{ PreviousAgentID int }
 
-// Prepared answers Prepare.
-type Prepared struct {
+// PrepareResult answers Prepare.
+type PrepareResult struct {
 	Result
-	Leftover Leftover
-	Lent     int // the id of the agent that somebody else registered for us; 0: register one
+	Leftover        Leftover
+	ExternalAgentID int // the id of the agent that somebody else registered for us; 0: register one
 }
 
 // Leftover is what an earlier life in the same folder left behind: its agent,
 // and the listener that serves it, if that is still alive. The zero value is
 // nothing.
 type Leftover struct {
-	AgentID int // 0 when that is not known
-	Alive   bool
-	Working bool // a worker runs below the listener
+	AgentID      int // 0 when that is not known
+	ListenerRuns bool
+	WorkerRuns   bool // a worker runs below the listener
 }
 
-// Registered answers Register; AgentID is the new agent's.
-type Registered struct {
+// RegisterResult answers Register; AgentID is the new agent's.
+type RegisterResult struct {
 	Result
 	AgentID int
 }
@@ -68,60 +68,60 @@ type Owner string
 
 // The owners.
 const (
-	Nobody   Owner = "nobody"   // there is no agent of that name
-	Ours     Owner = "ours"     // it carries this life's mark
-	Recorded Owner = "recorded" // an earlier run's: the record in the agent's directory proves it
-	Other    Owner = "other"    // nothing proves that it is ours
+	NoAgent     Owner = "nobody"   // there is no agent of that name
+	ThisRun     Owner = "ours"     // it carries this life's mark
+	PreviousRun Owner = "recorded" // an earlier run's: the record in the agent's directory proves it
+	Foreign     Owner = "other"    // nothing proves that it is ours
 	// Placeholder is an agent that never runs, for the pool's sake.
 	Placeholder Owner = "placeholder"
 )
 
-// LookedUp answers LookUp.
-type LookedUp struct {
+// LookUpResult answers LookUp.
+type LookUpResult struct {
 	Result
-	Owner    Owner
-	AgentID  int
-	Online   bool
-	Young    bool  // offline, and of an azptend that may just be starting
-	Complete bool  // of our own: the answer holds what the listener needs to log on
-	Holder   error // of somebody else's: "agent X (id 7, …) is online since …"
+	Owner           Owner
+	AgentID         int
+	Online          bool
+	RecentlyCreated bool  // offline, and of an azptend that may just be starting
+	HasCredentials  bool  // of our own: the answer holds what the listener needs to log on
+	Holder          error // of somebody else's: "agent X (id 7, …) is online since …"
 }
 
-// TwinRemoved answers RemoveTwin.
-type TwinRemoved struct{ Result }
+// RemoveConflictingResult answers RemoveTwin.
+type RemoveConflictingResult struct{ Result }
 
-// Launched answers Launch.
-type Launched struct{ Result }
+// LaunchResult answers Launch.
+type LaunchResult struct{ Result }
 
-// Disabled answers Disable.
-type Disabled struct{ Result }
+// DisableResult answers Disable.
+type DisableResult struct{ Result }
 
-// Inspected answers Inspect: what the server and the process table show. The
+// InspectResult answers Inspect: what the server and the process table show. The
 // process table was read also where the server could not be asked.
-type Inspected struct {
+type InspectResult struct {
 	Result
 	Assigned bool // the server has a job request assigned to the agent
-	Work     Work
+	Worker   WorkerState
 }
 
-// WorkSeen answers LookForWork.
-type WorkSeen struct{ Work Work }
+// WorkerScanned answers LookForWork.
+type WorkerScanned struct{ Worker WorkerState }
 
-// Deleted answers Remove.
-type Deleted struct{ Result }
+// RemoveResult answers Remove.
+type RemoveResult struct{ Result }
 
 // SessionReady says that the listener's session exists, or that it has reconnected
 // after its registration was refused.
 type SessionReady struct{}
 
-// SessionHeld says that the listener waits for a session of an earlier listener
+// SessionConflict says that the listener waits for a session of an earlier listener
 // to lapse: the server has one for this agent already.
-type SessionHeld struct{}
+type SessionConflict struct{}
 
-// Doubted says that the agent may not be in its pool any more: a list does not
+// AgentMaybeDeleted says that the agent may not be in its pool any more: a list does not
 // show it, or the server refuses the registration that its listener logs on with.
 // The server is asked then: neither is believed.
-type Doubted struct{ Refused bool }
+type AgentMaybeDeleted struct{ LogonRefused bool }
 
 // JobStarted is the socket's "Starting job".
 type JobStarted struct{}
@@ -165,48 +165,48 @@ type ListenerExited struct {
 	Cut Cut
 }
 
-// UpdateSettled says that the listener's update has ended, well or not.
-type UpdateSettled struct{}
+// UpdateEnded says that the listener's update has ended, well or not.
+type UpdateEnded struct{}
 
-// DrainAsked asks for a drain. Reason is for the log. With Clock the platform
+// DrainRequested asks for a drain. Reason is for the log. With Clock the platform
 // has spoken and the grace period runs from now; without, the job may take as
 // long as it takes. Grace is how long the platform gives this time, where it has
 // said so; 0 is the policy's grace period. What is asked for first or ends sooner
 // counts: nothing extends a deadline.
-type DrainAsked struct {
-	Reason string
-	Clock  bool
-	Grace  time.Duration
+type DrainRequested struct {
+	Reason       string
+	WithDeadline bool
+	Grace        time.Duration
 }
 
-// PersonInterrupts is SIGINT: a drain, and a second or more after the first word
+// UserInterrupt is SIGINT: a drain, and a second or more after the first word
 // an insistence.
-type PersonInterrupts struct{}
+type UserInterrupt struct{}
 
 // Tick says that the time Wake named has come.
 type Tick struct{}
 
-func (Begin) event()            {}
-func (Prepared) event()         {}
-func (Registered) event()       {}
-func (LookedUp) event()         {}
-func (TwinRemoved) event()      {}
-func (Launched) event()         {}
-func (Disabled) event()         {}
-func (Inspected) event()        {}
-func (WorkSeen) event()         {}
-func (Deleted) event()          {}
-func (SessionReady) event()     {}
-func (SessionHeld) event()      {}
-func (Doubted) event()          {}
-func (JobStarted) event()       {}
-func (JobFinished) event()      {}
-func (SocketLost) event()       {}
-func (ListenerExited) event()   {}
-func (UpdateSettled) event()    {}
-func (DrainAsked) event()       {}
-func (PersonInterrupts) event() {}
-func (Tick) event()             {}
+func (Begin) event()                   {}
+func (PrepareResult) event()           {}
+func (RegisterResult) event()          {}
+func (LookUpResult) event()            {}
+func (RemoveConflictingResult) event() {}
+func (LaunchResult) event()            {}
+func (DisableResult) event()           {}
+func (InspectResult) event()           {}
+func (WorkerScanned) event()           {}
+func (RemoveResult) event()            {}
+func (SessionReady) event()            {}
+func (SessionConflict) event()         {}
+func (AgentMaybeDeleted) event()       {}
+func (JobStarted) event()              {}
+func (JobFinished) event()             {}
+func (SocketLost) event()              {}
+func (ListenerExited) event()          {}
+func (UpdateEnded) event()             {}
+func (DrainRequested) event()          {}
+func (UserInterrupt) event()           {}
+func (Tick) event()                    {}
 
 // Answer is the result that an answering event carries.
 func (r Result) Answer() Result { return r }

@@ -13,24 +13,24 @@ type Limits struct {
 
 // The reasons of a drain that a limit asked for.
 const (
-	idleTooLong = "no job came for the idle timeout"
-	livedLong   = "the agent's lifetime is over"
-	servedMany  = "the agent has had its number of jobs"
-	cannotCount = "the agent's jobs cannot be counted any more"
+	idleTimeoutReached = "no job came for the idle timeout"
+	lifetimeReached    = "the agent's lifetime is over"
+	jobLimitReached    = "the agent has had its number of jobs"
+	cannotCountJobs    = "the agent's jobs cannot be counted any more"
 )
 
-// lifetimeEnds is when no further job is accepted; zero for never, and once
+// lifetimeDeadline is when no further job is accepted; zero for never, and once
 // somebody has asked for the end.
-func (s State) lifetimeEnds() time.Time {
+func (s State) lifetimeDeadline() time.Time {
 	if s.policy.Limits.Lifetime == 0 || s.born.IsZero() || s.Reason != "" {
 		return time.Time{}
 	}
 	return s.born.Add(s.policy.Limits.Lifetime)
 }
 
-// idleEnds is when the agent has been without a job for too long; zero while it
+// idleDeadline is when the agent has been without a job for too long; zero while it
 // has one. A lost socket is no job: the drain finds out.
-func (s State) idleEnds() time.Time {
+func (s State) idleDeadline() time.Time {
 	waits := s.Phase == Starting || s.Phase == Idle || (s.Phase == Busy && s.Job == UnknownJob)
 	if s.policy.Limits.Idle == 0 || !waits || s.Listener != Running || s.quietSince.IsZero() || s.Reason != "" {
 		return time.Time{}
@@ -38,20 +38,20 @@ func (s State) idleEnds() time.Time {
 	return s.quietSince.Add(s.policy.Limits.Idle)
 }
 
-// keepLimits asks for the drain that is due.
-func (t *turn) keepLimits() {
+// checkLimits asks for the drain that is due.
+func (t *transition) checkLimits() {
 	switch {
-	case reached(t.lifetimeEnds(), t.now):
-		t.endFor(livedLong)
-	case reached(t.idleEnds(), t.now):
-		t.endFor(idleTooLong)
+	case reached(t.lifetimeDeadline(), t.now):
+		t.startDrain(lifetimeReached)
+	case reached(t.idleDeadline(), t.now):
+		t.startDrain(idleTimeoutReached)
 	}
 }
 
 // countJob drains with the last job that is accepted: at its start, so that the
 // server assigns no other while it runs.
-func (t *turn) countJob() {
+func (t *transition) countJob() {
 	if n := t.policy.Limits.Jobs; n > 0 && t.Jobs >= n {
-		t.endFor(servedMany)
+		t.startDrain(jobLimitReached)
 	}
 }

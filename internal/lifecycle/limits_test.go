@@ -9,81 +9,81 @@ import (
 // first and looks again, so that no job is lost to the race.
 func TestLeavingByItself(t *testing.T) {
 	with := func(l Limits) Policy { return Policy{Grace: 100 * time.Second, NameWait: time.Minute, Limits: l} }
-	removed := []line{
-		{time.Second, Inspected{Result: fine}, "ask to remove"},
-		{time.Second, Deleted{fine}, "interrupt"},
-		{time.Second, ListenerExited{}, "leave 0"},
+	removed := []row{
+		{time.Second, InspectResult{Result: ok}, "call remove"},
+		{time.Second, RemoveResult{ok}, "interrupt"},
+		{time.Second, ListenerExited{}, "finish 0"},
 	}
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []line
+		road   []row
 		why    string
 	}{
-		{"idle for too long", with(Limits{Idle: 5 * time.Minute}), roads(busy, []line{
+		{"idle for too long", with(Limits{Idle: 5 * time.Minute}), concat(busy, []row{
 			{time.Hour, Tick{}, ""}, // not while a job runs
 			{time.Second, JobFinished{}, ""},
 			{4 * time.Minute, Tick{}, ""},
-			{time.Minute, Tick{}, "ask to disable"},
-			{time.Second, Disabled{fine}, "ask to inspect"},
-		}, removed), idleTooLong},
+			{time.Minute, Tick{}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+		}, removed), idleTimeoutReached},
 
-		{"idle for too long, and a job slips in", with(Limits{Idle: time.Minute}), roads(idle, []line{
-			{time.Minute, Tick{}, "ask to disable"},
+		{"idle for too long, and a job slips in", with(Limits{Idle: time.Minute}), concat(idle, []row{
+			{time.Minute, Tick{}, "call disable"},
 			{time.Second, JobStarted{}, ""},
-			{time.Second, Disabled{fine}, ""},
-			{time.Hour, JobFinished{}, "ask to inspect"}, // it may take as long as it takes
-		}, removed), idleTooLong},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Hour, JobFinished{}, "call inspect"}, // it may take as long as it takes
+		}, removed), idleTimeoutReached},
 
-		{"idle for too long with a lost socket: the others are asked", with(Limits{Idle: time.Minute}), roads(busy, []line{
+		{"idle for too long with a lost socket: the others are asked", with(Limits{Idle: time.Minute}), concat(busy, []row{
 			{time.Second, SocketLost{}, ""},
-			{time.Minute, Tick{}, "ask to disable"},
-			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine, Work: Steps}, ""},
-			{recheck, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, ""},
-			{settle, Tick{}, "ask to inspect"},
-		}, removed), idleTooLong},
+			{time.Minute, Tick{}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Worker: WorkerWithSteps}, ""},
+			{inspectInterval, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{idleConfirmTime, Tick{}, "call inspect"},
+		}, removed), idleTimeoutReached},
 
-		{"an agent that never becomes ready is idle too", with(Limits{Idle: time.Minute}), roads(started, []line{
-			{time.Minute, Tick{}, "ask to disable"},
-			{time.Second, Disabled{fine}, "ask to inspect"},
-		}, removed), idleTooLong},
+		{"an agent that never becomes ready is idle too", with(Limits{Idle: time.Minute}), concat(started, []row{
+			{time.Minute, Tick{}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+		}, removed), idleTimeoutReached},
 
-		{"its lifetime ends in the middle of a job", with(Limits{Lifetime: time.Hour}), roads(busy, []line{
-			{time.Hour, Tick{}, "ask to disable"},
-			{time.Second, Disabled{fine}, ""},
-			{time.Hour, JobFinished{}, "ask to inspect"},
-		}, removed), livedLong},
+		{"its lifetime ends in the middle of a job", with(Limits{Lifetime: time.Hour}), concat(busy, []row{
+			{time.Hour, Tick{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Hour, JobFinished{}, "call inspect"},
+		}, removed), lifetimeReached},
 
-		{"its lifetime ends before it has registered", with(Limits{Lifetime: time.Second}), []line{
-			{0, Begin{}, "ask to prepare"},
-			{time.Second, Tick{}, "leave 0"},
-		}, livedLong},
+		{"its lifetime ends before it has registered", with(Limits{Lifetime: time.Second}), []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, Tick{}, "finish 0"},
+		}, lifetimeReached},
 
-		{"its last job: disabled when that starts", with(Limits{Jobs: 2}), roads(busy, []line{
+		{"its last job: disabled when that starts", with(Limits{Jobs: 2}), concat(busy, []row{
 			{time.Minute, JobFinished{}, ""},
-			{time.Minute, JobStarted{}, "ask to disable"},
-			{time.Second, Disabled{fine}, ""},
-			{time.Minute, JobFinished{}, "ask to inspect"},
-		}, removed), servedMany},
+			{time.Minute, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, JobFinished{}, "call inspect"},
+		}, removed), jobLimitReached},
 
-		{"jobs that cannot be counted", with(Limits{Jobs: 2}), roads(idle, []line{
-			{time.Second, SocketLost{}, "ask to disable"},
-			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, ""},
-			{settle, Tick{}, "ask to inspect"},
-		}, removed), cannotCount},
+		{"jobs that cannot be counted", with(Limits{Jobs: 2}), concat(idle, []row{
+			{time.Second, SocketLost{}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{idleConfirmTime, Tick{}, "call inspect"},
+		}, removed), cannotCountJobs},
 
-		{"a person's first Ctrl-C is no insistence, whatever a limit has said", with(Limits{Jobs: 1}), roads(idle, []line{
-			{time.Second, JobStarted{}, "ask to disable"},
-			{time.Second, Disabled{fine}, ""},
-			{time.Minute, PersonInterrupts{}, ""},
-			{time.Second, JobFinished{}, "ask to inspect"},
-		}, removed), servedMany},
+		{"a person's first Ctrl-C is no insistence, whatever a limit has said", with(Limits{Jobs: 1}), concat(idle, []row{
+			{time.Second, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, UserInterrupt{}, ""},
+			{time.Second, JobFinished{}, "call inspect"},
+		}, removed), jobLimitReached},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := walk(t, tt.policy, tt.road)
+			s := play(t, tt.policy, tt.road)
 			if s.why != tt.why || s.Phase != Gone {
 				t.Errorf("left in %s for %q", s.Phase, s.why)
 			}
@@ -95,38 +95,38 @@ func TestLeavingByItself(t *testing.T) {
 // drained with is spent on stopping it well.
 func TestCancelOnTerm(t *testing.T) {
 	p := Policy{Grace: 100 * time.Second, CancelOnTerm: true} // drain 60 s, stop 30 s, remove 10 s
-	end := []line{
-		{time.Second, ListenerExited{}, "ask to remove"},
-		{time.Second, Deleted{fine}, "leave 75"},
+	end := []row{
+		{time.Second, ListenerExited{}, "call remove"},
+		{time.Second, RemoveResult{ok}, "finish 75"},
 	}
 	for _, tt := range []struct {
 		name string
-		road []line
+		road []row
 	}{
-		{"busy", roads(busy, []line{
+		{"busy", concat(busy, []row{
 			{time.Second, sigterm, "interrupt"},
 			{89 * time.Second, Tick{}, ""},
 			{time.Second, Tick{}, "kill"},
 		}, end)},
-		{"a job slipped in", roads(idle, []line{
-			{time.Second, sigterm, "ask to disable"},
-			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine, Assigned: true}, "interrupt"},
+		{"a job slipped in", concat(idle, []row{
+			{time.Second, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Assigned: true}, "interrupt"},
 		}, end)},
-		{"a drain that somebody else asked for is none", roads(busy, []line{
-			{time.Second, DrainAsked{Reason: "asked"}, "ask to disable"},
-			{time.Second, Disabled{fine}, ""},
+		{"a drain that somebody else asked for is none", concat(busy, []row{
+			{time.Second, DrainRequested{Reason: "asked"}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, sigterm, "interrupt"},
 		}, end)},
 	} {
-		t.Run(tt.name, func(t *testing.T) { walk(t, p, tt.road) })
+		t.Run(tt.name, func(t *testing.T) { play(t, p, tt.road) })
 	}
-	walk(t, p, roads(idle, []line{ // idle: the good road, as ever
-		{time.Second, sigterm, "ask to disable"},
-		{time.Second, Disabled{fine}, "ask to inspect"},
-		{time.Second, Inspected{Result: fine}, "ask to remove"},
-		{time.Second, Deleted{fine}, "interrupt"},
-		{time.Second, ListenerExited{}, "leave 0"},
+	play(t, p, concat(idle, []row{ // idle: the good road, as ever
+		{time.Second, sigterm, "call disable"},
+		{time.Second, DisableResult{ok}, "call inspect"},
+		{time.Second, InspectResult{Result: ok}, "call remove"},
+		{time.Second, RemoveResult{ok}, "interrupt"},
+		{time.Second, ListenerExited{}, "finish 0"},
 	}))
 }
 
@@ -134,85 +134,85 @@ func TestCancelOnTerm(t *testing.T) {
 // ended itself, and only then replaced.
 func TestLeftovers(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second}
-	found := func(l Leftover, then string) []line {
-		return []line{
-			{0, Begin{}, "ask to prepare"},
-			{time.Second, Prepared{Result: fine, Leftover: l}, then},
+	found := func(l Leftover, then string) []row {
+		return []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, PrepareResult{Result: ok, Leftover: l}, then},
 		}
 	}
 	for _, tt := range []struct {
 		name string
-		road []line
+		road []row
 	}{
-		{"its agent", roads(found(Leftover{AgentID: 5}, "ask to remove"), []line{
-			{time.Second, Deleted{of(JobRunning)}, ""}, // the lock of a job that died with it
-			{5 * time.Minute, Tick{}, "ask to remove"},
-			{time.Second, Deleted{fine}, "ask to register"},
+		{"its agent", concat(found(Leftover{AgentID: 5}, "call remove"), []row{
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the lock of a job that died with it
+			{5 * time.Minute, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "call register"},
 		})},
-		{"its agent, already removed", roads(found(Leftover{AgentID: 5}, "ask to remove"), []line{
-			{time.Second, Deleted{of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to remove"},
-			{time.Second, Deleted{of(Missing)}, "ask to register"},
+		{"its agent, already removed", concat(found(Leftover{AgentID: 5}, "call remove"), []row{
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, "call register"},
 		})},
-		{"an idle listener is ended", roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
-			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, ""},
-			{settle, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "ask to remove"},
-			{time.Second, Deleted{fine}, "interrupt"},
-			{time.Second, ListenerExited{}, "ask to register"},
+		{"an idle listener is ended", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{idleConfirmTime, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "call register"},
 		})},
-		{"a busy one finishes its job", roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
-			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine, Assigned: true, Work: Steps}, ""},
-			{time.Hour, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, ""},
-			{settle, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "ask to remove"},
-			{time.Second, Deleted{fine}, "interrupt"},
-			{time.Second, ListenerExited{}, "ask to register"},
+		{"a busy one finishes its job", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Assigned: true, Worker: WorkerWithSteps}, ""},
+			{time.Hour, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{idleConfirmTime, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "call register"},
 		})},
-		{"a busy one, and the platform ends it", roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
-			{time.Second, Disabled{fine}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine, Assigned: true, Work: Steps}, ""},
-			{time.Second, sigterm, "ask to inspect"},
-			{time.Second, Inspected{Result: fine, Assigned: true, Work: Steps}, ""},
+		{"a busy one, and the platform ends it", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Assigned: true, Worker: WorkerWithSteps}, ""},
+			{time.Second, sigterm, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Assigned: true, Worker: WorkerWithSteps}, ""},
 			{time.Hour, Tick{}, "interrupt, kill"},
-			{lastLook, Tick{}, "name 5, leave 75"},
+			{lastScanTimeout, Tick{}, "report 5, finish 75"},
 		})},
-		{"a busy one whose agent is gone: its worker is waited for", roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
-			{time.Second, Disabled{of(Missing)}, ""},
-			{shortestPause, Tick{}, "ask to disable"},
-			{time.Second, Disabled{of(Missing)}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing), Work: Steps}, ""},
-			{recheck, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Missing)}, "interrupt"},
-			{time.Second, ListenerExited{}, "ask to register"},
+		{"a busy one whose agent is gone: its worker is waited for", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
+			{time.Second, DisableResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call disable"},
+			{time.Second, DisableResult{result(NotFound)}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound), Worker: WorkerWithSteps}, ""},
+			{inspectInterval, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound)}, "interrupt"},
+			{time.Second, ListenerExited{}, "call register"},
 		})},
-		{"a busy one that nobody may look at: its worker is waited for", roads(found(Leftover{AgentID: 5, Alive: true, Working: true}, "ask to disable"), []line{
-			{time.Second, Disabled{of(Denied)}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Denied), Work: Steps}, ""},
-			{recheck, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: of(Denied)}, "ask to remove"},
-			{time.Second, Deleted{of(Denied)}, ""},
-			{firstPause, Tick{}, "ask to remove"},
-			{time.Second, Deleted{of(Denied)}, "name 5, interrupt"},
-			{time.Second, ListenerExited{}, "ask to register"},
+		{"a busy one that nobody may look at: its worker is waited for", concat(found(Leftover{AgentID: 5, ListenerRuns: true, WorkerRuns: true}, "call disable"), []row{
+			{time.Second, DisableResult{result(Denied)}, "call inspect"},
+			{time.Second, InspectResult{Result: result(Denied), Worker: WorkerWithSteps}, ""},
+			{inspectInterval, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: result(Denied)}, "call remove"},
+			{time.Second, RemoveResult{result(Denied)}, ""},
+			{minRetryPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(Denied)}, "report 5, interrupt"},
+			{time.Second, ListenerExited{}, "call register"},
 		})},
-		{"a listener without a known agent", roads(found(Leftover{Alive: true}, "ask to inspect"), []line{
-			{time.Second, Inspected{Result: of(Missing)}, "interrupt"},
-			{time.Second, ListenerExited{}, "ask to register"},
+		{"a listener without a known agent", concat(found(Leftover{ListenerRuns: true}, "call inspect"), []row{
+			{time.Second, InspectResult{Result: result(NotFound)}, "interrupt"},
+			{time.Second, ListenerExited{}, "call register"},
 		})},
 	} {
-		t.Run(tt.name, func(t *testing.T) { walk(t, usual, tt.road) })
+		t.Run(tt.name, func(t *testing.T) { play(t, usual, tt.road) })
 	}
 	// Its job is not ours: one that was to take one job has still to take it.
-	s := walk(t, Policy{Grace: 100 * time.Second, Once: true}, roads(found(Leftover{AgentID: 5, Alive: true}, "ask to disable"), []line{
+	s := play(t, Policy{Grace: 100 * time.Second, Once: true}, concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
 		{time.Second, ListenerExited{}, ""},
-		{time.Second, Disabled{fine}, "ask to remove"},
-		{time.Second, Deleted{fine}, "ask to register"},
-		{time.Second, Registered{fine, 7}, "ask to launch"},
-		{time.Second, Launched{fine}, ""},
+		{time.Second, DisableResult{ok}, "call remove"},
+		{time.Second, RemoveResult{ok}, "call register"},
+		{time.Second, RegisterResult{ok, 7}, "call launch"},
+		{time.Second, LaunchResult{ok}, ""},
 	}))
 	if s.Jobs != 0 {
 		t.Errorf("an earlier life's jobs are counted: %d", s.Jobs)
@@ -222,71 +222,71 @@ func TestLeftovers(t *testing.T) {
 // TestKilledAndNotStarted: an azptend that was killed has left an agent, and the
 // next start in its folder is ended before it has begun. There may be no other.
 func TestKilledAndNotStarted(t *testing.T) {
-	begin := []line{{0, Begin{Former: 5}, "ask to prepare"}}
-	asked := roads(begin, []line{{time.Second, sigterm, ""}})
+	begin := []row{{0, Begin{PreviousAgentID: 5}, "call prepare"}}
+	asked := concat(begin, []row{{time.Second, sigterm, ""}})
 	for _, tt := range []struct {
 		name string
-		road []line
+		road []row
 	}{
-		{"it is removed first", roads(asked, []line{
-			{time.Second, Prepared{Result: fine, Leftover: Leftover{AgentID: 5}}, "ask to remove"},
-			{time.Second, Deleted{fine}, "leave 0"},
+		{"it is removed first", concat(asked, []row{
+			{time.Second, PrepareResult{Result: ok, Leftover: Leftover{AgentID: 5}}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
 		})},
-		{"there is none after all", roads(asked, []line{{time.Second, Prepared{Result: fine}, "leave 0"}})},
-		{"nobody answers", roads(asked, []line{
-			{time.Second, Prepared{Result: of(Unreachable)}, ""},
-			{firstPause, Tick{}, "ask to prepare"},
-			{97 * time.Second, Tick{}, "abort, name 5, leave 0"},
+		{"there is none after all", concat(asked, []row{{time.Second, PrepareResult{Result: ok}, "finish 0"}})},
+		{"nobody answers", concat(asked, []row{
+			{time.Second, PrepareResult{Result: result(Unreachable)}, ""},
+			{minRetryPause, Tick{}, "call prepare"},
+			{97 * time.Second, Tick{}, "abort, report 5, finish 0"},
 		})},
-		{"a person insists", roads(asked, []line{{insistAfter, PersonInterrupts{}, "name 5, leave 0"}})},
-		{"this identity may not", roads(begin, []line{{time.Second, Prepared{Result: of(Denied)}, "name 5, leave 77"}})},
+		{"a person insists", concat(asked, []row{{secondInterruptAfter, UserInterrupt{}, "report 5, finish 0"}})},
+		{"this identity may not", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish 77"}})},
 	} {
-		t.Run(tt.name, func(t *testing.T) { walk(t, Policy{Grace: 100 * time.Second}, tt.road) })
+		t.Run(tt.name, func(t *testing.T) { play(t, Policy{Grace: 100 * time.Second}, tt.road) })
 	}
 }
 
 // TestLent: an agent that somebody else has registered is run without a word to
 // the server, and left for him to remove.
 func TestLent(t *testing.T) {
-	lent := []line{
-		{0, Begin{}, "ask to prepare"},
-		{time.Second, Prepared{Result: fine, Lent: 9}, "ask to launch"},
-		{time.Second, Launched{fine}, ""},
+	lent := []row{
+		{0, Begin{}, "call prepare"},
+		{time.Second, PrepareResult{Result: ok, ExternalAgentID: 9}, "call launch"},
+		{time.Second, LaunchResult{ok}, ""},
 		{time.Second, SessionReady{}, ""},
 	}
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []line
+		road   []row
 	}{
-		{"one job", Policy{Once: true, Grace: time.Minute}, roads(lent, []line{
+		{"one job", Policy{Once: true, Grace: time.Minute}, concat(lent, []row{
 			{time.Second, JobStarted{}, ""},
 			{time.Second, JobFinished{}, ""},
-			{time.Second, ListenerExited{}, "leave 0"},
+			{time.Second, ListenerExited{}, "finish 0"},
 		})},
-		{"SIGTERM while idle: the process table alone is looked at", Policy{Grace: time.Minute}, roads(lent, []line{
-			{time.Second, sigterm, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "interrupt"},
-			{time.Second, ListenerExited{}, "leave 0"},
+		{"SIGTERM while idle: the process table alone is looked at", Policy{Grace: time.Minute}, concat(lent, []row{
+			{time.Second, sigterm, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
 		})},
-		{"SIGTERM while busy", Policy{Grace: time.Minute}, roads(lent, []line{
+		{"SIGTERM while busy", Policy{Grace: time.Minute}, concat(lent, []row{
 			{time.Second, JobStarted{}, ""},
 			{time.Second, sigterm, ""},
-			{time.Second, JobFinished{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "interrupt"},
-			{time.Second, ListenerExited{}, "leave 0"},
+			{time.Second, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
 		})},
-		{"killed: it cannot register anew", Policy{Grace: time.Minute}, roads(lent, []line{
-			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "kill, leave 137"},
+		{"killed: it cannot register anew", Policy{Grace: time.Minute}, concat(lent, []row{
+			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "kill, finish 137"},
 		})},
-		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, roads(lent, []line{
-			{time.Minute, Tick{}, "ask to inspect"},
-			{time.Second, Inspected{Result: fine}, "interrupt"},
-			{time.Second, ListenerExited{}, "leave 0"},
+		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, concat(lent, []row{
+			{time.Minute, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
 		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if s := walk(t, tt.policy, tt.road); s.Registration != Lent {
+			if s := play(t, tt.policy, tt.road); s.Registration != External {
 				t.Errorf("the agent is %s", s.Registration)
 			}
 		})
@@ -296,12 +296,12 @@ func TestLent(t *testing.T) {
 // TestYoungTwin: two that start at the same time under one name do not remove
 // each other's agent.
 func TestYoungTwin(t *testing.T) {
-	walk(t, Policy{Grace: time.Minute, NameWait: time.Minute}, roads(booted, []line{
-		{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
-		{time.Second, LookedUp{Result: fine, Owner: Other, AgentID: 3, Young: true}, ""},
-		{twinWatch, Tick{}, "ask to look up"},
-		{time.Second, LookedUp{Result: fine, Owner: Other, AgentID: 3}, "ask to remove twin"}, // it never came online
-		{time.Second, TwinRemoved{fine}, "ask to register"},
+	play(t, Policy{Grace: time.Minute, NameWait: time.Minute}, concat(booted, []row{
+		{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+		{time.Second, LookUpResult{Result: ok, Owner: Foreign, AgentID: 3, RecentlyCreated: true}, ""},
+		{conflictInterval, Tick{}, "call look up"},
+		{time.Second, LookUpResult{Result: ok, Owner: Foreign, AgentID: 3}, "call remove conflicting agent"}, // it never came online
+		{time.Second, RemoveConflictingResult{ok}, "call register"},
 	}))
 }
 
@@ -309,37 +309,37 @@ func TestYoungTwin(t *testing.T) {
 // waited for, as long as a name is; then a name may be waited for anew.
 func TestOccupiedFolder(t *testing.T) {
 	p := Policy{Grace: time.Minute, NameWait: 15 * time.Second}
-	began := []line{
-		{0, Begin{}, "ask to prepare"},
-		{time.Second, Prepared{Result: of(Occupied)}, ""},
-		{twinWatch, Tick{}, "ask to prepare"},
-		{time.Second, Prepared{Result: of(Occupied)}, ""},
-		{4 * time.Second, Tick{}, "ask to prepare"},
+	began := []row{
+		{0, Begin{}, "call prepare"},
+		{time.Second, PrepareResult{Result: result(DirInUse)}, ""},
+		{conflictInterval, Tick{}, "call prepare"},
+		{time.Second, PrepareResult{Result: result(DirInUse)}, ""},
+		{4 * time.Second, Tick{}, "call prepare"},
 	}
-	walk(t, p, roads(began, []line{{time.Second, Prepared{Result: of(Occupied)}, "leave 75"}}))
-	walk(t, p, roads(began, []line{{time.Second, DrainAsked{Reason: "SIGTERM", Clock: true}, "leave 0"}}))
-	walk(t, p, roads(began, []line{
-		{time.Second, Prepared{Result: fine}, "ask to register"},
-		{time.Second, Registered{Result: of(Taken)}, "ask to look up"},
-		{time.Second, LookedUp{Result: fine, Owner: Other, AgentID: 3, Online: true}, ""},
-		{twinWatch, Tick{}, "ask to look up"},
+	play(t, p, concat(began, []row{{time.Second, PrepareResult{Result: result(DirInUse)}, "finish 75"}}))
+	play(t, p, concat(began, []row{{time.Second, DrainRequested{Reason: "SIGTERM", WithDeadline: true}, "finish 0"}}))
+	play(t, p, concat(began, []row{
+		{time.Second, PrepareResult{Result: ok}, "call register"},
+		{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+		{time.Second, LookUpResult{Result: ok, Owner: Foreign, AgentID: 3, Online: true}, ""},
+		{conflictInterval, Tick{}, "call look up"},
 	}))
 }
 
 // TestHandOver: registered, and left to another; unless something fails.
 func TestHandOver(t *testing.T) {
-	p := Policy{Grace: time.Minute, HandOver: true}
-	began := roads(booted, []line{{time.Second, Registered{fine, 7}, "ask to launch"}})
-	if s := walk(t, p, roads(began, []line{{time.Second, Launched{fine}, "leave 0"}})); s.Registration != Lent {
+	p := Policy{Grace: time.Minute, RegisterOnly: true}
+	began := concat(booted, []row{{time.Second, RegisterResult{ok, 7}, "call launch"}})
+	if s := play(t, p, concat(began, []row{{time.Second, LaunchResult{ok}, "finish 0"}})); s.Registration != External {
 		t.Errorf("the agent is %s", s.Registration)
 	}
-	walk(t, p, roads(began, []line{
-		{time.Second, Launched{of(Unfit)}, "ask to remove"},
-		{time.Second, Deleted{fine}, "leave 78"},
+	play(t, p, concat(began, []row{
+		{time.Second, LaunchResult{result(DirUnusable)}, "call remove"},
+		{time.Second, RemoveResult{ok}, "finish 78"},
 	}))
-	walk(t, p, roads(began, []line{
+	play(t, p, concat(began, []row{
 		{time.Second, sigterm, ""},
-		{time.Second, Launched{fine}, "ask to remove"},
-		{time.Second, Deleted{fine}, "leave 0"},
+		{time.Second, LaunchResult{ok}, "call remove"},
+		{time.Second, RemoveResult{ok}, "finish 0"},
 	}))
 }

@@ -14,7 +14,7 @@ import (
 // phases against what random lives do, its times and its budget against the
 // constants. Names and log lines are held by test/page_test.go.
 
-func page(t *testing.T) string {
+func readPage(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("../../docs/how-it-works.md")
 	if err != nil {
@@ -23,21 +23,21 @@ func page(t *testing.T) string {
 	return string(b)
 }
 
-// move is a change of the phase: in the diagram an arrow, in a life what one
+// phaseChange is a change of the phase: in the diagram an arrow, in a life what one
 // step did.
-type move struct{ from, to Phase }
+type phaseChange struct{ from, to Phase }
 
-func (m move) String() string { return string(m.from) + " --> " + string(m.to) }
+func (m phaseChange) String() string { return string(m.from) + " --> " + string(m.to) }
 
 var arrow = regexp.MustCompile(`(?m)^  ([a-z]+) --> ([a-z]+)(?:: .+)?$`)
 
-// drawn are the arrows of the page's diagram.
-func drawn(page string) []move {
+// diagramArrows are the arrows of the page's diagram.
+func diagramArrows(page string) []phaseChange {
 	_, diagram, _ := strings.Cut(page, "stateDiagram-v2\n")
 	diagram, _, _ = strings.Cut(diagram, "```")
-	var moves []move
+	var moves []phaseChange
 	for _, m := range arrow.FindAllStringSubmatch(diagram, -1) {
-		moves = append(moves, move{Phase(m[1]), Phase(m[2])})
+		moves = append(moves, phaseChange{Phase(m[1]), Phase(m[2])})
 	}
 	return moves
 }
@@ -45,10 +45,10 @@ func drawn(page string) []move {
 // wrongDiagram says where a diagram differs from what was seen. A step may pass
 // through a phase of the end in which there is nothing to do; every arrow must
 // have been a step of its own, too.
-func wrongDiagram(drawn []move, seen map[move]bool) []string {
+func wrongDiagram(drawn []phaseChange, seen map[phaseChange]bool) []string {
 	var why []string
 	for m := range seen {
-		if !leads(drawn, m.from, m.to, nil) {
+		if !reachable(drawn, m.from, m.to, nil) {
 			why = append(why, fmt.Sprintf("%v happens, and is not drawn", m))
 		}
 	}
@@ -61,14 +61,14 @@ func wrongDiagram(drawn []move, seen map[move]bool) []string {
 	return why
 }
 
-// leads says that an arrow, or several through phases of the end, leads there.
-func leads(drawn []move, from, to Phase, been []Phase) bool {
+// reachable says that an arrow, or several through phases of the end, leads there.
+func reachable(drawn []phaseChange, from, to Phase, been []Phase) bool {
 	for _, m := range drawn {
 		if m.from != from {
 			continue
 		}
 		passing := m.to == Draining || m.to == Removing || m.to == Stopping
-		if m.to == to || passing && !slices.Contains(been, m.to) && leads(drawn, m.to, to, append(been, m.to)) {
+		if m.to == to || passing && !slices.Contains(been, m.to) && reachable(drawn, m.to, to, append(been, m.to)) {
 			return true
 		}
 	}
@@ -76,11 +76,11 @@ func leads(drawn []move, from, to Phase, been []Phase) bool {
 }
 
 // moved are the moves of a life.
-func (w *world) moved(seen map[move]bool) {
+func (w *simulation) moved(seen map[phaseChange]bool) {
 	at := Booting
 	for _, s := range w.walked {
 		if s.Phase != at {
-			seen[move{at, s.Phase}] = true
+			seen[phaseChange{at, s.Phase}] = true
 		}
 		at = s.Phase
 	}
@@ -88,18 +88,18 @@ func (w *world) moved(seen map[move]bool) {
 
 // TestWrongDiagram: the rule must be able to say no.
 func TestWrongDiagram(t *testing.T) {
-	diagram := drawn(page(t))
-	seen := map[move]bool{}
+	diagram := diagramArrows(readPage(t))
+	seen := map[phaseChange]bool{}
 	for _, m := range diagram {
 		seen[m] = true
 	}
-	seen[move{Idle, Stopping}] = true // through draining
+	seen[phaseChange{Idle, Stopping}] = true // through draining
 	if why := wrongDiagram(diagram, seen); len(why) > 0 || len(diagram) == 0 {
 		t.Fatalf("%d arrows: %v", len(diagram), why)
 	}
-	for _, m := range []move{{Draining, Idle}, {Gone, Booting}, {Booting, Idle}, {Removing, Busy}, {Idle, Registering}} {
+	for _, m := range []phaseChange{{Draining, Idle}, {Gone, Booting}, {Booting, Idle}, {Removing, Busy}, {Idle, Registering}} {
 		want := fmt.Sprintf("%v happens, and is not drawn", m)
-		if m == (move{Idle, Registering}) {
+		if m == (phaseChange{Idle, Registering}) {
 			want = "" // by way of removing
 		}
 		seen[m] = true
@@ -119,34 +119,34 @@ func TestWrongDiagram(t *testing.T) {
 
 // TestThePagesTimes: each time that the page names is the constant's.
 func TestThePagesTimes(t *testing.T) {
-	text := page(t)
+	text := readPage(t)
 	for _, tt := range []struct {
 		sentence string
 		constant time.Duration
 	}{
-		{"Tried again for %s", bootPatience},
-		{"not believed until %s after the loss", lateAct},
-		{"must both say idle for %s", settle},
-		{"Only SIGINT escalates, %s or more after", insistAfter},
-		{"register anew after %s", rejoinPause},
-		{"tried again after %s", firstPause},
-		{"at most %s, or when the server wishes", longestPause},
+		{"Tried again for %s", bootTimeout},
+		{"not believed until %s after the loss", latePostWindow},
+		{"must both say idle for %s", idleConfirmTime},
+		{"Only SIGINT escalates, %s or more after", secondInterruptAfter},
+		{"register anew after %s", reregisterPause},
+		{"tried again after %s", minRetryPause},
+		{"at most %s, or when the server wishes", maxRetryPause},
 		{"each is waited for %s at most", callTimeout},
-		{"a removal is tried for %s", removePatience},
-		{"in the next one after that, for %s", sessionPatience},
-		{"throttled, for up to %s", throttlePatience},
+		{"a removal is tried for %s", removeTimeout},
+		{"in the next one after that, for %s", sessionTimeout},
+		{"throttled, for up to %s", throttleTimeout},
 	} {
-		if want := fmt.Sprintf(tt.sentence, spoken(tt.constant)); !strings.Contains(text, want) {
+		if want := fmt.Sprintf(tt.sentence, pageDuration(tt.constant)); !strings.Contains(text, want) {
 			t.Errorf("docs/how-it-works.md does not say %q", want)
 		}
 	}
-	if maxRejoins != 5 || maxRestarts != 5 || rejoinWindow != time.Hour {
+	if maxReregistrations != 5 || maxRestarts != 5 || reregisterWindow != time.Hour {
 		t.Error("docs/how-it-works.md says that five times an hour, and five times, is the most")
 	}
 }
 
-// spoken is a time as the page writes it.
-func spoken(d time.Duration) string {
+// pageDuration is a time as the page writes it.
+func pageDuration(d time.Duration) string {
 	if d >= time.Minute {
 		return fmt.Sprintf("%d min", d/time.Minute)
 	}
@@ -157,7 +157,7 @@ var budgetRow = regexp.MustCompile(`(?m)^\| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. 
 
 // TestThePagesBudget: each row of its table is what a life would do.
 func TestThePagesBudget(t *testing.T) {
-	rows := budgetRow.FindAllStringSubmatch(page(t), -1)
+	rows := budgetRow.FindAllStringSubmatch(readPage(t), -1)
 	if len(rows) < 2 {
 		t.Fatal("docs/how-it-works.md has no table of the budget")
 	}
@@ -173,7 +173,7 @@ func TestThePagesBudget(t *testing.T) {
 		s := New(Policy{Grace: cells[0]})
 		s.clock = began
 		b := s.Budget()
-		want := []time.Duration{cells[0], b.Drain, b.Stop, b.Remove, s.drainEnds().Sub(began), s.stopEnds().Sub(began), s.lastCall().Sub(began)}
+		want := []time.Duration{cells[0], b.Drain, b.Stop, b.Remove, s.drainDeadline().Sub(began), s.stopDeadline().Sub(began), s.exitDeadline().Sub(began)}
 		if !slices.Equal(cells, want) {
 			t.Errorf("%s: want %v", row[0], want)
 		}

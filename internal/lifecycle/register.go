@@ -8,92 +8,92 @@ import (
 // This file is the beginning of a life: booting, registering, and the agents
 // that hold our name.
 
-// heed makes the first calls' patience outlast a pause that the server asks for.
-func (t *turn) heed(r Result) {
-	if r.RetryAfter == 0 || r.RetryAfter > longestWish {
+// extendDeadline makes the first calls' patience outlast a pause that the server asks for.
+func (t *transition) extendDeadline(r Result) {
+	if r.RetryAfter == 0 || r.RetryAfter > maxThrottleWait {
 		return
 	}
-	outlasts := t.now.Add(2*r.RetryAfter + bootPatience)
-	if until := earliest(outlasts, t.born.Add(throttlePatience)); until.After(t.patience) {
+	outlasts := t.now.Add(2*r.RetryAfter + bootTimeout)
+	if until := earliest(outlasts, t.born.Add(throttleTimeout)); until.After(t.patience) {
 		t.patience = until
 	}
 }
 
-func (t *turn) prepared(e Prepared) {
-	t.heed(e.Result)
+func (t *transition) prepared(e PrepareResult) {
+	t.extendDeadline(e.Result)
 	switch {
 	case e.Outcome == OK:
-		t.unplan()
+		t.unschedule()
 		t.watched = time.Time{}
-		t.begin(e)
-	case e.Outcome == Occupied && t.Reason == "":
-		t.watchFolder(e.Result)
-	case e.worthAnotherTry() && t.tryAgain(Prepare, e.Result, earliest(t.patience, t.lastCall())):
+		t.startFrom(e)
+	case e.Outcome == DirInUse && t.Reason == "":
+		t.waitForDir(e.Result)
+	case e.retryable() && t.retry(Prepare, e.Result, earliest(t.patience, t.exitDeadline())):
 	default:
-		t.leaveBoot(codeFor(e.Outcome), "cannot begin", e.Err)
+		t.finishBoot(codeFor(e.Outcome), "cannot begin", e.Err)
 	}
 }
 
-// leaveBoot ends a life that has not begun. What a killed one has left is named
+// finishBoot ends a life that has not begun. What a killed one has left is named
 // then: it may be the last start in its folder.
-func (t *turn) leaveBoot(code int, why string, err error) {
+func (t *transition) finishBoot(code int, why string, err error) {
 	if t.former != 0 {
 		t.AgentID = t.former
-		t.name(err)
+		t.abandon(err)
 	}
-	t.leaveFor(code, why, err)
+	t.finishWith(code, why, err)
 }
 
-// begin goes where the life begins: at an agent that was registered for us, once an
+// startFrom goes where the life begins: at an agent that was registered for us, once an
 // earlier life's listener has ended that serves it; at what an earlier life left; or
 // at a registration of our own.
-func (t *turn) begin(e Prepared) {
+func (t *transition) startFrom(e PrepareResult) {
 	switch {
 	case t.Reason != "" && e.Leftover == Leftover{}: // what the files told of is not there
-		t.leave()
-	case e.Lent != 0 && e.Leftover.Alive:
-		t.takeOver(Leftover{AgentID: e.Lent, Alive: true, Working: e.Leftover.Working})
-		t.Registration = Lent
-	case e.Lent != 0:
-		t.AgentID, t.Registration, t.Phase = e.Lent, Lent, Starting
-		t.plan(Launch, 0)
+		t.finish()
+	case e.ExternalAgentID != 0 && e.Leftover.ListenerRuns:
+		t.adoptPrevious(Leftover{AgentID: e.ExternalAgentID, ListenerRuns: true, WorkerRuns: e.Leftover.WorkerRuns})
+		t.Registration = External
+	case e.ExternalAgentID != 0:
+		t.AgentID, t.Registration, t.Phase = e.ExternalAgentID, External, Starting
+		t.schedule(Launch, 0)
 	case e.Leftover != Leftover{}:
-		t.takeOver(e.Leftover)
+		t.adoptPrevious(e.Leftover)
 	default:
 		t.Phase = Registering
-		t.plan(Register, 0)
+		t.schedule(Register, 0)
 	}
 }
 
-// takeOver ends an earlier life as that would have ended itself, and only then
+// adoptPrevious ends an earlier life as that would have ended itself, and only then
 // registers: a listener that has survived finishes its job, of which nothing is
 // known here but what the server and the process table say.
-func (t *turn) takeOver(l Leftover) {
-	t.AgentID, t.Registration, t.rejoin, t.inherited = l.AgentID, Held, t.Reason == "", true
-	if !l.Alive {
+func (t *transition) adoptPrevious(l Leftover) {
+	t.AgentID, t.Registration, t.rejoin, t.inherited = l.AgentID, Registered, t.Reason == "", true
+	if !l.ListenerRuns {
 		t.startRemoving()
 		return
 	}
-	t.Listener, t.Job, t.Phase, t.assigned = Running, UnknownJob, Draining, l.Working
+	t.Listener, t.Job, t.Phase, t.assigned = Running, UnknownJob, Draining, l.WorkerRuns
 	if l.AgentID == 0 {
 		t.Registration = Removed
 	}
 }
 
-func (t *turn) registered(e Registered) {
-	t.heed(e.Result)
-	t.taken = e.Outcome == Taken
+func (t *transition) registered(e RegisterResult) {
+	t.extendDeadline(e.Result)
+	t.taken = e.Outcome == NameTaken
 	if e.Outcome == OK {
-		t.hold(e.AgentID)
+		t.setRegistered(e.AgentID)
 		return
 	}
-	if e.Outcome == Lost {
+	if e.Outcome == AnswerLost {
 		// Never retried blindly: the agent may be there, or may yet come to be.
 		t.lostAt = t.now
-		t.plan(LookUp, 0)
+		t.schedule(LookUp, 0)
 		return
 	}
-	if e.Outcome == Doubtful {
+	if e.Outcome == Unclear {
 		t.lostAt = t.now
 	}
 	doubt := !t.lostAt.IsZero()
@@ -101,150 +101,150 @@ func (t *turn) registered(e Registered) {
 		t.Registration = Unregistered
 	}
 	switch {
-	case e.Outcome == Taken && (t.Reason == "" || doubt):
-		t.plan(LookUp, 0) // who holds it may be an earlier POST of ours that was acted on late
-	case t.Reason == "" && e.worthAnotherTry() && t.tryAgain(Register, e.Result, t.patience):
+	case e.Outcome == NameTaken && (t.Reason == "" || doubt):
+		t.schedule(LookUp, 0) // who holds it may be an earlier POST of ours that was acted on late
+	case t.Reason == "" && e.retryable() && t.retry(Register, e.Result, t.patience):
 	case doubt: // before leaving, a look-up decides
 		t.no = &e.Result
-		t.plan(LookUp, 0)
+		t.schedule(LookUp, 0)
 	case t.Reason != "":
-		t.leave()
+		t.finish()
 	default:
-		t.leaveFor(codeFor(e.Outcome), "cannot register the agent", e.Err)
+		t.finishWith(codeFor(e.Outcome), "cannot register the agent", e.Err)
 	}
 }
 
-// hold takes possession: from here the agent is removed whatever happens.
-func (t *turn) hold(id int) {
-	t.AgentID, t.Registration, t.lostAt, t.no = id, Held, time.Time{}, nil
-	t.unplan()
+// setRegistered takes possession: from here the agent is removed whatever happens.
+func (t *transition) setRegistered(id int) {
+	t.AgentID, t.Registration, t.lostAt, t.no = id, Registered, time.Time{}, nil
+	t.unschedule()
 	if t.Reason != "" {
 		t.startRemoving()
 		return
 	}
 	t.Phase = Starting
-	t.plan(Launch, 0)
+	t.schedule(Launch, 0)
 }
 
-func (t *turn) lookedUp(e LookedUp) {
+func (t *transition) lookedUp(e LookUpResult) {
 	switch {
 	case e.Outcome != OK:
 		t.lookUpFailed(e.Result)
-	case e.Owner == Ours && (e.Complete || t.Reason != ""):
-		t.hold(e.AgentID)
-	case e.Owner == Ours:
+	case e.Owner == ThisRun && (e.HasCredentials || t.Reason != ""):
+		t.setRegistered(e.AgentID)
+	case e.Owner == ThisRun:
 		// What its listener needs to log on was in the answer that got lost.
-		t.hold(e.AgentID)
-		t.beginAgain("the answer to the registration was lost", exitUnreachable)
-	case t.Registration == Asked && e.Owner == Nobody:
-		t.nobodyYet()
+		t.setRegistered(e.AgentID)
+		t.reregister("the answer to the registration was lost", exitUnreachable)
+	case t.Registration == Pending && e.Owner == NoAgent:
+		t.notFoundYet()
 	default:
 		t.Registration = Unregistered // another holds the name, so we do not
-		t.meetTwin(e)
+		t.resolveConflict(e)
 	}
 }
 
-func (t *turn) lookUpFailed(r Result) {
-	t.heed(r)
+func (t *transition) lookUpFailed(r Result) {
+	t.extendDeadline(r)
 	if t.Reason != "" && t.Registration == Unregistered {
-		t.leave()
+		t.finish()
 		return
 	}
-	until := earliest(t.patience, t.lastCall())
-	if r.worthAnotherTry() && t.tryAgain(LookUp, r, until) {
+	until := earliest(t.patience, t.exitDeadline())
+	if r.retryable() && t.retry(LookUp, r, until) {
 		return
 	}
-	if t.Registration == Asked {
-		t.name(r.Err)
+	if t.Registration == Pending {
+		t.abandon(r.Err)
 	}
-	t.leaveFor(codeFor(r.Outcome), "cannot look up the agent", r.Err)
+	t.finishWith(codeFor(r.Outcome), "cannot look up the agent", r.Err)
 }
 
-// nobodyYet follows a POST whose answer was lost, or in doubt, and that has left no agent.
+// notFoundYet follows a POST whose answer was lost, or in doubt, and that has left no agent.
 // Neither leaving nor asking again is safe at once: the first POST may still be
 // acted on, and would then be one agent too many.
-func (t *turn) nobodyYet() {
+func (t *transition) notFoundYet() {
 	// The answer is as old as its question.
-	if wait := lateAct - t.askedAt.Sub(t.lostAt); wait > 0 {
-		t.plan(LookUp, max(wait-t.now.Sub(t.askedAt), 0))
+	if wait := latePostWindow - t.askedAt.Sub(t.lostAt); wait > 0 {
+		t.schedule(LookUp, max(wait-t.now.Sub(t.askedAt), 0))
 		return
 	}
 	t.Registration = Unregistered
 	switch {
 	case t.Reason != "":
-		t.nameUnseen()
-		t.leave()
+		t.abandonUnseen()
+		t.finish()
 	case t.no != nil:
-		t.leaveFor(codeFor(t.no.Outcome), "cannot register the agent", t.no.Err)
-	case t.tryAgain(Register, Result{}, t.patience):
+		t.finishWith(codeFor(t.no.Outcome), "cannot register the agent", t.no.Err)
+	case t.retry(Register, Result{}, t.patience):
 	case t.taken:
-		t.nameUnseen()
-		t.leaveFor(exitTryAgain, heldUnseen, nil)
+		t.abandonUnseen()
+		t.finishWith(exitTryAgain, nameTakenUnseen, nil)
 	default:
-		t.leaveFor(exitUnreachable, "cannot register the agent: every answer was lost", nil)
+		t.finishWith(exitUnreachable, "cannot register the agent: every answer was lost", nil)
 	}
 }
 
-// nameUnseen names the agent of a POST in doubt where the server has said since
+// abandonUnseen names the agent of a POST in doubt where the server has said since
 // that the name is taken, and shows nobody who has it: it may be ours.
-func (t *turn) nameUnseen() {
+func (t *transition) abandonUnseen() {
 	if t.taken {
-		t.name(errUnseen)
+		t.abandon(errUnseen)
 	}
 }
 
-const heldUnseen = "the agent's name is held by another, which this identity does not see"
+const nameTakenUnseen = "the agent's name is held by another, which this identity does not see"
 
 var errUnseen = errors.New("the server says that the name is taken, and does not show by whom")
 
-// meetTwin deals with another agent of our name. A dead one, and one that the
+// resolveConflict deals with another agent of our name. A dead one, and one that the
 // directory's record proves to be an earlier run's, is removed before we register:
 // never replaced in place, so that id and session are new and nobody's late DELETE
 // hits us. A live one without that proof is watched, and so is one that is just
 // starting: containers may share host name and path, and two that remove each
 // other's agent would go on for ever.
-func (t *turn) meetTwin(e LookedUp) {
+func (t *transition) resolveConflict(e LookUpResult) {
 	switch {
 	case t.Reason != "":
-		t.leave()
-	case e.Owner == Nobody:
-		t.meetNobody()
+		t.finish()
+	case e.Owner == NoAgent:
+		t.conflictNotVisible()
 	case e.Owner == Placeholder: // offline for good, and not in vain
-		t.leaveFor(exitTryAgain, "the agent's name is a placeholder's", e.Holder)
-	case e.Owner == Recorded || (!e.Online && !e.Young):
+		t.finishWith(exitTryAgain, "the agent's name is a placeholder's", e.Holder)
+	case e.Owner == PreviousRun || (!e.Online && !e.RecentlyCreated):
 		t.twin = e.AgentID
-		t.plan(RemoveTwin, 0)
+		t.schedule(RemoveConflicting, 0)
 	default:
-		t.watch(e.Holder)
+		t.waitForName(e.Holder)
 	}
 }
 
-// meetNobody follows a name that is taken, by an agent that is not there. It has
+// conflictNotVisible follows a name that is taken, by an agent that is not there. It has
 // just left; or this identity may not see it, and then asking again at once
 // would go on for ever.
-func (t *turn) meetNobody() {
-	if !t.tryAgain(Register, Result{}, t.patience) {
-		t.leaveFor(exitTryAgain, heldUnseen, nil)
+func (t *transition) conflictNotVisible() {
+	if !t.retry(Register, Result{}, t.patience) {
+		t.finishWith(exitTryAgain, nameTakenUnseen, nil)
 	}
 }
 
-func (t *turn) watch(holder error) {
-	if !t.watchOn(LookUp) {
-		t.leaveFor(exitTryAgain, "the agent's name is held by another", holder)
+func (t *transition) waitForName(holder error) {
+	if !t.pollUntilNameWait(LookUp) {
+		t.finishWith(exitTryAgain, "the agent's name is held by another", holder)
 	}
 }
 
-// watchFolder waits for another agent to leave the folder: of a container that is
+// waitForDir waits for another agent to leave the folder: of a container that is
 // being replaced, with the same volume.
-func (t *turn) watchFolder(r Result) {
-	if !t.watchOn(Prepare) {
-		t.leaveBoot(codeFor(r.Outcome), "another agent is at work in the agent's folder", r.Err)
+func (t *transition) waitForDir(r Result) {
+	if !t.pollUntilNameWait(Prepare) {
+		t.finishBoot(codeFor(r.Outcome), "another agent is at work in the agent's folder", r.Err)
 	}
 }
 
-// watchOn plans another look at what another agent holds. It says false when that
+// pollUntilNameWait plans another look at what another agent holds. It says false when that
 // was watched for as long as the policy allows.
-func (t *turn) watchOn(c Call) bool {
+func (t *transition) pollUntilNameWait(c Call) bool {
 	if t.watched.IsZero() {
 		t.watched = t.now
 	}
@@ -252,25 +252,25 @@ func (t *turn) watchOn(c Call) bool {
 	if left <= 0 {
 		return false
 	}
-	t.patience = t.now.Add(left + bootPatience) // watching is not failing
-	t.plan(c, min(twinWatch, left))
+	t.patience = t.now.Add(left + bootTimeout) // watching is not failing
+	t.schedule(c, min(conflictInterval, left))
 	return true
 }
 
-func (t *turn) twinRemoved(r Result) {
+func (t *transition) conflictingRemoved(r Result) {
 	switch {
 	case t.Reason != "":
-		t.leave()
-	case r.Outcome == OK || r.Outcome == Missing:
-		t.unplan()
-		t.plan(Register, 0)
+		t.finish()
+	case r.Outcome == OK || r.Outcome == NotFound:
+		t.unschedule()
+		t.schedule(Register, 0)
 	case r.Outcome == JobRunning:
 		// Its lock lapses within minutes if nobody renews it, and its owner ends
 		// the job otherwise: both end this wait.
-		t.patience = t.now.Add(twinBusy + bootPatience)
-		t.plan(LookUp, twinBusy)
-	case r.worthAnotherTry() && t.tryAgain(LookUp, r, t.patience):
+		t.patience = t.now.Add(conflictBusyInterval + bootTimeout)
+		t.schedule(LookUp, conflictBusyInterval)
+	case r.retryable() && t.retry(LookUp, r, t.patience):
 	default:
-		t.leaveFor(codeFor(r.Outcome), "cannot remove the agent that holds the name", r.Err)
+		t.finishWith(codeFor(r.Outcome), "cannot remove the agent that holds the name", r.Err)
 	}
 }

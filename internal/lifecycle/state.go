@@ -25,42 +25,42 @@ type Registration string
 // Named; a Lent one stays what it is.
 const (
 	Unregistered Registration = "unregistered" // the server has no agent of this life
-	Asked        Registration = "asked"        // the POST is under way, or its answer was lost
-	Held         Registration = "held"         // the server has the agent, and AgentID is its id
+	Pending      Registration = "pending"      // the POST is under way, or its answer was lost
+	Registered   Registration = "registered"   // the server has the agent, and AgentID is its id
 	Removed      Registration = "removed"      // the server has it no more
-	Named        Registration = "named"        // it could not be removed, and was named to a person
-	Lent         Registration = "lent"         // somebody else has registered it, and will remove it
+	Abandoned    Registration = "abandoned"    // it could not be removed, and was named to a person
+	External     Registration = "external"     // somebody else has registered it, and will remove it
 )
 
-// Listener is what is known of the listener's process.
-type Listener string
+// ListenerState is what is known of the listener's process.
+type ListenerState string
 
 // The words of a listener.
 const (
-	Absent      Listener = "absent"      // not started, or reaped
-	Running     Listener = "running"     // started, and not told to end
-	Interrupted Listener = "interrupted" // told to end: SIGINT
-	Killed      Listener = "killed"      // SIGKILL was sent to it and to all below it
-	Updating    Listener = "updating"    // exited for an update that a script of its own finishes
+	Absent      ListenerState = "absent"      // not started, or reaped
+	Running     ListenerState = "running"     // started, and not told to end
+	Interrupted ListenerState = "interrupted" // told to end: SIGINT
+	Killed      ListenerState = "killed"      // SIGKILL was sent to it and to all below it
+	Updating    ListenerState = "updating"    // exited for an update that a script of its own finishes
 )
 
-// Job is what the listener's notification socket last said.
-type Job string
+// JobState is what the listener's notification socket last said.
+type JobState string
 
 // The words of a job.
 const (
-	NoJob      Job = "none"
-	RunningJob Job = "running"
-	UnknownJob Job = "unknown" // the socket was lost: treated as running
+	NoJob      JobState = "none"
+	RunningJob JobState = "running"
+	UnknownJob JobState = "unknown" // the socket was lost: treated as running
 )
 
-// acceptance is whether the server may still assign jobs to the agent.
-type acceptance string
+// disableState is whether the server may still assign jobs to the agent.
+type disableState string
 
 const (
-	open   acceptance = "open"
-	closed acceptance = "closed" // disabled on the server
-	stuck  acceptance = "stuck"  // the server will not disable it; go on without
+	notDisabled    disableState = "open"
+	disabled       disableState = "closed" // disabled on the server
+	disableRefused disableState = "stuck"  // the server will not disable it; go on without
 )
 
 // Policy is what a person decided about this life.
@@ -70,8 +70,8 @@ type Policy struct {
 	NameWait     time.Duration // how long to watch an online twin
 	StrictRemove bool          // exit 75 when the agent could not be removed
 	CancelOnTerm bool          // the platform's word cancels a running job
-	HandOver     bool          // only register: another life runs the agent, and somebody else removes it
-	Seed         uint64        // of the chance that keeps many agents from trying again in step; 0: no chance
+	RegisterOnly bool          // only register: another life runs the agent, and somebody else removes it
+	JitterSeed   uint64        // of the chance that keeps many agents from trying again in step; 0: no chance
 	Limits       Limits
 }
 
@@ -79,15 +79,15 @@ type Policy struct {
 type State struct {
 	Phase        Phase
 	Registration Registration
-	Listener     Listener
-	Job          Job
+	Listener     ListenerState
+	Job          JobState
 	AgentID      int    // the server's id while Held, and after
 	Jobs         int    // jobs the listener received in this life
 	Reason       string // why the agent drains; empty while nobody asked
 
 	policy     Policy
 	budget     Budget
-	acceptance acceptance
+	acceptance disableState
 
 	call    Call      // in flight; NoCall when none is
 	askedAt time.Time // when the last call was made
@@ -118,16 +118,16 @@ type State struct {
 	patience time.Time     // when the stage under way is given up, where no budget rules
 	watched  time.Time     // since when an online twin, or an agent at work in our folder, is watched
 
-	work         Work      // what the process table last showed of a job of this listener
-	lookedAt     time.Time // when it did; zero: not since the last job ended
-	lookingSince time.Time // since when a look is under way; zero: none is
-	lookAt       time.Time // when to look again; zero: no look is planned
-	cutSince     time.Time // since when the job is due to be cut; zero: it is not
-	cutSeen      bool      // a look that was begun since has come in
-	oldLook      bool      // the look that is under way was begun before
-	endAt        time.Time // when azptend leaves, where one look was still to be made at the last call
-	toldFor      cause     // why azptend told the listener to end
-	mayBeCut     bool      // a job may have run then
+	work         WorkerState // what the process table last showed of a job of this listener
+	lookedAt     time.Time   // when it did; zero: not since the last job ended
+	lookingSince time.Time   // since when a look is under way; zero: none is
+	lookAt       time.Time   // when to look again; zero: no look is planned
+	cutSince     time.Time   // since when the job is due to be cut; zero: it is not
+	cutSeen      bool        // a look that was begun since has come in
+	oldLook      bool        // the look that is under way was begun before
+	endAt        time.Time   // when azptend leaves, where one look was still to be made at the last call
+	toldFor      cutCause    // why azptend told the listener to end
+	mayBeCut     bool        // a job may have run then
 
 	missed    bool        // the last answer about the agent was that there is none
 	refused   bool        // a removal was, for no reason that passes
@@ -159,8 +159,8 @@ func New(p Policy) State {
 		Job:          NoJob,
 		policy:       p,
 		grace:        p.Grace,
-		budget:       Split(p.Grace),
-		acceptance:   open,
+		budget:       SplitGrace(p.Grace),
+		acceptance:   notDisabled,
 	}
 }
 
@@ -176,9 +176,9 @@ func (s State) Deadline() time.Time {
 	return s.clock.Add(s.grace)
 }
 
-// GoneFromPool says that a step ended a registration that was held. One that is
+// RegistrationEnded says that a step ended a registration that was held. One that is
 // followed by another at once is Unregistered already.
-func GoneFromPool(before, after State) bool {
+func RegistrationEnded(before, after State) bool {
 	ended := after.Registration == Removed || after.Registration == Unregistered || after.AgentID != before.AgentID
-	return before.Registration == Held && ended
+	return before.Registration == Registered && ended
 }

@@ -6,55 +6,55 @@ import "time"
 
 // interrupt tells the listener to cancel its job and end. Whether that cuts a job is
 // known when it has ended.
-func (t *turn) interrupt(c cause) {
+func (t *transition) interrupt(c cutCause) {
 	t.toldFor, t.mayBeCut = c, t.hasJob() || c == notSeen
-	t.tell()
-	t.killAt = earliest(t.now.Add(t.budget.Stop), t.stopEnds())
+	t.interruptAndScan()
+	t.killAt = earliest(t.now.Add(t.budget.Stop), t.stopDeadline())
 	t.stopDraining()
 }
 
-func (t *turn) kill() {
-	if t.toldFor == (cause{}) {
+func (t *transition) kill() {
+	if t.toldFor == (cutCause{}) {
 		t.toldFor = agentGone
 	}
 	t.Listener = Killed
-	t.do(Kill{})
-	t.killAt = t.now.Add(killPatience)
+	t.do(KillListener{})
+	t.killAt = t.now.Add(killTimeout)
 	t.stopDraining()
 }
 
 // stopDraining goes on to stopping. Draining's calls are of no more use, and the
 // removal must not wait for them.
-func (t *turn) stopDraining() {
+func (t *transition) stopDraining() {
 	if t.Phase != Draining {
 		return
 	}
 	t.Phase = Stopping
-	t.callOffCut()
-	t.unplan()
+	t.cancelCut()
+	t.unschedule()
 	if t.call != NoCall {
 		t.abortAt = t.now
 	}
 }
 
-func (t *turn) proceedStopping() {
+func (t *transition) advanceStopping() {
 	switch {
 	case t.Listener == Running && t.killAt.IsZero():
 		t.stopIdleListener()
 	case t.Listener != Absent:
-	case t.Registration == Held:
+	case t.Registration == Registered:
 		t.startRemoving()
-		t.proceedRemoving()
+		t.advanceRemoving()
 	case t.call == NoCall:
-		t.finish()
+		t.afterRemoval()
 	}
 }
 
 // stopIdleListener ends a listener whose agent is removed. One that was to take
 // a single job is ending by itself.
-func (t *turn) stopIdleListener() {
+func (t *transition) stopIdleListener() {
 	t.Phase = Stopping
-	t.killAt = t.stopIdleBy()
+	t.killAt = t.idleStopDeadline()
 	if t.served() {
 		return
 	}
@@ -62,31 +62,31 @@ func (t *turn) stopIdleListener() {
 	if t.Job == RunningJob {
 		t.toldFor, t.mayBeCut = budgetSpent, true
 	}
-	t.tell()
+	t.interruptAndScan()
 }
 
-// tell sends the listener the signal to end, and looks: a worker that is there now
+// interruptAndScan sends the listener the signal to end, and looks: a worker that is there now
 // has a job that this cuts, whether azptend knew of it or not.
-func (t *turn) tell() {
+func (t *transition) interruptAndScan() {
 	t.Listener = Interrupted
-	t.do(Interrupt{})
-	t.look()
+	t.do(InterruptListener{})
+	t.scan()
 }
 
-func (t *turn) stopIdleBy() time.Time {
-	return earliest(t.now.Add(t.budget.Stop), t.lastCall())
+func (t *transition) idleStopDeadline() time.Time {
+	return earliest(t.now.Add(t.budget.Stop), t.exitDeadline())
 }
 
-// finish is for when the agent is removed or named, and its listener gone.
-func (t *turn) finish() {
+// afterRemoval is for when the agent is removed or named, and its listener gone.
+func (t *transition) afterRemoval() {
 	switch {
-	case t.rejoin && t.Registration == Lent: // an earlier life's listener has ended
+	case t.rejoin && t.Registration == External: // an earlier life's listener has ended
 		t.rejoin, t.Phase, t.assigned, t.idleSince = false, Starting, false, time.Time{}
-		t.unplan()
-		t.plan(Launch, 0)
+		t.unschedule()
+		t.schedule(Launch, 0)
 	case t.rejoin:
-		t.registerAnew()
+		t.startReregistering()
 	default:
-		t.leave()
+		t.finish()
 	}
 }

@@ -27,25 +27,25 @@ type Spec struct {
 	Stderr *os.File
 	Extra  []*os.File // become descriptors 3, 4, …
 	User   *User      // without any privilege, and without a way to get one; nil: as this process
-	// Owns says whether an orphan, by its environment, descends from the child,
+	// OwnsOrphan says whether an orphan, by its environment, descends from the child,
 	// where the Init has several whose orphans are not to be mistaken: KillTree
 	// leaves the others alone. Nil: every orphan is the child's.
-	Owns func(Found) bool
+	OwnsOrphan func(Info) bool
 }
 
-// ErrEnded is that of a process which has ended nothing can be learned any more.
-var ErrEnded = errors.New("the process has ended")
+// ErrProcessEnded is that of a process which has ended nothing can be learned any more.
+var ErrProcessEnded = errors.New("the process has ended")
 
 // Child is a process that an Init started. Its standard input is /dev/null and
 // it leads a process group of its own, so that a terminal's signals for azptend
 // do not reach it.
 type Child struct {
-	init   *Init
-	pid    int
-	user   *User
-	owns   func(Found) bool // see Spec
-	done   chan struct{}
-	status Status // set before done is closed
+	init       *Init
+	pid        int
+	user       *User
+	ownsOrphan func(Info) bool // see Spec
+	done       chan struct{}
+	status     Status // set before done is closed
 }
 
 // Status is how a process ended: by itself with Code, or killed by Signal.
@@ -77,10 +77,10 @@ func statusOf(ws syscall.WaitStatus) Status {
 	return Status{Code: ws.ExitStatus()}
 }
 
-// lastOfEach leaves out every variable that a later one replaces: a program that
+// lastOfEachName leaves out every variable that a later one replaces: a program that
 // meets a name twice takes the first (glibc, .NET), and whoever appends to an
 // environment means the last.
-func lastOfEach(env []string) []string {
+func lastOfEachName(env []string) []string {
 	seen := map[string]bool{}
 	var last []string
 	for _, pair := range slices.Backward(env) {
@@ -123,8 +123,8 @@ func (c *Child) Signal(sig syscall.Signal) error {
 const (
 	// maxOutput bounds what Output keeps of a program's standard output.
 	maxOutput = 64 << 10
-	// outputKill bounds the killing of a program that took too long.
-	outputKill = 5 * time.Second
+	// abandonedKillTimeout bounds the killing of a program that took too long.
+	abandonedKillTimeout = 5 * time.Second
 )
 
 // Output runs a program to its end and returns its standard output, of which it
@@ -151,7 +151,7 @@ func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	select {
 	case <-c.Done():
 	case <-ctx.Done():
-		killing, done := context.WithTimeout(context.WithoutCancel(ctx), outputKill)
+		killing, done := context.WithTimeout(context.WithoutCancel(ctx), abandonedKillTimeout)
 		defer done()
 		c.KillTree(killing)
 		return "", Status{}, fmt.Errorf("cannot wait for %s: %w", filepath.Base(s.Path), context.Cause(ctx))

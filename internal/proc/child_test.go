@@ -37,7 +37,7 @@ func TestStatusOfShellsExitCode(t *testing.T) {
 }
 
 func TestLastOfEachVariable(t *testing.T) {
-	got := lastOfEach([]string{"A=1", "B=2", "A=3", "EMPTY=", "NOVALUE", "C=x=y", "A=4"})
+	got := lastOfEachName([]string{"A=1", "B=2", "A=3", "EMPTY=", "NOVALUE", "C=x=y", "A=4"})
 	if want := []string{"B=2", "EMPTY=", "NOVALUE", "C=x=y", "A=4"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -65,7 +65,7 @@ var endsScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestEveryEndIsTold"] = endsScene }
 
-func TestEveryEndIsTold(t *testing.T) { play(t, endsScene) }
+func TestEveryEndIsTold(t *testing.T) { runScene(t, endsScene) }
 
 var isolatedScene = withInit(func(h *host, init *Init) {
 	os.Setenv("IDENTITY_HEADER", "the host's own secret")
@@ -105,7 +105,7 @@ var isolatedScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestAChildInheritsOnlyWhatItIsGiven"] = isolatedScene }
 
-func TestAChildInheritsOnlyWhatItIsGiven(t *testing.T) { play(t, isolatedScene) }
+func TestAChildInheritsOnlyWhatItIsGiven(t *testing.T) { runScene(t, isolatedScene) }
 
 var signalScene = withInit(func(h *host, init *Init) {
 	r, w := pipe()
@@ -132,7 +132,7 @@ var signalScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestSignal"] = signalScene }
 
-func TestSignal(t *testing.T) { play(t, signalScene) }
+func TestSignal(t *testing.T) { runScene(t, signalScene) }
 
 var outputScene = withInit(func(h *host, init *Init) {
 	out, status, err := init.Output(h.ctx, sh("echo 4.273.0; exit 3"))
@@ -151,7 +151,7 @@ var outputScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestOutput"] = outputScene }
 
-func TestOutput(t *testing.T) { play(t, outputScene) }
+func TestOutput(t *testing.T) { runScene(t, outputScene) }
 
 // errEnough is why the scenes below end a context.
 var errEnough = errors.New("that was long enough")
@@ -159,7 +159,7 @@ var errEnough = errors.New("that was long enough")
 var outputEndsScene = withInit(func(h *host, init *Init) {
 	ctx, cancel := context.WithCancelCause(h.ctx)
 	r, w := pipe()
-	s := again("double")
+	s := testProgram("double")
 	s.Extra = []*os.File{w}
 	daemon := make(chan int, 1)
 	go func() { daemon <- pidFrom(r); cancel(errEnough) }()
@@ -178,7 +178,7 @@ var outputEndsScene = withInit(func(h *host, init *Init) {
 // untilNone waits until every started child was reaped.
 func (i *Init) untilNone() {
 	for {
-		soon := i.reapedSoon()
+		soon := i.nextReap()
 		i.mu.Lock()
 		n := len(i.children)
 		i.mu.Unlock()
@@ -191,7 +191,7 @@ func (i *Init) untilNone() {
 
 func init() { hosts["TestOutputEndsWithItsContext"] = outputEndsScene }
 
-func TestOutputEndsWithItsContext(t *testing.T) { play(t, outputEndsScene) }
+func TestOutputEndsWithItsContext(t *testing.T) { runScene(t, outputEndsScene) }
 
 // The program ends at once, and something it started keeps its standard output.
 var outputHeldScene = withInit(func(h *host, init *Init) {
@@ -214,12 +214,12 @@ var outputHeldScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestOutputDoesNotWaitForWhoeverHoldsThePipe"] = outputHeldScene }
 
-func TestOutputDoesNotWaitForWhoeverHoldsThePipe(t *testing.T) { play(t, outputHeldScene) }
+func TestOutputDoesNotWaitForWhoeverHoldsThePipe(t *testing.T) { runScene(t, outputHeldScene) }
 
 // A listener that writes to a log nobody reads any more must not take azptend
 // along.
 func brokenPipe(h *host) {
-	_, stop := Listen()
+	_, stop := CatchSignals()
 	defer stop()
 	if _, err := io.WriteString(os.Stdout, "is anybody there?\n"); !errors.Is(err, syscall.EPIPE) {
 		h.Errorf("write to a closed pipe: %v", err)
@@ -237,7 +237,7 @@ func TestAClosedStdoutDoesNotKill(t *testing.T) {
 	r.Close()
 	defer w.Close()
 	var said strings.Builder
-	cmd := hostOf(t, brokenPipe)
+	cmd := hostCommand(t, brokenPipe)
 	cmd.Stdout, cmd.Stderr = w, &said
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError

@@ -66,9 +66,9 @@ func connected(h *host, init *Init) {
 	l := must(net.Listen("tcp4", "127.0.0.1:0"))
 	defer l.Close()
 	_, port, _ := strings.Cut(l.Addr().String(), ":")
-	c := start(init, again("connect", "tcp4", port))
+	c := start(init, testProgram("connect", "tcp4", port))
 	conn := must(l.Accept())
-	if got, err := c.HoldsOneOf(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got != 0 || err != nil {
+	if got, err := c.FindConnection(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got != 0 || err != nil {
 		h.Errorf("who connected to an undumpable process: %v, %v", got, err)
 	}
 	conn.Close()
@@ -103,7 +103,7 @@ func init() { hosts["TestUndumpable"] = jobLooksAround }
 // As root nothing is closed to anybody, so the whole scene plays as nobody.
 func TestUndumpable(t *testing.T) {
 	t.Parallel()
-	cmd := hostOf(t, jobLooksAround)
+	cmd := hostCommand(t, jobLooksAround)
 	if os.Getuid() == 0 {
 		// The test binary's folder is root's alone.
 		dir, err := os.MkdirTemp("/tmp", "proc-test")

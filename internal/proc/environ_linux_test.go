@@ -65,12 +65,12 @@ func nameMemory() error {
 
 // TestEndlessEnvironment: a job's process can name any memory of its own as its
 // environment. azptend, which looks at such processes, does not read all of that.
-func TestEndlessEnvironment(t *testing.T) { play(t, endlessEnvironment) }
+func TestEndlessEnvironment(t *testing.T) { runScene(t, endlessEnvironment) }
 
 var endlessEnvironment = withInit(func(h *host, init *Init) {
 	r, w, err := os.Pipe()
 	must(r, err)
-	spec := again("endless")
+	spec := testProgram("endless")
 	spec.Extra = []*os.File{w}
 	c := must(init.Start(spec))
 	defer c.KillTree(h.ctx)
@@ -79,7 +79,7 @@ var endlessEnvironment = withInit(func(h *host, init *Init) {
 	if _, err := fmt.Fscan(r, &pid); err != nil {
 		return // this kernel cannot do it (CONFIG_CHECKPOINT_RESTORE)
 	}
-	if found := look(pid); len(found.Args()) > 0 || len(found.Environ()) > 0 {
+	if found := infoOf(pid); len(found.Args()) > 0 || len(found.Environ()) > 0 {
 		h.Errorf("%d arguments and %d variables were read", len(found.Args()), len(found.Environ()))
 	}
 })

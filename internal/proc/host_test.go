@@ -23,7 +23,7 @@ import (
 // host starts are this binary again too, or the system's shell.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "be" {
-		os.Exit(be(os.Args[2], os.Args[3:]))
+		os.Exit(runHelper(os.Args[2], os.Args[3:]))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -72,7 +72,7 @@ func withInit(scene func(*host, *Init)) func(*host) {
 // patience bounds a scene: a hang is a failure, and shows its goroutines.
 const patience = time.Minute
 
-func be(name string, args []string) int {
+func runHelper(name string, args []string) int {
 	if program, is := programs[name]; is {
 		return program(args)
 	}
@@ -92,17 +92,17 @@ func be(name string, args []string) int {
 	return 0
 }
 
-// play runs a scene in a host and fails the test with what it says.
-func play(t *testing.T, scene func(*host)) {
+// runScene runs a scene in a host and fails the test with what it says.
+func runScene(t *testing.T, scene func(*host)) {
 	t.Helper()
 	t.Parallel()
-	cmd := hostOf(t, scene)
+	cmd := hostCommand(t, scene)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
-func hostOf(t *testing.T, _ func(*host)) *exec.Cmd {
+func hostCommand(t *testing.T, _ func(*host)) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(testBinary(t), "be", t.Name())
 	cmd.Env = append(os.Environ(), quickEnd)
@@ -121,8 +121,8 @@ func testBinary(t *testing.T) string {
 	return path
 }
 
-// again is this binary as one of programs.
-func again(program string, args ...string) Spec {
+// testProgram is this binary as one of programs.
+func testProgram(program string, args ...string) Spec {
 	return Spec{
 		Path: must(os.Executable()), Args: append([]string{"be", program}, args...),
 		Env: []string{quickEnd}, Stderr: os.Stderr,
@@ -221,7 +221,7 @@ func alive(pid int) bool {
 // untilOrphans waits until the Init has reaped n processes it did not start.
 func untilOrphans(init *Init, n int) {
 	for {
-		soon := init.reapedSoon()
+		soon := init.nextReap()
 		if init.Orphans() >= n {
 			return
 		}

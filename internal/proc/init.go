@@ -16,14 +16,14 @@ import (
 // them and every orphan that the kernel hands over. A process has one Init; two
 // would steal statuses from each other.
 type Init struct {
-	mu        sync.Mutex
-	children  map[int]*Child
-	strangers map[int]bool               // children this process had before it had an Init
-	forking   map[int]bool               // threads that are between a fork and the entry of its child
-	unclaimed map[int]syscall.WaitStatus // of unknown pids, while a thread is forking
-	orphans   int
-	reaped    chan struct{}                                                         // closed and replaced at each reap: a broadcast
-	forkExec  func(path string, argv []string, attr *syscall.ProcAttr) (int, error) // syscall.ForkExec, but in tests
+	mu          sync.Mutex
+	children    map[int]*Child
+	preexisting map[int]bool               // children this process had before it had an Init
+	forking     map[int]bool               // threads that are between a fork and the entry of its child
+	unclaimed   map[int]syscall.WaitStatus // of unknown pids, while a thread is forking
+	orphans     int
+	reaped      chan struct{}                                                         // closed and replaced at each reap: a broadcast
+	forkExec    func(path string, argv []string, attr *syscall.ProcAttr) (int, error) // syscall.ForkExec, but in tests
 
 	sigchld chan os.Signal
 	stop    chan struct{}
@@ -38,17 +38,17 @@ func NewInit() (*Init, error) {
 	if err := adoptOrphans(); err != nil {
 		return nil, err
 	}
-	keepDescriptors()
+	closeInheritedOnExec()
 	i := &Init{
-		children:  map[int]*Child{},
-		forking:   map[int]bool{},
-		unclaimed: map[int]syscall.WaitStatus{},
-		forkExec:  syscall.ForkExec,
-		strangers: childrenNow(),
-		reaped:    make(chan struct{}),
-		sigchld:   make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
-		stop:      make(chan struct{}),
-		stopped:   make(chan struct{}),
+		children:    map[int]*Child{},
+		forking:     map[int]bool{},
+		unclaimed:   map[int]syscall.WaitStatus{},
+		forkExec:    syscall.ForkExec,
+		preexisting: currentChildren(),
+		reaped:      make(chan struct{}),
+		sigchld:     make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
+		stop:        make(chan struct{}),
+		stopped:     make(chan struct{}),
 	}
 	signal.Notify(i.sigchld, syscall.SIGCHLD)
 	go i.loop()
@@ -100,11 +100,11 @@ func (i *Init) reap() {
 		i.deliver(pid, ws)
 	}
 	if any {
-		i.tellReaped()
+		i.broadcastReap()
 	}
 }
 
-func (i *Init) tellReaped() {
+func (i *Init) broadcastReap() {
 	close(i.reaped)
 	i.reaped = make(chan struct{})
 }
@@ -114,9 +114,9 @@ func (i *Init) tellReaped() {
 func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	child, ours := i.children[pid]
 	if !ours {
-		delete(i.strangers, pid)
+		delete(i.preexisting, pid)
 		i.unclaimed[pid] = ws
-		if len(i.forking) == 0 || len(i.unclaimed) > mostUnclaimed {
+		if len(i.forking) == 0 || len(i.unclaimed) > maxUnclaimed {
 			i.countUnclaimed()
 		}
 		return
@@ -126,9 +126,9 @@ func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	close(child.done)
 }
 
-// mostUnclaimed bounds what is kept while a start hangs. A child is entered within
+// maxUnclaimed bounds what is kept while a start hangs. A child is entered within
 // microseconds of its exec, so the statuses that matter are the latest.
-const mostUnclaimed = 4096
+const maxUnclaimed = 4096
 
 // countUnclaimed counts as orphans those whose status nobody has claimed.
 func (i *Init) countUnclaimed() {
@@ -136,16 +136,16 @@ func (i *Init) countUnclaimed() {
 	clear(i.unclaimed)
 }
 
-// reapedSoon returns a channel that is closed at the next reap.
-func (i *Init) reapedSoon() <-chan struct{} {
+// nextReap returns a channel that is closed at the next reap.
+func (i *Init) nextReap() <-chan struct{} {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.reaped
 }
 
-// childrenNow lists this process's children. A shell that starts something and
+// currentChildren lists this process's children. A shell that starts something and
 // then becomes azptend by exec leaves it some.
-func childrenNow() map[int]bool {
+func currentChildren() map[int]bool {
 	pids := map[int]bool{}
 	table, _ := processes()
 	for _, p := range table {
@@ -156,12 +156,12 @@ func childrenNow() map[int]bool {
 	return pids
 }
 
-// others returns the children that c's end is no reason to end.
-func (i *Init) others(c *Child) map[int]bool {
-	forking := i.forkingNow() // first: what is entered meanwhile is among the children
+// otherChildren returns the children that c's end is no reason to end.
+func (i *Init) otherChildren(c *Child) map[int]bool {
+	forking := i.forkedPids() // first: what is entered meanwhile is among the children
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	pids := maps.Clone(i.strangers)
+	pids := maps.Clone(i.preexisting)
 	for _, pid := range forking {
 		pids[pid] = pid != c.pid
 	}
@@ -184,6 +184,6 @@ func (i *Init) KillOrphans(ctx context.Context) int {
 		if err != nil {
 			return nil
 		}
-		return below(table, self(), i.others(nobody))
-	}, i.reapedSoon)
+		return descendantsOf(table, self(), i.otherChildren(nobody))
+	}, i.nextReap)
 }

@@ -45,7 +45,7 @@ var reapsScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestEveryStatusArrivesAndNoZombieStays"] = reapsScene }
 
-func TestEveryStatusArrivesAndNoZombieStays(t *testing.T) { play(t, reapsScene) }
+func TestEveryStatusArrivesAndNoZombieStays(t *testing.T) { runScene(t, reapsScene) }
 
 // A status must not be lost either when a child ends before Start has returned.
 var failsToStartScene = withInit(func(h *host, init *Init) {
@@ -73,7 +73,7 @@ var failsToStartScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestStartThatFailsLeavesNothing"] = failsToStartScene }
 
-func TestStartThatFailsLeavesNothing(t *testing.T) { play(t, failsToStartScene) }
+func TestStartThatFailsLeavesNothing(t *testing.T) { runScene(t, failsToStartScene) }
 
 // What ended before NewInit has sent its SIGCHLD already.
 func earlierZombie(h *host) {
@@ -104,22 +104,22 @@ func errOf(e syscall.Errno) error {
 
 func init() { hosts["TestZombiesFromBeforeAreReaped"] = earlierZombie }
 
-func TestZombiesFromBeforeAreReaped(t *testing.T) { play(t, earlierZombie) }
+func TestZombiesFromBeforeAreReaped(t *testing.T) { runScene(t, earlierZombie) }
 
 // As PID 1 there is no subreaper to ask for: the kernel hands orphans over.
 var pid1Scene = withInit(func(h *host, init *Init) {
 	if os.Getpid() != 1 {
 		h.Errorf("pid is %d", os.Getpid())
 	}
-	heard, stop := Listen()
+	heard, stop := CatchSignals()
 	defer stop()
 	r, w := pipe()
-	s := again("double")
+	s := testProgram("double")
 	s.Extra = []*os.File{w}
 	c := start(init, s)
 	daemon := pidFrom(r)
 	must(0, syscall.Kill(1, syscall.SIGTERM))
-	if got := <-heard; got != (Heard{syscall.SIGTERM, Drain}) {
+	if got := <-heard; got != (Signal{syscall.SIGTERM, Drain}) {
 		h.Errorf("heard %v", got)
 	}
 	c.KillTree(h.ctx)

@@ -34,13 +34,13 @@ func MakeUndumpable() error {
 	return nil
 }
 
-// opening are the capabilities with which a process can read another's memory,
+// inspectCapabilities are the capabilities with which a process can read another's memory,
 // or at least its environment, although that one is not dumpable. Each of the 41
 // was tried alone on Linux 6.18: CAP_SYS_PTRACE opens all of it, CAP_SYS_ADMIN and
 // CAP_PERFMON open /proc/PID/environ and maps. The last two are the kernel's
 // rules, and were not tried: CAP_SYS_MODULE loads code into the kernel, and
 // CAP_SYS_RAWIO opens /dev/mem and /proc/kcore.
-var opening = []struct {
+var inspectCapabilities = []struct {
 	name string
 	bit  int
 }{
@@ -48,12 +48,12 @@ var opening = []struct {
 	{"CAP_SYS_MODULE", unix.CAP_SYS_MODULE}, {"CAP_SYS_RAWIO", unix.CAP_SYS_RAWIO},
 }
 
-// OpenToChildren names the capabilities of this process's children with which
+// CapabilitiesToInspect names the capabilities of this process's children with which
 // they can look into it all the same. Root's children have what the bounding set
 // allows, others what is ambient. Containers usually run without any of these.
-func OpenToChildren() []string {
+func CapabilitiesToInspect() []string {
 	var names []string
-	for _, c := range opening {
+	for _, c := range inspectCapabilities {
 		var has int
 		var err error
 		if os.Geteuid() == 0 {
@@ -68,10 +68,10 @@ func OpenToChildren() []string {
 	return names
 }
 
-// keepDescriptors closes what this process inherited beyond its three streams to
+// closeInheritedOnExec closes what this process inherited beyond its three streams to
 // its children: a platform's leftovers are no job's business. Ours are closed
 // at exec anyway. Kernels before 5.11 lack the call, and keep the leftovers.
-func keepDescriptors() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
+func closeInheritedOnExec() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
 
 func self() int { return os.Getpid() }
 
@@ -107,7 +107,7 @@ func processes() ([]process, error) {
 		return nil, fmt.Errorf("cannot list processes: %w", err)
 	}
 	table := make([]process, 0, len(names))
-	room := make([]byte, statRoom)
+	room := make([]byte, statBufferSize)
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
@@ -120,25 +120,25 @@ func processes() ([]process, error) {
 	return table, nil
 }
 
-// statRoom is more than the longest command and the fields before statStart need.
-const statRoom = 1024
+// statBufferSize is more than the longest command and the fields before statStart need.
+const statBufferSize = 1024
 
 // processOf reads one row of the process table.
-func processOf(pid int) (process, error) { return readProcess(pid, make([]byte, statRoom)) }
+func processOf(pid int) (process, error) { return readProcess(pid, make([]byte, statBufferSize)) }
 
 // readProcess is processOf with room that is used again for the next row.
 func readProcess(pid int, room []byte) (process, error) {
-	stat, err := readStart("/proc/"+strconv.Itoa(pid)+"/stat", room)
+	stat, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/stat", room)
 	if err != nil {
 		return process{}, err
 	}
 	return parseStat(stat)
 }
 
-// readStart reads what fits into room of a file that the kernel makes up in one
+// readPrefix reads what fits into room of a file that the kernel makes up in one
 // piece. A start looks through all processes several times: what each look leaves
 // to the garbage collector stays resident for as long as azptend runs.
-func readStart(path string, room []byte) ([]byte, error) {
+func readPrefix(path string, room []byte) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -148,9 +148,9 @@ func readStart(path string, room []byte) ([]byte, error) {
 	return room[:n], err
 }
 
-// statStart is where the time of its start is in /proc/PID/stat, counted from the
+// startTimeField is where the time of its start is in /proc/PID/stat, counted from the
 // state, which is field 3 of proc_pid_stat(5).
-const statStart = 22 - 3
+const startTimeField = 22 - 3
 
 // parseStat reads the first five fields of /proc/PID/stat, and the 22nd:
 // "pid (comm) state ppid pgrp …". The command may hold spaces and parentheses;
@@ -164,7 +164,7 @@ func parseStat(stat []byte) (process, error) {
 	if err != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", err)
 	}
-	var fields [statStart + 1]string
+	var fields [startTimeField + 1]string
 	n := 0
 	for field := range bytes.FieldsSeq(stat[end+1:]) {
 		fields[n] = string(field)
@@ -183,7 +183,7 @@ func parseStat(stat []byte) (process, error) {
 	if err != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", err)
 	}
-	start, err := strconv.ParseUint(fields[statStart], 10, 64)
+	start, err := strconv.ParseUint(fields[startTimeField], 10, 64)
 	if err != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", err)
 	}

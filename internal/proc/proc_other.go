@@ -23,9 +23,9 @@ var ErrNoProtection = errors.New("cannot make the process undumpable on this sys
 // MakeUndumpable always fails with ErrNoProtection here.
 func MakeUndumpable() error { return ErrNoProtection }
 
-// OpenToChildren is empty: there are no capabilities here, and MakeUndumpable says
+// CapabilitiesToInspect is empty: there are no capabilities here, and MakeUndumpable says
 // what is open.
-func OpenToChildren() []string { return nil }
+func CapabilitiesToInspect() []string { return nil }
 
 // Ancestor is a process above this one.
 type Ancestor struct {
@@ -37,7 +37,7 @@ type Ancestor struct {
 // Ancestors cannot be listed here.
 func Ancestors(*User) []Ancestor { return nil }
 
-func keepDescriptors() {}
+func closeInheritedOnExec() {}
 
 func self() int { return os.Getpid() }
 
@@ -51,29 +51,29 @@ func processes() ([]process, error) {
 
 func programOf(int) string { return "" }
 
-// HoldsOneOf cannot be answered here: the error is errors.ErrUnsupported.
-func (c *Child) HoldsOneOf(netip.AddrPort, []netip.AddrPort) (int, error) {
+// FindConnection cannot be answered here: the error is errors.ErrUnsupported.
+func (c *Child) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
 	return -1, fmt.Errorf("cannot list connections on this system: %w", errors.ErrUnsupported)
 }
 
-// descriptor stands for a process; there is no such thing here.
-type descriptor struct{}
+// pidfd stands for a process; there is no such thing here.
+type pidfd struct{}
 
-func describe(int) (*descriptor, error) {
+func openPidfd(int) (*pidfd, error) {
 	return nil, errors.New("cannot watch another's process on this system")
 }
 
-func (*descriptor) await()                      {}
-func (*descriptor) ended() bool                 { return true }
-func (*descriptor) close()                      {}
-func (*descriptor) signal(syscall.Signal) error { return nil }
+func (*pidfd) await()                      {}
+func (*pidfd) ended() bool                 { return true }
+func (*pidfd) close()                      {}
+func (*pidfd) signal(syscall.Signal) error { return nil }
 
 // kill sends SIGKILL to a process, or, where the number is negative, to a group.
 func (p process) kill() bool { return syscall.Kill(p.pid, syscall.SIGKILL) == nil }
 
-func isElsewhere(int) bool { return false }
+func inOtherMountNamespace(int) bool { return false }
 
-func statIn(int, string) (fs.FileInfo, error) {
+func statInside(int, string) (fs.FileInfo, error) {
 	return nil, fmt.Errorf("cannot look into another process on this system: %w", errors.ErrUnsupported)
 }
 

@@ -8,56 +8,56 @@ import (
 	"syscall"
 )
 
-// Word is what a signal to azptend means.
-type Word string
+// Action is what a signal to azptend means.
+type Action string
 
 // The words. Everything not named here keeps Go's default, and nothing is ever
 // asked for with a bare signal.Notify: that would bring in SIGURG, by which Go's
 // scheduler talks to itself dozens of times a second.
 const (
-	Drain     Word = "drain"     // finish the job, then leave
-	Interrupt Word = "interrupt" // a person at the keyboard: drain, and when repeated, insist
-	Forward   Word = "forward"   // the listener's business
-	Noted     Word = "noted"     // said in the log, nothing else
+	Drain     Action = "drain"     // finish the job, then leave
+	Interrupt Action = "interrupt" // a person at the keyboard: drain, and when repeated, insist
+	Forward   Action = "forward"   // the listener's business
+	Ignored   Action = "noted"     // said in the log, nothing else
 )
 
-// words maps each signal that azptend handles to its meaning.
+// signalActions maps each signal that azptend handles to its meaning.
 //
 // SIGHUP and SIGQUIT end the listener at once or cancel its job
 // (agent-protocol.md 5.1), which nobody who sends them to PID 1 of a container
 // asks for: images that stop with SIGQUIT mean "stop well". SIGUSR1 and SIGUSR2
 // have no handler in the listener's runtime and would kill it in the middle of a
 // job, so they are noted and not forwarded.
-func words() map[os.Signal]Word {
-	return map[os.Signal]Word{
+func signalActions() map[os.Signal]Action {
+	return map[os.Signal]Action{
 		syscall.SIGTERM:  Drain,
 		syscall.SIGHUP:   Drain,
 		syscall.SIGQUIT:  Drain,
 		syscall.SIGINT:   Interrupt,
 		syscall.SIGWINCH: Forward,
 		syscall.SIGCONT:  Forward,
-		syscall.SIGUSR1:  Noted,
-		syscall.SIGUSR2:  Noted,
+		syscall.SIGUSR1:  Ignored,
+		syscall.SIGUSR2:  Ignored,
 	}
 }
 
-// Heard is one signal that arrived.
-type Heard struct {
+// Signal is one signal that arrived.
+type Signal struct {
 	Signal syscall.Signal
-	Word   Word
+	Action Action
 }
 
-// Listen catches the signals that azptend understands, from this call until
+// CatchSignals catches the signals that azptend understands, from this call until
 // stop is called. A PID 1 without a handler ignores SIGTERM or dies of it with
 // Go's own code, so it comes before any I/O. No signal is lost to a reader that is
 // busy; see relay.
-func Listen() (heard <-chan Heard, stop func()) {
+func CatchSignals() (heard <-chan Signal, stop func()) {
 	// Nobody reads this one: it only keeps a reader of our log who goes away from
 	// taking the agent along, as an unhandled SIGPIPE on stdout would.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	caught, done := make(chan Heard), make(chan struct{})
+	caught, done := make(chan Signal), make(chan struct{})
 	var raws []chan os.Signal
-	for sig, word := range words() {
+	for sig, word := range signalActions() {
 		if sig == syscall.SIGHUP && signal.Ignored(sig) { // nohup
 			continue
 		}
@@ -74,7 +74,7 @@ func Listen() (heard <-chan Heard, stop func()) {
 					return
 				}
 				select {
-				case caught <- Heard{Signal: sig.(syscall.Signal), Word: word}:
+				case caught <- Signal{Signal: sig.(syscall.Signal), Action: word}:
 				case <-done:
 					return
 				}
@@ -91,11 +91,11 @@ func Listen() (heard <-chan Heard, stop func()) {
 
 // Broadcast hands each signal to n readers, until stop is called. Each reader gets
 // all signals in order, at once, whether or not the others read theirs.
-func Broadcast(heard <-chan Heard, n int) (each []<-chan Heard, stop func()) {
+func Broadcast(heard <-chan Signal, n int) (each []<-chan Signal, stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
-	var to []chan<- Heard
+	var to []chan<- Signal
 	for range n {
-		in := make(chan Heard)
+		in := make(chan Signal)
 		to, each = append(to, in), append(each, relay(in, done))
 	}
 	go func() {
@@ -117,21 +117,21 @@ func Broadcast(heard <-chan Heard, n int) (each []<-chan Heard, stop func()) {
 	return each, func() { close(done); <-stopped }
 }
 
-// mostAlike is how many signals of one kind wait for a reader. The fourth SIGINT is
+// maxQueuedAlike is how many signals of one kind wait for a reader. The fourth SIGINT is
 // the last that means more than the one before it, and of all others one is enough.
-const mostAlike = 4
+const maxQueuedAlike = 4
 
 // relay copies in to the channel that it returns, in order, until done is closed.
 // It always receives from in: what nobody has read yet waits here, at most
 // mostAlike of each signal.
-func relay(in <-chan Heard, done <-chan struct{}) <-chan Heard {
-	out := make(chan Heard)
+func relay(in <-chan Signal, done <-chan struct{}) <-chan Signal {
+	out := make(chan Signal)
 	go func() {
 		defer close(out)
-		var waiting []Heard
+		var waiting []Signal
 		for {
-			var next Heard
-			var to chan<- Heard
+			var next Signal
+			var to chan<- Signal
 			if len(waiting) > 0 {
 				next, to = waiting[0], out
 			}
@@ -143,7 +143,7 @@ func relay(in <-chan Heard, done <-chan struct{}) <-chan Heard {
 						alike++
 					}
 				}
-				if alike < mostAlike {
+				if alike < maxQueuedAlike {
 					waiting = append(waiting, h)
 				}
 			case to <- next:

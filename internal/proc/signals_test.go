@@ -15,13 +15,13 @@ import (
 )
 
 func TestEverySignalHasItsWord(t *testing.T) {
-	want := map[syscall.Signal]Word{
+	want := map[syscall.Signal]Action{
 		syscall.SIGTERM: Drain, syscall.SIGHUP: Drain, syscall.SIGQUIT: Drain,
 		syscall.SIGINT:   Interrupt,
 		syscall.SIGWINCH: Forward, syscall.SIGCONT: Forward,
-		syscall.SIGUSR1: Noted, syscall.SIGUSR2: Noted,
+		syscall.SIGUSR1: Ignored, syscall.SIGUSR2: Ignored,
 	}
-	heard, stop := Listen()
+	heard, stop := CatchSignals()
 	for sig, word := range want {
 		if sig == syscall.SIGHUP && signal.Ignored(sig) { // the tests run under nohup
 			continue
@@ -29,7 +29,7 @@ func TestEverySignalHasItsWord(t *testing.T) {
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-heard; got != (Heard{sig, word}) {
+		if got := <-heard; got != (Signal{sig, word}) {
 			t.Errorf("%v is heard as %v, want %v", sig, got, word)
 		}
 	}
@@ -37,8 +37,8 @@ func TestEverySignalHasItsWord(t *testing.T) {
 	if h, open := <-heard; open {
 		t.Errorf("hears %v after stop", h)
 	}
-	if len(words()) != len(want) {
-		t.Errorf("%d signals have a word, this test knows %d", len(words()), len(want))
+	if len(signalActions()) != len(want) {
+		t.Errorf("%d signals have a word, this test knows %d", len(signalActions()), len(want))
 	}
 	if err := goleak.Find(); err != nil {
 		t.Error(err)
@@ -51,7 +51,7 @@ func TestTheSchedulersOwnSignalIsNeverHeard(t *testing.T) {
 	urgent := make(chan os.Signal, 1)
 	signal.Notify(urgent, syscall.SIGURG) // the test's own ear: to know that there were any
 	defer signal.Stop(urgent)
-	heard, stop := Listen()
+	heard, stop := CatchSignals()
 	defer stop()
 	var over atomic.Bool
 	defer over.Store(true)
@@ -74,7 +74,7 @@ func TestTheSchedulersOwnSignalIsNeverHeard(t *testing.T) {
 
 // nohup's whole point.
 func nohup(h *host) {
-	heard, stop := Listen()
+	heard, stop := CatchSignals()
 	defer stop()
 	must(0, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	must(0, syscall.Kill(os.Getpid(), syscall.SIGTERM))
@@ -97,7 +97,7 @@ func TestNohup(t *testing.T) {
 // TestAFloodOfSignalsHidesNone: a reader that is busy gets what arrived in the
 // meantime, however often a job has sent something else.
 func TestAFloodOfSignalsHidesNone(t *testing.T) {
-	heard, stop := Listen()
+	heard, stop := CatchSignals()
 	defer stop()
 	for range 2000 {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
@@ -108,7 +108,7 @@ func TestAFloodOfSignalsHidesNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for h := range heard {
-		if h == (Heard{syscall.SIGTERM, Drain}) {
+		if h == (Signal{syscall.SIGTERM, Drain}) {
 			return
 		}
 	}
@@ -118,9 +118,9 @@ func TestAFloodOfSignalsHidesNone(t *testing.T) {
 // TestBroadcast: who does not read keeps no signal from the others; each gets all
 // in order, those included that arrived while it was busy.
 func TestBroadcast(t *testing.T) {
-	heard := make(chan Heard)
+	heard := make(chan Signal)
 	each, stop := Broadcast(heard, 3)
-	sent := []Heard{{syscall.SIGTERM, Drain}, {syscall.SIGINT, Interrupt}, {syscall.SIGINT, Interrupt}, {syscall.SIGCONT, Forward}}
+	sent := []Signal{{syscall.SIGTERM, Drain}, {syscall.SIGINT, Interrupt}, {syscall.SIGINT, Interrupt}, {syscall.SIGCONT, Forward}}
 	for _, h := range sent {
 		heard <- h
 	}
@@ -131,7 +131,7 @@ func TestBroadcast(t *testing.T) {
 			}
 		}
 	}
-	for range 100 * mostAlike {
+	for range 100 * maxQueuedAlike {
 		heard <- sent[0]
 	}
 	heard <- sent[1]
@@ -142,8 +142,8 @@ func TestBroadcast(t *testing.T) {
 		}
 		alike++
 	}
-	if alike != mostAlike {
-		t.Errorf("%d alike waited, want %d", alike, mostAlike)
+	if alike != maxQueuedAlike {
+		t.Errorf("%d alike waited, want %d", alike, maxQueuedAlike)
 	}
 	stop()
 	for _, reader := range each {

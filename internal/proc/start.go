@@ -15,12 +15,12 @@ import (
 	"github.com/azptend/azptend/internal/bounded"
 )
 
-// startWithin is how long a caller waits for a start.
-const startWithin = 30 * time.Second
+// startTimeout is how long a caller waits for a start.
+const startTimeout = 30 * time.Second
 
 // ErrStartTimeout says that the kernel does not get a process started: the file
 // system of its program or of its directory does not answer.
-var ErrStartTimeout = fmt.Errorf("it does not start within %v: its file system does not answer", startWithin)
+var ErrStartTimeout = fmt.Errorf("it does not start within %v: its file system does not answer", startTimeout)
 
 // Start starts a process. The error wraps the system's: fs.ErrNotExist,
 // syscall.EACCES, syscall.ENOEXEC (another architecture), syscall.EAGAIN or
@@ -30,35 +30,35 @@ func (i *Init) Start(s Spec) (*Child, error) { return i.StartContext(context.Bac
 // StartContext is Start for a caller who may leave earlier. A process that starts
 // after its caller has left is killed.
 func (i *Init) StartContext(ctx context.Context, s Spec) (*Child, error) {
-	ctx, done := context.WithTimeoutCause(ctx, startWithin, ErrStartTimeout)
+	ctx, done := context.WithTimeoutCause(ctx, startTimeout, ErrStartTimeout)
 	defer done()
-	files, err := descriptors(s)
+	files, err := childDescriptors(s)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
 	}
 	c, err := bounded.Call(ctx, func() (*Child, error) {
 		defer closeAll(files)
 		return i.start(ctx, s, files)
-	}, killLate)
+	}, killAbandoned)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", s.Path, err)
 	}
 	return c, nil
 }
 
-// killLate kills a child that has started after its caller has left.
-func killLate(c *Child, err error) {
+// killAbandoned kills a child that has started after its caller has left.
+func killAbandoned(c *Child, err error) {
 	if err != nil {
 		return
 	}
-	ctx, done := context.WithTimeout(context.Background(), outputKill)
+	ctx, done := context.WithTimeout(context.Background(), abandonedKillTimeout)
 	defer done()
 	c.KillTree(ctx)
 }
 
-// descriptors are what the child gets as 0, 1, 2, 3, …: duplicates, because the
+// childDescriptors are what the child gets as 0, 1, 2, 3, …: duplicates, because the
 // caller may leave, and close its own, while the start still needs them.
-func descriptors(s Spec) (files []uintptr, err error) {
+func childDescriptors(s Spec) (files []uintptr, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -96,12 +96,12 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 		return nil, err
 	}
 	defer program.Close()
-	c := &Child{init: i, user: s.User, owns: s.Owns, done: make(chan struct{})}
+	c := &Child{init: i, user: s.User, ownsOrphan: s.OwnsOrphan, done: make(chan struct{})}
 	attr := &syscall.ProcAttr{
-		Dir: dir, Env: lastOfEach(s.Env), Files: files,
+		Dir: dir, Env: lastOfEachName(s.Env), Files: files,
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
-	s.User.credentials(attr.Sys)
+	s.User.setCredential(attr.Sys)
 	err = s.User.onForkThread(ctx, c.done, func() error {
 		return i.fork(ctx, c, s.Path, append([]string{s.Path}, s.Args...), attr)
 	})
@@ -111,9 +111,9 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	return c, nil
 }
 
-// programLeased is the pause between two tries to open a program on which another
+// leaseRetryPause is the pause between two tries to open a program on which another
 // process has a lease.
-const programLeased = 50 * time.Millisecond
+const leaseRetryPause = 50 * time.Millisecond
 
 // awaitFileSystem reads from the program and its directory what the kernel needs
 // to start it, and returns the program's file, open. It waits as long as the file
@@ -133,7 +133,7 @@ func awaitFileSystem(ctx context.Context, u *User, path, dir string) (file *os.F
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			break
 		}
-		again := time.NewTimer(programLeased)
+		again := time.NewTimer(leaseRetryPause)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -242,7 +242,7 @@ func (i *Init) claim(c *Child) {
 	}
 	c.status = statusOf(ws)
 	close(c.done)
-	i.tellReaped()
+	i.broadcastReap()
 }
 
 // execFailed is the exit code of a child in which syscall.ForkExec could not
@@ -260,8 +260,8 @@ func (i *Init) forgetFailed() {
 	}
 }
 
-// forkingNow are the processes that this Init has forked and not entered yet.
-func (i *Init) forkingNow() (pids []int) {
+// forkedPids are the processes that this Init has forked and not entered yet.
+func (i *Init) forkedPids() (pids []int) {
 	i.mu.Lock()
 	threads := make([]int, 0, len(i.forking))
 	for thread := range i.forking {

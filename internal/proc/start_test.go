@@ -77,7 +77,7 @@ var forkHangsScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestAForkThatHangsHoldsUpNobody"] = forkHangsScene }
 
-func TestAForkThatHangsHoldsUpNobody(t *testing.T) { play(t, forkHangsScene) }
+func TestAForkThatHangsHoldsUpNobody(t *testing.T) { runScene(t, forkHangsScene) }
 
 // A child that is reaped before its fork returns gets its status, and no other
 // one's.
@@ -92,7 +92,7 @@ var reapedEarlyScene = withInit(func(h *host, init *Init) {
 	}()
 	pid := <-forked
 	for { // until the reaper has it
-		soon := init.reapedSoon()
+		soon := init.nextReap()
 		init.mu.Lock()
 		_, kept := init.unclaimed[pid]
 		init.mu.Unlock()
@@ -118,7 +118,7 @@ var reapedEarlyScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestAChildThatEndsBeforeItsForkReturns"] = reapedEarlyScene }
 
-func TestAChildThatEndsBeforeItsForkReturns(t *testing.T) { play(t, reapedEarlyScene) }
+func TestAChildThatEndsBeforeItsForkReturns(t *testing.T) { runScene(t, reapedEarlyScene) }
 
 // lease takes a write lease on a new copy of a program: whoever opens or executes
 // it hangs, as on a file system that does not answer. Release gives it back.
@@ -149,7 +149,7 @@ func init() {
 func leased(init *Init, path string) *Child {
 	r, w := pipe()
 	defer r.Close()
-	s := again("lease", path)
+	s := testProgram("lease", path)
 	s.Extra = []*os.File{w}
 	holder := start(init, s)
 	if said := must(readLine(r)); said != "<nil>" {
@@ -197,7 +197,7 @@ var diskHangsScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestAHungFileSystemHoldsUpItsStartAlone"] = diskHangsScene }
 
-func TestAHungFileSystemHoldsUpItsStartAlone(t *testing.T) { play(t, diskHangsScene) }
+func TestAHungFileSystemHoldsUpItsStartAlone(t *testing.T) { runScene(t, diskHangsScene) }
 
 // What hangs between fork and exec all the same is killed when its caller leaves:
 // here the interpreter of a script, which is not looked at before.
@@ -213,7 +213,7 @@ var execHangsScene = withInit(func(h *host, init *Init) {
 		_, err := init.StartContext(ctx, Spec{Path: script})
 		ended <- err
 	}()
-	for len(init.forkingNow()) == 0 {
+	for len(init.forkedPids()) == 0 {
 		runtime.Gosched()
 	}
 	cancel(errEnough)
@@ -227,7 +227,7 @@ var execHangsScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestAnExecThatHangsIsKilled"] = execHangsScene }
 
-func TestAnExecThatHangsIsKilled(t *testing.T) { play(t, execHangsScene) }
+func TestAnExecThatHangsIsKilled(t *testing.T) { runScene(t, execHangsScene) }
 
 // The caller's files may be closed and their numbers given out again while a start
 // hangs: the child gets what was meant.
@@ -251,14 +251,14 @@ var filesScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestAChildKeepsItsFiles"] = filesScene }
 
-func TestAChildKeepsItsFiles(t *testing.T) { play(t, filesScene) }
+func TestAChildKeepsItsFiles(t *testing.T) { runScene(t, filesScene) }
 
 func TestUnclaimedStatusesAreBounded(t *testing.T) {
 	i := &Init{children: map[int]*Child{}, unclaimed: map[int]syscall.WaitStatus{}, forking: map[int]bool{1: true}}
-	for pid := range 3 * mostUnclaimed {
+	for pid := range 3 * maxUnclaimed {
 		i.deliver(pid, 0)
 	}
-	if len(i.unclaimed) > mostUnclaimed || i.orphans+len(i.unclaimed) != 3*mostUnclaimed {
+	if len(i.unclaimed) > maxUnclaimed || i.orphans+len(i.unclaimed) != 3*maxUnclaimed {
 		t.Errorf("%d are kept, %d are counted", len(i.unclaimed), i.orphans)
 	}
 }

@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	// mostAtOnce is how many threads may run Go at once: a supervisor waits.
-	mostAtOnce = 4
-	// ownThreads are for the runtime: its monitor, the one that waits for signals,
+	// maxGoThreads is how many threads may run Go at once: a supervisor waits.
+	maxGoThreads = 4
+	// runtimeThreads are for the runtime: its monitor, the one that waits for signals,
 	// and the template that others are made from; and one each for the log and for
 	// the standard output, whose readers may be stuck.
-	ownThreads = 5
-	// filesAtOnce is how many accesses to files may block at the same time,
+	runtimeThreads = 5
+	// sharedFileThreads is how many accesses to files may block at the same time,
 	// whichever agent's they are.
-	filesAtOnce = 4
+	sharedFileThreads = 4
 	// threadsPerAgent is how many accesses to its own files an agent may block in
 	// besides: a wait for what its listener writes, and one more.
 	threadsPerAgent = 2
@@ -30,9 +30,9 @@ const (
 // binary is static. See [User.ReserveThreads] for threads with another user's
 // rights.
 func ReserveThreads(agents int) {
-	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), mostAtOnce))
+	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxGoThreads))
 	var there, done sync.WaitGroup
-	threads := mostAtOnce + ownThreads + filesAtOnce + threadsPerAgent*agents
+	threads := maxGoThreads + runtimeThreads + sharedFileThreads + threadsPerAgent*agents
 	there.Add(threads)
 	for range threads {
 		done.Go(func() {

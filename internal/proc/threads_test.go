@@ -15,7 +15,7 @@ func TestReserveThreads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := mostAtOnce + threadsPerAgent*agents; len(tasks) < want {
+		if want := maxGoThreads + threadsPerAgent*agents; len(tasks) < want {
 			t.Errorf("there are %d threads for %d agents, want %d at least", len(tasks), agents, want)
 		}
 	}

@@ -16,13 +16,13 @@ type process struct {
 	start              uint64 // when it was started, in the kernel's ticks; 0 where that is not known
 }
 
-// is says whether two rows are about one process, and not one about a later
+// same says whether two rows are about one process, and not one about a later
 // process that was given the number of the other.
-func (p process) is(other process) bool { return p.pid == other.pid && p.start == other.start }
+func (p process) same(other process) bool { return p.pid == other.pid && p.start == other.start }
 
-// below returns the processes of table that descend from root, zombies and the
+// descendantsOf returns the processes of table that descend from root, zombies and the
 // subtrees of the pids in except left out.
-func below(table []process, root int, except map[int]bool) []process {
+func descendantsOf(table []process, root int, except map[int]bool) []process {
 	children := map[int][]process{}
 	for _, p := range table {
 		children[p.parent] = append(children[p.parent], p)
@@ -45,8 +45,8 @@ func below(table []process, root int, except map[int]bool) []process {
 	return found
 }
 
-// above are a process and those that it descends from.
-func above(table []process, pid int) map[int]bool {
+// ancestorsOf are a process and those that it descends from.
+func ancestorsOf(table []process, pid int) map[int]bool {
 	parents, found := map[int]int{}, map[int]bool{}
 	for _, p := range table {
 		parents[p.pid] = p.parent
@@ -57,16 +57,16 @@ func above(table []process, pid int) map[int]bool {
 	return found
 }
 
-// killRound is how long KillTree waits for a reap before it looks again: a
+// killInterval is how long KillTree waits for a reap before it looks again: a
 // process may fork between the look at the table and the kill.
-const killRound = 10 * time.Millisecond
+const killInterval = 10 * time.Millisecond
 
 // KillTree sends SIGKILL to the child, its process group and everything that
 // descends from it, daemons that left the group included: as PID 1 or subreaper
 // azptend is their parent once their own is dead. It returns when none is left
 // or ctx ends, and says how many processes it killed.
 func (c *Child) KillTree(ctx context.Context) int {
-	return killAll(ctx, c.victims, c.init.reapedSoon)
+	return killAll(ctx, c.victims, c.init.nextReap)
 }
 
 // victims lists what KillTree has to kill now: all that lives below this
@@ -76,29 +76,29 @@ func (c *Child) victims() []process {
 	ended := isClosed(c.done) // before the table is read
 	table, err := processes()
 	if err != nil { // no process table here (macOS): the group is what we know
-		return c.groupIfAlive()
+		return c.groupOnly()
 	}
-	reused := ended && has(table, c.pid)
-	found := below(table, self(), c.except(table))
+	reused := ended && isAlive(table, c.pid)
+	found := descendantsOf(table, self(), c.exceptions(table))
 	for _, p := range table {
-		if p.group == c.pid && !p.zombie && !slices.ContainsFunc(found, p.is) && !reused {
+		if p.group == c.pid && !p.zombie && !slices.ContainsFunc(found, p.same) && !reused {
 			found = append(found, p)
 		}
 	}
 	return found
 }
 
-// except are the children of this process whose trees are none of c's business.
+// exceptions are the children of this process whose trees are none of c's business.
 // Of another user's process a root without CAP_SYS_PTRACE may not read the
 // environment, so it is that user who looks.
-func (c *Child) except(table []process) map[int]bool {
-	others := c.init.others(c)
-	if c.owns == nil {
+func (c *Child) exceptions(table []process) map[int]bool {
+	others := c.init.otherChildren(c)
+	if c.ownsOrphan == nil {
 		return others
 	}
 	_ = c.user.Do(func() error {
 		for _, p := range table {
-			if p.parent == self() && p.pid != c.pid && !c.owns(look(p.pid)) {
+			if p.parent == self() && p.pid != c.pid && !c.ownsOrphan(infoOf(p.pid)) {
 				others[p.pid] = true
 			}
 		}
@@ -107,10 +107,10 @@ func (c *Child) except(table []process) map[int]bool {
 	return others
 }
 
-// has says whether a process of this number lives. Where the one that was known
+// isAlive says whether a process of this number lives. Where the one that was known
 // by it has ended, it is a stranger: the kernel gives a number out again when
 // neither a process, nor a zombie, nor a group has it any more.
-func has(table []process, pid int) bool {
+func isAlive(table []process, pid int) bool {
 	return slices.ContainsFunc(table, func(p process) bool { return p.pid == pid && !p.zombie })
 }
 
@@ -123,7 +123,7 @@ func isClosed(done <-chan struct{}) bool {
 	}
 }
 
-func (c *Child) groupIfAlive() []process {
+func (c *Child) groupOnly() []process {
 	if syscall.Kill(-c.pid, 0) != nil {
 		return nil
 	}
@@ -143,9 +143,9 @@ func hasDescendant(pid int, name string) (has, busy bool, err error) {
 	if err != nil {
 		return false, false, err
 	}
-	for _, p := range below(table, pid, nil) {
+	for _, p := range descendantsOf(table, pid, nil) {
 		if programOf(p.pid) == name {
-			has, busy = true, busy || len(below(table, p.pid, nil)) > 0
+			has, busy = true, busy || len(descendantsOf(table, p.pid, nil)) > 0
 		}
 	}
 	return has, busy, nil

@@ -30,7 +30,7 @@ func TestBelow(t *testing.T) {
 		{99, nil, nil},
 	} {
 		var got []int
-		for _, p := range below(table, tt.root, tt.except) {
+		for _, p := range descendantsOf(table, tt.root, tt.except) {
 			got = append(got, p.pid)
 		}
 		if !slices.Equal(got, tt.want) {
@@ -47,7 +47,7 @@ func killTree(h *host) {
 	init := must(NewInit())
 	other := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}})
 	r, w := pipe()
-	s := again("double")
+	s := testProgram("double")
 	s.Extra = []*os.File{w}
 	c := start(init, s)
 	daemon := pidFrom(r)
@@ -88,7 +88,7 @@ func sessionOf(pid int) (int, error) {
 
 func init() { hosts["TestKillTreeReachesDaemonsAndNobodyElse"] = killTree }
 
-func TestKillTreeReachesDaemonsAndNobodyElse(t *testing.T) { play(t, killTree) }
+func TestKillTreeReachesDaemonsAndNobodyElse(t *testing.T) { runScene(t, killTree) }
 
 var forkersScene = withInit(func(h *host, init *Init) {
 	r, w := pipe()
@@ -102,7 +102,7 @@ var forkersScene = withInit(func(h *host, init *Init) {
 		h.Errorf("what forks without end outlives the kill: %v", err)
 	}
 	<-c.Done()
-	for _, p := range below(must(processes()), os.Getpid(), nil) {
+	for _, p := range descendantsOf(must(processes()), os.Getpid(), nil) {
 		h.Errorf("%d (%s) lives", p.pid, programOf(p.pid))
 	}
 	init.untilNoZombie()
@@ -111,7 +111,7 @@ var forkersScene = withInit(func(h *host, init *Init) {
 // untilNoZombie waits until the last of the killed was reaped.
 func (i *Init) untilNoZombie() {
 	for {
-		soon := i.reapedSoon()
+		soon := i.nextReap()
 		left := slices.ContainsFunc(must(processes()), func(p process) bool { return p.parent == os.Getpid() })
 		if !left {
 			return
@@ -122,7 +122,7 @@ func (i *Init) untilNoZombie() {
 
 func init() { hosts["TestKillTreeReachesWhatForksMeanwhile"] = forkersScene }
 
-func TestKillTreeReachesWhatForksMeanwhile(t *testing.T) { play(t, forkersScene) }
+func TestKillTreeReachesWhatForksMeanwhile(t *testing.T) { runScene(t, forkersScene) }
 
 // With its context gone already, a KillTree still strikes once.
 var killOnceScene = withInit(func(h *host, init *Init) {
@@ -138,7 +138,7 @@ var killOnceScene = withInit(func(h *host, init *Init) {
 
 func init() { hosts["TestKillTreeStrikesOnceAtLeast"] = killOnceScene }
 
-func TestKillTreeStrikesOnceAtLeast(t *testing.T) { play(t, killOnceScene) }
+func TestKillTreeStrikesOnceAtLeast(t *testing.T) { runScene(t, killOnceScene) }
 
 var descendantScene = withInit(func(h *host, init *Init) {
 	dir := must(os.MkdirTemp("", "proc-test"))
@@ -174,7 +174,7 @@ var descendantScene = withInit(func(h *host, init *Init) {
 	aboveASleep.Extra = []*os.File{w}
 	d := start(init, aboveASleep)
 	pid = pidFrom(r)
-	for alive(pid) && len(below(must(processes()), pid, nil)) == 0 {
+	for alive(pid) && len(descendantsOf(must(processes()), pid, nil)) == 0 {
 		runtime.Gosched()
 	}
 	if got, busy, err := d.HasDescendant(filepath.Base(must(filepath.EvalSymlinks("/bin/sh")))); !got || !busy || err != nil {
@@ -209,4 +209,4 @@ func copyFile(from, to string) error {
 
 func init() { hosts["TestHasDescendant"] = descendantScene }
 
-func TestHasDescendant(t *testing.T) { play(t, descendantScene) }
+func TestHasDescendant(t *testing.T) { runScene(t, descendantScene) }

@@ -67,7 +67,7 @@ func LookUpUser(asked string) (*User, error) {
 
 func findUser(asked, who string, hasGroup bool) (*User, error) {
 	found, err := user.Lookup(who)
-	uid, notNumber := number(who)
+	uid, notNumber := parseID(who)
 	if err != nil && notNumber == nil {
 		found, err = user.LookupId(who)
 	}
@@ -84,8 +84,8 @@ func findUser(asked, who string, hasGroup bool) (*User, error) {
 }
 
 func userOf(found *user.User) (*User, error) {
-	uid, errUID := number(found.Uid)
-	gid, errGID := number(found.Gid)
+	uid, errUID := parseID(found.Uid)
+	gid, errGID := parseID(found.Gid)
 	if err := errors.Join(errUID, errGID); err != nil {
 		return nil, fmt.Errorf("cannot read the user %s: %w", found.Username, err)
 	}
@@ -95,7 +95,7 @@ func userOf(found *user.User) (*User, error) {
 		return nil, fmt.Errorf("cannot read the groups of %s: %w", found.Username, err)
 	}
 	for _, id := range ids {
-		if n, err := number(id); err == nil {
+		if n, err := parseID(id); err == nil {
 			u.Groups = append(u.Groups, n)
 		}
 	}
@@ -104,18 +104,18 @@ func userOf(found *user.User) (*User, error) {
 
 func findGroup(group string) (int, error) {
 	if found, err := user.LookupGroup(group); err == nil {
-		return number(found.Gid)
+		return parseID(found.Gid)
 	}
-	gid, err := number(group)
+	gid, err := parseID(group)
 	if err != nil {
 		return 0, fmt.Errorf("there is no group %q", group)
 	}
 	return gid, nil
 }
 
-// number reads a user's or a group's. The last of 32 bits means "leave it" to
+// parseID reads a user's or a group's. The last of 32 bits means "leave it" to
 // the kernel.
-func number(s string) (int, error) {
+func parseID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 1<<32-1 {
 		return 0, fmt.Errorf("%q is no user's or group's number", s)

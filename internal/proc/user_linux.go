@@ -21,9 +21,9 @@ import (
 // this program once more, with the whole environment on the way, dumpable again
 // from its exec on, and a name on argv.
 
-// MayBecome says whether this process can run children as u, signal them and
+// CheckRunAs says whether this process can run children as u, signal them and
 // look after them. The error is a *UserError.
-func (u *User) MayBecome() error {
+func (u *User) CheckRunAs() error {
 	if u == nil {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (u *User) MayBecome() error {
 		name string
 		bit  int
 	}{{"CAP_SETUID", unix.CAP_SETUID}, {"CAP_SETGID", unix.CAP_SETGID}, {"CAP_KILL", unix.CAP_KILL}}
-	has, err := effective()
+	has, err := effectiveCapabilities()
 	if err != nil {
 		return &UserError{User: u.String(), Why: err.Error()}
 	}
@@ -52,8 +52,8 @@ func (u *User) MayBecome() error {
 	return nil
 }
 
-// effective are this process's capabilities, the lower 32 of them.
-func effective() (uint32, error) {
+// effectiveCapabilities are this process's capabilities, the lower 32 of them.
+func effectiveCapabilities() (uint32, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&header, &sets[0]); err != nil {
@@ -62,8 +62,8 @@ func effective() (uint32, error) {
 	return sets[0].Effective, nil
 }
 
-// credentials makes a process u's.
-func (u *User) credentials(attr *syscall.SysProcAttr) {
+// setCredential makes a process u's.
+func (u *User) setCredential(attr *syscall.SysProcAttr) {
 	if u == nil {
 		return
 	}
@@ -89,7 +89,7 @@ func (u *User) onForkThread(ctx context.Context, ended <-chan struct{}, f func()
 	}
 	forked := make(chan error, 1)
 	onOwnThread(func() {
-		err := giveUp()
+		err := dropPrivileges()
 		if err == nil {
 			err = f()
 		}
@@ -139,9 +139,9 @@ func onOwnThread(f func()) {
 	}()
 }
 
-// giveUp makes this thread unable to pass privileges on: no program that it
+// dropPrivileges makes this thread unable to pass privileges on: no program that it
 // executes has more than it was given, set-user-id files included.
-func giveUp() error {
+func dropPrivileges() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot forbid new privileges: %w", err)
 	}
@@ -189,7 +189,7 @@ func (u *User) Do(f func() error) error {
 	}
 	done := make(chan error, 1)
 	onOwnThread(func() {
-		if err := u.borrow(); err != nil {
+		if err := u.setFSCredentials(); err != nil {
 			done <- fmt.Errorf("cannot act as user %s: %w", u, err)
 			return
 		}
@@ -200,19 +200,19 @@ func (u *User) Do(f func() error) error {
 
 // reserved are the threads that have a user's rights.
 type reserved struct {
-	files crew // with the user's rights on files
-	forks crew // that start processes for the user
+	files threadPool // with the user's rights on files
+	forks threadPool // that start processes for the user
 }
 
 const (
-	// filesPerAgent is how many threads an agent's files need at once: one wait
+	// fileThreadsPerAgent is how many threads an agent's files need at once: one wait
 	// for what the listener writes, and one short access beside it.
-	filesPerAgent = 2
-	// filesToSpare are for all agents together, in case accesses hang.
-	filesToSpare = 4
-	// mostForks bounds the threads that start processes. A start takes
+	fileThreadsPerAgent = 2
+	// spareFileThreads are for all agents together, in case accesses hang.
+	spareFileThreads = 4
+	// maxForkThreads bounds the threads that start processes. A start takes
 	// milliseconds, unless it hangs.
-	mostForks = 4
+	maxForkThreads = 4
 )
 
 // ReserveThreads makes the threads that work with this user's rights, once and for
@@ -224,11 +224,11 @@ func (u *User) ReserveThreads(agents int) error {
 	if u == nil {
 		return nil
 	}
-	files, err := newCrew(filesPerAgent*agents+filesToSpare, u.borrow)
+	files, err := newThreadPool(fileThreadsPerAgent*agents+spareFileThreads, u.setFSCredentials)
 	if err != nil {
 		return fmt.Errorf("cannot act as user %s: %w", u, err)
 	}
-	forks, err := newCrew(min(agents, mostForks), giveUp)
+	forks, err := newThreadPool(min(agents, maxForkThreads), dropPrivileges)
 	if err != nil {
 		return fmt.Errorf("cannot start processes as user %s: %w", u, err)
 	}
@@ -236,11 +236,11 @@ func (u *User) ReserveThreads(agents int) error {
 	return nil
 }
 
-// borrow gives this thread the user's groups and its ids for files. Those also
+// setFSCredentials gives this thread the user's groups and its ids for files. Those also
 // count when /proc is read (PTRACE_MODE_READ_FSCREDS): a root without
 // CAP_SYS_PTRACE, as containers have it, could not see the descriptors of another
 // user's process.
-func (u *User) borrow() error {
+func (u *User) setFSCredentials() error {
 	if err := unix.Setgroups(u.Groups); err != nil {
 		return err
 	}

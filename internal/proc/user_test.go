@@ -81,7 +81,7 @@ func TestUsersEnvironment(t *testing.T) {
 // we ourselves have not changed, and can look into it and kill it, as a root
 // without CAP_SYS_PTRACE too.
 var otherUserScene = withInit(func(h *host, init *Init) {
-	if err := (&User{UID: 1}).MayBecome(); err != nil {
+	if err := (&User{UID: 1}).CheckRunAs(); err != nil {
 		h.Errorf("root may not: %v", err)
 	}
 	before := must(os.ReadFile("/proc/self/status"))
@@ -128,7 +128,7 @@ var otherUserScene = withInit(func(h *host, init *Init) {
 	}
 
 	must(0, MakeUndumpable())
-	if slices.Contains(OpenToChildren(), "CAP_SYS_PTRACE") {
+	if slices.Contains(CapabilitiesToInspect(), "CAP_SYS_PTRACE") {
 		h.Errorf("this root has CAP_SYS_PTRACE, and proves nothing")
 	}
 	l := must(net.Listen("tcp4", "127.0.0.1:0"))
@@ -139,7 +139,7 @@ var otherUserScene = withInit(func(h *host, init *Init) {
 	must(0, os.Chmod(dir, 0o755))
 	c := start(init, Spec{Path: self, Args: []string{"be", "connect", "tcp4", port}, Env: []string{quickEnd}, Stderr: os.Stderr, User: u})
 	conn := must(l.Accept())
-	if got, err := c.HoldsOneOf(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got != 0 || err != nil {
+	if got, err := c.FindConnection(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got != 0 || err != nil {
 		h.Errorf("the user's connection: %v, %v", got, err)
 	}
 	if has, _, err := c.HasDescendant("proc.test"); has || err != nil {
@@ -165,7 +165,7 @@ func TestAnotherUser(t *testing.T) {
 		t.Skip("only root can run a process as another user")
 	}
 	t.Parallel()
-	cmd := hostOf(t, otherUserScene)
+	cmd := hostCommand(t, otherUserScene)
 	cmd.Env = append(cmd.Env, "GOMAXPROCS=1") // then goroutines come to the main thread as well
 	var out []byte
 	var err error
@@ -223,5 +223,5 @@ func TestReservedThreadsAreEnough(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can run a process as another user")
 	}
-	play(t, reservedScene)
+	runScene(t, reservedScene)
 }

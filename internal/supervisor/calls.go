@@ -9,7 +9,7 @@ import (
 
 // call makes the function that performs a. What it needs of the runner is read
 // here, in the loop; what it learned comes back as a note.
-func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
+func (r *runner) call(a lifecycle.StartCall) func(context.Context) word {
 	switch a.Call {
 	case lifecycle.Prepare:
 		return r.prepare()
@@ -17,10 +17,10 @@ func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
 		return r.register()
 	case lifecycle.LookUp:
 		return r.lookUp()
-	case lifecycle.RemoveTwin:
+	case lifecycle.RemoveConflicting:
 		r.carry()
 		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", a.AgentID)
-		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.TwinRemoved{Result: res} })
+		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.RemoveConflictingResult{Result: res} })
 	case lifecycle.Launch:
 		return r.launch()
 	case lifecycle.Disable:
@@ -31,7 +31,7 @@ func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
 		}
 		return r.inspect(a.AgentID)
 	case lifecycle.Remove:
-		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.Deleted{Result: res} })
+		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.RemoveResult{Result: res} })
 	}
 	panic("no such call: " + string(a.Call))
 }
@@ -39,20 +39,20 @@ func (r *runner) call(a lifecycle.Ask) func(context.Context) word {
 func (r *runner) disable(id int) func(context.Context) word {
 	poolID := r.seat.pool.ID
 	return func(ctx context.Context) word {
-		return word{event: lifecycle.Disabled{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
+		return word{event: lifecycle.DisableResult{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
 	}
 }
 
 func (r *runner) inspect(id int) func(context.Context) word {
 	poolID, listener := r.seat.pool.ID, r.listener
 	return func(ctx context.Context) word {
-		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.Missing}}
+		e := lifecycle.InspectResult{Result: lifecycle.Result{Outcome: lifecycle.NotFound}}
 		if id != 0 {
 			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
-			e = lifecycle.Inspected{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
+			e = lifecycle.InspectResult{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}
 		if listener != nil {
-			e.Work = workOf(listener)
+			e.Worker = workOf(listener)
 		}
 		return word{event: e}
 	}
@@ -60,24 +60,24 @@ func (r *runner) inspect(id int) func(context.Context) word {
 
 // workOf is what the process table shows of a job; nothing where processes cannot be
 // listed (macOS).
-func workOf(listener Process) lifecycle.Work {
+func workOf(listener Process) lifecycle.WorkerState {
 	has, busy, err := listener.HasDescendant(agentdir.WorkerProgram)
 	switch {
 	case err != nil:
-		return lifecycle.Unseen
+		return lifecycle.WorkerUnknown
 	case busy:
-		return lifecycle.Steps
+		return lifecycle.WorkerWithSteps
 	case has:
-		return lifecycle.NoSteps
+		return lifecycle.WorkerWithoutSteps
 	}
-	return lifecycle.NoWork
+	return lifecycle.NoWorker
 }
 
 // lookForWork looks at the process table beside the loop.
 func (r *runner) lookForWork() {
 	listener := r.listener
 	r.besides(func(context.Context) {
-		r.say(word{of: listener, event: lifecycle.WorkSeen{Work: workOf(listener)}})
+		r.say(word{of: listener, event: lifecycle.WorkerScanned{Worker: workOf(listener)}})
 	})
 }
 

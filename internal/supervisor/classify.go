@@ -30,13 +30,13 @@ func resultOfPost(err error) lifecycle.Result {
 	res := resultOf(err)
 	switch status := azdo.Status(err); status {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
-		res.Outcome = lifecycle.Lost
+		res.Outcome = lifecycle.AnswerLost
 	default:
 		switch status / 100 {
 		case 2:
-			res.Outcome = lifecycle.Lost
+			res.Outcome = lifecycle.AnswerLost
 		case 5:
-			res.Outcome = lifecycle.Doubtful
+			res.Outcome = lifecycle.Unclear
 		}
 	}
 	return res
@@ -57,9 +57,9 @@ func outcomeOf(err error) lifecycle.Outcome {
 	case err == nil:
 		return lifecycle.OK
 	case errors.As(err, &unfit) && unfit.InUse:
-		return lifecycle.Occupied
+		return lifecycle.DirInUse
 	case errors.As(err, &unfit):
-		return lifecycle.Unfit
+		return lifecycle.DirUnusable
 	case errors.As(err, &no):
 		return lifecycle.Refused
 	case errors.Is(err, azdo.ErrNoPool):
@@ -74,7 +74,7 @@ func outcomeOf(err error) lifecycle.Outcome {
 	case errors.Is(err, errAborted), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return lifecycle.Unreachable
 	}
-	return lifecycle.Broken
+	return lifecycle.InternalError
 }
 
 // The server's names for "this agent runs a job" (agent-protocol.md 6) and "an
@@ -87,21 +87,21 @@ const (
 func outcomeOfAnswer(e *azdo.Error) lifecycle.Outcome {
 	switch {
 	case e.Status == 0 && e.Sent:
-		return lifecycle.Lost
+		return lifecycle.AnswerLost
 	case e.Status == 0:
 		return lifecycle.Unreachable
 	case azdo.Is(e, jobStillRunning):
 		return lifecycle.JobRunning
 	case azdo.Is(e, agentExists):
-		return lifecycle.Taken
+		return lifecycle.NameTaken
 	}
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return lifecycle.Denied
 	case http.StatusNotFound:
-		return lifecycle.Missing
+		return lifecycle.NotFound
 	case http.StatusConflict:
-		return lifecycle.Taken
+		return lifecycle.NameTaken
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return lifecycle.Unreachable
 	}

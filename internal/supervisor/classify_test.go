@@ -30,41 +30,41 @@ func TestResultOf(t *testing.T) {
 	}{
 		{name: "nothing", err: nil, want: lifecycle.OK},
 		{name: "not sent", err: &azdo.Error{Cause: syscall.ECONNREFUSED}, want: lifecycle.Unreachable},
-		{name: "sent, not answered", err: &azdo.Error{Sent: true, Cause: io.EOF}, want: lifecycle.Lost},
-		{name: "sent, given up", err: &azdo.Error{Sent: true, Cause: errAborted}, want: lifecycle.Lost},
+		{name: "sent, not answered", err: &azdo.Error{Sent: true, Cause: io.EOF}, want: lifecycle.AnswerLost},
+		{name: "sent, given up", err: &azdo.Error{Sent: true, Cause: errAborted}, want: lifecycle.AnswerLost},
 		{name: "given up in its turn", err: &azdo.Error{Cause: errAborted}, want: lifecycle.Unreachable},
-		{name: "200 that is no JSON", err: status(200), want: lifecycle.Refused, ofPost: lifecycle.Lost},
+		{name: "200 that is no JSON", err: status(200), want: lifecycle.Refused, ofPost: lifecycle.AnswerLost},
 		{name: "302", err: status(302), want: lifecycle.Refused},
 		{name: "400", err: status(400), want: lifecycle.Refused},
 		{name: "a job runs, by another status", err: &azdo.Error{Status: 409, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
-		{name: "the name is taken, by another status", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentExistsException"}, want: lifecycle.Taken},
+		{name: "the name is taken, by another status", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentExistsException"}, want: lifecycle.NameTaken},
 		{name: "a job runs", err: &azdo.Error{Status: 400, TypeKey: "TaskAgentJobStillRunningException"}, want: lifecycle.JobRunning},
 		{name: "401", err: status(401), want: lifecycle.Denied},
 		{name: "the sign-in page", err: &azdo.Error{Status: 401, Cause: azdo.ErrSignIn}, want: lifecycle.Denied},
 		{name: "403", err: status(403), want: lifecycle.Denied},
-		{name: "404", err: status(404), want: lifecycle.Missing},
-		{name: "408", err: status(408), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
-		{name: "409", err: status(409), want: lifecycle.Taken},
+		{name: "404", err: status(404), want: lifecycle.NotFound},
+		{name: "408", err: status(408), want: lifecycle.Unreachable, ofPost: lifecycle.AnswerLost},
+		{name: "409", err: status(409), want: lifecycle.NameTaken},
 		{name: "429", err: &azdo.Error{Status: 429, RetryAfter: time.Minute}, want: lifecycle.Unreachable, wantAfter: time.Minute},
-		{name: "500", err: status(500), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
-		{name: "502", err: status(502), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
-		{name: "503", err: status(503), want: lifecycle.Unreachable, ofPost: lifecycle.Doubtful},
-		{name: "504", err: status(504), want: lifecycle.Unreachable, ofPost: lifecycle.Lost},
+		{name: "500", err: status(500), want: lifecycle.Unreachable, ofPost: lifecycle.AnswerLost},
+		{name: "502", err: status(502), want: lifecycle.Unreachable, ofPost: lifecycle.AnswerLost},
+		{name: "503", err: status(503), want: lifecycle.Unreachable, ofPost: lifecycle.Unclear},
+		{name: "504", err: status(504), want: lifecycle.Unreachable, ofPost: lifecycle.AnswerLost},
 		{name: "no such pool", err: fmt.Errorf("cannot find it: %w", azdo.ErrNoPool), want: lifecycle.Denied},
 		{name: "a pool that is not ours to fill", err: usable(azdo.Pool{IsHosted: true}), want: lifecycle.Refused},
 		{name: "a scale set's pool", err: usable(azdo.Pool{Options: "elasticPool, singleUseAgents"}), want: lifecycle.Refused},
 		{name: "an answer without authorization", err: errIncomplete, want: lifecycle.Refused},
 		{name: "no token", err: &azdo.TokenError{Cause: errors.New("refused")}, want: lifecycle.Unreachable},
 		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
-		{name: "a folder of another container's agent", err: &agentdir.UnfitError{InUse: true}, want: lifecycle.Occupied},
-		{name: "an unfit folder", err: &agentdir.UnfitError{}, want: lifecycle.Unfit},
-		{name: "a program that is not there", err: unfitIfExec(agentdir.Folder{}, syscall.ENOENT), want: lifecycle.Unfit},
-		{name: "a program for another machine", err: unfitIfExec(agentdir.Folder{}, syscall.ENOEXEC), want: lifecycle.Unfit},
-		{name: "no room for a process", err: unfitIfExec(agentdir.Folder{}, syscall.EAGAIN), want: lifecycle.Broken},
+		{name: "a folder of another container's agent", err: &agentdir.UnfitError{InUse: true}, want: lifecycle.DirInUse},
+		{name: "an unfit folder", err: &agentdir.UnfitError{}, want: lifecycle.DirUnusable},
+		{name: "a program that is not there", err: unfitIfExec(agentdir.Folder{}, syscall.ENOENT), want: lifecycle.DirUnusable},
+		{name: "a program for another machine", err: unfitIfExec(agentdir.Folder{}, syscall.ENOEXEC), want: lifecycle.DirUnusable},
+		{name: "no room for a process", err: unfitIfExec(agentdir.Folder{}, syscall.EAGAIN), want: lifecycle.InternalError},
 		{name: "given up", err: fmt.Errorf("cannot wait: %w", errAborted), want: lifecycle.Unreachable},
 		{name: "cancelled", err: context.Canceled, want: lifecycle.Unreachable},
 		{name: "too late", err: context.DeadlineExceeded, want: lifecycle.Unreachable},
-		{name: "anything else", err: errors.New("?"), want: lifecycle.Broken},
+		{name: "anything else", err: errors.New("?"), want: lifecycle.InternalError},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := resultOf(tt.err)
@@ -121,7 +121,7 @@ func TestNoVersion(t *testing.T) {
 		r := newRunner(Options{Folder: f, Processes: speechless{}}, nil)
 		defer r.cancel()
 		_, err := r.checkFolder(t.Context())
-		if resultOf(err).Outcome != lifecycle.Unfit || !strings.Contains(err.Error(), "--version does not end within 30s") {
+		if resultOf(err).Outcome != lifecycle.DirUnusable || !strings.Contains(err.Error(), "--version does not end within 30s") {
 			t.Errorf("error is %v", err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -141,13 +141,13 @@ func TestOwnerOf(t *testing.T) {
 		mark           map[string]string
 		want           lifecycle.Owner
 	}{
-		{"our mark", "i", mark("i", "host", agentdir.KindAgent), lifecycle.Ours},
-		{"of our host and folder, which prove nothing", "i", mark("h", "host", agentdir.KindAgent), lifecycle.Other},
-		{"the same before we have a mark", "", mark("", "host", agentdir.KindAgent), lifecycle.Other},
-		{"another host's", "i", mark("h", "elsewhere", agentdir.KindAgent), lifecycle.Other},
+		{"our mark", "i", mark("i", "host", agentdir.KindAgent), lifecycle.ThisRun},
+		{"of our host and folder, which prove nothing", "i", mark("h", "host", agentdir.KindAgent), lifecycle.Foreign},
+		{"the same before we have a mark", "", mark("", "host", agentdir.KindAgent), lifecycle.Foreign},
+		{"another host's", "i", mark("h", "elsewhere", agentdir.KindAgent), lifecycle.Foreign},
 		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
-		{"no mark", "i", nil, lifecycle.Other},
-		{"no mark, and we have none", "", nil, lifecycle.Other},
+		{"no mark", "i", nil, lifecycle.Foreign},
+		{"no mark, and we have none", "", nil, lifecycle.Foreign},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := ownerOf(azdo.Agent{UserCapabilities: tt.mark}, tt.instance); got != tt.want {

@@ -35,7 +35,7 @@ type seat struct {
 }
 
 func (l leftover) event() lifecycle.Leftover {
-	return lifecycle.Leftover{AgentID: l.agent.ID, Alive: l.listener != nil, Working: l.working}
+	return lifecycle.Leftover{AgentID: l.agent.ID, ListenerRuns: l.listener != nil, WorkerRuns: l.working}
 }
 
 // lookWithin bounds the look at what an earlier life has left, which comes before
@@ -187,11 +187,11 @@ func (r *runner) findListeners() (pids []int, err error) {
 }
 
 // processOf is what the agent package has to know of a process.
-func processOf(f proc.Found) agentdir.Process {
+func processOf(f proc.Info) agentdir.Process {
 	return agentdir.Process{Program: f.Program, Args: f.Args, Environ: f.Environ, Stat: f.Stat}
 }
 
-func (r *runner) isListener(f proc.Found) bool { return r.o.Folder.IsListener(processOf(f)) }
+func (r *runner) isListener(f proc.Info) bool { return r.o.Folder.IsListener(processOf(f)) }
 
 // lookPatience bounds a look through the processes. A job can leave one whose memory
 // or mounts hang (FUSE).
@@ -199,12 +199,12 @@ const lookPatience = 10 * time.Second
 
 // hold watches a process, if is still accepts it: the process that was listed may
 // have ended since.
-func (r *runner) hold(pid int, is func(proc.Found) bool) (Process, error) {
+func (r *runner) hold(pid int, is func(proc.Info) bool) (Process, error) {
 	ctx, done := context.WithTimeoutCause(context.Background(), lookPatience,
 		fmt.Errorf("cannot look at process %d: it does not answer within %v", pid, lookPatience))
 	defer done()
 	return bounded.Call(ctx, func() (Process, error) {
-		is := func(f proc.Found) bool { return r.mayBeOurs(f) && is(f) }
+		is := func(f proc.Info) bool { return r.mayBeOurs(f) && is(f) }
 		p, err := r.o.Processes.Adopt(pid, is)
 		if err != nil && r.o.User != nil {
 			err = r.o.User.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
@@ -223,7 +223,7 @@ type candidate struct {
 // mayBeOurs says that a process belongs to a user who can have started one in this
 // folder: root, azptend's or the jobs'. Anybody else on the machine can show a program
 // of his own in our folder, in a mount namespace of his own.
-func (r *runner) mayBeOurs(f proc.Found) bool {
+func (r *runner) mayBeOurs(f proc.Info) bool {
 	return f.UID == 0 || f.UID == os.Geteuid() || r.o.User != nil && f.UID == r.o.User.UID
 }
 
@@ -231,13 +231,13 @@ func (r *runner) mayBeOurs(f proc.Found) bool {
 // root without CAP_SYS_PTRACE does not see what another user's process runs. A
 // process that cannot be looked at in time ends the look: it, and those that would
 // come after it, are left alone.
-func (r *runner) find(is func(proc.Found) bool) []candidate {
+func (r *runner) find(is func(proc.Info) bool) []candidate {
 	var mu sync.Mutex
 	var found []candidate
 	gather := func() {
-		r.o.Processes.Find(func(f proc.Found) bool {
+		r.o.Processes.Find(func(f proc.Info) bool {
 			if r.mayBeOurs(f) && is(f) {
-				c := candidate{f.Pid, f.Elsewhere(), r.o.Folder.Started(processOf(f))}
+				c := candidate{f.Pid, f.OtherMountNamespace(), r.o.Folder.Started(processOf(f))}
 				mu.Lock()
 				defer mu.Unlock()
 				found = append(found, c)
@@ -262,7 +262,7 @@ func (r *runner) find(is func(proc.Found) bool) []candidate {
 // isStray says that a process is of an earlier life's jobs: a worker, or what
 // inherited its listener's environment, daemons that have left every group and
 // lost every parent included.
-func (r *runner) isStray(f proc.Found) bool {
+func (r *runner) isStray(f proc.Info) bool {
 	folder, p := r.o.Folder, processOf(f)
 	return folder.IsWorker(p) || (folder.Descends(p) && !folder.IsListener(p) && !folder.IsUpdate(p))
 }
@@ -270,7 +270,7 @@ func (r *runner) isStray(f proc.Found) bool {
 // awaitFormerUpdate waits for the script of an earlier life's listener, which
 // moves the folder that the listener is in.
 func (r *runner) awaitFormerUpdate(ctx context.Context) {
-	isScript := func(f proc.Found) bool { return r.o.Folder.IsUpdate(processOf(f)) }
+	isScript := func(f proc.Info) bool { return r.o.Folder.IsUpdate(processOf(f)) }
 	patience := updatePatience
 	if len(r.find(r.isListener)) > 0 {
 		patience = beforeUpdate

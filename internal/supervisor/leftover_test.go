@@ -49,8 +49,8 @@ func (s *stage) SetUserCapabilities(ctx context.Context, _, id int, c map[string
 	return s.call(ctx, fmt.Sprintf("PUT %d", id), func() error { s.agents[id].UserCapabilities = c; return nil })
 }
 
-func (s *stage) Find(is func(proc.Found) bool) []proc.Found {
-	var found []proc.Found
+func (s *stage) Find(is func(proc.Info) bool) []proc.Info {
+	var found []proc.Info
 	for _, f := range s.found {
 		if is(f) {
 			found = append(found, f)
@@ -59,8 +59,8 @@ func (s *stage) Find(is func(proc.Found) bool) []proc.Found {
 	return found
 }
 
-func (s *stage) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
-	if !slices.ContainsFunc(s.found, func(f proc.Found) bool { return f.Pid == pid && is(f) }) {
+func (s *stage) Adopt(pid int, is func(proc.Info) bool) (Process, error) {
+	if !slices.ContainsFunc(s.found, func(f proc.Info) bool { return f.Pid == pid && is(f) }) {
 		return nil, errors.New("it is another process by now")
 	}
 	s.note("adopt %d", pid)
@@ -101,14 +101,14 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 	s.former = &listener{s: s, done: make(chan struct{}), daemon: true}
 	s.former.conn, s.former.far = net.Pipe()
 	for _, p := range programs {
-		s.found = append(s.found, proc.Found{
+		s.found = append(s.found, proc.Info{
 			Pid: 55, Program: filepath.Join(s.o.Folder.Root, "bin.4.1.0", p),
 			Args: func() []string { return nil },
 			Environ: func() []string {
 				return []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + filepath.Join(s.o.Folder.Root, ".azptend-perf-1")}
 			},
-			Stat:      os.Stat,
-			Elsewhere: func() bool { return false },
+			Stat:                os.Stat,
+			OtherMountNamespace: func() bool { return false },
 		})
 	}
 }

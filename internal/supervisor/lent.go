@@ -19,7 +19,7 @@ const unknownVersion = "4.0.0"
 
 // handOver writes the agent's files, and starts nothing.
 func (s starter) handOver(context.Context) word {
-	return word{event: lifecycle.Launched{Result: resultOf(s.writeFiles(""))}}
+	return word{event: lifecycle.LaunchResult{Result: resultOf(s.writeFiles(""))}}
 }
 
 // writeFiles writes the agent's files into its folder; notifications is where its
@@ -60,8 +60,8 @@ func (r *runner) takeGiven(ctx context.Context, p prepared) word {
 				r.takeOver(left)
 			}
 		},
-		event: lifecycle.Prepared{Result: resultOf(err), Lent: given.AgentID,
-			Leftover: lifecycle.Leftover{Alive: left.listener != nil, Working: left.working}},
+		event: lifecycle.PrepareResult{Result: resultOf(err), ExternalAgentID: given.AgentID,
+			Leftover: lifecycle.Leftover{ListenerRuns: left.listener != nil, WorkerRuns: left.working}},
 		unheard: p.giveBack,
 	}
 }
@@ -91,9 +91,9 @@ const startPatience = time.Minute
 func (r *runner) inspectAlone() func(context.Context) word {
 	listener, perf, started, since := r.listener, r.perf, r.state.Jobs-r.jobsBefore, r.notStarted
 	return func(context.Context) word {
-		e := lifecycle.Inspected{Result: lifecycle.Result{Outcome: lifecycle.OK}}
+		e := lifecycle.InspectResult{Result: lifecycle.Result{Outcome: lifecycle.OK}}
 		if listener != nil {
-			e.Work = workOf(listener)
+			e.Worker = workOf(listener)
 		}
 		if perf == nil { // an earlier life's listener
 			return word{event: e}
@@ -105,8 +105,8 @@ func (r *runner) inspectAlone() func(context.Context) word {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if e.Work == lifecycle.NoWork && time.Since(since) < startPatience {
-			e.Work = lifecycle.NoSteps
+		if e.Worker == lifecycle.NoWorker && time.Since(since) < startPatience {
+			e.Worker = lifecycle.WorkerWithoutSteps
 		}
 		return word{event: e, note: func(r *runner) { r.notStarted = since }}
 	}

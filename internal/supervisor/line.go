@@ -34,7 +34,7 @@ type Snapshot struct {
 	Agent        string
 	AgentID      int // 0: the server has not given one
 	Pool         string
-	Job          lifecycle.Job
+	Job          lifecycle.JobState
 	Jobs         int       // received in this life
 	Reason       string    // why it drains; empty while nobody asked
 	Deadline     time.Time // when the grace period ends; zero while it does not run
@@ -66,7 +66,7 @@ func (l *Line) Status(ctx context.Context) (Snapshot, error) {
 func (l *Line) Drain(ctx context.Context, reason string, clock bool) (Snapshot, error) {
 	return l.ask(ctx, func(r *runner) {
 		r.log.Info("Heard a request to drain", "reason", reason, "grace_period_runs", clock, "phase", r.state.Phase)
-		r.step(lifecycle.DrainAsked{Reason: reason, Clock: clock})
+		r.step(lifecycle.DrainRequested{Reason: reason, WithDeadline: clock})
 	})
 }
 
@@ -76,7 +76,7 @@ func (l *Line) Drain(ctx context.Context, reason string, clock bool) (Snapshot, 
 // ctx's.
 func (l *Line) DrainBy(ctx context.Context, reason string, end time.Time) (Snapshot, error) {
 	return l.ask(ctx, func(r *runner) {
-		ask := lifecycle.DrainAsked{Reason: reason, Clock: true}
+		ask := lifecycle.DrainRequested{Reason: reason, WithDeadline: true}
 		if !end.IsZero() {
 			ask.Grace = max(time.Until(end).Truncate(time.Second), shortestNotice)
 		}

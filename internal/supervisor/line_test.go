@@ -67,7 +67,7 @@ func TestStatusTellsTheLife(t *testing.T) {
 		go s.listener().connects(s.listener().pid)
 		synctest.Wait()
 		want := Snapshot{
-			Phase: lifecycle.Idle, Since: began.Add(time.Second), Registration: lifecycle.Held,
+			Phase: lifecycle.Idle, Since: began.Add(time.Second), Registration: lifecycle.Registered,
 			Agent: "agent-1", AgentID: 8, Pool: "Default", Job: lifecycle.NoJob,
 		}
 		if diff := cmp.Diff(want, s.status()); diff != "" {
@@ -149,7 +149,7 @@ func TestDrainWithClock(t *testing.T) {
 		if err != nil || last.Phase != lifecycle.Stopping {
 			t.Errorf("after the budget: %+v, %v", last, err)
 		}
-		if got, want := time.Since(asked), lifecycle.Split(100*time.Second).Drain; got != want {
+		if got, want := time.Since(asked), lifecycle.SplitGrace(100*time.Second).Drain; got != want {
 			t.Errorf("the job was cancelled after %v, want %v", got, want)
 		}
 	})

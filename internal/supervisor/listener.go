@@ -27,7 +27,7 @@ func (r *runner) launch() func(context.Context) word {
 		begun := time.Now()
 		l, err := s.start(ctx)
 		if err != nil {
-			return word{event: lifecycle.Launched{Result: resultOf(err)}}
+			return word{event: lifecycle.LaunchResult{Result: resultOf(err)}}
 		}
 		spent := time.Since(begun)
 		return word{
@@ -38,7 +38,7 @@ func (r *runner) launch() func(context.Context) word {
 				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
 				r.watch(l)
 			},
-			event:   lifecycle.Launched{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+			event:   lifecycle.LaunchResult{Result: lifecycle.Result{Outcome: lifecycle.OK}},
 			unheard: l.undo,
 		}
 	}
@@ -101,7 +101,7 @@ func (s starter) start(ctx context.Context) (_ *launched, err error) {
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), perf),
 		Dir:    s.o.Folder.Root,
-		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, Owns: s.o.owns(),
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, OwnsOrphan: s.o.owns(),
 	})
 	if err != nil {
 		return nil, unfitIfExec(s.o.Folder, err)
@@ -265,11 +265,11 @@ func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Co
 	turnedAway := newTally(r.log)
 	defer turnedAway.end()
 	conn, err = l.port.Accept(alive, l.process.Done(), func(ours netip.AddrPort, theirs []netip.AddrPort) int {
-		at, err := l.process.HoldsOneOf(ours, theirs)
+		at, err := l.process.FindConnection(ours, theirs)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported): // where there is no such check (macOS)
 			return 0
-		case errors.Is(err, proc.ErrEnded): // it has let go of its connections: nobody can tell
+		case errors.Is(err, proc.ErrProcessEnded): // it has let go of its connections: nobody can tell
 			unknown = true
 			return -1
 		case err != nil:
@@ -403,6 +403,6 @@ func (r *runner) awaitUpdate() {
 		if err := r.o.asAgent(func() error { return r.ways.awaitUpdate(ctx, before) }); err != nil {
 			r.log.Warn("The update's script did not tell that it ended", "error", err)
 		}
-		r.say(word{event: lifecycle.UpdateSettled{}})
+		r.say(word{event: lifecycle.UpdateEnded{}})
 	})
 }

@@ -78,7 +78,7 @@ func (r *runner) makeReady(ctx context.Context, p prepared) word {
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
 			r.takeOver(p.left)
 		},
-		event:   lifecycle.Prepared{Result: resultOf(failed), Leftover: p.left.event()},
+		event:   lifecycle.PrepareResult{Result: resultOf(failed), Leftover: p.left.event()},
 		unheard: p.giveBack,
 	}
 }
@@ -179,7 +179,7 @@ func (r *runner) checkFolder(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionPatience, errNoVersion)
 	defer cancel()
 	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
-		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User, Owns: r.o.owns(),
+		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User, OwnsOrphan: r.o.owns(),
 	})
 	if errors.Is(err, errNoVersion) {
 		return "", &agentdir.UnfitError{

@@ -27,7 +27,7 @@ func TestRealWays(t *testing.T) {
 	s := &real{server, make(chan *realListener, 1)}
 	o := server.o
 	o.Processes = s
-	heard, ended := make(chan proc.Heard), make(chan End, 1)
+	heard, ended := make(chan proc.Signal), make(chan End, 1)
 	go func() { ended <- Run(o, heard) }()
 
 	first := <-s.starts
@@ -59,7 +59,7 @@ func TestRealWays(t *testing.T) {
 	}
 	second := <-s.starts
 	second.connect(t)
-	heard <- proc.Heard{Signal: syscall.SIGTERM, Word: proc.Drain}
+	heard <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
 	<-second.interrupted
 	second.ends(0)
 
@@ -127,7 +127,7 @@ func (l *realListener) connect(t *testing.T) {
 	l.mine = l.conn.LocalAddr().(*net.TCPAddr).AddrPort()
 }
 
-func (l *realListener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
+func (l *realListener) FindConnection(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Index(theirs, l.mine), nil
@@ -178,8 +178,8 @@ func (l *realListener) Signal(syscall.Signal) error {
 	return nil
 }
 
-func (s *real) Adopt(int, func(proc.Found) bool) (Process, error) {
+func (s *real) Adopt(int, func(proc.Info) bool) (Process, error) {
 	return nil, errors.New("there is nobody to adopt")
 }
 
-func (s *real) Find(func(proc.Found) bool) []proc.Found { return nil }
+func (s *real) Find(func(proc.Info) bool) []proc.Info { return nil }

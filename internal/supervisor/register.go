@@ -33,13 +33,13 @@ func (r *runner) register() func(context.Context) word {
 		if renewKey {
 			var err error
 			if key, err = agentdir.GenerateKey(); err != nil {
-				return word{event: lifecycle.Registered{Result: resultOf(err)}}
+				return word{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 			}
 		}
 		// Before the POST: if its answer is lost, or azptend is killed, the record is what
 		// proves that the agent is ours.
 		if err := r.o.asAgent(func() error { return r.o.Folder.WriteOwner(record) }); err != nil {
-			return word{event: lifecycle.Registered{Result: resultOf(err)}}
+			return word{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 		}
 		exponent, modulus := agentdir.PublicKey(key)
 		a.Authorization = &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}}
@@ -52,7 +52,7 @@ func (r *runner) register() func(context.Context) word {
 				r.granted, r.times.register = added, spent
 				r.times.begin(begun)
 			},
-			event: lifecycle.Registered{Result: resultOfPost(err), AgentID: added.ID},
+			event: lifecycle.RegisterResult{Result: resultOfPost(err), AgentID: added.ID},
 		}
 	}
 }

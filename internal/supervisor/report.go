@@ -76,13 +76,13 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
 	}
 	r.reportWaiting(e)
-	if before.Registration != lifecycle.Held && after.Registration == lifecycle.Held {
+	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered {
 		r.reportHeld(after.AgentID, e)
 	}
-	if lifecycle.GoneFromPool(before, after) {
+	if lifecycle.RegistrationEnded(before, after) {
 		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
 	}
-	if d, is := e.(lifecycle.Disabled); is && d.Outcome == lifecycle.OK {
+	if d, is := e.(lifecycle.DisableResult); is && d.Outcome == lifecycle.OK {
 		r.log.Info("Disabled the agent: no further job comes", "agent", r.seat.name, "agent_id", after.AgentID, "job", after.Job)
 	}
 	if x, is := e.(lifecycle.ListenerExited); is {
@@ -96,10 +96,10 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 
 // reportDoubt says that a look does not show the agent of a listener that runs.
 func (r *runner) reportDoubt(before, after lifecycle.State, e lifecycle.Event) {
-	look, is := e.(lifecycle.Inspected)
+	look, is := e.(lifecycle.InspectResult)
 	serves := before.Phase == lifecycle.Starting || before.Phase == lifecycle.Idle || before.Phase == lifecycle.Busy
 	switch {
-	case !is || look.Outcome != lifecycle.Missing || !serves || before.Listener != lifecycle.Running:
+	case !is || look.Outcome != lifecycle.NotFound || !serves || before.Listener != lifecycle.Running:
 	case after.Phase == lifecycle.Draining:
 		r.log.Warn("The agent was deleted on the server", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
 	default:
@@ -110,7 +110,7 @@ func (r *runner) reportDoubt(before, after lifecycle.State, e lifecycle.Event) {
 // reportHeld says that an agent is ours now; of an earlier life's it was said
 // when it was found.
 func (r *runner) reportHeld(id int, e lifecycle.Event) {
-	if _, is := e.(lifecycle.Prepared); !is {
+	if _, is := e.(lifecycle.PrepareResult); !is {
 		r.log.Info("Registered the agent", "agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID)
 	}
 }
@@ -118,11 +118,11 @@ func (r *runner) reportHeld(id int, e lifecycle.Event) {
 // reportWaiting says whose the name is that is waited for; once, not at each
 // look.
 func (r *runner) reportWaiting(e lifecycle.Event) {
-	found, is := e.(lifecycle.LookedUp)
+	found, is := e.(lifecycle.LookUpResult)
 	if !is || found.Outcome != lifecycle.OK {
 		return
 	}
-	waits := found.Owner == lifecycle.Other && (found.Online || found.Young)
+	waits := found.Owner == lifecycle.Foreign && (found.Online || found.RecentlyCreated)
 	if waits && !r.waits {
 		r.log.Warn("Waiting for the agent's name", "name_wait", r.o.NameWait.String(), "holder", found.Holder)
 	}
@@ -138,12 +138,12 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 	}
 	res := answer.Answer()
 	switch res.Outcome {
-	case lifecycle.OK, lifecycle.Missing:
+	case lifecycle.OK, lifecycle.NotFound:
 		if r.outage {
 			r.log.Info("Azure DevOps answers again")
 		}
 		r.outage = false
-	case lifecycle.Unreachable, lifecycle.Doubtful, lifecycle.Lost:
+	case lifecycle.Unreachable, lifecycle.Unclear, lifecycle.AnswerLost:
 		level := slog.LevelWarn
 		if r.outage {
 			level = slog.LevelDebug
@@ -154,8 +154,8 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 			what = append(what, "hint", hint)
 		}
 		r.log.Log(r.ctx, level, "A call failed", what...)
-	case lifecycle.Unfit, lifecycle.Broken: // the end of it, and said there
-	case lifecycle.Occupied:
+	case lifecycle.DirUnusable, lifecycle.InternalError: // the end of it, and said there
+	case lifecycle.DirInUse:
 		if after.Phase != lifecycle.Gone && !r.waitsFolder {
 			r.waitsFolder = true
 			r.log.Warn("Waiting for the agent's folder", "name_wait", r.o.NameWait.String(), "error", res.Err)
@@ -167,7 +167,7 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 
 // tries says that a call that failed is made again, and until when.
 func tries(after lifecycle.State) []any {
-	at, until := after.NextTry()
+	at, until := after.NextRetry()
 	switch {
 	case at.IsZero():
 		return nil
@@ -178,7 +178,7 @@ func tries(after lifecycle.State) []any {
 }
 
 // name tells a person what stays in the pool, and how to remove it.
-func (r *runner) name(a lifecycle.Name) {
+func (r *runner) name(a lifecycle.ReportLeftover) {
 	id, number := fmt.Sprint(a.AgentID), fmt.Sprint(a.AgentID)
 	if a.AgentID == 0 {
 		id, number = "unknown: look for the name", "ID"
@@ -194,7 +194,7 @@ func (r *runner) reportEnd() {
 	if r.left.Code != 0 {
 		level = slog.LevelError
 	}
-	args := []any{"exit_code", r.left.Code, "why", r.left.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
+	args := []any{"exit_code", r.left.Code, "why", r.left.Reason, "jobs", r.state.Jobs, "registration", r.state.Registration}
 	if r.left.Code != 0 && r.left.Err != nil {
 		args = append(args, "error", r.left.Err)
 	}

@@ -372,7 +372,7 @@ func TestLives(t *testing.T) {
 		{"a signal that is the listener's business", nil, func(s *stage) {
 			s.ready()
 			s.signal(syscall.SIGCONT, proc.Forward)
-			s.signal(syscall.SIGUSR1, proc.Noted)
+			s.signal(syscall.SIGUSR1, proc.Ignored)
 			s.pass(time.Minute)
 			s.spoken = time.Time{}
 			s.sigterm()

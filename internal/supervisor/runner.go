@@ -22,7 +22,7 @@ type runner struct {
 	ways  ways
 	log   *slog.Logger
 	state lifecycle.State
-	left  *lifecycle.Leave
+	left  *lifecycle.Finish
 
 	words  chan word
 	ctx    context.Context // ends with the life, and with it everything beside the loop
@@ -89,7 +89,7 @@ func newRunner(o Options, w ways) *runner {
 		o: o, ways: w, log: o.Log,
 		state: lifecycle.New(lifecycle.Policy{
 			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
-			CancelOnTerm: o.CancelOnTerm, HandOver: o.HandOver, Limits: o.Limits, Seed: o.Seed,
+			CancelOnTerm: o.CancelOnTerm, RegisterOnly: o.HandOver, Limits: o.Limits, JitterSeed: o.Seed,
 		}),
 		words: make(chan word), ctx: ctx, cancel: cancel, abort: func(error) {},
 		times: times{began: o.Began},
@@ -97,8 +97,8 @@ func newRunner(o Options, w ways) *runner {
 }
 
 // live lives the life to its end.
-func (r *runner) live(heard <-chan proc.Heard) End {
-	r.step(lifecycle.Begin{Former: r.formerAgent()})
+func (r *runner) live(heard <-chan proc.Signal) End {
+	r.step(lifecycle.Begin{PreviousAgentID: r.formerAgent()})
 	for r.left == nil {
 		r.wait(heard)
 	}
@@ -108,9 +108,9 @@ func (r *runner) live(heard <-chan proc.Heard) End {
 // wait waits for whatever comes first. What has happened already is taken in before
 // anything is decided, and before the clock: azptend may have been frozen or slow, and
 // a job that has ended is not cut.
-func (r *runner) wait(heard <-chan proc.Heard) {
+func (r *runner) wait(heard <-chan proc.Signal) {
 	var due <-chan time.Time
-	if wake := r.state.Wake(); !wake.IsZero() {
+	if wake := r.state.NextTick(); !wake.IsZero() {
 		timer := time.NewTimer(time.Until(wake))
 		defer timer.Stop()
 		due = timer.C
@@ -140,14 +140,14 @@ type happening func() lifecycle.Event
 
 // takeIn takes in what has happened, first and what else is ready, and lets lifecycle
 // decide with the last of it.
-func (r *runner) takeIn(heard <-chan proc.Heard, first happening) {
+func (r *runner) takeIn(heard <-chan proc.Signal, first happening) {
 	last := first
 	for range mostAtOnce {
 		next := r.ready(heard)
 		if next == nil {
 			break
 		}
-		r.advance(lifecycle.Take, last())
+		r.advance(lifecycle.Apply, last())
 		last = next
 	}
 	e := last()
@@ -158,7 +158,7 @@ func (r *runner) takeIn(heard <-chan proc.Heard, first happening) {
 }
 
 // ready is what has happened and was not taken in yet; nil is nothing.
-func (r *runner) ready(heard <-chan proc.Heard) happening {
+func (r *runner) ready(heard <-chan proc.Signal) happening {
 	select {
 	case w := <-r.words:
 		return r.happened(w)
@@ -182,23 +182,23 @@ func (r *runner) happened(w word) happening {
 }
 
 // hear turns a signal into what it means.
-func (r *runner) hear(h proc.Heard) happening {
+func (r *runner) hear(h proc.Signal) happening {
 	return func() lifecycle.Event { return r.meaning(h) }
 }
 
-func (r *runner) meaning(h proc.Heard) lifecycle.Event {
-	switch h.Word {
+func (r *runner) meaning(h proc.Signal) lifecycle.Event {
+	switch h.Action {
 	case proc.Drain:
 		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
-		return lifecycle.DrainAsked{Reason: "asked by " + signalName(h.Signal), Clock: true}
+		return lifecycle.DrainRequested{Reason: "asked by " + signalName(h.Signal), WithDeadline: true}
 	case proc.Interrupt:
 		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
-		return lifecycle.PersonInterrupts{}
+		return lifecycle.UserInterrupt{}
 	case proc.Forward:
 		if r.listener != nil {
 			_ = r.listener.Signal(h.Signal)
 		}
-	case proc.Noted:
+	case proc.Ignored:
 		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(h.Signal))
 	}
 	return nil
@@ -225,24 +225,24 @@ func (r *runner) advance(take func(lifecycle.State, lifecycle.Event, time.Time) 
 
 func (r *runner) do(a lifecycle.Action) {
 	switch a := a.(type) {
-	case lifecycle.Ask:
+	case lifecycle.StartCall:
 		r.ask(a)
-	case lifecycle.Abort:
+	case lifecycle.AbortCall:
 		r.abort(errAborted)
-	case lifecycle.Interrupt:
+	case lifecycle.InterruptListener:
 		r.log.Info("Stopping the listener", "signal", "SIGINT", "pid", r.listener.Pid())
 		if err := r.listener.Signal(syscall.SIGINT); err != nil {
 			r.log.Error("Cannot stop the listener", "error", err)
 		}
-	case lifecycle.Kill:
+	case lifecycle.KillListener:
 		r.kill()
-	case lifecycle.LookForWork:
+	case lifecycle.ScanForWorker:
 		r.lookForWork()
 	case lifecycle.AwaitUpdate:
 		r.awaitUpdate()
-	case lifecycle.Name:
+	case lifecycle.ReportLeftover:
 		r.name(a)
-	case lifecycle.Leave:
+	case lifecycle.Finish:
 		r.left = &a
 	}
 }
@@ -268,13 +268,13 @@ func (r *runner) say(w word) {
 }
 
 // ask makes a call beside the loop.
-func (r *runner) ask(a lifecycle.Ask) {
+func (r *runner) ask(a lifecycle.StartCall) {
 	ctx, abort := context.WithCancelCause(r.ctx)
 	r.abort = abort
 	call := r.call(a)
 	r.besides(func(context.Context) {
 		defer abort(nil)
-		ctx, done := context.WithDeadlineCause(ctx, a.By, errAborted)
+		ctx, done := context.WithDeadlineCause(ctx, a.Deadline, errAborted)
 		defer done()
 		r.say(call(ctx))
 	})
@@ -295,7 +295,7 @@ func (r *runner) end() End {
 		last.do("the lock of the agent's folder", r.release)
 	}
 	r.reportEnd()
-	end := End{Code: r.left.Code, Why: r.left.Why, Err: r.left.Err}
+	end := End{Code: r.left.Code, Why: r.left.Reason, Err: r.left.Err}
 	r.o.Line.end(r.snapshot(), end)
 	return end
 }
@@ -373,7 +373,7 @@ func (r *runner) removeFiles() {
 // for it, or are where it was given them.
 func (r *runner) keepsFiles() bool {
 	given := r.o.Given != nil && r.o.Given.Folder.Root == r.o.Folder.Root
-	return given || (r.o.HandOver && r.state.Registration == lifecycle.Lent)
+	return given || (r.o.HandOver && r.state.Registration == lifecycle.External)
 }
 
 // removeRecord removes the record of an agent that is not in its pool any more. Of

@@ -35,7 +35,7 @@ type stage struct {
 	t *testing.T
 	o Options
 
-	heard chan proc.Heard
+	heard chan proc.Signal
 	ended chan End
 
 	mu        sync.Mutex
@@ -49,7 +49,7 @@ type stage struct {
 	silent    bool          // listeners do not connect and create no session by themselves
 	deaf      bool          // listeners do not end at SIGINT
 	settled   chan struct{} // the update's script has ended
-	found     []proc.Found  // processes of an earlier life
+	found     []proc.Info   // processes of an earlier life
 	former    *listener     // the one among them that is a listener
 	markless  bool          // the server forgets user capabilities
 	spoken    time.Time     // the first signal
@@ -121,7 +121,7 @@ func folder(t *testing.T) agentdir.Folder {
 
 func newStage(t *testing.T, f agentdir.Folder) *stage {
 	s := &stage{
-		t: t, heard: make(chan proc.Heard, 1), ended: make(chan End, 1),
+		t: t, heard: make(chan proc.Signal, 1), ended: make(chan End, 1),
 		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, settled: make(chan struct{}),
 	}
 	s.o = Options{
@@ -188,11 +188,11 @@ func (s *stage) pass(d time.Duration) {
 
 func (s *stage) fails(call string, how ...fault) { s.faults[call] = append(s.faults[call], how...) }
 
-func (s *stage) signal(sig syscall.Signal, w proc.Word) {
+func (s *stage) signal(sig syscall.Signal, w proc.Action) {
 	if s.spoken.IsZero() {
 		s.spoken = time.Now()
 	}
-	s.heard <- proc.Heard{Signal: sig, Word: w}
+	s.heard <- proc.Signal{Signal: sig, Action: w}
 	synctest.Wait()
 }
 
@@ -539,9 +539,9 @@ func (l *listener) HasDescendant(program string) (has, busy bool, err error) {
 	return has, has && !l.reports, nil
 }
 
-func (l *listener) HoldsOneOf(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
+func (l *listener) FindConnection(_ netip.AddrPort, theirs []netip.AddrPort) (int, error) {
 	if l.late {
-		return -1, proc.ErrEnded
+		return -1, proc.ErrProcessEnded
 	}
 	return slices.IndexFunc(theirs, func(a netip.AddrPort) bool { return int(a.Port()) == l.pid }), nil
 }

@@ -42,14 +42,10 @@ type Options struct {
 	Shared       bool              // other agents live in this process: what is theirs is left alone
 	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
 
-	Token func(context.Context) error // gets a token, so that its time and its errors are known by themselves
-	// OpenPort opens where one listener tells of its jobs; nil: one that hears the
-	// listener alone and is closed behind it. Only test/unguarded brings another.
-	OpenPort func() (Port, error)
-
-	Server     Server               // nil with Given: its pool is not called
-	Roster     *Roster              // looks now and then whether the agent is still in its pool; nil: nobody does
-	ClockAhead func() time.Duration // by how much the server's clock is ahead, as far as it is known; may be nil
+	Token      func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	Server     Server                      // nil with Given: its pool is not called
+	Roster     *Roster                     // looks now and then whether the agent is still in its pool; nil: nobody does
+	ClockAhead func() time.Duration        // by how much the server's clock is ahead, as far as it is known; may be nil
 	Processes  Processes
 	Stdout     *os.File // the listener's
 	Stderr     *os.File
@@ -91,11 +87,11 @@ type Server interface {
 type Processes interface {
 	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
-	Find(is func(proc.Found) bool) []proc.Found
-	Adopt(pid int, is func(proc.Found) bool) (Process, error)
+	Find(is func(proc.Info) bool) []proc.Info
+	Adopt(pid int, is func(proc.Info) bool) (Process, error)
 }
 
-// Process is a listener. *proc.Child and *proc.Survivor are two.
+// Process is a listener. *proc.Child and *proc.ForeignProcess are two.
 type Process interface {
 	Pid() int
 	Done() <-chan struct{}
@@ -103,7 +99,7 @@ type Process interface {
 	Signal(syscall.Signal) error
 	KillTree(context.Context) int
 	HasDescendant(program string) (has, busy bool, err error)
-	HoldsOneOf(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
+	FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
 }
 
 // FromInit starts processes with the process's Init.
@@ -119,7 +115,7 @@ func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) 
 	return c, nil
 }
 
-func (p initProcesses) Adopt(pid int, is func(proc.Found) bool) (Process, error) {
+func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (Process, error) {
 	s, err := p.Init.Adopt(pid, is)
 	if err != nil {
 		return nil, err
@@ -137,11 +133,11 @@ type End struct {
 
 // owns tells this agent's orphans from those of others in this process; nil where
 // there are no others.
-func (o Options) owns() func(proc.Found) bool {
+func (o Options) owns() func(proc.Info) bool {
 	if !o.Shared {
 		return nil
 	}
-	return func(f proc.Found) bool { return o.Folder.Descends(processOf(f)) }
+	return func(f proc.Info) bool { return o.Folder.Descends(processOf(f)) }
 }
 
 // asAgent does something with the agent's files as the listener's user: they
@@ -158,10 +154,6 @@ func (o Options) asAgent(f func() error) error {
 // Run lives one agent's life to its end. The signals that azptend heard come in
 // through heard. It returns when the agent is gone and nothing of it is left
 // running.
-func Run(o Options, heard <-chan proc.Heard) End {
-	ways := folderWays{folder: o.Folder, as: o.asAgent, port: o.OpenPort}
-	if ways.port == nil {
-		ways.port = openNotificationPort
-	}
-	return newRunner(o, ways).live(heard)
+func Run(o Options, heard <-chan proc.Signal) End {
+	return newRunner(o, folderWays{folder: o.Folder, as: o.asAgent}).live(heard)
 }

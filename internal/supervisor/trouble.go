@@ -62,7 +62,7 @@ func (r *runner) meetsTrouble(l *launched, t agentdir.Trouble) {
 		}
 		met.hasHeld = true
 		close(met.held)
-		r.say(word{of: l.process, note: (*runner).sessionHeld, event: lifecycle.SessionHeld{}})
+		r.say(word{of: l.process, note: (*runner).sessionHeld, event: lifecycle.SessionConflict{}})
 	case t.Kind == agentdir.Refused:
 		if !met.refused {
 			met.refused = true
@@ -72,7 +72,7 @@ func (r *runner) meetsTrouble(l *launched, t agentdir.Trouble) {
 			return
 		}
 		met.asked, met.pause = time.Now(), min(max(2*met.pause, askAgainAfter), askAgainRarely)
-		r.say(word{of: l.process, event: lifecycle.Doubted{Refused: true}})
+		r.say(word{of: l.process, event: lifecycle.AgentMaybeDeleted{LogonRefused: true}})
 	case t.Kind == agentdir.NoTrouble && met.refused:
 		met.refused = false
 		r.log.Info("The server accepts the agent's registration again", "agent", r.o.Name)

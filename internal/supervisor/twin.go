@@ -14,17 +14,17 @@ func (r *runner) lookUp() func(context.Context) word {
 	poolID, instance, earlier, home := r.pool.ID, r.instance, r.earlier, r.home()
 	return func(ctx context.Context) word {
 		found, there, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
-		e := lifecycle.LookedUp{Result: resultOf(err), Owner: lifecycle.Nobody, AgentID: found.ID, Online: found.Online()}
+		e := lifecycle.LookUpResult{Result: resultOf(err), Owner: lifecycle.NoAgent, AgentID: found.ID, Online: found.Online()}
 		if err != nil || !there {
 			return word{event: e}
 		}
 		e.Owner = ownerOf(found, instance)
-		if e.Owner == lifecycle.Other && earlier.proves(poolID, found) {
-			e.Owner = lifecycle.Recorded
+		if e.Owner == lifecycle.Foreign && earlier.proves(poolID, found) {
+			e.Owner = lifecycle.PreviousRun
 		}
-		e.Young = isYoung(found)
-		if e.Owner == lifecycle.Ours {
-			e.Complete = completes(found)
+		e.RecentlyCreated = isYoung(found)
+		if e.Owner == lifecycle.ThisRun {
+			e.HasCredentials = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
 		}
 		e.Holder = &heldError{found, e.Owner == lifecycle.Placeholder, strings.EqualFold(found.UserCapabilities[agentdir.MarkHost], home)}
@@ -41,11 +41,11 @@ func (r *runner) home() string { return r.o.HostName + ":" + r.o.Folder.Root }
 func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
 	switch mark := a.UserCapabilities; {
 	case instance != "" && mark[agentdir.MarkInstance] == instance:
-		return lifecycle.Ours
+		return lifecycle.ThisRun
 	case agentdir.IsPlaceholder(mark, a.Version, a.Online()):
 		return lifecycle.Placeholder
 	}
-	return lifecycle.Other
+	return lifecycle.Foreign
 }
 
 // youngFor is how long an agent that azptend has added may need to come online:

@@ -212,7 +212,7 @@ func (v *vandal) ownControl(dir string) error {
 			go func() {
 				defer conn.Close()
 				_, _ = conn.Read(make([]byte, 4096))
-				fmt.Fprintln(conn, `{"v":1,"status":{"phase":"idle","ready":true,"agent":"cell","pool":"Default","registration":"held","job":"none"}}`)
+				fmt.Fprintln(conn, `{"v":1,"status":{"phase":"idle","ready":true,"agent":"cell","pool":"Default","registration":"registered","job":"none"}}`)
 			}()
 		}
 	}()

@@ -1,0 +1,97 @@
+package exitcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/setup"
+)
+
+// Error is an error with an exit code of its own.
+type Error struct {
+	Code int
+	Err  error // nil: there is nothing left to say
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// With gives an error an exit code of its own.
+func With(code int, err error) error { return &Error{code, err} }
+
+// Silent is an exit code whose reason was printed or logged already.
+func Silent(code int) error { return &Error{Code: code} }
+
+// Of is the exit code for a command that fails.
+func Of(err error) int {
+	var (
+		coded  *Error
+		dir    *agentdir.UnfitError
+		answer *azdo.Error
+	)
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &coded):
+		return coded.Code
+	case errors.Is(err, context.Canceled):
+		return Interrupted
+	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.InvalidVersionError)),
+		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
+		return Usage
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
+		return TryAgain
+	case dir != nil, errors.As(err, new(*install.RootError)):
+		return DirUnusable
+	case errors.Is(err, azdo.ErrNoPool), errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
+		return Denied
+	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedError)), errors.As(err, new(*azdo.TokenError)),
+		errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
+		errors.As(err, new(*install.SumError)): // the server, or whoever answers in its place
+		return Unavailable
+	case errors.As(err, &answer):
+		switch answer.Status {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return Denied
+		case http.StatusConflict:
+			return TryAgain
+		}
+		return Unavailable
+	}
+	return Internal
+}
+
+// OfStart is the exit code for a run that cannot begin. What Of does not know is
+// then one of the settings.
+func OfStart(err error) int {
+	if code := Of(err); code != Internal {
+		return code
+	}
+	return Usage
+}
+
+// OfInstall is the exit code for an installation that fails. What Of does not know
+// is then the network's fault.
+func OfInstall(err error) int {
+	if errors.As(err, new(*os.PathError)) || errors.As(err, new(*os.LinkError)) {
+		return DirUnusable
+	}
+	if code := Of(err); code != Internal {
+		return code
+	}
+	return Unavailable
+}

@@ -1,0 +1,46 @@
+// Package exitcode is the one table of azptend's exit codes. It maps how a run
+// ended, and why a command failed, to a number. No other package knows a number,
+// except for commands that answer a question by their exit code, as healthcheck.
+//
+// The numbers are those of sysexits.h, where it has one. systemd's unit and
+// platforms rely on them: a restart helps after 69, 70 and 75, and does not after
+// 64, 77 and 78.
+package exitcode
+
+import "fmt"
+
+// The codes. A listener's own code and its death by a signal are passed on
+// besides.
+const (
+	OK          = 0
+	Usage       = 64
+	Unavailable = 69
+	Internal    = 70
+	TryAgain    = 75
+	Denied      = 77
+	DirUnusable = 78
+	Interrupted = 130
+)
+
+// Row is a row of the table of what `azptend run` exits with.
+type Row struct {
+	Code string // "64"; "1, 2" for several that mean one thing; "128+n" for a family
+	When string // a sentence without a period, in the README's Markdown
+}
+
+// Table is what `azptend run` exits with, for people who write what runs azptend.
+// The README has it word for word, and each row has a script that shows it
+// (test/coverage_test.go).
+func Table() []Row {
+	return []Row{
+		{"0", "it left on purpose: the one job served, drained, a limit reached, or the placeholder is there; the agent is removed, or named (with `--strict-remove`: 75)"},
+		{"1, 2", "the listener's own, after giving up on it"},
+		{fmt.Sprint(Usage), "settings, or the command line"},
+		{fmt.Sprint(Unavailable), "Azure DevOps or the identity endpoint stayed unreachable, or refused for good reason of its own"},
+		{fmt.Sprint(Internal), "a fault of ours, or of the machine: no room for another file or process"},
+		{fmt.Sprint(TryAgain), "try again: the name is held by another, or the agent folder is in use by another container, or a job was cut: the grace period was spent, `AZP_ON_TERM` is cancel, or others than azptend have told the listener to end; or one may have been cut, and nothing tells how it ended"},
+		{fmt.Sprint(Denied), "the identity may not: no licence, no role, a token that is refused, or the pool (its name or id) is not visible to it"},
+		{fmt.Sprint(DirUnusable), "the agent folder cannot work: no listener, wrong architecture, not writable, or with another tool's agent in it"},
+		{"128+n", "the listener died of signal n and was not started again; 130 when a person cancelled the job"},
+	}
+}

@@ -1,0 +1,83 @@
+package exitcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/setup"
+)
+
+func TestOf(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{Silent(0), 0},
+		{fmt.Errorf("cannot run: %w", With(64, errors.New("no identity"))), 64},
+		{&config.InvalidError{}, 64},
+		{&pool.InvalidVersionError{Version: "x"}, 64},
+		{&setup.WrongIDError{}, 64},
+		{&setup.NoRoleError{}, 64},
+		{&azdo.Error{Op: "x", Cause: errors.New("no route")}, 69},
+		{&azdo.Error{Op: "x", Status: 503}, 69},
+		{&azdo.Error{Op: "x", Status: 404}, 69},
+		{&azdo.TokenError{Op: "x", Cause: errors.New("no")}, 69},
+		{&pool.ClosedError{Name: "Azure Pipelines", Why: "hosted"}, 69},
+		{fmt.Errorf("cannot find: %w", azdo.ErrAzureDevOpsServer), 69},
+		{fmt.Errorf("cannot find: %w", azdo.ErrForeignHost), 69},
+		{&setup.ClosedError{}, 69},
+		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "You are trying to invite"}}, 69},
+		{&install.SumError{}, 69},
+		{errors.New("a fault of ours"), 70},
+		{&fs.PathError{Err: errors.New("x")}, 70},
+		{&pool.NameTakenError{Op: "make placeholder"}, 75},
+		{&azdo.Error{Op: "x", Status: 409}, 75},
+		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "VS403283: Could not add user"}}, 75},
+		{&setup.NotDoneError{}, 75},
+		{&agentdir.UnfitError{InUse: true}, 75},
+		{&azdo.Error{Op: "x", Status: 401}, 77},
+		{&azdo.Error{Op: "x", Status: 403}, 77},
+		{fmt.Errorf("cannot find: %w", azdo.ErrNoPool), 77},
+		{fmt.Errorf("cannot give: %w", setup.ErrSelf), 77},
+		{&setup.NoPoolError{Cause: azdo.ErrNoPool}, 77},
+		{&setup.StepError{Cause: &azdo.Error{Status: 403}}, 77},
+		{&agentdir.UnfitError{}, 78},
+		{&install.RootError{}, 78},
+		{&azdo.Error{Op: "x", Cause: context.Canceled}, 130},
+	} {
+		if got := Of(tt.err); got != tt.want {
+			t.Errorf("%v: %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestOfStartAndInstall: what Of does not know is the settings' fault at a start,
+// and the network's in an installation.
+func TestOfStartAndInstall(t *testing.T) {
+	for _, tt := range []struct {
+		err            error
+		start, install int
+	}{
+		{errors.New("anything"), 64, 69},
+		{&agentdir.UnfitError{InUse: true}, 75, 75},
+		{&agentdir.UnfitError{}, 78, 78},
+		{&fs.PathError{Err: errors.New("x")}, 64, 78},
+		{With(130, errors.New("interrupted")), 130, 130},
+	} {
+		if got := OfStart(tt.err); got != tt.start {
+			t.Errorf("start: %v: %d, want %d", tt.err, got, tt.start)
+		}
+		if got := OfInstall(tt.err); got != tt.install {
+			t.Errorf("install: %v: %d, want %d", tt.err, got, tt.install)
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package lifecycle
+
+import (
+	"testing"
+	"time"
+)
+
+// TestFaultScenarios walks roads on which the server or the platform goes wrong:
+// a session that is in the way, a notice, throttling.
+func TestFaultScenarios(t *testing.T) {
+	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		road   []row
+		why    string // the reason it left for, in part
+	}{
+		{"exit 1 over the session of an earlier listener: started again until that has lapsed", usual, concat(started, []row{
+			{time.Second, SessionConflict{}, ""},
+			{4 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{time.Second, Tick{}, "call launch"},
+			{time.Second, LaunchResult{ok}, ""},
+			{time.Second, SessionConflict{}, ""},
+			{time.Minute, SessionReady{}, ""},
+			{time.Minute, SessionConflict{}, ""}, // it has one
+			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+		}), "exit code 1"},
+
+		{"that session does not lapse: somebody else's listener lives by our key", usual, concat(started, []row{
+			{time.Second, SessionConflict{}, ""},
+			{4 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{time.Second, Tick{}, "call launch"},
+			{time.Second, LaunchResult{ok}, ""},
+			{time.Second, SessionConflict{}, ""},
+			{6 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 1"},
+		}), "exit code 1"},
+
+		{"a later listener's exit 1 is not that session's fault", usual, concat(started, []row{
+			{time.Second, SessionConflict{}, ""},
+			{4 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{time.Second, Tick{}, "call launch"},
+			{time.Second, LaunchResult{ok}, ""},
+			{time.Second, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+		}), "exit code 1"},
+
+		{"a short notice: all ends within it", usual, concat(busy, []row{ // of 30 s: drain 13.5 s, stop 12 s
+			{time.Minute, DrainRequested{Reason: "Preempt", WithDeadline: true, Grace: 30 * time.Second}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, sigterm, ""}, // extends nothing
+			{11500 * time.Millisecond, Tick{}, "interrupt"},
+			{12 * time.Second, Tick{}, "kill"},
+			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), "the job was cut"},
+
+		{"503 to the POST, then the name is taken, and nobody is seen: 75, and what may be ours is named", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
+			{time.Second, Tick{}, "call register"},
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "call look up"}, // what it says was true too early
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{maxRetryPause, Tick{}, "call register"},
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "report 0, finish 75"},
+		}), nameTakenUnseen},
+
+		{"the same, and asked to end", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
+			{time.Second, Tick{}, "call register"},
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, sigterm, "abort"},
+			{time.Second, LookUpResult{Result: result(Unreachable)}, ""},
+			{2 * time.Second, Tick{}, "call look up"},
+			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "report 0, finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM to every process: the listener has cancelled its job, and ends by itself", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, JobFinished{}, "call inspect"},
+			{100 * time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), cutByOthers},
+
+		{"the same with --once, whose listener ends by itself in any case", Policy{Grace: 100 * time.Second, Once: true}, concat(idle, []row{
+			{time.Minute, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, sigterm, ""},
+			{time.Second, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, ""},
+			{time.Second, ListenerExited{Cut: MaybeCut}, "finish 75"},
+		}), cutByOthers},
+
+		{"the same, and the listener takes longer to end than azptend to remove its agent", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{Cut: SurelyCut}, "finish 75"},
+		}), cutByOthers},
+
+		{"--once, and SIGTERM to the listener alone: it cancels its one job", Policy{Once: true}, concat(idle, []row{
+			{time.Minute, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, JobFinished{}, "call remove"},
+			{time.Millisecond, ListenerExited{Cut: SurelyCut}, ""},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), cutByOthers},
+
+		{"the same, and its socket was lost: the log alone knows", Policy{Once: true}, concat(idle, []row{
+			{time.Minute, SocketLost{}, ""},
+			{time.Minute, ListenerExited{Cut: SurelyCut}, "kill, call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), cutByOthers},
+
+		{"--once, and its one job fails of itself before the listener is told to end", Policy{Once: true}, concat(idle, []row{
+			{time.Minute, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, JobFinished{}, "call remove"},
+			{time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "one job served"},
+
+		{"a job that fails while azptend drains: it is azptend that tells the listener to end", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{Cut: MaybeCut}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM to every process, and the listener leaves its job behind", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, ListenerExited{}, "kill"},
+			{time.Second, DisableResult{ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), endedInJob},
+
+		{"SIGTERM to every process, and the job has succeeded all the same", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, JobFinished{}, "call inspect"},
+			{100 * time.Millisecond, ListenerExited{}, ""},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM to every process when the last job, which has failed, is over", usual, concat(busy, []row{
+			{time.Second, JobFinished{}, ""},
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, ListenerExited{Cut: MaybeCut}, ""},
+			{time.Second, DisableResult{ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM to every process, and azptend, which is slow, hears of it after the job that it has cut", usual, concat(busy, []row{
+			{time.Second, JobFinished{}, ""},
+			{time.Millisecond, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{Cut: SurelyCut}, "finish 75"},
+		}), cutByOthers},
+
+		{"a long notice: the job gets it, until SIGTERM says less", usual, concat(busy, []row{
+			{time.Minute, DrainRequested{Reason: "Reboot", WithDeadline: true, Grace: 15 * time.Minute}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{10 * time.Minute, sigterm, ""},
+			{time.Minute, Tick{}, "interrupt"},
+			{30 * time.Second, Tick{}, "kill"},
+			{100 * time.Millisecond, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), "the job was cut"},
+
+		{"a notice cancels no job, whatever SIGTERM would do", Policy{Grace: 100 * time.Second, CancelOnTerm: true}, concat(busy, []row{
+			{time.Minute, DrainRequested{Reason: "Reboot", WithDeadline: true, Grace: 15 * time.Minute}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, sigterm, "interrupt"},
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), onTerm.why},
+
+		{"a 404, and then a job that runs: the agent is there after all, and a later 404 is the first one", usual, concat(busy, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""},
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, ""},
+			{reregisterPause, Tick{}, "call register"},
+		}), ""},
+
+		{"the first calls are throttled: waited for as long as the server asks", usual, []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 4 * time.Minute}}, ""},
+			{4 * time.Minute, Tick{}, "call prepare"},
+			{time.Second, PrepareResult{Result: ok}, "call register"},
+			{time.Second, RegisterResult{Result: Result{Outcome: Unreachable, RetryAfter: 4 * time.Minute}}, ""},
+			{4 * time.Minute, Tick{}, "call register"},
+		}, ""},
+
+		{"a server that asks for ten minutes does not throttle: it is of another tenant", usual, []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, ""},
+			{bootTimeout, Tick{}, "call prepare"},
+			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, "finish 69"},
+		}, "cannot begin"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
+	}
+}

@@ -1,0 +1,722 @@
+package lifecycle
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// row is one line of a road: what happens, how long after the line before, and
+// what follows from it.
+type row struct {
+	after time.Duration
+	event Event
+	want  string // the actions, in order; "" for none
+}
+
+var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// play goes down a road and returns the state it leads to.
+func play(t *testing.T, p Policy, road []row) State {
+	t.Helper()
+	s, now := New(p), began
+	for n, l := range road {
+		now = now.Add(l.after)
+		var actions []Action
+		s, actions = Step(s, l.event, now)
+		if n+1 == len(road) || !isWorkerScanned(road[n+1].event) {
+			s, actions = answerScans(s, actions, now)
+		}
+		if got := describe(actions); got != l.want {
+			t.Fatalf("line %d, %T%+v:\n got %q\nwant %q\nstate %+v", n+1, l.event, l.event, got, l.want, s)
+		}
+	}
+	return s
+}
+
+// answerScans answers the looks at the process table as a machine would whose listener
+// says the truth, and returns the actions without them.
+func answerScans(s State, actions []Action, now time.Time) (State, []Action) {
+	var rest []Action
+	for len(actions) > 0 {
+		a := actions[0]
+		actions = actions[1:]
+		if a != (ScanForWorker{}) {
+			rest = append(rest, a)
+			continue
+		}
+		w := NoWorker
+		if s.Job == RunningJob || s.assigned {
+			w = WorkerWithSteps
+		}
+		var more []Action
+		s, more = Step(s, WorkerScanned{w}, now)
+		actions = append(actions, more...)
+	}
+	return s, rest
+}
+
+func isWorkerScanned(e Event) bool { _, is := e.(WorkerScanned); return is }
+
+// describe writes actions as a road does.
+func describe(actions []Action) string {
+	var words []string
+	for _, a := range actions {
+		switch a := a.(type) {
+		case ScanForWorker:
+			words = append(words, "scan")
+		case StartCall:
+			words = append(words, "call "+string(a.Call))
+		case AbortCall:
+			words = append(words, "abort")
+		case InterruptListener:
+			words = append(words, "interrupt")
+		case KillListener:
+			words = append(words, "kill")
+		case AwaitUpdate:
+			words = append(words, "await update")
+		case ReportLeftover:
+			words = append(words, fmt.Sprintf("report %d", a.AgentID))
+		case Finish:
+			words = append(words, fmt.Sprintf("finish %d", a.Code))
+		default:
+			panic(fmt.Sprintf("unknown action %T", a))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func concat(parts ...[]row) []row {
+	var all []row
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// result is a result; fine is the good one.
+func result(o Outcome) Result { return Result{Outcome: o} }
+
+var (
+	ok      = result(OK)
+	sigterm = DrainRequested{Reason: "SIGTERM", WithDeadline: true}
+)
+
+// The beginnings that most roads share. Agent 7 is ours, agent 3 is a twin.
+var (
+	booted = []row{
+		{0, Begin{}, "call prepare"},
+		{time.Second, PrepareResult{Result: ok}, "call register"},
+	}
+	started = concat(booted, []row{
+		{time.Second, RegisterResult{ok, 7}, "call launch"},
+		{time.Second, LaunchResult{ok}, ""},
+	})
+	idle = concat(started, []row{{time.Second, SessionReady{}, ""}})
+	busy = concat(idle, []row{{time.Minute, JobStarted{}, ""}})
+)
+
+// TestScenarios walks the main roads of a life. They document; what holds on every
+// road is TestPromises'.
+func TestScenarios(t *testing.T) {
+	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
+	once := Policy{Grace: 100 * time.Second, Once: true}
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		road   []row
+		why    string // the reason it left for, in part
+	}{
+		{"SIGTERM while idle: disabled, looked at, removed, and only then stopped", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while busy: the job ends first", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{30 * time.Second, DrainRequested{Reason: "SIGTERM", WithDeadline: true}, ""}, // extends nothing
+			{time.Second, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Worker: WorkerWithSteps}, ""},
+			{inspectInterval, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"a job slipped in: it is served", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Assigned: true}, ""},
+			{time.Second, JobStarted{}, ""},
+			{time.Millisecond, JobFinished{}, "call inspect"}, // its end is looked at at once
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // and another: the server's word is obeyed
+			{inspectInterval, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""}, // who says so once may be wrong
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"a look that sees no agent, and a 404 to the DELETE that is not true: once more", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"a 404 that is not true: the agent is removed all the same", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"a job had begun when the listener was told to end, and nobody knew: it was cut, and that is said", Policy{Grace: 4 * time.Second}, concat(idle, []row{
+			{time.Minute, sigterm, "interrupt"},
+			{100 * time.Millisecond, JobStarted{}, ""},
+			{500 * time.Millisecond, JobFinished{}, ""},
+			{100 * time.Millisecond, ListenerExited{}, "call remove"},
+			{100 * time.Millisecond, RemoveResult{ok}, "finish 75"},
+		}), budgetSpent.why},
+
+		{"the same, and a person had insisted", usual, concat(idle, []row{
+			{time.Minute, UserInterrupt{}, "call disable"},
+			{2 * time.Second, UserInterrupt{}, "interrupt, abort"},
+			{100 * time.Millisecond, JobStarted{}, ""},
+			{500 * time.Millisecond, DisableResult{result(AnswerLost)}, ""},
+			{500 * time.Millisecond, JobFinished{}, ""},
+			{100 * time.Millisecond, ListenerExited{}, "call remove"},
+			{100 * time.Millisecond, RemoveResult{ok}, "finish 130"},
+		}), "a person cancelled the job"},
+
+		{"a removal fails while its listener is stopped already: again once that has ended", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, JobStarted{}, ""},
+			{57 * time.Second, Tick{}, "interrupt, abort"},
+			{time.Second, RemoveResult{result(Unreachable)}, ""},
+			{time.Second, Tick{}, ""},
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), budgetSpent.why},
+
+		{"the budget is spent: cancelled, killed, removed", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{59 * time.Second, Tick{}, "interrupt"},
+			{30 * time.Second, Tick{}, "kill"},
+			{100 * time.Millisecond, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), "the job was cut"},
+
+		{"the budget is spent and the server is away: named before the last call", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{60 * time.Second, DisableResult{result(Unreachable)}, "interrupt"},
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{result(Unreachable)}, ""},
+			{time.Second, Tick{}, "call remove"},
+			{36 * time.Second, Tick{}, "abort, report 7, finish 75"},
+		}), "the job was cut"},
+
+		{"a removal that is never answered is asked for again while there is time", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{45 * time.Second, RemoveResult{result(AnswerLost)}, ""},
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"Ctrl-C three times: drain, cancel, kill", usual, concat(busy, []row{
+			{time.Minute, UserInterrupt{}, "call disable"},
+			{time.Millisecond, UserInterrupt{}, ""},                // the same one, heard twice
+			{2 * time.Second, UserInterrupt{}, "interrupt, abort"}, // the PATCH must not delay the removal
+			{time.Millisecond, DisableResult{result(AnswerLost)}, ""},
+			{500 * time.Millisecond, UserInterrupt{}, ""},
+			{time.Second, UserInterrupt{}, "kill"},
+			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 130"},
+		}), "a person cancelled the job"},
+
+		{"SIGTERM twice escalates nothing", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{5 * time.Second, sigterm, ""},
+			{5 * time.Second, sigterm, ""},
+			{50 * time.Second, DisableResult{result(Unreachable)}, "interrupt"}, // nor extends anything
+		}), ""},
+
+		{"azptend drain: no clock, the job takes as long as it takes", usual, concat(busy, []row{
+			{time.Minute, DrainRequested{Reason: "asked"}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{10 * time.Hour, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "asked"},
+
+		{"--once: disabled as its job starts, so that only the DELETE is left", once, concat(idle, []row{
+			{time.Minute, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, JobFinished{}, "call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server has not heard its end yet
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, ""}, // the listener is ending by itself
+			{time.Second, ListenerExited{}, "finish 0"},
+		}), "one job served"},
+
+		{"--once: a listener that dies of its job is not started again", once, concat(idle, []row{
+			{time.Minute, JobStarted{}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the dead job's lock lapses
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 137"},
+		}), "in the middle of its job"},
+
+		{"--once: a listener that was killed before it was heard to have a job, as the server says", once, concat(idle, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""},
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 137"},
+		}), "in the middle of its job"},
+
+		{"--once: a listener that was killed and had no job, as far as anybody says, is registered anew", once, concat(idle, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
+			{time.Second, RemoveResult{ok}, ""},
+			{reregisterPause, Tick{}, "call register"},
+		}), ""},
+
+		{"--once: a listener that ends without a job is started again", once, concat(started, []row{
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{time.Second, Tick{}, "call launch"},
+		}), ""},
+
+		{"exit 1: final, if the agent still exists", usual, concat(idle, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 1"},
+		}), "exit code 1"},
+
+		{"exit 1: the agent was deleted, so register anew", usual, concat(idle, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""}, // a look is no witness: two answers to a DELETE are
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{reregisterPause, Tick{}, "call register"},
+			{time.Second, RegisterResult{ok, 8}, "call launch"},
+		}), ""},
+
+		{"the listener is killed: its session stays, so register anew", usual, concat(busy, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the dead job's lock lapses
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{ok}, ""},
+			{reregisterPause, Tick{}, "call register"},
+		}), ""},
+
+		{"exit 3: the update's script is waited for, and nothing killed", usual, concat(busy, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Code: 3}}, "await update"},
+			{time.Minute, UpdateEnded{}, "call launch"},
+			{time.Second, LaunchResult{ok}, ""},
+		}), ""},
+
+		{"exit 4: the same for --once, which has had no job yet", once, concat(idle, []row{
+			{time.Minute, ListenerExited{Exit: Exit{Code: 4}}, "await update"},
+			{time.Minute, UpdateEnded{}, "call launch"},
+		}), ""},
+
+		{"exit 3 while draining is no fault", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, ListenerExited{Exit: Exit{Code: 3}}, "await update, call remove"},
+			{time.Second, RemoveResult{ok}, ""},
+			{time.Second, UpdateEnded{}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"a listener that dies while its job is drained: what it left is killed", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "kill, call remove"},
+			{time.Second, RemoveResult{ok}, "finish 2"},
+		}), "in the middle of a job"},
+
+		{"the socket is lost: idle only when the others have said so for a while", usual, concat(idle, []row{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, DrainRequested{Reason: "asked"}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{idleConfirmTime, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+		}), ""},
+
+		{"the socket is lost, and the listener dies: the worker that it may have left is killed", usual, concat(idle, []row{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, ListenerExited{Exit: Exit{Code: 2}}, "kill, call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{time.Second, Tick{}, "call launch"},
+		}), ""},
+
+		{"the socket is lost: SIGTERM does not shorten that while", usual, concat(idle, []row{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, DrainRequested{Reason: "asked"}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+			{time.Second, sigterm, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, ""},
+		}), ""},
+
+		{"a job slips in while the removal is out: served, within the budget", usual, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{result(Refused)}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, JobStarted{}, ""},
+			{time.Second, RemoveResult{result(AnswerLost)}, ""},
+			{2 * time.Second, Tick{}, ""}, // not again before the job has ended
+			{54 * time.Second, Tick{}, "interrupt"},
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 75"},
+		}), "the job was cut"},
+
+		{"the listener comes up when the drain budget is spent", usual, concat(booted, []row{
+			{time.Second, RegisterResult{ok, 7}, "call launch"},
+			{time.Second, sigterm, ""},
+			{60 * time.Second, Tick{}, "abort"},
+			{time.Second, LaunchResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"the launch hangs until the drain budget is spent", usual, concat(booted, []row{
+			{time.Second, RegisterResult{ok, 7}, "call launch"},
+			{time.Second, sigterm, ""},
+			{60 * time.Second, Tick{}, "abort"},
+			{time.Millisecond, LaunchResult{result(Unreachable)}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"azptend was stopped for longer than its grace period", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{time.Hour, Tick{}, "interrupt, kill"},
+			{lastScanTimeout, Tick{}, "report 7, finish 75"},
+		}), "the job was cut"},
+
+		{"SIGTERM while a removal hangs that had time: it is given up at half", usual, concat(busy, []row{
+			{time.Second, ListenerExited{}, "kill, call remove"},
+			{time.Second, sigterm, ""},
+			{50 * time.Second, Tick{}, "abort"},
+			{time.Millisecond, RemoveResult{result(AnswerLost)}, ""},
+			{time.Second, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"the socket is lost and a worker runs when a person insists", usual, concat(busy, []row{
+			{time.Second, SocketLost{}, ""},
+			{time.Minute, UserInterrupt{}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok, Worker: WorkerWithSteps}, ""},
+			{time.Second, UserInterrupt{}, "interrupt"},
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 130"},
+		}), "a person cancelled the job"},
+
+		{"the name is held by a dead agent: it is removed, then ours is added", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: Foreign, AgentID: 3}, "call remove conflicting agent"},
+			{time.Second, RemoveConflictingResult{result(JobRunning)}, ""}, // waited for
+			{conflictBusyInterval, Tick{}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: Foreign, AgentID: 3}, "call remove conflicting agent"},
+			{time.Second, RemoveConflictingResult{ok}, "call register"},
+			{time.Second, RegisterResult{ok, 7}, "call launch"},
+		}), ""},
+
+		{"the name is held by an earlier life on this host, still online", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: PreviousRun, Online: true, AgentID: 3}, "call remove conflicting agent"},
+		}), ""},
+
+		{"the name is held by somebody else, online: watched, then 75", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, ""},
+			{conflictInterval, Tick{}, "call look up"},
+			{50 * time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, "finish 75"},
+		}), "held by another"},
+
+		{"the name is taken by an agent nobody sees: no hot loop, then 75", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{time.Second, Tick{}, "call register"},
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{2 * time.Second, Tick{}, "call register"},
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "finish 75"},
+		}), "does not see"},
+
+		{"the server does not show the agent yet: a DELETE decides, and is refused", usual, concat(idle, []row{
+			{time.Second, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
+			{time.Second, RemoveResult{result(JobRunning)}, ""},
+			{inspectInterval, Tick{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+		}), ""},
+
+		{"the POST's answer is lost: the agent is ours and complete", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(AnswerLost)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7, HasCredentials: true}, "call launch"},
+		}), ""},
+
+		{"the POST's answer is lost: what the listener needs was in it", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(AnswerLost)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7}, "call remove"},
+			{time.Second, RemoveResult{ok}, ""},
+			{reregisterPause, Tick{}, "call register"},
+		}), ""},
+
+		{"the POST's answer is lost: nobody is there, and after a while nobody will be", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(AnswerLost)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{latePostWindow - time.Second, Tick{}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{time.Second, Tick{}, "call register"},
+		}), ""},
+
+		{"SIGTERM while the POST is out whose first answer was lost: the late agent is removed", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(AnswerLost)}, "call look up"},
+			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{time.Second, Tick{}, "call register"},
+			{time.Second, sigterm, ""},
+			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"503 to the POST, and SIGTERM before the next: the agent that the server has added all the same is removed", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
+			{500 * time.Millisecond, sigterm, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while the POST is out that is answered with 503: nobody is there, and after a while nobody will be", usual, concat(booted, []row{
+			{time.Second, sigterm, ""},
+			{time.Second, RegisterResult{Result: result(Unclear)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
+			{latePostWindow - time.Second, Tick{}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"503 to the POST, and the next is refused: a look-up comes before leaving", usual, concat(booted, []row{
+			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
+			{time.Second, Tick{}, "call register"},
+			{latePostWindow, RegisterResult{Result: result(Denied)}, "call look up"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, "finish 77"},
+		}), "cannot register"},
+
+		{"SIGTERM while the POST is out: the agent it makes is removed", usual, concat(booted, []row{
+			{time.Second, sigterm, ""},
+			{time.Second, RegisterResult{ok, 7}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 0"},
+		}), "SIGTERM"},
+
+		{"SIGTERM while booting", usual, []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, sigterm, "finish 0"},
+		}, "SIGTERM"},
+
+		{"the identity may not", usual, []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, PrepareResult{Result: result(Denied)}, "finish 77"},
+		}, "cannot begin"},
+
+		{"the server is not there for two minutes", usual, []row{
+			{0, Begin{}, "call prepare"},
+			{time.Second, PrepareResult{Result: result(Unreachable)}, ""},
+			{time.Second, Tick{}, "call prepare"},
+			{bootTimeout, PrepareResult{Result: result(Unreachable)}, "finish 69"},
+		}, "cannot begin"},
+
+		{"the agent's folder is unfit after all", usual, concat(booted, []row{
+			{time.Second, RegisterResult{ok, 7}, "call launch"},
+			{time.Second, LaunchResult{result(DirUnusable)}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish 78"},
+		}), "cannot start the listener"},
+
+		{"what cannot be removed is named; --strict-remove says so in the code", Policy{Grace: time.Minute, StrictRemove: true}, concat(idle, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{result(Denied)}, "call inspect"},
+			{time.Second, InspectResult{Result: result(Denied)}, "call remove"},
+			{time.Second, RemoveResult{result(Denied)}, ""}, // once more: it may be trouble of another kind
+			{minRetryPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(Denied)}, "report 7, interrupt"},
+			{time.Second, ListenerExited{}, "finish 75"},
+		}), notRemoved},
+	} {
+		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
+	}
+}
+
+// playTo walks a road that leads somewhere for a reason.
+func playTo(t *testing.T, p Policy, road []row, why string) {
+	t.Helper()
+	s := play(t, p, road)
+	if !strings.Contains(s.why, why) {
+		t.Errorf("why: got %q, want %q in it", s.why, why)
+	}
+	if ends := strings.Contains(road[len(road)-1].want, "finish"); ends != (s.Phase == Gone) {
+		t.Errorf("ends in phase %s", s.Phase)
+	}
+}
+
+// TestRejoinsAtMostFiveTimesAnHour deletes the agent under its listener again
+// and again; and then, after an hour, once more.
+func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
+	deleted := func(id int) []row {
+		return []row{
+			{time.Second, SessionReady{}, ""},
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
+			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{shortPause, Tick{}, "call remove"},
+			{time.Second, RemoveResult{result(NotFound)}, ""},
+			{time.Minute, Tick{}, "call register"},
+			{time.Second, RegisterResult{ok, id}, "call launch"},
+			{time.Second, LaunchResult{ok}, ""},
+		}
+	}
+	road := started
+	for n := range maxReregistrations {
+		road = concat(road, deleted(8+n))
+	}
+	once := []row{
+		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
+		{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
+		{time.Second, RemoveResult{result(NotFound)}, ""},
+		{shortPause, Tick{}, "call remove"},
+		{time.Second, RemoveResult{result(NotFound)}, "finish 69"},
+	}
+	play(t, Policy{Grace: time.Minute}, concat(road, once))
+	play(t, Policy{Grace: time.Minute}, concat(road, []row{{reregisterWindow, Tick{}, ""}}, deleted(20)))
+}
+
+// TestRestarts: five in a row with growing pauses; one that stayed ready for
+// long begins anew.
+func TestRestarts(t *testing.T) {
+	ends := func(pause time.Duration) []row {
+		return []row{
+			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
+			{time.Second, InspectResult{Result: result(Unreachable)}, ""},
+			{pause, Tick{}, "call launch"},
+			{time.Second, LaunchResult{ok}, ""},
+		}
+	}
+	road := started
+	for _, pause := range []time.Duration{1, 2, 4, 8, 16} {
+		road = concat(road, ends(pause*time.Second))
+	}
+	play(t, Policy{Grace: time.Minute}, concat(road, []row{
+		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
+		{time.Second, InspectResult{Result: ok}, "call remove"},
+		{time.Second, RemoveResult{ok}, "finish 2"},
+	}))
+	play(t, Policy{Grace: time.Minute}, concat(road, []row{{time.Second, SessionReady{}, ""}, {restartResetTime, Tick{}, ""}}, ends(time.Second)))
+}
+
+func TestSplit(t *testing.T) {
+	for _, tt := range []struct{ grace, drain, stop, remove string }{
+		{"0s", "0s", "0s", "0s"},
+		{"1s", "0s", "0s", "1s"},
+		{"3s", "0s", "1s", "2s"},
+		{"5s", "0s", "3s", "2s"},
+		{"10s", "0s", "8s", "2s"},
+		{"11s", "1s", "8s", "2s"},
+		{"12s", "2s", "8s", "2s"},
+		{"20s", "9s", "8s", "3s"},
+		{"30s", "13.5s", "12s", "4.5s"},
+		{"90s", "50s", "30s", "10s"},
+		{"1h", "59m20s", "30s", "10s"},
+	} {
+		t.Run(tt.grace, func(t *testing.T) {
+			of := func(s string) time.Duration { d, _ := time.ParseDuration(s); return d }
+			want := Budget{Drain: of(tt.drain), Stop: of(tt.stop), Remove: of(tt.remove)}
+			if got := SplitGrace(of(tt.grace)); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// TestSplitAny: the parts of any grace period add up to it, and none is negative.
+func TestSplitAny(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		grace := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "grace"))
+		b := SplitGrace(grace)
+		if b.Drain < 0 || b.Stop < 0 || b.Remove < 0 || b.Drain+b.Stop+b.Remove != grace {
+			t.Fatalf("%v is split into %+v", grace, b)
+		}
+		if grace >= 2*time.Minute && (b.Stop != maxStop || b.Remove != maxRemove) {
+			t.Fatalf("%v is split into %+v", grace, b)
+		}
+		if short := grace < 12*time.Second; b.CancelsJobs() != short {
+			t.Fatalf("%v: it cancels jobs: %v", grace, b.CancelsJobs())
+		}
+	})
+}
+
+// TestPauses: later each time, never more often than the server wishes, and
+// close to the end half of what is left.
+func TestPauses(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		tries      int
+		wish, left time.Duration // left: 0 for ever
+		pause      time.Duration
+		late       bool
+	}{
+		{name: "first", pause: time.Second},
+		{name: "third", tries: 2, pause: 4 * time.Second},
+		{name: "many", tries: 1000, pause: maxRetryPause},
+		{name: "the server's wish", wish: time.Minute, pause: time.Minute},
+		{name: "no wish is for days", wish: math.MaxInt64, pause: maxRetryAfter},
+		{name: "time enough", tries: 2, left: 5 * time.Second, pause: 4 * time.Second},
+		{name: "half of what is left", tries: 2, left: 4 * time.Second, pause: 2 * time.Second},
+		{name: "against the server's wish", wish: time.Hour, left: 4 * time.Second, pause: 2 * time.Second},
+		{name: "too late", left: 400 * time.Millisecond, late: true},
+		{name: "past", left: -time.Second, late: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var until time.Time
+			if tt.left != 0 {
+				until = began.Add(tt.left)
+			}
+			x := transition{State: State{tries: tt.tries}, now: began}
+			ok := x.retry(Remove, Result{RetryAfter: tt.wish}, until)
+			if ok == tt.late || (ok && x.when.Sub(began) != tt.pause) {
+				t.Errorf("got %v, %v; want %v", ok, x.when.Sub(began), tt.pause)
+			}
+		})
+	}
+}

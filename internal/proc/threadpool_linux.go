@@ -1,0 +1,57 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// threadPool is a fixed number of threads that were prepared once and stay as they are.
+// Each runs one function at a time.
+type threadPool chan func()
+
+// threadTimeout is how long a function may wait for a thread.
+const threadTimeout = 10 * time.Second
+
+// newThreadPool makes size threads and prepares each. They last as long as the process.
+func newThreadPool(size int, prepare func() error) (threadPool, error) {
+	c := make(threadPool)
+	prepared := make(chan error, size)
+	for range size {
+		onOwnThread(func() {
+			err := prepare()
+			prepared <- err
+			if err != nil {
+				return
+			}
+			for f := range c {
+				f()
+			}
+		})
+	}
+	var failed error
+	for range size {
+		failed = errors.Join(failed, <-prepared)
+	}
+	if failed != nil {
+		close(c)
+		return nil, failed
+	}
+	return c, nil
+}
+
+// run runs f on the next free thread, and waits for its end. It waits for a thread
+// until ctx ends, and no longer than threadWithin: threads that hang never get
+// free, and a new one cannot be had safely.
+func (c threadPool) run(ctx context.Context, f func() error) error {
+	ctx, done := context.WithTimeoutCause(ctx, threadTimeout, ErrThreadsBusy)
+	defer done()
+	result := make(chan error, 1)
+	select {
+	case c <- func() { result <- f() }:
+		return <-result
+	case <-ctx.Done():
+		return fmt.Errorf("cannot act as another user: %w", context.Cause(ctx))
+	}
+}
