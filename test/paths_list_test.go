@@ -24,6 +24,8 @@ var pathCalls = []struct {
 		"internal/proc executable os.Readlink",
 		"internal/proc listedInode os.ReadFile",
 		"internal/proc mountNamespace os.Readlink",
+		"internal/proc preferInOOM os.OpenFile",
+		"internal/proc preferInOOM os.ReadFile",
 		"internal/proc processes os.Open",
 		"internal/proc readPrefix os.Open",
 		"internal/proc statInside os.OpenFile",

@@ -172,5 +172,7 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, requestLogger(log, observe...)), nil
+	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
+	who.UseClock(client.Now) // if this machine's clock jumps, the token is still good
+	return who, client, nil
 }

@@ -22,7 +22,7 @@ func (r *runner) lookUp() func(context.Context) word {
 		if e.Owner == lifecycle.Foreign && earlier.proves(poolID, found) {
 			e.Owner = lifecycle.PreviousRun
 		}
-		e.RecentlyCreated = isYoung(found)
+		e.RecentlyCreated = isYoung(found, r.serverNow())
 		if e.Owner == lifecycle.ThisRun {
 			e.HasCredentials = completes(found)
 			return word{event: e, note: func(r *runner) { r.granted, r.used = found, true }}
@@ -52,12 +52,20 @@ func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
 // the listener's start, and its first try to make a session.
 const youngFor = time.Minute
 
-// isYoung says that an agent of azptend's may just be starting elsewhere. The
-// server's clock and ours may differ: one from the future is as young as one that
-// was made just now.
-func isYoung(a azdo.Agent) bool {
+// serverNow is the server's clock, as far as it is known: the server dates its agents.
+func (r *runner) serverNow() time.Time {
+	now := time.Now()
+	if r.o.ClockAhead != nil {
+		now = now.Add(r.o.ClockAhead())
+	}
+	return now
+}
+
+// isYoung says that an agent of azptend's may just be starting elsewhere. One from
+// the future is as young as one that was made just now.
+func isYoung(a azdo.Agent, now time.Time) bool {
 	made := a.CreatedOn.Time
-	return !a.Online() && a.UserCapabilities[agentdir.MarkKind] == agentdir.KindAgent && !made.IsZero() && time.Since(made) < youngFor
+	return !a.Online() && a.UserCapabilities[agentdir.MarkKind] == agentdir.KindAgent && !made.IsZero() && now.Sub(made) < youngFor
 }
 
 // carry keeps the user capabilities of the twin that is about to be removed:
