@@ -33,7 +33,7 @@ func guardFaults() []fault.Fault {
 			fault.Replace(notify, "at := identify(", "at := 0 * identify(")),
 		fault.New("closed-port",
 			fault.Replace(notify, "\taccepted := make(chan *net.TCPConn, maxBatch)\n", "\tif true {\n\t\treturn p.acceptEverybody(ctx)\n\t}\n\taccepted := make(chan *net.TCPConn, maxBatch)\n"),
-			fault.Replace(notify, "// ErrNotConnected", acceptEverybody+"\n// ErrNotConnected")),
+			fault.Replace(notify, "// ErrNotConnected says", acceptEverybody+"\n// ErrNotConnected says")),
 	}
 }
 
