@@ -14,7 +14,7 @@
 //
 // One file a source: file.go, managed.go, application.go (workload identities and
 // service principals), azurecli.go. endpoint.go and entraid.go are the SDK's ways
-// to the network, patience.go says what is waited for.
+// to the network, retry.go says what is waited for.
 //
 // Facts: identity.md 1 and 2; for users, docs/identity.md.
 package identity

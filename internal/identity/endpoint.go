@@ -92,7 +92,7 @@ func note(ctx context.Context, err error) {
 
 // Do implements policy.Transporter.
 func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
-	resp, err := e.patiently(r)
+	resp, err := e.retry(r)
 	if err == nil {
 		resp, err = checked(resp)
 	} else {

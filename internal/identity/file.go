@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 )
@@ -118,7 +119,7 @@ func (i *Identity) awaitFile(ctx context.Context, wait bool) (secret.Text, error
 	ends := time.Now().Add(rotationTakes)
 	for {
 		text, err := i.readFile(ctx)
-		if err == nil || !wait || !i.beingReplaced(err) || !time.Now().Before(ends) || sleep(ctx, rotationLook) != nil {
+		if err == nil || !wait || !i.beingReplaced(err) || !time.Now().Before(ends) || retry.Sleep(ctx, rotationLook) != nil {
 			return text, err
 		}
 	}

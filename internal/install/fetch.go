@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/safefile"
 )
 
@@ -36,7 +37,7 @@ func (e *SumError) Hint() string {
 // implements it knows the proxy and who is asked with a token.
 type Get func(ctx context.Context, address string, from int64) (*http.Response, error)
 
-// How often a download is begun again, and after what pause.
+// How often a download that does not progress is begun again, and after what pause.
 const (
 	downloadTries = 5
 	downloadPause = 2 * time.Second
@@ -66,7 +67,7 @@ func fetch(ctx context.Context, get Get, p Package, part *os.File, say func(Prog
 		case after > before: // it moves
 			try = 0
 		}
-		if err := sleep(ctx, downloadPause); err != nil {
+		if err := retry.Sleep(ctx, retry.Between(downloadPause/2, downloadPause*3/2)); err != nil {
 			return err
 		}
 	}
@@ -76,17 +77,6 @@ func fetch(ctx context.Context, get Get, p Package, part *os.File, say func(Prog
 type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(Progress)) error {
 	digest := sha256.New()

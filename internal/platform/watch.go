@@ -3,6 +3,8 @@ package platform
 import (
 	"context"
 	"time"
+
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // The times of watching.
@@ -60,10 +62,10 @@ func (w *Watcher) Run(ctx context.Context) {
 			if w.fails == 0 {
 				w.Silent(err)
 			}
-			again = min(lookEvery<<min(w.fails, 10), longestLook)
+			again = retry.Pause(w.fails, lookEvery, longestLook)
 			w.fails++
 		}
-		if !pause(ctx, again) {
+		if retry.Sleep(ctx, again) != nil {
 			return
 		}
 	}
@@ -156,7 +158,7 @@ func (m *Metadata) AwaitQuiet(ctx context.Context, lead time.Duration, waiting f
 		default:
 			deaf = 0
 		}
-		if !pause(ctx, lookEvery) {
+		if retry.Sleep(ctx, lookEvery) != nil {
 			return
 		}
 	}
@@ -165,16 +167,4 @@ func (m *Metadata) AwaitQuiet(ctx context.Context, lead time.Duration, waiting f
 // due says that an event's time has come, or will within lead.
 func (n Notice) due(lead time.Duration, now time.Time) bool {
 	return n.Started || n.NotBefore.IsZero() || !now.Before(n.NotBefore.Add(-lead))
-}
-
-// pause is false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

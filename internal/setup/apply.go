@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Progress is something that happened while a plan is applied.
@@ -58,25 +59,20 @@ func (p Place) Apply(ctx context.Context, w Wanted, s State, plan Plan, o Option
 
 // confirm reads the state until the plan is empty: a role that was given to nobody
 // was answered with 200 (azure-devops-rest.md 4.3).
-func (p Place) confirm(ctx context.Context, w Wanted) (State, error) {
-	wait := firstWait
-	for try := 1; ; try++ {
-		s, err := p.Read(ctx, w)
-		if err != nil {
-			return s, err
+func (p Place) confirm(ctx context.Context, w Wanted) (s State, err error) {
+	policy := retry.Policy{First: firstWait, Max: longestWait, Tries: readBacks, Retryable: func(err error) bool {
+		return errors.As(err, new(*NotDoneError))
+	}}
+	err = policy.Do(ctx, func(ctx context.Context) error {
+		if s, err = p.Read(ctx, w); err != nil {
+			return err
 		}
-		left := Make(w, s)
-		if len(left.Steps) == 0 {
-			return s, nil
+		if left := Make(w, s).Steps; len(left) > 0 {
+			return &NotDoneError{left}
 		}
-		if try == readBacks {
-			return s, &NotDoneError{left.Steps}
-		}
-		if err := pause(ctx, wait); err != nil {
-			return s, err
-		}
-		wait *= 2
-	}
+		return nil
+	})
+	return s, err
 }
 
 func (p Place) do(ctx context.Context, w Wanted, s *State, step Step, o Options) error {
@@ -99,7 +95,7 @@ func (p Place) do(ctx context.Context, w Wanted, s *State, step Step, o Options)
 		if err != nil {
 			return err
 		}
-		return patiently(ctx, step, min(o.Patience, roleLag), o.Tell, isRefused, func() error {
+		return o.retry(ctx, step, min(o.Patience, roleLag), isRefused, func(ctx context.Context) error {
 			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
 		})
 	case TakeRole:
@@ -130,11 +126,13 @@ const roleLag = 30 * time.Second
 
 func isRefused(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
 
+func isNotReady(err error) bool { return azdo.ClassOf(err) == azdo.NotReady }
+
 // addIdentity waits through the refusals of an identity that is too young; what
 // looks the same and does not pass is another kind of id.
 func (p Place) addIdentity(ctx context.Context, w Wanted, s *State, step Step, o Options) error {
 	asked := false
-	return patiently(ctx, step, o.Patience, o.Tell, azdo.IsNotYet, func() error {
+	return o.retry(ctx, step, o.Patience, isNotReady, func(ctx context.Context) error {
 		e, err := p.Users.AddPrincipal(ctx, w.Identity, azdo.Basic)
 		if err == nil {
 			s.User = userOf(e)
@@ -150,22 +148,12 @@ func (p Place) addIdentity(ctx context.Context, w Wanted, s *State, step Step, o
 	})
 }
 
-// patiently tries a step until it succeeds, fails for good, or has had its time.
-func patiently(ctx context.Context, step Step, patience time.Duration, tell func(Progress), mayPass func(error) bool, try func() error) error {
-	wait, waited := firstWait, time.Duration(0)
-	for {
-		err := try()
-		if err == nil || !mayPass(err) || waited >= patience {
-			return err
-		}
-		wait = min(wait, patience-waited)
-		tell(Progress{Step: step, Waiting: wait, Why: err})
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
-		waited += wait
-		wait = min(2*wait, longestWait)
-	}
+// retry tries a step until it succeeds, fails for good, or has had its time.
+func (o Options) retry(ctx context.Context, step Step, budget time.Duration, retryable func(error) bool, try func(context.Context) error) error {
+	policy := retry.Policy{First: firstWait, Max: longestWait, Budget: budget, Retryable: retryable, OnRetry: func(err error, pause time.Duration) {
+		o.Tell(Progress{Step: step, Waiting: pause, Why: err})
+	}}
+	return policy.Do(ctx, try)
 }
 
 // notAPrincipal is what the service says of an app registration's object id
@@ -177,7 +165,7 @@ func (p Place) wrongID(ctx context.Context, id string, refusal error) error {
 	if strings.Contains(strings.ToLower(refusal.Error()), notAPrincipal) {
 		return &WrongIDError{ID: id, Is: registration}
 	}
-	if !azdo.IsNotYet(refusal) {
+	if azdo.ClassOf(refusal) != azdo.NotReady {
 		return nil
 	}
 	found, err := p.Users.SearchDirectory(ctx, id)
@@ -190,15 +178,4 @@ func (p Place) wrongID(ctx context.Context, id string, refusal error) error {
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
