@@ -6,7 +6,7 @@ GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 MAX_BYTES := 15000000
 
 demo: ## the life of an agent on this machine
-	go run ./cmd/azptend demo
+	go run ./cmd/azptend-lab demo
 
 test: ## all tests but the slow ones
 	test/run
@@ -30,7 +30,7 @@ vandal: build ## jobs that attack availability, into docs/reliability.md; some t
 	go build -o bin/vandal ./test/vandal
 	bin/vandal -binary bin/azptend -o docs/reliability.md $(if $(LOGS),-logs $(LOGS))
 
-vandal-faults: ## azptend without each of its guards, in turn: the vandal must find each out
+vandal-faults: build ## azptend without each of its guards, in turn: the vandal must find each out
 	go build -o bin/vandal ./test/vandal
 	bin/vandal -faults
 
@@ -122,8 +122,8 @@ bin/promtool:
 		mv usr/bin/promtool ../promtool
 	rm -r bin/prometheus
 
-build: ## bin/azptend for this machine, static
-	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/azptend ./cmd/azptend
+build: ## bin/azptend and bin/azptend-lab for this machine, static
+	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/ ./cmd/azptend ./cmd/azptend-lab
 
 build-all: dist/azptend-linux-amd64 dist/azptend-linux-arm64 ## the released binaries, checked for size
 

@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // cmdStart starts a process: start NAME PROGRAM [ARG...].
@@ -25,7 +25,9 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	program := args[1]
 	switch program {
 	case "azptend":
-		program = binary
+		program = programs.Azptend
+	case "azptend-lab":
+		program = programs.Lab
 	case "azptend-earlier":
 		program = earlierBinary()
 	}

@@ -132,8 +132,8 @@ func strangeValues(begun, metric, label, values string) (mistakes []string) {
 // begunPage is what a run shows that has just begun, and has a token.
 func begunPage() string {
 	page := health.New("")
-	page.Life("scripted").Ready(map[string]time.Duration{"total": time.Second})
-	page.Fetched("managed identity", time.Unix(1, 0), nil)
+	page.ForAgent("scripted").Ready(map[string]time.Duration{"total": time.Second})
+	page.TokenFetched("managed identity", time.Unix(1, 0), nil)
 	w := httptest.NewRecorder()
 	page.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()

@@ -19,8 +19,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // switches are the names of all switches of the emulator, as in its JSON.
@@ -172,7 +171,7 @@ func (w *different) live(pool string, life func(*belief)) {
 	b := &belief{different: w, ctx: ctx, pool: pool, dir: dir}
 	defer os.RemoveAll(dir)
 	defer process.KillAllIn(dir)
-	if b.failed = fakeagent.LayOut(filepath.Join(dir, "agent"), binary); b.failed == nil {
+	if b.failed = programs.LayOut(filepath.Join(dir, "agent")); b.failed == nil {
 		life(b)
 	}
 	for _, a := range b.actors {
@@ -218,7 +217,7 @@ func (b *belief) do(what string, step func() error) {
 
 func (b *belief) start(args ...string) (a *process.Actor) {
 	b.do("start", func() (err error) {
-		cmd := exec.Command(binary, append([]string{"run"}, args...)...)
+		cmd := exec.Command(programs.Azptend, append([]string{"run"}, args...)...)
 		cmd.Dir = b.dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		for _, v := range b.emulator.Environment(b.url) {

@@ -116,7 +116,7 @@ func (b bystander) heldUp(t *testing.T, agent string, args []string) (pid int) {
 	for i, arg := range args {
 		full[i] = strings.ReplaceAll(arg, "URL", server.URL+"/org")
 	}
-	cmd := b.command(t.Context(), binary, full...)
+	cmd := b.command(t.Context(), programs.Azptend, full...)
 	if full[0] == "healthcheck" || full[0] == "drain" {
 		agent = b.silentSocket(t, asked)
 	}

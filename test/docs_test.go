@@ -156,7 +156,7 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	}
 	ctx, cancel := inTime()
 	defer cancel()
-	shown := command(ctx, binary, "demo")
+	shown := command(ctx, programs.Lab, "demo")
 	out, err := shown.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the demo failed: %v\n%s", err, out)

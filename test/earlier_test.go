@@ -13,7 +13,7 @@ import (
 const earlier = "2aed5ba"
 
 // earlierBinary is on the scripts' PATH.
-func earlierBinary() string { return filepath.Join(filepath.Dir(binary), "azptend-earlier") }
+func earlierBinary() string { return filepath.Join(filepath.Dir(programs.Azptend), "azptend-earlier") }
 
 // buildEarlier builds that azptend from the repository's history, once. There being
 // no such history, as in a shallow clone, is no error.

@@ -18,7 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // cmdQueue queues a job: queue NAME SCRIPT [POOL].

@@ -9,10 +9,92 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/internal/fault"
 )
+
+// guardFaults are azptend without one of its protections. The thief must succeed.
+func guardFaults() []fault.Fault {
+	const notify = "internal/agentdir/notify.go"
+	return []fault.Fault{
+		fault.New("undumpable",
+			fault.Replace("internal/cli/cli.go", "p.undumpable = proc.MakeUndumpable()", "_ = proc.MakeUndumpable")),
+		fault.New("filter",
+			fault.Replace("internal/cli/life.go", "environ, withheld := rules.Apply(s.Environ)\n", "environ, withheld := rules.Apply(s.Environ)\n\tenviron = s.Environ\n")),
+		fault.New("run-as",
+			fault.Replace("internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n", "\tuser = nil\n\tproc.ReserveThreads(s.Agents)\n")),
+		// A token that could be given as a flag would be seen in the process table.
+		fault.New("argv",
+			fault.Replace("internal/config/table.go", `{Env: "AZP_TOKEN", `, `{Env: "AZP_TOKEN", Flag: "token", `)),
+		fault.New("peer-check",
+			fault.Replace(notify, "at := whose(", "at := 0 * whose(")),
+		fault.New("closed-port",
+			fault.Replace(notify, "\tcame := make(chan *net.TCPConn, crowd)\n", "\tif true {\n\t\treturn p.acceptEverybody(ctx)\n\t}\n\tcame := make(chan *net.TCPConn, crowd)\n"),
+			fault.Replace(notify, "// ErrNobody says", acceptEverybody+"\n// ErrNobody says")),
+	}
+}
+
+// acceptEverybody leaves the port open after the first connection, and merges what
+// all connections send.
+const acceptEverybody = `
+func (p *NotificationPort) acceptEverybody(ctx context.Context) (net.Conn, error) {
+	stop := context.AfterFunc(ctx, func() { _ = p.listener.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	first, err := p.listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
+	pass := func(conn net.Conn) {
+		defer conn.Close()
+		_, _ = io.Copy(theirs, conn)
+	}
+	go pass(first)
+	go func() {
+		for {
+			next, err := p.listener.Accept()
+			if err != nil {
+				return
+			}
+			go pass(next)
+		}
+	}()
+	return ours, nil
+}
+`
+
+var (
+	withoutMu sync.Mutex
+	withoutIt = map[string]string{} // binaries by guard
+)
+
+// without is an azptend that lacks a guard. It is built once, and its program has
+// the guard's name.
+func without(t *testing.T, guard string) string {
+	t.Helper()
+	withoutMu.Lock()
+	defer withoutMu.Unlock()
+	if binary := withoutIt[guard]; binary != "" {
+		return binary
+	}
+	all := guardFaults()
+	binary := filepath.Join(filepath.Dir(programs.Azptend), guard)
+	check(t, all[slices.IndexFunc(all, func(f fault.Fault) bool { return f.Guard == guard })].Build("..", binary))
+	withoutIt[guard] = binary
+	return binary
+}
+
+// TestGuardFaultsFit needs no privilege: each fault must still fit the source.
+func TestGuardFaultsFit(t *testing.T) {
+	for _, f := range guardFaults() {
+		if _, err := f.Overlay("..", t.TempDir()); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 func hostNamed(part string) host {
 	all := hosts()
@@ -48,11 +130,11 @@ func TestEachGuardIsNeeded(t *testing.T) {
 			t.Parallel()
 			h := newHeist(t, nil)
 			hostNamed(tt.host).give(h, tt.who)
-			args := []string{tt.guard, "run"}
+			args := []string{"run"}
 			if tt.guard == "argv" {
 				args = append(args, "--token="+h.takeEnv("AZP_TOKEN"))
 			}
-			l := h.life(tt.who, unguarded, args...)
+			l := h.life(tt.who, without(t, tt.guard), args...)
 			for _, want := range tt.loot {
 				if !slices.ContainsFunc(l.findings, func(f finding) bool { return f.How == want.How && f.What == want.What }) {
 					t.Errorf("without %s the thief did not get %s by %s: %v", tt.guard, want.What, want.How, l.findings)
@@ -72,10 +154,10 @@ func TestAnOpenHookIsRobbed(t *testing.T) {
 	who := accounts()[0]
 	h := newHeist(t, nil)
 	hostNamed("preStop hook").give(h, who)
-	h.hook = []string{unguarded, "undumpable", "drain", "--wait"}
-	l := h.life(who, binary, "run")
+	h.hook = []string{without(t, "undumpable"), "drain", "--wait"}
+	l := h.life(who, programs.Azptend, "run")
 	for _, how := range []string{"environ", "mem"} {
-		if !slices.Contains(l.findings, finding{how, "unguarded", "personal access token"}) {
+		if !slices.Contains(l.findings, finding{how, "undumpable", "personal access token"}) {
 			t.Errorf("the thief did not get the token by %s in the hook: %v", how, l.findings)
 		}
 	}
@@ -106,9 +188,13 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 	if _, err := os.Stat("/bin/bash"); err != nil {
 		t.Skip("there is no bash")
 	}
-	for name, program := range map[string][]string{"guarded": {binary, "run"}, "without the check": {unguarded, "peer-check", "run"}} {
-		t.Run(name, func(t *testing.T) {
+	for _, guarded := range []bool{true, false} {
+		t.Run(fmt.Sprint("guarded=", guarded), func(t *testing.T) {
 			t.Parallel()
+			program := programs.Azptend
+			if !guarded {
+				program = without(t, "peer-check")
+			}
 			h := newHeist(t, nil)
 			who := accounts()[0]
 			hostNamed("IDENTITY_HEADER").give(h, who)
@@ -119,7 +205,7 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 
 			// A listener that is not heard counts as busy until the drain's time is up.
 			h.env = append(h.env, "AZP_GRACE_PERIOD=20s")
-			h.start(who, program[0], program[1:]...)
+			h.start(who, program, "run")
 			h.says("Started the listener")
 			lie := exec.CommandContext(h.ctx, thief, h.plan("plan"), "lie")
 			lie.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
@@ -128,17 +214,17 @@ func TestStrangerAtTheNotificationPort(t *testing.T) {
 			}
 			h.sign("listen")
 			h.await(emulator.EventSessionCreated)
-			if len(program) > 2 {
+			if !guarded {
 				h.says(`A job finished" job=` + forged)
 			} else {
 				h.says("Turned away a connection to the notification port")
 			}
 			l := h.job(1, h.plan("plan", h.agent))
-			if len(program) == 2 {
+			if guarded {
 				h.says("A job started")
 			}
 			h.leave(1)
-			if said := h.actor.Said(); strings.Contains(said, forged) != (len(program) > 2) {
+			if said := h.actor.Said(); strings.Contains(said, forged) == guarded {
 				t.Errorf("findings %v; azptend said:\n%s", l.findings, said)
 			}
 		})
@@ -162,7 +248,7 @@ func TestCrowdAtTheNotificationPort(t *testing.T) {
 			h := newHeist(t, nil)
 			hostNamed("IDENTITY_HEADER").give(h, who)
 			h.env = append(h.env, "AZPTEND_FAKEAGENT_FLAGS_TAKE=3s", "AZP_GRACE_PERIOD=20s")
-			h.start(who, binary, "run")
+			h.start(who, programs.Azptend, "run")
 			h.says("The agent is ready")
 			ctx, done := inTime()
 			defer done()

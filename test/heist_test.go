@@ -23,8 +23,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // heist is one life of azptend with the thief for a job.
@@ -74,7 +73,7 @@ func newHeist(t *testing.T, where *network) *heist {
 		os.RemoveAll(dir)
 	})
 	check(t, os.Chmod(dir, 0o755))
-	check(t, fakeagent.LayOut(h.agent, binary))
+	check(t, programs.LayOut(h.agent))
 	for _, sub := range []string{"home", "signs"} {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/azptend/azptend/test/dockerfile"
+	"github.com/azptend/azptend/test/internal/dockerfile"
 )
 
 // There is no container engine here: the images are read, and held against the

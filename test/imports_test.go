@@ -16,11 +16,12 @@ import (
 // do not know each other (CONTRIBUTING.md).
 var allowed = map[string][]string{
 	"cmd/azptend":      {"internal/cli", "internal/config"},
+	"cmd/azptend-lab":  {"internal/cli", "internal/config", "internal/lab"},
 	"internal/bounded": {}, // a leaf
 	"internal/cli": {
-		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/emulator", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
+		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
-		"internal/service", "internal/setup", "internal/fakeagent", "internal/supervisor", "internal/httpclient",
+		"internal/service", "internal/setup", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
 	"internal/pool":       {"internal/agentdir", "internal/azdo"},                                                                               // agent for the marks, like tend
@@ -49,22 +50,24 @@ var allowed = map[string][]string{
 	"internal/secret":     {},
 	"internal/service":    {},
 	"internal/httpclient": {},
+	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret"},
 	"internal/emulator":   {},
 	"internal/fakeagent":  {"internal/proc"},
 	"test":                {},
 	"test/browser":        {}, // a module of its own
-	"test/bench":          {"internal/emulator", "internal/install", "internal/fakeagent", "test/launch", "test/process"},
-	"test/matrix":         {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
-	"test/dockerfile":     {}, // what the linter of images and image share
-	"test/image":          {"internal/emulator", "internal/fakeagent", "test/dockerfile"},
-	"test/process":        {},
-	"test/launch":         {"internal/emulator"},                                                                                          // what bench, scale and soak share
-	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "internal/fakeagent", "test/launch", "test/process"}, // azdo: azptend's own client is held against the simulation
-	"test/soak":           {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
+	"test/bench":          {"internal/emulator", "internal/install", "test/internal/launch", "test/internal/process"},
+	"test/matrix":         {"internal/emulator", "test/internal/launch", "test/internal/process"},
+	"test/image":          {"internal/emulator", "test/internal/dockerfile", "test/internal/launch"},
+	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "test/internal/launch", "test/internal/process"}, // azdo: azptend's own client is held against the simulation
+	"test/soak":           {"internal/emulator", "test/internal/launch", "test/internal/process"},
 	"test/thief":          {},
-	"test/vm":             {"internal/emulator", "internal/fakeagent"},
-	"test/unguarded":      {"internal/cli", "internal/config", "internal/supervisor"},
-	"test/vandal":         {"internal/emulator", "internal/fakeagent", "test/launch", "test/process"},
+	"test/vm":             {"internal/emulator", "test/internal/launch"},
+	"test/vandal":         {"internal/emulator", "test/internal/fault", "test/internal/launch", "test/internal/process"},
+
+	"test/internal/dockerfile": {}, // what the linter of images and image share
+	"test/internal/fault":      {"test/internal/launch"},
+	"test/internal/launch":     {"internal/emulator", "internal/fakeagent"},
+	"test/internal/process":    {},
 }
 
 // rooms are what only one package may use, by import path or by name, called or
@@ -73,13 +76,13 @@ var rooms = []struct {
 	what string
 	in   []string
 }{
-	{`"os/exec"`, []string{"test/bench", "test/image", "test/launch", "test/matrix", "test/process", "test/soak", "test/thief", "test/vandal", "test/vm"}}, // not even proc: see its package comment
+	{`"os/exec"`, []string{"test/bench", "test/image", "test/internal/launch", "test/internal/process", "test/matrix", "test/soak", "test/thief", "test/vandal", "test/vm"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc", "test/vandal"}},
 	{"syscall.Exec(", []string{"internal/proc", "test/vandal"}},
 	{"unix.Exec(", []string{"internal/proc"}},
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
-	{"os.Exit", []string{"cmd/azptend", "test/bench", "test/image", "test/matrix", "test/scale", "test/soak", "test/thief", "test/unguarded", "test/vandal", "test/vm"}},
+	{"os.Exit", []string{"cmd/azptend", "cmd/azptend-lab", "test/bench", "test/image", "test/matrix", "test/scale", "test/soak", "test/thief", "test/vandal", "test/vm"}},
 	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
 	{"log.Panic", nil},
 	{"syscall.Exit", nil},
@@ -95,8 +98,7 @@ var rooms = []struct {
 	{"http.DefaultClient", []string{"test/matrix"}},
 	{"syscall.Getenv", nil},
 	{"syscall.Environ", nil},
-	{"os.Environ", []string{"internal/config", "test/bench", "test/matrix", "test/scale", "test/soak", "test/thief", "test/vandal"}},
-	{"cli.Without{", []string{"test/unguarded"}},
+	{"os.Environ", []string{"internal/config", "test/bench", "test/internal/launch", "test/matrix", "test/scale", "test/soak", "test/thief", "test/vandal"}},
 }
 
 const module = "github.com/azptend/azptend/"

@@ -1,17 +1,21 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// binary is the azptend that the scripts run: built here as it is shipped,
-// static and without the race detector, which would be another program. The
-// other two are test/thief and test/unguarded.
-var binary, thief, unguarded string
+// programs are what the scripts run, built as they are shipped. The race detector
+// would make other programs of them. Thief is test/thief.
+var (
+	programs launch.Programs
+	thief    string
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -26,15 +30,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for name, program := range map[string]*string{"../cmd/azptend": &binary, "./thief": &thief, "./unguarded": &unguarded} {
-		*program = filepath.Join(dir, filepath.Base(name))
-		build := exec.Command("go", "build", "-trimpath", "-o", *program, name)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintf(os.Stderr, "cannot build %s: %v\n", name, err)
-			return 1
-		}
+	thief = filepath.Join(dir, "thief")
+	programs, err = launch.BuildPrograms("..", dir)
+	if err := errors.Join(err, launch.GoBuild("thief", thief)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
 }

@@ -14,8 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // patience bounds each wait of a script. It only matters to a script that fails.
@@ -138,7 +137,7 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Values[stageKey{}] = s
 
-	if err := fakeagent.LayOut(agentDir, binary); err != nil {
+	if err := programs.LayOut(agentDir); err != nil {
 		return err
 	}
 	for _, v := range e.Environment(server.URL) {
@@ -153,7 +152,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("AZP_AGENT_NAME", "scripted")
 	env.Setenv("AZP_PLATFORM", "none") // the grace period is not to depend on where the tests run
 	env.Setenv("AZPTEND_FAKEAGENT_TIME_SCALE", "20")
-	env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	env.Setenv("PATH", filepath.Dir(programs.Azptend)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Setenv("HOME", env.WorkDir)
 	return nil
 }

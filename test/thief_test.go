@@ -50,7 +50,7 @@ func hosts() []host {
 		}},
 		{besideHook, nil, func(h *heist, a account) {
 			givePAT(h, a)
-			h.hook = []string{binary, "drain", "--wait"}
+			h.hook = []string{programs.Azptend, "drain", "--wait"}
 		}},
 		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
 			h.secrets["token file"] = h.emulator.DefaultPAT()
@@ -136,7 +136,7 @@ func (h *heist) giveApplication(app emulator.Identity, proof string) {
 // has an identity.
 func giveNothing(h *heist, a account) {
 	out := filepath.Join(h.dir, "handed")
-	register := exec.CommandContext(h.ctx, binary, "register", "--out", out)
+	register := exec.CommandContext(h.ctx, programs.Azptend, "register", "--out", out)
 	for _, v := range h.emulator.Environment(h.url) {
 		register.Env = append(register.Env, v.Name+"="+v.Value)
 		if v.Name == "IDENTITY_HEADER" {
@@ -253,7 +253,7 @@ func robbed(t *testing.T, ho host, a account) string {
 	}
 	h := newHeist(t, where)
 	ho.give(h, a)
-	l := h.life(a, binary, "run")
+	l := h.life(a, programs.Azptend, "run")
 	why, known := opening(ho, a)
 	var stolen, own int
 	var heard bool

@@ -11,6 +11,6 @@ import (
 
 func main() {
 	os.Exit(cli.Main(cli.Process{
-		Args: os.Args, Environ: config.Environment(), Stdout: os.Stdout, Stderr: os.Stderr, Began: time.Now(),
+		Name: "azptend", Args: os.Args, Environ: config.Environment(), Stdout: os.Stdout, Stderr: os.Stderr, Began: time.Now(),
 	}))
 }

@@ -53,13 +53,13 @@ func TestAreas(t *testing.T) {
 		{"dev.azure.com", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com/org/", "https://vssps.dev.azure.com/org/"), nil, ""},
 		{"the old address", "https://org.visualstudio.com", both("https://org.vsaex.visualstudio.com/", "https://org.vssps.visualstudio.com/"), nil, ""},
 		{"an emulator", "http://127.0.0.1:8140/org", both("http://127.0.0.1:8140/vsaex/org/", "http://127.0.0.1:8140/vssps/org/"), nil, ""},
-		{"a server of one's own", "https://tfs/tfs/Collection", `{"count":0,"value":null}`, azdo.ErrServer, ""},
-		{"another host", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com/org/", "https://evil.example/org/"), azdo.ErrForeign, "https://evil.example/org"},
-		{"a look-alike", "https://dev.azure.com/org", both("https://dev.azure.com.evil.example/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeign, ""},
-		{"another look-alike", "https://dev.azure.com/org", both("https://evildev.azure.com/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeign, ""},
-		{"in the clear", "https://dev.azure.com/org", both("http://vsaex.dev.azure.com/org/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeign, ""},
-		{"another port", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com:8443/org/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeign, ""},
-		{"with a password", "https://dev.azure.com/org", both("https://a:b@vsaex.dev.azure.com/org/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeign, ""},
+		{"a server of one's own", "https://tfs/tfs/Collection", `{"count":0,"value":null}`, azdo.ErrAzureDevOpsServer, ""},
+		{"another host", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com/org/", "https://evil.example/org/"), azdo.ErrForeignHost, "https://evil.example/org"},
+		{"a look-alike", "https://dev.azure.com/org", both("https://dev.azure.com.evil.example/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
+		{"another look-alike", "https://dev.azure.com/org", both("https://evildev.azure.com/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
+		{"in the clear", "https://dev.azure.com/org", both("http://vsaex.dev.azure.com/org/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
+		{"another port", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com:8443/org/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
+		{"with a password", "https://dev.azure.com/org", both("https://a:b@vsaex.dev.azure.com/org/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
 		{"an area missing", "https://dev.azure.com/org", `{"count":1,"value":[{"id":"` + areaMembers + `","locationUrl":"https://vsaex.dev.azure.com/org/"}]}`, nil, "does not name the host of area bb1e7ec9"},
 	} {
 		client := azdo.New(c.base, &http.Client{Transport: answering(func(r *http.Request) *http.Response {
@@ -108,8 +108,8 @@ func TestAccountRequests(t *testing.T) {
 			}
 			return err
 		}, `{"value":"` + key + `","_links":{}}`, call{Method: "GET", Path: "/vssps/org/_apis/graph/storagekeys/aadsp.x"}, ""},
-		{"InDirectory", func(ctx context.Context, a *azdo.Account, _ *azdo.Client) error {
-			_, err := a.InDirectory(ctx, "oid")
+		{"SearchDirectory", func(ctx context.Context, a *azdo.Account, _ *azdo.Client) error {
+			_, err := a.SearchDirectory(ctx, "oid")
 			return err
 		}, `{"count":0,"value":[]}`, call{Method: "POST", Path: "/vssps/org/_apis/graph/subjectquery", Body: `{"query":"oid","subjectKind":["User"]}`}, ""},
 		{"AssignRole", func(ctx context.Context, _ *azdo.Account, c *azdo.Client) error {
@@ -117,14 +117,14 @@ func TestAccountRequests(t *testing.T) {
 		},
 			`{"count":1,"value":[{"identity":{"displayName":"robot","id":"` + strings.ToUpper(key) + `"},"role":{"name":"Administrator","allowPermissions":27},"access":"assigned"}]}`,
 			call{Method: "PUT", Path: "/org/_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/12", Body: `[{"roleName":"Administrator","userId":"` + key + `"}]`}, ""},
-		{"TakeRole", func(ctx context.Context, _ *azdo.Account, c *azdo.Client) error { return c.TakeRole(ctx, 12, key) }, ``,
+		{"RemoveRole", func(ctx context.Context, _ *azdo.Account, c *azdo.Client) error { return c.RemoveRole(ctx, 12, key) }, ``,
 			call{Method: "PATCH", Path: "/org/_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/12", Body: `["` + key + `"]`}, ""},
 		{"AllPoolsAssignments", func(ctx context.Context, _ *azdo.Account, c *azdo.Client) error {
 			_, err := c.AllPoolsAssignments(ctx)
 			return err
 		}, `{"count":0,"value":[]}`, call{Method: "GET", Path: "/org/_apis/securityroles/scopes/distributedtask.globalagentpoolrole/roleassignments/resources/0"}, ""},
-		{"SetOpenToAll", func(ctx context.Context, _ *azdo.Account, c *azdo.Client) error {
-			return c.SetOpenToAll(ctx, "p", 34, true)
+		{"SetOpenToAllPipelines", func(ctx context.Context, _ *azdo.Account, c *azdo.Client) error {
+			return c.SetOpenToAllPipelines(ctx, "p", 34, true)
 		},
 			`{"resource":{"type":"queue","id":"34"},"allPipelines":{"authorized":true},"pipelines":[]}`,
 			call{Method: "PATCH", Path: "/org/p/_apis/pipelines/pipelinePermissions/queue/34", Body: `{"allPipelines":{"authorized":true}}`}, ""},
@@ -222,14 +222,14 @@ func TestAsk(t *testing.T) {
 	} {
 		s := newServer(t, says(c.status, c.kind, c.body))
 		var into struct{ ID int }
-		a, err := s.client.Ask(t.Context(), azdo.Question{Op: "look", Method: http.MethodGet, Path: "_apis/x", Into: &into})
+		a, err := s.client.DoRaw(t.Context(), azdo.RawRequest{Op: "look", Method: http.MethodGet, Path: "_apis/x", Into: &into})
 		if err != nil || a.Status != c.want || a.TypeKey != c.typeKey || a.OK() != (c.fail == "") || c.fail != "" && !strings.Contains(a.Err.Error(), c.fail) {
 			t.Errorf("%d %q: %+v, %v", c.status, c.body, a, err)
 		}
 	}
 	s := newServer(t, says(200, asJSON, `{}`))
 	s.Close()
-	if a, err := s.client.Ask(t.Context(), azdo.Question{Op: "look", Method: http.MethodGet, Path: "_apis/x"}); err == nil || a.Status != 0 {
+	if a, err := s.client.DoRaw(t.Context(), azdo.RawRequest{Op: "look", Method: http.MethodGet, Path: "_apis/x"}); err == nil || a.Status != 0 {
 		t.Errorf("nobody answers: %+v, %v", a, err)
 	}
 }

@@ -22,9 +22,9 @@ type Pool struct {
 	AutoUpdate bool `json:"autoUpdate"`
 }
 
-// Closed says why nobody but Azure DevOps adds agents to a pool; "" where they
+// ClosedReason says why nobody but Azure DevOps adds agents to a pool; "" where they
 // can be added (agent-protocol.md 10.3).
-func (p Pool) Closed() string {
+func (p Pool) ClosedReason() string {
 	switch {
 	case p.IsHosted:
 		return "its agents are hosted by Microsoft"
@@ -145,7 +145,7 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 			return p, nil
 		}
 	}
-	return Pool{}, c.noPool(ctx, op)
+	return Pool{}, c.noPoolError(ctx, op)
 }
 
 // poolNotFound is the server's name for a pool that is not there, or that the
@@ -158,17 +158,17 @@ func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	var p Pool
 	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/distributedtask/pools/" + strconv.Itoa(id), into: &p})
 	if Is(err, poolNotFound) {
-		return Pool{}, c.noPool(ctx, op)
+		return Pool{}, c.noPoolError(ctx, op)
 	}
 	if err == nil && p.ID != id {
-		return Pool{}, &Error{Op: op, Sent: true, Cause: &unusable{"it is of another pool, or of none"}}
+		return Pool{}, &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another pool, or of none"}}
 	}
 	return p, err
 }
 
-// noPool looks at which pools there are instead, for the person who has to find
+// noPoolError looks at which pools there are instead, for the person who has to find
 // out why.
-func (c *Client) noPool(ctx context.Context, op string) error {
+func (c *Client) noPoolError(ctx context.Context, op string) error {
 	pools, err := c.Pools(ctx)
 	e := &NoPoolError{Op: op, Known: err == nil}
 	for _, p := range pools {
@@ -189,7 +189,7 @@ func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error)
 	})
 	if err == nil && added.ID == 0 {
 		// Something was made, or not, of which nothing is known: as if unanswered.
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it names no agent"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no agent"}}
 	}
 	return added, err
 }
@@ -213,8 +213,8 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 	return Agent{}, false, nil
 }
 
-// Parts are what a list of agents holds besides the agents themselves.
-type Parts struct {
+// Include are what a list of agents holds besides the agents themselves.
+type Include struct {
 	Capabilities         bool // most of the answer: each variable of each machine
 	AssignedRequest      bool
 	LastCompletedRequest bool
@@ -224,7 +224,7 @@ type Parts struct {
 // has no pages here (azure-devops-rest.md 2.1).
 func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 	var all []Agent
-	err := c.EachAgent(ctx, pool, Parts{Capabilities: true, AssignedRequest: true}, func(a Agent) { all = append(all, a) })
+	err := c.EachAgent(ctx, pool, Include{Capabilities: true, AssignedRequest: true}, func(a Agent) { all = append(all, a) })
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 // the answer comes in: of a large pool it is some tens of megabytes, which need
 // not be held. With an error, each was called for some of the agents or none, and
 // what it was told is no list of the pool.
-func (c *Client) EachAgent(ctx context.Context, pool int, with Parts, each func(Agent)) error {
+func (c *Client) EachAgent(ctx context.Context, pool int, with Include, each func(Agent)) error {
 	query := url.Values{}
 	for name, on := range map[string]bool{
 		"includeCapabilities": with.Capabilities, "includeAssignedRequest": with.AssignedRequest,
@@ -247,7 +247,7 @@ func (c *Client) EachAgent(ctx context.Context, pool int, with Parts, each func(
 	}
 	return c.do(ctx, request{
 		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: query,
-		items: itemsOf(each),
+		items: decodeEach(each),
 	})
 }
 
@@ -273,7 +273,7 @@ func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, err
 		path: agentPath(pool, id), query: url.Values{"includeAssignedRequest": {"true"}}, into: &a,
 	})
 	if err == nil && a.ID != id {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another agent, or of none"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another agent, or of none"}}
 	}
 	return a, err
 }
@@ -298,7 +298,7 @@ func (c *Client) AgentWhole(ctx context.Context, pool, id int) (Agent, error) {
 		query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}},
 	})
 	if err == nil && a.ID != id {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another agent, or of none"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another agent, or of none"}}
 	}
 	return a, err
 }

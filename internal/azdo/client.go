@@ -34,9 +34,9 @@ type Client struct {
 	auth    Authorizer
 	observe func(Observation)
 
-	mu        sync.Mutex
-	notBefore time.Time     // the server's Retry-After
-	ahead     time.Duration // by how much the server's clock is ahead of ours
+	mu          sync.Mutex
+	notBefore   time.Time     // the server's Retry-After
+	serverAhead time.Duration // by how much the server's clock is ahead of ours
 }
 
 // Observation is one request that was made, for metrics and the debug log. It
@@ -44,10 +44,10 @@ type Client struct {
 type Observation struct {
 	Method, Path string
 	Status       int // 0: no answer
-	Took         time.Duration
+	Duration     time.Duration
 	Throttle     Throttle
-	// Ahead is how far the server's clock is ahead of ours, to a second; 0 where it does not tell.
-	Ahead time.Duration
+	// ServerAhead is how far the server's clock is ahead of ours, to a second; 0 where it does not tell.
+	ServerAhead time.Duration
 }
 
 // New returns a client for the organisation's URL, e.g.
@@ -78,23 +78,23 @@ type request struct {
 	// answer is too large to be held whole.
 	items func(*json.Decoder) error
 
-	at    string               // another address than the client's, see Account
-	media string               // of the body, where it is not plain JSON
-	saw   func(*http.Response) // is shown the answer, its body read; nil for nobody
+	base        string               // another address than the client's, see Account
+	contentType string               // of the body, where it is not plain JSON
+	onResponse  func(*http.Response) // is shown the answer, its body read; nil for nobody
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
 // 401: what was cached may have expired or been revoked.
 func (c *Client) do(ctx context.Context, r request) error {
-	used, err := c.try(ctx, r, secret.Text{})
+	used, err := c.doOnce(ctx, r, secret.Text{})
 	if Status(err) == http.StatusUnauthorized {
-		_, err = c.try(ctx, r, used)
+		_, err = c.doOnce(ctx, r, used)
 	}
 	return err
 }
 
-// try makes a request, and says with which authorization.
-func (c *Client) try(ctx context.Context, r request, refused secret.Text) (used secret.Text, err error) {
+// doOnce makes a request, and says with which authorization.
+func (c *Client) doOnce(ctx context.Context, r request, refused secret.Text) (used secret.Text, err error) {
 	used, err = c.auth.Authorization(ctx, refused)
 	if err != nil {
 		return used, &TokenError{Op: r.op, Cause: err}
@@ -103,7 +103,7 @@ func (c *Client) try(ctx context.Context, r request, refused secret.Text) (used 
 }
 
 func (c *Client) send(ctx context.Context, r request, authorization secret.Text) error {
-	if err := c.waitTurn(ctx); err != nil {
+	if err := c.waitRateLimit(ctx); err != nil {
 		return &Error{Op: r.op, Cause: err}
 	}
 	var sent atomic.Bool
@@ -114,18 +114,18 @@ func (c *Client) send(ctx context.Context, r request, authorization secret.Text)
 	begun := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		c.observe(Observation{Method: r.method, Path: r.path, Took: time.Since(begun)})
-		return &Error{Op: r.op, Sent: sent.Load(), Cause: plain(err)}
+		c.observe(Observation{Method: r.method, Path: r.path, Duration: time.Since(begun)})
+		return &Error{Op: r.op, Sent: sent.Load(), Cause: withoutURL(err)}
 	}
 	defer resp.Body.Close()
-	ahead := c.noteClock(resp)
+	ahead := c.noteServerClock(resp)
 	throttle := throttleOf(resp.Header)
-	c.heed(throttle)
+	c.noteRetryAfter(throttle)
 	defer func() {
 		c.observe(Observation{r.method, r.path, resp.StatusCode, time.Since(begun), throttle, ahead})
 	}()
 	if r.items != nil && resp.StatusCode == http.StatusOK && isJSON(resp.Header) {
-		if err := eachItem(resp.Body, r.items); err != nil {
+		if err := readList(resp.Body, r.items); err != nil {
 			return &Error{Op: r.op, Sent: true, Cause: err}
 		}
 		return nil
@@ -134,10 +134,10 @@ func (c *Client) send(ctx context.Context, r request, authorization secret.Text)
 	if err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: err}
 	}
-	if r.saw != nil {
-		r.saw(resp)
+	if r.onResponse != nil {
+		r.onResponse(resp)
 	}
-	return read(r, resp, body)
+	return decodeResponse(r, resp, body)
 }
 
 func (c *Client) build(ctx context.Context, r request, authorization secret.Text, sent *atomic.Bool) (*http.Request, error) {
@@ -154,13 +154,13 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.at, c.base)+"/"+r.path+"?"+query.Encode(), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.base, c.base)+"/"+r.path+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
-		req.Header.Set("Content-Type", cmp.Or(r.media, "application/json; charset=utf-8"))
+		req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json; charset=utf-8"))
 	}
 	req.Header.Set("Authorization", authorization.Reveal())
 	// Without it a refused credential is answered with a page, not with 401.
@@ -168,28 +168,28 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 	return req, nil
 }
 
-// read judges an answer.
-func read(r request, resp *http.Response, body []byte) error {
+// decodeResponse judges an answer.
+func decodeResponse(r request, resp *http.Response, body []byte) error {
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
 		return nil
 	case resp.StatusCode == http.StatusNonAuthoritativeInfo, resp.StatusCode/100 != 2:
-		return errorOf(r.op, resp, body)
+		return newError(r.op, resp, body)
 	case r.into == nil && len(body) == 0:
 		return nil
 	case !isJSON(resp.Header): // a page: whoever answered, the server did not do it
-		return errorOf(r.op, resp, body)
+		return newError(r.op, resp, body)
 	case r.into == nil:
 		return nil
 	}
 	if err := json.Unmarshal(trimBOM(body), r.into); err != nil {
-		return &Error{Op: r.op, Sent: true, Cause: &unusable{err.Error()}}
+		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err.Error()}}
 	}
 	return nil
 }
 
-// plain takes the URL out of an http.Client's error: op says what was tried.
-func plain(err error) error {
+// withoutURL takes the URL out of an http.Client's error: op says what was tried.
+func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err

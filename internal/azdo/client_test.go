@@ -141,7 +141,7 @@ var operations = []struct {
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents",
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
 	{"EachAgent", func(ctx context.Context, c *azdo.Client) error {
-		return c.EachAgent(ctx, 12, azdo.Parts{LastCompletedRequest: true}, func(azdo.Agent) {})
+		return c.EachAgent(ctx, 12, azdo.Include{LastCompletedRequest: true}, func(azdo.Agent) {})
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeLastCompletedRequest": {"true"}}}},
 	{"AgentWhole", func(ctx context.Context, c *azdo.Client) error {
@@ -262,7 +262,7 @@ func TestPoolsThatAreClosed(t *testing.T) {
 		"its agents are hosted": {IsHosted: true},
 		"it is a scale set":     {Options: "elasticPool, singleUseAgents"},
 	} {
-		if got := p.Closed(); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+		if got := p.ClosedReason(); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
 			t.Errorf("%+v: %q, want %q", p, got, want)
 		}
 	}
@@ -507,7 +507,7 @@ func TestObservations(t *testing.T) {
 	s := newServer(t, says(204, "", ""))
 	var got []string
 	c := azdo.New(s.URL, http.DefaultClient, s.tokens, func(o azdo.Observation) {
-		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Took >= 0 && o.Throttle.IsZero()))
+		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Duration >= 0 && o.Throttle.IsZero()))
 	})
 	defer http.DefaultClient.CloseIdleConnections()
 	_ = c.RemoveAgent(t.Context(), 12, 7)

@@ -12,13 +12,13 @@ import (
 func (c *Client) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
+	return time.Now().Add(c.serverAhead)
 }
 
-// noteClock reads the answer's Date, and returns by how much the server's clock is
+// noteServerClock reads the answer's Date, and returns by how much the server's clock is
 // ahead of ours; 0 where it does not tell. Date has no fractions of a second: within
 // the second that it names our clock is as good as the server's.
-func (c *Client) noteClock(resp *http.Response) (ahead time.Duration) {
+func (c *Client) noteServerClock(resp *http.Response) (ahead time.Duration) {
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return 0
@@ -31,6 +31,6 @@ func (c *Client) noteClock(resp *http.Response) (ahead time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ahead = ahead
+	c.serverAhead = ahead
 	return ahead
 }

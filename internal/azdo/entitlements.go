@@ -59,9 +59,9 @@ type Entitlement struct {
 	} `json:"projectEntitlements"` // those it was added to
 }
 
-// Gone says that the user has been removed: it is still told of, without a
+// IsRemoved says that the user has been removed: it is still told of, without a
 // licence (azure-devops-rest.md 4.1).
-func (e Entitlement) Gone() bool {
+func (e Entitlement) IsRemoved() bool {
 	switch strings.ToLower(e.AccessLevel.Status) {
 	case "deleted", "none":
 		return true
@@ -92,22 +92,22 @@ func IsNotYet(err error) bool {
 	return errors.As(err, &e) && e.NotYet()
 }
 
-// entitled is the answer to a change: it is a success only where it says so.
-type entitled struct {
+// entitlementResponse is the answer to a change: it is a success only where it says so.
+type entitlementResponse struct {
 	IsSuccess        bool
 	Entitlement      *Entitlement `json:"servicePrincipalEntitlement"`
-	OperationResult  operation
-	OperationResults []operation
+	OperationResult  operationResult
+	OperationResults []operationResult
 }
 
-type operation struct {
+type operationResult struct {
 	Errors []struct {
 		Key   int
 		Value string
 	}
 }
 
-func (a entitled) judge(op string) (Entitlement, error) {
+func (a entitlementResponse) result(op string) (Entitlement, error) {
 	if a.IsSuccess && a.Entitlement != nil && a.Entitlement.ID != "" {
 		return *a.Entitlement, nil
 	}
@@ -130,9 +130,9 @@ type accessLevel struct {
 // licence. A refusal of the service's is a *RefusedError.
 func (a *Account) AddPrincipal(ctx context.Context, objectID string, license License) (Entitlement, error) {
 	op := fmt.Sprintf("add identity %s to the organisation", objectID)
-	var answer entitled
+	var answer entitlementResponse
 	err := a.client.do(ctx, request{
-		op: op, method: http.MethodPost, at: a.entitlements, path: "_apis/serviceprincipalentitlements",
+		op: op, method: http.MethodPost, base: a.entitlements, path: "_apis/serviceprincipalentitlements",
 		query: url.Values{"api-version": {preview}}, into: &answer,
 		body: map[string]any{
 			"accessLevel":      accessLevel{license, "account"},
@@ -142,17 +142,17 @@ func (a *Account) AddPrincipal(ctx context.Context, objectID string, license Lic
 	if err != nil {
 		return Entitlement{}, err
 	}
-	return answer.judge(op)
+	return answer.result(op)
 }
 
 // Entitlement returns a user by its storage key.
 func (a *Account) Entitlement(ctx context.Context, key string) (Entitlement, error) {
 	var e Entitlement
 	op := "look at the licence of identity " + key
-	err := a.client.do(ctx, request{op: op, method: http.MethodGet, at: a.entitlements, path: entitlementPath(key),
+	err := a.client.do(ctx, request{op: op, method: http.MethodGet, base: a.entitlements, path: entitlementPath(key),
 		query: url.Values{"api-version": {preview}}, into: &e})
 	if err == nil && !strings.EqualFold(e.ID, key) {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it is of another user, or of none"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another user, or of none"}}
 	}
 	return e, err
 }
@@ -161,22 +161,22 @@ func (a *Account) Entitlement(ctx context.Context, key string) (Entitlement, err
 // *RefusedError.
 func (a *Account) SetLicense(ctx context.Context, key string, license License) (Entitlement, error) {
 	op := fmt.Sprintf("give identity %s the licence %v", key, license)
-	var answer entitled
+	var answer entitlementResponse
 	err := a.client.do(ctx, request{
-		op: op, method: http.MethodPatch, at: a.entitlements, path: entitlementPath(key), media: "application/json-patch+json",
+		op: op, method: http.MethodPatch, base: a.entitlements, path: entitlementPath(key), contentType: "application/json-patch+json",
 		query: url.Values{"api-version": {preview}}, into: &answer,
 		body: []map[string]any{{"from": "", "op": "replace", "path": "/accessLevel", "value": accessLevel{license, "account"}}},
 	})
 	if err != nil {
 		return Entitlement{}, err
 	}
-	return answer.judge(op)
+	return answer.result(op)
 }
 
 // RemovePrincipal takes a user out of the organisation, and its licence back.
 func (a *Account) RemovePrincipal(ctx context.Context, key string) error {
 	return a.client.do(ctx, request{op: "remove identity " + key + " from the organisation", method: http.MethodDelete,
-		at: a.entitlements, path: entitlementPath(key), query: url.Values{"api-version": {preview}}})
+		base: a.entitlements, path: entitlementPath(key), query: url.Values{"api-version": {preview}}})
 }
 
 func entitlementPath(key string) string {

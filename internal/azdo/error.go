@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cannot %s: ", e.Op)
 	switch {
-	case errors.As(e.Cause, new(*unusable)):
+	case errors.As(e.Cause, new(*invalidResponse)):
 		fmt.Fprintf(&b, "Azure DevOps' answer is of no use: %v", e.Cause)
 	case e.Status == 0:
 		fmt.Fprintf(&b, "no answer from Azure DevOps: %v", e.Cause)
@@ -53,10 +53,10 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// unusable is why an answer that came is as good as none.
-type unusable struct{ why string }
+// invalidResponse is why an answer that came is as good as none.
+type invalidResponse struct{ why string }
 
-func (u *unusable) Error() string { return u.why }
+func (u *invalidResponse) Error() string { return u.why }
 
 // TokenError says that no request was made, for want of a token.
 type TokenError struct {
@@ -80,8 +80,8 @@ type NoPoolError struct {
 	Sees  []string // the names of the pools it sees
 }
 
-// shownPools is how many pools a message names.
-const shownPools = 5
+// maxShownPools is how many pools a message names.
+const maxShownPools = 5
 
 func (e *NoPoolError) Error() string {
 	text := fmt.Sprintf("cannot %s: %v", e.Op, ErrNoPool)
@@ -92,7 +92,7 @@ func (e *NoPoolError) Error() string {
 		return text + ", nor is any other"
 	}
 	var names []string
-	for _, name := range e.Sees[:min(len(e.Sees), shownPools)] {
+	for _, name := range e.Sees[:min(len(e.Sees), maxShownPools)] {
 		names = append(names, strconv.Quote(name))
 	}
 	text += ", which sees " + strings.Join(names, ", ")
@@ -132,8 +132,8 @@ func Is(err error, typeKey string) bool {
 	return errors.As(err, &e) && strings.EqualFold(e.TypeKey, typeKey)
 }
 
-// errorOf reads an answer that is not a success.
-func errorOf(op string, resp *http.Response, body []byte) *Error {
+// newError reads an answer that is not a success.
+func newError(op string, resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Op:         op,
 		Status:     resp.StatusCode,
@@ -142,11 +142,11 @@ func errorOf(op string, resp *http.Response, body []byte) *Error {
 	}
 	switch {
 	case isJSON(resp.Header):
-		e.Message, e.TypeKey = envelope(trimBOM(body))
+		e.Message, e.TypeKey = parseErrorBody(trimBOM(body))
 	case isSignIn(resp):
 		e.Status, e.Message, e.Cause = http.StatusUnauthorized, ErrSignIn.Error(), ErrSignIn
 	case resp.StatusCode/100 == 3:
-		e.Message, e.Cause = "it redirects to "+target(resp), ErrRedirect
+		e.Message, e.Cause = "it redirects to "+redirectTarget(resp), ErrRedirect
 	case resp.StatusCode/100 == 2:
 		e.Message, e.Cause = ErrNotJSON.Error(), ErrNotJSON
 	case mediaType(resp.Header) == "text/plain":
@@ -155,9 +155,9 @@ func errorOf(op string, resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// envelope reads the server's two forms of an error: the usual one, and the one
+// parseErrorBody reads the server's two forms of an error: the usual one, and the one
 // for requests it could not make sense of (azure-devops-rest.md 0).
-func envelope(body []byte) (message, typeKey string) {
+func parseErrorBody(body []byte) (message, typeKey string) {
 	var e struct {
 		Message, TypeKey string
 		Value            struct{ Message string }
@@ -178,14 +178,14 @@ func isSignIn(resp *http.Response) bool {
 	case resp.StatusCode == http.StatusNonAuthoritativeInfo, resp.StatusCode == http.StatusOK:
 		return mediaType(resp.Header) == "text/html"
 	case resp.StatusCode/100 == 3:
-		to := strings.ToLower(target(resp))
+		to := strings.ToLower(redirectTarget(resp))
 		return strings.Contains(to, "/_signin") || strings.Contains(to, "://login.") || strings.Contains(to, "/oauth2/authorize")
 	}
 	return false
 }
 
-// target is where a redirect leads, without its query, which may hold a secret.
-func target(resp *http.Response) string {
+// redirectTarget is where a redirect leads, without its query, which may hold a secret.
+func redirectTarget(resp *http.Response) string {
 	to, err := resp.Location()
 	if err != nil {
 		return "nowhere"
@@ -207,18 +207,18 @@ func mediaType(h http.Header) string {
 	return t
 }
 
-// longestRetryAfter bounds what a header asks for: no server is to silence an agent
+// maxRetryAfter bounds what a header asks for: no server is to silence an agent
 // for days, and a sum of such times must not overflow.
-const longestRetryAfter = time.Hour
+const maxRetryAfter = time.Hour
 
 // retryAfter reads Retry-After, in seconds or as a date.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
 	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
-		return time.Duration(min(s, longestRetryAfter.Seconds()) * float64(time.Second))
+		return time.Duration(min(s, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return min(max(time.Until(at), 0), longestRetryAfter)
+		return min(max(time.Until(at), 0), maxRetryAfter)
 	}
 	return 0
 }

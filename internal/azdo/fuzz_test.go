@@ -63,13 +63,13 @@ func FuzzAnswers(f *testing.F) {
 			{"RoleAssignments", func(c *azdo.Client) (any, error) { return c.RoleAssignments(ctx, 12) }},
 			{"AssignRole", func(c *azdo.Client) (any, error) { return nil, c.AssignRole(ctx, 12, "key", "Administrator") }},
 			{"QueueOf", func(c *azdo.Client) (any, error) {
-				q, found, err := c.QueueOf(ctx, "p", 12)
+				q, found, err := c.QueueForPool(ctx, "p", 12)
 				if found && (q.ID == 0 || q.Pool.ID != 12) {
 					t.Errorf("found %+v", q)
 				}
 				return q, err
 			}},
-			{"OpenToAll", func(c *azdo.Client) (any, error) { return c.OpenToAll(ctx, "p", 3) }},
+			{"OpenToAll", func(c *azdo.Client) (any, error) { return c.OpenToAllPipelines(ctx, "p", 3) }},
 			{"JobRequests", func(c *azdo.Client) (any, error) { return c.JobRequests(ctx, 12, 0) }},
 		} {
 			got, err := op.do(without)

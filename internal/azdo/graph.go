@@ -19,8 +19,8 @@ type Principal struct {
 	Descriptor    string `json:"descriptor"`
 }
 
-// tooManyPages ends a list whose pages do not: no organisation has so many.
-const tooManyPages = 10_000
+// maxPages ends a list whose pages do not: no organisation has so many.
+const maxPages = 10_000
 
 // FindPrincipal looks a service principal up among the organisation's users, by
 // its object id. There being none is no error: found is false. Where the id is
@@ -32,7 +32,7 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 	op := fmt.Sprintf("look up identity %s in the organisation", objectID)
 	var other Principal
 	token := ""
-	for range tooManyPages {
+	for range maxPages {
 		var page struct{ Value []Principal }
 		query := url.Values{"api-version": {preview}}
 		if token != "" {
@@ -40,8 +40,8 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 		}
 		next := ""
 		err := a.client.do(ctx, request{
-			op: op, method: http.MethodGet, at: a.graph, path: "_apis/graph/serviceprincipals", query: query, into: &page,
-			saw: func(r *http.Response) { next = r.Header.Get("X-MS-ContinuationToken") },
+			op: op, method: http.MethodGet, base: a.graph, path: "_apis/graph/serviceprincipals", query: query, into: &page,
+			onResponse: func(r *http.Response) { next = r.Header.Get("X-MS-ContinuationToken") },
 		})
 		if err != nil {
 			return Principal{}, false, err
@@ -59,7 +59,7 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 		}
 		token = next
 	}
-	return Principal{}, false, &Error{Op: op, Sent: true, Cause: &unusable{"the list does not end"}}
+	return Principal{}, false, &Error{Op: op, Sent: true, Cause: &invalidResponse{"the list does not end"}}
 }
 
 // StorageKey is a user's id in the organisation: what roles and licences are
@@ -68,21 +68,21 @@ func (a *Account) StorageKey(ctx context.Context, descriptor string) (string, er
 	var key struct{ Value string }
 	op := "ask for the identity's storage key"
 	err := a.client.do(ctx, request{
-		op: op, method: http.MethodGet, at: a.graph, path: "_apis/graph/storagekeys/" + url.PathEscape(descriptor),
+		op: op, method: http.MethodGet, base: a.graph, path: "_apis/graph/storagekeys/" + url.PathEscape(descriptor),
 		query: url.Values{"api-version": {preview}}, into: &key,
 	})
 	if err == nil && key.Value == "" {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it holds no key"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it holds no key"}}
 	}
 	return key.Value, err
 }
 
-// InDirectory searches the organisation's directory for a text: who is found need
+// SearchDirectory searches the organisation's directory for a text: who is found need
 // not be a user of the organisation. It is for guessing whose id it is.
-func (a *Account) InDirectory(ctx context.Context, text string) ([]Principal, error) {
+func (a *Account) SearchDirectory(ctx context.Context, text string) ([]Principal, error) {
 	var list struct{ Value []Principal }
 	err := a.client.do(ctx, request{
-		op: "search the directory", method: http.MethodPost, at: a.graph, path: "_apis/graph/subjectquery",
+		op: "search the directory", method: http.MethodPost, base: a.graph, path: "_apis/graph/subjectquery",
 		body:  map[string]any{"query": text, "subjectKind": []string{"User"}},
 		query: url.Values{"api-version": {preview}}, into: &list,
 	})

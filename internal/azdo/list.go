@@ -12,8 +12,8 @@ import (
 // variable of their machines among their capabilities may be a hundred megabytes.
 const maxList = 512 << 20
 
-// itemsOf decodes each item and hands it on.
-func itemsOf[T any](each func(T)) func(*json.Decoder) error {
+// decodeEach decodes each item and hands it on.
+func decodeEach[T any](each func(T)) func(*json.Decoder) error {
 	return func(d *json.Decoder) error {
 		var item T
 		if err := d.Decode(&item); err != nil {
@@ -24,15 +24,15 @@ func itemsOf[T any](each func(T)) func(*json.Decoder) error {
 	}
 }
 
-// eachItem reads a list, {"count":2,"value":[{},{}]}, and calls item before each
+// readList reads a list, {"count":2,"value":[{},{}]}, and calls item before each
 // one, which it must decode. The value of a list may be missing or null. What
 // comes in and is no list is an *unusable; other errors are the connection's.
-func eachItem(body io.Reader, item func(*json.Decoder) error) error {
+func readList(body io.Reader, item func(*json.Decoder) error) error {
 	buffered := bufio.NewReader(io.LimitReader(body, maxList))
 	if start, err := buffered.Peek(3); err == nil && len(trimBOM(start)) == 0 {
 		_, _ = buffered.Discard(len(start))
 	}
-	err := eachOf(json.NewDecoder(buffered), item)
+	err := decodeList(json.NewDecoder(buffered), item)
 	var (
 		syntax *json.SyntaxError
 		typed  *json.UnmarshalTypeError
@@ -43,17 +43,17 @@ func eachItem(body io.Reader, item func(*json.Decoder) error) error {
 	case errors.Is(err, io.EOF): // cut: not a list that is short
 		err = io.ErrUnexpectedEOF
 	case errors.As(err, &syntax), errors.As(err, &typed):
-		err = &unusable{oneLine(err.Error())}
+		err = &invalidResponse{oneLine(err.Error())}
 	}
 	return err
 }
 
-func eachOf(d *json.Decoder, item func(*json.Decoder) error) error {
+func decodeList(d *json.Decoder, item func(*json.Decoder) error) error {
 	switch t, err := d.Token(); {
 	case err != nil || t == nil: // null is a list of nothing
 		return err
 	case t != json.Delim('{'):
-		return &unusable{"it is no list"}
+		return &invalidResponse{"it is no list"}
 	}
 	for d.More() {
 		name, err := d.Token()
@@ -61,7 +61,7 @@ func eachOf(d *json.Decoder, item func(*json.Decoder) error) error {
 			return err
 		}
 		if text, _ := name.(string); strings.EqualFold(text, "value") {
-			err = eachValue(d, item)
+			err = decodeItems(d, item)
 		} else {
 			err = d.Decode(new(json.RawMessage))
 		}
@@ -73,12 +73,12 @@ func eachOf(d *json.Decoder, item func(*json.Decoder) error) error {
 	return err
 }
 
-func eachValue(d *json.Decoder, item func(*json.Decoder) error) error {
+func decodeItems(d *json.Decoder, item func(*json.Decoder) error) error {
 	switch t, err := d.Token(); {
 	case err != nil || t == nil:
 		return err
 	case t != json.Delim('['):
-		return &unusable{"it is no list"}
+		return &invalidResponse{"it is no list"}
 	}
 	for d.More() {
 		if err := item(d); err != nil {

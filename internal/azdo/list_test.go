@@ -36,7 +36,7 @@ func TestAListAsItComes(t *testing.T) {
 	} {
 		s := newServer(t, says(200, asJSON, tt.body))
 		var ids []int
-		err := s.client.EachAgent(t.Context(), 12, azdo.Parts{}, func(a azdo.Agent) { ids = append(ids, a.ID) })
+		err := s.client.EachAgent(t.Context(), 12, azdo.Include{}, func(a azdo.Agent) { ids = append(ids, a.ID) })
 		if !slices.Equal(ids, tt.ids) || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %v, %v", tt.body, ids, err)
 		}
@@ -61,7 +61,7 @@ func TestAListNeedNotBeHeld(t *testing.T) {
 		_, _ = io.WriteString(w, `,{"id":3}]}`)
 	})
 	n := 0
-	err := s.client.EachAgent(t.Context(), 12, azdo.Parts{}, func(azdo.Agent) {
+	err := s.client.EachAgent(t.Context(), 12, azdo.Include{}, func(azdo.Agent) {
 		if n++; n == 1 {
 			told <- n
 		}

@@ -45,9 +45,9 @@ func (c *Client) AgentPackages(ctx context.Context, kind, platform string, onlyN
 	return slices.DeleteFunc(list.Value, func(p Package) bool { return p.DownloadURL == "" }), err
 }
 
-// Own says whether an address is the organisation's own, to which its credentials
+// IsOrganisationURL says whether an address is the organisation's own, to which its credentials
 // may go: a server of one's own may offer packages itself (agent-protocol.md 8).
-func (c *Client) Own(address string) bool {
+func (c *Client) IsOrganisationURL(address string) bool {
 	ours, err1 := url.Parse(c.base)
 	theirs, err2 := url.Parse(address)
 	return err1 == nil && err2 == nil && ours.Scheme == theirs.Scheme && strings.EqualFold(ours.Host, theirs.Host)

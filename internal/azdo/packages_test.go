@@ -31,7 +31,7 @@ func TestOwn(t *testing.T) {
 		"https://SERVER/tfs/_apis/resources/a.tar.gz": true, "http://server/tfs/a.tar.gz": false,
 		"https://server.evil/a.tar.gz": false, "https://download.agent.dev.azure.com/a.tar.gz": false, "%": false,
 	} {
-		if c.Own(address) != own {
+		if c.IsOrganisationURL(address) != own {
 			t.Errorf("%s: own is %v", address, !own)
 		}
 	}

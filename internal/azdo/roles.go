@@ -97,9 +97,9 @@ func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) err
 	return &RefusedError{Op: op, Reason: "nothing, and it has done nothing: it does not know that identity"}
 }
 
-// TakeRole takes the role that a user was given on a pool. One that it inherits
+// RemoveRole takes the role that a user was given on a pool. One that it inherits
 // stays.
-func (c *Client) TakeRole(ctx context.Context, pool int, key string) error {
+func (c *Client) RemoveRole(ctx context.Context, pool int, key string) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("take the role of identity %s on pool %d", key, pool), method: http.MethodPatch, path: assignmentsPath(pool),
 		body: []string{key}, query: url.Values{"api-version": {preview}},
@@ -120,7 +120,7 @@ func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
 		body: map[string]any{"name": name, "poolType": "automation", "autoProvision": false, "autoUpdate": true},
 	})
 	if err == nil && p.ID == 0 {
-		err = &Error{Op: op, Sent: true, Cause: &unusable{"it names no pool"}}
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no pool"}}
 	}
 	return p, err
 }

@@ -38,29 +38,29 @@ func throttleOf(h http.Header) Throttle {
 	return t
 }
 
-// longestDelay is the most that the server delays a request by itself
+// maxThrottlePause is the most that the server delays a request by itself
 // (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
-const longestDelay = time.Minute
+const maxThrottlePause = time.Minute
 
-// heed remembers the server's wish to wait before the next request: it sends
+// noteRetryAfter remembers the server's wish to wait before the next request: it sends
 // Retry-After with answers that it delayed but gave, and with refusals. Up to a
 // quarter is added by chance: a hundred agents were told the same. A refusal's is
 // in the Error too, for whoever decides when that request is made again.
-func (c *Client) heed(t Throttle) {
+func (c *Client) noteRetryAfter(t Throttle) {
 	if t.RetryAfter == 0 {
 		return
 	}
-	pause := min(t.RetryAfter, longestDelay)
+	pause := min(t.RetryAfter, maxThrottlePause)
 	pause += rand.N(pause/4 + 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.notBefore = time.Now().Add(pause)
 }
 
-// waitTurn waits until the server wants to be asked again; where that is most of
+// waitRateLimit waits until the server wants to be asked again; where that is most of
 // the time that the caller has, it goes at once, for being delayed beats asking
 // too late: an agent that is to end may be given a job while it waits.
-func (c *Client) waitTurn(ctx context.Context) error {
+func (c *Client) waitRateLimit(ctx context.Context) error {
 	c.mu.Lock()
 	notBefore := c.notBefore
 	c.mu.Unlock()

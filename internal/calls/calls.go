@@ -8,22 +8,22 @@ import (
 	"github.com/azptend/azptend/internal/metrics"
 )
 
-// Calls are the metrics of requests. They belong to the identity and not to one
+// Requests are the metrics of requests. They belong to the identity and not to one
 // agent: Azure DevOps slows an identity down (azure-devops-rest.md 3).
-type Calls struct {
+type Requests struct {
 	requests, throttled, throttledTime metrics.Counter
 	took                               metrics.Histogram
 }
 
-// tookBuckets are around what a list takes, 0.1 s, up to
+// durationBuckets are around what a list takes, 0.1 s, up to
 // what a throttled request is delayed by.
-func tookBuckets() []float64 { return []float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60} }
+func durationBuckets() []float64 { return []float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60} }
 
 // New makes them in a registry, all at zero.
-func New(r *metrics.Registry) *Calls {
-	return &Calls{
+func New(r *metrics.Registry) *Requests {
+	return &Requests{
 		requests: r.Counter("azptend_azure_devops_requests_total", "Requests to Azure DevOps by HTTP status; none is one without an answer.", "code"),
-		took:     r.Histogram("azptend_azure_devops_request_duration_seconds", "How long requests to Azure DevOps took.", tookBuckets(), "method"),
+		took:     r.Histogram("azptend_azure_devops_request_duration_seconds", "How long requests to Azure DevOps took.", durationBuckets(), "method"),
 		throttled: r.Counter("azptend_azure_devops_throttled_requests_total",
 			"Answers of Azure DevOps that asked to slow down."),
 		throttledTime: r.Counter("azptend_azure_devops_throttle_seconds_total",
@@ -32,9 +32,9 @@ func New(r *metrics.Registry) *Calls {
 }
 
 // Observe counts a request. It is for azdo.New.
-func (c *Calls) Observe(o azdo.Observation) {
+func (c *Requests) Observe(o azdo.Observation) {
 	c.requests.Add(1, codeLabel(o.Status))
-	c.took.Observe(o.Took.Seconds(), o.Method)
+	c.took.Observe(o.Duration.Seconds(), o.Method)
 	if throttled(o) {
 		c.throttled.Add(1)
 		c.throttledTime.Add(o.Throttle.RetryAfter.Seconds())

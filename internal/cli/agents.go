@@ -18,7 +18,7 @@ import (
 
 func newAgents(p Process) *cobra.Command {
 	var (
-		chosen choice
+		chosen agentFilter
 		asJSON bool
 		watch  bool
 		every  time.Duration
@@ -37,7 +37,7 @@ it has its job.`,
 			if err := chosen.check(); err != nil {
 				return err
 			}
-			return withPool(p, c.Flags(), ofPools(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+			return withPool(p, c.Flags(), poolSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 				if watch {
 					return watchAgents(ctx, p, tended, chosen, max(every, time.Second), asJSON)
 				}
@@ -51,13 +51,13 @@ it has its job.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch a line for each change")
 	flags.BoolVar(&watch, "watch", false, "go on: on a terminal the table is drawn again and again, elsewhere each change is a line")
 	flags.DurationVar(&every, "every", 5*time.Second, "with --watch, how often to look; each look is one call of the whole pool")
-	config.AddFlags(flags, ofPools()...)
+	config.AddFlags(flags, poolSettings()...)
 	c.AddCommand(newSwitch(p, false), newSwitch(p, true))
 	return c
 }
 
-// choice is which of a pool's agents are meant.
-type choice struct {
+// agentFilter is which of a pool's agents are meant.
+type agentFilter struct {
 	match  string
 	below  string // a version
 	mine   bool
@@ -65,21 +65,21 @@ type choice struct {
 	states []string
 }
 
-func (c *choice) addFlags(flags *pflag.FlagSet) {
+func (c *agentFilter) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.match, "match", "", "only agents whose name matches: * is any characters, ? one")
 	flags.StringVar(&c.below, "version-below", "", "only agents of a lower version: 4.9.0 is below 4.10.0")
-	flags.StringSliceVar(&c.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(states, ", "))
+	flags.StringSliceVar(&c.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(agentStates, ", "))
 	flags.BoolVar(&c.mine, "mine", false, "only agents that bear azptend's mark")
 }
 
 // check says what is wrong with what a person chose by.
-func (c *choice) check() error {
-	if _, ok := pool.Below(c.below, c.below); c.below != "" && !ok {
+func (c *agentFilter) check() error {
+	if _, ok := pool.VersionBelow(c.below, c.below); c.below != "" && !ok {
 		return badFlag("--version-below is %q, which is not of the form 5.282.3", c.below)
 	}
 	for _, s := range c.states {
-		if !slices.Contains(states, s) {
-			return badFlag("--state has %q, which is none of %s", s, strings.Join(states, ", "))
+		if !slices.Contains(agentStates, s) {
+			return badFlag("--state has %q, which is none of %s", s, strings.Join(agentStates, ", "))
 		}
 	}
 	return nil
@@ -89,41 +89,41 @@ func badFlag(format string, args ...any) error {
 	return exitcode.With(exitcode.Usage, fmt.Errorf("cannot read the command line: "+format, args...))
 }
 
-func (c *choice) has(a azdo.Agent) bool {
+func (c *agentFilter) matches(a azdo.Agent) bool {
 	if c.below != "" {
-		if below, ok := pool.Below(a.Version, c.below); !ok || !below {
+		if below, ok := pool.VersionBelow(a.Version, c.below); !ok || !below {
 			return false
 		}
 	}
-	return pool.Matches(c.match, a.Name) &&
+	return pool.MatchName(c.match, a.Name) &&
 		(!c.mine || pool.Ours(a)) &&
 		(len(c.names) == 0 || slices.ContainsFunc(c.names, func(n string) bool { return strings.EqualFold(n, a.Name) })) &&
-		(len(c.states) == 0 || slices.Contains(c.states, stateOf(a)))
+		(len(c.states) == 0 || slices.Contains(c.states, agentState(a)))
 }
 
-func (c *choice) of(agents []azdo.Agent) []azdo.Agent {
-	return slices.DeleteFunc(slices.Clone(agents), func(a azdo.Agent) bool { return !c.has(a) })
+func (c *agentFilter) apply(agents []azdo.Agent) []azdo.Agent {
+	return slices.DeleteFunc(slices.Clone(agents), func(a azdo.Agent) bool { return !c.matches(a) })
 }
 
-func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen choice, asJSON bool) error {
+func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, asJSON bool) error {
 	looking := newProgress(p.Stderr, fmt.Sprintf("looking at %v", tended))
 	agents, err := tended.Agents(ctx)
 	looking.end()
 	if err != nil {
 		return err
 	}
-	rows := shownAgents(tended, chosen.of(agents))
+	rows := agentRows(tended, chosen.apply(agents))
 	if asJSON {
 		return printJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
-		return tellNone(p, tended, len(agents))
+		return printNone(p, tended, len(agents))
 	}
 	return agentTable(p.Stdout, rows)
 }
 
-// tellNone says that no agent is of the choice; all is how many there are.
-func tellNone(p Process, tended *pool.Pool, all int) error {
+// printNone says that no agent is of the choice; all is how many there are.
+func printNone(p Process, tended *pool.Pool, all int) error {
 	if all == 0 {
 		_, err := fmt.Fprintf(p.Stderr, "there is no agent in %v\n", tended)
 		return err
@@ -132,12 +132,12 @@ func tellNone(p Process, tended *pool.Pool, all int) error {
 	return err
 }
 
-// partlyError says that some agents could not be dealt with; which ones was said.
-type partlyError struct {
+// partialError says that some agents could not be dealt with; which ones was said.
+type partialError struct {
 	op         string // "remove"
 	failed, of int
 }
 
-func (e *partlyError) Error() string {
+func (e *partialError) Error() string {
 	return fmt.Sprintf("cannot %s %d of %d agents: see above", e.op, e.failed, e.of)
 }

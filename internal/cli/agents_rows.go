@@ -20,22 +20,22 @@ const (
 	statePlaceholder = "placeholder"
 )
 
-var states = []string{stateBusy, stateOnline, stateOffline, statePlaceholder}
+var agentStates = []string{stateBusy, stateOnline, stateOffline, statePlaceholder}
 
-func stateOf(a azdo.Agent) string {
+func agentState(a azdo.Agent) string {
 	switch {
 	case a.Online() && a.AssignedRequest != nil:
 		return stateBusy
 	case a.Online():
 		return stateOnline
-	case pool.PlaceholderWhy(a) != "":
+	case pool.PlaceholderReason(a) != "":
 		return statePlaceholder
 	}
 	return stateOffline
 }
 
-// shownAgent is one row, and its JSON.
-type shownAgent struct {
+// agentRow is one row, and its JSON.
+type agentRow struct {
 	ID           int               `json:"id"`
 	Name         string            `json:"name"`
 	Pool         string            `json:"pool,omitempty"`
@@ -44,15 +44,15 @@ type shownAgent struct {
 	Since        *time.Time        `json:"since,omitempty"` // of the state
 	Enabled      bool              `json:"enabled"`
 	Version      string            `json:"version"`
-	Job          *shownJob         `json:"job,omitempty"`
+	Job          *jobRow           `json:"job,omitempty"`
 	Created      *time.Time        `json:"created,omitempty"`
-	Mark         *shownMark        `json:"mark,omitempty"` // absent: not azptend's
+	Mark         *ownerRow         `json:"mark,omitempty"` // absent: not azptend's
 	Capabilities map[string]string `json:"capabilities"`   // the user's
 
 	now time.Time // the server's
 }
 
-type shownJob struct {
+type jobRow struct {
 	RequestID int64      `json:"request_id"`
 	Name      string     `json:"name"`
 	Pipeline  string     `json:"pipeline,omitempty"`
@@ -60,29 +60,29 @@ type shownJob struct {
 	Since     *time.Time `json:"since,omitempty"` // it was assigned
 }
 
-type shownMark struct {
+type ownerRow struct {
 	Kind      string `json:"kind"`
 	Instance  string `json:"instance,omitempty"`
 	Host      string `json:"host,omitempty"`       // "host name:agent folder"
 	RemovedBy string `json:"removed_by,omitempty"` // "keeper"
 }
 
-func shownAgents(tended *pool.Pool, agents []azdo.Agent) []shownAgent {
-	rows := []shownAgent{}
+func agentRows(tended *pool.Pool, agents []azdo.Agent) []agentRow {
+	rows := []agentRow{}
 	for _, a := range agents {
-		rows = append(rows, showAgent(tended, a))
+		rows = append(rows, newAgentRow(tended, a))
 	}
 	return rows
 }
 
-func showAgent(tended *pool.Pool, a azdo.Agent) shownAgent {
-	r := shownAgent{
-		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: stateOf(a), Since: known(a.StatusChangedOn),
-		Enabled: a.Enabled == nil || *a.Enabled, Version: a.Version, Created: known(a.CreatedOn), Mark: markOf(a),
+func newAgentRow(tended *pool.Pool, a azdo.Agent) agentRow {
+	r := agentRow{
+		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: agentState(a), Since: timeOrNil(a.StatusChangedOn),
+		Enabled: a.Enabled == nil || *a.Enabled, Version: a.Version, Created: timeOrNil(a.CreatedOn), Mark: ownerOf(a),
 		Capabilities: map[string]string{}, now: tended.Now(),
 	}
 	if j := a.AssignedRequest; j != nil {
-		r.Job = &shownJob{j.RequestID, j.JobName, j.Definition.Name, j.Owner.Name, known(j.AssignTime)}
+		r.Job = &jobRow{j.RequestID, j.JobName, j.Definition.Name, j.Owner.Name, timeOrNil(j.AssignTime)}
 		if r.State == stateBusy && r.Job.Since != nil {
 			r.Since = r.Job.Since
 		}
@@ -95,7 +95,7 @@ func showAgent(tended *pool.Pool, a azdo.Agent) shownAgent {
 	return r
 }
 
-func known(t azdo.Time) *time.Time {
+func timeOrNil(t azdo.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -103,16 +103,16 @@ func known(t azdo.Time) *time.Time {
 	return &at
 }
 
-func markOf(a azdo.Agent) *shownMark {
+func ownerOf(a azdo.Agent) *ownerRow {
 	if !pool.Ours(a) {
 		return nil
 	}
 	marks := a.UserCapabilities
-	return &shownMark{marks[agentdir.MarkKind], marks[agentdir.MarkInstance], marks[agentdir.MarkHost], marks[agentdir.MarkRemoval]}
+	return &ownerRow{marks[agentdir.MarkKind], marks[agentdir.MarkInstance], marks[agentdir.MarkHost], marks[agentdir.MarkRemoval]}
 }
 
 // owner is whose an agent is, for a person: azptend's, and where it lives.
-func (m *shownMark) owner() string {
+func (m *ownerRow) owner() string {
 	if m == nil {
 		return ""
 	}
@@ -127,7 +127,7 @@ func (m *shownMark) owner() string {
 }
 
 // text is what a job is called: "ci 20260928.11, build".
-func (j *shownJob) text() string {
+func (j *jobRow) text() string {
 	if j == nil {
 		return ""
 	}
@@ -138,14 +138,14 @@ func (j *shownJob) text() string {
 	return cmp.Or(run+j.Name, "request "+strconv.FormatInt(j.RequestID, 10))
 }
 
-func (r shownAgent) ago(at *time.Time) string {
+func (r agentRow) ago(at *time.Time) string {
 	if at == nil {
 		return ""
 	}
 	return pool.Span(r.now.Sub(*at))
 }
 
-func (r shownAgent) cells() []string {
+func (r agentRow) cells() []string {
 	enabled := "yes"
 	if !r.Enabled {
 		enabled = "no"
@@ -155,7 +155,7 @@ func (r shownAgent) cells() []string {
 	}
 }
 
-func agentTable(w io.Writer, rows []shownAgent) error {
+func agentTable(w io.Writer, rows []agentRow) error {
 	t := newTable(w, "ID", "NAME", "STATE", "SINCE", "ENABLED", "VERSION", "AGE", "JOB", "OWNER")
 	for _, r := range rows {
 		t.row(r.cells()...)

@@ -14,8 +14,8 @@ import (
 )
 
 // watchAgents looks again and again, until a signal, which is how it ends well.
-func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen choice, every time.Duration, asJSON bool) error {
-	tell := (&changes{p: p, asJSON: asJSON}).tell
+func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, every time.Duration, asJSON bool) error {
+	tell := (&changePrinter{p: p, asJSON: asJSON}).print
 	if isTerminal(p.Stdout) && !asJSON {
 		tell = func(tended *pool.Pool, agents []azdo.Agent) error { return redraw(p, tended, agents) }
 	}
@@ -27,7 +27,7 @@ func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen choic
 		case err != nil:
 			return err
 		}
-		if err := tell(tended, chosen.of(agents)); err != nil {
+		if err := tell(tended, chosen.apply(agents)); err != nil {
 			return fmt.Errorf("cannot write to standard output: %w", err)
 		}
 		select {
@@ -41,7 +41,7 @@ func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen choic
 // redraw fills the terminal with as much of the table as it has room for.
 func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 	var b bytes.Buffer
-	if err := agentTable(&b, shownAgents(tended, agents)); err != nil {
+	if err := agentTable(&b, agentRows(tended, agents)); err != nil {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
@@ -54,32 +54,32 @@ func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 	return err
 }
 
-// changes tells what is otherwise than the last time, a line an agent: for a file
+// changePrinter tells what is otherwise than the last time, a line an agent: for a file
 // or a pipe.
-type changes struct {
+type changePrinter struct {
 	p      Process
 	asJSON bool
-	before map[int]shownAgent
+	before map[int]agentRow
 }
 
 // change is a line of --json.
 type change struct {
 	Time   time.Time `json:"time"`
 	Change string    `json:"change"` // "there", "changed", "gone"
-	shownAgent
+	agentRow
 }
 
-func (c *changes) tell(tended *pool.Pool, agents []azdo.Agent) error {
-	now := map[int]shownAgent{}
+func (c *changePrinter) print(tended *pool.Pool, agents []azdo.Agent) error {
+	now := map[int]agentRow{}
 	var lines []change
 	at := tended.Now().UTC().Truncate(time.Second)
-	for _, row := range shownAgents(tended, agents) {
+	for _, row := range agentRows(tended, agents) {
 		now[row.ID] = row
 		before, known := c.before[row.ID]
 		switch {
 		case !known:
 			lines = append(lines, change{at, "there", row})
-		case before.gist() != row.gist():
+		case before.summary() != row.summary():
 			lines = append(lines, change{at, "changed", row})
 		}
 	}
@@ -98,12 +98,12 @@ func (c *changes) tell(tended *pool.Pool, agents []azdo.Agent) error {
 	return nil
 }
 
-// gist is what makes a change worth a line.
-func (r shownAgent) gist() string {
+// summary is what makes a change worth a line.
+func (r agentRow) summary() string {
 	return strings.Join([]string{r.Name, r.State, fmt.Sprint(r.Enabled), r.Version, r.Job.text()}, "\n")
 }
 
-func (c *changes) write(line change) error {
+func (c *changePrinter) write(line change) error {
 	if c.asJSON {
 		return json.NewEncoder(c.p.Stdout).Encode(line)
 	}

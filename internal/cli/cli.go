@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -16,21 +15,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // Process is what a command gets from the process it runs in.
 type Process struct {
+	Name    string   // of the program, for its help
 	Args    []string // with the program's name
 	Environ []string
 	Stdout  *os.File
 	Stderr  *os.File
 	Began   time.Time
-	Without Without
 
 	guard      *secret.Guard   // of what the settings hold that nobody is to read
 	errors     *logqueue.Queue // in front of Stderr, for the log and what follows it
@@ -38,38 +35,24 @@ type Process struct {
 	undumpable error           // nil: other processes of our user cannot look into this one
 }
 
-// Without names protections that a command leaves out. Nothing a user can say sets
-// one: it is how test/unguarded shows that each of them is needed.
-type Without struct {
-	Undumpable bool                            // others of our user may look into this process
-	Filter     bool                            // the listener inherits the whole environment
-	OtherUser  bool                            // the listener runs as we do, whatever AZP_RUN_AS says
-	Port       func() (supervisor.Port, error) // in place of the one that hears the listener alone
-}
-
-// Main runs the program and returns its exit code. The same binary is the demo's
-// fake agent when it is called by that name.
-func Main(p Process) int {
-	if fakeagent.IsInvokedAs(p.Args[0]) {
-		return fakeAgentMain(p)
-	}
+// Main runs the program and returns its exit code. More makes commands of other
+// packages.
+func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// Before anything else, in every command: a probe and a hook are started with
 	// the container's environment while jobs of the same user run.
-	if !p.Without.Undumpable {
-		p.undumpable = proc.MakeUndumpable()
-	}
+	p.undumpable = proc.MakeUndumpable()
 	p.guard = &secret.Guard{}
 	p.openStreams()
-	root := newRoot(p)
+	root := newRoot(p, more...)
 	root.SetArgs(p.Args[1:])
 	code := complain(p.guard.Writer(p.errors), root.Execute())
 	p.flushStreams()
 	return code
 }
 
-func newRoot(p Process) *cobra.Command {
+func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root := &cobra.Command{
-		Use:     "azptend",
+		Use:     p.Name,
 		Version: version(),
 		Short:   "Tend Azure Pipelines agents: no PATs, no ghosts, no lost jobs",
 		Long: "azptend is the entrypoint of a self-hosted Azure Pipelines agent: it registers the agent\n" +
@@ -86,7 +69,11 @@ func newRoot(p Process) *cobra.Command {
 	root.Args = cobra.ArbitraryArgs
 	root.AddCommand(newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p),
 		newToken(p), newDoctor(p), newSetup(p), newSelftest(p),
-		newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p), newEmulate(p), newDemo(p), newVersion(p))
+		newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p))
+	for _, newCommand := range more {
+		root.AddCommand(newCommand(p))
+	}
+	root.AddCommand(newVersion(p))
 	addCompletion(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
@@ -151,15 +138,21 @@ func version() string {
 	return "0.0.0-dev"
 }
 
-func fakeAgentMain(p Process) int {
-	return fakeagent.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
-}
-
-// self is this program's own file.
-func self() (string, error) {
+// Self is the path of this program's own file.
+func Self() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
 	return filepath.EvalSymlinks(path)
+}
+
+// WantsColor says whether to print in colors: on a terminal, unless NO_COLOR is set.
+func (p Process) WantsColor() bool {
+	for _, pair := range p.Environ {
+		if strings.HasPrefix(pair, "NO_COLOR=") && pair != "NO_COLOR=" {
+			return false
+		}
+	}
+	return isTerminal(p.Stdout)
 }

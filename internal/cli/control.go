@@ -16,15 +16,15 @@ import (
 // Without its socket an agent works all the same.
 func openControl(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
 	server, err := listenForControl(s, lines, log)
-	if errors.Is(err, control.ErrTaken) {
-		return openControlLater(s, lines, grace, log)
+	if errors.Is(err, control.ErrInUse) {
+		return openControlWhenFree(s, lines, grace, log)
 	}
 	return func() { closeControl(server, grace, log) }
 }
 
-// openControlLater is openControl where another azptend has the socket: this one
+// openControlWhenFree is openControl where another azptend has the socket: this one
 // tries again until that one has left the agent's folder.
-func openControlLater(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
+func openControlWhenFree(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
 	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
@@ -39,7 +39,7 @@ func openControlLater(s config.Settings, lines supervisor.Lines, grace *graceEnd
 				return
 			}
 			server, err := listenForControl(s, lines, log)
-			if errors.Is(err, control.ErrTaken) {
+			if errors.Is(err, control.ErrInUse) {
 				continue
 			}
 			if err == nil {
@@ -57,8 +57,8 @@ func openControlLater(s config.Settings, lines supervisor.Lines, grace *graceEnd
 
 // listenForControl opens the control socket. It logs every error but ErrTaken.
 func listenForControl(s config.Settings, lines supervisor.Lines, log *slog.Logger) (*control.Server, error) {
-	server, err := control.Listen(placeOf(s), onLines{lines}, log)
-	if err != nil && !errors.Is(err, control.ErrTaken) {
+	server, err := control.Listen(controlLocation(s), statusAdapter{lines}, log)
+	if err != nil && !errors.Is(err, control.ErrInUse) {
 		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
 	}
 	return server, err
@@ -74,31 +74,31 @@ func closeControl(server *control.Server, grace *graceEnd, log *slog.Logger) {
 	}
 }
 
-// placeOf says where the azptend with these settings is talked to.
-func placeOf(s config.Settings) control.Place {
-	return control.Place{Root: s.Root(), OtherUser: s.RunAs != ""}
+// controlLocation says where the azptend with these settings is talked to.
+func controlLocation(s config.Settings) control.Location {
+	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
-// onLines are the lives, in the words of the control socket.
-type onLines struct{ lines supervisor.Lines }
+// statusAdapter are the lives, in the words of the control socket.
+type statusAdapter struct{ lines supervisor.Lines }
 
-func (l onLines) Status(ctx context.Context) (control.Status, error) {
-	return told(l.lines.Status(ctx))
+func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {
+	return toStatus(l.lines.Status(ctx))
 }
 
-func (l onLines) Next(ctx context.Context, phase string) (control.Status, error) {
-	return told(l.lines.Next(ctx, lifecycle.Phase(phase)))
+func (l statusAdapter) Next(ctx context.Context, phase string) (control.Status, error) {
+	return toStatus(l.lines.Next(ctx, lifecycle.Phase(phase)))
 }
 
-func (l onLines) Drain(ctx context.Context, terminating bool) (control.Status, error) {
+func (l statusAdapter) Drain(ctx context.Context, terminating bool) (control.Status, error) {
 	reason := "asked by azptend drain"
 	if terminating {
 		reason += " --terminating"
 	}
-	return told(l.lines.Drain(ctx, reason, terminating))
+	return toStatus(l.lines.Drain(ctx, reason, terminating))
 }
 
-func told(s supervisor.Snapshot, err error) (control.Status, error) {
+func toStatus(s supervisor.Snapshot, err error) (control.Status, error) {
 	if err != nil {
 		return control.Status{}, err
 	}
@@ -113,7 +113,7 @@ func told(s supervisor.Snapshot, err error) (control.Status, error) {
 		status.End = &control.End{Code: s.End.Code, Why: s.End.Why}
 	}
 	for _, one := range s.Each {
-		own, err := told(one, nil)
+		own, err := toStatus(one, nil)
 		if err != nil {
 			return control.Status{}, err
 		}

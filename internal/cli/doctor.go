@@ -53,7 +53,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	}
 	defer init.Close()
 
-	out := &output{w: guard.Writer(p.Stdout)}
+	out := &Output{W: guard.Writer(p.Stdout)}
 	subject := subjectOf(p, s, problems, guard, init)
 	var report doctor.Report
 	if asJSON {
@@ -67,8 +67,8 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	switch {
 	case ctx.Err() != nil:
 		return exitcode.With(exitcode.Interrupted, fmt.Errorf("cannot finish the checks: interrupted"))
-	case err != nil || out.err() != nil:
-		return exitcode.With(exitcode.Internal, out.err())
+	case err != nil || out.Err() != nil:
+		return exitcode.With(exitcode.Internal, out.Err())
 	}
 	return exitcode.Silent(report.Code())
 }

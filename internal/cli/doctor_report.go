@@ -19,7 +19,7 @@ type checkList struct {
 }
 
 func newCheckList(p Process, out io.Writer, guard *secret.Guard) *checkList {
-	t := &checkList{out: out, color: wantsColor(p)}
+	t := &checkList{out: out, color: p.WantsColor()}
 	if isTerminal(p.Stderr) {
 		t.progress = guard.Writer(p.Stderr)
 	}

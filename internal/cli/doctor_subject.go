@@ -61,7 +61,7 @@ func remoteOf(s config.Settings, log *slog.Logger, guard *secret.Guard) doctor.S
 		Identity: identityFor(s, web, log, guard), Web: web, Proxy: s.Proxy(),
 	}
 	if who, is := subject.Identity.Who.(*identity.Identity); is && s.URL != "" {
-		client := azdo.New(s.URL, web, who, observer(log))
+		client := azdo.New(s.URL, web, who, requestLogger(log))
 		subject.Server = client
 		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
 			users, err := client.Account(ctx)

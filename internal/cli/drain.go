@@ -35,7 +35,7 @@ killed meanwhile; 77 it belongs to another user; 64 the command line.`,
 			if err != nil {
 				return exitcode.With(exitcode.Usage, err)
 			}
-			return drain(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
+			return drain(c.Context(), control.Client{Location: controlLocation(s)}, o, p.Stdout)
 		},
 	}
 	c.Flags().SortFlags = false
@@ -51,22 +51,22 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	if !o.wait {
 		s, err := c.Drain(ctx, o.terminating)
 		if err != nil {
-			return unanswered(err)
+			return controlError(err)
 		}
-		fmt.Fprintln(w, plainly(asked(s)))
+		fmt.Fprintln(w, plainly(drainText(s)))
 		return nil
 	}
 	said := false
 	s, err := c.DrainAndWatch(ctx, o.terminating, func(s control.Status) {
 		if !said {
-			fmt.Fprintln(w, plainly(asked(s)))
+			fmt.Fprintln(w, plainly(drainText(s)))
 		} else if s.End == nil {
-			fmt.Fprintln(w, plainly(now(s)))
+			fmt.Fprintln(w, plainly(phaseText(s)))
 		}
 		said = true
 	})
 	if err != nil {
-		return unanswered(err)
+		return controlError(err)
 	}
 	fmt.Fprintln(w, plainly(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
@@ -75,8 +75,8 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	return nil
 }
 
-// asked says what a drain was asked of.
-func asked(s control.Status) string {
+// drainText says what a drain was asked of.
+func drainText(s control.Status) string {
 	if s.End != nil {
 		return fmt.Sprintf("Agent %q of pool %q is leaving already", s.Agent, s.Pool)
 	}
@@ -84,21 +84,21 @@ func asked(s control.Status) string {
 	if s.Job == "running" {
 		text += ", and a job runs"
 	}
-	return text + until(s)
+	return text + deadlineText(s)
 }
 
-// now says where a life is.
-func now(s control.Status) string { return fmt.Sprintf("It is %s%s", s.Phase, until(s)) }
+// phaseText says where a life is.
+func phaseText(s control.Status) string { return fmt.Sprintf("It is %s%s", s.Phase, deadlineText(s)) }
 
-func until(s control.Status) string {
+func deadlineText(s control.Status) string {
 	if s.Deadline == nil {
 		return ""
 	}
 	return ", and has until " + s.Deadline.UTC().Format(time.RFC3339)
 }
 
-// unanswered gives the exit code to an error of the control socket.
-func unanswered(err error) error {
+// controlError gives the exit code to an error of the control socket.
+func controlError(err error) error {
 	if errors.Is(err, control.ErrForbidden) {
 		return exitcode.With(exitcode.Denied, err)
 	}

@@ -39,7 +39,7 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 			if err != nil {
 				return exitcode.With(exitcode.Usage, err)
 			}
-			return healthcheck(c.Context(), control.Client{Place: placeOf(s)}, o, p.Stdout)
+			return healthcheck(c.Context(), control.Client{Location: controlLocation(s)}, o, p.Stdout)
 		},
 	}
 	c.Flags().SortFlags = false
@@ -52,8 +52,8 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 
 type healthOptions struct{ live, ready, json bool }
 
-// verdict is what --json prints.
-type verdict struct {
+// healthReport is what --json prints.
+type healthReport struct {
 	Live   bool            `json:"live"`
 	Ready  bool            `json:"ready"`
 	Error  string          `json:"error,omitempty"`
@@ -63,7 +63,7 @@ type verdict struct {
 // healthcheck prints its verdict to standard output, the red one too: that is
 // what platforms show of a probe.
 func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Writer) error {
-	var h verdict
+	var h healthReport
 	s, err := c.Status(ctx)
 	if err != nil {
 		h.Error = err.Error()
@@ -83,9 +83,9 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 	return exitcode.Silent(1)
 }
 
-func (h verdict) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
+func (h healthReport) green(ready bool) bool { return h.Live && (h.Ready || !ready) }
 
-func (h verdict) line(ready bool) string {
+func (h healthReport) line(ready bool) string {
 	what := "alive"
 	if ready {
 		what = "ready"

@@ -15,8 +15,8 @@ import (
 )
 
 func TestHintsOfTheirOwn(t *testing.T) {
-	for _, err := range []error{&pool.HeldError{}, &pool.ClosedError{}, &pool.VersionError{}, &setup.WrongIDError{}, &setup.ClosedError{},
-		&setup.NoPoolError{Cause: azdo.ErrNoPool}, &setup.MayNotError{}, &setup.NotDoneError{}, setup.ErrSelf, azdo.ErrServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
+	for _, err := range []error{&pool.NameTakenError{}, &pool.ClosedError{}, &pool.InvalidVersionError{}, &setup.WrongIDError{}, &setup.ClosedError{},
+		&setup.NoPoolError{Cause: azdo.ErrNoPool}, &setup.MayNotError{}, &setup.NotDoneError{}, setup.ErrSelf, azdo.ErrAzureDevOpsServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
 		if hintFor(exitcode.With(1, err)) == "" {
 			t.Errorf("%T has no hint", err)
 		}

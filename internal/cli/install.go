@@ -147,7 +147,7 @@ func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.L
 	}
 	log.Info("Installing the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version,
 		"folder", s.AgentDir, "from", chosen.URL+s.AgentFile)
-	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, Say: progressOf(p, log)})
+	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, Say: installProgress(p, log)})
 	return chosen, done, err
 }
 
@@ -278,7 +278,7 @@ func (p packageSource) get(ctx context.Context, address string, from int64) (*ht
 	if from > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
-	if p.server != nil && p.server.Own(address) {
+	if p.server != nil && p.server.IsOrganisationURL(address) {
 		authorization, err := p.who.Authorization(ctx, secret.Text{})
 		if err != nil {
 			return nil, err

@@ -63,13 +63,15 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	page, err := listenForPage(s)
-	if err != nil {
-		return exitcode.With(exitcode.Usage, err)
+	var page net.Listener // nil: none is wanted
+	if s.KeepListen != "" {
+		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
+			return exitcode.With(exitcode.Usage, err)
+		}
 	}
 	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
-		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", addressOf(page))
-	if err := keepOpenly(ctx, keep.New(o), page, s.KeepToken); err != nil {
+		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
+	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		say(p, s, log, guard, consult(ctx, s, guard, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
@@ -87,11 +89,11 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, gua
 		Rules: pool.Rules{OlderThan: s.KeepOlderThan, AnyOwner: s.KeepAnyOwner, Match: s.KeepMatch},
 	}
 	if s.KeepPlaceholder {
-		o.Wanted = &pool.Wanted{Name: placeholderName(s), Capabilities: s.Capabilities}
+		o.Placeholder = &pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities}
 	}
 	add := func(name string, id int) {
-		o.Pools = append(o.Pools, keep.Kept{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, Patience: keep.Patience})
+		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
+			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, RetryFor: keep.RetryFor})
 		}})
 	}
 	if s.PoolID != 0 {
@@ -104,29 +106,17 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, gua
 	return o, nil
 }
 
-// listenForPage opens the address of the page; nil where there is to be none.
-func listenForPage(s config.Settings) (net.Listener, error) {
-	if s.KeepListen == "" {
-		return nil, nil
-	}
-	listener, err := net.Listen("tcp", s.KeepListen)
-	if err != nil {
-		return nil, &addressError{s.KeepListen, "AZP_KEEP_LISTEN (--listen)", err}
-	}
-	return listener, nil
-}
-
-func addressOf(page net.Listener) string {
+func pageAddress(page net.Listener) string {
 	if page == nil {
 		return "off"
 	}
 	return "http://" + page.Addr().String() + "/"
 }
 
-// keepOpenly keeps, and shows on a page, if there is one, what it keeps. A page
+// runKeeper keeps, and shows on a page, if there is one, what it keeps. A page
 // that ends ends the keeper: one that nobody can see any more is not what was asked
 // for.
-func keepOpenly(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
+func runKeeper(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)

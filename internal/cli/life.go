@@ -19,7 +19,7 @@ import (
 
 // live lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func live(p Process, s config.Settings, each []config.Settings, page *health.Page, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd) (supervisor.End, error) {
+func live(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, guard)
 	if err != nil {
 		return supervisor.End{}, err
@@ -54,7 +54,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 		if len(each) > 1 {
 			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
 		}
-		o.Witness = page.Life(o.Name)
+		o.Witness = page.ForAgent(o.Name)
 		tellPlan(own, o, log)
 		all, lines = append(all, o), append(lines, o.Line)
 	}
@@ -65,7 +65,7 @@ func live(p Process, s config.Settings, each []config.Settings, page *health.Pag
 			return *end, nil
 		}
 	}
-	page.Begin(onLines{lines})
+	page.SetAgent(statusAdapter{lines})
 	defer closing(grace, log, "the control socket", closeWithin, openControl(s, lines, grace, log))()
 	defer closing(grace, log, "systemd", closeWithin, tellSystemd(s, lines, log))()
 	defer closing(grace, log, "the scheduled events", approvalPatience+closeWithin, notices.watch(lines))()
@@ -95,7 +95,7 @@ func lifeOf(p Process, s config.Settings, o supervisor.Options, user *proc.User,
 	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
 	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
-	o.Environ, o.User, o.OpenPort = environFor(p, s, user, log), user, p.Without.Port
+	o.Environ, o.User = environFor(s, user, log), user
 	o.Line = supervisor.NewLine()
 	return o
 }
@@ -116,7 +116,7 @@ func leftAgent(each []config.Settings, user *proc.User) (left bool) {
 
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
-func registration(p Process, s config.Settings, page *health.Page, log *slog.Logger, guard *secret.Guard) (supervisor.Options, error) {
+func registration(p Process, s config.Settings, page *health.Server, log *slog.Logger, guard *secret.Guard) (supervisor.Options, error) {
 	o := supervisor.Options{Began: p.Began, Log: log, Hint: hintFor}
 	o.NameWait, o.ReplaceFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
@@ -193,12 +193,9 @@ func reveal(texts []secret.Text) []string {
 }
 
 // environFor is what the listener and its jobs get to see.
-func environFor(p Process, s config.Settings, user *proc.User, log *slog.Logger) []string {
+func environFor(s config.Settings, user *proc.User, log *slog.Logger) []string {
 	rules := withholding(s)
 	environ, withheld := rules.Apply(s.Environ)
-	if p.Without.Filter {
-		environ = s.Environ
-	}
 	log.Debug("Withheld from jobs", "variables", strings.Join(withheld, " "))
 	if names := rules.ByValue(s.Environ); len(names) > 0 {
 		log.Info("Withheld from jobs: variables that hold a secret of azptend", "variables", strings.Join(names, " "),

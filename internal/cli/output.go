@@ -6,28 +6,28 @@ import (
 	"sync"
 )
 
-// output is a command's standard output. It remembers the first write that
+// Output is a command's standard output. It remembers the first write that
 // failed (a full disk, a reader that has gone), so that the command can end with
 // it instead of in silence. It is safe for use by several goroutines.
-type output struct {
-	w  io.Writer
-	mu sync.Mutex
-	e  error
+type Output struct {
+	W        io.Writer
+	mu       sync.Mutex
+	firstErr error
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, err := o.w.Write(p)
-	if err != nil && o.e == nil {
-		o.e = fmt.Errorf("cannot write to standard output: %w", err)
+	n, err := o.W.Write(p)
+	if err != nil && o.firstErr == nil {
+		o.firstErr = fmt.Errorf("cannot write to standard output: %w", err)
 	}
 	return n, err
 }
 
-// err is the first write's error.
-func (o *output) err() error {
+// Err is the first write's error.
+func (o *Output) Err() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.e
+	return o.firstErr
 }

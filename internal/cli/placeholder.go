@@ -21,8 +21,8 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// ofPlaceholders are the settings that matter to a placeholder.
-func ofPlaceholders() []config.Group {
+// placeholderSettings are the settings that matter to a placeholder.
+func placeholderSettings() []config.Group {
 	return []config.Group{config.Connection, config.AgentPool, config.Agent}
 }
 
@@ -39,24 +39,24 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 	}
 	asJSON := false
 	show := newPlaceholderCommand("show", "List the pool's placeholders", func(flags *pflag.FlagSet) error {
-		return withPool(p, flags, ofPlaceholders(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+		return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 			return showPlaceholders(ctx, p, tended, asJSON)
 		})
 	})
 	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(
 		newPlaceholderCommand("ensure", "Make a placeholder, unless it is there", func(flags *pflag.FlagSet) error {
-			return withPool(p, flags, ofPlaceholders(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
-				done, err := ensure(ctx, tended, s)
+			return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+				done, err := ensurePlaceholder(ctx, tended, s)
 				if err == nil {
-					tellEnsured(p.Stdout, tended, done)
+					printEnsured(p.Stdout, tended, done)
 				}
 				return err
 			})
 		}),
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder, and nothing that is none", func(flags *pflag.FlagSet) error {
-			return withPool(p, flags, ofPlaceholders(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
 			})
 		}),
@@ -72,7 +72,7 @@ func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *c
 		RunE: func(c *cobra.Command, _ []string) error { return do(c.Flags()) },
 	}
 	c.Flags().SortFlags = false
-	config.AddFlags(c.Flags(), ofPlaceholders()...)
+	config.AddFlags(c.Flags(), placeholderSettings()...)
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
 	c.Flags().Lookup("capability").Usage = "what demands can ask for: name=value, several separated by commas; " +
 		"Agent.OS is Linux and Agent.Version 99.999.9 unless given (AZP_CAPABILITIES)"
@@ -81,31 +81,31 @@ func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *c
 
 func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool.DefaultName) }
 
-func ensure(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.Ensured, error) {
-	return tended.Ensure(ctx, pool.Wanted{Name: placeholderName(s), Capabilities: s.Capabilities})
+func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.EnsureResult, error) {
+	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities})
 }
 
-// holdPlace is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
+// runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
-func holdPlace(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
 	ctx, stop := untilAsked(heard)
 	defer stop()
 	tended, err := openPool(ctx, s, log, guard)
-	var done pool.Ensured
+	var done pool.EnsureResult
 	if err == nil {
-		done, err = ensure(ctx, tended, s)
+		done, err = ensurePlaceholder(ctx, tended, s)
 	}
 	if err != nil {
 		say(p, s, log, guard, consult(ctx, s, guard, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("The pool has its placeholder", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
-		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Lacked, ","), "disabled", done.Disabled)
+		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
 	return nil
 }
 
-func tellEnsured(w io.Writer, tended *pool.Pool, done pool.Ensured) {
-	lacked := strings.Join(done.Lacked, ", ")
+func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {
+	lacked := strings.Join(done.Missing, ", ")
 	switch what := fmt.Sprintf("placeholder %q in %v (agent %d)", done.Agent.Name, tended, done.Agent.ID); done.Outcome {
 	case pool.Created:
 		fmt.Fprintf(w, "made %s\n", what)
@@ -125,7 +125,7 @@ func tellEnsured(w io.Writer, tended *pool.Pool, done pool.Ensured) {
 }
 
 func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name string) error {
-	removed, err := tended.Delete(ctx, name)
+	removed, err := tended.DeletePlaceholder(ctx, name)
 	switch {
 	case err != nil:
 		return err
@@ -137,8 +137,8 @@ func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name
 	return nil
 }
 
-// shownPlaceholder is one row, and its JSON.
-type shownPlaceholder struct {
+// placeholderRow is one row, and its JSON.
+type placeholderRow struct {
 	ID           int               `json:"id"`
 	Name         string            `json:"name"`
 	Pool         string            `json:"pool,omitempty"`
@@ -157,9 +157,9 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 	if err != nil {
 		return err
 	}
-	rows := []shownPlaceholder{}
+	rows := []placeholderRow{}
 	for _, a := range found {
-		rows = append(rows, shown(tended, a))
+		rows = append(rows, newPlaceholderRow(tended, a))
 	}
 	if asJSON {
 		return printJSON(p.Stdout, rows)
@@ -175,9 +175,9 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 	return table.flush()
 }
 
-func shown(tended *pool.Pool, a azdo.Agent) shownPlaceholder {
-	maker, _ := pool.PlaceholderOf(a)
-	r := shownPlaceholder{
+func newPlaceholderRow(tended *pool.Pool, a azdo.Agent) placeholderRow {
+	maker, _ := pool.PlaceholderMaker(a)
+	r := placeholderRow{
 		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, Version: a.Version, OS: a.SystemCapabilities["Agent.OS"],
 		MadeBy: maker, Status: a.Status, Enabled: a.Enabled == nil || *a.Enabled, Capabilities: map[string]string{},
 	}

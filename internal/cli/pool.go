@@ -15,8 +15,8 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// ofPools are the settings that matter to who tends a pool.
-func ofPools() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
+// poolSettings are the settings that matter to who tends a pool.
+func poolSettings() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
 // withPool does what a person asked for with the pool of the settings. A signal
 // ends it: nothing here is lost to one.

@@ -11,17 +11,17 @@ import (
 
 // How often progress is told: to a person's eyes, and as lines of a log.
 const (
-	progressEyes  = 100 * time.Millisecond
-	progressLines = 5 * time.Second
+	terminalInterval = 100 * time.Millisecond
+	logInterval      = 5 * time.Second
 )
 
-// progressOf tells how far an install has come: one line that is written over on
+// installProgress tells how far an install has come: one line that is written over on
 // a terminal, else a line of the log now and then.
-func progressOf(p Process, log *slog.Logger) func(install.Progress) {
+func installProgress(p Process, log *slog.Logger) func(install.Progress) {
 	last := time.Now()
 	if !isTerminal(p.Stderr) {
 		return func(now install.Progress) {
-			if time.Since(last) >= progressLines {
+			if time.Since(last) >= logInterval {
 				last = time.Now()
 				log.Info("Installing", "stage", now.Stage, "bytes", now.Done, "of", now.Total)
 			}
@@ -31,9 +31,9 @@ func progressOf(p Process, log *slog.Logger) func(install.Progress) {
 		whole := now.Total > 0 && now.Done >= now.Total
 		if whole {
 			fmt.Fprint(p.errors, "\r\x1b[K")
-		} else if time.Since(last) >= progressEyes {
+		} else if time.Since(last) >= terminalInterval {
 			last = time.Now()
-			fmt.Fprintf(p.errors, "\r\x1b[K%s %s", now.Stage, share(now.Done, now.Total))
+			fmt.Fprintf(p.errors, "\r\x1b[K%s %s", now.Stage, progressText(now.Done, now.Total))
 		}
 	}
 }
@@ -44,8 +44,8 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// share is how much of the whole there is, in words.
-func share(done, total int64) string {
+// progressText is how much of the whole there is, in words.
+func progressText(done, total int64) string {
 	if total <= 0 {
 		return megabytes(done)
 	}

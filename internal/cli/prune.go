@@ -31,19 +31,19 @@ Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
-			return withPool(p, c.Flags(), ofPools(), r.run)
+			return withPool(p, c.Flags(), poolSettings(), r.run)
 		},
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.BoolVar(&r.yes, "yes", false, "remove them")
-	r.rules.OlderThan = pool.Floor
+	r.rules.OlderThan = pool.MinOffline
 	flags.Var(config.LengthLike("AZP_KEEP_OLDER_THAN", &r.rules.OlderThan), "older-than", "how long an agent must have been offline; never less than 15m, "+
 		"but for one that asks a keeper to remove it and has ended")
 	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "take agents that bear no mark of azptend's, too")
 	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches: * is any characters, ? one")
 	flags.BoolVar(&r.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, ofPools()...)
+	config.AddFlags(flags, poolSettings()...)
 	return c
 }
 
@@ -55,8 +55,8 @@ type pruner struct {
 	asJSON bool
 }
 
-// pruned is what --json prints.
-type pruned struct {
+// pruneReport is what --json prints.
+type pruneReport struct {
 	Pool   string        `json:"pool,omitempty"`
 	PoolID int           `json:"pool_id"`
 	DryRun bool          `json:"dry_run"`
@@ -87,15 +87,15 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 	}
 	out := r.report(tended, seen)
 	if !r.yes {
-		return r.tellDry(out)
+		return r.printDryRun(out)
 	}
 	return r.remove(ctx, tended, seen, out)
 }
 
 // report lists what the survey has found, ghosts first. Of agents that were not
 // named when some were, there is nothing to say.
-func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruned {
-	out := pruned{Pool: tended.Name, PoolID: tended.ID, DryRun: !r.yes, Absent: seen.Absent(r.rules.Names), Agents: []prunedAgent{}}
+func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruneReport {
+	out := pruneReport{Pool: tended.Name, PoolID: tended.ID, DryRun: !r.yes, Absent: seen.Missing(r.rules.Names), Agents: []prunedAgent{}}
 	for _, v := range seen.Verdicts {
 		if v.Reason == pool.NotNamed {
 			continue
@@ -119,11 +119,11 @@ func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruned {
 	return out
 }
 
-func (r *pruner) tellDry(out pruned) error {
+func (r *pruner) printDryRun(out pruneReport) error {
 	if r.asJSON {
 		return printJSON(r.p.Stdout, out)
 	}
-	r.tellAbsent(out)
+	r.printMissing(out)
 	if len(out.Agents) > 0 {
 		t := newTable(r.p.Stdout, "ID", "NAME", "VERSION", "VERDICT", "WHY")
 		for _, a := range out.Agents {
@@ -151,21 +151,21 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func (r *pruner) tellAbsent(out pruned) {
+func (r *pruner) printMissing(out pruneReport) {
 	for _, name := range out.Absent {
-		fmt.Fprintf(r.p.Stderr, "there is no agent %q in pool %s\n", name, poolText(out))
+		fmt.Fprintf(r.p.Stderr, "there is no agent %q in pool %s\n", name, poolName(out))
 	}
 }
 
-func poolText(out pruned) string {
+func poolName(out pruneReport) string {
 	if out.Pool == "" {
 		return strconv.Itoa(out.PoolID)
 	}
 	return strconv.Quote(out.Pool)
 }
 
-// tellSpared says of each agent that was named why it stays: who names one means it.
-func (r *pruner) tellSpared(out pruned) error {
+// printSpared says of each agent that was named why it stays: who names one means it.
+func (r *pruner) printSpared(out pruneReport) error {
 	for _, a := range out.Agents {
 		if len(r.rules.Names) == 0 || a.Ghost {
 			continue
@@ -178,10 +178,10 @@ func (r *pruner) tellSpared(out pruned) error {
 }
 
 // remove removes the ghosts, and tells of each as it goes.
-func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruned) error {
+func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruneReport) error {
 	if !r.asJSON {
-		r.tellAbsent(out)
-		if err := r.tellSpared(out); err != nil {
+		r.printMissing(out)
+		if err := r.printSpared(out); err != nil {
 			return err
 		}
 	}
@@ -191,7 +191,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 	}
 	count := map[pool.Removal]int{}
 	working := newProgress(r.p.Stderr, "")
-	err := tended.Remove(ctx, r.rules, seen.Ghosts(), func(result pool.Result) {
+	err := tended.Remove(ctx, r.rules, seen.Ghosts(), func(result pool.RemoveResult) {
 		count[result.Removal]++
 		row := at[result.Agent.ID]
 		row.Removal, row.Stayed = result.Removal, result.Why
@@ -205,11 +205,11 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], counted(out.Ghosts, "ghost"))
 	})
 	working.end()
-	if told := r.tellDone(out, count); err == nil {
+	if told := r.printDone(out, count); err == nil {
 		err = told
 	}
 	if failed := count[pool.Failed]; err == nil && failed > 0 {
-		err = exitcode.With(exitcode.TryAgain, &partlyError{"remove", failed, out.Ghosts})
+		err = exitcode.With(exitcode.TryAgain, &partialError{"remove", failed, out.Ghosts})
 	}
 	return err
 }
@@ -227,7 +227,7 @@ func (a prunedAgent) sentence() string {
 	return fmt.Sprintf("removed %s: %s", what, a.Why)
 }
 
-func (r *pruner) tellDone(out pruned, count map[pool.Removal]int) error {
+func (r *pruner) printDone(out pruneReport, count map[pool.Removal]int) error {
 	if r.asJSON {
 		return printJSON(r.p.Stdout, out)
 	}

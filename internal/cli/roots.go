@@ -60,7 +60,7 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 	}
 	o := install.RootOptions{
 		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
-		As: user.Do, Survivor: survivor, Say: progressOf(p, log),
+		As: user.Do, Survivor: survivor, Say: installProgress(p, log),
 	}
 	if user != nil {
 		o.Jobs = install.JobsUser{UID: user.UID, GID: user.GID}

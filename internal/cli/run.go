@@ -55,9 +55,6 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	if p.Without.OtherUser {
-		user = nil
-	}
 	// Before there is a child that could use up the threads.
 	proc.ReserveThreads(s.Agents)
 	if err := user.ReserveThreads(s.Agents); err != nil {
@@ -68,10 +65,10 @@ func run(p Process, flags *pflag.FlagSet) error {
 	tellOpenings(p, user, log)
 	tellParents(s, user, log)
 	if s.Placeholder {
-		return holdPlace(p, s, log, guard, heard)
+		return runPlaceholder(p, s, log, guard, heard)
 	}
 	grace := &graceEnd{}
-	page, done, err := openPage(s, log)
+	page, done, err := openHealth(s, log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -175,5 +172,5 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, observer(log, observe...)), nil
+	return who, azdo.New(s.URL, web, who, requestLogger(log, observe...)), nil
 }

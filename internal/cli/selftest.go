@@ -76,14 +76,14 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 			"nothing was done: --yes does it\n", in.Name, in.ID)
 		return nil
 	}
-	out := &output{w: p.Stdout}
+	out := &Output{W: p.Stdout}
 	shown := &selftestTeller{out: out, asJSON: f.asJSON}
 	shown.head(serverKind(s.URL))
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
 		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, Tell: shown.row,
-		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, observer(log)) },
+		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, requestLogger(log)) },
 	})
 	shown.end(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
@@ -92,8 +92,8 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 	switch {
 	case err != nil:
 		return err
-	case out.err() != nil:
-		return out.err()
+	case out.Err() != nil:
+		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
 		return exitcode.Silent(exitUnexpected)
 	}
@@ -109,8 +109,8 @@ func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings)
 		find = func() (azdo.Pool, error) { return client.PoolByID(ctx, s.PoolID) }
 	}
 	in, err := find()
-	if err == nil && in.Closed() != "" {
-		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.Closed()))
+	if err == nil && in.ClosedReason() != "" {
+		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}
 	return in, err
 }
@@ -131,7 +131,7 @@ func serverKind(address string) string {
 
 // selftestTeller prints the report: row by row for a person, or as one document.
 type selftestTeller struct {
-	out    *output
+	out    *Output
 	asJSON bool
 }
 

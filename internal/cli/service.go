@@ -43,7 +43,7 @@ asked to stop the service, and systemd waits for as long.`,
 		if o.Variables == "" {
 			o.Variables = "/etc/azptend/" + o.Name + ".env"
 		}
-		program, err := self()
+		program, err := Self()
 		if err != nil {
 			return fmt.Errorf("cannot find this program: %w", err)
 		}

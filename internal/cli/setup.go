@@ -123,14 +123,14 @@ func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags,
 	if err != nil {
 		return err
 	}
-	tell := &teller{p: p, s: s, f: f, out: &output{w: p.Stdout}}
+	tell := &teller{p: p, s: s, f: f, out: &Output{W: p.Stdout}}
 	plan := setup.Make(f.want, state)
 	tell.plan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
 		tell.asIs(state, plan)
-		return errors.Join(plan.Obstacle, tell.out.err())
+		return errors.Join(plan.Obstacle, tell.out.Err())
 	}
 	after, err := place.Apply(ctx, f.want, state, plan, setup.Options{Patience: f.wait, Tell: tell.progress})
 	tell.end(after, plan, err)
-	return cmp.Or(err, tell.out.err())
+	return cmp.Or(err, tell.out.Err())
 }

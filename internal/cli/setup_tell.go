@@ -17,7 +17,7 @@ type teller struct {
 	p   Process
 	s   config.Settings
 	f   setupFlags
-	out *output
+	out *Output
 
 	done int // of the plan's steps
 }

@@ -16,7 +16,7 @@ import (
 // another place, and to write from right to left.
 const orders = "evil\x1b[2J\u009b2J\r\u202egnp\u2066x"
 
-func obeyed(t *testing.T, what, shown string) {
+func checkSafe(t *testing.T, what, shown string) {
 	t.Helper()
 	if !strings.Contains(shown, "evil") {
 		t.Fatalf("%s: %q does not show the name at all", what, shown)
@@ -38,20 +38,20 @@ func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
 	if err := table.flush(); err != nil {
 		t.Fatal(err)
 	}
-	obeyed(t, "a table", b.String())
+	checkSafe(t, "a table", b.String())
 
 	b.Reset()
 	(&checkList{out: &b}).tell(doctor.Finding{Check: doctor.Queue, Verdict: doctor.Warning, Found: orders, Problems: []doctor.Problem{{What: "a job waits: " + orders, Fix: orders}}})
-	obeyed(t, "the doctor", b.String())
+	checkSafe(t, "the doctor", b.String())
 
 	b.Reset()
 	complain(&b, &azdo.Error{Op: "look", Status: 400, Message: orders})
-	obeyed(t, "an error", b.String())
+	checkSafe(t, "an error", b.String())
 
 	b.Reset()
-	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &output{w: &b}}
+	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &Output{W: &b}}
 	tell.plan(setup.State{By: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
-	obeyed(t, "setup", b.String())
+	checkSafe(t, "setup", b.String())
 }
 
 func TestAnErrorKeepsItsLines(t *testing.T) {

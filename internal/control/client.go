@@ -16,64 +16,64 @@ import (
 // Why there is no answer. The errors of a Client wrap one of these, or quote the
 // server.
 var (
-	ErrNobody    = errors.New("no azptend runs there")
-	ErrForbidden = errors.New("it belongs to another user")
-	ErrSilent    = errors.New("azptend does not answer")
-	ErrBrokenOff = errors.New("azptend ended without a word")
+	ErrNotRunning   = errors.New("no azptend runs there")
+	ErrForbidden    = errors.New("it belongs to another user")
+	ErrNoResponse   = errors.New("azptend does not answer")
+	ErrDisconnected = errors.New("azptend ended without a word")
 )
 
-// AnswerWithin is how long an answer is waited for. The loop answers in
+// ResponseTimeout is how long an answer is waited for. The loop answers in
 // milliseconds; the rest is for machines whose jobs use all of them.
-const AnswerWithin = 5 * time.Second
+const ResponseTimeout = 5 * time.Second
 
-// longestAnswer bounds what is read of a line of an answer, in bytes. Hundreds of
+// maxResponse bounds what is read of a line of an answer, in bytes. Hundreds of
 // agents fit in.
-const longestAnswer = 1 << 20
+const maxResponse = 1 << 20
 
 // Client asks the azptend of a place.
-type Client struct{ Place Place }
+type Client struct{ Location Location }
 
 // Status asks how the agent is.
 func (c Client) Status(ctx context.Context) (Status, error) {
-	return c.ask(ctx, Request{Ask: AskStatus}, func(Status) {})
+	return c.do(ctx, Request{Command: CommandStatus}, func(Status) {})
 }
 
 // Drain asks for a drain.
 func (c Client) Drain(ctx context.Context, terminating bool) (Status, error) {
-	return c.ask(ctx, Request{Ask: AskDrain, Terminating: terminating}, func(Status) {})
+	return c.do(ctx, Request{Command: CommandDrain, Terminating: terminating}, func(Status) {})
 }
 
 // DrainAndWatch asks for a drain and returns at the end of the life, the status
 // then; each is told of its every phase. There is no time limit but ctx's. After
 // the end azptend waits a moment for this process's own: it should not dawdle.
 func (c Client) DrainAndWatch(ctx context.Context, terminating bool, each func(Status)) (Status, error) {
-	return c.ask(ctx, Request{Ask: AskDrain, Terminating: terminating, Watch: true}, each)
+	return c.do(ctx, Request{Command: CommandDrain, Terminating: terminating, Watch: true}, each)
 }
 
-// ask asks, and returns the last answer. Where others use the socket up, azptend may
+// do asks, and returns the last answer. Where others use the socket up, azptend may
 // close a connection before it has read the question: it is asked again then, which
 // does no harm.
-func (c Client) ask(ctx context.Context, r Request, each func(Status)) (Status, error) {
-	patience := time.Now().Add(AnswerWithin)
+func (c Client) do(ctx context.Context, r Request, each func(Status)) (Status, error) {
+	patience := time.Now().Add(ResponseTimeout)
 	answered := false
 	var first error
 	for {
-		status, err := c.askOnce(ctx, r, func(s Status) { answered = true; each(s) })
-		if first != nil && errors.Is(err, ErrNobody) { // it did end
+		status, err := c.doOnce(ctx, r, func(s Status) { answered = true; each(s) })
+		if first != nil && errors.Is(err, ErrNotRunning) { // it did end
 			return status, first
 		}
-		if answered || !errors.Is(err, ErrBrokenOff) || time.Now().After(patience) || !pause(ctx, crowded) {
+		if answered || !errors.Is(err, ErrDisconnected) || time.Now().After(patience) || !sleep(ctx, busyInterval) {
 			return status, err
 		}
 		first = err
 	}
 }
 
-// askOnce asks on one connection.
-func (c Client) askOnce(ctx context.Context, r Request, each func(Status)) (Status, error) {
+// doOnce asks on one connection.
+func (c Client) doOnce(ctx context.Context, r Request, each func(Status)) (Status, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	first := time.AfterFunc(AnswerWithin, cancel)
+	first := time.AfterFunc(ResponseTimeout, cancel)
 	defer first.Stop()
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -87,17 +87,17 @@ func (c Client) askOnce(ctx context.Context, r Request, each func(Status)) (Stat
 	}()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
-	r.Version = version
+	r.Version = protocolVersion
 	line, err := json.Marshal(r)
 	if err != nil {
 		return Status{}, err
 	}
 	_, _ = conn.Write(append(line, '\n')) // who refuses us may not read it: his answer says so, or its lack
-	answers := bufio.NewReaderSize(conn, longestAnswer)
+	answers := bufio.NewReaderSize(conn, maxResponse)
 	for {
-		status, err := read(answers)
+		status, err := readResponse(answers)
 		if err != nil {
-			return Status{}, c.without(err)
+			return Status{}, c.describe(err)
 		}
 		first.Stop()
 		each(status)
@@ -108,77 +108,77 @@ func (c Client) askOnce(ctx context.Context, r Request, each func(Status)) (Stat
 	}
 }
 
-func read(answers *bufio.Reader) (Status, error) {
+func readResponse(answers *bufio.Reader) (Status, error) {
 	line, err := answers.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return Status{}, &saidError{"cannot read azptend's answer: it is too long"}
+		return Status{}, &serverError{"cannot read azptend's answer: it is too long"}
 	}
 	if err != nil {
 		return Status{}, err
 	}
-	var a Answer
+	var a Response
 	switch err := json.Unmarshal(line, &a); {
 	case err != nil:
 		return Status{}, fmt.Errorf("cannot read azptend's answer: %w", err)
 	case a.Error == refusal:
 		return Status{}, ErrForbidden
 	case a.Error != "":
-		return Status{}, &saidError{a.Error}
-	case a.Version != version || a.Status == nil:
-		return Status{}, &saidError{fmt.Sprintf("cannot read azptend's answer: it is of version %d, and this one speaks %d", a.Version, version)}
+		return Status{}, &serverError{a.Error}
+	case a.Version != protocolVersion || a.Status == nil:
+		return Status{}, &serverError{fmt.Sprintf("cannot read azptend's answer: it is of version %d, and this one speaks %d", a.Version, protocolVersion)}
 	}
 	return *a.Status, nil
 }
 
-// saidError is in the words of the other side.
-type saidError struct{ what string }
+// serverError is in the words of the other side.
+type serverError struct{ text string }
 
-func (e *saidError) Error() string { return e.what }
+func (e *serverError) Error() string { return e.text }
 
 // dial connects, and makes sure of who is at the other end.
 func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
-	path, believeOwner := c.Place.find()
-	f, err := openFolder(path)
+	path, believeOwner := c.Location.find()
+	f, err := openDir(path)
 	if err != nil {
-		return nil, c.without(err)
+		return nil, c.describe(err)
 	}
 	defer f.file.Close()
 	info, err := f.file.Stat()
 	if err != nil {
-		return nil, c.without(err)
+		return nil, c.describe(err)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", f.socket())
-	for errors.Is(err, syscall.EAGAIN) && pause(ctx, crowded) { // too many others wait to be accepted
+	for errors.Is(err, syscall.EAGAIN) && sleep(ctx, busyInterval) { // too many others wait to be accepted
 		conn, err = new(net.Dialer).DialContext(ctx, "unix", f.socket())
 	}
 	if err != nil {
-		return nil, c.without(err)
+		return nil, c.describe(err)
 	}
 	unix := conn.(*net.UnixConn)
 	user, err := peerUser(unix)
-	if err == nil && !mayAnswer(user, os.Geteuid(), owner(info), believeOwner) {
+	if err == nil && !isTrustedServer(user, os.Geteuid(), owner(info), believeOwner) {
 		err = ErrForbidden
 	}
 	if err != nil {
 		conn.Close()
-		return nil, c.without(err)
+		return nil, c.describe(err)
 	}
 	return unix, nil
 }
 
-// crowded is how long a client waits before it tries a socket again that others
+// busyInterval is how long a client waits before it tries a socket again that others
 // use up.
-const crowded = 5 * time.Millisecond
+const busyInterval = 5 * time.Millisecond
 
-// mayAnswer says whether a client that runs as own believes this user, in a
+// isTrustedServer says whether a client that runs as own believes this user, in a
 // folder of owner's, who may be believed by root.
-func mayAnswer(user, own, owner int, believeOwner bool) bool {
+func isTrustedServer(user, own, owner int, believeOwner bool) bool {
 	return user == own || user == 0 || (own == 0 && user == owner && believeOwner)
 }
 
-// without says what a failure means.
-func (c Client) without(err error) error {
-	var said *saidError
+// describe says what a failure means.
+func (c Client) describe(err error) error {
+	var said *serverError
 	var timeout net.Error
 	switch {
 	case errors.As(err, &said):
@@ -186,12 +186,12 @@ func (c Client) without(err error) error {
 	case errors.Is(err, ErrForbidden), errors.Is(err, fs.ErrPermission):
 		err = ErrForbidden
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
-		err = ErrNobody
+		err = ErrNotRunning
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.Canceled), errors.Is(err, syscall.EAGAIN):
-		err = ErrSilent
+		err = ErrNoResponse
 	default: // EOF, a reset connection
-		err = fmt.Errorf("%w (%w)", ErrBrokenOff, err)
+		err = fmt.Errorf("%w (%w)", ErrDisconnected, err)
 	}
-	path, _ := c.Place.find()
+	path, _ := c.Location.find()
 	return fmt.Errorf("cannot talk to azptend in %s: %w", path, err)
 }

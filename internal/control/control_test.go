@@ -17,8 +17,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// farewell is how long those who watch have to leave.
-const farewell = 2 * time.Second
+// closeTimeout is how long those who watch have to leave.
+const closeTimeout = 2 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -85,11 +85,11 @@ func listening(t *testing.T, l *life) (Client, *Server) {
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := listenIn(t, Place{Root: root}, l)
-	return Client{Place{Root: root}}, s
+	s := listenIn(t, Location{Root: root}, l)
+	return Client{Location{Root: root}}, s
 }
 
-func listenIn(t *testing.T, p Place, l *life) *Server {
+func listenIn(t *testing.T, p Location, l *life) *Server {
 	t.Helper()
 	s, err := Listen(p, l, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
@@ -104,11 +104,11 @@ func closed(t *testing.T, s *Server) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	if err := s.Close(farewell); err != nil {
+	if err := s.Close(closeTimeout); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(s.folder.path); err == nil {
-		t.Errorf("%s stays behind", s.folder.path)
+	if _, err := os.Lstat(s.dir.path); err == nil {
+		t.Errorf("%s stays behind", s.dir.path)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestWatch(t *testing.T) {
 func TestWatcherIsLeftBehind(t *testing.T) {
 	c, s := listening(t, newLife())
 	_, err := c.DrainAndWatch(t.Context(), false, func(Status) { closed(t, s) })
-	if !errors.Is(err, ErrBrokenOff) {
+	if !errors.Is(err, ErrDisconnected) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -187,18 +187,18 @@ func TestNobody(t *testing.T) {
 	l := newLife()
 	c, s := listening(t, l)
 	closed(t, s)
-	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("without a folder: %v", err)
 	}
-	if err := os.WriteFile(c.Place.open(), nil, 0o600); err != nil {
+	if err := os.WriteFile(c.Location.agentDir(), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("with a file in its place: %v", err)
 	}
-	again := listenIn(t, c.Place, l)
+	again := listenIn(t, c.Location, l)
 	_ = again.listener.Close() // as of a process that was killed
-	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNobody) {
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("with a dead socket: %v", err)
 	}
 }
@@ -211,7 +211,7 @@ func TestSilence(t *testing.T) {
 	c, _ := listening(t, l)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := c.Status(ctx); !errors.Is(err, ErrSilent) {
+	if _, err := c.Status(ctx); !errors.Is(err, ErrNoResponse) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -219,14 +219,14 @@ func TestSilence(t *testing.T) {
 // TestOneAtATime: a folder that is in use is left alone, and free again after.
 func TestOneAtATime(t *testing.T) {
 	c, s := listening(t, newLife())
-	if _, err := Listen(c.Place, newLife(), slog.New(slog.DiscardHandler)); !errors.Is(err, ErrTaken) {
+	if _, err := Listen(c.Location, newLife(), slog.New(slog.DiscardHandler)); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second one: %v", err)
 	}
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("the first one: %v", err)
 	}
 	closed(t, s)
-	listenIn(t, c.Place, newLife())
+	listenIn(t, c.Location, newLife())
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("the next one: %v", err)
 	}
@@ -253,7 +253,7 @@ func TestLeftovers(t *testing.T) {
 			if err := errors.Join(os.WriteFile(precious, []byte("x"), 0o600), lay(path, elsewhere)); err != nil {
 				t.Fatal(err)
 			}
-			p := Place{Root: filepath.Dir(path)}
+			p := Location{Root: filepath.Dir(path)}
 			s := listenIn(t, p, newLife())
 			if _, err := (Client{p}).Status(t.Context()); err != nil {
 				t.Error(err)
@@ -273,16 +273,16 @@ func TestLeftovers(t *testing.T) {
 // removed with ours.
 func TestReplacedFolder(t *testing.T) {
 	c, s := listening(t, newLife())
-	if err := errors.Join(os.Rename(c.Place.open(), c.Place.open()+".moved"), os.Mkdir(c.Place.open(), 0o700)); err != nil {
+	if err := errors.Join(os.Rename(c.Location.agentDir(), c.Location.agentDir()+".moved"), os.Mkdir(c.Location.agentDir(), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(farewell); err != nil {
+	if err := s.Close(closeTimeout); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(c.Place.open()); err != nil {
+	if _, err := os.Lstat(c.Location.agentDir()); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(filepath.Join(c.Place.open()+".moved", socketName)); err == nil {
+	if _, err := os.Lstat(filepath.Join(c.Location.agentDir()+".moved", socketName)); err == nil {
 		t.Error("the socket stays behind")
 	}
 }
@@ -293,7 +293,7 @@ func TestWhoMayTalk(t *testing.T) {
 		user, own int
 		want      bool
 	}{{us, us, true}, {root, us, true}, {them, us, false}, {us, root, false}, {root, root, true}} {
-		if got := mayAsk(tt.user, tt.own); got != tt.want {
+		if got := mayConnect(tt.user, tt.own); got != tt.want {
 			t.Errorf("mayAsk(%d, %d) = %v", tt.user, tt.own, got)
 		}
 	}
@@ -304,14 +304,14 @@ func TestWhoMayTalk(t *testing.T) {
 		{us, us, us, true}, {root, us, us, true}, {them, us, us, false}, {them, us, them, false},
 		{us, root, us, true}, {them, root, us, false}, {root, root, root, true}, {us, root, root, false},
 	} {
-		if got := mayAnswer(tt.user, tt.own, tt.owner, true); got != tt.want {
+		if got := isTrustedServer(tt.user, tt.own, tt.owner, true); got != tt.want {
 			t.Errorf("mayAnswer(%d, %d, %d) = %v", tt.user, tt.own, tt.owner, got)
 		}
 	}
 }
 
 // say says a line to a server, and returns its answer.
-func say(t *testing.T, c Client, line string) Answer {
+func say(t *testing.T, c Client, line string) Response {
 	t.Helper()
 	conn, err := c.dial(t.Context())
 	if err != nil {
@@ -326,7 +326,7 @@ func say(t *testing.T, c Client, line string) Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var a Answer
+	var a Response
 	if err := json.Unmarshal(b, &a); err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestBadRequests(t *testing.T) {
 		`{"v":1,"ask":"kill"}`:    `there is no question "kill"`,
 		`{"v":1,"ask":"status","terminating":true}`: "only a drain can be terminating",
 	} {
-		if a := say(t, c, line+"\n"); !strings.Contains(a.Error, want) || a.Status != nil || a.Version != version {
+		if a := say(t, c, line+"\n"); !strings.Contains(a.Error, want) || a.Status != nil || a.Version != protocolVersion {
 			t.Errorf("%s is answered with %+v", line, a)
 		}
 	}
@@ -365,7 +365,7 @@ func TestEndlessRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_, _ = conn.Write([]byte(strings.Repeat(" ", longestRequest+1)))
+	_, _ = conn.Write([]byte(strings.Repeat(" ", maxRequest+1)))
 	if n, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Errorf("it is answered with %d bytes", n)
 	}
@@ -386,7 +386,7 @@ func FuzzParseRequest(f *testing.F) {
 			}
 			return
 		}
-		if r.Version != version || (r.Ask != AskStatus && r.Ask != AskDrain) || (r.Terminating && r.Ask != AskDrain) {
+		if r.Version != protocolVersion || (r.Command != CommandStatus && r.Command != CommandDrain) || (r.Terminating && r.Command != CommandDrain) {
 			t.Errorf("%q is taken for %+v", line, r)
 		}
 		again, err := json.Marshal(r)

@@ -1,6 +1,6 @@
 // Package control is how a person or a probe talks to a running azptend: a unix
 // socket with its server and its client, always on, without any port open. Who
-// answers is the caller's [Agent]; this package carries the words.
+// answers is the caller's [Handler]; this package carries the words.
 //
 // # Where it is
 //
@@ -51,7 +51,7 @@
 // # The protocol
 //
 // One connection is one question. A line of JSON goes in ([Request]), lines of
-// JSON come out ([Answer]): one, or with Watch one at every change of the phase
+// JSON come out ([Response]): one, or with Watch one at every change of the phase
 // (one that passes in an instant may be left out) and the last with End. Both sides name the version; one that does not know the
 // other's says so.
 package control

@@ -27,6 +27,6 @@ func peerUser(c *net.UnixConn) (int, error) {
 	return int(peer.Uid), nil
 }
 
-// reach is a short path to an opened folder. A process may use its own
+// shortPath is a short path to an opened folder. A process may use its own
 // /proc/self/fd even while it is undumpable (fs/proc/fd.c, proc_fd_permission).
-func reach(f *folder) string { return "/proc/self/fd/" + strconv.Itoa(int(f.file.Fd())) }
+func shortPath(f *socketDir) string { return "/proc/self/fd/" + strconv.Itoa(int(f.file.Fd())) }

@@ -11,5 +11,5 @@ import (
 // other users out.
 func peerUser(*net.UnixConn) (int, error) { return os.Geteuid(), nil }
 
-// reach is the folder's own path: too long a one cannot be opened here.
-func reach(f *folder) string { return f.path }
+// shortPath is the folder's own path: too long a one cannot be opened here.
+func shortPath(f *socketDir) string { return f.path }

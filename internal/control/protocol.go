@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// version is of the protocol. Fields may be added to it without a new one.
-const version = 1
+// protocolVersion is of the protocol. Fields may be added to it without a new one.
+const protocolVersion = 1
 
-// Ask is what a request wants.
-type Ask string
+// Command is what a request wants.
+type Command string
 
 // The questions.
 const (
-	AskStatus Ask = "status"
-	AskDrain  Ask = "drain"
+	CommandStatus Command = "status"
+	CommandDrain  Command = "drain"
 )
 
 // Request is one question.
 type Request struct {
-	Version     int  `json:"v"`
-	Ask         Ask  `json:"ask"`
-	Terminating bool `json:"terminating,omitempty"` // of a drain: the grace period runs from now
-	Watch       bool `json:"watch,omitempty"`       // go on with each new phase, until the end
+	Version     int     `json:"v"`
+	Command     Command `json:"ask"`
+	Terminating bool    `json:"terminating,omitempty"` // of a drain: the grace period runs from now
+	Watch       bool    `json:"watch,omitempty"`       // go on with each new phase, until the end
 }
 
-// Answer is one line of the answer: a status, or why there is none.
-type Answer struct {
+// Response is one line of the answer: a status, or why there is none.
+type Response struct {
 	Version int     `json:"v"`
 	Error   string  `json:"error,omitempty"`
 	Status  *Status `json:"status,omitempty"`
@@ -78,8 +78,8 @@ type End struct {
 	Why  string `json:"why"`
 }
 
-// longestRequest bounds what is read of a request, in bytes.
-const longestRequest = 4096
+// maxRequest bounds what is read of a request, in bytes.
+const maxRequest = 4096
 
 // parseRequest reads one line. It is written by anybody who may open the socket.
 func parseRequest(line []byte) (Request, error) {
@@ -88,11 +88,11 @@ func parseRequest(line []byte) (Request, error) {
 		return Request{}, errors.New("cannot read the request: it is no JSON object of the protocol")
 	}
 	switch {
-	case r.Version != version:
-		return Request{}, fmt.Errorf("cannot read the request: it is of version %d, and this azptend speaks %d", r.Version, version)
-	case r.Ask != AskStatus && r.Ask != AskDrain:
-		return Request{}, fmt.Errorf("cannot answer: there is no question %.40q", r.Ask)
-	case r.Terminating && r.Ask != AskDrain:
+	case r.Version != protocolVersion:
+		return Request{}, fmt.Errorf("cannot read the request: it is of version %d, and this azptend speaks %d", r.Version, protocolVersion)
+	case r.Command != CommandStatus && r.Command != CommandDrain:
+		return Request{}, fmt.Errorf("cannot answer: there is no question %.40q", r.Command)
+	case r.Terminating && r.Command != CommandDrain:
 		return Request{}, errors.New("cannot answer: only a drain can be terminating")
 	}
 	return r, nil

@@ -16,9 +16,9 @@ import (
 	"github.com/azptend/azptend/internal/connlimit"
 )
 
-// Agent is who is talked to. Its answers are its loop's own: one that does not
+// Handler is who is talked to. Its answers are its loop's own: one that does not
 // come means that the loop has stopped.
-type Agent interface {
+type Handler interface {
 	Status(context.Context) (Status, error)
 	// Next is the status as soon as its phase is another than this one, or the
 	// life has ended.
@@ -28,17 +28,17 @@ type Agent interface {
 }
 
 const (
-	// readWithin is how long a request may take to come.
-	readWithin = 5 * time.Second
-	// writeWithin is how long a line of an answer may wait to be read.
-	writeWithin = 5 * time.Second
+	// readTimeout is how long a request may take to come.
+	readTimeout = 5 * time.Second
+	// writeTimeout is how long a line of an answer may wait to be read.
+	writeTimeout = 5 * time.Second
 )
 
 // Server answers on the socket.
 type Server struct {
-	agent    Agent
+	handler  Handler
 	log      *slog.Logger
-	folder   *folder
+	dir      *socketDir
 	listener *net.UnixListener
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -48,7 +48,7 @@ type Server struct {
 // Listen opens the socket of this place and answers on it until Close. What an
 // earlier life left there is replaced; ErrTaken says that another one still
 // lives.
-func Listen(p Place, a Agent, log *slog.Logger) (*Server, error) {
+func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 	f, warning, err := p.make()
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the control socket: %w", err)
@@ -62,14 +62,14 @@ func Listen(p Place, a Agent, log *slog.Logger) (*Server, error) {
 		log.Warn("Jobs can move the control socket away: drain and healthcheck would find nobody", "folder", f.path, "error", warning,
 			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
 	}
-	s := &Server{agent: a, log: log, folder: f, listener: l}
+	s := &Server{handler: a, log: log, dir: f, listener: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.served.Add(1)
 	go s.accept()
 	return s, nil
 }
 
-func listen(f *folder) (*net.UnixListener, error) {
+func listen(f *socketDir) (*net.UnixListener, error) {
 	if err := os.RemoveAll(f.socket()); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (s *Server) Close(farewell time.Duration) error {
 	defer timer.Stop()
 	<-done
 	s.cancel()
-	return s.folder.remove()
+	return s.dir.remove()
 }
 
 func (s *Server) accept() {
@@ -104,7 +104,7 @@ func (s *Server) accept() {
 		}
 		if err != nil { // out of descriptors, or a caller that left: the next may be fine
 			s.log.Debug("Cannot accept a control connection", "error", err)
-			pause(s.ctx, 100*time.Millisecond) // a failing accept is not to use a processor up
+			sleep(s.ctx, 100*time.Millisecond) // a failing accept is not to use a processor up
 			continue
 		}
 		s.served.Go(func() {
@@ -114,8 +114,8 @@ func (s *Server) accept() {
 	}
 }
 
-// pause waits, and says whether ctx lasts.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits, and says whether ctx lasts.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -131,47 +131,47 @@ func (s *Server) serve(c net.Conn) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-	if user, err := peerUser(connlimit.Unwrap(c).(*net.UnixConn)); err != nil || !mayAsk(user, os.Geteuid()) {
+	if user, err := peerUser(connlimit.Unwrap(c).(*net.UnixConn)); err != nil || !mayConnect(user, os.Geteuid()) {
 		s.log.Warn("Turned away a caller on the control socket", "user", user, "error", err)
-		s.tell(c, Answer{Error: refusal})
+		s.send(c, Response{Error: refusal})
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(readWithin))
-	line, err := bufio.NewReader(io.LimitReader(c, longestRequest)).ReadBytes('\n')
+	_ = c.SetReadDeadline(time.Now().Add(readTimeout))
+	line, err := bufio.NewReader(io.LimitReader(c, maxRequest)).ReadBytes('\n')
 	if err != nil {
 		return
 	}
 	r, err := parseRequest(line)
 	if err != nil {
-		s.tell(c, Answer{Error: err.Error()})
+		s.send(c, Response{Error: err.Error()})
 		return
 	}
 	if r.Watch {
-		go leaving(c, cancel) // ends with the connection
+		go watchDisconnect(c, cancel) // ends with the connection
 	} else {
-		defer time.AfterFunc(AnswerWithin, cancel).Stop() // by then its caller has given up
+		defer time.AfterFunc(ResponseTimeout, cancel).Stop() // by then its caller has given up
 	}
-	s.answer(ctx, c, r)
+	s.respond(ctx, c, r)
 }
 
-// leaving notices a caller that goes away while it watches.
-func leaving(c net.Conn, left context.CancelFunc) {
+// watchDisconnect notices a caller that goes away while it watches.
+func watchDisconnect(c net.Conn, left context.CancelFunc) {
 	_ = c.SetReadDeadline(time.Time{})
 	_, _ = c.Read(make([]byte, 1))
 	left()
 }
 
-func (s *Server) answer(ctx context.Context, c net.Conn, r Request) {
-	ask := s.agent.Status
-	if r.Ask == AskDrain {
-		ask = func(ctx context.Context) (Status, error) { return s.agent.Drain(ctx, r.Terminating) }
+func (s *Server) respond(ctx context.Context, c net.Conn, r Request) {
+	ask := s.handler.Status
+	if r.Command == CommandDrain {
+		ask = func(ctx context.Context) (Status, error) { return s.handler.Drain(ctx, r.Terminating) }
 	}
 	for {
 		status, err := ask(ctx)
 		if err != nil {
 			return // the caller has gone, or we have: nobody is left to tell
 		}
-		if !s.tell(c, Answer{Status: &status}) || !r.Watch {
+		if !s.send(c, Response{Status: &status}) || !r.Watch {
 			return
 		}
 		if status.End != nil {
@@ -179,17 +179,17 @@ func (s *Server) answer(ctx context.Context, c net.Conn, r Request) {
 			<-ctx.Done()
 			return
 		}
-		ask = func(ctx context.Context) (Status, error) { return s.agent.Next(ctx, status.Phase) }
+		ask = func(ctx context.Context) (Status, error) { return s.handler.Next(ctx, status.Phase) }
 	}
 }
 
-func (s *Server) tell(c net.Conn, a Answer) bool {
-	a.Version = version
+func (s *Server) send(c net.Conn, a Response) bool {
+	a.Version = protocolVersion
 	line, err := json.Marshal(a)
 	if err != nil {
 		return false
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(writeWithin))
+	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err = c.Write(append(line, '\n'))
 	return err == nil
 }
@@ -197,5 +197,5 @@ func (s *Server) tell(c net.Conn, a Answer) bool {
 // refusal is what somebody else's process is told.
 const refusal = "refused: azptend answers its own user and root"
 
-// mayAsk says whether the server, who runs as own, answers this user.
-func mayAsk(user, own int) bool { return user == own || user == 0 }
+// mayConnect says whether the server, who runs as own, answers this user.
+func mayConnect(user, own int) bool { return user == own || user == 0 }

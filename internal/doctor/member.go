@@ -76,7 +76,7 @@ func lookAtLicence(ctx context.Context, v *visit) result {
 	}
 	e, err := v.Licence(ctx, v.user.ID)
 	switch {
-	case errors.Is(err, azdo.ErrServer):
+	case errors.Is(err, azdo.ErrAzureDevOpsServer):
 		return notNeeded("a server of one's own has no such licences")
 	case err != nil:
 		return notNeeded(fmt.Sprintf("it is not told (%v); an administrator sees it (%s)", err, usersPage))
@@ -156,7 +156,7 @@ func lookAtRole(ctx context.Context, v *visit) result {
 	if v.alone() {
 		return notNeeded("the agent manages nothing")
 	}
-	manages, err := v.Server.Has(ctx, v.pool.ID, azdo.MayManage)
+	manages, err := v.Server.HasPermission(ctx, v.pool.ID, azdo.MayManage)
 	if err != nil {
 		return wrong(problem(RoleUnknown, err.Error()))
 	}
@@ -164,7 +164,7 @@ func lookAtRole(ctx context.Context, v *visit) result {
 		return ok(fmt.Sprintf("the identity may view and manage pool %q", v.pool.Name))
 	}
 	role := "Reader"
-	if listens, err := v.Server.Has(ctx, v.pool.ID, azdo.MayListen); err == nil && listens {
+	if listens, err := v.Server.HasPermission(ctx, v.pool.ID, azdo.MayListen); err == nil && listens {
 		role = "Service Account"
 	}
 	return wrong(problem(NoManage, fmt.Sprintf("the identity may view pool %q, and not manage it: what a %s may", v.pool.Name, role)))
@@ -185,11 +185,11 @@ func lookAtKind(_ context.Context, v *visit) result {
 func kindOf(p azdo.Pool) (Cause, string) {
 	switch {
 	case p.IsHosted:
-		return HostedPool, p.Closed()
+		return HostedPool, p.ClosedReason()
 	case strings.EqualFold(p.PoolType, "deployment"):
 		return DeploymentPool, "it is a deployment pool, whose agents take no jobs of a pool"
-	case p.Closed() != "":
-		return ElasticPool, p.Closed()
+	case p.ClosedReason() != "":
+		return ElasticPool, p.ClosedReason()
 	}
 	return "", ""
 }

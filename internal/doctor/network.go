@@ -63,7 +63,7 @@ func lookAtNetwork(ctx context.Context, v *visit) result {
 	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, way.trace()), networkPatience)
 	defer cancel()
 	sent := time.Now()
-	found, err := azdo.Greet(ctx, v.Web, v.URL)
+	found, err := azdo.Probe(ctx, v.Web, v.URL)
 	answered := time.Now()
 	if err != nil {
 		return unreached(err, v.URL, via, &way)
@@ -179,14 +179,14 @@ func lookAtOrganisation(_ context.Context, v *visit) result {
 		return notNeeded("the agent's own files say which it is")
 	}
 	status := fmt.Sprintf("%s answers %d", v.URL, v.found.Status)
-	switch v.found.Face {
-	case azdo.FaceNobody:
+	switch v.found.Kind {
+	case azdo.NoSuchOrganisation:
 		return wrong(problem(NoOrganisation, status+", and names no tenant: there is no such organisation"))
-	case azdo.FaceElsewhere:
+	case azdo.RedirectsElsewhere:
 		return wrong(problem(Redirects, v.URL+" leads to "+v.found.Target))
-	case azdo.FaceStranger:
+	case azdo.NotAzureDevOps:
 		return wrong(problem(NotDevOps, status+", and not as Azure DevOps does"))
-	case azdo.FaceBroken:
+	case azdo.EndpointUnavailable:
 		return wrong(problem(Unavailable, status))
 	}
 	return ok("there is an organisation or collection at " + v.URL)

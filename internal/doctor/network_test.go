@@ -156,7 +156,7 @@ func TestNobodyAnswers(t *testing.T) {
 	s.ready()
 	late, release := context.WithDeadline(t.Context(), time.Now())
 	defer release()
-	_, err := azdo.Greet(late, s.Web, s.URL)
+	_, err := azdo.Probe(late, s.Web, s.URL)
 	if c, _ := doctor.Explain(err); c.Cause != doctor.NoAnswer {
 		t.Errorf("%v is explained by %q", err, c.Cause)
 	}

@@ -232,7 +232,7 @@ func (s *stage) manageQueue() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	queue, found, err := client.QueueOf(s.Context(), "Project", 1)
+	queue, found, err := client.QueueForPool(s.Context(), "Project", 1)
 	if err != nil || !found {
 		s.Fatal(found, err)
 	}

@@ -75,7 +75,7 @@ type Server interface {
 	Pools(ctx context.Context) ([]azdo.Pool, error)
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
 	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
-	Has(ctx context.Context, pool int, rights azdo.Permission) (bool, error)
+	HasPermission(ctx context.Context, pool int, rights azdo.Permission) (bool, error)
 	Agents(ctx context.Context, pool int) ([]azdo.Agent, error)
 	JobRequests(ctx context.Context, pool, completed int) ([]azdo.JobRequest, error)
 }
@@ -114,7 +114,7 @@ type Jobs struct {
 type visit struct {
 	Subject
 	claims  *identity.Claims // nil: none, or a token that says nothing of itself
-	found   azdo.Organisation
+	found   azdo.Endpoint
 	signIn  error // what the sign-in check left to the membership check
 	user    azdo.User
 	untold  bool // the token is good for pools, and not for asking whose it is

@@ -16,7 +16,7 @@ import (
 func guard(next http.Handler, on net.Addr, hosts []string) http.Handler {
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !mayBeCalled(r.Host, IsLoopback(on), hosts) {
-			http.Error(w, "the emulator is not called "+shownHost(r.Host)+": azptend emulate --host names what it is called besides", http.StatusForbidden)
+			http.Error(w, "the emulator is not called "+shownHost(r.Host)+": its option Hosts (azptend-lab emulate --host) adds a name", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -50,17 +50,17 @@ func Of(err error) int {
 		return coded.Code
 	case errors.Is(err, context.Canceled):
 		return Interrupted
-	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.VersionError)),
+	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.InvalidVersionError)),
 		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
 		return Usage
-	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.HeldError)), errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
 		return TryAgain
 	case dir != nil, errors.As(err, new(*install.RootError)):
 		return DirUnusable
 	case errors.Is(err, azdo.ErrNoPool), errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
 		return Denied
 	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedError)), errors.As(err, new(*azdo.TokenError)),
-		errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrServer), errors.Is(err, azdo.ErrForeign),
+		errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
 		errors.As(err, new(*install.SumError)): // the server, or whoever answers in its place
 		return Unavailable
 	case errors.As(err, &answer):

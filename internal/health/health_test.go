@@ -40,7 +40,7 @@ func (l loop) Status(ctx context.Context) (control.Status, error) {
 	return l.status, nil
 }
 
-func get(p *health.Page, path string) *httptest.ResponseRecorder {
+func get(p *health.Server, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	p.Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	return w
@@ -52,7 +52,7 @@ func TestProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tt := range []struct {
 			name          string
-			agent         health.Agent
+			agent         health.StatusSource
 			health, ready int
 			says          string
 		}{
@@ -65,7 +65,7 @@ func TestProbes(t *testing.T) {
 		} {
 			p := health.New("test")
 			if tt.agent != nil {
-				p.Begin(tt.agent)
+				p.SetAgent(tt.agent)
 			}
 			for path, want := range map[string]int{"/healthz": tt.health, "/readyz": tt.ready, "/status": 200, "/metrics": 200, "/": 404} {
 				got := get(p, path)
@@ -90,7 +90,7 @@ func at(p lifecycle.Phase, j lifecycle.JobState, jobs int) lifecycle.State {
 }
 
 // has fails unless the metrics have these lines.
-func has(t *testing.T, p *health.Page, lines ...string) {
+func has(t *testing.T, p *health.Server, lines ...string) {
 	t.Helper()
 	text := get(p, "/metrics").Body.String()
 	for _, line := range lines {
@@ -105,7 +105,7 @@ func has(t *testing.T, p *health.Page, lines ...string) {
 func TestALifeIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := health.New("test")
-		l := p.Life("a")
+		l := p.ForAgent("a")
 		now := lifecycle.New(lifecycle.Policy{})
 		step := func(e lifecycle.Event, to lifecycle.State) {
 			l.Stepped(now, to, e)
@@ -159,10 +159,10 @@ func TestALifeIsCounted(t *testing.T) {
 // TestWhatStaysIsCounted: an agent that could not be removed, of two in one process.
 func TestWhatStaysIsCounted(t *testing.T) {
 	p := health.New("test")
-	p.Life("a")
+	p.ForAgent("a")
 	named := at(lifecycle.Gone, lifecycle.NoJob, 0)
 	named.Registration = lifecycle.Abandoned
-	p.Life("b").Stepped(at(lifecycle.Removing, lifecycle.NoJob, 0), named, lifecycle.RemoveResult{})
+	p.ForAgent("b").Stepped(at(lifecycle.Removing, lifecycle.NoJob, 0), named, lifecycle.RemoveResult{})
 	has(t, p, `azptend_removals_total{agent="a",outcome="named"} 0`, `azptend_removals_total{agent="b",outcome="named"} 1`,
 		`azptend_phase{agent="a",phase="booting"} 1`, `azptend_phase{agent="b",phase="gone"} 1`)
 }
@@ -172,8 +172,8 @@ func TestTokensAreCounted(t *testing.T) {
 	if text := get(p, "/metrics").Body.String(); strings.Contains(text, "expiry") {
 		t.Error("a token that was never got expires")
 	}
-	p.Fetched("managed identity", time.Unix(1234, 0), nil)
-	p.Fetched("managed identity", time.Time{}, errors.New("no"))
+	p.TokenFetched("managed identity", time.Unix(1234, 0), nil)
+	p.TokenFetched("managed identity", time.Time{}, errors.New("no"))
 	has(t, p, `azptend_token_fetches_total{source="managed identity",outcome="ok"} 1`, `azptend_token_fetches_total{source="managed identity",outcome="failed"} 1`,
 		`azptend_token_expiry_timestamp_seconds{source="managed identity"} 1234`)
 }
@@ -182,9 +182,9 @@ func TestTokensAreCounted(t *testing.T) {
 // a server or a listener sends makes series without bound.
 func TestMetricsAreWellMade(t *testing.T) {
 	p := health.New("test")
-	l := p.Life("a \"b\"\n")
+	l := p.ForAgent("a \"b\"\n")
 	l.Ready(map[string]time.Duration{"total": time.Second})
-	p.Fetched("managed identity", time.Unix(1234, 0), nil)
+	p.TokenFetched("managed identity", time.Unix(1234, 0), nil)
 	for i := range 1000 {
 		p.Observe(azdo.Observation{Method: "GET", Status: 1000 + i})
 		l.Stepped(at(lifecycle.Idle, lifecycle.NoJob, 0), at(lifecycle.Starting, lifecycle.NoJob, 0),

@@ -12,17 +12,17 @@ import (
 // Metrics are what is counted in one process. They are safe for use by several
 // goroutines.
 type Metrics struct {
-	*calls.Calls
+	*calls.Requests
 	registry *metrics.Registry
 
 	phase, lastStart, expiry                 metrics.Gauge
 	phaseTime, started, ended                metrics.Counter
 	registrations, removals, restarts, exits metrics.Counter
 	updates, fetches                         metrics.Counter
-	took                                     metrics.Histogram
+	jobDuration                              metrics.Histogram
 
-	mu    sync.Mutex
-	lives []*Life
+	mu     sync.Mutex
+	agents []*AgentMetrics
 }
 
 // jobBuckets go from a job that only says hello to the six hours after which a
@@ -44,7 +44,7 @@ func NewMetrics(version string) *Metrics {
 		started: r.Counter("azptend_jobs_started_total", "Jobs that the agent's listener began.", "agent"),
 		ended: r.Counter("azptend_jobs_ended_total",
 			"Jobs that ended: finished is any that the listener ended, whatever its result; cut is one whose listener ended in the middle of it; unseen is one that azptend lost sight of.", "agent", "result"),
-		took:          r.Histogram("azptend_job_duration_seconds", "How long jobs took that finished.", jobBuckets(), "agent"),
+		jobDuration:   r.Histogram("azptend_job_duration_seconds", "How long jobs took that finished.", jobBuckets(), "agent"),
 		registrations: r.Counter("azptend_registrations_total", "How often the agent was registered.", "agent"),
 		removals: r.Counter("azptend_removals_total",
 			"How registrations ended: removed, or named in the log for a person to remove.", "agent", "outcome"),
@@ -54,7 +54,7 @@ func NewMetrics(version string) *Metrics {
 		fetches:  r.Counter("azptend_token_fetches_total", "Tokens that were got from Entra ID or an identity endpoint, and failures to get one.", "source", "outcome"),
 		expiry:   r.Gauge("azptend_token_expiry_timestamp_seconds", "When the token in use expires. A personal access token does not tell.", "source"),
 	}
-	m.Calls = calls.New(r)
+	m.Requests = calls.New(r)
 	r.Gauge("azptend_build_info", "Always 1; the version is a label.", "version").Set(1, version)
 	r.Gauge("process_start_time_seconds", "When azptend started.").Set(float64(time.Now().UnixMilli()) / 1000)
 	return m
@@ -63,9 +63,9 @@ func NewMetrics(version string) *Metrics {
 // Families are the metrics that there are.
 func (m *Metrics) Families() []metrics.Family { return m.registry.Families() }
 
-// Fetched counts a token that was got from a source, a word of ours, or the failure
+// TokenFetched counts a token that was got from a source, a word of ours, or the failure
 // to get one. Expires is zero where that is not known.
-func (m *Metrics) Fetched(source string, expires time.Time, err error) {
+func (m *Metrics) TokenFetched(source string, expires time.Time, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = "failed"
@@ -79,12 +79,12 @@ func (m *Metrics) Fetched(source string, expires time.Time, err error) {
 	}
 }
 
-// catchUp counts what lasts up to this moment.
-func (m *Metrics) catchUp() {
+// flushPhaseTime counts what lasts up to this moment.
+func (m *Metrics) flushPhaseTime() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, l := range m.lives {
-		l.catchUp()
+	for _, l := range m.agents {
+		l.flushPhaseTime()
 	}
 }
 

@@ -15,24 +15,24 @@ import (
 	"github.com/azptend/azptend/internal/control"
 )
 
-// Agent is who is asked how it is. Its answers are its loop's own: one that does
+// StatusSource is who is asked how it is. Its answers are its loop's own: one that does
 // not come means that the loop has stopped.
-type Agent interface {
+type StatusSource interface {
 	Status(context.Context) (control.Status, error)
 }
 
-// Page answers probes and scrapes. It is ready to, before there is any agent.
-type Page struct {
+// Server answers probes and scrapes. It is ready to, before there is any agent.
+type Server struct {
 	*Metrics
 	version string
-	agent   atomic.Pointer[Agent] // nil: no life has begun
+	agent   atomic.Pointer[StatusSource] // nil: no life has begun
 }
 
 // New makes the page of one process.
-func New(version string) *Page { return &Page{Metrics: NewMetrics(version), version: version} }
+func New(version string) *Server { return &Server{Metrics: NewMetrics(version), version: version} }
 
-// Begin says who is asked from now on.
-func (p *Page) Begin(a Agent) { p.agent.Store(&a) }
+// SetAgent says who is asked from now on.
+func (p *Server) SetAgent(a StatusSource) { p.agent.Store(&a) }
 
 // Status is what /status shows: what azptend healthcheck --json does, and the
 // version.
@@ -44,17 +44,17 @@ type Status struct {
 	Status  *control.Status `json:"status,omitempty"` // nil: no life has begun, or it does not answer
 }
 
-func (p *Page) status(ctx context.Context) Status {
+func (p *Server) status(ctx context.Context) Status {
 	s := Status{Version: p.version, Live: true}
 	agent := p.agent.Load()
 	if agent == nil {
 		return s
 	}
-	ctx, cancel := context.WithTimeout(ctx, control.AnswerWithin)
+	ctx, cancel := context.WithTimeout(ctx, control.ResponseTimeout)
 	defer cancel()
 	now, err := (*agent).Status(ctx)
 	if err != nil {
-		s.Live, s.Error = false, fmt.Sprintf("its loop has not answered within %v", control.AnswerWithin)
+		s.Live, s.Error = false, fmt.Sprintf("its loop has not answered within %v", control.ResponseTimeout)
 		return s
 	}
 	s.Ready, s.Status = now.Ready, &now
@@ -62,22 +62,22 @@ func (p *Page) status(ctx context.Context) Status {
 }
 
 // Handler answers.
-func (p *Page) Handler() http.Handler {
+func (p *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		s := p.status(r.Context())
-		verdict(w, s.Live, "alive", s)
+		writeProbe(w, s.Live, "alive", s)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		s := p.status(r.Context())
-		verdict(w, s.Ready, "ready", s)
+		writeProbe(w, s.Ready, "ready", s)
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.status(r.Context()))
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		p.catchUp()
+		p.flushPhaseTime()
 		p.registry.ServeHTTP(w, r)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,8 +87,8 @@ func (p *Page) Handler() http.Handler {
 	})
 }
 
-// verdict answers a probe: by the code for the platform, by a line for a person.
-func verdict(w http.ResponseWriter, green bool, what string, s Status) {
+// writeProbe answers a probe: by the code for the platform, by a line for a person.
+func writeProbe(w http.ResponseWriter, green bool, what string, s Status) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !green {
 		what = "not " + what
@@ -105,18 +105,18 @@ func verdict(w http.ResponseWriter, green bool, what string, s Status) {
 }
 
 const (
-	// within is how long a caller may take to ask, and then to read.
-	within = 5 * time.Second
+	// requestTimeout is how long a caller may take to ask, and then to read.
+	requestTimeout = 5 * time.Second
 )
 
 // Serve answers on a listener until the returned function is called, which leaves
 // no connection behind.
-func (p *Page) Serve(l net.Listener, log *slog.Logger) (done func()) {
+func (p *Server) Serve(l net.Listener, log *slog.Logger) (done func()) {
 	server := &http.Server{
 		Handler:           p.Handler(),
-		ReadHeaderTimeout: within,
-		ReadTimeout:       within,
-		WriteTimeout:      control.AnswerWithin + within,
+		ReadHeaderTimeout: requestTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      control.ResponseTimeout + requestTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

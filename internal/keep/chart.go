@@ -59,11 +59,11 @@ const (
 
 // chart draws bars for the jobs that started, over an area for those that wait.
 func chart(shown []Slot, now time.Time) string {
-	top := ceiling(shown)
+	top := chartTop(shown)
 	height := func(d time.Duration) float64 { return plotHeight * d.Seconds() / top.Seconds() }
 	width := plotWidth / float64(len(shown))
 	m := &markup{}
-	m.raw(`<div class="y">`).el("span", label(top)).el("span", label(top/2)).raw("<span>0</span></div>")
+	m.raw(`<div class="y">`).element("span", axisLabel(top)).element("span", axisLabel(top/2)).raw("<span>0</span></div>")
 	m.raw(fmt.Sprintf(`<svg viewBox="0 0 %d %d" preserveAspectRatio="none"><path class="mid" d="M0 %dH%d"/>`,
 		plotWidth, plotHeight, plotHeight/2, plotWidth))
 	m.raw(area(shown, width, height))
@@ -76,9 +76,9 @@ func chart(shown []Slot, now time.Time) string {
 	}
 	m.raw(`</svg><div class="x">`)
 	for _, i := range []int{0, len(shown) / 2} {
-		m.el("span", shown[i].From.UTC().Format("15:04"))
+		m.element("span", shown[i].From.UTC().Format("15:04"))
 	}
-	return m.el("span", now.UTC().Format("15:04")+" UTC").raw("</div>").String()
+	return m.element("span", now.UTC().Format("15:04")+" UTC").raw("</div>").String()
 }
 
 // area is the age of the oldest waiting job, one piece for each stretch of time
@@ -101,8 +101,8 @@ func area(shown []Slot, width float64, height func(time.Duration) float64) strin
 	return m.String()
 }
 
-// ceiling is the top of the chart: the next time above all that people count in.
-func ceiling(shown []Slot) time.Duration {
+// chartTop is the top of the chart: the next time above all that people count in.
+func chartTop(shown []Slot) time.Duration {
 	var most time.Duration
 	for _, s := range shown {
 		most = max(most, s.Waited, s.Oldest)
@@ -118,8 +118,8 @@ func ceiling(shown []Slot) time.Duration {
 	return most.Round(24*time.Hour) + 24*time.Hour
 }
 
-// label is a time of the axis; its half must be one too.
-func label(d time.Duration) string {
+// axisLabel is a time of the axis; its half must be one too.
+func axisLabel(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))

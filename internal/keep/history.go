@@ -5,7 +5,7 @@ import "time"
 // slotLength and slots make a history of six hours, whatever happens in them.
 const (
 	slotLength = time.Minute
-	slots      = 360
+	maxSlots   = 360
 )
 
 // Slot is a minute of a pool's past.
@@ -19,10 +19,10 @@ type Slot struct {
 
 // history is a ring of slots.
 type history struct {
-	ring [slots]Slot
+	ring [maxSlots]Slot
 }
 
-func (h *history) note(p Picture, n news) {
+func (h *history) add(p Snapshot, n jobChanges) {
 	from := p.At.Truncate(slotLength)
 	slot := &h.ring[index(from)]
 	if !slot.From.Equal(from) {
@@ -53,5 +53,5 @@ func (h *history) last(n int, now time.Time) []Slot {
 // index is a minute's place. A server without a clock says 1970, and hours before
 // that have a place too.
 func index(from time.Time) int {
-	return (int(from.Unix()/int64(slotLength.Seconds()))%slots + slots) % slots
+	return (int(from.Unix()/int64(slotLength.Seconds()))%maxSlots + maxSlots) % maxSlots
 }

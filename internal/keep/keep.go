@@ -13,8 +13,8 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 )
 
-// Kept is a pool to keep.
-type Kept struct {
+// PoolSource is a pool to keep.
+type PoolSource struct {
 	Name string // for people and metrics
 	// Open finds it. It is called until it succeeds; an error that time does not mend
 	// ends the keeper, for it is a mistake in the settings or a missing right.
@@ -23,21 +23,21 @@ type Kept struct {
 
 // Options say what to keep, and how.
 type Options struct {
-	Pools    []Kept
+	Pools    []PoolSource
 	Interval time.Duration // between two looks at a pool, at least
 	Rules    pool.Rules    // which agents are ghosts
-	// Wanted is the placeholder that each pool is to have; nil: none is kept.
-	Wanted  *pool.Wanted
-	Prune   bool // whether ghosts are removed; else they are only shown
-	Metrics *Metrics
-	Log     *slog.Logger
-	Hint    func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	// Placeholder is the placeholder that each pool is to have; nil: none is kept.
+	Placeholder *pool.PlaceholderSpec
+	Prune       bool // whether ghosts are removed; else they are only shown
+	Metrics     *Metrics
+	Log         *slog.Logger
+	Hint        func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 }
 
 // Keeper keeps pools. Make it with New, run it once with Run.
 type Keeper struct {
-	o    Options
-	feed *feed
+	o     Options
+	board *board
 }
 
 // New makes a keeper that does nothing yet, but that Handler can show.
@@ -51,9 +51,9 @@ func New(o Options) *Keeper {
 	var names []string
 	for _, p := range o.Pools {
 		names = append(names, p.Name)
-		o.Metrics.begin(p.Name)
+		o.Metrics.initPool(p.Name)
 	}
-	return &Keeper{o: o, feed: newFeed(names, time.Now())}
+	return &Keeper{o: o, board: newBoard(names, time.Now())}
 }
 
 // Run keeps the pools until ctx ends, which is no error, or until one of them
@@ -78,20 +78,20 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // loop keeps one pool.
 func (k *Keeper) loop(ctx context.Context, i int) error {
-	t := &tended{k: k, room: k.feed.pools[i], open: k.o.Pools[i].Open, pace: pace{interval: k.o.Interval}, refused: map[int]time.Time{}}
+	t := &poolLoop{k: k, state: k.board.pools[i], open: k.o.Pools[i].Open, interval: interval{base: k.o.Interval}, skipUntil: map[int]time.Time{}}
 	for {
 		begun := time.Now()
 		err := t.round(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if (t.pool == nil && hopeless(err)) || errors.As(err, new(*pool.VersionError)) {
+		if (t.pool == nil && isPermanent(err)) || errors.As(err, new(*pool.InvalidVersionError)) {
 			return err
 		}
-		t.tell(err)
-		pause := t.pace.next(t.took, err)
-		k.feed.change(func() { t.room.beat, t.room.pause = time.Now(), pause })
-		k.o.Log.Debug("Kept a pool", "pool", t.room.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
+		t.report(err)
+		pause := t.interval.next(t.lookDuration, err)
+		k.board.update(func() { t.state.lastActive, t.state.pause = time.Now(), pause })
+		k.o.Log.Debug("Kept a pool", "pool", t.state.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -100,30 +100,30 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 	}
 }
 
-// tended is one pool in its loop.
-type tended struct {
-	k    *Keeper
-	room *room
-	open func(context.Context) (*pool.Pool, error)
-	pace pace
+// poolLoop is one pool in its loop.
+type poolLoop struct {
+	k        *Keeper
+	state    *poolState
+	open     func(context.Context) (*pool.Pool, error)
+	interval interval
 
-	pool   *pool.Pool // nil until it was found
-	stands int        // the id of the agent that has the placeholder's name, once that is known to be all right, or hopeless
-	size   int        // agents of the last look
-	ledger ledger
-	took   time.Duration // of the last look
-	// refused are ghosts that could not be removed, by their ids, and until when they
+	pool          *pool.Pool // nil until it was found
+	placeholderID int        // the id of the agent that has the placeholder's name, once that is known to be all right, or hopeless
+	agentCount    int        // agents of the last look
+	jobs          jobTracker
+	lookDuration  time.Duration // of the last look
+	// skipUntil are ghosts that could not be removed, by their ids, and until when they
 	// are left alone.
-	refused map[int]time.Time
+	skipUntil map[int]time.Time
 }
 
-// Patience is for the pools that are kept: what fails for longer is for the next
+// RetryFor is for the pools that are kept: what fails for longer is for the next
 // round.
-const Patience = 5 * time.Second
+const RetryFor = 5 * time.Second
 
 // round looks at the pool once, and does what follows from it.
-func (t *tended) round(ctx context.Context) (err error) {
-	t.took = 0
+func (t *poolLoop) round(ctx context.Context) (err error) {
+	t.lookDuration = 0
 	if t.pool == nil {
 		if t.pool, err = t.open(ctx); err != nil {
 			t.pool = nil
@@ -131,13 +131,13 @@ func (t *tended) round(ctx context.Context) (err error) {
 		}
 	}
 	begun := time.Now()
-	s, err := t.pool.SurveyBack(ctx, t.k.o.Rules, historyFor(t.size))
+	s, err := t.pool.SurveyWithHistory(ctx, t.k.o.Rules, historyFor(t.agentCount))
 	if err != nil {
 		return err
 	}
-	t.took = time.Since(begun)
-	t.size = len(s.Verdicts)
-	t.show(s, t.ledger.take(slices.Concat(s.Queue, s.Done)))
+	t.lookDuration = time.Since(begun)
+	t.agentCount = len(s.Verdicts)
+	t.show(s, t.jobs.update(slices.Concat(s.Queue, s.Finished)))
 	return t.act(ctx, s)
 }
 
@@ -154,48 +154,48 @@ func historyFor(agents int) int {
 }
 
 // show tells metrics and the page what was seen.
-func (t *tended) show(s pool.Survey, found news) {
-	p := look(s, t.k.o.Prune)
-	t.k.o.Metrics.show(t.room.name, p)
-	t.k.o.Metrics.count(t.room.name, found)
-	t.k.feed.change(func() {
-		t.room.picture, t.room.beat = p, time.Now()
-		t.room.ahead = time.Until(p.At)
-		t.room.history.note(p, found)
+func (t *poolLoop) show(s pool.Survey, found jobChanges) {
+	p := newSnapshot(s, t.k.o.Prune)
+	t.k.o.Metrics.setPool(t.state.name, p)
+	t.k.o.Metrics.addJobs(t.state.name, found)
+	t.k.board.update(func() {
+		t.state.snapshot, t.state.lastActive = p, time.Now()
+		t.state.serverAhead = time.Until(p.At)
+		t.state.history.add(p, found)
 	})
 }
 
-// tell says when a pool cannot be kept, and when it can again: once each.
-func (t *tended) tell(err error) {
-	m, log, was := t.k.o.Metrics, t.k.o.Log, t.room.away
+// report says when a pool cannot be kept, and when it can again: once each.
+func (t *poolLoop) report(err error) {
+	m, log, was := t.k.o.Metrics, t.k.o.Log, t.state.lastErr
 	outcome := "seen"
 	if err != nil {
 		outcome = "failed"
 	}
-	m.rounds.Add(1, t.room.name, outcome)
+	m.rounds.Add(1, t.state.name, outcome)
 	now := time.Now()
 	switch {
 	case err != nil && was == nil:
-		what := []any{"pool", t.room.name, "error", err}
+		what := []any{"pool", t.state.name, "error", err}
 		if hint := t.k.o.Hint(err); hint != "" {
 			what = append(what, "hint", hint)
 		}
 		log.Warn("Cannot keep the pool: it is tried again", what...)
-		t.k.feed.did(Deed{At: now, Pool: t.room.name, What: err.Error(), Bad: true})
-		t.k.feed.change(func() { t.room.away, t.room.since = err, now })
+		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: err.Error(), Failed: true})
+		t.k.board.update(func() { t.state.lastErr, t.state.failingSince = err, now })
 	case err != nil:
-		t.k.feed.change(func() { t.room.away = err })
+		t.k.board.update(func() { t.state.lastErr = err })
 	case was != nil:
-		away := now.Sub(t.room.since).Round(time.Second)
-		log.Info("The pool is kept again", "pool", t.room.name, "after", away.String())
-		t.k.feed.did(Deed{At: now, Pool: t.room.name, What: "the pool is kept again, after " + away.String()})
-		t.k.feed.change(func() { t.room.away, t.room.since = nil, time.Time{} })
+		away := now.Sub(t.state.failingSince).Round(time.Second)
+		log.Info("The pool is kept again", "pool", t.state.name, "after", away.String())
+		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: "the pool is kept again, after " + away.String()})
+		t.k.board.update(func() { t.state.lastErr, t.state.failingSince = nil, time.Time{} })
 	}
 }
 
-// hopeless says that time does not mend an error: the server or the identity's
+// isPermanent says that time does not mend an error: the server or the identity's
 // issuer has refused, and said so.
-func hopeless(err error) bool {
+func isPermanent(err error) bool {
 	var (
 		closed  *pool.ClosedError
 		token   *azdo.TokenError

@@ -93,7 +93,7 @@ func TestTwoKeepers(t *testing.T) {
 		w := newWorld(t)
 		w.put(scene()...)
 		wants := func(o *keep.Options) {
-			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}}
+			o.Placeholder = &pool.PlaceholderSpec{Name: "place", Capabilities: map[string]string{"docker": "true"}}
 		}
 		a, _ := w.keeper(wants)
 		b, _ := w.keeper(wants)
@@ -205,7 +205,7 @@ func TestCallsOfAnHour(t *testing.T) {
 				for i := range tt.agents {
 					w.put(ours(fmt.Sprint("agent-", i), online))
 				}
-				k, _ := w.keeper(func(o *keep.Options) { o.Wanted = &pool.Wanted{Name: "place"} })
+				k, _ := w.keeper(func(o *keep.Options) { o.Placeholder = &pool.PlaceholderSpec{Name: "place"} })
 				stop := w.start(k)
 				later(time.Hour)
 				n := w.calls.Load()
@@ -248,8 +248,8 @@ func TestMistakesEndIt(t *testing.T) {
 			o.Pools[0].Open = func(context.Context) (*pool.Pool, error) { return nil, &pool.ClosedError{Name: "x", Why: "it is"} }
 		}, func(err error) bool { return errors.As(err, new(*pool.ClosedError)) }},
 		"a placeholder's version": {func(_ *world, o *keep.Options) {
-			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"Agent.Version": "new"}}
-		}, func(err error) bool { return errors.As(err, new(*pool.VersionError)) }},
+			o.Placeholder = &pool.PlaceholderSpec{Name: "place", Capabilities: map[string]string{"Agent.Version": "new"}}
+		}, func(err error) bool { return errors.As(err, new(*pool.InvalidVersionError)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -269,7 +269,7 @@ func TestHoldsThePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		wants := func(o *keep.Options) {
-			o.Wanted = &pool.Wanted{Name: "place", Capabilities: map[string]string{"docker": "true"}}
+			o.Placeholder = &pool.PlaceholderSpec{Name: "place", Capabilities: map[string]string{"docker": "true"}}
 		}
 		k, _ := w.keeper(wants)
 		stop := w.start(k)

@@ -16,9 +16,9 @@ func (m *markup) raw(s string) *markup { m.b.WriteString(s); return m }
 // text adds anybody's words.
 func (m *markup) text(s string) *markup { return m.raw(html.EscapeString(s)) }
 
-// el adds an element of ours (its tag with its attributes) that holds words of
+// element adds an element of ours (its tag with its attributes) that holds words of
 // anybody's.
-func (m *markup) el(tag, text string) *markup {
+func (m *markup) element(tag, text string) *markup {
 	name, _, _ := strings.Cut(tag, " ")
 	return m.raw("<" + tag + ">").text(text).raw("</" + name + ">")
 }

@@ -11,7 +11,7 @@ import (
 // Metrics are what a keeper counts. Every label is bounded: the pools that are
 // kept, and words of ours.
 type Metrics struct {
-	*calls.Calls
+	*calls.Requests
 	registry *metrics.Registry
 
 	agents, jobs, oldest, lastSeen    metrics.Gauge
@@ -45,7 +45,7 @@ func NewMetrics(version string) *Metrics {
 		rounds:   r.Counter("azptend_keep_rounds_total", "Looks at the pool, by outcome.", "pool", "outcome"),
 		lastSeen: r.Gauge("azptend_keep_last_seen_timestamp_seconds", "When the pool was last seen.", "pool"),
 	}
-	m.Calls = calls.New(r)
+	m.Requests = calls.New(r)
 	r.Gauge("azptend_build_info", "Always 1; the version is a label.", "version").Set(1, version)
 	r.Gauge("process_start_time_seconds", "When the keeper started.").Set(seconds(time.Now()))
 	return m
@@ -53,23 +53,23 @@ func NewMetrics(version string) *Metrics {
 
 func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
-// begin makes the series of a pool, so that they are there before anything is
+// initPool makes the series of a pool, so that they are there before anything is
 // counted.
-func (m *Metrics) begin(pool string) {
+func (m *Metrics) initPool(pool string) {
 	for _, result := range append(results(), "other", Unseen) {
 		m.finished.Add(0, pool, result)
 	}
-	for _, reason := range reasons() {
+	for _, reason := range removalReasons() {
 		m.removed.Add(0, pool, string(reason))
 	}
 	m.failed.Add(0, pool)
-	m.waits.Begin(pool)
+	m.waits.Init(pool)
 	m.rounds.Add(0, pool, "seen")
 	m.rounds.Add(0, pool, "failed")
 }
 
-// show sets what a pool holds.
-func (m *Metrics) show(pool string, p Picture) {
+// setPool sets what a pool holds.
+func (m *Metrics) setPool(pool string, p Snapshot) {
 	for _, state := range agentStates() {
 		m.agents.Set(float64(p.AgentsBy[state]), pool, string(state))
 	}
@@ -80,7 +80,7 @@ func (m *Metrics) show(pool string, p Picture) {
 	m.lastSeen.Set(seconds(p.At), pool)
 }
 
-func (m *Metrics) count(pool string, n news) {
+func (m *Metrics) addJobs(pool string, n jobChanges) {
 	for _, wait := range n.waits {
 		m.waits.Observe(wait.Seconds(), pool)
 	}

@@ -9,40 +9,40 @@ import (
 )
 
 const (
-	// share is which part of the time, at most, the server works for a keeper: one in
+	// lookShare is which part of the time, at most, the server works for a keeper: one in
 	// eleven. A list that takes 6 s to make is asked for once a minute.
-	share = 10
-	// longestPause bounds what slow answers and failures add: so long after an outage
+	lookShare = 10
+	// maxPause bounds what slow answers and failures add: so long after an outage
 	// the pool is kept again.
-	longestPause = 2 * time.Minute
+	maxPause = 2 * time.Minute
 )
 
-// pace says how long to wait between two looks.
-type pace struct {
-	interval time.Duration
+// interval says how long to wait between two looks.
+type interval struct {
+	base     time.Duration
 	failures int // in a row
 }
 
 // next is the pause after a look that took so long, or failed.
-func (p *pace) next(took time.Duration, err error) time.Duration {
+func (p *interval) next(took time.Duration, err error) time.Duration {
 	if err == nil {
 		p.failures = 0
-		return jittered(max(p.interval, share*took))
+		return jittered(max(p.base, lookShare*took))
 	}
-	pause := p.interval
+	pause := p.base
 	for range min(p.failures, 10) { // and no further, or it would overflow
 		pause *= 2
 	}
 	p.failures++
-	return max(jittered(max(min(pause, longestPause), p.interval)), wish(err))
+	return max(jittered(max(min(pause, maxPause), p.base)), retryAfter(err))
 }
 
 // jittered is within a tenth of d: two keepers of one pool, or many that began
 // together, are not to ask in step.
 func jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
 
-// wish is how long the server itself wants to be left alone.
-func wish(err error) time.Duration {
+// retryAfter is how long the server itself wants to be left alone.
+func retryAfter(err error) time.Duration {
 	var answer *azdo.Error
 	if errors.As(err, &answer) {
 		return answer.RetryAfter

@@ -10,15 +10,15 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 )
 
-// pageOf is the page whole, as it is without JavaScript too.
-func pageOf(v view) string {
+// renderPage is the page whole, as it is without JavaScript too.
+func renderPage(v view) string {
 	m := &markup{}
-	parts := partsOf(v)
+	parts := renderParts(v)
 	slot := func(tag, id string) {
 		name, _, _ := strings.Cut(tag, " ")
 		m.raw("<" + tag + ` id="` + id + `">` + parts[id] + "</" + name + ">\n")
 	}
-	m.raw(head)
+	m.raw(pageHead)
 	slot(`p role="status"`, "status")
 	if len(v.pools) > 1 {
 		m.raw(`<nav aria-label="Pools"><ul>`)
@@ -35,7 +35,7 @@ func pageOf(v view) string {
 		slot(`dl class="tiles"`, id("tiles"))
 		m.raw(`<figure class="card" aria-labelledby="` + id("waiting") + `"><figcaption><h3 id="` + id("waiting") + `">Waiting time</h3>`)
 		slot(`p class="note"`, id("waited"))
-		m.raw(key + "</figcaption>\n")
+		m.raw(chartKey + "</figcaption>\n")
 		slot(`div class="chart" aria-hidden="true"`, id("chart"))
 		m.raw("</figure>\n")
 		m.raw(tableHead("Jobs", p.name, jobColumns))
@@ -46,13 +46,13 @@ func pageOf(v view) string {
 	}
 	m.raw(`<section class="card" aria-labelledby="did"><h2 id="did">What the keeper did</h2>`)
 	slot(`ol class="deeds"`, "deeds")
-	m.raw("</section>\n</main>\n" + foot)
+	m.raw("</section>\n</main>\n" + pageFoot)
 	return m.String()
 }
 
 func partID(i int, part string) string { return "p" + strconv.Itoa(i) + "-" + part }
 
-const head = `<!DOCTYPE html>
+const pageHead = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -71,9 +71,9 @@ const head = `<!DOCTYPE html>
 <noscript><p><a href="./">Look again</a></p></noscript>
 `
 
-const key = `<p class="key"><span>longest wait of the jobs that started</span><span class="waits">oldest job that still waits</span></p>`
+const chartKey = `<p class="key"><span>longest wait of the jobs that started</span><span class="waits">oldest job that still waits</span></p>`
 
-const foot = `<footer><p>Read-only. The same numbers for Prometheus: <a href="metrics">metrics</a></p></footer>
+const pageFoot = `<footer><p>Read-only. The same numbers for Prometheus: <a href="metrics">metrics</a></p></footer>
 </body>
 </html>
 `
@@ -98,22 +98,22 @@ func tableHead(caption, poolName string, columns []column) string {
 		if c.wide {
 			class = ` class="wide"`
 		}
-		m.el(`th scope="col"`+class, c.name)
+		m.element(`th scope="col"`+class, c.name)
 	}
 	return m.raw("</tr></thead>\n").String()
 }
 
 const tableFoot = "</table></div></div>\n"
 
-// partsOf are the parts of the page that change, by their ids.
-func partsOf(v view) map[string]string {
-	parts := map[string]string{"deeds": deedList(v.deeds, len(v.pools) > 1), "status": ""}
+// renderParts are the parts of the page that change, by their ids.
+func renderParts(v view) map[string]string {
+	parts := map[string]string{"deeds": renderLog(v.log, len(v.pools) > 1), "status": ""}
 	var status []string
 	for i, p := range v.pools {
 		parts[partID(i, "note")] = note(p)
-		parts[partID(i, "tiles")] = tiles(p.picture)
-		parts[partID(i, "jobs")] = jobTable(p.picture)
-		parts[partID(i, "agents")] = agentTable(p.picture)
+		parts[partID(i, "tiles")] = tiles(p.snapshot)
+		parts[partID(i, "jobs")] = jobTable(p.snapshot)
+		parts[partID(i, "agents")] = agentTable(p.snapshot)
 		shown := chartSlots(p.slots)
 		parts[partID(i, "waited")] = waitedSentence(shown)
 		parts[partID(i, "chart")] = chart(shown, p.now)
@@ -126,16 +126,16 @@ func partsOf(v view) map[string]string {
 // statusOf is what a screen reader is told when it changes: counts, and no times.
 func statusOf(p poolView) string {
 	switch {
-	case p.away != nil:
+	case p.lastErr != nil:
 		return p.name + ": cannot be seen"
-	case p.picture.At.IsZero():
+	case p.snapshot.At.IsZero():
 		return p.name + ": not seen yet"
 	}
-	return fmt.Sprintf("%s: %s waiting, %d running, %s", p.name, counted(p.picture.JobsBy[azdo.JobQueued], "job"),
-		p.picture.JobsBy[azdo.JobAssigned]+p.picture.JobsBy[azdo.JobRunning], counted(p.picture.agents(), "agent"))
+	return fmt.Sprintf("%s: %s waiting, %d running, %s", p.name, counted(p.snapshot.JobsBy[azdo.JobQueued], "job"),
+		p.snapshot.JobsBy[azdo.JobAssigned]+p.snapshot.JobsBy[azdo.JobRunning], counted(p.snapshot.agents(), "agent"))
 }
 
-func (p Picture) agents() int {
+func (p Snapshot) agents() int {
 	n := 0
 	for _, of := range p.AgentsBy {
 		n += of
@@ -153,25 +153,25 @@ func counted(n int, what string) string {
 // note says how old the picture is, and why there is none.
 func note(p poolView) string {
 	m := &markup{}
-	if p.away != nil {
-		m.raw(`<span class="bad">`).text(fmt.Sprintf("Cannot be seen since %s: %v.", clock(p.since), p.away)).raw("</span> ")
+	if p.lastErr != nil {
+		m.raw(`<span class="bad">`).text(fmt.Sprintf("Cannot be seen since %s: %v.", clock(p.failingSince), p.lastErr)).raw("</span> ")
 	}
-	if p.picture.At.IsZero() {
+	if p.snapshot.At.IsZero() {
 		return m.text("Not seen yet.").String()
 	}
-	return m.text("As of " + clock(p.picture.At) + " UTC").String()
+	return m.text("As of " + clock(p.snapshot.At) + " UTC").String()
 }
 
 func clock(at time.Time) string { return at.UTC().Format("15:04:05") }
 
-func tiles(p Picture) string {
+func tiles(p Snapshot) string {
 	m := &markup{}
 	tile := func(name, value string, alert bool) {
 		class := ""
 		if alert {
 			class = ` class="alert"`
 		}
-		m.raw("<div"+class+">").el("dt", name).el("dd", value).raw("</div>")
+		m.raw("<div"+class+">").element("dt", name).element("dd", value).raw("</div>")
 	}
 	oldest := "–"
 	if p.JobsBy[azdo.JobQueued] > 0 {
@@ -187,10 +187,10 @@ func tiles(p Picture) string {
 }
 
 func none(columns []column, what string) string {
-	return (&markup{}).el(`td class="none" colspan="`+strconv.Itoa(len(columns))+`"`, what).String()
+	return (&markup{}).element(`td class="none" colspan="`+strconv.Itoa(len(columns))+`"`, what).String()
 }
 
-func jobTable(p Picture) string {
+func jobTable(p Snapshot) string {
 	m := &markup{}
 	for _, j := range p.Jobs {
 		state, ran := string(j.State), "–"
@@ -204,9 +204,9 @@ func jobTable(p Picture) string {
 		if from := strings.Trim(j.Pipeline+" "+j.Run, " "); from != "" {
 			m.raw(`<br><small>`).text(from).raw("</small>")
 		}
-		m.raw("</th><td>"+pill(state)).raw("</td>").
-			el(`td class="n"`, pool.Span(j.Waited)).el(`td class="n"`, ran).
-			el(`td class="wide wrap"`, j.Agent).el(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
+		m.raw("</th><td>"+stateLabel(state)).raw("</td>").
+			element(`td class="n"`, pool.Span(j.Waited)).element(`td class="n"`, ran).
+			element(`td class="wide wrap"`, j.Agent).element(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
 	}
 	if len(p.Jobs) == 0 {
 		return "<tr>" + none(jobColumns, "no jobs") + "</tr>"
@@ -215,16 +215,16 @@ func jobTable(p Picture) string {
 	return m.raw(more(jobColumns, unfinished-maxRows+maxDone)).String()
 }
 
-func agentTable(p Picture) string {
+func agentTable(p Snapshot) string {
 	m := &markup{}
 	for _, a := range p.Agents {
 		since := "–"
 		if !a.Since.IsZero() {
 			since = pool.Span(p.At.Sub(a.Since))
 		}
-		m.raw("<tr>").el(`th scope="row"`, a.Name).raw("<td>"+pill(string(a.State))+"</td>").
-			el(`td class="n"`, since).el(`td class="wrap"`, a.Job).
-			el(`td class="wide n"`, a.Version).el(`td class="wide wrap"`, a.Why).raw("</tr>\n")
+		m.raw("<tr>").element(`th scope="row"`, a.Name).raw("<td>"+stateLabel(string(a.State))+"</td>").
+			element(`td class="n"`, since).element(`td class="wrap"`, a.Job).
+			element(`td class="wide n"`, a.Version).element(`td class="wide wrap"`, a.Why).raw("</tr>\n")
 	}
 	if len(p.Agents) == 0 {
 		return "<tr>" + none(agentColumns, "no agents") + "</tr>"
@@ -240,19 +240,19 @@ func more(columns []column, n int) string {
 	return "<tr>" + none(columns, fmt.Sprintf("and %d more", n)) + "</tr>"
 }
 
-// pill is a state: a word, with a colour that says no more than the word.
-func pill(state string) string {
+// stateLabel is a state: a word, with a colour that says no more than the word.
+func stateLabel(state string) string {
 	return (&markup{}).raw(`<span class="state `).text(state).raw(`">`).text(state).raw("</span>").String()
 }
 
-func deedList(deeds []Deed, named bool) string {
+func renderLog(deeds []LogEntry, named bool) string {
 	m := &markup{}
 	for _, d := range deeds {
 		class := ""
-		if d.Bad {
+		if d.Failed {
 			class = ` class="bad"`
 		}
-		what := d.What
+		what := d.Message
 		if named {
 			what = d.Pool + ": " + what
 		}

@@ -294,7 +294,7 @@ func TestWhoMayLook(t *testing.T) {
 		{"nothing else is there", "", "127.0.0.1:8141", "/page/", "", "", 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := look(k, tt.token, tt.host, tt.path, tt.header, tt.value)
+			out := newSnapshot(k, tt.token, tt.host, tt.path, tt.header, tt.value)
 			if out.Code != tt.want {
 				t.Errorf("it answers %d, want %d: %s", out.Code, tt.want, out.Body)
 			}
@@ -308,7 +308,7 @@ func TestWhoMayLook(t *testing.T) {
 	}
 }
 
-func look(k *keep.Keeper, token, host, path, header, value string) *httptest.ResponseRecorder {
+func newSnapshot(k *keep.Keeper, token, host, path, header, value string) *httptest.ResponseRecorder {
 	out := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Host = host
@@ -325,7 +325,7 @@ func TestTheCookie(t *testing.T) {
 	const token = "0123456789abcdef"
 	w := newWorld(t)
 	k, _ := w.keeper()
-	in := look(k, token, "keep:8141", "/?token="+token, "", "")
+	in := newSnapshot(k, token, "keep:8141", "/?token="+token, "", "")
 	cookies := in.Result().Cookies()
 	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode {
 		t.Fatalf("the cookies are %v", cookies)
@@ -333,10 +333,10 @@ func TestTheCookie(t *testing.T) {
 	if to := in.Header().Get("Location"); to != "?" {
 		t.Errorf("it leads to %s", to)
 	}
-	if out := look(k, token, "keep:8141", "/", "Cookie", cookies[0].Name+"="+cookies[0].Value); out.Code != http.StatusOK {
+	if out := newSnapshot(k, token, "keep:8141", "/", "Cookie", cookies[0].Name+"="+cookies[0].Value); out.Code != http.StatusOK {
 		t.Errorf("the cookie is answered with %d", out.Code)
 	}
-	if out := look(k, "another token altogether", "keep:8141", "/", "Cookie", cookies[0].Name+"="+cookies[0].Value); out.Code != http.StatusUnauthorized {
+	if out := newSnapshot(k, "another token altogether", "keep:8141", "/", "Cookie", cookies[0].Name+"="+cookies[0].Value); out.Code != http.StatusUnauthorized {
 		t.Errorf("another keeper's cookie is answered with %d", out.Code)
 	}
 }

@@ -19,24 +19,24 @@ import (
 //go:embed page/page.css page/page.js page/icon.svg
 var files embed.FS
 
-// policy lets the page load its own three files and its events, and nothing else
+// contentSecurityPolicy lets the page load its own three files and its events, and nothing else
 // from anywhere; no other page may hold it in a frame.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// maxListeners bounds how many pages are open at once.
-const maxListeners = 64
+// maxStreams bounds how many pages are open at once.
+const maxStreams = 64
 
-// window is the keeper's page, metrics and health over HTTP. It changes nothing.
-type window struct {
-	k         *Keeper
-	listeners atomic.Int32
+// pageServer is the keeper's page, metrics and health over HTTP. It changes nothing.
+type pageServer struct {
+	k       *Keeper
+	streams atomic.Int32
 }
 
 // Handler serves the page, metrics and health. With a token all but health wants
 // it; without one only who comes by a loopback address is served (see guard).
 func (k *Keeper) Handler(token secret.Text) http.Handler {
-	w := &window{k: k}
+	w := &pageServer{k: k}
 	shown := http.NewServeMux()
 	shown.HandleFunc("GET /{$}", w.page)
 	shown.HandleFunc("GET /events", w.events)
@@ -48,14 +48,14 @@ func (k *Keeper) Handler(token secret.Text) http.Handler {
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", w.healthz)
 	all.HandleFunc("GET /readyz", w.readyz)
-	all.Handle("/", guard(token, shown))
+	all.Handle("/", requireToken(token, shown))
 	return withHeaders(all)
 }
 
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
@@ -66,8 +66,8 @@ func withHeaders(next http.Handler) http.Handler {
 
 // healthz is red only when a loop of the keeper's has stopped. A server that is
 // away is no reason to restart anything.
-func (w *window) healthz(out http.ResponseWriter, _ *http.Request) {
-	if pool := w.k.feed.stuck(time.Now()); pool != "" {
+func (w *pageServer) healthz(out http.ResponseWriter, _ *http.Request) {
+	if pool := w.k.board.stuck(time.Now()); pool != "" {
 		http.Error(out, "a loop has stopped", http.StatusServiceUnavailable)
 		return
 	}
@@ -75,47 +75,47 @@ func (w *window) healthz(out http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz is green once each pool was seen.
-func (w *window) readyz(out http.ResponseWriter, _ *http.Request) {
-	if !w.k.feed.ready() {
+func (w *pageServer) readyz(out http.ResponseWriter, _ *http.Request) {
+	if !w.k.board.ready() {
 		http.Error(out, "not each pool was seen yet", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = io.WriteString(out, "ok\n")
 }
 
-func (w *window) page(out http.ResponseWriter, _ *http.Request) {
-	v, _ := w.k.feed.now(time.Now())
+func (w *pageServer) page(out http.ResponseWriter, _ *http.Request) {
+	v, _ := w.k.board.view(time.Now())
 	out.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = io.WriteString(out, pageOf(v))
+	_, _ = io.WriteString(out, renderPage(v))
 }
 
 const (
 	// keepAlive is for proxies that cut a connection on which nothing is said.
 	keepAlive = 15 * time.Second
-	// calm is the least time between two events: a round says several things at once.
-	calm = 200 * time.Millisecond
-	// writeBy is how long a reader may take nothing.
-	writeBy = 10 * time.Second
+	// minEventInterval is the least time between two events: a round says several things at once.
+	minEventInterval = 200 * time.Millisecond
+	// writeTimeout is how long a reader may take nothing.
+	writeTimeout = 10 * time.Second
 )
 
 // events sends the page's parts whenever something has changed, until the reader
 // goes or the keeper ends.
-func (w *window) events(out http.ResponseWriter, r *http.Request) {
-	if w.listeners.Add(1) > maxListeners {
-		w.listeners.Add(-1)
+func (w *pageServer) events(out http.ResponseWriter, r *http.Request) {
+	if w.streams.Add(1) > maxStreams {
+		w.streams.Add(-1)
 		http.Error(out, "too many pages are open", http.StatusServiceUnavailable)
 		return
 	}
-	defer w.listeners.Add(-1)
+	defer w.streams.Add(-1)
 	out.Header().Set("Content-Type", "text/event-stream")
 	out.Header().Set("X-Accel-Buffering", "no") // nginx would keep events to itself
 	last := map[string]string{}
 	for {
-		v, changed := w.k.feed.now(time.Now())
-		if err := send(out, newParts(last, partsOf(v))); err != nil {
+		v, changed := w.k.board.view(time.Now())
+		if err := send(out, newParts(last, renderParts(v))); err != nil {
 			return
 		}
-		if !sleep(r.Context(), calm) {
+		if !sleep(r.Context(), minEventInterval) {
 			return
 		}
 		select {
@@ -141,7 +141,7 @@ func newParts(last, parts map[string]string) map[string]string {
 
 func send(out http.ResponseWriter, parts map[string]string) error {
 	rc := http.NewResponseController(out)
-	if err := rc.SetWriteDeadline(time.Now().Add(writeBy)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	var err error
@@ -173,8 +173,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (k *Keeper) Serve(ctx context.Context, listener net.Listener, token secret.Text) error {
 	server := &http.Server{
 		Handler:           k.Handler(token),
-		ReadHeaderTimeout: writeBy,
-		ReadTimeout:       writeBy,
+		ReadHeaderTimeout: writeTimeout,
+		ReadTimeout:       writeTimeout,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

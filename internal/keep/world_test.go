@@ -72,8 +72,8 @@ func (w *world) Authorization(context.Context, secret.Text) (secret.Text, error)
 func (w *world) keeper(change ...func(*keep.Options)) (*keep.Keeper, keep.Options) {
 	o := keep.Options{Interval: 30 * time.Second, Prune: true, Metrics: keep.NewMetrics("test"), Rules: pool.Rules{OlderThan: time.Hour}}
 	client := azdo.New("http://emulator/emulated", &http.Client{Transport: w}, w, o.Metrics.Observe)
-	o.Pools = []keep.Kept{{Name: "Default", Open: func(ctx context.Context) (*pool.Pool, error) {
-		return pool.Open(ctx, pool.Options{Server: client, Name: "Default", Patience: keep.Patience})
+	o.Pools = []keep.PoolSource{{Name: "Default", Open: func(ctx context.Context) (*pool.Pool, error) {
+		return pool.Open(ctx, pool.Options{Server: client, Name: "Default", RetryFor: keep.RetryFor})
 	}}}
 	for _, c := range change {
 		c(&o)

@@ -95,14 +95,14 @@ func (r *Registry) add(f *family) *family {
 	f.registry, f.series = r, map[string]*series{}
 	r.families = append(r.families, f)
 	if len(f.labels) == 0 {
-		f.at(nil)
+		f.seriesFor(nil)
 	}
 	return f
 }
 
-// at finds the series of these label values, and makes it if it is not there. The
+// seriesFor finds the series of these label values, and makes it if it is not there. The
 // registry is locked.
-func (f *family) at(values []string) *series {
+func (f *family) seriesFor(values []string) *series {
 	if len(values) != len(f.labels) {
 		panic(fmt.Sprintf("metrics: %s has the labels %v, and was given %d values", f.name, f.labels, len(values)))
 	}
@@ -118,7 +118,7 @@ func (f *family) at(values []string) *series {
 func (f *family) with(values []string, do func(*series)) {
 	f.registry.mu.Lock()
 	defer f.registry.mu.Unlock()
-	do(f.at(values))
+	do(f.seriesFor(values))
 }
 
 // Add adds to a counter; what is negative is left out. Adding 0 makes the series,
@@ -142,5 +142,5 @@ func (h Histogram) Observe(value float64, labels ...string) {
 	})
 }
 
-// Begin makes the series of a histogram, as adding 0 does a counter's.
-func (h Histogram) Begin(labels ...string) { h.f.with(labels, func(*series) {}) }
+// Init makes the series of a histogram, as adding 0 does a counter's.
+func (h Histogram) Init(labels ...string) { h.f.with(labels, func(*series) {}) }

@@ -28,7 +28,7 @@ func TestText(t *testing.T) {
 	for _, v := range []float64{0.5, 1, 5, 7} {
 		waits.Observe(v, "A")
 	}
-	waits.Begin("B")
+	waits.Init("B")
 	want := `# HELP app_jobs_total Jobs\nwith a \\.
 # TYPE app_jobs_total counter
 app_jobs_total{pool="B",result="failed"} 0
@@ -64,7 +64,7 @@ func TestPrometheusReadsIt(t *testing.T) {
 		seen := rapid.SliceOf(rapid.Float64Range(0, 100)).Draw(t, "seen")
 		r.Gauge("app_value", help, "label").Set(value, label)
 		h := r.Histogram("app_seen_seconds", help, []float64{1, 10, 50}, "label")
-		h.Begin(label)
+		h.Init(label)
 		sum := 0.0
 		for _, v := range seen {
 			h.Observe(v, label)

@@ -9,9 +9,9 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Below says whether version is lower than limit, number by number: 4.9.0 is below
+// VersionBelow says whether version is lower than limit, number by number: 4.9.0 is below
 // 4.10.0. Of what is no version it is not ok to say.
-func Below(version, limit string) (below, ok bool) {
+func VersionBelow(version, limit string) (below, ok bool) {
 	have, one := azdo.ParseVersion(version)
 	least, other := azdo.ParseVersion(limit)
 	if !one || !other {
@@ -20,46 +20,46 @@ func Below(version, limit string) (below, ok bool) {
 	return slices.Compare(have, least) < 0, true
 }
 
-// want is what some job asks of the pool.
-type want struct {
-	text    string // its demands, sorted, for a person; "" for none
-	demands []azdo.Demand
-	matched []int // ids of the agents that the server says match; nil: judge by the demands
-	ranBy   []int // ids of the agents whose last job wanted this; nil: a job waits for it
+// jobNeed is what some job asks of the pool.
+type jobNeed struct {
+	demandText string // its demands, sorted, for a person; "" for none
+	demands    []azdo.Demand
+	matchedIDs []int // ids of the agents that the server says match; nil: judge by the demands
+	ranByIDs   []int // ids of the agents whose last job wanted this; nil: a job waits for it
 }
 
-// wantsOf are the wants that the pool is known to have, each once, in an order
+// collectNeeds are the wants that the pool is known to have, each once, in an order
 // that depends on nothing but themselves: those of the jobs that wait, and those
 // of other people's agents' last jobs, as the next job is likely to be like one of
 // them. An agent of azptend's holds no place for jobs to come: a placeholder does.
-func wantsOf(agents []azdo.Agent, queue []azdo.JobRequest) []want {
-	var all []want
+func collectNeeds(agents []azdo.Agent, queue []azdo.JobRequest) []jobNeed {
+	var all []jobNeed
 	for _, request := range queue {
 		if request.State() == azdo.JobQueued {
-			w := newWant(request.Demands)
+			w := newJobNeed(request.Demands)
 			for _, a := range request.MatchedAgents {
-				w.matched = append(w.matched, a.ID)
+				w.matchedIDs = append(w.matchedIDs, a.ID)
 			}
-			slices.Sort(w.matched)
+			slices.Sort(w.matchedIDs)
 			all = append(all, w)
 		}
 	}
-	byText := map[string]want{}
+	byText := map[string]jobNeed{}
 	for _, a := range agents {
 		if last := a.LastCompletedRequest; last != nil && len(last.Demands) > 0 && !Ours(a) {
-			w := newWant(last.Demands)
-			w.ranBy = append(byText[w.text].ranBy, a.ID)
-			byText[w.text] = w
+			w := newJobNeed(last.Demands)
+			w.ranByIDs = append(byText[w.demandText].ranByIDs, a.ID)
+			byText[w.demandText] = w
 		}
 	}
 	all = slices.AppendSeq(all, maps.Values(byText))
-	slices.SortFunc(all, want.compare)
+	slices.SortFunc(all, jobNeed.compare)
 	return all
 }
 
-func newWant(demands []string) want {
+func newJobNeed(demands []string) jobNeed {
 	lines := slices.Sorted(slices.Values(demands))
-	w := want{text: strings.Join(lines, ", ")}
+	w := jobNeed{demandText: strings.Join(lines, ", ")}
 	for _, line := range lines {
 		w.demands = append(w.demands, azdo.ParseDemand(line))
 	}
@@ -67,40 +67,42 @@ func newWant(demands []string) want {
 }
 
 // compare puts the jobs that wait first.
-func (w want) compare(other want) int {
+func (w jobNeed) compare(other jobNeed) int {
 	return cmp.Or(
-		cmp.Compare(min(len(w.ranBy), 1), min(len(other.ranBy), 1)),
-		cmp.Compare(w.text, other.text), slices.Compare(w.matched, other.matched))
+		cmp.Compare(min(len(w.ranByIDs), 1), min(len(other.ranByIDs), 1)),
+		cmp.Compare(w.demandText, other.demandText), slices.Compare(w.matchedIDs, other.matchedIDs))
 }
 
-// metBy takes the server's word where it has given it.
-func (w want) metBy(a azdo.Agent) bool {
-	if w.matched != nil {
-		_, found := slices.BinarySearch(w.matched, a.ID)
+// matches takes the server's word where it has given it.
+func (w jobNeed) matches(a azdo.Agent) bool {
+	if w.matchedIDs != nil {
+		_, found := slices.BinarySearch(w.matchedIDs, a.ID)
 		return found
 	}
 	return !slices.ContainsFunc(w.demands, func(d azdo.Demand) bool { return !d.MetBy(a) })
 }
 
-// guards says whether an agent may have to stay for this want: for a job that
+// protects says whether an agent may have to stay for this want: for a job that
 // waits any agent, for jobs to come only one that has run such a job. That one is
 // known by it the next time, too.
-func (w want) guards(a azdo.Agent) bool { return w.ranBy == nil || slices.Contains(w.ranBy, a.ID) }
-
-// String is why the agent stays.
-func (w want) String() string {
-	switch {
-	case w.text == "":
-		return "only match for a job that waits"
-	case w.ranBy == nil:
-		return "only match for a job that waits, with demand " + w.text
-	}
-	return "only match for demand " + w.text
+func (w jobNeed) protects(a azdo.Agent) bool {
+	return w.ranByIDs == nil || slices.Contains(w.ranByIDs, a.ID)
 }
 
-// Matches says whether a name is of a pattern in which * stands for any
+// String is why the agent stays.
+func (w jobNeed) String() string {
+	switch {
+	case w.demandText == "":
+		return "only match for a job that waits"
+	case w.ranByIDs == nil:
+		return "only match for a job that waits, with demand " + w.demandText
+	}
+	return "only match for demand " + w.demandText
+}
+
+// MatchName says whether a name is of a pattern in which * stands for any
 // characters and ? for one. Case does not matter; "" is every name.
-func Matches(pattern, name string) bool { return pattern == "" || matches(pattern, name) }
+func MatchName(pattern, name string) bool { return pattern == "" || matches(pattern, name) }
 
 func matches(pattern, name string) bool {
 	p, n := []rune(strings.ToLower(pattern)), []rune(strings.ToLower(name))

@@ -14,35 +14,37 @@ func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use pool %q: %
 // Hint says what to do about it.
 func (e *ClosedError) Hint() string { return "name a self-hosted pool in AZP_POOL (--pool)" }
 
-// HeldError says that a name belongs to an agent that is no placeholder.
-type HeldError struct {
+// NameTakenError says that a name belongs to an agent that is no placeholder.
+type NameTakenError struct {
 	Op    string // "make placeholder"
 	Pool  string
 	Agent azdo.Agent
 }
 
-func (e *HeldError) Error() string {
+func (e *NameTakenError) Error() string {
 	a := e.Agent
 	return fmt.Sprintf("cannot %s %q in %s: the name is held by an agent that is no placeholder: id %d, version %s, %s since %s",
 		e.Op, a.Name, e.Pool, a.ID, a.Version, a.Status, a.Since())
 }
 
 // Hint says what to do about it.
-func (e *HeldError) Hint() string {
+func (e *NameTakenError) Hint() string {
 	return "choose another name in AZP_AGENT_NAME (--agent-name); a dead agent, or a placeholder that a script made from a whole agent, " +
 		"is deleted by hand first (Agent pools, the pool, Agents)"
 }
 
-// VersionError says that Agent.Version is no version: the server would refuse
+// InvalidVersionError says that Agent.Version is no version: the server would refuse
 // the agent (agent-protocol.md 2.2).
-type VersionError struct{ Version string }
+type InvalidVersionError struct{ Version string }
 
-func (e *VersionError) Error() string {
+func (e *InvalidVersionError) Error() string {
 	return fmt.Sprintf("cannot make a placeholder: Agent.Version in AZP_CAPABILITIES (--capability) is %q, which is not of the form 5.282.3", e.Version)
 }
 
 // Hint says what to do about it.
-func (e *VersionError) Hint() string { return "leave it out: " + version + " matches every demand" }
+func (e *InvalidVersionError) Hint() string {
+	return "leave it out: " + placeholderVersion + " matches every demand"
+}
 
 // vanishedError is the server's 404 for an agent that it showed just before:
 // somebody deleted it meanwhile, and another look finds none.

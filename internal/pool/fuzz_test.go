@@ -32,12 +32,12 @@ func FuzzVersion(f *testing.F) {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		below, ok := Below(a, b)
-		above, sure := Below(b, a)
+		below, ok := VersionBelow(a, b)
+		above, sure := VersionBelow(b, a)
 		if ok != sure || below && above || !ok && below {
 			t.Errorf("%q below %q: %v, %v; the other way %v, %v", a, b, below, ok, above, sure)
 		}
-		if self, _ := Below(a, a); self {
+		if self, _ := VersionBelow(a, a); self {
 			t.Errorf("%q is below itself", a)
 		}
 	})

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// Floor is the least time that an agent must have been offline before it can
+	// MinOffline is the least time that an agent must have been offline before it can
 	// count as dead. A machine that boots, a container that pulls its image between
 	// its registration and its first session, and a listener that has lost its
 	// network all look like ghosts until then.
-	Floor = 15 * time.Minute
-	// AskedFloor is the same for an agent whose mark asks a keeper to remove it, and
+	MinOffline = 15 * time.Minute
+	// MinOfflineRequested is the same for an agent whose mark asks a keeper to remove it, and
 	// that has had a session. Such an agent ends by closing it, so that offline means
 	// ended; but for the moment in which its listener replaces itself.
-	AskedFloor = time.Minute
-	// sameMoment is how far apart the two dates of an agent may be that never had a
+	MinOfflineRequested = time.Minute
+	// sameInstant is how far apart the two dates of an agent may be that never had a
 	// session: nothing says that the server takes both from one look at its clock.
-	sameMoment = time.Second
+	sameInstant = time.Second
 )
 
 // Rules say which agents of a pool are ghosts. The zero value is the careful one:
@@ -48,17 +48,17 @@ type Reason string
 
 // The reasons. Dead and Asked make a ghost, all others let an agent stay.
 const (
-	Dead        Reason = "dead"        // offline for longer than the rules say
-	Asked       Reason = "asked"       // its mark asks a keeper to remove it, and it has ended
-	NotNamed    Reason = "not-named"   // the rules name others
-	NotMatching Reason = "no-match"    // its name is not what the rules ask for
-	Online      Reason = "online"      // a session of it is alive
-	HasJob      Reason = "has-job"     // a job request is assigned to it
-	Holds       Reason = "placeholder" // it only holds a place, by its mark, version or name
-	NotOurs     Reason = "not-ours"    // it bears no mark of azptend's
-	Young       Reason = "young"       // not offline for long enough
-	Undated     Reason = "undated"     // nobody knows since when it is offline
-	OnlyMatch   Reason = "only-match"  // without it, no agent would match some job's demands
+	Dead             Reason = "dead"        // offline for longer than the rules say
+	RemovalRequested Reason = "asked"       // its mark asks a keeper to remove it, and it has ended
+	NotNamed         Reason = "not-named"   // the rules name others
+	NoMatch          Reason = "no-match"    // its name is not what the rules ask for
+	Online           Reason = "online"      // a session of it is alive
+	HasJob           Reason = "has-job"     // a job request is assigned to it
+	IsPlaceholder    Reason = "placeholder" // it only holds a place, by its mark, version or name
+	NotOurs          Reason = "not-ours"    // it bears no mark of azptend's
+	TooRecent        Reason = "young"       // not offline for long enough
+	UnknownAge       Reason = "undated"     // nobody knows since when it is offline
+	OnlyMatch        Reason = "only-match"  // without it, no agent would match some job's demands
 )
 
 // Verdict is what the rules make of one agent.
@@ -69,7 +69,7 @@ type Verdict struct {
 }
 
 // Ghost says whether the agent is to be removed.
-func (v Verdict) Ghost() bool { return v.Reason == Dead || v.Reason == Asked }
+func (v Verdict) Ghost() bool { return v.Reason == Dead || v.Reason == RemovalRequested }
 
 // String is the verdict in a line: "ghost: offline for 3h, ours".
 func (v Verdict) String() string {
@@ -100,41 +100,41 @@ func (r Rules) Judge(agents []azdo.Agent, queue []azdo.JobRequest, now time.Time
 	for i, a := range agents {
 		verdicts[i] = r.judge(a, busy[a.ID], now)
 	}
-	r.spare(verdicts, wantsOf(agents, queue))
+	r.keepLastMatch(verdicts, collectNeeds(agents, queue))
 	return verdicts
 }
 
 // judge is about one agent, without a look at the others.
 func (r Rules) judge(a azdo.Agent, busy bool, now time.Time) Verdict {
-	reason, why := r.selected(a)
+	reason, why := r.selection(a)
 	if reason == "" {
-		reason, why = alive(a, busy)
+		reason, why = liveness(a, busy)
 	}
 	if reason == "" {
-		reason, why = r.owned(a)
+		reason, why = r.ownership(a)
 	}
 	if reason == "" {
-		reason, why = r.ended(a, now)
+		reason, why = r.offlineVerdict(a, now)
 	}
 	return Verdict{a, reason, why}
 }
 
-func (r Rules) selected(a azdo.Agent) (Reason, string) {
+func (r Rules) selection(a azdo.Agent) (Reason, string) {
 	switch {
-	case len(r.Names) > 0 && !r.names(a.Name):
+	case len(r.Names) > 0 && !r.isNamed(a.Name):
 		return NotNamed, "not named"
-	case !Matches(r.Match, a.Name):
-		return NotMatching, "its name does not match " + r.Match
+	case !MatchName(r.Match, a.Name):
+		return NoMatch, "its name does not match " + r.Match
 	}
 	return "", ""
 }
 
-func (r Rules) names(name string) bool {
+func (r Rules) isNamed(name string) bool {
 	return slices.ContainsFunc(r.Names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// alive lets stay what is not known to be offline and idle.
-func alive(a azdo.Agent, busy bool) (Reason, string) {
+// liveness lets stay what is not known to be offline and idle.
+func liveness(a azdo.Agent, busy bool) (Reason, string) {
 	switch {
 	case a.Online():
 		return Online, "online"
@@ -146,10 +146,10 @@ func alive(a azdo.Agent, busy bool) (Reason, string) {
 	return "", ""
 }
 
-// owned lets placeholders and other people's agents stay.
-func (r Rules) owned(a azdo.Agent) (Reason, string) {
-	if why := PlaceholderWhy(a); why != "" && !r.names(a.Name) {
-		return Holds, why
+// ownership lets placeholders and other people's agents stay.
+func (r Rules) ownership(a azdo.Agent) (Reason, string) {
+	if why := PlaceholderReason(a); why != "" && !r.isNamed(a.Name) {
+		return IsPlaceholder, why
 	}
 	if !r.AnyOwner && !Ours(a) {
 		return NotOurs, "not ours"
@@ -163,19 +163,19 @@ func Ours(a azdo.Agent) bool {
 	return a.UserCapabilities[agentdir.MarkKind] != "" || a.UserCapabilities[agentdir.MarkInstance] != ""
 }
 
-// AsksKeeper says whether an agent's mark asks a keeper to remove it, because the
+// RequestsRemoval says whether an agent's mark asks a keeper to remove it, because the
 // life that runs it has no identity to do it with (`azptend run --registered`).
-func AsksKeeper(a azdo.Agent) bool {
+func RequestsRemoval(a azdo.Agent) bool {
 	return a.UserCapabilities[agentdir.MarkRemoval] == agentdir.RemovalByKeeper
 }
 
-// PlaceholderWhy says by what an agent that is offline is known for a placeholder:
+// PlaceholderReason says by what an agent that is offline is known for a placeholder:
 // like PlaceholderOf, and by the names that people give them; "" for one that is
 // none. Our own mark is the last word: an agent that it calls an agent is none,
 // whatever its name.
-func PlaceholderWhy(a azdo.Agent) string {
-	switch maker, is := PlaceholderOf(a); {
-	case is && maker == Azptend:
+func PlaceholderReason(a azdo.Agent) string {
+	switch maker, is := PlaceholderMaker(a); {
+	case is && maker == MadeByAzptend:
 		return "placeholder (azptend's kind)"
 	case is:
 		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
@@ -203,24 +203,24 @@ func namedLikePlaceholder(name string) bool {
 	return slices.ContainsFunc(placeholderWords, func(w string) bool { return strings.Contains(letters, w) })
 }
 
-// ended looks at the dates of an agent that is offline.
-func (r Rules) ended(a azdo.Agent, now time.Time) (Reason, string) {
+// offlineVerdict looks at the dates of an agent that is offline.
+func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	since := OfflineSince(a)
 	if since.IsZero() {
-		return Undated, "nobody knows since when it is offline"
+		return UnknownAge, "nobody knows since when it is offline"
 	}
 	owner := "ours"
 	if !Ours(a) {
 		owner = "not ours"
 	}
-	age, atLeast := now.Sub(since), max(r.OlderThan, Floor)
+	age, atLeast := now.Sub(since), max(r.OlderThan, MinOffline)
 	switch {
-	case AsksKeeper(a) && a.StatusChangedOn.Sub(a.CreatedOn.Time) > sameMoment && age > AskedFloor:
-		return Asked, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", Span(age))
+	case RequestsRemoval(a) && a.StatusChangedOn.Sub(a.CreatedOn.Time) > sameInstant && age > MinOfflineRequested:
+		return RemovalRequested, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", Span(age))
 	case age > atLeast:
 		return Dead, fmt.Sprintf("offline for %s, %s", Span(age), owner)
 	}
-	return Young, fmt.Sprintf("younger than %s", Span(atLeast))
+	return TooRecent, fmt.Sprintf("younger than %s", Span(atLeast))
 }
 
 // OfflineSince is since when an agent that is offline can be dead: the later of its
@@ -253,19 +253,19 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
-// spare lets one agent stay for each want that is met by none but ghosts, and by
+// keepLastMatch lets one agent stay for each want that is met by none but ghosts, and by
 // what will be ghosts with time: the one that was alive last. As OlderThan plays no
 // part in the choice, a greater one never makes another ghost, and whoever prunes
 // again a day later lets the same agent stay.
-func (r Rules) spare(verdicts []Verdict, wants []want) {
+func (r Rules) keepLastMatch(verdicts []Verdict, wants []jobNeed) {
 	for _, w := range wants {
 		best, safe := -1, false
 		for i, v := range verdicts {
 			switch {
-			case !enabled(v.Agent) || !w.metBy(v.Agent):
-			case !v.Ghost() && v.Reason != Young:
+			case !enabled(v.Agent) || !w.matches(v.Agent):
+			case !v.Ghost() && v.Reason != TooRecent:
 				safe = true
-			case !r.names(v.Agent.Name) && w.guards(v.Agent) && (best < 0 || outlived(v.Agent, verdicts[best].Agent)):
+			case !r.isNamed(v.Agent.Name) && w.protects(v.Agent) && (best < 0 || aliveAfter(v.Agent, verdicts[best].Agent)):
 				best = i
 			}
 		}
@@ -277,7 +277,7 @@ func (r Rules) spare(verdicts []Verdict, wants []want) {
 
 func enabled(a azdo.Agent) bool { return a.Enabled == nil || *a.Enabled }
 
-// outlived says that a was alive after b.
-func outlived(a, b azdo.Agent) bool {
+// aliveAfter says that a was alive after b.
+func aliveAfter(a, b azdo.Agent) bool {
 	return cmp.Or(OfflineSince(a).Compare(OfflineSince(b)), cmp.Compare(a.ID, b.ID)) > 0
 }

@@ -285,7 +285,7 @@ func TestWhatIsNeverAGhost(t *testing.T) {
 			if !v.Ghost() {
 				continue
 			}
-			_, holds := pool.PlaceholderOf(a)
+			_, holds := pool.PlaceholderMaker(a)
 			_, marked := a.UserCapabilities["azptend.kind"]
 			holds = holds || !marked && strings.Contains(a.Name, "placeholder")
 			_, ours := a.UserCapabilities["azptend.kind"]
@@ -298,8 +298,8 @@ func TestWhatIsNeverAGhost(t *testing.T) {
 				"it is not ours":              !ours && !rules.AnyOwner,
 				"it was not named":            len(rules.Names) > 0 && !named(a),
 				"a date is missing":           a.CreatedOn.IsZero() || a.StatusChangedOn.IsZero(),
-				"it was alive a moment ago":   noon.Sub(later) <= pool.AskedFloor,
-				"it is young":                 !asked && noon.Sub(later) <= max(rules.OlderThan, pool.Floor),
+				"it was alive a moment ago":   noon.Sub(later) <= pool.MinOfflineRequested,
+				"it is young":                 !asked && noon.Sub(later) <= max(rules.OlderThan, pool.MinOffline),
 				"its name is of another form": rules.Match == "linux-*" && !strings.HasPrefix(a.Name, "linux-"),
 			} {
 				if wrong {

@@ -17,13 +17,13 @@ const (
 	// DefaultName is a placeholder's name where none is set: names are unique
 	// within a pool, and in the portal it says who made it.
 	DefaultName = "azptend-placeholder"
-	// version is newer than any agent, so that demands on Agent.Version match; the
+	// placeholderVersion is newer than any agent, so that demands on Agent.Version match; the
 	// server is known to take it (agent-protocol.md 2.2).
-	version = "99.999.9"
+	placeholderVersion = "99.999.9"
 )
 
-// Wanted is what a placeholder is to be.
-type Wanted struct {
+// PlaceholderSpec is what a placeholder is to be.
+type PlaceholderSpec struct {
 	Name string
 	// Capabilities are for demands. Those that begin with "Agent." replace the
 	// placeholder's system capabilities: Agent.OS (Linux), Agent.Version (99.999.9).
@@ -41,65 +41,65 @@ const (
 	Foreign   Outcome = "foreign"   // another tool's placeholder has the name: left as it is
 )
 
-// Ensured is the placeholder that is in the pool now.
-type Ensured struct {
+// EnsureResult is the placeholder that is in the pool now.
+type EnsureResult struct {
 	Outcome  Outcome
 	Agent    azdo.Agent
-	Lacked   []string // names of capabilities that were wanted and not there, or of another value
+	Missing  []string // names of capabilities that were wanted and not there, or of another value
 	Disabled bool     // by a person: left so
 }
 
-var threeNumbers = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+var versionPattern = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
 
-// Ensure sees to it that there is one placeholder of the wanted name. It looks
+// EnsurePlaceholder sees to it that there is one placeholder of the wanted name. It looks
 // before each POST, and so may be repeated, by itself after an answer that was
 // lost, or by anybody at any time.
-func (p *Pool) Ensure(ctx context.Context, want Wanted) (Ensured, error) {
+func (p *Pool) EnsurePlaceholder(ctx context.Context, want PlaceholderSpec) (EnsureResult, error) {
 	target := newPlaceholder(want)
-	if !threeNumbers.MatchString(target.Version) {
-		return Ensured{}, &VersionError{target.Version}
+	if !versionPattern.MatchString(target.Version) {
+		return EnsureResult{}, &InvalidVersionError{target.Version}
 	}
-	var done Ensured
-	err := p.patiently(ctx, func(ctx context.Context) (err error) {
+	var done EnsureResult
+	err := p.retry(ctx, func(ctx context.Context) (err error) {
 		found, there, err := p.o.Server.AgentByName(ctx, p.ID, want.Name)
 		switch {
 		case err != nil:
 			return err
 		case !there:
 			found, err = p.o.Server.AddAgent(ctx, p.ID, target)
-			done = Ensured{Outcome: Created, Agent: found}
+			done = EnsureResult{Outcome: Created, Agent: found}
 			return err
 		}
-		done, err = p.adopt(ctx, found, target)
+		done, err = p.reusePlaceholder(ctx, found, target)
 		return err
 	})
 	return done, err
 }
 
-// adopt judges the agent that has the name, and completes it if it is ours.
-func (p *Pool) adopt(ctx context.Context, found, target azdo.Agent) (Ensured, error) {
-	maker, is := PlaceholderOf(found)
+// reusePlaceholder judges the agent that has the name, and completes it if it is ours.
+func (p *Pool) reusePlaceholder(ctx context.Context, found, target azdo.Agent) (EnsureResult, error) {
+	maker, is := PlaceholderMaker(found)
 	if !is {
-		return Ensured{}, &HeldError{"make placeholder", p.String(), found}
+		return EnsureResult{}, &NameTakenError{"make placeholder", p.String(), found}
 	}
-	done := Ensured{
-		Outcome: Unchanged, Agent: found, Lacked: lacking(found, target),
+	done := EnsureResult{
+		Outcome: Unchanged, Agent: found, Missing: missingCapabilities(found, target),
 		Disabled: found.Enabled != nil && !*found.Enabled,
 	}
 	switch {
-	case maker == Another:
+	case maker == MadeByOther:
 		done.Outcome = Foreign
 		return done, nil
 	case found.UserCapabilities[agentdir.MarkInstance] == target.UserCapabilities[agentdir.MarkInstance]:
 		done.Outcome = Created // by the POST whose answer was lost
 		return done, nil
-	case len(done.Lacked) == 0:
+	case len(done.Missing) == 0:
 		return done, nil
 	}
 	done.Outcome = Updated
 	replaced, err := p.o.Server.ReplaceAgent(ctx, p.ID, completed(found, target))
 	if azdo.Status(err) == http.StatusNotFound {
-		return Ensured{}, &vanishedError{err}
+		return EnsureResult{}, &vanishedError{err}
 	}
 	if err == nil && replaced.ID != 0 {
 		done.Agent = replaced
@@ -113,7 +113,7 @@ func completed(found, target azdo.Agent) azdo.Agent {
 	a := target
 	a.ID, a.Enabled = found.ID, found.Enabled
 	a.SystemCapabilities = merged(found.SystemCapabilities, target.SystemCapabilities)
-	a.UserCapabilities = merged(found.UserCapabilities, marked(target))
+	a.UserCapabilities = merged(found.UserCapabilities, withoutInstance(target))
 	return a
 }
 
@@ -129,22 +129,22 @@ func merged(base, more map[string]string) map[string]string {
 	return m
 }
 
-// marked are an agent's user capabilities without the mark of its registration.
-func marked(a azdo.Agent) map[string]string {
+// withoutInstance are an agent's user capabilities without the mark of its registration.
+func withoutInstance(a azdo.Agent) map[string]string {
 	m := maps.Clone(a.UserCapabilities)
 	delete(m, agentdir.MarkInstance)
 	return m
 }
 
-// lacking names what a demand could ask for of target and not get of found. Which
+// missingCapabilities names what a demand could ask for of target and not get of found. Which
 // of the two kinds of capabilities it is in makes no difference to a demand.
-func lacking(found, target azdo.Agent) []string {
+func missingCapabilities(found, target azdo.Agent) []string {
 	var names []string
 	for name, value := range merged(target.SystemCapabilities, target.UserCapabilities) {
 		if name == "Agent.Name" || strings.HasPrefix(name, "azptend.") {
 			continue
 		}
-		if !has(found.SystemCapabilities, name, value) && !has(found.UserCapabilities, name, value) {
+		if !hasCapability(found.SystemCapabilities, name, value) && !hasCapability(found.UserCapabilities, name, value) {
 			names = append(names, name)
 		}
 	}
@@ -152,7 +152,7 @@ func lacking(found, target azdo.Agent) []string {
 	return names
 }
 
-func has(capabilities map[string]string, name, value string) bool {
+func hasCapability(capabilities map[string]string, name, value string) bool {
 	for n, v := range capabilities {
 		if strings.EqualFold(n, name) {
 			return v == value
@@ -166,9 +166,9 @@ func has(capabilities map[string]string, name, value string) bool {
 // agent-protocol.md 2.1), so that nobody can ever be online as it; with
 // Agent.OS and Agent.Version, without which jobs and KEDA's rules that demand
 // them find no match (keda-and-kubernetes.md 1.7: container-apps#1064).
-func newPlaceholder(want Wanted) azdo.Agent {
+func newPlaceholder(want PlaceholderSpec) azdo.Agent {
 	enabled := true
-	system := map[string]string{"Agent.Name": want.Name, "Agent.OS": "Linux", "Agent.Version": version}
+	system := map[string]string{"Agent.Name": want.Name, "Agent.OS": "Linux", "Agent.Version": placeholderVersion}
 	user := map[string]string{}
 	for name, value := range want.Capabilities {
 		if strings.HasPrefix(strings.ToLower(name), "agent.") {
@@ -201,28 +201,28 @@ type Maker string
 
 // The makers.
 const (
-	Azptend Maker = "azptend" // it has our mark
-	Another Maker = "another"
+	MadeByAzptend Maker = "azptend" // it has our mark
+	MadeByOther   Maker = "another"
 )
 
-// PlaceholderOf says whether an agent is a placeholder, and whose.
-func PlaceholderOf(a azdo.Agent) (maker Maker, is bool) {
+// PlaceholderMaker says whether an agent is a placeholder, and whose.
+func PlaceholderMaker(a azdo.Agent) (maker Maker, is bool) {
 	if !agentdir.IsPlaceholder(a.UserCapabilities, a.Version, a.Online()) {
 		return "", false
 	}
 	if a.UserCapabilities[agentdir.MarkKind] == agentdir.KindPlaceholder {
-		return Azptend, true
+		return MadeByAzptend, true
 	}
-	return Another, true
+	return MadeByOther, true
 }
 
 // Placeholders lists the pool's placeholders, whoever made them.
 func (p *Pool) Placeholders(ctx context.Context) ([]azdo.Agent, error) {
 	var found []azdo.Agent
-	err := p.patiently(ctx, func(ctx context.Context) error {
+	err := p.retry(ctx, func(ctx context.Context) error {
 		all, err := p.o.Server.Agents(ctx, p.ID)
 		found = slices.DeleteFunc(all, func(a azdo.Agent) bool {
-			_, is := PlaceholderOf(a)
+			_, is := PlaceholderMaker(a)
 			return !is
 		})
 		return err
@@ -230,16 +230,16 @@ func (p *Pool) Placeholders(ctx context.Context) ([]azdo.Agent, error) {
 	return found, err
 }
 
-// Delete removes the placeholder of this name; there being none is a success,
+// DeletePlaceholder removes the placeholder of this name; there being none is a success,
 // and removed is the zero value. What is no placeholder is left alone.
-func (p *Pool) Delete(ctx context.Context, name string) (removed azdo.Agent, err error) {
-	err = p.patiently(ctx, func(ctx context.Context) error {
+func (p *Pool) DeletePlaceholder(ctx context.Context, name string) (removed azdo.Agent, err error) {
+	err = p.retry(ctx, func(ctx context.Context) error {
 		a, there, err := p.o.Server.AgentByName(ctx, p.ID, name)
 		if err != nil || !there {
 			return err
 		}
-		if _, is := PlaceholderOf(a); !is {
-			return &HeldError{"delete placeholder", p.String(), a}
+		if _, is := PlaceholderMaker(a); !is {
+			return &NameTakenError{"delete placeholder", p.String(), a}
 		}
 		removed = a
 		err = p.o.Server.RemoveAgent(ctx, p.ID, a.ID)

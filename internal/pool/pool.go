@@ -21,7 +21,7 @@ type Server interface {
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	ReplaceAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	RemoveAgent(ctx context.Context, pool, id int) error
-	EachAgent(ctx context.Context, pool int, with azdo.Parts, each func(azdo.Agent)) error
+	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
 	AgentWhole(ctx context.Context, pool, id int) (azdo.Agent, error)
 	EnableAgent(ctx context.Context, pool, id int) error
 	DisableAgent(ctx context.Context, pool, id int) error
@@ -34,7 +34,7 @@ type Options struct {
 	Server   Server
 	Name     string
 	ID       int           // 0: look Name up
-	Patience time.Duration // how long a server that is away is tried again; 0: two minutes
+	RetryFor time.Duration // how long a server that is away is tried again; 0: two minutes
 	Log      *slog.Logger
 	Hint     func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 }
@@ -50,7 +50,7 @@ type Pool struct {
 // Open finds the pool. A pool that is given by its id is not looked up, like in
 // tend: the identity may lack the right to list pools.
 func Open(ctx context.Context, o Options) (*Pool, error) {
-	o.Patience = cmp.Or(o.Patience, patience)
+	o.RetryFor = cmp.Or(o.RetryFor, defaultRetryFor)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -61,13 +61,13 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.ID != 0 {
 		return p, nil
 	}
-	err := p.patiently(ctx, func(ctx context.Context) error {
+	err := p.retry(ctx, func(ctx context.Context) error {
 		found, err := o.Server.PoolByName(ctx, o.Name)
 		if err != nil {
 			return err
 		}
 		p.ID, p.Name = found.ID, found.Name
-		if why := found.Closed(); why != "" {
+		if why := found.ClosedReason(); why != "" {
 			return &ClosedError{found.Name, why}
 		}
 		return nil
@@ -84,9 +84,9 @@ func (p *Pool) String() string {
 }
 
 const (
-	// patience is for a server or an identity endpoint that is not there yet when a
+	// defaultRetryFor is for a server or an identity endpoint that is not there yet when a
 	// container starts, or that breaks down for a moment.
-	patience = 2 * time.Minute
+	defaultRetryFor = 2 * time.Minute
 	// roundTimeout is for one try of one or two calls. Azure DevOps delays a
 	// throttled request by up to 30 s and still answers it (azure-devops-rest.md 3).
 	roundTimeout = 45 * time.Second
@@ -95,14 +95,14 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// patiently does f, and again while that can help and patience lasts. What f
+// retry does f, and again while that can help and patience lasts. What f
 // does must be safe to repeat: it looks before it acts.
-func (p *Pool) patiently(ctx context.Context, f func(context.Context) error) error {
-	giveUp := time.Now().Add(p.o.Patience)
-	tell := p.tellFirst
+func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
+	giveUp := time.Now().Add(p.o.RetryFor)
+	tell := p.logFirstFailure
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		err := once(ctx, f)
-		if err == nil || ctx.Err() != nil || !worthAnother(err) {
+		err := withTimeout(ctx, f)
+		if err == nil || ctx.Err() != nil || !isTransient(err) {
 			return err
 		}
 		wait := max(jittered(pause), retryAfter(err))
@@ -110,7 +110,7 @@ func (p *Pool) patiently(ctx context.Context, f func(context.Context) error) err
 			return err
 		}
 		tell(err, giveUp)
-		tell = p.tellNext
+		tell = p.logNextFailure
 		select {
 		case <-ctx.Done():
 			return err
@@ -119,8 +119,8 @@ func (p *Pool) patiently(ctx context.Context, f func(context.Context) error) err
 	}
 }
 
-// tellFirst says that a call failed, what to look at, and until when it is tried.
-func (p *Pool) tellFirst(err error, until time.Time) {
+// logFirstFailure says that a call failed, what to look at, and until when it is tried.
+func (p *Pool) logFirstFailure(err error, until time.Time) {
 	what := []any{"error", err, "tried_until", until.UTC().Format(time.RFC3339)}
 	if hint := p.o.Hint(err); hint != "" {
 		what = append(what, "hint", hint)
@@ -128,12 +128,12 @@ func (p *Pool) tellFirst(err error, until time.Time) {
 	p.o.Log.Warn("A call failed, and is tried again", what...)
 }
 
-// tellNext is for those who want to know of each try.
-func (p *Pool) tellNext(err error, _ time.Time) {
+// logNextFailure is for those who want to know of each try.
+func (p *Pool) logNextFailure(err error, _ time.Time) {
 	p.o.Log.Debug("A call failed, and is tried again", "error", err)
 }
 
-func once(ctx context.Context, f func(context.Context) error) error {
+func withTimeout(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	return f(ctx)
@@ -143,10 +143,10 @@ func once(ctx context.Context, f func(context.Context) error) error {
 // together.
 func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-// worthAnother says whether an error is of the kind that passes: no answer, a
+// isTransient says whether an error is of the kind that passes: no answer, a
 // server that is broken or throttles, a success that nobody can read, and a name
 // that was taken between the look and the POST.
-func worthAnother(err error) bool {
+func isTransient(err error) bool {
 	var (
 		token   *azdo.TokenError
 		answer  *azdo.Error

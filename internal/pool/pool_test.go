@@ -31,8 +31,8 @@ func open(t testing.TB, s *server) *pool.Pool {
 	return p
 }
 
-func wanted(pairs ...string) pool.Wanted {
-	w := pool.Wanted{Name: "p", Capabilities: map[string]string{}}
+func wanted(pairs ...string) pool.PlaceholderSpec {
+	w := pool.PlaceholderSpec{Name: "p", Capabilities: map[string]string{}}
 	for i := 0; i < len(pairs); i += 2 {
 		w.Capabilities[pairs[i]] = pairs[i+1]
 	}
@@ -41,7 +41,7 @@ func wanted(pairs ...string) pool.Wanted {
 
 func TestANewPlaceholder(t *testing.T) {
 	s := newServer()
-	done, err := open(t, s).Ensure(t.Context(), wanted("docker", "true", "agent.osarchitecture", "ARM64", "Agent.Software", "x"))
+	done, err := open(t, s).EnsurePlaceholder(t.Context(), wanted("docker", "true", "agent.osarchitecture", "ARM64", "Agent.Software", "x"))
 	if err != nil || done.Outcome != pool.Created || done.Agent.ID != 1 {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -86,7 +86,7 @@ func TestWhoHasTheName(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		there   azdo.Agent
-		want    pool.Wanted
+		want    pool.PlaceholderSpec
 		outcome pool.Outcome
 		lacked  []string
 		calls   []string
@@ -109,13 +109,13 @@ func TestWhoHasTheName(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(tt.there)
-			done, err := open(t, s).Ensure(t.Context(), tt.want)
-			var held *pool.HeldError
+			done, err := open(t, s).EnsurePlaceholder(t.Context(), tt.want)
+			var held *pool.NameTakenError
 			if tt.outcome == "" {
 				if !errors.As(err, &held) || held.Hint() == "" || !strings.Contains(err.Error(), `cannot make placeholder "p" in pool 1: the name is held`) {
 					t.Errorf("error is %v", err)
 				}
-			} else if err != nil || done.Outcome != tt.outcome || !slices.Equal(done.Lacked, tt.lacked) {
+			} else if err != nil || done.Outcome != tt.outcome || !slices.Equal(done.Missing, tt.lacked) {
 				t.Errorf("%+v, %v", done, err)
 			}
 			if d := cmp.Diff(tt.calls, s.calls); d != "" {
@@ -134,7 +134,7 @@ func TestWhoHasTheName(t *testing.T) {
 }
 
 // holdsAll: what was there is there, but for what was wanted otherwise.
-func holdsAll(t *testing.T, got, before azdo.Agent, want pool.Wanted) {
+func holdsAll(t *testing.T, got, before azdo.Agent, want pool.PlaceholderSpec) {
 	t.Helper()
 	merged := map[string]string{}
 	for _, m := range []map[string]string{before.SystemCapabilities, before.UserCapabilities, want.Capabilities} {
@@ -156,8 +156,8 @@ func holdsAll(t *testing.T, got, before azdo.Agent, want pool.Wanted) {
 func TestAVersionThatIsNone(t *testing.T) {
 	for _, v := range []string{"", "latest", "5.282", "5.282.3.1", "v5.282.3"} {
 		s := newServer()
-		_, err := open(t, s).Ensure(t.Context(), wanted("Agent.Version", v))
-		if !errors.As(err, new(*pool.VersionError)) || len(s.calls) > 0 {
+		_, err := open(t, s).EnsurePlaceholder(t.Context(), wanted("Agent.Version", v))
+		if !errors.As(err, new(*pool.InvalidVersionError)) || len(s.calls) > 0 {
 			t.Errorf("%q: %v, calls %v", v, err, s.calls)
 		}
 	}
@@ -183,7 +183,7 @@ func TestOnePlaceholder(t *testing.T) {
 				}
 			}
 			p := open(t, s)
-			done, err := p.Ensure(t.Context(), wanted("docker", "true"))
+			done, err := p.EnsurePlaceholder(t.Context(), wanted("docker", "true"))
 			if err != nil {
 				t.Errorf("every one of these passes: %v", err)
 			}
@@ -193,7 +193,7 @@ func TestOnePlaceholder(t *testing.T) {
 			if deletes < 0 && (len(s.agents) != 1 || done.Agent.ID != s.agents[0].ID) {
 				t.Errorf("said %+v, there is %+v", done, s.agents)
 			}
-			again, err := p.Ensure(t.Context(), wanted("docker", "true")) // without a mishap
+			again, err := p.EnsurePlaceholder(t.Context(), wanted("docker", "true")) // without a mishap
 			if left := len(s.mishaps); left == 0 && (err != nil || len(s.agents) != 1 || again.Agent.ID != s.agents[0].ID) {
 				t.Errorf("again: %+v, %v, there is %+v", again, err, s.agents)
 			}
@@ -206,7 +206,7 @@ func TestALostAnswerIsCreation(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer()
 			s.mishaps = []mishap{fine, m}
-			done, err := open(t, s).Ensure(t.Context(), wanted())
+			done, err := open(t, s).EnsurePlaceholder(t.Context(), wanted())
 			if err != nil || done.Outcome != pool.Created || len(s.agents) != 1 {
 				t.Errorf("%s: %+v, %v", m, done, err)
 			}
@@ -226,7 +226,7 @@ func TestItVanishes(t *testing.T) {
 				s.agents = nil
 			}
 		}
-		done, err := open(t, s).Ensure(t.Context(), wanted("docker", "true"))
+		done, err := open(t, s).EnsurePlaceholder(t.Context(), wanted("docker", "true"))
 		if err != nil || done.Outcome != pool.Created || len(s.agents) != 1 {
 			t.Errorf("%+v, %v", done, err)
 		}
@@ -306,7 +306,7 @@ func TestASignalEndsTheWaiting(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { time.Sleep(10 * time.Second); stop() }()
 		begun := time.Now()
-		_, err := open(t, s).Ensure(ctx, wanted())
+		_, err := open(t, s).EnsurePlaceholder(ctx, wanted())
 		if took := time.Since(begun); err == nil || took != 10*time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
@@ -337,10 +337,10 @@ func TestPlaceholders(t *testing.T) {
 	if err != nil || len(found) != 2 || found[0].Name != "P" || found[1].Name != "t" {
 		t.Errorf("%+v, %v", found, err)
 	}
-	if maker, _ := pool.PlaceholderOf(found[0]); maker != pool.Azptend {
+	if maker, _ := pool.PlaceholderMaker(found[0]); maker != pool.MadeByAzptend {
 		t.Errorf("ours is made by %s", maker)
 	}
-	if maker, _ := pool.PlaceholderOf(found[1]); maker != pool.Another {
+	if maker, _ := pool.PlaceholderMaker(found[1]); maker != pool.MadeByOther {
 		t.Errorf("theirs is made by %s", maker)
 	}
 }
@@ -366,8 +366,8 @@ func TestDelete(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(tt.there...)
 				s.mishaps = tt.mishaps
-				removed, err := open(t, s).Delete(t.Context(), "p")
-				if errors.As(err, new(*pool.HeldError)) != tt.held || (err != nil) != tt.held || removed.ID != tt.removed || len(s.agents) != tt.left {
+				removed, err := open(t, s).DeletePlaceholder(t.Context(), "p")
+				if errors.As(err, new(*pool.NameTakenError)) != tt.held || (err != nil) != tt.held || removed.ID != tt.removed || len(s.agents) != tt.left {
 					t.Errorf("removed %+v, %v; left are %+v", removed, err, s.agents)
 				}
 			})
@@ -383,7 +383,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 			s.agents = nil
 		}
 	}
-	if removed, err := open(t, s).Delete(t.Context(), "p"); err != nil || removed.ID != 1 {
+	if removed, err := open(t, s).DeletePlaceholder(t.Context(), "p"); err != nil || removed.ID != 1 {
 		t.Errorf("%+v, %v", removed, err)
 	}
 }

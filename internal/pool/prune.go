@@ -20,8 +20,8 @@ const (
 	Failed  Removal = "failed" // the server would not remove it, for a reason of this agent's
 )
 
-// Result is what became of one ghost.
-type Result struct {
+// RemoveResult is what became of one ghost.
+type RemoveResult struct {
 	Agent   azdo.Agent // as the survey showed it
 	Removal Removal
 	Why     string // why it stayed: "online"
@@ -38,20 +38,20 @@ type Result struct {
 // server that is away for longer than the pool's patience, throttles for longer,
 // refuses the identity, or ctx. Nothing is known then of the ghosts that each was
 // not called for, and Remove may be repeated after another survey.
-func (p *Pool) Remove(ctx context.Context, r Rules, ghosts []Verdict, each func(Result)) error {
-	return several(ctx, ghosts, func(ctx context.Context, ghost Verdict) (Result, error) { return p.remove(ctx, r, ghost) }, each)
+func (p *Pool) Remove(ctx context.Context, r Rules, ghosts []Verdict, each func(RemoveResult)) error {
+	return forEach(ctx, ghosts, func(ctx context.Context, ghost Verdict) (RemoveResult, error) { return p.remove(ctx, r, ghost) }, each)
 }
 
 // remove looks at one ghost again, and removes it if it still is one.
-func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (Result, error) {
-	done := Result{Agent: ghost.Agent, Removal: Gone}
+func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult, error) {
+	done := RemoveResult{Agent: ghost.Agent, Removal: Gone}
 	sent := false // a DELETE, whose answer may have been lost
-	err := p.patiently(ctx, func(ctx context.Context) error {
+	err := p.retry(ctx, func(ctx context.Context) error {
 		now, err := p.o.Server.AgentWhole(ctx, p.ID, ghost.Agent.ID)
 		if err != nil {
 			return err
 		}
-		if why := p.cameBack(r, ghost.Agent, now); why != "" {
+		if why := p.recheck(r, ghost.Agent, now); why != "" {
 			done.Removal, done.Why = Stayed, why
 			return nil
 		}
@@ -70,18 +70,18 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (Result, erro
 		}
 	case azdo.Is(err, "TaskAgentJobStillRunningException"):
 		done.Removal, done.Why = Stayed, "has a job"
-	case isOfAgent(err):
+	case isAgentError(err):
 		done.Removal, done.Err = Failed, err
 	default:
-		return Result{}, err
+		return RemoveResult{}, err
 	}
 	return done, nil
 }
 
-// cameBack says why an agent that was a ghost is none any more. A registration
+// recheck says why an agent that was a ghost is none any more. A registration
 // that took its place under the same id (config.sh --replace) is not the one that
 // was judged.
-func (p *Pool) cameBack(r Rules, then, now azdo.Agent) string {
+func (p *Pool) recheck(r Rules, then, now azdo.Agent) string {
 	if then.Name != now.Name || then.UserCapabilities[agentdir.MarkInstance] != now.UserCapabilities[agentdir.MarkInstance] {
 		return "registered anew"
 	}
@@ -91,9 +91,9 @@ func (p *Pool) cameBack(r Rules, then, now azdo.Agent) string {
 	return ""
 }
 
-// isOfAgent says that an error is about one agent, and that others may fare
+// isAgentError says that an error is about one agent, and that others may fare
 // better.
-func isOfAgent(err error) bool {
+func isAgentError(err error) bool {
 	var answer *azdo.Error
 	if !errors.As(err, &answer) {
 		return false

@@ -65,7 +65,7 @@ func TestSurvey(t *testing.T) {
 	if v := seen.Verdicts[1]; v.Reason != pool.OnlyMatch || v.Agent.SystemCapabilities["Gpu"] != "1" {
 		t.Errorf("b is %+v", v)
 	}
-	if got := seen.Absent([]string{"B", "x", "a", "Y"}); !slices.Equal(got, []string{"x", "Y"}) {
+	if got := seen.Missing([]string{"B", "x", "a", "Y"}); !slices.Equal(got, []string{"x", "Y"}) {
 		t.Errorf("absent are %v", got)
 	}
 }
@@ -132,7 +132,7 @@ func TestRemove(t *testing.T) {
 					s.meddle = func(call string) { tt.meddle(s, call) }
 				}
 				var got []string
-				err := p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(r pool.Result) {
+				err := p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(r pool.RemoveResult) {
 					got = append(got, strings.TrimSuffix(string(r.Removal)+": "+r.Why, ": "))
 				})
 				if err != nil || !slices.Equal(got, []string{tt.want}) || !slices.Equal(namesOf(s.agents), tt.left) && len(s.agents)+len(tt.left) > 0 {
@@ -174,7 +174,7 @@ func TestWhatTheServerRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []pool.Removal
-			err = p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(r pool.Result) {
+			err = p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(r pool.RemoveResult) {
 				got = append(got, r.Removal)
 				if (r.Err != nil) != (r.Removal == pool.Failed) || r.Agent.Name != "a" {
 					t.Errorf("the result is %+v", r)
@@ -219,7 +219,7 @@ func TestSeveralAtATimeButFew(t *testing.T) {
 			t.Fatal(err)
 		}
 		results := 0
-		err = p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(pool.Result) { results++ })
+		err = p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(pool.RemoveResult) { results++ })
 		if err != nil || results != 100 || len(s.agents) != 0 || s.most.Load() != 4 {
 			t.Errorf("%d results, %d left, %d at a time, %v", results, len(s.agents), s.most.Load(), err)
 		}
@@ -237,7 +237,7 @@ func TestAServerThatIsAwayStopsIt(t *testing.T) {
 		p, seen := survey(t, s, pool.Rules{})
 		s.mishaps = slices.Repeat([]mishap{broken}, 10000)
 		begun := time.Now()
-		err := p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(r pool.Result) { t.Errorf("a result: %+v", r) })
+		err := p.Remove(t.Context(), pool.Rules{}, seen.Ghosts(), func(r pool.RemoveResult) { t.Errorf("a result: %+v", r) })
 		if took := time.Since(begun); azdo.Status(err) != 503 || took > 2*time.Minute {
 			t.Errorf("%v after %v", err, took)
 		}
@@ -249,7 +249,7 @@ func TestASignalStopsRemoving(t *testing.T) {
 	p, seen := survey(t, s, pool.Rules{})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := p.Remove(ctx, pool.Rules{}, seen.Ghosts(), func(pool.Result) {}); !errors.Is(err, context.Canceled) || len(s.agents) != 2 {
+	if err := p.Remove(ctx, pool.Rules{}, seen.Ghosts(), func(pool.RemoveResult) {}); !errors.Is(err, context.Canceled) || len(s.agents) != 2 {
 		t.Errorf("%v, left are %v", err, namesOf(s.agents))
 	}
 }
@@ -280,7 +280,7 @@ func TestPruningTwiceAtATime(t *testing.T) {
 					}
 					seen, err := p.Survey(t.Context(), rules)
 					if err == nil {
-						err = p.Remove(t.Context(), rules, seen.Ghosts(), func(pool.Result) {})
+						err = p.Remove(t.Context(), rules, seen.Ghosts(), func(pool.RemoveResult) {})
 					}
 					done <- err
 				}()

@@ -165,7 +165,7 @@ func (s *server) RemoveAgent(ctx context.Context, _, id int) error {
 	})
 }
 
-func (s *server) EachAgent(ctx context.Context, _ int, with azdo.Parts, each func(azdo.Agent)) error {
+func (s *server) EachAgent(ctx context.Context, _ int, with azdo.Include, each func(azdo.Agent)) error {
 	return s.call(ctx, "list", func() error {
 		for _, a := range s.agents {
 			a.SystemCapabilities = maps.Clone(a.SystemCapabilities) // as from the wire: nobody else's

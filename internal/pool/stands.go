@@ -6,19 +6,19 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Stands says whether an agent of a survey is still the placeholder that Ensure
+// PlaceholderMatches says whether an agent of a survey is still the placeholder that Ensure
 // left: of this name, no agent, and with what people can change of it as it was
 // wanted. It costs no call.
-func Stands(a azdo.Agent, want Wanted) bool {
-	maker, is := PlaceholderOf(a)
+func PlaceholderMatches(a azdo.Agent, want PlaceholderSpec) bool {
+	maker, is := PlaceholderMaker(a)
 	if !is || !strings.EqualFold(a.Name, want.Name) {
 		return false
 	}
-	if maker == Another {
+	if maker == MadeByOther {
 		return true // and left as it is
 	}
 	for name, value := range newPlaceholder(want).UserCapabilities {
-		if !strings.HasPrefix(name, "azptend.") && !has(a.UserCapabilities, name, value) {
+		if !strings.HasPrefix(name, "azptend.") && !hasCapability(a.UserCapabilities, name, value) {
 			return false
 		}
 	}

@@ -13,7 +13,7 @@ import (
 type Survey struct {
 	Verdicts []Verdict         // one an agent, in the server's order
 	Queue    []azdo.JobRequest // the unfinished ones; see Survey for what is left out of them
-	Done     []azdo.JobRequest // the finished ones that SurveyBack asked for
+	Finished []azdo.JobRequest // the finished ones that SurveyBack asked for
 	At       time.Time         // by the server's clock
 }
 
@@ -22,8 +22,8 @@ func (s Survey) Ghosts() []Verdict {
 	return slices.DeleteFunc(slices.Clone(s.Verdicts), func(v Verdict) bool { return !v.Ghost() })
 }
 
-// Absent are those of the names that no agent of the survey has.
-func (s Survey) Absent(names []string) []string {
+// Missing are those of the names that no agent of the survey has.
+func (s Survey) Missing(names []string) []string {
 	there := map[string]bool{}
 	for _, v := range s.Verdicts {
 		there[strings.ToLower(v.Agent.Name)] = true
@@ -36,11 +36,13 @@ func (s Survey) Absent(names []string) []string {
 // pools: of the agents' system capabilities it keeps those that a demand names, of
 // requests' agents the ids, and of the agents that match a request a few: that one
 // of many stays is all that matters. Where it fails, nothing is known of the pool.
-func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) { return p.SurveyBack(ctx, r, 0) }
+func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) {
+	return p.SurveyWithHistory(ctx, r, 0)
+}
 
-// SurveyBack is Survey with the newest few jobs that each agent has finished, for
+// SurveyWithHistory is Survey with the newest few jobs that each agent has finished, for
 // who counts them. It takes no call more.
-func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, error) {
+func (p *Pool) SurveyWithHistory(ctx context.Context, r Rules, history int) (Survey, error) {
 	queue, done, err := p.requests(ctx, history)
 	if err != nil {
 		return Survey{}, err
@@ -51,7 +53,7 @@ func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, er
 			return Survey{}, err
 		}
 	}
-	agents, err := p.list(ctx, demanded(queue, last))
+	agents, err := p.list(ctx, demandedNames(queue, last))
 	if err != nil {
 		return Survey{}, err
 	}
@@ -65,32 +67,32 @@ func (p *Pool) SurveyBack(ctx context.Context, r Rules, history int) (Survey, er
 // requests are the pool's unfinished requests, and of each agent's finished ones
 // the newest few.
 func (p *Pool) requests(ctx context.Context, history int) (queue, done []azdo.JobRequest, err error) {
-	err = p.patiently(ctx, func(ctx context.Context) error {
+	err = p.retry(ctx, func(ctx context.Context) error {
 		queue, done = nil, nil
 		return p.o.Server.EachJobRequest(ctx, p.ID, history, func(r azdo.JobRequest) {
 			if r.State() == azdo.JobFinished {
-				done = append(done, slim(r))
+				done = append(done, trimRequest(r))
 				return
 			}
-			queue = append(queue, slim(r))
+			queue = append(queue, trimRequest(r))
 		})
 	})
 	return queue, done, err
 }
 
-// someMatches is how many of the agents that match a waiting request are looked
+// maxMatches is how many of the agents that match a waiting request are looked
 // at. Where none of so many would be left, one is let stay; that others match too
 // makes that needless, and not wrong.
-const someMatches = 20
+const maxMatches = 20
 
-// slim leaves out of a request what nobody here asks for.
-func slim(r azdo.JobRequest) azdo.JobRequest {
+// trimRequest leaves out of a request what nobody here asks for.
+func trimRequest(r azdo.JobRequest) azdo.JobRequest {
 	if r.ReservedAgent != nil {
 		r.ReservedAgent = &azdo.Agent{ID: r.ReservedAgent.ID, Name: r.ReservedAgent.Name}
 	}
 	var matched []azdo.Agent
 	if r.State() == azdo.JobQueued {
-		for _, a := range r.MatchedAgents[:min(len(r.MatchedAgents), someMatches)] {
+		for _, a := range r.MatchedAgents[:min(len(r.MatchedAgents), maxMatches)] {
 			matched = append(matched, azdo.Agent{ID: a.ID})
 		}
 	}
@@ -100,9 +102,9 @@ func slim(r azdo.JobRequest) azdo.JobRequest {
 
 // lastRequests are the jobs that the pool's agents finished last, by agent.
 func (p *Pool) lastRequests(ctx context.Context) (last map[int]*azdo.JobRequest, err error) {
-	err = p.patiently(ctx, func(ctx context.Context) error {
+	err = p.retry(ctx, func(ctx context.Context) error {
 		last = map[int]*azdo.JobRequest{}
-		return p.o.Server.EachAgent(ctx, p.ID, azdo.Parts{LastCompletedRequest: true}, func(a azdo.Agent) {
+		return p.o.Server.EachAgent(ctx, p.ID, azdo.Include{LastCompletedRequest: true}, func(a azdo.Agent) {
 			if a.LastCompletedRequest != nil {
 				last[a.ID] = a.LastCompletedRequest
 			}
@@ -111,8 +113,8 @@ func (p *Pool) lastRequests(ctx context.Context) (last map[int]*azdo.JobRequest,
 	return last, err
 }
 
-// demanded are the names of the capabilities that jobs demand, in lower case.
-func demanded(queue []azdo.JobRequest, last map[int]*azdo.JobRequest) map[string]bool {
+// demandedNames are the names of the capabilities that jobs demand, in lower case.
+func demandedNames(queue []azdo.JobRequest, last map[int]*azdo.JobRequest) map[string]bool {
 	names := map[string]bool{}
 	add := func(request azdo.JobRequest) {
 		for _, line := range request.Demands {
@@ -130,8 +132,8 @@ func demanded(queue []azdo.JobRequest, last map[int]*azdo.JobRequest) map[string
 
 // list is the pool's agents, without the system capabilities that nobody named.
 func (p *Pool) list(ctx context.Context, named map[string]bool) (agents []azdo.Agent, err error) {
-	with := azdo.Parts{Capabilities: true, AssignedRequest: true}
-	err = p.patiently(ctx, func(ctx context.Context) error {
+	with := azdo.Include{Capabilities: true, AssignedRequest: true}
+	err = p.retry(ctx, func(ctx context.Context) error {
 		agents = nil
 		once := intern{}
 		return p.o.Server.EachAgent(ctx, p.ID, with, func(a azdo.Agent) {
@@ -148,7 +150,7 @@ func (p *Pool) list(ctx context.Context, named map[string]bool) (agents []azdo.A
 			a.Version, a.Status = once.of(a.Version), once.of(a.Status)
 			a.OSDescription, a.ProvisioningState = once.of(a.OSDescription), once.of(a.ProvisioningState)
 			if a.AssignedRequest != nil {
-				request := slim(*a.AssignedRequest)
+				request := trimRequest(*a.AssignedRequest)
 				request.ReservedAgent = nil // it is this one
 				a.AssignedRequest = &request
 			}

@@ -105,7 +105,7 @@ func (t *trial) patch(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) setEnabled(ctx context.Context, on, withID bool) (azdo.Answer, azdo.Agent, error) {
+func (t *trial) setEnabled(ctx context.Context, on, withID bool) (azdo.RawResponse, azdo.Agent, error) {
 	body := azdo.Agent{Enabled: &on}
 	if withID {
 		body.ID = t.id
@@ -138,8 +138,8 @@ func (t *trial) capabilities(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) writeMarks(ctx context.Context, version url.Values) (azdo.Answer, error) {
-	return t.o.Server.Ask(ctx, azdo.Question{Op: "set user capabilities", Method: http.MethodPut, Path: t.path() + "/usercapabilities",
+func (t *trial) writeMarks(ctx context.Context, version url.Values) (azdo.RawResponse, error) {
+	return t.o.Server.DoRaw(ctx, azdo.RawRequest{Op: "set user capabilities", Method: http.MethodPut, Path: t.path() + "/usercapabilities",
 		Query: version, Body: t.marks()})
 }
 
@@ -189,7 +189,7 @@ func (t *trial) another(ctx context.Context) error {
 	return err
 }
 
-func (t *trial) replace(ctx context.Context, on *bool, marks map[string]string) (azdo.Answer, error) {
+func (t *trial) replace(ctx context.Context, on *bool, marks map[string]string) (azdo.RawResponse, error) {
 	var made azdo.Agent
 	a, err := t.ask(ctx, "replace the throw-away agent", http.MethodPut, t.path(), t.body(on, marks), &made)
 	if err == nil && a.OK() && made.Authorization != nil && made.Authorization.ClientID != "" && made.Authorization.AuthorizationURL != "" {
@@ -233,12 +233,12 @@ func (t *trial) sessionsPath() string {
 }
 
 // open asks for a session (agent-protocol.md 7.2).
-func (t *trial) open(ctx context.Context, owner string) (azdo.Answer, string, error) {
+func (t *trial) open(ctx context.Context, owner string) (azdo.RawResponse, string, error) {
 	var made struct {
 		ID string `json:"sessionId"`
 	}
 	body := t.body(nil, nil)
-	a, err := t.agent.Ask(ctx, azdo.Question{Op: "open a session", Method: http.MethodPost, Path: t.sessionsPath(), Query: preview(), Into: &made,
+	a, err := t.agent.DoRaw(ctx, azdo.RawRequest{Op: "open a session", Method: http.MethodPost, Path: t.sessionsPath(), Query: preview(), Into: &made,
 		Body: map[string]any{
 			"ownerName": owner, "systemCapabilities": body.SystemCapabilities,
 			"agent": azdo.Agent{ID: t.id, Name: t.name, Version: body.Version, OSDescription: body.OSDescription},
@@ -341,7 +341,7 @@ func (t *trial) pollRemoved(ctx context.Context) error {
 	query := preview()
 	query.Set("sessionId", t.session)
 	query.Set("lastMessageId", "0")
-	a, err := t.agent.Ask(short, azdo.Question{Op: "poll as the removed agent", Method: http.MethodGet,
+	a, err := t.agent.DoRaw(short, azdo.RawRequest{Op: "poll as the removed agent", Method: http.MethodGet,
 		Path: "_apis/distributedtask/pools/" + strconv.Itoa(t.o.PoolID) + "/messages", Query: query})
 	waits := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
 	switch {

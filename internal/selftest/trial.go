@@ -18,7 +18,7 @@ import (
 
 // Asker makes requests and tells the answers as they are.
 type Asker interface {
-	Ask(ctx context.Context, q azdo.Question) (azdo.Answer, error)
+	DoRaw(ctx context.Context, q azdo.RawRequest) (azdo.RawResponse, error)
 }
 
 // Options are where it is tried, and as whom.
@@ -157,12 +157,12 @@ func (t *trial) sawRead(id string, asBelieved bool, seen string) {
 }
 
 // words are an answer without what it may name.
-func words(a azdo.Answer) string {
+func words(a azdo.RawResponse) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, a.TypeKey))
 }
 
-func (t *trial) ask(ctx context.Context, op, method, path string, body, into any) (azdo.Answer, error) {
-	return t.o.Server.Ask(ctx, azdo.Question{Op: op, Method: method, Path: path, Body: body, Into: into})
+func (t *trial) ask(ctx context.Context, op, method, path string, body, into any) (azdo.RawResponse, error) {
+	return t.o.Server.DoRaw(ctx, azdo.RawRequest{Op: op, Method: method, Path: path, Body: body, Into: into})
 }
 
 func (t *trial) agentsPath() string {
@@ -217,7 +217,7 @@ func (t *trial) add(ctx context.Context) error {
 }
 
 // post adds an agent with a name of a length, disabled.
-func (t *trial) post(ctx context.Context, length int) (azdo.Answer, azdo.Agent, error) {
+func (t *trial) post(ctx context.Context, length int) (azdo.RawResponse, azdo.Agent, error) {
 	t.name, t.id = t.nameOf(length), 0
 	t.names = append(t.names, t.name)
 	var made azdo.Agent
@@ -229,7 +229,7 @@ func (t *trial) post(ctx context.Context, length int) (azdo.Answer, azdo.Agent, 
 // errIncomplete ends the test: without these nothing else can be tried.
 var errIncomplete = errors.New("the answer to POST of an agent names no agent, or not how it logs on")
 
-func (t *trial) added(a azdo.Answer, made azdo.Agent) error {
+func (t *trial) added(a azdo.RawResponse, made azdo.Agent) error {
 	t.id = made.ID
 	t.disabled = made.Enabled != nil && !*made.Enabled
 	complete := made.ID != 0 && made.Authorization != nil && made.Authorization.ClientID != "" && made.Authorization.AuthorizationURL != ""
@@ -245,9 +245,9 @@ func (t *trial) added(a azdo.Answer, made azdo.Agent) error {
 }
 
 // get reads the agent, with its capabilities.
-func (t *trial) get(ctx context.Context) (azdo.Agent, azdo.Answer, error) {
+func (t *trial) get(ctx context.Context) (azdo.Agent, azdo.RawResponse, error) {
 	var shown azdo.Agent
-	a, err := t.o.Server.Ask(ctx, azdo.Question{Op: "look at the throw-away agent", Method: http.MethodGet, Path: t.path(),
+	a, err := t.o.Server.DoRaw(ctx, azdo.RawRequest{Op: "look at the throw-away agent", Method: http.MethodGet, Path: t.path(),
 		Query: url.Values{"includeCapabilities": {"true"}}, Into: &shown})
 	return shown, a, err
 }
@@ -255,7 +255,7 @@ func (t *trial) get(ctx context.Context) (azdo.Agent, azdo.Answer, error) {
 // named lists the agents of a name.
 func (t *trial) named(ctx context.Context, name string) ([]azdo.Agent, error) {
 	var list struct{ Value []azdo.Agent }
-	a, err := t.o.Server.Ask(ctx, azdo.Question{Op: "look the throw-away agent up", Method: http.MethodGet, Path: t.agentsPath(),
+	a, err := t.o.Server.DoRaw(ctx, azdo.RawRequest{Op: "look the throw-away agent up", Method: http.MethodGet, Path: t.agentsPath(),
 		Query: url.Values{"agentName": {name}}, Into: &list})
 	if err == nil {
 		err = a.Err
@@ -270,7 +270,7 @@ func (t *trial) clear(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
 	defer cancel()
 	if t.session != "" && t.agent != nil {
-		_, _ = t.agent.Ask(ctx, azdo.Question{Op: "end the session", Method: http.MethodDelete, Path: t.sessionsPath() + "/" + t.session, Query: preview()})
+		_, _ = t.agent.DoRaw(ctx, azdo.RawRequest{Op: "end the session", Method: http.MethodDelete, Path: t.sessionsPath() + "/" + t.session, Query: preview()})
 	}
 	var left []string
 	for _, name := range t.names {

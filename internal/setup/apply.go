@@ -103,20 +103,20 @@ func (p Place) do(ctx context.Context, w Wanted, s *State, step Step, o Options)
 			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
 		})
 	case TakeRole:
-		return p.Server.TakeRole(ctx, s.Pool.ID, s.User.Key)
+		return p.Server.RemoveRole(ctx, s.Pool.ID, s.User.Key)
 	case AddToProject:
 		q, err := p.addToProject(ctx, w, *s)
 		s.Project.Queue = q.ID
 		return err
 	case OpenToAll, CloseToAll:
-		return p.Server.SetOpenToAll(ctx, s.Project.ID, s.Project.Queue, step.Do == OpenToAll)
+		return p.Server.SetOpenToAllPipelines(ctx, s.Project.ID, s.Project.Queue, step.Do == OpenToAll)
 	}
 	return fmt.Errorf("cannot do %q: no step is called so", step.Do)
 }
 
 // addToProject puts the pool into the project, unless making it has done so.
 func (p Place) addToProject(ctx context.Context, w Wanted, s State) (azdo.Queue, error) {
-	q, found, err := p.Server.QueueOf(ctx, s.Project.ID, s.Pool.ID)
+	q, found, err := p.Server.QueueForPool(ctx, s.Project.ID, s.Pool.ID)
 	if err != nil || found {
 		return q, err
 	}
@@ -180,7 +180,7 @@ func (p Place) wrongID(ctx context.Context, id string, refusal error) error {
 	if !azdo.IsNotYet(refusal) {
 		return nil
 	}
-	found, err := p.Users.InDirectory(ctx, id)
+	found, err := p.Users.SearchDirectory(ctx, id)
 	if err != nil {
 		return nil //nolint:nilerr // it was only a guess
 	}

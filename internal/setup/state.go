@@ -69,7 +69,7 @@ type Project struct {
 type Users interface {
 	FindPrincipal(ctx context.Context, objectID string) (azdo.Principal, bool, error)
 	StorageKey(ctx context.Context, descriptor string) (string, error)
-	InDirectory(ctx context.Context, text string) ([]azdo.Principal, error)
+	SearchDirectory(ctx context.Context, text string) ([]azdo.Principal, error)
 	AddPrincipal(ctx context.Context, objectID string, license azdo.License) (azdo.Entitlement, error)
 	Entitlement(ctx context.Context, key string) (azdo.Entitlement, error)
 	SetLicense(ctx context.Context, key string, license azdo.License) (azdo.Entitlement, error)
@@ -88,12 +88,12 @@ type Server interface {
 	RoleAssignments(ctx context.Context, pool int) ([]azdo.RoleAssignment, error)
 	AllPoolsAssignments(ctx context.Context) ([]azdo.RoleAssignment, error)
 	AssignRole(ctx context.Context, pool int, key, role string) error
-	TakeRole(ctx context.Context, pool int, key string) error
+	RemoveRole(ctx context.Context, pool int, key string) error
 	ProjectByName(ctx context.Context, name string) (azdo.Project, error)
-	QueueOf(ctx context.Context, project string, pool int) (azdo.Queue, bool, error)
+	QueueForPool(ctx context.Context, project string, pool int) (azdo.Queue, bool, error)
 	AddQueue(ctx context.Context, project, name string, pool int) (azdo.Queue, error)
-	OpenToAll(ctx context.Context, project string, queue int) (bool, error)
-	SetOpenToAll(ctx context.Context, project string, queue int, open bool) error
+	OpenToAllPipelines(ctx context.Context, project string, queue int) (bool, error)
+	SetOpenToAllPipelines(ctx context.Context, project string, queue int, open bool) error
 }
 
 // Place is the organisation that is set up.
@@ -166,7 +166,7 @@ func (p Place) readPool(ctx context.Context, w Wanted) (Pool, error) {
 }
 
 func poolOf(p azdo.Pool) Pool {
-	return Pool{ID: p.ID, Name: p.Name, AutoUpdate: p.AutoUpdate, Closed: p.Closed()}
+	return Pool{ID: p.ID, Name: p.Name, AutoUpdate: p.AutoUpdate, Closed: p.ClosedReason()}
 }
 
 func (p Place) readUser(ctx context.Context, objectID string) (User, error) {
@@ -187,7 +187,7 @@ func (p Place) readUser(ctx context.Context, objectID string) (User, error) {
 	switch {
 	case err != nil:
 		return User{}, err
-	case e.Gone():
+	case e.IsRemoved():
 		return User{}, nil
 	}
 	return userOf(e), nil
@@ -255,12 +255,12 @@ func (p Place) readProject(ctx context.Context, name string, pool int) (Project,
 	if pool == 0 {
 		return in, nil
 	}
-	q, is, err := p.Server.QueueOf(ctx, found.ID, pool)
+	q, is, err := p.Server.QueueForPool(ctx, found.ID, pool)
 	if err != nil || !is {
 		return in, err
 	}
 	in.Queue = q.ID
-	in.Open, err = p.Server.OpenToAll(ctx, found.ID, q.ID)
+	in.Open, err = p.Server.OpenToAllPipelines(ctx, found.ID, q.ID)
 	return in, err
 }
 

@@ -26,7 +26,7 @@ type Roster struct {
 // Lister is what a Roster asks of Azure DevOps. *azdo.Client is one.
 type Lister interface {
 	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
-	EachAgent(ctx context.Context, pool int, with azdo.Parts, each func(azdo.Agent)) error
+	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
 }
 
 type member struct {
@@ -106,7 +106,7 @@ func (r *Roster) missing(ctx context.Context, pool int, members []*member) ([]*m
 		return nil, err
 	}
 	there := map[int]bool{}
-	if err := r.server.EachAgent(ctx, pool, azdo.Parts{}, func(a azdo.Agent) { there[a.ID] = true }); err != nil {
+	if err := r.server.EachAgent(ctx, pool, azdo.Include{}, func(a azdo.Agent) { there[a.ID] = true }); err != nil {
 		return nil, err
 	}
 	var missing []*member

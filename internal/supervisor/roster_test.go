@@ -40,14 +40,14 @@ func (p *pools) AgentWithRequest(_ context.Context, pool, id int) (azdo.Agent, e
 	return azdo.Agent{ID: id}, err
 }
 
-func (p *pools) EachAgent(_ context.Context, pool int, with azdo.Parts, each func(azdo.Agent)) error {
+func (p *pools) EachAgent(_ context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error {
 	p.mu.Lock()
 	agents := maps.Clone(p.agents)
 	p.mu.Unlock()
 	for id := range agents {
 		each(azdo.Agent{ID: id})
 	}
-	return p.call(fmt.Sprintf("LIST %d %v", pool, with == azdo.Parts{}))
+	return p.call(fmt.Sprintf("LIST %d %v", pool, with == azdo.Include{}))
 }
 
 // change changes the server between two looks.

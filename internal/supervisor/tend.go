@@ -42,14 +42,10 @@ type Options struct {
 	Shared       bool              // other agents live in this process: what is theirs is left alone
 	User         *proc.User        // whom the listener and its jobs run as; nil: this process's
 
-	Token func(context.Context) error // gets a token, so that its time and its errors are known by themselves
-	// OpenPort opens where one listener tells of its jobs; nil: one that hears the
-	// listener alone and is closed behind it. Only test/unguarded brings another.
-	OpenPort func() (Port, error)
-
-	Server     Server               // nil with Given: its pool is not called
-	Roster     *Roster              // looks now and then whether the agent is still in its pool; nil: nobody does
-	ClockAhead func() time.Duration // by how much the server's clock is ahead, as far as it is known; may be nil
+	Token      func(context.Context) error // gets a token, so that its time and its errors are known by themselves
+	Server     Server                      // nil with Given: its pool is not called
+	Roster     *Roster                     // looks now and then whether the agent is still in its pool; nil: nobody does
+	ClockAhead func() time.Duration        // by how much the server's clock is ahead, as far as it is known; may be nil
 	Processes  Processes
 	Stdout     *os.File // the listener's
 	Stderr     *os.File
@@ -159,9 +155,5 @@ func (o Options) asAgent(f func() error) error {
 // through heard. It returns when the agent is gone and nothing of it is left
 // running.
 func Run(o Options, heard <-chan proc.Signal) End {
-	ways := folderWays{folder: o.Folder, as: o.asAgent, port: o.OpenPort}
-	if ways.port == nil {
-		ways.port = openNotificationPort
-	}
-	return newRunner(o, ways).live(heard)
+	return newRunner(o, folderWays{folder: o.Folder, as: o.asAgent}).live(heard)
 }

@@ -41,12 +41,9 @@ type Port interface {
 type folderWays struct {
 	folder agentdir.Folder
 	as     func(func() error) error // with the rights of the jobs' user
-	port   func() (Port, error)
 }
 
-func (w folderWays) openPort() (Port, error) { return w.port() }
-
-func openNotificationPort() (Port, error) {
+func (folderWays) openPort() (Port, error) {
 	p, err := agentdir.OpenNotificationPort()
 	if err != nil {
 		return nil, err

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // agentsRun is one `azptend run --agents N`, from its start to its end.
@@ -41,11 +41,11 @@ func (r agentsRun) Each(one agentsRun) string {
 const agentsPatience = 5 * time.Minute
 
 // measureAgents runs one, ten and fifty agents from one installation.
-func measureAgents(binary string, delay time.Duration) (string, error) {
+func measureAgents(programs launch.Programs, delay time.Duration) (string, error) {
 	var runs []agentsRun
 	for _, n := range []int{1, 10, 50} {
 		fmt.Fprintf(os.Stderr, "%d agents\n", n)
-		run, err := agentsOnce(binary, delay, n)
+		run, err := agentsOnce(programs, delay, n)
 		if err != nil {
 			return "", err
 		}
@@ -56,12 +56,8 @@ func measureAgents(binary string, delay time.Duration) (string, error) {
 	return b.String(), err
 }
 
-func agentsOnce(binary string, delay time.Duration, n int) (agentsRun, error) {
+func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun, error) {
 	run := agentsRun{Agents: n, Root: sample{Unit: "ms"}, Ready: sample{Unit: "ms"}}
-	binary, err := filepath.Abs(binary)
-	if err != nil {
-		return run, err
-	}
 	dir, err := os.MkdirTemp("", "azptend-bench-*")
 	if err != nil {
 		return run, err
@@ -74,7 +70,7 @@ func agentsOnce(binary string, delay time.Duration, n int) (agentsRun, error) {
 	server := httptest.NewServer(e)
 	defer server.Close()
 	defer e.Close()
-	if err := fakeagent.LayOut(filepath.Join(dir, "azp"), binary); err != nil {
+	if err := programs.LayOut(filepath.Join(dir, "azp")); err != nil {
 		return run, err
 	}
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
@@ -82,7 +78,7 @@ func agentsOnce(binary string, delay time.Duration, n int) (agentsRun, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), agentsPatience)
 	defer cancel()
-	azptend := exec.CommandContext(ctx, binary, "run")
+	azptend := exec.CommandContext(ctx, programs.Azptend, "run")
 	azptend.Env = []string{
 		"PATH=" + pathOf(os.Environ()), "HOME=" + dir, "AZP_AGENT_DIR=" + filepath.Join(dir, "azp"), "AZP_AGENT_ROOT=" + filepath.Join(dir, "roots"),
 		fmt.Sprint("AZP_AGENTS=", n), "AZP_AGENT_NAME=bench", "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json",

@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/launch"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // hundred is how many agents start at once, all by one managed identity.
@@ -38,11 +37,11 @@ type crowd struct {
 const firstRush = 10 * time.Second
 
 // throttling measures, and writes the part of the page.
-func throttling(binary, out string) error {
+func throttling(programs launch.Programs, out string) error {
 	var crowds []crowd
 	for _, cost := range []float64{0.1, 1, 3} {
 		fmt.Fprintf(os.Stderr, "a hundred agents, a call costs %g TSTU\n", cost)
-		c, err := start(binary, cost)
+		c, err := start(programs, cost)
 		if err != nil {
 			return err
 		}
@@ -66,11 +65,7 @@ type rig struct {
 }
 
 // start starts a hundred agents, waits until all are ready, and ends them.
-func start(binary string, cost float64) (crowd, error) {
-	binary, err := filepath.Abs(binary)
-	if err != nil {
-		return crowd{}, err
-	}
+func start(programs launch.Programs, cost float64) (crowd, error) {
 	e, err := emulator.New(emulator.Options{RateLimit: emulator.RateLimit{Budget: 200, Cost: cost}})
 	if err != nil {
 		return crowd{}, err
@@ -86,13 +81,13 @@ func start(binary string, cost float64) (crowd, error) {
 	}
 	defer os.RemoveAll(r.dir)
 	for n := range hundred {
-		if err := r.layOut(n, binary); err != nil {
+		if err := r.layOut(n, programs); err != nil {
 			return crowd{}, err
 		}
 	}
 	begun := time.Now()
 	for n := range hundred {
-		if err := r.run(n, binary); err != nil {
+		if err := r.run(n, programs.Azptend); err != nil {
 			return crowd{}, err
 		}
 	}
@@ -103,20 +98,20 @@ func start(binary string, cost float64) (crowd, error) {
 }
 
 // layOut makes an agent's folder. All share the programs, as an image's layer does.
-func (r *rig) layOut(n int, binary string) error {
+func (r *rig) layOut(n int, programs launch.Programs) error {
 	first, dir := r.folder(0), r.folder(n)
 	if n == 0 {
-		return fakeagent.LayOut(dir, binary)
+		return programs.LayOut(dir)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 		return err
 	}
-	programs, err := os.ReadDir(filepath.Join(first, "bin"))
+	files, err := os.ReadDir(filepath.Join(first, "bin"))
 	if err != nil {
 		return err
 	}
-	for _, p := range programs {
-		if err := os.Link(filepath.Join(first, "bin", p.Name()), filepath.Join(dir, "bin", p.Name())); err != nil {
+	for _, f := range files {
+		if err := os.Link(filepath.Join(first, "bin", f.Name()), filepath.Join(dir, "bin", f.Name())); err != nil {
 			return err
 		}
 	}

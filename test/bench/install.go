@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // installs is how often each way is measured, in each place and over each network:

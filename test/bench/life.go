@@ -14,8 +14,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 type measures struct {
@@ -37,7 +36,7 @@ type life struct {
 }
 
 // begin starts azptend as it would start beside a far server.
-func begin(binary string, delay time.Duration, args ...string) (*life, error) {
+func begin(programs launch.Programs, delay time.Duration, args ...string) (*life, error) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
 		return nil, err
@@ -47,16 +46,13 @@ func begin(binary string, delay time.Duration, args ...string) (*life, error) {
 	if l.dir, err = os.MkdirTemp("", "azptend-bench-*"); err != nil {
 		return nil, err
 	}
-	if binary, err = filepath.Abs(binary); err != nil {
-		return nil, err
-	}
-	if err := fakeagent.LayOut(l.dir, binary); err != nil {
+	if err := programs.LayOut(l.dir); err != nil {
 		return nil, err
 	}
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
 		return nil, err
 	}
-	place := launch.Place{Binary: binary, Dir: l.dir, Path: pathOf(os.Environ())}
+	place := launch.Place{Binary: programs.Azptend, Dir: l.dir, Path: pathOf(os.Environ())}
 	l.azptend = launch.Command(place, e, l.server.URL, []string{"AZP_AGENT_NAME=bench"}, args...)
 	l.azptend.Stderr = &l.log
 	return l, l.azptend.Start()
@@ -81,8 +77,8 @@ func (l *life) await(kind string) (emulator.Event, error) {
 }
 
 // idleLife: start, ready, SIGTERM, removed.
-func (m *measures) idleLife(binary string, delay time.Duration) error {
-	l, err := begin(binary, delay)
+func (m *measures) idleLife(programs launch.Programs, delay time.Duration) error {
+	l, err := begin(programs, delay)
 	if err != nil {
 		return err
 	}
@@ -131,8 +127,8 @@ func (m *measures) readLog(l *life) error {
 }
 
 // onceLife: start, one job, removed.
-func (m *measures) onceLife(binary string, delay time.Duration) error {
-	l, err := begin(binary, delay, "--once")
+func (m *measures) onceLife(programs launch.Programs, delay time.Duration) error {
+	l, err := begin(programs, delay, "--once")
 	if err != nil {
 		return err
 	}

@@ -8,25 +8,25 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
 	"time"
 
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 func main() {
-	binary := flag.String("binary", "bin/azptend", "the azptend to measure: stripped and static, as it is shipped")
+	flags := launch.Flags()
 	out := flag.String("o", "", "the file to write; standard output without it")
 	what := flag.String("what", "life", "what to measure: life, hundred, pool, agents, keep, install")
 	lives := flag.Int("n", 20, "how many lives of each kind")
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
 	flag.Parse()
-	path, err := filepath.Abs(*binary)
+	programs, err := flags.Absolute()
 	if err == nil {
-		err = run(*what, path, *out, *lives, *delay)
+		err = run(*what, programs, *out, *lives, *delay)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: cannot measure:", err)
@@ -36,24 +36,24 @@ func main() {
 
 // run measures one thing, and writes its part of a page. A life is the page's
 // head, and the hundred have a page of their own.
-func run(what, binary, out string, lives int, delay time.Duration) error {
+func run(what string, programs launch.Programs, out string, lives int, delay time.Duration) error {
 	var text string
 	var err error
 	section := what
 	switch what {
 	case "life":
-		text, err = measure(binary, lives, delay)
+		text, err = measure(programs, lives, delay)
 		section = ""
 	case "hundred":
-		return throttling(binary, out)
+		return throttling(programs, out)
 	case "pool":
-		text, err = measurePool(binary, delay)
+		text, err = measurePool(programs.Azptend, delay)
 	case "agents":
-		text, err = measureAgents(binary, delay)
+		text, err = measureAgents(programs, delay)
 	case "keep":
-		text, err = measureKeep(binary, delay)
+		text, err = measureKeep(programs.Azptend, delay)
 	case "install":
-		text, err = measureInstall(binary)
+		text, err = measureInstall(programs.Azptend)
 	default:
 		return fmt.Errorf("there is no measurement %q", what)
 	}
@@ -106,7 +106,7 @@ func (s *sample) Median() string { return s.at(0.5) }
 func (s *sample) P90() string    { return s.at(0.9) }
 func (s *sample) Worst() string  { return s.at(1) }
 
-func measure(binary string, lives int, delay time.Duration) (string, error) {
+func measure(programs launch.Programs, lives int, delay time.Duration) (string, error) {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 	m := measures{
 		launch:  &sample{Name: "start of azptend to listener launched", Goal: "three round trips + 50 ms = " + ms(3*delay+50*time.Millisecond), Unit: "ms"},
@@ -118,15 +118,15 @@ func measure(binary string, lives int, delay time.Duration) (string, error) {
 	}
 	for i := range lives {
 		fmt.Fprintf(os.Stderr, "\rlife %d of %d", i+1, lives)
-		if err := m.idleLife(binary, delay); err != nil {
+		if err := m.idleLife(programs, delay); err != nil {
 			return "", err
 		}
-		if err := m.onceLife(binary, delay); err != nil {
+		if err := m.onceLife(programs, delay); err != nil {
 			return "", err
 		}
 	}
 	fmt.Fprintln(os.Stderr)
-	size, err := os.Stat(binary)
+	size, err := os.Stat(programs.Azptend)
 	if err != nil {
 		return "", err
 	}

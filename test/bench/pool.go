@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // poolRun is one `azptend prune` against a pool of some size.

@@ -37,7 +37,7 @@ func raise(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir()}
 	s.binary = filepath.Join(s.dir, "azptend")
-	build := exec.Command("go", "-C", "../..", "build", "-o", s.binary, "./cmd/azptend")
+	build := exec.Command("go", "-C", "../..", "build", "-o", s.binary, "./cmd/azptend-lab") // which has all of azptend's commands
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build azptend: %v\n%s", err, out)

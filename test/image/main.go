@@ -14,14 +14,15 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/azptend/azptend/test/dockerfile"
+	"github.com/azptend/azptend/test/internal/dockerfile"
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 type options struct {
-	binary string
-	file   string
-	suite  string
-	base   string
+	programs launch.Programs
+	file     string
+	suite    string
+	base     string
 }
 
 // patience bounds all of it; most is packages.
@@ -29,11 +30,12 @@ const patience = 20 * time.Minute
 
 func main() {
 	var o options
-	flag.StringVar(&o.binary, "binary", "bin/azptend", "the azptend of the image: stripped and static, as it is shipped")
+	programs := launch.Flags()
 	flag.StringVar(&o.file, "file", "deploy/images/debian.Dockerfile", "the Dockerfile; its last stage is gone through")
 	flag.StringVar(&o.suite, "suite", "bookworm", "Debian's name for the version that the Dockerfile is from")
 	flag.StringVar(&o.base, "base", "", "a folder that debootstrap has filled, to spare the time; made if it is not there")
 	flag.Parse()
+	o.programs = *programs
 	if err := walk(o); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
@@ -60,7 +62,7 @@ func walk(o options) error {
 	if o.base == "" {
 		o.base = filepath.Join(work, "base")
 	}
-	i := &image{binary: o.binary, root: filepath.Join(work, "root"), args: map[string]string{}, environ: []string{path}}
+	i := &image{programs: o.programs, root: filepath.Join(work, "root"), args: map[string]string{}, environ: []string{path}}
 	if err := i.begin(ctx, o.base, o.suite); err != nil {
 		return err
 	}

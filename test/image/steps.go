@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/dockerfile"
+	"github.com/azptend/azptend/test/internal/dockerfile"
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // path is what Docker gives where an image says nothing.
@@ -21,7 +21,7 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // image is the chroot, and what instructions have said so far.
 type image struct {
-	binary     string
+	programs   launch.Programs
 	root       string
 	args       map[string]string // what the build is given
 	environ    []string
@@ -46,7 +46,7 @@ func (i *image) begin(ctx context.Context, base, suite string) error {
 // of a download; the step itself stays as it is written.
 func (i *image) packAgent(ctx context.Context, work string) error {
 	folder := filepath.Join(work, "agent")
-	if err := fakeagent.LayOut(folder, i.binary); err != nil {
+	if err := i.programs.LayOut(folder); err != nil {
 		return err
 	}
 	archive := filepath.Join(i.root, "tmp/agent.tar.gz")
@@ -108,7 +108,7 @@ func (i *image) copy(in dockerfile.Instruction) error {
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(i.binary)
+	content, err := os.ReadFile(i.programs.Azptend)
 	if err != nil {
 		return err
 	}

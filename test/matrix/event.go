@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // kind is what sort of an event it is.

@@ -11,18 +11,21 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // options are the command line.
 type options struct {
-	binary, page, only, order, logs, beliefs string
-	jobs                                     int
-	pairs, list                              bool
+	programs                         launch.Programs
+	page, only, order, logs, beliefs string
+	jobs                             int
+	pairs, list                      bool
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.binary, "binary", "bin/azptend", "azptend")
+	programs := launch.Flags()
 	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with the cells that are played by default")
 	flag.BoolVar(&o.pairs, "pairwise", false, "only a set that has each pair")
 	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
@@ -32,7 +35,11 @@ func main() {
 	flag.StringVar(&o.logs, "logs", "", "a folder for what azptend said in the cells that fail")
 	flag.BoolVar(&o.list, "list", false, "only name the cells")
 	flag.Parse()
-	ok, err := run(o)
+	var ok bool
+	var err error
+	if o.programs, err = programs.Absolute(); err == nil {
+		ok, err = run(o)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 	}
@@ -52,11 +59,7 @@ func run(o options) (ok bool, err error) {
 		}
 		return true, nil
 	}
-	binary, err := filepath.Abs(o.binary)
-	if err != nil {
-		return false, err
-	}
-	t, err := openTheatre(binary)
+	t, err := openTheatre(o.programs)
 	if err != nil {
 		return false, err
 	}

@@ -4,13 +4,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// binary is azptend as it is shipped: static, and without the race detector.
-var binary string
+// programs are as they are shipped: static, and without the race detector.
+var programs launch.Programs
 
 var cellsAtOnce = flag.Int("matrix.j", atOnce(), "how many cells are played at once")
 
@@ -29,12 +29,8 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "azptend")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../../cmd/azptend")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "cannot build azptend:", err)
+	if programs, err = launch.BuildPrograms("../..", dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

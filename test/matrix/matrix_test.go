@@ -20,7 +20,7 @@ func TestPairwise(t *testing.T) {
 	needs(t)
 	cells, _ := possible(allCells())
 	set := pairwise(cells)
-	theatre, err := openTheatre(binary)
+	theatre, err := openTheatre(programs)
 	if err != nil {
 		t.Fatal(err)
 	}

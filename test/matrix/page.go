@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/test/launch"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // summary is what the whole came to.

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // play is one cell being played.

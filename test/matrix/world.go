@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // scale shrinks the protocol's slow times, of emulator and fake agent alike: a
@@ -34,7 +34,7 @@ type theatre struct {
 	beliefs emulator.Beliefs
 }
 
-func openTheatre(binary string, program ...string) (*theatre, error) {
+func openTheatre(programs launch.Programs, program ...string) (*theatre, error) {
 	dir, err := os.MkdirTemp("", "azptend-matrix-*")
 	if err != nil {
 		return nil, err
@@ -44,9 +44,9 @@ func openTheatre(binary string, program ...string) (*theatre, error) {
 	}
 	t := &theatre{program: program, dir: dir, agent: filepath.Join(dir, "agent")}
 	if len(program) == 0 {
-		t.program = []string{binary}
+		t.program = []string{programs.Azptend}
 	}
-	return t, fakeagent.LayOut(t.agent, binary)
+	return t, programs.LayOut(t.agent)
 }
 
 func (t *theatre) close() { _ = os.RemoveAll(t.dir) }

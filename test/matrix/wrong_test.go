@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // TestEachPropertyCanGoRed plays cells with an azptend that is wrong in one way,
@@ -38,7 +38,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 	} {
 		t.Run(tt.wrong, func(t *testing.T) {
 			t.Parallel()
-			theatre, err := openTheatre(binary, self, "wrong", tt.wrong, binary)
+			theatre, err := openTheatre(programs, self, "wrong", tt.wrong, programs.Azptend)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,18 +16,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/test/launch"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 func main() {
-	binary := flag.String("binary", "bin/azptend", "the azptend whose lives are counted")
+	flags := launch.Flags()
 	out := flag.String("o", "", "the page to fill, beside whose folder images the pictures go; standard output without it")
 	seed := flag.Uint64("seed", 1, "what jobs and times are drawn with")
 	flag.Parse()
-	path, err := filepath.Abs(*binary)
+	programs, err := flags.Absolute()
 	if err == nil {
-		err = publish(path, *out, pageScope(*seed))
+		err = publish(programs, *out, pageScope(*seed))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
@@ -44,8 +44,8 @@ func pageScope(seed uint64) scope {
 const crowdLives = 300
 
 // publish measures, simulates, and fills the page.
-func publish(binary, page string, s scope) error {
-	lives, err := measureLives(binary, launch.PathOf(os.Environ()))
+func publish(programs launch.Programs, page string, s scope) error {
+	lives, err := measureLives(programs, launch.PathOf(os.Environ()))
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // kindOfLife is a life of the simulation and how a real azptend is brought to live
@@ -59,7 +58,7 @@ type lived struct {
 const lifePatience = 2 * time.Minute
 
 // live lives one life and counts.
-func live(binary string, k kindOfLife, path string) (lived, error) {
+func live(programs launch.Programs, k kindOfLife, path string) (lived, error) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
 		return lived{}, err
@@ -72,7 +71,7 @@ func live(binary string, k kindOfLife, path string) (lived, error) {
 		return lived{}, err
 	}
 	defer os.RemoveAll(dir)
-	if err := fakeagent.LayOut(dir, binary); err != nil {
+	if err := programs.LayOut(dir); err != nil {
 		return lived{}, err
 	}
 	for range k.jobs {
@@ -89,7 +88,7 @@ func live(binary string, k kindOfLife, path string) (lived, error) {
 		defer os.RemoveAll(roots)
 		env = append(env, "AZP_AGENT_ROOT="+roots)
 	}
-	azptend := launch.Command(launch.Place{Binary: binary, Dir: dir, Path: path}, e, server.URL, env, k.args...)
+	azptend := launch.Command(launch.Place{Binary: programs.Azptend, Dir: dir, Path: path}, e, server.URL, env, k.args...)
 	var said bytes.Buffer
 	azptend.Stderr = &said
 	leaving, err := e.AddHold(emulator.Hold{Method: http.MethodPatch, Path: "/agents/"})
@@ -206,10 +205,10 @@ func kindOf(c emulator.Call) call {
 }
 
 // measureLives lives each kind of life, and fails where the simulation has others.
-func measureLives(binary, path string) ([]lived, error) {
+func measureLives(programs launch.Programs, path string) ([]lived, error) {
 	var all []lived
 	for _, k := range kindsOfLives() {
-		l, err := live(binary, k, path)
+		l, err := live(programs, k, path)
 		if err != nil {
 			return nil, err
 		}

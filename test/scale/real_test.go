@@ -2,9 +2,9 @@ package main
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // TestRealLives: a real azptend makes the calls that the simulation counts, in
@@ -13,14 +13,14 @@ func TestRealLives(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds azptend")
 	}
-	binary := filepath.Join(t.TempDir(), "azptend")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/azptend").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	programs, err := launch.BuildPrograms("../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, k := range kindsOfLives() {
 		t.Run(k.Name, func(t *testing.T) {
 			t.Parallel()
-			l, err := live(binary, k, os.Getenv("PATH"))
+			l, err := live(programs, k, os.Getenv("PATH"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // inventory is what there is between two lives, when nothing should be.

@@ -15,8 +15,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/launch"
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // scale shrinks the slow times of emulator and fake agent; azptend has no such
@@ -24,16 +23,16 @@ import (
 const scale = 60
 
 type options struct {
-	binary string
-	lives  int
-	seats  int
-	seed   uint64
-	page   string
+	programs launch.Programs
+	lives    int
+	seats    int
+	seed     uint64
+	page     string
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.binary, "binary", "bin/azptend", "the azptend to soak: stripped and static, as it is shipped")
+	programs := launch.Flags()
 	flag.IntVar(&o.lives, "lives", 1000, "how many lives")
 	flag.IntVar(&o.seats, "seats", 8, "how many at once; most of a life is waiting")
 	flag.Uint64Var(&o.seed, "seed", 0, "what the troubles are drawn with; 0: by chance, and printed")
@@ -43,7 +42,11 @@ func main() {
 		o.seed = rand.Uint64()
 	}
 	fmt.Fprintf(os.Stderr, "soak: %d lives, %d at once, -seed %d\n", o.lives, o.seats, o.seed)
-	result, err := soak(o)
+	var result outcome
+	var err error
+	if o.programs, err = programs.Absolute(); err == nil {
+		result, err = soak(o)
+	}
 	if err == nil {
 		err = result.publish(o.page)
 	}
@@ -65,10 +68,6 @@ type rig struct {
 }
 
 func build(o options) (*rig, error) {
-	binary, err := filepath.Abs(o.binary)
-	if err != nil {
-		return nil, err
-	}
 	var pools []string
 	for n := range o.seats {
 		pools = append(pools, fmt.Sprintf("soak-%d", n+1))
@@ -83,12 +82,12 @@ func build(o options) (*rig, error) {
 	}
 	for _, pool := range pools {
 		dir := filepath.Join(r.dir, pool)
-		if err := fakeagent.LayOut(dir, binary); err != nil {
+		if err := o.programs.LayOut(dir); err != nil {
 			return nil, err
 		}
 		r.seats = append(r.seats, &seat{
 			emulator: e, url: r.server.URL, pool: pool, poolID: e.State().Pool(pool).ID,
-			place: launch.Place{Binary: binary, Dir: dir, Path: launch.PathOf(os.Environ())},
+			place: launch.Place{Binary: o.programs.Azptend, Dir: dir, Path: launch.PathOf(os.Environ())},
 		})
 	}
 	return r, nil

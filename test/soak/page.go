@@ -8,8 +8,8 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/azptend/azptend/test/launch"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // outcome is what the whole soak came to.

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/test/launch"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // patience bounds one life: a job's lock has to lapse in it, and twenty seconds

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 // azptend is one that was started.

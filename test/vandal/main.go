@@ -10,13 +10,16 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // options are the command line.
 type options struct {
-	binary, page, only, logs string
-	jobs                     int
-	list, short, faults      bool
+	programs            launch.Programs
+	page, only, logs    string
+	jobs                int
+	list, short, faults bool
 }
 
 func main() {
@@ -28,7 +31,7 @@ func main() {
 		os.Exit(0)
 	}
 	var o options
-	flag.StringVar(&o.binary, "binary", "bin/azptend", "azptend")
+	programs := launch.Flags()
 	flag.StringVar(&o.page, "o", "", "the page whose part to write; only with all cells")
 	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
 	flag.BoolVar(&o.short, "short", false, "only the cells that run with every test")
@@ -37,7 +40,11 @@ func main() {
 	flag.BoolVar(&o.list, "list", false, "only name the cells")
 	flag.BoolVar(&o.faults, "faults", false, "build azptend without each of its guards, from the source in this directory, and see that cells go red")
 	flag.Parse()
-	ok, err := run(o)
+	var ok bool
+	var err error
+	if o.programs, err = programs.Absolute(); err == nil {
+		ok, err = run(o)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vandal:", err)
 	}
@@ -72,7 +79,7 @@ func beOther(args []string) (is bool, err error) {
 
 func run(o options) (ok bool, err error) {
 	if o.faults {
-		return runFaults(o.jobs, o.only)
+		return runFaults(o.programs.Lab, o.jobs, o.only)
 	}
 	cells, err := o.choose()
 	if err != nil {
@@ -88,7 +95,7 @@ func run(o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	t, err := openTheatre(o.binary, self)
+	t, err := openTheatre(o.programs, self)
 	if err != nil {
 		return false, err
 	}

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// binary is azptend as it is shipped, and vandalProgram is this program. Both are
+// programs are azptend and its lab, and vandalProgram is this program. All are
 // built here without the race detector, which needs more memory than a cell has.
-var binary, vandalProgram string
+var (
+	programs      launch.Programs
+	vandalProgram string
+)
 
 var cellsAtOnce = flag.Int("vandal.j", atOnce(), "how many cells are played at once")
 
@@ -26,12 +32,11 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary, vandalProgram = filepath.Join(dir, "azptend"), filepath.Join(dir, "vandal")
-	for program, path := range map[string]string{"../../cmd/azptend": binary, ".": vandalProgram} {
-		if err := goBuild(program, path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	vandalProgram = filepath.Join(dir, "vandal")
+	programs, err = launch.BuildPrograms("../..", dir)
+	if err := errors.Join(err, launch.GoBuild(".", vandalProgram)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
 }

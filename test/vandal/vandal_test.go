@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/azptend/azptend/test/internal/fault"
 )
 
 // TestVandal plays the short set. make vandal plays all cells.
 func TestVandal(t *testing.T) {
 	t.Parallel()
-	theatre, err := openTheatre(binary, vandalProgram)
+	theatre, err := openTheatre(programs, vandalProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +125,9 @@ func TestFaults(t *testing.T) {
 		if !f.short {
 			continue
 		}
-		t.Run(f.guard, func(t *testing.T) {
+		t.Run(f.Guard, func(t *testing.T) {
 			t.Parallel()
-			played, green, err := f.play("../..", vandalProgram, *cellsAtOnce)
+			played, green, err := f.play("../..", programs.Lab, vandalProgram, *cellsAtOnce)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +135,7 @@ func TestFaults(t *testing.T) {
 				t.Skip("this machine can play none of its cells")
 			}
 			for _, v := range green {
-				t.Errorf("without %s this cell is green all the same: %s\nazptend said:\n%s", f.guard, v, v.facts.said)
+				t.Errorf("without %s this cell is green all the same: %s\nazptend said:\n%s", f.Guard, v, v.facts.said)
 			}
 		})
 	}
@@ -142,7 +144,7 @@ func TestFaults(t *testing.T) {
 // TestFaultsFit: each fault still fits the source.
 func TestFaultsFit(t *testing.T) {
 	for _, f := range faults() {
-		if _, err := f.overlay("../..", t.TempDir()); err != nil {
+		if _, err := f.Overlay("../..", t.TempDir()); err != nil {
 			t.Error(err)
 		}
 		matched := false
@@ -150,11 +152,11 @@ func TestFaultsFit(t *testing.T) {
 			matched = matched || regexp.MustCompile(f.cells).MatchString(c.String())
 		}
 		if !matched {
-			t.Errorf("the fault %q has no cell", f.guard)
+			t.Errorf("the fault %q has no cell", f.Guard)
 		}
 	}
-	gone := fault{guard: "of another source", edits: []edit{{"cmd/azptend/main.go", "there is no such text", ""}}}
-	if _, err := gone.overlay("../..", t.TempDir()); err == nil {
+	gone := fault.New("of another source", fault.Replace("cmd/azptend/main.go", "there is no such text", ""))
+	if _, err := gone.Overlay("../..", t.TempDir()); err == nil {
 		t.Error("a fault that does not fit is not noticed")
 	}
 }

@@ -17,9 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/azptend/azptend/internal/emulator"
-	"github.com/azptend/azptend/internal/fakeagent"
-	"github.com/azptend/azptend/test/launch"
-	"github.com/azptend/azptend/test/process"
+	"github.com/azptend/azptend/test/internal/launch"
+	"github.com/azptend/azptend/test/internal/process"
 )
 
 const (
@@ -58,7 +57,7 @@ type theatre struct {
 }
 
 // openTheatre lays out the programs. Self is this program.
-func openTheatre(binary, self string) (*theatre, error) {
+func openTheatre(programs launch.Programs, self string) (*theatre, error) {
 	sweepOld()
 	dir, err := os.MkdirTemp("/tmp", fmt.Sprintf("%s%d-*", prefix, os.Getpid()))
 	if err != nil {
@@ -70,7 +69,7 @@ func openTheatre(binary, self string) (*theatre, error) {
 	}
 	sleep, err := exec.LookPath("sleep")
 	err = errors.Join(err, os.Chmod(dir, 0o755), copyProgram(self, t.vandal), copyProgram(sleep, t.sleep),
-		copyProgram(binary, t.binary), fakeagent.LayOut(t.agent, binary))
+		copyProgram(programs.Azptend, t.binary), programs.LayOut(t.agent))
 	if err != nil {
 		t.close()
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/fakeagent"
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // packages are what the page's commands need and Debian's smallest lacks.
@@ -47,15 +47,15 @@ func (m *machine) fill(ctx context.Context, base string) error {
 
 // bring puts what the page downloads into the machine, and returns the SHA-256 of
 // the agent's archive.
-func (m *machine) bring(ctx context.Context, work, binary string) (string, error) {
+func (m *machine) bring(ctx context.Context, work string, programs launch.Programs) (string, error) {
 	agent, archive := filepath.Join(work, "agent"), filepath.Join(m.root, "srv/agent.tar.gz")
-	if err := fakeagent.LayOut(agent, binary); err != nil {
+	if err := programs.LayOut(agent); err != nil {
 		return "", err
 	}
 	if err := loud(exec.CommandContext(ctx, "tar", "-C", agent, "-czf", archive, ".")); err != nil {
 		return "", err
 	}
-	if err := loud(exec.CommandContext(ctx, "cp", binary, filepath.Join(m.root, "srv/azptend"))); err != nil {
+	if err := loud(exec.CommandContext(ctx, "cp", programs.Azptend, filepath.Join(m.root, "srv/azptend"))); err != nil {
 		return "", err
 	}
 	f, err := os.Open(archive)

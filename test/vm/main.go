@@ -14,24 +14,26 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/azptend/azptend/test/internal/launch"
 )
 
 // patience bounds all of it; most is packages.
 const patience = 20 * time.Minute
 
 func main() {
-	binary := flag.String("binary", "bin/azptend", "the azptend of the machine: stripped and static, as it is shipped")
+	programs := launch.Flags()
 	page := flag.String("page", "docs/vm.md", "the page whose cloud-config is used")
 	base := flag.String("base", "", "a folder that debootstrap has filled, to spare the time; made if it is not there")
 	flag.Parse()
-	if err := walk(*binary, *page, *base); err != nil {
+	if err := walk(*programs, *page, *base); err != nil {
 		fmt.Fprintln(os.Stderr, "vm:", err)
 		os.Exit(1)
 	}
 }
 
 // walk makes the machine, boots it, and lives in it until it is shut down.
-func walk(binary, page, base string) error {
+func walk(programs launch.Programs, page, base string) error {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	work, err := os.MkdirTemp("", "azptend-vm-*")
@@ -51,7 +53,7 @@ func walk(binary, page, base string) error {
 	if err := m.fill(ctx, base); err != nil {
 		return err
 	}
-	sum, err := m.bring(ctx, work, binary)
+	sum, err := m.bring(ctx, work, programs)
 	if err != nil {
 		return err
 	}

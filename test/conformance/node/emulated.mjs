@@ -1,5 +1,5 @@
 // azptend's emulator, and agents of it, in processes of their own: of azptend these tests see its binary, what
-// "azptend emulate" prints, and the control API below /_emulator/ (docs/emulator.md).
+// "azptend-lab emulate" prints, and the control API below /_emulator/ (docs/emulator.md).
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,15 +11,15 @@ import azdev from 'azure-devops-node-api';
 
 export const org = 'Contoso';
 
-// npm test builds it first.
-const binary = fileURLToPath(new URL('node_modules/.azptend', import.meta.url));
+// npm test builds them first.
+const [azptend, lab] = ['azptend', 'azptend-lab'].map((name) => fileURLToPath(new URL(`node_modules/.azptend/${name}`, import.meta.url)));
 
-/** Runs "azptend emulate" until the test t ends. The pools get the ids from 1 on. */
+/** Runs "azptend-lab emulate" until the test t ends. The pools get the ids from 1 on. */
 export async function emulate(t, ...pools) {
   const dir = mkdtempSync(join(tmpdir(), 'azptend-conformance-'));
   const agentDir = join(dir, 'agent');
   const args = ['emulate', '--listen', '127.0.0.1:0', '--org', org, '--agent-dir', agentDir, ...pools.flatMap((p) => ['--pool', p])];
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(lab, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const e = new Emulator(agentDir);
   await e.read(child.stdout);
   t.after(async () => {
@@ -64,7 +64,7 @@ class Emulator {
     const dir = `${this.agentDir}-${this.agents.length}`;
     cpSync(this.agentDir, dir, { recursive: true });
     const env = { ...process.env, ...this.env, AZP_AGENT_NAME: name, AZP_AGENT_DIR: dir, AZP_LOG_LEVEL: 'warn', AZP_ON_TERM: 'cancel' };
-    this.agents.push(spawn(binary, ['run'], { env, stdio: ['ignore', 'ignore', 'inherit'] }));
+    this.agents.push(spawn(azptend, ['run'], { env, stdio: ['ignore', 'ignore', 'inherit'] }));
     await this.event((ev) => ev.type === 'session.created' && ev.agent === name);
   }
 

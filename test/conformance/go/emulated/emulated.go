@@ -16,7 +16,7 @@ import (
 // Org is the organisation's name. It has capitals because azure-devops-go-api has not: it lower-cases the whole address.
 const Org = "Contoso"
 
-// Emulator is an "azptend emulate" that runs until the test ends.
+// Emulator is an "azptend-lab emulate" that runs until the test ends.
 type Emulator struct {
 	URL string // http://127.0.0.1:port
 	Org string // URL/Contoso, for AZP_URL and clients
@@ -27,8 +27,8 @@ type Emulator struct {
 	agents   int
 }
 
-// built is azptend's binary, made by Main from the tree that this file is in.
-var built string
+// azptend and lab are the programs, built by Main from the tree that this file is in. The lab has emulator and fake agent.
+var azptend, lab string
 
 // Main is what a TestMain calls: it builds azptend, runs the tests, and returns the exit code.
 func Main(m *testing.M) int {
@@ -39,8 +39,8 @@ func Main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	_, here, _, _ := runtime.Caller(0)
-	built = filepath.Join(dir, "azptend")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", built, "./cmd/azptend") // also in a clone that is not ours
+	azptend, lab = filepath.Join(dir, "azptend"), filepath.Join(dir, "azptend-lab")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "./cmd/azptend", "./cmd/azptend-lab") // also in a clone that is not ours
 	build.Dir = filepath.Join(filepath.Dir(here), "../../../..")
 	if said, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "cannot build azptend: %v\n%s", err, said)
@@ -58,7 +58,7 @@ func Start(t testing.TB, pools ...string) *Emulator {
 		args = append(args, "--pool", p)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, built, args...)
+	c := exec.CommandContext(ctx, lab, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
 	c.SysProcAttr = outOfReach()
 	c.Stderr = os.Stderr
@@ -92,11 +92,11 @@ func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
 			return
 		}
 	}
-	t.Fatalf("azptend emulate ended before it listened: %v", lines.Err())
+	t.Fatalf("azptend-lab emulate ended before it listened: %v", lines.Err())
 }
 
 // Binary is azptend's, built by Main.
-func Binary() string { return built }
+func Binary() string { return azptend }
 
 // AgentDir is a folder with the fake agent.
 func (e *Emulator) AgentDir() string { return e.agentDir }
@@ -108,7 +108,7 @@ func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...
 	for _, c := range capabilities {
 		args = append(args, "--capability", c)
 	}
-	c := exec.Command(built, args...)
+	c := exec.Command(azptend, args...)
 	c.Env = append(os.Environ(), e.env...)
 	if said, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("azptend placeholder: %v\n%s", err, said)
@@ -126,7 +126,7 @@ func (e *Emulator) RunAgent(t testing.TB, name string, settings ...string) {
 	}
 	before := e.LastEvent(t)
 	ctx, stop := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, built, "run")
+	c := exec.CommandContext(ctx, azptend, "run")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.Env = append(os.Environ(), e.env...)
 	c.Env = append(c.Env, "AZP_AGENT_NAME="+name, "AZP_AGENT_DIR="+dir, "AZP_LOG_LEVEL=warn", "AZP_ON_TERM=cancel")

@@ -1,0 +1,18 @@
+// Command azptend-lab is azptend with a fake Azure DevOps, a fake identity endpoint
+// and a fake agent in it: it has all of azptend's commands, and demo and emulate.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/azptend/azptend/internal/cli"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/lab"
+)
+
+func main() {
+	os.Exit(lab.Main(cli.Process{
+		Name: "azptend-lab", Args: os.Args, Environ: config.Environment(), Stdout: os.Stdout, Stderr: os.Stderr, Began: time.Now(),
+	}))
+}

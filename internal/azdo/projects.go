@@ -1,0 +1,101 @@
+package azdo
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Project is a project of the organisation.
+type Project struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// Queue is an organisation's pool in a project (azure-devops-rest.md 2.5).
+type Queue struct {
+	ID   int    `json:"id"`
+	Name string `json:"name"`
+	Pool struct {
+		ID int `json:"id"`
+	} `json:"pool"`
+}
+
+// ProjectByName finds a project by its name or id.
+func (c *Client) ProjectByName(ctx context.Context, name string) (Project, error) {
+	var p Project
+	op := fmt.Sprintf("find project %q", name)
+	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/projects/" + url.PathEscape(name), into: &p})
+	if err == nil && p.ID == "" {
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no project"}}
+	}
+	return p, err
+}
+
+// QueueForPool finds a pool in a project. There being none is no error: found is false.
+func (c *Client) QueueForPool(ctx context.Context, project string, pool int) (q Queue, found bool, err error) {
+	var list struct{ Value []Queue }
+	err = c.do(ctx, request{
+		op: fmt.Sprintf("look for pool %d in the project", pool), method: http.MethodGet, path: queuesPath(project),
+		query: url.Values{"poolIds": {strconv.Itoa(pool)}}, into: &list,
+	})
+	if err != nil {
+		return Queue{}, false, err
+	}
+	for _, q := range list.Value { // a parameter that a server does not know, it ignores
+		if q.Pool.ID == pool && q.ID != 0 {
+			return q, true, nil
+		}
+	}
+	return Queue{}, false, nil
+}
+
+// AddQueue puts a pool into a project, closed to its pipelines.
+func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (Queue, error) {
+	var q Queue
+	op := fmt.Sprintf("put pool %d into the project", pool)
+	err := c.do(ctx, request{
+		op: op, method: http.MethodPost, path: queuesPath(project), query: url.Values{"authorizePipelines": {"false"}}, into: &q,
+		body: map[string]any{"name": name, "pool": map[string]int{"id": pool}},
+	})
+	if err == nil && q.ID == 0 {
+		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no queue"}}
+	}
+	return q, err
+}
+
+// OpenToAllPipelines says whether every pipeline of the project may use the queue.
+func (c *Client) OpenToAllPipelines(ctx context.Context, project string, queue int) (bool, error) {
+	var p pipelinePermissions
+	err := c.do(ctx, request{
+		op: fmt.Sprintf("ask which pipelines may use queue %d", queue), method: http.MethodGet, path: permissionsPath(project, queue),
+		query: url.Values{"api-version": {preview}}, into: &p,
+	})
+	return p.AllPipelines.Authorized, err
+}
+
+// SetOpenToAllPipelines opens the queue to every pipeline of the project, or closes it.
+func (c *Client) SetOpenToAllPipelines(ctx context.Context, project string, queue int, open bool) error {
+	var want pipelinePermissions
+	want.AllPipelines.Authorized = open
+	return c.do(ctx, request{
+		op: fmt.Sprintf("set which pipelines may use queue %d", queue), method: http.MethodPatch, path: permissionsPath(project, queue),
+		query: url.Values{"api-version": {preview}}, body: want,
+	})
+}
+
+type pipelinePermissions struct {
+	AllPipelines struct {
+		Authorized bool `json:"authorized"`
+	} `json:"allPipelines"`
+}
+
+func queuesPath(project string) string {
+	return url.PathEscape(project) + "/_apis/distributedtask/queues"
+}
+
+func permissionsPath(project string, queue int) string {
+	return url.PathEscape(project) + "/_apis/pipelines/pipelinePermissions/queue/" + strconv.Itoa(queue)
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/pool"
+)
+
+// newSwitch makes `agents enable` and `agents disable`.
+func newSwitch(p Process, on bool) *cobra.Command {
+	s := &switcher{p: p, on: on, verb: "disable", done: "disabled"}
+	about := "the server assigns no further job to them; a job that runs goes on"
+	if on {
+		s.verb, s.done, about = "enable", "enabled", "the server assigns jobs to them again"
+	}
+	c := &cobra.Command{
+		Use:   s.verb + " [NAME...]",
+		Short: strings.ToUpper(s.verb[:1]) + s.verb[1:] + " agents: " + about,
+		Long: strings.ToUpper(s.verb[:1]) + s.verb[1:] + " agents: " + about + `.
+
+Agents that are named are ` + s.done + ` at once. Those that --match, --version-below,
+--state or --mine find are only shown, until --yes. Placeholders are left out unless
+they are named.
+
+Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
+` + s.done + `; else those of azptend run.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			s.chosen.names = args
+			if err := s.chosen.check(); err != nil {
+				return err
+			}
+			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine && len(s.chosen.states) == 0 {
+				return badFlag("no agent is chosen\nhint: name agents, or choose them by --match, --version-below, --state or --mine")
+			}
+			return withPool(p, c.Flags(), poolSettings(), s.run)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	s.chosen.addFlags(flags)
+	flags.BoolVar(&s.yes, "yes", false, "do it, to agents that were not named")
+	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
+	config.AddFlags(flags, poolSettings()...)
+	return c
+}
+
+// switcher enables or disables agents.
+type switcher struct {
+	p          Process
+	on         bool
+	verb, done string
+	chosen     agentFilter
+	yes        bool
+	asJSON     bool
+}
+
+// switched is one agent's JSON.
+type switched struct {
+	ID      int    `json:"id"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	State   string `json:"state"`
+	Outcome string `json:"outcome"` // "enabled", "disabled", "unchanged", "would be disabled", "gone", "failed"
+	Error   string `json:"error,omitempty"`
+}
+
+func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+	all, err := tended.Agents(ctx)
+	if err != nil {
+		return err
+	}
+	agents := s.chosen.apply(all)
+	named := len(s.chosen.names) > 0
+	if absent := s.missingNames(all); len(absent) > 0 {
+		return exitcode.With(exitcode.Usage, fmt.Errorf("cannot %s agents: there is no agent %s in %v", s.verb, strings.Join(absent, ", "), tended))
+	}
+	if !named {
+		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderReason(a) != "" })
+	}
+	if len(agents) == 0 && !s.asJSON {
+		return printNone(s.p, tended, len(all))
+	}
+	var todo []azdo.Agent
+	rows := []switched{}
+	for _, a := range agents {
+		if (a.Enabled == nil || *a.Enabled) == s.on {
+			rows = append(rows, s.row(a, "unchanged", nil))
+			continue
+		}
+		todo = append(todo, a)
+	}
+	if !named && !s.yes {
+		for _, a := range todo {
+			rows = append(rows, s.row(a, "would be "+s.done, nil))
+		}
+		return s.print(rows, len(todo))
+	}
+	return s.switchAll(ctx, tended, todo, rows)
+}
+
+func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo.Agent, rows []switched) error {
+	working := newProgress(s.p.Stderr, "")
+	done, failed := 0, 0
+	err := tended.SetEnabled(ctx, todo, s.on, func(r pool.SwitchResult) {
+		outcome := s.done
+		switch {
+		case r.Gone:
+			outcome = "gone"
+		case r.Err != nil:
+			outcome = "failed"
+			failed++
+		}
+		rows = append(rows, s.row(r.Agent, outcome, r.Err))
+		done++
+		working.say("%s %d of %d agents", s.done, done, len(todo))
+	})
+	working.end()
+	if told := s.print(rows, 0); err == nil {
+		err = told
+	}
+	if err == nil && failed > 0 {
+		err = exitcode.With(exitcode.TryAgain, &partialError{s.verb, failed, len(todo)})
+	}
+	return err
+}
+
+// missingNames are the names that no agent has.
+func (s *switcher) missingNames(all []azdo.Agent) []string {
+	return slices.DeleteFunc(slices.Clone(s.chosen.names), func(name string) bool {
+		return slices.ContainsFunc(all, func(a azdo.Agent) bool { return strings.EqualFold(a.Name, name) })
+	})
+}
+
+func (s *switcher) row(a azdo.Agent, outcome string, err error) switched {
+	r := switched{ID: a.ID, Name: a.Name, Version: a.Version, State: agentState(a), Outcome: outcome}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+// print shows what was done, or what would be.
+func (s *switcher) print(rows []switched, would int) error {
+	slices.SortFunc(rows, func(a, b switched) int { return a.ID - b.ID })
+	if s.asJSON {
+		return printJSON(s.p.Stdout, rows)
+	}
+	t := newTable(s.p.Stdout, "ID", "NAME", "VERSION", "STATE", "OUTCOME")
+	for _, r := range rows {
+		outcome := r.Outcome
+		if r.Error != "" {
+			outcome += ": " + r.Error
+		}
+		t.row(fmt.Sprint(r.ID), r.Name, r.Version, r.State, outcome)
+	}
+	if would > 0 {
+		fmt.Fprintf(s.p.Stderr, "nothing was done: --yes %ss %s\n", s.verb, counted(would, "agent"))
+	}
+	return t.flush()
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// clockTolerance is how far our clock and the server's may differ: from some
+// five minutes on the server refuses what the agent's listener logs on with
+// (agent-protocol.md 10, the 11th), and the listener tries for half an hour.
+const clockTolerance = 4 * time.Minute
+
+// requestLogger logs each request for those who debug, and once for everybody that the
+// clock is off, and that the server slows this identity down: by its own word for
+// what is used too much, for that is what support asks about. It tells the others
+// of each too.
+func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Observation) {
+	var mu sync.Mutex
+	var clock sync.Once
+	said := map[string]bool{}
+	return func(o azdo.Observation) {
+		for _, tell := range others {
+			tell(o)
+		}
+		if o.ServerAhead.Abs() > clockTolerance {
+			clock.Do(func() { warnClock(log, o.ServerAhead) })
+		}
+		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Duration.Milliseconds()}
+		if !o.Throttle.IsZero() {
+			args = append(args, throttleArgs(o.Throttle)...)
+		}
+		log.Debug("Called Azure DevOps", args...)
+		if !slows(o.Throttle) {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !said[o.Throttle.Resource] {
+			said[o.Throttle.Resource] = true
+			log.Warn("Azure DevOps slows this identity down: it makes too many requests", throttleArgs(o.Throttle)...)
+		}
+	}
+}
+
+func warnClock(log *slog.Logger, ahead time.Duration) {
+	it := "behind"
+	if ahead < 0 {
+		it = "ahead"
+	}
+	log.Warn("This machine's clock is off: five minutes and more keep the agent from logging on", "it_is", it,
+		"by", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
+}
+
+// slows tells an answer that was slowed down from one that only shows how much is
+// left, and from an outage with a time to come back at.
+func slows(t azdo.Throttle) bool {
+	return t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
+}
+
+func throttleArgs(t azdo.Throttle) []any {
+	args := []any{"resource", t.Resource, "limit", t.Limit, "remaining", t.Remaining, "delay", t.Delay.String(), "retry_after", t.RetryAfter.String()}
+	if !t.Reset.IsZero() {
+		args = append(args, "reset", t.Reset.Format(time.RFC3339))
+	}
+	return args
+}

@@ -1,0 +1,119 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketName is the socket's in its folder.
+const socketName = "control.sock"
+
+// ErrInUse says that a living process holds the folder: another azptend.
+var ErrInUse = errors.New("another azptend has its control socket there")
+
+// socketDir is the socket's folder, opened: what is done in it is done in this very
+// folder, whatever a job puts in its place meanwhile.
+type socketDir struct {
+	path string
+	file *os.File
+}
+
+// makeDir makes the folder ours alone, and locks it for as long as it is
+// open.
+func makeDir(path string) (*socketDir, error) {
+	var err error
+	for range 3 { // another life may be leaving it just now
+		var f *socketDir
+		if f, err = tryMakeDir(path); err == nil || errors.Is(err, ErrInUse) {
+			return f, err
+		}
+	}
+	return nil, err
+}
+
+func tryMakeDir(path string) (*socketDir, error) {
+	if err := removeObstacle(path); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	f, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.lock(); err != nil {
+		f.file.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// removeObstacle removes what bears the folder's name and is no folder of ours.
+func removeObstacle(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.IsDir() && owner(info) == os.Geteuid() {
+		return nil
+	}
+	return os.RemoveAll(path)
+}
+
+func openDir(path string) (*socketDir, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &socketDir{path, file}, nil
+}
+
+// lock locks an opened folder, and makes sure that it is ours, closed to others,
+// and still the one that is found by its path.
+func (f *socketDir) lock() error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	if owner(info) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to another user", f.path)
+	}
+	if err := syscall.Flock(int(f.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("%s: %w", f.path, ErrInUse)
+	}
+	now, err := os.Lstat(f.path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(info, now) {
+		return fmt.Errorf("%s was replaced meanwhile", f.path)
+	}
+	return f.file.Chmod(0o700)
+}
+
+// socket is the socket's address, short enough for one.
+func (f *socketDir) socket() string { return filepath.Join(shortPath(f), socketName) }
+
+// remove takes the socket and the folder away; the lock goes last, with the
+// folder.
+func (f *socketDir) remove() error {
+	err := os.RemoveAll(f.socket())
+	if now, statErr := os.Lstat(f.path); statErr == nil {
+		if info, statErr := f.file.Stat(); statErr == nil && os.SameFile(info, now) {
+			err = errors.Join(err, os.Remove(f.path))
+		}
+	}
+	return errors.Join(err, f.file.Close())
+}
+
+func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

@@ -1,0 +1,131 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/pool"
+)
+
+// removalReasons are why a keeper removes an agent.
+func removalReasons() []pool.Reason { return []pool.Reason{pool.Dead, pool.RemovalRequested} }
+
+// act does what follows from a look, and shows what came of it.
+func (t *poolLoop) act(ctx context.Context, s pool.Survey) error {
+	s, err := t.prune(ctx, s)
+	if err != nil {
+		return err
+	}
+	return t.ensurePlaceholder(ctx, s)
+}
+
+// skipDuration is how long a ghost is left alone that could not be removed, or was
+// none when it was looked at again: a server that refuses many is not to be asked
+// about all of them at each look.
+const skipDuration = 10 * time.Minute
+
+// withoutSkipped are the ghosts that were not refused a while ago.
+func (t *poolLoop) withoutSkipped(ghosts []pool.Verdict) []pool.Verdict {
+	now := time.Now()
+	maps.DeleteFunc(t.skipUntil, func(_ int, until time.Time) bool { return !now.Before(until) })
+	return slices.DeleteFunc(ghosts, func(v pool.Verdict) bool {
+		_, wait := t.skipUntil[v.Agent.ID]
+		return wait
+	})
+}
+
+// prune removes the survey's ghosts, and returns the survey without them.
+func (t *poolLoop) prune(ctx context.Context, s pool.Survey) (pool.Survey, error) {
+	ghosts := t.withoutSkipped(s.Ghosts())
+	if !t.k.o.Prune || len(ghosts) == 0 {
+		return s, nil
+	}
+	why := map[int]pool.Verdict{}
+	for _, ghost := range ghosts {
+		why[ghost.Agent.ID] = ghost
+	}
+	gone := map[int]bool{}
+	err := t.pool.Remove(ctx, t.k.o.Rules, ghosts, func(r pool.RemoveResult) {
+		if gone[r.Agent.ID] = t.reportRemoval(why[r.Agent.ID], r); !gone[r.Agent.ID] {
+			t.skipUntil[r.Agent.ID] = time.Now().Add(skipDuration)
+		}
+		t.k.board.update(func() { t.state.lastActive = time.Now() })
+	})
+	s.Verdicts = slices.DeleteFunc(slices.Clone(s.Verdicts), func(v pool.Verdict) bool { return gone[v.Agent.ID] })
+	t.show(s, jobChanges{})
+	return s, err
+}
+
+// reportRemoval tells what became of a ghost, and says whether it is gone. One that
+// another keeper has removed is not our deed.
+func (t *poolLoop) reportRemoval(ghost pool.Verdict, r pool.RemoveResult) bool {
+	facts := []any{"agent", r.Agent.Name, "agent_id", r.Agent.ID, "reason", ghost.Reason, "why", ghost.Why}
+	what := fmt.Sprintf("agent %q (%d)", r.Agent.Name, r.Agent.ID)
+	switch r.Removal {
+	case pool.Removed:
+		t.k.o.Metrics.removed.Add(1, t.state.name, string(ghost.Reason))
+		t.k.o.Log.Info("Removed a ghost", t.logArgs(facts)...)
+		t.record(false, "removed "+what+": "+ghost.Why)
+	case pool.Failed:
+		t.k.o.Metrics.failed.Add(1, t.state.name)
+		t.k.o.Log.Warn("Cannot remove a ghost: it is tried again", t.logArgs(append(facts, "error", r.Err))...)
+		t.record(true, r.Err.Error())
+	default:
+		t.k.o.Log.Debug("Left a ghost alone", t.logArgs(append(facts, "outcome", r.Removal, "now", r.Why))...)
+	}
+	return r.Removal == pool.Removed || r.Removal == pool.Gone
+}
+
+// ensurePlaceholder makes the placeholder, where the survey does not show the one that
+// was made or found before. A name that somebody's agent holds is told as an
+// error once, and costs no more requests until that agent is another.
+func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
+	want := t.k.o.Placeholder
+	if want == nil {
+		return nil
+	}
+	holder := pool.Verdict{}
+	for _, v := range s.Verdicts {
+		if strings.EqualFold(v.Agent.Name, want.Name) {
+			holder = v
+		}
+	}
+	if holder.Agent.ID != 0 && holder.Agent.ID == t.placeholderID {
+		if _, is := pool.PlaceholderMaker(holder.Agent); !is || pool.PlaceholderMatches(holder.Agent, *want) {
+			return nil
+		}
+	}
+	done, err := t.pool.EnsurePlaceholder(ctx, *want)
+	var held *pool.NameTakenError
+	if errors.As(err, &held) {
+		t.placeholderID = held.Agent.ID
+		t.k.o.Log.Warn("Cannot make the placeholder", t.logArgs([]any{"error", err, "hint", held.Hint()})...)
+		t.record(true, err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t.placeholderID = done.Agent.ID
+	if done.Outcome == pool.Created || done.Outcome == pool.Updated {
+		t.k.o.Log.Info("The pool has its placeholder", t.logArgs([]any{"outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID})...)
+		t.record(false, fmt.Sprintf("%s placeholder %q (%d)", done.Outcome, done.Agent.Name, done.Agent.ID))
+	}
+	if done.Outcome == pool.Created {
+		s.Verdicts = append(s.Verdicts, pool.Verdict{Agent: done.Agent, Reason: pool.IsPlaceholder, Why: "placeholder, made just now"})
+		t.show(s, jobChanges{})
+	}
+	return nil
+}
+
+func (t *poolLoop) logArgs(facts []any) []any { return append([]any{"pool", t.state.name}, facts...) }
+
+// record tells the page.
+func (t *poolLoop) record(bad bool, what string) {
+	t.k.board.record(LogEntry{At: time.Now(), Pool: t.state.name, Message: what, Failed: bad})
+}

@@ -1,0 +1,112 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/azptend/azptend/internal/cli"
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/fakeagent"
+)
+
+type emulateFlags struct {
+	listen    string
+	org       string
+	pools     []string
+	projects  []string
+	hosts     []string
+	timeScale float64
+	agentDir  string
+	verbose   bool
+	limit     emulator.RateLimit
+}
+
+func newEmulate(p cli.Process) *cobra.Command {
+	var f emulateFlags
+	c := &cobra.Command{
+		Use:   "emulate",
+		Short: "Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost",
+		Long: `Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost,
+in memory, until Ctrl-C. It prints what to export; with --agent-dir it also lays
+out azptend's fake agent there, so that "azptend run" has
+one to run.
+
+Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
+		RunE: func(c *cobra.Command, _ []string) error { return emulate(p, f) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8140", "address to listen on; port 0 takes a free one")
+	flags.StringArrayVar(&f.hosts, "host", nil, "a name by which others call it, besides addresses and localhost; may be repeated")
+	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
+	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
+	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
+	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the fake agent in this folder")
+	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
+	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "what an identity may use in five minutes, in TSTU; Azure DevOps gives 200; 0 is no limit")
+	flags.Float64Var(&f.limit.Cost, "call-cost", 1, "what a call uses of it; an assumption, for nobody publishes that")
+	flags.BoolVar(&f.verbose, "verbose", false, "log each call on standard error")
+	return c
+}
+
+func emulate(p cli.Process, f emulateFlags) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.DiscardHandler)
+	if f.verbose {
+		log = slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
+	listener, err := cli.Listen(f.listen, "--listen")
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
+	if !emulator.IsLoopback(listener.Addr()) {
+		fmt.Fprintf(p.Stderr, "azptend: warning: other machines can reach %s: anyone there can queue jobs, which run scripts as you\nhint: listen on 127.0.0.1, or on a network that is yours alone\n", listener.Addr())
+	}
+	base := "http://" + listener.Addr().String()
+	agentDir, err := layOutFakeAgent(f.agentDir)
+	if err != nil {
+		return err
+	}
+	out := &cli.Output{W: p.Stdout}
+	for _, v := range e.Environment(base) {
+		fmt.Fprintf(out, "export %s=%s\n", v.Name, v.Value)
+	}
+	if agentDir != "" {
+		fmt.Fprintf(out, "export AZP_AGENT_DIR=%s\n", agentDir)
+	}
+	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
+	fmt.Fprintf(out, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
+	if err := out.Err(); err != nil { // what to export is half of what it is for
+		listener.Close()
+		return err
+	}
+	return e.Serve(ctx, listener)
+}
+
+// layOutFakeAgent makes dir an agent's folder; without one it does nothing.
+func layOutFakeAgent(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	executable, err := cli.Self()
+	if err != nil {
+		return "", fmt.Errorf("cannot lay out the fake agent: %w", err)
+	}
+	return dir, fakeagent.LayOut(dir, executable)
+}

@@ -1,0 +1,54 @@
+package lab
+
+import (
+	"context"
+	"encoding/base64"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/httpclient"
+	"github.com/azptend/azptend/internal/keep"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// pageInterval is the keeper's pause between two looks at the pool. A user cannot
+// set it as low: the emulator has no rate limit, and a demo lasts two seconds.
+const pageInterval = time.Second
+
+// keeperPage is the page of a keeper in this process, which changes nothing.
+type keeperPage struct {
+	listener net.Listener
+	running  sync.WaitGroup
+}
+
+// openPage starts a keeper that shows one pool until ctx ends. It uses a PAT: the
+// managed identity's token is an event of the demo.
+func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	client := azdo.New(orgURL, httpclient.ForAzureDevOps("azptend-lab", nil, nil), basicAuth(pat), nil)
+	open := func(ctx context.Context) (*pool.Pool, error) {
+		return pool.Open(ctx, pool.Options{Server: client, Name: poolName, RetryFor: keep.RetryFor})
+	}
+	keeper := keep.New(keep.Options{
+		Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
+	})
+	p := &keeperPage{listener: listener}
+	p.running.Go(func() { _ = keeper.Run(ctx) })
+	p.running.Go(func() { _ = keeper.Serve(ctx, listener, secret.Text{}) })
+	return p, nil
+}
+
+func (p *keeperPage) url() string { return "http://" + p.listener.Addr().String() + "/" }
+
+// basicAuth is a personal access token as azdo.Client sends it.
+type basicAuth string
+
+func (b basicAuth) Authorization(context.Context, secret.Text) (secret.Text, error) {
+	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+string(b)))), nil
+}

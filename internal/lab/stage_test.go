@@ -1,0 +1,16 @@
+package lab
+
+import "testing"
+
+// TestWithoutTime: the demo shows a job's lines as the script wrote them.
+func TestWithoutTime(t *testing.T) {
+	for in, want := range map[string]string{
+		"2026-11-22T21:01:06.8401002Z hello": "hello",
+		"hello":                              "hello",
+		"two words":                          "two words",
+	} {
+		if got := withoutTime(in); got != want {
+			t.Errorf("withoutTime(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package launch
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/azptend/azptend/internal/fakeagent"
+)
+
+// Programs are the binaries that a harness runs.
+type Programs struct {
+	Azptend string // under test: stripped and static, as it is shipped
+	Lab     string // azptend-lab, which holds the fake agent
+}
+
+// Flags declares the flags -binary and -lab. Absolute is called after flag.Parse.
+func Flags() *Programs {
+	p := &Programs{}
+	flag.StringVar(&p.Azptend, "binary", "bin/azptend", "the azptend under test: stripped and static, as it is shipped")
+	flag.StringVar(&p.Lab, "lab", "bin/azptend-lab", "the azptend-lab that holds the fake agent")
+	return p
+}
+
+// Absolute makes both paths absolute.
+func (p Programs) Absolute() (Programs, error) {
+	azptend, err := filepath.Abs(p.Azptend)
+	lab, err2 := filepath.Abs(p.Lab)
+	return Programs{azptend, lab}, errors.Join(err, err2)
+}
+
+// LayOut makes dir the folder of a fake agent.
+func (p Programs) LayOut(dir string) error { return fakeagent.LayOut(dir, p.Lab) }
+
+// BuildPrograms builds both programs of a module into a directory.
+func BuildPrograms(module, dir string) (Programs, error) {
+	p := Programs{filepath.Join(dir, "azptend"), filepath.Join(dir, "azptend-lab")}
+	return p, errors.Join(GoBuild(filepath.Join(module, "cmd/azptend"), p.Azptend), GoBuild(filepath.Join(module, "cmd/azptend-lab"), p.Lab))
+}
+
+// GoBuild builds a program as it is shipped, static and without the race detector,
+// with more arguments for the compiler.
+func GoBuild(program, to string, more ...string) error {
+	if !filepath.IsAbs(program) { // a path, and not a package's name
+		program = "." + string(filepath.Separator) + program
+	}
+	args := append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", to}, more...)
+	cmd := exec.Command("go", append(args, program)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s: %w\n%s", program, err, out)
+	}
+	return nil
+}
