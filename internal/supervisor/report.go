@@ -189,14 +189,14 @@ func (r *runner) name(a lifecycle.ReportLeftover) {
 			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.seat.pool.ID, number))
 }
 
-func (r *runner) reportEnd() {
+func (r *runner) reportEnd(end End) {
 	level := slog.LevelInfo
-	if r.left.Code != 0 {
+	if end.Code != 0 {
 		level = slog.LevelError
 	}
-	args := []any{"exit_code", r.left.Code, "why", r.left.Reason, "jobs", r.state.Jobs, "registration", r.state.Registration}
-	if r.left.Code != 0 && r.left.Err != nil {
-		args = append(args, "error", r.left.Err)
+	args := []any{"exit_code", end.Code, "why", end.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
+	if end.Code != 0 && end.Err != nil {
+		args = append(args, "error", end.Err)
 	}
 	if !r.times.drained.IsZero() {
 		args = append(args, "ending_ms", ms(time.Since(r.times.drained)))
