@@ -108,7 +108,7 @@ func ownerOf(a azdo.Agent) *ownerRow {
 		return nil
 	}
 	marks := a.UserCapabilities
-	return &ownerRow{marks[agentdir.MarkKind], marks[agentdir.MarkInstance], marks[agentdir.MarkHost], marks[agentdir.MarkRemoval]}
+	return &ownerRow{marks[agentdir.TagKind], marks[agentdir.TagInstance], marks[agentdir.TagHost], marks[agentdir.TagRemoval]}
 }
 
 // owner is whose an agent is, for a person: azptend's, and where it lives.

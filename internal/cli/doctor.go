@@ -43,7 +43,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	defer stop()
 	hostName, _ := os.Hostname()
 	s, problems := config.Examine(flags, p.Environ, hostName)
-	s = withFileToken(s)
+	s = loadFileToken(s)
 	guard := p.guard
 	guard.Watch(s.Secrets()...)
 	guard.Watch(s.ProxyPasswords()...)

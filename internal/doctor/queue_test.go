@@ -65,7 +65,7 @@ func TestManyJobsWait(t *testing.T) {
 // TestCountAsKEDA are the fixtures of keda-and-kubernetes.md 1.5, as far as they
 // are about what this counts.
 func TestCountAsKEDA(t *testing.T) {
-	parent := azdo.Agent{Name: "template", Version: agentdir.NoAgentsVersion, Status: "offline"}
+	parent := azdo.Agent{Name: "template", Version: agentdir.PlaceholderVersionPrefix, Status: "offline"}
 	now := azdo.Time{Time: time.Now()}
 	requests := []azdo.JobRequest{
 		{}, {MatchedAgents: []azdo.Agent{parent}},

@@ -160,13 +160,13 @@ func (r Rules) ownership(a azdo.Agent) (Reason, string) {
 // Ours says whether an agent was registered by azptend, anywhere: it bears the
 // mark.
 func Ours(a azdo.Agent) bool {
-	return a.UserCapabilities[agentdir.MarkKind] != "" || a.UserCapabilities[agentdir.MarkInstance] != ""
+	return a.UserCapabilities[agentdir.TagKind] != "" || a.UserCapabilities[agentdir.TagInstance] != ""
 }
 
 // RequestsRemoval says whether an agent's mark asks a keeper to remove it, because the
 // life that runs it has no identity to do it with (`azptend run --registered`).
 func RequestsRemoval(a azdo.Agent) bool {
-	return a.UserCapabilities[agentdir.MarkRemoval] == agentdir.RemovalByKeeper
+	return a.UserCapabilities[agentdir.TagRemoval] == agentdir.RemovalByKeeper
 }
 
 // PlaceholderReason says by what an agent that is offline is known for a placeholder:
@@ -179,7 +179,7 @@ func PlaceholderReason(a azdo.Agent) string {
 		return "placeholder (azptend's kind)"
 	case is:
 		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
-	case !a.Online() && a.UserCapabilities[agentdir.MarkKind] == "" && namedLikePlaceholder(a.Name):
+	case !a.Online() && a.UserCapabilities[agentdir.TagKind] == "" && namedLikePlaceholder(a.Name):
 		return "named like a placeholder"
 	}
 	return ""
