@@ -110,17 +110,6 @@ func TestUnmet(t *testing.T) {
 	})
 }
 
-func TestNearest(t *testing.T) {
-	among := []string{"Default", "Linux builds", "Azure Pipelines"}
-	for name, want := range map[string]string{
-		"default": "Default", "Defualt": "Default", "linux-builds": "Linux builds", "LinuxBuild": "Linux builds", "windows": "", "": "", "Azure": "",
-	} {
-		if got := nearest(name, among); got != want {
-			t.Errorf("%q is near %q, want %q", name, got, want)
-		}
-	}
-}
-
 // TestMeets: what is known of a demand is azdo's; the registration's version, and
 // what is not known, keep no job waiting.
 func TestMeets(t *testing.T) {

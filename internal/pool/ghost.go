@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/text"
 )
 
 const (
@@ -216,11 +217,11 @@ func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	age, atLeast := now.Sub(since), max(r.OlderThan, MinOffline)
 	switch {
 	case RequestsRemoval(a) && a.StatusChangedOn.Sub(a.CreatedOn.Time) > sameInstant && age > MinOfflineRequested:
-		return RemovalRequested, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", Span(age))
+		return RemovalRequested, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", text.Duration(age))
 	case age > atLeast:
-		return Dead, fmt.Sprintf("offline for %s, %s", Span(age), owner)
+		return Dead, fmt.Sprintf("offline for %s, %s", text.Duration(age), owner)
 	}
-	return TooRecent, fmt.Sprintf("younger than %s", Span(atLeast))
+	return TooRecent, fmt.Sprintf("younger than %s", text.Duration(atLeast))
 }
 
 // OfflineSince is since when an agent that is offline can be dead: the later of its
@@ -235,22 +236,6 @@ func OfflineSince(a azdo.Agent) time.Time {
 		return changed
 	}
 	return created
-}
-
-// Span is a length of time for a table: its largest unit, and the next where it
-// still says something: "45s", "15m", "3h", "1h30m", "12d".
-func Span(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 10*time.Hour && d%time.Hour >= time.Minute:
-		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
 // keepLastMatch lets one agent stay for each want that is met by none but ghosts, and by

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cli
+package term
 
 import (
 	"os"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminalRows is how many lines a terminal shows; 0 when nobody knows.
-func terminalRows(f *os.File) int {
+// Rows is how many lines a terminal shows, 0 if that is unknown.
+func Rows(f *os.File) int {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0
