@@ -231,9 +231,9 @@ func (c *Control) PutPAT(ctx context.Context, p PAT) (PAT, error) {
 	return out, err
 }
 
-// SetBeliefs is Emulator.SetBeliefs.
-func (c *Control) SetBeliefs(ctx context.Context, b Beliefs) error {
-	return c.do(ctx, http.MethodPut, "/beliefs", b, nil)
+// SetAssumptions is Emulator.SetAssumptions.
+func (c *Control) SetAssumptions(ctx context.Context, b Assumptions) error {
+	return c.do(ctx, http.MethodPut, "/assumptions", b, nil)
 }
 
 // SetRateLimit is Emulator.SetRateLimit.

@@ -8,25 +8,25 @@ import (
 	"strings"
 )
 
-// guard keeps pages of other origins from using an emulator that serves on a
+// requireKnownHost keeps pages of other origins from using an emulator that serves on a
 // network: a job that is queued runs a script as the user. A browser says where a
 // page comes from, and http.CrossOriginProtection refuses what comes from
 // elsewhere. A page whose own name was made to point to this address (DNS
 // rebinding) is of one origin with it, and is known by that name.
-func guard(next http.Handler, on net.Addr, hosts []string) http.Handler {
+func requireKnownHost(next http.Handler, on net.Addr, hosts []string) http.Handler {
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !mayBeCalled(r.Host, IsLoopback(on), hosts) {
-			http.Error(w, "the emulator is not called "+shownHost(r.Host)+": its option Hosts (azptend-lab emulate --host) adds a name", http.StatusForbidden)
+		if !isKnownHost(r.Host, IsLoopback(on), hosts) {
+			http.Error(w, "the emulator is not called "+printableHost(r.Host)+": its option Hosts (azptend-lab emulate --host) adds a name", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	}))
 }
 
-// mayBeCalled says whether a request may name this host. An address is no name
+// isKnownHost says whether a request may name this host. An address is no name
 // that somebody could have made point here. Off loopback, neither is a name
 // without a dot, as containers have: there is no such name in public DNS.
-func mayBeCalled(host string, loopback bool, hosts []string) bool {
+func isKnownHost(host string, loopback bool, hosts []string) bool {
 	name := strings.ToLower(strings.TrimSuffix(hostname(host), "."))
 	if _, err := netip.ParseAddr(name); err == nil || name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
@@ -42,8 +42,8 @@ func hostname(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// shownHost is a host for a message: it comes from anybody.
-func shownHost(host string) string {
+// printableHost is a host for a message: it comes from anybody.
+func printableHost(host string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r <= '~' && !strings.ContainsRune(`<>&"'`, r) {
 			return r

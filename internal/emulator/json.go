@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// stamp is a date as Azure DevOps writes it: UTC, up to seven fractional digits, trailing zeros cut
+// timestamp is a date as Azure DevOps writes it: UTC, up to seven fractional digits, trailing zeros cut
 // (azure-devops-rest.md 0).
-type stamp time.Time
+type timestamp time.Time
 
-func (s stamp) MarshalJSON() ([]byte, error) {
+func (s timestamp) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.9999999Z"))
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, and the form without a zone that .NET gives its unset dates: who changes an
 // agent often sends back all that was read of it (docs/conformance.md).
-func (s *stamp) UnmarshalJSON(b []byte) error {
+func (s *timestamp) UnmarshalJSON(b []byte) error {
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
 		return err
@@ -24,30 +24,30 @@ func (s *stamp) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		t, err = time.Parse("2006-01-02T15:04:05.9999999", text)
 	}
-	*s = stamp(t)
+	*s = timestamp(t)
 	return err
 }
 
-// word is an enumeration's value. In bodies it may come as its number too: node-api knows no other form
+// enumValue is an enumeration's value. In bodies it may come as its number too: node-api knows no other form
 // (docs/conformance.md).
-type word string
+type enumValue string
 
-func (w *word) UnmarshalJSON(b []byte) error {
+func (w *enumValue) UnmarshalJSON(b []byte) error {
 	var number json.Number
 	if err := json.Unmarshal(b, (*string)(w)); err == nil {
 		return nil
 	}
 	err := json.Unmarshal(b, &number)
-	*w = word(number)
+	*w = enumValue(number)
 	return err
 }
 
-// stampOf is nil, and so absent from JSON, for a time that has not come.
-func stampOf(t time.Time) *stamp {
+// timestampOf is nil, and so absent from JSON, for a time that has not come.
+func timestampOf(t time.Time) *timestamp {
 	if t.IsZero() {
 		return nil
 	}
-	s := stamp(t)
+	s := timestamp(t)
 	return &s
 }
 

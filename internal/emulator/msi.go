@@ -33,10 +33,10 @@ type msiToken struct {
 // serveMSI is the identity endpoint of App Service and Container Apps (identity.md 1.1, 1.2, 1.5). mu is held.
 func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 	if r.Method != http.MethodGet { // Container Apps answers POST with 405
-		return reply{status: http.StatusMethodNotAllowed, header: kestrel("Allow", http.MethodGet)}, ""
+		return reply{status: http.StatusMethodNotAllowed, header: kestrelHeader("Allow", http.MethodGet)}, ""
 	}
 	if r.Header.Get("X-IDENTITY-HEADER") != e.header {
-		return reply{status: http.StatusForbidden, header: kestrel()}, ""
+		return reply{status: http.StatusForbidden, header: kestrelHeader()}, ""
 	}
 	q := r.URL.Query()
 	if v := queryValue(q, "api-version"); v != "2019-08-01" {
@@ -56,7 +56,7 @@ func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 	}
 	t, cached, err := e.msiTokenFor(id, audience)
 	if err != nil {
-		return reply{status: http.StatusInternalServerError, header: kestrel()}, ""
+		return reply{status: http.StatusInternalServerError, header: kestrelHeader()}, ""
 	}
 	e.tokenIssued(id, cached)
 	body, _ := json.Marshal(map[string]any{
@@ -67,7 +67,7 @@ func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 		"token_type":   "Bearer",
 		"client_id":    id.ClientID,
 	})
-	return reply{status: http.StatusOK, header: kestrel(), contentType: jsonType, body: body}, id.Name
+	return reply{status: http.StatusOK, header: kestrelHeader(), contentType: jsonType, body: body}, id.Name
 }
 
 // selectIdentity finds the one identity that a request asks for. msi_res_id is not read: it is IMDS' name for
@@ -175,7 +175,7 @@ func (e *Emulator) IssueToken(objectID, audience string) (string, error) {
 	return t.token, err
 }
 
-func kestrel(pairs ...string) http.Header {
+func kestrelHeader(pairs ...string) http.Header {
 	h := http.Header{"Server": {"Kestrel"}}
 	for i := 0; i < len(pairs); i += 2 {
 		h.Set(pairs[i], pairs[i+1])
@@ -188,5 +188,5 @@ func msiError(message string) reply {
 	body, _ := json.Marshal(map[string]any{
 		"statusCode": http.StatusBadRequest, "message": message, "correlationId": newGUID(),
 	})
-	return reply{status: http.StatusBadRequest, header: kestrel(), contentType: jsonType, body: body}
+	return reply{status: http.StatusBadRequest, header: kestrelHeader(), contentType: jsonType, body: body}
 }

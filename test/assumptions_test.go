@@ -25,14 +25,14 @@ import (
 // switches are the names of all switches of the emulator, as in its JSON.
 func switches() []string {
 	var names []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[emulator.Beliefs]()) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[emulator.Assumptions]()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		names = append(names, name)
 	}
 	return names
 }
 
-// row is a row of docs/assumptions.md: id, what is believed, what azptend does
+// row is a row of docs/assumptions.md: id, what is assumed, what azptend does
 // otherwise, and the switch.
 var row = regexp.MustCompile("(?m)^\\| ([a-z0-9-]+) \\| ([^|]+) \\| ([^|]+) \\| `([A-Za-z0-9]+)` \\|$")
 
@@ -67,10 +67,10 @@ func TestAssumptionsAreWrittenDown(t *testing.T) {
 	}
 }
 
-// TestEachBelief lives the core of an agent's life with a server that differs
-// from what azptend believes, one belief at a time: no job is lost, no agent
+// TestEachAssumption lives the core of an agent's life with a server that differs
+// from what azptend assumes, one assumption at a time: no job is lost, no agent
 // stays, nothing is left running.
-func TestEachBelief(t *testing.T) {
+func TestEachAssumption(t *testing.T) {
 	t.Parallel()
 	flips := [][]string{{}} // as believed: the judge must be able to say yes
 	for _, name := range switches() {
@@ -86,23 +86,23 @@ func TestEachBelief(t *testing.T) {
 }
 
 // coreOfALife are the ways an agent lives that most depend on the server.
-func coreOfALife() map[string]func(*belief) {
-	return map[string]func(*belief){
-		"once":   (*belief).once,
-		"idle":   (*belief).idle,
-		"busy":   (*belief).busy,
-		"killed": (*belief).killed,
-		"twin":   (*belief).twin,
+func coreOfALife() map[string]func(*assumedLife) {
+	return map[string]func(*assumedLife){
+		"once":   (*assumedLife).once,
+		"idle":   (*assumedLife).idle,
+		"busy":   (*assumedLife).busy,
+		"killed": (*assumedLife).killed,
+		"twin":   (*assumedLife).twin,
 	}
 }
 
 // differing is a server that differs, with a pool for each life.
 type different struct {
-	t        *testing.T
-	emulator *emulator.Emulator
-	url      string
-	beliefs  emulator.Beliefs
-	name     string
+	t           *testing.T
+	emulator    *emulator.Emulator
+	url         string
+	assumptions emulator.Assumptions
+	name        string
 }
 
 func differing(t *testing.T, flip []string) *different {
@@ -114,12 +114,12 @@ func differing(t *testing.T, flip []string) *different {
 	if len(flip) == 0 {
 		text = "{}"
 	}
-	check(t, json.Unmarshal([]byte(text), &w.beliefs))
+	check(t, json.Unmarshal([]byte(text), &w.assumptions))
 	var pools []string
 	for name := range coreOfALife() {
 		pools = append(pools, name)
 	}
-	e, err := emulator.New(emulator.Options{TimeScale: scale, Pools: pools, Beliefs: w.beliefs})
+	e, err := emulator.New(emulator.Options{TimeScale: scale, Pools: pools, Assumptions: w.assumptions})
 	check(t, err)
 	server := httptest.NewServer(e)
 	t.Cleanup(func() { e.Close(); server.Close() })
@@ -130,7 +130,7 @@ func differing(t *testing.T, flip []string) *different {
 // liveAll lives all lives at once, each in its pool and, to begin with, in a slot.
 func (w *different) liveAll(slots chan struct{}) {
 	var lives sync.WaitGroup
-	begin := func(name string, life func(*belief)) {
+	begin := func(name string, life func(*assumedLife)) {
 		lives.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -142,15 +142,15 @@ func (w *different) liveAll(slots chan struct{}) {
 			begin(name, life)
 		}
 	}
-	if w.beliefs.ExpiredTokenSignIn { // the clock that makes it expire is everybody's
+	if w.assumptions.ExpiredTokenSignIn { // the clock that makes it expire is everybody's
 		lives.Wait()
 	}
-	begin("idle", (*belief).idle)
+	begin("idle", (*assumedLife).idle)
 	lives.Wait()
 }
 
-// belief is one life in its pool.
-type belief struct {
+// assumedLife is one life in its pool.
+type assumedLife struct {
 	*different
 	ctx       context.Context
 	pool, dir string
@@ -160,15 +160,15 @@ type belief struct {
 }
 
 // live lives a life, and judges it by the emulator's records.
-func (w *different) live(pool string, life func(*belief)) {
-	dir, err := os.MkdirTemp("", "azptend-belief-*")
+func (w *different) live(pool string, life func(*assumedLife)) {
+	dir, err := os.MkdirTemp("", "azptend-assumption-*")
 	if err != nil {
 		w.t.Error(err)
 		return
 	}
 	ctx, cancel := forALife()
 	defer cancel()
-	b := &belief{different: w, ctx: ctx, pool: pool, dir: dir}
+	b := &assumedLife{different: w, ctx: ctx, pool: pool, dir: dir}
 	defer os.RemoveAll(dir)
 	defer process.KillAllIn(dir)
 	if b.failed = programs.LayOut(filepath.Join(dir, "agent")); b.failed == nil {
@@ -187,7 +187,7 @@ func (w *different) live(pool string, life func(*belief)) {
 }
 
 // judge is what must be true in the end, whatever the server is like.
-func (b *belief) judge() string {
+func (b *assumedLife) judge() string {
 	if b.failed != nil {
 		return b.failed.Error()
 	}
@@ -207,7 +207,7 @@ func (b *belief) judge() string {
 }
 
 // do is a step of the life, unless an earlier one has failed.
-func (b *belief) do(what string, step func() error) {
+func (b *assumedLife) do(what string, step func() error) {
 	if b.failed == nil {
 		if err := step(); err != nil {
 			b.failed = fmt.Errorf("%s: %w", what, err)
@@ -215,7 +215,7 @@ func (b *belief) do(what string, step func() error) {
 	}
 }
 
-func (b *belief) start(args ...string) (a *process.Actor) {
+func (b *assumedLife) start(args ...string) (a *process.Actor) {
 	b.do("start", func() (err error) {
 		cmd := exec.Command(programs.Azptend, append([]string{"run"}, args...)...)
 		cmd.Dir = b.dir
@@ -224,7 +224,7 @@ func (b *belief) start(args ...string) (a *process.Actor) {
 			cmd.Env = append(cmd.Env, v.Name+"="+v.Value)
 		}
 		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+b.dir, "AZP_POOL="+b.pool, "AZP_AGENT_DIR="+filepath.Join(b.dir, "agent"),
-			"AZP_AGENT_NAME=believer", "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=1m", "AZPTEND_FAKEAGENT_TIME_SCALE="+fmt.Sprint(scale))
+			"AZP_AGENT_NAME=assumed", "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=1m", "AZPTEND_FAKEAGENT_TIME_SCALE="+fmt.Sprint(scale))
 		if a, err = process.Act(cmd); err == nil {
 			b.actors = append(b.actors, a)
 		}
@@ -234,7 +234,7 @@ func (b *belief) start(args ...string) (a *process.Actor) {
 }
 
 // await waits for the next event of a type in this life's pool.
-func (b *belief) await(kind string) {
+func (b *assumedLife) await(kind string) {
 	b.do("await "+kind, func() error {
 		e, err := b.emulator.WaitEvent(b.ctx, b.seen, func(e emulator.Event) bool { return e.Pool == b.pool && e.Type == kind })
 		b.seen = e.Seq
@@ -242,22 +242,22 @@ func (b *belief) await(kind string) {
 	})
 }
 
-func (b *belief) says(a *process.Actor, what string) {
+func (b *assumedLife) says(a *process.Actor, what string) {
 	b.do("says "+what, func() error { return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what))) })
 }
 
-func (b *belief) queue(script string) {
+func (b *assumedLife) queue(script string) {
 	b.do("queue", func() error {
 		_, err := b.emulator.QueueJob(emulator.JobSpec{Pool: b.pool, Script: script, Force: true})
 		return err
 	})
 }
 
-func (b *belief) signal(a *process.Actor, s syscall.Signal) {
+func (b *assumedLife) signal(a *process.Actor, s syscall.Signal) {
 	b.do("signal", func() error { return a.Signal(s) })
 }
 
-func (b *belief) ends(a *process.Actor, code int) {
+func (b *assumedLife) ends(a *process.Actor, code int) {
 	b.do("ends", func() error {
 		select {
 		case <-a.Done():
@@ -273,33 +273,33 @@ func (b *belief) ends(a *process.Actor, code int) {
 
 const untilSign = `while [ ! -e "$HOME/go-on" ]; do sleep 0.05; done; echo done`
 
-func (b *belief) sign() {
+func (b *assumedLife) sign() {
 	b.do("sign", func() error { return os.WriteFile(filepath.Join(b.dir, "go-on"), nil, 0o600) })
 }
 
-func (b *belief) once() {
+func (b *assumedLife) once() {
 	b.queue("echo once")
 	b.ends(b.start("--once"), 0)
 }
 
-func (b *belief) idle() {
+func (b *assumedLife) idle() {
 	a := b.start()
 	b.await(emulator.EventSessionCreated)
-	if b.beliefs.ExpiredTokenSignIn {
+	if b.assumptions.ExpiredTokenSignIn {
 		b.do("elapse", func() error { b.emulator.Elapse(25 * time.Hour); return nil })
 	}
 	b.signal(a, syscall.SIGTERM)
 	b.ends(a, 0)
 }
 
-func (b *belief) busy() {
+func (b *assumedLife) busy() {
 	a := b.start()
 	b.await(emulator.EventSessionCreated)
 	b.queue(untilSign)
 	b.await(emulator.EventJobStarted)
 	b.signal(a, syscall.SIGTERM)
 	b.says(a, "Heard a signal")
-	if b.beliefs.DisableActsLate { // and one that slips in
+	if b.assumptions.DisableActsLate { // and one that slips in
 		b.await(emulator.EventAgentDisabled)
 		b.queue("echo slipped in")
 	}
@@ -307,7 +307,7 @@ func (b *belief) busy() {
 	b.ends(a, 0)
 }
 
-func (b *belief) killed() {
+func (b *assumedLife) killed() {
 	first := b.start()
 	b.await(emulator.EventSessionCreated)
 	b.queue(untilSign)
@@ -324,10 +324,10 @@ func (b *belief) killed() {
 	b.ends(second, 0)
 }
 
-func (b *belief) twin() {
+func (b *assumedLife) twin() {
 	b.do("add a twin", func() error {
 		pool := b.emulator.State().Pool(b.pool).ID
-		return addAgent(b.url, b.emulator.DefaultPAT(), pool, "believer", "4.0.0", nil)
+		return addAgent(b.url, b.emulator.DefaultPAT(), pool, "assumed", "4.0.0", nil)
 	})
 	b.queue("echo in spite of a twin")
 	b.ends(b.start("--once"), 0)
