@@ -80,7 +80,7 @@ func TestTheRulesOfNaming(t *testing.T) {
 		fine bool
 	}{
 		{`"Left"`, true}, {`"Left for good"`, false},
-		{"supervisor/runner.go:step", true}, {"supervisor/runner.go:stride", false}, {"supervisor/nowhere.go", false}, {"supervisor/tend.go:Server", true},
+		{"supervisor/runner.go:step", true}, {"supervisor/runner.go:stride", false}, {"supervisor/nowhere.go", false}, {"supervisor/supervisor.go:Server", true},
 		{"once.txtar", true}, {"twice.txtar", false},
 		{"test/docs_test.go", true}, {"internal/nowhere/doc.go", false},
 		{"TestScenarios", true}, {"TestNothing", false},

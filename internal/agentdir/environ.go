@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// secretNames are the variables that are a credential for azptend's identity or
+// secretVariables are the variables that are a credential for azptend's identity or
 // for Azure DevOps, ours and those of other tools and images.
-func secretNames() []string {
+func secretVariables() []string {
 	return []string{
 		"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN",
 		"IDENTITY_HEADER", "MSI_SECRET",
@@ -25,10 +25,10 @@ func secretNames() []string {
 	}
 }
 
-// withheld are further variables by which an identity can be had (identity.md
+// withheldVariables are further variables by which an identity can be had (identity.md
 // 6.1): what the listener inherits, every job can read, and most of it the
 // listener publishes as capabilities of the agent (agent-protocol.md 4.4).
-func withheld() []string {
+func withheldVariables() []string {
 	return []string{
 		"IDENTITY_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION",
 		"IMDS_ENDPOINT", "MSI_ENDPOINT", "DEFAULT_IDENTITY_CLIENT_ID",
@@ -49,13 +49,13 @@ func withheldPrefixes() []string {
 	return []string{"AZURE_KUBERNETES_", "ACTIONS_ID_TOKEN_", "VSTS_AGENT_INPUT_"}
 }
 
-// ignore names the variable that lists those which the listener does not publish
+// unpublishedVariable names the variable that lists those which the listener does not publish
 // (agent-protocol.md 4.4).
-const ignore = "VSO_AGENT_IGNORE"
+const unpublishedVariable = "VSO_AGENT_IGNORE"
 
-// Withholding says what the listener and its jobs do not get of an environment,
+// EnvFilter says what the listener and its jobs do not get of an environment,
 // besides what is always withheld.
-type Withholding struct {
+type EnvFilter struct {
 	Secrets []string // values that no variable may hold, whatever its name
 	Names   []string // further names
 	Pass    []string // names to hand on all the same; the listener does not publish them
@@ -63,36 +63,36 @@ type Withholding struct {
 
 // Apply returns the part of environ ("NAME=value") that the listener and its
 // jobs get, and the names of what it leaves out.
-func (w Withholding) Apply(environ []string) (env, kept []string) {
+func (w EnvFilter) Apply(environ []string) (env, withheld []string) {
 	secrets := formsOf(w.Secrets)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		keep := isWithheld(name) || slices.Contains(w.Names, name) || holdsAny(value, secrets)
+		keep := isWithheld(name) || slices.Contains(w.Names, name) || containsSecret(value, secrets)
 		if keep && !slices.Contains(w.Pass, name) {
-			kept = append(kept, name)
+			withheld = append(withheld, name)
 			continue
 		}
-		if name == ignore && len(w.Pass) > 0 {
+		if name == unpublishedVariable && len(w.Pass) > 0 {
 			pair = strings.TrimRight(pair, ",") + "," + strings.Join(w.Pass, ",")
 			pair = strings.Replace(pair, "=,", "=", 1)
 		}
 		env = append(env, pair)
 	}
-	if len(w.Pass) > 0 && !hasName(env, ignore) {
-		env = append(env, ignore+"="+strings.Join(w.Pass, ","))
+	if len(w.Pass) > 0 && !hasName(env, unpublishedVariable) {
+		env = append(env, unpublishedVariable+"="+strings.Join(w.Pass, ","))
 	}
-	slices.Sort(kept)
-	return env, kept
+	slices.Sort(withheld)
+	return env, withheld
 }
 
-// ByValue names the variables that are withheld only because they hold one of
+// WithheldByValue names the variables that are withheld only because they hold one of
 // the secrets: their names say nothing about it.
-func (w Withholding) ByValue(environ []string) []string {
+func (w EnvFilter) WithheldByValue(environ []string) []string {
 	var names []string
 	secrets := formsOf(w.Secrets)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !isWithheld(name) && !slices.Contains(w.Names, name) && !slices.Contains(w.Pass, name) && holdsAny(value, secrets) {
+		if !isWithheld(name) && !slices.Contains(w.Names, name) && !slices.Contains(w.Pass, name) && containsSecret(value, secrets) {
 			names = append(names, name)
 		}
 	}
@@ -100,14 +100,14 @@ func (w Withholding) ByValue(environ []string) []string {
 	return names
 }
 
-// SecretsIn names the variables of environ that are a secret: by their own name,
+// SecretVariables names the variables of environ that are a secret: by their own name,
 // or because they hold one of these values.
-func SecretsIn(environ, secrets []string) []string {
+func SecretVariables(environ, secrets []string) []string {
 	var names []string
 	all := formsOf(secrets)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if value != "" && (isIn(secretNames(), name) || holdsAny(value, all)) {
+		if value != "" && (containsFold(secretVariables(), name) || containsSecret(value, all)) {
 			names = append(names, name)
 		}
 	}
@@ -115,13 +115,13 @@ func SecretsIn(environ, secrets []string) []string {
 	return names
 }
 
-// ProxyPasswordsIn names the variables of environ that hold a proxy's password by
+// UnmaskedProxyPasswords names the variables of environ that hold a proxy's password by
 // a name that the agent does not mask: jobs get them, and the agent publishes them.
-func ProxyPasswordsIn(environ []string) []string {
+func UnmaskedProxyPasswords(environ []string) []string {
 	var names []string
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if value != "" && isIn([]string{"PROXY_PASSWORD", "PROXY_PASS", "HTTP_PROXY_PASSWORD", "HTTPS_PROXY_PASSWORD"}, name) {
+		if value != "" && containsFold([]string{"PROXY_PASSWORD", "PROXY_PASS", "HTTP_PROXY_PASSWORD", "HTTPS_PROXY_PASSWORD"}, name) {
 			names = append(names, name)
 		}
 	}
@@ -129,12 +129,12 @@ func ProxyPasswordsIn(environ []string) []string {
 	return names
 }
 
-// shortestSecret is the length from which a value is looked for in other
+// minSecretLength is the length from which a value is looked for in other
 // variables: a shorter one may be part of a word.
-const shortestSecret = 16
+const minSecretLength = 16
 
-// holdsAny says whether value contains one of the forms of the secrets.
-func holdsAny(value string, forms []string) bool {
+// containsSecret says whether value contains one of the forms of the secrets.
+func containsSecret(value string, forms []string) bool {
 	return slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(value, form) })
 }
 
@@ -143,17 +143,17 @@ func holdsAny(value string, forms []string) bool {
 func formsOf(secrets []string) []string {
 	var all []string
 	for _, secret := range secrets {
-		if len(secret) >= shortestSecret {
-			all = append(all, forms(secret)...)
+		if len(secret) >= minSecretLength {
+			all = append(all, encodings(secret)...)
 		}
 	}
 	return all
 }
 
-// forms are the ways in which a secret may be written. In base64 it depends on
+// encodings are the ways in which a secret may be written. In base64 it depends on
 // how many bytes stand before it; the characters that it shares with its
 // neighbours are left out.
-func forms(secret string) []string {
+func encodings(secret string) []string {
 	all := []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
 	for before := range 3 {
 		padded := append(make([]byte, before), secret...)
@@ -169,12 +169,12 @@ func forms(secret string) []string {
 // 1.2), and a job's may.
 func isWithheld(name string) bool {
 	upper := strings.ToUpper(name)
-	return isIn(secretNames(), name) || isIn(withheld(), name) ||
+	return containsFold(secretVariables(), name) || containsFold(withheldVariables(), name) ||
 		slices.ContainsFunc(withheldPrefixes(), func(prefix string) bool { return strings.HasPrefix(upper, prefix) })
 }
 
-// isIn compares without case.
-func isIn(names []string, name string) bool {
+// containsFold compares without case.
+func containsFold(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
@@ -182,7 +182,7 @@ func hasName(env []string, name string) bool {
 	return slices.ContainsFunc(env, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
 }
 
-// NoUpdates tells the listener to ignore the server's wish that it update itself.
+// DisableUpdates tells the listener to ignore the server's wish that it update itself.
 // The name cannot be exported by a shell, which is why it is seldom met
 // (agent-protocol.md 4.3).
-const NoUpdates = "agent.disableupdate=true"
+const DisableUpdates = "agent.disableupdate=true"

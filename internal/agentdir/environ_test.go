@@ -61,7 +61,7 @@ func TestEnvironment(t *testing.T) {
 			env: []string{"MY_PAT=" + token, "VSO_AGENT_IGNORE=MY_PAT"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			env, kept := agentdir.Withholding{Secrets: []string{token}, Names: tt.more, Pass: tt.pass}.Apply(tt.environ)
+			env, kept := agentdir.EnvFilter{Secrets: []string{token}, Names: tt.more, Pass: tt.pass}.Apply(tt.environ)
 			if d := cmp.Diff(tt.env, env); d != "" {
 				t.Errorf("environment (-want +got):\n%s", d)
 			}
@@ -76,7 +76,7 @@ func TestEnvironment(t *testing.T) {
 // word.
 func TestAShortSecretIsNotLookedFor(t *testing.T) {
 	for secret, want := range map[string]int{"fifteen-letters": 1, "sixteen-letters!": 0, "": 1} {
-		if env, _ := (agentdir.Withholding{Secrets: []string{secret}}).Apply([]string{"X=a " + secret}); len(env) != want {
+		if env, _ := (agentdir.EnvFilter{Secrets: []string{secret}}).Apply([]string{"X=a " + secret}); len(env) != want {
 			t.Errorf("with the secret %q: %v", secret, env)
 		}
 	}
@@ -84,13 +84,13 @@ func TestAShortSecretIsNotLookedFor(t *testing.T) {
 
 func TestSecretsIn(t *testing.T) {
 	environ := []string{"MY_PAT=" + token, "AZP_TOKEN=short", "AZP_CLIENTSECRET=", "IDENTITY_ENDPOINT=http://x", "identity_header=x", "PATH=/bin"}
-	if d := cmp.Diff([]string{"AZP_TOKEN", "MY_PAT", "identity_header"}, agentdir.SecretsIn(environ, []string{token})); d != "" {
+	if d := cmp.Diff([]string{"AZP_TOKEN", "MY_PAT", "identity_header"}, agentdir.SecretVariables(environ, []string{token})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if d := cmp.Diff([]string{"MY_PAT"}, agentdir.Withholding{Secrets: []string{token}}.ByValue(environ)); d != "" {
+	if d := cmp.Diff([]string{"MY_PAT"}, agentdir.EnvFilter{Secrets: []string{token}}.WithheldByValue(environ)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if d := cmp.Diff([]string{"PROXY_PASSWORD"}, agentdir.ProxyPasswordsIn([]string{"PROXY_PASSWORD=x", "HTTPS_PROXY_PASSWORD=", "HTTP_PROXY=x"})); d != "" {
+	if d := cmp.Diff([]string{"PROXY_PASSWORD"}, agentdir.UnmaskedProxyPasswords([]string{"PROXY_PASSWORD=x", "HTTPS_PROXY_PASSWORD=", "HTTP_PROXY=x"})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
@@ -104,7 +104,7 @@ func TestNothingOfAnIdentityReachesAJob(t *testing.T) {
 		"AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_CA_FILE", "AZURE_KUBERNETES_CA_DATA", "AZURE_KUBERNETES_SNI_NAME",
 		"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "AZP_TOKEN", "AZP_TOKEN_FILE", "AZP_CLIENTSECRET", "VSTS_AGENT_INPUT_TOKEN",
 	} {
-		if env, kept := (agentdir.Withholding{}).Apply([]string{name + "=x"}); len(env) != 0 || len(kept) != 1 {
+		if env, kept := (agentdir.EnvFilter{}).Apply([]string{name + "=x"}); len(env) != 0 || len(kept) != 1 {
 			t.Errorf("%s reaches jobs", name)
 		}
 	}

@@ -26,13 +26,13 @@ const (
 	keyFile         = ".credentials_rsaparams"
 )
 
-// authoritiesFile is ours; the agent learns of it by a variable. It is none of
+// caBundleFile is ours; the agent learns of it by a variable. It is none of
 // the temporary files, which go when a listener starts.
-const authoritiesFile = ".azptend.pem"
+const caBundleFile = ".azptend.pem"
 
-// longestFile is the limit for a file that an agent is configured by. The agent's
+// maxFileSize is the limit for a file that an agent is configured by. The agent's
 // own are of one or two kB.
-const longestFile = 1 << 20
+const maxFileSize = 1 << 20
 
 // Registration is what the listener has to know of its own agent.
 type Registration struct {
@@ -66,7 +66,7 @@ func PublicKey(key *rsa.PrivateKey) (exponent, modulus []byte) {
 
 // WriteFiles writes the three files, each whole or not at all, readable for
 // their owner alone: whoever has them can impersonate the agent.
-func (f Folder) WriteFiles(r Registration, key *rsa.PrivateKey) error {
+func (f Dir) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 	settings := map[string]any{
 		"acceptTeeEula": true,
 		"agentId":       r.AgentID,
@@ -87,81 +87,81 @@ func (f Folder) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 			"oauthEndpointUrl": r.OAuthEndpointURL,
 		},
 	}
-	return f.writeAll(keyParameters(key), credentials, settings)
+	return f.writeAgentFiles(keyParameters(key), credentials, settings)
 }
 
-func (f Folder) writeAll(key, credentials, settings any) error {
+func (f Dir) writeAgentFiles(key, credentials, settings any) error {
 	// .agent last: its presence is what "configured" means.
 	for _, file := range []struct {
 		name    string
 		content any
 	}{{keyFile, key}, {credentialsFile, credentials}, {settingsFile, settings}} {
-		if err := f.write(file.name, file.content); err != nil {
+		if err := f.writeJSON(file.name, file.content); err != nil {
 			return err
 		}
 	}
-	return f.syncNames()
+	return f.syncDir()
 }
 
-// syncNames has the folder's names on the disk before anything is said or done
+// syncDir has the folder's names on the disk before anything is said or done
 // that counts on them: after a machine lost its power, .agent is what tells the
 // next start whom to remove. A file system that cannot, as some of networks, is
 // no reason not to run.
-func (f Folder) syncNames() error {
+func (f Dir) syncDir() error {
 	d, err := safefile.OpenDir(f.Root)
 	if err != nil {
-		return f.unfit("cannot open it: "+plainPath(err), hintForWriting(err), err)
+		return f.dirError("cannot open it: "+withoutPath(err), writeHint(err), err)
 	}
 	defer d.Close()
 	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
-		return f.unfit("cannot write to it: "+plainPath(err), hintForWriting(err), err)
+		return f.dirError("cannot write to it: "+withoutPath(err), writeHint(err), err)
 	}
 	return nil
 }
 
-// Given are the files of an agent that somebody else has registered, as they
+// HandoffFiles are the files of an agent that somebody else has registered, as they
 // were found.
-type Given struct {
-	Folder       Folder // where they are
+type HandoffFiles struct {
+	Dir          Dir // where they are
 	Registration Registration
 	settings     map[string]any
 	credentials  json.RawMessage
 	key          json.RawMessage
 }
 
-// Given reads the files that `azptend register` has written to this folder. The
+// ReadHandoff reads the files that `azptend register` has written to this folder. The
 // error is an *UnfitError.
-func (f Folder) Given() (Given, error) {
+func (f Dir) ReadHandoff() (HandoffFiles, error) {
 	const hint = "azptend register --out writes them: did it run, with the same folder mounted, and may this user read them?"
-	g := Given{Folder: f}
+	g := HandoffFiles{Dir: f}
 	for _, file := range []struct {
 		name string
 		into any
 	}{{settingsFile, &g.settings}, {credentialsFile, &g.credentials}, {keyFile, &g.key}} {
-		b, err := safefile.Dir(f.Root).ReadFile(file.name, longestFile)
+		b, err := safefile.Dir(f.Root).ReadFile(file.name, maxFileSize)
 		if err != nil {
-			return Given{}, f.unfit(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, plainPath(err)), hint, err)
+			return HandoffFiles{}, f.dirError(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, withoutPath(err)), hint, err)
 		}
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 		if file.name == settingsFile {
 			g.Registration, _ = parseSettings(b)
 		}
 		if err := json.Unmarshal(b, file.into); err != nil {
-			return Given{}, f.unfit(file.name+" in it is not what an agent's file looks like", hint, err)
+			return HandoffFiles{}, f.dirError(file.name+" in it is not what an agent's file looks like", hint, err)
 		}
 	}
 	if g.Registration.AgentID == 0 {
-		return Given{}, f.unfit(settingsFile+" in it names no agent", hint, nil)
+		return HandoffFiles{}, f.dirError(settingsFile+" in it names no agent", hint, nil)
 	}
 	return g, nil
 }
 
-// WriteGiven is WriteFiles for an agent that somebody else has registered: as it
+// WriteHandoff is WriteFiles for an agent that somebody else has registered: as it
 // was written, but for where its listener is to connect.
-func (f Folder) WriteGiven(g Given, notifications string) error {
+func (f Dir) WriteHandoff(g HandoffFiles, notifications string) error {
 	settings := maps.Clone(g.settings)
 	settings["notificationSocketAddress"] = notifications
-	return f.writeAll(g.key, g.credentials, settings)
+	return f.writeAgentFiles(g.key, g.credentials, settings)
 }
 
 // keyParameters is the .NET form of a private key. The byte strings have fixed
@@ -184,30 +184,30 @@ func keyParameters(key *rsa.PrivateKey) map[string]any {
 	}
 }
 
-func (f Folder) write(name string, content any) error {
+func (f Dir) writeJSON(name string, content any) error {
 	b, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", name, err)
 	}
-	return f.place(name, append(b, '\n'), 0o600)
+	return f.writeFile(name, append(b, '\n'), 0o600)
 }
 
-// WriteAuthorities puts certificates (PEM) into a file of this folder, for an
+// WriteCABundle puts certificates (PEM) into a file of this folder, for an
 // agent that reads them from one, and returns its path. Everybody may read it.
-func (f Folder) WriteAuthorities(certificates []byte) (string, error) {
-	return filepath.Join(f.Root, authoritiesFile), f.place(authoritiesFile, certificates, 0o644)
+func (f Dir) WriteCABundle(certificates []byte) (string, error) {
+	return filepath.Join(f.Root, caBundleFile), f.writeFile(caBundleFile, certificates, 0o644)
 }
 
-// place makes a file whole or not at all: its content is on the disk before its
+// writeFile makes a file whole or not at all: its content is on the disk before its
 // name is, so that a name never stands for an empty file.
-func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
+func (f Dir) writeFile(name string, content []byte, mode fs.FileMode) error {
 	path := filepath.Join(f.Root, name)
 	if info, err := os.Lstat(path); err == nil && info.IsDir() { // a job's, and in the way
 		_ = safefile.RemoveAll(path)
 	}
 	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
 	if err != nil {
-		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
+		return f.dirError(fmt.Sprintf("cannot write %s: %s", name, withoutPath(err)), writeHint(err), err)
 	}
 	_, err = temp.Write(content)
 	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
@@ -216,13 +216,13 @@ func (f Folder) place(name string, content []byte, mode fs.FileMode) error {
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
-		return f.unfit(fmt.Sprintf("cannot write %s: %s", name, plainPath(err)), hintForWriting(err), err)
+		return f.dirError(fmt.Sprintf("cannot write %s: %s", name, withoutPath(err)), writeHint(err), err)
 	}
 	return nil
 }
 
 // RemoveFiles takes the files away again. Ones that are not there are no error.
-func (f Folder) RemoveFiles() error {
+func (f Dir) RemoveFiles() error {
 	var errs []error
 	for _, name := range []string{settingsFile, credentialsFile, keyFile} {
 		errs = append(errs, safefile.RemoveAll(filepath.Join(f.Root, name))) // a job may have put a directory there
@@ -233,17 +233,17 @@ func (f Folder) RemoveFiles() error {
 // ServerURL is the address the listener uses: the one the server told if it is
 // on the host that was asked, else that host with the told path
 // (agent-protocol.md 2.4).
-func ServerURL(asked, told string) string {
-	a, err := url.Parse(asked)
-	if err != nil || told == "" {
-		return asked
+func ServerURL(requested, answered string) string {
+	a, err := url.Parse(requested)
+	if err != nil || answered == "" {
+		return requested
 	}
-	t, err := url.Parse(told)
+	t, err := url.Parse(answered)
 	if err != nil {
-		return asked
+		return requested
 	}
 	if sameHost(a, t) {
-		return told
+		return answered
 	}
 	moved := *a
 	moved.Path = t.Path

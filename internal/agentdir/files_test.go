@@ -47,7 +47,7 @@ var registration = agentdir.Registration{
 
 // agent-protocol.md 3.1 and 3.2, byte by byte.
 func TestTheFilesAreWhatTheListenerReads(t *testing.T) {
-	f := agentdir.Folder{Root: t.TempDir()}
+	f := agentdir.Dir{Root: t.TempDir()}
 	if err := f.WriteFiles(registration, theKey()); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestTheFilesAreWhatTheListenerReads(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, f agentdir.Folder, name string) []byte {
+func read(t *testing.T, f agentdir.Dir, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(f.Root, name))
 	if err != nil {
@@ -122,7 +122,7 @@ func TestTheKeySurvivesItsFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := agentdir.Folder{Root: t.TempDir()}
+		f := agentdir.Dir{Root: t.TempDir()}
 		if err := f.WriteFiles(registration, key); err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestTheKeySurvivesItsFile(t *testing.T) {
 
 // Somebody who reads while files are replaced sees the old or the new one.
 func TestNobodySeesHalfAFile(t *testing.T) {
-	f := agentdir.Folder{Root: t.TempDir()}
+	f := agentdir.Dir{Root: t.TempDir()}
 	if err := f.WriteFiles(registration, theKey()); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, root := range []string{file, filepath.Join(t.TempDir(), "none")} {
-		err := agentdir.Folder{Root: root}.WriteFiles(registration, theKey())
+		err := agentdir.Dir{Root: root}.WriteFiles(registration, theKey())
 		isUnfit(t, err, "cannot use the agent folder "+root+": cannot write .credentials_rsaparams: ", "make it writable")
 	}
 }
@@ -240,7 +240,7 @@ func TestWhatAJobPlantsInTheFilesPlaces(t *testing.T) {
 		"a file of terabytes": func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<42)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := agentdir.Folder{Root: t.TempDir()}
+			f := agentdir.Dir{Root: t.TempDir()}
 			for _, file := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
 				if err := plant(filepath.Join(f.Root, file)); err != nil {
 					t.Fatal(err)
@@ -273,7 +273,7 @@ func TestWhatAJobPlantsInTheFilesPlaces(t *testing.T) {
 
 func isUnfit(t *testing.T, err error, why, hint string) {
 	t.Helper()
-	var unfit *agentdir.UnfitError
+	var unfit *agentdir.DirError
 	if !errors.As(err, &unfit) || !strings.Contains(err.Error(), why) || !strings.Contains(unfit.Hint, hint) {
 		t.Errorf("error is %v (%+v), want %s, hint %s", err, unfit, why, hint)
 	}
@@ -314,8 +314,8 @@ func TestOAuthEndpointURL(t *testing.T) {
 // What an install keeps in the folder outlasts the agent's lives: without its
 // mark the next `azptend install` would fetch the package again.
 func TestRemoveTemporary(t *testing.T) {
-	f := agentdir.Folder{Root: t.TempDir()}
-	if _, _, err := f.MakePerf(); err != nil {
+	f := agentdir.Dir{Root: t.TempDir()}
+	if _, _, err := f.MakePerfDir(); err != nil {
 		t.Fatal(err)
 	}
 	var kept []string

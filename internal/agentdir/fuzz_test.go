@@ -22,7 +22,7 @@ func FuzzCheckVersion(f *testing.F) {
 	f.Add("5.282.3", 139)
 	three := regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
 	f.Fuzz(func(t *testing.T, output string, code int) {
-		version, err := agentdir.Folder{Root: "/azp"}.CheckVersion(output, code)
+		version, err := agentdir.Dir{Root: "/azp"}.CheckVersion(output, code)
 		switch {
 		case err == nil && (code != 0 || !three.MatchString(version) || strings.TrimSpace(output) != version):
 			t.Errorf("%q with code %d is taken for version %q", output, code, version)
@@ -64,9 +64,9 @@ func FuzzUpdateMarkers(f *testing.F) {
 			return // no name of a file
 		}
 		dir := t.TempDir()
-		folder := agentdir.Folder{Root: dir, Diag: dir}
+		folder := agentdir.Dir{Root: dir, LogDir: dir}
 		if inFolder {
-			folder.Diag, dir = "", filepath.Join(dir, "_diag")
+			folder.LogDir, dir = "", filepath.Join(dir, "_diag")
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func FuzzListener(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		folder := agentdir.Folder{Root: root}
+		folder := agentdir.Dir{Root: root}
 		if err := os.Mkdir(filepath.Dir(folder.Listener()), 0o755); err != nil {
 			t.Fatal(err)
 		}

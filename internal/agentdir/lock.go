@@ -17,31 +17,31 @@ import (
 // and ends with the process however that ends. A folder that cannot be locked
 // (some network file systems) is taken as it is; one that cannot be opened is
 // for Check to explain. The error is an *UnfitError.
-func (f Folder) Lock() (release func(), err error) {
+func (f Dir) Lock() (release func(), err error) {
 	release, taken := lock(f.Root)
 	if !taken {
 		return release, nil
 	}
-	pid, beside := holderBeside(f.Root)
+	pid, beside := lockHolder(f.Root)
 	if beside {
-		return nil, f.unfit("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
+		return nil, f.dirError("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
 	}
 	where := "in another container or on another machine"
 	if pid != 0 {
 		where = fmt.Sprintf("process %d, in another container", pid)
 	}
-	return nil, f.inUse("another azptend lives in it (" + where + ")" + f.agentHere())
+	return nil, f.inUseError("another azptend lives in it (" + where + ")" + f.describeOwner())
 }
 
-// inUse is the error for a folder that another container or machine is at work in.
+// inUseError is the error for a folder that another container or machine is at work in.
 // A rolling update of a container with a volume ends it sooner or later.
-func (f Folder) inUse(why string) error {
-	return &UnfitError{Folder: f.Root, Why: why, InUse: true,
+func (f Dir) inUseError(why string) error {
+	return &DirError{Dir: f.Root, Why: why, InUse: true,
 		Hint: "give each agent a folder of its own (AZP_AGENT_DIR). If the other container is being replaced by this one, let it end first, or raise AZP_NAME_WAIT (--name-wait)"}
 }
 
-// agentHere names the agent that the folder's files tell of, as far as they do.
-func (f Folder) agentHere() string {
+// describeOwner names the agent that the folder's files tell of, as far as they do.
+func (f Dir) describeOwner() string {
 	if r, found := f.Owner(); found {
 		return fmt.Sprintf(": agent %q of %q", r.AgentName, r.Home)
 	}
@@ -50,26 +50,26 @@ func (f Folder) agentHere() string {
 
 // IsLocked says whether a process, this one included, has locked the folder. The
 // holder of a lock learns by it whether the file system has locks at all.
-func (f Folder) IsLocked() bool {
+func (f Dir) IsLocked() bool {
 	release, taken := lock(f.Root)
 	release()
 	return taken
 }
 
-// LockLogs is Lock for the folder that the listener's logs were sent to, if it was
+// LockLogDir is Lock for the folder that the listener's logs were sent to, if it was
 // told of one; shared says that another life has it. An agent can live so: but what
 // a listener's logs say of its end may be another's then.
-func (f Folder) LockLogs() (release func(), shared bool) {
-	if f.Diag == "" {
+func (f Dir) LockLogDir() (release func(), shared bool) {
+	if f.LogDir == "" {
 		return func() {}, false
 	}
-	_ = os.MkdirAll(f.Diag, 0o755) // or the first two lives would not meet
+	_ = os.MkdirAll(f.LogDir, 0o755) // or the first two lives would not meet
 	root, err1 := os.Stat(f.Root)
-	logs, err2 := os.Stat(f.Diag)
+	logs, err2 := os.Stat(f.LogDir)
 	if err1 == nil && err2 == nil && os.SameFile(root, logs) {
 		return func() {}, false // Lock's
 	}
-	return lock(f.Diag)
+	return lock(f.LogDir)
 }
 
 func lock(folder string) (release func(), taken bool) {

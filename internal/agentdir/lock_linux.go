@@ -12,19 +12,19 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// longestProc bounds what is read of a file in /proc.
-const longestProc = 4 << 20
+// maxProcFile bounds what is read of a file in /proc.
+const maxProcFile = 4 << 20
 
-// holderBeside finds the process that has locked a folder; 0 is none that can be
+// lockHolder finds the process that has locked a folder; 0 is none that can be
 // seen from here: it is in another container, or on another machine. Beside says
 // that it has our mounts, so that the two were given one folder by mistake. Where
 // nothing can be known that is the answer, too.
-func holderBeside(folder string) (pid int, beside bool) {
+func lockHolder(folder string) (pid int, sameMounts bool) {
 	info, err := os.Stat(folder)
 	if err != nil {
 		return 0, true
 	}
-	locks, err := safefile.ReadFile("/proc/locks", longestProc) // a job can take any number of locks
+	locks, err := safefile.ReadFile("/proc/locks", maxProcFile) // a job can take any number of locks
 	if err != nil {
 		return 0, true
 	}
@@ -35,7 +35,7 @@ func holderBeside(folder string) (pid int, beside bool) {
 	if pid = flockHolder(locks, stat.Ino); pid == 0 {
 		return 0, false
 	}
-	ours, theirs := rootMount("self"), rootMount(strconv.Itoa(pid))
+	ours, theirs := rootMountID("self"), rootMountID(strconv.Itoa(pid))
 	return pid, ours == "" || theirs == "" || ours == theirs
 }
 
@@ -58,11 +58,11 @@ func flockHolder(locks []byte, inode uint64) (pid int) {
 	return 0
 }
 
-// rootMount is the number of a process's root mount, which no other mount
+// rootMountID is the number of a process's root mount, which no other mount
 // namespace has; "" where it may not be known. Unlike ns/mnt, it may be read of a
 // process that is not dumpable.
-func rootMount(pid string) string {
-	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), longestProc)
+func rootMountID(pid string) string {
+	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), maxProcFile)
 	if err != nil {
 		return ""
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 func TestHolderOfALock(t *testing.T) {
-	f := Folder{Root: t.TempDir()}
+	f := Dir{Root: t.TempDir()}
 	if f.IsLocked() {
 		t.Error("a folder that nobody has locked is locked")
 	}
@@ -18,10 +18,10 @@ func TestHolderOfALock(t *testing.T) {
 	if !f.IsLocked() {
 		t.Error("a folder that was locked is not")
 	}
-	if pid, beside := holderBeside(f.Root); pid != os.Getpid() || !beside {
+	if pid, beside := lockHolder(f.Root); pid != os.Getpid() || !beside {
 		t.Errorf("it is locked by process %d (beside: %v), want this one, %d", pid, beside, os.Getpid())
 	}
-	if pid, beside := holderBeside(t.TempDir()); pid != 0 || beside {
+	if pid, beside := lockHolder(t.TempDir()); pid != 0 || beside {
 		t.Errorf("a lock that is not seen here is process %d's (beside: %v)", pid, beside)
 	}
 }

@@ -2,5 +2,5 @@
 
 package agentdir
 
-// holderBeside is known on Linux alone.
-func holderBeside(string) (pid int, beside bool) { return 0, true }
+// lockHolder is known on Linux alone.
+func lockHolder(string) (pid int, sameMounts bool) { return 0, true }

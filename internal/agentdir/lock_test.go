@@ -10,16 +10,16 @@ import (
 )
 
 func TestOneLifeAFolder(t *testing.T) {
-	f := Folder{Root: t.TempDir()}
+	f := Dir{Root: t.TempDir()}
 	release, err := f.Lock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var unfit *UnfitError
+	var unfit *DirError
 	if _, err := f.Lock(); !errors.As(err, &unfit) || unfit.Hint == "" {
 		t.Errorf("a second life in the same folder: %v", err)
 	}
-	other, err := Folder{Root: t.TempDir()}.Lock()
+	other, err := Dir{Root: t.TempDir()}.Lock()
 	if err != nil {
 		t.Errorf("a life in another folder: %v", err)
 	} else {
@@ -34,7 +34,7 @@ func TestOneLifeAFolder(t *testing.T) {
 	if left, _ := os.ReadDir(f.Root); len(left) > 0 {
 		t.Errorf("the lock left %v", left)
 	}
-	if _, err := (Folder{Root: filepath.Join(f.Root, "missing")}).Lock(); err != nil {
+	if _, err := (Dir{Root: filepath.Join(f.Root, "missing")}).Lock(); err != nil {
 		t.Errorf("a folder that is not there is not for Lock to explain: %v", err)
 	}
 }
@@ -43,27 +43,27 @@ func TestOneLifeAFolder(t *testing.T) {
 // second, from the first moment on; one's own is nobody else's.
 func TestLogsOfTwoLives(t *testing.T) {
 	logs := filepath.Join(t.TempDir(), "logs")
-	one, two := Folder{Root: t.TempDir(), Diag: logs}, Folder{Root: t.TempDir(), Diag: logs}
-	release, shared := one.LockLogs()
+	one, two := Dir{Root: t.TempDir(), LogDir: logs}, Dir{Root: t.TempDir(), LogDir: logs}
+	release, shared := one.LockLogDir()
 	if shared {
 		t.Error("the first life's logs are another's")
 	}
-	if _, shared := two.LockLogs(); !shared {
+	if _, shared := two.LockLogDir(); !shared {
 		t.Error("nobody said that the second life's logs are the first one's too")
 	}
 	release()
-	release, shared = two.LockLogs()
+	release, shared = two.LockLogDir()
 	if shared {
 		t.Error("the logs of a life that has ended are another's")
 	}
 	release()
 
-	for name, f := range map[string]Folder{"in _diag": {Root: one.Root}, "in the root": {Root: one.Root, Diag: one.Root}} {
+	for name, f := range map[string]Dir{"in _diag": {Root: one.Root}, "in the root": {Root: one.Root, LogDir: one.Root}} {
 		release, err := f.Lock()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, shared := f.LockLogs(); shared {
+		if _, shared := f.LockLogDir(); shared {
 			t.Errorf("logs %s are another's", name)
 		}
 		release()

@@ -12,12 +12,12 @@ import (
 // TestAPipeIsNoLog: a job can leave one where the logs are, and who opens it waits
 // for ever.
 func TestAPipeIsNoLog(t *testing.T) {
-	f := agentdir.Folder{Root: t.TempDir(), Diag: t.TempDir()}
-	write(t, filepath.Join(f.Diag, "Agent_20261122-190000-utc.log"), "")
-	if err := syscall.Mkfifo(filepath.Join(f.Diag, "Agent_20261122-190001-utc.log"), 0o600); err != nil {
+	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), "")
+	if err := syscall.Mkfifo(filepath.Join(f.LogDir, "Agent_20261122-190001-utc.log"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if logs := f.ListenerLogs(); len(logs) != 1 {
+	if logs := f.LogSizes(); len(logs) != 1 {
 		t.Errorf("the listeners' logs are %v", logs)
 	}
 }
@@ -25,16 +25,16 @@ func TestAPipeIsNoLog(t *testing.T) {
 // TestShutdownOfManyLogs: of a listener that has filled many logs the end counts,
 // over more than one log, and what is before it does not.
 func TestShutdownOfManyLogs(t *testing.T) {
-	f := agentdir.Folder{Root: t.TempDir(), Diag: t.TempDir()}
-	write(t, filepath.Join(f.Diag, "Agent_20261122-190000-utc.log"), resultLine+"Failed\n")
-	write(t, filepath.Join(f.Diag, "Agent_20261122-190001-utc.log"), strings.Repeat("x\n", 1<<19)+shutdownLine)
-	write(t, filepath.Join(f.Diag, "Agent_20261122-190002-utc.log"), resultLine+"Canceled\n")
-	got, err := f.Shutdown(agentdir.Logs{})
-	if want := (agentdir.Shutdown{Heard: true, Result: "Canceled", Later: true}); err != nil || got != want {
+	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), resultLine+"Failed\n")
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190001-utc.log"), strings.Repeat("x\n", 1<<19)+shutdownLine)
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190002-utc.log"), resultLine+"Canceled\n")
+	got, err := f.ReadShutdown(agentdir.LogSizes{})
+	if want := (agentdir.ShutdownRecord{Signaled: true, JobResult: "Canceled", JobEndedAfter: true}); err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	write(t, filepath.Join(f.Diag, "Agent_20261122-190002-utc.log"), strings.Repeat("x\n", 1<<19))
-	if got, err := f.Shutdown(agentdir.Logs{}); err != nil || got != (agentdir.Shutdown{}) {
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190002-utc.log"), strings.Repeat("x\n", 1<<19))
+	if got, err := f.ReadShutdown(agentdir.LogSizes{}); err != nil || got != (agentdir.ShutdownRecord{}) {
 		t.Errorf("of more than is to be read: %+v, %v", got, err)
 	}
 }

@@ -12,50 +12,50 @@ import (
 	"time"
 )
 
-// Notice is something the listener said on its notification socket.
-type Notice struct {
+// Notification is something the listener said on its notification socket.
+type Notification struct {
 	Started bool   // "Starting job", else "Finished job"
 	Job     string // the job's id, a GUID
 }
 
-// notice matches one notice. The listener writes them one after the other with
+// notificationPattern matches one notice. The listener writes them one after the other with
 // nothing between them (agent-protocol.md 5.6), so it is the GUID that ends one.
-var notice = regexp.MustCompile(`(Starting|Finished) job: ([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})`)
+var notificationPattern = regexp.MustCompile(`(Starting|Finished) job: ([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})`)
 
-// longestNotice is how much of a stream without a notice in it is kept: what is
+// maxNotificationLength is how much of a stream without a notice in it is kept: what is
 // before the last so many bytes cannot be part of one.
-const longestNotice = len("Finished job: ") + 36
+const maxNotificationLength = len("Finished job: ") + 36
 
-// parseNotices takes all whole notices off the front of buf, and returns what is
+// parseNotifications takes all whole notices off the front of buf, and returns what is
 // left.
-func parseNotices(buf []byte) (found []Notice, rest []byte) {
+func parseNotifications(buf []byte) (found []Notification, rest []byte) {
 	rest = buf
 	for {
-		at := notice.FindSubmatchIndex(rest)
+		at := notificationPattern.FindSubmatchIndex(rest)
 		if at == nil {
 			break
 		}
-		found = append(found, Notice{
+		found = append(found, Notification{
 			Started: string(rest[at[2]:at[3]]) == "Starting",
 			Job:     string(rest[at[4]:at[5]]),
 		})
 		rest = rest[at[1]:]
 	}
-	if len(rest) > longestNotice {
-		rest = rest[len(rest)-longestNotice:]
+	if len(rest) > maxNotificationLength {
+		rest = rest[len(rest)-maxNotificationLength:]
 	}
 	return found, rest
 }
 
-// ReadNotices reads notices until the stream ends, and returns why it did; io.EOF
+// ReadNotifications reads notices until the stream ends, and returns why it did; io.EOF
 // is told as nil.
-func ReadNotices(r io.Reader, tell func(Notice)) error {
+func ReadNotifications(r io.Reader, tell func(Notification)) error {
 	var rest []byte
 	chunk := make([]byte, 512)
 	for {
 		n, err := r.Read(chunk)
-		var found []Notice
-		found, rest = parseNotices(append(rest, chunk[:n]...))
+		var found []Notification
+		found, rest = parseNotifications(append(rest, chunk[:n]...))
 		for _, f := range found {
 			tell(f)
 		}
@@ -91,56 +91,56 @@ func (p *NotificationPort) Address() string { return p.listener.Addr().String() 
 func (p *NotificationPort) Close() error { return p.listener.Close() }
 
 const (
-	// alreadyHere is what taking a connection that waits to be taken may cost: a
+	// pendingWait is what taking a connection that waits to be taken may cost: a
 	// deadline in the past would not even look.
-	alreadyHere = 5 * time.Millisecond
-	// lastLooks bounds the looks at those that wait. The system lets 4096 wait.
-	lastLooks = 10 * time.Second
+	pendingWait = 5 * time.Millisecond
+	// drainPendingWithin bounds the looks at those that wait. The system lets 4096 wait.
+	drainPendingWithin = 10 * time.Second
 )
 
-// crowd is how many connections are looked at together.
-const crowd = 256
+// maxBatch is how many connections are looked at together.
+const maxBatch = 256
 
 // Accept waits for the listener and closes the port behind it. Others are turned
 // away at once, so that they hold nothing and keep nobody out, however many they
 // are and however fast they come. Whose says which of some connections is the
 // listener's, by the two ends as we see them; -1 is none. Once last is closed,
 // those that have connected by then are looked at, and nobody is waited for.
-func (p *NotificationPort) Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
-	came := make(chan *net.TCPConn, crowd)
-	over := make(chan struct{})
+func (p *NotificationPort) Accept(ctx context.Context, listenerEnded <-chan struct{}, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
+	accepted := make(chan *net.TCPConn, maxBatch)
+	done := make(chan struct{})
 	defer func() {
-		close(over)
+		close(done)
 		p.Close()
-		for conn := range came {
-			turnAway(conn)
+		for conn := range accepted {
+			reject(conn)
 		}
 	}()
-	go p.wakeUp(over, last)
-	go p.accept(came, over)
+	go p.stopWaitingAfter(done, listenerEnded)
+	go p.accept(accepted, done)
 	for {
 		var first *net.TCPConn
 		var open bool
 		select {
-		case first, open = <-came:
+		case first, open = <-accepted:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("the listener did not connect to the notification port: %w", context.Cause(ctx))
 		}
 		if !open {
-			return nil, fmt.Errorf("the listener did not connect to the notification port: %w", ErrNobody)
+			return nil, fmt.Errorf("the listener did not connect to the notification port: %w", ErrNotConnected)
 		}
-		if conn := pick(alsoThere(first, came), whose); conn != nil {
+		if conn := selectListener(pendingWith(first, accepted), identify); conn != nil {
 			return conn, nil
 		}
 	}
 }
 
-// alsoThere are the first and those that are there with it.
-func alsoThere(first *net.TCPConn, came <-chan *net.TCPConn) []*net.TCPConn {
+// pendingWith are the first and those that are there with it.
+func pendingWith(first *net.TCPConn, accepted <-chan *net.TCPConn) []*net.TCPConn {
 	all := []*net.TCPConn{first}
-	for len(all) < crowd {
+	for len(all) < maxBatch {
 		select {
-		case conn, open := <-came:
+		case conn, open := <-accepted:
 			if !open {
 				return all
 			}
@@ -152,17 +152,17 @@ func alsoThere(first *net.TCPConn, came <-chan *net.TCPConn) []*net.TCPConn {
 	return all
 }
 
-// pick returns the listener's connection, if it is one of them. The others are
+// selectListener returns the listener's connection, if it is one of them. The others are
 // turned away.
-func pick(conns []*net.TCPConn, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) net.Conn {
+func selectListener(conns []*net.TCPConn, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) net.Conn {
 	var theirs []netip.AddrPort
 	for _, conn := range conns {
 		theirs = append(theirs, conn.RemoteAddr().(*net.TCPAddr).AddrPort())
 	}
-	at := whose(conns[0].LocalAddr().(*net.TCPAddr).AddrPort(), theirs)
+	at := identify(conns[0].LocalAddr().(*net.TCPAddr).AddrPort(), theirs)
 	for i, conn := range conns {
 		if i != at {
-			turnAway(conn)
+			reject(conn)
 		}
 	}
 	if at < 0 {
@@ -171,45 +171,45 @@ func pick(conns []*net.TCPConn, whose func(ours netip.AddrPort, theirs []netip.A
 	return conns[at]
 }
 
-// turnAway closes a connection so that nothing of it stays in the system.
-func turnAway(conn *net.TCPConn) {
+// reject closes a connection so that nothing of it stays in the system.
+func reject(conn *net.TCPConn) {
 	_ = conn.SetLinger(0)
 	conn.Close()
 }
 
-// wakeUp ends the waiting for connections once last is closed.
-func (p *NotificationPort) wakeUp(over, last <-chan struct{}) {
+// stopWaitingAfter ends the waiting for connections once last is closed.
+func (p *NotificationPort) stopWaitingAfter(done, listenerEnded <-chan struct{}) {
 	select {
-	case <-last:
+	case <-listenerEnded:
 		_ = p.listener.SetDeadline(time.Unix(1, 0))
-	case <-over:
+	case <-done:
 	}
 }
 
 // accept hands on who connects, until the port is closed. After wakeUp it takes
 // those who have connected by then, and ends.
-func (p *NotificationPort) accept(came chan<- *net.TCPConn, over <-chan struct{}) {
-	defer close(came)
+func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan struct{}) {
+	defer close(accepted)
 	var until time.Time // of the last looks; zero before them
 	for {
 		conn, err := p.listener.AcceptTCP()
 		switch {
 		case err == nil:
-			came <- conn
+			accepted <- conn
 		case errors.Is(err, net.ErrClosed), !until.IsZero():
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded): // wakeUp
-			until = time.Now().Add(lastLooks)
+			until = time.Now().Add(drainPendingWithin)
 		default: // a machine that has no descriptor to spare now may have one later
 			select {
 			case <-time.After(acceptPause):
-			case <-over:
+			case <-done:
 			}
 		}
 		if until.IsZero() {
 			continue
 		}
-		soon := time.Now().Add(alreadyHere)
+		soon := time.Now().Add(pendingWait)
 		if soon.After(until) {
 			return
 		}
@@ -217,8 +217,8 @@ func (p *NotificationPort) accept(came chan<- *net.TCPConn, over <-chan struct{}
 	}
 }
 
-// ErrNobody says that the listener had not connected when it ended.
-var ErrNobody = errors.New("none of the connections is the listener's")
+// ErrNotConnected says that the listener had not connected when it ended.
+var ErrNotConnected = errors.New("none of the connections is the listener's")
 
 // acceptPause is between two tries to accept that fail.
 const acceptPause = 100 * time.Millisecond

@@ -34,25 +34,25 @@ func (c *chunked) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func heard(r io.Reader) (found []agentdir.Notice, err error) {
-	err = agentdir.ReadNotices(r, func(n agentdir.Notice) { found = append(found, n) })
+func heard(r io.Reader) (found []agentdir.Notification, err error) {
+	err = agentdir.ReadNotifications(r, func(n agentdir.Notification) { found = append(found, n) })
 	return found, err
 }
 
 const job = "0a1b2c3d-0000-4000-8000-ABCDEFabcdef"
 
 func TestReadNotices(t *testing.T) {
-	started, finished := agentdir.Notice{Started: true, Job: job}, agentdir.Notice{Job: job}
+	started, finished := agentdir.Notification{Started: true, Job: job}, agentdir.Notification{Job: job}
 	for _, tt := range []struct {
 		name, stream string
-		want         []agentdir.Notice
+		want         []agentdir.Notification
 	}{
-		{"one after the other", "Starting job: " + job + "Finished job: " + job + "<EOF>", []agentdir.Notice{started, finished}},
-		{"with lines between", "Starting job: " + job + "\r\nFinished job: " + job + "\n", []agentdir.Notice{started, finished}},
+		{"one after the other", "Starting job: " + job + "Finished job: " + job + "<EOF>", []agentdir.Notification{started, finished}},
+		{"with lines between", "Starting job: " + job + "\r\nFinished job: " + job + "\n", []agentdir.Notification{started, finished}},
 		{"half of one", "Starting job: " + job[:20], nil},
 		{"nothing", "", nil},
 		{"what is none", "Starting job: unknown. Ending job: " + job, nil},
-		{"after much else", strings.Repeat("Starting job: ", 300) + job, []agentdir.Notice{started}},
+		{"after much else", strings.Repeat("Starting job: ", 300) + job, []agentdir.Notification{started}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := heard(strings.NewReader(tt.stream))
@@ -73,9 +73,9 @@ func TestHoweverTheStreamIsCut(t *testing.T) {
 		guid := rapid.StringMatching(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
 		noise := rapid.OneOf(rapid.Just(""), rapid.Just("\n"), rapid.StringN(0, 80, 200), rapid.Just("Finished job: 0a1b2c3d-"))
 		var stream strings.Builder
-		var want []agentdir.Notice
+		var want []agentdir.Notification
 		for range rapid.IntRange(0, 8).Draw(t, "notices") {
-			n := agentdir.Notice{Started: rapid.Bool().Draw(t, "started"), Job: guid.Draw(t, "job")}
+			n := agentdir.Notification{Started: rapid.Bool().Draw(t, "started"), Job: guid.Draw(t, "job")}
 			word := "Finished"
 			if n.Started {
 				word = "Starting"
@@ -220,7 +220,7 @@ func TestBehindAThousandStrangers(t *testing.T) {
 			}
 			return indexOf(theirs, last)
 		})
-		if seen != 1000 || comes != (err == nil) || !comes && !errors.Is(err, agentdir.ErrNobody) {
+		if seen != 1000 || comes != (err == nil) || !comes && !errors.Is(err, agentdir.ErrNotConnected) {
 			t.Errorf("looked at %d, and the error is %v", seen, err)
 		}
 		if conn != nil {

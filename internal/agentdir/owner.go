@@ -14,8 +14,8 @@ import (
 // ownerFile is the directory's record of the agent that azptend registers for it.
 const ownerFile = ".azptend-owner"
 
-// ownerLimit is more than a record needs.
-const ownerLimit = 64 << 10
+// maxOwnerRecord is more than a record needs.
+const maxOwnerRecord = 64 << 10
 
 // OwnerRecord proves after azptend was killed which agent of a pool is this
 // directory's. It is written before the agent is registered, for the answer to that
@@ -51,23 +51,23 @@ func OwnerTag(key string) string {
 // and its user capabilities as the server shows them.
 func (o OwnerRecord) Proves(name string, tags map[string]string) bool {
 	return o.Key != "" && o.Instance != "" && strings.EqualFold(name, o.AgentName) &&
-		tags[MarkInstance] == o.Instance && tags[MarkOwner] == OwnerTag(o.Key)
+		tags[TagInstance] == o.Instance && tags[TagOwner] == OwnerTag(o.Key)
 }
 
-// IsOf says whether the record and the agent's settings (.agent) are about the same
+// Matches says whether the record and the agent's settings (.agent) are about the same
 // agent.
-func (o OwnerRecord) IsOf(r Registration) bool {
+func (o OwnerRecord) Matches(r Registration) bool {
 	return o.PoolID == r.PoolID && strings.EqualFold(o.AgentName, r.AgentName)
 }
 
 // WriteOwner writes the record, whole or not at all. The error is an *UnfitError.
-func (f Folder) WriteOwner(o OwnerRecord) error {
-	return f.write(ownerFile, o)
+func (f Dir) WriteOwner(o OwnerRecord) error {
+	return f.writeJSON(ownerFile, o)
 }
 
 // Owner reads the record. One that is not there, or makes no sense, is none.
-func (f Folder) Owner() (o OwnerRecord, found bool) {
-	b, err := safefile.Dir(f.Root).ReadFile(ownerFile, ownerLimit)
+func (f Dir) Owner() (o OwnerRecord, found bool) {
+	b, err := safefile.Dir(f.Root).ReadFile(ownerFile, maxOwnerRecord)
 	if err != nil || json.Unmarshal(b, &o) != nil || o.AgentName == "" || o.PoolID <= 0 {
 		return OwnerRecord{}, false
 	}
@@ -75,13 +75,13 @@ func (f Folder) Owner() (o OwnerRecord, found bool) {
 }
 
 // RemoveOwner removes the record. One that is not there is no error.
-func (f Folder) RemoveOwner() error {
+func (f Dir) RemoveOwner() error {
 	return safefile.RemoveAll(filepath.Join(f.Root, ownerFile))
 }
 
 // MayHaveLeftAgent says that an azptend in this folder has not removed its agent:
 // it was killed, or could not.
-func (f Folder) MayHaveLeftAgent() bool {
+func (f Dir) MayHaveLeftAgent() bool {
 	record, found := f.Owner()
-	return (found && !record.HandedOver) || f.WasKilled()
+	return (found && !record.HandedOver) || f.PreviousRunKilled()
 }

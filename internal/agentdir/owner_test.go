@@ -9,7 +9,7 @@ import (
 )
 
 func TestOwnerRecord(t *testing.T) {
-	f := Folder{Root: t.TempDir()}
+	f := Dir{Root: t.TempDir()}
 	if _, found := f.Owner(); found || f.MayHaveLeftAgent() || f.RemoveOwner() != nil {
 		t.Error("an empty folder has a record")
 	}
@@ -26,19 +26,19 @@ func TestOwnerRecord(t *testing.T) {
 	}
 
 	shown := func() map[string]string {
-		return map[string]string{MarkInstance: "i", MarkOwner: OwnerTag(want.Key), MarkHost: "another:/azp"}
+		return map[string]string{TagInstance: "i", TagOwner: OwnerTag(want.Key), TagHost: "another:/azp"}
 	}
 	if !got.Proves("A-1", shown()) {
 		t.Error("the record does not prove its own agent")
 	}
 	for name, change := range map[string]func(map[string]string, *OwnerRecord){
-		"another instance":                  func(tags map[string]string, _ *OwnerRecord) { tags[MarkInstance] = "j" },
-		"another owner":                     func(tags map[string]string, _ *OwnerRecord) { tags[MarkOwner] = OwnerTag("k") },
-		"an agent without the tag":          func(tags map[string]string, _ *OwnerRecord) { delete(tags, MarkOwner) },
+		"another instance":                  func(tags map[string]string, _ *OwnerRecord) { tags[TagInstance] = "j" },
+		"another owner":                     func(tags map[string]string, _ *OwnerRecord) { tags[TagOwner] = OwnerTag("k") },
+		"an agent without the tag":          func(tags map[string]string, _ *OwnerRecord) { delete(tags, TagOwner) },
 		"another name":                      func(_ map[string]string, o *OwnerRecord) { o.AgentName = "a-2" },
 		"a record with the hash as its key": func(_ map[string]string, o *OwnerRecord) { o.Key = OwnerTag(want.Key) },
-		"a record without a key":            func(tags map[string]string, o *OwnerRecord) { o.Key, tags[MarkOwner] = "", OwnerTag("") },
-		"a record without an instance":      func(tags map[string]string, o *OwnerRecord) { o.Instance = ""; delete(tags, MarkInstance) },
+		"a record without a key":            func(tags map[string]string, o *OwnerRecord) { o.Key, tags[TagOwner] = "", OwnerTag("") },
+		"a record without an instance":      func(tags map[string]string, o *OwnerRecord) { o.Instance = ""; delete(tags, TagInstance) },
 	} {
 		tags, record := shown(), want
 		if change(tags, &record); record.Proves("a-1", tags) {
@@ -76,10 +76,10 @@ func TestOwnerRecordOfAJob(t *testing.T) {
 		"no JSON": func(path string) error { return os.WriteFile(path, []byte("{"), 0o666) },
 		"no pool": func(path string) error { return os.WriteFile(path, []byte(`{"agentName":"a"}`), 0o666) },
 		"more than the limit": func(path string) error {
-			return os.WriteFile(path, []byte(valid+strings.Repeat(" ", ownerLimit)), 0o666)
+			return os.WriteFile(path, []byte(valid+strings.Repeat(" ", maxOwnerRecord)), 0o666)
 		},
 	} {
-		f := Folder{Root: t.TempDir()}
+		f := Dir{Root: t.TempDir()}
 		if err := plant(filepath.Join(f.Root, ownerFile)); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestOwnerRecordOfAJob(t *testing.T) {
 			t.Errorf("%s: is in the way: %v", name, err)
 		}
 	}
-	f := Folder{Root: t.TempDir()}
+	f := Dir{Root: t.TempDir()}
 	if err := os.WriteFile(filepath.Join(f.Root, ownerFile), []byte(valid), 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 
 func asSelf(f func() error) error { return f() }
 
-func newPerf(t *testing.T, dir string) *agentdir.Perf {
-	return agentdir.NewPerf(dir, asSelf, func(err error) { t.Errorf("refused: %v", err) })
+func newPerf(t *testing.T, dir string) *agentdir.PerfFile {
+	return agentdir.NewPerfFile(dir, asSelf, func(err error) { t.Errorf("refused: %v", err) })
 }
 
 func hasSession(c agentdir.PerfCounts) bool { return c.Session }
@@ -24,7 +24,7 @@ func TestPerfAwait(t *testing.T) {
 	file := filepath.Join(dir, "Agent.perf")
 	perf := newPerf(t, dir)
 	done := make(chan error, 1)
-	go func() { _, err := perf.Await(t.Context(), hasSession); done <- err }()
+	go func() { _, err := perf.Wait(t.Context(), hasSession); done <- err }()
 	appendTo(t, file, "AgentProcessStarted:2026-11-22T10:20:30.1234567Z\nSession")
 	appendTo(t, filepath.Join(dir, "Other.perf"), "SessionCreated:2026-11-22T10:20:31Z\n")
 	select {
@@ -36,7 +36,7 @@ func TestPerfAwait(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if _, err := perf.Await(t.Context(), hasSession); err != nil { // it is there already
+	if _, err := perf.Wait(t.Context(), hasSession); err != nil { // it is there already
 		t.Error(err)
 	}
 }
@@ -46,7 +46,7 @@ func TestPerfAwaitEnds(t *testing.T) {
 	enough := errors.New("enough")
 	cancel(enough)
 	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
-		if _, err := newPerf(t, dir).Await(ctx, hasSession); !errors.Is(err, enough) {
+		if _, err := newPerf(t, dir).Wait(ctx, hasSession); !errors.Is(err, enough) {
 			t.Errorf("error is %v", err)
 		}
 	}
@@ -103,7 +103,7 @@ func TestPerfRefuses(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "Agent.perf")
 			refused := 0
-			perf := agentdir.NewPerf(dir, asSelf, func(error) { refused++ })
+			perf := agentdir.NewPerfFile(dir, asSelf, func(error) { refused++ })
 			appendTo(t, file, "SessionCreated:1\nMessageReceived_PipelineAgentJobRequest:2\n")
 			if got := perf.Counts(); got.Jobs != 1 {
 				t.Fatalf("%+v", got)

@@ -20,8 +20,8 @@ const (
 	WorkerProgram = "Agent.Worker"
 )
 
-// Process is what must be known of a process to say whose it is.
-type Process struct {
+// ProcessInfo is what must be known of a process to say whose it is.
+type ProcessInfo struct {
 	Program string          // its executable file, by its path in the process's own mount namespace
 	Args    func() []string // with its own name
 	Environ func() []string // what it was started with
@@ -31,18 +31,18 @@ type Process struct {
 
 // IsListener says whether a process is a listener of this folder: its program is
 // in bin, or in the bin.VERSION that an update has put in its place.
-func (f Folder) IsListener(p Process) bool { return f.runs(p, listenerProgram) }
+func (f Dir) IsListener(p ProcessInfo) bool { return f.runsProgram(p, listenerProgram) }
 
 // IsWorker is like IsListener.
-func (f Folder) IsWorker(p Process) bool { return f.runs(p, WorkerProgram) }
+func (f Dir) IsWorker(p ProcessInfo) bool { return f.runsProgram(p, WorkerProgram) }
 
-func (f Folder) runs(p Process, name string) bool {
+func (f Dir) runsProgram(p ProcessInfo, name string) bool {
 	bin := filepath.Dir(p.Program)
-	return filepath.Base(p.Program) == name && strings.HasPrefix(filepath.Base(bin), "bin") && f.isAt(p, filepath.Dir(bin))
+	return filepath.Base(p.Program) == name && strings.HasPrefix(filepath.Base(bin), "bin") && f.isSameDir(p, filepath.Dir(bin))
 }
 
-// isAt says whether this folder is what a process finds at a path.
-func (f Folder) isAt(p Process, dir string) bool {
+// isSameDir says whether this folder is what a process finds at a path.
+func (f Dir) isSameDir(p ProcessInfo, dir string) bool {
 	if p.Stat == nil {
 		return false
 	}
@@ -54,24 +54,24 @@ func (f Folder) isAt(p Process, dir string) bool {
 	return err == nil && os.SameFile(ours, theirs)
 }
 
-// Started says whether a listener of this folder was started by azptend.
-func (f Folder) Started(p Process) bool { return perfOf(p) != "" }
+// StartedByAzptend says whether a listener of this folder was started by azptend.
+func (f Dir) StartedByAzptend(p ProcessInfo) bool { return perfDirOf(p) != "" }
 
-// Descends says whether a process descends from a listener that azptend has started
+// IsDescendant says whether a process descends from a listener that azptend has started
 // in this folder. A job's processes inherit the listener's environment, wherever
 // they go: by that they are known when nobody is their parent any more. What their
 // environment names is a path in their mount namespace, not in ours.
-func (f Folder) Descends(p Process) bool {
-	perf := perfOf(p)
-	return perf != "" && f.isAt(p, filepath.Dir(perf))
+func (f Dir) IsDescendant(p ProcessInfo) bool {
+	perf := perfDirOf(p)
+	return perf != "" && f.isSameDir(p, filepath.Dir(perf))
 }
 
-// perfOf is the perf folder in a process's environment, "" if there is none that
+// perfDirOf is the perf folder in a process's environment, "" if there is none that
 // azptend has made.
-func perfOf(p Process) string {
+func perfDirOf(p ProcessInfo) string {
 	for _, pair := range p.Environ() {
 		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
-			if ours, _ := filepath.Match(perfPattern, filepath.Base(dir)); ours && filepath.IsAbs(dir) {
+			if ours, _ := filepath.Match(perfDirPattern, filepath.Base(dir)); ours && filepath.IsAbs(dir) {
 				return dir
 			}
 			return ""
@@ -80,13 +80,13 @@ func perfOf(p Process) string {
 	return ""
 }
 
-// IsUpdate says whether a process is the script by which a listener of this folder
+// IsUpdateScript says whether a process is the script by which a listener of this folder
 // updates itself (agent-protocol.md 4.3).
-func (f Folder) IsUpdate(p Process) bool {
+func (f Dir) IsUpdateScript(p ProcessInfo) bool {
 	args := p.Args()
 	for _, arg := range args[min(1, len(args)):] {
 		if filepath.Base(arg) == "_update.sh" {
-			return f.Descends(p)
+			return f.IsDescendant(p)
 		}
 	}
 	return false

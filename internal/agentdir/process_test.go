@@ -40,41 +40,41 @@ func TestWhoseProcess(t *testing.T) {
 	perf := func(dir string) func() []string { return has("PATH=/bin", perfVariable+"="+dir+"/.azptend-perf-1") }
 	for _, tt := range []struct {
 		name     string
-		p        Process
+		p        ProcessInfo
 		listener bool
 		descends bool
 	}{
-		{"in bin", Process{Program: program, Environ: perf(ours), Stat: os.Stat}, true, true},
-		{"in bin.VERSION", Process{Program: ours + "/bin.4.1.0/Agent.Listener", Environ: has(), Stat: os.Stat}, true, false},
-		{"hard-linked into another root", Process{Program: theirs + "/bin/Agent.Listener", Environ: perf(theirs), Stat: os.Stat}, false, false},
-		{"our path in another container", Process{Program: program, Environ: perf(ours), Stat: elsewhere{ours: theirs}.Stat}, false, false},
-		{"our folder under another container's path", Process{Program: "/azp/bin/Agent.Listener", Environ: perf("/azp"), Stat: elsewhere{"/azp": ours}.Stat}, true, true},
-		{"in a folder that is not there any more", Process{Program: program, Environ: perf(ours), Stat: elsewhere{}.Stat}, false, false},
-		{"that may not be looked into", Process{Program: program, Environ: perf(ours)}, false, false},
-		{"of the work folder", Process{Program: ours + "/_work/bin/Agent.Listener", Environ: has(), Stat: os.Stat}, false, false},
-		{"not below a bin", Process{Program: ours + "/externals/Agent.Listener", Environ: has(), Stat: os.Stat}, false, false},
-		{"another program", Process{Program: ours + "/bin/Agent.Worker", Environ: perf(ours), Stat: os.Stat}, false, true},
-		{"a daemon", Process{Program: "/bin/sleep", Environ: perf(ours), Stat: os.Stat}, false, true},
-		{"a daemon of a folder that was named by a link", Process{Program: "/bin/sleep", Environ: perf(link), Stat: os.Stat}, false, true},
-		{"a daemon with a perf folder of its own", Process{Program: "/bin/sleep", Environ: has(perfVariable + "=" + ours + "/perf"), Stat: os.Stat}, false, false},
-		{"a daemon with a relative one", Process{Program: "/bin/sleep", Environ: perf("."), Stat: os.Stat}, false, false},
+		{"in bin", ProcessInfo{Program: program, Environ: perf(ours), Stat: os.Stat}, true, true},
+		{"in bin.VERSION", ProcessInfo{Program: ours + "/bin.4.1.0/Agent.Listener", Environ: has(), Stat: os.Stat}, true, false},
+		{"hard-linked into another root", ProcessInfo{Program: theirs + "/bin/Agent.Listener", Environ: perf(theirs), Stat: os.Stat}, false, false},
+		{"our path in another container", ProcessInfo{Program: program, Environ: perf(ours), Stat: elsewhere{ours: theirs}.Stat}, false, false},
+		{"our folder under another container's path", ProcessInfo{Program: "/azp/bin/Agent.Listener", Environ: perf("/azp"), Stat: elsewhere{"/azp": ours}.Stat}, true, true},
+		{"in a folder that is not there any more", ProcessInfo{Program: program, Environ: perf(ours), Stat: elsewhere{}.Stat}, false, false},
+		{"that may not be looked into", ProcessInfo{Program: program, Environ: perf(ours)}, false, false},
+		{"of the work folder", ProcessInfo{Program: ours + "/_work/bin/Agent.Listener", Environ: has(), Stat: os.Stat}, false, false},
+		{"not below a bin", ProcessInfo{Program: ours + "/externals/Agent.Listener", Environ: has(), Stat: os.Stat}, false, false},
+		{"another program", ProcessInfo{Program: ours + "/bin/Agent.Worker", Environ: perf(ours), Stat: os.Stat}, false, true},
+		{"a daemon", ProcessInfo{Program: "/bin/sleep", Environ: perf(ours), Stat: os.Stat}, false, true},
+		{"a daemon of a folder that was named by a link", ProcessInfo{Program: "/bin/sleep", Environ: perf(link), Stat: os.Stat}, false, true},
+		{"a daemon with a perf folder of its own", ProcessInfo{Program: "/bin/sleep", Environ: has(perfVariable + "=" + ours + "/perf"), Stat: os.Stat}, false, false},
+		{"a daemon with a relative one", ProcessInfo{Program: "/bin/sleep", Environ: perf("."), Stat: os.Stat}, false, false},
 	} {
 		for _, root := range []string{ours, link} {
-			f := Folder{Root: root}
+			f := Dir{Root: root}
 			if got := f.IsListener(tt.p); got != tt.listener {
 				t.Errorf("%s: a listener of %s: %v", tt.name, root, got)
 			}
-			if got := f.Descends(tt.p); got != tt.descends {
+			if got := f.IsDescendant(tt.p); got != tt.descends {
 				t.Errorf("%s: descends from a listener of %s: %v", tt.name, root, got)
 			}
 		}
 	}
-	f := Folder{Root: ours}
-	update := Process{Program: "/bin/bash", Args: has("bash", ours+"/_work/_update/_update.sh"), Environ: perf(ours), Stat: os.Stat}
-	if !f.IsUpdate(update) || !f.IsWorker(Process{Program: ours + "/bin/Agent.Worker", Stat: os.Stat}) {
+	f := Dir{Root: ours}
+	update := ProcessInfo{Program: "/bin/bash", Args: has("bash", ours+"/_work/_update/_update.sh"), Environ: perf(ours), Stat: os.Stat}
+	if !f.IsUpdateScript(update) || !f.IsWorker(ProcessInfo{Program: ours + "/bin/Agent.Worker", Stat: os.Stat}) {
 		t.Errorf("our update and our worker are not known")
 	}
-	if update.Stat = (elsewhere{ours: theirs}).Stat; f.IsUpdate(update) {
+	if update.Stat = (elsewhere{ours: theirs}).Stat; f.IsUpdateScript(update) {
 		t.Errorf("another container's update is ours")
 	}
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Logs are the listeners' own logs in a folder, by name, with how long they were
+// LogSizes are the listeners' own logs in a folder, by name, with how long they were
 // at one time: what comes after that is of a later listener.
-type Logs map[string]int64
+type LogSizes map[string]int64
 
-// ListenerLogs returns the listeners' logs as they are now: Agent_*-utc.log in
+// LogSizes returns the listeners' logs as they are now: Agent_*-utc.log in
 // _diag (agent-protocol.md 5.6). Only regular files count: a job can leave a pipe or
 // a link there by such a name.
-func (f Folder) ListenerLogs() Logs {
-	logs := Logs{}
-	for _, entry := range entries(f.diag(), "Agent_*.log") {
+func (f Dir) LogSizes() LogSizes {
+	logs := LogSizes{}
+	for _, entry := range entries(f.logDir(), "Agent_*.log") {
 		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
 			logs[entry.Name()] = info.Size()
 		}
@@ -28,49 +28,49 @@ func (f Folder) ListenerLogs() Logs {
 	return logs
 }
 
-// Shutdown is what the listeners' logs say of their end.
-type Shutdown struct {
-	Heard  bool   // a listener was told to end, by a signal of whomever
-	Result string // of the last job: "Succeeded", "Canceled", …; empty where there was none
-	Later  bool   // that job ended after a listener was told to
+// ShutdownRecord is what the listeners' logs say of their end.
+type ShutdownRecord struct {
+	Signaled      bool   // a listener was told to end, by a signal of whomever
+	JobResult     string // of the last job: "Succeeded", "Canceled", …; empty where there was none
+	JobEndedAfter bool   // that job ended after a listener was told to
 }
 
-// Failed says that a listener was told to end, and that its last job has not
+// JobFailed says that a listener was told to end, and that its last job has not
 // succeeded.
-func (s Shutdown) Failed() bool {
-	return s.Heard && s.Result != "" && s.Result != "Succeeded" && s.Result != "SucceededWithIssues"
+func (s ShutdownRecord) JobFailed() bool {
+	return s.Signaled && s.JobResult != "" && s.JobResult != "Succeeded" && s.JobResult != "SucceededWithIssues"
 }
 
 // The listener's words for it, which are not translated as its terminal's are
 // (src/Microsoft.VisualStudio.Services.Agent/HostContext.cs, ShutdownAgent;
 // src/Agent.Listener/JobDispatcher.cs, RunAsync).
 var (
-	shutdownWords = []byte("Agent will be shutdown for ")
-	resultWords   = regexp.MustCompile(`Finish job request for job \S+ with result: (\w+)`)
+	shutdownText  = []byte("Agent will be shutdown for ")
+	resultPattern = regexp.MustCompile(`Finish job request for job \S+ with result: (\w+)`)
 )
 
-// Shutdown reads it, of what was written after before was taken.
-func (f Folder) Shutdown(before Logs) (Shutdown, error) {
-	text, err := f.lastWords(before)
+// ReadShutdown reads it, of what was written after before was taken.
+func (f Dir) ReadShutdown(before LogSizes) (ShutdownRecord, error) {
+	text, err := f.logTail(before)
 	if err != nil {
-		return Shutdown{}, err
+		return ShutdownRecord{}, err
 	}
-	heard := bytes.Index(text, shutdownWords)
-	s := Shutdown{Heard: heard >= 0}
-	if all := resultWords.FindAllSubmatchIndex(text, -1); len(all) > 0 {
+	heard := bytes.Index(text, shutdownText)
+	s := ShutdownRecord{Signaled: heard >= 0}
+	if all := resultPattern.FindAllSubmatchIndex(text, -1); len(all) > 0 {
 		last := all[len(all)-1]
-		s.Result, s.Later = string(text[last[2]:last[3]]), s.Heard && last[0] > heard
+		s.JobResult, s.JobEndedAfter = string(text[last[2]:last[3]]), s.Signaled && last[0] > heard
 	}
 	return s, nil
 }
 
-// lastWords is the end of what was written after before was taken. A listener that
+// logTail is the end of what was written after before was taken. A listener that
 // lives for weeks fills many logs of 8 MB (HostContext.cs, HostTraceListener.cs).
-func (f Folder) lastWords(before Logs) (text []byte, err error) {
-	logs := f.ListenerLogs()
+func (f Dir) logTail(before LogSizes) (text []byte, err error) {
+	logs := f.LogSizes()
 	names := slices.Sorted(maps.Keys(logs)) // their names are their times
 	for _, name := range slices.Backward(names) {
-		from := max(before[name], logs[name]-(longestLog-int64(len(text))))
+		from := max(before[name], logs[name]-(maxLogRead-int64(len(text))))
 		if from >= logs[name] {
 			continue
 		}
@@ -83,13 +83,13 @@ func (f Folder) lastWords(before Logs) (text []byte, err error) {
 	return text, nil
 }
 
-// longestLog bounds what is read of a log: the beginning of one of a listener that
+// maxLogRead bounds what is read of a log: the beginning of one of a listener that
 // has no session yet, and says little; or the end.
-const longestLog = 1 << 20
+const maxLogRead = 1 << 20
 
 // readLog reads a log from an offset on; one that was rolled away is empty.
-func (f Folder) readLog(name string, from int64) ([]byte, error) {
-	b, err := safefile.Dir(f.diag()).ReadFrom(name, from, longestLog)
+func (f Dir) readLog(name string, from int64) ([]byte, error) {
+	b, err := safefile.Dir(f.logDir()).ReadFrom(name, from, maxLogRead)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

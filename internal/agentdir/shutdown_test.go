@@ -20,29 +20,29 @@ const (
 func TestShutdown(t *testing.T) {
 	for _, tt := range []struct {
 		name, earlier, log string
-		want               agentdir.Shutdown
+		want               agentdir.ShutdownRecord
 		failed             bool
 	}{
 		{name: "nothing"},
-		{"cancelled", "", shutdownLine + resultLine + "Canceled\n", agentdir.Shutdown{Heard: true, Result: "Canceled", Later: true}, true},
-		{"the worker died before the listener heard it", "", resultLine + "Failed\n" + shutdownLine, agentdir.Shutdown{Heard: true, Result: "Failed"}, true},
-		{"succeeded all the same", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", agentdir.Shutdown{Heard: true, Result: "Succeeded", Later: true}, false},
-		{"with issues", "", shutdownLine + resultLine + "SucceededWithIssues\n", agentdir.Shutdown{Heard: true, Result: "SucceededWithIssues", Later: true}, false},
-		{"no job", "", shutdownLine, agentdir.Shutdown{Heard: true}, false},
-		{"failed, and nobody told it to end", "", resultLine + "Failed\n", agentdir.Shutdown{Result: "Failed"}, false},
-		{"an earlier listener's", shutdownLine + resultLine + "Canceled\n", "", agentdir.Shutdown{}, false},
-		{"at the end of a long log", "", strings.Repeat("x\n", 1<<20) + shutdownLine + resultLine + "Canceled\n", agentdir.Shutdown{Heard: true, Result: "Canceled", Later: true}, true},
+		{"cancelled", "", shutdownLine + resultLine + "Canceled\n", agentdir.ShutdownRecord{Signaled: true, JobResult: "Canceled", JobEndedAfter: true}, true},
+		{"the worker died before the listener heard it", "", resultLine + "Failed\n" + shutdownLine, agentdir.ShutdownRecord{Signaled: true, JobResult: "Failed"}, true},
+		{"succeeded all the same", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", agentdir.ShutdownRecord{Signaled: true, JobResult: "Succeeded", JobEndedAfter: true}, false},
+		{"with issues", "", shutdownLine + resultLine + "SucceededWithIssues\n", agentdir.ShutdownRecord{Signaled: true, JobResult: "SucceededWithIssues", JobEndedAfter: true}, false},
+		{"no job", "", shutdownLine, agentdir.ShutdownRecord{Signaled: true}, false},
+		{"failed, and nobody told it to end", "", resultLine + "Failed\n", agentdir.ShutdownRecord{JobResult: "Failed"}, false},
+		{"an earlier listener's", shutdownLine + resultLine + "Canceled\n", "", agentdir.ShutdownRecord{}, false},
+		{"at the end of a long log", "", strings.Repeat("x\n", 1<<20) + shutdownLine + resultLine + "Canceled\n", agentdir.ShutdownRecord{Signaled: true, JobResult: "Canceled", JobEndedAfter: true}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := agentdir.Folder{Root: t.TempDir(), Diag: t.TempDir()}
-			path := filepath.Join(f.Diag, "Agent_20261122-190000-utc.log")
+			f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
+			path := filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log")
 			write(t, path, tt.earlier)
-			before := f.ListenerLogs()
+			before := f.LogSizes()
 			write(t, path, tt.earlier+tt.log)
-			write(t, filepath.Join(f.Diag, "Worker_20261122-190000-utc.log"), shutdownLine)
-			got, err := f.Shutdown(before)
-			if err != nil || got != tt.want || got.Failed() != tt.failed {
-				t.Errorf("got %+v, failed %v, %v", got, got.Failed(), err)
+			write(t, filepath.Join(f.LogDir, "Worker_20261122-190000-utc.log"), shutdownLine)
+			got, err := f.ReadShutdown(before)
+			if err != nil || got != tt.want || got.JobFailed() != tt.failed {
+				t.Errorf("got %+v, failed %v, %v", got, got.JobFailed(), err)
 			}
 		})
 	}

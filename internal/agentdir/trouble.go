@@ -10,24 +10,24 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Trouble is why a listener cannot reach its server, by its own log. Jobs can write
+// Problem is why a listener cannot reach its server, by its own log. Jobs can write
 // into that log, so it is only a reason to ask the server, and a hint for a person.
-type Trouble struct {
-	Kind TroubleKind
+type Problem struct {
+	Kind ProblemKind
 	Text string // the listener's own words, of Unreachable alone
 }
 
-// TroubleKind is a kind of trouble.
-type TroubleKind string
+// ProblemKind is a kind of trouble.
+type ProblemKind string
 
 // The kinds.
 const (
-	NoTrouble   TroubleKind = ""                   // it reaches its server, again
-	SessionHeld TroubleKind = "session held"       // another listener has a session for this agent
-	Refused     TroubleKind = "refused"            // the server does not know the registration that it logs on with
-	ClockOff    TroubleKind = "clock"              // the server does not accept its times
-	Untrusted   TroubleKind = "certificate"        // it does not trust the server's certificate
-	Unreachable TroubleKind = "server unreachable" // anything else
+	NoProblem            ProblemKind = ""                   // it reaches its server, again
+	SessionConflict      ProblemKind = "session held"       // another listener has a session for this agent
+	RegistrationRefused  ProblemKind = "refused"            // the server does not know the registration that it logs on with
+	ClockSkew            ProblemKind = "clock"              // the server does not accept its times
+	CertificateUntrusted ProblemKind = "certificate"        // it does not trust the server's certificate
+	ServerUnreachable    ProblemKind = "server unreachable" // anything else
 )
 
 // The listener's words for them, in the log: the names of exceptions, what .NET says
@@ -35,64 +35,64 @@ const (
 // are English where LANG is not set (src/Agent.Listener/MessageListener.cs,
 // src/Misc/layoutbin/en-US/strings.json).
 const (
-	heldWords      = "TaskAgentSessionConflictException"
-	tokenWords     = "VssOAuthTokenRequestException"
-	clockWords     = "Current server time is"
-	trustWords     = "The SSL connection could not be established"
-	authorityWords = "The remote certificate"
-	errorWords     = "Agent connect error: "
-	errorEnd       = ". Retrying until reconnected."
+	conflictText    = "TaskAgentSessionConflictException"
+	tokenText       = "VssOAuthTokenRequestException"
+	clockText       = "Current server time is"
+	tlsText         = "The SSL connection could not be established"
+	certificateText = "The remote certificate"
+	errorText       = "Agent connect error: "
+	errorEnd        = ". Retrying until reconnected."
 )
 
-// overWords are those for the end of any trouble: a session was created, a poll or
+// recoveredTexts are those for the end of any trouble: a session was created, a poll or
 // the listener's keep-alive was answered.
-var overWords = []string{"Session created.", "Agent reconnected.", "Sent GetAgentMessage to keep alive agent "}
+var recoveredTexts = []string{"Session created.", "Agent reconnected.", "Sent GetAgentMessage to keep alive agent "}
 
-// troubleIn says what a line of the log tells of it; known is false where that is
+// problemIn says what a line of the log tells of it; known is false where that is
 // nothing.
-func troubleIn(line []byte) (t Trouble, known bool) {
+func problemIn(line []byte) (t Problem, known bool) {
 	has := func(words string) bool { return bytes.Contains(line, []byte(words)) }
 	switch {
-	case has(heldWords):
-		return Trouble{Kind: SessionHeld}, true
-	case has(tokenWords) && has(clockWords):
-		return Trouble{Kind: ClockOff}, true
-	case has(tokenWords):
-		return Trouble{Kind: Refused}, true
-	case has(trustWords), has(authorityWords):
-		return Trouble{Kind: Untrusted}, true
-	case slices.ContainsFunc(overWords, has):
-		return Trouble{}, true
+	case has(conflictText):
+		return Problem{Kind: SessionConflict}, true
+	case has(tokenText) && has(clockText):
+		return Problem{Kind: ClockSkew}, true
+	case has(tokenText):
+		return Problem{Kind: RegistrationRefused}, true
+	case has(tlsText), has(certificateText):
+		return Problem{Kind: CertificateUntrusted}, true
+	case slices.ContainsFunc(recoveredTexts, has):
+		return Problem{}, true
 	}
-	if _, text, is := strings.Cut(string(line), errorWords); is {
+	if _, text, is := strings.Cut(string(line), errorText); is {
 		text, _, _ = strings.Cut(text, errorEnd)
-		return Trouble{Unreachable, text}, true
+		return Problem{ServerUnreachable, text}, true
 	}
-	return Trouble{}, false
+	return Problem{}, false
 }
 
 const (
-	// followEvery is how often the log is looked at while a listener starts, and
+	// pollAtStart is how often the log is looked at while a listener starts, and
 	// followIdle from a minute on: one that has its session tries again every 15 to
 	// 60 s.
-	followEvery = time.Second
-	followIdle  = 10 * time.Second
-	followSoon  = time.Minute
+	pollAtStart = time.Second
+	pollLater   = 10 * time.Second
+	startPeriod = time.Minute
 )
 
-// Troubles tells what the logs say that were written after before was taken, line by
+// FollowProblems tells what the logs say that were written after before was taken, line by
 // line, until ctx ends. As reads them with the rights of the jobs' user.
-func (f Folder) Troubles(ctx context.Context, before Logs, as func(func() error) error, tell func(Trouble)) {
-	follower := logFollower{folder: f, before: before, files: map[string]*followed{}}
+func (f Dir) FollowProblems(ctx context.Context, before LogSizes, as func(func() error) error, tell func(Problem)) {
+	follower := logFollower{dir: f, before: before, files: map[string]*followedLog{}}
 	for begun := time.Now(); ; {
-		var found []Trouble
-		_ = as(func() error { found = follower.look(); return nil })
+		var found []Problem
+		_ = as(func() error { found = follower.readNew(); return nil })
 		for _, t := range found {
 			tell(t)
 		}
-		pause := followEvery
-		if time.Since(begun) > followSoon {
-			pause = followIdle
+		pause := pollAtStart
+		if time.Since(begun) > startPeriod {
+			pause = pollLater
 		}
 		select {
 		case <-time.After(pause):
@@ -104,14 +104,14 @@ func (f Folder) Troubles(ctx context.Context, before Logs, as func(func() error)
 
 // logFollower reads what is added to a listener's logs.
 type logFollower struct {
-	folder Folder
-	before Logs
-	files  map[string]*followed
+	dir    Dir
+	before LogSizes
+	files  map[string]*followedLog
 }
 
-// followed is one log, and how much of it was read.
-type followed struct {
-	lines *safefile.Lines
+// followedLog is one log, and how much of it was read.
+type followedLog struct {
+	lines *safefile.LineFollower
 	read  int64
 }
 
@@ -119,13 +119,13 @@ type followed struct {
 // each at most, and of so many: a listener has begun one, or a few more, and names
 // them by their time.
 const (
-	mostLogs       = 64
-	mostLogWindows = 4 // safefile.Lines: 256 KiB each
+	maxLogs     = 64
+	maxLogReads = 4 // safefile.Lines: 256 KiB each
 )
 
-// look reads what is new.
-func (l *logFollower) look() (found []Trouble) {
-	logs := l.folder.ListenerLogs()
+// readNew reads what is new.
+func (l *logFollower) readNew() (found []Problem) {
+	logs := l.dir.LogSizes()
 	for name := range l.files { // logs that were removed
 		if _, is := logs[name]; !is {
 			delete(l.files, name)
@@ -138,19 +138,19 @@ func (l *logFollower) look() (found []Trouble) {
 		}
 	}
 	slices.Sort(names)
-	for _, name := range names[max(0, len(names)-mostLogs):] {
+	for _, name := range names[max(0, len(names)-maxLogs):] {
 		found = append(found, l.read(name)...)
 	}
 	return found
 }
 
-func (l *logFollower) read(name string) (found []Trouble) {
+func (l *logFollower) read(name string) (found []Problem) {
 	file := l.files[name]
 	if file == nil {
-		file = &followed{lines: safefile.Dir(l.folder.diag()).Lines(name)}
+		file = &followedLog{lines: safefile.Dir(l.dir.logDir()).FollowLines(name)}
 		l.files[name] = file
 	}
-	for range mostLogWindows {
+	for range maxLogReads {
 		lines, replaced, err := file.lines.Next()
 		if err != nil || len(lines) == 0 {
 			break
@@ -159,8 +159,8 @@ func (l *logFollower) read(name string) (found []Trouble) {
 			file.read = 0
 		}
 		file.read += int64(len(lines))
-		for line := range bytes.Lines(lines[oldPart(int64(len(lines)), file.read, l.before[name]):]) {
-			if t, known := troubleIn(line); known {
+		for line := range bytes.Lines(lines[bytesBefore(int64(len(lines)), file.read, l.before[name]):]) {
+			if t, known := problemIn(line); known {
 				found = append(found, t)
 			}
 		}
@@ -168,5 +168,5 @@ func (l *logFollower) read(name string) (found []Trouble) {
 	return found
 }
 
-// oldPart is how much of the last n bytes that were read was there before.
-func oldPart(n, read, before int64) int64 { return min(n, max(0, before-(read-n))) }
+// bytesBefore is how much of the last n bytes that were read was there before.
+func bytesBefore(n, read, before int64) int64 { return min(n, max(0, before-(read-n))) }

@@ -32,18 +32,18 @@ const (
 type following struct {
 	t    *testing.T
 	dir  string
-	told []agentdir.Trouble
+	told []agentdir.Problem
 	stop func()
 }
 
 // follow plays in a bubble, for the log is looked at from time to time.
-func follow(t *testing.T, f agentdir.Folder, before agentdir.Logs) *following {
+func follow(t *testing.T, f agentdir.Dir, before agentdir.LogSizes) *following {
 	ctx, stop := context.WithCancel(t.Context())
-	l := &following{t: t, dir: f.Diag, stop: stop}
+	l := &following{t: t, dir: f.LogDir, stop: stop}
 	if l.dir == "" {
 		l.dir = filepath.Join(f.Root, "_diag")
 	}
-	go f.Troubles(ctx, before, asSelf, func(trouble agentdir.Trouble) { l.told = append(l.told, trouble) })
+	go f.FollowProblems(ctx, before, asSelf, func(trouble agentdir.Problem) { l.told = append(l.told, trouble) })
 	return l
 }
 
@@ -55,11 +55,11 @@ func (l *following) writes(name, text string) {
 	appendTo(l.t, filepath.Join(l.dir, name), text)
 }
 
-func (l *following) wants(kinds ...agentdir.TroubleKind) {
+func (l *following) wants(kinds ...agentdir.ProblemKind) {
 	l.t.Helper()
 	time.Sleep(10 * time.Second)
 	synctest.Wait()
-	var got []agentdir.TroubleKind
+	var got []agentdir.ProblemKind
 	for _, t := range l.told {
 		got = append(got, t.Kind)
 	}
@@ -74,18 +74,18 @@ const newLog, oldLog = "Agent_20261122-190500-utc.log", "Agent_20261122-190000-u
 // TestTroubles: of this listener's own log, not of an earlier one's; in a log that
 // is there already what is new counts.
 func TestTroubles(t *testing.T) {
-	for name, f := range map[string]agentdir.Folder{
+	for name, f := range map[string]agentdir.Dir{
 		"in the folder": {Root: t.TempDir()},
-		"elsewhere":     {Root: t.TempDir(), Diag: filepath.Join(t.TempDir(), "logs")},
+		"elsewhere":     {Root: t.TempDir(), LogDir: filepath.Join(t.TempDir(), "logs")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &following{t: t, dir: f.Diag}
+				l := &following{t: t, dir: f.LogDir}
 				if l.dir == "" {
 					l.dir = filepath.Join(f.Root, "_diag")
 				}
 				l.writes(oldLog, conflictLine)
-				before := f.ListenerLogs()
+				before := f.LogSizes()
 				l = follow(t, f, before)
 				defer l.stop()
 				l.wants()
@@ -94,15 +94,15 @@ func TestTroubles(t *testing.T) {
 				l.wants()
 				l.writes(newLog, conflictLine)
 				l.writes(oldLog, clockLine) // two starts within one second
-				l.wants(agentdir.ClockOff, agentdir.SessionHeld)
+				l.wants(agentdir.ClockSkew, agentdir.SessionConflict)
 				l.writes(newLog, refusedLine+awayLine)
-				l.wants(agentdir.Refused, agentdir.Unreachable)
+				l.wants(agentdir.RegistrationRefused, agentdir.ServerUnreachable)
 				l.writes(newLog, refusedLine[:70])
 				l.wants()
 				l.writes(newLog, refusedLine[70:]+overLine)
-				l.wants(agentdir.Refused, agentdir.NoTrouble)
+				l.wants(agentdir.RegistrationRefused, agentdir.NoProblem)
 				l.writes("Agent_20261123-000000-utc.log", "Session created.\n"+trustLine)
-				l.wants(agentdir.NoTrouble, agentdir.Untrusted)
+				l.wants(agentdir.NoProblem, agentdir.CertificateUntrusted)
 			})
 		})
 	}
@@ -111,7 +111,7 @@ func TestTroubles(t *testing.T) {
 // No file that a job leaves there keeps the log from being read.
 func TestTroublesBesideAJobsFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := agentdir.Folder{Root: t.TempDir()}
+		f := agentdir.Dir{Root: t.TempDir()}
 		l := follow(t, f, nil)
 		defer l.stop()
 		l.writes(newLog, "Session created.\n")
@@ -129,7 +129,7 @@ func TestTroublesBesideAJobsFiles(t *testing.T) {
 		l.writes(newLog, awayLine)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		want := []agentdir.Trouble{{}, {Kind: agentdir.Unreachable, Text: "Name or service not known (devops.invalid:443)"}}
+		want := []agentdir.Problem{{}, {Kind: agentdir.ServerUnreachable, Text: "Name or service not known (devops.invalid:443)"}}
 		if d := cmp.Diff(want, l.told); d != "" {
 			t.Errorf("told of (-want +got):\n%s", d)
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// diag is where the update's script leaves its log.
-func (f Folder) diag() string {
-	if f.Diag != "" {
-		return f.Diag
+// logDir is where the update's script leaves its log.
+func (f Dir) logDir() string {
+	if f.LogDir != "" {
+		return f.LogDir
 	}
 	return filepath.Join(f.Root, "_diag")
 }
@@ -22,22 +22,22 @@ func (f Folder) diag() string {
 type UpdateMarkers map[string]bool
 
 // UpdateMarkers returns the markers that are there now.
-func (f Folder) UpdateMarkers() UpdateMarkers {
+func (f Dir) UpdateMarkers() UpdateMarkers {
 	markers := UpdateMarkers{}
 	for _, end := range []string{".succeed", ".failed"} {
-		for _, e := range entries(f.diag(), "SelfUpdate-*"+end) {
+		for _, e := range entries(f.logDir(), "SelfUpdate-*"+end) {
 			markers[e.Name()] = true
 		}
 	}
 	return markers
 }
 
-// AwaitUpdate waits until an update has ended that had not ended when before was
+// WaitForUpdate waits until an update has ended that had not ended when before was
 // taken.
-func (f Folder) AwaitUpdate(ctx context.Context, before UpdateMarkers) error {
-	dir := f.diag()
+func (f Dir) WaitForUpdate(ctx context.Context, before UpdateMarkers) error {
+	dir := f.logDir()
 	_ = os.MkdirAll(dir, 0o755) // so that there is something to watch; else it is looked at
-	return awaitChange(ctx, dir, func() (bool, error) {
+	return waitForChange(ctx, dir, func() (bool, error) {
 		for name := range f.UpdateMarkers() {
 			if !before[name] {
 				return true, nil
@@ -48,20 +48,20 @@ func (f Folder) AwaitUpdate(ctx context.Context, before UpdateMarkers) error {
 }
 
 const (
-	// lookAgain is how often a folder is looked at besides its events.
-	lookAgain = 2 * time.Second
-	// lookPause is between two looks: a job can change a folder without end.
-	lookPause = 20 * time.Millisecond
+	// pollInterval is how often a folder is looked at besides its events.
+	pollInterval = 2 * time.Second
+	// minPollPause is between two looks: a job can change a folder without end.
+	minPollPause = 20 * time.Millisecond
 )
 
-// awaitChange waits until done says so; it is asked at first, whenever something
+// waitForChange waits until done says so; it is asked at first, whenever something
 // in dir changes, and now and then besides: a machine's inotify instances are few
 // and may be used up (fs.inotify.max_user_instances is 128 a user, on a node
 // that many containers share), and an event may get lost.
-func awaitChange(ctx context.Context, dir string, done func() (bool, error)) error {
-	events, stop := changes(dir)
+func waitForChange(ctx context.Context, dir string, done func() (bool, error)) error {
+	events, stop := watchDir(dir)
 	defer stop()
-	again := time.NewTicker(lookAgain)
+	again := time.NewTicker(pollInterval)
 	defer again.Stop()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -76,7 +76,7 @@ func awaitChange(ctx context.Context, dir string, done func() (bool, error)) err
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		pause.Reset(lookPause)
+		pause.Reset(minPollPause)
 		select {
 		case <-events:
 		case <-again.C:
@@ -86,8 +86,8 @@ func awaitChange(ctx context.Context, dir string, done func() (bool, error)) err
 	}
 }
 
-// changes tells of changes in dir, where the system can.
-func changes(dir string) (events <-chan fsnotify.Event, stop func()) {
+// watchDir tells of changes in dir, where the system can.
+func watchDir(dir string) (events <-chan fsnotify.Event, stop func()) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, func() {}

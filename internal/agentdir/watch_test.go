@@ -24,12 +24,12 @@ func appendTo(t *testing.T, path, text string) {
 
 func TestAwaitUpdate(t *testing.T) {
 	for _, ending := range []string{".succeed", ".failed"} {
-		for name, f := range map[string]agentdir.Folder{
+		for name, f := range map[string]agentdir.Dir{
 			"in _diag":  {Root: t.TempDir()},
-			"elsewhere": {Root: t.TempDir(), Diag: filepath.Join(t.TempDir(), "logs")},
+			"elsewhere": {Root: t.TempDir(), LogDir: filepath.Join(t.TempDir(), "logs")},
 		} {
 			t.Run(name+ending, func(t *testing.T) {
-				diag := f.Diag
+				diag := f.LogDir
 				if diag == "" {
 					diag = filepath.Join(f.Root, "_diag")
 				}
@@ -37,7 +37,7 @@ func TestAwaitUpdate(t *testing.T) {
 				appendTo(t, filepath.Join(diag, "SelfUpdate-20251122-101010.log"+ending), "last year's")
 				before := f.UpdateMarkers()
 				done := make(chan error, 1)
-				go func() { done <- f.AwaitUpdate(t.Context(), before) }()
+				go func() { done <- f.WaitForUpdate(t.Context(), before) }()
 				log := filepath.Join(diag, "SelfUpdate-20261122-101010.log")
 				appendTo(t, log, "moving bin")
 				appendTo(t, filepath.Join(diag, "Agent_20261122-101010-utc.log"), "x")
@@ -51,7 +51,7 @@ func TestAwaitUpdate(t *testing.T) {
 					t.Error(err)
 				}
 				// Ended before anybody waited.
-				if err := f.AwaitUpdate(t.Context(), before); err != nil {
+				if err := f.WaitForUpdate(t.Context(), before); err != nil {
 					t.Error(err)
 				}
 			})
@@ -61,14 +61,14 @@ func TestAwaitUpdate(t *testing.T) {
 
 // The folder may not be there yet, and without one there is no marker.
 func TestAwaitUpdateWithoutAFolder(t *testing.T) {
-	f := agentdir.Folder{Root: t.TempDir()}
+	f := agentdir.Dir{Root: t.TempDir()}
 	if m := f.UpdateMarkers(); len(m) != 0 {
 		t.Errorf("markers are %v", m)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	cancel(enough)
-	if err := f.AwaitUpdate(ctx, nil); !errors.Is(err, enough) {
+	if err := f.WaitForUpdate(ctx, nil); !errors.Is(err, enough) {
 		t.Errorf("error is %v", err)
 	}
 }

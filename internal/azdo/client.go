@@ -36,7 +36,8 @@ type Client struct {
 
 	mu          sync.Mutex
 	notBefore   time.Time     // the server's Retry-After
-	serverAhead time.Duration // by how much the server's clock is ahead of ours
+	answered    time.Time     // when the server last told its time; zero: never
+	serverAhead time.Duration // by how much its clock was ahead of ours then
 }
 
 // Observation is one request that was made, for metrics and the debug log. It

@@ -8,11 +8,16 @@ import (
 // Now is the server's clock, by which it dates agents and jobs, as its last answer
 // told it (to a second); before there was one, and of a server that tells none, it
 // is this machine's. An agent's age is to be measured by it: on a machine whose
-// clock is an hour ahead, an agent that is just starting would look dead.
+// clock is an hour ahead, an agent that is just starting would look dead. Since that
+// answer it counts on by the monotonic clock, so that it does not jump with this
+// machine's.
 func (c *Client) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.serverAhead)
+	if c.answered.IsZero() {
+		return time.Now()
+	}
+	return c.answered.Round(0).Add(c.serverAhead + time.Since(c.answered))
 }
 
 // noteServerClock reads the answer's Date, and returns by how much the server's clock is
@@ -23,7 +28,8 @@ func (c *Client) noteServerClock(resp *http.Response) (ahead time.Duration) {
 	if err != nil {
 		return 0
 	}
-	switch now := time.Now(); {
+	now := time.Now()
+	switch {
 	case now.Before(at):
 		ahead = at.Sub(now)
 	case now.After(at.Add(time.Second)):
@@ -31,6 +37,6 @@ func (c *Client) noteServerClock(resp *http.Response) (ahead time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.serverAhead = ahead
+	c.answered, c.serverAhead = now, ahead
 	return ahead
 }

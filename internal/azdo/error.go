@@ -218,7 +218,11 @@ func retryAfter(h http.Header) time.Duration {
 		return time.Duration(min(s, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter)
+		now, err := http.ParseTime(h.Get("Date")) // of the same clock
+		if err != nil {
+			now = time.Now()
+		}
+		return min(max(at.Sub(now), 0), maxRetryAfter)
 	}
 	return 0
 }

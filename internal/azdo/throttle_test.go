@@ -32,6 +32,20 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A date is of the server's clock, and is compared with that.
+func TestRetryAfterByTheServersClock(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", "Mon, 01 Jan 2001 00:00:00 GMT")
+		w.Header().Set("Retry-After", "Mon, 01 Jan 2001 00:00:07 GMT")
+		says(429, asJSON, `{"message":"TF400733"}`)(w, r)
+	})
+	err := s.client.RemoveAgent(t.Context(), 12, 7)
+	var e *azdo.Error
+	if !errors.As(err, &e) || e.RetryAfter != 7*time.Second {
+		t.Errorf("%v", e.RetryAfter)
+	}
+}
+
 // answering is a server without a network, for synctest's clock.
 type answering func(*http.Request) *http.Response
 

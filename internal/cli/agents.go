@@ -14,6 +14,8 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 func newAgents(p Process) *cobra.Command {
@@ -106,15 +108,15 @@ func (c *agentFilter) apply(agents []azdo.Agent) []azdo.Agent {
 }
 
 func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, asJSON bool) error {
-	looking := newProgress(p.Stderr, fmt.Sprintf("looking at %v", tended))
+	looking := term.NewProgress(p.Stderr, term.IsTerminal(p.Stderr), fmt.Sprintf("looking at %v", tended))
 	agents, err := tended.Agents(ctx)
-	looking.end()
+	looking.End()
 	if err != nil {
 		return err
 	}
 	rows := agentRows(tended, chosen.apply(agents))
 	if asJSON {
-		return printJSON(p.Stdout, rows)
+		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
 		return printNone(p, tended, len(agents))
@@ -128,7 +130,7 @@ func printNone(p Process, tended *pool.Pool, all int) error {
 		_, err := fmt.Fprintf(p.Stderr, "there is no agent in %v\n", tended)
 		return err
 	}
-	_, err := fmt.Fprintf(p.Stderr, "none of the %d agents in %v matches\n", all, tended)
+	_, err := fmt.Fprintf(p.Stderr, "none of %s in %v matches\n", text.Count(all, "agent"), tended)
 	return err
 }
 
@@ -139,5 +141,5 @@ type partialError struct {
 }
 
 func (e *partialError) Error() string {
-	return fmt.Sprintf("cannot %s %d of %d agents: see above", e.op, e.failed, e.of)
+	return fmt.Sprintf("cannot %s %d of %s: see above", e.op, e.failed, text.Count(e.of, "agent"))
 }

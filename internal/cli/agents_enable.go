@@ -12,6 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // newSwitch makes `agents enable` and `agents disable`.
@@ -108,7 +110,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 }
 
 func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo.Agent, rows []switched) error {
-	working := newProgress(s.p.Stderr, "")
+	working := term.NewProgress(s.p.Stderr, term.IsTerminal(s.p.Stderr), "")
 	done, failed := 0, 0
 	err := tended.SetEnabled(ctx, todo, s.on, func(r pool.SwitchResult) {
 		outcome := s.done
@@ -121,9 +123,9 @@ func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo
 		}
 		rows = append(rows, s.row(r.Agent, outcome, r.Err))
 		done++
-		working.say("%s %d of %d agents", s.done, done, len(todo))
+		working.Say("%s %d of %s", s.done, done, text.Count(len(todo), "agent"))
 	})
-	working.end()
+	working.End()
 	if told := s.print(rows, 0); err == nil {
 		err = told
 	}
@@ -152,18 +154,18 @@ func (s *switcher) row(a azdo.Agent, outcome string, err error) switched {
 func (s *switcher) print(rows []switched, would int) error {
 	slices.SortFunc(rows, func(a, b switched) int { return a.ID - b.ID })
 	if s.asJSON {
-		return printJSON(s.p.Stdout, rows)
+		return term.PrintJSON(s.p.Stdout, rows)
 	}
-	t := newTable(s.p.Stdout, "ID", "NAME", "VERSION", "STATE", "OUTCOME")
+	t := term.NewTable(s.p.Stdout, "ID", "NAME", "VERSION", "STATE", "OUTCOME")
 	for _, r := range rows {
 		outcome := r.Outcome
 		if r.Error != "" {
 			outcome += ": " + r.Error
 		}
-		t.row(fmt.Sprint(r.ID), r.Name, r.Version, r.State, outcome)
+		t.Row(fmt.Sprint(r.ID), r.Name, r.Version, r.State, outcome)
 	}
 	if would > 0 {
-		fmt.Fprintf(s.p.Stderr, "nothing was done: --yes %ss %s\n", s.verb, counted(would, "agent"))
+		fmt.Fprintf(s.p.Stderr, "nothing was done: --yes %ss %s\n", s.verb, text.Count(would, "agent"))
 	}
-	return t.flush()
+	return t.Flush()
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // The states of an agent.
@@ -108,7 +110,7 @@ func ownerOf(a azdo.Agent) *ownerRow {
 		return nil
 	}
 	marks := a.UserCapabilities
-	return &ownerRow{marks[agentdir.MarkKind], marks[agentdir.MarkInstance], marks[agentdir.MarkHost], marks[agentdir.MarkRemoval]}
+	return &ownerRow{marks[agentdir.TagKind], marks[agentdir.TagInstance], marks[agentdir.TagHost], marks[agentdir.TagRemoval]}
 }
 
 // owner is whose an agent is, for a person: azptend's, and where it lives.
@@ -142,7 +144,7 @@ func (r agentRow) ago(at *time.Time) string {
 	if at == nil {
 		return ""
 	}
-	return pool.Span(r.now.Sub(*at))
+	return text.Duration(r.now.Sub(*at))
 }
 
 func (r agentRow) cells() []string {
@@ -156,9 +158,9 @@ func (r agentRow) cells() []string {
 }
 
 func agentTable(w io.Writer, rows []agentRow) error {
-	t := newTable(w, "ID", "NAME", "STATE", "SINCE", "ENABLED", "VERSION", "AGE", "JOB", "OWNER")
+	t := term.NewTable(w, "ID", "NAME", "STATE", "SINCE", "ENABLED", "VERSION", "AGE", "JOB", "OWNER")
 	for _, r := range rows {
-		t.row(r.cells()...)
+		t.Row(r.cells()...)
 	}
-	return t.flush()
+	return t.Flush()
 }

@@ -11,12 +11,14 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // watchAgents looks again and again, until a signal, which is how it ends well.
 func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, every time.Duration, asJSON bool) error {
 	tell := (&changePrinter{p: p, asJSON: asJSON}).print
-	if isTerminal(p.Stdout) && !asJSON {
+	if term.IsTerminal(p.Stdout) && !asJSON {
 		tell = func(tended *pool.Pool, agents []azdo.Agent) error { return redraw(p, tended, agents) }
 	}
 	for {
@@ -45,8 +47,8 @@ func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	last := fmt.Sprintf("%v, %s: %s; Ctrl-C ends it", tended, tended.Now().UTC().Format(time.TimeOnly), counted(len(agents), "agent"))
-	if room := terminalRows(p.Stdout) - 2; room > 0 && len(lines) > room {
+	last := fmt.Sprintf("%v, %s: %s; Ctrl-C ends it", tended, tended.Now().UTC().Format(time.TimeOnly), text.Count(len(agents), "agent"))
+	if room := term.Rows(p.Stdout) - 2; room > 0 && len(lines) > room {
 		last += fmt.Sprintf("; %d below the edge", len(lines)-room)
 		lines = lines[:room]
 	}
@@ -117,6 +119,6 @@ func (c *changePrinter) write(line change) error {
 	if job := line.Job.text(); job != "" && line.Change != "gone" {
 		text += ", job " + job
 	}
-	_, err := fmt.Fprintln(c.p.Stdout, plainly(text))
+	_, err := fmt.Fprintln(c.p.Stdout, term.Safe(text))
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // Process is what a command gets from the process it runs in.
@@ -154,5 +155,5 @@ func (p Process) WantsColor() bool {
 			return false
 		}
 	}
-	return isTerminal(p.Stdout)
+	return term.IsTerminal(p.Stdout)
 }

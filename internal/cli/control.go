@@ -14,7 +14,7 @@ import (
 
 // openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
-func openControl(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
+func openControl(s config.Settings, lines supervisor.Group, grace *graceEnd, log *slog.Logger) (done func()) {
 	server, err := listenForControl(s, lines, log)
 	if errors.Is(err, control.ErrInUse) {
 		return openControlWhenFree(s, lines, grace, log)
@@ -24,7 +24,7 @@ func openControl(s config.Settings, lines supervisor.Lines, grace *graceEnd, log
 
 // openControlWhenFree is openControl where another azptend has the socket: this one
 // tries again until that one has left the agent's folder.
-func openControlWhenFree(s config.Settings, lines supervisor.Lines, grace *graceEnd, log *slog.Logger) (done func()) {
+func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *graceEnd, log *slog.Logger) (done func()) {
 	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
@@ -56,7 +56,7 @@ func openControlWhenFree(s config.Settings, lines supervisor.Lines, grace *grace
 }
 
 // listenForControl opens the control socket. It logs every error but ErrTaken.
-func listenForControl(s config.Settings, lines supervisor.Lines, log *slog.Logger) (*control.Server, error) {
+func listenForControl(s config.Settings, lines supervisor.Group, log *slog.Logger) (*control.Server, error) {
 	server, err := control.Listen(controlLocation(s), statusAdapter{lines}, log)
 	if err != nil && !errors.Is(err, control.ErrInUse) {
 		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
@@ -69,7 +69,7 @@ func closeControl(server *control.Server, grace *graceEnd, log *slog.Logger) {
 	if server == nil {
 		return
 	}
-	if err := server.Close(grace.within(closeWithin) / 2); err != nil {
+	if err := server.Close(grace.within(closeTimeout) / 2); err != nil {
 		log.Warn("Cannot remove the control socket", "error", err)
 	}
 }
@@ -80,7 +80,7 @@ func controlLocation(s config.Settings) control.Location {
 }
 
 // statusAdapter are the lives, in the words of the control socket.
-type statusAdapter struct{ lines supervisor.Lines }
+type statusAdapter struct{ lines supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {
 	return toStatus(l.lines.Status(ctx))

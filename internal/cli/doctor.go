@@ -14,6 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/term"
 )
 
 func newDoctor(p Process) *cobra.Command {
@@ -43,7 +44,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	defer stop()
 	hostName, _ := os.Hostname()
 	s, problems := config.Examine(flags, p.Environ, hostName)
-	s = withFileToken(s)
+	s = loadFileToken(s)
 	guard := p.guard
 	guard.Watch(s.Secrets()...)
 	guard.Watch(s.ProxyPasswords()...)
@@ -53,7 +54,7 @@ func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	}
 	defer init.Close()
 
-	out := &Output{W: guard.Writer(p.Stdout)}
+	out := &term.Output{W: guard.Writer(p.Stdout)}
 	subject := subjectOf(p, s, problems, guard, init)
 	var report doctor.Report
 	if asJSON {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // checkList prints findings as they come: a line each, and below it what is wrong,
@@ -20,7 +21,7 @@ type checkList struct {
 
 func newCheckList(p Process, out io.Writer, guard *secret.Guard) *checkList {
 	t := &checkList{out: out, color: p.WantsColor()}
-	if isTerminal(p.Stderr) {
+	if term.IsTerminal(p.Stderr) {
 		t.progress = guard.Writer(p.Stderr)
 	}
 	for _, c := range doctor.Checks() {
@@ -58,7 +59,7 @@ func (t *checkList) tell(f doctor.Finding) {
 }
 
 // oneLine is what a server, a job or an error said, for a line of a person's.
-func oneLine(s string) string { return plainly(strings.Join(strings.Fields(s), " ")) }
+func oneLine(s string) string { return term.Safe(strings.Join(strings.Fields(s), " ")) }
 
 // word is a verdict, in the colour of traffic lights, at the width of the longest.
 func (t *checkList) word(v doctor.Verdict) string {
@@ -127,5 +128,5 @@ func printReport(w io.Writer, r doctor.Report) error {
 		}
 		shown.Checks = append(shown.Checks, one)
 	}
-	return printJSON(w, shown)
+	return term.PrintJSON(w, shown)
 }

@@ -136,31 +136,31 @@ func machineOf(s config.Settings) (config.Settings, doctor.Machine) {
 const versionPatience = 30 * time.Second
 
 func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
-	root := agentdir.Folder{Root: s.Of(1).Root()}
+	root := agentdir.Dir{Root: s.Of(1).Root()}
 	made := !s.IsApart() || install.IsThere(root.Root)
 	if made {
 		s.AgentDir = root.Root
 	}
-	folder := agentdir.Folder{Root: s.AgentDir, Diag: s.DiagFolder}
+	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder}
 	check := func() error {
 		return as.Do(func() error {
 			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
 				return err
 			}
-			return folder.CheckFiles()
+			return folder.CheckForeignFiles()
 		})
 	}
 	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
 		check = func() error { return checkToMake(folder, root, as) }
 	}
-	environ, _ := withholding(s).Apply(s.Environ)
+	environ, _ := envFilter(s).Apply(s.Environ)
 	environ = append(as.Environ(environ, s.AgentDir), s.ForTheAgent()...)
 	return doctor.Home{
 		Dir: s.AgentDir, User: userName(as), Awaits: s.Install && !install.IsThere(s.AgentDir),
 		Check: check,
-		Needs: folder.Needs,
-		ICU:   func() string { return folder.ICU("/", s.Variable) },
-		Space: func() (uint64, uint64, error) { return root.Space(s.WorkFolder) },
+		Needs: folder.Loader,
+		ICU:   func() string { return folder.FindICU("/", s.Variable) },
+		Space: func() (uint64, uint64, error) { return root.DiskSpace(s.WorkFolder) },
 		Version: func(ctx context.Context) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, versionPatience)
 			defer cancel()
@@ -177,14 +177,14 @@ func homeOf(s config.Settings, as *proc.User, init *proc.Init) doctor.Home {
 
 // checkToMake: a root is made as the agent's user, or, where that user may not, in
 // its name.
-func checkToMake(installation, root agentdir.Folder, as *proc.User) error {
+func checkToMake(installation, root agentdir.Dir, as *proc.User) error {
 	if err := as.Do(installation.CheckSource); err != nil {
 		return err
 	}
-	if err := as.Do(root.CheckPlace); err == nil || exists(root.Root) {
+	if err := as.Do(root.CheckRoot); err == nil || exists(root.Root) {
 		return err
 	}
-	return root.CheckPlace()
+	return root.CheckRoot()
 }
 
 func exists(name string) bool { _, err := os.Lstat(name); return err == nil }
@@ -205,7 +205,7 @@ func jobsOf(s config.Settings, as *proc.User, undumpable error) doctor.Jobs {
 	if as != nil {
 		jobs.User = as.String()
 	}
-	for _, a := range parentsThatShow(s, as) {
+	for _, a := range exposingParents(s, as) {
 		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.program, a.pid, a.variables))
 	}
 	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {

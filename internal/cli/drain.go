@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/term"
 )
 
 func newDrain(p Process) *cobra.Command {
@@ -53,22 +54,22 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 		if err != nil {
 			return controlError(err)
 		}
-		fmt.Fprintln(w, plainly(drainText(s)))
+		fmt.Fprintln(w, term.Safe(drainText(s)))
 		return nil
 	}
 	said := false
 	s, err := c.DrainAndWatch(ctx, o.terminating, func(s control.Status) {
 		if !said {
-			fmt.Fprintln(w, plainly(drainText(s)))
+			fmt.Fprintln(w, term.Safe(drainText(s)))
 		} else if s.End == nil {
-			fmt.Fprintln(w, plainly(phaseText(s)))
+			fmt.Fprintln(w, term.Safe(phaseText(s)))
 		}
 		said = true
 	})
 	if err != nil {
 		return controlError(err)
 	}
-	fmt.Fprintln(w, plainly(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
+	fmt.Fprintln(w, term.Safe(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
 		return exitcode.Silent(s.End.Code)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // The rules of the voice, for everything this program says when it fails:
@@ -37,21 +38,10 @@ func printError(w io.Writer, err error) {
 		printProblems(w, invalid.Problems)
 		return
 	}
-	printLines(w, "azptend: "+err.Error())
+	fmt.Fprintln(w, term.SafeLines("azptend: "+err.Error()))
 	if hint := hintFor(err); hint != "" {
-		printLines(w, "hint: "+hint)
+		fmt.Fprintln(w, term.SafeLines("hint: "+hint))
 	}
-}
-
-// printLines prints a text of ours, in which may stand the words of a server, and
-// what people called their agents: a terminal must not obey those.
-func printLines(w io.Writer, text string) {
-	fmt.Fprintln(w, strings.Map(func(c rune) rune {
-		if c == '\n' || c == '\t' { // cobra indents what it suggests
-			return c
-		}
-		return printable(c)
-	}, text))
 }
 
 // logProblems is printProblems for who reads standard error by machine: a line of

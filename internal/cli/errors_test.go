@@ -46,7 +46,7 @@ func TestComplain(t *testing.T) {
 		{"an identity that is no user", &azdo.Error{Op: "look", Status: 401, Message: `TF401444: Please sign-in at least once as t\t\o`}, 77, []string{"hint: the organisation does not know the identity"}},
 		{"an identity that is refused", &azdo.Error{Op: "look", Status: 401, Message: "TF400813: The user 'x' is not authorized"}, 77, []string{"hint: the organisation refuses the identity"}},
 		{"a policy", &azdo.Error{Op: "look", Status: 403, Message: "VS403463: The conditional access policy"}, 77, []string{"hint: a conditional access policy"}},
-		{"a folder without an agent", &agentdir.UnfitError{Folder: "/azp", Why: "it is empty", Hint: "unpack it"},
+		{"a folder without an agent", &agentdir.DirError{Dir: "/azp", Why: "it is empty", Hint: "unpack it"},
 			78, []string{"azptend: cannot use the agent folder /azp: it is empty\nhint: unpack it\n"}},
 		{"an identity that may not", &azdo.Error{Op: "add agent 7", Status: 403, Message: "needs Manage permissions"},
 			77, []string{"cannot add agent 7: Azure DevOps says 403: needs Manage permissions", "hint: give the identity the Administrator role"}},

@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/term"
 )
 
 func newHealthcheck(p Process) *cobra.Command {
@@ -75,7 +76,7 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 			return err
 		}
 	} else {
-		fmt.Fprintln(w, plainly(h.line(o.ready)))
+		fmt.Fprintln(w, term.Safe(h.line(o.ready)))
 	}
 	if h.green(o.ready) {
 		return nil

@@ -14,7 +14,7 @@ import (
 // hintFor knows what to do about the failures that everybody meets once. What the
 // doctor can find is explained by the doctor.
 func hintFor(err error) string {
-	var unfit *agentdir.UnfitError
+	var unfit *agentdir.DirError
 	var user *proc.UserError
 	var knows interface{ Hint() string }
 	switch {

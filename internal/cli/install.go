@@ -70,7 +70,7 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
 	ctx, stop := untilAsked(heard)
 	var chosen install.Package
-	done, err := untilDone(ctx, func() (done install.Done, err error) {
+	done, err := waitBriefly(ctx, func() (done install.Done, err error) {
 		chosen, done, err = installAgent(ctx, p, s, log, guard)
 		return done, err
 	})
@@ -126,7 +126,7 @@ func tellInstalled(p Process, dir string, chosen install.Package, done install.D
 // installAgent finds out which package it is, and installs it. No other azptend
 // may live in the folder meanwhile.
 func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (install.Package, install.Done, error) {
-	folder := agentdir.Folder{Root: s.AgentDir}
+	folder := agentdir.Dir{Root: s.AgentDir}
 	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {
 		return install.Package{}, install.Done{}, fmt.Errorf("cannot make the agent's folder: %w", err)
 	}

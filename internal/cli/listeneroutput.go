@@ -24,13 +24,13 @@ import (
 // a job, and azptend's drain with it. It writes to a pipe that azptend always
 // reads.
 
-// passOn gives the listener of an agent pipes to print to. A single agent's lines
+// pipeOutput gives the listener of an agent pipes to print to. A single agent's lines
 // come out as they are, in a log for people. Else each is a line of the log, which
 // says whose it is. The returned function ends that.
-func passOn(p Process, s config.Settings, o *supervisor.Options) (done func()) {
-	log := newLog(p.guard.Writer(p.errors.Minor()), s)
+func pipeOutput(p Process, s config.Settings, o *supervisor.Options) (done func()) {
+	log := newLog(p.guard.Writer(p.errors.LowPriority()), s)
 	if o.Shared {
-		log = slog.New(&ofAgent{Handler: log.Handler(), agent: o.Name})
+		log = slog.New(&agentLogHandler{Handler: log.Handler(), agent: o.Name})
 	}
 	toLog := func(line []byte) {
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
@@ -38,13 +38,13 @@ func passOn(p Process, s config.Settings, o *supervisor.Options) (done func()) {
 		}
 	}
 	asItIs := func(stream *logqueue.Queue) func([]byte) {
-		w := p.guard.Writer(stream.Minor())
+		w := p.guard.Writer(stream.LowPriority())
 		return func(line []byte) { _, _ = w.Write(line) }
 	}
 
-	var pipes []*printed
+	var pipes []*outputPipe
 	open := func(pass func([]byte)) *os.File {
-		pipe, w, err := openPrinted(pass)
+		pipe, w, err := openOutputPipe(pass)
 		if err != nil {
 			o.Log.Warn("Cannot read what the listener prints: its lines are lost", "error", err)
 			return nil
@@ -62,15 +62,15 @@ func passOn(p Process, s config.Settings, o *supervisor.Options) (done func()) {
 	default:
 		o.Stdout, o.Stderr = open(asItIs(p.prints)), open(asItIs(p.errors))
 	}
-	o.Printed = func() {
-		ctx, cancel := context.WithTimeout(context.Background(), printedWithin)
+	o.FlushOutput = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushOutputTimeout)
 		defer cancel()
 		for _, pipe := range pipes {
-			pipe.passed(ctx)
+			pipe.flush(ctx)
 		}
 	}
 	return func() {
-		o.Printed()
+		o.FlushOutput()
 		for _, pipe := range pipes {
 			pipe.close()
 		}
@@ -78,16 +78,16 @@ func passOn(p Process, s config.Settings, o *supervisor.Options) (done func()) {
 }
 
 const (
-	// printedWithin bounds the wait for what a listener has printed: something that
+	// flushOutputTimeout bounds the wait for what a listener has printed: something that
 	// it started may have the pipe too, and print on and on.
-	printedWithin = 200 * time.Millisecond
-	// longestLine bounds a line of the log, in bytes. Of a longer one the rest is a
+	flushOutputTimeout = 200 * time.Millisecond
+	// maxLine bounds a line of the log, in bytes. Of a longer one the rest is a
 	// line of its own.
-	longestLine = 4096
+	maxLine = 4096
 )
 
-// printed is a pipe that a listener prints to.
-type printed struct {
+// outputPipe is a pipe that a listener prints to.
+type outputPipe struct {
 	r, w  *os.File
 	conn  syscall.RawConn // of r
 	ended chan struct{}
@@ -97,13 +97,13 @@ type printed struct {
 	emptied chan struct{} // closed and replaced when that becomes so
 }
 
-// openPrinted makes a pipe, and passes on each line that comes out of it.
-func openPrinted(pass func(line []byte)) (*printed, *os.File, error) {
+// openOutputPipe makes a pipe, and passes on each line that comes out of it.
+func openOutputPipe(pass func(line []byte)) (*outputPipe, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &printed{r: r, w: w, ended: make(chan struct{}), emptied: make(chan struct{})}
+	p := &outputPipe{r: r, w: w, ended: make(chan struct{}), emptied: make(chan struct{})}
 	if p.conn, err = r.SyscallConn(); err != nil {
 		r.Close()
 		w.Close()
@@ -111,7 +111,7 @@ func openPrinted(pass func(line []byte)) (*printed, *os.File, error) {
 	}
 	go func() {
 		defer close(p.ended)
-		lines := bufio.NewReaderSize(p, longestLine)
+		lines := bufio.NewReaderSize(p, maxLine)
 		for {
 			line, err := lines.ReadSlice('\n')
 			if len(line) > 0 {
@@ -127,7 +127,7 @@ func openPrinted(pass func(line []byte)) (*printed, *os.File, error) {
 
 // Read reads from the pipe. A call for more means that everything it returned before
 // has been passed on.
-func (p *printed) Read(b []byte) (n int, err error) {
+func (p *outputPipe) Read(b []byte) (n int, err error) {
 	waited := p.conn.Read(func(fd uintptr) (done bool) {
 		p.mu.Lock() // so that no line is on its way from the pipe unnoticed
 		defer p.mu.Unlock()
@@ -150,8 +150,8 @@ func (p *printed) Read(b []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// passed waits until all that is in the pipe has been passed on, or ctx ends.
-func (p *printed) passed(ctx context.Context) {
+// flush waits until all that is in the pipe has been passed on, or ctx ends.
+func (p *outputPipe) flush(ctx context.Context) {
 	for {
 		p.mu.Lock()
 		passed, emptied := p.empty && !p.readable(), p.emptied
@@ -169,7 +169,7 @@ func (p *printed) passed(ctx context.Context) {
 	}
 }
 
-func (p *printed) readable() (is bool) {
+func (p *outputPipe) readable() (is bool) {
 	_ = p.conn.Control(func(fd uintptr) {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 		is = err != nil || n > 0
@@ -178,7 +178,7 @@ func (p *printed) readable() (is bool) {
 }
 
 // close ends the reading, also if other processes still have the other end.
-func (p *printed) close() {
+func (p *outputPipe) close() {
 	_ = p.r.SetReadDeadline(time.Unix(1, 0))
 	<-p.ended
 	p.r.Close()

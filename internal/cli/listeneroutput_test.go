@@ -40,13 +40,13 @@ func newPrinting(t *testing.T, format string, shared, oneFile bool) *printing {
 	p.neverWait()
 	p.guard.Watch(secret.New("the-secret-of-azptend"))
 	pr := &printing{p: p, o: supervisor.Options{Name: "one", Shared: shared, Log: slog.New(slog.DiscardHandler)}, out: p.Stdout.Name(), errs: p.Stderr.Name()}
-	pr.done = passOn(p, config.Settings{LogFormat: format}, &pr.o)
+	pr.done = pipeOutput(p, config.Settings{LogFormat: format}, &pr.o)
 	return pr
 }
 
 func (pr *printing) said(t *testing.T, file string) string {
 	t.Helper()
-	pr.o.Printed()
+	pr.o.FlushOutput()
 	pr.p.flushStreams()
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -110,7 +110,7 @@ func TestWhatWasPrintedComesFirst(t *testing.T) {
 			}
 		}
 	}
-	long := strings.Repeat("y", 10*longestLine) + "\n"
+	long := strings.Repeat("y", 10*maxLine) + "\n"
 	fmt.Fprint(pr.o.Stdout, long)
 	fmt.Fprint(pr.o.Stdout, "no end")
 	want.WriteString(long)

@@ -25,8 +25,8 @@ func (p *Process) openStreams() {
 // neverWait is for a command that runs for long: nothing that it logs waits for a
 // reader any more.
 func (p Process) neverWait() {
-	p.errors.Begin()
-	p.prints.Begin()
+	p.errors.Start()
+	p.prints.Start()
 }
 
 // flushStreams gives slow readers a moment before the process ends.

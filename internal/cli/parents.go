@@ -14,30 +14,30 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// parent is a process above azptend that shows jobs a secret. azptend closes its
+// exposingParent is a process above azptend that shows jobs a secret. azptend closes its
 // own environment, and cannot close another's.
-type parent struct {
+type exposingParent struct {
 	pid       int
 	program   string
 	variables string
 }
 
-// parentsThatShow are those whose environment the jobs' user can read, and which
+// exposingParents are those whose environment the jobs' user can read, and which
 // hold a secret of azptend there: a shell, an init or a wrapper that was started
 // with the container's environment and waits.
-func parentsThatShow(s config.Settings, user *proc.User) []parent {
-	var found []parent
+func exposingParents(s config.Settings, user *proc.User) []exposingParent {
+	var found []exposingParent
 	for _, a := range proc.Ancestors(user) {
-		if names := agentdir.SecretsIn(a.Environ, reveal(s.Secrets())); len(names) > 0 {
-			found = append(found, parent{a.PID, cmp.Or(a.Program, "a program"), strings.Join(names, " ")})
+		if names := agentdir.SecretVariables(a.Environ, reveal(s.Secrets())); len(names) > 0 {
+			found = append(found, exposingParent{a.PID, cmp.Or(a.Program, "a program"), strings.Join(names, " ")})
 		}
 	}
 	return found
 }
 
-// withFileToken reads the token file once, so that its token is known as a secret
+// loadFileToken reads the token file once, so that its token is known as a secret
 // too: a start script that writes the file has the token in its environment.
-func withFileToken(s config.Settings) config.Settings {
+func loadFileToken(s config.Settings) config.Settings {
 	if s.TokenFile == "" || s.Registered != "" {
 		return s
 	}
@@ -56,8 +56,8 @@ const (
 	longestToken   = 64 << 10
 )
 
-func tellParents(s config.Settings, user *proc.User, log *slog.Logger) {
-	for _, p := range parentsThatShow(s, user) {
+func warnExposingParents(s config.Settings, user *proc.User, log *slog.Logger) {
+	for _, p := range exposingParents(s, user) {
 		log.Warn("Jobs can read a secret in the environment of a process above azptend", "program", p.program, "pid", p.pid, "variables", p.variables,
 			"hint", "start azptend in its place (exec azptend run, without sh -c, tini or --init: azptend is an init itself), or give it the secret in a file (AZP_TOKEN_FILE)")
 	}

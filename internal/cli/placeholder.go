@@ -19,6 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // placeholderSettings are the settings that matter to a placeholder.
@@ -162,17 +163,17 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 		rows = append(rows, newPlaceholderRow(tended, a))
 	}
 	if asJSON {
-		return printJSON(p.Stdout, rows)
+		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
 		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: azptend placeholder ensure makes one\n", tended)
 		return nil
 	}
-	table := newTable(p.Stdout, "ID", "NAME", "VERSION", "OS", "MADE BY", "STATUS", "ENABLED", "CREATED")
+	table := term.NewTable(p.Stdout, "ID", "NAME", "VERSION", "OS", "MADE BY", "STATUS", "ENABLED", "CREATED")
 	for _, r := range rows {
-		table.row(strconv.Itoa(r.ID), r.Name, r.Version, r.OS, string(r.MadeBy), r.Status, strconv.FormatBool(r.Enabled), r.Created)
+		table.Row(strconv.Itoa(r.ID), r.Name, r.Version, r.OS, string(r.MadeBy), r.Status, strconv.FormatBool(r.Enabled), r.Created)
 	}
-	return table.flush()
+	return table.Flush()
 }
 
 func newPlaceholderRow(tended *pool.Pool, a azdo.Agent) placeholderRow {

@@ -3,48 +3,38 @@ package cli
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/term"
 )
 
-// How often progress is told: to a person's eyes, and as lines of a log.
-const (
-	terminalInterval = 100 * time.Millisecond
-	logInterval      = 5 * time.Second
-)
+// progressLogInterval is how often an install logs its progress where no terminal
+// shows it.
+const progressLogInterval = 5 * time.Second
 
-// installProgress tells how far an install has come: one line that is written over on
-// a terminal, else a line of the log now and then.
+// installProgress shows how far an install has come: as a line on a terminal, else
+// in the log.
 func installProgress(p Process, log *slog.Logger) func(install.Progress) {
-	last := time.Now()
-	if !isTerminal(p.Stderr) {
+	line, last := term.NewProgress(p.errors, term.IsTerminal(p.Stderr), ""), time.Now()
+	if !term.IsTerminal(p.Stderr) {
 		return func(now install.Progress) {
-			if time.Since(last) >= logInterval {
+			if time.Since(last) >= progressLogInterval {
 				last = time.Now()
 				log.Info("Installing", "stage", now.Stage, "bytes", now.Done, "of", now.Total)
 			}
 		}
 	}
 	return func(now install.Progress) {
-		whole := now.Total > 0 && now.Done >= now.Total
-		if whole {
-			fmt.Fprint(p.errors, "\r\x1b[K")
-		} else if time.Since(last) >= terminalInterval {
-			last = time.Now()
-			fmt.Fprintf(p.errors, "\r\x1b[K%s %s", now.Stage, progressText(now.Done, now.Total))
+		if now.Total > 0 && now.Done >= now.Total {
+			line.Hide()
+			return
 		}
+		line.Say("%s %s", now.Stage, progressText(now.Done, now.Total))
 	}
 }
 
-// isTerminal says whether a person may be looking.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// progressText is how much of the whole there is, in words.
+// progressText is how much of the total is done.
 func progressText(done, total int64) string {
 	if total <= 0 {
 		return megabytes(done)

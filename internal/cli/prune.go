@@ -11,6 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 func newPrune(p Process) *cobra.Command {
@@ -79,9 +81,9 @@ type prunedAgent struct {
 }
 
 func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
-	looking := newProgress(r.p.Stderr, fmt.Sprintf("looking at %v", tended))
+	looking := term.NewProgress(r.p.Stderr, term.IsTerminal(r.p.Stderr), fmt.Sprintf("looking at %v", tended))
 	seen, err := tended.Survey(ctx, r.rules)
-	looking.end()
+	looking.End()
 	if err != nil {
 		return err
 	}
@@ -121,34 +123,27 @@ func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruneReport {
 
 func (r *pruner) printDryRun(out pruneReport) error {
 	if r.asJSON {
-		return printJSON(r.p.Stdout, out)
+		return term.PrintJSON(r.p.Stdout, out)
 	}
 	r.printMissing(out)
 	if len(out.Agents) > 0 {
-		t := newTable(r.p.Stdout, "ID", "NAME", "VERSION", "VERDICT", "WHY")
+		t := term.NewTable(r.p.Stdout, "ID", "NAME", "VERSION", "VERDICT", "WHY")
 		for _, a := range out.Agents {
 			verdict := "stays"
 			if a.Ghost {
 				verdict = "ghost"
 			}
-			t.row(strconv.Itoa(a.ID), a.Name, a.Version, verdict, a.Why)
+			t.Row(strconv.Itoa(a.ID), a.Name, a.Version, verdict, a.Why)
 		}
-		if err := t.flush(); err != nil {
+		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(r.p.Stderr, "%s among %s\n", counted(out.Ghosts, "ghost"), counted(len(out.Agents), "agent"))
+	fmt.Fprintf(r.p.Stderr, "%s among %s\n", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
 	if out.Ghosts > 0 {
 		fmt.Fprintln(r.p.Stderr, "nothing was removed: --yes does it")
 	}
 	return nil
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (r *pruner) printMissing(out pruneReport) {
@@ -170,7 +165,7 @@ func (r *pruner) printSpared(out pruneReport) error {
 		if len(r.rules.Names) == 0 || a.Ghost {
 			continue
 		}
-		if _, err := fmt.Fprintln(r.p.Stdout, plainly(fmt.Sprintf("left %s (agent %d): %s", a.Name, a.ID, a.Why))); err != nil {
+		if _, err := fmt.Fprintln(r.p.Stdout, term.Safe(fmt.Sprintf("left %s (agent %d): %s", a.Name, a.ID, a.Why))); err != nil {
 			return err
 		}
 	}
@@ -190,7 +185,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		at[out.Agents[i].ID] = &out.Agents[i]
 	}
 	count := map[pool.Removal]int{}
-	working := newProgress(r.p.Stderr, "")
+	working := term.NewProgress(r.p.Stderr, term.IsTerminal(r.p.Stderr), "")
 	err := tended.Remove(ctx, r.rules, seen.Ghosts(), func(result pool.RemoveResult) {
 		count[result.Removal]++
 		row := at[result.Agent.ID]
@@ -199,12 +194,12 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 			row.Error = result.Err.Error()
 		}
 		if !r.asJSON {
-			working.hide()
-			fmt.Fprintln(r.p.Stdout, plainly(row.sentence()))
+			working.Hide()
+			fmt.Fprintln(r.p.Stdout, term.Safe(row.sentence()))
 		}
-		working.say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], counted(out.Ghosts, "ghost"))
+		working.Say("%d of %s", count[pool.Removed]+count[pool.Gone]+count[pool.Stayed]+count[pool.Failed], text.Count(out.Ghosts, "ghost"))
 	})
-	working.end()
+	working.End()
 	if told := r.printDone(out, count); err == nil {
 		err = told
 	}
@@ -229,11 +224,11 @@ func (a prunedAgent) sentence() string {
 
 func (r *pruner) printDone(out pruneReport, count map[pool.Removal]int) error {
 	if r.asJSON {
-		return printJSON(r.p.Stdout, out)
+		return term.PrintJSON(r.p.Stdout, out)
 	}
-	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], counted(out.Ghosts, "ghost"))
+	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], text.Count(out.Ghosts, "ghost"))
 	if n := len(out.Agents) - out.Ghosts; n > 0 {
-		fmt.Fprintf(r.p.Stderr, "; left alone: %s", counted(n, "agent"))
+		fmt.Fprintf(r.p.Stderr, "; left alone: %s", text.Count(n, "agent"))
 	}
 	fmt.Fprintln(r.p.Stderr)
 	return nil

@@ -69,11 +69,11 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	if err != nil {
 		return exitcode.With(exitcode.OfStart(err), err)
 	}
-	o.HandOver, o.Folder, o.WorkFolder, o.Grace = true, agentdir.Folder{Root: out}, s.WorkFolder, registerGrace
-	o.Processes, o.Line = supervisor.FromInit(init), supervisor.NewLine()
+	o.RegisterOnly, o.Dir, o.WorkFolder, o.Grace = true, agentdir.Dir{Root: out}, s.WorkFolder, registerGrace
+	o.Processes, o.Handle = supervisor.FromInit(init), supervisor.NewHandle()
 	end := supervisor.Run(o, heard)
 	grace := &graceEnd{}
-	grace.note(supervisor.Lines{o.Line})
+	grace.note(supervisor.Group{o.Handle})
 	if end.Err != nil && end.Code != 0 {
 		explainEnd(grace, heard, p, s, log, guard, end.Err)
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// rootsFirst makes the roots of agents that live apart from the installation, one
+// makeRoots makes the roots of agents that live apart from the installation, one
 // after the other, and returns the settings of each. The error is how `run` ends.
-func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) ([]config.Settings, error) {
+func makeRoots(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) ([]config.Settings, error) {
 	var each []config.Settings
 	for n := range s.Agents {
 		each = append(each, s.Of(n+1))
@@ -29,7 +29,7 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 	var failed error
 	for i := range each {
 		own := each[i]
-		each[i], failed = untilDone(ctx, func() (config.Settings, error) { return rootFirst(ctx, p, own, user, log) })
+		each[i], failed = waitBriefly(ctx, func() (config.Settings, error) { return makeRoot(ctx, p, own, user, log) })
 		if failed != nil {
 			break
 		}
@@ -45,17 +45,17 @@ func rootsFirst(p Process, s config.Settings, user *proc.User, log *slog.Logger,
 	return each, nil
 }
 
-// rootFirst makes the root of one agent, and says what that means for updates. No
+// makeRoot makes the root of one agent, and says what that means for updates. No
 // other azptend may live in it meanwhile.
-func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
-	folder := agentdir.Folder{Root: s.Root()}
-	release, err := lockInTime(ctx, folder, s.NameWait, user, log)
+func makeRoot(ctx context.Context, p Process, s config.Settings, user *proc.User, log *slog.Logger) (config.Settings, error) {
+	folder := agentdir.Dir{Root: s.Root()}
+	release, err := lockOrWait(ctx, folder, s.NameWait, user, log)
 	if err != nil {
 		return s, err
 	}
 	defer release()
 	var survivor bool
-	if err := user.Do(func() error { survivor = folder.WasKilled(); return nil }); err != nil {
+	if err := user.Do(func() error { survivor = folder.PreviousRunKilled(); return nil }); err != nil {
 		return s, err
 	}
 	o := install.RootOptions{
@@ -69,7 +69,7 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 	if err != nil {
 		return s, err
 	}
-	tellRoot(s, done, log)
+	logRoot(s, done, log)
 	if done.Linked() && !s.NoUpdate {
 		s.NoUpdate = true
 		log.Warn("The agent does not update itself: its root shares files with the installation",
@@ -78,13 +78,13 @@ func rootFirst(ctx context.Context, p Process, s config.Settings, user *proc.Use
 	return s, nil
 }
 
-// lockInTime locks a folder, and waits for another container that is at work in it.
-func lockInTime(ctx context.Context, folder agentdir.Folder, wait time.Duration, user *proc.User, log *slog.Logger) (release func(), err error) {
+// lockOrWait locks a folder, and waits for another container that is at work in it.
+func lockOrWait(ctx context.Context, folder agentdir.Dir, wait time.Duration, user *proc.User, log *slog.Logger) (release func(), err error) {
 	ctx, done := context.WithTimeout(ctx, wait)
 	defer done()
 	for told := false; ; told = true {
 		err = user.Do(func() (err error) { release, err = folder.Lock(); return err })
-		var unfit *agentdir.UnfitError
+		var unfit *agentdir.DirError
 		if err == nil || !errors.As(err, &unfit) || !unfit.InUse || ctx.Err() != nil {
 			return release, err
 		}
@@ -98,7 +98,7 @@ func lockInTime(ctx context.Context, folder agentdir.Folder, wait time.Duration,
 	}
 }
 
-func tellRoot(s config.Settings, done install.RootDone, log *slog.Logger) {
+func logRoot(s config.Settings, done install.RootDone, log *slog.Logger) {
 	if done.Damage != nil {
 		log.Warn("The file that says what the agent's root was made from is damaged: a job may have replaced it", "root", s.Root(), "error", done.Damage)
 	}

@@ -61,9 +61,9 @@ func run(p Process, flags *pflag.FlagSet) error {
 		return err
 	}
 	log, guard := openLog(p, s)
-	s = withFileToken(s)
+	s = loadFileToken(s)
 	tellOpenings(p, user, log)
-	tellParents(s, user, log)
+	warnExposingParents(s, user, log)
 	if s.Placeholder {
 		return runPlaceholder(p, s, log, guard, heard)
 	}
@@ -72,13 +72,13 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	defer closing(grace, log, "the page for probes", closeWithin, done)()
+	defer closeWithin(grace, log, "the page for probes", closeTimeout, done)()
 	if s.Install && !install.IsThere(s.AgentDir) {
 		if ended := installFirst(p, s, log, guard, heard); ended != nil {
 			return ended
 		}
 	}
-	each, ended := rootsFirst(p, s, user, log, guard, heard)
+	each, ended := makeRoots(p, s, user, log, guard, heard)
 	if ended != nil {
 		return ended
 	}
@@ -87,9 +87,9 @@ func run(p Process, flags *pflag.FlagSet) error {
 		explain(heard, p, s, log, guard, err)
 		return exitcode.Silent(exitcode.Internal)
 	}
-	defer closing(grace, log, "the reaping of processes", closeWithin, init.Close)()
+	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
 
-	end, err := live(p, s, each, page, user, log, guard, init, heard, grace)
+	end, err := runAgents(p, s, each, page, user, log, guard, init, heard, grace)
 	if err != nil {
 		explain(heard, p, s, log, guard, err)
 		return exitcode.Silent(exitcode.OfStart(err))
@@ -172,5 +172,7 @@ func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe .
 		return nil, nil, err
 	}
 	sayIdentity(log, who, s.Identity)
-	return who, azdo.New(s.URL, web, who, requestLogger(log, observe...)), nil
+	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
+	who.UseClock(client.Now) // if this machine's clock jumps, the token is still good
+	return who, client, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
+	"github.com/azptend/azptend/internal/term"
 )
 
 type selftestFlags struct{ yes, asJSON bool }
@@ -76,7 +77,7 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 			"nothing was done: --yes does it\n", in.Name, in.ID)
 		return nil
 	}
-	out := &Output{W: p.Stdout}
+	out := &term.Output{W: p.Stdout}
 	shown := &selftestTeller{out: out, asJSON: f.asJSON}
 	shown.head(serverKind(s.URL))
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
@@ -131,7 +132,7 @@ func serverKind(address string) string {
 
 // selftestTeller prints the report: row by row for a person, or as one document.
 type selftestTeller struct {
-	out    *Output
+	out    *term.Output
 	asJSON bool
 }
 
@@ -165,7 +166,7 @@ type selftestDocument struct {
 
 func (t *selftestTeller) end(r selftest.Report, took time.Duration, server string) {
 	if t.asJSON {
-		_ = printJSON(t.out, selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
+		_ = term.PrintJSON(t.out, selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
 		return
 	}
 	count := map[selftest.Verdict]int{}

@@ -19,6 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/setup"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // ofSetup are the settings that matter to who sets up.
@@ -123,7 +124,7 @@ func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags,
 	if err != nil {
 		return err
 	}
-	tell := &teller{p: p, s: s, f: f, out: &Output{W: p.Stdout}}
+	tell := &teller{p: p, s: s, f: f, out: &term.Output{W: p.Stdout}}
 	plan := setup.Make(f.want, state)
 	tell.plan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {

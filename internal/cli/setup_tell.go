@@ -9,6 +9,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/setup"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // teller prints what setup finds, plans and does: for a person, or as one JSON
@@ -17,7 +18,7 @@ type teller struct {
 	p   Process
 	s   config.Settings
 	f   setupFlags
-	out *Output
+	out *term.Output
 
 	done int // of the plan's steps
 }
@@ -26,14 +27,14 @@ func (t *teller) plan(state setup.State, plan setup.Plan) {
 	if t.f.asJSON {
 		return
 	}
-	table := newTable(t.out)
+	table := term.NewTable(t.out)
 	for _, row := range t.facts(state) {
-		table.row(row[:]...)
+		table.Row(row[:]...)
 	}
-	_ = table.flush()
+	_ = table.Flush()
 	fmt.Fprintln(t.out)
 	for _, note := range plan.Notes {
-		fmt.Fprintf(t.out, "note: %s\n", plainly(note))
+		fmt.Fprintf(t.out, "note: %s\n", term.Safe(note))
 	}
 	if len(plan.Steps) == 0 {
 		if plan.Obstacle == nil {
@@ -43,7 +44,7 @@ func (t *teller) plan(state setup.State, plan setup.Plan) {
 	}
 	fmt.Fprintln(t.out, "the plan:")
 	for i, step := range plan.Steps {
-		fmt.Fprintf(t.out, "  %d. %s\n", i+1, plainly(step.What))
+		fmt.Fprintf(t.out, "  %d. %s\n", i+1, term.Safe(step.What))
 	}
 	if !t.f.apply && plan.Obstacle == nil {
 		fmt.Fprintln(t.out, "nothing was changed: --apply does it")
@@ -111,17 +112,17 @@ func (t *teller) progress(p setup.Progress) {
 	}
 	switch {
 	case p.Waiting > 0:
-		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), plainly(p.Why.Error()))
+		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), term.Safe(p.Why.Error()))
 	case p.Done:
 		t.done++
-		fmt.Fprintf(to, "done: %s\n", plainly(p.Step.What))
+		fmt.Fprintf(to, "done: %s\n", term.Safe(p.Step.What))
 	}
 }
 
 // asIs is the end where nothing was to be done.
 func (t *teller) asIs(state setup.State, plan setup.Plan) {
 	if t.f.asJSON {
-		_ = printJSON(t.out, t.document(state, plan))
+		_ = term.PrintJSON(t.out, t.document(state, plan))
 	}
 }
 
@@ -131,25 +132,25 @@ func (t *teller) end(after setup.State, plan setup.Plan, err error) {
 	if t.f.asJSON {
 		d := t.document(after, plan)
 		if d.Applied = err == nil; err != nil {
-			d.Error = plainly(err.Error())
+			d.Error = term.Safe(err.Error())
 		} else if !t.f.want.Remove {
 			d.Undo = t.undo()
 		}
-		_ = printJSON(t.out, d)
+		_ = term.PrintJSON(t.out, d)
 		return
 	}
 	if err != nil {
 		return
 	}
 	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
-	table := newTable(t.out)
+	table := term.NewTable(t.out)
 	for _, row := range t.facts(after) {
-		table.row(row[:]...)
+		table.Row(row[:]...)
 	}
 	if !t.f.want.Remove {
-		table.row("to undo it", t.undo())
+		table.Row("to undo it", t.undo())
 	}
-	_ = table.flush()
+	_ = table.Flush()
 	for _, step := range plan.Steps {
 		if step.Undo != "" {
 			fmt.Fprintf(t.out, "what that leaves: %s\n", step.Undo)

@@ -15,7 +15,7 @@ import (
 // tellSystemd tells systemd how the lives go, until done is called: ready when each
 // agent listens for jobs, stopping when all have ended, and, for the unit's
 // watchdog, that the loop answers. Without systemd it does nothing.
-func tellSystemd(s config.Settings, lines supervisor.Lines, log *slog.Logger) (done func()) {
+func tellSystemd(s config.Settings, lines supervisor.Group, log *slog.Logger) (done func()) {
 	manager, err := systemd.Open(systemd.Options{
 		Socket: s.Variable("NOTIFY_SOCKET"), WatchdogUsec: s.Variable("WATCHDOG_USEC"), WatchdogPid: s.Variable("WATCHDOG_PID"), Pid: os.Getpid(),
 	})
@@ -42,7 +42,7 @@ func tellSystemd(s config.Settings, lines supervisor.Lines, log *slog.Logger) (d
 
 // notifier is the lives' voice to systemd.
 type notifier struct {
-	lines   supervisor.Lines
+	lines   supervisor.Group
 	manager *systemd.Manager
 	log     *slog.Logger
 	mute    bool // a failure to tell was said

@@ -19,6 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/term"
 )
 
 func newToken(p Process) *cobra.Command {
@@ -86,7 +87,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	case raw && len(facts.Problems) == 0:
 		fmt.Fprintln(p.Stdout, text.Reveal())
 	case asJSON:
-		_ = printJSON(p.Stdout, facts)
+		_ = term.PrintJSON(p.Stdout, facts)
 	case !raw:
 		printFacts(p.Stdout, facts, claims)
 	}
@@ -137,10 +138,10 @@ func tokenProblems(ctx context.Context, claims *identity.Claims, organisation st
 }
 
 func printFacts(w io.Writer, f tokenFacts, claims *identity.Claims) {
-	table := newTable(w)
+	table := term.NewTable(w)
 	row := func(name, value string) {
 		if value != "" {
-			table.row(name, value)
+			table.Row(name, value)
 		}
 	}
 	row("source", f.Source)
@@ -163,5 +164,5 @@ func printFacts(w io.Writer, f tokenFacts, claims *identity.Claims) {
 	if claims == nil {
 		row("whose", "it does not say: it is no Entra token")
 	}
-	_ = table.flush()
+	_ = table.Flush()
 }

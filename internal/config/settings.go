@@ -293,8 +293,12 @@ func byName(environ []string) map[string]string {
 // notKnown is what is said of such a name.
 func notKnown(name string) string {
 	w := oneLine(name) + " is no setting of azptend, and jobs do not get it"
-	if near := nearest(name); near != "" {
-		w += "; did you mean " + near + "?"
+	var known []string
+	for _, r := range Table() {
+		known = append(known, strings.TrimPrefix(r.Env, "AZP_"))
+	}
+	if near := text.Nearest(strings.TrimPrefix(name, "AZP_"), known); near != "" {
+		w += "; did you mean AZP_" + near + "?"
 	}
 	return w
 }
@@ -335,16 +339,4 @@ func isKnown(name string) bool {
 // (agent-protocol.md 4.5).
 func agentsOwn() []string {
 	return []string{"AZP_AGENT_DOWNGRADE_DISABLED", "AZP_AGENT_DOWNLOAD_TIMEOUT", "AZP_AGENT_USE_LEGACY_HTTP"}
-}
-
-// nearest is the known name that looks most like name, if one does.
-func nearest(name string) string {
-	// Of a short name, a few letters are most of it.
-	best, near := min(4, (len(name)-len("AZP_"))/2+1), ""
-	for _, r := range Table() {
-		if d := text.Distance(name, r.Env); d < best {
-			best, near = d, r.Env
-		}
-	}
-	return near
 }

@@ -1,18 +1,16 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // Row is one setting.
@@ -157,7 +155,7 @@ func Table() []Row {
 		{Env: "AZP_LOG_LEVEL", Group: Connection, Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
 			Hint: "debug, info, warn or error", set: setLogLevel},
 		{Env: "AZP_KEEP_INTERVAL", Group: Keep, Flag: "interval", Default: "30s", Help: "how often the keeper looks at a pool, at most",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.KeepInterval }, Least: shortestInterval, Most: day},
+			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.KeepInterval }, Least: shortestInterval, Most: text.Day},
 		{Env: "AZP_KEEP_PRUNE", Group: Keep, Flag: "prune", Default: "true", Switch: true, Help: "whether the keeper removes ghosts; false only shows them",
 			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPrune, v) }},
 		{Env: "AZP_KEEP_OLDER_THAN", Group: Keep, Flag: "older-than", Default: "15m", Help: "how long an agent must have been offline to be a ghost; at least 15m",
@@ -194,71 +192,23 @@ func setPositive(to *int, v string) error {
 // The bounds of settings that are lengths of time: what one may wait for, and how
 // long an agent may run or stay offline.
 const (
-	day         = 24 * time.Hour
-	longestWait = 30 * day
-	longestRun  = 365 * day
+	longestWait = 30 * text.Day
+	longestRun  = 365 * text.Day
 )
 
 // setLength reads a length of time between least and most.
 func setLength(to *time.Duration, v string, least, most time.Duration) error {
-	d, err := parseLength(v)
+	d, err := text.ParseDuration(v)
 	switch {
-	case errors.Is(err, errTooLong) || d > most:
-		return fmt.Errorf("is %q, which is too long: at most %s", v, inDays(most))
+	case errors.Is(err, text.ErrTooLong) || d > most:
+		return fmt.Errorf("is %q, which is too long: at most %s", v, text.Count(int(most/text.Day), "day"))
 	case err != nil:
-		return err
+		return fmt.Errorf("is %q, which %w", v, err)
 	case d < least:
 		return fmt.Errorf("is %q, which is shorter than %v", v, least)
 	}
 	*to = d
 	return nil
-}
-
-var (
-	errTooLong = errors.New("is too long")
-	digits     = regexp.MustCompile(`[0-9]+`)
-)
-
-// parseLength reads seconds, or a time with units, days among them. A number that
-// no duration can hold is errTooLong.
-func parseLength(v string) (time.Duration, error) {
-	notLength := fmt.Errorf("is %q, which is not a length of time", v)
-	text := v
-	if digits.FindString(v) == v {
-		text += "s" // platforms write grace periods as plain seconds
-	}
-	days, rest, found := strings.Cut(text, "d") // what people count ghosts in
-	if !found {
-		days, rest = "0", text
-	}
-	d, err := time.ParseDuration(cmp.Or(rest, "0s"))
-	if digits.FindString(days) != days || days == "" || d < 0 {
-		return 0, notLength
-	}
-	if err != nil {
-		if _, wrong := time.ParseDuration(digits.ReplaceAllString(rest, "1")); wrong != nil {
-			return 0, notLength
-		}
-		return 0, errTooLong
-	}
-	n, err := strconv.Atoi(days)
-	if err != nil || n > int(mostDays) {
-		return 0, errTooLong
-	}
-	if d += time.Duration(n) * day; d < 0 {
-		return 0, errTooLong
-	}
-	return d, nil
-}
-
-const mostDays = math.MaxInt64 / day
-
-// inDays writes a bound.
-func inDays(d time.Duration) string {
-	if d == day {
-		return "1 day"
-	}
-	return fmt.Sprintf("%d days", d/day)
 }
 
 // Length is the value of a flag that means the same as a setting, with the same

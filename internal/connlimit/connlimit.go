@@ -18,26 +18,26 @@ import (
 )
 
 const (
-	// most is how many connections a listener has at most.
-	most = 64
+	// maxConns is how many connections a listener has at most.
+	maxConns = 64
 	// pause is between two connections that a full listener accepts. It bounds the
 	// work that a flood makes, and gives a caller time to ask: pause times most.
 	pause = 250 * time.Microsecond
 )
 
-// Listener is l with a bound on the connections that it has accepted and that are
+// Limit is l with a bound on the connections that it has accepted and that are
 // not closed yet.
-func Listener(l net.Listener) net.Listener {
-	return &listener{Listener: l, most: within(descriptors())}
+func Limit(l net.Listener) net.Listener {
+	return &listener{Listener: l, maxConns: connsFor(descriptors())}
 }
 
-// within is how many connections a listener may have in a process that may have so
+// connsFor is how many connections a listener may have in a process that may have so
 // many descriptors: a quarter of them, for there may be two listeners.
-func within(descriptors uint64) int { return int(max(4, min(most, descriptors/4))) }
+func connsFor(descriptors uint64) int { return int(max(4, min(maxConns, descriptors/4))) }
 
 type listener struct {
 	net.Listener
-	most int
+	maxConns int
 
 	mu   sync.Mutex
 	open []*conn // the oldest first
@@ -48,20 +48,20 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: accepted, of: l}
-	if tooMany := l.enter(c); tooMany != nil {
+	c := &conn{Conn: accepted, listener: l}
+	if tooMany := l.add(c); tooMany != nil {
 		_ = tooMany.Conn.Close() // its server finds out by itself
 		time.Sleep(pause)
 	}
 	return c, nil
 }
 
-// enter counts c, and returns the connection that must make room for it.
-func (l *listener) enter(c *conn) (tooMany *conn) {
+// add counts c, and returns the connection that must make room for it.
+func (l *listener) add(c *conn) (tooMany *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= l.most {
-		i := max(0, slices.IndexFunc(l.open, func(o *conn) bool { return !o.asked && !hasAsked(o.Conn) }))
+	if len(l.open) >= l.maxConns {
+		i := max(0, slices.IndexFunc(l.open, func(o *conn) bool { return !o.hasSent && !hasUnread(o.Conn) }))
 		tooMany = l.open[i]
 		l.open = slices.Delete(l.open, i, i+1)
 	}
@@ -71,8 +71,8 @@ func (l *listener) enter(c *conn) (tooMany *conn) {
 
 type conn struct {
 	net.Conn
-	of    *listener
-	asked bool // something was read from it; of.mu
+	listener *listener
+	hasSent  bool // something was read from it; of.mu
 }
 
 // Unwrap returns the connection that a Listener's Accept has wrapped.
@@ -86,18 +86,18 @@ func Unwrap(c net.Conn) net.Conn {
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.of.mu.Lock()
-		c.asked = true
-		c.of.mu.Unlock()
+		c.listener.mu.Lock()
+		c.hasSent = true
+		c.listener.mu.Unlock()
 	}
 	return n, err
 }
 
 func (c *conn) Close() error {
-	c.of.mu.Lock()
-	if i := slices.Index(c.of.open, c); i >= 0 {
-		c.of.open = slices.Delete(c.of.open, i, i+1)
+	c.listener.mu.Lock()
+	if i := slices.Index(c.listener.open, c); i >= 0 {
+		c.listener.open = slices.Delete(c.listener.open, i, i+1)
 	}
-	c.of.mu.Unlock()
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

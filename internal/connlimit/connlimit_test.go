@@ -8,7 +8,7 @@ import (
 
 func TestWithin(t *testing.T) {
 	for descriptors, want := range map[uint64]int{0: 4, 64: 16, 128: 32, 1024: 64, 1 << 62: 64} {
-		if got := within(descriptors); got != want {
+		if got := connsFor(descriptors); got != want {
 			t.Errorf("of %d descriptors %d, want %d", descriptors, got, want)
 		}
 	}
@@ -71,8 +71,8 @@ func TestWhoAsksIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer under.Close()
-	s := stage{t, Listener(under).(*listener)}
-	s.l.most = 3
+	s := stage{t, Limit(under).(*listener)}
+	s.l.maxConns = 3
 	probe, served := s.connect()
 	s.asks(probe, served)
 	silent, _ := s.connect()
@@ -89,14 +89,14 @@ func TestWhoAsksIsServed(t *testing.T) {
 	if s.isClosed(sent) {
 		t.Error("who has asked, and was not read yet, is closed")
 	}
-	if len(s.l.open) != s.l.most {
-		t.Errorf("%d are open, want %d", len(s.l.open), s.l.most)
+	if len(s.l.open) != s.l.maxConns {
+		t.Errorf("%d are open, want %d", len(s.l.open), s.l.maxConns)
 	}
 	servedSent.Close()
 	if s.isClosed(probe) || !s.isClosed(silent) {
 		t.Errorf("the probe is closed: %v; the silent one: %v", s.isClosed(probe), s.isClosed(silent))
 	}
-	for range s.l.most - 1 {
+	for range s.l.maxConns - 1 {
 		s.asks(s.connect())
 	}
 	if s.isClosed(probe) {
@@ -114,8 +114,8 @@ func TestClosedOnesLeaveRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer under.Close()
-	s := stage{t, Listener(under).(*listener)}
-	s.l.most = 2
+	s := stage{t, Limit(under).(*listener)}
+	s.l.maxConns = 2
 	first, _ := s.connect()
 	for range 10 {
 		_, served := s.connect()

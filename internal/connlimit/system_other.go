@@ -9,4 +9,4 @@ import (
 
 func descriptors() uint64 { return math.MaxUint64 }
 
-func hasAsked(net.Conn) bool { return false }
+func hasUnread(net.Conn) bool { return false }

@@ -18,9 +18,9 @@ func descriptors() uint64 {
 	return uint64(limit.Cur)
 }
 
-// hasAsked says whether something was sent that nobody has read yet. A caller who
+// hasUnread says whether something was sent that nobody has read yet. A caller who
 // has left has not.
-func hasAsked(c net.Conn) (is bool) {
+func hasUnread(c net.Conn) (is bool) {
 	over, can := c.(syscall.Conn)
 	if !can {
 		return false

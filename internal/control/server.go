@@ -96,7 +96,7 @@ func (s *Server) Close(farewell time.Duration) error {
 
 func (s *Server) accept() {
 	defer s.served.Done()
-	limited := connlimit.Listener(s.listener)
+	limited := connlimit.Limit(s.listener)
 	for {
 		c, err := limited.Accept()
 		if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {

@@ -26,7 +26,7 @@ func lookAtFolder(_ context.Context, v *visit) result {
 	}
 	if err := f.Check(); err != nil {
 		p := problem(Unfit, err.Error())
-		var unfit *agentdir.UnfitError
+		var unfit *agentdir.DirError
 		if errors.As(err, &unfit) {
 			p.Fix = unfit.Hint
 		}
@@ -55,8 +55,8 @@ func lookAtRuntime(ctx context.Context, v *visit) result {
 	if err != nil {
 		return wrong(problem(NoVersion, err.Error()))
 	}
-	if needs.Libc != "" && !needs.HasLoader {
-		return wrong(problem(NoLoader, fmt.Sprintf("the listener is built for %s, and its loader %s is not there", needs.Libc, needs.Loader)))
+	if needs.Libc != "" && !needs.Exists {
+		return wrong(problem(NoLoader, fmt.Sprintf("the listener is built for %s, and its loader %s is not there", needs.Libc, needs.Path)))
 	}
 	r := result{}
 	icu := ""
@@ -69,7 +69,7 @@ func lookAtRuntime(ctx context.Context, v *visit) result {
 	version, err := f.Version(ctx)
 	if err != nil {
 		p := problem(NoVersion, err.Error())
-		var unfit *agentdir.UnfitError
+		var unfit *agentdir.DirError
 		if errors.As(err, &unfit) {
 			p.Fix = unfit.Hint
 		}

@@ -27,7 +27,7 @@ func aboutTheFolder() []onTheMachine {
 		{"all is well", func(*doctor.Subject) {}, doctor.Folder, nil, 0, "/azp can be used as user agent; 60.0 GB of 100.0 GB free"},
 		{"no listener", func(s *doctor.Subject) {
 			s.Folder.Check = func() error {
-				return &agentdir.UnfitError{Folder: "/azp", Why: "bin/Agent.Listener is not there", Hint: "unpack"}
+				return &agentdir.DirError{Dir: "/azp", Why: "bin/Agent.Listener is not there", Hint: "unpack"}
 			}
 		}, doctor.Folder, []doctor.Cause{doctor.Unfit}, 78, "is not there"},
 		{"an agent that run installs", func(s *doctor.Subject) {
@@ -45,12 +45,12 @@ func aboutTheFolder() []onTheMachine {
 		}, doctor.Folder, nil, 0, ""},
 		{"it runs", func(*doctor.Subject) {}, doctor.Runtime, nil, 0, "version 5.282.3, for glibc; ICU: /lib/libicuuc.so.72"},
 		{"a program that needs nothing", func(s *doctor.Subject) {
-			s.Folder.Needs = func() (agentdir.Needs, error) { return agentdir.Needs{}, nil }
+			s.Folder.Needs = func() (agentdir.Loader, error) { return agentdir.Loader{}, nil }
 			s.Folder.ICU = func() string { return "" }
 		}, doctor.Runtime, nil, 0, "needs no library"},
 		{"a package for Alpine on Debian", func(s *doctor.Subject) {
-			s.Folder.Needs = func() (agentdir.Needs, error) {
-				return agentdir.Needs{Libc: "musl", Loader: "/lib/ld-musl-x86_64.so.1"}, nil
+			s.Folder.Needs = func() (agentdir.Loader, error) {
+				return agentdir.Loader{Libc: "musl", Path: "/lib/ld-musl-x86_64.so.1"}, nil
 			}
 		}, doctor.Runtime, []doctor.Cause{doctor.NoLoader}, 78, "built for musl, and its loader /lib/ld-musl-x86_64.so.1"},
 		{"no ICU, and it runs", func(s *doctor.Subject) { s.Folder.ICU = func() string { return "" } },
@@ -58,7 +58,7 @@ func aboutTheFolder() []onTheMachine {
 		{"no ICU, and it does not", func(s *doctor.Subject) {
 			s.Folder.ICU = func() string { return "" }
 			s.Folder.Version = func(context.Context) (string, error) {
-				return "", &agentdir.UnfitError{Why: "ends with exit code 134", Hint: "see above"}
+				return "", &agentdir.DirError{Why: "ends with exit code 134", Hint: "see above"}
 			}
 		}, doctor.Runtime, []doctor.Cause{doctor.NoVersion, doctor.NoICU}, 78, ""},
 	}

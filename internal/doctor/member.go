@@ -112,7 +112,7 @@ func lookAtPool(ctx context.Context, v *visit) result {
 	p := problem(c.Cause, err.Error())
 	var seen *azdo.NoPoolError
 	if errors.As(err, &seen) && v.PoolID == 0 {
-		if near := nearest(v.PoolName, seen.Sees); near != "" {
+		if near := text.Nearest(v.PoolName, seen.Sees); near != "" {
 			p.What += fmt.Sprintf("; did you mean %q?", near)
 		}
 	}
@@ -124,30 +124,6 @@ func (v *visit) findPool(ctx context.Context) (azdo.Pool, error) {
 		return v.Server.PoolByID(ctx, v.PoolID)
 	}
 	return v.Server.PoolByName(ctx, v.PoolName)
-}
-
-// nearest is the name that looks most like one, if one does: a third of its
-// letters may be others, and case, spaces and dashes do not count.
-func nearest(name string, among []string) string {
-	best, near := 0, ""
-	for _, other := range among {
-		a, b := letters(name), letters(other)
-		d := text.Distance(a, b)
-		if most := max(len(a), len(b)) / 3; d <= most && (near == "" || d < best) {
-			best, near = d, other
-		}
-	}
-	return near
-}
-
-// letters is a name without what people mistype most.
-func letters(s string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" -_.", r) {
-			return -1
-		}
-		return r
-	}, strings.ToLower(s))
 }
 
 // lookAtRole asks what the identity may do in the pool, in the words of the

@@ -65,7 +65,7 @@ func TestManyJobsWait(t *testing.T) {
 // TestCountAsKEDA are the fixtures of keda-and-kubernetes.md 1.5, as far as they
 // are about what this counts.
 func TestCountAsKEDA(t *testing.T) {
-	parent := azdo.Agent{Name: "template", Version: agentdir.NoAgentsVersion, Status: "offline"}
+	parent := azdo.Agent{Name: "template", Version: agentdir.PlaceholderVersionPrefix, Status: "offline"}
 	now := azdo.Time{Time: time.Now()}
 	requests := []azdo.JobRequest{
 		{}, {MatchedAgents: []azdo.Agent{parent}},
@@ -108,17 +108,6 @@ func TestUnmet(t *testing.T) {
 			t.Fatalf("nothing lacks, and nobody could take it")
 		}
 	})
-}
-
-func TestNearest(t *testing.T) {
-	among := []string{"Default", "Linux builds", "Azure Pipelines"}
-	for name, want := range map[string]string{
-		"default": "Default", "Defualt": "Default", "linux-builds": "Linux builds", "LinuxBuild": "Linux builds", "windows": "", "": "", "Azure": "",
-	} {
-		if got := nearest(name, among); got != want {
-			t.Errorf("%q is near %q, want %q", name, got, want)
-		}
-	}
 }
 
 // TestMeets: what is known of a demand is azdo's; the registration's version, and

@@ -96,8 +96,8 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 func soundFolder() doctor.Home {
 	return doctor.Home{
 		Dir: "/azp", User: "agent", Check: func() error { return nil },
-		Needs: func() (agentdir.Needs, error) {
-			return agentdir.Needs{Libc: "glibc", Loader: "/lib64/ld", HasLoader: true}, nil
+		Needs: func() (agentdir.Loader, error) {
+			return agentdir.Loader{Libc: "glibc", Path: "/lib64/ld", Exists: true}, nil
 		},
 		ICU:     func() string { return "/lib/libicuuc.so.72" },
 		Version: func(context.Context) (string, error) { return "5.282.3", nil },

@@ -92,7 +92,7 @@ type Home struct {
 	Awaits  bool                                  // there is no agent yet, and run installs one
 	User    string                                // whom the agent runs as
 	Check   func() error                          // an *agent.UnfitError says what is wrong; as that user
-	Needs   func() (agentdir.Needs, error)        // what its listener was built to find
+	Needs   func() (agentdir.Loader, error)       // what its listener was built to find
 	ICU     func() string                         // where it is, or the setting that makes it needless; "" for neither
 	Version func(context.Context) (string, error) // asks the listener itself
 	Space   func() (free, total uint64, err error)

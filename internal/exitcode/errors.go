@@ -40,7 +40,7 @@ func Silent(code int) error { return &Error{Code: code} }
 func Of(err error) int {
 	var (
 		coded  *Error
-		dir    *agentdir.UnfitError
+		dir    *agentdir.DirError
 		answer *azdo.Error
 	)
 	switch {

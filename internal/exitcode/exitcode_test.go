@@ -43,14 +43,14 @@ func TestOf(t *testing.T) {
 		{&azdo.Error{Op: "x", Status: 409}, 75},
 		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "VS403283: Could not add user"}}, 75},
 		{&setup.NotDoneError{}, 75},
-		{&agentdir.UnfitError{InUse: true}, 75},
+		{&agentdir.DirError{InUse: true}, 75},
 		{&azdo.Error{Op: "x", Status: 401}, 77},
 		{&azdo.Error{Op: "x", Status: 403}, 77},
 		{fmt.Errorf("cannot find: %w", azdo.ErrNoPool), 77},
 		{fmt.Errorf("cannot give: %w", setup.ErrSelf), 77},
 		{&setup.NoPoolError{Cause: azdo.ErrNoPool}, 77},
 		{&setup.StepError{Cause: &azdo.Error{Status: 403}}, 77},
-		{&agentdir.UnfitError{}, 78},
+		{&agentdir.DirError{}, 78},
 		{&install.RootError{}, 78},
 		{&azdo.Error{Op: "x", Cause: context.Canceled}, 130},
 	} {
@@ -68,8 +68,8 @@ func TestOfStartAndInstall(t *testing.T) {
 		start, install int
 	}{
 		{errors.New("anything"), 64, 69},
-		{&agentdir.UnfitError{InUse: true}, 75, 75},
-		{&agentdir.UnfitError{}, 78, 78},
+		{&agentdir.DirError{InUse: true}, 75, 75},
+		{&agentdir.DirError{}, 78, 78},
 		{&fs.PathError{Err: errors.New("x")}, 64, 78},
 		{With(130, errors.New("interrupted")), 130, 130},
 	} {

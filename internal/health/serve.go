@@ -124,7 +124,7 @@ func (p *Server) Serve(l net.Listener, log *slog.Logger) (done func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.Serve(connlimit.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(connlimit.Limit(l)); !errors.Is(err, http.ErrServerClosed) {
 			log.Warn("Nobody can probe this azptend any more", "error", err)
 		}
 	}()

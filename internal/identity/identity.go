@@ -75,7 +75,8 @@ type Identity struct {
 	tokens  fileTokens
 	unread  bool        // it was said that the token file gives none
 	fetched func(Fetch) // nil for nobody
-	last    string      // the token that was last told of
+	now     func() time.Time
+	last    string // the token that was last told of
 }
 
 // Fetch is a token that was got, and was not in our hands before, or the failure to
@@ -89,6 +90,10 @@ type Fetch struct {
 // OnFetch has f told of each fetch. It is called before the first token is asked
 // for. Of a PAT and of a token file nothing is told: they are read and not fetched.
 func (i *Identity) OnFetch(f func(Fetch)) { i.fetched = f }
+
+// UseClock has tokens judged by another clock than this machine's. It is called
+// before the first token is asked for.
+func (i *Identity) UseClock(now func() time.Time) { i.now = now }
 
 // tell tells of a fetch; the SDK's cache hands the same token out many times.
 func (i *Identity) tell(token azcore.AccessToken, err error) {
@@ -123,7 +128,7 @@ func New(o Options) (*Identity, error) {
 	for _, s := range []secret.Text{o.PAT, o.ClientSecret, o.CertificatePassword} {
 		o.Guard.Watch(s)
 	}
-	i := &Identity{options: o, source: o.Source}
+	i := &Identity{options: o, source: o.Source, now: time.Now}
 	var err error
 	switch {
 	case o.Source == ManagedIdentity, o.Source == TokenFile && o.selectsManaged():
@@ -234,13 +239,13 @@ const (
 // ask gets a token that lives long enough.
 func (i *Identity) ask(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
 	token, err := i.askOnce(ctx, fresh)
-	if err == nil && !fresh && time.Until(token.ExpiresOn) < enoughLife {
+	if err == nil && !fresh && token.ExpiresOn.Sub(i.now()) < enoughLife {
 		token, err = i.askOnce(ctx, true)
 	}
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
-	left := time.Until(token.ExpiresOn)
+	left := token.ExpiresOn.Sub(i.now())
 	switch {
 	case left <= 0:
 		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+

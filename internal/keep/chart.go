@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // chartSlots are the slots that a chart shows: half an hour at least, and as many
@@ -34,14 +34,14 @@ func waitedSentence(shown []Slot) string {
 		started += s.Started
 		longest, oldest = max(longest, s.Waited), max(oldest, s.Oldest)
 	}
-	text := fmt.Sprintf("In the last %s %s started", spanOf(shown), counted(started, "job"))
+	sentence := fmt.Sprintf("In the last %s %s started", spanOf(shown), text.Count(started, "job"))
 	if started > 0 {
-		text += ", after " + pool.Span(longest) + " at most"
+		sentence += ", after " + text.Duration(longest) + " at most"
 	}
 	if oldest > longest {
-		text += fmt.Sprintf("; a job waited %s and had not started", pool.Span(oldest))
+		sentence += fmt.Sprintf("; a job waited %s and had not started", text.Duration(oldest))
 	}
-	return text + "."
+	return sentence + "."
 }
 
 func spanOf(shown []Slot) string {

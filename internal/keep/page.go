@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // renderPage is the page whole, as it is without JavaScript too.
@@ -131,8 +131,8 @@ func statusOf(p poolView) string {
 	case p.snapshot.At.IsZero():
 		return p.name + ": not seen yet"
 	}
-	return fmt.Sprintf("%s: %s waiting, %d running, %s", p.name, counted(p.snapshot.JobsBy[azdo.JobQueued], "job"),
-		p.snapshot.JobsBy[azdo.JobAssigned]+p.snapshot.JobsBy[azdo.JobRunning], counted(p.snapshot.agents(), "agent"))
+	return fmt.Sprintf("%s: %s waiting, %d running, %s", p.name, text.Count(p.snapshot.JobsBy[azdo.JobQueued], "job"),
+		p.snapshot.JobsBy[azdo.JobAssigned]+p.snapshot.JobsBy[azdo.JobRunning], text.Count(p.snapshot.agents(), "agent"))
 }
 
 func (p Snapshot) agents() int {
@@ -141,13 +141,6 @@ func (p Snapshot) agents() int {
 		n += of
 	}
 	return n
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // note says how old the picture is, and why there is none.
@@ -175,7 +168,7 @@ func tiles(p Snapshot) string {
 	}
 	oldest := "–"
 	if p.JobsBy[azdo.JobQueued] > 0 {
-		oldest = pool.Span(p.Oldest)
+		oldest = text.Duration(p.Oldest)
 	}
 	tile("jobs waiting", strconv.Itoa(p.JobsBy[azdo.JobQueued]), p.JobsBy[azdo.JobQueued] > 0)
 	tile("oldest waits", oldest, false)
@@ -198,14 +191,14 @@ func jobTable(p Snapshot) string {
 			state = j.Result
 		}
 		if j.Ran > 0 {
-			ran = pool.Span(j.Ran)
+			ran = text.Duration(j.Ran)
 		}
 		m.raw(`<tr><th scope="row">`).text(j.Name)
 		if from := strings.Trim(j.Pipeline+" "+j.Run, " "); from != "" {
 			m.raw(`<br><small>`).text(from).raw("</small>")
 		}
 		m.raw("</th><td>"+stateLabel(state)).raw("</td>").
-			element(`td class="n"`, pool.Span(j.Waited)).element(`td class="n"`, ran).
+			element(`td class="n"`, text.Duration(j.Waited)).element(`td class="n"`, ran).
 			element(`td class="wide wrap"`, j.Agent).element(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
 	}
 	if len(p.Jobs) == 0 {
@@ -220,7 +213,7 @@ func agentTable(p Snapshot) string {
 	for _, a := range p.Agents {
 		since := "–"
 		if !a.Since.IsZero() {
-			since = pool.Span(p.At.Sub(a.Since))
+			since = text.Duration(p.At.Sub(a.Since))
 		}
 		m.raw("<tr>").element(`th scope="row"`, a.Name).raw("<td>"+stateLabel(string(a.State))+"</td>").
 			element(`td class="n"`, since).element(`td class="wrap"`, a.Job).

@@ -14,6 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/fakeagent"
+	"github.com/azptend/azptend/internal/term"
 )
 
 type emulateFlags struct {
@@ -79,7 +80,7 @@ func emulate(p cli.Process, f emulateFlags) error {
 	if err != nil {
 		return err
 	}
-	out := &cli.Output{W: p.Stdout}
+	out := &term.Output{W: p.Stdout}
 	for _, v := range e.Environment(base) {
 		fmt.Fprintf(out, "export %s=%s\n", v.Name, v.Value)
 	}

@@ -18,12 +18,13 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // stage is what the demo plays on: an emulator in this process, and azptend as a
 // process of its own.
 type stage struct {
-	out        *cli.Output
+	out        *term.Output
 	color      bool
 	verbose    bool
 	executable string
@@ -47,7 +48,7 @@ type stage struct {
 }
 
 func raiseStage(p cli.Process, verbose bool) (_ *stage, err error) {
-	s := &stage{out: &cli.Output{W: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: p.WantsColor()}
+	s := &stage{out: &term.Output{W: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: p.WantsColor()}
 	defer func() {
 		if err != nil {
 			s.strike()

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// room is how many bytes may wait.
-	room = 1 << 20
-	// overhead is what a line costs besides its bytes.
-	overhead = 64
-	// flushWithin bounds a flush. A drain may end a fifth of a second before the
+	// maxWaiting is how many bytes may wait.
+	maxWaiting = 1 << 20
+	// lineOverhead is what a line costs besides its bytes.
+	lineOverhead = 64
+	// flushTimeout bounds a flush. A drain may end a fifth of a second before the
 	// platform kills the process, so a flush ends sooner if the reader takes nothing.
-	flushWithin = time.Second
-	// stuckAfter is how long a flush waits for the next line to be taken.
-	stuckAfter = 150 * time.Millisecond
+	flushTimeout = time.Second
+	// stuckTimeout is how long a flush waits for the next line to be taken.
+	stuckTimeout = 150 * time.Millisecond
 )
 
 // Queue is a writer of whole lines, one each Write. It is safe for use by several
@@ -31,13 +31,13 @@ type Queue struct {
 	w io.Writer
 
 	mu      sync.Mutex
-	begun   bool
+	started bool
 	report  func(dropped int) []byte
 	waiting []entry
 	used    int           // of room
-	more    chan struct{} // holds one token while there may be something to write
-	taken   chan struct{} // closed and replaced after each entry that was written
-	middle  bool          // the last write did not end with a newline
+	wake    chan struct{} // holds one token while there may be something to write
+	written chan struct{} // closed and replaced after each entry that was written
+	midLine bool          // the last write did not end with a newline
 }
 
 // entry is a line, or, where line is nil, the place of some that were dropped.
@@ -46,20 +46,20 @@ type entry struct {
 	dropped int
 }
 
-func (e entry) cost() int { return len(e.line) + overhead }
+func (e entry) cost() int { return len(e.line) + lineOverhead }
 
 // New makes a queue in front of w.
 func New(w io.Writer) *Queue {
-	return &Queue{w: w, more: make(chan struct{}, 1), taken: make(chan struct{})}
+	return &Queue{w: w, wake: make(chan struct{}, 1), written: make(chan struct{})}
 }
 
-// Begin starts the queue: from now on no Write waits for the reader. It returns
+// Start starts the queue: from now on no Write waits for the reader. It returns
 // at once. Further calls do nothing.
-func (q *Queue) Begin() {
+func (q *Queue) Start() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.begun {
-		q.begun = true
+	if !q.started {
+		q.started = true
 		go q.run()
 	}
 }
@@ -72,20 +72,20 @@ func (q *Queue) OnDrop(report func(dropped int) []byte) {
 }
 
 // Write takes a line. It never fails for a queue that has begun.
-func (q *Queue) Write(line []byte) (int, error) { return q.write(line, room) }
+func (q *Queue) Write(line []byte) (int, error) { return q.write(line, maxWaiting) }
 
-// Minor writes to the same queue, and uses at most half of its room. It is for
+// LowPriority writes to the same queue, and uses at most half of its room. It is for
 // lines that may come in any amount, like the output of a program.
-func (q *Queue) Minor() io.Writer { return minor{q} }
+func (q *Queue) LowPriority() io.Writer { return lowPriority{q} }
 
-type minor struct{ q *Queue }
+type lowPriority struct{ q *Queue }
 
-func (m minor) Write(line []byte) (int, error) { return m.q.write(line, room/2) }
+func (m lowPriority) Write(line []byte) (int, error) { return m.q.write(line, maxWaiting/2) }
 
 func (q *Queue) write(line []byte, most int) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.begun {
+	if !q.started {
 		return q.w.Write(line)
 	}
 	e := entry{line: append([]byte{}, line...)}
@@ -109,14 +109,14 @@ func (q *Queue) drop() {
 func (q *Queue) append(e entry) {
 	q.waiting = append(q.waiting, e)
 	select {
-	case q.more <- struct{}{}:
+	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
 // run writes what waits, until the process ends.
 func (q *Queue) run() {
-	for range q.more {
+	for range q.wake {
 		for q.writeNext() {
 		}
 	}
@@ -133,20 +133,20 @@ func (q *Queue) writeNext() bool {
 	e, report := q.waiting[0], q.report
 	if e.line == nil { // more may be dropped while this is reported
 		q.waiting[0] = entry{line: []byte{}}
-		q.used += overhead
+		q.used += lineOverhead
 	}
 	q.mu.Unlock()
 
 	text := e.line
 	if text == nil && report != nil {
 		text = report(e.dropped)
-		if q.middle && len(text) > 0 {
+		if q.midLine && len(text) > 0 {
 			text = append([]byte("\n"), text...)
 		}
 	}
 	if len(text) > 0 {
 		_, _ = q.w.Write(text) // a reader who has gone is no reason to stop
-		q.middle = text[len(text)-1] != '\n'
+		q.midLine = text[len(text)-1] != '\n'
 	}
 
 	q.mu.Lock()
@@ -154,24 +154,24 @@ func (q *Queue) writeNext() bool {
 	q.used -= q.waiting[0].cost()
 	q.waiting[0] = entry{} // its line is free
 	q.waiting = q.waiting[1:]
-	close(q.taken)
-	q.taken = make(chan struct{})
+	close(q.written)
+	q.written = make(chan struct{})
 	return true
 }
 
 // Flush waits until everything in the queue has been written, and says whether it
 // was. It gives up if the reader takes nothing for stuckAfter, and after flushWithin.
 func (q *Queue) Flush() bool {
-	end := time.NewTimer(flushWithin)
+	end := time.NewTimer(flushTimeout)
 	defer end.Stop()
 	for {
 		q.mu.Lock()
-		empty, taken := len(q.waiting) == 0, q.taken
+		empty, taken := len(q.waiting) == 0, q.written
 		q.mu.Unlock()
 		if empty {
 			return true
 		}
-		stuck := time.NewTimer(stuckAfter)
+		stuck := time.NewTimer(stuckTimeout)
 		select {
 		case <-taken:
 			stuck.Stop()

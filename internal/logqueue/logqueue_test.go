@@ -37,12 +37,12 @@ func begin(t *testing.T) (*Queue, *reader) {
 	r := &reader{tokens: make(chan struct{}, 1<<20)}
 	q := New(r)
 	q.OnDrop(func(n int) []byte { return fmt.Appendf(nil, "dropped %d\n", n) })
-	q.Begin()
-	q.Begin()
+	q.Start()
+	q.Start()
 	t.Cleanup(func() {
 		close(r.tokens)
 		synctest.Wait()
-		close(q.more)
+		close(q.wake)
 	})
 	return q, r
 }
@@ -60,16 +60,16 @@ func TestNobodyWaitsForAStuckReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
 		line := strings.Repeat("x", 999) + "\n"
-		fit := room / (len(line) + overhead)
+		fit := maxWaiting / (len(line) + lineOverhead)
 		for range fit + 7 {
 			say(t, q, line)
 		}
-		if q.used > room {
-			t.Errorf("%d bytes wait, of %d", q.used, room)
+		if q.used > maxWaiting {
+			t.Errorf("%d bytes wait, of %d", q.used, maxWaiting)
 		}
 		begun := time.Now()
-		if q.Flush() || time.Since(begun) != stuckAfter {
-			t.Errorf("gave a stuck reader up after %v, want %v", time.Since(begun), stuckAfter)
+		if q.Flush() || time.Since(begun) != stuckTimeout {
+			t.Errorf("gave a stuck reader up after %v, want %v", time.Since(begun), stuckTimeout)
 		}
 		for range fit {
 			r.tokens <- struct{}{}
@@ -98,13 +98,13 @@ func TestASlowReaderGetsTheLastLine(t *testing.T) {
 		}
 		go func() {
 			for range 9 {
-				time.Sleep(stuckAfter - time.Millisecond)
+				time.Sleep(stuckTimeout - time.Millisecond)
 				r.tokens <- struct{}{}
 			}
 		}()
 		begun := time.Now()
-		if q.Flush() || time.Since(begun) != flushWithin {
-			t.Errorf("flushed in %v, want to give up after %v", time.Since(begun), flushWithin)
+		if q.Flush() || time.Since(begun) != flushTimeout {
+			t.Errorf("flushed in %v, want to give up after %v", time.Since(begun), flushTimeout)
 		}
 		if !q.Flush() || !strings.HasSuffix(r.text(), "line 8\n") {
 			t.Errorf("the reader got %q", r.text())
@@ -116,11 +116,11 @@ func TestASlowReaderGetsTheLastLine(t *testing.T) {
 func TestMinorLeavesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
-		for range 2 * room / 1000 {
-			say(t, q.Minor(), strings.Repeat("y", 1000)) // no end of a line
+		for range 2 * maxWaiting / 1000 {
+			say(t, q.LowPriority(), strings.Repeat("y", 1000)) // no end of a line
 		}
 		say(t, q, "ours\n")
-		for range room {
+		for range maxWaiting {
 			r.tokens <- struct{}{}
 		}
 		synctest.Wait()
@@ -128,7 +128,7 @@ func TestMinorLeavesRoom(t *testing.T) {
 		if !strings.HasSuffix(got, "\nours\n") || !strings.Contains(got, "y\ndropped ") {
 			t.Errorf("the reader got ...%q", got[len(got)-40:])
 		}
-		if len(got) > room/2+100 {
+		if len(got) > maxWaiting/2+100 {
 			t.Errorf("%d bytes of a program waited", len(got))
 		}
 	})
@@ -138,7 +138,7 @@ func TestMinorLeavesRoom(t *testing.T) {
 func TestALineLongerThanAllRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
-		long := strings.Repeat("z", 2*room) + "\n"
+		long := strings.Repeat("z", 2*maxWaiting) + "\n"
 		say(t, q, long)
 		say(t, q, "more\n")
 		r.tokens <- struct{}{}
@@ -155,7 +155,7 @@ func TestBeforeBegin(t *testing.T) {
 	var b bytes.Buffer
 	q := New(&b)
 	say(t, q, "a\n")
-	say(t, q.Minor(), "b\n")
+	say(t, q.LowPriority(), "b\n")
 	if b.String() != "a\nb\n" || !q.Flush() {
 		t.Errorf("wrote %q", b.String())
 	}
@@ -168,7 +168,7 @@ func TestOrderOfManyWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := New(w)
-	q.Begin()
+	q.Start()
 	const writers, lines = 8, 500
 	for n := range writers {
 		go func() {
@@ -194,5 +194,5 @@ func TestOrderOfManyWriters(t *testing.T) {
 		t.Error("a reader who has gone is waited for")
 	}
 	w.Close()
-	close(q.more)
+	close(q.wake)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/text"
 )
 
 const (
@@ -160,13 +161,13 @@ func (r Rules) ownership(a azdo.Agent) (Reason, string) {
 // Ours says whether an agent was registered by azptend, anywhere: it bears the
 // mark.
 func Ours(a azdo.Agent) bool {
-	return a.UserCapabilities[agentdir.MarkKind] != "" || a.UserCapabilities[agentdir.MarkInstance] != ""
+	return a.UserCapabilities[agentdir.TagKind] != "" || a.UserCapabilities[agentdir.TagInstance] != ""
 }
 
 // RequestsRemoval says whether an agent's mark asks a keeper to remove it, because the
 // life that runs it has no identity to do it with (`azptend run --registered`).
 func RequestsRemoval(a azdo.Agent) bool {
-	return a.UserCapabilities[agentdir.MarkRemoval] == agentdir.RemovalByKeeper
+	return a.UserCapabilities[agentdir.TagRemoval] == agentdir.RemovalByKeeper
 }
 
 // PlaceholderReason says by what an agent that is offline is known for a placeholder:
@@ -179,7 +180,7 @@ func PlaceholderReason(a azdo.Agent) string {
 		return "placeholder (azptend's kind)"
 	case is:
 		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
-	case !a.Online() && a.UserCapabilities[agentdir.MarkKind] == "" && namedLikePlaceholder(a.Name):
+	case !a.Online() && a.UserCapabilities[agentdir.TagKind] == "" && namedLikePlaceholder(a.Name):
 		return "named like a placeholder"
 	}
 	return ""
@@ -216,11 +217,11 @@ func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	age, atLeast := now.Sub(since), max(r.OlderThan, MinOffline)
 	switch {
 	case RequestsRemoval(a) && a.StatusChangedOn.Sub(a.CreatedOn.Time) > sameInstant && age > MinOfflineRequested:
-		return RemovalRequested, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", Span(age))
+		return RemovalRequested, fmt.Sprintf("offline for %s, and a keeper is asked to remove it", text.Duration(age))
 	case age > atLeast:
-		return Dead, fmt.Sprintf("offline for %s, %s", Span(age), owner)
+		return Dead, fmt.Sprintf("offline for %s, %s", text.Duration(age), owner)
 	}
-	return TooRecent, fmt.Sprintf("younger than %s", Span(atLeast))
+	return TooRecent, fmt.Sprintf("younger than %s", text.Duration(atLeast))
 }
 
 // OfflineSince is since when an agent that is offline can be dead: the later of its
@@ -235,22 +236,6 @@ func OfflineSince(a azdo.Agent) time.Time {
 		return changed
 	}
 	return created
-}
-
-// Span is a length of time for a table: its largest unit, and the next where it
-// still says something: "45s", "15m", "3h", "1h30m", "12d".
-func Span(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 10*time.Hour && d%time.Hour >= time.Minute:
-		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
 // keepLastMatch lets one agent stay for each want that is met by none but ghosts, and by

@@ -367,14 +367,3 @@ func TestJobsThatWaitKeepTheirMatch(t *testing.T) {
 		}
 	})
 }
-
-func TestSpan(t *testing.T) {
-	for want, d := range map[string]time.Duration{
-		"0s": -time.Hour, "59s": 59*time.Second + 999*time.Millisecond, "15m": 15 * time.Minute, "59m": time.Hour - 1, "3h": 3 * time.Hour,
-		"1h30m": 90 * time.Minute, "9h": 9*time.Hour + time.Second, "10h": 10*time.Hour + 20*time.Minute, "47h": 48*time.Hour - 1, "2d": 48 * time.Hour,
-	} {
-		if got := pool.Span(d); got != want {
-			t.Errorf("%v is %q, want %q", d, got, want)
-		}
-	}
-}

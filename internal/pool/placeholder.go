@@ -90,7 +90,7 @@ func (p *Pool) reusePlaceholder(ctx context.Context, found, target azdo.Agent) (
 	case maker == MadeByOther:
 		done.Outcome = Foreign
 		return done, nil
-	case found.UserCapabilities[agentdir.MarkInstance] == target.UserCapabilities[agentdir.MarkInstance]:
+	case found.UserCapabilities[agentdir.TagInstance] == target.UserCapabilities[agentdir.TagInstance]:
 		done.Outcome = Created // by the POST whose answer was lost
 		return done, nil
 	case len(done.Missing) == 0:
@@ -132,7 +132,7 @@ func merged(base, more map[string]string) map[string]string {
 // withoutInstance are an agent's user capabilities without the mark of its registration.
 func withoutInstance(a azdo.Agent) map[string]string {
 	m := maps.Clone(a.UserCapabilities)
-	delete(m, agentdir.MarkInstance)
+	delete(m, agentdir.TagInstance)
 	return m
 }
 
@@ -177,8 +177,8 @@ func newPlaceholder(want PlaceholderSpec) azdo.Agent {
 		}
 		user[name] = value
 	}
-	user[agentdir.MarkKind] = agentdir.KindPlaceholder
-	user[agentdir.MarkInstance] = rand.Text()
+	user[agentdir.TagKind] = agentdir.KindPlaceholder
+	user[agentdir.TagInstance] = rand.Text()
 	return azdo.Agent{
 		Name: want.Name, Version: system["Agent.Version"], OSDescription: "a placeholder of azptend: it never runs",
 		MaxParallelism: 1, ProvisioningState: "Provisioned", Enabled: &enabled,
@@ -210,7 +210,7 @@ func PlaceholderMaker(a azdo.Agent) (maker Maker, is bool) {
 	if !agentdir.IsPlaceholder(a.UserCapabilities, a.Version, a.Online()) {
 		return "", false
 	}
-	if a.UserCapabilities[agentdir.MarkKind] == agentdir.KindPlaceholder {
+	if a.UserCapabilities[agentdir.TagKind] == agentdir.KindPlaceholder {
 		return MadeByAzptend, true
 	}
 	return MadeByOther, true

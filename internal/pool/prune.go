@@ -82,7 +82,7 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult
 // that took its place under the same id (config.sh --replace) is not the one that
 // was judged.
 func (p *Pool) recheck(r Rules, then, now azdo.Agent) string {
-	if then.Name != now.Name || then.UserCapabilities[agentdir.MarkInstance] != now.UserCapabilities[agentdir.MarkInstance] {
+	if then.Name != now.Name || then.UserCapabilities[agentdir.TagInstance] != now.UserCapabilities[agentdir.TagInstance] {
 		return "registered anew"
 	}
 	if v := r.judge(now, false, p.o.Server.Now()); !v.Ghost() {

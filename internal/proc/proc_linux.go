@@ -73,6 +73,33 @@ func CapabilitiesToInspect() []string {
 // at exec anyway. Kernels before 5.11 lack the call, and keep the leftovers.
 func closeInheritedOnExec() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
 
+const (
+	// oomPreference is by how much a child, and what it starts, is preferred when the
+	// kernel runs out of memory: by half of the memory. So azptend, which is small,
+	// survives a job of many processes that are smaller still.
+	oomPreference = 500
+	mostPreferred = 1000 // the kernel's limit
+)
+
+// preferInOOM has the kernel kill a child before this process when memory runs out.
+func preferInOOM(pid int) error {
+	ours, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return err
+	}
+	score, err := strconv.Atoi(strings.TrimSpace(string(ours)))
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(strconv.Itoa(min(score+oomPreference, mostPreferred)))
+	return err
+}
+
 func self() int { return os.Getpid() }
 
 func threadID() int { return unix.Gettid() }

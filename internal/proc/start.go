@@ -108,6 +108,7 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	if err != nil {
 		return nil, err
 	}
+	_ = s.User.Do(func() error { return preferInOOM(c.pid) }) // not every kernel has it
 	return c, nil
 }
 

@@ -19,7 +19,7 @@ import (
 func all(t interface {
 	Helper()
 	Fatal(...any)
-}, l *safefile.Lines) (text string, replaced bool) {
+}, l *safefile.LineFollower) (text string, replaced bool) {
 	t.Helper()
 	for {
 		lines, other, err := l.Next()
@@ -39,7 +39,7 @@ func all(t interface {
 func TestLinesOfAFileThatGrows(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "Agent.perf")
-	l := safefile.Dir(dir).Lines("Agent.perf")
+	l := safefile.Dir(dir).FollowLines("Agent.perf")
 	for _, step := range []struct {
 		do       func() error
 		want     string
@@ -65,7 +65,7 @@ func TestLinesOfAFileThatGrows(t *testing.T) {
 func TestLinesRefuse(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "Agent.perf")
-	l := safefile.Dir(dir).Lines("Agent.perf")
+	l := safefile.Dir(dir).FollowLines("Agent.perf")
 	must(t, appendTo(file, "one\n"))
 	all(t, l)
 	must(t, os.Truncate(file, 8<<40))
@@ -96,7 +96,7 @@ func TestALineWithoutAnEnd(t *testing.T) {
 	must(t, appendTo(file, ""))
 	must(t, os.Truncate(file, 2<<20))
 	must(t, appendTo(file, "\nlast\n"))
-	l := safefile.Dir(dir).Lines("Agent.perf")
+	l := safefile.Dir(dir).FollowLines("Agent.perf")
 	if got, _ := all(t, l); !strings.HasSuffix(got, "\nlast\n") {
 		t.Errorf("ends with %q", got[max(0, len(got)-20):])
 	}
@@ -107,7 +107,7 @@ func TestEachLineOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "Agent.perf")
-		l := safefile.Dir(dir).Lines("Agent.perf")
+		l := safefile.Dir(dir).FollowLines("Agent.perf")
 		var wrote, got string
 		for range rapid.IntRange(1, 20).Draw(rt, "writes") {
 			piece := rapid.StringMatching(`[a-z\n]{0,12}`).Draw(rt, "piece")

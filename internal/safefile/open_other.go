@@ -11,7 +11,7 @@ import (
 
 // open is for systems on which no agent runs under azptend. os.Root follows links
 // that stay below the directory, so they are refused first.
-func (d Dir) open(name string, want wanted) (*os.File, error) {
+func (d Dir) open(name string, want fileType) (*os.File, error) {
 	if !filepath.IsLocal(name) {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join(string(d), name), Err: errors.New("the name leads out of the directory")}
 	}
@@ -31,10 +31,10 @@ func (d Dir) open(name string, want wanted) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return want.opened(f)
+	return want.checkOpened(f)
 }
 
-func openTrusted(path string, want wanted) (*os.File, error) {
+func openTrusted(path string, want fileType) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -46,5 +46,5 @@ func openTrusted(path string, want wanted) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return want.opened(f)
+	return want.checkOpened(f)
 }

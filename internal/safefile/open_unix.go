@@ -20,18 +20,18 @@ const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCT
 // open walks to the file, one directory at a time. openat2 could do it in one
 // call (RESOLVE_NO_SYMLINKS), but gVisor, macOS and the seccomp profiles of older
 // engines lack it, and names here are short.
-func (d Dir) open(name string, want wanted) (*os.File, error) {
+func (d Dir) open(name string, want fileType) (*os.File, error) {
 	path := filepath.Join(string(d), name)
 	if !filepath.IsLocal(name) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("the name leads out of the directory")}
 	}
-	at, err := openTrusted(string(d), wantDirectory)
+	at, err := openTrusted(string(d), directory)
 	if err != nil {
 		return nil, err
 	}
 	parts := strings.Split(filepath.Clean(name), "/")
 	for i, part := range parts {
-		step := wantDirectory
+		step := directory
 		if i == len(parts)-1 {
 			step = want
 		}
@@ -48,7 +48,7 @@ func (d Dir) open(name string, want wanted) (*os.File, error) {
 // openAt opens an entry of a directory. It asks what the entry is before it opens
 // it, for opening alone can have an effect on a device, and again afterwards, for
 // the entry may be another by then.
-func openAt(dir *os.File, name string, want wanted) (*os.File, error) {
+func openAt(dir *os.File, name string, want fileType) (*os.File, error) {
 	path := filepath.Join(dir.Name(), name)
 	fd := int(dir.Fd())
 	var stat unix.Stat_t
@@ -61,7 +61,7 @@ func openAt(dir *os.File, name string, want wanted) (*os.File, error) {
 	return open(path, want, func() (int, error) { return unix.Openat(fd, name, openFlags, 0) })
 }
 
-func openTrusted(path string, want wanted) (*os.File, error) {
+func openTrusted(path string, want fileType) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -72,12 +72,12 @@ func openTrusted(path string, want wanted) (*os.File, error) {
 	return open(path, want, func() (int, error) { return unix.Open(path, openFlags&^unix.O_NOFOLLOW, 0) })
 }
 
-func open(path string, want wanted, call func() (int, error)) (*os.File, error) {
+func open(path string, want fileType, call func() (int, error)) (*os.File, error) {
 	var fd int
 	if err := retry(func() (err error) { fd, err = call(); return err }); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return want.opened(os.NewFile(uintptr(fd), path))
+	return want.checkOpened(os.NewFile(uintptr(fd), path))
 }
 
 // retry repeats a call that a signal has interrupted.

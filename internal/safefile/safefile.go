@@ -41,7 +41,7 @@ func (e *TooManyError) Error() string {
 }
 
 // Open opens a regular file of the directory for reading.
-func (d Dir) Open(name string) (*os.File, error) { return d.open(name, wantFile) }
+func (d Dir) Open(name string) (*os.File, error) { return d.open(name, regularFile) }
 
 // ReadFile reads a file of the directory, whole. A larger one than limit is a
 // *TooLargeError.
@@ -50,7 +50,7 @@ func (d Dir) ReadFile(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readWhole(f, limit)
+	return readAll(f, limit)
 }
 
 // ReadFrom reads at most limit bytes of a file of the directory, from an offset
@@ -68,7 +68,7 @@ func (d Dir) ReadFrom(name string, offset, limit int64) ([]byte, error) {
 // and returns the entries that want accepts. It looks at no more than limit
 // entries: if there are others, it returns what it found, and a *TooManyError.
 func (d Dir) Entries(name string, limit int, want func(fs.DirEntry) bool) ([]fs.DirEntry, error) {
-	f, err := d.open(name, wantDirectory)
+	f, err := d.open(name, directory)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +94,10 @@ func (d Dir) Entries(name string, limit int, want func(fs.DirEntry) bool) ([]fs.
 }
 
 // Open opens a trusted regular file for reading. It follows links.
-func Open(path string) (*os.File, error) { return openTrusted(path, wantFile) }
+func Open(path string) (*os.File, error) { return openTrusted(path, regularFile) }
 
 // OpenDir opens a trusted directory, and nothing else. It follows links.
-func OpenDir(path string) (*os.File, error) { return openTrusted(path, wantDirectory) }
+func OpenDir(path string) (*os.File, error) { return openTrusted(path, directory) }
 
 // ReadFile reads a trusted file, whole. It follows links. A larger file than limit
 // is a *TooLargeError.
@@ -106,7 +106,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readWhole(f, limit)
+	return readAll(f, limit)
 }
 
 // ReadFileBy is ReadFile for a caller that cannot wait for a file system that is
@@ -120,27 +120,27 @@ func ReadFileBy(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// wanted is what a name must stand for.
-type wanted bool
+// fileType is what a name must stand for.
+type fileType bool
 
 const (
-	wantFile      wanted = false
-	wantDirectory wanted = true
+	regularFile fileType = false
+	directory   fileType = true
 )
 
 // check says whether a file of this mode is what is wanted.
-func (w wanted) check(path string, mode fs.FileMode) error {
+func (w fileType) check(path string, mode fs.FileMode) error {
 	switch {
-	case w == wantFile && !mode.IsRegular():
-		return &fs.PathError{Op: "open", Path: path, Err: &NotRegularError{kind(mode)}}
-	case w == wantDirectory && !mode.IsDir():
-		return &fs.PathError{Op: "open", Path: path, Err: errors.New("it is " + kind(mode) + ", not a directory")}
+	case w == regularFile && !mode.IsRegular():
+		return &fs.PathError{Op: "open", Path: path, Err: &NotRegularError{typeName(mode)}}
+	case w == directory && !mode.IsDir():
+		return &fs.PathError{Op: "open", Path: path, Err: errors.New("it is " + typeName(mode) + ", not a directory")}
 	}
 	return nil
 }
 
-// opened checks what was opened, and closes what is not wanted.
-func (w wanted) opened(f *os.File) (*os.File, error) {
+// checkOpened checks what was opened, and closes what is not wanted.
+func (w fileType) checkOpened(f *os.File) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil {
 		err = w.check(f.Name(), info.Mode())
@@ -152,8 +152,8 @@ func (w wanted) opened(f *os.File) (*os.File, error) {
 	return f, nil
 }
 
-// kind names what is not a regular file.
-func kind(m fs.FileMode) string {
+// typeName names what is not a regular file.
+func typeName(m fs.FileMode) string {
 	switch m.Type() {
 	case 0:
 		return "a regular file"
@@ -171,8 +171,8 @@ func kind(m fs.FileMode) string {
 	return "something else"
 }
 
-// readWhole reads a file to its end, and closes it.
-func readWhole(f *os.File, limit int64) ([]byte, error) {
+// readAll reads a file to its end, and closes it.
+func readAll(f *os.File, limit int64) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {

@@ -34,7 +34,7 @@ func (t *trial) readBack(ctx context.Context) error {
 }
 
 func (t *trial) marked(a azdo.Agent) bool {
-	return a.UserCapabilities[agentdir.MarkInstance] == t.instance
+	return a.UserCapabilities[agentdir.TagInstance] == t.instance
 }
 
 func enabled(a azdo.Agent) bool { return a.Enabled == nil || *a.Enabled }

@@ -173,14 +173,14 @@ func (t *trial) path() string { return t.agentsPath() + "/" + strconv.Itoa(t.id)
 
 // marks are the user capabilities by which azptend knows what is its own.
 func (t *trial) marks() map[string]string {
-	return map[string]string{agentdir.MarkInstance: t.instance, agentdir.MarkKind: agentdir.KindSelftest}
+	return map[string]string{agentdir.TagInstance: t.instance, agentdir.TagKind: agentdir.KindSelftest}
 }
 
 // body is the agent as it is sent; a nil enabled and nil marks are left out.
 func (t *trial) body(enabled *bool, marks map[string]string) azdo.Agent {
 	exponent, modulus := agentdir.PublicKey(t.key)
 	return azdo.Agent{
-		ID: t.id, Name: t.name, Version: agentdir.NoAgentsVersion + "999.9", OSDescription: agentdir.OSDescription(), MaxParallelism: 1,
+		ID: t.id, Name: t.name, Version: agentdir.PlaceholderVersionPrefix + "999.9", OSDescription: agentdir.OSDescription(), MaxParallelism: 1,
 		Enabled: enabled, UserCapabilities: marks, SystemCapabilities: map[string]string{"Agent.Name": t.name},
 		Authorization: &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}},
 	}

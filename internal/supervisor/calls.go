@@ -9,7 +9,7 @@ import (
 
 // call makes the function that performs a. What it needs of the runner is read
 // here, in the loop; what it learned comes back as a note.
-func (r *runner) call(a lifecycle.StartCall) func(context.Context) word {
+func (r *runner) call(a lifecycle.StartCall) func(context.Context) message {
 	switch a.Call {
 	case lifecycle.Prepare:
 		return r.prepare()
@@ -18,7 +18,7 @@ func (r *runner) call(a lifecycle.StartCall) func(context.Context) word {
 	case lifecycle.LookUp:
 		return r.lookUp()
 	case lifecycle.RemoveConflicting:
-		r.carry()
+		r.copyUserCapabilities()
 		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", a.AgentID)
 		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.RemoveConflictingResult{Result: res} })
 	case lifecycle.Launch:
@@ -26,8 +26,8 @@ func (r *runner) call(a lifecycle.StartCall) func(context.Context) word {
 	case lifecycle.Disable:
 		return r.disable(a.AgentID)
 	case lifecycle.Inspect:
-		if r.o.Given != nil {
-			return r.inspectAlone()
+		if r.o.Handoff != nil {
+			return r.inspectLocally()
 		}
 		return r.inspect(a.AgentID)
 	case lifecycle.Remove:
@@ -36,16 +36,16 @@ func (r *runner) call(a lifecycle.StartCall) func(context.Context) word {
 	panic("no such call: " + string(a.Call))
 }
 
-func (r *runner) disable(id int) func(context.Context) word {
-	poolID := r.seat.pool.ID
-	return func(ctx context.Context) word {
-		return word{event: lifecycle.DisableResult{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
+func (r *runner) disable(id int) func(context.Context) message {
+	poolID := r.agentRef.pool.ID
+	return func(ctx context.Context) message {
+		return message{event: lifecycle.DisableResult{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
 	}
 }
 
-func (r *runner) inspect(id int) func(context.Context) word {
-	poolID, listener := r.seat.pool.ID, r.listener
-	return func(ctx context.Context) word {
+func (r *runner) inspect(id int) func(context.Context) message {
+	poolID, listener := r.agentRef.pool.ID, r.listener
+	return func(ctx context.Context) message {
 		e := lifecycle.InspectResult{Result: lifecycle.Result{Outcome: lifecycle.NotFound}}
 		if id != 0 {
 			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
@@ -54,7 +54,7 @@ func (r *runner) inspect(id int) func(context.Context) word {
 		if listener != nil {
 			e.Worker = workOf(listener)
 		}
-		return word{event: e}
+		return message{event: e}
 	}
 }
 
@@ -76,14 +76,14 @@ func workOf(listener Process) lifecycle.WorkerState {
 // lookForWork looks at the process table beside the loop.
 func (r *runner) lookForWork() {
 	listener := r.listener
-	r.besides(func(context.Context) {
-		r.say(word{of: listener, event: lifecycle.WorkerScanned{Worker: workOf(listener)}})
+	r.goBackground(func(context.Context) {
+		r.post(message{from: listener, event: lifecycle.WorkerScanned{Worker: workOf(listener)}})
 	})
 }
 
-func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) word {
-	poolID := r.seat.pool.ID
-	return func(ctx context.Context) word {
-		return word{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
+func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) message {
+	poolID := r.agentRef.pool.ID
+	return func(ctx context.Context) message {
+		return message{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
 	}
 }

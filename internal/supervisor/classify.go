@@ -42,16 +42,16 @@ func resultOfPost(err error) lifecycle.Result {
 	return res
 }
 
-// refuser is an error that knows whether asking again can help.
-type refuser interface{ Refused() bool }
+// permanent is an error that knows whether asking again can help.
+type permanent interface{ Refused() bool }
 
 func outcomeOf(err error) lifecycle.Outcome {
 	var (
-		unfit   *agentdir.UnfitError
-		no      *refusal
+		unfit   *agentdir.DirError
+		no      *permanentError
 		token   *azdo.TokenError
 		answer  *azdo.Error
-		refused refuser
+		refused permanent
 	)
 	switch {
 	case err == nil:
@@ -111,13 +111,13 @@ func outcomeOfAnswer(e *azdo.Error) lifecycle.Outcome {
 	return lifecycle.Refused
 }
 
-// unfitIfExec tells a program that cannot be started from a machine that has no
+// execError tells a program that cannot be started from a machine that has no
 // room for one more.
-func unfitIfExec(f agentdir.Folder, err error) error {
+func execError(f agentdir.Dir, err error) error {
 	for _, cannotBe := range []error{syscall.ENOENT, syscall.EACCES, syscall.ENOEXEC, syscall.EPERM, syscall.ENOTDIR} {
 		if errors.Is(err, cannotBe) {
-			return &agentdir.UnfitError{
-				Folder: f.Root, Why: "bin/Agent.Listener cannot be started: " + cannotBe.Error(),
+			return &agentdir.DirError{
+				Dir: f.Root, Why: "bin/Agent.Listener cannot be started: " + cannotBe.Error(),
 				Hint: "is it the package for this platform and C library, and is its loader there?", Cause: err,
 			}
 		}

@@ -51,16 +51,16 @@ func TestResultOf(t *testing.T) {
 		{name: "503", err: status(503), want: lifecycle.Unreachable, ofPost: lifecycle.Unclear},
 		{name: "504", err: status(504), want: lifecycle.Unreachable, ofPost: lifecycle.AnswerLost},
 		{name: "no such pool", err: fmt.Errorf("cannot find it: %w", azdo.ErrNoPool), want: lifecycle.Denied},
-		{name: "a pool that is not ours to fill", err: usable(azdo.Pool{IsHosted: true}), want: lifecycle.Refused},
-		{name: "a scale set's pool", err: usable(azdo.Pool{Options: "elasticPool, singleUseAgents"}), want: lifecycle.Refused},
+		{name: "a pool that is not ours to fill", err: checkSelfHosted(azdo.Pool{IsHosted: true}), want: lifecycle.Refused},
+		{name: "a scale set's pool", err: checkSelfHosted(azdo.Pool{Options: "elasticPool, singleUseAgents"}), want: lifecycle.Refused},
 		{name: "an answer without authorization", err: errIncomplete, want: lifecycle.Refused},
 		{name: "no token", err: &azdo.TokenError{Cause: errors.New("refused")}, want: lifecycle.Unreachable},
 		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
-		{name: "a folder of another container's agent", err: &agentdir.UnfitError{InUse: true}, want: lifecycle.DirInUse},
-		{name: "an unfit folder", err: &agentdir.UnfitError{}, want: lifecycle.DirUnusable},
-		{name: "a program that is not there", err: unfitIfExec(agentdir.Folder{}, syscall.ENOENT), want: lifecycle.DirUnusable},
-		{name: "a program for another machine", err: unfitIfExec(agentdir.Folder{}, syscall.ENOEXEC), want: lifecycle.DirUnusable},
-		{name: "no room for a process", err: unfitIfExec(agentdir.Folder{}, syscall.EAGAIN), want: lifecycle.InternalError},
+		{name: "a folder of another container's agent", err: &agentdir.DirError{InUse: true}, want: lifecycle.DirInUse},
+		{name: "an unfit folder", err: &agentdir.DirError{}, want: lifecycle.DirUnusable},
+		{name: "a program that is not there", err: execError(agentdir.Dir{}, syscall.ENOENT), want: lifecycle.DirUnusable},
+		{name: "a program for another machine", err: execError(agentdir.Dir{}, syscall.ENOEXEC), want: lifecycle.DirUnusable},
+		{name: "no room for a process", err: execError(agentdir.Dir{}, syscall.EAGAIN), want: lifecycle.InternalError},
 		{name: "given up", err: fmt.Errorf("cannot wait: %w", errAborted), want: lifecycle.Unreachable},
 		{name: "cancelled", err: context.Canceled, want: lifecycle.Unreachable},
 		{name: "too late", err: context.DeadlineExceeded, want: lifecycle.Unreachable},
@@ -91,14 +91,14 @@ func TestUsable(t *testing.T) {
 		{azdo.Pool{Name: "p", Options: "elasticPool, singleUseAgents"}, `cannot add an agent to pool "p": it is a scale set pool`},
 		{azdo.Pool{Name: "p", PoolType: "deployment"}, `cannot add an agent to pool "p": it is a deployment pool`},
 	} {
-		err := usable(tt.pool)
+		err := checkSelfHosted(tt.pool)
 		if tt.says == "" {
 			if err != nil {
 				t.Errorf("%+v: %v", tt.pool, err)
 			}
 			continue
 		}
-		var no *refusal
+		var no *permanentError
 		if !errors.As(err, &no) || !strings.HasPrefix(err.Error(), tt.says) || !strings.Contains(no.Hint(), "AZP_POOL") {
 			t.Errorf("%+v: %v", tt.pool, err)
 		}
@@ -118,15 +118,15 @@ func (speechless) Output(ctx context.Context, _ proc.Spec) (string, proc.Status,
 func TestNoVersion(t *testing.T) {
 	f := folder(t)
 	synctest.Test(t, func(t *testing.T) {
-		r := newRunner(Options{Folder: f, Processes: speechless{}}, nil)
+		r := newRunner(Options{Dir: f, Processes: speechless{}}, nil)
 		defer r.cancel()
-		_, err := r.checkFolder(t.Context())
+		_, err := r.checkDir(t.Context())
 		if resultOf(err).Outcome != lifecycle.DirUnusable || !strings.Contains(err.Error(), "--version does not end within 30s") {
 			t.Errorf("error is %v", err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errAborted)
-		if _, err := r.checkFolder(ctx); resultOf(err).Outcome != lifecycle.Unreachable {
+		if _, err := r.checkDir(ctx); resultOf(err).Outcome != lifecycle.Unreachable {
 			t.Errorf("error is %v", err)
 		}
 	})
@@ -134,7 +134,7 @@ func TestNoVersion(t *testing.T) {
 
 func TestOwnerOf(t *testing.T) {
 	mark := func(instance, host, kind string) map[string]string {
-		return map[string]string{agentdir.MarkInstance: instance, agentdir.MarkHost: host, agentdir.MarkKind: kind}
+		return map[string]string{agentdir.TagInstance: instance, agentdir.TagHost: host, agentdir.TagKind: kind}
 	}
 	for _, tt := range []struct {
 		name, instance string

@@ -25,11 +25,11 @@ type evidence struct {
 // findEvidence reads the folder, which this run has locked.
 func (r *runner) findEvidence() (e evidence, err error) {
 	e.home = r.home()
-	err = r.o.asAgent(func() (err error) {
-		e.settings, e.hasSettings, err = r.o.Folder.Registration()
-		e.record, e.hasRecord = r.o.Folder.Owner()
-		e.killed = r.o.Folder.WasKilled()
-		e.locked = !r.o.HandOver && r.o.Folder.IsLocked()
+	err = r.o.asUser(func() (err error) {
+		e.settings, e.hasSettings, err = r.o.Dir.Registration()
+		e.record, e.hasRecord = r.o.Dir.Owner()
+		e.killed = r.o.Dir.PreviousRunKilled()
+		e.locked = !r.o.RegisterOnly && r.o.Dir.IsLocked()
 		return err
 	})
 	return e, err
@@ -49,10 +49,10 @@ func (e evidence) proves(poolID int, a azdo.Agent) bool {
 // that kept no records: .agent names it, and so do host name and folder.
 func (e evidence) isFromBefore(poolID int, a azdo.Agent) bool {
 	mark := a.UserCapabilities
-	_, hasOwner := mark[agentdir.MarkOwner]
+	_, hasOwner := mark[agentdir.TagOwner]
 	return e.hasSettings && !hasOwner && e.settings.PoolID == poolID && e.settings.AgentID == a.ID &&
 		strings.EqualFold(e.settings.AgentName, a.Name) &&
-		mark[agentdir.MarkKind] == agentdir.KindAgent && strings.EqualFold(mark[agentdir.MarkHost], e.home)
+		mark[agentdir.TagKind] == agentdir.KindAgent && strings.EqualFold(mark[agentdir.TagHost], e.home)
 }
 
 // findFormer finds the agent that an earlier run has left in its pool, if the
@@ -65,7 +65,7 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool, e evidence) (az
 		}
 		return azdo.Pool{ID: id, Name: name}
 	}
-	ctx, done := context.WithTimeoutCause(ctx, requestPatience, errNoAnswer)
+	ctx, done := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer done()
 	if e.hasSettings {
 		was := in(e.settings.PoolID, e.settings.PoolName)
@@ -75,7 +75,7 @@ func (r *runner) findFormer(ctx context.Context, pool azdo.Pool, e evidence) (az
 			return was, a, err
 		}
 	}
-	if e.hasRecord && !(e.hasSettings && e.record.IsOf(e.settings)) { // killed before .agent was written
+	if e.hasRecord && !(e.hasSettings && e.record.Matches(e.settings)) { // killed before .agent was written
 		was := in(e.record.PoolID, e.record.PoolName)
 		a, there, err := r.o.Server.AgentByName(ctx, was.ID, e.record.AgentName)
 		if isHidden(err) { // once, see agentByID

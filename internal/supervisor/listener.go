@@ -17,72 +17,72 @@ import (
 )
 
 // launch writes the agent's files and starts the listener.
-func (r *runner) launch() func(context.Context) word {
-	s := starter{o: r.o, ways: r.ways, pool: r.pool, granted: r.granted, key: r.key}
-	r.wrote = true // or will have, in part at least
-	if r.o.HandOver {
-		return s.handOver
+func (r *runner) launch() func(context.Context) message {
+	s := starter{o: r.o, events: r.events, pool: r.pool, granted: r.registered, key: r.key}
+	r.wroteFiles = true // or will have, in part at least
+	if r.o.RegisterOnly {
+		return s.writeHandoff
 	}
-	return func(ctx context.Context) word {
+	return func(ctx context.Context) message {
 		begun := time.Now()
 		l, err := s.start(ctx)
 		if err != nil {
-			return word{event: lifecycle.LaunchResult{Result: resultOf(err)}}
+			return message{event: lifecycle.LaunchResult{Result: resultOf(err)}}
 		}
 		spent := time.Since(begun)
-		return word{
-			note: func(r *runner) {
-				r.listener, r.perf, r.markers, r.jobsBefore = l.process, l.perf, l.markers, r.state.Jobs
+		return message{
+			apply: func(r *runner) {
+				r.listener, r.perf, r.updateMarkers, r.jobsBefore = l.process, l.perf, l.updateMarkers, r.state.Jobs
 				r.times.launch, r.times.launched = spent, time.Now()
-				r.times.begin(begun)
+				r.times.startAt(begun)
 				r.log.Info("Started the listener", "pid", l.process.Pid(), "version", r.version)
 				r.watch(l)
 			},
-			event:   lifecycle.LaunchResult{Result: lifecycle.Result{Outcome: lifecycle.OK}},
-			unheard: l.undo,
+			event:  lifecycle.LaunchResult{Result: lifecycle.Result{Outcome: lifecycle.OK}},
+			onDrop: l.undo,
 		}
 	}
 }
 
-// launched is a listener that was started, with the ways by which it tells.
-type launched struct {
-	process  Process
-	port     Port
-	perf     *agentdir.Perf
-	markers  agentdir.UpdateMarkers
-	logs     agentdir.Logs // of the listeners before it
-	troubles *troubles
-	user     *proc.User
+// startedListener is a listener that was started, with the ways by which it tells.
+type startedListener struct {
+	process       Process
+	port          Port
+	perf          *agentdir.PerfFile
+	updateMarkers agentdir.UpdateMarkers
+	logs          agentdir.LogSizes // of the listeners before it
+	problems      *problemState
+	user          *proc.User
 }
 
 // undo ends a listener that nobody has heard of.
-func (l *launched) undo() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastSweep)
+func (l *startedListener) undo() {
+	ctx, cancel := context.WithTimeout(context.Background(), finalStepTimeout)
 	defer cancel()
 	l.process.KillTree(ctx)
 	l.port.Close()
 	l.removePerf()
 }
 
-func (l *launched) removePerf() {
+func (l *startedListener) removePerf() {
 	if l.perf != nil {
-		_ = l.user.Do(func() error { return agentdir.RemovePerf(l.perf.Dir()) })
+		_ = l.user.Do(func() error { return agentdir.RemovePerfDir(l.perf.Dir()) })
 	}
 }
 
 // starter is what starting a listener takes.
 type starter struct {
 	o       Options
-	ways    ways
+	events  listenerEvents
 	pool    azdo.Pool
 	granted azdo.Agent
 	key     *rsa.PrivateKey
 }
 
-func (s starter) start(ctx context.Context) (_ *launched, err error) {
-	l := &launched{user: s.o.User, troubles: newTroubles()}
+func (s starter) start(ctx context.Context) (_ *startedListener, err error) {
+	l := &startedListener{user: s.o.User, problems: newProblemState()}
 	// The port is open before its number is written into .agent.
-	if l.port, err = s.ways.openPort(); err != nil {
+	if l.port, err = s.events.openPort(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -92,32 +92,32 @@ func (s starter) start(ctx context.Context) (_ *launched, err error) {
 		}
 	}()
 	var perf string
-	err = s.o.asAgent(func() (err error) { perf, err = s.prepareFolder(l); return err })
+	err = s.o.asUser(func() (err error) { perf, err = s.prepareFolder(l); return err })
 	if err != nil {
 		return nil, err
 	}
 	l.process, err = s.o.Processes.Start(ctx, proc.Spec{
-		Path:   s.o.Folder.Listener(),
+		Path:   s.o.Dir.Listener(),
 		Args:   s.arguments(),
 		Env:    append(append([]string{}, s.o.Environ...), perf),
-		Dir:    s.o.Folder.Root,
-		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, OwnsOrphan: s.o.owns(),
+		Dir:    s.o.Dir.Root,
+		Stdout: s.o.Stdout, Stderr: s.o.Stderr, User: s.o.User, OwnsOrphan: s.o.isOurOrphan(),
 	})
 	if err != nil {
-		return nil, unfitIfExec(s.o.Folder, err)
+		return nil, execError(s.o.Dir, err)
 	}
 	return l, nil
 }
 
 // prepareFolder notes what earlier listeners have left, writes what the listener
 // reads, and makes what it writes to.
-func (s starter) prepareFolder(l *launched) (perf string, err error) {
-	l.markers, l.logs = s.o.Folder.UpdateMarkers(), s.ways.listenerLogs()
+func (s starter) prepareFolder(l *startedListener) (perf string, err error) {
+	l.updateMarkers, l.logs = s.o.Dir.UpdateMarkers(), s.events.logSizes()
 	if err = s.writeFiles(l.port.Address()); err != nil {
 		return "", err
 	}
-	dir, perf, err := s.o.Folder.MakePerf()
-	l.perf = agentdir.NewPerf(dir, s.o.asAgent, func(err error) {
+	dir, perf, err := s.o.Dir.MakePerfDir()
+	l.perf = agentdir.NewPerfFile(dir, s.o.asUser, func(err error) {
 		s.o.Log.Warn("Cannot read the listener's counters: only the server says that it is ready", "error", err)
 	})
 	return perf, err
@@ -135,134 +135,134 @@ func (s starter) arguments() []string {
 
 // watch follows a listener by all the ways it tells, until it has ended. Its end
 // is its last event.
-func (r *runner) watch(l *launched) {
+func (r *runner) watch(l *startedListener) {
 	alive, ended := context.WithCancel(r.ctx)
 	quiet := make(chan struct{})
-	r.watchUpdates(alive, l.perf)
+	r.warnIgnoredUpdates(alive, l.perf)
 	var tellers sync.WaitGroup
 	tellers.Add(3)
-	poolID, id := r.pool.ID, r.granted.ID
-	r.besides(func(context.Context) {
+	poolID, id := r.pool.ID, r.registered.ID
+	r.goBackground(func(context.Context) {
 		defer tellers.Done()
 		defer close(quiet)
-		r.listen(alive, l)
+		r.readNotifications(alive, l)
 	})
-	r.besides(func(context.Context) {
+	r.goBackground(func(context.Context) {
 		defer tellers.Done()
-		r.awaitReady(alive, l, poolID, id)
+		r.waitForReady(alive, l, poolID, id)
 	})
-	r.besides(func(context.Context) {
+	r.goBackground(func(context.Context) {
 		defer tellers.Done()
-		r.ways.troubles(alive, l.logs, func(t agentdir.Trouble) { r.meetsTrouble(l, t) })
+		r.events.followProblems(alive, l.logs, func(t agentdir.Problem) { r.handleProblem(l, t) })
 	})
-	r.joinRoster(alive, l, poolID, id)
-	r.besides(func(ctx context.Context) {
+	r.checkPresence(alive, l, poolID, id)
+	r.goBackground(func(ctx context.Context) {
 		defer ended()
 		select {
 		case <-l.process.Done():
 		case <-ctx.Done():
 			return
 		}
-		if r.o.Printed != nil {
-			r.o.Printed() // its output comes before the log line about its end
+		if r.o.FlushOutput != nil {
+			r.o.FlushOutput() // its output comes before the log line about its end
 		}
 		// Its last words first. A child of it may keep the socket open.
-		timer := time.NewTimer(lastWords)
+		timer := time.NewTimer(finalEventsTimeout)
 		defer timer.Stop()
 		select {
 		case <-quiet:
 		case <-timer.C:
 		}
 		ended()
-		bounded.Within(lastWords, tellers.Wait)
+		bounded.Within(finalEventsTimeout, tellers.Wait)
 		status := l.process.Status()
 		exit := lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}
-		r.say(word{of: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.cut(l)}})
+		r.post(message{from: l.process, event: lifecycle.ListenerExited{Exit: exit, Cut: r.readCut(l)}})
 	})
 }
 
-// cut reads in the listener's own log whether it was told to end while it had a
+// readCut reads in the listener's own log whether it was told to end while it had a
 // job. Where that log cannot be read, nobody knows.
-func (r *runner) cut(l *launched) lifecycle.Cut {
-	ctx, done := context.WithTimeoutCause(context.Background(), lastWords, errNoAnswerOfFiles)
+func (r *runner) readCut(l *startedListener) lifecycle.Cut {
+	ctx, done := context.WithTimeoutCause(context.Background(), finalEventsTimeout, errFileSystemStuck)
 	defer done()
-	s, err := bounded.Call(ctx, func() (s agentdir.Shutdown, err error) {
-		err = r.o.asAgent(func() (err error) { s, err = r.ways.shutdown(l.logs); return err })
+	s, err := bounded.Call(ctx, func() (s agentdir.ShutdownRecord, err error) {
+		err = r.o.asUser(func() (err error) { s, err = r.events.readShutdown(l.logs); return err })
 		return s, err
 	}, nil)
 	switch {
 	case err != nil:
 		r.log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
 		return lifecycle.NotCut
-	case !s.Failed():
+	case !s.JobFailed():
 		return lifecycle.NotCut
-	case s.Later:
+	case s.JobEndedAfter:
 		return lifecycle.SurelyCut
 	}
 	return lifecycle.MaybeCut
 }
 
-var errNoAnswerOfFiles = errors.New("its file system does not answer")
+var errFileSystemStuck = errors.New("its file system does not answer")
 
 const (
-	// lastWords is how long the socket of a dead listener is listened to.
-	lastWords = time.Second
-	// connectPatience is how long a listener may take to connect to the notification
+	// finalEventsTimeout is how long the socket of a dead listener is listened to.
+	finalEventsTimeout = time.Second
+	// connectTimeout is how long a listener may take to connect to the notification
 	// port once it has received a message. It connects before it first polls for one
 	// (agent-protocol.md, corrections, 5.6); but a job can write that counter too.
-	connectPatience = 10 * time.Second
-	// endPatience is how long a socket that ended may be ahead of its process.
-	endPatience = 2 * time.Second
+	connectTimeout = 10 * time.Second
+	// exitAfterCloseTimeout is how long a socket that ended may be ahead of its process.
+	exitAfterCloseTimeout = 2 * time.Second
 )
 
-// listen hears the notification socket from its connection to its end.
-func (r *runner) listen(alive context.Context, l *launched) {
+// readNotifications hears the notification socket from its connection to its end.
+func (r *runner) readNotifications(alive context.Context, l *startedListener) {
 	conn, unknown, err := r.acceptListener(alive, l)
 	if err != nil {
-		if alive.Err() == nil && r.mayHaveHadJob(l, unknown) {
+		if alive.Err() == nil && r.mayHaveReceivedJob(l, unknown) {
 			r.log.Warn("The listener ended before it connected to the notification port: it may have had a job", "error", err)
-			r.say(word{event: lifecycle.SocketLost{}})
+			r.post(message{event: lifecycle.SocketLost{}})
 		}
 		return
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(alive, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err = agentdir.ReadNotices(conn, func(n agentdir.Notice) {
+	err = agentdir.ReadNotifications(conn, func(n agentdir.Notification) {
 		if n.Started {
-			r.say(word{note: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
+			r.post(message{apply: func(r *runner) { r.jobStarted(n.Job) }, event: lifecycle.JobStarted{}})
 			return
 		}
-		r.say(word{note: func(r *runner) { r.jobFinished(n.Job) }, event: lifecycle.JobFinished{}})
+		r.post(message{apply: func(r *runner) { r.jobFinished(n.Job) }, event: lifecycle.JobFinished{}})
 	})
 	// A listener that ends closes its socket first.
-	timer := time.NewTimer(endPatience)
+	timer := time.NewTimer(exitAfterCloseTimeout)
 	defer timer.Stop()
 	select {
 	case <-l.process.Done():
 	case <-alive.Done():
 	case <-timer.C:
 		r.log.Warn("The listener closed its notification socket: the agent counts as busy", "error", err)
-		r.say(word{event: lifecycle.SocketLost{}})
+		r.post(message{event: lifecycle.SocketLost{}})
 	}
 }
 
-// mayHaveHadJob judges a listener that has ended and was never seen to connect. It
+// mayHaveReceivedJob judges a listener that has ended and was never seen to connect. It
 // receives no job before it connects. Unknown says that there was a connection that
 // may have been the listener's. Then its counters decide; if it has left none, it may
 // have had a job.
-func (r *runner) mayHaveHadJob(l *launched, unknown bool) bool {
-	counts := r.ways.counts(l.perf)
+func (r *runner) mayHaveReceivedJob(l *startedListener, unknown bool) bool {
+	counts := r.events.counts(l.perf)
 	return counts.Jobs > 0 || unknown && !counts.Session
 }
 
 // acceptListener waits for the listener's connection until the listener ends.
 // Unknown says that there was one that may have been the listener's.
-func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Conn, unknown bool, err error) {
+func (r *runner) acceptListener(alive context.Context, l *startedListener) (conn net.Conn, unknown bool, err error) {
 	connecting, connected := context.WithCancel(alive)
 	defer connected()
-	r.besides(func(context.Context) { r.awaitConnection(connecting, l) })
-	turnedAway := newTally(r.log)
+	r.goBackground(func(context.Context) { r.warnUnconnected(connecting, l) })
+	turnedAway := newRepeatLogger(r.log)
 	defer turnedAway.end()
 	conn, err = l.port.Accept(alive, l.process.Done(), func(ours netip.AddrPort, theirs []netip.AddrPort) int {
 		at, err := l.process.FindConnection(ours, theirs)
@@ -284,21 +284,21 @@ func (r *runner) acceptListener(alive context.Context, l *launched) (conn net.Co
 	return conn, unknown, err
 }
 
-// awaitConnection warns when a listener has received messages and has not connected:
+// warnUnconnected warns when a listener has received messages and has not connected:
 // azptend then does not learn of its jobs. It may still connect, and the port stays
 // open for it. A listener that has received none has no job, connected or
 // not.
-func (r *runner) awaitConnection(connecting context.Context, l *launched) {
-	if _, err := r.ways.awaitCounts(connecting, l.perf, func(c agentdir.PerfCounts) bool { return c.Messages > 0 }); err != nil {
+func (r *runner) warnUnconnected(connecting context.Context, l *startedListener) {
+	if _, err := r.events.waitForCounts(connecting, l.perf, func(c agentdir.PerfCounts) bool { return c.Messages > 0 }); err != nil {
 		return
 	}
-	timer := time.NewTimer(connectPatience)
+	timer := time.NewTimer(connectTimeout)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		r.log.Warn("Cannot hear when jobs start and end: the agent counts as busy",
 			"error", "the listener has received a message, and has not connected to the notification port")
-		r.say(word{event: lifecycle.SocketLost{}})
+		r.post(message{event: lifecycle.SocketLost{}})
 	case <-connecting.Done():
 	}
 }
@@ -310,34 +310,34 @@ const (
 	onlineEvery = 30 * time.Second
 )
 
-// awaitReady waits until the session exists: the first of the perf file and the
+// waitForReady waits until the session exists: the first of the perf file and the
 // server to say so. Until then it says from time to time what is missing.
-func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) {
+func (r *runner) waitForReady(alive context.Context, l *startedListener, poolID, id int) {
 	ctx, cancel := context.WithCancel(alive)
 	defer cancel()
 	first := make(chan string, 2)
-	r.besides(func(context.Context) {
-		if _, err := r.ways.awaitCounts(ctx, l.perf, func(c agentdir.PerfCounts) bool { return c.Session }); err == nil {
+	r.goBackground(func(context.Context) {
+		if _, err := r.events.waitForCounts(ctx, l.perf, func(c agentdir.PerfCounts) bool { return c.Session }); err == nil {
 			first <- "perf file"
 		}
 	})
 	if r.o.Server != nil {
-		r.besides(func(context.Context) {
-			if r.awaitOnline(ctx, poolID, id, l) == nil {
+		r.goBackground(func(context.Context) {
+			if r.waitForOnline(ctx, poolID, id, l) == nil {
 				first <- "server"
 			}
 		})
 	}
-	warn := time.NewTimer(warnAfter)
+	warn := time.NewTimer(notReadyAfter)
 	defer warn.Stop()
-	for begun, pause := time.Now(), warnAfter; ; {
+	for begun, pause := time.Now(), notReadyAfter; ; {
 		select {
 		case witness := <-first:
-			r.say(word{note: func(r *runner) { r.reportReady(witness); r.confirmMark() }, event: lifecycle.SessionReady{}})
+			r.post(message{apply: func(r *runner) { r.reportReady(witness); r.confirmTags() }, event: lifecycle.SessionReady{}})
 			return
 		case <-warn.C:
 			r.warnNotReady(l, time.Since(begun))
-			pause = min(2*pause, warnRarely)
+			pause = min(2*pause, notReadyMax)
 			warn.Reset(pause)
 		case <-ctx.Done():
 			return
@@ -345,16 +345,16 @@ func (r *runner) awaitReady(alive context.Context, l *launched, poolID, id int) 
 	}
 }
 
-// awaitOnline waits until the server says that the agent is online. Once the
+// waitForOnline waits until the server says that the agent is online. Once the
 // listener has met another's session that is no witness: it is that session's.
-func (r *runner) awaitOnline(ctx context.Context, poolID, id int, l *launched) error {
+func (r *runner) waitForOnline(ctx context.Context, poolID, id int, l *startedListener) error {
 	for wait := onlineAfter; ; wait = onlineEvery {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-l.troubles.held:
+		case <-l.problems.conflict:
 			timer.Stop()
-			return errSessionHeld
+			return errSessionConflict
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -365,44 +365,44 @@ func (r *runner) awaitOnline(ctx context.Context, poolID, id int, l *launched) e
 	}
 }
 
-var errSessionHeld = errors.New("an earlier listener's session is in the way")
+var errSessionConflict = errors.New("an earlier listener's session is in the way")
 
-// sessionHeld says once what a listener waits for that does not become ready.
-func (r *runner) sessionHeld() {
-	if r.waitsSession {
+// reportSessionConflict says once what a listener waits for that does not become ready.
+func (r *runner) reportSessionConflict() {
+	if r.sessionWaitReported {
 		return
 	}
-	r.waitsSession = true
+	r.sessionWaitReported = true
 	r.log.Warn("Waiting for the session of an earlier listener to lapse: it was killed, and the server keeps it for some five minutes",
 		"agent", r.o.Name, "agent_id", r.state.AgentID)
 }
 
-// killPatience bounds one killing; lifecycle waits for the listener's end by
+// killTimeout bounds one killing; lifecycle waits for the listener's end by
 // itself.
-const killPatience = 5 * time.Second
+const killTimeout = 5 * time.Second
 
 func (r *runner) kill() {
 	l := r.listener
-	r.besides(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, killPatience)
+	r.goBackground(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, killTimeout)
 		defer cancel()
 		n := l.KillTree(ctx)
 		r.log.Warn("Killed the listener and what was below it", "processes", n)
 	})
 }
 
-// updatePatience is for the update's script, which has only to move two folders.
-const updatePatience = 60 * time.Second
+// updateTimeout is for the update's script, which has only to move two folders.
+const updateTimeout = 60 * time.Second
 
-func (r *runner) awaitUpdate() {
-	before := r.markers
+func (r *runner) waitForUpdate() {
+	before := r.updateMarkers
 	r.log.Info("The agent updates itself: waiting for its script to end")
-	r.besides(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, updatePatience)
+	r.goBackground(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 		defer cancel()
-		if err := r.o.asAgent(func() error { return r.ways.awaitUpdate(ctx, before) }); err != nil {
+		if err := r.o.asUser(func() error { return r.events.waitForUpdate(ctx, before) }); err != nil {
 			r.log.Warn("The update's script did not tell that it ended", "error", err)
 		}
-		r.say(word{event: lifecycle.UpdateEnded{}})
+		r.post(message{event: lifecycle.UpdateEnded{}})
 	})
 }

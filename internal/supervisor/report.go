@@ -13,29 +13,29 @@ import (
 
 // times are how long each part of the start took.
 type times struct {
-	began    time.Time // the process; of a later start, its first call
-	token    time.Duration
-	pool     time.Duration
-	key      time.Duration // beside the others, like folder
-	folder   time.Duration
-	register time.Duration
-	launch   time.Duration
-	launched time.Time
-	drained  time.Time // when the end was asked for
+	started        time.Time // the process; of a later start, its first call
+	token          time.Duration
+	pool           time.Duration
+	key            time.Duration // beside the others, like folder
+	dir            time.Duration
+	register       time.Duration
+	launch         time.Duration
+	launched       time.Time
+	drainRequested time.Time // when the end was asked for
 }
 
-// begin says when a start began, where that is not known yet.
-func (t *times) begin(at time.Time) {
-	if t.began.IsZero() {
-		t.began = at
+// startAt says when a start began, where that is not known yet.
+func (t *times) startAt(at time.Time) {
+	if t.started.IsZero() {
+		t.started = at
 	}
 }
 
 // parts are the same by the names of the log's keys, for an agent that is ready now.
 func (t *times) parts(now time.Time) map[string]time.Duration {
 	return map[string]time.Duration{
-		"token": t.token, "pool": t.pool, "key": t.key, "folder": t.folder, "register": t.register, "launch": t.launch,
-		"session": now.Sub(t.launched), "total": now.Sub(t.began),
+		"token": t.token, "pool": t.pool, "key": t.key, "folder": t.dir, "register": t.register, "launch": t.launch,
+		"session": now.Sub(t.launched), "total": now.Sub(t.started),
 	}
 }
 
@@ -52,12 +52,12 @@ func (r *runner) reportReady(witness string) {
 	r.log.Info("The agent is ready",
 		"agent", r.o.Name, "agent_id", r.state.AgentID, "pool", r.pool.Name, "witness", witness,
 		"token_ms", ms(r.times.token), "pool_ms", ms(r.times.pool), "key_ms", ms(r.times.key),
-		"folder_ms", ms(r.times.folder), "register_ms", ms(r.times.register), "launch_ms", ms(r.times.launch),
+		"folder_ms", ms(r.times.dir), "register_ms", ms(r.times.register), "launch_ms", ms(r.times.launch),
 		"session_ms", ms(now.Sub(r.times.launched)),
-		"to_launch_ms", ms(r.times.launched.Sub(r.times.began)), "total_ms", ms(now.Sub(r.times.began)))
-	r.o.Witness.Ready(r.times.parts(now))
-	r.waitsSession = false
-	r.times = times{drained: r.times.drained} // another start is measured from its own beginning
+		"to_launch_ms", ms(r.times.launched.Sub(r.times.started)), "total_ms", ms(now.Sub(r.times.started)))
+	r.o.Observer.Ready(r.times.parts(now))
+	r.sessionWaitReported = false
+	r.times = times{drainRequested: r.times.drainRequested} // another start is measured from its own beginning
 }
 
 func (r *runner) jobStarted(job string)  { r.log.Info("A job started", "job", job) }
@@ -65,9 +65,9 @@ func (r *runner) jobFinished(job string) { r.log.Info("A job finished", "job", j
 
 // report says what a step changed.
 func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
-	r.reportTrouble(e, after)
+	r.reportFailure(e, after)
 	if before.Reason == "" && after.Reason != "" {
-		r.times.drained = time.Now()
+		r.times.drainRequested = time.Now()
 		r.log.Info("Asked to end", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
 	if before.Deadline() != after.Deadline() {
@@ -77,13 +77,13 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	}
 	r.reportWaiting(e)
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered {
-		r.reportHeld(after.AgentID, e)
+		r.reportRegistered(after.AgentID, e)
 	}
 	if lifecycle.RegistrationEnded(before, after) {
-		r.log.Info("Removed the agent", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
+		r.log.Info("Removed the agent", "agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name)
 	}
 	if d, is := e.(lifecycle.DisableResult); is && d.Outcome == lifecycle.OK {
-		r.log.Info("Disabled the agent: no further job comes", "agent", r.seat.name, "agent_id", after.AgentID, "job", after.Job)
+		r.log.Info("Disabled the agent: no further job comes", "agent", r.agentRef.name, "agent_id", after.AgentID, "job", after.Job)
 	}
 	if x, is := e.(lifecycle.ListenerExited); is {
 		r.log.Info("The listener ended", "how", x.String())
@@ -101,17 +101,17 @@ func (r *runner) reportDoubt(before, after lifecycle.State, e lifecycle.Event) {
 	switch {
 	case !is || look.Outcome != lifecycle.NotFound || !serves || before.Listener != lifecycle.Running:
 	case after.Phase == lifecycle.Draining:
-		r.log.Warn("The agent was deleted on the server", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
+		r.log.Warn("The agent was deleted on the server", "agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name)
 	default:
-		r.log.Warn("The server does not show the agent: looking again", "agent", r.seat.name, "agent_id", before.AgentID, "pool", r.seat.pool.Name)
+		r.log.Warn("The server does not show the agent: looking again", "agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name)
 	}
 }
 
-// reportHeld says that an agent is ours now; of an earlier life's it was said
+// reportRegistered says that an agent is ours now; of an earlier life's it was said
 // when it was found.
-func (r *runner) reportHeld(id int, e lifecycle.Event) {
+func (r *runner) reportRegistered(id int, e lifecycle.Event) {
 	if _, is := e.(lifecycle.PrepareResult); !is {
-		r.log.Info("Registered the agent", "agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID)
+		r.log.Info("Registered the agent", "agent", r.agentRef.name, "agent_id", id, "pool", r.agentRef.pool.Name, "pool_id", r.agentRef.pool.ID)
 	}
 }
 
@@ -123,15 +123,15 @@ func (r *runner) reportWaiting(e lifecycle.Event) {
 		return
 	}
 	waits := found.Owner == lifecycle.Foreign && (found.Online || found.RecentlyCreated)
-	if waits && !r.waits {
+	if waits && !r.nameWaitReported {
 		r.log.Warn("Waiting for the agent's name", "name_wait", r.o.NameWait.String(), "holder", found.Holder)
 	}
-	r.waits = waits
+	r.nameWaitReported = waits
 }
 
-// reportTrouble says that a call failed, and is tried again or not as lifecycle
+// reportFailure says that a call failed, and is tried again or not as lifecycle
 // decides; an outage is said once, not at each try.
-func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
+func (r *runner) reportFailure(e lifecycle.Event, after lifecycle.State) {
 	answer, is := e.(interface{ Answer() lifecycle.Result })
 	if !is {
 		return
@@ -139,25 +139,25 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 	res := answer.Answer()
 	switch res.Outcome {
 	case lifecycle.OK, lifecycle.NotFound:
-		if r.outage {
+		if r.outageReported {
 			r.log.Info("Azure DevOps answers again")
 		}
-		r.outage = false
+		r.outageReported = false
 	case lifecycle.Unreachable, lifecycle.Unclear, lifecycle.AnswerLost:
 		level := slog.LevelWarn
-		if r.outage {
+		if r.outageReported {
 			level = slog.LevelDebug
 		}
-		r.outage = true
-		what := append([]any{"outcome", res.Outcome, "error", res.Err}, tries(after)...)
+		r.outageReported = true
+		what := append([]any{"outcome", res.Outcome, "error", res.Err}, retryPlan(after)...)
 		if hint := r.o.Hint(res.Err); hint != "" { // now: it may be tried for minutes, and a mistyped address for nothing
 			what = append(what, "hint", hint)
 		}
 		r.log.Log(r.ctx, level, "A call failed", what...)
 	case lifecycle.DirUnusable, lifecycle.InternalError: // the end of it, and said there
 	case lifecycle.DirInUse:
-		if after.Phase != lifecycle.Gone && !r.waitsFolder {
-			r.waitsFolder = true
+		if after.Phase != lifecycle.Gone && !r.dirWaitReported {
+			r.dirWaitReported = true
 			r.log.Warn("Waiting for the agent's folder", "name_wait", r.o.NameWait.String(), "error", res.Err)
 		}
 	default:
@@ -165,8 +165,8 @@ func (r *runner) reportTrouble(e lifecycle.Event, after lifecycle.State) {
 	}
 }
 
-// tries says that a call that failed is made again, and until when.
-func tries(after lifecycle.State) []any {
+// retryPlan says that a call that failed is made again, and until when.
+func retryPlan(after lifecycle.State) []any {
 	at, until := after.NextRetry()
 	switch {
 	case at.IsZero():
@@ -177,29 +177,29 @@ func tries(after lifecycle.State) []any {
 	return []any{"tried_until", until.UTC().Format(time.RFC3339)}
 }
 
-// name tells a person what stays in the pool, and how to remove it.
-func (r *runner) name(a lifecycle.ReportLeftover) {
+// reportAbandoned tells a person what stays in the pool, and how to remove it.
+func (r *runner) reportAbandoned(a lifecycle.ReportLeftover) {
 	id, number := fmt.Sprint(a.AgentID), fmt.Sprint(a.AgentID)
 	if a.AgentID == 0 {
 		id, number = "unknown: look for the name", "ID"
 	}
 	r.log.Error("Cannot remove the agent: it may stay in its pool",
-		"agent", r.seat.name, "agent_id", id, "pool", r.seat.pool.Name, "pool_id", r.seat.pool.ID, "error", a.Err,
+		"agent", r.agentRef.name, "agent_id", id, "pool", r.agentRef.pool.Name, "pool_id", r.agentRef.pool.ID, "error", a.Err,
 		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
-			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.seat.pool.ID, number))
+			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.agentRef.pool.ID, number))
 }
 
 func (r *runner) reportEnd() {
 	level := slog.LevelInfo
-	if r.left.Code != 0 {
+	if r.final.Code != 0 {
 		level = slog.LevelError
 	}
-	args := []any{"exit_code", r.left.Code, "why", r.left.Reason, "jobs", r.state.Jobs, "registration", r.state.Registration}
-	if r.left.Code != 0 && r.left.Err != nil {
-		args = append(args, "error", r.left.Err)
+	args := []any{"exit_code", r.final.Code, "why", r.final.Reason, "jobs", r.state.Jobs, "registration", r.state.Registration}
+	if r.final.Code != 0 && r.final.Err != nil {
+		args = append(args, "error", r.final.Err)
 	}
-	if !r.times.drained.IsZero() {
-		args = append(args, "ending_ms", ms(time.Since(r.times.drained)))
+	if !r.times.drainRequested.IsZero() {
+		args = append(args, "ending_ms", ms(time.Since(r.times.drainRequested)))
 	}
 	r.log.Log(r.ctx, level, "Left", args...)
 }

@@ -33,7 +33,7 @@ func TestLives(t *testing.T) {
 	once := func(o *Options) { o.Once = true }
 	short := func(o *Options) { o.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
 	mark := func(host string) map[string]string {
-		return map[string]string{agentdir.MarkKind: agentdir.KindAgent, agentdir.MarkHost: host, agentdir.MarkInstance: "an earlier life's"}
+		return map[string]string{agentdir.TagKind: agentdir.KindAgent, agentdir.TagHost: host, agentdir.TagInstance: "an earlier life's"}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -123,7 +123,7 @@ func TestLives(t *testing.T) {
 		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
 			s.ready()
 			s.deletes(8)
-			s.listener().logs(agentdir.Refused)
+			s.listener().logs(agentdir.RegistrationRefused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
@@ -131,15 +131,15 @@ func TestLives(t *testing.T) {
 		{"the same, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
-			s.listener().logs(agentdir.Refused)
+			s.listener().logs(agentdir.RegistrationRefused)
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
 
 		{"a job writes that the registration is refused: the server is asked, and nothing happens", nil, func(s *stage) {
 			s.ready()
 			for range 100 {
-				s.listener().logs(agentdir.Refused)
+				s.listener().logs(agentdir.RegistrationRefused)
 			}
-			s.listener().logs(agentdir.NoTrouble)
+			s.listener().logs(agentdir.NoProblem)
 			s.pass(time.Minute)
 			s.sigterm()
 		}, born + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -148,7 +148,7 @@ func TestLives(t *testing.T) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing)
-			s.listener().logs(agentdir.Refused)
+			s.listener().logs(agentdir.RegistrationRefused)
 			s.pass(40 * time.Second)
 			s.jobStarts()
 			s.pass(time.Minute)
@@ -160,7 +160,7 @@ func TestLives(t *testing.T) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing, missing)
-			s.listener().logs(agentdir.Refused)
+			s.listener().logs(agentdir.RegistrationRefused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
@@ -176,7 +176,7 @@ func TestLives(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().connects(s.listener().pid)
-			s.listener().logs(agentdir.SessionHeld)
+			s.listener().logs(agentdir.SessionConflict)
 			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
 			s.pass(4 * time.Minute)
 			s.exits(1)
@@ -286,7 +286,7 @@ func TestLives(t *testing.T) {
 		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the name is held by a live agent of our host name and folder, which prove nothing", nil, func(s *stage) {
-			s.twin(3, "online", mark(s.o.HostName+":"+s.o.Folder.Root))
+			s.twin(3, "online", mark(s.o.HostName+":"+s.o.Dir.Root))
 			s.begin()
 		}, "pool POST" + strings.Repeat(" LOOKUP", 7), 75, "3"},
 
@@ -482,7 +482,7 @@ func TestLives(t *testing.T) {
 			l.logsOn()
 			l.receives()
 			s.assign()
-			s.pass(connectPatience + time.Second)
+			s.pass(connectTimeout + time.Second)
 			s.sigterm()
 			s.pass(time.Second)
 			s.unassign()
@@ -522,7 +522,7 @@ func TestLives(t *testing.T) {
 		{"the listener's last words come after its end: with --once it has had its job", once, func(s *stage) {
 			s.ready()
 			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
-			s.pass(lastWords / 2)
+			s.pass(finalEventsTimeout / 2)
 			s.fails("PATCH", slow(time.Second))
 			s.jobStarts()
 			s.listener().conn.Close()
@@ -540,7 +540,7 @@ func TestLives(t *testing.T) {
 			s.begin()
 			s.listener().logsOn()
 			s.listener().writes(func(c *agentdir.PerfCounts) { c.Messages++ })
-			s.pass(connectPatience + time.Second)
+			s.pass(connectTimeout + time.Second)
 			s.sigterm()
 		}, born + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -585,20 +585,20 @@ func (s *stage) leavesNothing(t *testing.T) {
 	if s.outlive > 0 {
 		t.Errorf("%d listeners outlive azptend", s.outlive)
 	}
-	entries, err := os.ReadDir(s.o.Folder.Root)
+	entries, err := os.ReadDir(s.o.Dir.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stays := false
 	for id, a := range s.agents {
-		stays = stays || (id > 7 && a.UserCapabilities[agentdir.MarkOwner] != "")
+		stays = stays || (id > 7 && a.UserCapabilities[agentdir.TagOwner] != "")
 	}
 	for _, e := range entries {
 		if name := e.Name(); name != "bin" && name != "_diag" && name != ".azptend-owner" {
 			t.Errorf("left the file %s", name)
 		}
 	}
-	if _, has := s.o.Folder.Owner(); has != stays {
+	if _, has := s.o.Dir.Owner(); has != stays {
 		t.Errorf("has left the record of its agent: %v; and its agent: %v", has, stays)
 	}
 }
@@ -620,10 +620,10 @@ func TestHowTheListenerIsStarted(t *testing.T) {
 		got := s.specs[0]
 		perf, _ := strings.CutPrefix(got.Env[len(got.Env)-1], "VSTS_AGENT_PERFLOG=")
 		want := proc.Spec{
-			Path: s.o.Folder.Listener(), Args: tt.args, Dir: s.o.Folder.Root,
+			Path: s.o.Dir.Listener(), Args: tt.args, Dir: s.o.Dir.Root,
 			Env: []string{"PATH=/bin", "VSTS_AGENT_PERFLOG=" + perf},
 		}
-		if d := cmp.Diff(want, got); d != "" || filepath.Dir(perf) != s.o.Folder.Root {
+		if d := cmp.Diff(want, got); d != "" || filepath.Dir(perf) != s.o.Dir.Root {
 			t.Errorf("%q (-want +got):\n%s", perf, d)
 		}
 	}
@@ -646,7 +646,7 @@ func (w *witness) Ready(parts map[string]time.Duration) { w.starts = append(w.st
 // TestAWitnessIsTold: of each phase, and once of the start.
 func TestAWitnessIsTold(t *testing.T) {
 	w := &witness{}
-	play(t, func(o *Options) { o.Witness = w }, func(s *stage) {
+	play(t, func(o *Options) { o.Observer = w }, func(s *stage) {
 		s.ready()
 		s.sigterm()
 	})
@@ -696,8 +696,8 @@ func TestCapabilities(t *testing.T) {
 			var got, marks map[string]string
 			var home string
 			play(t, func(o *Options) { o.Capabilities = map[string]string{"rack": "ours"} }, func(s *stage) {
-				home = s.o.HostName + ":" + s.o.Folder.Root
-				s.twin(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agentdir.MarkInstance: "theirs"})
+				home = s.o.HostName + ":" + s.o.Dir.Root
+				s.twin(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agentdir.TagInstance: "theirs"})
 				s.begin()
 				s.deletes(3)
 				s.pass(time.Minute)
@@ -716,7 +716,7 @@ func TestCapabilities(t *testing.T) {
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
-			if marks[agentdir.MarkHost] != home || marks[agentdir.MarkKind] != "agent" || len(marks[agentdir.MarkInstance]) < 20 || len(marks[agentdir.MarkOwner]) != 64 || marks[agentdir.MarkInstance] == "theirs" {
+			if marks[agentdir.TagHost] != home || marks[agentdir.TagKind] != "agent" || len(marks[agentdir.TagInstance]) < 20 || len(marks[agentdir.TagOwner]) != 64 || marks[agentdir.TagInstance] == "theirs" {
 				t.Errorf("marked %v", marks)
 			}
 		})

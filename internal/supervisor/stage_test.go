@@ -104,7 +104,7 @@ func (s *stage) bare(_ context.Context, act func() error) error {
 	return err
 }
 
-func folder(t *testing.T) agentdir.Folder {
+func folder(t *testing.T) agentdir.Dir {
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -112,21 +112,21 @@ func folder(t *testing.T) agentdir.Folder {
 	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	f := agentdir.Folder{Root: root}
+	f := agentdir.Dir{Root: root}
 	if err := os.WriteFile(f.Listener(), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func newStage(t *testing.T, f agentdir.Folder) *stage {
+func newStage(t *testing.T, f agentdir.Dir) *stage {
 	s := &stage{
 		t: t, heard: make(chan proc.Signal, 1), ended: make(chan End, 1),
 		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, settled: make(chan struct{}),
 	}
 	s.o = Options{
-		Began: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
-		WorkFolder: "_work", Folder: f, Line: NewLine(), Grace: 100 * time.Second, NameWait: time.Minute,
+		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
+		WorkFolder: "_work", Dir: f, Handle: NewHandle(), Grace: 100 * time.Second, NameWait: time.Minute,
 		Token:  func(context.Context) error { return nil },
 		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -169,7 +169,7 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 // What a script may say.
 
 func (s *stage) begin() {
-	go func() { s.ended <- newRunner(s.o, s).live(s.heard) }()
+	go func() { s.ended <- newRunner(s.o, s).run(s.heard) }()
 	synctest.Wait()
 }
 
@@ -201,7 +201,7 @@ func (s *stage) sigint()  { s.signal(syscall.SIGINT, proc.Interrupt) }
 
 // phase asks the loop.
 func (s *stage) phase() string {
-	now, err := s.o.Line.Status(s.t.Context())
+	now, err := s.o.Handle.Status(s.t.Context())
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -382,7 +382,7 @@ type listener struct {
 	far     net.Conn      // the other
 	counted chan struct{} // closed when counts change, and replaced
 	counts  agentdir.PerfCounts
-	trouble chan agentdir.TroubleKind
+	trouble chan agentdir.ProblemKind
 	done    chan struct{}
 	status  proc.Status
 	once    sync.Once
@@ -561,7 +561,7 @@ type stagePort struct {
 // openPort is the first of a listener that is seen.
 func (s *stage) openPort() (Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
-	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agentdir.TroubleKind)}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agentdir.ProblemKind)}
 	l.conn, l.far = net.Pipe()
 	s.listeners = append(s.listeners, l)
 	return p, nil
@@ -585,18 +585,18 @@ func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func
 		case <-ctx.Done():
 			return nil, fmt.Errorf("nobody came: %w", context.Cause(ctx))
 		case <-last:
-			return nil, fmt.Errorf("nobody came: %w", agentdir.ErrNobody)
+			return nil, fmt.Errorf("nobody came: %w", agentdir.ErrNotConnected)
 		}
 	}
 }
 
-func (s *stage) counts(*agentdir.Perf) agentdir.PerfCounts {
+func (s *stage) counts(*agentdir.PerfFile) agentdir.PerfCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.listener().counts
 }
 
-func (s *stage) awaitCounts(ctx context.Context, _ *agentdir.Perf, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
+func (s *stage) waitForCounts(ctx context.Context, _ *agentdir.PerfFile, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
 	l := s.listener()
 	for {
 		s.mu.Lock()
@@ -613,7 +613,7 @@ func (s *stage) awaitCounts(ctx context.Context, _ *agentdir.Perf, enough func(a
 	}
 }
 
-func (s *stage) awaitUpdate(ctx context.Context, _ agentdir.UpdateMarkers) error {
+func (s *stage) waitForUpdate(ctx context.Context, _ agentdir.UpdateMarkers) error {
 	s.note("await update")
 	select {
 	case <-s.settled:
@@ -623,16 +623,18 @@ func (s *stage) awaitUpdate(ctx context.Context, _ agentdir.UpdateMarkers) error
 	}
 }
 
-func (s *stage) listenerLogs() agentdir.Logs { return nil }
+func (s *stage) logSizes() agentdir.LogSizes { return nil }
 
-func (s *stage) shutdown(agentdir.Logs) (agentdir.Shutdown, error) { return agentdir.Shutdown{}, nil }
+func (s *stage) readShutdown(agentdir.LogSizes) (agentdir.ShutdownRecord, error) {
+	return agentdir.ShutdownRecord{}, nil
+}
 
-func (s *stage) troubles(ctx context.Context, _ agentdir.Logs, tell func(agentdir.Trouble)) {
+func (s *stage) followProblems(ctx context.Context, _ agentdir.LogSizes, tell func(agentdir.Problem)) {
 	l := s.listener()
 	for {
 		select {
 		case kind := <-l.trouble:
-			tell(agentdir.Trouble{Kind: kind})
+			tell(agentdir.Problem{Kind: kind})
 		case <-ctx.Done():
 			return
 		}
@@ -640,7 +642,7 @@ func (s *stage) troubles(ctx context.Context, _ agentdir.Logs, tell func(agentdi
 }
 
 // logs is the listener writing of its trouble.
-func (l *listener) logs(kind agentdir.TroubleKind) {
+func (l *listener) logs(kind agentdir.ProblemKind) {
 	l.trouble <- kind
 	synctest.Wait()
 }

@@ -26,19 +26,19 @@ func (j jammed) hangs(at string) {
 	}
 }
 
-func (j jammed) awaitCounts(ctx context.Context, perf *agentdir.Perf, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
+func (j jammed) waitForCounts(ctx context.Context, perf *agentdir.PerfFile, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
 	j.hangs("counters")
-	return j.stage.awaitCounts(ctx, perf, enough)
+	return j.stage.waitForCounts(ctx, perf, enough)
 }
 
-func (j jammed) troubles(ctx context.Context, logs agentdir.Logs, tell func(agentdir.Trouble)) {
+func (j jammed) followProblems(ctx context.Context, logs agentdir.LogSizes, tell func(agentdir.Problem)) {
 	j.hangs("troubles")
-	j.stage.troubles(ctx, logs, tell)
+	j.stage.followProblems(ctx, logs, tell)
 }
 
-func (j jammed) shutdown(logs agentdir.Logs) (agentdir.Shutdown, error) {
+func (j jammed) readShutdown(logs agentdir.LogSizes) (agentdir.ShutdownRecord, error) {
 	j.hangs("shutdown")
-	return j.stage.shutdown(logs)
+	return j.stage.readShutdown(logs)
 }
 
 // TestNothingStuckIsWaitedFor: wherever a read of a file or the process table is
@@ -60,7 +60,7 @@ func TestNothingStuckIsWaitedFor(t *testing.T) {
 					var said bytes.Buffer
 					s.o.Log = slog.New(slog.NewTextHandler(&said, nil))
 					jam := make(chan struct{})
-					go func() { s.ended <- newRunner(s.o, jammed{s, tt.at, jam}).live(s.heard) }()
+					go func() { s.ended <- newRunner(s.o, jammed{s, tt.at, jam}).run(s.heard) }()
 					synctest.Wait()
 					s.pass(time.Minute) // the server says that the agent is online where no file does
 					if tt.at == "processes" {

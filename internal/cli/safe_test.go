@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/setup"
+	"github.com/azptend/azptend/internal/term"
+)
+
+// orders are what a name could tell a terminal: to clear its screen, to go on in
+// another place, and to write from right to left.
+const orders = "evil\x1b[2J\u009b2J\r\u202egnp\u2066x"
+
+func checkSafe(t *testing.T, what, shown string) {
+	t.Helper()
+	if !strings.Contains(shown, "evil") {
+		t.Fatalf("%s: %q does not show the name at all", what, shown)
+	}
+	if term.SafeLines(shown) != shown {
+		t.Errorf("%s: a terminal would obey %q", what, shown)
+	}
+}
+
+func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
+	var b bytes.Buffer
+	(&checkList{out: &b}).tell(doctor.Finding{Check: doctor.Queue, Verdict: doctor.Warning, Found: orders, Problems: []doctor.Problem{{What: "a job waits: " + orders, Fix: orders}}})
+	checkSafe(t, "the doctor", b.String())
+
+	b.Reset()
+	complain(&b, &azdo.Error{Op: "look", Status: 400, Message: orders})
+	checkSafe(t, "an error", b.String())
+
+	b.Reset()
+	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &term.Output{W: &b}}
+	tell.plan(setup.State{By: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
+	checkSafe(t, "setup", b.String())
+}
+
+func TestAnErrorKeepsItsLines(t *testing.T) {
+	var b bytes.Buffer
+	complain(&b, errors.New("cannot do it\nhint: do\tthat"))
+	if want := "azptend: cannot do it\nhint: do\tthat\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+// What undoes a setup can be pasted into a shell, whatever the organisation, the
+// pool and the project are called.
+func TestTheWayBackCanBePasted(t *testing.T) {
+	tell := &teller{s: config.Settings{URL: "https://dev.azure.com/x y", Pool: "it's $(mine)"}}
+	tell.f.want = setup.Wanted{Identity: "id", Project: "Größe"}
+	want := `azptend setup --remove --apply --url 'https://dev.azure.com/x y' --identity id --pool 'it'\''s $(mine)' --project 'Größe'`
+	if got := tell.undo(); got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,59 @@
+package supervisor
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// TestTogether: several lives are as far as the least of them, ready when all
+// are, ended when all have, and then with the worst of their ends.
+func TestTogether(t *testing.T) {
+	phases := []lifecycle.Phase{
+		lifecycle.Booting, lifecycle.Registering, lifecycle.Starting, lifecycle.Busy, lifecycle.Idle,
+		lifecycle.Draining, lifecycle.Stopping, lifecycle.Removing, lifecycle.Gone,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var each []Snapshot
+		least, ready, ended, worst, jobs := len(phases), true, true, 0, 0
+		for range rapid.IntRange(2, 4).Draw(t, "lives") {
+			at := rapid.IntRange(0, len(phases)-1).Draw(t, "phase")
+			s := Snapshot{Phase: phases[at], Agent: "a", Jobs: at, Job: lifecycle.NoJob}
+			if s.Phase == lifecycle.Gone {
+				s.End = &End{Code: rapid.SampledFrom([]int{0, 1, 70, 75, 77, 130, 137}).Draw(t, "code")}
+				if severity(s.End.Code) > severity(worst) {
+					worst = s.End.Code
+				}
+			}
+			least, jobs = min(least, at), jobs+at
+			ready = ready && (s.Phase == lifecycle.Idle || s.Phase == lifecycle.Busy)
+			ended = ended && s.End != nil
+			each = append(each, s)
+		}
+		got := merge(each)
+		if got.Phase != phases[least] || got.Ready() != ready || (got.End != nil) != ended || got.Jobs != jobs || len(got.Each) != len(each) {
+			t.Fatalf("%+v of %+v", got, each)
+		}
+		if ended && got.End.Code != worst {
+			t.Fatalf("the end is %+v, and the worst %d", got.End, worst)
+		}
+	})
+	if one := merge([]Snapshot{{Agent: "only"}}); one.Agent != "only" || one.Each != nil {
+		t.Errorf("one life is %+v", one)
+	}
+}
+
+func TestTheWorstEndSaysMost(t *testing.T) {
+	order := []int{0, 130, 75, 69, 137, 77, 78, 64, 70}
+	for i, worse := range order {
+		for _, better := range order[:i] {
+			for _, ends := range [][]End{{{Code: better}, {Code: worse}}, {{Code: worse}, {Code: better}}} {
+				if got := Worst(ends); got.Code != worse {
+					t.Errorf("of %v it is %d", ends, got.Code)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/azptend/azptend/internal/lifecycle"
+)
+
+// talkative is a life with a line.
+func talkative(o *Options) { o.Handle = NewHandle() }
+
+// status asks over the line, which a living loop answers at once.
+func (s *stage) status() Snapshot {
+	s.t.Helper()
+	got, err := s.o.Handle.Status(context.Background())
+	if err != nil {
+		s.t.Error(err)
+	}
+	return got
+}
+
+func (s *stage) drain(clock bool) Snapshot {
+	s.t.Helper()
+	got, err := s.o.Handle.Drain(context.Background(), "asked by a test", clock)
+	if err != nil {
+		s.t.Error(err)
+	}
+	synctest.Wait()
+	return got
+}
+
+// follow writes down the phases that the line tells of, to the end of the life.
+func (s *stage) follow() <-chan []lifecycle.Phase {
+	heard := make(chan []lifecycle.Phase, 1)
+	go func() {
+		var phases []lifecycle.Phase
+		last := Snapshot{}
+		for last.End == nil {
+			var err error
+			if last, err = s.o.Handle.Next(context.Background(), last.Phase); err != nil {
+				s.t.Error(err)
+				break
+			}
+			phases = append(phases, last.Phase)
+		}
+		heard <- phases
+	}()
+	return heard
+}
+
+func TestStatusTellsTheLife(t *testing.T) {
+	play(t, talkative, func(s *stage) {
+		began := time.Now()
+		s.silent = true
+		s.begin()
+		if got := s.status(); got.Phase != lifecycle.Starting || got.Ready() {
+			t.Errorf("before the session: %+v", got)
+		}
+		s.pass(time.Second)
+		s.listener().logsOn()
+		go s.listener().connects(s.listener().pid)
+		synctest.Wait()
+		want := Snapshot{
+			Phase: lifecycle.Idle, Since: began.Add(time.Second), Registration: lifecycle.Registered,
+			Agent: "agent-1", AgentID: 8, Pool: "Default", Job: lifecycle.NoJob,
+		}
+		if diff := cmp.Diff(want, s.status()); diff != "" {
+			t.Errorf("idle: %s", diff)
+		}
+		s.jobStarts()
+		if got := s.status(); got.Phase != lifecycle.Busy || got.Job != lifecycle.RunningJob || got.Jobs != 1 || !got.Ready() {
+			t.Errorf("busy: %+v", got)
+		}
+		s.sigterm()
+		if got := s.status(); got.Phase != lifecycle.Draining || got.Reason != "asked by SIGTERM" || got.Ready() ||
+			!got.Deadline.Equal(time.Now().Add(100*time.Second)) {
+			t.Errorf("draining: %+v", got)
+		}
+		s.jobEnds()
+		s.pass(10 * time.Second)
+		if got := s.status(); got.Phase != lifecycle.Gone || got.Registration != lifecycle.Removed || got.End == nil || got.End.Code != 0 {
+			t.Errorf("gone: %+v", got)
+		}
+	})
+}
+
+// TestDrainWithoutClock: the job takes longer than the grace period, and is
+// finished; a SIGTERM later begins it.
+func TestDrainWithoutClock(t *testing.T) {
+	s := play(t, talkative, func(s *stage) {
+		s.ready()
+		s.jobStarts()
+		s.fails("DELETE", slow(time.Second))
+		phases := s.follow()
+		if got := s.drain(false); got.Phase != lifecycle.Draining || !got.Deadline.IsZero() || got.Reason != "asked by a test" {
+			t.Errorf("asked: %+v", got)
+		}
+		s.pass(3 * time.Hour)
+		again := s.drain(false)
+		if !again.Deadline.IsZero() || again.Job != lifecycle.RunningJob {
+			t.Errorf("asked again: %+v", again)
+		}
+		s.sigterm()
+		if got := s.status(); !got.Deadline.Equal(time.Now().Add(100 * time.Second)) {
+			t.Errorf("after SIGTERM: %+v", got)
+		}
+		s.jobEnds()
+		want := []lifecycle.Phase{lifecycle.Draining, lifecycle.Removing, lifecycle.Stopping, lifecycle.Gone}
+		got := <-phases
+		if got[0] == lifecycle.Busy { // it began to follow before the drain
+			got = got[1:]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+	if s.end.Code != 0 || s.left() != "" {
+		t.Errorf("it ended with %+v and left %q", s.end, s.left())
+	}
+}
+
+// TestDrainWithClock: the grace period runs from the first word, and nothing
+// extends it: neither asking again nor SIGTERM.
+func TestDrainWithClock(t *testing.T) {
+	var asked time.Time
+	s := play(t, talkative, func(s *stage) {
+		s.ready()
+		s.jobStarts()
+		s.drain(false)
+		s.pass(time.Hour)
+		asked = time.Now()
+		deadline := s.drain(true).Deadline
+		if !deadline.Equal(asked.Add(100 * time.Second)) {
+			t.Errorf("the deadline is %v after the word", deadline.Sub(asked))
+		}
+		s.pass(40 * time.Second)
+		s.drain(true)
+		s.sigterm()
+		if got := s.status(); !got.Deadline.Equal(deadline) {
+			t.Errorf("extended by %v", got.Deadline.Sub(deadline))
+		}
+		last, err := s.o.Handle.Next(context.Background(), lifecycle.Draining)
+		if err != nil || last.Phase != lifecycle.Stopping {
+			t.Errorf("after the budget: %+v, %v", last, err)
+		}
+		if got, want := time.Since(asked), lifecycle.SplitGrace(100*time.Second).Drain; got != want {
+			t.Errorf("the job was cancelled after %v, want %v", got, want)
+		}
+	})
+	if s.end.Code != 75 || s.left() != "" {
+		t.Errorf("it ended with %+v and left %q", s.end, s.left())
+	}
+}
+
+// TestDrainWhileBooting ends the life at once, and says so.
+func TestDrainWhileBooting(t *testing.T) {
+	s := play(t, talkative, func(s *stage) {
+		s.fails("pool", hangs)
+		s.begin()
+		if got := s.drain(false); got.Phase != lifecycle.Gone {
+			t.Errorf("asked: %+v", got)
+		}
+		if got := s.drain(true); got.End == nil || !got.Deadline.IsZero() {
+			t.Errorf("asked after the end: %+v", got)
+		}
+	})
+	if s.end.Code != 0 {
+		t.Errorf("it ended with %+v", s.end)
+	}
+}
+
+// TestSilenceOfALoop: without a loop there is no answer, only the caller's own
+// patience.
+func TestSilenceOfALoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got, err := NewHandle().Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("answered with %+v, %v", got, err)
+		}
+	})
+}

@@ -1,0 +1,133 @@
+package supervisor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// TestTwoHalves: one azptend registers, another runs the agent and never calls
+// its pool.
+func TestTwoHalves(t *testing.T) {
+	var out agentdir.Dir
+	first := play(t, func(o *Options) {
+		out = agentdir.Dir{Root: filepath.Join(o.Dir.Root, "out")}
+		o.RegisterOnly, o.Dir = true, out
+	}, func(s *stage) { s.begin() })
+	if got := strings.Join(first.record, " "); got != "pool POST" || first.end.Code != 0 || first.left() != "8" {
+		t.Fatalf("saw %s, exit code %d, left %s", got, first.end.Code, first.left())
+	}
+	made := first.agents[8]
+	if made.UserCapabilities[agentdir.TagRemoval] != agentdir.RemovalByKeeper {
+		t.Errorf("its mark does not say who removes it: %v", made.UserCapabilities)
+	}
+	given, err := out.ReadHandoff()
+	if err != nil || given.Registration.AgentID != 8 {
+		t.Fatalf("handed over %+v, %v", given.Registration, err)
+	}
+
+	for _, tt := range []struct {
+		name   string
+		with   func(*Options)
+		script func(*stage)
+		saw    string
+		code   int
+	}{
+		{"one job", func(o *Options) { o.Once = true }, func(s *stage) {
+			s.ready()
+			s.jobStarts()
+			s.jobEnds()
+			s.exits(0)
+		}, "start 8", 0},
+		{"SIGTERM while busy", nil, func(s *stage) {
+			s.ready()
+			s.jobStarts()
+			s.sigterm()
+			s.pass(10 * time.Second)
+			s.jobEnds()
+		}, "start 8 SIGINT", 0},
+		{"SIGTERM while a worker runs of which the socket says nothing", nil, func(s *stage) {
+			s.ready()
+			s.listener().works = true
+			s.sigterm()
+			s.pass(10 * time.Second)
+			s.listener().stopWorking()
+		}, "start 8 SIGINT", 0},
+		{"SIGTERM when a job was received and has not started", nil, func(s *stage) {
+			s.ready()
+			s.listener().receives()
+			s.sigterm()
+			s.pass(time.Second)
+			s.jobStarts()
+			s.pass(10 * time.Second)
+			s.jobEnds()
+		}, "start 8 SIGINT", 0},
+		{"SIGTERM after a job has written that another was received", func(o *Options) { o.Grace = 10 * time.Minute }, func(s *stage) {
+			s.ready()
+			s.jobStarts()
+			s.jobEnds()
+			for range 5 {
+				s.listener().receives()
+			}
+			s.sigterm()
+			end := <-s.ended
+			if took := time.Since(s.spoken); took > 2*jobStartTimeout {
+				s.t.Errorf("it took %v", took)
+			}
+			s.ended <- end
+		}, "start 8 SIGINT", 0},
+		{"its registration is refused, until it is given up", nil, func(s *stage) {
+			s.ready()
+			s.listener().logs(agentdir.RegistrationRefused)
+			s.pass(14 * time.Minute)
+			if s.phase() != "starting" {
+				s.t.Errorf("an agent whose registration is refused is %s", s.phase())
+			}
+		}, "start 8 SIGINT", 69},
+		{"its registration is refused for a while", nil, func(s *stage) {
+			s.ready()
+			s.listener().logs(agentdir.RegistrationRefused)
+			s.pass(10 * time.Minute)
+			s.listener().logs(agentdir.NoProblem)
+			s.pass(time.Hour)
+			if s.phase() != "idle" {
+				s.t.Errorf("it is %s", s.phase())
+			}
+			s.sigterm()
+		}, "start 8 SIGINT", 0},
+		{"its listener never gets a session", nil, func(s *stage) {
+			s.silent = true
+			s.begin()
+			s.pass(time.Minute)
+		}, "start 8 SIGINT", 69},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := play(t, func(o *Options) {
+				o.Handoff, o.Server, o.Token = &given, nil, nil
+				if tt.with != nil {
+					tt.with(o)
+				}
+			}, func(s *stage) {
+				s.agents[8] = &azdo.Agent{ID: 8, Name: "agent-1"}
+				s.next = 8
+				tt.script(s)
+			})
+			if got := strings.Join(s.record, " "); got != tt.saw || s.end.Code != tt.code || s.left() != "8" {
+				t.Errorf("saw %s, exit code %d (%s), left %s", got, s.end.Code, s.end.Why, s.left())
+			}
+			s.leavesNothing(t)
+		})
+	}
+
+	if err := os.Remove(filepath.Join(out.Root, ".credentials")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.ReadHandoff(); err == nil || !strings.Contains(err.Error(), "cannot read .credentials") {
+		t.Errorf("half of the files: %v", err)
+	}
+}

@@ -1,0 +1,107 @@
+package supervisor
+
+import (
+	"bytes"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// handedOver is an agent that another azptend has registered.
+func handedOver(t *testing.T) agentdir.HandoffFiles {
+	var out agentdir.Dir
+	play(t, func(o *Options) {
+		out = agentdir.Dir{Root: filepath.Join(o.Dir.Root, "out")}
+		o.RegisterOnly, o.Dir = true, out
+	}, func(s *stage) { s.begin() })
+	given, err := out.ReadHandoff()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return given
+}
+
+// lockedBuffer is a log that a test reads while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestNotReady: a listener that is not ready after a minute is warned of, with what
+// it lacks, and again at growing intervals; until it is ready.
+func TestNotReady(t *testing.T) {
+	given := handedOver(t)
+	for _, tt := range []struct {
+		name  string
+		with  func(*Options)
+		logs  []agentdir.ProblemKind
+		wants string
+	}{
+		{"nobody knows why", nil, nil, "missing=\"a session, and the listener's log does not say why\""},
+		{"the clock, by the server", func(o *Options) { o.ClockAhead = func() time.Duration { return -20 * time.Minute } },
+			[]agentdir.ProblemKind{agentdir.RegistrationRefused}, "missing=\"the right time: the server's clock and this machine's differ by 20m0s\""},
+		{"the clock, by the listener", nil, []agentdir.ProblemKind{agentdir.ClockSkew, agentdir.ServerUnreachable}, "missing=\"the right time: the server refuses"},
+		{"the certificate", nil, []agentdir.ProblemKind{agentdir.CertificateUntrusted}, "missing=\"trust: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
+		{"another's session", nil, []agentdir.ProblemKind{agentdir.SessionConflict}, "missing=\"a session: another listener has one"},
+		{"an answer", nil, []agentdir.ProblemKind{agentdir.ServerUnreachable}, "missing=\"an answer: the listener says: "},
+		{"nothing any more", nil, []agentdir.ProblemKind{agentdir.CertificateUntrusted, agentdir.NoProblem}, "does not say why"},
+	} {
+		for _, lent := range []bool{false, true} {
+			if lent && tt.with != nil {
+				continue // nobody else knows the server's clock
+			}
+			t.Run(tt.name+map[bool]string{true: ", without an identity"}[lent], func(t *testing.T) {
+				var log lockedBuffer
+				s := play(t, func(o *Options) {
+					o.Log = slog.New(slog.NewTextHandler(&log, nil))
+					if tt.with != nil {
+						tt.with(o)
+					}
+					if lent {
+						o.Handoff, o.Server, o.Token = &given, nil, nil
+					}
+				}, func(s *stage) {
+					if lent {
+						s.agents[8], s.next = &azdo.Agent{ID: 8, Name: "agent-1"}, 8
+					}
+					s.silent = true
+					s.begin()
+					for _, kind := range tt.logs {
+						s.listener().logs(kind)
+					}
+					s.pass(59 * time.Second)
+					if said := strings.Count(log.String(), "The agent is not ready"); said != 0 {
+						s.t.Errorf("said %d times in less than a minute", said)
+					}
+					s.pass(10*time.Minute - 59*time.Second) // after 1, 3 and 7 minutes
+					s.listener().connects(s.listener().pid)
+					s.listener().logsOn()
+					s.pass(time.Hour)
+					s.sigterm()
+				})
+				said := log.String()
+				if n := strings.Count(said, "The agent is not ready"); n != 3 || !strings.Contains(said, tt.wants) || s.end.Code != 0 {
+					t.Errorf("said %d times, exit code %d:\n%s", n, s.end.Code, said)
+				}
+			})
+		}
+	}
+}

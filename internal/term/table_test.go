@@ -1,0 +1,60 @@
+package term_test
+
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/azptend/azptend/internal/term"
+)
+
+func TestTableIsSafe(t *testing.T) {
+	var b bytes.Buffer
+	table := term.NewTable(&b, "NAME", "STATE")
+	table.Row("evil\x1b[2J\u009b2J\r\u202egnp\u2066x", "on\tline")
+	table.Row("", "idle")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := "NAME                STATE\nevil?[2J?2J??gnp?x  on?line\n-                   idle\n"
+	if b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+func TestSafeLinesKeepsLinesAndTabs(t *testing.T) {
+	if got, want := term.SafeLines("a\x1b\n\thint: b\r"), "a?\n\thint: b?"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		p := term.NewProgress(&b, true, "looking")
+		p.Say("1 of 3")
+		if b.Len() > 0 {
+			t.Errorf("%q is shown at once", b.String())
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		p.Say("2 of 3")
+		p.Say("3 of 3") // too soon
+		p.End()
+		p.Say("4 of 3") // ended
+		if want := "\r\x1b[K1 of 3\r\x1b[K2 of 3\r\x1b[K"; b.String() != want {
+			t.Errorf("%q, want %q", b.String(), want)
+		}
+
+		b.Reset()
+		p = term.NewProgress(&b, false, "looking")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		p.Say("1 of 3")
+		p.End()
+		if b.Len() > 0 {
+			t.Errorf("%q is shown without a terminal", b.String())
+		}
+	})
+}
