@@ -155,14 +155,14 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdBelieve flips what nobody could verify about the server: believe JSON.
-func cmdBelieve(ts *testscript.TestScript, neg bool, args []string) {
+// cmdAssume flips what nobody could verify about the server: assume JSON.
+func cmdAssume(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: believe JSON")
+		ts.Fatalf("usage: assume JSON")
 	}
-	var b emulator.Beliefs
+	var b emulator.Assumptions
 	ts.Check(json.Unmarshal([]byte(args[0]), &b))
-	stageOf(ts).emulator.SetBeliefs(b)
+	stageOf(ts).emulator.SetAssumptions(b)
 }
 
 // cmdHold holds the next matching call: hold METHOD REGEXP [before|after].

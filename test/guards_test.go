@@ -23,17 +23,17 @@ func guardFaults() []fault.Fault {
 		fault.New("undumpable",
 			fault.Replace("internal/cli/cli.go", "p.undumpable = proc.MakeUndumpable()", "_ = proc.MakeUndumpable")),
 		fault.New("filter",
-			fault.Replace("internal/cli/life.go", "environ, withheld := rules.Apply(s.Environ)\n", "environ, withheld := rules.Apply(s.Environ)\n\tenviron = s.Environ\n")),
+			fault.Replace("internal/cli/agentoptions.go", "environ, withheld := rules.Apply(s.Environ)\n", "environ, withheld := rules.Apply(s.Environ)\n\tenviron = s.Environ\n")),
 		fault.New("run-as",
 			fault.Replace("internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n", "\tuser = nil\n\tproc.ReserveThreads(s.Agents)\n")),
 		// A token that could be given as a flag would be seen in the process table.
 		fault.New("argv",
 			fault.Replace("internal/config/table.go", `{Env: "AZP_TOKEN", `, `{Env: "AZP_TOKEN", Flag: "token", `)),
 		fault.New("peer-check",
-			fault.Replace(notify, "at := whose(", "at := 0 * whose(")),
+			fault.Replace(notify, "at := identify(", "at := 0 * identify(")),
 		fault.New("closed-port",
-			fault.Replace(notify, "\tcame := make(chan *net.TCPConn, crowd)\n", "\tif true {\n\t\treturn p.acceptEverybody(ctx)\n\t}\n\tcame := make(chan *net.TCPConn, crowd)\n"),
-			fault.Replace(notify, "// ErrNobody says", acceptEverybody+"\n// ErrNobody says")),
+			fault.Replace(notify, "\taccepted := make(chan *net.TCPConn, maxBatch)\n", "\tif true {\n\t\treturn p.acceptEverybody(ctx)\n\t}\n\taccepted := make(chan *net.TCPConn, maxBatch)\n"),
+			fault.Replace(notify, "// ErrNotConnected says", acceptEverybody+"\n// ErrNotConnected says")),
 	}
 }
 

@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 			"keeps":   cmdKeeps,
 			"nobody":  cmdNobody,
 			"agent":   cmdAgent,
-			"believe": cmdBelieve,
+			"assume":  cmdAssume,
 			"lease":   cmdLease,
 			"opened":  cmdOpened,
 			"limit":   cmdLimit,

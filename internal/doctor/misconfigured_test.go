@@ -44,7 +44,7 @@ func notLetIn() []misconfigured {
 		{row: "wrong tenant token", wrong: func(s *stage) { s.change(func(i *emulator.Identity) { i.Tenant = guest }) },
 			check: doctor.Tenant, cause: doctor.WrongTenant, code: 77, run: doctor.Refused, says: "the token is of tenant " + guest},
 		{row: "wrong tenant token, answered with 429", wrong: func(s *stage) {
-			s.SetBeliefs(emulator.Beliefs{WrongTenantThrottled: true})
+			s.SetAssumptions(emulator.Assumptions{WrongTenantThrottled: true})
 			s.change(func(i *emulator.Identity) { i.Tenant = guest })
 		}, check: doctor.Tenant, cause: doctor.WrongTenant, code: 77, run: doctor.Throttled, says: guest},
 		{row: "an organisation of Microsoft accounts", wrong: func(s *stage) { s.SetPolicies(emulator.Policies{WithoutEntra: true}) },
@@ -90,7 +90,7 @@ func badTokens() []misconfigured {
 			s.Advance(30 * time.Hour)
 		}, check: doctor.SignIn, cause: doctor.Refused, code: 77},
 		{row: "expired token, shown the sign-in page", wrong: func(s *stage) {
-			s.SetBeliefs(emulator.Beliefs{ExpiredTokenSignIn: true})
+			s.SetAssumptions(emulator.Assumptions{ExpiredTokenSignIn: true})
 			s.tokenFile(s.entraToken(""))
 			s.Advance(30 * time.Hour)
 		}, check: doctor.SignIn, cause: doctor.SignInPage, code: 77},
@@ -121,7 +121,7 @@ func noPool() []misconfigured {
 		{row: "no licence", wrong: func(s *stage) { s.change(func(i *emulator.Identity) { i.License = "none" }) },
 			check: doctor.Licence, cause: doctor.NoLicence, warned: true},
 		{row: "no licence, and so no pool", wrong: func(s *stage) {
-			s.SetBeliefs(emulator.Beliefs{UnlicensedSeesNothing: true})
+			s.SetAssumptions(emulator.Assumptions{UnlicensedSeesNothing: true})
 			s.change(func(i *emulator.Identity) { i.License = "none" })
 		}, check: doctor.Pool, cause: doctor.NoPoolsLicence, code: 77, run: doctor.NoPools, says: "its licence is no licence"},
 		{row: "no View on any pool", wrong: roles(nil), check: doctor.Pool, cause: doctor.NoPools, code: 77, says: "nor is any other"},
@@ -185,7 +185,7 @@ func TestMisconfigurations(t *testing.T) {
 			})
 			m.wrong(s)
 			client := s.ready()
-			report := doctor.Visit(t.Context(), s.Subject, nil)
+			report := doctor.Run(t.Context(), s.Environment, nil)
 			judge(t, m, report)
 			err := s.runs(client)
 			explained, _ := doctor.Explain(err)

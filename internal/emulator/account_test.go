@@ -207,7 +207,7 @@ func TestRoleAssignments(t *testing.T) {
 		t.Errorf("the list says %v", access)
 	}
 	w.wantError(400, "VssServiceException", "Cannot modify the role for self identity. Please try with a different identity.", w.call("PUT", path, token, give(key, "Reader")))
-	w.SetBeliefs(Beliefs{OwnRoleForbidden: true})
+	w.SetAssumptions(Assumptions{OwnRoleForbidden: true})
 	w.want(403, w.call("PUT", path, token, give(key, "Reader")))
 	w.want(400, w.call("PUT", path, w.admin(), give(key, "King")))
 	w.want(404, w.call("PUT", assignments("distributedtask.agentpoolrole", "99")+preview, w.admin(), give(key, "Reader")))

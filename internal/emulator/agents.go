@@ -10,7 +10,7 @@ import (
 func (c *request) includes(e *Emulator) include {
 	return include{
 		capabilities: c.flag("includeCapabilities"), assigned: c.flag("includeAssignedRequest"),
-		last: c.flag("includeLastCompletedRequest"), authorization: e.beliefs.GetShowsAuthorization,
+		last: c.flag("includeLastCompletedRequest"), authorization: e.assumptions.GetShowsAuthorization,
 	}
 }
 
@@ -27,9 +27,9 @@ func (e *Emulator) getAgents(c *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	name, wants := c.q("agentName"), splitDemands(c.q("demands"))
+	name, wants := c.query("agentName"), splitDemands(c.query("demands"))
 	out := []agentJSON{}
-	for _, a := range e.shown(p) {
+	for _, a := range e.shownAgents(p) {
 		if (name == "" || strings.EqualFold(name, a.name)) && a.satisfies(wants) {
 			out = append(out, e.agentJSON(c.base, a, c.includes(e)))
 		}
@@ -59,11 +59,11 @@ func (e *Emulator) createAgent(c *request) (reply, error) {
 	if err := e.fillAgent(c, a, in); err != nil {
 		return reply{}, err
 	}
-	if in.Enabled != nil && !e.beliefs.CreateIgnoresEnabled {
+	if in.Enabled != nil && !e.assumptions.CreateIgnoresEnabled {
 		a.enabled = *in.Enabled
 	}
 	a.system = in.System
-	if !e.beliefs.CreateDropsUserCapabilities {
+	if !e.assumptions.CreateDropsUserCapabilities {
 		a.user = in.User
 	}
 	if in.ProvisioningState != "" {
@@ -101,14 +101,14 @@ func (e *Emulator) replaceAgent(c *request) (reply, error) {
 	switch {
 	case in.Enabled != nil:
 		a.enabled = *in.Enabled
-	case e.beliefs.ReplaceEnables:
+	case e.assumptions.ReplaceEnables:
 		a.enabled = true
 	}
 	a.system = in.System
-	if in.User != nil || !e.beliefs.ReplaceKeepsUserCapabilities {
+	if in.User != nil || !e.assumptions.ReplaceKeepsUserCapabilities {
 		a.user = in.User
 	}
-	if s := a.session; s != nil && e.beliefs.ReplaceEndsSession {
+	if s := a.session; s != nil && e.assumptions.ReplaceEndsSession {
 		e.endSession(s, EventSessionDeleted)
 	}
 	e.emitAgent(EventAgentReplaced, a)
@@ -117,8 +117,8 @@ func (e *Emulator) replaceAgent(c *request) (reply, error) {
 
 // checkAgent applies what the server is known to insist on (agent-protocol.md 2.2).
 func (e *Emulator) checkAgent(in agentJSON) error {
-	if utf8.RuneCountInString(in.Name) > maxLimit && e.beliefs.NamesLimited {
-		return errBadRequest("The agent name %q is longer than %d characters.", in.Name, maxLimit)
+	if utf8.RuneCountInString(in.Name) > maxNameLength && e.assumptions.NamesLimited {
+		return errBadRequest("The agent name %q is longer than %d characters.", in.Name, maxNameLength)
 	}
 	if strings.TrimSpace(in.Name) == "" {
 		return errBadRequest("Value cannot be null. Parameter name: agent.Name")
@@ -159,11 +159,11 @@ func errAgentID(body, path int) error {
 // patchable judges the id in a PATCH's body: it must be there (agent-protocol.md 2.5).
 func (e *Emulator) patchable(in agentJSON, a *agent) error {
 	switch {
-	case in.ID == 0 && (e.beliefs.PatchWithoutID || e.beliefs.PatchRefusesID):
+	case in.ID == 0 && (e.assumptions.PatchWithoutID || e.assumptions.PatchRefusesID):
 		return nil
 	case in.ID != a.id:
 		return errAgentID(in.ID, a.id)
-	case e.beliefs.PatchRefusesID:
+	case e.assumptions.PatchRefusesID:
 		return errBadRequest("The agent id is not to be in the body.")
 	}
 	return nil
@@ -193,24 +193,24 @@ func (e *Emulator) updateAgent(c *request) (reply, error) {
 		}
 		e.emitAgent(kind, a)
 	}
-	return jsonReply(http.StatusOK, e.agentJSON(c.base, a, include{authorization: e.beliefs.GetShowsAuthorization})), nil
+	return jsonReply(http.StatusOK, e.agentJSON(c.base, a, include{authorization: e.assumptions.GetShowsAuthorization})), nil
 }
 
 // deleteAgent refuses while a job runs (agent-protocol.md 6).
 func (e *Emulator) deleteAgent(c *request) (reply, error) {
 	status := http.StatusNoContent
-	if e.beliefs.DeleteAnswers200 {
+	if e.assumptions.DeleteAnswers200 {
 		status = http.StatusOK
 	}
 	a, err := e.poolAndAgent(c, bitManage)
 	if err != nil {
-		if known, ok := err.(*apiError); ok && known.typeKey == "TaskAgentNotFoundException" && e.beliefs.DeleteMissingSucceeds {
+		if known, ok := err.(*apiError); ok && known.typeKey == "TaskAgentNotFoundException" && e.assumptions.DeleteMissingSucceeds {
 			return reply{status: status}, nil
 		}
 		return reply{}, err
 	}
 	if a.job != nil {
-		if !e.beliefs.DeleteRunningSucceeds {
+		if !e.assumptions.DeleteRunningSucceeds {
 			return reply{}, e.errJobRuns(a.name, a.pool.name)
 		}
 		e.finish(a.job, "abandoned")
@@ -221,7 +221,7 @@ func (e *Emulator) deleteAgent(c *request) (reply, error) {
 
 // removeAgent takes a registration and its session away; its OAuth client is unknown from now on.
 func (e *Emulator) removeAgent(a *agent) {
-	if a.session != nil && !e.beliefs.SessionOutlivesAgent {
+	if a.session != nil && !e.assumptions.SessionOutlivesAgent {
 		e.endSession(a.session, EventSessionDeleted)
 	}
 	a.removed = true
@@ -230,7 +230,7 @@ func (e *Emulator) removeAgent(a *agent) {
 }
 
 func (e *Emulator) putUserCapabilities(c *request) (reply, error) {
-	if e.beliefs.NoUserCapabilities {
+	if e.assumptions.NoUserCapabilities {
 		return notFoundPage(), nil
 	}
 	a, err := e.poolAndAgent(c, bitManage)

@@ -13,15 +13,15 @@ import (
 type agentJSON struct {
 	Links             map[string]href            `json:"_links,omitempty"`
 	MaxParallelism    int                        `json:"maxParallelism,omitempty"`
-	CreatedOn         *stamp                     `json:"createdOn,omitempty"`
-	StatusChangedOn   *stamp                     `json:"statusChangedOn,omitempty"`
+	CreatedOn         *timestamp                 `json:"createdOn,omitempty"`
+	StatusChangedOn   *timestamp                 `json:"statusChangedOn,omitempty"`
 	Authorization     *authorizationJSON         `json:"authorization,omitempty"`
 	ID                int                        `json:"id"`
 	Name              string                     `json:"name"`
 	Version           string                     `json:"version"`
 	OSDescription     string                     `json:"osDescription,omitempty"`
 	Enabled           *bool                      `json:"enabled,omitempty"` // a pointer for what comes in: absent is not false
-	Status            word                       `json:"status,omitempty"`
+	Status            enumValue                  `json:"status,omitempty"`
 	ProvisioningState string                     `json:"provisioningState,omitempty"`
 	AccessPoint       string                     `json:"accessPoint,omitempty"`
 	Properties        map[string]json.RawMessage `json:"properties,omitempty"`
@@ -50,7 +50,7 @@ type authorizationJSON struct {
 type pendingUpdateJSON struct {
 	SourceVersion versionJSON    `json:"sourceVersion"`
 	TargetVersion versionJSON    `json:"targetVersion"`
-	RequestTime   *stamp         `json:"requestTime"`
+	RequestTime   *timestamp     `json:"requestTime"`
 	CurrentState  string         `json:"currentState"`
 	Reason        map[string]any `json:"reason"`
 }
@@ -65,7 +65,7 @@ func (e *Emulator) agentReference(base string, a *agent) agentJSON {
 			"web":  {fmt.Sprintf("%s_settings/agentpools?view=jobs&poolId=%d&agentId=%d", org, a.pool.id, a.id)},
 		},
 		ID: a.id, Name: a.name, Version: a.version, OSDescription: a.osDescription, Enabled: &enabled,
-		Status: word(a.status()), ProvisioningState: a.provisioning, AccessPoint: "CodexAccessMapping",
+		Status: enumValue(a.status()), ProvisioningState: a.provisioning, AccessPoint: "CodexAccessMapping",
 	}
 }
 
@@ -75,7 +75,7 @@ type include struct{ capabilities, assigned, last, authorization bool }
 func (e *Emulator) agentJSON(base string, a *agent, inc include) agentJSON {
 	out := e.agentReference(base, a)
 	out.MaxParallelism = a.maxParallelism
-	out.CreatedOn, out.StatusChangedOn = stampOf(a.createdOn), stampOf(a.statusChangedOn)
+	out.CreatedOn, out.StatusChangedOn = timestampOf(a.createdOn), timestampOf(a.statusChangedOn)
 	if inc.capabilities {
 		out.System, out.User = a.system, a.user
 	}
@@ -90,7 +90,7 @@ func (e *Emulator) agentJSON(base string, a *agent, inc include) agentJSON {
 	if a.update != nil {
 		out.PendingUpdate = &pendingUpdateJSON{
 			SourceVersion: splitVersion(a.update.source), TargetVersion: splitVersion(a.update.target),
-			RequestTime: stampOf(a.update.requestTime), CurrentState: "Requested", Reason: map[string]any{"code": "manual"},
+			RequestTime: timestampOf(a.update.requestTime), CurrentState: "Requested", Reason: map[string]any{"code": "manual"},
 		}
 	}
 	if inc.authorization && a.key != nil {
@@ -102,7 +102,7 @@ func (e *Emulator) agentJSON(base string, a *agent, inc include) agentJSON {
 		if out.Properties == nil {
 			out.Properties = map[string]json.RawMessage{}
 		}
-		out.Properties["ServerUrl"], _ = json.Marshal(typed{"System.String", e.hostURL(base, "")})
+		out.Properties["ServerUrl"], _ = json.Marshal(typedValue{"System.String", e.hostURL(base, "")})
 	}
 	return out
 }

@@ -17,7 +17,7 @@ type principal struct {
 	pat      *pat // how the identity proved itself, if by a PAT
 
 	isAnonymous bool // nobody, who is shown what is public
-	blind       bool // it has no licence, and without one sees no pool
+	unlicensed  bool // it has no licence, and without one sees no pool
 
 	isAgent bool
 	poolID  int
@@ -108,7 +108,7 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	}
 	now := float64(e.now().Unix())
 	if now >= t.claims.Expires || now+clockSkew.Seconds() < t.claims.NotBefore {
-		if e.beliefs.ExpiredTokenSignIn {
+		if e.assumptions.ExpiredTokenSignIn {
 			return principal{}, e.signIn(c, kind)
 		}
 		return principal{}, e.refuse(c, kind, "") // expired token
@@ -148,7 +148,7 @@ func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
 		return principal{}, &r
 	}
 	id.lastAccess = e.now()
-	return principal{identity: id, pat: p, blind: e.blind(id)}, nil
+	return principal{identity: id, pat: p, unlicensed: e.isUnlicensed(id)}, nil
 }
 
 // allows tells whether the PAT's scopes cover a method: who may manage or write may read.
@@ -173,7 +173,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
 	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
-		if e.beliefs.WrongTenantThrottled {
+		if e.assumptions.WrongTenantThrottled {
 			r := throttled()
 			return principal{}, &r
 		}
@@ -188,16 +188,16 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 		r := e.challenge(c, why)
 		return principal{}, &r
 	}
-	if kept := e.keptOut(id); kept != nil { // row "conditional access / IP"
+	if kept := e.conditionalAccess(id); kept != nil { // row "conditional access / IP"
 		return principal{}, kept
 	}
 	id.lastAccess = e.now() // which makes a licence that was pending an active one
-	return principal{identity: id, blind: e.blind(id)}, nil
+	return principal{identity: id, unlicensed: e.isUnlicensed(id)}, nil
 }
 
-// blind says that an identity sees no pool, for want of a licence.
-func (e *Emulator) blind(id *identity) bool {
-	return e.beliefs.UnlicensedSeesNothing && (id.License == "" || id.License == "none")
+// isUnlicensed says that an identity sees no pool, for want of a licence.
+func (e *Emulator) isUnlicensed(id *identity) bool {
+	return e.assumptions.UnlicensedSeesNothing && (id.License == "" || id.License == "none")
 }
 
 // membership is empty for an identity the organisation lets in, else the text of the 401.

@@ -26,12 +26,12 @@ type Call struct {
 // maxCalls bounds the records: of an emulator left alone overnight the newest count.
 const maxCalls = 100_000
 
-// begin records a call and counts it against faults and holds; false when the emulator is closed.
-func (e *Emulator) begin(r *http.Request) (*Call, plan, bool) {
+// recordArrival records a call and counts it against faults and holds; false when the emulator is closed.
+func (e *Emulator) recordArrival(r *http.Request) (*Call, interference, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return nil, plan{}, false
+		return nil, interference{}, false
 	}
 	e.lastCall++
 	rec := &Call{Seq: e.lastCall, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: e.now()}
@@ -39,19 +39,19 @@ func (e *Emulator) begin(r *http.Request) (*Call, plan, bool) {
 		e.calls = append([]*Call(nil), e.calls[len(e.calls)/2:]...)
 	}
 	e.calls = append(e.calls, rec)
-	p := e.planFor(r)
+	p := e.interferenceFor(r)
 	e.dirty = true
 	e.settle()
 	return rec, p, true
 }
 
-func (e *Emulator) setWho(rec *Call, who string, held time.Duration) {
+func (e *Emulator) recordCaller(rec *Call, who string, held time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec.Who, rec.Held = who, held
 }
 
-func (e *Emulator) end(rec *Call, status int, fault string) {
+func (e *Emulator) recordEnd(rec *Call, status int, fault string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec.Status, rec.Fault, rec.Done = status, fault, true

@@ -42,7 +42,7 @@ func (e *Emulator) Elapse(d time.Duration) {
 func (e *Emulator) settle() {
 	e.expire()
 	e.assign()
-	e.keepPast()
+	e.recordSnapshot()
 	e.setTimer()
 	if e.dirty {
 		e.dirty = false

@@ -161,28 +161,28 @@ func (e *Emulator) controlWorld(m *http.ServeMux) {
 		}
 		answer(w, struct{}{}, err)
 	})
-	m.HandleFunc("GET /_emulator/beliefs", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Beliefs(), nil) })
-	m.HandleFunc("PUT /_emulator/beliefs", func(w http.ResponseWriter, r *http.Request) {
-		var b Beliefs
-		ctlPost(w, r, &b, func() (any, error) { e.SetBeliefs(b); return b, nil })
+	m.HandleFunc("GET /_emulator/assumptions", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Assumptions(), nil) })
+	m.HandleFunc("PUT /_emulator/assumptions", func(w http.ResponseWriter, r *http.Request) {
+		var b Assumptions
+		ctlPost(w, r, &b, func() (any, error) { e.SetAssumptions(b); return b, nil })
 	})
 }
 
 // maxPackage bounds an archive that is put; the real ones have some 200 MB.
 const maxPackage = 1 << 30
 
-// Beliefs are the switches as they are set.
-func (e *Emulator) Beliefs() Beliefs {
+// Assumptions are the switches as they are set.
+func (e *Emulator) Assumptions() Assumptions {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.beliefs
+	return e.assumptions
 }
 
-// SetBeliefs sets all switches.
-func (e *Emulator) SetBeliefs(b Beliefs) {
+// SetAssumptions sets all switches.
+func (e *Emulator) SetAssumptions(b Assumptions) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.beliefs = b
+	e.assumptions = b
 	e.dirty = true
 	e.settle()
 }

@@ -180,10 +180,10 @@ func TestControlWorld(t *testing.T) {
 	if _, err := c.PutPAT(ctx, PAT{Owner: "nobody"}); err == nil {
 		t.Error("a token of nobody was accepted")
 	}
-	if err := c.SetBeliefs(ctx, Beliefs{LongAssertions: true}); err != nil || !w.Beliefs().LongAssertions {
-		t.Error(err, w.Beliefs())
+	if err := c.SetAssumptions(ctx, Assumptions{LongAssertions: true}); err != nil || !w.Assumptions().LongAssertions {
+		t.Error(err, w.Assumptions())
 	}
-	w.want(200, w.call("GET", "!/_emulator/beliefs", "", nil))
+	w.want(200, w.call("GET", "!/_emulator/assumptions", "", nil))
 	if g := w.want(200, w.call("GET", "!/_emulator/identities", "", nil)); !strings.Contains(g.raw, oid) {
 		t.Errorf("the identities are %s", g.raw)
 	}

@@ -64,30 +64,30 @@ func (e *Emulator) hostURL(base, host string) string {
 	return base + "/" + e.opts.Org + "/"
 }
 
-type typed struct {
+type typedValue struct {
 	Type  string `json:"$type"`
 	Value string `json:"$value"`
 }
 
 // userJSON is an identity in connectionData.
 type userJSON struct {
-	ID                  string           `json:"id"`
-	Descriptor          string           `json:"descriptor"`
-	SubjectDescriptor   string           `json:"subjectDescriptor"`
-	ProviderDisplayName string           `json:"providerDisplayName"`
-	IsActive            bool             `json:"isActive"`
-	ResourceVersion     int              `json:"resourceVersion"`
-	MetaTypeID          int              `json:"metaTypeId"`
-	Properties          map[string]typed `json:"properties"`
+	ID                  string                `json:"id"`
+	Descriptor          string                `json:"descriptor"`
+	SubjectDescriptor   string                `json:"subjectDescriptor"`
+	ProviderDisplayName string                `json:"providerDisplayName"`
+	IsActive            bool                  `json:"isActive"`
+	ResourceVersion     int                   `json:"resourceVersion"`
+	MetaTypeID          int                   `json:"metaTypeId"`
+	Properties          map[string]typedValue `json:"properties"`
 }
 
 func (e *Emulator) userOf(p principal) userJSON {
-	u := userJSON{IsActive: true, ResourceVersion: 2, Properties: map[string]typed{}}
+	u := userJSON{IsActive: true, ResourceVersion: 2, Properties: map[string]typedValue{}}
 	switch {
 	case p.identity != nil:
 		u.ID, u.Descriptor, u.SubjectDescriptor = p.identity.storageKey, p.identity.descriptor(), p.identity.subject
 		u.ProviderDisplayName = p.identity.Name
-		u.Properties["Account"] = typed{"System.String", p.identity.ObjectID}
+		u.Properties["Account"] = typedValue{"System.String", p.identity.ObjectID}
 	case p.isAnonymous:
 		u.ID, u.ProviderDisplayName = anonymousID, "Anonymous"
 	case p.agent != nil:
@@ -118,7 +118,7 @@ func (e *Emulator) locationServiceData(c *request) map[string]any {
 		"serviceOwner": serviceOwner, "defaultAccessMappingMoniker": "PublicAccessMapping",
 		"lastChangeId": 1, "lastChangeId64": 1,
 	}
-	if o := strings.ToLower(c.q("connectOptions")); o == "" || o == "none" || o == "0" {
+	if o := strings.ToLower(c.query("connectOptions")); o == "" || o == "none" || o == "0" {
 		return data
 	}
 	data["clientCacheFresh"] = false

@@ -61,7 +61,7 @@ func (e *Emulator) dispatchDevOps(c *request, segments []string) (reply, string)
 	if out.header == nil {
 		out.header = http.Header{}
 	}
-	e.stampHeaders(c, &out)
+	e.addOrgHeaders(c, &out)
 	return out, who
 }
 
@@ -90,9 +90,9 @@ func (e *Emulator) dispatchOrg(c *request, host string, segments []string) (repl
 	toll := e.meter.Charge(label, e.now())
 	e.mu.Unlock()
 	if toll.Refuse {
-		return blocked(toll), label
+		return tooManyRequests(toll), label
 	}
-	if !e.pause(c.http, toll.Delay) {
+	if !e.sleep(c.http, toll.Delay) {
 		return reply{status: http.StatusServiceUnavailable}, label
 	}
 	out := e.serveRoute(c, route)
@@ -126,8 +126,8 @@ func (e *Emulator) serveRoute(c *request, rt *route) reply {
 	c.version = apiVersion(c.http)
 	var out reply
 	var err error
-	if err = e.versionOf(c, rt); err == nil {
-		out, err = e.run(c, h)
+	if err = e.requireVersion(c, rt); err == nil {
+		out, err = e.runHandler(c, h)
 	}
 	var known *apiError
 	switch {
@@ -139,7 +139,7 @@ func (e *Emulator) serveRoute(c *request, rt *route) reply {
 	return out
 }
 
-func (e *Emulator) versionOf(c *request, rt *route) error {
+func (e *Emulator) requireVersion(c *request, rt *route) error {
 	if rt.unversioned {
 		return nil
 	}
@@ -148,7 +148,7 @@ func (e *Emulator) versionOf(c *request, rt *route) error {
 	return e.checkVersion(c.http.Method, c.version, rt.preview)
 }
 
-func (e *Emulator) run(c *request, h handler) (reply, error) {
+func (e *Emulator) runHandler(c *request, h handler) (reply, error) {
 	if h.waits {
 		return h.serve(e, c)
 	}
@@ -159,8 +159,8 @@ func (e *Emulator) run(c *request, h handler) (reply, error) {
 	return h.serve(e, c)
 }
 
-// stampHeaders adds what every answer of an organisation carries (azure-devops-rest.md 0).
-func (e *Emulator) stampHeaders(c *request, out *reply) {
+// addOrgHeaders adds what every answer of an organisation carries (azure-devops-rest.md 0).
+func (e *Emulator) addOrgHeaders(c *request, out *reply) {
 	activity := newGUID()
 	out.header.Set("ActivityId", activity)
 	out.header.Set("X-VSS-E2EID", activity)

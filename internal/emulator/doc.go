@@ -46,7 +46,7 @@
 //	PUT    /_emulator/ratelimit              RateLimit: what each identity may ask from now on; budget 0 is no limit
 //	POST   /_emulator/machine/events         Announcement → {"id"}; DELETE /machine/events/{id} ends or calls off one
 //	PUT    /_emulator/packages/{kind}/{platform}/{version}   an agent's archive, to be downloaded
-//	GET    /_emulator/beliefs                Beliefs; PUT sets all
+//	GET    /_emulator/assumptions                Assumptions; PUT sets all
 //	GET    /_emulator/policies               Policies; PUT sets all
 //	PUT    /_emulator/pools                  PoolSpec
 //
@@ -78,7 +78,7 @@
 // # What is unverified
 //
 // Nothing here was compared with a live organisation. What the references mark as unverified and a client could notice
-// is a switch in Beliefs. Made up besides, because no source quotes it: the texts of the api-version errors but for
+// is a switch in Assumptions. Made up besides, because no source quotes it: the texts of the api-version errors but for
 // VssInvalidPreviewVersionException, the status 404 of TaskAgentSessionExpiredException, the token_type of agents'
 // tokens, that a job whose message nobody took stays assigned until its lock lapses, the path of the agents' token
 // endpoint, the order of job requests in a list, the texts of the identity endpoint's 400s, what is answered where an

@@ -28,38 +28,38 @@ type Emulator struct {
 	routes  []route
 	control http.Handler
 
-	mu         sync.Mutex
-	closed     bool
-	changed    chan struct{}
-	dirty      bool // something happened since the last settle
-	timer      *time.Timer
-	beliefs    Beliefs
-	policies   Policies
-	instanceID string // the organisation's id
-	tenantID   string
-	header     string // the X-IDENTITY-HEADER secret
-	defaultPAT string
-	identities map[string]*identity // by lower-case object id
-	defaultOID string
-	pats       map[string]*pat // by the token itself
-	msiCache   map[string]msiToken
-	assertions map[string]time.Time // client assertions already used, until they expire
-	pools      map[int]*pool
-	projects   []*project
-	packages   []heldPackage // the newest first
-	sessions   map[string]*session
-	jobs       []*job // in order of request id
-	lastPool   int
-	lastAgent  int
-	lastQueue  int
-	lastMsg    int64
-	events     []Event
-	calls      []*Call
-	lastCall   uint64
-	faults     []*faultState
-	holds      []*holdState
-	pasts      []past // with StaleReads, the oldest first
-	lastHook   int
+	mu          sync.Mutex
+	closed      bool
+	changed     chan struct{}
+	dirty       bool // something happened since the last settle
+	timer       *time.Timer
+	assumptions Assumptions
+	policies    Policies
+	instanceID  string // the organisation's id
+	tenantID    string
+	header      string // the X-IDENTITY-HEADER secret
+	defaultPAT  string
+	identities  map[string]*identity // by lower-case object id
+	defaultOID  string
+	pats        map[string]*pat // by the token itself
+	msiCache    map[string]msiToken
+	assertions  map[string]time.Time // client assertions already used, until they expire
+	pools       map[int]*pool
+	projects    []*project
+	packages    []heldPackage // the newest first
+	sessions    map[string]*session
+	jobs        []*job // in order of request id
+	lastPool    int
+	lastAgent   int
+	lastQueue   int
+	lastMsg     int64
+	events      []Event
+	calls       []*Call
+	lastCall    uint64
+	faults      []*faultState
+	holds       []*holdState
+	snapshots   []snapshot // with StaleReads, the oldest first
+	lastHook    int
 
 	meter       *Meter
 	scheduled   []*scheduled
@@ -83,7 +83,7 @@ func New(opts Options) (*Emulator, error) {
 		}
 	}
 	e := &Emulator{
-		opts: opts, key: key, beliefs: opts.Beliefs,
+		opts: opts, key: key, assumptions: opts.Assumptions,
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
 		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
@@ -140,7 +140,7 @@ func (e *Emulator) Close() {
 // emulator is closed afterwards. It returns nil when it ended because ctx did.
 func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
-		Handler:           guard(e, ln.Addr(), e.opts.Hosts),
+		Handler:           requireKnownHost(e, ln.Addr(), e.opts.Hosts),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(e.opts.Log.Handler(), slog.LevelDebug),
 	}

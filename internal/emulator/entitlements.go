@@ -36,8 +36,8 @@ type entitlementJSON struct {
 	ID                  string          `json:"id"`
 	ServicePrincipal    graphJSON       `json:"servicePrincipal"`
 	AccessLevel         accessLevelJSON `json:"accessLevel"`
-	LastAccessedDate    *stamp          `json:"lastAccessedDate"`
-	DateCreated         *stamp          `json:"dateCreated"`
+	LastAccessedDate    *timestamp      `json:"lastAccessedDate"`
+	DateCreated         *timestamp      `json:"dateCreated"`
 	ProjectEntitlements []struct{}      `json:"projectEntitlements"`
 	Extensions          []struct{}      `json:"extensions"`
 	GroupAssignments    []struct{}      `json:"groupAssignments"`
@@ -52,15 +52,15 @@ func (e *Emulator) entitlement(c *request, id *identity) *entitlementJSON {
 		LicensingSource: "account", AccountLicenseType: license, MsdnLicenseType: "none", GitHubLicenseType: "none",
 		LicenseDisplayName: licenseNames[license], Status: "pending", AssignmentSource: "unknown",
 	}
-	seen := stamp(time.Time{}) // year 1 with a zone, as the service writes it here
+	seen := timestamp(time.Time{}) // year 1 with a zone, as the service writes it here
 	if !id.lastAccess.IsZero() {
-		level.Status, seen = "active", stamp(id.lastAccess)
+		level.Status, seen = "active", timestamp(id.lastAccess)
 	}
 	if !id.Member { // who was removed has an entitlement all the same, and it says so
 		level.Status, level.AccountLicenseType, level.LicensingSource, level.LicenseDisplayName = "deleted", LicenseNone, "none", ""
 	}
 	return &entitlementJSON{
-		ID: id.storageKey, ServicePrincipal: e.graphOf(c, id), AccessLevel: level, LastAccessedDate: &seen, DateCreated: stampOf(id.added),
+		ID: id.storageKey, ServicePrincipal: e.graphOf(c, id), AccessLevel: level, LastAccessedDate: &seen, DateCreated: timestampOf(id.added),
 		ProjectEntitlements: []struct{}{}, Extensions: []struct{}{}, GroupAssignments: []struct{}{},
 	}
 }
@@ -89,7 +89,7 @@ func entitlementRefused(text string) operationResult {
 	return operationResult{Errors: []keyedError{{5000, text}}}
 }
 
-func (e *Emulator) entitled(c *request, id *identity) operationResult {
+func (e *Emulator) entitlementGranted(c *request, id *identity) operationResult {
 	done := e.entitlement(c, id)
 	return operationResult{IsSuccess: true, ServicePrincipalID: &done.ID, Errors: []keyedError{}, Result: done}
 }
@@ -111,11 +111,11 @@ func (e *Emulator) addEntitlement(c *request) (reply, error) {
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
 	}
-	result := e.entitle(c, in)
+	result := e.addServicePrincipalEntitlement(c, in)
 	return jsonReply(http.StatusOK, entitlementAnswer{IsSuccess: result.IsSuccess, ServicePrincipalEntitlement: result.Result, OperationResult: &result}), nil
 }
 
-func (e *Emulator) entitle(c *request, in entitlementIn) operationResult {
+func (e *Emulator) addServicePrincipalEntitlement(c *request, in entitlementIn) operationResult {
 	oid, license := strings.ToLower(in.ServicePrincipal.OriginID), strings.ToLower(in.AccessLevel.AccountLicenseType)
 	switch {
 	case oid == "":
@@ -127,8 +127,8 @@ func (e *Emulator) entitle(c *request, in entitlementIn) operationResult {
 	if why != "" {
 		return entitlementRefused(why)
 	}
-	e.admit(id, license)
-	return e.entitled(c, id)
+	e.addMember(id, license)
+	return e.entitlementGranted(c, id)
 }
 
 // directoryPrincipal finds a service principal or managed identity of the organisation's tenant by its object id, or
@@ -150,13 +150,13 @@ func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
 	return id, ""
 }
 
-// admit makes an identity a user of the organisation, or changes the licence of one that is.
-func (e *Emulator) admit(id *identity, license string) {
+// addMember makes an identity a user of the organisation, or changes the licence of one that is.
+func (e *Emulator) addMember(id *identity, license string) {
 	if !id.Member {
 		id.Member, id.known, id.added, id.lastAccess = true, true, e.now(), time.Time{}
-		e.emit(Event{Type: EventMemberAdded, Identity: id.ObjectID, Detail: license})
+		e.record(Event{Type: EventMemberAdded, Identity: id.ObjectID, Detail: license})
 	} else if id.License != license {
-		e.emit(Event{Type: EventMemberLicensed, Identity: id.ObjectID, Detail: license})
+		e.record(Event{Type: EventMemberLicensed, Identity: id.ObjectID, Detail: license})
 	}
 	id.License = license
 }
@@ -189,8 +189,8 @@ type patchOp struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// apply does one operation on an entitlement; path is without the entitlement's id.
-func (e *Emulator) apply(c *request, id *identity, op patchOp) operationResult {
+// applyPatch does one operation on an entitlement; path is without the entitlement's id.
+func (e *Emulator) applyPatch(c *request, id *identity, op patchOp) operationResult {
 	var level accessLevelJSON
 	err := json.Unmarshal(op.Value, &level)
 	license := strings.ToLower(level.AccountLicenseType)
@@ -202,8 +202,8 @@ func (e *Emulator) apply(c *request, id *identity, op patchOp) operationResult {
 	case !id.Member:
 		return entitlementRefused(fmt.Sprintf("VS403283: Could not add user '%s' at this time.", id.ObjectID))
 	}
-	e.admit(id, license)
-	return e.entitled(c, id)
+	e.addMember(id, license)
+	return e.entitlementGranted(c, id)
 }
 
 func (e *Emulator) updateEntitlement(c *request) (reply, error) {
@@ -220,7 +220,7 @@ func (e *Emulator) updateEntitlement(c *request) (reply, error) {
 	}
 	out := entitlementAnswer{IsSuccess: true, ServicePrincipalEntitlement: e.entitlement(c, id), OperationResults: []operationResult{}}
 	for _, op := range ops {
-		r := e.apply(c, id, op)
+		r := e.applyPatch(c, id, op)
 		out.IsSuccess = out.IsSuccess && r.IsSuccess
 		out.OperationResults = append(out.OperationResults, r)
 		out.ServicePrincipalEntitlement = e.entitlement(c, id)
@@ -248,12 +248,12 @@ func (e *Emulator) updateEntitlements(c *request) (reply, error) {
 			if json.Unmarshal(op.Value, &in) != nil {
 				return reply{}, errBadRequest("The value of the operation is no entitlement.")
 			}
-			r = e.entitle(c, in)
+			r = e.addServicePrincipalEntitlement(c, in)
 		case id == nil:
 			r = entitlementRefused(fmt.Sprintf("No identity found with identifier '%s'.", key))
 		default:
 			op.Path = "/" + rest
-			r = e.apply(c, id, op)
+			r = e.applyPatch(c, id, op)
 		}
 		good = good && r.IsSuccess
 		results = append(results, r)
@@ -270,17 +270,17 @@ func (e *Emulator) deleteEntitlement(c *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	e.dismiss(id)
+	e.removeMember(id)
 	return noContent(), nil
 }
 
-// dismiss takes an identity out of the organisation. What roles it had stay written down, and count for nobody.
-func (e *Emulator) dismiss(id *identity) {
+// removeMember takes an identity out of the organisation. What roles it had stay written down, and count for nobody.
+func (e *Emulator) removeMember(id *identity) {
 	if !id.Member {
 		return
 	}
 	id.Member, id.License, id.lastAccess = false, "", time.Time{}
-	e.emit(Event{Type: EventMemberRemoved, Identity: id.ObjectID})
+	e.record(Event{Type: EventMemberRemoved, Identity: id.ObjectID})
 }
 
 // mustAdminister is nil for a project collection administrator, who alone manages users.

@@ -18,8 +18,8 @@ import (
 // FederationAudience is whom a workload's projected token is for.
 const FederationAudience = "api://AzureADTokenExchange"
 
-// entraLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (identity.md 1.6).
-const entraLife = time.Hour
+// entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (identity.md 1.6).
+const entraTokenLife = time.Hour
 
 // clusterIssuer is the one cluster whose projected tokens are trusted.
 const clusterIssuer = "https://cluster.emulated/"
@@ -43,8 +43,8 @@ func (e *Emulator) serveEntra(r *http.Request, tenant, what string, body []byte)
 	case what == "discovery/instance":
 		return jsonReply(http.StatusOK, map[string]any{"tenant_discovery_endpoint": discoveryOf(r, base), "api-version": "1.1",
 			"metadata": []any{map[string]any{"preferred_network": r.Host, "preferred_cache": r.Host, "aliases": []string{r.Host}}}}), ""
-	case !e.knowsTenant(tenant):
-		return aadsts(http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID."), ""
+	case !e.isKnownTenant(tenant):
+		return entraError(http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID."), ""
 	case what == "oauth2/v2.0/token":
 		return e.entraExchange(r, tenant, body)
 	}
@@ -67,7 +67,7 @@ func discoveryOf(r *http.Request, base string) string {
 	return base + "/v2.0/.well-known/openid-configuration"
 }
 
-func (e *Emulator) knowsTenant(tenant string) bool {
+func (e *Emulator) isKnownTenant(tenant string) bool {
 	if strings.EqualFold(tenant, e.tenantID) {
 		return true
 	}
@@ -83,7 +83,7 @@ func (e *Emulator) knowsTenant(tenant string) bool {
 func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (reply, string) {
 	form, err := url.ParseQuery(string(body))
 	if r.Method != http.MethodPost || err != nil || form.Get("grant_type") != "client_credentials" {
-		return aadsts(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the parameter 'grant_type'."), ""
+		return entraError(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the parameter 'grant_type'."), ""
 	}
 	var id *identity
 	for _, i := range e.identities {
@@ -92,14 +92,14 @@ func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (r
 		}
 	}
 	if id == nil {
-		return aadsts(http.StatusBadRequest, "unauthorized_client", 700016,
+		return entraError(http.StatusBadRequest, "unauthorized_client", 700016,
 			fmt.Sprintf("Application with identifier '%s' was not found in the directory '%s'.", form.Get("client_id"), tenant)), ""
 	}
 	if refusal := e.entraProof(r, id, form); refusal != nil {
 		return *refusal, ""
 	}
 	if id.ConditionalAccess == PolicyAtEntra {
-		return aadsts(http.StatusBadRequest, "invalid_grant", 53003,
+		return entraError(http.StatusBadRequest, "invalid_grant", 53003,
 			"Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."), ""
 	}
 	var audience string
@@ -109,11 +109,11 @@ func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (r
 		}
 	}
 	if audience == "" {
-		return aadsts(http.StatusBadRequest, "invalid_scope", 70011, "The provided value for scope '"+form.Get("scope")+"' is not valid."), ""
+		return entraError(http.StatusBadRequest, "invalid_scope", 70011, "The provided value for scope '"+form.Get("scope")+"' is not valid."), ""
 	}
-	t, err := e.entraToken(id, audience, entraLife)
+	t, err := e.entraToken(id, audience, entraTokenLife)
 	if err != nil {
-		return aadsts(http.StatusInternalServerError, "server_error", 90033, "A transient error has occurred."), ""
+		return entraError(http.StatusInternalServerError, "server_error", 90033, "A transient error has occurred."), ""
 	}
 	e.tokenIssued(id, false)
 	left := int(t.to.Sub(t.from).Seconds())
@@ -123,7 +123,7 @@ func (e *Emulator) entraExchange(r *http.Request, tenant string, body []byte) (r
 // entraProof says how to refuse what an application proves itself with, nil for what is good.
 func (e *Emulator) entraProof(r *http.Request, id *identity, form url.Values) *reply {
 	no := func(code int, text string) *reply {
-		a := aadsts(http.StatusUnauthorized, "invalid_client", code, text)
+		a := entraError(http.StatusUnauthorized, "invalid_client", code, text)
 		return &a
 	}
 	if given := form.Get("client_secret"); given != "" {
@@ -200,9 +200,9 @@ func (e *Emulator) ProjectedToken(subject string) (string, error) {
 // Tenant is the organisation's tenant.
 func (e *Emulator) Tenant() string { return e.tenantID }
 
-// aadsts is Entra ID's error form (identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
+// entraError is Entra ID's error form (identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
 // should branch on them).
-func aadsts(status int, name string, code int, text string) reply {
+func entraError(status int, name string, code int, text string) reply {
 	trace, correlation := newGUID(), newGUID()
 	body, _ := json.Marshal(map[string]any{
 		"error": name, "error_codes": []int{code}, "trace_id": trace, "correlation_id": correlation,

@@ -40,7 +40,7 @@ func taskError(status int, typeKey, format string, args ...any) *apiError {
 
 // errNoPool is of a pool by its id; where it may not be seen, it is not there.
 func (e *Emulator) errNoPool(who principal, id any) *apiError {
-	if e.beliefs.MissingPoolForbidden {
+	if e.assumptions.MissingPoolForbidden {
 		return taskError(http.StatusForbidden, "AccessDeniedException", "Access denied. %s needs View permissions for pool %v to perform the action.",
 			who.display(), id)
 	}
@@ -54,7 +54,7 @@ func errNoAgent(poolID int, agentID any) *apiError {
 
 func (e *Emulator) errAgentExists(poolID int, name string) *apiError {
 	status := http.StatusConflict
-	if e.beliefs.NameTakenBadRequest {
+	if e.assumptions.NameTakenBadRequest {
 		status = http.StatusBadRequest
 	}
 	return taskError(status, "TaskAgentExistsException",
@@ -77,7 +77,7 @@ func errNeeds(who, right, poolName string) *apiError {
 
 func (e *Emulator) errJobRuns(agentName, poolName string) *apiError {
 	status := http.StatusBadRequest
-	if e.beliefs.JobRunningConflict {
+	if e.assumptions.JobRunningConflict {
 		status = http.StatusConflict
 	}
 	return taskError(status, "TaskAgentJobStillRunningException",

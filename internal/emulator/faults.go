@@ -167,16 +167,16 @@ func (e *Emulator) RemoveFault(id string) {
 	e.faults = slices.DeleteFunc(e.faults, func(f *faultState) bool { return id == "" || f.ID == id })
 }
 
-// plan is what will be done to one call, decided when it arrives so that "the n-th" means the n-th to arrive.
-type plan struct {
+// interference is what will be done to one call, decided when it arrives so that "the n-th" means the n-th to arrive.
+type interference struct {
 	delay time.Duration
 	fault *Fault
 	holds []*holdState
 }
 
-// planFor counts the call against every fault and hold; mu is held.
-func (e *Emulator) planFor(r *http.Request) plan {
-	var p plan
+// interferenceFor counts the call against every fault and hold; mu is held.
+func (e *Emulator) interferenceFor(r *http.Request) interference {
+	var p interference
 	for _, f := range e.faults {
 		if !f.matches(r) {
 			continue
@@ -205,10 +205,10 @@ func (e *Emulator) planFor(r *http.Request) plan {
 	return p
 }
 
-func (p plan) reset() bool { return p.fault != nil && p.fault.Reset }
+func (p interference) reset() bool { return p.fault != nil && p.fault.Reset }
 
 // describe is what the call's record says was done to it.
-func (p plan) describe() string {
+func (p interference) describe() string {
 	var parts []string
 	if p.delay > 0 {
 		parts = append(parts, "delay "+p.delay.String())

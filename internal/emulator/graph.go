@@ -96,9 +96,9 @@ func (e *Emulator) getServicePrincipals(c *request) (reply, error) {
 		return jsonReply(http.StatusOK, e.graphOf(c, id)), nil
 	}
 	members := e.sortedIdentities(func(id *identity) bool { return id.Member })
-	from, err := strconv.Atoi(orZero(c.q("continuationToken")))
+	from, err := strconv.Atoi(orZero(c.query("continuationToken")))
 	if err != nil || from < 0 || from > len(members) {
-		return reply{}, errBadRequest("The continuation token %q is not valid.", c.q("continuationToken"))
+		return reply{}, errBadRequest("The continuation token %q is not valid.", c.query("continuationToken"))
 	}
 	to := min(from+graphPage, len(members))
 	page := []graphJSON{}
@@ -130,7 +130,7 @@ func (e *Emulator) addServicePrincipal(c *request) (reply, error) {
 		return reply{}, &apiError{http.StatusBadRequest, "GraphBadRequestException", nsWebAPI, why}
 	}
 	if !id.Member {
-		e.admit(id, LicenseNone)
+		e.addMember(id, LicenseNone)
 	}
 	return jsonReply(http.StatusCreated, e.graphOf(c, id)), nil
 }
@@ -143,7 +143,7 @@ func (e *Emulator) deleteServicePrincipal(c *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	e.dismiss(id)
+	e.removeMember(id)
 	return noContent(), nil
 }
 
@@ -216,9 +216,9 @@ func (e *Emulator) getIdentities(c *request) (reply, error) {
 		}
 		return jsonReply(http.StatusOK, e.userOf(principal{identity: id})), nil
 	}
-	keys, subjects, text := splitList(c.q("identityIds")), splitList(c.q("subjectDescriptors")), c.q("filterValue")
-	if text != "" && !strings.EqualFold(c.q("searchFilter"), "General") {
-		return reply{}, errBadRequest("The search filter %q is not known here.", c.q("searchFilter"))
+	keys, subjects, text := splitList(c.query("identityIds")), splitList(c.query("subjectDescriptors")), c.query("filterValue")
+	if text != "" && !strings.EqualFold(c.query("searchFilter"), "General") {
+		return reply{}, errBadRequest("The search filter %q is not known here.", c.query("searchFilter"))
 	}
 	found := []userJSON{}
 	for _, id := range e.sortedIdentities(func(id *identity) bool { return id.known }) {

@@ -51,7 +51,7 @@ func (e *Emulator) AddHold(h Hold) (string, error) {
 	return h.ID, nil
 }
 
-func (e *Emulator) hold(id string) *holdState {
+func (e *Emulator) holdByID(id string) *holdState {
 	i := slices.IndexFunc(e.holds, func(h *holdState) bool { return h.ID == id })
 	if i < 0 {
 		return nil
@@ -64,7 +64,7 @@ func (e *Emulator) hold(id string) *holdState {
 func (e *Emulator) Release(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := e.hold(id)
+	h := e.holdByID(id)
 	if h == nil {
 		return fmt.Errorf("hold %q: %w", id, ErrNotFound)
 	}
@@ -102,7 +102,7 @@ func (e *Emulator) Holds() []Hold {
 // WaitHold waits until the hold has caught its call. The error is ctx's, ErrClosed or wraps ErrNotFound.
 func (e *Emulator) WaitHold(ctx context.Context, id string) error {
 	e.mu.Lock()
-	h := e.hold(id)
+	h := e.holdByID(id)
 	e.mu.Unlock()
 	if h == nil {
 		return fmt.Errorf("hold %q: %w", id, ErrNotFound)
@@ -112,7 +112,7 @@ func (e *Emulator) WaitHold(ctx context.Context, id string) error {
 }
 
 // holdCall stops at the plan's holds of one kind; false when the emulator closes meanwhile.
-func (e *Emulator) holdCall(p plan, when string) bool {
+func (e *Emulator) holdCall(p interference, when string) bool {
 	for _, h := range p.holds {
 		if h.When != when {
 			continue

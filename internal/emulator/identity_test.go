@@ -184,7 +184,7 @@ func TestTokensExpireByTheClock(t *testing.T) {
 }
 
 func TestWrongTenantThrottled(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Beliefs.WrongTenantThrottled = true })
+	w := newWorld(t, func(o *Options) { o.Assumptions.WrongTenantThrottled = true })
 	g := w.call("GET", pools, w.tokenFor(Identity{ObjectID: newGUID(), Tenant: newGUID(), Member: true}), nil)
 	w.want(http.StatusTooManyRequests, g)
 	if g.Header.Get("Retry-After") != "619" || g.Header.Get("X-RateLimit-Remaining") != "0" {
@@ -233,6 +233,6 @@ func TestClientAssertion(t *testing.T) {
 	if l.want(400, l.exchange(replayed)); len(w.assertions) != 0 {
 		t.Error("used assertions are kept for ever")
 	}
-	w.SetBeliefs(Beliefs{LongAssertions: true})
+	w.SetAssumptions(Assumptions{LongAssertions: true})
 	l.want(200, l.exchange(l.assertion(func(c obj) { c["exp"] = w.Now().Unix() + 600; c["nbf"] = w.Now().Unix() })))
 }

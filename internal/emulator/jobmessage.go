@@ -32,7 +32,7 @@ func (e *Emulator) jobMessage(base string, j *job) (any, error) {
 		},
 		"timeline": obj{"id": j.timelineID, "changeId": j.changeID, "location": nil},
 		"jobId":    j.jobID, "jobDisplayName": j.spec.Name, "jobName": "__default", "requestId": j.requestID,
-		"lockedUntil": stampOf(j.lockedUntil),
+		"lockedUntil": timestampOf(j.lockedUntil),
 		"resources": obj{
 			"endpoints":    []obj{e.systemConnection(org, token)},
 			"repositories": []obj{}, "containers": []obj{}, "secureFiles": []obj{},

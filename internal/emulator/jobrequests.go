@@ -10,12 +10,12 @@ import (
 // jobRequestJSON is a TaskAgentJobRequest (azure-devops-rest.md 2.4); what has not happened yet is absent.
 type jobRequestJSON struct {
 	RequestID       int64             `json:"requestId"`
-	QueueTime       *stamp            `json:"queueTime"`
-	AssignTime      *stamp            `json:"assignTime,omitempty"`
-	ReceiveTime     *stamp            `json:"receiveTime,omitempty"`
-	FinishTime      *stamp            `json:"finishTime,omitempty"`
-	LockedUntil     *stamp            `json:"lockedUntil,omitempty"`
-	Result          word              `json:"result,omitempty"`
+	QueueTime       *timestamp        `json:"queueTime"`
+	AssignTime      *timestamp        `json:"assignTime,omitempty"`
+	ReceiveTime     *timestamp        `json:"receiveTime,omitempty"`
+	FinishTime      *timestamp        `json:"finishTime,omitempty"`
+	LockedUntil     *timestamp        `json:"lockedUntil,omitempty"`
+	Result          enumValue         `json:"result,omitempty"`
 	ServiceOwner    string            `json:"serviceOwner"`
 	HostID          string            `json:"hostId"`
 	ScopeID         string            `json:"scopeId"`
@@ -38,9 +38,9 @@ type jobRequestJSON struct {
 
 func (e *Emulator) jobRequestJSON(base string, j *job, matched bool) jobRequestJSON {
 	out := jobRequestJSON{
-		RequestID: j.requestID, QueueTime: stampOf(j.queueTime), AssignTime: stampOf(j.assignTime),
-		ReceiveTime: stampOf(j.receiveTime), FinishTime: stampOf(j.finishTime), LockedUntil: stampOf(j.lockedUntil),
-		Result: word(j.result), ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.scopeID, PlanType: planType,
+		RequestID: j.requestID, QueueTime: timestampOf(j.queueTime), AssignTime: timestampOf(j.assignTime),
+		ReceiveTime: timestampOf(j.receiveTime), FinishTime: timestampOf(j.finishTime), LockedUntil: timestampOf(j.lockedUntil),
+		Result: enumValue(j.result), ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.scopeID, PlanType: planType,
 		PlanID: j.planID, JobID: j.jobID, JobName: j.spec.Name, Demands: j.spec.Demands,
 		Definition: e.definitionRef(base, j), Owner: e.ownerRef(base, j),
 		Data:   map[string]string{"ParallelismTag": "Private", "IsScheduledKey": "False"},
@@ -79,7 +79,7 @@ func (e *Emulator) getJobRequests(c *request) (reply, error) {
 		return jsonReply(http.StatusOK, e.jobRequestJSON(c.base, j, true)), nil
 	}
 	jobs := e.selectJobs(c, p)
-	if c.q("$top") != "" {
+	if c.query("$top") != "" {
 		return e.topJobs(c, jobs)
 	}
 	out := []jobRequestJSON{}
@@ -92,16 +92,16 @@ func (e *Emulator) getJobRequests(c *request) (reply, error) {
 // selectJobs applies agentId, agentIds, planId, jobId and completedRequestCount: unfinished requests first, then the
 // newest finished ones.
 func (e *Emulator) selectJobs(c *request, p *pool) []*job {
-	agents := intList(c.q("agentIds"))
-	if id := intList(c.q("agentId")); id != nil {
+	agents := intList(c.query("agentIds"))
+	if id := intList(c.query("agentId")); id != nil {
 		agents = id
 	}
-	plan, jobID := c.q("planId"), c.q("jobId")
+	plan, jobID := c.query("planId"), c.query("jobId")
 	history := maxHistory
-	if n, err := strconv.Atoi(c.q("completedRequestCount")); err == nil && n >= 0 {
+	if n, err := strconv.Atoi(c.query("completedRequestCount")); err == nil && n >= 0 {
 		history = n
 	}
-	if c.q("$top") != "" || plan != "" {
+	if c.query("$top") != "" || plan != "" {
 		history = len(e.jobs)
 	}
 	var open, done []*job
@@ -122,13 +122,13 @@ func (e *Emulator) selectJobs(c *request, p *pool) []*job {
 
 // topJobs is the $top form: newest first, in pages, and without matchedAgents (keda#4387).
 func (e *Emulator) topJobs(c *request, jobs []*job) (reply, error) {
-	top, err := strconv.Atoi(c.q("$top"))
+	top, err := strconv.Atoi(c.query("$top"))
 	if err != nil || top < 0 {
-		return reply{}, errBadRequest("The value %q of $top is no number.", c.q("$top"))
+		return reply{}, errBadRequest("The value %q of $top is no number.", c.query("$top"))
 	}
 	top = min(top, maxTop)
 	slices.SortFunc(jobs, func(a, b *job) int { return int(b.requestID - a.requestID) })
-	if before, err := strconv.ParseInt(c.q("continuationToken"), 10, 64); err == nil {
+	if before, err := strconv.ParseInt(c.query("continuationToken"), 10, 64); err == nil {
 		jobs = slices.DeleteFunc(jobs, func(j *job) bool { return j.requestID >= before })
 	}
 	more := ""
@@ -175,9 +175,9 @@ func (e *Emulator) updateJobRequest(c *request) (reply, error) {
 		return reply{}, err
 	}
 	var in struct {
-		RequestID  int64  `json:"requestId"`
-		FinishTime string `json:"finishTime"`
-		Result     word   `json:"result"`
+		RequestID  int64     `json:"requestId"`
+		FinishTime string    `json:"finishTime"`
+		Result     enumValue `json:"result"`
 	}
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
@@ -203,12 +203,12 @@ func (e *Emulator) deleteJobRequest(c *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	result, ok := taskResult(c.q("result"))
+	result, ok := taskResult(c.query("result"))
 	if !ok {
 		result = "abandoned"
 	}
 	if c.flag("agentShuttingDown") {
-		e.shutDown(j.agent)
+		e.markShuttingDown(j.agent)
 	}
 	e.finish(j, result)
 	return noContent(), nil
@@ -224,9 +224,9 @@ func taskResult(s string) (string, bool) {
 	return "", false
 }
 
-// shutDown notes that an agent's listener takes no more jobs; its next session does again.
-func (e *Emulator) shutDown(a *agent) {
-	if !a.shuttingDown && !e.beliefs.ShuttingDownIgnored {
+// markShuttingDown notes that an agent's listener takes no more jobs; its next session does again.
+func (e *Emulator) markShuttingDown(a *agent) {
+	if !a.shuttingDown && !e.assumptions.ShuttingDownIgnored {
 		a.shuttingDown = true
 		e.emitAgent(EventAgentShutting, a)
 	}

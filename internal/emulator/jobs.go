@@ -117,7 +117,7 @@ func (e *Emulator) assign() {
 
 // accepts says that jobs are assigned to the agent.
 func (e *Emulator) accepts(a *agent) bool {
-	return a.enabled || e.beliefs.DisableActsLate && e.now().Before(a.disabledOn.Add(e.slow(lagging)))
+	return a.enabled || e.assumptions.DisableActsLate && e.now().Before(a.disabledOn.Add(e.slow(staleFor)))
 }
 
 func (e *Emulator) assignTo(j *job, a *agent) {
@@ -203,7 +203,7 @@ func (e *Emulator) JobLog(requestID int64) (string, error) {
 	if j == nil {
 		return "", fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
 	}
-	return j.text(), nil
+	return j.logText(), nil
 }
 
 // CancelJob cancels: a job that waits ends at once; one that an agent has gets a JobCancellation message, and ends when

@@ -65,8 +65,8 @@ type Event struct {
 // ErrClosed is what waiting methods return once the emulator is closed.
 var ErrClosed = errors.New("the emulator is closed")
 
-// emit writes an event; mu is held.
-func (e *Emulator) emit(ev Event) {
+// record writes an event; mu is held.
+func (e *Emulator) record(ev Event) {
 	ev.Seq = uint64(len(e.events) + 1)
 	ev.Time = e.now()
 	e.events = append(e.events, ev)
@@ -75,11 +75,11 @@ func (e *Emulator) emit(ev Event) {
 }
 
 func (e *Emulator) emitAgent(kind string, a *agent) {
-	e.emit(Event{Type: kind, Pool: a.pool.name, AgentID: a.id, Agent: a.name})
+	e.record(Event{Type: kind, Pool: a.pool.name, AgentID: a.id, Agent: a.name})
 }
 
 func (e *Emulator) emitSession(kind string, s *session) {
-	e.emit(Event{Type: kind, Pool: s.agent.pool.name, AgentID: s.agent.id, Agent: s.agent.name, Session: s.id})
+	e.record(Event{Type: kind, Pool: s.agent.pool.name, AgentID: s.agent.id, Agent: s.agent.name, Session: s.id})
 }
 
 func (e *Emulator) emitJob(kind string, j *job) {
@@ -87,7 +87,7 @@ func (e *Emulator) emitJob(kind string, j *job) {
 	if j.agent != nil {
 		ev.AgentID, ev.Agent = j.agent.id, j.agent.name
 	}
-	e.emit(ev)
+	e.record(ev)
 }
 
 // Events returns the events after the one numbered after (0: from the start), and waits until there is one. The error

@@ -347,8 +347,8 @@ func TestPollWaits(t *testing.T) {
 
 // TestPollOfRemovedAgent: DELETE of an agent ends its poll.
 func TestPollOfRemovedAgent(t *testing.T) {
-	for belief, status := range map[bool]int{false: 404, true: 401} {
-		w := newWorld(t, func(o *Options) { o.Beliefs.RemovedAgentUnauthorized = belief })
+	for assumed, status := range map[bool]int{false: 404, true: 401} {
+		w := newWorld(t, func(o *Options) { o.Assumptions.RemovedAgentUnauthorized = assumed })
 		l := w.start("a1")
 		hold := make(chan got, 1)
 		go func() {

@@ -15,14 +15,14 @@ type logFile struct {
 }
 
 type logJSON struct {
-	ID        int    `json:"id"`
-	Path      string `json:"path"`
-	LineCount int    `json:"lineCount"`
-	CreatedOn *stamp `json:"createdOn"`
+	ID        int        `json:"id"`
+	Path      string     `json:"path"`
+	LineCount int        `json:"lineCount"`
+	CreatedOn *timestamp `json:"createdOn"`
 }
 
 func (l *logFile) json() logJSON {
-	return logJSON{l.id, l.path, strings.Count(string(l.body), "\n"), stampOf(l.created)}
+	return logJSON{l.id, l.path, strings.Count(string(l.body), "\n"), timestampOf(l.created)}
 }
 
 // postFeed takes live console lines (agent-protocol.md 7.5).
@@ -97,8 +97,8 @@ func (e *Emulator) getLogs(c *request) (reply, error) {
 	return jsonReply(http.StatusOK, listOf(out)), nil
 }
 
-// text is the job's lines: the console's while it runs, afterwards the logs of its tasks, or of the job itself.
-func (j *job) text() string {
+// logText is the job's lines: the console's while it runs, afterwards the logs of its tasks, or of the job itself.
+func (j *job) logText() string {
 	if j.result != "" {
 		for _, kind := range []string{"Task", "Job"} {
 			if s := j.logsOf(kind); s != "" {

@@ -41,11 +41,11 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle()
-	s, err := e.ownSession(c, c.q("sessionId"))
+	s, err := e.ownSession(c, c.query("sessionId"))
 	if err != nil {
 		return reply{}, err
 	}
-	last, _ := strconv.ParseInt(c.q("lastMessageId"), 10, 64)
+	last, _ := strconv.ParseInt(c.query("lastMessageId"), 10, 64)
 	poll := func(n int) { // who waits for the state to say that this agent polls must look again
 		s.polls += n
 		s.lastSeen, e.dirty = e.now(), true
@@ -58,7 +58,7 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	defer timer.Stop()
 	for over := false; ; {
 		if e.sessions[s.id] != s {
-			return reply{}, e.goneWhilePolling(s)
+			return reply{}, e.errSessionGone(s)
 		}
 		if m := e.nextMessage(s, last); m != nil {
 			return e.deliver(c, s, m)
@@ -82,10 +82,10 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	}
 }
 
-func (e *Emulator) goneWhilePolling(s *session) error {
+func (e *Emulator) errSessionGone(s *session) error {
 	a := s.agent
 	switch {
-	case a.removed && e.beliefs.RemovedAgentUnauthorized:
+	case a.removed && e.assumptions.RemovedAgentUnauthorized:
 		return errUnauthorized("TF400813: The user '%d' is not authorized to access this resource.", a.id)
 	case a.removed:
 		return errNoAgent(a.pool.id, a.id)
@@ -95,7 +95,7 @@ func (e *Emulator) goneWhilePolling(s *session) error {
 
 func (e *Emulator) nextMessage(s *session, last int64) *message {
 	for _, m := range s.agent.inbox {
-		hidden := m.kind == msgJob && !s.agent.enabled && e.beliefs.DisabledHidesAssigned
+		hidden := m.kind == msgJob && !s.agent.enabled && e.assumptions.DisabledHidesAssigned
 		if m.id > last && !hidden {
 			return m
 		}
@@ -127,7 +127,7 @@ func (e *Emulator) emitMessage(kind string, a *agent, m *message) {
 	if m.job != nil {
 		ev.RequestID, ev.JobID = m.job.requestID, m.job.jobID
 	}
-	e.emit(ev)
+	e.record(ev)
 }
 
 // encrypt is AES-256-CBC with PKCS #7 padding under a fresh iv.
@@ -147,7 +147,7 @@ func encrypt(key, plain []byte) (iv, sealed []byte, err error) {
 // deleteMessage acknowledges. With the message of a job the agent has the job: it is received. Deleting what is not
 // there succeeds, so that a repeated DELETE does.
 func (e *Emulator) deleteMessage(c *request) (reply, error) {
-	s, err := e.ownSession(c, c.q("sessionId"))
+	s, err := e.ownSession(c, c.query("sessionId"))
 	if err != nil {
 		return reply{}, err
 	}
@@ -172,7 +172,7 @@ func (e *Emulator) refreshAgents(c *request) (reply, error) {
 		return reply{}, err
 	}
 	agents := p.agents
-	if want := c.q("agentId"); want != "" {
+	if want := c.query("agentId"); want != "" {
 		id, _ := strconv.Atoi(want)
 		a := p.agent(id)
 		if a == nil {

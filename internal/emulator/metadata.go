@@ -105,5 +105,5 @@ func (e *Emulator) tokenIssued(id *identity, cached bool) {
 	if cached {
 		detail = "cached"
 	}
-	e.emit(Event{Type: EventTokenIssued, Identity: id.ObjectID, Detail: detail})
+	e.record(Event{Type: EventTokenIssued, Identity: id.ObjectID, Detail: detail})
 }

@@ -63,7 +63,7 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	switch {
 	case claims.NotBefore == 0 || !to.After(from):
 		return nil, "The client assertion has no lifetime." + clock
-	case to.Sub(from) > assertionLife && !e.beliefs.LongAssertions:
+	case to.Sub(from) > assertionLife && !e.assumptions.LongAssertions:
 		return nil, "The client assertion lives longer than 5 minutes." + clock
 	case now.Add(clockSkew).Before(from):
 		return nil, "The client assertion is not valid yet." + clock

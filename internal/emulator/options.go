@@ -31,8 +31,8 @@ type Options struct {
 	Now func() time.Time
 	// Log gets one debug line a call; default none.
 	Log *slog.Logger
-	// Beliefs flips what nobody could verify about the real server; the zero value is what the references expect.
-	Beliefs Beliefs
+	// Assumptions flips what nobody could verify about the real server; the zero value is what the references expect.
+	Assumptions Assumptions
 
 	// KeyOf is another emulator whose signing key is used: tests that make many share one, for making one costs a tenth
 	// of a second.
@@ -42,9 +42,9 @@ type Options struct {
 	key *signingKey
 }
 
-// Beliefs are the named switches for what nobody could verify about the real server (agent-protocol.md 11,
+// Assumptions are the named switches for what nobody could verify about the real server (agent-protocol.md 11,
 // azure-devops-rest.md "Unverified"). False is always what the references expect; true is the other possibility.
-type Beliefs struct {
+type Assumptions struct {
 	// PlainVersionOnPreview accepts "7.1" without -preview on preview-only resources. The references disagree about
 	// sessions, messages and job requests: agent-protocol.md 2.1 saw 7.0 work, azure-devops-rest.md 0 says 400.
 	PlainVersionOnPreview bool `json:"plainVersionOnPreview,omitempty"`
@@ -128,23 +128,23 @@ const (
 	assertionLife = 5 * time.Minute  // longest client assertion; agent-protocol.md 7.1
 	clockSkew     = 5 * time.Minute  // agent-protocol.md 10, 11th surprise
 
-	lagging  = time.Minute      // of what a Belief makes late
-	lasting  = 15 * time.Minute // of what a Belief makes long
-	maxLimit = 64               // characters of a name, with NamesLimited
+	staleFor      = time.Minute      // of what an assumption makes late
+	longLife      = 15 * time.Minute // of what an assumption makes long
+	maxNameLength = 64               // characters of a name, with NamesLimited
 )
 
 // sessionLife is how long a session lives that nobody polls.
 func (e *Emulator) sessionLife() time.Duration {
-	if e.beliefs.LongSessions {
-		return e.slow(lasting)
+	if e.assumptions.LongSessions {
+		return e.slow(longLife)
 	}
 	return e.slow(sessionLife)
 }
 
 // lock is how long a job's lock lasts from now on.
 func (e *Emulator) lock(d time.Duration) time.Duration {
-	if e.beliefs.LongLocks {
-		return e.slow(lasting)
+	if e.assumptions.LongLocks {
+		return e.slow(longLife)
 	}
 	return e.slow(d)
 }

@@ -16,7 +16,7 @@ const packageVersion = "5.282.3"
 type packageJSON struct {
 	Type        string      `json:"type"`
 	Platform    string      `json:"platform"`
-	CreatedOn   *stamp      `json:"createdOn"`
+	CreatedOn   *timestamp  `json:"createdOn"`
 	Version     versionJSON `json:"version"` // an object, not a string (agent-protocol.md 8)
 	DownloadURL string      `json:"downloadUrl"`
 	HashValue   string      `json:"hashValue"`
@@ -42,7 +42,7 @@ func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.packages = slices.Insert(e.packages, 0, heldPackage{archive: archive, packageJSON: packageJSON{
-		Type: kind, Platform: platform, CreatedOn: stampOf(e.now()), Version: splitVersion(version),
+		Type: kind, Platform: platform, CreatedOn: timestampOf(e.now()), Version: splitVersion(version),
 		DownloadURL: downloadPath + version + "/" + file, HashValue: hex.EncodeToString(sum[:]), Filename: file,
 		InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
 	}})
@@ -100,7 +100,7 @@ func byteRange(header string, size int) (begin, end int, asked bool) {
 func (e *Emulator) getPackages(c *request) (reply, error) {
 	kind, want := strings.ToLower(c.params["packageType"]), c.params["platform"]
 	if want == "" {
-		want = c.q("platform")
+		want = c.query("platform")
 	}
 	out := []packageJSON{}
 	for _, p := range e.packageList(c.base, kind) {
@@ -115,7 +115,7 @@ func (e *Emulator) getPackages(c *request) (reply, error) {
 		}
 		return jsonReply(http.StatusOK, out[i]), nil
 	}
-	if n, err := strconv.Atoi(c.q("$top")); err == nil && n >= 0 {
+	if n, err := strconv.Atoi(c.query("$top")); err == nil && n >= 0 {
 		out = out[:min(n, len(out))]
 	}
 	return jsonReply(http.StatusOK, listOf(out)), nil
@@ -143,7 +143,7 @@ func (e *Emulator) packageList(base, kind string) []packageJSON {
 		file := fmt.Sprintf("vsts-agent-%s-%s%s", p, packageVersion, ext)
 		sum := sha256.Sum256([]byte(file))
 		out = append(out, packageJSON{
-			Type: kind, Platform: p, CreatedOn: stampOf(e.now()), Version: splitVersion(packageVersion),
+			Type: kind, Platform: p, CreatedOn: timestampOf(e.now()), Version: splitVersion(packageVersion),
 			DownloadURL: "https://download.agent.dev.azure.com/agent/" + packageVersion + "/" + file,
 			HashValue:   hex.EncodeToString(sum[:]), Filename: file,
 			InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",

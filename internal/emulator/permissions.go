@@ -32,7 +32,7 @@ func (p principal) bits(in *pool) int {
 		}
 		return 0
 	}
-	if p.identity == nil || p.blind {
+	if p.identity == nil || p.unlicensed {
 		return 0
 	}
 	if p.identity.Admin {

@@ -51,7 +51,7 @@ func (e *Emulator) planEvent(c *request) (reply, error) {
 		return reply{}, errBadRequest("The value %s is no task result.", in.Result)
 	}
 	if in.AgentShutting && j.agent != nil && j.result == "" {
-		e.shutDown(j.agent)
+		e.markShuttingDown(j.agent)
 	}
 	e.finish(j, result)
 	return noContent(), nil

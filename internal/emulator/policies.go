@@ -66,8 +66,8 @@ func (e *Emulator) unknownCaller(c *request, kind scheme, message string) (princ
 	return principal{}, e.refuse(c, kind, "TF400813: The user '"+anonymousID+"' is not authorized to access this resource.")
 }
 
-// keptOut is the answer to an identity that a conditional access policy keeps out, nil for others.
-func (e *Emulator) keptOut(id *identity) *reply {
+// conditionalAccess is the answer to an identity that a conditional access policy keeps out, nil for others.
+func (e *Emulator) conditionalAccess(id *identity) *reply {
 	if id.ConditionalAccess != PolicyAtService {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 
 // poolJSON is a pool on the wire (azure-devops-rest.md 2.1).
 type poolJSON struct {
-	CreatedOn     *stamp       `json:"createdOn"`
+	CreatedOn     *timestamp   `json:"createdOn"`
 	AutoProvision bool         `json:"autoProvision"`
 	AutoUpdate    bool         `json:"autoUpdate"`
 	AutoSize      bool         `json:"autoSize"`
@@ -42,7 +42,7 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 		URL: e.hostURL(c.base, "vssps") + "_apis/Identities/" + e.instanceID, ImageURL: org + "_api/_common/identityImage?id=" + e.instanceID,
 		Descriptor: "aad." + b64url.EncodeToString([]byte(e.instanceID))}
 	return poolJSON{
-		CreatedOn: stampOf(p.createdOn), AutoProvision: p.autoProvision, AutoUpdate: p.autoUpdate, AutoSize: true,
+		CreatedOn: timestampOf(p.createdOn), AutoProvision: p.autoProvision, AutoUpdate: p.autoUpdate, AutoSize: true,
 		CreatedBy: owner, Owner: owner, ID: p.id, Scope: e.instanceID, Name: p.name,
 		IsHosted: p.hosted, PoolType: p.kind, Size: len(p.agents), Options: p.options(),
 	}
@@ -53,15 +53,15 @@ func (e *Emulator) addPool(name string) *pool {
 	e.lastPool++
 	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.now()}
 	e.pools[p.id] = p
-	e.emit(Event{Type: EventPoolAdded, Pool: name})
+	e.record(Event{Type: EventPoolAdded, Pool: name})
 	return p
 }
 
 // getPools is one pool, or the list of those the caller may see: no 403 here, only a shorter list.
 func (e *Emulator) getPools(c *request) (reply, error) {
-	need, ok := actionFilter(c.q("actionFilter"))
+	need, ok := actionFilter(c.query("actionFilter"))
 	if !ok {
-		return reply{}, errBadRequest("The value %q is no action filter.", c.q("actionFilter"))
+		return reply{}, errBadRequest("The value %q is no action filter.", c.query("actionFilter"))
 	}
 	if c.params["poolId"] != "" {
 		p, err := e.visiblePool(c)
@@ -73,7 +73,7 @@ func (e *Emulator) getPools(c *request) (reply, error) {
 		}
 		return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
 	}
-	name, kind, ids := c.q("poolName"), poolType(c.q("poolType")), intList(c.q("poolIds"))
+	name, kind, ids := c.query("poolName"), poolType(c.query("poolType")), intList(c.query("poolIds"))
 	out := []poolJSON{}
 	for _, p := range e.sortedPools() {
 		if c.who.may(bitView|need, p) && (name == "" || strings.EqualFold(name, p.name)) &&
@@ -122,10 +122,10 @@ func intList(s string) []int {
 }
 
 type poolUpdate struct {
-	Name          *string `json:"name"`
-	PoolType      word    `json:"poolType"`
-	AutoProvision *bool   `json:"autoProvision"`
-	AutoUpdate    *bool   `json:"autoUpdate"`
+	Name          *string   `json:"name"`
+	PoolType      enumValue `json:"poolType"`
+	AutoProvision *bool     `json:"autoProvision"`
+	AutoUpdate    *bool     `json:"autoUpdate"`
 }
 
 // createPool ignores autoUpdate false: the real one does, and terraform PATCHes afterwards (azure-devops-rest.md 2.1).
@@ -145,7 +145,7 @@ func (e *Emulator) createPool(c *request) (reply, error) {
 	}
 	p := e.addPool(*in.Name)
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
-	e.provision(p)
+	e.provisionQueues(p)
 	c.who.identity.setRole(p.name, RoleAdministrator) // who makes a pool administers it (azure-devops-rest.md 4.3)
 	if k := poolType(string(in.PoolType)); k != "" {
 		p.kind = k
@@ -170,7 +170,7 @@ func (e *Emulator) updatePool(c *request) (reply, error) {
 	}
 	if in.AutoProvision != nil {
 		p.autoProvision = *in.AutoProvision
-		e.provision(p)
+		e.provisionQueues(p)
 	}
 	if in.AutoUpdate != nil {
 		p.autoUpdate = *in.AutoUpdate
@@ -197,8 +197,8 @@ func (e *Emulator) deletePool(c *request) (reply, error) {
 			e.finish(j, "canceled")
 		}
 	}
-	e.dropQueues(p)
+	e.removeQueues(p)
 	delete(e.pools, p.id)
-	e.emit(Event{Type: EventPoolRemoved, Pool: p.name})
+	e.record(Event{Type: EventPoolRemoved, Pool: p.name})
 	return noContent(), nil
 }

@@ -195,10 +195,10 @@ func TestReplaceRotatesKey(t *testing.T) {
 	successor.open()
 }
 
-// TestBeliefs flips the switches that change an agent's life.
-func TestBeliefs(t *testing.T) {
+// TestAssumptions flips the switches that change an agent's life.
+func TestAssumptions(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
-		o.Beliefs = Beliefs{ReplaceKeepsUserCapabilities: true, ReplaceEnables: true, ReplaceEndsSession: true, GetShowsAuthorization: true,
+		o.Assumptions = Assumptions{ReplaceKeepsUserCapabilities: true, ReplaceEnables: true, ReplaceEndsSession: true, GetShowsAuthorization: true,
 			CreateIgnoresEnabled: true, DeleteMissingSucceeds: true, DeleteAnswers200: true, DeleteRunningSucceeds: true,
 			PlainVersionOnPreview: true, ShuttingDownIgnored: true}
 	})
@@ -259,12 +259,12 @@ func TestDisabledAgentGetsNoJob(t *testing.T) {
 	if g.num("assignedRequest", "requestId") != 1 || g.text("assignedRequest", "receiveTime") != "" {
 		t.Errorf("the agent is %s", g.raw)
 	}
-	w.SetBeliefs(Beliefs{DisabledHidesAssigned: true})
+	w.SetAssumptions(Assumptions{DisabledHidesAssigned: true})
 	s := w.sessions[l.session]
 	if w.nextMessage(s, 0) != nil {
 		t.Error("the message is not hidden")
 	}
-	w.SetBeliefs(Beliefs{})
+	w.SetAssumptions(Assumptions{})
 	w.want(204, l.takeJob().complete("succeeded", false))
 	g = w.want(200, w.call("GET", fmt.Sprint(agents, "/", l.id, "?includeAssignedRequest=true&includeLastCompletedRequest=true"), w.admin(), nil))
 	if g.at("assignedRequest") != nil || g.text("lastCompletedRequest", "result") != "succeeded" {

@@ -55,12 +55,12 @@ func (p *project) state() ProjectState {
 func (e *Emulator) addProject(name string) {
 	e.projects = append(e.projects, &project{id: newGUID(), name: name})
 	for _, p := range e.sortedPools() {
-		e.provision(p)
+		e.provisionQueues(p)
 	}
 }
 
-// provision gives a pool that asks for it a queue in each project.
-func (e *Emulator) provision(p *pool) {
+// provisionQueues gives a pool that asks for it a queue in each project.
+func (e *Emulator) provisionQueues(p *pool) {
 	for _, in := range e.projects {
 		if p.autoProvision && in.queueOf(p) == nil {
 			e.addQueue(in, p.name, p)
@@ -80,12 +80,12 @@ func (e *Emulator) addQueue(in *project, name string, p *pool) *queue {
 	e.lastQueue++
 	q := &queue{id: e.lastQueue, project: in, name: name, pool: p, roles: map[string]string{}}
 	in.queues = append(in.queues, q)
-	e.emit(Event{Type: EventQueueAdded, Pool: p.name, Detail: in.name})
+	e.record(Event{Type: EventQueueAdded, Pool: p.name, Detail: in.name})
 	return q
 }
 
-// dropQueues takes a pool that is deleted out of every project.
-func (e *Emulator) dropQueues(of *pool) {
+// removeQueues takes a pool that is deleted out of every project.
+func (e *Emulator) removeQueues(of *pool) {
 	for _, p := range e.projects {
 		p.queues = slices.DeleteFunc(p.queues, func(q *queue) bool { return q.pool == of })
 	}
@@ -193,12 +193,12 @@ func (e *Emulator) getQueues(c *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	need, ok := actionFilter(c.q("actionFilter"))
+	need, ok := actionFilter(c.query("actionFilter"))
 	if !ok {
-		return reply{}, errBadRequest("The value %q is no action filter.", c.q("actionFilter"))
+		return reply{}, errBadRequest("The value %q is no action filter.", c.query("actionFilter"))
 	}
-	names, ids, poolIDs := splitList(c.q("queueNames")), intList(c.q("queueIds")), intList(c.q("poolIds"))
-	if one := c.q("queueName"); one != "" {
+	names, ids, poolIDs := splitList(c.query("queueNames")), intList(c.query("queueIds")), intList(c.query("poolIds"))
+	if one := c.query("queueName"); one != "" {
 		names = append(names, one)
 	}
 	var out []queueJSON
@@ -243,7 +243,7 @@ func (e *Emulator) createQueue(c *request) (reply, error) {
 	}
 	q := e.addQueue(in, want.Name, p)
 	if c.flag("authorizePipelines") {
-		e.authorize(c, q, true)
+		e.authorizePipelines(c, q, true)
 	}
 	return jsonReply(http.StatusOK, e.queueJSON(q)), nil
 }
@@ -257,7 +257,7 @@ func (e *Emulator) deleteQueue(c *request) (reply, error) {
 		return reply{}, errNeeds(c.who.display(), "Manage", q.name)
 	}
 	q.project.queues = slices.DeleteFunc(q.project.queues, func(other *queue) bool { return other == q })
-	e.emit(Event{Type: EventQueueRemoved, Pool: q.pool.name, Detail: q.project.name})
+	e.record(Event{Type: EventQueueRemoved, Pool: q.pool.name, Detail: q.project.name})
 	return noContent(), nil
 }
 
@@ -280,13 +280,13 @@ func (e *Emulator) queueRoles(c *request, resource string) (roleTarget, error) {
 		}}, nil
 }
 
-func (e *Emulator) authorize(c *request, q *queue, all bool) {
+func (e *Emulator) authorizePipelines(c *request, q *queue, all bool) {
 	q.allPipelines, q.authorizedBy, q.authorizedOn = all, c.who.identity, e.now()
 	kind := EventQueueOpened
 	if !all {
 		kind = EventQueueClosed
 	}
-	e.emit(Event{Type: kind, Pool: q.pool.name, Detail: q.project.name})
+	e.record(Event{Type: kind, Pool: q.pool.name, Detail: q.project.name})
 }
 
 func (e *Emulator) permittedQueue(c *request) (*queue, error) {
@@ -315,7 +315,7 @@ func (e *Emulator) permissionsReply(q *queue) reply {
 		if q.authorizedBy != nil {
 			by = map[string]any{"displayName": q.authorizedBy.Name, "id": q.authorizedBy.storageKey}
 		}
-		out["allPipelines"] = map[string]any{"authorized": true, "authorizedBy": by, "authorizedOn": stampOf(q.authorizedOn)}
+		out["allPipelines"] = map[string]any{"authorized": true, "authorizedBy": by, "authorizedOn": timestampOf(q.authorizedOn)}
 	}
 	return jsonReply(http.StatusOK, out)
 }
@@ -341,7 +341,7 @@ func (e *Emulator) patchPipelinePermissions(c *request) (reply, error) {
 		return reply{}, err
 	}
 	if in.AllPipelines != nil && in.AllPipelines.Authorized != q.allPipelines {
-		e.authorize(c, q, in.AllPipelines.Authorized)
+		e.authorizePipelines(c, q, in.AllPipelines.Authorized)
 	}
 	for _, p := range in.Pipelines {
 		q.pipelines = slices.DeleteFunc(q.pipelines, func(id int) bool { return id == p.ID })

@@ -149,8 +149,8 @@ func ago(now time.Time, d time.Duration) time.Time {
 	return now.Add(-d)
 }
 
-// forEver is longer than anybody looks.
-const forEver = 10 * 365 * 24 * time.Hour
+// neverLapses is longer than anybody looks.
+const neverLapses = 10 * 365 * 24 * time.Hour
 
 // putJob gives an agent a job that it runs since then, with no message about it.
 func (e *Emulator) putJob(a *agent, spec JobSpec, at time.Time) *job {
@@ -159,7 +159,7 @@ func (e *Emulator) putJob(a *agent, spec JobSpec, at time.Time) *job {
 	e.emitJob(EventJobQueued, j)
 	j.matched = []*agent{a}
 	j.agent, a.job = a, j
-	j.queueTime, j.assignTime, j.receiveTime, j.startTime, j.lockedUntil = at, at, at, at, at.Add(forEver)
+	j.queueTime, j.assignTime, j.receiveTime, j.startTime, j.lockedUntil = at, at, at, at, at.Add(neverLapses)
 	e.emitJob(EventJobAssigned, j)
 	e.emitJob(EventJobReceived, j)
 	e.emitJob(EventJobStarted, j)

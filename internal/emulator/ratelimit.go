@@ -58,8 +58,8 @@ func (e *Emulator) SetRateLimit(l RateLimit) error {
 // simulation meets in its time the limit that tests meet in theirs (test/scale). Not for use by several goroutines.
 type Meter struct {
 	limit           RateLimit
-	window, longest time.Duration    // over which calls count; of a delay
-	used            map[string]usage // by identity
+	window, longest time.Duration        // over which calls count; of a delay
+	used            map[string]callTimes // by identity
 }
 
 // NewMeter is a meter whose times are the service's.
@@ -72,35 +72,35 @@ func NewMeter(l RateLimit) (*Meter, error) {
 }
 
 func newMeter(l RateLimit, window, longest time.Duration) *Meter {
-	return &Meter{limit: l, window: window, longest: longest, used: map[string]usage{}}
+	return &Meter{limit: l, window: window, longest: longest, used: map[string]callTimes{}}
 }
 
-// usage is when an identity's calls were made that still count.
-type usage []time.Time
+// callTimes is when an identity's calls were made that still count.
+type callTimes []time.Time
 
-// Toll is what the limit does to one call. The zero value is the usual: nothing.
-type Toll struct {
+// Throttle is what the limit does to one call. The zero value is the usual: nothing.
+type Throttle struct {
 	Delay      time.Duration // the answer is held back for so long
 	RetryAfter time.Duration // the next call is to wait for so long, in whole seconds
 	Refuse     bool          // the answer is 429
 
-	told         bool // headers are sent
+	sendHeaders  bool // headers are sent
 	budget, left float64
 	reset        time.Time
 }
 
 // Charge counts a call that an identity makes now, no earlier than the call before, and says what becomes of it. A
 // refused call costs nothing, and neither does one of nobody known.
-func (m *Meter) Charge(who string, now time.Time) Toll {
+func (m *Meter) Charge(who string, now time.Time) Throttle {
 	l := m.limit
 	if l.Budget == 0 || who == "" {
-		return Toll{}
+		return Throttle{}
 	}
 	used := m.used[who]
 	for len(used) > 0 && !now.Before(used[0].Add(m.window)) {
 		used = used[1:]
 	}
-	t := Toll{Refuse: float64(len(used))*l.Cost >= l.Budget*l.BlockAt}
+	t := Throttle{Refuse: float64(len(used))*l.Cost >= l.Budget*l.BlockAt}
 	if !t.Refuse {
 		used = append(used, now)
 	}
@@ -109,7 +109,7 @@ func (m *Meter) Charge(who string, now time.Time) Toll {
 	if spent < l.Budget*l.WarnAt {
 		return t
 	}
-	t.told, t.budget, t.left = true, l.Budget, math.Floor(max(l.Budget-spent, 0))
+	t.sendHeaders, t.budget, t.left = true, l.Budget, math.Floor(max(l.Budget-spent, 0))
 	t.reset = used[len(used)-1].Add(m.window)
 	if spent <= l.Budget {
 		return t
@@ -125,8 +125,8 @@ func (m *Meter) Charge(who string, now time.Time) Toll {
 }
 
 // header are those of an answer near, over and far over the limit; the delay is told only where there was one.
-func (t Toll) header() http.Header {
-	if !t.told {
+func (t Throttle) header() http.Header {
+	if !t.sendHeaders {
 		return nil
 	}
 	h := http.Header{}
@@ -143,8 +143,8 @@ func (t Toll) header() http.Header {
 	return h
 }
 
-// blocked is the refusal of a call over the limit.
-func blocked(t Toll) reply {
+// tooManyRequests is the refusal of a call over the limit.
+func tooManyRequests(t Throttle) reply {
 	r := taskError(http.StatusTooManyRequests, "RequestBlockedException",
 		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace 'User'.", rateResource).reply()
 	r.header = t.header()

@@ -42,8 +42,8 @@ type request struct {
 	version string
 }
 
-// q is a query parameter; names do not differ by case, nor do they in ASP.NET.
-func (c *request) q(name string) string { return queryValue(c.http.URL.Query(), name) }
+// query is a query parameter; names do not differ by case, nor do they in ASP.NET.
+func (c *request) query(name string) string { return queryValue(c.http.URL.Query(), name) }
 
 func queryValue(q url.Values, name string) string {
 	if v := q.Get(name); v != "" {
@@ -58,7 +58,7 @@ func queryValue(q url.Values, name string) string {
 }
 
 func (c *request) flag(name string) bool {
-	on, _ := strconv.ParseBool(strings.ToLower(c.q(name)))
+	on, _ := strconv.ParseBool(strings.ToLower(c.query(name)))
 	return on
 }
 

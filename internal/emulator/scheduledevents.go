@@ -72,7 +72,7 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 	}}
 	e.scheduled = append(e.scheduled, s)
 	e.incarnation++
-	e.emit(Event{Type: EventScheduled, Detail: a.Type})
+	e.record(Event{Type: EventScheduled, Detail: a.Type})
 	if a.Started {
 		e.startEvent(s)
 	}
@@ -104,7 +104,7 @@ func (e *Emulator) EndEvent(id string) error {
 func (e *Emulator) startEvent(s *scheduled) {
 	s.EventStatus, s.NotBefore = "Started", ""
 	e.incarnation++
-	e.emit(Event{Type: EventScheduledStarted, Detail: s.EventType})
+	e.record(Event{Type: EventScheduledStarted, Detail: s.EventType})
 }
 
 // serveInstance is what the machine can learn of itself; all that is played is its name, without which an event that
@@ -170,7 +170,7 @@ func (e *Emulator) approve(body []byte) reply {
 			return bad
 		}
 		s := e.scheduled[i]
-		e.emit(Event{Type: EventScheduledApproved, Detail: s.EventType})
+		e.record(Event{Type: EventScheduledApproved, Detail: s.EventType})
 		if s.EventStatus == "Scheduled" {
 			e.startEvent(s)
 		}

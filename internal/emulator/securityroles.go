@@ -199,7 +199,7 @@ func (e *Emulator) putRoleAssignments(c *request) (reply, error) {
 	} else if err := c.decode(&in); err != nil {
 		return reply{}, err
 	}
-	t, err := e.managedTarget(c)
+	t, err := e.manageableTarget(c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -217,7 +217,7 @@ func (e *Emulator) putRoleAssignments(c *request) (reply, error) {
 			return reply{}, e.errOwnRole()
 		}
 		t.assign(id, role)
-		e.emit(Event{Type: EventRoleAssigned, Pool: t.name, Identity: id.ObjectID, Detail: role})
+		e.record(Event{Type: EventRoleAssigned, Pool: t.name, Identity: id.ObjectID, Detail: role})
 		now, _ := t.roles(id)
 		out = append(out, assignment(t.scope, id, now, "assigned"))
 	}
@@ -242,7 +242,7 @@ func (e *Emulator) roleHolder(in roleIn) *identity {
 	return id
 }
 
-func (e *Emulator) managedTarget(c *request) (roleTarget, error) {
+func (e *Emulator) manageableTarget(c *request) (roleTarget, error) {
 	t, err := e.roleTarget(c)
 	if err == nil && !t.mayManage {
 		err = errNeeds(c.who.display(), "Manage", t.name)
@@ -253,7 +253,7 @@ func (e *Emulator) managedTarget(c *request) (roleTarget, error) {
 // errOwnRole has the portal's text; what the API says is unverified (azure-devops-rest.md, "Unverified" e).
 func (e *Emulator) errOwnRole() error {
 	status := http.StatusBadRequest
-	if e.beliefs.OwnRoleForbidden {
+	if e.assumptions.OwnRoleForbidden {
 		status = http.StatusForbidden
 	}
 	return &apiError{status, "VssServiceException", nsCommon, "Cannot modify the role for self identity. Please try with a different identity."}
@@ -262,26 +262,26 @@ func (e *Emulator) errOwnRole() error {
 // patchRoleAssignments takes roles away, by storage keys; with inheritPermissions it says whether roles on all pools count
 // here, which the emulator takes note of by doing nothing.
 func (e *Emulator) patchRoleAssignments(c *request) (reply, error) {
-	t, err := e.managedTarget(c)
-	if err != nil || c.q("inheritPermissions") != "" {
+	t, err := e.manageableTarget(c)
+	if err != nil || c.query("inheritPermissions") != "" {
 		return noContent(), err
 	}
 	var keys []string
 	if err := c.decode(&keys); err != nil {
 		return reply{}, err
 	}
-	return noContent(), e.takeRoles(c, t, keys)
+	return noContent(), e.removeRoles(c, t, keys)
 }
 
 func (e *Emulator) deleteRoleAssignment(c *request) (reply, error) {
-	t, err := e.managedTarget(c)
+	t, err := e.manageableTarget(c)
 	if err != nil {
 		return reply{}, err
 	}
-	return noContent(), e.takeRoles(c, t, []string{c.params["identityId"]})
+	return noContent(), e.removeRoles(c, t, []string{c.params["identityId"]})
 }
 
-func (e *Emulator) takeRoles(c *request, t roleTarget, keys []string) error {
+func (e *Emulator) removeRoles(c *request, t roleTarget, keys []string) error {
 	for _, key := range keys {
 		id := e.knownIdentity(key)
 		if id == nil {
@@ -292,7 +292,7 @@ func (e *Emulator) takeRoles(c *request, t roleTarget, keys []string) error {
 		}
 		if had, _ := t.roles(id); had != "" {
 			t.assign(id, "")
-			e.emit(Event{Type: EventRoleRemoved, Pool: t.name, Identity: id.ObjectID, Detail: had})
+			e.record(Event{Type: EventRoleRemoved, Pool: t.name, Identity: id.ObjectID, Detail: had})
 		}
 	}
 	return nil

@@ -24,26 +24,26 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cannot read the body: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	rec, plan, ok := e.begin(r)
+	rec, plan, ok := e.recordArrival(r)
 	if !ok {
 		http.Error(w, "the emulator is closed", http.StatusServiceUnavailable)
 		return
 	}
-	out, sent := e.perform(r, body, plan, rec)
+	out, sent := e.serveWithFaults(r, body, plan, rec)
 	if !sent {
-		e.end(rec, 0, plan.describe())
+		e.recordEnd(rec, 0, plan.describe())
 		breakConnection(w, plan.reset())
 		return
 	}
 	// Recorded first: who has the answer in hand must find the call in the records.
-	e.end(rec, out.status, plan.describe())
+	e.recordEnd(rec, out.status, plan.describe())
 	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
 	write(w, r, out)
 }
 
-// perform does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
-func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (reply, bool) {
-	if !e.pause(r, plan.delay) || !e.holdCall(plan, HoldBefore) {
+// serveWithFaults does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
+func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interference, rec *Call) (reply, bool) {
+	if !e.sleep(r, plan.delay) || !e.holdCall(plan, HoldBefore) {
 		return reply{}, false
 	}
 	if f := plan.fault; f != nil {
@@ -55,7 +55,7 @@ func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (
 		}
 	}
 	out, who := e.dispatch(r, body)
-	e.setWho(rec, who, out.held)
+	e.recordCaller(rec, who, out.held)
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
 	}
@@ -65,9 +65,9 @@ func (e *Emulator) perform(r *http.Request, body []byte, plan plan, rec *Call) (
 	return out, true
 }
 
-// pause waits for a delay; it is false when the emulator closes meanwhile. A client that gives up does not cut it
+// sleep waits for a delay; it is false when the emulator closes meanwhile. A client that gives up does not cut it
 // short: a slow server acts all the same.
-func (e *Emulator) pause(_ *http.Request, d time.Duration) bool {
+func (e *Emulator) sleep(_ *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}

@@ -31,7 +31,7 @@ type encryptionKeyJSON struct {
 // listener is the agent on whose behalf a call of the listener's protocol is made.
 func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
 	if c.who.isAgent && (c.who.agent == nil || c.who.agent.removed) { // its registration is gone (agent-protocol.md 6)
-		if e.beliefs.RemovedAgentUnauthorized {
+		if e.assumptions.RemovedAgentUnauthorized {
 			return nil, errUnauthorized("TF400813: The user '%d' is not authorized to access this resource.", c.who.agentID)
 		}
 		return nil, errNoAgent(c.who.poolID, c.who.agentID)
@@ -85,7 +85,7 @@ func (e *Emulator) createSession(c *request) (reply, error) {
 	if in.System != nil { // the listener's scan overwrites what registration sent; user capabilities stay
 		a.system = in.System
 	}
-	if e.beliefs.SessionDropsUserCapabilities {
+	if e.assumptions.SessionDropsUserCapabilities {
 		a.user = nil
 	}
 	if a.update != nil && a.update.target == a.version {

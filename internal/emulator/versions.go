@@ -50,7 +50,7 @@ func (e *Emulator) checkVersion(method, version string, preview bool) error {
 			"The requested REST API version of %s is out of range for this server. The latest REST API version this server supports is %d.%d.",
 			version, newestMajor, newestMinor)}
 	}
-	if preview && !hasStage && !e.beliefs.PlainVersionOnPreview {
+	if preview && !hasStage && !e.assumptions.PlainVersionOnPreview {
 		return &apiError{http.StatusBadRequest, "VssInvalidPreviewVersionException", nsWebAPI, fmt.Sprintf(
 			"The requested version %q of the resource is under preview. The -preview flag must be supplied in the api-version for such requests. For example: \"%s-preview\"", version, version)}
 	}

@@ -18,7 +18,7 @@ func (e *Emulator) WaitJob(ctx context.Context, requestID int64, look func(job J
 			missing = fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
 			return
 		}
-		seen, log = j.public(), j.text()
+		seen, log = j.public(), j.logText()
 	}, func() bool { return missing != nil || look(seen, log) })
 	if err == nil {
 		err = missing

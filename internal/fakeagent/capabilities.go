@@ -13,15 +13,15 @@ import (
 // name (2.2).
 const osDescription = "azptend's fake agent, not Microsoft's agent (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 
-// facts are what the Agent.* capabilities say.
-type facts struct {
+// agentFacts are what the Agent.* capabilities say.
+type agentFacts struct {
 	name, version, host, root string
 	interactive               bool
 }
 
 // capabilities is the scan of 4.4: the environment, the tools, .capabilities,
 // and last the agent's own, which win.
-func capabilities(env environ, f facts) map[string]string {
+func capabilities(env environ, f agentFacts) map[string]string {
 	caps := map[string]string{}
 	mask := maskOf(env)
 	ignored := ignoredVariables(env)
@@ -97,7 +97,7 @@ func addFile(caps map[string]string, root string) {
 	maps.Copy(caps, fromFile)
 }
 
-func (f facts) capabilities() map[string]string {
+func (f agentFacts) capabilities() map[string]string {
 	system := map[string]string{"linux": "Linux", "darwin": "Darwin", "windows": "Windows_NT"}[runtime.GOOS]
 	arch := map[string]string{"amd64": "X64", "arm64": "ARM64", "386": "X86", "arm": "ARM"}[runtime.GOARCH]
 	interactive := strconv.FormatBool(f.interactive)

@@ -102,7 +102,7 @@ func (c *client) callNoTimeout(ctx context.Context, method, url string, body, an
 		if err != nil {
 			return err
 		}
-		err = c.once(ctx, method, url, token, content, contentType, answer)
+		err = c.send(ctx, method, url, token, content, contentType, answer)
 		if fresh || !isUnauthorized(err) || isType(err, "TaskAgentAccessTokenExpired") {
 			return err
 		}
@@ -121,7 +121,7 @@ func encode(body any) (content []byte, contentType string, err error) {
 	}
 }
 
-func (c *client) once(ctx context.Context, method, url, token string, content []byte, contentType string, answer any) error {
+func (c *client) send(ctx context.Context, method, url, token string, content []byte, contentType string, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
 	if err != nil {
 		return fmt.Errorf("cannot make a request: %w", err)
@@ -173,9 +173,9 @@ func refusal(res *http.Response, body []byte) error {
 	return &serverError{status: status, typeKey: e.TypeKey, message: e.Message}
 }
 
-// isPassing says whether a failed call may be repeated soon: network errors and
+// isTransient says whether a failed call may be repeated soon: network errors and
 // the statuses that the VSS client retries (1.4).
-func isPassing(err error) bool {
+func isTransient(err error) bool {
 	var s *serverError
 	if errors.As(err, &s) {
 		return s.status >= 502 && s.status <= 504

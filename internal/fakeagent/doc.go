@@ -24,7 +24,7 @@
 // # How it reads
 //
 //	main.go          Main: dispatch, signals, the cap on SIGTERM
-//	settings.go      root folder, arguments, knobs; environ.go: .env and environment
+//	settings.go      root folder, arguments, settings; environ.go: .env and environment
 //	files.go         .agent, .credentials; rsakey.go: .credentials_rsaparams
 //	client.go        HTTP and the server's errors; token.go: the client assertion
 //	pool.go          the pool's REST calls: session, messages, job requests
@@ -42,7 +42,7 @@
 //	orphans_*.go     why neither process reaps orphans
 //	layout.go        the folder
 //
-// # Knobs
+// # Settings
 //
 // Read from the environment or from .env, which wins, as for the real listener:
 //

@@ -276,7 +276,7 @@ func TestCapabilitiesTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := environ{"PATH": bin, "SHORT": strings.Repeat("é", 1023), "LONG": strings.Repeat("é", 1024)}
-	caps := capabilities(env, facts{name: "a", root: root, interactive: true})
+	caps := capabilities(env, agentFacts{name: "a", root: root, interactive: true})
 	for name, want := range map[string]string{
 		"git": filepath.Join(bin, "git"), "curl": "", "mine": "yes", "Agent.Name": "a",
 		"InteractiveSession": "True", "SHORT": env["SHORT"], "LONG": "",

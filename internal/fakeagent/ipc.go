@@ -18,8 +18,8 @@ const (
 	ipcShutdown ipcKind = 4 // the listener shuts down
 )
 
-// word is a wish about the running job.
-type word struct {
+// stopRequest is a request about the running job.
+type stopRequest struct {
 	kind    ipcKind
 	timeout time.Duration // of a server's cancellation
 }

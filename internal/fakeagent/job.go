@@ -24,21 +24,21 @@ const (
 
 // job is one job seen from the listener.
 type job struct {
-	l       *listener
-	message jobMessage
-	raw     []byte
-	words   chan word
-	done    chan struct{}
+	l            *listener
+	message      jobMessage
+	raw          []byte
+	stopRequests chan stopRequest
+	done         chan struct{}
 }
 
 func newJob(l *listener, m jobMessage, raw []byte) *job {
-	return &job{l: l, message: m, raw: raw, words: make(chan word, 8), done: make(chan struct{})}
+	return &job{l: l, message: m, raw: raw, stopRequests: make(chan stopRequest, 8), done: make(chan struct{})}
 }
 
-// say passes a wish on; a job that is told many is told enough.
-func (j *job) say(w word) {
+// requestStop passes a request on; a job that is told many is told enough.
+func (j *job) requestStop(w stopRequest) {
 	select {
-	case j.words <- w:
+	case j.stopRequests <- w:
 	default:
 	}
 }
@@ -68,7 +68,7 @@ func (j *job) run(ctx context.Context) {
 		j.reportCrash(ctx)
 	} else {
 		j.l.notify.jobStarted(j.message.JobID)
-		if j.l.knobs.closes {
+		if j.l.settings.closesSocket {
 			j.l.notify.close()
 		}
 		j.l.perf.count("SentJobToWorker_" + id)
@@ -92,7 +92,7 @@ func (j *job) renewFirst(ctx context.Context) (time.Time, error) {
 			return until, err
 		}
 		j.l.log.Printf("cannot renew the job request: %v", err)
-		j.l.knobs.pace.wait(ctx, firstRenewPause)
+		j.l.settings.timeScale.sleep(ctx, firstRenewPause)
 	}
 }
 
@@ -124,10 +124,10 @@ func (j *job) startWorker() (*worker, error) {
 	defer out.Close()
 	w := &worker{pipe: pipe, back: back}
 	w.child, err = j.l.procs.Start(proc.Spec{
-		Path:  filepath.Join(j.l.place.root, "bin", workerName),
+		Path:  filepath.Join(j.l.install.root, "bin", workerName),
 		Args:  []string{"spawnclient", "3", "4"},
 		Env:   j.l.env.list(),
-		Dir:   j.l.place.root,
+		Dir:   j.l.install.root,
 		Extra: []*os.File{in, out},
 	})
 	if err != nil {
@@ -166,18 +166,18 @@ func (j *job) watch(ctx context.Context, w *worker, lockedUntil time.Time) resul
 		select {
 		case <-w.child.Done():
 			return j.outcome(ctx, w.child.Status(), isLost)
-		case wish := <-j.words:
-			if err := writeFrame(w.pipe, wish.kind, nil); err != nil {
+		case request := <-j.stopRequests:
+			if err := writeFrame(w.pipe, request.kind, nil); err != nil {
 				j.l.log.Printf("%v", err)
 			}
 			// Only a server's cancellation arms the kill; a shutdown waits for
 			// ever (5.3).
-			if wish.kind == ipcCancel && kill == nil {
-				kill = time.After(j.l.knobs.pace.of(wish.timeout + killAfterCancel))
+			if request.kind == ipcCancel && kill == nil {
+				kill = time.After(j.l.settings.timeScale.scaled(request.timeout + killAfterCancel))
 			}
 		case <-lost:
 			isLost, lost = true, nil
-			j.say(word{kind: ipcCancel, timeout: time.Minute})
+			j.requestStop(stopRequest{kind: ipcCancel, timeout: time.Minute})
 		case <-kill:
 			kill = nil
 			j.l.log.Printf("killing the worker: it did not end after its cancellation")
@@ -203,7 +203,7 @@ func (j *job) outcome(ctx context.Context, s proc.Status, lockLost bool) result 
 // latter by closing lost. Failures are repeated while the lock still holds.
 func (j *job) keepLock(ctx context.Context, lockedUntil time.Time, lost chan<- struct{}) {
 	pause := renewEvery
-	for j.l.knobs.pace.wait(ctx, pause) {
+	for j.l.settings.timeScale.sleep(ctx, pause) {
 		until, err := j.l.pool.renewJob(ctx, j.message.RequestID)
 		if ctx.Err() != nil {
 			return
@@ -229,7 +229,7 @@ func (j *job) reportCrash(ctx context.Context) {
 	if !j.message.reportsItself() {
 		return
 	}
-	p, err := newPlan(j.message, newHTTPClient(), j.l.version, j.l.knobs.pace)
+	p, err := newPlan(j.message, newHTTPClient(), j.l.version, j.l.settings.timeScale)
 	if err == nil {
 		err = p.jobCompleted(ctx, failed, j.l.opts.once)
 	}

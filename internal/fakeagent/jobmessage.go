@@ -39,20 +39,20 @@ type endpoint struct {
 }
 
 type variable struct {
-	Value    text `json:"value"`
-	IsSecret bool `json:"isSecret"`
+	Value    scalar `json:"value"`
+	IsSecret bool   `json:"isSecret"`
 }
 
 // step is one step. Enabled is a pointer: absent means yes.
 type step struct {
-	ID              string          `json:"id"`
-	Name            string          `json:"name"`
-	DisplayName     string          `json:"displayName"`
-	Enabled         *bool           `json:"enabled"`
-	Condition       string          `json:"condition"`
-	ContinueOnError bool            `json:"continueOnError"`
-	Inputs          map[string]text `json:"inputs"`
-	Environment     map[string]text `json:"environment"`
+	ID              string            `json:"id"`
+	Name            string            `json:"name"`
+	DisplayName     string            `json:"displayName"`
+	Enabled         *bool             `json:"enabled"`
+	Condition       string            `json:"condition"`
+	ContinueOnError bool              `json:"continueOnError"`
+	Inputs          map[string]scalar `json:"inputs"`
+	Environment     map[string]scalar `json:"environment"`
 }
 
 // script is the step's script; false for a task of another kind.
@@ -72,16 +72,16 @@ func (s step) title() string {
 	return s.Name
 }
 
-// text is a string that may have come as another JSON scalar.
-type text string
+// scalar is a string that may have come as another JSON scalar.
+type scalar string
 
-func (t *text) UnmarshalJSON(b []byte) error {
+func (t *scalar) UnmarshalJSON(b []byte) error {
 	var s string
 	if json.Unmarshal(b, &s) == nil { // null too
-		*t = text(s)
+		*t = scalar(s)
 		return nil
 	}
-	*t = text(b)
+	*t = scalar(b)
 	return nil
 }
 

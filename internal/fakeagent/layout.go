@@ -47,16 +47,16 @@ func LayOut(dir, executable string) error {
 			return fmt.Errorf("cannot lay out the fake agent: %w", err)
 		}
 	}
-	for name, content := range extras() {
-		if err := writeWhole(filepath.Join(dir, name), strings.NewReader(content), 0o755); err != nil {
+	for name, content := range textFiles() {
+		if err := writeAtomically(filepath.Join(dir, name), strings.NewReader(content), 0o755); err != nil {
 			return fmt.Errorf("cannot lay out the fake agent: %w", err)
 		}
 	}
 	return nil
 }
 
-// extras are the files by which scripts and people know an agent's folder (8).
-func extras() map[string]string {
+// textFiles are the files by which scripts and people know an agent's folder (8).
+func textFiles() map[string]string {
 	return map[string]string{
 		"license.html": "<p>This folder holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
 		"run.sh": "#!/bin/sh\n# azptend's fake agent.\n" +
@@ -70,13 +70,13 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer src.Close()
-	return writeWhole(to, src, 0o755)
+	return writeAtomically(to, src, 0o755)
 }
 
-// writeWhole writes a file beside its place and moves it there. The file may be a
+// writeAtomically writes a file beside its place and moves it there. The file may be a
 // program. This process may not fork while it is open for writing: the child would
 // hold it open until it executes, and starting it would fail with "text file busy".
-func writeWhole(to string, content io.Reader, mode os.FileMode) error {
+func writeAtomically(to string, content io.Reader, mode os.FileMode) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	tmp, err := os.CreateTemp(filepath.Dir(to), ".fakeagent-*")

@@ -25,16 +25,16 @@ const (
 
 // listener is one life of Agent.Listener: from its files to its exit code.
 type listener struct {
-	place   place
-	env     environ
-	opts    options
-	knobs   knobs
-	term    *terminal
-	log     *log.Logger
-	perf    perf
-	procs   *proc.Init
-	host    string
-	version string
+	install  installation
+	env      environ
+	opts     options
+	settings settings
+	term     *terminal
+	log      *log.Logger
+	perf     perf
+	procs    *proc.Init
+	host     string
+	version  string
 
 	agent  agentFile
 	key    *rsa.PrivateKey
@@ -51,18 +51,18 @@ type listener struct {
 	update  string // the version that is staged and waits for the job to end
 }
 
-func (l *listener) facts() facts {
-	return facts{
+func (l *listener) facts() agentFacts {
+	return agentFacts{
 		name: l.agent.AgentName, version: l.version, host: l.host,
-		root: l.place.root, interactive: !l.opts.asService(),
+		root: l.install.root, interactive: !l.opts.asService(),
 	}
 }
 
 // run is the listener's life; ctx ends with the first signal to leave.
 func (l *listener) run(ctx context.Context) int {
 	l.perf.count("AgentProcessStarted")
-	if l.knobs.exit >= 0 && l.knobs.exitAfter == "" {
-		return l.knobs.exit
+	if l.settings.exit >= 0 && l.settings.exitAfter == "" {
+		return l.settings.exit
 	}
 	if err := l.readFiles(); err != nil { // 3.8
 		l.term.err("An error occurred: %v", err)
@@ -70,7 +70,7 @@ func (l *listener) run(ctx context.Context) int {
 	}
 	l.notify = &notifier{log: l.log}
 	defer func() { l.notify.close() }()
-	if l.knobs.early {
+	if l.settings.connectsFirst {
 		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
 	}
 
@@ -78,7 +78,7 @@ func (l *listener) run(ctx context.Context) int {
 	l.term.line("Connecting to the server.")
 	s, err := l.createSession(ctx)
 	if err != nil {
-		return l.codeOf(err)
+		return l.exitCodeOf(err)
 	}
 	defer l.deleteSession()
 	l.perf.count("SessionCreated")
@@ -86,10 +86,10 @@ func (l *listener) run(ctx context.Context) int {
 		return exitSuccess
 	}
 	l.term.dated("Listening for Jobs")
-	if l.knobs.exit >= 0 {
-		return l.knobs.exit
+	if l.settings.exit >= 0 {
+		return l.settings.exit
 	}
-	if !l.knobs.early {
+	if !l.settings.connectsFirst {
 		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
 	}
 	return l.serve(ctx, s)
@@ -102,7 +102,7 @@ func (l *listener) lookUpFlags(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	timer := time.NewTimer(l.knobs.flagsTake)
+	timer := time.NewTimer(l.settings.flagsTake)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -114,14 +114,14 @@ func (l *listener) lookUpFlags(ctx context.Context) bool {
 
 func (l *listener) readFiles() error {
 	var err error
-	if l.agent, err = readAgentFile(l.place.root); err != nil {
+	if l.agent, err = readAgentFile(l.install.root); err != nil {
 		return err
 	}
-	creds, err := readCredentialsFile(l.place.root)
+	creds, err := readCredentialsFile(l.install.root)
 	if err != nil {
 		return err
 	}
-	if l.key, err = readRSAKey(l.place.root); err != nil {
+	if l.key, err = readRSAKey(l.install.root); err != nil {
 		return err
 	}
 	hc := newHTTPClient()
@@ -130,11 +130,11 @@ func (l *listener) readFiles() error {
 	return nil
 }
 
-// codeOf prints an error that ends the listener and returns its exit code. The
+// exitCodeOf prints an error that ends the listener and returns its exit code. The
 // end of ctx is a person's wish, also while the session is still being tried
 // for (5.2).
-func (l *listener) codeOf(err error) int {
-	var final *leaveWith
+func (l *listener) exitCodeOf(err error) int {
+	var final *exitError
 	if errors.As(err, &final) {
 		for _, line := range final.lines {
 			l.term.err("%s", line)
@@ -152,7 +152,7 @@ func (l *listener) codeOf(err error) int {
 // is told to stop and waited for without limit (5.3).
 func (l *listener) serve(ctx context.Context, s session) int {
 	polling, stopPolling := context.WithCancel(ctx)
-	inbox := make(chan polled)
+	inbox := make(chan pollResult)
 	ended := make(chan struct{})
 	go func() { defer close(ended); l.poll(polling, s, inbox) }()
 	defer func() { stopPolling(); <-ended }()
@@ -160,20 +160,20 @@ func (l *listener) serve(ctx context.Context, s session) int {
 	code := l.loop(ctx, inbox)
 	stopPolling()
 	if l.current != nil {
-		l.current.say(word{kind: ipcShutdown})
+		l.current.requestStop(stopRequest{kind: ipcShutdown})
 		<-l.current.done
 	}
 	return code
 }
 
-func (l *listener) loop(ctx context.Context, inbox <-chan polled) int {
+func (l *listener) loop(ctx context.Context, inbox <-chan pollResult) int {
 	for {
 		select {
 		case <-ctx.Done():
 			return exitSuccess
 		case p := <-inbox:
 			if p.err != nil {
-				return l.codeOf(p.err)
+				return l.exitCodeOf(p.err)
 			}
 			if l.handle(ctx, p) {
 				l.acknowledge(ctx, p)
@@ -205,7 +205,7 @@ func (l *listener) jobDone() <-chan struct{} {
 
 // handle acts on a message and says whether it is to be acknowledged: what came
 // too late is left on the server (4.3, 5.4).
-func (l *listener) handle(ctx context.Context, p polled) bool {
+func (l *listener) handle(ctx context.Context, p pollResult) bool {
 	l.perf.count("MessageReceived_" + p.kind)
 	l.log.Printf("message %d of type %s", p.id, p.kind)
 	switch p.kind {
@@ -221,7 +221,7 @@ func (l *listener) handle(ctx context.Context, p polled) bool {
 	return true
 }
 
-func (l *listener) acknowledge(ctx context.Context, p polled) {
+func (l *listener) acknowledge(ctx context.Context, p pollResult) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteLimit)
 	defer cancel()
 	if err := l.pool.deleteMessage(ctx, p.session, p.id); err != nil {
@@ -260,7 +260,7 @@ func (l *listener) cancelJob(body []byte) {
 	}
 	for _, j := range []*job{l.current, l.waiting} {
 		if j != nil && sameGUID(j.message.JobID, c.JobID) {
-			j.say(word{kind: ipcCancel, timeout: c.timeout()})
+			j.requestStop(stopRequest{kind: ipcCancel, timeout: c.timeout()})
 			return
 		}
 	}

@@ -40,7 +40,7 @@ func Main(ctx context.Context, args []string, env []string, stdout, stderr *os.F
 func listenerMain(ctx context.Context, args []string, env environ, t *terminal) int {
 	s := catchSignals(ctx, t)
 	defer s.stop()
-	p, err := findPlace()
+	p, err := findInstallation()
 	if err == nil {
 		err = env.loadFile(p.root)
 	}
@@ -49,12 +49,12 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		return exitRetryable
 	}
 	o := parseOptions(args, env.takeInputs())
-	k, err := readKnobs(env)
+	k, err := readSettings(env)
 	if err != nil {
 		t.err("An error occurred: %v", err)
 		return exitTerminated
 	}
-	version := versionOf(p.bin, k.plays)
+	version := versionOf(p.bin, k.major)
 	if o.version {
 		t.line("%s", version)
 		return exitSuccess
@@ -67,17 +67,17 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		t.err("An error occurred: cannot %s: azptend's fake agent only runs", o.verb)
 		return exitTerminated
 	}
-	s.heed(k)
-	if err := mustList(p.root); err != nil {
+	s.configure(k)
+	if err := checkListable(p.root); err != nil {
 		t.err("An error occurred: %v", err)
 		return exitTerminated
 	}
-	return s.live(&listener{place: p, env: env, opts: o, knobs: k, term: t, version: version})
+	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
 
-// live runs the listener to its end, or to the end of SIGTERM's patience.
-func (s *signals) live(l *listener) int {
-	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.place.root, "Agent")
+// runListener runs the listener to its end, or to the end of SIGTERM's patience.
+func (s *signals) runListener(l *listener) int {
+	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {
 		l.term.err("An error occurred: %v", err)
 		return exitRetryable
@@ -88,7 +88,7 @@ func (s *signals) live(l *listener) int {
 	if l.host, err = os.Hostname(); err != nil {
 		l.host = "localhost"
 	}
-	defer s.tellsLog(diag)()
+	defer s.logShutdown(diag)()
 	if l.procs, err = newProcs(); err != nil {
 		l.term.err("An error occurred: %v", err)
 		return exitRetryable
@@ -98,23 +98,23 @@ func (s *signals) live(l *listener) int {
 	go func() { code <- l.run(s.ctx) }()
 	select {
 	case c := <-code:
-		s.takeTime()
+		s.delayExit()
 		return c
 	case <-s.expired:
 		return capExit
-	case sig := <-s.orders:
-		order := int(sig.(syscall.Signal)) - obeyBase
+	case sig := <-s.exitOrders:
+		order := int(sig.(syscall.Signal)) - orderSignalBase
 		if order == exitUpdating || order == exitOnceUpdate { // an update is an orderly end
 			s.caught <- syscall.SIGINT
 			<-code
 		} // a failure may leave its session behind, and its worker
-		return l.obey(order)
+		return l.exitAsOrdered(order)
 	}
 }
 
-// tellsLog writes into the log that a signal has told the listener to end, as
+// logShutdown writes into the log that a signal has told the listener to end, as
 // HostContext.ShutdownAgent does, until it is stopped.
-func (s *signals) tellsLog(diag *log.Logger) (stop func()) {
+func (s *signals) logShutdown(diag *log.Logger) (stop func()) {
 	told := make(chan struct{})
 	stopIt := context.AfterFunc(s.ctx, func() {
 		defer close(told)
@@ -135,7 +135,7 @@ func newProcs() (*proc.Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := letOrphansGo(); err != nil {
+	if err := resignAsSubreaper(); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -146,22 +146,22 @@ func newProcs() (*proc.Init, error) {
 // (v4) SIGTERM ends ctx; more of them change nothing. Everything else keeps its
 // default action.
 type signals struct {
-	ctx     context.Context
-	expired chan struct{} // closed when SIGTERM's cap has passed
-	caught  chan os.Signal
-	once    sync.Once
-	quit    chan struct{}
-	cap     atomic.Int64   // how long SIGTERM leaves us
-	termed  chan struct{}  // closed at the first SIGTERM
-	takes   time.Duration  // from then to the end, at least
-	orders  chan os.Signal // obeyBase+n
+	ctx        context.Context
+	expired    chan struct{} // closed when SIGTERM's cap has passed
+	caught     chan os.Signal
+	once       sync.Once
+	quit       chan struct{}
+	cap        atomic.Int64   // how long SIGTERM leaves us
+	termed     chan struct{}  // closed at the first SIGTERM
+	takes      time.Duration  // from then to the end, at least
+	exitOrders chan os.Signal // obeyBase+n
 }
 
 func catchSignals(ctx context.Context, t *terminal) *signals {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &signals{
 		ctx: ctx, expired: make(chan struct{}), caught: make(chan os.Signal, 4),
-		quit: make(chan struct{}), termed: make(chan struct{}), orders: make(chan os.Signal, 1),
+		quit: make(chan struct{}), termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
 	// .NET's runtime ignores it: a reader of its output that goes away does not end
@@ -171,27 +171,27 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 	return s
 }
 
-// heed is what depends on the knobs: v4 catches SIGTERM, and v5's runtime has no
+// configure is what depends on the settings: v4 catches SIGTERM, and v5's runtime has no
 // handler and dies at once.
-func (s *signals) heed(k knobs) {
+func (s *signals) configure(k settings) {
 	s.takes = k.termTakes
 	switch {
-	case k.deaf:
+	case k.ignoresTerm:
 		signal.Ignore(syscall.SIGTERM)
-	case k.plays == "v4":
-		s.cap.Store(int64(max(k.pace.of(termCap), 2*k.termTakes)))
+	case k.major == "v4":
+		s.cap.Store(int64(max(k.timeScale.scaled(termCap), 2*k.termTakes)))
 		signal.Notify(s.caught, syscall.SIGTERM)
 	}
-	if !k.obeys {
+	if !k.obeysSignals {
 		return
 	}
 	for code := exitSuccess; code <= exitOnceUpdate; code++ {
-		signal.Notify(s.orders, syscall.Signal(obeyBase+code))
+		signal.Notify(s.exitOrders, syscall.Signal(orderSignalBase+code))
 	}
 }
 
-// takeTime ends no sooner after a SIGTERM than the knobs want.
-func (s *signals) takeTime() {
+// delayExit ends no sooner after a SIGTERM than the settings want.
+func (s *signals) delayExit() {
 	select {
 	case <-s.termed:
 		<-time.After(s.takes)

@@ -271,7 +271,7 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%+v after %v: %v", c.s, c.so, got)
 		}
 	}
-	if worse(succeeded, skipped) != succeeded || worse(failed, succeeded) != failed || worse(failed, canceled) != failed || worse(succeededWithIssues, succeeded) != succeededWithIssues {
+	if worseOf(succeeded, skipped) != succeeded || worseOf(failed, succeeded) != failed || worseOf(failed, canceled) != failed || worseOf(succeededWithIssues, succeeded) != succeededWithIssues {
 		t.Error("the worse of two results")
 	}
 	for r := succeeded; r <= abandoned; r++ {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// letOrphansGo gives back the role of a subreaper.
-func letOrphansGo() error {
+// resignAsSubreaper gives back the role of a subreaper.
+func resignAsSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot let orphans go to the supervisor: %w", err)
 	}

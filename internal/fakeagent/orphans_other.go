@@ -2,5 +2,5 @@
 
 package fakeagent
 
-// letOrphansGo has nothing to do: only Linux has subreapers.
-func letOrphansGo() error { return nil }
+// resignAsSubreaper has nothing to do: only Linux has subreapers.
+func resignAsSubreaper() error { return nil }

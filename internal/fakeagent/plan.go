@@ -13,10 +13,10 @@ import (
 // plan is what a worker tells the server about its job, with the job's token
 // (7.4, 7.5).
 type plan struct {
-	client *client
-	base   string
-	pace   pace
-	job    jobMessage
+	client    *client
+	base      string
+	timeScale timeScale
+	job       jobMessage
 }
 
 // The retries of the VSS client (1.4), and of the last event (7.4).
@@ -27,7 +27,7 @@ const (
 	eventPause = 5 * time.Second
 )
 
-func newPlan(m jobMessage, hc *http.Client, version string, p pace) (*plan, error) {
+func newPlan(m jobMessage, hc *http.Client, version string, p timeScale) (*plan, error) {
 	at, token, err := m.connection()
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func newPlan(m jobMessage, hc *http.Client, version string, p pace) (*plan, erro
 	base := fmt.Sprintf("%s/%s/_apis/distributedtask/hubs/%s/plans/%s", strings.TrimRight(at, "/"),
 		url.PathEscape(m.Plan.ScopeIdentifier), url.PathEscape(m.Plan.PlanType), url.PathEscape(m.Plan.PlanID))
 	constant := func(context.Context, bool) (string, error) { return token, nil }
-	return &plan{client: &client{http: hc, token: constant, agent: userAgent(version)}, base: base, pace: p, job: m}, nil
+	return &plan{client: &client{http: hc, token: constant, agent: userAgent(version)}, base: base, timeScale: p, job: m}, nil
 }
 
 // record is one record of the timeline (7.5).
@@ -91,7 +91,7 @@ func (r *record) end(res result) {
 	r.FinishTime = jsonTime(time.Now())
 }
 
-type list[T any] struct {
+type collection[T any] struct {
 	Count int `json:"count"`
 	Value []T `json:"value"`
 }
@@ -103,7 +103,7 @@ func (p *plan) updateRecords(ctx context.Context, records ...record) error {
 		}
 	}
 	path := "/timelines/" + url.PathEscape(p.job.Timeline.ID) + "/records"
-	return p.send(ctx, http.MethodPatch, path, list[record]{len(records), records}, nil)
+	return p.send(ctx, http.MethodPatch, path, collection[record]{len(records), records}, nil)
 }
 
 // feed sends live lines. The path names the job's record and the body the
@@ -136,7 +136,7 @@ func (p *plan) jobCompleted(ctx context.Context, r result, agentShuttingDown boo
 	at := p.base + "/events?api-version=" + eventAPIVersion
 	for try := 1; ; try++ {
 		err := p.client.call(ctx, http.MethodPost, at, event, nil)
-		if err == nil || try == eventTries || !p.pace.wait(ctx, eventPause) {
+		if err == nil || try == eventTries || !p.timeScale.sleep(ctx, eventPause) {
 			return err
 		}
 	}
@@ -146,7 +146,7 @@ func (p *plan) send(ctx context.Context, method, path string, body, answer any) 
 	at := p.base + path + "?api-version=" + apiVersion
 	for try := 1; ; try++ {
 		err := p.client.call(ctx, method, at, body, answer)
-		if !isPassing(err) || try == planTries || !p.pace.wait(ctx, planPause) {
+		if !isTransient(err) || try == planTries || !p.timeScale.sleep(ctx, planPause) {
 			return err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// polled is one message, decrypted, or the error that ended the polling.
-type polled struct {
+// pollResult is one message, decrypted, or the error that ended the polling.
+type pollResult struct {
 	id      int64
 	kind    string
 	body    []byte
@@ -20,8 +20,8 @@ type polled struct {
 
 // poll is the long poll's loop (7.3). It ends with ctx or after an error that
 // it sent.
-func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
-	send := func(p polled) bool {
+func (l *listener) poll(ctx context.Context, s session, inbox chan<- pollResult) {
+	send := func(p pollResult) bool {
 		select {
 		case inbox <- p:
 			return true
@@ -45,10 +45,10 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
 		}
 		switch {
 		case err == nil && m == nil:
-			l.knobs.pace.wait(ctx, between(5*time.Second, 15*time.Second))
+			l.settings.timeScale.sleep(ctx, between(5*time.Second, 15*time.Second))
 		case err == nil:
 			last = m.ID
-			p := polled{id: m.ID, kind: m.Type, session: s.id}
+			p := pollResult{id: m.ID, kind: m.Type, session: s.id}
 			p.body, p.err = s.decrypt(m)
 			if !send(p) || p.err != nil {
 				return
@@ -56,15 +56,15 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- polled) {
 		case isType(err, "TaskAgentSessionExpired"):
 			l.log.Printf("the session has expired")
 			if s, err = l.createSession(ctx); err != nil {
-				send(polled{err: err})
+				send(pollResult{err: err})
 				return
 			}
 			last = 0
 		default:
 			l.log.Print("Catch exception during get next message.")
-			l.log.Print(described(err))
+			l.log.Print(dotNetText(err))
 			if final := l.finalAtPoll(err); final != nil {
-				send(polled{err: final})
+				send(pollResult{err: final})
 				return
 			}
 			outage++
@@ -84,20 +84,20 @@ func (l *listener) backOff(ctx context.Context, err error, outage int) {
 	if outage > 5 {
 		pause *= 2
 	}
-	l.knobs.pace.wait(ctx, pause)
+	l.settings.timeScale.sleep(ctx, pause)
 }
 
 // finalAtPoll says which refusals end a listener that had its session: exit 2,
 // or 0 where the token was taken away (5.5, 6). A token that is refused is no such
 // end (corrections, 6 and 7.1).
-func (l *listener) finalAtPoll(err error) *leaveWith {
+func (l *listener) finalAtPoll(err error) *exitError {
 	var token *tokenError
 	switch {
-	case isType(err, "TaskAgentAccessTokenExpired"), errors.As(err, &token) && token.isClientGone() && l.knobs.giveUp:
+	case isType(err, "TaskAgentAccessTokenExpired"), errors.As(err, &token) && token.isClientGone() && l.settings.endsWhenRefused:
 		l.log.Print(msgTokenRevoked)
-		return &leaveWith{exitSuccess, nil}
+		return &exitError{exitSuccess, nil}
 	case isType(err, "TaskAgentNotFound"), isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
-		return &leaveWith{exitRetryable, []string{"An error occurred: " + err.Error()}}
+		return &exitError{exitRetryable, []string{"An error occurred: " + err.Error()}}
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestAgentDeleted(t *testing.T) {
 	})
 	t.Run("unauthorized", func(t *testing.T) {
 		r := newRig(t)
-		r.em.SetBeliefs(emulator.Beliefs{RemovedAgentUnauthorized: true})
+		r.em.SetAssumptions(emulator.Assumptions{RemovedAgentUnauthorized: true})
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
 		remove(r)
@@ -50,7 +50,7 @@ func TestAgentDeleted(t *testing.T) {
 	})
 	t.Run("unauthorized, as it once was played", func(t *testing.T) {
 		r := newRig(t)
-		r.em.SetBeliefs(emulator.Beliefs{RemovedAgentUnauthorized: true})
+		r.em.SetAssumptions(emulator.Assumptions{RemovedAgentUnauthorized: true})
 		r.env = append(r.env, "AZPTEND_FAKEAGENT_REFUSED=ends")
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
@@ -88,14 +88,14 @@ func mustRetry(t *testing.T, p *running) {
 // TestOrder holds the order of a start: session, look-ups, socket, messages; and
 // the other one that can be played.
 func TestOrder(t *testing.T) {
-	for _, c := range []struct{ name, knob, want string }{
+	for _, c := range []struct{ name, setting, want string }{
 		{"as the source has it", "AZPTEND_FAKEAGENT_FLAGS_TAKE=300ms", "session socket message"},
 		{"as it once was played", "AZPTEND_FAKEAGENT_CONNECTS=first", "socket session message"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
 			perf := t.TempDir()
-			r.env = append(r.env, c.knob, "VSTS_AGENT_PERFLOG="+perf)
+			r.env = append(r.env, c.setting, "VSTS_AGENT_PERFLOG="+perf)
 			ln, err := net.Listen("tcp4", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)

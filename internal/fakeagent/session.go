@@ -29,13 +29,13 @@ const (
 	msgTokenRevoked = "Agent OAuth token has been revoked - shutting down gracefully"
 )
 
-// leaveWith is an error that ends the listener with an exit code.
-type leaveWith struct {
+// exitError is an error that ends the listener with an exit code.
+type exitError struct {
 	code  int
 	lines []string // for stderr
 }
 
-func (e *leaveWith) Error() string {
+func (e *exitError) Error() string {
 	if len(e.lines) == 0 {
 		return "leaving"
 	}
@@ -46,7 +46,7 @@ func (e *leaveWith) Error() string {
 // (a *leaveWith) or ctx ends. Only the first error of a run is printed.
 func (l *listener) createSession(ctx context.Context) (session, error) {
 	printed := false
-	var met refusals
+	var met refusalCounts
 	for {
 		s, err := l.tryCreateSession(ctx)
 		if err == nil {
@@ -62,7 +62,7 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 		}
 		// As the real one's log has it: the exception by its name (MessageListener.cs).
 		l.log.Print("Catch exception during create session.")
-		l.log.Print(described(err))
+		l.log.Print(dotNetText(err))
 		if final := l.finalAtCreate(err, &met); final != nil {
 			return session{}, final
 		}
@@ -70,14 +70,14 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 			printed = true
 			l.term.datedErr(msgConnectError, err)
 		}
-		if !l.knobs.pace.wait(ctx, sessionRetry) {
+		if !l.settings.timeScale.sleep(ctx, sessionRetry) {
 			return session{}, ctx.Err()
 		}
 	}
 }
 
-// described is an error as .NET writes an exception.
-func described(err error) string {
+// dotNetText is an error as .NET writes an exception.
+func dotNetText(err error) string {
 	var s *serverError
 	if errors.As(err, &s) && s.typeKey != "" {
 		return "Microsoft.TeamFoundation.DistributedTask.WebApi." + s.typeKey + ": " + err.Error()
@@ -122,31 +122,31 @@ func withGrace(ctx context.Context, d time.Duration) (context.Context, context.C
 	return late, func() { stop(); cancel() }
 }
 
-// refusals counts those that end the listener when they have come too often.
-type refusals struct{ conflicts, skews int }
+// refusalCounts counts those that end the listener when they have come too often.
+type refusalCounts struct{ conflicts, skews int }
 
 // finalAtCreate says which refusals end the listener (5.5); nil means: again. A
 // token that is refused for another reason than the clock is none of them.
-func (l *listener) finalAtCreate(err error, met *refusals) *leaveWith {
+func (l *listener) finalAtCreate(err error, met *refusalCounts) *exitError {
 	refused := "Failed to create session. " + err.Error()
 	var token *tokenError
 	switch {
 	case isType(err, "TaskAgentAccessTokenExpired"):
 		l.log.Print(msgTokenRevoked)
-		return &leaveWith{exitSuccess, nil}
-	case isType(err, "TaskAgentNotFound"), errors.As(err, &token) && token.isClientGone() && l.knobs.giveUp:
-		return &leaveWith{exitTerminated, []string{msgAgentGone, refused}}
+		return &exitError{exitSuccess, nil}
+	case isType(err, "TaskAgentNotFound"), errors.As(err, &token) && token.isClientGone() && l.settings.endsWhenRefused:
+		return &exitError{exitTerminated, []string{msgAgentGone, refused}}
 	case isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
-		return &leaveWith{exitTerminated, []string{refused}}
+		return &exitError{exitTerminated, []string{refused}}
 	case isType(err, "TaskAgentSessionConflict"):
 		l.term.err(msgSessionHeld)
 		if met.conflicts++; met.conflicts == conflictLimit {
-			return &leaveWith{exitTerminated, []string{msgConflictEnd, refused}}
+			return &exitError{exitTerminated, []string{msgConflictEnd, refused}}
 		}
 	case errors.As(err, &token) && token.isClockSkew():
 		l.term.err(msgClockSkewed)
 		if met.skews++; met.skews == skewLimit {
-			return &leaveWith{exitTerminated, []string{msgSkewEnd, refused}}
+			return &exitError{exitTerminated, []string{msgSkewEnd, refused}}
 		}
 	}
 	return nil

@@ -55,19 +55,19 @@ func parseOptions(args []string, inputs map[string]string) options {
 // interactive (4.2).
 func (o options) asService() bool { return strings.EqualFold(o.startupType, "service") }
 
-// knobs are the fake agent's own settings; doc.go has their table.
-type knobs struct {
-	pace      pace
-	plays     string
-	early     bool          // the notification socket is connected before the session
-	closes    bool          // the notification socket is closed once a job has started
-	flagsTake time.Duration // how long all look-ups of feature flags take
-	giveUp    bool          // a refused token ends the listener
-	exit      int           // -1: no early exit
-	exitAfter string
-	deaf      bool          // SIGTERM is ignored
-	termTakes time.Duration // how long a listener takes to end of SIGTERM
-	obeys     bool          // signal obeyBase+n: leave at once with code n
+// settings are the fake agent's own settings; doc.go has their table.
+type settings struct {
+	timeScale       timeScale
+	major           string
+	connectsFirst   bool          // the notification socket is connected before the session
+	closesSocket    bool          // the notification socket is closed once a job has started
+	flagsTake       time.Duration // how long all look-ups of feature flags take
+	endsWhenRefused bool          // a refused token ends the listener
+	exit            int           // -1: no early exit
+	exitAfter       string
+	ignoresTerm     bool          // SIGTERM is ignored
+	termTakes       time.Duration // how long a listener takes to end of SIGTERM
+	obeysSignals    bool          // signal obeyBase+n: leave at once with code n
 }
 
 // flagLookUps is how many feature flags the listener asks for one after the other
@@ -78,26 +78,26 @@ const (
 	flagTakes   = 650 * time.Millisecond
 )
 
-// obeyBase is below the real-time signals that Go's runtime and a C library leave
+// orderSignalBase is below the real-time signals that Go's runtime and a C library leave
 // to programs, and that a listener may be told to obey.
-const obeyBase = 40
+const orderSignalBase = 40
 
-func readKnobs(env environ) (knobs, error) {
-	k := knobs{pace: 1, plays: "v5", exit: -1, exitAfter: env["AZPTEND_FAKEAGENT_EXIT_AFTER"]}
+func readSettings(env environ) (settings, error) {
+	k := settings{timeScale: 1, major: "v5", exit: -1, exitAfter: env["AZPTEND_FAKEAGENT_EXIT_AFTER"]}
 	if v := env["AZPTEND_FAKEAGENT_TIME_SCALE"]; v != "" {
 		scale, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(scale >= 1 && scale <= 1e6) {
 			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_TIME_SCALE=%q: want a number from 1 to 1000000", v)
 		}
-		k.pace = pace(scale)
+		k.timeScale = timeScale(scale)
 	}
 	if v := env["AZPTEND_FAKEAGENT_PLAYS"]; v != "" {
 		if v != "v4" && v != "v5" {
 			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_PLAYS=%q: want v4 or v5", v)
 		}
-		k.plays = v
+		k.major = v
 	}
-	k.flagsTake = k.pace.of(flagLookUps * flagTakes)
+	k.flagsTake = k.timeScale.scaled(flagLookUps * flagTakes)
 	if v := env["AZPTEND_FAKEAGENT_FLAGS_TAKE"]; v != "" {
 		takes, err := time.ParseDuration(v)
 		if err != nil || takes < 0 {
@@ -107,21 +107,21 @@ func readKnobs(env environ) (knobs, error) {
 	}
 	switch v := env["AZPTEND_FAKEAGENT_CLOSES"]; v {
 	case "", "job":
-		k.closes = v != ""
+		k.closesSocket = v != ""
 	default:
 		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_CLOSES=%q: want job", v)
 	}
 	switch v := env["AZPTEND_FAKEAGENT_CONNECTS"]; v {
 	case "":
 	case "first":
-		k.early = true
+		k.connectsFirst = true
 	default:
 		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_CONNECTS=%q: want first", v)
 	}
 	switch v := env["AZPTEND_FAKEAGENT_REFUSED"]; v {
 	case "":
 	case "ends":
-		k.giveUp = true
+		k.endsWhenRefused = true
 	default:
 		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_REFUSED=%q: want ends", v)
 	}
@@ -140,15 +140,15 @@ func readKnobs(env environ) (knobs, error) {
 
 // readTerm reads what a listener does that is told to end by others than its own
 // agent.
-func (k *knobs) readTerm(env environ) error {
-	k.obeys = env["AZPTEND_FAKEAGENT_OBEYS"] != ""
+func (k *settings) readTerm(env environ) error {
+	k.obeysSignals = env["AZPTEND_FAKEAGENT_OBEYS"] != ""
 	switch v := env["AZPTEND_FAKEAGENT_TERM"]; v {
 	case "":
 	case "ignore":
-		k.deaf = true
+		k.ignoresTerm = true
 	default:
 		takes, err := time.ParseDuration(v)
-		if err != nil || takes < 0 || k.plays != "v4" {
+		if err != nil || takes < 0 || k.major != "v4" {
 			return fmt.Errorf("cannot use AZPTEND_FAKEAGENT_TERM=%q: want ignore, or, of v4, a duration", v)
 		}
 		k.termTakes = takes
@@ -156,14 +156,16 @@ func (k *knobs) readTerm(env environ) error {
 	return nil
 }
 
-// pace divides the protocol's long times.
-type pace float64
+// timeScale divides the protocol's long times.
+type timeScale float64
 
-func (p pace) of(d time.Duration) time.Duration { return time.Duration(float64(d) / float64(p)) }
+func (p timeScale) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / float64(p))
+}
 
-// wait waits d of protocol time; false says that ctx ended first.
-func (p pace) wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(p.of(d))
+// sleep waits d of protocol time; false says that ctx ended first.
+func (p timeScale) sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(p.scaled(d))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -173,30 +175,30 @@ func (p pace) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// place is where the program is installed.
-type place struct {
+// installation is where the program is installed.
+type installation struct {
 	exe  string // the real file
 	bin  string // its folder
 	root string // the folder above: the agent's
 }
 
-// findPlace resolves links, as the real apphost does: a linked program, or a
+// findInstallation resolves links, as the real apphost does: a linked program, or a
 // linked bin, makes the link's target the root (3.9).
-func findPlace() (place, error) {
+func findInstallation() (installation, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return place{}, fmt.Errorf("cannot find the running program: %w", err)
+		return installation{}, fmt.Errorf("cannot find the running program: %w", err)
 	}
 	exe, err = filepath.EvalSymlinks(exe)
 	if err != nil {
-		return place{}, fmt.Errorf("cannot find the running program: %w", err)
+		return installation{}, fmt.Errorf("cannot find the running program: %w", err)
 	}
 	bin := filepath.Dir(exe)
-	return place{exe: exe, bin: bin, root: filepath.Dir(bin)}, nil
+	return installation{exe: exe, bin: bin, root: filepath.Dir(bin)}, nil
 }
 
-// mustList fails when root or a folder above it cannot be listed (3.9: exit 1).
-func mustList(root string) error {
+// checkListable fails when root or a folder above it cannot be listed (3.9: exit 1).
+func checkListable(root string) error {
 	for dir := root; ; dir = filepath.Dir(dir) {
 		f, err := os.Open(dir)
 		if err != nil {

@@ -112,21 +112,21 @@ func TestStart(t *testing.T) {
 
 // TestToldToEnd is what a test can make of a listener's end.
 func TestToldToEnd(t *testing.T) {
-	start := func(t *testing.T, knobs ...string) (*rig, *running) {
+	start := func(t *testing.T, settings ...string) (*rig, *running) {
 		r := newRig(t)
-		r.env = append(r.env, knobs...)
+		r.env = append(r.env, settings...)
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
 		return r, p
 	}
 	for code := range 3 {
 		_, p := start(t, "AZPTEND_FAKEAGENT_OBEYS=1")
-		p.signal(syscall.Signal(obeyBase + code))
+		p.signal(syscall.Signal(orderSignalBase + code))
 		p.mustEnd(code)
 	}
 	t.Run("update", func(t *testing.T) {
 		r, p := start(t, "AZPTEND_FAKEAGENT_OBEYS=1")
-		p.signal(syscall.Signal(obeyBase + 4))
+		p.signal(syscall.Signal(orderSignalBase + 4))
 		p.mustEnd(4)
 		r.eventually("the update's marker", func() bool {
 			found, _ := filepath.Glob(filepath.Join(r.root, "_diag", "SelfUpdate-*.log.succeed"))

@@ -34,18 +34,18 @@ func (w *workerJob) runSteps(ctx context.Context, records []record) result {
 		r := &records[i]
 		if ctx.Err() != nil || !s.mayRun(outcome) {
 			r.end(skipped)
-			w.tell(report, *r)
+			w.report(report, *r)
 			continue
 		}
 		r.begin()
-		w.tell(report, *r)
+		w.report(report, *r)
 		res := w.runStep(ctx, s, r)
 		if res == failed && s.ContinueOnError {
 			res = succeededWithIssues
 		}
 		r.end(res)
-		w.tell(report, *r)
-		outcome = worse(outcome, res)
+		w.report(report, *r)
+		outcome = worseOf(outcome, res)
 	}
 	return outcome
 }
@@ -64,7 +64,7 @@ func (s step) mayRun(so result) bool {
 	return so != failed
 }
 
-func worse(a, b result) result {
+func worseOf(a, b result) result {
 	if a == failed || b == skipped {
 		return a
 	}
@@ -124,15 +124,15 @@ func (w *workerJob) runScript(ctx context.Context, s step, script string, c *con
 	select {
 	case <-child.Done():
 	case <-ctx.Done():
-		w.halt(context.WithoutCancel(ctx), child)
+		w.stopStep(context.WithoutCancel(ctx), child)
 	}
-	w.drain(ctx, read, out, c)
+	w.awaitOutput(ctx, read, out, c)
 	return child.Status().ExitCode(), nil
 }
 
-// halt is the ladder: SIGINT, SIGTERM, SIGKILL of the tree (5.3).
-func (w *workerJob) halt(ctx context.Context, child *proc.Child) {
-	w.halted = append(w.halted, child)
+// stopStep is the ladder: SIGINT, SIGTERM, SIGKILL of the tree (5.3).
+func (w *workerJob) stopStep(ctx context.Context, child *proc.Child) {
+	w.stoppedSteps = append(w.stoppedSteps, child)
 	for _, rung := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
@@ -140,7 +140,7 @@ func (w *workerJob) halt(ctx context.Context, child *proc.Child) {
 		if err := child.Signal(rung.signal); err != nil {
 			w.log.Print(err)
 		}
-		timer := time.NewTimer(w.pace.of(rung.wait))
+		timer := time.NewTimer(w.timeScale.scaled(rung.wait))
 		select {
 		case <-child.Done():
 			timer.Stop()
@@ -152,11 +152,11 @@ func (w *workerJob) halt(ctx context.Context, child *proc.Child) {
 	<-child.Done()
 }
 
-// drain waits for the end of the output, for a while: something that the script
+// awaitOutput waits for the end of the output, for a while: something that the script
 // left running may hold it open.
-func (w *workerJob) drain(ctx context.Context, read <-chan struct{}, out *os.File, c *console) {
+func (w *workerJob) awaitOutput(ctx context.Context, read <-chan struct{}, out *os.File, c *console) {
 	if ctx.Err() == nil {
-		timer := time.NewTimer(w.pace.of(outputWait))
+		timer := time.NewTimer(w.timeScale.scaled(outputWait))
 		defer timer.Stop()
 		select {
 		case <-read:
@@ -188,7 +188,7 @@ func copyLines(r io.Reader, c *console) {
 // scriptSpec writes the script to the work folder's _temp and says how to run
 // it.
 func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error) {
-	work := w.agent.workDir(w.place.root)
+	work := w.agent.workDir(w.install.root)
 	temp, sources := filepath.Join(work, "_temp"), filepath.Join(work, "1", "s")
 	for _, dir := range []string{temp, sources} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -222,7 +222,7 @@ func (w *workerJob) stepEnv(s step, temp, work, sources string) []string {
 	}
 	maps.Copy(env, map[string]string{
 		"TF_BUILD": "True", "AGENT_NAME": w.agent.AgentName, "AGENT_ID": strconv.Itoa(w.agent.AgentID),
-		"AGENT_VERSION": w.version, "AGENT_HOMEDIRECTORY": w.place.root, "AGENT_WORKFOLDER": work,
+		"AGENT_VERSION": w.version, "AGENT_HOMEDIRECTORY": w.install.root, "AGENT_WORKFOLDER": work,
 		"AGENT_TEMPDIRECTORY": temp, "SYSTEM_DEFAULTWORKINGDIRECTORY": sources,
 	})
 	for name, value := range s.Environment {

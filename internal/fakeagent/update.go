@@ -48,7 +48,7 @@ func (l *listener) stageUpdate(body []byte) {
 		l.log.Printf("cannot read an update message: %v", err)
 		return
 	}
-	if l.update != "" || !l.wants(r.TargetVersion) {
+	if l.update != "" || !l.acceptsUpdate(r.TargetVersion) {
 		l.log.Printf("ignoring an update to %q", r.TargetVersion)
 		return
 	}
@@ -64,9 +64,9 @@ func (l *listener) stageUpdate(body []byte) {
 	}
 }
 
-// wants: not the version that runs, a version at all, and no downgrade where
+// acceptsUpdate: not the version that runs, a version at all, and no downgrade where
 // those are forbidden (4.3).
-func (l *listener) wants(target string) bool {
+func (l *listener) acceptsUpdate(target string) bool {
 	if target == l.version || !regexp.MustCompile(`^\d{1,9}\.\d{1,9}\.\d{1,9}$`).MatchString(target) {
 		return false
 	}
@@ -86,19 +86,19 @@ func olderVersion(a, b string) bool {
 }
 
 func (l *listener) copyVersion(target string) error {
-	dir := filepath.Join(l.place.root, "bin."+target)
-	if dir == l.place.bin {
+	dir := filepath.Join(l.install.root, "bin."+target)
+	if dir == l.install.bin {
 		return fmt.Errorf("%s is the folder that runs", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, name := range []string{listenerName, workerName} {
-		if err := copyFile(filepath.Join(dir, name), filepath.Join(l.place.bin, name)); err != nil {
+		if err := copyFile(filepath.Join(dir, name), filepath.Join(l.install.bin, name)); err != nil {
 			return err
 		}
 	}
-	return writeWhole(filepath.Join(dir, versionFile), strings.NewReader(target+"\n"), 0o644)
+	return writeAtomically(filepath.Join(dir, versionFile), strings.NewReader(target+"\n"), 0o644)
 }
 
 // launchUpdate starts the script and returns the exit code; false means that it
@@ -118,9 +118,9 @@ func (l *listener) launchUpdate() (int, bool) {
 	return exitUpdating, true
 }
 
-// obey leaves with a code because a test wants it. An update is a real one, to a
+// exitAsOrdered leaves with a code because a test wants it. An update is a real one, to a
 // version that nobody asked for.
-func (l *listener) obey(code int) int {
+func (l *listener) exitAsOrdered(code int) int {
 	if code != exitUpdating && code != exitOnceUpdate {
 		return code
 	}
@@ -144,7 +144,7 @@ func nextVersion(version string) string {
 }
 
 func (l *listener) startUpdateScript(target string) error {
-	work, diag := l.agent.workDir(l.place.root), filepath.Join(l.place.root, "_diag")
+	work, diag := l.agent.workDir(l.install.root), filepath.Join(l.install.root, "_diag")
 	for _, dir := range []string{work, diag} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot start the update: %w", err)
@@ -157,7 +157,7 @@ func (l *listener) startUpdateScript(target string) error {
 	log := filepath.Join(diag, "SelfUpdate-"+time.Now().UTC().Format("20060102-150405")+".log")
 	_, err := l.procs.Start(proc.Spec{
 		Path: "/bin/sh",
-		Args: []string{script, strconv.Itoa(os.Getpid()), l.version, target, log, l.place.root},
+		Args: []string{script, strconv.Itoa(os.Getpid()), l.version, target, log, l.install.root},
 		Env:  l.env.list(),
 	})
 	return err

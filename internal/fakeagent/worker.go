@@ -35,19 +35,19 @@ const workerExit = 1
 
 // worker side of a job.
 type workerJob struct {
-	message jobMessage
-	once    bool
-	env     environ
-	agent   agentFile
-	place   place
-	version string
-	pace    pace
-	plan    *plan
-	procs   *proc.Init
-	log     *log.Logger
-	mask    *strings.Replacer
-	leaving atomic.Bool   // the listener shuts down
-	halted  []*proc.Child // stopped steps, whose groups are swept at the end
+	message      jobMessage
+	once         bool
+	env          environ
+	agent        agentFile
+	install      installation
+	version      string
+	timeScale    timeScale
+	plan         *plan
+	procs        *proc.Init
+	log          *log.Logger
+	mask         *strings.Replacer
+	leaving      atomic.Bool   // the listener shuts down
+	stoppedSteps []*proc.Child // stopped steps, whose groups are swept at the end
 }
 
 // workerMain is "Agent.Worker spawnclient <in> <out>".
@@ -71,10 +71,10 @@ func workerMain(ctx context.Context, args []string, env environ, stderr *os.File
 	if env["AZPTEND_FAKEAGENT_TERM"] == "ignore" {
 		signal.Ignore(syscall.SIGTERM) // and so do the steps, which inherit it
 	}
-	if w.place, err = findPlace(); err != nil {
+	if w.install, err = findInstallation(); err != nil {
 		return fail(err)
 	}
-	diag, diagFile, err := openDiag(env["WORKER_DIAGLOGPATH"], w.place.root, "Worker")
+	diag, diagFile, err := openDiag(env["WORKER_DIAGLOGPATH"], w.install.root, "Worker")
 	if err != nil {
 		return fail(err)
 	}
@@ -107,12 +107,12 @@ func inherited(number string) (*os.File, error) {
 
 // prepare reads the job from the listener and all that is needed to run it.
 func (w *workerJob) prepare(in *os.File) error {
-	k, err := readKnobs(w.env)
+	k, err := readSettings(w.env)
 	if err != nil {
 		return err
 	}
-	w.pace, w.version = k.pace, versionOf(w.place.bin, k.plays)
-	if w.agent, err = readAgentFile(w.place.root); err != nil {
+	w.timeScale, w.version = k.timeScale, versionOf(w.install.bin, k.major)
+	if w.agent, err = readAgentFile(w.install.root); err != nil {
 		return err
 	}
 	_ = in.SetReadDeadline(time.Now().Add(firstFrame))
@@ -126,7 +126,7 @@ func (w *workerJob) prepare(in *os.File) error {
 		return err
 	}
 	w.mask = w.message.secretMask()
-	if w.plan, err = newPlan(w.message, newHTTPClient(), w.version, w.pace); err != nil {
+	if w.plan, err = newPlan(w.message, newHTTPClient(), w.version, w.timeScale); err != nil {
 		return err
 	}
 	w.procs, err = newProcs()
@@ -158,7 +158,7 @@ func (w *workerJob) run(ctx context.Context) result {
 	root := record{ID: w.message.JobID, Type: "Job", Name: w.message.JobDisplayName, RefName: w.message.JobName, WorkerName: w.agent.AgentName, Order: 1}
 	root.begin()
 	records := w.stepRecords()
-	w.tell(report, append([]record{root}, records...)...)
+	w.report(report, append([]record{root}, records...)...)
 
 	outcome := w.runSteps(ctx, records)
 	switch cause := context.Cause(ctx); {
@@ -168,9 +168,9 @@ func (w *workerJob) run(ctx context.Context) result {
 	case cause != nil:
 		outcome = canceled
 	}
-	w.sweep(report)
+	w.killLeftovers(report)
 	root.end(outcome)
-	w.tell(report, root)
+	w.report(report, root)
 	if w.message.reportsItself() {
 		if err := w.plan.jobCompleted(report, outcome, w.once || w.leaving.Load()); err != nil {
 			w.log.Printf("cannot report the job's end: %v", err)
@@ -179,10 +179,10 @@ func (w *workerJob) run(ctx context.Context) result {
 	return outcome
 }
 
-// sweep kills what stopped steps left behind in their process groups, as the
+// killLeftovers kills what stopped steps left behind in their process groups, as the
 // agent cleans up orphan processes at a job's end.
-func (w *workerJob) sweep(ctx context.Context) {
-	for _, child := range w.halted {
+func (w *workerJob) killLeftovers(ctx context.Context) {
+	for _, child := range w.stoppedSteps {
 		child.KillTree(ctx)
 	}
 }
@@ -203,7 +203,7 @@ func (w *workerJob) stepRecords() []record {
 	return records
 }
 
-func (w *workerJob) tell(ctx context.Context, records ...record) {
+func (w *workerJob) report(ctx context.Context, records ...record) {
 	if err := w.plan.updateRecords(ctx, records...); err != nil {
 		w.log.Printf("cannot update the timeline: %v", err)
 	}

@@ -48,9 +48,9 @@ type org struct {
 	before func(call int) // nil: nothing
 }
 
-func newOrg(t *testing.T, beliefs emulator.Beliefs) *org {
+func newOrg(t *testing.T, beliefs emulator.Assumptions) *org {
 	t.Helper()
-	e, err := emulator.New(emulator.Options{Beliefs: beliefs})
+	e, err := emulator.New(emulator.Options{Assumptions: beliefs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +95,8 @@ func (o *org) run(ctx context.Context, t *testing.T, tell func(selftest.Row)) (s
 	const url = "http://devops.test/emulated"
 	web := &http.Client{Transport: o}
 	return selftest.Run(ctx, selftest.Options{
-		Server: azdo.New(url, web, bearer("Bearer "+token), nil), Web: web, ServerURL: url, PoolID: 1, Key: sharedKey(), Tell: tell,
-		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(url, web, a, nil) },
+		Server: azdo.New(url, web, bearer("Bearer "+token), nil), Web: web, ServerURL: url, PoolID: 1, Key: sharedKey(), OnRow: tell,
+		AsAgent: func(a azdo.Authorizer) selftest.Requester { return azdo.New(url, web, a, nil) },
 	})
 }
 
@@ -111,16 +111,16 @@ func row(r selftest.Report, id string) selftest.Row {
 func (o *org) agents() int { return len(o.State().Pool("Default").Agents) }
 
 func TestAsBelieved(t *testing.T) {
-	o := newOrg(t, emulator.Beliefs{})
+	o := newOrg(t, emulator.Assumptions{})
 	report, err := o.run(t.Context(), t, nil)
 	if err != nil || len(report.Left) > 0 || o.agents() != 0 {
 		t.Fatalf("%v, left %v, %d agents", err, report.Left, o.agents())
 	}
 	for _, r := range report.Rows {
-		if r.Verdict != selftest.AsBelieved && r.Verdict != selftest.NotTried {
+		if r.Verdict != selftest.AsExpected && r.Verdict != selftest.NotTried {
 			t.Errorf("%s is %s: %s", r.ID, r.Verdict, r.Seen)
 		}
-		if r.Verdict == selftest.AsBelieved && r.Seen == "" || r.Verdict == selftest.NotTried && r.Fallback == "" {
+		if r.Verdict == selftest.AsExpected && r.Seen == "" || r.Verdict == selftest.NotTried && r.Fallback == "" {
 			t.Errorf("%s says nothing: %+v", r.ID, r)
 		}
 	}
@@ -154,36 +154,36 @@ func onlineWhileEnabled(t *testing.T, o *org) {
 func TestEachFlip(t *testing.T) { synctest.Test(t, eachFlip) }
 
 func eachFlip(t *testing.T) {
-	o := newOrg(t, emulator.Beliefs{})
+	o := newOrg(t, emulator.Assumptions{})
 	if _, err := o.QueueJob(emulator.JobSpec{Script: "true", Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		row     string
-		beliefs emulator.Beliefs
+		beliefs emulator.Assumptions
 	}{
-		{"missing-pool", emulator.Beliefs{MissingPoolForbidden: true}},
-		{"read-own-write", emulator.Beliefs{StaleReads: true}},
-		{"post-capabilities", emulator.Beliefs{CreateDropsUserCapabilities: true}},
-		{"post-enabled", emulator.Beliefs{CreateIgnoresEnabled: true}},
-		{"get-authorization", emulator.Beliefs{GetShowsAuthorization: true}},
-		{"name-taken-status", emulator.Beliefs{NameTakenBadRequest: true}},
-		{"patch-id", emulator.Beliefs{PatchWithoutID: true}},
-		{"patch-id-refused", emulator.Beliefs{PatchRefusesID: true}},
-		{"capabilities-path", emulator.Beliefs{NoUserCapabilities: true}},
-		{"preview-version", emulator.Beliefs{PlainVersionOnPreview: true}},
-		{"put-capabilities", emulator.Beliefs{ReplaceKeepsUserCapabilities: true}},
-		{"put-enabled", emulator.Beliefs{ReplaceEnables: true}},
-		{"put-session", emulator.Beliefs{ReplaceEndsSession: true}},
-		{"assertion-life", emulator.Beliefs{LongAssertions: true}},
-		{"session-capabilities", emulator.Beliefs{SessionDropsUserCapabilities: true}},
-		{"delete-status", emulator.Beliefs{DeleteAnswers200: true}},
-		{"delete-missing", emulator.Beliefs{DeleteMissingSucceeds: true}},
-		{"removed-agent", emulator.Beliefs{RemovedAgentUnauthorized: true}},
-		{"session-after-delete", emulator.Beliefs{SessionOutlivesAgent: true}},
-		{"", emulator.Beliefs{DisableActsLate: true}},
+		{"missing-pool", emulator.Assumptions{MissingPoolForbidden: true}},
+		{"read-own-write", emulator.Assumptions{StaleReads: true}},
+		{"post-capabilities", emulator.Assumptions{CreateDropsUserCapabilities: true}},
+		{"post-enabled", emulator.Assumptions{CreateIgnoresEnabled: true}},
+		{"get-authorization", emulator.Assumptions{GetShowsAuthorization: true}},
+		{"name-taken-status", emulator.Assumptions{NameTakenBadRequest: true}},
+		{"patch-id", emulator.Assumptions{PatchWithoutID: true}},
+		{"patch-id-refused", emulator.Assumptions{PatchRefusesID: true}},
+		{"capabilities-path", emulator.Assumptions{NoUserCapabilities: true}},
+		{"preview-version", emulator.Assumptions{PlainVersionOnPreview: true}},
+		{"put-capabilities", emulator.Assumptions{ReplaceKeepsUserCapabilities: true}},
+		{"put-enabled", emulator.Assumptions{ReplaceEnables: true}},
+		{"put-session", emulator.Assumptions{ReplaceEndsSession: true}},
+		{"assertion-life", emulator.Assumptions{LongAssertions: true}},
+		{"session-capabilities", emulator.Assumptions{SessionDropsUserCapabilities: true}},
+		{"delete-status", emulator.Assumptions{DeleteAnswers200: true}},
+		{"delete-missing", emulator.Assumptions{DeleteMissingSucceeds: true}},
+		{"removed-agent", emulator.Assumptions{RemovedAgentUnauthorized: true}},
+		{"session-after-delete", emulator.Assumptions{SessionOutlivesAgent: true}},
+		{"", emulator.Assumptions{DisableActsLate: true}},
 	} {
-		o.SetBeliefs(c.beliefs)
+		o.SetAssumptions(c.beliefs)
 		report, err := o.run(t.Context(), t, nil)
 		if err != nil || len(report.Left) > 0 || o.agents() != 0 || len(report.Uncovered()) > 0 {
 			t.Errorf("%s: %v, left %v, %d agents, uncovered %v", c.row, err, report.Left, o.agents(), report.Uncovered())
@@ -207,7 +207,7 @@ func follows(flipped, other string) bool {
 
 // What azptend has no answer to is said.
 func TestNotCovered(t *testing.T) {
-	o := newOrg(t, emulator.Beliefs{})
+	o := newOrg(t, emulator.Assumptions{})
 	for _, c := range []struct {
 		row   string
 		fault emulator.Fault
@@ -231,9 +231,9 @@ func TestNotCovered(t *testing.T) {
 
 // Two that are each covered need not be together.
 func TestNoWayToMark(t *testing.T) {
-	o := newOrg(t, emulator.Beliefs{CreateDropsUserCapabilities: true, NoUserCapabilities: true})
+	o := newOrg(t, emulator.Assumptions{CreateDropsUserCapabilities: true, NoUserCapabilities: true})
 	report, err := o.run(t.Context(), t, nil)
-	if err != nil || row(report, "capabilities-path").Verdict != selftest.NotCovered || row(report, "session-capabilities").Verdict != selftest.NotKnown {
+	if err != nil || row(report, "capabilities-path").Verdict != selftest.NotCovered || row(report, "session-capabilities").Verdict != selftest.Unknown {
 		t.Errorf("%v: %+v, %+v", err, row(report, "capabilities-path"), row(report, "session-capabilities"))
 	}
 }
@@ -243,7 +243,7 @@ func TestNoWayToMark(t *testing.T) {
 func TestCleansUp(t *testing.T) { synctest.Test(t, cleansUp) }
 
 func cleansUp(t *testing.T) {
-	o := newOrg(t, emulator.Beliefs{})
+	o := newOrg(t, emulator.Assumptions{})
 	whole, err := o.run(t.Context(), t, nil)
 	if err != nil || len(whole.Left) > 0 {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func cleansUp(t *testing.T) {
 // What cannot be removed is named.
 func TestLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrg(t, emulator.Beliefs{})
+		o := newOrg(t, emulator.Assumptions{})
 		if _, err := o.AddFault(emulator.Fault{Method: "DELETE", Path: "/agents/", Status: 503}); err != nil {
 			t.Fatal(err)
 		}

@@ -17,10 +17,10 @@ import (
 
 // options are the command line.
 type options struct {
-	programs                         launch.Programs
-	page, only, order, logs, beliefs string
-	jobs                             int
-	pairs, list                      bool
+	programs                             launch.Programs
+	page, only, order, logs, assumptions string
+	jobs                                 int
+	pairs, list                          bool
 }
 
 func main() {
@@ -30,7 +30,7 @@ func main() {
 	flag.BoolVar(&o.pairs, "pairwise", false, "only a set that has each pair")
 	flag.StringVar(&o.only, "cells", "", "only the cells whose name matches this regular expression")
 	flag.StringVar(&o.order, "order", "", "only the cells of a listener that starts so, and all of them: \"session first\" or \"socket first\"")
-	flag.StringVar(&o.beliefs, "believe", "{}", "what the emulated server does that nobody could verify: emulator.Beliefs as JSON")
+	flag.StringVar(&o.assumptions, "assume", "{}", "what the emulated server does that nobody could verify: emulator.Assumptions as JSON")
 	flag.IntVar(&o.jobs, "j", atOnce(), "how many at once")
 	flag.StringVar(&o.logs, "logs", "", "a folder for what azptend said in the cells that fail")
 	flag.BoolVar(&o.list, "list", false, "only name the cells")
@@ -64,8 +64,8 @@ func run(o options) (ok bool, err error) {
 		return false, err
 	}
 	defer t.close()
-	if err := json.Unmarshal([]byte(o.beliefs), &t.beliefs); err != nil {
-		return false, fmt.Errorf("cannot use -believe: %w", err)
+	if err := json.Unmarshal([]byte(o.assumptions), &t.assumptions); err != nil {
+		return false, fmt.Errorf("cannot use -assume: %w", err)
 	}
 	stop := context.AfterFunc(interrupted(), t.abandon)
 	defer stop()

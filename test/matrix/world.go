@@ -28,10 +28,10 @@ const agentName = "cell"
 
 // theatre is what all cells share: the programs, laid out once.
 type theatre struct {
-	program []string // azptend
-	dir     string   // cells' folders are below it
-	agent   string   // an agent's folder to be copied
-	beliefs emulator.Beliefs
+	program     []string // azptend
+	dir         string   // cells' folders are below it
+	agent       string   // an agent's folder to be copied
+	assumptions emulator.Assumptions
 }
 
 func openTheatre(programs launch.Programs, program ...string) (*theatre, error) {
@@ -91,7 +91,7 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.emulator, err = emulator.New(emulator.Options{TimeScale: scale, Beliefs: t.beliefs}); err != nil {
+	if w.emulator, err = emulator.New(emulator.Options{TimeScale: scale, Assumptions: t.assumptions}); err != nil {
 		return nil, err
 	}
 	w.server = httptest.NewServer(w.emulator)

@@ -181,7 +181,7 @@ func (w *world) payer(who string) string {
 }
 
 // charge makes a call, and says what the limit does to it.
-func (w *world) charge(payer, who string, c call) emulator.Toll {
+func (w *world) charge(payer, who string, c call) emulator.Throttle {
 	if w.out.Calls[who] == nil {
 		w.out.Calls[who] = tally{}
 	}
@@ -193,7 +193,7 @@ func (w *world) charge(payer, who string, c call) emulator.Toll {
 	w.rates[payer] = last
 	w.out.Window[who] = max(w.out.Window[who], len(last))
 	if w.meter == nil {
-		return emulator.Toll{}
+		return emulator.Throttle{}
 	}
 	t := w.meter.Charge(payer, w.epoch.Add(w.now))
 	switch {

@@ -1,0 +1,73 @@
+package emulator
+
+import (
+	"slices"
+	"time"
+)
+
+// This file is a server that reads late: with StaleReads, GET of agents answers from a copy that is a minute behind,
+// and only what writes knows how things stand.
+
+// snapshot is the agents of every pool as they were from one moment on.
+type snapshot struct {
+	from   time.Time
+	agents map[int][]*agent // by pool
+}
+
+// recordSnapshot notes the agents as they are now, if anything has happened, and forgets what nobody is shown any more. mu
+// is held.
+func (e *Emulator) recordSnapshot() {
+	if !e.assumptions.StaleReads {
+		e.snapshots = nil
+		return
+	}
+	if !e.dirty && len(e.snapshots) > 0 {
+		return
+	}
+	now := snapshot{from: e.now(), agents: map[int][]*agent{}}
+	for id, p := range e.pools {
+		for _, a := range p.agents {
+			as := *a
+			now.agents[id] = append(now.agents[id], &as)
+		}
+	}
+	e.snapshots = append(e.snapshots, now)
+	if i := e.shownSnapshot(); i > 0 {
+		e.snapshots = slices.Delete(e.snapshots, 0, i)
+	}
+}
+
+// shownSnapshot is the index of what GET shows now.
+func (e *Emulator) shownSnapshot() int {
+	then := e.now().Add(-e.slow(staleFor))
+	i := len(e.snapshots) - 1
+	for i > 0 && e.snapshots[i].from.After(then) {
+		i--
+	}
+	return i
+}
+
+// shownAgents is a pool's agents as GET shows them.
+func (e *Emulator) shownAgents(p *pool) []*agent {
+	if !e.assumptions.StaleReads || len(e.snapshots) == 0 {
+		return p.agents
+	}
+	return e.snapshots[e.shownSnapshot()].agents[p.id]
+}
+
+// shownAgent is the agent of the request's path as GET shows it.
+func (e *Emulator) shownAgent(c *request) (*agent, error) {
+	if !e.assumptions.StaleReads {
+		return e.poolAndAgent(c, bitView)
+	}
+	p, err := e.visiblePool(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range e.shownAgents(p) {
+		if a.id == c.intParam("agentId") {
+			return a, nil
+		}
+	}
+	return nil, errNoAgent(p.id, c.params["agentId"])
+}
