@@ -111,7 +111,7 @@ var pid1Scene = withInit(func(h *host, init *Init) {
 	if os.Getpid() != 1 {
 		h.Errorf("pid is %d", os.Getpid())
 	}
-	heard, stop := CatchSignals()
+	signals, stop := CatchSignals()
 	defer stop()
 	r, w := pipe()
 	s := testProgram("double")
@@ -119,8 +119,8 @@ var pid1Scene = withInit(func(h *host, init *Init) {
 	c := start(init, s)
 	daemon := pidFrom(r)
 	must(0, syscall.Kill(1, syscall.SIGTERM))
-	if got := <-heard; got != (Signal{syscall.SIGTERM, Drain}) {
-		h.Errorf("heard %v", got)
+	if got := <-signals; got != (Signal{syscall.SIGTERM, Drain}) {
+		h.Errorf("signals %v", got)
 	}
 	c.KillTree(h.ctx)
 	<-c.Done()
