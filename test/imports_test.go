@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
-		"internal/service", "internal/setup", "internal/term", "internal/text", "internal/supervisor", "internal/httpclient",
+		"internal/setup", "internal/term", "internal/text", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/proc"},
 	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/text"},                                                                                // agent for the marks, like tend
@@ -49,7 +49,6 @@ var allowed = map[string][]string{
 	"internal/logqueue":   {},
 	"internal/systemd":    {},
 	"internal/secret":     {},
-	"internal/service":    {},
 	"internal/httpclient": {},
 	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},
 	"internal/emulator":   {},
