@@ -16,7 +16,7 @@ type Action string
 
 // The actions. A signal without one keeps Go's default. Nothing calls signal.Notify
 // without a list: that would bring in SIGURG, which Go's scheduler sends to itself
-// dozens of times a second (style-anchors.md 2.3).
+// dozens of times a second.
 const (
 	Drain     Action = "drain"     // finish the job, then exit
 	Interrupt Action = "interrupt" // a person at the keyboard: drain, and when repeated, insist
@@ -52,7 +52,7 @@ type Signal struct {
 
 // CatchSignals catches the signals that azptend handles, until stop is called. A
 // PID 1 without a handler ignores SIGTERM or dies of it with Go's own exit code, so
-// this comes before any I/O. No signal is lost if the reader is busy, see deliver.
+// this comes before any I/O. No signal is lost if the reader is busy, see deliverSignals.
 func CatchSignals() (signals <-chan Signal, stop func()) {
 	// Nothing reads SIGPIPE. It is only caught, because a reader of the log that goes
 	// away would end azptend otherwise.
@@ -69,7 +69,7 @@ func CatchSignals() (signals <-chan Signal, stop func()) {
 		signal.Notify(c, sig)
 		caught = append(caught, c)
 	}
-	each, stopDelivery := deliver(caught, 1, func(s os.Signal) Signal {
+	each, stopDelivery := deliverSignals(caught, 1, func(s os.Signal) Signal {
 		sig := s.(syscall.Signal)
 		return Signal{sig, actions[sig]}
 	})
@@ -84,7 +84,7 @@ func CatchSignals() (signals <-chan Signal, stop func()) {
 // Broadcast hands each signal to n readers, until stop is called. Each reader gets
 // all signals in order, at once, whether or not the others read theirs.
 func Broadcast(signals <-chan Signal, n int) (each []<-chan Signal, stop func()) {
-	return deliver([]<-chan Signal{signals}, n, func(s Signal) Signal { return s })
+	return deliverSignals([]<-chan Signal{signals}, n, func(s Signal) Signal { return s })
 }
 
 // maxQueuedAlike is how many signals of one kind wait for a reader. The fourth
@@ -92,10 +92,10 @@ func Broadcast(signals <-chan Signal, n int) (each []<-chan Signal, stop func())
 // is enough.
 const maxQueuedAlike = 4
 
-// deliver copies what it receives to each of n readers, in order, until stop is
+// deliverSignals copies what it receives to each of n readers, in order, until stop is
 // called. It always receives: what a reader has not read yet waits in a queue, which
 // holds at most maxQueuedAlike of each signal.
-func deliver[C ~chan T | ~<-chan T, T any](sources []C, n int, signalOf func(T) Signal) (each []<-chan Signal, stop func()) {
+func deliverSignals[C ~chan T | ~<-chan T, T any](sources []C, n int, signalOf func(T) Signal) (each []<-chan Signal, stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(done)}}
 	for _, c := range sources {
