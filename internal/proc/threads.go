@@ -10,8 +10,9 @@ const (
 	maxGoThreads = 4
 	// runtimeThreads are for the runtime: its monitor, the one that waits for signals,
 	// and the template that others are made from. One more each is for the log and for
-	// the standard output, whose readers may be stuck.
-	runtimeThreads = 5
+	// the standard output, whose readers may be stuck, and for the main thread, which
+	// only waits.
+	runtimeThreads = 6
 	// sharedFileThreads is how many accesses to files may block at the same time,
 	// whichever agent's they are.
 	sharedFileThreads = 4
