@@ -9,9 +9,10 @@ const (
 	// maxGoThreads is how many threads may run Go at once: a supervisor waits.
 	maxGoThreads = 4
 	// runtimeThreads are for the runtime: its monitor, the one that waits for signals,
-	// and the template that others are made from; and one each for the log and for
-	// the standard output, whose readers may be stuck.
-	runtimeThreads = 5
+	// and the template that others are made from; one each for the log and for
+	// the standard output, whose readers may be stuck; and the main thread, which only
+	// waits.
+	runtimeThreads = 6
 	// sharedFileThreads is how many accesses to files may block at the same time,
 	// whichever agent's they are.
 	sharedFileThreads = 4

@@ -379,10 +379,10 @@ func TestLives(t *testing.T) {
 		}, born + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener is started after the life has ended", func(o *Options) { o.Grace = time.Second }, func(s *stage) {
-			s.slowStart = 950 * time.Millisecond
+			s.slowStart = 300 * time.Millisecond
 			s.begin()
 			s.sigterm()
-		}, born + "SIGKILL", 0, "8"},
+		}, "pool POST DELETE 8 start 8 SIGKILL", 0, ""},
 
 		{"a stranger on the notification port", nil, func(s *stage) {
 			s.silent = true
