@@ -53,7 +53,7 @@ func Of(err error) int {
 	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.InvalidVersionError)),
 		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
 		return Usage
-	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.IsNotYet(err):
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.ClassOf(err) == azdo.NotReady:
 		return TryAgain
 	case dir != nil, errors.As(err, new(*install.RootError)):
 		return DirUnusable

@@ -274,7 +274,7 @@ func TestLives(t *testing.T) {
 		{"--once, and a server that has not heard of the job's end", once, func(s *stage) {
 			s.ready()
 			s.jobStarts()
-			s.fails("DELETE", refused(http.StatusBadRequest, jobStillRunning))
+			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
 			s.jobEnds()
 			s.exits(0)
 		}, born + "PATCH 8 DELETE 8 DELETE 8", 0, ""},
@@ -306,7 +306,7 @@ func TestLives(t *testing.T) {
 
 		{"a job slips in before the DELETE", nil, func(s *stage) {
 			s.ready()
-			s.fails("DELETE", refused(http.StatusBadRequest, jobStillRunning))
+			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
 			s.sigterm()
 			s.jobStarts()
 			s.pass(20 * time.Second)

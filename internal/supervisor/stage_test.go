@@ -369,7 +369,7 @@ func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
 		case a == nil:
 			return errNoAgent
 		case a.AssignedRequest != nil:
-			return &azdo.Error{Status: http.StatusBadRequest, TypeKey: jobStillRunning}
+			return &azdo.Error{Status: http.StatusBadRequest, TypeKey: "TaskAgentJobStillRunningException"}
 		}
 		delete(s.agents, id)
 		return nil
