@@ -32,9 +32,9 @@ var allowed = map[string][]string{
 	"internal/calls":      {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
 	"internal/health":     {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
 	"internal/keep":       {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret", "internal/text"},
-	"internal/metrics":    {}, // a leaf, for run too
-	"internal/config":     {"internal/safefile", "internal/secret", "internal/text"},
-	"internal/term":       {}, // imported by commands only
+	"internal/metrics":    {},                                                                                                                                                             // a leaf, for run too
+	"internal/config":     {"internal/identity", "internal/install", "internal/lifecycle", "internal/platform", "internal/pool", "internal/safefile", "internal/secret", "internal/text"}, // it builds the values that these packages need
+	"internal/term":       {},                                                                                                                                                             // imported by commands only
 	"internal/text":       {},
 	"internal/control":    {"internal/connlimit"},
 	"internal/connlimit":  {},
@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/azdo":       {"internal/secret"},
 	"internal/agentdir":   {"internal/safefile"},
 	"internal/platform":   {},
-	"internal/install":    {"internal/safefile"},
+	"internal/install":    {"internal/azdo", "internal/safefile", "internal/secret"}, // azdo for the organisation's list of packages
 	"internal/proc":       {"internal/bounded", "internal/safefile"},
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},

@@ -67,6 +67,11 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if s.Placeholder {
 		return runPlaceholder(p, s, log, redactor, heard)
 	}
+	found := s.DetectPlatform()
+	found.Log(log, s.Grace, s.ReplicaTimeout)
+	if s, err = s.OnPlatform(found); err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
 	grace := &graceEnd{}
 	page, done, err := openHealth(s, log)
 	if err != nil {
@@ -89,7 +94,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
 
-	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace)
+	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, found.Platform)
 	if err != nil {
 		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.OfStart(err))

@@ -57,7 +57,7 @@ func (e *endpoint) retryReason(resp *http.Response, err error) (why string, firs
 		// Container Apps starts the endpoint beside the container, not before it
 		// (identity.md 1.5).
 		return "refuses connections", minRefusedPause, maxRefusedPause
-	case e.host != Metadata:
+	case e.host != MetadataService:
 		return "", 0, 0
 	case errors.As(err, &op) && op.Op == "dial":
 		// On Container Instances "not yet" and "not at all" look the same
