@@ -20,7 +20,7 @@ import (
 
 // runAgents lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func runAgents(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, redactor *secret.Redactor, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd, on platform.Platform) (supervisor.End, error) {
+func runAgents(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, redactor *secret.Redactor, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd, start *starting, on platform.Platform) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, redactor)
 	if err != nil {
 		return supervisor.End{}, err
@@ -68,6 +68,7 @@ func runAgents(p Process, s config.Settings, each []config.Settings, page *healt
 		defer stop()
 		go common.Presence.Run(ctx)
 	}
+	start.begun()
 	return runAll(p, s, all, init, log, heard, lines, grace), nil
 }
 

@@ -36,6 +36,16 @@ type Process struct {
 	undumpable error            // nil: other processes of our user cannot look into this one
 }
 
+// OffMainThread runs a program, and leaves the main thread to wait. The kernel hands a
+// signal for the process to its main thread first. If that hangs in a file system, no
+// other thread gets the signal, and SIGTERM has no effect. The caller has locked the
+// main goroutine to the main thread, in an init function.
+func OffMainThread(program func() int) int {
+	code := make(chan int)
+	go func() { code <- program() }()
+	return <-code
+}
+
 // Main runs the program and returns its exit code. More makes commands of other
 // packages.
 func Main(p Process, more ...func(Process) *cobra.Command) int {

@@ -46,6 +46,14 @@ func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
+	each, end := proc.Broadcast(heard, 2)
+	defer end()
+	start := &starting{over: make(chan struct{})}
+	return start.run(p, each[0], func() error { return runBeside(p, flags, each[1], start) })
+}
+
+// runBeside is run in a goroutine of its own: start has an eye on it.
+func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start *starting) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -61,6 +69,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 		return err
 	}
 	log, redactor := openLog(p, s)
+	start.log.Store(log)
 	s = loadFileToken(s)
 	tellOpenings(p, user, log)
 	warnExposingParents(s, user, log)
@@ -94,7 +103,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	}
 	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
 
-	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, found.Platform)
+	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start, found.Platform)
 	if err != nil {
 		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.OfStart(err))

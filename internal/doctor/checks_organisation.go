@@ -163,7 +163,7 @@ func unsuitableKind(p azdo.Pool) (Cause, string) {
 	case p.IsHosted:
 		return HostedPool, p.ClosedReason()
 	case strings.EqualFold(p.PoolType, "deployment"):
-		return DeploymentPool, "it is a deployment pool, whose agents take no jobs of a pool"
+		return DeploymentPool, p.ClosedReason()
 	case p.ClosedReason() != "":
 		return ElasticPool, p.ClosedReason()
 	}

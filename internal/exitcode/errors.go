@@ -54,7 +54,7 @@ func Of(err error) int {
 		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)),
 		errors.As(err, new(*install.UnknownPackageError)):
 		return Usage
-	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.IsNotYet(err):
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.ClassOf(err) == azdo.NotReady:
 		return TryAgain
 	case dir != nil, errors.As(err, new(*install.RootError)):
 		return DirUnusable

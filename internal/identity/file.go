@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 )
@@ -118,7 +119,7 @@ func (i *Identity) readRotatingFile(ctx context.Context, wait bool) (secret.Text
 	ends := time.Now().Add(rotationTimeout)
 	for {
 		text, err := i.readFile(ctx)
-		if err == nil || !wait || !i.isRotating(err) || !time.Now().Before(ends) || sleep(ctx, rotationPoll) != nil {
+		if err == nil || !wait || !i.isRotating(err) || !time.Now().Before(ends) || retry.Sleep(ctx, rotationPoll) != nil {
 			return text, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/safefile"
 )
 
@@ -66,7 +67,7 @@ func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(
 		case after > before: // it moves
 			try = 0
 		}
-		if err := sleep(ctx, downloadPause); err != nil {
+		if err := retry.Sleep(ctx, retry.Between(downloadPause/2, downloadPause*3/2)); err != nil {
 			return err
 		}
 	}
@@ -76,17 +77,6 @@ func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(
 type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, say func(Progress)) error {
 	digest := sha256.New()

@@ -215,7 +215,7 @@ func everyCell() []string {
 	add("WorkerScanned", Draining, Stopping)
 	add("ListenerExited", alive...)
 	add("UpdateEnded", Starting, Removing, Stopping)
-	for _, o := range []Outcome{OK, Unreachable, Unclear, DirUnusable, NameTaken, DirInUse, NotRemoved, JobCut, JobCancelled, ListenerFailed} {
+	for _, o := range []Outcome{OK, Unreachable, DirUnusable, NameTaken, DirInUse, NotRemoved, JobCut, JobCancelled, ListenerFailed} {
 		cells = append(cells, "ends as "+string(o))
 	}
 	return cells

@@ -3,6 +3,8 @@ package platform
 import (
 	"context"
 	"time"
+
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // The times of watching.
@@ -60,10 +62,10 @@ func (w *Watcher) Run(ctx context.Context) {
 			if w.failures == 0 {
 				w.OnReachable(err)
 			}
-			again = min(pollInterval<<min(w.failures, 10), maxPollInterval)
+			again = retry.Pause(w.failures, pollInterval, maxPollInterval)
 			w.failures++
 		}
-		if !pause(ctx, again) {
+		if retry.Sleep(ctx, again) != nil {
 			return
 		}
 	}
@@ -156,7 +158,7 @@ func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, o
 		default:
 			failures = 0
 		}
-		if !pause(ctx, pollInterval) {
+		if retry.Sleep(ctx, pollInterval) != nil {
 			return
 		}
 	}
@@ -165,16 +167,4 @@ func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, o
 // isDue says that an event's time has come, or will within lead.
 func (n Event) isDue(lead time.Duration, now time.Time) bool {
 	return n.Started || n.NotBefore.IsZero() || !now.Before(n.NotBefore.Add(-lead))
-}
-
-// pause is false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

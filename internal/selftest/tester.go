@@ -14,6 +14,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Requester makes requests and tells the answers as they are.
@@ -297,24 +298,16 @@ func (t *tester) cleanUp(ctx context.Context) []string {
 	return left
 }
 
-// removeWithRetry deletes an agent, and tries again after a failure that may pass.
+// removeWithRetry deletes an agent, and tries again after any failure.
 func (t *tester) removeWithRetry(ctx context.Context, id int) bool {
-	for try := 1; ; try++ {
+	err := retry.Policy{First: time.Second, Max: 5 * time.Second, Tries: maxRemovals}.Do(ctx, func(ctx context.Context) error {
 		a, err := t.request(ctx, "remove the throw-away agent", http.MethodDelete, t.agentsPath()+"/"+strconv.Itoa(id), nil, nil)
-		switch {
-		case err == nil && (a.OK() || a.Status == http.StatusNotFound):
-			return true
-		case try == maxRemovals:
-			return false
+		if err == nil && a.Status != http.StatusNotFound {
+			err = a.Err
 		}
-		timer := time.NewTimer(time.Duration(try) * time.Second)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		}
-	}
+		return err
+	})
+	return err == nil
 }
 
 func preview() url.Values { return url.Values{"api-version": {"7.1-preview.1"}} }

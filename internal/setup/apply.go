@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Progress is something that happened while a plan is applied.
@@ -58,25 +59,20 @@ func (p Organization) Apply(ctx context.Context, w Spec, s State, plan Plan, o O
 
 // confirm reads the state until the plan is empty: a role that was given to nobody
 // was answered with 200 (azure-devops-rest.md 4.3).
-func (p Organization) confirm(ctx context.Context, w Spec) (State, error) {
-	wait := minWait
-	for try := 1; ; try++ {
-		s, err := p.Read(ctx, w)
-		if err != nil {
-			return s, err
+func (p Organization) confirm(ctx context.Context, w Spec) (s State, err error) {
+	policy := retry.Policy{First: minWait, Max: maxWait, Tries: maxReadBacks, Retryable: func(err error) bool {
+		return errors.As(err, new(*UnconfirmedError))
+	}}
+	err = policy.Do(ctx, func(ctx context.Context) (err error) {
+		if s, err = p.Read(ctx, w); err != nil {
+			return err
 		}
-		left := MakePlan(w, s)
-		if len(left.Steps) == 0 {
-			return s, nil
+		if left := MakePlan(w, s).Steps; len(left) > 0 {
+			return &UnconfirmedError{left}
 		}
-		if try == maxReadBacks {
-			return s, &UnconfirmedError{left.Steps}
-		}
-		if err := pause(ctx, wait); err != nil {
-			return s, err
-		}
-		wait *= 2
-	}
+		return nil
+	})
+	return s, err
 }
 
 func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, o Options) error {
@@ -99,7 +95,7 @@ func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, 
 		if err != nil {
 			return err
 		}
-		return retryStep(ctx, step, min(o.Timeout, roleTimeout), o.OnProgress, isRefusedError, func() error {
+		return o.retryStep(ctx, step, min(o.Timeout, roleTimeout), isRefusedError, func(ctx context.Context) error {
 			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
 		})
 	case RemoveRole:
@@ -130,11 +126,13 @@ const roleTimeout = 30 * time.Second
 
 func isRefusedError(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
 
+func isNotReady(err error) bool { return azdo.ClassOf(err) == azdo.NotReady }
+
 // addIdentity waits through the refusals of an identity that is too young; what
 // looks the same and does not pass is another kind of id.
 func (p Organization) addIdentity(ctx context.Context, w Spec, s *State, step Step, o Options) error {
 	asked := false
-	return retryStep(ctx, step, o.Timeout, o.OnProgress, azdo.IsNotYet, func() error {
+	return o.retryStep(ctx, step, o.Timeout, isNotReady, func(ctx context.Context) error {
 		e, err := p.Users.AddPrincipal(ctx, w.Identity, azdo.Basic)
 		if err == nil {
 			s.User = userOf(e)
@@ -151,21 +149,11 @@ func (p Organization) addIdentity(ctx context.Context, w Spec, s *State, step St
 }
 
 // retryStep tries a step until it succeeds, fails for good, or has had its time.
-func retryStep(ctx context.Context, step Step, timeout time.Duration, onProgress func(Progress), isTemporary func(error) bool, try func() error) error {
-	wait, waited := minWait, time.Duration(0)
-	for {
-		err := try()
-		if err == nil || !isTemporary(err) || waited >= timeout {
-			return err
-		}
-		wait = min(wait, timeout-waited)
-		onProgress(Progress{Step: step, Waiting: wait, Cause: err})
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
-		waited += wait
-		wait = min(2*wait, maxWait)
-	}
+func (o Options) retryStep(ctx context.Context, step Step, budget time.Duration, retryable func(error) bool, try func(context.Context) error) error {
+	policy := retry.Policy{First: minWait, Max: maxWait, Budget: budget, Retryable: retryable, OnRetry: func(err error, pause time.Duration) {
+		o.OnProgress(Progress{Step: step, Waiting: pause, Cause: err})
+	}}
+	return policy.Do(ctx, try)
 }
 
 // notAPrincipal is what the service says of an app registration's object id
@@ -177,7 +165,7 @@ func (p Organization) diagnoseID(ctx context.Context, id string, refusal error) 
 	if strings.Contains(strings.ToLower(refusal.Error()), notAPrincipal) {
 		return &WrongIDError{ID: id, Kind: kindRegistrationID}
 	}
-	if !azdo.IsNotYet(refusal) {
+	if azdo.ClassOf(refusal) != azdo.NotReady {
 		return nil
 	}
 	found, err := p.Users.SearchDirectory(ctx, id)
@@ -190,15 +178,4 @@ func (p Organization) diagnoseID(ctx context.Context, id string, refusal error) 
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

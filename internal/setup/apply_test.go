@@ -195,9 +195,9 @@ func TestFresh(t *testing.T) {
 				setup.Options{Timeout: 5 * time.Minute, OnProgress: func(p setup.Progress) { waited += p.Waiting }})
 			var failed *setup.StepError
 			switch {
-			case c.ok && (err != nil || waited != 14*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
+			case c.ok && (err != nil || waited < 7*time.Second || waited > 21*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
 				t.Errorf("fresh for %d tries: %v after %v", c.fresh, err, waited)
-			case !c.ok && (!errors.As(err, &failed) || !azdo.IsNotYet(err) || waited != 5*time.Minute || !strings.Contains(failed.Hint(), "a minute or two later")):
+			case !c.ok && (!errors.As(err, &failed) || azdo.ClassOf(err) != azdo.NotReady || waited < 4*time.Minute || waited > 5*time.Minute || !strings.Contains(failed.Hint(), "a minute or two later")):
 				t.Errorf("fresh for ever: %v after %v", err, waited)
 			}
 		})
@@ -329,9 +329,9 @@ func TestNobodysRole(t *testing.T) {
 			_, err := run(t.Context(), o.place(t, o.admin), setup.Spec{Identity: oid, Pool: "Default", Role: "Administrator"},
 				setup.Options{Timeout: time.Hour, OnProgress: func(p setup.Progress) { waited += p.Waiting }})
 			switch {
-			case times > 0 && (err != nil || waited != 14*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
+			case times > 0 && (err != nil || waited < 7*time.Second || waited > 21*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
 				t.Errorf("known a little later: %v after %v", err, waited)
-			case times == 0 && (err == nil || !strings.Contains(err.Error(), "it does not know that identity") || waited != 30*time.Second):
+			case times == 0 && (err == nil || !strings.Contains(err.Error(), "it does not know that identity") || waited < 10*time.Second || waited > 30*time.Second):
 				t.Errorf("a role for nobody: %v after %v", err, waited)
 			}
 		})

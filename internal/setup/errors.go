@@ -125,7 +125,7 @@ func (e *StepError) Hint() string {
 	if errors.As(e.Cause, &knows) {
 		return knows.Hint()
 	}
-	if azdo.IsNotYet(e.Cause) {
+	if azdo.ClassOf(e.Cause) == azdo.NotReady {
 		return "an identity that was only just made is known a minute or two later: run it again. If it was not, the id is of another tenant, or no object id: " +
 			"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
 	}
