@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint test-image test-vm lint-images release-check promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint lint-docs test-image test-vm lint-images release-check promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -97,6 +97,13 @@ test-image: build ## the steps of the Debian image in a chroot, and an agent's l
 # BASE=DIR as above, in a folder of its own.
 test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
 	go run ./test/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
+
+# vale needs a C compiler. It is built once, into bin/, with its own modules.
+lint-docs: bin/vale ## README and docs by the rules in docs/style
+	$< --no-wrap --output=line README.md CONTRIBUTING.md SECURITY.md docs
+
+bin/vale: tools/vale/go.mod
+	cd tools/vale && CGO_ENABLED=1 go build -o $(abspath bin)/vale github.com/vale-cli/vale/v3/cmd/vale
 
 lint-images: ## other people's linter for Dockerfiles; needs npm
 	for f in deploy/images/*.Dockerfile; do npx --yes dockerfilelint@1.8.0 $$f || exit 1; done

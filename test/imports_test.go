@@ -21,35 +21,35 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
-		"internal/service", "internal/setup", "internal/term", "internal/text", "internal/supervisor", "internal/httpclient",
+		"internal/setup", "internal/term", "internal/text", "internal/supervisor", "internal/httpclient",
 	},
-	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/lifecycle", "internal/proc"},
-	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/text"},                                                              // agent for the marks, like tend
-	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/pool", "internal/setup"},     // it maps their errors
-	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/exitcode", "internal/identity", "internal/secret", "internal/text"}, // it explains their errors to every command
-	"internal/setup":      {"internal/azdo"},
-	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/secret"},                                              // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/proc", "internal/retry"},
+	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                              // agent for the marks, like tend
+	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"}, // it maps their errors
+	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/exitcode", "internal/identity", "internal/secret", "internal/text"},                   // it explains their errors to every command
+	"internal/setup":      {"internal/azdo", "internal/retry"},
+	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},                            // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/calls":      {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
 	"internal/health":     {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
-	"internal/keep":       {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/secret", "internal/text"},
+	"internal/keep":       {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
 	"internal/metrics":    {}, // a leaf, for run too
 	"internal/config":     {"internal/safefile", "internal/secret", "internal/text"},
 	"internal/term":       {}, // imported by commands only
+	"internal/retry":      {},
 	"internal/text":       {},
-	"internal/control":    {"internal/connlimit"},
+	"internal/control":    {"internal/connlimit", "internal/retry"},
 	"internal/connlimit":  {},
-	"internal/identity":   {"internal/safefile", "internal/secret"},
-	"internal/azdo":       {"internal/secret"},
+	"internal/identity":   {"internal/retry", "internal/safefile", "internal/secret"},
+	"internal/azdo":       {"internal/retry", "internal/secret"},
 	"internal/agentdir":   {"internal/safefile"},
-	"internal/platform":   {},
-	"internal/install":    {"internal/safefile"},
+	"internal/platform":   {"internal/retry"},
+	"internal/install":    {"internal/retry", "internal/safefile"},
 	"internal/proc":       {"internal/bounded", "internal/safefile"},
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},
 	"internal/logqueue":   {},
 	"internal/systemd":    {},
 	"internal/secret":     {},
-	"internal/service":    {},
 	"internal/httpclient": {},
 	"emulator":            {"internal/emulator"}, // public
 	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},

@@ -217,7 +217,7 @@ func (n names) check(span string) (kind, why string) {
 		return "test", ""
 	case settingName.MatchString(span):
 		env := settingName.FindStringSubmatch(span)[1]
-		if !slices.ContainsFunc(config.Table(), func(row config.Row) bool { return row.Env == env }) {
+		if !slices.ContainsFunc(config.Table(), func(row config.Setting) bool { return row.Env == env }) {
 			return "setting", "there is no such setting"
 		}
 		return "setting", ""
@@ -241,9 +241,9 @@ func lifecycleWords(t *testing.T) []string {
 		}
 		ast.Inspect(f, func(node ast.Node) bool {
 			switch node := node.(type) {
-			case *ast.FuncDecl: // func (Begin) event() {}
-				if (node.Name.Name == "event" || node.Name.Name == "action") && node.Recv != nil {
-					words = append(words, node.Recv.List[0].Type.(*ast.Ident).Name)
+			case *ast.TypeSpec: // type Begin struct{ event }
+				if node.Name.IsExported() && node.Name.Name != "Result" && embedsMarker(node) {
+					words = append(words, node.Name.Name)
 				}
 			case *ast.ValueSpec: // Idle Phase = "idle"
 				words = append(words, wordOf(node)...)
@@ -252,6 +252,15 @@ func lifecycleWords(t *testing.T) []string {
 		})
 	}
 	return words
+}
+
+// embedsMarker says that a type is an event or an action.
+func embedsMarker(spec *ast.TypeSpec) bool {
+	fields, is := spec.Type.(*ast.StructType)
+	return is && slices.ContainsFunc(fields.Fields.List, func(f *ast.Field) bool {
+		of, is := f.Type.(*ast.Ident)
+		return is && len(f.Names) == 0 && slices.Contains([]string{"event", "action", "Result"}, of.Name)
+	})
 }
 
 func wordOf(spec *ast.ValueSpec) []string {

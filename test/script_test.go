@@ -42,6 +42,13 @@ func TestScripts(t *testing.T) {
 				return err == nil, nil
 			case "earlier": // azptend as it was before the last upgrade, as azptend-earlier
 				return buildEarlier()
+			case "fuse": // a file system that hangs, in mounts of one's own
+				f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+				if err == nil {
+					f.Close()
+				}
+				return err == nil && os.Getuid() == 0 && command(context.Background(), "unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil &&
+					command(context.Background(), "python3", "-c", "").Run() == nil, nil
 			case "mountns": // mounts of one's own
 				return command(context.Background(), "unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 			}

@@ -197,7 +197,7 @@ func opening(ho host, a account) (why string, known func(finding) bool) {
 			return a.root && a.caps == nil && f.Where == "azptend" && (f.What == "azptend itself" || strings.HasPrefix(f.What, "agent's "))
 		}
 	case ho.rules != nil && (ho.name != byRule || a.jobs == ""):
-		return "whoever can reach it gets a token", func(f finding) bool {
+		return "anybody who can reach it gets a token", func(f finding) bool {
 			return f.How == "metadata service" || a.root && a.caps == nil && f.Where == "azptend"
 		}
 	case a.root && a.caps == nil && a.jobs == "":

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/azptend/azptend/internal/cli"
@@ -11,8 +12,13 @@ import (
 	"github.com/azptend/azptend/internal/lab"
 )
 
+// The main goroutine keeps the main thread; see cli.OffMainThread.
+func init() { runtime.LockOSThread() }
+
 func main() {
-	os.Exit(lab.Main(cli.Process{
-		Name: "azptend-lab", Args: os.Args, Environ: config.Environment(), Stdout: os.Stdout, Stderr: os.Stderr, Began: time.Now(),
+	os.Exit(cli.OffMainThread(func() int {
+		return lab.Main(cli.Process{
+			Name: "azptend-lab", Args: os.Args, Environ: config.Environment(), Stdout: os.Stdout, Stderr: os.Stderr, Began: time.Now(),
+		})
 	}))
 }

@@ -162,13 +162,13 @@ func TestRefusals(t *testing.T) {
 		_, account := anAccount(t, says(200, asJSON, c.answer))
 		_, err := account.AddPrincipal(t.Context(), "oid", azdo.Basic)
 		var refused *azdo.RefusedError
-		if !errors.As(err, &refused) || azdo.IsNotYet(err) != c.notYet || !strings.Contains(err.Error(), c.says) {
+		if !errors.As(err, &refused) || (azdo.ClassOf(err) == azdo.NotReady) != c.notYet || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.answer, err)
 		}
 	}
 	s, _ := anAccount(t, says(200, asJSON, `{"count":0,"value":[]}`))
 	var refused *azdo.RefusedError
-	if err := s.client.AssignRole(t.Context(), 12, key, "Administrator"); !errors.As(err, &refused) || azdo.IsNotYet(err) {
+	if err := s.client.AssignRole(t.Context(), 12, key, "Administrator"); !errors.As(err, &refused) || azdo.ClassOf(err) == azdo.NotReady {
 		t.Errorf("a role for nobody: %v", err)
 	}
 }

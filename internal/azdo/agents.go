@@ -22,14 +22,16 @@ type Pool struct {
 	AutoUpdate bool `json:"autoUpdate"`
 }
 
-// ClosedReason says why nobody but Azure DevOps adds agents to a pool; "" where they
-// can be added (agent-protocol.md 10.3).
+// ClosedReason is why nobody but Azure DevOps can add agents to a pool, "" if others
+// can (agent-protocol.md 10.3).
 func (p Pool) ClosedReason() string {
 	switch {
 	case p.IsHosted:
 		return "its agents are hosted by Microsoft"
 	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
 		return "it is a scale set pool, which Azure DevOps fills itself"
+	case strings.EqualFold(p.PoolType, "deployment"):
+		return "it is a deployment pool, whose agents take no jobs of a pool"
 	}
 	return ""
 }

@@ -2,7 +2,6 @@ package azdo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -81,16 +80,10 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("cannot %s: Azure DevOps says: %s (key %d)", e.Op, e.Reason, e.Key)
 }
 
-// NotYet says that it may be for want of time: a principal that Entra ID has only
-// just made is refused so for a minute or two, and a wrong id for ever
-// (azure-devops-rest.md 4.1).
-func (e *RefusedError) NotYet() bool { return strings.Contains(e.Reason, "VS403283") }
-
-// IsNotYet finds a RefusedError that may pass.
-func IsNotYet(err error) bool {
-	var e *RefusedError
-	return errors.As(err, &e) && e.NotYet()
-}
+// notReady says that the same request may succeed in a minute or two: Entra ID
+// created the principal a moment ago. A wrong id is refused with the same code
+// forever (azure-devops-rest.md 4.1).
+func (e *RefusedError) notReady() bool { return strings.Contains(e.Reason, "VS403283") }
 
 // entitlementResponse is the answer to a change: it is a success only where it says so.
 type entitlementResponse struct {

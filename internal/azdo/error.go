@@ -207,26 +207,6 @@ func mediaType(h http.Header) string {
 	return t
 }
 
-// maxRetryAfter bounds what a header asks for: no server is to silence an agent
-// for days, and a sum of such times must not overflow.
-const maxRetryAfter = time.Hour
-
-// retryAfter reads Retry-After, in seconds or as a date.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
-		return time.Duration(min(s, maxRetryAfter.Seconds()) * float64(time.Second))
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		now, err := http.ParseTime(h.Get("Date")) // of the same clock
-		if err != nil {
-			now = time.Now()
-		}
-		return min(max(at.Sub(now), 0), maxRetryAfter)
-	}
-	return 0
-}
-
 func trimBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
 
 // maxMessage bounds what of a server's message goes into an error.

@@ -2,11 +2,12 @@ package azdo
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Throttle is what an answer says of how much this identity asks
@@ -38,6 +39,26 @@ func throttleOf(h http.Header) Throttle {
 	return t
 }
 
+// maxRetryAfter limits what a header asks for: no server can stop an agent for days,
+// and a sum of such durations cannot overflow.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads Retry-After, in seconds or as a date. It is 0 if there is none.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
+		return time.Duration(min(s, maxRetryAfter.Seconds()) * float64(time.Second))
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		now, err := http.ParseTime(h.Get("Date")) // of the same clock
+		if err != nil {
+			now = time.Now()
+		}
+		return min(max(at.Sub(now), 0), maxRetryAfter)
+	}
+	return 0
+}
+
 // maxThrottlePause is the most that the server delays a request by itself
 // (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
 const maxThrottlePause = time.Minute
@@ -51,10 +72,9 @@ func (c *Client) noteRetryAfter(t Throttle) {
 		return
 	}
 	pause := min(t.RetryAfter, maxThrottlePause)
-	pause += rand.N(pause/4 + 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.notBefore = time.Now().Add(pause)
+	c.notBefore = time.Now().Add(retry.Between(pause, pause+pause/4))
 }
 
 // waitRateLimit waits until the server wants to be asked again; where that is most of
@@ -71,12 +91,5 @@ func (c *Client) waitRateLimit(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok && wait > time.Until(deadline)*2/3 {
 		return context.Cause(ctx)
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return retry.Sleep(ctx, wait)
 }

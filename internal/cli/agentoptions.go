@@ -19,8 +19,8 @@ import (
 
 // runAgents lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func runAgents(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, guard *secret.Guard, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd) (supervisor.End, error) {
-	common, err := registration(p, s, page, log, guard)
+func runAgents(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, redactor *secret.Redactor, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd, start *starting) (supervisor.End, error) {
+	common, err := registration(p, s, page, log, redactor)
 	if err != nil {
 		return supervisor.End{}, err
 	}
@@ -31,7 +31,7 @@ func runAgents(p Process, s config.Settings, each []config.Settings, page *healt
 		}
 		defer release()
 	}
-	s, platform, err := onPlatform(s, log)
+	s, platform, err := applyPlatform(s, log)
 	if err != nil {
 		return supervisor.End{}, err
 	}
@@ -42,7 +42,7 @@ func runAgents(p Process, s config.Settings, each []config.Settings, page *healt
 		if i > 0 {
 			first = slog.New(slog.DiscardHandler)
 		}
-		if own, _, err = onPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
+		if own, _, err = applyPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
 			return supervisor.End{}, err
 		}
 		if own, err = withCABundle(own, user, first); err != nil {
@@ -67,13 +67,14 @@ func runAgents(p Process, s config.Settings, each []config.Settings, page *healt
 	}
 	page.SetAgent(statusAdapter{lines})
 	defer closeWithin(grace, log, "the control socket", closeTimeout, openControl(s, lines, grace, log))()
-	defer closeWithin(grace, log, "systemd", closeTimeout, tellSystemd(s, lines, log))()
+	defer closeWithin(grace, log, "systemd", closeTimeout, notifySystemd(s, lines, log))()
 	defer closeWithin(grace, log, "the scheduled events", approvalTimeout+closeTimeout, notices.watch(lines))()
 	if common.Presence != nil {
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
 		go common.Presence.Run(ctx)
 	}
+	start.begun()
 	return runAll(p, s, all, init, log, heard, lines, grace), nil
 }
 
@@ -92,9 +93,9 @@ func lockLogs(f agentdir.Dir, user *proc.User, log *slog.Logger) func() {
 // agentOptions is what one agent's life needs.
 func agentOptions(p Process, s config.Settings, o supervisor.Options, user *proc.User, log *slog.Logger) supervisor.Options {
 	o.WorkFolder, o.Dir = s.WorkFolder, agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder}
-	o.Once, o.Grace, o.StrictRemove = s.Once, s.Grace, s.StrictRemove
+	o.Once, o.Grace, o.StrictRemove = s.Once, s.GracePeriod, s.StrictRemove
 	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
-	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.Lifetime(), Jobs: s.MaxJobs}
+	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.AcceptJobsFor(), Jobs: s.MaxJobs}
 	o.Environ, o.User = environment(s, user, log), user
 	o.Handle = supervisor.NewHandle()
 	return o
@@ -116,7 +117,7 @@ func previousRunKilled(each []config.Settings, user *proc.User) (left bool) {
 
 // registration is what registering an agent takes, or running one that somebody
 // else has registered: that takes no identity, and gets none.
-func registration(p Process, s config.Settings, page *health.Server, log *slog.Logger, guard *secret.Guard) (supervisor.Options, error) {
+func registration(p Process, s config.Settings, page *health.Server, log *slog.Logger, redactor *secret.Redactor) (supervisor.Options, error) {
 	o := supervisor.Options{ProcessStarted: p.Began, Log: log, Hint: hintFor}
 	o.NameWait, o.ReplaceForeignFiles = s.NameWait, s.ReplaceFiles
 	if s.Registered != "" {
@@ -127,7 +128,7 @@ func registration(p Process, s config.Settings, page *health.Server, log *slog.L
 		o.Handoff, o.Name = &given, given.Registration.AgentName
 		return o, nil
 	}
-	who, client, err := connect(s, log, guard, page.Observe)
+	who, client, err := connect(s, log, redactor, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err
 	}
@@ -154,16 +155,16 @@ const suffixLength = 8
 
 // logPlan says once what was decided before anything happens.
 func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
-	budget := lifecycle.SplitGrace(s.Grace)
+	budget := lifecycle.SplitGrace(s.GracePeriod)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
 		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
-		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
+		"grace", s.GracePeriod.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if budget.CancelsJobs() {
 		log.Warn("The grace period is too short to finish a job: on SIGTERM a running job is cancelled",
-			"grace", s.Grace.String(), "cancelled_after", budget.Drain.String(),
+			"grace", s.GracePeriod.String(), "cancelled_after", budget.Drain.String(),
 			"hint", "raise the platform's grace period and AZP_GRACE_PERIOD: 8s of it are for cancelling a job, and 2s for removing the agent")
 	}
-	if accepts := s.Lifetime(); accepts > 0 {
+	if accepts := s.AcceptJobsFor(); accepts > 0 {
 		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),
 			"max_lifetime", s.MaxLifetime.String(), "replica_timeout", s.ReplicaTimeout.String())
 	}
@@ -181,7 +182,7 @@ func logUser(s config.Settings, user *proc.User, log *slog.Logger) {
 
 // envFilter says what jobs do not get of azptend's environment.
 func envFilter(s config.Settings) agentdir.EnvFilter {
-	return agentdir.EnvFilter{Secrets: reveal(s.Secrets()), Names: s.Unknown, Pass: s.PassEnv}
+	return agentdir.EnvFilter{Secrets: reveal(s.Secrets()), Names: s.UnknownNames, Pass: s.PassEnv}
 }
 
 func reveal(texts []secret.Text) []string {
@@ -215,5 +216,5 @@ func environment(s config.Settings, user *proc.User, log *slog.Logger) []string 
 	if s.DiagFolder != "" { // of several agents, each its own
 		environ = append(environ, "AGENT_DIAGLOGPATH="+s.DiagFolder)
 	}
-	return append(environ, s.ForTheAgent()...)
+	return append(environ, s.AgentEnviron()...)
 }

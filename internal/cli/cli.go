@@ -30,10 +30,20 @@ type Process struct {
 	Stderr  *os.File
 	Began   time.Time
 
-	guard      *secret.Guard   // of what the settings hold that nobody is to read
-	errors     *logqueue.Queue // in front of Stderr, for the log and what follows it
-	prints     *logqueue.Queue // in front of Stdout, for what a listener prints; may be the same
-	undumpable error           // nil: other processes of our user cannot look into this one
+	redactor   *secret.Redactor // of what the settings hold that nobody is to read
+	errors     *logqueue.Queue  // in front of Stderr, for the log and what follows it
+	prints     *logqueue.Queue  // in front of Stdout, for what a listener prints; may be the same
+	undumpable error            // nil: other processes of our user cannot look into this one
+}
+
+// OffMainThread runs a program, and leaves the main thread to wait. The kernel hands a
+// signal for the process to its main thread first. If that hangs in a file system, no
+// other thread gets the signal, and SIGTERM has no effect. The caller has locked the
+// main goroutine to the main thread, in an init function.
+func OffMainThread(program func() int) int {
+	code := make(chan int)
+	go func() { code <- program() }()
+	return <-code
 }
 
 // Main runs the program and returns its exit code. More makes commands of other
@@ -42,11 +52,11 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// Before anything else, in every command: a probe and a hook are started with
 	// the container's environment while jobs of the same user run.
 	p.undumpable = proc.MakeUndumpable()
-	p.guard = &secret.Guard{}
+	p.redactor = &secret.Redactor{}
 	p.openStreams()
 	root := newRoot(p, more...)
 	root.SetArgs(p.Args[1:])
-	code := complain(p.guard.Writer(p.errors), root.Execute())
+	code := complain(p.redactor.Writer(p.errors), root.Execute())
 	p.flushStreams()
 	return code
 }

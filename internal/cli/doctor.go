@@ -30,7 +30,7 @@ another stands in the way of says so, and the rest go on.
 It takes run's settings, and is best called where run is: in the same container,
 as the same user. The exit code is 0 where run would work, and otherwise the one
 that run would end with. docs/doctor.md has each check and each cause.`,
-		RunE: func(c *cobra.Command, _ []string) error { return examine(p, c.Flags(), asJSON) },
+		RunE: func(c *cobra.Command, _ []string) error { return runDoctor(p, c.Flags(), asJSON) },
 	}
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -38,32 +38,32 @@ that run would end with. docs/doctor.md has each check and each cause.`,
 	return c
 }
 
-// examine makes all checks.
-func examine(p Process, flags *pflag.FlagSet, asJSON bool) error {
+// runDoctor makes all checks.
+func runDoctor(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hostName, _ := os.Hostname()
-	s, problems := config.Examine(flags, p.Environ, hostName)
+	s, problems := config.LoadPartial(flags, p.Environ, hostName)
 	s = loadFileToken(s)
-	guard := p.guard
-	guard.Watch(s.Secrets()...)
-	guard.Watch(s.ProxyPasswords()...)
+	redactor := p.redactor
+	redactor.Add(s.Secrets()...)
+	redactor.Add(s.ProxyPasswords()...)
 	init, err := proc.NewInit()
 	if err != nil {
 		return err
 	}
 	defer init.Close()
 
-	out := &term.Output{W: guard.Writer(p.Stdout)}
-	subject := subjectOf(p, s, problems, guard, init)
+	out := &term.Output{W: redactor.Writer(p.Stdout)}
+	subject := newEnvironment(p, s, problems, redactor, init)
 	var report doctor.Report
 	if asJSON {
-		report = doctor.Visit(ctx, subject, nil)
+		report = doctor.Run(ctx, subject, nil)
 		err = printReport(out, report)
 	} else {
-		at := newCheckList(p, out, guard)
-		report = doctor.Visit(ctx, subject, at.tell)
-		at.conclude(report)
+		at := newDoctorPrinter(p, out, redactor)
+		report = doctor.Run(ctx, subject, at.printFinding)
+		at.printConclusion(report)
 	}
 	switch {
 	case ctx.Err() != nil:

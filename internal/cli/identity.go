@@ -12,28 +12,28 @@ import (
 )
 
 // newIdentity makes the identity that the settings chose.
-func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, guard *secret.Guard) (*identity.Identity, error) {
-	return identity.New(identityOptions(s, web, log, guard))
+func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) (*identity.Identity, error) {
+	return identity.New(identityOptions(s, web, log, redactor))
 }
 
-func identityOptions(s config.Settings, web *http.Client, log *slog.Logger, guard *secret.Guard) identity.Options {
+func identityOptions(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) identity.Options {
 	c := s.Identity
 	client := httpclient.ForIdentity()
-	if hostOf(c.Host) == identity.Pinned {
+	if identityHost(c.Host) == identity.ServiceFabric {
 		client = httpclient.ForPinnedIdentity()
 	}
 	return identity.Options{
-		Source: sourceOf(c.Source), TokenFile: s.TokenFile, PAT: s.Token,
-		Host: hostOf(c.Host), ObjectID: c.ObjectID, ClientID: c.ClientID, ResourceID: c.ResourceID,
+		Source: identitySource(c.Source), TokenFile: s.TokenFile, PAT: s.Token,
+		Host: identityHost(c.Host), ObjectID: c.ObjectID, ClientID: c.ClientID, ResourceID: c.ResourceID,
 		TenantID: c.TenantID, FederatedTokenFile: c.FederatedTokenFile, ClientSecret: c.ClientSecret,
 		CertificateFile: c.CertificateFile, CertificatePassword: c.CertificatePassword, SendChain: c.SendChain,
-		HTTP: client, Web: web, Log: log, Guard: guard,
+		EndpointClient: client, EntraClient: web, Log: log, Redactor: redactor,
 	}
 }
 
-// sayIdentity says in one line which identity is used, and why that one.
-func sayIdentity(log *slog.Logger, who *identity.Identity, c config.Choice) {
-	facts := []any{"source", who.Source(), "selector", who.Selector(), "why", c.Why}
+// logIdentity says in one line which identity is used, and why that one.
+func logIdentity(log *slog.Logger, who *identity.Identity, c config.IdentityChoice) {
+	facts := []any{"source", who.Source(), "selector", who.Selector(), "why", c.Reason}
 	if c.Host != "" {
 		facts = append(facts, "host", c.Host)
 	}
@@ -43,19 +43,19 @@ func sayIdentity(log *slog.Logger, who *identity.Identity, c config.Choice) {
 	log.Info("Identity chosen", facts...)
 }
 
-func sourceOf(s config.Source) identity.Source {
+func identitySource(s config.Source) identity.Source {
 	return map[config.Source]identity.Source{
 		config.TokenFile: identity.TokenFile, config.PAT: identity.PAT, config.ManagedIdentity: identity.ManagedIdentity,
 		config.WorkloadIdentity: identity.WorkloadIdentity, config.ServicePrincipal: identity.ServicePrincipal, config.AzureCLI: identity.AzureCLI,
 	}[s]
 }
 
-func hostOf(h config.Host) identity.Host {
+func identityHost(h config.Host) identity.Host {
 	switch h {
 	case config.Metadata:
 		return identity.Metadata
 	case config.ServiceFabric:
-		return identity.Pinned
+		return identity.ServiceFabric
 	}
-	return identity.Neighbour
+	return identity.Local
 }

@@ -51,27 +51,27 @@ Every setting has a variable, in brackets below, and a flag; the flag wins.`,
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		log, guard := openLog(p, s)
-		chosen, done, err := installAgent(ctx, p, s, log, guard)
+		log, redactor := openLog(p, s)
+		chosen, done, err := installAgent(ctx, p, s, log, redactor)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return exitcode.With(exitcode.Interrupted, err)
 		case err != nil:
 			return exitcode.With(exitcode.OfInstall(err), err)
 		}
-		tellInstalled(p, s.AgentDir, chosen, done)
+		printInstalled(p, s.AgentDir, chosen, done)
 		return nil
 	}
 	return c
 }
 
-// installFirst is `run` with AZP_INSTALL, in a folder that has no agent. Nil is
+// installAtStart is `run` with AZP_INSTALL, in a folder that has no agent. Nil is
 // that there is one now.
-func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
-	ctx, stop := untilAsked(heard)
+func installAtStart(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, heard <-chan proc.Signal) error {
+	ctx, stop := contextUntilSignal(heard)
 	var chosen install.Package
-	done, err := waitBriefly(ctx, func() (done install.Done, err error) {
-		chosen, done, err = installAgent(ctx, p, s, log, guard)
+	done, err := waitBriefly(ctx, func() (done install.Result, err error) {
+		chosen, done, err = installAgent(ctx, p, s, log, redactor)
 		return done, err
 	})
 	switch {
@@ -79,7 +79,7 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")
 		return exitcode.Silent(0)
 	case err != nil:
-		explain(heard, p, s, log, guard, err)
+		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.OfInstall(err))
 	}
 	log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", s.AgentDir,
@@ -87,10 +87,10 @@ func installFirst(p Process, s config.Settings, log *slog.Logger, guard *secret.
 	return nil
 }
 
-// untilAsked is a context that ends when a signal asks azptend to end, for what
+// contextUntilSignal is a context that ends when a signal asks azptend to end, for what
 // comes before an agent's life. After stop, which says whether one did, the
 // signals are somebody else's again.
-func untilAsked(heard <-chan proc.Signal) (ctx context.Context, stop func() (asked bool)) {
+func contextUntilSignal(heard <-chan proc.Signal) (ctx context.Context, stop func() (asked bool)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, word := make(chan struct{}), false
 	go func() {
@@ -114,8 +114,8 @@ func untilAsked(heard <-chan proc.Signal) (ctx context.Context, stop func() (ask
 	}
 }
 
-func tellInstalled(p Process, dir string, chosen install.Package, done install.Done) {
-	if done.Already {
+func printInstalled(p Process, dir string, chosen install.Package, done install.Result) {
+	if done.Unchanged {
 		fmt.Fprintf(p.Stdout, "%v is in %s: nothing done\n", chosen, dir)
 		return
 	}
@@ -125,39 +125,39 @@ func tellInstalled(p Process, dir string, chosen install.Package, done install.D
 
 // installAgent finds out which package it is, and installs it. No other azptend
 // may live in the folder meanwhile.
-func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard) (install.Package, install.Done, error) {
+func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (install.Package, install.Result, error) {
 	folder := agentdir.Dir{Root: s.AgentDir}
 	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {
-		return install.Package{}, install.Done{}, fmt.Errorf("cannot make the agent's folder: %w", err)
+		return install.Package{}, install.Result{}, fmt.Errorf("cannot make the agent's folder: %w", err)
 	}
 	release, err := folder.Lock()
 	if err != nil {
-		return install.Package{}, install.Done{}, err
+		return install.Package{}, install.Result{}, err
 	}
 	defer release()
 	source := packageSource{settings: s, web: httpclient.ForDownloads(httpclient.UserAgent(version()), s.Proxy(), s.CA), log: log}
 	if s.URL != "" && s.AgentFile == "" {
-		if source.who, source.server, err = connect(s, log, guard); err != nil {
-			return install.Package{}, install.Done{}, err
+		if source.authorizer, source.server, err = connect(s, log, redactor); err != nil {
+			return install.Package{}, install.Result{}, err
 		}
 	}
 	chosen, err := source.choose(ctx)
 	if err != nil {
-		return install.Package{}, install.Done{}, err
+		return install.Package{}, install.Result{}, err
 	}
 	log.Info("Installing the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version,
 		"folder", s.AgentDir, "from", chosen.URL+s.AgentFile)
-	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, Say: installProgress(p, log)})
+	done, err := install.Install(ctx, install.Options{Dir: s.AgentDir, Package: chosen, File: s.AgentFile, Get: source.get, OnProgress: installProgress(p, log)})
 	return chosen, done, err
 }
 
 // packageSource is where packages are asked for, and whence they come.
 type packageSource struct {
-	settings config.Settings
-	web      *http.Client
-	log      *slog.Logger
-	server   *azdo.Client    // nil: no organisation is asked
-	who      azdo.Authorizer // whose credentials go to the organisation's own downloads
+	settings   config.Settings
+	web        *http.Client
+	log        *slog.Logger
+	server     *azdo.Client    // nil: no organisation is asked
+	authorizer azdo.Authorizer // whose credentials go to the organisation's own downloads
 }
 
 // unknownPackage is the error where there is no such package.
@@ -185,20 +185,20 @@ func (p packageSource) choose(ctx context.Context) (install.Package, error) {
 			"set AZP_AGENT_PLATFORM (--agent-platform) to install another machine's")
 	}
 	if p.server == nil {
-		return install.Published(kind, platform, s.AgentVersion, s.AgentSHA256), nil
+		return install.PublishedPackage(kind, platform, s.AgentVersion, s.AgentSHA256), nil
 	}
 	list, err := p.server.AgentPackages(ctx, string(kind), platform, s.AgentVersion == "")
 	if err != nil {
 		return install.Package{}, err
 	}
-	found, err := p.among(list, kind, platform)
+	found, err := p.selectOffered(list, kind, platform)
 	if kind != install.Full || !lacksFull(list, found, platform) {
 		return found, err
 	}
 	if list, err = p.server.AgentPackages(ctx, string(install.Slim), platform, s.AgentVersion == ""); err != nil {
 		return install.Package{}, err
 	}
-	found, err = p.among(list, install.Slim, platform)
+	found, err = p.selectOffered(list, install.Slim, platform)
 	if err == nil {
 		p.log.Warn("The organisation has no full package for this platform, or gives another platform's: installing the slim one", "platform", platform, "package", install.Slim)
 	}
@@ -213,9 +213,9 @@ func lacksFull(list []azdo.Package, found install.Package, platform string) bool
 	return len(list) == 0 && strings.Contains(platform, "musl") || found.URL != "" && errors.Is(found.Check(), install.ErrOtherPlatform)
 }
 
-// among is the package that the settings mean among those that the organisation
+// selectOffered is the package that the settings mean among those that the organisation
 // offers, newest first.
-func (p packageSource) among(list []azdo.Package, kind install.Kind, platform string) (install.Package, error) {
+func (p packageSource) selectOffered(list []azdo.Package, kind install.Kind, platform string) (install.Package, error) {
 	version := p.settings.AgentVersion
 	if len(list) == 0 {
 		return install.Package{}, unknownPackage(fmt.Sprintf("the organisation offers no %s for %s", kind, platform),
@@ -224,9 +224,9 @@ func (p packageSource) among(list []azdo.Package, kind install.Kind, platform st
 	i := slices.IndexFunc(list, func(o azdo.Package) bool { return version == "" || o.Version.String() == version })
 	if i < 0 {
 		return install.Package{}, unknownPackage(fmt.Sprintf("the organisation offers no version %s of %s for %s", version, kind, platform),
-			"the newest that it offers: "+newest(list)+"; "+notOffered)
+			"the newest that it offers: "+newestVersions(list)+"; "+notOffered)
 	}
-	out := install.Package{Kind: kind, Platform: platform, Version: list[i].Version.String(), URL: list[i].DownloadURL, SHA256: install.Sum(list[i].HashValue)}
+	out := install.Package{Kind: kind, Platform: platform, Version: list[i].Version.String(), URL: list[i].DownloadURL, SHA256: install.NormalizeSHA256(list[i].HashValue)}
 	if p.settings.AgentSHA256 != "" {
 		out.SHA256 = p.settings.AgentSHA256 // a person's word outweighs the server's
 	}
@@ -235,8 +235,8 @@ func (p packageSource) among(list []azdo.Package, kind install.Kind, platform st
 
 const notOffered = "for one that is published and not offered set AZP_AGENT_VERSION (--agent-version) and AZP_AGENT_SHA256 (--agent-sha256), and leave AZP_URL (--url) out"
 
-// newest names the first few versions of a list.
-func newest(list []azdo.Package) string {
+// newestVersions names the first few versions of a list.
+func newestVersions(list []azdo.Package) string {
 	var versions []string
 	for _, p := range list[:min(len(list), 3)] {
 		versions = append(versions, p.Version.String())
@@ -244,8 +244,8 @@ func newest(list []azdo.Package) string {
 	return strings.Join(versions, ", ")
 }
 
-// longestSum is the limit for a file that sha256sum has written.
-const longestSum = 64 << 10
+// maxChecksumFile is the limit for a file that sha256sum has written.
+const maxChecksumFile = 64 << 10
 
 // chooseFile is a local archive, verified by a person's word or by the file that
 // sha256sum has written beside it.
@@ -254,13 +254,13 @@ func (p packageSource) chooseFile(ctx context.Context, out install.Package) (ins
 	if out.SHA256 != "" {
 		return out, nil
 	}
-	if b, err := safefile.ReadFile(file+".sha256", longestSum); err == nil {
+	if b, err := safefile.ReadFile(file+".sha256", maxChecksumFile); err == nil {
 		word, _, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
-		if out.SHA256 = install.Sum(word); install.IsSum(out.SHA256) {
+		if out.SHA256 = install.NormalizeSHA256(word); install.IsSHA256(out.SHA256) {
 			return out, nil
 		}
 	}
-	sum, err := install.SumOfFile(ctx, file)
+	sum, err := install.FileSHA256(ctx, file)
 	if err != nil {
 		return out, fmt.Errorf("cannot read the archive: %w", err)
 	}
@@ -279,7 +279,7 @@ func (p packageSource) get(ctx context.Context, address string, from int64) (*ht
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
 	if p.server != nil && p.server.IsOrganisationURL(address) {
-		authorization, err := p.who.Authorization(ctx, secret.Text{})
+		authorization, err := p.authorizer.Authorization(ctx, secret.Text{})
 		if err != nil {
 			return nil, err
 		}

@@ -57,9 +57,9 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, guard := openLog(p, s)
+	log, redactor := openLog(p, s)
 	metrics := keep.NewMetrics(version())
-	o, err := keepOptions(s, metrics, log, guard)
+	o, err := keepOptions(s, metrics, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -72,15 +72,15 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
-		say(p, s, log, guard, consult(ctx, s, guard, err))
+		say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Left", "why", "asked to end")
 	return nil
 }
 
-func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, guard *secret.Guard) (keep.Options, error) {
-	_, client, err := connect(s, log, guard, metrics.Observe)
+func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
+	_, client, err := connect(s, log, redactor, metrics.Observe)
 	if err != nil {
 		return keep.Options{}, err
 	}

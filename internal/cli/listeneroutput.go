@@ -28,7 +28,7 @@ import (
 // come out as they are, in a log for people. Else each is a line of the log, which
 // says whose it is. The returned function ends that.
 func pipeOutput(p Process, s config.Settings, o *supervisor.Options) (done func()) {
-	log := newLog(p.guard.Writer(p.errors.LowPriority()), s)
+	log := newLog(p.redactor.Writer(p.errors.LowPriority()), s)
 	if o.Shared {
 		log = slog.New(&agentLogHandler{Handler: log.Handler(), agent: o.Name})
 	}
@@ -38,7 +38,7 @@ func pipeOutput(p Process, s config.Settings, o *supervisor.Options) (done func(
 		}
 	}
 	asItIs := func(stream *logqueue.Queue) func([]byte) {
-		w := p.guard.Writer(stream.LowPriority())
+		w := p.redactor.Writer(stream.LowPriority())
 		return func(line []byte) { _, _ = w.Write(line) }
 	}
 

@@ -32,13 +32,13 @@ func newPrinting(t *testing.T, format string, shared, oneFile bool) *printing {
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
-	p := Process{Stderr: file("err"), guard: &secret.Guard{}}
+	p := Process{Stderr: file("err"), redactor: &secret.Redactor{}}
 	if p.Stdout = p.Stderr; !oneFile {
 		p.Stdout = file("out")
 	}
 	p.openStreams()
 	p.neverWait()
-	p.guard.Watch(secret.New("the-secret-of-azptend"))
+	p.redactor.Add(secret.New("the-secret-of-azptend"))
 	pr := &printing{p: p, o: supervisor.Options{Name: "one", Shared: shared, Log: slog.New(slog.DiscardHandler)}, out: p.Stdout.Name(), errs: p.Stderr.Name()}
 	pr.done = pipeOutput(p, config.Settings{LogFormat: format}, &pr.o)
 	return pr

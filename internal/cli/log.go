@@ -36,13 +36,13 @@ func (p Process) flushStreams() {
 }
 
 // openLog begins a command's log on standard error, with what is odd in its
-// settings. The guard keeps the secrets of the settings out of it; those that are
+// settings. The redactor keeps the secrets of the settings out of it; those that are
 // got later are added to it; what Main says of an error passes it, too.
-func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Guard) {
-	guard := p.guard
-	guard.Watch(s.Secrets()...)
-	guard.Watch(s.ProxyPasswords()...)
-	log := newLog(guard.Writer(p.errors), s)
+func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
+	redactor := p.redactor
+	redactor.Add(s.Secrets()...)
+	redactor.Add(s.ProxyPasswords()...)
+	log := newLog(redactor.Writer(p.errors), s)
 	if p.prints != p.errors {
 		p.prints.OnDrop(func(dropped int) []byte {
 			logDropped(log, "stdout", dropped)
@@ -57,7 +57,7 @@ func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Guard) {
 	for _, w := range s.Warnings {
 		log.Warn("A setting is odd", "what", w)
 	}
-	return log, guard
+	return log, redactor
 }
 
 func logDropped(log *slog.Logger, stream string, dropped int) {

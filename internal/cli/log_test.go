@@ -28,7 +28,7 @@ func TestNoLogHoldsASecretOfTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	p := Process{Stdout: file, Stderr: file, guard: &secret.Guard{}}
+	p := Process{Stdout: file, Stderr: file, redactor: &secret.Redactor{}}
 	p.openStreams()
 	log, _ := openLog(p, s)
 	log.Info("Said", "a", "the-pat-of-the-settings", "b", "the-token-of-the-page", "c", "the-password-of-the-proxy")

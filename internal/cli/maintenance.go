@@ -25,12 +25,12 @@ type maintenance struct {
 	metadata   *platform.Metadata
 	lead       time.Duration
 	approve    bool
-	drainedFor map[string]platform.Notice // by id: for which the agent was drained
+	drainedFor map[string]platform.Event // by id: for which the agent was drained
 }
 
 // newMaintenance is nil where nobody is asked. A machine is where systemd is; a
 // container does not hear of its host's end, its platform tells it by SIGTERM.
-func newMaintenance(s config.Settings, on platform.Word, log *slog.Logger) *maintenance {
+func newMaintenance(s config.Settings, on platform.Platform, log *slog.Logger) *maintenance {
 	if on != platform.Systemd {
 		log.Debug("Scheduled events of the machine are not watched for: this is no systemd unit", "platform", on)
 		if s.ApproveEvents {
@@ -39,8 +39,8 @@ func newMaintenance(s config.Settings, on platform.Word, log *slog.Logger) *main
 		return nil
 	}
 	return &maintenance{
-		log: log, metadata: platform.NewMetadata(httpclient.ForIdentity(), ""), lead: max(s.Grace, maxNotice),
-		approve: s.ApproveEvents, drainedFor: map[string]platform.Notice{},
+		log: log, metadata: platform.NewMetadata(httpclient.ForIdentity(), ""), lead: max(s.GracePeriod, maxNotice),
+		approve: s.ApproveEvents, drainedFor: map[string]platform.Event{},
 	}
 }
 
@@ -56,7 +56,7 @@ func (n *maintenance) waitForMaintenance(heard <-chan proc.Signal) *supervisor.E
 	quiet := make(chan struct{})
 	go func() {
 		defer close(quiet)
-		n.metadata.AwaitQuiet(ctx, n.lead, func(e platform.Notice) {
+		n.metadata.WaitForMaintenance(ctx, n.lead, func(e platform.Event) {
 			n.log.Warn("Not starting an agent: this machine is about to end. Waiting until that is over or called off", eventAttrs(e)...)
 		})
 	}()
@@ -97,15 +97,15 @@ func (n *maintenance) watch(lines supervisor.Group) (done func()) {
 func (n *maintenance) watcher(ctx context.Context, lines supervisor.Group) *platform.Watcher {
 	return &platform.Watcher{
 		Metadata: n.metadata, Lead: n.lead,
-		Announced: func(e platform.Notice) {
+		OnAnnounced: func(e platform.Event) {
 			n.log.Warn("Azure has announced the end of this machine", append(eventAttrs(e), "drains_within", n.lead.String())...)
 		},
-		Due: func(e platform.Notice) {
+		OnDue: func(e platform.Event) {
 			n.drainedFor[e.ID] = e
 			n.log.Warn("Draining: the end of this machine is near", eventAttrs(e)...)
 			_, _ = lines.DrainBy(ctx, fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
 		},
-		Silent: func(err error) {
+		OnReachable: func(err error) {
 			if err != nil {
 				n.log.Debug("Cannot hear of scheduled events: is there a metadata service?", "error", err)
 				return
@@ -115,7 +115,7 @@ func (n *maintenance) watcher(ctx context.Context, lines supervisor.Group) *plat
 	}
 }
 
-func eventAttrs(e platform.Notice) []any {
+func eventAttrs(e platform.Event) []any {
 	return []any{"event", e.Kind, "not_before", moment(e.NotBefore), "source", e.Source, "description", e.Description, "id", e.ID}
 }
 
@@ -141,7 +141,7 @@ func (n *maintenance) approveEvents() {
 		switch {
 		case e.Started:
 			continue
-		case len(e.Others) > 0:
+		case len(e.OtherMachines) > 0:
 			n.log.Warn("Did not approve the scheduled event: it is about other machines too", eventAttrs(e)...)
 			continue
 		}

@@ -88,16 +88,16 @@ func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings
 
 // runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
-func runPlaceholder(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) error {
-	ctx, stop := untilAsked(heard)
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, heard <-chan proc.Signal) error {
+	ctx, stop := contextUntilSignal(heard)
 	defer stop()
-	tended, err := openPool(ctx, s, log, guard)
+	tended, err := openPool(ctx, s, log, redactor)
 	var done pool.EnsureResult
 	if err == nil {
 		done, err = ensurePlaceholder(ctx, tended, s)
 	}
 	if err != nil {
-		say(p, s, log, guard, consult(ctx, s, guard, err))
+		say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("The pool has its placeholder", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,

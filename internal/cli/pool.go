@@ -28,8 +28,8 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, guard := openLog(p, s)
-	tended, err := openPool(ctx, s, log, guard)
+	log, redactor := openLog(p, s)
+	tended, err := openPool(ctx, s, log, redactor)
 	if err == nil {
 		err = do(ctx, tended, s)
 	}
@@ -39,8 +39,8 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	return nil
 }
 
-func openPool(ctx context.Context, s config.Settings, log *slog.Logger, guard *secret.Guard) (*pool.Pool, error) {
-	_, client, err := connect(s, log, guard)
+func openPool(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
+	_, client, err := connect(s, log, redactor)
 	if err != nil {
 		return nil, err
 	}

@@ -33,12 +33,12 @@ flag wins.`,
 	}
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&out, "out", "", "the folder to write the agent's files into; it is made if it is not there")
-	config.AddFlags(c.Flags(), ofRegistrations()...)
+	config.AddFlags(c.Flags(), registerGroups()...)
 	return c
 }
 
-// ofRegistrations are the settings that matter to a registration.
-func ofRegistrations() []config.Group {
+// registerGroups are the settings that matter to a registration.
+func registerGroups() []config.Group {
 	return []config.Group{config.Connection, config.AgentPool, config.Agent, config.Naming}
 }
 
@@ -51,7 +51,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	defer stop()
 	p.neverWait()
 	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, ofRegistrations()...)
+	s, err := config.Load(flags, p.Environ, hostName, registerGroups()...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -59,13 +59,13 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return exitcode.With(exitcode.Usage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
 			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}})
 	}
-	log, guard := openLog(p, s)
+	log, redactor := openLog(p, s)
 	init, err := proc.NewInit()
 	if err != nil {
 		return err
 	}
 	defer init.Close()
-	o, err := registration(p, s, health.New(version()), log, guard) // nobody scrapes it
+	o, err := registration(p, s, health.New(version()), log, redactor) // nobody scrapes it
 	if err != nil {
 		return exitcode.With(exitcode.OfStart(err), err)
 	}
@@ -75,7 +75,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	grace := &graceEnd{}
 	grace.note(supervisor.Group{o.Handle})
 	if end.Err != nil && end.Code != 0 {
-		explainEnd(grace, heard, p, s, log, guard, end.Err)
+		explainEnd(grace, heard, p, s, log, redactor, end.Err)
 	}
 	return exitcode.Silent(end.Code)
 }

@@ -17,15 +17,15 @@ import (
 
 // makeRoots makes the roots of agents that live apart from the installation, one
 // after the other, and returns the settings of each. The error is how `run` ends.
-func makeRoots(p Process, s config.Settings, user *proc.User, log *slog.Logger, guard *secret.Guard, heard <-chan proc.Signal) ([]config.Settings, error) {
+func makeRoots(p Process, s config.Settings, user *proc.User, log *slog.Logger, redactor *secret.Redactor, heard <-chan proc.Signal) ([]config.Settings, error) {
 	var each []config.Settings
 	for n := range s.Agents {
-		each = append(each, s.Of(n+1))
+		each = append(each, s.ForAgent(n+1))
 	}
-	if !s.IsApart() {
+	if !s.HasSeparateRoot() {
 		return each, nil
 	}
-	ctx, stop := untilAsked(heard)
+	ctx, stop := contextUntilSignal(heard)
 	var failed error
 	for i := range each {
 		own := each[i]
@@ -39,7 +39,7 @@ func makeRoots(p Process, s config.Settings, user *proc.User, log *slog.Logger, 
 		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent's root was being made")
 		return nil, exitcode.Silent(0)
 	case failed != nil:
-		explain(heard, p, s, log, guard, failed)
+		explain(heard, p, s, log, redactor, failed)
 		return nil, exitcode.Silent(exitcode.OfInstall(failed))
 	}
 	return each, nil
@@ -59,11 +59,11 @@ func makeRoot(ctx context.Context, p Process, s config.Settings, user *proc.User
 		return s, err
 	}
 	o := install.RootOptions{
-		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobsUser{UID: os.Geteuid(), GID: os.Getegid()},
-		As: user.Do, Survivor: survivor, Say: installProgress(p, log),
+		From: s.AgentDir, Dir: s.Root(), Jobs: install.JobUser{UID: os.Geteuid(), GID: os.Getegid()},
+		As: user.Do, PreviousKilled: survivor, OnProgress: installProgress(p, log),
 	}
 	if user != nil {
-		o.Jobs = install.JobsUser{UID: user.UID, GID: user.GID}
+		o.Jobs = install.JobUser{UID: user.UID, GID: user.GID}
 	}
 	done, err := install.MakeRoot(ctx, o)
 	if err != nil {
@@ -98,13 +98,13 @@ func lockOrWait(ctx context.Context, folder agentdir.Dir, wait time.Duration, us
 	}
 }
 
-func logRoot(s config.Settings, done install.RootDone, log *slog.Logger) {
+func logRoot(s config.Settings, done install.RootResult, log *slog.Logger) {
 	if done.Damage != nil {
 		log.Warn("The file that says what the agent's root was made from is damaged: a job may have replaced it", "root", s.Root(), "error", done.Damage)
 	}
 	where := []any{"root", s.Root(), "from", s.AgentDir}
 	switch done.Decision {
-	case install.Make:
+	case install.Create:
 		log.Info("Made the agent's root", append(where, "method", done.Method, "files", done.Files, "bytes", done.Bytes,
 			"copied_bytes", done.Copied, "ms", done.Took.Milliseconds())...)
 	case install.Keep:

@@ -46,6 +46,14 @@ func run(p Process, flags *pflag.FlagSet) error {
 	heard, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
+	each, end := proc.Broadcast(heard, 2)
+	defer end()
+	start := &starting{over: make(chan struct{})}
+	return start.run(p, each[0], func() error { return runBeside(p, flags, each[1], start) })
+}
+
+// runBeside is run in a goroutine of its own: start has an eye on it.
+func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start *starting) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -60,12 +68,13 @@ func run(p Process, flags *pflag.FlagSet) error {
 	if err := user.ReserveThreads(s.Agents); err != nil {
 		return err
 	}
-	log, guard := openLog(p, s)
+	log, redactor := openLog(p, s)
+	start.log.Store(log)
 	s = loadFileToken(s)
 	tellOpenings(p, user, log)
 	warnExposingParents(s, user, log)
 	if s.Placeholder {
-		return runPlaceholder(p, s, log, guard, heard)
+		return runPlaceholder(p, s, log, redactor, heard)
 	}
 	grace := &graceEnd{}
 	page, done, err := openHealth(s, log)
@@ -73,29 +82,29 @@ func run(p Process, flags *pflag.FlagSet) error {
 		return exitcode.With(exitcode.Usage, err)
 	}
 	defer closeWithin(grace, log, "the page for probes", closeTimeout, done)()
-	if s.Install && !install.IsThere(s.AgentDir) {
-		if ended := installFirst(p, s, log, guard, heard); ended != nil {
+	if s.Install && !install.HasAgent(s.AgentDir) {
+		if ended := installAtStart(p, s, log, redactor, heard); ended != nil {
 			return ended
 		}
 	}
-	each, ended := makeRoots(p, s, user, log, guard, heard)
+	each, ended := makeRoots(p, s, user, log, redactor, heard)
 	if ended != nil {
 		return ended
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		explain(heard, p, s, log, guard, err)
+		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.Internal)
 	}
 	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
 
-	end, err := runAgents(p, s, each, page, user, log, guard, init, heard, grace)
+	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start)
 	if err != nil {
-		explain(heard, p, s, log, guard, err)
+		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.OfStart(err))
 	}
 	if end.Err != nil && end.Code != 0 {
-		explainEnd(grace, heard, p, s, log, guard, end.Err)
+		explainEnd(grace, heard, p, s, log, redactor, end.Err)
 	}
 	return exitcode.Silent(end.Code)
 }
@@ -113,26 +122,26 @@ func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
 // explain says why a life failed, and what to do: to a person in the voice of
 // all commands, to a machine as a line of its log. The cause is looked for until a
 // signal asks azptend to end.
-func explain(heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
-	ctx, stop := untilAsked(heard)
+func explain(heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
+	ctx, stop := contextUntilSignal(heard)
 	defer stop()
-	say(p, s, log, guard, consult(ctx, s, guard, err))
+	say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 }
 
 // explainEnd is explain for agents that have left. While a grace period runs there is
 // no time to look for a cause.
-func explainEnd(grace *graceEnd, heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+func explainEnd(grace *graceEnd, heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
 	if grace.runs() {
-		say(p, s, log, guard, err)
+		say(p, s, log, redactor, err)
 		return
 	}
-	explain(heard, p, s, log, guard, err)
+	explain(heard, p, s, log, redactor, err)
 }
 
 // say is explain without the look for a cause.
-func say(p Process, s config.Settings, log *slog.Logger, guard *secret.Guard, err error) {
+func say(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
 	if s.LogFormat == "text" {
-		printError(guard.Writer(p.errors), err)
+		printError(redactor.Writer(p.errors), err)
 		return
 	}
 	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
@@ -165,13 +174,13 @@ func readable(path string) error {
 // connect makes what every command that speaks to Azure DevOps begins with: who
 // azptend is, and a client that is it. Observe hears of each request, besides the
 // log. The error is one of the settings.
-func connect(s config.Settings, log *slog.Logger, guard *secret.Guard, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
+func connect(s config.Settings, log *slog.Logger, redactor *secret.Redactor, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
-	who, err := newIdentity(s, web, log, guard)
+	who, err := newIdentity(s, web, log, redactor)
 	if err != nil {
 		return nil, nil, err
 	}
-	sayIdentity(log, who, s.Identity)
+	logIdentity(log, who, s.Identity)
 	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
 	who.UseClock(client.Now) // if this machine's clock jumps, the token is still good
 	return who, client, nil

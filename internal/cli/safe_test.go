@@ -29,7 +29,7 @@ func checkSafe(t *testing.T, what, shown string) {
 
 func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
 	var b bytes.Buffer
-	(&checkList{out: &b}).tell(doctor.Finding{Check: doctor.Queue, Verdict: doctor.Warning, Found: orders, Problems: []doctor.Problem{{What: "a job waits: " + orders, Fix: orders}}})
+	(&doctorPrinter{out: &b}).printFinding(doctor.Finding{Check: doctor.Queue, Verdict: doctor.Warning, Found: orders, Problems: []doctor.Problem{{What: "a job waits: " + orders, Fix: orders}}})
 	checkSafe(t, "the doctor", b.String())
 
 	b.Reset()
@@ -37,8 +37,8 @@ func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
 	checkSafe(t, "an error", b.String())
 
 	b.Reset()
-	tell := teller{s: config.Settings{URL: "http://x/y"}, out: &term.Output{W: &b}}
-	tell.plan(setup.State{By: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
+	tell := setupPrinter{s: config.Settings{URL: "http://x/y"}, out: &term.Output{W: &b}}
+	tell.printPlan(setup.State{CallerName: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
 	checkSafe(t, "setup", b.String())
 }
 
@@ -53,10 +53,10 @@ func TestAnErrorKeepsItsLines(t *testing.T) {
 // What undoes a setup can be pasted into a shell, whatever the organisation, the
 // pool and the project are called.
 func TestTheWayBackCanBePasted(t *testing.T) {
-	tell := &teller{s: config.Settings{URL: "https://dev.azure.com/x y", Pool: "it's $(mine)"}}
-	tell.f.want = setup.Wanted{Identity: "id", Project: "Größe"}
+	tell := &setupPrinter{s: config.Settings{URL: "https://dev.azure.com/x y", Pool: "it's $(mine)"}}
+	tell.f.spec = setup.Spec{Identity: "id", Project: "Größe"}
 	want := `azptend setup --remove --apply --url 'https://dev.azure.com/x y' --identity id --pool 'it'\''s $(mine)' --project 'Größe'`
-	if got := tell.undo(); got != want {
+	if got := tell.undoCommand(); got != want {
 		t.Errorf("it says %s, want %s", got, want)
 	}
 }

@@ -46,7 +46,7 @@ line is public.`,
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&f.yes, "yes", false, "do it")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
-	config.AddFlags(c.Flags(), ofSetup()...)
+	config.AddFlags(c.Flags(), setupGroups()...)
 	c.RunE = func(c *cobra.Command, _ []string) error { return runSelftest(p, c.Flags(), f) }
 	return c
 }
@@ -55,20 +55,20 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
+	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, guard := openLog(p, s)
-	return tryServer(ctx, p, s, f, log, guard)
+	log, redactor := openLog(p, s)
+	return runTests(ctx, p, s, f, log, redactor)
 }
 
-func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, guard *secret.Guard) error {
-	_, client, err := connect(s, log, guard)
+func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, redactor *secret.Redactor) error {
+	_, client, err := connect(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	in, err := poolOfSettings(ctx, client, s)
+	in, err := findPool(ctx, client, s)
 	if err != nil {
 		return err
 	}
@@ -78,15 +78,15 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 		return nil
 	}
 	out := &term.Output{W: p.Stdout}
-	shown := &selftestTeller{out: out, asJSON: f.asJSON}
-	shown.head(serverKind(s.URL))
+	shown := &selftestPrinter{out: out, asJSON: f.asJSON}
+	shown.printHead(serverKind(s.URL))
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
-		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, Tell: shown.row,
-		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(s.URL, web, a, requestLogger(log)) },
+		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, OnRow: shown.printRow,
+		AsAgent: func(a azdo.Authorizer) selftest.Requester { return azdo.New(s.URL, web, a, requestLogger(log)) },
 	})
-	shown.end(report, time.Since(began), serverKind(s.URL))
+	shown.printSummary(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
 		fmt.Fprintf(p.Stderr, "azptend: cannot remove %s\nhint: delete it in the portal (Organization settings, Agent pools, the pool, Agents)\n", left)
 	}
@@ -104,7 +104,7 @@ func tryServer(ctx context.Context, p Process, s config.Settings, f selftestFlag
 // exitUnexpected is a self-test that saw what azptend has no answer to.
 const exitUnexpected = 1
 
-func poolOfSettings(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
+func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
 	find := func() (azdo.Pool, error) { return client.PoolByName(ctx, s.Pool) }
 	if s.PoolID != 0 {
 		find = func() (azdo.Pool, error) { return client.PoolByID(ctx, s.PoolID) }
@@ -130,19 +130,19 @@ func serverKind(address string) string {
 	return "a server of one's own"
 }
 
-// selftestTeller prints the report: row by row for a person, or as one document.
-type selftestTeller struct {
+// selftestPrinter prints the report: row by row for a person, or as one document.
+type selftestPrinter struct {
 	out    *term.Output
 	asJSON bool
 }
 
-func (t *selftestTeller) head(server string) {
+func (t *selftestPrinter) printHead(server string) {
 	if !t.asJSON {
 		fmt.Fprintf(t.out, "azptend %s on %s/%s, against %s, %s\n\n", version(), runtime.GOOS, runtime.GOARCH, server, time.Now().UTC().Format(time.RFC3339))
 	}
 }
 
-func (t *selftestTeller) row(r selftest.Row) {
+func (t *selftestPrinter) printRow(r selftest.Row) {
 	if t.asJSON {
 		return
 	}
@@ -164,7 +164,7 @@ type selftestDocument struct {
 	Covered bool           `json:"covered"` // all that was seen is as believed, or has a fallback
 }
 
-func (t *selftestTeller) end(r selftest.Report, took time.Duration, server string) {
+func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, server string) {
 	if t.asJSON {
 		_ = term.PrintJSON(t.out, selftestDocument{version(), runtime.GOOS + "/" + runtime.GOARCH, server, r.Rows, len(r.Left), len(r.Uncovered()) == 0})
 		return
@@ -178,7 +178,7 @@ func (t *selftestTeller) end(r selftest.Report, took time.Duration, server strin
 		}
 	}
 	fmt.Fprintf(t.out, "\n%d as believed, %d otherwise and covered, %d otherwise and not covered, %d not known, %d not tried; %.1f s\n",
-		count[selftest.AsBelieved], count[selftest.Covered], count[selftest.NotCovered], count[selftest.NotKnown], count[selftest.NotTried], took.Seconds())
+		count[selftest.AsExpected], count[selftest.Covered], count[selftest.NotCovered], count[selftest.Unknown], count[selftest.NotTried], took.Seconds())
 	switch uncovered := r.Uncovered(); {
 	case len(uncovered) > 0:
 		fmt.Fprintln(t.out, "azptend has no answer to some of it: please file this report as an issue")

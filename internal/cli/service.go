@@ -12,11 +12,11 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/service"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 func newService(p Process) *cobra.Command {
-	var o service.Options
+	var o systemd.UnitOptions
 	var write string
 	c := &cobra.Command{
 		Use:   "service",
@@ -33,26 +33,26 @@ asked to stop the service, and systemd waits for as long.`,
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&o.User, "user", "agent", "the user that the agent and its jobs run as")
 	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "the agent's folder; the user can write it")
-	c.Flags().StringVar(&o.Variables, "env-file", "", "the file with the settings; /etc/azptend/NAME.env if not set")
-	o.Grace = time.Hour
-	c.Flags().Var(config.LengthLike("AZP_GRACE_PERIOD", &o.Grace), "grace-period", "the time from SIGTERM to SIGKILL")
-	c.Flags().BoolVar(&o.Sudo, "sudo", false, "let jobs use sudo: without hardening")
+	c.Flags().StringVar(&o.EnvFile, "env-file", "", "the file with the settings; /etc/azptend/NAME.env if not set")
+	o.GracePeriod = time.Hour
+	c.Flags().Var(config.DurationFlag("AZP_GRACE_PERIOD", &o.GracePeriod), "grace-period", "the time from SIGTERM to SIGKILL")
+	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo: without hardening")
 	c.Flags().StringVar(&o.Name, "name", "azptend", "the unit's name")
 	c.Flags().StringVar(&write, "write", "", "the folder to write the unit into")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if o.Variables == "" {
-			o.Variables = "/etc/azptend/" + o.Name + ".env"
+		if o.EnvFile == "" {
+			o.EnvFile = "/etc/azptend/" + o.Name + ".env"
 		}
 		program, err := Self()
 		if err != nil {
 			return fmt.Errorf("cannot find this program: %w", err)
 		}
-		o.Program = program
+		o.Executable = program
 		if err := o.Validate(); err != nil {
 			return exitcode.With(exitcode.Usage, fmt.Errorf("cannot write the unit: %w", err))
 		}
 		if write == "" {
-			fmt.Fprint(p.Stdout, service.Unit(o))
+			fmt.Fprint(p.Stdout, systemd.Unit(o))
 			return nil
 		}
 		return writeService(p, o, filepath.Join(write, o.Name+".service"))
@@ -60,26 +60,26 @@ asked to stop the service, and systemd waits for as long.`,
 	return c
 }
 
-func writeService(p Process, o service.Options, unit string) error {
-	if err := os.WriteFile(unit, []byte(service.Unit(o)), 0o644); err != nil {
+func writeService(p Process, o systemd.UnitOptions, unit string) error {
+	if err := os.WriteFile(unit, []byte(systemd.Unit(o)), 0o644); err != nil {
 		return exitcode.With(exitcode.DirUnusable, fmt.Errorf("cannot write the unit: %w", err))
 	}
 	fmt.Fprintf(p.Stdout, "wrote %s\n", unit)
-	made, err := writeOnce(o.Variables, service.Variables)
+	made, err := writeIfMissing(o.EnvFile, systemd.EnvFileTemplate)
 	if err != nil {
 		return exitcode.With(exitcode.DirUnusable, fmt.Errorf("cannot write the settings: %w", err))
 	}
 	if made {
-		fmt.Fprintf(p.Stdout, "wrote %s: set AZP_URL, AZP_POOL and the identity in it\n", o.Variables)
+		fmt.Fprintf(p.Stdout, "wrote %s: set AZP_URL, AZP_POOL and the identity in it\n", o.EnvFile)
 	} else {
-		fmt.Fprintf(p.Stdout, "left %s as it is\n", o.Variables)
+		fmt.Fprintf(p.Stdout, "left %s as it is\n", o.EnvFile)
 	}
 	fmt.Fprintf(p.Stdout, "next: azptend install, then systemctl daemon-reload && systemctl enable --now %s\n", o.Name)
 	return nil
 }
 
-// writeOnce writes a file of settings, root's alone, unless it is there.
-func writeOnce(name, text string) (made bool, err error) {
+// writeIfMissing writes a file of settings, root's alone, unless it is there.
+func writeIfMissing(name, text string) (made bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return false, err
 	}

@@ -22,11 +22,11 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// ofSetup are the settings that matter to who sets up.
-func ofSetup() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
+// setupGroups are the settings that matter to who sets up.
+func setupGroups() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
 type setupFlags struct {
-	want   setup.Wanted
+	spec   setup.Spec
 	apply  bool
 	asJSON bool
 	wait   time.Duration
@@ -51,38 +51,38 @@ line is public.`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.want.Identity, "identity", "", "the object (principal) id of the identity to set up")
+	flags.StringVar(&f.spec.Identity, "identity", "", "the object (principal) id of the identity to set up")
 	flags.BoolVar(&f.apply, "apply", false, "do it")
-	flags.BoolVar(&f.want.CreatePool, "create-pool", false, "make the pool, if it is not there")
-	flags.BoolVar(&f.want.NoAutoUpdate, "no-auto-update", false, "keep the pool from asking its agents to update themselves")
-	flags.StringVar(&f.want.Role, "role", "Administrator", "the role on the pool; only Administrator may register agents")
-	flags.StringVar(&f.want.Project, "project", "", "a project that is to have the pool, by its name")
-	flags.BoolVar(&f.want.Open, "open-to-all-pipelines", false, "let every pipeline of the project use the pool")
-	flags.BoolVar(&f.want.Remove, "remove", false, "take it back: the role, and the user if it is for nothing else")
+	flags.BoolVar(&f.spec.CreatePool, "create-pool", false, "make the pool, if it is not there")
+	flags.BoolVar(&f.spec.NoAutoUpdate, "no-auto-update", false, "keep the pool from asking its agents to update themselves")
+	flags.StringVar(&f.spec.Role, "role", "Administrator", "the role on the pool; only Administrator may register agents")
+	flags.StringVar(&f.spec.Project, "project", "", "a project that is to have the pool, by its name")
+	flags.BoolVar(&f.spec.OpenToAll, "open-to-all-pipelines", false, "let every pipeline of the project use the pool")
+	flags.BoolVar(&f.spec.Remove, "remove", false, "take it back: the role, and the user if it is for nothing else")
 	flags.DurationVar(&f.wait, "wait", 5*time.Minute, "how long to wait for an identity that was only just made")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, ofSetup()...)
+	config.AddFlags(flags, setupGroups()...)
 	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(p, c.Flags(), f) }
 	return c
 }
 
-// anObjectID is what an object id looks like.
-var anObjectID = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
+// objectIDPattern is what an object id looks like.
+var objectIDPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 
 // check finds what is wrong with the flags of setup's own.
 func (f setupFlags) check() error {
 	bad := func(format string, args ...any) error { return fmt.Errorf("cannot set up: "+format, args...) }
 	switch {
-	case f.want.Identity == "":
+	case f.spec.Identity == "":
 		return bad("--identity is not set\nhint: it is the object (principal) id of the managed identity or service principal: " +
 			"`az identity show --query principalId`, `az ad sp show --id <application id> --query id`")
-	case !anObjectID.MatchString(f.want.Identity):
-		return bad("--identity is %q, which is not an object id\nhint: it looks like 01234567-89ab-cdef-0123-456789abcdef", f.want.Identity)
-	case f.want.Open && f.want.Project == "":
+	case !objectIDPattern.MatchString(f.spec.Identity):
+		return bad("--identity is %q, which is not an object id\nhint: it looks like 01234567-89ab-cdef-0123-456789abcdef", f.spec.Identity)
+	case f.spec.OpenToAll && f.spec.Project == "":
 		return bad("--open-to-all-pipelines is given, and --project is not: pipelines are a project's")
-	case f.want.CreatePool && f.want.PoolID != 0:
+	case f.spec.CreatePool && f.spec.PoolID != 0:
 		return bad("--create-pool is given with the id of a pool: a new one gets its own")
-	case f.want.Remove && (f.want.CreatePool || f.want.NoAutoUpdate):
+	case f.spec.Remove && (f.spec.CreatePool || f.spec.NoAutoUpdate):
 		return bad("--remove takes back a role and a user, and does nothing to a pool: leave --create-pool and --no-auto-update out")
 	case f.wait < 0:
 		return bad("--wait is %v, which is not a length of time", f.wait)
@@ -94,24 +94,24 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, ofSetup()...)
+	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	s.ForAPerson()
-	f.want.Pool, f.want.PoolID = s.Pool, s.PoolID
+	s.PreferAzureCLI()
+	f.spec.Pool, f.spec.PoolID = s.Pool, s.PoolID
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, guard := openLog(p, s)
-	if err := setUpPlace(ctx, p, s, f, log, guard); err != nil {
+	log, redactor := openLog(p, s)
+	if err := setUp(ctx, p, s, f, log, redactor); err != nil {
 		return err
 	}
 	return nil
 }
 
-func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, guard *secret.Guard) error {
-	_, client, err := connect(s, log, guard)
+func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
+	_, client, err := connect(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -119,19 +119,19 @@ func setUpPlace(ctx context.Context, p Process, s config.Settings, f setupFlags,
 	if err != nil {
 		return err
 	}
-	place := setup.Place{Users: users, Server: client}
-	state, err := place.Read(ctx, f.want)
+	place := setup.Organization{Users: users, Server: client}
+	state, err := place.Read(ctx, f.spec)
 	if err != nil {
 		return err
 	}
-	tell := &teller{p: p, s: s, f: f, out: &term.Output{W: p.Stdout}}
-	plan := setup.Make(f.want, state)
-	tell.plan(state, plan)
+	tell := &setupPrinter{p: p, s: s, f: f, out: &term.Output{W: p.Stdout}}
+	plan := setup.MakePlan(f.spec, state)
+	tell.printPlan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
-		tell.asIs(state, plan)
+		tell.printUnchanged(state, plan)
 		return errors.Join(plan.Obstacle, tell.out.Err())
 	}
-	after, err := place.Apply(ctx, f.want, state, plan, setup.Options{Patience: f.wait, Tell: tell.progress})
-	tell.end(after, plan, err)
+	after, err := place.Apply(ctx, f.spec, state, plan, setup.Options{Timeout: f.wait, OnProgress: tell.printProgress})
+	tell.printResult(after, plan, err)
 	return cmp.Or(err, tell.out.Err())
 }

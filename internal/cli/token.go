@@ -50,8 +50,8 @@ Besides run's kinds of identity, --auth takes azure-cli: who is logged in there.
 	return c
 }
 
-// tokenFacts are what is known of a token without showing it.
-type tokenFacts struct {
+// tokenInfo are what is known of a token without showing it.
+type tokenInfo struct {
 	Source        string     `json:"source"`
 	Selector      string     `json:"selector"`
 	Why           string     `json:"why"`
@@ -67,9 +67,9 @@ type tokenFacts struct {
 }
 
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
-	log, guard := openLog(p, s)
+	log, redactor := openLog(p, s)
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
-	who, err := newIdentity(s, web, log, guard)
+	who, err := newIdentity(s, web, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -81,7 +81,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 		}
 		return exitcode.With(code, err)
 	}
-	facts, claims := factsOf(who, s.Identity, text, expires)
+	facts, claims := newTokenInfo(who, s.Identity, text, expires)
 	facts.Problems = tokenProblems(ctx, claims, s.URL, web)
 	switch {
 	case raw && len(facts.Problems) == 0:
@@ -89,7 +89,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	case asJSON:
 		_ = term.PrintJSON(p.Stdout, facts)
 	case !raw:
-		printFacts(p.Stdout, facts, claims)
+		printTokenInfo(p.Stdout, facts, claims)
 	}
 	if len(facts.Problems) > 0 {
 		return exitcode.With(exitcode.Denied, errors.New("cannot use the token for Azure DevOps: "+strings.Join(facts.Problems, "; ")))
@@ -97,8 +97,8 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	return nil
 }
 
-func factsOf(who *identity.Identity, c config.Choice, text secret.Text, expires time.Time) (tokenFacts, *identity.Claims) {
-	facts := tokenFacts{Source: string(who.Source()), Selector: who.Selector(), Why: c.Why, Host: string(c.Host), Ignored: c.Ignored}
+func newTokenInfo(who *identity.Identity, c config.IdentityChoice, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
+	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
 	claims, ok := identity.ClaimsOf(text.Reveal())
 	if !ok {
 		return facts, nil
@@ -137,7 +137,7 @@ func tokenProblems(ctx context.Context, claims *identity.Claims, organisation st
 	return problems // an organisation that cannot be asked says nothing about the token
 }
 
-func printFacts(w io.Writer, f tokenFacts, claims *identity.Claims) {
+func printTokenInfo(w io.Writer, f tokenInfo, claims *identity.Claims) {
 	table := term.NewTable(w)
 	row := func(name, value string) {
 		if value != "" {

@@ -71,7 +71,7 @@ func FuzzValues(f *testing.F) {
 		var invalid *config.InvalidError
 		switch {
 		case err == nil:
-			if s.URL == "" || s.AgentName == "" || s.Grace < 0 || s.NameWait < 0 || s.PoolID < 0 {
+			if s.URL == "" || s.AgentName == "" || s.GracePeriod < 0 || s.NameWait < 0 || s.PoolID < 0 {
 				t.Errorf("%s=%q gives settings that are not whole: %+v", name, value, s)
 			}
 			for key := range s.Capabilities {

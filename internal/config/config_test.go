@@ -41,9 +41,9 @@ func load(t *testing.T, environ []string, args ...string) (config.Settings, erro
 }
 
 // loadFor is load for a setting's command.
-func loadFor(t *testing.T, row config.Row, environ []string, args ...string) (config.Settings, error) {
+func loadFor(t *testing.T, row config.Setting, environ []string, args ...string) (config.Settings, error) {
 	t.Helper()
-	if row.Group != config.Keep {
+	if row.Group != config.Keeper {
 		return load(t, environ, args...)
 	}
 	flags := pflag.NewFlagSet("keep", pflag.ContinueOnError)
@@ -56,10 +56,10 @@ func loadFor(t *testing.T, row config.Row, environ []string, args ...string) (co
 
 func loaded(t *testing.T, environ []string, args ...string) config.Settings {
 	t.Helper()
-	return loadedFor(t, config.Row{}, environ, args...)
+	return loadedFor(t, config.Setting{}, environ, args...)
 }
 
-func loadedFor(t *testing.T, row config.Row, environ []string, args ...string) config.Settings {
+func loadedFor(t *testing.T, row config.Setting, environ []string, args ...string) config.Settings {
 	t.Helper()
 	s, err := loadFor(t, row, environ, args...)
 	if err != nil {
@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", NameWait: 6 * time.Minute, WorkFolder: "_work", AgentPackage: "agent",
 		AgentDir: "/azp", Agents: 1, ObjectID: object, Auth: config.Auto, IdleTimeout: config.Unset,
-		Identity:  config.Choice{Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata},
+		Identity:  config.IdentityChoice{Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{
@@ -328,7 +328,7 @@ func TestValuesOfManyKinds(t *testing.T) {
 	if d := cmp.Diff([]string{"A", "B", "C"}, s.PassEnv); d != "" {
 		t.Errorf("passed on (-want +got):\n%s", d)
 	}
-	if !s.Once || s.Grace != 90*time.Second || s.NameWait != 0 || s.URL != "https://dev.azure.com/org" {
+	if !s.Once || s.GracePeriod != 90*time.Second || s.NameWait != 0 || s.URL != "https://dev.azure.com/org" {
 		t.Errorf("settings are %+v", s)
 	}
 	if s := loaded(t, least("AZP_TOKEN=p4t\r\n")); s.Token.Reveal() != "p4t" {
@@ -477,7 +477,7 @@ func TestGroups(t *testing.T) {
 
 func TestVariable(t *testing.T) {
 	s := loaded(t, least("CONTAINER_APP_NAME=ca"))
-	if s.Variable("CONTAINER_APP_NAME") != "ca" || s.Variable("CONTAINER_APP_REVISION") != "" {
+	if s.Getenv("CONTAINER_APP_NAME") != "ca" || s.Getenv("CONTAINER_APP_REVISION") != "" {
 		t.Error("a variable is not found, or one that is not there is")
 	}
 }
@@ -537,7 +537,7 @@ func TestTheProxyInTheAgentsForm(t *testing.T) {
 		{[]string{"AZP_CA_FILE=" + ca}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
 		{[]string{"AZP_CA_FILE=" + ca, "SSL_CERT_FILE=/etc/own.pem"}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
 	} {
-		if d := cmp.Diff(tt.want, loaded(t, least(tt.environ...)).ForTheAgent()); d != "" {
+		if d := cmp.Diff(tt.want, loaded(t, least(tt.environ...)).AgentEnviron()); d != "" {
 			t.Errorf("%v (-want +got):\n%s", tt.environ, d)
 		}
 	}
@@ -570,28 +570,28 @@ func TestLengths(t *testing.T) {
 		}
 	}
 	for _, row := range config.Table() {
-		if row.Most == 0 {
+		if row.Max == 0 {
 			continue
 		}
 		fields--
 		t.Run(row.Env, func(t *testing.T) {
-			if row.Most > 10*365*24*time.Hour {
-				t.Errorf("%v is more than one waits", row.Most)
+			if row.Max > 10*365*24*time.Hour {
+				t.Errorf("%v is more than one waits", row.Max)
 			}
 			rest := without(least(), row.Env)
 			if row.Env == "AZP_REPLICA_TIMEOUT" {
 				rest = append(rest, "AZP_JOB_MAX=1h")
 			}
-			loadedFor(t, row, append(rest, fmt.Sprintf("%s=%d", row.Env, row.Most/time.Second)))
-			beyond := []string{(row.Most + 1).String(), fmt.Sprint(int64(row.Most/time.Second) + 1), "2562047h", "99999999999d", "106751d23h", "106751d2562047h", "18446744073709551617"}
+			loadedFor(t, row, append(rest, fmt.Sprintf("%s=%d", row.Env, row.Max/time.Second)))
+			beyond := []string{(row.Max + 1).String(), fmt.Sprint(int64(row.Max/time.Second) + 1), "2562047h", "99999999999d", "106751d23h", "106751d2562047h", "18446744073709551617"}
 			for _, v := range beyond {
 				_, err := loadFor(t, row, append(rest, row.Env+"="+v))
-				if err == nil || !strings.Contains(err.Error(), row.Env) || !strings.Contains(err.Error(), "which is too long: at most "+fmt.Sprint(int64(row.Most/(24*time.Hour)))+" day") {
+				if err == nil || !strings.Contains(err.Error(), row.Env) || !strings.Contains(err.Error(), "which is too long: at most "+fmt.Sprint(int64(row.Max/(24*time.Hour)))+" day") {
 					t.Errorf("%q: %v", v, err)
 				}
 			}
-			if row.Least > 0 {
-				if _, err := loadFor(t, row, append(rest, row.Env+"="+(row.Least-1).String())); err == nil || !strings.Contains(err.Error(), "shorter than "+row.Least.String()) {
+			if row.Min > 0 {
+				if _, err := loadFor(t, row, append(rest, row.Env+"="+(row.Min-1).String())); err == nil || !strings.Contains(err.Error(), "shorter than "+row.Min.String()) {
 					t.Errorf("just too short: %v", err)
 				}
 			}

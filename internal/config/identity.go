@@ -25,10 +25,10 @@ const (
 	AzureCLI         Source = "azure-cli"
 )
 
-// Choice is the identity that the settings come to.
-type Choice struct {
+// IdentityChoice is the identity that the settings come to.
+type IdentityChoice struct {
 	Source  Source
-	Why     string   // the variable or flag that decided
+	Reason  string   // the variable or flag that decided
 	Ignored []string // what else is set, and is not used
 
 	// Of a managed identity at most one of the three is set; none is the host's own.
@@ -60,7 +60,7 @@ const (
 	Metadata      Host = "the metadata service"
 )
 
-func hostOf(env map[string]string) Host {
+func detectHost(env map[string]string) Host {
 	is := func(name string) bool { return env[name] != "" }
 	switch {
 	case is("IDENTITY_ENDPOINT") && is("IDENTITY_HEADER") && is("IDENTITY_SERVER_THUMBPRINT"):
@@ -85,7 +85,7 @@ func hostOf(env map[string]string) Host {
 type candidate struct {
 	source Source
 	names  []string // the settings that make it one
-	fill   func(*Choice)
+	fill   func(*IdentityChoice)
 }
 
 // candidates are the sources that could be used, what a person set before what a
@@ -98,18 +98,18 @@ func (s *Settings) candidates(env map[string]string) []candidate {
 			found = append(found, c)
 		}
 	}
-	add(s.TokenFile != "", candidate{TokenFile, []string{"AZP_TOKEN_FILE"}, func(c *Choice) { s.selectManaged(c, env) }})
-	add(s.named() != nil, candidate{ManagedIdentity, s.named(), func(c *Choice) { s.selectManaged(c, env) }})
+	add(s.TokenFile != "", candidate{TokenFile, []string{"AZP_TOKEN_FILE"}, func(c *IdentityChoice) { s.fillManaged(c, env) }})
+	add(s.managedSelectors() != nil, candidate{ManagedIdentity, s.managedSelectors(), func(c *IdentityChoice) { s.fillManaged(c, env) }})
 	tenant := cmp.Or(s.TenantID, env["AZURE_TENANT_ID"])
 	certificate := cmp.Or(s.ClientCertificate, env["AZURE_CLIENT_CERTIFICATE_PATH"])
 	add(s.ClientID != "" && tenant != "" && (!s.ClientSecret.IsZero() || certificate != ""), candidate{
-		ServicePrincipal, []string{"AZP_CLIENTID"}, func(c *Choice) {
-			s.principal(c, s.ClientID, tenant, s.ClientSecret, certificate, env)
+		ServicePrincipal, []string{"AZP_CLIENTID"}, func(c *IdentityChoice) {
+			s.fillPrincipal(c, s.ClientID, tenant, s.ClientSecret, certificate, env)
 		}})
-	add(!s.Token.IsZero(), candidate{PAT, []string{"AZP_TOKEN"}, func(*Choice) {}})
+	add(!s.Token.IsZero(), candidate{PAT, []string{"AZP_TOKEN"}, func(*IdentityChoice) {}})
 	client := cmp.Or(s.ClientID, env["AZURE_CLIENT_ID"])
 	file := env["AZURE_FEDERATED_TOKEN_FILE"]
-	add(file != "" && client != "" && tenant != "", candidate{WorkloadIdentity, []string{"AZURE_FEDERATED_TOKEN_FILE"}, func(c *Choice) {
+	add(file != "" && client != "" && tenant != "", candidate{WorkloadIdentity, []string{"AZURE_FEDERATED_TOKEN_FILE"}, func(c *IdentityChoice) {
 		c.ClientID, c.TenantID, c.FederatedTokenFile = client, tenant, file
 	}})
 	azureSecret, azureCertificate := secret.New(env["AZURE_CLIENT_SECRET"]), env["AZURE_CLIENT_CERTIFICATE_PATH"]
@@ -117,25 +117,25 @@ func (s *Settings) candidates(env map[string]string) []candidate {
 	if azureSecret.IsZero() {
 		by = "AZURE_CLIENT_CERTIFICATE_PATH"
 	}
-	add(env["AZURE_CLIENT_ID"] != "" && tenant != "" && env[by] != "", candidate{ServicePrincipal, []string{by}, func(c *Choice) {
-		s.principal(c, env["AZURE_CLIENT_ID"], tenant, azureSecret, azureCertificate, env)
+	add(env["AZURE_CLIENT_ID"] != "" && tenant != "" && env[by] != "", candidate{ServicePrincipal, []string{by}, func(c *IdentityChoice) {
+		s.fillPrincipal(c, env["AZURE_CLIENT_ID"], tenant, azureSecret, azureCertificate, env)
 	}})
-	add(env["IDENTITY_ENDPOINT"] != "" && s.named() == nil, candidate{ManagedIdentity, []string{"IDENTITY_ENDPOINT"}, func(c *Choice) { s.selectManaged(c, env) }})
-	add(env["IDENTITY_ENDPOINT"] == "" && s.named() == nil, candidate{ManagedIdentity, nil, func(c *Choice) { s.selectManaged(c, env) }})
+	add(env["IDENTITY_ENDPOINT"] != "" && s.managedSelectors() == nil, candidate{ManagedIdentity, []string{"IDENTITY_ENDPOINT"}, func(c *IdentityChoice) { s.fillManaged(c, env) }})
+	add(env["IDENTITY_ENDPOINT"] == "" && s.managedSelectors() == nil, candidate{ManagedIdentity, nil, func(c *IdentityChoice) { s.fillManaged(c, env) }})
 	return found
 }
 
-func (s *Settings) principal(c *Choice, client, tenant string, password secret.Text, certificate string, env map[string]string) {
+func (s *Settings) fillPrincipal(c *IdentityChoice, client, tenant string, password secret.Text, certificate string, env map[string]string) {
 	c.ClientID, c.TenantID, c.ClientSecret = client, tenant, password
 	if !password.IsZero() {
 		return // as the SDK chooses, where both are set
 	}
 	c.CertificateFile, c.CertificatePassword = certificate, secret.New(env["AZURE_CLIENT_CERTIFICATE_PASSWORD"])
-	c.SendChain, _ = truth(env["AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"])
+	c.SendChain, _ = parseBool(env["AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"])
 }
 
-// named are the settings that name a managed identity on purpose.
-func (s *Settings) named() []string {
+// managedSelectors are the settings that name a managed identity on purpose.
+func (s *Settings) managedSelectors() []string {
 	var names []string
 	for _, id := range []struct{ name, value string }{
 		{"MANAGED_IDENTITY_OBJECT_ID", s.ObjectID}, {"USRMI_ID", s.IdentityClientID}, {"AZP_IDENTITY_RESOURCE_ID", s.ResourceID},
@@ -147,61 +147,61 @@ func (s *Settings) named() []string {
 	return names
 }
 
-// selectManaged says which managed identity. AZURE_CLIENT_ID, which platforms
+// fillManaged says which managed identity. AZURE_CLIENT_ID, which platforms
 // inject, selects where no person did.
-func (s *Settings) selectManaged(c *Choice, env map[string]string) {
-	if c.Source == TokenFile && s.named() == nil {
+func (s *Settings) fillManaged(c *IdentityChoice, env map[string]string) {
+	if c.Source == TokenFile && s.managedSelectors() == nil {
 		return
 	}
-	c.Host = hostOf(env)
+	c.Host = detectHost(env)
 	c.ObjectID, c.ClientID, c.ResourceID = s.ObjectID, s.IdentityClientID, s.ResourceID
-	if c.Source == ManagedIdentity && s.named() == nil {
+	if c.Source == ManagedIdentity && s.managedSelectors() == nil {
 		c.ClientID = env["AZURE_CLIENT_ID"]
 	}
 }
 
-// choose picks the source: the first candidate that AZP_AUTH allows.
-func (s *Settings) choose(env map[string]string) (Choice, bool) {
+// chooseIdentity picks the source: the first candidate that AZP_AUTH allows.
+func (s *Settings) chooseIdentity(env map[string]string) (IdentityChoice, bool) {
 	if s.Auth == AzureCLI {
-		return Choice{Source: AzureCLI, Why: "AZP_AUTH", TenantID: s.TenantID, Ignored: namesOf(s.candidates(env), nil)}, true
+		return IdentityChoice{Source: AzureCLI, Reason: "AZP_AUTH", TenantID: s.TenantID, Ignored: settingNames(s.candidates(env), nil)}, true
 	}
 	all := s.candidates(env)
 	at := slices.IndexFunc(all, func(c candidate) bool {
 		return s.Auth == Auto || s.Auth == c.source || s.Auth == PAT && c.source == TokenFile
 	})
 	if at < 0 {
-		return Choice{}, false
+		return IdentityChoice{}, false
 	}
 	picked := all[at]
-	choice := Choice{Source: picked.source, Why: strings.Join(picked.names, ", ")}
+	choice := IdentityChoice{Source: picked.source, Reason: strings.Join(picked.names, ", ")}
 	if len(picked.names) == 0 {
-		choice.Why = nothingElse
+		choice.Reason = defaultReason
 	}
 	if s.Auth != Auto {
-		choice.Why = "AZP_AUTH"
+		choice.Reason = "AZP_AUTH"
 	}
 	used := picked.names
 	if picked.source == TokenFile {
-		used = append(used, s.named()...) // what it gives way to
+		used = append(used, s.managedSelectors()...) // what it gives way to
 	}
-	choice.Ignored = namesOf(all, used)
+	choice.Ignored = settingNames(all, used)
 	picked.fill(&choice)
 	return choice, true
 }
 
-// ForAPerson makes the Azure CLI's login the identity where nothing is set that
+// PreferAzureCLI makes the Azure CLI's login the identity where nothing is set that
 // would make another one: who does an administrator's work is a person at a
 // machine of their own, which has no identity.
-func (s *Settings) ForAPerson() {
-	if s.Auth == Auto && s.Identity.Why == nothingElse {
-		s.Identity = Choice{Source: AzureCLI, Why: nothingElse, TenantID: s.TenantID}
+func (s *Settings) PreferAzureCLI() {
+	if s.Auth == Auto && s.Identity.Reason == defaultReason {
+		s.Identity = IdentityChoice{Source: AzureCLI, Reason: defaultReason, TenantID: s.TenantID}
 	}
 }
 
-// nothingElse is why the last candidate is chosen.
-const nothingElse = "nothing else is set"
+// defaultReason is why the last candidate is chosen.
+const defaultReason = "nothing else is set"
 
-func namesOf(all []candidate, but []string) []string {
+func settingNames(all []candidate, but []string) []string {
 	var names []string
 	for _, c := range all {
 		for _, name := range c.names {
@@ -223,9 +223,9 @@ func (s *Settings) validateIdentity(env map[string]string, bad func(hint, format
 	s.validateSelectors(bad)
 	s.validateTokens(bad)
 	s.validatePrincipal(env, bad)
-	choice, found := s.choose(env)
+	choice, found := s.chooseIdentity(env)
 	if !found {
-		bad(lacking(s.Auth), "AZP_AUTH (--auth) is %s, and there is none", s.Auth)
+		bad(missingHint(s.Auth), "AZP_AUTH (--auth) is %s, and there is none", s.Auth)
 		return
 	}
 	s.Identity = choice
@@ -248,14 +248,14 @@ func (s *Settings) validateSelectors(bad func(hint, format string, args ...any))
 	if s.ResourceID != "" && !strings.HasPrefix(strings.ToLower(s.ResourceID), "/subscriptions/") {
 		bad("`az identity show --query id` prints it", "AZP_IDENTITY_RESOURCE_ID (--identity-resource-id) is %q, which is not a resource id", s.ResourceID)
 	}
-	if names := s.named(); len(names) > 1 {
+	if names := s.managedSelectors(); len(names) > 1 {
 		bad("one is enough, whichever it is", "%s name a managed identity, and only one of them can be asked for", strings.Join(names, " and "))
 	}
 }
 
 func (s *Settings) validateTokens(bad func(hint, format string, args ...any)) {
 	if s.TokenFile != "" {
-		if err := readable(s.TokenFile); err != nil {
+		if err := checkReadable(s.TokenFile); err != nil {
 			bad("is the secret mounted, and readable for this user?", "AZP_TOKEN_FILE (--token-file) is %q, which cannot be read: %v", s.TokenFile, err)
 		}
 	}
@@ -276,7 +276,7 @@ func (s *Settings) validatePrincipal(env map[string]string, bad func(hint, forma
 		bad("`az account show --query tenantId` prints it", "AZP_TENANTID (--tenant-id) is %q, which is neither a tenant's id nor a domain", s.TenantID)
 	}
 	if s.ClientCertificate != "" {
-		if err := readable(s.ClientCertificate); err != nil {
+		if err := checkReadable(s.ClientCertificate); err != nil {
 			bad("is the secret mounted, and readable for this user?", "AZP_CLIENTCERTIFICATE (--client-certificate) is %q, which cannot be read: %v", s.ClientCertificate, err)
 		}
 	}
@@ -296,8 +296,8 @@ func (s *Settings) validatePrincipal(env map[string]string, bad func(hint, forma
 	}
 }
 
-// lacking says what a source that was asked for wants.
-func lacking(source Source) string {
+// missingHint says what a source that was asked for wants.
+func missingHint(source Source) string {
 	switch source {
 	case WorkloadIdentity:
 		return "AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID and AZURE_TENANT_ID come from AKS: label the pod azure.workload.identity/use=true, annotate its service account"

@@ -47,76 +47,76 @@ func TestTheOrder(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	type choice = config.Choice
+	type choice = config.IdentityChoice
 	text := secret.New
 	byFile, named, pat := []string{"AZP_TOKEN_FILE=" + file}, []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, []string{"AZP_TOKEN=a-token"}
 	own := []string{"AZP_CLIENTID=" + client, "AZP_CLIENTSECRET=s", "AZP_TENANTID=" + tenant}
 	azureSecret := []string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant, "AZURE_CLIENT_SECRET=s"}
-	ownChoice := choice{Source: config.ServicePrincipal, Why: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s")}
+	ownChoice := choice{Source: config.ServicePrincipal, Reason: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s")}
 	for _, tt := range []struct {
 		name    string
 		environ []string
 		want    choice
 	}{
 		{"all at once", join(byFile, named, own, pat, webhook, azureSecret, containerApps), choice{
-			Source: config.TokenFile, Why: "AZP_TOKEN_FILE", ObjectID: object, Host: config.ContainerApps,
+			Source: config.TokenFile, Reason: "AZP_TOKEN_FILE", ObjectID: object, Host: config.ContainerApps,
 			Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
 		{"without the file", join(named, own, pat, webhook, azureSecret, containerApps), choice{
-			Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps,
+			Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps,
 			Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
 		{"without a named identity", join(own, pat, webhook, containerApps), choice{
-			Source: config.ServicePrincipal, Why: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s"),
+			Source: config.ServicePrincipal, Reason: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s"),
 			Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"}}},
 		{"without its own principal", join(pat, webhook, azureSecret, containerApps), choice{
-			Source: config.PAT, Why: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+			Source: config.PAT, Reason: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
 		{"what platforms inject", join(webhook, azureSecret, containerApps), choice{
-			Source: config.WorkloadIdentity, Why: "AZURE_FEDERATED_TOKEN_FILE", ClientID: client, TenantID: tenant,
+			Source: config.WorkloadIdentity, Reason: "AZURE_FEDERATED_TOKEN_FILE", ClientID: client, TenantID: tenant,
 			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token", Ignored: []string{"AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
 		{"without the webhook", join(azureSecret, containerApps), choice{
-			Source: config.ServicePrincipal, Why: "AZURE_CLIENT_SECRET", ClientID: client, TenantID: tenant, ClientSecret: text("s"), Ignored: []string{"IDENTITY_ENDPOINT"}}},
-		{"Container Apps alone", containerApps, choice{Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.ContainerApps}},
-		{"nothing at all", nil, choice{Source: config.ManagedIdentity, Why: "nothing else is set", Host: config.Metadata}},
+			Source: config.ServicePrincipal, Reason: "AZURE_CLIENT_SECRET", ClientID: client, TenantID: tenant, ClientSecret: text("s"), Ignored: []string{"IDENTITY_ENDPOINT"}}},
+		{"Container Apps alone", containerApps, choice{Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.ContainerApps}},
+		{"nothing at all", nil, choice{Source: config.ManagedIdentity, Reason: "nothing else is set", Host: config.Metadata}},
 
 		{"AZURE_CLIENT_ID selects, and chooses nothing", join(containerAppsJob, []string{"AZURE_CLIENT_ID=" + client}), choice{
-			Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", ClientID: client, Host: config.ContainerApps}},
+			Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", ClientID: client, Host: config.ContainerApps}},
 		{"but not against a name", join(containerApps, named, []string{"AZURE_CLIENT_ID=" + client}), choice{
-			Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps}},
-		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Source: config.ManagedIdentity, Why: "nothing else is set", Host: config.Metadata}},
+			Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps}},
+		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Source: config.ManagedIdentity, Reason: "nothing else is set", Host: config.Metadata}},
 		{"AZURE_CLIENT_ID on a machine", []string{"AZURE_CLIENT_ID=" + client}, choice{
-			Source: config.ManagedIdentity, Why: "nothing else is set", ClientID: client, Host: config.Metadata}},
+			Source: config.ManagedIdentity, Reason: "nothing else is set", ClientID: client, Host: config.Metadata}},
 
-		{"App Service", appService, choice{Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.AppService}},
+		{"App Service", appService, choice{Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.AppService}},
 		{"Container Instances' leavings", join(containerInstances, named), choice{
-			Source: config.ManagedIdentity, Why: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata}},
+			Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata}},
 		{"the AVM image on Container Apps", join(avmImage, containerAppsJob), choice{
-			Source: config.ManagedIdentity, Why: "USRMI_ID", ClientID: client, Host: config.ContainerApps}},
+			Source: config.ManagedIdentity, Reason: "USRMI_ID", ClientID: client, Host: config.ContainerApps}},
 		{"the AVM image on Container Instances", join(avmImage, containerInstances), choice{
-			Source: config.ManagedIdentity, Why: "USRMI_ID", ClientID: client, Host: config.Metadata}},
+			Source: config.ManagedIdentity, Reason: "USRMI_ID", ClientID: client, Host: config.Metadata}},
 		{"AKS with an identity named", join(webhook, []string{"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s/x"}), choice{
-			Source: config.ManagedIdentity, Why: "AZP_IDENTITY_RESOURCE_ID", ResourceID: "/subscriptions/s/x", Host: config.Metadata,
+			Source: config.ManagedIdentity, Reason: "AZP_IDENTITY_RESOURCE_ID", ResourceID: "/subscriptions/s/x", Host: config.Metadata,
 			Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE"}}},
 		{"Service Fabric", []string{"IDENTITY_ENDPOINT=https://10.0.0.4:2377/x", "IDENTITY_HEADER=h", "IDENTITY_SERVER_THUMBPRINT=t"}, choice{
-			Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.ServiceFabric}},
+			Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.ServiceFabric}},
 		{"Azure Arc", []string{"IDENTITY_ENDPOINT=http://localhost:40342/x", "IMDS_ENDPOINT=http://localhost:40342"}, choice{
-			Source: config.ManagedIdentity, Why: "IDENTITY_ENDPOINT", Host: config.AzureArc}},
+			Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.AzureArc}},
 		{"Azure ML", []string{"MSI_ENDPOINT=http://127.0.0.1/x", "MSI_SECRET=s"}, choice{
-			Source: config.ManagedIdentity, Why: "nothing else is set", Host: config.AzureML}},
+			Source: config.ManagedIdentity, Reason: "nothing else is set", Host: config.AzureML}},
 
 		{"forced to the platform's", join(named, webhook, []string{"AZP_AUTH=workload-identity"}), choice{
-			Source: config.WorkloadIdentity, Why: "AZP_AUTH", ClientID: client, TenantID: tenant,
+			Source: config.WorkloadIdentity, Reason: "AZP_AUTH", ClientID: client, TenantID: tenant,
 			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
 		{"forced to the token", join(named, pat, []string{"AZP_AUTH=pat"}), choice{
-			Source: config.PAT, Why: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+			Source: config.PAT, Reason: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
 		{"forced to the machine's", join(webhook, pat, []string{"AZP_AUTH=Managed-Identity"}), choice{
-			Source: config.ManagedIdentity, Why: "AZP_AUTH", ClientID: client, Host: config.Metadata,
+			Source: config.ManagedIdentity, Reason: "AZP_AUTH", ClientID: client, Host: config.Metadata,
 			Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE"}}},
 		{"AZP_CLIENTID for a workload identity", join([]string{"AZP_CLIENTID=" + object}, webhook), choice{
-			Source: config.WorkloadIdentity, Why: "AZURE_FEDERATED_TOKEN_FILE", ClientID: object, TenantID: tenant,
+			Source: config.WorkloadIdentity, Reason: "AZURE_FEDERATED_TOKEN_FILE", ClientID: object, TenantID: tenant,
 			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}},
 		{"own principal alone", own, ownChoice},
 		{"a certificate of the SDK's settings", join([]string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant}, []string{
 			"AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"}), choice{
-			Source: config.ServicePrincipal, Why: "AZURE_CLIENT_CERTIFICATE_PATH", ClientID: client, TenantID: tenant,
+			Source: config.ServicePrincipal, Reason: "AZURE_CLIENT_CERTIFICATE_PATH", ClientID: client, TenantID: tenant,
 			CertificateFile: file, CertificatePassword: text("p"), SendChain: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestForAPerson(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.ForAPerson(); s.Identity.Source != c.want || s.Identity.Source == config.AzureCLI && s.Identity.TenantID != s.TenantID {
+		if s.PreferAzureCLI(); s.Identity.Source != c.want || s.Identity.Source == config.AzureCLI && s.Identity.TenantID != s.TenantID {
 			t.Errorf("%v: %+v", c.environ, s.Identity)
 		}
 	}

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Lifetime is for how long after its start the agent accepts jobs; 0 is for
+// AcceptJobsFor is for how long after its start the agent accepts jobs; 0 is for
 // ever. A Container Apps job's replica is ended at its timeout, whatever runs in
 // it: a job accepted later than this could not be finished
 // (docs/container-apps.md).
-func (s Settings) Lifetime() time.Duration {
+func (s Settings) AcceptJobsFor() time.Duration {
 	if s.ReplicaTimeout == 0 {
 		return s.MaxLifetime
 	}
-	accepts := s.ReplicaTimeout - s.longestJob() - s.Grace
+	accepts := s.ReplicaTimeout - s.maxJobDuration() - s.GracePeriod
 	if s.MaxLifetime == 0 {
 		return accepts
 	}
 	return min(accepts, s.MaxLifetime)
 }
 
-func (s Settings) longestJob() time.Duration {
+func (s Settings) maxJobDuration() time.Duration {
 	if s.JobMax == 0 {
 		return s.ReplicaTimeout / 2
 	}
@@ -44,10 +44,10 @@ func (s Settings) CheckLimits() error {
 }
 
 func (s Settings) validateLimits(bad func(hint, format string, args ...any)) {
-	if s.ReplicaTimeout > 0 && s.longestJob()+s.Grace >= s.ReplicaTimeout {
+	if s.ReplicaTimeout > 0 && s.maxJobDuration()+s.GracePeriod >= s.ReplicaTimeout {
 		bad("make the replica timeout longer, or set AZP_JOB_MAX (--job-max) to what a job takes at most",
 			"AZP_REPLICA_TIMEOUT (--replica-timeout) is %v, which leaves no time to accept a job of %v and a grace period of %v",
-			s.ReplicaTimeout, s.longestJob(), s.Grace)
+			s.ReplicaTimeout, s.maxJobDuration(), s.GracePeriod)
 	}
 }
 

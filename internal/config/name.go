@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// longestName is what the server is known to keep of an agent's name
+// maxName is what the server is known to keep of an agent's name
 // (agent-protocol.md 10.4).
-const longestName = 64
+const maxName = 64
 
 // Name is the agent's name: the one that was given, or the prefix with the
 // suffix, which is for the caller to make unique. Of a long prefix the end gives
@@ -17,7 +17,7 @@ func (s Settings) Name(suffix string) string {
 		return s.AgentName
 	}
 	prefix := strings.TrimRight(s.NamePrefix, "-_.")
-	room := longestName - 1 - utf8.RuneCountInString(suffix)
+	room := maxName - 1 - utf8.RuneCountInString(suffix)
 	if letters := []rune(prefix); len(letters) > room {
 		prefix = string(letters[:room])
 	}
@@ -26,19 +26,19 @@ func (s Settings) Name(suffix string) string {
 
 func (s *Settings) validateName(bad func(hint, format string, args ...any)) {
 	if s.NamePrefix != "" {
-		judgeName(bad, "AZP_AGENT_NAME_PREFIX (--agent-name-prefix)", s.Name(""))
+		validateAgentName(bad, "AZP_AGENT_NAME_PREFIX (--agent-name-prefix)", s.Name(""))
 		return
 	}
-	judgeName(bad, "AZP_AGENT_NAME (--agent-name)", s.AgentName)
+	validateAgentName(bad, "AZP_AGENT_NAME (--agent-name)", s.AgentName)
 }
 
-func judgeName(bad func(hint, format string, args ...any), what, name string) {
+func validateAgentName(bad func(hint, format string, args ...any), what, name string) {
 	switch {
 	case strings.TrimSpace(name) == "":
 		bad("", "%s %v, and this host has no name", what, errNotSet)
-	case utf8.RuneCountInString(name) > longestName:
+	case utf8.RuneCountInString(name) > maxName:
 		bad("the server keeps no more: set a shorter one, or leave it out and the host's name is taken",
-			"%s has %d characters, and an agent's name at most %d", what, utf8.RuneCountInString(name), longestName)
+			"%s has %d characters, and an agent's name at most %d", what, utf8.RuneCountInString(name), maxName)
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || strings.ContainsRune(`/\"<>|`, r) }):
 		bad("letters, digits, dots, dashes and underscores are safe",
 			"%s is %q, which has a character that an agent's name cannot have", what, name)

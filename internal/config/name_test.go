@@ -55,7 +55,7 @@ func TestLifetime(t *testing.T) {
 		{[]string{"AZP_ONCE=true", "AZP_MAX_JOBS=5"}, 0, 1},
 	} {
 		s := loaded(t, append(least(), tt.environ...))
-		if got := s.Lifetime(); got != tt.want || len(s.Warnings) != tt.odd {
+		if got := s.AcceptJobsFor(); got != tt.want || len(s.Warnings) != tt.odd {
 			t.Errorf("%v: %v, %q; want %v", tt.environ, got, s.Warnings, tt.want)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // AZP_PROXY, else the one that curl and Go programs use. Loopback addresses and
 // what NO_PROXY names never do.
 func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
-	env := byName(s.Environ)
+	env := environMap(s.Environ)
 	own := s.ProxyURL.Reveal()
 	proxies := httpproxy.Config{
 		HTTPProxy:  cmp.Or(own, readableProxy(env["HTTP_PROXY"]), readableProxy(env["http_proxy"])),
@@ -28,20 +28,20 @@ func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
 }
 
-// ForTheAgent are the proxy and the authorities in the form that the agent reads
+// AgentEnviron are the proxy and the authorities in the form that the agent reads
 // ("NAME=value"). It knows http_proxy alone, for every scheme, and not
 // HTTPS_PROXY (agent-protocol.md 10.7): what azptend found is handed on by the
 // agent's own name, so that both take the same way. What the agent was told by
 // that name already is left alone.
-func (s Settings) ForTheAgent() []string {
-	env := byName(s.Environ)
+func (s Settings) AgentEnviron() []string {
+	env := environMap(s.Environ)
 	var more []string
 	set := func(name, value string) {
 		if value != "" && env[name] == "" {
 			more = append(more, name+"="+value)
 		}
 	}
-	if via := s.agentsProxy(); via != nil && env["VSTS_HTTP_PROXY"] == "" {
+	if via := s.agentProxy(); via != nil && env["VSTS_HTTP_PROXY"] == "" {
 		bare := *via
 		bare.User = nil
 		set("VSTS_HTTP_PROXY", bare.String())
@@ -58,9 +58,9 @@ func (s Settings) ForTheAgent() []string {
 	return more
 }
 
-// agentsProxy is the proxy on the way to the organisation; the agent spares
+// agentProxy is the proxy on the way to the organisation; the agent spares
 // loopback addresses itself.
-func (s Settings) agentsProxy() *url.URL {
+func (s Settings) agentProxy() *url.URL {
 	if own := s.ProxyURL.Reveal(); own != "" {
 		via, err := parseURL(own)
 		if err != nil {
@@ -79,7 +79,7 @@ func (s Settings) agentsProxy() *url.URL {
 // ProxyPasswords are what no log line may hold: the password of the proxy, as it
 // is and as it is escaped.
 func (s Settings) ProxyPasswords() []secret.Text {
-	via := s.agentsProxy()
+	via := s.agentProxy()
 	if via == nil {
 		return nil
 	}
@@ -88,14 +88,14 @@ func (s Settings) ProxyPasswords() []secret.Text {
 	return []secret.Text{secret.New(password), secret.New(escaped)}
 }
 
-// theirProxies are the variables by which curl and Go programs find a proxy.
-func theirProxies() []string {
+// proxyVariables are the variables by which curl and Go programs find a proxy.
+func proxyVariables() []string {
 	return []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
 }
 
 // parseProxy reads one of them, which may lack the scheme.
 func parseProxy(v string) (*url.URL, error) {
-	if !begins.MatchString(v) {
+	if !schemePattern.MatchString(v) {
 		v = "http://" + v
 	}
 	return parseURL(v, "socks5", "socks5h")
@@ -119,7 +119,7 @@ func (s *Settings) validateProxies(env map[string]string, bad func(hint, format 
 			badProxy("AZP_PROXY (--proxy)", own, err, bad)
 		}
 	}
-	for _, name := range theirProxies() {
+	for _, name := range proxyVariables() {
 		if v := env[name]; readableProxy(v) != v {
 			_, err := parseProxy(v)
 			badProxy(name, v, err, bad)
@@ -132,19 +132,19 @@ func badProxy(name, v string, err error, bad func(hint, format string, args ...a
 		bad(escapeHint, "%s %v", name, err)
 		return
 	}
-	bad("it looks like http://proxy:3128; with a user and a password use the variable, for a command line is public", "%s is %q, which %v", name, shown(v), err)
+	bad("it looks like http://proxy:3128; with a user and a password use the variable, for a command line is public", "%s is %q, which %v", name, redactURL(v), err)
 }
 
-// readCA reads AZP_CA_FILE, so that a mistake in it is found before it is
+// loadCA reads AZP_CA_FILE, so that a mistake in it is found before it is
 // needed.
-func (s *Settings) readCA(bad func(hint, format string, args ...any)) {
+func (s *Settings) loadCA(bad func(hint, format string, args ...any)) {
 	if s.CAFile == "" {
-		s.readTheirCA(bad)
+		s.loadCompatCA(bad)
 		return
 	}
 	var err error
-	if s.CA, err = readFile(s.CAFile, longestCA); err != nil {
-		bad("is the file mounted, and readable for this user?", "AZP_CA_FILE (--ca-file) is %q, which cannot be read: %v", s.CAFile, plain(err))
+	if s.CA, err = readFile(s.CAFile, maxCAFile); err != nil {
+		bad("is the file mounted, and readable for this user?", "AZP_CA_FILE (--ca-file) is %q, which cannot be read: %v", s.CAFile, withoutPath(err))
 		return
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(s.CA) {

@@ -14,12 +14,14 @@ func (s Settings) Root() string {
 	return s.AgentDir
 }
 
-// IsApart says that agents live in roots that are made from the installation.
-func (s Settings) IsApart() bool { return s.AgentDir != "" && s.Root() != filepath.Clean(s.AgentDir) }
+// HasSeparateRoot says that agents live in roots that are made from the installation.
+func (s Settings) HasSeparateRoot() bool {
+	return s.AgentDir != "" && s.Root() != filepath.Clean(s.AgentDir)
+}
 
-// Of is the settings of one of several agents, counted from 1: a root, a name and
+// ForAgent is the settings of one of several agents, counted from 1: a root, a name and
 // folders of its own. They are the settings themselves where there is one agent.
-func (s Settings) Of(n int) Settings {
+func (s Settings) ForAgent(n int) Settings {
 	if s.Agents <= 1 {
 		return s
 	}
@@ -41,7 +43,7 @@ func (s *Settings) validateAgents(bad func(hint, format string, args ...any)) {
 	if s.Agents <= 1 {
 		return
 	}
-	if !s.IsApart() {
+	if !s.HasSeparateRoot() {
 		bad("name a folder other than AZP_AGENT_DIR (--agent-dir): each agent gets a root of its own in it",
 			"AZP_AGENTS (--agents) is %d, and AZP_AGENT_ROOT (--agent-root) is not set", s.Agents)
 	}
@@ -49,6 +51,6 @@ func (s *Settings) validateAgents(bad func(hint, format string, args ...any)) {
 		bad("run each with a folder of its own", "AZP_AGENTS (--agents) is %d, and AZP_REGISTERED (--registered) names one agent", s.Agents)
 	}
 	if s.Registered == "" && s.NamePrefix == "" {
-		judgeName(bad, "AZP_AGENT_NAME (--agent-name), with an agent's number,", s.AgentName+"-"+strconv.Itoa(s.Agents))
+		validateAgentName(bad, "AZP_AGENT_NAME (--agent-name), with an agent's number,", s.AgentName+"-"+strconv.Itoa(s.Agents))
 	}
 }

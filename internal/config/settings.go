@@ -34,8 +34,8 @@ type Settings struct {
 	Registered   string // the folder of an agent that somebody else has registered; "": register one
 	Once         bool
 	Placeholder  bool          // make a placeholder, and run nothing
-	Platform     string        // a word of package host; "": find it
-	Grace        time.Duration // 0: the platform's
+	Platform     string        // a word of package platform; "": find it
+	GracePeriod  time.Duration // 0: the platform's
 	StrictRemove bool
 	ReplaceFiles bool // of an agent in the agent folder that azptend has not registered
 	CancelOnTerm bool
@@ -61,9 +61,9 @@ type Settings struct {
 
 	Token     secret.Text
 	TokenFile string
-	FileToken secret.Text // what TokenFile held at the start, where a command has looked
-	Auth      Source      // what may be used
-	Identity  Choice      // what is used
+	FileToken secret.Text    // what TokenFile held at the start, where a command has looked
+	Auth      Source         // what may be used
+	Identity  IdentityChoice // what is used
 
 	// A managed identity, by one of three names.
 	ObjectID         string
@@ -94,11 +94,11 @@ type Settings struct {
 	KeepToken       secret.Text
 	KeepTokenFile   string
 
-	HostName   string
-	DiagFolder string   // where the agent keeps its logs, if a person moved them
-	Environ    []string // the whole environment, for what the listener inherits
-	Unknown    []string // AZP_ names that azptend does not know
-	Warnings   []string // about settings that are odd and not wrong
+	HostName     string
+	DiagFolder   string   // where the agent keeps its logs, if a person moved them
+	Environ      []string // the whole environment, for what the listener inherits
+	UnknownNames []string // AZP_ names that azptend does not know
+	Warnings     []string // about settings that are odd and not wrong
 }
 
 // Problem is one thing that is wrong with the settings.
@@ -128,20 +128,20 @@ func Environment() []string { return os.Environ() }
 // all that an agent has.
 func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	for _, row := range Table() {
-		if row.isOf(groups) {
+		if row.inGroups(groups) {
 			row.addFlag(flags)
 		}
 	}
 }
 
-func (r Row) addFlag(flags *pflag.FlagSet) {
+func (r Setting) addFlag(flags *pflag.FlagSet) {
 	usage := fmt.Sprintf("%s (%s)", r.Help, r.Env)
 	switch {
 	case r.Flag == "":
-	case r.Many:
+	case r.Repeatable:
 		flags.StringArray(r.Flag, nil, usage)
-	case r.Switch:
-		value := switchValue(r.Default)
+	case r.Bool:
+		value := boolFlag(r.Default)
 		flags.Var(&value, r.Flag, usage)
 		flags.Lookup(r.Flag).NoOptDefVal = "true"
 	default:
@@ -149,20 +149,20 @@ func (r Row) addFlag(flags *pflag.FlagSet) {
 	}
 }
 
-func (r Row) isOf(groups []Group) bool {
+func (r Setting) inGroups(groups []Group) bool {
 	if len(groups) == 0 {
-		return r.Group != Keep
+		return r.Group != Keeper
 	}
 	return slices.Contains(groups, r.Group)
 }
 
-// switchValue is a flag that means true when it stands alone, and otherwise
+// boolFlag is a flag that means true when it stands alone, and otherwise
 // takes what its variable takes: pflag's own bool knows no "yes".
-type switchValue string
+type boolFlag string
 
-func (v *switchValue) String() string     { return string(*v) }
-func (v *switchValue) Set(s string) error { *v = switchValue(s); return nil }
-func (v *switchValue) Type() string       { return "bool" }
+func (v *boolFlag) String() string     { return string(*v) }
+func (v *boolFlag) Set(s string) error { *v = boolFlag(s); return nil }
+func (v *boolFlag) Type() string       { return "bool" }
 
 // Load reads the settings of these groups (without groups, of all that an agent
 // has) from flags
@@ -170,28 +170,28 @@ func (v *switchValue) Type() string       { return "bool" }
 // defaults. Where AZP_PLACEHOLDER is set, what only matters to an agent that
 // runs is not judged. The error is an *InvalidError.
 func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
-	s, problems := Examine(flags, environ, hostName, groups...)
+	s, problems := LoadPartial(flags, environ, hostName, groups...)
 	if len(problems) > 0 {
-		for _, name := range s.Unknown { // often the very reason
-			problems = append(problems, Problem{What: notKnown(name)})
+		for _, name := range s.UnknownNames { // often the very reason
+			problems = append(problems, Problem{What: unknownMessage(name)})
 		}
 		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
 	}
 	return s, nil
 }
 
-// Examine is Load for whoever wants to see how far the settings carry: what could
+// LoadPartial is Load for whoever wants to see how far the settings carry: what could
 // not be read is left at nothing, an address that is none among it, and the rest
 // is there.
-func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, []Problem) {
-	env := byName(environ)
+func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, []Problem) {
+	env := environMap(environ)
 	// The agent's own variable, not one of ours: it is passed on as it is.
 	s := Settings{HostName: hostName, IdleTimeout: Unset, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
-	life := len(groups) == 0 || slices.Contains(groups, Life)
+	life := len(groups) == 0 || slices.Contains(groups, Running)
 	named := life || slices.Contains(groups, Naming)
-	template := life && translateTemplate(env)
+	template := life && applyTemplateJob(env)
 	problems := s.read(Table(), groups, flags, env)
-	s.nameWithoutSuffix(env, func(hint, format string, args ...any) {
+	s.applyRandomSuffix(env, func(hint, format string, args ...any) {
 		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	})
 	if s.AgentName != "" && s.NamePrefix != "" {
@@ -201,12 +201,12 @@ func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...
 		s.AgentName = hostName
 	}
 	if template && s.Placeholder { // the flag may say no
-		s.nameTemplate()
+		s.setTemplateName()
 	}
 	problems = append(problems, s.validate(life, env)...)
-	s.Unknown = unknown(env)
-	for _, name := range s.Unknown {
-		s.Warnings = append(s.Warnings, notKnown(name))
+	s.UnknownNames = unknownNames(env)
+	for _, name := range s.UnknownNames {
+		s.Warnings = append(s.Warnings, unknownMessage(name))
 	}
 	s.Warnings = append(s.Warnings, s.warnings(env)...)
 	return s, problems
@@ -214,33 +214,33 @@ func Examine(flags *pflag.FlagSet, environ []string, hostName string, groups ...
 
 // read takes what is set of these groups (without groups, of all that an agent
 // has), and what is not by its default.
-func (s *Settings) read(rows []Row, groups []Group, flags *pflag.FlagSet, env map[string]string) []Problem {
+func (s *Settings) read(rows []Setting, groups []Group, flags *pflag.FlagSet, env map[string]string) []Problem {
 	var problems []Problem
 	for _, row := range rows {
-		value, from := row.value(flags, env)
-		idle := s.Placeholder && (row.Group == Life || row.Group == Naming) // nobody will live it
-		if idle || !row.isOf(groups) || (value == "" && row.Default == "") {
+		value, from := row.lookup(flags, env)
+		idle := s.Placeholder && (row.Group == Running || row.Group == Naming) // nobody will live it
+		if idle || !row.inGroups(groups) || (value == "" && row.Default == "") {
 			continue
 		}
-		if err := row.take(s, value); err != nil {
+		if err := row.apply(s, value); err != nil {
 			problems = append(problems, Problem{What: fmt.Sprintf("%s %v", from, err), Hint: row.Hint})
 		}
 	}
 	return problems
 }
 
-// take sets what a row is about.
-func (r Row) take(s *Settings, value string) error {
-	if r.length != nil {
-		return setLength(r.length(s), value, r.Least, r.Most)
+// apply sets what a row is about.
+func (r Setting) apply(s *Settings, value string) error {
+	if r.duration != nil {
+		return setDuration(r.duration(s), value, r.Min, r.Max)
 	}
 	return r.set(s, value)
 }
 
-// value finds a setting, and says where for a message. White space around it is
+// lookup finds a setting, and says where for a message. White space around it is
 // an accident of whoever set it, and a flag that is set to nothing ("--pool
 // $POOL") counts as not set, like a variable.
-func (r Row) value(flags *pflag.FlagSet, env map[string]string) (value, from string) {
+func (r Setting) lookup(flags *pflag.FlagSet, env map[string]string) (value, from string) {
 	if flags != nil && r.Flag != "" && flags.Changed(r.Flag) {
 		if v := strings.TrimSpace(flagValue(flags.Lookup(r.Flag))); v != "" {
 			return v, "--" + r.Flag
@@ -249,7 +249,7 @@ func (r Row) value(flags *pflag.FlagSet, env map[string]string) (value, from str
 	if v := strings.TrimSpace(env[r.Env]); v != "" {
 		return v, r.Env
 	}
-	return r.Default, r.named()
+	return r.Default, r.names()
 }
 
 func flagValue(flag *pflag.Flag) string {
@@ -259,29 +259,29 @@ func flagValue(flag *pflag.Flag) string {
 	return flag.Value.String()
 }
 
-// Variable is a variable of the environment, "" where it is not set. It is for
+// Getenv is a variable of the environment, "" where it is not set. It is for
 // those who look for what a platform has set, and not for settings.
-func (s Settings) Variable(name string) string { return byName(s.Environ)[name] }
+func (s Settings) Getenv(name string) string { return environMap(s.Environ)[name] }
 
 // Secrets are the values that are or may become azptend's credential, whichever
 // of them is used: no log line and no job may have one.
 func (s Settings) Secrets() []secret.Text {
 	all := []secret.Text{s.Token, s.FileToken, s.ClientSecret, s.KeepToken, s.Identity.ClientSecret, s.Identity.CertificatePassword}
 	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"} {
-		all = append(all, secret.New(s.Variable(name)))
+		all = append(all, secret.New(s.Getenv(name)))
 	}
 	return slices.DeleteFunc(all, secret.Text.IsZero)
 }
 
-// named names a setting by all its names.
-func (r Row) named() string {
+// names names a setting by all its names.
+func (r Setting) names() string {
 	if r.Flag == "" {
 		return r.Env
 	}
 	return fmt.Sprintf("%s (--%s)", r.Env, r.Flag)
 }
 
-func byName(environ []string) map[string]string {
+func environMap(environ []string) map[string]string {
 	env := map[string]string{}
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
@@ -290,8 +290,8 @@ func byName(environ []string) map[string]string {
 	return env
 }
 
-// notKnown is what is said of such a name.
-func notKnown(name string) string {
+// unknownMessage is what is said of such a name.
+func unknownMessage(name string) string {
 	w := oneLine(name) + " is no setting of azptend, and jobs do not get it"
 	var known []string
 	for _, r := range Table() {
@@ -311,10 +311,10 @@ func oneLine(name string) string {
 	return name
 }
 
-// unknown finds AZP_ names that mean nothing to this version: a typo, or a
+// unknownNames finds AZP_ names that mean nothing to this version: a typo, or a
 // setting of another image. Jobs do not get them: a mistyped AZP_TOKEN is a
 // secret all the same.
-func unknown(env map[string]string) []string {
+func unknownNames(env map[string]string) []string {
 	var found []string
 	for name, value := range env {
 		if !strings.HasPrefix(name, "AZP_") || value == "" || isKnown(name) {
@@ -332,11 +332,11 @@ func isKnown(name string) bool {
 			return true
 		}
 	}
-	return slices.Contains(agentsOwn(), name) || slices.Contains(theirNames(), name)
+	return slices.Contains(agentVariables(), name) || slices.Contains(compatNames(), name)
 }
 
-// agentsOwn are the settings of the agent itself that look like ours
+// agentVariables are the settings of the agent itself that look like ours
 // (agent-protocol.md 4.5).
-func agentsOwn() []string {
+func agentVariables() []string {
 	return []string{"AZP_AGENT_DOWNGRADE_DISABLED", "AZP_AGENT_DOWNLOAD_TIMEOUT", "AZP_AGENT_USE_LEGACY_HTTP"}
 }

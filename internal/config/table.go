@@ -13,21 +13,21 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// Row is one setting.
-type Row struct {
-	Env     string
-	Flag    string // "" for what must not be on a command line: argv is public
-	Default string
-	Help    string // one sentence, no period
-	Hint    string // what to do about a bad value
-	Switch  bool   // a bare flag means true
-	Many    bool   // the flag may be repeated
-	Group   Group  // which commands it matters to
+// Setting is one setting.
+type Setting struct {
+	Env        string
+	Flag       string // "" for what must not be on a command line: argv is public
+	Default    string
+	Help       string // one sentence, no period
+	Hint       string // what to do about a bad value
+	Bool       bool   // a bare flag means true
+	Repeatable bool   // the flag may be repeated
+	Group      Group  // which commands it matters to
 
 	// A setting that is a length of time has these in place of set. Most bounds every
 	// one of them, so that no sum of two settings and a clock overflows.
-	length      func(*Settings) *time.Duration
-	Least, Most time.Duration
+	duration func(*Settings) *time.Duration
+	Min, Max time.Duration
 
 	set func(*Settings, string) error
 }
@@ -41,14 +41,14 @@ const (
 	AgentPool  Group = "pool"
 	Agent      Group = "agent"   // what a registration is called and can do
 	Naming     Group = "naming"  // how an agent that is to run comes to its name, and to its work folder
-	Life       Group = "life"    // of an agent that runs
+	Running    Group = "life"    // of an agent that runs
 	Install    Group = "install" // which agent package is installed
-	Keep       Group = "keep"    // of the pool's keeper
+	Keeper     Group = "keep"    // of the pool's keeper
 )
 
 // Table lists the settings in the order a reader wants them.
-func Table() []Row {
-	return []Row{
+func Table() []Setting {
+	return []Setting{
 		{Env: "AZP_URL", Group: Connection, Flag: "url", Help: "the organisation's or collection's address",
 			Hint: "it looks like https://dev.azure.com/your-organisation",
 			set:  func(s *Settings, v string) error { s.URL = strings.TrimRight(v, "/"); return nil }},
@@ -62,14 +62,14 @@ func Table() []Row {
 		{Env: "AZP_AGENT_NAME_PREFIX", Group: Naming, Flag: "agent-name-prefix", Help: "in place of a name: the name's beginning, to which a random suffix is added",
 			set: func(s *Settings, v string) error { s.NamePrefix = v; return nil }},
 		// Before the rest of its group, which does not matter to a placeholder.
-		{Env: "AZP_PLACEHOLDER", Group: Life, Flag: "placeholder", Default: "false", Switch: true,
+		{Env: "AZP_PLACEHOLDER", Group: Running, Flag: "placeholder", Default: "false", Bool: true,
 			Help: "only see to it that the pool has a placeholder of this name; any value but 0, false and no means true",
-			set:  func(s *Settings, v string) error { s.Placeholder = meansYes(v); return nil }},
+			set:  func(s *Settings, v string) error { s.Placeholder = isNotFalse(v); return nil }},
 		{Env: "AZP_NAME_WAIT", Group: Naming, Flag: "name-wait", Default: "6m", Help: "how long to wait while another agent of this name is online, or another container uses the agent folder",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.NameWait }, Most: longestWait},
-		{Env: "AZP_REPLACE_AGENT_FILES", Group: Naming, Flag: "replace-agent-files", Default: "false", Switch: true,
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.NameWait }, Max: maxWait},
+		{Env: "AZP_REPLACE_AGENT_FILES", Group: Naming, Flag: "replace-agent-files", Default: "false", Bool: true,
 			Help: "replace the files of an agent that azptend has not registered; they are moved to .azptend-replaced-TIME in the agent folder",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.ReplaceFiles, v) }},
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.ReplaceFiles, v) }},
 		{Env: "AZP_WORK", Group: Naming, Flag: "work", Default: "_work", Help: "the agent's work folder",
 			set: func(s *Settings, v string) error { s.WorkFolder = v; return nil }},
 		{Env: "AZP_TOKEN", Group: Connection, Help: "a personal access token",
@@ -92,15 +92,15 @@ func Table() []Row {
 			set: func(s *Settings, v string) error { s.TenantID = v; return nil }},
 		{Env: "AZP_AUTH", Group: Connection, Flag: "auth", Default: "auto", Help: "which kind of identity to use: auto, managed-identity, workload-identity, service-principal, pat",
 			Hint: "auto, managed-identity, workload-identity, service-principal or pat; azure-cli for other commands than run", set: setAuth},
-		{Env: "AZP_AGENT_DIR", Group: Life, Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
+		{Env: "AZP_AGENT_DIR", Group: Running, Flag: "agent-dir", Default: "/azp", Help: "the agent's folder: bin/Agent.Listener is in it",
 			set: func(s *Settings, v string) error { s.AgentDir = v; return nil }},
-		{Env: "AZP_AGENT_ROOT", Group: Life, Flag: "agent-root", Help: "where the agent lives and writes, made from the agent's folder, which may be read-only; the agent's folder itself if not set",
+		{Env: "AZP_AGENT_ROOT", Group: Running, Flag: "agent-root", Help: "where the agent lives and writes, made from the agent's folder, which may be read-only; the agent's folder itself if not set",
 			set: func(s *Settings, v string) error { s.AgentRoot = filepath.Clean(v); return nil }},
-		{Env: "AZP_AGENTS", Group: Life, Flag: "agents", Default: "1", Help: "how many agents to run, each with a root of its own below the agent root",
+		{Env: "AZP_AGENTS", Group: Running, Flag: "agents", Default: "1", Help: "how many agents to run, each with a root of its own below the agent root",
 			Hint: "a number", set: func(s *Settings, v string) error { return setPositive(&s.Agents, v) }},
-		{Env: "AZP_INSTALL", Group: Life, Flag: "install", Default: "false", Switch: true,
+		{Env: "AZP_INSTALL", Group: Running, Flag: "install", Default: "false", Bool: true,
 			Help: "at the start, install the agent package into the agent's folder if no agent is there",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Install, v) }},
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.Install, v) }},
 		{Env: "AZP_AGENT_VERSION", Group: Install, Flag: "agent-version", Help: "the version to install; the newest that the organisation offers if not set",
 			Hint: "it looks like 5.282.3", set: setAgentVersion},
 		{Env: "AZP_AGENT_PACKAGE", Group: Install, Flag: "agent-package", Default: "agent", Help: "what to install: agent, or pipelines-agent, which lacks the Node versions that are out of support",
@@ -110,74 +110,74 @@ func Table() []Row {
 		{Env: "AZP_AGENT_FILE", Group: Install, Flag: "agent-file", Help: "a package's archive (.tar.gz) to install in place of a download",
 			set: func(s *Settings, v string) error { s.AgentFile = v; return nil }},
 		{Env: "AZP_AGENT_SHA256", Group: Install, Flag: "agent-sha256", Help: "the archive's SHA-256, where it is not the organisation that says it",
-			Hint: "64 hexadecimal digits, as sha256sum prints them", set: setAgentSum},
-		{Env: "AZP_REGISTERED", Group: Life, Flag: "registered", Help: "run the agent whose files azptend register has written into this folder, with no identity",
+			Hint: "64 hexadecimal digits, as sha256sum prints them", set: setAgentSHA256},
+		{Env: "AZP_REGISTERED", Group: Running, Flag: "registered", Help: "run the agent whose files azptend register has written into this folder, with no identity",
 			set: func(s *Settings, v string) error { s.Registered = v; return nil }},
-		{Env: "AZP_ONCE", Group: Life, Flag: "once", Default: "false", Switch: true, Help: "take one job, then leave",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.Once, v) }},
-		{Env: "AZP_PLATFORM", Group: Life, Flag: "platform", Help: "the platform this runs on, where it is not found or not rightly",
+		{Env: "AZP_ONCE", Group: Running, Flag: "once", Default: "false", Bool: true, Help: "take one job, then leave",
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.Once, v) }},
+		{Env: "AZP_PLATFORM", Group: Running, Flag: "platform", Help: "the platform this runs on, where it is not found or not rightly",
 			Hint: strings.Join(platforms(), ", "), set: setPlatform},
-		{Env: "AZP_GRACE_PERIOD", Group: Life, Flag: "grace-period", Help: "the time from the platform's SIGTERM to its SIGKILL; the platform's own if not set, else 30s",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.Grace }, Least: shortestGrace, Most: longestWait},
-		{Env: "AZP_STRICT_REMOVE", Group: Life, Flag: "strict-remove", Default: "false", Switch: true, Help: "exit 75 if the agent could not be removed",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.StrictRemove, v) }},
-		{Env: "AZP_ON_TERM", Group: Life, Flag: "on-term", Default: "drain", Help: "what SIGTERM does to a running job: drain finishes it, cancel cancels it",
+		{Env: "AZP_GRACE_PERIOD", Group: Running, Flag: "grace-period", Help: "the time from the platform's SIGTERM to its SIGKILL; the platform's own if not set, else 30s",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.GracePeriod }, Min: minGracePeriod, Max: maxWait},
+		{Env: "AZP_STRICT_REMOVE", Group: Running, Flag: "strict-remove", Default: "false", Bool: true, Help: "exit 75 if the agent could not be removed",
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.StrictRemove, v) }},
+		{Env: "AZP_ON_TERM", Group: Running, Flag: "on-term", Default: "drain", Help: "what SIGTERM does to a running job: drain finishes it, cancel cancels it",
 			Hint: "drain or cancel", set: setOnTerm},
-		{Env: "AZP_APPROVE_EVENTS", Group: Life, Flag: "approve-events", Default: "false", Switch: true,
+		{Env: "AZP_APPROVE_EVENTS", Group: Running, Flag: "approve-events", Default: "false", Bool: true,
 			Help: "once the agent has drained for a scheduled event of its machine, tell Azure to go ahead with that; only under systemd",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.ApproveEvents, v) }},
-		{Env: "AZP_IDLE_TIMEOUT", Group: Life, Flag: "idle-timeout", Help: "leave when no job came for this long; 0 is never, and so is not set, but for 5m with --once on Container Apps jobs",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.IdleTimeout }, Most: longestRun},
-		{Env: "AZP_MAX_LIFETIME", Group: Life, Flag: "max-lifetime", Default: "0", Help: "accept no job after this time, and leave; 0 is never",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.MaxLifetime }, Most: longestRun},
-		{Env: "AZP_MAX_JOBS", Group: Life, Flag: "max-jobs", Default: "0", Help: "accept no job after this many, and leave; 0 is never",
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.ApproveEvents, v) }},
+		{Env: "AZP_IDLE_TIMEOUT", Group: Running, Flag: "idle-timeout", Help: "leave when no job came for this long; 0 is never, and so is not set, but for 5m with --once on Container Apps jobs",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.IdleTimeout }, Max: maxRun},
+		{Env: "AZP_MAX_LIFETIME", Group: Running, Flag: "max-lifetime", Default: "0", Help: "accept no job after this time, and leave; 0 is never",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.MaxLifetime }, Max: maxRun},
+		{Env: "AZP_MAX_JOBS", Group: Running, Flag: "max-jobs", Default: "0", Help: "accept no job after this many, and leave; 0 is never",
 			Hint: "a number", set: func(s *Settings, v string) error { return setCount(&s.MaxJobs, v) }},
-		{Env: "AZP_REPLICA_TIMEOUT", Group: Life, Flag: "replica-timeout", Help: "after how long the platform ends the container, whatever runs in it: a Container Apps job's replica timeout, or a Kubernetes Job's activeDeadlineSeconds (the Helm chart sets it)",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.ReplicaTimeout }, Most: longestRun},
-		{Env: "AZP_JOB_MAX", Group: Life, Flag: "job-max", Help: "how long a job may take; half of the replica timeout if not set",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.JobMax }, Most: longestRun},
-		{Env: "AZP_UPDATE", Group: Life, Flag: "update", Default: "auto", Help: "whether the agent may update itself when the server asks: auto or never",
+		{Env: "AZP_REPLICA_TIMEOUT", Group: Running, Flag: "replica-timeout", Help: "after how long the platform ends the container, whatever runs in it: a Container Apps job's replica timeout, or a Kubernetes Job's activeDeadlineSeconds (the Helm chart sets it)",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.ReplicaTimeout }, Max: maxRun},
+		{Env: "AZP_JOB_MAX", Group: Running, Flag: "job-max", Help: "how long a job may take; half of the replica timeout if not set",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.JobMax }, Max: maxRun},
+		{Env: "AZP_UPDATE", Group: Running, Flag: "update", Default: "auto", Help: "whether the agent may update itself when the server asks: auto or never",
 			Hint: "auto or never", set: setUpdate},
-		{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Many: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
+		{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Repeatable: true, Help: "user capabilities, for a pipeline's demands: name=value, several separated by commas",
 			Hint: "it looks like docker=true,gpu=a100", set: setCapabilities},
-		{Env: "AZP_RUN_AS", Group: Life, Flag: "run-as", Help: "the user that the agent and its jobs run as, without privileges: user or user:group, by name or number; only root can",
+		{Env: "AZP_RUN_AS", Group: Running, Flag: "run-as", Help: "the user that the agent and its jobs run as, without privileges: user or user:group, by name or number; only root can",
 			set: func(s *Settings, v string) error { s.RunAs = v; return nil }},
-		{Env: "AZP_PASS_ENV", Group: Life, Flag: "pass-env", Many: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
-			set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, list(v)...); return nil }},
+		{Env: "AZP_PASS_ENV", Group: Running, Flag: "pass-env", Repeatable: true, Help: "variables that jobs may see although azptend would withhold them, separated by commas",
+			set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, splitList(v)...); return nil }},
 		{Env: "AZP_PROXY", Group: Connection, Flag: "proxy", Help: "the proxy to Azure DevOps and Entra ID, for azptend and the agent; never to an identity endpoint",
 			set: func(s *Settings, v string) error { s.ProxyURL = secret.New(v); return nil }},
 		{Env: "AZP_CA_FILE", Group: Connection, Flag: "ca-file", Help: "a file with the certificates (PEM) of further authorities to trust, for azptend and the agent",
 			set: func(s *Settings, v string) error { s.CAFile = v; return nil }},
-		{Env: "AZP_HEALTH_ADDR", Group: Life, Flag: "health-addr", Help: "the address of /healthz, /readyz, /status and /metrics; off is none, and so is not set",
+		{Env: "AZP_HEALTH_ADDR", Group: Running, Flag: "health-addr", Help: "the address of /healthz, /readyz, /status and /metrics; off is none, and so is not set",
 			Hint: "it looks like :8080, or 127.0.0.1:8080 for this machine alone", set: func(s *Settings, v string) error { return setListen(&s.HealthAddr, v) }},
 		{Env: "AZP_LOG_FORMAT", Group: Connection, Flag: "log-format", Default: "text", Help: "text or json",
 			Hint: "text or json", set: setLogFormat},
 		{Env: "AZP_LOG_LEVEL", Group: Connection, Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
 			Hint: "debug, info, warn or error", set: setLogLevel},
-		{Env: "AZP_KEEP_INTERVAL", Group: Keep, Flag: "interval", Default: "30s", Help: "how often the keeper looks at a pool, at most",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.KeepInterval }, Least: shortestInterval, Most: text.Day},
-		{Env: "AZP_KEEP_PRUNE", Group: Keep, Flag: "prune", Default: "true", Switch: true, Help: "whether the keeper removes ghosts; false only shows them",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPrune, v) }},
-		{Env: "AZP_KEEP_OLDER_THAN", Group: Keep, Flag: "older-than", Default: "15m", Help: "how long an agent must have been offline to be a ghost; at least 15m",
-			Hint: durationHint, length: func(s *Settings) *time.Duration { return &s.KeepOlderThan }, Most: longestRun},
-		{Env: "AZP_KEEP_ANY_OWNER", Group: Keep, Flag: "any-owner", Default: "false", Switch: true, Help: "whether agents that azptend did not register can be ghosts too",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepAnyOwner, v) }},
-		{Env: "AZP_KEEP_MATCH", Group: Keep, Flag: "match", Help: "the names that ghosts must have: * stands for any characters, ? for one",
+		{Env: "AZP_KEEP_INTERVAL", Group: Keeper, Flag: "interval", Default: "30s", Help: "how often the keeper looks at a pool, at most",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.KeepInterval }, Min: minKeepInterval, Max: text.Day},
+		{Env: "AZP_KEEP_PRUNE", Group: Keeper, Flag: "prune", Default: "true", Bool: true, Help: "whether the keeper removes ghosts; false only shows them",
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.KeepPrune, v) }},
+		{Env: "AZP_KEEP_OLDER_THAN", Group: Keeper, Flag: "older-than", Default: "15m", Help: "how long an agent must have been offline to be a ghost; at least 15m",
+			Hint: durationHint, duration: func(s *Settings) *time.Duration { return &s.KeepOlderThan }, Max: maxRun},
+		{Env: "AZP_KEEP_ANY_OWNER", Group: Keeper, Flag: "any-owner", Default: "false", Bool: true, Help: "whether agents that azptend did not register can be ghosts too",
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.KeepAnyOwner, v) }},
+		{Env: "AZP_KEEP_MATCH", Group: Keeper, Flag: "match", Help: "the names that ghosts must have: * stands for any characters, ? for one",
 			set: func(s *Settings, v string) error { s.KeepMatch = v; return nil }},
-		{Env: "AZP_KEEP_PLACEHOLDER", Group: Keep, Flag: "keep-placeholder", Default: "true", Switch: true, Help: "whether the keeper sees to it that the pool has a placeholder",
-			Hint: switchHint, set: func(s *Settings, v string) error { return setSwitch(&s.KeepPlaceholder, v) }},
-		{Env: "AZP_KEEP_LISTEN", Group: Keep, Flag: "listen", Default: "127.0.0.1:8141", Help: "the address of the keeper's page, metrics and health; off is none",
+		{Env: "AZP_KEEP_PLACEHOLDER", Group: Keeper, Flag: "keep-placeholder", Default: "true", Bool: true, Help: "whether the keeper sees to it that the pool has a placeholder",
+			Hint: boolHint, set: func(s *Settings, v string) error { return setBool(&s.KeepPlaceholder, v) }},
+		{Env: "AZP_KEEP_LISTEN", Group: Keeper, Flag: "listen", Default: "127.0.0.1:8141", Help: "the address of the keeper's page, metrics and health; off is none",
 			Hint: "it looks like 127.0.0.1:8141, or :8141 for the whole network, with AZP_KEEP_TOKEN", set: func(s *Settings, v string) error { return setListen(&s.KeepListen, v) }},
-		{Env: "AZP_KEEP_TOKEN", Group: Keep, Help: "what the page and metrics ask for; needed where the address is not a loopback one",
+		{Env: "AZP_KEEP_TOKEN", Group: Keeper, Help: "what the page and metrics ask for; needed where the address is not a loopback one",
 			set: func(s *Settings, v string) error { s.KeepToken = secret.New(v); return nil }},
-		{Env: "AZP_KEEP_TOKEN_FILE", Group: Keep, Flag: "keep-token-file", Help: "a file that holds AZP_KEEP_TOKEN, read at the start",
+		{Env: "AZP_KEEP_TOKEN_FILE", Group: Keeper, Flag: "keep-token-file", Help: "a file that holds AZP_KEEP_TOKEN, read at the start",
 			set: func(s *Settings, v string) error { s.KeepTokenFile = v; return nil }},
 	}
 }
 
 const (
 	durationHint = "a number of seconds, or a time like 90s, 10m, 1h30m, 3d"
-	switchHint   = "true or false"
+	boolHint     = "true or false"
 )
 
 func setPositive(to *int, v string) error {
@@ -192,12 +192,12 @@ func setPositive(to *int, v string) error {
 // The bounds of settings that are lengths of time: what one may wait for, and how
 // long an agent may run or stay offline.
 const (
-	longestWait = 30 * text.Day
-	longestRun  = 365 * text.Day
+	maxWait = 30 * text.Day
+	maxRun  = 365 * text.Day
 )
 
-// setLength reads a length of time between least and most.
-func setLength(to *time.Duration, v string, least, most time.Duration) error {
+// setDuration reads a length of time between least and most.
+func setDuration(to *time.Duration, v string, least, most time.Duration) error {
 	d, err := text.ParseDuration(v)
 	switch {
 	case errors.Is(err, text.ErrTooLong) || d > most:
@@ -211,37 +211,37 @@ func setLength(to *time.Duration, v string, least, most time.Duration) error {
 	return nil
 }
 
-// Length is the value of a flag that means the same as a setting, with the same
+// DurationValue is the value of a flag that means the same as a setting, with the same
 // bounds.
-type Length struct {
-	to  *time.Duration
-	row Row
+type DurationValue struct {
+	target  *time.Duration
+	setting Setting
 }
 
-// LengthLike makes a flag's value like the setting env, which is a length of time.
-func LengthLike(env string, to *time.Duration) *Length {
+// DurationFlag makes a flag's value like the setting env, which is a length of time.
+func DurationFlag(env string, to *time.Duration) *DurationValue {
 	rows := Table()
-	return &Length{to, rows[slices.IndexFunc(rows, func(r Row) bool { return r.Env == env && r.length != nil })]}
+	return &DurationValue{to, rows[slices.IndexFunc(rows, func(r Setting) bool { return r.Env == env && r.duration != nil })]}
 }
 
 // String is the length as Go writes it.
-func (l *Length) String() string {
-	if l.to == nil { // pflag compares with the zero value
+func (l *DurationValue) String() string {
+	if l.target == nil { // pflag compares with the zero value
 		return ""
 	}
-	return l.to.String()
+	return l.target.String()
 }
 
 // Set reads one.
-func (l *Length) Set(v string) error {
-	if err := setLength(l.to, v, l.row.Least, l.row.Most); err != nil {
-		return fmt.Errorf("it %w; use %s", err, l.row.Hint)
+func (l *DurationValue) Set(v string) error {
+	if err := setDuration(l.target, v, l.setting.Min, l.setting.Max); err != nil {
+		return fmt.Errorf("it %w; use %s", err, l.setting.Hint)
 	}
 	return nil
 }
 
 // Type is what a flag's help calls it.
-func (l *Length) Type() string { return "duration" }
+func (l *DurationValue) Type() string { return "duration" }
 
 // setCount is setPositive with 0 for none.
 func setCount(to *int, v string) error {
@@ -276,11 +276,11 @@ func setUpdate(s *Settings, v string) error {
 	return nil
 }
 
-// shortestGrace leaves time for one request to remove the agent.
-const shortestGrace = time.Second
+// minGracePeriod leaves time for one request to remove the agent.
+const minGracePeriod = time.Second
 
-func setSwitch(to *bool, v string) error {
-	is, ok := truth(v)
+func setBool(to *bool, v string) error {
+	is, ok := parseBool(v)
 	if !ok {
 		return fmt.Errorf("is %q, which is neither true nor false", v)
 	}
@@ -288,8 +288,8 @@ func setSwitch(to *bool, v string) error {
 	return nil
 }
 
-// truth reads the ways people write yes and no.
-func truth(v string) (is, ok bool) {
+// parseBool reads the ways people write yes and no.
+func parseBool(v string) (is, ok bool) {
 	switch strings.ToLower(strings.TrimSpace(v)) {
 	case "true", "1", "yes", "on":
 		return true, true
@@ -299,8 +299,8 @@ func truth(v string) (is, ok bool) {
 	return false, false
 }
 
-// list splits at commas and line ends, and leaves out what is empty.
-func list(v string) []string {
+// splitList splits at commas and line ends, and leaves out what is empty.
+func splitList(v string) []string {
 	var items []string
 	for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '\n' }) {
 		if item = strings.TrimSpace(item); item != "" {
@@ -312,7 +312,7 @@ func list(v string) []string {
 
 func setCapabilities(s *Settings, v string) error {
 	s.Capabilities = map[string]string{}
-	for _, item := range list(v) {
+	for _, item := range splitList(v) {
 		name, value, found := strings.Cut(item, "=")
 		name = strings.TrimSpace(name)
 		switch {
@@ -342,15 +342,15 @@ func setLogLevel(s *Settings, v string) error {
 	return nil
 }
 
-// meansYes reads a switch as Microsoft's Container Apps tutorial has it: set to
+// isNotFalse reads a switch as Microsoft's Container Apps tutorial has it: set to
 // anything that does not say no (agent-protocol.md 9). Running an agent would be
 // the opposite of what it asks for.
-func meansYes(v string) bool {
-	is, ok := truth(v)
+func isNotFalse(v string) bool {
+	is, ok := parseBool(v)
 	return is || !ok
 }
 
-// platforms are package host's words. Leaves do not know each other; a test of
+// platforms are package platform's names. Leaves do not know each other; a test of
 // cli holds the two against each other.
 func platforms() []string {
 	return []string{

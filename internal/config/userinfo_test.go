@@ -13,13 +13,13 @@ const marked = "zqhunterzq"
 
 // addresses are the settings that are an address.
 func addresses() []string {
-	return append(append(endpoints(), theirProxies()...), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN")
+	return append(append(endpointVariables(), proxyVariables()...), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN")
 }
 
 // told is everything that azptend would say about these settings, and every host
 // that it would ask.
 func told(environ []string) string {
-	s, problems := Examine(nil, environ, "host")
+	s, problems := LoadPartial(nil, environ, "host")
 	said := fmt.Sprintln(problems, s.Warnings, &InvalidError{Problems: problems}, s.URL)
 	if u, err := url.Parse(s.URL); err == nil {
 		said += u.Host
@@ -31,7 +31,7 @@ func told(environ []string) string {
 			said += fmt.Sprintln(via.Host, via.Path, via.RawQuery, via.Fragment)
 		}
 	}
-	for _, pair := range s.ForTheAgent() {
+	for _, pair := range s.AgentEnviron() {
 		if strings.HasPrefix(pair, "VSTS_HTTP_PROXY=") {
 			said += pair
 		}
@@ -42,14 +42,14 @@ func told(environ []string) string {
 func TestAPasswordThatIsNotEscaped(t *testing.T) {
 	for _, user := range []string{"svc:pa@" + marked + "#x", "svc:" + marked + "/x", "svc/" + marked + ":x", `svc:x\` + marked, `corp\` + marked + ":x", marked + " x", "svc:%zz" + marked} {
 		for _, v := range []string{"http://" + user + "@proxy:3128", "https://" + user + "@proxy", user + "@proxy:3128", "HTTP://" + user + "@proxy"} {
-			for _, name := range append(theirProxies(), "AZP_PROXY") {
-				_, problems := Examine(nil, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x", name + "=" + v}, "host")
+			for _, name := range append(proxyVariables(), "AZP_PROXY") {
+				_, problems := LoadPartial(nil, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x", name + "=" + v}, "host")
 				if len(problems) != 1 || !strings.HasPrefix(problems[0].What, name) {
 					t.Errorf("%s=%s: problems %v", name, v, problems)
 					continue
 				}
 				escaped := strings.Contains(problems[0].Hint, `write # as %23, @ as %40, / as %2F, \ as %5C`)
-				if hasScheme := begins.MatchString(v); !escaped && (hasScheme || name != "AZP_PROXY") {
+				if hasScheme := schemePattern.MatchString(v); !escaped && (hasScheme || name != "AZP_PROXY") {
 					t.Errorf("%s=%s: hint %q", name, v, problems[0].Hint)
 				}
 				if said := told([]string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x", name + "=" + v}); strings.Contains(strings.ToLower(said), marked) {
@@ -61,8 +61,8 @@ func TestAPasswordThatIsNotEscaped(t *testing.T) {
 }
 
 func TestAnEndpointHasNoUser(t *testing.T) {
-	for _, name := range endpoints() {
-		s, problems := Examine(nil, []string{"AZP_URL=https://dev.azure.com/org", "IDENTITY_HEADER=x", name + "=http://u:" + marked + "@host"}, "host")
+	for _, name := range endpointVariables() {
+		s, problems := LoadPartial(nil, []string{"AZP_URL=https://dev.azure.com/org", "IDENTITY_HEADER=x", name + "=http://u:" + marked + "@host"}, "host")
 		if len(problems) == 0 || problems[len(problems)-1].What != name+" holds a user or password" || s.Identity.Source != "" {
 			t.Errorf("%s: %v, identity %v", name, problems, s.Identity)
 		}

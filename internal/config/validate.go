@@ -41,7 +41,7 @@ func (s *Settings) validate(life bool, env map[string]string) []Problem {
 	}
 	s.validateIdentity(env, bad)
 	s.validateEndpoints(env, bad)
-	s.readCA(bad)
+	s.loadCA(bad)
 	if life && s.Auth == AzureCLI {
 		bad("it is a person's login, for the other commands", "AZP_AUTH (--auth) is azure-cli, which an agent cannot run with")
 	}
@@ -57,13 +57,13 @@ func (s *Settings) validateRegistered(bad func(hint, format string, args ...any)
 	}
 	s.validateLimits(bad)
 	s.validatePlace(bad)
-	s.readCA(bad)
+	s.loadCA(bad)
 }
 
 // warnings finds what is odd and not wrong.
 func (s *Settings) warnings(env map[string]string) []string {
 	odd := append(s.limitWarnings(), s.identityWarnings(env)...)
-	odd = append(odd, s.theirWarnings(env)...)
+	odd = append(odd, s.compatWarnings(env)...)
 	if u, err := url.Parse(s.URL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
 		odd = append(odd, "AZP_URL (--url) is http: tokens cross the network for everybody to read")
 	}
@@ -75,31 +75,31 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
-// readable says whether a file can be read now and again: a pipe gives what it
+// checkReadable says whether a file can be read now and again: a pipe gives what it
 // has only once. Its error is without the path.
-func readable(path string) error {
+func checkReadable(path string) error {
 	f, err := safefile.Open(path)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	return f.Close()
 }
 
 const (
-	// readWithin is how long the file system may take that a setting's file is in.
-	readWithin = 10 * time.Second
-	// longestCA bounds a file of certificates: all that browsers trust are 200 kB.
-	longestCA = 16 << 20
+	// fileTimeout is how long the file system may take that a setting's file is in.
+	fileTimeout = 10 * time.Second
+	// maxCAFile bounds a file of certificates: all that browsers trust are 200 kB.
+	maxCAFile = 16 << 20
 )
 
 // readFile reads a file that a setting names.
 func readFile(path string, limit int64) ([]byte, error) {
-	ctx, done := context.WithTimeout(context.Background(), readWithin)
+	ctx, done := context.WithTimeout(context.Background(), fileTimeout)
 	defer done()
 	return safefile.ReadFileBy(ctx, path, limit)
 }
 
-func plain(err error) error {
+func withoutPath(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err

@@ -11,6 +11,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Why there is no answer. The errors of a Client wrap one of these, or quote the
@@ -62,7 +64,7 @@ func (c Client) do(ctx context.Context, r Request, each func(Status)) (Status, e
 		if first != nil && errors.Is(err, ErrNotRunning) { // it did end
 			return status, first
 		}
-		if answered || !errors.Is(err, ErrDisconnected) || time.Now().After(patience) || !sleep(ctx, busyInterval) {
+		if answered || !errors.Is(err, ErrDisconnected) || time.Now().After(patience) || retry.Sleep(ctx, busyInterval) != nil {
 			return status, err
 		}
 		first = err
@@ -148,7 +150,7 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 		return nil, c.describe(err)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", f.socket())
-	for errors.Is(err, syscall.EAGAIN) && sleep(ctx, busyInterval) { // too many others wait to be accepted
+	for errors.Is(err, syscall.EAGAIN) && retry.Sleep(ctx, busyInterval) == nil { // too many others wait to be accepted
 		conn, err = new(net.Dialer).DialContext(ctx, "unix", f.socket())
 	}
 	if err != nil {

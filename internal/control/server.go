@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/connlimit"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Handler is who is talked to. Its answers are its loop's own: one that does not
@@ -104,25 +105,13 @@ func (s *Server) accept() {
 		}
 		if err != nil { // out of descriptors, or a caller that left: the next may be fine
 			s.log.Debug("Cannot accept a control connection", "error", err)
-			sleep(s.ctx, 100*time.Millisecond) // a failing accept is not to use a processor up
+			_ = retry.Sleep(s.ctx, 100*time.Millisecond) // a failing accept must not use a whole processor
 			continue
 		}
 		s.served.Go(func() {
 			defer c.Close()
 			s.serve(c)
 		})
-	}
-}
-
-// sleep waits, and says whether ctx lasts.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -21,9 +21,9 @@ const (
 	usersPage = "Organization settings, Users"
 	rolePage  = "Organization settings, Agent pools, the pool, Security"
 	giveRole  = "give it the Administrator role on the pool (" + rolePage + ")"
-	// bySetup stands for a command that a visit fills in.
-	bySetup = "; an administrator does all of it with `azptend setup " + whom + " --apply`"
-	whom    = "--identity OBJECT_ID"
+	// setupHint stands for a command that a visit fills in.
+	setupHint     = "; an administrator does all of it with `azptend setup " + setupIdentity + " --apply`"
+	setupIdentity = "--identity OBJECT_ID"
 )
 
 // Cases is the table of all that can be wrong, in the order of the checks.
@@ -54,15 +54,15 @@ func warning(c Cause, check Name, means, fix string) Case {
 }
 
 const (
-	BadSetting  Cause = "bad-setting"
-	OddSetting  Cause = "odd-setting"
-	BadIdentity Cause = "bad-identity"
+	BadSetting        Cause = "bad-setting"
+	SuspiciousSetting Cause = "odd-setting"
+	BadIdentity       Cause = "bad-identity"
 )
 
 func localCases() []Case {
 	return []Case{
 		failure(BadSetting, Settings, exitcode.Usage, "a setting is missing, or cannot be read", ""),
-		warning(OddSetting, Settings, "a setting is odd, and not wrong", ""),
+		warning(SuspiciousSetting, Settings, "a setting is odd, and not wrong", ""),
 		failure(BadIdentity, Identity, exitcode.Usage, "what is set for the identity cannot be used: a certificate without its key, a wrong password", ""),
 	}
 }
@@ -200,7 +200,7 @@ func memberCases() []Case {
 		failure(NotSignedIn, SignIn, exitcode.Unavailable, "Azure DevOps does not answer who this is", ""),
 		failure(NotAMember, Membership, exitcode.Denied, "the organisation does not know the identity (TF401444)",
 			"the organisation does not know the identity that the message names (tenant, then object id): "+
-				"add it, with a Basic licence ("+usersPage+", Add users)"+bySetup),
+				"add it, with a Basic licence ("+usersPage+", Add users)"+setupHint),
 		failure(NotAuthorized, Membership, exitcode.Denied, "the organisation refuses the identity (TF400813)",
 			"the organisation refuses the identity that the message names: is it a user with a licence ("+usersPage+"), "+
 				"and does a personal access token have the scope Agent Pools (read, manage)?"),
@@ -211,9 +211,9 @@ func memberCases() []Case {
 		failure(NoProject, Membership, exitcode.Denied, "a service connection names a project that is not there, or not to be seen (VS800075)",
 			"is the project in the service connection's federated credential the right one, and may the identity see it (Project settings, Permissions)?"),
 		warning(Stakeholder, Licence, "the identity has a Stakeholder licence: Microsoft asks for Basic",
-			"give it a Basic licence ("+usersPage+", the identity, Change access level)"+bySetup),
+			"give it a Basic licence ("+usersPage+", the identity, Change access level)"+setupHint),
 		warning(NoLicence, Licence, "the identity has no licence: Microsoft asks for Basic",
-			"give it a Basic licence ("+usersPage+", the identity, Change access level); the organisation must have one left (Organization settings, Billing)"+bySetup),
+			"give it a Basic licence ("+usersPage+", the identity, Change access level); the organisation must have one left (Organization settings, Billing)"+setupHint),
 		warning(LicencePending, Licence, "the licence is not in force yet", "it is usual right after the identity was added: wait some minutes"),
 	}
 }
@@ -237,17 +237,17 @@ func poolCases() []Case {
 	return []Case{
 		failure(PoolNotAmong, Pool, exitcode.Denied, "the identity sees other pools, and not this one: its name is wrong, or it has no role on it",
 			"the identity sees other pools, so its licence and its tenant are right: either AZP_POOL (--pool) or AZP_POOL_ID (--pool-id) "+
-				"is wrong, or the identity has no role on that pool: "+giveRole+bySetup),
+				"is wrong, or the identity has no role on that pool: "+giveRole+setupHint),
 		failure(NoPools, Pool, exitcode.Denied, "the identity sees no pool at all: it has no role on any, or no licence",
 			"the identity sees no pool at all, so it is hardly the name: begin with its Basic licence ("+usersPage+"), "+
-				"without which no role counts; then "+giveRole+"; and compare the organisation's tenant (Organization settings, Microsoft Entra) with the identity's"+bySetup),
+				"without which no role counts; then "+giveRole+"; and compare the organisation's tenant (Organization settings, Microsoft Entra) with the identity's"+setupHint),
 		failure(NoPoolsLicence, Pool, exitcode.Denied, "the identity sees no pool at all, and has no Basic licence",
-			"give it a Basic licence ("+usersPage+", the identity, Change access level): without one no role counts; then "+giveRole+bySetup),
+			"give it a Basic licence ("+usersPage+", the identity, Change access level): without one no role counts; then "+giveRole+setupHint),
 		failure(PoolInvisible, Pool, exitcode.Denied, "the pool is not there, or not to be seen; which others are, could not be found out",
-			"if the pool exists, the identity may not see it: it needs a Basic licence in the organisation ("+usersPage+"); then "+giveRole+bySetup),
+			"if the pool exists, the identity may not see it: it needs a Basic licence in the organisation ("+usersPage+"); then "+giveRole+setupHint),
 		failure(PoolUnknown, Pool, exitcode.Unavailable, "Azure DevOps does not answer which pools there are", ""),
 		failure(NoManage, Role, exitcode.Denied, "the identity may view the pool, and not manage it: it cannot register an agent",
-			"give the identity the Administrator role on the organisation's pool ("+rolePage+"): the role on a project's pool is not enough"+bySetup),
+			"give the identity the Administrator role on the organisation's pool ("+rolePage+"): the role on a project's pool is not enough"+setupHint),
 		warning(RoleUnknown, Role, "Azure DevOps does not say what the identity may do in the pool", "look at "+rolePage),
 		failure(HostedPool, PoolKind, exitcode.Unavailable, "the pool's agents are hosted by Microsoft", another),
 		failure(ElasticPool, PoolKind, exitcode.Unavailable, "the pool is a scale set pool, which Azure DevOps fills itself", another),
@@ -258,25 +258,25 @@ func poolCases() []Case {
 }
 
 const (
-	Unfit         Cause = "folder-unfit"
-	NoLoader      Cause = "wrong-libc"
-	NoVersion     Cause = "does-not-start"
-	NoICU         Cause = "no-icu"
-	LittleSpace   Cause = "little-space"
-	MetadataOpen  Cause = "metadata-open"
-	FileReadable  Cause = "token-file-readable"
-	Dumpable      Cause = "dumpable"
-	Tracing       Cause = "cap-sys-ptrace"
-	ParentShows   Cause = "parent-shows-secret"
-	PassesOn      Cause = "passed-on"
-	NoDrain       Cause = "no-time-to-drain"
-	LongerThan    Cause = "longer-than-the-platform"
-	GraceNotKnown Cause = "grace-not-set"
+	FolderUnusable Cause = "folder-unfit"
+	NoLoader       Cause = "wrong-libc"
+	NoVersion      Cause = "does-not-start"
+	NoICU          Cause = "no-icu"
+	LittleSpace    Cause = "little-space"
+	MetadataOpen   Cause = "metadata-open"
+	FileReadable   Cause = "token-file-readable"
+	Dumpable       Cause = "dumpable"
+	Tracing        Cause = "cap-sys-ptrace"
+	ParentShows    Cause = "parent-shows-secret"
+	PassesOn       Cause = "passed-on"
+	NoDrain        Cause = "no-time-to-drain"
+	LongerThan     Cause = "longer-than-the-platform"
+	GraceNotKnown  Cause = "grace-not-set"
 )
 
 func machineCases() []Case {
 	return []Case{
-		failure(Unfit, Folder, exitcode.DirUnusable, "no agent can work in the folder: no listener, one of another architecture, or nothing can be written", ""),
+		failure(FolderUnusable, Folder, exitcode.DirUnusable, "no agent can work in the folder: no listener, one of another architecture, or nothing can be written", ""),
 		warning(LittleSpace, Folder, "the disk has less than 5 % left: the agent warns of it in every job",
 			"make room, or set AZP_WORK (--work) to a folder on another disk"),
 		failure(NoLoader, Runtime, exitcode.DirUnusable, "the listener is built for another C library than this system's",

@@ -7,34 +7,34 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// meets says that an agent has what a line of a job's demands asks for. Its version
+// agentMeets says that an agent has what a line of a job's demands asks for. Its version
 // the registration says too, also of an agent without capabilities.
-func meets(line string, a azdo.Agent) bool {
+func agentMeets(line string, a azdo.Agent) bool {
 	d := azdo.ParseDemand(line)
 	return d.MetBy(a) || strings.EqualFold(d.Name, "Agent.Version") && d.Accepts(a.Version)
 }
 
-// unmet are the demands that none of the agents meets; where each is met by some
+// unmetDemands are the demands that none of the agents meets; where each is met by some
 // agent and all are by none, it is the demands of which no agent meets all.
-func unmet(demands []string, agents []azdo.Agent) (lacking []string, together bool) {
+func unmetDemands(demands []string, agents []azdo.Agent) (lacking []string, together bool) {
 	for _, d := range demands {
-		if !anyOf(agents, func(a azdo.Agent) bool { return meets(d, a) }) {
+		if !anyAgent(agents, func(a azdo.Agent) bool { return agentMeets(d, a) }) {
 			lacking = append(lacking, d)
 		}
 	}
-	if len(lacking) > 0 || len(able(demands, agents)) > 0 {
+	if len(lacking) > 0 || len(capableAgents(demands, agents)) > 0 {
 		return lacking, false
 	}
 	return demands, true
 }
 
-// able are the agents that meet all demands.
-func able(demands []string, agents []azdo.Agent) []azdo.Agent {
+// capableAgents are the agents that meet all demands.
+func capableAgents(demands []string, agents []azdo.Agent) []azdo.Agent {
 	var found []azdo.Agent
 	for _, a := range agents {
 		all := true
 		for _, d := range demands {
-			all = all && meets(d, a)
+			all = all && agentMeets(d, a)
 		}
 		if all {
 			found = append(found, a)
@@ -43,6 +43,6 @@ func able(demands []string, agents []azdo.Agent) []azdo.Agent {
 	return found
 }
 
-func anyOf(agents []azdo.Agent, is func(azdo.Agent) bool) bool {
+func anyAgent(agents []azdo.Agent, is func(azdo.Agent) bool) bool {
 	return slices.ContainsFunc(agents, is)
 }

@@ -8,7 +8,7 @@
 // is one place that knows what an answer of Azure DevOps means.
 //
 // The package starts no process and prints nothing. What it needs of the machine
-// and of the server are functions and small interfaces in a [Subject].
+// and of the server are functions and small interfaces in a [Environment].
 // Sources: azure-devops-rest.md 1, 4 and 5, identity.md 5 and 6, agent-protocol.md
 // 3.9 and 10, keda-and-kubernetes.md 1.5.
 package doctor

@@ -30,7 +30,7 @@ func Explain(err error) (Case, bool) {
 
 func causeOfFolder(err error) Cause {
 	if errors.As(err, new(*agentdir.DirError)) {
-		return Unfit
+		return FolderUnusable
 	}
 	return ""
 }

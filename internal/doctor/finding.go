@@ -88,8 +88,8 @@ func notNeeded(why string) result { return result{found: why, skip: true} }
 // blocked is the result of a check that lacks something that only now came out.
 func blocked(by Name, why string) result { return result{found: why, skip: true, blockedBy: by} }
 
-// wrong is the result of a check that found one thing.
-func wrong(p Problem) result { return result{problems: []Problem{p}} }
+// failedWith is the result of a check that found one thing.
+func failedWith(p Problem) result { return result{problems: []Problem{p}} }
 
 // problem is one of the table, with what was seen, and what the table says to do.
 func problem(c Cause, what string) Problem { return Problem{Cause: c, What: what, Fix: CaseOf(c).Fix} }

@@ -28,7 +28,7 @@ func kedaCount(requests []azdo.JobRequest, parent string, inFlight bool) int {
 	for _, q := range requests {
 		switch {
 		case q.Result != "", !inFlight && !q.ReceiveTime.IsZero():
-		case parent != "" && !anyOf(q.MatchedAgents, func(a azdo.Agent) bool { return a.Name == parent }):
+		case parent != "" && !anyAgent(q.MatchedAgents, func(a azdo.Agent) bool { return a.Name == parent }):
 		default:
 			n++
 		}

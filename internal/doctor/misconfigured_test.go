@@ -185,7 +185,7 @@ func TestMisconfigurations(t *testing.T) {
 			})
 			m.wrong(s)
 			client := s.ready()
-			report := doctor.Visit(t.Context(), s.Subject, nil)
+			report := doctor.Run(t.Context(), s.Environment, nil)
 			judge(t, m, report)
 			err := s.runs(client)
 			explained, _ := doctor.Explain(err)

@@ -35,7 +35,7 @@ type stage struct {
 	server, entra *httptest.Server
 	who           emulator.Identity // the managed identity that the machine has
 	identity      identity.Options
-	doctor.Subject
+	doctor.Environment
 }
 
 // members counts the identities that were made: the SDK remembers tokens by
@@ -81,20 +81,20 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	t.Setenv("AZURE_AUTHORITY_HOST", s.entra.URL)
 	s.put(s.who)
 	s.identity = identity.Options{
-		Source: identity.ManagedIdentity, Host: identity.Neighbour, ObjectID: s.who.ObjectID, Patience: time.Millisecond,
-		HTTP: httpclient.ForIdentity(),
+		Source: identity.ManagedIdentity, Host: identity.Local, ObjectID: s.who.ObjectID, StartupTimeout: time.Millisecond,
+		EndpointClient: httpclient.ForIdentity(),
 	}
-	t.Cleanup(s.identity.HTTP.CloseIdleConnections)
+	t.Cleanup(s.identity.EndpointClient.CloseIdleConnections)
 	s.URL, s.PoolName = s.server.URL+"/emulated", "Default"
-	s.Subject.Identity.Why, s.Subject.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
-	s.Subject.Host = doctor.Machine{Platform: "none", Name: "no known platform", Seen: "a test", Grace: 30 * time.Second, Drain: 13 * time.Second,
+	s.Environment.Identity.Reason, s.Environment.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
+	s.Environment.Host = doctor.Platform{Kind: "none", Name: "no known platform", DetectedBy: "a test", GracePeriod: 30 * time.Second, Drain: 13 * time.Second,
 		Stop: 12 * time.Second, Remove: 5 * time.Second}
 	s.Folder, s.Jobs = soundFolder(), closedJobs()
 	return s
 }
 
-func soundFolder() doctor.Home {
-	return doctor.Home{
+func soundFolder() doctor.AgentFolder {
+	return doctor.AgentFolder{
 		Dir: "/azp", User: "agent", Check: func() error { return nil },
 		Needs: func() (agentdir.Loader, error) {
 			return agentdir.Loader{Libc: "glibc", Path: "/lib64/ld", Exists: true}, nil
@@ -105,8 +105,8 @@ func soundFolder() doctor.Home {
 	}
 }
 
-func closedJobs() doctor.Jobs {
-	return doctor.Jobs{CanRead: func(string) bool { return true }, Metadata: func(context.Context) bool { return false }}
+func closedJobs() doctor.JobAccess {
+	return doctor.JobAccess{CanRead: func(string) bool { return true }, Metadata: func(context.Context) bool { return false }}
 }
 
 func (s *stage) put(id emulator.Identity) {
@@ -154,18 +154,18 @@ func (s *stage) fault(f emulator.Fault) {
 // ready makes the clients, as the settings now say.
 func (s *stage) ready() *azdo.Client {
 	s.Helper()
-	if s.Web == nil {
+	if s.HTTP == nil {
 		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.entra.Certificate().Raw})
-		s.Web = httpclient.ForAzureDevOps("test", nil, ca)
-		s.Cleanup(s.Web.CloseIdleConnections)
+		s.HTTP = httpclient.ForAzureDevOps("test", nil, ca)
+		s.Cleanup(s.HTTP.CloseIdleConnections)
 	}
-	s.identity.Web = s.Web
+	s.identity.EntraClient = s.HTTP
 	who, err := identity.New(s.identity)
 	if err != nil {
 		s.Fatal(err)
 	}
-	client := azdo.New(s.URL, s.Web, who, nil)
-	s.Subject.Identity.Who, s.Server = who, client
+	client := azdo.New(s.URL, s.HTTP, who, nil)
+	s.Environment.Identity.Source, s.Server = who, client
 	s.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
 		users, err := client.Account(ctx)
 		if err != nil {
@@ -227,7 +227,7 @@ func (s *stage) manageQueue() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	client := azdo.New(s.URL, s.Web, admin, nil)
+	client := azdo.New(s.URL, s.HTTP, admin, nil)
 	project, err := client.ProjectByName(s.Context(), "Project")
 	if err != nil {
 		s.Fatal(err)
@@ -244,7 +244,7 @@ func (s *stage) manageQueue() {
 	}
 	req.SetBasicAuth("", s.DefaultPAT())
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := s.Web.Do(req)
+	resp, err := s.HTTP.Do(req)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -53,15 +53,15 @@ func Of(err error) int {
 	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.InvalidVersionError)),
 		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
 		return Usage
-	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.NotDoneError)), azdo.IsNotYet(err):
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.ClassOf(err) == azdo.NotReady:
 		return TryAgain
 	case dir != nil, errors.As(err, new(*install.RootError)):
 		return DirUnusable
 	case errors.Is(err, azdo.ErrNoPool), errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
 		return Denied
-	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedError)), errors.As(err, new(*azdo.TokenError)),
+	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedPoolError)), errors.As(err, new(*azdo.TokenError)),
 		errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
-		errors.As(err, new(*install.SumError)): // the server, or whoever answers in its place
+		errors.As(err, new(*install.ChecksumError)): // the server, or whoever answers in its place
 		return Unavailable
 	case errors.As(err, &answer):
 		switch answer.Status {

@@ -7,7 +7,12 @@
 // 64, 77 and 78.
 package exitcode
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/azptend/azptend/internal/lifecycle"
+)
 
 // The codes. A listener's own code and its death by a signal are passed on
 // besides.
@@ -43,4 +48,40 @@ func Table() []Row {
 		{fmt.Sprint(DirUnusable), "the agent folder cannot work: no listener, wrong architecture, not writable, or with another tool's agent in it"},
 		{"128+n", "the listener died of signal n and was not started again; 130 when a person cancelled the job"},
 	}
+}
+
+// OfRun is the exit code for the end of an agent's run.
+func OfRun(e lifecycle.End) int {
+	switch e.Outcome {
+	case lifecycle.OK:
+		return OK
+	case lifecycle.JobCut, lifecycle.NameTaken, lifecycle.DirInUse, lifecycle.NotRemoved:
+		return TryAgain
+	case lifecycle.JobCancelled:
+		return Interrupted
+	case lifecycle.Denied:
+		return Denied
+	case lifecycle.DirUnusable:
+		return DirUnusable
+	case lifecycle.InternalError:
+		return Internal
+	case lifecycle.ListenerFailed:
+		if e.Exit.Signal != 0 {
+			return 128 + e.Exit.Signal
+		}
+		return e.Exit.Code
+	}
+	return Unavailable
+}
+
+// Severity orders exit codes, for a process with several agents: a fault is worse
+// than what a person must fix, that is worse than what may pass by itself, and that
+// is worse than what was asked for.
+func Severity(code int) int {
+	const listeners = -1 // its own codes, and its deaths
+	order := []int{OK, Interrupted, TryAgain, Unavailable, listeners, Denied, DirUnusable, Usage, Internal}
+	if i := slices.Index(order, code); i >= 0 {
+		return i
+	}
+	return slices.Index(order, listeners)
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"regexp"
 	"testing"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/setup"
 )
@@ -34,15 +37,15 @@ func TestOf(t *testing.T) {
 		{&pool.ClosedError{Name: "Azure Pipelines", Why: "hosted"}, 69},
 		{fmt.Errorf("cannot find: %w", azdo.ErrAzureDevOpsServer), 69},
 		{fmt.Errorf("cannot find: %w", azdo.ErrForeignHost), 69},
-		{&setup.ClosedError{}, 69},
+		{&setup.ClosedPoolError{}, 69},
 		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "You are trying to invite"}}, 69},
-		{&install.SumError{}, 69},
+		{&install.ChecksumError{}, 69},
 		{errors.New("a fault of ours"), 70},
 		{&fs.PathError{Err: errors.New("x")}, 70},
 		{&pool.NameTakenError{Op: "make placeholder"}, 75},
 		{&azdo.Error{Op: "x", Status: 409}, 75},
 		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "VS403283: Could not add user"}}, 75},
-		{&setup.NotDoneError{}, 75},
+		{&setup.UnconfirmedError{}, 75},
 		{&agentdir.DirError{InUse: true}, 75},
 		{&azdo.Error{Op: "x", Status: 401}, 77},
 		{&azdo.Error{Op: "x", Status: 403}, 77},
@@ -79,5 +82,36 @@ func TestOfStartAndInstall(t *testing.T) {
 		if got := OfInstall(tt.err); got != tt.install {
 			t.Errorf("install: %v: %d, want %d", tt.err, got, tt.install)
 		}
+	}
+}
+
+// TestOfRun holds the table against each outcome that package lifecycle has.
+func TestOfRun(t *testing.T) {
+	codes := map[lifecycle.Outcome]int{
+		lifecycle.OK:          0,
+		lifecycle.Unreachable: 69, lifecycle.AnswerLost: 69, lifecycle.Unclear: 69, lifecycle.Refused: 69, lifecycle.NotFound: 69, lifecycle.JobRunning: 69,
+		lifecycle.InternalError: 70,
+		lifecycle.JobCut:        75, lifecycle.NameTaken: 75, lifecycle.DirInUse: 75, lifecycle.NotRemoved: 75,
+		lifecycle.Denied:       77,
+		lifecycle.DirUnusable:  78,
+		lifecycle.JobCancelled: 130,
+	}
+	for outcome, want := range codes {
+		if got := OfRun(lifecycle.End{Outcome: outcome}); got != want {
+			t.Errorf("%s: %d, want %d", outcome, got, want)
+		}
+	}
+	for exit, want := range map[lifecycle.Exit]int{{Code: 2}: 2, {Signal: 9}: 137} {
+		if got := OfRun(lifecycle.End{Outcome: lifecycle.ListenerFailed, Exit: exit}); got != want {
+			t.Errorf("the listener failed with %v: %d, want %d", exit, got, want)
+		}
+	}
+	b, err := os.ReadFile("../lifecycle/event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := regexp.MustCompile(`(?m)^\t\w+ +Outcome = "(.+?)"`).FindAllStringSubmatch(string(b), -1)
+	if len(outcomes) != len(codes)+1 { // and ListenerFailed
+		t.Errorf("lifecycle has %d outcomes, and %d are looked at here", len(outcomes), len(codes)+1)
 	}
 }

@@ -123,7 +123,7 @@ func (j *job) startWorker() (*worker, error) {
 	}
 	defer out.Close()
 	w := &worker{pipe: pipe, back: back}
-	w.child, err = j.l.procs.Start(proc.Spec{
+	w.child, err = j.l.procs.Start(context.Background(), proc.Spec{
 		Path:  filepath.Join(j.l.install.root, "bin", workerName),
 		Args:  []string{"spawnclient", "3", "4"},
 		Env:   j.l.env.list(),

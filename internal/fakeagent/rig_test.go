@@ -258,7 +258,7 @@ func (r *rig) startArgs(args ...string) *running {
 		r.t.Fatal(err)
 	}
 	defer errs.Close()
-	p.child, err = testProcs.Start(proc.Spec{
+	p.child, err = testProcs.Start(context.Background(), proc.Spec{
 		Path: filepath.Join(r.root, "bin", "Agent.Listener"), Args: args, Env: r.env, Dir: r.root, Stdout: out, Stderr: errs,
 	})
 	if err != nil {

@@ -114,7 +114,7 @@ func (w *workerJob) runScript(ctx context.Context, s step, script string, c *con
 	}
 	defer out.Close()
 	spec.Stdout, spec.Stderr = in, in
-	child, err := w.procs.Start(spec)
+	child, err := w.procs.Start(context.Background(), spec)
 	in.Close()
 	if err != nil {
 		return 0, err

@@ -3,6 +3,7 @@
 package fakeagent
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -155,7 +156,7 @@ func (l *listener) startUpdateScript(target string) error {
 		return fmt.Errorf("cannot start the update: %w", err)
 	}
 	log := filepath.Join(diag, "SelfUpdate-"+time.Now().UTC().Format("20060102-150405")+".log")
-	_, err := l.procs.Start(proc.Spec{
+	_, err := l.procs.Start(context.Background(), proc.Spec{
 		Path: "/bin/sh",
 		Args: []string{script, strconv.Itoa(os.Getpid()), l.version, target, log, l.install.root},
 		Env:  l.env.list(),

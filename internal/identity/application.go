@@ -14,31 +14,31 @@ import (
 // workload's projected token, a secret or a certificate. Its tokens live about an
 // hour.
 type application struct {
-	make func() (azcore.TokenCredential, error)
+	newCredential func() (azcore.TokenCredential, error)
 
-	mu  sync.Mutex
-	sdk azcore.TokenCredential
+	mu      sync.Mutex
+	current azcore.TokenCredential
 }
 
 func newApplication(o Options) (*application, error) {
 	a := &application{}
 	client := policy.ClientOptions{
-		Transport: &entraID{http: o.Web},
+		Transport: &entraTransport{http: o.EntraClient},
 		Retry:     policy.RetryOptions{MaxRetries: -1}, // trying again is the caller's
 	}
 	switch {
 	case o.Source == WorkloadIdentity:
-		a.make = func() (azcore.TokenCredential, error) { return newWorkload(o, client) }
+		a.newCredential = func() (azcore.TokenCredential, error) { return newWorkloadCredential(o, client) }
 	case !o.ClientSecret.IsZero():
-		a.make = func() (azcore.TokenCredential, error) {
+		a.newCredential = func() (azcore.TokenCredential, error) {
 			return azidentity.NewClientSecretCredential(o.TenantID, o.ClientID, o.ClientSecret.Reveal(),
 				&azidentity.ClientSecretCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true})
 		}
 	default:
-		a.make = func() (azcore.TokenCredential, error) { return newCertificate(o, client) }
+		a.newCredential = func() (azcore.TokenCredential, error) { return newCertificateCredential(o, client) }
 	}
 	var err error
-	if a.sdk, err = a.make(); err != nil {
+	if a.current, err = a.newCredential(); err != nil {
 		return nil, fmt.Errorf("cannot use the %s (client id %s): %w", o.Source, o.ClientID, err)
 	}
 	return a, nil
@@ -47,38 +47,38 @@ func newApplication(o Options) (*application, error) {
 // token asks the SDK, which remembers. A credential's memory is its own: a fresh
 // token is asked for with a new credential, which reads its certificate again.
 func (a *application) token(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	sdk, err := a.credential(fresh)
+	sdk, err := a.credentialFor(fresh)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
-	return sdk.GetToken(ctx, forDevOps())
+	return sdk.GetToken(ctx, tokenRequest())
 }
 
-func (a *application) credential(fresh bool) (azcore.TokenCredential, error) {
+func (a *application) credentialFor(fresh bool) (azcore.TokenCredential, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !fresh {
-		return a.sdk, nil
+		return a.current, nil
 	}
-	sdk, err := a.make()
+	sdk, err := a.newCredential()
 	if err == nil {
-		a.sdk = sdk
+		a.current = sdk
 	}
 	return sdk, err
 }
 
-// newWorkload reads the projected token at each exchange: kubelet replaces it
+// newWorkloadCredential reads the projected token at each exchange: kubelet replaces it
 // when four fifths of its life are over. The SDK's own credential for it keeps
 // what it read for ten minutes, and sends a trailing newline along (identity.md
 // 1.6).
-func newWorkload(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
+func newWorkloadCredential(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
 	assertion := func(ctx context.Context) (string, error) {
 		text, err := readToken(ctx, "the projected token", "AZURE_FEDERATED_TOKEN_FILE", o.FederatedTokenFile)
 		if err != nil {
-			note(ctx, err)
+			recordError(ctx, err)
 			return "", err
 		}
-		o.Guard.Watch(text)
+		o.Redactor.Add(text)
 		return text.Reveal(), nil
 	}
 	// Instance discovery asks Microsoft whether an authority is one of its own. The
@@ -90,7 +90,7 @@ func newWorkload(o Options, client policy.ClientOptions) (azcore.TokenCredential
 // maxCertificate bounds a certificate with its key and its chain, some 10 kB.
 const maxCertificate = 1 << 20
 
-func newCertificate(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
+func newCertificateCredential(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
 	b, err := readFile(context.Background(), o.CertificateFile, maxCertificate)
 	if err != nil {
 		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate: %w", err)}

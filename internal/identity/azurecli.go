@@ -23,5 +23,5 @@ func newAzureCLI(o Options) (azureCLI, error) {
 }
 
 func (a azureCLI) token(ctx context.Context, _ bool) (azcore.AccessToken, error) {
-	return a.sdk.GetToken(ctx, forDevOps())
+	return a.sdk.GetToken(ctx, tokenRequest())
 }

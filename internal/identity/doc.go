@@ -13,8 +13,8 @@
 // answer, for an answer may hold a token.
 //
 // One file a source: file.go, managed.go, application.go (workload identities and
-// service principals), azurecli.go. endpoint.go and entraid.go are the SDK's ways
-// to the network, patience.go says what is waited for.
+// service principals), azurecli.go. endpoint.go and entra_transport.go are the SDK's ways
+// to the network, endpoint_retry.go says what is waited for.
 //
 // Facts: identity.md 1 and 2; for users, docs/identity.md.
 package identity

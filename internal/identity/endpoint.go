@@ -62,43 +62,43 @@ func (e *EndpointError) Refused() bool {
 // for an endpoint that is still starting, and does not let an answer without a
 // token pass as a success.
 type endpoint struct {
-	http  *http.Client
-	host  Host
-	until time.Time // what may pass is waited for until then
-	log   *slog.Logger
+	http     *http.Client
+	host     Host
+	deadline time.Time // what may pass is waited for until then
+	log      *slog.Logger
 }
 
-func newEndpoint(client *http.Client, host Host, patience time.Duration, log *slog.Logger) *endpoint {
-	return &endpoint{http: client, host: host, until: time.Now().Add(patience), log: log}
+func newEndpoint(client *http.Client, host Host, timeout time.Duration, log *slog.Logger) *endpoint {
+	return &endpoint{http: client, host: host, deadline: time.Now().Add(timeout), log: log}
 }
 
-// failure is where Do leaves what went wrong with a request, for whoever made
+// requestError is where Do leaves what went wrong with a request, for whoever made
 // its context: the SDK turns the errors of its transport into text, and that
 // text quotes whole answers.
-type failure struct{ err error }
+type requestError struct{ err error }
 
-type failureKey struct{}
+type requestErrorKey struct{}
 
-// noting returns a context whose requests leave their failures in f.
-func noting(ctx context.Context, f *failure) context.Context {
-	return context.WithValue(ctx, failureKey{}, f)
+// withRequestError returns a context whose requests leave their failures in f.
+func withRequestError(ctx context.Context, f *requestError) context.Context {
+	return context.WithValue(ctx, requestErrorKey{}, f)
 }
 
-func note(ctx context.Context, err error) {
-	if f, ok := ctx.Value(failureKey{}).(*failure); ok {
+func recordError(ctx context.Context, err error) {
+	if f, ok := ctx.Value(requestErrorKey{}).(*requestError); ok {
 		f.err = err
 	}
 }
 
 // Do implements policy.Transporter.
 func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
-	resp, err := e.patiently(r)
+	resp, err := e.doWithRetry(r)
 	if err == nil {
-		resp, err = checked(resp)
+		resp, err = checkResponse(resp)
 	} else {
 		err = fmt.Errorf("cannot reach the identity endpoint at %s: %w", r.URL.Host, withoutURL(err))
 	}
-	note(r.Context(), err)
+	recordError(r.Context(), err)
 	var answer *EndpointError
 	if errors.As(err, &answer) && resp != nil {
 		return resp, nil // the SDK knows what to do with a refusal
@@ -116,26 +116,26 @@ func withoutURL(err error) error {
 	return err
 }
 
-// maxAnswer bounds an endpoint's answer: a token is 1 to 3 kB.
-const maxAnswer = 1 << 20
+// maxResponse bounds an endpoint's answer: a token is 1 to 3 kB.
+const maxResponse = 1 << 20
 
-// checked returns an answer that the SDK may see: with an error, what is wrong
+// checkResponse returns an answer that the SDK may see: with an error, what is wrong
 // with it; without an answer, one that the SDK would take for a token, for it
 // takes null for an empty one.
-func checked(resp *http.Response) (*http.Response, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+func checkResponse(resp *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	resp.Body.Close()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the identity endpoint's answer: %w", err)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusAccepted { // the SDK's idea of success
-		return resp, parseAnswer(resp, body)
+		return resp, parseError(resp, body)
 	}
 	var answer map[string]json.RawMessage
 	var token string
-	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || notAToken(token) != nil {
-		e := parseAnswer(resp, body)
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || checkToken(token) != nil {
+		e := parseError(resp, body)
 		e.NoToken = true
 		return nil, e
 	}
@@ -152,28 +152,28 @@ func checked(resp *http.Response) (*http.Response, error) {
 	return resp, nil
 }
 
-// parseAnswer finds the endpoint's own words: App Service's form has statusCode,
+// parseError finds the endpoint's own words: App Service's form has statusCode,
 // message and correlationId, the metadata service's error and error_description,
 // Service Fabric's an error with code and message (identity.md 1.2).
-func parseAnswer(resp *http.Response, body []byte) *EndpointError {
+func parseError(resp *http.Response, body []byte) *EndpointError {
 	e := &EndpointError{Status: resp.StatusCode}
 	var form map[string]json.RawMessage
 	if err := json.Unmarshal(body, &form); err != nil {
-		e.Message = whatItIs(resp.Header, body)
+		e.Message = describeBody(resp.Header, body)
 		return e
 	}
-	e.Code = word(text(form["statusCode"]))
-	e.CorrelationID = word(cmp.Or(text(form["correlationId"]), text(form["correlation_id"])))
-	e.Message = sentence(text(form["message"]))
+	e.Code = quoteCode(text(form["statusCode"]))
+	e.CorrelationID = quoteCode(cmp.Or(text(form["correlationId"]), text(form["correlation_id"])))
+	e.Message = quoteMessage(text(form["message"]))
 	if description := text(form["error_description"]); description != "" {
-		e.Message = sentence(description)
+		e.Message = quoteMessage(description)
 	}
 	if name := text(form["error"]); name != "" {
-		e.Code = word(name)
+		e.Code = quoteCode(name)
 	}
 	var nested map[string]json.RawMessage
 	if json.Unmarshal(form["error"], &nested) == nil && len(nested) > 0 {
-		e.Code, e.Message = word(text(nested["code"])), sentence(text(nested["message"]))
+		e.Code, e.Message = quoteCode(text(nested["code"])), quoteMessage(text(nested["message"]))
 	}
 	return e
 }
@@ -191,52 +191,52 @@ func text(raw json.RawMessage) string {
 	return ""
 }
 
-// whatItIs describes an answer that is no JSON object.
-func whatItIs(h http.Header, body []byte) string {
+// describeBody describes an answer that is no JSON object.
+func describeBody(h http.Header, body []byte) string {
 	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
 		return "the answer is empty"
 	case err == nil && t != "application/json":
-		return "the answer is " + word(t) + ", not JSON"
+		return "the answer is " + quoteCode(t) + ", not JSON"
 	}
 	return "the answer is not a JSON object"
 }
 
 const (
-	// longestSentence and longestWord bound what is quoted of an endpoint: tokens
+	// maxMessage and maxWord bound what is quoted of an endpoint: tokens
 	// are long words.
-	longestSentence = 300
-	longestWord     = 100
+	maxMessage = 300
+	maxWord    = 100
 )
 
-// sentence is an endpoint's message on one line, without what no message is made
+// quoteMessage is an endpoint's message on one line, without what no message is made
 // of.
-func sentence(s string) string {
+func quoteMessage(s string) string {
 	if strings.ContainsAny(s, "<>") {
 		return "its message is not repeated here: it does not look like one"
 	}
-	words := strings.Fields(noTokens.Clean(s))
+	words := strings.Fields(tokenRedactor.Redact(s))
 	for i, w := range words {
-		if len(w) > longestWord {
+		if len(w) > maxWord {
 			words[i] = "[…]"
 		}
 	}
 	s = strings.Join(words, " ")
-	if len(s) > longestSentence {
-		s = strings.ToValidUTF8(s[:longestSentence], "") + "…"
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}
 	return s
 }
 
-// word is an endpoint's code or id, "" if it is no such thing.
-func word(s string) string {
-	s = strings.Join(strings.Fields(noTokens.Clean(s)), " ")
-	if len(s) > longestWord {
+// quoteCode is an endpoint's code or id, "" if it is no such thing.
+func quoteCode(s string) string {
+	s = strings.Join(strings.Fields(tokenRedactor.Redact(s)), " ")
+	if len(s) > maxWord {
 		return ""
 	}
 	return s
 }
 
-// noTokens takes out whatever looks like a token.
-var noTokens secret.Guard
+// tokenRedactor takes out whatever looks like a token.
+var tokenRedactor secret.Redactor

@@ -103,7 +103,7 @@ func client(t *testing.T) *http.Client {
 
 func newIdentity(t *testing.T, o identity.Options) *identity.Identity {
 	t.Helper()
-	o.HTTP = client(t)
+	o.EndpointClient = client(t)
 	switch {
 	case o.Source != "":
 	case o.TokenFile != "":
@@ -406,7 +406,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 		started <- s
 	}()
 	who := newIdentity(t, identity.Options{
-		ObjectID: anObject(), Patience: time.Minute, Log: newLog(waiting),
+		ObjectID: anObject(), StartupTimeout: time.Minute, Log: newLog(waiting),
 	})
 	if got := authorize(t, who, false); got != "Bearer "+token {
 		t.Errorf("header is %q", got)
@@ -419,7 +419,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 
 func TestAnEndpointThatNeverStarts(t *testing.T) {
 	inEnvironment(t, "http://127.0.0.1:1/msi/token")
-	who := newIdentity(t, identity.Options{ObjectID: anObject(), Patience: time.Millisecond})
+	who := newIdentity(t, identity.Options{ObjectID: anObject(), StartupTimeout: time.Millisecond})
 	_, err := who.Authorization(t.Context(), secret.Text{})
 	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "cannot reach the identity endpoint at 127.0.0.1:1: ") {
 		t.Errorf("error is %v", err)
@@ -427,7 +427,7 @@ func TestAnEndpointThatNeverStarts(t *testing.T) {
 
 	// The caller's context ends the waiting too, and the error says what for.
 	waiting := watchFor("Waiting for the identity endpoint")
-	who = newIdentity(t, identity.Options{ObjectID: anObject(), Patience: time.Hour, Log: newLog(waiting)})
+	who = newIdentity(t, identity.Options{ObjectID: anObject(), StartupTimeout: time.Hour, Log: newLog(waiting)})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-waiting.seen; cancel() }()
 	if _, err := who.Authorization(ctx, secret.Text{}); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -465,12 +465,12 @@ func TestFreshGoesPastTheSDKsCache(t *testing.T) {
 	}
 }
 
-func TestTokensAreShownToTheGuard(t *testing.T) {
+func TestTokensAreShownToTheRedactor(t *testing.T) {
 	newEndpoint(t, gives("an-opaque-managed-token"))
-	var guard secret.Guard
-	who := newIdentity(t, identity.Options{ObjectID: anObject(), Guard: &guard})
+	var redactor secret.Redactor
+	who := newIdentity(t, identity.Options{ObjectID: anObject(), Redactor: &redactor})
 	header := authorize(t, who, false)
-	if got := guard.Clean("sent " + header); got != "sent Bearer [redacted]" {
+	if got := redactor.Redact("sent " + header); got != "sent Bearer [redacted]" {
 		t.Errorf("a log line would say %q", got)
 	}
 }

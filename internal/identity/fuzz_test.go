@@ -32,12 +32,12 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		resp := &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(string(body)))}
-		resp, err := checked(resp)
+		resp, err := checkResponse(resp)
 		if err == nil {
 			var answer struct {
 				Token string `json:"access_token"`
 			}
-			if json.NewDecoder(resp.Body).Decode(&answer) != nil || notAToken(answer.Token) != nil {
+			if json.NewDecoder(resp.Body).Decode(&answer) != nil || checkToken(answer.Token) != nil {
 				t.Errorf("the SDK would take %q for a token", body)
 			}
 			return
@@ -64,7 +64,7 @@ func FuzzExpiresOn(f *testing.F) {
 		}
 		claims := base64.RawURLEncoding.EncodeToString([]byte(`{"exp":` + strconv.FormatInt(expires, 10) + `}`))
 		body := `{"expires_in":"28799","expires_on":` + form + `,"access_token":"e30.` + claims + `.c2ln"}`
-		resp, err := checked(&http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))})
+		resp, err := checkResponse(&http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,11 +41,11 @@ type Options struct {
 	CertificatePassword secret.Text
 	SendChain           bool
 
-	HTTP     *http.Client  // for identity endpoints: no proxy
-	Web      *http.Client  // for Entra ID, which is on the internet
-	Patience time.Duration // how long an endpoint is waited for after the start; 0 is what the host needs
-	Log      *slog.Logger
-	Guard    *secret.Guard // is shown every token, so that no log line holds one
+	EndpointClient *http.Client  // for identity endpoints: no proxy
+	EntraClient    *http.Client  // for Entra ID, which is on the internet
+	StartupTimeout time.Duration // how long an endpoint is waited for after the start; 0 is what the host needs
+	Log            *slog.Logger
+	Redactor       *secret.Redactor // is shown every token, so that no log line holds one
 }
 
 // ErrNoSource says that nothing was set by which to log on.
@@ -67,16 +67,16 @@ const (
 // Identity is who azptend is to Azure DevOps. It is safe for use by several
 // goroutines.
 type Identity struct {
-	options Options
-	entra   credential // nil where only a file or a PAT is used
+	options    Options
+	credential tokenSource // nil where only a file or a PAT is used
 
-	mu      sync.Mutex
-	source  Source
-	tokens  fileTokens
-	unread  bool        // it was said that the token file gives none
-	fetched func(Fetch) // nil for nobody
-	now     func() time.Time
-	last    string // the token that was last told of
+	mu                sync.Mutex
+	source            Source
+	fileTokens        fileTokens
+	fileFailureLogged bool        // it was said that the token file gives none
+	onFetch           func(Fetch) // nil for nobody
+	now               func() time.Time
+	lastReported      string // the token that was last told of
 }
 
 // Fetch is a token that was got, and was not in our hands before, or the failure to
@@ -89,31 +89,31 @@ type Fetch struct {
 
 // OnFetch has f told of each fetch. It is called before the first token is asked
 // for. Of a PAT and of a token file nothing is told: they are read and not fetched.
-func (i *Identity) OnFetch(f func(Fetch)) { i.fetched = f }
+func (i *Identity) OnFetch(f func(Fetch)) { i.onFetch = f }
 
 // UseClock has tokens judged by another clock than this machine's. It is called
 // before the first token is asked for.
 func (i *Identity) UseClock(now func() time.Time) { i.now = now }
 
-// tell tells of a fetch; the SDK's cache hands the same token out many times.
-func (i *Identity) tell(token azcore.AccessToken, err error) {
-	if i.fetched == nil {
+// reportFetch tells of a fetch; the SDK's cache hands the same token out many times.
+func (i *Identity) reportFetch(token azcore.AccessToken, err error) {
+	if i.onFetch == nil {
 		return
 	}
 	i.mu.Lock()
-	again := err == nil && token.Token == i.last
+	again := err == nil && token.Token == i.lastReported
 	if err == nil {
-		i.last = token.Token
+		i.lastReported = token.Token
 	}
 	source := i.source
 	i.mu.Unlock()
 	if !again {
-		i.fetched(Fetch{source, token.ExpiresOn, err})
+		i.onFetch(Fetch{source, token.ExpiresOn, err})
 	}
 }
 
-// credential is a way to Entra tokens. Fresh asks for another than the last.
-type credential interface {
+// tokenSource is a way to Entra tokens. Fresh asks for another than the last.
+type tokenSource interface {
 	token(ctx context.Context, fresh bool) (azcore.AccessToken, error)
 }
 
@@ -122,21 +122,21 @@ func New(o Options) (*Identity, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Guard == nil {
-		o.Guard = &secret.Guard{}
+	if o.Redactor == nil {
+		o.Redactor = &secret.Redactor{}
 	}
 	for _, s := range []secret.Text{o.PAT, o.ClientSecret, o.CertificatePassword} {
-		o.Guard.Watch(s)
+		o.Redactor.Add(s)
 	}
 	i := &Identity{options: o, source: o.Source, now: time.Now}
 	var err error
 	switch {
-	case o.Source == ManagedIdentity, o.Source == TokenFile && o.selectsManaged():
-		i.entra, err = newManaged(o)
+	case o.Source == ManagedIdentity, o.Source == TokenFile && o.hasManagedSelector():
+		i.credential, err = newManaged(o)
 	case o.Source == WorkloadIdentity, o.Source == ServicePrincipal:
-		i.entra, err = newApplication(o)
+		i.credential, err = newApplication(o)
 	case o.Source == AzureCLI:
-		i.entra, err = newAzureCLI(o)
+		i.credential, err = newAzureCLI(o)
 	case o.Source != TokenFile && o.Source != PAT:
 		err = ErrNoSource
 	}
@@ -166,7 +166,7 @@ func (i *Identity) Selector() string {
 	return i.options.selector()
 }
 
-func (o Options) selectsManaged() bool { return o.ObjectID+o.ClientID+o.ResourceID != "" }
+func (o Options) hasManagedSelector() bool { return o.ObjectID+o.ClientID+o.ResourceID != "" }
 
 func (o Options) selector() string {
 	switch {
@@ -188,7 +188,7 @@ func (o Options) selector() string {
 func (i *Identity) Authorization(ctx context.Context, refused secret.Text) (secret.Text, error) {
 	switch i.Source() {
 	case TokenFile:
-		return i.fromFile(ctx, refused)
+		return i.fileAuthorization(ctx, refused)
 	case PAT:
 		return i.basic(i.options.PAT), nil
 	}
@@ -201,18 +201,18 @@ func (i *Identity) Token(ctx context.Context) (secret.Text, time.Time, error) {
 	switch i.Source() {
 	case TokenFile:
 		text, err := i.readFile(ctx)
-		if err == nil || !i.fallBack(err) {
+		if err == nil || !i.fallBackToManaged(err) {
 			return text, time.Time{}, err
 		}
 	case PAT:
 		return i.options.PAT, time.Time{}, nil
 	}
-	token, err := i.ask(ctx, false)
+	token, err := i.request(ctx, false)
 	return secret.New(token.Token), token.ExpiresOn, err
 }
 
 func (i *Identity) bearer(ctx context.Context, fresh bool) (secret.Text, error) {
-	token, err := i.ask(ctx, fresh)
+	token, err := i.request(ctx, fresh)
 	if err != nil {
 		return secret.Text{}, err
 	}
@@ -223,7 +223,7 @@ func (i *Identity) bearer(ctx context.Context, fresh bool) (secret.Text, error) 
 // place too, which a token file may hold (identity.md 5).
 func (i *Identity) basic(token secret.Text) secret.Text {
 	encoded := base64.StdEncoding.EncodeToString([]byte(":" + token.Reveal()))
-	i.options.Guard.Watch(secret.New(encoded)) // to be decoded by anybody
+	i.options.Redactor.Add(secret.New(encoded)) // to be decoded by anybody
 	return secret.New("Basic " + encoded)
 }
 
@@ -232,15 +232,15 @@ func (i *Identity) basic(token secret.Text) secret.Text {
 // ours; managed identities' endpoints have one that nothing gets past, and hand
 // out tokens with five minutes left. With less than leastLife it is of no use.
 const (
-	enoughLife = 5 * time.Minute
-	leastLife  = 30 * time.Second
+	minLifetime     = 5 * time.Minute
+	uselessLifetime = 30 * time.Second
 )
 
-// ask gets a token that lives long enough.
-func (i *Identity) ask(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	token, err := i.askOnce(ctx, fresh)
-	if err == nil && !fresh && token.ExpiresOn.Sub(i.now()) < enoughLife {
-		token, err = i.askOnce(ctx, true)
+// request gets a token that lives long enough.
+func (i *Identity) request(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
+	token, err := i.requestOnce(ctx, fresh)
+	if err == nil && !fresh && token.ExpiresOn.Sub(i.now()) < minLifetime {
+		token, err = i.requestOnce(ctx, true)
 	}
 	if err != nil {
 		return azcore.AccessToken{}, err
@@ -249,27 +249,27 @@ func (i *Identity) ask(ctx context.Context, fresh bool) (azcore.AccessToken, err
 	switch {
 	case left <= 0:
 		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+
-			"is this machine's clock right?", i.whose(), (-left).Round(time.Second))
-	case left < leastLife:
+			"is this machine's clock right?", i.describe(), (-left).Round(time.Second))
+	case left < uselessLifetime:
 		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expires in %s; "+
-			"is this machine's clock right?", i.whose(), left.Round(time.Second))
+			"is this machine's clock right?", i.describe(), left.Round(time.Second))
 	}
 	return token, nil
 }
 
-func (i *Identity) askOnce(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	var f failure
-	token, err := i.entra.token(noting(ctx, &f), fresh)
-	i.tell(token, err)
+func (i *Identity) requestOnce(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
+	var f requestError
+	token, err := i.credential.token(withRequestError(ctx, &f), fresh)
+	i.reportFetch(token, err)
 	if err != nil {
-		return azcore.AccessToken{}, fmt.Errorf("cannot get a token for the %s: %w", i.whose(), cmp.Or(f.err, err))
+		return azcore.AccessToken{}, fmt.Errorf("cannot get a token for the %s: %w", i.describe(), cmp.Or(f.err, err))
 	}
-	i.options.Guard.Watch(secret.New(token.Token))
+	i.options.Redactor.Add(secret.New(token.Token))
 	return token, nil
 }
 
-// whose names the identity in errors.
-func (i *Identity) whose() string {
+// describe names the identity in errors.
+func (i *Identity) describe() string {
 	source := i.Source()
 	if source == AzureCLI {
 		return "login of the Azure CLI"
@@ -277,7 +277,7 @@ func (i *Identity) whose() string {
 	return fmt.Sprintf("%s (%s)", source, i.options.selector())
 }
 
-// forDevOps is the request for a token that Azure DevOps takes.
-func forDevOps() policy.TokenRequestOptions {
+// tokenRequest is the request for a token that Azure DevOps takes.
+func tokenRequest() policy.TokenRequestOptions {
 	return policy.TokenRequestOptions{Scopes: []string{DevOpsResource + "/.default"}}
 }

@@ -63,15 +63,15 @@ func TestTheSelector(t *testing.T) {
 }
 
 func TestAPersonalAccessToken(t *testing.T) {
-	var guard secret.Guard
-	who := newIdentity(t, identity.Options{PAT: secret.New(pat), Guard: &guard})
+	var redactor secret.Redactor
+	who := newIdentity(t, identity.Options{PAT: secret.New(pat), Redactor: &redactor})
 	for _, fresh := range []bool{false, true} {
 		if got := authorize(t, who, fresh); got != basic(pat) {
 			t.Errorf("header is %q", got)
 		}
 	}
 	for _, form := range []string{pat, basic(pat)} {
-		if got := guard.Clean("401 for " + form); strings.Contains(got, form[8:]) {
+		if got := redactor.Redact("401 for " + form); strings.Contains(got, form[8:]) {
 			t.Errorf("a log line would say %q", got)
 		}
 	}

@@ -16,13 +16,13 @@ type Host int
 
 // The hosts.
 const (
-	// Neighbour is an endpoint beside the container: Container Apps, App Service.
-	Neighbour Host = iota
+	// Local is an endpoint beside the container: Container Apps, App Service.
+	Local Host = iota
 	// Metadata is the metadata service of machines and Container Instances.
 	Metadata
-	// Pinned is Service Fabric: the SDK checks the endpoint's certificate by its
+	// ServiceFabric is Service Fabric: the SDK checks the endpoint's certificate by its
 	// thumbprint, and insists on a plain http.Client for that.
-	Pinned
+	ServiceFabric
 )
 
 // How long an endpoint is waited for after the start: Container Apps' neighbour
@@ -30,15 +30,15 @@ const (
 // appears late, and answers 410 for up to 70 s while it is updated (identity.md
 // 1.3 to 1.5).
 const (
-	neighbourPatience = time.Minute
-	metadataPatience  = 2 * time.Minute
+	localStartupTimeout    = time.Minute
+	metadataStartupTimeout = 2 * time.Minute
 )
 
-func (h Host) patience() time.Duration {
+func (h Host) startupTimeout() time.Duration {
 	if h == Metadata {
-		return metadataPatience
+		return metadataStartupTimeout
 	}
-	return neighbourPatience
+	return localStartupTimeout
 }
 
 // managed is a managed identity.
@@ -47,21 +47,21 @@ type managed struct {
 }
 
 func newManaged(o Options) (managed, error) {
-	patience := o.Patience
-	if patience == 0 {
-		patience = o.Host.patience()
+	timeout := o.StartupTimeout
+	if timeout == 0 {
+		timeout = o.Host.startupTimeout()
 	}
 	client := policy.ClientOptions{
-		Transport: newEndpoint(o.HTTP, o.Host, patience, o.Log),
+		Transport: newEndpoint(o.EndpointClient, o.Host, timeout, o.Log),
 		Retry: policy.RetryOptions{
 			// The SDK would try again by itself, for 9 to 98 s (identity.md 2), and
 			// outlast the caller's budget without a word; and end a try after a minute,
 			// in which we may still be waiting.
-			MaxRetries: -1, TryTimeout: patience + time.Minute,
+			MaxRetries: -1, TryTimeout: timeout + time.Minute,
 		},
 	}
-	if o.Host == Pinned {
-		client.Transport = o.HTTP
+	if o.Host == ServiceFabric {
+		client.Transport = o.EndpointClient
 	}
 	sdk, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: client, ID: o.managedID()})
 	if err != nil {
@@ -82,15 +82,15 @@ func (o Options) managedID() azidentity.ManagedIDKind {
 	return nil
 }
 
-// pastTheCache is a claims request that asks for nothing. The SDK takes any as a
+// skipCacheClaims is a claims request that asks for nothing. The SDK takes any as a
 // reason not to answer from its memory, and it has no other switch for that; it
 // does not send it (identity.md 2).
-const pastTheCache = `{"access_token":{}}`
+const skipCacheClaims = `{"access_token":{}}`
 
 func (m managed) token(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	options := forDevOps()
+	options := tokenRequest()
 	if fresh {
-		options.Claims = pastTheCache
+		options.Claims = skipCacheClaims
 	}
 	return m.sdk.GetToken(ctx, options)
 }

@@ -137,7 +137,7 @@ func TestTheMetadataService(t *testing.T) {
 		{identity.Options{ResourceID: user.ResourceID}, user.ObjectID, "msi_res_id=" + url.QueryEscape(user.ResourceID)},
 	} {
 		a.ClearCalls()
-		tt.options.Source, tt.options.Host, tt.options.HTTP = identity.ManagedIdentity, identity.Metadata, a.metadata(t)
+		tt.options.Source, tt.options.Host, tt.options.EndpointClient = identity.ManagedIdentity, identity.Metadata, a.metadata(t)
 		mustBe(t, made(t, tt.options), tt.object)
 		asked := a.asked(metadataPath)
 		want, _ := url.ParseQuery("api-version=2018-02-01&resource=" + identity.DevOpsResource + "&" + tt.query)
@@ -158,7 +158,7 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 	}
 	log := watchFor("answers 404")
 	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: user.ObjectID,
-		HTTP: a.metadata(t), Log: newLog(log)})
+		EndpointClient: a.metadata(t), Log: newLog(log)})
 	mustBe(t, who, user.ObjectID)
 	if n := len(a.asked(metadataPath)); n != 3 {
 		t.Errorf("asked %d times", n)
@@ -168,7 +168,7 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 	}
 
 	a.ClearCalls()
-	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: anObject(), HTTP: a.metadata(t)})
+	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: anObject(), EndpointClient: a.metadata(t)})
 	_, err := who.Authorization(t.Context(), secret.Text{})
 	var answer *identity.EndpointError
 	if !errors.As(err, &answer) || !answer.Refused() || !strings.Contains(err.Error(), "says 400 invalid_request: Identity not found") {
@@ -198,7 +198,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded} // packets that nobody answers
 		}
 	}
-	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: user.ObjectID, HTTP: c, Log: newLog(log)})
+	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: user.ObjectID, EndpointClient: c, Log: newLog(log)})
 	mustBe(t, who, user.ObjectID)
 
 	// Beside a container, only a refusal is a start that is late.
@@ -208,7 +208,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 		tries++
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("no route to host")}
 	}
-	who = made(t, identity.Options{Source: identity.ManagedIdentity, ObjectID: anObject(), HTTP: c, Patience: 3 * time.Second})
+	who = made(t, identity.Options{Source: identity.ManagedIdentity, ObjectID: anObject(), EndpointClient: c, StartupTimeout: 3 * time.Second})
 	if _, err := who.Authorization(t.Context(), secret.Text{}); err == nil || !strings.Contains(err.Error(), "no route to host") || tries != 1 {
 		t.Errorf("error after %d tries is %v", tries, err)
 	}
@@ -225,7 +225,7 @@ func TestExpiresOnFromTheEmulator(t *testing.T) {
 	for _, form := range []string{"", emulator.ExpiresNumber, emulator.ExpiresLinux, emulator.ExpiresWindows, emulator.ExpiresRFC3339} {
 		id := a.put(t, emulator.Identity{Attached: true, ExpiresForm: form})
 		for _, o := range []identity.Options{{ObjectID: id.ObjectID}, {ClientID: id.ClientID}, {ResourceID: id.ResourceID}} {
-			o.Source, o.HTTP = identity.ManagedIdentity, client(t)
+			o.Source, o.EndpointClient = identity.ManagedIdentity, client(t)
 			mustBe(t, made(t, o), id.ObjectID)
 		}
 	}
@@ -258,7 +258,7 @@ func TestAServicePrincipal(t *testing.T) {
 	app := a.put(t, emulator.Identity{Kind: emulator.KindServicePrincipal, Secret: "s3cr3t-s3cr3t", Certificate: certificate})
 	file := filepath.Join(t.TempDir(), "app.pem")
 	write(t, file, both)
-	o := identity.Options{Source: identity.ServicePrincipal, TenantID: a.Tenant(), ClientID: app.ClientID, Web: a.web(t)}
+	o := identity.Options{Source: identity.ServicePrincipal, TenantID: a.Tenant(), ClientID: app.ClientID, EntraClient: a.web(t)}
 
 	bySecret, byCertificate := o, o
 	bySecret.ClientSecret, byCertificate.CertificateFile = secret.New("s3cr3t-s3cr3t"), file
@@ -283,8 +283,8 @@ func TestAServicePrincipal(t *testing.T) {
 		"a wrong secret":  {func(o *identity.Options) { o.ClientSecret = secret.New("wrong-secret") }, "Entra ID says 401 invalid_client: AADSTS7000215: Invalid client secret provided."},
 		"another tenant":  {func(o *identity.Options) { o.TenantID = "contoso.example" }, "AADSTS90002: Tenant 'contoso.example' not found."},
 		"an unknown app":  {func(o *identity.Options) { o.ClientID = anObject() }, "Entra ID says 400 unauthorized_client: AADSTS700016: Application with identifier"},
-		"nobody answers":  {func(o *identity.Options) { o.Web = dialling(t, func(string) string { return "127.0.0.1:1" }) }, "cannot reach Entra ID at 127.0.0.1:"},
-		"a stranger's CA": {func(o *identity.Options) { o.Web = client(t) }, "certificate signed by unknown authority"},
+		"nobody answers":  {func(o *identity.Options) { o.EntraClient = dialling(t, func(string) string { return "127.0.0.1:1" }) }, "cannot reach Entra ID at 127.0.0.1:"},
+		"a stranger's CA": {func(o *identity.Options) { o.EntraClient = client(t) }, "certificate signed by unknown authority"},
 	} {
 		o := bySecret
 		tt.change(&o)
@@ -313,7 +313,7 @@ func TestAWorkloadIdentity(t *testing.T) {
 		write(t, file, token+end)
 	}
 	project(subject, "\n") // the SDK would send it along (identity.md 1.6)
-	o := identity.Options{Source: identity.WorkloadIdentity, TenantID: a.Tenant(), ClientID: app.ClientID, FederatedTokenFile: file, Web: a.web(t)}
+	o := identity.Options{Source: identity.WorkloadIdentity, TenantID: a.Tenant(), ClientID: app.ClientID, FederatedTokenFile: file, EntraClient: a.web(t)}
 	who := made(t, o)
 	mustBe(t, who, app.ObjectID)
 

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clone makes to share the blocks of from. Most file systems cannot (ext4,
+// reflink makes to share the blocks of from. Most file systems cannot (ext4,
 // overlay), and none can across two.
-func clone(to, from *os.File) error {
+func reflink(to, from *os.File) error {
 	return unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))
 }
 

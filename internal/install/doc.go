@@ -12,6 +12,6 @@
 // renames alone, bin last: until the listener is there the folder is one without
 // an agent, and the next install finishes it.
 //
-// What is installed is written down in [markName], so that the same install
+// What is installed is written down in [packageRecordName], so that the same install
 // again does nothing.
 package install

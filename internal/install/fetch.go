@@ -14,27 +14,28 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// SumError says that an archive is not the one that was asked for.
-type SumError struct {
+// ChecksumError says that an archive is not the one that was asked for.
+type ChecksumError struct {
 	What      string // the address or the file
 	Want, Got string // SHA-256, in hex
 }
 
-func (e *SumError) Error() string {
+func (e *ChecksumError) Error() string {
 	return fmt.Sprintf("cannot verify %s: its SHA-256 is %s, and must be %s", e.What, e.Got, e.Want)
 }
 
 // Hint says what that may come from.
-func (e *SumError) Hint() string {
+func (e *ChecksumError) Hint() string {
 	return "it was not unpacked: is it of this version and platform, and does a proxy answer in the server's place?"
 }
 
-// Get asks for an archive from a byte on; from is 0 for all of it. Whoever
+// GetFunc asks for an archive from a byte on; from is 0 for all of it. Whoever
 // implements it knows the proxy and who is asked with a token.
-type Get func(ctx context.Context, address string, from int64) (*http.Response, error)
+type GetFunc func(ctx context.Context, address string, from int64) (*http.Response, error)
 
 // How often a download is begun again, and after what pause.
 const (
@@ -44,55 +45,44 @@ const (
 
 // fetch downloads into the file part, going on where it ends, until it is the
 // package. What breaks off is begun again where it broke.
-func fetch(ctx context.Context, get Get, p Package, part *os.File, say func(Progress)) error {
+func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(Progress)) error {
 	for try := 1; ; try++ {
 		before, _ := part.Seek(0, io.SeekEnd)
 		err := fetchOnce(ctx, get, p, part, say)
 		after, _ := part.Seek(0, io.SeekEnd)
-		var final *finalError
+		var final *permanentError
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, new(*SumError)) && before > 0: // what was there before was of something else
+		case errors.As(err, new(*ChecksumError)) && before > 0: // what was there before was of something else
 			try--
 			if err := part.Truncate(0); err != nil {
 				return err
 			}
 			continue
-		case errors.As(err, new(*SumError)), errors.As(err, &final), try == downloadTries:
+		case errors.As(err, new(*ChecksumError)), errors.As(err, &final), try == downloadTries:
 			return err
 		case after > before: // it moves
 			try = 0
 		}
-		if err := sleep(ctx, downloadPause); err != nil {
+		if err := retry.Sleep(ctx, retry.Between(downloadPause/2, downloadPause*3/2)); err != nil {
 			return err
 		}
 	}
 }
 
-// finalError is a download's failure that will be the same again.
-type finalError struct{ error }
+// permanentError is a download's failure that will be the same again.
+type permanentError struct{ error }
 
-func (e *finalError) Unwrap() error { return e.error }
+func (e *permanentError) Unwrap() error { return e.error }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(Progress)) error {
+func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, say func(Progress)) error {
 	digest := sha256.New()
 	have, err := hashFile(ctx, part, digest)
 	if err != nil {
-		return &finalError{err}
+		return &permanentError{err}
 	}
 	if hex.EncodeToString(digest.Sum(nil)) == p.SHA256 {
 		return nil
@@ -108,60 +98,60 @@ func fetchOnce(ctx context.Context, get Get, p Package, part *os.File, say func(
 	case resp.StatusCode == http.StatusOK:
 		digest.Reset()
 		if have, err = 0, part.Truncate(0); err != nil {
-			return &finalError{err}
+			return &permanentError{err}
 		}
-	case resp.StatusCode == http.StatusPartialContent && begins(resp) == have:
+	case resp.StatusCode == http.StatusPartialContent && rangeStart(resp) == have:
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
 		// It is no longer than what is there, which is not it.
-		return &SumError{p.URL, p.SHA256, hex.EncodeToString(digest.Sum(nil))}
+		return &ChecksumError{p.URL, p.SHA256, hex.EncodeToString(digest.Sum(nil))}
 	default:
 		err := fmt.Errorf("cannot download %s: the server answers %s", p.URL, resp.Status)
 		if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout {
-			return &finalError{err}
+			return &permanentError{err}
 		}
 		return err
 	}
 	return receive(resp, p, part, have, digest, func(p Progress) { alive(); say(p) })
 }
 
-// stall is how long a download may bring nothing before it is begun again.
-const stall = time.Minute
+// stallTimeout is how long a download may bring nothing before it is begun again.
+const stallTimeout = time.Minute
 
-var errStalled = fmt.Errorf("nothing came for %v", stall)
+var errStalled = fmt.Errorf("nothing came for %v", stallTimeout)
 
 // watchStall returns a context that ends when alive was not called for too long.
 func watchStall(ctx context.Context) (watched context.Context, alive func(), stop func()) {
 	watched, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(stall, func() { cancel(errStalled) })
-	return watched, func() { timer.Reset(stall) }, func() { timer.Stop(); cancel(nil) }
+	timer := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	return watched, func() { timer.Reset(stallTimeout) }, func() { timer.Stop(); cancel(nil) }
 }
 
 // receive appends the body to part, and says whether that makes it the package.
 func receive(resp *http.Response, p Package, part *os.File, have int64, digest hash.Hash, say func(Progress)) error {
 	if _, err := part.Seek(have, io.SeekStart); err != nil {
-		return &finalError{err}
+		return &permanentError{err}
 	}
 	total := int64(0)
 	if resp.ContentLength > 0 {
 		total = have + resp.ContentLength
 	}
-	to := &counted{Writer: io.MultiWriter(part, digest), progress: Progress{Stage: Downloading, Done: have, Total: total}, say: say}
+	to := &progressWriter{Writer: io.MultiWriter(part, digest), progress: Progress{Stage: Downloading, Done: have, Total: total}, say: say}
 	_, err := io.CopyBuffer(to, resp.Body, make([]byte, 1<<20))
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk):
-		return &finalError{fmt.Errorf("cannot keep the download: %w", err)}
+		return &permanentError{fmt.Errorf("cannot keep the download: %w", err)}
 	case err != nil:
 		return fmt.Errorf("cannot download %s: it broke off after %d bytes: %w", p.URL, to.progress.Done, err)
 	}
 	if got := hex.EncodeToString(digest.Sum(nil)); got != p.SHA256 {
-		return &SumError{p.URL, p.SHA256, got}
+		return &ChecksumError{p.URL, p.SHA256, got}
 	}
 	return nil
 }
 
-// begins is the first byte that a partial answer holds; -1 when it does not say.
-func begins(resp *http.Response) int64 {
+// rangeStart is the first byte that a partial answer holds; -1 when it does not say.
+func rangeStart(resp *http.Response) int64 {
 	text, _, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Content-Range"), "bytes "), "-")
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -175,25 +165,25 @@ func hashFile(ctx context.Context, f *os.File, digest hash.Hash) (int64, error) 
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
-	return io.CopyBuffer(digest, untilDone{ctx, f}, make([]byte, 1<<20))
+	return io.CopyBuffer(digest, contextReader{ctx, f}, make([]byte, 1<<20))
 }
 
-// untilDone reads until a context ends. It also hides the file's WriteTo, which
+// contextReader reads until a context ends. It also hides the file's WriteTo, which
 // would bring a buffer of its own.
-type untilDone struct {
+type contextReader struct {
 	ctx context.Context
 	io.Reader
 }
 
-func (u untilDone) Read(p []byte) (int, error) {
+func (u contextReader) Read(p []byte) (int, error) {
 	if err := context.Cause(u.ctx); err != nil {
 		return 0, err
 	}
 	return u.Reader.Read(p)
 }
 
-// SumOfFile is a local file's SHA-256 in hex.
-func SumOfFile(ctx context.Context, name string) (string, error) {
+// FileSHA256 is a local file's SHA-256 in hex.
+func FileSHA256(ctx context.Context, name string) (string, error) {
 	f, err := safefile.Open(name)
 	if err != nil {
 		return "", err
@@ -206,14 +196,14 @@ func SumOfFile(ctx context.Context, name string) (string, error) {
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-// counted tells how much was written.
-type counted struct {
+// progressWriter tells how much was written.
+type progressWriter struct {
 	io.Writer
 	progress Progress
 	say      func(Progress)
 }
 
-func (c *counted) Write(p []byte) (int, error) {
+func (c *progressWriter) Write(p []byte) (int, error) {
 	n, err := c.Writer.Write(p)
 	c.progress.Done += int64(n)
 	c.say(c.progress)

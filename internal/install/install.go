@@ -34,21 +34,21 @@ type Progress struct {
 
 // Options are one install.
 type Options struct {
-	Dir     string // the agent's folder; made if it is not there
-	Package Package
-	File    string         // the archive, if it is a local file
-	Get     Get            // how it is downloaded else
-	Say     func(Progress) // called often; nil for nobody
+	Dir        string // the agent's folder; made if it is not there
+	Package    Package
+	File       string         // the archive, if it is a local file
+	Get        GetFunc        // how it is downloaded else
+	OnProgress func(Progress) // called often; nil for nobody
 }
 
-// Done is what an install did.
-type Done struct {
-	Already bool // it was there, and nothing was done
-	Resumed int64
-	Files   int
-	Bytes   int64 // unpacked
-	Fetch   time.Duration
-	Unpack  time.Duration
+// Result is what an install did.
+type Result struct {
+	Unchanged bool // it was there, and nothing was done
+	Resumed   int64
+	Files     int
+	Bytes     int64 // unpacked
+	Fetch     time.Duration
+	Unpack    time.Duration
 }
 
 // stagingName is the folder in the agent's in which an install works.
@@ -58,36 +58,36 @@ const stagingName = ".azptend-install"
 // folder holds what it held before, or no listener: then the next install of the
 // package finishes it. One install at a time is the caller's affair. The error
 // may be a *SumError.
-func Install(ctx context.Context, o Options) (Done, error) {
+func Install(ctx context.Context, o Options) (Result, error) {
 	if err := o.Package.Check(); err != nil {
-		return Done{}, err
+		return Result{}, err
 	}
 	if m, found := Installed(o.Dir); found && m.SHA256 == o.Package.SHA256 {
-		return Done{Already: true}, safefile.RemoveAll(filepath.Join(o.Dir, stagingName))
+		return Result{Unchanged: true}, safefile.RemoveAll(filepath.Join(o.Dir, stagingName))
 	}
-	if o.Say == nil {
-		o.Say = func(Progress) {}
+	if o.OnProgress == nil {
+		o.OnProgress = func(Progress) {}
 	}
 	s, err := openStaging(o.Dir, partName(o.Package))
 	if err != nil {
-		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
+		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
 	defer s.close()
 	begun := time.Now()
 	archive, resumed, err := s.archive(ctx, o)
 	if err != nil {
-		return Done{}, err
+		return Result{}, err
 	}
 	defer archive.Close()
 	fetched := time.Now()
 	sum, err := s.unpack(ctx, o, archive)
 	if err != nil {
-		return Done{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.tidy())
+		return Result{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.removeTree())
 	}
-	if err := s.place(packageMark(o.Package)); err != nil {
-		return Done{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
+	if err := s.place(recordsFor(o.Package)); err != nil {
+		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
-	return Done{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
+	return Result{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
 		s.remove()
 }
 
@@ -168,7 +168,7 @@ func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed in
 		if info, statErr := f.Stat(); statErr == nil {
 			resumed = info.Size()
 		}
-		err = fetch(ctx, o.Get, o.Package, f, o.Say)
+		err = fetch(ctx, o.Get, o.Package, f, o.OnProgress)
 	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
@@ -176,9 +176,9 @@ func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed in
 	return f, resumed, err
 }
 
-// longestArchive bounds what is taken over from an earlier download. Microsoft's
+// maxArchive bounds what is taken over from an earlier download. Microsoft's
 // packages are of 300 MB.
-const longestArchive = 8 << 30
+const maxArchive = 8 << 30
 
 // openPart opens the download, which is there if an earlier install was killed.
 func (s staging) openPart(name string) (*os.File, error) {
@@ -190,7 +190,7 @@ func (s staging) openPart(name string) (*os.File, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("it is not a regular file")}
 	}
-	if err == nil && info.Size() > longestArchive {
+	if err == nil && info.Size() > maxArchive {
 		err = f.Truncate(0)
 	}
 	if err != nil {
@@ -217,7 +217,7 @@ func (s staging) copyArchive(ctx context.Context, to *os.File, o Options) error 
 		return err
 	}
 	if got := hex.EncodeToString(digest.Sum(nil)); got != o.Package.SHA256 {
-		return errors.Join(&SumError{o.File, o.Package.SHA256, got}, s.agentDir.Remove(s.path(partName(o.Package))))
+		return errors.Join(&ChecksumError{o.File, o.Package.SHA256, got}, s.agentDir.Remove(s.path(partName(o.Package))))
 	}
 	return nil
 }
@@ -226,52 +226,52 @@ func (s staging) copyArchive(ctx context.Context, to *os.File, o Options) error 
 // goes.
 const treeName, formerName = "tree", "former"
 
-func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpacked, error) {
+func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpackResult, error) {
 	if err := s.agentDir.Mkdir(s.path(treeName), 0o755); err != nil {
-		return unpacked{}, err
+		return unpackResult{}, err
 	}
 	root, err := s.agentDir.OpenRoot(s.path(treeName))
 	if err != nil {
-		return unpacked{}, err
+		return unpackResult{}, err
 	}
 	defer root.Close()
 	info, err := archive.Stat()
 	if err != nil {
-		return unpacked{}, err
+		return unpackResult{}, err
 	}
-	from := &countedReader{Reader: archive, progress: Progress{Stage: Unpacking, Total: info.Size()}, say: o.Say}
+	from := &progressReader{Reader: archive, progress: Progress{Stage: Unpacking, Total: info.Size()}, say: o.OnProgress}
 	sum, err := unpack(ctx, from, root)
 	if err != nil {
 		return sum, err
 	}
-	if _, err := root.Stat(listener); err != nil {
-		return sum, fmt.Errorf("it holds no %s: it is no agent package", listener)
+	if _, err := root.Stat(listenerPath); err != nil {
+		return sum, fmt.Errorf("it holds no %s: it is no agent package", listenerPath)
 	}
 	return sum, nil
 }
 
-// tidy takes an unpacking that failed away; the archive stays, it is verified.
-func (s staging) tidy() error { return s.agentDir.RemoveAll(s.path(treeName)) }
+// removeTree takes an unpacking that failed away; the archive stays, it is verified.
+func (s staging) removeTree() error { return s.agentDir.RemoveAll(s.path(treeName)) }
 
-// countedReader tells how much was read.
-type countedReader struct {
+// progressReader tells how much was read.
+type progressReader struct {
 	io.Reader
 	progress Progress
 	say      func(Progress)
 }
 
-func (c *countedReader) Read(p []byte) (int, error) {
+func (c *progressReader) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.progress.Done += int64(n)
 	c.say(c.progress)
 	return n, err
 }
 
-// listener is the program by which a folder is known to hold an agent.
-const listener = "bin/Agent.Listener"
+// listenerPath is the program by which a folder is known to hold an agent.
+const listenerPath = "bin/Agent.Listener"
 
-// IsThere says whether the folder holds an agent, whoever put it there.
-func IsThere(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, listener))
+// HasAgent says whether the folder holds an agent, whoever put it there.
+func HasAgent(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, listenerPath))
 	return !errors.Is(err, fs.ErrNotExist)
 }

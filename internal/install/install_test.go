@@ -85,7 +85,7 @@ func TestInstall(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "azp")
 	h := &host{archive: agentArchive(t, "5.282.3")}
 	var stages []Stage
-	o := Options{Dir: dir, Package: packageOf(h.archive, "5.282.3"), Get: h.get, Say: func(p Progress) {
+	o := Options{Dir: dir, Package: packageOf(h.archive, "5.282.3"), Get: h.get, OnProgress: func(p Progress) {
 		if !slices.Contains(stages, p.Stage) {
 			stages = append(stages, p.Stage)
 		}
@@ -94,7 +94,7 @@ func TestInstall(t *testing.T) {
 		}
 	}}
 	done, err := Install(t.Context(), o)
-	if err != nil || done.Already || done.Files != 5 {
+	if err != nil || done.Unchanged || done.Files != 5 {
 		t.Fatalf("installed %+v, %v", done, err)
 	}
 	want := []string{
@@ -108,7 +108,7 @@ func TestInstall(t *testing.T) {
 	if d := cmp.Diff([]Stage{Downloading, Unpacking}, stages); d != "" {
 		t.Errorf("stages (-want +got):\n%s", d)
 	}
-	if done, err := Install(t.Context(), o); err != nil || !done.Already || len(h.asked) != 1 {
+	if done, err := Install(t.Context(), o); err != nil || !done.Unchanged || len(h.asked) != 1 {
 		t.Errorf("again: %+v, %v, after %d downloads", done, err, len(h.asked))
 	}
 }
@@ -127,7 +127,7 @@ func TestAnotherVersionReplacesAndKeepsWhatIsNotItsOwn(t *testing.T) {
 	}
 }
 
-func install(t *testing.T, dir string, h *host, version string) Done {
+func install(t *testing.T, dir string, h *host, version string) Result {
 	t.Helper()
 	done, err := Install(t.Context(), Options{Dir: dir, Package: packageOf(h.archive, version), Get: h.get})
 	if err != nil {
@@ -198,8 +198,8 @@ func TestKilledAnywhere(t *testing.T) {
 		if _, err := unpackInto(t, s.dir, next.archive); err != nil {
 			t.Fatal(err)
 		}
-		placeUntil(t, s, packageMark(p), moves)
-		b, err := os.ReadFile(filepath.Join(dir, listener))
+		placeUntil(t, s, recordsFor(p), moves)
+		b, err := os.ReadFile(filepath.Join(dir, listenerPath))
 		switch m, is := Installed(dir); {
 		case errors.Is(err, fs.ErrNotExist):
 			if is {
@@ -216,7 +216,7 @@ func TestKilledAnywhere(t *testing.T) {
 }
 
 // placeUntil is place, killed after so many of its moves.
-func placeUntil(t *testing.T, s staging, m marks, moves int) {
+func placeUntil(t *testing.T, s staging, m records, moves int) {
 	t.Helper()
 	all, err := s.moves(m)
 	if err != nil {
@@ -236,11 +236,11 @@ func TestALocalFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := Package{Kind: Full, SHA256: sumOf([]byte("x"))}
-	if _, err := Install(t.Context(), Options{Dir: dir, Package: p, File: file}); !errors.As(err, new(*SumError)) {
+	if _, err := Install(t.Context(), Options{Dir: dir, Package: p, File: file}); !errors.As(err, new(*ChecksumError)) {
 		t.Errorf("a file with another sum: %v", err)
 	}
 	p.SHA256 = sumOf(archive)
-	if _, err := Install(t.Context(), Options{Dir: dir, Package: p, File: file}); err != nil || !IsThere(dir) {
+	if _, err := Install(t.Context(), Options{Dir: dir, Package: p, File: file}); err != nil || !HasAgent(dir) {
 		t.Errorf("%v", err)
 	}
 }
@@ -408,7 +408,7 @@ func TestAnInstallThatIsCancelled(t *testing.T) {
 	if _, err := Install(ctx, Options{Dir: dir, Package: packageOf(h.archive, "5.282.3"), Get: h.get}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
-	if IsThere(dir) {
+	if HasAgent(dir) {
 		t.Error("there is a listener")
 	}
 }

@@ -41,15 +41,15 @@ func (p Package) String() string {
 	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s", p.Kind, p.Platform, p.Version)), " ")
 }
 
-// downloads is where Microsoft publishes the packages; the older host is retired
+// downloadURL is where Microsoft publishes the packages; the older host is retired
 // (agent-protocol.md 8).
-const downloads = "https://download.agent.dev.azure.com/agent/"
+const downloadURL = "https://download.agent.dev.azure.com/agent/"
 
-// Published is a package at the address Microsoft publishes it at, for who asks
+// PublishedPackage is a package at the address Microsoft publishes it at, for who asks
 // no organisation.
-func Published(kind Kind, platform, version, sum string) Package {
+func PublishedPackage(kind Kind, platform, version, sum string) Package {
 	file := fmt.Sprintf("%s-%s-%s.tar.gz", kind.prefix(), platform, version)
-	return Package{Kind: kind, Platform: platform, Version: version, URL: downloads + version + "/" + file, SHA256: sum}
+	return Package{Kind: kind, Platform: platform, Version: version, URL: downloadURL + version + "/" + file, SHA256: sum}
 }
 
 // ErrOtherPlatform says that the server's address for a package is another
@@ -59,7 +59,7 @@ var ErrOtherPlatform = errors.New("the server's address for it is another platfo
 
 // Check says whether the package is what it says, as far as its address tells.
 func (p Package) Check() error {
-	if !IsSum(p.SHA256) {
+	if !IsSHA256(p.SHA256) {
 		return fmt.Errorf("cannot verify %s: its SHA-256 is not known", p)
 	}
 	if p.URL == "" {
@@ -77,13 +77,13 @@ func (p Package) Check() error {
 	return nil
 }
 
-var sum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// IsSum says whether s is a SHA-256 as Sum returns it.
-func IsSum(s string) bool { return sum.MatchString(s) }
+// IsSHA256 says whether s is a SHA-256 as Sum returns it.
+func IsSHA256(s string) bool { return sha256Pattern.MatchString(s) }
 
-// Sum is a SHA-256 as people and servers write it, with capitals or dashes, in
+// NormalizeSHA256 is a SHA-256 as people and servers write it, with capitals or dashes, in
 // the form that Package wants (agent-protocol.md 8).
-func Sum(s string) string {
+func NormalizeSHA256(s string) string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(s), "-", ""))
 }

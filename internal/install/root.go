@@ -18,17 +18,17 @@ import (
 type RootOptions struct {
 	From string // the installation; it may be read-only
 	Dir  string // the root; made if it is not there
-	Jobs JobsUser
+	Jobs JobUser
 	// As does something with the rights on files of the user that the agent runs
 	// as: what is made is that user's, and where it can plant links, nobody else is
 	// led astray. Nil is for this process's own.
-	As       func(func() error) error
-	Survivor bool           // an azptend was killed in the root, and its agent may work on
-	Say      func(Progress) // called often; nil for nobody
+	As             func(func() error) error
+	PreviousKilled bool           // an azptend was killed in the root, and its agent may work on
+	OnProgress     func(Progress) // called often; nil for nobody
 }
 
-// RootDone is what became of a root.
-type RootDone struct {
+// RootResult is what became of a root.
+type RootResult struct {
 	Decision Decision
 	Method   Method // of bin and externals; where they are of several, the closest
 	Damage   error  // why the file that says what the root was made from cannot be read; nil if it can, or is not there
@@ -39,7 +39,7 @@ type RootDone struct {
 }
 
 // Linked says that the root shares files with the installation.
-func (d RootDone) Linked() bool { return d.Method == HardLink }
+func (d RootResult) Linked() bool { return d.Method == HardLink }
 
 // RootError says that a root cannot be made from an installation.
 type RootError struct {
@@ -60,13 +60,13 @@ func (e *RootError) Hint() string {
 	return "AZP_AGENT_ROOT (--agent-root) names a folder with room for an agent, writable for the agent's user, who must be able to read AZP_AGENT_DIR (--agent-dir)"
 }
 
-var errNoListener = fmt.Errorf("%s is not there", listener)
+var errNoListener = fmt.Errorf("%s is not there", listenerPath)
 
-// rootMarkName is the file that says what a root was made from.
-const rootMarkName = ".azptend-root"
+// rootRecordName is the file that says what a root was made from.
+const rootRecordName = ".azptend-root"
 
-// rootMark is what it holds.
-type rootMark struct {
+// rootRecord is what it holds.
+type rootRecord struct {
 	From   string `json:"from"`
 	Source string `json:"source"` // see sourceOf
 	Method Method `json:"method"`
@@ -76,32 +76,36 @@ type rootMark struct {
 // fails, or is killed, the root holds what it held before, or no listener: then the
 // next one finishes it. One at a time is the caller's affair. The error is a
 // *RootError.
-func MakeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
+func MakeRoot(ctx context.Context, o RootOptions) (RootResult, error) {
 	if o.As == nil {
 		o.As = func(f func() error) error { return f() }
 	}
-	if o.Say == nil {
-		o.Say = func(Progress) {}
+	if o.OnProgress == nil {
+		o.OnProgress = func(Progress) {}
 	}
 	done, err := makeRoot(ctx, o)
 	if err != nil {
-		return RootDone{}, &RootError{o.Dir, o.From, err}
+		return RootResult{}, &RootError{o.Dir, o.From, err}
 	}
 	return done, nil
 }
 
-func makeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
+func makeRoot(ctx context.Context, o RootOptions) (RootResult, error) {
 	begun := time.Now()
 	source, err := sourceOf(o.From)
 	if err != nil {
-		return RootDone{}, err
+		return RootResult{}, err
 	}
-	found := rootFound{survivor: o.Survivor}
-	_ = o.As(func() error { found.agent = IsThere(o.Dir); found.mark, found.damage = readRootMark(o.Dir); return nil })
-	if d := decide(source, found); d != Make {
-		done := RootDone{Decision: d, Damage: found.damage}
-		if found.mark != nil {
-			done.Method = found.mark.Method
+	found := rootState{previousKilled: o.PreviousKilled}
+	_ = o.As(func() error {
+		found.hasAgent = HasAgent(o.Dir)
+		found.record, found.damage = readRootRecord(o.Dir)
+		return nil
+	})
+	if d := decideRoot(source, found); d != Create {
+		done := RootResult{Decision: d, Damage: found.damage}
+		if found.record != nil {
+			done.Method = found.record.Method
 		}
 		if d == Keep { // one that was killed at its very end has not tidied up
 			return done, o.As(func() error { return safefile.RemoveAll(filepath.Join(o.Dir, stagingName)) })
@@ -109,21 +113,21 @@ func makeRoot(ctx context.Context, o RootOptions) (RootDone, error) {
 		return done, nil
 	}
 	if err := makeRootFolder(o); err != nil {
-		return RootDone{}, err
+		return RootResult{}, err
 	}
 	var s staging
 	if err := o.As(func() (err error) { s, err = openStaging(o.Dir, ""); return err }); err != nil {
-		return RootDone{}, err
+		return RootResult{}, err
 	}
 	defer s.close()
-	m := &rootMaker{o: o, ways: ways{reflink: true, link: true}}
-	if err := m.fill(ctx, filepath.Join(s.dir, treeName)); err != nil {
-		return RootDone{}, errors.Join(err, o.As(s.remove))
+	m := &rootMaker{options: o, methods: copyMethods{reflink: true, link: true}}
+	if err := m.copyInstallation(ctx, filepath.Join(s.dir, treeName)); err != nil {
+		return RootResult{}, errors.Join(err, o.As(s.remove))
 	}
-	m.done.Decision, m.done.Method, m.done.Damage = Make, m.method(), found.damage
-	written := marks{rootMarkName: rootMark{o.From, source, m.done.Method}}
+	m.done.Decision, m.done.Method, m.done.Damage = Create, m.method(), found.damage
+	written := records{rootRecordName: rootRecord{o.From, source, m.done.Method}}
 	if is, there := Installed(o.From); there {
-		written[markName] = is
+		written[packageRecordName] = is
 	}
 	err = o.As(func() error {
 		if err := s.place(written); err != nil {
@@ -150,20 +154,20 @@ func makeRootFolder(o RootOptions) error {
 	return os.Lchown(o.Dir, o.Jobs.UID, o.Jobs.GID)
 }
 
-// readRootMark reads what a root was made from. Nil and no error is a root that
+// readRootRecord reads what a root was made from. Nil and no error is a root that
 // azptend has not made. The error is a mark that nobody can have written but azptend,
 // and that azptend cannot have left like this.
-func readRootMark(dir string) (*rootMark, error) {
-	b, err := safefile.Dir(dir).ReadFile(rootMarkName, longestMark)
+func readRootRecord(dir string) (*rootRecord, error) {
+	b, err := safefile.Dir(dir).ReadFile(rootRecordName, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var m rootMark
+	var m rootRecord
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", filepath.Join(dir, rootMarkName), err)
+		return nil, fmt.Errorf("cannot read %s: %w", filepath.Join(dir, rootRecordName), err)
 	}
 	return &m, nil
 }
@@ -171,7 +175,7 @@ func readRootMark(dir string) (*rootMark, error) {
 // sourceOf tells one content of an installation's folder from another: by the
 // package that is known to be in it, else by names, sizes and times in bin.
 func sourceOf(from string) (string, error) {
-	if !IsThere(from) {
+	if !HasAgent(from) {
 		return "", errNoListener
 	}
 	if m, is := Installed(from); is {

@@ -37,9 +37,9 @@ func installation(t *testing.T, version string) string {
 	return dir
 }
 
-func makeTestRoot(t *testing.T, from, dir string) RootDone {
+func makeTestRoot(t *testing.T, from, dir string) RootResult {
 	t.Helper()
-	done, err := MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Jobs: JobsUser{UID: os.Geteuid(), GID: os.Getegid()}})
+	done, err := MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Jobs: JobUser{UID: os.Geteuid(), GID: os.Getegid()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func makeTestRoot(t *testing.T, from, dir string) RootDone {
 func TestARoot(t *testing.T) {
 	from, dir := installation(t, "5.282.3"), filepath.Join(t.TempDir(), "deep", "root")
 	done := makeTestRoot(t, from, dir)
-	if done.Decision != Make || done.Files != 6 || done.Bytes == 0 || done.Linked() {
+	if done.Decision != Create || done.Files != 6 || done.Bytes == 0 || done.Linked() {
 		t.Errorf("made %+v", done)
 	}
 	want := []string{".azptend-package", ".azptend-root", ".env", "bin/Agent.Listener", "externals/node20_1/bin/node", "externals/node20_1/bin/npm",
@@ -60,7 +60,7 @@ func TestARoot(t *testing.T) {
 	if target, err := os.Readlink(filepath.Join(dir, "externals/node20_1/bin/npm")); err != nil || filepath.IsAbs(target) {
 		t.Errorf("a link of the package is %q, %v", target, err)
 	}
-	if info, err := os.Stat(filepath.Join(dir, listener)); err != nil || info.Mode().Perm()&0o100 == 0 {
+	if info, err := os.Stat(filepath.Join(dir, listenerPath)); err != nil || info.Mode().Perm()&0o100 == 0 {
 		t.Errorf("the listener is %v, %v", info, err)
 	}
 	if again := makeTestRoot(t, from, dir); again.Decision != Keep || again.Method != done.Method {
@@ -70,11 +70,11 @@ func TestARoot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".agent"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	anew, err := MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Survivor: true})
+	anew, err := MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, PreviousKilled: true})
 	if err != nil || anew.Decision != Leave {
 		t.Errorf("with a survivor in it: %+v, %v", anew, err)
 	}
-	if anew := makeTestRoot(t, from, dir); anew.Decision != Make {
+	if anew := makeTestRoot(t, from, dir); anew.Decision != Create {
 		t.Errorf("of another installation: %+v", anew)
 	}
 	text := strings.Join(snapshot(t, dir), "\n")
@@ -104,7 +104,7 @@ func TestAnInstallationThatHasUpdatedItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	makeTestRoot(t, from, dir)
-	if real, err := filepath.EvalSymlinks(filepath.Join(dir, listener)); err != nil || filepath.Dir(filepath.Dir(real)) != dir {
+	if real, err := filepath.EvalSymlinks(filepath.Join(dir, listenerPath)); err != nil || filepath.Dir(filepath.Dir(real)) != dir {
 		t.Errorf("the listener is %q, %v", real, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestSomebodyElsesAgentStays(t *testing.T) {
 	if done := makeTestRoot(t, from, dir); done.Decision != Foreign {
 		t.Errorf("%+v", done)
 	}
-	if b, _ := os.ReadFile(filepath.Join(dir, listener)); string(b) != "listener 4.1.0" {
+	if b, _ := os.ReadFile(filepath.Join(dir, listenerPath)); string(b) != "listener 4.1.0" {
 		t.Errorf("the listener is %q", b)
 	}
 }
@@ -149,12 +149,12 @@ func TestADamagedRoot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			makeTestRoot(t, from, dir)
-			mark := filepath.Join(dir, rootMarkName)
+			mark := filepath.Join(dir, rootRecordName)
 			if err := errors.Join(os.Remove(mark), plant(mark, filepath.Join(dir, stagingName))); err != nil {
 				t.Fatal(err)
 			}
 			done := makeTestRoot(t, from, dir)
-			if done.Decision != Make || done.Damage == nil {
+			if done.Decision != Create || done.Damage == nil {
 				t.Errorf("decision %s, damage %v", done.Decision, done.Damage)
 			}
 			if d := cmp.Diff(snapshot(t, want), snapshot(t, dir)); d != "" {
@@ -169,14 +169,14 @@ func TestADamagedRoot(t *testing.T) {
 
 func TestSharedFiles(t *testing.T) {
 	from, dir := installation(t, "5.282.3"), t.TempDir()
-	m := &rootMaker{o: RootOptions{From: from, Jobs: JobsUser{UID: os.Geteuid() + 1}, As: func(f func() error) error { return f() }, Say: func(Progress) {}}, ways: ways{link: true}}
-	if err := m.fill(t.Context(), filepath.Join(dir, "tree")); err != nil {
+	m := &rootMaker{options: RootOptions{From: from, Jobs: JobUser{UID: os.Geteuid() + 1}, As: func(f func() error) error { return f() }, OnProgress: func(Progress) {}}, methods: copyMethods{link: true}}
+	if err := m.copyInstallation(t.Context(), filepath.Join(dir, "tree")); err != nil {
 		t.Fatal(err)
 	}
 	if m.method() != HardLink || m.done.Copied >= m.done.Bytes {
 		t.Errorf("made by %s: %+v", m.method(), m.done)
 	}
-	for name, shared := range map[string]bool{listener: true, "externals/node20_1/bin/node": true, "run.sh": false, ".env": false} {
+	for name, shared := range map[string]bool{listenerPath: true, "externals/node20_1/bin/node": true, "run.sh": false, ".env": false} {
 		a, errA := os.Stat(filepath.Join(from, name))
 		b, errB := os.Stat(filepath.Join(dir, "tree", name))
 		if err := errors.Join(errA, errB); err != nil || os.SameFile(a, b) != shared {
@@ -219,7 +219,7 @@ const makesRoot = "AZPTEND_TEST_MAKES_ROOT"
 func TestKilledWhileItIsMade(t *testing.T) {
 	if dirs := os.Getenv(makesRoot); dirs != "" {
 		from, dir, _ := strings.Cut(dirs, ":")
-		_, _ = MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, Say: func(Progress) {
+		_, _ = MakeRoot(t.Context(), RootOptions{From: from, Dir: dir, OnProgress: func(Progress) {
 			fmt.Println("another file")
 			_, _ = os.Stdin.Read(make([]byte, 1))
 		}})
@@ -232,7 +232,7 @@ func TestKilledWhileItIsMade(t *testing.T) {
 		t.Run(strconv.Itoa(files), func(t *testing.T) {
 			dir := t.TempDir()
 			killAfter(t, from, dir, files)
-			if IsThere(dir) || len(names(t, filepath.Join(dir, stagingName))) == 0 {
+			if HasAgent(dir) || len(names(t, filepath.Join(dir, stagingName))) == 0 {
 				t.Errorf("killed after %d files it leaves %v", files, names(t, dir))
 			}
 			makeTestRoot(t, from, dir)
@@ -281,13 +281,13 @@ func TestKilledWhileItIsPlaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &rootMaker{o: RootOptions{From: next, As: func(f func() error) error { return f() }, Say: func(Progress) {}}}
-		if err := m.fill(t.Context(), filepath.Join(s.dir, treeName)); err != nil {
+		m := &rootMaker{options: RootOptions{From: next, As: func(f func() error) error { return f() }, OnProgress: func(Progress) {}}}
+		if err := m.copyInstallation(t.Context(), filepath.Join(s.dir, treeName)); err != nil {
 			t.Fatal(err)
 		}
-		placeUntil(t, s, marks{rootMarkName: rootMark{next, source, Copy}}, moves)
-		b, err := os.ReadFile(filepath.Join(dir, listener))
-		mark, damage := readRootMark(dir)
+		placeUntil(t, s, records{rootRecordName: rootRecord{next, source, Copy}}, moves)
+		b, err := os.ReadFile(filepath.Join(dir, listenerPath))
+		mark, damage := readRootRecord(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case damage != nil || mark == nil || (mark.Source == source) != (string(b) == "listener 5.282.3"):
@@ -307,13 +307,13 @@ func TestNobodyWritesThroughALink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := rapid.IntRange(0, 2)
 		f := inode{small.Draw(t, "owner"), fs.FileMode(rapid.Uint32Range(0, 0o777).Draw(t, "mode"))}
-		jobs := JobsUser{small.Draw(t, "uid"), small.Draw(t, "gid")}
+		jobs := JobUser{small.Draw(t, "uid"), small.Draw(t, "gid")}
 		writes := jobs.UID == 0 || jobs.UID == f.uid || f.mode&0o022 != 0 // the group may be any of the user's
 		if mayLink(f, jobs) == writes {
 			t.Errorf("%+v may be linked for %+v: %v", f, jobs, !writes)
 		}
 	})
-	if mayLink(inode{0, fs.ModeSetuid | 0o755}, JobsUser{UID: 1}) || mayLink(inode{0, fs.ModeNamedPipe}, JobsUser{UID: 1}) {
+	if mayLink(inode{0, fs.ModeSetuid | 0o755}, JobUser{UID: 1}) || mayLink(inode{0, fs.ModeNamedPipe}, JobUser{UID: 1}) {
 		t.Error("what is no plain program may be linked")
 	}
 }
@@ -322,10 +322,10 @@ func TestNobodyWritesThroughALink(t *testing.T) {
 // always one.
 func TestWaysOnlyGetFewer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := ways{rapid.Bool().Draw(t, "reflink"), rapid.Bool().Draw(t, "link")}
+		w := copyMethods{rapid.Bool().Draw(t, "reflink"), rapid.Bool().Draw(t, "link")}
 		linkable := rapid.Bool().Draw(t, "linkable")
 		var tried []Method
-		for m := w.first(linkable); ; m = w.first(linkable) {
+		for m := w.best(linkable); ; m = w.best(linkable) {
 			if slices.Contains(tried, m) || m == HardLink && !linkable {
 				t.Fatalf("tried %v, then %s", tried, m)
 			}
@@ -339,17 +339,17 @@ func TestWaysOnlyGetFewer(t *testing.T) {
 }
 
 func TestDecision(t *testing.T) {
-	mine, other, damage := &rootMark{Source: "a"}, &rootMark{Source: "b"}, errors.New("a pipe")
+	mine, other, damage := &rootRecord{Source: "a"}, &rootRecord{Source: "b"}, errors.New("a pipe")
 	for _, tt := range []struct {
-		found rootFound
+		found rootState
 		want  Decision
 	}{
-		{rootFound{}, Make}, {rootFound{mark: mine}, Make}, {rootFound{survivor: true}, Make},
-		{rootFound{agent: true}, Foreign}, {rootFound{agent: true, mark: mine}, Keep}, {rootFound{agent: true, mark: mine, survivor: true}, Keep},
-		{rootFound{agent: true, mark: other}, Make}, {rootFound{agent: true, mark: other, survivor: true}, Leave},
-		{rootFound{damage: damage}, Make}, {rootFound{agent: true, damage: damage}, Make}, {rootFound{agent: true, damage: damage, survivor: true}, Leave},
+		{rootState{}, Create}, {rootState{record: mine}, Create}, {rootState{previousKilled: true}, Create},
+		{rootState{hasAgent: true}, Foreign}, {rootState{hasAgent: true, record: mine}, Keep}, {rootState{hasAgent: true, record: mine, previousKilled: true}, Keep},
+		{rootState{hasAgent: true, record: other}, Create}, {rootState{hasAgent: true, record: other, previousKilled: true}, Leave},
+		{rootState{damage: damage}, Create}, {rootState{hasAgent: true, damage: damage}, Create}, {rootState{hasAgent: true, damage: damage, previousKilled: true}, Leave},
 	} {
-		if got := decide("a", tt.found); got != tt.want {
+		if got := decideRoot("a", tt.found); got != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.found, got, tt.want)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // unpackInto unpacks into a folder of its own inside dir, as an install does.
-func unpackInto(t testing.TB, dir string, archive []byte) (unpacked, error) {
+func unpackInto(t testing.TB, dir string, archive []byte) (unpackResult, error) {
 	t.Helper()
 	tree := filepath.Join(dir, "tree")
 	if err := os.Mkdir(tree, 0o755); err != nil {
@@ -48,7 +48,7 @@ func TestUnpack(t *testing.T) {
 }
 
 func TestAFileLargerThanWhatIsInflatedAhead(t *testing.T) {
-	content := strings.Repeat("0123456789abcdef", (pieces+3)*pieceSize/16) + "the end"
+	content := strings.Repeat("0123456789abcdef", (maxChunks+3)*chunkSize/16) + "the end"
 	dir := t.TempDir()
 	if _, err := unpackInto(t, dir, pack(t, entry{name: "big", content: content}, entry{name: "after", content: "x"})); err != nil {
 		t.Fatal(err)

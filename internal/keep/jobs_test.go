@@ -177,22 +177,26 @@ func TestHistoryBefore1970(t *testing.T) {
 	}
 }
 
-func TestPace(t *testing.T) {
-	p := interval{base: 30 * time.Second}
+func TestPauses(t *testing.T) {
+	l := poolLoop{k: &Keeper{o: Options{Interval: 30 * time.Second}}}
+	pause := func(look time.Duration, err error) time.Duration {
+		l.lookDuration = look
+		return l.pauseAfter(err)
+	}
 	within := func(what string, got, least, most time.Duration) {
 		t.Helper()
 		if got < least || got > most {
 			t.Errorf("%s: %v, want %v to %v", what, got, least, most)
 		}
 	}
-	within("fast", p.next(100*time.Millisecond, nil), 27*time.Second, 33*time.Second)
-	within("slow", p.next(10*time.Second, nil), 90*time.Second, 110*time.Second)
+	within("fast", pause(100*time.Millisecond, nil), 27*time.Second, 33*time.Second)
+	within("slow", pause(10*time.Second, nil), 90*time.Second, 110*time.Second)
 	failure := &azdo.Error{Status: 503}
-	within("first failure", p.next(0, failure), 27*time.Second, 33*time.Second)
-	within("second", p.next(0, failure), 54*time.Second, 66*time.Second)
+	within("first failure", pause(0, failure), 27*time.Second, 33*time.Second)
+	within("second", pause(0, failure), 54*time.Second, 66*time.Second)
 	for range 100 {
-		within("later", p.next(0, failure), 54*time.Second, 132*time.Second)
+		within("later", pause(0, failure), 54*time.Second, 132*time.Second)
 	}
-	within("throttled", p.next(0, &azdo.Error{Status: 429, RetryAfter: 10 * time.Minute}), 10*time.Minute, 10*time.Minute)
-	within("again", p.next(0, nil), 27*time.Second, 33*time.Second)
+	within("throttled", pause(0, &azdo.Error{Status: 429, RetryAfter: 10 * time.Minute}), 10*time.Minute, 10*time.Minute)
+	within("again", pause(0, nil), 27*time.Second, 33*time.Second)
 }

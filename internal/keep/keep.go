@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // PoolSource is a pool to keep.
@@ -78,7 +78,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // loop keeps one pool.
 func (k *Keeper) loop(ctx context.Context, i int) error {
-	t := &poolLoop{k: k, state: k.board.pools[i], open: k.o.Pools[i].Open, interval: interval{base: k.o.Interval}, skipUntil: map[int]time.Time{}}
+	t := &poolLoop{k: k, state: k.board.pools[i], open: k.o.Pools[i].Open, skipUntil: map[int]time.Time{}}
 	for {
 		begun := time.Now()
 		err := t.round(ctx)
@@ -89,13 +89,11 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 			return err
 		}
 		t.report(err)
-		pause := t.interval.next(t.lookDuration, err)
+		pause := t.pauseAfter(err)
 		k.board.update(func() { t.state.lastActive, t.state.pause = time.Now(), pause })
 		k.o.Log.Debug("Kept a pool", "pool", t.state.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
-		select {
-		case <-ctx.Done():
+		if retry.Sleep(ctx, pause) != nil {
 			return nil
-		case <-time.After(pause):
 		}
 	}
 }
@@ -105,7 +103,7 @@ type poolLoop struct {
 	k        *Keeper
 	state    *poolState
 	open     func(context.Context) (*pool.Pool, error)
-	interval interval
+	failures int // in a row
 
 	pool          *pool.Pool // nil until it was found
 	placeholderID int        // the id of the agent that has the placeholder's name, once that is known to be all right, or hopeless
@@ -193,24 +191,33 @@ func (t *poolLoop) report(err error) {
 	}
 }
 
-// isPermanent says that time does not mend an error: the server or the identity's
-// issuer has refused, and said so.
-func isPermanent(err error) bool {
-	var (
-		closed  *pool.ClosedError
-		token   *azdo.TokenError
-		answer  *azdo.Error
-		refused interface{ Refused() bool }
-	)
-	switch {
-	case err == nil:
-		return false
-	case errors.Is(err, azdo.ErrNoPool), errors.As(err, &closed):
-		return true
-	case errors.As(err, &token):
-		return errors.As(err, &refused) && refused.Refused()
-	case errors.As(err, &answer):
-		return answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden || answer.Status == http.StatusNotFound
+const (
+	// lookShare limits how long the server works for a keeper to one part in eleven. A
+	// list that takes 6 s is asked for once a minute.
+	lookShare = 10
+	// maxPause limits what failures add: so soon after an outage the pool is looked at.
+	maxPause = 2 * time.Minute
+)
+
+// pauseAfter is the pause after a round. It varies by a tenth, so that several keepers
+// do not look at the same moment.
+func (t *poolLoop) pauseAfter(err error) time.Duration {
+	pause := max(t.k.o.Interval, lookShare*t.lookDuration)
+	if err != nil {
+		pause = max(t.k.o.Interval, retry.Pause(t.failures, t.k.o.Interval, maxPause))
+		t.failures++
+	} else {
+		t.failures = 0
 	}
-	return false
+	return max(retry.Between(pause-pause/10, pause+pause/10), azdo.RetryAfter(err))
+}
+
+// isPermanent says that an error does not pass by itself: a setting is wrong, a right
+// is missing, or the issuer refuses the identity.
+func isPermanent(err error) bool {
+	switch azdo.ClassOf(err) {
+	case azdo.Denied, azdo.NotFound, azdo.TokenRefused:
+		return true
+	}
+	return errors.As(err, new(*pool.ClosedError))
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -115,7 +116,7 @@ func (w *pageServer) events(out http.ResponseWriter, r *http.Request) {
 		if err := send(out, newParts(last, renderParts(v))); err != nil {
 			return
 		}
-		if !sleep(r.Context(), minEventInterval) {
+		if retry.Sleep(r.Context(), minEventInterval) != nil {
 			return
 		}
 		select {
@@ -157,15 +158,6 @@ func send(out http.ResponseWriter, parts map[string]string) error {
 		return err
 	}
 	return rc.Flush()
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // Serve serves Handler on a listener until ctx ends, and then lets go of every

@@ -119,7 +119,7 @@ func (s *stage) start() error {
 	if err != nil {
 		return err
 	}
-	s.child, err = s.init.Start(proc.Spec{Path: s.executable, Args: []string{"run"}, Env: env, Dir: s.dir, Stderr: w})
+	s.child, err = s.init.Start(context.Background(), proc.Spec{Path: s.executable, Args: []string{"run"}, Env: env, Dir: s.dir, Stderr: w})
 	w.Close()
 	if err != nil {
 		r.Close()

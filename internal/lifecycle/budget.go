@@ -2,19 +2,19 @@ package lifecycle
 
 import "time"
 
-// Budget is a grace period in its three parts, in the order they are spent on
-// the hard road. On the good road removing comes first and stopping costs
-// little; what is left over is not spent at all.
+// Budget is a grace period in three parts, in the order in which they are spent if
+// a job must be cut. Usually removing comes first, stopping costs little, and the
+// rest is not spent at all.
 type Budget struct {
 	Drain  time.Duration // finish the running job
-	Stop   time.Duration // cancel it, and wait for the listener to end
-	Remove time.Duration // remove the agent from its pool, and leave
+	Stop   time.Duration // cancel it, and wait for the listener to exit
+	Remove time.Duration // remove the agent from its pool, and exit
 }
 
 // The bounds of the parts. A removal is a token and one request; with less than
 // two seconds a single slow answer would leave a ghost. A cancelled job's step gets
 // 7.5 s after SIGINT and 2.5 s after SIGTERM, and the worst case is 10 to 60 s
-// (agent-protocol.md 5.3): with less than eight seconds it is killed before it has
+// (agent-protocol.md 5.3). With less than eight seconds it is killed before it has
 // cleaned up, and nobody reports its end.
 const (
 	minRemove, maxRemove = 2 * time.Second, 10 * time.Second
@@ -22,28 +22,21 @@ const (
 )
 
 // SplitGrace divides a grace period: 15 % to remove and 40 % to stop, within their
-// bounds, and the rest to drain. In a grace period too short for all, removing
-// comes first, for a ghost outlives us and a cancelled job can be run again; then
-// comes stopping, and Drain is zero.
+// bounds, and the rest to drain. If the grace period is too short for all three,
+// removing comes first, because a ghost stays and a cancelled job can run again.
+// Then comes stopping, and Drain is zero.
 func SplitGrace(grace time.Duration) Budget {
-	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // dividing first: any grace period fits
+	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // dividing first: no grace period overflows
 	stop := min(max(grace/5*2, minStop), maxStop, grace-remove)
 	return Budget{Drain: grace - remove - stop, Stop: stop, Remove: remove}
 }
 
-// shortDrain is what hardly any job ends in.
-const shortDrain = 2 * time.Second
-
 // CancelsJobs says that hardly any job can be finished: the grace period is shorter
-// than 12 s.
-func (b Budget) CancelsJobs() bool { return b.Drain < shortDrain }
+// than 12 s, and less than 2 s of it are for draining.
+func (b Budget) CancelsJobs() bool { return b.Drain < 2*time.Second }
 
-// exitMargin is kept of the removal's part for leaving itself: the last sweep
-// of processes, the last log line.
-func (b Budget) exitMargin() time.Duration { return b.Remove / 10 }
-
-// drainDeadline is when draining ends at the latest; zero while no clock runs. A job of
-// which nothing runs any more is waited for a little longer: see cutDue.
+// drainDeadline is when draining ends at the latest; zero while there is no
+// deadline. A job without a running step is waited for a little longer, see tryCut.
 func (s State) drainDeadline() time.Time {
 	end := s.sinceGraceStart(s.budget.Drain)
 	if late := s.cutDeadline(); !end.IsZero() && late.After(end) {
@@ -53,21 +46,26 @@ func (s State) drainDeadline() time.Time {
 }
 
 // stopDeadline is when the listener is killed.
-func (s State) stopDeadline() time.Time { return s.sinceGraceStart(s.budget.Drain + s.budget.Stop) }
-
-// exitDeadline is when everything still open is named and azptend leaves.
-func (s State) exitDeadline() time.Time {
-	if !s.endAt.IsZero() {
-		return s.endAt
-	}
-	return s.sinceGraceStart(s.grace - s.budget.exitMargin())
+func (s State) stopDeadline() time.Time {
+	return s.sinceGraceStart(s.budget.Drain + s.budget.Stop)
 }
 
+// exitDeadline is when azptend reports everything that is left and exits. A tenth
+// of the removal's part is for exiting itself: the last sweep of processes and the
+// last log line.
+func (s State) exitDeadline() time.Time {
+	if !s.drain.exitAt.IsZero() {
+		return s.drain.exitAt
+	}
+	return s.sinceGraceStart(s.drain.grace - s.budget.Remove/10)
+}
+
+// sinceGraceStart is d after the grace period began; zero while it has not.
 func (s State) sinceGraceStart(d time.Duration) time.Time {
-	if s.clock.IsZero() {
+	if s.drain.graceStartedAt.IsZero() {
 		return time.Time{}
 	}
-	return s.clock.Add(d)
+	return s.drain.graceStartedAt.Add(d)
 }
 
 // earliest is the first of the times that are set; zero when none is.

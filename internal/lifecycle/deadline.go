@@ -5,15 +5,12 @@ import (
 	"time"
 )
 
-// ErrOutOfTime is why an agent is named when the grace period ended first.
+// ErrOutOfTime is why an agent is abandoned when the grace period ended first.
 var ErrOutOfTime = errors.New("the grace period ended before the server had removed it")
 
-// checkDeadlines does what is due by the clock alone. It runs at every step, so
-// no deadline waits for a Tick that comes late.
+// checkDeadlines does what is due because of the time alone. It runs at every step,
+// so no deadline waits for a late Tick.
 func (t *transition) checkDeadlines() {
-	if t.Phase == Gone {
-		return
-	}
 	if reached(t.exitDeadline(), t.now) {
 		t.exitDeadlineReached()
 		return
@@ -25,95 +22,83 @@ func (t *transition) checkDeadlines() {
 	if reached(t.readyDeadline(), t.now) {
 		t.readyDeadlineReached()
 	}
-	if reached(t.abortAt, t.now) {
-		t.abortAt = time.Time{}
+	if reached(t.call.abortAt, t.now) {
+		t.call.abortAt = time.Time{}
 		t.do(AbortCall{})
 	}
 	switch t.Phase {
 	case Draining:
-		if reached(t.sinceGraceStart(t.budget.Drain), t.now) {
-			t.drainBudgetSpent()
+		switch {
+		case !reached(t.sinceGraceStart(t.budget.Drain), t.now):
+		case t.Listener == Running: // the rest is needed to stop the job and to remove the agent
+			t.tryCut(budgetSpent)
+		default:
+			t.startRemoving()
 		}
 	case Stopping:
-		if reached(t.killAt, t.now) {
-			t.stopBudgetSpent()
+		switch {
+		case !reached(t.drain.killAt, t.now):
+		case t.Listener == Running || t.Listener == Interrupted:
+			t.kill()
+		default: // killed and not dead, or an update that does not end: go on without it
+			t.Listener, t.Job, t.drain.killAt = Absent, NoJob, time.Time{}
 		}
 	}
 }
 
-// exitDeadlineReached leaves with what is there: the platform kills us otherwise. Only an azptend
-// that was frozen gets here with a job that was not told to end. It looks once
-// whether that job still runs, for what it knows is old.
+// exitDeadlineReached finishes at once: otherwise the platform kills azptend. Only
+// an azptend that was frozen gets here with a job that was not interrupted. What it
+// knows of that job is old, so it scans once more.
 func (t *transition) exitDeadlineReached() {
-	if t.Listener == Running && t.endAt.IsZero() {
+	if t.Listener == Running && t.drain.exitAt.IsZero() {
 		t.beginCut()
 		t.scan()
-		t.endAt = t.now.Add(lastScanTimeout)
-		if last := t.Deadline().Add(-t.budget.exitMargin() / 2); last.After(t.now) {
-			t.endAt = earliest(t.endAt, last)
+		t.drain.exitAt = t.now.Add(lastScanTimeout)
+		if last := t.Deadline().Add(-t.budget.Remove / 20); last.After(t.now) {
+			t.drain.exitAt = earliest(t.drain.exitAt, last)
 		}
 		return
 	}
-	if t.call != NoCall {
+	if t.call.inFlight != NoCall {
 		t.do(AbortCall{})
 	}
 	if t.Listener == Running && t.hasJob() {
-		c := t.budgetCause(t.cutSeen)
-		t.setEnd(c.code, c.why, nil)
+		t.setEnd(t.budgetCause(t.drain.cutScanned))
 	}
 	if t.Registration == Registered || t.Registration == Pending {
 		t.abandon(ErrOutOfTime)
 	}
 	if t.Phase == Booting {
-		t.finishBoot(0, t.Reason, ErrOutOfTime)
+		t.finishBoot(End{Outcome: OK, Reason: t.Reason, Err: ErrOutOfTime})
 		return
 	}
 	t.finish()
 }
 
-// abortDeadline says when a call that is in flight when the platform speaks is no
-// longer waited for: it may have been given more time than is left. A POST is
-// waited for as long as it can still be undone, for an aborted one may be acted
-// on later; a look-up is simply made again.
+// abortDeadline is when a call is aborted that is in flight when the grace period
+// begins: it may have been given more time than is left. Register gets as long as
+// its agent can still be removed, because the server may act on an aborted POST
+// later. A look-up is simply repeated.
 func (s State) abortDeadline() time.Time {
-	switch s.call {
+	switch s.call.inFlight {
 	case Register, Disable, Inspect, Launch: // a launch may hang with its file system
 		return s.drainDeadline()
 	case LookUp, RemoveConflicting:
-		return s.clock
+		return s.drain.graceStartedAt
 	case Prepare, Remove:
-		return s.removeCallDeadline(s.clock)
+		return s.removeCallDeadline(s.drain.graceStartedAt)
 	default:
 		return time.Time{}
 	}
 }
 
-// drainBudgetSpent cancels the job: what is left of the grace period is needed
-// to stop it and to remove the agent.
-func (t *transition) drainBudgetSpent() {
-	if t.Listener == Running {
-		t.tryCut(budgetSpent)
-		return
-	}
-	t.startRemoving()
-}
-
-// removeCallDeadline is how long one removal is waited for, while a clock runs: for half
-// of what is left, so that one answer that never comes is not a ghost. To repeat
-// a removal is safe: one that was acted on is answered with 404.
+// removeCallDeadline is when one removal is no longer waited for while the grace
+// period runs: after half of what is left, so that one lost answer does not leave a
+// ghost. Repeating a removal is safe: if the server has acted, it answers with 404.
 func (s State) removeCallDeadline(now time.Time) time.Time {
 	end := s.exitDeadline()
 	if half := end.Sub(now) / 2; half > minCallTime {
 		return now.Add(half)
 	}
 	return end
-}
-
-func (t *transition) stopBudgetSpent() {
-	switch t.Listener {
-	case Running, Interrupted:
-		t.kill()
-	default: // killed and not dead, or an update that does not end: go on without it
-		t.Listener, t.Job, t.killAt = Absent, NoJob, time.Time{}
-	}
 }

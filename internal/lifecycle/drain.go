@@ -2,31 +2,27 @@ package lifecycle
 
 import "time"
 
-// This file is the draining: no further job is accepted, and the running one is
-// finished.
-
-// advanceDraining: disable, then one look decides, and a job that slipped in is
-// served.
+// advanceDraining disables the agent, then lets one inspection decide. A job that
+// slipped in is finished.
 func (t *transition) advanceDraining() {
 	if t.Listener == Running {
 		t.scanPeriodically()
 	}
 	if !t.hasJob() && !reached(t.sinceGraceStart(t.budget.Drain), t.now) {
-		t.cancelCut() // what AZP_ON_TERM was to cancel is over
+		t.cancelCut() // the job that AZP_ON_TERM was to cancel is over
 	}
 	switch {
-	case t.call == Launch:
-		// The listener is being started: it will be known in a moment.
+	case t.call.inFlight == Launch: // whether the listener runs is known in a moment
 	case t.Listener != Running:
 		t.startRemoving()
 		t.advanceRemoving()
-	case t.cancels && t.hasJob() && t.tryCut(onTerm):
-		t.killAt = t.stopDeadline() // what was to be drained with is spent on stopping well
+	case t.drain.cancelJob && t.hasJob() && t.tryCut(onTerm):
+		t.drain.killAt = t.stopDeadline() // the time for draining is added to that for stopping
 	case t.Registration == Removed && t.Job == NoJob:
 		t.Phase = Stopping
 		t.advanceStopping()
 	case !t.nothingScheduled(), t.cutAwaitsScan():
-	case t.Registration == Registered && t.acceptance == notDisabled:
+	case t.Registration == Registered && t.registration.disable == notDisabled:
 		t.schedule(Disable, 0)
 	case t.Job != RunningJob:
 		t.schedule(Inspect, 0)
@@ -34,20 +30,21 @@ func (t *transition) advanceDraining() {
 }
 
 func (t *transition) disabled(r Result) {
+	matters := t.Phase == Draining || t.Phase == Busy
 	switch {
 	case r.Outcome == OK:
-		t.acceptance, t.missed = disabled, false
+		t.registration.disable, t.registration.notFoundOnce = disabled, false
 		t.unschedule()
 	case r.Outcome == NotFound:
-		if t.Phase == Draining || t.Phase == Busy {
+		if matters {
 			t.agentNotFound(Disable)
 		}
 	case r.retryable():
-		if t.Phase == Draining || t.Phase == Busy {
+		if matters {
 			t.retryUntilDrainEnds(Disable, r)
 		}
 	default:
-		t.acceptance = disableRefused
+		t.registration.disable = disableRefused
 		t.unschedule()
 	}
 }
@@ -58,31 +55,29 @@ func (t *transition) inspected(e InspectResult) {
 		return
 	}
 	if t.serving() && t.Listener == Running {
-		t.recheckedAgent(e.Result)
+		t.agentRechecked(e.Result)
 		return
 	}
 	t.noteWorker(e.Worker) // whatever the server says
-	if t.Phase != Draining || t.Registration == Registered && t.acceptance == notDisabled {
-		return // a look from before the drain: the agent is disabled first
+	if t.Phase != Draining || t.Registration == Registered && t.registration.disable == notDisabled {
+		return // an inspection from before the drain: the agent is disabled first
 	}
 	switch {
 	case e.Outcome == NotFound:
-		t.unschedule() // a DELETE will make sure of it
+		t.unschedule()
 		t.agentNotShown(e.Worker.runs())
 	case t.Job == RunningJob:
-		t.unschedule() // it started while we looked; its end is the next thing to wait for
+		t.unschedule() // it started meanwhile; its end is the next thing to wait for
 	case e.Outcome == OK:
-		t.missed = false
+		t.registration.notFoundOnce = false
 		t.weighEvidence(e)
 	case e.retryable(): // counts as busy
 		t.retryUntilDrainEnds(Inspect, e.Result)
+	case t.Job == UnknownJob && e.Worker.runs():
+		// This identity may not inspect the agent. The process table still shows a
+		// worker, and the server refuses a DELETE while a job runs.
+		t.inspectLater()
 	default:
-		// We may not look. The server still refuses a DELETE while a job runs, and
-		// the process table shows a worker.
-		if t.Job == UnknownJob && e.Worker.runs() {
-			t.inspectLater()
-			return
-		}
 		if t.Job == UnknownJob {
 			t.Job = NoJob
 		}
@@ -90,40 +85,39 @@ func (t *transition) inspected(e InspectResult) {
 	}
 }
 
-// weighEvidence weighs the witnesses: one that says busy is enough, idle needs all. A
-// lost socket is no witness for idle, so the two others must say it for a while.
+// weighEvidence follows an inspection. One source that says busy is enough; idle
+// needs all. A lost socket says nothing, so the other two must say idle for a while.
 func (t *transition) weighEvidence(e InspectResult) {
-	t.assigned = e.Assigned
+	t.session.jobAssigned = e.Assigned
 	if e.Assigned || e.Worker.runs() {
-		t.idleSince = time.Time{}
+		t.drain.idleSince = time.Time{}
 		t.inspectLater()
 		return
 	}
-	t.tries = 0
-	switch {
-	case t.Job == NoJob:
-		t.startRemoving()
-	case t.idleSince.IsZero():
-		t.idleSince = t.now
-		t.schedule(Inspect, idleConfirmTime)
-	case t.now.Sub(t.idleSince) < idleConfirmTime:
-		t.schedule(Inspect, idleConfirmTime-t.now.Sub(t.idleSince))
-	default:
+	t.call.failures = 0
+	if t.Job == UnknownJob {
+		if t.drain.idleSince.IsZero() {
+			t.drain.idleSince = t.now
+		}
+		if left := idleConfirmTime - t.now.Sub(t.drain.idleSince); left > 0 {
+			t.schedule(Inspect, left)
+			return
+		}
 		t.Job = NoJob
-		t.startRemoving()
 	}
+	t.startRemoving()
 }
 
-// inspectLater looks again, later each time.
+// inspectLater inspects again, later each time.
 func (t *transition) inspectLater() {
-	t.tries++
-	t.schedule(Inspect, min(inspectInterval<<min(t.tries-1, 8), maxRetryPause))
+	t.call.failures++
+	t.schedule(Inspect, min(inspectInterval<<min(t.call.failures-1, 8), maxRetryPause))
 }
 
-// agentNotShown is for an agent that the server does not show: only a worker is
-// left to wait for. It may show late what it was told just before (docs/
-// assumptions.md, read-own-write), so the agent is gone when a DELETE says so,
-// which is refused while a job runs.
+// agentNotShown follows an inspection that does not show the agent: only a worker is
+// left to wait for. A server may show late what it was told just before
+// (docs/assumptions.md, read-own-write). So the agent is gone only when a DELETE says
+// so, which is refused while a job runs.
 func (t *transition) agentNotShown(worker bool) {
 	switch {
 	case t.Job == RunningJob: // its end is the next thing to wait for
@@ -140,6 +134,6 @@ func (t *transition) agentNotShown(worker bool) {
 // retryUntilDrainEnds repeats a call for as long as draining lasts.
 func (t *transition) retryUntilDrainEnds(c Call, r Result) {
 	if !t.retry(c, r, t.drainDeadline()) {
-		t.next, t.when = c, t.drainDeadline() // too late for another: the deadline decides
+		t.call.next, t.call.nextAt = c, t.drainDeadline() // too late for another: the deadline decides
 	}
 }

@@ -2,76 +2,70 @@ package lifecycle
 
 import "time"
 
-// This file is about the words that end a life: a signal, a request, a limit.
-
+// drainRequested follows a signal, a request or an announcement of the platform.
 func (t *transition) drainRequested(e DrainRequested) {
 	if e.WithDeadline {
 		t.startGracePeriod(e.Grace)
-		// A notice is no SIGTERM: what it leaves is for the job.
-		t.cancels = t.cancels || (t.policy.CancelOnTerm && e.Grace == 0)
+		// An announced length is no SIGTERM: the job gets that time.
+		t.drain.cancelJob = t.drain.cancelJob || (t.policy.CancelOnTerm && e.Grace == 0)
 	}
-	t.noteFirstRequest()
+	if t.drain.lastRequestAt.IsZero() {
+		t.drain.lastRequestAt = t.now
+	}
 	t.startDrain(e.Reason)
 }
 
-// noteFirstRequest notes the first word of all. Later ones change nothing.
-func (t *transition) noteFirstRequest() {
-	if t.heard.IsZero() {
-		t.heard = t.now
-	}
-}
-
-// startDrain begins to end the life, for whoever asks first; asking again changes
-// nothing and extends nothing.
+// startDrain begins to end the run, for the first reason that asks for it. Asking
+// again changes and extends nothing.
 func (t *transition) startDrain(reason string) {
 	if t.Reason != "" {
 		return
 	}
-	t.Reason, t.rejoin = reason, false
-	t.setEnd(0, reason, nil)
+	t.Reason, t.registration.reregister = reason, false
+	t.setEnd(End{Outcome: OK, Reason: reason})
 	switch t.Phase {
 	case Booting:
-		if t.former == 0 {
+		if t.registration.previousID == 0 {
 			t.finish()
-		} // else it is removed first: there may be no other start
+		} // else that agent is removed first: there may be no other start
 	case Registering:
 		t.stopRegistering()
 	case Starting, Idle, Busy:
 		t.Phase = Draining
-		if t.call == NoCall {
+		if t.call.inFlight == NoCall {
 			t.unschedule()
 		}
 	}
 }
 
-// startGracePeriod begins the grace period, of the policy's length where none is given.
-// One that runs is only ever made shorter: a SIGTERM in the middle of a long
-// notice. What was put off is done now: there may not be time for it later.
+// startGracePeriod begins the grace period; a length of 0 is the policy's. One that
+// has begun can only become shorter, by a SIGTERM during a long announcement. Calls
+// that were put off are made now: there may be no time for them later.
 func (t *transition) startGracePeriod(grace time.Duration) {
 	if grace == 0 {
 		grace = t.policy.Grace
 	}
-	if !t.clock.IsZero() && !t.now.Add(grace).Before(t.Deadline()) {
+	if !t.drain.graceStartedAt.IsZero() && !t.now.Add(grace).Before(t.Deadline()) {
 		return
 	}
-	t.clock, t.grace, t.budget = t.now, grace, SplitGrace(grace)
-	t.endAt = time.Time{}
+	t.drain.graceStartedAt, t.drain.grace, t.budget = t.now, grace, SplitGrace(grace)
+	t.drain.exitAt = time.Time{}
 	t.cancelCut()
-	t.abortAt = t.abortDeadline()
+	t.call.abortAt = t.abortDeadline()
 	if t.Phase == Stopping {
-		t.killAt = earliest(t.killAt, t.stopDeadline())
+		t.drain.killAt = earliest(t.drain.killAt, t.stopDeadline())
 	}
-	switch t.next {
+	switch t.call.next {
 	case Prepare, LookUp, Disable, Inspect, Remove:
-		t.when, t.tries = t.now, 0
+		t.call.nextAt, t.call.failures = t.now, 0
 	}
 }
 
-// stopRegistering ends a registration between two calls; one in flight is
+// stopRegistering ends a registration between two calls. A call in flight is
 // waited for.
 func (t *transition) stopRegistering() {
 	switch {
-	case t.call != NoCall:
+	case t.call.inFlight != NoCall:
 	case t.Registration == Pending:
 		t.schedule(LookUp, 0)
 	default:
@@ -79,21 +73,21 @@ func (t *transition) stopRegistering() {
 	}
 }
 
-// userInterrupt is SIGINT. Only this signal escalates: a platform's repeated
-// SIGTERM is impatience, a person's second Ctrl-C is a decision.
+// userInterrupt is SIGINT. Only this signal escalates: a platform may repeat
+// SIGTERM, but a second Ctrl-C is a person's decision.
 func (t *transition) userInterrupt() {
 	t.startGracePeriod(0)
-	if t.heard.IsZero() { // the first word: a limit's is none
-		t.noteFirstRequest()
+	if t.drain.lastRequestAt.IsZero() { // the first request: a limit is none
+		t.drain.lastRequestAt = t.now
 		t.startDrain("interrupted by a person")
 		return
 	}
-	if t.now.Sub(t.heard) < secondInterruptAfter {
+	if t.now.Sub(t.drain.lastRequestAt) < secondInterruptAfter {
 		return
 	}
-	t.heard, t.insisted = t.now, true
+	t.drain.lastRequestAt = t.now
 	if t.Phase == Booting {
-		t.finishBoot(0, "a person did not want to wait", nil)
+		t.finishBoot(End{Outcome: OK, Reason: "a person did not want to wait"})
 		return
 	}
 	switch t.Listener {

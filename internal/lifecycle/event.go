@@ -1,56 +1,87 @@
 package lifecycle
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
-// Event is something that happened. The concrete types are below.
-type Event interface{ event() }
+// Event is something that happened. The types below embed event, or a Result if
+// they answer a call.
+type Event interface{ isEvent() }
 
-// Outcome is how a call ended, in the words that make a difference to what
-// comes next.
+type event struct{}
+
+func (event) isEvent() {}
+
+// Outcome is how a call ended, or how a whole run did. Package exitcode has the
+// exit code of each.
 type Outcome string
 
-// The outcomes. The sources are agent-protocol.md 2.3, 6 and azure-devops-rest.md 2.2, 3, 5.
+// The outcomes of calls. A call that ends a run gives it its outcome. The sources
+// are agent-protocol.md 2.3, 6 and azure-devops-rest.md 2.2, 3, 5.
 const (
 	OK            Outcome = "ok"
 	AnswerLost    Outcome = "lost"        // sent, and nobody knows whether the server acted on it
-	Unreachable   Outcome = "unreachable" // the server did not act; worth another try
-	Unclear       Outcome = "doubtful"    // the same, most likely: a server in trouble has answered the POST
+	Unreachable   Outcome = "unreachable" // the server did not act; another try may help
+	Unclear       Outcome = "unclear"     // a server in trouble answered the POST: it most likely did not act
 	Denied        Outcome = "denied"      // 401, 403: this identity may not
-	Refused       Outcome = "refused"     // a no for good reason of its own, final
-	NotFound      Outcome = "missing"     // 404: there is no such agent
-	NameTaken     Outcome = "taken"       // 409: the name is held by another agent
+	Refused       Outcome = "refused"     // refused for a reason that does not pass
+	NotFound      Outcome = "not found"   // 404: there is no such agent
+	NameTaken     Outcome = "name taken"  // 409: another agent has the name
 	JobRunning    Outcome = "job running" // 400 to a DELETE: the agent runs a job
-	DirUnusable   Outcome = "unfit"       // the agent folder cannot work
-	DirInUse      Outcome = "occupied"    // another agent is at work in the agent folder, and may leave it
-	InternalError Outcome = "broken"      // a fault of ours, or of the machine
+	DirUnusable   Outcome = "directory unusable"
+	DirInUse      Outcome = "directory in use" // another agent uses the directory, and may leave it
+	InternalError Outcome = "internal error"   // a fault of azptend, or the machine is out of resources
 )
+
+// The outcomes that only a run has.
+const (
+	JobCut         Outcome = "job cut"         // a job was cancelled, killed or lost, or may have been
+	JobCancelled   Outcome = "job cancelled"   // a person cancelled the job
+	NotRemoved     Outcome = "not removed"     // the agent may stay in its pool, see Policy.StrictRemove
+	ListenerFailed Outcome = "listener failed" // End.Exit says how
+)
+
+// End is how a run ended.
+type End struct {
+	Outcome Outcome
+	Exit    Exit   // of the listener, where the outcome is ListenerFailed
+	Reason  string // for the log
+	Err     error
+}
 
 // Result is the answer to a call.
 type Result struct {
+	event
 	Outcome    Outcome
 	RetryAfter time.Duration // the server's wish; zero when it has none
 	Err        error         // nil when OK
 }
 
-// retryable says that asking again may help.
+// Answer is the result that an answering event carries.
+func (r Result) Answer() Result { return r }
+
+// retryable says that another try may help.
 func (r Result) retryable() bool {
 	return r.Outcome == Unreachable || r.Outcome == Unclear || r.Outcome == AnswerLost
 }
 
-// Begin is the first event of a life. Former is the agent of an earlier life in
-// the same folder that was killed, as far as its files tell; 0 is none.
-type Begin struct{ PreviousAgentID int }
+// Begin is the first event. PreviousAgentID is the agent of a previous run in the
+// same directory that was killed, according to its files; 0 is none.
+type Begin struct {
+	event
+	PreviousAgentID int
+}
 
 // PrepareResult answers Prepare.
 type PrepareResult struct {
 	Result
 	Leftover        Leftover
-	ExternalAgentID int // the id of the agent that somebody else registered for us; 0: register one
+	ExternalAgentID int // the agent that another azptend registered for this one; 0: register one
 }
 
-// Leftover is what an earlier life in the same folder left behind: its agent,
-// and the listener that serves it, if that is still alive. The zero value is
-// nothing.
+// Leftover is what a previous run in the same directory left: its agent, and the
+// listener that serves it, if that still runs. The zero value is nothing.
 type Leftover struct {
 	AgentID      int // 0 when that is not known
 	ListenerRuns bool
@@ -63,17 +94,16 @@ type RegisterResult struct {
 	AgentID int
 }
 
-// Owner is who an agent of our name belongs to.
+// Owner is whose agent has the name.
 type Owner string
 
 // The owners.
 const (
-	NoAgent     Owner = "nobody"   // there is no agent of that name
-	ThisRun     Owner = "ours"     // it carries this life's mark
-	PreviousRun Owner = "recorded" // an earlier run's: the record in the agent's directory proves it
-	Foreign     Owner = "other"    // nothing proves that it is ours
-	// Placeholder is an agent that never runs, for the pool's sake.
-	Placeholder Owner = "placeholder"
+	NoAgent     Owner = "no agent"     // no agent has the name
+	ThisRun     Owner = "this run"     // it carries this run's owner tag
+	PreviousRun Owner = "previous run" // the record in the agent's directory proves it
+	Foreign     Owner = "foreign"      // nothing proves that it is ours
+	Placeholder Owner = "placeholder"  // an agent that never runs, and keeps the pool usable
 )
 
 // LookUpResult answers LookUp.
@@ -83,11 +113,11 @@ type LookUpResult struct {
 	AgentID         int
 	Online          bool
 	RecentlyCreated bool  // offline, and of an azptend that may just be starting
-	HasCredentials  bool  // of our own: the answer holds what the listener needs to log on
-	Holder          error // of somebody else's: "agent X (id 7, …) is online since …"
+	HasCredentials  bool  // of this run's agent: the answer holds what the listener needs to log on
+	Holder          error // of a foreign agent: "agent X (id 7, …) is online since …"
 }
 
-// RemoveConflictingResult answers RemoveTwin.
+// RemoveConflictingResult answers RemoveConflicting.
 type RemoveConflictingResult struct{ Result }
 
 // LaunchResult answers Launch.
@@ -97,116 +127,98 @@ type LaunchResult struct{ Result }
 type DisableResult struct{ Result }
 
 // InspectResult answers Inspect: what the server and the process table show. The
-// process table was read also where the server could not be asked.
+// process table was also read if the server could not be asked.
 type InspectResult struct {
 	Result
-	Assigned bool // the server has a job request assigned to the agent
+	Assigned bool // the server has assigned a job to the agent
 	Worker   WorkerState
 }
-
-// WorkerScanned answers LookForWork.
-type WorkerScanned struct{ Worker WorkerState }
 
 // RemoveResult answers Remove.
 type RemoveResult struct{ Result }
 
+// WorkerScanned answers ScanForWorker.
+type WorkerScanned struct {
+	event
+	Worker WorkerState
+}
+
 // SessionReady says that the listener's session exists, or that it has reconnected
-// after its registration was refused.
-type SessionReady struct{}
+// after its logon was refused.
+type SessionReady struct{ event }
 
-// SessionConflict says that the listener waits for a session of an earlier listener
-// to lapse: the server has one for this agent already.
-type SessionConflict struct{}
+// SessionConflict says that the listener waits for the session of an earlier
+// listener to expire: the server already has one for this agent.
+type SessionConflict struct{ event }
 
-// AgentMaybeDeleted says that the agent may not be in its pool any more: a list does not
-// show it, or the server refuses the registration that its listener logs on with.
-// The server is asked then: neither is believed.
-type AgentMaybeDeleted struct{ LogonRefused bool }
+// AgentMaybeDeleted says that the agent may no longer be in its pool: a list does
+// not show it, or the server refuses its listener's logon. Neither is believed: the
+// server is asked.
+type AgentMaybeDeleted struct {
+	event
+	LogonRefused bool
+}
 
-// JobStarted is the socket's "Starting job".
-type JobStarted struct{}
+// JobStarted is the notification "Starting job".
+type JobStarted struct{ event }
 
-// JobFinished is the socket's "Finished job".
-type JobFinished struct{}
+// JobFinished is the notification "Finished job".
+type JobFinished struct{ event }
 
-// SocketLost says that the socket will say nothing more: what the listener does
-// is unknown.
-type SocketLost struct{}
+// SocketLost says that no further notification comes: what the listener does is
+// unknown.
+type SocketLost struct{ event }
 
-// Exit is how the listener's process ended: a code of its own (agent-protocol.md
-// 4.1), or the signal that killed it.
+// Exit is how the listener's process ended: with a code of its own
+// (agent-protocol.md 4.1), or by a signal.
 type Exit struct {
 	Code   int
-	Signal int // 0 when it ended by itself
+	Signal int // 0 when it exited by itself
 }
 
-// exitCode is the code azptend shows for it.
-func (e Exit) exitCode() int {
+func (e Exit) String() string {
 	if e.Signal != 0 {
-		return 128 + e.Signal
+		return fmt.Sprintf("signal %d", e.Signal)
 	}
-	return e.Code
+	return fmt.Sprintf("exit code %d", e.Code)
 }
 
-// Cut is whether a listener's last job was cut, by the listener's own log. Jobs can
-// write to that log. So it can show that a job was cut, and never that none was.
+// Cut is whether a listener's last job was cut, according to the listener's log.
+// Jobs can write to that log. So it can show that a job was cut, and never that
+// none was.
 type Cut string
 
-// The words of a cut.
+// The values of Cut.
 const (
-	NotCut    Cut = ""       // the log shows no signal to end, or no job that it cut, or cannot be read
-	MaybeCut  Cut = "maybe"  // the job did not succeed, and ended before the signal, as far as the log shows
+	NotCut    Cut = ""       // the log shows no signal, or no job that one cut, or cannot be read
+	MaybeCut  Cut = "maybe"  // the job did not succeed, and the log shows its end before the signal
 	SurelyCut Cut = "surely" // the job did not succeed, and ended after the signal
 )
 
 // ListenerExited says that the listener was reaped.
 type ListenerExited struct {
+	event
 	Exit
 	Cut Cut
 }
 
-// UpdateEnded says that the listener's update has ended, well or not.
-type UpdateEnded struct{}
+// UpdateEnded says that the listener's update has ended, successfully or not.
+type UpdateEnded struct{ event }
 
-// DrainRequested asks for a drain. Reason is for the log. With Clock the platform
-// has spoken and the grace period runs from now; without, the job may take as
-// long as it takes. Grace is how long the platform gives this time, where it has
-// said so; 0 is the policy's grace period. What is asked for first or ends sooner
-// counts: nothing extends a deadline.
+// DrainRequested asks for a drain. With a deadline the grace period begins now;
+// without one the job may take as long as it takes. Grace is the length that the
+// platform announced this time; 0 is the policy's. The deadline that ends first
+// counts: no request extends one.
 type DrainRequested struct {
-	Reason       string
+	event
+	Reason       string // for the log
 	WithDeadline bool
 	Grace        time.Duration
 }
 
-// UserInterrupt is SIGINT: a drain, and a second or more after the first word
-// an insistence.
-type UserInterrupt struct{}
+// UserInterrupt is SIGINT. The first one drains. Each later one, at least a second
+// after the request before it, escalates.
+type UserInterrupt struct{ event }
 
-// Tick says that the time Wake named has come.
-type Tick struct{}
-
-func (Begin) event()                   {}
-func (PrepareResult) event()           {}
-func (RegisterResult) event()          {}
-func (LookUpResult) event()            {}
-func (RemoveConflictingResult) event() {}
-func (LaunchResult) event()            {}
-func (DisableResult) event()           {}
-func (InspectResult) event()           {}
-func (WorkerScanned) event()           {}
-func (RemoveResult) event()            {}
-func (SessionReady) event()            {}
-func (SessionConflict) event()         {}
-func (AgentMaybeDeleted) event()       {}
-func (JobStarted) event()              {}
-func (JobFinished) event()             {}
-func (SocketLost) event()              {}
-func (ListenerExited) event()          {}
-func (UpdateEnded) event()             {}
-func (DrainRequested) event()          {}
-func (UserInterrupt) event()           {}
-func (Tick) event()                    {}
-
-// Answer is the result that an answering event carries.
-func (r Result) Answer() Result { return r }
+// Tick says that the time which NextTick named has come.
+type Tick struct{ event }

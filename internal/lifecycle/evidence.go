@@ -2,163 +2,165 @@ package lifecycle
 
 import "time"
 
-// This file is about the evidence of a job: what shows that one runs, the look at
-// the process table before a job is cut, and why a job was cut.
+// This file weighs the evidence of a job: what shows that one runs, the scan of the
+// process table before a job is cut, and why a job was cut.
 //
-// Any evidence of a job means busy: the listener's notifications, the server's
-// assigned request, a worker in the process table. Evidence is kept while the
-// server cannot be asked, and dropped only when the same source, or the listener
+// Any evidence of a job means busy: the listener's notifications, the job that the
+// server has assigned, a worker in the process table. Evidence is kept while the
+// server cannot be asked. It is dropped only when the same source, or the listener
 // itself, says that the job is over.
 
 // WorkerState is what the process table shows of a job.
 type WorkerState string
 
-// The kinds of work.
+// The states of a worker.
 const (
 	WorkerUnknown      WorkerState = ""        // the process table was not read, or could not be
 	NoWorker           WorkerState = "none"    // no worker runs below the listener
-	WorkerWithoutSteps WorkerState = "waiting" // a worker runs, and none of the job's steps: it prepares, or reports the result
-	WorkerWithSteps    WorkerState = "steps"   // a worker runs, and processes of the job below it
+	WorkerWithoutSteps WorkerState = "waiting" // a worker runs, and no step of the job: it prepares, or reports the result
+	WorkerWithSteps    WorkerState = "steps"   // a worker runs, with processes of the job below it
 )
 
-// runs says that a worker runs.
 func (w WorkerState) runs() bool { return w == WorkerWithoutSteps || w == WorkerWithSteps }
 
 // hasJob says that there is evidence of a job.
-func (t *transition) hasJob() bool { return t.Job == RunningJob || t.assigned || t.work.runs() }
+func (t *transition) hasJob() bool {
+	return t.Job == RunningJob || t.session.jobAssigned || t.session.worker.runs()
+}
 
-// noteWorker takes in what the process table shows.
+// noteWorker records what the process table shows.
 func (t *transition) noteWorker(w WorkerState) {
 	if w != WorkerUnknown {
-		t.work = w
+		t.session.worker = w
 	}
 }
 
-// scanRunning says that a look at the process table is under way.
-func (s State) scanRunning() bool { return !s.lookingSince.IsZero() }
-
-// scan asks for a look at the process table, unless one is under way.
+// scan asks for a scan of the process table, unless one is under way.
 func (t *transition) scan() {
-	t.lookAt = time.Time{}
-	if t.scanRunning() {
-		return
+	t.session.nextScanAt = time.Time{}
+	if t.session.scanSince.IsZero() {
+		t.session.scanSince = t.now
+		t.do(ScanForWorker{})
 	}
-	t.lookingSince = t.now
-	t.do(ScanForWorker{})
 }
 
-// workerScanned takes in a look at the process table. What it shows is as old as the
-// look: azptend may have been frozen since.
+// workerScanned records the result of a scan. It is as old as the start of that
+// scan: azptend may have been frozen since.
 func (t *transition) workerScanned(w WorkerState) {
-	if !t.scanRunning() { // of a listener that has ended
+	if t.session.scanSince.IsZero() { // of a listener that has exited
 		return
 	}
 	t.noteWorker(w)
-	t.lookedAt, t.lookingSince = t.lookingSince, time.Time{}
-	t.cutSeen = !t.cutSince.IsZero() && !t.oldLook
-	t.oldLook = false
+	t.session.scannedAt, t.session.scanSince = t.session.scanSince, time.Time{}
+	t.drain.cutScanned = !t.drain.cutSince.IsZero() && !t.drain.scanTooOld
+	t.drain.scanTooOld = false
 	if told := t.Listener == Interrupted || t.Listener == Killed; told && w.runs() {
-		t.mayBeCut = true
+		t.drain.mayBeCut = true
 	}
 }
 
 // clearWorker drops what was seen of a job that is over, or of a listener that has
-// ended.
-func (t *transition) clearWorker() { t.work, t.lookedAt = WorkerUnknown, time.Time{} }
+// exited.
+func (t *transition) clearWorker() {
+	t.session.worker, t.session.scannedAt = WorkerUnknown, time.Time{}
+}
 
 // clearListener drops what belongs to one listener.
 func (t *transition) clearListener() {
 	t.clearWorker()
-	t.lookingSince, t.lookAt = time.Time{}, time.Time{}
-	t.toldFor, t.mayBeCut = cutCause{}, false
+	t.session.scanSince, t.session.nextScanAt = time.Time{}, time.Time{}
+	t.drain.interruptCause, t.drain.mayBeCut = End{}, false
 }
 
-// scanPeriodically looks at the process table now and again while the notification socket
-// is lost: the server may be away, and its answer may be late.
+// scanPeriodically scans now and again while the notification socket is lost: the
+// server may be away, and its answer may be late.
 func (t *transition) scanPeriodically() {
 	switch {
 	case t.Job != UnknownJob:
-		if t.cutSince.IsZero() {
-			t.lookAt = time.Time{}
+		if t.drain.cutSince.IsZero() {
+			t.session.nextScanAt = time.Time{}
 		}
-	case t.lookedAt.IsZero() || reached(t.lookAt, t.now):
+	case t.session.scannedAt.IsZero() || reached(t.session.nextScanAt, t.now):
 		t.scan()
-	case t.lookAt.IsZero() && !t.scanRunning():
-		t.lookAt = t.now.Add(scanInterval)
+	case t.session.nextScanAt.IsZero() && t.session.scanSince.IsZero():
+		t.session.nextScanAt = t.now.Add(scanInterval)
 	}
 }
 
-// tryCut cuts the job, if it still runs. It looks at the process table first: what
-// azptend knows may be old, because it may have been frozen or slow. If no step of
-// the job runs, the job is over or has not begun. There is nothing to cancel, so
-// azptend waits for its report, for up to half of the part for stopping. cutDue
-// returns true once it has interrupted the listener.
-func (t *transition) tryCut(c cutCause) bool {
-	if t.cutSince.IsZero() {
+// tryCut interrupts the listener if its job still runs, and returns whether it did.
+// It scans first, because what azptend knows may be old: it may have been frozen or
+// slow. If no step of the job runs, the job is over or has not begun. There is
+// nothing to cancel then, so azptend waits for the job's report, for up to half of
+// the part for stopping.
+func (t *transition) tryCut(cause End) bool {
+	if t.drain.cutSince.IsZero() {
 		t.beginCut()
 	}
-	over := t.hasJob() && (t.work == NoWorker || t.work == WorkerWithoutSteps)
+	over := t.hasJob() && (t.session.worker == NoWorker || t.session.worker == WorkerWithoutSteps)
 	switch {
-	case !t.cutSeen:
+	case !t.drain.cutScanned:
 		t.scan()
-		if !reached(t.lookingSince.Add(t.scanTimeout()), t.now) {
+		if !reached(t.session.scanSince.Add(t.cutScanTimeout()), t.now) {
 			return false
 		}
 	case over && !reached(t.cutDeadline(), t.now):
 		switch {
-		case reached(t.lookAt, t.now):
+		case reached(t.session.nextScanAt, t.now):
 			t.scan()
-		case t.lookAt.IsZero() && !t.scanRunning():
-			t.lookAt = t.now.Add(cutScanInterval)
+		case t.session.nextScanAt.IsZero() && t.session.scanSince.IsZero():
+			t.session.nextScanAt = t.now.Add(cutScanInterval)
 		}
 		return false
 	}
-	if c == budgetSpent {
-		c = t.budgetCause(t.cutSeen)
+	if cause == budgetSpent {
+		cause = t.budgetCause(t.drain.cutScanned)
 	}
-	t.interrupt(c)
+	t.interrupt(cause)
 	return true
 }
 
-// budgetCause is why a job is cut when the part for draining is spent, by what is
-// known of the job.
-func (t *transition) budgetCause(fresh bool) cutCause {
-	fresh = fresh && t.work != WorkerUnknown
+// budgetCause is why a job is cut when the part for draining is spent. It depends
+// on what is known of the job, and on whether a scan has confirmed that.
+func (t *transition) budgetCause(scanned bool) End {
+	scanned = scanned && t.session.worker != WorkerUnknown
 	switch {
-	case fresh && t.hasJob() && t.work != WorkerWithSteps:
+	case scanned && t.hasJob() && t.session.worker != WorkerWithSteps:
 		return notReported
-	case !fresh && t.Job == UnknownJob && !t.hasJob():
+	case !scanned && t.Job == UnknownJob && !t.hasJob():
 		return notSeen
 	}
 	return budgetSpent
 }
 
-// cutAwaitsScan says that a job is due to be cut, and that the look at the process table
-// before that is not back yet.
-func (s State) cutAwaitsScan() bool { return !s.cutSince.IsZero() && !s.cutSeen }
+// cutAwaitsScan says that a job is due to be cut, and that the scan before that is
+// not back yet.
+func (s State) cutAwaitsScan() bool { return !s.drain.cutSince.IsZero() && !s.drain.cutScanned }
 
-// beginCut makes a cut due. A look that is under way is too old for it.
-func (t *transition) beginCut() { t.cutSince, t.cutSeen, t.oldLook = t.now, false, t.scanRunning() }
+// beginCut makes a cut due. A scan that is under way is too old for it.
+func (t *transition) beginCut() {
+	t.drain.cutSince, t.drain.cutScanned, t.drain.scanTooOld = t.now, false, !t.session.scanSince.IsZero()
+}
 
-// cancelCut is called when a job need not be cut any more.
+// cancelCut is called when a job need no longer be cut.
 func (t *transition) cancelCut() {
-	t.cutSince, t.cutSeen, t.oldLook, t.lookAt = time.Time{}, false, false, time.Time{}
+	t.drain.cutSince, t.drain.cutScanned, t.drain.scanTooOld = time.Time{}, false, false
+	t.session.nextScanAt = time.Time{}
 }
 
-// scanTimeout is how long one look before a cut is waited for.
-func (s State) scanTimeout() time.Duration {
-	return max(min(scanTimeoutMax, s.budget.Stop/2), lastScanTimeout)
+// cutScanTimeout is how long one scan before a cut is waited for.
+func (s State) cutScanTimeout() time.Duration {
+	return max(min(maxScanTime, s.budget.Stop/2), lastScanTimeout)
 }
 
-// cutDeadline is when a job without a running step is cut all the same: the other half
-// of the part for stopping is for the listener to end. After a freeze there is still
-// lookPatience, so that events from the meantime are taken in first.
+// cutDeadline is when a job without a running step is cut nevertheless: the other
+// half of the part for stopping is for the listener to exit. After a freeze there is
+// still cutScanTimeout, so that events from the meantime are applied first.
 func (s State) cutDeadline() time.Time {
-	if s.cutSince.IsZero() {
+	if s.drain.cutSince.IsZero() {
 		return time.Time{}
 	}
-	end, least := earliest(s.cutSince, s.sinceGraceStart(s.budget.Drain)).Add(s.budget.Stop/2), s.cutSince.Add(s.scanTimeout())
-	if end.Before(least) {
+	end := earliest(s.drain.cutSince, s.sinceGraceStart(s.budget.Drain)).Add(s.budget.Stop / 2)
+	if least := s.drain.cutSince.Add(s.cutScanTimeout()); end.Before(least) {
 		return least
 	}
 	return end
@@ -166,41 +168,31 @@ func (s State) cutDeadline() time.Time {
 
 // nextCutTick is when a cut that waits goes on; zero where none waits.
 func (s State) nextCutTick() time.Time {
-	switch {
-	case s.cutSince.IsZero():
-		return time.Time{}
-	case s.scanRunning() && s.cutAwaitsScan():
-		return s.lookingSince.Add(s.scanTimeout())
+	if !s.session.scanSince.IsZero() && s.cutAwaitsScan() {
+		return s.session.scanSince.Add(s.cutScanTimeout())
 	}
 	return s.cutDeadline()
 }
 
-// cutCause is why azptend interrupted the listener: the exit code and the reason in the
-// log if that cut a job.
-type cutCause struct {
-	code int
-	why  string
-}
-
-// The causes. The words are the log's.
+// The ends of a run in which azptend interrupted the listener, if that cut a job.
 var (
-	budgetSpent = cutCause{exitTryAgain, "the job was cut: the grace period's part for draining was spent"}
-	notReported = cutCause{exitTryAgain, "the job may be lost: none of its steps ran, and its end was not reported, when the grace period's part for draining was spent"}
-	notSeen     = cutCause{exitTryAgain, "a job may have been cut when the grace period's part for draining was spent: azptend could not see whether one ran"}
-	onTerm      = cutCause{exitTryAgain, "the job was cancelled: AZP_ON_TERM (--on-term) is cancel"}
-	byUser      = cutCause{exitPerson, "a person cancelled the job"}
-	agentGone   = cutCause{exitTryAgain, "the job was cut: it began while the agent was being stopped"}
+	budgetSpent = End{Outcome: JobCut, Reason: "the job was cut: the grace period's time for draining was over"}
+	notReported = End{Outcome: JobCut, Reason: "the job may be lost: its steps had ended, but its end was not reported before the grace period's time for draining was over"}
+	notSeen     = End{Outcome: JobCut, Reason: "a job may have been cut when the grace period's time for draining was over: azptend could not see whether one ran"}
+	onTerm      = End{Outcome: JobCut, Reason: "the job was cancelled: AZP_ON_TERM (--on-term) is cancel"}
+	byUser      = End{Outcome: JobCancelled, Reason: "a person cancelled the job"}
+	agentGone   = End{Outcome: JobCut, Reason: "the job was cut: it started while the agent was being stopped"}
 )
 
-// judgeCut decides whether a job was cut, once a listener has ended that azptend
-// interrupted. The job may have succeeded all the same, but only the listener's log
-// would say so, and a job can write that.
+// judgeCut decides whether a job was cut, once a listener has exited that azptend
+// interrupted. The job may have succeeded nevertheless, but only the listener's log
+// would say so, and a job can write to that.
 func (t *transition) judgeCut(e ListenerExited) {
 	switch {
-	case e.Cut == SurelyCut && t.toldFor == agentGone && !t.mayBeCut: // no job ran when we told it
-		t.setEnd(exitTryAgain, cutByOthers, nil)
-	case t.mayBeCut || e.Cut == SurelyCut:
-		t.setEnd(t.toldFor.code, t.toldFor.why, nil)
+	case e.Cut == SurelyCut && t.drain.interruptCause == agentGone && !t.drain.mayBeCut: // no job ran when azptend interrupted it
+		t.setEnd(cutByOthers)
+	case t.drain.mayBeCut || e.Cut == SurelyCut:
+		t.setEnd(t.drain.interruptCause)
 	}
-	t.mayBeCut = false
+	t.drain.mayBeCut = false
 }

@@ -14,10 +14,10 @@ func TestEvidenceScenarios(t *testing.T) {
 	away := func(seen WorkerState) []row {
 		return concat(lost, []row{
 			{time.Minute, sigterm, "scan, call disable"},
-			{time.Second, WorkerScanned{seen}, ""},
+			{time.Second, WorkerScanned{Worker: seen}, ""},
 			{59 * time.Second, DisableResult{result(Unreachable)}, "scan"},
-			{time.Millisecond, WorkerScanned{seen}, "interrupt, scan"},
-			{time.Millisecond, WorkerScanned{seen}, ""},
+			{time.Millisecond, WorkerScanned{Worker: seen}, "interrupt, scan"},
+			{time.Millisecond, WorkerScanned{Worker: seen}, ""},
 		})
 	}
 	spent := concat(busy, []row{
@@ -26,7 +26,7 @@ func TestEvidenceScenarios(t *testing.T) {
 		{59 * time.Second, Tick{}, "scan"},
 	})
 	waits := concat(spent, []row{
-		{time.Millisecond, WorkerScanned{WorkerWithoutSteps}, ""},
+		{time.Millisecond, WorkerScanned{Worker: WorkerWithoutSteps}, ""},
 		{cutScanInterval, Tick{}, "scan"},
 	})
 	for _, tt := range []struct {
@@ -37,70 +37,70 @@ func TestEvidenceScenarios(t *testing.T) {
 	}{
 		{"the socket is lost, and the server away: the process table shows the job that is cut", usual, concat(away(WorkerWithSteps), []row{
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), budgetSpent.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), budgetSpent.Reason},
 		{"the same, and the listener's log tells it too: it was azptend", usual, concat(away(WorkerWithSteps), []row{
 			{time.Second, ListenerExited{Cut: SurelyCut}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), budgetSpent.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), budgetSpent.Reason},
 		{"the same without a worker: no job was cut", usual, concat(away(NoWorker), []row{
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 		{"the same, and nobody can look: it may have been cut", usual, concat(lost, []row{
 			{time.Minute, sigterm, "scan, call disable"},
-			{time.Second, WorkerScanned{WorkerUnknown}, ""},
+			{time.Second, WorkerScanned{Worker: WorkerUnknown}, ""},
 			{59 * time.Second, DisableResult{result(Unreachable)}, "scan"},
-			{time.Millisecond, WorkerScanned{WorkerUnknown}, "interrupt"},
+			{time.Millisecond, WorkerScanned{Worker: WorkerUnknown}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), notSeen.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), notSeen.Reason},
 		{"what a look showed is kept although the server does not answer it", usual, concat(lost, []row{
 			{time.Minute, sigterm, "scan, call disable"},
-			{time.Second, WorkerScanned{NoWorker}, ""},
+			{time.Second, WorkerScanned{Worker: NoWorker}, ""},
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{58 * time.Second, InspectResult{Result: result(Unreachable), Worker: WorkerWithSteps}, "scan"},
-			{time.Millisecond, WorkerScanned{WorkerUnknown}, "interrupt"},
+			{time.Millisecond, WorkerScanned{Worker: WorkerUnknown}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), budgetSpent.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), budgetSpent.Reason},
 		{"a job runs on: it is cut", usual, concat(spent, []row{
-			{time.Millisecond, WorkerScanned{WorkerWithSteps}, "interrupt"},
+			{time.Millisecond, WorkerScanned{Worker: WorkerWithSteps}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), budgetSpent.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), budgetSpent.Reason},
 		{"none of its steps runs: its report is waited for, and comes", usual, concat(waits, []row{
-			{time.Millisecond, WorkerScanned{WorkerWithoutSteps}, ""},
+			{time.Millisecond, WorkerScanned{Worker: WorkerWithoutSteps}, ""},
 			{time.Second, JobFinished{}, "scan"},
-			{time.Millisecond, WorkerScanned{NoWorker}, "interrupt"},
+			{time.Millisecond, WorkerScanned{Worker: NoWorker}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 		{"the same, and a step begins: it is cut", usual, concat(waits, []row{
-			{time.Millisecond, WorkerScanned{WorkerWithSteps}, "interrupt"},
+			{time.Millisecond, WorkerScanned{Worker: WorkerWithSteps}, "interrupt"},
 		}), ""},
 		{"the same, and its report does not come", usual, concat(waits, []row{
-			{time.Millisecond, WorkerScanned{WorkerWithoutSteps}, ""},
+			{time.Millisecond, WorkerScanned{Worker: WorkerWithoutSteps}, ""},
 			{14 * time.Second, Tick{}, "scan"},
-			{time.Millisecond, WorkerScanned{WorkerWithoutSteps}, ""},
+			{time.Millisecond, WorkerScanned{Worker: WorkerWithoutSteps}, ""},
 			{time.Second, Tick{}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), notReported.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), notReported.Reason},
 		{"a job that began while the agent was stopped", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt, scan"},
-			{time.Millisecond, WorkerScanned{WorkerWithSteps}, ""},
-			{time.Second, ListenerExited{}, "finish 75"},
-		}), agentGone.why},
+			{time.Millisecond, WorkerScanned{Worker: WorkerWithSteps}, ""},
+			{time.Second, ListenerExited{}, "finish job cut"},
+		}), agentGone.Reason},
 		{"it ends in the middle of a job, and nobody knows why", Policy{Once: true}, concat(idle, []row{
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, ListenerExited{}, "kill, call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), endedInJob},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), exitedOKInJob.Reason},
 	} {
 		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
 	}
@@ -114,15 +114,15 @@ func TestFrozen(t *testing.T) {
 		{time.Second, DisableResult{ok}, ""},
 	})
 	s := play(t, Policy{Grace: 100 * time.Second}, drains)
-	thaws := s.clock.Add(70 * time.Second)
+	thaws := s.drain.graceStartedAt.Add(70 * time.Second)
 	s, actions := Apply(s, JobFinished{}, thaws)
 	if got := describe(actions); got != "" {
 		t.Fatalf("the job's end: %s", got)
 	}
 	s, actions = Step(s, Tick{}, thaws)
 	s, actions = answerScans(s, actions, thaws)
-	if got := describe(actions); got != "interrupt" || s.mayBeCut {
-		t.Errorf("%s, and cuts a job: %v", got, s.mayBeCut)
+	if got := describe(actions); got != "interrupt" || s.drain.mayBeCut {
+		t.Errorf("%s, and cuts a job: %v", got, s.drain.mayBeCut)
 	}
 }
 
@@ -140,12 +140,12 @@ func TestOldLook(t *testing.T) {
 	if got := describe(actions); got != "" {
 		t.Fatal(got)
 	}
-	s.lookingSince = late // as one that was begun just now
+	s.session.scanSince = late // as one that was begun just now
 	s, _ = Step(s, Tick{}, late)
-	if s, actions = Step(s, WorkerScanned{NoWorker}, late); describe(actions) != "scan" {
+	if s, actions = Step(s, WorkerScanned{Worker: NoWorker}, late); describe(actions) != "scan" {
 		t.Fatalf("it decides by an old look: %s", describe(actions))
 	}
-	if _, actions = Step(s, WorkerScanned{WorkerWithSteps}, late); describe(actions) != "interrupt, scan" {
+	if _, actions = Step(s, WorkerScanned{Worker: WorkerWithSteps}, late); describe(actions) != "interrupt, scan" {
 		t.Fatalf("then it does not cut: %s", describe(actions))
 	}
 }

@@ -2,43 +2,34 @@ package lifecycle
 
 import "time"
 
-// Limits are when an agent leaves by itself. Each ends in a drain without a
-// deadline: the server is told to assign no further job, a job that slipped in is
-// served, and only then is the agent removed. Zero is no limit.
-type Limits struct {
-	Idle     time.Duration // no job came for this long
-	Lifetime time.Duration // since the life began
-	Jobs     int           // jobs received
-}
-
-// The reasons of a drain that a limit asked for.
+// The reasons of a drain that a limit asks for.
 const (
 	idleTimeoutReached = "no job came for the idle timeout"
-	lifetimeReached    = "the agent's lifetime is over"
-	jobLimitReached    = "the agent has had its number of jobs"
-	cannotCountJobs    = "the agent's jobs cannot be counted any more"
+	lifetimeReached    = "the agent's maximum lifetime is over"
+	jobLimitReached    = "the agent has run its maximum number of jobs"
+	cannotCountJobs    = "the agent's jobs can no longer be counted"
 )
 
-// lifetimeDeadline is when no further job is accepted; zero for never, and once
-// somebody has asked for the end.
+// lifetimeDeadline is when no further job is accepted; zero for never, and once a
+// drain was asked for.
 func (s State) lifetimeDeadline() time.Time {
-	if s.policy.Limits.Lifetime == 0 || s.born.IsZero() || s.Reason != "" {
+	if s.policy.Limits.Lifetime == 0 || s.startedAt.IsZero() || s.Reason != "" {
 		return time.Time{}
 	}
-	return s.born.Add(s.policy.Limits.Lifetime)
+	return s.startedAt.Add(s.policy.Limits.Lifetime)
 }
 
 // idleDeadline is when the agent has been without a job for too long; zero while it
 // has one. A lost socket is no job: the drain finds out.
 func (s State) idleDeadline() time.Time {
 	waits := s.Phase == Starting || s.Phase == Idle || (s.Phase == Busy && s.Job == UnknownJob)
-	if s.policy.Limits.Idle == 0 || !waits || s.Listener != Running || s.quietSince.IsZero() || s.Reason != "" {
+	if s.policy.Limits.Idle == 0 || !waits || s.Listener != Running || s.session.noJobSince.IsZero() || s.Reason != "" {
 		return time.Time{}
 	}
-	return s.quietSince.Add(s.policy.Limits.Idle)
+	return s.session.noJobSince.Add(s.policy.Limits.Idle)
 }
 
-// checkLimits asks for the drain that is due.
+// checkLimits starts the drain that is due.
 func (t *transition) checkLimits() {
 	switch {
 	case reached(t.lifetimeDeadline(), t.now):
@@ -48,9 +39,10 @@ func (t *transition) checkLimits() {
 	}
 }
 
-// countJob drains with the last job that is accepted: at its start, so that the
-// server assigns no other while it runs.
+// countJob drains when the last job that is accepted starts, so that the server
+// assigns no other one while it runs.
 func (t *transition) countJob() {
+	t.Jobs++
 	if n := t.policy.Limits.Jobs; n > 0 && t.Jobs >= n {
 		t.startDrain(jobLimitReached)
 	}

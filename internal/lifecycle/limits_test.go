@@ -12,7 +12,7 @@ func TestLeavingByItself(t *testing.T) {
 	removed := []row{
 		{time.Second, InspectResult{Result: ok}, "call remove"},
 		{time.Second, RemoveResult{ok}, "interrupt"},
-		{time.Second, ListenerExited{}, "finish 0"},
+		{time.Second, ListenerExited{}, "finish ok"},
 	}
 	for _, tt := range []struct {
 		name   string
@@ -58,7 +58,7 @@ func TestLeavingByItself(t *testing.T) {
 
 		{"its lifetime ends before it has registered", with(Limits{Lifetime: time.Second}), []row{
 			{0, Begin{}, "call prepare"},
-			{time.Second, Tick{}, "finish 0"},
+			{time.Second, Tick{}, "finish ok"},
 		}, lifetimeReached},
 
 		{"its last job: disabled when that starts", with(Limits{Jobs: 2}), concat(busy, []row{
@@ -84,8 +84,8 @@ func TestLeavingByItself(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, tt.policy, tt.road)
-			if s.why != tt.why || s.Phase != Gone {
-				t.Errorf("left in %s for %q", s.Phase, s.why)
+			if s.end.Reason != tt.why || s.Phase != Gone {
+				t.Errorf("left in %s for %q", s.Phase, s.end.Reason)
 			}
 		})
 	}
@@ -97,7 +97,7 @@ func TestCancelOnTerm(t *testing.T) {
 	p := Policy{Grace: 100 * time.Second, CancelOnTerm: true} // drain 60 s, stop 30 s, remove 10 s
 	end := []row{
 		{time.Second, ListenerExited{}, "call remove"},
-		{time.Second, RemoveResult{ok}, "finish 75"},
+		{time.Second, RemoveResult{ok}, "finish job cut"},
 	}
 	for _, tt := range []struct {
 		name string
@@ -126,7 +126,7 @@ func TestCancelOnTerm(t *testing.T) {
 		{time.Second, DisableResult{ok}, "call inspect"},
 		{time.Second, InspectResult{Result: ok}, "call remove"},
 		{time.Second, RemoveResult{ok}, "interrupt"},
-		{time.Second, ListenerExited{}, "finish 0"},
+		{time.Second, ListenerExited{}, "finish ok"},
 	}))
 }
 
@@ -178,7 +178,7 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, sigterm, "call inspect"},
 			{time.Second, InspectResult{Result: ok, Assigned: true, Worker: WorkerWithSteps}, ""},
 			{time.Hour, Tick{}, "interrupt, kill"},
-			{lastScanTimeout, Tick{}, "report 5, finish 75"},
+			{lastScanTimeout, Tick{}, "report 5, finish job cut"},
 		})},
 		{"a busy one whose agent is gone: its worker is waited for", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
 			{time.Second, DisableResult{result(NotFound)}, ""},
@@ -230,16 +230,16 @@ func TestKilledAndNotStarted(t *testing.T) {
 	}{
 		{"it is removed first", concat(asked, []row{
 			{time.Second, PrepareResult{Result: ok, Leftover: Leftover{AgentID: 5}}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		})},
-		{"there is none after all", concat(asked, []row{{time.Second, PrepareResult{Result: ok}, "finish 0"}})},
+		{"there is none after all", concat(asked, []row{{time.Second, PrepareResult{Result: ok}, "finish ok"}})},
 		{"nobody answers", concat(asked, []row{
 			{time.Second, PrepareResult{Result: result(Unreachable)}, ""},
 			{minRetryPause, Tick{}, "call prepare"},
-			{97 * time.Second, Tick{}, "abort, report 5, finish 0"},
+			{97 * time.Second, Tick{}, "abort, report 5, finish ok"},
 		})},
-		{"a person insists", concat(asked, []row{{secondInterruptAfter, UserInterrupt{}, "report 5, finish 0"}})},
-		{"this identity may not", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish 77"}})},
+		{"a person insists", concat(asked, []row{{secondInterruptAfter, UserInterrupt{}, "report 5, finish ok"}})},
+		{"this identity may not", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish denied"}})},
 	} {
 		t.Run(tt.name, func(t *testing.T) { play(t, Policy{Grace: 100 * time.Second}, tt.road) })
 	}
@@ -262,27 +262,27 @@ func TestLent(t *testing.T) {
 		{"one job", Policy{Once: true, Grace: time.Minute}, concat(lent, []row{
 			{time.Second, JobStarted{}, ""},
 			{time.Second, JobFinished{}, ""},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		})},
 		{"SIGTERM while idle: the process table alone is looked at", Policy{Grace: time.Minute}, concat(lent, []row{
 			{time.Second, sigterm, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		})},
 		{"SIGTERM while busy", Policy{Grace: time.Minute}, concat(lent, []row{
 			{time.Second, JobStarted{}, ""},
 			{time.Second, sigterm, ""},
 			{time.Second, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		})},
 		{"killed: it cannot register anew", Policy{Grace: time.Minute}, concat(lent, []row{
-			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "kill, finish 137"},
+			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "kill, finish listener failed"},
 		})},
 		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, concat(lent, []row{
 			{time.Minute, Tick{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -316,8 +316,8 @@ func TestOccupiedFolder(t *testing.T) {
 		{time.Second, PrepareResult{Result: result(DirInUse)}, ""},
 		{4 * time.Second, Tick{}, "call prepare"},
 	}
-	play(t, p, concat(began, []row{{time.Second, PrepareResult{Result: result(DirInUse)}, "finish 75"}}))
-	play(t, p, concat(began, []row{{time.Second, DrainRequested{Reason: "SIGTERM", WithDeadline: true}, "finish 0"}}))
+	play(t, p, concat(began, []row{{time.Second, PrepareResult{Result: result(DirInUse)}, "finish directory in use"}}))
+	play(t, p, concat(began, []row{{time.Second, DrainRequested{Reason: "SIGTERM", WithDeadline: true}, "finish ok"}}))
 	play(t, p, concat(began, []row{
 		{time.Second, PrepareResult{Result: ok}, "call register"},
 		{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
@@ -330,16 +330,16 @@ func TestOccupiedFolder(t *testing.T) {
 func TestHandOver(t *testing.T) {
 	p := Policy{Grace: time.Minute, RegisterOnly: true}
 	began := concat(booted, []row{{time.Second, RegisterResult{ok, 7}, "call launch"}})
-	if s := play(t, p, concat(began, []row{{time.Second, LaunchResult{ok}, "finish 0"}})); s.Registration != External {
+	if s := play(t, p, concat(began, []row{{time.Second, LaunchResult{ok}, "finish ok"}})); s.Registration != External {
 		t.Errorf("the agent is %s", s.Registration)
 	}
 	play(t, p, concat(began, []row{
 		{time.Second, LaunchResult{result(DirUnusable)}, "call remove"},
-		{time.Second, RemoveResult{ok}, "finish 78"},
+		{time.Second, RemoveResult{ok}, "finish directory unusable"},
 	}))
 	play(t, p, concat(began, []row{
 		{time.Second, sigterm, ""},
 		{time.Second, LaunchResult{ok}, "call remove"},
-		{time.Second, RemoveResult{ok}, "finish 0"},
+		{time.Second, RemoveResult{ok}, "finish ok"},
 	}))
 }

@@ -171,7 +171,7 @@ func TestThePagesBudget(t *testing.T) {
 			cells = append(cells, d)
 		}
 		s := New(Policy{Grace: cells[0]})
-		s.clock = began
+		s.drain.graceStartedAt = began
 		b := s.Budget()
 		want := []time.Duration{cells[0], b.Drain, b.Stop, b.Remove, s.drainDeadline().Sub(began), s.stopDeadline().Sub(began), s.exitDeadline().Sub(began)}
 		if !slices.Equal(cells, want) {

@@ -131,7 +131,7 @@ func (w *simulation) judge() {
 			w.t.Fatalf("agent %d is a ghost: not removed, not named; state %+v", id, s)
 		}
 	}
-	w.judgeCode(w.left.Code)
+	w.judgeOutcome(w.left.End)
 	w.judgeReason(w.left.Reason)
 }
 
@@ -140,20 +140,20 @@ func (w *simulation) judge() {
 func (w *simulation) judgeReason(why string) {
 	s := w.state
 	for reason, happened := range map[string]bool{
-		budgetSpent.why:    w.cutLate,
-		notReported.why:    w.cutLate,
-		notSeen.why:        w.cutLate && w.slowOnce,
-		onTerm.why:         s.policy.CancelOnTerm && w.termed,
-		byUser.why:         w.insisted,
-		agentGone.why:      w.cut || w.stale || w.unreported || w.thawed,
-		cutByOthers:        w.untold && w.logged, // else nobody but azptend told this listener
-		endedInJob:         w.lostJob,
-		endedUnseen:        w.lostJob || w.stale,
-		notRemoved:         s.policy.StrictRemove && len(w.named) > 0,
-		idleTimeoutReached: s.policy.Limits.Idle > 0,
-		lifetimeReached:    s.policy.Limits.Lifetime > 0,
-		jobLimitReached:    s.policy.Limits.Jobs > 0,
-		cannotCountJobs:    s.policy.Limits.Jobs > 0,
+		budgetSpent.Reason:    w.cutLate,
+		notReported.Reason:    w.cutLate,
+		notSeen.Reason:        w.cutLate && w.slowOnce,
+		onTerm.Reason:         s.policy.CancelOnTerm && w.termed,
+		byUser.Reason:         w.insisted,
+		agentGone.Reason:      w.cut || w.stale || w.unreported || w.thawed,
+		cutByOthers.Reason:    w.untold && w.logged, // else nobody but azptend told this listener
+		exitedOKInJob.Reason:  w.lostJob,
+		resultNotKnown.Reason: w.lostJob || w.stale,
+		notRemoved:            s.policy.StrictRemove && len(w.named) > 0,
+		idleTimeoutReached:    s.policy.Limits.Idle > 0,
+		lifetimeReached:       s.policy.Limits.Lifetime > 0,
+		jobLimitReached:       s.policy.Limits.Jobs > 0,
+		cannotCountJobs:       s.policy.Limits.Jobs > 0,
 	} {
 		if why == reason && !happened {
 			w.t.Fatalf("leaves because %q, which is not so", reason)
@@ -161,21 +161,26 @@ func (w *simulation) judgeReason(why string) {
 	}
 }
 
-// judgeCode holds the table of exit codes against what really happened.
-func (w *simulation) judgeCode(code int) {
-	strict := w.state.policy.StrictRemove && len(w.named) > 0
-	switch {
-	case code == 0 && w.cut && !w.stuck && !w.lostJob && !w.slowOnce:
-		w.t.Fatalf("exit 0 although a job was cut")
-	case code == exitPerson && !(w.insisted && (w.cut || w.state.assigned || w.slowOnce || w.stale || w.unreported)):
-		w.t.Fatalf("exit 130 although no person cancelled a job")
-	case code == exitTryAgain && !(w.cut || strict || w.twin || w.unseen || w.occupied || w.state.assigned || w.lostJob || w.slowOnce || w.stale || w.unreported):
-		w.t.Fatalf("exit 75 although no job was cut and nobody held the name, or was in the folder")
+// judgeOutcome holds each outcome against what happened.
+func (w *simulation) judgeOutcome(e End) {
+	mayHaveCut := w.cut || w.state.session.jobAssigned || w.slowOnce || w.stale || w.unreported
+	happened := map[Outcome]bool{
+		OK:             !w.cut || w.stuck || w.lostJob || w.slowOnce,
+		Unreachable:    true,
+		Unclear:        true,
+		AnswerLost:     true,
+		DirUnusable:    true,
+		NameTaken:      w.twin || w.unseen,
+		DirInUse:       w.occupied,
+		NotRemoved:     w.state.policy.StrictRemove && len(w.named) > 0,
+		JobCut:         mayHaveCut || w.lostJob,
+		JobCancelled:   w.insisted && mayHaveCut,
+		ListenerFailed: slices.Contains([]Exit{{Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}, e.Exit),
 	}
-	allowed := []int{0, 1, 2, exitUnreachable, exitTryAgain, exitUnfit, exitPerson, 128 + 9}
-	if !slices.Contains(allowed, code) {
-		w.t.Fatalf("exit code %d is not in the table", code)
+	if !happened[e.Outcome] {
+		w.t.Fatalf("ends as %q (%s), which is not so", e.Outcome, e.Reason)
 	}
+	w.seen["ends as "+string(e.Outcome)] = true
 }
 
 // everyCell lists the phases × events that must be reached. An answer comes in
@@ -210,6 +215,9 @@ func everyCell() []string {
 	add("WorkerScanned", Draining, Stopping)
 	add("ListenerExited", alive...)
 	add("UpdateEnded", Starting, Removing, Stopping)
+	for _, o := range []Outcome{OK, Unreachable, DirUnusable, NameTaken, DirInUse, NotRemoved, JobCut, JobCancelled, ListenerFailed} {
+		cells = append(cells, "ends as "+string(o))
+	}
 	return cells
 }
 

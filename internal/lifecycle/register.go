@@ -5,17 +5,15 @@ import (
 	"time"
 )
 
-// This file is the beginning of a life: booting, registering, and the agents
-// that hold our name.
-
-// extendDeadline makes the first calls' patience outlast a pause that the server asks for.
+// extendDeadline makes the time for the first calls outlast a pause that the server
+// asks for.
 func (t *transition) extendDeadline(r Result) {
 	if r.RetryAfter == 0 || r.RetryAfter > maxThrottleWait {
 		return
 	}
 	outlasts := t.now.Add(2*r.RetryAfter + bootTimeout)
-	if until := earliest(outlasts, t.born.Add(throttleTimeout)); until.After(t.patience) {
-		t.patience = until
+	if until := earliest(outlasts, t.startedAt.Add(throttleTimeout)); until.After(t.call.giveUpAt) {
+		t.call.giveUpAt = until
 	}
 }
 
@@ -24,32 +22,34 @@ func (t *transition) prepared(e PrepareResult) {
 	switch {
 	case e.Outcome == OK:
 		t.unschedule()
-		t.watched = time.Time{}
+		t.registration.waitingSince = time.Time{}
 		t.startFrom(e)
-	case e.Outcome == DirInUse && t.Reason == "":
-		t.waitForDir(e.Result)
-	case e.retryable() && t.retry(Prepare, e.Result, earliest(t.patience, t.exitDeadline())):
+	case e.Outcome == DirInUse && t.Reason == "": // by a container that is being replaced, with the same volume
+		if !t.waitForOther(Prepare) {
+			t.finishBoot(End{Outcome: DirInUse, Reason: "another agent uses the agent's directory", Err: e.Err})
+		}
+	case e.retryable() && t.retry(Prepare, e.Result, earliest(t.call.giveUpAt, t.exitDeadline())):
 	default:
-		t.finishBoot(codeFor(e.Outcome), "cannot begin", e.Err)
+		t.finishBoot(End{Outcome: e.Outcome, Reason: "startup failed", Err: e.Err})
 	}
 }
 
-// finishBoot ends a life that has not begun. What a killed one has left is named
-// then: it may be the last start in its folder.
-func (t *transition) finishBoot(code int, why string, err error) {
-	if t.former != 0 {
-		t.AgentID = t.former
-		t.abandon(err)
+// finishBoot ends a run that has not registered. An agent that a killed run left is
+// abandoned: this may be the last start in its directory.
+func (t *transition) finishBoot(e End) {
+	if t.registration.previousID != 0 {
+		t.AgentID = t.registration.previousID
+		t.abandon(e.Err)
 	}
-	t.finishWith(code, why, err)
+	t.finishWith(e)
 }
 
-// startFrom goes where the life begins: at an agent that was registered for us, once an
-// earlier life's listener has ended that serves it; at what an earlier life left; or
-// at a registration of our own.
+// startFrom chooses the beginning: an agent that another azptend registered, once a
+// previous run's listener for it has exited; what a previous run left; or a
+// registration of our own.
 func (t *transition) startFrom(e PrepareResult) {
 	switch {
-	case t.Reason != "" && e.Leftover == Leftover{}: // what the files told of is not there
+	case t.Reason != "" && e.Leftover == Leftover{}: // the agent that the files named is not there
 		t.finish()
 	case e.ExternalAgentID != 0 && e.Leftover.ListenerRuns:
 		t.adoptPrevious(Leftover{AgentID: e.ExternalAgentID, ListenerRuns: true, WorkerRuns: e.Leftover.WorkerRuns})
@@ -65,58 +65,62 @@ func (t *transition) startFrom(e PrepareResult) {
 	}
 }
 
-// adoptPrevious ends an earlier life as that would have ended itself, and only then
-// registers: a listener that has survived finishes its job, of which nothing is
-// known here but what the server and the process table say.
+// adoptPrevious ends a previous run properly, and registers only then. A listener
+// that still runs finishes its job. What that does is known only from the server and
+// the process table.
 func (t *transition) adoptPrevious(l Leftover) {
-	t.AgentID, t.Registration, t.rejoin, t.inherited = l.AgentID, Registered, t.Reason == "", true
+	t.AgentID, t.Registration = l.AgentID, Registered
+	t.registration.reregister, t.session.adopted = t.Reason == "", true
 	if !l.ListenerRuns {
 		t.startRemoving()
 		return
 	}
-	t.Listener, t.Job, t.Phase, t.assigned = Running, UnknownJob, Draining, l.WorkerRuns
+	t.Listener, t.Job, t.Phase, t.session.jobAssigned = Running, UnknownJob, Draining, l.WorkerRuns
 	if l.AgentID == 0 {
 		t.Registration = Removed
 	}
 }
 
+const cannotRegister = "cannot register the agent"
+
 func (t *transition) registered(e RegisterResult) {
 	t.extendDeadline(e.Result)
-	t.taken = e.Outcome == NameTaken
-	if e.Outcome == OK {
+	t.registration.nameTaken = e.Outcome == NameTaken
+	switch e.Outcome {
+	case OK:
 		t.setRegistered(e.AgentID)
 		return
-	}
-	if e.Outcome == AnswerLost {
-		// Never retried blindly: the agent may be there, or may yet come to be.
-		t.lostAt = t.now
+	case AnswerLost:
+		// Never repeated blindly: the agent may be there, or may appear later.
+		t.registration.answerLostAt = t.now
 		t.schedule(LookUp, 0)
 		return
+	case Unclear:
+		t.registration.answerLostAt = t.now
 	}
-	if e.Outcome == Unclear {
-		t.lostAt = t.now
-	}
-	doubt := !t.lostAt.IsZero()
+	doubt := !t.registration.answerLostAt.IsZero()
 	if !doubt {
 		t.Registration = Unregistered
 	}
 	switch {
 	case e.Outcome == NameTaken && (t.Reason == "" || doubt):
-		t.schedule(LookUp, 0) // who holds it may be an earlier POST of ours that was acted on late
-	case t.Reason == "" && e.retryable() && t.retry(Register, e.Result, t.patience):
-	case doubt: // before leaving, a look-up decides
-		t.no = &e.Result
+		t.schedule(LookUp, 0) // the name may be taken by an earlier POST of ours that was acted on late
+	case t.Reason == "" && e.retryable() && t.retry(Register, e.Result, t.call.giveUpAt):
+	case doubt: // a look-up decides first
+		t.registration.finalResult = &e.Result
 		t.schedule(LookUp, 0)
 	case t.Reason != "":
 		t.finish()
 	default:
-		t.finishWith(codeFor(e.Outcome), "cannot register the agent", e.Err)
+		t.finishWith(End{Outcome: e.Outcome, Reason: cannotRegister, Err: e.Err})
 	}
 }
 
-// setRegistered takes possession: from here the agent is removed whatever happens.
+// setRegistered records that the server has the agent: from here on it is removed,
+// whatever happens.
 func (t *transition) setRegistered(id int) {
-	t.AgentID, t.Registration, t.lostAt, t.no = id, Registered, time.Time{}, nil
+	t.AgentID, t.Registration = id, Registered
+	t.registration.answerLostAt, t.registration.finalResult = time.Time{}, nil
 	t.unschedule()
 	if t.Reason != "" {
 		t.startRemoving()
@@ -130,16 +134,15 @@ func (t *transition) lookedUp(e LookUpResult) {
 	switch {
 	case e.Outcome != OK:
 		t.lookUpFailed(e.Result)
-	case e.Owner == ThisRun && (e.HasCredentials || t.Reason != ""):
-		t.setRegistered(e.AgentID)
 	case e.Owner == ThisRun:
-		// What its listener needs to log on was in the answer that got lost.
 		t.setRegistered(e.AgentID)
-		t.reregister("the answer to the registration was lost", exitUnreachable)
+		if !e.HasCredentials && t.Reason == "" { // they were in the answer that was lost
+			t.reregister(End{Outcome: AnswerLost, Reason: "the answer to the registration was lost"})
+		}
 	case t.Registration == Pending && e.Owner == NoAgent:
 		t.notFoundYet()
 	default:
-		t.Registration = Unregistered // another holds the name, so we do not
+		t.Registration = Unregistered // another agent has the name, so ours does not exist
 		t.resolveConflict(e)
 	}
 }
@@ -150,109 +153,91 @@ func (t *transition) lookUpFailed(r Result) {
 		t.finish()
 		return
 	}
-	until := earliest(t.patience, t.exitDeadline())
-	if r.retryable() && t.retry(LookUp, r, until) {
+	if r.retryable() && t.retry(LookUp, r, earliest(t.call.giveUpAt, t.exitDeadline())) {
 		return
 	}
 	if t.Registration == Pending {
 		t.abandon(r.Err)
 	}
-	t.finishWith(codeFor(r.Outcome), "cannot look up the agent", r.Err)
+	t.finishWith(End{Outcome: r.Outcome, Reason: "cannot look up the agent", Err: r.Err})
 }
 
-// notFoundYet follows a POST whose answer was lost, or in doubt, and that has left no agent.
-// Neither leaving nor asking again is safe at once: the first POST may still be
-// acted on, and would then be one agent too many.
+// notFoundYet follows a POST without a clear answer, whose agent a look-up does not
+// show. It is not safe yet to exit or to repeat the POST: the server may still act on
+// the first one, and that would be one agent too many.
 func (t *transition) notFoundYet() {
-	// The answer is as old as its question.
-	if wait := latePostWindow - t.askedAt.Sub(t.lostAt); wait > 0 {
-		t.schedule(LookUp, max(wait-t.now.Sub(t.askedAt), 0))
+	// What a look-up shows is as old as its request.
+	if wait := latePostWindow - t.call.startedAt.Sub(t.registration.answerLostAt); wait > 0 {
+		t.schedule(LookUp, max(wait-t.now.Sub(t.call.startedAt), 0))
 		return
 	}
 	t.Registration = Unregistered
+	final := t.registration.finalResult
 	switch {
 	case t.Reason != "":
 		t.abandonUnseen()
 		t.finish()
-	case t.no != nil:
-		t.finishWith(codeFor(t.no.Outcome), "cannot register the agent", t.no.Err)
-	case t.retry(Register, Result{}, t.patience):
-	case t.taken:
+	case final != nil:
+		t.finishWith(End{Outcome: final.Outcome, Reason: cannotRegister, Err: final.Err})
+	case t.retry(Register, Result{}, t.call.giveUpAt):
+	case t.registration.nameTaken:
 		t.abandonUnseen()
-		t.finishWith(exitTryAgain, nameTakenUnseen, nil)
+		t.finishWith(nameTakenUnseen)
 	default:
-		t.finishWith(exitUnreachable, "cannot register the agent: every answer was lost", nil)
+		t.finishWith(End{Outcome: AnswerLost, Reason: cannotRegister + ": every answer was lost"})
 	}
 }
 
-// abandonUnseen names the agent of a POST in doubt where the server has said since
-// that the name is taken, and shows nobody who has it: it may be ours.
+// abandonUnseen reports the agent of an unclear POST if the server has said since
+// that the name is taken, but does not show by which agent. It may be ours.
 func (t *transition) abandonUnseen() {
-	if t.taken {
+	if t.registration.nameTaken {
 		t.abandon(errUnseen)
 	}
 }
 
-const nameTakenUnseen = "the agent's name is held by another, which this identity does not see"
+var (
+	nameTakenUnseen = End{Outcome: NameTaken, Reason: "another agent, which this identity does not see, has the agent's name"}
+	errUnseen       = errors.New("the server says that the name is taken, and does not show by which agent")
+)
 
-var errUnseen = errors.New("the server says that the name is taken, and does not show by whom")
-
-// resolveConflict deals with another agent of our name. A dead one, and one that the
-// directory's record proves to be an earlier run's, is removed before we register:
-// never replaced in place, so that id and session are new and nobody's late DELETE
-// hits us. A live one without that proof is watched, and so is one that is just
-// starting: containers may share host name and path, and two that remove each
-// other's agent would go on for ever.
+// resolveConflict deals with another agent that has the name. One that is offline,
+// or that the directory's record proves to be a previous run's, is removed before
+// registering. It is not replaced in place, so that id and session are new and no
+// late DELETE of another azptend hits the new agent. An online one without that proof
+// is waited for, and so is one that may just be starting: containers may share host
+// name and path, and two of them would go on removing each other's agent.
 func (t *transition) resolveConflict(e LookUpResult) {
 	switch {
 	case t.Reason != "":
 		t.finish()
 	case e.Owner == NoAgent:
-		t.conflictNotVisible()
-	case e.Owner == Placeholder: // offline for good, and not in vain
-		t.finishWith(exitTryAgain, "the agent's name is a placeholder's", e.Holder)
+		// The other agent has just left, or this identity does not see it. In the
+		// second case repeating the POST at once would never end.
+		if !t.retry(Register, Result{}, t.call.giveUpAt) {
+			t.finishWith(nameTakenUnseen)
+		}
+	case e.Owner == Placeholder: // offline for good, and needed
+		t.finishWith(End{Outcome: NameTaken, Reason: "a placeholder has the agent's name", Err: e.Holder})
 	case e.Owner == PreviousRun || (!e.Online && !e.RecentlyCreated):
-		t.twin = e.AgentID
+		t.registration.conflictID = e.AgentID
 		t.schedule(RemoveConflicting, 0)
-	default:
-		t.waitForName(e.Holder)
+	case !t.waitForOther(LookUp):
+		t.finishWith(End{Outcome: NameTaken, Reason: "another agent has the agent's name", Err: e.Holder})
 	}
 }
 
-// conflictNotVisible follows a name that is taken, by an agent that is not there. It has
-// just left; or this identity may not see it, and then asking again at once
-// would go on for ever.
-func (t *transition) conflictNotVisible() {
-	if !t.retry(Register, Result{}, t.patience) {
-		t.finishWith(exitTryAgain, nameTakenUnseen, nil)
+// waitForOther schedules another look at the name or the directory that another
+// agent has. It returns false once Policy.NameWait is over.
+func (t *transition) waitForOther(c Call) bool {
+	if t.registration.waitingSince.IsZero() {
+		t.registration.waitingSince = t.now
 	}
-}
-
-func (t *transition) waitForName(holder error) {
-	if !t.pollUntilNameWait(LookUp) {
-		t.finishWith(exitTryAgain, "the agent's name is held by another", holder)
-	}
-}
-
-// waitForDir waits for another agent to leave the folder: of a container that is
-// being replaced, with the same volume.
-func (t *transition) waitForDir(r Result) {
-	if !t.pollUntilNameWait(Prepare) {
-		t.finishBoot(codeFor(r.Outcome), "another agent is at work in the agent's folder", r.Err)
-	}
-}
-
-// pollUntilNameWait plans another look at what another agent holds. It says false when that
-// was watched for as long as the policy allows.
-func (t *transition) pollUntilNameWait(c Call) bool {
-	if t.watched.IsZero() {
-		t.watched = t.now
-	}
-	left := t.policy.NameWait - t.now.Sub(t.watched)
+	left := t.policy.NameWait - t.now.Sub(t.registration.waitingSince)
 	if left <= 0 {
 		return false
 	}
-	t.patience = t.now.Add(left + bootTimeout) // watching is not failing
+	t.call.giveUpAt = t.now.Add(left + bootTimeout) // waiting is no failure
 	t.schedule(c, min(conflictInterval, left))
 	return true
 }
@@ -265,12 +250,12 @@ func (t *transition) conflictingRemoved(r Result) {
 		t.unschedule()
 		t.schedule(Register, 0)
 	case r.Outcome == JobRunning:
-		// Its lock lapses within minutes if nobody renews it, and its owner ends
-		// the job otherwise: both end this wait.
-		t.patience = t.now.Add(conflictBusyInterval + bootTimeout)
+		// The lock of its job expires within minutes if nothing renews it. Otherwise
+		// its owner ends the job. Both end this wait.
+		t.call.giveUpAt = t.now.Add(conflictBusyInterval + bootTimeout)
 		t.schedule(LookUp, conflictBusyInterval)
-	case r.retryable() && t.retry(LookUp, r, t.patience):
+	case r.retryable() && t.retry(LookUp, r, t.call.giveUpAt):
 	default:
-		t.finishWith(codeFor(r.Outcome), "cannot remove the agent that holds the name", r.Err)
+		t.finishWith(End{Outcome: r.Outcome, Reason: "cannot remove the agent that has the name", Err: r.Err})
 	}
 }

@@ -1,31 +1,27 @@
 package lifecycle
 
-import "time"
-
-// This file is the removal from the pool.
-
 func (t *transition) startRemoving() {
 	t.Phase = Removing
 	t.cancelCut()
-	t.patience = t.now.Add(removeTimeout)
+	t.call.giveUpAt = t.now.Add(removeTimeout)
 	t.unschedule()
 }
 
 func (t *transition) advanceRemoving() {
 	switch {
-	case t.call != NoCall:
+	case t.call.inFlight != NoCall:
 	case t.Registration == Registered:
-		if t.next == NoCall {
+		if t.call.next == NoCall {
 			t.schedule(Remove, 0)
 		}
 	case t.Job != NoJob && t.Listener == Running && !reached(t.drainDeadline(), t.now):
-		t.Phase = Draining // it was removed by somebody else, and its job still runs
+		t.Phase = Draining // somebody else removed the agent, and its job still runs
 	case t.Listener == Running:
 		t.stopIdleListener()
 	case t.Listener != Absent:
 		t.Phase = Stopping
-		if t.killAt.IsZero() {
-			t.killAt = t.idleStopDeadline()
+		if t.drain.killAt.IsZero() {
+			t.drain.killAt = t.idleStopDeadline()
 		}
 	default:
 		t.afterRemoval()
@@ -34,10 +30,10 @@ func (t *transition) advanceRemoving() {
 
 func (t *transition) removeAnswered(r Result) {
 	switch r.Outcome {
-	case AnswerLost: // if it was acted on, the next answer is a 404
-		t.missed = true
-	case JobRunning: // so it is there, whatever was said before
-		t.missed = false
+	case AnswerLost: // if the server acted on it, the next answer is a 404
+		t.registration.notFoundOnce = true
+	case JobRunning: // so the agent is there, whatever was said before
+		t.registration.notFoundOnce = false
 		t.serverReportsJob()
 	}
 	switch {
@@ -48,65 +44,81 @@ func (t *transition) removeAnswered(r Result) {
 		t.agentNotFound(Remove)
 	case r.Outcome == JobRunning && t.Listener == Running && !t.served():
 		t.Phase = Draining
-		t.assigned = true
+		t.session.jobAssigned = true
 		t.unschedule()
 		t.schedule(Inspect, inspectInterval)
-	case t.Phase == Draining && r.retryable(): // a job started meanwhile: once it has ended
-	case t.Phase == Stopping && (r.Outcome == JobRunning || r.retryable()): // once the listener has ended
+	case t.Phase == Draining && r.retryable(): // a job started meanwhile: again once it has ended
+	case t.Phase == Stopping && (r.Outcome == JobRunning || r.retryable()): // again once the listener has exited
 	case r.Outcome == JobRunning, r.retryable():
-		if !t.retry(Remove, r, t.removeDeadline()) {
-			t.abandon(r.Err)
-		}
-	case !t.refused:
-		// Once more: a ghost is worse than a request in vain, and a sign-in page is
-		// what a service shows that is in trouble itself.
-		t.refused = true
-		if t.Phase == Removing && !t.retry(Remove, r, t.removeDeadline()) {
-			t.abandon(r.Err)
+		t.retryRemove(r)
+	case !t.registration.removeRefused:
+		// Once more: a ghost is worse than a request in vain, and a service in
+		// trouble may answer with a sign-in page.
+		t.registration.removeRefused = true
+		if t.Phase == Removing {
+			t.retryRemove(r)
 		}
 	default:
 		t.abandon(r.Err)
 	}
 }
 
-// serverReportsJob follows the server's word that the agent has a job, where the
-// listener was killed that was to take one and had not been heard to: it died too
-// soon to say so, or was not heard. The job cannot be had twice.
-func (t *transition) serverReportsJob() {
-	if t.Listener != Absent || t.exit.Signal == 0 || !t.policy.Once || t.Jobs > 0 {
-		return
+// retryRemove repeats the removal until the exit deadline, or, while there is none,
+// until the lock of a dead job must have expired.
+func (t *transition) retryRemove(r Result) {
+	until := t.exitDeadline()
+	if until.IsZero() {
+		until = t.call.giveUpAt
 	}
-	t.Jobs, t.rejoin = 1, false
-	t.setEndedInJob(t.exit)
+	if !t.retry(Remove, r, until) {
+		t.abandon(r.Err)
+	}
 }
 
-// agentNotFound follows a 404 to a change, which is believed when a 404 was said before:
-// who answers may not have seen the agent yet, or not be the server. Until then
-// the call is made once more, where it is still of use. A look (Inspect) is no
-// witness: it may be answered from a copy that is late (docs/assumptions.md,
+// serverReportsJob follows a server that says the agent has a job, after the
+// listener of a run with Once was killed before it reported one. No other listener
+// can have that job.
+func (t *transition) serverReportsJob() {
+	if t.Listener != Absent || t.session.lastExit.Signal == 0 || !t.policy.Once || t.Jobs > 0 {
+		return
+	}
+	t.Jobs, t.registration.reregister = 1, false
+	t.setEnd(exitedInJob(t.session.lastExit))
+}
+
+// agentNotFound follows a 404 to a change of the agent. It is believed the second
+// time: whoever answered may not have seen the agent yet, or not be the server. The
+// first time the call is repeated, if it is still of use. An inspection proves
+// nothing, because it may be answered from an outdated copy (docs/assumptions.md,
 // read-own-write).
 func (t *transition) agentNotFound(c Call) {
-	if t.Registration != Registered || t.missed {
+	if t.Registration != Registered || t.registration.notFoundOnce {
 		t.Registration = Removed
 		t.unschedule()
 		return
 	}
-	t.missed = true
+	t.registration.notFoundOnce = true
 	if c != Remove || t.Phase == Removing {
 		t.unschedule()
 		t.schedule(c, shortPause)
 	}
 }
 
-// served says that the one job of --once has come and gone: a server that still
-// calls it running has not heard its end yet.
+// served says that the one job of a run with Once is over. A server that still calls
+// it running does not know yet that it ended.
 func (t *transition) served() bool { return t.policy.Once && t.Jobs > 0 && t.Job == NoJob }
 
-// removeDeadline is when removing is given up: at the platform's deadline, or, while
-// there is none, when a dead job's lock must have lapsed.
-func (t *transition) removeDeadline() time.Time {
-	if end := t.exitDeadline(); !end.IsZero() {
-		return end
+// afterRemoval is called when the agent is removed or abandoned and its listener is
+// gone.
+func (t *transition) afterRemoval() {
+	switch {
+	case t.registration.reregister && t.Registration == External: // a previous run's listener has exited
+		t.registration.reregister, t.Phase = false, Starting
+		t.unschedule()
+		t.schedule(Launch, 0)
+	case t.registration.reregister:
+		t.startReregistering()
+	default:
+		t.finish()
 	}
-	return t.patience
 }

@@ -39,11 +39,11 @@ func TestNextTry(t *testing.T) {
 func TestChance(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	when := func(seed uint64, tries int) time.Duration {
-		x := transition{State: State{policy: Policy{JitterSeed: seed}, tries: tries}, now: began}
+		x := transition{State: State{policy: Policy{JitterSeed: seed}, call: callState{failures: tries}}, now: began}
 		if !x.retry(Register, Result{RetryAfter: 20 * time.Second}, time.Time{}) {
 			t.Fatal("gives up")
 		}
-		return x.when.Sub(began)
+		return x.call.nextAt.Sub(began)
 	}
 	seen := map[time.Duration]bool{}
 	for seed := range uint64(100) {

@@ -37,7 +37,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, SessionConflict{}, ""},
 			{6 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 1"},
+			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exit code 1"},
 
 		{"a later listener's exit 1 is not that session's fault", usual, concat(started, []row{
@@ -57,7 +57,7 @@ func TestFaultScenarios(t *testing.T) {
 			{11500 * time.Millisecond, Tick{}, "interrupt"},
 			{12 * time.Second, Tick{}, "kill"},
 			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), "the job was cut"},
 
 		{"503 to the POST, then the name is taken, and nobody is seen: 75, and what may be ours is named", usual, concat(booted, []row{
@@ -68,8 +68,8 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
 			{maxRetryPause, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
-			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "report 0, finish 75"},
-		}), nameTakenUnseen},
+			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "report 0, finish name taken"},
+		}), nameTakenUnseen.Reason},
 
 		{"the same, and asked to end", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
@@ -78,7 +78,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, sigterm, "abort"},
 			{time.Second, LookUpResult{Result: result(Unreachable)}, ""},
 			{2 * time.Second, Tick{}, "call look up"},
-			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "report 0, finish 0"},
+			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "report 0, finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM to every process: the listener has cancelled its job, and ends by itself", usual, concat(busy, []row{
@@ -87,8 +87,8 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, JobFinished{}, "call inspect"},
 			{100 * time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), cutByOthers},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), cutByOthers.Reason},
 
 		{"the same with --once, whose listener ends by itself in any case", Policy{Grace: 100 * time.Second, Once: true}, concat(idle, []row{
 			{time.Minute, JobStarted{}, "call disable"},
@@ -97,8 +97,8 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, ""},
-			{time.Second, ListenerExited{Cut: MaybeCut}, "finish 75"},
-		}), cutByOthers},
+			{time.Second, ListenerExited{Cut: MaybeCut}, "finish job cut"},
+		}), cutByOthers.Reason},
 
 		{"the same, and the listener takes longer to end than azptend to remove its agent", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -106,29 +106,29 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{Cut: SurelyCut}, "finish 75"},
-		}), cutByOthers},
+			{time.Second, ListenerExited{Cut: SurelyCut}, "finish job cut"},
+		}), cutByOthers.Reason},
 
 		{"--once, and SIGTERM to the listener alone: it cancels its one job", Policy{Once: true}, concat(idle, []row{
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, JobFinished{}, "call remove"},
 			{time.Millisecond, ListenerExited{Cut: SurelyCut}, ""},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), cutByOthers},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), cutByOthers.Reason},
 
 		{"the same, and its socket was lost: the log alone knows", Policy{Once: true}, concat(idle, []row{
 			{time.Minute, SocketLost{}, ""},
 			{time.Minute, ListenerExited{Cut: SurelyCut}, "kill, call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), cutByOthers},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), cutByOthers.Reason},
 
 		{"--once, and its one job fails of itself before the listener is told to end", Policy{Once: true}, concat(idle, []row{
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, JobFinished{}, "call remove"},
 			{time.Millisecond, ListenerExited{Cut: MaybeCut}, ""},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "one job served"},
 
 		{"a job that fails while azptend drains: it is azptend that tells the listener to end", usual, concat(busy, []row{
@@ -137,15 +137,15 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{Cut: MaybeCut}, "finish 0"},
+			{time.Second, ListenerExited{Cut: MaybeCut}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM to every process, and the listener leaves its job behind", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, ListenerExited{}, "kill"},
 			{time.Second, DisableResult{ok}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), endedInJob},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), exitedOKInJob.Reason},
 
 		{"SIGTERM to every process, and the job has succeeded all the same", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -153,7 +153,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, JobFinished{}, "call inspect"},
 			{100 * time.Millisecond, ListenerExited{}, ""},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM to every process when the last job, which has failed, is over", usual, concat(busy, []row{
@@ -161,7 +161,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, ListenerExited{Cut: MaybeCut}, ""},
 			{time.Second, DisableResult{ok}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM to every process, and azptend, which is slow, hears of it after the job that it has cut", usual, concat(busy, []row{
@@ -170,8 +170,8 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{Cut: SurelyCut}, "finish 75"},
-		}), cutByOthers},
+			{time.Second, ListenerExited{Cut: SurelyCut}, "finish job cut"},
+		}), cutByOthers.Reason},
 
 		{"a long notice: the job gets it, until SIGTERM says less", usual, concat(busy, []row{
 			{time.Minute, DrainRequested{Reason: "Reboot", WithDeadline: true, Grace: 15 * time.Minute}, "call disable"},
@@ -180,7 +180,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Minute, Tick{}, "interrupt"},
 			{30 * time.Second, Tick{}, "kill"},
 			{100 * time.Millisecond, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), "the job was cut"},
 
 		{"a notice cancels no job, whatever SIGTERM would do", Policy{Grace: 100 * time.Second, CancelOnTerm: true}, concat(busy, []row{
@@ -188,8 +188,8 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, sigterm, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), onTerm.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), onTerm.Reason},
 
 		{"a 404, and then a job that runs: the agent is there after all, and a later 404 is the first one", usual, concat(busy, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
@@ -216,8 +216,8 @@ func TestFaultScenarios(t *testing.T) {
 			{0, Begin{}, "call prepare"},
 			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, ""},
 			{bootTimeout, Tick{}, "call prepare"},
-			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, "finish 69"},
-		}, "cannot begin"},
+			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, "finish unreachable"},
+		}, "startup failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
 	}

@@ -50,11 +50,11 @@ func answerScans(s State, actions []Action, now time.Time) (State, []Action) {
 			continue
 		}
 		w := NoWorker
-		if s.Job == RunningJob || s.assigned {
+		if s.Job == RunningJob || s.session.jobAssigned {
 			w = WorkerWithSteps
 		}
 		var more []Action
-		s, more = Step(s, WorkerScanned{w}, now)
+		s, more = Step(s, WorkerScanned{Worker: w}, now)
 		actions = append(actions, more...)
 	}
 	return s, rest
@@ -82,7 +82,7 @@ func describe(actions []Action) string {
 		case ReportLeftover:
 			words = append(words, fmt.Sprintf("report %d", a.AgentID))
 		case Finish:
-			words = append(words, fmt.Sprintf("finish %d", a.Code))
+			words = append(words, "finish "+string(a.Outcome))
 		default:
 			panic(fmt.Sprintf("unknown action %T", a))
 		}
@@ -136,7 +136,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM while busy: the job ends first", usual, concat(busy, []row{
@@ -148,7 +148,7 @@ func TestScenarios(t *testing.T) {
 			{inspectInterval, Tick{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"a job slipped in: it is served", usual, concat(idle, []row{
@@ -164,7 +164,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{result(NotFound)}, ""}, // who says so once may be wrong
 			{shortPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(NotFound)}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"a look that sees no agent, and a 404 to the DELETE that is not true: once more", usual, concat(idle, []row{
@@ -174,7 +174,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{result(NotFound)}, ""},
 			{shortPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"a 404 that is not true: the agent is removed all the same", usual, concat(idle, []row{
@@ -184,7 +184,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"a job had begun when the listener was told to end, and nobody knew: it was cut, and that is said", Policy{Grace: 4 * time.Second}, concat(idle, []row{
@@ -192,8 +192,8 @@ func TestScenarios(t *testing.T) {
 			{100 * time.Millisecond, JobStarted{}, ""},
 			{500 * time.Millisecond, JobFinished{}, ""},
 			{100 * time.Millisecond, ListenerExited{}, "call remove"},
-			{100 * time.Millisecond, RemoveResult{ok}, "finish 75"},
-		}), budgetSpent.why},
+			{100 * time.Millisecond, RemoveResult{ok}, "finish job cut"},
+		}), budgetSpent.Reason},
 
 		{"the same, and a person had insisted", usual, concat(idle, []row{
 			{time.Minute, UserInterrupt{}, "call disable"},
@@ -202,7 +202,7 @@ func TestScenarios(t *testing.T) {
 			{500 * time.Millisecond, DisableResult{result(AnswerLost)}, ""},
 			{500 * time.Millisecond, JobFinished{}, ""},
 			{100 * time.Millisecond, ListenerExited{}, "call remove"},
-			{100 * time.Millisecond, RemoveResult{ok}, "finish 130"},
+			{100 * time.Millisecond, RemoveResult{ok}, "finish job cancelled"},
 		}), "a person cancelled the job"},
 
 		{"a removal fails while its listener is stopped already: again once that has ended", usual, concat(idle, []row{
@@ -214,8 +214,8 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{result(Unreachable)}, ""},
 			{time.Second, Tick{}, ""},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
-		}), budgetSpent.why},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), budgetSpent.Reason},
 
 		{"the budget is spent: cancelled, killed, removed", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -223,7 +223,7 @@ func TestScenarios(t *testing.T) {
 			{59 * time.Second, Tick{}, "interrupt"},
 			{30 * time.Second, Tick{}, "kill"},
 			{100 * time.Millisecond, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), "the job was cut"},
 
 		{"the budget is spent and the server is away: named before the last call", usual, concat(busy, []row{
@@ -232,7 +232,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{result(Unreachable)}, ""},
 			{time.Second, Tick{}, "call remove"},
-			{36 * time.Second, Tick{}, "abort, report 7, finish 75"},
+			{36 * time.Second, Tick{}, "abort, report 7, finish job cut"},
 		}), "the job was cut"},
 
 		{"a removal that is never answered is asked for again while there is time", usual, concat(idle, []row{
@@ -242,7 +242,7 @@ func TestScenarios(t *testing.T) {
 			{45 * time.Second, RemoveResult{result(AnswerLost)}, ""},
 			{time.Second, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(NotFound)}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"Ctrl-C three times: drain, cancel, kill", usual, concat(busy, []row{
@@ -253,7 +253,7 @@ func TestScenarios(t *testing.T) {
 			{500 * time.Millisecond, UserInterrupt{}, ""},
 			{time.Second, UserInterrupt{}, "kill"},
 			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 130"},
+			{time.Second, RemoveResult{ok}, "finish job cancelled"},
 		}), "a person cancelled the job"},
 
 		{"SIGTERM twice escalates nothing", usual, concat(busy, []row{
@@ -269,7 +269,7 @@ func TestScenarios(t *testing.T) {
 			{10 * time.Hour, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "interrupt"},
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "asked"},
 
 		{"--once: disabled as its job starts, so that only the DELETE is left", once, concat(idle, []row{
@@ -279,7 +279,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server has not heard its end yet
 			{time.Second, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, ""}, // the listener is ending by itself
-			{time.Second, ListenerExited{}, "finish 0"},
+			{time.Second, ListenerExited{}, "finish ok"},
 		}), "one job served"},
 
 		{"--once: a listener that dies of its job is not started again", once, concat(idle, []row{
@@ -288,15 +288,15 @@ func TestScenarios(t *testing.T) {
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
 			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the dead job's lock lapses
 			{time.Second, Tick{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 137"},
-		}), "in the middle of its job"},
+			{time.Second, RemoveResult{ok}, "finish listener failed"},
+		}), "exited during its job"},
 
 		{"--once: a listener that was killed before it was heard to have a job, as the server says", once, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
 			{time.Second, RemoveResult{result(JobRunning)}, ""},
 			{time.Second, Tick{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 137"},
-		}), "in the middle of its job"},
+			{time.Second, RemoveResult{ok}, "finish listener failed"},
+		}), "exited during its job"},
 
 		{"--once: a listener that was killed and had no job, as far as anybody says, is registered anew", once, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
@@ -313,7 +313,7 @@ func TestScenarios(t *testing.T) {
 		{"exit 1: final, if the agent still exists", usual, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 1"},
+			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exit code 1"},
 
 		{"exit 1: the agent was deleted, so register anew", usual, concat(idle, []row{
@@ -350,15 +350,15 @@ func TestScenarios(t *testing.T) {
 			{time.Second, DisableResult{ok}, ""},
 			{time.Second, ListenerExited{Exit: Exit{Code: 3}}, "await update, call remove"},
 			{time.Second, RemoveResult{ok}, ""},
-			{time.Second, UpdateEnded{}, "finish 0"},
+			{time.Second, UpdateEnded{}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"a listener that dies while its job is drained: what it left is killed", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "kill, call remove"},
-			{time.Second, RemoveResult{ok}, "finish 2"},
-		}), "in the middle of a job"},
+			{time.Second, RemoveResult{ok}, "finish listener failed"},
+		}), "exited during its job"},
 
 		{"the socket is lost: idle only when the others have said so for a while", usual, concat(idle, []row{
 			{time.Second, SocketLost{}, ""},
@@ -394,7 +394,7 @@ func TestScenarios(t *testing.T) {
 			{2 * time.Second, Tick{}, ""}, // not again before the job has ended
 			{54 * time.Second, Tick{}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 75"},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), "the job was cut"},
 
 		{"the listener comes up when the drain budget is spent", usual, concat(booted, []row{
@@ -403,7 +403,7 @@ func TestScenarios(t *testing.T) {
 			{60 * time.Second, Tick{}, "abort"},
 			{time.Second, LaunchResult{ok}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"the launch hangs until the drain budget is spent", usual, concat(booted, []row{
@@ -411,14 +411,14 @@ func TestScenarios(t *testing.T) {
 			{time.Second, sigterm, ""},
 			{60 * time.Second, Tick{}, "abort"},
 			{time.Millisecond, LaunchResult{result(Unreachable)}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"azptend was stopped for longer than its grace period", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Hour, Tick{}, "interrupt, kill"},
-			{lastScanTimeout, Tick{}, "report 7, finish 75"},
+			{lastScanTimeout, Tick{}, "report 7, finish job cut"},
 		}), "the job was cut"},
 
 		{"SIGTERM while a removal hangs that had time: it is given up at half", usual, concat(busy, []row{
@@ -427,7 +427,7 @@ func TestScenarios(t *testing.T) {
 			{50 * time.Second, Tick{}, "abort"},
 			{time.Millisecond, RemoveResult{result(AnswerLost)}, ""},
 			{time.Second, Tick{}, "call remove"},
-			{time.Second, RemoveResult{result(NotFound)}, "finish 0"},
+			{time.Second, RemoveResult{result(NotFound)}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"the socket is lost and a worker runs when a person insists", usual, concat(busy, []row{
@@ -437,7 +437,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, InspectResult{Result: ok, Worker: WorkerWithSteps}, ""},
 			{time.Second, UserInterrupt{}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 130"},
+			{time.Second, RemoveResult{ok}, "finish job cancelled"},
 		}), "a person cancelled the job"},
 
 		{"the name is held by a dead agent: it is removed, then ours is added", usual, concat(booted, []row{
@@ -459,8 +459,8 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, ""},
 			{conflictInterval, Tick{}, "call look up"},
-			{50 * time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, "finish 75"},
-		}), "held by another"},
+			{50 * time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, "finish name taken"},
+		}), "another agent has"},
 
 		{"the name is taken by an agent nobody sees: no hot loop, then 75", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
@@ -470,7 +470,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
 			{2 * time.Second, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
-			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "finish 75"},
+			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "finish name taken"},
 		}), "does not see"},
 
 		{"the server does not show the agent yet: a DELETE decides, and is refused", usual, concat(idle, []row{
@@ -511,14 +511,14 @@ func TestScenarios(t *testing.T) {
 			{time.Second, sigterm, ""},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"503 to the POST, and SIGTERM before the next: the agent that the server has added all the same is removed", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
 			{500 * time.Millisecond, sigterm, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM while the POST is out that is answered with 503: nobody is there, and after a while nobody will be", usual, concat(booted, []row{
@@ -526,43 +526,43 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RegisterResult{Result: result(Unclear)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
 			{latePostWindow - time.Second, Tick{}, "call look up"},
-			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, "finish 0"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"503 to the POST, and the next is refused: a look-up comes before leaving", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
 			{time.Second, Tick{}, "call register"},
 			{latePostWindow, RegisterResult{Result: result(Denied)}, "call look up"},
-			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, "finish 77"},
+			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, "finish denied"},
 		}), "cannot register"},
 
 		{"SIGTERM while the POST is out: the agent it makes is removed", usual, concat(booted, []row{
 			{time.Second, sigterm, ""},
 			{time.Second, RegisterResult{ok, 7}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 0"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
 		{"SIGTERM while booting", usual, []row{
 			{0, Begin{}, "call prepare"},
-			{time.Second, sigterm, "finish 0"},
+			{time.Second, sigterm, "finish ok"},
 		}, "SIGTERM"},
 
 		{"the identity may not", usual, []row{
 			{0, Begin{}, "call prepare"},
-			{time.Second, PrepareResult{Result: result(Denied)}, "finish 77"},
-		}, "cannot begin"},
+			{time.Second, PrepareResult{Result: result(Denied)}, "finish denied"},
+		}, "startup failed"},
 
 		{"the server is not there for two minutes", usual, []row{
 			{0, Begin{}, "call prepare"},
 			{time.Second, PrepareResult{Result: result(Unreachable)}, ""},
 			{time.Second, Tick{}, "call prepare"},
-			{bootTimeout, PrepareResult{Result: result(Unreachable)}, "finish 69"},
-		}, "cannot begin"},
+			{bootTimeout, PrepareResult{Result: result(Unreachable)}, "finish unreachable"},
+		}, "startup failed"},
 
 		{"the agent's folder is unfit after all", usual, concat(booted, []row{
 			{time.Second, RegisterResult{ok, 7}, "call launch"},
 			{time.Second, LaunchResult{result(DirUnusable)}, "call remove"},
-			{time.Second, RemoveResult{ok}, "finish 78"},
+			{time.Second, RemoveResult{ok}, "finish directory unusable"},
 		}), "cannot start the listener"},
 
 		{"what cannot be removed is named; --strict-remove says so in the code", Policy{Grace: time.Minute, StrictRemove: true}, concat(idle, []row{
@@ -572,7 +572,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{result(Denied)}, ""}, // once more: it may be trouble of another kind
 			{minRetryPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(Denied)}, "report 7, interrupt"},
-			{time.Second, ListenerExited{}, "finish 75"},
+			{time.Second, ListenerExited{}, "finish not removed"},
 		}), notRemoved},
 	} {
 		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
@@ -583,8 +583,8 @@ func TestScenarios(t *testing.T) {
 func playTo(t *testing.T, p Policy, road []row, why string) {
 	t.Helper()
 	s := play(t, p, road)
-	if !strings.Contains(s.why, why) {
-		t.Errorf("why: got %q, want %q in it", s.why, why)
+	if !strings.Contains(s.end.Reason, why) {
+		t.Errorf("why: got %q, want %q in it", s.end.Reason, why)
 	}
 	if ends := strings.Contains(road[len(road)-1].want, "finish"); ends != (s.Phase == Gone) {
 		t.Errorf("ends in phase %s", s.Phase)
@@ -616,7 +616,7 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 		{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
 		{time.Second, RemoveResult{result(NotFound)}, ""},
 		{shortPause, Tick{}, "call remove"},
-		{time.Second, RemoveResult{result(NotFound)}, "finish 69"},
+		{time.Second, RemoveResult{result(NotFound)}, "finish unreachable"},
 	}
 	play(t, Policy{Grace: time.Minute}, concat(road, once))
 	play(t, Policy{Grace: time.Minute}, concat(road, []row{{reregisterWindow, Tick{}, ""}}, deleted(20)))
@@ -640,7 +640,7 @@ func TestRestarts(t *testing.T) {
 	play(t, Policy{Grace: time.Minute}, concat(road, []row{
 		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
 		{time.Second, InspectResult{Result: ok}, "call remove"},
-		{time.Second, RemoveResult{ok}, "finish 2"},
+		{time.Second, RemoveResult{ok}, "finish listener failed"},
 	}))
 	play(t, Policy{Grace: time.Minute}, concat(road, []row{{time.Second, SessionReady{}, ""}, {restartResetTime, Tick{}, ""}}, ends(time.Second)))
 }
@@ -712,10 +712,10 @@ func TestPauses(t *testing.T) {
 			if tt.left != 0 {
 				until = began.Add(tt.left)
 			}
-			x := transition{State: State{tries: tt.tries}, now: began}
+			x := transition{State: State{call: callState{failures: tt.tries}}, now: began}
 			ok := x.retry(Remove, Result{RetryAfter: tt.wish}, until)
-			if ok == tt.late || (ok && x.when.Sub(began) != tt.pause) {
-				t.Errorf("got %v, %v; want %v", ok, x.when.Sub(began), tt.pause)
+			if ok == tt.late || (ok && x.call.nextAt.Sub(began) != tt.pause) {
+				t.Errorf("got %v, %v; want %v", ok, x.call.nextAt.Sub(began), tt.pause)
 			}
 		})
 	}

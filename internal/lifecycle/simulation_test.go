@@ -279,7 +279,7 @@ func (w *simulation) interrupted() {
 		w.t.Fatalf("interrupts a listener that is gone")
 	}
 	w.dyingJob = w.job && !w.over
-	w.stale = !w.job && !w.socket && w.state.work.runs()
+	w.stale = !w.job && !w.socket && w.state.session.worker.runs()
 	w.cutLate = w.cutLate || !w.drainLeft()
 	w.endJob("interrupted")
 	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds to end")) * time.Second)
@@ -287,7 +287,7 @@ func (w *simulation) interrupted() {
 
 func (w *simulation) killed() {
 	w.cutLate = w.cutLate || !w.drainLeft()
-	w.stale = w.stale || !w.job && !w.socket && w.state.work.runs()
+	w.stale = w.stale || !w.job && !w.socket && w.state.session.worker.runs()
 	w.killSent = true
 	if w.updating {
 		w.t.Fatalf("kills the update's script: %+v", w.state)
@@ -310,7 +310,7 @@ func (w *simulation) endJob(how string) {
 	// server does not show the agent either, and cannot be asked to remove it.
 	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
-		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.clock), w.state.budget.Drain)
+		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.budget.Drain)
 	}
 	if w.over && how == "interrupted" { // its result stands
 		early := w.now.Before(w.clock.Add(SplitGrace(w.grace).Drain + SplitGrace(w.grace).Stop/2))
@@ -388,7 +388,7 @@ const slowLook = 3 * time.Second
 func (w *simulation) showWork() {
 	for !w.lookAsked.IsZero() && (!w.lookSlow || reached(w.lookAsked.Add(slowLook), w.now)) {
 		w.lookAsked = time.Time{}
-		w.feed(WorkerScanned{w.work()})
+		w.feed(WorkerScanned{Worker: w.work()})
 	}
 }
 
@@ -421,7 +421,7 @@ func (w *simulation) exit(e Exit) {
 
 // end is the listener's end, whatever was heard of it.
 func (w *simulation) end(e Exit) {
-	w.stale = w.stale || !w.job && !w.socket && w.state.work.runs()
+	w.stale = w.stale || !w.job && !w.socket && w.state.session.worker.runs()
 	w.alive, w.dying, w.dyingJob, w.lookAsked = false, time.Time{}, false, time.Time{}
 	if w.job {
 		w.lostJob = true

@@ -2,52 +2,52 @@ package lifecycle
 
 import "time"
 
-// Phase is where the agent is in its life.
+// Phase is where the agent is between start and end.
 type Phase string
 
-// The phases, in the order of a good life.
+// The phases, in their usual order.
 const (
-	Booting     Phase = "booting"     // token, key, agent folder and pool are made ready
+	Booting     Phase = "booting"     // token, key, agent directory and pool are prepared
 	Registering Phase = "registering" // the server is asked to add the agent
 	Starting    Phase = "starting"    // the listener is started, or started again
 	Idle        Phase = "idle"        // listening, no job
-	Busy        Phase = "busy"        // a job runs, or nobody knows that none does
+	Busy        Phase = "busy"        // a job runs, or may run
 	Draining    Phase = "draining"    // no further job is accepted; the running one is finished
 	Removing    Phase = "removing"    // the server is asked to remove the agent
-	Stopping    Phase = "stopping"    // the listener was told to end
+	Stopping    Phase = "stopping"    // the listener was told to exit
 	Gone        Phase = "gone"        // nothing is left to do
 )
 
 // Registration is what the server knows of this agent.
 type Registration string
 
-// The words of a registration. From Asked on, the life may only end Removed or
-// Named; a Lent one stays what it is.
+// The registration's states. From Pending on, a run ends only as Removed or
+// Abandoned. An External registration stays what it is.
 const (
-	Unregistered Registration = "unregistered" // the server has no agent of this life
+	Unregistered Registration = "unregistered" // the server has no agent of this run
 	Pending      Registration = "pending"      // the POST is under way, or its answer was lost
 	Registered   Registration = "registered"   // the server has the agent, and AgentID is its id
-	Removed      Registration = "removed"      // the server has it no more
-	Abandoned    Registration = "abandoned"    // it could not be removed, and was named to a person
-	External     Registration = "external"     // somebody else has registered it, and will remove it
+	Removed      Registration = "removed"      // the server no longer has the agent
+	Abandoned    Registration = "abandoned"    // it could not be removed, and was reported
+	External     Registration = "external"     // another azptend registered it and removes it
 )
 
 // ListenerState is what is known of the listener's process.
 type ListenerState string
 
-// The words of a listener.
+// The states of the listener's process.
 const (
 	Absent      ListenerState = "absent"      // not started, or reaped
-	Running     ListenerState = "running"     // started, and not told to end
-	Interrupted ListenerState = "interrupted" // told to end: SIGINT
-	Killed      ListenerState = "killed"      // SIGKILL was sent to it and to all below it
-	Updating    ListenerState = "updating"    // exited for an update that a script of its own finishes
+	Running     ListenerState = "running"     // started, and not told to exit
+	Interrupted ListenerState = "interrupted" // told to exit by SIGINT
+	Killed      ListenerState = "killed"      // SIGKILL was sent to it and to everything below it
+	Updating    ListenerState = "updating"    // exited for an update, which a script finishes
 )
 
-// JobState is what the listener's notification socket last said.
+// JobState is what the listener's notification socket last reported.
 type JobState string
 
-// The words of a job.
+// The states of a job.
 const (
 	NoJob      JobState = "none"
 	RunningJob JobState = "running"
@@ -58,96 +58,121 @@ const (
 type disableState string
 
 const (
-	notDisabled    disableState = "open"
-	disabled       disableState = "closed" // disabled on the server
-	disableRefused disableState = "stuck"  // the server will not disable it; go on without
+	notDisabled    disableState = "not disabled"
+	disabled       disableState = "disabled"
+	disableRefused disableState = "refused" // azptend goes on without
 )
 
-// Policy is what a person decided about this life.
+// Policy is everything that the settings decide about a run.
 type Policy struct {
-	Once         bool          // one job, then leave
-	Grace        time.Duration // from the platform's first word to SIGKILL
-	NameWait     time.Duration // how long to watch an online twin
-	StrictRemove bool          // exit 75 when the agent could not be removed
-	CancelOnTerm bool          // the platform's word cancels a running job
-	RegisterOnly bool          // only register: another life runs the agent, and somebody else removes it
-	JitterSeed   uint64        // of the chance that keeps many agents from trying again in step; 0: no chance
+	Once         bool          // exit after one job
+	Grace        time.Duration // from SIGTERM to the platform's SIGKILL
+	NameWait     time.Duration // how long to wait for another agent to give up the name or the directory
+	StrictRemove bool          // a run whose agent could not be removed ends as NotRemoved
+	CancelOnTerm bool          // SIGTERM cancels a running job
+	RegisterOnly bool          // register the agent for another azptend, which runs and removes it
+	JitterSeed   uint64        // differs between agents, so that they do not retry in step; 0: no jitter
 	Limits       Limits
 }
 
-// State is everything Step knows. The zero value is not a state: use New.
+// Limits are when an agent exits by itself. Each ends in a drain without a
+// deadline: the server is told to assign no further job, a job that slipped in is
+// finished, and only then is the agent removed. Zero is no limit.
+type Limits struct {
+	Idle     time.Duration // no job for this long
+	Lifetime time.Duration // since the start
+	Jobs     int           // jobs received
+}
+
+// State is everything that Step knows. Its zero value is no valid state: use New.
 type State struct {
 	Phase        Phase
 	Registration Registration
 	Listener     ListenerState
 	Job          JobState
-	AgentID      int    // the server's id while Held, and after
-	Jobs         int    // jobs the listener received in this life
-	Reason       string // why the agent drains; empty while nobody asked
+	AgentID      int    // the server's id once Registered, and after
+	Jobs         int    // jobs that the listener received in this run
+	Reason       string // why the agent drains; empty while nothing asked for that
 
-	policy     Policy
-	budget     Budget
-	acceptance disableState
+	policy    Policy
+	budget    Budget
+	startedAt time.Time
+	end       End // so far
 
-	call    Call      // in flight; NoCall when none is
-	askedAt time.Time // when the last call was made
-	abortAt time.Time // when it is no longer waited for, by the platform's word
-	next    Call      // to be made at nextAt, once no call is in flight
-	when    time.Time // when next is due
-	tries   int       // failures in a row of the call that next repeats
-	until   time.Time // when that stops; zero: never
-	twin    int       // the id RemoveTwin is about
+	registration registrationState
+	session      sessionState
+	drain        drainState
+	call         callState
+}
 
-	former int // while Booting: the agent that a killed life has left, so its files say
+// registrationState is what is known of the agent on the server.
+type registrationState struct {
+	previousID   int       // while Booting: the agent that a killed run left, according to its files
+	conflictID   int       // the agent that RemoveConflicting is about
+	waitingSince time.Time // since when another agent's name or directory is waited for
 
-	lostAt time.Time // when the answer to Register was lost, or in doubt
-	taken  bool      // the last answer to Register was that the name is taken
-	no     *Result   // the answer that ends the registering, once nobody bears our mark
+	answerLostAt time.Time // when the answer to Register was lost or unclear; zero: it was neither
+	nameTaken    bool      // the last answer to Register was NameTaken
+	finalResult  *Result   // how registering failed; reported if a look-up shows that no agent was added
 
-	born       time.Time // when the life began
-	quietSince time.Time // since when the listener has had no job
-	outlived   bool      // the last job ended after the end of the life was asked for
-	inherited  bool      // the listener is an earlier life's, and so are its jobs
+	disable        disableState
+	notShown       int       // inspections in a row that did not show the agent
+	logonRefusedAt time.Time // since when the server refuses the listener's logon
+	notFoundOnce   bool      // the last answer to a change of the agent was NotFound
+	removeRefused  bool      // a removal was refused for a reason that does not pass
+	abandonErr     error     // why the agent was abandoned
 
-	clock    time.Time     // the platform's first word: the budget runs from here; zero: no deadline
-	grace    time.Duration // from the clock to the platform's SIGKILL
-	heard    time.Time     // the last word that counted, for a person's insistence; not a limit's
-	insisted bool          // a person did not want to wait for the job
-	cancels  bool          // a running job is cancelled, by the platform's word and the policy
-	killAt   time.Time     // while Stopping: when SIGKILL follows, or when waiting for it ends
-	patience time.Time     // when the stage under way is given up, where no budget rules
-	watched  time.Time     // since when an online twin, or an agent at work in our folder, is watched
+	reregister     bool        // after the removal, register again instead of finishing
+	reregisteredAt []time.Time // when that was done, within the last hour
+}
 
-	work         WorkerState // what the process table last showed of a job of this listener
-	lookedAt     time.Time   // when it did; zero: not since the last job ended
-	lookingSince time.Time   // since when a look is under way; zero: none is
-	lookAt       time.Time   // when to look again; zero: no look is planned
-	cutSince     time.Time   // since when the job is due to be cut; zero: it is not
-	cutSeen      bool        // a look that was begun since has come in
-	oldLook      bool        // the look that is under way was begun before
-	endAt        time.Time   // when azptend leaves, where one look was still to be made at the last call
-	toldFor      cutCause    // why azptend told the listener to end
-	mayBeCut     bool        // a job may have run then
+// sessionState is what is known of one listener's session and of its jobs.
+type sessionState struct {
+	launchedAt    time.Time // when the listener was started
+	readyAt       time.Time // when its session existed; zero: not yet
+	adopted       bool      // a previous run started this listener, and its jobs are that run's
+	conflict      bool      // it met the session of an earlier listener
+	conflictSince time.Time // since when that is in the way
+	restarts      int       // restarts since a listener last stayed ready for long
+	lastExit      Exit      // how it last exited, while the cause is looked into
 
-	missed    bool        // the last answer about the agent was that there is none
-	refused   bool        // a removal was, for no reason that passes
-	nameErr   error       // why the agent was named
-	assigned  bool        // the last look found a job
-	idleSince time.Time   // since when all but the lost socket have said "idle"
-	exit      Exit        // how the listener last ended, while its cause is looked into
-	readyAt   time.Time   // when the listener last became ready
-	restarts  int         // restarts since it last stayed ready for long
-	held      bool        // the listener has met the session of an earlier one
-	heldSince time.Time   // since when that is in the way
-	doubts    int         // looks in a row that did not show the agent
-	refusedAt time.Time   // since when its registration is refused
-	launchAt  time.Time   // when the listener was started
-	rejoin    bool        // after the removal, register anew instead of leaving
-	rejoined  []time.Time // when that was done, within the last hour
+	noJobSince      time.Time // since when the listener has no job
+	endedAfterDrain bool      // its last job ended after a drain was asked for
+	jobAssigned     bool      // the server last showed an assigned job
 
-	code int    // the exit code so far
-	why  string // its reason in words
-	err  error  // its cause
+	worker     WorkerState // what the process table last showed
+	scannedAt  time.Time   // when that was; zero: not since the last job ended
+	scanSince  time.Time   // since when a scan is under way; zero: none is
+	nextScanAt time.Time   // zero: none is planned
+}
+
+// drainState is the end that was asked for.
+type drainState struct {
+	graceStartedAt time.Time     // when the grace period began; zero: there is no deadline
+	grace          time.Duration // its length
+	lastRequestAt  time.Time     // time of the last SIGTERM, SIGINT or drain request; a second SIGINT at least 1 s later escalates
+	cancelJob      bool          // a running job is cancelled, because of Policy.CancelOnTerm
+	idleSince      time.Time     // since when server and process table agree that no job runs
+	killAt         time.Time     // while Stopping: when SIGKILL follows, or when waiting for its effect ends
+	exitAt         time.Time     // when azptend exits, once the last scan has begun
+
+	cutSince       time.Time // since when the job is due to be cut; zero: it is not
+	cutScanned     bool      // a scan that began since then has come in
+	scanTooOld     bool      // the scan that is under way began before then
+	interruptCause End       // why azptend interrupted the listener, if that cut a job
+	mayBeCut       bool      // a job may have run then
+}
+
+// callState is the call in flight and the next one.
+type callState struct {
+	inFlight   Call      // NoCall when there is none
+	startedAt  time.Time // when the last call began
+	abortAt    time.Time // when it is aborted, because the grace period has begun
+	next       Call      // begins at nextAt, once no call is in flight
+	nextAt     time.Time
+	failures   int       // in a row, of the call that next repeats
+	retryUntil time.Time // when repeating it stops; zero: never
+	giveUpAt   time.Time // when the phase is given up, where no grace period rules
 }
 
 // New is the state of an agent that has done nothing yet.
@@ -158,26 +183,21 @@ func New(p Policy) State {
 		Listener:     Absent,
 		Job:          NoJob,
 		policy:       p,
-		grace:        p.Grace,
 		budget:       SplitGrace(p.Grace),
-		acceptance:   notDisabled,
+		registration: registrationState{disable: notDisabled},
+		drain:        drainState{grace: p.Grace},
 	}
 }
 
-// Budget is how the grace period would be spent if the end were asked for now.
+// Budget is how the grace period is spent, or would be if it began now.
 func (s State) Budget() Budget { return s.budget }
 
-// Deadline is when the platform is expected to kill us; zero while it has not
-// spoken.
-func (s State) Deadline() time.Time {
-	if s.clock.IsZero() {
-		return time.Time{}
-	}
-	return s.clock.Add(s.grace)
-}
+// Deadline is when the platform is expected to kill azptend; zero while the grace
+// period has not begun.
+func (s State) Deadline() time.Time { return s.sinceGraceStart(s.drain.grace) }
 
-// RegistrationEnded says that a step ended a registration that was held. One that is
-// followed by another at once is Unregistered already.
+// RegistrationEnded says that a step ended a registration. One that is followed by
+// another at once is Unregistered already.
 func RegistrationEnded(before, after State) bool {
 	ended := after.Registration == Removed || after.Registration == Unregistered || after.AgentID != before.AgentID
 	return before.Registration == Registered && ended

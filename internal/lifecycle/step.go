@@ -2,9 +2,27 @@ package lifecycle
 
 import "time"
 
-// Apply takes in an event after which more have happened already. All of them are
-// known before anything is decided, and before any deadline: so no job is cut, or
-// called cut, that has ended. The last of them goes to Step.
+// Step applies one event at one time. It returns the next state and the actions to
+// carry out, in order. It does not change s.
+func Step(s State, e Event, now time.Time) (State, []Action) {
+	if s.Phase == Gone {
+		return s, nil
+	}
+	t := transition{State: s, now: now}
+	t.apply(e)
+	for t.Phase != Gone {
+		t.checkDeadlines()
+		t.advance()
+		if !reached(t.NextTick(), now) { // a part of the budget may be empty
+			break
+		}
+	}
+	return t.State, t.actions
+}
+
+// Apply applies an event after which more have already happened; the last of them
+// goes to Step. So all of them are known before anything is decided and before any
+// deadline, and no job that has ended is cut, or reported as cut.
 func Apply(s State, e Event, now time.Time) (State, []Action) {
 	if s.Phase == Gone {
 		return s, nil
@@ -14,55 +32,38 @@ func Apply(s State, e Event, now time.Time) (State, []Action) {
 	return t.State, t.actions
 }
 
-// Step takes one event at one time and says what follows: the next state and
-// the actions to do, in order. It does not change s.
-func Step(s State, e Event, now time.Time) (State, []Action) {
-	if s.Phase == Gone {
-		return s, nil
-	}
-	t := transition{State: s, now: now}
-	t.apply(e)
-	t.checkDeadlines()
-	t.advance()
-	for t.Phase != Gone && reached(t.NextTick(), now) { // a part of the budget may be empty
-		t.checkDeadlines()
-		t.advance()
-	}
-	return t.State, t.actions
-}
-
-// NextTick is when Step wants a Tick if nothing else happens; zero for never.
+// NextTick is when Step needs a Tick if nothing else happens; zero for never.
 func (s State) NextTick() time.Time {
 	if s.Phase == Gone {
 		return time.Time{}
 	}
-	times := []time.Time{s.exitDeadline(), s.abortAt, s.lifetimeDeadline(), s.idleDeadline(), s.readyDeadline()}
-	if s.call == NoCall && s.next != NoCall && !s.cutAwaitsScan() {
-		times = append(times, s.when)
+	times := []time.Time{s.exitDeadline(), s.call.abortAt, s.lifetimeDeadline(), s.idleDeadline(), s.readyDeadline()}
+	if s.call.inFlight == NoCall && s.call.next != NoCall && !s.cutAwaitsScan() {
+		times = append(times, s.call.nextAt)
 	}
 	switch s.Phase {
 	case Draining:
 		drain := s.sinceGraceStart(s.budget.Drain)
-		if !s.cutSince.IsZero() {
+		if !s.drain.cutSince.IsZero() {
 			drain = s.nextCutTick()
 		}
-		times = append(times, drain, s.lookAt)
+		times = append(times, drain, s.session.nextScanAt)
 	case Stopping:
-		times = append(times, s.killAt)
+		times = append(times, s.drain.killAt)
 	}
 	return earliest(times...)
 }
 
-// NextRetry is when a call that failed is made again, and until when that goes on;
+// NextRetry is when a call that failed is repeated, and until when that goes on;
 // zero where there is no such call, or no such end.
 func (s State) NextRetry() (at, until time.Time) {
-	if s.call != NoCall || s.next == NoCall || s.tries == 0 {
+	if s.call.inFlight != NoCall || s.call.next == NoCall || s.call.failures == 0 {
 		return time.Time{}, time.Time{}
 	}
-	return s.when, s.until
+	return s.call.nextAt, s.call.retryUntil
 }
 
-// transition is one step being made.
+// transition is one step in the making.
 type transition struct {
 	State
 	now     time.Time
@@ -71,39 +72,34 @@ type transition struct {
 
 func (t *transition) do(a Action) { t.actions = append(t.actions, a) }
 
-// apply writes down what an event taught.
+// apply records what an event says.
 func (t *transition) apply(e Event) {
+	if _, answers := e.(interface{ Answer() Result }); answers {
+		t.call.inFlight, t.call.abortAt = NoCall, time.Time{}
+	}
 	switch e := e.(type) {
 	case Begin:
-		t.born, t.former = t.now, e.PreviousAgentID
-		t.patience = t.now.Add(bootTimeout)
+		t.startedAt, t.registration.previousID = t.now, e.PreviousAgentID
+		t.call.giveUpAt = t.now.Add(bootTimeout)
 		t.schedule(Prepare, 0)
 	case PrepareResult:
-		t.callEnded()
 		t.prepared(e)
 	case RegisterResult:
-		t.callEnded()
 		t.registered(e)
 	case LookUpResult:
-		t.callEnded()
 		t.lookedUp(e)
 	case RemoveConflictingResult:
-		t.callEnded()
 		t.conflictingRemoved(e.Result)
 	case LaunchResult:
-		t.callEnded()
 		t.launched(e.Result)
 	case DisableResult:
-		t.callEnded()
 		t.disabled(e.Result)
 	case InspectResult:
-		t.callEnded()
 		t.inspected(e)
+	case RemoveResult:
+		t.removeAnswered(e.Result)
 	case WorkerScanned:
 		t.workerScanned(e.Worker)
-	case RemoveResult:
-		t.callEnded()
-		t.removeAnswered(e.Result)
 	case SessionReady:
 		t.sessionReady()
 	case SessionConflict:
@@ -128,7 +124,7 @@ func (t *transition) apply(e Event) {
 	}
 }
 
-// advance does what the state asks for: it is the one place where calls start.
+// advance does what the state asks for. It is the one place where calls start.
 func (t *transition) advance() {
 	switch t.Phase {
 	case Draining:
@@ -138,20 +134,25 @@ func (t *transition) advance() {
 	case Stopping:
 		t.advanceStopping()
 	}
-	if t.Phase != Gone && t.call == NoCall && t.next != NoCall && reached(t.when, t.now) && !t.cutAwaitsScan() {
-		t.startCall(t.next)
+	if t.Phase != Gone && t.call.inFlight == NoCall && t.call.next != NoCall && reached(t.call.nextAt, t.now) && !t.cutAwaitsScan() {
+		t.startCall(t.call.next)
 	}
 }
 
-// schedule makes c the next call, after a while. It replaces what was planned.
+// schedule makes c the next call, after a while. It replaces the call that was
+// scheduled.
 func (t *transition) schedule(c Call, after time.Duration) {
-	t.next, t.when = c, t.now.Add(after)
+	t.call.next, t.call.nextAt = c, t.now.Add(after)
 }
 
-// nothingScheduled says that no call is in flight and none is planned.
-func (t *transition) nothingScheduled() bool { return t.call == NoCall && t.next == NoCall }
+func (t *transition) unschedule() {
+	t.call.next, t.call.nextAt, t.call.failures = NoCall, time.Time{}, 0
+}
 
-func (t *transition) unschedule() { t.next, t.when, t.tries = NoCall, time.Time{}, 0 }
+// nothingScheduled says that no call is in flight and none is scheduled.
+func (t *transition) nothingScheduled() bool {
+	return t.call.inFlight == NoCall && t.call.next == NoCall
+}
 
 func (t *transition) startCall(c Call) {
 	a := StartCall{Call: c, AgentID: t.AgentID, Deadline: t.callDeadline(c)}
@@ -159,84 +160,82 @@ func (t *transition) startCall(c Call) {
 	case Register:
 		t.Registration = Pending
 	case RemoveConflicting:
-		a.AgentID = t.twin
+		a.AgentID = t.registration.conflictID
 	}
-	t.call, t.askedAt, t.next, t.when = c, t.now, NoCall, time.Time{}
+	t.call.inFlight, t.call.startedAt, t.call.next, t.call.nextAt = c, t.now, NoCall, time.Time{}
 	t.do(a)
 }
-
-func (t *transition) callEnded() { t.call, t.abortAt = NoCall, time.Time{} }
 
 // callDeadline is when a call is no longer waited for.
 func (t *transition) callDeadline(c Call) time.Time {
 	by := t.now.Add(callTimeout)
 	if c == Prepare {
-		by = earliest(t.patience, t.exitDeadline())
+		by = t.call.giveUpAt
 	}
 	switch {
 	case t.Phase == Draining:
 		return earliest(by, t.drainDeadline())
-	case c == Remove && !t.clock.IsZero():
+	case c == Remove && !t.drain.graceStartedAt.IsZero():
 		return earliest(by, t.removeCallDeadline(t.now))
 	}
 	return earliest(by, t.exitDeadline())
 }
 
-// retry plans the same call once more, later each time; until is when that
-// stops making sense (zero: never). Up to half as long again is added by chance,
-// so that a hundred agents do not come back at the same moment. Close to the end
-// the pause is half of what is left, even against the server's wish: the last try costs nothing and may save
-// a ghost. It says false when until is reached.
+// retry schedules the same call once more, later each time. It returns false if
+// until (zero: never) comes first. Jitter adds up to half of the pause, so that a
+// hundred agents do not come back at the same moment. Close to until the pause is
+// half of what is left, whatever the server wishes: the last try costs nothing and
+// may save a ghost.
 func (t *transition) retry(c Call, r Result, until time.Time) bool {
-	pause := max(min(minRetryPause<<min(t.tries, 8), maxRetryPause), min(r.RetryAfter, maxRetryAfter))
-	pause += time.Duration(t.policy.jitter(t.tries) * float64(pause) / 2)
+	pause := max(backoff(t.call.failures), min(r.RetryAfter, maxRetryAfter))
+	pause += time.Duration(t.policy.jitter(t.call.failures) * float64(pause) / 2)
 	if reached(until, t.now.Add(pause)) {
 		pause = until.Sub(t.now) / 2
 	}
 	if pause < shortPause {
 		return false
 	}
-	t.tries++
-	t.until = until
+	t.call.failures++
+	t.call.retryUntil = until
 	t.schedule(c, pause)
 	return true
 }
 
-// setEnd sets the exit code. The first reason stands, unless a later one is
-// worse news than a 0.
-func (t *transition) setEnd(code int, why string, err error) {
-	if t.why == "" || (t.code == 0 && code != 0) {
-		t.code, t.why, t.err = code, why, err
+// setEnd sets how the run ends. The first end stands, unless it is OK and a later
+// one is not.
+func (t *transition) setEnd(e End) {
+	if t.end.Reason == "" || (t.end.Outcome == OK && e.Outcome != OK) {
+		t.end = e
 	}
 }
 
-// finish ends the life.
+// finish ends the run.
 func (t *transition) finish() {
 	if t.Listener == Running || t.Listener == Interrupted {
 		t.Listener = Killed
 		t.do(KillListener{})
 	}
-	if t.mayBeCut { // its listener's end was not seen
-		t.setEnd(t.toldFor.code, t.toldFor.why, nil)
+	if t.drain.mayBeCut { // azptend did not see its listener exit
+		t.setEnd(t.drain.interruptCause)
 	}
 	if t.policy.StrictRemove && t.Registration == Abandoned {
-		t.setEnd(exitTryAgain, notRemoved, t.nameErr)
+		t.setEnd(End{Outcome: NotRemoved, Reason: notRemoved, Err: t.registration.abandonErr})
 	}
 	t.Phase = Gone
 	t.unschedule()
-	t.do(Finish{Code: t.code, Reason: t.why, Err: t.err})
+	t.do(Finish{End: t.end})
 }
 
-// finishWith ends a life that has nothing to remove.
-func (t *transition) finishWith(code int, why string, err error) {
-	t.setEnd(code, why, err)
+const notRemoved = "the agent could not be removed from its pool"
+
+// finishWith ends a run that has nothing to remove.
+func (t *transition) finishWith(e End) {
+	t.setEnd(e)
 	t.finish()
 }
 
 // abandon gives up on removing the agent.
 func (t *transition) abandon(err error) {
 	t.do(ReportLeftover{AgentID: t.AgentID, Err: err})
-	t.Registration, t.nameErr = Abandoned, err
+	t.Registration, t.registration.abandonErr = Abandoned, err
 }
-
-const notRemoved = "the agent could not be removed from its pool"

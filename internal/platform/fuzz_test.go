@@ -16,15 +16,15 @@ func FuzzNotices(f *testing.F) {
 	f.Add(`{"Events":null}`, "vm")
 	f.Add(`[]`, "vm")
 	f.Fuzz(func(t *testing.T, body, machine string) {
-		notices, err := parseNotices([]byte(body), machine)
+		notices, err := parseEvents([]byte(body), machine)
 		if err != nil && len(notices) > 0 {
 			t.Errorf("an error, and notices: %+v, %v", notices, err)
 		}
 		for _, n := range notices {
-			if n.ID == "" || !n.Kind.ends() || n.NotBefore.Location().String() == "Local" {
+			if n.ID == "" || !n.Kind.endsMachine() || n.NotBefore.Location().String() == "Local" {
 				t.Errorf("%+v", n)
 			}
-			if slices.ContainsFunc(n.Others, func(name string) bool { return strings.EqualFold(name, machine) }) {
+			if slices.ContainsFunc(n.OtherMachines, func(name string) bool { return strings.EqualFold(name, machine) }) {
 				t.Errorf("another machine is this one: %+v", n)
 			}
 		}
@@ -38,7 +38,7 @@ func FuzzMachine(f *testing.F) {
 	f.Add(`{"name":7}`)
 	f.Add(``)
 	f.Fuzz(func(t *testing.T, body string) {
-		if name, err := parseMachine([]byte(body)); (name == "") != (err != nil) {
+		if name, err := parseMachineName([]byte(body)); (name == "") != (err != nil) {
 			t.Errorf("%q, %v", name, err)
 		}
 	})

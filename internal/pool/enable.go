@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
@@ -34,7 +33,7 @@ func (p *Pool) SetEnabled(ctx context.Context, agents []azdo.Agent, on bool, eac
 		switch {
 		case err == nil:
 			return SwitchResult{Agent: a}, nil
-		case azdo.Status(err) == http.StatusNotFound:
+		case azdo.ClassOf(err) == azdo.NotFound:
 			return SwitchResult{Agent: a, Gone: true}, nil
 		case isAgentError(err):
 			return SwitchResult{Agent: a, Err: err}, nil

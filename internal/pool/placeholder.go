@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,7 +97,7 @@ func (p *Pool) reusePlaceholder(ctx context.Context, found, target azdo.Agent) (
 	}
 	done.Outcome = Updated
 	replaced, err := p.o.Server.ReplaceAgent(ctx, p.ID, completed(found, target))
-	if azdo.Status(err) == http.StatusNotFound {
+	if azdo.ClassOf(err) == azdo.NotFound {
 		return EnsureResult{}, &vanishedError{err}
 	}
 	if err == nil && replaced.ID != 0 {
@@ -243,7 +242,7 @@ func (p *Pool) DeletePlaceholder(ctx context.Context, name string) (removed azdo
 		}
 		removed = a
 		err = p.o.Server.RemoveAgent(ctx, p.ID, a.ID)
-		if azdo.Status(err) == http.StatusNotFound {
+		if azdo.ClassOf(err) == azdo.NotFound {
 			return nil
 		}
 		return err

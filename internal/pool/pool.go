@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Server is what this package asks of Azure DevOps. *azdo.Client is one.
@@ -87,91 +86,51 @@ const (
 	// defaultRetryFor is for a server or an identity endpoint that is not there yet when a
 	// container starts, or that breaks down for a moment.
 	defaultRetryFor = 2 * time.Minute
-	// roundTimeout is for one try of one or two calls. Azure DevOps delays a
-	// throttled request by up to 30 s and still answers it (azure-devops-rest.md 3).
-	roundTimeout = 45 * time.Second
+	// callTimeout limits one try of one or two calls. Azure DevOps delays a throttled
+	// request by up to 30 s and still answers it (azure-devops-rest.md 3).
+	callTimeout = 45 * time.Second
 
-	firstPause   = 250 * time.Millisecond
-	longestPause = 30 * time.Second
+	firstPause = 250 * time.Millisecond
+	maxPause   = 30 * time.Second
 )
 
-// retry does f, and again while that can help and patience lasts. What f
-// does must be safe to repeat: it looks before it acts.
+// retry calls f until it succeeds, fails for good, or RetryFor is over. It is safe to
+// repeat what f does: it looks before it acts.
 func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
-	giveUp := time.Now().Add(p.o.RetryFor)
-	tell := p.logFirstFailure
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		err := withTimeout(ctx, f)
-		if err == nil || ctx.Err() != nil || !isTransient(err) {
-			return err
-		}
-		wait := max(jittered(pause), retryAfter(err))
-		if time.Now().Add(wait).After(giveUp) {
-			return err
-		}
-		tell(err, giveUp)
-		tell = p.logNextFailure
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(wait):
-		}
+	until, first := time.Now().Add(p.o.RetryFor), true
+	policy := retry.Policy{
+		First: firstPause, Max: maxPause, Budget: p.o.RetryFor, Retryable: isRetryable, AtLeast: azdo.RetryAfter,
+		OnRetry: func(err error, _ time.Duration) {
+			p.logRetry(err, until, first)
+			first = false
+		},
 	}
+	return policy.Do(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		return f(ctx)
+	})
 }
 
-// logFirstFailure says that a call failed, what to look at, and until when it is tried.
-func (p *Pool) logFirstFailure(err error, until time.Time) {
-	what := []any{"error", err, "tried_until", until.UTC().Format(time.RFC3339)}
+// logRetry warns of the first failure only. The others are for debugging.
+func (p *Pool) logRetry(err error, until time.Time, first bool) {
+	if !first {
+		p.o.Log.Debug("Call failed, retrying", "error", err)
+		return
+	}
+	args := []any{"error", err, "tried_until", until.UTC().Format(time.RFC3339)}
 	if hint := p.o.Hint(err); hint != "" {
-		what = append(what, "hint", hint)
+		args = append(args, "hint", hint)
 	}
-	p.o.Log.Warn("A call failed, and is tried again", what...)
+	p.o.Log.Warn("Call failed, retrying", args...)
 }
 
-// logNextFailure is for those who want to know of each try.
-func (p *Pool) logNextFailure(err error, _ time.Time) {
-	p.o.Log.Debug("A call failed, and is tried again", "error", err)
-}
-
-func withTimeout(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
-	defer cancel()
-	return f(ctx)
-}
-
-// jittered is between half of d and d: what failed together is not to come back
-// together.
-func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
-
-// isTransient says whether an error is of the kind that passes: no answer, a
-// server that is broken or throttles, a success that nobody can read, and a name
-// that was taken between the look and the POST.
-func isTransient(err error) bool {
-	var (
-		token   *azdo.TokenError
-		answer  *azdo.Error
-		refused interface{ Refused() bool }
-	)
-	switch {
-	case errors.As(err, new(*vanishedError)):
+// isRetryable says whether another try may succeed. A name that was taken between the
+// look and the POST, and an agent that vanished, show up in the next look.
+func isRetryable(err error) bool {
+	switch azdo.ClassOf(err) {
+	case azdo.Transient, azdo.AnswerLost, azdo.NotJSON, azdo.NameTaken:
 		return true
-	case errors.As(err, &token):
-		return !errors.As(err, &refused) || !refused.Refused()
-	case errors.As(err, &answer):
-		switch s := answer.Status; {
-		case s == 0, s/100 == 2, s >= 500:
-			return true
-		default:
-			return s == http.StatusRequestTimeout || s == http.StatusConflict || s == http.StatusTooManyRequests
-		}
 	}
-	return false
-}
-
-func retryAfter(err error) time.Duration {
-	var answer *azdo.Error
-	if errors.As(err, &answer) {
-		return answer.RetryAfter
-	}
-	return 0
+	return errors.As(err, new(*vanishedError))
 }

@@ -2,8 +2,6 @@ package pool
 
 import (
 	"context"
-	"errors"
-	"net/http"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
@@ -64,11 +62,11 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult
 	})
 	switch {
 	case err == nil:
-	case azdo.Status(err) == http.StatusNotFound:
+	case azdo.ClassOf(err) == azdo.NotFound:
 		if sent {
 			done.Removal = Removed
 		}
-	case azdo.Is(err, "TaskAgentJobStillRunningException"):
+	case azdo.ClassOf(err) == azdo.AgentBusy:
 		done.Removal, done.Why = Stayed, "has a job"
 	case isAgentError(err):
 		done.Removal, done.Err = Failed, err
@@ -91,16 +89,11 @@ func (p *Pool) recheck(r Rules, then, now azdo.Agent) string {
 	return ""
 }
 
-// isAgentError says that an error is about one agent, and that others may fare
-// better.
+// isAgentError says that an error concerns one agent only.
 func isAgentError(err error) bool {
-	var answer *azdo.Error
-	if !errors.As(err, &answer) {
-		return false
+	switch azdo.ClassOf(err) {
+	case azdo.NotFound, azdo.NameTaken, azdo.AgentBusy, azdo.Refused:
+		return azdo.Status(err)/100 == 4 // not a redirect, which every call would meet
 	}
-	switch answer.Status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return false
-	}
-	return answer.Status/100 == 4
+	return false
 }

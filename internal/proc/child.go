@@ -15,37 +15,52 @@ import (
 	"time"
 )
 
-// Spec says what to start. The environment is exactly Env: nothing of
-// azptend's own is inherited, for it may hold the way to an identity. Where Env
-// names a variable twice the later one counts.
+// Spec says what to start. The environment is exactly Env: nothing of azptend's own
+// is inherited, because that may lead to an identity. If Env has a variable twice,
+// the later one counts.
 type Spec struct {
 	Path   string   // the program's file; no PATH look-up
 	Args   []string // the arguments after argv[0]
 	Env    []string // "NAME=value"
 	Dir    string   // working directory; empty means "/", so that no mount is pinned
-	Stdout *os.File // nil means /dev/null; passed on as it is, nothing is copied
+	Stdout *os.File // nil means /dev/null; passed on as it is, without copying
 	Stderr *os.File
 	Extra  []*os.File // become descriptors 3, 4, …
-	User   *User      // without any privilege, and without a way to get one; nil: as this process
-	// OwnsOrphan says whether an orphan, by its environment, descends from the child,
-	// where the Init has several whose orphans are not to be mistaken: KillTree
-	// leaves the others alone. Nil: every orphan is the child's.
+	User   *User      // the child has no privilege, and no way to get one; nil: as this process
+	// OwnsOrphan says whether an orphan descends from the child, according to its
+	// environment. It is for an Init with several children: KillTree leaves the other
+	// orphans alone. Nil: every orphan is the child's.
 	OwnsOrphan func(Info) bool
 }
 
-// ErrProcessEnded is that of a process which has ended nothing can be learned any more.
+// ErrProcessEnded says that a question comes too late, because the process has ended.
 var ErrProcessEnded = errors.New("the process has ended")
 
-// Child is a process that an Init started. Its standard input is /dev/null and
-// it leads a process group of its own, so that a terminal's signals for azptend
-// do not reach it.
+// watched is a process whose end is waited for.
+type watched struct {
+	pid    int
+	done   chan struct{}
+	status Status // set before done is closed
+}
+
+// Pid is the process id. A child keeps it until Done is closed.
+func (w *watched) Pid() int { return w.pid }
+
+// Done is closed when the process has ended. A child was reaped then.
+func (w *watched) Done() <-chan struct{} { return w.done }
+
+// Status is how a child ended, once Done is closed. For any other process it is the
+// zero value: only a parent learns how its child ended.
+func (w *watched) Status() Status { return w.status }
+
+// Child is a process that an Init started. Its standard input is /dev/null. It leads
+// a process group of its own, so that a terminal's signals for azptend do not reach
+// it.
 type Child struct {
+	watched
 	init       *Init
-	pid        int
 	user       *User
 	ownsOrphan func(Info) bool // see Spec
-	done       chan struct{}
-	status     Status // set before done is closed
 }
 
 // Status is how a process ended: by itself with Code, or killed by Signal.
@@ -77,9 +92,9 @@ func statusOf(ws syscall.WaitStatus) Status {
 	return Status{Code: ws.ExitStatus()}
 }
 
-// lastOfEachName leaves out every variable that a later one replaces: a program that
-// meets a name twice takes the first (glibc, .NET), and whoever appends to an
-// environment means the last.
+// lastOfEachName drops every variable that a later one replaces. A program that finds
+// a name twice takes the first (glibc, .NET), but whoever appends to an environment
+// means the last.
 func lastOfEachName(env []string) []string {
 	seen := map[string]bool{}
 	var last []string
@@ -94,42 +109,30 @@ func lastOfEachName(env []string) []string {
 	return last
 }
 
-// Pid is the process id; it stays the child's until Done is closed.
-func (c *Child) Pid() int { return c.pid }
-
-// Done is closed when the process has ended and was reaped.
-func (c *Child) Done() <-chan struct{} { return c.done }
-
-// Status is how the process ended. It is only meaningful once Done is closed.
-func (c *Child) Status() Status { return c.status }
-
-// Signal sends sig to the process alone, not to its group. A process that has
-// ended is no error: it is what most signals are for.
+// Signal sends sig to the process alone, not to its group. A process that has ended is
+// no error.
 func (c *Child) Signal(sig syscall.Signal) error {
-	// Under the lock the pid cannot be reaped, so it cannot be somebody else's.
+	// While the lock is held the pid cannot be reaped, so no other process can get it.
 	c.init.mu.Lock()
 	defer c.init.mu.Unlock()
-	select {
-	case <-c.done:
+	if isClosed(c.done) {
 		return nil
-	default:
 	}
-	if err := syscall.Kill(c.pid, sig); err != nil && err != syscall.ESRCH {
+	if err := syscall.Kill(c.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("cannot send %s to process %d: %w", sig, c.pid, err)
 	}
 	return nil
 }
 
 const (
-	// maxOutput bounds what Output keeps of a program's standard output.
+	// maxOutput bounds what Output returns of a program's standard output.
 	maxOutput = 64 << 10
 	// abandonedKillTimeout bounds the killing of a program that took too long.
 	abandonedKillTimeout = 5 * time.Second
 )
 
-// Output runs a program to its end and returns its standard output, of which it
-// keeps the first maxOutput bytes. When ctx ends first, the program and all below
-// it are killed.
+// Output runs a program to its end and returns the first maxOutput bytes of its
+// standard output. If ctx ends first, the program and everything below it are killed.
 func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -137,7 +140,7 @@ func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	}
 	defer r.Close()
 	s.Stdout = w
-	c, err := i.StartContext(ctx, s)
+	c, err := i.Start(ctx, s)
 	w.Close()
 	if err != nil {
 		return "", Status{}, err

@@ -14,12 +14,13 @@ import (
 	"strings"
 )
 
-// FindConnection says of which of some TCP connections on this machine the process
-// holds the other end: of those that go from theirs to ours. It is -1 when it holds
-// none. It fails with ErrEnded when the process has ended: nobody can know any more.
+// FindConnection says which of some TCP connections on this machine the process holds:
+// the index of the first in theirs whose other end, towards ours, is a socket of the
+// process. It is -1 if there is none. It fails with ErrProcessEnded if the process has
+// ended.
 //
-// Many are asked about at once, for anybody can make thousands of connections, and
-// the descriptors of a process take longer to list than a connection to look up.
+// It takes many connections at once, because anybody can make thousands of them, and
+// listing the descriptors of a process takes longer than looking up a connection.
 func (c *Child) FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error) {
 	sockets, err := socketsBetween(ours, theirs)
 	if err != nil {
@@ -35,14 +36,14 @@ func (c *Child) FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at
 	return at, err
 }
 
-// descriptorTries is how often descriptors are looked at where none is found. They are not
-// handed out at once: a program that duplicates its descriptor and closes the first
-// (as Go's net.FileConn does) may have neither where we look. If the listener is
-// turned away, azptend learns nothing of its jobs.
+// descriptorTries is how often the descriptors are listed if none of the sockets is
+// among them. A list is not made in one moment: a program that duplicates its
+// descriptor and closes the first (as Go's net.FileConn does) may show neither. If the
+// listener were turned away, azptend would learn nothing of its jobs.
 const descriptorTries = 5
 
-// findSocket looks once. A process loses its descriptors before they are closed: one
-// that has them was alive, and so were its connections.
+// findSocket lists the descriptors once. A process loses its descriptors before they
+// are closed: if it has any, it was alive, and so were its connections.
 func (c *Child) findSocket(sockets map[string]int) (int, error) {
 	dir := "/proc/" + strconv.Itoa(c.pid) + "/fd"
 	names, err := os.ReadDir(dir)
@@ -64,33 +65,26 @@ func (c *Child) findSocket(sockets map[string]int) (int, error) {
 	return -1, nil
 }
 
-// socketsBetween finds the sockets at the other ends of connections, by the name
-// that a descriptor of theirs has; the values are indexes of theirs. They are looked
-// for among the IPv6 sockets too: the listener connects from one of those, to a
-// mapped IPv4 address (.NET's new Socket(SocketType, ProtocolType) is dual-mode;
-// JobNotification.cs of the agent).
+// socketsBetween finds the sockets at the other ends of connections. The keys are the
+// names of their descriptors, the values indexes of theirs. IPv6 sockets count too:
+// the listener connects from one of those to a mapped IPv4 address (.NET's new
+// Socket(SocketType, ProtocolType) is dual-mode; JobNotification.cs of the agent).
 func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]int, error) {
 	sockets := map[string]int{}
-	asks, err := openSockDiag()
-	if err == nil {
-		defer asks.close()
+	diag, diagErr := openSockDiag()
+	if diagErr == nil {
+		defer diag.close()
 	}
 	for i, remote := range theirs {
-		var inode string
-		answered := false
-		if err == nil {
-			inode, answered = asks.inode(remote, ours)
+		inode, answered := "", false
+		if diagErr == nil {
+			inode, answered = diag.inode(remote, ours)
 		}
-		if !answered {
-			// One of many connections may fall between two pieces of the table.
-			for range descriptorTries {
-				var err error
-				if inode, err = listedInode(remote, ours); err != nil {
-					return nil, err
-				}
-				if inode != "" {
-					break
-				}
+		// One of many connections may fall between two pieces of the table.
+		for try := 0; !answered && inode == "" && try < descriptorTries; try++ {
+			var err error
+			if inode, err = listedInode(remote, ours); err != nil {
+				return nil, err
 			}
 		}
 		if inode != "" {
@@ -100,7 +94,7 @@ func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]in
 	return sockets, nil
 }
 
-// listedInode looks for it in the tables of all connections.
+// listedInode looks for the socket of a connection in the tables of all connections.
 func listedInode(local, remote netip.AddrPort) (string, error) {
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		table, err := os.ReadFile(file)
@@ -153,7 +147,7 @@ func parseHexAddr(s string) (netip.AddrPort, bool) {
 	return unmapped(netip.AddrPortFrom(ip, uint16(p))), true
 }
 
-// unmapped writes an IPv4 address as one, though an IPv6 socket holds it.
+// unmapped turns a mapped IPv6 address into the IPv4 address that it stands for.
 func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

@@ -102,7 +102,7 @@ func diagSocket(local, remote netip.AddrPort) (inode string, answered bool) {
 }
 
 // eventuallyListed looks through the tables until they have the connection: while
-// many others come and go, one look may miss it (see looks).
+// many others come and go, one look may miss it (see descriptorTries).
 func eventuallyListed(h *host, local, remote netip.AddrPort) (inode string, err error) {
 	for inode == "" && err == nil && h.ctx.Err() == nil {
 		inode, err = listedInode(local, remote)
@@ -128,22 +128,20 @@ func hexAddr(a netip.AddrPort) string {
 
 func FuzzDiagInode(f *testing.F) {
 	ours, theirs := netip.MustParseAddrPort("127.0.0.1:40000"), netip.MustParseAddrPort("127.0.0.1:8080")
-	other := socketID(theirs, ours)
-	answer := func(id []byte, inode uint32) []byte {
-		m := make([]byte, syscall.NLMSG_HDRLEN+diagInodeAt+4)
-		binary.NativeEndian.PutUint32(m, uint32(len(m)))
-		binary.NativeEndian.PutUint16(m[4:], unix.SOCK_DIAG_BY_FAMILY)
-		copy(m[syscall.NLMSG_HDRLEN+diagID:], id)
-		binary.NativeEndian.PutUint32(m[syscall.NLMSG_HDRLEN+diagInodeAt:], inode)
-		return m
+	other := connectionEnds(theirs, ours, false)
+	answer := func(ends diagEnds, inode uint32) []byte {
+		header := unix.NlMsghdr{Type: unix.SOCK_DIAG_BY_FAMILY}
+		body := diagMessage{ID: diagSockID{Ends: ends}, Inode: inode}
+		header.Len = uint32(binary.Size(header) + binary.Size(body))
+		return must(binary.Append(must(binary.Append(nil, binary.NativeEndian, header)), binary.NativeEndian, body))
 	}
 	f.Add([]byte{}, uint32(1))
-	f.Add(answer(socketID(ours, theirs), 7)[:60], uint32(7))
+	f.Add(answer(connectionEnds(ours, theirs, false), 7)[:60], uint32(7))
 	f.Add(answer(other, 7), uint32(1<<31))
 	f.Fuzz(func(t *testing.T, before []byte, inode uint32) {
 		_, _ = diagInode(before, ours, theirs)
-		for _, id := range [][]byte{socketID(ours, theirs), mappedID(ours, theirs)} {
-			got, found := diagInode(append(answer(other, 4711), answer(id, inode)...), ours, theirs)
+		for _, ends := range []diagEnds{connectionEnds(ours, theirs, false), connectionEnds(ours, theirs, true)} {
+			got, found := diagInode(append(answer(other, 4711), answer(ends, inode)...), ours, theirs)
 			if found != (inode != 0) || (found && got != fmt.Sprint(inode)) {
 				t.Errorf("inode %d is read as %q, %v", inode, got, found)
 			}

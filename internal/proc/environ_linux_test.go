@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -72,7 +73,7 @@ var endlessEnvironment = withInit(func(h *host, init *Init) {
 	must(r, err)
 	spec := testProgram("endless")
 	spec.Extra = []*os.File{w}
-	c := must(init.Start(spec))
+	c := must(init.Start(context.Background(), spec))
 	defer c.KillTree(h.ctx)
 	w.Close()
 	var pid int

@@ -9,12 +9,14 @@ import (
 	"io/fs"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 )
 
-// Info is a process outside this one's own tree. What may be long is read only
+// Info describes a process that this one did not start. What may be long is read only
 // when it is asked for, and is not kept: a job can leave thousands of processes that
 // show megabytes each.
 type Info struct {
@@ -24,39 +26,91 @@ type Info struct {
 	Args    func() []string // with its own name; nil where they may not be read
 	Environ func() []string // what it was started with; nil where it may not be read
 	// Stat looks at a directory as the process itself would find it: in its mount
-	// namespace, below its root directory. A path alone names nothing: other
+	// namespace, below its root directory. A path alone proves nothing: other
 	// containers use the same paths.
 	Stat func(dir string) (fs.FileInfo, error)
-	// OtherMountNamespace says whether the process is known to be in another mount namespace.
+	// OtherMountNamespace says whether the process is known to be in another mount
+	// namespace.
 	OtherMountNamespace func() bool
 }
 
-// infoOf reads what there is to know of a process. What this process, or the user
-// that its thread acts as, may not read stays empty.
+// infoOf reads what can be known of a process. What this process, or the user that
+// its thread acts as, may not read stays empty.
 func infoOf(pid int) Info {
-	f := Info{
+	i := Info{
 		Pid: pid, Program: executable(pid), UID: -1,
-		Args:                func() []string { return argsOf(pid) },
-		Environ:             func() []string { return environOf(pid) },
+		Args:                func() []string { return stringsOf(pid, "cmdline") },
+		Environ:             func() []string { return stringsOf(pid, "environ") },
 		Stat:                func(dir string) (fs.FileInfo, error) { return statInside(pid, dir) },
 		OtherMountNamespace: func() bool { return inOtherMountNamespace(pid) },
 	}
-	if f.Program != "" { // half of a machine's processes are threads of the kernel
-		f.UID = realUser(pid)
+	if i.Program != "" { // half of a machine's processes are threads of the kernel
+		i.UID = realUser(pid)
 	}
-	return f
+	return i
 }
 
-// Find lists the processes for which is says true, but for this one, those that
-// it descends from, and those that descend from it: an earlier life's, which
-// nobody waits for any more. Where processes cannot be listed there are none.
+// programOf is the base name of the program that a process runs: of its executable,
+// or, where that may not be read, of its first argument.
+func programOf(pid int) string {
+	if exe := executable(pid); exe != "" {
+		return filepath.Base(exe)
+	}
+	if args := stringsOf(pid, "cmdline"); len(args) > 0 {
+		return filepath.Base(args[0])
+	}
+	return ""
+}
+
+// Ancestor is a process above this one that still runs, like a shell, an init or a
+// wrapper that started it and waits.
+type Ancestor struct {
+	PID     int
+	Program string   // its base name, "" where it cannot be known
+	Environ []string // what it was started with, as far as the user may read it
+}
+
+// Ancestors are the processes from this one's parent up to PID 1 of its pid
+// namespace, and PID 1 if this process was put beside it (docker exec). They are
+// described as a process of user could read them; nil is the user that we are. A
+// process of our own program makes itself undumpable, and is left out.
+func Ancestors(user *User) []Ancestor {
+	table, err := processes()
+	if err != nil {
+		return nil
+	}
+	above := ancestorsOf(table, os.Getpid())
+	if !slices.Contains(above, 1) {
+		above = append(above, 1)
+	}
+	own := programOf(os.Getpid())
+	var all []Ancestor
+	for _, pid := range above {
+		a := Ancestor{PID: pid, Program: programOf(pid)}
+		if a.Program != own {
+			_ = user.Do(func() error { a.Environ = stringsOf(pid, "environ"); return nil })
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// Find lists the processes for which is says true, except for this one, its
+// ancestors and its descendants: those of a previous run, which nobody waits for any
+// more. Where processes cannot be listed there are none.
 func (i *Init) Find(is func(Info) bool) []Info {
 	table, err := processes()
 	if err != nil {
 		return nil
 	}
-	ours := ancestorsOf(table, self())
-	for _, p := range descendantsOf(table, self(), i.preexistingNow()) {
+	i.mu.Lock()
+	preexisting := maps.Clone(i.preexisting)
+	i.mu.Unlock()
+	ours := map[int]bool{os.Getpid(): true}
+	for _, pid := range ancestorsOf(table, os.Getpid()) {
+		ours[pid] = true
+	}
+	for _, p := range descendantsOf(table, os.Getpid(), preexisting) {
 		ours[p.pid] = true
 	}
 	var found []Info
@@ -71,105 +125,90 @@ func (i *Init) Find(is func(Info) bool) []Info {
 	return found
 }
 
-func (i *Init) preexistingNow() map[int]bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return maps.Clone(i.preexisting)
-}
-
-// ForeignProcess is a process that somebody else started, watched and signalled by a
-// descriptor of its own, so that its number being used again does no harm.
+// ForeignProcess is a process that somebody else started. It is watched and signalled
+// through a pidfd, so that a new process with the same pid is never mistaken for it.
 type ForeignProcess struct {
-	pid  int
-	fd   *pidfd
-	done chan struct{}
+	watched
+	fd *pidfd
 }
 
-// errPidReused says that a number means another process by now.
+// errPidReused says that a pid may mean another process by now.
 var errPidReused = errors.New("it has ended, and another process may have its number")
 
 // Adopt begins to watch a process that is not this one's child. It calls is once
-// more, about the very process that is watched: the one that Find listed may have
+// more, about the very process that it watches: the one that Find listed may have
 // ended since.
 func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
 	fd, err := openPidfd(pid)
 	if err != nil {
 		return nil, err
 	}
-	// The number cannot be given out again before the process has ended. So what was
-	// read is true of this process if it lives on after the reading.
-	if proven := is(infoOf(pid)); !proven || fd.ended() {
+	// The pid cannot be given out again before the process has ended. So what is read
+	// is true of this process if it has not ended after the reading.
+	if proven := is(infoOf(pid)); !proven || fd.hasEnded() {
 		fd.close()
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, errPidReused)
 	}
-	s := &ForeignProcess{pid: pid, fd: fd, done: make(chan struct{})}
+	p := &ForeignProcess{watched{pid: pid, done: make(chan struct{})}, fd}
 	go func() {
 		fd.await()
-		close(s.done)
+		close(p.done)
 	}()
-	return s, nil
+	return p, nil
 }
 
-// Pid is the process id.
-func (s *ForeignProcess) Pid() int { return s.pid }
-
-// Done is closed when the process has ended.
-func (s *ForeignProcess) Done() <-chan struct{} { return s.done }
-
-// Status is the zero value: only a parent learns how its child ended.
-func (s *ForeignProcess) Status() Status { return Status{} }
-
 // Signal sends sig to the process. One that has ended is no error.
-func (s *ForeignProcess) Signal(sig syscall.Signal) error { return s.fd.signal(sig) }
+func (p *ForeignProcess) Signal(sig syscall.Signal) error { return p.fd.signal(sig) }
 
 // HasDescendant says whether a program of this name runs below the process, and
 // whether a process runs below that.
-func (s *ForeignProcess) HasDescendant(name string) (has, busy bool, err error) {
-	return hasDescendant(s.pid, name)
+func (p *ForeignProcess) HasDescendant(name string) (has, busy bool, err error) {
+	return hasDescendant(p.pid, name)
 }
 
-// FindConnection is never asked of a process that was not started by us.
-func (s *ForeignProcess) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
+// FindConnection is never called for a process that azptend did not start.
+func (p *ForeignProcess) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
 	return -1, errors.New("cannot tell another's connections")
 }
 
-// KillTree sends SIGKILL to the process, its group and what descends from it,
-// as long as it can be told: what leaves the group and loses its parent goes to
-// the system's init, and is not ours to find.
-func (s *ForeignProcess) KillTree(ctx context.Context) int {
+// KillTree sends SIGKILL to the process, its group and its descendants, as far as
+// they can be told: what leaves the group and loses its parent goes to the system's
+// init, and cannot be found.
+func (p *ForeignProcess) KillTree(ctx context.Context) int {
 	var known []process // descendants that have lost their ancestor to an earlier round
 	return killAll(ctx, func() []process {
-		known = s.victims(known)
+		known = p.victims(known)
 		return known
 	}, func() <-chan struct{} { return nil })
 }
 
-// victims lists what KillTree has to kill now, known from its last look included.
-func (s *ForeignProcess) victims(known []process) (found []process) {
-	ended := isClosed(s.done) // before the table is read
+// victims lists what KillTree has to kill now, what it found before included.
+func (p *ForeignProcess) victims(known []process) (found []process) {
+	ended := isClosed(p.done) // before the table is read
 	table, err := processes()
 	if err != nil {
 		return nil
 	}
-	reused := ended && isAlive(table, s.pid)
+	reused := ended && isAlive(table, p.pid)
 	if !reused {
-		found = descendantsOf(table, s.pid, nil)
+		found = descendantsOf(table, p.pid, nil)
 	}
-	for _, p := range table {
-		mine := (!reused && (p.pid == s.pid || p.group == s.pid)) || slices.ContainsFunc(known, p.same)
-		if mine && !p.zombie && !slices.ContainsFunc(found, p.same) {
-			found = append(found, p)
+	for _, q := range table {
+		mine := (!reused && (q.pid == p.pid || q.group == p.pid)) || slices.ContainsFunc(known, q.same)
+		if mine && !q.zombie && !slices.ContainsFunc(found, q.same) {
+			found = append(found, q)
 		}
 	}
 	return found
 }
 
-// killAll kills victims until there are none or ctx ends, and says how many it
-// killed. Soon, asked before each look, is closed when a look may find fewer.
-func killAll(ctx context.Context, victims func() []process, soon func() <-chan struct{}) int {
+// killAll kills victims until there are none or ctx ends, and returns how many it
+// killed. Fewer, called before each look, returns a channel that is closed when a
+// look may find fewer.
+func killAll(ctx context.Context, victims func() []process, fewer func() <-chan struct{}) int {
 	killed := map[int]bool{}
 	for {
-		fewer := soon()
+		change := fewer()
 		found := victims()
 		if len(found) == 0 {
 			return len(killed)
@@ -179,14 +218,11 @@ func killAll(ctx context.Context, victims func() []process, soon func() <-chan s
 				killed[p.pid] = true
 			}
 		}
-		again := time.NewTimer(killInterval)
 		select {
-		case <-fewer:
-		case <-again.C:
+		case <-change:
+		case <-time.After(killInterval):
 		case <-ctx.Done():
-			again.Stop()
 			return len(killed)
 		}
-		again.Stop()
 	}
 }

@@ -85,11 +85,11 @@ func TestANumberUsedAgain(t *testing.T) {
 	pid, ended := stranger.Process.Pid, make(chan struct{})
 	close(ended)
 
-	if victims := (&ForeignProcess{pid: pid, done: ended}).victims(nil); len(victims) > 0 {
+	if victims := (&ForeignProcess{watched: watched{pid: pid, done: ended}}).victims(nil); len(victims) > 0 {
 		t.Errorf("a survivor that has ended would have %v killed, for the stranger %d has its number", victims, pid)
 	}
 	others := &Init{preexisting: map[int]bool{pid: true}} // not ours by birth: found by its group alone
-	if victims := (&Child{init: others, pid: pid, done: ended}).victims(); len(victims) > 0 {
+	if victims := (&Child{init: others, watched: watched{pid: pid, done: ended}}).victims(); len(victims) > 0 {
 		t.Errorf("a child that has ended would have %v killed, for the stranger %d has its number", victims, pid)
 	}
 }

@@ -201,7 +201,7 @@ func pipe() (r, w *os.File) {
 
 // start starts s, and closes the host's copies of the files it passes on.
 func start(init *Init, s Spec) *Child {
-	c := must(init.Start(s))
+	c := must(init.Start(context.Background(), s))
 	for _, f := range s.Extra {
 		f.Close()
 	}
@@ -222,9 +222,16 @@ func alive(pid int) bool {
 func untilOrphans(init *Init, n int) {
 	for {
 		soon := init.nextReap()
-		if init.Orphans() >= n {
+		if init.orphanCount() >= n {
 			return
 		}
 		<-soon
 	}
+}
+
+// orphanCount is how many processes were reaped that the Init had not started.
+func (i *Init) orphanCount() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.orphans
 }

@@ -82,7 +82,7 @@ func TestKillListedProcess(t *testing.T) {
 	if err := sleep.Start(); err != nil {
 		t.Fatal(err)
 	}
-	row, err := processOf(sleep.Process.Pid)
+	row, err := processOf(sleep.Process.Pid, make([]byte, statBufferSize))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,28 +12,28 @@ import (
 	"syscall"
 )
 
-// Init is the one owner of the process's children: it starts them, and reaps
-// them and every orphan that the kernel hands over. A process has one Init; two
-// would steal statuses from each other.
+// Init owns the process's children: it starts them, and reaps them and every orphan
+// that the kernel hands over. A process has one Init; two would steal statuses from
+// each other.
 type Init struct {
 	mu          sync.Mutex
 	children    map[int]*Child
 	preexisting map[int]bool               // children this process had before it had an Init
-	forking     map[int]bool               // threads that are between a fork and the entry of its child
+	forking     map[int]bool               // threads between a fork and the entry of its child
 	unclaimed   map[int]syscall.WaitStatus // of unknown pids, while a thread is forking
 	orphans     int
-	reaped      chan struct{}                                                         // closed and replaced at each reap: a broadcast
-	forkExec    func(path string, argv []string, attr *syscall.ProcAttr) (int, error) // syscall.ForkExec, but in tests
+	reaped      chan struct{}                                                         // closed and replaced at each reap
+	forkExec    func(path string, argv []string, attr *syscall.ProcAttr) (int, error) // syscall.ForkExec, except in tests
 
 	sigchld chan os.Signal
 	stop    chan struct{}
 	stopped chan struct{}
 }
 
-// NewInit takes over the reaping of this process's children. When the process
-// is not PID 1, it also asks the kernel for its descendants' orphans; where the
-// kernel has no such offer (macOS), orphans go to the system's init and
-// KillTree reaches the child's process group alone.
+// NewInit takes over the reaping of this process's children. If the process is not
+// PID 1, it also asks the kernel for its descendants' orphans. Where that is not
+// possible (macOS), orphans go to the system's init, and KillTree reaches only the
+// child's process group.
 func NewInit() (*Init, error) {
 	if err := adoptOrphans(); err != nil {
 		return nil, err
@@ -55,23 +55,16 @@ func NewInit() (*Init, error) {
 	return i, nil
 }
 
-// Close ends the reaping. Children that still run are left alone.
+// Close stops reaping. Children that still run are left alone.
 func (i *Init) Close() {
 	signal.Stop(i.sigchld)
 	close(i.stop)
 	<-i.stopped
 }
 
-// Orphans says how many processes were reaped that this Init had not started.
-func (i *Init) Orphans() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.orphans
-}
-
 func (i *Init) loop() {
 	defer close(i.stopped)
-	i.reap() // those that ended before anybody listened: their SIGCHLD is past
+	i.reap() // for those that ended before SIGCHLD was caught
 	for {
 		select {
 		case <-i.sigchld:
@@ -109,8 +102,8 @@ func (i *Init) broadcastReap() {
 	i.reaped = make(chan struct{})
 }
 
-// deliver gives a status to its child. While a process is being started, the
-// status of an unknown pid may be that process's: it is kept until that is known.
+// deliver gives a status to its child. While a process is being started, the status
+// of an unknown pid may be that process's. It is kept until that is known.
 func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	child, ours := i.children[pid]
 	if !ours {
@@ -127,10 +120,10 @@ func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 }
 
 // maxUnclaimed bounds what is kept while a start hangs. A child is entered within
-// microseconds of its exec, so the statuses that matter are the latest.
+// microseconds of its exec, so only the latest statuses matter.
 const maxUnclaimed = 4096
 
-// countUnclaimed counts as orphans those whose status nobody has claimed.
+// countUnclaimed counts the statuses that no child has claimed as orphans'.
 func (i *Init) countUnclaimed() {
 	i.orphans += len(i.unclaimed)
 	clear(i.unclaimed)
@@ -143,22 +136,22 @@ func (i *Init) nextReap() <-chan struct{} {
 	return i.reaped
 }
 
-// currentChildren lists this process's children. A shell that starts something and
-// then becomes azptend by exec leaves it some.
+// currentChildren lists this process's children. It has some if a shell started
+// something and then became azptend by exec.
 func currentChildren() map[int]bool {
 	pids := map[int]bool{}
 	table, _ := processes()
 	for _, p := range table {
-		if p.parent == self() {
+		if p.parent == os.Getpid() {
 			pids[p.pid] = true
 		}
 	}
 	return pids
 }
 
-// otherChildren returns the children that c's end is no reason to end.
+// otherChildren returns the children of this process without c.
 func (i *Init) otherChildren(c *Child) map[int]bool {
-	forking := i.forkedPids() // first: what is entered meanwhile is among the children
+	forking := i.forkedPids() // first: those that are entered meanwhile are among the children
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	pids := maps.Clone(i.preexisting)
@@ -173,10 +166,9 @@ func (i *Init) otherChildren(c *Child) map[int]bool {
 	return pids
 }
 
-// KillOrphans is KillTree for what is nobody's: all that lives below this process
-// and descends from none of the children it started. It is for the end of several
-// children that know their own orphans (Spec.Owns), where some have hidden whose
-// they are.
+// KillOrphans is KillTree for processes that belong to no child: they live below this
+// process and descend from none of the children that it started. It is for several
+// children with Spec.OwnsOrphan, whose orphans may have hidden whose they are.
 func (i *Init) KillOrphans(ctx context.Context) int {
 	nobody := &Child{init: i}
 	return killAll(ctx, func() []process {
@@ -184,6 +176,6 @@ func (i *Init) KillOrphans(ctx context.Context) int {
 		if err != nil {
 			return nil
 		}
-		return descendantsOf(table, self(), i.otherChildren(nobody))
+		return descendantsOf(table, os.Getpid(), i.otherChildren(nobody))
 	}, i.nextReap)
 }

@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,7 @@ var reapsScene = withInit(func(h *host, init *Init) {
 			defer func() { <-slots; wg.Done() }()
 			want := i % 200
 			// The inner shell outlives its parent or not: either way it is ours.
-			c, err := init.Start(sh(fmt.Sprintf("exec 2>/dev/null; (:; exit 99) & exit %d", want)))
+			c, err := init.Start(context.Background(), sh(fmt.Sprintf("exec 2>/dev/null; (:; exit 99) & exit %d", want)))
 			if err != nil {
 				h.Errorf("child %d: %v", i, err)
 				return
@@ -38,7 +39,7 @@ var reapsScene = withInit(func(h *host, init *Init) {
 	}
 	wg.Wait()
 	untilOrphans(init, children)
-	if n := init.Orphans(); n != children {
+	if n := init.orphanCount(); n != children {
 		h.Errorf("%d orphans were reaped, want %d", n, children)
 	}
 })
@@ -54,7 +55,7 @@ var failsToStartScene = withInit(func(h *host, init *Init) {
 		"/etc/passwd":     syscall.EACCES,
 		"/":               syscall.EACCES,
 	} {
-		if _, err := init.Start(Spec{Path: path}); err == nil || !strings.Contains(err.Error(), want.Error()) {
+		if _, err := init.Start(context.Background(), Spec{Path: path}); err == nil || !strings.Contains(err.Error(), want.Error()) {
 			h.Errorf("start %s: %v, want %v", path, err, want)
 		}
 	}
@@ -63,10 +64,10 @@ var failsToStartScene = withInit(func(h *host, init *Init) {
 	must(text.WriteString("neither ELF nor script"))
 	must(0, text.Chmod(0o755))
 	must(0, text.Close())
-	if _, err := init.Start(Spec{Path: text.Name()}); err == nil || !strings.Contains(err.Error(), syscall.ENOEXEC.Error()) {
+	if _, err := init.Start(context.Background(), Spec{Path: text.Name()}); err == nil || !strings.Contains(err.Error(), syscall.ENOEXEC.Error()) {
 		h.Errorf("start a text: %v, want %v", err, syscall.ENOEXEC)
 	}
-	if n := init.Orphans(); n != 0 {
+	if n := init.orphanCount(); n != 0 {
 		h.Errorf("%d processes were reaped: the failed starts' statuses are nobody's orphans", n)
 	}
 })
@@ -111,7 +112,7 @@ var pid1Scene = withInit(func(h *host, init *Init) {
 	if os.Getpid() != 1 {
 		h.Errorf("pid is %d", os.Getpid())
 	}
-	heard, stop := CatchSignals()
+	signals, stop := CatchSignals()
 	defer stop()
 	r, w := pipe()
 	s := testProgram("double")
@@ -119,8 +120,8 @@ var pid1Scene = withInit(func(h *host, init *Init) {
 	c := start(init, s)
 	daemon := pidFrom(r)
 	must(0, syscall.Kill(1, syscall.SIGTERM))
-	if got := <-heard; got != (Signal{syscall.SIGTERM, Drain}) {
-		h.Errorf("heard %v", got)
+	if got := <-signals; got != (Signal{syscall.SIGTERM, Drain}) {
+		h.Errorf("signals %v", got)
 	}
 	c.KillTree(h.ctx)
 	<-c.Done()

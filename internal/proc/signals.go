@@ -3,33 +3,36 @@
 package proc
 
 import (
+	"maps"
 	"os"
 	"os/signal"
+	"reflect"
+	"slices"
 	"syscall"
 )
 
-// Action is what a signal to azptend means.
+// Action is what a signal asks azptend to do.
 type Action string
 
-// The words. Everything not named here keeps Go's default, and nothing is ever
-// asked for with a bare signal.Notify: that would bring in SIGURG, by which Go's
-// scheduler talks to itself dozens of times a second.
+// The actions. A signal without one keeps Go's default. Nothing calls signal.Notify
+// without a list: that would bring in SIGURG, which Go's scheduler sends to itself
+// dozens of times a second.
 const (
-	Drain     Action = "drain"     // finish the job, then leave
+	Drain     Action = "drain"     // finish the job, then exit
 	Interrupt Action = "interrupt" // a person at the keyboard: drain, and when repeated, insist
-	Forward   Action = "forward"   // the listener's business
-	Ignored   Action = "noted"     // said in the log, nothing else
+	Forward   Action = "forward"   // pass it on to the listener
+	Ignored   Action = "ignored"   // only log it
 )
 
-// signalActions maps each signal that azptend handles to its meaning.
+// signalActions maps each signal that azptend handles to its action.
 //
-// SIGHUP and SIGQUIT end the listener at once or cancel its job
-// (agent-protocol.md 5.1), which nobody who sends them to PID 1 of a container
-// asks for: images that stop with SIGQUIT mean "stop well". SIGUSR1 and SIGUSR2
-// have no handler in the listener's runtime and would kill it in the middle of a
-// job, so they are noted and not forwarded.
-func signalActions() map[os.Signal]Action {
-	return map[os.Signal]Action{
+// SIGHUP and SIGQUIT stop the listener at once or cancel its job (agent-protocol.md
+// 5.1). Nobody who sends them to PID 1 of a container wants that: for an image
+// whose stop signal is SIGQUIT it means "stop gracefully". SIGUSR1 and SIGUSR2 have
+// no handler in the listener's runtime and would kill it during a job, so they are
+// not forwarded.
+func signalActions() map[syscall.Signal]Action {
+	return map[syscall.Signal]Action{
 		syscall.SIGTERM:  Drain,
 		syscall.SIGHUP:   Drain,
 		syscall.SIGQUIT:  Drain,
@@ -47,111 +50,97 @@ type Signal struct {
 	Action Action
 }
 
-// CatchSignals catches the signals that azptend understands, from this call until
-// stop is called. A PID 1 without a handler ignores SIGTERM or dies of it with
-// Go's own code, so it comes before any I/O. No signal is lost to a reader that is
-// busy; see relay.
-func CatchSignals() (heard <-chan Signal, stop func()) {
-	// Nobody reads this one: it only keeps a reader of our log who goes away from
-	// taking the agent along, as an unhandled SIGPIPE on stdout would.
+// CatchSignals catches the signals that azptend handles, until stop is called. A
+// PID 1 without a handler ignores SIGTERM or dies of it with Go's own exit code, so
+// this comes before any I/O. No signal is lost if the reader is busy, see deliverSignals.
+func CatchSignals() (signals <-chan Signal, stop func()) {
+	// Nothing reads SIGPIPE. It is only caught, because a reader of the log that goes
+	// away would end azptend otherwise.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	caught, done := make(chan Signal), make(chan struct{})
-	var raws []chan os.Signal
-	for sig, word := range signalActions() {
-		if sig == syscall.SIGHUP && signal.Ignored(sig) { // nohup
-			continue
-		}
-		// Each signal has a channel of its own: package signal drops what does not
-		// fit, and a job can send many of one kind.
-		raw := make(chan os.Signal, 1)
-		signal.Notify(raw, sig)
-		raws = append(raws, raw)
-		go func() {
-			for {
-				select {
-				case <-raw:
-				case <-done:
-					return
-				}
-				select {
-				case caught <- Signal{Signal: sig.(syscall.Signal), Action: word}:
-				case <-done:
-					return
-				}
-			}
-		}()
+	actions := signalActions()
+	if signal.Ignored(syscall.SIGHUP) { // nohup
+		delete(actions, syscall.SIGHUP)
 	}
-	return relay(caught, done), func() {
-		for _, raw := range raws {
-			signal.Stop(raw)
+	// Each signal has a channel of its own: package signal drops what does not fit,
+	// and a job can send many of one kind.
+	var caught []chan os.Signal
+	for _, sig := range slices.Sorted(maps.Keys(actions)) {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, sig)
+		caught = append(caught, c)
+	}
+	each, stopDelivery := deliverSignals(caught, 1, func(s os.Signal) Signal {
+		sig := s.(syscall.Signal)
+		return Signal{sig, actions[sig]}
+	})
+	return each[0], func() {
+		for _, c := range caught {
+			signal.Stop(c)
 		}
-		close(done)
+		stopDelivery()
 	}
 }
 
 // Broadcast hands each signal to n readers, until stop is called. Each reader gets
 // all signals in order, at once, whether or not the others read theirs.
-func Broadcast(heard <-chan Signal, n int) (each []<-chan Signal, stop func()) {
+func Broadcast(signals <-chan Signal, n int) (each []<-chan Signal, stop func()) {
+	return deliverSignals([]<-chan Signal{signals}, n, func(s Signal) Signal { return s })
+}
+
+// maxQueuedAlike is how many signals of one kind wait for a reader. The fourth
+// SIGINT is the last that means more than the one before it. One of each other kind
+// is enough.
+const maxQueuedAlike = 4
+
+// deliverSignals copies what it receives to each of n readers, in order, until stop is
+// called. It always receives: what a reader has not read yet waits in a queue, which
+// holds at most maxQueuedAlike of each signal.
+func deliverSignals[C ~chan T | ~<-chan T, T any](sources []C, n int, signalOf func(T) Signal) (each []<-chan Signal, stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
-	var to []chan<- Signal
-	for range n {
-		in := make(chan Signal)
-		to, each = append(to, in), append(each, relay(in, done))
+	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(done)}}
+	for _, c := range sources {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
+	}
+	readers, queues := make([]chan Signal, n), make([][]Signal, n)
+	for i := range readers {
+		readers[i] = make(chan Signal)
+		each = append(each, readers[i])
 	}
 	go func() {
 		defer close(stopped)
 		for {
-			select {
-			case h := <-heard:
-				for _, in := range to {
-					select { // a relay always receives
-					case in <- h:
-					case <-done:
+			ready := slices.Clone(cases)
+			for i, queue := range queues {
+				send := reflect.SelectCase{Dir: reflect.SelectSend} // without a channel it is never chosen
+				if len(queue) > 0 {
+					send.Chan, send.Send = reflect.ValueOf(readers[i]), reflect.ValueOf(queue[0])
+				}
+				ready = append(ready, send)
+			}
+			chosen, received, _ := reflect.Select(ready)
+			switch sent := chosen - len(cases); {
+			case chosen == 0:
+				for _, c := range readers {
+					close(c)
+				}
+				return
+			case sent >= 0:
+				queues[sent] = queues[sent][1:]
+			default:
+				s := signalOf(received.Interface().(T))
+				for i, queue := range queues {
+					alike := 0
+					for _, waiting := range queue {
+						if waiting == s {
+							alike++
+						}
+					}
+					if alike < maxQueuedAlike {
+						queues[i] = append(queue, s)
 					}
 				}
-			case <-done:
-				return
 			}
 		}
 	}()
 	return each, func() { close(done); <-stopped }
-}
-
-// maxQueuedAlike is how many signals of one kind wait for a reader. The fourth SIGINT is
-// the last that means more than the one before it, and of all others one is enough.
-const maxQueuedAlike = 4
-
-// relay copies in to the channel that it returns, in order, until done is closed.
-// It always receives from in: what nobody has read yet waits here, at most
-// mostAlike of each signal.
-func relay(in <-chan Signal, done <-chan struct{}) <-chan Signal {
-	out := make(chan Signal)
-	go func() {
-		defer close(out)
-		var waiting []Signal
-		for {
-			var next Signal
-			var to chan<- Signal
-			if len(waiting) > 0 {
-				next, to = waiting[0], out
-			}
-			select {
-			case h := <-in:
-				alike := 0
-				for _, w := range waiting {
-					if w == h {
-						alike++
-					}
-				}
-				if alike < maxQueuedAlike {
-					waiting = append(waiting, h)
-				}
-			case to <- next:
-				waiting = waiting[1:]
-			case <-done:
-				return
-			}
-		}
-	}()
-	return out
 }

@@ -14,31 +14,31 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestEverySignalHasItsWord(t *testing.T) {
+func TestSignalActions(t *testing.T) {
 	want := map[syscall.Signal]Action{
 		syscall.SIGTERM: Drain, syscall.SIGHUP: Drain, syscall.SIGQUIT: Drain,
 		syscall.SIGINT:   Interrupt,
 		syscall.SIGWINCH: Forward, syscall.SIGCONT: Forward,
 		syscall.SIGUSR1: Ignored, syscall.SIGUSR2: Ignored,
 	}
-	heard, stop := CatchSignals()
-	for sig, word := range want {
+	signals, stop := CatchSignals()
+	for sig, action := range want {
 		if sig == syscall.SIGHUP && signal.Ignored(sig) { // the tests run under nohup
 			continue
 		}
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-heard; got != (Signal{sig, word}) {
-			t.Errorf("%v is heard as %v, want %v", sig, got, word)
+		if got := <-signals; got != (Signal{sig, action}) {
+			t.Errorf("%v is caught as %v, want %v", sig, got, action)
 		}
 	}
 	stop()
-	if h, open := <-heard; open {
-		t.Errorf("hears %v after stop", h)
+	if h, open := <-signals; open {
+		t.Errorf("caught %v after stop", h)
 	}
 	if len(signalActions()) != len(want) {
-		t.Errorf("%d signals have a word, this test knows %d", len(signalActions()), len(want))
+		t.Errorf("%d signals have an action, this test knows %d", len(signalActions()), len(want))
 	}
 	if err := goleak.Find(); err != nil {
 		t.Error(err)
@@ -47,11 +47,11 @@ func TestEverySignalHasItsWord(t *testing.T) {
 
 // SIGURG is how Go's scheduler interrupts busy goroutines. Under signal.Notify
 // of everything 344 were counted in two seconds.
-func TestTheSchedulersOwnSignalIsNeverHeard(t *testing.T) {
+func TestSchedulerSignalIsNotCaught(t *testing.T) {
 	urgent := make(chan os.Signal, 1)
-	signal.Notify(urgent, syscall.SIGURG) // the test's own ear: to know that there were any
+	signal.Notify(urgent, syscall.SIGURG) // to know that there were any
 	defer signal.Stop(urgent)
-	heard, stop := CatchSignals()
+	signals, stop := CatchSignals()
 	defer stop()
 	var over atomic.Bool
 	defer over.Store(true)
@@ -67,19 +67,19 @@ func TestTheSchedulersOwnSignalIsNeverHeard(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-heard; got.Signal != syscall.SIGUSR1 {
-		t.Errorf("heard %v first", got)
+	if got := <-signals; got.Signal != syscall.SIGUSR1 {
+		t.Errorf("got %v first", got)
 	}
 }
 
-// nohup's whole point.
+// nohup: SIGHUP stays ignored.
 func nohup(h *host) {
-	heard, stop := CatchSignals()
+	signals, stop := CatchSignals()
 	defer stop()
 	must(0, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	must(0, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-	if got := <-heard; got.Signal != syscall.SIGTERM {
-		h.Errorf("heard %v first", got)
+	if got := <-signals; got.Signal != syscall.SIGTERM {
+		h.Errorf("got %v first", got)
 	}
 }
 
@@ -94,10 +94,10 @@ func TestNohup(t *testing.T) {
 	}
 }
 
-// TestAFloodOfSignalsHidesNone: a reader that is busy gets what arrived in the
+// TestSignalFlood: a reader that is busy gets what arrived in the
 // meantime, however often a job has sent something else.
-func TestAFloodOfSignalsHidesNone(t *testing.T) {
-	heard, stop := CatchSignals()
+func TestSignalFlood(t *testing.T) {
+	signals, stop := CatchSignals()
 	defer stop()
 	for range 2000 {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
@@ -107,7 +107,7 @@ func TestAFloodOfSignalsHidesNone(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for h := range heard {
+	for h := range signals {
 		if h == (Signal{syscall.SIGTERM, Drain}) {
 			return
 		}
@@ -118,11 +118,11 @@ func TestAFloodOfSignalsHidesNone(t *testing.T) {
 // TestBroadcast: who does not read keeps no signal from the others; each gets all
 // in order, those included that arrived while it was busy.
 func TestBroadcast(t *testing.T) {
-	heard := make(chan Signal)
-	each, stop := Broadcast(heard, 3)
+	signals := make(chan Signal)
+	each, stop := Broadcast(signals, 3)
 	sent := []Signal{{syscall.SIGTERM, Drain}, {syscall.SIGINT, Interrupt}, {syscall.SIGINT, Interrupt}, {syscall.SIGCONT, Forward}}
 	for _, h := range sent {
-		heard <- h
+		signals <- h
 	}
 	for _, reader := range each[1:] { // the first never reads
 		for _, want := range sent {
@@ -132,9 +132,9 @@ func TestBroadcast(t *testing.T) {
 		}
 	}
 	for range 100 * maxQueuedAlike {
-		heard <- sent[0]
+		signals <- sent[0]
 	}
-	heard <- sent[1]
+	signals <- sent[1]
 	alike := 0
 	for h := range each[1] {
 		if h == sent[1] {

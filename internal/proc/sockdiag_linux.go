@@ -12,9 +12,8 @@ import (
 )
 
 // sockDiag asks the kernel for the sockets of single connections, as ss does
-// (sock_diag(7)). Unlike /proc/net/tcp, whose reading takes a tenth of a second
-// where thousands of connections were closed lately, that is one look-up in one
-// moment.
+// (sock_diag(7)). That is one look-up in one moment. Reading /proc/net/tcp takes a
+// tenth of a second instead if thousands of connections were closed lately.
 type sockDiag struct{ fd int }
 
 func openSockDiag() (sockDiag, error) {
@@ -22,8 +21,8 @@ func openSockDiag() (sockDiag, error) {
 	if err != nil {
 		return sockDiag{}, err
 	}
-	patience := unix.NsecToTimeval(int64(time.Second))
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
+	timeout := unix.NsecToTimeval(int64(time.Second))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		unix.Close(fd)
 		return sockDiag{}, err
 	}
@@ -32,12 +31,12 @@ func openSockDiag() (sockDiag, error) {
 
 func (d sockDiag) close() { unix.Close(d.fd) }
 
-// diagAnswers says that the kernel has answered about some socket: one without
-// tcp_diag, and gVisor, say of each that it is not there.
-var diagAnswers atomic.Bool
+// sockDiagAnswers says that the kernel has answered about some socket. A kernel
+// without tcp_diag, and gVisor, say of each socket that it is not there.
+var sockDiagAnswers atomic.Bool
 
-// inode is the socket of a connection, "" where there is none any more. Answered is
-// false where the kernel has no answer to such questions.
+// inode is the socket of a connection, "" if there is none any more. Answered is
+// false if the kernel does not answer such questions.
 func (d sockDiag) inode(local, remote netip.AddrPort) (inode string, answered bool) {
 	local, remote = unmapped(local), unmapped(remote)
 	if !local.Addr().Is4() || !remote.Addr().Is4() {
@@ -46,14 +45,14 @@ func (d sockDiag) inode(local, remote netip.AddrPort) (inode string, answered bo
 	if inode, found := d.query(local, remote); found {
 		return inode, true
 	}
-	if !diagAnswers.Load() { // our own end is there, or who listens at it
+	if !sockDiagAnswers.Load() { // our own end exists, or what listens there
 		d.query(remote, local)
 	}
-	return "", diagAnswers.Load()
+	return "", sockDiagAnswers.Load()
 }
 
 func (d sockDiag) query(local, remote netip.AddrPort) (inode string, found bool) {
-	if err := unix.Sendto(d.fd, diagRequest(socketID(local, remote)), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(d.fd, diagRequest(local, remote), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return "", false
 	}
 	answer := make([]byte, 4096) // one socket is some hundred bytes
@@ -64,70 +63,78 @@ func (d sockDiag) query(local, remote netip.AddrPort) (inode string, found bool)
 	return diagInode(answer[:n], local, remote)
 }
 
-// The kernel's answer is an inet_diag_msg (linux/inet_diag.h).
-const (
-	diagID      = 4                         // family, state, timer, retransmissions
-	diagEnds    = 2 + 2 + 16 + 16           // of the inet_diag_sockid: the two ports and addresses
-	diagIDSize  = diagEnds + 4 + 8          // with the interface and the cookie
-	diagInodeAt = diagID + diagIDSize + 4*4 // after expiry, queues and user
+// The kernel's structures (linux/inet_diag.h).
+type (
+	diagSockID struct { // inet_diag_sockid
+		Ends      diagEnds
+		Interface uint32
+		Cookie    [2]uint32
+	}
+	// diagEnds are both ends of a connection, in network byte order on any machine. An
+	// IPv4 address is the first four of sixteen bytes.
+	diagEnds struct {
+		LocalPort, RemotePort [2]byte
+		Local, Remote         [16]byte
+	}
+	diagRequestV2 struct { // inet_diag_req_v2
+		Family, Protocol, Extensions, Pad uint8
+		States                            uint32
+		ID                                diagSockID
+	}
+	diagMessage struct { // inet_diag_msg
+		Family, State, Timer, Retransmissions        uint8
+		ID                                           diagSockID
+		Expires, ReceiveQueue, SendQueue, UID, Inode uint32
+	}
 )
 
-// socketID is both ends of a connection as inet_diag_sockid has them: in network
-// byte order, whatever the machine's. An IPv4 address is the first four of sixteen
-// bytes.
-func socketID(local, remote netip.AddrPort) []byte {
-	var a, b [16]byte
-	copy(a[:], local.Addr().AsSlice())
-	copy(b[:], remote.Addr().AsSlice())
-	return diagSockID(local.Port(), remote.Port(), a, b)
+// connectionEnds are the ends of a connection of a socket of IPv4, or of IPv6 with
+// mapped addresses.
+func connectionEnds(local, remote netip.AddrPort, mapped bool) (e diagEnds) {
+	binary.BigEndian.PutUint16(e.LocalPort[:], local.Port())
+	binary.BigEndian.PutUint16(e.RemotePort[:], remote.Port())
+	if mapped {
+		e.Local, e.Remote = local.Addr().As16(), remote.Addr().As16()
+	} else {
+		copy(e.Local[:], local.Addr().AsSlice())
+		copy(e.Remote[:], remote.Addr().AsSlice())
+	}
+	return e
 }
 
-// mappedID is the same for a socket of IPv6.
-func mappedID(local, remote netip.AddrPort) []byte {
-	return diagSockID(local.Port(), remote.Port(), local.Addr().As16(), remote.Addr().As16())
+// diagRequest asks for one socket by its ends, in any state and on any interface. A
+// socket of IPv6 that holds an IPv4 connection is found as one of IPv4.
+func diagRequest(local, remote netip.AddrPort) []byte {
+	const any = ^uint32(0)
+	header := unix.NlMsghdr{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST}
+	body := diagRequestV2{
+		Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP, States: any,
+		ID: diagSockID{Ends: connectionEnds(local, remote, false), Cookie: [2]uint32{any, any}},
+	}
+	header.Len = uint32(binary.Size(header) + binary.Size(body))
+	request, _ := binary.Append(nil, binary.NativeEndian, header)
+	request, _ = binary.Append(request, binary.NativeEndian, body)
+	return request
 }
 
-func diagSockID(localPort, remotePort uint16, local, remote [16]byte) []byte {
-	id := binary.BigEndian.AppendUint16(nil, localPort)
-	id = binary.BigEndian.AppendUint16(id, remotePort)
-	return append(append(id, local[:]...), remote[:]...)
-}
-
-// diagRequest asks for one socket by its ends, in any state and on any interface.
-// A socket of IPv6 that holds an IPv4 connection is found as one of IPv4.
-func diagRequest(id []byte) []byte {
-	const anyCookie = ^uint32(0)
-	body := []byte{unix.AF_INET, unix.IPPROTO_TCP, 0, 0} // an inet_diag_req_v2
-	body = binary.NativeEndian.AppendUint32(body, ^uint32(0))
-	body = append(body, id...)
-	body = binary.NativeEndian.AppendUint32(body, 0)
-	body = binary.NativeEndian.AppendUint32(body, anyCookie)
-	body = binary.NativeEndian.AppendUint32(body, anyCookie)
-
-	m := binary.NativeEndian.AppendUint32(nil, uint32(syscall.NLMSG_HDRLEN+len(body)))
-	m = binary.NativeEndian.AppendUint16(m, unix.SOCK_DIAG_BY_FAMILY)
-	m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST)
-	m = append(m, make([]byte, 8)...) // sequence and sender: there is one question
-	return append(m, body...)
-}
-
-// diagInode reads the inode in an answer about a connection. The kernel answers
-// with who listens at one end where there is no connection: that is another
-// socket. One of IPv6 is told with mapped addresses.
+// diagInode reads the inode in an answer about a connection. If there is no such
+// connection, the kernel answers with what listens at one end, which is another
+// socket. For a socket of IPv6 it answers with mapped addresses.
 func diagInode(answer []byte, local, remote netip.AddrPort) (inode string, found bool) {
 	messages, err := syscall.ParseNetlinkMessage(answer)
 	if err != nil {
 		return "", false
 	}
-	of, mapped := string(socketID(local, remote)), string(mappedID(local, remote))
 	for _, m := range messages {
-		if m.Header.Type != unix.SOCK_DIAG_BY_FAMILY || len(m.Data) < diagInodeAt+4 {
+		var d diagMessage
+		if _, err := binary.Decode(m.Data, binary.NativeEndian, &d); err != nil || m.Header.Type != unix.SOCK_DIAG_BY_FAMILY {
 			continue
 		}
-		diagAnswers.Store(true)
-		ends, n := string(m.Data[diagID:diagID+diagEnds]), binary.NativeEndian.Uint32(m.Data[diagInodeAt:])
-		if (ends == of || ends == mapped) && n != 0 {
-			return strconv.FormatUint(uint64(n), 10), true
+		sockDiagAnswers.Store(true)
+		ends := d.ID.Ends
+		ours := ends == connectionEnds(local, remote, false) || ends == connectionEnds(local, remote, true)
+		if ours && d.Inode != 0 {
+			return strconv.FormatUint(uint64(d.Inode), 10), true
 		}
 	}
 	return "", false

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,18 +20,14 @@ import (
 // startTimeout is how long a caller waits for a start.
 const startTimeout = 30 * time.Second
 
-// ErrStartTimeout says that the kernel does not get a process started: the file
-// system of its program or of its directory does not answer.
+// ErrStartTimeout says that a process does not start, because the file system of its
+// program or of its directory does not answer.
 var ErrStartTimeout = fmt.Errorf("it does not start within %v: its file system does not answer", startTimeout)
 
-// Start starts a process. The error wraps the system's: fs.ErrNotExist,
-// syscall.EACCES, syscall.ENOEXEC (another architecture), syscall.EAGAIN or
-// ENOMEM (no room for a fork), or is ErrStartTimeout.
-func (i *Init) Start(s Spec) (*Child, error) { return i.StartContext(context.Background(), s) }
-
-// StartContext is Start for a caller who may leave earlier. A process that starts
-// after its caller has left is killed.
-func (i *Init) StartContext(ctx context.Context, s Spec) (*Child, error) {
+// Start starts a process. The error wraps the system's: fs.ErrNotExist, syscall.EACCES,
+// syscall.ENOEXEC (another architecture), syscall.EAGAIN or ENOMEM (no room for a
+// fork), or is ErrStartTimeout. A process that starts after ctx has ended is killed.
+func (i *Init) Start(ctx context.Context, s Spec) (*Child, error) {
 	ctx, done := context.WithTimeoutCause(ctx, startTimeout, ErrStartTimeout)
 	defer done()
 	files, err := childDescriptors(s)
@@ -46,7 +44,7 @@ func (i *Init) StartContext(ctx context.Context, s Spec) (*Child, error) {
 	return c, nil
 }
 
-// killAbandoned kills a child that has started after its caller has left.
+// killAbandoned kills a child that has started after its caller gave up.
 func killAbandoned(c *Child, err error) {
 	if err != nil {
 		return
@@ -56,8 +54,8 @@ func killAbandoned(c *Child, err error) {
 	c.KillTree(ctx)
 }
 
-// childDescriptors are what the child gets as 0, 1, 2, 3, …: duplicates, because the
-// caller may leave, and close its own, while the start still needs them.
+// childDescriptors are what the child gets as 0, 1, 2, 3, …. They are duplicates,
+// because the caller may give up and close its own while the start still needs them.
 func childDescriptors(s Spec) (files []uintptr, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -96,7 +94,7 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 		return nil, err
 	}
 	defer program.Close()
-	c := &Child{init: i, user: s.User, ownsOrphan: s.OwnsOrphan, done: make(chan struct{})}
+	c := &Child{watched: watched{done: make(chan struct{})}, init: i, user: s.User, ownsOrphan: s.OwnsOrphan}
 	attr := &syscall.ProcAttr{
 		Dir: dir, Env: lastOfEachName(s.Env), Files: files,
 		Sys: &syscall.SysProcAttr{Setpgid: true},
@@ -112,33 +110,31 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	return c, nil
 }
 
-// leaseRetryPause is the pause between two tries to open a program on which another
-// process has a lease.
+// leaseRetryPause is between two tries to open a program on which another process has
+// a lease.
 const leaseRetryPause = 50 * time.Millisecond
 
-// awaitFileSystem reads from the program and its directory what the kernel needs
-// to start it, and returns the program's file, open. It waits as long as the file
-// system makes it.
+// awaitFileSystem reads from the program and its directory what the kernel needs to
+// start it, and returns the program's open file. It waits as long as the file system
+// does not answer.
 //
-// This must happen before the fork. [syscall.ForkExec] uses vfork: the forking
-// thread waits in the kernel until the child has executed its program, and Go's
-// scheduler cannot work around that thread. Measured: a program that hung for
-// 8 s stopped all goroutines for 7.5 s, because a garbage collection had to wait.
-// A thread that waits here, in an ordinary system call, stops nobody. The open
-// file also keeps anyone from taking a new lease on the program before the exec.
+// This must happen before the fork. [syscall.ForkExec] uses vfork: the forking thread
+// waits in the kernel until the child has executed its program, and Go's scheduler
+// cannot work around that thread. Measured: a program that hung for 8 s stopped all
+// goroutines for 7.5 s, because a garbage collection had to wait. A thread that waits
+// here, in an ordinary system call, stops no other. The open file also keeps other
+// processes from taking a new lease on the program before the exec.
 //
-// Errors are left to the exec, which knows them better. The file is nil then.
+// The file is nil if it cannot be opened: the exec reports the reason better.
 func awaitFileSystem(ctx context.Context, u *User, path, dir string) (file *os.File, err error) {
 	for {
 		err = u.Do(func() (err error) { file, err = openProgram(path, dir); return err })
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			break
 		}
-		again := time.NewTimer(leaseRetryPause)
 		select {
-		case <-again.C:
+		case <-time.After(leaseRetryPause):
 		case <-ctx.Done():
-			again.Stop()
 		}
 		if ctx.Err() != nil {
 			break
@@ -154,8 +150,8 @@ func awaitFileSystem(ctx context.Context, u *User, path, dir string) (file *os.F
 	return file, nil
 }
 
-// openProgram opens without waiting for a writer of a FIFO or the holder of a
-// lease: for the latter it fails with EWOULDBLOCK.
+// openProgram opens without waiting for the writer of a FIFO or the holder of a lease:
+// for the latter it fails with EWOULDBLOCK.
 func openProgram(path, dir string) (*os.File, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, nil
@@ -175,9 +171,9 @@ func openProgram(path, dir string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// fork forks and executes on the calling thread, and enters the child into the
-// registry. The registry is not locked meanwhile: a child that ends before it is
-// entered has its status kept for it (see deliver).
+// fork forks and executes on the calling thread, and enters the child among the
+// Init's children. No lock is held meanwhile: the status of a child that ends before
+// it is entered is kept (see deliver).
 func (i *Init) fork(ctx context.Context, c *Child, path string, argv []string, attr *syscall.ProcAttr) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -193,8 +189,8 @@ func (i *Init) fork(ctx context.Context, c *Child, path string, argv []string, a
 	return err
 }
 
-// killForking kills the process that a thread has forked and that has not
-// executed its program yet.
+// killForking kills the process that a thread has forked and that has not executed its
+// program yet.
 func (i *Init) killForking(thread int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -208,8 +204,8 @@ func (i *Init) killForking(thread int) {
 	}
 }
 
-// forked ends what fork began: it enters the child, or gives it its status if it
-// has ended already.
+// forked ends what fork began: it enters the child, or gives it its status if it has
+// already ended.
 func (i *Init) forked(thread int, c *Child, pid int, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -225,8 +221,8 @@ func (i *Init) forked(thread int, c *Child, pid int, err error) {
 	}
 }
 
-// claim asks the kernel whether the child is still there. Where it is not, the
-// reaper has its status. Otherwise a status under this pid is of an earlier process.
+// claim asks the kernel whether the child is still there. If not, the reaper has its
+// status. Otherwise a status with this pid is an earlier process's.
 func (i *Init) claim(c *Child) {
 	var ws syscall.WaitStatus
 	got, err := syscall.Wait4(c.pid, &ws, syscall.WNOHANG, nil)
@@ -246,12 +242,12 @@ func (i *Init) claim(c *Child) {
 	i.broadcastReap()
 }
 
-// execFailed is the exit code of a child in which syscall.ForkExec could not
-// execute the program.
+// execFailed is the exit code of a child in which syscall.ForkExec could not execute
+// the program.
 const execFailed = 253
 
-// forgetFailed takes the status of a failed start out of those that are kept:
-// ForkExec waits for that child itself, but the reaper may have been faster.
+// forgetFailed drops the status of a failed start: ForkExec waits for that child
+// itself, but the reaper may have been faster.
 func (i *Init) forgetFailed() {
 	for pid, ws := range i.unclaimed {
 		if ws.Exited() && ws.ExitStatus() == execFailed {
@@ -264,10 +260,7 @@ func (i *Init) forgetFailed() {
 // forkedPids are the processes that this Init has forked and not entered yet.
 func (i *Init) forkedPids() (pids []int) {
 	i.mu.Lock()
-	threads := make([]int, 0, len(i.forking))
-	for thread := range i.forking {
-		threads = append(threads, thread)
-	}
+	threads := slices.Collect(maps.Keys(i.forking))
 	i.mu.Unlock()
 	for _, thread := range threads {
 		pids = append(pids, childrenOfThread(thread)...)

@@ -40,7 +40,9 @@ var forkHangsScene = withInit(func(h *host, init *Init) {
 	must(0, os.Symlink("/bin/sh", slow))
 	forked, release := holdFork(init, slow)
 	started := make(chan *Child, 1)
-	go func() { started <- must(init.Start(Spec{Path: slow, Args: []string{"-c", "exec sleep 60"}})) }()
+	go func() {
+		started <- must(init.Start(context.Background(), Spec{Path: slow, Args: []string{"-c", "exec sleep 60"}}))
+	}()
 	pid := <-forked
 
 	c := start(init, sh("exit 3"))
@@ -70,7 +72,7 @@ var forkHangsScene = withInit(func(h *host, init *Init) {
 	if got := c.Status(); got.Signal != syscall.SIGKILL {
 		h.Errorf("the held one: %v, want SIGKILL", got)
 	}
-	if n := init.Orphans(); n != 0 {
+	if n := init.orphanCount(); n != 0 {
 		h.Errorf("%d orphans were counted, want none", n)
 	}
 })
@@ -88,7 +90,7 @@ var reapedEarlyScene = withInit(func(h *host, init *Init) {
 	forked, release := holdFork(init, quick)
 	started := make(chan *Child, 1)
 	go func() {
-		started <- must(init.Start(Spec{Path: quick, Args: []string{"-c", "exit 7"}}))
+		started <- must(init.Start(context.Background(), Spec{Path: quick, Args: []string{"-c", "exit 7"}}))
 	}()
 	pid := <-forked
 	for { // until the reaper has it
@@ -169,7 +171,7 @@ var diskHangsScene = withInit(func(h *host, init *Init) {
 	ctx, cancel := context.WithCancelCause(h.ctx)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := init.StartContext(ctx, Spec{Path: program, Args: []string{"-c", "exit 0"}})
+		_, err := init.Start(ctx, Spec{Path: program, Args: []string{"-c", "exit 0"}})
 		ended <- err
 	}()
 	for range 20 {
@@ -210,7 +212,7 @@ var execHangsScene = withInit(func(h *host, init *Init) {
 	ctx, cancel := context.WithCancelCause(h.ctx)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := init.StartContext(ctx, Spec{Path: script})
+		_, err := init.Start(ctx, Spec{Path: script})
 		ended <- err
 	}()
 	for len(init.forkedPids()) == 0 {

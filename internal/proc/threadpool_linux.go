@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// threadPool is a fixed number of threads that were prepared once and stay as they are.
-// Each runs one function at a time.
+// threadPool is a fixed number of threads that were prepared once. Each runs one function
+// at a time.
 type threadPool chan func()
 
 // threadTimeout is how long a function may wait for a thread.
 const threadTimeout = 10 * time.Second
 
-// newThreadPool makes size threads and prepares each. They last as long as the process.
+// newThreadPool makes and prepares threads. They last as long as the process.
 func newThreadPool(size int, prepare func() error) (threadPool, error) {
 	c := make(threadPool)
 	prepared := make(chan error, size)
@@ -41,9 +41,9 @@ func newThreadPool(size int, prepare func() error) (threadPool, error) {
 	return c, nil
 }
 
-// run runs f on the next free thread, and waits for its end. It waits for a thread
-// until ctx ends, and no longer than threadWithin: threads that hang never get
-// free, and a new one cannot be had safely.
+// run runs f on the next free thread, and waits for its end. It waits for a thread until
+// ctx ends, and at most for threadTimeout: threads that hang never get free, and making
+// a new one is not safe.
 func (c threadPool) run(ctx context.Context, f func() error) error {
 	ctx, done := context.WithTimeoutCause(ctx, threadTimeout, ErrThreadsBusy)
 	defer done()

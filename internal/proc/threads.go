@@ -6,12 +6,13 @@ import (
 )
 
 const (
-	// maxGoThreads is how many threads may run Go at once: a supervisor waits.
+	// maxGoThreads is how many threads may run Go at once: a supervisor mostly waits.
 	maxGoThreads = 4
 	// runtimeThreads are for the runtime: its monitor, the one that waits for signals,
-	// and the template that others are made from; and one each for the log and for
-	// the standard output, whose readers may be stuck.
-	runtimeThreads = 5
+	// and the template that others are made from. One more each is for the log and for
+	// the standard output, whose readers may be stuck, and for the main thread, which
+	// only waits.
+	runtimeThreads = 6
 	// sharedFileThreads is how many accesses to files may block at the same time,
 	// whichever agent's they are.
 	sharedFileThreads = 4
@@ -20,15 +21,14 @@ const (
 	threadsPerAgent = 2
 )
 
-// ReserveThreads makes the threads that this process may come to need for so many
-// agents, and lets them rest. A job can use up the processes and threads that its
-// cgroup or user may have, and Go's runtime ends a program that cannot get another
-// thread when it wants one: with an agent that nobody removes.
+// ReserveThreads makes the threads that this process may need for so many agents, and
+// lets them rest. A job can use up the processes and threads that its cgroup or user may
+// have. Go's runtime ends a program that cannot get another thread when it wants one,
+// and the agent would stay in its pool.
 //
-// Sockets, pipes, inotify, and the wait for another's process (pidfd) take no
-// thread: the runtime polls them. Names are looked up over such sockets, for the
-// binary is static. See [User.ReserveThreads] for threads with another user's
-// rights.
+// Sockets, pipes, inotify and the wait for another's process (pidfd) take no thread: the
+// runtime polls them. Names are looked up over such sockets, because the binary is
+// static. [User.ReserveThreads] makes threads with another user's rights.
 func ReserveThreads(agents int) {
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxGoThreads))
 	var there, done sync.WaitGroup

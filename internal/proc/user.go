@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// User is another user, whom a process can run as and in whose name files can be
-// touched. A nil *User is the user that this process is.
+// User is a user that a process can run as, and with whose rights files can be
+// accessed. A nil *User is the user of this process.
 type User struct {
-	Name   string // "" where the system has no name for it
+	Name   string // "" if the system has no name for it
 	UID    int
 	GID    int
 	Groups []int  // supplementary
-	Home   string // "" where the system knows none
+	Home   string // "" if the system knows none
 
 	reserved *reserved // see ReserveThreads
 }
@@ -29,23 +29,23 @@ func (u *User) String() string {
 	return strconv.Itoa(u.UID)
 }
 
-// ErrThreadsBusy says that all threads of a user hang in the kernel, so that
-// nothing more can be done with that user's rights.
+// ErrThreadsBusy says that all threads of a user hang in the kernel, so that nothing
+// can be done with that user's rights.
 var ErrThreadsBusy = errors.New("all threads that work as the jobs' user hang: a file system does not answer")
 
-// UserError says that nothing can run as a user. Hint says what to do.
+// UserError says that nothing can run as a user.
 type UserError struct {
-	User string // as it was asked for
+	User string // as it was given
 	Why  string
-	Hint string
+	Hint string // what to do
 }
 
 func (e *UserError) Error() string { return fmt.Sprintf("cannot run as %q: %s", e.User, e.Why) }
 
-// LookUpUser finds "user" or "user:group", each by name or number, in the files
-// of the system: a static binary knows no other directory. As for a container's
-// USER, a group that is named takes the place of all groups of the user. The
-// error is a *UserError; root is one, for nothing would be gained.
+// LookUpUser finds "user" or "user:group", each by name or number, in /etc/passwd and
+// /etc/group: a static binary knows no other directory. As for a container's USER, a
+// group that is named replaces all groups of the user. The error is a *UserError. Root
+// is an error too, because it would protect nothing.
 func LookUpUser(asked string) (*User, error) {
 	who, group, hasGroup := strings.Cut(asked, ":")
 	u, err := findUser(asked, who, hasGroup)
@@ -113,8 +113,8 @@ func findGroup(group string) (int, error) {
 	return gid, nil
 }
 
-// parseID reads a user's or a group's. The last of 32 bits means "leave it" to
-// the kernel.
+// parseID reads the number of a user or a group. The largest means "unchanged" to the
+// kernel.
 func parseID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 1<<32-1 {
@@ -123,9 +123,8 @@ func parseID(s string) (int, error) {
 	return int(n), nil
 }
 
-// Environ returns an environment as the user has it: its own home and name in
-// place of ours. A user without a home, or whose home is /, gets the folder that
-// is given.
+// Environ returns an environment with the user's home and name instead of ours. A user
+// without a home, or with / as its home, gets the directory that is given.
 func (u *User) Environ(env []string, home string) []string {
 	if u == nil {
 		return env

@@ -12,17 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Another user's process is started by a thread that gives up first what its
-// child must not have, and then forks: no_new_privs and the bounding set are a
-// thread's own, a child has them from the thread that forked it, and the Go
-// runtime never makes another thread from one that is locked. The change of
-// groups and user is the fork's (syscall.Credential), for it would close the door
-// behind the thread. So nothing is executed in between: a trampoline would be
-// this program once more, with the whole environment on the way, dumpable again
-// from its exec on, and a name on argv.
+// A thread that starts another user's process first drops what its child must not have,
+// and then forks. Each thread has its own no_new_privs and bounding set, a child
+// inherits those of the thread that forked it, and the Go runtime never makes another
+// thread from a locked one. Groups and user change in the fork (syscall.Credential),
+// because the thread could not change back. So no program is executed in between: that
+// would be this program once more, with the whole environment, dumpable again from its
+// exec on, and with a name on argv.
 
-// CheckRunAs says whether this process can run children as u, signal them and
-// look after them. The error is a *UserError.
+// CheckRunAs says whether this process can run children as u and signal them. The error
+// is a *UserError.
 func (u *User) CheckRunAs() error {
 	if u == nil {
 		return nil
@@ -62,13 +61,13 @@ func effectiveCapabilities() (uint32, error) {
 	return sets[0].Effective, nil
 }
 
-// setCredential makes a process u's.
+// setCredential makes a process run as u.
 func (u *User) setCredential(attr *syscall.SysProcAttr) {
 	if u == nil {
 		return
 	}
-	// A session of its own, with its group: with root's terminal for its own it
-	// could type into it (TIOCSTI).
+	// It gets a session and group of its own: in the session of root's terminal it
+	// could type into that (TIOCSTI).
 	attr.Setpgid, attr.Setsid = false, true
 	attr.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
 	for _, g := range u.Groups {
@@ -76,10 +75,10 @@ func (u *User) setCredential(attr *syscall.SysProcAttr) {
 	}
 }
 
-// onForkThread runs f, which forks, on a thread from which a process of u's may be
-// forked. It is never the main thread, to which the kernel gives orphans. The
-// thread lasts until ended is closed, because a parent's death signal
-// (PR_SET_PDEATHSIG) means the thread's death.
+// onForkThread runs f, which forks, on a thread that may fork a process of u's. It is
+// never the main thread, to which the kernel gives orphans. The thread lasts until
+// ended is closed, because a child's PR_SET_PDEATHSIG is about the thread, not about the
+// process.
 func (u *User) onForkThread(ctx context.Context, ended <-chan struct{}, f func() error) error {
 	if u == nil {
 		return offMainThread(f)
@@ -101,7 +100,7 @@ func (u *User) onForkThread(ctx context.Context, ended <-chan struct{}, f func()
 	return <-forked
 }
 
-// offMainThread runs f on a thread that f has for itself.
+// offMainThread runs f on a thread of its own, which is not the main thread.
 func offMainThread(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -117,17 +116,17 @@ func offMainThread(f func() error) error {
 	return <-done
 }
 
-// onOwnThread runs f beside, on a thread that ends with it: what f changes about
-// its thread is nobody else's.
+// onOwnThread runs f in the background, on a thread that ends with it: nothing else gets
+// a thread that f has changed.
 func onOwnThread(f func()) {
 	go func() {
-		runtime.LockOSThread() // and never unlocked, for then the thread ends here
+		runtime.LockOSThread() // and never unlocked, so that the thread ends here
 		if unix.Gettid() != unix.Getpid() {
 			f()
 			return
 		}
-		// The main thread cannot end, and would stay as f left it. As long as it is
-		// held, another goroutine gets another.
+		// The main thread cannot end, and would stay as f left it. While it is held,
+		// another goroutine gets another thread.
 		held := make(chan struct{})
 		go func() {
 			runtime.LockOSThread()
@@ -140,7 +139,7 @@ func onOwnThread(f func()) {
 }
 
 // dropPrivileges makes this thread unable to pass privileges on: no program that it
-// executes has more than it was given, set-user-id files included.
+// executes gets any, set-user-id files included.
 func dropPrivileges() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot forbid new privileges: %w", err)
@@ -173,13 +172,12 @@ func dropPrivileges() error {
 	return nil
 }
 
-// Do runs f with the user's rights on files and on /proc: what f makes is the
-// user's, and what the user may not touch, f cannot. In a folder where that user
-// can plant links, root must not write in its own name. F may start no goroutine
-// that touches files.
+// Do runs f with the user's rights on files and on /proc: the user owns what f makes, and
+// f cannot access what the user cannot. Root must not write with its own rights where
+// that user can plant links. F may start no goroutine that accesses files.
 //
-// Where threads are reserved for the user and none of them gets free, because the
-// file system does not answer, the error is ErrThreadsBusy.
+// If threads are reserved for the user and none of them gets free, because the file
+// system does not answer, the error is ErrThreadsBusy.
 func (u *User) Do(f func() error) error {
 	if u == nil {
 		return f()
@@ -198,15 +196,15 @@ func (u *User) Do(f func() error) error {
 	return <-done
 }
 
-// reserved are the threads that have a user's rights.
+// reserved are the threads that ReserveThreads makes.
 type reserved struct {
 	files threadPool // with the user's rights on files
 	forks threadPool // that start processes for the user
 }
 
 const (
-	// fileThreadsPerAgent is how many threads an agent's files need at once: one wait
-	// for what the listener writes, and one short access beside it.
+	// fileThreadsPerAgent is how many threads an agent's files need at once: one that
+	// waits for what the listener writes, and one for a short access.
 	fileThreadsPerAgent = 2
 	// spareFileThreads are for all agents together, in case accesses hang.
 	spareFileThreads = 4
@@ -215,11 +213,11 @@ const (
 	maxForkThreads = 4
 )
 
-// ReserveThreads makes the threads that work with this user's rights, once and for
-// all. A thread that a job's rights were given to cannot be used for anything
+// ReserveThreads makes the threads that work with this user's rights, before there is
+// any child. A thread that got the rights of the jobs' user cannot be used for anything
 // else, so without this each Do and each start makes a new one. Go ends the whole
-// program if the kernel refuses a thread, and a job can bring that about by using
-// up the pids of the container. It is called once, before there is any child.
+// program if the kernel refuses a thread, and a job can make it do that by using up the
+// pids of the container.
 func (u *User) ReserveThreads(agents int) error {
 	if u == nil {
 		return nil
@@ -237,9 +235,8 @@ func (u *User) ReserveThreads(agents int) error {
 }
 
 // setFSCredentials gives this thread the user's groups and its ids for files. Those also
-// count when /proc is read (PTRACE_MODE_READ_FSCREDS): a root without
-// CAP_SYS_PTRACE, as containers have it, could not see the descriptors of another
-// user's process.
+// count for /proc (PTRACE_MODE_READ_FSCREDS): without them a root that lacks
+// CAP_SYS_PTRACE, as in containers, cannot see the descriptors of another user's process.
 func (u *User) setFSCredentials() error {
 	if err := unix.Setgroups(u.Groups); err != nil {
 		return err
@@ -250,7 +247,7 @@ func (u *User) setFSCredentials() error {
 	if err := unix.Setfsuid(u.UID); err != nil {
 		return err
 	}
-	// The two calls report nothing but the id before; -1 changes nothing.
+	// Both calls only return the previous id; -1 changes nothing.
 	if uid, _ := unix.SetfsuidRetUid(-1); uid != u.UID {
 		return unix.EPERM
 	}

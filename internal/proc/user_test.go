@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -153,7 +154,7 @@ var otherUserScene = withInit(func(h *host, init *Init) {
 		h.Errorf("killed %d", n)
 	}
 	<-c.Done()
-	if _, err := init.Start(Spec{Path: "/nowhere", User: u}); !errors.Is(err, syscall.ENOENT) {
+	if _, err := init.Start(context.Background(), Spec{Path: "/nowhere", User: u}); !errors.Is(err, syscall.ENOENT) {
 		h.Errorf("%v, want %v", err, syscall.ENOENT)
 	}
 })

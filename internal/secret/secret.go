@@ -1,7 +1,7 @@
 // Package secret keeps credentials out of everything a person or a program may
-// read: a Text prints as [redacted] however it is formatted, and a Guard takes
+// read: a Text prints as [redacted] however it is formatted, and a Redactor takes
 // what it was shown, and whatever looks like a token, out of a stream of lines.
-// The type is the protection, the guard is for the day the type was by-passed.
+// The type is the protection, the Redactor is for the day the type was by-passed.
 package secret
 
 import (
@@ -54,39 +54,39 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 // LogValue serves log/slog.
 func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// shortest is the length from which a watched secret is taken out of text: a
+// minLength is the length from which a watched secret is taken out of text: a
 // shorter one would blot out ordinary words, and is no secret.
-const shortest = 8
+const minLength = 8
 
 // jwt matches what every Entra token looks like.
 var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`)
 
-// Guard takes secrets out of text. The zero value is ready for use, by several
+// Redactor takes secrets out of text. The zero value is ready for use, by several
 // goroutines.
-type Guard struct {
+type Redactor struct {
 	mu      sync.RWMutex
-	watched []string // the longest first
+	secrets []string // the longest first
 }
 
-// Watch adds secrets to take out.
-func (g *Guard) Watch(texts ...Text) {
+// Add adds secrets to take out.
+func (g *Redactor) Add(texts ...Text) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, t := range texts {
-		if value := t.Reveal(); len(value) >= shortest && !slices.Contains(g.watched, value) {
-			g.watched = append(g.watched, value)
+		if value := t.Reveal(); len(value) >= minLength && !slices.Contains(g.secrets, value) {
+			g.secrets = append(g.secrets, value)
 		}
 	}
 	// One secret may hold another: the longer goes first, or its rest would stay.
-	slices.SortFunc(g.watched, func(a, b string) int { return len(b) - len(a) })
+	slices.SortFunc(g.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// Clean returns s without the watched secrets and without anything that looks
+// Redact returns s without the watched secrets and without anything that looks
 // like a token.
-func (g *Guard) Clean(s string) string {
+func (g *Redactor) Redact(s string) string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	for _, value := range g.watched {
+	for _, value := range g.secrets {
 		s = strings.ReplaceAll(s, value, Redacted)
 	}
 	return jwt.ReplaceAllString(s, Redacted)
@@ -94,15 +94,15 @@ func (g *Guard) Clean(s string) string {
 
 // Writer returns a writer that cleans what goes through it. A secret must not be
 // split over two writes: log handlers write whole lines.
-func (g *Guard) Writer(w io.Writer) io.Writer { return &guarded{g, w} }
+func (g *Redactor) Writer(w io.Writer) io.Writer { return &redactingWriter{g, w} }
 
-type guarded struct {
-	guard *Guard
-	w     io.Writer
+type redactingWriter struct {
+	redactor *Redactor
+	w        io.Writer
 }
 
-func (g *guarded) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(g.w, g.guard.Clean(string(p))); err != nil {
+func (g *redactingWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(g.w, g.redactor.Redact(string(p))); err != nil {
 		return 0, err
 	}
 	return len(p), nil

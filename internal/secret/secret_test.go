@@ -13,7 +13,7 @@ import (
 
 const pat = "s3cr3t-personal-access-token"
 
-func TestTextNeverShowsItself(t *testing.T) {
+func TestTextNeverPrintsItsValue(t *testing.T) {
 	text := secret.New(pat)
 	type holder struct {
 		Token  secret.Text
@@ -43,7 +43,7 @@ func TestTextNeverShowsItself(t *testing.T) {
 	}
 }
 
-func TestGuard(t *testing.T) {
+func TestRedactor(t *testing.T) {
 	const token = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiI0OTliODRhYyJ9.c2lnbmF0dXJl"
 	for _, tt := range []struct{ name, in, want string }{
 		{"a watched secret", "401 for " + pat + "!", "401 for [redacted]!"},
@@ -53,8 +53,8 @@ func TestGuard(t *testing.T) {
 		{"a watched word too short for a secret", "agent one", "agent one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var g secret.Guard
-			g.Watch(secret.New(pat), secret.New("one"), secret.New(pat+"=="), secret.Text{})
+			var g secret.Redactor
+			g.Add(secret.New(pat), secret.New("one"), secret.New(pat+"=="), secret.Text{})
 			var b bytes.Buffer
 			n, err := g.Writer(&b).Write([]byte(tt.in))
 			if err != nil || n != len(tt.in) || b.String() != tt.want {

@@ -18,10 +18,10 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// ownToken is the Authorizer of the agent itself: its token, which is not renewed.
-type ownToken string
+// agentToken is the Authorizer of the agent itself: its token, which is not renewed.
+type agentToken string
 
-func (o ownToken) Authorization(context.Context, secret.Text) (secret.Text, error) {
+func (o agentToken) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New("Bearer " + string(o)), nil
 }
 

@@ -95,8 +95,8 @@ func (o *org) run(ctx context.Context, t *testing.T, tell func(selftest.Row)) (s
 	const url = "http://devops.test/emulated"
 	web := &http.Client{Transport: o}
 	return selftest.Run(ctx, selftest.Options{
-		Server: azdo.New(url, web, bearer("Bearer "+token), nil), Web: web, ServerURL: url, PoolID: 1, Key: sharedKey(), Tell: tell,
-		AsAgent: func(a azdo.Authorizer) selftest.Asker { return azdo.New(url, web, a, nil) },
+		Server: azdo.New(url, web, bearer("Bearer "+token), nil), Web: web, ServerURL: url, PoolID: 1, Key: sharedKey(), OnRow: tell,
+		AsAgent: func(a azdo.Authorizer) selftest.Requester { return azdo.New(url, web, a, nil) },
 	})
 }
 
@@ -117,10 +117,10 @@ func TestAsBelieved(t *testing.T) {
 		t.Fatalf("%v, left %v, %d agents", err, report.Left, o.agents())
 	}
 	for _, r := range report.Rows {
-		if r.Verdict != selftest.AsBelieved && r.Verdict != selftest.NotTried {
+		if r.Verdict != selftest.AsExpected && r.Verdict != selftest.NotTried {
 			t.Errorf("%s is %s: %s", r.ID, r.Verdict, r.Seen)
 		}
-		if r.Verdict == selftest.AsBelieved && r.Seen == "" || r.Verdict == selftest.NotTried && r.Fallback == "" {
+		if r.Verdict == selftest.AsExpected && r.Seen == "" || r.Verdict == selftest.NotTried && r.Fallback == "" {
 			t.Errorf("%s says nothing: %+v", r.ID, r)
 		}
 	}
@@ -233,7 +233,7 @@ func TestNotCovered(t *testing.T) {
 func TestNoWayToMark(t *testing.T) {
 	o := newOrg(t, emulator.Assumptions{CreateDropsUserCapabilities: true, NoUserCapabilities: true})
 	report, err := o.run(t.Context(), t, nil)
-	if err != nil || row(report, "capabilities-path").Verdict != selftest.NotCovered || row(report, "session-capabilities").Verdict != selftest.NotKnown {
+	if err != nil || row(report, "capabilities-path").Verdict != selftest.NotCovered || row(report, "session-capabilities").Verdict != selftest.Unknown {
 		t.Errorf("%v: %+v, %+v", err, row(report, "capabilities-path"), row(report, "session-capabilities"))
 	}
 }

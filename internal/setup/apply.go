@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Progress is something that happened while a plan is applied.
@@ -16,39 +17,39 @@ type Progress struct {
 	Done bool
 	// Waiting is how long it is waited until the step is tried again, for Why.
 	Waiting time.Duration
-	Why     error
+	Cause   error
 }
 
 // Options are how a plan is applied.
 type Options struct {
-	// Patience is how long an identity that Entra ID has only just made is waited
+	// Timeout is how long an identity that Entra ID has only just made is waited
 	// for: a minute or two (azure-devops-rest.md 4.1).
-	Patience time.Duration
-	Tell     func(Progress) // nil: nobody
+	Timeout    time.Duration
+	OnProgress func(Progress) // nil: nobody
 }
 
 // Waits between tries: of a step that may succeed later, and of reading back.
 const (
-	firstWait   = 2 * time.Second
-	longestWait = 15 * time.Second
-	readBacks   = 4
+	minWait      = 2 * time.Second
+	maxWait      = 15 * time.Second
+	maxReadBacks = 4
 )
 
 // Apply does what a plan says, and reads back: what it returns is the state that
 // was read last. It begins with the state that the plan was made of.
-func (p Place) Apply(ctx context.Context, w Wanted, s State, plan Plan, o Options) (State, error) {
-	if o.Tell == nil {
-		o.Tell = func(Progress) {}
+func (p Organization) Apply(ctx context.Context, w Spec, s State, plan Plan, o Options) (State, error) {
+	if o.OnProgress == nil {
+		o.OnProgress = func(Progress) {}
 	}
 	if plan.Obstacle != nil {
 		return s, plan.Obstacle
 	}
 	for _, step := range plan.Steps {
-		o.Tell(Progress{Step: step})
-		if err := p.do(ctx, w, &s, step, o); err != nil {
+		o.OnProgress(Progress{Step: step})
+		if err := p.runStep(ctx, w, &s, step, o); err != nil {
 			return s, &StepError{step, err}
 		}
-		o.Tell(Progress{Step: step, Done: true})
+		o.OnProgress(Progress{Step: step, Done: true})
 	}
 	if len(plan.Steps) == 0 {
 		return s, nil
@@ -58,29 +59,24 @@ func (p Place) Apply(ctx context.Context, w Wanted, s State, plan Plan, o Option
 
 // confirm reads the state until the plan is empty: a role that was given to nobody
 // was answered with 200 (azure-devops-rest.md 4.3).
-func (p Place) confirm(ctx context.Context, w Wanted) (State, error) {
-	wait := firstWait
-	for try := 1; ; try++ {
-		s, err := p.Read(ctx, w)
-		if err != nil {
-			return s, err
+func (p Organization) confirm(ctx context.Context, w Spec) (s State, err error) {
+	policy := retry.Policy{First: minWait, Max: maxWait, Tries: maxReadBacks, Retryable: func(err error) bool {
+		return errors.As(err, new(*UnconfirmedError))
+	}}
+	err = policy.Do(ctx, func(ctx context.Context) (err error) {
+		if s, err = p.Read(ctx, w); err != nil {
+			return err
 		}
-		left := Make(w, s)
-		if len(left.Steps) == 0 {
-			return s, nil
+		if left := MakePlan(w, s).Steps; len(left) > 0 {
+			return &UnconfirmedError{left}
 		}
-		if try == readBacks {
-			return s, &NotDoneError{left.Steps}
-		}
-		if err := pause(ctx, wait); err != nil {
-			return s, err
-		}
-		wait *= 2
-	}
+		return nil
+	})
+	return s, err
 }
 
-func (p Place) do(ctx context.Context, w Wanted, s *State, step Step, o Options) error {
-	switch step.Do {
+func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, o Options) error {
+	switch step.Action {
 	case AddIdentity:
 		return p.addIdentity(ctx, w, s, step, o)
 	case SetLicense:
@@ -95,27 +91,27 @@ func (p Place) do(ctx context.Context, w Wanted, s *State, step Step, o Options)
 	case StopUpdates:
 		return p.Server.SetAutoUpdate(ctx, s.Pool.ID, false)
 	case GiveRole:
-		role, err := roleNamed(w.Role, s.Roles)
+		role, err := findRole(w.Role, s.Roles)
 		if err != nil {
 			return err
 		}
-		return patiently(ctx, step, min(o.Patience, roleLag), o.Tell, isRefused, func() error {
+		return o.retryStep(ctx, step, min(o.Timeout, roleTimeout), isRefusedError, func(ctx context.Context) error {
 			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
 		})
-	case TakeRole:
+	case RemoveRole:
 		return p.Server.RemoveRole(ctx, s.Pool.ID, s.User.Key)
 	case AddToProject:
 		q, err := p.addToProject(ctx, w, *s)
 		s.Project.Queue = q.ID
 		return err
 	case OpenToAll, CloseToAll:
-		return p.Server.SetOpenToAllPipelines(ctx, s.Project.ID, s.Project.Queue, step.Do == OpenToAll)
+		return p.Server.SetOpenToAllPipelines(ctx, s.Project.ID, s.Project.Queue, step.Action == OpenToAll)
 	}
-	return fmt.Errorf("cannot do %q: no step is called so", step.Do)
+	return fmt.Errorf("cannot do %q: no step is called so", step.Action)
 }
 
 // addToProject puts the pool into the project, unless making it has done so.
-func (p Place) addToProject(ctx context.Context, w Wanted, s State) (azdo.Queue, error) {
+func (p Organization) addToProject(ctx context.Context, w Spec, s State) (azdo.Queue, error) {
 	q, found, err := p.Server.QueueForPool(ctx, s.Project.ID, s.Pool.ID)
 	if err != nil || found {
 		return q, err
@@ -123,18 +119,20 @@ func (p Place) addToProject(ctx context.Context, w Wanted, s State) (azdo.Queue,
 	return p.Server.AddQueue(ctx, s.Project.ID, s.Pool.Name, s.Pool.ID)
 }
 
-// roleLag is how long an identity that was added a moment ago may be unknown to
+// roleTimeout is how long an identity that was added a moment ago may be unknown to
 // those who give roles. Nobody has said that it can be: but whoever is not known is
 // passed over in silence there, and trying again does no harm.
-const roleLag = 30 * time.Second
+const roleTimeout = 30 * time.Second
 
-func isRefused(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
+func isRefusedError(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
+
+func isNotReady(err error) bool { return azdo.ClassOf(err) == azdo.NotReady }
 
 // addIdentity waits through the refusals of an identity that is too young; what
 // looks the same and does not pass is another kind of id.
-func (p Place) addIdentity(ctx context.Context, w Wanted, s *State, step Step, o Options) error {
+func (p Organization) addIdentity(ctx context.Context, w Spec, s *State, step Step, o Options) error {
 	asked := false
-	return patiently(ctx, step, o.Patience, o.Tell, azdo.IsNotYet, func() error {
+	return o.retryStep(ctx, step, o.Timeout, isNotReady, func(ctx context.Context) error {
 		e, err := p.Users.AddPrincipal(ctx, w.Identity, azdo.Basic)
 		if err == nil {
 			s.User = userOf(e)
@@ -142,7 +140,7 @@ func (p Place) addIdentity(ctx context.Context, w Wanted, s *State, step Step, o
 		}
 		if !asked {
 			asked = true
-			if wrong := p.wrongID(ctx, w.Identity, err); wrong != nil {
+			if wrong := p.diagnoseID(ctx, w.Identity, err); wrong != nil {
 				return wrong
 			}
 		}
@@ -150,34 +148,24 @@ func (p Place) addIdentity(ctx context.Context, w Wanted, s *State, step Step, o
 	})
 }
 
-// patiently tries a step until it succeeds, fails for good, or has had its time.
-func patiently(ctx context.Context, step Step, patience time.Duration, tell func(Progress), mayPass func(error) bool, try func() error) error {
-	wait, waited := firstWait, time.Duration(0)
-	for {
-		err := try()
-		if err == nil || !mayPass(err) || waited >= patience {
-			return err
-		}
-		wait = min(wait, patience-waited)
-		tell(Progress{Step: step, Waiting: wait, Why: err})
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
-		waited += wait
-		wait = min(2*wait, longestWait)
-	}
+// retryStep tries a step until it succeeds, fails for good, or has had its time.
+func (o Options) retryStep(ctx context.Context, step Step, budget time.Duration, retryable func(error) bool, try func(context.Context) error) error {
+	policy := retry.Policy{First: minWait, Max: maxWait, Budget: budget, Retryable: retryable, OnRetry: func(err error, pause time.Duration) {
+		o.OnProgress(Progress{Step: step, Waiting: pause, Cause: err})
+	}}
+	return policy.Do(ctx, try)
 }
 
 // notAPrincipal is what the service says of an app registration's object id
 // (azure-devops-rest.md 4.1).
 const notAPrincipal = "failed to create service principal with object id"
 
-// wrongID says which other id was given, nil if none is known to have been.
-func (p Place) wrongID(ctx context.Context, id string, refusal error) error {
+// diagnoseID says which other id was given, nil if none is known to have been.
+func (p Organization) diagnoseID(ctx context.Context, id string, refusal error) error {
 	if strings.Contains(strings.ToLower(refusal.Error()), notAPrincipal) {
-		return &WrongIDError{ID: id, Is: registration}
+		return &WrongIDError{ID: id, Kind: kindRegistrationID}
 	}
-	if !azdo.IsNotYet(refusal) {
+	if azdo.ClassOf(refusal) != azdo.NotReady {
 		return nil
 	}
 	found, err := p.Users.SearchDirectory(ctx, id)
@@ -186,19 +174,8 @@ func (p Place) wrongID(ctx context.Context, id string, refusal error) error {
 	}
 	for _, other := range found {
 		if strings.EqualFold(other.ApplicationID, id) && !strings.EqualFold(other.ObjectID, id) {
-			return &WrongIDError{ID: id, Is: applicationID, Means: other}
+			return &WrongIDError{ID: id, Kind: kindApplicationID, Principal: other}
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -15,29 +15,29 @@ var ErrSelf = errors.New("this identity is who azptend is right now")
 
 // The ids that people take for an object id.
 const (
-	applicationID = "an application (client) id"
-	registration  = "the object id of an app registration"
+	kindApplicationID  = "an application (client) id"
+	kindRegistrationID = "the object id of an app registration"
 )
 
 // WrongIDError says that an id is another than the one that is wanted.
 type WrongIDError struct {
-	ID    string
-	Is    string         // what it is
-	Means azdo.Principal // whose it is, where that is known
+	ID        string
+	Kind      string         // what it is
+	Principal azdo.Principal // whose it is, where that is known
 }
 
 func (e *WrongIDError) Error() string {
-	text := fmt.Sprintf("cannot use --identity %s: it is %s", e.ID, e.Is)
-	if e.Means.Name != "" {
-		text += fmt.Sprintf(", of %q", e.Means.Name)
+	text := fmt.Sprintf("cannot use --identity %s: it is %s", e.ID, e.Kind)
+	if e.Principal.Name != "" {
+		text += fmt.Sprintf(", of %q", e.Principal.Name)
 	}
 	return text + ", and not a service principal's or managed identity's own object id"
 }
 
 // Hint says which id it is.
 func (e *WrongIDError) Hint() string {
-	if e.Means.ObjectID != "" {
-		return "its object id is " + e.Means.ObjectID
+	if e.Principal.ObjectID != "" {
+		return "its object id is " + e.Principal.ObjectID
 	}
 	return "the object id is in Entra ID under Enterprise applications, and not under App registrations: " +
 		"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
@@ -71,42 +71,42 @@ func (e *NoProjectError) Hint() string {
 	return "is --project right? whoever sets up must be able to see the project, too"
 }
 
-// MayNotError says that the caller, who is known, may not even look.
-type MayNotError struct{ Cause error }
+// PermissionError says that the caller, who is known, may not even look.
+type PermissionError struct{ Cause error }
 
-func (e *MayNotError) Error() string { return e.Cause.Error() }
-func (e *MayNotError) Unwrap() error { return e.Cause }
+func (e *PermissionError) Error() string { return e.Cause.Error() }
+func (e *PermissionError) Unwrap() error { return e.Cause }
 
 // Hint says what that takes.
-func (e *MayNotError) Hint() string {
+func (e *PermissionError) Hint() string {
 	return "be a Project Collection Administrator; a personal access token needs full access for this, " +
 		"or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
 }
 
-// mayNot makes a MayNotError of a refusal; other errors stay as they are.
-func mayNot(err error) error {
+// asPermissionError makes a MayNotError of a refusal; other errors stay as they are.
+func asPermissionError(err error) error {
 	if status := azdo.Status(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return &MayNotError{err}
+		return &PermissionError{err}
 	}
 	return err
 }
 
-// ClosedError says that nobody but Azure DevOps adds agents to the pool.
-type ClosedError struct{ Pool, Why string }
+// ClosedPoolError says that nobody but Azure DevOps adds agents to the pool.
+type ClosedPoolError struct{ Pool, Why string }
 
-func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use %s: %s", e.Pool, e.Why) }
+func (e *ClosedPoolError) Error() string { return fmt.Sprintf("cannot use %s: %s", e.Pool, e.Why) }
 
 // Hint says which pool to take.
-func (e *ClosedError) Hint() string { return "take a self-hosted pool: --create-pool makes one" }
+func (e *ClosedPoolError) Hint() string { return "take a self-hosted pool: --create-pool makes one" }
 
 // NoRoleError says that there is no role of a name.
 type NoRoleError struct {
-	Name  string
-	There []string
+	Name      string
+	Available []string
 }
 
 func (e *NoRoleError) Error() string {
-	return fmt.Sprintf("cannot use --role %q: the roles on a pool are %s", e.Name, strings.Join(e.There, ", "))
+	return fmt.Sprintf("cannot use --role %q: the roles on a pool are %s", e.Name, strings.Join(e.Available, ", "))
 }
 
 // StepError is a step that failed.
@@ -125,34 +125,34 @@ func (e *StepError) Hint() string {
 	if errors.As(e.Cause, &knows) {
 		return knows.Hint()
 	}
-	if azdo.IsNotYet(e.Cause) {
+	if azdo.ClassOf(e.Cause) == azdo.NotReady {
 		return "an identity that was only just made is known a minute or two later: run it again. If it was not, the id is of another tenant, or no object id: " +
 			"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
 	}
 	status := azdo.Status(e.Cause)
-	if status == http.StatusConflict && e.Step.Do == MakePool {
+	if status == http.StatusConflict && e.Step.Action == MakePool {
 		return "there is such a pool, and you may not see it: ask who administers it for its Administrator role"
 	}
 	if status != http.StatusForbidden && status != http.StatusUnauthorized {
 		return ""
 	}
-	needs := map[Do]string{
+	needs := map[Action]string{
 		AddIdentity: "a Project Collection Administrator", SetLicense: "a Project Collection Administrator", RemoveIdentity: "a Project Collection Administrator",
 		MakePool: "an Administrator of all pools (Organization settings, Agent pools, Security)",
-		GiveRole: "an Administrator of the pool", TakeRole: "an Administrator of the pool", StopUpdates: "an Administrator of the pool",
+		GiveRole: "an Administrator of the pool", RemoveRole: "an Administrator of the pool", StopUpdates: "an Administrator of the pool",
 		AddToProject: "an administrator of the project", OpenToAll: "an administrator of the project's pools", CloseToAll: "an administrator of the project's pools",
-	}[e.Step.Do]
+	}[e.Step.Action]
 	if status == http.StatusUnauthorized {
 		return "a personal access token needs full access for this, or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
 	}
 	return "be " + needs + ": what was done before it stays done, and running this again goes on from there"
 }
 
-// NotDoneError says that the service took every request and that something is
+// UnconfirmedError says that the service took every request and that something is
 // missing all the same.
-type NotDoneError struct{ Missing []Step }
+type UnconfirmedError struct{ Missing []Step }
 
-func (e *NotDoneError) Error() string {
+func (e *UnconfirmedError) Error() string {
 	var what []string
 	for _, s := range e.Missing {
 		what = append(what, s.What)
@@ -161,6 +161,6 @@ func (e *NotDoneError) Error() string {
 }
 
 // Hint says what can be done about it.
-func (e *NotDoneError) Hint() string {
+func (e *UnconfirmedError) Hint() string {
 	return "run it again in a minute; if it stays so, do the step in the portal, and please tell us"
 }

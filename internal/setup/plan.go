@@ -7,27 +7,27 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Do is what a step does.
-type Do string
+// Action is what a step does.
+type Action string
 
 // What steps do: the order is that of a plan.
 const (
-	AddIdentity    Do = "add-identity"
-	SetLicense     Do = "set-licence"
-	MakePool       Do = "make-pool"
-	StopUpdates    Do = "stop-updates"
-	GiveRole       Do = "give-role"
-	AddToProject   Do = "add-to-project"
-	OpenToAll      Do = "open-to-all-pipelines"
-	CloseToAll     Do = "close-to-all-pipelines"
-	TakeRole       Do = "take-role"
-	RemoveIdentity Do = "remove-identity"
+	AddIdentity    Action = "add-identity"
+	SetLicense     Action = "set-licence"
+	MakePool       Action = "make-pool"
+	StopUpdates    Action = "stop-updates"
+	GiveRole       Action = "give-role"
+	AddToProject   Action = "add-to-project"
+	OpenToAll      Action = "open-to-all-pipelines"
+	CloseToAll     Action = "close-to-all-pipelines"
+	RemoveRole     Action = "take-role"
+	RemoveIdentity Action = "remove-identity"
 )
 
 // Step is one change.
 type Step struct {
-	Do   Do     `json:"do"`
-	What string `json:"what"`
+	Action Action `json:"do"`
+	What   string `json:"what"`
 	// Undo says what --remove does not take back by itself; "" where it does.
 	Undo string `json:"undo,omitempty"`
 }
@@ -39,43 +39,43 @@ type Plan struct {
 	Obstacle error    // why the plan cannot be applied
 }
 
-// Make says what is missing. It is pure: the same state makes the same plan, and
+// MakePlan says what is missing. It is pure: the same state makes the same plan, and
 // what a plan leads to makes an empty one.
-func Make(w Wanted, s State) Plan {
+func MakePlan(w Spec, s State) Plan {
 	if w.Remove {
-		return undo(w, s)
+		return planRemoval(w, s)
 	}
 	var p Plan
-	add := func(missing bool, do Do, back, format string, args ...any) {
+	add := func(missing bool, do Action, back, format string, args ...any) {
 		if missing {
-			p.Steps = append(p.Steps, Step{Do: do, What: fmt.Sprintf(format, args...), Undo: back})
+			p.Steps = append(p.Steps, Step{Action: do, What: fmt.Sprintf(format, args...), Undo: back})
 		}
 	}
-	role, err := roleNamed(w.Role, s.Roles)
+	role, err := findRole(w.Role, s.Roles)
 	if err != nil {
 		p.Obstacle = err
 		return p
 	}
 	if s.Pool.Closed != "" {
-		p.Obstacle = &ClosedError{poolName(w, s), s.Pool.Closed}
+		p.Obstacle = &ClosedPoolError{describePool(w, s), s.Pool.Closed}
 		return p
 	}
 	add(s.User.Key == "", AddIdentity, "", "add the identity to the organisation, with a Basic licence")
 	add(s.User.Key != "" && !s.User.License.IsEnough(), SetLicense, fmt.Sprintf("its licence was %v", s.User.License),
 		"give the identity a Basic licence in place of %v", s.User.License)
-	add(s.Pool.ID == 0, MakePool, "the pool stays: azptend deletes no pool", "make %s", poolName(w, s))
+	add(s.Pool.ID == 0, MakePool, "the pool stays: azptend deletes no pool", "make %s", describePool(w, s))
 	add(w.NoAutoUpdate && (s.Pool.ID == 0 || s.Pool.AutoUpdate), StopUpdates, "agents' updates stay off",
-		"keep %s from asking its agents to update themselves", poolName(w, s))
-	p.role(w, s, role)
+		"keep %s from asking its agents to update themselves", describePool(w, s))
+	p.planRole(w, s, role)
 	if w.Project != "" {
-		add(s.Project.Queue == 0, AddToProject, "the pool stays in the project", "put %s into project %q", poolName(w, s), s.Project.Name)
-		add(w.Open && !s.Project.Open, OpenToAll, "", "open %s to all pipelines of project %q", poolName(w, s), s.Project.Name)
+		add(s.Project.Queue == 0, AddToProject, "the pool stays in the project", "put %s into project %q", describePool(w, s), s.Project.Name)
+		add(w.OpenToAll && !s.Project.Open, OpenToAll, "", "open %s to all pipelines of project %q", describePool(w, s), s.Project.Name)
 	}
 	return p
 }
 
-// role plans the role: one that holds what is wanted, or is inherited, is right.
-func (p *Plan) role(w Wanted, s State, want azdo.Role) {
+// planRole plans the role: one that holds what is wanted, or is inherited, is right.
+func (p *Plan) planRole(w Spec, s State, want azdo.Role) {
 	for _, has := range []azdo.Role{s.Role.Assigned, s.Role.Inherited} {
 		if has.Name == "" || has.Allow&want.Allow != want.Allow && !has.Is(want.Name) {
 			continue
@@ -85,48 +85,48 @@ func (p *Plan) role(w Wanted, s State, want azdo.Role) {
 		}
 		return
 	}
-	step := Step{Do: GiveRole, What: fmt.Sprintf("give the identity the role %v on %s", want, poolName(w, s))}
+	step := Step{Action: GiveRole, What: fmt.Sprintf("give the identity the role %v on %s", want, describePool(w, s))}
 	if had := s.Role.Assigned; had.Name != "" {
 		step.What += fmt.Sprintf(" in place of %v", had)
 		step.Undo = fmt.Sprintf("its role was %v", had)
 	}
-	if isSelf(s) {
+	if isCaller(s) {
 		p.Obstacle = fmt.Errorf("cannot give the identity the role %v: %w, and nobody can change their own role", want, ErrSelf)
 	}
 	p.Steps = append(p.Steps, step)
 }
 
-// undo plans the way back. What the identity is for elsewhere, it stays a user for.
-func undo(w Wanted, s State) Plan {
+// planRemoval plans the way back. What the identity is for elsewhere, it stays a user for.
+func planRemoval(w Spec, s State) Plan {
 	var p Plan
-	if w.Open && s.Project.Open {
-		p.Steps = append(p.Steps, Step{Do: CloseToAll, What: fmt.Sprintf("close %s to the pipelines of project %q that were not let in one by one", poolName(w, s), s.Project.Name)})
+	if w.OpenToAll && s.Project.Open {
+		p.Steps = append(p.Steps, Step{Action: CloseToAll, What: fmt.Sprintf("close %s to the pipelines of project %q that were not let in one by one", describePool(w, s), s.Project.Name)})
 	}
 	if s.User.Key == "" {
 		p.Notes = append(p.Notes, "the identity is no user of the organisation")
 		return p
 	}
 	if had := s.Role.Assigned; had.Name != "" {
-		p.Steps = append(p.Steps, Step{Do: TakeRole, What: fmt.Sprintf("take the role %v on %s from the identity", had, poolName(w, s))})
-		if isSelf(s) {
+		p.Steps = append(p.Steps, Step{Action: RemoveRole, What: fmt.Sprintf("take the role %v on %s from the identity", had, describePool(w, s))})
+		if isCaller(s) {
 			p.Obstacle = fmt.Errorf("cannot take the role %v: %w, and nobody can change their own role", had, ErrSelf)
 		}
 	}
-	if len(s.Elsewhere) > 0 {
-		p.Notes = append(p.Notes, "the identity stays a user of the organisation: "+strings.Join(s.Elsewhere, ", "))
+	if len(s.OtherUses) > 0 {
+		p.Notes = append(p.Notes, "the identity stays a user of the organisation: "+strings.Join(s.OtherUses, ", "))
 		return p
 	}
-	p.Steps = append(p.Steps, Step{Do: RemoveIdentity, What: "remove the identity from the organisation, which gives its licence back and takes it out of all groups"})
-	if isSelf(s) && p.Obstacle == nil {
+	p.Steps = append(p.Steps, Step{Action: RemoveIdentity, What: "remove the identity from the organisation, which gives its licence back and takes it out of all groups"})
+	if isCaller(s) && p.Obstacle == nil {
 		p.Obstacle = fmt.Errorf("cannot remove the identity: %w, and would lock itself out", ErrSelf)
 	}
 	return p
 }
 
-func isSelf(s State) bool { return s.User.Key != "" && strings.EqualFold(s.User.Key, s.Caller) }
+func isCaller(s State) bool { return s.User.Key != "" && strings.EqualFold(s.User.Key, s.Caller) }
 
-// poolName names the pool in a sentence.
-func poolName(w Wanted, s State) string {
+// describePool names the pool in a sentence.
+func describePool(w Spec, s State) string {
 	switch {
 	case s.Pool.ID != 0:
 		return fmt.Sprintf("pool %q (id %d)", s.Pool.Name, s.Pool.ID)
@@ -136,8 +136,8 @@ func poolName(w Wanted, s State) string {
 	return fmt.Sprintf("pool %q", w.Pool)
 }
 
-// roleNamed finds the role that a person means.
-func roleNamed(name string, roles []azdo.Role) (azdo.Role, error) {
+// findRole finds the role that a person means.
+func findRole(name string, roles []azdo.Role) (azdo.Role, error) {
 	var names []string
 	for _, r := range roles {
 		if r.Is(name) {
@@ -145,5 +145,5 @@ func roleNamed(name string, roles []azdo.Role) (azdo.Role, error) {
 		}
 		names = append(names, r.String())
 	}
-	return azdo.Role{}, &NoRoleError{Name: name, There: names}
+	return azdo.Role{}, &NoRoleError{Name: name, Available: names}
 }

@@ -23,22 +23,22 @@ func roles() []azdo.Role {
 	}
 }
 
-func drawWanted(t *rapid.T) setup.Wanted {
-	w := setup.Wanted{
+func drawWanted(t *rapid.T) setup.Spec {
+	w := setup.Spec{
 		Identity: "11111111-1111-4111-8111-111111111111", Pool: "linux", CreatePool: true,
 		NoAutoUpdate: rapid.Bool().Draw(t, "no auto-update"),
 		Role:         rapid.SampledFrom([]string{"Administrator", "reader", "Service Account", "serviceaccount"}).Draw(t, "role"),
 		Remove:       rapid.Bool().Draw(t, "remove"),
 	}
 	if rapid.Bool().Draw(t, "with a project") {
-		w.Project, w.Open = "web", rapid.Bool().Draw(t, "open")
+		w.Project, w.OpenToAll = "web", rapid.Bool().Draw(t, "open")
 	}
 	return w
 }
 
 // drawState draws what can be: nobody has a role who is no user, and nothing is in
 // a project that is not there.
-func drawState(t *rapid.T, w setup.Wanted) setup.State {
+func drawState(t *rapid.T, w setup.Spec) setup.State {
 	s := setup.State{Caller: "caller", Roles: roles(), Project: setup.Project{ID: "p", Name: "web"}}
 	if w.Project == "" {
 		s.Project = setup.Project{}
@@ -50,21 +50,21 @@ func drawState(t *rapid.T, w setup.Wanted) setup.State {
 		s.Pool = setup.Pool{ID: 7, Name: "linux", AutoUpdate: rapid.Bool().Draw(t, "auto-update")}
 		role := rapid.SampledFrom(append(roles(), azdo.Role{}))
 		if s.User.Key != "" {
-			s.Role = setup.Given{Assigned: role.Draw(t, "assigned"), Inherited: role.Draw(t, "inherited")}
+			s.Role = setup.RoleState{Assigned: role.Draw(t, "assigned"), Inherited: role.Draw(t, "inherited")}
 		}
 		if w.Project != "" && rapid.Bool().Draw(t, "in the project") {
 			s.Project.Queue, s.Project.Open = 3, rapid.Bool().Draw(t, "opened")
 		}
 	}
 	if w.Remove && s.User.Key != "" && rapid.Bool().Draw(t, "elsewhere") {
-		s.Elsewhere = []string{"it has another role"}
+		s.OtherUses = []string{"it has another role"}
 	}
 	return s
 }
 
 // after is the service, as far as a plan goes: what a step makes of a state.
-func after(t interface{ Fatalf(string, ...any) }, w setup.Wanted, s setup.State, step setup.Step) setup.State {
-	switch step.Do {
+func after(t interface{ Fatalf(string, ...any) }, w setup.Spec, s setup.State, step setup.Step) setup.State {
+	switch step.Action {
 	case setup.AddIdentity:
 		s.User = setup.User{Key: "key", Name: "robot", License: azdo.Basic}
 	case setup.SetLicense:
@@ -76,16 +76,16 @@ func after(t interface{ Fatalf(string, ...any) }, w setup.Wanted, s setup.State,
 	case setup.GiveRole:
 		i := slices.IndexFunc(s.Roles, func(r azdo.Role) bool { return r.Is(w.Role) })
 		s.Role.Assigned = s.Roles[i]
-	case setup.TakeRole:
+	case setup.RemoveRole:
 		s.Role.Assigned = azdo.Role{}
 	case setup.AddToProject:
 		s.Project.Queue = 3
 	case setup.OpenToAll, setup.CloseToAll:
-		s.Project.Open = step.Do == setup.OpenToAll
+		s.Project.Open = step.Action == setup.OpenToAll
 	case setup.RemoveIdentity:
-		s.User, s.Role = setup.User{}, setup.Given{}
+		s.User, s.Role = setup.User{}, setup.RoleState{}
 	default:
-		t.Fatalf("no step is called %q", step.Do)
+		t.Fatalf("no step is called %q", step.Action)
 	}
 	return s
 }
@@ -97,11 +97,11 @@ func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWanted(t)
 		begin := drawState(t, w)
-		plan := setup.Make(w, begin)
+		plan := setup.MakePlan(w, begin)
 		if plan.Obstacle != nil {
 			t.Fatalf("an obstacle: %v", plan.Obstacle)
 		}
-		if again := setup.Make(w, begin); !cmp.Equal(plan.Steps, again.Steps) {
+		if again := setup.MakePlan(w, begin); !cmp.Equal(plan.Steps, again.Steps) {
 			t.Fatalf("the same state makes another plan: %v, %v", plan.Steps, again.Steps)
 		}
 		end := begin
@@ -111,7 +111,7 @@ func TestPlan(t *testing.T) {
 				t.Fatalf("step %q touches what is right: %+v", step.What, before)
 			}
 		}
-		if left := setup.Make(w, end); len(left.Steps) != 0 {
+		if left := setup.MakePlan(w, end); len(left.Steps) != 0 {
 			t.Fatalf("applied, and left to do is %v", left.Steps)
 		}
 		for cut := range plan.Steps {
@@ -119,7 +119,7 @@ func TestPlan(t *testing.T) {
 			for _, step := range plan.Steps[:cut] {
 				s = after(t, w, s, step)
 			}
-			for _, step := range setup.Make(w, s).Steps {
+			for _, step := range setup.MakePlan(w, s).Steps {
 				s = after(t, w, s, step)
 			}
 			if diff := cmp.Diff(end, s); diff != "" {
@@ -131,9 +131,9 @@ func TestPlan(t *testing.T) {
 }
 
 // reached says in its own words what must be true in the end.
-func reached(t *rapid.T, w setup.Wanted, s setup.State) {
+func reached(t *rapid.T, w setup.Spec, s setup.State) {
 	if w.Remove {
-		if s.Role.Assigned.Name != "" || s.User.Key != "" && len(s.Elsewhere) == 0 || w.Open && s.Project.Open {
+		if s.Role.Assigned.Name != "" || s.User.Key != "" && len(s.OtherUses) == 0 || w.OpenToAll && s.Project.Open {
 			t.Fatalf("something stays: %+v", s)
 		}
 		return
@@ -141,7 +141,7 @@ func reached(t *rapid.T, w setup.Wanted, s setup.State) {
 	want := map[string]int{"Administrator": 27, "reader": 1, "Service Account": 21, "serviceaccount": 21}[w.Role]
 	has := s.Role.Assigned.Allow&want == want || s.Role.Inherited.Allow&want == want
 	if s.User.Key == "" || !s.User.License.IsEnough() || s.Pool.ID == 0 || !has || w.NoAutoUpdate && s.Pool.AutoUpdate ||
-		w.Project != "" && s.Project.Queue == 0 || w.Open && !s.Project.Open {
+		w.Project != "" && s.Project.Queue == 0 || w.OpenToAll && !s.Project.Open {
 		t.Fatalf("something is missing: %+v", s)
 	}
 }
@@ -152,21 +152,21 @@ func TestObstacles(t *testing.T) {
 	admin := roles()[2]
 	for _, c := range []struct {
 		name  string
-		w     setup.Wanted
+		w     setup.Spec
 		s     setup.State
 		wants string
 		self  bool
 	}{
-		{"one's own role", setup.Wanted{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool}, "cannot give the identity the role Administrator: ", true},
-		{"one's own role, that one has", setup.Wanted{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool, Role: setup.Given{Inherited: admin}}, "", false},
-		{"to take one's own", setup.Wanted{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool, Role: setup.Given{Assigned: admin}}, "cannot take the role Administrator: ", true},
-		{"to remove oneself", setup.Wanted{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool}, "cannot remove the identity: ", true},
-		{"a hosted pool", setup.Wanted{Role: "Administrator"}, setup.State{Pool: setup.Pool{ID: 9, Name: "Azure Pipelines", Closed: "its agents are hosted by Microsoft"}},
+		{"one's own role", setup.Spec{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool}, "cannot give the identity the role Administrator: ", true},
+		{"one's own role, that one has", setup.Spec{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool, Role: setup.RoleState{Inherited: admin}}, "", false},
+		{"to take one's own", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool, Role: setup.RoleState{Assigned: admin}}, "cannot take the role Administrator: ", true},
+		{"to remove oneself", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool}, "cannot remove the identity: ", true},
+		{"a hosted pool", setup.Spec{Role: "Administrator"}, setup.State{Pool: setup.Pool{ID: 9, Name: "Azure Pipelines", Closed: "its agents are hosted by Microsoft"}},
 			`cannot use pool "Azure Pipelines" (id 9): its agents are hosted by Microsoft`, false},
-		{"no such role", setup.Wanted{Role: "King"}, setup.State{Pool: pool}, `cannot use --role "King": the roles on a pool are Reader, Service Account, Administrator`, false},
+		{"no such role", setup.Spec{Role: "King"}, setup.State{Pool: pool}, `cannot use --role "King": the roles on a pool are Reader, Service Account, Administrator`, false},
 	} {
 		c.s.Roles = roles()
-		got := setup.Make(c.w, c.s).Obstacle
+		got := setup.MakePlan(c.w, c.s).Obstacle
 		if c.wants == "" && got != nil || c.wants != "" && (got == nil || !strings.HasPrefix(got.Error(), c.wants)) || errors.Is(got, setup.ErrSelf) != c.self {
 			t.Errorf("%s: %v", c.name, got)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Wanted is what a person asked for.
-type Wanted struct {
+// Spec is what a person asked for.
+type Spec struct {
 	Identity     string // the object id of a managed identity or service principal
 	Pool         string
 	PoolID       int // 0: look Pool up
@@ -20,21 +20,21 @@ type Wanted struct {
 	NoAutoUpdate bool   // the pool is not to ask its agents to update themselves
 	Role         string // by its name, in the portal or on the wire
 	Project      string // "" for none
-	Open         bool   // to all pipelines of the project
+	OpenToAll    bool   // to all pipelines of the project
 	Remove       bool   // take it back
 }
 
 // State is what there is, as far as it matters.
 type State struct {
-	Caller  string // the storage key of who sets up
-	By      string // and their name
-	User    User
-	Pool    Pool
-	Roles   []azdo.Role // that there are
-	Role    Given
-	Project Project
-	// Elsewhere says what else the identity is for: read where it is to be removed.
-	Elsewhere []string
+	Caller     string // the storage key of who sets up
+	CallerName string // and their name
+	User       User
+	Pool       Pool
+	Roles      []azdo.Role // that there are
+	Role       RoleState
+	Project    Project
+	// OtherUses says what else the identity is for: read where it is to be removed.
+	OtherUses []string
 }
 
 // User is the identity as a user of the organisation; without a key it is none.
@@ -55,8 +55,8 @@ type Pool struct {
 	Closed     string // why it cannot hold our agents
 }
 
-// Given is the identity's role on the pool; one without a name is none.
-type Given struct{ Assigned, Inherited azdo.Role }
+// RoleState is the identity's role on the pool; one without a name is none.
+type RoleState struct{ Assigned, Inherited azdo.Role }
 
 // Project is the pool in the project that was asked for.
 type Project struct {
@@ -96,14 +96,14 @@ type Server interface {
 	SetOpenToAllPipelines(ctx context.Context, project string, queue int, open bool) error
 }
 
-// Place is the organisation that is set up.
-type Place struct {
+// Organization is the organisation that is set up.
+type Organization struct {
 	Users  Users
 	Server Server
 }
 
 // Read finds out what there is. It changes nothing.
-func (p Place) Read(ctx context.Context, w Wanted) (State, error) {
+func (p Organization) Read(ctx context.Context, w Spec) (State, error) {
 	var s State
 	who, err := p.Server.WhoAmI(ctx)
 	if err == nil && who.Anonymous() {
@@ -112,18 +112,18 @@ func (p Place) Read(ctx context.Context, w Wanted) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	s.Caller, s.By = who.ID, who.Name
+	s.Caller, s.CallerName = who.ID, who.Name
 	if s.Pool, err = p.readPool(ctx, w); err != nil {
 		return State{}, err
 	}
-	if err := p.readRest(ctx, w, &s); err != nil {
-		return State{}, mayNot(err)
+	if err := p.readDetails(ctx, w, &s); err != nil {
+		return State{}, asPermissionError(err)
 	}
 	return s, nil
 }
 
-// readRest reads what a user of the organisation need not be allowed to.
-func (p Place) readRest(ctx context.Context, w Wanted, s *State) (err error) {
+// readDetails reads what a user of the organisation need not be allowed to.
+func (p Organization) readDetails(ctx context.Context, w Spec, s *State) (err error) {
 	if s.User, err = p.readUser(ctx, w.Identity); err != nil {
 		return err
 	}
@@ -141,12 +141,12 @@ func (p Place) readRest(ctx context.Context, w Wanted, s *State) (err error) {
 		}
 	}
 	if w.Remove && s.User.Key != "" {
-		s.Elsewhere, err = p.readElsewhere(ctx, *s)
+		s.OtherUses, err = p.readOtherUses(ctx, *s)
 	}
 	return err
 }
 
-func (p Place) readPool(ctx context.Context, w Wanted) (Pool, error) {
+func (p Organization) readPool(ctx context.Context, w Spec) (Pool, error) {
 	var found azdo.Pool
 	var err error
 	if w.PoolID != 0 {
@@ -169,13 +169,13 @@ func poolOf(p azdo.Pool) Pool {
 	return Pool{ID: p.ID, Name: p.Name, AutoUpdate: p.AutoUpdate, Closed: p.ClosedReason()}
 }
 
-func (p Place) readUser(ctx context.Context, objectID string) (User, error) {
+func (p Organization) readUser(ctx context.Context, objectID string) (User, error) {
 	found, is, err := p.Users.FindPrincipal(ctx, objectID)
 	switch {
 	case err != nil:
 		return User{}, err
 	case !is && found.ObjectID != "":
-		return User{}, &WrongIDError{ID: objectID, Is: applicationID, Means: found}
+		return User{}, &WrongIDError{ID: objectID, Kind: kindApplicationID, Principal: found}
 	case !is:
 		return User{}, nil
 	}
@@ -194,13 +194,13 @@ func (p Place) readUser(ctx context.Context, objectID string) (User, error) {
 }
 
 func userOf(e azdo.Entitlement) User {
-	return User{Key: e.ID, Name: e.Principal.Name, ApplicationID: e.Principal.ApplicationID, Kind: kindOf(e.Principal),
+	return User{Key: e.ID, Name: e.Principal.Name, ApplicationID: e.Principal.ApplicationID, Kind: principalKind(e.Principal),
 		License: e.AccessLevel.License, Status: e.AccessLevel.Status}
 }
 
-// kindOf is what a person calls it; what the service calls it is not certain
+// principalKind is what a person calls it; what the service calls it is not certain
 // (azure-devops-rest.md, "Unverified" g).
-func kindOf(p azdo.Principal) string {
+func principalKind(p azdo.Principal) string {
 	if strings.EqualFold(p.Kind, "managedIdentity") {
 		return "managed identity"
 	}
@@ -216,7 +216,7 @@ func knownRoles() []azdo.Role {
 	}
 }
 
-func (p Place) readRoles(ctx context.Context) ([]azdo.Role, error) {
+func (p Organization) readRoles(ctx context.Context) ([]azdo.Role, error) {
 	roles, err := p.Server.PoolRoles(ctx)
 	if azdo.Status(err) == http.StatusNotFound || err == nil && len(roles) == 0 {
 		return knownRoles(), nil
@@ -224,13 +224,13 @@ func (p Place) readRoles(ctx context.Context) ([]azdo.Role, error) {
 	return roles, err
 }
 
-func (p Place) readRole(ctx context.Context, pool int, key string) (Given, error) {
+func (p Organization) readRole(ctx context.Context, pool int, key string) (RoleState, error) {
 	list, err := p.Server.RoleAssignments(ctx, pool)
-	return givenTo(key, list), err
+	return roleOf(key, list), err
 }
 
-func givenTo(key string, list []azdo.RoleAssignment) Given {
-	var g Given
+func roleOf(key string, list []azdo.RoleAssignment) RoleState {
+	var g RoleState
 	for _, a := range list {
 		switch {
 		case !strings.EqualFold(a.Identity.ID, key):
@@ -243,7 +243,7 @@ func givenTo(key string, list []azdo.RoleAssignment) Given {
 	return g
 }
 
-func (p Place) readProject(ctx context.Context, name string, pool int) (Project, error) {
+func (p Organization) readProject(ctx context.Context, name string, pool int) (Project, error) {
 	found, err := p.Server.ProjectByName(ctx, name)
 	if azdo.Status(err) == http.StatusNotFound {
 		return Project{}, &NoProjectError{err}
@@ -264,8 +264,8 @@ func (p Place) readProject(ctx context.Context, name string, pool int) (Project,
 	return in, err
 }
 
-// readElsewhere looks for what would suffer if the identity were no user any more.
-func (p Place) readElsewhere(ctx context.Context, s State) ([]string, error) {
+// readOtherUses looks for what would suffer if the identity were no user any more.
+func (p Organization) readOtherUses(ctx context.Context, s State) ([]string, error) {
 	e, err := p.Users.Entitlement(ctx, s.User.Key)
 	if err != nil {
 		return nil, err
@@ -274,7 +274,7 @@ func (p Place) readElsewhere(ctx context.Context, s State) ([]string, error) {
 	for _, in := range e.Projects {
 		found = append(found, fmt.Sprintf("it was added to project %q", cmp.Or(in.Project.Name, in.Project.ID)))
 	}
-	onAll, err := p.onAllPools(ctx, s)
+	onAll, err := p.readAllPoolsRole(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -300,10 +300,10 @@ func (p Place) readElsewhere(ctx context.Context, s State) ([]string, error) {
 	return found, nil
 }
 
-// onAllPools is the identity's role on all pools. A list of one pool's roles need
+// readAllPoolsRole is the identity's role on all pools. A list of one pool's roles need
 // not show it, where one is assigned there; and who administers one pool need not
 // see the list of all pools' roles.
-func (p Place) onAllPools(ctx context.Context, s State) (azdo.Role, error) {
+func (p Organization) readAllPoolsRole(ctx context.Context, s State) (azdo.Role, error) {
 	if s.Role.Inherited.Name != "" {
 		return s.Role.Inherited, nil
 	}
@@ -311,5 +311,5 @@ func (p Place) onAllPools(ctx context.Context, s State) (azdo.Role, error) {
 	if status := azdo.Status(err); status == http.StatusForbidden || status == http.StatusNotFound {
 		return azdo.Role{}, nil
 	}
-	return givenTo(s.User.Key, list).Assigned, err
+	return roleOf(s.User.Key, list).Assigned, err
 }

@@ -2,8 +2,10 @@ package supervisor
 
 import (
 	"context"
+	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -52,11 +54,32 @@ func (r *runner) inspect(id int) func(context.Context) message {
 			e = lifecycle.InspectResult{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}
 		if listener != nil {
-			e.Worker = workOf(listener)
+			e.Worker = workBy(ctx, listener)
 		}
 		return message{event: e}
 	}
 }
+
+// inTime calls a function that touches files until ctx ends.
+func inTime(ctx context.Context, f func() error) error {
+	_, err := bounded.Call(ctx, func() (struct{}, error) { return struct{}{}, f() }, nil)
+	return err
+}
+
+// workBy is workOf for a caller whose answer others wait for: a job can leave a process
+// that hangs whoever looks at it.
+func workBy(ctx context.Context, listener Process) lifecycle.WorkerState {
+	ctx, done := context.WithTimeout(ctx, workTimeout)
+	defer done()
+	work, err := bounded.Call(ctx, func() (lifecycle.WorkerState, error) { return workOf(listener), nil }, nil)
+	if err != nil {
+		return lifecycle.WorkerUnknown
+	}
+	return work
+}
+
+// workTimeout is for a look at the process table, which takes milliseconds.
+const workTimeout = 5 * time.Second
 
 // workOf is what the process table shows of a job; nothing where processes cannot be
 // listed (macOS).

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"net/http"
 	"syscall"
 
 	"github.com/azptend/azptend/internal/agentdir"
@@ -13,102 +12,46 @@ import (
 
 // resultOf says what an error means for what comes next.
 func resultOf(err error) lifecycle.Result {
-	res := lifecycle.Result{Outcome: outcomeOf(err), Err: err}
-	var answer *azdo.Error
-	if errors.As(err, &answer) {
-		res.RetryAfter = answer.RetryAfter
-	}
-	return res
+	return lifecycle.Result{Outcome: outcomeOf(err, azdo.ClassOf(err)), Err: err, RetryAfter: azdo.RetryAfter(err)}
 }
 
-// resultOfPost is resultOf for the one request that may not be repeated: a
-// server that breaks down over it may have acted on it before, and so may one
-// whose success came as something else than JSON. One that says it is in trouble
-// (503, and what proxies say) has hardly acted, so the POST is repeated; but that is no reason to
-// leave without a look.
+// resultOfPost is resultOf for the one request that may not be repeated blindly.
 func resultOfPost(err error) lifecycle.Result {
-	res := resultOf(err)
-	switch status := azdo.Status(err); status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
-		res.Outcome = lifecycle.AnswerLost
-	default:
-		switch status / 100 {
-		case 2:
-			res.Outcome = lifecycle.AnswerLost
-		case 5:
-			res.Outcome = lifecycle.Unclear
-		}
-	}
-	return res
+	return lifecycle.Result{Outcome: outcomeOf(err, azdo.ClassOfPost(err)), Err: err, RetryAfter: azdo.RetryAfter(err)}
 }
 
-// permanent is an error that knows whether asking again can help.
-type permanent interface{ Refused() bool }
+// outcomes are the outcomes of calls that fail in Azure DevOps, or before it.
+var outcomes = map[azdo.Class]lifecycle.Outcome{
+	azdo.Transient:    lifecycle.Unreachable,
+	azdo.AnswerLost:   lifecycle.AnswerLost,
+	azdo.Unclear:      lifecycle.Unclear,
+	azdo.Denied:       lifecycle.Denied,
+	azdo.NotFound:     lifecycle.NotFound,
+	azdo.NameTaken:    lifecycle.NameTaken,
+	azdo.AgentBusy:    lifecycle.JobRunning,
+	azdo.TokenRefused: lifecycle.Refused,
+	azdo.NotJSON:      lifecycle.Refused,
+	azdo.NotReady:     lifecycle.Refused,
+	azdo.Refused:      lifecycle.Refused,
+}
 
-func outcomeOf(err error) lifecycle.Outcome {
-	var (
-		unfit   *agentdir.DirError
-		no      *permanentError
-		token   *azdo.TokenError
-		answer  *azdo.Error
-		refused permanent
-	)
+func outcomeOf(err error, class azdo.Class) lifecycle.Outcome {
+	var unfit *agentdir.DirError
 	switch {
 	case err == nil:
 		return lifecycle.OK
 	case errors.As(err, &unfit) && unfit.InUse:
 		return lifecycle.DirInUse
-	case errors.As(err, &unfit):
+	case unfit != nil:
 		return lifecycle.DirUnusable
-	case errors.As(err, &no):
+	case errors.As(err, new(*permanentError)):
 		return lifecycle.Refused
-	case errors.Is(err, azdo.ErrNoPool):
-		return lifecycle.Denied
-	case errors.As(err, &token):
-		if errors.As(err, &refused) && refused.Refused() {
-			return lifecycle.Refused
-		}
-		return lifecycle.Unreachable
-	case errors.As(err, &answer):
-		return outcomeOfAnswer(answer)
+	case class != azdo.Unknown:
+		return outcomes[class]
 	case errors.Is(err, errAborted), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return lifecycle.Unreachable
 	}
 	return lifecycle.InternalError
-}
-
-// The server's names for "this agent runs a job" (agent-protocol.md 6) and "an
-// agent of this name is there" (2.3). Their statuses, 400 and 409, are beliefs.
-const (
-	jobStillRunning = "TaskAgentJobStillRunningException"
-	agentExists     = "TaskAgentExistsException"
-)
-
-func outcomeOfAnswer(e *azdo.Error) lifecycle.Outcome {
-	switch {
-	case e.Status == 0 && e.Sent:
-		return lifecycle.AnswerLost
-	case e.Status == 0:
-		return lifecycle.Unreachable
-	case azdo.Is(e, jobStillRunning):
-		return lifecycle.JobRunning
-	case azdo.Is(e, agentExists):
-		return lifecycle.NameTaken
-	}
-	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return lifecycle.Denied
-	case http.StatusNotFound:
-		return lifecycle.NotFound
-	case http.StatusConflict:
-		return lifecycle.NameTaken
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return lifecycle.Unreachable
-	}
-	if e.Status >= 500 {
-		return lifecycle.Unreachable
-	}
-	return lifecycle.Refused
 }
 
 // execError tells a program that cannot be started from a machine that has no

@@ -111,5 +111,5 @@ func (r *runner) agentByID(ctx context.Context, pool azdo.Pool, s agentdir.Regis
 }
 
 func isHidden(err error) bool {
-	return azdo.Status(err) == http.StatusNotFound || azdo.Status(err) == http.StatusForbidden
+	return azdo.ClassOf(err) == azdo.NotFound || azdo.Status(err) == http.StatusForbidden
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -145,17 +146,9 @@ func progress(p lifecycle.Phase) int {
 func Worst(ends []End) End {
 	worst := ends[0]
 	for _, e := range ends {
-		if severity(e.Code) > severity(worst.Code) {
+		if exitcode.Severity(e.Code) > exitcode.Severity(worst.Code) {
 			worst = e
 		}
 	}
 	return worst
-}
-
-func severity(code int) int {
-	known := []int{0, 130, 75, 69, -1, 77, 78, 64, 70} // -1: the listener's own, and its deaths
-	if i := slices.Index(known, code); i >= 0 {
-		return i
-	}
-	return slices.Index(known, -1)
 }

@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -23,7 +24,7 @@ func TestTogether(t *testing.T) {
 			s := Snapshot{Phase: phases[at], Agent: "a", Jobs: at, Job: lifecycle.NoJob}
 			if s.Phase == lifecycle.Gone {
 				s.End = &End{Code: rapid.SampledFrom([]int{0, 1, 70, 75, 77, 130, 137}).Draw(t, "code")}
-				if severity(s.End.Code) > severity(worst) {
+				if exitcode.Severity(s.End.Code) > exitcode.Severity(worst) {
 					worst = s.End.Code
 				}
 			}

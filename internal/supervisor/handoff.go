@@ -18,8 +18,8 @@ import (
 const unknownVersion = "4.0.0"
 
 // writeHandoff writes the agent's files, and starts nothing.
-func (s starter) writeHandoff(context.Context) message {
-	return message{event: lifecycle.LaunchResult{Result: resultOf(s.writeFiles(""))}}
+func (s starter) writeHandoff(ctx context.Context) message {
+	return message{event: lifecycle.LaunchResult{Result: resultOf(inTime(ctx, func() error { return s.writeFiles("") }))}}
 }
 
 // writeFiles writes the agent's files into its folder; notifications is where its
@@ -90,10 +90,10 @@ const jobStartTimeout = time.Minute
 // the server assigns at this very moment cannot be seen; docs/security.md says so.
 func (r *runner) inspectLocally() func(context.Context) message {
 	listener, perf, started, since := r.listener, r.perf, r.state.Jobs-r.jobsBefore, r.jobPendingSince
-	return func(context.Context) message {
+	return func(ctx context.Context) message {
 		e := lifecycle.InspectResult{Result: lifecycle.Result{Outcome: lifecycle.OK}}
 		if listener != nil {
-			e.Worker = workOf(listener)
+			e.Worker = workBy(ctx, listener)
 		}
 		if perf == nil { // an earlier life's listener
 			return message{event: e}

@@ -25,7 +25,7 @@ func (r *runner) launch() func(context.Context) message {
 	}
 	return func(ctx context.Context) message {
 		begun := time.Now()
-		l, err := s.start(ctx)
+		l, err := r.startInTime(ctx, s)
 		if err != nil {
 			return message{event: lifecycle.LaunchResult{Result: resultOf(err)}}
 		}
@@ -41,6 +41,33 @@ func (r *runner) launch() func(context.Context) message {
 			event:  lifecycle.LaunchResult{Result: lifecycle.Result{Outcome: lifecycle.OK}},
 			onDrop: l.undo,
 		}
+	}
+}
+
+// startInTime starts a listener, and leaves when ctx ends: the agent's directory, or
+// that of its logs, may be on a file system that does not answer, and the agent is
+// still to be removed. A listener that has started by then is ended.
+func (r *runner) startInTime(ctx context.Context, s starter) (*startedListener, error) {
+	type result struct {
+		l   *startedListener
+		err error
+	}
+	started := make(chan result)
+	r.goBackground(func(context.Context) {
+		l, err := s.start(ctx)
+		select {
+		case started <- result{l, err}:
+		case <-ctx.Done():
+			if err == nil {
+				l.undo()
+			}
+		}
+	})
+	select {
+	case got := <-started:
+		return got.l, got.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 

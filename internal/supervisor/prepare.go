@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -140,19 +139,14 @@ func (r *runner) findPool(ctx context.Context) (azdo.Pool, error) {
 
 // checkSelfHosted refuses pools whose agents are not ours to add.
 func checkSelfHosted(p azdo.Pool) error {
-	const another = "make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)"
-	refuse := func(why string) error {
-		return &permanentError{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why), another}
+	why := p.ClosedReason()
+	if why == "" {
+		return nil
 	}
-	switch {
-	case p.IsHosted:
-		return refuse("its agents are hosted by Microsoft")
-	case strings.Contains(strings.ToLower(p.Options), "elasticpool"):
-		return refuse("it is a scale set pool, which Azure DevOps fills itself")
-	case strings.EqualFold(p.PoolType, "deployment"):
-		return refuse("it is a deployment pool, whose agents take no jobs of a pool")
+	return &permanentError{
+		fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
+		"make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)",
 	}
-	return nil
 }
 
 // permanentError is a no that asking again will not change.

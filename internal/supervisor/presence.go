@@ -3,13 +3,12 @@ package supervisor
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // PresenceChecker looks once an hour whether the agents of this process are still in their
@@ -64,14 +63,10 @@ const (
 // Run looks until ctx ends.
 func (r *PresenceChecker) Run(ctx context.Context) {
 	for {
-		timer := time.NewTimer(presenceInterval*3/4 + rand.N(presenceInterval/2))
-		select {
-		case <-timer.C:
-			r.check(ctx)
-		case <-ctx.Done():
-			timer.Stop()
+		if retry.Sleep(ctx, retry.Between(presenceInterval*3/4, presenceInterval*5/4)) != nil {
 			return
 		}
+		r.check(ctx)
 	}
 }
 
@@ -100,7 +95,7 @@ func (r *PresenceChecker) missing(ctx context.Context, pool int, members []*memb
 	defer done()
 	if len(members) == 1 {
 		_, err := r.server.AgentWithRequest(ctx, pool, members[0].agent)
-		if azdo.Status(err) == http.StatusNotFound {
+		if azdo.ClassOf(err) == azdo.NotFound {
 			return members, nil
 		}
 		return nil, err

@@ -38,7 +38,7 @@ func (r *runner) register() func(context.Context) message {
 		}
 		// Before the POST: if its answer is lost, or azptend is killed, the record is what
 		// proves that the agent is ours.
-		if err := r.o.asUser(func() error { return r.o.Dir.WriteOwner(record) }); err != nil {
+		if err := inTime(ctx, func() error { return r.o.asUser(func() error { return r.o.Dir.WriteOwner(record) }) }); err != nil {
 			return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 		}
 		exponent, modulus := agentdir.PublicKey(key)

@@ -189,14 +189,14 @@ func (r *runner) reportAbandoned(a lifecycle.ReportLeftover) {
 			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.agentRef.pool.ID, number))
 }
 
-func (r *runner) reportEnd() {
+func (r *runner) reportEnd(end End) {
 	level := slog.LevelInfo
-	if r.final.Code != 0 {
+	if end.Code != 0 {
 		level = slog.LevelError
 	}
-	args := []any{"exit_code", r.final.Code, "why", r.final.Reason, "jobs", r.state.Jobs, "registration", r.state.Registration}
-	if r.final.Code != 0 && r.final.Err != nil {
-		args = append(args, "error", r.final.Err)
+	args := []any{"exit_code", end.Code, "why", end.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
+	if end.Code != 0 && end.Err != nil {
+		args = append(args, "error", end.Err)
 	}
 	if !r.times.drainRequested.IsZero() {
 		args = append(args, "ending_ms", ms(time.Since(r.times.drainRequested)))

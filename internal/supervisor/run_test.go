@@ -274,7 +274,7 @@ func TestLives(t *testing.T) {
 		{"--once, and a server that has not heard of the job's end", once, func(s *stage) {
 			s.ready()
 			s.jobStarts()
-			s.fails("DELETE", refused(http.StatusBadRequest, jobStillRunning))
+			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
 			s.jobEnds()
 			s.exits(0)
 		}, born + "PATCH 8 DELETE 8 DELETE 8", 0, ""},
@@ -306,7 +306,7 @@ func TestLives(t *testing.T) {
 
 		{"a job slips in before the DELETE", nil, func(s *stage) {
 			s.ready()
-			s.fails("DELETE", refused(http.StatusBadRequest, jobStillRunning))
+			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
 			s.sigterm()
 			s.jobStarts()
 			s.pass(20 * time.Second)
@@ -379,10 +379,10 @@ func TestLives(t *testing.T) {
 		}, born + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener is started after the life has ended", func(o *Options) { o.Grace = time.Second }, func(s *stage) {
-			s.slowStart = 950 * time.Millisecond
+			s.slowStart = 300 * time.Millisecond
 			s.begin()
 			s.sigterm()
-		}, born + "SIGKILL", 0, "8"},
+		}, "pool POST DELETE 8 start 8 SIGKILL", 0, ""},
 
 		{"a stranger on the notification port", nil, func(s *stage) {
 			s.silent = true

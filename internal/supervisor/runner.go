@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -294,8 +295,8 @@ func (r *runner) end() End {
 	if r.release != nil { // not before the folder is left alone
 		last.do("the lock of the agent's folder", r.release)
 	}
-	r.reportEnd()
-	end := End{Code: r.final.Code, Why: r.final.Reason, Err: r.final.Err}
+	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
+	r.reportEnd(end)
 	r.o.Handle.finish(r.snapshot(), end)
 	return end
 }

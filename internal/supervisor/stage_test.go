@@ -46,6 +46,7 @@ type stage struct {
 	listeners []*listener
 	specs     []proc.Spec   // that they were started with
 	slowStart time.Duration // how long it takes to start one
+	hung      chan struct{} // the file system of the listeners' logs does not answer until it is closed; nil: it does
 	silent    bool          // listeners do not connect and create no session by themselves
 	deaf      bool          // listeners do not end at SIGINT
 	settled   chan struct{} // the update's script has ended
@@ -153,6 +154,10 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 		case s.end = <-s.ended:
 		case <-time.After(24 * time.Hour):
 			panic("the life does not end; so far: " + strings.Join(s.record, " "))
+		}
+		if s.hung != nil {
+			close(s.hung)
+			synctest.Wait()
 		}
 		for _, l := range s.listeners {
 			if l.done != nil && l.alive() {
@@ -364,7 +369,7 @@ func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
 		case a == nil:
 			return errNoAgent
 		case a.AssignedRequest != nil:
-			return &azdo.Error{Status: http.StatusBadRequest, TypeKey: jobStillRunning}
+			return &azdo.Error{Status: http.StatusBadRequest, TypeKey: "TaskAgentJobStillRunningException"}
 		}
 		delete(s.agents, id)
 		return nil
@@ -375,6 +380,7 @@ func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
 
 // listener is a started listener, as far as it can be seen from outside.
 type listener struct {
+	unseen  bool // whoever looks for its worker hangs until the stage's hung is closed
 	s       *stage
 	pid     int
 	port    *stagePort
@@ -533,6 +539,9 @@ func (l *listener) KillTree(context.Context) int {
 }
 
 func (l *listener) HasDescendant(program string) (has, busy bool, err error) {
+	if l.unseen {
+		<-l.s.hung
+	}
 	l.worker.Lock()
 	defer l.worker.Unlock()
 	has = l.works && program == "Agent.Worker"
@@ -623,7 +632,12 @@ func (s *stage) waitForUpdate(ctx context.Context, _ agentdir.UpdateMarkers) err
 	}
 }
 
-func (s *stage) logSizes() agentdir.LogSizes { return nil }
+func (s *stage) logSizes() agentdir.LogSizes {
+	if s.hung != nil {
+		<-s.hung
+	}
+	return nil
+}
 
 func (s *stage) readShutdown(agentdir.LogSizes) (agentdir.ShutdownRecord, error) {
 	return agentdir.ShutdownRecord{}, nil

@@ -108,7 +108,7 @@ func FromInit(i *proc.Init) Processes { return initProcesses{i} }
 type initProcesses struct{ *proc.Init }
 
 func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) {
-	c, err := p.Init.StartContext(ctx, s)
+	c, err := p.Init.Start(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -48,14 +48,14 @@ func measureRoots(installation, disk string) (string, error) {
 
 func rootRow(b *strings.Builder, want install.Method, where, installation, dir string, jobs int) error {
 	var all []time.Duration
-	var done install.RootDone
+	var done install.RootResult
 	for run := range rootRuns {
 		if out, err := exec.Command("sync").CombinedOutput(); err != nil {
 			return fmt.Errorf("sync: %w: %s", err, out)
 		}
 		var err error
 		done, err = install.MakeRoot(context.Background(), install.RootOptions{
-			From: installation, Dir: fmt.Sprint(dir, run), Jobs: install.JobsUser{UID: jobs, GID: jobs},
+			From: installation, Dir: fmt.Sprint(dir, run), Jobs: install.JobUser{UID: jobs, GID: jobs},
 		})
 		if err != nil {
 			return err

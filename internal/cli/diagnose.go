@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// diagnoseTimeout bounds how long the doctor may look while a life that has
+// failed waits to leave. Each of its few requests takes a fraction of a second.
+const diagnoseTimeout = 10 * time.Second
+
+// diagnose has the doctor find out which of several causes a failure has, where
+// the server's answer leaves that open: a token of another tenant, say, is
+// refused without a word. It returns err where that teaches nothing, and where ctx ends first.
+func diagnose(ctx context.Context, s config.Settings, redactor *secret.Redactor, err error) error {
+	if !doctor.IsAmbiguous(err) || s.Registered != "" {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
+	defer cancel()
+	if found, better := doctor.Diagnose(ctx, remoteEnvironment(s, slog.New(slog.DiscardHandler), redactor), err); better && ctx.Err() == nil {
+		return &diagnosedError{err, found}
+	}
+	return err
+}
+
+// diagnosedError is a failure with what the doctor found.
+type diagnosedError struct {
+	err   error
+	found doctor.Problem
+}
+
+func (e *diagnosedError) Error() string {
+	if strings.HasPrefix(e.found.What, e.err.Error()) {
+		return e.found.What
+	}
+	return e.err.Error() + ": " + e.found.What
+}
+func (e *diagnosedError) Unwrap() error { return e.err }
+func (e *diagnosedError) Hint() string  { return e.found.Fix }

@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/httpclient"
+	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// newEnvironment makes of the settings, as far as they carry, what the doctor looks
+// at: the same parts that run would use.
+func newEnvironment(p Process, s config.Settings, problems []config.Problem, redactor *secret.Redactor, init *proc.Init) doctor.Environment {
+	log := slog.New(slog.DiscardHandler)
+	if s.LogLevel == slog.LevelDebug {
+		log = newLog(redactor.Writer(p.Stderr), s)
+	}
+	as, err := runAs(s.RunAs)
+	if err != nil {
+		problems = append(problems, config.Problem{What: err.Error(), Hint: hintFor(err)})
+	}
+	subject := remoteEnvironment(s, log, redactor)
+	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder
+	subject.Endpoints = requiredEndpoints(s)
+	subject.Folder, subject.Jobs = agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
+	s, subject.Host = platformInfo(s)
+	var limits *config.InvalidError
+	if errors.As(s.CheckLimits(), &limits) && !s.Placeholder && len(problems) == 0 {
+		problems = append(problems, limits.Problems...)
+	}
+	for _, problem := range problems {
+		subject.Problems = append(subject.Problems, doctor.SettingProblem{What: problem.What, Hint: problem.Hint})
+	}
+	return subject
+}
+
+// remoteEnvironment is the part of it that is not on this machine.
+func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
+	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
+	subject := doctor.Environment{
+		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
+		Identity: chosenIdentity(s, web, log, redactor), HTTP: web, Proxy: s.Proxy(),
+	}
+	if who, is := subject.Identity.Source.(*identity.Identity); is && s.URL != "" {
+		client := azdo.New(s.URL, web, who, requestLogger(log))
+		subject.Server = client
+		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
+			users, err := client.Account(ctx)
+			if err != nil {
+				return azdo.Entitlement{}, err
+			}
+			return users.Entitlement(ctx, key)
+		}
+	}
+	return subject
+}
+
+// requiredEndpoints are the hosts that are needed besides the organisation's: of Azure
+// DevOps Services the one that agents get their tokens from, and the one that the
+// package comes from (agent-protocol.md 3.2, 8); Entra ID's where a token is asked
+// of it. A server of one's own is all of these itself.
+func requiredEndpoints(s config.Settings) []doctor.Endpoint {
+	var hosts []doctor.Endpoint
+	if at, err := url.Parse(s.URL); err == nil {
+		host := strings.ToLower(at.Hostname())
+		if host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com") {
+			hosts = append(hosts, doctor.Endpoint{URL: "https://vssps.dev.azure.com", For: "the agent's log-on"},
+				doctor.Endpoint{URL: "https://download.agent.dev.azure.com", For: "the agent's package and its updates"})
+		}
+	}
+	switch s.Identity.Source {
+	case config.ServicePrincipal, config.WorkloadIdentity:
+		authority := cmp.Or(s.Getenv("AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com")
+		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
+	}
+	return hosts
+}
+
+// endpointTimeout is how long an identity endpoint that is not there is waited
+// for. A person watches, and one that starts late can be asked again.
+const endpointTimeout = 5 * time.Second
+
+func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) doctor.ChosenIdentity {
+	c := s.Identity
+	chosen := doctor.ChosenIdentity{Reason: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
+	if c.Source == "" || s.Registered != "" {
+		return chosen
+	}
+	o := identityOptions(s, web, log, redactor)
+	o.StartupTimeout = endpointTimeout
+	who, err := identity.New(o)
+	if err != nil {
+		chosen.Err = err
+		return chosen
+	}
+	chosen.Source = who
+	return chosen
+}
+
+// platformInfo finds the platform, and the grace period as run would have it.
+func platformInfo(s config.Settings) (config.Settings, doctor.Platform) {
+	platform := detectPlatform(s)
+	set := s.GracePeriod != 0
+	if !set {
+		s.GracePeriod = platform.GracePeriod
+	}
+	budget := lifecycle.SplitGrace(s.GracePeriod)
+	return s, doctor.Platform{
+		Kind: string(platform.Platform), Name: platform.DisplayName, DetectedBy: platform.DetectedBy, GraceSetting: platform.GraceSetting,
+		GracePeriod: s.GracePeriod, GraceSet: set, MaxGracePeriod: platform.MaxGracePeriod,
+		Drain: budget.Drain, Stop: budget.Stop, Remove: budget.Remove, CancelsJobs: budget.CancelsJobs(),
+	}
+}
+
+// versionTimeout is for a first start of the listener's runtime from a cold
+// disk.
+const versionTimeout = 30 * time.Second
+
+func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.AgentFolder {
+	root := agentdir.Dir{Root: s.ForAgent(1).Root()}
+	made := !s.HasSeparateRoot() || install.HasAgent(root.Root)
+	if made {
+		s.AgentDir = root.Root
+	}
+	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder}
+	check := func() error {
+		return as.Do(func() error {
+			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
+				return err
+			}
+			return folder.CheckForeignFiles()
+		})
+	}
+	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
+		check = func() error { return checkRootCanBeMade(folder, root, as) }
+	}
+	environ, _ := envFilter(s).Apply(s.Environ)
+	environ = append(as.Environ(environ, s.AgentDir), s.AgentEnviron()...)
+	return doctor.AgentFolder{
+		Dir: s.AgentDir, User: userName(as), InstallPending: s.Install && !install.HasAgent(s.AgentDir),
+		Check: check,
+		Needs: folder.Loader,
+		ICU:   func() string { return folder.FindICU("/", s.Getenv) },
+		Space: func() (uint64, uint64, error) { return root.DiskSpace(s.WorkFolder) },
+		Version: func(ctx context.Context) (string, error) {
+			ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+			defer cancel()
+			out, status, err := init.Output(ctx, proc.Spec{
+				Path: folder.Listener(), Args: []string{"--version"}, Env: environ, Dir: folder.Root, User: as,
+			})
+			if err != nil {
+				return "", err
+			}
+			return folder.CheckVersion(out, status.ExitCode())
+		},
+	}
+}
+
+// checkRootCanBeMade: a root is made as the agent's user, or, where that user may not, in
+// its name.
+func checkRootCanBeMade(installation, root agentdir.Dir, as *proc.User) error {
+	if err := as.Do(installation.CheckSource); err != nil {
+		return err
+	}
+	if err := as.Do(root.CheckRoot); err == nil || exists(root.Root) {
+		return err
+	}
+	return root.CheckRoot()
+}
+
+func exists(name string) bool { _, err := os.Lstat(name); return err == nil }
+
+func userName(as *proc.User) string {
+	if as != nil {
+		return as.String()
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(syscall.Geteuid())
+}
+
+// jobAccess is what can be tried of what a job could.
+func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
+	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), PassEnv: s.PassEnv, Metadata: metadataAnswers}
+	if as != nil {
+		jobs.User = as.String()
+	}
+	for _, a := range exposingParents(s, as) {
+		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.program, a.pid, a.variables))
+	}
+	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {
+		if file != "" && s.Registered == "" {
+			jobs.TokenFiles = append(jobs.TokenFiles, file)
+		}
+	}
+	jobs.CanRead = func(file string) bool { return as.Do(func() error { return readable(file) }) == nil }
+	return jobs
+}
+
+// metadataTimeout is for a neighbour: whoever is there answers in milliseconds,
+// and where nobody is, nothing answers.
+const metadataTimeout = 2 * time.Second
+
+// metadataAnswers says whether Azure's metadata service can be reached. It is
+// asked without the header that it wants, which it refuses with 400: so no token
+// is asked for, and another cloud's service at the same address is not taken for
+// it (identity.md 1.4).
+func metadataAnswers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://169.254.169.254/metadata/identity/oauth2/token", nil)
+	if err != nil {
+		return false
+	}
+	client := httpclient.ForIdentity()
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusBadRequest
+}

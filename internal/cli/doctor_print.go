@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/term"
+)
+
+// doctorPrinter prints findings as they come: a line each, and below it what is wrong,
+// why it matters and what to do.
+type doctorPrinter struct {
+	out       io.Writer
+	progress  io.Writer // a terminal, on which a line can be taken back; nil: none
+	color     bool
+	nameWidth int // of the names' column
+}
+
+func newDoctorPrinter(p Process, out io.Writer, redactor *secret.Redactor) *doctorPrinter {
+	t := &doctorPrinter{out: out, color: p.WantsColor()}
+	if term.IsTerminal(p.Stderr) {
+		t.progress = redactor.Writer(p.Stderr)
+	}
+	for _, c := range doctor.Checks() {
+		t.nameWidth = max(t.nameWidth, len(c.Name))
+	}
+	return t
+}
+
+// printFinding is called before a check is made, without a verdict, and after.
+func (t *doctorPrinter) printFinding(f doctor.Finding) {
+	if f.Verdict == "" {
+		if t.progress != nil {
+			fmt.Fprintf(t.progress, "\r\x1b[K%-8s%s …", "", f.Check)
+		}
+		return
+	}
+	if t.progress != nil {
+		fmt.Fprint(t.progress, "\r\x1b[K")
+	}
+	fmt.Fprintf(t.out, "%s %-*s  %s\n", t.colorVerdict(f.Verdict), t.nameWidth, f.Check, oneLine(f.Found))
+	below := func(label, text string) {
+		if text != "" {
+			fmt.Fprintf(t.out, "%*s  %s %s\n", t.nameWidth+9, "", label, oneLine(text))
+		}
+	}
+	for _, p := range f.Problems {
+		if p.What != f.Found {
+			below("-", p.What)
+		}
+		below("fix:", p.Fix)
+	}
+	if f.Verdict == doctor.Failed {
+		below("why:", f.Why)
+	}
+}
+
+// oneLine is what a server, a job or an error said, for a line of a person's.
+func oneLine(s string) string { return term.Safe(strings.Join(strings.Fields(s), " ")) }
+
+// colorVerdict is a verdict, in the colour of traffic lights, at the width of the longest.
+func (t *doctorPrinter) colorVerdict(v doctor.Verdict) string {
+	padded := fmt.Sprintf("%-8s", v)
+	colour := map[doctor.Verdict]string{doctor.OK: "32", doctor.Warning: "33", doctor.Failed: "31", doctor.Skipped: "2"}[v]
+	if !t.color {
+		return padded
+	}
+	return "\x1b[" + colour + "m" + padded + "\x1b[0m"
+}
+
+// printConclusion says whether run would work.
+func (t *doctorPrinter) printConclusion(r doctor.Report) {
+	count := map[doctor.Verdict]int{}
+	var first doctor.Name
+	for _, f := range r.Findings {
+		count[f.Verdict]++
+		if f.Verdict == doctor.Failed && first == "" {
+			first = f.Check
+		}
+	}
+	fmt.Fprintln(t.out)
+	if r.Code() == 0 {
+		fmt.Fprintf(t.out, "azptend run would work: %d ok, %d with warnings, %d skipped\n", count[doctor.OK], count[doctor.Warning], count[doctor.Skipped])
+		return
+	}
+	fmt.Fprintf(t.out, "azptend run would end with exit code %d: begin with %s (%d failed, %d skipped)\n",
+		r.Code(), first, count[doctor.Failed], count[doctor.Skipped])
+}
+
+// The JSON of a report, which docs/doctor.md describes.
+type (
+	reportJSON struct {
+		Works    bool          `json:"works"`     // azptend run would
+		ExitCode int           `json:"exit_code"` // what it would end with
+		Checks   []findingJSON `json:"checks"`
+	}
+	findingJSON struct {
+		Check     doctor.Name    `json:"check"`
+		Verdict   doctor.Verdict `json:"verdict"`
+		Found     string         `json:"found"`
+		Why       string         `json:"why"`
+		Problems  []problemJSON  `json:"problems"`
+		Blocks    []doctor.Name  `json:"blocks"`
+		BlockedBy doctor.Name    `json:"blocked_by,omitempty"`
+		ExitCode  int            `json:"exit_code,omitempty"`
+		Took      int64          `json:"took_ms"`
+	}
+	problemJSON struct {
+		Cause doctor.Cause `json:"cause"`
+		What  string       `json:"what"`
+		Fix   string       `json:"fix,omitempty"`
+	}
+)
+
+func printReport(w io.Writer, r doctor.Report) error {
+	shown := reportJSON{Works: r.Code() == 0, ExitCode: r.Code(), Checks: []findingJSON{}}
+	for _, f := range r.Findings {
+		one := findingJSON{
+			Check: f.Check, Verdict: f.Verdict, Found: f.Found, Why: f.Why, Problems: []problemJSON{}, Blocks: []doctor.Name{},
+			BlockedBy: f.BlockedBy, ExitCode: f.Code(), Took: f.Took.Milliseconds(),
+		}
+		one.Blocks = append(one.Blocks, f.Blocks...)
+		for _, p := range f.Problems {
+			one.Problems = append(one.Problems, problemJSON(p))
+		}
+		shown.Checks = append(shown.Checks, one)
+	}
+	return term.PrintJSON(w, shown)
+}

@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/setup"
+	"github.com/azptend/azptend/internal/term"
+)
+
+// setupPrinter prints what setup finds, plans and does: for a person, or as one JSON
+// document at the end.
+type setupPrinter struct {
+	p   Process
+	s   config.Settings
+	f   setupFlags
+	out *term.Output
+
+	done int // of the plan's steps
+}
+
+func (t *setupPrinter) printPlan(state setup.State, plan setup.Plan) {
+	if t.f.asJSON {
+		return
+	}
+	table := term.NewTable(t.out)
+	for _, row := range t.facts(state) {
+		table.Row(row[:]...)
+	}
+	_ = table.Flush()
+	fmt.Fprintln(t.out)
+	for _, note := range plan.Notes {
+		fmt.Fprintf(t.out, "note: %s\n", term.Safe(note))
+	}
+	if len(plan.Steps) == 0 {
+		if plan.Obstacle == nil {
+			fmt.Fprintln(t.out, "nothing to do: all of it is right")
+		}
+		return
+	}
+	fmt.Fprintln(t.out, "the plan:")
+	for i, step := range plan.Steps {
+		fmt.Fprintf(t.out, "  %d. %s\n", i+1, term.Safe(step.What))
+	}
+	if !t.f.apply && plan.Obstacle == nil {
+		fmt.Fprintln(t.out, "nothing was changed: --apply does it")
+	}
+}
+
+// facts are what there is, in rows of a name and a value.
+func (t *setupPrinter) facts(s setup.State) [][2]string {
+	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.CallerName}, {"identity", t.f.spec.Identity}}
+	rows = append(append(rows, t.user(s)...), [2]string{"pool", t.pool(s)})
+	if s.User.Key != "" && s.Pool.ID != 0 {
+		rows = append(rows, [2]string{"role", cmp.Or(s.Role.Assigned.String(), inheritedRole(s), "none")})
+	}
+	if s.Project.ID != "" {
+		rows = append(rows, [2]string{"project", t.project(s)})
+	}
+	return rows
+}
+
+func inheritedRole(s setup.State) string {
+	if s.Role.Inherited.Name == "" {
+		return ""
+	}
+	return s.Role.Inherited.String() + ", on all pools"
+}
+
+func (t *setupPrinter) user(s setup.State) [][2]string {
+	if s.User.Key == "" {
+		return [][2]string{{"user", "no: the organisation does not know it"}}
+	}
+	license := s.User.License.String()
+	if s.User.Status != "active" {
+		license += " (" + s.User.Status + ")"
+	}
+	return [][2]string{
+		{"user", fmt.Sprintf("%q, a %s, here %s", s.User.Name, s.User.Kind, s.User.Key)}, {"application id", s.User.ApplicationID}, {"licence", license},
+	}
+}
+
+func (t *setupPrinter) pool(s setup.State) string {
+	if s.Pool.ID == 0 {
+		return fmt.Sprintf("%q, which is not there", t.f.spec.Pool)
+	}
+	updates := "updates its agents"
+	if !s.Pool.AutoUpdate {
+		updates = "leaves its agents' updates alone"
+	}
+	return fmt.Sprintf("%q (id %d), which %s", s.Pool.Name, s.Pool.ID, updates)
+}
+
+func (t *setupPrinter) project(s setup.State) string {
+	switch {
+	case s.Project.Queue == 0:
+		return fmt.Sprintf("%q, which has no such pool", s.Project.Name)
+	case s.Project.Open:
+		return fmt.Sprintf("%q, whose pipelines may all use it", s.Project.Name)
+	}
+	return fmt.Sprintf("%q, whose pipelines have to ask", s.Project.Name)
+}
+
+func (t *setupPrinter) printProgress(p setup.Progress) {
+	to := t.p.Stdout
+	if t.f.asJSON {
+		to = t.p.Stderr
+	}
+	switch {
+	case p.Waiting > 0:
+		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
+	case p.Done:
+		t.done++
+		fmt.Fprintf(to, "done: %s\n", term.Safe(p.Step.What))
+	}
+}
+
+// printUnchanged is the end where nothing was to be done.
+func (t *setupPrinter) printUnchanged(state setup.State, plan setup.Plan) {
+	if t.f.asJSON {
+		_ = term.PrintJSON(t.out, t.document(state, plan))
+	}
+}
+
+// printResult is what a reviewer needs: what was done and read back, and how it is undone.
+// Where err cut it short, a document says how far it came.
+func (t *setupPrinter) printResult(after setup.State, plan setup.Plan, err error) {
+	if t.f.asJSON {
+		d := t.document(after, plan)
+		if d.Applied = err == nil; err != nil {
+			d.Error = term.Safe(err.Error())
+		} else if !t.f.spec.Remove {
+			d.Undo = t.undoCommand()
+		}
+		_ = term.PrintJSON(t.out, d)
+		return
+	}
+	if err != nil {
+		return
+	}
+	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
+	table := term.NewTable(t.out)
+	for _, row := range t.facts(after) {
+		table.Row(row[:]...)
+	}
+	if !t.f.spec.Remove {
+		table.Row("to undo it", t.undoCommand())
+	}
+	_ = table.Flush()
+	for _, step := range plan.Steps {
+		if step.Undo != "" {
+			fmt.Fprintf(t.out, "what that leaves: %s\n", step.Undo)
+		}
+	}
+}
+
+// undoCommand is the command that takes it back; it holds no secret, for none has a flag.
+func (t *setupPrinter) undoCommand() string {
+	words := []string{"azptend setup --remove --apply", "--url", doctor.ShellWord(t.s.URL), "--identity", t.f.spec.Identity}
+	if t.s.PoolID != 0 {
+		words = append(words, "--pool-id", fmt.Sprint(t.s.PoolID))
+	} else {
+		words = append(words, "--pool", doctor.ShellWord(t.s.Pool))
+	}
+	if t.f.spec.Project != "" {
+		words = append(words, "--project", doctor.ShellWord(t.f.spec.Project))
+		if t.f.spec.OpenToAll {
+			words = append(words, "--open-to-all-pipelines")
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+type setupDocument struct {
+	Organisation string `json:"organisation"`
+	By           string `json:"by"`
+	Identity     struct {
+		ObjectID      string `json:"objectId"`
+		Member        bool   `json:"member"`
+		Name          string `json:"name,omitempty"`
+		Kind          string `json:"kind,omitempty"`
+		ApplicationID string `json:"applicationId,omitempty"`
+		StorageKey    string `json:"storageKey,omitempty"`
+		License       string `json:"licence,omitempty"`
+		Status        string `json:"status,omitempty"`
+	} `json:"identity"`
+	Pool struct {
+		ID         int    `json:"id,omitempty"`
+		Name       string `json:"name"`
+		AutoUpdate bool   `json:"autoUpdate"`
+	} `json:"pool"`
+	Role      string       `json:"role,omitempty"`      // assigned on the pool
+	Inherited string       `json:"inherited,omitempty"` // from all pools
+	Project   *projectPart `json:"project,omitempty"`
+	Steps     []setup.Step `json:"steps"`
+	Done      int          `json:"done"`    // the first so many of them
+	Applied   bool         `json:"applied"` // and read back
+	Notes     []string     `json:"notes,omitempty"`
+	Obstacle  string       `json:"obstacle,omitempty"`
+	Error     string       `json:"error,omitempty"` // what it failed of
+	Undo      string       `json:"undo,omitempty"`
+}
+
+type projectPart struct {
+	Name  string `json:"name"`
+	Queue int    `json:"queue,omitempty"`
+	Open  bool   `json:"openToAllPipelines"`
+}
+
+func (t *setupPrinter) document(s setup.State, plan setup.Plan) setupDocument {
+	d := setupDocument{Organisation: t.s.URL, By: s.CallerName, Steps: plan.Steps, Done: t.done, Notes: plan.Notes,
+		Role: s.Role.Assigned.String(), Inherited: s.Role.Inherited.String()}
+	if d.Steps == nil {
+		d.Steps = []setup.Step{}
+	}
+	d.Identity.ObjectID, d.Identity.Member = t.f.spec.Identity, s.User.Key != ""
+	if d.Identity.Member {
+		d.Identity.Name, d.Identity.Kind, d.Identity.ApplicationID = s.User.Name, s.User.Kind, s.User.ApplicationID
+		d.Identity.StorageKey, d.Identity.License, d.Identity.Status = s.User.Key, s.User.License.String(), s.User.Status
+	}
+	d.Pool.ID, d.Pool.Name, d.Pool.AutoUpdate = s.Pool.ID, cmp.Or(s.Pool.Name, t.f.spec.Pool), s.Pool.AutoUpdate
+	if s.Project.ID != "" {
+		d.Project = &projectPart{s.Project.Name, s.Project.Queue, s.Project.Open}
+	}
+	if plan.Obstacle != nil {
+		d.Obstacle = plan.Obstacle.Error()
+	}
+	return d
+}

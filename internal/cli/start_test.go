@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// A signal ends a start that hangs, and a run whose agents hear signals by themselves
+// is waited for.
+func TestAStartThatHangs(t *testing.T) {
+	for _, begins := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var said bytes.Buffer
+			s := &starting{over: make(chan struct{})}
+			s.log.Store(slog.New(slog.NewTextHandler(&said, nil)))
+			heard := make(chan proc.Signal, 1)
+			heard <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
+			err := s.run(Process{}, heard, func() error {
+				if begins {
+					s.begun()
+				}
+				time.Sleep(time.Hour)
+				return exitcode.Silent(exitcode.TryAgain)
+			})
+			want := exitcode.OK
+			if begins {
+				want = exitcode.TryAgain
+			}
+			if exitcode.Of(err) != want || strings.Contains(said.String(), "does not answer") == begins {
+				t.Errorf("begins %v: %v, and it said %q", begins, err, said.String())
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+}

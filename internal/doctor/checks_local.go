@@ -1,0 +1,58 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+func checkSettings(_ context.Context, v *run) result {
+	r := ok("every setting can be read")
+	if n := len(v.Problems); n > 0 {
+		r.found = fmt.Sprintf("%s cannot be used", count(n, "setting"))
+	}
+	for _, p := range v.Problems {
+		r = r.with(Problem{BadSetting, p.What, p.Hint})
+	}
+	for _, what := range v.Warnings {
+		r = r.with(problem(SuspiciousSetting, what))
+	}
+	return r
+}
+
+// count is "1 setting", "2 settings".
+func count(n int, of string) string {
+	if n != 1 {
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
+}
+
+func checkHost(_ context.Context, v *run) result {
+	h := v.Environment.Host
+	return ok(fmt.Sprintf("%s (%s), known by %s", h.Kind, h.Name, h.DetectedBy))
+}
+
+func checkIdentity(_ context.Context, v *run) result {
+	c := v.Environment.Identity
+	switch {
+	case v.isPreregistered():
+		return notNeeded("the agent was registered by another azptend (AZP_REGISTERED): none is needed here")
+	case c.Err != nil:
+		return failedWith(problem(BadIdentity, c.Err.Error()))
+	case c.Source == nil:
+		return blocked(Settings, "the settings come to no identity")
+	}
+	var more []string
+	more = append(more, "because of "+c.Reason)
+	if c.Reason == "nothing else is set" {
+		more[0] = c.Reason
+	}
+	if c.Host != "" {
+		more = append(more, "asked of "+c.Host)
+	}
+	if len(c.Ignored) > 0 {
+		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
+	}
+	return ok(fmt.Sprintf("%s, %s (%s)", c.Source.Source(), c.Source.Selector(), strings.Join(more, "; ")))
+}

@@ -1,0 +1,211 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/azdo"
+)
+
+// networkTimeout is how long an address may take to answer.
+const networkTimeout = 20 * time.Second
+
+// requestTrace is what a request met on its way.
+type requestTrace struct {
+	mu       sync.Mutex
+	resolved []string // the addresses that the name stands for
+	address  string   // the one that was connected to
+	tls      *tls.ConnectionState
+}
+
+func (t *requestTrace) trace() *httptrace.ClientTrace {
+	note := func(f func()) { t.mu.Lock(); f(); t.mu.Unlock() }
+	return &httptrace.ClientTrace{
+		DNSDone: func(i httptrace.DNSDoneInfo) {
+			note(func() {
+				for _, a := range i.Addrs {
+					t.resolved = append(t.resolved, a.String())
+				}
+			})
+		},
+		ConnectDone: func(_, address string, err error) {
+			if err == nil {
+				note(func() { t.address = address })
+			}
+		},
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			if err == nil {
+				note(func() { t.tls = &s })
+			}
+		},
+	}
+}
+
+func checkNetwork(ctx context.Context, v *run) result {
+	switch {
+	case v.isPreregistered():
+		return notNeeded("the agent's own files say where its server is")
+	case v.URL == "":
+		return blocked(Settings, "AZP_URL (--url) names no address")
+	}
+	via := v.proxyFor(v.URL)
+	var way requestTrace
+	// A connection of its own: of one that was kept nothing would be learned.
+	v.HTTP.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, way.trace()), networkTimeout)
+	defer cancel()
+	sent := time.Now()
+	found, err := azdo.Probe(ctx, v.HTTP, v.URL)
+	answered := time.Now()
+	if err != nil {
+		return unreachable(err, v.URL, via, &way)
+	}
+	v.organisation = found
+	return ok(way.describe(v.URL, via, answered.Sub(sent))).withClock(found.Date, sent, answered)
+}
+
+// proxyFor is the proxy on the way to an address, without its password; nil for
+// none.
+func (v *run) proxyFor(address string) *url.URL {
+	r, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil || v.Proxy == nil {
+		return nil
+	}
+	via, err := v.Proxy(r)
+	if err != nil || via == nil {
+		return nil
+	}
+	bare := *via
+	bare.User = nil
+	return &bare
+}
+
+// describe is the way that a request took.
+func (t *requestTrace) describe(address string, via *url.URL, took time.Duration) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	parts := []string{hostOf(address) + " answers in " + took.Round(time.Millisecond).String()}
+	if via != nil {
+		parts = append(parts, "through the proxy "+via.String())
+	}
+	if t.address != "" {
+		parts = append(parts, "at "+t.address)
+	}
+	switch {
+	case t.tls != nil && len(t.tls.PeerCertificates) > 0:
+		leaf := t.tls.PeerCertificates[0]
+		parts = append(parts, fmt.Sprintf("%s, certificate by %s", tls.VersionName(t.tls.Version), firstName(leaf.Issuer.CommonName, leaf.Issuer.String())))
+	case strings.HasPrefix(address, "http:"):
+		parts = append(parts, "without TLS")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func firstName(name, instead string) string {
+	if name == "" {
+		return instead
+	}
+	return name
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Host
+}
+
+// unreachable says how far a request came.
+func unreachable(err error, address string, via *url.URL, way *requestTrace) result {
+	c, known := Explain(err)
+	if !known {
+		c = CaseOf(NoAnswer)
+	}
+	way.mu.Lock()
+	defer way.mu.Unlock()
+	what := fmt.Sprintf("cannot reach %s: %v", hostOf(address), errors.Unwrap(err))
+	if via != nil {
+		what += ", through the proxy " + via.String()
+	}
+	if len(way.resolved) > 0 && way.address == "" {
+		what += "; the name stands for " + strings.Join(way.resolved, ", ")
+	}
+	var verify *tls.CertificateVerificationError
+	if errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0 {
+		leaf := verify.UnverifiedCertificates[0]
+		what += fmt.Sprintf("; the certificate is of %s, by %s", firstName(leaf.Subject.CommonName, leaf.Subject.String()), firstName(leaf.Issuer.CommonName, leaf.Issuer.String()))
+	}
+	return failedWith(problem(c.Cause, what))
+}
+
+// maxClockSkew is how far apart clocks may be: the agent's log-on breaks beyond
+// (agent-protocol.md 10, 11th surprise).
+const maxClockSkew = 5 * time.Minute
+
+// withClock compares the server's clock with ours. Its Date is of some moment
+// between request and answer, cut to a second.
+func (r result) withClock(server, sent, answered time.Time) result {
+	if server.IsZero() {
+		return r
+	}
+	var skew time.Duration
+	switch {
+	case server.Add(time.Second).Before(sent):
+		skew = sent.Sub(server)
+	case server.After(answered):
+		skew = answered.Sub(server)
+	}
+	if skew.Abs() < maxClockSkew {
+		return r
+	}
+	word := "ahead of"
+	if skew < 0 {
+		word = "behind"
+	}
+	return r.with(problem(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", skew.Abs().Round(time.Second), word)))
+}
+
+func checkOrganisation(_ context.Context, v *run) result {
+	if v.isPreregistered() {
+		return notNeeded("the agent's own files say which it is")
+	}
+	status := fmt.Sprintf("%s answers %d", v.URL, v.organisation.Status)
+	switch v.organisation.Kind {
+	case azdo.NoSuchOrganisation:
+		return failedWith(problem(NoOrganisation, status+", and names no tenant: there is no such organisation"))
+	case azdo.RedirectsElsewhere:
+		return failedWith(problem(Redirects, v.URL+" leads to "+v.organisation.Target))
+	case azdo.NotAzureDevOps:
+		return failedWith(problem(NotDevOps, status+", and not as Azure DevOps does"))
+	case azdo.EndpointUnavailable:
+		return failedWith(problem(Unavailable, status))
+	}
+	return ok("there is an organisation or collection at " + v.URL)
+}
+
+func checkTenant(_ context.Context, v *run) result {
+	switch {
+	case v.isPreregistered():
+		return notNeeded("no token is needed")
+	case v.claims == nil:
+		return notNeeded("a personal access token is of no tenant")
+	case v.organisation.Tenant == "":
+		return notNeeded("the organisation names no tenant: it is a server of one's own, or one that does not tell")
+	case v.organisation.WithoutEntra():
+		return failedWith(problem(NoEntra, "the organisation is connected to no Entra tenant, and the token is of tenant "+v.claims.Tenant))
+	case v.claims.Tenant == "":
+		return notNeeded("the token does not say its tenant; the organisation's is " + v.organisation.Tenant)
+	case !strings.EqualFold(v.organisation.Tenant, v.claims.Tenant):
+		return failedWith(problem(WrongTenant, fmt.Sprintf("the token is of tenant %s, and the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant)))
+	}
+	return ok("the token and the organisation are of tenant " + v.organisation.Tenant)
+}

@@ -1,0 +1,142 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Check is one thing to look at.
+type Check struct {
+	Name  Name
+	Why   string // why it matters: a sentence, without a period
+	Needs []Name // the checks that have to be well before it can be made
+
+	run func(context.Context, *run) result
+}
+
+// Checks are all checks, from the inside out.
+func Checks() []Check {
+	return []Check{
+		{Settings, "run begins with nothing unless every setting can be read", nil, checkSettings},
+		{Host, "the platform decides how long a stop may take, and where the identity comes from", nil, checkHost},
+		{Identity, "whoever registers the agent needs an identity, and not the wrong one of several", nil, checkIdentity},
+		{Token, "everything that azptend asks of Azure DevOps takes a token for it", []Name{Identity}, checkToken},
+		{Network, "azptend and the agent reach Azure DevOps over https, through the proxy if there is one", nil, checkNetwork},
+		{Endpoints, "the agent logs on elsewhere than azptend, and fetches its updates from elsewhere again", nil, checkEndpoints},
+		{Organisation, "a name that is mistyped looks like a network that works", []Name{Network}, checkOrganisation},
+		{Tenant, "an organisation takes tokens of its own Entra tenant alone", []Name{Token, Organisation}, checkTenant},
+		{SignIn, "a token may be good, and still not be let in", []Name{Tenant}, checkSignIn},
+		{Membership, "Azure DevOps knows users of the organisation, and nobody else", []Name{SignIn}, checkMembership},
+		{Licence, "without a Basic licence roles on pools may not count", []Name{Membership}, checkLicence},
+		{Pool, "Azure DevOps leaves out pools that the identity may not view, without a word", []Name{Membership}, checkPool},
+		{Role, "registering and removing agents takes the Administrator role on the organisation's pool", []Name{Pool}, checkRole},
+		{PoolKind, "agents of hosted and scale set pools are not ours to add", []Name{Pool}, checkPoolKind},
+		{Folder, "the agent is started from its folder, and writes there", nil, checkFolder},
+		{Runtime, "the agent is a .NET program: it needs its C library, and ICU", []Name{Folder}, checkRuntime},
+		{Reach, "a job is other people's code, and what it can reach of the identity it can use", nil, checkReach},
+		{Budget, "a job that runs when the platform stops the agent is finished in the grace period or not at all", nil, checkBudget},
+		{Queue, "why jobs wait, and what an autoscaler makes of them", []Name{Pool}, checkQueue},
+	}
+}
+
+// blockedChecks are the checks that need one.
+func blockedChecks(checks []Check, name Name) []Name {
+	var after []Name
+	for _, c := range checks {
+		if slices.Contains(c.Needs, name) {
+			after = append(after, c.Name)
+		}
+	}
+	return after
+}
+
+// Run makes all checks and tells each before and after it is made; tell may be
+// nil, and is given a finding without a verdict before. A check that cannot be
+// made says which other stands in its way, and the rest go on. When ctx ends the
+// rest is left out.
+func Run(ctx context.Context, s Environment, onFinding func(Finding)) Report {
+	return runChecks(ctx, Checks(), newRun(s), onFinding)
+}
+
+func runChecks(ctx context.Context, checks []Check, v *run, onFinding func(Finding)) Report {
+	if onFinding == nil {
+		onFinding = func(Finding) {}
+	}
+	var report Report
+	for _, c := range checks {
+		if ctx.Err() != nil {
+			break
+		}
+		f := Finding{Check: c.Name, Why: c.Why, Blocks: blockedChecks(checks, c.Name)}
+		if by := blocker(c, report); by != "" {
+			f.Verdict, f.BlockedBy, f.Found = Skipped, by, "not looked at: "+string(by)+" comes first"
+		} else {
+			onFinding(f)
+			begun := time.Now()
+			r := c.run(ctx, v)
+			f.Took = time.Since(begun)
+			f.Verdict, f.Found, f.Problems = r.verdict(), r.sentence(), v.fillCommands(sortBySeverity(r.problems))
+			f.BlockedBy = r.blockedBy
+		}
+		report.Findings = append(report.Findings, f)
+		onFinding(f)
+	}
+	return report
+}
+
+// blocker is the check that stands in the way, the first cause and not the
+// nearest.
+func blocker(c Check, so Report) Name {
+	for _, need := range c.Needs {
+		switch f := so.Of(need); {
+		case f.Verdict == Failed:
+			return need
+		case f.Verdict == Skipped && f.BlockedBy != "":
+			return f.BlockedBy
+		}
+	}
+	return ""
+}
+
+// fillCommands names, in the commands of fixes, what the visit has learned by now.
+func (v *run) fillCommands(problems []Problem) []Problem {
+	if v.claims == nil || v.claims.ObjectID == "" {
+		return problems
+	}
+	pool := "--pool " + ShellWord(v.PoolName)
+	if v.PoolID != 0 {
+		pool = fmt.Sprintf("--pool-id %d", v.PoolID)
+	}
+	command := fmt.Sprintf("--url %s %s --identity %s", ShellWord(v.URL), pool, v.claims.ObjectID)
+	for i := range problems {
+		problems[i].Fix = strings.ReplaceAll(problems[i].Fix, setupIdentity, command)
+	}
+	return problems
+}
+
+// ShellWord is a text as one word of a command.
+func ShellWord(s string) string {
+	plain := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:%", r))
+	}) < 0
+	if plain && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// sortBySeverity puts failures before warnings.
+func sortBySeverity(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return severity(b) - severity(a) })
+	return problems
+}
+
+func severity(p Problem) int {
+	if CaseOf(p.Cause).Verdict == Failed {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,117 @@
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/azptend/azptend/internal/safefile"
+)
+
+// packageRecordName is the file that says what is installed in an agent's folder.
+const packageRecordName = ".azptend-package"
+
+// maxRecord is the limit for a file that says what is installed. Ours are of
+// some hundred bytes.
+const maxRecord = 64 << 10
+
+// PackageRecord is what it holds.
+type PackageRecord struct {
+	Kind     Kind   `json:"kind"`
+	Platform string `json:"platform"`
+	Version  string `json:"version"`
+	SHA256   string `json:"sha256"`
+}
+
+// Installed is what an install of ours has put into the folder, as long as it is
+// there: an agent that has updated itself leaves bin a link (agent-protocol.md 4.3).
+func Installed(dir string) (PackageRecord, bool) {
+	var m PackageRecord
+	b, err := safefile.Dir(dir).ReadFile(packageRecordName, maxRecord)
+	if err != nil || json.Unmarshal(b, &m) != nil {
+		return PackageRecord{}, false
+	}
+	bin, err := os.Lstat(filepath.Join(dir, "bin"))
+	if err != nil || !bin.IsDir() || !HasAgent(dir) {
+		return PackageRecord{}, false
+	}
+	return m, true
+}
+
+// records are the files that say what is installed, by their names.
+type records map[string]any
+
+func recordsFor(p Package) records {
+	return records{packageRecordName: PackageRecord{p.Kind, p.Platform, p.Version, p.SHA256}}
+}
+
+// place moves what is in the tree to its places.
+func (s staging) place(m records) error {
+	moves, err := s.moves(m)
+	if err != nil {
+		return err
+	}
+	for _, move := range moves {
+		if err := move(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moves are the renames of place, in their order: bin goes first and comes last.
+// In between there is no listener, so a folder whose parts are of two packages is
+// never taken for an agent. Without bin the marks say nothing yet.
+func (s staging) moves(m records) ([]func() error, error) {
+	if err := s.agentDir.Mkdir(s.path(formerName), 0o755); err != nil {
+		return nil, err
+	}
+	entries, err := s.list(treeName)
+	if err != nil {
+		return nil, err
+	}
+	moves := []func() error{func() error { return s.setAside("bin") }}
+	for _, entry := range entries {
+		if name := entry.Name(); name != "bin" {
+			moves = append(moves, func() error { return s.setAside(name) }, func() error { return s.moveIn(name) })
+		}
+	}
+	for _, name := range []string{packageRecordName, rootRecordName} {
+		moves = append(moves, func() error { return s.setAside(name) })
+		if content, is := m[name]; is {
+			moves = append(moves, func() error { return s.writeRecord(name, content) })
+		}
+	}
+	return append(moves, func() error { return s.moveIn("bin") }), nil
+}
+
+func (s staging) setAside(name string) error {
+	err := s.agentDir.Rename(name, s.path(formerName, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (s staging) moveIn(name string) error {
+	return s.agentDir.Rename(s.path(treeName, name), name)
+}
+
+// writeRecord writes down what is being installed.
+func (s staging) writeRecord(name string, content any) error {
+	b, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	f, err := s.agentDir.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // whatever is there is not ours
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return s.agentDir.Rename(s.path(name), name)
+}

@@ -1,0 +1,219 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/azptend/azptend/internal/safefile"
+)
+
+func threadID() int { return unix.Gettid() }
+
+// childrenOfThread are the processes that a thread of this process has forked.
+// Orphans are among them only for the main thread: the kernel gives orphans to the
+// first thread that lives. Kernels without CONFIG_PROC_CHILDREN have no such list.
+func childrenOfThread(thread int) (pids []int) {
+	list, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(thread) + "/children")
+	if err != nil {
+		return nil
+	}
+	for field := range strings.FieldsSeq(string(list)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// processes reads the process table. Processes that end meanwhile are left out.
+func processes() ([]process, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	table := make([]process, 0, len(names))
+	buffer := make([]byte, statBufferSize)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if p, err := processOf(pid, buffer); err == nil {
+			table = append(table, p)
+		}
+	}
+	return table, nil
+}
+
+// processOf reads one row of the process table, through a buffer that can be used
+// again for the next one.
+func processOf(pid int, buffer []byte) (process, error) {
+	stat, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/stat", buffer)
+	if err != nil {
+		return process{}, err
+	}
+	return parseStat(stat)
+}
+
+// readPrefix reads as much of a file as fits into the buffer. The kernel makes up
+// these files in one piece. A start looks through all processes several times: what
+// that leaves to the garbage collector stays resident as long as azptend runs.
+func readPrefix(path string, buffer []byte) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	n, err := f.Read(buffer)
+	return buffer[:n], err
+}
+
+// startTimeField is where /proc/PID/stat has the start time, counted from the state,
+// which is field 3 of proc_pid_stat(5).
+const startTimeField = 22 - 3
+
+// parseStat reads the first five fields of /proc/PID/stat, and the 22nd:
+// "pid (comm) state ppid pgrp …". The command may hold spaces and parentheses;
+// the last ")" ends it.
+func parseStat(stat []byte) (process, error) {
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 1 || end < open {
+		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
+	}
+	var fields [startTimeField + 1]string
+	n := 0
+	for field := range bytes.FieldsSeq(stat[end+1:]) {
+		fields[n] = string(field)
+		if n++; n == len(fields) {
+			break
+		}
+	}
+	if n < len(fields) {
+		return process{}, fmt.Errorf("cannot parse process status %.40q", stat)
+	}
+	var failed error
+	number := func(s string) int {
+		n, err := strconv.Atoi(s)
+		failed = errors.Join(failed, err)
+		return n
+	}
+	p := process{
+		pid:    number(string(bytes.TrimSpace(stat[:open]))),
+		parent: number(fields[1]),
+		group:  number(fields[2]),
+		start:  number(fields[startTimeField]),
+		zombie: fields[0] == "Z" || fields[0] == "X",
+	}
+	if failed != nil {
+		return process{}, fmt.Errorf("cannot parse process status: %w", failed)
+	}
+	return p, nil
+}
+
+// executable is the file that a process runs, "" where that may not be known.
+func executable(pid int) string {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(exe, " (deleted)") // an update has moved it
+}
+
+// realUser is a process's real user, -1 where that is not known. A process cannot
+// change it without a privilege. The owner of /proc/PID says less: for an undumpable
+// process it is root.
+func realUser(pid int) int {
+	// The line is the ninth, after a name of at most 64 bytes.
+	status, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, 512))
+	if err != nil {
+		return -1
+	}
+	_, after, found := bytes.Cut(status, []byte("\nUid:\t"))
+	first, _, whole := bytes.Cut(after, []byte("\t"))
+	uid, err := strconv.Atoi(string(first))
+	if !found || !whole || err != nil {
+		return -1
+	}
+	return uid
+}
+
+// maxExecSize is the most that Linux lets an exec pass on as arguments and
+// environment together: three quarters of the usual 8 MiB stack.
+const maxExecSize = 6 << 20
+
+// stringsOf reads a process's "environ" or "cmdline", nil where that is not
+// permitted. It reads no more than an exec can have passed on: a process may declare
+// any of its memory to be its arguments and its environment (PR_SET_MM_MAP),
+// terabytes of zeros too.
+func stringsOf(pid int, file string) []string {
+	b, err := safefile.ReadFile("/proc/"+strconv.Itoa(pid)+"/"+file, maxExecSize)
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
+}
+
+// statInside looks at a directory as a process finds it. Links on the way lead where
+// they lead for that process.
+func statInside(pid int, dir string) (fs.FileInfo, error) {
+	proc := "/proc/" + strconv.Itoa(pid)
+	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	fd, err := unix.Openat2(int(root.Fd()), dir, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.6, or a sandbox
+		return statSameNamespace(proc, root, dir)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: proc + "/root" + dir, Err: err}
+	}
+	found := os.NewFile(uintptr(fd), dir)
+	defer found.Close()
+	return found.Stat()
+}
+
+// statSameNamespace is statInside for a process that shares mount namespace and root
+// directory with this one, so that a path means the same. For any other it fails.
+func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, error) {
+	theirs, err := root.Stat()
+	if err != nil {
+		return nil, err
+	}
+	ours, err := os.Stat("/")
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(ours, theirs) || mountNamespace(proc) == "" || mountNamespace(proc) != mountNamespace("/proc/self") {
+		return nil, &fs.PathError{Op: "stat", Path: proc + "/root" + dir, Err: errors.ErrUnsupported}
+	}
+	return os.Stat(dir)
+}
+
+// inOtherMountNamespace says that a process is known to be in another one.
+func inOtherMountNamespace(pid int) bool {
+	theirs, ours := mountNamespace("/proc/"+strconv.Itoa(pid)), mountNamespace("/proc/self")
+	return theirs != "" && ours != "" && theirs != ours
+}
+
+// mountNamespace names a process's mount namespace, "" where that may not be known.
+func mountNamespace(proc string) string {
+	name, _ := os.Readlink(proc + "/ns/mnt")
+	return name
+}
