@@ -124,17 +124,17 @@ func TestThePagesTimes(t *testing.T) {
 		sentence string
 		constant time.Duration
 	}{
-		{"Tried again for %s", bootTimeout},
-		{"not believed until %s after the loss", latePostWindow},
-		{"must both say idle for %s", idleConfirmTime},
+		{"azptend retries for %s if no server answers", bootTimeout},
+		{"counts only %s after the loss", latePostWindow},
+		{"must both show no job for %s", idleConfirmTime},
 		{"Only SIGINT escalates, %s or more after", secondInterruptAfter},
-		{"register anew after %s", reregisterPause},
-		{"tried again after %s", minRetryPause},
-		{"at most %s, or when the server wishes", maxRetryPause},
-		{"each is waited for %s at most", callTimeout},
-		{"a removal is tried for %s", removeTimeout},
-		{"in the next one after that, for %s", sessionTimeout},
-		{"throttled, for up to %s", throttleTimeout},
+		{"registers again after %s", reregisterPause},
+		{"azptend retries a failed call after %s", minRetryPause},
+		{"at most %s, or after the server's Retry-After", maxRetryPause},
+		{"waits at most %s for each", callTimeout},
+		{"retries a removal for %s", removeTimeout},
+		{"starts a listener again and again for %s", sessionTimeout},
+		{"for up to %s if the server throttles", throttleTimeout},
 	} {
 		if want := fmt.Sprintf(tt.sentence, pageDuration(tt.constant)); !strings.Contains(text, want) {
 			t.Errorf("docs/how-it-works.md does not say %q", want)

@@ -34,7 +34,7 @@ type lifeCalls struct {
 	End   []call // when it leaves
 }
 
-// The three kinds of lives (docs/how-it-works.md, "The calls of a life").
+// The three kinds of lives (docs/how-it-works.md, "The calls of a run").
 var (
 	onceLife = lifeCalls{
 		Start: []call{getPools, postAgent}, Ready: []call{getAgent},
