@@ -28,11 +28,10 @@ var allowed = map[string][]string{
 	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"}, // it maps their errors
 	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/exitcode", "internal/identity", "internal/secret", "internal/text"},                   // it explains their errors to every command
 	"internal/setup":      {"internal/azdo", "internal/retry"},
-	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},                            // agent for the key and the marks; secret is what an Authorizer gives
-	"internal/calls":      {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
-	"internal/health":     {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
-	"internal/keep":       {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
-	"internal/metrics":    {}, // a leaf, for run too
+	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},          // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/health":     {"internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
+	"internal/keep":       {"internal/azdo", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
+	"internal/metrics":    {"internal/azdo"},
 	"internal/config":     {"internal/safefile", "internal/secret", "internal/text"},
 	"internal/term":       {}, // imported by commands only
 	"internal/retry":      {},
