@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"internal/systemd":    {},
 	"internal/secret":     {},
 	"internal/httpclient": {},
+	"emulator":            {"internal/emulator"}, // public
 	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},
 	"internal/emulator":   {},
 	"internal/fakeagent":  {"internal/proc"},
