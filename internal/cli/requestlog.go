@@ -33,7 +33,7 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 			args = append(args, throttleArgs(o.Throttle)...)
 		}
 		log.Debug("Called Azure DevOps", args...)
-		if !slows(o.Throttle) {
+		if !o.Throttled() {
 			return
 		}
 		mu.Lock()
@@ -52,12 +52,6 @@ func warnClock(log *slog.Logger, ahead time.Duration) {
 	}
 	log.Warn("This machine's clock is off: five minutes and more keep the agent from logging on", "it_is", it,
 		"by", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
-}
-
-// slows tells an answer that was slowed down from one that only shows how much is
-// left, and from an outage with a time to come back at.
-func slows(t azdo.Throttle) bool {
-	return t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
 }
 
 func throttleArgs(t azdo.Throttle) []any {
