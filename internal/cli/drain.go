@@ -32,7 +32,7 @@ Exit codes: 0 azptend was asked; with --wait, the exit code of its run (0: the j
 finished; 75: it was cut); 69 no azptend runs there, or it does not answer or was
 killed meanwhile; 77 it belongs to another user; 64 invalid command line.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := config.LoadPlace(c.Flags(), p.Environ)
+			s, err := config.LoadLocation(c.Flags(), p.Environ)
 			if err != nil {
 				return exitcode.With(exitcode.Usage, err)
 			}
@@ -42,7 +42,7 @@ killed meanwhile; 77 it belongs to another user; 64 invalid command line.`,
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait until the agent is gone, and print each phase")
 	c.Flags().BoolVar(&o.terminating, "terminating", false, "start the grace period now: the platform is about to stop azptend")
-	config.AddPlaceFlags(c.Flags())
+	config.AddLocationFlags(c.Flags())
 	return c
 }
 

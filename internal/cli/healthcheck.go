@@ -34,7 +34,7 @@ Exit codes: 0 success, 1 failure, 64 invalid command line. One line says why.`,
 			if o.live && o.ready {
 				return exitcode.With(exitcode.Usage, &usageError{errors.New("--live and --ready exclude each other"), c.CommandPath()})
 			}
-			s, err := config.LoadPlace(c.Flags(), p.Environ)
+			s, err := config.LoadLocation(c.Flags(), p.Environ)
 			if err != nil {
 				return exitcode.With(exitcode.Usage, err)
 			}
@@ -45,7 +45,7 @@ Exit codes: 0 success, 1 failure, 64 invalid command line. One line says why.`,
 	c.Flags().BoolVar(&o.live, "live", false, "succeed if its loop answers (default)")
 	c.Flags().BoolVar(&o.ready, "ready", false, "succeed if the agent listens for jobs or runs one")
 	c.Flags().BoolVar(&o.json, "json", false, "print the status as JSON")
-	config.AddPlaceFlags(c.Flags())
+	config.AddLocationFlags(c.Flags())
 	return c
 }
 

@@ -32,11 +32,7 @@ and agents that azptend run --registered has left. It creates the pool's
 placeholder if it is missing. It shows agents, queue and waiting times as a page
 and as metrics for Prometheus, on AZP_KEEP_LISTEN.
 
-Several keepers can share a pool. Each needs the Administrator role on it.
-
-Every setting has a variable, in brackets below, and a flag; the flag wins.
-AZP_TOKEN, AZP_CLIENTSECRET and AZP_KEEP_TOKEN have no flag, because command lines
-are public.`,
+Several keepers can share a pool. Each needs the Administrator role on it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
@@ -86,7 +82,7 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, red
 	}
 	o := keep.Options{
 		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: hintFor, Prune: s.KeepPrune,
-		Rules: pool.Rules{OlderThan: s.KeepOlderThan, AnyOwner: s.KeepAnyOwner, Match: s.KeepMatch},
+		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
 		o.Placeholder = &pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities}

@@ -39,7 +39,7 @@ Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
 	flags.SortFlags = false
 	flags.BoolVar(&r.yes, "yes", false, "remove the ghosts")
 	r.rules.OlderThan = pool.MinOffline
-	flags.Var(config.DurationFlag("AZP_KEEP_OLDER_THAN", &r.rules.OlderThan), "older-than", "how long an agent must have been offline; at least 15m, "+
+	flags.Var(config.DurationFlag{Target: &r.rules.OlderThan, Setting: "AZP_KEEP_OLDER_THAN"}, "older-than", "how long an agent must have been offline; at least 15m, "+
 		"except for exited agents that ask a keeper to remove them")
 	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "include agents without azptend's owner tag")
 	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches (* any characters, ? one character)")

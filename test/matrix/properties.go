@@ -15,12 +15,12 @@ type property struct {
 
 func properties() []property {
 	return []property{
-		{"the end comes inside the budget", "from the first word to the end of the process, within the grace period", overstayed},
+		{"azptend ends within the budget", "the time from the first request to drain to the end of the process is within the grace period", overstayed},
 		{"the exit code is the table's", "the README's, for what happened", wrongCode},
-		{"no job is cut while drain budget is left", "unless a person insisted, or the event itself ended its process", cutJob},
+		{"no job is cut while drain budget is left", "unless SIGINT escalated, or the event itself ended its process", cutJob},
 		{"no ghost", "the pool is empty, or each agent in it is named in the log, and pruning empties it", ghost},
-		{"no process stays", "daemons that left the job's group and session included", survivor},
-		{"no file stays", "but what the agent itself leaves: _work, _diag and its bins", litter},
+		{"no process stays", "including daemons that left the job's group and session", survivor},
+		{"no file stays", "except what the agent itself leaves: _work, _diag and its bins", litter},
 	}
 }
 
