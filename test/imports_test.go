@@ -32,7 +32,8 @@ var allowed = map[string][]string{
 	"internal/health":     {"internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
 	"internal/keep":       {"internal/azdo", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
 	"internal/metrics":    {"internal/azdo"},
-	"internal/config":     {"internal/safefile", "internal/secret", "internal/text"},
+	// config builds the values that these packages need.
+	"internal/config":     {"internal/identity", "internal/install", "internal/lifecycle", "internal/platform", "internal/pool", "internal/safefile", "internal/secret", "internal/text"},
 	"internal/term":       {}, // imported by commands only
 	"internal/retry":      {},
 	"internal/text":       {},
@@ -42,7 +43,7 @@ var allowed = map[string][]string{
 	"internal/azdo":       {"internal/retry", "internal/secret"},
 	"internal/agentdir":   {"internal/safefile"},
 	"internal/platform":   {"internal/retry"},
-	"internal/install":    {"internal/retry", "internal/safefile"},
+	"internal/install":    {"internal/azdo", "internal/retry", "internal/safefile", "internal/secret"}, // azdo for the organisation's list of packages
 	"internal/proc":       {"internal/bounded", "internal/safefile"},
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},

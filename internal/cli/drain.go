@@ -32,7 +32,7 @@ Exit codes: 0 azptend was asked, or, with --wait, what its run exits with (0: th
 job was finished; 75: it was cut); 69 nobody runs there, does not answer, or was
 killed meanwhile; 77 it belongs to another user; 64 the command line.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := config.LoadPlace(c.Flags(), p.Environ)
+			s, err := config.LoadLocation(c.Flags(), p.Environ)
 			if err != nil {
 				return exitcode.With(exitcode.Usage, err)
 			}
@@ -42,7 +42,7 @@ killed meanwhile; 77 it belongs to another user; 64 the command line.`,
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait until the agent is gone, and say each phase on the way")
 	c.Flags().BoolVar(&o.terminating, "terminating", false, "the platform is about to end azptend: the grace period runs from now")
-	config.AddPlaceFlags(c.Flags())
+	config.AddLocationFlags(c.Flags())
 	return c
 }
 

@@ -36,7 +36,7 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 			if o.live && o.ready {
 				return exitcode.With(exitcode.Usage, &usageError{errors.New("--live and --ready are two questions"), c.CommandPath()})
 			}
-			s, err := config.LoadPlace(c.Flags(), p.Environ)
+			s, err := config.LoadLocation(c.Flags(), p.Environ)
 			if err != nil {
 				return exitcode.With(exitcode.Usage, err)
 			}
@@ -47,7 +47,7 @@ Exit codes: 0 green, 1 red, 64 the command line. One line says why.`,
 	c.Flags().BoolVar(&o.live, "live", false, "is its loop alive? (the default)")
 	c.Flags().BoolVar(&o.ready, "ready", false, "does it listen for jobs, or run one?")
 	c.Flags().BoolVar(&o.json, "json", false, "print what azptend says of itself, for a program")
-	config.AddPlaceFlags(c.Flags())
+	config.AddLocationFlags(c.Flags())
 	return c
 }
 

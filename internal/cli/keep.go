@@ -86,7 +86,7 @@ func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, red
 	}
 	o := keep.Options{
 		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: hintFor, Prune: s.KeepPrune,
-		Rules: pool.Rules{OlderThan: s.KeepOlderThan, AnyOwner: s.KeepAnyOwner, Match: s.KeepMatch},
+		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
 		o.Placeholder = &pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities}

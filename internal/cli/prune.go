@@ -40,7 +40,7 @@ Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
 	flags.SortFlags = false
 	flags.BoolVar(&r.yes, "yes", false, "remove them")
 	r.rules.OlderThan = pool.MinOffline
-	flags.Var(config.DurationFlag("AZP_KEEP_OLDER_THAN", &r.rules.OlderThan), "older-than", "how long an agent must have been offline; never less than 15m, "+
+	flags.Var(config.DurationFlag{Target: &r.rules.OlderThan, Setting: "AZP_KEEP_OLDER_THAN"}, "older-than", "how long an agent must have been offline; never less than 15m, "+
 		"but for one that asks a keeper to remove it and has ended")
 	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "take agents that bear no mark of azptend's, too")
 	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches: * is any characters, ? one")

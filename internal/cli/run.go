@@ -76,6 +76,11 @@ func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start 
 	if s.Placeholder {
 		return runPlaceholder(p, s, log, redactor, heard)
 	}
+	found := s.DetectPlatform()
+	found.Log(log, s.Grace, s.ReplicaTimeout)
+	if s, err = s.OnPlatform(found); err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
 	grace := &graceEnd{}
 	page, done, err := openHealth(s, log)
 	if err != nil {
@@ -98,7 +103,7 @@ func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start 
 	}
 	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
 
-	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start)
+	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start, found.Platform)
 	if err != nil {
 		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.OfStart(err))

@@ -35,7 +35,7 @@ asked to stop the service, and systemd waits for as long.`,
 	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "the agent's folder; the user can write it")
 	c.Flags().StringVar(&o.EnvFile, "env-file", "", "the file with the settings; /etc/azptend/NAME.env if not set")
 	o.GracePeriod = time.Hour
-	c.Flags().Var(config.DurationFlag("AZP_GRACE_PERIOD", &o.GracePeriod), "grace-period", "the time from SIGTERM to SIGKILL")
+	c.Flags().Var(config.DurationFlag{Target: &o.GracePeriod, Setting: "AZP_GRACE_PERIOD"}, "grace-period", "the time from SIGTERM to SIGKILL")
 	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo: without hardening")
 	c.Flags().StringVar(&o.Name, "name", "azptend", "the unit's name")
 	c.Flags().StringVar(&write, "write", "", "the folder to write the unit into")

@@ -36,7 +36,7 @@ Besides run's kinds of identity, --auth takes azure-cli: who is logged in there.
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&raw, "raw", false, "print the token alone, for a script")
-	config.AddIdentityFlags(c.Flags())
+	config.AddFlags(c.Flags(), config.Connection)
 	c.MarkFlagsMutuallyExclusive("json", "raw")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := config.LoadIdentity(c.Flags(), p.Environ)
@@ -97,7 +97,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	return nil
 }
 
-func newTokenInfo(who *identity.Identity, c config.IdentityChoice, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
+func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
 	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
 	claims, ok := identity.ClaimsOf(text.Reveal())
 	if !ok {

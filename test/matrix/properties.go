@@ -12,12 +12,12 @@ type property = cells.Property[cell, facts]
 
 func properties() []property {
 	return []property{
-		{Name: "the end comes inside the budget", What: "from the first word to the end of the process, within the grace period", Broken: overstayed},
+		{Name: "azptend ends within the budget", What: "the time from the first request to drain to the end of the process is within the grace period", Broken: overstayed},
 		{Name: "the exit code is the table's", What: "the README's, for what happened", Broken: wrongCode},
-		{Name: "no job is cut while drain budget is left", What: "unless a person insisted, or the event itself ended its process", Broken: cutJob},
+		{Name: "no job is cut while drain budget is left", What: "unless SIGINT escalated, or the event itself ended its process", Broken: cutJob},
 		{Name: "no ghost", What: "the pool is empty, or each agent in it is named in the log, and pruning empties it", Broken: ghost},
-		{Name: "no process stays", What: "daemons that left the job's group and session included", Broken: survivor},
-		{Name: "no file stays", What: "but what the agent itself leaves: _work, _diag and its bins", Broken: litter},
+		{Name: "no process stays", What: "including daemons that left the job's group and session", Broken: survivor},
+		{Name: "no file stays", What: "except what the agent itself leaves: _work, _diag and its bins", Broken: litter},
 	}
 }
 

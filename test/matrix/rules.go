@@ -21,7 +21,7 @@ func rules() []rule {
 			}},
 		{"one process", "SIGTERM to every process is SIGTERM where azptend is alone",
 			func(c cell) bool { return c.event.kind == crowd && !c.phase.listener && c.phase.name != "updating" }},
-		{"a script has no patience", "the script of an update dies of SIGTERM or ignores it, and takes no time",
+		{"the outcome is known at once", "the script of an update dies of SIGTERM or ignores it, and takes no time",
 			func(c cell) bool {
 				return c.phase.name == "updating" && c.event.kind == crowd && c.event.name == "SIGTERM to all, listener takes its time"
 			}},

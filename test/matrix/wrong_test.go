@@ -28,8 +28,8 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 		wrong, phase, event, property string
 	}{
 		{"nothing", "busy", "SIGTERM", ""},
-		{"overstays", "idle", "SIGTERM", "the end comes inside the budget"},
-		{"never ends", "idle", "SIGTERM", "the end comes inside the budget"},
+		{"overstays", "idle", "SIGTERM", "azptend ends within the budget"},
+		{"never ends", "idle", "SIGTERM", "azptend ends within the budget"},
 		{"another code", "idle", "SIGTERM", "the exit code is the table's"},
 		{"cuts the job", "draining", "SIGTERM", "no job is cut while drain budget is left"},
 		{"leaves its agent", "idle", "SIGTERM", "no ghost"},

@@ -69,7 +69,7 @@ func (s summary) part() string {
 	}
 	fmt.Fprintf(&b, "\nAn end may come %v late, since the machine is shared by all cells that are played at once. "+
 		"An agent that stays is one that azptend could not remove in time and names in its log, or the agent of an azptend that was killed, "+
-		"where the next start refuses the directory: a keeper removes that one.\n\n", margin)
+		"if the next start refuses the directory. A keeper removes that one.\n\n", margin)
 	if s.replayed > 0 {
 		fmt.Fprintf(&b, "%d cells failed while %d were played at once, and were played again alone: that is what counts here.\n\n", s.replayed, s.jobs)
 	}
