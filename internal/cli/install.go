@@ -23,17 +23,10 @@ import (
 func newInstall(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "install",
-		Short: "Fetch, verify and unpack the agent package",
-		Long: `Fetch, verify and unpack the agent package, for a Dockerfile or a machine:
+		Short: "Download, verify and unpack the agent package",
+		Long: `Download, verify and unpack the agent package, in a Dockerfile or on a machine.
 
-    azptend install --agent-dir /azp --agent-version 5.282.3 --agent-sha256 …
-
-With AZP_URL (--url) and an identity the organisation says what is newest and
-what its SHA-256 is. Nothing is unpacked before that is right; a download that
-broke off goes on where it did; a killed install leaves no half agent. "azptend
-run" does the same at its start with AZP_INSTALL=true.
-
-Every setting has a variable, in brackets below, and a flag; the flag wins.`,
+With AZP_URL (--url) and an identity, the organisation names the newest version and its SHA-256. azptend unpacks nothing before it has verified the archive. It resumes an interrupted download, and an interrupted install leaves no incomplete agent. "azptend run" does the same at startup with AZP_INSTALL=true.`,
 	}
 	c.Flags().SortFlags = false
 	config.AddInstallFlags(c.Flags())

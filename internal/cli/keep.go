@@ -32,11 +32,7 @@ It looks at each pool every half minute, and removes agents whose machine is gon
 it makes the pool's placeholder when it is not there; and it shows agents, queue
 and waiting times, as a page and as metrics for Prometheus, on AZP_KEEP_LISTEN.
 
-Two of them on one pool do no harm. It needs the Administrator role on the pool.
-
-Every setting has a variable, in brackets below, and a flag; the flag wins. Only
-AZP_TOKEN, AZP_CLIENTSECRET and AZP_KEEP_TOKEN have no flag: a command line is
-public.`,
+Two of them on one pool do no harm. It needs the Administrator role on the pool.`,
 		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false

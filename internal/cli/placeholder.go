@@ -68,8 +68,7 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *cobra.Command {
 	c := &cobra.Command{
 		Use: name, Short: short, Args: noArgs,
-		Long: short + ".\n\nEvery setting has a variable, in brackets below, and a flag; the flag wins. Only\n" +
-			"AZP_TOKEN, a personal access token, has no flag: a command line is public.",
+		Long: short + ".",
 		RunE: func(c *cobra.Command, _ []string) error { return do(c.Flags()) },
 	}
 	c.Flags().SortFlags = false

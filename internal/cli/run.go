@@ -28,11 +28,7 @@ func newRun(p Process) *cobra.Command {
 
 SIGTERM drains: no further job is accepted, the running one is finished within
 the grace period, then the agent is removed. Ctrl-C does the same; pressed again
-after a second it cancels the job, and once more it kills it.
-
-Every setting has a variable, in brackets below, and a flag; the flag wins. Only
-AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
-line is public.`,
+after a second it cancels the job, and once more it kills it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false

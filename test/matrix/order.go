@@ -12,8 +12,8 @@ type order struct {
 // fake agent played before the source was read.
 func orders() []order {
 	return []order{
-		{name: "session first", what: "the listener's source: it creates its session, looks feature flags up, connects to the notification socket and polls; " +
-			"a refused token is asked for again without end; version 5"},
+		{name: "session first", what: "as in the listener's source: it creates its session, reads feature flags, connects to the notification socket and polls; " +
+			"it retries a refused token forever; version 5"},
 		{name: "socket first", what: "it connects to the notification socket before it creates its session; a refused token ends it; version 4",
 			env: []string{"AZPTEND_FAKEAGENT_CONNECTS=first", "AZPTEND_FAKEAGENT_REFUSED=ends", "AZPTEND_FAKEAGENT_PLAYS=v4"}},
 	}

@@ -76,8 +76,8 @@ func (s summary) part() string {
 	}
 	fmt.Fprintf(&b, "\n## The kill matrix\n\nWritten by `make matrix`; do not edit.\n\n")
 	fmt.Fprintf(&b, "%d phases × %d events × %d outcomes of azptend's next call × %d orders in which the listener starts are %d cells, of which rules remove %d. "+
-		"%d were played on %s in %s, %d at once: all %d of the source's order, and of the other %d in which each pair occurs. "+
-		"In each cell there is a real azptend, the fake agent and an emulator of its own. The grace period is %v.\n\n",
+		"%d ran on %s in %s, %d at once: all %d of the source's order, and a pairwise set of %d of the other. "+
+		"Each cell has a real azptend, the fake agent and its own emulator. The grace period is %v.\n\n",
 		len(phases()), len(events()), len(outcomes()), len(orders()), all, removed,
 		len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs,
 		len(s.of(orders()[0])), len(s.of(orders()[1])), grace)
@@ -86,8 +86,8 @@ func (s summary) part() string {
 	for _, p := range properties() {
 		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
 	}
-	fmt.Fprintf(&b, "\nAn end may come %v late, for the machine is shared by all cells that are played at once. \"Named and then emptied\" is an agent that could not be removed in the grace period: "+
-		"azptend named it in its log, and when its session and its job's lock had lapsed pruning removed it.\n\n", margin)
+	fmt.Fprintf(&b, "\nazptend may exit %v late, because all cells share the machine. \"Named and then emptied\" is an agent that azptend could not remove in the grace period: "+
+		"azptend named it in its log, and prune removed it after its session and its job's lock had expired.\n\n", margin)
 	s.byOrder(&b)
 	s.phaseByEvent(&b)
 	s.byOutcome(&b)
@@ -138,7 +138,7 @@ func (s summary) of(o order) []verdict {
 }
 
 func (s summary) byOrder(b *strings.Builder) {
-	b.WriteString("| the listener starts | cells | which is |\n|---|---|---|\n")
+	b.WriteString("| order of the listener's start | cells | |\n|---|---|---|\n")
 	for _, o := range orders() {
 		var t tally
 		for _, v := range s.of(o) {
@@ -179,7 +179,7 @@ func (s summary) phaseByEvent(b *strings.Builder) {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString("\n| phase | is when |\n|---|---|\n")
+	b.WriteString("\n| phase | |\n|---|---|\n")
 	for _, p := range phases() {
 		fmt.Fprintf(b, "| %s | %s |\n", p.name, p.what)
 	}

@@ -43,7 +43,7 @@ func (w *world) launch() {
 	})
 }
 
-// look is azptend's look whether its agent is still in its pool (internal/supervisor/roster.go):
+// look is azptend's check that its agent is still in its pool (internal/supervisor/presence.go):
 // one request, which is not made again when it is refused.
 func (a *agent) look() {
 	if a.gone {

@@ -58,8 +58,8 @@ func (s summary) write(path string) error { return launch.FillIn(path, "vandal",
 func (s summary) part() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n## The vandal\n\nWritten by `make vandal`; do not edit.\n\n")
-	fmt.Fprintf(&b, "A job is other people's code. These jobs attack azptend's availability: %d attacks, each in all its forms and in all columns, "+
-		"are %d cells. They were played on %s in %s, %d at once, each with a real azptend, the fake agent and an emulator of its own, "+
+	fmt.Fprintf(&b, "A job is other people's code. These jobs attack azptend's availability: %d attacks, each in all forms and columns, "+
+		"are %d cells. They ran on %s in %s, %d at once, each with a real azptend, the fake agent, its own emulator "+
 		"and a grace period of %v.\n\n",
 		len(attacks()), len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs, grace)
 	fmt.Fprintf(&b, "**%d passed, in %d an agent stays and is named or left to a keeper, %d failed.**\n\n", s.count("passed"), s.count("named"), s.count("red"))
@@ -67,11 +67,11 @@ func (s summary) part() string {
 	for _, p := range properties() {
 		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
 	}
-	fmt.Fprintf(&b, "\nAn end may come %v late, since the machine is shared by all cells that are played at once. "+
+	fmt.Fprintf(&b, "\nazptend may exit %v late, because all cells share the machine. "+
 		"An agent that stays is one that azptend could not remove in time and names in its log, or the agent of an azptend that was killed, "+
 		"if the next start refuses the directory. A keeper removes that one.\n\n", margin)
 	if s.replayed > 0 {
-		fmt.Fprintf(&b, "%d cells failed while %d were played at once, and were played again alone: that is what counts here.\n\n", s.replayed, s.jobs)
+		fmt.Fprintf(&b, "%d cells failed while %d ran at once, and ran again alone. The second result counts.\n\n", s.replayed, s.jobs)
 	}
 	s.table(&b)
 	b.WriteString("| when | what happens |\n|---|---|\n")
