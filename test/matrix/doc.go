@@ -14,7 +14,7 @@
 //	properties.go                    what must be true of every cell
 //	codes.go                         the README's table of exit codes
 //	prune.go                         what a keeper would do with what is left
-//	crowd.go                         many cells at once
+//	crowd.go                         many cells at once; test/internal/cells does it
 //	page.go                          docs/reliability.md's part
 //
 // A set of cells in which each pair occurs runs with every test, with each phase and

@@ -12,7 +12,7 @@
 //	play.go         one cell, from start to end
 //	inside.go       what runs inside the job; plant.go: the files that it plants
 //	judge.go        what must be true of every cell
-//	crowd.go        many cells at once
+//	crowd.go        many cells at once; test/internal/cells does it
 //	page.go         docs/reliability.md's part
 //	faults.go       azptend without one of its guards, through a source overlay
 //
