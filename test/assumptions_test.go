@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,16 +20,6 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/test/internal/process"
 )
-
-// switches are the names of all switches of the emulator, as in its JSON.
-func switches() []string {
-	var names []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[emulator.Assumptions]()) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
-	}
-	return names
-}
 
 // row is a row of docs/assumptions.md: id, what is assumed, what azptend does
 // otherwise, and the switch.
@@ -56,7 +45,7 @@ func TestAssumptionsAreWrittenDown(t *testing.T) {
 		}
 		ids[id], told[by] = true, id
 	}
-	for _, name := range switches() {
+	for _, name := range emulator.AssumptionNames() {
 		if told[name] == "" {
 			t.Errorf("docs/assumptions.md has no row for the switch %s", name)
 		}
@@ -73,7 +62,7 @@ func TestAssumptionsAreWrittenDown(t *testing.T) {
 func TestEachAssumption(t *testing.T) {
 	t.Parallel()
 	flips := [][]string{{}} // as believed: the judge must be able to say yes
-	for _, name := range switches() {
+	for _, name := range emulator.AssumptionNames() {
 		flips = append(flips, []string{name})
 	}
 	flips = append(flips, []string{"createDropsUserCapabilities", "noUserCapabilities"}) // no mark at all, ever

@@ -21,7 +21,7 @@ func TestReadmeTellsEverySetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range config.Table() {
-		flag, value := "none: argv is public", ""
+		flag, value := "none: a command line is public", ""
 		if row.Flag != "" {
 			flag = "`--" + row.Flag + "`"
 		}

@@ -28,12 +28,12 @@ var allowed = map[string][]string{
 	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"}, // it maps their errors
 	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/exitcode", "internal/identity", "internal/secret", "internal/text"},                   // it explains their errors to every command
 	"internal/setup":      {"internal/azdo", "internal/retry"},
-	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},                            // agent for the key and the marks; secret is what an Authorizer gives
-	"internal/calls":      {"internal/azdo", "internal/metrics"},                                                                  // what keep and health count alike
-	"internal/health":     {"internal/calls", "internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
-	"internal/keep":       {"internal/azdo", "internal/calls", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
-	"internal/metrics":    {}, // a leaf, for run too
-	"internal/config":     {"internal/safefile", "internal/secret", "internal/text"},
+	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},          // agent for the key and the marks; secret is what an Authorizer gives
+	"internal/health":     {"internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
+	"internal/keep":       {"internal/azdo", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
+	"internal/metrics":    {"internal/azdo"},
+	// config builds the values that these packages need.
+	"internal/config":     {"internal/identity", "internal/install", "internal/lifecycle", "internal/platform", "internal/pool", "internal/safefile", "internal/secret", "internal/text"},
 	"internal/term":       {}, // imported by commands only
 	"internal/retry":      {},
 	"internal/text":       {},
@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"internal/azdo":       {"internal/retry", "internal/secret"},
 	"internal/agentdir":   {"internal/safefile"},
 	"internal/platform":   {"internal/retry"},
-	"internal/install":    {"internal/retry", "internal/safefile"},
+	"internal/install":    {"internal/azdo", "internal/retry", "internal/safefile", "internal/secret"}, // azdo for the organisation's list of packages
 	"internal/proc":       {"internal/bounded", "internal/safefile"},
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},
@@ -51,20 +51,22 @@ var allowed = map[string][]string{
 	"internal/systemd":    {},
 	"internal/secret":     {},
 	"internal/httpclient": {},
+	"emulator":            {"internal/emulator"}, // public
 	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},
 	"internal/emulator":   {},
 	"internal/fakeagent":  {"internal/proc"},
 	"test":                {},
 	"test/browser":        {}, // a module of its own
 	"test/bench":          {"internal/emulator", "internal/install", "test/internal/launch", "test/internal/process"},
-	"test/matrix":         {"internal/emulator", "test/internal/launch", "test/internal/process"},
+	"test/matrix":         {"internal/emulator", "test/internal/cells", "test/internal/launch", "test/internal/process"},
 	"test/image":          {"internal/emulator", "test/internal/dockerfile", "test/internal/launch"},
-	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "test/internal/launch", "test/internal/process"}, // azdo: azptend's own client is held against the simulation
+	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "internal/supervisor", "test/internal/launch", "test/internal/process"}, // azdo: azptend's own client is held against the simulation
 	"test/soak":           {"internal/emulator", "test/internal/launch", "test/internal/process"},
 	"test/thief":          {},
 	"test/vm":             {"internal/emulator", "test/internal/launch"},
-	"test/vandal":         {"internal/emulator", "test/internal/fault", "test/internal/launch", "test/internal/process"},
+	"test/vandal":         {"internal/emulator", "test/internal/cells", "test/internal/fault", "test/internal/launch", "test/internal/process"},
 
+	"test/internal/cells":      {}, // what matrix and vandal share
 	"test/internal/dockerfile": {}, // what the linter of images and image share
 	"test/internal/fault":      {"test/internal/launch"},
 	"test/internal/launch":     {"internal/emulator", "internal/fakeagent"},

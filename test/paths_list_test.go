@@ -113,8 +113,8 @@ var pathCalls = []struct {
 	}},
 	{"the machine's own files, which only root can replace", []string{
 		"internal/agentdir libraryDirs filepath.Glob",
-		"internal/cli detectPlatform os.DirFS",
-		"internal/platform Options.fileExists fs.Stat",
+		"internal/config Settings.DetectPlatform os.DirFS",
+		"internal/platform file fs.Stat",
 		"internal/install isGcompat filepath.Glob",
 		"internal/install isMusl filepath.Glob",
 		"internal/install isMusl os.Stat",
@@ -154,7 +154,7 @@ var pathCalls = []struct {
 		"internal/keep Keeper.Handler http.ServeFileFS",
 	}},
 	{"a directory that a setting names, outside of what jobs can write; os.ReadDir opens directories only", []string{
-		"internal/config compatCertificates os.ReadDir",
+		"internal/config Settings.loadCompatCA os.ReadDir",
 	}},
 	{"a command that a person runs, in a place that they name: no agent runs there yet", []string{
 		"internal/cli installAgent os.MkdirAll",

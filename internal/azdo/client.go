@@ -51,6 +51,14 @@ type Observation struct {
 	ServerAhead time.Duration
 }
 
+// Throttled says that Azure DevOps delayed or refused the request because this
+// identity makes too many. An outage that only names a time to come back is not
+// throttling (azure-devops-rest.md 3).
+func (o Observation) Throttled() bool {
+	t := o.Throttle
+	return o.Status == http.StatusTooManyRequests || t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
+}
+
 // New returns a client for the organisation's URL, e.g.
 // https://dev.azure.com/org. Observe may be nil.
 func New(orgURL string, client *http.Client, auth Authorizer, observe func(Observation)) *Client {

@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
@@ -19,7 +20,7 @@ import (
 
 // runAgents lives the lives of this process's agents; of s are the settings that they
 // have in common, and the page shows them. The error is one of the settings.
-func runAgents(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, redactor *secret.Redactor, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd, start *starting) (supervisor.End, error) {
+func runAgents(p Process, s config.Settings, each []config.Settings, page *health.Server, user *proc.User, log *slog.Logger, redactor *secret.Redactor, init *proc.Init, heard <-chan proc.Signal, grace *graceEnd, start *starting, on platform.Platform) (supervisor.End, error) {
 	common, err := registration(p, s, page, log, redactor)
 	if err != nil {
 		return supervisor.End{}, err
@@ -31,19 +32,12 @@ func runAgents(p Process, s config.Settings, each []config.Settings, page *healt
 		}
 		defer release()
 	}
-	s, platform, err := applyPlatform(s, log)
-	if err != nil {
-		return supervisor.End{}, err
-	}
 	var all []supervisor.Options
 	var lines supervisor.Group
 	for i, own := range each {
 		first := log // what they have in common is said once
 		if i > 0 {
 			first = slog.New(slog.DiscardHandler)
-		}
-		if own, _, err = applyPlatform(own, slog.New(slog.DiscardHandler)); err != nil {
-			return supervisor.End{}, err
 		}
 		if own, err = withCABundle(own, user, first); err != nil {
 			return supervisor.End{}, err
@@ -52,14 +46,14 @@ func runAgents(p Process, s config.Settings, each []config.Settings, page *healt
 		defer closeWithin(grace, log, "the lock of the listener's logs", closeTimeout, lockLogs(o.Dir, user, log))()
 		o.Processes, o.Shared = supervisor.FromInit(init), len(each) > 1
 		if len(each) > 1 {
-			o.Name, o.Seed = nameOf(own), mathrand.Uint64()
+			o.Name, o.JitterSeed = nameOf(own), mathrand.Uint64()
 		}
 		o.Observer = page.ForAgent(o.Name)
 		logPlan(own, o, log)
 		all, lines = append(all, o), append(lines, o.Handle)
 	}
 	logUser(s, user, log)
-	notices := newMaintenance(s, platform, log)
+	notices := newMaintenance(s, on, log)
 	if !previousRunKilled(each, user) {
 		if end := notices.waitForMaintenance(heard); end != nil {
 			return *end, nil
@@ -93,9 +87,7 @@ func lockLogs(f agentdir.Dir, user *proc.User, log *slog.Logger) func() {
 // agentOptions is what one agent's life needs.
 func agentOptions(p Process, s config.Settings, o supervisor.Options, user *proc.User, log *slog.Logger) supervisor.Options {
 	o.WorkFolder, o.Dir = s.WorkFolder, agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder}
-	o.Once, o.Grace, o.StrictRemove = s.Once, s.GracePeriod, s.StrictRemove
-	o.CancelOnTerm, o.NoUpdate = s.CancelOnTerm, s.NoUpdate
-	o.Limits = lifecycle.Limits{Idle: s.IdleTimeout, Lifetime: s.AcceptJobsFor(), Jobs: s.MaxJobs}
+	o.NoUpdate = s.NoUpdate
 	o.Environ, o.User = environment(s, user, log), user
 	o.Handle = supervisor.NewHandle()
 	return o
@@ -119,7 +111,7 @@ func previousRunKilled(each []config.Settings, user *proc.User) (left bool) {
 // else has registered: that takes no identity, and gets none.
 func registration(p Process, s config.Settings, page *health.Server, log *slog.Logger, redactor *secret.Redactor) (supervisor.Options, error) {
 	o := supervisor.Options{ProcessStarted: p.Began, Log: log, Hint: hintFor}
-	o.NameWait, o.ReplaceForeignFiles = s.NameWait, s.ReplaceFiles
+	o.Policy, o.ReplaceForeignFiles = s.Policy, s.ReplaceFiles
 	if s.Registered != "" {
 		given, err := agentdir.Dir{Root: s.Registered}.ReadHandoff()
 		if err != nil {
@@ -136,7 +128,7 @@ func registration(p Process, s config.Settings, page *health.Server, log *slog.L
 	o.URL, o.PoolName, o.PoolID, o.HostName = s.URL, s.Pool, s.PoolID, s.HostName
 	o.Name = nameOf(s)
 	o.Capabilities, o.Server = s.Capabilities, client
-	o.Seed = mathrand.Uint64()
+	o.JitterSeed = mathrand.Uint64()
 	o.Presence = supervisor.NewPresenceChecker(client, log)
 	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
 	o.Token = func(ctx context.Context) error {
@@ -155,16 +147,16 @@ const suffixLength = 8
 
 // logPlan says once what was decided before anything happens.
 func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
-	budget := lifecycle.SplitGrace(s.GracePeriod)
+	budget := lifecycle.SplitGrace(s.Grace)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
-		"once", s.Once, "idle_timeout", s.IdleTimeout.String(),
-		"grace", s.GracePeriod.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
+		"once", s.Once, "idle_timeout", s.Limits.Idle.String(),
+		"grace", s.Grace.String(), "drain", budget.Drain.String(), "stop", budget.Stop.String(), "remove", budget.Remove.String())
 	if budget.CancelsJobs() {
 		log.Warn("The grace period is too short to finish a job: on SIGTERM a running job is cancelled",
-			"grace", s.GracePeriod.String(), "cancelled_after", budget.Drain.String(),
+			"grace", s.Grace.String(), "cancelled_after", budget.Drain.String(),
 			"hint", "raise the platform's grace period and AZP_GRACE_PERIOD: 8s of it are for cancelling a job, and 2s for removing the agent")
 	}
-	if accepts := s.AcceptJobsFor(); accepts > 0 {
+	if accepts := s.Limits.Lifetime; accepts > 0 {
 		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),
 			"max_lifetime", s.MaxLifetime.String(), "replica_timeout", s.ReplicaTimeout.String())
 	}

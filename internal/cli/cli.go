@@ -66,8 +66,9 @@ func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		Use:     p.Name,
 		Version: version(),
 		Short:   "Tend Azure Pipelines agents: no PATs, no ghosts, no lost jobs",
-		Long: "azptend is the entrypoint of a self-hosted Azure Pipelines agent: it registers the agent\n" +
-			"with a managed identity, runs it, finishes its job when it is asked to end, and removes it.",
+		Long: "azptend is the entrypoint of a self-hosted Azure Pipelines agent. It registers\n" +
+			"the agent with a managed identity, runs it, finishes its job on SIGTERM, and\n" +
+			"removes it.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -86,6 +87,7 @@ func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	}
 	root.AddCommand(newVersion(p))
 	addCompletion(root)
+	setHelp(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs
@@ -121,7 +123,7 @@ type usageError struct {
 }
 
 func (e *usageError) Error() string {
-	return "cannot read the command line: " + e.err.Error() + "\nhint: " + e.command + " --help lists what there is"
+	return "cannot read the command line: " + e.err.Error() + "\nhint: run '" + e.command + " --help' for usage"
 }
 
 func noArgs(c *cobra.Command, args []string) error {

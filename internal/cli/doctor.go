@@ -21,15 +21,10 @@ func newDoctor(p Process) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check all that azptend run needs, and say what to do about what is wrong",
-		Long: `Check all that "azptend run" needs, from the inside out: settings, identity, token,
-network, organisation, pool, role, the agent's folder; then what jobs can reach,
-the grace period, and why jobs wait. Nothing is changed anywhere. A check that
-another stands in the way of says so, and the rest go on.
+		Short: "Check everything that azptend run needs, and show how to fix what is wrong",
+		Long: `Check everything that "azptend run" needs: settings, identity, token, network, organisation, pool, role and the agent's directory. Then check what jobs can reach, the grace period, and why jobs wait. doctor changes nothing. If a check cannot be made because another one failed, it says so and goes on.
 
-It takes run's settings, and is best called where run is: in the same container,
-as the same user. The exit code is 0 where run would work, and otherwise the one
-that run would end with. docs/doctor.md has each check and each cause.`,
+Use the settings of run, and call doctor where run runs: in the same container, as the same user. The exit code is 0 if run would work, and otherwise the code that run would exit with. docs/doctor.md describes each check and each cause.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runDoctor(p, c.Flags(), asJSON) },
 	}
 	c.Flags().SortFlags = false

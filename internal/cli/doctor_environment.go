@@ -42,9 +42,9 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder
 	subject.Endpoints = requiredEndpoints(s)
 	subject.Folder, subject.Jobs = agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
-	s, subject.Host = platformInfo(s)
+	subject.Host, err = platformInfo(s)
 	var limits *config.InvalidError
-	if errors.As(s.CheckLimits(), &limits) && !s.Placeholder && len(problems) == 0 {
+	if errors.As(err, &limits) && !s.Placeholder && len(problems) == 0 {
 		problems = append(problems, limits.Problems...)
 	}
 	for _, problem := range problems {
@@ -88,7 +88,7 @@ func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 		}
 	}
 	switch s.Identity.Source {
-	case config.ServicePrincipal, config.WorkloadIdentity:
+	case identity.ServicePrincipal, identity.WorkloadIdentity:
 		authority := cmp.Or(s.Getenv("AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com")
 		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
 	}
@@ -105,9 +105,8 @@ func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redac
 	if c.Source == "" || s.Registered != "" {
 		return chosen
 	}
-	o := identityOptions(s, web, log, redactor)
-	o.StartupTimeout = endpointTimeout
-	who, err := identity.New(o)
+	s.Identity.StartupTimeout = endpointTimeout
+	who, err := newIdentity(s, web, log, redactor)
 	if err != nil {
 		chosen.Err = err
 		return chosen
@@ -117,18 +116,16 @@ func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redac
 }
 
 // platformInfo finds the platform, and the grace period as run would have it.
-func platformInfo(s config.Settings) (config.Settings, doctor.Platform) {
-	platform := detectPlatform(s)
-	set := s.GracePeriod != 0
-	if !set {
-		s.GracePeriod = platform.GracePeriod
-	}
-	budget := lifecycle.SplitGrace(s.GracePeriod)
-	return s, doctor.Platform{
-		Kind: string(platform.Platform), Name: platform.DisplayName, DetectedBy: platform.DetectedBy, GraceSetting: platform.GraceSetting,
-		GracePeriod: s.GracePeriod, GraceSet: set, MaxGracePeriod: platform.MaxGracePeriod,
+func platformInfo(s config.Settings) (doctor.Platform, error) {
+	found := s.DetectPlatform()
+	set := s.Grace != 0
+	s, err := s.OnPlatform(found)
+	budget := lifecycle.SplitGrace(s.Grace)
+	return doctor.Platform{
+		Kind: string(found.Platform), Name: found.DisplayName, DetectedBy: found.DetectedBy, GraceSetting: found.GraceSetting,
+		GracePeriod: s.Grace, GraceSet: set, MaxGracePeriod: found.MaxGracePeriod,
 		Drain: budget.Drain, Stop: budget.Stop, Remove: budget.Remove, CancelsJobs: budget.CancelsJobs(),
-	}
+	}, err
 }
 
 // versionTimeout is for a first start of the listener's runtime from a cold

@@ -11,31 +11,31 @@ import (
 	"github.com/azptend/azptend/internal/setup"
 )
 
-// hintFor knows what to do about the failures that everybody meets once. What the
-// doctor can find is explained by the doctor.
+// hintFor says what to do about an error, "" if nobody knows. It asks the error itself
+// first, and last the doctor's table of causes.
 func hintFor(err error) string {
-	var unfit *agentdir.DirError
+	var dir *agentdir.DirError
 	var user *proc.UserError
-	var knows interface{ Hint() string }
+	var hinter interface{ Hint() string }
 	switch {
-	case errors.As(err, &unfit):
-		return unfit.Hint
+	case errors.As(err, &dir):
+		return dir.Hint
 	case errors.As(err, &user):
 		return user.Hint
-	case errors.As(err, &knows) && knows.Hint() != "":
-		return knows.Hint()
+	case errors.As(err, &hinter) && hinter.Hint() != "":
+		return hinter.Hint()
 	case errors.Is(err, control.ErrNotRunning):
-		return "is AZP_AGENT_DIR (--agent-dir) the one of the azptend run to talk to, and AZP_AGENT_ROOT (--agent-root) too if it has one, and was there no warning about its control socket?"
+		return "check that AZP_AGENT_DIR (--agent-dir) and AZP_AGENT_ROOT (--agent-root) match the running azptend, and its log for a control-socket warning"
 	case errors.Is(err, control.ErrForbidden):
-		return "be the user that azptend run runs as, or root"
+		return "run the command as the user of the running azptend, or as root"
 	case errors.Is(err, control.ErrNoResponse):
-		return "its process is stopped or stuck, or the machine is too busy to let it answer"
+		return "check whether its process is stopped or stuck, and whether the machine is overloaded"
 	case errors.Is(err, proc.ErrStartTimeout), errors.Is(err, proc.ErrThreadsBusy):
-		return "check the file system of the agent folder, for instance a network mount that does not answer"
+		return "check the file system of the agent directory: a network mount may not respond"
 	case errors.Is(err, setup.ErrSelf):
-		return "run it as an administrator: with --auth azure-cli after `az login`, or with a personal access token in AZP_TOKEN and --auth pat"
+		return "run it as an administrator: with --auth azure-cli after `az login`, or with --auth pat and a personal access token in AZP_TOKEN"
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
-		return "on a server of one's own agents register with a personal access token (AZP_TOKEN)"
+		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
 	}
 	explained, _ := doctor.Explain(err)
 	return explained.Fix

@@ -55,7 +55,7 @@ func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
 		return line.Bytes()
 	})
 	for _, w := range s.Warnings {
-		log.Warn("A setting is odd", "what", w)
+		log.Warn("Suspicious setting", "what", w)
 	}
 	return log, redactor
 }

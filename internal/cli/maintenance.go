@@ -39,7 +39,7 @@ func newMaintenance(s config.Settings, on platform.Platform, log *slog.Logger) *
 		return nil
 	}
 	return &maintenance{
-		log: log, metadata: platform.NewMetadata(httpclient.ForIdentity(), ""), lead: max(s.GracePeriod, maxNotice),
+		log: log, metadata: platform.NewMetadata(httpclient.ForIdentity(), ""), lead: max(s.Grace, maxNotice),
 		approve: s.ApproveEvents, drainedFor: map[string]platform.Event{},
 	}
 }

@@ -20,19 +20,14 @@ func newRegister(p Process) *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use:   "register --out DIR",
-		Short: "Register an agent, and write its files for another azptend to run",
-		Long: `Register an agent, and write its files into a folder: for an init container, or
-another machine, that alone holds the identity. "azptend run --registered DIR"
-then runs the agent with no identity at all, so that no job can find one. It
-does not remove the agent: the agent's mark says that a keeper is to.
+		Short: "Register an agent, and write its files for another azptend",
+		Long: `Register an agent and write its files into a directory. It is for an init container, or another machine, that alone has the identity. "azptend run --registered DIR" then runs the agent without an identity, so that no job can find one. run cannot remove the agent; its owner tag asks a keeper to do so.
 
-A folder that still holds an earlier registration of this host has its agent
-removed first. Every setting has a variable, in brackets below, and a flag; the
-flag wins.`,
+If the directory holds an earlier registration of this host, register removes that agent first.`,
 		RunE: func(c *cobra.Command, _ []string) error { return register(p, c.Flags(), out) },
 	}
 	c.Flags().SortFlags = false
-	c.Flags().StringVar(&out, "out", "", "the folder to write the agent's files into; it is made if it is not there")
+	c.Flags().StringVar(&out, "out", "", "directory for the agent's files; created if it is missing")
 	config.AddFlags(c.Flags(), registerGroups()...)
 	return c
 }

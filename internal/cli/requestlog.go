@@ -33,14 +33,14 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 			args = append(args, throttleArgs(o.Throttle)...)
 		}
 		log.Debug("Called Azure DevOps", args...)
-		if !slows(o.Throttle) {
+		if !o.Throttled() {
 			return
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		if !said[o.Throttle.Resource] {
 			said[o.Throttle.Resource] = true
-			log.Warn("Azure DevOps slows this identity down: it makes too many requests", throttleArgs(o.Throttle)...)
+			log.Warn("Azure DevOps throttles this identity: it makes too many requests", throttleArgs(o.Throttle)...)
 		}
 	}
 }
@@ -50,14 +50,8 @@ func warnClock(log *slog.Logger, ahead time.Duration) {
 	if ahead < 0 {
 		it = "ahead"
 	}
-	log.Warn("This machine's clock is off: five minutes and more keep the agent from logging on", "it_is", it,
+	log.Warn("Clock skew: from five minutes on the agent cannot log on", "it_is", it,
 		"by", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
-}
-
-// slows tells an answer that was slowed down from one that only shows how much is
-// left, and from an outage with a time to come back at.
-func slows(t azdo.Throttle) bool {
-	return t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
 }
 
 func throttleArgs(t azdo.Throttle) []any {

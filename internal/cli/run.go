@@ -28,11 +28,7 @@ func newRun(p Process) *cobra.Command {
 
 SIGTERM drains: no further job is accepted, the running one is finished within
 the grace period, then the agent is removed. Ctrl-C does the same; pressed again
-after a second it cancels the job, and once more it kills it.
-
-Every setting has a variable, in brackets below, and a flag; the flag wins. Only
-AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
-line is public.`,
+after a second it cancels the job, and once more it kills it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
@@ -76,6 +72,11 @@ func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start 
 	if s.Placeholder {
 		return runPlaceholder(p, s, log, redactor, heard)
 	}
+	found := s.DetectPlatform()
+	found.Log(log, s.Grace, s.ReplicaTimeout)
+	if s, err = s.OnPlatform(found); err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
 	grace := &graceEnd{}
 	page, done, err := openHealth(s, log)
 	if err != nil {
@@ -98,7 +99,7 @@ func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start 
 	}
 	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
 
-	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start)
+	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start, found.Platform)
 	if err != nil {
 		explain(heard, p, s, log, redactor, err)
 		return exitcode.Silent(exitcode.OfStart(err))

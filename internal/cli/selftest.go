@@ -30,21 +30,15 @@ func newSelftest(p Process) *cobra.Command {
 	var f selftestFlags
 	c := &cobra.Command{
 		Use:   "selftest",
-		Short: "Try what azptend believes about the server, on a throw-away agent in a real pool",
-		Long: `Try what azptend believes about Azure DevOps, on a throw-away agent in a real
-pool: what was expected, what was seen, and whether azptend's fallbacks cover it.
-The agent is disabled, so that no job can come to it, and is removed whatever
-happens. The report is for a bug report: it holds no secret, and names neither the
-organisation nor the pool.
+		Short: "Test azptend's assumptions about the server, with a temporary agent in a pool",
+		Long: `Test azptend's assumptions about Azure DevOps with a temporary agent in a real pool. The report shows what was expected, what was seen, and whether azptend handles a difference. The agent is disabled, so it receives no job, and selftest always removes it. Without --yes nothing is done.
 
-It ends with 0 if all that was seen is as believed or covered, and with 1 if not.
+The report is made for a bug report: it holds no secret, and names neither the organisation nor the pool.
 
-Every setting has a variable, in brackets below, and a flag; the flag wins. Only
-AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
-line is public.`,
+The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 	}
 	c.Flags().SortFlags = false
-	c.Flags().BoolVar(&f.yes, "yes", false, "do it")
+	c.Flags().BoolVar(&f.yes, "yes", false, "run the tests")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(c.Flags(), setupGroups()...)
 	c.RunE = func(c *cobra.Command, _ []string) error { return runSelftest(p, c.Flags(), f) }

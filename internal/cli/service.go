@@ -21,24 +21,19 @@ func newService(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "service",
 		Short: "Write a systemd unit that runs the agent on this machine",
-		Long: `Write a systemd unit that runs the agent on this machine: to standard output, or
-with --write /etc/systemd/system into that folder, with a file of settings beside
-it in /etc/azptend unless there is one. It starts nothing: what to do next is
-printed.
+		Long: `Write a systemd unit that runs the agent on this machine: to standard output, or with --write into a directory such as /etc/systemd/system. --write also creates the file with the settings (--env-file) if it does not exist. service starts nothing; it prints what to do next.
 
-The agent runs as --user, which must exist; azptend reads its settings from
---env-file. --grace-period is how long a job may still run when the machine is
-asked to stop the service, and systemd waits for as long.`,
+The agent runs as --user, which must exist. --grace-period is how long a running job may take to finish after systemd stops the service.`,
 	}
 	c.Flags().SortFlags = false
-	c.Flags().StringVar(&o.User, "user", "agent", "the user that the agent and its jobs run as")
-	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "the agent's folder; the user can write it")
-	c.Flags().StringVar(&o.EnvFile, "env-file", "", "the file with the settings; /etc/azptend/NAME.env if not set")
+	c.Flags().StringVar(&o.User, "user", "agent", "user that runs the agent and its jobs")
+	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "directory of the agent, which the user can write")
+	c.Flags().StringVar(&o.EnvFile, "env-file", "", "file with the settings (default: /etc/azptend/NAME.env)")
 	o.GracePeriod = time.Hour
-	c.Flags().Var(config.DurationFlag("AZP_GRACE_PERIOD", &o.GracePeriod), "grace-period", "the time from SIGTERM to SIGKILL")
-	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo: without hardening")
-	c.Flags().StringVar(&o.Name, "name", "azptend", "the unit's name")
-	c.Flags().StringVar(&write, "write", "", "the folder to write the unit into")
+	c.Flags().Var(config.DurationFlag{Target: &o.GracePeriod, Setting: "AZP_GRACE_PERIOD"}, "grace-period", "time from SIGTERM to SIGKILL")
+	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo, which disables the unit's hardening")
+	c.Flags().StringVar(&o.Name, "name", "azptend", "name of the unit")
+	c.Flags().StringVar(&write, "write", "", "directory to write the unit into")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if o.EnvFile == "" {
 			o.EnvFile = "/etc/azptend/" + o.Name + ".env"

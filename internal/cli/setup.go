@@ -36,30 +36,22 @@ func newSetup(p Process) *cobra.Command {
 	var f setupFlags
 	c := &cobra.Command{
 		Use:   "setup --identity OBJECT_ID",
-		Short: "Set the Azure DevOps side up: add an identity, with its licence and its pool role",
-		Long: `Set the Azure DevOps side up: make a managed identity or service principal a user
-of the organisation with a Basic licence, and give it its role on the pool. It
-shows a plan and changes nothing, unless --apply is given; then it does what is
-missing and reads back what came of it.
+		Short: "Add an identity to the organisation, with its licence and its pool role",
+		Long: `Add a managed identity or service principal to the organisation, with a Basic licence, and give it its role on the pool. Without --apply, setup only shows its plan. With --apply it does what is missing, and reads back the result.
 
-It is for an administrator (Project Collection Administrator), who is, unless an
-identity is set, whoever is logged in with "az login" (--auth azure-cli).
-
-Every setting has a variable, in brackets below, and a flag; the flag wins. Only
-AZP_TOKEN, a personal access token, and AZP_CLIENTSECRET have no flag: a command
-line is public.`,
+It is for an administrator (Project Collection Administrator). Unless the settings name an identity, setup uses the login of the Azure CLI ("az login").`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.spec.Identity, "identity", "", "the object (principal) id of the identity to set up")
-	flags.BoolVar(&f.apply, "apply", false, "do it")
-	flags.BoolVar(&f.spec.CreatePool, "create-pool", false, "make the pool, if it is not there")
-	flags.BoolVar(&f.spec.NoAutoUpdate, "no-auto-update", false, "keep the pool from asking its agents to update themselves")
-	flags.StringVar(&f.spec.Role, "role", "Administrator", "the role on the pool; only Administrator may register agents")
-	flags.StringVar(&f.spec.Project, "project", "", "a project that is to have the pool, by its name")
+	flags.StringVar(&f.spec.Identity, "identity", "", "object (principal) id of the identity to add")
+	flags.BoolVar(&f.apply, "apply", false, "apply the plan")
+	flags.BoolVar(&f.spec.CreatePool, "create-pool", false, "create the pool if it does not exist")
+	flags.BoolVar(&f.spec.NoAutoUpdate, "no-auto-update", false, "turn off agent updates in the pool")
+	flags.StringVar(&f.spec.Role, "role", "Administrator", "role on the pool; only Administrator can register agents")
+	flags.StringVar(&f.spec.Project, "project", "", "name of a project to add the pool to")
 	flags.BoolVar(&f.spec.OpenToAll, "open-to-all-pipelines", false, "let every pipeline of the project use the pool")
-	flags.BoolVar(&f.spec.Remove, "remove", false, "take it back: the role, and the user if it is for nothing else")
-	flags.DurationVar(&f.wait, "wait", 5*time.Minute, "how long to wait for an identity that was only just made")
+	flags.BoolVar(&f.spec.Remove, "remove", false, "undo: remove the role, and the user if nothing else needs it")
+	flags.DurationVar(&f.wait, "wait", 5*time.Minute, "how long to wait for an identity that was just created")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, setupGroups()...)
 	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(p, c.Flags(), f) }

@@ -26,17 +26,15 @@ func newToken(p Process) *cobra.Command {
 	var asJSON, raw bool
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Get a token for Azure DevOps and show whose it is",
-		Long: `Get a token for Azure DevOps, in the way that "azptend run" would, and show whose
-it is. The token itself is printed with --raw alone. With AZP_URL (--url) the
-organisation is asked for its tenant, which must be the token's.
+		Short: "Get a token for Azure DevOps and show its owner",
+		Long: `Get a token for Azure DevOps as "azptend run" does, and show its owner. Only --raw prints the token itself. With AZP_URL (--url), token also checks that the token belongs to the organisation's tenant.
 
-Besides run's kinds of identity, --auth takes azure-cli: who is logged in there.`,
+--auth also accepts azure-cli, the login of the Azure CLI.`,
 	}
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&raw, "raw", false, "print the token alone, for a script")
-	config.AddIdentityFlags(c.Flags())
+	config.AddFlags(c.Flags(), config.Connection)
 	c.MarkFlagsMutuallyExclusive("json", "raw")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := config.LoadIdentity(c.Flags(), p.Environ)
@@ -97,7 +95,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	return nil
 }
 
-func newTokenInfo(who *identity.Identity, c config.IdentityChoice, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
+func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
 	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
 	claims, ok := identity.ClaimsOf(text.Reveal())
 	if !ok {

@@ -1,48 +1,48 @@
 package config
 
 import (
+	"errors"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// urlHint is the address people mean.
-const urlHint = "it looks like https://dev.azure.com/your-organisation"
+// urlHint shows what an address looks like.
+const urlHint = "use https://dev.azure.com/your-organisation"
 
-// validateURL refuses what is no organisation's or collection's address. People
-// copy it from the browser or from git clone, so what they most likely meant is
-// in the hint.
-func (s *Settings) validateURL(bad func(hint, format string, args ...any)) {
+// validateURL refuses what is no organisation's or collection's address. People copy
+// it from the browser or from git clone, so the hint has what they most likely mean.
+func (s *Settings) validateURL(bad *problems) {
 	if s.URL == "" {
-		bad(urlHint, "AZP_URL (--url) %v", errNotSet)
+		bad.add(urlHint, "AZP_URL (--url) %v", errNotSet)
 		return
 	}
 	u, err := parseURL(s.URL)
 	switch {
 	case hasUserInfo(s.URL) && schemePattern.MatchString(s.URL):
-		bad(suggestURL(s.URL)+"; a token goes into AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
+		bad.add(suggestURL(s.URL)+"; set a token with AZP_TOKEN or AZP_TOKEN_FILE", "AZP_URL (--url) holds a user or password")
 	case err != nil:
-		bad(suggestURL("https://"+s.URL), "AZP_URL (--url) is %q, which %v", redactURL(s.URL), err)
+		bad.add(suggestURL("https://"+s.URL), "AZP_URL (--url) is %q, which %v", redactURL(s.URL), err)
 	case u.RawQuery != "" || u.Fragment != "":
-		bad(suggestURL(s.URL), "AZP_URL (--url) is %q and more, which has a part after the path", redactURL(s.URL))
+		bad.add(suggestURL(s.URL), "AZP_URL (--url) is %q and more, which has a part after the path", redactURL(s.URL))
 	case isAzureDevOpsServices(u) && organisationURL(u) == "":
-		bad(urlHint, "AZP_URL (--url) is %q, which names no organisation", redactURL(s.URL))
+		bad.add(urlHint, "AZP_URL (--url) is %q, which names no organisation", redactURL(s.URL))
 	case isAzureDevOpsServices(u) && !strings.EqualFold(organisationURL(u), s.URL) && !isDefaultCollection(u):
-		bad(suggestURL(s.URL), "AZP_URL (--url) is %q, which names more than an organisation", redactURL(s.URL))
+		bad.add(suggestURL(s.URL), "AZP_URL (--url) is %q, which names more than an organisation", redactURL(s.URL))
 	case pageIndex(u) >= 0:
-		bad(suggestURL(s.URL), "AZP_URL (--url) is %q, which is the address of a page or a repository", redactURL(s.URL))
+		bad.add(suggestURL(s.URL), "AZP_URL (--url) is %q, which is the address of a page or a repository", redactURL(s.URL))
 	}
 }
 
-// isAzureDevOpsServices says that u is in Azure DevOps Services, of which we know how an
-// organisation's address looks; a server of one's own may have it anywhere.
+// isAzureDevOpsServices says that u is in Azure DevOps Services, where every
+// organisation's address has the same form. An Azure DevOps Server may have any.
 func isAzureDevOpsServices(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())
 	return host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com")
 }
 
-// organisationURL is the address of the organisation that u is in, "" if it names
-// none.
+// organisationURL is the address of the organisation that u is in, "" if u names none.
 func organisationURL(u *url.URL) string {
 	base := url.URL{Scheme: u.Scheme, Host: u.Host}
 	if !strings.EqualFold(u.Hostname(), "dev.azure.com") {
@@ -56,14 +56,14 @@ func organisationURL(u *url.URL) string {
 	return base.String()
 }
 
-// isDefaultCollection: the older form of such an address, which the service
+// isDefaultCollection recognises the older form of such an address, which the service
 // still answers.
 func isDefaultCollection(u *url.URL) bool {
 	parts := segments(u)
 	return !strings.EqualFold(u.Hostname(), "dev.azure.com") && len(parts) == 1 && strings.EqualFold(parts[0], "DefaultCollection")
 }
 
-// pageIndex is where in u's path a page's or a repository's name begins, e.g. _git
+// pageIndex is where in u's path the name of a page or repository begins, such as _git
 // or _settings; -1 if nowhere.
 func pageIndex(u *url.URL) int {
 	return slices.IndexFunc(segments(u), func(s string) bool { return strings.HasPrefix(s, "_") })
@@ -71,8 +71,8 @@ func pageIndex(u *url.URL) int {
 
 func segments(u *url.URL) []string { return strings.Split(strings.Trim(u.Path, "/"), "/") }
 
-// suggestURL is a hint with the address that raw was likely meant to be. It repeats no
-// user, password or query.
+// suggestURL is a hint with the address that raw most likely means. It repeats no user,
+// password or query.
 func suggestURL(raw string) string {
 	u, err := parseURL(raw)
 	if err != nil || strings.Contains(strings.TrimPrefix(raw, "https://"), "://") {
@@ -86,11 +86,76 @@ func suggestURL(raw string) string {
 	}
 	if at := pageIndex(u); at >= 0 {
 		parts, depth := segments(u), 1
-		if strings.EqualFold(parts[0], "tfs") { // where a server is installed below /tfs, its collections are one deeper
+		if strings.EqualFold(parts[0], "tfs") { // a server that is installed below /tfs has its collections one level deeper
 			depth = 2
 		}
 		return "use the collection's address, without project and page: " +
 			strings.TrimRight((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/" + strings.Join(parts[:min(at, depth)], "/")}).String(), "/")
 	}
 	return urlHint
+}
+
+// An address may carry a user and a password, and people paste passwords unescaped.
+// "http://svc:pa@Secret#x@proxy:3128" then has another host than its author means: a
+// part of the password, which would be logged and looked up in DNS. So parseURL reads
+// each setting that is an address, and no message has anything before the last @.
+
+// errUserInfo is an address whose user or password is not escaped.
+var errUserInfo = errors.New("holds a user or password with characters that an address cannot have")
+
+// escapeHint says what to do about errUserInfo.
+const escapeHint = "write # as %23, @ as %40, / as %2F, \\ as %5C, and any other special character as % and its hexadecimal code"
+
+var errNotURL = errors.New("is not an http or https address")
+
+// schemePattern matches the beginning of an address, right or wrong.
+var schemePattern = regexp.MustCompile(`(?i)^(https?|socks5h?):[/\\]*`)
+
+// userInfo matches a user and a password that are escaped (RFC 3986, section 3.2.1,
+// which net/url applies).
+var userInfo = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$`)
+
+// parseURL reads an address. Everything between its beginning and the last @ is the user
+// and the password; if that is impossible, the error is errUserInfo. No error repeats
+// a part of the address.
+func parseURL(raw string, schemes ...string) (*url.URL, error) {
+	rest := raw[len(schemePattern.FindString(raw)):]
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 && !userInfo.MatchString(rest[:at]) {
+		return nil, errUserInfo
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || !slices.Contains(append(schemes, "http", "https"), u.Scheme) {
+		return nil, errNotURL
+	}
+	return u, nil
+}
+
+// hasUserInfo says whether an address holds a user or a password, escaped or not.
+func hasUserInfo(raw string) bool { return strings.Contains(raw, "@") }
+
+// redactURL is an address for a message, without a user, a password or a token.
+func redactURL(raw string) string {
+	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
+		raw = "…" + raw[i:]
+	}
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		raw = raw[:i]
+	}
+	return raw
+}
+
+// endpointVariables are set by a platform, and say where tokens come from. None of them
+// is a place for a password.
+var endpointVariables = []string{"IDENTITY_ENDPOINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "AZURE_AUTHORITY_HOST", "AZURE_KUBERNETES_TOKEN_PROXY"}
+
+// validateEndpoints refuses those that hold a password: the SDK reads them by itself, and
+// its errors quote them. It also drops the identity: LoadPartial's caller goes on with
+// the settings.
+func (s *Settings) validateEndpoints(env map[string]string, bad *problems) {
+	for _, name := range endpointVariables {
+		if hasUserInfo(env[name]) {
+			s.Identity = ChosenIdentity{}
+			bad.add("set it to the address only, without user and password", "%s holds a user or password", name)
+		}
+	}
 }

@@ -23,21 +23,21 @@ func TestTheirNames(t *testing.T) {
 	}{
 		{name: "nothing", agent: "the-host"},
 		{name: "a template", environ: []string{"AZP_TEMPLATE_JOB=1"}, agent: "the-host-template", placeholder: true,
-			told: []string{"AZP_TEMPLATE_JOB is blue-agent's, and taken as AZP_PLACEHOLDER (--placeholder) with the name the-host-template"}},
+			told: []string{"AZP_TEMPLATE_JOB is a setting of blue-agent: azptend treats it as AZP_PLACEHOLDER (--placeholder) with the name the-host-template"}},
 		{name: "a named template", environ: []string{"AZP_TEMPLATE_JOB=1", "AZP_AGENT_NAME=blue", "AZP_GRACE_PERIOD=never"}, agent: "blue-template", placeholder: true,
-			told: []string{"AZP_TEMPLATE_JOB is blue-agent's"}},
+			told: []string{"AZP_TEMPLATE_JOB is a setting of blue-agent"}},
 		{name: "no template", environ: []string{"AZP_TEMPLATE_JOB=0"}, agent: "the-host"},
 		{name: "no template for blue-agent either", environ: []string{"AZP_TEMPLATE_JOB=true"}, agent: "the-host",
-			told: []string{`AZP_TEMPLATE_JOB is "true": only 1 makes a placeholder`}},
+			told: []string{`AZP_TEMPLATE_JOB is "true" and has no effect: only 1 makes a placeholder`}},
 		{name: "a person's word on placeholders outweighs it", environ: []string{"AZP_TEMPLATE_JOB=1", "AZP_PLACEHOLDER=0"}, agent: "the-host"},
 		{name: "and a flag too", environ: []string{"AZP_TEMPLATE_JOB=1"}, args: []string{"--placeholder=false"}, agent: "the-host"},
 		{name: "a suffix, which is there anyway", environ: []string{"AZP_RANDOM_AGENT_SUFFIX=true", "AZP_AGENT_NAME_PREFIX=p"}, agent: "p-abc"},
 		{name: "no suffix", environ: []string{"AZP_RANDOM_AGENT_SUFFIX=false", "AZP_AGENT_NAME_PREFIX=p-"}, agent: "p-the-host",
-			told: []string{"AZP_RANDOM_AGENT_SUFFIX is the AVM images', and makes the name p-the-host"}},
+			told: []string{"AZP_RANDOM_AGENT_SUFFIX is a setting of the AVM images: azptend uses the name p-the-host"}},
 		{name: "no suffix, by a flag", environ: []string{"AZP_RANDOM_AGENT_SUFFIX=False"}, args: []string{"--agent-name-prefix", "p"}, agent: "p-the-host",
-			told: []string{"AZP_RANDOM_AGENT_SUFFIX is the AVM images', and makes the name p-the-host"}},
+			told: []string{"AZP_RANDOM_AGENT_SUFFIX is a setting of the AVM images: azptend uses the name p-the-host"}},
 		{name: "a whole name", environ: []string{"AZP_RANDOM_AGENT_SUFFIX=false", "AZP_AGENT_NAME_PREFIX=p", "AZP_AGENT_NAME=whole"}, agent: "whole",
-			told: []string{"AZP_RANDOM_AGENT_SUFFIX is the AVM images', and makes the name whole"}},
+			told: []string{"AZP_RANDOM_AGENT_SUFFIX is a setting of the AVM images: azptend uses the name whole"}},
 		{name: "no prefix to put it behind", environ: []string{"AZP_RANDOM_AGENT_SUFFIX=false"}, agent: "the-host"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -89,18 +89,18 @@ func TestTheirCertificates(t *testing.T) {
 	if diff := cmp.Diff(one+two, string(s.CA)); diff != "" {
 		t.Error(diff)
 	}
-	if !beginLike(s.Warnings, []string{"AZP_CUSTOM_CERT_PEM is blue-agent's, and taken as AZP_CA_FILE (--ca-file)"}) {
+	if !beginLike(s.Warnings, []string{"AZP_CUSTOM_CERT_PEM is a setting of blue-agent: azptend and the agent trust"}) {
 		t.Errorf("warnings are %q", s.Warnings)
 	}
 
 	file := filepath.Join(dir, "a.crt")
 	s = loaded(t, least("AZP_CUSTOM_CERT_PEM="+dir, "AZP_CA_FILE="+file))
-	if string(s.CA) != one || !beginLike(s.Warnings, []string{"AZP_CUSTOM_CERT_PEM is not used"}) {
+	if string(s.CA) != one || !beginLike(s.Warnings, []string{"AZP_CUSTOM_CERT_PEM has no effect"}) {
 		t.Errorf("beside AZP_CA_FILE: %q, warnings %q", s.CA, s.Warnings)
 	}
 	for _, none := range []string{t.TempDir(), filepath.Join(dir, "nowhere")} {
 		s = loaded(t, least("AZP_CUSTOM_CERT_PEM="+none))
-		if len(s.CA) > 0 || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "there is no *.crt") {
+		if len(s.CA) > 0 || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "holds no *.crt") {
 			t.Errorf("%s: %q, warnings %q", none, s.CA, s.Warnings)
 		}
 	}

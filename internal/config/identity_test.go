@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -47,81 +48,79 @@ func TestTheOrder(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	type choice = config.IdentityChoice
+	type (
+		choice  = config.ChosenIdentity
+		options = identity.Options
+	)
 	text := secret.New
 	byFile, named, pat := []string{"AZP_TOKEN_FILE=" + file}, []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, []string{"AZP_TOKEN=a-token"}
 	own := []string{"AZP_CLIENTID=" + client, "AZP_CLIENTSECRET=s", "AZP_TENANTID=" + tenant}
 	azureSecret := []string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant, "AZURE_CLIENT_SECRET=s"}
-	ownChoice := choice{Source: config.ServicePrincipal, Reason: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s")}
+	ownChoice := choice{Options: options{Source: identity.ServicePrincipal, ClientID: client, TenantID: tenant, ClientSecret: text("s")}, Reason: "AZP_CLIENTID"}
 	for _, tt := range []struct {
 		name    string
 		environ []string
 		want    choice
 	}{
-		{"all at once", join(byFile, named, own, pat, webhook, azureSecret, containerApps), choice{
-			Source: config.TokenFile, Reason: "AZP_TOKEN_FILE", ObjectID: object, Host: config.ContainerApps,
-			Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
-		{"without the file", join(named, own, pat, webhook, azureSecret, containerApps), choice{
-			Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps,
-			Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
-		{"without a named identity", join(own, pat, webhook, containerApps), choice{
-			Source: config.ServicePrincipal, Reason: "AZP_CLIENTID", ClientID: client, TenantID: tenant, ClientSecret: text("s"),
-			Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"}}},
-		{"without its own principal", join(pat, webhook, azureSecret, containerApps), choice{
-			Source: config.PAT, Reason: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
-		{"what platforms inject", join(webhook, azureSecret, containerApps), choice{
-			Source: config.WorkloadIdentity, Reason: "AZURE_FEDERATED_TOKEN_FILE", ClientID: client, TenantID: tenant,
-			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token", Ignored: []string{"AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
-		{"without the webhook", join(azureSecret, containerApps), choice{
-			Source: config.ServicePrincipal, Reason: "AZURE_CLIENT_SECRET", ClientID: client, TenantID: tenant, ClientSecret: text("s"), Ignored: []string{"IDENTITY_ENDPOINT"}}},
-		{"Container Apps alone", containerApps, choice{Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.ContainerApps}},
-		{"nothing at all", nil, choice{Source: config.ManagedIdentity, Reason: "nothing else is set", Host: config.Metadata}},
+		{"all at once", join(byFile, named, own, pat, webhook, azureSecret, containerApps), choice{Options: options{
+			Source: identity.TokenFile, TokenFile: file, ObjectID: object, Host: identity.ContainerApps}, Reason: "AZP_TOKEN_FILE", Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
+		{"without the file", join(named, own, pat, webhook, azureSecret, containerApps), choice{Options: options{
+			Source: identity.ManagedIdentity, ObjectID: object, Host: identity.ContainerApps}, Reason: "MANAGED_IDENTITY_OBJECT_ID", Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
+		{"without a named identity", join(own, pat, webhook, containerApps), choice{Options: options{
+			Source: identity.ServicePrincipal, ClientID: client, TenantID: tenant, ClientSecret: text("s")}, Reason: "AZP_CLIENTID", Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"}}},
+		{"without its own principal", join(pat, webhook, azureSecret, containerApps), choice{Options: options{
+			Source: identity.PAT, PAT: text("a-token")}, Reason: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+		{"what platforms inject", join(webhook, azureSecret, containerApps), choice{Options: options{
+			Source: identity.WorkloadIdentity, ClientID: client, TenantID: tenant,
+			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}, Reason: "AZURE_FEDERATED_TOKEN_FILE", Ignored: []string{"AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+		{"without the webhook", join(azureSecret, containerApps), choice{Options: options{
+			Source: identity.ServicePrincipal, ClientID: client, TenantID: tenant, ClientSecret: text("s")}, Reason: "AZURE_CLIENT_SECRET", Ignored: []string{"IDENTITY_ENDPOINT"}}},
+		{"Container Apps alone", containerApps, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.ContainerApps}, Reason: "IDENTITY_ENDPOINT"}},
+		{"nothing at all", nil, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set"}},
 
-		{"AZURE_CLIENT_ID selects, and chooses nothing", join(containerAppsJob, []string{"AZURE_CLIENT_ID=" + client}), choice{
-			Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", ClientID: client, Host: config.ContainerApps}},
-		{"but not against a name", join(containerApps, named, []string{"AZURE_CLIENT_ID=" + client}), choice{
-			Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.ContainerApps}},
-		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Source: config.ManagedIdentity, Reason: "nothing else is set", Host: config.Metadata}},
-		{"AZURE_CLIENT_ID on a machine", []string{"AZURE_CLIENT_ID=" + client}, choice{
-			Source: config.ManagedIdentity, Reason: "nothing else is set", ClientID: client, Host: config.Metadata}},
+		{"AZURE_CLIENT_ID selects, and chooses nothing", join(containerAppsJob, []string{"AZURE_CLIENT_ID=" + client}), choice{Options: options{
+			Source: identity.ManagedIdentity, ClientID: client, Host: identity.ContainerApps}, Reason: "IDENTITY_ENDPOINT"}},
+		{"but not against a name", join(containerApps, named, []string{"AZURE_CLIENT_ID=" + client}), choice{Options: options{
+			Source: identity.ManagedIdentity, ObjectID: object, Host: identity.ContainerApps}, Reason: "MANAGED_IDENTITY_OBJECT_ID"}},
+		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set"}},
+		{"AZURE_CLIENT_ID on a machine", []string{"AZURE_CLIENT_ID=" + client}, choice{Options: options{
+			Source: identity.ManagedIdentity, ClientID: client, Host: identity.MetadataService}, Reason: "nothing else is set"}},
 
-		{"App Service", appService, choice{Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.AppService}},
-		{"Container Instances' leavings", join(containerInstances, named), choice{
-			Source: config.ManagedIdentity, Reason: "MANAGED_IDENTITY_OBJECT_ID", ObjectID: object, Host: config.Metadata}},
-		{"the AVM image on Container Apps", join(avmImage, containerAppsJob), choice{
-			Source: config.ManagedIdentity, Reason: "USRMI_ID", ClientID: client, Host: config.ContainerApps}},
-		{"the AVM image on Container Instances", join(avmImage, containerInstances), choice{
-			Source: config.ManagedIdentity, Reason: "USRMI_ID", ClientID: client, Host: config.Metadata}},
-		{"AKS with an identity named", join(webhook, []string{"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s/x"}), choice{
-			Source: config.ManagedIdentity, Reason: "AZP_IDENTITY_RESOURCE_ID", ResourceID: "/subscriptions/s/x", Host: config.Metadata,
-			Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE"}}},
-		{"Service Fabric", []string{"IDENTITY_ENDPOINT=https://10.0.0.4:2377/x", "IDENTITY_HEADER=h", "IDENTITY_SERVER_THUMBPRINT=t"}, choice{
-			Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.ServiceFabric}},
-		{"Azure Arc", []string{"IDENTITY_ENDPOINT=http://localhost:40342/x", "IMDS_ENDPOINT=http://localhost:40342"}, choice{
-			Source: config.ManagedIdentity, Reason: "IDENTITY_ENDPOINT", Host: config.AzureArc}},
-		{"Azure ML", []string{"MSI_ENDPOINT=http://127.0.0.1/x", "MSI_SECRET=s"}, choice{
-			Source: config.ManagedIdentity, Reason: "nothing else is set", Host: config.AzureML}},
+		{"App Service", appService, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.AppService}, Reason: "IDENTITY_ENDPOINT"}},
+		{"Container Instances' leavings", join(containerInstances, named), choice{Options: options{
+			Source: identity.ManagedIdentity, ObjectID: object, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"}},
+		{"the AVM image on Container Apps", join(avmImage, containerAppsJob), choice{Options: options{
+			Source: identity.ManagedIdentity, ClientID: client, Host: identity.ContainerApps}, Reason: "USRMI_ID"}},
+		{"the AVM image on Container Instances", join(avmImage, containerInstances), choice{Options: options{
+			Source: identity.ManagedIdentity, ClientID: client, Host: identity.MetadataService}, Reason: "USRMI_ID"}},
+		{"AKS with an identity named", join(webhook, []string{"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s/x"}), choice{Options: options{
+			Source: identity.ManagedIdentity, ResourceID: "/subscriptions/s/x", Host: identity.MetadataService}, Reason: "AZP_IDENTITY_RESOURCE_ID", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE"}}},
+		{"Service Fabric", []string{"IDENTITY_ENDPOINT=https://10.0.0.4:2377/x", "IDENTITY_HEADER=h", "IDENTITY_SERVER_THUMBPRINT=t"}, choice{Options: options{
+			Source: identity.ManagedIdentity, Host: identity.ServiceFabric}, Reason: "IDENTITY_ENDPOINT"}},
+		{"Azure Arc", []string{"IDENTITY_ENDPOINT=http://localhost:40342/x", "IMDS_ENDPOINT=http://localhost:40342"}, choice{Options: options{
+			Source: identity.ManagedIdentity, Host: identity.AzureArc}, Reason: "IDENTITY_ENDPOINT"}},
+		{"Azure ML", []string{"MSI_ENDPOINT=http://127.0.0.1/x", "MSI_SECRET=s"}, choice{Options: options{
+			Source: identity.ManagedIdentity, Host: identity.AzureML}, Reason: "nothing else is set"}},
 
-		{"forced to the platform's", join(named, webhook, []string{"AZP_AUTH=workload-identity"}), choice{
-			Source: config.WorkloadIdentity, Reason: "AZP_AUTH", ClientID: client, TenantID: tenant,
-			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
-		{"forced to the token", join(named, pat, []string{"AZP_AUTH=pat"}), choice{
-			Source: config.PAT, Reason: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
-		{"forced to the machine's", join(webhook, pat, []string{"AZP_AUTH=Managed-Identity"}), choice{
-			Source: config.ManagedIdentity, Reason: "AZP_AUTH", ClientID: client, Host: config.Metadata,
-			Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE"}}},
-		{"AZP_CLIENTID for a workload identity", join([]string{"AZP_CLIENTID=" + object}, webhook), choice{
-			Source: config.WorkloadIdentity, Reason: "AZURE_FEDERATED_TOKEN_FILE", ClientID: object, TenantID: tenant,
-			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}},
+		{"forced to the platform's", join(named, webhook, []string{"AZP_AUTH=workload-identity"}), choice{Options: options{
+			Source: identity.WorkloadIdentity, ClientID: client, TenantID: tenant,
+			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}, Reason: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+		{"forced to the token", join(named, pat, []string{"AZP_AUTH=pat"}), choice{Options: options{
+			Source: identity.PAT, PAT: text("a-token")}, Reason: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+		{"forced to the machine's", join(webhook, pat, []string{"AZP_AUTH=Managed-Identity"}), choice{Options: options{
+			Source: identity.ManagedIdentity, ClientID: client, Host: identity.MetadataService}, Reason: "AZP_AUTH", Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE"}}},
+		{"AZP_CLIENTID for a workload identity", join([]string{"AZP_CLIENTID=" + object}, webhook), choice{Options: options{
+			Source: identity.WorkloadIdentity, ClientID: object, TenantID: tenant,
+			FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}, Reason: "AZURE_FEDERATED_TOKEN_FILE"}},
 		{"own principal alone", own, ownChoice},
 		{"a certificate of the SDK's settings", join([]string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant}, []string{
-			"AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"}), choice{
-			Source: config.ServicePrincipal, Reason: "AZURE_CLIENT_CERTIFICATE_PATH", ClientID: client, TenantID: tenant,
-			CertificateFile: file, CertificatePassword: text("p"), SendChain: true}},
+			"AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"}), choice{Options: options{
+			Source: identity.ServicePrincipal, ClientID: client, TenantID: tenant,
+			CertificateFile: file, CertificatePassword: text("p"), SendChain: true}, Reason: "AZURE_CLIENT_CERTIFICATE_PATH"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := loaded(t, append([]string{"AZP_URL=https://dev.azure.com/org"}, tt.environ...))
-			if d := cmp.Diff(tt.want, s.Identity, cmp.Comparer(func(a, b secret.Text) bool { return a.Reveal() == b.Reveal() })); d != "" {
+			if d := cmp.Diff(tt.want, s.Identity, sameText); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
@@ -138,14 +137,14 @@ func TestHalfAnIdentity(t *testing.T) {
 			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not"},
 		{"the same without MSI_ENDPOINT", []string{"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "USRMI_ID=" + client},
 			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not"},
-		{"two names", []string{"USRMI_ID=" + client, "MANAGED_IDENTITY_OBJECT_ID=" + object}, "MANAGED_IDENTITY_OBJECT_ID and USRMI_ID name a managed identity"},
+		{"two names", []string{"USRMI_ID=" + client, "MANAGED_IDENTITY_OBJECT_ID=" + object}, "MANAGED_IDENTITY_OBJECT_ID and USRMI_ID each name a managed identity"},
 		{"a client alone", []string{"AZP_CLIENTID=" + client}, "neither AZP_CLIENTSECRET nor AZP_CLIENTCERTIFICATE"},
 		{"a secret alone", []string{"AZP_CLIENTSECRET=s"}, "AZP_CLIENTID (--client-id) is not set"},
 		{"no tenant", []string{"AZP_CLIENTID=" + client, "AZP_CLIENTSECRET=s"}, "AZP_TENANTID (--tenant-id) is not set"},
-		{"a token that is not there", []string{"AZP_AUTH=pat"}, "AZP_AUTH (--auth) is pat, and there is none"},
-		{"a workload that is none", []string{"AZP_AUTH=workload-identity", "AZURE_FEDERATED_TOKEN_FILE=/x"}, "AZP_AUTH (--auth) is workload-identity, and there is none"},
-		{"a principal that is none", []string{"AZP_AUTH=service-principal"}, "AZP_AUTH (--auth) is service-principal, and there is none"},
-		{"a person's login", []string{"AZP_AUTH=azure-cli"}, "azure-cli, which an agent cannot run with"},
+		{"a token that is not there", []string{"AZP_AUTH=pat"}, "AZP_AUTH (--auth) is pat, but no such identity is set"},
+		{"a workload that is none", []string{"AZP_AUTH=workload-identity", "AZURE_FEDERATED_TOKEN_FILE=/x"}, "AZP_AUTH (--auth) is workload-identity, but no such identity is set"},
+		{"a principal that is none", []string{"AZP_AUTH=service-principal"}, "AZP_AUTH (--auth) is service-principal, but no such identity is set"},
+		{"a person's login", []string{"AZP_AUTH=azure-cli"}, "azure-cli, which run does not accept"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, append([]string{"AZP_URL=https://dev.azure.com/org"}, tt.environ...))
@@ -158,7 +157,7 @@ func TestHalfAnIdentity(t *testing.T) {
 	// Not a problem where another identity is in force.
 	loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=a-token", "IDENTITY_ENDPOINT=http://localhost:42356/msi/token"})
 	s := loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZURE_FEDERATED_TOKEN_FILE=/x", "AZURE_TENANT_ID=" + tenant})
-	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZURE_FEDERATED_TOKEN_FILE is set without AZURE_CLIENT_ID") {
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZURE_FEDERATED_TOKEN_FILE has no effect without AZURE_CLIENT_ID") {
 		t.Errorf("warnings are %q", s.Warnings)
 	}
 }
@@ -167,17 +166,17 @@ func TestHalfAnIdentity(t *testing.T) {
 func TestForAPerson(t *testing.T) {
 	for _, c := range []struct {
 		environ []string
-		want    config.Source
+		want    identity.Source
 	}{
-		{nil, config.AzureCLI}, {[]string{"AZP_TENANTID=" + tenant}, config.AzureCLI},
-		{[]string{"AZP_TOKEN=t"}, config.PAT}, {containerApps, config.ManagedIdentity}, {avmImage, config.ManagedIdentity},
-		{[]string{"AZP_AUTH=managed-identity"}, config.ManagedIdentity},
+		{nil, identity.AzureCLI}, {[]string{"AZP_TENANTID=" + tenant}, identity.AzureCLI},
+		{[]string{"AZP_TOKEN=t"}, identity.PAT}, {containerApps, identity.ManagedIdentity}, {avmImage, identity.ManagedIdentity},
+		{[]string{"AZP_AUTH=managed-identity"}, identity.ManagedIdentity},
 	} {
 		s, err := config.Load(nil, join([]string{"AZP_URL=https://dev.azure.com/o"}, c.environ), "h", config.Connection)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.PreferAzureCLI(); s.Identity.Source != c.want || s.Identity.Source == config.AzureCLI && s.Identity.TenantID != s.TenantID {
+		if s.PreferAzureCLI(); s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.TenantID != s.TenantID {
 			t.Errorf("%v: %+v", c.environ, s.Identity)
 		}
 	}

@@ -1,118 +1,56 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"regexp"
-	"strings"
-
 	"github.com/spf13/pflag"
 )
 
-// installDir is the setting that says where an install puts the agent.
-const installDir = "AZP_AGENT_DIR"
+var (
+	installGroups   = []Group{Connection, Install}
+	installSettings = []string{"AZP_AGENT_DIR"}
+)
 
-// installGroups are the groups that matter to an install, with that setting.
-func installGroups() []Group { return []Group{Connection, Install} }
-
-// AddInstallFlags defines the flags that LoadInstall reads.
+// AddInstallFlags defines the flags that LoadInstall reads. --file is short for
+// --agent-file.
 func AddInstallFlags(flags *pflag.FlagSet) {
-	flags.SetNormalizeFunc(normalizeInstallFlag)
-	AddFlags(flags, installGroups()...)
-	for _, row := range Table() {
-		if row.Env == installDir {
-			row.addFlag(flags)
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "file" {
+			name = "agent-file"
 		}
-	}
+		return pflag.NormalizedName(name)
+	})
+	AddFlags(flags, installGroups...)
+	addNamedFlags(flags, installSettings)
 }
 
-// normalizeInstallFlag lets who installs by hand say --file for --agent-file: the command says
-// already what the file is of.
-func normalizeInstallFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	if name == "file" {
-		name = "agent-file"
-	}
-	return pflag.NormalizedName(name)
-}
-
-// LoadInstall is Load for who installs the agent and runs none: AZP_URL may be
-// left out, and then nobody's identity is needed. The error is an *InvalidError.
+// LoadInstall is Load for a command that installs the agent and runs none. AZP_URL is
+// optional, and without it no identity is needed. The error is an *InvalidError.
 func LoadInstall(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	env := environMap(environ)
 	s := Settings{Environ: environ}
-	problems := s.read(Table(), installGroups(), flags, env)
-	for _, row := range Table() {
-		if row.Env == installDir {
-			problems = append(problems, s.read([]Setting{row}, nil, flags, env)...)
-		}
-	}
-	bad := func(hint, format string, args ...any) {
-		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
+	var bad problems
+	s.read(installGroups, flags, env, &bad)
+	s.readNamed(installSettings, flags, env, &bad)
 	if s.URL != "" {
-		s.validateURL(bad)
-		s.validateIdentity(env, bad)
+		s.validateURL(&bad)
+		s.validateIdentity(env, &bad)
 	}
-	s.validatePlace(bad)
-	s.loadCA(bad)
-	s.validateInstall(bad)
-	if len(problems) > 0 {
-		return Settings{}, &InvalidError{Problems: problems, LogFormat: s.LogFormat}
-	}
-	s.Warnings = s.warnings(env)
-	return s, nil
+	s.validateDirs(&bad)
+	s.loadCA(&bad)
+	s.validateInstall(&bad)
+	s.addWarnings(env)
+	return s, bad.err(s)
 }
 
-// validateInstall wants to know what is to be installed, and how it is verified.
-func (s *Settings) validateInstall(bad func(hint, format string, args ...any)) {
+// validateInstall checks that the package and its checksum are known.
+func (s *Settings) validateInstall(bad *problems) {
 	if s.AgentFile != "" {
 		if err := checkReadable(s.AgentFile); err != nil {
-			bad("", "AZP_AGENT_FILE (--agent-file) is %q, which cannot be read: %v", s.AgentFile, err)
+			bad.add("", "AZP_AGENT_FILE (--agent-file) is %q, which cannot be read: %v", s.AgentFile, err)
 		}
 		return
 	}
-	if s.URL == "" && (s.AgentVersion == "" || s.AgentSHA256 == "") {
-		bad("set AZP_URL (--url) and an identity, and the organisation says both; or set them; or AZP_AGENT_FILE (--agent-file)",
-			"without AZP_URL (--url) nobody says which version to install, and what its SHA-256 is: AZP_AGENT_VERSION (--agent-version) and AZP_AGENT_SHA256 (--agent-sha256) are not both set")
+	if s.URL == "" && (s.Package.Version == "" || s.Package.SHA256 == "") {
+		bad.add("set AZP_URL (--url) and an identity, and the organisation names both; or set both; or set AZP_AGENT_FILE (--agent-file)",
+			"AZP_AGENT_VERSION (--agent-version) and AZP_AGENT_SHA256 (--agent-sha256) must both be set without AZP_URL (--url)")
 	}
-}
-
-var (
-	agentVersion  = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
-	agentPlatform = regexp.MustCompile(`^(linux|linux-musl|osx)-(x64|arm64|arm)$`)
-	sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
-
-func setAgentVersion(s *Settings, v string) error {
-	s.AgentVersion = strings.TrimPrefix(v, "v")
-	if !agentVersion.MatchString(s.AgentVersion) {
-		return fmt.Errorf("is %q, which is not a version", v)
-	}
-	return nil
-}
-
-func setAgentPackage(s *Settings, v string) error {
-	if v != "agent" && v != "pipelines-agent" {
-		return fmt.Errorf("is %q", v)
-	}
-	s.AgentPackage = v
-	return nil
-}
-
-func setAgentPlatform(s *Settings, v string) error {
-	if !agentPlatform.MatchString(v) {
-		return fmt.Errorf("is %q, for which there is no agent", v)
-	}
-	s.AgentPlatform = v
-	return nil
-}
-
-// setAgentSHA256 takes it as people and servers write it, with capitals or dashes
-// (agent-protocol.md 8).
-func setAgentSHA256(s *Settings, v string) error {
-	s.AgentSHA256 = strings.ToLower(strings.ReplaceAll(v, "-", ""))
-	if !sha256Pattern.MatchString(s.AgentSHA256) {
-		return errors.New("is no SHA-256")
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/install"
 )
 
 // Who installs may leave the organisation out, if somebody else says what and how
@@ -40,7 +41,7 @@ func TestLoadInstall(t *testing.T) {
 			config.AddInstallFlags(flags)
 			s, err := config.LoadInstall(flags, tt.environ)
 			if tt.problem == "" {
-				if err != nil || s.AgentDir != "/azp" || s.AgentPackage != "agent" {
+				if err != nil || s.AgentDir != "/azp" || s.Package.Kind != install.Full {
 					t.Errorf("settings are %+v, %v", s, err)
 				}
 				return

@@ -45,9 +45,9 @@ func TestAnAddressThatOthersReach(t *testing.T) {
 	}{
 		{[]string{"AZP_KEEP_TOKEN=0123456789abcdef"}, ""},
 		{[]string{"AZP_KEEP_TOKEN_FILE=" + file}, ""},
-		{nil, "AZP_KEEP_LISTEN (--listen) is :8141, which others can reach"},
+		{nil, "AZP_KEEP_LISTEN (--listen) is :8141, which other machines can reach"},
 		{[]string{"AZP_KEEP_TOKEN_FILE=" + file, "AZP_KEEP_TOKEN=0123456789abcdef"}, "both set"},
-		{[]string{"AZP_KEEP_TOKEN=short"}, "has 5 characters, and must have 16"},
+		{[]string{"AZP_KEEP_TOKEN=short"}, "has 5 characters; it needs at least 16"},
 	} {
 		s, err := loadFor(t, keep, append(least(tt.environ...), "AZP_KEEP_LISTEN=:8141"))
 		switch {

@@ -13,26 +13,24 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Proxy says which proxy requests to Azure DevOps and Entra ID go through:
-// AZP_PROXY, else the one that curl and Go programs use. Loopback addresses and
-// what NO_PROXY names never do.
+// Proxy selects the proxy for requests to Azure DevOps and Entra ID: AZP_PROXY, else
+// the one that curl and Go programs use. Loopback addresses and the hosts in NO_PROXY
+// are reached without one.
 func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
 	env := environMap(s.Environ)
 	own := s.ProxyURL.Reveal()
-	proxies := httpproxy.Config{
-		HTTPProxy:  cmp.Or(own, readableProxy(env["HTTP_PROXY"]), readableProxy(env["http_proxy"])),
-		HTTPSProxy: cmp.Or(own, readableProxy(env["HTTPS_PROXY"]), readableProxy(env["https_proxy"])),
+	find := (&httpproxy.Config{
+		HTTPProxy:  cmp.Or(own, usableProxy(env["HTTP_PROXY"]), usableProxy(env["http_proxy"])),
+		HTTPSProxy: cmp.Or(own, usableProxy(env["HTTPS_PROXY"]), usableProxy(env["https_proxy"])),
 		NoProxy:    cmp.Or(env["NO_PROXY"], env["no_proxy"]),
-	}
-	find := proxies.ProxyFunc()
+	}).ProxyFunc()
 	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
 }
 
-// AgentEnviron are the proxy and the authorities in the form that the agent reads
-// ("NAME=value"). It knows http_proxy alone, for every scheme, and not
-// HTTPS_PROXY (agent-protocol.md 10.7): what azptend found is handed on by the
-// agent's own name, so that both take the same way. What the agent was told by
-// that name already is left alone.
+// AgentEnviron passes the proxy and the certificates to the agent ("NAME=value"). The
+// agent knows http_proxy, for every scheme, and not HTTPS_PROXY (agent-protocol.md
+// 10.7). azptend passes its own proxy under the agent's name, so that both use the
+// same. A proxy that is already set under that name is left alone.
 func (s Settings) AgentEnviron() []string {
 	env := environMap(s.Environ)
 	var more []string
@@ -49,17 +47,17 @@ func (s Settings) AgentEnviron() []string {
 		set("VSTS_HTTP_PROXY_USERNAME", via.User.Username())
 		set("VSTS_HTTP_PROXY_PASSWORD", password) // the agent masks it in logs and capabilities
 	}
-	// .NET and OpenSSL trust it beside the system's folder of certificates
-	// (agent-protocol.md 10.8); node beside its own. Git has no variable that adds.
-	// What the image names by them is in our file too (cli/authorities.go).
+	// .NET and OpenSSL trust this file in addition to the system's directory of
+	// certificates (agent-protocol.md 10.8), and node in addition to its own. Git has no
+	// variable that adds one.
 	if s.CAFile != "" {
 		more = append(more, "SSL_CERT_FILE="+s.CAFile, "NODE_EXTRA_CA_CERTS="+s.CAFile)
 	}
 	return more
 }
 
-// agentProxy is the proxy on the way to the organisation; the agent spares
-// loopback addresses itself.
+// agentProxy is the proxy to the organisation, nil for none. The agent itself reaches
+// loopback addresses without it.
 func (s Settings) agentProxy() *url.URL {
 	if own := s.ProxyURL.Reveal(); own != "" {
 		via, err := parseURL(own)
@@ -76,8 +74,8 @@ func (s Settings) agentProxy() *url.URL {
 	return via
 }
 
-// ProxyPasswords are what no log line may hold: the password of the proxy, as it
-// is and as it is escaped.
+// ProxyPasswords is the password of the proxy, as it is and escaped. No log line may
+// hold either.
 func (s Settings) ProxyPasswords() []secret.Text {
 	via := s.agentProxy()
 	if via == nil {
@@ -88,12 +86,10 @@ func (s Settings) ProxyPasswords() []secret.Text {
 	return []secret.Text{secret.New(password), secret.New(escaped)}
 }
 
-// proxyVariables are the variables by which curl and Go programs find a proxy.
-func proxyVariables() []string {
-	return []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
-}
+// proxyVariables tell curl and Go programs which proxy to use.
+var proxyVariables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
 
-// parseProxy reads one of them, which may lack the scheme.
+// parseProxy reads a proxy variable, which may lack the scheme.
 func parseProxy(v string) (*url.URL, error) {
 	if !schemePattern.MatchString(v) {
 		v = "http://" + v
@@ -101,53 +97,54 @@ func parseProxy(v string) (*url.URL, error) {
 	return parseURL(v, "socks5", "socks5h")
 }
 
-// readableProxy is v, or "" where it holds a user or password by which it would
-// be taken for another address than the one that is meant.
-func readableProxy(v string) string {
+// usableProxy is v, or "" if its user or password makes it another address than the
+// one that is meant.
+func usableProxy(v string) string {
 	if _, err := parseProxy(v); err != nil && hasUserInfo(v) {
 		return ""
 	}
 	return v
 }
 
-// validateProxies checks the addresses of proxies, and drops a wrong one: commands
-// like doctor go on with the settings all the same.
-func (s *Settings) validateProxies(env map[string]string, bad func(hint, format string, args ...any)) {
+// validateProxies checks the proxies, and drops a wrong one: LoadPartial's caller goes
+// on with the settings.
+func (s *Settings) validateProxies(env map[string]string, bad *problems) {
 	if own := s.ProxyURL.Reveal(); own != "" {
 		if _, err := parseURL(own); err != nil {
 			s.ProxyURL = secret.Text{}
-			badProxy("AZP_PROXY (--proxy)", own, err, bad)
+			addProxyProblem("AZP_PROXY (--proxy)", own, err, bad)
 		}
 	}
-	for _, name := range proxyVariables() {
-		if v := env[name]; readableProxy(v) != v {
+	for _, name := range proxyVariables {
+		if v := env[name]; usableProxy(v) != v {
 			_, err := parseProxy(v)
-			badProxy(name, v, err, bad)
+			addProxyProblem(name, v, err, bad)
 		}
 	}
 }
 
-func badProxy(name, v string, err error, bad func(hint, format string, args ...any)) {
+func addProxyProblem(name, v string, err error, bad *problems) {
 	if errors.Is(err, errUserInfo) {
-		bad(escapeHint, "%s %v", name, err)
+		bad.add(escapeHint, "%s %v", name, err)
 		return
 	}
-	bad("it looks like http://proxy:3128; with a user and a password use the variable, for a command line is public", "%s is %q, which %v", name, redactURL(v), err)
+	bad.add("use http://proxy:3128; set a user and password with the variable, because other users can read a command line", "%s is %q, which %v", name, redactURL(v), err)
 }
 
-// loadCA reads AZP_CA_FILE, so that a mistake in it is found before it is
-// needed.
-func (s *Settings) loadCA(bad func(hint, format string, args ...any)) {
+const certificateHint = "use a PEM file, with lines that begin with -----BEGIN CERTIFICATE-----"
+
+// loadCA reads AZP_CA_FILE at startup, so that a mistake shows at once.
+func (s *Settings) loadCA(bad *problems) {
 	if s.CAFile == "" {
 		s.loadCompatCA(bad)
 		return
 	}
 	var err error
 	if s.CA, err = readFile(s.CAFile, maxCAFile); err != nil {
-		bad("is the file mounted, and readable for this user?", "AZP_CA_FILE (--ca-file) is %q, which cannot be read: %v", s.CAFile, withoutPath(err))
+		bad.add(mountHint, "AZP_CA_FILE (--ca-file) is %q, which cannot be read: %v", s.CAFile, withoutPath(err))
 		return
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(s.CA) {
-		bad("it holds lines that begin with -----BEGIN CERTIFICATE-----", "AZP_CA_FILE (--ca-file) is %q, which holds no certificate", s.CAFile)
+		bad.add(certificateHint, "AZP_CA_FILE (--ca-file) is %q, which holds no certificate", s.CAFile)
 	}
 }

@@ -7,76 +7,118 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
-	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// validate checks what rows cannot check alone. Life says that the settings of
-// an agent's life are among those read.
-func (s *Settings) validate(life bool, env map[string]string) []Problem {
-	var problems []Problem
-	bad := func(hint, format string, args ...any) {
-		problems = append(problems, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
+// validate checks what a single value cannot show. Runs says that the settings of a
+// running agent were read.
+func (s *Settings) validate(runs bool, env map[string]string, bad *problems) {
 	s.validateProxies(env, bad)
 	if s.Registered != "" {
-		s.validateRegistered(bad)
+		// Its server, its pool and its name are in its files, and it needs no identity.
+		s.validateDirs(bad)
+		s.validateLimits(bad)
+		s.loadCA(bad)
 		s.validateAgents(bad)
-		return problems
+		return
 	}
-	before := len(problems)
-	if s.validateURL(bad); len(problems) > before {
-		s.URL = "" // for Examine: nobody is to be sent to an address that is not meant
+	before := len(*bad)
+	if s.validateURL(bad); len(*bad) > before {
+		s.URL = "" // so that LoadPartial's caller sends nothing to a wrong address
 	}
 	s.validateAgents(bad)
-	if life || s.AgentName != "" {
+	if runs || s.AgentName != "" {
 		s.validateName(bad)
 	}
 	s.validateLimits(bad)
-	s.validatePlace(bad)
+	s.validateDirs(bad)
 	if s.Install {
 		s.validateInstall(bad)
 	}
 	s.validateIdentity(env, bad)
 	s.validateEndpoints(env, bad)
 	s.loadCA(bad)
-	if life && s.Auth == AzureCLI {
-		bad("it is a person's login, for the other commands", "AZP_AUTH (--auth) is azure-cli, which an agent cannot run with")
+	if runs && auths[s.Auth] == identity.AzureCLI {
+		bad.add("use it with other commands: it is a person's login", "AZP_AUTH (--auth) is azure-cli, which run does not accept")
 	}
-	return problems
 }
 
-// validateRegistered judges the settings of an agent that is registered already:
-// its server, its pool and its name are what its files say, and it needs nobody's
-// identity.
-func (s *Settings) validateRegistered(bad func(hint, format string, args ...any)) {
-	if !filepath.IsAbs(s.Registered) {
-		bad("", "AZP_REGISTERED (--registered) is %q, which is not an absolute path", s.Registered)
+// validateAgents checks what several agents need.
+func (s *Settings) validateAgents(bad *problems) {
+	if s.Agents <= 1 {
+		return
 	}
-	s.validateLimits(bad)
-	s.validatePlace(bad)
-	s.loadCA(bad)
+	if !s.HasSeparateRoot() {
+		bad.add("set AZP_AGENT_ROOT (--agent-root) to a directory other than AZP_AGENT_DIR (--agent-dir): each agent gets a root below it",
+			"AZP_AGENTS (--agents) is %d, and AZP_AGENT_ROOT (--agent-root) is not set", s.Agents)
+	}
+	if s.Registered != "" {
+		bad.add("run one azptend for each, with its own directory", "AZP_AGENTS (--agents) is %d, but AZP_REGISTERED (--registered) names one agent", s.Agents)
+	}
+	if s.Registered == "" && s.NamePrefix == "" {
+		validateAgentName(bad, "AZP_AGENT_NAME (--agent-name), with an agent's number,", s.AgentName+"-"+strconv.Itoa(s.Agents))
+	}
 }
 
-// warnings finds what is odd and not wrong.
-func (s *Settings) warnings(env map[string]string) []string {
-	odd := append(s.limitWarnings(), s.identityWarnings(env)...)
-	odd = append(odd, s.compatWarnings(env)...)
+func (s *Settings) validateName(bad *problems) {
+	if s.NamePrefix != "" {
+		validateAgentName(bad, "AZP_AGENT_NAME_PREFIX (--agent-name-prefix)", s.Name(""))
+		return
+	}
+	validateAgentName(bad, "AZP_AGENT_NAME (--agent-name)", s.AgentName)
+}
+
+func validateAgentName(bad *problems, setting, name string) {
+	switch {
+	case strings.TrimSpace(name) == "":
+		bad.add("", "%s %v, and this host has no name", setting, errNotSet)
+	case utf8.RuneCountInString(name) > maxName:
+		bad.add("use a shorter name, or unset it to use the host name", "%s has %d characters; an agent's name has at most %d", setting, utf8.RuneCountInString(name), maxName)
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || strings.ContainsRune(`/\"<>|`, r) }):
+		bad.add("use letters, digits, dots, dashes and underscores", "%s is %q, which has a character that an agent's name cannot have", setting, name)
+	}
+}
+
+func (s Settings) validateLimits(bad *problems) {
+	if s.ReplicaTimeout > 0 && s.longestJob()+s.Grace >= s.ReplicaTimeout {
+		bad.add("raise the replica timeout, or set AZP_JOB_MAX (--job-max) to the longest time that a job takes",
+			"AZP_REPLICA_TIMEOUT (--replica-timeout) is %v, which is too short for a job of %v and a grace period of %v",
+			s.ReplicaTimeout, s.longestJob(), s.Grace)
+	}
+}
+
+func (s *Settings) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
+}
+
+// addWarnings finds what is suspicious and not wrong.
+func (s *Settings) addWarnings(env map[string]string) {
+	if s.JobMax > 0 && s.ReplicaTimeout == 0 {
+		s.warn("AZP_JOB_MAX (--job-max) has no effect without AZP_REPLICA_TIMEOUT (--replica-timeout)")
+	}
+	if s.Once && s.Limits.Jobs > 1 {
+		s.warn("AZP_MAX_JOBS (--max-jobs) is %d, but with AZP_ONCE (--once) the agent runs one job", s.Limits.Jobs)
+	}
+	s.identityWarnings(env)
+	s.compatWarnings(env)
 	if u, err := url.Parse(s.URL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		odd = append(odd, "AZP_URL (--url) is http: tokens cross the network for everybody to read")
+		s.warn("AZP_URL (--url) is http: everybody on the network can read the tokens")
 	}
-	return odd
 }
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && ip.IsLoopback())
+	return strings.EqualFold(host, "localhost") || (err == nil && ip.IsLoopback())
 }
 
-// checkReadable says whether a file can be read now and again: a pipe gives what it
-// has only once. Its error is without the path.
+// checkReadable says whether a file can be read again and again: a pipe gives what it
+// has only once. The error is without the path.
 func checkReadable(path string) error {
 	f, err := safefile.Open(path)
 	if err != nil {
@@ -86,7 +128,7 @@ func checkReadable(path string) error {
 }
 
 const (
-	// fileTimeout is how long the file system may take that a setting's file is in.
+	// fileTimeout is how long the file system of a setting's file may take.
 	fileTimeout = 10 * time.Second
 	// maxCAFile bounds a file of certificates: all that browsers trust are 200 kB.
 	maxCAFile = 16 << 20

@@ -64,7 +64,7 @@ func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("cannot open the control socket in %s: %w", f.path, err)
 	}
 	if warning != "" {
-		log.Warn("Jobs can move the control socket away: drain and healthcheck would find nobody", "folder", f.path, "error", warning,
+		log.Warn("Jobs can remove the control socket: drain and healthcheck may stop working", "folder", f.path, "error", warning,
 			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
 	}
 	s := &Server{handler: a, log: log, dir: f, listener: l}
@@ -163,7 +163,7 @@ func (s *Server) logRefusal(user int, err error) {
 	defer s.mu.Unlock()
 	s.refused++
 	if now := time.Now(); !now.Before(s.logAgain) {
-		s.log.Warn("Turned away a caller on the control socket", "user", user, "error", err, "times", s.refused)
+		s.log.Warn("Rejected a control connection from another user", "user", user, "error", err, "times", s.refused)
 		s.refused, s.logAgain = 0, now.Add(refusalsEvery)
 	}
 }

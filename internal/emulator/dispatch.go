@@ -17,6 +17,7 @@ func (e *Emulator) dispatch(r *http.Request, body []byte) (reply, string) {
 		return e.serveMSI(r)
 	}
 	if strings.HasPrefix(r.URL.Path, downloadPath) {
+		e.offerAgentPackage()
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return e.servePackage(r), ""

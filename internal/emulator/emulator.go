@@ -28,6 +28,8 @@ type Emulator struct {
 	routes  []route
 	control http.Handler
 
+	packageOnce sync.Once // of Options.AgentPackage
+
 	mu          sync.Mutex
 	closed      bool
 	changed     chan struct{}

@@ -139,22 +139,21 @@ func (e *Emulator) entraProof(r *http.Request, id *identity, form url.Values) *r
 	if assertion != strings.TrimSpace(assertion) {
 		return no(50027, "JWT token is invalid or malformed.")
 	}
-	head, claims, ok := peek(assertion)
+	t, err := decodeJWT(assertion)
 	switch {
-	case !ok:
+	case err != nil:
 		return no(50027, "JWT token is invalid or malformed.")
-	case claims.Issuer == clusterIssuer:
-		return e.projectedProof(id, assertion, no)
+	case t.claims.Issuer == clusterIssuer:
+		return e.projectedProof(id, t, no)
 	}
-	return e.certificateProof(r, id, assertion, head, claims, no)
+	return e.certificateProof(r, id, t, no)
 }
 
 // projectedProof judges a workload's token: the federated credential of the application names its subject.
-func (e *Emulator) projectedProof(id *identity, assertion string, no func(int, string) *reply) *reply {
-	t, err := parseJWT(assertion)
+func (e *Emulator) projectedProof(id *identity, t *jwt, no func(int, string) *reply) *reply {
 	now := e.now()
 	switch {
-	case err != nil || !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
+	case !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
 		return no(700211, "No matching federated identity record found for presented assertion issuer '"+clusterIssuer+"'.")
 	case id.Subject == "" || t.claims.Subject != id.Subject:
 		return no(700213, "No matching federated identity record found for presented assertion subject '"+t.claims.Subject+"'.")
@@ -166,7 +165,7 @@ func (e *Emulator) projectedProof(id *identity, assertion string, no func(int, s
 
 // certificateProof judges an assertion that the application signed with its certificate's key. Its times are read by
 // the clock that Advance does not move: the client's own clock does not move either.
-func (e *Emulator) certificateProof(r *http.Request, id *identity, assertion string, head jwtHead, claims jwtClaims, no func(int, string) *reply) *reply {
+func (e *Emulator) certificateProof(r *http.Request, id *identity, t *jwt, no func(int, string) *reply) *reply {
 	block, _ := pem.Decode([]byte(id.Certificate))
 	if block == nil {
 		return no(700027, "Client assertion contains an invalid signature. No certificate is registered.")
@@ -176,13 +175,13 @@ func (e *Emulator) certificateProof(r *http.Request, id *identity, assertion str
 	endpoint := baseOf(r) + "/" + splitPath(r.URL.Path)[0] + "/oauth2/v2.0/token"
 	now := e.opts.Now()
 	switch {
-	case err != nil, !head.names(sum[:]):
+	case err != nil, !t.head.names(sum[:]):
 		return no(700027, "Client assertion contains an invalid signature. The key was not found.")
-	case !head.verifies(certificate, assertion):
+	case !t.isSignedBy(certificate):
 		return no(700027, "Client assertion contains an invalid signature.")
-	case claims.Issuer != id.ClientID, claims.Subject != id.ClientID, claims.Audience != endpoint:
+	case t.claims.Issuer != id.ClientID, t.claims.Subject != id.ClientID, t.claims.Audience != endpoint:
 		return no(700023, "Client assertion audience claim does not match Realm issuer.")
-	case now.Add(clockSkew).Before(unixTime(claims.NotBefore)) || !now.Before(unixTime(claims.Expires)):
+	case now.Add(clockSkew).Before(unixTime(t.claims.NotBefore)) || !now.Before(unixTime(t.claims.Expires)):
 		return no(700024, "Client assertion is not within its valid time range.")
 	}
 	return nil

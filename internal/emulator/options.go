@@ -1,10 +1,12 @@
 package emulator
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -33,6 +35,9 @@ type Options struct {
 	Log *slog.Logger
 	// Assumptions flips what nobody could verify about the real server; the zero value is what the references expect.
 	Assumptions Assumptions
+
+	// AgentPackage is the agent that clients can download. Without one, the list names packages of Microsoft's host.
+	AgentPackage *AgentPackage
 
 	// KeyOf is another emulator whose signing key is used: tests that make many share one, for making one costs a tenth
 	// of a second.
@@ -113,6 +118,33 @@ type Assumptions struct {
 	ExpiredTokenSignIn bool `json:"expiredTokenSignIn,omitempty"`
 	// UnlicensedSeesNothing: an identity without a licence sees no pool (azure-devops-rest.md "Unverified" b).
 	UnlicensedSeesNothing bool `json:"unlicensedSeesNothing,omitempty"`
+}
+
+// AssumptionNames are the names of all switches, as the control API writes them.
+func AssumptionNames() []string {
+	var names []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Assumptions]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// AssumptionsNamed are the switches with these names on, and all others off.
+func AssumptionsNamed(names ...string) (Assumptions, error) {
+	on := map[string]bool{}
+	for _, name := range names {
+		on[name] = true
+	}
+	var a Assumptions
+	b, err := json.Marshal(on)
+	if err == nil {
+		err = strictJSON(b, &a)
+	}
+	if err != nil {
+		return Assumptions{}, fmt.Errorf("cannot set assumptions: %w", err)
+	}
+	return a, nil
 }
 
 // The protocol's slow times at TimeScale 1, and the lives of tokens, which are never scaled.

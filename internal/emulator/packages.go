@@ -51,53 +51,45 @@ func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
 // downloadPath plays the host that packages are downloaded from.
 const downloadPath = "/_packages/agent/"
 
-// servePackage answers a download: all of it, or a range, and how long that is. Nobody is asked who he is, as on the
-// real host. Of that host's headers the reference says nothing; another of Microsoft's download hosts was seen to send
-// Content-Length and Accept-Ranges (dotnet/install-scripts issue 382).
+// AgentPackage is an agent to offer for download, as the newest of kind "agent".
+type AgentPackage struct {
+	Platform, Version string // "linux-x64", "5.282.3"
+	// Archive makes the .tar.gz. It is called once, when a client first asks for packages.
+	Archive func() ([]byte, error)
+}
+
+// offerAgentPackage puts the package of the options. Call it without mu: an archive takes a second to make.
+func (e *Emulator) offerAgentPackage() {
+	p := e.opts.AgentPackage
+	if p == nil {
+		return
+	}
+	e.packageOnce.Do(func() {
+		archive, err := p.Archive()
+		if err != nil {
+			e.opts.Log.Error("Cannot make the agent package", "error", err)
+			return
+		}
+		e.PutPackage("agent", p.Platform, p.Version, archive)
+	})
+}
+
+// servePackage answers a download, or a range of it. No credential is asked for, as on the real host. Of that host's
+// headers the reference says nothing; another of Microsoft's download hosts was seen to send Content-Length and
+// Accept-Ranges (dotnet/install-scripts issue 382).
 func (e *Emulator) servePackage(r *http.Request) reply {
 	i := slices.IndexFunc(e.packages, func(p heldPackage) bool { return p.DownloadURL == r.URL.Path })
 	if i < 0 {
 		return notFoundPage()
 	}
-	archive := e.packages[i].archive
-	out := reply{status: http.StatusOK, header: http.Header{"Accept-Ranges": {"bytes"}}, contentType: "application/gzip", body: archive}
-	if begin, end, asked := byteRange(r.Header.Get("Range"), len(archive)); asked {
-		out.status, out.body = http.StatusPartialContent, archive[begin:end]
-		out.header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", begin, end-1, len(archive)))
-		if begin == end {
-			out.status, out.contentType = http.StatusRequestedRangeNotSatisfiable, ""
-			out.header.Set("Content-Range", fmt.Sprintf("bytes */%d", len(archive)))
-		}
-	}
-	out.header.Set("Content-Length", strconv.Itoa(len(out.body)))
-	return out
-}
-
-// byteRange is what a Range header asks for of size bytes, from begin up to but not including end: none of them where
-// it asks for what is behind the end. What is no range counts as not asked for, and so do several ranges, of which a
-// server need not know (RFC 9110, 14.2).
-func byteRange(header string, size int) (begin, end int, asked bool) {
-	span, isBytes := strings.CutPrefix(header, "bytes=")
-	first, last, isSpan := strings.Cut(span, "-")
-	if !isBytes || !isSpan {
-		return 0, 0, false
-	}
-	to, err := strconv.ParseUint(last, 10, 31)
-	if first == "" { // the last bytes
-		return size - min(int(to), size), size, err == nil
-	}
-	from, notFirst := strconv.ParseUint(first, 10, 31)
-	switch {
-	case notFirst != nil || last != "" && (err != nil || to < from):
-		return 0, 0, false
-	case last == "":
-		return min(int(from), size), size, true
-	}
-	return min(int(from), size), min(int(to)+1, size), true
+	return reply{contentType: "application/gzip", body: e.packages[i].archive, ranges: true}
 }
 
 // getPackages answers what the real list looks like (agent-protocol.md 8).
 func (e *Emulator) getPackages(c *request) (reply, error) {
+	e.offerAgentPackage()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	kind, want := strings.ToLower(c.params["packageType"]), c.params["platform"]
 	if want == "" {
 		want = c.query("platform")

@@ -111,16 +111,3 @@ func (p *pool) options() string {
 	}
 	return "none"
 }
-
-// controlPolicies is the control API's part for all this.
-func (e *Emulator) controlPolicies(m *http.ServeMux) {
-	m.HandleFunc("GET /_emulator/policies", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Policies(), nil) })
-	m.HandleFunc("PUT /_emulator/policies", func(w http.ResponseWriter, r *http.Request) {
-		var p Policies
-		ctlPost(w, r, &p, func() (any, error) { e.SetPolicies(p); return p, nil })
-	})
-	m.HandleFunc("PUT /_emulator/pools", func(w http.ResponseWriter, r *http.Request) {
-		var p PoolSpec
-		ctlPost(w, r, &p, func() (any, error) { return struct{}{}, e.PutPool(p) })
-	})
-}

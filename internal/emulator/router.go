@@ -18,6 +18,7 @@ type reply struct {
 	header      http.Header
 	contentType string
 	body        []byte
+	ranges      bool          // a client may ask for a part of the body; net/http chooses the status
 	held        time.Duration // by the rate limit
 }
 

@@ -63,7 +63,7 @@ func routeTable() []route {
 			methods: methods{get: locked((*Emulator).getJobRequests), patch: locked((*Emulator).updateJobRequest),
 				del: locked((*Emulator).deleteJobRequest)}},
 		{id: "8ffcd551-079c-493a-9c02-54346299d144", area: dt, resource: "packages", preview: true,
-			template: "_apis/{area}/{resource}/{packageType}/{platform}/{version}", methods: methods{get: locked((*Emulator).getPackages)}},
+			template: "_apis/{area}/{resource}/{packageType}/{platform}/{version}", methods: methods{get: {(*Emulator).getPackages, true}}},
 		{id: "557624af-b29e-4c20-8ab0-0399d2204f3f", area: dt, resource: "events", preview: true,
 			template: plan + "{resource}", methods: methods{post: locked((*Emulator).planEvent)}},
 		{id: "858983e4-19bd-4c5e-864c-507b59b58b12", area: dt, resource: "feed", preview: true,

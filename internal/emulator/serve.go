@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"io"
 	"maps"
 	"net"
@@ -35,10 +36,20 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		breakConnection(w, plan.reset())
 		return
 	}
-	// Recorded first: who has the answer in hand must find the call in the records.
-	e.recordEnd(rec, out.status, plan.describe())
 	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
-	write(w, r, out)
+	// The call is recorded before its answer is sent: a client that has the answer must find the call in the records.
+	write(recordingWriter{w, func(status int) { e.recordEnd(rec, status, plan.describe()) }}, r, out)
+}
+
+// recordingWriter reports the status of an answer just before it is sent.
+type recordingWriter struct {
+	http.ResponseWriter
+	record func(status int)
+}
+
+func (w recordingWriter) WriteHeader(status int) {
+	w.record(status)
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // serveWithFaults does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
@@ -83,6 +94,11 @@ func (e *Emulator) sleep(_ *http.Request, d time.Duration) bool {
 
 func write(w http.ResponseWriter, r *http.Request, out reply) {
 	maps.Copy(w.Header(), out.header)
+	if out.ranges {
+		w.Header().Set("Content-Type", out.contentType)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(out.body))
+		return
+	}
 	if out.contentType != "" {
 		w.Header().Set("Content-Type", out.contentType)
 	} else if len(out.body) == 0 {

@@ -51,7 +51,8 @@ func Of(err error) int {
 	case errors.Is(err, context.Canceled):
 		return Interrupted
 	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.InvalidVersionError)),
-		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)):
+		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)),
+		errors.As(err, new(*install.UnknownPackageError)):
 		return Usage
 	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.ClassOf(err) == azdo.NotReady:
 		return TryAgain

@@ -38,15 +38,15 @@ type Row struct {
 // (test/coverage_test.go).
 func Table() []Row {
 	return []Row{
-		{"0", "it left on purpose: the one job served, drained, a limit reached, or the placeholder is there; the agent is removed, or named (with `--strict-remove`: 75)"},
-		{"1, 2", "the listener's own, after giving up on it"},
-		{fmt.Sprint(Usage), "settings, or the command line"},
-		{fmt.Sprint(Unavailable), "Azure DevOps or the identity endpoint stayed unreachable, or refused for good reason of its own"},
-		{fmt.Sprint(Internal), "a fault of ours, or of the machine: no room for another file or process"},
-		{fmt.Sprint(TryAgain), "try again: the name is held by another, or the agent folder is in use by another container, or a job was cut: the grace period was spent, `AZP_ON_TERM` is cancel, or others than azptend have told the listener to end; or one may have been cut, and nothing tells how it ended"},
-		{fmt.Sprint(Denied), "the identity may not: no licence, no role, a token that is refused, or the pool (its name or id) is not visible to it"},
-		{fmt.Sprint(DirUnusable), "the agent folder cannot work: no listener, wrong architecture, not writable, or with another tool's agent in it"},
-		{"128+n", "the listener died of signal n and was not started again; 130 when a person cancelled the job"},
+		{fmt.Sprint(OK), "exited as intended: one job served, drained, a limit reached, or the placeholder exists. The agent is removed, or reported if it could not be (with `--strict-remove`: 75)"},
+		{"1, 2", "the listener's own exit code, after azptend gave up on it"},
+		{fmt.Sprint(Usage), "wrong settings or command line"},
+		{fmt.Sprint(Unavailable), "Azure DevOps or the identity endpoint is unreachable, or refused the request for another reason"},
+		{fmt.Sprint(Internal), "internal error, or the machine is out of resources"},
+		{fmt.Sprint(TryAgain), "try again. Another agent has the name, or another container uses the agent directory. Or a job was cut: the grace period was too short, `AZP_ON_TERM` is cancel, or another process stopped the listener. Also if a job may have been cut and its result is unknown"},
+		{fmt.Sprint(Denied), "permission denied: no licence, no role, a refused token, or a pool that the identity cannot see"},
+		{fmt.Sprint(DirUnusable), "the agent directory is unusable: no listener, wrong architecture, not writable, or another tool's agent in it"},
+		{"128+n", "the listener was killed by signal n and not restarted; 130: a person cancelled the job"},
 	}
 }
 

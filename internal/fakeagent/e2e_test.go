@@ -130,7 +130,7 @@ func TestCapabilitiesOnTheServer(t *testing.T) {
 			t.Errorf("capability %s is sent: %q", name, got)
 		}
 	}
-	if a.OSDescription != osDescription || a.Version != versionV5 {
+	if a.OSDescription != osDescription || a.Version != Version {
 		t.Errorf("described as %q, %q", a.OSDescription, a.Version)
 	}
 }
@@ -261,7 +261,7 @@ func TestTermInV5(t *testing.T) {
 	if r.has(emulator.EventSessionDeleted) || r.has(emulator.EventJobFinished) {
 		t.Error("a v5 listener does not clean up")
 	}
-	if a := r.agent(); a.Session == nil || a.Version != versionV5 {
+	if a := r.agent(); a.Session == nil || a.Version != Version {
 		t.Errorf("agent %+v", a)
 	}
 	if n := p.child.KillTree(r.ctx); n == 0 {

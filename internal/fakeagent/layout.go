@@ -1,10 +1,17 @@
 package fakeagent
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -19,7 +26,7 @@ const (
 // parses (2.2). Microsoft's minors are far below 999.
 const (
 	versionV4 = "4.999.0"
-	versionV5 = "5.999.0"
+	Version   = "5.999.0"
 )
 
 // versionFile stands next to the program once an update was played, and holds
@@ -53,6 +60,40 @@ func LayOut(dir, executable string) error {
 		}
 	}
 	return nil
+}
+
+// Pack makes the archive (.tar.gz) of such a folder, as azptend install unpacks it.
+func Pack(executable string) ([]byte, error) {
+	program, err := os.ReadFile(executable)
+	if err != nil {
+		return nil, fmt.Errorf("cannot pack the fake agent: %w", err)
+	}
+	files := map[string][]byte{"bin/" + listenerName: program, "bin/" + workerName: program}
+	for name, content := range textFiles() {
+		files[name] = []byte(content)
+	}
+	var archive bytes.Buffer
+	zipped, _ := gzip.NewWriterLevel(&archive, gzip.BestSpeed) // the level is a valid one
+	packed := tar.NewWriter(zipped)
+	err = packed.WriteHeader(&tar.Header{Name: "externals/", Mode: 0o755, Typeflag: tar.TypeDir})
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err == nil {
+			err = packed.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(files[name]))})
+		}
+		if err == nil {
+			_, err = packed.Write(files[name])
+		}
+	}
+	if err = errors.Join(err, packed.Close(), zipped.Close()); err != nil {
+		return nil, fmt.Errorf("cannot pack the fake agent: %w", err)
+	}
+	return archive.Bytes(), nil
+}
+
+// Platform is the platform of this program, as the names of agent packages have it; "" where there is none.
+func Platform() string {
+	return map[string]string{"linux/amd64": "linux-x64", "linux/arm64": "linux-arm64", "darwin/amd64": "osx-x64",
+		"darwin/arm64": "osx-arm64"}[runtime.GOOS+"/"+runtime.GOARCH]
 }
 
 // textFiles are the files by which scripts and people know an agent's folder (8).
@@ -105,5 +146,5 @@ func versionOf(bin, plays string) string {
 	if plays == "v4" {
 		return versionV4
 	}
-	return versionV5
+	return Version
 }

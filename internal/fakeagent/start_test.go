@@ -77,7 +77,7 @@ func TestStart(t *testing.T) {
 	r := newRig(t)
 	version := r.startArgs("--version")
 	version.mustEnd(0)
-	if got := version.stdout(); got != versionV5+"\n" {
+	if got := version.stdout(); got != Version+"\n" {
 		t.Errorf("version %q", got)
 	}
 	configure := r.startArgs("configure", "--unattended")

@@ -4,16 +4,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/azptend/azptend/internal/calls"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/metrics"
 )
 
-// Metrics are what is counted in one process. They are safe for use by several
-// goroutines.
+// Metrics are the metrics of one process. They are safe for use by several goroutines.
 type Metrics struct {
-	*calls.Requests
-	registry *metrics.Registry
+	*metrics.Registry
+	*metrics.Requests
 
 	phase, lastStart, expiry                 metrics.Gauge
 	phaseTime, started, ended                metrics.Counter
@@ -25,46 +23,42 @@ type Metrics struct {
 	agents []*AgentMetrics
 }
 
-// jobBuckets go from a job that only says hello to the six hours after which a
-// hosted agent would be ended, and on to a day.
+// jobBuckets go from a trivial job past the six hours that Microsoft's hosted agents
+// allow, up to a day.
 func jobBuckets() []float64 {
 	return []float64{10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400}
 }
 
-// NewMetrics makes them, all at zero.
+// NewMetrics returns metrics that are all zero.
 func NewMetrics(version string) *Metrics {
 	r := metrics.New()
+	r.AddProcess(version)
 	m := &Metrics{
-		registry: r,
+		Registry: r,
+		Requests: metrics.NewRequests(r),
 		phase:    r.Gauge("azptend_phase", "1 for the phase that the agent is in, 0 for the others.", "agent", "phase"),
 		phaseTime: r.Counter("azptend_phase_seconds_total",
-			"How long the agent has been in each phase: idle is listening without a job, busy is with one.", "agent", "phase"),
+			"Time the agent spent in each phase. idle: listening without a job; busy: with a job.", "agent", "phase"),
 		lastStart: r.Gauge("azptend_last_start_seconds",
-			"How long each part of the last start took, until the agent listened for jobs; 0 is a part that this start did not have.", "agent", "part"),
-		started: r.Counter("azptend_jobs_started_total", "Jobs that the agent's listener began.", "agent"),
+			"Duration of each part of the last start, until the agent listened for jobs. 0: the start had no such part.", "agent", "part"),
+		started: r.Counter("azptend_jobs_started_total", "Jobs that the agent's listener started.", "agent"),
 		ended: r.Counter("azptend_jobs_ended_total",
-			"Jobs that ended: finished is any that the listener ended, whatever its result; cut is one whose listener ended in the middle of it; unseen is one that azptend lost sight of.", "agent", "result"),
-		jobDuration:   r.Histogram("azptend_job_duration_seconds", "How long jobs took that finished.", jobBuckets(), "agent"),
-		registrations: r.Counter("azptend_registrations_total", "How often the agent was registered.", "agent"),
+			"Jobs that ended. finished: the listener ended it, whatever its result; cut: its listener exited during the job; unseen: azptend lost track of it.", "agent", "result"),
+		jobDuration:   r.Histogram("azptend_job_duration_seconds", "Duration of jobs that finished.", jobBuckets(), "agent"),
+		registrations: r.Counter("azptend_registrations_total", "Registrations of the agent.", "agent"),
 		removals: r.Counter("azptend_removals_total",
-			"How registrations ended: removed, or named in the log for a person to remove.", "agent", "outcome"),
+			"How registrations ended. removed: from the pool; named: left in the pool and reported in the log.", "agent", "outcome"),
 		restarts: r.Counter("azptend_listener_restarts_total", "Starts of the listener after the first.", "agent"),
-		exits:    r.Counter("azptend_listener_exits_total", "Ends of the listener by exit code; signal is one that was killed.", "agent", "exit"),
-		updates:  r.Counter("azptend_agent_updates_total", "Updates of the agent that its listener began.", "agent"),
-		fetches:  r.Counter("azptend_token_fetches_total", "Tokens that were got from Entra ID or an identity endpoint, and failures to get one.", "source", "outcome"),
-		expiry:   r.Gauge("azptend_token_expiry_timestamp_seconds", "When the token in use expires. A personal access token does not tell.", "source"),
+		exits:    r.Counter("azptend_listener_exits_total", "Exits of the listener by exit code. signal: it was killed.", "agent", "exit"),
+		updates:  r.Counter("azptend_agent_updates_total", "Agent updates that the listener started.", "agent"),
+		fetches:  r.Counter("azptend_token_fetches_total", "Tokens fetched from Entra ID or an identity endpoint, and failures.", "source", "outcome"),
+		expiry:   r.Gauge("azptend_token_expiry_timestamp_seconds", "When the current token expires. Not set for a personal access token.", "source"),
 	}
-	m.Requests = calls.New(r)
-	r.Gauge("azptend_build_info", "Always 1; the version is a label.", "version").Set(1, version)
-	r.Gauge("process_start_time_seconds", "When azptend started.").Set(float64(time.Now().UnixMilli()) / 1000)
 	return m
 }
 
-// Families are the metrics that there are.
-func (m *Metrics) Families() []metrics.Family { return m.registry.Families() }
-
-// TokenFetched counts a token that was got from a source, a word of ours, or the failure
-// to get one. Expires is zero where that is not known.
+// TokenFetched counts a token that was fetched from a source, or the failure. Expires
+// is zero if it is unknown.
 func (m *Metrics) TokenFetched(source string, expires time.Time, err error) {
 	outcome := "ok"
 	if err != nil {
@@ -79,7 +73,7 @@ func (m *Metrics) TokenFetched(source string, expires time.Time, err error) {
 	}
 }
 
-// flushPhaseTime counts what lasts up to this moment.
+// flushPhaseTime adds the time in the current phases up to now.
 func (m *Metrics) flushPhaseTime() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -59,7 +59,7 @@ func (e *endpoint) notReady(resp *http.Response, err error) error {
 		// Container Apps starts the endpoint beside the container, not before it
 		// (identity.md 1.5).
 		return errors.New("refuses connections")
-	case e.host != Metadata:
+	case e.host != MetadataService:
 		return nil
 	case errors.As(err, &op) && op.Op == "dial":
 		// On Container Instances "not yet" and "not at all" look the same

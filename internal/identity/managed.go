@@ -10,19 +10,22 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// Host is the kind of endpoint that hands out managed identities' tokens. The
-// SDK finds the endpoint by itself; the host says what it needs of us.
-type Host int
+// Host is the kind of endpoint that hands out tokens of managed identities here. The
+// SDK finds the endpoint by the same variables, in the same order (identity.md 2).
+// The values appear in logs and in `azptend token`.
+type Host string
 
-// The hosts.
+// The hosts. MetadataService serves virtual machines, scale sets, AKS nodes and
+// Container Instances. For ServiceFabric the SDK checks the endpoint's certificate by
+// its thumbprint, and insists on a plain http.Client for that.
 const (
-	// Local is an endpoint beside the container: Container Apps, App Service.
-	Local Host = iota
-	// Metadata is the metadata service of machines and Container Instances.
-	Metadata
-	// ServiceFabric is Service Fabric: the SDK checks the endpoint's certificate by its
-	// thumbprint, and insists on a plain http.Client for that.
-	ServiceFabric
+	ContainerApps   Host = "Container Apps"
+	AppService      Host = "App Service"
+	ServiceFabric   Host = "Service Fabric"
+	AzureML         Host = "Azure ML"
+	CloudShell      Host = "Cloud Shell"
+	AzureArc        Host = "Azure Arc"
+	MetadataService Host = "the metadata service"
 )
 
 // How long an endpoint is waited for after the start: Container Apps' neighbour
@@ -35,7 +38,7 @@ const (
 )
 
 func (h Host) startupTimeout() time.Duration {
-	if h == Metadata {
+	if h == MetadataService {
 		return metadataStartupTimeout
 	}
 	return localStartupTimeout

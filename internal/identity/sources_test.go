@@ -137,7 +137,7 @@ func TestTheMetadataService(t *testing.T) {
 		{identity.Options{ResourceID: user.ResourceID}, user.ObjectID, "msi_res_id=" + url.QueryEscape(user.ResourceID)},
 	} {
 		a.ClearCalls()
-		tt.options.Source, tt.options.Host, tt.options.EndpointClient = identity.ManagedIdentity, identity.Metadata, a.metadata(t)
+		tt.options.Source, tt.options.Host, tt.options.EndpointClient = identity.ManagedIdentity, identity.MetadataService, a.metadata(t)
 		mustBe(t, made(t, tt.options), tt.object)
 		asked := a.asked(metadataPath)
 		want, _ := url.ParseQuery("api-version=2018-02-01&resource=" + identity.DevOpsResource + "&" + tt.query)
@@ -157,7 +157,7 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 		}
 	}
 	log := watchFor("answers 404")
-	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: user.ObjectID,
+	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: user.ObjectID,
 		EndpointClient: a.metadata(t), Log: newLog(log)})
 	mustBe(t, who, user.ObjectID)
 	if n := len(a.asked(metadataPath)); n != 3 {
@@ -168,7 +168,7 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 	}
 
 	a.ClearCalls()
-	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: anObject(), EndpointClient: a.metadata(t)})
+	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: anObject(), EndpointClient: a.metadata(t)})
 	_, err := who.Authorization(t.Context(), secret.Text{})
 	var answer *identity.EndpointError
 	if !errors.As(err, &answer) || !answer.Refused() || !strings.Contains(err.Error(), "says 400 invalid_request: Identity not found") {
@@ -198,7 +198,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded} // packets that nobody answers
 		}
 	}
-	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.Metadata, ObjectID: user.ObjectID, EndpointClient: c, Log: newLog(log)})
+	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: user.ObjectID, EndpointClient: c, Log: newLog(log)})
 	mustBe(t, who, user.ObjectID)
 
 	// Beside a container, only a refusal is a start that is late.

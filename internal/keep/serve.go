@@ -41,7 +41,7 @@ func (k *Keeper) Handler(token secret.Text) http.Handler {
 	shown := http.NewServeMux()
 	shown.HandleFunc("GET /{$}", w.page)
 	shown.HandleFunc("GET /events", w.events)
-	shown.Handle("GET /metrics", k.o.Metrics.registry)
+	shown.Handle("GET /metrics", k.o.Metrics.Registry)
 	own, _ := fs.Sub(files, "page") // of an embedded folder: it is there
 	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
 		shown.HandleFunc("GET /"+name, func(out http.ResponseWriter, r *http.Request) { http.ServeFileFS(out, r, own, name) })

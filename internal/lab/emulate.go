@@ -35,9 +35,8 @@ func newEmulate(p cli.Process) *cobra.Command {
 		Use:   "emulate",
 		Short: "Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost",
 		Long: `Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost,
-in memory, until Ctrl-C. It prints what to export; with --agent-dir it also lays
-out azptend's fake agent there, so that "azptend run" has
-one to run.
+in memory, until Ctrl-C. It prints what to export. "azptend install" can download
+a fake agent from it; --agent-dir puts one into a folder at once.
 
 Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 		RunE: func(c *cobra.Command, _ []string) error { return emulate(p, f) },
@@ -49,7 +48,7 @@ Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
 	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
 	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
 	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
-	flags.StringVar(&f.agentDir, "agent-dir", "", "lay out the fake agent in this folder")
+	flags.StringVar(&f.agentDir, "agent-dir", "", "put a fake agent into this folder")
 	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
 	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "what an identity may use in five minutes, in TSTU; Azure DevOps gives 200; 0 is no limit")
 	flags.Float64Var(&f.limit.Cost, "call-cost", 1, "what a call uses of it; an assumption, for nobody publishes that")
@@ -64,7 +63,8 @@ func emulate(p cli.Process, f emulateFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale, RateLimit: f.limit, Log: log})
+	e, err := emulator.New(emulator.Options{Org: f.org, Pools: f.pools, Projects: f.projects, Hosts: f.hosts, TimeScale: f.timeScale,
+		RateLimit: f.limit, Log: log, AgentPackage: fakePackage()})
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -94,6 +94,22 @@ func emulate(p cli.Process, f emulateFlags) error {
 		return err
 	}
 	return e.Serve(ctx, listener)
+}
+
+// fakePackage is the fake agent as a package that azptend install can download; nil
+// where no agent runs.
+func fakePackage() *emulator.AgentPackage {
+	platform := fakeagent.Platform()
+	if platform == "" {
+		return nil
+	}
+	return &emulator.AgentPackage{Platform: platform, Version: fakeagent.Version, Archive: func() ([]byte, error) {
+		executable, err := cli.Self()
+		if err != nil {
+			return nil, err
+		}
+		return fakeagent.Pack(executable)
+	}}
 }
 
 // layOutFakeAgent makes dir an agent's folder; without one it does nothing.

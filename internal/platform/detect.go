@@ -1,7 +1,9 @@
 package platform
 
 import (
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -23,107 +25,125 @@ const (
 	None               Platform = "none" // a shell, or something unknown
 )
 
-// All lists the platforms in the order in which they are looked for. The more
-// particular come first: Container Apps is built on Kubernetes, Container
-// Instances may be a Kubernetes' virtual node, and all of them have containers.
-func All() []Platform {
-	return []Platform{ContainerAppsJob, ContainerApps, AppService, ContainerInstances, Kubernetes, Docker, Container, Systemd, None}
-}
-
-// Options are what is looked at.
-type Options struct {
-	Getenv    func(name string) string // of the environment, "" where not set
-	Files     fs.FS                    // the root file system
-	Pid       int
-	ParentPid int      // the parent's pid
-	Override  Platform // what a person said it is; "": look
-}
-
-// Info is what is known of where azptend runs.
+// Info is what is known about the platform.
 type Info struct {
 	Platform       Platform
-	DisplayName    string        // for a person
-	DetectedBy     string        // what it was known by
-	GracePeriod    time.Duration // from the first word to SIGKILL, where nobody set another
-	MaxGracePeriod time.Duration // the most that the platform ever gives; 0: not known
-	GraceSetting   string        // what changes the grace there; "": nothing does
+	DisplayName    string
+	DetectedBy     string        // the variable or file that shows it
+	GracePeriod    time.Duration // between SIGTERM and SIGKILL, by default
+	MaxGracePeriod time.Duration // the longest that the platform allows; 0: unknown
+	GraceSetting   string        // the platform's setting that changes it; "": none does
 }
 
-// defaultGracePeriod is what most platforms give, Kubernetes and Container Apps among
-// them (docs/platforms.md).
-const defaultGracePeriod = 30 * time.Second
+// Options are what Detect looks at.
+type Options struct {
+	Getenv    func(name string) string
+	Files     fs.FS // the root file system
+	Pid       int
+	ParentPid int
+	Override  Platform // what AZP_PLATFORM says; "": detect it
+}
 
-// Detect says which platform this is.
+// candidate is a platform, and how it is detected: evidence returns the variable or
+// file that shows it, or "".
+type candidate struct {
+	info     Info
+	evidence func(Options) string
+}
+
+// candidates lists the platforms in the order of detection. The more specific come
+// first: Container Apps is built on Kubernetes, Container Instances may be a virtual
+// node of Kubernetes, and all of them run containers. docs/platforms.md has the
+// sources of the signs and of the grace periods.
+func candidates() []candidate {
+	const usual = 30 * time.Second
+	return []candidate{
+		// The grace period of a job is fixed: container-apps#1669.
+		{Info{Platform: ContainerAppsJob, DisplayName: "Azure Container Apps job", GracePeriod: usual, MaxGracePeriod: usual},
+			variable("CONTAINER_APP_JOB_NAME", "CONTAINER_APP_JOB_EXECUTION_NAME")},
+		{Info{Platform: ContainerApps, DisplayName: "Azure Container Apps", GracePeriod: usual, GraceSetting: "the template's terminationGracePeriodSeconds"},
+			variable("CONTAINER_APP_NAME", "CONTAINER_APP_REVISION")},
+		{Info{Platform: AppService, DisplayName: "Azure App Service", GracePeriod: 5 * time.Second, MaxGracePeriod: 120 * time.Second, GraceSetting: "the app setting " + stopTimeLimit},
+			variable("WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID")},
+		// No grace period is published, and some users saw no SIGTERM: azure-cli#16673.
+		{Info{Platform: ContainerInstances, DisplayName: "Azure Container Instances", GracePeriod: usual}, containerInstances},
+		{Info{Platform: Kubernetes, DisplayName: "Kubernetes", GracePeriod: usual, GraceSetting: "the pod's terminationGracePeriodSeconds"},
+			variable("KUBERNETES_SERVICE_HOST")},
+		{Info{Platform: Docker, DisplayName: "Docker", GracePeriod: 10 * time.Second, GraceSetting: "--stop-timeout or stop_grace_period"}, file(".dockerenv")},
+		{Info{Platform: Container, DisplayName: "a container", GracePeriod: 10 * time.Second, GraceSetting: "the engine's stop timeout"}, otherContainer},
+		{Info{Platform: Systemd, DisplayName: "systemd", GracePeriod: 90 * time.Second, GraceSetting: "the unit's TimeoutStopSec"}, systemdUnit},
+		{Info{Platform: None, DisplayName: "no known platform", GracePeriod: usual}, func(Options) string { return "no sign of any other" }},
+	}
+}
+
+// All lists the platforms in the order of detection.
+func All() []Platform {
+	var all []Platform
+	for _, c := range candidates() {
+		all = append(all, c.info.Platform)
+	}
+	return all
+}
+
+// Detect finds the platform. Override must be one of All, or empty.
 func Detect(o Options) Info {
-	for _, word := range All() {
-		seen := o.evidence(word)
-		if o.Override != "" {
-			if word != o.Override {
-				continue
+	for _, c := range candidates() {
+		p := c.info
+		if p.DetectedBy = c.evidence(o); o.Override != "" {
+			p.DetectedBy = "AZP_PLATFORM (--platform)"
+		}
+		if p.DetectedBy == "" || o.Override != "" && o.Override != p.Platform {
+			continue
+		}
+		// App settings are variables of the container.
+		if s, err := strconv.Atoi(strings.TrimSpace(o.Getenv(stopTimeLimit))); err == nil && s > 0 && p.Platform == AppService {
+			p.GracePeriod = min(time.Duration(min(s, 3600))*time.Second, p.MaxGracePeriod)
+		}
+		return p
+	}
+	panic("unknown platform " + string(o.Override))
+}
+
+// stopTimeLimit is the app setting of App Service that changes the grace period.
+const stopTimeLimit = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
+
+func variable(names ...string) func(Options) string {
+	return func(o Options) string {
+		for _, name := range names {
+			if o.Getenv(name) != "" {
+				return name
 			}
-			seen = "AZP_PLATFORM (--platform)"
 		}
-		if seen != "" {
-			p := o.info(word)
-			p.Platform, p.DetectedBy = word, seen
-			return p
-		}
-	}
-	panic("a platform that is not in Words: " + string(o.Override))
-}
-
-// evidence is what a platform is known by, "" where it is not there. Sources are in
-// docs/platforms.md.
-func (o Options) evidence(word Platform) string {
-	switch word {
-	case ContainerAppsJob:
-		return o.firstSet("CONTAINER_APP_JOB_NAME", "CONTAINER_APP_JOB_EXECUTION_NAME")
-	case ContainerApps:
-		return o.firstSet("CONTAINER_APP_NAME", "CONTAINER_APP_REVISION")
-	case AppService:
-		return o.firstSet("WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID")
-	case ContainerInstances:
-		// Service Fabric sets the same variable to other names (fabric:/…, App-…).
-		if strings.HasPrefix(o.Getenv("Fabric_ApplicationName"), "caas-") {
-			return "Fabric_ApplicationName"
-		}
-	case Kubernetes:
-		return o.firstSet("KUBERNETES_SERVICE_HOST")
-	case Docker:
-		return o.fileExists(".dockerenv")
-	case Container:
-		return o.otherContainer()
-	case Systemd:
-		return o.systemdUnit()
-	case None:
-		return "no sign of any other"
-	}
-	return ""
-}
-
-func (o Options) firstSet(names ...string) string {
-	for _, name := range names {
-		if o.Getenv(name) != "" {
-			return name
-		}
-	}
-	return ""
-}
-
-func (o Options) fileExists(name string) string {
-	if _, err := fs.Stat(o.Files, name); err != nil {
 		return ""
 	}
-	return "/" + name
 }
 
-// otherContainer knows Podman by its file and others by the variable that
-// systemd asks of container managers; whoever is PID 1 and none of those is the
-// only program of some container.
-func (o Options) otherContainer() string {
+func file(name string) func(Options) string {
+	return func(o Options) string {
+		if _, err := fs.Stat(o.Files, name); err != nil {
+			return ""
+		}
+		return "/" + name
+	}
+}
+
+// containerInstances looks at the value too: Service Fabric sets the same variable to
+// other names (fabric:/…, App-…).
+func containerInstances(o Options) string {
+	if strings.HasPrefix(o.Getenv("Fabric_ApplicationName"), "caas-") {
+		return "Fabric_ApplicationName"
+	}
+	return ""
+}
+
+// otherContainer knows Podman by its file, and other engines by the variable that
+// systemd asks container managers to set. PID 1 that is none of these is the only
+// program of some container.
+func otherContainer(o Options) string {
+	if found := file("run/.containerenv")(o); found != "" {
+		return found
+	}
 	switch {
-	case o.fileExists("run/.containerenv") != "":
-		return "/run/.containerenv"
 	case o.Getenv("container") != "":
 		return "container"
 	case o.Pid == 1:
@@ -132,9 +152,9 @@ func (o Options) otherContainer() string {
 	return ""
 }
 
-// systemdUnit says whether we are the main process of a systemd unit. INVOCATION_ID
-// alone does not: whatever a unit starts inherits it, a terminal's shell too.
-func (o Options) systemdUnit() string {
+// systemdUnit says whether this is the main process of a systemd unit. INVOCATION_ID
+// alone does not show that: whatever a unit starts inherits it, a terminal's shell too.
+func systemdUnit(o Options) string {
 	if pid := o.Getenv("SYSTEMD_EXEC_PID"); pid != "" { // since systemd 248
 		if pid == strconv.Itoa(o.Pid) {
 			return "SYSTEMD_EXEC_PID"
@@ -147,37 +167,44 @@ func (o Options) systemdUnit() string {
 	return ""
 }
 
-// info are the rows of docs/platforms.md, which names their sources.
-func (o Options) info(word Platform) Info {
-	switch word {
-	case ContainerAppsJob: // fixed: container-apps#1669
-		return Info{DisplayName: "Azure Container Apps job", GracePeriod: defaultGracePeriod, MaxGracePeriod: defaultGracePeriod}
-	case ContainerApps:
-		return Info{DisplayName: "Azure Container Apps", GracePeriod: defaultGracePeriod, GraceSetting: "the template's terminationGracePeriodSeconds"}
-	case AppService:
-		return o.appService()
-	case ContainerInstances: // nothing is published, and some saw no SIGTERM at all: azure-cli#16673
-		return Info{DisplayName: "Azure Container Instances", GracePeriod: defaultGracePeriod}
-	case Kubernetes: // a pod does not see its own
-		return Info{DisplayName: "Kubernetes", GracePeriod: defaultGracePeriod, GraceSetting: "the pod's terminationGracePeriodSeconds"}
-	case Docker:
-		return Info{DisplayName: "Docker", GracePeriod: 10 * time.Second, GraceSetting: "docker run --stop-timeout, or Compose's stop_grace_period"}
-	case Container:
-		return Info{DisplayName: "a container", GracePeriod: 10 * time.Second, GraceSetting: "the engine's stop timeout"}
-	case Systemd:
-		return Info{DisplayName: "systemd", GracePeriod: 90 * time.Second, GraceSetting: "the unit's TimeoutStopSec"}
+// jobIdleTimeout is how long a Container Apps job's replica, which was started for one
+// pipeline job, waits for it. Another agent may have taken that job, and the time that
+// a replica idles counts towards its timeout.
+const jobIdleTimeout = 5 * time.Minute
+
+// IdleTimeout is the default of AZP_IDLE_TIMEOUT; 0 means never.
+func (p Info) IdleTimeout(once bool) time.Duration {
+	if p.Platform == ContainerAppsJob && once {
+		return jobIdleTimeout
 	}
-	return Info{DisplayName: "no known platform", GracePeriod: defaultGracePeriod}
+	return 0
 }
 
-// stopTimeLimit is App Service's knob: an app setting, and app settings are
-// variables of the container.
-const stopTimeLimit = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
-
-func (o Options) appService() Info {
-	p := Info{DisplayName: "Azure App Service", GracePeriod: 5 * time.Second, MaxGracePeriod: 120 * time.Second, GraceSetting: "the app setting " + stopTimeLimit}
-	if s, err := strconv.Atoi(strings.TrimSpace(o.Getenv(stopTimeLimit))); err == nil && s > 0 {
-		p.GracePeriod = min(time.Duration(min(s, 3600))*time.Second, p.MaxGracePeriod)
+// Log reports the platform, and what may be wrong with its times. Configured is the
+// value of AZP_GRACE_PERIOD, 0 if it is not set.
+func (p Info) Log(log *slog.Logger, configured, replicaTimeout time.Duration) {
+	grace, from := p.GracePeriod, "the platform's default"
+	if configured != 0 {
+		grace, from = configured, "AZP_GRACE_PERIOD (--grace-period)"
 	}
-	return p
+	log.Info("Found the platform", "platform", p.Platform, "name", p.DisplayName, "seen", p.DetectedBy,
+		"grace", grace.String(), "grace_from", from)
+	if p.MaxGracePeriod != 0 && grace > p.MaxGracePeriod {
+		log.Warn("The grace period is longer than the platform allows", "grace", grace.String(), "longest", p.MaxGracePeriod.String(),
+			"hint", fmt.Sprintf("set AZP_GRACE_PERIOD to at most %v: the platform kills azptend then", p.MaxGracePeriod))
+	}
+	if p.Platform == ContainerAppsJob && replicaTimeout == 0 {
+		log.Warn("A job that starts late may be lost: the platform ends this replica at a time that azptend does not know",
+			"hint", "set AZP_REPLICA_TIMEOUT to the job's replica timeout")
+	}
+	if configured == 0 && p.GraceSetting != "" {
+		log.Info(fmt.Sprintf("Assuming %s default grace period of %v; set AZP_GRACE_PERIOD if you changed %s", possessive(p.DisplayName), grace, p.GraceSetting))
+	}
+}
+
+func possessive(name string) string {
+	if strings.HasSuffix(name, "s") {
+		return name + "'"
+	}
+	return name + "'s"
 }

@@ -88,10 +88,7 @@ func newRunner(o Options, w listenerEvents) *runner {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &runner{
 		o: o, events: w, log: o.Log,
-		state: lifecycle.New(lifecycle.Policy{
-			Once: o.Once, Grace: o.Grace, NameWait: o.NameWait, StrictRemove: o.StrictRemove,
-			CancelOnTerm: o.CancelOnTerm, RegisterOnly: o.RegisterOnly, Limits: o.Limits, JitterSeed: o.Seed,
-		}),
+		state:    lifecycle.New(o.Policy),
 		messages: make(chan message), ctx: ctx, cancel: cancel, cancelCall: func(error) {},
 		times: times{started: o.ProcessStarted},
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -127,7 +128,7 @@ func newStage(t *testing.T, f agentdir.Dir) *stage {
 	}
 	s.o = Options{
 		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
-		WorkFolder: "_work", Dir: f, Handle: NewHandle(), Grace: 100 * time.Second, NameWait: time.Minute,
+		WorkFolder: "_work", Dir: f, Handle: NewHandle(), Policy: lifecycle.Policy{Grace: 100 * time.Second, NameWait: time.Minute},
 		Token:  func(context.Context) error { return nil },
 		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

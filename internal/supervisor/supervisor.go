@@ -17,6 +17,7 @@ import (
 
 // Options are what an agent's life needs.
 type Options struct {
+	lifecycle.Policy
 	ProcessStarted time.Time // when the process began, for the times in the log
 
 	URL                 string
@@ -26,17 +27,9 @@ type Options struct {
 	HostName            string
 	WorkFolder          string
 	Dir                 agentdir.Dir
-	Once                bool
-	Grace               time.Duration
-	NameWait            time.Duration
-	StrictRemove        bool
-	CancelOnTerm        bool
-	ReplaceForeignFiles bool // of an agent in the folder that azptend has not registered
-	Limits              lifecycle.Limits
+	ReplaceForeignFiles bool                   // of an agent in the folder that azptend has not registered
 	NoUpdate            bool                   // the listener was told not to update itself
-	RegisterOnly        bool                   // register, write the agent's files into Folder, and leave
 	Handoff             *agentdir.HandoffFiles // the agent that somebody else has registered; nil: register one
-	Seed                uint64                 // of the chance in the pauses before another try; 0: none
 	Capabilities        map[string]string      // user capabilities
 	Environ             []string               // of the listener, already without ways to an identity
 	Shared              bool                   // other agents live in this process: what is theirs is left alone

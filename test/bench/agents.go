@@ -160,15 +160,15 @@ func memoryOf(pid int, name string) float64 {
 var agentsPage = template.Must(template.New("").Parse(`## Several agents on one machine
 
 Written by ` + "`make bench-agents`" + ` on {{.Date}}; do not edit. ` + "`azptend run --agents N`" + ` from one installation, of
-azptend's fake agent; each call to the emulated server takes {{.Delay}} longer than it would.
+azptend's fake agent. Each call to the emulated server is delayed by {{.Delay}}.
 
-| agents | a root made (median, worst) | an agent ready after (median, worst) | all at rest after | azptend's memory: resident, anonymous | for each agent more | SIGTERM to all removed and left |
+| agents | creating a root (median, worst) | an agent is ready after (median, worst) | all are idle after | azptend's memory: resident, anonymous | for each additional agent | SIGTERM to all removed and exited |
 |---|---|---|---|---|---|---|
 {{$one := .One}}{{range .Runs}}| {{.Agents}} | {{.Root.Median}}, {{.Root.Worst}} | {{.Ready.Median}}, {{.Ready.Worst}} | {{printf "%.1f" .All.Seconds}} s | {{printf "%.1f" .Resident}} MB, {{printf "%.1f" .Private}} MB | {{.Each $one}} | {{printf "%.1f" .Drain.Seconds}} s |
 {{end}}
 The machine: {{.Machine}}.
 
-How: the roots' and the agents' times are azptend's own, of its lines "Made the agent's root" and "The agent is ready",
-from the first line of main, the making of all roots included; at rest is each agent's poll in the emulator's record.
-The fake agent is small: a root of Microsoft's package takes longer to copy, and its listener more memory and longer to start.
+How it was measured: the times of roots and agents are those of azptend's log lines "Made the agent's root" and "The agent
+is ready", from the first line of main, including all roots. An agent is idle at its first poll in the emulator's journal.
+The fake agent is small: Microsoft's package takes longer to copy and to start, and its listener needs more memory.
 `))

@@ -226,14 +226,14 @@ func (c crowd) Rounded(d time.Duration) time.Duration { return d.Round(100 * tim
 
 var part = template.Must(template.New("").Parse(`
 Written by ` + "`make bench-hundred`" + ` on {{.Date}}; do not edit. A hundred agents are started at the same moment by one managed identity,
-against the emulator's rate limit at real speed: 200 TSTU within five minutes, then answers are delayed by up to 30 s, and from twice as much on refused with 429.
-What a call costs nobody publishes, so three assumptions; a usual user is said to take 1 TSTU in five minutes, so the first is nearest.
+against the emulator's rate limit at real speed: 200 TSTU within five minutes. Above it answers are delayed by up to 30 s, and from twice the limit on refused with 429.
+The cost of a call is not published, so there are three assumptions. A typical user reportedly uses 1 TSTU in five minutes, so the first is the most likely.
 
-| a call costs | calls of azptend's | delayed | delay in all, of one | refused | most tries again within one second | half are ready after | all are ready after | gave up | stayed in the pool |
+| a call costs | azptend's calls | delayed | total delay, longest | refused | most retries within one second | half are ready after | all are ready after | gave up | stayed in the pool |
 |---|---|---|---|---|---|---|---|---|---|
 {{range .Crowds}}| {{.Cost}} TSTU | {{.Calls}} | {{.Delayed}} | {{.Rounded .Delay}}, at most {{.Rounded .Worst}} | {{.Refused}} | {{if .Refused}}{{.Busiest}}{{end}} | {{.Rounded .Half}} | {{.Rounded .All}} | {{.GaveUp}} | {{.Left}} |
 {{end}}
-An agent makes three calls until it is ready, the third, that its mark is in place, when it already listens. The listener's own calls are by the agent's own identity, and count for that.
-At 3 TSTU the limit refuses what is more than 134 calls in five minutes, and a hundred agents need two hundred to listen: less than one window is not to be had.
+An agent makes three calls until it is ready. The third checks its owner tags when it already listens. The listener's calls use the agent's own identity and its limit.
+At 3 TSTU the limit refuses more than 134 calls in five minutes, and a hundred agents need two hundred calls to listen. So they need more than one window.
 The machine: {{.Machine}}; the hundred share it, with the emulator.
 `))

@@ -12,8 +12,8 @@ func installPart(what string, rows []*row, roots string, machine string) string 
 	var b strings.Builder
 	fmt.Fprintf(&b, `## Installing the agent
 
-Written by `+"`make bench-install`"+` on %s; do not edit. An archive of the agent's shape, made by the benchmark: %s;
-from the emulator on loopback, or held to 100 MB/s; in turns, in another order each time, each into a new folder; the disk is synced before each run, and no way syncs what it wrote.
+Written by `+"`make bench-install`"+` on %s; do not edit. The benchmark creates an archive like the agent's: %s;
+it comes from the emulator on loopback, or is limited to 100 MB/s. The methods run in turns, in another order each time, into a new directory. The disk is synced before each run, and no method syncs its output.
 
 | onto | network | | wall, median | against `+"`curl \\| tar`"+` | CPU, median | wall of each run, s |
 |---|---|---|---|---|---|---|
@@ -25,9 +25,9 @@ from the emulator on loopback, or held to 100 MB/s; in turns, in another order e
 			r.median(wall)/base.median(wall), r.median(func(s spent) time.Duration { return s.cpu }), r.each())
 	}
 	fmt.Fprintf(&b, `
-CPU is user and system, of the command and its children. azptend and the last way have the whole archive before
-they unpack any of it, and `+"`curl \\| tar`"+` unpacks while it downloads: the slower the network, the more that is worth to it.
-What azptend gains, it gains by inflating with less work than gzip, and by fewer calls for each file than tar, for it keeps no owner and no time.
+CPU is user and system time of the command and its children. azptend and the last method have the whole archive before
+they unpack any of it. `+"`curl \\| tar`"+` unpacks while it downloads, which helps more on a slower network.
+azptend is faster because its inflate needs less work than gzip, and because it makes fewer calls for each file than tar: it keeps no owner and no time.
 
 %s
 The machine: %s.

@@ -107,16 +107,16 @@ func looksOf(calls []emulator.Call) (looks, of int) {
 
 var keepPage = template.Must(template.New("").Parse(`## A keeper
 
-Written by ` + "`make bench-keep`" + ` on {{.Date}}; do not edit. The same pools, which ` + "`azptend keep`" + ` only looks at,
-eight times; each call takes {{.Delay}} longer than it would.
+Written by ` + "`make bench-keep`" + ` on {{.Date}}; do not edit. The same pools, which ` + "`azptend keep`" + ` polls
+eight times without a change. Each call is delayed by {{.Delay}}.
 
-| agents | calls a look | calls an hour, at a look each 30 s | azptend's CPU time a look | largest memory | SIGTERM to its end |
+| agents | calls per poll | calls per hour, polling every 30 s | azptend's CPU time per poll | largest memory | SIGTERM to exit |
 |---|---|---|---|---|---|
 {{range .Runs}}| {{.Agents}} | {{.PerLook}} | {{.PerHour}} | {{.CPUPerLook}} | {{printf "%.1f" .Megabytes}} MB | {{.Ended}} |
 {{end}}
 The machine: {{.Machine}}.
 
-How: calls are the emulator's record of those to a pool; the CPU time is the whole process's, its start included,
-divided by its looks; memory is VmHWM. A look that takes longer than 3 s is followed by a longer pause, ten times
-as long as itself: the calls of an hour only become fewer ("TestCallsOfAnHour" in internal/keep has it in a bubble's time).
+How it was measured: calls are those to a pool in the emulator's journal. The CPU time is that of the whole process,
+including its start, divided by its polls. Memory is VmHWM. After a poll of more than 3 s the keeper pauses ten times as
+long, so the calls per hour only decrease ("TestCallsOfAnHour" in internal/keep tests it with a fake clock).
 `))

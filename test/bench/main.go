@@ -142,9 +142,9 @@ func measure(programs launch.Programs, lives int, delay time.Duration) (string, 
 var page = template.Must(template.New("").Parse(`# Performance
 
 Written by ` + "`make bench`" + ` on {{.Date}}; do not edit. Each call to the emulated server
-and identity endpoint takes {{.Delay}} longer than it would; {{.Lives}} lives of each kind.
-The agent is azptend's fake agent: Microsoft's own start-up comes on top
-and is not azptend's to shorten. On real Azure nothing was measured.
+and identity endpoint is delayed by {{.Delay}}; {{.Lives}} runs of each kind.
+The agent is azptend's fake agent. Microsoft's agent adds its own startup time,
+which azptend cannot shorten. Nothing was measured on real Azure.
 
 | what | median | 90 % | worst | goal |
 |---|---|---|---|---|
@@ -153,9 +153,9 @@ and is not azptend's to shorten. On real Azure nothing was measured.
 
 The machine: {{.Machine}}.
 
-How: "listener launched" is azptend's own figure, to_launch_ms of its line "The
-agent is ready", from the first line of main; the removals are the emulator's
-journal against the moment of the signal, or against its own job.finished; memory
-is VmRSS and RssAnon of /proc/PID/status. The key (2048 bits RSA) and the
-listener's --version run beside the token and the look-up of the pool.
+How it was measured: "listener launched" is to_launch_ms of azptend's log line "The
+agent is ready", from the first line of main. Removals are times in the emulator's
+journal, from the signal or from job.finished. Memory is VmRSS and RssAnon of
+/proc/PID/status. The key (2048 bits RSA) and the listener's --version run in
+parallel to the token and the look-up of the pool.
 `))

@@ -151,8 +151,8 @@ func population(n int) []emulator.AgentSpec {
 
 var poolPage = template.Must(template.New("").Parse(`## A large pool
 
-Written by ` + "`make bench-pool`" + ` on {{.Date}}; do not edit. Pools of the emulator, of which half the agents are
-online and a fifth are ghosts, each with 40 capabilities; each call takes {{.Delay}} longer than it would.
+Written by ` + "`make bench-pool`" + ` on {{.Date}}; do not edit. In the emulator's pools half of the agents are
+online and a fifth are ghosts. Each agent has 40 capabilities, and each call is delayed by {{.Delay}}.
 
 | agents | command | ghosts removed | time | calls | largest memory |
 |---|---|---|---|---|---|
@@ -160,8 +160,8 @@ online and a fifth are ghosts, each with 40 capabilities; each call takes {{.Del
 {{end}}
 The machine: {{.Machine}}.
 
-How: calls are all requests in the emulator's record, the identity endpoint's included; memory is the
-process's largest resident size (VmHWM); the time is the whole command's. The pool is listed in one call,
-whose answer the server cannot page: it is read while it comes in, and never held. Each ghost costs two calls, four ghosts are
-seen to at a time, and what the server asks for by Retry-After comes on top: the emulator does not throttle.
+How it was measured: calls are all requests in the emulator's journal, including the identity endpoint. Memory is the
+process's largest resident size (VmHWM). The time is that of the whole command. One call lists the pool,
+because the server has no pages for it: azptend reads the answer as a stream and never holds it. Each ghost costs two
+calls, four ghosts at a time. The server's Retry-After adds to that, but the emulator does not throttle here.
 `))

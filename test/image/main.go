@@ -66,7 +66,7 @@ func walk(o options) error {
 	if err := i.begin(ctx, o.base, o.suite); err != nil {
 		return err
 	}
-	if err := i.packAgent(ctx, work); err != nil {
+	if err := i.packAgent(); err != nil {
 		return err
 	}
 	for _, in := range stages[len(stages)-1].Instructions {

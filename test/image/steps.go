@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,27 +42,10 @@ func (i *image) begin(ctx context.Context, base, suite string) error {
 
 // packAgent makes an archive of the fake agent, which azptend install gets in place
 // of a download; the step itself stays as it is written.
-func (i *image) packAgent(ctx context.Context, work string) error {
-	folder := filepath.Join(work, "agent")
-	if err := i.programs.LayOut(folder); err != nil {
-		return err
-	}
-	archive := filepath.Join(i.root, "tmp/agent.tar.gz")
-	if err := loud(exec.CommandContext(ctx, "tar", "-C", folder, "-czf", archive, ".")); err != nil {
-		return err
-	}
-	f, err := os.Open(archive)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return err
-	}
-	i.args["AGENT_VERSION"], i.args["AGENT_SHA256"] = "5.999.0", fmt.Sprintf("%x", hash.Sum(nil))
-	i.args["AZP_AGENT_FILE"] = "/tmp/agent.tar.gz"
-	return os.Chmod(archive, 0o644)
+func (i *image) packAgent() error {
+	sum, err := i.programs.Pack(filepath.Join(i.root, "tmp/agent.tar.gz"))
+	i.args["AGENT_VERSION"], i.args["AGENT_SHA256"], i.args["AZP_AGENT_FILE"] = launch.AgentVersion, sum, "/tmp/agent.tar.gz"
+	return err
 }
 
 // do does one instruction as an image's build would.

@@ -9,29 +9,29 @@ type rule struct {
 
 func rules() []rule {
 	return []rule{
-		{"no listener", "there is no listener yet, or none any more, that could end",
+		{"no listener", "there is no listener that could exit",
 			func(c cell) bool { return c.event.kind == ends && !c.phase.listener }},
 		{"no worker", "a worker lives only while a job runs",
 			func(c cell) bool {
 				return c.event.name == workerKilled && (c.phase.job == noJob || c.phase.hold != nil)
 			}},
-		{"updates wait for jobs", "a listener ends with 3 or 4 when it has no job (agent-protocol.md 4.3)",
+		{"updates wait for jobs", "a listener exits with 3 or 4 only without a job (agent-protocol.md 4.3)",
 			func(c cell) bool {
 				return c.event.kind == ends && (c.event.code == 3 || c.event.code == 4) && c.phase.job != noJob
 			}},
 		{"one process", "SIGTERM to every process is SIGTERM where azptend is alone",
 			func(c cell) bool { return c.event.kind == crowd && !c.phase.listener && c.phase.name != "updating" }},
-		{"a script has no patience", "the script of an update dies of SIGTERM or ignores it, and takes no time",
+		{"the outcome is known at once", "the script of an update dies of SIGTERM or ignores it, and takes no time",
 			func(c cell) bool {
 				return c.phase.name == "updating" && c.event.kind == crowd && c.event.name == "SIGTERM to all, listener takes its time"
 			}},
-		{"drained already", "azptend drain, asked again, changes nothing: it is the cell with SIGTERM",
+		{"drained already", "a second azptend drain changes nothing: it equals the cell with SIGTERM",
 			func(c cell) bool { return c.phase.drained && c.event.name == "azptend drain, then SIGTERM" }},
-		{"nothing waits for the answer", "before its POST azptend leaves at once: the answer changes nothing",
+		{"nothing waits for the answer", "before its POST azptend exits at once: the answer changes nothing",
 			func(c cell) bool {
 				return c.phase.name == "before the token" && c.event.kind != kill && c.outcome.fault != nil
 			}},
-		{"no listener, no order", "azptend ends before it starts a listener, whose order changes nothing",
+		{"no listener, no order", "azptend exits before it starts a listener",
 			func(c cell) bool {
 				return c.order.name != orders()[0].name && c.phase.beforeListener() && c.event.kind != kill
 			}},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // agent is one azptend with its listener, from the pod's creation to its end.
@@ -35,7 +37,7 @@ func (w *world) launch() {
 	w.out.Peak = max(w.out.Peak, len(w.agents))
 	w.after(w.podStart(), func() {
 		a.running = true
-		w.after(w.looks.between(lookFrom, lookTo), a.look)
+		w.after(w.looks.between(supervisor.MinPresenceInterval, supervisor.MaxPresenceInterval), a.look)
 		a.asks(a.life().Start, func() {
 			a.watched = true
 			w.after(w.between(listenerUp, listenerUp+listenerVary), a.listens)
@@ -43,7 +45,7 @@ func (w *world) launch() {
 	})
 }
 
-// look is azptend's look whether its agent is still in its pool (internal/supervisor/roster.go):
+// look is azptend's check that its agent is still in its pool (internal/supervisor/presence.go):
 // one request, which is not made again when it is refused.
 func (a *agent) look() {
 	if a.gone {
@@ -53,7 +55,7 @@ func (a *agent) look() {
 		a.w.out.Looks++
 		a.ask(rosterLook, a.w.now, 0, func() {}, func() {})
 	}
-	a.w.after(a.w.looks.between(lookFrom, lookTo), a.look)
+	a.w.after(a.w.looks.between(supervisor.MinPresenceInterval, supervisor.MaxPresenceInterval), a.look)
 }
 
 func (a *agent) life() lifeCalls {

@@ -34,7 +34,7 @@ type lifeCalls struct {
 	End   []call // when it leaves
 }
 
-// The three kinds of lives (docs/how-it-works.md, "The calls of a life").
+// The three kinds of lives (docs/how-it-works.md, "The calls of a run").
 var (
 	onceLife = lifeCalls{
 		Start: []call{getPools, postAgent}, Ready: []call{getAgent},
@@ -49,7 +49,7 @@ var (
 	residentLife = idleLife
 )
 
-// rosterLook is azptend's look whether its agent is still in its pool. It is no call of
+// rosterLook is azptend's check that its agent is still in its pool. It is no call of
 // a life's: a process makes one each hour, so that most lives have none.
 const rosterLook = getAgent
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/supervisor"
 	"github.com/azptend/azptend/test/internal/launch"
 	"github.com/azptend/azptend/test/internal/process"
 )
@@ -103,17 +104,17 @@ func (s scope) study() (map[string]string, map[string]plot, error) {
 func assumptions() string {
 	t := &table{head: []string{"", "in the model"}}
 	t.add("a job's length", fmt.Sprintf("lognormal: median %s, spread %g of the logarithm (one in twenty takes five times the median), from %s to %s", span(jobMedian), jobSpread, span(shortestJob), span(longestJob)))
-	t.add("jobs come", "by chance (Poisson), or in groups by chance: of "+groups()+", at the three rates")
+	t.add("jobs arrive", "at random (Poisson), or in random groups of "+groups()+", at the three rates")
 	t.add("a pod, from its creation until azptend runs", fmt.Sprintf("lognormal: median %s, spread %g; the image is on the node", span(podMedian), podSpread))
 	t.add("Microsoft's listener, until it listens", span(listenerUp)+" to "+span(listenerUp+listenerVary))
 	t.add("from the message to the job's start", span(workerUp))
-	t.add("the listener's poll", fmt.Sprintf("%s, then a pause of %s to %s in which it sees no job; beside it a poll each %s whose answer is dropped", span(longPoll), span(pauseFrom), span(pauseTo), span(keepAlive)))
-	t.add("listener and job (believed)", fmt.Sprintf("a renewal each %s; %d steps, each %d records and %d calls for its log; console lines each %s (steps and lines are guesses)", span(renewal), jobSteps, stepMarks, stepLogs, span(feedEvery)))
-	t.add("a call", fmt.Sprintf("%d ms, and what the limit adds", roundTrip.Milliseconds()))
+	t.add("the listener's poll", fmt.Sprintf("%s, then a pause of %s to %s in which it sees no job; in parallel a poll every %s with an unused answer", span(longPoll), span(pauseFrom), span(pauseTo), span(keepAlive)))
+	t.add("listener and job (assumed)", fmt.Sprintf("a renewal each %s; %d steps, each %d records and %d calls for its log; console lines each %s (steps and lines are guesses)", span(renewal), jobSteps, stepMarks, stepLogs, span(feedEvery)))
+	t.add("a call", fmt.Sprintf("%d ms, and the limit's delay", roundTrip.Milliseconds()))
 	t.add("KEDA", fmt.Sprintf("waits %s for an answer; a failed poll costs %d calls instead of %d", span(kedaPatience), len(kedaError), len(kedaPoll)))
-	t.add("azptend under the limit", fmt.Sprintf("waits as it is asked, a quarter longer by chance; asks a refused call again for %s", span(limitPatience)))
-	t.add("azptend's look whether its agent is still in its pool", fmt.Sprintf("one call of each process (here of each agent) every %s to %s by chance; not made again when it is refused", span(lookFrom), span(lookTo)))
-	t.add("a run", fmt.Sprintf("jobs come for %s, and all of them run", span(pageScope(0).During)))
+	t.add("azptend under the limit", fmt.Sprintf("waits as long as the server asks, up to a quarter longer at random; retries a refused call for %s", span(limitPatience)))
+	t.add("azptend's check that its agent is still in its pool", fmt.Sprintf("one call of each process (here of each agent) every %s to %s at random; not retried", span(supervisor.MinPresenceInterval), span(supervisor.MaxPresenceInterval)))
+	t.add("a run", fmt.Sprintf("jobs arrive for %s, and all of them run", span(pageScope(0).During)))
 	t.add("identities above", fmt.Sprintf("so many that the busiest five minutes of each are within %s of the limit", percent(near)))
 	t.add("where the agents' identity is over its limit (\"Whose calls\")", fmt.Sprintf("a call costs so much that its busiest five minutes are %g times the limit", tooMuch))
 	return "\n" + t.String() + "\n"
@@ -130,7 +131,7 @@ func groups() string {
 // livesTable is what a real azptend asked, which is what the simulation counts.
 func livesTable(lives []lived) string {
 	kinds := []call{getPools, postAgent, getAgent, patchAgent, deleteAgent}
-	t := &table{head: []string{"a life"}}
+	t := &table{head: []string{"a run"}}
 	for _, k := range kinds {
 		t.head = append(t.head, string(k))
 	}
@@ -147,7 +148,7 @@ func livesTable(lives []lived) string {
 
 // crowdTable is the real check.
 func crowdTable(crowds []crowd) string {
-	t := &table{head: []string{"lives at once", "a call costs", "calls: journal", "simulation", "delayed: journal", "simulation", "agents left"}}
+	t := &table{head: []string{"runs at once", "a call costs", "calls: journal", "simulation", "delayed: journal", "simulation", "agents left"}}
 	for _, c := range crowds {
 		t.add(c.Lives, fmt.Sprintf("%g TSTU", c.Cost), c.Calls.sum(), c.Modelled.sum(), c.Delayed, c.Late, c.Left)
 	}

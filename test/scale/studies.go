@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // scope is how large the studies are: those of the page, or a test's.
@@ -56,7 +58,7 @@ func (r *runs) of(s setting) outcome {
 
 // answers is the page's first table: what to set, and what comes of it.
 func (s scope) answers(r *runs) string {
-	t := &table{head: []string{"", "set or seen"}}
+	t := &table{head: []string{"", "set or result"}}
 	var runs []outcome
 	for _, jobs := range s.Rates {
 		t.head = append(t.head, number(jobs)+" jobs an hour")
@@ -81,12 +83,12 @@ func (s scope) answers(r *runs) string {
 		row("set", fmt.Sprintf("identities for the agents, if a call costs %g TSTU", cost), func(o outcome) any { return identities(o, cost) })
 	}
 	row("set", "pools, and ScaledJobs", func(outcome) any { return "one for each identity" })
-	row("seen", "agents at once, at most", func(o outcome) any { return o.Peak })
-	row("seen", "a job waits: median", func(o outcome) any { return o.wait(0.5) })
-	row("seen", "a job waits: 95 %", func(o outcome) any { return o.wait(0.95) })
-	row("seen", "agents that left without a job, of all", func(o outcome) any { return percent(float64(o.IdleOuts) / float64(max(o.Lives, 1))) })
-	row("seen", "calls of azptend's for a job", func(o outcome) any { return o.perJob(agentsIdentity) })
-	row("seen", "calls of azptend's in the busiest five minutes", func(o outcome) any { return o.Window[agentsIdentity] })
+	row("result", "agents at once, at most", func(o outcome) any { return o.Peak })
+	row("result", "a job waits: median", func(o outcome) any { return o.wait(0.5) })
+	row("result", "a job waits: 95 %", func(o outcome) any { return o.wait(0.95) })
+	row("result", "agents without a job, share of all", func(o outcome) any { return percent(float64(o.IdleOuts) / float64(max(o.Lives, 1))) })
+	row("result", "azptend's calls per job", func(o outcome) any { return o.perJob(agentsIdentity) })
+	row("result", "azptend's calls in the busiest five minutes", func(o outcome) any { return o.Window[agentsIdentity] })
 	return t.String()
 }
 
@@ -102,17 +104,17 @@ const near = 0.8
 // perIdentity is how many lives an hour one identity starts and removes within the
 // limit.
 func (s scope) perIdentity(*runs) string {
-	t := &table{head: []string{"a call costs", "calls in five minutes", "`--once` lives an hour", "long-lived agents started and removed an hour", "or long-lived agents that stay"}}
+	t := &table{head: []string{"a call costs", "calls in five minutes", "runs with `--once` per hour", "long-lived agents started and removed per hour", "or long-lived agents in the pool"}}
 	for _, cost := range costs {
 		calls := 200 / cost
-		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())), int(calls*12*((lookFrom+lookTo)/2).Hours()))
+		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())), int(calls*12*((supervisor.MinPresenceInterval+supervisor.MaxPresenceInterval)/2).Hours()))
 	}
 	return t.String()
 }
 
 // limit is where the limit is met by one identity, and what it does.
 func (s scope) limit(r *runs) (string, plot) {
-	t := &table{head: []string{"jobs an hour", "a call costs", "identities", "asked in the busiest five minutes of one", "calls delayed", "refused", "a job waits: median", "95 %", "gave up"}}
+	t := &table{head: []string{"jobs an hour", "a call costs", "identities", "requested in the busiest five minutes of one", "calls delayed", "refused", "a job waits: median", "95 %", "gave up"}}
 	for _, jobs := range s.Rates {
 		free := r.of(s.advised(jobs))
 		for _, cost := range costs {
@@ -159,7 +161,7 @@ func steps(from, to float64) []float64 {
 
 // modes compares --once with agents that stay.
 func (s scope) modes(r *runs) string {
-	t := &table{head: []string{"jobs an hour", "agents", "at once, at most", "calls of azptend's for a job", "in the busiest five minutes", "a job waits: median", "95 %", "agents' time without a job"}}
+	t := &table{head: []string{"jobs an hour", "agents", "at once, at most", "azptend's calls per job", "in the busiest five minutes", "a job waits: median", "95 %", "agents' time without a job"}}
 	for _, jobs := range s.Rates {
 		once := inGroups(s.advised(jobs))
 		add := func(name string, set setting) {
@@ -169,9 +171,9 @@ func (s scope) modes(r *runs) string {
 		add("`--once` on KEDA", once)
 		stay := once
 		stay.Residents = room(jobs)
-		add("that stay, as many as `maxReplicaCount`", stay)
+		add("long-lived, as many as `maxReplicaCount`", stay)
 		stay.Residents = int(math.Ceil(float64(room(jobs)) * 0.75))
-		add("that stay, three quarters of that", stay)
+		add("long-lived, three quarters of that", stay)
 		once.Parallel = int(math.Ceil(float64(room(jobs)) * 0.75))
 		add("`--once`, with parallel jobs for three quarters", once)
 	}
@@ -181,7 +183,7 @@ func (s scope) modes(r *runs) string {
 // polls compares polling intervals.
 func (s scope) polls(r *runs) (string, plot) {
 	jobs := s.Rates[min(1, len(s.Rates)-1)]
-	t := &table{head: []string{"`pollingInterval`", "jobs come", "a job waits: median", "95 %", "KEDA's calls an hour", "agents that left without a job"}}
+	t := &table{head: []string{"`pollingInterval`", "jobs arrive", "a job waits: median", "95 %", "KEDA's calls an hour", "agents without a job"}}
 	lines := []line{{Name: "median"}, {Name: "95 %"}, {Name: "median, groups"}, {Name: "95 %, groups"}}
 	for _, poll := range []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second, 60 * time.Second} {
 		for n, group := range []int{1, groupOf(jobs)} {
@@ -266,7 +268,7 @@ const tooMuch = 1.5
 
 // whoCalls is whose calls they are, an hour.
 func (s scope) whoCalls(r *runs) string {
-	t := &table{head: []string{"jobs an hour", "azptend's, of the agents' identity", "KEDA's", "the keeper's", "believed: the listeners' and the jobs', each of its own identity"}}
+	t := &table{head: []string{"jobs an hour", "azptend's, of the agents' identity", "KEDA's", "the keeper's", "assumed: the listeners' and the jobs', each with its own identity"}}
 	for _, jobs := range s.Rates {
 		o := r.of(s.advised(jobs))
 		h := max(o.Length.Hours(), 1e-9)

@@ -113,23 +113,23 @@ func (o outcome) publish(page string) error {
 }
 
 var part = template.Must(template.New("").Parse(`
-Written by ` + "`make soak`" + ` on {{.Date}}; do not edit. {{.Lives}} lives of ` + "`azptend run --once`" + `, {{.Seats}} at once, in {{.Took}},
-against one emulator whose slow times are divided by {{.Scale}}. What went wrong in each was drawn with seed {{.Seed}}.
-**{{.Wrong}} lives lost a job that could be saved, left an agent or a process, or ended with another code than they must.**
+Written by ` + "`make soak`" + ` on {{.Date}}; do not edit. {{.Lives}} runs of ` + "`azptend run --once`" + `, {{.Seats}} at once, in {{.Took}},
+against one emulator whose slow times are divided by {{.Scale}}. The fault of each was chosen with seed {{.Seed}}.
+**{{.Wrong}} runs lost a job that could be saved, left an agent or a process, or exited with a wrong code.**
 
-| what went wrong | lives | their jobs | a life takes (median) | at most |
+| fault | runs | their jobs | time of a run (median) | at most |
 |---|---|---|---|---|
 {{range .Rows}}| {{.Name}} | {{.Lives}} | {{.Jobs}} | {{.Median}} | {{.Worst}} |
 {{end}}
-| what could grow | after the first {{.First}} lives | after the last |
+| resource | after the first {{.First}} runs | after the last |
 |---|---|---|
-| memory of an azptend, at most in its life (median of the first and of the last {{.First}}) | {{printf "%.1f" .Begin}} MB | {{printf "%.1f" .End}} MB |
+| largest memory of an azptend (median of the first and of the last {{.First}}) | {{printf "%.1f" .Begin}} MB | {{printf "%.1f" .End}} MB |
 | goroutines of the emulator's process | {{.Before.Goroutines}} | {{.After.Goroutines}} |
 | descriptors of the emulator's process | {{.Before.Descriptors}} | {{.After.Descriptors}} |
 | processes of azptend, listeners, workers and jobs | {{.Before.Processes}} | {{.After.Processes}} |
 | agents in the pools | {{.Before.Agents}} | {{.After.Agents}} |
 | sessions | {{.Before.Sessions}} | {{.After.Sessions}} |
-| files in the agents' folders, but for the agents' own logs and work | {{.Before.Files}} | {{.After.Files}} |
+| files in the agents' directories, except the agents' own logs and work | {{.Before.Files}} | {{.After.Files}} |
 
 The machine: {{.Machine}}.
 `))

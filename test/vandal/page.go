@@ -28,11 +28,11 @@ func (s *summary) replay(t *theatre, report func(verdict)) {
 		return
 	}
 	for i, v := range s.verdicts {
-		if !v.red() {
+		if !v.Red() {
 			continue
 		}
-		f, err := t.perform(len(s.verdicts)+i, v.cell)
-		s.verdicts[i] = judge(v.cell, f, err)
+		f, err := t.perform(len(s.verdicts)+i, v.Cell)
+		s.verdicts[i] = judge(v.Cell, f, err)
 		report(s.verdicts[i])
 		s.replayed++
 	}
@@ -40,7 +40,7 @@ func (s *summary) replay(t *theatre, report func(verdict)) {
 
 func (s summary) count(word string) (n int) {
 	for _, v := range s.verdicts {
-		if v.word() == word {
+		if v.Word() == word {
 			n++
 		}
 	}
@@ -58,20 +58,20 @@ func (s summary) write(path string) error { return launch.FillIn(path, "vandal",
 func (s summary) part() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n## The vandal\n\nWritten by `make vandal`; do not edit.\n\n")
-	fmt.Fprintf(&b, "A job is other people's code. These jobs attack azptend's availability: %d attacks, each in all its forms and in all columns, "+
-		"are %d cells. They were played on %s in %s, %d at once, each with a real azptend, the fake agent and an emulator of its own, "+
+	fmt.Fprintf(&b, "A job is other people's code. These jobs attack azptend's availability: %d attacks, each in all forms and columns, "+
+		"are %d cells. They ran on %s in %s, %d at once, each with a real azptend, the fake agent, its own emulator "+
 		"and a grace period of %v.\n\n",
 		len(attacks()), len(s.verdicts), time.Now().UTC().Format(time.DateOnly), s.took.Round(time.Second), s.jobs, grace)
 	fmt.Fprintf(&b, "**%d passed, in %d an agent stays and is named or left to a keeper, %d failed.**\n\n", s.count("passed"), s.count("named"), s.count("red"))
 	b.WriteString("In each cell, by the emulator's records, /proc and the exit code:\n\n")
 	for _, p := range properties() {
-		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
+		fmt.Fprintf(&b, "- %s: %s\n", p.Name, p.What)
 	}
-	fmt.Fprintf(&b, "\nAn end may come %v late, since the machine is shared by all cells that are played at once. "+
+	fmt.Fprintf(&b, "\nazptend may exit %v late, because all cells share the machine. "+
 		"An agent that stays is one that azptend could not remove in time and names in its log, or the agent of an azptend that was killed, "+
-		"where the next start refuses the directory: a keeper removes that one.\n\n", margin)
+		"if the next start refuses the directory. A keeper removes that one.\n\n", margin)
 	if s.replayed > 0 {
-		fmt.Fprintf(&b, "%d cells failed while %d were played at once, and were played again alone: that is what counts here.\n\n", s.replayed, s.jobs)
+		fmt.Fprintf(&b, "%d cells failed while %d ran at once, and ran again alone. The second result counts.\n\n", s.replayed, s.jobs)
 	}
 	s.table(&b)
 	b.WriteString("| when | what happens |\n|---|---|\n")
@@ -105,8 +105,8 @@ func (a attack) row() string {
 func (s summary) tally(a attack, column string) string {
 	counts := map[string]int{}
 	for _, v := range s.verdicts {
-		if v.cell.attack.name == a.name && v.cell.column == column {
-			counts[v.word()]++
+		if v.Cell.attack.name == a.name && v.Cell.column == column {
+			counts[v.Word()]++
 		}
 	}
 	var parts []string

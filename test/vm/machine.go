@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,25 +45,11 @@ func (m *machine) fill(ctx context.Context, base string) error {
 
 // bring puts what the page downloads into the machine, and returns the SHA-256 of
 // the agent's archive.
-func (m *machine) bring(ctx context.Context, work string, programs launch.Programs) (string, error) {
-	agent, archive := filepath.Join(work, "agent"), filepath.Join(m.root, "srv/agent.tar.gz")
-	if err := programs.LayOut(agent); err != nil {
-		return "", err
-	}
-	if err := loud(exec.CommandContext(ctx, "tar", "-C", agent, "-czf", archive, ".")); err != nil {
-		return "", err
-	}
+func (m *machine) bring(ctx context.Context, programs launch.Programs) (string, error) {
 	if err := loud(exec.CommandContext(ctx, "cp", programs.Azptend, filepath.Join(m.root, "srv/azptend"))); err != nil {
 		return "", err
 	}
-	f, err := os.Open(archive)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	_, err = io.Copy(hash, f)
-	return fmt.Sprintf("%x", hash.Sum(nil)), err
+	return programs.Pack(filepath.Join(m.root, "srv/agent.tar.gz"))
 }
 
 // seed gives cloud-init the page's cloud-config, with the emulator's settings and

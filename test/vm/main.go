@@ -53,7 +53,7 @@ func walk(programs launch.Programs, page, base string) error {
 	if err := m.fill(ctx, base); err != nil {
 		return err
 	}
-	sum, err := m.bring(ctx, work, programs)
+	sum, err := m.bring(ctx, programs)
 	if err != nil {
 		return err
 	}

@@ -20,8 +20,9 @@ test('pools in a project, and the packages of the agent', async (t) => {
   await api.deleteAgentQueue(made.id, project.id);
   assert.equal(await api.getAgentQueue(made.id, project.id), null);
 
-  const [newest] = await api.getPackages('agent', 'linux-x64', 1);
-  assert.equal(newest.platform, 'linux-x64');
+  const platform = process.arch === 'arm64' ? 'linux-arm64' : 'linux-x64'; // the fake agent's
+  const [newest] = await api.getPackages('agent', platform, 1);
+  assert.equal(newest.platform, platform);
   const { major, minor, patch } = newest.version;
-  assert.equal((await api.getPackage('agent', 'linux-x64', [major, minor, patch].join('.'))).filename, newest.filename);
+  assert.equal((await api.getPackage('agent', platform, [major, minor, patch].join('.'))).filename, newest.filename);
 });

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/azptend/azptend/internal/fakeagent"
 )
+
+// AgentVersion is the version of the fake agent.
+const AgentVersion = fakeagent.Version
 
 // Programs are the binaries that a harness runs.
 type Programs struct {
@@ -34,6 +38,15 @@ func (p Programs) Absolute() (Programs, error) {
 
 // LayOut makes dir the folder of a fake agent.
 func (p Programs) LayOut(dir string) error { return fakeagent.LayOut(dir, p.Lab) }
+
+// Pack makes the archive of a fake agent, and returns its SHA-256.
+func (p Programs) Pack(to string) (sum string, err error) {
+	archive, err := fakeagent.Pack(p.Lab)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(archive)), os.WriteFile(to, archive, 0o644)
+}
 
 // BuildPrograms builds both programs of a module into a directory.
 func BuildPrograms(module, dir string) (Programs, error) {

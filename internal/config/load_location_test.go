@@ -8,20 +8,20 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// place loads what a probe loads.
-func place(t *testing.T, environ []string, args ...string) (config.Settings, error) {
+// location loads what a probe loads.
+func location(t *testing.T, environ []string, args ...string) (config.Settings, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("drain", pflag.ContinueOnError)
-	config.AddPlaceFlags(flags)
+	config.AddLocationFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return config.LoadPlace(flags, environ)
+	return config.LoadLocation(flags, environ)
 }
 
-// TestPlaceIsThatOfRun: with the same settings a probe finds its run, and needs
+// TestLocationOfRun: with the same settings a probe finds its run, and needs
 // no others of them.
-func TestPlaceIsThatOfRun(t *testing.T) {
+func TestLocationOfRun(t *testing.T) {
 	for _, tt := range []struct {
 		environ []string
 		args    []string
@@ -34,7 +34,7 @@ func TestPlaceIsThatOfRun(t *testing.T) {
 		{[]string{"AZP_AGENT_ROOT=/var/agent", "AZP_AGENTS=3"}, nil, "/var/agent"},
 		{[]string{"AZP_AGENT_DIR="}, []string{"--agent-dir="}, "/azp"},
 	} {
-		got, err := place(t, append(tt.environ, "AZP_GRACE_PERIOD=nonsense"), tt.args...)
+		got, err := location(t, append(tt.environ, "AZP_GRACE_PERIOD=nonsense"), tt.args...)
 		if err != nil || got.Root() != tt.want {
 			t.Errorf("%v %v: %q, %v", tt.environ, tt.args, got.Root(), err)
 		}
@@ -44,8 +44,8 @@ func TestPlaceIsThatOfRun(t *testing.T) {
 	}
 }
 
-func TestPlaceMustBeAbsolute(t *testing.T) {
-	_, err := place(t, []string{"AZP_AGENT_DIR=agents"})
+func TestLocationMustBeAbsolute(t *testing.T) {
+	_, err := location(t, []string{"AZP_AGENT_DIR=agents"})
 	if p := problems(t, err); len(p) != 1 || p[0].What != `AZP_AGENT_DIR (--agent-dir) is "agents", which is not an absolute path` {
 		t.Errorf("problems are %v", p)
 	}

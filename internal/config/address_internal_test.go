@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,7 +14,7 @@ const marked = "zqhunterzq"
 
 // addresses are the settings that are an address.
 func addresses() []string {
-	return append(append(endpointVariables(), proxyVariables()...), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN")
+	return append(slices.Concat(endpointVariables, proxyVariables), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN")
 }
 
 // told is everything that azptend would say about these settings, and every host
@@ -42,7 +43,7 @@ func told(environ []string) string {
 func TestAPasswordThatIsNotEscaped(t *testing.T) {
 	for _, user := range []string{"svc:pa@" + marked + "#x", "svc:" + marked + "/x", "svc/" + marked + ":x", `svc:x\` + marked, `corp\` + marked + ":x", marked + " x", "svc:%zz" + marked} {
 		for _, v := range []string{"http://" + user + "@proxy:3128", "https://" + user + "@proxy", user + "@proxy:3128", "HTTP://" + user + "@proxy"} {
-			for _, name := range append(proxyVariables(), "AZP_PROXY") {
+			for _, name := range append(slices.Clone(proxyVariables), "AZP_PROXY") {
 				_, problems := LoadPartial(nil, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=x", name + "=" + v}, "host")
 				if len(problems) != 1 || !strings.HasPrefix(problems[0].What, name) {
 					t.Errorf("%s=%s: problems %v", name, v, problems)
@@ -61,7 +62,7 @@ func TestAPasswordThatIsNotEscaped(t *testing.T) {
 }
 
 func TestAnEndpointHasNoUser(t *testing.T) {
-	for _, name := range endpointVariables() {
+	for _, name := range endpointVariables {
 		s, problems := LoadPartial(nil, []string{"AZP_URL=https://dev.azure.com/org", "IDENTITY_HEADER=x", name + "=http://u:" + marked + "@host"}, "host")
 		if len(problems) == 0 || problems[len(problems)-1].What != name+" holds a user or password" || s.Identity.Source != "" {
 			t.Errorf("%s: %v, identity %v", name, problems, s.Identity)

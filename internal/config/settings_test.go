@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/platform"
 )
 
 // A prefixed name keeps its suffix, whatever the prefix, and never grows past
@@ -33,7 +34,7 @@ func TestPrefixedNames(t *testing.T) {
 		}
 	})
 	s := loaded(t, append(least(), "AZP_AGENT_NAME=one", "AZP_AGENT_NAME_PREFIX=many"))
-	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZP_AGENT_NAME (--agent-name) is not used") {
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZP_AGENT_NAME (--agent-name) has no effect") {
 		t.Errorf("both set: %q", s.Warnings)
 	}
 }
@@ -54,12 +55,46 @@ func TestLifetime(t *testing.T) {
 		{[]string{"AZP_JOB_MAX=20m"}, 0, 1},
 		{[]string{"AZP_ONCE=true", "AZP_MAX_JOBS=5"}, 0, 1},
 	} {
-		s := loaded(t, append(least(), tt.environ...))
-		if got := s.AcceptJobsFor(); got != tt.want || len(s.Warnings) != tt.odd {
+		s, err := loaded(t, append(least(), tt.environ...)).OnPlatform(platform.Info{GracePeriod: time.Second})
+		if got := s.Limits.Lifetime; err != nil || got != tt.want || len(s.Warnings) != tt.odd {
 			t.Errorf("%v: %v, %q; want %v", tt.environ, got, s.Warnings, tt.want)
 		}
 	}
 	if _, err := load(t, append(least(), "AZP_REPLICA_TIMEOUT=1800", "AZP_JOB_MAX=1780", "AZP_GRACE_PERIOD=30")); err == nil {
 		t.Error("a timeout that leaves no time is taken")
+	}
+	if _, err := loaded(t, append(least(), "AZP_REPLICA_TIMEOUT=1800", "AZP_JOB_MAX=1780")).OnPlatform(platform.Info{GracePeriod: 30 * time.Second}); err == nil {
+		t.Error("a timeout that leaves no time with the platform's grace period is taken")
+	}
+}
+
+// TestSeveralAgents: each has a root, a name and folders of its own, below or
+// after what was set; one agent has what was set.
+func TestSeveralAgents(t *testing.T) {
+	s := loaded(t, least("AZP_AGENT_ROOT=/var/agents", "AZP_AGENTS=2", "AZP_AGENT_NAME=build", "AZP_WORK=/builds", "AGENT_DIAGLOGPATH=/logs"))
+	two := s.ForAgent(2)
+	if two.Root() != "/var/agents/2" || two.AgentName != "build-2" || two.WorkFolder != "/builds/2" || two.DiagFolder != "/logs/2" || two.AgentDir != "/azp" || two.Agents != 1 {
+		t.Errorf("the second agent: %+v", two)
+	}
+	one := loaded(t, least("AZP_AGENT_ROOT=/var/agent", "AZP_AGENT_NAME=build")).ForAgent(1)
+	if one.Root() != "/var/agent" || one.AgentName != "build" || one.WorkFolder != "_work" {
+		t.Errorf("the only agent: %+v", one)
+	}
+	if s := loaded(t, least("AZP_AGENT_DIR=/azp/", "AZP_AGENT_ROOT=/azp")); s.HasSeparateRoot() {
+		t.Error("a root that is the installation counts as apart")
+	}
+}
+
+func TestSeveralAgentsNeedARootApart(t *testing.T) {
+	for _, environ := range [][]string{
+		{"AZP_AGENTS=2"},
+		{"AZP_AGENTS=2", "AZP_AGENT_ROOT=/azp"},
+		{"AZP_AGENTS=2", "AZP_AGENT_ROOT=/var/agents", "AZP_REGISTERED=/given"},
+		{"AZP_AGENTS=20", "AZP_AGENT_ROOT=/var/agents", "AZP_AGENT_NAME=a23456789012345678901234567890123456789012345678901234567890123"},
+	} {
+		_, err := config.Load(nil, least(environ...), "host")
+		if p := problems(t, err); len(p) != 1 {
+			t.Errorf("%v: problems are %v", environ, p)
+		}
 	}
 }

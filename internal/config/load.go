@@ -1,0 +1,308 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/text"
+)
+
+// Environment is the process's environment.
+func Environment() []string { return os.Environ() }
+
+// AddFlags defines the flags of the settings in these groups; without groups, of all
+// that an agent has.
+func AddFlags(flags *pflag.FlagSet, groups ...Group) {
+	for _, row := range table {
+		if row.inGroups(groups) {
+			row.addFlag(flags)
+		}
+	}
+}
+
+// groupAnnotation holds the group of a flag, for the help.
+const groupAnnotation = "azptend-group"
+
+// GroupOf is the group of a setting's flag, "" for a command's own flag.
+func GroupOf(flag *pflag.Flag) Group {
+	if name := flag.Annotations[groupAnnotation]; len(name) == 1 {
+		return Group(name[0])
+	}
+	return ""
+}
+
+func (r Setting) addFlag(flags *pflag.FlagSet) {
+	usage := fmt.Sprintf("%s (%s)", r.Help, r.Env)
+	switch {
+	case r.Flag == "":
+		return
+	case r.Repeatable:
+		flags.StringArray(r.Flag, nil, usage)
+	case r.Bool != nil:
+		value := boolFlag(r.Default)
+		flags.Var(&value, r.Flag, usage)
+		flags.Lookup(r.Flag).NoOptDefVal = "true"
+	default:
+		flags.String(r.Flag, r.Default, usage)
+	}
+	flags.Lookup(r.Flag).Annotations = map[string][]string{groupAnnotation: {string(r.Group)}}
+}
+
+// boolFlag means true without a value, and otherwise takes what its variable takes:
+// pflag's own bool knows no "yes".
+type boolFlag string
+
+func (v *boolFlag) String() string     { return string(*v) }
+func (v *boolFlag) Set(s string) error { *v = boolFlag(s); return nil }
+func (v *boolFlag) Type() string       { return "bool" }
+
+// DurationFlag is the value of a command's own flag that has the bounds of a setting.
+type DurationFlag struct {
+	Target  *time.Duration
+	Setting string // its variable
+}
+
+func (f DurationFlag) String() string {
+	if f.Target == nil { // pflag compares with the zero value
+		return ""
+	}
+	return f.Target.String()
+}
+
+// Set implements pflag.Value.
+func (f DurationFlag) Set(v string) error {
+	row := table[slices.IndexFunc(table, func(r Setting) bool { return r.Env == f.Setting })]
+	if err := setDuration(f.Target, v, row.Min, row.Max); err != nil {
+		return fmt.Errorf("it %w; %s", err, row.hint())
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (DurationFlag) Type() string { return "duration" }
+
+// inGroups says that a command with these groups takes the setting.
+func (r Setting) inGroups(groups []Group) bool {
+	group := r.Group
+	switch {
+	case len(groups) == 0:
+		return group != Keeper
+	case group == Identity || group == Logging:
+		group = Connection
+	case group == Stopping:
+		group = Running
+	}
+	return slices.Contains(groups, group)
+}
+
+// Load reads the settings of these groups (without groups, of all that an agent has)
+// from the flags that AddFlags defined (nil for none), the environment and the
+// defaults. If AZP_PLACEHOLDER is set, settings of a running agent are not validated.
+// The error is an *InvalidError.
+func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
+	s, bad := LoadPartial(flags, environ, hostName, groups...)
+	if len(bad) > 0 {
+		for _, name := range s.UnknownNames { // often the very reason
+			bad = append(bad, Problem{What: unknownMessage(name)})
+		}
+		return Settings{}, problems(bad).err(s)
+	}
+	return s, nil
+}
+
+// LoadPartial is Load for a command that goes on with wrong settings. What could not
+// be read is left at its zero value.
+func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, []Problem) {
+	env := environMap(environ)
+	s := Settings{HostName: hostName, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
+	s.Limits.Idle = unset
+	runs := len(groups) == 0 || slices.Contains(groups, Running)
+	named := runs || slices.Contains(groups, Naming)
+	template := runs && applyTemplateJob(env)
+	var bad problems
+	s.read(groups, flags, env, &bad)
+	s.applyRandomSuffix(env, &bad)
+	if s.AgentName != "" && s.NamePrefix != "" {
+		s.Warnings = append(s.Warnings, "AZP_AGENT_NAME (--agent-name) has no effect: AZP_AGENT_NAME_PREFIX (--agent-name-prefix) is set")
+	}
+	if s.AgentName == "" && named {
+		s.AgentName = hostName
+	}
+	if template && s.Placeholder { // the flag may say no
+		s.setTemplateName()
+	}
+	s.validate(runs, env, &bad)
+	s.UnknownNames = unknownNames(env)
+	for _, name := range s.UnknownNames {
+		s.Warnings = append(s.Warnings, unknownMessage(name))
+	}
+	s.addWarnings(env)
+	return s, bad
+}
+
+// LoadIdentity is Load for commands that need an identity and no agent: AZP_URL is
+// optional, and so is everything but the Connection group. The error is an
+// *InvalidError.
+func LoadIdentity(flags *pflag.FlagSet, environ []string) (Settings, error) {
+	env := environMap(environ)
+	s := Settings{Environ: environ}
+	var bad problems
+	s.read([]Group{Connection}, flags, env, &bad)
+	if s.URL != "" {
+		s.validateURL(&bad)
+	}
+	s.validateIdentity(env, &bad)
+	s.loadCA(&bad)
+	s.addWarnings(env)
+	return s, bad.err(s)
+}
+
+// locationSettings find the azptend of an agent for a probe, a preStop hook and a
+// person: its root, and whether its jobs run as another user (package control has the
+// rule).
+var locationSettings = []string{"AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_RUN_AS"}
+
+// AddLocationFlags defines the flags that LoadLocation reads.
+func AddLocationFlags(flags *pflag.FlagSet) { addNamedFlags(flags, locationSettings) }
+
+func addNamedFlags(flags *pflag.FlagSet, names []string) {
+	for _, row := range table {
+		if slices.Contains(names, row.Env) {
+			row.addFlag(flags)
+		}
+	}
+}
+
+// LoadLocation reads only what says where an agent runs. With the settings of its
+// `azptend run` it finds the same place. The error is an *InvalidError.
+func LoadLocation(flags *pflag.FlagSet, environ []string) (Settings, error) {
+	var s Settings
+	var bad problems
+	s.readNamed(locationSettings, flags, environMap(environ), &bad)
+	s.validateDirs(&bad)
+	return s, bad.err(s)
+}
+
+// read reads the settings of these groups, or their defaults.
+func (s *Settings) read(groups []Group, flags *pflag.FlagSet, env map[string]string, bad *problems) {
+	for _, row := range table {
+		skip := s.Placeholder && slices.Contains([]Group{Naming, Running, Stopping}, row.Group)
+		if !skip && row.inGroups(groups) {
+			s.readOne(row, flags, env, bad)
+		}
+	}
+}
+
+// readNamed reads these settings only.
+func (s *Settings) readNamed(names []string, flags *pflag.FlagSet, env map[string]string, bad *problems) {
+	for _, row := range table {
+		if slices.Contains(names, row.Env) {
+			s.readOne(row, flags, env, bad)
+		}
+	}
+}
+
+func (s *Settings) readOne(row Setting, flags *pflag.FlagSet, env map[string]string, bad *problems) {
+	value, from := row.lookup(flags, env)
+	if value == "" {
+		return
+	}
+	if err := row.apply(s, value); err != nil {
+		bad.add(row.hint(), "%s %v", from, err)
+	}
+}
+
+// lookup finds the value, and its source for a message. White space around it is an
+// accident. A flag with an empty value ("--pool $POOL") counts as not set, like a
+// variable.
+func (r Setting) lookup(flags *pflag.FlagSet, env map[string]string) (value, from string) {
+	if flags != nil && r.Flag != "" && flags.Changed(r.Flag) {
+		if v := strings.TrimSpace(flagValue(flags.Lookup(r.Flag))); v != "" {
+			return v, "--" + r.Flag
+		}
+	}
+	if v := strings.TrimSpace(env[r.Env]); v != "" {
+		return v, r.Env
+	}
+	from = r.Env
+	if r.Flag != "" {
+		from += " (--" + r.Flag + ")"
+	}
+	return r.Default, from
+}
+
+func flagValue(flag *pflag.Flag) string {
+	if many, ok := flag.Value.(pflag.SliceValue); ok {
+		return strings.Join(many.GetSlice(), "\n")
+	}
+	return flag.Value.String()
+}
+
+func environMap(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// unknownMessage is the warning about an unknown name.
+func unknownMessage(name string) string {
+	shown := name
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		shown = strconv.Quote(name)
+	}
+	message := shown + " is not a setting of azptend; jobs do not get it"
+	var known []string
+	for _, r := range table {
+		known = append(known, strings.TrimPrefix(r.Env, "AZP_"))
+	}
+	if near := text.Nearest(strings.TrimPrefix(name, "AZP_"), known); near != "" {
+		message += "; did you mean AZP_" + near + "?"
+	}
+	return message
+}
+
+// unknownNames finds AZP_ names that mean nothing to this version: a typo, or a setting
+// of another image. Jobs do not get them: a mistyped AZP_TOKEN still is a secret.
+func unknownNames(env map[string]string) []string {
+	known := append(slices.Clone(compatNames), agentVariables()...)
+	for _, r := range table {
+		known = append(known, r.Env)
+	}
+	var found []string
+	for name, value := range env {
+		if strings.HasPrefix(name, "AZP_") && value != "" && !slices.Contains(known, name) {
+			found = append(found, name)
+		}
+	}
+	sort.Strings(found)
+	return found
+}
+
+// agentVariables are settings of the agent itself that look like ours
+// (agent-protocol.md 4.5).
+func agentVariables() []string {
+	return []string{"AZP_AGENT_DOWNGRADE_DISABLED", "AZP_AGENT_DOWNLOAD_TIMEOUT", "AZP_AGENT_USE_LEGACY_HTTP"}
+}
+
+// validateDirs wants absolute paths.
+func (s *Settings) validateDirs(bad *problems) {
+	for _, dir := range []struct{ name, value string }{
+		{"AZP_AGENT_DIR (--agent-dir)", s.AgentDir}, {"AZP_AGENT_ROOT (--agent-root)", s.AgentRoot}, {"AZP_REGISTERED (--registered)", s.Registered},
+	} {
+		if dir.value != "" && !filepath.IsAbs(dir.value) {
+			bad.add("use an absolute path", "%s is %q, which is not an absolute path", dir.name, dir.value)
+		}
+	}
+}
