@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},
 	"internal/logqueue":   {},
-	"internal/systemd":    {},
+	"internal/systemd":    {"internal/control"},
 	"internal/secret":     {},
 	"internal/httpclient": {},
 	"emulator":            {"internal/emulator"}, // public

@@ -60,7 +60,7 @@ func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("cannot open the control socket in %s: %w", f.path, err)
 	}
 	if warning != "" {
-		log.Warn("Jobs can move the control socket away: drain and healthcheck would find nobody", "folder", f.path, "error", warning,
+		log.Warn("Jobs can remove the control socket: drain and healthcheck may stop working", "folder", f.path, "error", warning,
 			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
 	}
 	s := &Server{handler: a, log: log, dir: f, listener: l}
@@ -121,7 +121,7 @@ func (s *Server) serve(c net.Conn) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	if user, err := peerUser(connlimit.Unwrap(c).(*net.UnixConn)); err != nil || !mayConnect(user, os.Geteuid()) {
-		s.log.Warn("Turned away a caller on the control socket", "user", user, "error", err)
+		s.log.Warn("Rejected a control connection from another user", "user", user, "error", err)
 		s.send(c, Response{Error: refusal})
 		return
 	}

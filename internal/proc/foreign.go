@@ -168,7 +168,7 @@ func (p *ForeignProcess) HasDescendant(name string) (has, busy bool, err error) 
 
 // FindConnection is never called for a process that azptend did not start.
 func (p *ForeignProcess) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
-	return -1, errors.New("cannot tell another's connections")
+	return -1, errors.New("cannot list the connections of a process that azptend did not start")
 }
 
 // KillTree sends SIGKILL to the process, its group and its descendants, as far as
