@@ -15,7 +15,7 @@ import (
 // Entra ID's own endpoints, for service principals and workload identities, below /{tenant}. The SDK insists on
 // https (identity.md 3): serve the emulator with TLS too, and set AZURE_AUTHORITY_HOST to it.
 
-// FederationAudience is whom a workload's projected token is for.
+// FederationAudience is the audience of a workload's projected token.
 const FederationAudience = "api://AzureADTokenExchange"
 
 // entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (identity.md 1.6).
@@ -24,7 +24,7 @@ const entraTokenLife = time.Hour
 // clusterIssuer is the one cluster whose projected tokens are trusted.
 const clusterIssuer = "https://cluster.emulated/"
 
-// entraPath takes such a path apart: the tenant, and what is asked of it.
+// entraPath splits a path of Entra ID into the tenant and the resource.
 func (e *Emulator) entraPath(segments []string) (tenant, what string, ok bool) {
 	if len(segments) < 3 {
 		return "", "", false

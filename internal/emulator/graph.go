@@ -199,7 +199,7 @@ func (e *Emulator) subjectQuery(c *request) (reply, error) {
 	return jsonReply(http.StatusOK, listOf(found)), nil
 }
 
-// meets tells whether a search for text finds the identity.
+// meets reports whether a search for text finds the identity.
 func (i *identity) meets(text string) bool {
 	return strings.EqualFold(i.ObjectID, text) || strings.EqualFold(i.ClientID, text) ||
 		strings.HasPrefix(strings.ToLower(i.Name), strings.ToLower(text))

@@ -163,7 +163,7 @@ func (e *Emulator) renew(j *job) {
 	e.emitJob(kind, j)
 }
 
-// finish ends a job and frees its agent. Messages about it that nobody took go with it.
+// finish ends a job and frees its agent. Messages about it that were not acknowledged are dropped.
 func (e *Emulator) finish(j *job, result string) {
 	if j.result != "" {
 		return

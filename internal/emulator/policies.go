@@ -27,7 +27,7 @@ const (
 // noTenant is what an organisation of Microsoft accounts names.
 const noTenant = "00000000-0000-0000-0000-000000000000"
 
-// anonymousID is the user whom the service takes unknown callers for (azure-devops-rest.md 1.3).
+// anonymousID is the user that unknown callers count as (azure-devops-rest.md 1.3).
 const anonymousID = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
 // SetPolicies sets all of them.
@@ -44,7 +44,7 @@ func (e *Emulator) Policies() Policies {
 	return e.policies
 }
 
-// namedTenant is the one that the organisation tells everybody. mu is held.
+// namedTenant is the tenant that the organisation names in its answers. mu is held.
 func (e *Emulator) namedTenant() string { return e.policies.tenant(e.tenantID) }
 
 func (p Policies) tenant(connected string) string {

@@ -29,7 +29,7 @@ type Announcement struct {
 	Started     bool     `json:"started,omitempty"`     // at once, as after a host's failure
 }
 
-// scheduledEvent is an event as the metadata service tells it.
+// scheduledEvent is an event in the metadata service's format.
 type scheduledEvent struct {
 	EventID           string `json:"EventId"`
 	EventStatus       string
@@ -94,7 +94,7 @@ func (e *Emulator) EndEvent(id string) error {
 	return nil
 }
 
-// startEvent: its time is told no more. mu is held.
+// startEvent starts an event: NotBefore is empty from now on. mu is held.
 func (e *Emulator) startEvent(s *scheduled) {
 	s.EventStatus, s.NotBefore = "Started", ""
 	e.incarnation++
