@@ -3,6 +3,7 @@ package azdo
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,7 +35,7 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 	token := ""
 	for range maxPages {
 		var page struct{ Value []Principal }
-		query := inPreview
+		query := maps.Clone(inPreview)
 		if token != "" {
 			query.Set("continuationToken", token)
 		}

@@ -12,6 +12,7 @@ import (
 // refuse a plain version (azure-devops-rest.md 0).
 const preview = apiVersion + "-preview.1"
 
+// inPreview is the query of such a resource. Clone it before you add to it.
 var inPreview = url.Values{"api-version": {preview}}
 
 // User is who the server takes a caller for.
