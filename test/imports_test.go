@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},
 	"internal/logqueue":   {},
-	"internal/systemd":    {},
+	"internal/systemd":    {"internal/control"},
 	"internal/secret":     {},
 	"internal/httpclient": {},
 	"emulator":            {"internal/emulator"}, // public
@@ -58,14 +58,15 @@ var allowed = map[string][]string{
 	"test":                {},
 	"test/browser":        {}, // a module of its own
 	"test/bench":          {"internal/emulator", "internal/install", "test/internal/launch", "test/internal/process"},
-	"test/matrix":         {"internal/emulator", "test/internal/launch", "test/internal/process"},
+	"test/matrix":         {"internal/emulator", "test/internal/cells", "test/internal/launch", "test/internal/process"},
 	"test/image":          {"internal/emulator", "test/internal/dockerfile", "test/internal/launch"},
-	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "test/internal/launch", "test/internal/process"}, // azdo: azptend's own client is held against the simulation
+	"test/scale":          {"internal/azdo", "internal/emulator", "internal/secret", "internal/supervisor", "test/internal/launch", "test/internal/process"}, // azdo: azptend's own client is held against the simulation
 	"test/soak":           {"internal/emulator", "test/internal/launch", "test/internal/process"},
 	"test/thief":          {},
 	"test/vm":             {"internal/emulator", "test/internal/launch"},
-	"test/vandal":         {"internal/emulator", "test/internal/fault", "test/internal/launch", "test/internal/process"},
+	"test/vandal":         {"internal/emulator", "test/internal/cells", "test/internal/fault", "test/internal/launch", "test/internal/process"},
 
+	"test/internal/cells":      {}, // what matrix and vandal share
 	"test/internal/dockerfile": {}, // what the linter of images and image share
 	"test/internal/fault":      {"test/internal/launch"},
 	"test/internal/launch":     {"internal/emulator", "internal/fakeagent"},

@@ -72,8 +72,10 @@ func New(orgURL string, client *http.Client, auth Authorizer, observe func(Obser
 // (agent-protocol.md 2.1).
 const apiVersion = "7.1"
 
-// maxBody bounds an answer: a list of 10,000 agents is some 20 MB.
-const maxBody = 64 << 20
+// maxBody bounds an answer that is held, and one item of a list. A job request that
+// names 10,000 agents is some 5 MB. An answer may come compressed, so that a small one
+// is a large one too.
+const maxBody = 16 << 20
 
 // request is one call in the form it is written down.
 type request struct {

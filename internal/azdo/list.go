@@ -32,7 +32,9 @@ func readList(body io.Reader, item func(*json.Decoder) error) error {
 	if start, err := buffered.Peek(3); err == nil && len(trimBOM(start)) == 0 {
 		_, _ = buffered.Discard(len(start))
 	}
-	err := decodeList(json.NewDecoder(buffered), item)
+	window := &itemReader{from: buffered}
+	window.decoder = json.NewDecoder(window)
+	err := decodeList(window.decoder, item)
 	var (
 		syntax *json.SyntaxError
 		typed  *json.UnmarshalTypeError
@@ -46,6 +48,23 @@ func readList(body io.Reader, item func(*json.Decoder) error) error {
 		err = &invalidResponse{oneLine(err.Error())}
 	}
 	return err
+}
+
+// itemReader is what a decoder of a list reads from. It fails when the decoder holds
+// more than maxBody: in a list that is one item, or something else that does not end.
+type itemReader struct {
+	from    io.Reader
+	decoder *json.Decoder
+	read    int64
+}
+
+func (r *itemReader) Read(b []byte) (int, error) {
+	if r.read-r.decoder.InputOffset() > maxBody {
+		return 0, &invalidResponse{"a part of the list is too long"}
+	}
+	n, err := r.from.Read(b)
+	r.read += int64(n)
+	return n, err
 }
 
 func decodeList(d *json.Decoder, item func(*json.Decoder) error) error {

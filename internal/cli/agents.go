@@ -28,12 +28,11 @@ func newAgents(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "agents",
 		Short: "List the pool's agents, and enable or disable them",
-		Long: `List the pool's agents: each one's state and since when, its job, its age, and
-whose it is, by azptend's mark.
+		Long: `List the pool's agents: state, job, version, age and owner, by azptend's owner tag.
 
-The states: busy and online (a session is alive), offline, and placeholder (one
-that never runs). Since is since when it is in its state, of a busy one since when
-it has its job.`,
+States: busy and online (the agent has a session), offline, and placeholder (never
+runs). SINCE is the time in the current state; for a busy agent, since the job was
+assigned.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := chosen.check(); err != nil {
@@ -50,9 +49,9 @@ it has its job.`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	chosen.addFlags(flags)
-	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch a line for each change")
-	flags.BoolVar(&watch, "watch", false, "go on: on a terminal the table is drawn again and again, elsewhere each change is a line")
-	flags.DurationVar(&every, "every", 5*time.Second, "with --watch, how often to look; each look is one call of the whole pool")
+	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch, one line per change")
+	flags.BoolVar(&watch, "watch", false, "keep looking: redraw the table on a terminal, else print one line per change")
+	flags.DurationVar(&every, "every", 5*time.Second, "with --watch, how often to look; each look is one request for the whole pool")
 	config.AddFlags(flags, poolSettings()...)
 	c.AddCommand(newSwitch(p, false), newSwitch(p, true))
 	return c
@@ -68,10 +67,10 @@ type agentFilter struct {
 }
 
 func (c *agentFilter) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.match, "match", "", "only agents whose name matches: * is any characters, ? one")
-	flags.StringVar(&c.below, "version-below", "", "only agents of a lower version: 4.9.0 is below 4.10.0")
+	flags.StringVar(&c.match, "match", "", "only agents whose name matches (* any characters, ? one character)")
+	flags.StringVar(&c.below, "version-below", "", "only agents of a lower version; 4.9.0 is below 4.10.0")
 	flags.StringSliceVar(&c.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(agentStates, ", "))
-	flags.BoolVar(&c.mine, "mine", false, "only agents that bear azptend's mark")
+	flags.BoolVar(&c.mine, "mine", false, "only agents with azptend's owner tag")
 }
 
 // check says what is wrong with what a person chose by.
@@ -130,7 +129,7 @@ func printNone(p Process, tended *pool.Pool, all int) error {
 		_, err := fmt.Fprintf(p.Stderr, "there is no agent in %v\n", tended)
 		return err
 	}
-	_, err := fmt.Fprintf(p.Stderr, "none of %s in %v matches\n", text.Count(all, "agent"), tended)
+	_, err := fmt.Fprintf(p.Stderr, "none of the %s in %v matches\n", text.Count(all, "agent"), tended)
 	return err
 }
 

@@ -165,7 +165,7 @@ func (s *switcher) print(rows []switched, would int) error {
 		t.Row(fmt.Sprint(r.ID), r.Name, r.Version, r.State, outcome)
 	}
 	if would > 0 {
-		fmt.Fprintf(s.p.Stderr, "nothing was done: --yes %ss %s\n", s.verb, text.Count(would, "agent"))
+		fmt.Fprintf(s.p.Stderr, "dry run: use --yes to %s %s\n", s.verb, text.Count(would, "agent"))
 	}
 	return t.Flush()
 }

@@ -25,7 +25,7 @@ func openControl(s config.Settings, lines supervisor.Group, grace *graceEnd, log
 // openControlWhenFree is openControl where another azptend has the socket: this one
 // tries again until that one has left the agent's folder.
 func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *graceEnd, log *slog.Logger) (done func()) {
-	log.Warn("Another azptend has the control socket: azptend drain and azptend healthcheck talk to that one until it ends")
+	log.Warn("Control socket in use by another azptend: drain and healthcheck reach that one until it exits")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
 	go func() {
@@ -43,7 +43,7 @@ func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *grace
 				continue
 			}
 			if err == nil {
-				log.Info("The control socket is open")
+				log.Info("Control socket opened")
 				opened <- server
 			}
 			return
@@ -59,7 +59,7 @@ func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *grace
 func listenForControl(s config.Settings, lines supervisor.Group, log *slog.Logger) (*control.Server, error) {
 	server, err := control.Listen(controlLocation(s), statusAdapter{lines}, log)
 	if err != nil && !errors.Is(err, control.ErrInUse) {
-		log.Warn("Nobody can talk to this azptend: azptend drain and azptend healthcheck will not work", "error", err)
+		log.Warn("Control socket unavailable: drain and healthcheck will not work", "error", err)
 	}
 	return server, err
 }

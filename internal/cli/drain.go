@@ -19,18 +19,18 @@ func newDrain(p Process) *cobra.Command {
 	var o drainOptions
 	c := &cobra.Command{
 		Use:   "drain",
-		Short: "Ask a running azptend to finish its job, remove its agent and leave",
-		Long: `Ask a running azptend to finish its job, remove its agent and leave.
+		Short: "Ask a running azptend to finish its job, remove its agent and exit",
+		Long: `Ask a running azptend to finish its job, remove its agent and exit.
 
-It is found by its agent's folder: in its container this needs no flag. No
-further job is accepted, and the running one may take as long as it takes; a
-SIGTERM later begins the grace period. With --terminating that begins now, and
-the SIGTERM changes nothing: this is for a preStop hook of Kubernetes, whose
-time counts inside the grace period. Asking again is harmless.
+The agent's directory identifies it: in its container this needs no flag. The
+agent accepts no further job. The running job has no time limit until a SIGTERM
+starts the grace period. With --terminating the grace period starts now, and the
+SIGTERM changes nothing: use this in a preStop hook of Kubernetes, whose time
+counts towards the grace period. It is safe to repeat the command.
 
-Exit codes: 0 azptend was asked, or, with --wait, what its run exits with (0: the
-job was finished; 75: it was cut); 69 nobody runs there, does not answer, or was
-killed meanwhile; 77 it belongs to another user; 64 the command line.`,
+Exit codes: 0 azptend was asked; with --wait, the exit code of its run (0: the job
+finished; 75: it was cut); 69 no azptend runs there, or it does not answer or was
+killed meanwhile; 77 it belongs to another user; 64 invalid command line.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := config.LoadLocation(c.Flags(), p.Environ)
 			if err != nil {
@@ -40,8 +40,8 @@ killed meanwhile; 77 it belongs to another user; 64 the command line.`,
 		},
 	}
 	c.Flags().SortFlags = false
-	c.Flags().BoolVar(&o.wait, "wait", false, "wait until the agent is gone, and say each phase on the way")
-	c.Flags().BoolVar(&o.terminating, "terminating", false, "the platform is about to end azptend: the grace period runs from now")
+	c.Flags().BoolVar(&o.wait, "wait", false, "wait until the agent is gone, and print each phase")
+	c.Flags().BoolVar(&o.terminating, "terminating", false, "start the grace period now: the platform is about to stop azptend")
 	config.AddLocationFlags(c.Flags())
 	return c
 }

@@ -26,7 +26,7 @@ func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done 
 	if err != nil {
 		return nil, nil, err
 	}
-	log.Info("Answers probes and scrapes", "page", "http://"+l.Addr().String()+"/")
+	log.Info("Health server started", "page", "http://"+l.Addr().String()+"/")
 	return page, page.Serve(l, log), nil
 }
 

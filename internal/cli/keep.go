@@ -24,15 +24,15 @@ import (
 func newKeep(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keep",
-		Short: "Keep pools: remove ghosts, keep the placeholder, show the pool",
-		Long: `Keep pools: one small process for one or more of them, until it is asked to end.
+		Short: "Keep pools: remove ghosts, ensure the placeholder, show the pool",
+		Long: `Keep one or more pools with one small process, until a signal ends it.
 
-It looks at each pool every half minute, and removes agents whose machine is gone
-(as azptend prune does), and at once those that azptend run --registered has left;
-it makes the pool's placeholder when it is not there; and it shows agents, queue
-and waiting times, as a page and as metrics for Prometheus, on AZP_KEEP_LISTEN.
+Every half minute it looks at each pool. It removes ghosts, as azptend prune does,
+and agents that azptend run --registered has left. It creates the pool's
+placeholder if it is missing. It shows agents, queue and waiting times as a page
+and as metrics for Prometheus, on AZP_KEEP_LISTEN.
 
-Two of them on one pool do no harm. It needs the Administrator role on the pool.`,
+Several keepers can share a pool. Each needs the Administrator role on it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
@@ -65,13 +65,13 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 			return exitcode.With(exitcode.Usage, err)
 		}
 	}
-	log.Info("Keeping", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
+	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
-	log.Info("Left", "why", "asked to end")
+	log.Info("Keeper stopped", "why", "asked to end")
 	return nil
 }
 

@@ -30,11 +30,11 @@ func placeholderSettings() []config.Group {
 func newPlaceholder(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "placeholder",
-		Short: "Make, show or delete the pool's placeholder agent",
-		Long: `Make, show or delete the pool's placeholder agent.
+		Short: "Create, show or delete the pool's placeholder agent",
+		Long: `Create, show or delete the pool's placeholder agent.
 
-Azure DevOps accepts a job only where some agent, be it offline, matches its
-demands: a pool that scales to zero needs a placeholder. It never runs.`,
+Azure DevOps accepts a job only if at least one agent, even an offline one, matches
+its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		RunE: needsCommand,
 		Args: cobra.ArbitraryArgs,
 	}
@@ -46,7 +46,7 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 	})
 	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(
-		newPlaceholderCommand("ensure", "Make a placeholder, unless it is there", func(flags *pflag.FlagSet) error {
+		newPlaceholderCommand("ensure", "Create the placeholder if it is missing", func(flags *pflag.FlagSet) error {
 			return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				done, err := ensurePlaceholder(ctx, tended, s)
 				if err == nil {
@@ -56,7 +56,7 @@ demands: a pool that scales to zero needs a placeholder. It never runs.`,
 			})
 		}),
 		show,
-		newPlaceholderCommand("delete", "Delete the placeholder, and nothing that is none", func(flags *pflag.FlagSet) error {
+		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(flags *pflag.FlagSet) error {
 			return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
 			})
@@ -99,7 +99,7 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 		say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
-	log.Info("The pool has its placeholder", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
+	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
 		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
 	return nil
 }
@@ -108,19 +108,19 @@ func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {
 	lacked := strings.Join(done.Missing, ", ")
 	switch what := fmt.Sprintf("placeholder %q in %v (agent %d)", done.Agent.Name, tended, done.Agent.ID); done.Outcome {
 	case pool.Created:
-		fmt.Fprintf(w, "made %s\n", what)
+		fmt.Fprintf(w, "created %s\n", what)
 	case pool.Updated:
 		fmt.Fprintf(w, "updated %s: it lacked %s\n", what, lacked)
 	case pool.Unchanged:
-		fmt.Fprintf(w, "%s is there: nothing changed\n", what)
+		fmt.Fprintf(w, "%s exists: nothing changed\n", what)
 	case pool.Foreign:
-		fmt.Fprintf(w, "%s is there, made by another tool: left as it is\n", what)
+		fmt.Fprintf(w, "%s exists, made by another tool: left unchanged\n", what)
 		if lacked != "" {
 			fmt.Fprintf(w, "it lacks %s\n", lacked)
 		}
 	}
 	if done.Disabled {
-		fmt.Fprintln(w, "it is disabled: whether jobs are accepted for it then is not known; enable it in the portal if they are not")
+		fmt.Fprintln(w, "it is disabled: if the pool accepts no jobs, enable it in the portal")
 	}
 }
 
@@ -165,7 +165,7 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
-		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: azptend placeholder ensure makes one\n", tended)
+		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: create one with azptend placeholder ensure\n", tended)
 		return nil
 	}
 	table := term.NewTable(p.Stdout, "ID", "NAME", "VERSION", "OS", "MADE BY", "STATUS", "ENABLED", "CREATED")

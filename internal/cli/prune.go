@@ -22,12 +22,11 @@ func newPrune(p Process) *cobra.Command {
 		Short: "Remove the pool's ghosts: agents whose machine is gone",
 		Long: `Remove the pool's ghosts: agents whose machine is gone.
 
-Without --yes nothing is removed, and the table says of each agent why it is a
-ghost, or why it stays. A ghost is offline, has no job, has been offline for longer
-than --older-than, and bears azptend's mark, unless --any-owner. A placeholder is
-none, whoever made it and by whatever it is known, nor is the only agent that
-matches a job's demands; to remove one, name it. Each ghost is looked at once more
-right before it is removed.
+Without --yes nothing is removed: the table says why each agent is a ghost or stays.
+A ghost has no job, has been offline for longer than --older-than, and has
+azptend's owner tag (or any, with --any-owner). Placeholders, and the only agent
+that matches a job's demands, are never removed unless named. Each ghost is checked
+again right before it is removed.
 
 Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
@@ -38,12 +37,12 @@ Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.BoolVar(&r.yes, "yes", false, "remove them")
+	flags.BoolVar(&r.yes, "yes", false, "remove the ghosts")
 	r.rules.OlderThan = pool.MinOffline
-	flags.Var(config.DurationFlag{Target: &r.rules.OlderThan, Setting: "AZP_KEEP_OLDER_THAN"}, "older-than", "how long an agent must have been offline; never less than 15m, "+
-		"but for one that asks a keeper to remove it and has ended")
-	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "take agents that bear no mark of azptend's, too")
-	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches: * is any characters, ? one")
+	flags.Var(config.DurationFlag{Target: &r.rules.OlderThan, Setting: "AZP_KEEP_OLDER_THAN"}, "older-than", "how long an agent must have been offline; at least 15m, "+
+		"except for exited agents that ask a keeper to remove them")
+	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "include agents without azptend's owner tag")
+	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches (* any characters, ? one character)")
 	flags.BoolVar(&r.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, poolSettings()...)
 	return c
@@ -141,7 +140,7 @@ func (r *pruner) printDryRun(out pruneReport) error {
 	}
 	fmt.Fprintf(r.p.Stderr, "%s among %s\n", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
 	if out.Ghosts > 0 {
-		fmt.Fprintln(r.p.Stderr, "nothing was removed: --yes does it")
+		fmt.Fprintln(r.p.Stderr, "dry run: use --yes to remove the ghosts")
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 		defer mu.Unlock()
 		if !said[o.Throttle.Resource] {
 			said[o.Throttle.Resource] = true
-			log.Warn("Azure DevOps slows this identity down: it makes too many requests", throttleArgs(o.Throttle)...)
+			log.Warn("Azure DevOps throttles this identity: it makes too many requests", throttleArgs(o.Throttle)...)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func warnClock(log *slog.Logger, ahead time.Duration) {
 	if ahead < 0 {
 		it = "ahead"
 	}
-	log.Warn("This machine's clock is off: five minutes and more keep the agent from logging on", "it_is", it,
+	log.Warn("Clock skew: from five minutes on the agent cannot log on", "it_is", it,
 		"by", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
 }
 

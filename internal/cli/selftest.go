@@ -67,8 +67,8 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 		return err
 	}
 	if !f.yes {
-		fmt.Fprintf(p.Stdout, "would add a disabled agent to pool %q (id %d), try the server on it with some 30 requests, and remove it again\n"+
-			"nothing was done: --yes does it\n", in.Name, in.ID)
+		fmt.Fprintf(p.Stdout, "would add a disabled agent to pool %q (id %d), send about 30 requests about it, and remove it\n"+
+			"Dry run; use --yes to run the tests\n", in.Name, in.ID)
 		return nil
 	}
 	out := &term.Output{W: p.Stdout}
@@ -175,8 +175,8 @@ func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, se
 		count[selftest.AsExpected], count[selftest.Covered], count[selftest.NotCovered], count[selftest.Unknown], count[selftest.NotTried], took.Seconds())
 	switch uncovered := r.Uncovered(); {
 	case len(uncovered) > 0:
-		fmt.Fprintln(t.out, "azptend has no answer to some of it: please file this report as an issue")
+		fmt.Fprintln(t.out, "azptend does not handle some of this: please open an issue with this report")
 	case count[selftest.Covered] > 0:
-		fmt.Fprintln(t.out, "azptend has an answer to all of it; please file this report all the same: it is worth knowing")
+		fmt.Fprintln(t.out, "azptend handles all of this; please open an issue with this report anyway")
 	}
 }

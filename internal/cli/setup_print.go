@@ -38,7 +38,7 @@ func (t *setupPrinter) printPlan(state setup.State, plan setup.Plan) {
 	}
 	if len(plan.Steps) == 0 {
 		if plan.Obstacle == nil {
-			fmt.Fprintln(t.out, "nothing to do: all of it is right")
+			fmt.Fprintln(t.out, "nothing to do")
 		}
 		return
 	}
@@ -47,7 +47,7 @@ func (t *setupPrinter) printPlan(state setup.State, plan setup.Plan) {
 		fmt.Fprintf(t.out, "  %d. %s\n", i+1, term.Safe(step.What))
 	}
 	if !t.f.apply && plan.Obstacle == nil {
-		fmt.Fprintln(t.out, "nothing was changed: --apply does it")
+		fmt.Fprintln(t.out, "Dry run; use --apply to make these changes")
 	}
 }
 
@@ -73,7 +73,7 @@ func inheritedRole(s setup.State) string {
 
 func (t *setupPrinter) user(s setup.State) [][2]string {
 	if s.User.Key == "" {
-		return [][2]string{{"user", "no: the organisation does not know it"}}
+		return [][2]string{{"user", "no: it is not in the organisation"}}
 	}
 	license := s.User.License.String()
 	if s.User.Status != "active" {
@@ -86,11 +86,11 @@ func (t *setupPrinter) user(s setup.State) [][2]string {
 
 func (t *setupPrinter) pool(s setup.State) string {
 	if s.Pool.ID == 0 {
-		return fmt.Sprintf("%q, which is not there", t.f.spec.Pool)
+		return fmt.Sprintf("%q, which does not exist", t.f.spec.Pool)
 	}
 	updates := "updates its agents"
 	if !s.Pool.AutoUpdate {
-		updates = "leaves its agents' updates alone"
+		updates = "does not update its agents"
 	}
 	return fmt.Sprintf("%q (id %d), which %s", s.Pool.Name, s.Pool.ID, updates)
 }
@@ -98,11 +98,11 @@ func (t *setupPrinter) pool(s setup.State) string {
 func (t *setupPrinter) project(s setup.State) string {
 	switch {
 	case s.Project.Queue == 0:
-		return fmt.Sprintf("%q, which has no such pool", s.Project.Name)
+		return fmt.Sprintf("%q, which does not have this pool", s.Project.Name)
 	case s.Project.Open:
-		return fmt.Sprintf("%q, whose pipelines may all use it", s.Project.Name)
+		return fmt.Sprintf("%q, all of whose pipelines may use it", s.Project.Name)
 	}
-	return fmt.Sprintf("%q, whose pipelines have to ask", s.Project.Name)
+	return fmt.Sprintf("%q, whose pipelines need permission", s.Project.Name)
 }
 
 func (t *setupPrinter) printProgress(p setup.Progress) {
@@ -112,7 +112,7 @@ func (t *setupPrinter) printProgress(p setup.Progress) {
 	}
 	switch {
 	case p.Waiting > 0:
-		fmt.Fprintf(t.p.Stderr, "waiting %v, as for an identity that was only just made: %s\n", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
+		fmt.Fprintf(t.p.Stderr, "waiting %v for a new identity: %s\n", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
 	case p.Done:
 		t.done++
 		fmt.Fprintf(to, "done: %s\n", term.Safe(p.Step.What))
@@ -148,12 +148,12 @@ func (t *setupPrinter) printResult(after setup.State, plan setup.Plan, err error
 		table.Row(row[:]...)
 	}
 	if !t.f.spec.Remove {
-		table.Row("to undo it", t.undoCommand())
+		table.Row("to undo", t.undoCommand())
 	}
 	_ = table.Flush()
 	for _, step := range plan.Steps {
 		if step.Undo != "" {
-			fmt.Fprintf(t.out, "what that leaves: %s\n", step.Undo)
+			fmt.Fprintf(t.out, "not undone: %s\n", step.Undo)
 		}
 	}
 }

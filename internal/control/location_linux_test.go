@@ -134,7 +134,7 @@ func TestNoPlaceOfRoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close(closeTimeout)
-	if s.dir.path != p.agentDir() || !strings.Contains(said.String(), "Jobs can move the control socket away") {
+	if s.dir.path != p.agentDir() || !strings.Contains(said.String(), "Jobs can remove the control socket") {
 		t.Errorf("the socket is in %s, and azptend says: %s", s.dir.path, said.String())
 	}
 	if _, err := (Client{p}).Status(t.Context()); err != nil {

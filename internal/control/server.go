@@ -44,6 +44,10 @@ type Server struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	served   sync.WaitGroup // the accepting, and each connection
+
+	mu       sync.Mutex
+	refused  int       // callers since the last line of the log about them
+	logAgain time.Time // when there may be another
 }
 
 // Listen opens the socket of this place and answers on it until Close. What an
@@ -60,7 +64,7 @@ func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("cannot open the control socket in %s: %w", f.path, err)
 	}
 	if warning != "" {
-		log.Warn("Jobs can move the control socket away: drain and healthcheck would find nobody", "folder", f.path, "error", warning,
+		log.Warn("Jobs can remove the control socket: drain and healthcheck may stop working", "folder", f.path, "error", warning,
 			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
 	}
 	s := &Server{handler: a, log: log, dir: f, listener: l}
@@ -121,7 +125,7 @@ func (s *Server) serve(c net.Conn) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	if user, err := peerUser(connlimit.Unwrap(c).(*net.UnixConn)); err != nil || !mayConnect(user, os.Geteuid()) {
-		s.log.Warn("Turned away a caller on the control socket", "user", user, "error", err)
+		s.logRefusal(user, err)
 		s.send(c, Response{Error: refusal})
 		return
 	}
@@ -148,6 +152,20 @@ func watchDisconnect(c net.Conn, left context.CancelFunc) {
 	_ = c.SetReadDeadline(time.Time{})
 	_, _ = c.Read(make([]byte, 1))
 	left()
+}
+
+// refusalsEvery is between two lines of the log about callers who were turned away:
+// one can come back without end.
+const refusalsEvery = time.Minute
+
+func (s *Server) logRefusal(user int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused++
+	if now := time.Now(); !now.Before(s.logAgain) {
+		s.log.Warn("Rejected a control connection from another user", "user", user, "error", err, "times", s.refused)
+		s.refused, s.logAgain = 0, now.Add(refusalsEvery)
+	}
 }
 
 func (s *Server) respond(ctx context.Context, c net.Conn, r Request) {

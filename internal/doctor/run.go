@@ -20,25 +20,25 @@ type Check struct {
 // Checks are all checks, from the inside out.
 func Checks() []Check {
 	return []Check{
-		{Settings, "run begins with nothing unless every setting can be read", nil, checkSettings},
-		{Host, "the platform decides how long a stop may take, and where the identity comes from", nil, checkHost},
-		{Identity, "whoever registers the agent needs an identity, and not the wrong one of several", nil, checkIdentity},
-		{Token, "everything that azptend asks of Azure DevOps takes a token for it", []Name{Identity}, checkToken},
-		{Network, "azptend and the agent reach Azure DevOps over https, through the proxy if there is one", nil, checkNetwork},
-		{Endpoints, "the agent logs on elsewhere than azptend, and fetches its updates from elsewhere again", nil, checkEndpoints},
-		{Organisation, "a name that is mistyped looks like a network that works", []Name{Network}, checkOrganisation},
-		{Tenant, "an organisation takes tokens of its own Entra tenant alone", []Name{Token, Organisation}, checkTenant},
-		{SignIn, "a token may be good, and still not be let in", []Name{Tenant}, checkSignIn},
-		{Membership, "Azure DevOps knows users of the organisation, and nobody else", []Name{SignIn}, checkMembership},
-		{Licence, "without a Basic licence roles on pools may not count", []Name{Membership}, checkLicence},
-		{Pool, "Azure DevOps leaves out pools that the identity may not view, without a word", []Name{Membership}, checkPool},
-		{Role, "registering and removing agents takes the Administrator role on the organisation's pool", []Name{Pool}, checkRole},
-		{PoolKind, "agents of hosted and scale set pools are not ours to add", []Name{Pool}, checkPoolKind},
-		{Folder, "the agent is started from its folder, and writes there", nil, checkFolder},
-		{Runtime, "the agent is a .NET program: it needs its C library, and ICU", []Name{Folder}, checkRuntime},
-		{Reach, "a job is other people's code, and what it can reach of the identity it can use", nil, checkReach},
-		{Budget, "a job that runs when the platform stops the agent is finished in the grace period or not at all", nil, checkBudget},
-		{Queue, "why jobs wait, and what an autoscaler makes of them", []Name{Pool}, checkQueue},
+		{Settings, "azptend run does not start with an invalid setting", nil, checkSettings},
+		{Host, "the platform determines the grace period and the identity endpoint", nil, checkHost},
+		{Identity, "registering an agent needs an identity, and several may be set", nil, checkIdentity},
+		{Token, "every request to Azure DevOps needs a token", []Name{Identity}, checkToken},
+		{Network, "azptend and the agent must reach Azure DevOps over https, through the proxy if there is one", nil, checkNetwork},
+		{Endpoints, "the agent logs on to another host than azptend, and downloads updates from a third", nil, checkEndpoints},
+		{Organisation, "a mistyped name looks like a working network", []Name{Network}, checkOrganisation},
+		{Tenant, "an organisation accepts only tokens of its own Entra tenant", []Name{Token, Organisation}, checkTenant},
+		{SignIn, "Azure DevOps can refuse a valid token", []Name{Tenant}, checkSignIn},
+		{Membership, "only users of the organisation have access", []Name{SignIn}, checkMembership},
+		{Licence, "roles on pools may have no effect without a Basic licence", []Name{Membership}, checkLicence},
+		{Pool, "Azure DevOps does not list pools that the identity cannot view", []Name{Membership}, checkPool},
+		{Role, "registering and removing agents needs the Administrator role on the organisation's pool", []Name{Pool}, checkRole},
+		{PoolKind, "azptend cannot add agents to hosted and scale set pools", []Name{Pool}, checkPoolKind},
+		{Folder, "the agent starts from its directory, and writes there", nil, checkFolder},
+		{Runtime, "the agent is a .NET program that needs its C library and ICU", []Name{Folder}, checkRuntime},
+		{Reach, "a job is other people's code, and can use any credential that it can reach", nil, checkReach},
+		{Budget, "a job that runs when the platform stops the agent must finish within the grace period", nil, checkBudget},
+		{Queue, "it shows why jobs wait, and what an autoscaler counts", []Name{Pool}, checkQueue},
 	}
 }
 
@@ -72,7 +72,7 @@ func runChecks(ctx context.Context, checks []Check, v *run, onFinding func(Findi
 		}
 		f := Finding{Check: c.Name, Why: c.Why, Blocks: blockedChecks(checks, c.Name)}
 		if by := blocker(c, report); by != "" {
-			f.Verdict, f.BlockedBy, f.Found = Skipped, by, "not looked at: "+string(by)+" comes first"
+			f.Verdict, f.BlockedBy, f.Found = Skipped, by, "not checked: "+string(by)+" failed"
 		} else {
 			onFinding(f)
 			begun := time.Now()

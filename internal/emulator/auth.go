@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// principal is who a call comes from. Exactly one of the pointers is set; none for an anonymous call.
+// principal is the caller. Exactly one of the pointers is set; none for an anonymous call.
 type principal struct {
 	identity *identity
 	pat      *pat // how the identity proved itself, if by a PAT
@@ -91,7 +91,7 @@ func parseAuthorization(h string) (scheme, string) {
 	return schemeUnknown, ""
 }
 
-// authenticate says who calls, or how to refuse. Rows of azure-devops-rest.md 5 are named at each refusal.
+// authenticate returns the caller, or the refusal. Rows of azure-devops-rest.md 5 are named at each refusal.
 func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	kind, secret := parseAuthorization(c.http.Header.Get("Authorization"))
 	if kind == schemeNone || secret == "" && kind != schemeUnknown {
@@ -151,7 +151,7 @@ func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
 	return principal{identity: id, pat: p, unlicensed: e.isUnlicensed(id)}, nil
 }
 
-// allows tells whether the PAT's scopes cover a method: who may manage or write may read.
+// allows reports whether the PAT's scopes cover a method. A scope to manage or write includes reading.
 func (p *pat) allows(method, scope string) bool {
 	if len(p.Scopes) == 0 {
 		return true
@@ -195,7 +195,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	return principal{identity: id, unlicensed: e.isUnlicensed(id)}, nil
 }
 
-// isUnlicensed says that an identity sees no pool, for want of a licence.
+// isUnlicensed reports whether an identity sees no pool because it has no licence.
 func (e *Emulator) isUnlicensed(id *identity) bool {
 	return e.assumptions.UnlicensedSeesNothing && (id.License == "" || id.License == "none")
 }

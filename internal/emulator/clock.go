@@ -19,8 +19,7 @@ func (e *Emulator) Advance(d time.Duration) {
 	e.settle()
 }
 
-// Elapse is Advance for a world in which everybody who was there went on as before: sessions were polled and jobs
-// renewed all the while. Tokens get old.
+// Elapse is Advance with all sessions polled and all jobs renewed in the meantime. Tokens get old.
 func (e *Emulator) Elapse(d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -37,8 +36,8 @@ func (e *Emulator) Elapse(d time.Duration) {
 	e.settle()
 }
 
-// settle brings the store to rest after something happened: what has lapsed expires, free agents get waiting jobs,
-// the timer is set to the next thing that lapses, and everybody who waits looks again. Call it with mu held.
+// settle applies what follows from a change: sessions and locks that have lapsed expire, free agents get waiting jobs,
+// the timer is set for the next thing that lapses, and waiting calls look again. Call it with mu held.
 func (e *Emulator) settle() {
 	e.expire()
 	e.assign()
@@ -51,7 +50,7 @@ func (e *Emulator) settle() {
 	}
 }
 
-// expire ends the sessions nobody polls and the jobs whose lock has lapsed.
+// expire ends sessions that are not polled, and jobs whose lock has lapsed.
 func (e *Emulator) expire() {
 	now := e.now()
 	for _, s := range e.sessions {

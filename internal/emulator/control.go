@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,157 +16,138 @@ import (
 // controlMux is the control API: JSON in and out, the same as the methods of Emulator.
 func (e *Emulator) controlMux() http.Handler {
 	m := http.NewServeMux()
-	m.HandleFunc("GET /_emulator/environment", e.ctlEnvironment)
-	m.HandleFunc("GET /_emulator/state", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.State(), nil) })
-
-	m.HandleFunc("POST /_emulator/jobs", func(w http.ResponseWriter, r *http.Request) {
-		var spec JobSpec
-		ctlPost(w, r, &spec, func() (any, error) { return e.QueueJob(spec) })
-	})
-	m.HandleFunc("GET /_emulator/jobs/{id}", func(w http.ResponseWriter, r *http.Request) {
+	handle := func(pattern string, h http.HandlerFunc) {
+		method, path, _ := strings.Cut(pattern, " ")
+		m.HandleFunc(method+" /_emulator/"+path, h)
+	}
+	handle("GET environment", e.ctlEnvironment)
+	handle("GET state", gives(e.State))
+	handle("POST jobs", takes(func(_ *http.Request, spec JobSpec) (any, error) { return e.QueueJob(spec) }))
+	handle("GET jobs/{id}", func(w http.ResponseWriter, r *http.Request) {
 		j, err := e.Job(pathID(r))
 		answer(w, j, err)
 	})
-	m.HandleFunc("GET /_emulator/jobs/{id}/log", e.ctlJobLog)
-	m.HandleFunc("POST /_emulator/jobs/{id}/cancel", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, struct{}{}, e.CancelJob(pathID(r)))
-	})
+	handle("GET jobs/{id}/log", e.ctlJobLog)
+	handle("POST jobs/{id}/cancel", does(func(r *http.Request) error { return e.CancelJob(pathID(r)) }))
 
-	m.HandleFunc("POST /_emulator/faults", func(w http.ResponseWriter, r *http.Request) {
-		var f Fault
-		ctlPost(w, r, &f, func() (any, error) { return idOf(e.AddFault(f)) })
-	})
-	m.HandleFunc("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Faults(), nil) })
-	m.HandleFunc("DELETE /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
-		e.RemoveFault("")
-		answer(w, struct{}{}, nil)
-	})
-	m.HandleFunc("DELETE /_emulator/faults/{id}", func(w http.ResponseWriter, r *http.Request) {
-		e.RemoveFault(r.PathValue("id"))
-		answer(w, struct{}{}, nil)
-	})
-	e.controlHolds(m)
-	e.controlRecords(m)
-	e.controlWorld(m)
-	e.controlPolicies(m)
+	handle("GET faults", gives(e.Faults))
+	handle("POST faults", takes(func(_ *http.Request, f Fault) (any, error) { return idOf(e.AddFault(f)) }))
+	handle("DELETE faults", does(func(*http.Request) error { e.RemoveFault(""); return nil }))
+	handle("DELETE faults/{id}", does(func(r *http.Request) error { e.RemoveFault(r.PathValue("id")); return nil }))
+
+	handle("GET holds", gives(e.Holds))
+	handle("POST holds", takes(func(_ *http.Request, h Hold) (any, error) { return idOf(e.AddHold(h)) }))
+	handle("DELETE holds", does(func(*http.Request) error { e.ReleaseAll(); return nil }))
+	handle("POST holds/{id}/release", does(func(r *http.Request) error { return e.Release(r.PathValue("id")) }))
+	handle("GET holds/{id}/reached", e.ctlHoldReached)
+
+	handle("GET calls", gives(e.Calls))
+	handle("DELETE calls", does(func(*http.Request) error { e.ClearCalls(); return nil }))
+	handle("GET events", e.ctlEvents)
+	e.controlWorld(handle)
 	return m
 }
 
-func (e *Emulator) controlHolds(m *http.ServeMux) {
-	m.HandleFunc("POST /_emulator/holds", func(w http.ResponseWriter, r *http.Request) {
-		var h Hold
-		ctlPost(w, r, &h, func() (any, error) { return idOf(e.AddHold(h)) })
-	})
-	m.HandleFunc("GET /_emulator/holds", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Holds(), nil) })
-	m.HandleFunc("DELETE /_emulator/holds", func(w http.ResponseWriter, _ *http.Request) {
-		e.ReleaseAll()
-		answer(w, struct{}{}, nil)
-	})
-	m.HandleFunc("POST /_emulator/holds/{id}/release", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, struct{}{}, e.Release(r.PathValue("id")))
-	})
-	m.HandleFunc("GET /_emulator/holds/{id}/reached", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel, err := waitContext(r, 30*time.Second)
-		if err != nil {
-			answer(w, nil, err)
-			return
+// controlWorld are the parts of the API that change what there is.
+func (e *Emulator) controlWorld(handle func(string, http.HandlerFunc)) {
+	handle("PUT agents", takes(func(_ *http.Request, specs []AgentSpec) (any, error) { return e.PutAgents(specs...) }))
+	handle("GET identities", gives(e.Identities))
+	handle("PUT identities/{oid}", takes(func(r *http.Request, id Identity) (any, error) {
+		id.ObjectID = r.PathValue("oid")
+		return struct{}{}, e.PutIdentity(id)
+	}))
+	handle("PUT pats", takes(func(_ *http.Request, p PAT) (any, error) { return e.PutPAT(p) }))
+	handle("POST tokens", takes(func(_ *http.Request, in struct{ ObjectID, Audience, Subject string }) (any, error) {
+		token, err := "", error(nil)
+		if in.Subject != "" {
+			token, err = e.ProjectedToken(in.Subject)
+		} else {
+			token, err = e.IssueToken(in.ObjectID, in.Audience)
 		}
-		defer cancel()
-		err = e.WaitHold(ctx, r.PathValue("id"))
-		if errors.Is(err, context.DeadlineExceeded) { // a long poll's end, not a failure
-			answer(w, map[string]bool{"reached": false}, nil)
-			return
+		return map[string]string{"token": token}, err
+	}))
+	handle("POST clock", takes(func(_ *http.Request, in struct{ Advance string }) (any, error) {
+		d, err := parseDuration("advance", in.Advance)
+		if err == nil {
+			e.Advance(d)
 		}
-		answer(w, map[string]bool{"reached": true}, err)
-	})
-}
-
-func (e *Emulator) controlRecords(m *http.ServeMux) {
-	m.HandleFunc("GET /_emulator/calls", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Calls(), nil) })
-	m.HandleFunc("DELETE /_emulator/calls", func(w http.ResponseWriter, _ *http.Request) {
-		e.ClearCalls()
-		answer(w, struct{}{}, nil)
-	})
-	m.HandleFunc("GET /_emulator/events", func(w http.ResponseWriter, r *http.Request) {
-		after, err := strconv.ParseUint(orZero(r.URL.Query().Get("after")), 10, 64)
-		if err != nil {
-			answer(w, nil, errors.New("cannot list events: after is no number"))
-			return
-		}
-		ctx, cancel, err := waitContext(r, 0)
-		if err != nil {
-			answer(w, nil, err)
-			return
-		}
-		defer cancel()
-		events, err := e.Events(ctx, after)
-		if errors.Is(err, context.DeadlineExceeded) {
-			events, err = []Event{}, nil
-		}
-		answer(w, events, err)
-	})
-}
-
-func (e *Emulator) controlWorld(m *http.ServeMux) {
-	m.HandleFunc("PUT /_emulator/agents", func(w http.ResponseWriter, r *http.Request) {
-		var specs []AgentSpec
-		ctlPost(w, r, &specs, func() (any, error) { return e.PutAgents(specs...) })
-	})
-	m.HandleFunc("PUT /_emulator/identities/{oid}", func(w http.ResponseWriter, r *http.Request) {
-		var id Identity
-		ctlPost(w, r, &id, func() (any, error) {
-			id.ObjectID = r.PathValue("oid")
-			return struct{}{}, e.PutIdentity(id)
-		})
-	})
-	m.HandleFunc("GET /_emulator/identities", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Identities(), nil) })
-	m.HandleFunc("PUT /_emulator/pats", func(w http.ResponseWriter, r *http.Request) {
-		var p PAT
-		ctlPost(w, r, &p, func() (any, error) { return e.PutPAT(p) })
-	})
-	m.HandleFunc("POST /_emulator/tokens", func(w http.ResponseWriter, r *http.Request) {
-		var in struct{ ObjectID, Audience, Subject string }
-		ctlPost(w, r, &in, func() (any, error) {
-			issue := func() (string, error) { return e.IssueToken(in.ObjectID, in.Audience) }
-			if in.Subject != "" {
-				issue = func() (string, error) { return e.ProjectedToken(in.Subject) }
-			}
-			token, err := issue()
-			return map[string]string{"token": token}, err
-		})
-	})
-	m.HandleFunc("POST /_emulator/clock", func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			Advance string `json:"advance"`
-		}
-		ctlPost(w, r, &in, func() (any, error) {
-			d, err := parseDuration("advance", in.Advance)
-			if err == nil {
-				e.Advance(d)
-			}
-			return map[string]time.Time{"now": e.Now()}, err
-		})
-	})
-	m.HandleFunc("PUT /_emulator/ratelimit", func(w http.ResponseWriter, r *http.Request) {
-		var l RateLimit
-		ctlPost(w, r, &l, func() (any, error) { return l, e.SetRateLimit(l) })
-	})
-	m.HandleFunc("POST /_emulator/machine/events", e.announceWith)
-	m.HandleFunc("DELETE /_emulator/machine/events/{id}", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, struct{}{}, e.EndEvent(r.PathValue("id")))
-	})
-	m.HandleFunc("PUT /_emulator/packages/{kind}/{platform}/{version}", func(w http.ResponseWriter, r *http.Request) {
+		return map[string]time.Time{"now": e.Now()}, err
+	}))
+	handle("PUT ratelimit", takes(func(_ *http.Request, l RateLimit) (any, error) { return l, e.SetRateLimit(l) }))
+	handle("POST machine/events", takes(func(_ *http.Request, a Announcement) (any, error) { return idOf(e.Announce(a)) }))
+	handle("DELETE machine/events/{id}", does(func(r *http.Request) error { return e.EndEvent(r.PathValue("id")) }))
+	handle("PUT packages/{kind}/{platform}/{version}", func(w http.ResponseWriter, r *http.Request) {
 		archive, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPackage))
 		if err == nil {
 			e.PutPackage(r.PathValue("kind"), r.PathValue("platform"), r.PathValue("version"), archive)
 		}
 		answer(w, struct{}{}, err)
 	})
-	m.HandleFunc("GET /_emulator/assumptions", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Assumptions(), nil) })
-	m.HandleFunc("PUT /_emulator/assumptions", func(w http.ResponseWriter, r *http.Request) {
-		var b Assumptions
-		ctlPost(w, r, &b, func() (any, error) { e.SetAssumptions(b); return b, nil })
-	})
+	handle("GET assumptions", gives(e.Assumptions))
+	handle("PUT assumptions", takes(func(_ *http.Request, a Assumptions) (any, error) { e.SetAssumptions(a); return a, nil }))
+	handle("GET policies", gives(e.Policies))
+	handle("PUT policies", takes(func(_ *http.Request, p Policies) (any, error) { e.SetPolicies(p); return p, nil }))
+	handle("PUT pools", takes(func(_ *http.Request, p PoolSpec) (any, error) { return struct{}{}, e.PutPool(p) }))
+}
+
+// gives answers what a method returns.
+func gives[T any](of func() T) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, of(), nil) }
+}
+
+// does answers {} or the error of what it does.
+func does(act func(*http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { answer(w, struct{}{}, act(r)) }
+}
+
+// takes decodes the body, and answers what act returns. A typing error in a test should not pass as "no fault", so
+// unknown fields are refused.
+func takes[In any](act func(*http.Request, In) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&in); err != nil && !errors.Is(err, io.EOF) {
+			answer(w, nil, errors.New("cannot read the body: "+strings.TrimPrefix(err.Error(), "json: ")))
+			return
+		}
+		out, err := act(r, in)
+		answer(w, out, err)
+	}
+}
+
+func (e *Emulator) ctlHoldReached(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel, err := waitContext(r, 30*time.Second)
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	defer cancel()
+	err = e.WaitHold(ctx, r.PathValue("id"))
+	if errors.Is(err, context.DeadlineExceeded) { // a long poll's end, not a failure
+		answer(w, map[string]bool{"reached": false}, nil)
+		return
+	}
+	answer(w, map[string]bool{"reached": true}, err)
+}
+
+func (e *Emulator) ctlEvents(w http.ResponseWriter, r *http.Request) {
+	after, err := strconv.ParseUint(cmp.Or(r.URL.Query().Get("after"), "0"), 10, 64)
+	if err != nil {
+		answer(w, nil, errors.New("cannot list events: after is no number"))
+		return
+	}
+	ctx, cancel, err := waitContext(r, 0)
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	defer cancel()
+	events, err := e.Events(ctx, after)
+	if errors.Is(err, context.DeadlineExceeded) {
+		events, err = []Event{}, nil
+	}
+	answer(w, events, err)
 }
 
 // maxPackage bounds an archive that is put; the real ones have some 200 MB.
@@ -211,13 +193,6 @@ func pathID(r *http.Request) int64 {
 	return id
 }
 
-func orZero(s string) string {
-	if s == "" {
-		return "0"
-	}
-	return s
-}
-
 func idOf(id string, err error) (any, error) { return map[string]string{"id": id}, err }
 
 // waitContext bounds a long poll by ?wait=30s; unset is the default given, and 0 looks once.
@@ -231,18 +206,6 @@ func waitContext(r *http.Request, unset time.Duration) (context.Context, context
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	return ctx, cancel, nil
-}
-
-// ctlPost decodes the body into in and answers what act returns.
-func ctlPost(w http.ResponseWriter, r *http.Request, in any, act func() (any, error)) {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
-	d.DisallowUnknownFields() // a typing error in a test script should not pass as "no fault"
-	if err := d.Decode(in); err != nil && !errors.Is(err, io.EOF) {
-		answer(w, nil, errors.New("cannot read the body: "+strings.TrimPrefix(err.Error(), "json: ")))
-		return
-	}
-	out, err := act()
-	answer(w, out, err)
 }
 
 // strictJSON refuses unknown fields, which a decoder forgets about below an UnmarshalJSON.

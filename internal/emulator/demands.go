@@ -28,7 +28,7 @@ func splitDemands(s string) []string {
 	return out
 }
 
-// satisfies tells whether the agent's capabilities, its system's and its user's, meet all demands.
+// satisfies reports whether the agent's capabilities, its system's and its user's, meet all demands.
 func (a *agent) satisfies(demands []string) bool {
 	for _, s := range demands {
 		if !a.meets(parseDemand(s)) {

@@ -88,17 +88,17 @@ func (e *Emulator) dispatchOrg(c *request, host string, segments []string) (repl
 		c.who = who
 	}
 	label := c.who.label()
-	toll := e.meter.Charge(label, e.now())
+	throttle := e.meter.Charge(label, e.now())
 	e.mu.Unlock()
-	if toll.Refuse {
-		return tooManyRequests(toll), label
+	if throttle.Refuse {
+		return tooManyRequests(throttle), label
 	}
-	if !e.sleep(c.http, toll.Delay) {
+	if !e.sleep(throttle.Delay) {
 		return reply{status: http.StatusServiceUnavailable}, label
 	}
 	out := e.serveRoute(c, route)
-	out.held = toll.Delay
-	if told := toll.header(); told != nil {
+	out.held = throttle.Delay
+	if told := throttle.header(); told != nil {
 		if out.header == nil {
 			out.header = http.Header{}
 		}

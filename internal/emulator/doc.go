@@ -67,7 +67,7 @@
 // # Records
 //
 // Calls lists every call with its status and who made it. Events is the journal: what happened, in order, to wait on
-// instead of sleeping. State is what there is now. Verdicts of tests come from these, not from the program under test.
+// instead of sleeping. State is the current state. Tests judge by these, not by the output of the program under test.
 //
 // # What it leaves out
 //

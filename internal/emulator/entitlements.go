@@ -274,7 +274,7 @@ func (e *Emulator) deleteEntitlement(c *request) (reply, error) {
 	return noContent(), nil
 }
 
-// removeMember takes an identity out of the organisation. What roles it had stay written down, and count for nobody.
+// removeMember takes an identity out of the organisation. Its roles stay stored, without effect.
 func (e *Emulator) removeMember(id *identity) {
 	if !id.Member {
 		return

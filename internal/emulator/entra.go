@@ -15,7 +15,7 @@ import (
 // Entra ID's own endpoints, for service principals and workload identities, below /{tenant}. The SDK insists on
 // https (identity.md 3): serve the emulator with TLS too, and set AZURE_AUTHORITY_HOST to it.
 
-// FederationAudience is whom a workload's projected token is for.
+// FederationAudience is the audience of a workload's projected token.
 const FederationAudience = "api://AzureADTokenExchange"
 
 // entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (identity.md 1.6).
@@ -24,7 +24,7 @@ const entraTokenLife = time.Hour
 // clusterIssuer is the one cluster whose projected tokens are trusted.
 const clusterIssuer = "https://cluster.emulated/"
 
-// entraPath takes such a path apart: the tenant, and what is asked of it.
+// entraPath splits a path of Entra ID into the tenant and the resource.
 func (e *Emulator) entraPath(segments []string) (tenant, what string, ok bool) {
 	if len(segments) < 3 {
 		return "", "", false
@@ -139,22 +139,21 @@ func (e *Emulator) entraProof(r *http.Request, id *identity, form url.Values) *r
 	if assertion != strings.TrimSpace(assertion) {
 		return no(50027, "JWT token is invalid or malformed.")
 	}
-	head, claims, ok := peek(assertion)
+	t, err := decodeJWT(assertion)
 	switch {
-	case !ok:
+	case err != nil:
 		return no(50027, "JWT token is invalid or malformed.")
-	case claims.Issuer == clusterIssuer:
-		return e.projectedProof(id, assertion, no)
+	case t.claims.Issuer == clusterIssuer:
+		return e.projectedProof(id, t, no)
 	}
-	return e.certificateProof(r, id, assertion, head, claims, no)
+	return e.certificateProof(r, id, t, no)
 }
 
 // projectedProof judges a workload's token: the federated credential of the application names its subject.
-func (e *Emulator) projectedProof(id *identity, assertion string, no func(int, string) *reply) *reply {
-	t, err := parseJWT(assertion)
+func (e *Emulator) projectedProof(id *identity, t *jwt, no func(int, string) *reply) *reply {
 	now := e.now()
 	switch {
-	case err != nil || !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
+	case !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
 		return no(700211, "No matching federated identity record found for presented assertion issuer '"+clusterIssuer+"'.")
 	case id.Subject == "" || t.claims.Subject != id.Subject:
 		return no(700213, "No matching federated identity record found for presented assertion subject '"+t.claims.Subject+"'.")
@@ -166,7 +165,7 @@ func (e *Emulator) projectedProof(id *identity, assertion string, no func(int, s
 
 // certificateProof judges an assertion that the application signed with its certificate's key. Its times are read by
 // the clock that Advance does not move: the client's own clock does not move either.
-func (e *Emulator) certificateProof(r *http.Request, id *identity, assertion string, head jwtHead, claims jwtClaims, no func(int, string) *reply) *reply {
+func (e *Emulator) certificateProof(r *http.Request, id *identity, t *jwt, no func(int, string) *reply) *reply {
 	block, _ := pem.Decode([]byte(id.Certificate))
 	if block == nil {
 		return no(700027, "Client assertion contains an invalid signature. No certificate is registered.")
@@ -176,13 +175,13 @@ func (e *Emulator) certificateProof(r *http.Request, id *identity, assertion str
 	endpoint := baseOf(r) + "/" + splitPath(r.URL.Path)[0] + "/oauth2/v2.0/token"
 	now := e.opts.Now()
 	switch {
-	case err != nil, !head.names(sum[:]):
+	case err != nil, !t.head.names(sum[:]):
 		return no(700027, "Client assertion contains an invalid signature. The key was not found.")
-	case !head.verifies(certificate, assertion):
+	case !t.isSignedBy(certificate):
 		return no(700027, "Client assertion contains an invalid signature.")
-	case claims.Issuer != id.ClientID, claims.Subject != id.ClientID, claims.Audience != endpoint:
+	case t.claims.Issuer != id.ClientID, t.claims.Subject != id.ClientID, t.claims.Audience != endpoint:
 		return no(700023, "Client assertion audience claim does not match Realm issuer.")
-	case now.Add(clockSkew).Before(unixTime(claims.NotBefore)) || !now.Before(unixTime(claims.Expires)):
+	case now.Add(clockSkew).Before(unixTime(t.claims.NotBefore)) || !now.Before(unixTime(t.claims.Expires)):
 		return no(700024, "Client assertion is not within its valid time range.")
 	}
 	return nil

@@ -81,10 +81,10 @@ func (f *Fault) validate() error {
 	return nil
 }
 
-// answers tells whether the fault makes an answer of its own.
+// answers reports whether the fault has an answer of its own.
 func (f *Fault) answers() bool { return f.Status != 0 || f.Body != "" || len(f.Headers) > 0 }
 
-// disturbs tells whether the fault does more than delay.
+// disturbs reports whether the fault does more than delay.
 func (f *Fault) disturbs() bool { return f.answers() || f.DropAnswer != "" || f.Reset }
 
 func (f *Fault) reply() reply {

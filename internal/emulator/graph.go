@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -96,7 +97,7 @@ func (e *Emulator) getServicePrincipals(c *request) (reply, error) {
 		return jsonReply(http.StatusOK, e.graphOf(c, id)), nil
 	}
 	members := e.sortedIdentities(func(id *identity) bool { return id.Member })
-	from, err := strconv.Atoi(orZero(c.query("continuationToken")))
+	from, err := strconv.Atoi(cmp.Or(c.query("continuationToken"), "0"))
 	if err != nil || from < 0 || from > len(members) {
 		return reply{}, errBadRequest("The continuation token %q is not valid.", c.query("continuationToken"))
 	}
@@ -198,7 +199,7 @@ func (e *Emulator) subjectQuery(c *request) (reply, error) {
 	return jsonReply(http.StatusOK, listOf(found)), nil
 }
 
-// meets tells whether a search for text finds the identity.
+// meets reports whether a search for text finds the identity.
 func (i *identity) meets(text string) bool {
 	return strings.EqualFold(i.ObjectID, text) || strings.EqualFold(i.ClientID, text) ||
 		strings.HasPrefix(strings.ToLower(i.Name), strings.ToLower(text))

@@ -219,7 +219,7 @@ func (i *identity) descriptor() string {
 	return "Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;" + i.Tenant + "\\" + i.ObjectID
 }
 
-// PutPAT adds or replaces a personal access token and returns it as it is kept.
+// PutPAT adds or replaces a personal access token and returns it with its defaults filled in.
 func (e *Emulator) PutPAT(p PAT) (PAT, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

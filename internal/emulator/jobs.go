@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -162,7 +163,7 @@ func (e *Emulator) renew(j *job) {
 	e.emitJob(kind, j)
 }
 
-// finish ends a job and frees its agent. Messages about it that nobody took go with it.
+// finish ends a job and frees its agent. Messages about it that were not acknowledged are dropped.
 func (e *Emulator) finish(j *job, result string) {
 	if j.result != "" {
 		return
@@ -173,6 +174,14 @@ func (e *Emulator) finish(j *job, result string) {
 		a.inbox = slices.DeleteFunc(a.inbox, func(m *message) bool { return m.job == j })
 	}
 	e.emitJob(EventJobFinished, j)
+}
+
+// lookUpJob is jobNumbered for callers who may be wrong: its error wraps ErrNotFound.
+func (e *Emulator) lookUpJob(requestID int64) (*job, error) {
+	if j := e.jobNumbered(requestID); j != nil {
+		return j, nil
+	}
+	return nil, fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
 }
 
 func (e *Emulator) jobNumbered(requestID int64) *job {
@@ -187,9 +196,9 @@ func (e *Emulator) Job(requestID int64) (Job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle()
-	j := e.jobNumbered(requestID)
-	if j == nil {
-		return Job{}, fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
+	j, err := e.lookUpJob(requestID)
+	if err != nil {
+		return Job{}, err
 	}
 	return j.public(), nil
 }
@@ -199,9 +208,9 @@ func (e *Emulator) Job(requestID int64) (Job, error) {
 func (e *Emulator) JobLog(requestID int64) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	j := e.jobNumbered(requestID)
-	if j == nil {
-		return "", fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
+	j, err := e.lookUpJob(requestID)
+	if err != nil {
+		return "", err
 	}
 	return j.logText(), nil
 }
@@ -212,9 +221,9 @@ func (e *Emulator) CancelJob(requestID int64) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle()
-	j := e.jobNumbered(requestID)
-	if j == nil {
-		return fmt.Errorf("job request %d: %w", requestID, ErrNotFound)
+	j, err := e.lookUpJob(requestID)
+	if err != nil {
+		return err
 	}
 	if j.canceled || j.result != "" {
 		return nil
@@ -230,4 +239,20 @@ func (e *Emulator) CancelJob(requestID int64) error {
 	}
 	e.settle()
 	return nil
+}
+
+// WaitJob waits until look, given a job and its log so far, says true, and returns what it was given. The error
+// is ctx's, ErrClosed, or wraps ErrNotFound.
+func (e *Emulator) WaitJob(ctx context.Context, requestID int64, look func(job Job, log string) bool) (Job, string, error) {
+	var seen Job
+	var log string
+	var missing error
+	err := e.await(ctx, func() {
+		e.settle()
+		var j *job
+		if j, missing = e.lookUpJob(requestID); missing == nil {
+			seen, log = j.public(), j.logText()
+		}
+	}, func() bool { return missing != nil || look(seen, log) })
+	return seen, log, errors.Join(err, missing)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -40,11 +41,17 @@ func (k *signingKey) sign(claims any) (string, error) {
 	return signed + "." + b64url.EncodeToString(sig), nil
 }
 
-// jwt is a token taken apart; nothing in it is true before verify has said so.
+// jwt is a token taken apart. Nothing in it is proven before verify or isSignedBy.
 type jwt struct {
+	head      jwtHead
 	claims    jwtClaims
 	signed    string
 	signature []byte
+}
+
+type jwtHead struct {
+	Alg        string `json:"alg"`
+	Thumbprint string `json:"x5t#S256"` // of the certificate that signed an application's client assertion
 }
 
 // jwtClaims are all the claims the emulator reads, of every kind of token.
@@ -65,8 +72,17 @@ type jwtClaims struct {
 
 var errNotJWT = errors.New("not an RS256 JWT")
 
-// parseJWT takes s apart. The error is errNotJWT, wrapped with the part that is wrong.
+// parseJWT takes an RS256 token apart. The error is errNotJWT, wrapped with the part that is wrong.
 func parseJWT(s string) (*jwt, error) {
+	t, err := decodeJWT(s)
+	if err == nil && t.head.Alg != "RS256" {
+		return nil, fmt.Errorf("%w: its header does not say alg RS256", errNotJWT)
+	}
+	return t, err
+}
+
+// decodeJWT takes a token of any algorithm apart.
+func decodeJWT(s string) (*jwt, error) {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 {
 		return nil, errNotJWT
@@ -79,13 +95,10 @@ func parseJWT(s string) (*jwt, error) {
 		}
 		raw[i] = b
 	}
-	var head struct {
-		Alg string `json:"alg"`
-	}
-	if err := json.Unmarshal(raw[0], &head); err != nil || head.Alg != "RS256" {
-		return nil, fmt.Errorf("%w: its header does not say alg RS256", errNotJWT)
-	}
 	t := &jwt{signed: parts[0] + "." + parts[1], signature: raw[2]}
+	if err := json.Unmarshal(raw[0], &t.head); err != nil {
+		return nil, fmt.Errorf("%w: its header is no JSON", errNotJWT)
+	}
 	if err := json.Unmarshal(raw[1], &t.claims); err != nil {
 		return nil, fmt.Errorf("%w: its payload is no set of claims", errNotJWT)
 	}
@@ -94,5 +107,18 @@ func parseJWT(s string) (*jwt, error) {
 
 func (t *jwt) verify(key *rsa.PublicKey) bool {
 	sum := sha256.Sum256([]byte(t.signed))
-	return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], t.signature) == nil
+	return t.head.Alg == "RS256" && rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], t.signature) == nil
+}
+
+// names says whether the header names the certificate with this SHA-256. RFC 7515 wants base64url; Microsoft's Go
+// library writes plain base64, and Entra ID takes it.
+func (h jwtHead) names(sum []byte) bool {
+	return h.Thumbprint == b64url.EncodeToString(sum) || h.Thumbprint == base64.StdEncoding.EncodeToString(sum)
+}
+
+// isSignedBy checks a PS256 signature, which is what Microsoft's libraries make with a certificate.
+func (t *jwt) isSignedBy(certificate *x509.Certificate) bool {
+	key, isRSA := certificate.PublicKey.(*rsa.PublicKey)
+	sum := sha256.Sum256([]byte(t.signed))
+	return isRSA && t.head.Alg == "PS256" && rsa.VerifyPSS(key, crypto.SHA256, sum[:], t.signature, nil) == nil
 }

@@ -22,7 +22,7 @@ type Options struct {
 	// Hosts are names by which clients call what Serve serves, besides addresses and localhost.
 	Hosts []string
 	// TimeScale (1 or more; 0 means 1) divides the protocol's slow times: the 50 s long poll, the 5 min life of a
-	// session nobody polls, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
+	// session that is not polled, the 5 and 10 min locks of a job. Token lives are not divided: use Advance for those.
 	TimeScale float64
 	// RateLimit is how much an identity may ask; default without a limit.
 	RateLimit RateLimit
@@ -165,7 +165,7 @@ const (
 	maxNameLength = 64               // characters of a name, with NamesLimited
 )
 
-// sessionLife is how long a session lives that nobody polls.
+// sessionLife is how long a session lives that is not polled.
 func (e *Emulator) sessionLife() time.Duration {
 	if e.assumptions.LongSessions {
 		return e.slow(longLife)

@@ -27,7 +27,7 @@ const (
 // noTenant is what an organisation of Microsoft accounts names.
 const noTenant = "00000000-0000-0000-0000-000000000000"
 
-// anonymousID is the user whom the service takes unknown callers for (azure-devops-rest.md 1.3).
+// anonymousID is the user that unknown callers count as (azure-devops-rest.md 1.3).
 const anonymousID = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
 // SetPolicies sets all of them.
@@ -44,7 +44,7 @@ func (e *Emulator) Policies() Policies {
 	return e.policies
 }
 
-// namedTenant is the one that the organisation tells everybody. mu is held.
+// namedTenant is the tenant that the organisation names in its answers. mu is held.
 func (e *Emulator) namedTenant() string { return e.policies.tenant(e.tenantID) }
 
 func (p Policies) tenant(connected string) string {
@@ -110,17 +110,4 @@ func (p *pool) options() string {
 		return strings.Join([]string{"elasticPool", "singleUseAgents"}, ", ")
 	}
 	return "none"
-}
-
-// controlPolicies is the control API's part for all this.
-func (e *Emulator) controlPolicies(m *http.ServeMux) {
-	m.HandleFunc("GET /_emulator/policies", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Policies(), nil) })
-	m.HandleFunc("PUT /_emulator/policies", func(w http.ResponseWriter, r *http.Request) {
-		var p Policies
-		ctlPost(w, r, &p, func() (any, error) { e.SetPolicies(p); return p, nil })
-	})
-	m.HandleFunc("PUT /_emulator/pools", func(w http.ResponseWriter, r *http.Request) {
-		var p PoolSpec
-		ctlPost(w, r, &p, func() (any, error) { return struct{}{}, e.PutPool(p) })
-	})
 }

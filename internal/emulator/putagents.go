@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// AgentSpec is an agent to put into a pool in whatever state, with no listener behind it: a stage for whoever tends
-// pools. It has no key, so nobody can come online as it.
+// AgentSpec is an agent to put into a pool in any state, without a listener. It has no key, so no listener can come
+// online as it.
 type AgentSpec struct {
 	Pool               string            `json:"pool,omitempty"` // default: the first one
 	Name               string            `json:"name"`

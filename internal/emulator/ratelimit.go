@@ -90,7 +90,7 @@ type Throttle struct {
 }
 
 // Charge counts a call that an identity makes now, no earlier than the call before, and says what becomes of it. A
-// refused call costs nothing, and neither does one of nobody known.
+// refused call costs nothing, and neither does an anonymous one.
 func (m *Meter) Charge(who string, now time.Time) Throttle {
 	l := m.limit
 	if l.Budget == 0 || who == "" {
@@ -124,7 +124,7 @@ func (m *Meter) Charge(who string, now time.Time) Throttle {
 	return t
 }
 
-// header are those of an answer near, over and far over the limit; the delay is told only where there was one.
+// header are those of an answer near, over and far over the limit; the delay header only where there was a delay.
 func (t Throttle) header() http.Header {
 	if !t.sendHeaders {
 		return nil

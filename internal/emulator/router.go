@@ -110,7 +110,7 @@ func (e *Emulator) match(host string, segments []string) (*route, map[string]str
 	return nil, nil
 }
 
-// servedAt tells whether a host has the resource: where things are is known to all three.
+// servedAt reports whether a host has the resource. All three hosts have the resource areas.
 func (r *route) servedAt(host string) bool { return r.host == host || r.area == "Location" }
 
 func (r *route) match(segments []string) (map[string]string, bool) {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -28,7 +29,7 @@ type Announcement struct {
 	Started     bool     `json:"started,omitempty"`     // at once, as after a host's failure
 }
 
-// scheduledEvent is an event as the metadata service tells it.
+// scheduledEvent is an event in the metadata service's format.
 type scheduledEvent struct {
 	EventID           string `json:"EventId"`
 	EventStatus       string
@@ -67,8 +68,8 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 	at := e.now().Add(notice)
 	s := &scheduled{notBefore: at, scheduledEvent: scheduledEvent{
 		EventID: strings.ToUpper(newGUID()), EventStatus: "Scheduled", EventType: a.Type, ResourceType: "VirtualMachine",
-		Resources: a.Resources, NotBefore: at.Format(http.TimeFormat), EventSource: orElse(a.Source, "Platform"),
-		Description: orElse(a.Description, "Host server is undergoing maintenance."), DurationInSeconds: -1,
+		Resources: a.Resources, NotBefore: at.Format(http.TimeFormat), EventSource: cmp.Or(a.Source, "Platform"),
+		Description: cmp.Or(a.Description, "Host server is undergoing maintenance."), DurationInSeconds: -1,
 	}}
 	e.scheduled = append(e.scheduled, s)
 	e.incarnation++
@@ -78,13 +79,6 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 	}
 	e.settle()
 	return s.EventID, nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // EndEvent takes a scheduled event away: it is over, or called off.
@@ -100,7 +94,7 @@ func (e *Emulator) EndEvent(id string) error {
 	return nil
 }
 
-// startEvent: its time is told no more. mu is held.
+// startEvent starts an event: NotBefore is empty from now on. mu is held.
 func (e *Emulator) startEvent(s *scheduled) {
 	s.EventStatus, s.NotBefore = "Started", ""
 	e.incarnation++
@@ -204,10 +198,4 @@ func metadataProblem(status int, text string) reply {
 	r := jsonReply(status, map[string]string{"error": text})
 	r.header = http.Header{"Server": {"IMDS/150.870.65.1854"}}
 	return r
-}
-
-// announceWith is Announce for the control API.
-func (e *Emulator) announceWith(w http.ResponseWriter, r *http.Request) {
-	var a Announcement
-	ctlPost(w, r, &a, func() (any, error) { return idOf(e.Announce(a)) })
 }

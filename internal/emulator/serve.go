@@ -54,7 +54,7 @@ func (w recordingWriter) WriteHeader(status int) {
 
 // serveWithFaults does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
 func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interference, rec *Call) (reply, bool) {
-	if !e.sleep(r, plan.delay) || !e.holdCall(plan, HoldBefore) {
+	if !e.sleep(plan.delay) || !e.holdCall(plan, HoldBefore) {
 		return reply{}, false
 	}
 	if f := plan.fault; f != nil {
@@ -76,9 +76,9 @@ func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interferen
 	return out, true
 }
 
-// sleep waits for a delay; it is false when the emulator closes meanwhile. A client that gives up does not cut it
-// short: a slow server acts all the same.
-func (e *Emulator) sleep(_ *http.Request, d time.Duration) bool {
+// sleep waits for a delay; it is false when the emulator closes meanwhile. A client that gives up does not
+// shorten it: a slow server acts anyway.
+func (e *Emulator) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}

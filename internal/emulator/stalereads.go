@@ -14,7 +14,7 @@ type snapshot struct {
 	agents map[int][]*agent // by pool
 }
 
-// recordSnapshot notes the agents as they are now, if anything has happened, and forgets what nobody is shown any more. mu
+// recordSnapshot copies the agents if anything has changed, and drops the copies that are too old to be shown. mu
 // is held.
 func (e *Emulator) recordSnapshot() {
 	if !e.assumptions.StaleReads {

@@ -54,7 +54,7 @@ type SessionState struct {
 	Polling  bool      `json:"polling"`
 }
 
-// State says what there is now.
+// State is the current state.
 func (e *Emulator) State() State {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,30 +1,26 @@
-// Package fakeagent plays the Azure Pipelines agent: a
-// small program that speaks the listener's protocol, so that the demo and the
-// tests can show the whole life of an agent without Microsoft's package. It
-// never pretends to be Microsoft's: its banner, its operating system description
+// Package fakeagent plays the Azure Pipelines agent: a small program that speaks the
+// listener's protocol, so that the demo and tests need no package of Microsoft's. It
+// never pretends to be Microsoft's agent: its banner, its operating system description
 // and its capability Agent.FakeAgent say what it is.
 //
-// It is compiled into azptend and dispatched on the name it is called by: where
-// [IsInvokedAs] says so of its first argument, cli.Main does [Main] and nothing
-// else. [LayOut] copies a program that does so to bin/Agent.Listener and
-// bin/Agent.Worker, as the real package has them. Although it is a program of its
-// own, it keeps the house's rules: it is handed its environment, and hands back
-// its exit code, with which main ends.
+// It is compiled into azptend-lab, which calls [Main] where [IsInvokedAs] accepts the
+// name that it was started by. [LayOut] copies such a program to bin/Agent.Listener and
+// bin/Agent.Worker, as the real package has them; [Pack] makes the archive of such a
+// directory. Main gets its environment as an argument and returns its exit code.
 //
-// From there on it does what the listener does with the files that
-// registration wrote (.agent, .credentials, .credentials_rsaparams, .env): it
-// proves the agent's key, opens a session with its system capabilities, takes the
-// time that three look-ups of feature flags take (it does not make them), connects
-// to the notification socket, polls for messages, hands a job to a worker
-// process, renews the job's lock, and leaves with the real exit codes. The
-// worker runs script steps and reports them as live lines, timeline records,
-// logs and the JobCompleted event. Sections cited in comments ("7.2") are those
-// of the project's reference agent-protocol.md.
+// The listener reads the files that registration wrote (.agent, .credentials,
+// .credentials_rsaparams, .env). It proves the agent's key and opens a session with
+// its system capabilities. Then it waits as long as three look-ups of feature flags
+// take (it makes none), connects to the notification socket and polls for messages. It
+// hands a job to a worker process, renews the job's lock, and exits with the real
+// exit codes. The worker runs script steps and reports live lines, timeline records,
+// logs and the JobCompleted event. Comments cite sections ("7.2") of
+// docs/reference/agent-protocol.md.
 //
 // # How it reads
 //
 //	main.go          Main: dispatch, signals, the cap on SIGTERM
-//	settings.go      root folder, arguments, settings; environ.go: .env and environment
+//	settings.go      root directory, arguments, settings; environ.go: .env and environment
 //	files.go         .agent, .credentials; rsakey.go: .credentials_rsaparams
 //	client.go        HTTP and the server's errors; token.go: the client assertion
 //	pool.go          the pool's REST calls: session, messages, job requests
@@ -33,14 +29,14 @@
 //	listener.go      one listener from start to exit code
 //	job.go           one job seen from the listener: renew, worker, cancel
 //	update.go        AgentRefresh
-//	notify.go, perf.go, capabilities.go, terminal.go, diag.go
+//	notify.go        the notification socket, and the counters of Agent.perf
+//	capabilities.go, terminal.go
 //	ipc.go           what listener and worker say to each other
 //	jobmessage.go    the job as the server sent it
 //	worker.go        one job seen from the worker; steps.go: one step
-//	plan.go          the plan's REST calls; console.go: live lines and the log
-//	result.go        a job's results and the worker's exit codes
-//	orphans_*.go     why neither process reaps orphans
-//	layout.go        the folder
+//	plan.go          the plan's REST calls and results; console.go: live lines and the log
+//	orphans_*.go     neither process reaps orphans
+//	layout.go        the agent's directory and archive
 //
 // # Settings
 //
@@ -56,11 +52,11 @@
 //	                             between session and socket take; default 1.95 s of
 //	                             protocol time
 //	AZPTEND_FAKEAGENT_CONNECTS     first: to the notification socket before the
-//	                             session, as this fake agent once did
+//	                             session, as older versions of this fake agent did
 //	AZPTEND_FAKEAGENT_CLOSES       job: its notification socket, once it has said that a
 //	                             job started
 //	AZPTEND_FAKEAGENT_REFUSED      ends: a token that is refused ends the listener,
-//	                             as it once ended this fake agent; by default it
+//	                             as it ended older versions of this fake agent; by default it
 //	                             retries without end
 //	AZPTEND_FAKEAGENT_EXIT         0 to 255: leave with this code right after start,
 //	                             before anything is asked of the server

@@ -35,7 +35,7 @@ func newJob(l *listener, m jobMessage, raw []byte) *job {
 	return &job{l: l, message: m, raw: raw, stopRequests: make(chan stopRequest, 8), done: make(chan struct{})}
 }
 
-// requestStop passes a request on; a job that is told many is told enough.
+// requestStop passes a request on. When eight wait already, the job needs no more.
 func (j *job) requestStop(w stopRequest) {
 	select {
 	case j.stopRequests <- w:
@@ -149,7 +149,7 @@ func (w *worker) close() {
 	w.back.Close()
 }
 
-// watch renews the lock and passes wishes on until the worker has ended.
+// watch renews the lock and passes stop requests on until the worker has ended.
 func (j *job) watch(ctx context.Context, w *worker, lockedUntil time.Time) result {
 	defer w.close()
 	renewing, stop := context.WithCancel(ctx)
@@ -223,8 +223,8 @@ func (j *job) keepLock(ctx context.Context, lockedUntil time.Time, lost chan<- s
 	}
 }
 
-// reportCrash ends the job in the name of a worker that could not (the real
-// listener's "force fail").
+// reportCrash ends the job in place of a worker that crashed (the real listener's
+// "force fail").
 func (j *job) reportCrash(ctx context.Context) {
 	if !j.message.reportsItself() {
 		return

@@ -23,7 +23,7 @@ const (
 	exitOnceUpdate = 4
 )
 
-// listener is one life of Agent.Listener: from its files to its exit code.
+// listener is one run of Agent.Listener, from its files to its exit code.
 type listener struct {
 	install  installation
 	env      environ
@@ -58,7 +58,7 @@ func (l *listener) facts() agentFacts {
 	}
 }
 
-// run is the listener's life; ctx ends with the first signal to leave.
+// run runs the listener until it exits; ctx ends with the first signal that stops it.
 func (l *listener) run(ctx context.Context) int {
 	l.perf.count("AgentProcessStarted")
 	if l.settings.exit >= 0 && l.settings.exitAfter == "" {
@@ -131,7 +131,7 @@ func (l *listener) readFiles() error {
 }
 
 // exitCodeOf prints an error that ends the listener and returns its exit code. The
-// end of ctx is a person's wish, also while the session is still being tried
+// end of ctx is a signal, also while the session is still being tried
 // for (5.2).
 func (l *listener) exitCodeOf(err error) int {
 	var final *exitError

@@ -75,7 +75,7 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
 
-// runListener runs the listener to its end, or to the end of SIGTERM's patience.
+// runListener runs the listener until it exits, or until the time after SIGTERM is up.
 func (s *signals) runListener(l *listener) int {
 	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {

@@ -8,7 +8,12 @@ import (
 	"log"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // notifyTimeout bounds one write: a reader that does not read must not stop a
@@ -66,4 +71,50 @@ func (n *notifier) close() {
 	if n.conn != nil {
 		n.conn.Close()
 	}
+}
+
+// dialDualMode connects to an IPv4 address from an IPv6 socket, as .NET's
+// new Socket(SocketType.Stream, ProtocolType.Tcp) does in the real listener's
+// JobNotification: whoever looks for our end of the connection finds it among
+// the IPv6 ones.
+func dialDualMode(to netip.AddrPort) (net.Conn, error) {
+	syscall.ForkLock.RLock()
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	socket := os.NewFile(uintptr(fd), "notification socket")
+	defer socket.Close()
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+		return nil, err
+	}
+	mapped := unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	if err := unix.Connect(fd, &mapped); err != nil {
+		return nil, err
+	}
+	return net.FileConn(socket)
+}
+
+// perf writes the counters of VSTS_AGENT_PERFLOG (5.6): "Name:ISO8601" lines in
+// Agent.perf. The empty folder means that nobody asked for them; that a line
+// cannot be written is no reason to fail.
+type perf string
+
+func (p perf) count(name string) {
+	if p == "" {
+		return
+	}
+	if err := os.MkdirAll(string(p), 0o755); err != nil {
+		return
+	}
+	f, err := os.OpenFile(filepath.Join(string(p), "Agent.perf"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "%s:%s\n", name, jsonTime(time.Now()))
 }

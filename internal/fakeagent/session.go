@@ -152,7 +152,7 @@ func (l *listener) finalAtCreate(err error, met *refusalCounts) *exitError {
 	return nil
 }
 
-// deleteLimit bounds the farewell to the server (5.2).
+// deleteLimit bounds the deletion of the session (5.2).
 const deleteLimit = 30 * time.Second
 
 func (l *listener) deleteSession() {

@@ -1,12 +1,14 @@
 package fakeagent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,81 +81,66 @@ const (
 )
 
 // orderSignalBase is below the real-time signals that Go's runtime and a C library leave
-// to programs, and that a listener may be told to obey.
+// to programs, and that tests use as orders to exit.
 const orderSignalBase = 40
 
 func readSettings(env environ) (settings, error) {
-	k := settings{timeScale: 1, major: "v5", exit: -1, exitAfter: env["AZPTEND_FAKEAGENT_EXIT_AFTER"]}
-	if v := env["AZPTEND_FAKEAGENT_TIME_SCALE"]; v != "" {
+	r := settingsReader{env: env}
+	s := settings{
+		timeScale: 1, exit: -1,
+		major:           cmp.Or(r.choice("PLAYS", "v4", "v5"), "v5"),
+		connectsFirst:   r.choice("CONNECTS", "first") != "",
+		closesSocket:    r.choice("CLOSES", "job") != "",
+		endsWhenRefused: r.choice("REFUSED", "ends") != "",
+		exitAfter:       r.choice("EXIT_AFTER", "session"),
+		obeysSignals:    r.value("OBEYS") != "",
+		ignoresTerm:     r.value("TERM") == "ignore",
+	}
+	if v := r.value("TIME_SCALE"); v != "" {
 		scale, err := strconv.ParseFloat(v, 64)
-		if err != nil || !(scale >= 1 && scale <= 1e6) {
-			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_TIME_SCALE=%q: want a number from 1 to 1000000", v)
-		}
-		k.timeScale = timeScale(scale)
+		r.require(err == nil && scale >= 1 && scale <= 1e6, "TIME_SCALE", "a number from 1 to 1000000")
+		s.timeScale = timeScale(scale)
 	}
-	if v := env["AZPTEND_FAKEAGENT_PLAYS"]; v != "" {
-		if v != "v4" && v != "v5" {
-			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_PLAYS=%q: want v4 or v5", v)
-		}
-		k.major = v
-	}
-	k.flagsTake = k.timeScale.scaled(flagLookUps * flagTakes)
-	if v := env["AZPTEND_FAKEAGENT_FLAGS_TAKE"]; v != "" {
-		takes, err := time.ParseDuration(v)
-		if err != nil || takes < 0 {
-			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_FLAGS_TAKE=%q: want a duration", v)
-		}
-		k.flagsTake = takes
-	}
-	switch v := env["AZPTEND_FAKEAGENT_CLOSES"]; v {
-	case "", "job":
-		k.closesSocket = v != ""
-	default:
-		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_CLOSES=%q: want job", v)
-	}
-	switch v := env["AZPTEND_FAKEAGENT_CONNECTS"]; v {
-	case "":
-	case "first":
-		k.connectsFirst = true
-	default:
-		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_CONNECTS=%q: want first", v)
-	}
-	switch v := env["AZPTEND_FAKEAGENT_REFUSED"]; v {
-	case "":
-	case "ends":
-		k.endsWhenRefused = true
-	default:
-		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_REFUSED=%q: want ends", v)
-	}
-	if v := env["AZPTEND_FAKEAGENT_EXIT"]; v != "" {
+	if v := r.value("EXIT"); v != "" {
 		code, err := strconv.ParseUint(v, 10, 8)
-		if err != nil {
-			return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_EXIT=%q: want 0 to 255", v)
-		}
-		k.exit = int(code)
+		r.require(err == nil, "EXIT", "0 to 255")
+		s.exit = int(code)
 	}
-	if k.exitAfter != "" && k.exitAfter != "session" {
-		return k, fmt.Errorf("cannot use AZPTEND_FAKEAGENT_EXIT_AFTER=%q: want session", k.exitAfter)
+	s.flagsTake = s.timeScale.scaled(flagLookUps * flagTakes)
+	if r.value("FLAGS_TAKE") != "" {
+		s.flagsTake = r.duration("FLAGS_TAKE", "a duration")
 	}
-	return k, k.readTerm(env)
+	if r.value("TERM") != "" && !s.ignoresTerm {
+		s.termTakes = r.duration("TERM", "ignore, or, of v4, a duration")
+		r.require(s.major == "v4", "TERM", "ignore, or, of v4, a duration")
+	}
+	return s, r.err
 }
 
-// readTerm reads what a listener does that is told to end by others than its own
-// agent.
-func (k *settings) readTerm(env environ) error {
-	k.obeysSignals = env["AZPTEND_FAKEAGENT_OBEYS"] != ""
-	switch v := env["AZPTEND_FAKEAGENT_TERM"]; v {
-	case "":
-	case "ignore":
-		k.ignoresTerm = true
-	default:
-		takes, err := time.ParseDuration(v)
-		if err != nil || takes < 0 || k.major != "v4" {
-			return fmt.Errorf("cannot use AZPTEND_FAKEAGENT_TERM=%q: want ignore, or, of v4, a duration", v)
-		}
-		k.termTakes = takes
+// settingsReader reads AZPTEND_FAKEAGENT_* variables and keeps the first error.
+type settingsReader struct {
+	env environ
+	err error
+}
+
+func (r *settingsReader) value(name string) string { return r.env["AZPTEND_FAKEAGENT_"+name] }
+
+func (r *settingsReader) require(ok bool, name, want string) {
+	if !ok && r.err == nil {
+		r.err = fmt.Errorf("cannot use AZPTEND_FAKEAGENT_%s=%q: want %s", name, r.value(name), want)
 	}
-	return nil
+}
+
+func (r *settingsReader) choice(name string, allowed ...string) string {
+	v := r.value(name)
+	r.require(v == "" || slices.Contains(allowed, v), name, strings.Join(allowed, " or "))
+	return v
+}
+
+func (r *settingsReader) duration(name, want string) time.Duration {
+	d, err := time.ParseDuration(r.value(name))
+	r.require(err == nil && d >= 0, name, want)
+	return d
 }
 
 // timeScale divides the protocol's long times.

@@ -26,7 +26,7 @@ const (
 	outputWait  = 10 * time.Second
 )
 
-// runSteps runs the steps in order. After a wish to stop every step that is
+// runSteps runs the steps in order. After a stop request every step that is
 // left is skipped, whatever its condition says (5.3).
 func (w *workerJob) runSteps(ctx context.Context, records []record) result {
 	report, outcome := context.WithoutCancel(ctx), succeeded

@@ -133,7 +133,7 @@ func (w *workerJob) prepare(in *os.File) error {
 	return err
 }
 
-// listen waits for the listener's wishes. That the listener is gone is none: the
+// listen waits for the listener's stop requests. A listener that is gone sends none: the
 // worker is orphaned then and goes on (5.1).
 func (w *workerJob) listen(in *os.File, stop context.CancelCauseFunc) {
 	for {
@@ -151,7 +151,7 @@ func (w *workerJob) listen(in *os.File, stop context.CancelCauseFunc) {
 	}
 }
 
-// run does the job and reports it; ctx ends with the wish to stop. What is said
+// run does the job and reports it; ctx ends with the stop request. What is said
 // to the server is said also after that.
 func (w *workerJob) run(ctx context.Context) result {
 	report := context.WithoutCancel(ctx)

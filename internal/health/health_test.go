@@ -56,7 +56,7 @@ func TestProbes(t *testing.T) {
 			health, ready int
 			says          string
 		}{
-			{"before", nil, 200, 503, "no agent's life has begun"},
+			{"before", nil, 200, 503, "no agent has started yet"},
 			{"booting", loop{status: control.Status{Phase: "booting"}}, 200, 503, "is booting"},
 			{"idle", loop{status: control.Status{Phase: "idle", Ready: true}}, 200, 200, "is idle"},
 			{"draining", loop{status: control.Status{Phase: "draining"}}, 200, 503, "is draining"},
@@ -76,7 +76,7 @@ func TestProbes(t *testing.T) {
 					t.Errorf("%s: %s says %q", tt.name, path, got.Body)
 				}
 			}
-			var s health.Status
+			var s control.Health
 			if err := json.Unmarshal(get(p, "/status").Body.Bytes(), &s); err != nil || s.Live != (tt.health == 200) || s.Ready != (tt.ready == 200) {
 				t.Errorf("%s: /status is %+v, %v", tt.name, s, err)
 			}

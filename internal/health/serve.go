@@ -15,66 +15,58 @@ import (
 	"github.com/azptend/azptend/internal/control"
 )
 
-// StatusSource is who is asked how it is. Its answers are its loop's own: one that does
-// not come means that the loop has stopped.
+// StatusSource answers with an agent's status. The answer comes from its loop: if none
+// comes, the loop is stuck.
 type StatusSource interface {
 	Status(context.Context) (control.Status, error)
 }
 
-// Server answers probes and scrapes. It is ready to, before there is any agent.
+// Server answers probes and scrapes, also before any agent has started.
 type Server struct {
 	*Metrics
 	version string
-	agent   atomic.Pointer[StatusSource] // nil: no life has begun
+	agent   atomic.Pointer[StatusSource] // nil: no agent has started
 }
 
-// New makes the page of one process.
+// New returns the server of one process.
 func New(version string) *Server { return &Server{Metrics: NewMetrics(version), version: version} }
 
-// SetAgent says who is asked from now on.
+// SetAgent sets the agent that status and probes are about.
 func (p *Server) SetAgent(a StatusSource) { p.agent.Store(&a) }
 
-// Status is what /status shows: what azptend healthcheck --json does, and the
-// version.
-type Status struct {
-	Version string          `json:"version"`
-	Live    bool            `json:"live"`
-	Ready   bool            `json:"ready"`
-	Error   string          `json:"error,omitempty"`
-	Status  *control.Status `json:"status,omitempty"` // nil: no life has begun, or it does not answer
-}
-
-func (p *Server) status(ctx context.Context) Status {
-	s := Status{Version: p.version, Live: true}
+func (p *Server) health(ctx context.Context) control.Health {
+	h := control.Health{Version: p.version, Live: true}
 	agent := p.agent.Load()
 	if agent == nil {
-		return s
+		return h
 	}
 	ctx, cancel := context.WithTimeout(ctx, control.ResponseTimeout)
 	defer cancel()
-	now, err := (*agent).Status(ctx)
+	status, err := (*agent).Status(ctx)
 	if err != nil {
-		s.Live, s.Error = false, fmt.Sprintf("its loop has not answered within %v", control.ResponseTimeout)
-		return s
+		h.Live, h.Error = false, fmt.Sprintf("its loop has not answered within %v", control.ResponseTimeout)
+		return h
 	}
-	s.Ready, s.Status = now.Ready, &now
-	return s
+	h.Ready, h.Status = status.Ready, &status
+	return h
 }
 
-// Handler answers.
+// Handler serves the four paths.
 func (p *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		s := p.status(r.Context())
-		writeProbe(w, s.Live, "alive", s)
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		s := p.status(r.Context())
-		writeProbe(w, s.Ready, "ready", s)
-	})
+	for path, ready := range map[string]bool{"GET /healthz": false, "GET /readyz": true} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			ok, line := p.health(r.Context()).Probe(ready)
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			if !ok {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			fmt.Fprintln(w, line)
+		})
+	}
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(p.status(r.Context()))
+		_ = json.NewEncoder(w).Encode(p.health(r.Context()))
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		p.flushPhaseTime()
@@ -87,30 +79,12 @@ func (p *Server) Handler() http.Handler {
 	})
 }
 
-// writeProbe answers a probe: by the code for the platform, by a line for a person.
-func writeProbe(w http.ResponseWriter, green bool, what string, s Status) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if !green {
-		what = "not " + what
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	switch {
-	case s.Error != "":
-		fmt.Fprintf(w, "%s: %s\n", what, s.Error)
-	case s.Status == nil:
-		fmt.Fprintf(w, "%s: no agent's life has begun\n", what)
-	default:
-		fmt.Fprintf(w, "%s: %v\n", what, s.Status)
-	}
-}
+// requestTimeout is how long a caller may take to send a request, and then to read the
+// response.
+const requestTimeout = 5 * time.Second
 
-const (
-	// requestTimeout is how long a caller may take to ask, and then to read.
-	requestTimeout = 5 * time.Second
-)
-
-// Serve answers on a listener until the returned function is called, which leaves
-// no connection behind.
+// Serve answers on a listener until the returned function is called, which closes all
+// connections.
 func (p *Server) Serve(l net.Listener, log *slog.Logger) (done func()) {
 	server := &http.Server{
 		Handler:           p.Handler(),
@@ -125,7 +99,7 @@ func (p *Server) Serve(l net.Listener, log *slog.Logger) (done func()) {
 	go func() {
 		defer close(ended)
 		if err := server.Serve(connlimit.Limit(l)); !errors.Is(err, http.ErrServerClosed) {
-			log.Warn("Nobody can probe this azptend any more", "error", err)
+			log.Warn("Health server failed", "error", err)
 		}
 	}()
 	return func() {

@@ -73,10 +73,10 @@ func (t *poolLoop) reportRemoval(ghost pool.Verdict, r pool.RemoveResult) bool {
 		t.record(false, "removed "+what+": "+ghost.Why)
 	case pool.Failed:
 		t.k.o.Metrics.failed.Add(1, t.state.name)
-		t.k.o.Log.Warn("Cannot remove a ghost: it is tried again", t.logArgs(append(facts, "error", r.Err))...)
+		t.k.o.Log.Warn("Cannot remove a ghost, retrying later", t.logArgs(append(facts, "error", r.Err))...)
 		t.record(true, r.Err.Error())
 	default:
-		t.k.o.Log.Debug("Left a ghost alone", t.logArgs(append(facts, "outcome", r.Removal, "now", r.Why))...)
+		t.k.o.Log.Debug("Skipped a ghost", t.logArgs(append(facts, "outcome", r.Removal, "now", r.Why))...)
 	}
 	return r.Removal == pool.Removed || r.Removal == pool.Gone
 }
@@ -113,7 +113,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 	}
 	t.placeholderID = done.Agent.ID
 	if done.Outcome == pool.Created || done.Outcome == pool.Updated {
-		t.k.o.Log.Info("The pool has its placeholder", t.logArgs([]any{"outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID})...)
+		t.k.o.Log.Info("Placeholder ensured", t.logArgs([]any{"outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID})...)
 		t.record(false, fmt.Sprintf("%s placeholder %q (%d)", done.Outcome, done.Agent.Name, done.Agent.ID))
 	}
 	if done.Outcome == pool.Created {

@@ -178,15 +178,15 @@ func (t *poolLoop) report(err error) {
 		if hint := t.k.o.Hint(err); hint != "" {
 			what = append(what, "hint", hint)
 		}
-		log.Warn("Cannot keep the pool: it is tried again", what...)
+		log.Warn("Cannot refresh the pool, retrying", what...)
 		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: err.Error(), Failed: true})
 		t.k.board.update(func() { t.state.lastErr, t.state.failingSince = err, now })
 	case err != nil:
 		t.k.board.update(func() { t.state.lastErr = err })
 	case was != nil:
 		away := now.Sub(t.state.failingSince).Round(time.Second)
-		log.Info("The pool is kept again", "pool", t.state.name, "after", away.String())
-		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: "the pool is kept again, after " + away.String()})
+		log.Info("Pool refresh recovered", "pool", t.state.name, "after", away.String())
+		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: "refresh recovered after " + away.String()})
 		t.k.board.update(func() { t.state.lastErr, t.state.failingSince = nil, time.Time{} })
 	}
 }

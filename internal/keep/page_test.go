@@ -125,7 +125,7 @@ func TestAwayIsSaid(t *testing.T) {
 		w.away.Store(false)
 		later(5 * time.Minute)
 		text, _ = readPage(t, w.get(k, "/").Body.String())
-		if strings.Contains(text, "Cannot be seen") || !strings.Contains(text, "kept again") {
+		if strings.Contains(text, "Cannot be seen") || !strings.Contains(text, "refresh recovered") {
 			t.Errorf("the page does not say that it is back: %s", text)
 		}
 	})

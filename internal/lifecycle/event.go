@@ -117,14 +117,13 @@ type LookUpResult struct {
 	Holder          error // of a foreign agent: "agent X (id 7, …) is online since …"
 }
 
-// RemoveConflictingResult answers RemoveConflicting.
-type RemoveConflictingResult struct{ Result }
-
-// LaunchResult answers Launch.
-type LaunchResult struct{ Result }
-
-// DisableResult answers Disable.
-type DisableResult struct{ Result }
+// The answers that carry nothing but a result.
+type (
+	RemoveConflictingResult struct{ Result }
+	LaunchResult            struct{ Result }
+	DisableResult           struct{ Result }
+	RemoveResult            struct{ Result }
+)
 
 // InspectResult answers Inspect: what the server and the process table show. The
 // process table was also read if the server could not be asked.
@@ -134,22 +133,21 @@ type InspectResult struct {
 	Worker   WorkerState
 }
 
-// RemoveResult answers Remove.
-type RemoveResult struct{ Result }
-
 // WorkerScanned answers ScanForWorker.
 type WorkerScanned struct {
 	event
 	Worker WorkerState
 }
 
-// SessionReady says that the listener's session exists, or that it has reconnected
-// after its logon was refused.
-type SessionReady struct{ event }
-
-// SessionConflict says that the listener waits for the session of an earlier
-// listener to expire: the server already has one for this agent.
-type SessionConflict struct{ event }
+// Events of the listener that carry nothing.
+type (
+	SessionReady    struct{ event } // its session exists, or it has reconnected after its logon was refused
+	SessionConflict struct{ event } // it waits for the session of an earlier listener to expire
+	JobStarted      struct{ event } // the notification "Starting job"
+	JobFinished     struct{ event } // the notification "Finished job"
+	SocketLost      struct{ event } // no further notification comes: what it does is unknown
+	UpdateEnded     struct{ event } // its update has ended, successfully or not
+)
 
 // AgentMaybeDeleted says that the agent may no longer be in its pool: a list does
 // not show it, or the server refuses its listener's logon. Neither is believed: the
@@ -158,16 +156,6 @@ type AgentMaybeDeleted struct {
 	event
 	LogonRefused bool
 }
-
-// JobStarted is the notification "Starting job".
-type JobStarted struct{ event }
-
-// JobFinished is the notification "Finished job".
-type JobFinished struct{ event }
-
-// SocketLost says that no further notification comes: what the listener does is
-// unknown.
-type SocketLost struct{ event }
 
 // Exit is how the listener's process ended: with a code of its own
 // (agent-protocol.md 4.1), or by a signal.
@@ -201,9 +189,6 @@ type ListenerExited struct {
 	Exit
 	Cut Cut
 }
-
-// UpdateEnded says that the listener's update has ended, successfully or not.
-type UpdateEnded struct{ event }
 
 // DrainRequested asks for a drain. With a deadline the grace period begins now;
 // without one the job may take as long as it takes. Grace is the length that the

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestEvidenceScenarios walks roads on which what is known of a job is old, or comes
+// TestEvidenceScenarios plays runs in which what is known of a job is old, or comes
 // from the process table alone.
 func TestEvidenceScenarios(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second} // drain 60 s, stop 30 s, remove 10 s
@@ -32,7 +32,7 @@ func TestEvidenceScenarios(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []row
+		rows   []row
 		why    string
 	}{
 		{"the socket is lost, and the server away: the process table shows the job that is cut", usual, concat(away(WorkerWithSteps), []row{
@@ -102,7 +102,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), exitedOKInJob.Reason},
 	} {
-		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
+		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.rows, tt.why) })
 	}
 }
 

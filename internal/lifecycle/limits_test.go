@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestLeavingByItself walks the roads of a life that a limit ends: each disables
+// TestLeavingByItself plays runs that a limit ends: each disables
 // first and looks again, so that no job is lost to the race.
 func TestLeavingByItself(t *testing.T) {
 	with := func(l Limits) Policy { return Policy{Grace: 100 * time.Second, NameWait: time.Minute, Limits: l} }
@@ -17,7 +17,7 @@ func TestLeavingByItself(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []row
+		rows   []row
 		why    string
 	}{
 		{"idle for too long", with(Limits{Idle: 5 * time.Minute}), concat(busy, []row{
@@ -83,7 +83,7 @@ func TestLeavingByItself(t *testing.T) {
 		}, removed), jobLimitReached},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := play(t, tt.policy, tt.road)
+			s := play(t, tt.policy, tt.rows)
 			if s.end.Reason != tt.why || s.Phase != Gone {
 				t.Errorf("left in %s for %q", s.Phase, s.end.Reason)
 			}
@@ -101,7 +101,7 @@ func TestCancelOnTerm(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		road []row
+		rows []row
 	}{
 		{"busy", concat(busy, []row{
 			{time.Second, sigterm, "interrupt"},
@@ -119,9 +119,9 @@ func TestCancelOnTerm(t *testing.T) {
 			{time.Minute, sigterm, "interrupt"},
 		}, end)},
 	} {
-		t.Run(tt.name, func(t *testing.T) { play(t, p, tt.road) })
+		t.Run(tt.name, func(t *testing.T) { play(t, p, tt.rows) })
 	}
-	play(t, p, concat(idle, []row{ // idle: the good road, as ever
+	play(t, p, concat(idle, []row{ // idle: the usual path
 		{time.Second, sigterm, "call disable"},
 		{time.Second, DisableResult{ok}, "call inspect"},
 		{time.Second, InspectResult{Result: ok}, "call remove"},
@@ -130,7 +130,7 @@ func TestCancelOnTerm(t *testing.T) {
 	}))
 }
 
-// TestLeftovers: an earlier life in the same folder is ended as it would have
+// TestLeftovers: a previous run in the same directory is ended as it would have
 // ended itself, and only then replaced.
 func TestLeftovers(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second}
@@ -142,7 +142,7 @@ func TestLeftovers(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		road []row
+		rows []row
 	}{
 		{"its agent", concat(found(Leftover{AgentID: 5}, "call remove"), []row{
 			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the lock of a job that died with it
@@ -204,7 +204,7 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, ListenerExited{}, "call register"},
 		})},
 	} {
-		t.Run(tt.name, func(t *testing.T) { play(t, usual, tt.road) })
+		t.Run(tt.name, func(t *testing.T) { play(t, usual, tt.rows) })
 	}
 	// Its job is not ours: one that was to take one job has still to take it.
 	s := play(t, Policy{Grace: 100 * time.Second, Once: true}, concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
@@ -226,7 +226,7 @@ func TestKilledAndNotStarted(t *testing.T) {
 	asked := concat(begin, []row{{time.Second, sigterm, ""}})
 	for _, tt := range []struct {
 		name string
-		road []row
+		rows []row
 	}{
 		{"it is removed first", concat(asked, []row{
 			{time.Second, PrepareResult{Result: ok, Leftover: Leftover{AgentID: 5}}, "call remove"},
@@ -241,7 +241,7 @@ func TestKilledAndNotStarted(t *testing.T) {
 		{"a person insists", concat(asked, []row{{secondInterruptAfter, UserInterrupt{}, "report 5, finish ok"}})},
 		{"this identity may not", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish denied"}})},
 	} {
-		t.Run(tt.name, func(t *testing.T) { play(t, Policy{Grace: 100 * time.Second}, tt.road) })
+		t.Run(tt.name, func(t *testing.T) { play(t, Policy{Grace: 100 * time.Second}, tt.rows) })
 	}
 }
 
@@ -257,7 +257,7 @@ func TestLent(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []row
+		rows   []row
 	}{
 		{"one job", Policy{Once: true, Grace: time.Minute}, concat(lent, []row{
 			{time.Second, JobStarted{}, ""},
@@ -286,7 +286,7 @@ func TestLent(t *testing.T) {
 		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if s := play(t, tt.policy, tt.road); s.Registration != External {
+			if s := play(t, tt.policy, tt.rows); s.Registration != External {
 				t.Errorf("the agent is %s", s.Registration)
 			}
 		})

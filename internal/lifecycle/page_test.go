@@ -11,7 +11,7 @@ import (
 )
 
 // This file holds docs/how-it-works.md against this package: its diagram of the
-// phases against what random lives do, its times and its budget against the
+// phases against what random runs do, its times and its budget against the
 // constants. Names and log lines are held by test/page_test.go.
 
 func readPage(t *testing.T) string {
@@ -23,7 +23,7 @@ func readPage(t *testing.T) string {
 	return string(b)
 }
 
-// phaseChange is a change of the phase: in the diagram an arrow, in a life what one
+// phaseChange is a change of the phase: in the diagram an arrow, in a run what one
 // step did.
 type phaseChange struct{ from, to Phase }
 
@@ -75,7 +75,7 @@ func reachable(drawn []phaseChange, from, to Phase, been []Phase) bool {
 	return false
 }
 
-// moved are the moves of a life.
+// moved are the phase changes of a run.
 func (w *simulation) moved(seen map[phaseChange]bool) {
 	at := Booting
 	for _, s := range w.walked {
@@ -155,7 +155,7 @@ func pageDuration(d time.Duration) string {
 
 var budgetRow = regexp.MustCompile(`(?m)^\| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+|at once) \| ([\d. ms]+) \| ([\d. ms]+) \|$`)
 
-// TestThePagesBudget: each row of its table is what a life would do.
+// TestThePagesBudget: each row of its table is what a run would do.
 func TestThePagesBudget(t *testing.T) {
 	rows := budgetRow.FindAllStringSubmatch(readPage(t), -1)
 	if len(rows) < 2 {

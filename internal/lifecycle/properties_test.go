@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMain asks rapid for more lives than its default of 100: one costs some
+// TestMain asks rapid for more runs than its default of 100: one costs some
 // 20 µs, and the rarest cells need many thousands.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "30000"); err != nil {
@@ -40,7 +40,7 @@ func drawPolicy(t *rapid.T) Policy {
 // TestPromises drives Step through random interleavings of signals, job events,
 // answers, faults and listener exits, and holds the four promises of the package
 // comment. The first three are checked by world as they could break; the rest
-// here, at the end of each life.
+// here, at the end of each run.
 func TestPromises(t *testing.T) {
 	seen, moves := map[string]bool{}, map[phaseChange]bool{}
 	rapid.Check(t, func(t *rapid.T) { simulate(t, seen).moved(moves) })
@@ -221,7 +221,7 @@ func everyCell() []string {
 	return cells
 }
 
-// TestAnyEventAnywhere feeds every event to every state of random lives, the
+// TestAnyEventAnywhere feeds every event to every state of random runs, the
 // impossible ones too: a wrong order may be ignored, but must not panic, ask
 // twice or come back from the dead.
 func TestAnyEventAnywhere(t *testing.T) {

@@ -34,7 +34,7 @@ func TestNextTry(t *testing.T) {
 }
 
 // TestChance: many agents that fail at the same moment come back at different
-// ones, none before its pause is over and none much later; the same life says the
+// ones, none before its pause is over and none much later; the same run says the
 // same each time it is asked.
 func TestChance(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// TestFaultScenarios walks roads on which the server or the platform goes wrong:
+// TestFaultScenarios plays runs in which the server or the platform goes wrong:
 // a session that is in the way, a notice, throttling.
 func TestFaultScenarios(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []row
+		rows   []row
 		why    string // the reason it left for, in part
 	}{
 		{"exit 1 over the session of an earlier listener: started again until that has lapsed", usual, concat(started, []row{
@@ -219,6 +219,6 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, PrepareResult{Result: Result{Outcome: Unreachable, RetryAfter: 619 * time.Second}}, "finish unreachable"},
 		}, "startup failed"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
+		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.rows, tt.why) })
 	}
 }

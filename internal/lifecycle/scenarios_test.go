@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// row is one line of a road: what happens, how long after the line before, and
+// row is one row of a scenario: what happens, how long after the line before, and
 // what follows from it.
 type row struct {
 	after time.Duration
@@ -20,15 +20,15 @@ type row struct {
 
 var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// play goes down a road and returns the state it leads to.
-func play(t *testing.T, p Policy, road []row) State {
+// play plays a scenario and returns the state that it leads to.
+func play(t *testing.T, p Policy, rows []row) State {
 	t.Helper()
 	s, now := New(p), began
-	for n, l := range road {
+	for n, l := range rows {
 		now = now.Add(l.after)
 		var actions []Action
 		s, actions = Step(s, l.event, now)
-		if n+1 == len(road) || !isWorkerScanned(road[n+1].event) {
+		if n+1 == len(rows) || !isWorkerScanned(rows[n+1].event) {
 			s, actions = answerScans(s, actions, now)
 		}
 		if got := describe(actions); got != l.want {
@@ -62,7 +62,7 @@ func answerScans(s State, actions []Action, now time.Time) (State, []Action) {
 
 func isWorkerScanned(e Event) bool { _, is := e.(WorkerScanned); return is }
 
-// describe writes actions as a road does.
+// describe writes actions as a scenario does.
 func describe(actions []Action) string {
 	var words []string
 	for _, a := range actions {
@@ -106,7 +106,7 @@ var (
 	sigterm = DrainRequested{Reason: "SIGTERM", WithDeadline: true}
 )
 
-// The beginnings that most roads share. Agent 7 is ours, agent 3 is a twin.
+// The beginnings that most scenarios share. Agent 7 is ours, agent 3 has our name.
 var (
 	booted = []row{
 		{0, Begin{}, "call prepare"},
@@ -120,15 +120,15 @@ var (
 	busy = concat(idle, []row{{time.Minute, JobStarted{}, ""}})
 )
 
-// TestScenarios walks the main roads of a life. They document; what holds on every
-// road is TestPromises'.
+// TestScenarios plays the main scenarios. They document; TestPromises holds what is
+// true of every run.
 func TestScenarios(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
 	once := Policy{Grace: 100 * time.Second, Once: true}
 	for _, tt := range []struct {
 		name   string
 		policy Policy
-		road   []row
+		rows   []row
 		why    string // the reason it left for, in part
 	}{
 		{"SIGTERM while idle: disabled, looked at, removed, and only then stopped", usual, concat(idle, []row{
@@ -247,7 +247,7 @@ func TestScenarios(t *testing.T) {
 
 		{"Ctrl-C three times: drain, cancel, kill", usual, concat(busy, []row{
 			{time.Minute, UserInterrupt{}, "call disable"},
-			{time.Millisecond, UserInterrupt{}, ""},                // the same one, heard twice
+			{time.Millisecond, UserInterrupt{}, ""},                // the same one, received twice
 			{2 * time.Second, UserInterrupt{}, "interrupt, abort"}, // the PATCH must not delay the removal
 			{time.Millisecond, DisableResult{result(AnswerLost)}, ""},
 			{500 * time.Millisecond, UserInterrupt{}, ""},
@@ -276,7 +276,7 @@ func TestScenarios(t *testing.T) {
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, JobFinished{}, "call remove"},
-			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server has not heard its end yet
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server does not know its end yet
 			{time.Second, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, ""}, // the listener is ending by itself
 			{time.Second, ListenerExited{}, "finish ok"},
@@ -575,18 +575,18 @@ func TestScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "finish not removed"},
 		}), notRemoved},
 	} {
-		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.road, tt.why) })
+		t.Run(tt.name, func(t *testing.T) { playTo(t, tt.policy, tt.rows, tt.why) })
 	}
 }
 
-// playTo walks a road that leads somewhere for a reason.
-func playTo(t *testing.T, p Policy, road []row, why string) {
+// playTo plays a scenario that leads somewhere for a reason.
+func playTo(t *testing.T, p Policy, rows []row, why string) {
 	t.Helper()
-	s := play(t, p, road)
+	s := play(t, p, rows)
 	if !strings.Contains(s.end.Reason, why) {
 		t.Errorf("why: got %q, want %q in it", s.end.Reason, why)
 	}
-	if ends := strings.Contains(road[len(road)-1].want, "finish"); ends != (s.Phase == Gone) {
+	if ends := strings.Contains(rows[len(rows)-1].want, "finish"); ends != (s.Phase == Gone) {
 		t.Errorf("ends in phase %s", s.Phase)
 	}
 }
@@ -607,9 +607,9 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 			{time.Second, LaunchResult{ok}, ""},
 		}
 	}
-	road := started
+	rows := started
 	for n := range maxReregistrations {
-		road = concat(road, deleted(8+n))
+		rows = concat(rows, deleted(8+n))
 	}
 	once := []row{
 		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
@@ -618,8 +618,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 		{shortPause, Tick{}, "call remove"},
 		{time.Second, RemoveResult{result(NotFound)}, "finish unreachable"},
 	}
-	play(t, Policy{Grace: time.Minute}, concat(road, once))
-	play(t, Policy{Grace: time.Minute}, concat(road, []row{{reregisterWindow, Tick{}, ""}}, deleted(20)))
+	play(t, Policy{Grace: time.Minute}, concat(rows, once))
+	play(t, Policy{Grace: time.Minute}, concat(rows, []row{{reregisterWindow, Tick{}, ""}}, deleted(20)))
 }
 
 // TestRestarts: five in a row with growing pauses; one that stayed ready for
@@ -633,16 +633,16 @@ func TestRestarts(t *testing.T) {
 			{time.Second, LaunchResult{ok}, ""},
 		}
 	}
-	road := started
+	rows := started
 	for _, pause := range []time.Duration{1, 2, 4, 8, 16} {
-		road = concat(road, ends(pause*time.Second))
+		rows = concat(rows, ends(pause*time.Second))
 	}
-	play(t, Policy{Grace: time.Minute}, concat(road, []row{
+	play(t, Policy{Grace: time.Minute}, concat(rows, []row{
 		{time.Second, ListenerExited{Exit: Exit{Code: 2}}, "call inspect"},
 		{time.Second, InspectResult{Result: ok}, "call remove"},
 		{time.Second, RemoveResult{ok}, "finish listener failed"},
 	}))
-	play(t, Policy{Grace: time.Minute}, concat(road, []row{{time.Second, SessionReady{}, ""}, {restartResetTime, Tick{}, ""}}, ends(time.Second)))
+	play(t, Policy{Grace: time.Minute}, concat(rows, []row{{time.Second, SessionReady{}, ""}, {restartResetTime, Tick{}, ""}}, ends(time.Second)))
 }
 
 func TestSplit(t *testing.T) {

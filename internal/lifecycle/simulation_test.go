@@ -24,7 +24,7 @@ type simulation struct {
 	askedAt time.Time
 	asks    int // since then, by answers alone
 
-	agents   map[int]*simAgent // what the server holds under this life's mark
+	agents   map[int]*simAgent // what the server has with this run's owner tag
 	nextID   int
 	posts    []time.Time // of the last second
 	latePost time.Time   // a POST whose answer was lost is acted on then
@@ -34,8 +34,8 @@ type simulation struct {
 	occupied bool // another agent was at work in our folder when that was last looked at
 	unseen   bool // somebody else's agent holds our name, and no look-up shows it
 	young    bool // it is offline, and just starting
-	former   int  // the agent that the folder's files tell of, of a life that was killed
-	leftover bool // an earlier life left an agent, which is still to be replaced
+	former   int  // the agent of a run that was killed, according to the directory's files
+	leftover bool // a previous run left an agent, which is still to be replaced
 	lent     int  // the agent that somebody else registered for us
 	halfSeen bool // look-ups never show what a listener needs to log on
 	rejoins  []time.Time
@@ -63,12 +63,12 @@ type simulation struct {
 	received int
 
 	insisted   bool
-	untold     bool      // a job was cut that azptend had not heard of
+	untold     bool      // a job was cut that azptend did not know of
 	cutLate    bool      // a listener was told to end when no drain budget was left
 	spoken     time.Time // first word
 	clock      time.Time // the platform's word that counts
 	grace      time.Duration
-	termed     bool // SIGTERM was heard
+	termed     bool // SIGTERM has come
 	tried      bool // to disable the agent
 	killSent   bool // to this listener
 	stuck      bool // the server would not disable the agent
@@ -157,7 +157,7 @@ func (w *simulation) countRejoin(before, after State) {
 	if after.Phase != Registering || before.Phase == Registering || before.Phase == Booting {
 		return
 	}
-	if w.leftover { // the first registration of this life
+	if w.leftover { // the first registration of this run
 		w.leftover, w.received = false, 0
 		return
 	}
@@ -180,7 +180,7 @@ func (w *simulation) act(before State, a Action) {
 	case AwaitUpdate:
 		w.updating = true
 	case ScanForWorker:
-		if !w.alive && w.thawed { // its end is not heard yet
+		if !w.alive && w.thawed { // its end is not known yet
 			return
 		}
 		if !w.alive {
@@ -207,7 +207,7 @@ func (w *simulation) ask(a StartCall) {
 	}
 	w.judgeAsk(a)
 	if a.Call == Launch {
-		if w.lent != 0 && w.leftover { // the first listener of this life
+		if w.lent != 0 && w.leftover { // the first listener of this run
 			w.leftover, w.received = false, 0
 		}
 		if w.alive {
@@ -223,8 +223,8 @@ func (w *simulation) ask(a StartCall) {
 }
 
 // mostAsks is how many calls can follow from answers alone: of a folder with a dead
-// life's agent and a name that a twin holds, prepare, remove, register, look up,
-// remove twin, register, and with that answer lost, look up, launch.
+// run's agent and a name that another agent has, prepare, remove, register, look up,
+// remove conflicting, register, and with that answer lost, look up, launch.
 const mostAsks = 8
 
 // countAsks sees a loop that only answers keep up: nothing else happens, and no
@@ -272,7 +272,7 @@ func (w *simulation) drainLeft() bool {
 }
 
 func (w *simulation) interrupted() {
-	if !w.alive && w.thawed { // its end is not heard yet
+	if !w.alive && w.thawed { // its end is not known yet
 		return
 	}
 	if !w.alive {
@@ -306,7 +306,7 @@ func (w *simulation) endJob(how string) {
 	// Of an agent that somebody else registered nothing but the process table tells, and
 	// what that showed may be from before a freeze.
 	unknowable := w.thawed && !(w.socket && w.told) && w.listens == w.lent
-	// Nothing shows a job whose steps have ended and that azptend never heard of, if the
+	// Nothing shows a job whose steps have ended and that azptend never knew of, if the
 	// server does not show the agent either, and cannot be asked to remove it.
 	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
@@ -419,7 +419,7 @@ func (w *simulation) exit(e Exit) {
 	w.end(e)
 }
 
-// end is the listener's end, whatever was heard of it.
+// end is the listener's end, whatever was known of it.
 func (w *simulation) end(e Exit) {
 	w.stale = w.stale || !w.job && !w.socket && w.state.session.worker.runs()
 	w.alive, w.dying, w.dyingJob, w.lookAsked = false, time.Time{}, false, time.Time{}
@@ -513,7 +513,7 @@ func (w *simulation) either(well bool, fault Result) Result {
 	return fault
 }
 
-// countPost sees a loop that never pauses: one POST may meet a twin and be
+// countPost sees a loop that never pauses: one POST may meet another agent and be
 // repeated as soon as that is removed, and no more.
 func (w *simulation) countPost() {
 	w.posts = append(since(w.posts, w.now.Add(-time.Second)), w.now)

@@ -168,38 +168,74 @@ func (p *ForeignProcess) HasDescendant(name string) (has, busy bool, err error) 
 
 // FindConnection is never called for a process that azptend did not start.
 func (p *ForeignProcess) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
-	return -1, errors.New("cannot tell another's connections")
+	return -1, errors.New("cannot list the connections of a process that azptend did not start")
 }
 
 // KillTree sends SIGKILL to the process, its group and its descendants, as far as
 // they can be told: what leaves the group and loses its parent goes to the system's
 // init, and cannot be found.
 func (p *ForeignProcess) KillTree(ctx context.Context) int {
+	return KillTrees(ctx, []*ForeignProcess{p})
+}
+
+// KillTrees is KillTree for many processes, of which a job can leave thousands. It
+// reads the process table once for all of them.
+func KillTrees(ctx context.Context, all []*ForeignProcess) int {
 	var known []process // descendants that have lost their ancestor to an earlier round
 	return killAll(ctx, func() []process {
-		known = p.victims(known)
+		known = victimsOf(all, known)
 		return known
 	}, func() <-chan struct{} { return nil })
 }
 
-// victims lists what KillTree has to kill now, what it found before included.
-func (p *ForeignProcess) victims(known []process) (found []process) {
-	ended := isClosed(p.done) // before the table is read
+// victimsOf lists what KillTrees has to kill now, what it found before included.
+func victimsOf(all []*ForeignProcess, known []process) (found []process) {
+	ended := map[int]bool{} // before the table is read
+	for _, p := range all {
+		ended[p.pid] = isClosed(p.done)
+	}
 	table, err := processes()
 	if err != nil {
 		return nil
 	}
-	reused := ended && isAlive(table, p.pid)
-	if !reused {
-		found = descendantsOf(table, p.pid, nil)
+	type identity struct{ pid, start int }
+	roots, mine, parents := map[int]bool{}, map[identity]bool{}, map[int]int{}
+	for pid := range ended {
+		roots[pid] = true
 	}
 	for _, q := range table {
-		mine := (!reused && (q.pid == p.pid || q.group == p.pid)) || slices.ContainsFunc(known, q.same)
-		if mine && !q.zombie && !slices.ContainsFunc(found, q.same) {
+		parents[q.pid] = q.parent
+		if ended[q.pid] && !q.zombie { // another process has this number now
+			delete(roots, q.pid)
+		}
+	}
+	for _, q := range known {
+		mine[identity{q.pid, q.start}] = true
+	}
+	below := map[int]bool{} // for each process that was looked at: whether it descends from a root
+	for _, q := range table {
+		if !q.zombie && (mine[identity{q.pid, q.start}] || roots[q.group] || descends(q.pid, roots, parents, below)) {
 			found = append(found, q)
 		}
 	}
 	return found
+}
+
+// descends says whether a process is one of the roots, or descends from one.
+func descends(pid int, roots map[int]bool, parents map[int]int, known map[int]bool) (is bool) {
+	var path []int
+	for ; ; pid = parents[pid] {
+		answer, has := known[pid]
+		if is = answer || roots[pid]; has || is || pid <= 0 {
+			break
+		}
+		known[pid] = false // also ends a circle: a table is not read in one moment
+		path = append(path, pid)
+	}
+	for _, p := range path {
+		known[p] = is
+	}
+	return is
 }
 
 // killAll kills victims until there are none or ctx ends, and returns how many it

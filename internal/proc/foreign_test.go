@@ -85,11 +85,27 @@ func TestANumberUsedAgain(t *testing.T) {
 	pid, ended := stranger.Process.Pid, make(chan struct{})
 	close(ended)
 
-	if victims := (&ForeignProcess{watched: watched{pid: pid, done: ended}}).victims(nil); len(victims) > 0 {
+	if victims := victimsOf([]*ForeignProcess{{watched: watched{pid: pid, done: ended}}}, nil); len(victims) > 0 {
 		t.Errorf("a survivor that has ended would have %v killed, for the stranger %d has its number", victims, pid)
 	}
 	others := &Init{preexisting: map[int]bool{pid: true}} // not ours by birth: found by its group alone
 	if victims := (&Child{init: others, watched: watched{pid: pid, done: ended}}).victims(); len(victims) > 0 {
 		t.Errorf("a child that has ended would have %v killed, for the stranger %d has its number", victims, pid)
+	}
+}
+
+func TestDescends(t *testing.T) {
+	// 10 and 20 are roots; 7 and 8 seem to be each other's parent, for the table was not
+	// read in one moment.
+	parents := map[int]int{2: 1, 10: 1, 11: 10, 12: 11, 13: 12, 20: 2, 21: 20, 30: 2, 31: 30, 7: 8, 8: 7}
+	known := map[int]bool{}
+	var found []int
+	for _, pid := range []int{1, 2, 13, 11, 12, 10, 31, 30, 21, 20, 7, 8} {
+		if descends(pid, map[int]bool{10: true, 20: true}, parents, known) {
+			found = append(found, pid)
+		}
+	}
+	if want := []int{13, 11, 12, 10, 21, 20}; !slices.Equal(found, want) {
+		t.Errorf("found %v, want %v", found, want)
 	}
 }

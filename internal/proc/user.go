@@ -54,12 +54,12 @@ func LookUpUser(asked string) (*User, error) {
 	}
 	if hasGroup {
 		if u.GID, err = findGroup(group); err != nil {
-			return nil, &UserError{User: asked, Why: err.Error(), Hint: "a group's name in /etc/group, or its number"}
+			return nil, &UserError{User: asked, Why: err.Error(), Hint: "use a group's name from /etc/group, or its number"}
 		}
 		u.Groups = nil
 	}
 	if u.UID == 0 {
-		return nil, &UserError{User: asked, Why: "that is root, from whom nothing can be hidden",
+		return nil, &UserError{User: asked, Why: "root can read everything of azptend",
 			Hint: "name a user without privileges, or leave it unset"}
 	}
 	return u, nil
@@ -75,10 +75,10 @@ func findUser(asked, who string, hasGroup bool) (*User, error) {
 	case err == nil:
 		return userOf(found)
 	case notNumber != nil:
-		return nil, &UserError{User: asked, Why: fmt.Sprintf("there is no user %q", who), Hint: "a user's name in /etc/passwd, or its number"}
+		return nil, &UserError{User: asked, Why: fmt.Sprintf("there is no user %q", who), Hint: "use a user's name from /etc/passwd, or its number"}
 	case !hasGroup:
-		return nil, &UserError{User: asked, Why: "the system knows no user of this number, and so no group of it",
-			Hint: "name a group too, like " + who + ":" + who}
+		return nil, &UserError{User: asked, Why: "the system has no user with this number, so its group is unknown",
+			Hint: "add a group, like " + who + ":" + who}
 	}
 	return &User{UID: uid}, nil
 }
@@ -118,7 +118,7 @@ func findGroup(group string) (int, error) {
 func parseID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 1<<32-1 {
-		return 0, fmt.Errorf("%q is no user's or group's number", s)
+		return 0, fmt.Errorf("%q is not the number of a user or group", s)
 	}
 	return int(n), nil
 }

@@ -46,7 +46,7 @@ func (u *User) CheckRunAs() error {
 	}
 	if len(lacks) > 0 {
 		return &UserError{User: u.String(), Why: "root lacks " + strings.Join(lacks, " and ") + " here",
-			Hint: "give the container these capabilities (docker --cap-add, securityContext.capabilities.add), or leave it unset"}
+			Hint: "add these capabilities to the container (docker --cap-add, securityContext.capabilities.add), or leave it unset"}
 	}
 	return nil
 }

@@ -197,7 +197,7 @@ func TestFresh(t *testing.T) {
 			switch {
 			case c.ok && (err != nil || waited < 7*time.Second || waited > 21*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
 				t.Errorf("fresh for %d tries: %v after %v", c.fresh, err, waited)
-			case !c.ok && (!errors.As(err, &failed) || azdo.ClassOf(err) != azdo.NotReady || waited < 4*time.Minute || waited > 5*time.Minute || !strings.Contains(failed.Hint(), "a minute or two later")):
+			case !c.ok && (!errors.As(err, &failed) || azdo.ClassOf(err) != azdo.NotReady || waited < 4*time.Minute || waited > 5*time.Minute || !strings.Contains(failed.Hint(), "takes a minute or two")):
 				t.Errorf("fresh for ever: %v after %v", err, waited)
 			}
 		})
@@ -210,8 +210,8 @@ func TestWrongID(t *testing.T) {
 	member := o.identity(o.stranger(t, func(i *emulator.Identity) { i.Member, i.License = true, "express" }))
 	stranger := o.identity(o.stranger(t, func(i *emulator.Identity) { i.ApplicationObjectID = "33333333-3333-4333-8333-333333333333" }))
 	for _, c := range []struct{ name, id, says, hint string }{
-		{"a user's application id", member.ClientID, "it is an application (client) id, of \"" + member.Name + "\"", "its object id is " + member.ObjectID},
-		{"a stranger's application id", stranger.ClientID, "it is an application (client) id, of \"" + stranger.Name + "\"", "its object id is " + stranger.ObjectID},
+		{"a user's application id", member.ClientID, "it is an application (client) id, of \"" + member.Name + "\"", "use its object id: " + member.ObjectID},
+		{"a stranger's application id", stranger.ClientID, "it is an application (client) id, of \"" + stranger.Name + "\"", "use its object id: " + stranger.ObjectID},
 		{"an app registration", stranger.ApplicationObjectID, "it is the object id of an app registration", "Enterprise applications"},
 	} {
 		_, err := run(t.Context(), p, setup.Spec{Identity: c.id, Pool: "Default", Role: "Administrator"}, setup.Options{Timeout: time.Hour})

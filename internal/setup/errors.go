@@ -9,9 +9,9 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// ErrSelf says that the identity is the caller's own: nobody can change their own
-// role (azure-devops-rest.md 4.3).
-var ErrSelf = errors.New("this identity is who azptend is right now")
+// ErrSelf says that the identity is the caller's own. Nobody can change their own role
+// (azure-devops-rest.md 4.3).
+var ErrSelf = errors.New("azptend itself uses this identity")
 
 // The ids that people take for an object id.
 const (
@@ -19,7 +19,7 @@ const (
 	kindRegistrationID = "the object id of an app registration"
 )
 
-// WrongIDError says that an id is another than the one that is wanted.
+// WrongIDError says that an id is not an object id.
 type WrongIDError struct {
 	ID        string
 	Kind      string         // what it is
@@ -37,13 +37,13 @@ func (e *WrongIDError) Error() string {
 // Hint says which id it is.
 func (e *WrongIDError) Hint() string {
 	if e.Principal.ObjectID != "" {
-		return "its object id is " + e.Principal.ObjectID
+		return "use its object id: " + e.Principal.ObjectID
 	}
-	return "the object id is in Entra ID under Enterprise applications, and not under App registrations: " +
+	return "use the object id from Entra ID's Enterprise applications, not from App registrations: " +
 		"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
 }
 
-// NoPoolError says that the pool is not there, or not for the caller to see.
+// NoPoolError says that the pool does not exist, or that the caller cannot see it.
 type NoPoolError struct {
 	Cause  error
 	Remove bool // what was given on it was to be taken back
@@ -55,12 +55,12 @@ func (e *NoPoolError) Unwrap() error { return e.Cause }
 // Hint says that it can be made, or how to go on without it.
 func (e *NoPoolError) Hint() string {
 	if e.Remove {
-		return "is its name right? if it was deleted, so were the roles on it: name another pool, and the identity is removed unless it is used elsewhere"
+		return "check its name; if the pool was deleted, its roles are gone too: name another pool, and setup removes the identity unless it is used elsewhere"
 	}
-	return "--create-pool makes it; if it is there, whoever sets up needs its Administrator role"
+	return "use --create-pool to create it; if it exists, you need its Administrator role"
 }
 
-// NoProjectError says that the project is not there, or not for the caller to see.
+// NoProjectError says that the project does not exist, or that the caller cannot see it.
 type NoProjectError struct{ Cause error }
 
 func (e *NoProjectError) Error() string { return e.Cause.Error() }
@@ -68,7 +68,7 @@ func (e *NoProjectError) Unwrap() error { return e.Cause }
 
 // Hint says what to look at.
 func (e *NoProjectError) Hint() string {
-	return "is --project right? whoever sets up must be able to see the project, too"
+	return "check --project, and that you can see the project"
 }
 
 // PermissionError says that the caller, who is known, may not even look.
@@ -79,7 +79,7 @@ func (e *PermissionError) Unwrap() error { return e.Cause }
 
 // Hint says what that takes.
 func (e *PermissionError) Hint() string {
-	return "be a Project Collection Administrator; a personal access token needs full access for this, " +
+	return "run setup as a Project Collection Administrator; a personal access token needs full access for this, " +
 		"or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
 }
 
@@ -97,7 +97,7 @@ type ClosedPoolError struct{ Pool, Why string }
 func (e *ClosedPoolError) Error() string { return fmt.Sprintf("cannot use %s: %s", e.Pool, e.Why) }
 
 // Hint says which pool to take.
-func (e *ClosedPoolError) Hint() string { return "take a self-hosted pool: --create-pool makes one" }
+func (e *ClosedPoolError) Hint() string { return "use a self-hosted pool; --create-pool creates one" }
 
 // NoRoleError says that there is no role of a name.
 type NoRoleError struct {
@@ -126,12 +126,12 @@ func (e *StepError) Hint() string {
 		return knows.Hint()
 	}
 	if azdo.ClassOf(e.Cause) == azdo.NotReady {
-		return "an identity that was only just made is known a minute or two later: run it again. If it was not, the id is of another tenant, or no object id: " +
+		return "a new identity takes a minute or two: run setup again. If it is not new, the id belongs to another tenant or is no object id: " +
 			"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
 	}
 	status := azdo.Status(e.Cause)
 	if status == http.StatusConflict && e.Step.Action == MakePool {
-		return "there is such a pool, and you may not see it: ask who administers it for its Administrator role"
+		return "the pool exists, but you cannot see it: ask its administrator for the Administrator role"
 	}
 	if status != http.StatusForbidden && status != http.StatusUnauthorized {
 		return ""
@@ -145,11 +145,11 @@ func (e *StepError) Hint() string {
 	if status == http.StatusUnauthorized {
 		return "a personal access token needs full access for this, or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
 	}
-	return "be " + needs + ": what was done before it stays done, and running this again goes on from there"
+	return "run setup as " + needs + ": it keeps what is done, and goes on from there"
 }
 
-// UnconfirmedError says that the service took every request and that something is
-// missing all the same.
+// UnconfirmedError says that the service accepted every request, but something is still
+// missing.
 type UnconfirmedError struct{ Missing []Step }
 
 func (e *UnconfirmedError) Error() string {
@@ -157,10 +157,10 @@ func (e *UnconfirmedError) Error() string {
 	for _, s := range e.Missing {
 		what = append(what, s.What)
 	}
-	return "cannot confirm the setup: Azure DevOps accepted it, and reading back it is still missing: " + strings.Join(what, "; ")
+	return "cannot confirm the setup: Azure DevOps accepted the requests, but this is still missing: " + strings.Join(what, "; ")
 }
 
 // Hint says what can be done about it.
 func (e *UnconfirmedError) Hint() string {
-	return "run it again in a minute; if it stays so, do the step in the portal, and please tell us"
+	return "run setup again in a minute; if that does not help, do the step in the portal and open an issue"
 }

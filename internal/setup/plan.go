@@ -63,9 +63,9 @@ func MakePlan(w Spec, s State) Plan {
 	add(s.User.Key == "", AddIdentity, "", "add the identity to the organisation, with a Basic licence")
 	add(s.User.Key != "" && !s.User.License.IsEnough(), SetLicense, fmt.Sprintf("its licence was %v", s.User.License),
 		"give the identity a Basic licence in place of %v", s.User.License)
-	add(s.Pool.ID == 0, MakePool, "the pool stays: azptend deletes no pool", "make %s", describePool(w, s))
+	add(s.Pool.ID == 0, MakePool, "the pool stays: azptend deletes no pools", "create %s", describePool(w, s))
 	add(w.NoAutoUpdate && (s.Pool.ID == 0 || s.Pool.AutoUpdate), StopUpdates, "agents' updates stay off",
-		"keep %s from asking its agents to update themselves", describePool(w, s))
+		"turn off agent updates in %s", describePool(w, s))
 	p.planRole(w, s, role)
 	if w.Project != "" {
 		add(s.Project.Queue == 0, AddToProject, "the pool stays in the project", "put %s into project %q", describePool(w, s), s.Project.Name)
@@ -103,7 +103,7 @@ func planRemoval(w Spec, s State) Plan {
 		p.Steps = append(p.Steps, Step{Action: CloseToAll, What: fmt.Sprintf("close %s to the pipelines of project %q that were not let in one by one", describePool(w, s), s.Project.Name)})
 	}
 	if s.User.Key == "" {
-		p.Notes = append(p.Notes, "the identity is no user of the organisation")
+		p.Notes = append(p.Notes, "the identity is not in the organisation")
 		return p
 	}
 	if had := s.Role.Assigned; had.Name != "" {

@@ -52,18 +52,20 @@ func (r *PresenceChecker) add(pool, agent int, missing func()) (leave func()) {
 	}
 }
 
+// The pause between two looks is random within these bounds: agents that were
+// started together do not ask together. test/scale simulates it.
 const (
-	// presenceInterval is between two looks, a quarter more or less by chance: agents that
-	// were started together do not ask together.
-	presenceInterval = time.Hour
-	// presenceTimeout bounds one look.
-	presenceTimeout = time.Minute
+	MinPresenceInterval = 45 * time.Minute
+	MaxPresenceInterval = 75 * time.Minute
 )
+
+// presenceTimeout bounds one look.
+const presenceTimeout = time.Minute
 
 // Run looks until ctx ends.
 func (r *PresenceChecker) Run(ctx context.Context) {
 	for {
-		if retry.Sleep(ctx, retry.Between(presenceInterval*3/4, presenceInterval*5/4)) != nil {
+		if retry.Sleep(ctx, retry.Between(MinPresenceInterval, MaxPresenceInterval)) != nil {
 			return
 		}
 		r.check(ctx)

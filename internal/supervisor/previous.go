@@ -297,17 +297,32 @@ func (r *runner) waitForPreviousUpdate(ctx context.Context) {
 const updateWithListenerTimeout = 5 * time.Second
 
 func (r *runner) killOrphans(ctx context.Context) {
-	for _, f := range r.findProcesses(r.isOrphan) {
-		p, err := r.watchProcess(f.Pid, r.isOrphan)
-		if err != nil {
-			continue
+	var pids []int
+	killed := 0
+	for some := range slices.Chunk(r.findProcesses(r.isOrphan), orphansAtOnce) {
+		var watched []Process
+		for _, f := range some {
+			if p, err := r.watchProcess(f.Pid, r.isOrphan); err == nil {
+				watched, pids = append(watched, p), append(pids, f.Pid)
+			}
 		}
 		killing, done := context.WithTimeout(ctx, killTimeout)
-		n := p.KillTree(killing)
+		killed += r.o.Processes.KillTrees(killing, watched)
 		done()
-		r.log.Warn("Killed what an earlier life's job left running: its listener is gone, and the job with it", "pid", f.Pid, "processes", n)
+	}
+	if len(pids) > 0 {
+		r.log.Warn("Killed what an earlier life's job left running: its listener is gone, and the job with it",
+			"pids", pids[:min(len(pids), loggedPids)], "processes", killed)
 	}
 }
+
+const (
+	// orphansAtOnce is how many processes are killed at a time: each takes a
+	// descriptor, and a job can leave thousands.
+	orphansAtOnce = 256
+	// loggedPids is how many of them the log names.
+	loggedPids = 10
+)
 
 // adoptPrevious makes an earlier life's agent and listener the ones that are dealt
 // with, until they are replaced.

@@ -178,6 +178,8 @@ func (l *realListener) Signal(syscall.Signal) error {
 	return nil
 }
 
+func (s *real) KillTrees(context.Context, []Process) int { return 0 }
+
 func (s *real) Adopt(int, func(proc.Info) bool) (Process, error) {
 	return nil, errors.New("there is nobody to adopt")
 }

@@ -82,6 +82,8 @@ type Processes interface {
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
 	Find(is func(proc.Info) bool) []proc.Info
 	Adopt(pid int, is func(proc.Info) bool) (Process, error)
+	// KillTrees kills adopted processes, their groups and descendants.
+	KillTrees(context.Context, []Process) int
 }
 
 // Process is a listener. *proc.Child and *proc.ForeignProcess are two.
@@ -114,6 +116,16 @@ func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (Process, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+func (p initProcesses) KillTrees(ctx context.Context, all []Process) int {
+	var foreign []*proc.ForeignProcess
+	for _, one := range all {
+		if f, is := one.(*proc.ForeignProcess); is {
+			foreign = append(foreign, f)
+		}
+	}
+	return proc.KillTrees(ctx, foreign)
 }
 
 // End is how a life ended: the exit code of azptend, and the error behind a code

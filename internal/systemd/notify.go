@@ -7,39 +7,43 @@
 package systemd
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/azptend/azptend/internal/control"
 )
 
-// Notifier is the systemd that started this process.
+// Notifier sends messages to the systemd that started this process.
 type Notifier struct {
 	socket *net.UnixConn
-	// WatchdogTimeout is how long systemd waits for a sign of life before it kills the
-	// process; 0 for ever.
+	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0
+	// means for ever.
 	WatchdogTimeout time.Duration
 }
 
 // NotifyOptions are what systemd sets in the environment.
 type NotifyOptions struct {
-	Socket       string // NOTIFY_SOCKET; "" where nobody wants to know
+	Socket       string // NOTIFY_SOCKET; "": systemd expects no messages
 	WatchdogUsec string // WATCHDOG_USEC
-	WatchdogPid  string // WATCHDOG_PID: whom the watchdog is for; "" for whoever reads it
+	WatchdogPid  string // WATCHDOG_PID: the process that the watchdog is for; "" for any
 	Pid          int    // this process
 }
 
-// OpenNotifier finds the manager; nil is that there is none. A watchdog that is another
-// process's, or no number, is none.
+// OpenNotifier connects to systemd. It returns nil if systemd expects no messages. A
+// watchdog for another process, or with a value that is not a number, is ignored.
 func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	if o.Socket == "" {
 		return nil, nil
 	}
 	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: o.Socket, Net: "unixgram"}) // "@…" is an abstract one
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell systemd how the service does: %w", err)
+		return nil, fmt.Errorf("cannot notify systemd: %w", err)
 	}
 	m := &Notifier{socket: socket}
 	usec, err := strconv.ParseInt(o.WatchdogUsec, 10, 64)
@@ -49,34 +53,89 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	return m, nil
 }
 
-// maxWatchdogUsec, in microseconds, still fits into a time.Duration.
+// maxWatchdogUsec still fits into a time.Duration.
 const maxWatchdogUsec = int64(math.MaxInt64 / time.Microsecond)
 
-// The words of the protocol.
+// The messages of the protocol.
 const (
 	Ready        = "READY=1"
 	Stopping     = "STOPPING=1"
 	WatchdogPing = "WATCHDOG=1"
 )
 
-// Status is a word for what the service is at, for `systemctl status`: one line.
+// Status is the line that `systemctl status` shows.
 func Status(text string) string {
 	return "STATUS=" + strings.Join(strings.Fields(text), " ")
 }
 
-// writeTimeout is how long systemd may take to receive a message.
+// writeTimeout is how long systemd may take to receive a message: its queue may be full.
 const writeTimeout = time.Second
 
-// Notify says some words at once. Where nobody listens any more that is an error,
-// and no reason to stop.
+// Notify sends messages in one datagram.
 func (m *Notifier) Notify(lines ...string) error {
-	_ = m.socket.SetWriteDeadline(time.Now().Add(writeTimeout)) // its queue may be full
-	_, err := m.socket.Write([]byte(strings.Join(lines, "\n")))
-	if err != nil {
-		return fmt.Errorf("cannot tell systemd how the service does: %w", err)
+	_ = m.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := m.socket.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+		return fmt.Errorf("cannot notify systemd: %w", err)
 	}
 	return nil
 }
 
-// Close lets go of the socket.
+// Close closes the socket.
 func (m *Notifier) Close() error { return m.socket.Close() }
+
+// Agents are the agents of this process, as the control socket shows them.
+type Agents interface {
+	Status(ctx context.Context) (control.Status, error)
+	Next(ctx context.Context, phase string) (control.Status, error) // waits for another phase
+}
+
+// Report sends the state of the agents until they have ended or ctx ends: each phase,
+// Ready once every agent listens for jobs, and at least two pings in each period of the
+// watchdog. A ping needs an answer from the agents' loop, so a stuck loop sends none.
+func (m *Notifier) Report(ctx context.Context, agents Agents, log *slog.Logger) {
+	// Stopping must come last: from then on systemd waits for no longer than
+	// TimeoutStopSec (service_enter_stop_by_notify in its service.c), and a job that is
+	// finished because of a limit, a person or a scheduled event may take longer.
+	defer func() { _ = m.Notify(Stopping) }()
+	phase, failureLogged := "", false
+	for {
+		s, err := m.next(ctx, agents, phase)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			continue
+		}
+		lines := []string{WatchdogPing}
+		if s.Phase != phase {
+			lines = append(lines, Status(s.Phase+": agent "+s.Agent+" in pool "+s.Pool))
+			if s.Ready {
+				lines = append(lines, Ready)
+			}
+		}
+		if err := m.Notify(lines...); err != nil && !failureLogged {
+			failureLogged = true
+			log.Warn("Cannot notify systemd: it does not know the agent's state", "error", err)
+		}
+		if phase = s.Phase; s.End != nil {
+			return
+		}
+	}
+}
+
+// next waits for another phase, but not for longer than the watchdog allows. If the phase
+// lasts, it asks the loop for its state.
+func (m *Notifier) next(ctx context.Context, agents Agents, phase string) (control.Status, error) {
+	wait, cancel := ctx, func() {}
+	if w := m.WatchdogTimeout; w > 0 {
+		wait, cancel = context.WithTimeout(ctx, w/3)
+	}
+	s, err := agents.Next(wait, phase)
+	cancel()
+	if err == nil || ctx.Err() != nil {
+		return s, err
+	}
+	ctx, cancel = context.WithTimeout(ctx, max(m.WatchdogTimeout/3, time.Second))
+	defer cancel()
+	return agents.Status(ctx)
+}

@@ -4,7 +4,7 @@
 // fake agent and an emulator of its own; dozens run at once. What
 // became of it is judged by the emulator's records, /proc and the exit code.
 //
-//	phase.go, event.go, outcome.go, order.go
+//	phase.go, event.go, outcome.go
 //	                                 the four sides of the matrix
 //	rules.go                         which cells cannot be, and why
 //	cells.go                         all cells, and a set that has each pair
@@ -13,8 +13,7 @@
 //	facts.go                         what was seen of it
 //	properties.go                    what must be true of every cell
 //	codes.go                         the README's table of exit codes
-//	prune.go                         what a keeper would do with what is left
-//	crowd.go                         many cells at once
+//	crowd.go                         many cells at once; test/internal/cells does it
 //	page.go                          docs/reliability.md's part
 //
 // A set of cells in which each pair occurs runs with every test, with each phase and

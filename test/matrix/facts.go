@@ -29,6 +29,14 @@ type facts struct {
 	said     string
 }
 
+// Summary, AgentsLeft and Output make facts of cells.Facts.
+func (f facts) Summary() string {
+	return fmt.Sprintf("codes %v, job %s %s, struck %v", f.codes, f.job.State, f.job.Result, f.struck)
+}
+
+func (f facts) AgentsLeft() bool { return len(f.agents) > 0 }
+func (f facts) Output() string   { return f.said }
+
 func (p *play) facts() facts {
 	f := facts{asked: p.asked, insisted: p.insisted, running: p.swept}
 	for _, a := range p.lives {

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"regexp"
 	"syscall"
 	"time"
 
+	"github.com/azptend/azptend/test/internal/cells"
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
@@ -88,39 +87,39 @@ func run(o options) (ok bool, err error) {
 }
 
 // choose says which cells there are, and which are played.
-func (o options) choose() (cells []cell, removed map[string]int, err error) {
+func (o options) choose() (chosen []cell, removed map[string]int, err error) {
 	all := allCells()
-	cells, removed = possible(all)
-	fmt.Printf("%d cells, of which %d can be:\n", len(all), len(cells))
+	chosen, removed = possible(all)
+	fmt.Printf("%d cells, of which %d can be:\n", len(all), len(chosen))
 	for _, r := range rules() {
 		fmt.Printf("  %4d removed by %q: %s\n", removed[r.name], r.name, r.why)
 	}
 	if o.order != "" {
-		if cells = inOrder(cells, o.order); len(cells) == 0 {
+		if chosen = inOrder(chosen, o.order); len(chosen) == 0 {
 			return nil, nil, fmt.Errorf("there is no order %q", o.order)
 		}
-		fmt.Printf("%d of them are of a listener that starts %s\n", len(cells), o.order)
+		fmt.Printf("%d of them are of a listener that starts %s\n", len(chosen), o.order)
 	}
 	switch {
 	case o.pairs:
-		cells = pairwise(cells)
-		fmt.Printf("%d of them have each pair\n", len(cells))
+		chosen = pairwise(chosen)
+		fmt.Printf("%d of them have each pair\n", len(chosen))
 	case o.order == "" && o.only == "":
-		cells = usual(cells)
-		fmt.Printf("%d of them are played: all of the source's order, and of the other a set that has each pair\n", len(cells))
+		chosen = usual(chosen)
+		fmt.Printf("%d of them are played: all of the source's order, and of the other a set that has each pair\n", len(chosen))
 	}
 	if o.only != "" {
-		cells, err = chosen(cells, o.only)
+		chosen, err = cells.Matching(chosen, o.only)
 	}
-	return cells, removed, err
+	return chosen, removed, err
 }
 
 // tell says what is worth a line of a cell.
 func (o options) tell(v verdict) {
-	switch v.word() {
+	switch v.Word() {
 	case "red":
 		fmt.Printf("RED %s\n", v)
-		keep(o.logs, v)
+		v.Save(o.logs)
 	case "named":
 		fmt.Printf("named %s\n", v)
 	}
@@ -130,29 +129,4 @@ func (o options) tell(v verdict) {
 func interrupted() context.Context {
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	return ctx
-}
-
-func chosen(cells []cell, only string) ([]cell, error) {
-	pattern, err := regexp.Compile(only)
-	if err != nil {
-		return nil, err
-	}
-	var some []cell
-	for _, c := range cells {
-		if pattern.MatchString(c.String()) {
-			some = append(some, c)
-		}
-	}
-	return some, nil
-}
-
-var unfit = regexp.MustCompile(`[^a-zA-Z0-9]+`)
-
-// keep writes what azptend said.
-func keep(dir string, v verdict) {
-	if dir == "" {
-		return
-	}
-	name := filepath.Join(dir, unfit.ReplaceAllString(v.cell.String(), "-")+".log")
-	_ = os.WriteFile(name, []byte(v.String()+"\n"+v.facts.said), 0o644)
 }

@@ -26,15 +26,15 @@ func TestPairwise(t *testing.T) {
 	}
 	defer theatre.close()
 	verdicts := theatre.playAll(set, *cellsAtOnce, func(_ int, v verdict) {
-		if v.red() {
-			t.Errorf("%s\nazptend said:\n%s", v, v.facts.said)
+		if v.Red() {
+			t.Errorf("%s\nazptend said:\n%s", v, v.Facts.said)
 		}
 	})
 	s := summarise(verdicts, nil, 0)
 	t.Logf("%d cells: %d passed, %d named and then emptied; %d of a listener that starts %s",
 		len(set), s.passed, s.named, len(s.of(orders()[1])), orders()[1].name)
 	for _, v := range s.missed() {
-		t.Errorf("%s: no call met the outcome", v.cell)
+		t.Errorf("%s: no call met the outcome", v.Cell)
 	}
 }
 

@@ -22,7 +22,7 @@ type summary struct {
 func summarise(verdicts []verdict, removed map[string]int, took time.Duration) summary {
 	s := summary{verdicts: verdicts, removed: removed, took: took}
 	for _, v := range verdicts {
-		switch v.word() {
+		switch v.Word() {
 		case "red":
 			s.red++
 		case "named":
@@ -34,22 +34,11 @@ func summarise(verdicts []verdict, removed map[string]int, took time.Duration) s
 	return s
 }
 
-// word is what a cell counts as.
-func (v verdict) word() string {
-	switch {
-	case v.red():
-		return "red"
-	case len(v.facts.agents) > 0:
-		return "named"
-	}
-	return "passed"
-}
-
 // missed are the cells with an outcome that no call has met.
 func (s summary) missed() []verdict {
 	var some []verdict
 	for _, v := range s.verdicts {
-		if v.cell.outcome.fault != nil && len(v.facts.struck) == 0 {
+		if v.Cell.outcome.fault != nil && len(v.Facts.struck) == 0 {
 			some = append(some, v)
 		}
 	}
@@ -60,7 +49,7 @@ func (s summary) print(w io.Writer) {
 	fmt.Fprintf(w, "%d cells in %v: %d passed, %d named and then emptied, %d red; in %d no call met the outcome\n",
 		len(s.verdicts), s.took.Round(time.Second), s.passed, s.named, s.red, len(s.missed()))
 	for _, v := range s.missed() {
-		fmt.Fprintf(w, "  no call met the outcome: %s\n", v.cell)
+		fmt.Fprintf(w, "  no call met the outcome: %s\n", v.Cell)
 	}
 }
 
@@ -84,7 +73,7 @@ func (s summary) part() string {
 	fmt.Fprintf(&b, "**%d passed, %d named and then emptied, %d failed.**\n\n", s.passed, s.named, s.red)
 	b.WriteString("In each cell, by the emulator's records and /proc:\n\n")
 	for _, p := range properties() {
-		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
+		fmt.Fprintf(&b, "- %s: %s\n", p.Name, p.What)
 	}
 	fmt.Fprintf(&b, "\nazptend may exit %v late, because all cells share the machine. \"Named and then emptied\" is an agent that azptend could not remove in the grace period: "+
 		"azptend named it in its log, and prune removed it after its session and its job's lock had expired.\n\n", margin)
@@ -130,7 +119,7 @@ func (t tally) String() string {
 func (s summary) of(o order) []verdict {
 	var some []verdict
 	for _, v := range s.verdicts {
-		if v.cell.order.name == o.name {
+		if v.Cell.order.name == o.name {
 			some = append(some, v)
 		}
 	}
@@ -142,7 +131,7 @@ func (s summary) byOrder(b *strings.Builder) {
 	for _, o := range orders() {
 		var t tally
 		for _, v := range s.of(o) {
-			t.add(v.word())
+			t.add(v.Word())
 		}
 		fmt.Fprintf(b, "| %s | %s | %s |\n", o.name, t, o.what)
 	}
@@ -160,7 +149,7 @@ func (s summary) phaseByEvent(b *strings.Builder) {
 		counts[at].add(word)
 	}
 	for _, v := range s.of(source) {
-		count(v.cell, v.word())
+		count(v.Cell, v.Word())
 	}
 	for _, c := range inOrder(allCells(), source.name) {
 		if ruleAgainst(c) != "" {
@@ -191,8 +180,8 @@ func (s summary) byOutcome(b *strings.Builder) {
 	for _, o := range outcomes() {
 		var t tally
 		for _, v := range s.verdicts {
-			if v.cell.outcome.name == o.name {
-				t.add(v.word())
+			if v.Cell.outcome.name == o.name {
+				t.add(v.Word())
 			}
 		}
 		fmt.Fprintf(b, "| %s | %s |\n", o.name, t)

@@ -4,23 +4,20 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/azptend/azptend/test/internal/cells"
 )
 
-// property is what must be true of every cell.
-type property struct {
-	name   string
-	what   string
-	broken func(cell, facts) string // why it is not so; "" when it is
-}
+type property = cells.Property[cell, facts]
 
 func properties() []property {
 	return []property{
-		{"azptend ends within the budget", "the time from the first request to drain to the end of the process is within the grace period", overstayed},
-		{"the exit code is the table's", "the README's, for what happened", wrongCode},
-		{"no job is cut while drain budget is left", "unless SIGINT escalated, or the event itself ended its process", cutJob},
-		{"no ghost", "the pool is empty, or each agent in it is named in the log, and pruning empties it", ghost},
-		{"no process stays", "including daemons that left the job's group and session", survivor},
-		{"no file stays", "except what the agent itself leaves: _work, _diag and its bins", litter},
+		{Name: "azptend ends within the budget", What: "the time from the first request to drain to the end of the process is within the grace period", Broken: overstayed},
+		{Name: "the exit code is the table's", What: "the README's, for what happened", Broken: wrongCode},
+		{Name: "no job is cut while drain budget is left", What: "unless SIGINT escalated, or the event itself ended its process", Broken: cutJob},
+		{Name: "no ghost", What: "the pool is empty, or each agent in it is named in the log, and pruning empties it", Broken: ghost},
+		{Name: "no process stays", What: "including daemons that left the job's group and session", Broken: survivor},
+		{Name: "no file stays", What: "except what the agent itself leaves: _work, _diag and its bins", Broken: litter},
 	}
 }
 

@@ -46,10 +46,10 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 			c := cellOf(t, tt.phase, tt.event)
 			f, err := theatre.perform(0, c)
 			v := judge(c, f, err)
-			if tt.property == "" && v.red() {
+			if tt.property == "" && v.Red() {
 				t.Errorf("%s\nit said:\n%s", v, f.said)
 			}
-			if tt.property != "" && v.broken[tt.property] == "" {
+			if tt.property != "" && v.Broken[tt.property] == "" {
 				t.Errorf("an azptend that %s is not found out\n%s\nit said:\n%s", tt.wrong, v, f.said)
 			}
 		})

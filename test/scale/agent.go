@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // agent is one azptend with its listener, from the pod's creation to its end.
@@ -35,7 +37,7 @@ func (w *world) launch() {
 	w.out.Peak = max(w.out.Peak, len(w.agents))
 	w.after(w.podStart(), func() {
 		a.running = true
-		w.after(w.looks.between(lookFrom, lookTo), a.look)
+		w.after(w.looks.between(supervisor.MinPresenceInterval, supervisor.MaxPresenceInterval), a.look)
 		a.asks(a.life().Start, func() {
 			a.watched = true
 			w.after(w.between(listenerUp, listenerUp+listenerVary), a.listens)
@@ -53,7 +55,7 @@ func (a *agent) look() {
 		a.w.out.Looks++
 		a.ask(rosterLook, a.w.now, 0, func() {}, func() {})
 	}
-	a.w.after(a.w.looks.between(lookFrom, lookTo), a.look)
+	a.w.after(a.w.looks.between(supervisor.MinPresenceInterval, supervisor.MaxPresenceInterval), a.look)
 }
 
 func (a *agent) life() lifeCalls {

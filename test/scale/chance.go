@@ -22,13 +22,6 @@ const (
 	roundTrip    = 100 * time.Millisecond // of each call
 )
 
-// Between two looks of azptend's whether its agent is still in its pool, and from its
-// start to the first (internal/supervisor/roster.go).
-const (
-	lookFrom = 45 * time.Minute
-	lookTo   = 75 * time.Minute
-)
-
 // chance draws all that is left to chance in a run. Jobs are drawn from a source of
 // their own: settings are compared by the same jobs. So are azptend's looks, which
 // change nothing else.

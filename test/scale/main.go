@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/supervisor"
 	"github.com/azptend/azptend/test/internal/launch"
 	"github.com/azptend/azptend/test/internal/process"
 )
@@ -112,7 +113,7 @@ func assumptions() string {
 	t.add("a call", fmt.Sprintf("%d ms, and the limit's delay", roundTrip.Milliseconds()))
 	t.add("KEDA", fmt.Sprintf("waits %s for an answer; a failed poll costs %d calls instead of %d", span(kedaPatience), len(kedaError), len(kedaPoll)))
 	t.add("azptend under the limit", fmt.Sprintf("waits as long as the server asks, up to a quarter longer at random; retries a refused call for %s", span(limitPatience)))
-	t.add("azptend's check that its agent is still in its pool", fmt.Sprintf("one call of each process (here of each agent) every %s to %s at random; not retried", span(lookFrom), span(lookTo)))
+	t.add("azptend's check that its agent is still in its pool", fmt.Sprintf("one call of each process (here of each agent) every %s to %s at random; not retried", span(supervisor.MinPresenceInterval), span(supervisor.MaxPresenceInterval)))
 	t.add("a run", fmt.Sprintf("jobs arrive for %s, and all of them run", span(pageScope(0).During)))
 	t.add("identities above", fmt.Sprintf("so many that the busiest five minutes of each are within %s of the limit", percent(near)))
 	t.add("where the agents' identity is over its limit (\"Whose calls\")", fmt.Sprintf("a call costs so much that its busiest five minutes are %g times the limit", tooMuch))

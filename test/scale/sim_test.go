@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // fitting is KEDA as docs/scale.md says to set it.
@@ -91,7 +92,7 @@ func TestLooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	least, most := agents*int((o.Length-time.Minute)/lookTo), agents*int(o.Length/lookFrom)
+	least, most := agents*int((o.Length-time.Minute)/supervisor.MaxPresenceInterval), agents*int(o.Length/supervisor.MinPresenceInterval)
 	if o.Looks < least || o.Looks > most {
 		t.Errorf("%d looks in %s, want %d to %d", o.Looks, o.Length, least, most)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // scope is how large the studies are: those of the page, or a test's.
@@ -105,7 +107,7 @@ func (s scope) perIdentity(*runs) string {
 	t := &table{head: []string{"a call costs", "calls in five minutes", "runs with `--once` per hour", "long-lived agents started and removed per hour", "or long-lived agents in the pool"}}
 	for _, cost := range costs {
 		calls := 200 / cost
-		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())), int(calls*12*((lookFrom+lookTo)/2).Hours()))
+		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())), int(calls*12*((supervisor.MinPresenceInterval+supervisor.MaxPresenceInterval)/2).Hours()))
 	}
 	return t.String()
 }

@@ -3,8 +3,8 @@ package main
 import (
 	"runtime"
 	"slices"
-	"sync"
-	"time"
+
+	"github.com/azptend/azptend/test/internal/cells"
 )
 
 // atOnce is how many cells are played at once: they wait most of the time.
@@ -12,7 +12,7 @@ func atOnce() int { return 6 * runtime.NumCPU() }
 
 // longFirst puts first what takes longest, so that it does not begin when all
 // the rest is over, and keeps an attack's columns apart: floods add up.
-func longFirst(cells []cell) []cell {
+func longFirst(all []cell) []cell {
 	rank := map[moment]int{relisten: 0, killed: 1, again: 2}
 	of := func(c cell) int {
 		if n, is := rank[c.attack.when]; is {
@@ -20,7 +20,7 @@ func longFirst(cells []cell) []cell {
 		}
 		return len(rank)
 	}
-	sorted := slices.Clone(cells)
+	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b cell) int {
 		if d := of(a) - of(b); d != 0 {
 			return d
@@ -31,34 +31,9 @@ func longFirst(cells []cell) []cell {
 }
 
 // playAll plays cells, so many at once, and reports each as it ends.
-func (t *theatre) playAll(cells []cell, jobs int, report func(done int, v verdict)) []verdict {
-	cells = longFirst(cells)
-	verdicts := make([]verdict, len(cells))
-	next := make(chan int)
-	go func() {
-		defer close(next)
-		for i := range cells {
-			next <- i
-		}
-	}()
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	done := 0
-	for range jobs {
-		all.Go(func() {
-			for i := range next {
-				begun := time.Now()
-				f, err := t.perform(i, cells[i])
-				v := judge(cells[i], f, err)
-				v.took = time.Since(begun)
-				verdicts[i] = v
-				mu.Lock()
-				done++
-				report(done, v)
-				mu.Unlock()
-			}
-		})
-	}
-	all.Wait()
-	return verdicts
+func (t *theatre) playAll(all []cell, jobs int, report func(done int, v verdict)) []verdict {
+	return cells.PlayAll(longFirst(all), jobs, func(number int, c cell) verdict {
+		f, err := t.perform(number, c)
+		return judge(c, f, err)
+	}, report)
 }

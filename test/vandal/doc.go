@@ -6,13 +6,15 @@
 //
 //	attacks.go      the list of attacks
 //	cells.go        columns, cells, and the short set that runs with every test
-//	world.go        what a cell plays in: directories, emulator, limits
+//	theatre.go      what all cells share; world.go: what one cell plays in
 //	confine.go      starts azptend with those limits
 //	actor.go        an azptend that runs, its output and its memory
-//	play.go         one cell, from start to end
-//	inside.go       what runs inside the job; plant.go: the files that it plants
+//	play.go         one cell, until its attack; play_after.go: what follows
+//	inside.go       what runs inside the job; inside_files.go, inside_processes.go,
+//	                inside_network.go, inside_output.go: the attacks
+//	plant.go        the files that attacks put in place of others
 //	judge.go        what must be true of every cell
-//	crowd.go        many cells at once
+//	crowd.go        many cells at once; test/internal/cells does it
 //	page.go         docs/reliability.md's part
 //	faults.go       azptend without one of its guards, through a source overlay
 //

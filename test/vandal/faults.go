@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
+	"github.com/azptend/azptend/test/internal/cells"
 	"github.com/azptend/azptend/test/internal/fault"
 	"github.com/azptend/azptend/test/internal/launch"
 )
@@ -86,22 +88,17 @@ func (f planted) play(module, lab, self string, jobs int) (played int, green []v
 		return 0, nil, err
 	}
 	defer t.close()
-	pattern, err := regexp.Compile(f.cells)
+	matching, err := cells.Matching(allCells(), f.cells)
 	if err != nil {
 		return 0, nil, err
 	}
-	var cells []cell
-	for _, c := range allCells() {
-		if pattern.MatchString(c.String()) && c.impossible() == "" {
-			cells = append(cells, c)
-		}
-	}
-	for _, v := range t.playAll(cells, jobs, func(int, verdict) {}) {
-		if len(v.broken) == 0 { // that it could not be played proves nothing
+	possible := slices.DeleteFunc(matching, func(c cell) bool { return c.impossible() != "" })
+	for _, v := range t.playAll(possible, jobs, func(int, verdict) {}) {
+		if len(v.Broken) == 0 { // that it could not be played proves nothing
 			green = append(green, v)
 		}
 	}
-	return len(cells), green, nil
+	return len(possible), green, nil
 }
 
 // runFaults plays all faults, and says whether each was found out.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/azptend/azptend/test/internal/cells"
 )
 
 // life is one azptend's.
@@ -90,23 +92,18 @@ func unnamed(ids []int, said string) []int {
 // holdsName is the line about an agent that has the name and is not known to be ours.
 var holdsName = regexp.MustCompile(`is held by another agent: id [0-9]+`)
 
-// property is what must be true of every cell.
-type property struct {
-	name   string
-	what   string
-	broken func(cell, facts) string // why it is not so; "" when it is
-}
+type property = cells.Property[cell, facts]
 
 func properties() []property {
 	return []property{
-		{"azptend ends in time", "within its grace period after SIGTERM, or by itself where no SIGTERM comes", overstayed},
-		{"the exit code is the table's", "0, or the README's code for what the attack did", wrongCode},
-		{"no ghost", "the pool is empty, or the log names the agent that stays, with the command that removes it", ghost},
-		{"memory is bounded", fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), hungry},
-		{"descriptors are bounded", fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), greedy},
-		{"other jobs succeed", "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is; not where the pids limit is used up, for a listener needs threads too", others},
-		{"no process stays", "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", survivor},
-		{"nothing else is touched", "files outside the agent's directory stay as they are, and probes and `azptend healthcheck` get a true answer (a job of azptend's own user may answer at the control socket itself)", collateral},
+		{Name: "azptend ends in time", What: "within its grace period after SIGTERM, or by itself where no SIGTERM comes", Broken: overstayed},
+		{Name: "the exit code is the table's", What: "0, or the README's code for what the attack did", Broken: wrongCode},
+		{Name: "no ghost", What: "the pool is empty, or the log names the agent that stays, with the command that removes it", Broken: ghost},
+		{Name: "memory is bounded", What: fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), Broken: hungry},
+		{Name: "descriptors are bounded", What: fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), Broken: greedy},
+		{Name: "other jobs succeed", What: "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is; not where the pids limit is used up, for a listener needs threads too", Broken: others},
+		{Name: "no process stays", What: "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", Broken: survivor},
+		{Name: "nothing else is touched", What: "files outside the agent's directory stay as they are, and probes and `azptend healthcheck` get a true answer (a job of azptend's own user may answer at the control socket itself)", Broken: collateral},
 	}
 }
 
@@ -202,51 +199,19 @@ func collateral(_ cell, f facts) string {
 	return f.checked
 }
 
-// verdict is what became of a cell.
-type verdict struct {
-	cell   cell
-	facts  facts
-	err    error // it could not be played to its end
-	broken map[string]string
-	took   time.Duration
+// verdict is the result of a cell.
+type verdict = cells.Verdict[cell, facts]
+
+func judge(c cell, f facts, err error) verdict { return cells.Judge(properties(), c, f, err) }
+
+// Summary, AgentsLeft and Output make facts of cells.Facts.
+func (f facts) Summary() string {
+	text := fmt.Sprintf("lives %+v, job %s", f.lives, f.job)
+	if f.prevented {
+		text = "azptend ended the daemon before it could strike; " + text
+	}
+	return text
 }
 
-func judge(c cell, f facts, err error) verdict {
-	v := verdict{cell: c, facts: f, err: err, broken: map[string]string{}}
-	for _, p := range properties() {
-		if why := p.broken(c, f); why != "" {
-			v.broken[p.name] = why
-		}
-	}
-	return v
-}
-
-func (v verdict) red() bool { return v.err != nil || len(v.broken) > 0 }
-
-// word is what a cell counts as.
-func (v verdict) word() string {
-	switch {
-	case v.red():
-		return "red"
-	case len(v.facts.agents) > 0:
-		return "named"
-	}
-	return "passed"
-}
-
-// String is a cell with all that is wrong with it.
-func (v verdict) String() string {
-	text := v.cell.String()
-	if v.err != nil {
-		text += fmt.Sprintf("\n    it could not be played to its end: %v", v.err)
-	}
-	for _, p := range properties() {
-		if why := v.broken[p.name]; why != "" {
-			text += fmt.Sprintf("\n    %s: no: %s", p.name, why)
-		}
-	}
-	if v.facts.prevented {
-		text += "\n    azptend ended the daemon before it could strike"
-	}
-	return text + fmt.Sprintf("\n    lives %+v, job %s, %v", v.facts.lives, v.facts.job, v.took.Round(100*time.Millisecond))
-}
+func (f facts) AgentsLeft() bool { return len(f.agents) > 0 }
+func (f facts) Output() string   { return f.said }

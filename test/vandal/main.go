@@ -7,10 +7,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"syscall"
 	"time"
 
+	"github.com/azptend/azptend/test/internal/cells"
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
@@ -105,9 +105,9 @@ func run(o options) (ok bool, err error) {
 	context.AfterFunc(ctx, func() { t.close(); os.Exit(1) })
 	begun := time.Now()
 	verdicts := t.playAll(cells, o.jobs, func(done int, v verdict) {
-		if v.red() {
+		if v.Red() {
 			fmt.Printf("RED %s\n", v)
-			keep(o.logs, v)
+			v.Save(o.logs)
 		}
 		if done%20 == 0 || done == len(cells) {
 			fmt.Printf("%5d of %d cells, %v\n", done, len(cells), time.Since(begun).Round(time.Second))
@@ -116,8 +116,8 @@ func run(o options) (ok bool, err error) {
 	s := summary{verdicts: verdicts, jobs: o.jobs}
 	s.replay(t, func(v verdict) {
 		fmt.Printf("played again, alone: %s\n", v)
-		if v.red() {
-			keep(o.logs, v)
+		if v.Red() {
+			v.Save(o.logs)
 		}
 	})
 	s.took = time.Since(begun)
@@ -131,36 +131,18 @@ func run(o options) (ok bool, err error) {
 }
 
 // choose says which cells are played.
-func (o options) choose() ([]cell, error) {
-	pattern, err := regexp.Compile(o.only)
-	if err != nil {
-		return nil, err
-	}
+func (o options) choose() (chosen []cell, err error) {
 	all := allCells()
 	if o.short {
 		all = shortSet()
 	}
-	var cells []cell
-	for _, c := range all {
-		if !pattern.MatchString(c.String()) {
-			continue
-		}
+	matching, err := cells.Matching(all, o.only)
+	for _, c := range matching {
 		if why := c.impossible(); why != "" {
 			fmt.Printf("not played: %s: %s\n", c, why)
 			continue
 		}
-		cells = append(cells, c)
+		chosen = append(chosen, c)
 	}
-	return cells, nil
-}
-
-var unfitForNames = regexp.MustCompile(`[^a-zA-Z0-9]+`)
-
-// keep writes what azptend said.
-func keep(dir string, v verdict) {
-	if dir == "" {
-		return
-	}
-	name := filepath.Join(dir, unfitForNames.ReplaceAllString(v.cell.String(), "-")+".log")
-	_ = os.WriteFile(name, []byte(v.String()+"\n"+v.facts.said), 0o644)
+	return chosen, err
 }

@@ -28,11 +28,11 @@ func (s *summary) replay(t *theatre, report func(verdict)) {
 		return
 	}
 	for i, v := range s.verdicts {
-		if !v.red() {
+		if !v.Red() {
 			continue
 		}
-		f, err := t.perform(len(s.verdicts)+i, v.cell)
-		s.verdicts[i] = judge(v.cell, f, err)
+		f, err := t.perform(len(s.verdicts)+i, v.Cell)
+		s.verdicts[i] = judge(v.Cell, f, err)
 		report(s.verdicts[i])
 		s.replayed++
 	}
@@ -40,7 +40,7 @@ func (s *summary) replay(t *theatre, report func(verdict)) {
 
 func (s summary) count(word string) (n int) {
 	for _, v := range s.verdicts {
-		if v.word() == word {
+		if v.Word() == word {
 			n++
 		}
 	}
@@ -65,7 +65,7 @@ func (s summary) part() string {
 	fmt.Fprintf(&b, "**%d passed, in %d an agent stays and is named or left to a keeper, %d failed.**\n\n", s.count("passed"), s.count("named"), s.count("red"))
 	b.WriteString("In each cell, by the emulator's records, /proc and the exit code:\n\n")
 	for _, p := range properties() {
-		fmt.Fprintf(&b, "- %s: %s\n", p.name, p.what)
+		fmt.Fprintf(&b, "- %s: %s\n", p.Name, p.What)
 	}
 	fmt.Fprintf(&b, "\nazptend may exit %v late, because all cells share the machine. "+
 		"An agent that stays is one that azptend could not remove in time and names in its log, or the agent of an azptend that was killed, "+
@@ -105,8 +105,8 @@ func (a attack) row() string {
 func (s summary) tally(a attack, column string) string {
 	counts := map[string]int{}
 	for _, v := range s.verdicts {
-		if v.cell.attack.name == a.name && v.cell.column == column {
-			counts[v.word()]++
+		if v.Cell.attack.name == a.name && v.Cell.column == column {
+			counts[v.Word()]++
 		}
 	}
 	var parts []string

@@ -30,8 +30,8 @@ func TestVandal(t *testing.T) {
 		t.Fatal("no cell can be played")
 	}
 	for _, v := range theatre.playAll(cells, *cellsAtOnce, func(int, verdict) {}) {
-		if v.red() {
-			t.Errorf("%s\nazptend said:\n%s", v, v.facts.said)
+		if v.Red() {
+			t.Errorf("%s\nazptend said:\n%s", v, v.Facts.said)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func TestShortSetHasEachMoment(t *testing.T) {
 func TestEachPropertyCanGoRed(t *testing.T) {
 	c := cell{attack: attack{name: "an attack", when: busy}, column: sameUser}
 	good := life{over: true, asked: true, took: grace, peak: 20 << 10}
-	if v := judge(c, facts{lives: []life{good}}, nil); v.red() {
+	if v := judge(c, facts{lives: []life{good}}, nil); v.Red() {
 		t.Errorf("a good cell is red: %s", v)
 	}
 	for _, tt := range []struct {
@@ -107,7 +107,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 		{"nothing else is touched", facts{lives: []life{good}, victim: "nothing"}},
 		{"nothing else is touched", facts{lives: []life{good}, checked: "healthcheck fails"}},
 	} {
-		if v := judge(c, tt.facts, nil); v.broken[tt.property] == "" {
+		if v := judge(c, tt.facts, nil); v.Broken[tt.property] == "" {
 			t.Errorf("%q is not red with %+v", tt.property, tt.facts)
 		}
 	}
@@ -135,7 +135,7 @@ func TestFaults(t *testing.T) {
 				t.Skip("this machine can play none of its cells")
 			}
 			for _, v := range green {
-				t.Errorf("without %s this cell is green all the same: %s\nazptend said:\n%s", f.Guard, v, v.facts.said)
+				t.Errorf("without %s this cell is green all the same: %s\nazptend said:\n%s", f.Guard, v, v.Facts.said)
 			}
 		})
 	}

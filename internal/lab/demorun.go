@@ -21,37 +21,37 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// stage is what the demo plays on: an emulator in this process, and azptend as a
-// process of its own.
-type stage struct {
+// demoRun is one run of the demo: an emulator in this process, and azptend as a
+// separate process.
+type demoRun struct {
 	out        *term.Output
 	color      bool
 	verbose    bool
 	executable string
 	dir        string
 	agentDir   string
-	began      time.Time
+	startedAt  time.Time
 
-	emulator *emulator.Emulator
-	base     string
-	served   chan error
-	page     *keeperPage
-	stop     context.CancelFunc
-	seen     uint64 // the last event that was told
+	emulator  *emulator.Emulator
+	base      string
+	served    chan error
+	page      *keeperPage
+	stop      context.CancelFunc
+	lastEvent uint64 // the last event that was told
 
-	init    *proc.Init
-	child   *proc.Child
-	path    string // of PATH, for the jobs
-	log     logTail
-	asked   time.Time // SIGTERM
-	removed time.Time
+	init      *proc.Init
+	child     *proc.Child
+	path      string // of PATH, for the jobs
+	log       logTail
+	sigtermAt time.Time // SIGTERM
+	removedAt time.Time
 }
 
-func raiseStage(p cli.Process, verbose bool) (_ *stage, err error) {
-	s := &stage{out: &term.Output{W: p.Stdout}, verbose: verbose, began: time.Now(), served: make(chan error, 1), color: p.WantsColor()}
+func startDemo(p cli.Process, verbose bool) (_ *demoRun, err error) {
+	s := &demoRun{out: &term.Output{W: p.Stdout}, verbose: verbose, startedAt: time.Now(), served: make(chan error, 1), color: p.WantsColor()}
 	defer func() {
 		if err != nil {
-			s.strike()
+			s.close()
 		}
 	}()
 	if s.executable, err = cli.Self(); err != nil {
@@ -87,89 +87,89 @@ func raiseStage(p cli.Process, verbose bool) (_ *stage, err error) {
 	return s, err
 }
 
-// strike takes everything down again, whatever was raised.
-func (s *stage) strike() {
-	if s.child != nil {
-		s.child.KillTree(context.Background())
-		s.log.wait()
+// close takes everything down again, whatever was raised.
+func (d *demoRun) close() {
+	if d.child != nil {
+		d.child.KillTree(context.Background())
+		d.log.wait()
 	}
-	if s.init != nil {
-		s.init.Close()
+	if d.init != nil {
+		d.init.Close()
 	}
-	if s.stop != nil {
-		s.stop()
-		<-s.served
-		if s.page != nil {
-			s.page.running.Wait()
+	if d.stop != nil {
+		d.stop()
+		<-d.served
+		if d.page != nil {
+			d.page.running.Wait()
 		}
 	}
-	if s.dir != "" {
-		_ = os.RemoveAll(s.dir)
+	if d.dir != "" {
+		_ = os.RemoveAll(d.dir)
 	}
 }
 
 // start starts azptend as a container would: with an environment, and nothing
 // else.
-func (s *stage) start() error {
-	env := []string{"PATH=" + s.path, "HOME=" + s.dir, "AZP_AGENT_NAME=demo", "AZP_PLATFORM=none", "AZP_AGENT_DIR=" + s.agentDir, "AZP_LOG_FORMAT=json"}
-	for _, v := range s.emulator.Environment(s.base) {
+func (d *demoRun) start() error {
+	env := []string{"PATH=" + d.path, "HOME=" + d.dir, "AZP_AGENT_NAME=demo", "AZP_PLATFORM=none", "AZP_AGENT_DIR=" + d.agentDir, "AZP_LOG_FORMAT=json"}
+	for _, v := range d.emulator.Environment(d.base) {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	s.child, err = s.init.Start(context.Background(), proc.Spec{Path: s.executable, Args: []string{"run"}, Env: env, Dir: s.dir, Stderr: w})
+	d.child, err = d.init.Start(context.Background(), proc.Spec{Path: d.executable, Args: []string{"run"}, Env: env, Dir: d.dir, Stderr: w})
 	w.Close()
 	if err != nil {
 		r.Close()
 		return err
 	}
-	s.log.follow(r, s.tellLine)
+	d.log.follow(r, d.printLogLine)
 	return nil
 }
 
-// await waits for the next event of a type.
-func (s *stage) await(ctx context.Context, kind string) (emulator.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+// waitEvent waits for the next event of a type.
+func (d *demoRun) waitEvent(ctx context.Context, kind string) (emulator.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	go func() { // azptend's end is the end of waiting for it
 		select {
-		case <-s.child.Done():
+		case <-d.child.Done():
 			if kind != emulator.EventAgentRemoved {
 				cancel()
 			}
 		case <-ctx.Done():
 		}
 	}()
-	e, err := s.emulator.WaitEvent(ctx, s.seen, func(e emulator.Event) bool { return e.Type == kind })
+	e, err := d.emulator.WaitEvent(ctx, d.lastEvent, func(e emulator.Event) bool { return e.Type == kind })
 	if err != nil {
 		return e, fmt.Errorf("waited for %s: %w", kind, err)
 	}
-	s.seen = e.Seq
+	d.lastEvent = e.Seq
 	return e, nil
 }
 
-func (s *stage) sayf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
+func (d *demoRun) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
 
-// tell says one thing that happened.
-func (s *stage) tell(who, format string, args ...any) {
+// print says one thing that happened.
+func (d *demoRun) print(who, format string, args ...any) {
 	name := fmt.Sprintf("%-9s", who)
-	if s.color {
+	if d.color {
 		name = "\x1b[1m" + name + "\x1b[0m"
 	}
-	s.sayf("%6.2f s  %s %s\n", time.Since(s.began).Seconds(), name, fmt.Sprintf(format, args...))
+	d.printf("%6.2f s  %s %s\n", time.Since(d.startedAt).Seconds(), name, fmt.Sprintf(format, args...))
 }
 
 // showLines shows the whole lines of a job's log from number shown on, and
 // returns how many are shown now.
-func (s *stage) showLines(log string, shown int) int {
+func (d *demoRun) showLines(log string, shown int) int {
 	lines := strings.SplitAfter(log, "\n")
 	for _, line := range lines[min(shown, len(lines)):] {
 		if !strings.HasSuffix(line, "\n") {
 			break
 		}
-		s.sayf("%9s %9s │ %s\n", "", "", withoutTime(strings.TrimSuffix(line, "\n")))
+		d.printf("%9s %9s │ %s\n", "", "", withoutTime(strings.TrimSuffix(line, "\n")))
 		shown++
 	}
 	return shown
@@ -184,29 +184,29 @@ func withoutTime(line string) string {
 	return line
 }
 
-func (s *stage) tellLine(line string) {
-	if s.verbose {
-		s.sayf("%9s %9s · %s\n", "", "", line)
+func (d *demoRun) printLogLine(line string) {
+	if d.verbose {
+		d.printf("%9s %9s · %s\n", "", "", line)
 	}
 }
 
-// tellLog says what azptend said, after something went wrong.
-func (s *stage) tellLog() {
-	if s.verbose {
+// printLog says what azptend said, after something went wrong.
+func (d *demoRun) printLog() {
+	if d.verbose {
 		return
 	}
-	s.sayf("\nazptend's log:\n%s\n", s.log.text())
+	d.printf("\nazptend's log:\n%s\n", d.log.text())
 }
 
-// tellTimes is the table of how long each phase took. The times of the start
+// printTimes is the table of how long each phase took. The times of the start
 // are azptend's own measurement, those of the end the emulator's.
-func (s *stage) tellTimes() {
-	ready, found := s.log.ready()
+func (d *demoRun) printTimes() {
+	ready, found := d.log.ready()
 	if !found {
 		return
 	}
-	s.sayf("\n")
-	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	d.printf("\n")
+	table := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "phase\tms\t\n")
 	for _, row := range []struct {
 		name string
@@ -214,12 +214,12 @@ func (s *stage) tellTimes() {
 	}{
 		{"token", ready.Token}, {"pool", ready.Pool}, {"key (beside)", ready.Key}, {"folder (beside)", ready.Folder},
 		{"register", ready.Register}, {"launch", ready.Launch}, {"session", ready.Session}, {"start to ready", ready.Total},
-		{"SIGTERM to removed", float64(s.removed.Sub(s.asked).Milliseconds())},
+		{"SIGTERM to removed", float64(d.removedAt.Sub(d.sigtermAt).Milliseconds())},
 	} {
 		fmt.Fprintf(table, "%s\t%.1f\t\n", row.name, row.ms)
 	}
 	table.Flush()
-	s.sayf("\nthe whole life took %.1f s, of which the jobs slept 1.8\n", time.Since(s.began).Seconds())
+	d.printf("\nthe whole life took %.1f s, of which the jobs slept 1.8\n", time.Since(d.startedAt).Seconds())
 }
 
 // logTail keeps a process's log.
@@ -229,7 +229,7 @@ type logTail struct {
 	done  chan struct{}
 }
 
-func (l *logTail) follow(r io.ReadCloser, tell func(string)) {
+func (l *logTail) follow(r io.ReadCloser, each func(string)) {
 	l.done = make(chan struct{})
 	go func() {
 		defer close(l.done)
@@ -238,7 +238,7 @@ func (l *logTail) follow(r io.ReadCloser, tell func(string)) {
 			l.mu.Lock()
 			l.lines = append(l.lines, scan.Text())
 			l.mu.Unlock()
-			tell(scan.Text())
+			each(scan.Text())
 		}
 	}()
 }
