@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -40,7 +39,7 @@ func (c *Client) Account(ctx context.Context) (*Account, error) {
 	var list struct {
 		Value []struct{ ID, LocationURL string }
 	}
-	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/ResourceAreas", query: url.Values{"api-version": {preview}}, into: &list})
+	err := c.get(ctx, op, "_apis/ResourceAreas", inPreview, &list)
 	if err != nil {
 		return nil, err
 	}

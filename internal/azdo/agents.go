@@ -57,7 +57,10 @@ type Agent struct {
 	Properties           Properties  `json:"properties,omitempty"`
 }
 
-// Online says that a session of the agent is alive.
+// IsEnabled says whether the server may assign jobs to the agent.
+func (a Agent) IsEnabled() bool { return a.Enabled == nil || *a.Enabled }
+
+// Online says that the agent has a session.
 func (a Agent) Online() bool { return strings.EqualFold(a.Status, "online") }
 
 // Since is when the agent came into its status, for a sentence: as RFC 3339, or
@@ -135,10 +138,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %q", name)
 	var list struct{ Value []Pool }
-	err := c.do(ctx, request{
-		op: op, method: http.MethodGet, path: "_apis/distributedtask/pools",
-		query: url.Values{"poolName": {name}, "poolType": {"automation"}}, into: &list,
-	})
+	err := c.get(ctx, op, "_apis/distributedtask/pools", url.Values{"poolName": {name}, "poolType": {"automation"}}, &list)
 	if err != nil {
 		return Pool{}, err
 	}
@@ -158,12 +158,12 @@ const poolNotFound = "TaskAgentPoolNotFoundException"
 func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %d", id)
 	var p Pool
-	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/distributedtask/pools/" + strconv.Itoa(id), into: &p})
+	err := c.get(ctx, op, "_apis/distributedtask/pools/"+strconv.Itoa(id), nil, &p)
 	if Is(err, poolNotFound) {
 		return Pool{}, c.noPoolError(ctx, op)
 	}
 	if err == nil && p.ID != id {
-		return Pool{}, &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another pool, or of none"}}
+		return Pool{}, invalid(op, "it is of another pool, or of none")
 	}
 	return p, err
 }
@@ -191,7 +191,7 @@ func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error)
 	})
 	if err == nil && added.ID == 0 {
 		// Something was made, or not, of which nothing is known: as if unanswered.
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no agent"}}
+		err = invalid(op, "it names no agent")
 	}
 	return added, err
 }
@@ -200,10 +200,7 @@ func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error)
 // error: found is false.
 func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agent, found bool, err error) {
 	var list struct{ Value []Agent }
-	err = c.do(ctx, request{
-		op: fmt.Sprintf("look up agent %q in pool %d", name, pool), method: http.MethodGet,
-		path: agentsPath(pool), query: url.Values{"agentName": {name}, "includeCapabilities": {"true"}}, into: &list,
-	})
+	err = c.get(ctx, fmt.Sprintf("look up agent %q in pool %d", name, pool), agentsPath(pool), url.Values{"agentName": {name}, "includeCapabilities": {"true"}}, &list)
 	if err != nil {
 		return Agent{}, false, err
 	}
@@ -222,6 +219,19 @@ type Include struct {
 	LastCompletedRequest bool
 }
 
+func (i Include) query() url.Values {
+	query := url.Values{}
+	for name, on := range map[string]bool{
+		"includeCapabilities": i.Capabilities, "includeAssignedRequest": i.AssignedRequest,
+		"includeLastCompletedRequest": i.LastCompletedRequest,
+	} {
+		if on {
+			query.Set(name, "true")
+		}
+	}
+	return query
+}
+
 // Agents lists a pool whole, with capabilities and assigned requests: the server
 // has no pages here (azure-devops-rest.md 2.1).
 func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
@@ -238,17 +248,8 @@ func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 // not be held. With an error, each was called for some of the agents or none, and
 // what it was told is no list of the pool.
 func (c *Client) EachAgent(ctx context.Context, pool int, with Include, each func(Agent)) error {
-	query := url.Values{}
-	for name, on := range map[string]bool{
-		"includeCapabilities": with.Capabilities, "includeAssignedRequest": with.AssignedRequest,
-		"includeLastCompletedRequest": with.LastCompletedRequest,
-	} {
-		if on {
-			query.Set(name, "true")
-		}
-	}
 	return c.do(ctx, request{
-		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: query,
+		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: with.query(),
 		items: decodeEach(each),
 	})
 }
@@ -265,42 +266,28 @@ func (c *Client) ReplaceAgent(ctx context.Context, pool int, a Agent) (Agent, er
 	return replaced, err
 }
 
-// AgentWithRequest returns an agent and the job request assigned to it, if one
-// is. An answer that is of no agent does not say that there is no request.
+// AgentWithRequest returns an agent and the job request that is assigned to it. An
+// answer about another agent is an error, not the lack of a request.
 func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, error) {
-	var a Agent
-	op := fmt.Sprintf("look at agent %d in pool %d", id, pool)
-	err := c.do(ctx, request{
-		op: op, method: http.MethodGet,
-		path: agentPath(pool, id), query: url.Values{"includeAssignedRequest": {"true"}}, into: &a,
-	})
-	if err == nil && a.ID != id {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another agent, or of none"}}
-	}
-	return a, err
+	return c.agentByID(ctx, pool, id, Include{AssignedRequest: true})
 }
 
-// AgentWithCapabilities returns an agent and its capabilities, ours among them.
+// AgentWithCapabilities returns an agent and its capabilities, with our owner tags.
 func (c *Client) AgentWithCapabilities(ctx context.Context, pool, id int) (Agent, error) {
-	var a Agent
-	err := c.do(ctx, request{
-		op: fmt.Sprintf("look at agent %d in pool %d", id, pool), method: http.MethodGet,
-		path: agentPath(pool, id), query: url.Values{"includeCapabilities": {"true"}}, into: &a,
-	})
-	return a, err
+	return c.agentByID(ctx, pool, id, Include{Capabilities: true})
 }
 
-// AgentWhole returns an agent with its capabilities and the job request assigned
-// to it, if one is.
+// AgentWhole returns an agent with its capabilities and its assigned job request.
 func (c *Client) AgentWhole(ctx context.Context, pool, id int) (Agent, error) {
+	return c.agentByID(ctx, pool, id, Include{Capabilities: true, AssignedRequest: true})
+}
+
+func (c *Client) agentByID(ctx context.Context, pool, id int, with Include) (Agent, error) {
 	var a Agent
 	op := fmt.Sprintf("look at agent %d in pool %d", id, pool)
-	err := c.do(ctx, request{
-		op: op, method: http.MethodGet, path: agentPath(pool, id), into: &a,
-		query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}},
-	})
+	err := c.get(ctx, op, agentPath(pool, id), with.query(), &a)
 	if err == nil && a.ID != id {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another agent, or of none"}}
+		err = invalid(op, "it is of another agent, or of none")
 	}
 	return a, err
 }
@@ -311,7 +298,7 @@ func (c *Client) SetUserCapabilities(ctx context.Context, pool, id int, capabili
 	return c.do(ctx, request{
 		op: fmt.Sprintf("set the user capabilities of agent %d in pool %d", id, pool), method: http.MethodPut,
 		path: agentPath(pool, id) + "/usercapabilities", body: capabilities,
-		query: url.Values{"api-version": {preview}},
+		query: inPreview,
 	})
 }
 

@@ -1,3 +1,14 @@
+// Package azdo is a client for the part of Azure DevOps' REST API that an agent
+// needs: pools, their agents and job requests, and for setup users, licences and
+// roles. Results and errors are typed. An [Error] has the ids that support asks for,
+// and says whether the server may have acted on a request whose answer was lost.
+// [ClassOf] says what an error means.
+//
+// The client repeats a request once, with a fresh token, after a 401. It delays
+// requests after a Retry-After. All other retries are the callers' decision: package
+// lifecycle's for a running agent, package retry's for commands.
+//
+// The formats are those of azure-devops-rest.md 0–3 and agent-protocol.md 2.
 package azdo
 
 import (
@@ -92,6 +103,11 @@ type request struct {
 	base        string               // another address than the client's, see Account
 	contentType string               // of the body, where it is not plain JSON
 	onResponse  func(*http.Response) // is shown the answer, its body read; nil for nobody
+}
+
+// get reads a resource.
+func (c *Client) get(ctx context.Context, op, path string, query url.Values, into any) error {
+	return c.do(ctx, request{op: op, method: http.MethodGet, path: path, query: query, into: into})
 }
 
 // do makes a request, and once more with a fresh token if it is answered with
@@ -206,4 +222,43 @@ func withoutURL(err error) error {
 		return u.Err
 	}
 	return err
+}
+
+// RawRequest is a request of which the answer itself is wanted, whatever it is: for
+// who tries how the server behaves.
+type RawRequest struct {
+	Op     string // "delete the agent"
+	Method string
+	Path   string // below the organisation
+	Query  url.Values
+	Body   any
+	Into   any // is filled by a success
+}
+
+// RawResponse is what the server answered.
+type RawResponse struct {
+	Status  int
+	TypeKey string // the server's name for a failure
+	Err     error  // nil for a success; else an *Error
+}
+
+// OK says that the answer is a success.
+func (a RawResponse) OK() bool { return a.Err == nil }
+
+// DoRaw makes a request and tells the answer. The error is that there was none.
+func (c *Client) DoRaw(ctx context.Context, q RawRequest) (RawResponse, error) {
+	status := 0
+	err := c.do(ctx, request{
+		op: q.Op, method: q.Method, path: q.Path, query: q.Query, body: q.Body, into: q.Into,
+		onResponse: func(r *http.Response) { status = r.StatusCode },
+	})
+	var e *Error
+	if err != nil && (!errors.As(err, &e) || cmp.Or(e.Status, status) == 0) {
+		return RawResponse{}, err
+	}
+	a := RawResponse{Status: status, Err: err}
+	if e != nil {
+		a.Status, a.TypeKey = cmp.Or(e.Status, status), e.TypeKey
+	}
+	return a, nil
 }

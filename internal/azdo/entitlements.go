@@ -126,7 +126,7 @@ func (a *Account) AddPrincipal(ctx context.Context, objectID string, license Lic
 	var answer entitlementResponse
 	err := a.client.do(ctx, request{
 		op: op, method: http.MethodPost, base: a.entitlements, path: "_apis/serviceprincipalentitlements",
-		query: url.Values{"api-version": {preview}}, into: &answer,
+		query: inPreview, into: &answer,
 		body: map[string]any{
 			"accessLevel":      accessLevel{license, "account"},
 			"servicePrincipal": map[string]string{"origin": "aad", "originId": objectID, "subjectKind": "servicePrincipal"},
@@ -143,9 +143,9 @@ func (a *Account) Entitlement(ctx context.Context, key string) (Entitlement, err
 	var e Entitlement
 	op := "look at the licence of identity " + key
 	err := a.client.do(ctx, request{op: op, method: http.MethodGet, base: a.entitlements, path: entitlementPath(key),
-		query: url.Values{"api-version": {preview}}, into: &e})
+		query: inPreview, into: &e})
 	if err == nil && !strings.EqualFold(e.ID, key) {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it is of another user, or of none"}}
+		err = invalid(op, "it is of another user, or of none")
 	}
 	return e, err
 }
@@ -157,7 +157,7 @@ func (a *Account) SetLicense(ctx context.Context, key string, license License) (
 	var answer entitlementResponse
 	err := a.client.do(ctx, request{
 		op: op, method: http.MethodPatch, base: a.entitlements, path: entitlementPath(key), contentType: "application/json-patch+json",
-		query: url.Values{"api-version": {preview}}, into: &answer,
+		query: inPreview, into: &answer,
 		body: []map[string]any{{"from": "", "op": "replace", "path": "/accessLevel", "value": accessLevel{license, "account"}}},
 	})
 	if err != nil {
@@ -169,7 +169,7 @@ func (a *Account) SetLicense(ctx context.Context, key string, license License) (
 // RemovePrincipal takes a user out of the organisation, and its licence back.
 func (a *Account) RemovePrincipal(ctx context.Context, key string) error {
 	return a.client.do(ctx, request{op: "remove identity " + key + " from the organisation", method: http.MethodDelete,
-		base: a.entitlements, path: entitlementPath(key), query: url.Values{"api-version": {preview}}})
+		base: a.entitlements, path: entitlementPath(key), query: inPreview})
 }
 
 func entitlementPath(key string) string {

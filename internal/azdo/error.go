@@ -53,6 +53,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
+// invalid is the error for a response that cannot be the answer to the request.
+func invalid(op, why string) *Error {
+	return &Error{Op: op, Sent: true, Cause: &invalidResponse{why}}
+}
+
 // invalidResponse is why an answer that came is as good as none.
 type invalidResponse struct{ why string }
 

@@ -34,7 +34,7 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 	token := ""
 	for range maxPages {
 		var page struct{ Value []Principal }
-		query := url.Values{"api-version": {preview}}
+		query := inPreview
 		if token != "" {
 			query.Set("continuationToken", token)
 		}
@@ -59,7 +59,7 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 		}
 		token = next
 	}
-	return Principal{}, false, &Error{Op: op, Sent: true, Cause: &invalidResponse{"the list does not end"}}
+	return Principal{}, false, invalid(op, "the list does not end")
 }
 
 // StorageKey is a user's id in the organisation: what roles and licences are
@@ -69,10 +69,10 @@ func (a *Account) StorageKey(ctx context.Context, descriptor string) (string, er
 	op := "ask for the identity's storage key"
 	err := a.client.do(ctx, request{
 		op: op, method: http.MethodGet, base: a.graph, path: "_apis/graph/storagekeys/" + url.PathEscape(descriptor),
-		query: url.Values{"api-version": {preview}}, into: &key,
+		query: inPreview, into: &key,
 	})
 	if err == nil && key.Value == "" {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it holds no key"}}
+		err = invalid(op, "it holds no key")
 	}
 	return key.Value, err
 }
@@ -84,7 +84,7 @@ func (a *Account) SearchDirectory(ctx context.Context, text string) ([]Principal
 	err := a.client.do(ctx, request{
 		op: "search the directory", method: http.MethodPost, base: a.graph, path: "_apis/graph/subjectquery",
 		body:  map[string]any{"query": text, "subjectKind": []string{"User"}},
-		query: url.Values{"api-version": {preview}}, into: &list,
+		query: inPreview, into: &list,
 	})
 	return list.Value, err
 }

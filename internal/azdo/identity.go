@@ -3,7 +3,6 @@ package azdo
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -12,6 +11,8 @@ import (
 // preview is asked for by the resources that never left their preview, which
 // refuse a plain version (azure-devops-rest.md 0).
 const preview = apiVersion + "-preview.1"
+
+var inPreview = url.Values{"api-version": {preview}}
 
 // User is who the server takes a caller for.
 type User struct {
@@ -53,10 +54,7 @@ func (u User) Kind() string {
 // WhoAmI asks the server whom it takes the caller for.
 func (c *Client) WhoAmI(ctx context.Context) (User, error) {
 	var data struct{ AuthenticatedUser User }
-	err := c.do(ctx, request{
-		op: "ask Azure DevOps who this is", method: http.MethodGet, path: "_apis/connectionData",
-		query: url.Values{"api-version": {preview}}, into: &data,
-	})
+	err := c.get(ctx, "ask Azure DevOps who this is", "_apis/connectionData", inPreview, &data)
 	return data.AuthenticatedUser, err
 }
 
@@ -64,10 +62,7 @@ func (c *Client) WhoAmI(ctx context.Context) (User, error) {
 // what it may not is left out without a word (azure-devops-rest.md 2.1).
 func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
 	var list struct{ Value []Pool }
-	err := c.do(ctx, request{
-		op: "list the agent pools", method: http.MethodGet, path: "_apis/distributedtask/pools",
-		query: url.Values{"poolType": {"automation"}}, into: &list,
-	})
+	err := c.get(ctx, "list the agent pools", "_apis/distributedtask/pools", url.Values{"poolType": {"automation"}}, &list)
 	return list.Value, err
 }
 
@@ -86,10 +81,6 @@ const (
 // HasPermission says whether the caller has these rights on a pool, all of them.
 func (c *Client) HasPermission(ctx context.Context, pool int, rights Permission) (bool, error) {
 	var has bool
-	err := c.do(ctx, request{
-		op: fmt.Sprintf("ask for the rights on pool %d", pool), method: http.MethodGet,
-		path:  "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/permissions/" + strconv.Itoa(int(rights)),
-		query: url.Values{"api-version": {preview}}, into: &has,
-	})
+	err := c.get(ctx, fmt.Sprintf("ask for the rights on pool %d", pool), "_apis/distributedtask/pools/"+strconv.Itoa(pool)+"/permissions/"+strconv.Itoa(int(rights)), inPreview, &has)
 	return has, err
 }

@@ -27,9 +27,9 @@ type Queue struct {
 func (c *Client) ProjectByName(ctx context.Context, name string) (Project, error) {
 	var p Project
 	op := fmt.Sprintf("find project %q", name)
-	err := c.do(ctx, request{op: op, method: http.MethodGet, path: "_apis/projects/" + url.PathEscape(name), into: &p})
+	err := c.get(ctx, op, "_apis/projects/"+url.PathEscape(name), nil, &p)
 	if err == nil && p.ID == "" {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no project"}}
+		err = invalid(op, "it names no project")
 	}
 	return p, err
 }
@@ -37,10 +37,7 @@ func (c *Client) ProjectByName(ctx context.Context, name string) (Project, error
 // QueueForPool finds a pool in a project. There being none is no error: found is false.
 func (c *Client) QueueForPool(ctx context.Context, project string, pool int) (q Queue, found bool, err error) {
 	var list struct{ Value []Queue }
-	err = c.do(ctx, request{
-		op: fmt.Sprintf("look for pool %d in the project", pool), method: http.MethodGet, path: queuesPath(project),
-		query: url.Values{"poolIds": {strconv.Itoa(pool)}}, into: &list,
-	})
+	err = c.get(ctx, fmt.Sprintf("look for pool %d in the project", pool), queuesPath(project), url.Values{"poolIds": {strconv.Itoa(pool)}}, &list)
 	if err != nil {
 		return Queue{}, false, err
 	}
@@ -61,7 +58,7 @@ func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (
 		body: map[string]any{"name": name, "pool": map[string]int{"id": pool}},
 	})
 	if err == nil && q.ID == 0 {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no queue"}}
+		err = invalid(op, "it names no queue")
 	}
 	return q, err
 }
@@ -69,10 +66,7 @@ func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (
 // OpenToAllPipelines says whether every pipeline of the project may use the queue.
 func (c *Client) OpenToAllPipelines(ctx context.Context, project string, queue int) (bool, error) {
 	var p pipelinePermissions
-	err := c.do(ctx, request{
-		op: fmt.Sprintf("ask which pipelines may use queue %d", queue), method: http.MethodGet, path: permissionsPath(project, queue),
-		query: url.Values{"api-version": {preview}}, into: &p,
-	})
+	err := c.get(ctx, fmt.Sprintf("ask which pipelines may use queue %d", queue), permissionsPath(project, queue), inPreview, &p)
 	return p.AllPipelines.Authorized, err
 }
 
@@ -82,7 +76,7 @@ func (c *Client) SetOpenToAllPipelines(ctx context.Context, project string, queu
 	want.AllPipelines.Authorized = open
 	return c.do(ctx, request{
 		op: fmt.Sprintf("set which pipelines may use queue %d", queue), method: http.MethodPatch, path: permissionsPath(project, queue),
-		query: url.Values{"api-version": {preview}}, body: want,
+		query: inPreview, body: want,
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -48,20 +47,14 @@ func (a RoleAssignment) Inherited() bool { return strings.EqualFold(a.Access, "i
 // PoolRoles lists the roles there are on pools.
 func (c *Client) PoolRoles(ctx context.Context) ([]Role, error) {
 	var list struct{ Value []Role }
-	err := c.do(ctx, request{
-		op: "list the roles on agent pools", method: http.MethodGet, path: "_apis/securityroles/scopes/" + poolRoles + "/roledefinitions",
-		query: url.Values{"api-version": {preview}}, into: &list,
-	})
+	err := c.get(ctx, "list the roles on agent pools", "_apis/securityroles/scopes/"+poolRoles+"/roledefinitions", inPreview, &list)
 	return list.Value, err
 }
 
 // RoleAssignments lists who has which role on a pool.
 func (c *Client) RoleAssignments(ctx context.Context, pool int) ([]RoleAssignment, error) {
 	var list struct{ Value []RoleAssignment }
-	err := c.do(ctx, request{
-		op: fmt.Sprintf("list the roles on pool %d", pool), method: http.MethodGet, path: assignmentsPath(pool),
-		query: url.Values{"api-version": {preview}}, into: &list,
-	})
+	err := c.get(ctx, fmt.Sprintf("list the roles on pool %d", pool), assignmentsPath(pool), inPreview, &list)
 	return list.Value, err
 }
 
@@ -69,7 +62,7 @@ func (c *Client) RoleAssignments(ctx context.Context, pool int) ([]RoleAssignmen
 func (c *Client) AllPoolsAssignments(ctx context.Context) ([]RoleAssignment, error) {
 	var list struct{ Value []RoleAssignment }
 	err := c.do(ctx, request{
-		op: "list the roles on all pools", method: http.MethodGet, query: url.Values{"api-version": {preview}}, into: &list,
+		op: "list the roles on all pools", method: http.MethodGet, query: inPreview, into: &list,
 		path: "_apis/securityroles/scopes/" + allPoolsRoles + "/roleassignments/resources/0",
 	})
 	return list.Value, err
@@ -84,7 +77,7 @@ func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) err
 	err := c.do(ctx, request{
 		op: op, method: http.MethodPut, path: assignmentsPath(pool), into: &list,
 		body:  []map[string]string{{"roleName": role, "userId": key}},
-		query: url.Values{"api-version": {preview}},
+		query: inPreview,
 	})
 	if err != nil {
 		return err
@@ -102,7 +95,7 @@ func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) err
 func (c *Client) RemoveRole(ctx context.Context, pool int, key string) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("take the role of identity %s on pool %d", key, pool), method: http.MethodPatch, path: assignmentsPath(pool),
-		body: []string{key}, query: url.Values{"api-version": {preview}},
+		body: []string{key}, query: inPreview,
 	})
 }
 
@@ -120,7 +113,7 @@ func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
 		body: map[string]any{"name": name, "poolType": "automation", "autoProvision": false, "autoUpdate": true},
 	})
 	if err == nil && p.ID == 0 {
-		err = &Error{Op: op, Sent: true, Cause: &invalidResponse{"it names no pool"}}
+		err = invalid(op, "it names no pool")
 	}
 	return p, err
 }

@@ -94,7 +94,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 	var todo []azdo.Agent
 	rows := []switched{}
 	for _, a := range agents {
-		if (a.Enabled == nil || *a.Enabled) == s.on {
+		if a.IsEnabled() == s.on {
 			rows = append(rows, s.row(a, "unchanged", nil))
 			continue
 		}

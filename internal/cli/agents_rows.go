@@ -80,7 +80,7 @@ func agentRows(tended *pool.Pool, agents []azdo.Agent) []agentRow {
 func newAgentRow(tended *pool.Pool, a azdo.Agent) agentRow {
 	r := agentRow{
 		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: agentState(a), Since: timeOrNil(a.StatusChangedOn),
-		Enabled: a.Enabled == nil || *a.Enabled, Version: a.Version, Created: timeOrNil(a.CreatedOn), Mark: ownerOf(a),
+		Enabled: a.IsEnabled(), Version: a.Version, Created: timeOrNil(a.CreatedOn), Mark: ownerOf(a),
 		Capabilities: map[string]string{}, now: tended.Now(),
 	}
 	if j := a.AssignedRequest; j != nil {

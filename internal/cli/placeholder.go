@@ -179,7 +179,7 @@ func newPlaceholderRow(tended *pool.Pool, a azdo.Agent) placeholderRow {
 	maker, _ := pool.PlaceholderMaker(a)
 	r := placeholderRow{
 		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, Version: a.Version, OS: a.SystemCapabilities["Agent.OS"],
-		MadeBy: maker, Status: a.Status, Enabled: a.Enabled == nil || *a.Enabled, Capabilities: map[string]string{},
+		MadeBy: maker, Status: a.Status, Enabled: a.IsEnabled(), Capabilities: map[string]string{},
 	}
 	if !a.CreatedOn.IsZero() {
 		r.Created = a.CreatedOn.UTC().Format(time.RFC3339)

@@ -1,3 +1,26 @@
+// Package health serves probes, a status and metrics of a running azptend over HTTP. It
+// changes nothing: it asks the agent for its status, and counts what it observes.
+//
+// # Who may ask
+//
+// Anybody who reaches the address: a kubelet's probe and a scrape carry no secret. The
+// responses show the names of the agent and its pool, times and counts, and no secret.
+// Only GET is allowed. Each connection is closed after one response, and each part of
+// it has a timeout, so that nobody blocks the next probe for long.
+//
+// # What the probes mean
+//
+// /healthz is azptend healthcheck: it succeeds in every phase, also before an agent has
+// started (an agent package is being installed) and during a drain. It fails only if
+// the loop does not answer. A platform may then kill azptend, and its job. /readyz
+// succeeds while the agent listens for jobs or runs one; with several agents, while all
+// do.
+//
+// # What the metrics mean
+//
+// Each metric about one agent has its name as a label, because one process may run
+// several agents. All other labels have fixed values. docs/metrics.md lists the metrics,
+// and a test compares it.
 package health
 
 import (

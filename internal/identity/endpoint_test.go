@@ -332,6 +332,15 @@ func TestOddExpiry(t *testing.T) {
 			t.Errorf("header is %q", got)
 		}
 	})
+	t.Run("a token that has expired by the server's clock alone", func(t *testing.T) {
+		token := jwt(time.Hour, "good")
+		newEndpoint(t, gives(token))
+		who := newIdentity(t, identity.Options{ObjectID: anObject()})
+		who.UseClock(func() time.Time { return time.Now().Add(20 * time.Hour) })
+		if got := authorize(t, who, false); got != "Bearer "+token {
+			t.Errorf("header is %q", got)
+		}
+	})
 	t.Run("a token that has expired", func(t *testing.T) {
 		newEndpoint(t, gives(jwt(-time.Hour, "old")))
 		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})

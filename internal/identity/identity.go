@@ -235,16 +235,19 @@ const (
 	uselessLifetime = 30 * time.Second
 )
 
-// request gets a token that lives long enough.
+// request gets a token that lives long enough. The expiry may be counted by this
+// machine's clock (the SDK adds expires_in to it) or by the issuer's. So a token is
+// asked for again if either clock says that it ends soon, and refused only if both
+// say that it is over: otherwise the server decides.
 func (i *Identity) request(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
 	token, err := i.requestOnce(ctx, fresh)
-	if err == nil && !fresh && token.ExpiresOn.Sub(i.now()) < minLifetime {
+	if err == nil && !fresh && min(time.Until(token.ExpiresOn), token.ExpiresOn.Sub(i.now())) < minLifetime {
 		token, err = i.requestOnce(ctx, true)
 	}
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
-	left := token.ExpiresOn.Sub(i.now())
+	left := max(time.Until(token.ExpiresOn), token.ExpiresOn.Sub(i.now()))
 	switch {
 	case left <= 0:
 		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+

@@ -1,3 +1,15 @@
+// Package keep is the pool's keeper. For each pool a loop looks at agents and job
+// requests, removes ghosts, ensures the placeholder, and shows the result as metrics
+// and as a page.
+//
+// A look is two requests, whatever the pool's size. The pause after it is at least ten
+// times as long as the look took, so that the server works little for a pool whose list
+// is slow (azure-devops-rest.md 3: limits count the server's work, not requests).
+// Package pool decides what is removed and why.
+//
+// The keeper's decisions need no memory: they follow from what it sees. So it may be
+// killed at any moment, several keepers may share a pool, and an outage only delays it.
+// What it remembers, for counts and for the page, is limited.
 package keep
 
 import (

@@ -40,7 +40,7 @@ func stateOf(v pool.Verdict) AgentState {
 		return Ghost
 	case !a.Online():
 		return Offline
-	case a.Enabled != nil && !*a.Enabled:
+	case !a.IsEnabled():
 		return Disabled
 	}
 	return Idle

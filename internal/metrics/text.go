@@ -47,7 +47,7 @@ func (f *family) write(b *strings.Builder, s *series) {
 		total += n
 		bound := "+Inf"
 		if i < len(f.buckets) {
-			bound = number(f.buckets[i])
+			bound = strconv.FormatFloat(f.buckets[i], 'g', -1, 64)
 		}
 		line(b, f.name+"_bucket", append(f.pairs(s), pair("le", bound)), float64(total))
 	}
@@ -70,10 +70,8 @@ func line(b *strings.Builder, name string, pairs []string, value float64) {
 	if len(pairs) > 0 {
 		b.WriteString("{" + strings.Join(pairs, ",") + "}")
 	}
-	b.WriteString(" " + number(value) + "\n")
+	b.WriteString(" " + strconv.FormatFloat(value, 'g', -1, 64) + "\n")
 }
-
-func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // escape keeps anybody's text on its line, and within the quotes it stands in.
 // What is no UTF-8 would make a whole scrape unreadable.

@@ -102,9 +102,10 @@ func (w jobNeed) String() string {
 
 // MatchName says whether a name is of a pattern in which * stands for any
 // characters and ? for one. Case does not matter; "" is every name.
-func MatchName(pattern, name string) bool { return pattern == "" || matches(pattern, name) }
-
-func matches(pattern, name string) bool {
+func MatchName(pattern, name string) bool {
+	if pattern == "" {
+		return true
+	}
 	p, n := []rune(strings.ToLower(pattern)), []rune(strings.ToLower(name))
 	star, from := -1, 0 // the last *, and where in n what follows it begins
 	i, j := 0, 0

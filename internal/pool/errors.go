@@ -46,9 +46,8 @@ func (e *InvalidVersionError) Hint() string {
 	return "leave it out: " + placeholderVersion + " matches every demand"
 }
 
-// vanishedError is the server's 404 for an agent that it showed just before:
-// somebody deleted it meanwhile, and another look finds none.
-type vanishedError struct{ answer error }
+// vanishedError is a 404 for an agent that the server showed just before: it was deleted
+// in between, and another look finds none.
+type vanishedError struct{ error }
 
-func (e *vanishedError) Error() string { return e.answer.Error() }
-func (e *vanishedError) Unwrap() error { return e.answer }
+func (e *vanishedError) Unwrap() error { return e.error }

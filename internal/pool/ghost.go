@@ -247,7 +247,7 @@ func (r Rules) keepLastMatch(verdicts []Verdict, wants []jobNeed) {
 		best, safe := -1, false
 		for i, v := range verdicts {
 			switch {
-			case !enabled(v.Agent) || !w.matches(v.Agent):
+			case !v.Agent.IsEnabled() || !w.matches(v.Agent):
 			case !v.Ghost() && v.Reason != TooRecent:
 				safe = true
 			case !r.isNamed(v.Agent.Name) && w.protects(v.Agent) && (best < 0 || aliveAfter(v.Agent, verdicts[best].Agent)):
@@ -259,8 +259,6 @@ func (r Rules) keepLastMatch(verdicts []Verdict, wants []jobNeed) {
 		}
 	}
 }
-
-func enabled(a azdo.Agent) bool { return a.Enabled == nil || *a.Enabled }
 
 // aliveAfter says that a was alive after b.
 func aliveAfter(a, b azdo.Agent) bool {

@@ -83,7 +83,7 @@ func (p *Pool) reusePlaceholder(ctx context.Context, found, target azdo.Agent) (
 	}
 	done := EnsureResult{
 		Outcome: Unchanged, Agent: found, Missing: missingCapabilities(found, target),
-		Disabled: found.Enabled != nil && !*found.Enabled,
+		Disabled: !found.IsEnabled(),
 	}
 	switch {
 	case maker == MadeByOther:
@@ -248,4 +248,23 @@ func (p *Pool) DeletePlaceholder(ctx context.Context, name string) (removed azdo
 		return err
 	})
 	return removed, err
+}
+
+// PlaceholderMatches says whether an agent of a survey is still the placeholder that Ensure
+// left: of this name, no agent, and with what people can change of it as it was
+// wanted. It costs no call.
+func PlaceholderMatches(a azdo.Agent, want PlaceholderSpec) bool {
+	maker, is := PlaceholderMaker(a)
+	if !is || !strings.EqualFold(a.Name, want.Name) {
+		return false
+	}
+	if maker == MadeByOther {
+		return true // and left as it is
+	}
+	for name, value := range newPlaceholder(want).UserCapabilities {
+		if !strings.HasPrefix(name, "azptend.") && !hasCapability(a.UserCapabilities, name, value) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,3 +1,14 @@
+// Package pool acts on a whole pool, where package supervisor runs single agents. It
+// lists the agents, finds ghosts and removes them, enables and disables agents, and
+// creates, shows and deletes the placeholder.
+//
+// To prune, make a Survey under Rules, show its verdicts, and give its ghosts to
+// Remove, which checks each again. Rules.Judge alone needs no server.
+//
+// A placeholder is a registration that no listener ever serves. Azure DevOps accepts a
+// job only if at least one agent, even an offline one, matches its demands
+// (azure-devops-rest.md 2.4): a pool that scales to zero needs one. It has no key, so
+// that nobody can come online as it, and it is never disabled.
 package pool
 
 import (

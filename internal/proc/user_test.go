@@ -46,12 +46,12 @@ func TestLookUpUser(t *testing.T) {
 		":64001":             `no user ""`,
 		"-1":                 "no user",
 		"4294967295:1":       "no user",
-		"64001":              "no group of it",
+		"64001":              "its group is unknown",
 		"nobody:":            `no group ""`,
 		"nobody:no-group":    `no group "no-group"`,
 		"nobody:4294967295":  "no group",
-		"root":               "nothing can be hidden",
-		"0:64001":            "nothing can be hidden",
+		"root":               "root can read everything",
+		"0:64001":            "root can read everything",
 		"nobody:64001:64002": "no group",
 	} {
 		_, err := LookUpUser(asked)
