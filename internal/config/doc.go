@@ -1,15 +1,19 @@
-// Package config is the settings of `azptend run`, and the only place where
-// azptend reads the environment (but for what the Azure SDK reads itself).
+// Package config holds the settings. It is the only package that reads the environment,
+// except for what the Azure SDK reads itself.
 //
-// Each setting is one row of [Table]: its variable, its flag, its default, its
-// sentence, and how it is read. A flag outweighs the environment, and the
-// environment the default; a variable that is set to nothing counts as not set,
-// for that is what container platforms do with values they do not have.
+// Each setting is a row of [Table]: its variable, flag, default and help, and where its
+// value goes. A flag overrides the environment, and the environment overrides the
+// default. An empty variable counts as not set, because container platforms set variables
+// without a value.
 //
-// Which identity is used is decided here too, in identity.go: by a table of what a
-// person set and what a platform injected.
+// A setting travels once: a row writes into the value that a package takes
+// (lifecycle.Policy, identity.Options, install.Package, pool.Rules), and nobody copies it
+// field by field. To add a setting, add a row to the table, the code that uses it, and
+// its documentation.
 //
-// [Load] reads and validates everything and reports every problem at once:
-// whoever starts a container should not have to start it four times to learn of
-// four typos.
+// identity.go decides which identity is used, by what a person set and what a platform
+// injected.
+//
+// [Load] validates everything and reports all problems at once, so that four typos do not
+// need four starts of a container.
 package config

@@ -1,14 +1,13 @@
-// Package doctor looks at everything that `azptend run` needs, from the inside
-// out: settings, identity, token, network, organisation, pool, folder. A check is
-// a value: what it looks at, which checks have to be well before it can be made,
-// and a function of what it may ask. What is wrong is a [Cause] out of one table,
-// [Cases], which says what to do and what `run` would end with.
+// Package doctor checks everything that `azptend run` needs: settings, identity, token,
+// network, organisation, pool and directory, in this order. A check is a value with a
+// name, the checks that must pass before it, and a function. A failure is a [Cause] in
+// one table, [Cases], which says what to do and which exit code `run` would have.
 //
-// The same table explains the failures of every other command ([Explain]): there
-// is one place that knows what an answer of Azure DevOps means.
+// The same table explains the errors of every other command ([Explain]): one place knows
+// what an answer of Azure DevOps means.
 //
-// The package starts no process and prints nothing. What it needs of the machine
-// and of the server are functions and small interfaces in a [Environment].
-// Sources: azure-devops-rest.md 1, 4 and 5, identity.md 5 and 6, agent-protocol.md
-// 3.9 and 10, keda-and-kubernetes.md 1.5.
+// The package prints nothing. What it needs of the machine and of the server are
+// functions and small interfaces in an [Environment].
+// Sources: azure-devops-rest.md 1, 4 and 5, identity.md 5 and 6, agent-protocol.md 3.9
+// and 10, keda-and-kubernetes.md 1.5.
 package doctor

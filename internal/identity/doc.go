@@ -1,20 +1,19 @@
-// Package identity gets the tokens by which azptend itself speaks to Azure
-// DevOps: from a managed identity, a workload identity, a service principal, the
-// Azure CLI's login, a token file or a personal access token. Which of them is
-// decided by whoever calls [New]; the token is asked for anew at each use.
+// Package identity gets the tokens for azptend's own requests to Azure DevOps: from a
+// managed identity, a workload identity, a service principal, the Azure CLI's login, a
+// token file or a personal access token. The caller of [New] decides which one. Each
+// use asks for the token again.
 //
-// Entra tokens come through azidentity, with an explicit selector and never
-// through its default chain: what a platform injects must not outvote what a
-// person named. The SDK finds a managed identity's endpoint by the environment
-// itself, and reads AZURE_AUTHORITY_HOST; this package adds what it lacks:
-// patience that fits the host while an endpoint is starting, a way past its
-// memory for a token that was refused, projected tokens that are read at each
-// exchange, and errors that quote the endpoint's own words and nothing else of an
-// answer, for an answer may hold a token.
+// Entra tokens come from azidentity, with an explicit selector and never with its
+// default chain: what a platform injects must not override what a person configured.
+// The SDK finds a managed identity's endpoint in the environment, and reads
+// AZURE_AUTHORITY_HOST. This package adds what the SDK lacks: it waits for an endpoint
+// that is still starting, gets past the SDK's cache after a token was refused, and
+// reads a projected token at each exchange. Its errors quote the endpoint's code and
+// message and nothing else of a response, because a response may hold a token.
 //
-// One file a source: file.go, managed.go, application.go (workload identities and
-// service principals), azurecli.go. endpoint.go and entra_transport.go are the SDK's ways
-// to the network, endpoint_retry.go says what is waited for.
+// Each source has a file: file.go, managed.go, application.go (workload identities and
+// service principals), azurecli.go. endpoint.go and entra_transport.go are the SDK's
+// transports. endpoint_retry.go decides what to wait for.
 //
 // Facts: identity.md 1 and 2; for users, docs/identity.md.
 package identity

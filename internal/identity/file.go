@@ -34,14 +34,14 @@ type fileToken struct {
 	refused bool        // by the server
 }
 
-// update remembers what the file holds.
+// update records what the file holds.
 func (t *fileTokens) update(text secret.Text) {
 	if text.Reveal() != t.last.text.Reveal() {
 		t.previous, t.last = t.last, fileToken{text: text}
 	}
 }
 
-// usable is the newest that was not refused, if there is one.
+// usable is the newest token that the server has not refused.
 func (t *fileTokens) usable() (text secret.Text, has bool) {
 	for _, token := range []fileToken{t.last, t.previous} {
 		if !token.text.IsZero() && !token.refused {
@@ -51,7 +51,7 @@ func (t *fileTokens) usable() (text secret.Text, has bool) {
 	return secret.Text{}, false
 }
 
-// markRefused remembers that the server has refused a header.
+// markRefused records that the server refused a header.
 func (i *Identity) markRefused(header secret.Text) {
 	for _, token := range []*fileToken{&i.fileTokens.last, &i.fileTokens.previous} {
 		if !token.text.IsZero() && i.basic(token.text).Reveal() == header.Reveal() {
@@ -93,12 +93,12 @@ func (i *Identity) fileAuthorization(ctx context.Context, refused secret.Text) (
 	}
 	if err != nil && !i.fileFailureLogged {
 		i.fileFailureLogged = true
-		i.options.Log.Warn("The token file gives no token: using the one that was read before", "file", i.options.TokenFile, "error", err)
+		i.options.Log.Warn("Cannot read a token from the token file, using the previous one", "file", i.options.TokenFile, "error", err)
 	}
 	return i.basic(text), nil
 }
 
-// fallBackToManaged uses the named identity from now on, if there is one.
+// fallBackToManaged switches to the named identity for good, if there is one.
 func (i *Identity) fallBackToManaged(why error) bool {
 	if i.credential == nil {
 		return false
@@ -106,7 +106,7 @@ func (i *Identity) fallBackToManaged(why error) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.source == TokenFile {
-		i.options.Log.Warn("The token file is of no use: using the managed identity",
+		i.options.Log.Warn("Token file unusable, using the managed identity",
 			"file", i.options.TokenFile, "selector", i.options.selector(), "error", why)
 		i.source = ManagedIdentity
 	}
@@ -190,7 +190,7 @@ func checkToken(s string) error {
 	case s == "":
 		return errEmpty
 	case s == "null":
-		return errors.New(`it holds the word "null": whatever wrote it was given an answer without a token`)
+		return errors.New(`it holds the word "null", which jq prints for a response without a token`)
 	case len(s) > maxToken:
 		return errors.New("it is too long for a token")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):

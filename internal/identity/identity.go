@@ -45,10 +45,10 @@ type Options struct {
 	EntraClient    *http.Client  // for Entra ID, which is on the internet
 	StartupTimeout time.Duration // how long an endpoint is waited for after the start; 0 is what the host needs
 	Log            *slog.Logger
-	Redactor       *secret.Redactor // is shown every token, so that no log line holds one
+	Redactor       *secret.Redactor // gets every token, so that no log line holds one
 }
 
-// ErrNoSource says that nothing was set by which to log on.
+// ErrNoSource says that no identity is configured.
 var ErrNoSource = errors.New("no identity is set")
 
 // Source is where a token comes from.
@@ -79,23 +79,22 @@ type Identity struct {
 	lastReported      string // the token that was last told of
 }
 
-// Fetch is a token that was got, and was not in our hands before, or the failure to
-// get one. It holds nothing secret.
+// Fetch is a new token, or the failure to get one. It holds nothing secret.
 type Fetch struct {
 	Source  Source
 	Expires time.Time // zero with Err
 	Err     error
 }
 
-// OnFetch has f told of each fetch. It is called before the first token is asked
-// for. Of a PAT and of a token file nothing is told: they are read and not fetched.
+// OnFetch calls f for each fetch. Call it before the first request for a token. A PAT and
+// a token file are read and not fetched, so f is not called for them.
 func (i *Identity) OnFetch(f func(Fetch)) { i.onFetch = f }
 
 // UseClock has tokens judged by another clock than this machine's. It is called
 // before the first token is asked for.
 func (i *Identity) UseClock(now func() time.Time) { i.now = now }
 
-// reportFetch tells of a fetch; the SDK's cache hands the same token out many times.
+// reportFetch calls onFetch, but not for a token from the SDK's cache.
 func (i *Identity) reportFetch(token azcore.AccessToken, err error) {
 	if i.onFetch == nil {
 		return
@@ -117,7 +116,7 @@ type tokenSource interface {
 	token(ctx context.Context, fresh bool) (azcore.AccessToken, error)
 }
 
-// New makes the source ready. It asks nobody.
+// New prepares the source. It sends no request.
 func New(o Options) (*Identity, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -137,7 +137,7 @@ func TestATokenFileWhileItIsReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := tokenFile(t, "first-token")
-			log := watchFor("using the one that was read before")
+			log := watchFor("using the previous one")
 			who := newIdentity(t, identity.Options{TokenFile: path, Log: newLog(log)})
 			if got := authorize(t, who, false); got != basic("first-token") {
 				t.Errorf("at first the header is %q", got)

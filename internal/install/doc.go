@@ -1,17 +1,16 @@
-// Package install puts Microsoft's agent package into a folder, whole or not at
-// all. It is for Dockerfiles, for machines without a network, and for a start
-// without an image of one's own.
+// Package install puts Microsoft's agent package into a directory, completely or not at
+// all. It is for Dockerfiles, for machines without a network, and for a start without a
+// custom image.
 //
 //	fetch → verify → unpack → place
 //
-// The archive is fetched into a folder of ours inside the agent's
-// ([stagingName]), and goes on where it broke off, also after a kill: its name is
-// its SHA-256, and nothing is unpacked before that is right. Unpacking happens
-// beside the archive and stays inside its folder: a path or a link of the archive
-// that leads elsewhere ends it. Then the parts are moved to their places by
-// renames alone, bin last: until the listener is there the folder is one without
-// an agent, and the next install finishes it.
+// The archive is downloaded into [stagingName] in the agent's directory. Its file name is
+// its SHA-256, so that an interrupted download is resumed, even after a kill, and nothing
+// is unpacked before the checksum is verified. Unpacking happens next to the archive and
+// stays in its directory: a path or a link of the archive that leads elsewhere is an
+// error. Then renames move the parts to their places, bin last. Until the listener is
+// there, the directory counts as empty, and the next install finishes it.
 //
-// What is installed is written down in [packageRecordName], so that the same install
+// What is installed is recorded in [packageRecordName], so that the same install
 // again does nothing.
 package install

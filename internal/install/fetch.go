@@ -30,7 +30,7 @@ func (e *ChecksumError) Error() string {
 
 // Hint says what that may come from.
 func (e *ChecksumError) Hint() string {
-	return "it was not unpacked: is it of this version and platform, and does a proxy answer in the server's place?"
+	return "check that it has this version and platform, and whether a proxy answers instead of the server; it was not unpacked"
 }
 
 // GetFunc asks for an archive from a byte on; from is 0 for all of it. Whoever

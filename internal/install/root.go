@@ -55,9 +55,9 @@ func (e *RootError) Unwrap() error { return e.Cause }
 // Hint says what to do about it.
 func (e *RootError) Hint() string {
 	if errors.Is(e.Cause, errNoListener) {
-		return "AZP_AGENT_DIR (--agent-dir) names the folder of the agent's package: is it unpacked there?"
+		return "check that the agent package is unpacked in AZP_AGENT_DIR (--agent-dir)"
 	}
-	return "AZP_AGENT_ROOT (--agent-root) names a folder with room for an agent, writable for the agent's user, who must be able to read AZP_AGENT_DIR (--agent-dir)"
+	return "check that AZP_AGENT_ROOT (--agent-root) has enough space and is writable for the agent's user, who must be able to read AZP_AGENT_DIR (--agent-dir)"
 }
 
 var errNoListener = fmt.Errorf("%s is not there", listenerPath)

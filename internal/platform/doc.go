@@ -1,12 +1,11 @@
-// Package platform says which platform azptend runs on, and how long that platform
-// waits between its first word and its SIGKILL. It looks at what the platform
-// puts into the environment and at a few files; the environment is handed in,
-// for config alone reads it.
+// Package platform detects the platform that azptend runs on, and how long it waits
+// between SIGTERM and SIGKILL. It looks at variables that the platform sets and at a few
+// files. The caller passes the environment: only package config reads it.
 //
-// On machines it also says what Azure announces: a [Watcher] asks the metadata
-// service for Scheduled Events, the one way there is (nothing pushes them). Asking
-// has an effect: it turns Scheduled Events on for the machine.
+// On virtual machines a [Watcher] also asks the metadata service for Azure's Scheduled
+// Events. Nothing pushes them, so polling is the only way. The first request turns
+// Scheduled Events on for the machine.
 //
-// docs/platforms.md has the same table with its sources, and says what of it
-// nobody could check here.
+// docs/platforms.md has the same table with its sources, and says what nobody could
+// verify here.
 package platform

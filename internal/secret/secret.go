@@ -1,7 +1,6 @@
-// Package secret keeps credentials out of everything a person or a program may
-// read: a Text prints as [redacted] however it is formatted, and a Redactor takes
-// what it was shown, and whatever looks like a token, out of a stream of lines.
-// The type is the protection, the Redactor is for the day the type was by-passed.
+// Package secret keeps credentials out of all output. A Text prints as [redacted] in every
+// format. A Redactor removes known secrets, and everything that looks like a token, from
+// lines of text. The type is the protection; the Redactor helps if code bypasses it.
 package secret
 
 import (
@@ -54,8 +53,8 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 // LogValue serves log/slog.
 func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// minLength is the length from which a watched secret is taken out of text: a
-// shorter one would blot out ordinary words, and is no secret.
+// minLength is the length from which a secret is removed from text. A shorter one would
+// remove ordinary words, and is no secret.
 const minLength = 8
 
 // jwt matches what every Entra token looks like.

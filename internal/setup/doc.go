@@ -1,11 +1,11 @@
-// Package setup does the Azure DevOps side of an agent's identity: it makes the
-// identity a user of the organisation with a Basic licence, gives it a role on the
-// agent pool, and, if asked, makes the pool and opens it to a project's pipelines.
+// Package setup configures Azure DevOps for an agent's identity. It adds the identity to
+// the organisation with a Basic licence and gives it a role on the agent pool. On request
+// it creates the pool and opens it to a project's pipelines.
 //
-// It is a plan that can be applied. [Read] finds out what there is, [MakePlan] is pure
-// and says what is missing, and [Apply] does it, step by step, and reads back what
-// came of it: the service answers 200 to things that it did not do. Each step
-// leaves what is already right alone, so that whoever is interrupted runs it again.
+// Setup is a plan that can be applied. [Organization.Read] reads the state, [MakePlan] is
+// pure and lists what is missing, and [Organization.Apply] does it step by step and reads
+// the result back: the service answers 200 to requests that it did not carry out. No step
+// changes what is already right, so an interrupted setup can be run again.
 //
 // The order and its traps: azure-devops-rest.md 4.
 package setup
