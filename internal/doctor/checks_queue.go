@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/azptend/azptend/internal/agentdir"
@@ -156,4 +157,74 @@ func filterAgents(agents []azdo.Agent, is func(azdo.Agent) bool) []azdo.Agent {
 		}
 	}
 	return some
+}
+
+// agentMeets says that an agent has what a line of a job's demands asks for. Its version
+// the registration says too, also of an agent without capabilities.
+func agentMeets(line string, a azdo.Agent) bool {
+	d := azdo.ParseDemand(line)
+	return d.MetBy(a) || strings.EqualFold(d.Name, "Agent.Version") && d.Accepts(a.Version)
+}
+
+// unmetDemands are the demands that none of the agents meets; where each is met by some
+// agent and all are by none, it is the demands of which no agent meets all.
+func unmetDemands(demands []string, agents []azdo.Agent) (lacking []string, together bool) {
+	for _, d := range demands {
+		if !anyAgent(agents, func(a azdo.Agent) bool { return agentMeets(d, a) }) {
+			lacking = append(lacking, d)
+		}
+	}
+	if len(lacking) > 0 || len(capableAgents(demands, agents)) > 0 {
+		return lacking, false
+	}
+	return demands, true
+}
+
+// capableAgents are the agents that meet all demands.
+func capableAgents(demands []string, agents []azdo.Agent) []azdo.Agent {
+	var found []azdo.Agent
+	for _, a := range agents {
+		all := true
+		for _, d := range demands {
+			all = all && agentMeets(d, a)
+		}
+		if all {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+func anyAgent(agents []azdo.Agent, is func(azdo.Agent) bool) bool {
+	return slices.ContainsFunc(agents, is)
+}
+
+// countAsKEDA is what KEDA's azure-pipelines scaler makes of a pool's unfinished
+// jobs (keda-and-kubernetes.md 1.5): all of them, or without those that an agent
+// has received (KEDA 2.20, or scaleOnInFlight "false"); with a parent, those that
+// this agent matches.
+func countAsKEDA(requests []azdo.JobRequest, parents []string) string {
+	all, waiting := kedaCount(requests, "", true), kedaCount(requests, "", false)
+	text := fmt.Sprintf("KEDA counts %d", all)
+	if waiting != all {
+		text += fmt.Sprintf(`, or %d without those that run (2.20, or scaleOnInFlight "false")`, waiting)
+	}
+	for _, p := range parents {
+		text += fmt.Sprintf(", with parent %s %d", p, kedaCount(requests, p, true))
+	}
+	return text
+}
+
+// kedaCount counts the jobs that KEDA would count; parent is "" for none.
+func kedaCount(requests []azdo.JobRequest, parent string, inFlight bool) int {
+	n := 0
+	for _, q := range requests {
+		switch {
+		case q.Result != "", !inFlight && !q.ReceiveTime.IsZero():
+		case parent != "" && !anyAgent(q.MatchedAgents, func(a azdo.Agent) bool { return a.Name == parent }):
+		default:
+			n++
+		}
+	}
+	return n
 }

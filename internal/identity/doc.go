@@ -11,8 +11,8 @@
 // reads a projected token at each exchange. Its errors quote the endpoint's code and
 // message and nothing else of a response, because a response may hold a token.
 //
-// Each source has a file: file.go, managed.go, application.go (workload identities and
-// service principals), azurecli.go. endpoint.go and entra_transport.go are the SDK's
+// The sources are in file.go, managed.go and application.go (workload identities,
+// service principals and the Azure CLI). endpoint.go and entra_transport.go are the SDK's
 // transports. endpoint_retry.go decides what to wait for.
 //
 // Facts: identity.md 1 and 2; for users, docs/identity.md.
