@@ -86,7 +86,7 @@ func (t *doctorPrinter) printConclusion(r doctor.Report) {
 		fmt.Fprintf(t.out, "azptend run would work: %d ok, %d with warnings, %d skipped\n", count[doctor.OK], count[doctor.Warning], count[doctor.Skipped])
 		return
 	}
-	fmt.Fprintf(t.out, "azptend run would end with exit code %d: begin with %s (%d failed, %d skipped)\n",
+	fmt.Fprintf(t.out, "azptend run would exit with code %d; fix %s first (%d failed, %d skipped)\n",
 		r.Code(), first, count[doctor.Failed], count[doctor.Skipped])
 }
 
