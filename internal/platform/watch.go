@@ -7,39 +7,38 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// The times of watching.
+// The timeouts and intervals of polling.
 const (
-	// pollInterval is what Azure advises, for the shortest notice is 30 s; a machine
-	// may ask five times a second (Azure's pages on Scheduled Events and the Instance Metadata Service).
+	// pollInterval is what Azure recommends: the shortest notice is 30 s. A machine may
+	// poll five times a second (Azure's pages on Scheduled Events and the Instance
+	// Metadata Service).
 	pollInterval = time.Second
-	// maxPollInterval is how often a metadata service is asked that does not answer:
-	// it may be closed, or this machine not Azure's.
+	// maxPollInterval is for a metadata service that does not answer: it may be blocked, or
+	// this machine may not be in Azure.
 	maxPollInterval = time.Minute
-	// firstTimeout is for the first request of all, which turns Scheduled Events on
-	// and may take two minutes; answerBy is for each later one.
+	// firstTimeout is for the first request, which turns Scheduled Events on and may take
+	// two minutes. requestTimeout is for each later one.
 	firstTimeout   = 150 * time.Second
 	requestTimeout = 10 * time.Second
-	// startupTimeout is for the question whether to start at all, which must not cost
-	// a machine that is not Azure's much: where an event is pending, Scheduled
-	// Events are on, and answer within milliseconds.
+	// startupTimeout is for WaitForMaintenance, which must not delay a machine outside Azure.
+	// If an event is pending, Scheduled Events are on and answer within milliseconds.
 	startupTimeout = time.Second
-	// maxFailures is how many questions in a row may go without an answer while one
-	// waits for an event to pass.
+	// maxFailures is how many requests in a row may fail while WaitForMaintenance waits.
 	maxFailures = 30
 )
 
-// Watcher watches for what Azure announces for this machine.
+// Watcher polls the events that Azure announces for this machine.
 type Watcher struct {
 	Metadata *Metadata
-	// Lead is how long before its time an event is due at the latest: one that is
-	// announced days before, as for failing hardware, waits until then.
+	// Lead is how long before its time an event counts as due. An event can be announced
+	// days before, for failing hardware; it is not due until then.
 	Lead time.Duration
-	// OnAnnounced is told of each event once, Due when its time has come, and again
-	// if that is earlier than was said. An event that had started before it was
-	// first seen is told to nobody: it is over for this machine, which has booted.
+	// OnAnnounced is called once for each event. OnDue is called when its time has come, and
+	// again if Azure moves it forward. Neither is called for an event that had started
+	// before it was first seen: this machine has booted since.
 	OnAnnounced func(Event)
 	OnDue       func(Event)
-	OnReachable func(error) // the service has stopped answering, or never did; nil: it answers again
+	OnReachable func(error) // an error: the service does not answer; nil: it answers again
 
 	machine     string
 	lastSeen    map[string]Event // by id, as they were last told to be due, or are not due yet
