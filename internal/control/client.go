@@ -132,7 +132,7 @@ func readResponse(answers *bufio.Reader) (Status, error) {
 	return *a.Status, nil
 }
 
-// serverError is in the words of the other side.
+// serverError is an error that the server sent.
 type serverError struct{ text string }
 
 func (e *serverError) Error() string { return e.text }
@@ -178,7 +178,7 @@ func isTrustedServer(user, own, owner int, believeOwner bool) bool {
 	return user == own || user == 0 || (own == 0 && user == owner && believeOwner)
 }
 
-// describe says what a failure means.
+// describe turns a failure into an error for people.
 func (c Client) describe(err error) error {
 	var said *serverError
 	var timeout net.Error

@@ -17,14 +17,14 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// Handler is who is talked to. Its answers are its loop's own: one that does not
-// come means that the loop has stopped.
+// Handler answers requests. Each answer comes from the supervisor's loop: if none comes,
+// the loop is stuck.
 type Handler interface {
 	Status(context.Context) (Status, error)
-	// Next is the status as soon as its phase is another than this one, or the
-	// life has ended.
+	// Next returns the status as soon as the phase differs from this one, or the agent
+	// has ended.
 	Next(ctx context.Context, phase string) (Status, error)
-	// Drain asks for a drain. Asking again is harmless.
+	// Drain requests a drain. It is safe to repeat it.
 	Drain(ctx context.Context, terminating bool) (Status, error)
 }
 
@@ -147,7 +147,7 @@ func (s *Server) serve(c net.Conn) {
 	s.respond(ctx, c, r)
 }
 
-// watchDisconnect notices a caller that goes away while it watches.
+// watchDisconnect cancels when the client disconnects.
 func watchDisconnect(c net.Conn, left context.CancelFunc) {
 	_ = c.SetReadDeadline(time.Time{})
 	_, _ = c.Read(make([]byte, 1))
@@ -204,5 +204,5 @@ func (s *Server) send(c net.Conn, a Response) bool {
 // refusal is what somebody else's process is told.
 const refusal = "refused: azptend answers its own user and root"
 
-// mayConnect says whether the server, who runs as own, answers this user.
+// mayConnect says whether a server that runs as own answers this user.
 func mayConnect(user, own int) bool { return user == own || user == 0 }

@@ -15,7 +15,7 @@ import (
 // removalReasons are why a keeper removes an agent.
 func removalReasons() []pool.Reason { return []pool.Reason{pool.Dead, pool.RemovalRequested} }
 
-// act does what follows from a look, and shows what came of it.
+// act prunes and ensures the placeholder, and shows the result.
 func (t *poolLoop) act(ctx context.Context, s pool.Survey) error {
 	s, err := t.prune(ctx, s)
 	if err != nil {
@@ -24,12 +24,12 @@ func (t *poolLoop) act(ctx context.Context, s pool.Survey) error {
 	return t.ensurePlaceholder(ctx, s)
 }
 
-// skipDuration is how long a ghost is left alone that could not be removed, or was
-// none when it was looked at again: a server that refuses many is not to be asked
-// about all of them at each look.
+// skipDuration is how long a ghost is skipped after its removal failed, or after the
+// second look found it alive. A server that refuses many removals is not asked about
+// all of them at each look.
 const skipDuration = 10 * time.Minute
 
-// withoutSkipped are the ghosts that were not refused a while ago.
+// withoutSkipped are the ghosts that are not skipped for now.
 func (t *poolLoop) withoutSkipped(ghosts []pool.Verdict) []pool.Verdict {
 	now := time.Now()
 	maps.DeleteFunc(t.skipUntil, func(_ int, until time.Time) bool { return !now.Before(until) })
@@ -61,8 +61,8 @@ func (t *poolLoop) prune(ctx context.Context, s pool.Survey) (pool.Survey, error
 	return s, err
 }
 
-// reportRemoval tells what became of a ghost, and says whether it is gone. One that
-// another keeper has removed is not our deed.
+// reportRemoval logs the result for a ghost, and says whether it is gone. What another
+// keeper has removed is not counted.
 func (t *poolLoop) reportRemoval(ghost pool.Verdict, r pool.RemoveResult) bool {
 	facts := []any{"agent", r.Agent.Name, "agent_id", r.Agent.ID, "reason", ghost.Reason, "why", ghost.Why}
 	what := fmt.Sprintf("agent %q (%d)", r.Agent.Name, r.Agent.ID)
@@ -125,7 +125,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 
 func (t *poolLoop) logArgs(facts []any) []any { return append([]any{"pool", t.state.name}, facts...) }
 
-// record tells the page.
+// record adds an entry to the page's log.
 func (t *poolLoop) record(bad bool, what string) {
 	t.k.board.record(LogEntry{At: time.Now(), Pool: t.state.name, Message: what, Failed: bad})
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// LogEntry is something that the keeper did, or that happened to it.
+// LogEntry is one line of the keeper's log on the page.
 type LogEntry struct {
 	At      time.Time
 	Pool    string
@@ -13,11 +13,11 @@ type LogEntry struct {
 	Failed  bool   // it failed, or something is wrong
 }
 
-// maxLog bounds what is remembered of them.
+// maxLog limits the number of remembered entries.
 const maxLog = 100
 
-// board is what the loops have seen and done, for those who look: the page and its
-// listeners. It is safe for use by several goroutines.
+// board holds what the loops have seen and done, for the page and its event streams. It
+// is safe for use by several goroutines.
 type board struct {
 	mu      sync.Mutex
 	pools   []*poolState
@@ -25,11 +25,11 @@ type board struct {
 	changed chan struct{}
 }
 
-// poolState is what the feed holds of one pool.
+// poolState is one pool on the board.
 type poolState struct {
 	name         string
 	snapshot     Snapshot      // At is zero until the pool was seen
-	serverAhead  time.Duration // by how much the server's clock, which dates pictures, is ahead of ours
+	serverAhead  time.Duration // how far the server's clock, which dates snapshots, is ahead of ours
 	lastErr      error         // why the last look failed; nil: it did not
 	failingSince time.Time
 	history      history
@@ -45,7 +45,7 @@ func newBoard(names []string, now time.Time) *board {
 	return f
 }
 
-// update changes what is held, and wakes those who wait for it.
+// update changes the board, and wakes those who wait for a change.
 func (f *board) update(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,7 +63,7 @@ func (f *board) record(d LogEntry) {
 	})
 }
 
-// view is a copy of the feed that does not change.
+// view is a copy of the board that does not change.
 type view struct {
 	pools []poolView
 	log   []LogEntry // the newest first
@@ -78,8 +78,7 @@ type poolView struct {
 	slots        []Slot
 }
 
-// view is what there is, and the channel that is closed when there is something
-// else.
+// view returns a copy, and a channel that is closed at the next change.
 func (f *board) view(at time.Time) (view, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,7 +93,7 @@ func (f *board) view(at time.Time) (view, <-chan struct{}) {
 	return v, f.changed
 }
 
-// ready says that each pool was seen once.
+// ready says whether every pool was seen at least once.
 func (f *board) ready() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -110,8 +109,8 @@ func (f *board) ready() bool {
 // counts as stuck: each request ends by itself before that.
 const stuckAfter = 15 * time.Minute
 
-// stuck names the first pool whose loop has not done what it should have, "" if
-// there is none. A server that is away makes no loop stuck.
+// stuck names the first pool whose loop has stopped, "" if there is none. A server that
+// does not answer stops no loop.
 func (f *board) stuck(now time.Time) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

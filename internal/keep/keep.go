@@ -25,11 +25,11 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// PoolSource is a pool to keep.
+// PoolSource says how to find a pool.
 type PoolSource struct {
 	Name string // for people and metrics
-	// Open finds it. It is called until it succeeds; an error that time does not mend
-	// ends the keeper, for it is a mistake in the settings or a missing right.
+	// Open finds the pool. It is called until it succeeds. A permanent error ends the
+	// keeper: a setting is wrong, or a right is missing.
 	Open func(context.Context) (*pool.Pool, error)
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// Server is what this package asks of Azure DevOps. *azdo.Client is one.
+// Server is the part of Azure DevOps that this package uses. *azdo.Client implements it.
 type Server interface {
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
 	Agents(ctx context.Context, pool int) ([]azdo.Agent, error)
@@ -57,8 +57,8 @@ type Pool struct {
 	o Options
 }
 
-// Open finds the pool. A pool that is given by its id is not looked up, like in
-// tend: the identity may lack the right to list pools.
+// Open finds the pool. It does not look up a pool that is given by its id: the identity
+// may lack the right to list pools.
 func Open(ctx context.Context, o Options) (*Pool, error) {
 	o.RetryFor = cmp.Or(o.RetryFor, defaultRetryFor)
 	if o.Log == nil {
