@@ -72,7 +72,15 @@ func (p Organization) confirm(ctx context.Context, w Spec) (s State, err error) 
 		}
 		return nil
 	})
-	return s, err
+	return s, interrupted(ctx, err)
+}
+
+// interrupted is the error of whoever ended the wait, instead of the last refusal.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, o Options) error {
@@ -153,7 +161,7 @@ func (o Options) retryStep(ctx context.Context, step Step, budget time.Duration,
 	policy := retry.Policy{First: minWait, Max: maxWait, Budget: budget, Retryable: retryable, OnRetry: func(err error, pause time.Duration) {
 		o.OnProgress(Progress{Step: step, Waiting: pause, Cause: err})
 	}}
-	return policy.Do(ctx, try)
+	return interrupted(ctx, policy.Do(ctx, try))
 }
 
 // notAPrincipal is what the service says of an app registration's object id

@@ -338,6 +338,28 @@ func TestNobodysRole(t *testing.T) {
 	}
 }
 
+// TestCancelledWait: whoever ends a wait gets that as the error, and not the last
+// refusal, which has another exit code.
+func TestCancelledWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrg(t)
+		oid := o.stranger(t, func(i *emulator.Identity) { i.Member, i.License = true, "express" })
+		if _, err := o.AddFault(emulator.Fault{Method: "PUT", Path: "roleassignments", Status: 200, Body: `{"count":0,"value":[]}`}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := run(ctx, o.place(t, o.admin), setup.Spec{Identity: oid, Pool: "Default", Role: "Administrator"},
+			setup.Options{Timeout: time.Hour, OnProgress: func(p setup.Progress) {
+				if p.Waiting > 0 {
+					cancel()
+				}
+			}})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
 // TestInterrupted: whatever call fails, in whatever way, running it again ends as if
 // none had.
 func TestInterrupted(t *testing.T) {
