@@ -140,7 +140,11 @@ dist/azptend-linux-%: FORCE
 	if [ $$size -gt $(MAX_BYTES) ]; then echo "over $(MAX_BYTES) bytes; linked in:"; go version -m $@ | grep -E '^\s+dep'; exit 1; fi
 	@if [ "$*" = amd64 ]; then echo "linked in:"; go version -m $@ | awk '$$1=="dep" {print "  " $$2, $$3}'; fi
 
-lint:
-	gofmt -l . && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
+# golangci-lint takes a minute to build the first time.
+lint: ## gofmt, vet for Linux and macOS, and the linters of .golangci.yml
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	go vet ./...
+	GOOS=darwin go vet ./internal/... ./cmd/...
+	go tool -modfile=tools/go.mod golangci-lint run ./...
 
 FORCE:

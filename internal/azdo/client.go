@@ -179,7 +179,7 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 	query := url.Values{"api-version": {apiVersion}}
 	maps.Copy(query, r.query)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(true) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { sent.Store(true) },
 	})
 	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.base, c.base)+"/"+r.path+"?"+query.Encode(), body)
 	if err != nil {

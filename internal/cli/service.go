@@ -34,7 +34,7 @@ The agent runs as --user, which must exist. --grace-period is how long a running
 	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo, which disables the unit's hardening")
 	c.Flags().StringVar(&o.Name, "name", "azptend", "name of the unit")
 	c.Flags().StringVar(&write, "write", "", "directory to write the unit into")
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(*cobra.Command, []string) error {
 		if o.EnvFile == "" {
 			o.EnvFile = "/etc/azptend/" + o.Name + ".env"
 		}

@@ -41,7 +41,7 @@ func checkIdentity(_ context.Context, v *run) result {
 	case c.Err != nil:
 		return failedWith(problem(BadIdentity, c.Err.Error()))
 	case c.Source == nil:
-		return blocked(Settings, "the settings come to no identity")
+		return blockedBySettings("the settings come to no identity")
 	}
 	var more []string
 	more = append(more, "because of "+c.Reason)

@@ -19,7 +19,7 @@ func checkFolder(_ context.Context, v *run) result {
 	case v.Placeholder:
 		return notNeeded("a placeholder never runs: it has no folder")
 	case f.Dir == "":
-		return blocked(Settings, "the settings name no folder")
+		return blockedBySettings("the settings name no folder")
 	}
 	if f.InstallPending {
 		return notNeeded("there is no agent in " + f.Dir + " yet: AZP_INSTALL has run fetch one")

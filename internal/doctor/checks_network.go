@@ -54,7 +54,7 @@ func checkNetwork(ctx context.Context, v *run) result {
 	case v.isPreregistered():
 		return notNeeded("the agent's own files say where its server is")
 	case v.URL == "":
-		return blocked(Settings, "AZP_URL (--url) names no address")
+		return blockedBySettings("AZP_URL (--url) names no address")
 	}
 	via := v.proxyFor(v.URL)
 	var way requestTrace

@@ -18,7 +18,7 @@ func checkSignIn(ctx context.Context, v *run) result {
 		return notNeeded("the agent logs on with its own key")
 	}
 	if v.Server == nil {
-		return blocked(Settings, "the settings do not name both an organisation and an identity")
+		return blockedBySettings("the settings do not name both an organisation and an identity")
 	}
 	user, err := v.Server.WhoAmI(ctx)
 	v.user = user

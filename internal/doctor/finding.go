@@ -85,8 +85,10 @@ func ok(found string) result { return result{found: found} }
 // notNeeded is the result of a check that has nothing to look at.
 func notNeeded(why string) result { return result{found: why, skip: true} }
 
-// blocked is the result of a check that lacks something that only now came out.
-func blocked(by Name, why string) result { return result{found: why, skip: true, blockedBy: by} }
+// blockedBySettings is the result of a check that needs a setting which is missing.
+func blockedBySettings(why string) result {
+	return result{found: why, skip: true, blockedBy: Settings}
+}
 
 // failedWith is the result of a check that found one thing.
 func failedWith(p Problem) result { return result{problems: []Problem{p}} }

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func (e *Emulator) deleteAgent(c *request) (reply, error) {
 	}
 	a, err := e.poolAndAgent(c, bitManage)
 	if err != nil {
-		if known, ok := err.(*apiError); ok && known.typeKey == "TaskAgentNotFoundException" && e.assumptions.DeleteMissingSucceeds {
+		if known := (*apiError)(nil); errors.As(err, &known) && known.typeKey == "TaskAgentNotFoundException" && e.assumptions.DeleteMissingSucceeds {
 			return reply{status: status}, nil
 		}
 		return reply{}, err

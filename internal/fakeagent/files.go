@@ -33,9 +33,7 @@ type credentialsFile struct {
 }
 
 // errNotConfigured is what a missing .agent comes to: exit 2 (3.8).
-//
-//lint:ignore ST1005 the text is the real listener's
-var errNotConfigured = errors.New("Not configured")
+var errNotConfigured = errors.New("Not configured") //nolint:staticcheck // the text is the real listener's
 
 func readAgentFile(root string) (agentFile, error) {
 	var a agentFile

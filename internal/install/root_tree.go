@@ -66,11 +66,11 @@ func (m *rootMaker) copyInstallation(ctx context.Context, tree string) error {
 // becomes a folder: through a link the listener would take the installation for
 // its own (agent-protocol.md 3.9).
 func (m *rootMaker) addProgramFolder(ctx context.Context, from, to string) error {
-	real, err := filepath.EvalSymlinks(from)
+	target, err := filepath.EvalSymlinks(from)
 	if err != nil {
 		return err
 	}
-	return m.addFolder(ctx, real, to)
+	return m.addFolder(ctx, target, to)
 }
 
 // addFolder brings a folder in, and what is below it. Links are made by this process

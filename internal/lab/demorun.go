@@ -98,7 +98,7 @@ func (d *demoRun) close() {
 	}
 	if d.stop != nil {
 		d.stop()
-		<-d.served
+		<-d.served //nolint:errcheck // the demo is over, whatever ended its server
 		if d.page != nil {
 			d.page.running.Wait()
 		}

@@ -139,18 +139,18 @@ func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, o
 			notices, err = m.Events(attempt, machine)
 		}
 		cancel()
-		clear := true
+		quiet := true
 		for _, n := range notices {
 			if !n.isDue(lead, time.Now()) || (n.Started && !pending[n.ID]) { // that one is over: we have booted
 				continue
 			}
-			if clear = false; !pending[n.ID] {
+			if quiet = false; !pending[n.ID] {
 				pending[n.ID] = true
 				onWait(n)
 			}
 		}
 		switch {
-		case err == nil && clear, err != nil && len(pending) == 0:
+		case err == nil && quiet, err != nil && len(pending) == 0:
 			return
 		case err != nil:
 			failures++

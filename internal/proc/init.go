@@ -79,7 +79,7 @@ func (i *Init) loop() {
 func (i *Init) reap() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	any := false
+	reaped := false
 	for {
 		var ws syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
@@ -89,10 +89,10 @@ func (i *Init) reap() {
 		if err != nil || pid <= 0 { // ECHILD, or nobody has ended
 			break
 		}
-		any = true
+		reaped = true
 		i.deliver(pid, ws)
 	}
-	if any {
+	if reaped {
 		i.broadcastReap()
 	}
 }

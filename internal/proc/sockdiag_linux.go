@@ -105,11 +105,11 @@ func connectionEnds(local, remote netip.AddrPort, mapped bool) (e diagEnds) {
 // diagRequest asks for one socket by its ends, in any state and on any interface. A
 // socket of IPv6 that holds an IPv4 connection is found as one of IPv4.
 func diagRequest(local, remote netip.AddrPort) []byte {
-	const any = ^uint32(0)
+	const anything = ^uint32(0)
 	header := unix.NlMsghdr{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST}
 	body := diagRequestV2{
-		Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP, States: any,
-		ID: diagSockID{Ends: connectionEnds(local, remote, false), Cookie: [2]uint32{any, any}},
+		Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP, States: anything,
+		ID: diagSockID{Ends: connectionEnds(local, remote, false), Cookie: [2]uint32{anything, anything}},
 	}
 	header.Len = uint32(binary.Size(header) + binary.Size(body))
 	request, _ := binary.Append(nil, binary.NativeEndian, header)

@@ -36,7 +36,7 @@ func (p process) kill() bool {
 	if err != nil {
 		return false
 	}
-	defer target.Release()
+	defer func() { _ = target.Release() }()
 	now, err := processOf(p.pid, make([]byte, statBufferSize))
 	return err == nil && now.same(p) && target.Kill() == nil
 }

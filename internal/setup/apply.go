@@ -109,7 +109,7 @@ func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, 
 	case RemoveRole:
 		return p.Server.RemoveRole(ctx, s.Pool.ID, s.User.Key)
 	case AddToProject:
-		q, err := p.addToProject(ctx, w, *s)
+		q, err := p.addToProject(ctx, *s)
 		s.Project.Queue = q.ID
 		return err
 	case OpenToAll, CloseToAll:
@@ -119,7 +119,7 @@ func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, 
 }
 
 // addToProject puts the pool into the project, unless making it has done so.
-func (p Organization) addToProject(ctx context.Context, w Spec, s State) (azdo.Queue, error) {
+func (p Organization) addToProject(ctx context.Context, s State) (azdo.Queue, error) {
 	q, found, err := p.Server.QueueForPool(ctx, s.Project.ID, s.Pool.ID)
 	if err != nil || found {
 		return q, err
