@@ -287,7 +287,7 @@ func (b *assumedLife) busy() {
 	b.queue(untilSign)
 	b.await(emulator.EventJobStarted)
 	b.signal(a, syscall.SIGTERM)
-	b.says(a, "Heard a signal")
+	b.says(a, "Received a signal")
 	if b.assumptions.DisableActsLate { // and one that slips in
 		b.await(emulator.EventAgentDisabled)
 		b.queue("echo slipped in")
@@ -304,7 +304,7 @@ func (b *assumedLife) killed() {
 	b.signal(first, syscall.SIGKILL)
 	b.ends(first, 137)
 	second := b.start()
-	b.says(second, "Found the listener of an earlier life")
+	b.says(second, "The listener of a previous run")
 	b.sign()
 	b.await(emulator.EventJobFinished)
 	b.await(emulator.EventAgentAdded)

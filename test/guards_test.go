@@ -18,12 +18,12 @@ import (
 
 // guardFaults are azptend without one of its protections. The thief must succeed.
 func guardFaults() []fault.Fault {
-	const notify = "internal/agentdir/notify.go"
+	const notify = "internal/mslistener/notifications.go"
 	return []fault.Fault{
 		fault.New("undumpable",
 			fault.Replace("internal/cli/cli.go", "p.undumpable = proc.MakeUndumpable()", "_ = proc.MakeUndumpable")),
 		fault.New("filter",
-			fault.Replace("internal/cli/agentoptions.go", "environ, withheld := rules.Apply(s.Environ)\n", "environ, withheld := rules.Apply(s.Environ)\n\tenviron = s.Environ\n")),
+			fault.Replace("internal/mslistener/environ.go", "return f.unpublish(env), byName, byValue", "return environ, nil, nil")),
 		fault.New("run-as",
 			fault.Replace("internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n", "\tuser = nil\n\tproc.ReserveThreads(s.Agents)\n")),
 		// A token that could be given as a flag would be seen in the process table.

@@ -344,7 +344,7 @@ func (h *heist) leave(id int64) {
 	}
 	check(h.t, h.actor.Signal(syscall.SIGTERM))
 	if h.lent {
-		h.says("Asked to end")
+		h.says("msg=Draining")
 	} else {
 		h.await(emulator.EventAgentDisabled)
 	}

@@ -21,10 +21,11 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
-		"internal/setup", "internal/term", "internal/text", "internal/supervisor", "internal/httpclient",
+		"internal/setup", "internal/term", "internal/text", "internal/mslistener", "internal/supervisor", "internal/httpclient",
 	},
-	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/proc", "internal/retry"},
-	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                              // agent for the marks, like tend
+	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},
+	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},               // lifecycle for the events
+	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                              // agentdir for the owner tags
 	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"}, // it maps their errors
 	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/exitcode", "internal/identity", "internal/secret", "internal/text"},                   // it explains their errors to every command
 	"internal/setup":      {"internal/azdo", "internal/retry"},
@@ -41,9 +42,9 @@ var allowed = map[string][]string{
 	"internal/connlimit":  {},
 	"internal/identity":   {"internal/retry", "internal/safefile", "internal/secret"},
 	"internal/azdo":       {"internal/retry", "internal/secret"},
-	"internal/agentdir":   {"internal/safefile"},
+	"internal/agentdir":   {"internal/proc", "internal/safefile"}, // proc for the user whose files they are
 	"internal/platform":   {"internal/retry"},
-	"internal/install":    {"internal/azdo", "internal/retry", "internal/safefile", "internal/secret"}, // azdo for the organisation's list of packages
+	"internal/install":    {"internal/agentdir", "internal/azdo", "internal/retry", "internal/safefile", "internal/secret"}, // agentdir for the lock of a root, azdo for the organisation's list of packages
 	"internal/proc":       {"internal/bounded", "internal/safefile"},
 	"internal/safefile":   {"internal/bounded"},
 	"internal/lifecycle":  {},

@@ -79,8 +79,8 @@ func TestTheRulesOfNaming(t *testing.T) {
 		span string
 		fine bool
 	}{
-		{`"Left"`, true}, {`"Left for good"`, false},
-		{"supervisor/runner.go:step", true}, {"supervisor/runner.go:stride", false}, {"supervisor/nowhere.go", false}, {"supervisor/supervisor.go:Server", true},
+		{`"Exiting"`, true}, {`"Exiting for good"`, false},
+		{"supervisor/runner.go:advance", true}, {"supervisor/runner.go:stride", false}, {"supervisor/nowhere.go", false}, {"supervisor/supervisor.go:Server", true},
 		{"once.txtar", true}, {"twice.txtar", false},
 		{"test/docs_test.go", true}, {"internal/nowhere/doc.go", false},
 		{"TestScenarios", true}, {"TestNothing", false},

@@ -33,13 +33,13 @@ var pathCalls = []struct {
 	{"looks at a name, and opens nothing that could wait", []string{
 		"internal/agentdir Dir.Check os.Stat",
 		"internal/agentdir Dir.CheckRoot os.Lstat",
-		"internal/agentdir Dir.LockLogDir os.Stat",
+		"internal/agentdir Dir.LockLogs os.Stat",
 		"internal/agentdir Dir.Loader os.Stat",
 		"internal/agentdir Dir.DiskSpace os.Stat",
 		"internal/agentdir Dir.DiskSpace syscall.Statfs",
 		"internal/agentdir Dir.checkHome filepath.EvalSymlinks",
-		"internal/agentdir Dir.checkListener os.Stat",
-		"internal/agentdir Dir.isSameDir os.Stat",
+		"internal/agentdir Dir.CheckListener os.Stat",
+		"internal/mslistener isSameDir os.Stat",
 		"internal/agentdir Dir.writeFile os.Lstat",
 		"internal/agentdir lockHolder os.Stat",
 		"internal/cli exists os.Lstat",
@@ -55,8 +55,8 @@ var pathCalls = []struct {
 		"internal/proc statInside unix.Openat2",
 	}},
 	{"made and removed with the rights of the jobs' user, under names of which the last part is not followed (O_EXCL, mkdir, rename, unlink)", []string{
-		"internal/agentdir Dir.WaitForUpdate os.MkdirAll",
-		"internal/agentdir Dir.LockLogDir os.MkdirAll",
+		"internal/mslistener Files.WaitForUpdate os.MkdirAll",
+		"internal/agentdir Dir.LockLogs os.MkdirAll",
 		"internal/agentdir Dir.MakePerfDir os.MkdirTemp",
 		"internal/agentdir Dir.MakeWritable os.MkdirAll",
 		"internal/agentdir Dir.MoveForeignFiles os.MkdirTemp",
@@ -144,7 +144,7 @@ var pathCalls = []struct {
 		"internal/systemd OpenNotifier net.DialUnix",
 	}},
 	{"watches a directory for changes: inotify opens nothing", []string{
-		"internal/agentdir watchDir fsnotify.Watcher.Add",
+		"internal/mslistener watchDir fsnotify.Watcher.Add",
 	}},
 	{"dials an address of the network", []string{
 		"internal/httpclient newTransport net.Dialer.DialContext",

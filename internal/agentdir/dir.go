@@ -1,3 +1,10 @@
+// Package agentdir knows the directory of an Azure Pipelines agent: what makes it
+// usable, the files that an agent starts from, the lock that one azptend holds, and the
+// record of which agent in a pool is this directory's. It starts no process and makes
+// no request.
+//
+// It writes what config.sh would write: .agent, .credentials and
+// .credentials_rsaparams. The listener needs no more (agent-protocol.md 3).
 package agentdir
 
 import (
@@ -12,28 +19,49 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Dir is an agent's installation, in which it also lives.
+// Dir is the directory of an agent: the package is installed in it, and the agent
+// keeps its files there.
 type Dir struct {
 	Root   string
-	LogDir string // where the listener keeps its logs (AGENT_DIAGLOGPATH); empty means _diag below Root
+	LogDir string     // where the listener writes its logs (AGENT_DIAGLOGPATH); empty means _diag below Root
+	User   *proc.User // who the agent and its jobs run as; nil is azptend's own user
 }
 
 // Listener is the program to start.
-func (f Dir) Listener() string { return filepath.Join(f.Root, "bin", listenerProgram) }
+func (d Dir) Listener() string { return filepath.Join(d.Root, "bin", "Agent.Listener") }
 
-// DirError says that an agent cannot work in this folder. Hint says what to
-// do.
+// Logs is where the listener writes its logs.
+func (d Dir) Logs() string {
+	if d.LogDir != "" {
+		return d.LogDir
+	}
+	return filepath.Join(d.Root, "_diag")
+}
+
+// AsUser calls f with the rights on files of the agent's user. What f makes belongs to
+// that user. Where jobs can plant links, f can be led no further than that user may go.
+func (d Dir) AsUser(f func() error) error {
+	err := d.User.Do(f)
+	var unusable *DirError
+	if d.User != nil && errors.As(err, &unusable) {
+		unusable.User = d.User.String()
+	}
+	return err
+}
+
+// DirError says that an agent cannot work in this directory. Hint says what to do.
 type DirError struct {
 	Dir   string
-	User  string // for whom; empty means this process's
+	User  string // for whom; empty means azptend's own user
 	Why   string
 	Hint  string
 	Cause error
-	// InUse says that it is another agent that is in the way, and that it may leave:
-	// of another container, or on another machine.
+	// InUse says that another agent uses the directory, in another container or on another
+	// machine, and may leave it.
 	InUse bool
 }
 
@@ -43,32 +71,35 @@ func (e *DirError) Error() string {
 	}
 	return fmt.Sprintf("cannot use the agent folder %s: %s", e.Dir, e.Why)
 }
+
 func (e *DirError) Unwrap() error { return e.Cause }
 
-// Check says whether an agent can work here: the listener is there, may be
-// started, was built for this machine and will look for its files here, and the
-// folder can be written to, as can those in it that the agent makes at once and
-// another user may have made before: work, as the agent is told it, and its logs.
-// The error is an *UnfitError.
-func (f Dir) Check(work string) error {
-	if err := f.checkListener(); err != nil {
-		return err
+func (d Dir) dirError(why, hint string, cause error) error {
+	return &DirError{Dir: d.Root, Why: why, Hint: hint, Cause: cause}
+}
+
+const hintReadable = "make every directory on the way readable for this user"
+
+// Check reports whether an agent can work here. The listener must exist, be executable,
+// be built for this machine, and look for its files here. The directory must be
+// writable, and so must those in it that the agent creates at once, if another user has
+// made them before: the logs, and work, as the agent is told it. The error is a
+// *DirError.
+func (d Dir) Check(work string) error {
+	for _, check := range []func() error{d.CheckListener, d.checkHome, d.checkListable} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	if err := f.checkHome(); err != nil {
-		return err
-	}
-	if err := f.checkListable(); err != nil {
-		return err
-	}
-	if err := f.checkWritable(f.Root); err != nil {
+	if err := d.checkWritable(d.Root); err != nil {
 		return err
 	}
 	if work != "" && !filepath.IsAbs(work) {
-		work = filepath.Join(f.Root, work)
+		work = filepath.Join(d.Root, work)
 	}
-	for _, dir := range []string{work, f.logDir()} {
+	for _, dir := range []string{work, d.Logs()} {
 		if _, err := os.Stat(dir); dir != "" && !errors.Is(err, fs.ErrNotExist) {
-			if err := f.checkWritable(dir); err != nil {
+			if err := d.checkWritable(dir); err != nil {
 				return err
 			}
 		}
@@ -76,84 +107,78 @@ func (f Dir) Check(work string) error {
 	return nil
 }
 
-// CheckSource says whether a root can be made from this installation, which may be
-// read-only. The error is an *UnfitError.
-func (f Dir) CheckSource() error { return f.checkListener() }
-
-// CheckRoot says whether this folder, a root, can be made, or written to where it
-// is there already. The error is an *UnfitError.
-func (f Dir) CheckRoot() error {
-	dir := f.Root
+// CheckRoot reports whether this directory, a root, can be made, or written to if it
+// exists. The error is a *DirError.
+func (d Dir) CheckRoot() error {
+	dir := d.Root
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
-	return f.checkWritable(dir)
+	return d.checkWritable(dir)
 }
 
-// checkListener: it is there, may be started, and was built for this machine.
-func (f Dir) checkListener() error {
-	if !filepath.IsAbs(f.Root) {
-		return f.dirError("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
+// CheckListener reports whether the listener exists, is executable, and is built for
+// this machine. That is all that an installation needs that roots are made from; it may
+// be read-only. The error is a *DirError.
+func (d Dir) CheckListener() error {
+	if !filepath.IsAbs(d.Root) {
+		return d.dirError("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
 	}
-	info, err := os.Stat(f.Listener())
+	info, err := os.Stat(d.Listener())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f.dirError("bin/Agent.Listener is not there",
-			"azptend install puts the agent package into it; or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
+		return d.dirError("bin/Agent.Listener does not exist",
+			"install the agent package with azptend install, or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
 	case err != nil:
-		return f.dirError(err.Error(), "is every folder on the way readable for this user?", err)
+		return d.dirError(err.Error(), hintReadable, err)
 	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return f.dirError("bin/Agent.Listener is not executable", "unpack the agent package anew, with its file modes", nil)
+		return d.dirError("bin/Agent.Listener is not executable", "unpack the agent package again, with its file modes", nil)
 	}
-	return f.checkArchitecture()
+	return d.checkArchitecture()
 }
 
-// checkListable: the listener lists its folder and every one above it, and ends
-// where it may not (agent-protocol.md 3.9).
-func (f Dir) checkListable() error {
-	for dir := f.Root; ; dir = filepath.Dir(dir) {
-		d, err := safefile.OpenDir(dir)
+// checkListable: the listener lists its directory and every one above it, and exits if
+// it may not (agent-protocol.md 3.9).
+func (d Dir) checkListable() error {
+	for dir := d.Root; ; dir = filepath.Dir(dir) {
+		opened, err := safefile.OpenDir(dir)
 		if err != nil {
-			return f.dirError("the folder "+dir+" cannot be listed: "+withoutPath(err),
+			return d.dirError("the folder "+dir+" cannot be listed: "+withoutPath(err),
 				"the agent lists its folder and every folder above it: chmod o+rx "+dir+", or set AZP_AGENT_DIR (--agent-dir) to another", err)
 		}
-		d.Close()
+		opened.Close()
 		if dir == filepath.Dir(dir) {
 			return nil
 		}
 	}
 }
 
-// checkHome says whether the listener takes this folder for its own: it follows
-// every link on the way to its own file, and its root is the parent of the
-// folder that it ends up in (agent-protocol.md 3.9). An update leaves bin a link
-// to bin.VERSION beside it, which is fine.
-func (f Dir) checkHome() error {
-	root, err := filepath.EvalSymlinks(f.Root)
+// checkHome reports whether the listener will take this directory for its own. It
+// follows every link on the way to its own file, and its root is the parent of the
+// directory that it ends up in (agent-protocol.md 3.9). After an update bin is a link to
+// bin.VERSION beside it, which is fine.
+func (d Dir) checkHome() error {
+	root, err := filepath.EvalSymlinks(d.Root)
 	if err != nil {
-		return f.dirError(err.Error(), "is every folder on the way readable for this user?", err)
+		return d.dirError(err.Error(), hintReadable, err)
 	}
-	listener, err := filepath.EvalSymlinks(f.Listener())
+	listener, err := filepath.EvalSymlinks(d.Listener())
 	if err != nil {
-		return f.dirError(err.Error(), "is every folder on the way readable for this user?", err)
+		return d.dirError(err.Error(), hintReadable, err)
 	}
 	if home := filepath.Dir(filepath.Dir(listener)); home != root {
-		return f.dirError("bin/Agent.Listener is a link into "+home+", and would look for its files there",
+		return d.dirError("bin/Agent.Listener is a link into "+home+", and would look for its files there",
 			"copy the agent's package into the folder instead of linking to it, or set AZP_AGENT_DIR (--agent-dir) to "+home, nil)
 	}
 	return nil
 }
 
-func (f Dir) dirError(why, hint string, cause error) error {
-	return &DirError{Dir: f.Root, Why: why, Hint: hint, Cause: cause}
-}
-
-// elfArch is Go's name for an ELF header's e_machine, for the platforms the agent
+// elfArch is Go's name for an ELF header's e_machine, for the platforms that the agent
 // is built for (agent-protocol.md 8).
-func elfArch(code uint16) string {
-	switch code {
+func elfArch(machine uint16) string {
+	switch machine {
 	case 0x3e:
 		return "amd64"
 	case 0xb7:
@@ -161,75 +186,76 @@ func elfArch(code uint16) string {
 	case 0x28:
 		return "arm"
 	}
-	return fmt.Sprintf("unknown (%#x)", code)
+	return fmt.Sprintf("unknown (%#x)", machine)
 }
 
-func (f Dir) checkArchitecture() error {
-	file, err := safefile.Open(f.Listener())
+func (d Dir) checkArchitecture() error {
+	file, err := safefile.Open(d.Listener())
 	if err != nil {
-		return f.dirError(err.Error(), "is bin/Agent.Listener readable for this user?", err)
+		return d.dirError(err.Error(), "make bin/Agent.Listener readable for this user", err)
 	}
 	defer file.Close()
 	header := make([]byte, 20)
 	if _, err := io.ReadFull(file, header); err != nil || string(header[:4]) != "\x7fELF" {
-		return nil // a Mach-O or a script: the system will say
+		return nil // a Mach-O or a script: the kernel decides
 	}
 	if built := elfArch(binary.LittleEndian.Uint16(header[18:])); built != runtime.GOARCH {
-		return f.dirError(fmt.Sprintf("bin/Agent.Listener is built for %s, and this machine is %s", built, runtime.GOARCH),
+		return d.dirError(fmt.Sprintf("bin/Agent.Listener is built for %s, and this machine is %s", built, runtime.GOARCH),
 			"install the agent package for this platform", nil)
 	}
 	return nil
 }
 
-// tempPattern names our temporary files, so that a look at the folder tells
-// whose they are.
-const tempPattern = ".azptend-new-*"
+const (
+	// tempPattern names azptend's temporary files, so that they can be told from others.
+	tempPattern = ".azptend-new-*"
+	// probeSize is roughly what the agent's own files take: three of one block each.
+	probeSize = 3 * 4096
+)
 
-// probeSize is what the agent's own files take, roughly: three of a block each.
-const probeSize = 3 * 4096
-
-// MakeWritable makes a folder for an agent's files alone, and says whether they
-// can be written. The error is an *UnfitError.
-func (f Dir) MakeWritable() error {
-	if err := os.MkdirAll(f.Root, 0o700); err != nil {
-		return f.dirError("it cannot be made: "+withoutPath(err), writeHint(err), err)
+// MakeWritable makes a directory for an agent's files alone, and checks that they can
+// be written. The error is a *DirError.
+func (d Dir) MakeWritable() error {
+	if err := os.MkdirAll(d.Root, 0o700); err != nil {
+		return d.dirError("it cannot be made: "+withoutPath(err), writeHint(err), err)
 	}
-	return f.checkWritable(f.Root)
+	return d.checkWritable(d.Root)
 }
 
-func (f Dir) checkWritable(dir string) error {
+func (d Dir) checkWritable(dir string) error {
 	it := "it"
-	if dir != f.Root {
+	if dir != d.Root {
 		it = dir
 	}
 	probe, err := os.CreateTemp(dir, tempPattern)
 	if err != nil {
-		return f.dirError(it+" cannot be written to: "+withoutPath(err), writeHint(err), err)
+		return d.dirError(it+" cannot be written to: "+withoutPath(err), writeHint(err), err)
 	}
-	// On a full disk a file can be made, and not be filled.
+	// On a full disk a file can be created, and not filled.
 	_, err = probe.Write(make([]byte, probeSize))
 	if err = errors.Join(err, probe.Close()); err != nil {
 		_ = os.Remove(probe.Name())
-		return f.dirError(it+" cannot be written to: "+withoutPath(err), writeHint(err), err)
+		return d.dirError(it+" cannot be written to: "+withoutPath(err), writeHint(err), err)
 	}
 	if err := os.Remove(probe.Name()); err != nil {
-		return f.dirError("files in "+it+" cannot be removed: "+withoutPath(err), writeHint(err), err)
+		return d.dirError("files in "+it+" cannot be removed: "+withoutPath(err), writeHint(err), err)
 	}
 	return nil
 }
 
-// writeHint is what to do about a folder that cannot be written to.
+// writeHint is what to do about a directory that cannot be written to.
 func writeHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "the disk is full: make room, or set AZP_AGENT_DIR (--agent-dir) to a folder on another"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: set AZP_AGENT_ROOT (--agent-root) to a folder that can be written to, and the agent lives there; or mount this one writable"
+		return "the file system is read-only: mount it writable, or set AZP_AGENT_ROOT (--agent-root) to a writable folder, where the agent then keeps its files"
 	}
 	return "the agent writes its files and logs there: make it writable for this user"
 }
 
-// withoutPath is a path error without the path, which the message has already.
+// withoutPath is the text of a path error without the path, which the message already
+// has.
 func withoutPath(err error) string {
 	var (
 		p *fs.PathError
@@ -244,32 +270,23 @@ func withoutPath(err error) string {
 	return err.Error()
 }
 
-// CheckVersion judges what `Agent.Listener --version` printed, and with which
-// exit code it ended: it is the first time that the listener's runtime is tried.
-func (f Dir) CheckVersion(output string, code int) (string, error) {
+// CheckVersion judges what `Agent.Listener --version` printed, and its exit code. It is
+// the first time that the listener's runtime is tried. The server accepts
+// major.minor.patch (agent-protocol.md 2.2).
+func (d Dir) CheckVersion(output string, code int) (string, error) {
 	version := strings.TrimSpace(output)
 	if code != 0 {
-		return "", f.dirError(fmt.Sprintf("bin/Agent.Listener --version ends with exit code %d", code),
+		return "", d.dirError(fmt.Sprintf("bin/Agent.Listener --version ends with exit code %d", code),
 			"its runtime may lack a library (libicu, libssl, libstdc++): see the lines above", nil)
 	}
-	if !isVersion(version) {
-		return "", f.dirError(fmt.Sprintf("bin/Agent.Listener --version prints %.60q, which is no version", version),
-			"is this really the agent's listener?", nil)
+	parts := strings.Split(version, ".")
+	is := len(parts) == 3
+	for _, p := range parts {
+		is = is && p != "" && strings.Trim(p, "0123456789") == ""
+	}
+	if !is {
+		return "", d.dirError(fmt.Sprintf("bin/Agent.Listener --version prints %.60q, which is no version", version),
+			"check that this is the agent's listener", nil)
 	}
 	return version, nil
-}
-
-// isVersion accepts major.minor.patch, which is what the server accepts
-// (agent-protocol.md 2.2).
-func isVersion(s string) bool {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 {
-		return false
-	}
-	for _, p := range parts {
-		if p == "" || strings.Trim(p, "0123456789") != "" {
-			return false
-		}
-	}
-	return true
 }

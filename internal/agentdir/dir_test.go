@@ -109,7 +109,7 @@ func TestAFolderThatIsNot(t *testing.T) {
 	}{
 		{"a relative path", agentdir.Dir{Root: "azp"}, "not an absolute path", "AZP_AGENT_DIR"},
 		{"no path", agentdir.Dir{}, "not an absolute path", "AZP_AGENT_DIR"},
-		{"an empty folder", agentdir.Dir{Root: t.TempDir()}, "bin/Agent.Listener is not there", "azptend install"},
+		{"an empty folder", agentdir.Dir{Root: t.TempDir()}, "bin/Agent.Listener does not exist", "azptend install"},
 		{"a file", file, "not a directory", "readable"},
 		{"a folder for a program", folder, "not executable", "file modes"},
 		{"no right to run it", installed(t, elf(0x3e), 0o644), "not executable", "file modes"},
@@ -131,7 +131,7 @@ func TestCheckVersion(t *testing.T) {
 	}
 	for _, text := range []string{"", "4.273", "4.273.0.1", "v4.273.0", "4..0", "4.273.x", "Unhandled exception. System.IO", "4.273.0\n4.273.0"} {
 		_, err := f.CheckVersion(text, 0)
-		isUnfit(t, err, "which is no version", "really the agent's listener")
+		isUnfit(t, err, "which is no version", "this is the agent's listener")
 	}
 	_, err := f.CheckVersion("Couldn't find a valid ICU package", 134)
 	isUnfit(t, err, "ends with exit code 134", "libicu")

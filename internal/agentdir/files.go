@@ -26,15 +26,16 @@ const (
 	keyFile         = ".credentials_rsaparams"
 )
 
-// caBundleFile is ours; the agent learns of it by a variable. It is none of
-// the temporary files, which go when a listener starts.
-const caBundleFile = ".azptend.pem"
+const (
+	// caBundleFile is azptend's. A variable tells the agent about it. It is not one of the
+	// temporary files, which are removed when a listener starts.
+	caBundleFile = ".azptend.pem"
+	// maxFileSize is the limit for a file that configures an agent. The agent's own have
+	// one or two kB.
+	maxFileSize = 1 << 20
+)
 
-// maxFileSize is the limit for a file that an agent is configured by. The agent's
-// own are of one or two kB.
-const maxFileSize = 1 << 20
-
-// Registration is what the listener has to know of its own agent.
+// Registration is what the listener must know about its agent.
 type Registration struct {
 	AgentID          int
 	AgentName        string
@@ -48,8 +49,8 @@ type Registration struct {
 	Notifications    string // "127.0.0.1:port"
 }
 
-// GenerateKey makes the key by which the listener logs on. 2048 bits is what the
-// agent itself makes, and the least it accepts (agent-protocol.md 3.3).
+// GenerateKey makes the key that the listener logs on with. The agent itself makes one
+// of 2048 bits, and accepts no shorter one (agent-protocol.md 3.3).
 func GenerateKey() (*rsa.PrivateKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -58,15 +59,14 @@ func GenerateKey() (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// PublicKey returns a key's public half as the server wants it: big-endian
-// bytes.
+// PublicKey returns a key's public half as the server expects it: big-endian bytes.
 func PublicKey(key *rsa.PrivateKey) (exponent, modulus []byte) {
 	return big.NewInt(int64(key.E)).Bytes(), key.N.FillBytes(make([]byte, key.Size()))
 }
 
-// WriteFiles writes the three files, each whole or not at all, readable for
-// their owner alone: whoever has them can impersonate the agent.
-func (f Dir) WriteFiles(r Registration, key *rsa.PrivateKey) error {
+// WriteFiles writes the three files, each whole or not at all. Only their owner can
+// read them: whoever has them can impersonate the agent.
+func (d Dir) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 	settings := map[string]any{
 		"acceptTeeEula": true,
 		"agentId":       r.AgentID,
@@ -87,85 +87,83 @@ func (f Dir) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 			"oauthEndpointUrl": r.OAuthEndpointURL,
 		},
 	}
-	return f.writeAgentFiles(keyParameters(key), credentials, settings)
+	return d.writeAgentFiles(keyParameters(key), credentials, settings)
 }
 
-func (f Dir) writeAgentFiles(key, credentials, settings any) error {
+func (d Dir) writeAgentFiles(key, credentials, settings any) error {
 	// .agent last: its presence is what "configured" means.
 	for _, file := range []struct {
 		name    string
 		content any
 	}{{keyFile, key}, {credentialsFile, credentials}, {settingsFile, settings}} {
-		if err := f.writeJSON(file.name, file.content); err != nil {
+		if err := d.writeJSON(file.name, file.content); err != nil {
 			return err
 		}
 	}
-	return f.syncDir()
+	return d.syncDir()
 }
 
-// syncDir has the folder's names on the disk before anything is said or done
-// that counts on them: after a machine lost its power, .agent is what tells the
-// next start whom to remove. A file system that cannot, as some of networks, is
-// no reason not to run.
-func (f Dir) syncDir() error {
-	d, err := safefile.OpenDir(f.Root)
+// syncDir writes the directory's entries to the disk before anything depends on them:
+// after a power failure, .agent tells the next start which agent to remove. A file
+// system that does not support it, as some network file systems, is no reason to fail.
+func (d Dir) syncDir() error {
+	dir, err := safefile.OpenDir(d.Root)
 	if err != nil {
-		return f.dirError("cannot open it: "+withoutPath(err), writeHint(err), err)
+		return d.dirError("cannot open it: "+withoutPath(err), writeHint(err), err)
 	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
-		return f.dirError("cannot write to it: "+withoutPath(err), writeHint(err), err)
+	defer dir.Close()
+	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return d.dirError("cannot write to it: "+withoutPath(err), writeHint(err), err)
 	}
 	return nil
 }
 
-// HandoffFiles are the files of an agent that somebody else has registered, as they
-// were found.
+// HandoffFiles are the files of an agent that another azptend has registered.
 type HandoffFiles struct {
-	Dir          Dir // where they are
+	Dir          Dir
 	Registration Registration
 	settings     map[string]any
 	credentials  json.RawMessage
 	key          json.RawMessage
 }
 
-// ReadHandoff reads the files that `azptend register` has written to this folder. The
-// error is an *UnfitError.
-func (f Dir) ReadHandoff() (HandoffFiles, error) {
-	const hint = "azptend register --out writes them: did it run, with the same folder mounted, and may this user read them?"
-	g := HandoffFiles{Dir: f}
+// ReadHandoff reads the files that `azptend register` has written to this directory.
+// The error is a *DirError.
+func (d Dir) ReadHandoff() (HandoffFiles, error) {
+	const hint = "check that azptend register --out has run with the same folder mounted, and that this user can read its files"
+	h := HandoffFiles{Dir: d}
 	for _, file := range []struct {
 		name string
 		into any
-	}{{settingsFile, &g.settings}, {credentialsFile, &g.credentials}, {keyFile, &g.key}} {
-		b, err := safefile.Dir(f.Root).ReadFile(file.name, maxFileSize)
+	}{{settingsFile, &h.settings}, {credentialsFile, &h.credentials}, {keyFile, &h.key}} {
+		b, err := safefile.Dir(d.Root).ReadFile(file.name, maxFileSize)
 		if err != nil {
-			return HandoffFiles{}, f.dirError(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, withoutPath(err)), hint, err)
+			return HandoffFiles{}, d.dirError(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, withoutPath(err)), hint, err)
 		}
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 		if file.name == settingsFile {
-			g.Registration, _ = parseSettings(b)
+			h.Registration, _ = parseSettings(b)
 		}
 		if err := json.Unmarshal(b, file.into); err != nil {
-			return HandoffFiles{}, f.dirError(file.name+" in it is not what an agent's file looks like", hint, err)
+			return HandoffFiles{}, d.dirError(file.name+" in it is not what an agent's file looks like", hint, err)
 		}
 	}
-	if g.Registration.AgentID == 0 {
-		return HandoffFiles{}, f.dirError(settingsFile+" in it names no agent", hint, nil)
+	if h.Registration.AgentID == 0 {
+		return HandoffFiles{}, d.dirError(settingsFile+" in it names no agent", hint, nil)
 	}
-	return g, nil
+	return h, nil
 }
 
-// WriteHandoff is WriteFiles for an agent that somebody else has registered: as it
-// was written, but for where its listener is to connect.
-func (f Dir) WriteHandoff(g HandoffFiles, notifications string) error {
-	settings := maps.Clone(g.settings)
+// WriteHandoff is WriteFiles for an agent that another azptend has registered. It
+// changes only the address that the listener connects to.
+func (d Dir) WriteHandoff(h HandoffFiles, notifications string) error {
+	settings := maps.Clone(h.settings)
 	settings["notificationSocketAddress"] = notifications
-	return f.writeAgentFiles(g.key, g.credentials, settings)
+	return d.writeAgentFiles(h.key, h.credentials, settings)
 }
 
-// keyParameters is the .NET form of a private key. The byte strings have fixed
-// widths, or the import rejects them.
+// keyParameters is the .NET form of a private key. .NET rejects byte strings of other
+// lengths.
 func keyParameters(key *rsa.PrivateKey) map[string]any {
 	size, half := key.Size(), (key.Size()+1)/2
 	fixed := func(n *big.Int, width int) []byte { return n.FillBytes(make([]byte, width)) }
@@ -184,30 +182,30 @@ func keyParameters(key *rsa.PrivateKey) map[string]any {
 	}
 }
 
-func (f Dir) writeJSON(name string, content any) error {
+func (d Dir) writeJSON(name string, content any) error {
 	b, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", name, err)
 	}
-	return f.writeFile(name, append(b, '\n'), 0o600)
+	return d.writeFile(name, append(b, '\n'), 0o600)
 }
 
-// WriteCABundle puts certificates (PEM) into a file of this folder, for an
-// agent that reads them from one, and returns its path. Everybody may read it.
-func (f Dir) WriteCABundle(certificates []byte) (string, error) {
-	return filepath.Join(f.Root, caBundleFile), f.writeFile(caBundleFile, certificates, 0o644)
+// WriteCABundle writes certificates (PEM) to a file for the agent, and returns its
+// path. Everybody can read it.
+func (d Dir) WriteCABundle(certificates []byte) (string, error) {
+	return filepath.Join(d.Root, caBundleFile), d.writeFile(caBundleFile, certificates, 0o644)
 }
 
-// writeFile makes a file whole or not at all: its content is on the disk before its
-// name is, so that a name never stands for an empty file.
-func (f Dir) writeFile(name string, content []byte, mode fs.FileMode) error {
-	path := filepath.Join(f.Root, name)
+// writeFile makes a file whole or not at all: its content is on the disk before its name
+// is.
+func (d Dir) writeFile(name string, content []byte, mode fs.FileMode) error {
+	path := filepath.Join(d.Root, name)
 	if info, err := os.Lstat(path); err == nil && info.IsDir() { // a job's, and in the way
 		_ = safefile.RemoveAll(path)
 	}
-	temp, err := os.CreateTemp(f.Root, tempPattern) // 0600
+	temp, err := os.CreateTemp(d.Root, tempPattern) // 0600
 	if err != nil {
-		return f.dirError(fmt.Sprintf("cannot write %s: %s", name, withoutPath(err)), writeHint(err), err)
+		return d.dirError(fmt.Sprintf("cannot write %s: %s", name, withoutPath(err)), writeHint(err), err)
 	}
 	_, err = temp.Write(content)
 	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
@@ -216,22 +214,22 @@ func (f Dir) writeFile(name string, content []byte, mode fs.FileMode) error {
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
-		return f.dirError(fmt.Sprintf("cannot write %s: %s", name, withoutPath(err)), writeHint(err), err)
+		return d.dirError(fmt.Sprintf("cannot write %s: %s", name, withoutPath(err)), writeHint(err), err)
 	}
 	return nil
 }
 
-// RemoveFiles takes the files away again. Ones that are not there are no error.
-func (f Dir) RemoveFiles() error {
+// RemoveFiles removes the three files. A file that does not exist is no error.
+func (d Dir) RemoveFiles() error {
 	var errs []error
 	for _, name := range []string{settingsFile, credentialsFile, keyFile} {
-		errs = append(errs, safefile.RemoveAll(filepath.Join(f.Root, name))) // a job may have put a directory there
+		errs = append(errs, safefile.RemoveAll(filepath.Join(d.Root, name))) // a job may have put a directory there
 	}
 	return errors.Join(errs...)
 }
 
-// ServerURL is the address the listener uses: the one the server told if it is
-// on the host that was asked, else that host with the told path
+// ServerURL is the address that the listener uses: the server's answer if that has the
+// requested host, otherwise the requested host with the path of the answer
 // (agent-protocol.md 2.4).
 func ServerURL(requested, answered string) string {
 	a, err := url.Parse(requested)
@@ -250,9 +248,9 @@ func ServerURL(requested, answered string) string {
 	return moved.String()
 }
 
-// OAuthEndpointURL is where the listener gets its tokens: the authorization URL
-// itself in the cloud; on a server of one's own, whose idea of its address may
-// not be reachable, the same path on the host that was asked.
+// OAuthEndpointURL is where the listener gets its tokens. In the cloud it is the
+// authorization URL itself. A server on premises may have an address that cannot be
+// reached: there it is the same path on the requested host.
 func OAuthEndpointURL(server, authorization string) string {
 	s, err := url.Parse(server)
 	if err != nil {

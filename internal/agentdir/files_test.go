@@ -315,8 +315,8 @@ func TestOAuthEndpointURL(t *testing.T) {
 // mark the next `azptend install` would fetch the package again.
 func TestRemoveTemporary(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir()}
-	if _, _, err := f.MakePerfDir(); err != nil {
-		t.Fatal(err)
+	if path, err := f.MakePerfDir(); err != nil || !agentdir.IsPerfDir(path) || !f.PreviousRunKilled() {
+		t.Fatalf("%q, %v", path, err)
 	}
 	var kept []string
 	for _, name := range []string{".azptend", ".azptend-install", ".azptend-package"} {

@@ -51,37 +51,6 @@ func FuzzServerURL(f *testing.F) {
 	})
 }
 
-// FuzzUpdateMarkers: of whatever lies in the folder of logs, only the end of an
-// update counts as one.
-func FuzzUpdateMarkers(f *testing.F) {
-	for _, name := range []string{"SelfUpdate-20261122-102030.log.succeed", "SelfUpdate-x.log.failed", "SelfUpdate-x.log", "Agent_2026.log", "selfupdate-x.succeed",
-		"SelfUpdate-.succeed", "SelfUpdate-ä\n.failed", ".succeed"} {
-		f.Add(name, true)
-		f.Add(name, false)
-	}
-	f.Fuzz(func(t *testing.T, name string, inFolder bool) {
-		if name == "" || name == "." || name == ".." || len(name) > 200 || strings.ContainsAny(name, "/\x00") {
-			return // no name of a file
-		}
-		dir := t.TempDir()
-		folder := agentdir.Dir{Root: dir, LogDir: dir}
-		if inFolder {
-			folder.LogDir, dir = "", filepath.Join(dir, "_diag")
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		before := folder.UpdateMarkers()
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Skip(err)
-		}
-		ended := strings.HasPrefix(name, "SelfUpdate-") && (strings.HasSuffix(name, ".succeed") || strings.HasSuffix(name, ".failed"))
-		if after := folder.UpdateMarkers(); len(before) != 0 || after[name] != ended || (len(after) > 0) != ended {
-			t.Errorf("%q: %v", name, after)
-		}
-	})
-}
-
 // FuzzListener: whatever bin/Agent.Listener is, looking at it ends with a word on
 // whether it fits.
 func FuzzListener(f *testing.F) {

@@ -67,7 +67,7 @@ func TestWhatAListenerNeeds(t *testing.T) {
 func FuzzNeeds(f *testing.F) {
 	f.Add(program("/lib64/ld-linux-x86-64.so.2"))
 	f.Add([]byte("\x7fELF"))
-	file := filepath.Join(f.TempDir(), "bin", listenerProgram)
+	file := filepath.Join(f.TempDir(), "bin", "Agent.Listener")
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		f.Fatal(err)
 	}

@@ -3,77 +3,103 @@
 package agentdir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Lock takes the folder for one life. Two azptends in one folder would write the
-// same files, take each other's agent for an earlier life's and remove it, over
-// and over. The lock is the kernel's, on the folder itself: it leaves no file,
-// and ends with the process however that ends. A folder that cannot be locked
-// (some network file systems) is taken as it is; one that cannot be opened is
-// for Check to explain. The error is an *UnfitError.
-func (f Dir) Lock() (release func(), err error) {
-	release, taken := lock(f.Root)
+// Lock takes the directory for one azptend. Two of them in one directory would write
+// the same files, take each other's agent for that of a previous run, and remove it,
+// over and over. The kernel holds the lock, on the directory itself: it leaves no file,
+// and ends with the process. A directory that does not support locks (some network file
+// systems) is used without one; Check explains one that cannot be opened. The error is a
+// *DirError.
+func (d Dir) Lock() (release func(), err error) {
+	release, taken := lock(d.Root)
 	if !taken {
 		return release, nil
 	}
-	pid, beside := lockHolder(f.Root)
-	if beside {
-		return nil, f.dirError("another azptend lives in it", "give each agent a folder of its own (AZP_AGENT_DIR), or end the other one", nil)
+	pid, sameMounts := lockHolder(d.Root)
+	if sameMounts {
+		return nil, d.dirError("another azptend uses it", "give each agent its own folder (AZP_AGENT_DIR), or end the other azptend", nil)
 	}
 	where := "in another container or on another machine"
 	if pid != 0 {
 		where = fmt.Sprintf("process %d, in another container", pid)
 	}
-	return nil, f.inUseError("another azptend lives in it (" + where + ")" + f.describeOwner())
-}
-
-// inUseError is the error for a folder that another container or machine is at work in.
-// A rolling update of a container with a volume ends it sooner or later.
-func (f Dir) inUseError(why string) error {
-	return &DirError{Dir: f.Root, Why: why, InUse: true,
-		Hint: "give each agent a folder of its own (AZP_AGENT_DIR). If the other container is being replaced by this one, let it end first, or raise AZP_NAME_WAIT (--name-wait)"}
-}
-
-// describeOwner names the agent that the folder's files tell of, as far as they do.
-func (f Dir) describeOwner() string {
-	if r, found := f.Owner(); found {
-		return fmt.Sprintf(": agent %q of %q", r.AgentName, r.Home)
+	why := "another azptend uses it (" + where + ")"
+	if r, found := d.Owner(); found {
+		why += fmt.Sprintf(": agent %q of %q", r.AgentName, r.Home)
 	}
-	return ""
+	return nil, d.inUseError(why)
 }
 
-// IsLocked says whether a process, this one included, has locked the folder. The
-// holder of a lock learns by it whether the file system has locks at all.
-func (f Dir) IsLocked() bool {
-	release, taken := lock(f.Root)
+// inUseError is the error for a directory that another container or machine uses. When
+// a container with a volume is replaced, the old one ends sooner or later.
+func (d Dir) inUseError(why string) error {
+	return &DirError{Dir: d.Root, Why: why, InUse: true,
+		Hint: "give each agent its own folder (AZP_AGENT_DIR). If this container replaces the other one, let that end first, or raise AZP_NAME_WAIT (--name-wait)"}
+}
+
+// lockInterval is between two attempts to lock a directory that is in use.
+const lockInterval = 2 * time.Second
+
+// LockWithin locks the directory as its user, and waits up to wait for another
+// container that uses it. It calls waiting once if it has to.
+func (d Dir) LockWithin(ctx context.Context, wait time.Duration, waiting func(error)) (release func(), err error) {
+	ctx, done := context.WithTimeout(ctx, wait)
+	defer done()
+	for first := true; ; first = false {
+		err = d.AsUser(func() (err error) { release, err = d.Lock(); return err })
+		var unusable *DirError
+		if err == nil || !errors.As(err, &unusable) || !unusable.InUse || ctx.Err() != nil {
+			return release, err
+		}
+		if first {
+			waiting(err)
+		}
+		select {
+		case <-time.After(lockInterval):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// IsLocked reports whether a process, this one included, has locked the directory. The
+// holder of a lock finds out whether the file system supports locks.
+func (d Dir) IsLocked() bool {
+	release, taken := lock(d.Root)
 	release()
 	return taken
 }
 
-// LockLogDir is Lock for the folder that the listener's logs were sent to, if it was
-// told of one; shared says that another life has it. An agent can live so: but what
-// a listener's logs say of its end may be another's then.
-func (f Dir) LockLogDir() (release func(), shared bool) {
-	if f.LogDir == "" {
-		return func() {}, false
+// LockLogs is Lock, as the agent's user, for the directory that the listener's logs go
+// to, if that is not below Root. Shared means that another azptend has it. The agent can
+// run anyway, but the logs may then show how another agent's listener ended.
+func (d Dir) LockLogs() (release func(), shared bool) {
+	release = func() {}
+	if d.LogDir == "" {
+		return release, false
 	}
-	_ = os.MkdirAll(f.LogDir, 0o755) // or the first two lives would not meet
-	root, err1 := os.Stat(f.Root)
-	logs, err2 := os.Stat(f.LogDir)
-	if err1 == nil && err2 == nil && os.SameFile(root, logs) {
-		return func() {}, false // Lock's
-	}
-	return lock(f.LogDir)
+	_ = d.AsUser(func() error {
+		_ = os.MkdirAll(d.LogDir, 0o755) // two azptends can only meet in one that exists
+		root, err1 := os.Stat(d.Root)
+		logs, err2 := os.Stat(d.LogDir)
+		if err1 != nil || err2 != nil || !os.SameFile(root, logs) {
+			release, shared = lock(d.LogDir)
+		}
+		return nil
+	})
+	return release, shared
 }
 
-func lock(folder string) (release func(), taken bool) {
-	dir, err := safefile.OpenDir(folder)
+func lock(path string) (release func(), taken bool) {
+	dir, err := safefile.OpenDir(path)
 	if err != nil {
 		return func() {}, false
 	}

@@ -15,12 +15,12 @@ import (
 // maxProcFile bounds what is read of a file in /proc.
 const maxProcFile = 4 << 20
 
-// lockHolder finds the process that has locked a folder; 0 is none that can be
-// seen from here: it is in another container, or on another machine. Beside says
-// that it has our mounts, so that the two were given one folder by mistake. Where
-// nothing can be known that is the answer, too.
-func lockHolder(folder string) (pid int, sameMounts bool) {
-	info, err := os.Stat(folder)
+// lockHolder finds the process that has locked a directory; 0 is none that is visible
+// here: it is in another container, or on another machine. SameMounts says that it has
+// our mounts, so that two agents have one directory by mistake. That is also the answer
+// if nothing can be found out.
+func lockHolder(dir string) (pid int, sameMounts bool) {
+	info, err := os.Stat(dir)
 	if err != nil {
 		return 0, true
 	}
@@ -40,7 +40,7 @@ func lockHolder(folder string) (pid int, sameMounts bool) {
 }
 
 // flockHolder finds an inode in /proc/locks (proc_locks(5)). The device there is not
-// always the one that stat(2) tells (btrfs), so that it is not compared.
+// always that of stat(2) (btrfs), so it is not compared.
 func flockHolder(locks []byte, inode uint64) (pid int) {
 	for line := range strings.Lines(string(locks)) {
 		// 1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF
@@ -58,9 +58,9 @@ func flockHolder(locks []byte, inode uint64) (pid int) {
 	return 0
 }
 
-// rootMountID is the number of a process's root mount, which no other mount
-// namespace has; "" where it may not be known. Unlike ns/mnt, it may be read of a
-// process that is not dumpable.
+// rootMountID is the number of a process's root mount, which no other mount namespace
+// has; "" if it is not readable. Unlike ns/mnt, it is readable for a process that is not
+// dumpable.
 func rootMountID(pid string) string {
 	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), maxProcFile)
 	if err != nil {

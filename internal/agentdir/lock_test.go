@@ -44,15 +44,15 @@ func TestOneLifeAFolder(t *testing.T) {
 func TestLogsOfTwoLives(t *testing.T) {
 	logs := filepath.Join(t.TempDir(), "logs")
 	one, two := Dir{Root: t.TempDir(), LogDir: logs}, Dir{Root: t.TempDir(), LogDir: logs}
-	release, shared := one.LockLogDir()
+	release, shared := one.LockLogs()
 	if shared {
 		t.Error("the first life's logs are another's")
 	}
-	if _, shared := two.LockLogDir(); !shared {
+	if _, shared := two.LockLogs(); !shared {
 		t.Error("nobody said that the second life's logs are the first one's too")
 	}
 	release()
-	release, shared = two.LockLogDir()
+	release, shared = two.LockLogs()
 	if shared {
 		t.Error("the logs of a life that has ended are another's")
 	}
@@ -63,7 +63,7 @@ func TestLogsOfTwoLives(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, shared := f.LockLogDir(); shared {
+		if _, shared := f.LockLogs(); shared {
 			t.Errorf("logs %s are another's", name)
 		}
 		release()

@@ -8,28 +8,32 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Registration reads who the folder's files say that its agent is. There being
-// none is no error: found is false, and so it is for a file that makes no sense,
-// which the next WriteFiles replaces.
-func (f Dir) Registration() (r Registration, found bool, err error) {
-	b, err := safefile.Dir(f.Root).ReadFile(settingsFile, maxFileSize)
+// This file is about what an earlier agent left in the directory.
+
+// Registration reads which agent the directory's files belong to. If there is none,
+// found is false. So it is for a file that makes no sense; the next WriteFiles replaces
+// it.
+func (d Dir) Registration() (r Registration, found bool, err error) {
+	b, err := safefile.Dir(d.Root).ReadFile(settingsFile, maxFileSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Registration{}, false, nil
 	}
 	if err != nil {
-		return Registration{}, false, f.dirError(fmt.Sprintf("cannot read %s: %s", settingsFile, withoutPath(err)),
-			"an earlier agent's files are here: make them readable for this user, or remove them", err)
+		return Registration{}, false, d.dirError(fmt.Sprintf("cannot read %s: %s", settingsFile, withoutPath(err)),
+			"make the files of the earlier agent readable for this user, or remove them", err)
 	}
 	r, found = parseSettings(b)
 	return r, found, nil
 }
 
-// parseSettings reads .agent, which the agent writes with a byte order mark and
-// may rewrite (agent-protocol.md 3.1).
+// parseSettings reads .agent, which the agent may rewrite with a byte order mark
+// (agent-protocol.md 3.1).
 func parseSettings(b []byte) (Registration, bool) {
 	var s struct {
 		AgentID, PoolID                            int
@@ -44,66 +48,155 @@ func parseSettings(b []byte) (Registration, bool) {
 	}, true
 }
 
-// perfDirPattern names the folders for VSTS_AGENT_PERFLOG: a listener that was
-// given one was started by azptend.
+// perfDirPattern names the directories for a listener's performance counters. azptend
+// removes them when it exits.
 const perfDirPattern = ".azptend-perf-*"
 
-// perfVariable tells the listener where to write its performance counters, from
-// which its session is known (agent-protocol.md 5.6).
-const perfVariable = "VSTS_AGENT_PERFLOG"
+// IsPerfDir reports whether a path is one that MakePerfDir could have returned.
+func IsPerfDir(path string) bool {
+	is, _ := filepath.Match(perfDirPattern, filepath.Base(path))
+	return is
+}
 
-// RemoveTemporary takes away what a life needs for itself in the folder: of this
-// one, or of one that was killed. What says how the folder was made stays.
-func (f Dir) RemoveTemporary() (err error) {
+// MakePerfDir makes a new directory for a listener's performance counters, so that the
+// session of an earlier listener cannot be taken for that of this one.
+func (d Dir) MakePerfDir() (path string, err error) {
+	_ = d.RemoveTemporary()
+	path, err = os.MkdirTemp(filepath.Clean(d.Root), perfDirPattern)
+	if err != nil {
+		return "", d.dirError("cannot make a folder in it: "+withoutPath(err), writeHint(err), err)
+	}
+	return path, nil
+}
+
+// RemovePerfDir removes what MakePerfDir made.
+func RemovePerfDir(path string) error { return safefile.RemoveAll(path) }
+
+// RemoveTemporary removes what azptend needs only while it runs. The file that says how
+// the root was made stays.
+func (d Dir) RemoveTemporary() (err error) {
 	for _, pattern := range []string{tempPattern, perfDirPattern} {
-		for _, entry := range entries(f.Root, pattern) {
-			err = errors.Join(err, safefile.RemoveAll(filepath.Join(f.Root, entry.Name())))
+		for _, entry := range safefile.Dir(d.Root).Match(pattern) {
+			err = errors.Join(err, safefile.RemoveAll(filepath.Join(d.Root, entry.Name())))
 		}
 	}
 	return err
 }
 
-// RemovePerfDir removes what MakePerf made.
-func RemovePerfDir(dir string) error { return safefile.RemoveAll(dir) }
+// PreviousRunKilled reports whether an azptend in this directory was killed: what it
+// made for its listener still exists.
+func (d Dir) PreviousRunKilled() bool { return len(safefile.Dir(d.Root).Match(perfDirPattern)) > 0 }
 
-// MakePerfDir makes a fresh folder for a listener's performance counters, so that an
-// earlier one's session cannot be taken for this one's, and says by which
-// variable the listener learns of it.
-func (f Dir) MakePerfDir() (dir, variable string, err error) {
-	_ = f.RemoveTemporary()
-	dir, err = os.MkdirTemp(filepath.Clean(f.Root), perfDirPattern)
-	if err != nil {
-		return "", "", f.dirError("cannot make a folder in it: "+withoutPath(err), writeHint(err), err)
-	}
-	return dir, perfVariable + "=" + dir, nil
+// MayHaveLeftAgent reports whether an azptend in this directory did not remove its
+// agent: it was killed, or could not.
+func (d Dir) MayHaveLeftAgent() bool {
+	record, found := d.Owner()
+	return (found && !record.HandedOver) || d.PreviousRunKilled()
 }
 
-// PreviousRunKilled says that an azptend in this folder has not ended as it should: what
-// it made for its listener is still there.
-func (f Dir) PreviousRunKilled() bool {
-	return len(entries(f.Root, perfDirPattern)) > 0
-}
-
-// maxEntries bounds how much of a directory is looked at. Jobs can fill it with
-// names, and a hundred thousand of them take a tenth of a second.
-const maxEntries = 1 << 17
-
-// entries lists a directory's entries of which the names match, as far as they
-// can be listed.
-func entries(dir, pattern string) []fs.DirEntry {
-	found, _ := safefile.Dir(dir).Entries(".", maxEntries, func(e fs.DirEntry) bool {
-		matches, _ := filepath.Match(pattern, e.Name())
-		return matches
-	})
-	return found
-}
-
-// OccupiedError is the error for a folder in which a listener runs that is not to be
-// touched; whose says why not. Elsewhere says that it is another container's.
-func (f Dir) OccupiedError(pid int, whose string, elsewhere bool) error {
+// OccupiedError is the error for a directory in which a listener runs that azptend must
+// not touch; who describes it. Elsewhere means that it runs in another container.
+func (d Dir) OccupiedError(pid int, who string, elsewhere bool) error {
 	if elsewhere {
-		return f.inUseError(fmt.Sprintf("%s runs in it (process %d, in another container)", whose, pid))
+		return d.inUseError(fmt.Sprintf("%s runs in it (process %d, in another container)", who, pid))
 	}
-	return f.dirError(fmt.Sprintf("%s runs in it (process %d)", whose, pid),
-		"end that agent, or give azptend a folder of its own (AZP_AGENT_DIR)", nil)
+	return d.dirError(fmt.Sprintf("%s runs in it (process %d)", who, pid),
+		"end that agent, or give azptend its own folder (AZP_AGENT_DIR)", nil)
+}
+
+// The rest is about files that azptend has not written: those of config.sh, say, that
+// came with an image or that a person has made. Replacing them loses the key of that
+// agent, which then can neither run nor be removed by its own tool.
+
+var agentFiles = []string{settingsFile, credentialsFile, keyFile}
+
+// replacedDirPattern names the directories that such files are moved to.
+const replacedDirPattern = ".azptend-replaced-"
+
+// CheckForeignFiles returns an error if the directory holds the files of an agent that
+// azptend has not registered. The error is a *DirError.
+func (d Dir) CheckForeignFiles() error {
+	if !d.hasForeignFiles() {
+		return nil
+	}
+	who := "an agent"
+	if r, found, _ := d.Registration(); found {
+		server := r.ServerURL
+		if server == "" || strings.ContainsFunc(server, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			server = fmt.Sprintf("%q", server)
+		}
+		who = fmt.Sprintf("the agent %q (id %d, pool %d) of %s", r.AgentName, r.AgentID, r.PoolID, server)
+	}
+	return d.dirError("it holds the files of "+who+", which azptend has not registered: it would have to replace them",
+		"remove that agent with the tool that made it (./config.sh remove), or use another folder (AZP_AGENT_DIR, AZP_AGENT_ROOT); "+
+			"AZP_REPLACE_AGENT_FILES (--replace-agent-files) moves its files aside and goes on, and leaves that agent in its pool", nil)
+}
+
+// MoveForeignFiles moves the files of an agent that azptend has not registered to a
+// directory of their own, and returns its path; "" if there are none. The error is a
+// *DirError.
+func (d Dir) MoveForeignFiles(now time.Time) (path string, err error) {
+	if !d.hasForeignFiles() {
+		return "", nil
+	}
+	path, err = os.MkdirTemp(filepath.Clean(d.Root), replacedDirPattern+now.UTC().Format("20060102T150405Z")+"-*") // 0700
+	for _, name := range agentFiles {
+		if err == nil {
+			err = os.Rename(filepath.Join(d.Root, name), filepath.Join(path, name))
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return "", d.dirError("cannot move another agent's files aside: "+withoutPath(err), writeHint(err), err)
+	}
+	return path, nil
+}
+
+// hasForeignFiles reports whether the directory has files of an agent that azptend has
+// not written.
+func (d Dir) hasForeignFiles() bool {
+	settings, hasSettings := d.readAgentFile(settingsFile)
+	var ours, others int
+	for _, name := range []string{credentialsFile, keyFile} {
+		switch content, exists := d.readAgentFile(name); {
+		case exists && writtenByAzptend(content):
+			ours++
+		case exists:
+			others++
+		}
+	}
+	if !hasSettings && ours+others == 0 {
+		return false
+	}
+	if record, found := d.Owner(); found {
+		r, valid := parseSettings(settings)
+		return hasSettings && valid && !record.Matches(r)
+	}
+	switch {
+	case ours+others > 0: // the agent itself may have rewritten .agent
+		return others > 0
+	case d.PreviousRunKilled():
+		return false
+	}
+	return !writtenByAzptend(settings)
+}
+
+// readAgentFile reads one of the files. One that exists and cannot be read is empty, and
+// so not written by azptend.
+func (d Dir) readAgentFile(name string) (content []byte, exists bool) {
+	content, err := safefile.Dir(d.Root).ReadFile(name, maxFileSize)
+	return content, !errors.Is(err, fs.ErrNotExist)
+}
+
+// writtenByAzptend reports whether a file has azptend's format. The agent itself, and
+// config.sh, begin with a byte order mark and use another order.
+func writtenByAzptend(b []byte) bool {
+	var content any
+	if json.Unmarshal(b, &content) != nil {
+		return false
+	}
+	again, err := json.MarshalIndent(content, "", "  ")
+	return err == nil && bytes.Equal(b, append(again, '\n'))
 }

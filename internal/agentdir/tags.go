@@ -8,27 +8,27 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// The user capabilities by which we know our own agents. System capabilities
-// would not do: the listener overwrites them when it creates its session.
+// The owner tags: user capabilities by which azptend knows its own agents. System
+// capabilities cannot hold them, because the listener overwrites those when it creates
+// its session.
 const (
-	TagInstance     = "azptend.instance" // a UUID a registration
-	TagHost         = "azptend.host"     // "host name:agent folder", where the agent lives
-	TagKind         = "azptend.kind"     // one of the kinds below
-	KindAgent       = "agent"
-	KindPlaceholder = "placeholder"   // never runs, lives nowhere, and has no MarkHost
-	TagOwner        = "azptend.owner" // proves, with the record in its directory, whose an agent is: OwnerTag of the record's key
-	KindSelftest    = "selftest"      // a throw-away one, on which `azptend selftest` tries the server
+	TagInstance = "azptend.instance" // a random text for each registration
+	TagHost     = "azptend.host"     // "host name:agent directory"; a placeholder has none
+	TagKind     = "azptend.kind"     // one of the kinds below
+	TagOwner    = "azptend.owner"    // OwnerTag of the key in the directory's record; both together prove the owner
+	TagRemoval  = "azptend.removal"  // who removes the agent, if not the azptend that runs it: RemovalByKeeper
 )
 
-// TagRemoval says who removes the agent, where that is not the life that runs it:
-// RemovalByKeeper.
+// The values of TagKind and TagRemoval.
 const (
-	TagRemoval      = "azptend.removal"
+	KindAgent       = "agent"
+	KindPlaceholder = "placeholder" // never runs
+	KindSelftest    = "selftest"    // `azptend selftest` registers and removes it
 	RemovalByKeeper = "keeper"
 )
 
-// SystemCapabilities are enough for the time between registration and session;
-// then the listener sends its own (agent-protocol.md 2.2).
+// SystemCapabilities are for the time between registration and session. Then the
+// listener sends its own (agent-protocol.md 2.2).
 func SystemCapabilities(name, version, hostName, root string) map[string]string {
 	return map[string]string{
 		"Agent.Name":           name,
@@ -61,7 +61,8 @@ func archName(goarch string) string {
 	return strings.ToUpper(goarch) // ARM64, ARM
 }
 
-// OSDescription is what .NET calls the system: PRETTY_NAME of /etc/os-release.
+// OSDescription is what .NET calls the operating system: PRETTY_NAME of
+// /etc/os-release.
 func OSDescription() string {
 	f, err := safefile.Open("/etc/os-release")
 	if err != nil {
@@ -77,15 +78,15 @@ func OSDescription() string {
 	return osName(runtime.GOOS)
 }
 
-// PlaceholderVersionPrefix begins the version of a placeholder: no agent has it, and every
-// demand for a newer agent is met by it (agent-protocol.md 2.2).
+// PlaceholderVersionPrefix begins the version of a placeholder. No agent has such a
+// version, and it satisfies every demand for a newer agent (agent-protocol.md 2.2).
 const PlaceholderVersionPrefix = "99."
 
-// IsPlaceholder says whether an agent of these marks and this version only holds
-// a place: by our mark, or, of one that is not online and bears none, by a version
-// that no agent has.
-func IsPlaceholder(marks map[string]string, version string, online bool) bool {
-	if kind, marked := marks[TagKind]; marked {
+// IsPlaceholder reports whether an agent with these user capabilities and this version
+// is a placeholder: by its tag, or, if it has none and is offline, by a version that no
+// agent has.
+func IsPlaceholder(tags map[string]string, version string, online bool) bool {
+	if kind, tagged := tags[TagKind]; tagged {
 		return kind == KindPlaceholder
 	}
 	return strings.HasPrefix(version, PlaceholderVersionPrefix) && !online

@@ -113,20 +113,18 @@ func (c *Client) get(ctx context.Context, op, path string, query url.Values, int
 // do makes a request, and once more with a fresh token if it is answered with
 // 401: what was cached may have expired or been revoked.
 func (c *Client) do(ctx context.Context, r request) error {
-	used, err := c.doOnce(ctx, r, secret.Text{})
-	if Status(err) == http.StatusUnauthorized {
-		_, err = c.doOnce(ctx, r, used)
+	var refused secret.Text
+	for {
+		authorization, err := c.auth.Authorization(ctx, refused)
+		if err != nil {
+			return &TokenError{Op: r.op, Cause: err}
+		}
+		err = c.send(ctx, r, authorization)
+		if Status(err) != http.StatusUnauthorized || !refused.IsZero() {
+			return err
+		}
+		refused = authorization
 	}
-	return err
-}
-
-// doOnce makes a request, and says with which authorization.
-func (c *Client) doOnce(ctx context.Context, r request, refused secret.Text) (used secret.Text, err error) {
-	used, err = c.auth.Authorization(ctx, refused)
-	if err != nil {
-		return used, &TokenError{Op: r.op, Cause: err}
-	}
-	return used, c.send(ctx, r, used)
 }
 
 func (c *Client) send(ctx context.Context, r request, authorization secret.Text) error {

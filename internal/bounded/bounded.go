@@ -1,16 +1,17 @@
-// Package bounded waits for functions that nothing can interrupt, and gives up in
-// time. A read of a file or the start of a process can hang in a file system, and a
-// wait for a process that cannot be killed never ends.
+// Package bounded waits for functions that nothing can interrupt, and gives up in time.
+// A read of a file or the start of a process can hang in a file system, and a wait for a
+// process that cannot be killed never ends.
 package bounded
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
-// Call calls f in a goroutine and returns its result. If ctx ends first, Call
-// returns context.Cause(ctx) and f goes on: its result then goes to late, unless
-// that is nil. F must not use what its caller uses afterwards.
+// Call calls f in a goroutine and returns its result. If ctx ends first, Call returns
+// context.Cause(ctx), and f goes on: its result then goes to late, unless that is nil. F
+// must not use what its caller uses afterwards.
 func Call[T any](ctx context.Context, f func() (T, error), late func(T, error)) (T, error) {
 	type result struct {
 		value T
@@ -41,10 +42,45 @@ func Call[T any](ctx context.Context, f func() (T, error), late func(T, error)) 
 	return none, context.Cause(ctx)
 }
 
-// Within calls f in a goroutine, and says whether it returned within d.
+// CallLonger is Call for a function that ends by itself soon after ctx does, unless
+// something hangs: it waits for that long after the end of ctx.
+func CallLonger[T any](ctx context.Context, longer time.Duration, f func() (T, error)) (T, error) {
+	later, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(longer, func() { end(context.Cause(ctx)) })
+	})
+	defer stop()
+	return Call(later, f, nil)
+}
+
+// Within calls f in a goroutine, and reports whether it returned within d.
 func Within(d time.Duration, f func()) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	_, err := Call(ctx, func() (struct{}, error) { f(); return struct{}{}, nil }, nil)
 	return err == nil
+}
+
+// FinalSteps are what a process does before it exits. It exits in time whatever is
+// stuck: each step has a limit, and the steps share what is left until the deadline.
+type FinalSteps struct {
+	Log      *slog.Logger
+	Deadline time.Time     // zero: none
+	Least    time.Duration // for each step when the deadline has passed
+}
+
+// Limit is how long a step may take that usually may take most.
+func (s *FinalSteps) Limit(most time.Duration) time.Duration {
+	if s.Deadline.IsZero() {
+		return most
+	}
+	return min(most, max(time.Until(s.Deadline)/2, s.Least))
+}
+
+// Do calls step, and logs a warning if it does not wait for its end.
+func (s *FinalSteps) Do(what string, most time.Duration, step func()) {
+	if limit := s.Limit(most); !Within(limit, step) {
+		s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", limit.String())
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -14,17 +15,17 @@ import (
 
 // openControl lets these lives be talked to until the returned function is called.
 // Without its socket an agent works all the same.
-func openControl(s config.Settings, lines supervisor.Group, grace *graceEnd, log *slog.Logger) (done func()) {
-	server, err := listenForControl(s, lines, log)
+func openControl(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
+	server, err := listenForControl(s, group, log)
 	if errors.Is(err, control.ErrInUse) {
-		return openControlWhenFree(s, lines, grace, log)
+		return openControlWhenFree(s, group, final, log)
 	}
-	return func() { closeControl(server, grace, log) }
+	return func() { closeControl(server, final, log) }
 }
 
 // openControlWhenFree is openControl where another azptend has the socket: this one
 // tries again until that one has left the agent's folder.
-func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *graceEnd, log *slog.Logger) (done func()) {
+func openControlWhenFree(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
 	log.Warn("Control socket in use by another azptend: drain and healthcheck reach that one until it exits")
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan *control.Server, 1)
@@ -38,7 +39,7 @@ func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *grace
 			case <-ctx.Done():
 				return
 			}
-			server, err := listenForControl(s, lines, log)
+			server, err := listenForControl(s, group, log)
 			if errors.Is(err, control.ErrInUse) {
 				continue
 			}
@@ -51,13 +52,13 @@ func openControlWhenFree(s config.Settings, lines supervisor.Group, grace *grace
 	}()
 	return func() {
 		cancel()
-		closeControl(<-opened, grace, log)
+		closeControl(<-opened, final, log)
 	}
 }
 
 // listenForControl opens the control socket. It logs every error but ErrTaken.
-func listenForControl(s config.Settings, lines supervisor.Group, log *slog.Logger) (*control.Server, error) {
-	server, err := control.Listen(controlLocation(s), statusAdapter{lines}, log)
+func listenForControl(s config.Settings, group *supervisor.Group, log *slog.Logger) (*control.Server, error) {
+	server, err := control.Listen(controlLocation(s), statusAdapter{group}, log)
 	if err != nil && !errors.Is(err, control.ErrInUse) {
 		log.Warn("Control socket unavailable: drain and healthcheck will not work", "error", err)
 	}
@@ -65,11 +66,11 @@ func listenForControl(s config.Settings, lines supervisor.Group, log *slog.Logge
 }
 
 // closeControl closes the control socket; nil is one that was not opened.
-func closeControl(server *control.Server, grace *graceEnd, log *slog.Logger) {
+func closeControl(server *control.Server, final *bounded.FinalSteps, log *slog.Logger) {
 	if server == nil {
 		return
 	}
-	if err := server.Close(grace.within(closeTimeout) / 2); err != nil {
+	if err := server.Close(final.Limit(closeTimeout) / 2); err != nil {
 		log.Warn("Cannot remove the control socket", "error", err)
 	}
 }
@@ -80,14 +81,14 @@ func controlLocation(s config.Settings) control.Location {
 }
 
 // statusAdapter are the lives, in the words of the control socket.
-type statusAdapter struct{ lines supervisor.Group }
+type statusAdapter struct{ group *supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {
-	return toStatus(l.lines.Status(ctx))
+	return toStatus(l.group.Status(ctx))
 }
 
 func (l statusAdapter) Next(ctx context.Context, phase string) (control.Status, error) {
-	return toStatus(l.lines.Next(ctx, lifecycle.Phase(phase)))
+	return toStatus(l.group.Next(ctx, lifecycle.Phase(phase)))
 }
 
 func (l statusAdapter) Drain(ctx context.Context, terminating bool) (control.Status, error) {
@@ -95,7 +96,7 @@ func (l statusAdapter) Drain(ctx context.Context, terminating bool) (control.Sta
 	if terminating {
 		reason += " --terminating"
 	}
-	return toStatus(l.lines.Drain(ctx, reason, terminating))
+	return toStatus(l.group.Drain(ctx, reason, terminating))
 }
 
 func toStatus(s supervisor.Snapshot, err error) (control.Status, error) {

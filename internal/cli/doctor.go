@@ -39,7 +39,7 @@ func runDoctor(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	defer stop()
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
-	s = loadFileToken(s)
+	s = s.WithFileToken()
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)
 	redactor.Add(s.ProxyPasswords()...)

@@ -23,8 +23,10 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 // newEnvironment makes of the settings, as far as they carry, what the doctor looks
@@ -128,17 +130,13 @@ func platformInfo(s config.Settings) (doctor.Platform, error) {
 	}, err
 }
 
-// versionTimeout is for a first start of the listener's runtime from a cold
-// disk.
-const versionTimeout = 30 * time.Second
-
 func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.AgentFolder {
-	root := agentdir.Dir{Root: s.ForAgent(1).Root()}
+	root := agentdir.Dir{Root: s.ForAgent(1).Root(), User: as}
 	made := !s.HasSeparateRoot() || install.HasAgent(root.Root)
 	if made {
 		s.AgentDir = root.Root
 	}
-	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder}
+	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder, User: as}
 	check := func() error {
 		return as.Do(func() error {
 			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
@@ -148,37 +146,27 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 		})
 	}
 	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
-		check = func() error { return checkRootCanBeMade(folder, root, as) }
+		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
 	environ, _ := envFilter(s).Apply(s.Environ)
-	environ = append(as.Environ(environ, s.AgentDir), s.AgentEnviron()...)
+	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.FromInit(init)}
 	return doctor.AgentFolder{
 		Dir: s.AgentDir, User: userName(as), InstallPending: s.Install && !install.HasAgent(s.AgentDir),
-		Check: check,
-		Needs: folder.Loader,
-		ICU:   func() string { return folder.FindICU("/", s.Getenv) },
-		Space: func() (uint64, uint64, error) { return root.DiskSpace(s.WorkFolder) },
-		Version: func(ctx context.Context) (string, error) {
-			ctx, cancel := context.WithTimeout(ctx, versionTimeout)
-			defer cancel()
-			out, status, err := init.Output(ctx, proc.Spec{
-				Path: folder.Listener(), Args: []string{"--version"}, Env: environ, Dir: folder.Root, User: as,
-			})
-			if err != nil {
-				return "", err
-			}
-			return folder.CheckVersion(out, status.ExitCode())
-		},
+		Check:   check,
+		Needs:   folder.Loader,
+		ICU:     func() string { return folder.FindICU("/", s.Getenv) },
+		Space:   func() (uint64, uint64, error) { return root.DiskSpace(s.WorkFolder) },
+		Version: func(ctx context.Context) (string, error) { return mslistener.Version(ctx, listener) },
 	}
 }
 
 // checkRootCanBeMade: a root is made as the agent's user, or, where that user may not, in
 // its name.
-func checkRootCanBeMade(installation, root agentdir.Dir, as *proc.User) error {
-	if err := as.Do(installation.CheckSource); err != nil {
+func checkRootCanBeMade(installation, root agentdir.Dir) error {
+	if err := root.User.Do(installation.CheckListener); err != nil {
 		return err
 	}
-	if err := as.Do(root.CheckRoot); err == nil || exists(root.Root) {
+	if err := root.User.Do(root.CheckRoot); err == nil || exists(root.Root) {
 		return err
 	}
 	return root.CheckRoot()
@@ -202,8 +190,8 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 	if as != nil {
 		jobs.User = as.String()
 	}
-	for _, a := range exposingParents(s, as) {
-		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.program, a.pid, a.variables))
+	for _, a := range mslistener.ExposingParents(as, reveal(s.Secrets())) {
+		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.Program, a.PID, a.Variables))
 	}
 	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {
 		if file != "" && s.Registered == "" {

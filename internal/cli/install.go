@@ -16,7 +16,6 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/install"
-	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -49,55 +48,6 @@ With AZP_URL (--url) and an identity, the organisation names the newest version 
 		return nil
 	}
 	return c
-}
-
-// installAtStart is `run` with AZP_INSTALL, in a folder that has no agent. Nil is
-// that there is one now.
-func installAtStart(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, heard <-chan proc.Signal) error {
-	ctx, stop := contextUntilSignal(heard)
-	var chosen install.Package
-	done, err := waitBriefly(ctx, func() (done install.Result, err error) {
-		chosen, done, err = installAgent(ctx, p, s, log, redactor)
-		return done, err
-	})
-	switch {
-	case stop():
-		log.Info("Left", "exit_code", 0, "why", "asked to end while the agent was being installed")
-		return exitcode.Silent(0)
-	case err != nil:
-		explain(heard, p, s, log, redactor, err)
-		return exitcode.Silent(exitcode.OfInstall(err))
-	}
-	log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", s.AgentDir,
-		"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
-	return nil
-}
-
-// contextUntilSignal is a context that ends when a signal asks azptend to end, for what
-// comes before an agent's life. After stop, which says whether one did, the
-// signals are somebody else's again.
-func contextUntilSignal(heard <-chan proc.Signal) (ctx context.Context, stop func() (asked bool)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done, word := make(chan struct{}), false
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case h := <-heard:
-				if h.Action == proc.Drain || h.Action == proc.Interrupt {
-					word = true
-					cancel()
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ctx, func() bool {
-		cancel()
-		<-done
-		return word
-	}
 }
 
 func printInstalled(p Process, dir string, chosen install.Package, done install.Result) {

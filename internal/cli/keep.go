@@ -68,7 +68,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
-		say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Keeper stopped", "why", "asked to end")

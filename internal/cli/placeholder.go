@@ -87,8 +87,8 @@ func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings
 
 // runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
-func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, heard <-chan proc.Signal) error {
-	ctx, stop := contextUntilSignal(heard)
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals <-chan proc.Signal) error {
+	ctx, stop := contextUntilSignal(signals)
 	defer stop()
 	tended, err := openPool(ctx, s, log, redactor)
 	var done pool.EnsureResult
@@ -96,7 +96,7 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 		done, err = ensurePlaceholder(ctx, tended, s)
 	}
 	if err != nil {
-		say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,

@@ -42,7 +42,7 @@ func registerGroups() []config.Group {
 const registerGrace = 10 * time.Second
 
 func register(p Process, flags *pflag.FlagSet, out string) error {
-	heard, stop := proc.CatchSignals()
+	signals, stop := proc.CatchSignals()
 	defer stop()
 	p.neverWait()
 	hostName, _ := os.Hostname()
@@ -54,23 +54,20 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return exitcode.With(exitcode.Usage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
 			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}})
 	}
-	log, redactor := openLog(p, s)
+	r := openRun(p, s, signals)
 	init, err := proc.NewInit()
 	if err != nil {
 		return err
 	}
 	defer init.Close()
-	o, err := registration(p, s, health.New(version()), log, redactor) // nobody scrapes it
+	o, err := r.agentOptions(health.New(version())) // nobody scrapes it
 	if err != nil {
 		return exitcode.With(exitcode.OfStart(err), err)
 	}
-	o.RegisterOnly, o.Dir, o.WorkFolder, o.Grace = true, agentdir.Dir{Root: out}, s.WorkFolder, registerGrace
-	o.Processes, o.Handle = supervisor.FromInit(init), supervisor.NewHandle()
-	end := supervisor.Run(o, heard)
-	grace := &graceEnd{}
-	grace.note(supervisor.Group{o.Handle})
-	if end.Err != nil && end.Code != 0 {
-		explainEnd(grace, heard, p, s, log, redactor, end.Err)
-	}
-	return exitcode.Silent(end.Code)
+	o.RegisterOnly, o.Grace = true, registerGrace
+	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.FromInit(init)
+	group := supervisor.NewGroup(o)
+	end := group.Run(signals)
+	r.final.Deadline = group.Deadline()
+	return r.exit(end)
 }

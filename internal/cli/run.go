@@ -1,23 +1,32 @@
 package cli
 
 import (
+	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
+	"github.com/azptend/azptend/internal/mslistener"
+	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/supervisor"
 )
 
 func newRun(p Process) *cobra.Command {
@@ -36,20 +45,43 @@ after a second it cancels the job, and once more it kills it.`,
 	return c
 }
 
-// run is the life of one agent, or of several, in the order that safety wants: signals are caught
-// before anything can be lost to one.
-func run(p Process, flags *pflag.FlagSet) error {
-	heard, stop := proc.CatchSignals()
-	defer stop()
-	p.neverWait()
-	each, end := proc.Broadcast(heard, 2)
-	defer end()
-	start := &starting{over: make(chan struct{})}
-	return start.run(p, each[0], func() error { return runBeside(p, flags, each[1], start) })
+const (
+	// closeTimeout bounds each of the steps before the process exits. They take
+	// milliseconds, unless a file system or a peer is stuck.
+	closeTimeout = 2 * time.Second
+	// minCloseTimeout is for those steps when the grace period is over already.
+	minCloseTimeout = 50 * time.Millisecond
+)
+
+// agentRun is what the steps of `run` and of `register` share.
+type agentRun struct {
+	Process
+	s        config.Settings
+	log      *slog.Logger
+	redactor *secret.Redactor
+	signals  <-chan proc.Signal
+	final    *bounded.FinalSteps // its deadline is the end of the grace period
 }
 
-// runBeside is run in a goroutine of its own: start has an eye on it.
-func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start *starting) error {
+// openRun opens the log of settings that were loaded.
+func openRun(p Process, s config.Settings, signals <-chan proc.Signal) *agentRun {
+	log, redactor := openLog(p, s)
+	return &agentRun{Process: p, s: s, log: log, redactor: redactor, signals: signals, final: &bounded.FinalSteps{Log: log, Least: minCloseTimeout}}
+}
+
+// run runs one or several agents. Signals are caught first, so that none is lost.
+func run(p Process, flags *pflag.FlagSet) error {
+	signals, stop := proc.CatchSignals()
+	defer stop()
+	p.neverWait()
+	each, end := proc.Broadcast(signals, 2)
+	defer end()
+	start := &starting{over: make(chan struct{})}
+	return start.watch(p, each[0], func() error { return runAgents(p, flags, each[1], start) })
+}
+
+// runAgents is run in a goroutine of its own: start watches it.
+func runAgents(p Process, flags *pflag.FlagSet, signals <-chan proc.Signal, start *starting) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -64,97 +96,192 @@ func runBeside(p Process, flags *pflag.FlagSet, heard <-chan proc.Signal, start 
 	if err := user.ReserveThreads(s.Agents); err != nil {
 		return err
 	}
-	log, redactor := openLog(p, s)
-	start.log.Store(log)
-	s = loadFileToken(s)
-	tellOpenings(p, user, log)
-	warnExposingParents(s, user, log)
+	s = s.WithFileToken()
+	r := openRun(p, s, signals)
+	start.log.Store(r.log)
+	mslistener.WarnExposed(user, reveal(s.Secrets()), p.undumpable, r.log)
 	if s.Placeholder {
-		return runPlaceholder(p, s, log, redactor, heard)
+		return runPlaceholder(p, s, r.log, r.redactor, signals)
 	}
 	found := s.DetectPlatform()
-	found.Log(log, s.Grace, s.ReplicaTimeout)
-	if s, err = s.OnPlatform(found); err != nil {
+	found.Log(r.log, s.Grace, s.ReplicaTimeout)
+	if r.s, err = s.OnPlatform(found); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	grace := &graceEnd{}
-	page, done, err := openHealth(s, log)
+	page, closePage, err := openHealth(r.s, r.log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	defer closeWithin(grace, log, "the page for probes", closeTimeout, done)()
+	defer r.final.Do("closing the health page", closeTimeout, closePage)
 	if s.Install && !install.HasAgent(s.AgentDir) {
-		if ended := installAtStart(p, s, log, redactor, heard); ended != nil {
+		if ended := r.install(); ended != nil {
 			return ended
 		}
 	}
-	each, ended := makeRoots(p, s, user, log, redactor, heard)
+	each, ended := r.makeRoots(user)
 	if ended != nil {
 		return ended
 	}
 	init, err := proc.NewInit()
 	if err != nil {
-		explain(heard, p, s, log, redactor, err)
+		r.explain(err)
 		return exitcode.Silent(exitcode.Internal)
 	}
-	defer closeWithin(grace, log, "the reaping of processes", closeTimeout, init.Close)()
-
-	end, err := runAgents(p, s, each, page, user, log, redactor, init, heard, grace, start, found.Platform)
+	defer r.final.Do("reaping processes", closeTimeout, init.Close)
+	end, err := r.superviseAgents(each, user, init, page, found.Platform, start)
 	if err != nil {
-		explain(heard, p, s, log, redactor, err)
+		r.explain(err)
 		return exitcode.Silent(exitcode.OfStart(err))
 	}
-	if end.Err != nil && end.Code != 0 {
-		explainEnd(grace, heard, p, s, log, redactor, end.Err)
+	return r.exit(end)
+}
+
+// superviseAgents runs the agents, with everything that observes and controls them. The
+// error is one of the settings.
+func (r *agentRun) superviseAgents(each []config.Settings, user *proc.User, init *proc.Init, page *health.Server, on platform.Platform, start *starting) (supervisor.End, error) {
+	common, err := r.agentOptions(page)
+	if err != nil {
+		return supervisor.End{}, err
 	}
-	return exitcode.Silent(end.Code)
+	common.Processes = supervisor.FromInit(init)
+	if len(each) > 1 { // each agent locks its own root
+		release, err := agentdir.Dir{Root: r.s.Root()}.Lock()
+		if err != nil {
+			return supervisor.End{}, err
+		}
+		defer release()
+	}
+	var agents []supervisor.Options
+	mayHaveLeft := false
+	for i, own := range each {
+		o, err := r.oneAgent(common, own, user, i, len(each))
+		if err != nil {
+			return supervisor.End{}, err
+		}
+		o.Observer = page.ForAgent(o.Name)
+		agents = append(agents, o)
+		if own.Registered == "" { // another azptend removes those
+			_ = o.Dir.AsUser(func() error { mayHaveLeft = mayHaveLeft || o.Dir.MayHaveLeftAgent(); return nil })
+		}
+	}
+	r.logUser(user)
+	maintenance := platform.NewMaintenance(on, httpclient.ForIdentity(), r.s.Grace, r.s.ApproveEvents, r.log)
+	// An agent that a killed run has left is removed whatever was announced: this machine
+	// may never start azptend again. That run sees the announcement itself, and ends.
+	if !mayHaveLeft {
+		ctx, stop := contextUntilSignal(r.signals)
+		if maintenance.WaitUntilOver(ctx); stop() {
+			end := supervisor.End{Why: "asked to end before an agent was started"}
+			r.log.Info("Exiting", "exit_code", end.Code, "reason", end.Why)
+			return end, nil
+		}
+	}
+	group := supervisor.NewGroup(agents...)
+	defer r.final.Do("unlocking the listeners' logs", closeTimeout, group.LockLogs())
+	page.SetAgent(statusAdapter{group})
+	defer r.final.Do("closing the control socket", closeTimeout, openControl(r.s, group, r.final, r.log))
+	defer r.final.Do("closing the systemd socket", closeTimeout, notifySystemd(r.s, group, r.log))
+	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
+	start.begun()
+	end := group.Run(r.signals)
+	r.final.Deadline = group.Deadline()
+	return end, nil
 }
 
-// tellOpenings warns of what opens this process's memory to jobs.
-func tellOpenings(p Process, user *proc.User, log *slog.Logger) {
-	if p.undumpable != nil {
-		log.Warn("Jobs of the same user can read this process's identity", "error", p.undumpable)
-	} else if names := proc.CapabilitiesToInspect(); user == nil && len(names) > 0 {
-		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
-			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
+// watchMaintenance drains the agents before Azure ends this machine, until done is called.
+func watchMaintenance(maintenance *platform.Maintenance, group *supervisor.Group) (done func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		maintenance.Watch(ctx, func(reason string, by time.Time) { _, _ = group.DrainBy(ctx, reason, by) })
+	}()
+	return func() {
+		cancel()
+		<-watching
+		maintenance.Approve()
 	}
 }
 
-// explain says why a life failed, and what to do: to a person in the voice of
-// all commands, to a machine as a line of its log. The cause is looked for until a
-// signal asks azptend to end.
-func explain(heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
-	ctx, stop := contextUntilSignal(heard)
-	defer stop()
-	say(p, s, log, redactor, diagnose(ctx, s, redactor, err))
-}
-
-// explainEnd is explain for agents that have left. While a grace period runs there is
-// no time to look for a cause.
-func explainEnd(grace *graceEnd, heard <-chan proc.Signal, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
-	if grace.runs() {
-		say(p, s, log, redactor, err)
-		return
+// agentOptions are what all agents need. An agent that another azptend has registered
+// needs no identity, and gets none. The error is one of the settings.
+func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error) {
+	s := r.s
+	o := supervisor.Options{
+		Policy: s.Policy, ProcessStarted: r.Began, HostName: s.HostName, WorkFolder: s.WorkFolder,
+		ReplaceForeignFiles: s.ReplaceFiles, Log: r.log, Hint: hintFor,
 	}
-	explain(heard, p, s, log, redactor, err)
-}
-
-// say is explain without the look for a cause.
-func say(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
-	if s.LogFormat == "text" {
-		printError(redactor.Writer(p.errors), err)
-		return
+	if s.Registered != "" {
+		given, err := agentdir.Dir{Root: s.Registered}.ReadHandoff()
+		o.Handoff, o.Name = &given, given.Registration.AgentName
+		return o, err
 	}
-	log.Error("Cannot go on", "error", err, "hint", hintFor(err))
+	o.URL, o.PoolName, o.PoolID, o.Capabilities, o.JitterSeed = s.URL, s.Pool, s.PoolID, s.Capabilities, mathrand.Uint64()
+	who, client, err := connect(s, r.log, r.redactor, page.Observe)
+	if err != nil {
+		return supervisor.Options{}, err
+	}
+	countTokens(who, page)
+	o.Name, o.Server = randomName(s), client
+	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
+	o.Token = func(ctx context.Context) error {
+		_, err := who.Authorization(ctx, secret.Text{})
+		return err
+	}
+	return o, nil
 }
 
-// runAs finds the user that jobs are to run as, and whether that can be; nil is
-// the one we are.
-func runAs(asked string) (*proc.User, error) {
-	if asked == "" {
+// oneAgent completes the options for the agent number i of n. What agents have in common
+// is logged once.
+func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, user *proc.User, i, n int) (supervisor.Options, error) {
+	once := r.log
+	if i > 0 {
+		once = slog.New(slog.DiscardHandler)
+	}
+	if n > 1 {
+		o.Name, o.JitterSeed = randomName(s), mathrand.Uint64()
+	}
+	o.Dir = agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: user}
+	o.NoUpdate = s.NoUpdate
+	var err error
+	if s.CAFile, err = mslistener.CABundle(o.Dir, s.CA, s.CAFile, s.Environ, once); err != nil {
+		return o, err
+	}
+	o.Environ = append(envFilter(s).Environment(s.Environ, once), s.AgentEnviron()...)
+	o.Printer.Log = newLog(r.redactor.Writer(r.errors.LowPriority()), s)
+	if n == 1 && s.LogFormat == "text" { // a person reads it
+		o.Printer.Stdout = r.redactor.Writer(r.prints.LowPriority())
+		if o.Printer.Stderr = o.Printer.Stdout; r.prints != r.errors {
+			o.Printer.Stderr = r.redactor.Writer(r.errors.LowPriority())
+		}
+	}
+	logPlan(s, o, r.log)
+	return o, nil
+}
+
+// randomName is the agent's name, made unique if the settings have a prefix. Of a
+// thousand agents with one prefix, two get the same suffix in one of two million pools.
+func randomName(s config.Settings) string { return s.Name(strings.ToLower(rand.Text()[:8])) }
+
+// envFilter says what jobs do not get of azptend's environment.
+func envFilter(s config.Settings) mslistener.EnvFilter {
+	return mslistener.EnvFilter{Secrets: reveal(s.Secrets()), Names: s.UnknownNames, Pass: s.PassEnv}
+}
+
+func reveal(texts []secret.Text) (values []string) {
+	for _, t := range texts {
+		values = append(values, t.Reveal())
+	}
+	return values
+}
+
+// runAs finds the user that jobs run as, and checks that azptend can become it; nil is
+// azptend's own.
+func runAs(name string) (*proc.User, error) {
+	if name == "" {
 		return nil, nil
 	}
-	user, err := proc.LookUpUser(asked)
+	user, err := proc.LookUpUser(name)
 	if err == nil {
 		err = user.CheckRunAs()
 	}
@@ -164,17 +291,8 @@ func runAs(asked string) (*proc.User, error) {
 	return user, nil
 }
 
-func readable(path string) error {
-	f, err := safefile.Open(path)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// connect makes what every command that speaks to Azure DevOps begins with: who
-// azptend is, and a client that is it. Observe hears of each request, besides the
-// log. The error is one of the settings.
+// connect makes an identity, and a client for Azure DevOps that uses it. Observe is called
+// for each request. The error is one of the settings.
 func connect(s config.Settings, log *slog.Logger, redactor *secret.Redactor, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, redactor)
@@ -183,6 +301,6 @@ func connect(s config.Settings, log *slog.Logger, redactor *secret.Redactor, obs
 	}
 	logIdentity(log, who, s.Identity)
 	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
-	who.UseClock(client.Now) // if this machine's clock jumps, the token is still good
+	who.UseClock(client.Now) // a jump of this machine's clock does not invalidate the token
 	return who, client, nil
 }

@@ -23,7 +23,7 @@ func TestAStartThatHangs(t *testing.T) {
 			s.log.Store(slog.New(slog.NewTextHandler(&said, nil)))
 			heard := make(chan proc.Signal, 1)
 			heard <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
-			err := s.run(Process{}, heard, func() error {
+			err := s.watch(Process{}, heard, func() error {
 				if begins {
 					s.begun()
 				}

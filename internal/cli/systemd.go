@@ -12,7 +12,7 @@ import (
 
 // notifySystemd reports the agents' state to systemd until done is called. Without
 // systemd it does nothing.
-func notifySystemd(s config.Settings, lines supervisor.Group, log *slog.Logger) (done func()) {
+func notifySystemd(s config.Settings, group *supervisor.Group, log *slog.Logger) (done func()) {
 	notifier, err := systemd.OpenNotifier(systemd.NotifyOptions{
 		Socket: s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: s.Getenv("WATCHDOG_USEC"), WatchdogPid: s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
 	})
@@ -27,7 +27,7 @@ func notifySystemd(s config.Settings, lines supervisor.Group, log *slog.Logger) 
 	go func() {
 		defer close(ended)
 		defer notifier.Close()
-		notifier.Report(ctx, statusAdapter{lines}, log)
+		notifier.Report(ctx, statusAdapter{group}, log)
 	}()
 	return func() { stop(); <-ended }
 }

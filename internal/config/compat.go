@@ -2,11 +2,14 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Settings of other images. Each means the same as a setting of ours, so that a
@@ -82,7 +85,7 @@ func (s *Settings) loadCompatCA(bad *problems) {
 	slices.Sort(files)
 	var all bytes.Buffer
 	for _, file := range files {
-		b, err := readFile(file, maxCAFile)
+		b, err := safefile.ReadFileInTime(context.Background(), file, maxCAFile)
 		if err != nil {
 			bad.add("check that this user can read it", "%s has %q, which cannot be read: %v", customCerts, file, withoutPath(err))
 			continue

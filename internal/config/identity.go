@@ -2,11 +2,13 @@ package config
 
 import (
 	"cmp"
+	"context"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -303,4 +305,20 @@ func (s *Settings) identityWarnings(env map[string]string) {
 			return
 		}
 	}
+}
+
+// maxTokenFile bounds a token file.
+const maxTokenFile = 64 << 10
+
+// WithFileToken reads the token file once, so that its token counts as a secret too: a
+// start script that writes the file has the token in its environment. Whoever uses the
+// file reports that it cannot be read.
+func (s Settings) WithFileToken() Settings {
+	if s.TokenFile == "" || s.Registered != "" {
+		return s
+	}
+	if b, err := safefile.ReadFileInTime(context.Background(), s.TokenFile, maxTokenFile); err == nil {
+		s.FileToken = secret.New(strings.TrimSpace(string(b)))
+	}
+	return s
 }

@@ -1,12 +1,14 @@
 package config
 
 import (
+	"context"
 	"net"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -81,7 +83,7 @@ func (s *Settings) loadKeepToken(bad *problems) {
 			bad.add("set one of them", "AZP_KEEP_TOKEN and %s are both set", from)
 			return
 		}
-		b, err := readFile(s.KeepTokenFile, maxKeepToken)
+		b, err := safefile.ReadFileInTime(context.Background(), s.KeepTokenFile, maxKeepToken)
 		if err != nil {
 			bad.add(mountHint, "%s cannot be read: %v", from, withoutPath(err))
 			return

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -140,7 +142,7 @@ func (s *Settings) loadCA(bad *problems) {
 		return
 	}
 	var err error
-	if s.CA, err = readFile(s.CAFile, maxCAFile); err != nil {
+	if s.CA, err = safefile.ReadFileInTime(context.Background(), s.CAFile, maxCAFile); err != nil {
 		bad.add(mountHint, "AZP_CA_FILE (--ca-file) is %q, which cannot be read: %v", s.CAFile, withoutPath(err))
 		return
 	}

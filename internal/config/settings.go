@@ -143,7 +143,7 @@ func (s Settings) Getenv(name string) string { return environMap(s.Environ)[name
 // them is used. No log line and no job may have one.
 func (s Settings) Secrets() []secret.Text {
 	all := []secret.Text{s.Token, s.FileToken, s.ClientSecret, s.KeepToken, s.Identity.ClientSecret, s.Identity.CertificatePassword}
-	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"} {
+	for _, name := range secret.IdentityVariables() {
 		all = append(all, secret.New(s.Getenv(name)))
 	}
 	return slices.DeleteFunc(all, secret.Text.IsZero)

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/azptend/azptend/internal/identity"
@@ -127,19 +125,8 @@ func checkReadable(path string) error {
 	return f.Close()
 }
 
-const (
-	// fileTimeout is how long the file system of a setting's file may take.
-	fileTimeout = 10 * time.Second
-	// maxCAFile bounds a file of certificates: all that browsers trust are 200 kB.
-	maxCAFile = 16 << 20
-)
-
-// readFile reads a file that a setting names.
-func readFile(path string, limit int64) ([]byte, error) {
-	ctx, done := context.WithTimeout(context.Background(), fileTimeout)
-	defer done()
-	return safefile.ReadFileBy(ctx, path, limit)
-}
+// maxCAFile bounds a file of certificates: all that browsers trust are 200 kB.
+const maxCAFile = 16 << 20
 
 func withoutPath(err error) error {
 	var p *fs.PathError

@@ -1,13 +1,14 @@
-// Package connlimit bounds how many connections a server has open, in favour of
-// those that ask something now.
+// Package connlimit bounds how many connections a server has open, and prefers clients
+// that have sent a request.
 //
-// A probe must get its answer however many connections a job opens to the same
-// port and holds. So a full server does not make newcomers wait: it closes the
-// oldest connection that has said nothing, or else the oldest of all. An honest
-// caller asks at once and is served within milliseconds.
+// netutil.LimitListener only counts: when it is full, new clients wait. A job can open
+// connections to the same port and hold them, so a probe would wait for ever, and the
+// platform would kill azptend. Here a full server accepts the new connection and closes
+// the oldest one that has sent nothing, or else the oldest of all. An honest client sends
+// its request at once and has its answer within milliseconds.
 //
-// Each connection costs a descriptor. The bound leaves most of them to the
-// process, which needs some to remove its agents.
+// Each connection needs a descriptor. The limit leaves most of them to the process, which
+// needs some to remove its agents.
 package connlimit
 
 import (
@@ -20,19 +21,18 @@ import (
 const (
 	// maxConns is how many connections a listener has at most.
 	maxConns = 64
-	// pause is between two connections that a full listener accepts. It bounds the
-	// work that a flood makes, and gives a caller time to ask: pause times most.
+	// pause is between two connections that a full listener accepts. It bounds the work
+	// that a flood makes. A client has pause times maxConns to send its request.
 	pause = 250 * time.Microsecond
 )
 
-// Limit is l with a bound on the connections that it has accepted and that are
-// not closed yet.
+// Limit bounds the connections that a listener has accepted and that are still open.
 func Limit(l net.Listener) net.Listener {
 	return &listener{Listener: l, maxConns: connsFor(descriptors())}
 }
 
-// connsFor is how many connections a listener may have in a process that may have so
-// many descriptors: a quarter of them, for there may be two listeners.
+// connsFor is how many connections a listener may have in a process with a limit of
+// descriptors: a quarter, because there may be two listeners.
 func connsFor(descriptors uint64) int { return int(max(4, min(maxConns, descriptors/4))) }
 
 type listener struct {
@@ -49,33 +49,33 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: accepted, listener: l}
-	if tooMany := l.add(c); tooMany != nil {
-		_ = tooMany.Conn.Close() // its server finds out by itself
+	if surplus := l.add(c); surplus != nil {
+		_ = surplus.Conn.Close() // its server notices by itself
 		time.Sleep(pause)
 	}
 	return c, nil
 }
 
-// add counts c, and returns the connection that must make room for it.
-func (l *listener) add(c *conn) (tooMany *conn) {
+// add adds c, and returns the connection to close for it.
+func (l *listener) add(c *conn) (surplus *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.maxConns {
 		i := max(0, slices.IndexFunc(l.open, func(o *conn) bool { return !o.hasSent && !hasUnread(o.Conn) }))
-		tooMany = l.open[i]
+		surplus = l.open[i]
 		l.open = slices.Delete(l.open, i, i+1)
 	}
 	l.open = append(l.open, c)
-	return tooMany
+	return surplus
 }
 
 type conn struct {
 	net.Conn
 	listener *listener
-	hasSent  bool // something was read from it; of.mu
+	hasSent  bool // something was read from it; listener.mu
 }
 
-// Unwrap returns the connection that a Listener's Accept has wrapped.
+// Unwrap returns the connection that Accept has wrapped.
 func Unwrap(c net.Conn) net.Conn {
 	if wrapped, is := c.(*conn); is {
 		return wrapped.Conn

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptors is how many this process may have.
+// descriptors is the limit of descriptors of this process.
 func descriptors() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -18,14 +18,13 @@ func descriptors() uint64 {
 	return uint64(limit.Cur)
 }
 
-// hasUnread says whether something was sent that nobody has read yet. A caller who
-// has left has not.
+// hasUnread reports whether something was sent that nobody has read yet.
 func hasUnread(c net.Conn) (is bool) {
-	over, can := c.(syscall.Conn)
+	sc, can := c.(syscall.Conn)
 	if !can {
 		return false
 	}
-	raw, err := over.SyscallConn()
+	raw, err := sc.SyscallConn()
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // application is an Entra application that proves itself to Entra ID: by a
@@ -91,7 +93,7 @@ func newWorkloadCredential(o Options, client policy.ClientOptions) (azcore.Token
 const maxCertificate = 1 << 20
 
 func newCertificateCredential(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
-	b, err := readFile(context.Background(), o.CertificateFile, maxCertificate)
+	b, err := safefile.ReadFileInTime(context.Background(), o.CertificateFile, maxCertificate)
 	if err != nil {
 		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate: %w", err)}
 	}

@@ -16,8 +16,6 @@ import (
 var errTokenRefused = errors.New("its token was refused")
 
 const (
-	// fileTimeout is how long the file system may take that a token's file is in.
-	fileTimeout = 5 * time.Second
 	// rotationTimeout is how long a file may be empty or away that held a token: a
 	// secret's rotation often truncates the file, and then writes it.
 	rotationTimeout = 2 * time.Second
@@ -76,7 +74,7 @@ func (i *Identity) fileAuthorization(ctx context.Context, refused secret.Text) (
 		useless = nil
 	}
 	if useless != nil && i.fallBackToManaged(useless) {
-		return i.bearer(ctx, !refused.IsZero())
+		return i.Authorization(ctx, refused) // the identity's, from now on
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -149,7 +147,7 @@ func (i *Identity) readFile(ctx context.Context) (secret.Text, error) {
 // readToken reads a file that holds a token and nothing else but white space
 // around it, as editors and secret stores leave it.
 func readToken(ctx context.Context, what, setting, path string) (secret.Text, error) {
-	b, err := readFile(ctx, path, maxToken)
+	b, err := safefile.ReadFileInTime(ctx, path, maxToken)
 	if err != nil {
 		return secret.Text{}, &FileError{cause: fmt.Errorf("cannot read %s (%s): %w", what, setting, err)}
 	}
@@ -158,12 +156,6 @@ func readToken(ctx context.Context, what, setting, path string) (secret.Text, er
 		return secret.Text{}, &FileError{cause: fmt.Errorf("cannot use %s %s (%s): %w", what, path, setting, why)}
 	}
 	return secret.New(token), nil
-}
-
-func readFile(ctx context.Context, path string, limit int64) ([]byte, error) {
-	ctx, done := context.WithTimeout(ctx, fileTimeout)
-	defer done()
-	return safefile.ReadFileBy(ctx, path, limit)
 }
 
 // FileError is a file that gives no token, or no certificate.

@@ -191,7 +191,11 @@ func (i *Identity) Authorization(ctx context.Context, refused secret.Text) (secr
 	case PAT:
 		return i.basic(i.options.PAT), nil
 	}
-	return i.bearer(ctx, !refused.IsZero())
+	token, err := i.request(ctx, !refused.IsZero())
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return secret.New("Bearer " + token.Token), nil
 }
 
 // Token returns the token itself, for who must hand it on: of a PAT and of a
@@ -208,14 +212,6 @@ func (i *Identity) Token(ctx context.Context) (secret.Text, time.Time, error) {
 	}
 	token, err := i.request(ctx, false)
 	return secret.New(token.Token), token.ExpiresOn, err
-}
-
-func (i *Identity) bearer(ctx context.Context, fresh bool) (secret.Text, error) {
-	token, err := i.request(ctx, fresh)
-	if err != nil {
-		return secret.Text{}, err
-	}
-	return secret.New("Bearer " + token.Token), nil
 }
 
 // basic is how a PAT is presented. Azure DevOps takes an Entra token in its

@@ -7,14 +7,14 @@ import (
 	"io/fs"
 )
 
-// LineFollower follows a file that another process appends lines to. It remembers how far
-// it has read, and reads what came since. It keeps no file open between two calls,
-// and is for one goroutine at a time.
+// LineFollower follows a file to which another process appends lines. It remembers how far
+// it has read, and reads what was added. It keeps no file open between two calls, and is for
+// one goroutine at a time.
 //
-//	perf := safefile.Dir(dir).Lines("Agent.perf")
+//	perf := safefile.Dir(dir).FollowLines("Agent.perf")
 //	for {
 //		lines, replaced, err := perf.Next()
-//		… // replaced: what was counted before is of another file
+//		… // replaced: the lines before were those of another file
 //		if len(lines) == 0 {
 //			break // until something changes
 //		}
@@ -26,22 +26,22 @@ type LineFollower struct {
 	before []byte // the last bytes before offset; they identify the file, because inode numbers are reused
 }
 
-// What Next reads at most, and by how much a file may be ahead of what was read.
-// A listener writes some hundred bytes for a job.
+// How much Next reads at most, and how much may have been added. A listener writes some
+// hundred bytes for a job.
 const (
 	maxRead         = 256 << 10
 	maxAhead        = 64 << 20
 	fingerprintSize = 128
 )
 
-// FollowLines begins at the file's start. The file need not be there yet.
+// FollowLines starts at the beginning of the file, which need not exist yet.
 func (d Dir) FollowLines(name string) *LineFollower { return &LineFollower{dir: d, name: name} }
 
-// Next returns whole lines that came since the last call, newlines included, a
-// part of them if there are many: a caller asks again until it gets none. A file
-// that is not there has no lines. Replaced says that these lines begin at the start
-// of another file than before: it was truncated or replaced. A file that is further
-// ahead than anyone writes between two calls is a *TooLargeError.
+// Next returns whole lines that were added since the last call, newlines included. If there
+// are many, it returns a part of them: call it until it returns none. A file that does not
+// exist has no lines. Replaced means that the file was truncated or replaced, and that these
+// lines are at its beginning. If more was added than anyone writes between two calls, the
+// error is a *TooLargeError.
 func (l *LineFollower) Next() (lines []byte, replaced bool, err error) {
 	f, err := l.dir.Open(l.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +69,7 @@ func (l *LineFollower) Next() (lines []byte, replaced bool, err error) {
 		return nil, replaced, err
 	}
 	end := bytes.LastIndexByte(b, '\n') + 1
-	if end == 0 && len(b) == maxRead { // no line is as long; what follows it is one again
+	if end == 0 && len(b) == maxRead { // no real line is as long
 		end = len(b)
 	}
 	l.offset += int64(end)

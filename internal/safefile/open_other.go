@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// open is for systems on which no agent runs under azptend. os.Root follows links
-// that stay below the directory, so they are refused first.
+// open is for systems on which azptend runs no agent. os.Root follows links that stay below
+// the directory, so links are refused first.
 func (d Dir) open(name string, want fileType) (*os.File, error) {
 	if !filepath.IsLocal(name) {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join(string(d), name), Err: errors.New("the name leads out of the directory")}

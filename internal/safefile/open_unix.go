@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags never wait, follow no link, and hand nothing on. O_NONBLOCK is for a
-// named pipe, and for a file on which another process holds a lease; O_NOCTTY for a
-// terminal, which would become this process's own.
+// openFlags never wait, follow no link, and are not inherited. O_NONBLOCK is for a named
+// pipe, and for a file on which another process holds a lease. O_NOCTTY is for a terminal,
+// which would become this process's controlling terminal.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NOFOLLOW
 
-// open walks to the file, one directory at a time. openat2 could do it in one
-// call (RESOLVE_NO_SYMLINKS), but gVisor, macOS and the seccomp profiles of older
-// engines lack it, and names here are short.
+// open walks to the file, one directory at a time. openat2 could do it in one call
+// (RESOLVE_NO_SYMLINKS), but gVisor, macOS and the seccomp profiles of older engines do not
+// have it, and names here are short.
 func (d Dir) open(name string, want fileType) (*os.File, error) {
 	path := filepath.Join(string(d), name)
 	if !filepath.IsLocal(name) {
@@ -45,9 +45,9 @@ func (d Dir) open(name string, want fileType) (*os.File, error) {
 	return at, nil
 }
 
-// openAt opens an entry of a directory. It asks what the entry is before it opens
-// it, for opening alone can have an effect on a device, and again afterwards, for
-// the entry may be another by then.
+// openAt opens an entry of a directory. It checks the type before it opens the entry,
+// because opening alone can have an effect on a device, and again afterwards, because the
+// entry may be another by then.
 func openAt(dir *os.File, name string, want fileType) (*os.File, error) {
 	path := filepath.Join(dir.Name(), name)
 	fd := int(dir.Fd())
@@ -80,7 +80,7 @@ func open(path string, want fileType, call func() (int, error)) (*os.File, error
 	return want.checkOpened(os.NewFile(uintptr(fd), path))
 }
 
-// retry repeats a call that a signal has interrupted.
+// retry repeats a call that a signal interrupts.
 func retry(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
@@ -89,7 +89,7 @@ func retry(call func() error) error {
 	}
 }
 
-// fileMode is the type of file in a mode of the system's.
+// fileMode is the file type of a mode that the kernel returned.
 func fileMode(mode uint32) fs.FileMode {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:

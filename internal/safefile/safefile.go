@@ -1,3 +1,23 @@
+// Package safefile reads files that another process can replace at any moment.
+//
+// A job, and whatever it leaves running, can write to the agent's directory. A name there
+// may be a named pipe, on which a plain open waits for ever; a link to /dev/zero, which has
+// no end; or a file of terabytes without a single block on the disk. Everything below such
+// a directory is read through [Dir]:
+//
+//   - it follows no link below the directory, neither at the end of a name nor on the way;
+//     the directory itself is trusted, and may be a link
+//   - opening never waits for another process
+//   - only regular files are read; the file that was opened is checked
+//   - each read has a limit
+//
+// [Open] and [ReadFile] are for files that are trusted and may be broken all the same: a
+// token file, which Kubernetes mounts through links. They follow links, and keep the other
+// three rules.
+//
+// No function but [ReadFileInTime] starts a goroutine that touches a file, so the others
+// work under proc.User.Do. A read still takes long if the file system does (NFS, FUSE):
+// a caller that must not wait calls it from a goroutine of its own.
 package safefile
 
 import (
@@ -7,12 +27,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/azptend/azptend/internal/bounded"
 )
 
-// Dir is the path of a directory whose content is not trusted. The names that its
-// methods take are relative to it ("_diag/Agent_1.log"), and must stay below it.
+// Dir is the path of a directory whose content is not trusted. Its methods take names that
+// are relative to it ("_diag/Agent_1.log"), and must stay below it.
 type Dir string
 
 // NotRegularError says that something other than a regular file has the name.
@@ -22,10 +44,9 @@ type NotRegularError struct {
 
 func (e *NotRegularError) Error() string { return "it is " + e.Is + ", not a regular file" }
 
-// TooLargeError says that a file, or what was appended to it, is larger than the
-// limit.
+// TooLargeError says that a file, or what was appended to it, is larger than the limit.
 type TooLargeError struct {
-	Size  int64 // as far as it is known: at least Limit+1
+	Size  int64 // at least Limit+1
 	Limit int64
 }
 
@@ -43,7 +64,7 @@ func (e *TooManyError) Error() string {
 // Open opens a regular file of the directory for reading.
 func (d Dir) Open(name string) (*os.File, error) { return d.open(name, regularFile) }
 
-// ReadFile reads a file of the directory, whole. A larger one than limit is a
+// ReadFile reads a whole file of the directory. If it is larger than limit, the error is a
 // *TooLargeError.
 func (d Dir) ReadFile(name string, limit int64) ([]byte, error) {
 	f, err := d.Open(name)
@@ -53,8 +74,7 @@ func (d Dir) ReadFile(name string, limit int64) ([]byte, error) {
 	return readAll(f, limit)
 }
 
-// ReadFrom reads at most limit bytes of a file of the directory, from an offset
-// on. There may be more.
+// ReadFrom reads at most limit bytes of a file of the directory, from an offset on.
 func (d Dir) ReadFrom(name string, offset, limit int64) ([]byte, error) {
 	f, err := d.Open(name)
 	if err != nil {
@@ -64,9 +84,9 @@ func (d Dir) ReadFrom(name string, offset, limit int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, offset, limit))
 }
 
-// Entries lists a directory of the directory ("." for itself), without an order,
-// and returns the entries that want accepts. It looks at no more than limit
-// entries: if there are others, it returns what it found, and a *TooManyError.
+// Entries lists a directory of the directory ("." for itself), in no order, and returns
+// the entries that want accepts. It reads no more than limit entries: if there are others,
+// it returns what it found, and a *TooManyError.
 func (d Dir) Entries(name string, limit int, want func(fs.DirEntry) bool) ([]fs.DirEntry, error) {
 	f, err := d.open(name, directory)
 	if err != nil {
@@ -93,14 +113,28 @@ func (d Dir) Entries(name string, limit int, want func(fs.DirEntry) bool) ([]fs.
 	}
 }
 
-// Open opens a trusted regular file for reading. It follows links.
+// maxMatched bounds how many entries Match looks at. Jobs can fill a directory with
+// names, and a hundred thousand of them take a tenth of a second.
+const maxMatched = 1 << 17
+
+// Match lists the entries of the directory itself whose names match a pattern, as far
+// as they can be listed.
+func (d Dir) Match(pattern string) []fs.DirEntry {
+	found, _ := d.Entries(".", maxMatched, func(e fs.DirEntry) bool {
+		matches, _ := filepath.Match(pattern, e.Name())
+		return matches
+	})
+	return found
+}
+
+// Open opens a trusted regular file. It follows links.
 func Open(path string) (*os.File, error) { return openTrusted(path, regularFile) }
 
-// OpenDir opens a trusted directory, and nothing else. It follows links.
+// OpenDir opens a trusted directory. It follows links.
 func OpenDir(path string) (*os.File, error) { return openTrusted(path, directory) }
 
-// ReadFile reads a trusted file, whole. It follows links. A larger file than limit
-// is a *TooLargeError.
+// ReadFile reads a whole trusted file. It follows links. If the file is larger than limit,
+// the error is a *TooLargeError.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -109,10 +143,15 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return readAll(f, limit)
 }
 
-// ReadFileBy is ReadFile for a caller that cannot wait for a file system that is
-// stuck: it returns when ctx ends, and leaves the read behind. It does not work
-// under proc.User.Do, for it reads in a goroutine.
-func ReadFileBy(ctx context.Context, path string, limit int64) ([]byte, error) {
+// readTimeout is how long ReadFileInTime waits for a file system.
+const readTimeout = 5 * time.Second
+
+// ReadFileInTime is ReadFile for a caller that must not wait for a file system that is
+// stuck. After five seconds, or when ctx ends, it returns and abandons the read. It does
+// not work under proc.User.Do, because it reads in a goroutine.
+func ReadFileInTime(ctx context.Context, path string, limit int64) ([]byte, error) {
+	ctx, done := context.WithTimeout(ctx, readTimeout)
+	defer done()
 	content, err := bounded.Call(ctx, func() ([]byte, error) { return ReadFile(path, limit) }, nil)
 	if err != nil && errors.Is(err, context.Cause(ctx)) {
 		err = &fs.PathError{Op: "read", Path: path, Err: err}
@@ -120,7 +159,7 @@ func ReadFileBy(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// fileType is what a name must stand for.
+// fileType is what a name must be.
 type fileType bool
 
 const (
@@ -128,22 +167,22 @@ const (
 	directory   fileType = true
 )
 
-// check says whether a file of this mode is what is wanted.
-func (w fileType) check(path string, mode fs.FileMode) error {
+// check returns an error unless a file of this mode is of the type.
+func (t fileType) check(path string, mode fs.FileMode) error {
 	switch {
-	case w == regularFile && !mode.IsRegular():
+	case t == regularFile && !mode.IsRegular():
 		return &fs.PathError{Op: "open", Path: path, Err: &NotRegularError{typeName(mode)}}
-	case w == directory && !mode.IsDir():
+	case t == directory && !mode.IsDir():
 		return &fs.PathError{Op: "open", Path: path, Err: errors.New("it is " + typeName(mode) + ", not a directory")}
 	}
 	return nil
 }
 
-// checkOpened checks what was opened, and closes what is not wanted.
-func (w fileType) checkOpened(f *os.File) (*os.File, error) {
+// checkOpened checks a file that was opened, and closes it if it is of another type.
+func (t fileType) checkOpened(f *os.File) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil {
-		err = w.check(f.Name(), info.Mode())
+		err = t.check(f.Name(), info.Mode())
 	}
 	if err != nil {
 		f.Close()
@@ -192,4 +231,27 @@ func readAll(f *os.File, limit int64) ([]byte, error) {
 		return nil, tooLarge(int64(len(b)))
 	}
 	return b, nil
+}
+
+// RemoveAll removes a path and everything below it. It follows no link that leads
+// out of the path's directory. Directories that are closed to their own user, as
+// jobs may leave them, are opened first.
+func RemoveAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	root, openErr := os.OpenRoot(filepath.Dir(path))
+	if openErr != nil {
+		return err
+	}
+	defer root.Close()
+	name := filepath.Base(path)
+	_ = fs.WalkDir(root.FS(), filepath.ToSlash(name), func(at string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = root.Chmod(at, 0o700)
+		}
+		return nil
+	})
+	return root.RemoveAll(name)
 }

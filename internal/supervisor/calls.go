@@ -4,47 +4,61 @@ import (
 	"context"
 	"time"
 
-	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// call makes the function that performs a. What it needs of the runner is read
-// here, in the loop; what it learned comes back as a note.
-func (r *runner) call(a lifecycle.StartCall) func(context.Context) message {
+// startCall makes a call in the background. What the call needs of the runner is read
+// here, in the loop. What it learned comes back as a message.
+func (r *runner) startCall(a lifecycle.StartCall) {
+	server, poolID, id := r.o.Server, r.agentRef.pool.ID, a.AgentID
+	var call func(context.Context) message
 	switch a.Call {
 	case lifecycle.Prepare:
-		return r.prepare()
+		prepare, p := r.prepareNew, preparation{release: r.release} // locked by an earlier try, or nil
+		if r.o.Handoff != nil {
+			prepare = r.prepareHandoff
+		}
+		call = func(ctx context.Context) message { return prepare(ctx, p) }
 	case lifecycle.Register:
-		return r.register()
+		call = r.register()
 	case lifecycle.LookUp:
-		return r.lookUp()
+		call = r.lookUp()
 	case lifecycle.RemoveConflicting:
 		r.copyUserCapabilities()
-		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", a.AgentID)
-		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.RemoveConflictingResult{Result: res} })
-	case lifecycle.Launch:
-		return r.launch()
-	case lifecycle.Disable:
-		return r.disable(a.AgentID)
-	case lifecycle.Inspect:
-		if r.o.Handoff != nil {
-			return r.inspectLocally()
+		r.log.Info("Removing an earlier agent of the same name", "agent", r.o.Name, "agent_id", id)
+		call = func(ctx context.Context) message {
+			return message{event: lifecycle.RemoveConflictingResult{Result: resultOf(server.RemoveAgent(ctx, poolID, id))}}
 		}
-		return r.inspect(a.AgentID)
+	case lifecycle.Launch:
+		call = r.launch()
+	case lifecycle.Disable:
+		call = func(ctx context.Context) message {
+			return message{event: lifecycle.DisableResult{Result: resultOf(server.DisableAgent(ctx, poolID, id))}}
+		}
+	case lifecycle.Inspect:
+		if call = r.inspect(id); r.o.Handoff != nil {
+			call = r.inspectLocally()
+		}
 	case lifecycle.Remove:
-		return r.removal(a.AgentID, func(res lifecycle.Result) lifecycle.Event { return lifecycle.RemoveResult{Result: res} })
+		call = func(ctx context.Context) message {
+			return message{event: lifecycle.RemoveResult{Result: resultOf(server.RemoveAgent(ctx, poolID, id))}}
+		}
+	default:
+		panic("no such call: " + string(a.Call))
 	}
-	panic("no such call: " + string(a.Call))
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	r.cancelCall = cancel
+	r.background.Go(func() {
+		defer cancel(nil)
+		ctx, done := context.WithDeadlineCause(ctx, a.Deadline, errAborted)
+		defer done()
+		r.post(call(ctx))
+	})
 }
 
-func (r *runner) disable(id int) func(context.Context) message {
-	poolID := r.agentRef.pool.ID
-	return func(ctx context.Context) message {
-		return message{event: lifecycle.DisableResult{Result: resultOf(r.o.Server.DisableAgent(ctx, poolID, id))}}
-	}
-}
-
+// inspect asks the server for the agent's assigned request, and looks for a worker.
 func (r *runner) inspect(id int) func(context.Context) message {
 	poolID, listener := r.agentRef.pool.ID, r.listener
 	return func(ctx context.Context) message {
@@ -54,59 +68,79 @@ func (r *runner) inspect(id int) func(context.Context) message {
 			e = lifecycle.InspectResult{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}
 		if listener != nil {
-			e.Worker = workBy(ctx, listener)
+			e.Worker = workerOf(ctx, listener)
 		}
 		return message{event: e}
 	}
+}
+
+// jobStartTimeout is how long a job that a listener has received may take to start. The
+// listener first renews the job's lock, up to five times (agent-protocol.md 7.4), and
+// starts a worker.
+const jobStartTimeout = time.Minute
+
+// inspectLocally finds out what is known about an agent without asking its pool: a
+// worker runs, or a job was received that has not started yet. A job that the server
+// assigns at this very moment is not visible; docs/security.md says so.
+func (r *runner) inspectLocally() func(context.Context) message {
+	listener, started, jobs, since := r.listener, r.started, r.state.Jobs-r.jobsBefore, r.jobPendingSince
+	return func(ctx context.Context) message {
+		e := lifecycle.InspectResult{Result: lifecycle.Result{Outcome: lifecycle.OK}}
+		if listener != nil {
+			e.Worker = workerOf(ctx, listener)
+		}
+		if started == nil { // a listener of a previous run
+			return message{event: e}
+		}
+		if started.JobsReceived() <= jobs {
+			return message{event: e, apply: func(r *runner) { r.jobPendingSince = time.Time{} }}
+		}
+		// A job that was received starts soon, or never: a job can write that counter.
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if e.Worker == lifecycle.NoWorker && time.Since(since) < jobStartTimeout {
+			e.Worker = lifecycle.WorkerWithoutSteps
+		}
+		return message{event: e, apply: func(r *runner) { r.jobPendingSince = since }}
+	}
+}
+
+// workerTimeout bounds a look at the process table, which takes milliseconds. A job can
+// leave a process that hangs whoever inspects it.
+const workerTimeout = 5 * time.Second
+
+// workerOf is what the process table shows about a job; WorkerUnknown where processes
+// cannot be listed (macOS).
+func workerOf(ctx context.Context, listener mslistener.Process) lifecycle.WorkerState {
+	ctx, done := context.WithTimeout(ctx, workerTimeout)
+	defer done()
+	state, err := bounded.Call(ctx, func() (lifecycle.WorkerState, error) {
+		has, busy, err := listener.HasDescendant(mslistener.WorkerProgram)
+		switch {
+		case busy:
+			return lifecycle.WorkerWithSteps, err
+		case has:
+			return lifecycle.WorkerWithoutSteps, err
+		}
+		return lifecycle.NoWorker, err
+	}, nil)
+	if err != nil {
+		return lifecycle.WorkerUnknown
+	}
+	return state
+}
+
+// scanForWorker looks at the process table in the background.
+func (r *runner) scanForWorker() {
+	listener := r.listener
+	r.goBackground(func(ctx context.Context) {
+		r.post(message{from: listener, event: lifecycle.WorkerScanned{Worker: workerOf(ctx, listener)}})
+	})
 }
 
 // inTime calls a function that touches files until ctx ends.
 func inTime(ctx context.Context, f func() error) error {
 	_, err := bounded.Call(ctx, func() (struct{}, error) { return struct{}{}, f() }, nil)
 	return err
-}
-
-// workBy is workOf for a caller whose answer others wait for: a job can leave a process
-// that hangs whoever looks at it.
-func workBy(ctx context.Context, listener Process) lifecycle.WorkerState {
-	ctx, done := context.WithTimeout(ctx, workTimeout)
-	defer done()
-	work, err := bounded.Call(ctx, func() (lifecycle.WorkerState, error) { return workOf(listener), nil }, nil)
-	if err != nil {
-		return lifecycle.WorkerUnknown
-	}
-	return work
-}
-
-// workTimeout is for a look at the process table, which takes milliseconds.
-const workTimeout = 5 * time.Second
-
-// workOf is what the process table shows of a job; nothing where processes cannot be
-// listed (macOS).
-func workOf(listener Process) lifecycle.WorkerState {
-	has, busy, err := listener.HasDescendant(agentdir.WorkerProgram)
-	switch {
-	case err != nil:
-		return lifecycle.WorkerUnknown
-	case busy:
-		return lifecycle.WorkerWithSteps
-	case has:
-		return lifecycle.WorkerWithoutSteps
-	}
-	return lifecycle.NoWorker
-}
-
-// lookForWork looks at the process table beside the loop.
-func (r *runner) lookForWork() {
-	listener := r.listener
-	r.goBackground(func(context.Context) {
-		r.post(message{from: listener, event: lifecycle.WorkerScanned{Worker: workOf(listener)}})
-	})
-}
-
-func (r *runner) removal(id int, answer func(lifecycle.Result) lifecycle.Event) func(context.Context) message {
-	poolID := r.agentRef.pool.ID
-	return func(ctx context.Context) message {
-		return message{event: answer(resultOf(r.o.Server.RemoveAgent(ctx, poolID, id)))}
-	}
 }

@@ -3,14 +3,13 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"syscall"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// resultOf says what an error means for what comes next.
+// resultOf classifies an error for lifecycle.
 func resultOf(err error) lifecycle.Result {
 	return lifecycle.Result{Outcome: outcomeOf(err, azdo.ClassOf(err)), Err: err, RetryAfter: azdo.RetryAfter(err)}
 }
@@ -20,7 +19,7 @@ func resultOfPost(err error) lifecycle.Result {
 	return lifecycle.Result{Outcome: outcomeOf(err, azdo.ClassOfPost(err)), Err: err, RetryAfter: azdo.RetryAfter(err)}
 }
 
-// outcomes are the outcomes of calls that fail in Azure DevOps, or before it.
+// outcomes are what the classes of errors mean to lifecycle.
 var outcomes = map[azdo.Class]lifecycle.Outcome{
 	azdo.Transient:    lifecycle.Unreachable,
 	azdo.AnswerLost:   lifecycle.AnswerLost,
@@ -36,13 +35,13 @@ var outcomes = map[azdo.Class]lifecycle.Outcome{
 }
 
 func outcomeOf(err error, class azdo.Class) lifecycle.Outcome {
-	var unfit *agentdir.DirError
+	var unusable *agentdir.DirError
 	switch {
 	case err == nil:
 		return lifecycle.OK
-	case errors.As(err, &unfit) && unfit.InUse:
+	case errors.As(err, &unusable) && unusable.InUse:
 		return lifecycle.DirInUse
-	case unfit != nil:
+	case unusable != nil:
 		return lifecycle.DirUnusable
 	case errors.As(err, new(*permanentError)):
 		return lifecycle.Refused
@@ -52,18 +51,4 @@ func outcomeOf(err error, class azdo.Class) lifecycle.Outcome {
 		return lifecycle.Unreachable
 	}
 	return lifecycle.InternalError
-}
-
-// execError tells a program that cannot be started from a machine that has no
-// room for one more.
-func execError(f agentdir.Dir, err error) error {
-	for _, cannotBe := range []error{syscall.ENOENT, syscall.EACCES, syscall.ENOEXEC, syscall.EPERM, syscall.ENOTDIR} {
-		if errors.Is(err, cannotBe) {
-			return &agentdir.DirError{
-				Dir: f.Root, Why: "bin/Agent.Listener cannot be started: " + cannotBe.Error(),
-				Hint: "is it the package for this platform and C library, and is its loader there?", Cause: err,
-			}
-		}
-	}
-	return err
 }

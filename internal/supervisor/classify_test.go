@@ -14,6 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -58,9 +59,7 @@ func TestResultOf(t *testing.T) {
 		{name: "no token for this identity", err: &azdo.TokenError{Cause: refusedToken{}}, want: lifecycle.Refused},
 		{name: "a folder of another container's agent", err: &agentdir.DirError{InUse: true}, want: lifecycle.DirInUse},
 		{name: "an unfit folder", err: &agentdir.DirError{}, want: lifecycle.DirUnusable},
-		{name: "a program that is not there", err: execError(agentdir.Dir{}, syscall.ENOENT), want: lifecycle.DirUnusable},
-		{name: "a program for another machine", err: execError(agentdir.Dir{}, syscall.ENOEXEC), want: lifecycle.DirUnusable},
-		{name: "no room for a process", err: execError(agentdir.Dir{}, syscall.EAGAIN), want: lifecycle.InternalError},
+		{name: "no room for a process", err: syscall.EAGAIN, want: lifecycle.InternalError},
 		{name: "given up", err: fmt.Errorf("cannot wait: %w", errAborted), want: lifecycle.Unreachable},
 		{name: "cancelled", err: context.Canceled, want: lifecycle.Unreachable},
 		{name: "too late", err: context.DeadlineExceeded, want: lifecycle.Unreachable},
@@ -118,15 +117,14 @@ func (speechless) Output(ctx context.Context, _ proc.Spec) (string, proc.Status,
 func TestNoVersion(t *testing.T) {
 	f := folder(t)
 	synctest.Test(t, func(t *testing.T) {
-		r := newRunner(Options{Dir: f, Processes: speechless{}}, nil)
-		defer r.cancel()
-		_, err := r.checkDir(t.Context())
+		o := mslistener.Options{Dir: f, Processes: speechless{}}
+		_, err := mslistener.Version(t.Context(), o)
 		if resultOf(err).Outcome != lifecycle.DirUnusable || !strings.Contains(err.Error(), "--version does not end within 30s") {
 			t.Errorf("error is %v", err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errAborted)
-		if _, err := r.checkDir(ctx); resultOf(err).Outcome != lifecycle.Unreachable {
+		if _, err := mslistener.Version(ctx, o); resultOf(err).Outcome != lifecycle.Unreachable {
 			t.Errorf("error is %v", err)
 		}
 	})

@@ -3,97 +3,203 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
+	"github.com/azptend/azptend/internal/proc"
 )
 
-// Group are those of all lives of a process, which are talked to as one: a
-// question is asked of each, and each has to answer.
-type Group []*Handle
+// Group is the agents of one process, which are controlled as one. Its methods, except
+// Run, may be called at any time.
+type Group struct{ agents []Options }
 
-// Status is how the lives are now. The error is ctx's.
-func (ls Group) Status(ctx context.Context) (Snapshot, error) {
-	return ls.callAll(func(l *Handle) (Snapshot, error) { return l.Status(ctx) })
+// NewGroup makes a group of at least one agent.
+func NewGroup(agents ...Options) *Group {
+	for i := range agents {
+		agents[i].handle, agents[i].shared = newHandle(), len(agents) > 1
+	}
+	return &Group{agents}
 }
 
-// Drain asks each for a drain; see Line.
-func (ls Group) Drain(ctx context.Context, reason string, clock bool) (Snapshot, error) {
-	return ls.callAll(func(l *Handle) (Snapshot, error) { return l.Drain(ctx, reason, clock) })
+// Run runs each agent to its end. Each gets every signal. None ends another, and none
+// waits for another. Run returns when nothing of them is left running.
+func (g *Group) Run(signals <-chan proc.Signal) End {
+	if server := g.agents[0].Server; server != nil {
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		presence := newPresenceChecker(server, g.agents[0].Log)
+		go presence.run(ctx)
+		for i := range g.agents {
+			g.agents[i].presence = presence
+		}
+	}
+	log, each, shared := g.agents[0].Log, []<-chan proc.Signal{signals}, len(g.agents) > 1
+	if shared {
+		var stop func()
+		each, stop = proc.Broadcast(signals, len(g.agents))
+		defer stop()
+	}
+	ends := make([]End, len(g.agents))
+	var running sync.WaitGroup
+	for i, o := range g.agents {
+		if shared {
+			o.Log, o.Printer.Log = withAgent(o.Log, o.Name), withAgent(o.Printer.Log, o.Name)
+		}
+		running.Go(func() {
+			if o.Printer != (mslistener.Printer{}) {
+				o.output = mslistener.OpenOutput(o.Printer, o.Log)
+				defer o.output.Close()
+			}
+			ends[i] = run(o, mslistener.Files{Dir: o.Dir}, each[i])
+		})
+	}
+	running.Wait()
+	end := worst(ends)
+	if shared {
+		g.killOrphans()
+		log.Info("All agents have exited", "agents", len(g.agents), "exit_code", end.Code, "reason", end.Why)
+	}
+	return end
 }
 
-// DrainBy asks each for a drain that has an end; see Line.
-func (ls Group) DrainBy(ctx context.Context, reason string, by time.Time) (Snapshot, error) {
-	return ls.callAll(func(l *Handle) (Snapshot, error) { return l.DrainBy(ctx, reason, by) })
+// killOrphans kills what the jobs of several agents left running. A job can leave a process
+// that hides which agent it belongs to.
+func (g *Group) killOrphans() {
+	log := g.agents[0].Log
+	steps := bounded.FinalSteps{Log: log, Deadline: g.Deadline(), Least: minFinalStep}
+	steps.Do("killing processes that jobs left running", finalStepTimeout, func() {
+		ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
+		defer done()
+		if n := g.agents[0].Processes.KillOrphans(ctx); n > 0 {
+			log.Info("Killed processes that jobs left running", "processes", n)
+		}
+	})
 }
 
-// Next is how the lives are as soon as their phase is another than this one, or
-// all have ended. The error is ctx's.
-func (ls Group) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {
+// LockLogs locks the directories of the listeners' logs that are not below the agents'
+// own, and logs a warning if another azptend uses one.
+func (g *Group) LockLogs() (release func()) {
+	var releases []func()
+	for _, o := range g.agents {
+		release, shared := o.Dir.LockLogs()
+		if shared {
+			o.Log.Warn("Another azptend keeps its listener's logs in the same folder: the exit of its listener may be taken for that of this one", "folder", o.Dir.LogDir,
+				"hint", "give each agent its own AGENT_DIAGLOGPATH")
+		}
+		releases = append(releases, release)
+	}
+	return func() {
+		for _, release := range releases {
+			release()
+		}
+	}
+}
+
+// Status is the state of the agents. The error is ctx's.
+func (g *Group) Status(ctx context.Context) (Snapshot, error) {
+	return g.callAll(func(h *handle) (Snapshot, error) { return h.status(ctx) })
+}
+
+// Deadline is when the grace period ends; zero if none has started.
+func (g *Group) Deadline() time.Time {
+	s, _ := g.Status(context.Background())
+	return s.Deadline
+}
+
+// Drain requests a drain, and returns the state right after. Reason is for the log. With
+// a deadline the grace period starts now, unless it runs already; without one, the job
+// may take as long as it takes. The error is ctx's.
+func (g *Group) Drain(ctx context.Context, reason string, withDeadline bool) (Snapshot, error) {
+	return g.drain(ctx, lifecycle.DrainRequested{Reason: reason, WithDeadline: withDeadline})
+}
+
+// minNotice leaves time for one request to remove the agent.
+const minNotice = time.Second
+
+// DrainBy is Drain for a platform that has announced when it will end the machine:
+// everything is over before that, or earlier if a grace period that runs already ends
+// earlier. If end is zero, the platform may do so at any moment, and the grace period
+// starts. The error is ctx's.
+func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (Snapshot, error) {
+	request := lifecycle.DrainRequested{Reason: reason, WithDeadline: true}
+	if !end.IsZero() {
+		request.Grace = max(time.Until(end).Truncate(time.Second), minNotice)
+	}
+	return g.drain(ctx, request)
+}
+
+func (g *Group) drain(ctx context.Context, request lifecycle.DrainRequested) (Snapshot, error) {
+	return g.callAll(func(h *handle) (Snapshot, error) {
+		return h.call(ctx, func(r *runner) {
+			r.log.Info("Received a drain request", "reason", request.Reason, "with_deadline", request.WithDeadline, "phase", r.state.Phase)
+			r.advance(lifecycle.Step, request)
+		})
+	})
+}
+
+// Next returns the state as soon as the phase of the group is another one, or all agents
+// have ended. A phase that lasts only an instant may be missed. The error is ctx's.
+func (g *Group) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {
 	for {
-		s, err := ls.Status(ctx)
+		s, err := g.Status(ctx)
 		if err != nil || s.Phase != phase || s.End != nil {
 			return s, err
 		}
-		if err := ls.waitForChange(ctx, s); err != nil {
+		if err := g.waitForChange(ctx, s); err != nil {
 			return Snapshot{}, err
 		}
 	}
 }
 
-// waitForChange waits until one of the lives is in another phase than it was.
-func (ls Group) waitForChange(ctx context.Context, was Snapshot) error {
-	waiting, moved := context.WithCancel(ctx)
-	defer moved()
+// waitForChange waits until one of the agents is in another phase than it was.
+func (g *Group) waitForChange(ctx context.Context, was Snapshot) error {
+	waiting, changed := context.WithCancel(ctx)
+	defer changed()
 	each := was.Each
-	if len(ls) == 1 {
+	if len(g.agents) == 1 {
 		each = []Snapshot{was}
 	}
-	var last error
-	done := make(chan error, len(ls))
+	done := make(chan error, len(g.agents))
 	waits := 0
-	for i, l := range ls {
+	for i, o := range g.agents {
 		if each[i].End == nil {
 			waits++
-			go func() { _, err := l.Next(waiting, each[i].Phase); done <- err }()
+			go func() { _, err := o.handle.next(waiting, each[i].Phase); done <- err }()
 		}
 	}
-	for first := true; waits > 0; waits-- {
-		if err := <-done; first {
-			last, first = err, false
-			moved() // the others need not wait on
+	var first error
+	for n := range waits {
+		if err := <-done; n == 0 {
+			first = err
+			changed() // the others need not wait any longer
 		}
 	}
-	return last
+	return first
 }
 
-// callAll asks each at the same time. One that does not answer has no answer made up
-// for it.
-func (ls Group) callAll(ask func(*Handle) (Snapshot, error)) (Snapshot, error) {
-	each, errs := make([]Snapshot, len(ls)), make(chan error, len(ls))
-	for i, l := range ls {
-		go func() {
-			var err error
-			each[i], err = ask(l)
-			errs <- err
-		}()
+// callAll calls each agent at the same time. All must answer.
+func (g *Group) callAll(call func(*handle) (Snapshot, error)) (Snapshot, error) {
+	each := make([]Snapshot, len(g.agents))
+	var calls errgroup.Group
+	for i, o := range g.agents {
+		calls.Go(func() (err error) { each[i], err = call(o.handle); return err })
 	}
-	var failed error
-	for range ls {
-		if err := <-errs; err != nil {
-			failed = err
-		}
-	}
-	if failed != nil {
-		return Snapshot{}, failed
+	if err := calls.Wait(); err != nil {
+		return Snapshot{}, err
 	}
 	return merge(each), nil
 }
 
-// merge is several lives as one: as far as the one that is least far on its
-// way, ready when all are, ended when all have.
+// merge shows several agents as one: in the phase of the one that has progressed least,
+// ready when all are, ended when all have.
 func merge(each []Snapshot) Snapshot {
 	if len(each) == 1 {
 		return each[0]
@@ -124,15 +230,14 @@ func merge(each []Snapshot) Snapshot {
 		}
 	}
 	if len(ends) == len(each) {
-		worst := Worst(ends)
-		s.End = &worst
-		s.Registration = each[slices.Index(ends, worst)].Registration
+		end := worst(ends)
+		s.End = &end
+		s.Registration = each[slices.Index(ends, end)].Registration
 	}
 	return s
 }
 
-// progress orders the phases by how far on its way a life is in them. Of several that
-// are up, one that has a job says it.
+// progress orders the phases. Of several agents that are up, one that has a job counts.
 func progress(p lifecycle.Phase) int {
 	return slices.Index([]lifecycle.Phase{
 		lifecycle.Booting, lifecycle.Registering, lifecycle.Starting, lifecycle.Busy, lifecycle.Idle,
@@ -140,15 +245,49 @@ func progress(p lifecycle.Phase) int {
 	}, p)
 }
 
-// Worst is the end that says most of several: a fault before what needs a person,
-// that before what may pass by itself, and that before what was wanted. Of equals
-// it is the first.
-func Worst(ends []End) End {
-	worst := ends[0]
+// worst is the end that matters most: an internal error before what needs a person, that
+// before what may pass by itself, and that before success. Of equals it is the first.
+func worst(ends []End) End {
+	w := ends[0]
 	for _, e := range ends {
-		if exitcode.Severity(e.Code) > exitcode.Severity(worst.Code) {
-			worst = e
+		if exitcode.Severity(e.Code) > exitcode.Severity(w.Code) {
+			w = e
 		}
 	}
-	return worst
+	return w
+}
+
+// withAgent adds the agent's name to each line of a log that does not have it. Nil stays
+// nil.
+func withAgent(log *slog.Logger, name string) *slog.Logger {
+	if log == nil {
+		return nil
+	}
+	return slog.New(&agentLogHandler{log.Handler(), name})
+}
+
+// agentLogHandler adds the agent's name to each line, once.
+type agentLogHandler struct {
+	slog.Handler
+	agent string
+}
+
+func (h *agentLogHandler) Handle(ctx context.Context, r slog.Record) error {
+	has := false
+	r.Attrs(func(a slog.Attr) bool { has = a.Key == "agent"; return !has })
+	if !has {
+		r = r.Clone()
+		r.AddAttrs(slog.String("agent", h.agent))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs keeps the agent's name, which the promoted method would lose.
+func (h *agentLogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &agentLogHandler{h.Handler.WithAttrs(attrs), h.agent}
+}
+
+// WithGroup is like WithAttrs.
+func (h *agentLogHandler) WithGroup(name string) slog.Handler {
+	return &agentLogHandler{h.Handler.WithGroup(name), h.agent}
 }

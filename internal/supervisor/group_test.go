@@ -18,14 +18,14 @@ func TestTogether(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var each []Snapshot
-		least, ready, ended, worst, jobs := len(phases), true, true, 0, 0
+		least, ready, ended, most, jobs := len(phases), true, true, 0, 0
 		for range rapid.IntRange(2, 4).Draw(t, "lives") {
 			at := rapid.IntRange(0, len(phases)-1).Draw(t, "phase")
 			s := Snapshot{Phase: phases[at], Agent: "a", Jobs: at, Job: lifecycle.NoJob}
 			if s.Phase == lifecycle.Gone {
 				s.End = &End{Code: rapid.SampledFrom([]int{0, 1, 70, 75, 77, 130, 137}).Draw(t, "code")}
-				if exitcode.Severity(s.End.Code) > exitcode.Severity(worst) {
-					worst = s.End.Code
+				if exitcode.Severity(s.End.Code) > exitcode.Severity(most) {
+					most = s.End.Code
 				}
 			}
 			least, jobs = min(least, at), jobs+at
@@ -37,8 +37,8 @@ func TestTogether(t *testing.T) {
 		if got.Phase != phases[least] || got.Ready() != ready || (got.End != nil) != ended || got.Jobs != jobs || len(got.Each) != len(each) {
 			t.Fatalf("%+v of %+v", got, each)
 		}
-		if ended && got.End.Code != worst {
-			t.Fatalf("the end is %+v, and the worst %d", got.End, worst)
+		if ended && got.End.Code != most {
+			t.Fatalf("the end is %+v, and the worst %d", got.End, most)
 		}
 	})
 	if one := merge([]Snapshot{{Agent: "only"}}); one.Agent != "only" || one.Each != nil {
@@ -51,7 +51,7 @@ func TestTheWorstEndSaysMost(t *testing.T) {
 	for i, worse := range order {
 		for _, better := range order[:i] {
 			for _, ends := range [][]End{{{Code: better}, {Code: worse}}, {{Code: worse}, {Code: better}}} {
-				if got := Worst(ends); got.Code != worse {
+				if got := worst(ends); got.Code != worse {
 					t.Errorf("of %v it is %d", ends, got.Code)
 				}
 			}

@@ -13,12 +13,12 @@ import (
 )
 
 // talkative is a life with a line.
-func talkative(o *Options) { o.Handle = NewHandle() }
+func talkative(o *Options) { o.handle = newHandle() }
 
 // status asks over the line, which a living loop answers at once.
 func (s *stage) status() Snapshot {
 	s.t.Helper()
-	got, err := s.o.Handle.Status(context.Background())
+	got, err := s.o.handle.status(context.Background())
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -27,7 +27,7 @@ func (s *stage) status() Snapshot {
 
 func (s *stage) drain(clock bool) Snapshot {
 	s.t.Helper()
-	got, err := s.o.Handle.Drain(context.Background(), "asked by a test", clock)
+	got, err := (&Group{[]Options{s.o}}).Drain(context.Background(), "asked by a test", clock)
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -43,7 +43,7 @@ func (s *stage) follow() <-chan []lifecycle.Phase {
 		last := Snapshot{}
 		for last.End == nil {
 			var err error
-			if last, err = s.o.Handle.Next(context.Background(), last.Phase); err != nil {
+			if last, err = s.o.handle.next(context.Background(), last.Phase); err != nil {
 				s.t.Error(err)
 				break
 			}
@@ -78,7 +78,7 @@ func TestStatusTellsTheLife(t *testing.T) {
 			t.Errorf("busy: %+v", got)
 		}
 		s.sigterm()
-		if got := s.status(); got.Phase != lifecycle.Draining || got.Reason != "asked by SIGTERM" || got.Ready() ||
+		if got := s.status(); got.Phase != lifecycle.Draining || got.Reason != "received SIGTERM" || got.Ready() ||
 			!got.Deadline.Equal(time.Now().Add(100*time.Second)) {
 			t.Errorf("draining: %+v", got)
 		}
@@ -145,7 +145,7 @@ func TestDrainWithClock(t *testing.T) {
 		if got := s.status(); !got.Deadline.Equal(deadline) {
 			t.Errorf("extended by %v", got.Deadline.Sub(deadline))
 		}
-		last, err := s.o.Handle.Next(context.Background(), lifecycle.Draining)
+		last, err := s.o.handle.next(context.Background(), lifecycle.Draining)
 		if err != nil || last.Phase != lifecycle.Stopping {
 			t.Errorf("after the budget: %+v, %v", last, err)
 		}
@@ -181,7 +181,7 @@ func TestSilenceOfALoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got, err := NewHandle().Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if got, err := newHandle().status(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("answered with %+v, %v", got, err)
 		}
 	})

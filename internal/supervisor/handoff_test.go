@@ -9,6 +9,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/mslistener"
 )
 
 // TestTwoHalves: one azptend registers, another runs the agent and never calls
@@ -17,7 +18,7 @@ func TestTwoHalves(t *testing.T) {
 	var out agentdir.Dir
 	first := play(t, func(o *Options) {
 		out = agentdir.Dir{Root: filepath.Join(o.Dir.Root, "out")}
-		o.RegisterOnly, o.Dir = true, out
+		o.Policy.RegisterOnly, o.Dir = true, out
 	}, func(s *stage) { s.begin() })
 	if got := strings.Join(first.record, " "); got != "pool POST" || first.end.Code != 0 || first.left() != "8" {
 		t.Fatalf("saw %s, exit code %d, left %s", got, first.end.Code, first.left())
@@ -38,7 +39,7 @@ func TestTwoHalves(t *testing.T) {
 		saw    string
 		code   int
 	}{
-		{"one job", func(o *Options) { o.Once = true }, func(s *stage) {
+		{"one job", func(o *Options) { o.Policy.Once = true }, func(s *stage) {
 			s.ready()
 			s.jobStarts()
 			s.jobEnds()
@@ -67,7 +68,7 @@ func TestTwoHalves(t *testing.T) {
 			s.pass(10 * time.Second)
 			s.jobEnds()
 		}, "start 8 SIGINT", 0},
-		{"SIGTERM after a job has written that another was received", func(o *Options) { o.Grace = 10 * time.Minute }, func(s *stage) {
+		{"SIGTERM after a job has written that another was received", func(o *Options) { o.Policy.Grace = 10 * time.Minute }, func(s *stage) {
 			s.ready()
 			s.jobStarts()
 			s.jobEnds()
@@ -83,7 +84,7 @@ func TestTwoHalves(t *testing.T) {
 		}, "start 8 SIGINT", 0},
 		{"its registration is refused, until it is given up", nil, func(s *stage) {
 			s.ready()
-			s.listener().logs(agentdir.RegistrationRefused)
+			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(14 * time.Minute)
 			if s.phase() != "starting" {
 				s.t.Errorf("an agent whose registration is refused is %s", s.phase())
@@ -91,9 +92,9 @@ func TestTwoHalves(t *testing.T) {
 		}, "start 8 SIGINT", 69},
 		{"its registration is refused for a while", nil, func(s *stage) {
 			s.ready()
-			s.listener().logs(agentdir.RegistrationRefused)
+			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(10 * time.Minute)
-			s.listener().logs(agentdir.NoProblem)
+			s.listener().logs(mslistener.NoProblem)
 			s.pass(time.Hour)
 			if s.phase() != "idle" {
 				s.t.Errorf("it is %s", s.phase())

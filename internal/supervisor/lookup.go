@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,19 +11,24 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
+// lookUp finds the agent that has our name, and whose it is.
 func (r *runner) lookUp() func(context.Context) message {
-	poolID, instance, earlier, home := r.pool.ID, r.instance, r.evidence, r.home()
+	poolID, instance, evidence, home := r.pool.ID, r.instance, r.evidence, r.home()
 	return func(ctx context.Context) message {
-		found, there, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
+		found, exists, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
 		e := lifecycle.LookUpResult{Result: resultOf(err), Owner: lifecycle.NoAgent, AgentID: found.ID, Online: found.Online()}
-		if err != nil || !there {
+		if err != nil || !exists {
 			return message{event: e}
 		}
 		e.Owner = ownerOf(found, instance)
-		if e.Owner == lifecycle.Foreign && earlier.proves(poolID, found) {
+		if e.Owner == lifecycle.Foreign && evidence.proves(poolID, found) {
 			e.Owner = lifecycle.PreviousRun
 		}
-		e.RecentlyCreated = recentlyCreated(found, r.serverNow())
+		now := time.Now()
+		if r.o.ClockAhead != nil { // the server dates its agents
+			now = now.Add(r.o.ClockAhead())
+		}
+		e.RecentlyCreated = recentlyCreated(found, now)
 		if e.Owner == lifecycle.ThisRun {
 			e.HasCredentials = hasCredentials(found)
 			return message{event: e, apply: func(r *runner) { r.registered, r.keyUsed = found, true }}
@@ -32,44 +38,31 @@ func (r *runner) lookUp() func(context.Context) message {
 	}
 }
 
-// home is where an agent lives: a machine or container may have several folders
-// with an agent in each, and they are no earlier lives of each other.
-func (r *runner) home() string { return r.o.HostName + ":" + r.o.Dir.Root }
-
-// ownerOf says whose an agent is by what the server shows of it. Host name and
-// folder prove nothing: containers may share both.
+// ownerOf judges whose an agent is by what the server shows. Host name and directory
+// prove nothing: containers may share both.
 func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
-	switch mark := a.UserCapabilities; {
-	case instance != "" && mark[agentdir.TagInstance] == instance:
+	switch tags := a.UserCapabilities; {
+	case instance != "" && tags[agentdir.TagInstance] == instance:
 		return lifecycle.ThisRun
-	case agentdir.IsPlaceholder(mark, a.Version, a.Online()):
+	case agentdir.IsPlaceholder(tags, a.Version, a.Online()):
 		return lifecycle.Placeholder
 	}
 	return lifecycle.Foreign
 }
 
-// comingOnlineTimeout is how long an agent that azptend has added may need to come online:
-// the listener's start, and its first try to make a session.
+// comingOnlineTimeout is how long an agent may need to come online: the start of the
+// listener, and its first attempt to create a session.
 const comingOnlineTimeout = time.Minute
 
-// serverNow is the server's clock, as far as it is known: the server dates its agents.
-func (r *runner) serverNow() time.Time {
-	now := time.Now()
-	if r.o.ClockAhead != nil {
-		now = now.Add(r.o.ClockAhead())
-	}
-	return now
-}
-
-// recentlyCreated says that an agent of azptend's may just be starting elsewhere. One from
-// the future is as young as one that was made just now.
+// recentlyCreated reports whether an offline agent of azptend may just be starting
+// elsewhere. One from the future counts as new.
 func recentlyCreated(a azdo.Agent, now time.Time) bool {
 	made := a.CreatedOn.Time
 	return !a.Online() && a.UserCapabilities[agentdir.TagKind] == agentdir.KindAgent && !made.IsZero() && now.Sub(made) < comingOnlineTimeout
 }
 
-// copyUserCapabilities keeps the user capabilities of the twin that is about to be removed:
-// people set them in the portal, and demands rely on them.
+// copyUserCapabilities keeps the user capabilities of the agent that is about to be
+// removed: people set them in the portal, and demands rely on them.
 func (r *runner) copyUserCapabilities() {
 	r.userCapabilities = map[string]string{}
 	for name, value := range r.nameHolder.UserCapabilities {
@@ -77,4 +70,32 @@ func (r *runner) copyUserCapabilities() {
 			r.userCapabilities[name] = value
 		}
 	}
+}
+
+// NameTakenError says which agent has the name, and since when.
+type NameTakenError struct {
+	holder      azdo.Agent
+	placeholder bool
+	sameHost    bool // its host name and directory are ours, which proves nothing
+}
+
+func (e *NameTakenError) Error() string {
+	who := "another agent"
+	if e.placeholder {
+		who = "the pool's placeholder"
+	}
+	return fmt.Sprintf("the agent name %q is held by %s: id %d, version %s, %s since %s",
+		e.holder.Name, who, e.holder.ID, e.holder.Version, e.holder.Status, e.holder.Since())
+}
+
+// Hint is what to do about it.
+func (e *NameTakenError) Hint() string {
+	switch {
+	case e.placeholder:
+		return "choose another name in AZP_AGENT_NAME (--agent-name): a pool that scales to zero needs its placeholder"
+	case e.sameHost:
+		return "its host name and folder are this one's too. If two containers share both, give each its own name by AZP_AGENT_NAME_PREFIX (--agent-name-prefix). " +
+			"If a container that was killed left it here, it goes offline after about five minutes, and the next start replaces it"
+	}
+	return "choose another name in AZP_AGENT_NAME (--agent-name), or give each its own by AZP_AGENT_NAME_PREFIX (--agent-name-prefix)"
 }

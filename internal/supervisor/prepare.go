@@ -4,69 +4,64 @@ import (
 	"cmp"
 	"context"
 	"crypto/rsa"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
-	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// preparation is what Prepare brings home.
+// preparation is the result of Prepare.
 type preparation struct {
 	pool     azdo.Pool
 	key      *rsa.PrivateKey
 	version  string
 	previous previousRun
-	release  func() // of the folder
+	release  func() // of the directory's lock
 	times    times
 }
 
-// prepare gets ready what needs nothing from the rest: token and then pool, key,
-// and the agent's folder, side by side, so that together they cost two round
-// trips.
-func (r *runner) prepare() func(context.Context) message {
-	p := preparation{release: r.release} // held since an earlier try, or nil
-	if r.o.Handoff != nil {
-		return func(ctx context.Context) message { return r.prepareHandoff(ctx, p) }
+// releaseLock is for a run that has ended meanwhile.
+func (p *preparation) releaseLock() {
+	if p.release != nil {
+		p.release()
 	}
-	return func(ctx context.Context) message { return r.prepareNew(ctx, p) }
 }
 
+// prepareNew prepares what a registration needs: the token and then the pool, the key,
+// and the agent's directory. It does so in parallel, so that all of it costs two round
+// trips.
 func (r *runner) prepareNew(ctx context.Context, p preparation) message {
-	network, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	together := func(spent *time.Duration, f func() error) *error {
-		failed := new(error)
-		all.Go(func() {
-			begun := time.Now()
-			*failed = f()
-			*spent = time.Since(begun)
-			if *failed != nil {
-				cancel(*failed)
-			}
-		})
-		return failed
-	}
-	// The folder is looked at to the end whatever else fails, and its fault is said
-	// first: a listener that hangs would else be an outage for as long as there is one.
-	folder := together(&p.times.dir, func() error { return r.lockAndCheckDir(ctx, &p) })
-	key := together(&p.times.key, func() (err error) { p.key, err = agentdir.GenerateKey(); return err })
-	var spent time.Duration
-	pool := together(&spent, func() error { return r.tokenAndPool(network, &p) })
-	all.Wait()
-	failed := cmp.Or(*folder, *key, *pool)
-	if failed == nil {
-		p.previous, failed = r.findPreviousRun(ctx, p.pool)
+	// The directory is checked to the end whatever else fails, and its error is reported
+	// first: otherwise a listener that hangs would look like an outage as long as there is
+	// one.
+	var dirErr error
+	group, network := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		begun := time.Now()
+		dirErr = r.lockAndCheckDir(ctx, &p)
+		p.times.dir = time.Since(begun)
+		return dirErr
+	})
+	group.Go(func() (err error) {
+		begun := time.Now()
+		p.key, err = agentdir.GenerateKey()
+		p.times.key = time.Since(begun)
+		return err
+	})
+	group.Go(func() error { return r.findPool(network, &p) })
+	err := group.Wait()
+	if err = cmp.Or(dirErr, err); err == nil {
+		p.previous, err = r.findPreviousRun(ctx, p.pool)
 	}
 	return message{
 		apply: func(r *runner) {
 			r.release = p.release
-			if failed != nil {
+			if err != nil {
 				return
 			}
 			r.previousUnchecked = false
@@ -77,112 +72,123 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
 			r.adoptPrevious(p.previous)
 		},
-		event:  lifecycle.PrepareResult{Result: resultOf(failed), Leftover: p.previous.event()},
+		event:  lifecycle.PrepareResult{Result: resultOf(err), Leftover: p.previous.leftover()},
 		onDrop: p.releaseLock,
 	}
 }
 
-// releaseLock is for a life that has ended meanwhile.
-func (p *preparation) releaseLock() {
-	if p.release != nil {
-		p.release()
+// prepareHandoff prepares what an agent needs that another azptend has registered: its
+// directory. Nobody is asked about it. If a listener of a previous run still runs in the
+// directory, it serves this very agent, and finishes its job first.
+func (r *runner) prepareHandoff(ctx context.Context, p preparation) message {
+	err := r.lockAndCheckDir(ctx, &p)
+	given := r.o.Handoff.Registration
+	pool := azdo.Pool{ID: given.PoolID, Name: given.PoolName}
+	previous := previousRun{pool: pool, agent: azdo.Agent{ID: given.AgentID, Name: given.AgentName}}
+	if err == nil {
+		err = r.findHandoffListener(ctx, &previous)
+	}
+	return message{
+		apply: func(r *runner) {
+			r.release = p.release
+			if err != nil {
+				return
+			}
+			r.previousUnchecked, r.version = false, p.version
+			r.pool, r.agentRef = pool, registrationRef{pool, given.AgentName}
+			r.log.Info("Found an agent that was registered for this azptend", "agent", given.AgentName, "agent_id", given.AgentID,
+				"pool", given.PoolName, "folder", r.o.Handoff.Dir.Root, "agent_version", p.version)
+			if previous.listener != nil {
+				r.adoptPrevious(previous)
+			}
+		},
+		event: lifecycle.PrepareResult{Result: resultOf(err), ExternalAgentID: given.AgentID,
+			Leftover: lifecycle.Leftover{ListenerRuns: previous.listener != nil, WorkerRuns: previous.working}},
+		onDrop: p.releaseLock,
 	}
 }
 
-// lockAndCheckDir locks the agent's folder, unless an earlier try has, and looks at
-// it.
+// findHandoffListener adopts the listener of a previous run. If there is none, it clears
+// the directory for the agent's files, unless they are in it already.
+func (r *runner) findHandoffListener(ctx context.Context, previous *previousRun) error {
+	pids, err := r.findListeners()
+	if err == nil && len(pids) == 0 && r.o.Handoff.Dir.Root != r.o.Dir.Root {
+		err = r.clearForeignFiles()
+	}
+	if err != nil {
+		return err
+	}
+	r.adoptListener(ctx, pids, previous)
+	return nil
+}
+
+// unknownVersion is registered by an azptend that has no listener to ask. It is for
+// information until the listener reports its own with its session (agent-protocol.md
+// 2.2).
+const unknownVersion = "4.0.0"
+
+// lockAndCheckDir locks the agent's directory, unless an earlier try has, and checks it.
 func (r *runner) lockAndCheckDir(ctx context.Context, p *preparation) (err error) {
-	if r.o.RegisterOnly {
+	if r.o.Policy.RegisterOnly {
 		p.version = unknownVersion
 		return r.o.Dir.MakeWritable()
 	}
 	if p.release == nil {
-		err = r.o.asUser(func() (err error) { p.release, err = r.o.Dir.Lock(); return err })
+		err = r.o.Dir.AsUser(func() (err error) { p.release, err = r.o.Dir.Lock(); return err })
 		if err != nil {
 			return err
 		}
 	}
 	r.waitForPreviousUpdate(ctx)
-	p.version, err = r.checkDir(ctx)
+	if err = r.o.Dir.AsUser(func() error { return r.o.Dir.Check(r.o.WorkFolder) }); err == nil {
+		p.version, err = mslistener.Version(ctx, r.o.listenerOptions())
+	}
 	return err
 }
 
-func (r *runner) tokenAndPool(ctx context.Context, p *preparation) error {
+// requestTimeout is for one request of the preparation, which as a whole may take
+// longer.
+const requestTimeout = 45 * time.Second
+
+var errNoAnswer = fmt.Errorf("none came within %v", requestTimeout)
+
+// findPool gets a token, and finds the pool.
+func (r *runner) findPool(ctx context.Context, p *preparation) error {
 	begun := time.Now()
 	if err := r.o.Token(ctx); err != nil {
 		return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: err}
 	}
 	p.times.token = time.Since(begun)
 	begun = time.Now()
-	pool, err := r.findPool(ctx)
+	ctx, done := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
+	defer done()
+	var err error
+	if r.o.PoolID != 0 {
+		p.pool, err = r.o.Server.PoolByID(ctx, r.o.PoolID)
+	} else {
+		p.pool, err = r.o.Server.PoolByName(ctx, r.o.PoolName)
+	}
+	p.times.pool = time.Since(begun)
 	if err != nil {
 		return err
 	}
-	p.pool, p.times.pool = pool, time.Since(begun)
-	return checkSelfHosted(pool)
+	return checkSelfHosted(p.pool)
 }
 
-// requestTimeout is for one request of the preparation, which as a whole may
-// take longer.
-const requestTimeout = 45 * time.Second
-
-var errNoAnswer = fmt.Errorf("none came within %v", requestTimeout)
-
-func (r *runner) findPool(ctx context.Context) (azdo.Pool, error) {
-	ctx, done := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
-	defer done()
-	if r.o.PoolID != 0 {
-		return r.o.Server.PoolByID(ctx, r.o.PoolID)
-	}
-	return r.o.Server.PoolByName(ctx, r.o.PoolName)
-}
-
-// checkSelfHosted refuses pools whose agents are not ours to add.
+// checkSelfHosted refuses pools to which nobody but Azure DevOps adds agents.
 func checkSelfHosted(p azdo.Pool) error {
 	why := p.ClosedReason()
 	if why == "" {
 		return nil
 	}
-	return &permanentError{
-		fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
-		"make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)",
-	}
+	return &permanentError{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
+		"make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)"}
 }
 
-// permanentError is a no that asking again will not change.
+// permanentError is an error that another try will not change.
 type permanentError struct{ why, hint string }
 
 func (e *permanentError) Error() string { return e.why }
 
-// Hint is what to do about it, for a person.
+// Hint is what to do about it.
 func (e *permanentError) Hint() string { return e.hint }
-
-// versionTimeout is for a first start of the listener's runtime from a cold
-// disk.
-const versionTimeout = 30 * time.Second
-
-var errNoVersion = errors.New("the listener does not tell its version")
-
-// checkDir also asks the listener for its version, and so tries its runtime
-// before the server knows of us.
-func (r *runner) checkDir(ctx context.Context) (string, error) {
-	f := r.o.Dir
-	if err := r.o.asUser(func() error { return f.Check(r.o.WorkFolder) }); err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, versionTimeout, errNoVersion)
-	defer cancel()
-	out, status, err := r.o.Processes.Output(ctx, proc.Spec{
-		Path: f.Listener(), Args: []string{"--version"}, Env: r.o.Environ, Dir: f.Root, Stderr: r.o.Stderr, User: r.o.User, OwnsOrphan: r.o.isOurOrphan(),
-	})
-	if errors.Is(err, errNoVersion) {
-		return "", &agentdir.DirError{
-			Dir: f.Root, Why: fmt.Sprintf("bin/Agent.Listener --version does not end within %v", versionTimeout),
-			Hint: "is the disk it is on slow, or stuck? does it end when it is called by hand, as this user?", Cause: errNoVersion,
-		}
-	}
-	if err != nil {
-		return "", execError(f, err)
-	}
-	return f.CheckVersion(out, status.ExitCode())
-}

@@ -7,25 +7,18 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// PresenceChecker looks once an hour whether the agents of this process are still in their
-// pools, with one request for all that are in a pool. azptend gets no message when
-// a person deletes an agent, and the listener may not notice.
-type PresenceChecker struct {
-	server AgentLister
+// presenceChecker checks once an hour whether the agents of this process are still in
+// their pools, with one request for all agents of a pool. azptend gets no message when a
+// person deletes an agent, and the listener may not notice.
+type presenceChecker struct {
+	server Server
 	log    *slog.Logger
 
 	mu      sync.Mutex
 	members map[*member]bool
-}
-
-// AgentLister is what a Roster asks of Azure DevOps. *azdo.Client is one.
-type AgentLister interface {
-	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
-	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
 }
 
 type member struct {
@@ -33,22 +26,21 @@ type member struct {
 	missing     func()
 }
 
-// NewPresenceChecker makes a roster, which is called by Run.
-func NewPresenceChecker(server AgentLister, log *slog.Logger) *PresenceChecker {
-	return &PresenceChecker{server: server, log: log, members: map[*member]bool{}}
+func newPresenceChecker(server Server, log *slog.Logger) *presenceChecker {
+	return &presenceChecker{server: server, log: log, members: map[*member]bool{}}
 }
 
-// add adds an agent until the returned function is called. Missing is called when
-// a look does not show it.
-func (r *PresenceChecker) add(pool, agent int, missing func()) (leave func()) {
+// add adds an agent until the returned function is called. The checker calls missing when
+// the server does not show the agent.
+func (c *presenceChecker) add(pool, agent int, missing func()) (remove func()) {
 	m := &member{pool, agent, missing}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.members[m] = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members[m] = true
 	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.members, m)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.members, m)
 	}
 }
 
@@ -62,27 +54,27 @@ const (
 // presenceTimeout bounds one look.
 const presenceTimeout = time.Minute
 
-// Run looks until ctx ends.
-func (r *PresenceChecker) Run(ctx context.Context) {
+// run checks until ctx ends.
+func (c *presenceChecker) run(ctx context.Context) {
 	for {
 		if retry.Sleep(ctx, retry.Between(MinPresenceInterval, MaxPresenceInterval)) != nil {
 			return
 		}
-		r.check(ctx)
+		c.check(ctx)
 	}
 }
 
-func (r *PresenceChecker) check(ctx context.Context) {
-	r.mu.Lock()
+func (c *presenceChecker) check(ctx context.Context) {
+	c.mu.Lock()
 	pools := map[int][]*member{}
-	for m := range r.members {
+	for m := range c.members {
 		pools[m.pool] = append(pools[m.pool], m)
 	}
-	r.mu.Unlock()
-	for pool, members := range pools { // one, where nobody has taken over an agent of another
-		missing, err := r.missing(ctx, pool, members)
+	c.mu.Unlock()
+	for pool, members := range pools { // one, unless an agent of a previous run is in another
+		missing, err := c.missing(ctx, pool, members)
 		if err != nil {
-			r.log.Debug("Cannot look whether the agents are still in their pool", "pool_id", pool, "error", err)
+			c.log.Debug("Cannot check whether the agents are still in their pool", "pool_id", pool, "error", err)
 			continue
 		}
 		for _, m := range missing {
@@ -91,35 +83,26 @@ func (r *PresenceChecker) check(ctx context.Context) {
 	}
 }
 
-// missing asks for a single agent by its id: a pool may have thousands of others.
-func (r *PresenceChecker) missing(ctx context.Context, pool int, members []*member) ([]*member, error) {
+// missing returns the members that the server does not show. It asks for a single agent by
+// its id: a pool may have thousands of others.
+func (c *presenceChecker) missing(ctx context.Context, pool int, members []*member) (missing []*member, err error) {
 	ctx, done := context.WithTimeout(ctx, presenceTimeout)
 	defer done()
 	if len(members) == 1 {
-		_, err := r.server.AgentWithRequest(ctx, pool, members[0].agent)
+		_, err := c.server.AgentWithRequest(ctx, pool, members[0].agent)
 		if azdo.ClassOf(err) == azdo.NotFound {
 			return members, nil
 		}
 		return nil, err
 	}
-	there := map[int]bool{}
-	if err := r.server.EachAgent(ctx, pool, azdo.Include{}, func(a azdo.Agent) { there[a.ID] = true }); err != nil {
+	exists := map[int]bool{}
+	if err := c.server.EachAgent(ctx, pool, azdo.Include{}, func(a azdo.Agent) { exists[a.ID] = true }); err != nil {
 		return nil, err
 	}
-	var missing []*member
 	for _, m := range members {
-		if !there[m.agent] {
+		if !exists[m.agent] {
 			missing = append(missing, m)
 		}
 	}
 	return missing, nil
-}
-
-// checkPresence puts an agent on the roster for as long as its listener lives.
-func (r *runner) checkPresence(alive context.Context, l *startedListener, pool, id int) {
-	if r.o.Presence == nil || id == 0 {
-		return
-	}
-	leave := r.o.Presence.add(pool, id, func() { r.post(message{from: l.process, event: lifecycle.AgentMaybeDeleted{}}) })
-	context.AfterFunc(alive, leave)
 }

@@ -16,6 +16,7 @@ import (
 
 // pools is a server of a Roster.
 type pools struct {
+	Server // nil: nothing else is called
 	mu     sync.Mutex
 	agents map[int]bool // by id
 	calls  []string
@@ -73,14 +74,14 @@ func TestRoster(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				p := &pools{agents: map[int]bool{}}
-				r := NewPresenceChecker(p, slog.New(slog.DiscardHandler))
+				r := newPresenceChecker(p, slog.New(slog.DiscardHandler))
 				missing := map[int]int{}
 				var leaves []func()
 				for id := 1; id <= tt.members; id++ {
 					p.agents[id] = true
 					leaves = append(leaves, r.add(7, id, func() { missing[id]++ }))
 				}
-				go r.Run(ctx)
+				go r.run(ctx)
 				const hours = 200
 				time.Sleep(hours * time.Hour)
 				synctest.Wait()
@@ -135,10 +136,10 @@ func TestDeletedUnnoticed(t *testing.T) {
 	var stop context.CancelFunc
 	s := play(t, nil, func(s *stage) {
 		p := &pools{agents: map[int]bool{9: true}}
-		s.o.Presence = NewPresenceChecker(p, s.o.Log)
+		s.o.presence = newPresenceChecker(p, s.o.Log)
 		var ctx context.Context
 		ctx, stop = context.WithCancel(s.t.Context())
-		go s.o.Presence.Run(ctx)
+		go s.o.presence.run(ctx)
 		s.ready()
 		s.deletes(8)
 		s.pass(90 * time.Minute)

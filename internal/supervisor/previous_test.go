@@ -19,6 +19,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -59,14 +60,14 @@ func (s *stage) Find(is func(proc.Info) bool) []proc.Info {
 	return found
 }
 
-func (s *stage) KillTrees(ctx context.Context, all []Process) (n int) {
+func (s *stage) KillTrees(ctx context.Context, all []mslistener.Process) (n int) {
 	for _, p := range all {
 		n += p.KillTree(ctx)
 	}
 	return n
 }
 
-func (s *stage) Adopt(pid int, is func(proc.Info) bool) (Process, error) {
+func (s *stage) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	if !slices.ContainsFunc(s.found, func(f proc.Info) bool { return f.Pid == pid && is(f) }) {
 		return nil, errors.New("it is another process by now")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/mslistener"
 )
 
 // handedOver is an agent that another azptend has registered.
@@ -18,7 +19,7 @@ func handedOver(t *testing.T) agentdir.HandoffFiles {
 	var out agentdir.Dir
 	play(t, func(o *Options) {
 		out = agentdir.Dir{Root: filepath.Join(o.Dir.Root, "out")}
-		o.RegisterOnly, o.Dir = true, out
+		o.Policy.RegisterOnly, o.Dir = true, out
 	}, func(s *stage) { s.begin() })
 	given, err := out.ReadHandoff()
 	if err != nil {
@@ -52,17 +53,17 @@ func TestNotReady(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		with  func(*Options)
-		logs  []agentdir.ProblemKind
+		logs  []mslistener.ProblemKind
 		wants string
 	}{
 		{"nobody knows why", nil, nil, "missing=\"a session, and the listener's log does not say why\""},
 		{"the clock, by the server", func(o *Options) { o.ClockAhead = func() time.Duration { return -20 * time.Minute } },
-			[]agentdir.ProblemKind{agentdir.RegistrationRefused}, "missing=\"the right time: the server's clock and this machine's differ by 20m0s\""},
-		{"the clock, by the listener", nil, []agentdir.ProblemKind{agentdir.ClockSkew, agentdir.ServerUnreachable}, "missing=\"the right time: the server refuses"},
-		{"the certificate", nil, []agentdir.ProblemKind{agentdir.CertificateUntrusted}, "missing=\"trust: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
-		{"another's session", nil, []agentdir.ProblemKind{agentdir.SessionConflict}, "missing=\"a session: another listener has one"},
-		{"an answer", nil, []agentdir.ProblemKind{agentdir.ServerUnreachable}, "missing=\"an answer: the listener says: "},
-		{"nothing any more", nil, []agentdir.ProblemKind{agentdir.CertificateUntrusted, agentdir.NoProblem}, "does not say why"},
+			[]mslistener.ProblemKind{mslistener.RegistrationRefused}, "missing=\"the right time: the server's clock and this machine's differ by 20m0s\""},
+		{"the clock, by the listener", nil, []mslistener.ProblemKind{mslistener.ClockSkew, mslistener.ServerUnreachable}, "missing=\"the right time: the server refuses"},
+		{"the certificate", nil, []mslistener.ProblemKind{mslistener.CertificateUntrusted}, "missing=\"trust: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
+		{"another's session", nil, []mslistener.ProblemKind{mslistener.SessionConflict}, "missing=\"a session: another listener has one"},
+		{"an answer", nil, []mslistener.ProblemKind{mslistener.ServerUnreachable}, "missing=\"an answer: the listener says: "},
+		{"nothing any more", nil, []mslistener.ProblemKind{mslistener.CertificateUntrusted, mslistener.NoProblem}, "does not say why"},
 	} {
 		for _, lent := range []bool{false, true} {
 			if lent && tt.with != nil {

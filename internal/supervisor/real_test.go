@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -28,7 +29,7 @@ func TestRealWays(t *testing.T) {
 	o := server.o
 	o.Processes = s
 	heard, ended := make(chan proc.Signal), make(chan End, 1)
-	go func() { ended <- Run(o, heard) }()
+	go func() { ended <- NewGroup(o).Run(heard) }()
 
 	first := <-s.starts
 	settings, err := os.Stat(filepath.Join(f.Root, ".agent"))
@@ -83,7 +84,7 @@ func (s *real) Output(context.Context, proc.Spec) (string, proc.Status, error) {
 	return "4.2.0\n", proc.Status{}, nil
 }
 
-func (s *real) Start(_ context.Context, spec proc.Spec) (Process, error) {
+func (s *real) Start(_ context.Context, spec proc.Spec) (mslistener.Process, error) {
 	l := &realListener{spec: spec, done: make(chan struct{}), interrupted: make(chan struct{})}
 	b, err := os.ReadFile(filepath.Join(spec.Dir, ".agent"))
 	if err != nil {
@@ -178,10 +179,12 @@ func (l *realListener) Signal(syscall.Signal) error {
 	return nil
 }
 
-func (s *real) KillTrees(context.Context, []Process) int { return 0 }
+func (s *real) KillTrees(context.Context, []mslistener.Process) int { return 0 }
 
-func (s *real) Adopt(int, func(proc.Info) bool) (Process, error) {
+func (s *real) Adopt(int, func(proc.Info) bool) (mslistener.Process, error) {
 	return nil, errors.New("there is nobody to adopt")
 }
+
+func (s *real) KillOrphans(context.Context) int { return 0 }
 
 func (s *real) Find(func(proc.Info) bool) []proc.Info { return nil }

@@ -11,10 +11,10 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// register POSTs the agent. A key and a mark serve one registration: another
-// one, after that agent was deleted, gets its own, so that no leftover can be
-// taken for it. A POST that is repeated because it left no agent keeps them: if
-// the first is acted on after all, what it makes is known by its mark.
+// register POSTs the agent. Each registration has its own key and TagInstance, so that
+// no agent of an earlier one can be taken for it. But a POST that is repeated because it
+// left no agent keeps them: if the server acts on the first one after all, the tag shows
+// that its agent is ours.
 func (r *runner) register() func(context.Context) message {
 	key, instance, ownerKey := r.key, r.instance, r.ownerKey
 	if r.keyUsed || instance == "" {
@@ -23,12 +23,12 @@ func (r *runner) register() func(context.Context) message {
 	renewKey := r.keyUsed
 	a := r.newAgent(instance, ownerKey)
 	r.agentRef = registrationRef{pool: r.pool, name: r.o.Name}
-	r.hasRecord = true // or will be
+	r.hasRecord = true // or soon will
 	record := agentdir.OwnerRecord{
 		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
-		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.RegisterOnly,
+		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.Policy.RegisterOnly,
 	}
-	poolID := r.pool.ID
+	dir, poolID := r.o.Dir, r.pool.ID
 	return func(ctx context.Context) message {
 		if renewKey {
 			var err error
@@ -36,9 +36,9 @@ func (r *runner) register() func(context.Context) message {
 				return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 			}
 		}
-		// Before the POST: if its answer is lost, or azptend is killed, the record is what
-		// proves that the agent is ours.
-		if err := inTime(ctx, func() error { return r.o.asUser(func() error { return r.o.Dir.WriteOwner(record) }) }); err != nil {
+		// Before the POST: if its answer is lost, or azptend is killed, the record proves that
+		// the agent is ours.
+		if err := inTime(ctx, func() error { return dir.AsUser(func() error { return dir.WriteOwner(record) }) }); err != nil {
 			return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 		}
 		exponent, modulus := agentdir.PublicKey(key)
@@ -57,8 +57,8 @@ func (r *runner) register() func(context.Context) message {
 	}
 }
 
-// newAgent is the agent as the server is to know it. The mark goes along, so
-// that even an agent whose answer was lost can be told from a stranger's.
+// newAgent is the agent as it is registered. Its tags tell it from others even if the
+// answer to the POST is lost.
 func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	user := map[string]string{}
 	maps.Copy(user, r.userCapabilities)
@@ -67,7 +67,7 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	user[agentdir.TagOwner] = agentdir.OwnerTag(ownerKey)
 	user[agentdir.TagHost] = r.home()
 	user[agentdir.TagKind] = agentdir.KindAgent
-	if r.o.RegisterOnly {
+	if r.o.Policy.RegisterOnly {
 		user[agentdir.TagRemoval] = agentdir.RemovalByKeeper
 	}
 	return azdo.Agent{
@@ -81,29 +81,51 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	}
 }
 
-var errIncomplete = &permanentError{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
+// home is the value of TagHost. A machine can have agents in several directories, which
+// are not each other's previous runs.
+func (r *runner) home() string { return r.o.HostName + ":" + r.o.Dir.Root }
 
-// hasCredentials says that an answer holds all the listener needs to log on.
+// hasCredentials reports whether an answer holds all that the listener needs to log on.
 func hasCredentials(a azdo.Agent) bool {
 	return a.Authorization != nil && a.Authorization.ClientID != "" && a.Authorization.AuthorizationURL != ""
 }
 
-// registration is what the listener starts from.
-func (s starter) registration(notifications string) (agentdir.Registration, error) {
-	if !hasCredentials(s.granted) {
-		return agentdir.Registration{}, errIncomplete
+// confirmTimeout bounds the check of the owner tags, with the one repair.
+const confirmTimeout = time.Minute
+
+// confirmTags reads the agent's owner tags back once its session exists. Creating a
+// session replaces the system capabilities; that the server keeps the user capabilities
+// of a registration is an assumption (agent-protocol.md 2.2, 11). Without its tags
+// neither the next run nor prune would recognise the agent, so they are written once
+// more. Nothing else depends on this.
+func (r *runner) confirmTags() {
+	if r.o.Handoff != nil || r.confirmedInstance == r.instance || r.state.AgentID == 0 {
+		return
 	}
-	server := agentdir.ServerURL(s.o.URL, s.granted.Properties.Text("ServerUrl"))
-	return agentdir.Registration{
-		AgentID:          s.granted.ID,
-		AgentName:        s.o.Name,
-		PoolID:           s.pool.ID,
-		PoolName:         s.pool.Name,
-		ServerURL:        server,
-		WorkFolder:       s.o.WorkFolder,
-		ClientID:         s.granted.Authorization.ClientID,
-		AuthorizationURL: s.granted.Authorization.AuthorizationURL,
-		OAuthEndpointURL: agentdir.OAuthEndpointURL(server, s.granted.Authorization.AuthorizationURL),
-		Notifications:    notifications,
-	}, nil
+	r.confirmedInstance = r.instance
+	poolID, id, name := r.agentRef.pool.ID, r.state.AgentID, r.agentRef.name
+	want := r.newAgent(r.instance, r.ownerKey).UserCapabilities
+	r.goBackground(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+		defer cancel()
+		a, err := r.o.Server.AgentWithCapabilities(ctx, poolID, id)
+		if err != nil {
+			r.log.Debug("Cannot read the agent's owner tags back", "agent_id", id, "error", err)
+			return
+		}
+		has := a.UserCapabilities
+		if has[agentdir.TagInstance] == want[agentdir.TagInstance] && has[agentdir.TagOwner] == want[agentdir.TagOwner] {
+			r.log.Debug("The server keeps the agent's owner tags", "agent_id", id)
+			return
+		}
+		all := map[string]string{}
+		maps.Copy(all, has)
+		maps.Copy(all, want)
+		if err := r.o.Server.SetUserCapabilities(ctx, poolID, id, all); err != nil {
+			r.log.Warn("The server did not keep the agent's owner tags, and refuses them again: the next run will not recognise this agent",
+				"agent", name, "agent_id", id, "error", err)
+			return
+		}
+		r.log.Warn("The server did not keep the agent's owner tags: wrote them again", "agent", name, "agent_id", id)
+	})
 }

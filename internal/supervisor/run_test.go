@@ -20,6 +20,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -30,8 +31,8 @@ const born = "pool POST start 8 " // how most lives begin
 // No life may leave a process or a file of its own, and none may outlast its
 // grace period.
 func TestLives(t *testing.T) {
-	once := func(o *Options) { o.Once = true }
-	short := func(o *Options) { o.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
+	once := func(o *Options) { o.Policy.Once = true }
+	short := func(o *Options) { o.Policy.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
 	mark := func(host string) map[string]string {
 		return map[string]string{agentdir.TagKind: agentdir.KindAgent, agentdir.TagHost: host, agentdir.TagInstance: "an earlier life's"}
 	}
@@ -123,7 +124,7 @@ func TestLives(t *testing.T) {
 		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
 			s.ready()
 			s.deletes(8)
-			s.listener().logs(agentdir.RegistrationRefused)
+			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
@@ -131,15 +132,15 @@ func TestLives(t *testing.T) {
 		{"the same, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
-			s.listener().logs(agentdir.RegistrationRefused)
+			s.listener().logs(mslistener.RegistrationRefused)
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
 
 		{"a job writes that the registration is refused: the server is asked, and nothing happens", nil, func(s *stage) {
 			s.ready()
 			for range 100 {
-				s.listener().logs(agentdir.RegistrationRefused)
+				s.listener().logs(mslistener.RegistrationRefused)
 			}
-			s.listener().logs(agentdir.NoProblem)
+			s.listener().logs(mslistener.NoProblem)
 			s.pass(time.Minute)
 			s.sigterm()
 		}, born + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -148,7 +149,7 @@ func TestLives(t *testing.T) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing)
-			s.listener().logs(agentdir.RegistrationRefused)
+			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(40 * time.Second)
 			s.jobStarts()
 			s.pass(time.Minute)
@@ -160,7 +161,7 @@ func TestLives(t *testing.T) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing, missing)
-			s.listener().logs(agentdir.RegistrationRefused)
+			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
 		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
@@ -176,7 +177,7 @@ func TestLives(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().connects(s.listener().pid)
-			s.listener().logs(agentdir.SessionConflict)
+			s.listener().logs(mslistener.SessionConflict)
 			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
 			s.pass(4 * time.Minute)
 			s.exits(1)
@@ -325,7 +326,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, "8"},
 
-		{"the same, with --strict-remove", func(o *Options) { o.StrictRemove = true }, func(s *stage) {
+		{"the same, with --strict-remove", func(o *Options) { o.Policy.StrictRemove = true }, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
 			s.sigterm()
@@ -378,7 +379,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 		}, born + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the listener is started after the life has ended", func(o *Options) { o.Grace = time.Second }, func(s *stage) {
+		{"the listener is started after the life has ended", func(o *Options) { o.Policy.Grace = time.Second }, func(s *stage) {
 			s.slowStart = 300 * time.Millisecond
 			s.begin()
 			s.sigterm()
@@ -463,7 +464,7 @@ func TestLives(t *testing.T) {
 			}
 		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"an agent with a number of jobs has had none when its listener connects late", func(o *Options) { o.Limits.Jobs = 1 }, func(s *stage) {
+		{"an agent with a number of jobs has had none when its listener connects late", func(o *Options) { o.Policy.Limits.Jobs = 1 }, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
@@ -482,7 +483,7 @@ func TestLives(t *testing.T) {
 			l.logsOn()
 			l.receives()
 			s.assign()
-			s.pass(connectTimeout + time.Second)
+			s.pass(11 * time.Second)
 			s.sigterm()
 			s.pass(time.Second)
 			s.unassign()
@@ -522,7 +523,7 @@ func TestLives(t *testing.T) {
 		{"the listener's last words come after its end: with --once it has had its job", once, func(s *stage) {
 			s.ready()
 			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
-			s.pass(finalEventsTimeout / 2)
+			s.pass(time.Second / 2)
 			s.fails("PATCH", slow(time.Second))
 			s.jobStarts()
 			s.listener().conn.Close()
@@ -539,8 +540,8 @@ func TestLives(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.listener().writes(func(c *agentdir.PerfCounts) { c.Messages++ })
-			s.pass(connectTimeout + time.Second)
+			s.listener().writes(func(c *mslistener.PerfCounts) { c.Messages++ })
+			s.pass(11 * time.Second)
 			s.sigterm()
 		}, born + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -570,8 +571,8 @@ func TestLives(t *testing.T) {
 			if got := s.left(); got != tt.left {
 				t.Errorf("agents left: %q, want %q", got, tt.left)
 			}
-			if s.took > s.o.Grace {
-				t.Errorf("took %v of a grace period of %v", s.took, s.o.Grace)
+			if s.took > s.o.Policy.Grace {
+				t.Errorf("took %v of a grace period of %v", s.took, s.o.Policy.Grace)
 			}
 			s.leavesNothing(t)
 		})
@@ -613,7 +614,7 @@ func TestHowTheListenerIsStarted(t *testing.T) {
 		{false, []string{"run", "--startuptype", "service"}},
 		{true, []string{"run", "--startuptype", "service", "--once"}},
 	} {
-		s := play(t, func(o *Options) { o.Once, o.Environ = tt.once, []string{"PATH=/bin"} }, func(s *stage) {
+		s := play(t, func(o *Options) { o.Policy.Once, o.Environ = tt.once, []string{"PATH=/bin"} }, func(s *stage) {
 			s.ready()
 			s.sigterm()
 		})

@@ -9,324 +9,266 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// runner is one agent's life. Its fields belong to the loop.
+// runner runs one agent. Its fields belong to the loop.
 type runner struct {
-	o      Options
-	events listenerEvents
-	log    *slog.Logger
-	state  lifecycle.State
-	final  *lifecycle.Finish
+	o       Options
+	sources mslistener.Sources
+	log     *slog.Logger
+	state   lifecycle.State
+	final   *lifecycle.Finish
 
+	signals    <-chan proc.Signal
 	messages   chan message
-	ctx        context.Context // ends with the life, and with it everything beside the loop
+	ctx        context.Context // ends with the run, and ends everything in the background
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 	cancelCall context.CancelCauseFunc // of the call in flight
 
-	pool              azdo.Pool       // where this life registers
-	agentRef          registrationRef // of the agent that is held, or was: of an earlier life's at first
+	pool              azdo.Pool       // where this run registers
+	agentRef          registrationRef // of the agent that is or was registered: at first, that of a previous run
 	key               *rsa.PrivateKey
 	version           string            // of the agent
-	instance          string            // of the registration, its mark
+	instance          string            // the TagInstance of the registration
 	ownerKey          string            // of the registration's record
-	confirmedInstance string            // the mark that was read back
-	keyUsed           bool              // a registration with this key and mark has been made
-	nameHolder        azdo.Agent        // the last that was found to hold our name
-	userCapabilities  map[string]string // user capabilities of one that was removed
+	confirmedInstance string            // the TagInstance that was read back
+	keyUsed           bool              // a registration with this key and instance has succeeded
+	nameHolder        azdo.Agent        // the agent that had our name at the last look-up
+	userCapabilities  map[string]string // of the agent of our name that was removed
 	registered        azdo.Agent        // the server's answer to the registration
-	evidence          evidence          // of the agent that an earlier run has registered in this folder
-	hasRecord         bool              // the record of this life's agent may be there
+	evidence          evidence          // of the agent that a previous run registered in this directory
+	hasRecord         bool              // the record of this run's agent may exist
 
-	listener          Process
-	previousListener  Process                // an earlier life's listener, where there was one
-	previousUnchecked bool                   // azptend was killed in this folder, and what it has left was not looked at yet
-	updateMarkers     agentdir.UpdateMarkers // as they were when the listener started
-	perf              *agentdir.PerfFile     // the listener's counters
-	jobPendingSince   time.Time              // since when they have had a job that has not started
-	jobsBefore        int                    // jobs of this life that earlier listeners had
-	wroteFiles        bool                   // the agent's files may be there
-	outageReported    bool                   // it was said that the server is away
-	release           func()                 // of the agent's folder; nil while it is not ours
-	nameWaitReported  bool                   // it was said that the name is waited for
+	listener          mslistener.Process   // the current one; nil before the first
+	started           *mslistener.Listener // the same, if this run has started it
+	previousListener  mslistener.Process   // of a previous run, if there was one
+	previousUnchecked bool                 // azptend was killed in this directory, and nobody has looked at what it left
+	jobPendingSince   time.Time            // since when the listener has had a job that has not started
+	jobsBefore        int                  // jobs of this run that earlier listeners had
+	wroteFiles        bool                 // the agent's files may exist
+	release           func()               // of the directory's lock; nil while it is not ours
 
-	dirWaitReported     bool // it was said that another agent in the folder is waited for
-	sessionWaitReported bool // it was said that an earlier listener's session is waited for
+	// What was logged already, and is logged once.
+	outageReported      bool
+	nameWaitReported    bool
+	dirWaitReported     bool
+	sessionWaitReported bool
 
 	times times
 }
 
-// message is something that happened beside the loop: what the runner has to
-// remember of it, and the event it is to lifecycle.
+// message is something that happened in the background.
 type message struct {
-	apply  func(*runner)   // may be nil
-	event  lifecycle.Event // may be nil
-	from   Process         // the listener that the event is about: dropped if there is another by now; may be nil
-	onDrop func()          // done instead when the life has ended meanwhile; may be nil
+	apply  func(*runner)      // changes what the runner remembers; may be nil
+	event  lifecycle.Event    // may be nil
+	from   mslistener.Process // the listener that the event is about; it is dropped if there is another by now; may be nil
+	onDrop func()             // is called instead if the run has ended; may be nil
 }
 
-func newRunner(o Options, w listenerEvents) *runner {
+// run runs an agent to its end. It returns when the agent is removed or reported, and
+// nothing of it is left running.
+func run(o Options, sources mslistener.Sources, signals <-chan proc.Signal) End {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Hint == nil {
 		o.Hint = func(error) string { return "" }
 	}
-	if o.Handle == nil {
-		o.Handle = NewHandle()
-	}
 	if o.Observer == nil {
 		o.Observer = nopObserver{}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &runner{
-		o: o, events: w, log: o.Log,
-		state:    lifecycle.New(o.Policy),
+	r := &runner{
+		o: o, sources: sources, log: o.Log, state: lifecycle.New(o.Policy), signals: signals,
 		messages: make(chan message), ctx: ctx, cancel: cancel, cancelCall: func(error) {},
 		times: times{started: o.ProcessStarted},
 	}
-}
-
-// run lives the life to its end.
-func (r *runner) run(signals <-chan proc.Signal) End {
-	r.step(lifecycle.Begin{PreviousAgentID: r.findPreviousAgent()})
+	r.advance(lifecycle.Step, lifecycle.Begin{PreviousAgentID: r.findPreviousAgent()})
 	for r.final == nil {
-		r.waitForEvents(signals)
+		r.waitForEvents()
 	}
-	return r.end()
+	return r.finish()
 }
 
-// waitForEvents waits for whatever comes first. What has happened already is taken in before
-// anything is decided, and before the clock: azptend may have been frozen or slow, and
-// a job that has ended is not cut.
-func (r *runner) waitForEvents(signals <-chan proc.Signal) {
+// maxBatch bounds how many events are applied before a decision: a job must not be able
+// to delay it.
+const maxBatch = 64
+
+// waitForEvents waits for the first event, applies all that are ready, and lets lifecycle
+// decide with the last. What has happened counts before any decision, and before the
+// clock: azptend may have been frozen or slow, and a job that has ended is not cut.
+func (r *runner) waitForEvents() {
+	next, call := r.nextEvent()
+	for range maxBatch - 1 {
+		ready := r.readyEvent()
+		if ready == nil {
+			break
+		}
+		if next != nil {
+			r.advance(lifecycle.Apply, next())
+		}
+		next = ready
+	}
+	if next != nil {
+		e := next()
+		if e == nil {
+			e = lifecycle.Tick{} // the events before it still need a decision
+		}
+		r.advance(lifecycle.Step, e)
+	}
+	if call != nil {
+		call(r)
+	}
+}
+
+// nextEvent waits for a message, a signal, a call by the handle, or the time that
+// lifecycle has set. A message is applied when the returned function is called.
+func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) {
 	var due <-chan time.Time
-	if wake := r.state.NextTick(); !wake.IsZero() {
-		timer := time.NewTimer(time.Until(wake))
+	if at := r.state.NextTick(); !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
 		defer timer.Stop()
 		due = timer.C
 	}
 	select {
-	case w := <-r.messages:
-		r.applyReady(signals, r.fromMessage(w))
-	case h := <-signals:
-		r.applyReady(signals, r.fromSignal(h))
-	case ask := <-r.o.Handle.calls:
-		if first := r.nextReady(signals); first != nil {
-			r.applyReady(signals, first)
-		}
-		ask(r)
+	case m := <-r.messages:
+		return func() lifecycle.Event { return r.handleMessage(m) }, nil
+	case s := <-r.signals:
+		return func() lifecycle.Event { return r.handleSignal(s) }, nil
+	case call := <-r.o.handle.calls:
+		return nil, call
 	case <-due:
-		r.applyReady(signals, func() lifecycle.Event { return lifecycle.Tick{} })
+		return func() lifecycle.Event { return lifecycle.Tick{} }, nil
 	}
 }
 
-// maxBatch bounds what is taken in before a decision: a job must not be able to put
-// it off.
-const maxBatch = 64
-
-// pendingEvent does what belongs to something that has happened, and returns the event
-// that it is for lifecycle; nil where it is none.
-type pendingEvent func() lifecycle.Event
-
-// applyReady takes in what has happened, first and what else is ready, and lets lifecycle
-// decide with the last of it.
-func (r *runner) applyReady(signals <-chan proc.Signal, first pendingEvent) {
-	last := first
-	for range maxBatch {
-		next := r.nextReady(signals)
-		if next == nil {
-			break
-		}
-		r.advance(lifecycle.Apply, last())
-		last = next
-	}
-	e := last()
-	if e == nil {
-		e = lifecycle.Tick{} // what came before it is still to be decided on
-	}
-	r.step(e)
-}
-
-// nextReady is what has happened and was not taken in yet; nil is nothing.
-func (r *runner) nextReady(signals <-chan proc.Signal) pendingEvent {
+// readyEvent returns an event that is ready; nil if none is.
+func (r *runner) readyEvent() func() lifecycle.Event {
 	select {
-	case w := <-r.messages:
-		return r.fromMessage(w)
-	case h := <-signals:
-		return r.fromSignal(h)
+	case m := <-r.messages:
+		return func() lifecycle.Event { return r.handleMessage(m) }
+	case s := <-r.signals:
+		return func() lifecycle.Event { return r.handleSignal(s) }
 	default:
 		return nil
 	}
 }
 
-func (r *runner) fromMessage(w message) pendingEvent {
-	return func() lifecycle.Event {
-		if w.apply != nil {
-			w.apply(r)
-		}
-		if w.from != nil && w.from != r.listener {
-			return nil
-		}
-		return w.event
+func (r *runner) handleMessage(m message) lifecycle.Event {
+	if m.apply != nil {
+		m.apply(r)
 	}
+	if m.from != nil && m.from != r.listener {
+		return nil
+	}
+	return m.event
 }
 
-// fromSignal turns a signal into what it means.
-func (r *runner) fromSignal(h proc.Signal) pendingEvent {
-	return func() lifecycle.Event { return r.handleSignal(h) }
-}
-
-func (r *runner) handleSignal(h proc.Signal) lifecycle.Event {
-	switch h.Action {
+func (r *runner) handleSignal(s proc.Signal) lifecycle.Event {
+	switch s.Action {
 	case proc.Drain:
-		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
-		return lifecycle.DrainRequested{Reason: "asked by " + signalName(h.Signal), WithDeadline: true}
+		r.log.Info("Received a signal", "signal", signalName(s.Signal), "phase", r.state.Phase)
+		return lifecycle.DrainRequested{Reason: "received " + signalName(s.Signal), WithDeadline: true}
 	case proc.Interrupt:
-		r.log.Info("Heard a signal", "signal", signalName(h.Signal), "phase", r.state.Phase)
+		r.log.Info("Received a signal", "signal", signalName(s.Signal), "phase", r.state.Phase)
 		return lifecycle.UserInterrupt{}
 	case proc.Forward:
 		if r.listener != nil {
-			_ = r.listener.Signal(h.Signal)
+			_ = r.listener.Signal(s.Signal)
 		}
 	case proc.Ignored:
-		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(h.Signal))
+		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(s.Signal))
 	}
 	return nil
 }
 
-// step lets lifecycle decide, and does what it says.
-func (r *runner) step(e lifecycle.Event) { r.advance(lifecycle.Step, e) }
-
-// advance changes the state by Step or Take.
-func (r *runner) advance(take func(lifecycle.State, lifecycle.Event, time.Time) (lifecycle.State, []lifecycle.Action), e lifecycle.Event) {
+// advance changes the state by lifecycle.Step or lifecycle.Apply, and carries out the
+// actions.
+func (r *runner) advance(change func(lifecycle.State, lifecycle.Event, time.Time) (lifecycle.State, []lifecycle.Action), e lifecycle.Event) {
 	if e == nil {
 		return
 	}
 	before := r.state
-	after, actions := take(before, e, time.Now())
+	after, actions := change(before, e, time.Now())
 	r.state = after
 	r.report(before, after, e)
 	r.o.Observer.Stepped(before, after, e)
-	r.o.Handle.notePhase(before.Phase, after.Phase)
+	r.o.handle.notePhase(before.Phase, after.Phase)
 	for _, a := range actions {
-		r.do(a)
-	}
-}
-
-func (r *runner) do(a lifecycle.Action) {
-	switch a := a.(type) {
-	case lifecycle.StartCall:
-		r.startCall(a)
-	case lifecycle.AbortCall:
-		r.cancelCall(errAborted)
-	case lifecycle.InterruptListener:
-		r.log.Info("Stopping the listener", "signal", "SIGINT", "pid", r.listener.Pid())
-		if err := r.listener.Signal(syscall.SIGINT); err != nil {
-			r.log.Error("Cannot stop the listener", "error", err)
+		switch a := a.(type) {
+		case lifecycle.StartCall:
+			r.startCall(a)
+		case lifecycle.AbortCall:
+			r.cancelCall(errAborted)
+		case lifecycle.InterruptListener:
+			r.log.Info("Stopping the listener", "signal", "SIGINT", "pid", r.listener.Pid())
+			if err := r.listener.Signal(syscall.SIGINT); err != nil {
+				r.log.Error("Cannot stop the listener", "error", err)
+			}
+		case lifecycle.KillListener:
+			r.kill()
+		case lifecycle.ScanForWorker:
+			r.scanForWorker()
+		case lifecycle.AwaitUpdate:
+			r.waitForUpdate()
+		case lifecycle.ReportLeftover:
+			r.reportAbandoned(a)
+		case lifecycle.Finish:
+			r.final = &a
 		}
-	case lifecycle.KillListener:
-		r.kill()
-	case lifecycle.ScanForWorker:
-		r.lookForWork()
-	case lifecycle.AwaitUpdate:
-		r.waitForUpdate()
-	case lifecycle.ReportLeftover:
-		r.reportAbandoned(a)
-	case lifecycle.Finish:
-		r.final = &a
 	}
 }
 
 var errAborted = errors.New("there is no time left to wait for it")
 
-// goBackground runs f beside the loop, until the life ends at the latest.
+// goBackground runs f in the background. Its context ends with the run.
 func (r *runner) goBackground(f func(context.Context)) {
-	r.background.Go(func() {
-		f(r.ctx)
-	})
+	r.background.Go(func() { f(r.ctx) })
 }
 
-// post brings a word into the loop. After the end nobody listens any more.
-func (r *runner) post(w message) {
+// post sends a message to the loop. After the end of the run nobody receives it.
+func (r *runner) post(m message) {
 	select {
-	case r.messages <- w:
+	case r.messages <- m:
 	case <-r.ctx.Done():
-		if w.onDrop != nil {
-			w.onDrop()
+		if m.onDrop != nil {
+			m.onDrop()
 		}
 	}
 }
 
-// startCall makes a call beside the loop.
-func (r *runner) startCall(a lifecycle.StartCall) {
-	ctx, abort := context.WithCancelCause(r.ctx)
-	r.cancelCall = abort
-	call := r.call(a)
-	r.goBackground(func(context.Context) {
-		defer abort(nil)
-		ctx, done := context.WithDeadlineCause(ctx, a.Deadline, errAborted)
-		defer done()
-		r.post(call(ctx))
-	})
-}
-
-// end leaves nothing behind: no process, no file. Each of its steps has a limit, so
-// that azptend exits even if a goroutine is stuck in a file system or a process
-// cannot be killed.
-func (r *runner) end() End {
-	r.cancel()
-	last := finalSteps{r.log, r.finalStepLimit()}
-	last.do("what runs beside the loop", r.background.Wait)
-	if r.listener != nil {
-		last.do("the processes that the jobs left running", r.killRemaining)
-	}
-	last.do("the removal of its files in the agent's folder", r.removeFiles)
-	if r.release != nil { // not before the folder is left alone
-		last.do("the lock of the agent's folder", r.release)
-	}
-	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
-	r.reportEnd(end)
-	r.o.Handle.finish(r.snapshot(), end)
-	return end
-}
-
 const (
-	// finalStepTimeout bounds each of the last steps, of which the killing of what a job
-	// left behind is one.
+	// finalStepTimeout bounds each of the final steps.
 	finalStepTimeout = time.Second
 	// minFinalStep is for those steps when the grace period is over already.
 	minFinalStep = 200 * time.Millisecond
 )
 
-// finalStepLimit is how long one of the last steps may take. Two that are stuck
-// still fit into the grace period, where there is as much left of it.
-func (r *runner) finalStepLimit() time.Duration {
-	deadline := r.state.Deadline()
-	if deadline.IsZero() {
-		return finalStepTimeout
+// finish leaves nothing behind: no process, no file. Each of its steps has a limit, so
+// that azptend exits even if a goroutine is stuck in a file system or a process cannot be
+// killed.
+func (r *runner) finish() End {
+	r.cancel()
+	steps := &bounded.FinalSteps{Log: r.log, Deadline: r.state.Deadline(), Least: minFinalStep}
+	steps.Do("ending background work", finalStepTimeout, r.background.Wait)
+	if r.listener != nil {
+		steps.Do("killing processes that jobs left running", finalStepTimeout, r.killRemaining)
 	}
-	return min(finalStepTimeout, max(time.Until(deadline)/2, minFinalStep))
-}
-
-// finalSteps are the steps after which nothing comes that could wait for them.
-type finalSteps struct {
-	log    *slog.Logger
-	within time.Duration
-}
-
-// do does a step, and says so if it does not wait for its end.
-func (l finalSteps) do(what string, step func()) {
-	if !bounded.Within(l.within, step) {
-		l.log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", l.within.String())
+	steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles)
+	if r.release != nil { // only when nothing more changes the directory
+		steps.Do("unlocking the agent's folder", finalStepTimeout, r.release)
 	}
+	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
+	r.reportEnd(end)
+	r.o.handle.finish(r.snapshot(), end)
+	return end
 }
 
 // killRemaining kills the listener and what is left of its jobs.
@@ -334,54 +276,44 @@ func (r *runner) killRemaining() {
 	ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
 	defer done()
 	if n := r.listener.KillTree(ctx); n > 0 {
-		r.log.Info("Killed what the jobs left running", "processes", n)
+		r.log.Info("Killed processes that jobs left running", "processes", n)
 	}
-	if r.listener == r.previousListener { // what has left its tree is not ours by birth
+	if r.listener == r.previousListener { // orphans outside its tree are not our descendants
 		r.killOrphans(ctx)
 	}
-	select { // its status belongs to a log that is about to end
+	select { // the log is about to end, and its exit belongs in it
 	case <-r.listener.Done():
 	case <-ctx.Done():
 	}
 }
 
-// removeFiles removes what this life has left in the agent's folder. In a folder
-// that is ours, that includes temporary files of an azptend that was killed, unless
-// the next start has to see them.
+// removeFiles removes what this run has left in the agent's directory. If the lock is
+// ours, that includes temporary files of an azptend that was killed, unless the next
+// start must see them.
 func (r *runner) removeFiles() {
-	// Also of an agent that had to be named: its key is of use to nobody but a thief.
+	// Even of an agent that could not be removed: its key is of use only to a thief.
 	if r.wroteFiles && !r.keepsFiles() {
-		if err := r.o.asUser(r.o.Dir.RemoveFiles); err != nil {
+		if err := r.o.Dir.AsUser(r.o.Dir.RemoveFiles); err != nil {
 			r.log.Warn("Cannot remove the agent's files", "error", err)
 		}
 	}
-	r.removeRecord()
-	_ = r.o.asUser(func() error {
-		if r.release != nil && !r.previousUnchecked {
-			return r.o.Dir.RemoveTemporary()
-		}
-		if r.perf != nil {
-			return agentdir.RemovePerfDir(r.perf.Dir())
-		}
-		return nil
-	})
-}
-
-// keepsFiles says that the agent's files are for another life: they were written
-// for it, or are where it was given them.
-func (r *runner) keepsFiles() bool {
-	given := r.o.Handoff != nil && r.o.Handoff.Dir.Root == r.o.Dir.Root
-	return given || (r.o.RegisterOnly && r.state.Registration == lifecycle.External)
-}
-
-// removeRecord removes the record of an agent that is not in its pool any more. Of
-// one that stays it is what lets the next start remove it.
-func (r *runner) removeRecord() {
+	// The record of an agent that stays in its pool lets the next start remove it.
 	gone := r.state.Registration == lifecycle.Removed || r.state.Registration == lifecycle.Unregistered
-	if !gone || r.previousUnchecked || !r.hasRecord {
-		return
+	if gone && r.hasRecord && !r.previousUnchecked {
+		if err := r.o.Dir.AsUser(r.o.Dir.RemoveOwner); err != nil {
+			r.log.Warn("Cannot remove the record of the agent", "error", err)
+		}
 	}
-	if err := r.o.asUser(r.o.Dir.RemoveOwner); err != nil {
-		r.log.Warn("Cannot remove the record of the agent", "error", err)
+	if r.release != nil && !r.previousUnchecked {
+		_ = r.o.Dir.AsUser(r.o.Dir.RemoveTemporary)
+	} else if r.started != nil {
+		r.started.RemoveCounters()
 	}
+}
+
+// keepsFiles reports whether the agent's files are for another azptend: written for it,
+// or still in the directory where this one found them.
+func (r *runner) keepsFiles() bool {
+	found := r.o.Handoff != nil && r.o.Handoff.Dir.Root == r.o.Dir.Root
+	return found || (r.o.Policy.RegisterOnly && r.state.Registration == lifecycle.External)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -128,7 +129,7 @@ func newStage(t *testing.T, f agentdir.Dir) *stage {
 	}
 	s.o = Options{
 		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
-		WorkFolder: "_work", Dir: f, Handle: NewHandle(), Policy: lifecycle.Policy{Grace: 100 * time.Second, NameWait: time.Minute},
+		WorkFolder: "_work", Dir: f, handle: newHandle(), Policy: lifecycle.Policy{Grace: 100 * time.Second, NameWait: time.Minute},
 		Token:  func(context.Context) error { return nil },
 		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -175,7 +176,7 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 // What a script may say.
 
 func (s *stage) begin() {
-	go func() { s.ended <- newRunner(s.o, s).run(s.heard) }()
+	go func() { s.ended <- run(s.o, s, s.heard) }()
 	synctest.Wait()
 }
 
@@ -207,7 +208,7 @@ func (s *stage) sigint()  { s.signal(syscall.SIGINT, proc.Interrupt) }
 
 // phase asks the loop.
 func (s *stage) phase() string {
-	now, err := s.o.Handle.Status(s.t.Context())
+	now, err := s.o.handle.status(s.t.Context())
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -355,6 +356,10 @@ func (s *stage) AgentWithRequest(ctx context.Context, _, id int) (found azdo.Age
 	return found, err
 }
 
+func (s *stage) EachAgent(context.Context, int, azdo.Include, func(azdo.Agent)) error {
+	return errNoAgent // these tests have a presenceChecker of their own
+}
+
 func (s *stage) DisableAgent(ctx context.Context, _, id int) error {
 	return s.call(ctx, fmt.Sprintf("PATCH %d", id), func() error {
 		if s.agents[id] == nil {
@@ -388,8 +393,8 @@ type listener struct {
 	conn    net.Conn      // its end of the notification socket
 	far     net.Conn      // the other
 	counted chan struct{} // closed when counts change, and replaced
-	counts  agentdir.PerfCounts
-	trouble chan agentdir.ProblemKind
+	counts  mslistener.PerfCounts
+	trouble chan mslistener.ProblemKind
 	done    chan struct{}
 	status  proc.Status
 	once    sync.Once
@@ -403,11 +408,13 @@ type listener struct {
 	jam     chan struct{} // the process table cannot be read until it is closed; nil where it can
 }
 
+func (s *stage) KillOrphans(context.Context) int { return 0 }
+
 func (s *stage) Output(context.Context, proc.Spec) (string, proc.Status, error) {
 	return "4.2.0\n", proc.Status{}, nil
 }
 
-func (s *stage) Start(_ context.Context, spec proc.Spec) (Process, error) {
+func (s *stage) Start(_ context.Context, spec proc.Spec) (mslistener.Process, error) {
 	time.Sleep(s.slowStart)
 	if f := s.faults["start"]; len(f) > 0 {
 		s.faults["start"] = f[1:]
@@ -446,16 +453,16 @@ func (l *listener) connects(pid int) {
 	}
 }
 
-func (l *listener) logsOn() { l.writes(func(c *agentdir.PerfCounts) { c.Session = true }) }
+func (l *listener) logsOn() { l.writes(func(c *mslistener.PerfCounts) { c.Session = true }) }
 
 // receives is the listener being given a job, before it has said so.
 func (l *listener) receives() {
-	l.writes(func(c *agentdir.PerfCounts) { c.Messages++; c.Jobs++ })
+	l.writes(func(c *mslistener.PerfCounts) { c.Messages++; c.Jobs++ })
 	synctest.Wait()
 }
 
 // writes is the listener, or a job, writing counters.
-func (l *listener) writes(change func(*agentdir.PerfCounts)) {
+func (l *listener) writes(change func(*mslistener.PerfCounts)) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	change(&l.counts)
@@ -569,9 +576,9 @@ type stagePort struct {
 }
 
 // openPort is the first of a listener that is seen.
-func (s *stage) openPort() (Port, error) {
+func (s *stage) OpenPort() (mslistener.Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
-	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan agentdir.ProblemKind)}
+	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan mslistener.ProblemKind)}
 	l.conn, l.far = net.Pipe()
 	s.listeners = append(s.listeners, l)
 	return p, nil
@@ -595,23 +602,26 @@ func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func
 		case <-ctx.Done():
 			return nil, fmt.Errorf("nobody came: %w", context.Cause(ctx))
 		case <-last:
-			return nil, fmt.Errorf("nobody came: %w", agentdir.ErrNotConnected)
+			return nil, fmt.Errorf("nobody came: %w", mslistener.ErrNotConnected)
 		}
 	}
 }
 
-func (s *stage) counts(*agentdir.PerfFile) agentdir.PerfCounts {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.listener().counts
+func (s *stage) OpenPerf(string, func(error)) mslistener.Perf { return stagePerf{s.listener()} }
+
+type stagePerf struct{ l *listener }
+
+func (p stagePerf) Counts() mslistener.PerfCounts {
+	p.l.s.mu.Lock()
+	defer p.l.s.mu.Unlock()
+	return p.l.counts
 }
 
-func (s *stage) waitForCounts(ctx context.Context, _ *agentdir.PerfFile, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
-	l := s.listener()
+func (p stagePerf) Wait(ctx context.Context, enough func(mslistener.PerfCounts) bool) (mslistener.PerfCounts, error) {
 	for {
-		s.mu.Lock()
-		counts, changed := l.counts, l.counted
-		s.mu.Unlock()
+		p.l.s.mu.Lock()
+		counts, changed := p.l.counts, p.l.counted
+		p.l.s.mu.Unlock()
 		if enough(counts) {
 			return counts, nil
 		}
@@ -623,7 +633,9 @@ func (s *stage) waitForCounts(ctx context.Context, _ *agentdir.PerfFile, enough 
 	}
 }
 
-func (s *stage) waitForUpdate(ctx context.Context, _ agentdir.UpdateMarkers) error {
+func (s *stage) UpdateMarkers() mslistener.UpdateMarkers { return nil }
+
+func (s *stage) WaitForUpdate(ctx context.Context, _ mslistener.UpdateMarkers) error {
 	s.note("await update")
 	select {
 	case <-s.settled:
@@ -633,23 +645,23 @@ func (s *stage) waitForUpdate(ctx context.Context, _ agentdir.UpdateMarkers) err
 	}
 }
 
-func (s *stage) logSizes() agentdir.LogSizes {
+func (s *stage) LogSizes() mslistener.LogSizes {
 	if s.hung != nil {
 		<-s.hung
 	}
 	return nil
 }
 
-func (s *stage) readShutdown(agentdir.LogSizes) (agentdir.ShutdownRecord, error) {
-	return agentdir.ShutdownRecord{}, nil
+func (s *stage) ReadShutdown(mslistener.LogSizes) (mslistener.ShutdownRecord, error) {
+	return mslistener.ShutdownRecord{}, nil
 }
 
-func (s *stage) followProblems(ctx context.Context, _ agentdir.LogSizes, tell func(agentdir.Problem)) {
+func (s *stage) FollowProblems(ctx context.Context, _ mslistener.LogSizes, tell func(mslistener.Problem)) {
 	l := s.listener()
 	for {
 		select {
 		case kind := <-l.trouble:
-			tell(agentdir.Problem{Kind: kind})
+			tell(mslistener.Problem{Kind: kind})
 		case <-ctx.Done():
 			return
 		}
@@ -657,7 +669,7 @@ func (s *stage) followProblems(ctx context.Context, _ agentdir.LogSizes, tell fu
 }
 
 // logs is the listener writing of its trouble.
-func (l *listener) logs(kind agentdir.ProblemKind) {
+func (l *listener) logs(kind mslistener.ProblemKind) {
 	l.trouble <- kind
 	synctest.Wait()
 }

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/mslistener"
 )
 
 // jammed are the ways of a listener in a file system in which something is stuck:
@@ -26,19 +26,28 @@ func (j jammed) hangs(at string) {
 	}
 }
 
-func (j jammed) waitForCounts(ctx context.Context, perf *agentdir.PerfFile, enough func(agentdir.PerfCounts) bool) (agentdir.PerfCounts, error) {
-	j.hangs("counters")
-	return j.stage.waitForCounts(ctx, perf, enough)
+func (j jammed) OpenPerf(dir string, onError func(error)) mslistener.Perf {
+	return jammedPerf{j.stage.OpenPerf(dir, onError), j}
 }
 
-func (j jammed) followProblems(ctx context.Context, logs agentdir.LogSizes, tell func(agentdir.Problem)) {
+type jammedPerf struct {
+	mslistener.Perf
+	j jammed
+}
+
+func (p jammedPerf) Wait(ctx context.Context, enough func(mslistener.PerfCounts) bool) (mslistener.PerfCounts, error) {
+	p.j.hangs("counters")
+	return p.Perf.Wait(ctx, enough)
+}
+
+func (j jammed) FollowProblems(ctx context.Context, logs mslistener.LogSizes, tell func(mslistener.Problem)) {
 	j.hangs("troubles")
-	j.stage.followProblems(ctx, logs, tell)
+	j.stage.FollowProblems(ctx, logs, tell)
 }
 
-func (j jammed) readShutdown(logs agentdir.LogSizes) (agentdir.ShutdownRecord, error) {
+func (j jammed) ReadShutdown(logs mslistener.LogSizes) (mslistener.ShutdownRecord, error) {
 	j.hangs("shutdown")
-	return j.stage.readShutdown(logs)
+	return j.stage.ReadShutdown(logs)
 }
 
 // TestNothingStuckIsWaitedFor: wherever a read of a file or the process table is
@@ -46,21 +55,21 @@ func (j jammed) readShutdown(logs agentdir.LogSizes) (agentdir.ShutdownRecord, e
 // names what it did not wait for.
 func TestNothingStuckIsWaitedFor(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
-		{"counters", `step="what runs beside the loop"`},
-		{"troubles", `step="what runs beside the loop"`},
+		{"counters", `step="ending background work"`},
+		{"troubles", `step="ending background work"`},
 		{"shutdown", "its file system does not answer"},
-		{"processes", `step="the processes that the jobs left running"`},
+		{"processes", `step="killing processes that jobs left running"`},
 	} {
 		for _, grace := range []time.Duration{12 * time.Second, 100 * time.Second} {
 			t.Run(tt.at+" "+grace.String(), func(t *testing.T) {
 				f := folder(t)
 				synctest.Test(t, func(t *testing.T) {
 					s := newStage(t, f)
-					s.o.Grace = grace
+					s.o.Policy.Grace = grace
 					var said bytes.Buffer
 					s.o.Log = slog.New(slog.NewTextHandler(&said, nil))
 					jam := make(chan struct{})
-					go func() { s.ended <- newRunner(s.o, jammed{s, tt.at, jam}).run(s.heard) }()
+					go func() { s.ended <- run(s.o, jammed{s, tt.at, jam}, s.heard) }()
 					synctest.Wait()
 					s.pass(time.Minute) // the server says that the agent is online where no file does
 					if tt.at == "processes" {

@@ -1,24 +1,30 @@
+// Package supervisor runs one or several agents: it feeds package lifecycle with events
+// and carries out its actions. It connects packages that do not know each other: azdo,
+// agentdir, mslistener and proc. It decides nothing itself: lifecycle decides when to
+// retry, give up or kill.
+//
+// One goroutine for each agent, the runner's loop, owns all state. Calls, and everything
+// that waits, run in the background and post a message to the loop: an event for
+// lifecycle, and what the runner remembers. The loop handles messages in the order in
+// which they were posted. The listener's exit comes after all its other events.
 package supervisor
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/netip"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// Options are what an agent's life needs.
+// Options are what one agent needs.
 type Options struct {
 	lifecycle.Policy
-	ProcessStarted time.Time // when the process began, for the times in the log
+	ProcessStarted time.Time // for the times in the log
 
 	URL                 string
 	PoolName            string
@@ -27,43 +33,44 @@ type Options struct {
 	HostName            string
 	WorkFolder          string
 	Dir                 agentdir.Dir
-	ReplaceForeignFiles bool                   // of an agent in the folder that azptend has not registered
-	NoUpdate            bool                   // the listener was told not to update itself
-	Handoff             *agentdir.HandoffFiles // the agent that somebody else has registered; nil: register one
-	Capabilities        map[string]string      // user capabilities
-	Environ             []string               // of the listener, already without ways to an identity
-	Shared              bool                   // other agents live in this process: what is theirs is left alone
-	User                *proc.User             // whom the listener and its jobs run as; nil: this process's
+	ReplaceForeignFiles bool // move aside the files of an agent that azptend has not registered
+	NoUpdate            bool // the listener ignores requests to update itself
+	Capabilities        map[string]string
+	Environ             []string           // of the listener, see mslistener.EnvFilter
+	Printer             mslistener.Printer // where the listener's output goes; the zero value: nowhere
 
-	Token       func(context.Context) error // gets a token, so that its time and its errors are known by themselves
-	Server      Server                      // nil with Given: its pool is not called
-	Presence    *PresenceChecker            // looks now and then whether the agent is still in its pool; nil: nobody does
-	ClockAhead  func() time.Duration        // by how much the server's clock is ahead, as far as it is known; may be nil
-	Processes   Processes
-	Stdout      *os.File // the listener's
-	Stderr      *os.File
-	FlushOutput func() // waits, not for long, until what the listener has printed is passed on; may be nil
-	Log         *slog.Logger
-	Hint        func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
-	Handle      *Handle            // by which the life is talked to; nil for nobody
-	Observer    Observer           // nil for nobody
+	// Handoff is the agent that another azptend has registered; nil: register one. Then
+	// there is no identity, and the pool is not called.
+	Handoff *agentdir.HandoffFiles
+
+	Token      func(context.Context) error // gets a token, so that its time and errors are reported separately
+	Server     Server                      // nil with Handoff
+	ClockAhead func() time.Duration        // how far the server's clock is ahead, if known; may be nil
+	Processes  Processes
+	Log        *slog.Logger
+	Hint       func(error) string // what to do about a failure; "" or nil if unknown
+	Observer   Observer           // may be nil
+
+	handle   *handle
+	presence *presenceChecker   // nil: nobody checks
+	shared   bool               // other agents run in this process: orphans may be theirs
+	output   *mslistener.Output // nil: the listener's output goes nowhere
 }
 
-// Observer counts what happens in a life. The loop tells it, and waits for it.
+// Observer counts what happens. The loop calls it, and waits for it.
 type Observer interface {
-	// Stepped is told of each step.
+	// Stepped is called after each step.
 	Stepped(before, after lifecycle.State, e lifecycle.Event)
-	// Ready is told how long the parts of a start took, when it has ended.
+	// Ready is called when a start has succeeded, with how long its parts took.
 	Ready(parts map[string]time.Duration)
 }
 
-// nopObserver is the witness of a life that is not counted.
 type nopObserver struct{}
 
 func (nopObserver) Stepped(_, _ lifecycle.State, _ lifecycle.Event) {}
 func (nopObserver) Ready(map[string]time.Duration)                  {}
 
-// Server is what tend asks of Azure DevOps. *azdo.Client is one.
+// Server is what the supervisor calls in Azure DevOps. *azdo.Client is one.
 type Server interface {
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
 	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
@@ -71,30 +78,20 @@ type Server interface {
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
 	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
 	AgentWithCapabilities(ctx context.Context, pool, id int) (azdo.Agent, error)
+	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
 	SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error
 	DisableAgent(ctx context.Context, pool, id int) error
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
 
-// Processes starts processes. See FromInit for the real one.
+// Processes starts and finds processes. See FromInit for the real one.
 type Processes interface {
-	Start(context.Context, proc.Spec) (Process, error)
-	Output(context.Context, proc.Spec) (string, proc.Status, error)
+	mslistener.Starter
 	Find(is func(proc.Info) bool) []proc.Info
-	Adopt(pid int, is func(proc.Info) bool) (Process, error)
+	Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error)
 	// KillTrees kills adopted processes, their groups and descendants.
-	KillTrees(context.Context, []Process) int
-}
-
-// Process is a listener. *proc.Child and *proc.ForeignProcess are two.
-type Process interface {
-	Pid() int
-	Done() <-chan struct{}
-	Status() proc.Status
-	Signal(syscall.Signal) error
-	KillTree(context.Context) int
-	HasDescendant(program string) (has, busy bool, err error)
-	FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
+	KillTrees(context.Context, []mslistener.Process) int
+	KillOrphans(context.Context) int
 }
 
 // FromInit starts processes with the process's Init.
@@ -102,7 +99,7 @@ func FromInit(i *proc.Init) Processes { return initProcesses{i} }
 
 type initProcesses struct{ *proc.Init }
 
-func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) {
+func (p initProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
 	c, err := p.Init.Start(ctx, s)
 	if err != nil {
 		return nil, err
@@ -110,15 +107,15 @@ func (p initProcesses) Start(ctx context.Context, s proc.Spec) (Process, error) 
 	return c, nil
 }
 
-func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (Process, error) {
-	s, err := p.Init.Adopt(pid, is)
+func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
+	f, err := p.Init.Adopt(pid, is)
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return f, nil
 }
 
-func (p initProcesses) KillTrees(ctx context.Context, all []Process) int {
+func (p initProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
 	var foreign []*proc.ForeignProcess
 	for _, one := range all {
 		if f, is := one.(*proc.ForeignProcess); is {
@@ -128,37 +125,22 @@ func (p initProcesses) KillTrees(ctx context.Context, all []Process) int {
 	return proc.KillTrees(ctx, foreign)
 }
 
-// End is how a life ended: the exit code of azptend, and the error behind a code
-// that is not 0, if there is one.
+// End is how a run ended: the exit code of azptend, and the error behind a code that is
+// not 0, if there is one.
 type End struct {
 	Code int
 	Why  string
 	Err  error
 }
 
-// isOurOrphan tells this agent's orphans from those of others in this process; nil where
-// there are no others.
-func (o Options) isOurOrphan() func(proc.Info) bool {
-	if !o.Shared {
-		return nil
+// listenerOptions are what the listener needs.
+func (o Options) listenerOptions() mslistener.Options {
+	l := mslistener.Options{
+		Name: o.Name, Dir: o.Dir, Once: o.Policy.Once, NoUpdate: o.NoUpdate, Environ: o.Environ,
+		Output: o.output, Processes: o.Processes, Log: o.Log,
 	}
-	return func(f proc.Info) bool { return o.Dir.IsDescendant(processInfo(f)) }
-}
-
-// asUser does something with the agent's files as the listener's user: they
-// are to be that user's, and in a folder of the jobs' root must not be led astray.
-func (o Options) asUser(f func() error) error {
-	err := o.User.Do(f)
-	var unfit *agentdir.DirError
-	if o.User != nil && errors.As(err, &unfit) {
-		unfit.User = o.User.String()
+	if o.shared {
+		l.IsOurOrphan = func(p proc.Info) bool { return mslistener.IsDescendant(o.Dir, p) }
 	}
-	return err
-}
-
-// Run lives one agent's life to its end. The signals that azptend heard come in
-// through heard. It returns when the agent is gone and nothing of it is left
-// running.
-func Run(o Options, signals <-chan proc.Signal) End {
-	return newRunner(o, dirEvents{dir: o.Dir, asUser: o.asUser}).run(signals)
+	return l
 }

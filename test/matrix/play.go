@@ -143,7 +143,7 @@ func (p *play) insists() {
 
 // hears waits until azptend has heard its n-th signal, or has ended.
 func (p *play) hears(n int) error {
-	err := p.azptend.Says(p.ctx, regexp.MustCompile(`(?s)(Heard a signal.*){`+fmt.Sprint(n)+`}`))
+	err := p.azptend.Says(p.ctx, regexp.MustCompile(`(?s)(Received a signal.*){`+fmt.Sprint(n)+`}`))
 	select {
 	case <-p.azptend.Done():
 		return nil

@@ -84,7 +84,7 @@ func (p *play) serve() error {
 }
 
 // markLookedFor is each way in which the look for the mark ends.
-var markLookedFor = regexp.MustCompile("The agent's mark is in place|Cannot read the agent's mark back|not kept the agent's mark(: wrote it again|, and does not take it again)")
+var markLookedFor = regexp.MustCompile("The server keeps the agent's owner tags|Cannot read the agent's owner tags back|The server did not keep the agent's owner tags")
 
 // polls waits until an agent polls in a session that began after an entry of the
 // journal, or azptend has ended. After azptend was killed it must be another agent:
@@ -260,5 +260,5 @@ func (p *play) update() error {
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("cannot ask for an update: %s", resp.Status)
 	}
-	return p.azptend.Says(p.ctx, regexp.MustCompile("The listener ended.*exit code 3"))
+	return p.azptend.Says(p.ctx, regexp.MustCompile("The listener exited.*exit code 3"))
 }

@@ -1,0 +1,176 @@
+package mslistener
+
+import (
+	"encoding/base64"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/azptend/azptend/internal/secret"
+)
+
+// withheldVariables lead to an identity (identity.md 6.1), besides those that are a
+// credential themselves. Every job can read what the listener inherits, and the
+// listener publishes most of it as capabilities of the agent (agent-protocol.md 4.4).
+var withheldVariables = []string{
+	"IDENTITY_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION",
+	"IMDS_ENDPOINT", "MSI_ENDPOINT", "DEFAULT_IDENTITY_CLIENT_ID",
+	"MANAGED_IDENTITY_OBJECT_ID", "USRMI_ID",
+	"AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "AZURE_CLIENT_ID", "AZURE_TENANT_ID",
+	"AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_USERNAME",
+	"AZP_TOKEN_FILE", "AZP_CLIENTID", "AZP_CLIENTCERTIFICATE", "AZP_TENANTID", "AZP_IDENTITY_RESOURCE_ID",
+	"AZP_PROXY",                                      // the agent has its own name for it
+	"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", // only azptend talks to systemd
+	"AZP_KEEP_TOKEN_FILE", "VSTS_TOKEN_FILE",
+	"SYSTEM_OIDCREQUESTURI",
+}
+
+// withheldPrefixes are families of such variables. The listener would read
+// VSTS_AGENT_INPUT_* as its own arguments, and they may hold a token.
+var withheldPrefixes = []string{"AZURE_KUBERNETES_", "ACTIONS_ID_TOKEN_", "VSTS_AGENT_INPUT_"}
+
+// proxyPasswords hold a proxy's password under a name that the agent does not mask.
+var proxyPasswords = []string{"PROXY_PASSWORD", "PROXY_PASS", "HTTP_PROXY_PASSWORD", "HTTPS_PROXY_PASSWORD"}
+
+const (
+	// unpublishedVariable lists the variables that the listener does not publish
+	// (agent-protocol.md 4.4).
+	unpublishedVariable = "VSO_AGENT_IGNORE"
+	// disableUpdates tells the listener to ignore the server's requests to update. No
+	// shell can export this name (agent-protocol.md 4.3).
+	disableUpdates = "agent.disableupdate=true"
+)
+
+// EnvFilter decides which variables of azptend the listener and its jobs do not get, in
+// addition to those that are always withheld.
+type EnvFilter struct {
+	Secrets []string // values that no variable may hold, whatever its name
+	Names   []string // further names
+	Pass    []string // names to pass on anyway; the listener does not publish them
+}
+
+// Apply returns the part of environ ("NAME=value") that the listener and its jobs get,
+// and the sorted names of the rest.
+func (f EnvFilter) Apply(environ []string) (env, withheld []string) {
+	env, byName, byValue := f.split(environ)
+	return env, slices.Sorted(slices.Values(append(byName, byValue...)))
+}
+
+// Environment is Apply, and logs what jobs can and cannot read.
+func (f EnvFilter) Environment(environ []string, log *slog.Logger) []string {
+	env, byName, byValue := f.split(environ)
+	log.Debug("Withheld from jobs", "variables", joinSorted(append(byName, byValue...)))
+	if len(byValue) > 0 {
+		log.Info("Withheld from jobs: variables that hold a secret of azptend", "variables", joinSorted(byValue),
+			"hint", "AZP_PASS_ENV (--pass-env) hands a variable on")
+	}
+	if len(f.Pass) > 0 {
+		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(f.Pass, " "))
+	}
+	var passwords []string
+	for _, pair := range env {
+		if name, value, _ := strings.Cut(pair, "="); value != "" && containsFold(proxyPasswords, name) {
+			passwords = append(passwords, name)
+		}
+	}
+	if len(passwords) > 0 {
+		log.Warn("Jobs can read the password of a proxy, and the agent publishes it as a capability", "variables", joinSorted(passwords),
+			"hint", "set AZP_PROXY instead: the agent masks what it gets from that")
+	}
+	return env
+}
+
+// split separates the variables that jobs get from those that are withheld by their
+// name, and those that are withheld only because they hold a secret.
+func (f EnvFilter) split(environ []string) (env, byName, byValue []string) {
+	secrets := encodingsOf(f.Secrets)
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		switch {
+		case slices.Contains(f.Pass, name):
+			env = append(env, pair)
+		case isWithheld(name) || slices.Contains(f.Names, name):
+			byName = append(byName, name)
+		case containsSecret(value, secrets):
+			byValue = append(byValue, name)
+		default:
+			env = append(env, pair)
+		}
+	}
+	return f.unpublish(env), byName, byValue
+}
+
+// unpublish adds the variables that are passed on to those that the listener does not
+// publish.
+func (f EnvFilter) unpublish(env []string) []string {
+	if len(f.Pass) == 0 {
+		return env
+	}
+	names := strings.Join(f.Pass, ",")
+	i := slices.IndexFunc(env, func(pair string) bool { return strings.HasPrefix(pair, unpublishedVariable+"=") })
+	if i < 0 {
+		return append(env, unpublishedVariable+"="+names)
+	}
+	env[i] = strings.Replace(strings.TrimRight(env[i], ",")+","+names, "=,", "=", 1)
+	return env
+}
+
+// secretVariables names the variables of environ that are a credential: by their own
+// name, or because they hold one of these values.
+func secretVariables(environ, secrets []string) []string {
+	var names []string
+	all := encodingsOf(secrets)
+	for _, pair := range environ {
+		if name, value, _ := strings.Cut(pair, "="); value != "" && (secret.IsVariable(name) || containsSecret(value, all)) {
+			names = append(names, name)
+		}
+	}
+	return slices.Sorted(slices.Values(names))
+}
+
+// minSecretLength is the length from which a value is looked for in other variables: a
+// shorter one may be part of a word.
+const minSecretLength = 16
+
+// containsSecret reports whether value contains one of the encodings.
+func containsSecret(value string, encodings []string) bool {
+	return slices.ContainsFunc(encodings, func(e string) bool { return strings.Contains(value, e) })
+}
+
+// encodingsOf returns the secrets as they are, and as tools embed a token: escaped in a
+// URL, and in base64, as in an Authorization header. In base64 the text depends on how
+// many bytes precede it; characters that it shares with its neighbours are left out.
+func encodingsOf(secrets []string) []string {
+	var all []string
+	for _, s := range secrets {
+		if len(s) < minSecretLength {
+			continue
+		}
+		all = append(all, s, url.QueryEscape(s), url.PathEscape(s))
+		for before := range 3 {
+			padded := append(make([]byte, before), s...)
+			from, to := (before*8+5)/6, len(padded)*8/6
+			for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+				all = append(all, e.EncodeToString(padded)[from:to])
+			}
+		}
+	}
+	return all
+}
+
+// isWithheld ignores case, because the listener's readers do (agent-protocol.md 1.2),
+// and a job's may.
+func isWithheld(name string) bool {
+	upper := strings.ToUpper(name)
+	return secret.IsVariable(name) || containsFold(withheldVariables, name) ||
+		slices.ContainsFunc(withheldPrefixes, func(prefix string) bool { return strings.HasPrefix(upper, prefix) })
+}
+
+func containsFold(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+func joinSorted(names []string) string {
+	return strings.Join(slices.Sorted(slices.Values(names)), " ")
+}

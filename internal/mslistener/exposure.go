@@ -1,0 +1,45 @@
+package mslistener
+
+import (
+	"cmp"
+	"log/slog"
+	"strings"
+
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// ExposingParent is a process above azptend whose environment shows jobs a secret.
+// azptend protects its own environment, and cannot protect another's.
+type ExposingParent struct {
+	PID       int
+	Program   string
+	Variables string
+}
+
+// ExposingParents finds the processes above azptend whose environment the jobs' user
+// can read, and that have one of azptend's secrets in it: a shell, an init or a wrapper
+// that was started with the container's environment and waits.
+func ExposingParents(user *proc.User, secrets []string) []ExposingParent {
+	var found []ExposingParent
+	for _, a := range proc.Ancestors(user) {
+		if names := secretVariables(a.Environ, secrets); len(names) > 0 {
+			found = append(found, ExposingParent{a.PID, cmp.Or(a.Program, "a program"), strings.Join(names, " ")})
+		}
+	}
+	return found
+}
+
+// WarnExposed logs what shows azptend's secrets to jobs. Undumpable is why azptend
+// could not close its own memory; nil if it could.
+func WarnExposed(user *proc.User, secrets []string, undumpable error, log *slog.Logger) {
+	if undumpable != nil {
+		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
+	} else if names := proc.CapabilitiesToInspect(); user == nil && len(names) > 0 {
+		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
+			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
+	}
+	for _, p := range ExposingParents(user, secrets) {
+		log.Warn("Jobs can read a secret in the environment of a process above azptend", "program", p.Program, "pid", p.PID, "variables", p.Variables,
+			"hint", "start azptend in its place (exec azptend run, without sh -c, tini or --init: azptend is an init itself), or give it the secret in a file (AZP_TOKEN_FILE)")
+	}
+}

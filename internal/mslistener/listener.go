@@ -1,0 +1,402 @@
+// Package mslistener runs Microsoft's listener, bin/Agent.Listener, as a process: it
+// starts it, filters its environment, passes on its output, and observes it.
+//
+// The listener holds the session with Azure DevOps, so azptend learns about jobs from
+// outside. A notification socket reports when a job starts and ends. A performance log
+// shows when the session exists, and which messages came. The listener's own log shows
+// why it cannot log on, and whether a signal cut its job. After exit code 3 or 4 the
+// name of a log shows that the update's script has ended. Jobs can write to all of
+// these but the socket. So azptend never believes one of them alone, reads no more than
+// a limit, and never waits for a file.
+package mslistener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// Options are what a listener needs to start.
+type Options struct {
+	Name      string // of the agent, for the log
+	Dir       agentdir.Dir
+	Once      bool     // exit after one job
+	NoUpdate  bool     // ignore the server's requests to update
+	Environ   []string // see EnvFilter; Start adds the variables of the listener itself
+	Output    *Output  // nil: nowhere
+	Processes Starter
+	// IsOurOrphan reports whether an orphaned process belongs to this agent; nil if there
+	// is only one agent.
+	IsOurOrphan func(proc.Info) bool
+	Log         *slog.Logger
+}
+
+// Starter starts processes. *proc.Init does, see supervisor.FromInit.
+type Starter interface {
+	Start(context.Context, proc.Spec) (Process, error)
+	Output(context.Context, proc.Spec) (string, proc.Status, error)
+}
+
+// Process is a listener's process. *proc.Child and *proc.ForeignProcess are two.
+type Process interface {
+	Pid() int
+	Done() <-chan struct{}
+	Status() proc.Status
+	Signal(syscall.Signal) error
+	KillTree(context.Context) int
+	HasDescendant(program string) (has, busy bool, err error)
+	FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
+}
+
+// Sources are where a listener's events are read. Files are the real ones; tests have
+// others, because a fake clock cannot wait for sockets and files.
+type Sources interface {
+	OpenPort() (Port, error)
+	OpenPerf(dir string, onError func(error)) Perf
+	LogSizes() LogSizes
+	FollowProblems(ctx context.Context, before LogSizes, report func(Problem))
+	ReadShutdown(before LogSizes) (ShutdownRecord, error)
+	UpdateMarkers() UpdateMarkers
+	WaitForUpdate(ctx context.Context, before UpdateMarkers) error
+}
+
+// Port is where one listener connects, once. *NotificationPort is one.
+type Port interface {
+	Address() string
+	Accept(ctx context.Context, listenerEnded <-chan struct{}, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error)
+	Close() error
+}
+
+// Perf is a listener's counters. *PerfFile is one.
+type Perf interface {
+	Counts() PerfCounts
+	Wait(ctx context.Context, enough func(PerfCounts) bool) (PerfCounts, error)
+}
+
+// Files are the real Sources: a socket on the loopback interface, and the files in the
+// agent's directory. Files are read with the rights of the jobs' user.
+type Files struct{ Dir agentdir.Dir }
+
+// Listener is a listener that was started.
+type Listener struct {
+	Process
+	o        Options
+	sources  Sources
+	port     Port
+	perf     Perf
+	perfDir  string
+	markers  UpdateMarkers // before it started
+	logs     LogSizes      // of the listeners before it
+	problems problemState
+	readers  sync.WaitGroup
+}
+
+// Start opens the notification port, has writeFiles write the agent's files, which hold
+// the port's address, and starts the listener.
+func Start(ctx context.Context, o Options, sources Sources, writeFiles func(notifications string) error) (_ *Listener, err error) {
+	l := &Listener{o: o, sources: sources, problems: problemState{conflict: make(chan struct{})}}
+	if l.port, err = sources.OpenPort(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			l.port.Close()
+			l.RemoveCounters()
+		}
+	}()
+	l.markers, l.logs = sources.UpdateMarkers(), sources.LogSizes()
+	err = o.Dir.AsUser(func() (err error) {
+		if err = writeFiles(l.port.Address()); err == nil {
+			l.perfDir, err = o.Dir.MakePerfDir()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.perf = sources.OpenPerf(l.perfDir, func(err error) {
+		o.Log.Warn("Cannot read the listener's counters: only the server says that it is ready", "error", err)
+	})
+	args := []string{"run", "--startuptype", "service"} // a service's update leaves the restart to us (agent-protocol.md 4.2)
+	if o.Once {
+		args = append(args, "--once")
+	}
+	if l.Process, err = o.Processes.Start(ctx, o.spec(args, perfVariable+"="+l.perfDir)); err != nil {
+		return nil, execError(o.Dir, err)
+	}
+	return l, nil
+}
+
+// spec is a call of the listener's program.
+func (o Options) spec(args []string, env ...string) proc.Spec {
+	environ := o.Dir.User.Environ(o.Environ, o.Dir.Root)
+	if o.NoUpdate {
+		environ = append(environ, disableUpdates)
+	}
+	if o.Dir.LogDir != "" { // each of several agents has its own
+		environ = append(environ, "AGENT_DIAGLOGPATH="+o.Dir.LogDir)
+	}
+	s := proc.Spec{Path: o.Dir.Listener(), Args: args, Env: append(environ, env...), Dir: o.Dir.Root, User: o.Dir.User, OwnsOrphan: o.IsOurOrphan}
+	if o.Output != nil {
+		s.Stdout, s.Stderr = o.Output.Stdout, o.Output.Stderr
+	}
+	return s
+}
+
+// versionTimeout is for a first start of the listener's runtime from a cold disk.
+const versionTimeout = 30 * time.Second
+
+var errNoVersion = errors.New("the listener does not print its version")
+
+// Version asks the listener for its version, and so tries its runtime before the
+// server knows about this agent.
+func Version(ctx context.Context, o Options) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, versionTimeout, errNoVersion)
+	defer cancel()
+	spec := o.spec([]string{"--version"})
+	spec.Stdout = nil // it is returned
+	out, status, err := o.Processes.Output(ctx, spec)
+	if errors.Is(err, errNoVersion) {
+		return "", &agentdir.DirError{
+			Dir: o.Dir.Root, Why: fmt.Sprintf("bin/Agent.Listener --version does not end within %v", versionTimeout),
+			Hint: "check whether its disk is slow or stuck, and whether it ends when you run it as this user", Cause: errNoVersion,
+		}
+	}
+	if err != nil {
+		return "", execError(o.Dir, err)
+	}
+	return o.Dir.CheckVersion(out, status.ExitCode())
+}
+
+// execError tells a program that cannot be executed from a machine that has no room
+// for another process.
+func execError(d agentdir.Dir, err error) error {
+	for _, cannotBe := range []error{syscall.ENOENT, syscall.EACCES, syscall.ENOEXEC, syscall.EPERM, syscall.ENOTDIR} {
+		if errors.Is(err, cannotBe) {
+			return &agentdir.DirError{
+				Dir: d.Root, Why: "bin/Agent.Listener cannot be started: " + cannotBe.Error(),
+				Hint: "check that the package is for this platform and C library, and that its loader exists", Cause: err,
+			}
+		}
+	}
+	return err
+}
+
+// Discard kills a listener that nobody watches.
+func (l *Listener) Discard(ctx context.Context) {
+	l.KillTree(ctx)
+	l.port.Close()
+	l.RemoveCounters()
+}
+
+// RemoveCounters removes what Start made for the listener's counters.
+func (l *Listener) RemoveCounters() {
+	if l.perfDir != "" {
+		_ = l.o.Dir.AsUser(func() error { return agentdir.RemovePerfDir(l.perfDir) })
+	}
+}
+
+// finalEventsTimeout bounds how long the sources of a listener that has exited are
+// still read. A child of it may keep the socket open.
+const finalEventsTimeout = time.Second
+
+// Watch posts what the listener does, until it has exited or ctx ends. Its exit is the
+// last event. A reader that is stuck in a file system does not delay the exit, but
+// Watch returns only after it.
+func (l *Listener) Watch(ctx context.Context, post func(lifecycle.Event)) {
+	defer l.readers.Wait()
+	alive, exited := context.WithCancel(ctx)
+	defer exited()
+	socketClosed := make(chan struct{})
+	l.readers.Go(func() {
+		defer close(socketClosed)
+		l.readNotifications(alive, post)
+	})
+	l.readers.Go(func() {
+		l.sources.FollowProblems(alive, l.logs, func(p Problem) { l.handleProblem(p, post) })
+	})
+	if l.o.NoUpdate {
+		l.readers.Go(func() { l.warnIgnoredUpdates(alive) })
+	}
+	select {
+	case <-l.Done():
+	case <-ctx.Done():
+		return
+	}
+	l.o.Output.Flush() // its output comes before the log line about its exit
+	timer := time.NewTimer(finalEventsTimeout)
+	defer timer.Stop()
+	select {
+	case <-socketClosed:
+	case <-timer.C:
+	}
+	exited()
+	bounded.Within(finalEventsTimeout, l.readers.Wait)
+	status := l.Status()
+	post(lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}, Cut: l.readCut()})
+}
+
+var errFileSystemStuck = errors.New("its file system does not answer")
+
+// readCut reads in the listener's own log whether a signal cut its job. If that log
+// cannot be read, nobody knows.
+func (l *Listener) readCut() lifecycle.Cut {
+	ctx, done := context.WithTimeoutCause(context.Background(), finalEventsTimeout, errFileSystemStuck)
+	defer done()
+	s, err := bounded.Call(ctx, func() (ShutdownRecord, error) { return l.sources.ReadShutdown(l.logs) }, nil)
+	switch {
+	case err != nil:
+		l.o.Log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
+		return lifecycle.NotCut
+	case !s.JobFailed():
+		return lifecycle.NotCut
+	case s.JobEndedAfter:
+		return lifecycle.SurelyCut
+	}
+	return lifecycle.MaybeCut
+}
+
+const (
+	// connectTimeout is how long a listener may take to connect to the notification
+	// port once it has received a message. It connects before it first polls for one
+	// (agent-protocol.md, corrections, 5.6). But a job can write that counter too.
+	connectTimeout = 10 * time.Second
+	// exitAfterCloseTimeout is how long before its exit a listener may close the socket.
+	exitAfterCloseTimeout = 2 * time.Second
+)
+
+// readNotifications reads the notification socket until it closes.
+func (l *Listener) readNotifications(alive context.Context, post func(lifecycle.Event)) {
+	conn, unknown, err := l.acceptConnection(alive, post)
+	if err != nil {
+		if alive.Err() == nil && l.mayHaveReceivedJob(unknown) {
+			l.o.Log.Warn("The listener exited before it connected to the notification port: it may have had a job", "error", err)
+			post(lifecycle.SocketLost{})
+		}
+		return
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(alive, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = ReadNotifications(conn, func(n Notification) {
+		if n.Started {
+			l.o.Log.Info("A job started", "job", n.Job)
+			post(lifecycle.JobStarted{})
+			return
+		}
+		l.o.Log.Info("A job finished", "job", n.Job)
+		post(lifecycle.JobFinished{})
+	})
+	timer := time.NewTimer(exitAfterCloseTimeout)
+	defer timer.Stop()
+	select {
+	case <-l.Done():
+	case <-alive.Done():
+	case <-timer.C:
+		l.o.Log.Warn("The listener closed its notification socket: the agent counts as busy", "error", err)
+		post(lifecycle.SocketLost{})
+	}
+}
+
+// mayHaveReceivedJob judges a listener that exited and was never seen to connect. A
+// listener receives no job before it connects. Unknown means that a connection may have
+// been the listener's. Then its counters decide; without any, it may have had a job.
+func (l *Listener) mayHaveReceivedJob(unknown bool) bool {
+	counts := l.perf.Counts()
+	return counts.Jobs > 0 || unknown && !counts.Session
+}
+
+// acceptConnection waits for the listener's connection until the listener exits.
+// Unknown means that a connection may have been the listener's.
+func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.Event)) (conn net.Conn, unknown bool, err error) {
+	connecting, connected := context.WithCancel(alive)
+	defer connected()
+	l.readers.Go(func() { l.warnUnconnected(connecting, post) })
+	var rejected int
+	var first string
+	reject := func(n int, message string, args ...any) { // a job can cause any number of these
+		if rejected == 0 {
+			first = message
+			l.o.Log.Warn(message, args...)
+		}
+		rejected += n
+	}
+	conn, err = l.port.Accept(alive, l.Done(), func(ours netip.AddrPort, theirs []netip.AddrPort) int {
+		at, err := l.FindConnection(ours, theirs)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported): // macOS
+			return 0
+		case errors.Is(err, proc.ErrProcessEnded): // it has closed its connections: nobody can tell
+			unknown = true
+			return -1
+		case err != nil:
+			unknown = true
+			reject(len(theirs), "Cannot check who connected to the notification port: turned it away", "error", err)
+			return -1
+		case at < 0:
+			reject(len(theirs), "Turned away a connection to the notification port that is not the listener's", "from", theirs[0])
+		}
+		return at
+	})
+	if rejected > 1 {
+		l.o.Log.Warn(first, "times", rejected)
+	}
+	return conn, unknown, err
+}
+
+// warnUnconnected warns about a listener that has received messages and has not
+// connected: azptend then does not learn about its jobs. The port stays open for it.
+// Without messages it has no job, connected or not.
+func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecycle.Event)) {
+	if _, err := l.perf.Wait(connecting, func(c PerfCounts) bool { return c.Messages > 0 }); err != nil {
+		return
+	}
+	timer := time.NewTimer(connectTimeout)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		l.o.Log.Warn("Cannot observe jobs: the agent counts as busy",
+			"error", "the listener has received a message, and has not connected to the notification port")
+		post(lifecycle.SocketLost{})
+	case <-connecting.Done():
+	}
+}
+
+// warnIgnoredUpdates logs when the server asks for an update that the listener ignores.
+// A job that demands a newer agent then waits for ever.
+func (l *Listener) warnIgnoredUpdates(alive context.Context) {
+	for requests := 0; ; {
+		counts, err := l.perf.Wait(alive, func(c PerfCounts) bool { return c.Updates > requests })
+		if err != nil {
+			return
+		}
+		requests = counts.Updates
+		l.o.Log.Warn("The server asks the agent to update itself, and updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
+			"times", requests)
+	}
+}
+
+// WaitForSession waits until the listener's counters show its session.
+func (l *Listener) WaitForSession(ctx context.Context) error {
+	_, err := l.perf.Wait(ctx, func(c PerfCounts) bool { return c.Session })
+	return err
+}
+
+// JobsReceived is how many jobs the listener's counters show.
+func (l *Listener) JobsReceived() int { return l.perf.Counts().Jobs }
+
+// WaitForUpdate waits until the script that updates the listener has ended.
+func (l *Listener) WaitForUpdate(ctx context.Context) error {
+	return l.sources.WaitForUpdate(ctx, l.markers)
+}

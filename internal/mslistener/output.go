@@ -1,0 +1,188 @@
+package mslistener
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Printer is where the lines that a listener prints go: to the writers as they are, or,
+// if those are nil, to the log.
+type Printer struct {
+	Stdout, Stderr io.Writer // the same writer twice keeps the order of the lines
+	Log            *slog.Logger
+}
+
+// Output is what a listener prints to. The listener does not have azptend's own
+// streams: if nobody read those, the listener would block in the middle of a job, and
+// azptend's drain with it. It has pipes, which azptend always reads.
+type Output struct {
+	Stdout, Stderr *os.File // nil if there is no pipe
+	pipes          []*outputPipe
+}
+
+// OpenOutput opens the pipes. If it cannot, it logs a warning, and what the listener
+// prints is lost.
+func OpenOutput(p Printer, log *slog.Logger) *Output {
+	o := &Output{}
+	open := func(printLine func([]byte)) *os.File {
+		pipe, w, err := openOutputPipe(printLine)
+		if err != nil {
+			log.Warn("Cannot read what the listener prints: its lines are lost", "error", err)
+			return nil
+		}
+		o.pipes = append(o.pipes, pipe)
+		return w
+	}
+	toWriter := func(w io.Writer) func([]byte) { return func(line []byte) { _, _ = w.Write(line) } }
+	switch {
+	case p.Stdout == nil:
+		o.Stdout = open(func(line []byte) {
+			if text := strings.TrimRight(string(line), "\r\n"); text != "" {
+				p.Log.Info("The listener says", "line", text)
+			}
+		})
+		o.Stderr = o.Stdout
+	case p.Stdout == p.Stderr: // one pipe keeps the order
+		o.Stdout = open(toWriter(p.Stdout))
+		o.Stderr = o.Stdout
+	default:
+		o.Stdout, o.Stderr = open(toWriter(p.Stdout)), open(toWriter(p.Stderr))
+	}
+	return o
+}
+
+// flushTimeout bounds Flush: a process that the listener started may have the pipe too,
+// and print without end.
+const flushTimeout = 200 * time.Millisecond
+
+// Flush waits, for a moment, until what the listener has printed is passed on.
+func (o *Output) Flush() {
+	if o == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	for _, pipe := range o.pipes {
+		pipe.flush(ctx)
+	}
+}
+
+// Close flushes and closes the pipes, even if other processes still have them open.
+func (o *Output) Close() {
+	o.Flush()
+	for _, pipe := range o.pipes {
+		pipe.close()
+	}
+}
+
+// maxLine bounds a line, in bytes. The rest of a longer one is a line of its own.
+const maxLine = 4096
+
+// outputPipe is a pipe that a listener prints to.
+type outputPipe struct {
+	r, w  *os.File
+	conn  syscall.RawConn // of r
+	ended chan struct{}
+
+	mu      sync.Mutex
+	empty   bool          // everything in the pipe was passed on
+	emptied chan struct{} // closed and replaced when that becomes true
+}
+
+// openOutputPipe makes a pipe, and calls printLine with each line that comes out of it.
+func openOutputPipe(printLine func(line []byte)) (*outputPipe, *os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &outputPipe{r: r, w: w, ended: make(chan struct{}), emptied: make(chan struct{})}
+	if p.conn, err = r.SyscallConn(); err != nil {
+		r.Close()
+		w.Close()
+		return nil, nil, err
+	}
+	go func() {
+		defer close(p.ended)
+		lines := bufio.NewReaderSize(p, maxLine)
+		for {
+			line, err := lines.ReadSlice('\n')
+			if len(line) > 0 {
+				printLine(line)
+			}
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				return
+			}
+		}
+	}()
+	return p, w, nil
+}
+
+// Read reads from the pipe. When its caller asks for more, it has passed on everything
+// that Read returned before.
+func (p *outputPipe) Read(b []byte) (n int, err error) {
+	waited := p.conn.Read(func(fd uintptr) (done bool) {
+		p.mu.Lock() // no line may be between the pipe and its reader unnoticed
+		defer p.mu.Unlock()
+		for n, err = unix.Read(int(fd), b); errors.Is(err, unix.EINTR); {
+			n, err = unix.Read(int(fd), b)
+		}
+		if p.empty = errors.Is(err, unix.EAGAIN); !p.empty {
+			return true
+		}
+		close(p.emptied)
+		p.emptied = make(chan struct{})
+		return false
+	})
+	switch {
+	case waited != nil:
+		return 0, waited
+	case err == nil && n == 0:
+		return 0, io.EOF
+	}
+	return max(n, 0), err
+}
+
+// flush waits until everything in the pipe was passed on, or ctx ends.
+func (p *outputPipe) flush(ctx context.Context) {
+	for {
+		p.mu.Lock()
+		flushed, emptied := p.empty && !p.readable(), p.emptied
+		p.mu.Unlock()
+		if flushed {
+			return
+		}
+		select {
+		case <-emptied:
+		case <-p.ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *outputPipe) readable() (is bool) {
+	_ = p.conn.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		is = err != nil || n > 0
+	})
+	return is
+}
+
+// close ends the reading, even if other processes still have the other end.
+func (p *outputPipe) close() {
+	_ = p.r.SetReadDeadline(time.Unix(1, 0))
+	<-p.ended
+	p.r.Close()
+	p.w.Close()
+}

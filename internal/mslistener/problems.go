@@ -1,0 +1,259 @@
+package mslistener
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/safefile"
+)
+
+// Problem is why a listener cannot use its server, according to its own log. Jobs can
+// write to that log. So a problem is only a reason to ask the server, and a hint for a
+// person.
+type Problem struct {
+	Kind ProblemKind
+	Text string // the listener's message; only with ServerUnreachable
+}
+
+// ProblemKind is a kind of problem.
+type ProblemKind string
+
+// The kinds.
+const (
+	NoProblem            ProblemKind = ""                   // it reaches its server, again
+	SessionConflict      ProblemKind = "session held"       // another listener has a session for this agent
+	RegistrationRefused  ProblemKind = "refused"            // the server does not know the registration that it logs on with
+	ClockSkew            ProblemKind = "clock"              // the server does not accept its times
+	CertificateUntrusted ProblemKind = "certificate"        // it does not trust the server's certificate
+	ServerUnreachable    ProblemKind = "server unreachable" // anything else
+)
+
+// The texts in the log: names of exceptions, what .NET says about a certificate, and
+// the lines of the terminal. The log repeats those; they are English if LANG is not set
+// (src/Agent.Listener/MessageListener.cs, src/Misc/layoutbin/en-US/strings.json).
+const (
+	conflictText    = "TaskAgentSessionConflictException"
+	tokenText       = "VssOAuthTokenRequestException"
+	clockText       = "Current server time is"
+	tlsText         = "The SSL connection could not be established"
+	certificateText = "The remote certificate"
+	errorText       = "Agent connect error: "
+	errorEnd        = ". Retrying until reconnected."
+)
+
+// recoveredTexts mark the end of any problem: a session was created, or the server
+// answered a poll or the listener's keep-alive.
+var recoveredTexts = []string{"Session created.", "Agent reconnected.", "Sent GetAgentMessage to keep alive agent "}
+
+// problemIn reads one line of the log. Known is false where the line is about
+// something else.
+func problemIn(line []byte) (p Problem, known bool) {
+	has := func(text string) bool { return bytes.Contains(line, []byte(text)) }
+	switch {
+	case has(conflictText):
+		return Problem{Kind: SessionConflict}, true
+	case has(tokenText) && has(clockText):
+		return Problem{Kind: ClockSkew}, true
+	case has(tokenText):
+		return Problem{Kind: RegistrationRefused}, true
+	case has(tlsText), has(certificateText):
+		return Problem{Kind: CertificateUntrusted}, true
+	case slices.ContainsFunc(recoveredTexts, has):
+		return Problem{}, true
+	}
+	if _, text, is := strings.Cut(string(line), errorText); is {
+		text, _, _ = strings.Cut(text, errorEnd)
+		return Problem{ServerUnreachable, text}, true
+	}
+	return Problem{}, false
+}
+
+// Explain says what a listener that is not ready lacks, and what to do.
+func (p Problem) Explain() (missing, hint string) {
+	switch p.Kind {
+	case ClockSkew:
+		return "the right time: the server refuses the listener's times", HintClock
+	case CertificateUntrusted:
+		return "trust: the listener does not trust the server's certificate",
+			"set AZP_CA_FILE (--ca-file) to the certificate authority's, or install it in the image"
+	case SessionConflict:
+		return "a session: another listener has one for this agent",
+			"wait if that was killed: the server keeps its session for five minutes; otherwise, end the other container that uses this agent's files"
+	case RegistrationRefused:
+		return "a registration: the server refuses this agent's", "check whether the agent was deleted, or registered again elsewhere"
+	case ServerUnreachable:
+		return "an answer: the listener says: " + p.Text, "check that the listener can reach the server through the same proxy as azptend"
+	}
+	return "a session, and the listener's log does not say why", "see the listener's lines above, and its log in _diag"
+}
+
+// HintClock is what to do about a clock that is wrong.
+const HintClock = "set the clock; in a container it is the host's"
+
+// problemState is what a listener's log has said so far.
+type problemState struct {
+	conflict chan struct{} // closed at the first session conflict
+
+	mu   sync.Mutex
+	last Problem
+
+	// The goroutine that reads the log owns these.
+	hasConflict bool // conflict is closed
+	refused     bool
+	lastAsked   time.Time     // when the server was last asked whether the agent exists
+	pause       time.Duration // until it is asked again
+}
+
+func (s *problemState) note(p Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Kind == ServerUnreachable && s.last.Kind != NoProblem {
+		return // the listener's line about an error whose name it has logged before
+	}
+	s.last = p
+}
+
+// If the server refuses the registration, azptend asks about the agent at once, and
+// then less and less often. A job that forges such lines causes few requests.
+const (
+	firstAskAgain = time.Minute
+	lastAskAgain  = time.Hour
+)
+
+// handleProblem reacts to a problem in the log.
+func (l *Listener) handleProblem(p Problem, post func(lifecycle.Event)) {
+	s := &l.problems
+	s.note(p)
+	switch {
+	case p.Kind == SessionConflict && !s.hasConflict:
+		s.hasConflict = true
+		close(s.conflict)
+		post(lifecycle.SessionConflict{})
+	case p.Kind == RegistrationRefused:
+		if !s.refused {
+			s.refused = true
+			l.o.Log.Warn("The server refuses the agent's registration: the agent may have been deleted", "agent", l.o.Name)
+		}
+		if time.Since(s.lastAsked) < s.pause {
+			return
+		}
+		s.lastAsked, s.pause = time.Now(), min(max(2*s.pause, firstAskAgain), lastAskAgain)
+		post(lifecycle.AgentMaybeDeleted{LogonRefused: true})
+	case p.Kind == NoProblem && s.refused:
+		s.refused = false
+		l.o.Log.Info("The server accepts the agent's registration again", "agent", l.o.Name)
+		post(lifecycle.SessionReady{})
+	}
+}
+
+// Problem returns what the listener's log last said.
+func (l *Listener) Problem() Problem {
+	l.problems.mu.Lock()
+	defer l.problems.mu.Unlock()
+	return l.problems.last
+}
+
+// Conflict is closed once the listener's log shows a session conflict.
+func (l *Listener) Conflict() <-chan struct{} { return l.problems.conflict }
+
+// A listener retries every 15 to 60 s once it has a session. So azptend reads its log
+// more often while it starts.
+const (
+	pollAtStart = time.Second
+	pollLater   = 10 * time.Second
+	startPeriod = time.Minute
+)
+
+// FollowProblems reports each problem that a line of the logs shows, if it was written
+// after before was taken. It returns when ctx ends.
+func (f Files) FollowProblems(ctx context.Context, before LogSizes, report func(Problem)) {
+	follower := logFollower{files: f, before: before, logs: map[string]*followedLog{}}
+	for begun := time.Now(); ; {
+		var found []Problem
+		_ = f.Dir.AsUser(func() error { found = follower.readNew(); return nil })
+		for _, p := range found {
+			report(p)
+		}
+		pause := pollAtStart
+		if time.Since(begun) > startPeriod {
+			pause = pollLater
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// logFollower reads what is added to a listener's logs.
+type logFollower struct {
+	files  Files
+	before LogSizes
+	logs   map[string]*followedLog
+}
+
+// followedLog is one log, and how much of it was read.
+type followedLog struct {
+	lines *safefile.LineFollower
+	read  int64
+}
+
+// Jobs can leave any number of logs of any size. So azptend reads the newest few, and
+// a part of each: a listener writes to one, and names it by its time.
+const (
+	maxLogs     = 64
+	maxLogReads = 4 // safefile.LineFollower: 256 KiB each
+)
+
+// readNew returns the problems in what was added since the last call.
+func (l *logFollower) readNew() (found []Problem) {
+	sizes := l.files.logSizes()
+	for name := range l.logs { // logs that were removed
+		if _, is := sizes[name]; !is {
+			delete(l.logs, name)
+		}
+	}
+	var names []string // of logs that have grown
+	for name, size := range sizes {
+		if log := l.logs[name]; size > l.before[name] && (log == nil || size > log.read) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names[max(0, len(names)-maxLogs):] {
+		found = append(found, l.readLog(name)...)
+	}
+	return found
+}
+
+func (l *logFollower) readLog(name string) (found []Problem) {
+	log := l.logs[name]
+	if log == nil {
+		log = &followedLog{lines: safefile.Dir(l.files.Dir.Logs()).FollowLines(name)}
+		l.logs[name] = log
+	}
+	for range maxLogReads {
+		lines, replaced, err := log.lines.Next()
+		if err != nil || len(lines) == 0 {
+			break
+		}
+		if replaced {
+			log.read = 0
+		}
+		n := int64(len(lines))
+		old := min(n, max(0, l.before[name]-log.read)) // written before this listener started
+		log.read += n
+		for line := range bytes.Lines(lines[old:]) {
+			if p, known := problemIn(line); known {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,87 @@
+package mslistener
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// This file decides which agent a process belongs to. Executables are hard-linked
+// between roots and replaced by updates, so their inode proves nothing. Other
+// containers use the same paths. What proves that a process belongs to a directory is
+// the directory itself: in its own mount namespace, the process runs a program of the
+// very directory that is Root. A process that azptend may not inspect is not ours.
+
+// WorkerProgram runs a job, below the listener.
+const WorkerProgram = "Agent.Worker"
+
+// IsListener reports whether a process is a listener of this directory: its program
+// is in bin, or in the bin.VERSION that an update has put in its place.
+func IsListener(d agentdir.Dir, p proc.Info) bool { return runs(d, p, filepath.Base(d.Listener())) }
+
+// IsOrphan reports whether a process belongs to a job of a previous run: it is a
+// worker, or it inherited the environment of a listener of this directory. The second
+// also finds daemons that have left every process group and lost every parent.
+func IsOrphan(d agentdir.Dir, p proc.Info) bool {
+	return runs(d, p, WorkerProgram) || (IsDescendant(d, p) && !IsListener(d, p) && !IsUpdateScript(d, p))
+}
+
+func runs(d agentdir.Dir, p proc.Info, program string) bool {
+	bin := filepath.Dir(p.Program)
+	return filepath.Base(p.Program) == program && strings.HasPrefix(filepath.Base(bin), "bin") && isSameDir(d, p, filepath.Dir(bin))
+}
+
+// isSameDir reports whether this directory is what a process finds at a path.
+func isSameDir(d agentdir.Dir, p proc.Info, path string) bool {
+	if p.Stat == nil {
+		return false
+	}
+	ours, err := os.Stat(d.Root)
+	if err != nil {
+		return false
+	}
+	theirs, err := p.Stat(path)
+	return err == nil && os.SameFile(ours, theirs)
+}
+
+// StartedByAzptend reports whether azptend started a process, or a listener that it
+// descends from.
+func StartedByAzptend(p proc.Info) bool { return perfDirOf(p) != "" }
+
+// IsDescendant reports whether a process descends from a listener that azptend has
+// started in this directory. A job's processes inherit the listener's environment,
+// wherever they go. The environment names a path in the mount namespace of the
+// process, not in ours.
+func IsDescendant(d agentdir.Dir, p proc.Info) bool {
+	perf := perfDirOf(p)
+	return perf != "" && isSameDir(d, p, filepath.Dir(perf))
+}
+
+// perfDirOf is the perf directory in a process's environment, "" if azptend has not
+// made one for it.
+func perfDirOf(p proc.Info) string {
+	for _, pair := range p.Environ() {
+		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
+			if filepath.IsAbs(dir) && agentdir.IsPerfDir(dir) {
+				return dir
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+// IsUpdateScript reports whether a process is the script by which a listener of this
+// directory updates itself (agent-protocol.md 4.3).
+func IsUpdateScript(d agentdir.Dir, p proc.Info) bool {
+	args := p.Args()
+	for _, arg := range args[min(1, len(args)):] {
+		if filepath.Base(arg) == "_update.sh" {
+			return IsDescendant(d, p)
+		}
+	}
+	return false
+}

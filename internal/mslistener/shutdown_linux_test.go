@@ -1,0 +1,41 @@
+package mslistener_test
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/mslistener"
+)
+
+// TestAPipeIsNoLog: a job can leave one where the logs are, and who opens it waits
+// for ever.
+func TestAPipeIsNoLog(t *testing.T) {
+	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), "")
+	if err := syscall.Mkfifo(filepath.Join(f.LogDir, "Agent_20261122-190001-utc.log"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if logs := (mslistener.Files{Dir: f}).LogSizes(); len(logs) != 1 {
+		t.Errorf("the listeners' logs are %v", logs)
+	}
+}
+
+// TestShutdownOfManyLogs: of a listener that has filled many logs the end counts,
+// over more than one log, and what is before it does not.
+func TestShutdownOfManyLogs(t *testing.T) {
+	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), resultLine+"Failed\n")
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190001-utc.log"), strings.Repeat("x\n", 1<<19)+shutdownLine)
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190002-utc.log"), resultLine+"Canceled\n")
+	got, err := (mslistener.Files{Dir: f}).ReadShutdown(mslistener.LogSizes{})
+	if want := (mslistener.ShutdownRecord{Signaled: true, JobResult: "Canceled", JobEndedAfter: true}); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	write(t, filepath.Join(f.LogDir, "Agent_20261122-190002-utc.log"), strings.Repeat("x\n", 1<<19))
+	if got, err := (mslistener.Files{Dir: f}).ReadShutdown(mslistener.LogSizes{}); err != nil || got != (mslistener.ShutdownRecord{}) {
+		t.Errorf("of more than is to be read: %+v, %v", got, err)
+	}
+}

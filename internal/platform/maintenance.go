@@ -1,0 +1,111 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// maxNotice is the longest notice that Azure gives, except before failing hardware
+// (docs/platforms.md). So a drain begins this long before an event that was announced
+// days ago, or earlier where a job may take longer.
+const maxNotice = 15 * time.Minute
+
+// Maintenance drains the agents before Azure ends this machine. Nil is no machine that
+// Azure may end: its methods then do nothing.
+type Maintenance struct {
+	log        *slog.Logger
+	metadata   *Metadata
+	lead       time.Duration
+	approve    bool
+	drainedFor map[string]Event // by id
+}
+
+// NewMaintenance watches the scheduled events of a machine on which systemd runs azptend.
+// Elsewhere it returns nil: a container does not need them, because its platform sends
+// SIGTERM. Client must not use a proxy. Approve has events approved after the drain.
+func NewMaintenance(on Platform, client *http.Client, grace time.Duration, approve bool, log *slog.Logger) *Maintenance {
+	if on != Systemd {
+		log.Debug("Not watching for scheduled events of the machine: this is no systemd unit", "platform", on)
+		if approve {
+			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: this is no systemd unit", "platform", on)
+		}
+		return nil
+	}
+	return &Maintenance{log: log, metadata: NewMetadata(client, ""), lead: max(grace, maxNotice), approve: approve, drainedFor: map[string]Event{}}
+}
+
+// WaitUntilOver waits while this machine is about to end. azptend has just drained for
+// that, and the unit's Restart= has started it again. It returns early if ctx ends.
+func (m *Maintenance) WaitUntilOver(ctx context.Context) {
+	if m == nil {
+		return
+	}
+	m.metadata.WaitForMaintenance(ctx, m.lead, func(e Event) {
+		m.log.Warn("Not starting an agent: this machine is about to end. Waiting until that is over or called off", eventAttrs(e)...)
+	})
+}
+
+// Watch calls drain when the end of this machine is near, until ctx ends. By is when the
+// machine ends; zero: at any moment.
+func (m *Maintenance) Watch(ctx context.Context, drain func(reason string, by time.Time)) {
+	if m == nil {
+		return
+	}
+	w := &Watcher{
+		Metadata: m.metadata, Lead: m.lead,
+		OnAnnounced: func(e Event) {
+			m.log.Warn("Azure has announced the end of this machine", append(eventAttrs(e), "drains_within", m.lead.String())...)
+		},
+		OnDue: func(e Event) {
+			m.drainedFor[e.ID] = e
+			m.log.Warn("Draining: the end of this machine is near", eventAttrs(e)...)
+			drain(fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
+		},
+		OnReachable: func(err error) {
+			if err != nil {
+				m.log.Debug("Cannot read scheduled events", "error", err)
+				return
+			}
+			m.log.Debug("Scheduled events reachable again")
+		},
+	}
+	w.Run(ctx)
+}
+
+// ApprovalTimeout bounds Approve.
+const ApprovalTimeout = 5 * time.Second
+
+// Approve approves the events for which the agents have drained, after Watch has
+// returned. It leaves events alone that are also about other machines: their jobs run.
+func (m *Maintenance) Approve() {
+	if m == nil || !m.approve {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ApprovalTimeout)
+	defer cancel()
+	for _, e := range m.drainedFor {
+		switch {
+		case e.Started:
+			continue
+		case len(e.OtherMachines) > 0:
+			m.log.Warn("Did not approve the scheduled event: it is about other machines too", eventAttrs(e)...)
+			continue
+		}
+		if err := m.metadata.Approve(ctx, e.ID); err != nil {
+			m.log.Warn("Cannot approve the scheduled event: Azure waits until its time", "error", err)
+		} else {
+			m.log.Info("Approved the scheduled event: Azure need not wait any longer", eventAttrs(e)...)
+		}
+	}
+}
+
+func eventAttrs(e Event) []any {
+	at := "now"
+	if !e.NotBefore.IsZero() {
+		at = e.NotBefore.UTC().Format(time.RFC3339)
+	}
+	return []any{"event", e.Kind, "not_before", at, "source", e.Source, "description", e.Description, "id", e.ID}
+}

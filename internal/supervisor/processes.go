@@ -1,0 +1,194 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/mslistener"
+	"github.com/azptend/azptend/internal/proc"
+)
+
+// This file finds what a previous run left running.
+
+// findListeners finds the listeners in this directory. One that azptend has not started
+// is an error. So is one in another container on a volume without locks: its azptend may
+// still run.
+func (r *runner) findListeners() (pids []int, err error) {
+	for _, f := range r.findProcesses(r.isListener) {
+		if !f.startedByAzptend {
+			return nil, r.o.Dir.OccupiedError(f.Pid, "an agent's listener that azptend has not started", f.elsewhere)
+		}
+		if f.elsewhere && !r.o.Policy.RegisterOnly && !r.o.Dir.IsLocked() {
+			return nil, r.o.Dir.OccupiedError(f.Pid, "an agent's listener", true)
+		}
+		pids = append(pids, f.Pid)
+	}
+	return pids, nil
+}
+
+func (r *runner) isListener(p proc.Info) bool { return mslistener.IsListener(r.o.Dir, p) }
+
+func (r *runner) isOrphan(p proc.Info) bool { return mslistener.IsOrphan(r.o.Dir, p) }
+
+// adoptListener watches the listener of a previous run. If there is none, what is left of
+// its jobs is killed. One agent has one session, so only one of several listeners can
+// serve it: the one with a worker is kept, and the others are killed. A job can leave a
+// process that looks like a listener.
+func (r *runner) adoptListener(ctx context.Context, pids []int, p *previousRun) {
+	kill := func(l mslistener.Process) {
+		killing, done := context.WithTimeout(ctx, killTimeout)
+		defer done()
+		n := l.KillTree(killing)
+		r.log.Warn("Killed one of several listeners in the agent's folder: one serves the agent", "pid", l.Pid(), "processes", n)
+	}
+	for _, pid := range pids {
+		listener, err := r.watchProcess(pid, r.isListener)
+		if err != nil {
+			r.log.Warn("Cannot watch a listener of a previous run: it may have just exited", "pid", pid, "error", err)
+			continue
+		}
+		worker := workerOf(ctx, listener)
+		working := worker == lifecycle.WorkerWithSteps || worker == lifecycle.WorkerWithoutSteps
+		switch {
+		case p.listener == nil:
+			p.listener, p.working = listener, working
+		case working && !p.working:
+			kill(p.listener)
+			p.listener, p.working = listener, working
+		default:
+			kill(listener)
+		}
+	}
+	if p.listener == nil {
+		r.killOrphans(ctx)
+	}
+}
+
+const (
+	// orphansAtOnce is how many processes are killed at a time: each takes a file
+	// descriptor, and a job can leave thousands.
+	orphansAtOnce = 256
+	// loggedPids is how many of them the log names.
+	loggedPids = 10
+)
+
+// killOrphans kills the processes of a previous run's jobs.
+func (r *runner) killOrphans(ctx context.Context) {
+	var pids []int
+	killed := 0
+	for some := range slices.Chunk(r.findProcesses(r.isOrphan), orphansAtOnce) {
+		var watched []mslistener.Process
+		for _, f := range some {
+			if p, err := r.watchProcess(f.Pid, r.isOrphan); err == nil {
+				watched, pids = append(watched, p), append(pids, f.Pid)
+			}
+		}
+		killing, done := context.WithTimeout(ctx, killTimeout)
+		killed += r.o.Processes.KillTrees(killing, watched)
+		done()
+	}
+	if len(pids) > 0 {
+		r.log.Warn("Killed processes of a previous run's job: its listener has exited, and the job is lost",
+			"pids", pids[:min(len(pids), loggedPids)], "processes", killed)
+	}
+}
+
+// updateWithListenerTimeout bounds the wait for an update's script while its listener
+// still runs. The script does nothing before the listener exits: either it soon will, or
+// a job has left a process that only looks like such a script.
+const updateWithListenerTimeout = 5 * time.Second
+
+// waitForPreviousUpdate waits for the script that updates a listener of a previous run.
+// It moves the directory that the listener is in.
+func (r *runner) waitForPreviousUpdate(ctx context.Context) {
+	isScript := func(p proc.Info) bool { return mslistener.IsUpdateScript(r.o.Dir, p) }
+	timeout := updateTimeout
+	if len(r.findProcesses(r.isListener)) > 0 {
+		timeout = updateWithListenerTimeout
+	}
+	ctx, done := context.WithTimeout(ctx, timeout)
+	defer done()
+	for _, f := range r.findProcesses(isScript) {
+		p, err := r.watchProcess(f.Pid, isScript)
+		if err != nil {
+			continue
+		}
+		r.log.Info("A listener of a previous run updates itself: waiting for its script to end", "pid", f.Pid)
+		select {
+		case <-p.Done():
+		case <-ctx.Done():
+			r.log.Warn("The update's script does not end", "pid", f.Pid)
+		}
+	}
+}
+
+// processScanTimeout bounds a scan of the processes. A job can leave one whose memory or
+// mounts hang (FUSE).
+const processScanTimeout = 10 * time.Second
+
+// candidate is a process that findProcesses has found.
+type candidate struct {
+	Pid              int
+	elsewhere        bool // in another container
+	startedByAzptend bool // or descends from a listener that azptend started
+}
+
+// findProcesses scans with azptend's rights, and with those of the user that jobs run as:
+// a root without CAP_SYS_PTRACE cannot see which program another user's process runs. A
+// process that cannot be inspected in time ends the scan.
+func (r *runner) findProcesses(is func(proc.Info) bool) []candidate {
+	var mu sync.Mutex
+	var found []candidate
+	scan := func() {
+		r.o.Processes.Find(func(p proc.Info) bool {
+			if r.mayBeOurs(p) && is(p) {
+				c := candidate{p.Pid, p.OtherMountNamespace(), mslistener.StartedByAzptend(p)}
+				mu.Lock()
+				defer mu.Unlock()
+				found = append(found, c)
+			}
+			return false
+		})
+	}
+	ended := bounded.Within(processScanTimeout, scan)
+	if user := r.o.Dir.User; user != nil {
+		ended = bounded.Within(processScanTimeout, func() { _ = user.Do(func() error { scan(); return nil }) }) && ended
+	}
+	if !ended {
+		r.log.Warn("A process cannot be inspected: some of what a previous run left running may not be found", "waited", processScanTimeout.String())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	all := slices.Clone(found)
+	slices.SortStableFunc(all, func(a, b candidate) int { return a.Pid - b.Pid })
+	return slices.CompactFunc(all, func(a, b candidate) bool { return a.Pid == b.Pid })
+}
+
+// mayBeOurs reports whether the user of a process can have started one in this
+// directory: root, azptend's user or the jobs'. Anybody else can run a program of our
+// directory in a mount namespace of their own.
+func (r *runner) mayBeOurs(p proc.Info) bool {
+	return p.UID == 0 || p.UID == os.Geteuid() || r.o.Dir.User != nil && p.UID == r.o.Dir.User.UID
+}
+
+// watchProcess watches a process, if is still accepts it: the process that was found may
+// have exited since.
+func (r *runner) watchProcess(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
+	ctx, done := context.WithTimeoutCause(context.Background(), processScanTimeout,
+		fmt.Errorf("cannot inspect process %d: it does not answer within %v", pid, processScanTimeout))
+	defer done()
+	return bounded.Call(ctx, func() (mslistener.Process, error) {
+		is := func(p proc.Info) bool { return r.mayBeOurs(p) && is(p) }
+		p, err := r.o.Processes.Adopt(pid, is)
+		if user := r.o.Dir.User; err != nil && user != nil {
+			err = user.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
+		}
+		return p, err
+	}, nil)
+}
