@@ -17,7 +17,7 @@ const limited = "AZPTEND_TEST_LIMITED"
 
 // A file system that takes the name of a file and not its content, as a full one
 // does: no file may grow beyond eight bytes.
-func TestAFullDiskLeavesNoHalfFile(t *testing.T) {
+func TestFullDisk(t *testing.T) {
 	if os.Getenv(limited) == "" {
 		// In a process of its own: go test writes its own log when it likes, and
 		// must not be the one that finds no room.
@@ -54,7 +54,7 @@ func TestAFullDiskLeavesNoHalfFile(t *testing.T) {
 
 // As root nothing is read-only but a file system that is: /proc takes no file from
 // anybody.
-func TestAReadOnlyFolder(t *testing.T) {
+func TestReadOnlyDir(t *testing.T) {
 	root := "/proc/self"
 	err := agentdir.Dir{Root: root}.WriteFiles(registration, theKey())
 	isUnfit(t, err, "cannot use the agent folder "+root, "make it writable")

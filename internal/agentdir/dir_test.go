@@ -43,7 +43,7 @@ func put(t *testing.T, path string, content []byte, mode os.FileMode) {
 	}
 }
 
-func TestAFolderThatIsFit(t *testing.T) {
+func TestCheckAccepts(t *testing.T) {
 	ours := elf(machines[runtime.GOARCH])
 	for name, f := range map[string]agentdir.Dir{
 		"the usual":    installed(t, ours, 0o755),
@@ -84,7 +84,7 @@ func link(t *testing.T, to, at string) {
 	}
 }
 
-func TestAFolderThatIsNot(t *testing.T) {
+func TestCheckRefuses(t *testing.T) {
 	other := "arm64"
 	if runtime.GOARCH == other {
 		other = "amd64"

@@ -39,7 +39,7 @@ func write(t *testing.T, file string, content []byte) {
 	}
 }
 
-func TestWhatAListenerNeeds(t *testing.T) {
+func TestLoader(t *testing.T) {
 	there := filepath.Join(t.TempDir(), "ld-linux-x86-64.so.2")
 	write(t, there, nil)
 	for _, tt := range []struct {
@@ -64,7 +64,7 @@ func TestWhatAListenerNeeds(t *testing.T) {
 	}
 }
 
-func FuzzNeeds(f *testing.F) {
+func FuzzLoader(f *testing.F) {
 	f.Add(program("/lib64/ld-linux-x86-64.so.2"))
 	f.Add([]byte("\x7fELF"))
 	file := filepath.Join(f.TempDir(), "bin", "Agent.Listener")
@@ -82,7 +82,7 @@ func FuzzNeeds(f *testing.F) {
 	})
 }
 
-func TestWhereICUIs(t *testing.T) {
+func TestFindICU(t *testing.T) {
 	nobody := func(string) string { return "" }
 	variable := func(name, value string) func(string) string {
 		return func(n string) string {
@@ -130,7 +130,7 @@ func TestWhereICUIs(t *testing.T) {
 	}
 }
 
-func TestSpace(t *testing.T) {
+func TestDiskSpace(t *testing.T) {
 	f := Dir{Root: t.TempDir()}
 	for _, work := range []string{"_work", filepath.Join(f.Root, "not", "made", "yet"), ""} {
 		free, total, err := f.DiskSpace(work)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestHolderOfALock(t *testing.T) {
+func TestLockHolder(t *testing.T) {
 	f := Dir{Root: t.TempDir()}
 	if f.IsLocked() {
 		t.Error("a folder that nobody has locked is locked")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestOneLifeAFolder(t *testing.T) {
+func TestLock(t *testing.T) {
 	f := Dir{Root: t.TempDir()}
 	release, err := f.Lock()
 	if err != nil {
@@ -39,9 +39,9 @@ func TestOneLifeAFolder(t *testing.T) {
 	}
 }
 
-// TestLogsOfTwoLives: a folder of logs that two lives were given is known to the
+// TestLockLogs: a folder of logs that two lives were given is known to the
 // second, from the first moment on; one's own is nobody else's.
-func TestLogsOfTwoLives(t *testing.T) {
+func TestLockLogs(t *testing.T) {
 	logs := filepath.Join(t.TempDir(), "logs")
 	one, two := Dir{Root: t.TempDir(), LogDir: logs}, Dir{Root: t.TempDir(), LogDir: logs}
 	release, shared := one.LockLogs()

@@ -58,8 +58,8 @@ func TestOwnerRecord(t *testing.T) {
 	}
 }
 
-// TestOwnerRecordOfAJob: whatever a job has put in the record's place is no record.
-func TestOwnerRecordOfAJob(t *testing.T) {
+// TestForgedOwnerRecord: whatever a job has put in the record's place is no record.
+func TestForgedOwnerRecord(t *testing.T) {
 	valid := `{"agentName":"a","poolId":1}`
 	for name, plant := range map[string]func(path string) error{
 		"a pipe":              func(path string) error { return syscall.Mkfifo(path, 0o666) },

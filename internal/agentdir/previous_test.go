@@ -123,7 +123,7 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-func TestForeignAgentIsNamed(t *testing.T) {
+func TestForeignAgentError(t *testing.T) {
 	f := Dir{Root: t.TempDir()}
 	configured(t, f, agentFiles...)
 	err := f.CheckForeignFiles()

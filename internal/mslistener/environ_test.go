@@ -15,7 +15,7 @@ import (
 // escapes.
 const token = "s3cret/of+azptend=="
 
-func TestEnvironment(t *testing.T) {
+func TestEnvFilter(t *testing.T) {
 	for _, tt := range []struct {
 		name                string
 		environ, pass, more []string
@@ -73,7 +73,7 @@ func TestEnvironment(t *testing.T) {
 
 // A value that is shorter than a token is not looked for: it may be part of a
 // word.
-func TestAShortSecretIsNotLookedFor(t *testing.T) {
+func TestShortSecrets(t *testing.T) {
 	for secret, want := range map[string]int{"fifteen-letters": 1, "sixteen-letters!": 0, "": 1} {
 		if env, _ := (EnvFilter{Secrets: []string{secret}}).Apply([]string{"X=a " + secret}); len(env) != want {
 			t.Errorf("with the secret %q: %v", secret, env)
@@ -108,7 +108,7 @@ func TestSecretVariables(t *testing.T) {
 }
 
 // Every variable that identity.md 6.1 lists as a way to an identity.
-func TestNothingOfAnIdentityReachesAJob(t *testing.T) {
+func TestIdentityVariablesAreWithheld(t *testing.T) {
 	for _, name := range []string{
 		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION", "MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT",
 		"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_CLIENT_SECRET",

@@ -34,14 +34,14 @@ func (c *chunked) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func heard(r io.Reader) (found []mslistener.Notification, err error) {
+func readAll(r io.Reader) (found []mslistener.Notification, err error) {
 	err = mslistener.ReadNotifications(r, func(n mslistener.Notification) { found = append(found, n) })
 	return found, err
 }
 
 const job = "0a1b2c3d-0000-4000-8000-ABCDEFabcdef"
 
-func TestReadNotices(t *testing.T) {
+func TestReadNotifications(t *testing.T) {
 	started, finished := mslistener.Notification{Started: true, Job: job}, mslistener.Notification{Job: job}
 	for _, tt := range []struct {
 		name, stream string
@@ -55,20 +55,20 @@ func TestReadNotices(t *testing.T) {
 		{"after much else", strings.Repeat("Starting job: ", 300) + job, []mslistener.Notification{started}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := heard(strings.NewReader(tt.stream))
+			got, err := readAll(strings.NewReader(tt.stream))
 			if d := cmp.Diff(tt.want, got); d != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, d)
 			}
 		})
 	}
 	broken := io.MultiReader(strings.NewReader("Starting job: "+job), iotest.ErrReader(syscall.ECONNRESET))
-	if got, err := heard(broken); len(got) != 1 || !errors.Is(err, syscall.ECONNRESET) {
+	if got, err := readAll(broken); len(got) != 1 || !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("of a connection that breaks: %v, %v", got, err)
 	}
 }
 
 // TCP has no messages: however a stream is cut, the notices in it are the same.
-func TestHoweverTheStreamIsCut(t *testing.T) {
+func TestNotificationsInPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		guid := rapid.StringMatching(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
 		noise := rapid.OneOf(rapid.Just(""), rapid.Just("\n"), rapid.StringN(0, 80, 200), rapid.Just("Finished job: 0a1b2c3d-"))
@@ -84,19 +84,19 @@ func TestHoweverTheStreamIsCut(t *testing.T) {
 			want = append(want, n)
 		}
 		size := rapid.IntRange(1, 120)
-		got, err := heard(&chunked{stream.String(), func(int) int { return size.Draw(t, "chunk") }})
+		got, err := readAll(&chunked{stream.String(), func(int) int { return size.Draw(t, "chunk") }})
 		if d := cmp.Diff(want, got); d != "" || err != nil {
 			t.Fatalf("of %q: %v (-want +got):\n%s", stream.String(), err, d)
 		}
 	})
 }
 
-func FuzzNotices(f *testing.F) {
+func FuzzNotifications(f *testing.F) {
 	f.Add("Starting job: "+job+"Finished job: "+job, 7)
 	f.Add("Starting job: Starting job: "+job[:35], 1)
 	f.Fuzz(func(t *testing.T, stream string, size int) {
-		whole, _ := heard(strings.NewReader(stream))
-		cut, _ := heard(&chunked{stream, func(int) int { return size }})
+		whole, _ := readAll(strings.NewReader(stream))
+		cut, _ := readAll(&chunked{stream, func(int) int { return size }})
 		if d := cmp.Diff(whole, cut); d != "" {
 			t.Errorf("(-whole +cut):\n%s", d)
 		}
@@ -139,7 +139,7 @@ func TestNotificationPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	if got, err := heard(accepted); len(got) != 1 || err != nil {
+	if got, err := readAll(accepted); len(got) != 1 || err != nil {
 		t.Errorf("heard %v, %v", got, err)
 	}
 	accepted.Close()
@@ -164,12 +164,12 @@ func TestConnectedBeforeTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	if got, err := heard(accepted); len(got) != 1 || err != nil {
+	if got, err := readAll(accepted); len(got) != 1 || err != nil {
 		t.Errorf("heard %v, %v", got, err)
 	}
 }
 
-func TestNobodyConnects(t *testing.T) {
+func TestNotConnected(t *testing.T) {
 	port, err := (mslistener.Files{}).OpenPort()
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func closed() <-chan struct{} {
 
 // The listener is found behind all the strangers that came before it, when nobody
 // is waited for any more; and where it is not among them, that is said.
-func TestBehindAThousandStrangers(t *testing.T) {
+func TestManyForeignConnections(t *testing.T) {
 	for _, comes := range []bool{true, false} {
 		port, err := (mslistener.Files{}).OpenPort()
 		if err != nil {

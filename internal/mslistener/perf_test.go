@@ -17,7 +17,7 @@ func newPerf(t *testing.T, dir string) mslistener.Perf {
 
 func hasSession(c mslistener.PerfCounts) bool { return c.Session }
 
-func TestPerfAwait(t *testing.T) {
+func TestPerfWait(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "Agent.perf")
 	perf := newPerf(t, dir)
@@ -39,7 +39,7 @@ func TestPerfAwait(t *testing.T) {
 	}
 }
 
-func TestPerfAwaitEnds(t *testing.T) {
+func TestPerfWaitEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	cancel(enough)
@@ -88,7 +88,7 @@ func TestPerfCounts(t *testing.T) {
 
 // No file blocks, or fills the memory: what is no file, or far too long, is
 // refused, once, and read again where it is one again.
-func TestPerfRefuses(t *testing.T) {
+func TestPerfErrors(t *testing.T) {
 	for name, make := range map[string]func(file string) error{
 		"a named pipe":    func(file string) error { return syscall.Mkfifo(file, 0o644) },
 		"an endless file": func(file string) error { return os.Symlink("/dev/zero", file) },

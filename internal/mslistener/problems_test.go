@@ -29,8 +29,8 @@ const (
 	overLine  = "[2026-11-22 19:04:08Z INFO Terminal] WRITE LINE: 2026-11-22 19:05:08Z: Agent reconnected.\n"
 )
 
-// following is a folder whose logs are followed.
-type following struct {
+// followedLogs is a folder whose logs are followed.
+type followedLogs struct {
 	t    *testing.T
 	dir  string
 	told []mslistener.Problem
@@ -38,9 +38,9 @@ type following struct {
 }
 
 // follow plays in a bubble, for the log is looked at from time to time.
-func follow(t *testing.T, f agentdir.Dir, before mslistener.LogSizes) *following {
+func follow(t *testing.T, f agentdir.Dir, before mslistener.LogSizes) *followedLogs {
 	ctx, stop := context.WithCancel(t.Context())
-	l := &following{t: t, dir: f.LogDir, stop: stop}
+	l := &followedLogs{t: t, dir: f.LogDir, stop: stop}
 	if l.dir == "" {
 		l.dir = filepath.Join(f.Root, "_diag")
 	}
@@ -48,7 +48,7 @@ func follow(t *testing.T, f agentdir.Dir, before mslistener.LogSizes) *following
 	return l
 }
 
-func (l *following) writes(name, text string) {
+func (l *followedLogs) writes(name, text string) {
 	l.t.Helper()
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		l.t.Fatal(err)
@@ -56,7 +56,7 @@ func (l *following) writes(name, text string) {
 	appendTo(l.t, filepath.Join(l.dir, name), text)
 }
 
-func (l *following) wants(kinds ...mslistener.ProblemKind) {
+func (l *followedLogs) wants(kinds ...mslistener.ProblemKind) {
 	l.t.Helper()
 	time.Sleep(10 * time.Second)
 	synctest.Wait()
@@ -72,16 +72,16 @@ func (l *following) wants(kinds ...mslistener.ProblemKind) {
 
 const newLog, oldLog = "Agent_20261122-190500-utc.log", "Agent_20261122-190000-utc.log"
 
-// TestTroubles: of this listener's own log, not of an earlier one's; in a log that
+// TestProblems: of this listener's own log, not of an earlier one's; in a log that
 // is there already what is new counts.
-func TestTroubles(t *testing.T) {
+func TestProblems(t *testing.T) {
 	for name, f := range map[string]agentdir.Dir{
 		"in the folder": {Root: t.TempDir()},
 		"elsewhere":     {Root: t.TempDir(), LogDir: filepath.Join(t.TempDir(), "logs")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &following{t: t, dir: f.LogDir}
+				l := &followedLogs{t: t, dir: f.LogDir}
 				if l.dir == "" {
 					l.dir = filepath.Join(f.Root, "_diag")
 				}
@@ -110,7 +110,7 @@ func TestTroubles(t *testing.T) {
 }
 
 // No file that a job leaves there keeps the log from being read.
-func TestTroublesBesideAJobsFiles(t *testing.T) {
+func TestProblemsBesideFilesOfJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := agentdir.Dir{Root: t.TempDir()}
 		l := follow(t, f, nil)

@@ -22,9 +22,9 @@ func (e elsewhere) Stat(dir string) (fs.FileInfo, error) {
 	return os.Stat(at)
 }
 
-// TestWhoseProcess: the folder that a process runs from is known by what it is, and
+// TestProcesses: the folder that a process runs from is known by what it is, and
 // neither by its path nor by the program's file.
-func TestWhoseProcess(t *testing.T) {
+func TestProcesses(t *testing.T) {
 	ours, theirs := t.TempDir(), t.TempDir()
 	for _, bin := range []string{ours + "/bin", theirs + "/bin", ours + "/_work/bin"} {
 		if err := os.MkdirAll(bin, 0o755); err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// TestAPipeIsNoLog: a job can leave one where the logs are, and who opens it waits
+// TestPipeIsNoLog: a job can leave one where the logs are, and who opens it waits
 // for ever.
-func TestAPipeIsNoLog(t *testing.T) {
+func TestPipeIsNoLog(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
 	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), "")
 	if err := syscall.Mkfifo(filepath.Join(f.LogDir, "Agent_20261122-190001-utc.log"), 0o600); err != nil {

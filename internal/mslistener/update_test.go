@@ -24,7 +24,7 @@ func appendTo(t *testing.T, path, text string) {
 	}
 }
 
-func TestAwaitUpdate(t *testing.T) {
+func TestWaitForUpdate(t *testing.T) {
 	for _, ending := range []string{".succeed", ".failed"} {
 		for name, f := range map[string]agentdir.Dir{
 			"in _diag":  {Root: t.TempDir()},
@@ -66,7 +66,7 @@ func TestAwaitUpdate(t *testing.T) {
 }
 
 // The folder may not be there yet, and without one there is no marker.
-func TestAwaitUpdateWithoutAFolder(t *testing.T) {
+func TestWaitForUpdateWithoutDir(t *testing.T) {
 	f := mslistener.Files{Dir: agentdir.Dir{Root: t.TempDir()}}
 	if m := f.UpdateMarkers(); len(m) != 0 {
 		t.Errorf("markers are %v", m)

@@ -80,7 +80,7 @@ func TestResultOf(t *testing.T) {
 	}
 }
 
-func TestUsable(t *testing.T) {
+func TestSelfHosted(t *testing.T) {
 	for _, tt := range []struct {
 		pool azdo.Pool
 		says string
@@ -104,10 +104,10 @@ func TestUsable(t *testing.T) {
 	}
 }
 
-// speechless is a listener that never tells its version.
-type speechless struct{ Processes }
+// noVersion is a listener that never tells its version.
+type noVersion struct{ Processes }
 
-func (speechless) Output(ctx context.Context, _ proc.Spec) (string, proc.Status, error) {
+func (noVersion) Output(ctx context.Context, _ proc.Spec) (string, proc.Status, error) {
 	<-ctx.Done()
 	return "", proc.Status{}, fmt.Errorf("cannot wait for it: %w", context.Cause(ctx))
 }
@@ -117,7 +117,7 @@ func (speechless) Output(ctx context.Context, _ proc.Spec) (string, proc.Status,
 func TestNoVersion(t *testing.T) {
 	f := folder(t)
 	synctest.Test(t, func(t *testing.T) {
-		o := mslistener.Options{Dir: f, Processes: speechless{}}
+		o := mslistener.Options{Dir: f, Processes: noVersion{}}
 		_, err := mslistener.Version(t.Context(), o)
 		if resultOf(err).Outcome != lifecycle.DirUnusable || !strings.Contains(err.Error(), "--version does not end within 30s") {
 			t.Errorf("error is %v", err)

@@ -9,9 +9,9 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// TestTogether: several lives are as far as the least of them, ready when all
+// TestMerge: several lives are as far as the least of them, ready when all
 // are, ended when all have, and then with the worst of their ends.
-func TestTogether(t *testing.T) {
+func TestMerge(t *testing.T) {
 	phases := []lifecycle.Phase{
 		lifecycle.Booting, lifecycle.Registering, lifecycle.Starting, lifecycle.Busy, lifecycle.Idle,
 		lifecycle.Draining, lifecycle.Stopping, lifecycle.Removing, lifecycle.Gone,
@@ -46,7 +46,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-func TestTheWorstEndSaysMost(t *testing.T) {
+func TestWorst(t *testing.T) {
 	order := []int{0, 130, 75, 69, 137, 77, 78, 64, 70}
 	for i, worse := range order {
 		for _, better := range order[:i] {

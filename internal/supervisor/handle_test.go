@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// talkative is a life with a line.
-func talkative(o *Options) { o.handle = newHandle() }
+// withHandle is a life with a line.
+func withHandle(o *Options) { o.handle = newHandle() }
 
 // status asks over the line, which a living loop answers at once.
 func (s *stage) status() Snapshot {
@@ -54,8 +54,8 @@ func (s *stage) follow() <-chan []lifecycle.Phase {
 	return heard
 }
 
-func TestStatusTellsTheLife(t *testing.T) {
-	play(t, talkative, func(s *stage) {
+func TestStatus(t *testing.T) {
+	play(t, withHandle, func(s *stage) {
 		began := time.Now()
 		s.silent = true
 		s.begin()
@@ -90,10 +90,10 @@ func TestStatusTellsTheLife(t *testing.T) {
 	})
 }
 
-// TestDrainWithoutClock: the job takes longer than the grace period, and is
+// TestDrainWithoutDeadline: the job takes longer than the grace period, and is
 // finished; a SIGTERM later begins it.
-func TestDrainWithoutClock(t *testing.T) {
-	s := play(t, talkative, func(s *stage) {
+func TestDrainWithoutDeadline(t *testing.T) {
+	s := play(t, withHandle, func(s *stage) {
 		s.ready()
 		s.jobStarts()
 		s.fails("DELETE", slow(time.Second))
@@ -120,16 +120,16 @@ func TestDrainWithoutClock(t *testing.T) {
 			t.Error(diff)
 		}
 	})
-	if s.end.Code != 0 || s.left() != "" {
-		t.Errorf("it ended with %+v and left %q", s.end, s.left())
+	if s.end.Code != 0 || s.agentsLeft() != "" {
+		t.Errorf("it ended with %+v and left %q", s.end, s.agentsLeft())
 	}
 }
 
-// TestDrainWithClock: the grace period runs from the first word, and nothing
+// TestDrainWithDeadline: the grace period runs from the first word, and nothing
 // extends it: neither asking again nor SIGTERM.
-func TestDrainWithClock(t *testing.T) {
+func TestDrainWithDeadline(t *testing.T) {
 	var asked time.Time
-	s := play(t, talkative, func(s *stage) {
+	s := play(t, withHandle, func(s *stage) {
 		s.ready()
 		s.jobStarts()
 		s.drain(false)
@@ -153,14 +153,14 @@ func TestDrainWithClock(t *testing.T) {
 			t.Errorf("the job was cancelled after %v, want %v", got, want)
 		}
 	})
-	if s.end.Code != 75 || s.left() != "" {
-		t.Errorf("it ended with %+v and left %q", s.end, s.left())
+	if s.end.Code != 75 || s.agentsLeft() != "" {
+		t.Errorf("it ended with %+v and left %q", s.end, s.agentsLeft())
 	}
 }
 
 // TestDrainWhileBooting ends the life at once, and says so.
 func TestDrainWhileBooting(t *testing.T) {
-	s := play(t, talkative, func(s *stage) {
+	s := play(t, withHandle, func(s *stage) {
 		s.fails("pool", hangs)
 		s.begin()
 		if got := s.drain(false); got.Phase != lifecycle.Gone {
@@ -175,9 +175,9 @@ func TestDrainWhileBooting(t *testing.T) {
 	}
 }
 
-// TestSilenceOfALoop: without a loop there is no answer, only the caller's own
+// TestStuckLoop: without a loop there is no answer, only the caller's own
 // patience.
-func TestSilenceOfALoop(t *testing.T) {
+func TestStuckLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -12,16 +12,16 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// TestTwoHalves: one azptend registers, another runs the agent and never calls
+// TestHandoff: one azptend registers, another runs the agent and never calls
 // its pool.
-func TestTwoHalves(t *testing.T) {
+func TestHandoff(t *testing.T) {
 	var out agentdir.Dir
 	first := play(t, func(o *Options) {
 		out = agentdir.Dir{Root: filepath.Join(o.Dir.Root, "out")}
 		o.Policy.RegisterOnly, o.Dir = true, out
 	}, func(s *stage) { s.begin() })
-	if got := strings.Join(first.record, " "); got != "pool POST" || first.end.Code != 0 || first.left() != "8" {
-		t.Fatalf("saw %s, exit code %d, left %s", got, first.end.Code, first.left())
+	if got := strings.Join(first.record, " "); got != "pool POST" || first.end.Code != 0 || first.agentsLeft() != "8" {
+		t.Fatalf("saw %s, exit code %d, left %s", got, first.end.Code, first.agentsLeft())
 	}
 	made := first.agents[8]
 	if made.UserCapabilities[agentdir.TagRemoval] != agentdir.RemovalByKeeper {
@@ -77,7 +77,7 @@ func TestTwoHalves(t *testing.T) {
 			}
 			s.sigterm()
 			end := <-s.ended
-			if took := time.Since(s.spoken); took > 2*jobStartTimeout {
+			if took := time.Since(s.firstSignal); took > 2*jobStartTimeout {
 				s.t.Errorf("it took %v", took)
 			}
 			s.ended <- end
@@ -118,8 +118,8 @@ func TestTwoHalves(t *testing.T) {
 				s.next = 8
 				tt.script(s)
 			})
-			if got := strings.Join(s.record, " "); got != tt.saw || s.end.Code != tt.code || s.left() != "8" {
-				t.Errorf("saw %s, exit code %d (%s), left %s", got, s.end.Code, s.end.Why, s.left())
+			if got := strings.Join(s.record, " "); got != tt.saw || s.end.Code != tt.code || s.agentsLeft() != "8" {
+				t.Errorf("saw %s, exit code %d (%s), left %s", got, s.end.Code, s.end.Why, s.agentsLeft())
 			}
 			s.leavesNothing(t)
 		})

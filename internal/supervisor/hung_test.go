@@ -14,8 +14,8 @@ func TestALaunchThatHangs(t *testing.T) {
 		s.pass(2 * time.Second)
 		s.sigterm()
 	})
-	if s.left() != "" || s.end.Code != 0 || s.took > 90*time.Second {
-		t.Errorf("after %v: exit code %d, and these stay: %s", s.took, s.end.Code, s.left())
+	if s.agentsLeft() != "" || s.end.Code != 0 || s.took > 90*time.Second {
+		t.Errorf("after %v: exit code %d, and these stay: %s", s.took, s.end.Code, s.agentsLeft())
 	}
 }
 
@@ -27,7 +27,7 @@ func TestALookThatHangs(t *testing.T) {
 		s.listener().unseen = true
 		s.sigterm()
 	})
-	if s.left() != "" || s.end.Code != 0 || s.took > 90*time.Second {
-		t.Errorf("after %v: exit code %d, and these stay: %s", s.took, s.end.Code, s.left())
+	if s.agentsLeft() != "" || s.end.Code != 0 || s.took > 90*time.Second {
+		t.Errorf("after %v: exit code %d, and these stay: %s", s.took, s.end.Code, s.agentsLeft())
 	}
 }

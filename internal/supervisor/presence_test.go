@@ -58,9 +58,9 @@ func (p *pools) change(do func()) {
 	do()
 }
 
-// TestRoster: one request an hour for all agents of a process, and a single agent
+// TestPresence: one request an hour for all agents of a process, and a single agent
 // is asked for by its id.
-func TestRoster(t *testing.T) {
+func TestPresence(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		members int

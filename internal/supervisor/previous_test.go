@@ -31,7 +31,7 @@ func (s *stage) AgentWithCapabilities(ctx context.Context, pool, id int) (found 
 			return azdo.Agent{}, errNoAgent
 		}
 		found = *s.agents[id]
-		if s.markless {
+		if s.dropsTags {
 			found.UserCapabilities = nil
 		}
 		return found, nil
@@ -52,7 +52,7 @@ func (s *stage) SetUserCapabilities(ctx context.Context, _, id int, c map[string
 
 func (s *stage) Find(is func(proc.Info) bool) []proc.Info {
 	var found []proc.Info
-	for _, f := range s.found {
+	for _, f := range s.processes {
 		if is(f) {
 			found = append(found, f)
 		}
@@ -68,12 +68,12 @@ func (s *stage) KillTrees(ctx context.Context, all []mslistener.Process) (n int)
 }
 
 func (s *stage) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
-	if !slices.ContainsFunc(s.found, func(f proc.Info) bool { return f.Pid == pid && is(f) }) {
+	if !slices.ContainsFunc(s.processes, func(f proc.Info) bool { return f.Pid == pid && is(f) }) {
 		return nil, errors.New("it is another process by now")
 	}
 	s.note("adopt %d", pid)
-	s.former.pid = pid
-	return s.former, nil
+	s.previousListener.pid = pid
+	return s.previousListener, nil
 }
 
 // What an earlier run has left in its folder besides .agent.
@@ -84,8 +84,8 @@ const (
 	older     = "older"     // a perf folder: an azptend that kept no records was killed
 )
 
-// formerLife leaves an agent in a pool, its files, and processes of its programs.
-func (s *stage) formerLife(pool int, left string, programs ...string) {
+// previousRun leaves an agent in a pool, its files, and processes of its programs.
+func (s *stage) previousRun(pool int, left string, programs ...string) {
 	tags := map[string]string{agentdir.TagKind: agentdir.KindAgent, agentdir.TagHost: s.o.HostName + ":" + s.o.Dir.Root, agentdir.TagInstance: "the former's"}
 	settings := map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"}
 	b, _ := json.Marshal(settings)
@@ -106,10 +106,10 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 		s.t.Fatal(err)
 	}
 	s.agents[5] = &azdo.Agent{ID: 5, Name: "Former", Status: "online", UserCapabilities: tags}
-	s.former = &listener{s: s, done: make(chan struct{}), daemon: true}
-	s.former.conn, s.former.far = net.Pipe()
+	s.previousListener = &listener{s: s, done: make(chan struct{}), daemon: true}
+	s.previousListener.conn, s.previousListener.far = net.Pipe()
 	for _, p := range programs {
-		s.found = append(s.found, proc.Info{
+		s.processes = append(s.processes, proc.Info{
 			Pid: 55, Program: filepath.Join(s.o.Dir.Root, "bin.4.1.0", p),
 			Args: func() []string { return nil },
 			Environ: func() []string {
@@ -121,8 +121,8 @@ func (s *stage) formerLife(pool int, left string, programs ...string) {
 	}
 }
 
-// TestLeftovers plays lives in a folder where another was killed.
-func TestLeftovers(t *testing.T) {
+// TestPreviousRuns plays lives in a folder where another was killed.
+func TestPreviousRuns(t *testing.T) {
 	const anew = "POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT"
 	for _, tt := range []struct {
 		name   string
@@ -132,24 +132,24 @@ func TestLeftovers(t *testing.T) {
 		left   string
 	}{
 		{"its agent is removed, whatever its name", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"its agent in another pool", func(s *stage) {
-			s.formerLife(2, recorded)
+			s.previousRun(2, recorded)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 2:5 DELETE 5 " + anew, 0, ""},
 
 		{"files of another tool are not replaced", func(s *stage) {
-			s.formerLife(1, foreign)
+			s.previousRun(1, foreign)
 			s.begin()
 		}, "pool", 78, "5"},
 
 		{"files of another tool are replaced where a person wants it", func(s *stage) {
-			s.formerLife(1, foreign)
+			s.previousRun(1, foreign)
 			s.o.ReplaceForeignFiles = true
 			s.ready()
 			aside, err := filepath.Glob(filepath.Join(s.o.Dir.Root, ".azptend-replaced-*"))
@@ -163,34 +163,34 @@ func TestLeftovers(t *testing.T) {
 		}, "pool " + anew, 0, "5"},
 
 		{"files that came with an image are nobody's", func(s *stage) {
-			s.formerLife(1, unclaimed)
+			s.previousRun(1, unclaimed)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"nobody knows whether its agent is there: asked again", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			s.fails("FORMER", refused(http.StatusServiceUnavailable, ""))
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"it may not be looked at, so nothing proves that it is ours", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			s.fails("FORMER", refused(http.StatusForbidden, ""), refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 FORMER 1:5 " + anew, 0, "5"},
 
 		{"it may not be looked at once: looked at again", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			s.fails("FORMER", refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"the same, and .agent was not written", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			if err := os.Remove(filepath.Join(s.o.Dir.Root, ".agent")); err != nil {
 				s.t.Fatal(err)
 			}
@@ -200,41 +200,41 @@ func TestLeftovers(t *testing.T) {
 		}, "pool LOOKUP LOOKUP DELETE 5 " + anew, 0, ""},
 
 		{"an azptend that kept no records was killed", func(s *stage) {
-			s.formerLife(1, older)
+			s.previousRun(1, older)
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"the same, and .agent names an agent of another host", func(s *stage) {
-			s.formerLife(1, older)
+			s.previousRun(1, older)
 			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagHost] = "another:/azp" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the same, and .agent names an agent that has a record elsewhere", func(s *stage) {
-			s.formerLife(1, older)
+			s.previousRun(1, older)
 			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the record is a copy of what the pool shows of another agent", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the record's agent has another name by now", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			s.shows(5, func(a *azdo.Agent) { a.Name = "renamed" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"it was killed before it wrote .agent: found by the record's name", func(s *stage) {
-			s.formerLife(1, recorded)
+			s.previousRun(1, recorded)
 			if err := os.Remove(filepath.Join(s.o.Dir.Root, ".agent")); err != nil {
 				s.t.Fatal(err)
 			}
@@ -243,53 +243,53 @@ func TestLeftovers(t *testing.T) {
 		}, "pool LOOKUP DELETE 5 " + anew, 0, ""},
 
 		{"nothing proves that it is ours, and it is offline", func(s *stage) {
-			s.formerLife(1, unclaimed)
+			s.previousRun(1, unclaimed)
 			s.shows(5, func(a *azdo.Agent) { a.Status = "offline" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"its idle listener is ended", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.former.daemon = false
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.previousListener.daemon = false
 			s.begin()
 			s.pass(time.Minute)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
 
 		{"its busy listener finishes the job first", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.former.daemon, s.former.works = false, true
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.previousListener.daemon, s.previousListener.works = false, true
 			s.begin()
 			s.pass(3 * time.Second)
-			s.former.stopWorking()
+			s.previousListener.stopWorking()
 			s.pass(time.Minute)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
 
 		{"its listener ends by itself", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.former.daemon, s.former.works = false, true
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.previousListener.daemon, s.previousListener.works = false, true
 			s.begin()
-			s.former.works = false
-			close(s.former.done)
+			s.previousListener.works = false
+			close(s.previousListener.done)
 			s.pass(2 * time.Second)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + anew, 0, ""},
 
 		{"its listener cannot be killed: its end, when it comes, is not the new one's", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.former.daemon, s.former.stuck = false, true
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.previousListener.daemon, s.previousListener.stuck = false, true
 			s.begin()
 			s.pass(time.Minute)
-			s.former.ends(proc.Status{})
+			s.previousListener.ends(proc.Status{})
 			s.pass(time.Minute)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT SIGKILL " + anew, 0, ""},
 
 		{"its listener's agent is gone", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.former.daemon = false
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.previousListener.daemon = false
 			s.deletes(5)
 			s.begin()
 			s.pass(2 * time.Second)
@@ -297,24 +297,24 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
 
 		{"a drain while its job runs: that is finished, and nothing else begun", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.former.daemon, s.former.works = false, true
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.previousListener.daemon, s.previousListener.works = false, true
 			s.begin()
 			s.sigterm()
 			s.pass(10 * time.Second)
-			s.former.stopWorking()
+			s.previousListener.stopWorking()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT", 0, ""},
 
 		{"a worker without its listener is killed", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Worker")
+			s.previousRun(1, recorded, "Agent.Worker")
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
 
 		{"a process that does not answer, which a job has left, does not stop a start", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Worker", "Agent.Worker")
+			s.previousRun(1, recorded, "Agent.Worker", "Agent.Worker")
 			answers := make(chan struct{})
-			s.found[1].Stat = func(string) (fs.FileInfo, error) { <-answers; return nil, fs.ErrNotExist }
+			s.processes[1].Stat = func(string) (fs.FileInfo, error) { <-answers; return nil, fs.ErrNotExist }
 			s.begin()
 			s.pass(time.Minute)
 			close(answers)
@@ -322,16 +322,16 @@ func TestLeftovers(t *testing.T) {
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
 
 		{"another user's program that looks like a listener", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener", "Agent.Worker")
-			s.found[0].UID, s.found[1].UID = 54321, 54321
+			s.previousRun(1, recorded, "Agent.Listener", "Agent.Worker")
+			s.processes[0].UID, s.processes[1].UID = 54321, 54321
 			s.begin()
 			s.pass(time.Second)
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
 		{"somebody else's listener", func(s *stage) {
-			s.formerLife(1, recorded, "Agent.Listener")
-			s.found[0].Environ = func() []string { return []string{"PATH=/bin"} }
+			s.previousRun(1, recorded, "Agent.Listener")
+			s.processes[0].Environ = func() []string { return []string{"PATH=/bin"} }
 			s.begin()
 		}, "pool", 78, "5"},
 	} {
@@ -340,8 +340,8 @@ func TestLeftovers(t *testing.T) {
 			if d := cmp.Diff(strings.Fields(tt.saw), strings.Fields(strings.Join(s.record, " "))); d != "" {
 				t.Errorf("saw (-want +got):\n%s", d)
 			}
-			if s.end.Code != tt.code || s.left() != tt.left {
-				t.Errorf("exit code %d (%s), left %q; want %d, %q", s.end.Code, s.end.Why, s.left(), tt.code, tt.left)
+			if s.end.Code != tt.code || s.agentsLeft() != tt.left {
+				t.Errorf("exit code %d (%s), left %q; want %d, %q", s.end.Code, s.end.Why, s.agentsLeft(), tt.code, tt.left)
 			}
 			if tt.code == 0 {
 				s.leavesNothing(t)
@@ -350,14 +350,14 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// TestTheMarkIsReadBack: a server that drops it is told once more.
-func TestTheMarkIsReadBack(t *testing.T) {
+// TestTagsAreConfirmed: a server that drops it is told once more.
+func TestTagsAreConfirmed(t *testing.T) {
 	s := play(t, nil, func(s *stage) {
-		s.markless = true
+		s.dropsTags = true
 		s.ready()
 		s.sigterm()
 	})
-	if got := strings.Join(s.record, " "); got != born+"PUT 8 PATCH 8 GET 8 DELETE 8 SIGINT" {
+	if got := strings.Join(s.record, " "); got != startCalls+"PUT 8 PATCH 8 GET 8 DELETE 8 SIGINT" {
 		t.Errorf("saw %s", got)
 	}
 }
@@ -373,7 +373,7 @@ func TestPlaceholdersStay(t *testing.T) {
 		{"99.999.9", nil},
 	} {
 		s := play(t, nil, func(s *stage) {
-			s.twin(3, "offline", tt.marks)
+			s.addHolder(3, "offline", tt.marks)
 			s.agents[3].Version = tt.version
 			s.begin()
 		})
@@ -383,8 +383,8 @@ func TestPlaceholdersStay(t *testing.T) {
 	}
 }
 
-// TestYoungTwins: an agent of azptend's that is offline may just be starting.
-func TestYoungTwins(t *testing.T) {
+// TestRecentlyCreated: an agent of azptend's that is offline may just be starting.
+func TestRecentlyCreated(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		age  time.Duration
@@ -398,7 +398,7 @@ func TestYoungTwins(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, nil, func(s *stage) {
-				s.twin(3, "offline", map[string]string{agentdir.TagKind: tt.kind, agentdir.TagHost: "another"})
+				s.addHolder(3, "offline", map[string]string{agentdir.TagKind: tt.kind, agentdir.TagHost: "another"})
 				s.agents[3].CreatedOn = azdo.Time{Time: time.Now().Add(-tt.age)}
 				s.begin()
 				s.pass(55 * time.Second)

@@ -19,10 +19,10 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// TestRealWays plays one life with the real notification socket, perf file and
+// TestRealSources plays one life with the real notification socket, perf file and
 // update marker. That cannot be done in a bubble, whose clock waits for the
 // network; so it waits for what is told, and nothing in it takes time.
-func TestRealWays(t *testing.T) {
+func TestRealSources(t *testing.T) {
 	f := folder(t)
 	server := newStage(t, f)
 	s := &real{server, make(chan *realListener, 1)}

@@ -24,13 +24,13 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-const born = "pool POST start 8 " // how most lives begin
+const startCalls = "pool POST start 8 " // how most lives begin
 
-// TestLives plays whole lives. Each line is: a script, then what the server and
+// TestRuns plays whole lives. Each line is: a script, then what the server and
 // the processes saw, in order; the exit code; and the agents left in the pool.
 // No life may leave a process or a file of its own, and none may outlast its
 // grace period.
-func TestLives(t *testing.T) {
+func TestRuns(t *testing.T) {
 	once := func(o *Options) { o.Policy.Once = true }
 	short := func(o *Options) { o.Policy.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
 	mark := func(host string) map[string]string {
@@ -45,7 +45,7 @@ func TestLives(t *testing.T) {
 		left   string
 	}{
 		{"SIGTERM while idle", nil, func(s *stage) { s.ready(); s.sigterm() },
-			born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+			startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"SIGTERM while busy", nil, func(s *stage) {
 			s.ready()
@@ -53,7 +53,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 			s.pass(30 * time.Second)
 			s.jobEnds()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"SIGTERM while the POST is in flight", nil, func(s *stage) {
 			s.fails("POST", slow(5*time.Second))
@@ -71,7 +71,7 @@ func TestLives(t *testing.T) {
 			s.slowStart = 5 * time.Second
 			s.begin()
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"SIGTERM before the pool is found", nil, func(s *stage) {
 			s.fails("pool", hangs)
@@ -119,7 +119,7 @@ func TestLives(t *testing.T) {
 			s.exits(2)
 			s.pass(2 * time.Second)
 			s.sigterm()
-		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
 			s.ready()
@@ -127,13 +127,13 @@ func TestLives(t *testing.T) {
 			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
-		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the same, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
 			s.listener().logs(mslistener.RegistrationRefused)
-		}, born + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
 
 		{"a job writes that the registration is refused: the server is asked, and nothing happens", nil, func(s *stage) {
 			s.ready()
@@ -143,7 +143,7 @@ func TestLives(t *testing.T) {
 			s.listener().logs(mslistener.NoProblem)
 			s.pass(time.Minute)
 			s.sigterm()
-		}, born + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"looks that do not show the agent for a while, and a job in between", nil, func(s *stage) {
 			s.ready()
@@ -155,7 +155,7 @@ func TestLives(t *testing.T) {
 			s.pass(time.Minute)
 			s.jobEnds()
 			s.sigterm()
-		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"looks that never show an agent that is there: it is disabled, and then the server has the last word", nil, func(s *stage) {
 			s.ready()
@@ -164,14 +164,14 @@ func TestLives(t *testing.T) {
 			s.listener().logs(mslistener.RegistrationRefused)
 			s.pass(2 * time.Minute)
 			s.sigterm()
-		}, born + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the listener ends before its session, with exit code 1", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.listener().connects(s.listener().pid)
 			s.exits(1)
-		}, born + "GET 8 DELETE 8", 1, ""},
+		}, startCalls + "GET 8 DELETE 8", 1, ""},
 
 		{"an earlier listener's session is in the way for longer than a listener waits", nil, func(s *stage) {
 			s.silent = true
@@ -186,17 +186,17 @@ func TestLives(t *testing.T) {
 			s.listener().logsOn()
 			s.pass(time.Second)
 			s.sigterm()
-		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"exit code 0", nil, func(s *stage) {
 			s.ready()
 			s.exits(0)
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, startCalls + "DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"exit code 0 with --once", once, func(s *stage) { s.ready(); s.exits(0) },
-			born + "DELETE 8", 0, ""},
+			startCalls + "DELETE 8", 0, ""},
 
 		{"exit code 2, six times", nil, func(s *stage) {
 			s.ready()
@@ -204,23 +204,23 @@ func TestLives(t *testing.T) {
 				s.exits(2)
 				s.pass(time.Minute)
 			}
-		}, born + strings.Repeat("GET 8 start 8 ", 5) + "GET 8 DELETE 8", 2, ""},
+		}, startCalls + strings.Repeat("GET 8 start 8 ", 5) + "GET 8 DELETE 8", 2, ""},
 
 		{"exit code 3: an update", nil, func(s *stage) {
 			s.ready()
 			s.exits(3)
 			s.pass(10 * time.Second)
-			close(s.settled)
+			close(s.updateEnded)
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"exit code 4: an update that never tells its end", once, func(s *stage) {
 			s.ready()
 			s.exits(4)
 			s.pass(2 * time.Minute)
 			s.sigterm()
-		}, born + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener is killed six times", nil, func(s *stage) {
 			s.ready()
@@ -228,7 +228,7 @@ func TestLives(t *testing.T) {
 				s.dies(syscall.SIGKILL)
 				s.pass(time.Minute)
 			}
-		}, born + "DELETE 8 POST start 9 DELETE 9 POST start 10 DELETE 10 POST start 11 DELETE 11 POST start 12 " +
+		}, startCalls + "DELETE 8 POST start 9 DELETE 9 POST start 10 DELETE 10 POST start 11 DELETE 11 POST start 12 " +
 			"DELETE 12 POST start 13 DELETE 13", 137, ""}, // its session would be in the next one's way
 
 		{"the listener dies with its job, with --once", once, func(s *stage) {
@@ -236,7 +236,7 @@ func TestLives(t *testing.T) {
 			s.fails("PATCH", slow(time.Second))
 			s.jobStarts()
 			s.dies(syscall.SIGKILL)
-		}, born + "PATCH 8 SIGKILL DELETE 8", 137, ""},
+		}, startCalls + "PATCH 8 SIGKILL DELETE 8", 137, ""},
 
 		{"the agent is deleted on the server", nil, func(s *stage) {
 			s.ready()
@@ -244,25 +244,25 @@ func TestLives(t *testing.T) {
 			s.exits(2)
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "GET 8 DELETE 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, startCalls + "GET 8 DELETE 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the agent is deleted on the server, with --once", once, func(s *stage) {
 			s.ready()
 			s.deletes(8)
 			s.exits(2)
-		}, born + "GET 8 DELETE 8 DELETE 8", 0, ""},
+		}, startCalls + "GET 8 DELETE 8 DELETE 8", 0, ""},
 
 		{"the server does not show the agent yet", nil, func(s *stage) {
 			s.ready()
 			s.fails("GET", refused(http.StatusNotFound, "TaskAgentNotFoundException"))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the server does not show the agent yet, and its listener fails", once, func(s *stage) {
 			s.ready()
 			s.fails("GET", refused(http.StatusNotFound, "TaskAgentNotFoundException"))
 			s.exits(2)
-		}, born + "GET 8 DELETE 8", 0, ""},
+		}, startCalls + "GET 8 DELETE 8", 0, ""},
 
 		{"--once", once, func(s *stage) {
 			s.ready()
@@ -270,7 +270,7 @@ func TestLives(t *testing.T) {
 			s.pass(time.Minute)
 			s.jobEnds()
 			s.exits(0)
-		}, born + "PATCH 8 DELETE 8", 0, ""},
+		}, startCalls + "PATCH 8 DELETE 8", 0, ""},
 
 		{"--once, and a server that has not heard of the job's end", once, func(s *stage) {
 			s.ready()
@@ -278,26 +278,26 @@ func TestLives(t *testing.T) {
 			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
 			s.jobEnds()
 			s.exits(0)
-		}, born + "PATCH 8 DELETE 8 DELETE 8", 0, ""},
+		}, startCalls + "PATCH 8 DELETE 8 DELETE 8", 0, ""},
 
 		{"the name is held by a dead twin", nil, func(s *stage) {
-			s.twin(3, "offline", nil)
+			s.addHolder(3, "offline", nil)
 			s.ready()
 			s.sigterm()
 		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the name is held by a live agent of our host name and folder, which prove nothing", nil, func(s *stage) {
-			s.twin(3, "online", mark(s.o.HostName+":"+s.o.Dir.Root))
+			s.addHolder(3, "online", mark(s.o.HostName+":"+s.o.Dir.Root))
 			s.begin()
 		}, "pool POST" + strings.Repeat(" LOOKUP", 7), 75, "3"},
 
 		{"the name is held by a live agent on another host", nil, func(s *stage) {
-			s.twin(3, "online", mark("another"))
+			s.addHolder(3, "online", mark("another"))
 			s.begin()
 		}, "pool POST" + strings.Repeat(" LOOKUP", 7), 75, "3"},
 
 		{"the name's holder goes away meanwhile", nil, func(s *stage) {
-			s.twin(3, "online", nil)
+			s.addHolder(3, "online", nil)
 			s.begin()
 			s.pass(5 * time.Second)
 			s.deletes(3)
@@ -312,72 +312,72 @@ func TestLives(t *testing.T) {
 			s.jobStarts()
 			s.pass(20 * time.Second)
 			s.jobEnds()
-		}, born + "PATCH 8 GET 8 DELETE 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"401 at the removal: once more", nil, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, ""},
 
 		{"401 at the removal, twice: named", nil, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, "8"},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, "8"},
 
 		{"the same, with --strict-remove", func(o *Options) { o.Policy.StrictRemove = true }, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""), refused(http.StatusUnauthorized, ""))
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 75, "8"},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 75, "8"},
 
 		{"a removal that is never answered is tried again", nil, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", hangs)
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the PATCH hangs: the budget's drain part is its end", nil, func(s *stage) {
 			s.ready()
 			s.fails("PATCH", hangs, hangs)
 			s.sigterm()
-		}, born + "PATCH 8 PATCH 8 SIGINT DELETE 8", 0, ""},
+		}, startCalls + "PATCH 8 PATCH 8 SIGINT DELETE 8", 0, ""},
 
 		{"the budget is spent: SIGINT, SIGKILL, removal", nil, func(s *stage) {
 			s.ready()
 			s.jobStarts()
-			s.deaf = true
+			s.ignoresSIGINT = true
 			s.sigterm()
-		}, born + "PATCH 8 SIGINT SIGKILL DELETE 8", 75, ""},
+		}, startCalls + "PATCH 8 SIGINT SIGKILL DELETE 8", 75, ""},
 
 		{"the budget is spent, and the server is gone: named", short, func(s *stage) {
 			s.ready()
 			s.jobStarts()
-			s.deaf = true
+			s.ignoresSIGINT = true
 			s.fails("PATCH", hangs)
 			s.fails("DELETE", hangs, hangs, hangs)
 			s.sigterm()
-		}, born + "PATCH 8 SIGINT SIGKILL DELETE 8", 75, "8"},
+		}, startCalls + "PATCH 8 SIGINT SIGKILL DELETE 8", 75, "8"},
 
 		{"Ctrl-C three times", nil, func(s *stage) {
 			s.ready()
 			s.jobStarts()
-			s.deaf = true
+			s.ignoresSIGINT = true
 			for range 3 {
 				s.sigint()
 				s.pass(2 * time.Second)
 			}
-		}, born + "PATCH 8 SIGINT SIGKILL DELETE 8", 130, ""},
+		}, startCalls + "PATCH 8 SIGINT SIGKILL DELETE 8", 130, ""},
 
 		{"a signal that is the listener's business", nil, func(s *stage) {
 			s.ready()
 			s.signal(syscall.SIGCONT, proc.Forward)
 			s.signal(syscall.SIGUSR1, proc.Ignored)
 			s.pass(time.Minute)
-			s.spoken = time.Time{}
+			s.firstSignal = time.Time{}
 			s.sigterm()
-		}, born + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener is started after the life has ended", func(o *Options) { o.Policy.Grace = time.Second }, func(s *stage) {
 			s.slowStart = 300 * time.Millisecond
@@ -395,7 +395,7 @@ func TestLives(t *testing.T) {
 			s.jobStarts()
 			s.sigterm()
 			s.jobEnds()
-		}, born + "turned away PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "turned away PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"a stranger on the port of a listener that is killed: no stranger makes a job of it", once, func(s *stage) {
 			s.silent = true
@@ -406,7 +406,7 @@ func TestLives(t *testing.T) {
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
 			s.pass(time.Minute)
 			s.sigterm()
-		}, born + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, startCalls + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"whoever was turned away was the listener: its counters tell of its job", once, func(s *stage) {
 			s.silent = true
@@ -416,7 +416,7 @@ func TestLives(t *testing.T) {
 			l.logsOn()
 			l.receives()
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
-		}, born + "turned away DELETE 8", 137, ""},
+		}, startCalls + "turned away DELETE 8", 137, ""},
 
 		{"the listener is dead when azptend looks who has connected, and has left no counters: it may have had a job", once, func(s *stage) {
 			s.silent = true
@@ -425,7 +425,7 @@ func TestLives(t *testing.T) {
 			l.late = true
 			l.connects(l.pid)
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
-		}, born + "turned away DELETE 8", 137, ""},
+		}, startCalls + "turned away DELETE 8", 137, ""},
 
 		{"the same, and its counters tell of no job", once, func(s *stage) {
 			s.silent = true
@@ -438,7 +438,7 @@ func TestLives(t *testing.T) {
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
 			s.pass(time.Minute)
 			s.sigterm()
-		}, born + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
+		}, startCalls + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the listener connects long after its session: it was idle, and its job is heard", nil, func(s *stage) {
 			s.silent = true
@@ -451,7 +451,7 @@ func TestLives(t *testing.T) {
 			s.pass(time.Minute)
 			s.jobEnds()
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"SIGTERM before it connects: an idle agent is idle", nil, func(s *stage) {
 			s.silent = true
@@ -459,10 +459,10 @@ func TestLives(t *testing.T) {
 			s.listener().logsOn()
 			s.pass(time.Second)
 			s.sigterm()
-			if took := time.Since(s.spoken); took > 0 {
+			if took := time.Since(s.firstSignal); took > 0 {
 				s.t.Errorf("the drain took %v", took)
 			}
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"an agent with a number of jobs has had none when its listener connects late", func(o *Options) { o.Policy.Limits.Jobs = 1 }, func(s *stage) {
 			s.silent = true
@@ -474,7 +474,7 @@ func TestLives(t *testing.T) {
 			s.jobStarts()
 			s.pass(time.Minute)
 			s.jobEnds()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"a job that the listener was given, and nobody hears of", nil, func(s *stage) {
 			s.silent = true
@@ -487,7 +487,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 			s.pass(time.Second)
 			s.unassign()
-		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the socket is lost: the worker and the server tell when the job ends", nil, func(s *stage) {
 			s.ready()
@@ -497,7 +497,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 			s.pass(time.Second)
 			s.listener().stopWorking()
-		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the socket is lost, and the server alone knows of a job", nil, func(s *stage) {
 			s.ready()
@@ -507,7 +507,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 			s.pass(time.Second)
 			s.unassign()
-		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the socket is lost, and a worker alone shows the job", nil, func(s *stage) {
 			s.ready()
@@ -518,7 +518,7 @@ func TestLives(t *testing.T) {
 			s.sigterm()
 			s.pass(time.Second)
 			s.listener().stopWorking()
-		}, born + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener's last words come after its end: with --once it has had its job", once, func(s *stage) {
 			s.ready()
@@ -527,14 +527,14 @@ func TestLives(t *testing.T) {
 			s.fails("PATCH", slow(time.Second))
 			s.jobStarts()
 			s.listener().conn.Close()
-		}, born + "PATCH 8 SIGKILL DELETE 8", 2, ""},
+		}, startCalls + "PATCH 8 SIGKILL DELETE 8", 2, ""},
 
 		{"a child of the listener keeps its socket open", nil, func(s *stage) {
 			s.ready()
 			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
 			s.pass(10 * time.Second)
 			s.sigterm()
-		}, born + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener never connects to the socket: nobody knows what it does once it has a message", nil, func(s *stage) {
 			s.silent = true
@@ -543,7 +543,7 @@ func TestLives(t *testing.T) {
 			s.listener().writes(func(c *mslistener.PerfCounts) { c.Messages++ })
 			s.pass(11 * time.Second)
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the perf file tells nothing: the server says online", nil, func(s *stage) {
 			s.silent = true
@@ -552,13 +552,13 @@ func TestLives(t *testing.T) {
 			s.listener().connects(s.listener().pid)
 			s.pass(time.Hour)
 			s.sigterm()
-		}, born + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
+		}, startCalls + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"a job leaves a process running", nil, func(s *stage) {
 			s.ready()
 			s.listener().daemon = true
 			s.sigterm()
-		}, born + "PATCH 8 GET 8 DELETE 8 SIGINT SIGKILL", 0, ""},
+		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT SIGKILL", 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, tt.with, tt.script)
@@ -568,7 +568,7 @@ func TestLives(t *testing.T) {
 			if s.end.Code != tt.code {
 				t.Errorf("exit code %d (%s), want %d", s.end.Code, s.end.Why, tt.code)
 			}
-			if got := s.left(); got != tt.left {
+			if got := s.agentsLeft(); got != tt.left {
 				t.Errorf("agents left: %q, want %q", got, tt.left)
 			}
 			if s.took > s.o.Policy.Grace {
@@ -583,8 +583,8 @@ func TestLives(t *testing.T) {
 // not remove the record, by which the next one can.
 func (s *stage) leavesNothing(t *testing.T) {
 	t.Helper()
-	if s.outlive > 0 {
-		t.Errorf("%d listeners outlive azptend", s.outlive)
+	if s.survivors > 0 {
+		t.Errorf("%d listeners outlive azptend", s.survivors)
 	}
 	entries, err := os.ReadDir(s.o.Dir.Root)
 	if err != nil {
@@ -630,23 +630,23 @@ func TestHowTheListenerIsStarted(t *testing.T) {
 	}
 }
 
-// witness writes the phases down that it is told of, and the parts of the starts.
-type witness struct {
+// recordingObserver writes the phases down that it is told of, and the parts of the starts.
+type recordingObserver struct {
 	phases []lifecycle.Phase
 	starts []map[string]time.Duration
 }
 
-func (w *witness) Stepped(before, after lifecycle.State, _ lifecycle.Event) {
+func (w *recordingObserver) Stepped(before, after lifecycle.State, _ lifecycle.Event) {
 	if before.Phase != after.Phase {
 		w.phases = append(w.phases, after.Phase)
 	}
 }
 
-func (w *witness) Ready(parts map[string]time.Duration) { w.starts = append(w.starts, parts) }
+func (w *recordingObserver) Ready(parts map[string]time.Duration) { w.starts = append(w.starts, parts) }
 
-// TestAWitnessIsTold: of each phase, and once of the start.
-func TestAWitnessIsTold(t *testing.T) {
-	w := &witness{}
+// TestObserver: of each phase, and once of the start.
+func TestObserver(t *testing.T) {
+	w := &recordingObserver{}
 	play(t, func(o *Options) { o.Observer = w }, func(s *stage) {
 		s.ready()
 		s.sigterm()
@@ -660,11 +660,11 @@ func TestAWitnessIsTold(t *testing.T) {
 	}
 }
 
-// TestTheHolderIsNamed: exit 75 tells whose the name is, and since when.
-func TestTheHolderIsNamed(t *testing.T) {
+// TestNameTakenError: exit 75 tells whose the name is, and since when.
+func TestNameTakenError(t *testing.T) {
 	var log bytes.Buffer
 	s := play(t, func(o *Options) { o.Log = slog.New(slog.NewJSONHandler(&log, nil)) }, func(s *stage) {
-		s.twin(3, "online", nil)
+		s.addHolder(3, "online", nil)
 		s.agents[3].StatusChangedOn = azdo.Time{Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 		s.begin()
 	})
@@ -698,7 +698,7 @@ func TestCapabilities(t *testing.T) {
 			var home string
 			play(t, func(o *Options) { o.Capabilities = map[string]string{"rack": "ours"} }, func(s *stage) {
 				home = s.o.HostName + ":" + s.o.Dir.Root
-				s.twin(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agentdir.TagInstance: "theirs"})
+				s.addHolder(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agentdir.TagInstance: "theirs"})
 				s.begin()
 				s.deletes(3)
 				s.pass(time.Minute)
@@ -724,9 +724,9 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-// TestKeysAndMarks: every agent that was made has its own; a POST that made none
+// TestKeysAndTags: every agent that was made has its own; a POST that made none
 // is repeated as it was.
-func TestKeysAndMarks(t *testing.T) {
+func TestKeysAndTags(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		how  fault

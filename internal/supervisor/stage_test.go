@@ -37,29 +37,29 @@ type stage struct {
 	t *testing.T
 	o Options
 
-	heard chan proc.Signal
-	ended chan End
+	signals chan proc.Signal
+	ended   chan End
 
-	mu        sync.Mutex
-	record    []string
-	agents    map[int]*azdo.Agent // by id
-	next      int
-	faults    map[string][]fault // by call, each for one
-	listeners []*listener
-	specs     []proc.Spec   // that they were started with
-	slowStart time.Duration // how long it takes to start one
-	hung      chan struct{} // the file system of the listeners' logs does not answer until it is closed; nil: it does
-	silent    bool          // listeners do not connect and create no session by themselves
-	deaf      bool          // listeners do not end at SIGINT
-	settled   chan struct{} // the update's script has ended
-	found     []proc.Info   // processes of an earlier life
-	former    *listener     // the one among them that is a listener
-	markless  bool          // the server forgets user capabilities
-	spoken    time.Time     // the first signal
+	mu               sync.Mutex
+	record           []string
+	agents           map[int]*azdo.Agent // by id
+	next             int
+	faults           map[string][]fault // by call, each for one
+	listeners        []*listener
+	specs            []proc.Spec   // that they were started with
+	slowStart        time.Duration // how long it takes to start one
+	hung             chan struct{} // the file system of the listeners' logs does not answer until it is closed; nil: it does
+	silent           bool          // listeners do not connect and create no session by themselves
+	ignoresSIGINT    bool          // listeners do not end at SIGINT
+	updateEnded      chan struct{} // the update's script has ended
+	processes        []proc.Info   // processes of an earlier life
+	previousListener *listener     // the one among them that is a listener
+	dropsTags        bool          // the server forgets user capabilities
+	firstSignal      time.Time     // the first signal
 
-	end     End
-	took    time.Duration // from the first signal to the end
-	outlive int           // listeners that live on after it
+	end       End
+	took      time.Duration // from the first signal to the end
+	survivors int           // listeners that live on after it
 }
 
 // fault is how one call goes wrong. Act does what the call is for.
@@ -124,8 +124,8 @@ func folder(t *testing.T) agentdir.Dir {
 
 func newStage(t *testing.T, f agentdir.Dir) *stage {
 	s := &stage{
-		t: t, heard: make(chan proc.Signal, 1), ended: make(chan End, 1),
-		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, settled: make(chan struct{}),
+		t: t, signals: make(chan proc.Signal, 1), ended: make(chan End, 1),
+		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, updateEnded: make(chan struct{}),
 	}
 	s.o = Options{
 		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
@@ -163,11 +163,11 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 		}
 		for _, l := range s.listeners {
 			if l.done != nil && l.alive() {
-				s.outlive++
+				s.survivors++
 			}
 		}
-		if !s.spoken.IsZero() {
-			s.took = time.Since(s.spoken)
+		if !s.firstSignal.IsZero() {
+			s.took = time.Since(s.firstSignal)
 		}
 	})
 	return s
@@ -176,7 +176,7 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 // What a script may say.
 
 func (s *stage) begin() {
-	go func() { s.ended <- run(s.o, s, s.heard) }()
+	go func() { s.ended <- run(s.o, s, s.signals) }()
 	synctest.Wait()
 }
 
@@ -196,10 +196,10 @@ func (s *stage) pass(d time.Duration) {
 func (s *stage) fails(call string, how ...fault) { s.faults[call] = append(s.faults[call], how...) }
 
 func (s *stage) signal(sig syscall.Signal, w proc.Action) {
-	if s.spoken.IsZero() {
-		s.spoken = time.Now()
+	if s.firstSignal.IsZero() {
+		s.firstSignal = time.Now()
 	}
-	s.heard <- proc.Signal{Signal: sig, Action: w}
+	s.signals <- proc.Signal{Signal: sig, Action: w}
 	synctest.Wait()
 }
 
@@ -250,8 +250,8 @@ func (s *stage) jobEnds() {
 	synctest.Wait()
 }
 
-// twin is another agent of our name, by its mark.
-func (s *stage) twin(id int, status string, mark map[string]string) {
+// addHolder is another agent of our name, by its mark.
+func (s *stage) addHolder(id int, status string, mark map[string]string) {
 	s.agents[id] = &azdo.Agent{ID: id, Name: "Agent-1", Version: "4.1.0", Status: status, UserCapabilities: mark}
 }
 
@@ -269,7 +269,7 @@ func (s *stage) shows(id int, look func(*azdo.Agent)) {
 	look(s.agents[id])
 }
 
-func (s *stage) left() string {
+func (s *stage) agentsLeft() string {
 	var ids []string
 	for id := range s.agents {
 		ids = append(ids, fmt.Sprint(id))
@@ -405,7 +405,7 @@ type listener struct {
 	daemon  bool          // something else does, that outlives its job
 	stuck   bool          // in the kernel: no signal ends it
 	late    bool          // it has ended before anybody looks who connected
-	jam     chan struct{} // the process table cannot be read until it is closed; nil where it can
+	jammed  chan struct{} // the process table cannot be read until it is closed; nil where it can
 }
 
 func (s *stage) KillOrphans(context.Context) int { return 0 }
@@ -517,7 +517,7 @@ func (l *listener) Signal(sig syscall.Signal) error {
 		return nil
 	}
 	l.s.note("%s", signalName(sig))
-	if sig == syscall.SIGINT && !l.s.deaf && !l.stuck {
+	if sig == syscall.SIGINT && !l.s.ignoresSIGINT && !l.stuck {
 		go func() {
 			time.Sleep(time.Second)
 			l.stopWorking()
@@ -528,8 +528,8 @@ func (l *listener) Signal(sig syscall.Signal) error {
 }
 
 func (l *listener) KillTree(context.Context) int {
-	if l.jam != nil {
-		<-l.jam
+	if l.jammed != nil {
+		<-l.jammed
 	}
 	l.worker.Lock()
 	works := l.works || l.daemon
@@ -638,7 +638,7 @@ func (s *stage) UpdateMarkers() mslistener.UpdateMarkers { return nil }
 func (s *stage) WaitForUpdate(ctx context.Context, _ mslistener.UpdateMarkers) error {
 	s.note("await update")
 	select {
-	case <-s.settled:
+	case <-s.updateEnded:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

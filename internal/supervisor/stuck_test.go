@@ -12,48 +12,48 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// jammed are the ways of a listener in a file system in which something is stuck:
+// hangingSources are the ways of a listener in a file system in which something is stuck:
 // what begins there does not return, whatever its context says.
-type jammed struct {
+type hangingSources struct {
 	*stage
-	at  string
-	jam chan struct{}
+	at      string
+	release chan struct{}
 }
 
-func (j jammed) hangs(at string) {
+func (j hangingSources) hangs(at string) {
 	if j.at == at {
-		<-j.jam
+		<-j.release
 	}
 }
 
-func (j jammed) OpenPerf(dir string, onError func(error)) mslistener.Perf {
-	return jammedPerf{j.stage.OpenPerf(dir, onError), j}
+func (j hangingSources) OpenPerf(dir string, onError func(error)) mslistener.Perf {
+	return hangingPerf{j.stage.OpenPerf(dir, onError), j}
 }
 
-type jammedPerf struct {
+type hangingPerf struct {
 	mslistener.Perf
-	j jammed
+	j hangingSources
 }
 
-func (p jammedPerf) Wait(ctx context.Context, enough func(mslistener.PerfCounts) bool) (mslistener.PerfCounts, error) {
+func (p hangingPerf) Wait(ctx context.Context, enough func(mslistener.PerfCounts) bool) (mslistener.PerfCounts, error) {
 	p.j.hangs("counters")
 	return p.Perf.Wait(ctx, enough)
 }
 
-func (j jammed) FollowProblems(ctx context.Context, logs mslistener.LogSizes, tell func(mslistener.Problem)) {
+func (j hangingSources) FollowProblems(ctx context.Context, logs mslistener.LogSizes, tell func(mslistener.Problem)) {
 	j.hangs("troubles")
 	j.stage.FollowProblems(ctx, logs, tell)
 }
 
-func (j jammed) ReadShutdown(logs mslistener.LogSizes) (mslistener.ShutdownRecord, error) {
+func (j hangingSources) ReadShutdown(logs mslistener.LogSizes) (mslistener.ShutdownRecord, error) {
 	j.hangs("shutdown")
 	return j.stage.ReadShutdown(logs)
 }
 
-// TestNothingStuckIsWaitedFor: wherever a read of a file or the process table is
+// TestHangingSources: wherever a read of a file or the process table is
 // stuck, the agent is removed, azptend exits within its grace period, and the log
 // names what it did not wait for.
-func TestNothingStuckIsWaitedFor(t *testing.T) {
+func TestHangingSources(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
 		{"counters", `step="ending background work"`},
 		{"troubles", `step="ending background work"`},
@@ -69,11 +69,11 @@ func TestNothingStuckIsWaitedFor(t *testing.T) {
 					var said bytes.Buffer
 					s.o.Log = slog.New(slog.NewTextHandler(&said, nil))
 					jam := make(chan struct{})
-					go func() { s.ended <- run(s.o, jammed{s, tt.at, jam}, s.heard) }()
+					go func() { s.ended <- run(s.o, hangingSources{s, tt.at, jam}, s.signals) }()
 					synctest.Wait()
 					s.pass(time.Minute) // the server says that the agent is online where no file does
 					if tt.at == "processes" {
-						s.listener().jam = jam
+						s.listener().jammed = jam
 					}
 					begun := time.Now()
 					s.sigterm()
@@ -81,8 +81,8 @@ func TestNothingStuckIsWaitedFor(t *testing.T) {
 					took := time.Since(begun)
 					close(jam)
 					synctest.Wait()
-					if end.Code != 0 || s.left() != "" {
-						t.Errorf("exit code %d (%s), agents left: %q", end.Code, end.Why, s.left())
+					if end.Code != 0 || s.agentsLeft() != "" {
+						t.Errorf("exit code %d (%s), agents left: %q", end.Code, end.Why, s.agentsLeft())
 					}
 					if took > grace {
 						t.Errorf("took %v of a grace period of %v", took, grace)
