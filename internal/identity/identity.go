@@ -222,10 +222,10 @@ func (i *Identity) basic(token secret.Text) secret.Text {
 	return secret.New("Basic " + encoded)
 }
 
-// What a token is for is one request and its repetitions, or a script that was
-// given it. With less than enoughLife it is asked for again, past all caches of
-// ours; managed identities' endpoints have one that nothing gets past, and hand
-// out tokens with five minutes left. With less than leastLife it is of no use.
+// A token is used for one request and its retries, or by a script. With less than
+// minLifetime it is requested again, past azptend's own caches; the endpoints of managed
+// identities have one that nothing gets past, and return tokens with five minutes left.
+// With less than uselessLifetime it is of no use.
 const (
 	minLifetime     = 5 * time.Minute
 	uselessLifetime = 30 * time.Second
@@ -236,34 +236,28 @@ const (
 // asked for again if either clock says that it ends soon, and refused only if both
 // say that it is over: otherwise the server decides.
 func (i *Identity) request(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	token, err := i.requestOnce(ctx, fresh)
-	if err == nil && !fresh && min(time.Until(token.ExpiresOn), token.ExpiresOn.Sub(i.now())) < minLifetime {
-		token, err = i.requestOnce(ctx, true)
+	for {
+		var f requestError
+		token, err := i.credential.token(withRequestError(ctx, &f), fresh)
+		i.reportFetch(token, err)
+		if err != nil {
+			return azcore.AccessToken{}, fmt.Errorf("cannot get a token for the %s: %w", i.describe(), cmp.Or(f.err, err))
+		}
+		i.options.Redactor.Add(secret.New(token.Token))
+		byOurs, byServer := time.Until(token.ExpiresOn), token.ExpiresOn.Sub(i.now())
+		switch left := max(byOurs, byServer); {
+		case !fresh && min(byOurs, byServer) < minLifetime:
+			fresh = true
+		case left <= 0:
+			return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+
+				"is this machine's clock right?", i.describe(), (-left).Round(time.Second))
+		case left < uselessLifetime:
+			return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expires in %s; "+
+				"is this machine's clock right?", i.describe(), left.Round(time.Second))
+		default:
+			return token, nil
+		}
 	}
-	if err != nil {
-		return azcore.AccessToken{}, err
-	}
-	left := max(time.Until(token.ExpiresOn), token.ExpiresOn.Sub(i.now()))
-	switch {
-	case left <= 0:
-		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+
-			"is this machine's clock right?", i.describe(), (-left).Round(time.Second))
-	case left < uselessLifetime:
-		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expires in %s; "+
-			"is this machine's clock right?", i.describe(), left.Round(time.Second))
-	}
-	return token, nil
-}
-
-func (i *Identity) requestOnce(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	var f requestError
-	token, err := i.credential.token(withRequestError(ctx, &f), fresh)
-	i.reportFetch(token, err)
-	if err != nil {
-		return azcore.AccessToken{}, fmt.Errorf("cannot get a token for the %s: %w", i.describe(), cmp.Or(f.err, err))
-	}
-	i.options.Redactor.Add(secret.New(token.Token))
-	return token, nil
 }
 
 // describe names the identity in errors.
