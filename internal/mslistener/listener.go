@@ -373,20 +373,6 @@ func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecyc
 	}
 }
 
-// warnIgnoredUpdates logs when the server asks for an update that the listener ignores.
-// A job that demands a newer agent then waits for ever.
-func (l *Listener) warnIgnoredUpdates(alive context.Context) {
-	for requests := 0; ; {
-		counts, err := l.perf.Wait(alive, func(c PerfCounts) bool { return c.Updates > requests })
-		if err != nil {
-			return
-		}
-		requests = counts.Updates
-		l.o.Log.Warn("The server asks the agent to update itself, and updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
-			"times", requests)
-	}
-}
-
 // WaitForSession waits until the listener's counters show its session.
 func (l *Listener) WaitForSession(ctx context.Context) error {
 	_, err := l.perf.Wait(ctx, func(c PerfCounts) bool { return c.Session })
@@ -395,8 +381,3 @@ func (l *Listener) WaitForSession(ctx context.Context) error {
 
 // JobsReceived is how many jobs the listener's counters show.
 func (l *Listener) JobsReceived() int { return l.perf.Counts().Jobs }
-
-// WaitForUpdate waits until the script that updates the listener has ended.
-func (l *Listener) WaitForUpdate(ctx context.Context) error {
-	return l.sources.WaitForUpdate(ctx, l.markers)
-}

@@ -43,6 +43,25 @@ func (f Files) WaitForUpdate(ctx context.Context, before UpdateMarkers) error {
 	})
 }
 
+// WaitForUpdate waits until the script that updates the listener has ended.
+func (l *Listener) WaitForUpdate(ctx context.Context) error {
+	return l.sources.WaitForUpdate(ctx, l.markers)
+}
+
+// warnIgnoredUpdates logs when the server asks for an update that the listener ignores.
+// A job that demands a newer agent then waits for ever.
+func (l *Listener) warnIgnoredUpdates(alive context.Context) {
+	for requests := 0; ; {
+		counts, err := l.perf.Wait(alive, func(c PerfCounts) bool { return c.Updates > requests })
+		if err != nil {
+			return
+		}
+		requests = counts.Updates
+		l.o.Log.Warn("The server asks the agent to update itself, and updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
+			"times", requests)
+	}
+}
+
 const (
 	// pollInterval is how often a directory is checked in addition to its events.
 	pollInterval = 2 * time.Second
