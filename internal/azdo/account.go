@@ -33,7 +33,7 @@ type Account struct {
 
 // Account finds the hosts that an organisation's users are on. The organisation
 // tells them itself, so that its old address, its new one and an emulator all do.
-// A server of one's own names none: the error is ErrServer.
+// A server of one's own names none: the error is ErrAzureDevOpsServer.
 func (c *Client) Account(ctx context.Context) (*Account, error) {
 	const op = "find the organisation's users"
 	var list struct {

@@ -4,7 +4,8 @@
 // and says whether the server may have acted on a request whose answer was lost.
 // [ClassOf] says what an error means.
 //
-// The client repeats a request once, with a fresh token, after a 401. It delays
+// The client repeats a request once after a 401, and asks the identity to get past its
+// caches for it. It delays
 // requests after a Retry-After. All other retries are the callers' decision: package
 // lifecycle's for a running agent, package retry's for commands.
 //
@@ -110,8 +111,9 @@ func (c *Client) get(ctx context.Context, op, path string, query url.Values, int
 	return c.do(ctx, request{op: op, method: http.MethodGet, path: path, query: query, into: into})
 }
 
-// do makes a request, and once more with a fresh token if it is answered with
-// 401: what was cached may have expired or been revoked.
+// do makes a request. After a 401 it makes it once more and asks the identity to get
+// past its caches: what was cached may have expired or been revoked. An identity
+// without a cache, such as a PAT, sends the same authorization again.
 func (c *Client) do(ctx context.Context, r request) error {
 	var refused secret.Text
 	for {

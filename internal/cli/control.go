@@ -13,7 +13,7 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// openControl lets these lives be talked to until the returned function is called.
+// openControl lets other processes talk to these agents until the returned function is called.
 // Without its socket an agent works all the same.
 func openControl(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
 	server, err := listenForControl(s, group, log)
@@ -56,7 +56,7 @@ func openControlWhenFree(s config.Settings, group *supervisor.Group, final *boun
 	}
 }
 
-// listenForControl opens the control socket. It logs every error but ErrTaken.
+// listenForControl opens the control socket. It logs every error but ErrInUse.
 func listenForControl(s config.Settings, group *supervisor.Group, log *slog.Logger) (*control.Server, error) {
 	server, err := control.Listen(controlLocation(s), statusAdapter{group}, log)
 	if err != nil && !errors.Is(err, control.ErrInUse) {
@@ -80,7 +80,7 @@ func controlLocation(s config.Settings) control.Location {
 	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
-// statusAdapter are the lives, in the words of the control socket.
+// statusAdapter answers for the agents, in the types of the control socket.
 type statusAdapter struct{ group *supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {

@@ -88,7 +88,7 @@ func drainText(s control.Status) string {
 	return text + deadlineText(s)
 }
 
-// phaseText says where a life is.
+// phaseText says which phase an agent is in.
 func phaseText(s control.Status) string { return fmt.Sprintf("It is %s%s", s.Phase, deadlineText(s)) }
 
 func deadlineText(s control.Status) string {

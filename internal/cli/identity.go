@@ -11,7 +11,7 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// newIdentity makes the identity that the settings select. Options change it.
+// newIdentity makes the identity that the settings select.
 func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) (*identity.Identity, error) {
 	o := s.Identity.Options
 	o.EndpointClient, o.EntraClient, o.Log, o.Redactor = httpclient.ForIdentity(), web, log, redactor

@@ -204,7 +204,7 @@ func watchMaintenance(maintenance *platform.Maintenance, group *supervisor.Group
 }
 
 // agentOptions are what all agents need. An agent that another azptend has registered
-// needs no identity, and gets none. The error is one of the settings.
+// needs no identity, and gets none. An error is about the settings or the directory.
 func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error) {
 	s := r.s
 	o := supervisor.Options{
@@ -292,7 +292,7 @@ func runAs(name string) (*proc.User, error) {
 }
 
 // connect makes an identity, and a client for Azure DevOps that uses it. Observe is called
-// for each request. The error is one of the settings.
+// for each request. An error is about the settings.
 func connect(s config.Settings, log *slog.Logger, redactor *secret.Redactor, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
 	who, err := newIdentity(s, web, log, redactor)

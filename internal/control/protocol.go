@@ -49,10 +49,10 @@ type Status struct {
 	AgentID      int        `json:"agent_id,omitempty"` // 0: the server has not given one
 	Pool         string     `json:"pool"`
 	Job          string     `json:"job"`                // none, running, unknown
-	Jobs         int        `json:"jobs"`               // received in this life
+	Jobs         int        `json:"jobs"`               // received in this run
 	Reason       string     `json:"reason,omitempty"`   // why it drains
 	Deadline     *time.Time `json:"deadline,omitempty"` // when the grace period ends; nil while it does not run
-	End          *End       `json:"end,omitempty"`      // of the life; nil while it lasts
+	End          *End       `json:"end,omitempty"`      // of the run; nil while it lasts
 	Agents       []Status   `json:"agents,omitempty"`   // where there are several
 }
 
@@ -72,7 +72,7 @@ func (s Status) String() string {
 	return fmt.Sprintf("%d agents of pool %q: %s", len(s.Agents), s.Pool, strings.Join(phases, ", "))
 }
 
-// End is how a life ended.
+// End is how a run ended.
 type End struct {
 	Code int    `json:"code"` // the exit code
 	Why  string `json:"why"`

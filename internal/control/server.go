@@ -51,7 +51,7 @@ type Server struct {
 }
 
 // Listen opens the socket of this place and answers on it until Close. What an
-// earlier life left there is replaced; ErrTaken says that another one still
+// previous run left there is replaced; ErrInUse says that another one still
 // lives.
 func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 	f, warning, err := p.make()

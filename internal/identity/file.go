@@ -176,7 +176,7 @@ const maxToken = 64 << 10
 var errEmpty = errors.New("it is empty")
 
 // checkToken says what is wrong with something that should be a token: "null" is
-// what jq prints for an answer without one, and passed the post's check.
+// what jq prints for an answer without one, and passes a script's check for an empty one.
 func checkToken(s string) error {
 	switch {
 	case s == "":

@@ -183,7 +183,7 @@ func (o Options) selector() string {
 // server has refused, of which another is wanted; zero where none was. A file is
 // read again at each use anyway; the others are asked past the SDK's cache. A token
 // file that holds no token, or one that was refused, gives way to a named identity
-// for good, as in the post.
+// for good.
 func (i *Identity) Authorization(ctx context.Context, refused secret.Text) (secret.Text, error) {
 	switch i.Source() {
 	case TokenFile:

@@ -17,9 +17,10 @@
 // the listener last reported), and the one call that is in flight. There is never
 // more than one call, so every answer meets the state that its question left.
 //
-// Handlers only record what an event says. What to do about it is decided in one
-// place, advance, from the state alone. Deadlines are checked at each step, so an
-// event that comes late cannot slip past one.
+// A handler records what an event says, and may change the phase or ask for an
+// action at once, such as an interrupt for a second SIGINT. checkDeadlines does what
+// is due by time, at each step, so an event that comes late cannot slip past a
+// deadline. advance alone starts calls, from the state alone.
 //
 // A run ends with an [Outcome]. Package exitcode maps that to a number.
 //

@@ -201,8 +201,9 @@ type DrainRequested struct {
 	Grace        time.Duration
 }
 
-// UserInterrupt is SIGINT. The first one drains. Each later one, at least a second
-// after the request before it, escalates.
+// UserInterrupt is SIGINT. It drains if no drain was asked for before, by a signal or
+// a command. Otherwise it escalates, if a second has passed since that request or the
+// last escalation.
 type UserInterrupt struct{ event }
 
 // Tick says that the time which NextTick named has come.

@@ -150,7 +150,7 @@ type sessionState struct {
 type drainState struct {
 	graceStartedAt time.Time     // when the grace period began; zero: there is no deadline
 	grace          time.Duration // its length
-	lastRequestAt  time.Time     // time of the last SIGTERM, SIGINT or drain request; a second SIGINT at least 1 s later escalates
+	lastRequestAt  time.Time     // time of the first SIGTERM, SIGINT or drain request, and then of each SIGINT that escalated; a SIGINT at least 1 s later escalates
 	cancelJob      bool          // a running job is cancelled, because of Policy.CancelOnTerm
 	idleSince      time.Time     // since when server and process table agree that no job runs
 	killAt         time.Time     // while Stopping: when SIGKILL follows, or when waiting for its effect ends

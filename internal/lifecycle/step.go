@@ -72,7 +72,7 @@ type transition struct {
 
 func (t *transition) do(a Action) { t.actions = append(t.actions, a) }
 
-// apply records what an event says.
+// apply calls the handler of an event.
 func (t *transition) apply(e Event) {
 	if _, answers := e.(interface{ Answer() Result }); answers {
 		t.call.inFlight, t.call.abortAt = NoCall, time.Time{}
