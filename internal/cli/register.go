@@ -42,8 +42,7 @@ func registerGroups() []config.Group {
 const registerGrace = 10 * time.Second
 
 func register(p Process, flags *pflag.FlagSet, out string) error {
-	signals, stop := proc.CatchSignals()
-	defer stop()
+	signals, _ := proc.CatchSignals() // until the process exits, as in run
 	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, registerGroups()...)

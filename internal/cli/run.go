@@ -69,13 +69,12 @@ func openRun(p Process, s config.Settings, signals <-chan proc.Signal) *agentRun
 	return &agentRun{Process: p, s: s, log: log, redactor: redactor, signals: signals, final: &bounded.FinalSteps{Log: log, Least: minCloseTimeout}}
 }
 
-// run runs one or several agents. Signals are caught first, so that none is lost.
+// run runs one or several agents. Signals are caught first, so that none is lost, and
+// until the process exits: a second SIGTERM must not end it before its log is written.
 func run(p Process, flags *pflag.FlagSet) error {
-	signals, stop := proc.CatchSignals()
-	defer stop()
+	signals, _ := proc.CatchSignals()
 	p.neverWait()
-	each, end := proc.Broadcast(signals, 2)
-	defer end()
+	each, _ := proc.Broadcast(signals, 2)
 	start := &starting{over: make(chan struct{})}
 	return start.watch(p, each[0], func() error { return runAgents(p, flags, each[1], start) })
 }

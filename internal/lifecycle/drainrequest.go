@@ -32,8 +32,11 @@ func (t *transition) startDrain(reason string) {
 		t.stopRegistering()
 	case Starting, Idle, Busy:
 		t.Phase = Draining
-		if t.call.inFlight == NoCall {
+		switch t.call.inFlight {
+		case NoCall:
 			t.unschedule()
+		case Inspect: // its answer is about the time before the drain, and a job could come while it is waited for
+			t.do(AbortCall{})
 		}
 	}
 }

@@ -151,6 +151,16 @@ func TestScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
+		{"SIGTERM while an inspection hangs: the agent is disabled without it", usual, concat(idle, []row{
+			{time.Minute, AgentMaybeDeleted{}, "call inspect"},
+			{time.Second, sigterm, "abort"},
+			{time.Millisecond, InspectResult{Result: result(AnswerLost)}, "call disable"},
+			{time.Second, DisableResult{ok}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish ok"},
+		}), "SIGTERM"},
+
 		{"a job slipped in: it is served", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, "call inspect"},

@@ -19,27 +19,30 @@ import (
 
 // Group is the agents of one process, which are controlled as one. Its methods, except
 // Run, may be called at any time.
-type Group struct{ agents []Options }
+type Group struct {
+	agents   []Options
+	presence *presenceChecker // nil: this process has no identity
+}
 
 // NewGroup makes a group of at least one agent.
 func NewGroup(agents ...Options) *Group {
-	for i := range agents {
-		agents[i].handle, agents[i].shared = newHandle(), len(agents) > 1
+	g := &Group{agents: agents}
+	if server := agents[0].Server; server != nil {
+		g.presence = newPresenceChecker(server, agents[0].Log)
 	}
-	return &Group{agents}
+	for i := range agents {
+		agents[i].handle, agents[i].shared, agents[i].presence = newHandle(), len(agents) > 1, g.presence
+	}
+	return g
 }
 
 // Run runs each agent to its end. Each gets every signal. None ends another, and none
 // waits for another. Run returns when nothing of them is left running.
 func (g *Group) Run(signals <-chan proc.Signal) End {
-	if server := g.agents[0].Server; server != nil {
+	if g.presence != nil {
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
-		presence := newPresenceChecker(server, g.agents[0].Log)
-		go presence.run(ctx)
-		for i := range g.agents {
-			g.agents[i].presence = presence
-		}
+		go g.presence.run(ctx)
 	}
 	log, each, shared := g.agents[0].Log, []<-chan proc.Signal{signals}, len(g.agents) > 1
 	if shared {

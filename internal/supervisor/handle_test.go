@@ -3,6 +3,8 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
 )
 
 // withHandle is a life with a line.
@@ -27,7 +30,7 @@ func (s *stage) status() Snapshot {
 
 func (s *stage) drain(clock bool) Snapshot {
 	s.t.Helper()
-	got, err := (&Group{[]Options{s.o}}).Drain(context.Background(), "asked by a test", clock)
+	got, err := (&Group{agents: []Options{s.o}}).Drain(context.Background(), "asked by a test", clock)
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -185,4 +188,24 @@ func TestStuckLoop(t *testing.T) {
 			t.Errorf("answered with %+v, %v", got, err)
 		}
 	})
+}
+
+// TestSignalsComeFirst: a SIGTERM that the platform sends to every process makes the
+// listener exit. It must count before that exit, or the exit looks unexpected.
+func TestSignalsComeFirst(t *testing.T) {
+	r := &runner{o: Options{handle: newHandle()}, log: slog.New(slog.DiscardHandler)}
+	for range 100 {
+		signals := make(chan proc.Signal, 1)
+		signals <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
+		r.signals, r.messages = signals, make(chan message, 1)
+		r.messages <- message{event: lifecycle.ListenerExited{}}
+		for i, next := range []func() func() lifecycle.Event{
+			func() func() lifecycle.Event { e, _ := r.nextEvent(); return e },
+			r.readyEvent,
+		} {
+			if _, drain := next()().(lifecycle.DrainRequested); drain != (i == 0) {
+				t.Fatalf("event %d: drain is %v", i, drain)
+			}
+		}
+	}
 }

@@ -131,6 +131,9 @@ func (r *runner) waitForEvents() {
 // nextEvent waits for a message, a signal, a call by the handle, or the time that
 // lifecycle has set. A message is applied when the returned function is called.
 func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) {
+	if ready := r.readyEvent(); ready != nil {
+		return ready, nil
+	}
 	var due <-chan time.Time
 	if at := r.state.NextTick(); !at.IsZero() {
 		timer := time.NewTimer(time.Until(at))
@@ -149,13 +152,17 @@ func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) 
 	}
 }
 
-// readyEvent returns an event that is ready; nil if none is.
+// readyEvent returns an event that is ready; nil if none is. Signals come first: a
+// SIGTERM that the platform sent to all processes explains why the listener exited.
 func (r *runner) readyEvent() func() lifecycle.Event {
+	select {
+	case s := <-r.signals:
+		return func() lifecycle.Event { return r.handleSignal(s) }
+	default:
+	}
 	select {
 	case m := <-r.messages:
 		return func() lifecycle.Event { return r.handleMessage(m) }
-	case s := <-r.signals:
-		return func() lifecycle.Event { return r.handleSignal(s) }
 	default:
 		return nil
 	}
