@@ -306,9 +306,10 @@ func (w *simulation) endJob(how string) {
 	// Of an agent that somebody else registered nothing but the process table tells, and
 	// what that showed may be from before a freeze.
 	unknowable := w.thawed && !(w.socket && w.told) && w.listens == w.lent
-	// Nothing shows a job whose steps have ended and that azptend never knew of, if the
-	// server does not show the agent either, and cannot be asked to remove it.
-	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
+	// Nothing shows a job that azptend never knew of, if the server does not show the agent
+	// either, and refuses to remove it: its steps have ended, or it began while azptend was
+	// frozen, after the last look at the processes.
+	unknowable = unknowable || (w.over || w.thawed) && w.lagged && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.budget.Drain)
 	}
