@@ -7,7 +7,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// State is what there is, and what clients asked, at one moment.
+// State is the emulator's content and the requests of its clients, at one moment.
 type State struct {
 	Agents []Agent // by pool, in the order in which they were added
 	Jobs   []Job   // in the order in which they were queued
@@ -94,7 +94,7 @@ func agentOf(pool string, s emulator.AgentState) Agent {
 	}
 }
 
-// State is what there is now.
+// State returns the emulator's current state.
 func (e *Emulator) State() State { return e.stateOf(e.inner.State()) }
 
 // Wait waits until the state is as match wants it, and returns it. The error is ctx's, or says that the emulator has

@@ -56,7 +56,7 @@ func (d Dir) AsUser(f func() error) error {
 // DirError says that an agent cannot work in this directory. Hint says what to do.
 type DirError struct {
 	Dir   string
-	User  string // for whom; empty means azptend's own user
+	User  string // the user who cannot use the directory; empty means azptend's own user
 	Why   string
 	Hint  string
 	Cause error
@@ -83,7 +83,7 @@ const hintReadable = "make every directory on the way readable for this user"
 // Check reports whether an agent can work here. The listener must exist, be executable,
 // be built for this machine, and look for its files here. The directory must be
 // writable, and so must those in it that the agent creates at once, if another user has
-// made them before: the logs, and work, as the agent is told it. The error is a
+// made them before: the logs, and work, the agent's work directory. The error is a
 // *DirError.
 func (d Dir) Check(work string) error {
 	for _, check := range []func() error{d.CheckListener, d.checkHome, d.checkListable} {

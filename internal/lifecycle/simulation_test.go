@@ -56,6 +56,7 @@ type simulation struct {
 	frozen   bool    // azptend does not run: what happens waits
 	thawed   bool    // it was frozen before
 	lagged   bool    // the server has said that it does not know the agent, which it has
+	denied   bool    // the server has refused to remove an agent that has a job assigned
 	waiting  []Event // for it to go on
 	told     bool    // its start was told on the socket
 	socket   bool
@@ -306,10 +307,12 @@ func (w *simulation) endJob(how string) {
 	// Of an agent that somebody else registered nothing but the process table tells, and
 	// what that showed may be from before a freeze.
 	unknowable := w.thawed && !(w.socket && w.told) && w.listens == w.lent
-	// Nothing shows a job that azptend never knew of, if the server does not show the agent
-	// either, and refuses to remove it: its steps have ended, or it began while azptend was
-	// frozen, after the last look at the processes.
-	unknowable = unknowable || (w.over || w.thawed) && w.lagged && !(w.socket && w.told)
+	// Nothing shows a job whose steps have ended and that azptend never knew of, if the
+	// server does not show the agent either, and cannot be asked to remove it.
+	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
+	// The same job before its end, if it began while azptend was frozen, after the last
+	// look at the processes, and the server refused the removal for another reason.
+	unknowable = unknowable || w.thawed && w.lagged && w.denied && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.budget.Drain)
 	}
@@ -631,6 +634,7 @@ func (w *simulation) remove(id int, well bool, fault Result) Result {
 		delete(w.agents, id)
 		return Result{Outcome: AnswerLost}
 	case rapid.IntRange(0, 8).Draw(w.t, "refused") == 0:
+		w.denied = w.denied || a != nil && a.assigned
 		return Result{Outcome: Denied}
 	}
 	return fault
