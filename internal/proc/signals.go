@@ -53,6 +53,7 @@ type Signal struct {
 // CatchSignals catches the signals that azptend handles, until stop is called. A
 // PID 1 without a handler ignores SIGTERM or dies of it with Go's own exit code, so
 // this comes before any I/O. No signal is lost if the reader is busy, see deliverSignals.
+// azptend never calls stop: it catches signals until it exits. Tests do.
 func CatchSignals() (signals <-chan Signal, stop func()) {
 	// Nothing reads SIGPIPE. It is only caught, because a reader of the log that goes
 	// away would end azptend otherwise.
