@@ -12,7 +12,7 @@ import (
 )
 
 // citation is a page with the sections that a text takes facts from:
-// "identity.md 1.1, 1.2", "azure-devops-rest.md 5", "docs/platforms.md".
+// "reference/identity.md 1.1, 1.2", "azure-devops-rest.md 5", "docs/platforms.md".
 var citation = regexp.MustCompile(`((?:[\w.-]+/)*[\w-]+\.md)((?:,? (?:and |to )?[0-9]{1,2}(?:\.[0-9]{1,2})?[a-z]?\b)*)`)
 
 // section is one number in a citation.
@@ -26,7 +26,8 @@ var entry = regexp.MustCompile(`^([0-9]{1,2})\. `)
 
 // TestCitationsResolve holds that every page which a comment names is in this
 // repository, and has the section. A page with a section number and without a
-// directory is one of docs/reference.
+// directory is one of docs/reference; if docs has one of the same name, the citation
+// names the directory.
 func TestCitationsResolve(t *testing.T) {
 	seen := 0
 	for where, text := range textsWithCitations(t) {
@@ -45,15 +46,16 @@ func TestCitationsResolve(t *testing.T) {
 // TestCitationRules plays what TestCitationsResolve must refuse.
 func TestCitationRules(t *testing.T) {
 	for text, ok := range map[string]bool{
-		"as told (identity.md 1.1)":                 true,
-		"as told (identity.md 1.1, 1.2 and 6)":      true,
+		"as told (reference/identity.md 1.1)":       true,
+		"as told (reference/identity.md 1.1 and 6)": true,
 		"docs/platforms.md":                         true,
 		"see README.md":                             true,
 		"azure-devops-rest.md 2.4. Then 17 follow.": true,
-		"as told (identity.md 1.1, 1.99)":           false,
-		"nowhere.md":                                false,
-		"docs/nowhere.md":                           false,
-		"platforms.md 1":                            false,
+		"as told (identity.md 1.1)":                 false, // there are two
+		"as told (reference/identity.md 1.1, 1.99)": false,
+		"nowhere.md":      false,
+		"docs/nowhere.md": false,
+		"platforms.md 1":  false,
 	} {
 		good := true
 		for _, m := range citation.FindAllStringSubmatch(text, -1) {
@@ -67,9 +69,13 @@ func TestCitationRules(t *testing.T) {
 
 // unresolved says what is wrong with a citation, or nothing.
 func unresolved(page string, sections []string) string {
-	places := []string{page, "docs/" + page, "docs/reference/" + page}
+	inDocs, inReference := "docs/"+page, "docs/reference/"+strings.TrimPrefix(page, "reference/")
+	places := []string{page, inDocs, inReference}
 	if len(sections) > 0 {
-		places = []string{"docs/reference/" + page}
+		places = []string{inReference}
+	}
+	if exists(inDocs) && exists(inReference) && inDocs != inReference {
+		return "docs and docs/reference both have such a page: name the directory"
 	}
 	for _, place := range places {
 		b, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(place)))
@@ -85,6 +91,11 @@ func unresolved(page string, sections []string) string {
 		return ""
 	}
 	return "there is no such page here"
+}
+
+func exists(page string) bool {
+	_, err := os.Stat(filepath.Join("..", filepath.FromSlash(page)))
+	return err == nil
 }
 
 // sectionsOf are the numbers of a page's headings, and of the entries of a numbered

@@ -88,7 +88,7 @@ func (n *network) listen(t *testing.T, address string) net.Listener {
 	return l
 }
 
-// metadata is the metadata service's way to a token (identity.md 1.3): whoever
+// metadata is the metadata service's way to a token (reference/identity.md 1.3): whoever
 // sends the header "Metadata: true" gets one. Behind it is the emulator's other
 // endpoint.
 func (h *heist) metadata(identityHeader string) http.Handler {
