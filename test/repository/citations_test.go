@@ -94,7 +94,7 @@ func unresolved(page string, sections []string) string {
 }
 
 func exists(page string) bool {
-	_, err := os.Stat(filepath.Join("..", filepath.FromSlash(page)))
+	_, err := os.Stat(filepath.Join("../..", filepath.FromSlash(page)))
 	return err == nil
 }
 
