@@ -20,8 +20,8 @@ import (
 )
 
 // Settings are what a person configured. Load returns them complete and valid. A
-// package that needs several of them gets them as its own type: Policy, Package,
-// Ghosts, Identity.Options.
+// package that needs several of them gets them as its own type: lifecycle.Policy,
+// install.Package, pool.Rules, identity.Options.
 type Settings struct {
 	URL        string
 	Pool       string

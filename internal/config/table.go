@@ -20,7 +20,8 @@ type Setting struct {
 	Group      Group  // which commands use it
 	Repeatable bool   // the flag may be repeated
 
-	// Where the value goes: exactly one of these is set.
+	// Where the value goes: one of these is set. Bool may have a set beside it, which
+	// then reads the value.
 	Bool     func(*Settings) *bool // a flag without a value means true
 	str      func(*Settings) *string
 	secret   func(*Settings) *secret.Text
