@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -38,7 +37,7 @@ func (e *usageError) Error() string {
 // argument must not succeed, so help without a command goes to standard error and fails.
 func needsCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		io.WriteString(c.ErrOrStderr(), usageText(c)+"\n")
+		fmt.Fprintln(c.ErrOrStderr(), usageText(c))
 		return newUsageError(c, "no command is given", "")
 	}
 	suggestion := ""
