@@ -15,17 +15,19 @@ type Setting struct {
 	Env        string
 	Flag       string // "" for a secret: other users can read a command line
 	Default    string
-	Example    string // a value that is not the default
-	Help       string // a phrase without a period
-	Hint       string // what to do about a bad value
-	Group      Group  // which commands use it
-	Repeatable bool   // the flag may be repeated
+	Example    string   // a value that is not the default
+	Help       string   // a phrase without a period
+	Hint       string   // what to do about a bad value
+	Group      Group    // which commands use it
+	Repeatable bool     // the flag may be repeated
+	Values     []string // all that it can be; nil: anything
 
 	// Where the value goes: one of these is set. Bool may have a set beside it, which
 	// then reads the value.
 	Bool     func(*Settings) *bool // a flag without a value means true
 	str      func(*Settings) *string
 	secret   func(*Settings) *secret.Text
+	number   func(*Settings) *int           // positive; also 0, if that is the default
 	duration func(*Settings) *time.Duration // between Min and Max
 	set      func(*Settings, string) error
 	Min, Max time.Duration // Max is such that no sum of two settings and a clock overflows
@@ -71,10 +73,11 @@ var table = []Setting{
 	{Env: "AZP_POOL", Group: AgentPool, Flag: "pool", Default: "Default", Example: "linux", Help: "name of the agent pool",
 		str: func(s *Settings) *string { return &s.Pool }},
 	{Env: "AZP_POOL_ID", Group: AgentPool, Flag: "pool-id", Example: "12", Help: "id of the agent pool; replaces the name",
-		Hint: "use the number after poolId= in the pool's URL in the portal", set: func(s *Settings, v string) error { return setPositive(&s.PoolID, v) }},
+		Hint: "use the number after poolId= in the pool's URL in the portal", number: func(s *Settings) *int { return &s.PoolID }},
 
 	{Env: "AZP_AUTH", Group: Identity, Flag: "auth", Default: "auto", Example: "managed-identity", Help: "kind of identity: auto, managed-identity, workload-identity, service-principal or pat",
-		Hint: "use auto, managed-identity, workload-identity, service-principal or pat; or azure-cli for commands other than run", set: setAuth},
+		Hint:   "use auto, managed-identity, workload-identity, service-principal or pat; or azure-cli for commands other than run",
+		Values: []string{"auto", "managed-identity", "workload-identity", "service-principal", "pat", "azure-cli"}, set: setAuth},
 	{Env: "MANAGED_IDENTITY_OBJECT_ID", Group: Identity, Flag: "identity-object-id", Example: "11111111-1111-4111-8111-111111111111", Help: "object (principal) id of the managed identity",
 		str: func(s *Settings) *string { return &s.ObjectID }},
 	{Env: "USRMI_ID", Group: Identity, Flag: "identity-client-id", Example: "22222222-2222-4222-8222-222222222222", Help: "client id of the managed identity",
@@ -116,7 +119,7 @@ var table = []Setting{
 	{Env: "AZP_AGENT_ROOT", Group: Running, Flag: "agent-root", Example: "/var/lib/agent", Help: "directory in which the agent runs and writes; azptend creates it from the agent directory, which may be read-only (default: the agent directory)",
 		set: func(s *Settings, v string) error { s.AgentRoot = filepath.Clean(v); return nil }},
 	{Env: "AZP_AGENTS", Group: Running, Flag: "agents", Default: "1", Example: "3", Help: "number of agents to run, each with its own directory below the agent root",
-		Hint: numberHint, set: func(s *Settings, v string) error { return setPositive(&s.Agents, v) }},
+		number: func(s *Settings) *int { return &s.Agents }},
 	{Env: "AZP_REGISTERED", Group: Running, Flag: "registered", Example: "/shared/agent", Help: "directory with the files that azptend register wrote; the agent runs without an identity",
 		str: func(s *Settings) *string { return &s.Registered }},
 	{Env: "AZP_INSTALL", Group: Running, Flag: "install", Default: "false", Example: "true", Help: "install the agent package at startup if the agent directory holds no agent",
@@ -126,10 +129,10 @@ var table = []Setting{
 	{Env: "AZP_PASS_ENV", Group: Running, Flag: "pass-env", Repeatable: true, Example: "IDENTITY_ENDPOINT,IDENTITY_HEADER", Help: "variables to pass to jobs that azptend would withhold, separated by commas",
 		set: func(s *Settings, v string) error { s.PassEnv = append(s.PassEnv, splitList(v)...); return nil }},
 	{Env: "AZP_UPDATE", Group: Running, Flag: "update", Default: "auto", Example: "never", Help: "whether the agent updates itself when the server asks: auto or never",
-		Hint: "use auto or never", set: setUpdate},
+		Values: []string{"auto", "never"}, set: setUpdate},
 	{Env: "AZP_HEALTH_ADDR", Group: Running, Flag: "health-addr", Example: ":8080", Help: "listen address for probes and metrics (default: disabled)",
 		Hint: "use :8080, or 127.0.0.1:8080 for this machine only", set: func(s *Settings, v string) error { return setListen(&s.HealthAddr, v) }},
-	{Env: "AZP_PLATFORM", Group: Running, Flag: "platform", Example: "container-apps", Help: "override platform detection", Hint: platformHint(), set: setPlatform},
+	{Env: "AZP_PLATFORM", Group: Running, Flag: "platform", Example: "container-apps", Help: "override platform detection", Values: platformNames(), set: setPlatform},
 
 	{Env: "AZP_ONCE", Group: Stopping, Flag: "once", Default: "false", Example: "true", Help: "run one job, then exit",
 		Bool: func(s *Settings) *bool { return &s.Once }},
@@ -138,11 +141,11 @@ var table = []Setting{
 	{Env: "AZP_MAX_LIFETIME", Group: Stopping, Flag: "max-lifetime", Default: "0", Example: "12h", Help: "accept no job after this time, then exit; 0 means no limit",
 		duration: func(s *Settings) *time.Duration { return &s.MaxLifetime }, Max: maxRun},
 	{Env: "AZP_MAX_JOBS", Group: Stopping, Flag: "max-jobs", Default: "0", Example: "10", Help: "exit after this many jobs; 0 means no limit",
-		Hint: numberHint, set: func(s *Settings, v string) error { return setCount(&s.Limits.Jobs, v) }},
+		number: func(s *Settings) *int { return &s.Limits.Jobs }},
 	{Env: "AZP_GRACE_PERIOD", Group: Stopping, Flag: "grace-period", Example: "1h", Help: "time from the platform's SIGTERM to its SIGKILL (default: the platform's default)",
 		duration: func(s *Settings) *time.Duration { return &s.Grace }, Min: minGracePeriod, Max: maxWait},
 	{Env: "AZP_ON_TERM", Group: Stopping, Flag: "on-term", Default: "drain", Example: "cancel", Help: "what SIGTERM does to a running job: drain (finish it) or cancel",
-		Hint: "use drain or cancel", set: setOnTerm},
+		Values: []string{"drain", "cancel"}, set: setOnTerm},
 	{Env: "AZP_STRICT_REMOVE", Group: Stopping, Flag: "strict-remove", Default: "false", Example: "true", Help: "exit with code 75 if the agent could not be removed",
 		Bool: func(s *Settings) *bool { return &s.StrictRemove }},
 	{Env: "AZP_APPROVE_EVENTS", Group: Stopping, Flag: "approve-events", Default: "false", Example: "true", Help: "approve a scheduled event of the machine after the drain for it, so that Azure need not wait; only under systemd",
@@ -155,18 +158,18 @@ var table = []Setting{
 	{Env: "AZP_AGENT_VERSION", Group: Install, Flag: "agent-version", Example: "5.282.3", Help: "version to install (default: the newest that the organisation offers)",
 		Hint: "use a version such as 5.282.3", set: setAgentVersion},
 	{Env: "AZP_AGENT_PACKAGE", Group: Install, Flag: "agent-package", Default: "agent", Example: "pipelines-agent", Help: "package to install: agent, or pipelines-agent, which has no unsupported Node versions",
-		Hint: "use agent or pipelines-agent", set: setAgentPackage},
+		Values: []string{"agent", "pipelines-agent"}, set: setAgentPackage},
 	{Env: "AZP_AGENT_PLATFORM", Group: Install, Flag: "agent-platform", Example: "linux-musl-arm64", Help: "platform to install for, such as linux-x64 or linux-musl-arm64 (default: this machine's)",
-		Hint: "use linux-x64, linux-arm64, linux-musl-x64, linux-musl-arm64, osx-x64 or osx-arm64", set: setAgentPlatform},
+		Values: []string{"linux-x64", "linux-arm64", "linux-musl-x64", "linux-musl-arm64", "osx-x64", "osx-arm64"}, set: setAgentPlatform},
 	{Env: "AZP_AGENT_FILE", Group: Install, Flag: "agent-file", Example: "/packages/agent.tar.gz", Help: "archive of the package (.tar.gz) to install instead of a download",
 		str: func(s *Settings) *string { return &s.AgentFile }},
 	{Env: "AZP_AGENT_SHA256", Group: Install, Flag: "agent-sha256", Example: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Help: "SHA-256 of the archive (default: the organisation's)",
 		Hint: "use 64 hexadecimal digits, as sha256sum prints them", set: setAgentSHA256},
 
 	{Env: "AZP_LOG_FORMAT", Group: Logging, Flag: "log-format", Default: "text", Example: "json", Help: "log format: text or json",
-		Hint: "use text or json", set: setLogFormat},
+		Values: []string{"text", "json"}, set: setLogFormat},
 	{Env: "AZP_LOG_LEVEL", Group: Logging, Flag: "log-level", Default: "info", Example: "debug", Help: "log level: debug, info, warn or error",
-		Hint: "use debug, info, warn or error", set: setLogLevel},
+		Values: []string{"debug", "info", "warn", "error"}, set: setLogLevel},
 
 	{Env: "AZP_KEEP_INTERVAL", Group: Keeper, Flag: "interval", Default: "30s", Example: "1m", Help: "shortest time between two refreshes of a pool",
 		duration: func(s *Settings) *time.Duration { return &s.KeepInterval }, Min: minKeepInterval, Max: text.Day},
