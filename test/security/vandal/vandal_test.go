@@ -37,11 +37,11 @@ func TestVandal(t *testing.T) {
 	}
 }
 
-// TestEachAttackHasADeed: the list and the code that plays it agree.
-func TestEachAttackHasADeed(t *testing.T) {
+// TestEachAttackHasCode: the list and the code that plays it agree.
+func TestEachAttackHasCode(t *testing.T) {
 	known := map[string]bool{}
 	for _, a := range attacks() {
-		if deeds[a.name] == nil {
+		if attackCode[a.name] == nil {
 			t.Errorf("nothing plays %q", a.name)
 		}
 		if known[a.name] {
@@ -52,7 +52,7 @@ func TestEachAttackHasADeed(t *testing.T) {
 		}
 		known[a.name] = true
 	}
-	for name := range deeds {
+	for name := range attackCode {
 		if !known[name] {
 			t.Errorf("%q is not in the list", name)
 		}

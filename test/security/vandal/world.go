@@ -166,7 +166,7 @@ func (w *world) setEnvironment() error {
 		return err
 	}
 	identity := w.emulator.Environment(w.server.URL)
-	if w.cell.lent() {
+	if w.cell.external() {
 		return w.register(identity)
 	}
 	for _, v := range identity {
