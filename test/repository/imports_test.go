@@ -11,9 +11,8 @@ import (
 	"testing"
 )
 
-// allowed is who may import whom inside this module. What is not in it is
-// denied: a new arrow is a decision, made here. Arrows run down only, and leaves
-// do not know each other (CONTRIBUTING.md).
+// allowed lists, for each package of this module, which others it may import. An
+// import that is not listed fails. A new one needs a reason (CONTRIBUTING.md).
 var allowed = map[string][]string{
 	"cmd/azptend":      {"internal/cli", "internal/config"},
 	"cmd/azptend-lab":  {"internal/cli", "internal/config", "internal/lab"},

@@ -68,9 +68,9 @@ func (b bystander) sees(t *testing.T, pid int) (what []string) {
 	return what
 }
 
-// Every command is closed to other processes of its user, and not only those that
-// are known to hold a secret: all are started with the container's environment.
-// Each is held up at something that it does after its start.
+// Other processes of its user cannot inspect a command, whether or not it holds a
+// secret: all commands start with the container's environment. Each is held up at
+// something that it does after its start. A new command is added here by hand.
 func TestEveryCommandIsClosed(t *testing.T) {
 	t.Parallel()
 	b := newBystander(t)
