@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 )
@@ -24,12 +23,11 @@ const (
 )
 
 func (a *apiError) reply() reply {
-	body, _ := json.Marshal(map[string]any{
+	return jsonReply(a.status, map[string]any{
 		"$id": "1", "innerException": nil, "message": a.message,
 		"typeName": a.namespace + "." + a.typeKey + ", " + a.namespace,
 		"typeKey":  a.typeKey, "errorCode": 0, "eventId": 3000,
 	})
-	return reply{status: a.status, contentType: jsonType, body: body}
 }
 
 func taskError(status int, typeKey, format string, args ...any) *apiError {
@@ -48,45 +46,28 @@ func (e *Emulator) errNoPool(who principal, id any) *apiError {
 }
 
 func errNoAgent(poolID int, agentID any) *apiError {
-	return taskError(http.StatusNotFound, "TaskAgentNotFoundException",
-		"No agent found for pool %d with identifier %v.", poolID, agentID)
+	return taskError(http.StatusNotFound, "TaskAgentNotFoundException", "No agent found for pool %d with identifier %v.", poolID, agentID)
 }
 
 func (e *Emulator) errAgentExists(poolID int, name string) *apiError {
-	status := http.StatusConflict
-	if e.assumptions.NameTakenBadRequest {
-		status = http.StatusBadRequest
-	}
-	return taskError(status, "TaskAgentExistsException",
-		"Pool %d already contains an agent with name %s.", poolID, name)
+	status := choose(e.assumptions.NameTakenBadRequest, http.StatusBadRequest, http.StatusConflict)
+	return taskError(status, "TaskAgentExistsException", "Pool %d already contains an agent with name %s.", poolID, name)
 }
 
 func errPoolExists(name string) *apiError {
 	return taskError(http.StatusConflict, "TaskAgentPoolExistsException", "Agent pool %s already exists.", name)
 }
 
-func errNeeds(who, right, poolName string) *apiError {
-	of := ""
-	if poolName != "" { // creating a pool names none
-		of = " for pool " + poolName
-	}
+func errNeeds(who principal, right, poolName string) *apiError {
+	of := choose(poolName != "", " for pool "+poolName, "") // creating a pool names none
 	return taskError(http.StatusForbidden, "AccessDeniedException",
 		"Access denied. %s needs %s permissions%s to perform the action. For more information, contact the Azure DevOps Server administrator.",
-		who, right, of)
+		who.display(), right, of)
 }
 
 func (e *Emulator) errJobRuns(agentName, poolName string) *apiError {
-	status := http.StatusBadRequest
-	if e.assumptions.JobRunningConflict {
-		status = http.StatusConflict
-	}
-	return taskError(status, "TaskAgentJobStillRunningException",
-		"Agent %q is running a job for pool %q", agentName, poolName)
-}
-
-func errSessionConflict(agentName, owner string) *apiError {
-	return taskError(http.StatusConflict, "TaskAgentSessionConflictException",
-		"The task agent %s already has an active session for owner %s.", agentName, owner)
+	status := choose(e.assumptions.JobRunningConflict, http.StatusConflict, http.StatusBadRequest)
+	return taskError(status, "TaskAgentJobStillRunningException", "Agent %q is running a job for pool %q", agentName, poolName)
 }
 
 // errSessionExpired has a status nobody has seen quoted; the type is what listeners look at (agent-protocol.md 5.5).
@@ -98,18 +79,25 @@ func errNoJob(id any) *apiError {
 	return taskError(http.StatusNotFound, "TaskAgentJobNotFoundException", "No agent job request found with identifier %v.", id)
 }
 
-func errJobTokenExpired(id int64) *apiError {
-	return taskError(http.StatusNotFound, "TaskAgentJobTokenExpiredException", "The lock on job request %d has expired.", id)
-}
-
-func errNoPlan(id string) *apiError {
-	return taskError(http.StatusNotFound, "TaskOrchestrationPlanNotFoundException", "No plan found for identifier %s.", id)
-}
-
 func errBadRequest(format string, args ...any) *apiError {
 	return &apiError{http.StatusBadRequest, "VssPropertyValidationException", nsCommon, fmt.Sprintf(format, args...)}
 }
 
-func errUnauthorized(format string, args ...any) *apiError {
-	return &apiError{http.StatusUnauthorized, "UnauthorizedRequestException", nsServer, fmt.Sprintf(format, args...)}
+func errUnauthorized(message string) *apiError {
+	return &apiError{http.StatusUnauthorized, "UnauthorizedRequestException", nsServer, message}
+}
+
+// errServer is an error without a type of its own.
+func errServer(status int, message string) *apiError {
+	return &apiError{status, "VssServiceException", nsCommon, message}
+}
+
+// errWebAPI is an error of the services for users and identities.
+func errWebAPI(status int, typeKey, format string, args ...any) *apiError {
+	return &apiError{status, typeKey, nsWebAPI, fmt.Sprintf(format, args...)}
+}
+
+// errNoAccess is what an identity or agent gets that the organisation does not admit.
+func errNoAccess(id any) *apiError {
+	return errUnauthorized(fmt.Sprintf("TF400813: The user '%v' is not authorized to access this resource.", id))
 }

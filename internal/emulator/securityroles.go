@@ -65,15 +65,9 @@ func roleNamed(scope, name string) string {
 	return ""
 }
 
-func (e *Emulator) getRoleDefinitions(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
-	out := []roleJSON{}
-	for _, role := range rolesOf(c.params["scopeId"]) {
-		out = append(out, wireRole(strings.ToLower(c.params["scopeId"]), role))
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+func (e *Emulator) getRoleDefinitions(c *request, _ *identity) (any, error) {
+	scope := strings.ToLower(c.params["scopeId"])
+	return listOf(c, rolesOf(scope), func(_ *request, role string) roleJSON { return wireRole(scope, role) }), nil
 }
 
 // roleTarget is what roles are assigned on: it knows who has which.
@@ -95,7 +89,7 @@ func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 			return e.allPools(c, scope, RoleReader), nil
 		}
 		id, _ := strconv.Atoi(resource)
-		p := e.pools[id]
+		p := e.pool(id)
 		if p == nil || !c.who.may(bitView, p) {
 			return roleTarget{}, e.errNoPool(c.who, resource)
 		}
@@ -108,7 +102,7 @@ func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 	case scopeQueue:
 		return e.queueRoles(c, resource)
 	}
-	return roleTarget{}, &apiError{http.StatusNotFound, "SecurityRoleScopeNotFoundException", nsWebAPI, "The scope " + scope + " does not exist."}
+	return roleTarget{}, errWebAPI(http.StatusNotFound, "SecurityRoleScopeNotFoundException", "The scope %s does not exist.", scope)
 }
 
 func (e *Emulator) onePool(c *request, p *pool) roleTarget {
@@ -159,24 +153,22 @@ func assignment(scope string, id *identity, role, access string) roleAssignment 
 		strings.ToUpper(access[:1]) + access[1:]}
 }
 
-func (e *Emulator) getRoleAssignments(c *request) (reply, error) {
-	t, err := e.roleTarget(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) getRoleAssignments(c *request, t roleTarget) (any, error) {
 	if !t.mayView {
-		return reply{}, errNeeds(c.who.display(), "View", t.name)
+		return nil, errNeeds(c.who, "View", t.name)
 	}
 	out := []roleAssignment{}
-	for _, id := range e.sortedIdentities(func(id *identity) bool { return id.known }) {
-		switch assigned, inherited := t.roles(id); {
+	for _, id := range e.sortedIdentities() {
+		assigned, inherited := t.roles(id)
+		switch {
+		case !id.known:
 		case assigned != "":
 			out = append(out, assignment(t.scope, id, assigned, "assigned"))
 		case inherited != "":
 			out = append(out, assignment(t.scope, id, inherited, "inherited"))
 		}
 	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, out, asItIs), nil
 }
 
 type roleIn struct {
@@ -187,54 +179,49 @@ type roleIn struct {
 
 // putRoleAssignments gives roles. An identity that the organisation does not know is passed over in silence: the answer
 // is 200 and counts what was done (azure-devops-rest.md 4.3).
-func (e *Emulator) putRoleAssignments(c *request) (reply, error) {
-	var in []roleIn
-	if one := c.params["identityId"]; one != "" {
-		var single roleIn
-		if err := c.decode(&single); err != nil {
-			return reply{}, err
-		}
-		single.UserID = one
-		in = []roleIn{single}
-	} else if err := c.decode(&in); err != nil {
-		return reply{}, err
+func (e *Emulator) putRoleAssignments(c *request) (any, error) {
+	in, one := make([]roleIn, 1), c.params["identityId"]
+	body := choose[any](one != "", &in[0], &in)
+	if err := c.decode(body); err != nil {
+		return nil, err
+	}
+	if one != "" {
+		in[0].UserID = one
 	}
 	t, err := e.manageableTarget(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	out := []roleAssignment{}
 	for _, want := range in {
 		role := roleNamed(t.scope, want.RoleName)
 		if role == "" {
-			return reply{}, errBadRequest("The role %q does not exist in scope %s.", want.RoleName, t.scope)
+			return nil, errBadRequest("The role %q does not exist in scope %s.", want.RoleName, t.scope)
 		}
 		id := e.roleHolder(want)
 		if id == nil {
 			continue
 		}
 		if id == c.who.identity {
-			return reply{}, e.errOwnRole()
+			return nil, e.errOwnRole()
 		}
 		t.assign(id, role)
 		e.record(Event{Type: EventRoleAssigned, Pool: t.name, Identity: id.ObjectID, Detail: role})
 		now, _ := t.roles(id)
 		out = append(out, assignment(t.scope, id, now, "assigned"))
 	}
-	if c.params["identityId"] != "" && len(out) == 1 {
-		return jsonReply(http.StatusOK, out[0]), nil
+	if one != "" && len(out) == 1 {
+		return out[0], nil
 	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, out, asItIs), nil
 }
 
 func (e *Emulator) roleHolder(in roleIn) *identity {
 	id := e.knownIdentity(in.UserID)
 	if id == nil && in.UserID == "" && in.UniqueName != "" {
-		for _, i := range e.identities {
-			if strings.EqualFold(i.ObjectID, in.UniqueName) || strings.EqualFold(i.Name, in.UniqueName) {
-				id = i
-			}
-		}
+		id = first(e.sortedIdentities(), func(i *identity) bool {
+			return strings.EqualFold(i.ObjectID, in.UniqueName) || strings.EqualFold(i.Name, in.UniqueName)
+		})
 	}
 	if id == nil || !id.Member {
 		return nil
@@ -245,40 +232,32 @@ func (e *Emulator) roleHolder(in roleIn) *identity {
 func (e *Emulator) manageableTarget(c *request) (roleTarget, error) {
 	t, err := e.roleTarget(c)
 	if err == nil && !t.mayManage {
-		err = errNeeds(c.who.display(), "Manage", t.name)
+		err = errNeeds(c.who, "Manage", t.name)
 	}
 	return t, err
 }
 
 // errOwnRole has the portal's text; what the API says is unverified (azure-devops-rest.md, "Unverified" e).
 func (e *Emulator) errOwnRole() error {
-	status := http.StatusBadRequest
-	if e.assumptions.OwnRoleForbidden {
-		status = http.StatusForbidden
-	}
-	return &apiError{status, "VssServiceException", nsCommon, "Cannot modify the role for self identity. Please try with a different identity."}
+	status := choose(e.assumptions.OwnRoleForbidden, http.StatusForbidden, http.StatusBadRequest)
+	return errServer(status, "Cannot modify the role for self identity. Please try with a different identity.")
 }
 
-// patchRoleAssignments takes roles away, by storage keys; with inheritPermissions it says whether roles on all pools count
-// here, which the emulator takes note of by doing nothing.
-func (e *Emulator) patchRoleAssignments(c *request) (reply, error) {
-	t, err := e.manageableTarget(c)
-	if err != nil || c.query("inheritPermissions") != "" {
-		return noContent(), err
+// patchRoleAssignments removes roles, by storage keys; with inheritPermissions it says whether roles on all pools count
+// here, which the emulator ignores.
+func (e *Emulator) patchRoleAssignments(c *request, t roleTarget) (any, error) {
+	if c.query("inheritPermissions") != "" {
+		return noContent, nil
 	}
 	var keys []string
 	if err := c.decode(&keys); err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	return noContent(), e.removeRoles(c, t, keys)
+	return noContent, e.removeRoles(c, t, keys)
 }
 
-func (e *Emulator) deleteRoleAssignment(c *request) (reply, error) {
-	t, err := e.manageableTarget(c)
-	if err != nil {
-		return reply{}, err
-	}
-	return noContent(), e.removeRoles(c, t, []string{c.params["identityId"]})
+func (e *Emulator) deleteRoleAssignment(c *request, t roleTarget) (any, error) {
+	return noContent, e.removeRoles(c, t, []string{c.params["identityId"]})
 }
 
 func (e *Emulator) removeRoles(c *request, t roleTarget, keys []string) error {
