@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -161,11 +160,9 @@ func (e *Emulator) updateAgent(c *request, a *agent, in agentJSON) (any, error) 
 func (e *Emulator) deleteAgent(c *request) (any, error) {
 	deleted := reply{status: choose(e.assumptions.DeleteAnswers200, http.StatusOK, http.StatusNoContent)}
 	a, err := e.managedAgent(c)
-	if known := (*apiError)(nil); errors.As(err, &known) && known.typeKey == "TaskAgentNotFoundException" && e.assumptions.DeleteMissingSucceeds {
-		return deleted, nil
-	}
 	if err != nil {
-		return nil, err
+		missing := asReply(err).typeKey == "TaskAgentNotFoundException"
+		return deleted, choose(missing && e.assumptions.DeleteMissingSucceeds, nil, err)
 	}
 	if a.job != nil {
 		if !e.assumptions.DeleteRunningSucceeds {

@@ -93,10 +93,10 @@ func parseAuthorization(h string) (scheme, string) {
 }
 
 // authenticate returns the caller, or the refusal. Rows of azure-devops-rest.md 5 are named at each refusal.
-func (e *Emulator) authenticate(c *request) (principal, *reply) {
+func (e *Emulator) authenticate(c *request) (principal, error) {
 	kind, secret := parseAuthorization(c.http.Header.Get("Authorization"))
 	if kind == schemeNone || secret == "" && kind != schemeUnknown {
-		return e.unknownCaller(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
+		return e.unknownCaller(c, kind, textNoAccess("")) // no or blank token
 	}
 	if kind == schemeBasic {
 		if p := e.pats[secret]; p != nil && !p.Revoked {
@@ -116,7 +116,11 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	}
 	switch t.claims.Kind {
 	case "agent":
-		return e.agentPrincipal(t.claims), nil
+		who := principal{isAgent: true, poolID: t.claims.PoolID, agentID: t.claims.AgentID}
+		if p := e.pool(who.poolID); p != nil {
+			who.agent = p.agent(who.agentID)
+		}
+		return who, nil
 	case "job":
 		if j := first(e.jobs, func(j *job) bool { return j.jobID == t.claims.JobID }); j != nil {
 			return principal{job: j}, nil
@@ -126,15 +130,7 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	return e.authenticateEntra(c, kind, t.claims)
 }
 
-func (e *Emulator) agentPrincipal(claims jwtClaims) principal {
-	p := principal{isAgent: true, poolID: claims.PoolID, agentID: claims.AgentID}
-	if pool := e.pool(claims.PoolID); pool != nil {
-		p.agent = pool.agent(claims.AgentID)
-	}
-	return p
-}
-
-func (e *Emulator) authenticatePAT(c *request, p *PAT) (principal, *reply) {
+func (e *Emulator) authenticatePAT(c *request, p *PAT) (principal, error) {
 	if !p.Expires.IsZero() && !e.now().Before(p.Expires) { // row "expired PAT"
 		return principal{}, e.refuse(c, schemeBasic, "Access Denied: The Personal Access Token used has expired.")
 	}
@@ -158,13 +154,14 @@ func (p *PAT) allows(method, scope string) bool {
 	})
 }
 
-func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) (principal, *reply) {
+func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) (principal, error) {
 	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
 	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
 		if e.assumptions.WrongTenantThrottled {
-			return principal{}, throttled()
+			return principal{}, errBlocked("Concurrency", "VSID"). // the 429 of azure-devops-rest.md 3
+										setHeader("Retry-After", "619").setHeader("X-RateLimit-Limit", "4000").setHeader("X-RateLimit-Remaining", "0")
 		}
 		return principal{}, e.refuse(c, kind, "")
 	}
@@ -176,8 +173,8 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 		// The caller is known to Entra, so there is nothing to sign in to again: 401 with a body, redirect or not.
 		return principal{}, e.challenge(c, why)
 	}
-	if kept := e.conditionalAccess(id); kept != nil { // row "conditional access / IP"
-		return principal{}, kept
+	if id.ConditionalAccess == PolicyAtService { // row "conditional access / IP"
+		return principal{}, errServer(http.StatusForbidden, "VS403463: The conditional access policy defined by your Microsoft Entra administrator has failed.")
 	}
 	id.lastAccess = e.now() // which makes a licence that was pending an active one
 	return principal{identity: id, unlicensed: e.isUnlicensed(id)}, nil
@@ -195,14 +192,14 @@ func (e *Emulator) membership(id *identity) string {
 		return fmt.Sprintf(`TF401444: Please sign-in at least once as %s\%s\%s in a web browser to enable access to the service.`,
 			id.Tenant, id.Tenant, id.ObjectID)
 	case id.Refused:
-		return fmt.Sprintf("TF400813: The user '%s' is not authorized to access this resource.", id.storageKey)
+		return textNoAccess(id.storageKey)
 	}
 	return ""
 }
 
 // refuse answers a call without a usable credential: 401 for a client that suppresses the sign-in, else the sign-in
 // itself: 203 with HTML for Basic, which is what KEDA and curl users see of a bad PAT, 302 for the rest.
-func (e *Emulator) refuse(c *request, kind scheme, message string) *reply {
+func (e *Emulator) refuse(c *request, kind scheme, message string) reply {
 	if strings.EqualFold(c.http.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
 		return e.challenge(c, message)
 	}
@@ -210,24 +207,21 @@ func (e *Emulator) refuse(c *request, kind scheme, message string) *reply {
 }
 
 // signIn leads to where a person signs in.
-func (e *Emulator) signIn(c *request, kind scheme) *reply {
+func (e *Emulator) signIn(c *request, kind scheme) reply {
 	if kind == schemeBasic {
-		r := signInPage(http.StatusNonAuthoritativeInfo)
-		return &r
+		return signInPage(http.StatusNonAuthoritativeInfo)
 	}
 	back := url.Values{"realm": {c.http.Host}, "reply_to": {c.base + c.http.URL.RequestURI()}, "hid": {newGUID()}}
-	r := signInPage(http.StatusFound).setHeader("Location", c.base+"/vssps/_signin?"+back.Encode()).setHeader("WWW-Authenticate", e.wwwAuthenticate(c))
-	return &r
+	return signInPage(http.StatusFound).setHeader("Location", c.base+"/vssps/_signin?"+back.Encode()).setHeader("WWW-Authenticate", e.wwwAuthenticate(c))
 }
 
 // challenge is the 401 that names the tenant; an empty message leaves the body empty.
-func (e *Emulator) challenge(c *request, message string) *reply {
+func (e *Emulator) challenge(c *request, message string) reply {
 	r := reply{status: http.StatusUnauthorized}
 	if message != "" {
-		r = errUnauthorized(message).reply()
+		r = errUnauthorized(message)
 	}
-	r = r.setHeader("WWW-Authenticate", e.wwwAuthenticate(c))
-	return &r
+	return r.setHeader("WWW-Authenticate", e.wwwAuthenticate(c))
 }
 
 func (e *Emulator) wwwAuthenticate(c *request) string {
@@ -240,16 +234,10 @@ func signInPage(status int) reply {
 		"<body>The emulator's sign-in page: your credential was not accepted.</body></html>\n")
 }
 
-// throttled is the 429 of azure-devops-rest.md 3.
-func throttled() *reply {
-	r := errBlocked("Concurrency", "VSID").setHeader("Retry-After", "619").setHeader("X-RateLimit-Limit", "4000").setHeader("X-RateLimit-Remaining", "0")
-	return &r
-}
-
 // errBlocked is the refusal of a caller that uses too much of a resource.
 func errBlocked(resource, namespace string) reply {
 	return taskError(http.StatusTooManyRequests, "RequestBlockedException",
-		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace '%s'.", resource, namespace).reply()
+		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace '%s'.", resource, namespace)
 }
 
 // agentToken is an access token for an agent's own OAuth client.

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -62,9 +61,9 @@ func (e *Emulator) dispatchOrg(c *request, host string, segments []string) reply
 	if c.route, c.params = e.match(host, segments); c.route == nil {
 		return notFoundPage()
 	}
-	throttle, refusal := e.admit(c)
-	if refusal != nil {
-		return *refusal
+	throttle, err := e.admit(c)
+	if err != nil {
+		return asReply(err)
 	}
 	if !e.sleep(throttle.Delay) {
 		return reply{status: http.StatusServiceUnavailable}
@@ -81,23 +80,21 @@ func (e *Emulator) dispatchOrg(c *request, host string, segments []string) reply
 }
 
 // admit authenticates the caller and charges it for the call. The token endpoint learns who it is from the assertion.
-func (e *Emulator) admit(c *request) (Throttle, *reply) {
+func (e *Emulator) admit(c *request) (throttle Throttle, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !c.route.anonymous {
-		who, refusal := e.authenticate(c)
-		if refusal != nil {
-			return Throttle{}, refusal
+		if c.who, err = e.authenticate(c); err != nil {
+			return throttle, err
 		}
-		c.who = who
 	}
 	c.caller = c.who.label()
-	throttle := e.meter.Charge(c.caller, e.now())
-	if throttle.Refuse {
-		r := tooManyRequests(throttle)
-		return throttle, &r
+	if throttle = e.meter.Charge(c.caller, e.now()); throttle.Refuse {
+		r := errBlocked(rateResource, "User")
+		r.header = throttle.header()
+		err = r
 	}
-	return throttle, nil
+	return throttle, err
 }
 
 // serveRoute runs the handler of the route.
@@ -108,47 +105,30 @@ func (e *Emulator) serveRoute(c *request) reply {
 	}
 	h, ok := c.route.methods[method]
 	if !ok {
-		return errServer(http.StatusMethodNotAllowed, "The requested resource does not support http method '"+method+"'.").reply()
+		return errServer(http.StatusMethodNotAllowed, "The requested resource does not support http method '"+method+"'.")
 	}
-	out, err := e.runHandler(c, h)
-	var known *apiError
-	switch {
-	case errors.As(err, &known):
-		return known.reply()
-	case err != nil:
-		return errServer(http.StatusInternalServerError, err.Error()).reply()
-	}
-	return out
-}
-
-// runHandler checks the version and runs the handler, with the emulator locked unless the handler waits.
-func (e *Emulator) runHandler(c *request, h handler) (reply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !c.route.unversioned {
 		if err := e.checkVersion(c.http.Method, apiVersion(c), c.route.preview); err != nil {
-			return reply{}, err
+			return asReply(err)
 		}
 	}
-	if !h.waits {
+	if h.waits { // it locks by itself
+		e.mu.Unlock()
+		defer e.mu.Lock()
+	} else {
 		e.settle()
 		defer e.settle()
-		return encoded(h.serve(c))
 	}
-	e.mu.Unlock()
-	defer e.mu.Lock()
-	return encoded(h.serve(c))
-}
-
-// encoded is what a handler returned, as a reply.
-func encoded(v any, err error) (reply, error) {
+	v, err := h.serve(c)
 	if err != nil {
-		return reply{}, err
+		return asReply(err)
 	}
 	if r, ok := v.(reply); ok {
-		return r, nil
+		return r
 	}
-	return jsonReply(http.StatusOK, v), nil
+	return jsonReply(http.StatusOK, v)
 }
 
 // addOrgHeaders adds what every answer of an organisation carries (azure-devops-rest.md 0).

@@ -65,7 +65,7 @@ func (e *Emulator) subject(guard func(*request) (*identity, error)) func(*reques
 	}
 }
 
-func errNoSubject(what string) *apiError {
+func errNoSubject(what string) reply {
 	return errWebAPI(http.StatusNotFound, "GraphSubjectNotFoundException", "VS860016: Could not find subject '%s' in the backing domain.", what)
 }
 

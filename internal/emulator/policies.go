@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"fmt"
-	"net/http"
 )
 
 // Policies are the organisation's own settings that decide who gets in (azure-devops-rest.md 0, 1.3 and 5).
@@ -52,23 +51,14 @@ func (p Policies) tenant(connected string) string {
 
 // unknownCaller is who comes without a credential that can be read: anonymous where the organisation has something
 // public, else nobody. The refusal is for all that anonymous callers may not see.
-func (e *Emulator) unknownCaller(c *request, kind scheme, message string) (principal, *reply) {
+func (e *Emulator) unknownCaller(c *request, kind scheme, message string) (principal, error) {
 	if !e.policies.PublicProjects {
 		return principal{}, e.refuse(c, kind, message)
 	}
 	if c.route.resource == "ConnectionData" {
 		return principal{isAnonymous: true}, nil
 	}
-	return principal{}, e.refuse(c, kind, "TF400813: The user '"+anonymousID+"' is not authorized to access this resource.")
-}
-
-// conditionalAccess is the answer to an identity that a conditional access policy keeps out, nil for others.
-func (e *Emulator) conditionalAccess(id *identity) *reply {
-	if id.ConditionalAccess != PolicyAtService {
-		return nil
-	}
-	r := errServer(http.StatusForbidden, "VS403463: The conditional access policy defined by your Microsoft Entra administrator has failed.").reply()
-	return &r
+	return principal{}, e.refuse(c, kind, textNoAccess(anonymousID))
 }
 
 // PoolSpec is a pool that is not made through the service's own API.

@@ -84,8 +84,8 @@ func (e *Emulator) projectNamed(s string) (*project, error) {
 	if p := first(e.projects, func(p *project) bool { return strings.EqualFold(p.name, s) || strings.EqualFold(p.id, s) }); p != nil {
 		return p, nil
 	}
-	return nil, &apiError{http.StatusNotFound, "ProjectDoesNotExistWithNameException", "Microsoft.TeamFoundation.Core.WebApi",
-		"TF200016: The following project does not exist: " + s + ". Verify that the name of the project is correct and that the project exists on the specified Azure DevOps Server."}
+	return nil, apiError(http.StatusNotFound, "ProjectDoesNotExistWithNameException", "Microsoft.TeamFoundation.Core.WebApi",
+		"TF200016: The following project does not exist: %s. Verify that the name of the project is correct and that the project exists on the specified Azure DevOps Server.", s)
 }
 
 // pathProject returns the project of the request's path.

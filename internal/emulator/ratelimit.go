@@ -136,10 +136,3 @@ func (t Throttle) header() http.Header {
 	}
 	return h
 }
-
-// tooManyRequests is the refusal of a call over the limit.
-func tooManyRequests(t Throttle) reply {
-	r := errBlocked(rateResource, "User")
-	r.header = t.header()
-	return r
-}

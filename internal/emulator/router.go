@@ -19,6 +19,7 @@ type reply struct {
 	body        []byte
 	ranges      bool          // a client may ask for a part of the body; net/http chooses the status
 	held        time.Duration // by the rate limit
+	typeKey     string        // of an error: the exception
 }
 
 func jsonReply(status int, v any) reply {

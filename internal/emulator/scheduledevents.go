@@ -105,8 +105,8 @@ func (e *Emulator) startEvent(s *scheduled) {
 // serveInstance is what the machine can learn of itself; all that is played is its name, without which an event that
 // is about it cannot be told from others'. mu is held.
 func (e *Emulator) serveInstance(c *request, path string) reply {
-	if problem := metadataRefusal(c, http.MethodGet, "2017-04-02"); problem != nil {
-		return *problem
+	if err := checkMetadata(c, http.MethodGet, "2017-04-02"); err != nil {
+		return asReply(err)
 	}
 	if strings.HasSuffix(path, "/name") {
 		if strings.EqualFold(c.query("format"), "text") {
@@ -125,8 +125,8 @@ func (e *Emulator) serveInstance(c *request, path string) reply {
 // event ID"; that an unknown one is a 400 like a malformed request is assumed. mu is held.
 func (e *Emulator) serveScheduledEvents(c *request) reply {
 	approves := c.http.Method == http.MethodPost
-	if problem := metadataRefusal(c, choose(approves, http.MethodPost, http.MethodGet), "2017-08-01"); problem != nil {
-		return *problem
+	if err := checkMetadata(c, choose(approves, http.MethodPost, http.MethodGet), "2017-08-01"); err != nil {
+		return asReply(err)
 	}
 	if approves {
 		return e.approve(c.body)
@@ -164,20 +164,17 @@ func (e *Emulator) approve(body []byte) reply {
 	return reply{status: http.StatusOK}
 }
 
-// metadataRefusal returns what is wrong with a request's method, header or version; nil for a good one.
-func metadataRefusal(c *request, method, since string) *reply {
-	var p reply
+// checkMetadata checks a request's method, header and version.
+func checkMetadata(c *request, method, since string) error {
 	switch {
 	case c.http.Method != method:
-		p = metadataProblem(http.StatusMethodNotAllowed, "Method not allowed")
+		return metadataProblem(http.StatusMethodNotAllowed, "Method not allowed")
 	case !strings.EqualFold(c.http.Header.Get("Metadata"), "true"), c.http.Header.Get("X-Forwarded-For") != "":
-		p = metadataProblem(http.StatusBadRequest, "Bad request. Required metadata header not specified")
+		return metadataProblem(http.StatusBadRequest, "Bad request. Required metadata header not specified")
 	case c.query("api-version") < since: // dates in text compare as dates
-		p = metadataProblem(http.StatusBadRequest, "Bad request. api-version is invalid or was not specified in the request. For more information refer to aka.ms/azureimds")
-	default:
-		return nil
+		return metadataProblem(http.StatusBadRequest, "Bad request. api-version is invalid or was not specified in the request. For more information refer to aka.ms/azureimds")
 	}
-	return &p
+	return nil
 }
 
 func metadataProblem(status int, text string) reply {

@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -76,6 +78,7 @@ type roleTarget struct {
 	name      string
 	roles     func(*identity) (assigned, inherited string)
 	assign    func(id *identity, role string) // "" takes it away
+	only      string                          // the role that any assignment comes to, if not ""
 	mayView   bool
 	mayManage bool
 }
@@ -83,45 +86,36 @@ type roleTarget struct {
 // roleTarget is that of the request's path.
 func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 	scope, resource := strings.ToLower(c.params["scopeId"]), c.params["resourceId"]
-	switch scope {
-	case scopePool:
-		if resource == "0" { // terraform#1592: an assignment at this place made a Reader of all pools
-			return e.allPools(c, scope, RoleReader), nil
-		}
+	mayAll := c.who.mayCreatePools()
+	switch {
+	case scope == scopePool && resource != "0":
 		id, _ := strconv.Atoi(resource)
 		p := e.pool(id)
 		if p == nil || !c.who.may(bitView, p) {
 			return roleTarget{}, e.errNoPool(c.who, resource)
 		}
-		return e.onePool(c, p), nil
-	case scopePools:
-		if resource != "0" {
-			return roleTarget{}, errBadRequest("The resource %q is not valid in scope %s.", resource, scope)
-		}
-		return e.allPools(c, scope, ""), nil
-	case scopeQueue:
+		return poolRoles(scope, p.name, true, c.who.may(bitAdminister, p)), nil
+	case scope == scopePool: // terraform#1592: an assignment at this place made a Reader of all pools
+		t := poolRoles(scope, AllPools, mayAll, mayAll)
+		t.only = RoleReader
+		return t, nil
+	case scope == scopePools && resource != "0":
+		return roleTarget{}, errBadRequest("The resource %q is not valid in scope %s.", resource, scope)
+	case scope == scopePools:
+		return poolRoles(scope, AllPools, mayAll, mayAll), nil
+	case scope == scopeQueue:
 		return e.queueRoles(c, resource)
 	}
 	return roleTarget{}, errWebAPI(http.StatusNotFound, "SecurityRoleScopeNotFoundException", "The scope %s does not exist.", scope)
 }
 
-func (e *Emulator) onePool(c *request, p *pool) roleTarget {
-	return roleTarget{scope: scopePool, name: p.name, mayView: true, mayManage: c.who.may(bitAdminister, p),
-		roles:  func(id *identity) (string, string) { return id.roleOn(p.name), id.Roles[AllPools] },
-		assign: func(id *identity, role string) { id.setRole(p.name, role) }}
-}
-
-// allPools is the target of roles on every pool; only, if set, is the role that comes of any assignment.
-func (e *Emulator) allPools(c *request, scope, only string) roleTarget {
-	may := c.who.mayCreatePools()
-	return roleTarget{scope: scope, name: AllPools, mayView: may, mayManage: may,
-		roles: func(id *identity) (string, string) { return id.Roles[AllPools], "" },
-		assign: func(id *identity, role string) {
-			if role != "" && only != "" {
-				role = only
-			}
-			id.setRole(AllPools, role)
-		}}
+// poolRoles is the target of roles on a pool, or on all pools.
+func poolRoles(scope, name string, mayView, mayManage bool) roleTarget {
+	return roleTarget{scope: scope, name: name, mayView: mayView, mayManage: mayManage,
+		roles: func(id *identity) (assigned, inherited string) {
+			return id.roleOn(name), choose(name == AllPools, "", id.Roles[AllPools])
+		},
+		assign: func(id *identity, role string) { id.setRole(name, role) }}
 }
 
 // roleOn is the role that was assigned on a pool; names do not differ by case.
@@ -134,14 +128,11 @@ func (i *identity) roleOn(pool string) string {
 	return ""
 }
 
-// setRole writes a role down, in a map of its own: who put the identity has the old one in hand.
+// setRole replaces a role, in a new map: whoever put the identity still has the old one.
 func (i *identity) setRole(pool, role string) {
 	roles := Roles{}
-	for name, had := range i.Roles {
-		if !strings.EqualFold(name, pool) {
-			roles[name] = had
-		}
-	}
+	maps.Copy(roles, i.Roles)
+	maps.DeleteFunc(roles, func(name, _ string) bool { return strings.EqualFold(name, pool) })
 	if role != "" {
 		roles[pool] = role
 	}
@@ -205,7 +196,7 @@ func (e *Emulator) putRoleAssignments(c *request) (any, error) {
 		if id == c.who.identity {
 			return nil, e.errOwnRole()
 		}
-		t.assign(id, role)
+		t.assign(id, cmp.Or(t.only, role))
 		e.record(Event{Type: EventRoleAssigned, Pool: t.name, Identity: id.ObjectID, Detail: role})
 		now, _ := t.roles(id)
 		out = append(out, assignment(t.scope, id, now, "assigned"))
@@ -217,16 +208,12 @@ func (e *Emulator) putRoleAssignments(c *request) (any, error) {
 }
 
 func (e *Emulator) roleHolder(in roleIn) *identity {
-	id := e.knownIdentity(in.UserID)
-	if id == nil && in.UserID == "" && in.UniqueName != "" {
-		id = first(e.sortedIdentities(), func(i *identity) bool {
-			return strings.EqualFold(i.ObjectID, in.UniqueName) || strings.EqualFold(i.Name, in.UniqueName)
-		})
-	}
-	if id == nil || !id.Member {
-		return nil
-	}
-	return id
+	return first(e.sortedIdentities(), func(i *identity) bool {
+		if in.UserID == "" && in.UniqueName != "" {
+			return i.Member && (strings.EqualFold(i.ObjectID, in.UniqueName) || strings.EqualFold(i.Name, in.UniqueName))
+		}
+		return i.Member && strings.EqualFold(i.storageKey, in.UserID)
+	})
 }
 
 func (e *Emulator) manageableTarget(c *request) (roleTarget, error) {

@@ -51,7 +51,7 @@ func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
 // errAgentRemoved is what an agent gets whose registration is gone (agent-protocol.md 6).
 func (e *Emulator) errAgentRemoved(poolID, agentID int) error {
 	if e.assumptions.RemovedAgentUnauthorized {
-		return errNoAccess(agentID)
+		return errUnauthorized(textNoAccess(agentID))
 	}
 	return errNoAgent(poolID, agentID)
 }
