@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"emulator":            {"internal/emulator"}, // public
 	"internal/lab":        {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},
 	"internal/emulator":   {},
-	"internal/fakeagent":  {"internal/proc"},
+	"internal/fakeagent":  {"internal/agentdir", "internal/proc"}, // agentdir for the client assertion, which Microsoft's listener signs in one way
 	"test":                {},
 	"test/browser":        {}, // a module of its own
 	"test/bench":          {"internal/emulator", "internal/install", "test/internal/launch", "test/internal/process"},
