@@ -36,7 +36,7 @@ func causeOfFolder(err error) Cause {
 	return ""
 }
 
-// causeOfToken is about what kept an identity from getting a token (identity.md
+// causeOfToken is about what kept an identity from getting a token (reference/identity.md
 // 1.2). Entra ID's sentence says which of its reasons it is; a policy is told by
 // its code, for nothing about the application is wrong then.
 func causeOfToken(err error) Cause {

@@ -23,7 +23,7 @@ func (e *Emulator) serveMetadata(c *request) reply {
 	return metadataProblem(http.StatusNotFound, "Not found")
 }
 
-// serveMetadataToken hands out a managed identity's token (identity.md 1.2, 1.4). mu is held.
+// serveMetadataToken hands out a managed identity's token (reference/identity.md 1.2, 1.4). mu is held.
 func (e *Emulator) serveMetadataToken(c *request) reply {
 	version, resource := c.query("api-version"), c.query("resource")
 	audience := audienceOf(strings.TrimSuffix(resource, "/"))

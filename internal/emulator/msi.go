@@ -22,13 +22,13 @@ func audienceOf(resource string) string {
 	return first(resources, func(r string) bool { return r == strings.ToLower(resource) })
 }
 
-// msiToken is what the endpoint keeps for about a day; nothing forces a fresh one (identity.md 1.1).
+// msiToken is what the endpoint keeps for about a day; nothing forces a fresh one (reference/identity.md 1.1).
 type msiToken struct {
 	token    string
 	from, to time.Time
 }
 
-// serveMSI is the identity endpoint of App Service and Container Apps (identity.md 1.1, 1.2, 1.5). mu is held.
+// serveMSI is the identity endpoint of App Service and Container Apps (reference/identity.md 1.1, 1.2, 1.5). mu is held.
 func (e *Emulator) serveMSI(c *request) reply {
 	return e.appServiceToken(c).setHeader("Server", "Kestrel")
 }
@@ -67,7 +67,7 @@ func (e *Emulator) appServiceToken(c *request) reply {
 }
 
 // selectIdentity finds the one identity that a request asks for. msi_res_id is not read: it is the name that IMDS has for
-// mi_res_id, and App Service ignores it (identity.md 1.2).
+// mi_res_id, and App Service ignores it (reference/identity.md 1.2).
 func (e *Emulator) selectIdentity(c *request) (*identity, string) {
 	kind, want := "", ""
 	for _, name := range []string{"client_id", "principal_id", "object_id", "mi_res_id"} {
@@ -125,7 +125,7 @@ func (e *Emulator) tokenIssued(c *request, id *identity, detail string) {
 	e.record(Event{Type: EventTokenIssued, Identity: id.ObjectID, Detail: detail})
 }
 
-// The forms of expires_on that App Service has had (identity.md 1.1). The default is every modern endpoint's: the
+// The forms of expires_on that App Service has had (reference/identity.md 1.1). The default is every modern endpoint's: the
 // epoch as a string.
 const (
 	ExpiresNumber  = "number"
@@ -148,7 +148,7 @@ func expiresOn(form string, at time.Time) any {
 	return strconv.FormatInt(at.Unix(), 10)
 }
 
-// entraToken signs a version 1 access token with the claims of identity.md 5; life is the default one.
+// entraToken signs a version 1 access token with the claims of reference/identity.md 5; life is the default one.
 func (e *Emulator) entraToken(id *identity, audience string, life time.Duration) (msiToken, error) {
 	life = cmp.Or(id.TokenLife, life)
 	now := e.now().Truncate(time.Second)
@@ -178,7 +178,7 @@ func (e *Emulator) IssueToken(objectID, audience string) (string, error) {
 	return t.token, err
 }
 
-// msiError is App Service's error form (identity.md 1.2).
+// msiError is App Service's error form (reference/identity.md 1.2).
 func msiError(message string) reply {
 	return jsonReply(http.StatusBadRequest, obj{"statusCode": http.StatusBadRequest, "message": message, "correlationId": newGUID()})
 }
