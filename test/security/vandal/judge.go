@@ -77,14 +77,14 @@ func (p *play) facts() facts {
 
 // named is the line by which azptend tells a person what it leaves, and how to
 // remove it.
-var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" .*agent_id=("unknown[^"]*"|[0-9]+) .*remove_with=`)
+var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" .*agent_id=(unknown|[0-9]+) .*remove_with=`)
 
 func unnamed(ids []int, said string) []int {
 	names := map[string]bool{}
 	anyone := false
 	for _, m := range named.FindAllStringSubmatch(said, -1) {
 		names[m[1]] = true
-		anyone = anyone || strings.HasPrefix(m[1], `"unknown`)
+		anyone = anyone || m[1] == "unknown"
 	}
 	return slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return anyone || names[fmt.Sprint(id)] })
 }

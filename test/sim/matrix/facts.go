@@ -111,14 +111,14 @@ func (p *play) agentIDs() []int {
 
 // named is the line by which azptend tells a person what it leaves. An agent
 // whose id it never learned is named by its name.
-var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" agent=` + agentName + ` agent_id=("unknown[^"]*"|[0-9]+)`)
+var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" agent=` + agentName + ` agent_id=(unknown|[0-9]+)`)
 
 func unnamed(ids []int, said string) []int {
 	names := map[string]bool{}
 	anyone := false
 	for _, m := range named.FindAllStringSubmatch(said, -1) {
 		names[m[1]] = true
-		anyone = anyone || strings.HasPrefix(m[1], `"unknown`)
+		anyone = anyone || m[1] == "unknown"
 	}
 	var left []int
 	for _, id := range ids {
