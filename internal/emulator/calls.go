@@ -65,11 +65,7 @@ func (e *Emulator) recordEnd(rec *Call, status int, fault string) {
 func (e *Emulator) Calls() []Call {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Call, len(e.calls))
-	for i, c := range e.calls {
-		out[i] = *c
-	}
-	return out
+	return each(e.calls, func(c *Call) Call { return *c })
 }
 
 // ClearCalls forgets the records; Seq counts on.

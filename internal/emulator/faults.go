@@ -147,11 +147,7 @@ func (e *Emulator) hookID(kind string) string {
 func (e *Emulator) Faults() []Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Fault, len(e.faults))
-	for i, f := range e.faults {
-		out[i] = f.Fault
-	}
-	return out
+	return each(e.faults, func(f *faultState) Fault { return f.Fault })
 }
 
 // RemoveFault takes the fault with this id away, or all of them for "".

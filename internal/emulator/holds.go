@@ -89,11 +89,7 @@ func (h *holdState) release() {
 func (e *Emulator) Holds() []Hold {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Hold, len(e.holds))
-	for i, h := range e.holds {
-		out[i] = h.Hold
-	}
-	return out
+	return each(e.holds, func(h *holdState) Hold { return h.Hold })
 }
 
 // WaitHold waits until the hold has caught its call. The error is ctx's, ErrClosed or wraps ErrNotFound.

@@ -196,9 +196,5 @@ func (e *Emulator) PutPAT(p PAT) (PAT, error) {
 func (e *Emulator) Identities() []Identity {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []Identity
-	for _, i := range e.sortedIdentities() {
-		out = append(out, i.Identity)
-	}
-	return out
+	return each(e.sortedIdentities(), func(id *identity) Identity { return id.Identity })
 }

@@ -123,7 +123,7 @@ func (e *Emulator) assignTo(j *job, a *agent) {
 	j.assignTime = e.now()
 	j.lockedUntil = j.assignTime.Add(e.lock(firstLock))
 	e.emitJob(EventJobAssigned, j)
-	e.send(a, msgJob, j, func(base string) (any, error) { return e.jobMessage(base, j) })
+	e.send(a, msgJob, j, nil)
 }
 
 // matchedAgents are those that could take the job: until it is assigned those of now, afterwards those of then.
@@ -223,9 +223,7 @@ func (e *Emulator) CancelJob(requestID int64) error {
 	if j.agent == nil {
 		e.finish(j, "canceled")
 	} else {
-		e.send(j.agent, msgCancel, j, func(string) (any, error) {
-			return map[string]any{"jobId": j.jobID, "timeout": "00:05:00"}, nil
-		})
+		e.send(j.agent, msgCancel, j, obj{"jobId": j.jobID, "timeout": "00:05:00"})
 	}
 	e.settle()
 	return nil

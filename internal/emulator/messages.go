@@ -27,7 +27,7 @@ type messageJSON struct {
 }
 
 // send puts a message into an agent's inbox, where it stays until it is acknowledged by DELETE.
-func (e *Emulator) send(a *agent, kind string, j *job, body func(base string) (any, error)) {
+func (e *Emulator) send(a *agent, kind string, j *job, body obj) {
 	e.lastMsg++
 	a.inbox = append(a.inbox, &message{id: e.lastMsg, kind: kind, job: j, body: body})
 	e.dirty = true
@@ -88,11 +88,15 @@ func (e *Emulator) nextMessage(s *session, last int64) *message {
 	return first(s.agent.inbox, func(m *message) bool { return m.id > last && !(hidesJobs && m.kind == msgJob) })
 }
 
-// deliver encrypts a message with the session's key.
+// deliver encrypts a message with the session's key. The message of a job is made here: its URLs name the host that the
+// listener talks to.
 func (e *Emulator) deliver(c *request, s *session, m *message) (any, error) {
-	body, err := m.body(c.base)
-	if err != nil {
-		return nil, err
+	body := m.body
+	if m.kind == msgJob {
+		var err error
+		if body, err = e.jobMessage(c.base, m.job); err != nil {
+			return nil, err
+		}
 	}
 	plain, err := json.Marshal(body)
 	if err != nil {
@@ -163,9 +167,7 @@ func (e *Emulator) refreshAgents(c *request, p *pool) (any, error) {
 			continue
 		}
 		a.update = &pendingUpdate{target: packageVersion, source: a.version, requestTime: e.now()}
-		e.send(a, msgRefresh, nil, func(string) (any, error) {
-			return map[string]any{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion}, nil
-		})
+		e.send(a, msgRefresh, nil, obj{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion})
 		e.emitAgent(EventAgentUpdate, a)
 	}
 	return reply{status: http.StatusOK}, nil

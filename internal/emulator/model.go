@@ -66,9 +66,8 @@ type session struct {
 type message struct {
 	id   int64
 	kind string
-	// body is made when the message is handed out, because the URLs in it follow the host the listener talks to.
-	body func(base string) (any, error)
-	job  *job // of a job request
+	body obj  // nil for a job, see deliver
+	job  *job // that the message is about
 }
 
 type pendingUpdate struct {

@@ -63,21 +63,8 @@ func (e *Emulator) State() State {
 }
 
 func (e *Emulator) state() State {
-	out := State{Time: e.now(), Org: e.opts.Org, Jobs: []Job{}}
-	for _, p := range e.pools {
-		ps := PoolState{ID: p.id, Name: p.name, AutoUpdate: p.autoUpdate, Agents: []AgentState{}}
-		for _, a := range p.agents {
-			ps.Agents = append(ps.Agents, a.state())
-		}
-		out.Pools = append(out.Pools, ps)
-	}
-	for _, p := range e.projects {
-		out.Projects = append(out.Projects, p.state())
-	}
-	for _, j := range e.jobs {
-		out.Jobs = append(out.Jobs, j.public())
-	}
-	return out
+	pools := each(e.pools, func(p *pool) PoolState { return PoolState{p.id, p.name, p.autoUpdate, each(p.agents, (*agent).state)} })
+	return State{e.now(), e.opts.Org, pools, each(e.jobs, (*job).public), each(e.projects, (*project).state)}
 }
 
 func (a *agent) state() AgentState {
