@@ -3,6 +3,7 @@ package emulator
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 // itself to look, lets go, and waits for changed, a channel that is closed and replaced whenever something happened.
 type Emulator struct {
 	opts    Options
-	key     *signingKey
-	offset  atomic.Int64 // nanoseconds that Advance has added to the clock
+	key     *rsa.PrivateKey // signs the tokens
+	offset  atomic.Int64    // nanoseconds that Advance has added to the clock
 	done    chan struct{}
 	routes  []route
 	control http.Handler
@@ -75,10 +76,10 @@ func New(opts Options) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	var key *signingKey
+	var key *rsa.PrivateKey
 	if opts.KeyOf != nil {
 		key = opts.KeyOf.key
-	} else if key, err = newSigningKey(); err != nil {
+	} else if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
 	}
 	e := &Emulator{

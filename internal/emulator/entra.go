@@ -114,7 +114,7 @@ func (e *Emulator) entraExchange(c *request, tenant string) reply {
 // entraProof returns the code and text of the refusal of what an application proves itself with, 0 for what is good.
 func (e *Emulator) entraProof(c *request, id *identity, form url.Values) (code int, text string) {
 	secret, assertion := form.Get("client_secret"), form.Get("client_assertion")
-	t, err := decodeJWT(assertion)
+	t, err := parseJWT(assertion)
 	switch {
 	case secret != "" && id.Secret == secret:
 		return 0, ""
@@ -134,7 +134,7 @@ func (e *Emulator) entraProof(c *request, id *identity, form url.Values) (code i
 func (e *Emulator) projectedProof(id *identity, t *jwt) (code int, text string) {
 	now := e.now()
 	switch {
-	case !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
+	case !t.verify(&e.key.PublicKey) || t.claims.Audience != FederationAudience:
 		return 700211, "No matching federated identity record found for presented assertion issuer '" + clusterIssuer + "'."
 	case id.Subject == "" || t.claims.Subject != id.Subject:
 		return 700213, "No matching federated identity record found for presented assertion subject '" + t.claims.Subject + "'."
@@ -173,7 +173,7 @@ func (e *Emulator) ProjectedToken(subject string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
-	return e.key.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
+	return e.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": newGUID()})
 }
 

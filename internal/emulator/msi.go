@@ -161,7 +161,7 @@ func (e *Emulator) entraToken(id *identity, audience string, life time.Duration)
 	if id.ResourceID != "" {
 		claims["xms_mirid"] = id.ResourceID
 	}
-	token, err := e.key.sign(claims)
+	token, err := e.sign(claims)
 	return msiToken{token, now, now.Add(life)}, err
 }
 

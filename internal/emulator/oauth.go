@@ -39,6 +39,9 @@ func (e *Emulator) exchangeToken(c *request) (any, error) {
 // checkAssertion says whose assertion it is, or what is wrong with it.
 func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	t, err := parseJWT(s)
+	if err == nil && t.head.Alg != "RS256" {
+		err = fmt.Errorf("%w: its header does not say alg RS256", errNotJWT)
+	}
 	if err != nil {
 		return nil, "The client assertion cannot be read: " + err.Error() + "."
 	}

@@ -137,7 +137,6 @@ type signals struct {
 	ctx        context.Context
 	expired    chan struct{} // closed when SIGTERM's cap has passed
 	caught     chan os.Signal
-	quit       chan struct{}
 	cap        atomic.Int64   // how long SIGTERM leaves us
 	termed     chan struct{}  // closed at the first SIGTERM
 	takes      time.Duration  // from then to the end, at least
@@ -148,7 +147,7 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &signals{
 		ctx: ctx, expired: make(chan struct{}), caught: make(chan os.Signal, 4),
-		quit: make(chan struct{}), termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
+		termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
 	// .NET's runtime ignores it: a reader of its output that goes away does not end
@@ -188,28 +187,21 @@ func (s *signals) delayExit() {
 
 func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
 	defer cancel()
-	var expired <-chan time.Time
-	for {
-		select {
-		case sig := <-s.caught:
-			if s.ctx.Err() == nil {
-				t.line("Exiting...")
-				cancel()
-			}
-			if sig == syscall.SIGTERM && expired == nil {
-				expired = time.After(time.Duration(s.cap.Load()))
-				close(s.termed)
-			}
-		case <-expired:
-			close(s.expired)
-			return
-		case <-s.quit:
-			return
+	termed := false
+	for sig := range s.caught {
+		if s.ctx.Err() == nil {
+			t.line("Exiting...")
+			cancel()
+		}
+		if sig == syscall.SIGTERM && !termed {
+			termed = true
+			time.AfterFunc(time.Duration(s.cap.Load()), func() { close(s.expired) })
+			close(s.termed)
 		}
 	}
 }
 
 func (s *signals) stop() {
 	signal.Stop(s.caught)
-	close(s.quit)
+	close(s.caught)
 }

@@ -66,9 +66,7 @@ func demo(p cli.Process, f demoFlags) error {
 // play runs the demo step by step. What it prints comes from the emulator's journal,
 // not from azptend's own log.
 func (d *demoRun) play(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{
-		d.begin, d.firstJob, d.secondJob, d.end,
-	} {
+	for _, act := range []func(context.Context) error{d.begin, d.firstJob, d.secondJob, d.end} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -79,7 +77,7 @@ func (d *demoRun) play(ctx context.Context) error {
 
 func (d *demoRun) begin(ctx context.Context) error {
 	d.print("emulator", "Azure DevOps and an identity endpoint, on %s", d.base)
-	d.print("page", "the pool, live, as azptend keep shows it: %s", d.page.url())
+	d.print("page", "the pool, live, as azptend keep shows it: %s", d.page.url)
 	if err := d.start(); err != nil {
 		return err
 	}
@@ -110,35 +108,31 @@ const (
 )
 
 func (d *demoRun) firstJob(ctx context.Context) error {
-	job, err := d.emulator.QueueJob(emulator.JobSpec{Name: "hello", Script: helloScript})
-	if err != nil {
-		return err
-	}
-	d.print("job 1", "queued")
-	return d.followJob(ctx, job.RequestID, "job 1", "", nil)
+	return d.runJob(ctx, "job 1", emulator.JobSpec{Name: "hello", Script: helloScript}, "", nil)
 }
 
 func (d *demoRun) secondJob(ctx context.Context) error {
-	job, err := d.emulator.QueueJob(emulator.JobSpec{Name: "a longer one", Script: longScript})
-	if err != nil {
-		return err
-	}
-	d.print("job 2", "queued")
-	return d.followJob(ctx, job.RequestID, "job 2", ", although SIGTERM came in the middle", func() error {
+	spec := emulator.JobSpec{Name: "a longer one", Script: longScript}
+	return d.runJob(ctx, "job 2", spec, ", although SIGTERM came in the middle", func() error {
 		d.sigtermAt = time.Now()
 		d.print("SIGTERM", "the platform wants the container gone; azptend drains")
 		return d.child.Signal(syscall.SIGTERM)
 	})
 }
 
-// followJob shows a job's lines as they come. In its middle, after its second
-// line, something may happen.
-func (d *demoRun) followJob(ctx context.Context, id int64, who, note string, middle func() error) error {
+// runJob queues a job and shows its lines as they come. In its middle, after its
+// second line, something may happen.
+func (d *demoRun) runJob(ctx context.Context, who string, spec emulator.JobSpec, note string, middle func() error) error {
+	queued, err := d.emulator.QueueJob(spec)
+	if err != nil {
+		return err
+	}
+	d.print(who, "queued")
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	shown := 0
 	for {
-		job, log, err := d.emulator.WaitJob(ctx, id, func(job emulator.Job, log string) bool {
+		job, log, err := d.emulator.WaitJob(ctx, queued.RequestID, func(job emulator.Job, log string) bool {
 			return job.Result != "" || strings.Count(log, "\n") > shown
 		})
 		if err != nil {
@@ -209,6 +203,6 @@ func (d *demoRun) stay(ctx context.Context) {
 	d.printf("  export AZP_AGENT_DIR=%s\n  %s run\n\n", d.agentDir, d.executable)
 	d.printf("  curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs   # a job\n", d.base)
 	d.printf("  curl %s/_emulator/state                          # the pool\n", d.base)
-	d.printf("\nIn a browser: %s\n", d.page.url())
+	d.printf("\nIn a browser: %s\n", d.page.url)
 	<-ctx.Done()
 }
