@@ -17,7 +17,7 @@ type principal struct {
 	identity *identity
 	pat      *PAT // how the identity proved itself, if by a PAT
 
-	isAnonymous bool // nobody, who is shown what is public
+	isAnonymous bool // unknown; sees only what is public
 	unlicensed  bool // it has no licence, and without one sees no pool
 
 	isAgent bool

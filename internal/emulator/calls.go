@@ -23,7 +23,7 @@ type Call struct {
 	Duration time.Duration `json:"duration"`
 }
 
-// maxCalls bounds the records: of an emulator left alone overnight the newest count.
+// maxCalls bounds the records of an emulator that runs for days. The newest are kept.
 const maxCalls = 100_000
 
 // recordArrival records a call and counts it against faults and holds; false when the emulator is closed.

@@ -57,7 +57,7 @@ func (e *Emulator) controlMux() http.Handler {
 	return m
 }
 
-// controlWorld are the parts of the API that change what there is.
+// controlWorld adds the part of the API that changes the content of the emulator.
 func (e *Emulator) controlWorld(handle func(string, http.HandlerFunc)) {
 	handle("PUT agents", takes(func(_ *http.Request, specs []AgentSpec) (any, error) { return e.PutAgents(specs...) }))
 	handle("GET identities", gives(e.Identities))
@@ -152,7 +152,7 @@ type reached struct {
 // maxPackage bounds an archive that is put; the real ones have some 200 MB.
 const maxPackage = 1 << 30
 
-// Assumptions are the switches as they are set.
+// Assumptions returns the current switches.
 func (e *Emulator) Assumptions() Assumptions {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -96,7 +96,7 @@ func New(opts Options) (*Emulator, error) {
 	return e, nil
 }
 
-// seed fills the organisation: the pools, and the people who may use them.
+// seed creates the pools, the projects and the first identities.
 func (e *Emulator) seed() {
 	defer e.change()()
 	for _, name := range e.opts.Pools {
@@ -129,8 +129,8 @@ func (e *Emulator) change() (done func()) {
 	}
 }
 
-// Close ends every long poll, held call and wait, and stops the emulator's timer. Later calls answer 503.
-// Close it before an httptest.Server that serves it: that one waits for the calls under way.
+// Close ends all long polls, held calls and waits, and stops the timer. Later calls are answered with 503.
+// Close the emulator before an httptest.Server that serves it: the server waits for running calls.
 func (e *Emulator) Close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -144,8 +144,8 @@ func (e *Emulator) Close() {
 	}
 }
 
-// Serve serves the emulator on ln, for callers that are no other origin's page (see guard), until ctx ends, then lets every held call and long poll go, and closes ln. The
-// emulator is closed afterwards. It returns nil when it ended because ctx did.
+// Serve serves the emulator on ln until ctx ends. It refuses calls of web pages of other origins, see requireKnownHost.
+// Then it ends all held calls and long polls and closes the emulator and ln. It returns nil if it ended because ctx did.
 func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           requireKnownHost(e, ln.Addr(), e.opts.Hosts),

@@ -21,7 +21,7 @@ const FederationAudience = "api://AzureADTokenExchange"
 // entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (reference/identity.md 1.6).
 const entraTokenLife = time.Hour
 
-// clusterIssuer is the one cluster whose projected tokens are trusted.
+// clusterIssuer is the issuer of projected tokens that is trusted.
 const clusterIssuer = "https://cluster.emulated/"
 
 // entraResource returns the resource that a path of Entra ID names after the tenant; "" for other paths.
@@ -56,8 +56,8 @@ func (e *Emulator) serveEntra(c *request) reply {
 	})
 }
 
-// discoveryOf is where to go on. Libraries ask below "common", whatever their tenant is: which one is in the authorization
-// endpoint that they ask about (KEDA showed it, docs/conformance.md).
+// discoveryOf returns the address of the tenant's metadata. Libraries ask below "common", whatever their tenant is. The
+// authorization endpoint in their request names the tenant (KEDA showed it, docs/conformance.md).
 func discoveryOf(c *request, base string) string {
 	about, err := url.Parse(c.query("authorization_endpoint"))
 	if err == nil && about.Host != "" {

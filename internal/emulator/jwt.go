@@ -95,7 +95,7 @@ func (h jwtHead) names(sum []byte) bool {
 	return h.Thumbprint == b64url.EncodeToString(sum) || h.Thumbprint == base64.StdEncoding.EncodeToString(sum)
 }
 
-// isSignedBy checks a PS256 signature, which is what Microsoft's libraries make with a certificate.
+// isSignedBy checks a PS256 signature, as Microsoft's libraries make it with a certificate.
 func (t *jwt) isSignedBy(certificate *x509.Certificate) bool {
 	key, isRSA := certificate.PublicKey.(*rsa.PublicKey)
 	sum := sha256.Sum256([]byte(t.signed))

@@ -34,7 +34,7 @@ func (e *Emulator) send(a *agent, kind string, j *job, body obj) {
 }
 
 // pollMessage waits up to 50 s for the oldest message newer than lastMessageId; no message is an empty 200. A message
-// that was not deleted comes again to who does not say that it has it (agent-protocol.md 7.3).
+// that was not deleted comes again, unless lastMessageId says that the client has it (agent-protocol.md 7.3).
 func (e *Emulator) pollMessage(c *request) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -44,7 +44,7 @@ func (e *Emulator) pollMessage(c *request) (any, error) {
 		return nil, err
 	}
 	last, _ := strconv.ParseInt(c.query("lastMessageId"), 10, 64)
-	poll := func(n int) { // who waits for the state to say that this agent polls must look again
+	poll := func(n int) { // wakes those who wait until this agent polls
 		s.polls += n
 		s.lastSeen, e.dirty = e.now(), true
 		e.settle()
@@ -73,7 +73,7 @@ func (e *Emulator) pollMessage(c *request) (any, error) {
 		case <-changed:
 		case <-timer.C:
 			over = true
-		case <-c.http.Context().Done(): // nobody is there to be given a message
+		case <-c.http.Context().Done(): // the client is gone, so the message stays
 			e.mu.Lock()
 			return reply{status: http.StatusOK}, nil
 		case <-e.done:

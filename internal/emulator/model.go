@@ -102,7 +102,7 @@ type job struct {
 	logs     []*logFile
 }
 
-// state is where the job stands, in the words of the control API.
+// state is the job's state, as the control API names it.
 func (j *job) state() string {
 	switch {
 	case j.result != "":

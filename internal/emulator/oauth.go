@@ -36,7 +36,7 @@ func (e *Emulator) exchangeToken(c *request) (any, error) {
 	return obj{"access_token": token, "token_type": "Bearer", "expires_in": int(agentLife.Seconds())}, nil
 }
 
-// checkAssertion says whose assertion it is, or what is wrong with it.
+// checkAssertion returns the agent that an assertion proves, or what is wrong with it.
 func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	t, err := parseJWT(s)
 	if err == nil && t.head.Alg != "RS256" {
@@ -81,7 +81,7 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	return a, ""
 }
 
-// unixTime keeps foreign numbers within what a time.Time can compute with.
+// unixTime limits numbers of clients to the range in which time.Time can compute.
 func unixTime(f float64) time.Time {
 	const year9999 = 253402300799
 	return time.Unix(int64(min(max(f, 0), year9999)), 0)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// sessionRequest is what a listener sends; it describes its agent anew each time (agent-protocol.md 7.2).
+// sessionRequest is what a listener sends; it describes its agent each time (agent-protocol.md 7.2).
 type sessionRequest struct {
 	OwnerName string            `json:"ownerName"`
 	Agent     agentJSON         `json:"agent"`
@@ -48,7 +48,7 @@ func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
 	return a, nil
 }
 
-// errAgentRemoved is what an agent gets whose registration is gone (agent-protocol.md 6).
+// errAgentRemoved is the error for an agent whose registration was removed (agent-protocol.md 6).
 func (e *Emulator) errAgentRemoved(poolID, agentID int) error {
 	if e.assumptions.RemovedAgentUnauthorized {
 		return errUnauthorized(textNoAccess(agentID))
@@ -113,7 +113,7 @@ func (e *Emulator) ownSession(c *request) (*session, error) {
 	}
 	s := e.sessions[strings.ToLower(id)]
 	agentID := c.who.agentID
-	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // it outlives its agent
+	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // the session outlives its agent
 		return s, nil
 	}
 	if s != nil && !c.who.isAgent {
