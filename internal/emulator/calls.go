@@ -45,12 +45,6 @@ func (e *Emulator) recordArrival(r *http.Request) (*Call, interference, bool) {
 	return rec, p, true
 }
 
-func (e *Emulator) recordCaller(rec *Call, who string, held time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	rec.Who, rec.Held = who, held
-}
-
 func (e *Emulator) recordEnd(rec *Call, status int, fault string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -20,7 +20,7 @@ func (e *Emulator) controlMux() http.Handler {
 		m.HandleFunc(method+" /_emulator/"+path, h)
 	}
 	handle("GET environment", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, environmentJSON{e.Environment(newRequest(r, nil).base), e.DefaultPAT()}, nil)
+		answer(w, obj{"environment": e.Environment(newRequest(r, nil).base), "pat": e.DefaultPAT()}, nil)
 	})
 	handle("GET state", gives(e.State))
 	handle("POST jobs", takes(func(_ *http.Request, spec JobSpec) (any, error) { return e.QueueJob(spec) }))
@@ -40,8 +40,8 @@ func (e *Emulator) controlMux() http.Handler {
 	handle("POST holds", takes(func(_ *http.Request, h Hold) (any, error) { return idOf(e.AddHold(h)) }))
 	handle("DELETE holds", does(func(*http.Request) error { e.ReleaseAll(); return nil }))
 	handle("POST holds/{id}/release", does(func(r *http.Request) error { return e.Release(r.PathValue("id")) }))
-	handle("GET holds/{id}/reached", waits(30*time.Second, reached{false}, func(ctx context.Context, r *http.Request) (any, error) {
-		return reached{true}, e.WaitHold(ctx, r.PathValue("id"))
+	handle("GET holds/{id}/reached", waits(30*time.Second, obj{"reached": false}, func(ctx context.Context, r *http.Request) (any, error) {
+		return obj{"reached": true}, e.WaitHold(ctx, r.PathValue("id"))
 	}))
 
 	handle("GET calls", gives(e.Calls))
@@ -145,10 +145,6 @@ func waits(unset time.Duration, late any, wait func(context.Context, *http.Reque
 	}
 }
 
-type reached struct {
-	Reached bool `json:"reached"`
-}
-
 // maxPackage bounds an archive that is put; the real ones have some 200 MB.
 const maxPackage = 1 << 30
 
@@ -163,11 +159,6 @@ func (e *Emulator) Assumptions() Assumptions {
 func (e *Emulator) SetAssumptions(b Assumptions) {
 	defer e.change()()
 	e.assumptions = b
-}
-
-type environmentJSON struct {
-	Environment []EnvVar `json:"environment"`
-	PAT         string   `json:"pat"`
 }
 
 func (e *Emulator) ctlJobLog(w http.ResponseWriter, r *http.Request) {

@@ -58,11 +58,6 @@ func errNoAgent(poolID int, agentID any) reply {
 	return taskError(http.StatusNotFound, "TaskAgentNotFoundException", "No agent found for pool %d with identifier %v.", poolID, agentID)
 }
 
-func (e *Emulator) errAgentExists(poolID int, name string) reply {
-	status := choose(e.assumptions.NameTakenBadRequest, http.StatusBadRequest, http.StatusConflict)
-	return taskError(status, "TaskAgentExistsException", "Pool %d already contains an agent with name %s.", poolID, name)
-}
-
 func errPoolExists(name string) reply {
 	return taskError(http.StatusConflict, "TaskAgentPoolExistsException", "Agent pool %s already exists.", name)
 }

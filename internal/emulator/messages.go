@@ -102,10 +102,7 @@ func (e *Emulator) deliver(c *request, s *session, m *message) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode message %d: %w", m.id, err)
 	}
-	iv, sealed, err := encrypt(s.key, plain)
-	if err != nil {
-		return nil, err
-	}
+	iv, sealed := encrypt(s.cipher, plain)
 	e.emitMessage(EventMessageDelivered, s.agent, m)
 	return messageJSON{m.id, m.kind, iv, sealed}, nil
 }
@@ -119,17 +116,13 @@ func (e *Emulator) emitMessage(kind string, a *agent, m *message) {
 }
 
 // encrypt is AES-256-CBC with PKCS #7 padding under a fresh iv.
-func encrypt(key, plain []byte) (iv, sealed []byte, err error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot encrypt a message: %w", err)
-	}
+func encrypt(block cipher.Block, plain []byte) (iv, sealed []byte) {
 	iv = make([]byte, aes.BlockSize)
 	_, _ = rand.Read(iv)
 	pad := aes.BlockSize - len(plain)%aes.BlockSize
 	sealed = append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
-	return iv, sealed, nil
+	return iv, sealed
 }
 
 // deleteMessage acknowledges. With the message of a job the agent has the job: it is received. Deleting what is not

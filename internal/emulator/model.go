@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"crypto/cipher"
 	"crypto/rsa"
 	"encoding/json"
 	"strings"
@@ -57,7 +58,7 @@ type session struct {
 	id       string
 	agent    *agent
 	owner    string
-	key      []byte
+	cipher   cipher.Block // of its messages
 	created  time.Time
 	lastSeen time.Time
 	polls    int // under way now

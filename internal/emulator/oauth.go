@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -46,7 +47,10 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 		return nil, "The client assertion cannot be read: " + err.Error() + "."
 	}
 	claims := t.claims
-	a := e.agentOfClient(claims.Issuer)
+	var a *agent
+	for _, p := range e.pools {
+		a = cmp.Or(a, first(p.agents, func(a *agent) bool { return a.key != nil && a.clientID == claims.Issuer }))
+	}
 	switch {
 	case a == nil:
 		return nil, fmt.Sprintf("Registration %s was not found.", claims.Issuer)
@@ -85,15 +89,6 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 func unixTime(f float64) time.Time {
 	const year9999 = 253402300799
 	return time.Unix(int64(min(max(f, 0), year9999)), 0)
-}
-
-func (e *Emulator) agentOfClient(clientID string) *agent {
-	for _, p := range e.pools {
-		if a := first(p.agents, func(a *agent) bool { return a.key != nil && a.clientID == clientID }); a != nil {
-			return a
-		}
-	}
-	return nil
 }
 
 func oauthError(status int, code, description string) reply {

@@ -60,14 +60,10 @@ func (e *Emulator) addProject(name string) {
 // provisionQueues gives a pool that asks for it a queue in each project.
 func (e *Emulator) provisionQueues(p *pool) {
 	for _, in := range e.projects {
-		if p.autoProvision && in.queueOf(p) == nil {
+		if p.autoProvision && !slices.ContainsFunc(in.queues, func(q *queue) bool { return q.pool == p }) {
 			e.addQueue(in, p.name, p)
 		}
 	}
-}
-
-func (p *project) queueOf(of *pool) *queue {
-	return first(p.queues, func(q *queue) bool { return q.pool == of })
 }
 
 func (e *Emulator) addQueue(in *project, name string, p *pool) *queue {

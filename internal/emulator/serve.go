@@ -66,7 +66,9 @@ func (e *Emulator) serveWithFaults(c *request, plan interference, rec *Call) (re
 		}
 	}
 	out := e.dispatch(c)
-	e.recordCaller(rec, c.caller, out.held)
+	e.mu.Lock()
+	rec.Who, rec.Held = c.caller, out.held
+	e.mu.Unlock()
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
 	}

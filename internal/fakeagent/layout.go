@@ -84,7 +84,7 @@ func Pack(executable string) ([]byte, error) {
 	return archive.Bytes(), nil
 }
 
-// Platform is the platform of this program, as the names of agent packages have it; "" where there is none.
+// Platform is the platform of this program in the names of agent packages; "" if there is no such package.
 func Platform() string {
 	return map[string]string{"linux/amd64": "linux-x64", "linux/arm64": "linux-arm64", "darwin/amd64": "osx-x64",
 		"darwin/arm64": "osx-arm64"}[runtime.GOOS+"/"+runtime.GOARCH]

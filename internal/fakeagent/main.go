@@ -69,7 +69,7 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
 
-// runListener runs the listener until it exits, or until the time after SIGTERM is up.
+// runListener runs the listener until it exits, or until its time after SIGTERM is over.
 func (s *signals) runListener(l *listener) int {
 	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {
@@ -104,8 +104,8 @@ func (s *signals) runListener(l *listener) int {
 	}
 }
 
-// logShutdown writes into the log that a signal has told the listener to end, as
-// HostContext.ShutdownAgent does, until it is stopped.
+// logShutdown logs that a signal ends the listener, as HostContext.ShutdownAgent
+// does, until it is stopped.
 func (s *signals) logShutdown(diag *log.Logger) (stop func()) {
 	told := make(chan struct{})
 	stopIt := context.AfterFunc(s.ctx, func() {

@@ -97,7 +97,7 @@ func (l *listener) copyVersion(target string) error {
 }
 
 // launchUpdate starts the script and returns the exit code; false means that it
-// could not be started and the listener goes on as it is.
+// could not be started and the listener continues.
 func (l *listener) launchUpdate() (int, bool) {
 	target := l.update
 	l.update = ""

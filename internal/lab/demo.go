@@ -100,8 +100,8 @@ func (d *demoRun) begin(ctx context.Context) error {
 
 const (
 	helloScript = "echo hello from a job\nsleep 0.3\necho bye"
-	// longScript stays in its middle until the drain was told: on a busy machine it
-	// might be over before.
+	// longScript waits in its middle until the drain was printed: on a busy machine
+	// it might end before.
 	longScript = "for i in 1 2 3 4 5; do echo step $i of 5; sleep 0.3\n" +
 		"[ $i != 2 ] || until [ -e \"$HOME/" + drainPrinted + "\" ]; do sleep 0.05; done; done"
 	drainPrinted = "drain-told"
@@ -130,8 +130,7 @@ func (d *demoRun) runJob(ctx context.Context, who string, spec emulator.JobSpec,
 	d.print(who, "queued")
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	shown := 0
-	for {
+	for shown := 0; ; {
 		job, log, err := d.emulator.WaitJob(ctx, queued.RequestID, func(job emulator.Job, log string) bool {
 			return job.Result != "" || strings.Count(log, "\n") > shown
 		})
@@ -140,7 +139,11 @@ func (d *demoRun) runJob(ctx context.Context, who string, spec emulator.JobSpec,
 		}
 		shown = d.showLines(log, shown)
 		if job.Result != "" {
-			return d.checkJob(job, who, note)
+			d.print(who, "%s%s", job.Result, note)
+			if job.Result == "succeeded" {
+				return nil
+			}
+			return fmt.Errorf("%s ended as %s", who, job.Result)
 		}
 		if middle == nil || shown < 2 {
 			continue
@@ -158,14 +161,6 @@ func (d *demoRun) runJob(ctx context.Context, who string, spec emulator.JobSpec,
 			return err
 		}
 	}
-}
-
-func (d *demoRun) checkJob(job emulator.Job, who, note string) error {
-	d.print(who, "%s%s", job.Result, note)
-	if job.Result != "succeeded" {
-		return fmt.Errorf("%s ended as %s", who, job.Result)
-	}
-	return nil
 }
 
 func (d *demoRun) end(ctx context.Context) error {

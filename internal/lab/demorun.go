@@ -37,7 +37,7 @@ type demoRun struct {
 	served    chan error
 	page      *keeperPage
 	stop      context.CancelFunc
-	lastEvent uint64 // the last event that was told
+	lastEvent uint64 // the number of the last event that was printed
 
 	init      *proc.Init
 	child     *proc.Child
