@@ -25,7 +25,7 @@ func newService(p Process) *cobra.Command {
 
 The agent runs as --user, which must exist on this machine for --write. A unit that is printed may be for another machine, or for a user that is not in /etc/passwd. --grace-period is how long a running job may take to finish after systemd stops the service.
 
-Secrets belong into the file with the settings, which systemd reads as root: AZP_TOKEN, AZP_CLIENTSECRET.`,
+Secrets have no flag. Write AZP_TOKEN or AZP_CLIENTSECRET into the file with the settings, which systemd reads as root.`,
 	}
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&o.User, "user", "agent", "user that runs the agent and its jobs")
@@ -90,7 +90,7 @@ func writeService(p Process, o systemd.UnitOptions, unit string) error {
 	if made {
 		fmt.Fprintf(p.Stdout, "wrote %s: set AZP_URL, AZP_POOL and the identity in it\n", o.EnvFile)
 	} else {
-		fmt.Fprintf(p.Stdout, "left %s as it is\n", o.EnvFile)
+		fmt.Fprintf(p.Stdout, "left %s unchanged\n", o.EnvFile)
 	}
 	fmt.Fprintf(p.Stdout, "next: azptend install, then systemctl daemon-reload && systemctl enable --now %s\n", o.Name)
 	return nil

@@ -210,7 +210,7 @@ func (d *demoRun) printTimes() {
 	table := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "phase\tms\t\n")
 	for _, row := range [][2]string{
-		{"token", "token_ms"}, {"pool", "pool_ms"}, {"key (beside)", "key_ms"}, {"folder (beside)", "folder_ms"},
+		{"token", "token_ms"}, {"pool", "pool_ms"}, {"key (beside)", "key_ms"}, {"folder (beside)", "directory_ms"},
 		{"register", "register_ms"}, {"launch", "launch_ms"}, {"session", "session_ms"}, {"start to ready", "total_ms"},
 	} {
 		ms, _ := ready[row[1]].(float64)
@@ -218,7 +218,7 @@ func (d *demoRun) printTimes() {
 	}
 	fmt.Fprintf(table, "%s\t%.1f\t\n", "SIGTERM to removed", float64(d.removedAt.Sub(d.sigtermAt).Milliseconds()))
 	table.Flush()
-	d.printf("\nthe whole life took %.1f s, of which the jobs slept 1.8\n", time.Since(d.startedAt).Seconds())
+	d.printf("\nthe demo took %.1f s; the jobs slept for 1.8 s of it\n", time.Since(d.startedAt).Seconds())
 }
 
 // logTail keeps a process's log.

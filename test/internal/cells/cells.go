@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -130,4 +131,23 @@ func Matching[C fmt.Stringer](all []C, expression string) ([]C, error) {
 		}
 	}
 	return some, nil
+}
+
+// Unnamed are those of the agents whose ids the output does not tell a person. The
+// first group of named is an id, or the word "unknown", which names all.
+func Unnamed(ids []int, output string, named *regexp.Regexp) []int {
+	var left []int
+	names := map[string]bool{}
+	for _, m := range named.FindAllStringSubmatch(output, -1) {
+		if m[1] == "unknown" {
+			return nil
+		}
+		names[m[1]] = true
+	}
+	for _, id := range ids {
+		if !names[strconv.Itoa(id)] {
+			left = append(left, id)
+		}
+	}
+	return left
 }
