@@ -87,9 +87,9 @@ func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings
 
 // runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
-func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals <-chan proc.Signal) error {
-	ctx, stop := contextUntilSignal(signals)
-	defer stop()
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
+	ctx, asked := contextUntilSignal(signals)
+	defer asked()
 	tended, err := openPool(ctx, s, log, redactor)
 	var done pool.EnsureResult
 	if err == nil {

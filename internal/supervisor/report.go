@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"syscall"
@@ -8,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -65,10 +68,12 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.times.drainRequested = time.Now()
 		r.log.Info("Draining", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
-	if before.Deadline() != after.Deadline() {
-		b := after.Budget()
-		r.log.Info("The grace period has started", "until", after.Deadline().UTC().Format(time.RFC3339),
-			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	switch b, until := after.Budget(), after.Deadline().UTC().Format(time.RFC3339); {
+	case before.Deadline() == after.Deadline():
+	case before.Deadline().IsZero():
+		r.log.Info("The grace period has started", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	default:
+		r.log.Info("The grace period is shorter now", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
 	}
 	agent := []any{"agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name}
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered {
@@ -159,16 +164,33 @@ func (r *runner) reportAnswer(res lifecycle.Result, after lifecycle.State) {
 	}
 }
 
-// reportAbandoned logs which agent stays in the pool, and how to remove it.
-func (r *runner) reportAbandoned(a lifecycle.ReportLeftover) {
-	id, number := fmt.Sprint(a.AgentID), fmt.Sprint(a.AgentID)
-	if a.AgentID == 0 {
-		id, number = "unknown: look for the name", "ID"
+// reportAbandoned logs which agent stays in the pool, and how to remove it. ID 0 is not
+// known.
+func (ref registrationRef) reportAbandoned(id int, url string, why error, log *slog.Logger) {
+	known, number := fmt.Sprint(id), fmt.Sprint(id)
+	if id == 0 {
+		known, number = "unknown: look for the name", "ID"
 	}
-	r.log.Error("Cannot remove the agent: it may stay in its pool",
-		"agent", r.agentRef.name, "agent_id", id, "pool", r.agentRef.pool.Name, "pool_id", r.agentRef.pool.ID, "error", a.Err,
+	log.Error("Cannot remove the agent: it may stay in its pool",
+		"agent", ref.name, "agent_id", known, "pool", ref.pool.Name, "pool_id", ref.pool.ID, "error", why,
 		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
-			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.agentRef.pool.ID, number))
+			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", url, ref.pool.ID, number))
+}
+
+// ErrNotStarted is why a run cannot remove the agent of a previous one.
+var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+
+// ReportLeftAgent logs the agent that a killed run has left, according to the files in
+// its directory.
+func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
+	_ = dir.AsUser(func() error {
+		if was, found, err := dir.Registration(); err == nil && found {
+			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, why, log)
+		} else if record, found := dir.Owner(); found {
+			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, why, log)
+		}
+		return nil
+	})
 }
 
 // reportEnd logs the last line of a run.
