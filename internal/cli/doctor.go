@@ -36,6 +36,7 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
 	s = s.WithFileToken()
+	p.remember(s)
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)
 	redactor.Add(s.ProxyPasswords()...)

@@ -38,7 +38,7 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 	}
 	as, err := runAs(s.RunAs)
 	if err != nil {
-		problems = append(problems, config.Problem{What: err.Error(), Hint: hintFor(err)})
+		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
 	}
 	subject := remoteEnvironment(s, log, redactor)
 	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder

@@ -13,8 +13,8 @@ import (
 )
 
 // hintFor says what to do about an error, "" if nobody knows. It asks the error itself
-// first, and last the doctor's table of causes.
-func hintFor(err error) string {
+// first, and last the doctor's table of causes, with the identity that the settings chose.
+func (p Process) hintFor(err error) string {
 	var dir *agentdir.DirError
 	var user *proc.UserError
 	var hinter interface{ Hint() string }
@@ -42,6 +42,10 @@ func hintFor(err error) string {
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
 		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
 	}
-	explained, _ := doctor.Explain(err)
-	return explained.Fix
+	explained, known := doctor.Explain(err)
+	if !known || p.settings == nil {
+		return explained.Fix
+	}
+	chosen := p.settings.Identity
+	return doctor.FixFor(explained.Cause, chosen.Source, chosen.Reason)
 }

@@ -57,6 +57,7 @@ const (
 	BadSetting        Cause = "bad-setting"
 	SuspiciousSetting Cause = "odd-setting"
 	BadIdentity       Cause = "bad-identity"
+	NoIdentitySet     Cause = "no-identity-set"
 )
 
 func localCases() []Case {
@@ -64,6 +65,7 @@ func localCases() []Case {
 		failure(BadSetting, Settings, exitcode.Usage, "a setting is missing, or cannot be read", ""),
 		warning(SuspiciousSetting, Settings, "a setting is suspicious, but not wrong", ""),
 		failure(BadIdentity, Identity, exitcode.Usage, "the identity settings cannot be used: a certificate without its key, a wrong password", ""),
+		warning(NoIdentitySet, Identity, "no identity is set, and there is no metadata service of Azure", SetAnIdentity),
 	}
 }
 

@@ -33,7 +33,7 @@ func checkHost(_ context.Context, v *run) result {
 	return ok(fmt.Sprintf("%s (%s), known by %s", h.Kind, h.Name, h.DetectedBy))
 }
 
-func checkIdentity(_ context.Context, v *run) result {
+func checkIdentity(ctx context.Context, v *run) result {
 	c := v.Environment.Identity
 	switch {
 	case v.isPreregistered():
@@ -45,7 +45,7 @@ func checkIdentity(_ context.Context, v *run) result {
 	}
 	var more []string
 	more = append(more, "because of "+c.Reason)
-	if c.Reason == "nothing else is set" {
+	if c.Reason == ByDefault {
 		more[0] = c.Reason
 	}
 	if c.Host != "" {
@@ -54,5 +54,9 @@ func checkIdentity(_ context.Context, v *run) result {
 	if len(c.Ignored) > 0 {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
 	}
-	return ok(fmt.Sprintf("%s, %s (%s)", c.Source.Source(), c.Source.Selector(), strings.Join(more, "; ")))
+	r := ok(fmt.Sprintf("%s, %s (%s)", c.Source.Source(), c.Source.Selector(), strings.Join(more, "; ")))
+	if c.Reason == ByDefault && c.Host == metadataService && !v.Jobs.Metadata(ctx) {
+		r = r.with(problem(NoIdentitySet, "no setting names an identity, and no metadata service of Azure answers"))
+	}
+	return r
 }

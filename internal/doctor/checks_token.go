@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/identity"
@@ -29,7 +28,7 @@ func checkToken(ctx context.Context, v *run) result {
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
-		return ok("it is no Entra token, and says nothing of itself: a personal access token")
+		return ok("it is no Entra token, and says nothing of itself: a personal access token; " + globalPATs)
 	}
 	if claims.Expires.IsZero() {
 		claims.Expires = expires
@@ -48,8 +47,6 @@ func tokenFailure(ctx context.Context, err error, host string) result {
 		return failedWith(problem(c.Cause, what))
 	case context.Cause(ctx) == errTokenTimeout: //nolint:errorlint // it is the very one
 		return failedWith(problem(NoEndpoint, errTokenTimeout.Error()+": "+what))
-	case strings.Contains(what, "cannot reach the identity endpoint"):
-		return failedWith(problem(NoEndpoint, what))
 	}
 	return failedWith(problem(NoToken, what))
 }
