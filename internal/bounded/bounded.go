@@ -128,7 +128,7 @@ func (s *FinalSteps) Do(what string, most time.Duration, step func()) (ended boo
 		case <-changed:
 			limit.Stop()
 		case <-limit.C:
-			s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", time.Since(begun).Round(time.Millisecond).String())
+			s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "timeout", time.Since(begun).Round(time.Millisecond).String())
 			return false
 		}
 	}

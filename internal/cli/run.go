@@ -31,13 +31,13 @@ import (
 func newRun(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Register an agent, run it, and remove it when it is asked to end",
-		Long: `Register an agent, run it, and remove it when it is asked to end.
+		Short: "Register an agent, run it, and remove it on exit",
+		Long: `Register an agent, run it, and remove it on exit.
 
 SIGTERM drains: no further job is accepted, the running one is finished within
 the grace period, then the agent is removed. Ctrl-C does the same. A second
-Ctrl-C, a second later, cancels the job, a third kills it, and a fourth exits at
-once.`,
+Ctrl-C, at least a second later, cancels the job; a third one kills it, and a
+fourth one exits at once.`,
 		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
@@ -157,7 +157,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 		if err != nil {
 			return supervisor.End{}, err
 		}
-		defer r.final.Do("unlocking the agents' folder", closeTimeout, release)
+		defer r.final.Do("unlocking the agents' directory", closeTimeout, release)
 	}
 	var agents []supervisor.Options
 	for i, own := range r.each {
@@ -175,7 +175,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	if len(r.leftAgents()) == 0 {
 		ctx, asked := contextUntilSignal(r.signals)
 		if maintenance.WaitUntilOver(ctx); asked() {
-			end := supervisor.End{Why: "asked to end before an agent was started"}
+			end := supervisor.End{Why: "stopped before an agent was started"}
 			logAskedToEnd(r.log, end.Why)
 			return end, nil
 		}

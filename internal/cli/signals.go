@@ -34,4 +34,4 @@ func endOnSignal(c *cobra.Command) {
 }
 
 // errAbandoned is the error of a command that did not end after a signal.
-var errAbandoned = errors.New("cannot wait for the command to end: a file system does not answer")
+var errAbandoned = errors.New("cannot wait for the command to end: a file system does not respond")

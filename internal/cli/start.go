@@ -53,9 +53,9 @@ func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() erro
 				log = r.log
 				r.reportLeftAgents(supervisor.ErrNotStarted)
 			}
-			log.Warn("A step of the start does not end: a file system does not answer",
+			log.Warn("A step of the start does not end: a file system does not respond",
 				"hint", "check the mounts of AZP_AGENT_DIR, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
-			logAskedToEnd(log, "asked to end before an agent was started, and a step of the start does not end")
+			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
 			return exitcode.Silent(exitcode.OK)
 		}
 	}
@@ -110,10 +110,10 @@ func (r *agentRun) endInTime() {
 func (r *agentRun) prepareDirs() (asked string, err error) {
 	ctx, wasAsked := contextUntilSignal(r.signals)
 	if r.s.Install && !install.HasAgent(r.s.AgentDir) {
-		asked, err = "asked to end while the agent was being installed", r.install(ctx)
+		asked, err = "stopped while the agent was being installed", r.install(ctx)
 	}
 	if err == nil && ctx.Err() == nil && r.s.HasSeparateRoot() {
-		asked, err = "asked to end while the agent's root was being made", r.makeRoots(ctx)
+		asked, err = "stopped while the agent's root was being created", r.makeRoots(ctx)
 	}
 	if wasAsked() && asked != "" {
 		return asked, nil
@@ -128,7 +128,7 @@ func (r *agentRun) install(ctx context.Context) error {
 		return done, err
 	})
 	if err == nil {
-		r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", r.s.AgentDir,
+		r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "directory", r.s.AgentDir,
 			"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
 	}
 	return err
@@ -146,7 +146,7 @@ func (r *agentRun) makeRoots(ctx context.Context) error {
 		if done.Linked() && !s.NoUpdate {
 			r.each[i].NoUpdate = true
 			r.log.Warn("The agent does not update itself: its root shares files with the installation",
-				"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")
+				"root", s.Root(), "hint", "update the agent in AZP_AGENT_DIR (--agent-dir): the next start creates the root again")
 		}
 	}
 	return nil
@@ -181,7 +181,7 @@ func (r *agentRun) reportLeftAgents(why error) {
 		}
 	})
 	if !ended {
-		r.log.Warn("Cannot check what a previous run left in the agent's folder: its file system does not answer", "folder", r.s.Root())
+		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", r.s.Root())
 	}
 }
 

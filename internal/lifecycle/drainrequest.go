@@ -89,9 +89,9 @@ func (t *transition) userInterrupt(e UserInterrupt) {
 	t.startGracePeriod(0, at)
 	switch {
 	case t.drain.interrupts == 1:
-		t.startDrain("interrupted by a person")
+		t.startDrain("received SIGINT")
 	case t.Phase == Booting:
-		t.finishBoot(End{Outcome: OK, Reason: "a person did not want to wait"})
+		t.finishBoot(End{Outcome: OK, Reason: "received SIGINT again before an agent was started"})
 	case t.drain.interrupts == 2:
 		if t.Listener == Running {
 			t.interrupt(byUser)
@@ -109,4 +109,4 @@ func (t *transition) userInterrupt(e UserInterrupt) {
 }
 
 // errDidNotWait is why an agent is abandoned when a person insisted.
-var errDidNotWait = errors.New("a person did not want to wait until the server had removed it")
+var errDidNotWait = errors.New("received SIGINT for the fourth time before the server had removed it")

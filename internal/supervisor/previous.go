@@ -57,8 +57,8 @@ func (r *runner) findPreviousAgent() (id int) {
 		}
 	})
 	if err != nil {
-		r.log.Warn("Cannot check what a previous run left in the agent's folder: its file system does not answer",
-			"folder", o.Dir.Root, "waited", previousFilesTimeout.String())
+		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond",
+			"directory", o.Dir.Root, "timeout", previousFilesTimeout.String())
 		return 0
 	}
 	r.previousUnchecked, r.agentRef, r.release = f.unchecked, f.agentRef, f.release
@@ -129,8 +129,13 @@ func (r *runner) clearForeignFiles() error {
 		return err
 	})
 	if moved != "" {
-		r.log.Warn("Moved aside the files of an agent that azptend has not registered: it stays in its pool", "folder", moved,
-			"agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL)
+		args := []any{"directory", moved, "agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL}
+		if strings.TrimRight(was.ServerURL, "/") == r.o.URL {
+			args = append(args, "remove_with", removeCommand(r.o.URL, was.PoolID, was.AgentID))
+		} else { // a job may have written that address, so no command contains it
+			args = append(args, "hint", "delete that agent in the server's portal (Organization settings, Agent pools, the pool, Agents)")
+		}
+		r.log.Warn("Moved aside the files of an agent that azptend did not register: it stays in its pool", args...)
 	}
 	return err
 }
@@ -233,8 +238,9 @@ func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evide
 		case azdo.Status(err) == http.StatusForbidden && (e.killed || e.hasRecord):
 			hidden, hiddenPool, hiddenAgent = true, was, azdo.Agent{ID: e.settings.AgentID, Name: e.settings.AgentName}
 		case azdo.Status(err) == http.StatusForbidden:
-			r.log.Warn("Cannot check whether the agent of the files in the folder is still in its pool: if it is, a keeper or a person must remove it",
-				"agent", e.settings.AgentName, "agent_id", e.settings.AgentID, "pool", was.Name, "pool_id", was.ID, "error", err)
+			r.log.Warn("Cannot check whether the agent of a previous run is still in its pool: it may stay there",
+				"agent", e.settings.AgentName, "agent_id", e.settings.AgentID, "pool", was.Name, "pool_id", was.ID, "error", err,
+				"remove_with", removeCommand(r.o.URL, was.ID, e.settings.AgentID))
 		}
 	}
 	if e.hasRecord && !(e.hasSettings && e.record.Matches(e.settings)) { // killed before .agent was written
