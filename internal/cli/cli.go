@@ -51,7 +51,7 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// Before anything else, in every command: a probe and a hook are started with
 	// the container's environment while jobs of the same user run.
 	p.undumpable = proc.MakeUndumpable()
-	proc.IgnoreGoSettings()
+	config.IgnoreGoSettings()
 	p.redactor = &secret.Redactor{}
 	p.settings = &config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)}
 	p.openStreams()
