@@ -89,6 +89,7 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	}
 	root.AddCommand(newVersion(p))
 	addCompletion(root)
+	addHelp(root)
 	setHelp(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
