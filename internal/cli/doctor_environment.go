@@ -57,7 +57,7 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 
 // remoteEnvironment is the part of it that is not on this machine.
 func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
-	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
+	web := newWebClient(s)
 	subject := doctor.Environment{
 		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
 		Identity: chosenIdentity(s, web, log, redactor), HTTP: web, Proxy: s.Proxy(),
@@ -193,7 +193,7 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 	for _, a := range mslistener.ExposingParents(as, reveal(s.Secrets())) {
 		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.Program, a.PID, a.Variables))
 	}
-	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {
+	for _, file := range []string{s.TokenFile, s.Identity.Application.CertificateFile, s.Identity.Application.FederatedTokenFile} {
 		if file != "" && s.Registered == "" {
 			jobs.TokenFiles = append(jobs.TokenFiles, file)
 		}

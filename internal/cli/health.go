@@ -9,7 +9,6 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/health"
-	"github.com/azptend/azptend/internal/identity"
 )
 
 // openHealth answers probes and scrapes, where that was asked for, until done is
@@ -60,9 +59,4 @@ func (e *addressError) Hint() string {
 		return "ports below 1024 are root's: choose a higher one"
 	}
 	return ""
-}
-
-// countTokens counts the tokens of an identity.
-func countTokens(who *identity.Identity, page *health.Server) {
-	who.OnFetch(func(f identity.Fetch) { page.TokenFetched(string(f.Source), f.Expires, f.Err) })
 }

@@ -40,7 +40,7 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 }
 
 func openPool(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
-	_, client, err := connect(s, log, redactor)
+	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return nil, err
 	}

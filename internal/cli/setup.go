@@ -103,7 +103,7 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 }
 
 func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
-	_, client, err := connect(s, log, redactor)
+	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}

@@ -87,8 +87,8 @@ func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", WorkFolder: "_work", Package: install.Package{Kind: install.Full},
 		Policy:   lifecycle.Policy{NameWait: 6 * time.Minute, Limits: lifecycle.Limits{Idle: -1}}, // -1: the platform's
-		AgentDir: "/azp", Agents: 1, ObjectID: object, Auth: "auto",
-		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, ObjectID: object, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"},
+		AgentDir: "/azp", Agents: 1, Managed: identity.ManagedID{ObjectID: object}, Auth: "auto",
+		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{
@@ -316,13 +316,15 @@ func without(environ []string, name string) []string {
 // same compares what was decided, and not where it came from.
 func same(a, b config.Settings) bool {
 	a.Environ, b.Environ = nil, nil
-	if a.ClientSecret.Reveal() != b.ClientSecret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
+	if a.Application.Secret.Reveal() != b.Application.Secret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
 		return false
 	}
 	a.ProxyURL, b.ProxyURL = secret.Text{}, secret.Text{}
 	a.Identity.PAT, b.Identity.PAT = secret.Text{}, secret.Text{}
-	a.ClientSecret, b.ClientSecret, a.Identity.ClientSecret, b.Identity.ClientSecret = secret.Text{}, secret.Text{}, secret.Text{}, secret.Text{}
-	a.Identity.CertificatePassword, b.Identity.CertificatePassword = secret.Text{}, secret.Text{}
+	for _, app := range []*identity.Application{&a.Application, &b.Application, &a.Identity.Application, &b.Identity.Application} {
+		app.Secret = secret.Text{}
+	}
+	a.Identity.Application.CertificatePassword, b.Identity.Application.CertificatePassword = secret.Text{}, secret.Text{}
 	return a.Token.Reveal() == b.Token.Reveal() && func() bool { a.Token, b.Token = secret.Text{}, secret.Text{}; return reflect.DeepEqual(a, b) }()
 }
 

@@ -7,13 +7,11 @@
 // without a value.
 //
 // A setting travels once: a row writes into the value that a package takes
-// (lifecycle.Policy, install.Package, pool.Rules), and nobody copies it field by field.
-// The exception are the settings of the identity: identity.go chooses among them, and
-// copies those of the chosen one into identity.Options. To add a setting, add a row to the table, the code that uses it, and
+// (lifecycle.Policy, identity.Application, install.Package, pool.Rules), and nobody copies
+// it field by field. To add a setting, add a row to the table, the code that uses it, and
 // its documentation.
 //
-// identity.go decides which identity is used, by what a person set and what a platform
-// injected.
+// identity.go chooses the identity, by what a person set and what a platform injected.
 //
 // [Load] validates everything and reports all problems at once, so that four typos do not
 // need four starts of a container.

@@ -40,7 +40,7 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 	// first: otherwise a listener that hangs would look like an outage as long as there is
 	// one.
 	var dirErr error
-	group, network := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		begun := time.Now()
 		dirErr = r.lockAndCheckDir(ctx, &p)
@@ -53,7 +53,7 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 		p.times.key = time.Since(begun)
 		return err
 	})
-	group.Go(func() error { return r.findPool(network, &p) })
+	group.Go(func() error { return r.findPool(groupCtx, &p) })
 	err := group.Wait()
 	if err = cmp.Or(dirErr, err); err == nil {
 		p.previous, err = r.findPreviousRun(ctx, p.pool)
@@ -155,8 +155,8 @@ var errNoAnswer = fmt.Errorf("none came within %v", requestTimeout)
 // findPool gets a token, and finds the pool.
 func (r *runner) findPool(ctx context.Context, p *preparation) error {
 	begun := time.Now()
-	if err := r.o.Token(ctx); err != nil {
-		return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: err}
+	if err := r.o.Server.Authorize(ctx); err != nil {
+		return err
 	}
 	p.times.token = time.Since(begun)
 	begun = time.Now()
