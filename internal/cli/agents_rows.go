@@ -14,35 +14,13 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// The states of an agent.
-const (
-	stateBusy        = "busy"
-	stateOnline      = "online"
-	stateOffline     = "offline"
-	statePlaceholder = "placeholder"
-)
-
-var agentStates = []string{stateBusy, stateOnline, stateOffline, statePlaceholder}
-
-func agentState(a azdo.Agent) string {
-	switch {
-	case a.Online() && a.AssignedRequest != nil:
-		return stateBusy
-	case a.Online():
-		return stateOnline
-	case pool.PlaceholderReason(a) != "":
-		return statePlaceholder
-	}
-	return stateOffline
-}
-
 // agentRow is one row, and its JSON.
 type agentRow struct {
 	ID           int               `json:"id"`
 	Name         string            `json:"name"`
 	Pool         string            `json:"pool,omitempty"`
 	PoolID       int               `json:"pool_id"`
-	State        string            `json:"state"`
+	State        pool.State        `json:"state"`
 	Since        *time.Time        `json:"since,omitempty"` // of the state
 	Enabled      bool              `json:"enabled"`
 	Version      string            `json:"version"`
@@ -79,13 +57,13 @@ func agentRows(tended *pool.Pool, agents []azdo.Agent) []agentRow {
 
 func newAgentRow(tended *pool.Pool, a azdo.Agent) agentRow {
 	r := agentRow{
-		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: agentState(a), Since: timeOrNil(a.StatusChangedOn),
+		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: pool.StateOf(a), Since: timeOrNil(a.StatusChangedOn),
 		Enabled: a.IsEnabled(), Version: a.Version, Created: timeOrNil(a.CreatedOn), Mark: ownerOf(a),
 		Capabilities: map[string]string{}, now: tended.Now(),
 	}
 	if j := a.AssignedRequest; j != nil {
 		r.Job = &jobRow{j.RequestID, j.JobName, j.Definition.Name, j.Owner.Name, timeOrNil(j.AssignTime)}
-		if r.State == stateBusy && r.Job.Since != nil {
+		if r.State == pool.StateBusy && r.Job.Since != nil {
 			r.Since = r.Job.Since
 		}
 	}
@@ -153,7 +131,7 @@ func (r agentRow) cells() []string {
 		enabled = "no"
 	}
 	return []string{
-		strconv.Itoa(r.ID), r.Name, r.State, r.ago(r.Since), enabled, r.Version, r.ago(r.Created), r.Job.text(), r.Mark.owner(),
+		strconv.Itoa(r.ID), r.Name, string(r.State), r.ago(r.Since), enabled, r.Version, r.ago(r.Created), r.Job.text(), r.Mark.owner(),
 	}
 }
 

@@ -8,10 +8,9 @@
 //
 // A setting travels once: a row writes into the value that a package takes
 // (lifecycle.Policy, identity.Application, install.Package, pool.Rules), and nobody copies
-// it field by field. To add a setting, add a row to the table, the code that uses it, and
-// its documentation.
-//
-// identity.go chooses the identity, by what a person set and what a platform injected.
+// it field by field. identity.go chooses the identity, by what a person set and what a
+// platform injected. The exception is that package cli fills supervisor.Options.
+// CONTRIBUTING.md says how to add a setting.
 //
 // [Load] validates everything and reports all problems at once, so that four typos do not
 // need four starts of a container.

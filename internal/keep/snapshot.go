@@ -9,43 +9,6 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 )
 
-// AgentState is what an agent is to those who wait for one.
-type AgentState string
-
-// The states of an agent.
-const (
-	Busy        AgentState = "busy"        // a job is assigned to it
-	Idle        AgentState = "idle"        // it listens for jobs
-	Disabled    AgentState = "disabled"    // it listens, and gets none
-	Offline     AgentState = "offline"     // nobody listens
-	Ghost       AgentState = "ghost"       // nobody ever will again
-	Placeholder AgentState = "placeholder" // it only holds a place
-)
-
-// agentStates are in the order in which a person wants to see them.
-func agentStates() []AgentState {
-	return []AgentState{Busy, Idle, Disabled, Ghost, Offline, Placeholder}
-}
-
-// stateOf is an agent's state. A job outweighs all else: the server has not yet
-// taken it away from an agent that is offline.
-func stateOf(v pool.Verdict) AgentState {
-	a := v.Agent
-	switch {
-	case a.AssignedRequest != nil || v.Reason == pool.HasJob:
-		return Busy
-	case v.Reason == pool.IsPlaceholder:
-		return Placeholder
-	case v.Ghost():
-		return Ghost
-	case !a.Online():
-		return Offline
-	case !a.IsEnabled():
-		return Disabled
-	}
-	return Idle
-}
-
 // Snapshot is a pool at one moment, as metrics and the page show it. It is not
 // changed once it is made.
 type Snapshot struct {
@@ -53,7 +16,7 @@ type Snapshot struct {
 	Agents []Agent // at most maxRows
 	Jobs   []Job   // unfinished ones first; at most maxRows
 
-	AgentsBy map[AgentState]int
+	AgentsBy map[pool.State]int
 	JobsBy   map[azdo.JobState]int // of the unfinished
 	Oldest   time.Duration         // the age of the job that waits longest; 0: none waits
 }
@@ -62,7 +25,7 @@ type Snapshot struct {
 type Agent struct {
 	ID      int
 	Name    string
-	State   AgentState
+	State   pool.State
 	Version string
 	Since   time.Time // in its status; zero: nobody knows
 	Job     string    // what it runs
@@ -92,9 +55,9 @@ const maxDone = 8
 
 // newSnapshot makes a picture. Prune says whether what is a ghost is removed.
 func newSnapshot(s pool.Survey, prune bool) Snapshot {
-	p := Snapshot{At: s.At, AgentsBy: map[AgentState]int{}, JobsBy: map[azdo.JobState]int{}}
+	p := Snapshot{At: s.At, AgentsBy: map[pool.State]int{}, JobsBy: map[azdo.JobState]int{}}
 	for _, v := range s.Verdicts {
-		p.AgentsBy[stateOf(v)]++
+		p.AgentsBy[v.State()]++
 	}
 	for _, r := range s.Queue {
 		p.JobsBy[r.State()]++
@@ -111,7 +74,7 @@ func agentRows(verdicts []pool.Verdict, prune bool) []Agent {
 	for _, v := range verdicts {
 		a := v.Agent
 		row := Agent{
-			ID: a.ID, Name: a.Name, State: stateOf(v), Version: a.Version, Why: v.String(),
+			ID: a.ID, Name: a.Name, State: v.State(), Version: a.Version, Why: v.String(),
 			Since: cmp.Or(a.StatusChangedOn.Time, a.CreatedOn.Time),
 		}
 		if v.Ghost() && !prune {
@@ -125,7 +88,7 @@ func agentRows(verdicts []pool.Verdict, prune bool) []Agent {
 	}
 	slices.SortStableFunc(rows, func(a, b Agent) int {
 		return cmp.Or(
-			cmp.Compare(slices.Index(agentStates(), a.State), slices.Index(agentStates(), b.State)),
+			cmp.Compare(slices.Index(pool.States(), a.State), slices.Index(pool.States(), b.State)),
 			cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return slices.Clip(rows[:min(len(rows), maxRows)])
