@@ -76,15 +76,15 @@ func TestTheOrder(t *testing.T) {
 		{"without the webhook", join(azureSecret, containerApps), choice{Options: options{
 			Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Reason: "AZURE_CLIENT_SECRET", Ignored: []string{"IDENTITY_ENDPOINT"}}},
 		{"Container Apps alone", containerApps, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.ContainerApps}, Reason: "IDENTITY_ENDPOINT"}},
-		{"nothing at all", nil, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set"}},
+		{"nothing at all", nil, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set", ByDefault: true}},
 
 		{"AZURE_CLIENT_ID selects, and chooses nothing", join(containerAppsJob, []string{"AZURE_CLIENT_ID=" + client}), choice{Options: options{
 			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.ContainerApps}, Reason: "IDENTITY_ENDPOINT"}},
 		{"but not against a name", join(containerApps, named, []string{"AZURE_CLIENT_ID=" + client}), choice{Options: options{
 			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Reason: "MANAGED_IDENTITY_OBJECT_ID"}},
-		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set"}},
+		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set", ByDefault: true}},
 		{"AZURE_CLIENT_ID on a machine", []string{"AZURE_CLIENT_ID=" + client}, choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Reason: "nothing else is set"}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Reason: "nothing else is set", ByDefault: true}},
 
 		{"App Service", appService, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.AppService}, Reason: "IDENTITY_ENDPOINT"}},
 		{"Container Instances' leavings", join(containerInstances, named), choice{Options: options{
@@ -100,7 +100,7 @@ func TestTheOrder(t *testing.T) {
 		{"Azure Arc", []string{"IDENTITY_ENDPOINT=http://localhost:40342/x", "IMDS_ENDPOINT=http://localhost:40342"}, choice{Options: options{
 			Source: identity.ManagedIdentity, Host: identity.AzureArc}, Reason: "IDENTITY_ENDPOINT"}},
 		{"Azure ML", []string{"MSI_ENDPOINT=http://127.0.0.1/x", "MSI_SECRET=s"}, choice{Options: options{
-			Source: identity.ManagedIdentity, Host: identity.AzureML}, Reason: "nothing else is set"}},
+			Source: identity.ManagedIdentity, Host: identity.AzureML}, Reason: "nothing else is set", ByDefault: true}},
 
 		{"forced to the platform's", join(named, webhook, []string{"AZP_AUTH=workload-identity"}), choice{Options: options{
 			Source: identity.WorkloadIdentity, Application: identity.Application{ClientID: client, TenantID: tenant,
