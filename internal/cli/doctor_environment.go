@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -16,7 +18,6 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/httpclient"
@@ -55,27 +56,6 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 	return subject
 }
 
-// remoteEnvironment is the part of it that is not on this machine.
-func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
-	web := newWebClient(s)
-	subject := doctor.Environment{
-		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
-		Identity: chosenIdentity(s, web, log, redactor), HTTP: web, Proxy: s.Proxy(),
-	}
-	if who, is := subject.Identity.Source.(*identity.Identity); is && s.URL != "" {
-		client := azdo.New(s.URL, web, who, requestLogger(log))
-		subject.Server = client
-		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
-			users, err := client.Account(ctx)
-			if err != nil {
-				return azdo.Entitlement{}, err
-			}
-			return users.Entitlement(ctx, key)
-		}
-	}
-	return subject
-}
-
 // requiredEndpoints are the hosts that are needed besides the organisation's: of Azure
 // DevOps Services the one that agents get their tokens from, and the one that the
 // package comes from (agent-protocol.md 3.2, 8); Entra ID's where a token is asked
@@ -95,26 +75,6 @@ func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
 	}
 	return hosts
-}
-
-// endpointTimeout is how long an identity endpoint that is not there is waited
-// for. A person watches, and one that starts late can be asked again.
-const endpointTimeout = 5 * time.Second
-
-func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) doctor.ChosenIdentity {
-	c := s.Identity
-	chosen := doctor.ChosenIdentity{Reason: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
-	if c.Source == "" || s.Registered != "" {
-		return chosen
-	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
-	if err != nil {
-		chosen.Err = err
-		return chosen
-	}
-	chosen.Source = who
-	return chosen
 }
 
 // platformInfo finds the platform, and the grace period as run would have it.

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -42,6 +44,16 @@ func printError(w io.Writer, err error) {
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(w, term.SafeLines("hint: "+hint))
 	}
+}
+
+// printFailure prints an error with what to do: for a person as all commands do, for a
+// program as a line of the log.
+func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
+	if s.LogFormat == "text" {
+		printError(redactor.Writer(p.errors), err)
+		return
+	}
+	log.Error("Agent failed", "error", err, "hint", hintFor(err))
 }
 
 // logProblems is printProblems for who reads standard error by machine: a line of

@@ -1,8 +1,11 @@
+//go:build unix
+
 package cli
 
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -10,8 +13,10 @@ import (
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
@@ -100,6 +105,43 @@ func (r *agentRun) install() error {
 	r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", r.s.AgentDir,
 		"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
 	return nil
+}
+
+// runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
+// ensure`, told as the log of a container.
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals <-chan proc.Signal) error {
+	ctx, stop := contextUntilSignal(signals)
+	defer stop()
+	tended, err := openPool(ctx, s, log, redactor)
+	var done pool.EnsureResult
+	if err == nil {
+		done, err = ensurePlaceholder(ctx, tended, s)
+	}
+	if err != nil {
+		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+		return exitcode.Silent(exitcode.Of(err))
+	}
+	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
+		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
+	return nil
+}
+
+// openHealth answers probes and scrapes until done is called, if a setting asks for it. It
+// begins before an agent package is installed: that takes minutes, in which a platform must
+// not take azptend for dead. An address that is not available is an error of the settings,
+// before anything is registered: without an answer to its probe, the platform would kill an
+// agent in the middle of its job.
+func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done func(), err error) {
+	page = health.New(version())
+	if s.HealthAddr == "" {
+		return page, func() {}, nil
+	}
+	l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)")
+	if err != nil {
+		return nil, nil, err
+	}
+	log.Info("Health server started", "page", "http://"+l.Addr().String()+"/")
+	return page, page.Serve(l, log), nil
 }
 
 // startFailed is how `run` ends if a step before the agents was interrupted, or failed;
@@ -200,14 +242,4 @@ func (r *agentRun) explain(err error) {
 	ctx, stop := contextUntilSignal(r.signals)
 	defer stop()
 	printFailure(r.Process, r.s, r.log, r.redactor, diagnose(ctx, r.s, r.redactor, err))
-}
-
-// printFailure prints an error with what to do: for a person as all commands do, for a
-// program as a line of the log.
-func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
-	if s.LogFormat == "text" {
-		printError(redactor.Writer(p.errors), err)
-		return
-	}
-	log.Error("Agent failed", "error", err, "hint", hintFor(err))
 }

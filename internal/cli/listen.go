@@ -3,31 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"syscall"
-
-	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/health"
 )
-
-// openHealth answers probes and scrapes, where that was asked for, until done is
-// called: from before an agent package is installed, for that takes minutes in
-// which nobody is to be taken for dead. An address that cannot be had is an error
-// of the settings, before anything is registered: a probe that nobody answers
-// would have the platform kill an agent in the middle of its job.
-func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done func(), err error) {
-	page = health.New(version())
-	if s.HealthAddr == "" {
-		return page, func() {}, nil
-	}
-	l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)")
-	if err != nil {
-		return nil, nil, err
-	}
-	log.Info("Health server started", "page", "http://"+l.Addr().String()+"/")
-	return page, page.Serve(l, log), nil
-}
 
 // Listen opens an address of a setting. Its error names the setting.
 func Listen(address, setting string) (net.Listener, error) {
