@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 		// What platforms do with values they do not have.
 		"all set to nothing": func() config.Settings {
 			var environ []string
-			for _, r := range config.Table() {
+			for _, r := range config.Table {
 				environ = append(environ, r.Env+"=")
 			}
 			s := loaded(t, append(environ, least()...))
@@ -200,11 +200,11 @@ func examples(t *testing.T) map[string]struct {
 // refuses nonsense by its name.
 func TestEachSetting(t *testing.T) {
 	all := examples(t)
-	if len(all) != len(config.Table()) {
-		t.Errorf("%d settings have examples, there are %d", len(all), len(config.Table()))
+	if len(all) != len(config.Table) {
+		t.Errorf("%d settings have examples, there are %d", len(all), len(config.Table))
 	}
 	seen := map[string]bool{}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		t.Run(row.Env, func(t *testing.T) {
 			ex, is := all[row.Env]
 			if !is {
@@ -573,7 +573,7 @@ func TestTheFlagsOfSwitches(t *testing.T) {
 // TestDurations: a setting that is a duration refuses what is beyond its bounds, by
 // name, and leaves room for any arithmetic. Without bounds it would refuse everything.
 func TestDurations(t *testing.T) {
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Max == 0 {
 			continue
 		}

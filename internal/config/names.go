@@ -35,7 +35,7 @@ var foreignNames = map[string]string{
 // of another image. Jobs do not get them: a mistyped AZP_TOKEN still is a secret.
 func unknownNames(env map[string]string) []string {
 	known := append(slices.Clone(compatNames), agentVariables()...)
-	for _, r := range table {
+	for _, r := range Table {
 		known = append(known, r.Env)
 	}
 	var found []string
@@ -72,7 +72,7 @@ func (s *Settings) nameMessages(flags *pflag.FlagSet) []string {
 
 // lacks says that a setting is not set. An identity of another kind is as good as a token.
 func (s *Settings) lacks(setting string, flags *pflag.FlagSet, env map[string]string) bool {
-	row := table[slices.IndexFunc(table, func(r Setting) bool { return r.Env == setting })]
+	row := settingOf(setting)
 	if value, _ := row.lookup(flags, env); value != row.Default {
 		return false
 	}
@@ -87,7 +87,7 @@ func unknownMessage(name string) string {
 	}
 	message := shown + " is not a setting of azptend; jobs do not get it"
 	var known []string
-	for _, r := range table {
+	for _, r := range Table {
 		known = append(known, strings.TrimPrefix(r.Env, "AZP_"))
 	}
 	meant := foreignNames[name]

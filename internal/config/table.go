@@ -57,9 +57,7 @@ const (
 )
 
 // Table lists the settings in the order in which a reader wants them.
-func Table() []Setting { return table }
-
-var table = []Setting{
+var Table = []Setting{
 	{Env: "AZP_URL", Group: Connection, Flag: "url", Help: "URL of the organisation or collection", Hint: urlHint,
 		set: func(s *Settings, v string) error { s.URL = strings.TrimRight(v, "/"); return nil }},
 	{Env: "AZP_PROXY", Group: Connection, Flag: "proxy", Help: "proxy to Azure DevOps and Entra ID, for azptend and the agent; never used for identity endpoints",

@@ -23,7 +23,7 @@ func TestReadmeHasEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		flag, value := "none: a command line is public", ""
 		if row.Flag != "" {
 			flag = "`--" + row.Flag + "`"
