@@ -67,12 +67,12 @@ type switcher struct {
 
 // switched is one agent's JSON.
 type switched struct {
-	ID      int        `json:"id"`
-	Name    string     `json:"name"`
-	Version string     `json:"version"`
-	State   pool.State `json:"state"`
-	Outcome string     `json:"outcome"` // "enabled", "disabled", "unchanged", "would be disabled", "gone", "failed"
-	Error   string     `json:"error,omitempty"`
+	ID      int        `json:"id"`              // id of the agent
+	Name    string     `json:"name"`            // name of the agent
+	Version string     `json:"version"`         // version of the agent package
+	State   pool.State `json:"state"`           // what the agent does
+	Outcome string     `json:"outcome"`         // enabled, disabled, unchanged, would be enabled, would be disabled, gone or failed
+	Error   string     `json:"error,omitempty"` // why it failed
 }
 
 func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {

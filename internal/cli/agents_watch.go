@@ -66,8 +66,8 @@ type changePrinter struct {
 
 // change is a line of --json.
 type change struct {
-	Time   time.Time `json:"time"`
-	Change string    `json:"change"` // "there", "changed", "gone"
+	Time   time.Time `json:"time"`   // when azptend saw the change
+	Change string    `json:"change"` // what happened: there, changed or gone
 	agentRow
 }
 

@@ -60,25 +60,25 @@ type pruner struct {
 
 // pruneReport is what --json prints.
 type pruneReport struct {
-	Pool   string        `json:"pool,omitempty"`
-	PoolID int           `json:"pool_id"`
-	DryRun bool          `json:"dry_run"`
-	Ghosts int           `json:"ghosts"`
-	Absent []string      `json:"absent,omitempty"` // of the names that were given
-	Agents []prunedAgent `json:"agents"`
+	Pool   string        `json:"pool,omitempty"`   // name of the pool
+	PoolID int           `json:"pool_id"`          // id of the pool
+	DryRun bool          `json:"dry_run"`          // true without --yes: nothing was removed
+	Ghosts int           `json:"ghosts"`           // number of ghosts
+	Absent []string      `json:"absent,omitempty"` // given names that no agent has
+	Agents []prunedAgent `json:"agents"`           // the agents
 }
 
 type prunedAgent struct {
-	ID      int          `json:"id"`
-	Name    string       `json:"name"`
-	Version string       `json:"version"`
-	Status  string       `json:"status"`
-	Ghost   bool         `json:"ghost"`
-	Reason  pool.Reason  `json:"reason"`
-	Why     string       `json:"why"`
-	Removal pool.Removal `json:"removal,omitempty"` // absent with a dry run, and of what is no ghost
-	Stayed  string       `json:"stayed,omitempty"`  // why it stayed when it was looked at again
-	Error   string       `json:"error,omitempty"`
+	ID      int          `json:"id"`                // id of the agent
+	Name    string       `json:"name"`              // name of the agent
+	Version string       `json:"version"`           // version of the agent package
+	Status  string       `json:"status"`            // status at the server
+	Ghost   bool         `json:"ghost"`             // whether it is a ghost
+	Reason  pool.Reason  `json:"reason"`            // why it is a ghost, or why it stays
+	Why     string       `json:"why"`               // the same, in a sentence
+	Removal pool.Removal `json:"removal,omitempty"` // what became of a ghost; absent in a dry run
+	Stayed  string       `json:"stayed,omitempty"`  // why it stayed at the second check
+	Error   string       `json:"error,omitempty"`   // why the removal failed
 }
 
 func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {

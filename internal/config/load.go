@@ -162,6 +162,9 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 	s.UnknownNames = unknownNames(env)
 	s.Warnings = append(s.Warnings, s.nameMessages(flags)...)
 	s.addWarnings(env)
+	if runs && !s.Placeholder {
+		s.warnOfProxyFile()
+	}
 	return s, bad
 }
 

@@ -14,12 +14,11 @@ const (
 
 // Row is one belief, and what was seen.
 type Row struct {
-	ID       string  `json:"id"`
-	Expected string  `json:"expected"`
-	Seen     string  `json:"seen,omitempty"`
-	Verdict  Verdict `json:"verdict"`
-	// Fallback is what azptend does if it is otherwise; or why nothing was tried.
-	Fallback string `json:"fallback,omitempty"`
+	ID       string  `json:"id"`                 // id of the assumption, as in docs/assumptions.md
+	Expected string  `json:"expected"`           // the expected behaviour
+	Seen     string  `json:"seen,omitempty"`     // the observed behaviour
+	Verdict  Verdict `json:"verdict"`            // the result
+	Fallback string  `json:"fallback,omitempty"` // what azptend does if the server differs, or why nothing was tried
 }
 
 // assumption is a row before it was tried.
