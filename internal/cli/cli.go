@@ -51,14 +51,15 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	p.undumpable = proc.MakeUndumpable()
 	p.redactor = &secret.Redactor{}
 	p.openStreams()
-	root := newRoot(p, more...)
+	root := NewRoot(p, more...)
 	root.SetArgs(p.Args[1:])
 	code := complain(p.redactor.Writer(p.errors), root.Execute())
 	p.flushStreams()
 	return code
 }
 
-func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
+// NewRoot makes the program: all its commands, with those of other packages.
+func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:     p.Name,
 		Version: version(),
@@ -90,17 +91,6 @@ func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		}
 	}
 	return root
-}
-
-// addCompletion adds cobra's scripts for shells. A shell that there is none for is
-// an error here, and not a page of help that somebody's shell would read.
-func addCompletion(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
-		}
-	}
 }
 
 // version is the module's version where the binary was built from a tagged
