@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -28,6 +29,7 @@ type Process struct {
 	Began   time.Time
 
 	redactor   *secret.Redactor // of what the settings hold that nobody is to read
+	settings   *config.Settings // what this command has loaded: they decide how an error is printed
 	errors     *logqueue.Queue  // in front of Stderr, for the log and what follows it
 	prints     *logqueue.Queue  // in front of Stdout, for what a listener prints; may be the same
 	undumpable error            // nil: other processes of our user cannot look into this one
@@ -50,10 +52,11 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// the container's environment while jobs of the same user run.
 	p.undumpable = proc.MakeUndumpable()
 	p.redactor = &secret.Redactor{}
+	p.settings = &config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)}
 	p.openStreams()
 	root := NewRoot(p, more...)
 	root.SetArgs(p.Args[1:])
-	code := complain(p.redactor.Writer(p.errors), root.Execute())
+	code := p.complain(p.redactor.Writer(p.errors), root.Execute())
 	p.flushStreams()
 	return code
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // hintFor says what to do about an error, "" if nobody knows. It asks the error itself
-// first, and last the doctor's table of causes.
-func hintFor(err error) string {
+// first, and last the doctor's table of causes, with the identity that the settings chose.
+func (p Process) hintFor(err error) string {
 	var dir *agentdir.DirError
 	var hinter interface{ Hint() string }
 	switch {
@@ -27,6 +27,10 @@ func hintFor(err error) string {
 	if hint := agentHint(err); hint != "" {
 		return hint
 	}
-	explained, _ := doctor.Explain(err)
-	return explained.Fix
+	explained, known := doctor.Explain(err)
+	if !known || p.settings == nil {
+		return explained.Fix
+	}
+	chosen := p.settings.Identity
+	return doctor.FixFor(explained.Cause, chosen.Source, chosen.Reason)
 }

@@ -29,7 +29,7 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 		return exitcode.With(exitcode.Usage, err)
 	}
 	log, redactor := openLog(p, s)
-	tended, err := openPool(ctx, s, log, redactor)
+	tended, err := openPool(ctx, p, s, log, redactor)
 	if err == nil {
 		err = do(ctx, tended, s)
 	}
@@ -39,10 +39,10 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	return nil
 }
 
-func openPool(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
+func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
 	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: p.hintFor})
 }

@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -89,7 +87,7 @@ func olderVersion(a, b string) bool {
 func (l *listener) copyVersion(target string) error {
 	dir := filepath.Join(l.install.root, "bin."+target)
 	if dir == l.install.bin {
-		return fmt.Errorf("%s is the folder that runs", dir)
+		return fmt.Errorf("%s is the directory that runs", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -126,13 +124,12 @@ func (l *listener) exitAsOrdered(code int) int {
 		return code
 	}
 	target := nextVersion(l.version)
-	if err := l.copyVersion(target); err != nil {
-		l.term.err("An error occurred: cannot stage the update: %v", err)
-		return exitRetryable
+	err := l.copyVersion(target)
+	if err == nil {
+		err = l.startUpdateScript(target)
 	}
-	if err := l.startUpdateScript(target); err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+	if err != nil {
+		return l.term.fail(fmt.Errorf("cannot stage the update: %w", err), exitRetryable)
 	}
 	return code
 }
