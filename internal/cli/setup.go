@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +52,7 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.Var(config.DurationFlag{Target: &f.wait}, "wait", "how long to wait for an identity that was just created")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, setupGroups()...)
-	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(p, c.Flags(), f) }
+	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(c.Context(), p, c.Flags(), f) }
 	return c
 }
 
@@ -80,9 +78,7 @@ func (f setupFlags) check() error {
 	return nil
 }
 
-func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+func runSetup(ctx context.Context, p Process, flags *pflag.FlagSet, f setupFlags) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
 	if err != nil {
