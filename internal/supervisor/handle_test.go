@@ -221,6 +221,25 @@ func TestEscalationComesLast(t *testing.T) {
 	}
 }
 
+// TestEscalationWaitsForNothing: a second Ctrl-C comes while the loop is at work, so that
+// the loop finds it before it waits. It is applied at once, whether or not anything else
+// happens.
+func TestEscalationWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order stepOrder
+		signals := make(chan proc.Signal, 1)
+		r := &runner{
+			o: Options{handle: newHandle(), Observer: &order}, log: slog.New(slog.DiscardHandler), state: lifecycle.New(lifecycle.Policy{Grace: time.Minute}),
+			signals: signals, messages: make(chan message), interrupted: true, cancelCall: func(error) {},
+		}
+		signals <- proc.Signal{Signal: syscall.SIGINT, Action: proc.Interrupt, At: time.Now()}
+		r.waitForEvents()
+		if got := strings.Join(order.events, " "); got != "UserInterrupt" {
+			t.Errorf("%q, want the second Ctrl-C", got)
+		}
+	})
+}
+
 // TestSignalsComeFirst: a SIGTERM that the platform sends to every process makes the
 // listener exit. It must count before that exit, or the exit looks unexpected.
 func TestSignalsComeFirst(t *testing.T) {

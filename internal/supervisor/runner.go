@@ -138,9 +138,10 @@ func (r *runner) waitForEvents() {
 }
 
 // nextEvent waits for a message, a signal, a call by the handle, or the time that
-// lifecycle has set. A message is applied when the returned function is called.
+// lifecycle has set. A message is applied when the returned function is called. Both
+// results are nil if a signal was held: nothing else may come for hours.
 func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) {
-	if ready := r.readyEvent(); ready != nil {
+	if ready := r.readyEvent(); ready != nil || len(r.held) > 0 {
 		return ready, nil
 	}
 	var due <-chan time.Time
