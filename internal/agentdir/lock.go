@@ -75,6 +75,16 @@ func (d Dir) IsLocked() bool {
 	return taken
 }
 
+// UsedByAnother reports whether another process has locked the directory: the agent that
+// its files name then belongs to that process.
+func (d Dir) UsedByAnother() bool {
+	if !d.IsLocked() {
+		return false
+	}
+	pid, _ := lockHolder(d.Root)
+	return pid != os.Getpid()
+}
+
 // LockLogs is Lock, as the agent's user, for the directory that the listener's logs go
 // to, if that is not below Root. Shared means that another azptend has it. The agent can
 // run anyway, but the logs may then show how another agent's listener ended.

@@ -207,9 +207,12 @@ func invokeAgents(url string) string {
 var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
 
 // ReportLeftAgent logs the agent that a killed run has left, according to the files in
-// its directory.
+// its directory. That of another azptend, which uses the directory now, is at work.
 func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
 	_ = dir.AsUser(func() error {
+		if dir.UsedByAnother() {
+			return nil
+		}
 		if was, found, err := dir.Registration(); err == nil && found {
 			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, why, log)
 		} else if record, found := dir.Owner(); found {
