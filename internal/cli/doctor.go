@@ -50,7 +50,7 @@ func runDoctor(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	defer init.Close()
 
 	out := &term.Output{W: redactor.Writer(p.Stdout)}
-	subject := newEnvironment(p, s, problems, redactor, init)
+	subject := newEnvironment(p, s, problems, init)
 	var report doctor.Report
 	if asJSON {
 		report = doctor.Run(ctx, subject, nil)

@@ -22,50 +22,53 @@ import (
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
-	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// newEnvironment makes of the settings, as far as they carry, what the doctor looks
-// at: the same parts that run would use.
-func newEnvironment(p Process, s config.Settings, problems []config.Problem, redactor *secret.Redactor, init *proc.Init) doctor.Environment {
+// newEnvironment makes what the doctor looks at from the settings, as far as they can be
+// used: the same parts that run would use.
+func newEnvironment(p Process, s config.Settings, problems []config.Problem, init *proc.Init) doctor.Environment {
 	log := slog.New(slog.DiscardHandler)
 	if s.LogLevel == slog.LevelDebug {
-		log = newLog(redactor.Writer(p.Stderr), s)
+		log = newLog(p.redactor.Writer(p.Stderr), s)
 	}
 	as, err := runAs(s.RunAs)
 	if err != nil {
 		problems = append(problems, config.Problem{What: err.Error(), Hint: hintFor(err)})
 	}
-	subject := remoteEnvironment(s, log, redactor)
-	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder
-	subject.Endpoints = requiredEndpoints(s)
-	subject.Folder, subject.Jobs = agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
-	subject.Host, err = platformInfo(s)
+	e := remoteEnvironment(s, log, p.redactor)
+	e.Endpoints, e.Folder, e.Jobs = requiredEndpoints(s), agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
+	e.Host, e.GraceSet = s.DetectPlatform(), s.Grace != 0
+	e.Settings, err = s.OnPlatform(e.Host)
 	var limits *config.InvalidError
 	if errors.As(err, &limits) && !s.Placeholder && len(problems) == 0 {
-		problems = append(problems, limits.Problems...)
+		problems = limits.Problems
 	}
-	for _, problem := range problems {
-		subject.Problems = append(subject.Problems, doctor.SettingProblem{What: problem.What, Hint: problem.Hint})
-	}
-	return subject
+	e.Problems = problems
+	return e
 }
 
-// remoteEnvironment is the part of it that is not on this machine.
+// remoteEnvironment is the part of the environment that is not on this machine.
 func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
 	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
-	subject := doctor.Environment{
-		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
-		Identity: chosenIdentity(s, web, log, redactor), HTTP: web, Proxy: s.Proxy(),
+	e := doctor.Environment{Settings: s, HTTP: web}
+	if s.Identity.Source == "" || s.Registered != "" {
+		return e
 	}
-	if who, is := subject.Identity.Source.(*identity.Identity); is && s.URL != "" {
+	s.Identity.StartupTimeout = endpointTimeout
+	who, err := newIdentity(s, web, log, redactor)
+	if err != nil {
+		e.IdentityErr = err
+		return e
+	}
+	e.Tokens = who
+	if s.URL != "" {
 		client := azdo.New(s.URL, web, who, requestLogger(log))
-		subject.Server = client
-		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
+		e.Server = client
+		e.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
 			users, err := client.Account(ctx)
 			if err != nil {
 				return azdo.Entitlement{}, err
@@ -73,13 +76,16 @@ func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Red
 			return users.Entitlement(ctx, key)
 		}
 	}
-	return subject
+	return e
 }
 
-// requiredEndpoints are the hosts that are needed besides the organisation's: of Azure
-// DevOps Services the one that agents get their tokens from, and the one that the
-// package comes from (agent-protocol.md 3.2, 8); Entra ID's where a token is asked
-// of it. A server of one's own is all of these itself.
+// endpointTimeout is how long doctor waits for an identity endpoint that may still be
+// starting: a person waits for the result.
+const endpointTimeout = 5 * time.Second
+
+// requiredEndpoints are the hosts that are needed besides the organisation's: those from
+// which agents of Azure DevOps Services get tokens and packages (agent-protocol.md 3.2, 8),
+// and Entra ID's if it issues the token.
 func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 	var hosts []doctor.Endpoint
 	if at, err := url.Parse(s.URL); err == nil {
@@ -95,39 +101,6 @@ func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
 	}
 	return hosts
-}
-
-// endpointTimeout is how long an identity endpoint that is not there is waited
-// for. A person watches, and one that starts late can be asked again.
-const endpointTimeout = 5 * time.Second
-
-func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) doctor.ChosenIdentity {
-	c := s.Identity
-	chosen := doctor.ChosenIdentity{Reason: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
-	if c.Source == "" || s.Registered != "" {
-		return chosen
-	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
-	if err != nil {
-		chosen.Err = err
-		return chosen
-	}
-	chosen.Source = who
-	return chosen
-}
-
-// platformInfo finds the platform, and the grace period as run would have it.
-func platformInfo(s config.Settings) (doctor.Platform, error) {
-	found := s.DetectPlatform()
-	set := s.Grace != 0
-	s, err := s.OnPlatform(found)
-	budget := lifecycle.SplitGrace(s.Grace)
-	return doctor.Platform{
-		Kind: string(found.Platform), Name: found.DisplayName, DetectedBy: found.DetectedBy, GraceSetting: found.GraceSetting,
-		GracePeriod: s.Grace, GraceSet: set, MaxGracePeriod: found.MaxGracePeriod,
-		Drain: budget.Drain, Stop: budget.Stop, Remove: budget.Remove, CancelsJobs: budget.CancelsJobs(),
-	}, err
 }
 
 func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.AgentFolder {
@@ -186,7 +159,7 @@ func userName(as *proc.User) string {
 
 // jobAccess is what can be tried of what a job could.
 func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
-	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), PassEnv: s.PassEnv, Metadata: metadataAnswers}
+	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), Metadata: metadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
 	}

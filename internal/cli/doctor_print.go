@@ -109,9 +109,9 @@ type (
 		Took      int64          `json:"took_ms"`
 	}
 	problemJSON struct {
-		Cause doctor.Cause `json:"cause"`
-		What  string       `json:"what"`
-		Fix   string       `json:"fix,omitempty"`
+		Cause string `json:"cause"`
+		What  string `json:"what"`
+		Fix   string `json:"fix,omitempty"`
 	}
 )
 
@@ -124,7 +124,7 @@ func printReport(w io.Writer, r doctor.Report) error {
 		}
 		one.Blocks = append(one.Blocks, f.Blocks...)
 		for _, p := range f.Problems {
-			one.Problems = append(one.Problems, problemJSON(p))
+			one.Problems = append(one.Problems, problemJSON{p.Cause.Name, p.What, p.Fix})
 		}
 		shown.Checks = append(shown.Checks, one)
 	}

@@ -37,6 +37,8 @@ func hintFor(err error) string {
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
 		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
 	}
-	explained, _ := doctor.Explain(err)
-	return explained.Fix
+	if cause := doctor.Explain(err); cause != nil {
+		return cause.Fix
+	}
+	return ""
 }

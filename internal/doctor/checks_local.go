@@ -4,55 +4,45 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/azptend/azptend/internal/text"
 )
 
-func checkSettings(_ context.Context, v *run) result {
-	r := ok("every setting can be read")
+func checkSettings(_ context.Context, v *run) Finding {
+	f := Finding{Found: "every setting can be read"}
 	if n := len(v.Problems); n > 0 {
-		r.found = fmt.Sprintf("%s cannot be used", count(n, "setting"))
+		f.Found = fmt.Sprintf("%s cannot be used", text.Count(n, "setting"))
 	}
 	for _, p := range v.Problems {
-		r = r.with(Problem{BadSetting, p.What, p.Hint})
+		f.add(BadSetting, p.What, p.Hint)
 	}
 	for _, what := range v.Warnings {
-		r = r.with(problem(SuspiciousSetting, what))
+		f.add(SuspiciousSetting, what)
 	}
-	return r
+	return f
 }
 
-// count is "1 setting", "2 settings".
-func count(n int, of string) string {
-	if n != 1 {
-		of += "s"
-	}
-	return fmt.Sprintf("%d %s", n, of)
+func checkHost(_ context.Context, v *run) Finding {
+	return Finding{Found: fmt.Sprintf("%s (%s), known by %s", v.Host.Platform, v.Host.DisplayName, v.Host.DetectedBy)}
 }
 
-func checkHost(_ context.Context, v *run) result {
-	h := v.Environment.Host
-	return ok(fmt.Sprintf("%s (%s), known by %s", h.Kind, h.Name, h.DetectedBy))
-}
-
-func checkIdentity(_ context.Context, v *run) result {
-	c := v.Environment.Identity
+func checkIdentity(_ context.Context, v *run) Finding {
+	c := v.Settings.Identity
 	switch {
-	case v.isPreregistered():
-		return notNeeded("the agent was registered by another azptend (AZP_REGISTERED): none is needed here")
-	case c.Err != nil:
-		return failedWith(problem(BadIdentity, c.Err.Error()))
-	case c.Source == nil:
-		return blockedBySettings("the settings come to no identity")
+	case v.IdentityErr != nil:
+		return failed(BadIdentity, v.IdentityErr.Error())
+	case v.Tokens == nil:
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings come to no identity"}
 	}
-	var more []string
-	more = append(more, "because of "+c.Reason)
+	more := []string{"because of " + c.Reason}
 	if c.Reason == "nothing else is set" {
 		more[0] = c.Reason
 	}
 	if c.Host != "" {
-		more = append(more, "asked of "+c.Host)
+		more = append(more, "asked of "+string(c.Host))
 	}
 	if len(c.Ignored) > 0 {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
 	}
-	return ok(fmt.Sprintf("%s, %s (%s)", c.Source.Source(), c.Source.Selector(), strings.Join(more, "; ")))
+	return Finding{Found: fmt.Sprintf("%s, %s (%s)", v.Tokens.Source(), v.Tokens.Selector(), strings.Join(more, "; "))}
 }

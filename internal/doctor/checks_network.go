@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,11 +19,11 @@ import (
 // networkTimeout is how long an address may take to answer.
 const networkTimeout = 20 * time.Second
 
-// requestTrace is what a request met on its way.
+// requestTrace is what is known of how a request was sent.
 type requestTrace struct {
 	mu       sync.Mutex
-	resolved []string // the addresses that the name stands for
-	address  string   // the one that was connected to
+	resolved []string // the addresses of the name
+	address  string   // of the connection
 	tls      *tls.ConnectionState
 }
 
@@ -49,16 +50,13 @@ func (t *requestTrace) trace() *httptrace.ClientTrace {
 	}
 }
 
-func checkNetwork(ctx context.Context, v *run) result {
-	switch {
-	case v.isPreregistered():
-		return notNeeded("the agent's own files say where its server is")
-	case v.URL == "":
-		return blockedBySettings("AZP_URL (--url) names no address")
+func checkNetwork(ctx context.Context, v *run) Finding {
+	if v.URL == "" {
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "AZP_URL (--url) names no address"}
 	}
 	via := v.proxyFor(v.URL)
 	var way requestTrace
-	// A connection of its own: of one that was kept nothing would be learned.
+	// A new connection: one that is reused shows nothing of the way.
 	v.HTTP.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, way.trace()), networkTimeout)
 	defer cancel()
@@ -69,17 +67,20 @@ func checkNetwork(ctx context.Context, v *run) result {
 		return unreachable(err, v.URL, via, &way)
 	}
 	v.organisation = found
-	return ok(way.describe(v.URL, via, answered.Sub(sent))).withClock(found.Date, sent, answered)
+	f := Finding{Found: way.describe(v.URL, via, answered.Sub(sent))}
+	if skew := clockSkew(found.Date, sent, answered); skew != "" {
+		f.add(ClockWrong, "this machine's clock is "+skew+" the server's")
+	}
+	return f
 }
 
-// proxyFor is the proxy on the way to an address, without its password; nil for
-// none.
+// proxyFor is the proxy for an address, without its password; nil: none.
 func (v *run) proxyFor(address string) *url.URL {
 	r, err := http.NewRequest(http.MethodGet, address, nil)
-	if err != nil || v.Proxy == nil {
+	if err != nil {
 		return nil
 	}
-	via, err := v.Proxy(r)
+	via, err := v.Proxy()(r)
 	if err != nil || via == nil {
 		return nil
 	}
@@ -88,7 +89,7 @@ func (v *run) proxyFor(address string) *url.URL {
 	return &bare
 }
 
-// describe is the way that a request took.
+// describe says how a request reached its server.
 func (t *requestTrace) describe(address string, via *url.URL, took time.Duration) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,18 +103,11 @@ func (t *requestTrace) describe(address string, via *url.URL, took time.Duration
 	switch {
 	case t.tls != nil && len(t.tls.PeerCertificates) > 0:
 		leaf := t.tls.PeerCertificates[0]
-		parts = append(parts, fmt.Sprintf("%s, certificate by %s", tls.VersionName(t.tls.Version), firstName(leaf.Issuer.CommonName, leaf.Issuer.String())))
+		parts = append(parts, fmt.Sprintf("%s, certificate by %s", tls.VersionName(t.tls.Version), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String())))
 	case strings.HasPrefix(address, "http:"):
 		parts = append(parts, "without TLS")
 	}
 	return strings.Join(parts, ", ")
-}
-
-func firstName(name, instead string) string {
-	if name == "" {
-		return instead
-	}
-	return name
 }
 
 func hostOf(address string) string {
@@ -125,11 +119,8 @@ func hostOf(address string) string {
 }
 
 // unreachable says how far a request came.
-func unreachable(err error, address string, via *url.URL, way *requestTrace) result {
-	c, known := Explain(err)
-	if !known {
-		c = CaseOf(NoAnswer)
-	}
+func unreachable(err error, address string, via *url.URL, way *requestTrace) Finding {
+	c := cmp.Or(Explain(err), NoAnswer)
 	way.mu.Lock()
 	defer way.mu.Unlock()
 	what := fmt.Sprintf("cannot reach %s: %v", hostOf(address), errors.Unwrap(err))
@@ -142,70 +133,63 @@ func unreachable(err error, address string, via *url.URL, way *requestTrace) res
 	var verify *tls.CertificateVerificationError
 	if errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0 {
 		leaf := verify.UnverifiedCertificates[0]
-		what += fmt.Sprintf("; the certificate is of %s, by %s", firstName(leaf.Subject.CommonName, leaf.Subject.String()), firstName(leaf.Issuer.CommonName, leaf.Issuer.String()))
+		what += fmt.Sprintf("; the certificate is of %s, by %s", cmp.Or(leaf.Subject.CommonName, leaf.Subject.String()), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String()))
 	}
-	return failedWith(problem(c.Cause, what))
+	return failed(c, what)
 }
 
-// maxClockSkew is how far apart clocks may be: the agent's log-on breaks beyond
+// maxClockSkew is how far the clocks may differ for the agent's log-on
 // (agent-protocol.md 10, 11th surprise).
 const maxClockSkew = 5 * time.Minute
 
-// withClock compares the server's clock with ours. Its Date is of some moment
-// between request and answer, cut to a second.
-func (r result) withClock(server, sent, answered time.Time) result {
-	if server.IsZero() {
-		return r
-	}
+// clockSkew compares this machine's clock with the server's: "6m0s ahead of", or "" if they
+// agree. The server took its Date between request and answer, and cut it to a second.
+func clockSkew(server, sent, answered time.Time) string {
 	var skew time.Duration
 	switch {
+	case server.IsZero():
+		return ""
 	case server.Add(time.Second).Before(sent):
 		skew = sent.Sub(server)
 	case server.After(answered):
 		skew = answered.Sub(server)
 	}
-	if skew.Abs() < maxClockSkew {
-		return r
+	switch {
+	case skew.Abs() < maxClockSkew:
+		return ""
+	case skew < 0:
+		return skew.Abs().Round(time.Second).String() + " behind"
 	}
-	word := "ahead of"
-	if skew < 0 {
-		word = "behind"
-	}
-	return r.with(problem(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", skew.Abs().Round(time.Second), word)))
+	return skew.Round(time.Second).String() + " ahead of"
 }
 
-func checkOrganisation(_ context.Context, v *run) result {
-	if v.isPreregistered() {
-		return notNeeded("the agent's own files say which it is")
-	}
+func checkOrganisation(_ context.Context, v *run) Finding {
 	status := fmt.Sprintf("%s answers %d", v.URL, v.organisation.Status)
 	switch v.organisation.Kind {
 	case azdo.NoSuchOrganisation:
-		return failedWith(problem(NoOrganisation, status+", and names no tenant: there is no such organisation"))
+		return failed(NoOrganisation, status+", and names no tenant: there is no such organisation")
 	case azdo.RedirectsElsewhere:
-		return failedWith(problem(Redirects, v.URL+" leads to "+v.organisation.Target))
+		return failed(Redirects, v.URL+" leads to "+v.organisation.Target)
 	case azdo.NotAzureDevOps:
-		return failedWith(problem(NotDevOps, status+", and not as Azure DevOps does"))
+		return failed(NotDevOps, status+", and not as Azure DevOps does")
 	case azdo.EndpointUnavailable:
-		return failedWith(problem(Unavailable, status))
+		return failed(Unavailable, status)
 	}
-	return ok("there is an organisation or collection at " + v.URL)
+	return Finding{Found: "there is an organisation or collection at " + v.URL}
 }
 
-func checkTenant(_ context.Context, v *run) result {
+func checkTenant(_ context.Context, v *run) Finding {
 	switch {
-	case v.isPreregistered():
-		return notNeeded("no token is needed")
 	case v.claims == nil:
-		return notNeeded("a personal access token is of no tenant")
+		return Finding{Verdict: Skipped, Found: "a personal access token is of no tenant"}
 	case v.organisation.Tenant == "":
-		return notNeeded("the organisation names no tenant: it is a server of one's own, or one that does not tell")
+		return Finding{Verdict: Skipped, Found: "the organisation names no tenant: it is a server of one's own, or one that does not tell"}
 	case v.organisation.WithoutEntra():
-		return failedWith(problem(NoEntra, "the organisation is connected to no Entra tenant, and the token is of tenant "+v.claims.Tenant))
+		return failed(NoEntra, "the organisation is connected to no Entra tenant, and the token is of tenant "+v.claims.Tenant)
 	case v.claims.Tenant == "":
-		return notNeeded("the token does not say its tenant; the organisation's is " + v.organisation.Tenant)
+		return Finding{Verdict: Skipped, Found: "the token does not say its tenant; the organisation's is " + v.organisation.Tenant}
 	case !strings.EqualFold(v.organisation.Tenant, v.claims.Tenant):
-		return failedWith(problem(WrongTenant, fmt.Sprintf("the token is of tenant %s, and the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant)))
+		return failed(WrongTenant, fmt.Sprintf("the token is of tenant %s, and the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant))
 	}
-	return ok("the token and the organisation are of tenant " + v.organisation.Tenant)
+	return Finding{Found: "the token and the organisation are of tenant " + v.organisation.Tenant}
 }
