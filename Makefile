@@ -17,43 +17,43 @@ SCREENSHOTS := bin/screenshots
 test-browser: ## the keeper's page in a real browser, which is installed if there is none; some four minutes
 	@command -v $${CHROMIUM:-chromium} >/dev/null 2>&1 || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
-	cd test/browser && go test -count=1 -timeout 20m . -screenshots $(abspath $(SCREENSHOTS))
+	cd test/external/browser && go test -count=1 -timeout 20m . -screenshots $(abspath $(SCREENSHOTS))
 
 bench: build ## times, memory and size against the emulator, into docs/performance.md
-	go run ./test/bench -binary bin/azptend -o docs/performance.md
+	go run ./test/sim/bench -binary bin/azptend -o docs/performance.md
 
 matrix: build ## every cell of the kill matrix, and a pairwise set of the other listener, some ten minutes on two cores, into docs/reliability.md
-	go run ./test/matrix -binary bin/azptend -o docs/reliability.md
+	go run ./test/sim/matrix -binary bin/azptend -o docs/reliability.md
 
 # LOGS=DIR keeps what azptend said in the cells that fail.
 vandal: build ## jobs that attack availability, into docs/reliability.md; some ten minutes on two cores, as root
-	go build -o bin/vandal ./test/vandal
+	go build -o bin/vandal ./test/security/vandal
 	bin/vandal -binary bin/azptend -o docs/reliability.md $(if $(LOGS),-logs $(LOGS))
 
 vandal-faults: build ## azptend without each of its guards, in turn: the vandal must find each out
-	go build -o bin/vandal ./test/vandal
+	go build -o bin/vandal ./test/security/vandal
 	bin/vandal -faults
 
 bench-hundred: build ## a hundred agents at once against a rate limit, into docs/reliability.md; a quarter of an hour
-	go run ./test/bench -what hundred -binary bin/azptend -o docs/reliability.md
+	go run ./test/sim/bench -what hundred -binary bin/azptend -o docs/reliability.md
 bench-agents: build ## fifty agents on one machine, into docs/performance.md
-	go run ./test/bench -binary bin/azptend -what agents -o docs/performance.md
+	go run ./test/sim/bench -binary bin/azptend -what agents -o docs/performance.md
 bench-pool: build ## pruning pools of up to 10,000 agents, into the same page
-	go run ./test/bench -binary bin/azptend -what pool -o docs/performance.md
+	go run ./test/sim/bench -binary bin/azptend -what pool -o docs/performance.md
 bench-install: build ## azptend install against curl | tar, and roots, into the same page; ten minutes, 25 GB of disk, 1 GB of /dev/shm; as root with xfsprogs for reflinks
-	go run ./test/bench -binary bin/azptend -what install -o docs/performance.md
+	go run ./test/sim/bench -binary bin/azptend -what install -o docs/performance.md
 bench-keep: build ## a keeper of such pools, into the same page
-	go run ./test/bench -binary bin/azptend -what keep -o docs/performance.md
+	go run ./test/sim/bench -binary bin/azptend -what keep -o docs/performance.md
 
 # SEED=… draws the same troubles again.
 LIVES := 1000
 SEED := 0
 
 soak: build ## a thousand lives with random faults, numbers into docs/reliability.md; some 15 minutes
-	go run ./test/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
+	go run ./test/sim/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
 
 scale: build ## how many agents one organisation can run, by simulation, into docs/scale.md and its pictures; two minutes
-	go run ./test/scale -binary bin/azptend -o docs/scale.md
+	go run ./test/sim/scale -binary bin/azptend -o docs/scale.md
 
 # Their seeds run with every test. FUZZTIME=5m makes it longer.
 FUZZTIME := 30s
@@ -67,36 +67,36 @@ fuzz: ## each fuzz target there is, for half a minute
 	done
 
 conformance: ## Microsoft's clients for Go and Node against the emulator; needs node and npm
-	cd test/conformance/go && go mod tidy -diff && go vet ./... && go test -count=1 ./...
-	cd test/conformance/node && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+	cd test/external/conformance/go && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	cd test/external/conformance/node && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
 
 test-containerapps: ## deploy/container-apps against Microsoft's types, and the Terraform of docs/container-apps.md; needs node and npm
-	cd test/containerapps && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
-	cd test/terraform && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	cd test/external/containerapps && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
+	cd test/external/terraform && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 # KEDA and what it imports are 3000 packages: ten minutes the first time, seconds when they are in Go's cache. Without cgo,
 # so that a C compiler is not needed.
 conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
-	cd test/conformance/keda && CGO_ENABLED=0 go test -count=1 .
+	cd test/external/conformance/keda && CGO_ENABLED=0 go test -count=1 .
 
 # Helm as a library, other people's schemas out of Go's module proxy; nothing is installed and no cluster is asked.
 test-helm: ## the chart: golden files, what it refuses, Helm's linter, Kubernetes' and each KEDA's schemas
-	cd test/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
+	cd test/external/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
 
 # Its programs stay in bin/kubernetes; the logs of all that ran, in bin/kubernetes/logs.
 test-kubernetes: ## the chart on a real control plane with KEDA's operator, measured into docs/kubernetes.md; needs root and Debian's packages
-	test/kubernetes/build bin/kubernetes
+	test/external/kubernetes/build bin/kubernetes
 	rm -rf bin/kubernetes/logs && mkdir bin/kubernetes/logs
-	cd test/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
+	cd test/external/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
 		-bin $(abspath bin/kubernetes) -logs $(abspath bin/kubernetes/logs) -page $(abspath docs/kubernetes.md)
 
 # BASE=DIR keeps what debootstrap made, and takes it again.
 test-image: build ## the steps of the Debian image in a chroot, and an agent's life in it; needs root and debootstrap
-	go run ./test/image -binary bin/azptend $(if $(BASE),-base $(BASE))
+	go run ./test/external/image -binary bin/azptend $(if $(BASE),-base $(BASE))
 
 # BASE=DIR as above, in a folder of its own.
 test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
-	go run ./test/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
+	go run ./test/external/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
 
 # vale needs a C compiler. It is built once, into bin/, with its own modules.
 lint-docs: bin/vale ## README and docs by the rules in docs/style
@@ -122,7 +122,7 @@ bin/goreleaser-$(GORELEASER):
 
 # Prometheus' own parser, from Debian's package and without installing it.
 promtool: bin/promtool ## the alert rules by Prometheus' own parser; needs Debian's packages
-	PATH=$(abspath bin):$$PATH go test -count=1 ./test -run 'TestAlertRules'
+	PATH=$(abspath bin):$$PATH go test -count=1 ./test/repository -run 'TestAlertRules'
 
 bin/promtool:
 	mkdir -p bin/prometheus && cd bin/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && \

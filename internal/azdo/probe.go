@@ -97,7 +97,7 @@ func endpointKindOf(resp *http.Response, tenant string) EndpointKind {
 }
 
 // TenantOf asks an organisation which Entra tenant it is connected to, which it
-// tells anybody (identity.md 5). Tokens of other tenants are refused by it.
+// tells anybody (reference/identity.md 5). Tokens of other tenants are refused by it.
 func TenantOf(ctx context.Context, client *http.Client, organisation string) (string, error) {
 	o, err := Probe(ctx, client, organisation)
 	if err == nil && o.Tenant == "" {

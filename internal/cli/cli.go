@@ -1,6 +1,6 @@
-// Package cli is the command line: one file a command. A command turns settings
-// into calls of the packages below, and prints; nothing below prints. The exit
-// codes of an agent's life are package lifecycle's; those of commands are here.
+// Package cli is the command line. Each command has a file. It turns settings into
+// calls of the packages below, and prints; nothing below prints. Package exitcode has
+// the exit codes.
 package cli
 
 import (

@@ -182,7 +182,7 @@ const metadataTimeout = 2 * time.Second
 // metadataAnswers says whether Azure's metadata service can be reached. It is
 // asked without the header that it wants, which it refuses with 400: so no token
 // is asked for, and another cloud's service at the same address is not taken for
-// it (identity.md 1.4).
+// it (reference/identity.md 1.4).
 func metadataAnswers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()

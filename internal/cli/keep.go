@@ -19,6 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/text"
 )
 
 func newKeep(p Process) *cobra.Command {
@@ -66,7 +67,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 		}
 	}
 	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
-		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
+		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))

@@ -113,7 +113,7 @@ func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.T
 }
 
 // tokenProblems are what Azure DevOps would only answer with a 401: a token for
-// something else, or of another tenant (identity.md 5).
+// something else, or of another tenant (reference/identity.md 5).
 func tokenProblems(ctx context.Context, claims *identity.Claims, organisation string, web *http.Client) []string {
 	if claims == nil { // a PAT
 		return nil

@@ -24,6 +24,7 @@ import (
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // object is a managed identity's id.
@@ -182,7 +183,7 @@ func examples(t *testing.T) map[string]struct {
 		"AZP_PASS_ENV":               {"IDENTITY_ENDPOINT,IDENTITY_HEADER", nil},
 		"AZP_KEEP_INTERVAL":          {"1m", []string{"4s", "often", "-1"}},
 		"AZP_KEEP_PRUNE":             {"no", []string{"perhaps"}},
-		"AZP_KEEP_OLDER_THAN":        {"3d", []string{"-6h", "old"}},
+		"AZP_KEEP_OLDER_THAN":        {"3d", []string{"-6h", "old", "20", "14m59s"}},
 		"AZP_KEEP_ANY_OWNER":         {"yes", []string{"theirs"}},
 		"AZP_KEEP_MATCH":             {"linux-*", nil},
 		"AZP_KEEP_PLACEHOLDER":       {"0", []string{"perhaps"}},
@@ -591,7 +592,7 @@ func TestDurations(t *testing.T) {
 				}
 			}
 			if row.Min > 0 {
-				if _, err := loadFor(t, row, append(rest, row.Env+"="+(row.Min-1).String())); err == nil || !strings.Contains(err.Error(), "shorter than "+row.Min.String()) {
+				if _, err := loadFor(t, row, append(rest, row.Env+"="+(row.Min-1).String())); err == nil || !strings.Contains(err.Error(), "shorter than "+text.Duration(row.Min)) {
 					t.Errorf("just too short: %v", err)
 				}
 			}

@@ -8,12 +8,10 @@
 //
 // A setting travels once: a row writes into the value that a package takes
 // (lifecycle.Policy, install.Package, pool.Rules), and nobody copies it field by field.
-// The exception are the settings of the identity: identity.go chooses among them, and
-// copies those of the chosen one into identity.Options. To add a setting, add a row to the table, the code that uses it, and
-// its documentation.
-//
-// identity.go decides which identity is used, by what a person set and what a platform
-// injected.
+// There are two exceptions. identity.go decides which identity is used, by what a person
+// set and what a platform injected, and copies the settings of that one into
+// identity.Options. Package cli fills supervisor.Options. CONTRIBUTING.md says how to add
+// a setting.
 //
 // [Load] validates everything and reports all problems at once, so that four typos do not
 // need four starts of a container.

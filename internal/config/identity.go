@@ -52,7 +52,7 @@ func detectHost(env map[string]string) identity.Host {
 		return identity.AzureArc
 	}
 	// Container Instances set IDENTITY_HEADER and IDENTITY_SERVER_THUMBPRINT without
-	// an endpoint; these mean nothing (identity.md 1.3).
+	// an endpoint; these mean nothing (reference/identity.md 1.3).
 	return identity.MetadataService
 }
 
@@ -218,7 +218,7 @@ func (s *Settings) validateIdentity(env map[string]string, bad *problems) {
 	if env["IDENTITY_ENDPOINT"] != "" && env["IDENTITY_HEADER"] == "" && chosen.Host == identity.MetadataService ||
 		chosen.Host == identity.CloudShell && env["IDENTITY_ENDPOINT"] != "" {
 		// Without an error the SDK would ask a metadata service or a Cloud Shell, and a
-		// container app has neither (identity.md 2).
+		// container app has neither (reference/identity.md 2).
 		bad.add("pass IDENTITY_HEADER on too: the platform sets both, and a wrapper script, sudo or su may drop one",
 			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not: the endpoint refuses requests without it")
 	}

@@ -18,7 +18,7 @@ const (
 	tenant = "0b6bd18c-0000-4000-8000-00000000000d"
 )
 
-// What platforms inject, word for word where it matters (identity.md 1.2 to 1.6).
+// What platforms inject, word for word where it matters (reference/identity.md 1.2 to 1.6).
 var (
 	containerApps = []string{
 		"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "IDENTITY_HEADER=h",

@@ -90,6 +90,17 @@ func (f DurationFlag) Set(v string) error {
 // Type implements pflag.Value.
 func (DurationFlag) Type() string { return "duration" }
 
+// variablesOf are the variables of the settings of a group.
+func variablesOf(group Group) []string {
+	var names []string
+	for _, row := range table {
+		if row.Group == group {
+			names = append(names, row.Env)
+		}
+	}
+	return names
+}
+
 // inGroups says that a command with these groups takes the setting.
 func (r Setting) inGroups(groups []Group) bool {
 	group := r.Group
@@ -141,6 +152,9 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 		s.setTemplateName()
 	}
 	s.validate(runs, env, &bad)
+	if named {
+		refuseDeploymentTargets(env, &bad)
+	}
 	s.UnknownNames = unknownNames(env)
 	for _, name := range s.UnknownNames {
 		s.Warnings = append(s.Warnings, unknownMessage(name))
@@ -216,6 +230,12 @@ func (s *Settings) readOne(row Setting, flags *pflag.FlagSet, env map[string]str
 	if value == "" {
 		return
 	}
+	if problem, hint := row.checkTemplate(value); problem != "" {
+		bad.add(hint, "%s %s", from, problem)
+		(*bad)[len(*bad)-1].Setting = row.Env
+		_ = row.apply(s, value) // so that no check says that it is missing
+		return
+	}
 	if err := row.apply(s, value); err != nil {
 		bad.add(row.hint(), "%s %v", from, err)
 	}
@@ -282,7 +302,7 @@ func unknownNames(env map[string]string) []string {
 	}
 	var found []string
 	for name, value := range env {
-		if strings.HasPrefix(name, "AZP_") && value != "" && !slices.Contains(known, name) {
+		if strings.HasPrefix(name, "AZP_") && value != "" && !slices.Contains(known, name) && !namesDeploymentTarget(name) {
 			found = append(found, name)
 		}
 	}

@@ -20,8 +20,8 @@ import (
 )
 
 // Settings are what a person configured. Load returns them complete and valid. A
-// package that needs several of them gets them as its own type: Policy, Package,
-// Ghosts, Identity.Options.
+// package that needs several of them gets them as its own type: lifecycle.Policy,
+// install.Package, pool.Rules, identity.Options.
 type Settings struct {
 	URL        string
 	Pool       string
@@ -102,15 +102,24 @@ type ChosenIdentity struct {
 
 // Problem is one thing that is wrong with the settings.
 type Problem struct {
-	What string // names the variable and the flag
-	Hint string
+	What    string // names the variable and the flag
+	Hint    string
+	Setting string // the variable, if its value is a template: nothing else that is wrong with it matters
 }
 
 // problems collects what is wrong.
 type problems []Problem
 
 func (p *problems) add(hint, format string, args ...any) {
-	*p = append(*p, Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	what := fmt.Sprintf(format, args...)
+	if name, _, _ := strings.Cut(what, " "); !p.haveTemplate(name) {
+		*p = append(*p, Problem{What: what, Hint: hint})
+	}
+}
+
+// haveTemplate says that one of these settings has a template as its value.
+func (p *problems) haveTemplate(settings ...string) bool {
+	return slices.ContainsFunc(*p, func(have Problem) bool { return slices.Contains(settings, have.Setting) })
 }
 
 // err is nil if nothing is wrong.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/text"
 )
@@ -19,7 +20,8 @@ type Setting struct {
 	Group      Group  // which commands use it
 	Repeatable bool   // the flag may be repeated
 
-	// Where the value goes: exactly one of these is set.
+	// Where the value goes: one of these is set. Bool may have a set beside it, which
+	// then reads the value.
 	Bool     func(*Settings) *bool // a flag without a value means true
 	str      func(*Settings) *string
 	secret   func(*Settings) *secret.Text
@@ -170,7 +172,7 @@ var table = []Setting{
 	{Env: "AZP_KEEP_PRUNE", Group: Keeper, Flag: "prune", Default: "true", Help: "remove ghosts; false only shows them",
 		Bool: func(s *Settings) *bool { return &s.KeepPrune }},
 	{Env: "AZP_KEEP_OLDER_THAN", Group: Keeper, Flag: "older-than", Default: "15m", Help: "time that an agent must be offline to count as a ghost; at least 15m",
-		duration: func(s *Settings) *time.Duration { return &s.Ghosts.OlderThan }, Max: maxRun},
+		duration: func(s *Settings) *time.Duration { return &s.Ghosts.OlderThan }, Min: pool.MinOffline, Max: maxRun},
 	{Env: "AZP_KEEP_ANY_OWNER", Group: Keeper, Flag: "any-owner", Default: "false", Help: "agents that azptend did not register can be ghosts too",
 		Bool: func(s *Settings) *bool { return &s.Ghosts.AnyOwner }},
 	{Env: "AZP_KEEP_MATCH", Group: Keeper, Flag: "match", Help: "only agents with a name like this can be ghosts: * matches any characters, ? matches one",

@@ -27,7 +27,7 @@ func (s *Settings) validate(runs bool, env map[string]string, bad *problems) {
 		return
 	}
 	before := len(*bad)
-	if s.validateURL(bad); len(*bad) > before {
+	if s.validateURL(bad); len(*bad) > before || bad.haveTemplate("AZP_URL") {
 		s.URL = "" // so that LoadPartial's caller sends nothing to a wrong address
 	}
 	s.validateAgents(bad)
@@ -41,6 +41,9 @@ func (s *Settings) validate(runs bool, env map[string]string, bad *problems) {
 	}
 	s.validateIdentity(env, bad)
 	s.validateEndpoints(env, bad)
+	if bad.haveTemplate(variablesOf(Identity)...) {
+		s.Identity = ChosenIdentity{} // so that LoadPartial's caller sends no template as a token
+	}
 	s.loadCA(bad)
 	if runs && auths[s.Auth] == identity.AzureCLI {
 		bad.add("use it with other commands: it is a person's login", "AZP_AUTH (--auth) is azure-cli, which run does not accept")

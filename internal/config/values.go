@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/platform"
@@ -69,8 +70,10 @@ func setDuration(to *time.Duration, v string, least, most time.Duration) error {
 		return fmt.Errorf("is %q, which is too long: at most %s", v, text.Count(int(most/text.Day), "day"))
 	case err != nil:
 		return fmt.Errorf("is %q, which %w", v, err)
+	case d < least && !strings.ContainsFunc(v, unicode.IsLetter):
+		return fmt.Errorf("is %q (seconds), which is shorter than %s", v, text.Duration(least))
 	case d < least:
-		return fmt.Errorf("is %q, which is shorter than %v", v, least)
+		return fmt.Errorf("is %q, which is shorter than %s", v, text.Duration(least))
 	}
 	*to = d
 	return nil

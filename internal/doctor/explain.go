@@ -27,7 +27,7 @@ func Explain(err error) *Cause {
 	return cmp.Or(causeOfToken(err), causeOfPool(err), causeOfAnswer(err), causeOfNetwork(err))
 }
 
-// causeOfToken is about what kept an identity from getting a token (identity.md
+// causeOfToken is about what kept an identity from getting a token (reference/identity.md
 // 1.2). Entra ID's sentence says which of its reasons it is; a policy is told by
 // its code, for nothing about the application is wrong then.
 func causeOfToken(err error) *Cause {

@@ -8,7 +8,7 @@
 //
 // The package prints nothing. What it needs of the machine and of the server are
 // functions and small interfaces in an [Environment].
-// Sources: azure-devops-rest.md 1, 4 and 5, identity.md 5 and 6, agent-protocol.md 3.9
+// Sources: azure-devops-rest.md 1, 4 and 5, reference/identity.md 5 and 6, agent-protocol.md 3.9
 // and 10, keda-and-kubernetes.md 1.5.
 package doctor
 

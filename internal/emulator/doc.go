@@ -7,7 +7,7 @@
 // An Emulator is one http.Handler with three parts.
 //
 //   - The identity endpoint of App Service and Container Apps, GET /msi/token. It hands out signed JWTs that expire
-//     (reference identity.md 1.1, 1.2, 1.5).
+//     (reference/identity.md 1.1, 1.2, 1.5).
 //   - Azure DevOps below /{org}, which plays dev.azure.com, and below /vssps/{org} and /vsaex/{org}, which play the
 //     other two hosts. Discovery (OPTIONS, ResourceAreas, connectionData), pools and their permissions, agents, the
 //     agents' OAuth token endpoint, sessions, messages, job requests, plan events, timelines and logs; users that are

@@ -13,12 +13,12 @@ import (
 )
 
 // Entra ID's own endpoints, for service principals and workload identities, below /{tenant}. The SDK insists on
-// https (identity.md 3): serve the emulator with TLS too, and set AZURE_AUTHORITY_HOST to it.
+// https (reference/identity.md 3): serve the emulator with TLS too, and set AZURE_AUTHORITY_HOST to it.
 
 // FederationAudience is the audience of a workload's projected token.
 const FederationAudience = "api://AzureADTokenExchange"
 
-// entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (identity.md 1.6).
+// entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (reference/identity.md 1.6).
 const entraTokenLife = time.Hour
 
 // clusterIssuer is the one cluster whose projected tokens are trusted.
@@ -199,7 +199,7 @@ func (e *Emulator) ProjectedToken(subject string) (string, error) {
 // Tenant is the organisation's tenant.
 func (e *Emulator) Tenant() string { return e.tenantID }
 
-// entraError is Entra ID's error form (identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
+// entraError is Entra ID's error form (reference/identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
 // should branch on them).
 func entraError(status int, name string, code int, text string) reply {
 	trace, correlation := newGUID(), newGUID()

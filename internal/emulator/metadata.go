@@ -26,7 +26,7 @@ func (e *Emulator) serveMetadata(r *http.Request, segments []string, body []byte
 	return metadataProblem(http.StatusNotFound, "Not found"), ""
 }
 
-// serveMetadataToken hands out a managed identity's token (identity.md 1.2, 1.4). mu is held.
+// serveMetadataToken hands out a managed identity's token (reference/identity.md 1.2, 1.4). mu is held.
 func (e *Emulator) serveMetadataToken(r *http.Request) (reply, string) {
 	if r.Method != http.MethodGet {
 		return metadataError(http.StatusMethodNotAllowed, "method_not_allowed", "The method is not allowed."), ""

@@ -24,13 +24,13 @@ var resources = map[string]string{
 	"https://storage.azure.com":           "https://storage.azure.com",
 }
 
-// msiToken is what the endpoint keeps for about a day; nothing forces a fresh one (identity.md 1.1).
+// msiToken is what the endpoint keeps for about a day; nothing forces a fresh one (reference/identity.md 1.1).
 type msiToken struct {
 	token    string
 	from, to time.Time
 }
 
-// serveMSI is the identity endpoint of App Service and Container Apps (identity.md 1.1, 1.2, 1.5). mu is held.
+// serveMSI is the identity endpoint of App Service and Container Apps (reference/identity.md 1.1, 1.2, 1.5). mu is held.
 func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 	if r.Method != http.MethodGet { // Container Apps answers POST with 405
 		return reply{status: http.StatusMethodNotAllowed, header: kestrelHeader("Allow", http.MethodGet)}, ""
@@ -71,7 +71,7 @@ func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 }
 
 // selectIdentity finds the one identity that a request asks for. msi_res_id is not read: it is IMDS' name for
-// mi_res_id, and App Service ignores it (identity.md 1.2).
+// mi_res_id, and App Service ignores it (reference/identity.md 1.2).
 func (e *Emulator) selectIdentity(q map[string][]string) (*identity, string) {
 	selectors := map[string]func(*identity) string{
 		"client_id":    func(i *identity) string { return i.ClientID },
@@ -117,7 +117,7 @@ func (e *Emulator) msiTokenFor(id *identity, audience string) (msiToken, bool, e
 	return t, false, err
 }
 
-// The forms of expires_on that App Service has had (identity.md 1.1). The default is every modern endpoint's: the
+// The forms of expires_on that App Service has had (reference/identity.md 1.1). The default is every modern endpoint's: the
 // epoch as a string.
 const (
 	ExpiresNumber  = "number"
@@ -140,7 +140,7 @@ func expiresOn(form string, at time.Time) any {
 	return strconv.FormatInt(at.Unix(), 10)
 }
 
-// entraToken signs a version 1 access token with the claims of identity.md 5; life is the default one.
+// entraToken signs a version 1 access token with the claims of reference/identity.md 5; life is the default one.
 func (e *Emulator) entraToken(id *identity, audience string, life time.Duration) (msiToken, error) {
 	if id.TokenLife != 0 {
 		life = id.TokenLife
@@ -183,7 +183,7 @@ func kestrelHeader(pairs ...string) http.Header {
 	return h
 }
 
-// msiError is App Service's error form (identity.md 1.2).
+// msiError is App Service's error form (reference/identity.md 1.2).
 func msiError(message string) reply {
 	body, _ := json.Marshal(map[string]any{
 		"statusCode": http.StatusBadRequest, "message": message, "correlationId": newGUID(),

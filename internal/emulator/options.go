@@ -153,7 +153,7 @@ const (
 	sessionLife   = 5 * time.Minute  // since the last poll; agent-protocol.md 5.1, 11
 	firstLock     = 5 * time.Minute  // from assignment; agent-protocol.md 5.1 says 5-10 min
 	renewedLock   = 10 * time.Minute // from each renewal
-	msiTokenLife  = 24 * time.Hour   // identity.md 5
+	msiTokenLife  = 24 * time.Hour   // reference/identity.md 5
 	msiTokenSpare = 5 * time.Minute  // the endpoint's cache hands a token out until this much is left
 	agentLife     = 50 * time.Minute // of an agent's access token
 	jobLife       = 48 * time.Hour   // of a job's access token

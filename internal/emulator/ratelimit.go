@@ -55,7 +55,7 @@ func (e *Emulator) SetRateLimit(l RateLimit) error {
 }
 
 // Meter counts what identities ask, and says what the limit does to each call. It has no clock of its own, so that a
-// simulation meets in its time the limit that tests meet in theirs (test/scale). Not for use by several goroutines.
+// simulation meets in its time the limit that tests meet in theirs (test/sim/scale). Not for use by several goroutines.
 type Meter struct {
 	limit           RateLimit
 	window, longest time.Duration        // over which calls count; of a delay

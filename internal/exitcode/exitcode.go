@@ -35,7 +35,7 @@ type Row struct {
 
 // Table is what `azptend run` exits with, for people who write what runs azptend.
 // The README has it word for word, and each row has a script that shows it
-// (test/coverage_test.go).
+// (test/script/coverage_test.go).
 func Table() []Row {
 	return []Row{
 		{fmt.Sprint(OK), "exited as intended: one job served, drained, a limit reached, or the placeholder exists. The agent is removed, or reported if it could not be (with `--strict-remove`: 75)"},

@@ -45,7 +45,7 @@ func ForDownloads(userAgent string, proxy func(*http.Request) (*url.URL, error),
 }
 
 // ForIdentity returns a client for identity endpoints: no proxy on the way,
-// whatever the environment says (identity.md 0.4: Go's default would send the
+// whatever the environment says (reference/identity.md 0.4: Go's default would send the
 // metadata service's traffic through HTTP_PROXY).
 func ForIdentity() *http.Client {
 	return &http.Client{Transport: answered{newTransport(nil)}, CheckRedirect: noRedirect}

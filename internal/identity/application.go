@@ -71,7 +71,7 @@ func (a *application) credentialFor(fresh bool) (azcore.TokenCredential, error) 
 
 // newWorkloadCredential reads the projected token at each exchange: kubelet replaces it
 // when four fifths of its life are over. The SDK's own credential for it keeps
-// what it read for ten minutes, and sends a trailing newline along (identity.md
+// what it read for ten minutes, and sends a trailing newline along (reference/identity.md
 // 1.6).
 func newWorkloadCredential(o Options, client policy.ClientOptions) (azcore.TokenCredential, error) {
 	assertion := func(ctx context.Context) (string, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Claims are what an Entra token says of itself. Nothing in them is verified:
-// they are for a person's eyes, and for a token's own expiry (identity.md 5).
+// they are for a person's eyes, and for a token's own expiry (reference/identity.md 5).
 type Claims struct {
 	Audience      string    // whom it is for
 	Tenant        string    // whose it is

@@ -15,5 +15,5 @@
 // service principals and the Azure CLI). endpoint.go and entra_transport.go are the SDK's
 // transports. endpoint_retry.go decides what to wait for.
 //
-// Facts: identity.md 1 and 2; for users, docs/identity.md.
+// Facts: reference/identity.md 1 and 2; for users, docs/identity.md.
 package identity

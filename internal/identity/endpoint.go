@@ -49,7 +49,7 @@ func (e *EndpointError) Error() string {
 }
 
 // Refused says that asking again will not help: the answer is about us, not
-// about the endpoint's condition (identity.md 1.4).
+// about the endpoint's condition (reference/identity.md 1.4).
 func (e *EndpointError) Refused() bool {
 	switch e.Status {
 	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusGone, http.StatusTooManyRequests:
@@ -141,7 +141,7 @@ func checkResponse(resp *http.Response) (*http.Response, error) {
 	}
 	if expires := parseClaims(token).expires(); expires > 0 {
 		// An expires_on comes in many forms, of which the SDK rejects some
-		// (identity.md 1.1); what the token says of itself is what counts.
+		// (reference/identity.md 1.1); what the token says of itself is what counts.
 		delete(answer, "expires_in")
 		answer["expires_on"] = json.RawMessage(strconv.FormatInt(expires, 10))
 		if body, err = json.Marshal(answer); err != nil {
@@ -154,7 +154,7 @@ func checkResponse(resp *http.Response) (*http.Response, error) {
 
 // parseError finds the endpoint's own words: App Service's form has statusCode,
 // message and correlationId, the metadata service's error and error_description,
-// Service Fabric's an error with code and message (identity.md 1.2).
+// Service Fabric's an error with code and message (reference/identity.md 1.2).
 func parseError(resp *http.Response, body []byte) *EndpointError {
 	e := &EndpointError{Status: resp.StatusCode}
 	var form map[string]json.RawMessage

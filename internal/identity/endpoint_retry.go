@@ -14,7 +14,7 @@ import (
 
 // The pauses between two tries. An endpoint that refuses connections is next to us,
 // and a try costs nothing. One that answers that it is not ready asks for at least a
-// second (identity.md 1.4).
+// second (reference/identity.md 1.4).
 const (
 	minPause       = 200 * time.Millisecond
 	minStatusPause = time.Second
@@ -57,13 +57,13 @@ func (e *endpoint) notReady(resp *http.Response, err error) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		// Container Apps starts the endpoint beside the container, not before it
-		// (identity.md 1.5).
+		// (reference/identity.md 1.5).
 		return errors.New("refuses connections")
 	case e.host != MetadataService:
 		return nil
 	case errors.As(err, &op) && op.Op == "dial":
 		// On Container Instances "not yet" and "not at all" look the same
-		// (identity.md 1.3).
+		// (reference/identity.md 1.3).
 		return errors.New("is not there")
 	case err == nil && isTransientStatus(resp.StatusCode):
 		return fmt.Errorf("answers %d", resp.StatusCode)
@@ -72,7 +72,7 @@ func (e *endpoint) notReady(resp *http.Response, err error) error {
 }
 
 // isTransientStatus says that the metadata service's answer is about its own condition
-// (identity.md 1.4). Other refusals are final.
+// (reference/identity.md 1.4). Other refusals are final.
 func isTransientStatus(status int) bool {
 	switch status {
 	case http.StatusNotFound, http.StatusGone, http.StatusTooManyRequests:

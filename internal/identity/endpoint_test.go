@@ -293,7 +293,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 	}
 }
 
-// The forms of expires_on that are known to be out there (identity.md 1.1).
+// The forms of expires_on that are known to be out there (reference/identity.md 1.1).
 func TestOddExpiry(t *testing.T) {
 	for name, expiresOn := range map[string]any{
 		"a string of digits":           fmt.Sprint(inAnHour()),
@@ -398,7 +398,7 @@ func latePort(t *testing.T) (address string, listen func() net.Listener) {
 	}
 }
 
-// A container's endpoint may start after the container (identity.md 1.5).
+// A container's endpoint may start after the container (reference/identity.md 1.5).
 func TestAnEndpointThatStartsLate(t *testing.T) {
 	address, listen := latePort(t)
 	inEnvironment(t, "http://"+address+"/msi/token")

@@ -18,7 +18,7 @@ import (
 )
 
 // DevOpsResource is Azure DevOps' application id in Entra ID, the same in every
-// tenant (identity.md 1.1).
+// tenant (reference/identity.md 1.1).
 const DevOpsResource = "499b84ac-1321-427f-aa17-267ca6975798"
 
 // Options are the source that was chosen, and what it needs.
@@ -215,7 +215,7 @@ func (i *Identity) Token(ctx context.Context) (secret.Text, time.Time, error) {
 }
 
 // basic is how a PAT is presented. Azure DevOps takes an Entra token in its
-// place too, which a token file may hold (identity.md 5).
+// place too, which a token file may hold (reference/identity.md 5).
 func (i *Identity) basic(token secret.Text) secret.Text {
 	encoded := base64.StdEncoding.EncodeToString([]byte(":" + token.Reveal()))
 	i.options.Redactor.Add(secret.New(encoded)) // to be decoded by anybody

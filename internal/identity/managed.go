@@ -11,7 +11,7 @@ import (
 )
 
 // Host is the kind of endpoint that hands out tokens of managed identities here. The
-// SDK finds the endpoint by the same variables, in the same order (identity.md 2).
+// SDK finds the endpoint by the same variables, in the same order (reference/identity.md 2).
 // The values appear in logs and in `azptend token`.
 type Host string
 
@@ -30,7 +30,7 @@ const (
 
 // How long an endpoint is waited for after the start: Container Apps' neighbour
 // refuses connections for up to a minute; Container Instances' metadata service
-// appears late, and answers 410 for up to 70 s while it is updated (identity.md
+// appears late, and answers 410 for up to 70 s while it is updated (reference/identity.md
 // 1.3 to 1.5).
 const (
 	localStartupTimeout    = time.Minute
@@ -57,7 +57,7 @@ func newManaged(o Options) (managed, error) {
 	client := policy.ClientOptions{
 		Transport: newEndpoint(o.EndpointClient, o.Host, timeout, o.Log),
 		Retry: policy.RetryOptions{
-			// The SDK would try again by itself, for 9 to 98 s (identity.md 2), and
+			// The SDK would try again by itself, for 9 to 98 s (reference/identity.md 2), and
 			// outlast the caller's budget without a word; and end a try after a minute,
 			// in which we may still be waiting.
 			MaxRetries: -1, TryTimeout: timeout + time.Minute,
@@ -87,7 +87,7 @@ func (o Options) managedID() azidentity.ManagedIDKind {
 
 // skipCacheClaims is a claims request that asks for nothing. The SDK takes any as a
 // reason not to answer from its memory, and it has no other switch for that; it
-// does not send it (identity.md 2).
+// does not send it (reference/identity.md 2).
 const skipCacheClaims = `{"access_token":{}}`
 
 func (m managed) token(ctx context.Context, fresh bool) (azcore.AccessToken, error) {

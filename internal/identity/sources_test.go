@@ -49,7 +49,7 @@ func newAzure(t *testing.T) *azure {
 }
 
 // metadata is the product's client, but for the address that its connections go
-// to: the SDK's is fixed (identity.md 3).
+// to: the SDK's is fixed (reference/identity.md 3).
 func (a *azure) metadata(t *testing.T) *http.Client {
 	return dialling(t, func(address string) string {
 		if address != "169.254.169.254:80" {
@@ -123,7 +123,7 @@ func TestTheMetadataService(t *testing.T) {
 	a := newAzure(t)
 	user := a.put(t, emulator.Identity{Name: "user-assigned", Attached: true})
 	machine := a.put(t, emulator.Identity{Name: "machine", Attached: true, SystemAssigned: true})
-	// What Container Instances leave behind on Linux (identity.md 1.3).
+	// What Container Instances leave behind on Linux (reference/identity.md 1.3).
 	t.Setenv("IDENTITY_HEADER", "stray")
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", "stray")
 	for _, tt := range []struct {
@@ -312,7 +312,7 @@ func TestAWorkloadIdentity(t *testing.T) {
 		}
 		write(t, file, token+end)
 	}
-	project(subject, "\n") // the SDK would send it along (identity.md 1.6)
+	project(subject, "\n") // the SDK would send it along (reference/identity.md 1.6)
 	o := identity.Options{Source: identity.WorkloadIdentity, TenantID: a.Tenant(), ClientID: app.ClientID, FederatedTokenFile: file, EntraClient: a.web(t)}
 	who := made(t, o)
 	mustBe(t, who, app.ObjectID)

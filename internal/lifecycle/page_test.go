@@ -12,7 +12,7 @@ import (
 
 // This file holds docs/how-it-works.md against this package: its diagram of the
 // phases against what random runs do, its times and its budget against the
-// constants. Names and log lines are held by test/page_test.go.
+// constants. Names and log lines are held by test/repository/howitworks_test.go.
 
 func readPage(t *testing.T) string {
 	t.Helper()

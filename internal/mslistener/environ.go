@@ -10,7 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// withheldVariables lead to an identity (identity.md 6.1), besides those that are a
+// withheldVariables lead to an identity (reference/identity.md 6.1), besides those that are a
 // credential themselves. Every job can read what the listener inherits, and the
 // listener publishes most of it as capabilities of the agent (agent-protocol.md 4.4).
 var withheldVariables = []string{

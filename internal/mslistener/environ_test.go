@@ -107,7 +107,7 @@ func TestSecretVariables(t *testing.T) {
 	}
 }
 
-// Every variable that identity.md 6.1 lists as a way to an identity.
+// Every variable that reference/identity.md 6.1 lists as a way to an identity.
 func TestIdentityVariablesAreWithheld(t *testing.T) {
 	for _, name := range []string{
 		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION", "MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT",

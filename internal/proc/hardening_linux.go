@@ -24,7 +24,7 @@ func adoptOrphans() error {
 // MakeUndumpable closes this process's environment, memory and descriptors to other
 // processes of the same user, and ptrace with them. An exec resets it, so it is the
 // first thing that a process with an identity does. Children are not affected
-// (identity.md 6.2).
+// (reference/identity.md 6.2).
 func MakeUndumpable() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot make the process undumpable: %w", err)

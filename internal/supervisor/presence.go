@@ -45,7 +45,7 @@ func (c *presenceChecker) add(pool, agent int, missing func()) (remove func()) {
 }
 
 // The pause between two looks is random within these bounds: agents that were
-// started together do not ask together. test/scale simulates it.
+// started together do not ask together. test/sim/scale simulates it.
 const (
 	MinPresenceInterval = 45 * time.Minute
 	MaxPresenceInterval = 75 * time.Minute

@@ -1,5 +1,5 @@
 // Package cells plays the cells of a matrix of tests, many at once, and judges each
-// by properties that must be true of every cell. test/matrix and test/vandal use it.
+// by properties that must be true of every cell. test/sim/matrix and test/security/vandal use it.
 package cells
 
 import (

@@ -1,6 +1,6 @@
 // Package dockerfile reads Dockerfiles as far as ours go: instructions,
 // continued lines and comments. It knows no here-documents and no escape
-// directive. A linter of our own rules and test/image use it.
+// directive. A linter of our own rules and test/external/image use it.
 package dockerfile
 
 import (

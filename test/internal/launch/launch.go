@@ -4,10 +4,16 @@
 package launch
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
 )
@@ -56,4 +62,23 @@ func FillIn(page, name, text string) error {
 		return fmt.Errorf("%s has no part %q", page, name)
 	}
 	return os.WriteFile(page, []byte(before+begin+text+end+after), 0o644)
+}
+
+// NewCertificate makes a certificate and its key, as one file has both.
+func NewCertificate() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...), nil
 }

@@ -54,6 +54,26 @@ func BuildPrograms(module, dir string) (Programs, error) {
 	return p, errors.Join(GoBuild(filepath.Join(module, "cmd/azptend"), p.Azptend), GoBuild(filepath.Join(module, "cmd/azptend-lab"), p.Lab))
 }
 
+// WithPrograms builds both programs of a module into a new directory, which other
+// users can read, calls run with them, and removes the directory. It returns the
+// exit code for a TestMain.
+func WithPrograms(module string, run func(Programs) int) int {
+	dir, err := os.MkdirTemp("", "azptend-test-*")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = os.Chmod(dir, 0o755)
+	}
+	var p Programs
+	if err == nil {
+		p, err = BuildPrograms(module, dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run(p)
+}
+
 // GoBuild builds a program as it is shipped, static and without the race detector,
 // with more arguments for the compiler.
 func GoBuild(program, to string, more ...string) error {

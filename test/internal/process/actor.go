@@ -42,6 +42,14 @@ func (t *transcript) read() (string, <-chan struct{}) {
 	return t.text.String(), t.more
 }
 
+// Command is a program to run. The context's end kills its process group.
+func Command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	return cmd
+}
+
 // Act starts a process and listens to what it says.
 func Act(cmd *exec.Cmd) (*Actor, error) {
 	r, w, err := os.Pipe()

@@ -1,0 +1,140 @@
+package emulated
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Org is the organisation's name. It has capitals because azure-devops-go-api has not: it lower-cases the whole address.
+const Org = "Contoso"
+
+// Emulator is an "azptend-lab emulate" that runs until the test ends.
+type Emulator struct {
+	URL string // http://127.0.0.1:port
+	Org string // URL/Contoso, for AZP_URL and clients
+	PAT string // of an administrator of all pools
+
+	env      []string // what it said to export: the managed identity of agents
+	agentDir string   // the fake agent
+	agents   int
+}
+
+// azptend and lab are the programs, built by Main from the tree that this file is in. The lab has emulator and fake agent.
+var azptend, lab string
+
+// Main is what a TestMain calls: it builds azptend, runs the tests, and returns the exit code.
+func Main(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "azptend-conformance-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	_, here, _, _ := runtime.Caller(0)
+	azptend, lab = filepath.Join(dir, "azptend"), filepath.Join(dir, "azptend-lab")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "./cmd/azptend", "./cmd/azptend-lab") // also in a clone that is not ours
+	build.Dir = filepath.Join(filepath.Dir(here), "../../../../..")
+	if said, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "cannot build azptend: %v\n%s", err, said)
+		return 1
+	}
+	return m.Run()
+}
+
+// Start starts one with these pools, which get the ids from 1 on; without any it has "Default".
+func Start(t testing.TB, pools ...string) *Emulator {
+	t.Helper()
+	e := &Emulator{agentDir: filepath.Join(t.TempDir(), "agent")}
+	args := []string{"emulate", "--listen", "127.0.0.1:0", "--org", Org, "--agent-dir", e.agentDir, "--host", "login.microsoftonline.com"} // what Entra plays
+	for _, p := range pools {
+		args = append(args, "--pool", p)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c := exec.CommandContext(ctx, lab, args...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
+	c.SysProcAttr = outOfReach()
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(); _ = c.Wait() })
+	e.read(t, bufio.NewScanner(out))
+	return e
+}
+
+// read takes what to export from what the emulator prints when it listens. Its last line tells how to queue a job.
+func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
+	t.Helper()
+	for lines.Scan() {
+		line := lines.Text()
+		if export, ok := strings.CutPrefix(line, "export "); ok {
+			e.env = append(e.env, export)
+			if org, ok := strings.CutPrefix(export, "AZP_URL="); ok {
+				e.Org, e.URL = org, strings.TrimSuffix(org, "/"+Org)
+			}
+		}
+		if _, pat, ok := strings.Cut(line, "export AZP_TOKEN="); ok {
+			e.PAT = pat
+		}
+		if strings.HasPrefix(line, "# queue a job") {
+			return
+		}
+	}
+	t.Fatalf("azptend-lab emulate ended before it listened: %v", lines.Err())
+}
+
+// Binary is azptend's, built by Main.
+func Binary() string { return azptend }
+
+// AgentDir is a folder with the fake agent.
+func (e *Emulator) AgentDir() string { return e.agentDir }
+
+// Placeholder lets "azptend placeholder ensure" make the placeholder of a pool, which has these capabilities (name=value).
+func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...string) {
+	t.Helper()
+	args := []string{"placeholder", "ensure", "--pool", pool, "--agent-name", name}
+	for _, c := range capabilities {
+		args = append(args, "--capability", c)
+	}
+	c := exec.Command(azptend, args...)
+	c.Env = append(os.Environ(), e.env...)
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("azptend placeholder: %v\n%s", err, said)
+	}
+}
+
+// RunAgent starts "azptend run" in a folder of its own, waits until its session is there, and drains it when the test
+// ends. The settings (AZP_CAPABILITIES=maven=true) come after those of the emulator.
+func (e *Emulator) RunAgent(t testing.TB, name string, settings ...string) {
+	t.Helper()
+	e.agents++
+	dir := fmt.Sprintf("%s-%d", e.agentDir, e.agents)
+	if err := os.CopyFS(dir, os.DirFS(e.agentDir)); err != nil {
+		t.Fatal(err)
+	}
+	before := e.LastEvent(t)
+	ctx, stop := context.WithCancel(context.Background())
+	c := exec.CommandContext(ctx, azptend, "run")
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Env = append(os.Environ(), e.env...)
+	c.Env = append(c.Env, "AZP_AGENT_NAME="+name, "AZP_AGENT_DIR="+dir, "AZP_LOG_LEVEL=warn", "AZP_ON_TERM=cancel")
+	c.Env = append(c.Env, settings...)
+	c.Stderr = os.Stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(); _ = c.Wait() })
+	e.WaitEvent(t, before, func(ev Event) bool { return ev.Type == "session.created" && ev.Agent == name })
+}

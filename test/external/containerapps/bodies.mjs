@@ -1,0 +1,25 @@
+// The files of deploy/container-apps as request bodies, with the values of parameters.env put in as envsubst does.
+import { readFileSync, readdirSync } from "node:fs";
+import { parse } from "yaml";
+
+export const folder = new URL("../../../deploy/container-apps/", import.meta.url);
+
+export const read = (name) => readFileSync(new URL(name, folder), "utf8");
+
+export const names = () => readdirSync(folder).filter((name) => name.endsWith(".yaml"));
+
+// parameters.env holds NAME=value lines alone; the keeper's token is none of them, for it is a secret.
+export function parameters() {
+  const lines = read("parameters.env").split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map([...lines.map((line) => line.split(/=(.*)/s).slice(0, 2)), ["KEEP_TOKEN", "0123456789abcdef"]]);
+}
+
+export function body(name, values = parameters()) {
+  const text = read(name).split("\n").map((line) => (line.trimStart().startsWith("#") ? "" : line)).join("\n");
+  return parse(text.replace(/\$\{(\w+)\}/g, (whole, parameter) => {
+    if (!values.has(parameter)) throw new Error(`${name} wants ${whole}, which parameters.env does not have`);
+    return values.get(parameter);
+  }));
+}
+
+export const isJob = (arm) => "triggerType" in arm.properties.configuration;

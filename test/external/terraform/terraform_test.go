@@ -1,0 +1,82 @@
+package terraform
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+)
+
+const page = "../../../docs/container-apps.md"
+
+// snippet is the page's only block of HCL.
+func snippet(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllStringSubmatch(string(b), -1)
+	if len(blocks) != 1 {
+		t.Fatalf("%s has %d blocks of hcl, want 1", page, len(blocks))
+	}
+	return blocks[0][1]
+}
+
+// fault says why a text is not HCL as terraform fmt leaves it.
+func fault(text string) error {
+	if _, diags := hclsyntax.ParseConfig([]byte(text), "main.tf", hcl.InitialPos); diags.HasErrors() {
+		return diags
+	}
+	if want := string(hclwrite.Format([]byte(text))); want != text {
+		return fmt.Errorf("it is formatted otherwise:\n%s", want)
+	}
+	return nil
+}
+
+func TestTheSnippet(t *testing.T) {
+	if err := fault(snippet(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestItGivesEachParameter: templatefile refuses a file that takes what it is not
+// given.
+func TestItGivesEachParameter(t *testing.T) {
+	text := snippet(t)
+	file, err := os.ReadFile("../../../deploy/container-apps/agents-job.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(string(file), -1)
+	if len(taken) == 0 {
+		t.Fatal("agents-job.yaml takes no parameter")
+	}
+	for _, m := range taken {
+		if !regexp.MustCompile(`(?m)^\s+` + m[1] + `\s+=`).MatchString(text) {
+			t.Errorf("%s does not give %s", page, m[1])
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	good := snippet(t)
+	for _, tt := range []struct{ old, new string }{
+		{"}\n", "\n"},
+		{"  type ", "  type"},
+		{" = ", "="},
+	} {
+		bad := strings.Replace(good, tt.old, tt.new, 1)
+		if bad == good {
+			t.Fatalf("%q changes nothing", tt.old)
+		}
+		if err := fault(bad); err == nil {
+			t.Errorf("%q in place of %q passes", tt.new, tt.old)
+		}
+	}
+}

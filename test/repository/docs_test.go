@@ -1,0 +1,184 @@
+package repository
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/test/internal/process"
+)
+
+// TestReadmeHasEverySetting holds the README's table against the settings.
+func TestReadmeHasEverySetting(t *testing.T) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range config.Table() {
+		flag, value := "none: a command line is public", ""
+		if row.Flag != "" {
+			flag = "`--" + row.Flag + "`"
+		}
+		if row.Default != "" {
+			value = "`" + row.Default + "`"
+		}
+		line := fmt.Sprintf("| `%s` | %s | %s | %s |", row.Env, flag, value, row.Help)
+		if !strings.Contains(string(b), line+"\n") {
+			t.Errorf("README.md lacks the line\n%s", line)
+		}
+	}
+}
+
+// TestReadmeHasEveryExitCode holds the README's table against the program's.
+func TestReadmeHasEveryExitCode(t *testing.T) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(b), "## Exit codes of `azptend run`\n\n| code | when |\n|---|---|\n")
+	if !found {
+		t.Fatal("README.md has no table of exit codes")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for _, row := range exitcode.Table() {
+		want = append(want, fmt.Sprintf("| %s | %s |", row.Code, row.When))
+	}
+	if got := strings.Split(table, "\n"); !slices.Equal(got, want) {
+		t.Errorf("README.md has\n%s\nwant\n%s", table, strings.Join(want, "\n"))
+	}
+}
+
+// link is a link of Markdown, or a picture, with where it leads.
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinksResolve: what our texts link to in this repository is there,
+// down to the heading. What is elsewhere is not looked at: tests have no network.
+func TestLinksResolve(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	top, _ := filepath.Glob("../../*.md")
+	if err != nil || len(files) == 0 || len(top) == 0 {
+		t.Fatalf("no texts: %v", err)
+	}
+	seen := 0
+	for _, file := range append(files, top...) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(withoutCode(string(b)), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			seen++
+			if why := deadLink(file, m[1]); why != "" {
+				t.Errorf("%s links to %s: %s", file, m[1], why)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no link was seen")
+	}
+}
+
+// deadLink says what is wrong with a link of a file.
+func deadLink(file, to string) string {
+	path, heading, _ := strings.Cut(to, "#")
+	target := file
+	if path != "" {
+		target = filepath.Join(filepath.Dir(file), filepath.FromSlash(path))
+	}
+	if rel, err := filepath.Rel("../..", target); err != nil || strings.HasPrefix(rel, "..") {
+		return "it leads out of the repository"
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return "there is no such file"
+	}
+	if heading == "" {
+		return ""
+	}
+	if info.IsDir() {
+		return "a folder has no headings"
+	}
+	b, err := os.ReadFile(target)
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(withoutCode(string(b))) {
+		if text, is := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); is && strings.HasPrefix(line, "#") && anchor(text) == heading {
+			return ""
+		}
+	}
+	return "there is no such heading"
+}
+
+// anchor is what GitHub makes of a heading.
+func anchor(heading string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, strings.TrimSpace(heading))
+}
+
+// withoutCode is a text of Markdown without its blocks of code, in which # is a
+// comment.
+func withoutCode(text string) string {
+	var kept []string
+	code := false
+	for line := range strings.SplitSeq(text, "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			code = !code
+		} else if !code {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+// TestReadmeShowsTheDemo holds the README's output of the demo against the
+// words of the program that prints it: whoever changes one changes both.
+func TestReadmeShowsTheDemo(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	shown := process.Command(ctx, buildPrograms(t).Lab, "demo")
+	out, err := shown.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the demo failed: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if words := wordsOf(line); words != "" && !strings.Contains(wordsOf(string(readme)), words) {
+			t.Errorf("README.md does not show %q", words)
+		}
+	}
+}
+
+// wordsOf is a text without what differs between two runs: numbers, and how
+// columns are set.
+func wordsOf(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '.' {
+			return -1
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}

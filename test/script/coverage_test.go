@@ -1,0 +1,214 @@
+package script
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
+)
+
+// A script says in a line of its head what it shows of the README's two tables:
+//
+//	# shows: AZP_ONCE, exit 75
+//
+// A setting is named by its variable and set by it or by its flag; 128+n stands
+// for any code of that family but 130. The rules below keep the line honest.
+// What no line names is a failure: a row of a table that nobody has seen work.
+
+// shown is one thing that a script says it shows.
+type shown struct{ script, what string }
+
+func TestEveryRowHasAScript(t *testing.T) {
+	rows := settingsAndCodes()
+	var all []shown
+	for _, s := range readScripts(t) {
+		for _, what := range s.shows {
+			if !slices.Contains(rows, what) {
+				t.Errorf("%s says that it shows %q, which is no row of a table", s.name, what)
+				continue
+			}
+			if why := s.dishonest(what); why != "" {
+				t.Errorf("%s says that it shows %s, and %s", s.name, what, why)
+				continue
+			}
+			all = append(all, shown{s.name, what})
+		}
+	}
+	for _, row := range rows {
+		if !slices.ContainsFunc(all, func(s shown) bool { return s.what == row }) {
+			t.Errorf("no script shows %s: write one in testdata, with a line \"# shows: %s\"", row, row)
+		}
+	}
+}
+
+// settingsAndCodes are the rows of both tables, as a script names them.
+func settingsAndCodes() []string {
+	var rows []string
+	for _, row := range config.Table() {
+		rows = append(rows, row.Env)
+	}
+	for _, row := range exitcode.Table() {
+		for code := range strings.SplitSeq(row.Code, ", ") {
+			rows = append(rows, "exit "+code)
+		}
+		if strings.Contains(row.When, "130") {
+			rows = append(rows, "exit 130")
+		}
+	}
+	return rows
+}
+
+// script is a script without its files: what it says that it shows, and its
+// lines, comments left out.
+type script struct {
+	name  string
+	shows []string
+	lines []string
+}
+
+func readScripts(t *testing.T) []script {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	var scripts []script
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts = append(scripts, parseScript(filepath.Base(file), string(b)))
+	}
+	return scripts
+}
+
+func parseScript(name, text string) script {
+	s := script{name: name}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "-- ") && strings.HasSuffix(line, " --") {
+			break
+		}
+		if what, is := strings.CutPrefix(line, "# shows: "); is {
+			s.shows = append(s.shows, strings.Split(what, ", ")...)
+		} else if line != "" && !strings.HasPrefix(line, "#") {
+			s.lines = append(s.lines, line)
+		}
+	}
+	return s
+}
+
+// observing are the commands by which a script can fail over what azptend did.
+var observing = regexp.MustCompile(`^(! )?(await|ends|grep|stdout|stderr|exists|job|joblog|pool|calls|says|keeps|sees|remain) `)
+
+// starting are those that start azptend in a way that has settings; running are
+// those that start azptend run, of which the exit codes are.
+var (
+	starting = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend (run|keep)\b`)
+	running  = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend run\b`)
+)
+
+// dishonest says why a script does not show what it says.
+func (s script) dishonest(what string) string {
+	if code, is := strings.CutPrefix(what, "exit "); is {
+		return s.dishonestCode(code)
+	}
+	return s.dishonestSetting(what)
+}
+
+func (s script) dishonestCode(code string) string {
+	for _, line := range s.lines {
+		fields := strings.Fields(line)
+		if len(fields) != 3 || fields[0] != "ends" || !s.runs(fields[1]) || s.kills(fields[1]) {
+			continue
+		}
+		got, err := strconv.Atoi(fields[2])
+		if fields[2] == code || (code == "128+n" && err == nil && got > 128 && got != 130) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("has no line \"ends NAME %s\" for an azptend run that it started", code)
+}
+
+// runs says that an actor is azptend run.
+func (s script) runs(actor string) bool {
+	return slices.ContainsFunc(s.lines, func(line string) bool {
+		return strings.HasPrefix(line, "start "+actor+" ") && running.MatchString(line)
+	})
+}
+
+// kills says that a script kills an actor itself: then its exit code is none of
+// azptend's.
+func (s script) kills(actor string) bool { return slices.Contains(s.lines, "signal KILL "+actor) }
+
+// dishonestSetting wants the setting set, azptend started with it, and something
+// looked at afterwards.
+func (s script) dishonestSetting(env string) string {
+	var flag string
+	for _, row := range config.Table() {
+		if row.Env == env {
+			flag = row.Flag
+		}
+	}
+	set, started := false, false
+	for _, line := range s.lines {
+		value, byEnv := strings.CutPrefix(line, "env "+env+"=")
+		byFlag := flag != "" && starting.MatchString(line) && regexp.MustCompile(` --`+regexp.QuoteMeta(flag)+`(\s|=|$)`).MatchString(line)
+		switch {
+		case byEnv && value != "", strings.HasPrefix(line, "pat ") && env == "AZP_TOKEN":
+			set, started = true, false
+		case byEnv && !started: // taken back before it could matter
+			set = false
+		case byFlag:
+			set, started = true, true
+		case set && starting.MatchString(line):
+			started = true
+		case started && observing.MatchString(line):
+			return ""
+		}
+	}
+	switch {
+	case !set:
+		return "does not set it"
+	case !started:
+		return "does not start azptend with it"
+	}
+	return "looks at nothing afterwards"
+}
+
+// TestShowsRules: the rules must be able to say no.
+func TestShowsRules(t *testing.T) {
+	for _, tt := range []struct{ script, what, why string }{
+		{"env AZP_ONCE=1\nstart a azptend run\nends a 0", "AZP_ONCE", ""},
+		{"start a azptend run --once\nends a 0", "AZP_ONCE", ""},
+		{"start a azptend run --pool-id=1\nends a 0", "AZP_POOL_ID", ""},
+		{"start a azptend run --pool-id=1\nends a 0", "AZP_POOL", "does not set it"},
+		{"start a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
+		{"# env AZP_ONCE=1\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
+		{"env AZP_ONCE=\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
+		{"env AZP_ONCE=1\nenv AZP_ONCE=\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
+		{"env AZP_ONCE=1\nstart e azptend-lab emulate\nends e 0", "AZP_ONCE", "does not start"},
+		{"start a azptend run\nenv AZP_ONCE=1\nends a 0", "AZP_ONCE", "does not start"},
+		{"env AZP_ONCE=1\nstart a azptend run\nsignal TERM a", "AZP_ONCE", "looks at nothing"},
+		{"start a azptend run\nends a 75", "exit 75", ""},
+		{"start a azptend run\nends a 75", "exit 7", "has no line"},
+		{"start a azptend run\n-- x --\nends a 75", "exit 75", "has no line"},
+		{"start e azptend-lab emulate\nends e 64", "exit 64", "has no line"},
+		{"start a azptend run\nends a 137", "exit 128+n", ""},
+		{"start a azptend run\nends a 130", "exit 128+n", "has no line"},
+		{"start a azptend run\nsignal KILL a\nends a 137", "exit 128+n", "has no line"},
+	} {
+		why := parseScript("x", tt.script).dishonest(tt.what)
+		if (tt.why == "") != (why == "") || !strings.HasPrefix(why, tt.why) {
+			t.Errorf("%q shows %s: got %q, want %q", tt.script, tt.what, why, tt.why)
+		}
+	}
+}

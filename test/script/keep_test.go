@@ -1,0 +1,81 @@
+package script
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdPage waits until a keeper has said where its page is, and exports that as
+// PAGE: page NAME.
+func cmdPage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: page NAME")
+	}
+	a := stageOf(ts).actor(ts, args[0])
+	where := regexp.MustCompile(`page=(http://\S+)/`)
+	ctx, cancel := inTime()
+	defer cancel()
+	ts.Check(a.Says(ctx, where))
+	ts.Setenv("PAGE", where.FindStringSubmatch(a.Said())[1])
+}
+
+// cmdSees waits until the page at PAGE shows something, as a browser hears of it:
+// sees REGEXP.
+func cmdSees(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: sees REGEXP")
+	}
+	what := regexp.MustCompile(words(args))
+	ctx, cancel := inTime()
+	defer cancel()
+	parts := map[string]string{}
+	err := eachEvent(ctx, ts.Getenv("PAGE"), func(changed map[string]string) bool {
+		maps.Copy(parts, changed)
+		for _, part := range parts {
+			if what.MatchString(part) {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		ts.Fatalf("the page does not show %q: %v\n%v", what, err, parts)
+	}
+}
+
+// eachEvent listens to a page's events until seen says that it is enough.
+func eachEvent(ctx context.Context, page string, seen func(map[string]string) bool) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/events", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewReader(resp.Body); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		data, is := strings.CutPrefix(line, "data: ")
+		if !is {
+			continue
+		}
+		parts := map[string]string{}
+		if err := json.Unmarshal([]byte(data), &parts); err != nil {
+			return err
+		}
+		if seen(parts) {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,426 @@
+//go:build linux
+
+package security
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/internal/process"
+)
+
+// heist is one life of azptend with the thief for a job.
+type heist struct {
+	t           *testing.T
+	ctx         context.Context
+	where       *network
+	emulator    *emulator.Emulator
+	recorder    *recorder
+	url         string
+	began       time.Time
+	dir         string // everything below is in it, and every user may go there
+	agent       string
+	actor       *process.Actor
+	seen        uint64
+	secrets     map[string]string // by name
+	env         []string
+	metadataURL string    // where a job could ask for a token; "" where the host has no such place
+	below       bool      // azptend is started by a shell that waits for it
+	belowPID    int       // of azptend, then
+	hook        []string  // a program to run beside it as a preStop hook; nil: none
+	hooks       []int     // the pids of what runs beside it
+	lent        bool      // the agent was registered elsewhere: azptend never calls its pool
+	outside     []finding // of lookers at command lines
+	shown       []byte    // at AZP_HEALTH_ADDR, while a job runs
+}
+
+func newHeist(t *testing.T, where *network) *heist {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*timeout)
+	t.Cleanup(cancel)
+	e, err := emulator.New(emulator.Options{TimeScale: scale})
+	check(t, err)
+	r := &recorder{Handler: e}
+	server := &httptest.Server{Listener: where.listen(t, "127.0.0.1:0"), Config: &http.Server{Handler: r}}
+	server.Start()
+	dir, err := os.MkdirTemp("/tmp", "azptend-thief-*") // t.TempDir's parents are our own user's alone
+	check(t, err)
+	h := &heist{t: t, ctx: ctx, where: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
+		began: time.Now().Add(-time.Second), secrets: map[string]string{}}
+	t.Cleanup(func() {
+		if h.actor != nil {
+			h.actor.Kill()
+		}
+		e.Close()
+		server.Close()
+		os.RemoveAll(dir)
+	})
+	check(t, os.Chmod(dir, 0o755))
+	check(t, programs.LayOut(h.agent))
+	for _, sub := range []string{"home", "signs"} {
+		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
+	}
+	h.env = []string{
+		"AZP_HEALTH_ADDR=127.0.0.1:0", "AZP_GRACE_PERIOD=60s", // the job outlasts the SIGTERM, wherever the tests run
+		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "AZP_LOG_LEVEL=debug",
+		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=robbed", "AZPTEND_FAKEAGENT_TIME_SCALE=20",
+	}
+	for _, v := range e.Environment(server.URL) {
+		if strings.HasPrefix(v.Name, "AZP_") {
+			h.env = append(h.env, v.Name+"="+v.Value)
+		}
+	}
+	return h
+}
+
+// start starts azptend, or another program in its place.
+func (h *heist) start(a account, program string, args ...string) {
+	h.t.Helper()
+	if h.below {
+		program, args = "/bin/sh", slices.Concat([]string{"-c", shellAbove, program}, args)
+	}
+	cmd := h.command(a, program, args...)
+	h.own(a)
+	check(h.t, onThread(func() (err error) {
+		if err = h.where.enter(); err == nil {
+			err = dropAllBut(a.caps)
+		}
+		if err == nil {
+			h.actor, err = process.Act(cmd)
+		}
+		return err
+	}))
+}
+
+// shellAbove starts a program, waits for it, and passes a SIGTERM on, as an init
+// does.
+const shellAbove = `"$0" "$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p`
+
+// command is a process of the container, with all its variables.
+func (h *heist) command(a account, program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env = "/", h.env
+	if a.jobs != "" {
+		cmd.Env = append(slices.Clone(h.env), "AZP_RUN_AS="+a.jobs)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if a.uid != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.uid)}
+	}
+	return cmd
+}
+
+// supervisor is azptend's pid.
+func (h *heist) supervisor() int {
+	h.t.Helper()
+	if !h.below {
+		return h.actor.Pid()
+	}
+	if h.belowPID == 0 { // the first child, and still known when it has ended
+		below := process.Descendants(h.actor.Pid())
+		if len(below) == 0 {
+			h.fatalf("the shell has started nothing")
+		}
+		h.belowPID = below[0]
+	}
+	return h.belowPID
+}
+
+// startHook starts what a platform runs before it stops a container, and returns
+// when azptend has heard of it. The hook waits for azptend's end.
+func (h *heist) startHook(a account) {
+	h.t.Helper()
+	cmd := h.command(a, h.hook[0], h.hook[1:]...)
+	out, err := cmd.StdoutPipe()
+	check(h.t, err)
+	check(h.t, onThread(func() error { return errors.Join(dropAllBut(a.caps), cmd.Start()) }))
+	h.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "Asked agent") {
+		h.fatalf("the hook says %q, %v", line, err)
+	}
+	h.hooks = append(h.hooks, cmd.Process.Pid)
+}
+
+func (h *heist) await(kind string) emulator.Event {
+	h.t.Helper()
+	e, err := h.emulator.WaitEvent(h.ctx, h.seen, func(e emulator.Event) bool { return e.Type == kind })
+	if err != nil {
+		h.fatalf("no %s: %v", kind, err)
+	}
+	h.seen = e.Seq
+	return e
+}
+
+// says waits until azptend has said something.
+func (h *heist) says(what string) {
+	h.t.Helper()
+	if err := h.actor.Says(h.ctx, regexp.MustCompile(what)); err != nil {
+		h.fatalf("azptend does not say %q", what)
+	}
+}
+
+func (h *heist) fatalf(format string, args ...any) {
+	h.t.Helper()
+	said := ""
+	if h.actor != nil {
+		said = h.actor.Said()
+	}
+	h.t.Fatalf(format+"\nazptend said:\n%s", append(args, said)...)
+}
+
+// at stops azptend at one of its calls, does something, and lets it go on.
+func (h *heist) at(method, path string, do func()) (wait func()) {
+	h.t.Helper()
+	id, err := h.emulator.AddHold(emulator.Hold{Method: method, Path: path})
+	check(h.t, err)
+	return func() {
+		h.t.Helper()
+		if err := h.emulator.WaitHold(h.ctx, id); err != nil {
+			h.fatalf("no %s %s: %v", method, path, err)
+		}
+		do()
+		check(h.t, h.emulator.Release(id))
+	}
+}
+
+// noteTokens adds to the secrets what came into being during the life.
+func (h *heist) noteTokens() {
+	managing, agents, _ := h.recorder.tokens()
+	for i, token := range managing {
+		h.secrets[fmt.Sprintf("managing token %d", i+1)] = token
+	}
+	for i, token := range agents {
+		h.secrets[fmt.Sprintf("agent's token %d", i+1)] = token
+	}
+	var key struct{ D string }
+	if b, err := os.ReadFile(filepath.Join(h.agent, ".credentials_rsaparams")); err == nil && json.Unmarshal(b, &key) == nil {
+		h.secrets["agent's key"] = key.D
+	}
+}
+
+// plan writes down what the thief is to look for, and where.
+func (h *heist) plan(name string, folders ...string) string {
+	h.t.Helper()
+	h.noteTokens()
+	type needle struct {
+		Name   string
+		Masked []byte
+	}
+	var needles []needle
+	for name, secret := range h.secrets {
+		masked := []byte(secret)
+		for i := range masked {
+			masked[i] = ^masked[i]
+		}
+		needles = append(needles, needle{name, masked})
+	}
+	b, err := json.Marshal(map[string]any{
+		"Since": h.began, "Supervisor": h.supervisor(), "Beside": h.hooks, "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
+	})
+	check(h.t, err)
+	path := filepath.Join(h.dir, name)
+	check(h.t, os.WriteFile(path, b, 0o644))
+	return path
+}
+
+// loot is what a thief has printed.
+type loot struct {
+	findings []finding
+	end      struct {
+		Done                     bool
+		Processes, Files, Denied int
+	}
+}
+
+type finding struct{ How, Where, What string }
+
+func (f finding) String() string { return fmt.Sprintf("%s by %s in %s", f.What, f.How, f.Where) }
+
+func (h *heist) lootOf(output string) loot {
+	h.t.Helper()
+	var l loot
+	for line := range strings.Lines(output) {
+		i := strings.IndexByte(line, '{')
+		if i < 0 {
+			continue
+		}
+		var f finding
+		check(h.t, json.Unmarshal([]byte(line[i:]), &f))
+		if f.How != "" {
+			l.findings = append(l.findings, f)
+			continue
+		}
+		check(h.t, json.Unmarshal([]byte(line[i:]), &l.end))
+	}
+	if !l.end.Done {
+		h.fatalf("the thief was stopped; it said:\n%s", output)
+	}
+	return l
+}
+
+// life plays one: registration and removal are looked at from outside, and the
+// job is the thief. The job outlasts the SIGTERM, whatever the thief has told.
+func (h *heist) life(a account, program string, args ...string) loot {
+	h.t.Helper()
+	if h.lent {
+		h.start(a, program, args...)
+	} else {
+		registering := h.at("POST", `/agents\?`, h.argv)
+		h.start(a, program, args...)
+		registering()
+	}
+	h.await(emulator.EventSessionCreated)
+	folders := []string{h.agent, filepath.Join(h.dir, "home"), "/tmp", "/var/tmp", "/dev/shm", "/run"}
+	l := h.job(1, h.plan("plan", folders...), func() {
+		if h.hook != nil {
+			h.await(emulator.EventJobStarted)
+			h.startHook(a)
+			h.plan("plan", folders...)
+		}
+	})
+	h.shown = h.pages()
+	h.leave(1)
+	l.findings = slices.Concat(l.findings, h.public(), h.outside)
+	return l
+}
+
+// job runs the thief, once what comes before is done, and lets it wait.
+func (h *heist) job(id int64, plan string, before ...func()) loot {
+	h.t.Helper()
+	signs := filepath.Join(h.dir, "signs")
+	script := fmt.Sprintf("while [ ! -e %[1]s/look ]; do sleep 0.05; done; %[2]s %[3]s || echo '{}'; while [ ! -e %[1]s/go-on ]; do sleep 0.05; done", signs, thief, plan)
+	_, err := h.emulator.QueueJob(emulator.JobSpec{Name: "thief", Script: script, Force: true})
+	check(h.t, err)
+	for _, do := range before {
+		do()
+	}
+	h.sign("look")
+	_, log, err := h.emulator.WaitJob(h.ctx, id, func(j emulator.Job, log string) bool {
+		return strings.Contains(log, `"done":true`) || j.Result != ""
+	})
+	if err != nil {
+		h.fatalf("the thief does not end: %v\n%s", err, log)
+	}
+	return h.lootOf(log)
+}
+
+// sign tells something that waits for it.
+func (h *heist) sign(name string) {
+	h.t.Helper()
+	check(h.t, os.WriteFile(filepath.Join(h.dir, "signs", name), nil, 0o644))
+}
+
+// leave drains: the job must be finished, and the agent removed.
+func (h *heist) leave(id int64) {
+	h.t.Helper()
+	removing := func() {}
+	if !h.lent {
+		removing = h.at("DELETE", `/agents/\d+`, h.argv)
+	}
+	check(h.t, h.actor.Signal(syscall.SIGTERM))
+	if h.lent {
+		h.says("msg=Draining")
+	} else {
+		h.await(emulator.EventAgentDisabled)
+	}
+	h.sign("go-on")
+	if e := h.await(emulator.EventJobFinished); e.RequestID != id || e.Result != "succeeded" {
+		h.fatalf("the job ended as %s", e.Result)
+	}
+	removing()
+	if !h.lent {
+		h.await(emulator.EventAgentRemoved)
+	}
+	select {
+	case <-h.actor.Done():
+	case <-h.ctx.Done():
+		h.fatalf("azptend does not end")
+	}
+	if code := h.actor.Code(); code != 0 {
+		h.fatalf("azptend ended with %d", code)
+	}
+}
+
+// argv looks at every command line there is.
+func (h *heist) argv() {
+	h.noteTokens()
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		b, _ := os.ReadFile(file)
+		for name, secret := range h.secrets {
+			if bytes.Contains(b, []byte(secret)) {
+				h.outside = append(h.outside, finding{"argv, from outside", file, name})
+			}
+		}
+	}
+}
+
+var shownAt = regexp.MustCompile(`page=(http://\S+)/`)
+
+// pages are the probes, the status and the metrics, as anybody on the network
+// reads them. Those of another network's loopback are not: they are the same.
+func (h *heist) pages() []byte {
+	h.t.Helper()
+	if h.where != nil {
+		return []byte("out of reach")
+	}
+	where := shownAt.FindStringSubmatch(h.actor.Said())
+	if where == nil {
+		h.fatalf("nothing is shown")
+	}
+	var all []byte
+	for _, path := range []string{"healthz", "readyz", "status", "metrics"} {
+		resp, err := http.Get(where[1] + "/" + path)
+		check(h.t, err)
+		b, err := io.ReadAll(resp.Body)
+		check(h.t, errors.Join(err, resp.Body.Close()))
+		all = append(all, b...)
+	}
+	if !bytes.Contains(all, []byte("azptend_phase{")) {
+		h.fatalf("no metrics are shown:\n%s", all)
+	}
+	return all
+}
+
+// public looks through what anybody with access to the pool, the network's other
+// end, the container's log or the probes' address can read.
+func (h *heist) public() []finding {
+	h.t.Helper()
+	dir := filepath.Join(h.dir, "public")
+	check(h.t, os.Mkdir(dir, 0o700))
+	said := h.actor.Said()
+	state, err := json.Marshal(h.emulator.State())
+	check(h.t, err)
+	_, _, sent := h.recorder.tokens()
+	for name, b := range map[string][]byte{"log": []byte(said), "pool": state, "sent": sent, "shown": h.shown} {
+		if len(b) == 0 {
+			h.fatalf("there is no %s", name)
+		}
+		check(h.t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+	out, err := exec.CommandContext(h.ctx, thief, h.plan("public-plan", dir), "files").Output()
+	check(h.t, err)
+	l := h.lootOf(string(out))
+	if l.end.Files != 4 {
+		h.fatalf("the thief looked into %d public files", l.end.Files)
+	}
+	return l.findings
+}

@@ -1,0 +1,366 @@
+//go:build linux
+
+package security
+
+import (
+	"crypto/rand"
+	"encoding/pem"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/internal/launch"
+)
+
+// host is what azptend is given by which to log on, a row of the table.
+type host struct {
+	name  string
+	rules []string // of its network; nil: it is the machine's own
+	give  func(h *heist, a account)
+}
+
+// byRule is the host whose metadata service is closed to the jobs' user.
+const byRule = "a metadata service, and an `ip rule` for the jobs' user"
+
+func hosts() []host {
+	return []host{
+		{"Container Apps, App Service (`IDENTITY_HEADER`)", nil, func(h *heist, _ account) {
+			for _, v := range h.emulator.Environment(h.url) {
+				if !strings.HasPrefix(v.Name, "AZP_") {
+					h.env = append(h.env, v.Name+"="+v.Value)
+				}
+				if v.Name == "IDENTITY_HEADER" {
+					h.secrets["identity header"] = v.Value
+				}
+			}
+		}},
+		{"a personal access token (`AZP_TOKEN`)", nil, givePAT},
+		{belowShell, nil, func(h *heist, a account) {
+			givePAT(h, a)
+			h.below = true
+		}},
+		{besideHook, nil, func(h *heist, a account) {
+			givePAT(h, a)
+			h.hook = []string{programs.Azptend, "drain", "--wait"}
+		}},
+		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
+			h.secrets["token file"] = h.emulator.DefaultPAT()
+			h.env = append(h.env, "AZP_TOKEN_FILE="+h.private("token", []byte(h.emulator.DefaultPAT()+"\n"), a))
+		}},
+		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
+		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
+		{"a service principal's secret (`AZP_CLIENTSECRET`)", nil, func(h *heist, _ account) {
+			secret := rand.Text() // a constant would be in the test's own binary, below /tmp
+			h.secrets["client secret"] = secret
+			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Secret: secret}, "AZP_CLIENTSECRET="+secret)
+		}},
+		{"a service principal's certificate of azptend's user, mode 0400 (`AZP_CLIENTCERTIFICATE`)", nil, func(h *heist, a account) {
+			both, err := launch.NewCertificate()
+			check(h.t, err)
+			lines := strings.Split(strings.TrimSpace(string(both)), "\n")
+			h.secrets["certificate's key"] = lines[len(lines)-3] // a line of the key's text
+			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Certificate: string(both)},
+				"AZP_CLIENTCERTIFICATE="+h.private("app.pem", both, a))
+		}},
+		{"AKS workload identity, its projected token of azptend's user, mode 0400", nil, func(h *heist, a account) {
+			token, err := h.emulator.ProjectedToken("system:serviceaccount:agents:pool")
+			check(h.t, err)
+			h.secrets["projected token"] = token
+			h.giveApplication(emulator.Identity{Subject: "system:serviceaccount:agents:pool"},
+				"AZURE_FEDERATED_TOKEN_FILE="+h.private("projected", []byte(token+"\n"), a))
+		}},
+		{nothing, nil, giveNothing},
+	}
+}
+
+// belowShell is the host whose azptend has a process above it that waits, and
+// besideHook the one that runs a preStop hook while a job runs.
+const (
+	belowShell = "a personal access token, below a shell or an init (`sh -c`, tini, `--init`)"
+	besideHook = "a personal access token, and a preStop hook (`azptend drain --wait`)"
+)
+
+func givePAT(h *heist, _ account) {
+	h.secrets["personal access token"] = h.emulator.DefaultPAT()
+	h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
+}
+
+// nothing is the host whose azptend has no identity, but the agent's own key.
+const nothing = "nothing: registered elsewhere (`run --registered`)"
+
+// private writes a file that azptend's user alone may read.
+func (h *heist) private(name string, content []byte, a account) string {
+	h.t.Helper()
+	file := filepath.Join(h.dir, name)
+	check(h.t, os.WriteFile(file, content, 0o400))
+	if a.uid != 0 {
+		check(h.t, os.Chown(file, a.uid, a.uid))
+	}
+	return file
+}
+
+// giveApplication registers an application with Entra ID, which is behind an
+// authority of its own, and gives azptend how it logs on as it.
+func (h *heist) giveApplication(app emulator.Identity, proof string) {
+	h.t.Helper()
+	app.ObjectID, app.Member = "22222222-0000-4000-8000-000000000001", true
+	app.Roles = emulator.Roles{emulator.AllPools: emulator.RoleAdministrator}
+	check(h.t, h.emulator.PutIdentity(app))
+	entra := httptest.NewTLSServer(h.recorder)
+	h.t.Cleanup(entra.Close)
+	ca := filepath.Join(h.dir, "ca.pem")
+	check(h.t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: entra.Certificate().Raw}), 0o644))
+	h.env = append(h.env, "AZURE_AUTHORITY_HOST="+entra.URL+"/", "AZP_CA_FILE="+ca, proof)
+	for _, known := range h.emulator.Identities() {
+		if known.ObjectID != app.ObjectID {
+			continue
+		}
+		if app.Subject != "" {
+			h.env = append(h.env, "AZURE_CLIENT_ID="+known.ClientID, "AZURE_TENANT_ID="+h.emulator.Tenant())
+			return
+		}
+		h.env = append(h.env, "AZP_CLIENTID="+known.ClientID, "AZP_TENANTID="+h.emulator.Tenant())
+	}
+}
+
+// giveNothing registers the agent in the place of an init container, which alone
+// has an identity.
+func giveNothing(h *heist, a account) {
+	out := filepath.Join(h.dir, "handed")
+	register := exec.CommandContext(h.ctx, programs.Azptend, "register", "--out", out)
+	for _, v := range h.emulator.Environment(h.url) {
+		register.Env = append(register.Env, v.Name+"="+v.Value)
+		if v.Name == "IDENTITY_HEADER" {
+			h.secrets["identity header"] = v.Value
+		}
+	}
+	register.Env = append(register.Env, "AZP_AGENT_NAME=robbed")
+	if said, err := register.CombinedOutput(); err != nil {
+		h.fatalf("cannot register: %v\n%s", err, said)
+	}
+	for _, file := range []string{"", ".agent", ".credentials", ".credentials_rsaparams"} {
+		if a.uid != 0 {
+			check(h.t, os.Chown(filepath.Join(out, file), a.uid, a.uid))
+		}
+	}
+	h.lent = true
+	h.env = slices.DeleteFunc(h.env, func(pair string) bool { return strings.HasPrefix(pair, "AZP_URL=") })
+	h.env = append(h.env, "AZP_REGISTERED="+out)
+}
+
+func giveMetadata(h *heist, _ account) {
+	var header, object string
+	for _, v := range h.emulator.Environment(h.url) {
+		switch v.Name {
+		case "IDENTITY_HEADER":
+			header = v.Value
+		case "MANAGED_IDENTITY_OBJECT_ID":
+			object = v.Value
+		}
+	}
+	h.env = append(h.env, "MANAGED_IDENTITY_OBJECT_ID="+object)
+	service := &http.Server{Handler: h.metadata(header)}
+	l := h.where.listen(h.t, metadataAddress+":80")
+	go func() { _ = service.Serve(l) }()
+	h.t.Cleanup(func() { service.Close() })
+	h.metadataURL = "http://" + metadataAddress + "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=" +
+		emulator.DevOpsResource + "&object_id=" + object
+}
+
+// inherent says why a thief may have found something on every host: it is the
+// agent's own, and the agent's jobs are its user.
+func inherent(f finding) bool {
+	own := strings.HasPrefix(f.What, "agent's ")
+	byUser := f.How == "file" && filepath.Base(f.Where) == ".credentials_rsaparams" ||
+		(f.How == "mem" || f.How == "fd") && (f.Where == "Agent.Listener" || f.Where == "Agent.Worker")
+	// The agent itself sends its token to the server, which knows it.
+	return own && (byUser || f.How == "file" && strings.HasSuffix(f.Where, "/public/sent"))
+}
+
+// secretFiles are the files that hold a host's secret, and what it is.
+var secretFiles = map[string]string{"token": "token file", "app.pem": "certificate's key", "projected": "projected token"}
+
+// opening says why a cell is open, and by what it is known to be; "" is closed.
+func opening(ho host, a account) (why string, known func(finding) bool) {
+	switch {
+	case ho.name == nothing: // and root may see it
+		return "", func(f finding) bool {
+			return a.root && a.caps == nil && f.Where == "azptend" && (f.What == "azptend itself" || strings.HasPrefix(f.What, "agent's "))
+		}
+	case ho.rules != nil && (ho.name != byRule || a.jobs == ""):
+		return "anybody who can reach it gets a token", func(f finding) bool {
+			return f.How == "metadata service" || a.root && a.caps == nil && f.Where == "azptend"
+		}
+	case a.root && a.caps == nil && a.jobs == "":
+		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
+			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What || ho.name == belowShell && fromShell(f)
+		}
+	case ho.name == belowShell && a.jobs == "":
+		return "the environment of the process above shows it; azptend warns of it", fromShell
+	case strings.Contains(ho.name, "mode 0400") && a.jobs == "":
+		return "the file is readable for the jobs' user", func(f finding) bool {
+			return f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
+		}
+	}
+	return "", func(finding) bool { return false }
+}
+
+// fromShell says that something was in the environment of the shell above azptend.
+func fromShell(f finding) bool { return f.How == "environ" && f.Where == "sh" }
+
+// TestThief plays a job that looks for azptend's identity, for each way to have
+// one and each user to be. The table of docs/security.md is what it found.
+func TestThief(t *testing.T) {
+	t.Parallel()
+	table := &matrix{cells: map[string]string{}}
+	t.Run("cells", func(t *testing.T) {
+		for _, ho := range hosts() {
+			for _, a := range accounts() {
+				t.Run(ho.name+"/"+a.name, func(t *testing.T) {
+					a.possible(t)
+					if ho.name == byRule && a.jobs == "" {
+						table.set(ho.name, a.name, "impossible: azptend itself would be cut off")
+						return
+					}
+					if ho.rules != nil && os.Getuid() != 0 {
+						t.Skip("only root can make it")
+					}
+					t.Parallel()
+					table.set(ho.name, a.name, robbed(t, ho, a))
+				})
+			}
+		}
+	})
+	if !t.Failed() {
+		table.compare(t)
+	}
+}
+
+// robbed plays one cell and says how it came out.
+func robbed(t *testing.T, ho host, a account) string {
+	var where *network
+	if ho.rules != nil {
+		where = newNetwork(t, ho.rules...)
+	}
+	h := newHeist(t, where)
+	ho.give(h, a)
+	l := h.life(a, programs.Azptend, "run")
+	why, known := opening(ho, a)
+	var stolen, own int
+	var heard bool
+	for _, f := range l.findings {
+		switch {
+		case inherent(f):
+			own++
+		case f == (finding{"control socket", "azptend", "azptend's ear"}) && a.jobs == "":
+			heard = true // it could ask for a drain; it could as well kill its own user's process
+		case known(f):
+			stolen++
+		default:
+			t.Errorf("stolen: %s", f)
+		}
+	}
+	if own == 0 {
+		t.Error("the thief has not even found the agent's own key: it cannot look")
+	}
+	if !heard && a.jobs == "" {
+		t.Error("the thief has not found the control socket of its own user's azptend: it cannot ask")
+	}
+	if l.end.Processes < 3 || l.end.Files < 3 {
+		t.Errorf("the thief looked at too little: %+v", l.end)
+	}
+	if warned := strings.Contains(h.actor.Said(), "in the environment of a process above azptend"); warned != slices.ContainsFunc(l.findings, fromShell) {
+		t.Errorf("azptend warns of the process above it: %v", warned)
+	}
+	if why != "" && stolen == 0 {
+		t.Errorf("nothing was stolen, though %s", why)
+	}
+	if everywhere := a.root && a.caps == nil && a.jobs == ""; why == "" && !everywhere && l.end.Denied < 5 {
+		t.Errorf("only %d doors were closed to the thief", l.end.Denied)
+	}
+	if said := h.actor.Said(); strings.Contains(said, forged) {
+		t.Errorf("azptend believed the thief:\n%s", said)
+	}
+	if t.Failed() {
+		said := h.actor.Said()
+		t.Logf("%+v\n%v\nazptend said:\n%s", l.end, l.findings, said)
+	}
+	if why == "" {
+		return "closed"
+	}
+	return "open: " + why
+}
+
+// forged is the job that the thief says has ended.
+const forged = "f0f0f0f0-0000-4000-8000-00000000dead"
+
+// matrix is the table of docs/security.md.
+type matrix struct {
+	mu    sync.Mutex
+	cells map[string]string
+}
+
+func (m *matrix) set(row, column, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cells[row+"|"+column] = text
+}
+
+func (m *matrix) String() string {
+	var b strings.Builder
+	b.WriteString("| azptend has | jobs run as: ")
+	rule := "|---|"
+	for i, a := range accounts() {
+		if i > 0 {
+			b.WriteString(" | ")
+		}
+		b.WriteString(a.name)
+		rule += "---|"
+	}
+	b.WriteString(" |\n" + rule + "\n")
+	for _, ho := range hosts() {
+		fmt.Fprintf(&b, "| %s |", ho.name)
+		for _, a := range accounts() {
+			fmt.Fprintf(&b, " %s |", m.cells[ho.name+"|"+a.name])
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+var update = flag.Bool("update", false, "write the table of docs/security.md")
+
+var inDocs = regexp.MustCompile(`(?s)(<!-- thief: written by go test ./test/security -run TestThief -update -->\n).*?(<!-- /thief -->)`)
+
+// compare holds the page's table against what the thief found.
+func (m *matrix) compare(t *testing.T) {
+	t.Helper()
+	if all := len(hosts()) * len(accounts()); len(m.cells) != all {
+		t.Logf("only %d of %d cells could be tried here: docs/security.md is not compared", len(m.cells), all)
+		return
+	}
+	const page = "../../docs/security.md"
+	b, err := os.ReadFile(page)
+	check(t, err)
+	want := inDocs.ReplaceAllString(string(b), "${1}"+strings.ReplaceAll(m.String(), "$", "$$")+"${2}")
+	if !inDocs.Match(b) {
+		t.Fatalf("%s has no place for the table", page)
+	}
+	if *update {
+		check(t, os.WriteFile(page, []byte(want), 0o644))
+		return
+	}
+	if want != string(b) {
+		t.Errorf("%s does not have this table; go test ./test/security -run TestThief -update writes it:\n%s", page, m)
+	}
+}

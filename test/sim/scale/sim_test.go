@@ -1,0 +1,182 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/supervisor"
+)
+
+// fitting is KEDA as docs/scale.md says to set it.
+func fitting(most int) scaler {
+	return scaler{Strategy: byDefault, InFlight: true, Unfinished: true, Max: most}
+}
+
+// TestArithmetic holds KEDA's numbers of keda-and-kubernetes.md 1.5 and 1.7.
+func TestArithmetic(t *testing.T) {
+	for name, tt := range map[string]struct {
+		scaler                    scaler
+		waiting, running          int
+		unfinished, pending, want int
+	}{
+		"default counts what runs":              {scaler{Strategy: byDefault, InFlight: true, Max: 100}, 2, 2, 2, 0, 2},
+		"#7878: 2.20 with default makes nobody": {scaler{Strategy: byDefault, Max: 100}, 2, 2, 2, 0, 0},
+		"accurate with 2.20":                    {scaler{Strategy: accurate, Max: 100}, 2, 2, 2, 0, 2},
+		"accurate does not make them twice":     {scaler{Strategy: accurate, Max: 100}, 2, 2, 4, 2, 0},
+		"#7747: accurate counts what runs":      {scaler{Strategy: accurate, InFlight: true, Max: 100}, 0, 2, 2, 0, 2},
+		"no more than the most":                 {scaler{Strategy: byDefault, InFlight: true, Max: 3}, 9, 2, 2, 0, 1},
+		"no more than the most, accurate":       {scaler{Strategy: accurate, Max: 3}, 9, 2, 2, 0, 1},
+		"fewer than there are":                  {scaler{Strategy: byDefault, InFlight: true, Max: 9}, 0, 1, 4, 0, 0},
+		"#6819: no more than 200 are listed":    {scaler{Strategy: byDefault, InFlight: true, Max: 1000}, 300, 100, 150, 0, 50},
+		"all unfinished are listed":             {scaler{Strategy: byDefault, InFlight: true, Unfinished: true, Max: 1000}, 300, 100, 150, 0, 250},
+	} {
+		if got := tt.scaler.create(tt.scaler.count(tt.waiting, tt.running), tt.unfinished, tt.pending); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// TestModel: whatever is set, every job runs once, the right pairing never has more
+// agents than may be, and calls are those of the lives there were.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := setting{
+			Jobs: rapid.Float64Range(10, 400).Draw(t, "jobs"), Group: rapid.IntRange(1, 40).Draw(t, "group"), During: time.Hour,
+			Seed: rapid.Uint64().Draw(t, "seed"), Poll: time.Duration(rapid.IntRange(5, 60).Draw(t, "poll")) * time.Second,
+			Idle: time.Duration(rapid.IntRange(1, 10).Draw(t, "idle")) * time.Minute, Scaler: fitting(rapid.IntRange(3, 100).Draw(t, "max")),
+			Parallel: rapid.SampledFrom([]int{0, 2, 20}).Draw(t, "parallel"), Identities: rapid.IntRange(1, 3).Draw(t, "identities"),
+			Cost: rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "cost"), Shared: rapid.Bool().Draw(t, "shared"),
+			Residents: rapid.SampledFrom([]int{0, 0, 8}).Draw(t, "residents"),
+		}
+		s.Scaler.Strategy = rapid.SampledFrom([]strategy{byDefault, accurate}).Draw(t, "strategy")
+		s.Scaler.InFlight = s.Scaler.Strategy == byDefault
+		o, err := simulate(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := len(newChance(s.Seed).arrivals(s.Jobs, s.Group, s.During)); o.Jobs != want {
+			t.Errorf("%d jobs came and %d ran", want, o.Jobs)
+		}
+		if s.Residents == 0 && o.Peak > s.Scaler.Max {
+			t.Errorf("%d agents, of at most %d", o.Peak, s.Scaler.Max)
+		}
+		if s.Residents == 0 && o.GaveUp == 0 && o.Refused == 0 {
+			if o.Lives != o.Jobs+o.IdleOuts {
+				t.Errorf("%d lives, for %d jobs and %d without", o.Lives, o.Jobs, o.IdleOuts)
+			}
+			want := tally{rosterLook: o.Looks}
+			for c, n := range onceLife.total() {
+				want[c] += n * o.Jobs
+			}
+			for c, n := range idleLife.total() {
+				want[c] += n * o.IdleOuts
+			}
+			if why := o.Calls[agentsIdentity].differs(want); why != "" && o.Lives > 0 {
+				t.Errorf("the calls are not those of the lives: %s", why)
+			}
+		}
+	})
+}
+
+// TestLooks: of an agent that stays azptend asks once an hour whether it is still in
+// its pool, and that is all that it costs beside its start.
+func TestLooks(t *testing.T) {
+	const agents = 50
+	o, err := simulate(setting{Jobs: 5, Group: 1, During: 8 * time.Hour, Seed: 1, Residents: agents})
+	if err != nil {
+		t.Fatal(err)
+	}
+	least, most := agents*int((o.Length-time.Minute)/supervisor.MaxPresenceInterval), agents*int(o.Length/supervisor.MinPresenceInterval)
+	if o.Looks < least || o.Looks > most {
+		t.Errorf("%d looks in %s, want %d to %d", o.Looks, o.Length, least, most)
+	}
+	want := tally{rosterLook: o.Looks}
+	for _, part := range [][]call{residentLife.Start, residentLife.Ready} {
+		for _, c := range part {
+			want[c] += agents
+		}
+	}
+	if why := o.Calls[agentsIdentity].differs(want); why != "" {
+		t.Errorf("the calls are not the starts' and the looks': %s", why)
+	}
+}
+
+// TestRefusedLook: a look that is refused is not made again, until the next hour's.
+func TestRefusedLook(t *testing.T) {
+	meter, err := emulator.NewMeter(emulator.RateLimit{Budget: 200, Cost: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{chance: newChance(1), epoch: time.Unix(0, 0), meter: meter, rates: map[string][]time.Duration{}}
+	w.out = outcome{Calls: map[string]tally{}, Window: map[string]int{}}
+	for w.out.Refused == 0 {
+		w.charge("agents 0", agentsIdentity, postAgent)
+	}
+	a := &agent{w: w, payer: "agents 0", running: true, watched: true}
+	a.look()
+	a.gone = true // before the next look
+	w.run(func() bool { return false })
+	if n := w.out.Calls[agentsIdentity][rosterLook]; n != 1 || w.out.Refused != 2 {
+		t.Errorf("%d looks, %d calls refused, want 1 and 2", n, w.out.Refused)
+	}
+}
+
+// TestSameSeed: a run is its seed's, another seed's is another.
+func TestSameSeed(t *testing.T) {
+	s := setting{Jobs: 200, Group: 10, During: time.Hour, Poll: 30 * time.Second, Idle: 5 * time.Minute, Scaler: fitting(100), Cost: 1, Keep: time.Minute, Seed: 1}
+	first, err := simulate(s)
+	again, err2 := simulate(s)
+	s.Seed = 2
+	other, err3 := simulate(s)
+	if err != nil || err2 != nil || err3 != nil {
+		t.Fatal(err, err2, err3)
+	}
+	if !reflect.DeepEqual(first, again) {
+		t.Error("the same seed gives other numbers")
+	}
+	if reflect.DeepEqual(first.Waits, other.Waits) {
+		t.Error("another seed gives the same numbers")
+	}
+}
+
+// TestStudySameSeed: the page's parts and pictures are their seed's, in small.
+func TestStudySameSeed(t *testing.T) {
+	s := scope{Seed: 1, During: 20 * time.Minute, Rates: []float64{100, 400}}
+	parts, pictures, err := s.study()
+	again, picturesAgain, err2 := s.study()
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	if !reflect.DeepEqual(parts, again) || !reflect.DeepEqual(pictures, picturesAgain) {
+		t.Error("the same seed gives another page")
+	}
+}
+
+// TestPageIsOurs: docs/scale.md has what the program would write into it today, of
+// the parts that are soon made. One that fails asks for `make scale`.
+func TestPageIsOurs(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/scale.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &runs{}
+	polls, picture := pageScope(1).polls(r)
+	drawn, err := os.ReadFile("../../../docs/images/scale-polls.svg")
+	if err != nil || r.err != nil {
+		t.Fatal(err, r.err)
+	}
+	for _, part := range []string{polls, pageScope(1).seeds(r), pageScope(1).perIdentity(r)} {
+		if !strings.Contains(string(page), part) {
+			t.Errorf("docs/scale.md lacks\n%s", part)
+		}
+	}
+	if string(drawn) != picture.svg() {
+		t.Error("docs/images/scale-polls.svg is another picture")
+	}
+}
