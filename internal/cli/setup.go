@@ -22,7 +22,7 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// setupGroups are the settings that matter to who sets up.
+// setupGroups are the settings of setup and selftest.
 func setupGroups() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
 type setupFlags struct {
@@ -58,10 +58,10 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	return c
 }
 
-// objectIDPattern is what an object id looks like.
+// objectIDPattern matches an object id.
 var objectIDPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 
-// check finds what is wrong with the flags of setup's own.
+// check validates the flags that only setup has.
 func (f setupFlags) check() error {
 	bad := func(format string, args ...any) error { return fmt.Errorf("cannot set up: "+format, args...) }
 	switch {
@@ -96,10 +96,7 @@ func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
 		return exitcode.With(exitcode.Usage, err)
 	}
 	log, redactor := openLog(p, s)
-	if err := setUp(ctx, p, s, f, log, redactor); err != nil {
-		return err
-	}
-	return nil
+	return setUp(ctx, p, s, f, log, redactor)
 }
 
 func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
@@ -120,7 +117,9 @@ func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log 
 	plan := setup.MakePlan(f.spec, state)
 	tell.printPlan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
-		tell.printUnchanged(state, plan)
+		if f.asJSON {
+			_ = term.PrintJSON(tell.out, tell.document(state, plan))
+		}
 		return errors.Join(plan.Obstacle, tell.out.Err())
 	}
 	after, err := place.Apply(ctx, f.spec, state, plan, setup.Options{Timeout: f.wait, OnProgress: tell.printProgress})
