@@ -9,10 +9,14 @@ import (
 // ClosedError says that agents cannot be added to a pool.
 type ClosedError struct{ Name, Why string }
 
-func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use pool %q: %s", e.Name, e.Why) }
+func (e *ClosedError) Error() string {
+	return fmt.Sprintf("cannot use pool %q: %s", e.Name, e.Why)
+}
 
 // Hint says what to do about it.
-func (e *ClosedError) Hint() string { return "name a self-hosted pool in AZP_POOL (--pool)" }
+func (e *ClosedError) Hint() string {
+	return "name a self-hosted pool in AZP_POOL (--pool)"
+}
 
 // NameTakenError says that a name belongs to an agent that is no placeholder.
 type NameTakenError struct {
@@ -33,8 +37,8 @@ func (e *NameTakenError) Hint() string {
 		"is deleted by hand first (Agent pools, the pool, Agents)"
 }
 
-// InvalidVersionError says that Agent.Version is no version: the server would refuse
-// the agent (agent-protocol.md 2.2).
+// InvalidVersionError says that Agent.Version is no version: the server would refuse the agent
+// (agent-protocol.md 2.2).
 type InvalidVersionError struct{ Version string }
 
 func (e *InvalidVersionError) Error() string {
@@ -46,8 +50,8 @@ func (e *InvalidVersionError) Hint() string {
 	return "leave it out: " + placeholderVersion + " matches every demand"
 }
 
-// vanishedError is a 404 for an agent that the server showed just before: it was deleted
-// in between, and another look finds none.
+// vanishedError is a 404 for an agent that the server showed just before: it was deleted in
+// between, and another look finds none.
 type vanishedError struct{ error }
 
 func (e *vanishedError) Unwrap() error { return e.error }
