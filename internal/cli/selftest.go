@@ -95,7 +95,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	return nil
 }
 
-// exitUnexpected is a self-test that saw what azptend has no answer to.
+// exitUnexpected is the exit code if azptend does not handle something that was seen.
 const exitUnexpected = 1
 
 func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
@@ -105,12 +105,12 @@ func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo
 	}
 	in, err := find()
 	if err == nil && in.ClosedReason() != "" {
-		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.ClosedReason()))
+		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot test the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}
 	return in, err
 }
 
-// serverKind tells what kind of server it is, and not whose.
+// serverKind is the kind of server. It does not name the organisation.
 func serverKind(address string) string {
 	u, err := url.Parse(address)
 	switch {
@@ -155,7 +155,7 @@ type selftestDocument struct {
 	Server  string         `json:"server"`
 	Rows    []selftest.Row `json:"rows"`
 	Left    int            `json:"left"`    // agents that could not be removed
-	Covered bool           `json:"covered"` // all that was seen is as believed, or has a fallback
+	Covered bool           `json:"covered"` // azptend handles all that was seen
 }
 
 func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, server string) {
@@ -171,7 +171,7 @@ func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, se
 			fmt.Fprintf(t.out, "%-22s  %-20s  %s: %s\n", row.Verdict, row.ID, row.Expected, row.Fallback)
 		}
 	}
-	fmt.Fprintf(t.out, "\n%d as believed, %d otherwise and covered, %d otherwise and not covered, %d not known, %d not tried; %.1f s\n",
+	fmt.Fprintf(t.out, "\n%d as expected, %d different and handled, %d different and not handled, %d unknown, %d not tested; %.1f s\n",
 		count[selftest.AsExpected], count[selftest.Covered], count[selftest.NotCovered], count[selftest.Unknown], count[selftest.NotTried], took.Seconds())
 	switch uncovered := r.Uncovered(); {
 	case len(uncovered) > 0:

@@ -1,71 +1,71 @@
 package selftest
 
-// Verdict is what came of a row.
+// Verdict is the result of testing an assumption.
 type Verdict string
 
 // The verdicts.
 const (
-	AsExpected Verdict = "as believed"
-	Covered    Verdict = "otherwise, covered"
-	NotCovered Verdict = "otherwise, not covered"
-	Unknown    Verdict = "not known" // it was tried, or was to be, and nothing was learnt
-	NotTried   Verdict = "not tried"
+	AsExpected Verdict = "as expected"
+	Covered    Verdict = "different, handled"
+	NotCovered Verdict = "different, not handled"
+	Unknown    Verdict = "unknown" // the test had no result
+	NotTried   Verdict = "not tested"
 )
 
-// Row is one belief, and what was seen.
+// Row is one assumption, and what was seen.
 type Row struct {
 	ID       string  `json:"id"`
 	Expected string  `json:"expected"`
 	Seen     string  `json:"seen,omitempty"`
 	Verdict  Verdict `json:"verdict"`
-	// Fallback is what azptend does if it is otherwise; or why nothing was tried.
+	// Fallback is what azptend does if the server differs; or why the assumption was not tested.
 	Fallback string `json:"fallback,omitempty"`
 }
 
-// assumption is a row before it was tried.
+// assumption is a row before the test.
 type assumption struct {
 	id, expected string
-	fallback     string // "" where azptend has none
-	notTestable  string // why it is not tried
-	basic        bool   // no row of docs/assumptions.md
+	fallback     string // "": azptend has none
+	notTestable  string // why it is not tested
+	basic        bool   // it is no row of docs/assumptions.md
 }
 
-// The reasons for which a belief is not tried.
+// Why an assumption is not tested.
 const (
 	needsJob      = "it needs a job"
 	needsIdentity = "it needs another identity"
-	needsTime     = "it takes minutes of doing nothing"
+	needsTime     = "it takes minutes of waiting"
 )
 
-// assumptions are the rows in the order in which they are tried.
+// assumptions are all rows, in the order in which they are tested.
 func assumptions() []assumption {
 	return []assumption{
-		{id: "missing-pool", expected: "a pool that is not there is 404", fallback: "it ends with the same exit code, without the list of pools"},
+		{id: "missing-pool", expected: "a missing pool is 404", fallback: "the exit code is the same, without the list of pools"},
 		{id: "add", expected: "POST of an agent answers with its id and how it logs on", basic: true},
-		{id: "name-length", expected: "a name of 64 characters is taken"},
-		{id: "read-own-write", expected: "GET shows what was just written", fallback: "only a write is believed when it says that an agent is gone"},
-		{id: "post-capabilities", expected: "POST keeps the user capabilities", fallback: "the mark is read back and written again"},
+		{id: "name-length", expected: "a name of 64 characters is accepted"},
+		{id: "read-own-write", expected: "GET shows what was just written", fallback: "only an answer to a write counts as proof that an agent is gone"},
+		{id: "post-capabilities", expected: "POST keeps the user capabilities", fallback: "azptend reads the owner tag back and writes it again"},
 		{id: "post-enabled", expected: "POST with enabled false makes a disabled agent", fallback: "azptend never sends it"},
-		{id: "get-authorization", expected: "GET does not show how an agent logs on", fallback: "after a lost answer the agent that was made is used"},
-		{id: "name-taken-status", expected: "POST of a name that is taken is 409 TaskAgentExistsException", fallback: "it is known by its type"},
-		{id: "patch-id-refused", expected: "PATCH takes the agent's id in its body", fallback: "no agent is disabled; the look and the refused DELETE keep jobs from being lost"},
-		{id: "patch-id", expected: "PATCH without the id in its body is refused", fallback: "it is always sent"},
+		{id: "get-authorization", expected: "GET does not show how an agent logs on", fallback: "after a lost answer azptend uses the agent that was created"},
+		{id: "name-taken-status", expected: "POST of a name that is taken is 409 TaskAgentExistsException", fallback: "azptend recognises it by its type"},
+		{id: "patch-id-refused", expected: "PATCH accepts the agent's id in its body", fallback: "azptend disables no agent; the check before DELETE, and the refused DELETE, keep jobs from being lost"},
+		{id: "patch-id", expected: "PATCH without the id in its body is refused", fallback: "azptend always sends it"},
 		{id: "disable", expected: "PATCH disables an agent", basic: true},
-		{id: "capabilities-path", expected: "PUT usercapabilities writes user capabilities", fallback: "said in a warning; needed only where the mark was not kept"},
-		{id: "preview-version", expected: "PUT usercapabilities with version 7.1 is 400", fallback: "it is sent with -preview"},
-		{id: "put-capabilities", expected: "PUT without user capabilities takes them away", fallback: "PUT is for placeholders, and sends them"},
-		{id: "put-enabled", expected: "PUT that says nothing of enabled leaves it", fallback: "placeholders are never enabled or disabled"},
-		{id: "token", expected: "the agent's key buys a token", basic: true},
-		{id: "assertion-life", expected: "a client assertion that lives 600 s is refused", fallback: "the listener's own business"},
+		{id: "capabilities-path", expected: "PUT usercapabilities writes user capabilities", fallback: "azptend logs a warning; it needs this only if POST did not keep the owner tag"},
+		{id: "preview-version", expected: "PUT usercapabilities with version 7.1 is 400", fallback: "azptend sends it with -preview"},
+		{id: "put-capabilities", expected: "PUT without user capabilities removes them", fallback: "azptend uses PUT only for placeholders, and sends them"},
+		{id: "put-enabled", expected: "PUT without enabled does not change it", fallback: "azptend never enables or disables placeholders"},
+		{id: "token", expected: "the agent gets a token with its key", basic: true},
+		{id: "assertion-life", expected: "a client assertion with a lifetime of 600 s is refused", fallback: "this concerns only the listener"},
 		{id: "session", expected: "the agent opens a session, and is online", basic: true},
-		{id: "session-capabilities", expected: "a new session leaves the user capabilities", fallback: "the mark is read back and written again"},
-		{id: "session-conflict", expected: "a second session is 409 TaskAgentSessionConflictException", fallback: "the listener's own business", basic: true},
-		{id: "put-session", expected: "PUT leaves the session", fallback: "agents that run are never replaced"},
+		{id: "session-capabilities", expected: "a new session does not change the user capabilities", fallback: "azptend reads the owner tag back and writes it again"},
+		{id: "session-conflict", expected: "a second session is 409 TaskAgentSessionConflictException", fallback: "this concerns only the listener", basic: true},
+		{id: "put-session", expected: "PUT does not end the session", fallback: "azptend never replaces a running agent"},
 		{id: "remove", expected: "DELETE removes an agent that is online", basic: true},
-		{id: "delete-status", expected: "DELETE answers 204", fallback: "any success will do"},
+		{id: "delete-status", expected: "DELETE answers 204", fallback: "azptend accepts any success"},
 		{id: "session-after-delete", expected: "the session ends with its agent", fallback: "the listener gets SIGINT after the DELETE"},
-		{id: "removed-agent", expected: "a removed agent's calls are 404", fallback: "azptend ends the listener itself"},
-		{id: "delete-missing", expected: "DELETE of an agent that is not there is 404", fallback: "any success will do"},
+		{id: "removed-agent", expected: "a removed agent's calls are 404", fallback: "azptend stops the listener itself"},
+		{id: "delete-missing", expected: "DELETE of a missing agent is 404", fallback: "azptend accepts any success"},
 		{id: "clean", expected: "no agent of this test is in the pool afterwards", basic: true},
 
 		{id: "delete-busy", expected: "DELETE of an agent that runs a job is refused", notTestable: needsJob},
@@ -73,8 +73,8 @@ func assumptions() []assumption {
 		{id: "disable-assigned", expected: "a job assigned just before is delivered to a disabled agent", notTestable: needsJob},
 		{id: "disable-late", expected: "a disabled agent is assigned nothing", notTestable: needsJob},
 		{id: "once-shutting-down", expected: "an agent whose --once job has ended gets no other", notTestable: needsJob},
-		{id: "lock-life", expected: "a job's lock lapses 5 to 10 minutes after its listener died", notTestable: needsJob},
-		{id: "session-life", expected: "a session nobody polls lives 5 minutes", notTestable: needsTime},
+		{id: "lock-life", expected: "a job's lock expires 5 to 10 minutes after its listener was killed", notTestable: needsJob},
+		{id: "session-life", expected: "a session that nobody polls ends after 5 minutes", notTestable: needsTime},
 		{id: "unlicensed", expected: "an identity without a licence sees pools", notTestable: needsIdentity},
 		{id: "wrong-tenant", expected: "a token of another tenant is 401", notTestable: needsIdentity},
 		{id: "expired-token", expected: "an expired token is 401", notTestable: needsIdentity},
@@ -82,7 +82,7 @@ func assumptions() []assumption {
 	}
 }
 
-// judge makes a row of what was seen.
+// judge makes the row of what was seen.
 func (b assumption) judge(verdict Verdict, seen string) Row {
 	r := Row{ID: b.id, Expected: b.expected, Seen: seen, Verdict: verdict}
 	switch {
@@ -96,7 +96,7 @@ func (b assumption) judge(verdict Verdict, seen string) Row {
 	return r
 }
 
-// IDs are the rows by name, and which of them are basic: no assumptions.
+// IDs returns the ids of all rows, and of the basic ones.
 func IDs() (all, basic []string) {
 	for _, b := range assumptions() {
 		all = append(all, b.id)
