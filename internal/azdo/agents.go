@@ -154,6 +154,10 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 // caller may not view (azure-devops-rest.md 2.1).
 const poolNotFound = "TaskAgentPoolNotFoundException"
 
+// IsPoolNotFound says that the server refused a request because it has no such pool, or
+// none that the caller may view.
+func IsPoolNotFound(err error) bool { return Is(err, poolNotFound) }
+
 // PoolByID returns a pool. Where there is none the error is a *NoPoolError.
 func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %d", id)

@@ -30,9 +30,10 @@ func newAgents(p Process) *cobra.Command {
 		Short: "List the pool's agents, and enable or disable them",
 		Long: `List the pool's agents: state, job, version, age and owner, by azptend's owner tag.
 
-States: busy and online (the agent has a session), offline, and placeholder (never
-runs). SINCE is the time in the current state; for a busy agent, since the job was
-assigned.`,
+States: busy (has a job), idle (waits for one), disabled (online and gets none),
+offline, and placeholder (never runs). Which offline agents are ghosts is up to the
+rules of azptend prune, which shows them. SINCE is the time in the current state;
+for a busy agent, since the job was assigned.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := chosen.check(); err != nil {
@@ -63,13 +64,14 @@ type agentFilter struct {
 	below  string // a version
 	mine   bool
 	names  []string
-	states []string
+	states []string // as they were given
+	chosen []pool.State
 }
 
 func (c *agentFilter) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.match, "match", "", "only agents whose name matches (* any characters, ? one character)")
 	flags.StringVar(&c.below, "version-below", "", "only agents of a lower version; 4.9.0 is below 4.10.0")
-	flags.StringSliceVar(&c.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(agentStates, ", "))
+	flags.StringSliceVar(&c.states, "state", nil, "only agents in one of these states, separated by commas: "+strings.Join(stateNames(), ", "))
 	flags.BoolVar(&c.mine, "mine", false, "only agents with azptend's owner tag")
 }
 
@@ -78,12 +80,46 @@ func (c *agentFilter) check() error {
 	if _, ok := pool.VersionBelow(c.below, c.below); c.below != "" && !ok {
 		return badFlag("--version-below is %q, which is not of the form 5.282.3", c.below)
 	}
-	for _, s := range c.states {
-		if !slices.Contains(agentStates, s) {
-			return badFlag("--state has %q, which is none of %s", s, strings.Join(agentStates, ", "))
+	for _, name := range c.states {
+		states, ok := parseState(name)
+		if !ok {
+			return badFlag("--state has %q, which is none of %s%s", name, strings.Join(stateNames(), ", "), stateHint(name))
 		}
+		c.chosen = append(c.chosen, states...)
 	}
 	return nil
+}
+
+// stateNames are the states that --state takes. Which agents are ghosts depends on rules
+// that this command does not have.
+func stateNames() []string {
+	var names []string
+	for _, state := range pool.States() {
+		if state != pool.StateGhost {
+			names = append(names, string(state))
+		}
+	}
+	return names
+}
+
+// parseState reads a state. The server's word for idle and disabled agents is online, and
+// so was this command's.
+func parseState(name string) ([]pool.State, bool) {
+	name = strings.ToLower(strings.TrimSpace(name))
+	if name == "online" {
+		return []pool.State{pool.StateIdle, pool.StateDisabled}, true
+	}
+	return []pool.State{pool.State(name)}, slices.Contains(stateNames(), name)
+}
+
+func stateHint(name string) string {
+	if strings.EqualFold(name, string(pool.StateGhost)) {
+		return "\nhint: azptend prune shows the ghosts"
+	}
+	if near := text.Nearest(name, stateNames()); near != "" {
+		return "\nhint: did you mean " + near + "?"
+	}
+	return ""
 }
 
 func badFlag(format string, args ...any) error {
@@ -99,7 +135,7 @@ func (c *agentFilter) matches(a azdo.Agent) bool {
 	return pool.MatchName(c.match, a.Name) &&
 		(!c.mine || pool.Ours(a)) &&
 		(len(c.names) == 0 || slices.ContainsFunc(c.names, func(n string) bool { return strings.EqualFold(n, a.Name) })) &&
-		(len(c.states) == 0 || slices.Contains(c.states, agentState(a)))
+		(len(c.chosen) == 0 || slices.Contains(c.chosen, pool.StateOf(a)))
 }
 
 func (c *agentFilter) apply(agents []azdo.Agent) []azdo.Agent {

@@ -67,12 +67,12 @@ type switcher struct {
 
 // switched is one agent's JSON.
 type switched struct {
-	ID      int    `json:"id"`
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	State   string `json:"state"`
-	Outcome string `json:"outcome"` // "enabled", "disabled", "unchanged", "would be disabled", "gone", "failed"
-	Error   string `json:"error,omitempty"`
+	ID      int        `json:"id"`              // id of the agent
+	Name    string     `json:"name"`            // name of the agent
+	Version string     `json:"version"`         // version of the agent package
+	State   pool.State `json:"state"`           // what the agent does
+	Outcome string     `json:"outcome"`         // enabled, disabled, unchanged, would be enabled, would be disabled, gone or failed
+	Error   string     `json:"error,omitempty"` // why it failed
 }
 
 func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
@@ -143,7 +143,7 @@ func (s *switcher) missingNames(all []azdo.Agent) []string {
 }
 
 func (s *switcher) row(a azdo.Agent, outcome string, err error) switched {
-	r := switched{ID: a.ID, Name: a.Name, Version: a.Version, State: agentState(a), Outcome: outcome}
+	r := switched{ID: a.ID, Name: a.Name, Version: a.Version, State: pool.StateOf(a), Outcome: outcome}
 	if err != nil {
 		r.Error = err.Error()
 	}
@@ -162,7 +162,7 @@ func (s *switcher) print(rows []switched, would int) error {
 		if r.Error != "" {
 			outcome += ": " + r.Error
 		}
-		t.Row(fmt.Sprint(r.ID), r.Name, r.Version, r.State, outcome)
+		t.Row(fmt.Sprint(r.ID), r.Name, r.Version, string(r.State), outcome)
 	}
 	if would > 0 {
 		fmt.Fprintf(s.p.Stderr, "dry run: use --yes to %s %s\n", s.verb, text.Count(would, "agent"))

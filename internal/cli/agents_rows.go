@@ -14,59 +14,37 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// The states of an agent.
-const (
-	stateBusy        = "busy"
-	stateOnline      = "online"
-	stateOffline     = "offline"
-	statePlaceholder = "placeholder"
-)
-
-var agentStates = []string{stateBusy, stateOnline, stateOffline, statePlaceholder}
-
-func agentState(a azdo.Agent) string {
-	switch {
-	case a.Online() && a.AssignedRequest != nil:
-		return stateBusy
-	case a.Online():
-		return stateOnline
-	case pool.PlaceholderReason(a) != "":
-		return statePlaceholder
-	}
-	return stateOffline
-}
-
 // agentRow is one row, and its JSON.
 type agentRow struct {
-	ID           int               `json:"id"`
-	Name         string            `json:"name"`
-	Pool         string            `json:"pool,omitempty"`
-	PoolID       int               `json:"pool_id"`
-	State        string            `json:"state"`
-	Since        *time.Time        `json:"since,omitempty"` // of the state
-	Enabled      bool              `json:"enabled"`
-	Version      string            `json:"version"`
-	Job          *jobRow           `json:"job,omitempty"`
-	Created      *time.Time        `json:"created,omitempty"`
-	Mark         *ownerRow         `json:"mark,omitempty"` // absent: not azptend's
-	Capabilities map[string]string `json:"capabilities"`   // the user's
+	ID           int               `json:"id"`                // id of the agent
+	Name         string            `json:"name"`              // name of the agent
+	Pool         string            `json:"pool,omitempty"`    // name of the pool
+	PoolID       int               `json:"pool_id"`           // id of the pool
+	State        pool.State        `json:"state"`             // what the agent does
+	Since        *time.Time        `json:"since,omitempty"`   // when this state began
+	Enabled      bool              `json:"enabled"`           // whether the server gives jobs to the agent
+	Version      string            `json:"version"`           // version of the agent package
+	Job          *jobRow           `json:"job,omitempty"`     // the running job
+	Created      *time.Time        `json:"created,omitempty"` // when the agent was registered
+	Mark         *ownerRow         `json:"mark,omitempty"`    // azptend's owner tag; absent if azptend did not register the agent
+	Capabilities map[string]string `json:"capabilities"`      // user capabilities
 
 	now time.Time // the server's
 }
 
 type jobRow struct {
-	RequestID int64      `json:"request_id"`
-	Name      string     `json:"name"`
-	Pipeline  string     `json:"pipeline,omitempty"`
-	Run       string     `json:"run,omitempty"`
-	Since     *time.Time `json:"since,omitempty"` // it was assigned
+	RequestID int64      `json:"request_id"`         // id of the job request
+	Name      string     `json:"name"`               // name of the job
+	Pipeline  string     `json:"pipeline,omitempty"` // name of the pipeline
+	Run       string     `json:"run,omitempty"`      // name of the run
+	Since     *time.Time `json:"since,omitempty"`    // when the job was assigned
 }
 
 type ownerRow struct {
-	Kind      string `json:"kind"`
-	Instance  string `json:"instance,omitempty"`
-	Host      string `json:"host,omitempty"`       // "host name:agent folder"
-	RemovedBy string `json:"removed_by,omitempty"` // "keeper"
+	Kind      string `json:"kind"`                 // what azptend registered: agent or placeholder
+	Instance  string `json:"instance,omitempty"`   // id of the azptend that registered it
+	Host      string `json:"host,omitempty"`       // host name and agent directory, separated by a colon
+	RemovedBy string `json:"removed_by,omitempty"` // keeper, if the agent cannot remove itself
 }
 
 func agentRows(tended *pool.Pool, agents []azdo.Agent) []agentRow {
@@ -79,13 +57,13 @@ func agentRows(tended *pool.Pool, agents []azdo.Agent) []agentRow {
 
 func newAgentRow(tended *pool.Pool, a azdo.Agent) agentRow {
 	r := agentRow{
-		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: agentState(a), Since: timeOrNil(a.StatusChangedOn),
+		ID: a.ID, Name: a.Name, Pool: tended.Name, PoolID: tended.ID, State: pool.StateOf(a), Since: timeOrNil(a.StatusChangedOn),
 		Enabled: a.IsEnabled(), Version: a.Version, Created: timeOrNil(a.CreatedOn), Mark: ownerOf(a),
 		Capabilities: map[string]string{}, now: tended.Now(),
 	}
 	if j := a.AssignedRequest; j != nil {
 		r.Job = &jobRow{j.RequestID, j.JobName, j.Definition.Name, j.Owner.Name, timeOrNil(j.AssignTime)}
-		if r.State == stateBusy && r.Job.Since != nil {
+		if r.State == pool.StateBusy && r.Job.Since != nil {
 			r.Since = r.Job.Since
 		}
 	}
@@ -153,7 +131,7 @@ func (r agentRow) cells() []string {
 		enabled = "no"
 	}
 	return []string{
-		strconv.Itoa(r.ID), r.Name, r.State, r.ago(r.Since), enabled, r.Version, r.ago(r.Created), r.Job.text(), r.Mark.owner(),
+		strconv.Itoa(r.ID), r.Name, string(r.State), r.ago(r.Since), enabled, r.Version, r.ago(r.Created), r.Job.text(), r.Mark.owner(),
 	}
 }
 

@@ -66,8 +66,8 @@ type changePrinter struct {
 
 // change is a line of --json.
 type change struct {
-	Time   time.Time `json:"time"`
-	Change string    `json:"change"` // "there", "changed", "gone"
+	Time   time.Time `json:"time"`   // when azptend saw the change
+	Change string    `json:"change"` // what happened: there, changed or gone
 	agentRow
 }
 
@@ -102,17 +102,17 @@ func (c *changePrinter) print(tended *pool.Pool, agents []azdo.Agent) error {
 
 // summary is what makes a change worth a line.
 func (r agentRow) summary() string {
-	return strings.Join([]string{r.Name, r.State, fmt.Sprint(r.Enabled), r.Version, r.Job.text()}, "\n")
+	return strings.Join([]string{r.Name, string(r.State), fmt.Sprint(r.Enabled), r.Version, r.Job.text()}, "\n")
 }
 
 func (c *changePrinter) write(line change) error {
 	if c.asJSON {
 		return json.NewEncoder(c.p.Stdout).Encode(line)
 	}
-	state := line.State
+	state := string(line.State)
 	if line.Change == "gone" {
 		state = line.Change
-	} else if !line.Enabled {
+	} else if !line.Enabled && line.State != pool.StateDisabled {
 		state += ", disabled"
 	}
 	text := fmt.Sprintf("%s  %s (agent %d, version %s): %s", line.Time.Format(time.RFC3339), line.Name, line.ID, line.Version, state)

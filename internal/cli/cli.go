@@ -4,17 +4,14 @@
 package cli
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -75,7 +72,7 @@ func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return exitcode.With(exitcode.Usage, &usageError{err, c.CommandPath()})
+		return newUsageError(c, err.Error(), suggestFlag(c, err))
 	})
 	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
@@ -105,32 +102,6 @@ func addCompletion(root *cobra.Command) {
 			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
 		}
 	}
-}
-
-// needsCommand is what a command does that only holds others.
-func needsCommand(c *cobra.Command, args []string) error {
-	what := "no command is given"
-	if len(args) > 0 {
-		what = "there is no command " + strconv.Quote(args[0])
-	}
-	return exitcode.With(exitcode.Usage, &usageError{errors.New(what), c.CommandPath()})
-}
-
-// usageError is a command line that cannot be read.
-type usageError struct {
-	err     error
-	command string
-}
-
-func (e *usageError) Error() string {
-	return "cannot read the command line: " + e.err.Error() + "\nhint: run '" + e.command + " --help' for usage"
-}
-
-func noArgs(c *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(c, args); err != nil {
-		return exitcode.With(exitcode.Usage, &usageError{err, c.CommandPath()})
-	}
-	return nil
 }
 
 // version is the module's version where the binary was built from a tagged

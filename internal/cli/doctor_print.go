@@ -93,25 +93,25 @@ func (t *doctorPrinter) printConclusion(r doctor.Report) {
 // The JSON of a report, which docs/doctor.md describes.
 type (
 	reportJSON struct {
-		Works    bool          `json:"works"`     // azptend run would
-		ExitCode int           `json:"exit_code"` // what it would end with
-		Checks   []findingJSON `json:"checks"`
+		Works    bool          `json:"works"`     // whether azptend run would work
+		ExitCode int           `json:"exit_code"` // the exit code of azptend run
+		Checks   []findingJSON `json:"checks"`    // the checks, in their order
 	}
 	findingJSON struct {
-		Check     doctor.Name    `json:"check"`
-		Verdict   doctor.Verdict `json:"verdict"`
-		Found     string         `json:"found"`
-		Why       string         `json:"why"`
-		Problems  []problemJSON  `json:"problems"`
-		Blocks    []doctor.Name  `json:"blocks"`
-		BlockedBy doctor.Name    `json:"blocked_by,omitempty"`
-		ExitCode  int            `json:"exit_code,omitempty"`
-		Took      int64          `json:"took_ms"`
+		Check     doctor.Name    `json:"check"`                // name of the check
+		Verdict   doctor.Verdict `json:"verdict"`              // the result
+		Found     string         `json:"found"`                // what was found, in a sentence
+		Why       string         `json:"why"`                  // what the check is for
+		Problems  []problemJSON  `json:"problems"`             // failures first, then warnings
+		Blocks    []doctor.Name  `json:"blocks"`               // the checks that need this one
+		BlockedBy doctor.Name    `json:"blocked_by,omitempty"` // the failed check for which this one was skipped
+		ExitCode  int            `json:"exit_code,omitempty"`  // exit code of azptend run for this failure
+		Took      int64          `json:"took_ms"`              // duration in milliseconds
 	}
 	problemJSON struct {
-		Cause string `json:"cause"`
-		What  string `json:"what"`
-		Fix   string `json:"fix,omitempty"`
+		Cause string `json:"cause"`         // the cause
+		What  string `json:"what"`          // the problem, in a sentence
+		Fix   string `json:"fix,omitempty"` // what to do
 	}
 )
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -32,7 +31,7 @@ listens for jobs or runs one. With several agents (AZP_AGENTS) all must be ready
 Exit codes: 0 success, 1 failure, 64 invalid command line. One line says why.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.live && o.ready {
-				return exitcode.With(exitcode.Usage, &usageError{errors.New("--live and --ready exclude each other"), c.CommandPath()})
+				return newUsageError(c, "--live and --ready exclude each other", "")
 			}
 			s, err := config.LoadLocation(c.Flags(), p.Environ)
 			if err != nil {

@@ -139,17 +139,17 @@ func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name
 
 // placeholderRow is one row, and its JSON.
 type placeholderRow struct {
-	ID           int               `json:"id"`
-	Name         string            `json:"name"`
-	Pool         string            `json:"pool,omitempty"`
-	PoolID       int               `json:"pool_id"`
-	Version      string            `json:"version"`
-	OS           string            `json:"os,omitempty"`
-	MadeBy       pool.Maker        `json:"made_by"`
-	Status       string            `json:"status"`
-	Enabled      bool              `json:"enabled"`
-	Created      string            `json:"created,omitempty"`
-	Capabilities map[string]string `json:"capabilities"` // the user's
+	ID           int               `json:"id"`                // id of the agent
+	Name         string            `json:"name"`              // name of the agent
+	Pool         string            `json:"pool,omitempty"`    // name of the pool
+	PoolID       int               `json:"pool_id"`           // id of the pool
+	Version      string            `json:"version"`           // version that it shows
+	OS           string            `json:"os,omitempty"`      // operating system that it shows
+	MadeBy       pool.Maker        `json:"made_by"`           // the tool that created it
+	Status       string            `json:"status"`            // status at the server
+	Enabled      bool              `json:"enabled"`           // whether it is enabled
+	Created      string            `json:"created,omitempty"` // when it was created, RFC 3339
+	Capabilities map[string]string `json:"capabilities"`      // user capabilities
 }
 
 func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON bool) error {

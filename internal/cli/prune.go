@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,8 @@ azptend's owner tag (or any, with --any-owner). Placeholders, and the only agent
 that matches a job's demands, are never removed unless named. Each ghost is checked
 again right before it is removed.
 
-Exit codes: 0; 75 if some could not be removed; else those of azptend run.`,
+Exit codes: 0; 64 if no agent has a name that is given (the others are removed); 75
+if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
@@ -58,25 +60,25 @@ type pruner struct {
 
 // pruneReport is what --json prints.
 type pruneReport struct {
-	Pool   string        `json:"pool,omitempty"`
-	PoolID int           `json:"pool_id"`
-	DryRun bool          `json:"dry_run"`
-	Ghosts int           `json:"ghosts"`
-	Absent []string      `json:"absent,omitempty"` // of the names that were given
-	Agents []prunedAgent `json:"agents"`
+	Pool   string        `json:"pool,omitempty"`   // name of the pool
+	PoolID int           `json:"pool_id"`          // id of the pool
+	DryRun bool          `json:"dry_run"`          // true without --yes: nothing was removed
+	Ghosts int           `json:"ghosts"`           // number of ghosts
+	Absent []string      `json:"absent,omitempty"` // given names that no agent has
+	Agents []prunedAgent `json:"agents"`           // the agents
 }
 
 type prunedAgent struct {
-	ID      int          `json:"id"`
-	Name    string       `json:"name"`
-	Version string       `json:"version"`
-	Status  string       `json:"status"`
-	Ghost   bool         `json:"ghost"`
-	Reason  pool.Reason  `json:"reason"`
-	Why     string       `json:"why"`
-	Removal pool.Removal `json:"removal,omitempty"` // absent with a dry run, and of what is no ghost
-	Stayed  string       `json:"stayed,omitempty"`  // why it stayed when it was looked at again
-	Error   string       `json:"error,omitempty"`
+	ID      int          `json:"id"`                // id of the agent
+	Name    string       `json:"name"`              // name of the agent
+	Version string       `json:"version"`           // version of the agent package
+	Status  string       `json:"status"`            // status at the server
+	Ghost   bool         `json:"ghost"`             // whether it is a ghost
+	Reason  pool.Reason  `json:"reason"`            // why it is a ghost, or why it stays
+	Why     string       `json:"why"`               // the same, in a sentence
+	Removal pool.Removal `json:"removal,omitempty"` // what became of a ghost; absent in a dry run
+	Stayed  string       `json:"stayed,omitempty"`  // why it stayed at the second check
+	Error   string       `json:"error,omitempty"`   // why the removal failed
 }
 
 func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
@@ -87,10 +89,34 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 		return err
 	}
 	out := r.report(tended, seen)
-	if !r.yes {
-		return r.printDryRun(out)
+	if r.yes {
+		err = r.remove(ctx, tended, seen, out)
+	} else {
+		err = r.printDryRun(out)
 	}
-	return r.remove(ctx, tended, seen, out)
+	if err == nil && len(out.Absent) > 0 {
+		err = exitcode.With(exitcode.Usage, &noAgentError{out.Absent, tended})
+	}
+	return err
+}
+
+// noAgentError says that no agent has these names. They are a typo, or the names of agents
+// that are gone.
+type noAgentError struct {
+	names []string
+	pool  *pool.Pool
+}
+
+func (e *noAgentError) Error() string {
+	return fmt.Sprintf("cannot prune %s: there is no such agent in %v", strings.Join(e.names, ", "), e.pool)
+}
+
+// Hint says what to do about it.
+func (e *noAgentError) Hint() string {
+	if strings.ContainsAny(strings.Join(e.names, ""), "*?") {
+		return "use --match for a pattern"
+	}
+	return "run azptend agents to see the names"
 }
 
 // report lists what the survey has found, ghosts first. Of agents that were not
@@ -124,7 +150,6 @@ func (r *pruner) printDryRun(out pruneReport) error {
 	if r.asJSON {
 		return term.PrintJSON(r.p.Stdout, out)
 	}
-	r.printMissing(out)
 	if len(out.Agents) > 0 {
 		t := term.NewTable(r.p.Stdout, "ID", "NAME", "VERSION", "VERDICT", "WHY")
 		for _, a := range out.Agents {
@@ -145,19 +170,6 @@ func (r *pruner) printDryRun(out pruneReport) error {
 	return nil
 }
 
-func (r *pruner) printMissing(out pruneReport) {
-	for _, name := range out.Absent {
-		fmt.Fprintf(r.p.Stderr, "there is no agent %q in pool %s\n", name, poolName(out))
-	}
-}
-
-func poolName(out pruneReport) string {
-	if out.Pool == "" {
-		return strconv.Itoa(out.PoolID)
-	}
-	return strconv.Quote(out.Pool)
-}
-
 // printSpared says of each agent that was named why it stays: who names one means it.
 func (r *pruner) printSpared(out pruneReport) error {
 	for _, a := range out.Agents {
@@ -174,7 +186,6 @@ func (r *pruner) printSpared(out pruneReport) error {
 // remove removes the ghosts, and tells of each as it goes.
 func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruneReport) error {
 	if !r.asJSON {
-		r.printMissing(out)
 		if err := r.printSpared(out); err != nil {
 			return err
 		}

@@ -150,12 +150,12 @@ func (t *selftestPrinter) printRow(r selftest.Row) {
 }
 
 type selftestDocument struct {
-	Version string         `json:"version"`
-	System  string         `json:"system"`
-	Server  string         `json:"server"`
-	Rows    []selftest.Row `json:"rows"`
-	Left    int            `json:"left"`    // agents that could not be removed
-	Covered bool           `json:"covered"` // azptend handles all that was seen
+	Version string         `json:"version"` // version of azptend
+	System  string         `json:"system"`  // operating system and architecture
+	Server  string         `json:"server"`  // kind of server
+	Rows    []selftest.Row `json:"rows"`    // the assumptions
+	Left    int            `json:"left"`    // number of agents that could not be removed
+	Covered bool           `json:"covered"` // whether azptend handles everything that it saw
 }
 
 func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, server string) {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,18 +23,23 @@ func newService(p Process) *cobra.Command {
 		Short: "Write a systemd unit that runs the agent on this machine",
 		Long: `Write a systemd unit that runs the agent on this machine: to standard output, or with --write into a directory such as /etc/systemd/system. --write also creates the file with the settings (--env-file) if it does not exist. service starts nothing; it prints what to do next.
 
-The agent runs as --user, which must exist. --grace-period is how long a running job may take to finish after systemd stops the service.`,
+The agent runs as --user, which must exist on this machine for --write. A unit that is printed may be for another machine, or for a user that is not in /etc/passwd. --grace-period is how long a running job may take to finish after systemd stops the service.
+
+Secrets belong into the file with the settings, which systemd reads as root: AZP_TOKEN, AZP_CLIENTSECRET.`,
 	}
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&o.User, "user", "agent", "user that runs the agent and its jobs")
-	c.Flags().StringVar(&o.AgentDir, "agent-dir", "/azp", "directory of the agent, which the user can write")
 	c.Flags().StringVar(&o.EnvFile, "env-file", "", "file with the settings (default: /etc/azptend/NAME.env)")
-	o.GracePeriod = time.Hour
-	c.Flags().Var(config.DurationFlag{Target: &o.GracePeriod, Setting: "AZP_GRACE_PERIOD"}, "grace-period", "time from SIGTERM to SIGKILL")
 	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo, which disables the unit's hardening")
 	c.Flags().StringVar(&o.Name, "name", "azptend", "name of the unit")
 	c.Flags().StringVar(&write, "write", "", "directory to write the unit into")
+	config.AddServiceFlags(c.Flags())
 	c.RunE = func(*cobra.Command, []string) error {
+		s, err := config.LoadService(c.Flags(), p.Environ)
+		if err != nil {
+			return exitcode.With(exitcode.Usage, err)
+		}
+		o.AgentDir, o.GracePeriod = s.AgentDir, s.Grace
 		if o.EnvFile == "" {
 			o.EnvFile = "/etc/azptend/" + o.Name + ".env"
 		}
@@ -46,6 +51,9 @@ The agent runs as --user, which must exist. --grace-period is how long a running
 		if err := o.Validate(); err != nil {
 			return exitcode.With(exitcode.Usage, fmt.Errorf("cannot write the unit: %w", err))
 		}
+		if err := checkUnitUser(p, o.User, write != ""); err != nil {
+			return err
+		}
 		if write == "" {
 			fmt.Fprint(p.Stdout, systemd.Unit(o))
 			return nil
@@ -53,6 +61,21 @@ The agent runs as --user, which must exist. --grace-period is how long a running
 		return writeService(p, o, filepath.Join(write, o.Name+".service"))
 	}
 	return c
+}
+
+// checkUnitUser refuses to write a unit for a user that this machine does not have: systemd
+// would fail to start it, with status 217. A unit that is only printed may be for another
+// machine, or for a user of a directory service, which this static program cannot see.
+func checkUnitUser(p Process, name string, written bool) error {
+	if _, err := user.Lookup(name); err == nil {
+		return nil
+	}
+	if !written {
+		fmt.Fprintf(p.Stderr, "azptend: warning: this machine has no user %q: create it before the unit starts\n", name)
+		return nil
+	}
+	return exitcode.With(exitcode.Usage, fmt.Errorf("cannot write the unit: --user is %q, and this machine has no such user\n"+
+		"hint: create it (useradd --create-home %s), or print the unit without --write if it is for another machine or the user is not in /etc/passwd", name, name))
 }
 
 func writeService(p Process, o systemd.UnitOptions, unit string) error {

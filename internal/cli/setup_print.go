@@ -177,39 +177,39 @@ func (t *setupPrinter) undoCommand() string {
 }
 
 type setupDocument struct {
-	Organisation string `json:"organisation"`
-	By           string `json:"by"`
+	Organisation string `json:"organisation"` // URL of the organisation
+	By           string `json:"by"`           // who runs setup
 	Identity     struct {
-		ObjectID      string `json:"objectId"`
-		Member        bool   `json:"member"`
-		Name          string `json:"name,omitempty"`
-		Kind          string `json:"kind,omitempty"`
-		ApplicationID string `json:"applicationId,omitempty"`
-		StorageKey    string `json:"storageKey,omitempty"`
-		License       string `json:"licence,omitempty"`
-		Status        string `json:"status,omitempty"`
-	} `json:"identity"`
+		ObjectID      string `json:"objectId"`                // object (principal) id
+		Member        bool   `json:"member"`                  // whether it is a user of the organisation
+		Name          string `json:"name,omitempty"`          // display name
+		Kind          string `json:"kind,omitempty"`          // kind of the identity
+		ApplicationID string `json:"applicationId,omitempty"` // application (client) id
+		StorageKey    string `json:"storageKey,omitempty"`    // id of the user in the organisation
+		License       string `json:"licence,omitempty"`       // licence
+		Status        string `json:"status,omitempty"`        // status of the licence
+	} `json:"identity"` // the identity
 	Pool struct {
-		ID         int    `json:"id,omitempty"`
-		Name       string `json:"name"`
-		AutoUpdate bool   `json:"autoUpdate"`
-	} `json:"pool"`
-	Role      string       `json:"role,omitempty"`      // assigned on the pool
-	Inherited string       `json:"inherited,omitempty"` // from all pools
-	Project   *projectPart `json:"project,omitempty"`
-	Steps     []setup.Step `json:"steps"`
-	Done      int          `json:"done"`    // how many of them were done
-	Applied   bool         `json:"applied"` // all were done and read back
-	Notes     []string     `json:"notes,omitempty"`
-	Obstacle  string       `json:"obstacle,omitempty"`
-	Error     string       `json:"error,omitempty"` // why it failed
-	Undo      string       `json:"undo,omitempty"`
+		ID         int    `json:"id,omitempty"` // id of the pool
+		Name       string `json:"name"`         // name of the pool
+		AutoUpdate bool   `json:"autoUpdate"`   // whether the pool updates agents
+	} `json:"pool"` // the pool
+	Role      string       `json:"role,omitempty"`      // role on the pool
+	Inherited string       `json:"inherited,omitempty"` // role on all pools
+	Project   *projectPart `json:"project,omitempty"`   // the project
+	Steps     []setup.Step `json:"steps"`               // the plan
+	Done      int          `json:"done"`                // number of steps that were applied
+	Applied   bool         `json:"applied"`             // whether all steps were applied and read back
+	Notes     []string     `json:"notes,omitempty"`     // what stays as it is, and why
+	Obstacle  string       `json:"obstacle,omitempty"`  // why the plan cannot be applied
+	Error     string       `json:"error,omitempty"`     // why setup failed
+	Undo      string       `json:"undo,omitempty"`      // the command that reverses it
 }
 
 type projectPart struct {
-	Name  string `json:"name"`
-	Queue int    `json:"queue,omitempty"`
-	Open  bool   `json:"openToAllPipelines"`
+	Name  string `json:"name"`               // name of the project
+	Queue int    `json:"queue,omitempty"`    // id of the pool's queue in the project
+	Open  bool   `json:"openToAllPipelines"` // whether all pipelines may use it
 }
 
 func (t *setupPrinter) document(s setup.State, plan setup.Plan) setupDocument {

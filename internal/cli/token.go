@@ -50,18 +50,18 @@ func newToken(p Process) *cobra.Command {
 
 // tokenInfo are what is known of a token without showing it.
 type tokenInfo struct {
-	Source        string     `json:"source"`
-	Selector      string     `json:"selector"`
-	Why           string     `json:"why"`
-	Host          string     `json:"host,omitempty"`
-	Ignored       []string   `json:"ignored,omitempty"`
-	Tenant        string     `json:"tenant,omitempty"`
-	ObjectID      string     `json:"objectId,omitempty"`
-	ApplicationID string     `json:"applicationId,omitempty"`
-	Resource      string     `json:"resource,omitempty"`
-	Expires       *time.Time `json:"expires,omitempty"`
-	ResourceID    string     `json:"identity,omitempty"` // the identity's, or its machine's, Azure resource
-	Problems      []string   `json:"problems,omitempty"`
+	Source        string     `json:"source"`                  // kind of the identity
+	Selector      string     `json:"selector"`                // which identity was requested
+	Why           string     `json:"why"`                     // the setting that chose it
+	Host          string     `json:"host,omitempty"`          // the host that gives the token
+	Ignored       []string   `json:"ignored,omitempty"`       // settings that are not used
+	Tenant        string     `json:"tenant,omitempty"`        // tenant id
+	ObjectID      string     `json:"objectId,omitempty"`      // object (principal) id
+	ApplicationID string     `json:"applicationId,omitempty"` // application (client) id
+	Resource      string     `json:"resource,omitempty"`      // resource that the token is for
+	Expires       *time.Time `json:"expires,omitempty"`       // when the token expires
+	ResourceID    string     `json:"identity,omitempty"`      // Azure resource id of the identity, or of its machine
+	Problems      []string   `json:"problems,omitempty"`      // what is wrong with the token
 }
 
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {

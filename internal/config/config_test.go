@@ -508,6 +508,12 @@ func TestProxy(t *testing.T) {
 		{[]string{"AZP_PROXY=http://own:1", "HTTP_PROXY=http://proxy:3128"}, "http://tfs.corp/tfs", "http://own:1"},
 		{[]string{"AZP_PROXY=http://own:1", "NO_PROXY=.corp"}, "http://tfs.corp/tfs", ""},
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, "http://127.0.0.1:8140/emulated", ""},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1"}, "https://dev.azure.com/org", "http://agents:1"},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1"}, "http://tfs.corp/tfs", "http://agents:1"},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1", "VSTS_HTTP_PROXY_USERNAME=us@er", "VSTS_HTTP_PROXY_PASSWORD=p4ss/word"}, "https://dev.azure.com/org", "http://us%40er:p4ss%2Fword@agents:1"},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1", "HTTPS_PROXY=http://proxy:3128"}, "https://dev.azure.com/org", "http://proxy:3128"},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1", "AZP_PROXY=http://own:1"}, "https://dev.azure.com/org", "http://own:1"},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1", "no_proxy=.azure.com"}, "https://dev.azure.com/org", ""},
 	} {
 		s := loaded(t, least(tt.environ...))
 		u, err := url.Parse(tt.to)
@@ -543,6 +549,7 @@ func TestTheProxyInTheAgentsForm(t *testing.T) {
 		{[]string{"HTTPS_PROXY=http://proxy:3128", "NO_PROXY=dev.azure.com"}, nil},
 		{[]string{"HTTP_PROXY=http://proxy:3128"}, nil}, // not on the way to an https address
 		{[]string{"AZP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY=http://agents:1"}, nil},
+		{[]string{"VSTS_HTTP_PROXY=http://agents:1", "VSTS_HTTP_PROXY_USERNAME=u", "VSTS_HTTP_PROXY_PASSWORD=p"}, nil},
 		{[]string{"AZP_CA_FILE=" + ca}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
 		{[]string{"AZP_CA_FILE=" + ca, "SSL_CERT_FILE=/etc/own.pem"}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
 	} {

@@ -1,19 +1,15 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/pflag"
-
-	"github.com/azptend/azptend/internal/text"
 )
 
 // Environment is the process's environment.
@@ -122,8 +118,8 @@ func (r Setting) inGroups(groups []Group) bool {
 func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
 	s, bad := LoadPartial(flags, environ, hostName, groups...)
 	if len(bad) > 0 {
-		for _, name := range s.UnknownNames { // often the very reason
-			bad = append(bad, Problem{What: unknownMessage(name)})
+		for _, message := range s.nameMessages(flags) {
+			bad = append(bad, Problem{What: message})
 		}
 		return Settings{}, problems(bad).err(s)
 	}
@@ -156,10 +152,11 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 		refuseDeploymentTargets(env, &bad)
 	}
 	s.UnknownNames = unknownNames(env)
-	for _, name := range s.UnknownNames {
-		s.Warnings = append(s.Warnings, unknownMessage(name))
-	}
+	s.Warnings = append(s.Warnings, s.nameMessages(flags)...)
 	s.addWarnings(env)
+	if runs && !s.Placeholder {
+		s.warnOfProxyFile()
+	}
 	return s, bad
 }
 
@@ -199,9 +196,32 @@ func addNamedFlags(flags *pflag.FlagSet, names []string) {
 // LoadLocation reads only what says where an agent runs. With the settings of its
 // `azptend run` it finds the same place. The error is an *InvalidError.
 func LoadLocation(flags *pflag.FlagSet, environ []string) (Settings, error) {
+	return loadNamed(locationSettings, flags, environ)
+}
+
+// serviceSettings are those of `azptend run` that a systemd unit contains.
+var serviceSettings = []string{"AZP_AGENT_DIR", "AZP_GRACE_PERIOD"}
+
+// defaultServiceGrace is the grace period of a unit: systemd waits as long as the unit says.
+const defaultServiceGrace = time.Hour
+
+// AddServiceFlags defines the flags that LoadService reads.
+func AddServiceFlags(flags *pflag.FlagSet) {
+	addNamedFlags(flags, serviceSettings)
+	flags.Lookup("grace-period").Usage = "time from SIGTERM to SIGKILL (default: 1h) (AZP_GRACE_PERIOD)"
+}
+
+// LoadService reads only what a unit contains. The error is an *InvalidError.
+func LoadService(flags *pflag.FlagSet, environ []string) (Settings, error) {
+	s, err := loadNamed(serviceSettings, flags, environ)
+	s.Grace = cmp.Or(s.Grace, defaultServiceGrace)
+	return s, err
+}
+
+func loadNamed(names []string, flags *pflag.FlagSet, environ []string) (Settings, error) {
 	var s Settings
 	var bad problems
-	s.readNamed(locationSettings, flags, environMap(environ), &bad)
+	s.readNamed(names, flags, environMap(environ), &bad)
 	s.validateDirs(&bad)
 	return s, bad.err(s)
 }
@@ -274,46 +294,6 @@ func environMap(environ []string) map[string]string {
 		env[name] = value
 	}
 	return env
-}
-
-// unknownMessage is the warning about an unknown name.
-func unknownMessage(name string) string {
-	shown := name
-	if strings.ContainsFunc(name, unicode.IsControl) {
-		shown = strconv.Quote(name)
-	}
-	message := shown + " is not a setting of azptend; jobs do not get it"
-	var known []string
-	for _, r := range table {
-		known = append(known, strings.TrimPrefix(r.Env, "AZP_"))
-	}
-	if near := text.Nearest(strings.TrimPrefix(name, "AZP_"), known); near != "" {
-		message += "; did you mean AZP_" + near + "?"
-	}
-	return message
-}
-
-// unknownNames finds AZP_ names that mean nothing to this version: a typo, or a setting
-// of another image. Jobs do not get them: a mistyped AZP_TOKEN still is a secret.
-func unknownNames(env map[string]string) []string {
-	known := append(slices.Clone(compatNames), agentVariables()...)
-	for _, r := range table {
-		known = append(known, r.Env)
-	}
-	var found []string
-	for name, value := range env {
-		if strings.HasPrefix(name, "AZP_") && value != "" && !slices.Contains(known, name) && !namesDeploymentTarget(name) {
-			found = append(found, name)
-		}
-	}
-	sort.Strings(found)
-	return found
-}
-
-// agentVariables are settings of the agent itself that look like ours
-// (agent-protocol.md 4.5).
-func agentVariables() []string {
-	return []string{"AZP_AGENT_DOWNGRADE_DISABLED", "AZP_AGENT_DOWNLOAD_TIMEOUT", "AZP_AGENT_USE_LEGACY_HTTP"}
 }
 
 // validateDirs wants absolute paths.

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -16,18 +19,59 @@ import (
 )
 
 // Proxy selects the proxy for requests to Azure DevOps and Entra ID: AZP_PROXY, else
-// the one that curl and Go programs use. Loopback addresses and the hosts in NO_PROXY
-// are reached without one.
+// the one that curl and Go programs use, else the agent's own. Loopback addresses and the
+// hosts in NO_PROXY are reached without one.
 func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
 	env := environMap(s.Environ)
-	own := s.ProxyURL.Reveal()
+	own, agents := s.ProxyURL.Reveal(), proxyOfAgentVariables(env)
 	find := (&httpproxy.Config{
-		HTTPProxy:  cmp.Or(own, usableProxy(env["HTTP_PROXY"]), usableProxy(env["http_proxy"])),
-		HTTPSProxy: cmp.Or(own, usableProxy(env["HTTPS_PROXY"]), usableProxy(env["https_proxy"])),
+		HTTPProxy:  cmp.Or(own, usableProxy(env["HTTP_PROXY"]), usableProxy(env["http_proxy"]), agents),
+		HTTPSProxy: cmp.Or(own, usableProxy(env["HTTPS_PROXY"]), usableProxy(env["https_proxy"]), agents),
 		NoProxy:    cmp.Or(env["NO_PROXY"], env["no_proxy"]),
 	}).ProxyFunc()
 	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
 }
+
+// proxyOfAgentVariables is the proxy in the agent's own variables, which are for every
+// scheme (agent-protocol.md 3.4); "" for none.
+func proxyOfAgentVariables(env map[string]string) string {
+	v := usableProxy(env["VSTS_HTTP_PROXY"])
+	user := env["VSTS_HTTP_PROXY_USERNAME"]
+	if u, err := parseProxy(v); err == nil && user != "" && u.User == nil {
+		u.User = url.UserPassword(user, env["VSTS_HTTP_PROXY_PASSWORD"])
+		return u.String()
+	}
+	return v
+}
+
+// proxyFile is the file in which config.sh keeps the agent's proxy (agent-protocol.md 3.4).
+const proxyFile = ".proxy"
+
+// proxyFileTimeout is how long to wait for a file system that is stuck.
+const proxyFileTimeout = time.Second
+
+// warnOfProxyFile warns of a proxy that the agent uses and azptend does not. The agent's
+// jobs can write the file. A job could send the traffic of every later azptend in this
+// directory, tokens included, through a machine of its own, or to nowhere. So azptend
+// never uses the file, and repeats nothing of what is in it.
+func (s *Settings) warnOfProxyFile() {
+	own := ""
+	if via := s.agentProxy(); via != nil {
+		own = (&url.URL{Scheme: via.Scheme, Host: via.Host}).String()
+	}
+	ctx, done := context.WithTimeout(context.Background(), proxyFileTimeout)
+	defer done()
+	b, err := safefile.Dir(s.Root()).ReadFileInTime(ctx, proxyFile, maxProxyFile)
+	address, _, _ := strings.Cut(string(b), "\n")
+	if address = strings.TrimSpace(address); err != nil || address == "" || strings.TrimRight(address, "/") == own {
+		return
+	}
+	s.warn("%s names a proxy, which the agent uses and azptend does not, because jobs can write the file; set AZP_PROXY (--proxy) to it, or delete the file",
+		filepath.Join(s.Root(), proxyFile))
+}
+
+// maxProxyFile bounds a file with one address and one option.
+const maxProxyFile = 4 << 10
 
 // AgentEnviron passes the proxy and the certificates to the agent ("NAME=value"). The
 // agent knows http_proxy, for every scheme, and not HTTPS_PROXY (agent-protocol.md
@@ -79,17 +123,17 @@ func (s Settings) agentProxy() *url.URL {
 // ProxyPasswords is the password of the proxy, as it is and escaped. No log line may
 // hold either.
 func (s Settings) ProxyPasswords() []secret.Text {
-	via := s.agentProxy()
-	if via == nil {
-		return nil
+	all := []secret.Text{secret.New(s.Getenv("VSTS_HTTP_PROXY_PASSWORD"))}
+	if via := s.agentProxy(); via != nil {
+		password, _ := via.User.Password()
+		_, escaped, _ := strings.Cut(via.User.String(), ":")
+		all = append(all, secret.New(password), secret.New(escaped))
 	}
-	password, _ := via.User.Password()
-	_, escaped, _ := strings.Cut(via.User.String(), ":")
-	return []secret.Text{secret.New(password), secret.New(escaped)}
+	return slices.DeleteFunc(all, secret.Text.IsZero)
 }
 
-// proxyVariables tell curl and Go programs which proxy to use.
-var proxyVariables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
+// proxyVariables tell curl, Go programs and the agent which proxy to use.
+var proxyVariables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "VSTS_HTTP_PROXY"}
 
 // parseProxy reads a proxy variable, which may lack the scheme.
 func parseProxy(v string) (*url.URL, error) {

@@ -41,19 +41,19 @@ type Response struct {
 // as one: each in Agents, and together as far as the one that is least far on its
 // way. The words are package lifecycle's.
 type Status struct {
-	Phase        string     `json:"phase"`
-	Since        time.Time  `json:"since"` // when the phase began
-	Ready        bool       `json:"ready"` // it listens for jobs, or runs one
-	Registration string     `json:"registration"`
-	Agent        string     `json:"agent"`
-	AgentID      int        `json:"agent_id,omitempty"` // 0: the server has not given one
-	Pool         string     `json:"pool"`
-	Job          string     `json:"job"`                // none, running, unknown
-	Jobs         int        `json:"jobs"`               // received in this run
+	Phase        string     `json:"phase"`              // phase of the agent, as in the log
+	Since        time.Time  `json:"since"`              // when the phase began
+	Ready        bool       `json:"ready"`              // whether it listens for jobs, or runs one
+	Registration string     `json:"registration"`       // state of the registration
+	Agent        string     `json:"agent"`              // name of the agent
+	AgentID      int        `json:"agent_id,omitempty"` // id of the agent; 0: the server has not given one
+	Pool         string     `json:"pool"`               // name of the pool
+	Job          string     `json:"job"`                // none, running or unknown
+	Jobs         int        `json:"jobs"`               // number of jobs received in this run
 	Reason       string     `json:"reason,omitempty"`   // why it drains
-	Deadline     *time.Time `json:"deadline,omitempty"` // when the grace period ends; nil while it does not run
-	End          *End       `json:"end,omitempty"`      // of the run; nil while it lasts
-	Agents       []Status   `json:"agents,omitempty"`   // where there are several
+	Deadline     *time.Time `json:"deadline,omitempty"` // when the grace period ends, while it runs
+	End          *End       `json:"end,omitempty"`      // how the run ended
+	Agents       []Status   `json:"agents,omitempty"`   // each agent, where there are several
 }
 
 // String says it in a line, for whoever probes.
@@ -75,7 +75,7 @@ func (s Status) String() string {
 // End is how a run ended.
 type End struct {
 	Code int    `json:"code"` // the exit code
-	Why  string `json:"why"`
+	Why  string `json:"why"`  // the reason, in a sentence
 }
 
 // maxRequest bounds what is read of a request, in bytes.
@@ -101,11 +101,11 @@ func parseRequest(line []byte) (Request, error) {
 // Health is whether an azptend is live and ready, as `azptend healthcheck --json` and
 // the health server's /status show it.
 type Health struct {
-	Version string  `json:"version,omitempty"`
-	Live    bool    `json:"live"`
-	Ready   bool    `json:"ready"`
-	Error   string  `json:"error,omitempty"`
-	Status  *Status `json:"status,omitempty"` // nil: no agent has started, or azptend does not answer
+	Version string  `json:"version,omitempty"` // version of azptend; only at /status
+	Live    bool    `json:"live"`              // whether its loop answers
+	Ready   bool    `json:"ready"`             // whether all its agents are ready
+	Error   string  `json:"error,omitempty"`   // why it is not live
+	Status  *Status `json:"status,omitempty"`  // the agent; absent until it starts, and if azptend does not answer
 }
 
 // Probe is the result of a probe, and one line that says why.

@@ -3,6 +3,7 @@ package keep
 import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/metrics"
+	"github.com/azptend/azptend/internal/pool"
 )
 
 // Metrics are a keeper's metrics. The number of label values is limited: the pools of
@@ -58,15 +59,15 @@ func (m *Metrics) initPool(pool string) {
 }
 
 // setPool sets the gauges of a pool.
-func (m *Metrics) setPool(pool string, p Snapshot) {
-	for _, state := range agentStates() {
-		m.agents.Set(float64(p.AgentsBy[state]), pool, string(state))
+func (m *Metrics) setPool(name string, p Snapshot) {
+	for _, state := range pool.States() {
+		m.agents.Set(float64(p.AgentsBy[state]), name, string(state))
 	}
 	for _, state := range []azdo.JobState{azdo.JobQueued, azdo.JobAssigned, azdo.JobRunning} {
-		m.jobs.Set(float64(p.JobsBy[state]), pool, string(state))
+		m.jobs.Set(float64(p.JobsBy[state]), name, string(state))
 	}
-	m.oldest.Set(p.Oldest.Seconds(), pool)
-	m.lastSeen.Set(metrics.Timestamp(p.At), pool)
+	m.oldest.Set(p.Oldest.Seconds(), name)
+	m.lastSeen.Set(metrics.Timestamp(p.At), name)
 }
 
 func (m *Metrics) addJobs(pool string, n jobChanges) {

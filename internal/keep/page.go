@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/text"
 )
 
@@ -177,9 +178,9 @@ func tiles(p Snapshot) string {
 	tile("jobs waiting", strconv.Itoa(p.JobsBy[azdo.JobQueued]), p.JobsBy[azdo.JobQueued] > 0)
 	tile("oldest waits", oldest, false)
 	tile("jobs running", strconv.Itoa(p.JobsBy[azdo.JobAssigned]+p.JobsBy[azdo.JobRunning]), false)
-	tile("agents busy", strconv.Itoa(p.AgentsBy[Busy]), false)
-	tile("agents idle", strconv.Itoa(p.AgentsBy[Idle]), false)
-	tile("agents offline", strconv.Itoa(p.AgentsBy[Offline]+p.AgentsBy[Ghost]), false)
+	tile("agents busy", strconv.Itoa(p.AgentsBy[pool.StateBusy]), false)
+	tile("agents idle", strconv.Itoa(p.AgentsBy[pool.StateIdle]), false)
+	tile("agents offline", strconv.Itoa(p.AgentsBy[pool.StateOffline]+p.AgentsBy[pool.StateGhost]), false)
 	return m.String()
 }
 
@@ -231,7 +232,7 @@ func agentTable(p Snapshot) string {
 		if !since.IsZero() {
 			age = text.Duration(p.At.Sub(since))
 		}
-		m.raw("<tr>").element(`th scope="row"`, a.Name).raw("<td>"+stateLabel(string(stateOf(v)))+"</td>").
+		m.raw("<tr>").element(`th scope="row"`, a.Name).raw("<td>"+stateLabel(string(v.State()))+"</td>").
 			element(`td class="n"`, age).element(`td class="wrap"`, job).
 			element(`td class="wide n"`, a.Version).element(`td class="wide wrap"`, v.String()).raw("</tr>\n")
 	}

@@ -9,50 +9,13 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 )
 
-// AgentState is the state of an agent for someone who waits for one.
-type AgentState string
-
-// The states of an agent.
-const (
-	Busy        AgentState = "busy"        // a job is assigned to it
-	Idle        AgentState = "idle"        // it listens for jobs
-	Disabled    AgentState = "disabled"    // it listens, but gets no jobs
-	Offline     AgentState = "offline"     // it does not listen
-	Ghost       AgentState = "ghost"       // its machine is gone
-	Placeholder AgentState = "placeholder" // it never runs
-)
-
-// agentStates are the states in the order of the page.
-func agentStates() []AgentState {
-	return []AgentState{Busy, Idle, Disabled, Ghost, Offline, Placeholder}
-}
-
-// stateOf is an agent's state. An agent with a job is busy, even if it is offline: the server
-// has not given up the job yet.
-func stateOf(v pool.Verdict) AgentState {
-	a := v.Agent
-	switch {
-	case a.AssignedRequest != nil || v.Reason == pool.HasJob:
-		return Busy
-	case v.Reason == pool.IsPlaceholder:
-		return Placeholder
-	case v.Ghost():
-		return Ghost
-	case !a.Online():
-		return Offline
-	case !a.IsEnabled():
-		return Disabled
-	}
-	return Idle
-}
-
 // Snapshot is a pool at one moment, as metrics and the page show it. Nothing changes it.
 type Snapshot struct {
 	At     time.Time         // by the server's clock
 	Agents []pool.Verdict    // in the order of the page; at most maxRows
 	Jobs   []azdo.JobRequest // unfinished ones first; at most maxRows
 
-	AgentsBy map[AgentState]int
+	AgentsBy map[pool.State]int
 	JobsBy   map[azdo.JobState]int // of the unfinished
 	Oldest   time.Duration         // how long the oldest waiting job has waited; 0: no job waits
 }
@@ -67,7 +30,7 @@ const (
 
 // newSnapshot makes a snapshot of a survey. Prune says whether ghosts are removed.
 func newSnapshot(s pool.Survey, prune bool) Snapshot {
-	p := Snapshot{At: s.At, AgentsBy: map[AgentState]int{}, JobsBy: map[azdo.JobState]int{}}
+	p := Snapshot{At: s.At, AgentsBy: map[pool.State]int{}, JobsBy: map[azdo.JobState]int{}}
 	p.Agents, p.Jobs = firstAgents(s.Verdicts), firstJobs(s)
 	for i, v := range p.Agents {
 		if v.Ghost() && !prune {
@@ -75,7 +38,7 @@ func newSnapshot(s pool.Survey, prune bool) Snapshot {
 		}
 	}
 	for _, v := range s.Verdicts {
-		p.AgentsBy[stateOf(v)]++
+		p.AgentsBy[v.State()]++
 	}
 	for _, r := range s.Queue {
 		p.JobsBy[r.State()]++
@@ -91,7 +54,7 @@ func firstAgents(verdicts []pool.Verdict) []pool.Verdict {
 	sorted := slices.Clone(verdicts)
 	slices.SortStableFunc(sorted, func(a, b pool.Verdict) int {
 		return cmp.Or(
-			cmp.Compare(slices.Index(agentStates(), stateOf(a)), slices.Index(agentStates(), stateOf(b))),
+			cmp.Compare(slices.Index(pool.States(), a.State()), slices.Index(pool.States(), b.State())),
 			cmp.Compare(a.Agent.Name, b.Agent.Name), cmp.Compare(a.Agent.ID, b.Agent.ID))
 	})
 	return slices.Clone(sorted[:min(len(sorted), maxRows)]) // the others are not kept

@@ -26,6 +26,7 @@ import (
 // Server is the part of Azure DevOps that this package uses. *azdo.Client implements it.
 type Server interface {
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
+	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
 	Agents(ctx context.Context, pool int) ([]azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
@@ -116,11 +117,18 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 			first = false
 		},
 	}
-	return policy.Do(ctx, func(ctx context.Context) error {
+	err := policy.Do(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 		return f(ctx)
 	})
+	if azdo.IsPoolNotFound(err) {
+		// The pool was given by its id. This request tells which pools the identity sees.
+		if _, unseen := p.o.Server.PoolByID(ctx, p.ID); errors.Is(unseen, azdo.ErrNoPool) {
+			return unseen
+		}
+	}
+	return err
 }
 
 // logRetry warns of the first failure only. The others are for debugging.

@@ -111,6 +111,11 @@ func (s *server) PoolByName(ctx context.Context, _ string) (p azdo.Pool, err err
 	return p, err
 }
 
+func (s *server) PoolByID(ctx context.Context, _ int) (p azdo.Pool, err error) {
+	err = s.call(ctx, "pool", func() error { p = s.found; return nil })
+	return p, err
+}
+
 func (s *server) Agents(ctx context.Context, _ int) (all []azdo.Agent, err error) {
 	err = s.call(ctx, "list", func() error { all = slices.Clone(s.agents); return nil })
 	return all, err

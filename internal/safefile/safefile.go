@@ -15,8 +15,8 @@
 // token file, which Kubernetes mounts through links. They follow links, and keep the other
 // three rules.
 //
-// No function but [ReadFileInTime] starts a goroutine that touches a file, so the others
-// work under proc.User.Do. A read still takes long if the file system does (NFS, FUSE):
+// Only [ReadFileInTime] and [Dir.ReadFileInTime] start a goroutine that touches a file, so
+// the others work under proc.User.Do. A read still takes long if the file system does (NFS, FUSE):
 // a caller that must not wait calls it from a goroutine of its own.
 package safefile
 
@@ -150,9 +150,18 @@ const readTimeout = 5 * time.Second
 // stuck. After five seconds, or when ctx ends, it returns and abandons the read. It does
 // not work under proc.User.Do, because it reads in a goroutine.
 func ReadFileInTime(ctx context.Context, path string, limit int64) ([]byte, error) {
+	return readInTime(ctx, path, func() ([]byte, error) { return ReadFile(path, limit) })
+}
+
+// ReadFileInTime is Dir.ReadFile for such a caller.
+func (d Dir) ReadFileInTime(ctx context.Context, name string, limit int64) ([]byte, error) {
+	return readInTime(ctx, filepath.Join(string(d), name), func() ([]byte, error) { return d.ReadFile(name, limit) })
+}
+
+func readInTime(ctx context.Context, path string, read func() ([]byte, error)) ([]byte, error) {
 	ctx, done := context.WithTimeout(ctx, readTimeout)
 	defer done()
-	content, err := bounded.Call(ctx, func() ([]byte, error) { return ReadFile(path, limit) }, nil)
+	content, err := bounded.Call(ctx, read, nil)
 	if err != nil && errors.Is(err, context.Cause(ctx)) {
 		err = &fs.PathError{Op: "read", Path: path, Err: err}
 	}

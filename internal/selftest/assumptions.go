@@ -14,12 +14,11 @@ const (
 
 // Row is one assumption, and what was seen.
 type Row struct {
-	ID       string  `json:"id"`
-	Expected string  `json:"expected"`
-	Seen     string  `json:"seen,omitempty"`
-	Verdict  Verdict `json:"verdict"`
-	// Fallback is what azptend does if the server differs; or why the assumption was not tested.
-	Fallback string `json:"fallback,omitempty"`
+	ID       string  `json:"id"`                 // id of the assumption, as in docs/assumptions.md
+	Expected string  `json:"expected"`           // the expected behaviour
+	Seen     string  `json:"seen,omitempty"`     // the observed behaviour
+	Verdict  Verdict `json:"verdict"`            // the result
+	Fallback string  `json:"fallback,omitempty"` // what azptend does if the server differs, or why it was not tested
 }
 
 // assumption is a row before the test.

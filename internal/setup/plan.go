@@ -26,10 +26,9 @@ const (
 
 // Step is one change.
 type Step struct {
-	Action Action `json:"do"`
-	What   string `json:"what"`
-	// Undo says what --remove does not undo; "" if it undoes the step.
-	Undo string `json:"undo,omitempty"`
+	Action Action `json:"do"`             // the change
+	What   string `json:"what"`           // the change, in a sentence
+	Undo   string `json:"undo,omitempty"` // what --remove does not reverse
 }
 
 // Plan lists what is missing.

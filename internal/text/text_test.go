@@ -14,7 +14,7 @@ func TestDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"pool", "pool", 0}, {"pool", "pol", 1}, {"pool", "poool", 1}, {"pool", "pull", 2}, {"", "abc", 3}} {
+	}{{"", "", 0}, {"pool", "pool", 0}, {"pool", "pol", 1}, {"pool", "poool", 1}, {"pool", "pull", 2}, {"", "abc", 3}, {"run", "rnu", 1}, {"prune", "rpuen", 2}, {"ab", "ba", 1}} {
 		if got := distance(tt.a, tt.b); got != tt.want {
 			t.Errorf("%q to %q: %d, want %d", tt.a, tt.b, got, tt.want)
 		}

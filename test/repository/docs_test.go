@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,45 +16,38 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// TestReadmeHasEverySetting holds the README's table against the settings.
-func TestReadmeHasEverySetting(t *testing.T) {
-	b, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestConfigurationPage holds the tables of docs/configuration.md against the
+// settings. With -update it writes them.
+func TestConfigurationPage(t *testing.T) {
+	rows, groups := map[config.Group]string{}, []config.Group{}
 	for _, row := range config.Table() {
-		flag, value := "none: a command line is public", ""
+		if rows[row.Group] == "" {
+			groups = append(groups, row.Group)
+		}
+		flag, value := "none", ""
 		if row.Flag != "" {
 			flag = "`--" + row.Flag + "`"
 		}
 		if row.Default != "" {
 			value = "`" + row.Default + "`"
 		}
-		line := fmt.Sprintf("| `%s` | %s | %s | %s |", row.Env, flag, value, row.Help)
-		if !strings.Contains(string(b), line+"\n") {
-			t.Errorf("README.md lacks the line\n%s", line)
-		}
+		rows[row.Group] += fmt.Sprintf("| `%s` | %s | %s | %s |\n", row.Env, flag, value, row.Help)
 	}
+	tables := "\n"
+	for _, group := range groups {
+		tables += fmt.Sprintf("## %s\n\n| variable | flag | default | |\n|---|---|---|---|\n%s\n", group, rows[group])
+	}
+	holdBlock(t, "../../docs/configuration.md", "<!-- settings: written by", "<!-- end of settings -->", tables)
 }
 
-// TestReadmeHasEveryExitCode holds the README's table against the program's.
-func TestReadmeHasEveryExitCode(t *testing.T) {
-	b, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, found := strings.Cut(string(b), "## Exit codes of `azptend run`\n\n| code | when |\n|---|---|\n")
-	if !found {
-		t.Fatal("README.md has no table of exit codes")
-	}
-	table, _, _ = strings.Cut(table, "\n\n")
-	var want []string
+// TestExitCodePage holds the table of docs/exit-codes.md against the program's.
+func TestExitCodePage(t *testing.T) {
+	var table strings.Builder
+	table.WriteString("| code | when |\n|---|---|\n")
 	for _, row := range exitcode.Table() {
-		want = append(want, fmt.Sprintf("| %s | %s |", row.Code, row.When))
+		fmt.Fprintf(&table, "| %s | %s |\n", row.Code, row.When)
 	}
-	if got := strings.Split(table, "\n"); !slices.Equal(got, want) {
-		t.Errorf("README.md has\n%s\nwant\n%s", table, strings.Join(want, "\n"))
-	}
+	holdBlock(t, "../../docs/exit-codes.md", "<!-- codes: written by", "<!-- end of codes -->", "\n"+table.String()+"\n")
 }
 
 // link is a link of Markdown, or a picture, with where it leads.
@@ -150,12 +142,16 @@ func withoutCode(text string) string {
 	return strings.Join(kept, "\n")
 }
 
-// TestReadmeShowsTheDemo holds the README's output of the demo against the
-// words of the program that prints it: whoever changes one changes both.
+// TestReadmeShowsTheDemo holds the README's transcript against what the demo prints.
 func TestReadmeShowsTheDemo(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	_, transcript, _ := strings.Cut(string(readme), "```\n")
+	transcript, _, _ = strings.Cut(transcript, "```\n")
+	if strings.Count(transcript, "\n") < 5 {
+		t.Fatalf("README.md shows no transcript of the demo: %q", transcript)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -164,10 +160,13 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the demo failed: %v\n%s", err, out)
 	}
-	for line := range strings.Lines(string(out)) {
-		if words := wordsOf(line); words != "" && !strings.Contains(wordsOf(string(readme)), words) {
-			t.Errorf("README.md does not show %q", words)
+	rest := wordsOf(string(out))
+	for line := range strings.Lines(transcript) {
+		_, after, found := strings.Cut(rest, wordsOf(line))
+		if !found {
+			t.Fatalf("the demo does not print %q, in README.md's order", wordsOf(line))
 		}
+		rest = after
 	}
 }
 

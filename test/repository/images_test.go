@@ -34,23 +34,6 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// TestReadmeShowsTheImage: the README's Dockerfile is deploy/images', its head
-// of comments left out.
-func TestReadmeShowsTheImage(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := os.ReadFile("../../deploy/images/debian.Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, body, _ := strings.Cut(string(image), "\nFROM ")
-	if want := "```dockerfile\nFROM " + body + "```\n"; !strings.Contains(string(readme), want) {
-		t.Errorf("README.md does not show\n%s", want)
-	}
-}
-
 // TestImageRules: each rule must be able to say no.
 func TestImageRules(t *testing.T) {
 	const good = `FROM golang:1.25 AS build

@@ -46,7 +46,7 @@ func containerCaps() []int {
 }
 
 // own gives what belongs to the agent to the user it runs as.
-func (h *heist) own(a account) {
+func (h *harness) own(a account) {
 	h.t.Helper()
 	uid := a.uid
 	if a.jobs != "" {

@@ -97,9 +97,9 @@ func TestGuardFaultsFit(t *testing.T) {
 	}
 }
 
-func hostNamed(part string) host {
-	all := hosts()
-	return all[slices.IndexFunc(all, func(ho host) bool { return strings.Contains(ho.name, part) })]
+func setupNamed(part string) identitySetup {
+	all := identitySetups()
+	return all[slices.IndexFunc(all, func(setup identitySetup) bool { return strings.Contains(setup.name, part) })]
 }
 
 // TestEachGuardIsNeeded takes one protection away where no other stands behind
@@ -108,9 +108,9 @@ func TestEachGuardIsNeeded(t *testing.T) {
 	t.Parallel()
 	plain, container, other := accounts()[0], accounts()[1], accounts()[3]
 	for _, tt := range []struct {
-		guard, host string
-		who         account
-		loot        []finding // wherever it was
+		guard, setup string
+		who          account
+		want         []finding // wherever it was
 	}{
 		{"undumpable", "IDENTITY_HEADER", plain, []finding{
 			{How: "environ", What: "identity header"}, {How: "mem", What: "identity header"}, {How: "mem", What: "managing token 1"}}},
@@ -124,19 +124,19 @@ func TestEachGuardIsNeeded(t *testing.T) {
 		{"argv", "AZP_TOKEN`", other, []finding{
 			{How: "argv", What: "personal access token"}, {How: "argv, from outside", What: "personal access token"}}},
 		{"run-as", "AZP_TOKEN_FILE", other, []finding{{How: "file", What: "token file"}}},
-		{"closed-port", "IDENTITY_HEADER", plain, []finding{{How: "notification port", What: "azptend's ear"}}},
+		{"closed-port", "IDENTITY_HEADER", plain, []finding{{How: "notification port", What: "azptend listens"}}},
 	} {
-		t.Run(tt.guard+"/"+tt.host+"/"+tt.who.name, func(t *testing.T) {
+		t.Run(tt.guard+"/"+tt.setup+"/"+tt.who.name, func(t *testing.T) {
 			tt.who.possible(t)
 			t.Parallel()
-			h := newHeist(t, nil)
-			hostNamed(tt.host).give(h, tt.who)
+			h := newHarness(t, nil)
+			setupNamed(tt.setup).give(h, tt.who)
 			args := []string{"run"}
 			if tt.guard == "argv" {
 				args = append(args, "--token="+h.takeEnv("AZP_TOKEN"))
 			}
-			l := h.life(tt.who, without(t, tt.guard), args...)
-			for _, want := range tt.loot {
+			l := h.runThief(tt.who, without(t, tt.guard), args...)
+			for _, want := range tt.want {
 				if !slices.ContainsFunc(l.findings, func(f finding) bool { return f.How == want.How && f.What == want.What }) {
 					t.Errorf("without %s the thief did not get %s by %s: %v", tt.guard, want.What, want.How, l.findings)
 				}
@@ -149,14 +149,14 @@ func TestEachGuardIsNeeded(t *testing.T) {
 	}
 }
 
-// A hook that does not close itself is robbed, although azptend is closed.
+// The token leaks from a hook that does not close itself, although azptend is closed.
 func TestDumpableHookLeaksToken(t *testing.T) {
 	t.Parallel()
 	who := accounts()[0]
-	h := newHeist(t, nil)
-	hostNamed("preStop hook").give(h, who)
+	h := newHarness(t, nil)
+	setupNamed("preStop hook").give(h, who)
 	h.hook = []string{without(t, "undumpable"), "drain", "--wait"}
-	l := h.life(who, programs.Azptend, "run")
+	l := h.runThief(who, programs.Azptend, "run")
 	for _, how := range []string{"environ", "mem"} {
 		if !slices.Contains(l.findings, finding{how, "undumpable", "personal access token"}) {
 			t.Errorf("the thief did not get the token by %s in the hook: %v", how, l.findings)
@@ -165,7 +165,7 @@ func TestDumpableHookLeaksToken(t *testing.T) {
 }
 
 // takeEnv takes a variable away from what azptend is started with.
-func (h *heist) takeEnv(name string) (value string) {
+func (h *harness) takeEnv(name string) (value string) {
 	h.env = slices.DeleteFunc(h.env, func(pair string) bool {
 		v, is := strings.CutPrefix(pair, name+"=")
 		if is {
@@ -196,9 +196,9 @@ func TestForeignConnectionToNotificationPort(t *testing.T) {
 			if !guarded {
 				program = without(t, "peer-check")
 			}
-			h := newHeist(t, nil)
+			h := newHarness(t, nil)
 			who := accounts()[0]
-			hostNamed("IDENTITY_HEADER").give(h, who)
+			setupNamed("IDENTITY_HEADER").give(h, who)
 			listener := filepath.Join(h.agent, "bin", "Agent.Listener")
 			check(t, os.Rename(listener, filepath.Join(h.agent, "bin", "listener")))
 			script := fmt.Sprintf(slowListener, filepath.Join(h.dir, "signs", "listen"))
@@ -224,7 +224,7 @@ func TestForeignConnectionToNotificationPort(t *testing.T) {
 			if guarded {
 				h.says("A job started")
 			}
-			h.leave(1)
+			h.drain(1)
 			if said := h.actor.Said(); strings.Contains(said, forged) == guarded {
 				t.Errorf("findings %v; azptend said:\n%s", l.findings, said)
 			}
@@ -246,8 +246,8 @@ func TestManyConnectionsToNotificationPort(t *testing.T) {
 		t.Run(who.name, func(t *testing.T) {
 			who.possible(t)
 			t.Parallel()
-			h := newHeist(t, nil)
-			hostNamed("IDENTITY_HEADER").give(h, who)
+			h := newHarness(t, nil)
+			setupNamed("IDENTITY_HEADER").give(h, who)
 			h.env = append(h.env, "AZPTEND_FAKEAGENT_FLAGS_TAKE=3s", "AZP_GRACE_PERIOD=20s")
 			h.start(who, programs.Azptend, "run")
 			h.says("The agent is ready")
@@ -262,7 +262,7 @@ func TestManyConnectionsToNotificationPort(t *testing.T) {
 			t.Logf("%s", out)
 			h.job(1, h.plan("plan", h.agent))
 			h.says("A job started")
-			h.leave(1)
+			h.drain(1)
 			h.says("A job finished")
 			said := h.actor.Said()
 			if n := strings.Count(said, "Turned away a connection"); n != 2 {

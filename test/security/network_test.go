@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network is where a heist takes place. A nil *network is the machine's own.
+// network is where azptend and its jobs run. A nil *network is the machine's own.
 type network struct {
 	ns *os.File
 }
@@ -91,7 +91,7 @@ func (n *network) listen(t *testing.T, address string) net.Listener {
 // metadata is the metadata service's way to a token (reference/identity.md 1.3): whoever
 // sends the header "Metadata: true" gets one. Behind it is the emulator's other
 // endpoint.
-func (h *heist) metadata(identityHeader string) http.Handler {
+func (h *harness) metadata(identityHeader string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Metadata") != "true" || r.URL.Path != "/metadata/identity/oauth2/token" {
 			http.Error(w, `{"error":"invalid_request","error_description":"Required metadata header not specified"}`, http.StatusBadRequest)

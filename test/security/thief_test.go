@@ -22,19 +22,19 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// host is what azptend is given by which to log on, a row of the table.
-type host struct {
+// identitySetup is how azptend gets its identity, a row of the table.
+type identitySetup struct {
 	name  string
 	rules []string // of its network; nil: it is the machine's own
-	give  func(h *heist, a account)
+	give  func(h *harness, a account)
 }
 
-// byRule is the host whose metadata service is closed to the jobs' user.
+// byRule is the setup whose metadata service is closed to the jobs' user.
 const byRule = "a metadata service, and an `ip rule` for the jobs' user"
 
-func hosts() []host {
-	return []host{
-		{"Container Apps, App Service (`IDENTITY_HEADER`)", nil, func(h *heist, _ account) {
+func identitySetups() []identitySetup {
+	return []identitySetup{
+		{"Container Apps, App Service (`IDENTITY_HEADER`)", nil, func(h *harness, _ account) {
 			for _, v := range h.emulator.Environment(h.url) {
 				if !strings.HasPrefix(v.Name, "AZP_") {
 					h.env = append(h.env, v.Name+"="+v.Value)
@@ -45,26 +45,26 @@ func hosts() []host {
 			}
 		}},
 		{"a personal access token (`AZP_TOKEN`)", nil, givePAT},
-		{belowShell, nil, func(h *heist, a account) {
+		{belowShell, nil, func(h *harness, a account) {
 			givePAT(h, a)
 			h.below = true
 		}},
-		{besideHook, nil, func(h *heist, a account) {
+		{besideHook, nil, func(h *harness, a account) {
 			givePAT(h, a)
 			h.hook = []string{programs.Azptend, "drain", "--wait"}
 		}},
-		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *heist, a account) {
+		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *harness, a account) {
 			h.secrets["token file"] = h.emulator.DefaultPAT()
 			h.env = append(h.env, "AZP_TOKEN_FILE="+h.private("token", []byte(h.emulator.DefaultPAT()+"\n"), a))
 		}},
 		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
 		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
-		{"a service principal's secret (`AZP_CLIENTSECRET`)", nil, func(h *heist, _ account) {
+		{"a service principal's secret (`AZP_CLIENTSECRET`)", nil, func(h *harness, _ account) {
 			secret := rand.Text() // a constant would be in the test's own binary, below /tmp
 			h.secrets["client secret"] = secret
 			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Secret: secret}, "AZP_CLIENTSECRET="+secret)
 		}},
-		{"a service principal's certificate of azptend's user, mode 0400 (`AZP_CLIENTCERTIFICATE`)", nil, func(h *heist, a account) {
+		{"a service principal's certificate of azptend's user, mode 0400 (`AZP_CLIENTCERTIFICATE`)", nil, func(h *harness, a account) {
 			both, err := launch.NewCertificate()
 			check(h.t, err)
 			lines := strings.Split(strings.TrimSpace(string(both)), "\n")
@@ -72,7 +72,7 @@ func hosts() []host {
 			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Certificate: string(both)},
 				"AZP_CLIENTCERTIFICATE="+h.private("app.pem", both, a))
 		}},
-		{"AKS workload identity, its projected token of azptend's user, mode 0400", nil, func(h *heist, a account) {
+		{"AKS workload identity, its projected token of azptend's user, mode 0400", nil, func(h *harness, a account) {
 			token, err := h.emulator.ProjectedToken("system:serviceaccount:agents:pool")
 			check(h.t, err)
 			h.secrets["projected token"] = token
@@ -83,23 +83,23 @@ func hosts() []host {
 	}
 }
 
-// belowShell is the host whose azptend has a process above it that waits, and
+// belowShell is the setup whose azptend has a process above it that waits, and
 // besideHook the one that runs a preStop hook while a job runs.
 const (
 	belowShell = "a personal access token, below a shell or an init (`sh -c`, tini, `--init`)"
 	besideHook = "a personal access token, and a preStop hook (`azptend drain --wait`)"
 )
 
-func givePAT(h *heist, _ account) {
+func givePAT(h *harness, _ account) {
 	h.secrets["personal access token"] = h.emulator.DefaultPAT()
 	h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
 }
 
-// nothing is the host whose azptend has no identity, but the agent's own key.
+// nothing is the setup whose azptend has no identity, but the agent's own key.
 const nothing = "nothing: registered elsewhere (`run --registered`)"
 
 // private writes a file that azptend's user alone may read.
-func (h *heist) private(name string, content []byte, a account) string {
+func (h *harness) private(name string, content []byte, a account) string {
 	h.t.Helper()
 	file := filepath.Join(h.dir, name)
 	check(h.t, os.WriteFile(file, content, 0o400))
@@ -111,7 +111,7 @@ func (h *heist) private(name string, content []byte, a account) string {
 
 // giveApplication registers an application with Entra ID, which is behind an
 // authority of its own, and gives azptend how it logs on as it.
-func (h *heist) giveApplication(app emulator.Identity, proof string) {
+func (h *harness) giveApplication(app emulator.Identity, proof string) {
 	h.t.Helper()
 	app.ObjectID, app.Member = "22222222-0000-4000-8000-000000000001", true
 	app.Roles = emulator.Roles{emulator.AllPools: emulator.RoleAdministrator}
@@ -135,7 +135,7 @@ func (h *heist) giveApplication(app emulator.Identity, proof string) {
 
 // giveNothing registers the agent in the place of an init container, which alone
 // has an identity.
-func giveNothing(h *heist, a account) {
+func giveNothing(h *harness, a account) {
 	out := filepath.Join(h.dir, "handed")
 	register := exec.CommandContext(h.ctx, programs.Azptend, "register", "--out", out)
 	for _, v := range h.emulator.Environment(h.url) {
@@ -144,7 +144,7 @@ func giveNothing(h *heist, a account) {
 			h.secrets["identity header"] = v.Value
 		}
 	}
-	register.Env = append(register.Env, "AZP_AGENT_NAME=robbed")
+	register.Env = append(register.Env, "AZP_AGENT_NAME=attacked")
 	if said, err := register.CombinedOutput(); err != nil {
 		h.fatalf("cannot register: %v\n%s", err, said)
 	}
@@ -153,12 +153,12 @@ func giveNothing(h *heist, a account) {
 			check(h.t, os.Chown(filepath.Join(out, file), a.uid, a.uid))
 		}
 	}
-	h.lent = true
+	h.external = true
 	h.env = slices.DeleteFunc(h.env, func(pair string) bool { return strings.HasPrefix(pair, "AZP_URL=") })
 	h.env = append(h.env, "AZP_REGISTERED="+out)
 }
 
-func giveMetadata(h *heist, _ account) {
+func giveMetadata(h *harness, _ account) {
 	var header, object string
 	for _, v := range h.emulator.Environment(h.url) {
 		switch v.Name {
@@ -177,7 +177,7 @@ func giveMetadata(h *heist, _ account) {
 		emulator.DevOpsResource + "&object_id=" + object
 }
 
-// inherent says why a thief may have found something on every host: it is the
+// inherent says why a thief may have found something in every setup: it is the
 // agent's own, and the agent's jobs are its user.
 func inherent(f finding) bool {
 	own := strings.HasPrefix(f.What, "agent's ")
@@ -187,27 +187,27 @@ func inherent(f finding) bool {
 	return own && (byUser || f.How == "file" && strings.HasSuffix(f.Where, "/public/sent"))
 }
 
-// secretFiles are the files that hold a host's secret, and what it is.
+// secretFiles are the files that hold a setup's secret, and what it is.
 var secretFiles = map[string]string{"token": "token file", "app.pem": "certificate's key", "projected": "projected token"}
 
 // opening says why a cell is open, and by what it is known to be; "" is closed.
-func opening(ho host, a account) (why string, known func(finding) bool) {
+func opening(setup identitySetup, a account) (why string, known func(finding) bool) {
 	switch {
-	case ho.name == nothing: // and root may see it
+	case setup.name == nothing: // and root may see it
 		return "", func(f finding) bool {
 			return a.root && a.caps == nil && f.Where == "azptend" && (f.What == "azptend itself" || strings.HasPrefix(f.What, "agent's "))
 		}
-	case ho.rules != nil && (ho.name != byRule || a.jobs == ""):
+	case setup.rules != nil && (setup.name != byRule || a.jobs == ""):
 		return "anybody who can reach it gets a token", func(f finding) bool {
 			return f.How == "metadata service" || a.root && a.caps == nil && f.Where == "azptend"
 		}
 	case a.root && a.caps == nil && a.jobs == "":
 		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
-			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What || ho.name == belowShell && fromShell(f)
+			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What || setup.name == belowShell && fromShell(f)
 		}
-	case ho.name == belowShell && a.jobs == "":
+	case setup.name == belowShell && a.jobs == "":
 		return "the environment of the process above shows it; azptend warns of it", fromShell
-	case strings.Contains(ho.name, "mode 0400") && a.jobs == "":
+	case strings.Contains(setup.name, "mode 0400") && a.jobs == "":
 		return "the file is readable for the jobs' user", func(f finding) bool {
 			return f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
 		}
@@ -222,21 +222,21 @@ func fromShell(f finding) bool { return f.How == "environ" && f.Where == "sh" }
 // one and each user to be. The table of docs/security.md is what it found.
 func TestThief(t *testing.T) {
 	t.Parallel()
-	table := &matrix{cells: map[string]string{}}
+	table := &resultTable{cells: map[string]string{}}
 	t.Run("cells", func(t *testing.T) {
-		for _, ho := range hosts() {
+		for _, setup := range identitySetups() {
 			for _, a := range accounts() {
-				t.Run(ho.name+"/"+a.name, func(t *testing.T) {
+				t.Run(setup.name+"/"+a.name, func(t *testing.T) {
 					a.possible(t)
-					if ho.name == byRule && a.jobs == "" {
-						table.set(ho.name, a.name, "impossible: azptend itself would be cut off")
+					if setup.name == byRule && a.jobs == "" {
+						table.set(setup.name, a.name, "impossible: azptend itself would be cut off")
 						return
 					}
-					if ho.rules != nil && os.Getuid() != 0 {
+					if setup.rules != nil && os.Getuid() != 0 {
 						t.Skip("only root can make it")
 					}
 					t.Parallel()
-					table.set(ho.name, a.name, robbed(t, ho, a))
+					table.set(setup.name, a.name, playCell(t, setup, a))
 				})
 			}
 		}
@@ -246,23 +246,23 @@ func TestThief(t *testing.T) {
 	}
 }
 
-// robbed plays one cell and says how it came out.
-func robbed(t *testing.T, ho host, a account) string {
+// playCell plays one cell, and returns its text in the table.
+func playCell(t *testing.T, setup identitySetup, a account) string {
 	var where *network
-	if ho.rules != nil {
-		where = newNetwork(t, ho.rules...)
+	if setup.rules != nil {
+		where = newNetwork(t, setup.rules...)
 	}
-	h := newHeist(t, where)
-	ho.give(h, a)
-	l := h.life(a, programs.Azptend, "run")
-	why, known := opening(ho, a)
+	h := newHarness(t, where)
+	setup.give(h, a)
+	l := h.runThief(a, programs.Azptend, "run")
+	why, known := opening(setup, a)
 	var stolen, own int
 	var heard bool
 	for _, f := range l.findings {
 		switch {
 		case inherent(f):
 			own++
-		case f == (finding{"control socket", "azptend", "azptend's ear"}) && a.jobs == "":
+		case f == (finding{"control socket", "azptend", "azptend listens"}) && a.jobs == "":
 			heard = true // it could ask for a drain; it could as well kill its own user's process
 		case known(f):
 			stolen++
@@ -304,19 +304,19 @@ func robbed(t *testing.T, ho host, a account) string {
 // forged is the job that the thief says has ended.
 const forged = "f0f0f0f0-0000-4000-8000-00000000dead"
 
-// matrix is the table of docs/security.md.
-type matrix struct {
+// resultTable is the table of docs/security.md.
+type resultTable struct {
 	mu    sync.Mutex
 	cells map[string]string
 }
 
-func (m *matrix) set(row, column, text string) {
+func (m *resultTable) set(row, column, text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cells[row+"|"+column] = text
 }
 
-func (m *matrix) String() string {
+func (m *resultTable) String() string {
 	var b strings.Builder
 	b.WriteString("| azptend has | jobs run as: ")
 	rule := "|---|"
@@ -328,10 +328,10 @@ func (m *matrix) String() string {
 		rule += "---|"
 	}
 	b.WriteString(" |\n" + rule + "\n")
-	for _, ho := range hosts() {
-		fmt.Fprintf(&b, "| %s |", ho.name)
+	for _, setup := range identitySetups() {
+		fmt.Fprintf(&b, "| %s |", setup.name)
 		for _, a := range accounts() {
-			fmt.Fprintf(&b, " %s |", m.cells[ho.name+"|"+a.name])
+			fmt.Fprintf(&b, " %s |", m.cells[setup.name+"|"+a.name])
 		}
 		b.WriteString("\n")
 	}
@@ -343,9 +343,9 @@ var update = flag.Bool("update", false, "write the table of docs/security.md")
 var inDocs = regexp.MustCompile(`(?s)(<!-- thief: written by go test ./test/security -run TestThief -update -->\n).*?(<!-- /thief -->)`)
 
 // compare holds the page's table against what the thief found.
-func (m *matrix) compare(t *testing.T) {
+func (m *resultTable) compare(t *testing.T) {
 	t.Helper()
-	if all := len(hosts()) * len(accounts()); len(m.cells) != all {
+	if all := len(identitySetups()) * len(accounts()); len(m.cells) != all {
 		t.Logf("only %d of %d cells could be tried here: docs/security.md is not compared", len(m.cells), all)
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -130,4 +132,23 @@ func Matching[C fmt.Stringer](all []C, expression string) ([]C, error) {
 		}
 	}
 	return some, nil
+}
+
+// Unnamed are those of the agents whose ids the output does not tell a person. The
+// first group of named is an id, or "unknown…" in quotation marks, which names all.
+func Unnamed(ids []int, output string, named *regexp.Regexp) []int {
+	var left []int
+	names := map[string]bool{}
+	for _, m := range named.FindAllStringSubmatch(output, -1) {
+		if strings.HasPrefix(m[1], `"unknown`) {
+			return nil
+		}
+		names[m[1]] = true
+	}
+	for _, id := range ids {
+		if !names[strconv.Itoa(id)] {
+			left = append(left, id)
+		}
+	}
+	return left
 }

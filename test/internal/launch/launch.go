@@ -9,10 +9,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
@@ -34,9 +37,9 @@ func Command(p Place, e *emulator.Emulator, url string, more []string, args ...s
 	return c
 }
 
-// PathOf is an environment's PATH.
-func PathOf(environ []string) string {
-	for _, pair := range environ {
+// Path is the PATH of this process.
+func Path() string {
+	for _, pair := range os.Environ() {
 		if path, found := strings.CutPrefix(pair, "PATH="); found {
 			return path
 		}
@@ -81,4 +84,28 @@ func NewCertificate() ([]byte, error) {
 	}
 	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...), nil
+}
+
+// CopyTree copies directories, and links files: a file's second name is as good as a
+// copy, and costs nothing.
+func CopyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(from, path)
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, name), 0o755)
+		}
+		return os.Link(path, filepath.Join(to, name))
+	})
+}
+
+// Gate makes a FIFO that this process holds open, so that a line that is written
+// waits for its reader.
+func Gate(path string) (*os.File, error) {
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR, 0)
 }

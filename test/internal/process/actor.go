@@ -8,38 +8,35 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // Actor is a process that a test has started.
 type Actor struct {
-	cmd   *exec.Cmd
-	out   *transcript // both streams: what a person at a terminal sees
-	done  chan struct{}
-	ended time.Time
+	cmd    *exec.Cmd
+	output Output
+	done   chan struct{}
+	ended  time.Time
+
+	mu      sync.Mutex
+	said    bytes.Buffer  // both streams: what a person at a terminal sees
+	more    chan struct{} // is closed when the process says more
+	muted   bool          // nobody reads its output
+	unmuted *sync.Cond
 }
 
-// transcript is what an actor has said, and wakes those who wait for more.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	more chan struct{}
-}
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.more)
-	t.more = make(chan struct{})
-	return t.text.Write(p)
-}
-
-func (t *transcript) read() (string, <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String(), t.more
+// Output is how an actor's output is read. The zero value keeps all of it.
+type Output struct {
+	// Keep returns what to keep of a chunk, of an actor of which so much is kept.
+	Keep func(kept int, chunk []byte) []byte
+	// Linger is how long output is awaited after the process's end. 0 is until all
+	// who can write have ended, and not at all for a process that was killed: what
+	// it left running may go on for long.
+	Linger time.Duration
 }
 
 // Command is a program to run. The context's end kills its process group.
@@ -50,8 +47,11 @@ func Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Act starts a process and listens to what it says.
-func Act(cmd *exec.Cmd) (*Actor, error) {
+// Act starts a process and reads what it prints.
+func Act(cmd *exec.Cmd) (*Actor, error) { return ActWith(cmd, Output{}) }
+
+// ActWith starts a process and reads what it prints in a given way.
+func ActWith(cmd *exec.Cmd, output Output) (*Actor, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -63,25 +63,73 @@ func Act(cmd *exec.Cmd) (*Actor, error) {
 		r.Close()
 		return nil, err
 	}
-	a := &Actor{cmd: cmd, out: &transcript{more: make(chan struct{})}, done: make(chan struct{})}
-	var copied sync.WaitGroup
-	copied.Go(func() { ; _, _ = io.Copy(a.out, r); r.Close() })
+	a := &Actor{cmd: cmd, output: output, done: make(chan struct{}), more: make(chan struct{})}
+	a.unmuted = sync.NewCond(&a.mu)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer r.Close()
+		a.listen(r)
+	}()
 	go func() {
 		defer close(a.done)
 		_ = cmd.Wait()
 		a.ended = time.Now()
-		if ExitCode(cmd.ProcessState) != 128+int(syscall.SIGKILL) {
-			copied.Wait()
-		} // else what it left running may say more, and for long
+		a.mute(false) // read what the pipe still holds
+		switch {
+		case output.Linger > 0:
+			select {
+			case <-read:
+			case <-time.After(output.Linger):
+			}
+		case a.Code() != 128+int(syscall.SIGKILL):
+			<-read
+		}
 	}()
 	return a, nil
+}
+
+func (a *Actor) listen(r io.Reader) {
+	chunk := make([]byte, 64<<10)
+	for {
+		a.mu.Lock()
+		for a.muted {
+			a.unmuted.Wait()
+		}
+		a.mu.Unlock()
+		n, err := r.Read(chunk)
+		a.hear(chunk[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (a *Actor) hear(b []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.output.Keep != nil {
+		b = a.output.Keep(a.said.Len(), b)
+	}
+	a.said.Write(b)
+	close(a.more)
+	a.more = make(chan struct{})
+}
+
+// Mute leaves the actor's output unread until its end.
+func (a *Actor) Mute() { a.mute(true) }
+
+func (a *Actor) mute(muted bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.muted = muted
+	a.unmuted.Broadcast()
 }
 
 // Pid is the process's.
 func (a *Actor) Pid() int { return a.cmd.Process.Pid }
 
-// Done is closed when the process has ended, and, unless it was killed, all that
-// it said was heard.
+// Done is closed when the process has ended, and its output was read as Output says.
 func (a *Actor) Done() <-chan struct{} { return a.done }
 
 // Ended is when that was; it means something once Done is closed.
@@ -90,17 +138,36 @@ func (a *Actor) Ended() time.Time { return a.ended }
 // Code is the exit code a shell would show, once Done is closed.
 func (a *Actor) Code() int { return ExitCode(a.cmd.ProcessState) }
 
-// Said is all that the process has said so far.
+// WhileRunning is a context that ends with the process.
+func (a *Actor) WhileRunning(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	go func() {
+		select {
+		case <-a.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// Said is all that was kept of what the process has said so far.
 func (a *Actor) Said() string {
-	text, _ := a.out.read()
+	text, _ := a.heard()
 	return text
+}
+
+func (a *Actor) heard() (string, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.said.String(), a.more
 }
 
 // Says waits until the process has said something. The error has what it said
 // instead.
 func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
 	for {
-		text, more := a.out.read()
+		text, more := a.heard()
 		if what.MatchString(text) {
 			return nil
 		}
@@ -117,8 +184,8 @@ func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
 	}
 }
 
-// Signal sends a signal to the process alone.
-func (a *Actor) Signal(s syscall.Signal) error { return syscall.Kill(a.Pid(), s) }
+// Signal sends a signal to the process alone, and to nobody else after its end.
+func (a *Actor) Signal(s syscall.Signal) error { return a.cmd.Process.Signal(s) }
 
 // Kill ends it and all below it: a listener is in a group of its own.
 func (a *Actor) Kill() {
@@ -139,4 +206,36 @@ func ExitCode(state *os.ProcessState) int {
 		return 128 + int(ws.Signal())
 	}
 	return state.ExitCode()
+}
+
+// WatchMemory samples the most resident memory that the process has had, in bytes,
+// until it ends. What wait4 reports begins with the memory of who started it.
+func (a *Actor) WatchMemory() (most func() int) {
+	var peak atomic.Int64
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			peak.Store(max(peak.Load(), int64(peakMemory(a.Pid()))))
+			select {
+			case <-tick.C:
+			case <-a.done:
+				return
+			}
+		}
+	}()
+	return func() int { return int(peak.Load()) }
+}
+
+// peakMemory is a child's, in bytes, and 0 after its end: its number may soon be
+// another process's.
+func peakMemory(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, found := strings.Cut(string(b), "VmHWM:")
+	if err != nil || !found || !strings.Contains(string(b), fmt.Sprintf("PPid:\t%d\n", os.Getpid())) {
+		return 0
+	}
+	var kb int
+	_, _ = fmt.Sscan(rest, &kb)
+	return kb << 10
 }

@@ -207,7 +207,7 @@ func (t *thief) lie() {
 		_, err = fmt.Fprintf(conn, "Finished job: %s", job)
 	}
 	if err == nil {
-		t.found("notification port", address, "azptend's ear")
+		t.found("notification port", address, "azptend listens")
 	}
 }
 
@@ -287,7 +287,7 @@ func (t *thief) askAt(socket string) {
 	answer, _ := bufio.NewReader(conn).ReadBytes('\n')
 	t.look("control socket", "azptend", answer)
 	if bytes.Contains(answer, []byte(`"status"`)) {
-		t.found("control socket", "azptend", "azptend's ear")
+		t.found("control socket", "azptend", "azptend listens")
 	}
 }
 

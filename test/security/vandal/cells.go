@@ -50,8 +50,8 @@ func (a attack) in(column string) bool { return a.only == nil || slices.Contains
 // runAs says that jobs run as another user than azptend's.
 func (c cell) runAs() bool { return c.column == otherUser || c.column == three }
 
-// lent says that azptend did not register the agent and does not remove it.
-func (c cell) lent() bool { return c.column == registered }
+// external says that azptend did not register the agent and does not remove it.
+func (c cell) external() bool { return c.column == registered }
 
 // impossible says why this machine cannot play a cell; "" means that it can.
 func (c cell) impossible() string {

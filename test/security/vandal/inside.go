@@ -154,15 +154,15 @@ func (v *vandal) control() string {
 
 // strike does what the attack does.
 func (v *vandal) strike() error {
-	do := deeds[v.Attack]
+	do := attackCode[v.Attack]
 	if do == nil {
 		return fmt.Errorf("there is no attack %q", v.Attack)
 	}
 	return do(v)
 }
 
-// deeds are what the attacks of the list do.
-var deeds map[string]func(*vandal) error
+// attackCode has what each attack of the list does.
+var attackCode map[string]func(*vandal) error
 
 func init() {
 	at := func(elements ...string) func(*vandal) error {
@@ -170,7 +170,7 @@ func init() {
 	}
 	perf := func(v *vandal) error { return v.plant(filepath.Join(v.Perf, "Agent.perf"), v.Form) }
 	nothing := func(*vandal) error { return nil }
-	deeds = map[string]func(*vandal) error{
+	attackCode = map[string]func(*vandal) error{
 		"perf":            perf,
 		"perf of one job": perf,
 		"next perf":       (*vandal).nextPerf,

@@ -17,7 +17,7 @@ type life struct {
 	over  bool          // it has ended
 	asked bool          // it got SIGTERM
 	took  time.Duration // from then to its end
-	peak  int           // kB
+	peak  int           // bytes
 }
 
 // facts are what was seen of a cell.
@@ -41,13 +41,11 @@ func (p *play) facts() facts {
 	for _, a := range p.lives {
 		l := life{asked: !a.asked.IsZero()}
 		select {
-		case <-a.done:
-			l.over, l.code, l.took = true, a.code(), a.ended.Sub(a.asked)
+		case <-a.Done():
+			l.over, l.code, l.took = true, a.Code(), a.Ended().Sub(a.asked)
 		default:
 		}
-		a.mu.Lock()
-		l.peak = a.peak
-		a.mu.Unlock()
+		l.peak = a.peakMemory()
 		f.lives = append(f.lives, l)
 	}
 	for _, a := range p.emulator.State().Pools[0].Agents {
@@ -55,7 +53,7 @@ func (p *play) facts() facts {
 			f.agents = append(f.agents, a.ID)
 		}
 	}
-	f.unnamed = unnamed(f.agents, f.said)
+	f.unnamed = cells.Unnamed(f.agents, f.said, named)
 	watched := slices.Clone(p.innocents)
 	if p.next != 0 {
 		watched = append(watched, p.next)
@@ -79,16 +77,6 @@ func (p *play) facts() facts {
 // remove it.
 var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" .*agent_id=("unknown[^"]*"|[0-9]+) .*remove_with=`)
 
-func unnamed(ids []int, said string) []int {
-	names := map[string]bool{}
-	anyone := false
-	for _, m := range named.FindAllStringSubmatch(said, -1) {
-		names[m[1]] = true
-		anyone = anyone || strings.HasPrefix(m[1], `"unknown`)
-	}
-	return slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return anyone || names[fmt.Sprint(id)] })
-}
-
 // holdsName is the line about an agent that has the name and is not known to be ours.
 var holdsName = regexp.MustCompile(`is held by another agent: id [0-9]+`)
 
@@ -99,7 +87,7 @@ func properties() []property {
 		{Name: "azptend ends in time", What: "within its grace period after SIGTERM, or by itself where no SIGTERM comes", Broken: overstayed},
 		{Name: "the exit code is the table's", What: "0, or the README's code for what the attack did", Broken: wrongCode},
 		{Name: "no ghost", What: "the pool is empty, or the log names the agent that stays, with the command that removes it", Broken: ghost},
-		{Name: "memory is bounded", What: fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>10), Broken: hungry},
+		{Name: "memory is bounded", What: fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>20), Broken: hungry},
 		{Name: "descriptors are bounded", What: fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), Broken: greedy},
 		{Name: "other jobs succeed", What: "those of the two other agents of the same process, and the next job where the attack should leave the agent as it is; not where the pids limit is used up, for a listener needs threads too", Broken: others},
 		{Name: "no process stays", What: "daemons included; where azptend was killed or the pids limit is used up, only the agent's own programs count, or none", Broken: survivor},
@@ -153,7 +141,7 @@ func (f facts) forAKeeper(c cell) bool {
 func hungry(_ cell, f facts) string {
 	for n, l := range f.lives {
 		if l.peak > mostMemory {
-			return fmt.Sprintf("azptend %d used %d MiB", n+1, l.peak>>10)
+			return fmt.Sprintf("azptend %d used %d MiB", n+1, l.peak>>20)
 		}
 	}
 	return ""

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
@@ -54,7 +55,8 @@ func (t *theatre) perform(number int, c cell) (f facts, err error) {
 	p := &play{world: w, ctx: ctx, signed: make(chan string, 16), sessions: map[string]bool{}}
 	defer func() {
 		for _, a := range p.lives {
-			a.kill()
+			_ = a.Signal(syscall.SIGKILL)
+			<-a.Done()
 		}
 		w.close()
 	}()
@@ -109,18 +111,11 @@ func (p *play) start() error {
 // last is the azptend that runs, or ran last.
 func (p *play) last() *azptend { return p.lives[len(p.lives)-1] }
 
-// whileAlive ends with azptend.
+// whileAlive ends with azptend, or after a time.
 func (p *play) whileAlive(limit time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(p.ctx, limit)
-	a := p.last()
-	go func() {
-		select {
-		case <-a.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
+	ctx, cancel := p.last().WhileRunning(p.ctx)
+	limited, done := context.WithTimeout(ctx, limit)
+	return limited, func() { done(); cancel() }
 }
 
 // ready waits until so many agents poll for messages.
@@ -200,7 +195,7 @@ var shownAt = regexp.MustCompile(`page=http://([0-9.:]+)/`)
 func (p *play) attack() error {
 	p.noteSessions()
 	a := p.cell.attack
-	n := note{Attack: a.name, Form: p.cell.form, When: a.when, Late: a.late, Dir: p.dir, Azptend: p.last().pid()}
+	n := note{Attack: a.name, Form: p.cell.form, When: a.when, Late: a.late, Dir: p.dir, Azptend: p.last().Pid()}
 	if where := shownAt.FindStringSubmatch(p.said()); where != nil {
 		n.Health = where[1]
 	}
@@ -212,7 +207,7 @@ func (p *play) attack() error {
 		return err
 	}
 	if a.needs == mute {
-		p.last().mute()
+		p.last().Mute()
 	}
 	script := fmt.Sprintf("exec %q attack %q\n", p.path("vandal"), p.path("note"))
 	j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
@@ -276,7 +271,7 @@ func (p *play) awaitRefusals() {
 // made before it is accepted.
 func (p *play) awaitDescriptors() {
 	for same, before, looks := 0, -1, 0; same < 5 && looks < 50; looks++ {
-		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.last().pid()))
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.last().Pid()))
 		if err != nil {
 			return // only root may look
 		}
@@ -301,7 +296,7 @@ func (p *play) struckLate() error {
 	case <-ended:
 		p.prevented = true
 		return nil
-	case <-p.last().done:
+	case <-p.last().Done():
 		return nil
 	case <-time.After(time.Minute):
 		return fmt.Errorf("the daemon does not strike")

@@ -67,8 +67,8 @@ func (p *play) afterwards() error {
 		}
 		return p.nextLife()
 	case killed:
-		p.last().signal(syscall.SIGKILL)
-		<-p.last().done
+		_ = p.last().Signal(syscall.SIGKILL)
+		<-p.last().Done()
 		p.open("vandal")
 		p.releaseInnocents()
 		for _, id := range append(p.innocents, p.job) {
@@ -152,8 +152,7 @@ func (p *play) sweep() map[int]string {
 func (p *play) said() string {
 	var all strings.Builder
 	for _, a := range p.lives {
-		text, _ := a.heard()
-		all.WriteString(text)
+		all.WriteString(a.Said())
 	}
 	return all.String()
 }
@@ -177,8 +176,8 @@ func (p *play) check() string {
 	if p.cell.attack.name == "control flood" {
 		return ""
 	}
-	p.last().signal(syscall.SIGSTOP)
-	defer p.last().signal(syscall.SIGCONT)
+	_ = p.last().Signal(syscall.SIGSTOP)
+	defer func() { _ = p.last().Signal(syscall.SIGCONT) }()
 	if said, err := p.healthcheck(); err == nil {
 		return fmt.Sprintf("healthcheck says that a stopped azptend is well: %s", said)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/azptend/azptend/test/internal/cells"
 	"github.com/azptend/azptend/test/internal/fault"
 )
 
@@ -36,11 +37,11 @@ func TestVandal(t *testing.T) {
 	}
 }
 
-// TestEachAttackHasADeed: the list and the code that plays it agree.
-func TestEachAttackHasADeed(t *testing.T) {
+// TestEachAttackHasCode: the list and the code that plays it agree.
+func TestEachAttackHasCode(t *testing.T) {
 	known := map[string]bool{}
 	for _, a := range attacks() {
-		if deeds[a.name] == nil {
+		if attackCode[a.name] == nil {
 			t.Errorf("nothing plays %q", a.name)
 		}
 		if known[a.name] {
@@ -51,7 +52,7 @@ func TestEachAttackHasADeed(t *testing.T) {
 		}
 		known[a.name] = true
 	}
-	for name := range deeds {
+	for name := range attackCode {
 		if !known[name] {
 			t.Errorf("%q is not in the list", name)
 		}
@@ -99,7 +100,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 		{"azptend ends in time", facts{lives: []life{{asked: true}}}},
 		{"azptend ends in time", facts{lives: []life{{over: true, asked: true, took: grace + margin + 1}}}},
 		{"the exit code is the table's", facts{lives: []life{{over: true, code: 2}}}},
-		{"no ghost", facts{lives: []life{good}, agents: []int{7}, unnamed: unnamed([]int{7}, "")}},
+		{"no ghost", facts{lives: []life{good}, agents: []int{7}, unnamed: cells.Unnamed([]int{7}, "", named)}},
 		{"memory is bounded", facts{lives: []life{{over: true, peak: mostMemory + 1}}}},
 		{"descriptors are bounded", facts{lives: []life{good}, descriptors: mostDescriptors + 1}},
 		{"other jobs succeed", facts{lives: []life{good}, others: []string{"job 1 is abandoned"}}},
@@ -112,7 +113,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 		}
 	}
 	line := `time=x level=ERROR msg="Cannot remove the agent: it may stay in its pool" agent=cell agent_id=7 pool=Default pool_id=1 error=x remove_with="az devops invoke"`
-	if left := unnamed([]int{7, 8}, line); !slices.Equal(left, []int{8}) {
+	if left := cells.Unnamed([]int{7, 8}, line, named); !slices.Equal(left, []int{8}) {
 		t.Errorf("of agents 7 and 8, of which the log names 7, %v count as not named", left)
 	}
 }

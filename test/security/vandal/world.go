@@ -26,7 +26,7 @@ const (
 	// margin is what an end may come late: many cells share the machine.
 	margin = 4 * time.Second
 	// mostMemory is what azptend may use: many times of what it needs.
-	mostMemory = 128 << 10 // kB
+	mostMemory = 128 << 20
 	// mostDescriptors is what azptend may hold: it serves 64 connections at once for
 	// probes, and as many at its control socket.
 	mostDescriptors = 300
@@ -75,7 +75,7 @@ func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
 			return nil, err
 		}
 	}
-	err = errors.Join(w.setVictim(), copyTree(t.agent, w.path("azp/agent")), os.Link(t.vandal, w.path("vandal")), os.Link(t.sleep, w.path("sleep")))
+	err = errors.Join(w.setVictim(), launch.CopyTree(t.agent, w.path("azp/agent")), os.Link(t.vandal, w.path("vandal")), os.Link(t.sleep, w.path("sleep")))
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +89,11 @@ func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
 	if err := w.setEnvironment(); err != nil {
 		return nil, err
 	}
-	if w.signs, err = gate(w.path("signs/done")); err != nil {
+	if w.signs, err = launch.Gate(w.path("signs/done")); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"vandal", "innocent-1", "innocent-2", "next"} {
-		if w.gates[name], err = gate(w.path("signs/" + name)); err != nil {
+		if w.gates[name], err = launch.Gate(w.path("signs/" + name)); err != nil {
 			return nil, err
 		}
 	}
@@ -133,7 +133,7 @@ func (w *world) setLimits() error {
 // setEnvironment is what a container would be given.
 func (w *world) setEnvironment() error {
 	w.env = []string{
-		"PATH=" + launch.PathOf(os.Environ()), "HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"), markName + "=" + w.dir + "/",
+		"PATH=" + launch.Path(), "HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"), markName + "=" + w.dir + "/",
 		"AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=" + grace.String(),
 		fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale),
 	}
@@ -166,7 +166,7 @@ func (w *world) setEnvironment() error {
 		return err
 	}
 	identity := w.emulator.Environment(w.server.URL)
-	if w.cell.lent() {
+	if w.cell.external() {
 		return w.register(identity)
 	}
 	for _, v := range identity {
@@ -241,15 +241,6 @@ func (w *world) command(args ...string) (*exec.Cmd, error) {
 	return c, nil
 }
 
-// gate makes a FIFO that this process holds open, so that a line that is written
-// waits for its reader.
-func gate(path string) (*os.File, error) {
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_RDWR, 0)
-}
-
 func (w *world) open(gate string) { fmt.Fprintln(w.gates[gate], "open") }
 
 func (w *world) close() {
@@ -266,18 +257,4 @@ func (w *world) close() {
 		w.server.Close()
 	}
 	removeTree(w.dir)
-}
-
-// copyTree copies directories, and links files.
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, _ := filepath.Rel(from, path)
-		if d.IsDir() {
-			return os.MkdirAll(filepath.Join(to, name), 0o755)
-		}
-		return os.Link(path, filepath.Join(to, name))
-	})
 }

@@ -80,7 +80,7 @@ func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun
 	defer cancel()
 	azptend := exec.CommandContext(ctx, programs.Azptend, "run")
 	azptend.Env = []string{
-		"PATH=" + pathOf(os.Environ()), "HOME=" + dir, "AZP_AGENT_DIR=" + filepath.Join(dir, "azp"), "AZP_AGENT_ROOT=" + filepath.Join(dir, "roots"),
+		"PATH=" + launch.Path(), "HOME=" + dir, "AZP_AGENT_DIR=" + filepath.Join(dir, "azp"), "AZP_AGENT_ROOT=" + filepath.Join(dir, "roots"),
 		fmt.Sprint("AZP_AGENTS=", n), "AZP_AGENT_NAME=bench", "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json",
 	}
 	for _, v := range e.Environment(server.URL) {

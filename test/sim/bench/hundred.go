@@ -72,7 +72,7 @@ func start(programs launch.Programs, cost float64) (crowd, error) {
 	}
 	server := httptest.NewServer(e)
 	defer func() { e.Close(); server.Close() }()
-	r := &rig{emulator: e, ended: make(chan error, hundred), env: []string{"PATH=" + pathOf(os.Environ()), "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=120"}}
+	r := &rig{emulator: e, ended: make(chan error, hundred), env: []string{"PATH=" + launch.Path(), "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=120"}}
 	for _, v := range e.Environment(server.URL) {
 		r.env = append(r.env, v.Name+"="+v.Value)
 	}

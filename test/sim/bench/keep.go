@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -64,28 +63,27 @@ func keepFor(binary string, delay time.Duration, agents int) (keepRun, error) {
 	for _, v := range e.Environment(server.URL) {
 		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
 	}
-	var said bytes.Buffer
-	azptend.Stderr = &said
-	if err := azptend.Start(); err != nil {
+	a, err := process.Act(azptend)
+	if err != nil {
 		return run, err
 	}
-	largest := watchMemory(azptend.Process.Pid)
+	most := a.WatchMemory()
 	begun := time.Now()
 	for run.Looks = 0; run.Looks < looks; {
 		time.Sleep(100 * time.Millisecond)
 		run.Looks, run.Calls = looksOf(e.Calls())
 		if time.Since(begun) > 10*time.Minute {
-			_ = azptend.Process.Kill()
-			_ = azptend.Wait()
-			return run, fmt.Errorf("azptend keep has looked %d times only:\n%s", run.Looks, &said)
+			a.Kill()
+			return run, fmt.Errorf("azptend keep has looked %d times only:\n%s", run.Looks, a.Said())
 		}
 	}
 	begun = time.Now()
-	_ = azptend.Process.Signal(syscall.SIGTERM)
-	if err := azptend.Wait(); err != nil {
-		return run, fmt.Errorf("azptend keep: %w\n%s", err, &said)
+	_ = a.Signal(syscall.SIGTERM)
+	<-a.Done()
+	if a.Code() != 0 {
+		return run, fmt.Errorf("azptend keep: exit code %d\n%s", a.Code(), a.Said())
 	}
-	run.End, run.Megabytes = time.Since(begun), <-largest
+	run.End, run.Megabytes = a.Ended().Sub(begun), float64(most())/1e6
 	run.CPU = azptend.ProcessState.UserTime() + azptend.ProcessState.SystemTime()
 	return run, nil
 }

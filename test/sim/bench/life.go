@@ -52,13 +52,11 @@ func begin(programs launch.Programs, delay time.Duration, args ...string) (*life
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
 		return nil, err
 	}
-	place := launch.Place{Binary: programs.Azptend, Dir: l.dir, Path: pathOf(os.Environ())}
+	place := launch.Place{Binary: programs.Azptend, Dir: l.dir, Path: launch.Path()}
 	l.azptend = launch.Command(place, e, l.server.URL, []string{"AZP_AGENT_NAME=bench"}, args...)
 	l.azptend.Stderr = &l.log
 	return l, l.azptend.Start()
 }
-
-func pathOf(environ []string) string { return launch.PathOf(environ) }
 
 func (l *life) end() {
 	l.cancel()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -57,49 +56,23 @@ func pruneOnce(binary string, delay time.Duration, agents int, args []string) (p
 	for _, v := range e.Environment(server.URL) {
 		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
 	}
-	var said bytes.Buffer
-	azptend.Stderr = &said
 	begun := time.Now()
-	if err := azptend.Start(); err != nil {
+	a, err := process.Act(azptend)
+	if err != nil {
 		return run, err
 	}
-	largest := watchMemory(azptend.Process.Pid)
-	err = azptend.Wait()
-	run.Took = time.Since(begun)
-	run.Megabytes = <-largest
-	if err != nil {
-		return run, fmt.Errorf("azptend %s: %w\n%s", run.What, err, &said)
+	most := a.WatchMemory()
+	<-a.Done()
+	run.Took, run.Megabytes = a.Ended().Sub(begun), float64(most())/1e6
+	if a.Code() != 0 {
+		return run, fmt.Errorf("azptend %s: exit code %d\n%s", run.What, a.Code(), a.Said())
 	}
 	run.Calls = len(e.Calls())
 	run.Ghosts = agents - len(e.State().Pools[0].Agents)
 	if want := agents / 5; len(args) > 1 && run.Ghosts != want {
-		return run, fmt.Errorf("%d of %d ghosts were removed:\n%s", run.Ghosts, want, &said)
+		return run, fmt.Errorf("%d of %d ghosts were removed:\n%s", run.Ghosts, want, a.Said())
 	}
 	return run, nil
-}
-
-// watchMemory reads a process's high-water mark of memory until it ends, and then
-// sends the last one, in megabytes. What wait4 reports (ru_maxrss) begins with the
-// size of who started it, here that of an emulator with a large pool.
-func watchMemory(pid int) <-chan float64 {
-	largest := make(chan float64, 1)
-	go func() {
-		last := 0.0
-		for {
-			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-			_, after, found := strings.Cut(string(status), "VmHWM:")
-			if err != nil || !found {
-				largest <- last
-				return
-			}
-			var kb float64
-			if _, err := fmt.Sscanf(after, "%f kB", &kb); err == nil {
-				last = kb * 1024 / 1e6
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	}()
-	return largest
 }
 
 // farPool is an emulator with a large pool, whose every call takes longer by the

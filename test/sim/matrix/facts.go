@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/test/internal/cells"
 )
 
 // facts are what was seen of a cell.
@@ -59,7 +60,7 @@ func (p *play) facts() facts {
 	slices.Sort(f.files)
 	f.struck = p.struck()
 	f.agents = p.agentIDs()
-	f.unnamed = unnamed(f.agents, f.said)
+	f.unnamed = cells.Unnamed(f.agents, f.said, named)
 	if len(f.agents) > 0 {
 		p.emulator.RemoveFault("")
 		p.emulator.Advance(locksLapse)
@@ -112,19 +113,3 @@ func (p *play) agentIDs() []int {
 // named is the line by which azptend tells a person what it leaves. An agent
 // whose id it never learned is named by its name.
 var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" agent=` + agentName + ` agent_id=("unknown[^"]*"|[0-9]+)`)
-
-func unnamed(ids []int, said string) []int {
-	names := map[string]bool{}
-	anyone := false
-	for _, m := range named.FindAllStringSubmatch(said, -1) {
-		names[m[1]] = true
-		anyone = anyone || strings.HasPrefix(m[1], `"unknown`)
-	}
-	var left []int
-	for _, id := range ids {
-		if !names[fmt.Sprint(id)] && !anyone {
-			left = append(left, id)
-		}
-	}
-	return left
-}

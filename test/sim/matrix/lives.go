@@ -72,7 +72,7 @@ func (p *play) recovers(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	if p.cell.event.name == workerKilled {
-		alive, done := p.whileAlive()
+		alive, done := p.azptend.WhileRunning(p.ctx)
 		defer done()
 		stop := context.AfterFunc(ctx, done)
 		defer stop()

@@ -22,40 +22,23 @@ import (
 // This file is how a phase is reached.
 
 // begin starts azptend, and waits for the phase's hold.
-func (p *play) begin() error {
-	id, err := p.emulator.AddHold(*p.cell.phase.hold)
-	if err != nil {
-		return err
-	}
-	p.hold = id
-	if err := p.start(); err != nil {
-		return err
-	}
-	return p.held()
-}
+func (p *play) begin() error { return p.holding(p.start) }
 
-// held waits until the phase's call is held, or azptend has ended before it.
-func (p *play) held() error {
-	ctx, cancel := p.whileAlive()
+// holding does what leads to the phase's call, and waits until that call is held, or
+// azptend has ended before it.
+func (p *play) holding(do func() error) (err error) {
+	if p.hold, err = p.emulator.AddHold(*p.cell.phase.hold); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	ctx, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
 	if err := p.emulator.WaitHold(ctx, p.hold); err != nil {
 		return fmt.Errorf("the call to hold does not come: %w", err)
 	}
 	return nil
-}
-
-// whileAlive ends with azptend.
-func (p *play) whileAlive() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(p.ctx)
-	azptend := p.azptend
-	go func() {
-		select {
-		case <-azptend.Done():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 func (p *play) start() error {
@@ -90,7 +73,7 @@ var markLookedFor = regexp.MustCompile("The server keeps the agent's owner tags|
 // journal, or azptend has ended. After azptend was killed it must be another agent:
 // the one before may serve on.
 func (p *play) polls(ctx context.Context, after uint64) error {
-	alive, cancel := p.whileAlive()
+	alive, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
@@ -158,15 +141,7 @@ func (p *play) assign() error {
 	if err := p.serve(); err != nil {
 		return err
 	}
-	id, err := p.emulator.AddHold(*p.cell.phase.hold)
-	if err != nil {
-		return err
-	}
-	p.hold = id
-	if err := p.queue(); err != nil {
-		return err
-	}
-	return p.held()
+	return p.holding(p.queue)
 }
 
 func (p *play) work() error {
@@ -176,7 +151,7 @@ func (p *play) work() error {
 	if err := p.queue(); err != nil {
 		return err
 	}
-	ctx, cancel := p.whileAlive()
+	ctx, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
 	_, _, err := p.emulator.WaitJob(ctx, p.job, func(_ emulator.Job, log string) bool { return strings.Contains(log, "running") })
 	return err
@@ -189,7 +164,7 @@ func (p *play) drainAtWork() error {
 	if err := p.drain(); err != nil {
 		return err
 	}
-	ctx, cancel := p.whileAlive()
+	ctx, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
 	_, err := p.emulator.WaitState(ctx, func(emulator.State) bool { return p.hasDisabled() })
 	if err == nil && !p.pause(insistPause) { // a SIGINT is another word
@@ -210,15 +185,7 @@ func (p *play) drainIdle() error {
 	if err := p.serve(); err != nil {
 		return err
 	}
-	id, err := p.emulator.AddHold(*p.cell.phase.hold)
-	if err != nil {
-		return err
-	}
-	p.hold = id
-	if err := p.drain(); err != nil {
-		return err
-	}
-	if err := p.held(); err != nil {
+	if err := p.holding(p.drain); err != nil {
 		return err
 	}
 	if !p.pause(insistPause) {
@@ -229,7 +196,7 @@ func (p *play) drainIdle() error {
 
 // drain is azptend drain. It may come too late, which is no error here.
 func (p *play) drain() error {
-	ctx, cancel := p.whileAlive()
+	ctx, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
 	program := p.theatre.program[len(p.theatre.program)-1]
 	cmd := exec.CommandContext(ctx, program, "drain")

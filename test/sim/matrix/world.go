@@ -87,7 +87,7 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 	w := &world{dir: filepath.Join(t.dir, strconv.Itoa(number))}
 	w.agentDir, w.home, w.temp = filepath.Join(w.dir, "agent"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp")
 	w.mark = markName + "=" + w.dir + "/"
-	err := errors.Join(os.Mkdir(w.dir, 0o755), os.Mkdir(w.home, 0o755), os.Mkdir(w.temp, 0o755), copyTree(t.agent, w.agentDir))
+	err := errors.Join(os.Mkdir(w.dir, 0o755), os.Mkdir(w.home, 0o755), os.Mkdir(w.temp, 0o755), launch.CopyTree(t.agent, w.agentDir))
 	if err != nil {
 		return nil, err
 	}
@@ -95,17 +95,17 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 		return nil, err
 	}
 	w.server = httptest.NewServer(w.emulator)
-	if w.jobGate, err = gate(w.path("job-gate")); err != nil {
+	if w.jobGate, err = launch.Gate(w.path("job-gate")); err != nil {
 		return nil, err
 	}
-	if w.binGate, err = gate(w.path("bin-gate")); err != nil {
+	if w.binGate, err = launch.Gate(w.path("bin-gate")); err != nil {
 		return nil, err
 	}
 	if err := syscall.Mkfifo(w.path("alive"), 0o600); err != nil {
 		return nil, err
 	}
 	w.env = append([]string{
-		"PATH=" + pathOf(os.Environ()), "HOME=" + w.home, "TMPDIR=" + w.temp, w.mark,
+		"PATH=" + launch.Path(), "HOME=" + w.home, "TMPDIR=" + w.temp, w.mark,
 		"AZP_AGENT_DIR=" + w.agentDir, "AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none",
 		"AZP_GRACE_PERIOD=" + grace.String(), "AZP_LOG_LEVEL=debug",
 		fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale), "AZPTEND_FAKEAGENT_UPDATE_GATE=" + w.path("bin-gate"),
@@ -118,15 +118,6 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
-
-// gate makes a FIFO that this process holds open, so that a line that is written
-// waits for its reader.
-func gate(path string) (*os.File, error) {
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_RDWR, 0)
-}
 
 // close ends everything, and says what had to be killed.
 func (w *world) close() {
@@ -185,30 +176,6 @@ func (w *world) files() map[string]bool {
 		})
 	}
 	return found
-}
-
-// copyTree copies folders, and links files: a file's second name is as good as a
-// copy, and costs nothing.
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, _ := filepath.Rel(from, path)
-		if d.IsDir() {
-			return os.MkdirAll(filepath.Join(to, name), 0o755)
-		}
-		return os.Link(path, filepath.Join(to, name))
-	})
-}
-
-func pathOf(environ []string) string {
-	for _, pair := range environ {
-		if path, found := strings.CutPrefix(pair, "PATH="); found {
-			return path
-		}
-	}
-	return ""
 }
 
 // The budget of a cell, by the README: 15 % to remove (2 to 10 s), 40 % to stop

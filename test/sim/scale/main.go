@@ -46,7 +46,7 @@ const crowdLives = 300
 
 // publish measures, simulates, and fills the page.
 func publish(programs launch.Programs, page string, s scope) error {
-	lives, err := measureLives(programs, launch.PathOf(os.Environ()))
+	lives, err := measureLives(programs, launch.Path())
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func build(o options) (*rig, error) {
 		}
 		r.seats = append(r.seats, &seat{
 			emulator: e, url: r.server.URL, pool: pool, poolID: e.State().Pool(pool).ID,
-			place: launch.Place{Binary: o.programs.Azptend, Dir: dir, Path: launch.PathOf(os.Environ())},
+			place: launch.Place{Binary: o.programs.Azptend, Dir: dir, Path: launch.Path()},
 		})
 	}
 	return r, nil

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -40,72 +37,9 @@ type lived struct {
 	wrong   string // "" if all was well
 }
 
-// run is one azptend, and what it said.
-type run struct {
-	cmd  *exec.Cmd
-	said bytes.Buffer
-	done chan struct{}
-}
-
-func (s *seat) start() (*run, error) {
-	r := &run{done: make(chan struct{})}
+func (s *seat) start() (*process.Actor, error) {
 	name := "AZP_AGENT_NAME=" + s.pool
-	r.cmd = launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale)}, "--once")
-	in, out, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	r.cmd.Stdout, r.cmd.Stderr = out, out
-	err = r.cmd.Start()
-	out.Close()
-	if err != nil {
-		in.Close()
-		return nil, err
-	}
-	go func() { _, _ = io.Copy(&r.said, in); in.Close(); close(r.done) }() // the listener of one that was killed goes on talking
-	return r, nil
-}
-
-// wait waits for the process, and says how it ended.
-func (r *run) wait(ctx context.Context) (code int, rss float64, err error) {
-	ended := make(chan error, 1)
-	go func() { ended <- r.cmd.Wait() }()
-	// Not from its rusage: that begins with the memory of who forked it.
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for over := false; !over; {
-		select {
-		case <-ended:
-			over = true
-		case <-look.C:
-			rss = max(rss, mostMemory(r.cmd.Process.Pid))
-		case <-ctx.Done():
-			_ = r.cmd.Process.Kill()
-			<-ended
-			return 0, 0, errors.New("it does not end")
-		}
-	}
-	code = r.cmd.ProcessState.ExitCode()
-	if ws, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		code = 128 + int(ws.Signal())
-	}
-	return code, rss, nil
-}
-
-// mostMemory is the most resident memory of a process so far, in MB; 0 of one
-// that has ended.
-func mostMemory(pid int) float64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb float64
-		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kb); err == nil {
-			return kb * 1024 / 1e6
-		}
-	}
-	return 0
+	return process.Act(launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale)}, "--once"))
 }
 
 // await waits for the next event of a type in this seat's pool.
@@ -150,23 +84,22 @@ func (s *seat) live(t trouble) (l lived) {
 	jobs, runs, err := s.play(ctx, t, &l)
 	l.wrong = s.judge(jobs, t, err)
 	if l.wrong != "" {
-		for _, r := range runs {
-			<-r.done
-			l.wrong += "\n" + r.said.String()
+		for _, a := range runs {
+			l.wrong += "\n" + a.Said()
 		}
 	}
 	return l
 }
 
 // play starts what is to be started, and does what is to be done to it.
-func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, runs []*run, err error) {
-	begin := func() (r *run) {
+func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, runs []*process.Actor, err error) {
+	begin := func() (a *process.Actor) {
 		if err == nil {
-			if r, err = s.start(); err == nil {
-				runs = append(runs, r)
+			if a, err = s.start(); err == nil {
+				runs = append(runs, a)
 			}
 		}
-		return r
+		return a
 	}
 	queue := func(script string) {
 		if err == nil {
@@ -180,14 +113,21 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 			err = f()
 		}
 	}
-	ends := func(r *run, code int) {
+	ends := func(a *process.Actor, code int) {
 		step(func() error {
-			got, rss, err := r.wait(ctx)
-			l.rss = max(l.rss, rss)
-			if err == nil && got != code {
-				err = fmt.Errorf("it ended with %d, want %d", got, code)
+			most := a.WatchMemory()
+			select {
+			case <-a.Done():
+			case <-ctx.Done():
+				process.KillAllIn(s.place.Dir) // who may hold its output open
+				a.Kill()
+				return errors.New("it does not end")
 			}
-			return err
+			l.rss = max(l.rss, float64(most())/1e6)
+			if got := a.Code(); got != code {
+				return fmt.Errorf("it ended with %d, want %d", got, code)
+			}
+			return nil
 		})
 	}
 	const short = "echo a job of the soak"
@@ -197,7 +137,7 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 		queue(waits)
 		r := begin()
 		step(func() error { return s.await(ctx, emulator.EventJobStarted) })
-		step(r.kill)
+		step(func() error { return r.Signal(syscall.SIGKILL) })
 		ends(r, 128+int(syscall.SIGKILL))
 		queue(short)
 		again := begin()
@@ -224,8 +164,6 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 	}
 	return jobs, runs, err
 }
-
-func (r *run) kill() error { return r.cmd.Process.Kill() }
 
 func (s *seat) killListener() error {
 	for pid, program := range process.Running(s.place.Dir) {

@@ -26,8 +26,8 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// heist is one life of azptend with the thief for a job.
-type heist struct {
+// harness is one run of azptend with the thief for a job.
+type harness struct {
 	t           *testing.T
 	ctx         context.Context
 	where       *network
@@ -46,12 +46,12 @@ type heist struct {
 	belowPID    int       // of azptend, then
 	hook        []string  // a program to run beside it as a preStop hook; nil: none
 	hooks       []int     // the pids of what runs beside it
-	lent        bool      // the agent was registered elsewhere: azptend never calls its pool
+	external    bool      // the agent was registered elsewhere: azptend never calls its pool
 	outside     []finding // of lookers at command lines
 	shown       []byte    // at AZP_HEALTH_ADDR, while a job runs
 }
 
-func newHeist(t *testing.T, where *network) *heist {
+func newHarness(t *testing.T, where *network) *harness {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*timeout)
 	t.Cleanup(cancel)
@@ -62,7 +62,7 @@ func newHeist(t *testing.T, where *network) *heist {
 	server.Start()
 	dir, err := os.MkdirTemp("/tmp", "azptend-thief-*") // t.TempDir's parents are our own user's alone
 	check(t, err)
-	h := &heist{t: t, ctx: ctx, where: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
+	h := &harness{t: t, ctx: ctx, where: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
 		began: time.Now().Add(-time.Second), secrets: map[string]string{}}
 	t.Cleanup(func() {
 		if h.actor != nil {
@@ -80,7 +80,7 @@ func newHeist(t *testing.T, where *network) *heist {
 	h.env = []string{
 		"AZP_HEALTH_ADDR=127.0.0.1:0", "AZP_GRACE_PERIOD=60s", // the job outlasts the SIGTERM, wherever the tests run
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "AZP_LOG_LEVEL=debug",
-		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=robbed", "AZPTEND_FAKEAGENT_TIME_SCALE=20",
+		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=attacked", "AZPTEND_FAKEAGENT_TIME_SCALE=20",
 	}
 	for _, v := range e.Environment(server.URL) {
 		if strings.HasPrefix(v.Name, "AZP_") {
@@ -91,7 +91,7 @@ func newHeist(t *testing.T, where *network) *heist {
 }
 
 // start starts azptend, or another program in its place.
-func (h *heist) start(a account, program string, args ...string) {
+func (h *harness) start(a account, program string, args ...string) {
 	h.t.Helper()
 	if h.below {
 		program, args = "/bin/sh", slices.Concat([]string{"-c", shellAbove, program}, args)
@@ -114,7 +114,7 @@ func (h *heist) start(a account, program string, args ...string) {
 const shellAbove = `"$0" "$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p`
 
 // command is a process of the container, with all its variables.
-func (h *heist) command(a account, program string, args ...string) *exec.Cmd {
+func (h *harness) command(a account, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = "/", h.env
 	if a.jobs != "" {
@@ -128,7 +128,7 @@ func (h *heist) command(a account, program string, args ...string) *exec.Cmd {
 }
 
 // supervisor is azptend's pid.
-func (h *heist) supervisor() int {
+func (h *harness) supervisor() int {
 	h.t.Helper()
 	if !h.below {
 		return h.actor.Pid()
@@ -145,7 +145,7 @@ func (h *heist) supervisor() int {
 
 // startHook starts what a platform runs before it stops a container, and returns
 // when azptend has heard of it. The hook waits for azptend's end.
-func (h *heist) startHook(a account) {
+func (h *harness) startHook(a account) {
 	h.t.Helper()
 	cmd := h.command(a, h.hook[0], h.hook[1:]...)
 	out, err := cmd.StdoutPipe()
@@ -159,7 +159,7 @@ func (h *heist) startHook(a account) {
 	h.hooks = append(h.hooks, cmd.Process.Pid)
 }
 
-func (h *heist) await(kind string) emulator.Event {
+func (h *harness) await(kind string) emulator.Event {
 	h.t.Helper()
 	e, err := h.emulator.WaitEvent(h.ctx, h.seen, func(e emulator.Event) bool { return e.Type == kind })
 	if err != nil {
@@ -170,14 +170,14 @@ func (h *heist) await(kind string) emulator.Event {
 }
 
 // says waits until azptend has said something.
-func (h *heist) says(what string) {
+func (h *harness) says(what string) {
 	h.t.Helper()
 	if err := h.actor.Says(h.ctx, regexp.MustCompile(what)); err != nil {
 		h.fatalf("azptend does not say %q", what)
 	}
 }
 
-func (h *heist) fatalf(format string, args ...any) {
+func (h *harness) fatalf(format string, args ...any) {
 	h.t.Helper()
 	said := ""
 	if h.actor != nil {
@@ -187,7 +187,7 @@ func (h *heist) fatalf(format string, args ...any) {
 }
 
 // at stops azptend at one of its calls, does something, and lets it go on.
-func (h *heist) at(method, path string, do func()) (wait func()) {
+func (h *harness) at(method, path string, do func()) (wait func()) {
 	h.t.Helper()
 	id, err := h.emulator.AddHold(emulator.Hold{Method: method, Path: path})
 	check(h.t, err)
@@ -202,7 +202,7 @@ func (h *heist) at(method, path string, do func()) (wait func()) {
 }
 
 // noteTokens adds to the secrets what came into being during the life.
-func (h *heist) noteTokens() {
+func (h *harness) noteTokens() {
 	managing, agents, _ := h.recorder.tokens()
 	for i, token := range managing {
 		h.secrets[fmt.Sprintf("managing token %d", i+1)] = token
@@ -217,7 +217,7 @@ func (h *heist) noteTokens() {
 }
 
 // plan writes down what the thief is to look for, and where.
-func (h *heist) plan(name string, folders ...string) string {
+func (h *harness) plan(name string, folders ...string) string {
 	h.t.Helper()
 	h.noteTokens()
 	type needle struct {
@@ -241,8 +241,8 @@ func (h *heist) plan(name string, folders ...string) string {
 	return path
 }
 
-// loot is what a thief has printed.
-type loot struct {
+// report is what a thief has printed.
+type report struct {
 	findings []finding
 	end      struct {
 		Done                     bool
@@ -254,9 +254,9 @@ type finding struct{ How, Where, What string }
 
 func (f finding) String() string { return fmt.Sprintf("%s by %s in %s", f.What, f.How, f.Where) }
 
-func (h *heist) lootOf(output string) loot {
+func (h *harness) parseReport(output string) report {
 	h.t.Helper()
-	var l loot
+	var l report
 	for line := range strings.Lines(output) {
 		i := strings.IndexByte(line, '{')
 		if i < 0 {
@@ -276,14 +276,14 @@ func (h *heist) lootOf(output string) loot {
 	return l
 }
 
-// life plays one: registration and removal are looked at from outside, and the
+// runThief runs azptend once: registration and removal are looked at from outside, and the
 // job is the thief. The job outlasts the SIGTERM, whatever the thief has told.
-func (h *heist) life(a account, program string, args ...string) loot {
+func (h *harness) runThief(a account, program string, args ...string) report {
 	h.t.Helper()
-	if h.lent {
+	if h.external {
 		h.start(a, program, args...)
 	} else {
-		registering := h.at("POST", `/agents\?`, h.argv)
+		registering := h.at("POST", `/agents\?`, h.commandLines)
 		h.start(a, program, args...)
 		registering()
 	}
@@ -297,13 +297,13 @@ func (h *heist) life(a account, program string, args ...string) loot {
 		}
 	})
 	h.shown = h.pages()
-	h.leave(1)
+	h.drain(1)
 	l.findings = slices.Concat(l.findings, h.public(), h.outside)
 	return l
 }
 
 // job runs the thief, once what comes before is done, and lets it wait.
-func (h *heist) job(id int64, plan string, before ...func()) loot {
+func (h *harness) job(id int64, plan string, before ...func()) report {
 	h.t.Helper()
 	signs := filepath.Join(h.dir, "signs")
 	script := fmt.Sprintf("while [ ! -e %[1]s/look ]; do sleep 0.05; done; %[2]s %[3]s || echo '{}'; while [ ! -e %[1]s/go-on ]; do sleep 0.05; done", signs, thief, plan)
@@ -319,24 +319,24 @@ func (h *heist) job(id int64, plan string, before ...func()) loot {
 	if err != nil {
 		h.fatalf("the thief does not end: %v\n%s", err, log)
 	}
-	return h.lootOf(log)
+	return h.parseReport(log)
 }
 
 // sign tells something that waits for it.
-func (h *heist) sign(name string) {
+func (h *harness) sign(name string) {
 	h.t.Helper()
 	check(h.t, os.WriteFile(filepath.Join(h.dir, "signs", name), nil, 0o644))
 }
 
-// leave drains: the job must be finished, and the agent removed.
-func (h *heist) leave(id int64) {
+// drain ends azptend: the job must be finished, and the agent removed.
+func (h *harness) drain(id int64) {
 	h.t.Helper()
 	removing := func() {}
-	if !h.lent {
-		removing = h.at("DELETE", `/agents/\d+`, h.argv)
+	if !h.external {
+		removing = h.at("DELETE", `/agents/\d+`, h.commandLines)
 	}
 	check(h.t, h.actor.Signal(syscall.SIGTERM))
-	if h.lent {
+	if h.external {
 		h.says("msg=Draining")
 	} else {
 		h.await(emulator.EventAgentDisabled)
@@ -346,7 +346,7 @@ func (h *heist) leave(id int64) {
 		h.fatalf("the job ended as %s", e.Result)
 	}
 	removing()
-	if !h.lent {
+	if !h.external {
 		h.await(emulator.EventAgentRemoved)
 	}
 	select {
@@ -359,8 +359,8 @@ func (h *heist) leave(id int64) {
 	}
 }
 
-// argv looks at every command line there is.
-func (h *heist) argv() {
+// commandLines looks at every command line there is.
+func (h *harness) commandLines() {
 	h.noteTokens()
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
@@ -377,7 +377,7 @@ var shownAt = regexp.MustCompile(`page=(http://\S+)/`)
 
 // pages are the probes, the status and the metrics, as anybody on the network
 // reads them. Those of another network's loopback are not: they are the same.
-func (h *heist) pages() []byte {
+func (h *harness) pages() []byte {
 	h.t.Helper()
 	if h.where != nil {
 		return []byte("out of reach")
@@ -402,7 +402,7 @@ func (h *heist) pages() []byte {
 
 // public looks through what anybody with access to the pool, the network's other
 // end, the container's log or the probes' address can read.
-func (h *heist) public() []finding {
+func (h *harness) public() []finding {
 	h.t.Helper()
 	dir := filepath.Join(h.dir, "public")
 	check(h.t, os.Mkdir(dir, 0o700))
@@ -418,7 +418,7 @@ func (h *heist) public() []finding {
 	}
 	out, err := exec.CommandContext(h.ctx, thief, h.plan("public-plan", dir), "files").Output()
 	check(h.t, err)
-	l := h.lootOf(string(out))
+	l := h.parseReport(string(out))
 	if l.end.Files != 4 {
 		h.fatalf("the thief looked into %d public files", l.end.Files)
 	}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/text"
+)
+
+// usageError is a command line that cannot be read.
+type usageError struct {
+	what       string
+	suggestion string // "did you mean --pool?"; "" if nothing is similar
+	command    string
+}
+
+func newUsageError(c *cobra.Command, what, suggestion string) error {
+	return exitcode.With(exitcode.Usage, &usageError{what, suggestion, c.CommandPath()})
+}
+
+func (e *usageError) Error() string {
+	hint := "run '" + e.command + " --help' for usage"
+	if e.suggestion != "" {
+		hint = e.suggestion + " (" + hint + ")"
+	}
+	return "cannot read the command line: " + e.what + "\nhint: " + hint
+}
+
+// needsCommand is what a command does that only holds others. An entrypoint that lost its
+// argument must not succeed, so help without a command goes to standard error and fails.
+func needsCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		return newUsageError(c, "no command is given", "")
+	}
+	suggestion := ""
+	if near := text.Nearest(args[0], commandNames(c)); near != "" {
+		suggestion = fmt.Sprintf("did you mean '%s %s'?", c.CommandPath(), near)
+	}
+	return newUsageError(c, fmt.Sprintf("there is no command %q", args[0]), suggestion)
+}
+
+func commandNames(c *cobra.Command) []string {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	return names
+}
+
+// noArgs refuses arguments. "--once false" gives one: a boolean flag takes no word of its
+// own.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	suggestion := ""
+	if slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(args[0])) {
+		var set []string
+		c.Flags().Visit(func(f *pflag.Flag) {
+			if f.NoOptDefVal != "" {
+				set = append(set, f.Name)
+			}
+		})
+		if len(set) == 1 {
+			suggestion = fmt.Sprintf("did you mean --%s=%s?", set[0], args[0])
+		} else if len(set) > 1 {
+			suggestion = fmt.Sprintf("write the value of a boolean flag after an equals sign, as in --%s=%s", set[0], args[0])
+		}
+	}
+	return newUsageError(c, fmt.Sprintf("%s takes no argument %q", c.CommandPath(), args[0]), suggestion)
+}
+
+// configureFlags are arguments of Microsoft's config.sh that azptend has by another name.
+var configureFlags = map[string]string{"agent": "agent-name", "proxyurl": "proxy", "sslcacert": "ca-file", "clientid": "client-id", "tenantid": "tenant-id"}
+
+// suggestFlag says which flag was meant by one that c does not have.
+func suggestFlag(c *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	name := unknown.GetSpecifiedName()
+	for _, row := range config.Table() {
+		if row.Flag == "" && strings.EqualFold(strings.ReplaceAll(name, "-", ""), strings.ReplaceAll(strings.TrimPrefix(row.Env, "AZP_"), "_", "")) {
+			return fmt.Sprintf("set the variable %s: it has no flag, because other users can read a command line", row.Env)
+		}
+	}
+	var flags []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
+	if other := configureFlags[strings.ToLower(name)]; slices.Contains(flags, other) {
+		return fmt.Sprintf("did you mean --%s?", other)
+	}
+	if near := text.Nearest(name, flags); near != "" {
+		return fmt.Sprintf("did you mean --%s?", near)
+	}
+	for _, command := range []string{"run", "keep"} { // which have most of the flags
+		if sub, _, err := c.Root().Find([]string{command}); err == nil && sub.Flags().Lookup(name) != nil {
+			return fmt.Sprintf("did you mean '%s --%s'?", sub.CommandPath(), name)
+		}
+	}
+	return ""
+}
