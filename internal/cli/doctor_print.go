@@ -109,7 +109,7 @@ type (
 		Took      int64          `json:"took_ms"`              // duration in milliseconds
 	}
 	problemJSON struct {
-		Cause string `json:"cause"`         // the cause
+		Cause string `json:"cause"`         // the cause, one of docs/doctor.md
 		What  string `json:"what"`          // the problem, in a sentence
 		Fix   string `json:"fix,omitempty"` // what to do
 	}
