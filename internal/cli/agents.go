@@ -39,7 +39,7 @@ for a busy agent, since the job was assigned.`,
 			if err := chosen.check(); err != nil {
 				return err
 			}
-			return withPool(p, c.Flags(), poolSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+			return withPool(p, c.Flags(), poolSettings, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 				if watch {
 					return watchAgents(ctx, p, tended, chosen, max(every, time.Second), asJSON)
 				}
@@ -53,7 +53,7 @@ for a busy agent, since the job was assigned.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch, one line per change")
 	flags.BoolVar(&watch, "watch", false, "keep looking: redraw the table on a terminal, else print one line per change")
 	flags.DurationVar(&every, "every", 5*time.Second, "with --watch, how often to look; each look is one request for the whole pool")
-	config.AddFlags(flags, poolSettings()...)
+	config.AddFlags(flags, poolSettings...)
 	c.AddCommand(newSwitch(p, false), newSwitch(p, true))
 	return c
 }

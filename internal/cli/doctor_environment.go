@@ -118,7 +118,7 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 			return folder.CheckForeignFiles()
 		})
 	}
-	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
+	if !made { // the installation may be read-only
 		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
 	environ, _ := envFilter(s).Apply(s.Environ)
@@ -133,19 +133,17 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 }
 
-// checkRootCanBeMade: a root is made as the agent's user, or, where that user may not, in
-// its name.
+// checkRootCanBeMade checks that a root can be made by the agent's user, or by this user for it.
 func checkRootCanBeMade(installation, root agentdir.Dir) error {
 	if err := root.User.Do(installation.CheckListener); err != nil {
 		return err
 	}
-	if err := root.User.Do(root.CheckRoot); err == nil || exists(root.Root) {
+	err := root.User.Do(root.CheckRoot)
+	if _, missing := os.Lstat(root.Root); err == nil || missing == nil {
 		return err
 	}
 	return root.CheckRoot()
 }
-
-func exists(name string) bool { _, err := os.Lstat(name); return err == nil }
 
 func userName(as *proc.User) string {
 	if as != nil {
@@ -157,7 +155,7 @@ func userName(as *proc.User) string {
 	return strconv.Itoa(syscall.Geteuid())
 }
 
-// jobAccess is what can be tried of what a job could.
+// jobAccess finds out what a job could reach.
 func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
 	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), Metadata: metadataAnswers}
 	if as != nil {
@@ -175,8 +173,7 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 	return jobs
 }
 
-// metadataTimeout is for a neighbour: whoever is there answers in milliseconds,
-// and where nobody is, nothing answers.
+// metadataTimeout is long enough for a service on the same host, which answers in milliseconds.
 const metadataTimeout = 2 * time.Second
 
 // metadataAnswers says whether Azure's metadata service can be reached. It is

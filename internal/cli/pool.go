@@ -15,12 +15,12 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// poolSettings are the settings that matter to who tends a pool.
-func poolSettings() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
+// poolSettings are the settings of commands for a pool.
+var poolSettings = []config.Group{config.Connection, config.AgentPool}
 
-// withPool does what a person asked for with the pool of the settings. A signal
-// ends it: nothing here is lost to one.
-func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
+// withSettings loads settings, and calls do with a context that a signal ends.
+func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group,
+	do func(context.Context, config.Settings, *slog.Logger, *secret.Redactor) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hostName, _ := os.Hostname()
@@ -29,14 +29,18 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 		return exitcode.With(exitcode.Usage, err)
 	}
 	log, redactor := openLog(p, s)
-	tended, err := openPool(ctx, s, log, redactor)
-	if err == nil {
-		err = do(ctx, tended, s)
-	}
-	if err != nil {
-		return err
-	}
-	return nil
+	return do(ctx, s, log, redactor)
+}
+
+// withPool calls do with the pool of the settings.
+func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
+	return withSettings(p, flags, groups, func(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+		tended, err := openPool(ctx, s, log, redactor)
+		if err != nil {
+			return err
+		}
+		return do(ctx, tended, s)
+	})
 }
 
 func openPool(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {

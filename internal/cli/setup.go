@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -21,9 +17,6 @@ import (
 	"github.com/azptend/azptend/internal/setup"
 	"github.com/azptend/azptend/internal/term"
 )
-
-// setupGroups are the settings of setup and selftest.
-func setupGroups() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
 type setupFlags struct {
 	spec   setup.Spec
@@ -53,8 +46,12 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.BoolVar(&f.spec.Remove, "remove", false, "undo: remove the role, and the user if nothing else needs it")
 	flags.DurationVar(&f.wait, "wait", 5*time.Minute, "how long to wait for an identity that was just created")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, setupGroups()...)
-	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(p, c.Flags(), f) }
+	config.AddFlags(flags, poolSettings...)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return withSettings(p, c.Flags(), poolSettings, func(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+			return setUp(ctx, p, s, f, log, redactor)
+		})
+	}
 	return c
 }
 
@@ -82,24 +79,12 @@ func (f setupFlags) check() error {
 	return nil
 }
 
-func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
-	if err != nil {
-		return exitcode.With(exitcode.Usage, err)
-	}
+func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
 	s.PreferAzureCLI()
 	f.spec.Pool, f.spec.PoolID = s.Pool, s.PoolID
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, redactor := openLog(p, s)
-	return setUp(ctx, p, s, f, log, redactor)
-}
-
-func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
 	_, client, err := connect(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)

@@ -136,7 +136,7 @@ func (r *agentRun) makeRoots(user *proc.User) ([]config.Settings, error) {
 		if failed != nil {
 			break
 		}
-		if done.Linked() && !s.NoUpdate {
+		if done.Method == install.HardLink && !s.NoUpdate {
 			each[i].NoUpdate = true
 			r.log.Warn("The agent does not update itself: its root shares files with the installation",
 				"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")

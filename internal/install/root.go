@@ -38,9 +38,6 @@ type RootResult struct {
 	Took     time.Duration
 }
 
-// Linked says whether the root shares files with the installation.
-func (d RootResult) Linked() bool { return d.Method == HardLink }
-
 // RootError says that a root cannot be made from an installation.
 type RootError struct {
 	Root, From string

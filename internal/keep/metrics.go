@@ -23,7 +23,7 @@ var waitBuckets = []float64{1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600,
 
 // NewMetrics returns metrics that are all zero.
 func NewMetrics(version string) *Metrics {
-	r := metrics.New()
+	r := &metrics.Registry{}
 	r.AddProcess(version)
 	m := &Metrics{
 		Registry: r,
