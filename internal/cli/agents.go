@@ -23,7 +23,7 @@ func newAgents(p Process) *cobra.Command {
 		chosen agentFilter
 		asJSON bool
 		watch  bool
-		every  time.Duration
+		every  = 5 * time.Second
 	)
 	c := &cobra.Command{
 		Use:   "agents",
@@ -52,7 +52,7 @@ for a busy agent, since the job was assigned.`,
 	chosen.addFlags(flags)
 	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch, one line per change")
 	flags.BoolVar(&watch, "watch", false, "keep looking: redraw the table on a terminal, else print one line per change")
-	flags.DurationVar(&every, "every", 5*time.Second, "with --watch, how often to look; each look is one request for the whole pool")
+	flags.Var(config.DurationFlag{Target: &every}, "every", "with --watch, how often to look; each look is one request for the whole pool")
 	config.AddFlags(flags, poolSettings...)
 	c.AddCommand(newSwitch(p, false), newSwitch(p, true))
 	return c

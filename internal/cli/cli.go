@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -28,6 +29,7 @@ type Process struct {
 	Began   time.Time
 
 	redactor   *secret.Redactor // of what the settings hold that nobody is to read
+	settings   *config.Settings // what this command has loaded: they decide how an error is printed
 	errors     *logqueue.Queue  // in front of Stderr, for the log and what follows it
 	prints     *logqueue.Queue  // in front of Stdout, for what a listener prints; may be the same
 	undumpable error            // nil: other processes of our user cannot look into this one
@@ -50,15 +52,17 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// the container's environment while jobs of the same user run.
 	p.undumpable = proc.MakeUndumpable()
 	p.redactor = &secret.Redactor{}
+	p.settings = &config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)}
 	p.openStreams()
-	root := newRoot(p, more...)
+	root := NewRoot(p, more...)
 	root.SetArgs(p.Args[1:])
-	code := complain(p.redactor.Writer(p.errors), root.Execute())
+	code := p.complain(p.redactor.Writer(p.errors), root.Execute())
 	p.flushStreams()
 	return code
 }
 
-func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
+// NewRoot makes the program: all its commands, with those of other packages.
+func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:     p.Name,
 		Version: version(),
@@ -91,17 +95,6 @@ func newRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		}
 	}
 	return root
-}
-
-// addCompletion adds cobra's scripts for shells. A shell that there is none for is
-// an error here, and not a page of help that somebody's shell would read.
-func addCompletion(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
-		}
-	}
 }
 
 // version is the module's version where the binary was built from a tagged

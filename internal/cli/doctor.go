@@ -40,6 +40,7 @@ func runDoctor(p Process, flags *pflag.FlagSet, asJSON bool) error {
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
 	s = s.WithFileToken()
+	p.remember(s)
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)
 	redactor.Add(s.ProxyPasswords()...)

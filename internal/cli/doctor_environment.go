@@ -37,7 +37,7 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, ini
 	}
 	as, err := runAs(s.RunAs)
 	if err != nil {
-		problems = append(problems, config.Problem{What: err.Error(), Hint: hintFor(err)})
+		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
 	}
 	e := remoteEnvironment(s, log, p.redactor)
 	e.Endpoints, e.Folder, e.Jobs = requiredEndpoints(s), agentFolder(s, as, init), jobAccess(s, as, p.undumpable)

@@ -20,29 +20,37 @@ import (
 
 // complain prints an error and returns the exit code for it. It is the only
 // printer of errors.
-func complain(w io.Writer, err error) int {
+func (p Process) complain(w io.Writer, err error) int {
 	var coded *exitcode.Error
 	if said := errors.As(err, &coded) && coded.Err == nil; err != nil && !said {
-		printError(w, err)
+		p.printError(w, err)
 	}
 	return exitcode.Of(err)
 }
 
-func printError(w io.Writer, err error) {
+func (p Process) printError(w io.Writer, err error) {
 	var invalid *config.InvalidError
 	if errors.As(err, &invalid) {
-		if invalid.LogFormat == "json" {
+		if invalid.LogFormat == "json" || p.logsJSON() {
 			logProblems(w, invalid.Problems)
 			return
 		}
 		printProblems(w, invalid.Problems)
 		return
 	}
+	hint := p.hintFor(err)
+	if p.logsJSON() {
+		newLog(w, *p.settings).Error("Command failed", "error", err, "hint", hint)
+		return
+	}
 	fmt.Fprintln(w, term.SafeLines("azptend: "+err.Error()))
-	if hint := hintFor(err); hint != "" {
+	if hint != "" {
 		fmt.Fprintln(w, term.SafeLines("hint: "+hint))
 	}
 }
+
+// logsJSON says that each line on standard error is JSON.
+func (p Process) logsJSON() bool { return p.settings != nil && p.settings.LogFormat == "json" }
 
 // logProblems is printProblems for who reads standard error by machine: a line of
 // the log each, as all the lines that would have followed.

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ const helpWidth = 80
 
 // examples has an example for each command, by its path below the program's name.
 var examples = map[string]string{
+	"":                   "azptend run --url https://dev.azure.com/your-organisation --pool linux",
 	"run":                "azptend run --url https://dev.azure.com/your-organisation --pool linux --once",
 	"register":           "azptend register --out /shared/agent --pool linux",
 	"install":            "azptend install --agent-dir /azp --agent-version 5.282.3 --agent-sha256 SHA256",
@@ -27,6 +29,7 @@ var examples = map[string]string{
 	"doctor":             "azptend doctor --url https://dev.azure.com/your-organisation --pool linux",
 	"setup":              "azptend setup --url https://dev.azure.com/your-organisation --pool linux \\\n    --identity 01234567-89ab-cdef-0123-456789abcdef --apply",
 	"selftest":           "azptend selftest --url https://dev.azure.com/your-organisation --pool linux",
+	"placeholder":        "azptend placeholder ensure --pool linux",
 	"placeholder ensure": "azptend placeholder ensure --pool linux --capability docker=true",
 	"placeholder show":   "azptend placeholder show --pool linux",
 	"placeholder delete": "azptend placeholder delete --pool linux",
@@ -35,6 +38,20 @@ var examples = map[string]string{
 	"agents enable":      "azptend agents enable --pool linux linux-1 linux-2",
 	"prune":              "azptend prune --pool linux --older-than 3d --yes",
 	"keep":               "azptend keep --pool linux --pool windows",
+	"version":            "azptend version",
+	"completion":         "source <(azptend completion bash)",
+}
+
+// commandGroups are the commands by what people do with them.
+var commandGroups = []struct {
+	title string
+	names []string
+}{
+	{"Run an agent", []string{"run", "register", "drain", "healthcheck"}},
+	{"Set up", []string{"setup", "install", "service"}},
+	{"Operate a pool", []string{"agents", "prune", "placeholder", "keep"}},
+	{"Inspect", []string{"doctor", "selftest", "token", "version"}},
+	{"Try it without Azure", []string{"demo", "emulate"}},
 }
 
 // setHelp gives every command an example, and a usage text that groups its flags.
@@ -50,11 +67,15 @@ func setHelp(root *cobra.Command) {
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s\n\n%s", wrapParagraphs(long), usageText(c))
 	})
-	for _, c := range root.Commands() {
+	for _, c := range append([]*cobra.Command{root}, root.Commands()...) {
 		for _, each := range append(c.Commands(), c) {
-			if example := examples[strings.TrimPrefix(each.CommandPath(), root.Name()+" ")]; example != "" {
-				each.Example = "  " + example
+			path := strings.TrimPrefix(strings.TrimPrefix(each.CommandPath(), root.Name()), " ")
+			if example := examples[path]; example != "" {
+				each.Example = "  " + strings.ReplaceAll(example, "\n", "\n  ")
 			}
+		}
+		if c.Name() == "demo" { // azptend-lab's first command
+			root.Example = c.Example
 		}
 	}
 }
@@ -62,54 +83,113 @@ func setHelp(root *cobra.Command) {
 // usageText lists how a command is called, its subcommands, and its flags by group.
 func usageText(c *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Usage:\n  %s\n", c.UseLine())
+	b.WriteString("Usage:\n")
+	if !c.HasAvailableSubCommands() || c.Name() == "agents" { // which does something by itself
+		fmt.Fprintf(&b, "  %s\n", c.UseLine())
+	}
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "  %s COMMAND\n", c.CommandPath())
 	}
 	if c.Example != "" {
-		fmt.Fprintf(&b, "\nExample:\n%s\n", c.Example)
+		fmt.Fprintf(&b, "\nExamples:\n%s\n", c.Example)
 	}
-	if c.HasAvailableSubCommands() {
-		b.WriteString("\nCommands:\n")
-		for _, sub := range c.Commands() {
-			if sub.IsAvailableCommand() || sub.Name() == "help" {
-				fmt.Fprintf(&b, "  %-*s %s\n", sub.NamePadding(), sub.Name(), wrap(sub.Short, sub.NamePadding()+3))
-			}
-		}
-	}
-	groups, names := map[config.Group]*pflag.FlagSet{}, []config.Group{}
-	add := func(f *pflag.Flag) {
-		group := config.GroupOf(f)
-		if groups[group] == nil {
-			groups[group] = pflag.NewFlagSet("", pflag.ContinueOnError)
-			groups[group].SortFlags = false
-			names = append(names, group)
-		}
-		groups[group].AddFlag(f)
-	}
-	c.LocalFlags().VisitAll(add)
-	// The command's own flags come first.
-	slices.SortStableFunc(names, func(a, b config.Group) int { return min(len(a), 1) - min(len(b), 1) })
-	for _, name := range names {
-		title := "Flags"
-		if name != "" {
-			title = string(name)
-		}
-		fmt.Fprintf(&b, "\n%s:\n%s", title, groups[name].FlagUsagesWrapped(helpWidth))
-	}
-	if len(names) > 1 {
-		b.WriteString("\nEach of these flags has a variable, in brackets. The flag overrides it. Secrets\n" +
-			"have only a variable, because other users can read a command line: AZP_TOKEN,\nAZP_CLIENTSECRET")
-		if groups[config.Keeper] != nil {
-			b.WriteString(", AZP_KEEP_TOKEN")
-		}
-		b.WriteString(".\n")
+	writeCommands(&b, c)
+	secrets := writeFlags(&b, c)
+	if len(secrets) > 0 {
+		b.WriteString("\n" + wrap("Each of these flags has a variable, in brackets. The flag overrides it. Secrets have only a variable, "+
+			"because other users can read a command line: "+strings.Join(secrets, ", ")+".", 0) + "\n")
 	}
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "\nRun '%s COMMAND --help' for the flags of a command.\n", c.CommandPath())
 	}
 	return b.String()
 }
+
+// writeCommands lists the subcommands, those of the program by what people do with them.
+func writeCommands(b *strings.Builder, c *cobra.Command) {
+	rest := map[string]*cobra.Command{}
+	width := 0
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() || sub.Name() == "help" {
+			rest[sub.Name()] = sub
+			width = max(width, len(sub.Name()))
+		}
+	}
+	write := func(title string, names []string) {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return rest[name] == nil })
+		if len(names) == 0 {
+			return
+		}
+		fmt.Fprintf(b, "\n%s:\n", title)
+		for _, name := range names {
+			fmt.Fprintf(b, "  %-*s  %s\n", width, name, wrap(rest[name].Short, width+4))
+			delete(rest, name)
+		}
+	}
+	title := "Commands"
+	if !c.HasParent() {
+		title = "Other commands"
+		for _, group := range commandGroups {
+			write(group.title, group.names)
+		}
+	}
+	write(title, slices.Sorted(maps.Keys(rest)))
+}
+
+// writeFlags lists the flags, the command's own first and those of settings by group. It
+// returns the secrets of these groups, which have no flag.
+func writeFlags(b *strings.Builder, c *cobra.Command) (secrets []string) {
+	groups, names := map[config.Group]*pflag.FlagSet{}, []config.Group{}
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		row, _ := config.SettingOf(f)
+		if groups[row.Group] == nil {
+			groups[row.Group] = pflag.NewFlagSet("", pflag.ContinueOnError)
+			groups[row.Group].SortFlags = false
+			names = append(names, row.Group)
+		}
+		groups[row.Group].AddFlag(withType(f))
+	})
+	slices.SortStableFunc(names, func(a, b config.Group) int { return min(len(a), 1) - min(len(b), 1) })
+	for _, name := range names {
+		title := "Flags"
+		if name != "" {
+			title = string(name)
+		}
+		fmt.Fprintf(b, "\n%s:\n%s", title, groups[name].FlagUsagesWrapped(helpWidth))
+	}
+	for _, row := range config.Table() {
+		if row.Flag == "" && groups[row.Group] != nil {
+			secrets = append(secrets, row.Env)
+		}
+	}
+	return secrets
+}
+
+// withType is a flag for the help. pflag has its own names of types, and prints a default
+// for a list that has none.
+func withType(f *pflag.Flag) *pflag.Flag {
+	name := f.Value.Type()
+	if row, is := config.SettingOf(f); is {
+		name = row.Type()
+	}
+	switch name {
+	case "stringArray", "stringSlice":
+		name = "list"
+	case "float64":
+		name = "number"
+	}
+	shown := *f
+	shown.Value = typedValue{f.Value, name}
+	shown.DefValue = strings.Trim(f.DefValue, "[]")
+	return &shown
+}
+
+type typedValue struct {
+	pflag.Value
+	name string
+}
+
+func (v typedValue) Type() string { return v.name }
 
 // wrapParagraphs wraps each paragraph that is not indented.
 func wrapParagraphs(s string) string {

@@ -12,8 +12,8 @@ import (
 )
 
 // hintFor says what to do about an error, "" if nobody knows. It asks the error itself
-// first, and last the doctor's table of causes.
-func hintFor(err error) string {
+// first, and last the doctor's table of causes, with the identity that the settings chose.
+func (p Process) hintFor(err error) string {
 	var dir *agentdir.DirError
 	var user *proc.UserError
 	var hinter interface{ Hint() string }
@@ -37,8 +37,12 @@ func hintFor(err error) string {
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
 		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
 	}
-	if cause := doctor.Explain(err); cause != nil {
+	cause := doctor.Explain(err)
+	switch {
+	case cause == nil:
+		return ""
+	case p.settings == nil:
 		return cause.Fix
 	}
-	return ""
+	return doctor.FixFor(cause, p.settings.Identity.Source, p.settings.Identity.Reason)
 }

@@ -56,7 +56,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	}
 	log, redactor := openLog(p, s)
 	metrics := keep.NewMetrics(version())
-	o, err := keepOptions(s, metrics, log, redactor)
+	o, err := keepOptions(p, s, metrics, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -76,13 +76,13 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	return nil
 }
 
-func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
+func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
 	_, client, err := connect(s, log, redactor, metrics.Observe)
 	if err != nil {
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: hintFor, Prune: s.KeepPrune,
+		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {

@@ -88,7 +88,7 @@ func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings
 func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals <-chan proc.Signal) error {
 	ctx, stop := contextUntilSignal(signals)
 	defer stop()
-	tended, err := openPool(ctx, s, log, redactor)
+	tended, err := openPool(ctx, p, s, log, redactor)
 	var done pool.EnsureResult
 	if err == nil {
 		done, err = ensurePlaceholder(ctx, tended, s)

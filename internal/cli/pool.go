@@ -35,7 +35,7 @@ func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group,
 // withPool calls do with the pool of the settings.
 func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
 	return withSettings(p, flags, groups, func(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-		tended, err := openPool(ctx, s, log, redactor)
+		tended, err := openPool(ctx, p, s, log, redactor)
 		if err != nil {
 			return err
 		}
@@ -43,10 +43,10 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	})
 }
 
-func openPool(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
+func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
 	_, client, err := connect(s, log, redactor)
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: p.hintFor})
 }

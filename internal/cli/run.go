@@ -208,7 +208,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 	s := r.s
 	o := supervisor.Options{
 		Policy: s.Policy, ProcessStarted: r.Began, HostName: s.HostName, WorkFolder: s.WorkFolder,
-		ReplaceForeignFiles: s.ReplaceFiles, Log: r.log, Hint: hintFor,
+		ReplaceForeignFiles: s.ReplaceFiles, Log: r.log, Hint: r.hintFor,
 	}
 	if s.Registered != "" {
 		given, err := agentdir.Dir{Root: s.Registered}.ReadHandoff()
@@ -299,6 +299,7 @@ func connect(s config.Settings, log *slog.Logger, redactor *secret.Redactor, obs
 		return nil, nil, err
 	}
 	logIdentity(log, who, s.Identity)
+	warnNoIdentity(s, log)
 	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
 	who.UseClock(client.Now) // a jump of this machine's clock does not invalidate the token
 	return who, client, nil

@@ -28,7 +28,7 @@ func newService(p Process) *cobra.Command {
 
 The agent runs as --user, which must exist on this machine for --write. A unit that is printed may be for another machine, or for a user that is not in /etc/passwd. --grace-period is how long a running job may take to finish after systemd stops the service.
 
-Secrets belong into the file with the settings, which systemd reads as root: AZP_TOKEN, AZP_CLIENTSECRET.`,
+Secrets have no flag. Write AZP_TOKEN or AZP_CLIENTSECRET into the file with the settings, which systemd reads as root.`,
 	}
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&o.User, "user", "agent", "user that runs the agent and its jobs")

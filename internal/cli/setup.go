@@ -26,7 +26,7 @@ type setupFlags struct {
 }
 
 func newSetup(p Process) *cobra.Command {
-	var f setupFlags
+	f := setupFlags{wait: 5 * time.Minute}
 	c := &cobra.Command{
 		Use:   "setup --identity OBJECT_ID",
 		Short: "Add an identity to the organisation, with its licence and its pool role",
@@ -44,7 +44,7 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.StringVar(&f.spec.Project, "project", "", "name of a project to add the pool to")
 	flags.BoolVar(&f.spec.OpenToAll, "open-to-all-pipelines", false, "let every pipeline of the project use the pool")
 	flags.BoolVar(&f.spec.Remove, "remove", false, "undo: remove the role, and the user if nothing else needs it")
-	flags.DurationVar(&f.wait, "wait", 5*time.Minute, "how long to wait for an identity that was just created")
+	flags.Var(config.DurationFlag{Target: &f.wait}, "wait", "how long to wait for an identity that was just created")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, poolSettings...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -73,14 +73,13 @@ func (f setupFlags) check() error {
 		return bad("--create-pool is given with the id of a pool: a new one gets its own")
 	case f.spec.Remove && (f.spec.CreatePool || f.spec.NoAutoUpdate):
 		return bad("--remove takes back a role and a user, and does nothing to a pool: leave --create-pool and --no-auto-update out")
-	case f.wait < 0:
-		return bad("--wait is %v, which is not a length of time", f.wait)
 	}
 	return nil
 }
 
 func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
 	s.PreferAzureCLI()
+	p.remember(s)
 	f.spec.Pool, f.spec.PoolID = s.Pool, s.PoolID
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)

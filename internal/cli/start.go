@@ -206,8 +206,8 @@ func (r *agentRun) explain(err error) {
 // program as a line of the log.
 func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
 	if s.LogFormat == "text" {
-		printError(redactor.Writer(p.errors), err)
+		p.printError(redactor.Writer(p.errors), err)
 		return
 	}
-	log.Error("Agent failed", "error", err, "hint", hintFor(err))
+	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }

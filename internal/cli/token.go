@@ -71,6 +71,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
+	warnNoIdentity(s, log)
 	text, expires, err := who.Token(ctx)
 	if err != nil {
 		code := exitcode.Unavailable

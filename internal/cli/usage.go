@@ -26,11 +26,16 @@ func newUsageError(c *cobra.Command, what, suggestion string) error {
 }
 
 func (e *usageError) Error() string {
+	return "cannot read the command line: " + e.what
+}
+
+// Hint is what to do about it.
+func (e *usageError) Hint() string {
 	hint := "run '" + e.command + " --help' for usage"
 	if e.suggestion != "" {
 		hint = e.suggestion + " (" + hint + ")"
 	}
-	return "cannot read the command line: " + e.what + "\nhint: " + hint
+	return hint
 }
 
 // needsCommand is what a command does that only holds others. An entrypoint that lost its

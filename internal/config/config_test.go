@@ -115,85 +115,84 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// examples are for each setting a value that is not its default, and values that
-// it must refuse.
-func examples(t *testing.T) map[string]struct {
-	good string
+// example is a value of a setting that is not its default, other ways to write it, and
+// values that it must refuse.
+type example struct {
+	good string // the table's, or a file that exists
+	also []string
 	bad  []string
-} {
-	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
+}
+
+func examples(t *testing.T) map[string]example {
+	dir := t.TempDir()
+	file, long, authority := filepath.Join(dir, "token"), filepath.Join(dir, "keep-token"), caFile(t)
+	for path, content := range map[string]string{file: "x", long: "0123456789abcdef\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	authority := caFile(t)
-	long := filepath.Join(t.TempDir(), "keep-token")
-	if err := os.WriteFile(long, []byte("0123456789abcdef\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return map[string]struct {
-		good string
-		bad  []string
-	}{
-		"AZP_PROXY":   {"http://user:p4ssw0rd@proxy:3128", []string{"proxy:3128", "socks5://proxy", "http://"}},
-		"AZP_CA_FILE": {authority, []string{file, "/nowhere/at/all", "/"}},
-		"AZP_URL": {"https://tfs.corp/tfs/Collection", []string{"dev.azure.com/org", "ftp://x", "https://", "https://:8080/x", "https://dev.azure.com", "https://dev.azure.com//",
+	all := map[string]example{
+		"AZP_PROXY":   {bad: []string{"proxy:3128", "socks5://proxy", "http://"}},
+		"AZP_CA_FILE": {good: authority, bad: []string{file, "/nowhere/at/all", "/"}},
+		"AZP_URL": {bad: []string{"dev.azure.com/org", "ftp://x", "https://", "https://:8080/x", "https://dev.azure.com", "https://dev.azure.com//",
 			"https://user:p@dev.azure.com/org", "https://dev.azure.com/org?a=b", "https://dev.azure.com/org#x", "https://%zz", "https:///org"}},
-		"AZP_POOL":                   {"linux pool", nil},
-		"AZP_POOL_ID":                {"12", []string{"0", "-1", "twelve", "1.5", "99999999999999999999"}},
-		"AZP_AGENT_NAME":             {"agent-1", []string{"a/b", `a\b`, "a<b", "a\tb", strings.Repeat("ä", 65)}},
-		"AZP_NAME_WAIT":              {"90", []string{"soon", "-1s", "-5", "6 m"}},
-		"AZP_WORK":                   {"/work", nil},
-		"AZP_TOKEN":                  {"a-token", []string{"null", "two words", "t\u00f6ken", "a\x01b"}},
-		"AZP_TOKEN_FILE":             {file, []string{"/nowhere/at/all", "/", "/dev/null"}},
-		"MANAGED_IDENTITY_OBJECT_ID": {"0b6bd18c-0000-4000-8000-00000000000B", []string{"my-identity", "0b6bd18c", object + "0", "/subscriptions/x"}},
-		"USRMI_ID":                   {"0b6bd18c-0000-4000-8000-00000000000c", []string{"my-identity", "0b6bd18c"}},
-		"AZP_IDENTITY_RESOURCE_ID":   {"/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i", []string{"my-identity", "subscriptions/s"}},
-		"AZP_CLIENTID":               {"0b6bd18c-0000-4000-8000-00000000000d", []string{"my-app", "0b6bd18c"}},
-		"AZP_CLIENTSECRET":           {"a-secret", nil},
-		"AZP_CLIENTCERTIFICATE":      {file, []string{"/nowhere/at/all", "/"}},
-		"AZP_TENANTID":               {"contoso.onmicrosoft.com", []string{"a/b", "a b"}},
-		"AZP_AUTH":                   {"PAT", []string{"none", "msi"}},
-		"AZP_AGENT_DIR":              {"/opt/agent", []string{"azp", "./azp"}},
-		"AZP_AGENT_ROOT":             {"/var/agent", []string{"agent", "./agent"}},
-		"AZP_AGENTS":                 {"3", []string{"0", "-1", "many"}},
-		"AZP_INSTALL":                {"true", []string{"perhaps"}},
-		"AZP_AGENT_VERSION":          {"v5.282.3", []string{"5.282", "newest", "5.282.3-x"}},
-		"AZP_AGENT_PACKAGE":          {"pipelines-agent", []string{"vsts-agent", "slim"}},
-		"AZP_AGENT_PLATFORM":         {"linux-musl-arm64", []string{"amd64", "win-x64", "linux"}},
-		"AZP_AGENT_FILE":             {"agent.tar.gz", nil}, // whether it is there matters to who installs
-		"AZP_AGENT_SHA256":           {strings.Repeat("AB-12", 16), []string{"abc", strings.Repeat("g", 64)}},
-		"AZP_ONCE":                   {"Yes", []string{"maybe", "2"}},
-		"AZP_PLACEHOLDER":            {"anything", nil},
-		"AZP_PLATFORM":               {"Container-Apps", []string{"azure", "aca"}},
-		"AZP_GRACE_PERIOD":           {"600", []string{"0", "500ms", "-1", "long", "d", "-1d", "1d-1h", "99999d", "2000000h", "30d1s", "2592001", "9999999999999999999999", "106751d2562047h"}},
-		"AZP_STRICT_REMOVE":          {"on", []string{"ja"}},
-		"AZP_REPLACE_AGENT_FILES":    {"on", []string{"ja"}},
-		"AZP_APPROVE_EVENTS":         {"yes", []string{"ja"}},
-		"AZP_AGENT_NAME_PREFIX":      {"linux", []string{"a/b", `a\b`}},
-		"AZP_REGISTERED":             {"/registered", []string{"registered"}},
-		"AZP_ON_TERM":                {"Cancel", []string{"kill"}},
-		"AZP_IDLE_TIMEOUT":           {"5m", []string{"soon", "-1"}},
-		"AZP_MAX_LIFETIME":           {"12h", []string{"1dd", "-1s"}},
-		"AZP_MAX_JOBS":               {"10", []string{"-1", "many", "1.5"}},
-		"AZP_REPLICA_TIMEOUT":        {"1800", []string{"soon", "-1"}},
-		"AZP_JOB_MAX":                {"10m", []string{"long"}},
-		"AZP_UPDATE":                 {"Never", []string{"no", "false"}},
-		"AZP_CAPABILITIES":           {"docker=true, gpu = a100", []string{"docker", "=x", "a=b,c", "azptend.kind=x", "AZPTEND.x=y"}},
-		"AZP_RUN_AS":                 {"agent:docker", nil}, // whether there is such a user is not the settings' to know
-		"AZP_PASS_ENV":               {"IDENTITY_ENDPOINT,IDENTITY_HEADER", nil},
-		"AZP_KEEP_INTERVAL":          {"1m", []string{"4s", "often", "-1"}},
-		"AZP_KEEP_PRUNE":             {"no", []string{"perhaps"}},
-		"AZP_KEEP_OLDER_THAN":        {"3d", []string{"-6h", "old", "20", "14m59s"}},
-		"AZP_KEEP_ANY_OWNER":         {"yes", []string{"theirs"}},
-		"AZP_KEEP_MATCH":             {"linux-*", nil},
-		"AZP_KEEP_PLACEHOLDER":       {"0", []string{"perhaps"}},
-		"AZP_KEEP_LISTEN":            {"[::1]:8200", []string{"8141", "localhost", "127.0.0.1:", ":8141", "10.0.0.4:8141", "keep.corp:80"}},
-		"AZP_KEEP_TOKEN":             {"0123456789abcdef", []string{"short"}},
-		"AZP_KEEP_TOKEN_FILE":        {long, []string{"/nowhere/at/all", "/", file}},
-		"AZP_HEALTH_ADDR":            {":8080", []string{"8080", "localhost", "127.0.0.1:"}},
-		"AZP_LOG_FORMAT":             {"JSON", []string{"xml"}},
-		"AZP_LOG_LEVEL":              {"Debug", []string{"verbose", "info+2", "debug-1"}},
+		"AZP_POOL_ID":                {bad: []string{"0", "-1", "twelve", "1.5", "99999999999999999999"}},
+		"AZP_AGENT_NAME":             {bad: []string{"a/b", `a\b`, "a<b", "a\tb", strings.Repeat("ä", 65)}},
+		"AZP_NAME_WAIT":              {also: []string{"90"}, bad: []string{"soon", "-1s", "-5", "6 m"}},
+		"AZP_TOKEN":                  {bad: []string{"null", "two words", "t\u00f6ken", "a\x01b"}},
+		"AZP_TOKEN_FILE":             {good: file, bad: []string{"/nowhere/at/all", "/", "/dev/null"}},
+		"MANAGED_IDENTITY_OBJECT_ID": {bad: []string{"my-identity", "0b6bd18c", object + "0", "/subscriptions/x"}},
+		"USRMI_ID":                   {bad: []string{"my-identity", "0b6bd18c"}},
+		"AZP_IDENTITY_RESOURCE_ID":   {bad: []string{"my-identity", "subscriptions/s"}},
+		"AZP_CLIENTID":               {bad: []string{"my-app", "0b6bd18c"}},
+		"AZP_CLIENTCERTIFICATE":      {good: file, bad: []string{"/nowhere/at/all", "/"}},
+		"AZP_TENANTID":               {bad: []string{"a/b", "a b"}},
+		"AZP_AUTH":                   {also: []string{"Managed-Identity"}, bad: []string{"none", "msi"}},
+		"AZP_AGENT_DIR":              {bad: []string{"azp", "./azp"}},
+		"AZP_AGENT_ROOT":             {bad: []string{"agent", "./agent"}},
+		"AZP_AGENTS":                 {bad: []string{"0", "-1", "many"}},
+		"AZP_INSTALL":                {bad: []string{"perhaps"}},
+		"AZP_AGENT_VERSION":          {also: []string{"v5.282.3"}, bad: []string{"5.282", "newest", "5.282.3-x"}},
+		"AZP_AGENT_PACKAGE":          {bad: []string{"vsts-agent", "slim"}},
+		"AZP_AGENT_PLATFORM":         {bad: []string{"amd64", "win-x64", "linux"}},
+		"AZP_AGENT_SHA256":           {also: []string{strings.Repeat("01234567-89ABCDEF-", 4)}, bad: []string{"abc", strings.Repeat("g", 64)}},
+		"AZP_ONCE":                   {also: []string{"Yes"}, bad: []string{"maybe", "2"}},
+		"AZP_PLACEHOLDER":            {also: []string{"anything"}},
+		"AZP_PLATFORM":               {also: []string{"Container-Apps"}, bad: []string{"azure", "aca"}},
+		"AZP_GRACE_PERIOD":           {also: []string{"3600"}, bad: []string{"0", "500ms", "-1", "long", "d", "-1d", "1d-1h", "99999d", "2000000h", "30d1s", "2592001", "9999999999999999999999", "106751d2562047h"}},
+		"AZP_STRICT_REMOVE":          {also: []string{"on"}, bad: []string{"ja"}},
+		"AZP_REPLACE_AGENT_FILES":    {also: []string{"on"}, bad: []string{"ja"}},
+		"AZP_APPROVE_EVENTS":         {also: []string{"yes"}, bad: []string{"ja"}},
+		"AZP_AGENT_NAME_PREFIX":      {bad: []string{"a/b", `a\b`}},
+		"AZP_REGISTERED":             {bad: []string{"registered"}},
+		"AZP_ON_TERM":                {also: []string{"Cancel"}, bad: []string{"kill"}},
+		"AZP_IDLE_TIMEOUT":           {bad: []string{"soon", "-1"}},
+		"AZP_MAX_LIFETIME":           {bad: []string{"1dd", "-1s"}},
+		"AZP_MAX_JOBS":               {bad: []string{"-1", "many", "1.5"}},
+		"AZP_REPLICA_TIMEOUT":        {also: []string{"7200"}, bad: []string{"soon", "-1"}},
+		"AZP_JOB_MAX":                {bad: []string{"long"}},
+		"AZP_UPDATE":                 {also: []string{"Never"}, bad: []string{"no", "false"}},
+		"AZP_CAPABILITIES":           {also: []string{"docker=true, gpu = a100"}, bad: []string{"docker", "=x", "a=b,c", "azptend.kind=x", "AZPTEND.x=y"}},
+		"AZP_KEEP_INTERVAL":          {bad: []string{"4s", "often", "-1"}},
+		"AZP_KEEP_PRUNE":             {also: []string{"no"}, bad: []string{"perhaps"}},
+		"AZP_KEEP_OLDER_THAN":        {bad: []string{"-6h", "old", "20", "14m59s"}},
+		"AZP_KEEP_ANY_OWNER":         {also: []string{"yes"}, bad: []string{"theirs"}},
+		"AZP_KEEP_PLACEHOLDER":       {also: []string{"0"}, bad: []string{"perhaps"}},
+		"AZP_KEEP_LISTEN":            {bad: []string{"8141", "localhost", "127.0.0.1:", ":8141", "10.0.0.4:8141", "keep.corp:80"}},
+		"AZP_KEEP_TOKEN":             {bad: []string{"short"}},
+		"AZP_KEEP_TOKEN_FILE":        {good: long, bad: []string{"/nowhere/at/all", "/", file}},
+		"AZP_HEALTH_ADDR":            {bad: []string{"8080", "localhost", "127.0.0.1:"}},
+		"AZP_LOG_FORMAT":             {also: []string{"JSON"}, bad: []string{"xml"}},
+		"AZP_LOG_LEVEL":              {also: []string{"Debug"}, bad: []string{"verbose", "info+2", "debug-1"}},
 	}
+	for _, row := range config.Table() {
+		e := all[row.Env]
+		if e.good == "" {
+			e.good = row.Example
+		}
+		all[row.Env] = e
+	}
+	return all
 }
 
 // Each row of the table is complete: it says what it is, does something, and
@@ -201,13 +200,13 @@ func examples(t *testing.T) map[string]struct {
 func TestEachSetting(t *testing.T) {
 	all := examples(t)
 	if len(all) != len(config.Table()) {
-		t.Errorf("%d settings have examples, there are %d", len(all), len(config.Table()))
+		t.Errorf("there are values for %d settings, and %d settings", len(all), len(config.Table()))
 	}
 	seen := map[string]bool{}
 	for _, row := range config.Table() {
 		t.Run(row.Env, func(t *testing.T) {
-			ex, is := all[row.Env]
-			if !is {
+			ex := all[row.Env]
+			if row.Example == "" || row.Example == row.Default {
 				t.Fatal("there is no example")
 			}
 			if seen[row.Env] || (row.Flag != "" && seen[row.Flag]) {
@@ -228,6 +227,11 @@ func TestEachSetting(t *testing.T) {
 			byVariable := loadedFor(t, row, append(rest, row.Env+"="+ex.good))
 			if same(byDefault, byVariable) {
 				t.Errorf("%s=%s has no effect", row.Env, ex.good)
+			}
+			for _, also := range ex.also {
+				if other := loadedFor(t, row, append(rest, row.Env+"="+also)); !same(byVariable, other) {
+					t.Errorf("%s=%s does something else than %s", row.Env, also, ex.good)
+				}
 			}
 			if padded := loadedFor(t, row, append(rest, row.Env+"= "+ex.good+"\n")); !same(byVariable, padded) {
 				t.Error("white space around it has an effect")
@@ -285,10 +289,7 @@ func caFile(t *testing.T) string {
 }
 
 // companions are what a setting needs to mean anything.
-func companions(name string, all map[string]struct {
-	good string
-	bad  []string
-}) []string {
+func companions(name string, all map[string]example) []string {
 	var more []string
 	needs := map[string][]string{
 		"AZP_CLIENTID": {"AZP_CLIENTSECRET", "AZP_TENANTID"}, "AZP_CLIENTSECRET": {"AZP_CLIENTID", "AZP_TENANTID"},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/azptend/azptend/internal/text"
 )
 
 // Environment is the process's environment.
@@ -25,15 +27,35 @@ func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	}
 }
 
-// groupAnnotation holds the group of a flag, for the help.
-const groupAnnotation = "azptend-group"
+// settingAnnotation holds the variable of a flag, for the help and for completion.
+const settingAnnotation = "azptend-setting"
 
-// GroupOf is the group of a setting's flag, "" for a command's own flag.
-func GroupOf(flag *pflag.Flag) Group {
-	if name := flag.Annotations[groupAnnotation]; len(name) == 1 {
-		return Group(name[0])
+// SettingOf is the setting of a flag; false for a command's own flag.
+func SettingOf(flag *pflag.Flag) (Setting, bool) {
+	if name := flag.Annotations[settingAnnotation]; len(name) == 1 {
+		return find(name[0]), true
 	}
-	return ""
+	return Setting{}, false
+}
+
+// find is a row of the table.
+func find(variable string) Setting {
+	return table[slices.IndexFunc(table, func(r Setting) bool { return r.Env == variable })]
+}
+
+// Type is what the help calls the values of a setting.
+func (r Setting) Type() string {
+	switch {
+	case r.Repeatable:
+		return "list"
+	case r.Bool != nil:
+		return "bool"
+	case r.duration != nil:
+		return "duration"
+	case r.number != nil:
+		return "int"
+	}
+	return "string"
 }
 
 func (r Setting) addFlag(flags *pflag.FlagSet) {
@@ -50,7 +72,7 @@ func (r Setting) addFlag(flags *pflag.FlagSet) {
 	default:
 		flags.String(r.Flag, r.Default, usage)
 	}
-	flags.Lookup(r.Flag).Annotations = map[string][]string{groupAnnotation: {string(r.Group)}}
+	flags.Lookup(r.Flag).Annotations = map[string][]string{settingAnnotation: {r.Env}}
 }
 
 // boolFlag means true without a value, and otherwise takes what its variable takes:
@@ -61,24 +83,27 @@ func (v *boolFlag) String() string     { return string(*v) }
 func (v *boolFlag) Set(s string) error { *v = boolFlag(s); return nil }
 func (v *boolFlag) Type() string       { return "bool" }
 
-// DurationFlag is the value of a command's own flag that has the bounds of a setting.
+// DurationFlag is the value of a command's own flag, which is written as a setting is.
 type DurationFlag struct {
 	Target  *time.Duration
-	Setting string // its variable
+	Setting string // whose bounds it has; "": at most a year
 }
 
 func (f DurationFlag) String() string {
 	if f.Target == nil { // pflag compares with the zero value
 		return ""
 	}
-	return f.Target.String()
+	return text.Duration(*f.Target)
 }
 
 // Set implements pflag.Value.
 func (f DurationFlag) Set(v string) error {
-	row := table[slices.IndexFunc(table, func(r Setting) bool { return r.Env == f.Setting })]
+	row := Setting{Max: maxRun}
+	if f.Setting != "" {
+		row = find(f.Setting)
+	}
 	if err := setDuration(f.Target, v, row.Min, row.Max); err != nil {
-		return fmt.Errorf("it %w; %s", err, row.hint())
+		return fmt.Errorf("it %w; %s", err, durationHint)
 	}
 	return nil
 }
@@ -147,6 +172,7 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 	if template && s.Placeholder { // the flag may say no
 		s.setTemplateName()
 	}
+	s.checkOtherTemplates(env, &bad)
 	s.validate(runs, env, &bad)
 	if named {
 		refuseDeploymentTargets(env, &bad)
@@ -251,8 +277,7 @@ func (s *Settings) readOne(row Setting, flags *pflag.FlagSet, env map[string]str
 		return
 	}
 	if problem, hint := row.checkTemplate(value); problem != "" {
-		bad.add(hint, "%s %s", from, problem)
-		(*bad)[len(*bad)-1].Setting = row.Env
+		bad.addTemplate(row.Env, hint, from+" "+problem)
 		_ = row.apply(s, value) // so that no check says that it is missing
 		return
 	}

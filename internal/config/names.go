@@ -72,7 +72,7 @@ func (s *Settings) nameMessages(flags *pflag.FlagSet) []string {
 
 // lacks says that a setting is not set. An identity of another kind is as good as a token.
 func (s *Settings) lacks(setting string, flags *pflag.FlagSet, env map[string]string) bool {
-	row := table[slices.IndexFunc(table, func(r Setting) bool { return r.Env == setting })]
+	row := find(setting)
 	if value, _ := row.lookup(flags, env); value != row.Default {
 		return false
 	}

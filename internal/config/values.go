@@ -39,6 +39,10 @@ func (r Setting) apply(s *Settings, v string) error {
 			return fmt.Errorf("is %q, which is neither true nor false", v)
 		}
 		*r.Bool(s) = is
+	case r.number != nil && r.Default == "0":
+		return setCount(r.number(s), v)
+	case r.number != nil:
+		return setPositive(r.number(s), v)
 	case r.duration != nil:
 		return setDuration(r.duration(s), v, r.Min, r.Max)
 	case r.secret != nil:
@@ -54,6 +58,10 @@ func (r Setting) hint() string {
 	switch {
 	case r.Hint != "":
 		return r.Hint
+	case r.Values != nil:
+		return "use " + strings.Join(r.Values[:len(r.Values)-1], ", ") + " or " + r.Values[len(r.Values)-1]
+	case r.number != nil:
+		return numberHint
 	case r.duration != nil:
 		return durationHint
 	case r.Bool != nil:
@@ -185,12 +193,12 @@ func setPlatform(s *Settings, v string) error {
 	return nil
 }
 
-func platformHint() string {
+func platformNames() []string {
 	var names []string
 	for _, p := range platform.All() {
 		names = append(names, string(p))
 	}
-	return "use " + strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+	return names
 }
 
 // setListen reads host:port, or off.

@@ -42,6 +42,7 @@ var (
 	BadSetting        = failure("bad-setting", Settings, exitcode.Usage, "a setting is missing, or cannot be read", "")
 	SuspiciousSetting = warning("odd-setting", Settings, "a setting is suspicious, but not wrong", "")
 	BadIdentity       = failure("bad-identity", Identity, exitcode.Usage, "the identity settings cannot be used: a certificate without its key, a wrong password", "")
+	NoIdentitySet     = warning("no-identity-set", Identity, "no identity is set, and there is no metadata service of Azure", SetAnIdentity)
 )
 
 // The token.

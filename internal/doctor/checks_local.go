@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/text"
 )
 
@@ -26,7 +27,7 @@ func checkHost(_ context.Context, v *run) Finding {
 	return Finding{Found: fmt.Sprintf("%s (%s), known by %s", v.Host.Platform, v.Host.DisplayName, v.Host.DetectedBy)}
 }
 
-func checkIdentity(_ context.Context, v *run) Finding {
+func checkIdentity(ctx context.Context, v *run) Finding {
 	c := v.Settings.Identity
 	switch {
 	case v.IdentityErr != nil:
@@ -35,7 +36,7 @@ func checkIdentity(_ context.Context, v *run) Finding {
 		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings come to no identity"}
 	}
 	more := []string{"because of " + c.Reason}
-	if c.Reason == "nothing else is set" {
+	if c.Reason == ByDefault {
 		more[0] = c.Reason
 	}
 	if c.Host != "" {
@@ -44,5 +45,9 @@ func checkIdentity(_ context.Context, v *run) Finding {
 	if len(c.Ignored) > 0 {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
 	}
-	return Finding{Found: fmt.Sprintf("%s, %s (%s)", v.Tokens.Source(), v.Tokens.Selector(), strings.Join(more, "; "))}
+	f := Finding{Found: fmt.Sprintf("%s, %s (%s)", v.Tokens.Source(), v.Tokens.Selector(), strings.Join(more, "; "))}
+	if c.Reason == ByDefault && c.Host == identity.MetadataService && !v.Jobs.Metadata(ctx) {
+		f.add(NoIdentitySet, "no setting names an identity, and no metadata service of Azure answers")
+	}
+	return f
 }

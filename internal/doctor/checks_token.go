@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/identity"
@@ -24,7 +23,7 @@ func checkToken(ctx context.Context, v *run) Finding {
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
-		return Finding{Found: "it is no Entra token, and says nothing of itself: a personal access token"}
+		return Finding{Found: "it is no Entra token, and says nothing of itself: a personal access token; " + globalPATs}
 	}
 	if claims.Expires.IsZero() {
 		claims.Expires = expires
@@ -43,8 +42,6 @@ func tokenFailure(ctx context.Context, err error, host identity.Host) Finding {
 		return failed(c, what)
 	case context.Cause(ctx) == errTokenTimeout: //nolint:errorlint // it is the very one
 		return failed(NoEndpoint, errTokenTimeout.Error()+": "+what)
-	case strings.Contains(what, "cannot reach the identity endpoint"):
-		return failed(NoEndpoint, what)
 	}
 	return failed(NoToken, what)
 }

@@ -104,7 +104,7 @@ func runChecks(ctx context.Context, checks []Check, s Environment, onFinding fun
 			f = c.run(ctx, v)
 			f.Took = time.Since(begun)
 			f.finish()
-			v.fillCommands(f.Problems)
+			v.fitFixes(f.Problems)
 		}
 		f.Check, f.Why = c.Name, c.Why
 		for _, other := range checks {
@@ -143,8 +143,14 @@ func (v *run) skip(c Check, so Report) (Finding, bool) {
 	return Finding{}, false
 }
 
-// fillCommands puts what is known by now into the commands of fixes.
-func (v *run) fillCommands(problems []Problem) {
+// fitFixes makes the fixes follow from the identity that was chosen, and puts what is known by now
+// into their commands.
+func (v *run) fitFixes(problems []Problem) {
+	for i, p := range problems {
+		if v.Tokens != nil && p.Fix == p.Cause.Fix {
+			problems[i].Fix = FixFor(p.Cause, v.Tokens.Source(), v.Settings.Identity.Reason)
+		}
+	}
 	if v.claims == nil || v.claims.ObjectID == "" {
 		return
 	}

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -162,15 +161,12 @@ func (e *Emulator) Assumptions() Assumptions {
 
 // SetAssumptions sets all switches.
 func (e *Emulator) SetAssumptions(b Assumptions) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	e.assumptions = b
-	e.dirty = true
-	e.settle()
 }
 
 func (e *Emulator) ctlEnvironment(w http.ResponseWriter, r *http.Request) {
-	answer(w, environmentJSON{e.Environment(baseOf(r)), e.DefaultPAT()}, nil)
+	answer(w, environmentJSON{e.Environment(newRequest(r, nil).base), e.DefaultPAT()}, nil)
 }
 
 type environmentJSON struct {
@@ -206,13 +202,6 @@ func waitContext(r *http.Request, unset time.Duration) (context.Context, context
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	return ctx, cancel, nil
-}
-
-// strictJSON refuses unknown fields, which a decoder forgets about below an UnmarshalJSON.
-func strictJSON(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
 }
 
 // answer writes out as JSON, or {"error":"..."} with 404, 503 or 400.

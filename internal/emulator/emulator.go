@@ -43,10 +43,10 @@ type Emulator struct {
 	defaultPAT  string
 	identities  map[string]*identity // by lower-case object id
 	defaultOID  string
-	pats        map[string]*pat // by the token itself
+	pats        map[string]*PAT // by the token itself
 	msiCache    map[string]msiToken
 	assertions  map[string]time.Time // client assertions already used, until they expire
-	pools       map[int]*pool
+	pools       []*pool              // in order of id
 	projects    []*project
 	packages    []heldPackage // the newest first
 	sessions    map[string]*session
@@ -75,24 +75,21 @@ func New(opts Options) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := opts.key
+	var key *signingKey
 	if opts.KeyOf != nil {
 		key = opts.KeyOf.key
-	}
-	if key == nil {
-		if key, err = newSigningKey(); err != nil {
-			return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
-		}
+	} else if key, err = newSigningKey(); err != nil {
+		return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
 	}
 	e := &Emulator{
 		opts: opts, key: key, assumptions: opts.Assumptions,
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
-		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
-		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
+		identities: map[string]*identity{}, pats: map[string]*PAT{}, msiCache: map[string]msiToken{},
+		assertions: map[string]time.Time{}, sessions: map[string]*session{},
 	}
 	e.meter = newMeter(opts.RateLimit, e.slow(rateWindow), e.slow(longestDelay))
-	e.routes = routeTable()
+	e.routes = e.routeTable()
 	e.control = e.controlMux()
 	e.seed()
 	return e, nil
@@ -100,8 +97,7 @@ func New(opts Options) (*Emulator, error) {
 
 // seed fills the organisation: the pools, and the people who may use them.
 func (e *Emulator) seed() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	for _, name := range e.opts.Pools {
 		e.addPool(name)
 	}
@@ -118,9 +114,18 @@ func (e *Emulator) seed() {
 		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
 		Roles: map[string]string{AllPools: RoleAdministrator},
 	})
-	e.pats[e.defaultPAT] = &pat{PAT: PAT{Token: e.defaultPAT, Name: "default", Owner: admin}}
-	e.dirty = true
-	e.settle()
+	e.pats[e.defaultPAT] = &PAT{Token: e.defaultPAT, Name: "default", Owner: admin}
+}
+
+// change locks the emulator for a change. The caller defers the returned function: it settles what follows from the
+// change, and unlocks.
+func (e *Emulator) change() (done func()) {
+	e.mu.Lock()
+	return func() {
+		e.dirty = true
+		e.settle()
+		e.mu.Unlock()
+	}
 }
 
 // Close ends every long poll, held call and wait, and stops the emulator's timer. Later calls answer 503.

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -40,31 +41,23 @@ type Fault struct {
 	Fired int `json:"fired,omitempty"` // those it happened to
 }
 
-type faultAlias Fault
-
-type faultWire struct {
-	faultAlias
-	Delay string `json:"delay,omitempty"`
+// wire is the fault in JSON.
+func (f *Fault) wire() any {
+	type plain Fault
+	return &struct {
+		*plain
+		Delay *duration `json:"delay,omitzero"`
+	}{(*plain)(f), (*duration)(&f.Delay)}
 }
 
 // MarshalJSON writes Delay as "80ms".
 func (f Fault) MarshalJSON() ([]byte, error) {
-	return json.Marshal(faultWire{faultAlias(f), durationText(f.Delay)})
+	return json.Marshal(f.wire())
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (f *Fault) UnmarshalJSON(b []byte) error {
-	w := faultWire{faultAlias: faultAlias(*f)}
-	if err := strictJSON(b, &w); err != nil {
-		return err
-	}
-	delay, err := parseDuration("delay", w.Delay)
-	if err != nil {
-		return err
-	}
-	*f = Fault(w.faultAlias)
-	f.Delay = delay
-	return nil
+	return strictJSON(b, f.wire())
 }
 
 func (f *Fault) validate() error {
@@ -73,7 +66,7 @@ func (f *Fault) validate() error {
 		return fmt.Errorf("dropAnswer is %q, not %q or %q", f.DropAnswer, DropBefore, DropAfter)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status is %d, not between 200 and 599", f.Status)
-	case f.Status == 0 && f.Body == "" && len(f.Headers) == 0 && f.Delay == 0 && f.DropAnswer == "" && !f.Reset:
+	case !f.disturbs() && f.Delay == 0:
 		return fmt.Errorf("it does nothing: set status, delay, dropAnswer or reset")
 	case f.Nth < 0 || f.Times < 0:
 		return fmt.Errorf("nth and times are not negative")
@@ -82,16 +75,17 @@ func (f *Fault) validate() error {
 }
 
 // answers reports whether the fault has an answer of its own.
-func (f *Fault) answers() bool { return f.Status != 0 || f.Body != "" || len(f.Headers) > 0 }
+func (f *Fault) answers() bool {
+	return f.Status != 0 || f.Body != "" || len(f.Headers) > 0
+}
 
 // disturbs reports whether the fault does more than delay.
-func (f *Fault) disturbs() bool { return f.answers() || f.DropAnswer != "" || f.Reset }
+func (f *Fault) disturbs() bool {
+	return f.answers() || f.DropAnswer != "" || f.Reset
+}
 
 func (f *Fault) reply() reply {
-	out := reply{status: f.Status, header: http.Header{}, contentType: f.ContentType, body: []byte(f.Body)}
-	if out.status == 0 {
-		out.status = http.StatusOK
-	}
+	out := reply{status: cmp.Or(f.Status, http.StatusOK), header: http.Header{}, contentType: f.ContentType, body: []byte(f.Body)}
 	if out.contentType == "" && f.Body != "" {
 		out.contentType = jsonType
 	}
@@ -204,8 +198,6 @@ func (e *Emulator) interferenceFor(r *http.Request) interference {
 	}
 	return p
 }
-
-func (p interference) reset() bool { return p.fault != nil && p.fault.Reset }
 
 // describe is what the call's record says was done to it.
 func (p interference) describe() string {

@@ -221,7 +221,7 @@ func TestClientAssertion(t *testing.T) {
 	}
 	t.Run("other key", func(t *testing.T) {
 		m := *l
-		m.key = sharedKey().private
+		m.key = keyHolder().key.private
 		if g := w.want(400, m.exchange(m.assertion(nil))); g.text("error") != "invalid_client" {
 			t.Errorf("the answer is %s", g.raw)
 		}

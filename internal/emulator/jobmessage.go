@@ -67,20 +67,17 @@ func (j *job) variables(org string) obj {
 }
 
 func (j *job) step() obj {
+	env := j.spec.Env
+	if env == nil {
+		env = map[string]string{}
+	}
 	return obj{
 		"type": "task", "id": j.stepID, "name": "CmdLine", "displayName": j.spec.Name, "enabled": true,
 		"condition": "succeeded()", "continueOnError": false, "timeoutInMinutes": 0, "retryCountOnTaskFailure": 0,
 		"reference":   obj{"id": cmdLineTask, "name": "CmdLine", "version": "2.250.1"},
 		"inputs":      map[string]string{"script": j.spec.Script},
-		"environment": j.environment(),
+		"environment": env,
 	}
-}
-
-func (j *job) environment() map[string]string {
-	if j.spec.Env == nil {
-		return map[string]string{}
-	}
-	return j.spec.Env
 }
 
 func (j *job) buildNumber() string {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,9 +71,7 @@ func (j *job) public() Job {
 func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if spec.Pool == "" {
-		spec.Pool = e.opts.Pools[0]
-	}
+	spec.Pool = cmp.Or(spec.Pool, e.opts.Pools[0])
 	p := e.poolNamed(spec.Pool)
 	if p == nil {
 		return Job{}, fmt.Errorf("cannot queue a job: there is no pool %q", spec.Pool)
@@ -94,9 +93,7 @@ func (e *Emulator) newJob(p *pool, spec JobSpec) *job {
 		requestID: int64(len(e.jobs) + 1), jobID: newGUID(), planID: newGUID(), timelineID: newGUID(), stepID: newGUID(),
 		scopeID: newGUID(), spec: spec, pool: p, queueTime: e.now(),
 	}
-	if j.spec.Name == "" {
-		j.spec.Name = fmt.Sprintf("Job %d", j.requestID)
-	}
+	j.spec.Name = cmp.Or(spec.Name, fmt.Sprintf("Job %d", j.requestID))
 	e.jobs = append(e.jobs, j)
 	return j
 }
@@ -107,11 +104,10 @@ func (e *Emulator) assign() {
 		if j.agent != nil || j.result != "" {
 			continue
 		}
-		for _, a := range j.pool.agents {
-			if a.session != nil && e.accepts(a) && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands) {
-				e.assignTo(j, a)
-				break
-			}
+		if a := first(j.pool.agents, func(a *agent) bool {
+			return a.session != nil && e.accepts(a) && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands)
+		}); a != nil {
+			e.assignTo(j, a)
 		}
 	}
 }
@@ -135,13 +131,7 @@ func (j *job) matchedAgents() []*agent {
 	if j.agent != nil {
 		return j.matched
 	}
-	var out []*agent
-	for _, a := range j.pool.agents {
-		if a.satisfies(j.spec.Demands) {
-			out = append(out, a)
-		}
-	}
-	return out
+	return filter(j.pool.agents, func(a *agent) bool { return a.satisfies(j.spec.Demands) })
 }
 
 // receive notes that the agent has the job (keda-and-kubernetes.md 1.6: not at assignment).

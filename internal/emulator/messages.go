@@ -5,11 +5,9 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -24,8 +22,8 @@ const (
 type messageJSON struct {
 	ID   int64  `json:"messageId"`
 	Kind string `json:"messageType"`
-	IV   string `json:"iv"`
-	Body string `json:"body"`
+	IV   []byte `json:"iv"` // base64 in JSON, like the body
+	Body []byte `json:"body"`
 }
 
 // send puts a message into an agent's inbox, where it stays until it is acknowledged by DELETE.
@@ -37,13 +35,13 @@ func (e *Emulator) send(a *agent, kind string, j *job, body func(base string) (a
 
 // pollMessage waits up to 50 s for the oldest message newer than lastMessageId; no message is an empty 200. A message
 // that was not deleted comes again to who does not say that it has it (agent-protocol.md 7.3).
-func (e *Emulator) pollMessage(c *request) (reply, error) {
+func (e *Emulator) pollMessage(c *request) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle()
-	s, err := e.ownSession(c, c.query("sessionId"))
+	s, err := e.ownSession(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	last, _ := strconv.ParseInt(c.query("lastMessageId"), 10, 64)
 	poll := func(n int) { // who waits for the state to say that this agent polls must look again
@@ -58,7 +56,10 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	defer timer.Stop()
 	for over := false; ; {
 		if e.sessions[s.id] != s {
-			return reply{}, e.errSessionGone(s)
+			if s.agent.removed {
+				return nil, e.errAgentRemoved(s.agent.pool.id, s.agent.id)
+			}
+			return nil, errSessionExpired(s.id)
 		}
 		if m := e.nextMessage(s, last); m != nil {
 			return e.deliver(c, s, m)
@@ -82,44 +83,27 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	}
 }
 
-func (e *Emulator) errSessionGone(s *session) error {
-	a := s.agent
-	switch {
-	case a.removed && e.assumptions.RemovedAgentUnauthorized:
-		return errUnauthorized("TF400813: The user '%d' is not authorized to access this resource.", a.id)
-	case a.removed:
-		return errNoAgent(a.pool.id, a.id)
-	}
-	return errSessionExpired(s.id)
-}
-
 func (e *Emulator) nextMessage(s *session, last int64) *message {
-	for _, m := range s.agent.inbox {
-		hidden := m.kind == msgJob && !s.agent.enabled && e.assumptions.DisabledHidesAssigned
-		if m.id > last && !hidden {
-			return m
-		}
-	}
-	return nil
+	hidesJobs := !s.agent.enabled && e.assumptions.DisabledHidesAssigned
+	return first(s.agent.inbox, func(m *message) bool { return m.id > last && !(hidesJobs && m.kind == msgJob) })
 }
 
 // deliver encrypts a message with the session's key.
-func (e *Emulator) deliver(c *request, s *session, m *message) (reply, error) {
+func (e *Emulator) deliver(c *request, s *session, m *message) (any, error) {
 	body, err := m.body(c.base)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	plain, err := json.Marshal(body)
 	if err != nil {
-		return reply{}, fmt.Errorf("cannot encode message %d: %w", m.id, err)
+		return nil, fmt.Errorf("cannot encode message %d: %w", m.id, err)
 	}
 	iv, sealed, err := encrypt(s.key, plain)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	e.emitMessage(EventMessageDelivered, s.agent, m)
-	return jsonReply(http.StatusOK, messageJSON{m.id, m.kind,
-		base64.StdEncoding.EncodeToString(iv), base64.StdEncoding.EncodeToString(sealed)}), nil
+	return messageJSON{m.id, m.kind, iv, sealed}, nil
 }
 
 func (e *Emulator) emitMessage(kind string, a *agent, m *message) {
@@ -146,41 +130,31 @@ func encrypt(key, plain []byte) (iv, sealed []byte, err error) {
 
 // deleteMessage acknowledges. With the message of a job the agent has the job: it is received. Deleting what is not
 // there succeeds, so that a repeated DELETE does.
-func (e *Emulator) deleteMessage(c *request) (reply, error) {
-	s, err := e.ownSession(c, c.query("sessionId"))
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) deleteMessage(c *request, s *session) (any, error) {
 	id := int64(c.intParam("messageId"))
-	i := slices.IndexFunc(s.agent.inbox, func(m *message) bool { return m.id == id })
-	if i < 0 {
-		return noContent(), nil
+	m := first(s.agent.inbox, func(m *message) bool { return m.id == id })
+	if m == nil {
+		return noContent, nil
 	}
-	m := s.agent.inbox[i]
-	s.agent.inbox = slices.Delete(s.agent.inbox, i, i+1)
+	s.agent.inbox = without(s.agent.inbox, m)
 	e.emitMessage(EventMessageDeleted, s.agent, m)
 	if m.kind == msgJob {
 		e.receive(m.job)
 	}
-	return noContent(), nil
+	return noContent, nil
 }
 
 // refreshAgents asks one agent (?agentId=) or all of a pool to update (azure-devops-rest.md 2.3).
-func (e *Emulator) refreshAgents(c *request) (reply, error) {
-	p, err := e.managedPool(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) refreshAgents(c *request, p *pool) (any, error) {
 	agents := p.agents
 	if want := c.query("agentId"); want != "" {
 		id, _ := strconv.Atoi(want)
 		a := p.agent(id)
-		if a == nil {
-			return reply{}, errNoAgent(p.id, want)
-		}
-		if a.update != nil {
-			return reply{}, taskError(http.StatusConflict, "TaskAgentPendingUpdateExistsException",
-				"Agent %s already has a pending update.", a.name)
+		switch {
+		case a == nil:
+			return nil, errNoAgent(p.id, want)
+		case a.update != nil:
+			return nil, taskError(http.StatusConflict, "TaskAgentPendingUpdateExistsException", "Agent %s already has a pending update.", a.name)
 		}
 		agents = []*agent{a}
 	}

@@ -3,7 +3,6 @@ package emulator
 import (
 	"crypto/rsa"
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 )
@@ -51,10 +50,7 @@ type agent struct {
 }
 
 func (a *agent) status() string {
-	if a.session != nil {
-		return "online"
-	}
-	return "offline"
+	return choose(a.session != nil, "online", "offline")
 }
 
 type session struct {
@@ -102,7 +98,7 @@ type job struct {
 	canceled    bool
 
 	lines    []string
-	records  []*record
+	records  []record
 	changeID int
 	logs     []*logFile
 }
@@ -122,39 +118,18 @@ func (j *job) state() string {
 	return JobQueued
 }
 
-func (e *Emulator) poolNamed(name string) *pool {
-	for _, p := range e.pools {
-		if strings.EqualFold(p.name, name) {
-			return p
-		}
-	}
-	return nil
+func (e *Emulator) pool(id int) *pool {
+	return first(e.pools, func(p *pool) bool { return p.id == id })
 }
 
-// sortedPools is every pool in order of id.
-func (e *Emulator) sortedPools() []*pool {
-	out := make([]*pool, 0, len(e.pools))
-	for _, p := range e.pools {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b *pool) int { return a.id - b.id })
-	return out
+func (e *Emulator) poolNamed(name string) *pool {
+	return first(e.pools, func(p *pool) bool { return strings.EqualFold(p.name, name) })
 }
 
 func (p *pool) agent(id int) *agent {
-	for _, a := range p.agents {
-		if a.id == id {
-			return a
-		}
-	}
-	return nil
+	return first(p.agents, func(a *agent) bool { return a.id == id })
 }
 
 func (p *pool) agentNamed(name string) *agent {
-	for _, a := range p.agents {
-		if strings.EqualFold(a.name, name) {
-			return a
-		}
-	}
-	return nil
+	return first(p.agents, func(a *agent) bool { return strings.EqualFold(a.name, name) })
 }

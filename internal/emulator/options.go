@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,9 +43,6 @@ type Options struct {
 	// KeyOf is another emulator whose signing key is used: tests that make many share one, for making one costs a tenth
 	// of a second.
 	KeyOf *Emulator
-
-	// key is the emulator's signing key; tests share one because making one costs a tenth of a second.
-	key *signingKey
 }
 
 // Assumptions are the named switches for what nobody could verify about the real server (agent-protocol.md 11,
@@ -167,35 +165,21 @@ const (
 
 // sessionLife is how long a session lives that is not polled.
 func (e *Emulator) sessionLife() time.Duration {
-	if e.assumptions.LongSessions {
-		return e.slow(longLife)
-	}
-	return e.slow(sessionLife)
+	return e.slow(choose(e.assumptions.LongSessions, longLife, sessionLife))
 }
 
 // lock is how long a job's lock lasts from now on.
 func (e *Emulator) lock(d time.Duration) time.Duration {
-	if e.assumptions.LongLocks {
-		return e.slow(longLife)
-	}
-	return e.slow(d)
+	return e.slow(choose(e.assumptions.LongLocks, longLife, d))
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Org == "" {
-		o.Org = "emulated"
-	}
+	o.Org, o.Machine, o.TimeScale = cmp.Or(o.Org, "emulated"), cmp.Or(o.Machine, "emulated-vm"), cmp.Or(o.TimeScale, 1)
 	if len(o.Pools) == 0 {
 		o.Pools = []string{"Default"}
 	}
 	if len(o.Projects) == 0 {
 		o.Projects = []string{"Project"}
-	}
-	if o.TimeScale == 0 {
-		o.TimeScale = 1
-	}
-	if o.Machine == "" {
-		o.Machine = "emulated-vm"
 	}
 	if o.Now == nil {
 		o.Now = time.Now

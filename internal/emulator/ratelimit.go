@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/http"
@@ -28,14 +29,7 @@ const (
 const rateResource = "DBCPU"
 
 func (l RateLimit) withDefaults() (RateLimit, error) {
-	set := func(field *float64, otherwise float64) {
-		if *field == 0 {
-			*field = otherwise
-		}
-	}
-	set(&l.Cost, 1)
-	set(&l.WarnAt, 0.8)
-	set(&l.BlockAt, 2)
+	l.Cost, l.WarnAt, l.BlockAt = cmp.Or(l.Cost, 1), cmp.Or(l.WarnAt, 0.8), cmp.Or(l.BlockAt, 2)
 	if l.Budget < 0 || l.Cost < 0 || l.WarnAt < 0 || l.BlockAt <= 1 {
 		return l, fmt.Errorf("cannot limit calls: the rate limit %+v is negative, or refuses at no more than the budget", l)
 	}
@@ -141,12 +135,4 @@ func (t Throttle) header() http.Header {
 		h.Set("Retry-After", strconv.Itoa(int(t.RetryAfter/time.Second)))
 	}
 	return h
-}
-
-// tooManyRequests is the refusal of a call over the limit.
-func tooManyRequests(t Throttle) reply {
-	r := taskError(http.StatusTooManyRequests, "RequestBlockedException",
-		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace 'User'.", rateResource).reply()
-	r.header = t.header()
-	return r
 }

@@ -30,10 +30,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the emulator is closed", http.StatusServiceUnavailable)
 		return
 	}
-	out, sent := e.serveWithFaults(r, body, plan, rec)
+	out, sent := e.serveWithFaults(newRequest(r, body), plan, rec)
 	if !sent {
 		e.recordEnd(rec, 0, plan.describe())
-		breakConnection(w, plan.reset())
+		breakConnection(w, plan.fault != nil && plan.fault.Reset)
 		return
 	}
 	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
@@ -53,7 +53,7 @@ func (w recordingWriter) WriteHeader(status int) {
 }
 
 // serveWithFaults does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
-func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interference, rec *Call) (reply, bool) {
+func (e *Emulator) serveWithFaults(c *request, plan interference, rec *Call) (reply, bool) {
 	if !e.sleep(plan.delay) || !e.holdCall(plan, HoldBefore) {
 		return reply{}, false
 	}
@@ -65,8 +65,8 @@ func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interferen
 			return f.reply(), true
 		}
 	}
-	out, who := e.dispatch(r, body)
-	e.recordCaller(rec, who, out.held)
+	out := e.dispatch(c)
+	e.recordCaller(rec, c.caller, out.held)
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
 	}

@@ -64,7 +64,7 @@ func (e *Emulator) State() State {
 
 func (e *Emulator) state() State {
 	out := State{Time: e.now(), Org: e.opts.Org, Jobs: []Job{}}
-	for _, p := range e.sortedPools() {
+	for _, p := range e.pools {
 		ps := PoolState{ID: p.id, Name: p.name, AutoUpdate: p.autoUpdate, Agents: []AgentState{}}
 		for _, a := range p.agents {
 			ps.Agents = append(ps.Agents, a.state())

@@ -22,7 +22,7 @@
 //	main.go          Main: dispatch, signals, the cap on SIGTERM
 //	settings.go      root directory, arguments, settings; environ.go: .env and environment
 //	files.go         .agent, .credentials; rsakey.go: .credentials_rsaparams
-//	client.go        HTTP and the server's errors; token.go: the client assertion
+//	client.go        HTTP and the server's errors; token.go: the agent's token
 //	pool.go          the pool's REST calls: session, messages, job requests
 //	session.go       creating the session, and when to stop trying
 //	poll.go          the long poll; messages.go: decrypting
@@ -35,7 +35,6 @@
 //	jobmessage.go    the job as the server sent it
 //	worker.go        one job seen from the worker; steps.go: one step
 //	plan.go          the plan's REST calls and results; console.go: live lines and the log
-//	orphans_*.go     neither process reaps orphans
 //	layout.go        the agent's directory and archive
 //
 // # Settings

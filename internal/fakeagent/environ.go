@@ -84,4 +84,6 @@ func (e environ) takeInputs() map[string]string {
 }
 
 // withoutBOM drops the UTF-8 byte order mark that .NET writes (3).
-func withoutBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
+func withoutBOM(b []byte) []byte {
+	return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+}

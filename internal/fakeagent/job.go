@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -29,10 +27,6 @@ type job struct {
 	raw          []byte
 	stopRequests chan stopRequest
 	done         chan struct{}
-}
-
-func newJob(l *listener, m jobMessage, raw []byte) *job {
-	return &job{l: l, message: m, raw: raw, stopRequests: make(chan stopRequest, 8), done: make(chan struct{})}
 }
 
 // requestStop passes a request on. When eight wait already, the job needs no more.
@@ -67,7 +61,7 @@ func (j *job) run(ctx context.Context) {
 		j.l.term.err("An error occurred: %v", err)
 		j.reportCrash(ctx)
 	} else {
-		j.l.notify.jobStarted(j.message.JobID)
+		j.l.notify.send("Starting job: " + j.message.JobID)
 		if j.l.settings.closesSocket {
 			j.l.notify.close()
 		}
@@ -81,7 +75,7 @@ func (j *job) run(ctx context.Context) {
 			j.l.log.Printf("cannot finish job request %s: %v", id, err)
 		}
 	}
-	j.l.notify.jobFinished(j.message.JobID)
+	j.l.notify.send("Finished job: " + j.message.JobID)
 }
 
 // renewFirst must succeed before any work starts; it is tried five times (5.6).

@@ -44,20 +44,19 @@ func IsInvokedAs(argv0 string) bool {
 // folder the root (3.9). Each file appears whole or not at all, so LayOut may be
 // repeated and may meet a running listener.
 func LayOut(dir, executable string) error {
-	for _, sub := range []string{"bin", "externals"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return fmt.Errorf("cannot lay out the fake agent: %w", err)
-		}
-	}
+	err := errors.Join(os.MkdirAll(filepath.Join(dir, "bin"), 0o755), os.MkdirAll(filepath.Join(dir, "externals"), 0o755))
 	for _, name := range []string{listenerName, workerName} {
-		if err := copyFile(filepath.Join(dir, "bin", name), executable); err != nil {
-			return fmt.Errorf("cannot lay out the fake agent: %w", err)
+		if err == nil {
+			err = copyFile(filepath.Join(dir, "bin", name), executable)
 		}
 	}
 	for name, content := range textFiles() {
-		if err := writeAtomically(filepath.Join(dir, name), strings.NewReader(content), 0o755); err != nil {
-			return fmt.Errorf("cannot lay out the fake agent: %w", err)
+		if err == nil {
+			err = writeAtomically(filepath.Join(dir, name), strings.NewReader(content), 0o755)
 		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lay out the fake agent: %w", err)
 	}
 	return nil
 }
@@ -126,13 +125,7 @@ func writeAtomically(to string, content io.Reader, mode os.FileMode) error {
 	}
 	defer os.Remove(tmp.Name()) // gone already when all went well
 	_, err = io.Copy(tmp, content)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if closed := tmp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), to)
 	}
 	return err

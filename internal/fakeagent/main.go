@@ -1,14 +1,12 @@
-//go:build unix
-
 package fakeagent
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -45,14 +43,12 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		err = env.loadFile(p.root)
 	}
 	if err != nil {
-		t.err("An error occurred: %v", err)
-		return exitRetryable
+		return t.fail(err, exitRetryable)
 	}
 	o := parseOptions(args, env.takeInputs())
 	k, err := readSettings(env)
 	if err != nil {
-		t.err("An error occurred: %v", err)
-		return exitTerminated
+		return t.fail(err, exitTerminated)
 	}
 	version := versionOf(p.bin, k.major)
 	if o.version {
@@ -64,13 +60,11 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		t.err("Unrecognized command-line input argument: %q.", arg) // and go on (1.2)
 	}
 	if o.verb != "run" {
-		t.err("An error occurred: cannot %s: azptend's fake agent only runs", o.verb)
-		return exitTerminated
+		return t.fail(fmt.Errorf("cannot %s: azptend's fake agent only runs", o.verb), exitTerminated)
 	}
 	s.configure(k)
 	if err := checkListable(p.root); err != nil {
-		t.err("An error occurred: %v", err)
-		return exitTerminated
+		return t.fail(err, exitTerminated)
 	}
 	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
@@ -79,8 +73,7 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 func (s *signals) runListener(l *listener) int {
 	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+		return l.term.fail(err, exitRetryable)
 	}
 	defer file.Close()
 	l.term.setLog(diag)
@@ -90,8 +83,7 @@ func (s *signals) runListener(l *listener) int {
 	}
 	defer s.logShutdown(diag)()
 	if l.procs, err = newProcs(); err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+		return l.term.fail(err, exitRetryable)
 	}
 	defer l.procs.Close()
 	code := make(chan int, 1)
@@ -135,11 +127,7 @@ func newProcs() (*proc.Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := resignAsSubreaper(); err != nil {
-		p.Close()
-		return nil, err
-	}
-	return p, nil
+	return p, proc.DisownOrphans()
 }
 
 // signals is the listener's handling of them (5.1): the first SIGINT, SIGQUIT or
@@ -149,7 +137,6 @@ type signals struct {
 	ctx        context.Context
 	expired    chan struct{} // closed when SIGTERM's cap has passed
 	caught     chan os.Signal
-	once       sync.Once
 	quit       chan struct{}
 	cap        atomic.Int64   // how long SIGTERM leaves us
 	termed     chan struct{}  // closed at the first SIGTERM
@@ -223,8 +210,6 @@ func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
 }
 
 func (s *signals) stop() {
-	s.once.Do(func() {
-		signal.Stop(s.caught)
-		close(s.quit)
-	})
+	signal.Stop(s.caught)
+	close(s.quit)
 }

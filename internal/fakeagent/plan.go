@@ -38,7 +38,7 @@ func newPlan(m jobMessage, hc *http.Client, version string, p timeScale) (*plan,
 	base := fmt.Sprintf("%s/%s/_apis/distributedtask/hubs/%s/plans/%s", strings.TrimRight(at, "/"),
 		url.PathEscape(m.Plan.ScopeIdentifier), url.PathEscape(m.Plan.PlanType), url.PathEscape(m.Plan.PlanID))
 	constant := func(context.Context, bool) (string, error) { return token, nil }
-	return &plan{client: &client{http: hc, token: constant, agent: userAgent(version)}, base: base, timeScale: p, job: m}, nil
+	return &plan{client: newClient(hc, constant, version), base: base, timeScale: p, job: m}, nil
 }
 
 // record is one record of the timeline (7.5).

@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -126,13 +124,12 @@ func (l *listener) exitAsOrdered(code int) int {
 		return code
 	}
 	target := nextVersion(l.version)
-	if err := l.copyVersion(target); err != nil {
-		l.term.err("An error occurred: cannot stage the update: %v", err)
-		return exitRetryable
+	err := l.copyVersion(target)
+	if err == nil {
+		err = l.startUpdateScript(target)
 	}
-	if err := l.startUpdateScript(target); err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+	if err != nil {
+		return l.term.fail(fmt.Errorf("cannot stage the update: %w", err), exitRetryable)
 	}
 	return code
 }

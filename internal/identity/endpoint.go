@@ -90,13 +90,16 @@ func recordError(ctx context.Context, err error) {
 	}
 }
 
+// ErrNoEndpoint is the error of an identity endpoint that cannot be reached.
+var ErrNoEndpoint = errors.New("cannot reach the identity endpoint")
+
 // Do implements policy.Transporter.
 func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 	resp, err := e.doWithRetry(r)
 	if err == nil {
 		resp, err = checkResponse(resp)
 	} else {
-		err = fmt.Errorf("cannot reach the identity endpoint at %s: %w", r.URL.Host, withoutURL(err))
+		err = fmt.Errorf("%w at %s: %w", ErrNoEndpoint, r.URL.Host, withoutURL(err))
 	}
 	recordError(r.Context(), err)
 	var answer *EndpointError

@@ -33,7 +33,8 @@ Azure DevOps and identity endpoint, "azptend run" as a container would start it,
 two jobs, a SIGTERM in the middle of the second, and an empty pool at the end.
 
 The agent is a fake one; everything else is the real thing.`,
-		RunE: func(*cobra.Command, []string) error { return demo(p, f) },
+		Example: "  azptend-lab demo --verbose",
+		RunE:    func(*cobra.Command, []string) error { return demo(p, f) },
 	}
 	c.Flags().BoolVar(&f.stay, "stay", false, "keep the emulator alive at the end, to look around")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "show azptend's own log")

@@ -39,7 +39,8 @@ in memory, until Ctrl-C. It prints what to export. "azptend install" can downloa
 a fake agent from it; --agent-dir puts one into a folder at once.
 
 Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
-		RunE: func(*cobra.Command, []string) error { return emulate(p, f) },
+		Example: "  azptend-lab emulate --pool linux --agent-dir /tmp/agent",
+		RunE:    func(*cobra.Command, []string) error { return emulate(p, f) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false

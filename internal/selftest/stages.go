@@ -164,7 +164,7 @@ func (t *tester) replaceAgent(ctx context.Context) error {
 		t.record("remove", false, summarize(a))
 		return a.Err
 	}
-	t.instance = newGUID()
+	t.instance = agentdir.NewGUID()
 	a, made, err := t.post(ctx, shortName)
 	switch {
 	case err != nil:
@@ -198,7 +198,7 @@ const (
 func (t *tester) logOn(ctx context.Context) error {
 	endpoint := agentdir.OAuthEndpointURL(t.options.ServerURL, t.auth.AuthorizationURL)
 	for _, life := range []time.Duration{usualLifetime, longLifetime} {
-		proof, err := assertion(t.key, t.auth.ClientID, t.auth.AuthorizationURL, time.Now(), life)
+		proof, err := agentdir.Assertion(t.key, t.auth.ClientID, t.auth.AuthorizationURL, time.Now(), life)
 		if err != nil {
 			return err
 		}

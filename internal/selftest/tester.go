@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			return Report{}, err
 		}
 	}
-	t := &tester{options: o, rows: map[string]Row{}, instance: newGUID(), key: o.Key}
+	t := &tester{options: o, rows: map[string]Row{}, instance: agentdir.NewGUID(), key: o.Key}
 	err := t.runStages(ctx)
 	left := t.cleanUp(ctx)
 	report := Report{Left: left}
