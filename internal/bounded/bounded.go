@@ -81,6 +81,6 @@ func (s *FinalSteps) Limit(most time.Duration) time.Duration {
 // Do calls step, and logs a warning if it does not wait for its end.
 func (s *FinalSteps) Do(what string, most time.Duration, step func()) {
 	if limit := s.Limit(most); !Within(limit, step) {
-		s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", limit.String())
+		s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "timeout", limit.String())
 	}
 }

@@ -25,13 +25,13 @@ import (
 func newKeep(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keep",
-		Short: "Keep pools: remove ghosts, ensure the placeholder, show the pool",
-		Long: `Keep one or more pools with one small process, until a signal ends it.
+		Short: "Maintain pools: remove ghosts, ensure the placeholder, show the pool",
+		Long: `Maintain one or more pools until a signal stops the process.
 
-Every half minute it looks at each pool. It removes ghosts, as azptend prune does,
-and agents that azptend run --registered has left. It creates the pool's
-placeholder if it is missing. It shows agents, queue and waiting times as a page
-and as metrics for Prometheus, on AZP_KEEP_LISTEN.
+Every half minute it reads each pool. It removes ghosts, as azptend prune does, and
+agents that azptend run --registered left behind. It creates the placeholder if it
+is missing. On AZP_KEEP_LISTEN it shows agents, queue and waiting times, as a page
+and as metrics for Prometheus.
 
 Several keepers can share a pool. Each needs the Administrator role on it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
@@ -39,7 +39,7 @@ Several keepers can share a pool. Each needs the Administrator role on it.`,
 	c.Flags().SortFlags = false
 	config.AddKeepFlags(c.Flags())
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
-	c.Flags().Lookup("capability").Usage = "what demands can ask the placeholder for: name=value, several separated by commas (AZP_CAPABILITIES)"
+	c.Flags().Lookup("capability").Usage = "capabilities of the placeholder: name=value, separated by commas (AZP_CAPABILITIES)"
 	return c
 }
 
@@ -72,7 +72,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
-	log.Info("Keeper stopped", "why", "asked to end")
+	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil
 }
 

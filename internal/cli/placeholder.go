@@ -72,8 +72,8 @@ func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *c
 	c.Flags().SortFlags = false
 	config.AddFlags(c.Flags(), placeholderSettings...)
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
-	c.Flags().Lookup("capability").Usage = "what demands can ask for: name=value, several separated by commas; " +
-		"Agent.OS is Linux and Agent.Version 99.999.9 unless given (AZP_CAPABILITIES)"
+	c.Flags().Lookup("capability").Usage = "capabilities: name=value, separated by commas; " +
+		"Agent.OS is Linux and Agent.Version is 99.999.9 unless given (AZP_CAPABILITIES)"
 	return c
 }
 

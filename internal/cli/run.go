@@ -32,12 +32,12 @@ import (
 func newRun(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Register an agent, run it, and remove it when it is asked to end",
-		Long: `Register an agent, run it, and remove it when it is asked to end.
+		Short: "Register an agent, run it, and remove it on exit",
+		Long: `Register an agent, run it, and remove it on exit.
 
 SIGTERM drains: no further job is accepted, the running one is finished within
-the grace period, then the agent is removed. Ctrl-C does the same; pressed again
-after a second it cancels the job, and once more it kills it.`,
+the grace period, then the agent is removed. Ctrl-C does the same. A second
+Ctrl-C, at least a second later, cancels the job; a third one kills it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
@@ -170,7 +170,7 @@ func (r *agentRun) superviseAgents(each []config.Settings, user *proc.User, init
 	if !mayHaveLeft {
 		ctx, stop := contextUntilSignal(r.signals)
 		if maintenance.WaitUntilOver(ctx); stop() {
-			end := supervisor.End{Why: "asked to end before an agent was started"}
+			end := supervisor.End{Why: "stopped before an agent was started"}
 			r.log.Info("Exiting", "exit_code", end.Code, "reason", end.Why)
 			return end, nil
 		}

@@ -109,7 +109,7 @@ func serverKind(address string) string {
 	case strings.HasSuffix(strings.ToLower(u.Hostname()), ".visualstudio.com"):
 		return "visualstudio.com"
 	}
-	return "a server of one's own"
+	return "Azure DevOps Server"
 }
 
 // selftestPrinter prints the report: row by row for a person, or as one document.
@@ -159,7 +159,7 @@ func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, se
 			fmt.Fprintf(t.out, "%-22s  %-20s  %s: %s\n", row.Verdict, row.ID, row.Expected, row.Fallback)
 		}
 	}
-	fmt.Fprintf(t.out, "\n%d as expected, %d different and handled, %d different and not handled, %d unknown, %d not tested; %.1f s\n",
+	fmt.Fprintf(t.out, "\n%d as expected, %d different but handled, %d different and not handled, %d unknown, %d not tested; %.1f s\n",
 		count[selftest.AsExpected], count[selftest.Covered], count[selftest.NotCovered], count[selftest.Unknown], count[selftest.NotTried], took.Seconds())
 	switch uncovered := r.Uncovered(); {
 	case len(uncovered) > 0:

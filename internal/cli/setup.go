@@ -68,11 +68,11 @@ func (f setupFlags) check() error {
 	case !objectIDPattern.MatchString(f.spec.Identity):
 		return bad("--identity is %q, which is not an object id\nhint: it looks like 01234567-89ab-cdef-0123-456789abcdef", f.spec.Identity)
 	case f.spec.OpenToAll && f.spec.Project == "":
-		return bad("--open-to-all-pipelines is given, and --project is not: pipelines are a project's")
+		return bad("--open-to-all-pipelines needs --project: pipelines belong to a project")
 	case f.spec.CreatePool && f.spec.PoolID != 0:
-		return bad("--create-pool is given with the id of a pool: a new one gets its own")
+		return bad("--create-pool is given with the id of a pool: the server chooses the id of a new pool")
 	case f.spec.Remove && (f.spec.CreatePool || f.spec.NoAutoUpdate):
-		return bad("--remove takes back a role and a user, and does nothing to a pool: leave --create-pool and --no-auto-update out")
+		return bad("--remove changes no pool: omit --create-pool and --no-auto-update")
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (s *starting) watch(p Process, signals <-chan proc.Signal, do func() error)
 			if log == nil { // the settings are not loaded yet
 				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: "text"})
 			}
-			log.Warn("Exiting", "exit_code", 0, "reason", "asked to end before an agent was started, and a step of the start does not end: a file system does not answer",
+			log.Warn("Exiting", "exit_code", 0, "reason", "stopped before startup finished; a file system does not respond",
 				"hint", "check the mounts of AZP_AGENT_DIR, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
 			return exitcode.Silent(0)
 		}
@@ -94,10 +94,10 @@ func (r *agentRun) install() error {
 		chosen, done, err = installAgent(ctx, r.Process, r.s, r.log, r.redactor)
 		return done, err
 	})
-	if ended := r.startFailed(stop(), "asked to end while the agent was being installed", err); ended != nil {
+	if ended := r.startFailed(stop(), "stopped while the agent was being installed", err); ended != nil {
 		return ended
 	}
-	r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", r.s.AgentDir,
+	r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "directory", r.s.AgentDir,
 		"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
 	return nil
 }
@@ -139,10 +139,10 @@ func (r *agentRun) makeRoots(user *proc.User) ([]config.Settings, error) {
 		if done.Method == install.HardLink && !s.NoUpdate {
 			each[i].NoUpdate = true
 			r.log.Warn("The agent does not update itself: its root shares files with the installation",
-				"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")
+				"root", s.Root(), "hint", "update the agent in AZP_AGENT_DIR (--agent-dir): the next start creates the root again")
 		}
 	}
-	return each, r.startFailed(stop(), "asked to end while the agent's root was being made", failed)
+	return each, r.startFailed(stop(), "stopped while the agent's root was being created", failed)
 }
 
 // logPlan logs the settings that decide what follows.

@@ -34,7 +34,7 @@ func TestAStartThatHangs(t *testing.T) {
 			if begins {
 				want = exitcode.TryAgain
 			}
-			if exitcode.Of(err) != want || strings.Contains(said.String(), "does not answer") == begins {
+			if exitcode.Of(err) != want || strings.Contains(said.String(), "does not respond") == begins {
 				t.Errorf("begins %v: %v, and it said %q", begins, err, said.String())
 			}
 			time.Sleep(time.Hour)

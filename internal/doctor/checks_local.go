@@ -10,7 +10,7 @@ import (
 )
 
 func checkSettings(_ context.Context, v *run) Finding {
-	f := Finding{Found: "every setting can be read"}
+	f := Finding{Found: "all settings are valid"}
 	if n := len(v.Problems); n > 0 {
 		f.Found = fmt.Sprintf("%s cannot be used", text.Count(n, "setting"))
 	}
@@ -33,14 +33,14 @@ func checkIdentity(ctx context.Context, v *run) Finding {
 	case v.IdentityErr != nil:
 		return failed(BadIdentity, v.IdentityErr.Error())
 	case v.Tokens == nil:
-		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings come to no identity"}
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings define no identity"}
 	}
 	more := []string{"because of " + c.Reason}
 	if c.Reason == ByDefault {
 		more[0] = c.Reason
 	}
 	if c.Host != "" {
-		more = append(more, "asked of "+string(c.Host))
+		more = append(more, "requested from "+string(c.Host))
 	}
 	if len(c.Ignored) > 0 {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))

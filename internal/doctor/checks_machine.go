@@ -18,9 +18,9 @@ func checkFolder(_ context.Context, v *run) Finding {
 	dir := v.Folder
 	switch {
 	case dir.Dir == "":
-		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings name no folder"}
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings name no agent directory"}
 	case dir.InstallPending:
-		return Finding{Verdict: Skipped, Found: "there is no agent in " + dir.Dir + " yet: AZP_INSTALL has run fetch one"}
+		return Finding{Verdict: Skipped, Found: "there is no agent in " + dir.Dir + " yet: azptend run installs it (AZP_INSTALL)"}
 	}
 	if err := dir.Check(); err != nil {
 		return dirFailure(FolderUnusable, err)
@@ -34,7 +34,7 @@ func checkFolder(_ context.Context, v *run) Finding {
 	amounts := fmt.Sprintf("%.1f GB of %.1f GB", float64(free)/gigabyte, float64(total)/gigabyte)
 	f.Found += "; " + amounts + " free"
 	if free*100 <= total*lowSpacePercent {
-		f.add(LittleSpace, amounts+" are free on the disk of the work folder")
+		f.add(LittleSpace, amounts+" are free on the disk of the work directory")
 	}
 	return f
 }
@@ -58,12 +58,12 @@ func checkRuntime(ctx context.Context, v *run) Finding {
 		f.Found = "the agent is version " + version
 	}
 	if needs.Libc == "" {
-		f.Found += ", a program that needs no library"
+		f.Found += ", a program that needs no C library"
 		return f
 	}
 	icu := v.Folder.ICU()
 	if icu == "" {
-		f.add(NoICU, "no libicuuc was found in the folders of libraries")
+		f.add(NoICU, "libicuuc was not found in the library directories")
 	}
 	if err == nil {
 		f.Found += ", for " + needs.Libc
@@ -89,7 +89,7 @@ func checkReach(ctx context.Context, v *run) Finding {
 	if j.User != "" {
 		who = "jobs run as user " + j.User
 	}
-	f := Finding{Found: who + ": the ways to the identity are closed to them"}
+	f := Finding{Found: who + ", and cannot reach the identity"}
 	if j.User == "" {
 		switch {
 		case j.Undumpable != nil:
@@ -110,10 +110,10 @@ func checkReach(ctx context.Context, v *run) Finding {
 		f.add(PassesOn, "jobs get "+strings.Join(v.PassEnv, ", "))
 	}
 	if j.Metadata(ctx) {
-		f.add(MetadataOpen, "169.254.169.254 answers here, and asks nobody for a secret")
+		f.add(MetadataOpen, "the metadata service, 169.254.169.254, gives out tokens without a secret")
 	}
 	if len(f.Problems) > 0 {
-		f.Found = who + ", and can reach what they should not"
+		f.Found = who + ", and can reach the identity"
 	}
 	return f
 }

@@ -103,7 +103,7 @@ func (t *requestTrace) describe(address string, via *url.URL, took time.Duration
 	switch {
 	case t.tls != nil && len(t.tls.PeerCertificates) > 0:
 		leaf := t.tls.PeerCertificates[0]
-		parts = append(parts, fmt.Sprintf("%s, certificate by %s", tls.VersionName(t.tls.Version), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String())))
+		parts = append(parts, fmt.Sprintf("%s, certificate issued by %s", tls.VersionName(t.tls.Version), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String())))
 	case strings.HasPrefix(address, "http:"):
 		parts = append(parts, "without TLS")
 	}
@@ -128,12 +128,12 @@ func unreachable(err error, address string, via *url.URL, way *requestTrace) Fin
 		what += ", through the proxy " + via.String()
 	}
 	if len(way.resolved) > 0 && way.address == "" {
-		what += "; the name stands for " + strings.Join(way.resolved, ", ")
+		what += "; the name resolves to " + strings.Join(way.resolved, ", ")
 	}
 	var verify *tls.CertificateVerificationError
 	if errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0 {
 		leaf := verify.UnverifiedCertificates[0]
-		what += fmt.Sprintf("; the certificate is of %s, by %s", cmp.Or(leaf.Subject.CommonName, leaf.Subject.String()), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String()))
+		what += fmt.Sprintf("; the certificate is for %s, issued by %s", cmp.Or(leaf.Subject.CommonName, leaf.Subject.String()), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String()))
 	}
 	return failed(c, what)
 }
@@ -169,9 +169,9 @@ func checkOrganisation(_ context.Context, v *run) Finding {
 	case azdo.NoSuchOrganisation:
 		return failed(NoOrganisation, status+", and names no tenant: there is no such organisation")
 	case azdo.RedirectsElsewhere:
-		return failed(Redirects, v.URL+" leads to "+v.organisation.Target)
+		return failed(Redirects, v.URL+" redirects to "+v.organisation.Target)
 	case azdo.NotAzureDevOps:
-		return failed(NotDevOps, status+", and not as Azure DevOps does")
+		return failed(NotDevOps, status+", unlike Azure DevOps")
 	case azdo.EndpointUnavailable:
 		return failed(Unavailable, status)
 	}
@@ -181,15 +181,15 @@ func checkOrganisation(_ context.Context, v *run) Finding {
 func checkTenant(_ context.Context, v *run) Finding {
 	switch {
 	case v.claims == nil:
-		return Finding{Verdict: Skipped, Found: "a personal access token is of no tenant"}
+		return Finding{Verdict: Skipped, Found: "a personal access token belongs to no tenant"}
 	case v.organisation.Tenant == "":
-		return Finding{Verdict: Skipped, Found: "the organisation names no tenant: it is a server of one's own, or one that does not tell"}
+		return Finding{Verdict: Skipped, Found: "the organisation names no tenant: it is an Azure DevOps Server, or does not show its tenant"}
 	case v.organisation.WithoutEntra():
-		return failed(NoEntra, "the organisation is connected to no Entra tenant, and the token is of tenant "+v.claims.Tenant)
+		return failed(NoEntra, "the organisation is connected to no Entra tenant, but the token belongs to tenant "+v.claims.Tenant)
 	case v.claims.Tenant == "":
-		return Finding{Verdict: Skipped, Found: "the token does not say its tenant; the organisation's is " + v.organisation.Tenant}
+		return Finding{Verdict: Skipped, Found: "the token does not name its tenant; the organisation's tenant is " + v.organisation.Tenant}
 	case !strings.EqualFold(v.organisation.Tenant, v.claims.Tenant):
-		return failed(WrongTenant, fmt.Sprintf("the token is of tenant %s, and the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant))
+		return failed(WrongTenant, fmt.Sprintf("the token belongs to tenant %s, but the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant))
 	}
-	return Finding{Found: "the token and the organisation are of tenant " + v.organisation.Tenant}
+	return Finding{Found: "the token and the organisation belong to tenant " + v.organisation.Tenant}
 }

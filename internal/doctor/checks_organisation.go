@@ -21,13 +21,13 @@ func checkSignIn(ctx context.Context, v *run) Finding {
 	v.user = user
 	switch c := Explain(err); {
 	case err == nil:
-		return Finding{Found: "Azure DevOps takes the token"}
+		return Finding{Found: "Azure DevOps accepts the token"}
 	case c != nil && c.Check == Membership:
 		v.membershipErr = err
-		return Finding{Found: "Azure DevOps takes the token"}
+		return Finding{Found: "Azure DevOps accepts the token"}
 	case c == Refused && v.claims == nil && v.canListPools(ctx):
 		v.ownerHidden = true
-		return Finding{Found: "Azure DevOps takes the token for pools, and does not tell whose it is: that is not in its scopes"}
+		return Finding{Found: "Azure DevOps accepts the token for pools; the token's scopes do not let it show the owner"}
 	case c != nil && c.Check == SignIn:
 		return failed(c, err.Error())
 	case c != nil:
@@ -49,9 +49,9 @@ func checkMembership(_ context.Context, v *run) Finding {
 	case v.membershipErr != nil:
 		return failed(Explain(v.membershipErr), v.membershipErr.Error())
 	case v.ownerHidden:
-		return Finding{Verdict: Skipped, Found: "a token that is taken is a user's"}
+		return Finding{Verdict: Skipped, Found: "an accepted token belongs to a user"}
 	case v.user.Anonymous():
-		return failed(Unrecognised, fmt.Sprintf("Azure DevOps answers as to anybody: the user is %s (%s)", cmp.Or(v.user.Name, "nobody"), cmp.Or(v.user.ID, "no id")))
+		return failed(Unrecognised, fmt.Sprintf("Azure DevOps treats the caller as anonymous: the user is %s (%s)", cmp.Or(v.user.Name, "nobody"), cmp.Or(v.user.ID, "no id")))
 	}
 	f := Finding{Found: fmt.Sprintf("%s, a %s of the organisation (id %s there)", v.user.Name, v.user.Kind(), v.user.ID)}
 	if object := v.user.ObjectID(); object != "" && v.claims != nil && v.claims.ObjectID != "" && !strings.EqualFold(object, v.claims.ObjectID) {
@@ -64,14 +64,14 @@ func checkMembership(_ context.Context, v *run) Finding {
 // without further rights may see it, so a refusal is no failure.
 func checkLicence(ctx context.Context, v *run) Finding {
 	if v.user.ObjectID() == "" {
-		return Finding{Verdict: Skipped, Found: "it is a person's own matter: only those of service principals and managed identities are looked at"}
+		return Finding{Verdict: Skipped, Found: "only the licences of service principals and managed identities are checked"}
 	}
 	e, err := v.Licence(ctx, v.user.ID)
 	switch {
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
-		return Finding{Verdict: Skipped, Found: "a server of one's own has no such licences"}
+		return Finding{Verdict: Skipped, Found: "Azure DevOps Server has no such licences"}
 	case err != nil:
-		return Finding{Verdict: Skipped, Found: fmt.Sprintf("it is not told (%v); an administrator sees it (%s)", err, usersPage)}
+		return Finding{Verdict: Skipped, Found: fmt.Sprintf("Azure DevOps does not show it (%v); an administrator can see it (%s)", err, usersPage)}
 	}
 	v.licence, v.licenceKnown = e.AccessLevel.License, true
 	has := fmt.Sprintf("the licence is %v", v.licence)
@@ -81,7 +81,7 @@ func checkLicence(ctx context.Context, v *run) Finding {
 	case !v.licence.IsEnough():
 		return failed(NoLicence, has)
 	case strings.EqualFold(e.AccessLevel.Status, "pending"):
-		return failed(LicencePending, has+", and not in force yet")
+		return failed(LicencePending, has+", and is not active yet")
 	}
 	return Finding{Found: has}
 }
@@ -132,7 +132,7 @@ func checkRole(ctx context.Context, v *run) Finding {
 	if listens, err := v.Server.HasPermission(ctx, v.pool.ID, azdo.MayListen); err == nil && listens {
 		role = "Service Account"
 	}
-	return failed(NoManage, fmt.Sprintf("the identity may view pool %q, and not manage it: what a %s may", v.pool.Name, role))
+	return failed(NoManage, fmt.Sprintf("the identity may view pool %q but not manage it: its role is %s", v.pool.Name, role))
 }
 
 // checkPoolKind looks for what keeps agents out of a pool (agent-protocol.md 10.3).

@@ -99,7 +99,7 @@ func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
 		case together:
 			return waits(JobsWaitDemands, fmt.Sprintf(": no agent has all of %s at once", strings.Join(lacking, ", ")))
 		case len(lacking) == 0:
-			return waits(JobsWait, ": the server finds no agent for it, for a reason that its demands do not tell")
+			return waits(JobsWait, ": the server finds no agent for it, and its demands do not show why")
 		}
 		return waits(JobsWaitDemands, ": no agent has "+strings.Join(lacking, ", "))
 	}
@@ -115,13 +115,13 @@ func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
 	free := filterAgents(enabled, func(a azdo.Agent) bool { return a.AssignedRequest == nil })
 	switch {
 	case len(online) == 0:
-		return waits(JobsWaitOffline, ": offline is each agent that could take it: "+names(could))
+		return waits(JobsWaitOffline, ": all agents that could take it are offline: "+names(could))
 	case len(enabled) == 0:
-		return waits(JobsWaitDisabled, ": disabled is each agent online that could take it: "+names(online))
+		return waits(JobsWaitDisabled, ": all online agents that could take it are disabled: "+names(online))
 	case len(free) == 0:
-		return waits(JobsWaitBusy, ": busy is each agent that could take it: "+names(enabled))
+		return waits(JobsWaitBusy, ": all agents that could take it are busy: "+names(enabled))
 	}
-	return waits(JobsWait, ", and could be taken by "+names(free))
+	return waits(JobsWait, ", although a free agent could take it: "+names(free))
 }
 
 // jobName names a job for a person: " (build of ci)".

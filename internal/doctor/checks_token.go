@@ -12,7 +12,7 @@ import (
 // tokenTimeout is long enough for an identity endpoint that is still starting.
 const tokenTimeout = 30 * time.Second
 
-var errTokenTimeout = errors.New("no token came within 30 seconds")
+var errTokenTimeout = errors.New("no token arrived within 30 seconds")
 
 func checkToken(ctx context.Context, v *run) Finding {
 	ctx, cancel := context.WithTimeoutCause(ctx, tokenTimeout, errTokenTimeout)
@@ -23,7 +23,7 @@ func checkToken(ctx context.Context, v *run) Finding {
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
-		return Finding{Found: "it is no Entra token, and says nothing of itself: a personal access token; " + globalPATs}
+		return Finding{Found: "a personal access token, which contains no details; " + globalPATs}
 	}
 	if claims.Expires.IsZero() {
 		claims.Expires = expires
@@ -55,12 +55,12 @@ func checkClaims(c identity.Claims, fixed bool, now time.Time) Finding {
 	left := c.Expires.Sub(now).Round(time.Second)
 	life := fmt.Sprintf("%s left", left)
 	if c.Expires.IsZero() {
-		life = "it does not say for how long"
+		life = "it does not say when it expires"
 	}
 	f := Finding{Found: fmt.Sprintf("object id %s, application %s, tenant %s; %s", c.ObjectID, c.ApplicationID, c.Tenant, life)}
 	switch {
 	case !c.ForDevOps():
-		f.add(WrongAudience, fmt.Sprintf("the token is for %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource))
+		f.add(WrongAudience, fmt.Sprintf("the token is for resource %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource))
 	case !c.Expires.IsZero() && left <= 0:
 		f.add(TokenExpired, "the token expired at "+c.Expires.UTC().Format(time.RFC3339))
 	case !c.Expires.IsZero() && fixed && left < minTokenLifetime:

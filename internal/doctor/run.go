@@ -35,21 +35,21 @@ type Check struct {
 var notForRegistered = map[Name]string{
 	Identity:     "the agent was registered by another azptend (AZP_REGISTERED): none is needed here",
 	Token:        "no token is needed",
-	Network:      "the agent's own files say where its server is",
-	Organisation: "the agent's own files say which it is",
+	Network:      "the agent's own files contain the server's address",
+	Organisation: "the agent's own files name it",
 	Tenant:       "no token is needed",
 	SignIn:       "the agent logs on with its own key",
 	Membership:   "the agent logs on with its own key",
 	Licence:      "agents need none",
-	Pool:         "the agent's own files say which it is",
-	Role:         "the agent manages nothing",
-	PoolKind:     "it has been judged by whoever registered the agent",
-	Queue:        "the agent may not look at its pool",
+	Pool:         "the agent's own files name it",
+	Role:         "an agent without an identity needs no role",
+	PoolKind:     "it was checked when the agent was registered",
+	Queue:        "an agent without an identity cannot see its pool",
 }
 
 // notForPlaceholder says why a check is not needed for a placeholder.
 var notForPlaceholder = map[Name]string{
-	Folder:  "a placeholder never runs: it has no folder",
+	Folder:  "a placeholder never runs and has no directory",
 	Runtime: "there is no agent",
 	Reach:   "a placeholder has no jobs",
 	Budget:  "a placeholder has no jobs to finish",

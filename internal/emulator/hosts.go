@@ -16,7 +16,7 @@ import (
 func requireKnownHost(next http.Handler, on net.Addr, hosts []string) http.Handler {
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isKnownHost(r.Host, IsLoopback(on), hosts) {
-			http.Error(w, "the emulator is not called "+printableHost(r.Host)+": its option Hosts (azptend-lab emulate --host) adds a name", http.StatusForbidden)
+			http.Error(w, "the emulator does not serve host "+printableHost(r.Host)+": add it with the option Hosts (azptend-lab emulate --host)", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -98,7 +98,7 @@ func Platform() string {
 // textFiles are the files by which scripts and people know an agent's folder (8).
 func textFiles() map[string]string {
 	return map[string]string{
-		"license.html": "<p>This folder holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
+		"license.html": "<p>This directory holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
 		"run.sh": "#!/bin/sh\n# azptend's fake agent.\n" +
 			"exec \"$(dirname \"$0\")/bin/Agent.Listener\" run \"$@\"\n",
 	}

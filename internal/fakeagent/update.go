@@ -87,7 +87,7 @@ func olderVersion(a, b string) bool {
 func (l *listener) copyVersion(target string) error {
 	dir := filepath.Join(l.install.root, "bin."+target)
 	if dir == l.install.bin {
-		return fmt.Errorf("%s is the folder that runs", dir)
+		return fmt.Errorf("%s is the directory that runs", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -103,7 +103,7 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 		t.report(err)
 		pause := t.pauseAfter(err)
 		k.board.update(func() { t.state.lastActive, t.state.pause = time.Now(), pause })
-		t.log.Debug("Kept a pool", "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
+		t.log.Debug("Refreshed a pool", "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
 		if retry.Sleep(ctx, pause) != nil {
 			return nil
 		}

@@ -47,8 +47,8 @@ func (k *Keeper) Handler(token secret.Text) http.Handler {
 	}
 	all := http.NewServeMux()
 	// A server that does not answer is no reason to restart anything.
-	all.HandleFunc("GET /healthz", probe("a loop has stopped", func() bool { return k.board.stuck(time.Now()) == "" }))
-	all.HandleFunc("GET /readyz", probe("not each pool was seen yet", k.board.ready))
+	all.HandleFunc("GET /healthz", probe("the refresh loop of a pool has stopped", func() bool { return k.board.stuck(time.Now()) == "" }))
+	all.HandleFunc("GET /readyz", probe("not every pool has been read yet", k.board.ready))
 	all.Handle("/", requireToken(token, shown))
 	return withHeaders(all)
 }

@@ -27,8 +27,8 @@ func newDemo(p cli.Process) *cobra.Command {
 	var f demoFlags
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the whole life of an agent on this machine, without Azure",
-		Long: `Show the whole life of an agent on this machine, without Azure: an emulated
+		Short: "Run an agent from start to end on this machine, without Azure",
+		Long: `Run an agent from start to end on this machine, without Azure: an emulated
 Azure DevOps and identity endpoint, "azptend run" as a container would start it,
 two jobs, a SIGTERM in the middle of the second, and an empty pool at the end.
 
@@ -36,7 +36,7 @@ The agent is a fake one; everything else is the real thing.`,
 		Example: "  azptend-lab demo --verbose",
 		RunE:    func(*cobra.Command, []string) error { return demo(p, f) },
 	}
-	c.Flags().BoolVar(&f.stay, "stay", false, "keep the emulator alive at the end, to look around")
+	c.Flags().BoolVar(&f.stay, "stay", false, "keep the emulator running at the end")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "show azptend's own log")
 	return c
 }
@@ -49,7 +49,7 @@ func demo(p cli.Process, f demoFlags) error {
 	defer stop()
 	s, err := startDemo(p, f.verbose)
 	if err != nil {
-		return fmt.Errorf("cannot begin the demo: %w", err)
+		return fmt.Errorf("cannot start the demo: %w", err)
 	}
 	defer s.close()
 	if err := s.play(ctx); ctx.Err() != nil {

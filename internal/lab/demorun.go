@@ -219,7 +219,7 @@ func (d *demoRun) printTimes() {
 		fmt.Fprintf(table, "%s\t%.1f\t\n", row.name, row.ms)
 	}
 	table.Flush()
-	d.printf("\nthe whole life took %.1f s, of which the jobs slept 1.8\n", time.Since(d.startedAt).Seconds())
+	d.printf("\nthe demo took %.1f s; the jobs slept for 1.8 s of it\n", time.Since(d.startedAt).Seconds())
 }
 
 // logTail keeps a process's log.
@@ -262,7 +262,7 @@ type readyTimes struct {
 	Token    float64 `json:"token_ms"`
 	Pool     float64 `json:"pool_ms"`
 	Key      float64 `json:"key_ms"`
-	Folder   float64 `json:"folder_ms"`
+	Folder   float64 `json:"directory_ms"`
 	Register float64 `json:"register_ms"`
 	Launch   float64 `json:"launch_ms"`
 	Session  float64 `json:"session_ms"`

@@ -82,7 +82,7 @@ func (t *transition) userInterrupt() {
 	t.startGracePeriod(0)
 	if t.drain.lastRequestAt.IsZero() { // the first request: a limit is none
 		t.drain.lastRequestAt = t.now
-		t.startDrain("interrupted by a person")
+		t.startDrain("received SIGINT")
 		return
 	}
 	if t.now.Sub(t.drain.lastRequestAt) < secondInterruptAfter {
@@ -90,7 +90,7 @@ func (t *transition) userInterrupt() {
 	}
 	t.drain.lastRequestAt = t.now
 	if t.Phase == Booting {
-		t.finishBoot(End{Outcome: OK, Reason: "a person did not want to wait"})
+		t.finishBoot(End{Outcome: OK, Reason: "received SIGINT again before an agent was started"})
 		return
 	}
 	switch t.Listener {

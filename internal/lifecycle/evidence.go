@@ -176,11 +176,11 @@ func (s State) nextCutTick() time.Time {
 
 // The ends of a run in which azptend interrupted the listener, if that cut a job.
 var (
-	budgetSpent = End{Outcome: JobCut, Reason: "the job was cut: the grace period's time for draining was over"}
-	notReported = End{Outcome: JobCut, Reason: "the job may be lost: its steps had ended, but its end was not reported before the grace period's time for draining was over"}
-	notSeen     = End{Outcome: JobCut, Reason: "a job may have been cut when the grace period's time for draining was over: azptend could not see whether one ran"}
+	budgetSpent = End{Outcome: JobCut, Reason: "the job was cut: the drain time expired"}
+	notReported = End{Outcome: JobCut, Reason: "the job may be lost: its steps finished, but the result was not reported before the drain time expired"}
+	notSeen     = End{Outcome: JobCut, Reason: "a job may have been cut when the drain time expired: azptend could not see whether one ran"}
 	onTerm      = End{Outcome: JobCut, Reason: "the job was cancelled: AZP_ON_TERM (--on-term) is cancel"}
-	byUser      = End{Outcome: JobCancelled, Reason: "a person cancelled the job"}
+	byUser      = End{Outcome: JobCancelled, Reason: "the job was cancelled by a second SIGINT"}
 	agentGone   = End{Outcome: JobCut, Reason: "the job was cut: it started while the agent was being stopped"}
 )
 

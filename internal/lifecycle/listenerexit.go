@@ -8,9 +8,9 @@ import (
 
 // The ends of a run whose listener exited without being told to by azptend.
 var (
-	cutByOthers    = End{Outcome: JobCut, Reason: "the job was cut: somebody else than azptend told the listener to exit"}
+	cutByOthers    = End{Outcome: JobCut, Reason: "the job was cut: another process stopped the listener"}
 	exitedOKInJob  = End{Outcome: JobCut, Reason: "the listener exited during a job, with exit code 0"}
-	resultNotKnown = End{Outcome: JobCut, Reason: "a job may have been cut: the listener exited, a worker ran when azptend last looked, and nothing shows how the job ended"}
+	resultNotKnown = End{Outcome: JobCut, Reason: "a job may have been cut: the listener exited, a worker ran at the last check, and the job's result is unknown"}
 )
 
 // exitedInJob is the end of a run whose listener failed during its job.

@@ -137,7 +137,7 @@ func (t *transition) lookedUp(e LookUpResult) {
 	case e.Owner == ThisRun:
 		t.setRegistered(e.AgentID)
 		if !e.HasCredentials && t.Reason == "" { // they were in the answer that was lost
-			t.reregister(End{Outcome: AnswerLost, Reason: "the answer to the registration was lost"})
+			t.reregister(End{Outcome: AnswerLost, Reason: "the response to the registration was lost"})
 		}
 	case t.Registration == Pending && e.Owner == NoAgent:
 		t.notFoundYet()
@@ -184,7 +184,7 @@ func (t *transition) notFoundYet() {
 		t.abandonUnseen()
 		t.finishWith(nameTakenUnseen)
 	default:
-		t.finishWith(End{Outcome: AnswerLost, Reason: cannotRegister + ": every answer was lost"})
+		t.finishWith(End{Outcome: AnswerLost, Reason: cannotRegister + ": every response was lost"})
 	}
 }
 
@@ -197,8 +197,8 @@ func (t *transition) abandonUnseen() {
 }
 
 var (
-	nameTakenUnseen = End{Outcome: NameTaken, Reason: "another agent, which this identity does not see, has the agent's name"}
-	errUnseen       = errors.New("the server says that the name is taken, and does not show by which agent")
+	nameTakenUnseen = End{Outcome: NameTaken, Reason: "another agent, which this identity cannot see, has the agent's name"}
+	errUnseen       = errors.New("the server reports that the name is taken, but not by which agent")
 )
 
 // resolveConflict deals with another agent that has the name. One that is offline,

@@ -213,7 +213,7 @@ func TestScenarios(t *testing.T) {
 			{500 * time.Millisecond, JobFinished{}, ""},
 			{100 * time.Millisecond, ListenerExited{}, "call remove"},
 			{100 * time.Millisecond, RemoveResult{ok}, "finish job cancelled"},
-		}), "a person cancelled the job"},
+		}), "the job was cancelled by a second SIGINT"},
 
 		{"a removal fails while its listener is stopped already: again once that has ended", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -264,7 +264,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, UserInterrupt{}, "kill"},
 			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cancelled"},
-		}), "a person cancelled the job"},
+		}), "the job was cancelled by a second SIGINT"},
 
 		{"SIGTERM twice escalates nothing", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -448,7 +448,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, UserInterrupt{}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cancelled"},
-		}), "a person cancelled the job"},
+		}), "the job was cancelled by a second SIGINT"},
 
 		{"the name is held by a dead agent: it is removed, then ours is added", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
@@ -481,7 +481,7 @@ func TestScenarios(t *testing.T) {
 			{2 * time.Second, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "finish name taken"},
-		}), "does not see"},
+		}), "cannot see"},
 
 		{"the server does not show the agent yet: a DELETE decides, and is refused", usual, concat(idle, []row{
 			{time.Second, sigterm, "call disable"},

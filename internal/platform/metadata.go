@@ -63,7 +63,7 @@ func parseMachineName(b []byte) (string, error) {
 		return "", fmt.Errorf("cannot get this machine's name: %w", err)
 	}
 	if compute.Name == "" {
-		return "", errors.New("cannot get this machine's name: the metadata service has none")
+		return "", errors.New("cannot get this machine's name: the metadata service returned none")
 	}
 	return compute.Name, nil
 }

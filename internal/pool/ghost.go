@@ -149,7 +149,7 @@ func PlaceholderReason(a azdo.Agent) string {
 	case is && maker == MadeByAzptend:
 		return "placeholder (azptend's kind)"
 	case is:
-		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
+		return fmt.Sprintf("placeholder of another tool (version %s)", a.Version)
 	case !a.Online() && a.UserCapabilities[agentdir.TagKind] == "" && namedLikePlaceholder(a.Name):
 		return "named like a placeholder"
 	}
@@ -178,7 +178,7 @@ func namedLikePlaceholder(name string) bool {
 func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	since := OfflineSince(a)
 	if since.IsZero() {
-		return UnknownAge, "nobody knows since when it is offline"
+		return UnknownAge, "it is not known since when it is offline"
 	}
 	owner := "ours"
 	if !Ours(a) {

@@ -90,7 +90,7 @@ func explainStep(action Action, err error) error {
 			GiveRole: "an Administrator of the pool", RemoveRole: "an Administrator of the pool", StopUpdates: "an Administrator of the pool",
 			AddToProject: "an administrator of the project", OpenToAll: "an administrator of the project's pools", CloseToAll: "an administrator of the project's pools",
 		}[action]
-		advice = "run setup as " + needs + ": it keeps what is done, and goes on from there"
+		advice = "run setup as " + needs + ": it continues after the steps that are done"
 	}
 	return &Error{Cause: err, Advice: advice}
 }

@@ -94,7 +94,7 @@ func (g *Group) LockLogs() (release func()) {
 	for _, o := range g.agents {
 		release, shared := o.Dir.LockLogs()
 		if shared {
-			o.Log.Warn("Another azptend keeps its listener's logs in the same folder: the exit of its listener may be taken for that of this one", "folder", o.Dir.LogDir,
+			o.Log.Warn("Another azptend uses the same directory for its listener's logs: azptend may confuse the exits of the two listeners", "directory", o.Dir.LogDir,
 				"hint", "give each agent its own AGENT_DIAGLOGPATH")
 		}
 		releases = append(releases, release)

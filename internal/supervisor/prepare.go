@@ -97,7 +97,7 @@ func (r *runner) prepareHandoff(ctx context.Context, p preparation) message {
 			r.previousUnchecked, r.version = false, p.version
 			r.pool, r.agentRef = pool, registrationRef{pool, given.AgentName}
 			r.log.Info("Found an agent that was registered for this azptend", "agent", given.AgentName, "agent_id", given.AgentID,
-				"pool", given.PoolName, "folder", r.o.Handoff.Dir.Root, "agent_version", p.version)
+				"pool", given.PoolName, "directory", r.o.Handoff.Dir.Root, "agent_version", p.version)
 			if previous.listener != nil {
 				r.adoptPrevious(previous)
 			}
@@ -182,7 +182,7 @@ func checkSelfHosted(p azdo.Pool) error {
 		return nil
 	}
 	return &permanentError{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
-		"make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)"}
+		"create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"}
 }
 
 // permanentError is an error that another try will not change.

@@ -56,8 +56,8 @@ func (r *runner) findPreviousAgent() (id int) {
 		}
 	})
 	if err != nil {
-		r.log.Warn("Cannot check what a previous run left in the agent's folder: its file system does not answer",
-			"folder", o.Dir.Root, "waited", previousFilesTimeout.String())
+		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond",
+			"directory", o.Dir.Root, "timeout", previousFilesTimeout.String())
 		return 0
 	}
 	r.previousUnchecked, r.agentRef, r.release = f.unchecked, f.agentRef, f.release
@@ -128,8 +128,13 @@ func (r *runner) clearForeignFiles() error {
 		return err
 	})
 	if moved != "" {
-		r.log.Warn("Moved aside the files of an agent that azptend has not registered: it stays in its pool", "folder", moved,
-			"agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL)
+		args := []any{"directory", moved, "agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL}
+		if strings.TrimRight(was.ServerURL, "/") == r.o.URL {
+			args = append(args, "remove_with", r.removeCommand(was.PoolID, was.AgentID))
+		} else { // a job may have written that address, so no command contains it
+			args = append(args, "hint", "delete that agent in the server's portal (Organization settings, Agent pools, the pool, Agents)")
+		}
+		r.log.Warn("Moved aside the files of an agent that azptend did not register: it stays in its pool", args...)
 	}
 	return err
 }
@@ -251,8 +256,9 @@ func (r *runner) agentByID(ctx context.Context, pool azdo.Pool, s agentdir.Regis
 	}
 	if isHidden(err) {
 		if azdo.Status(err) == http.StatusForbidden {
-			r.log.Warn("Cannot check whether the agent of the files in the folder is still in its pool: if it is, a keeper or a person must remove it",
-				"agent", s.AgentName, "agent_id", s.AgentID, "pool", pool.Name, "pool_id", pool.ID, "error", err)
+			r.log.Warn("Cannot check whether the agent of a previous run is still in its pool: it may stay there",
+				"agent", s.AgentName, "agent_id", s.AgentID, "pool", pool.Name, "pool_id", pool.ID, "error", err,
+				"remove_with", r.removeCommand(pool.ID, s.AgentID))
 		}
 		return azdo.Agent{}, nil
 	}

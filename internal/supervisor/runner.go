@@ -191,7 +191,7 @@ func (r *runner) handleSignal(s proc.Signal) lifecycle.Event {
 			_ = r.listener.Signal(s.Signal)
 		}
 	case proc.Ignored:
-		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(s.Signal))
+		r.log.Warn("Ignored a signal: it would kill the listener", "signal", signalName(s.Signal))
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func (r *runner) finish() End {
 	}
 	steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles)
 	if r.release != nil { // only when nothing more changes the directory
-		steps.Do("unlocking the agent's folder", finalStepTimeout, r.release)
+		steps.Do("unlocking the agent's directory", finalStepTimeout, r.release)
 	}
 	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
 	r.reportEnd(end)

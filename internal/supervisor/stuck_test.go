@@ -57,7 +57,7 @@ func TestHangingSources(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
 		{"counters", `step="ending background work"`},
 		{"troubles", `step="ending background work"`},
-		{"shutdown", "its file system does not answer"},
+		{"shutdown", "its file system does not respond"},
 		{"processes", `step="killing processes that jobs left running"`},
 	} {
 		for _, grace := range []time.Duration{12 * time.Second, 100 * time.Second} {
