@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,8 +32,7 @@ With AZP_URL (--url) and an identity, the organisation names the newest version 
 		if err != nil {
 			return exitcode.With(exitcode.Usage, err)
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
+		ctx := c.Context()
 		log, redactor := openLog(p, s)
 		chosen, done, err := installAgent(ctx, p, s, log, redactor)
 		switch {

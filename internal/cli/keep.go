@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -34,7 +32,7 @@ is missing. On AZP_KEEP_LISTEN it shows agents, queue and waiting times, as a pa
 and as metrics for Prometheus.
 
 Several keepers can share a pool. Each needs the Administrator role on it.`,
-		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
+		RunE: func(c *cobra.Command, _ []string) error { return keepPools(c.Context(), p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
 	config.AddKeepFlags(c.Flags())
@@ -45,9 +43,7 @@ Several keepers can share a pool. Each needs the Administrator role on it.`,
 
 // keepPools keeps the pools of the settings. A signal ends it, and nothing is
 // lost to one: what it was about to do it, or another, does next time.
-func keepPools(p Process, flags *pflag.FlagSet) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.LoadKeep(flags, p.Environ, hostName)

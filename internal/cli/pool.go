@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -18,23 +16,20 @@ import (
 // poolSettings are the settings of commands for a pool.
 var poolSettings = []config.Group{config.Connection, config.AgentPool}
 
-// withSettings loads settings, and calls do with a context that a signal ends.
-func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group,
-	do func(context.Context, config.Settings, *slog.Logger, *secret.Redactor) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+// withSettings loads settings and calls do with them.
+func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group, do func(config.Settings, *slog.Logger, *secret.Redactor) error) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, groups...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
 	log, redactor := openLog(p, s)
-	return do(ctx, s, log, redactor)
+	return do(s, log, redactor)
 }
 
 // withPool calls do with the pool of the settings.
-func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
-	return withSettings(p, flags, groups, func(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
+	return withSettings(p, flags, groups, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
 		tended, err := openPool(ctx, p, s, log, redactor)
 		if err != nil {
 			return err

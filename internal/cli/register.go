@@ -67,6 +67,6 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.FromInit(init)
 	group := supervisor.NewGroup(o)
 	end := group.Run(signals)
-	r.final.Deadline = group.Deadline()
+	r.final.EndBy(group.Deadline())
 	return r.exit(end)
 }

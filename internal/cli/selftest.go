@@ -38,8 +38,8 @@ The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(c.Flags(), poolSettings...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return withSettings(p, c.Flags(), poolSettings, func(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-			return runTests(ctx, p, s, f, log, redactor)
+		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+			return runTests(c.Context(), p, s, f, log, redactor)
 		})
 	}
 	return c

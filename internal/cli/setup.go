@@ -48,8 +48,8 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, poolSettings...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return withSettings(p, c.Flags(), poolSettings, func(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-			return setUp(ctx, p, s, f, log, redactor)
+		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+			return setUp(c.Context(), p, s, f, log, redactor)
 		})
 	}
 	return c

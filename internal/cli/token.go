@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,9 +39,7 @@ func newToken(p Process) *cobra.Command {
 		if err != nil {
 			return exitcode.With(exitcode.Usage, err)
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
-		return token(ctx, p, s, asJSON, raw)
+		return token(c.Context(), p, s, asJSON, raw)
 	}
 	return c
 }

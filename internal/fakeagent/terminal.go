@@ -14,7 +14,7 @@ import (
 type terminal struct {
 	mu          sync.Mutex
 	out, errOut io.Writer
-	log         *log.Logger // what is printed goes there too, once there is one
+	log         *log.Logger // gets the printed lines too, once it is set
 }
 
 func (t *terminal) line(format string, args ...any) {

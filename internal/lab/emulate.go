@@ -1,3 +1,6 @@
+// Package lab is azptend with fakes: the product's commands, and `demo` and
+// `emulate`, which need no Azure. Started as Agent.Listener or Agent.Worker, it is
+// the fake agent. Only cmd/azptend-lab runs it: the product links no fake.
 package lab
 
 import (
@@ -16,6 +19,14 @@ import (
 	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/term"
 )
+
+// Main runs the program and returns its exit code.
+func Main(p cli.Process) int {
+	if fakeagent.IsInvokedAs(p.Args[0]) {
+		return fakeagent.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
+	}
+	return cli.Main(p, newDemo, newEmulate)
+}
 
 type emulateFlags struct {
 	listen    string
@@ -118,11 +129,10 @@ func layOutFakeAgent(dir string) (string, error) {
 	if dir == "" {
 		return "", nil
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
 	executable, err := cli.Self()
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		return "", fmt.Errorf("cannot lay out the fake agent: %w", err)
 	}

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -66,10 +69,12 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.times.drainRequested = time.Now()
 		r.log.Info("Draining", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
-	if before.Deadline() != after.Deadline() {
-		b := after.Budget()
-		r.log.Info("The grace period has started", "until", after.Deadline().UTC().Format(time.RFC3339),
-			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	switch b, until := after.Budget(), after.Deadline().UTC().Format(time.RFC3339); {
+	case before.Deadline() == after.Deadline():
+	case before.Deadline().IsZero():
+		r.log.Info("The grace period has started", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	default:
+		r.log.Info("The grace period is shorter now", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
 	}
 	agent := []any{"agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name}
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered {
@@ -170,31 +175,48 @@ func (r *runner) withHint(args []any, err error) []any {
 	return args
 }
 
-// reportAbandoned logs which agent stays in the pool, and how to remove it.
-func (r *runner) reportAbandoned(a lifecycle.ReportLeftover) {
-	pool, id, hint := r.agentRef.pool, strconv.Itoa(a.AgentID), []any(nil)
-	if a.AgentID == 0 {
-		id = "unknown"
+// reportAbandoned logs which agent stays in the pool, and how to remove it. ID 0 is not
+// known.
+func (ref registrationRef) reportAbandoned(id int, url string, why error, log *slog.Logger) {
+	known, hint := strconv.Itoa(id), []any(nil)
+	if id == 0 {
+		known = "unknown"
 		hint = []any{"hint", fmt.Sprintf("replace ID in remove_with by the agent's id: %s poolId=%d --query-parameters agentName=%s --api-version 7.1",
-			r.invokeAgents(), pool.ID, r.agentRef.name)}
+			invokeAgents(url), ref.pool.ID, ref.name)}
 	}
-	r.log.Error("Cannot remove the agent: it may stay in its pool", append([]any{
-		"agent", r.agentRef.name, "agent_id", id, "pool", pool.Name, "pool_id", pool.ID, "error", a.Err,
-		"remove_with", r.removeCommand(pool.ID, a.AgentID)}, hint...)...)
+	log.Error("Cannot remove the agent: it may stay in its pool", append([]any{
+		"agent", ref.name, "agent_id", known, "pool", ref.pool.Name, "pool_id", ref.pool.ID, "error", why,
+		"remove_with", removeCommand(url, ref.pool.ID, id)}, hint...)...)
 }
 
 // removeCommand is the command that removes an agent. Where its id is not known, the
 // command has the word ID in its place.
-func (r *runner) removeCommand(pool, id int) string {
+func removeCommand(url string, pool, id int) string {
 	number := "ID"
 	if id != 0 {
 		number = strconv.Itoa(id)
 	}
-	return fmt.Sprintf("%s poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.invokeAgents(), pool, number)
+	return fmt.Sprintf("%s poolId=%d agentId=%s --http-method DELETE --api-version 7.1", invokeAgents(url), pool, number)
 }
 
-func (r *runner) invokeAgents() string {
-	return fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents --route-parameters", r.o.URL)
+func invokeAgents(url string) string {
+	return fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents --route-parameters", url)
+}
+
+// ErrNotStarted is why a run cannot remove the agent of a previous one.
+var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+
+// ReportLeftAgent logs the agent that a killed run has left, according to the files in
+// its directory.
+func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
+	_ = dir.AsUser(func() error {
+		if was, found, err := dir.Registration(); err == nil && found {
+			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, why, log)
+		} else if record, found := dir.Owner(); found {
+			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, why, log)
+		}
+		return nil
+	})
 }
 
 // reportEnd logs the last line of a run.
