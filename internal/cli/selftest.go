@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,9 @@ The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 	config.AddFlags(c.Flags(), poolSettings...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-			return runTests(c.Context(), p, s, f, log, redactor)
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return runTests(ctx, p, s, f, log, redactor)
 		})
 	}
 	return c
