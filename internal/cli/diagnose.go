@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/secret"
@@ -44,3 +45,35 @@ func (e *diagnosedError) Error() string {
 }
 func (e *diagnosedError) Unwrap() error { return e.err }
 func (e *diagnosedError) Hint() string  { return e.found.Fix }
+
+// remoteEnvironment is the part of the environment that is not on this machine.
+func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
+	web := newWebClient(s)
+	e := doctor.Environment{Settings: s, HTTP: web}
+	if s.Identity.Source == "" || s.Registered != "" {
+		return e
+	}
+	s.Identity.StartupTimeout = endpointTimeout
+	who, err := newIdentity(s, web, log, redactor)
+	if err != nil {
+		e.IdentityErr = err
+		return e
+	}
+	e.Tokens = who
+	if s.URL != "" {
+		client := azdo.New(s.URL, web, who, requestLogger(log))
+		e.Server = client
+		e.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
+			users, err := client.Account(ctx)
+			if err != nil {
+				return azdo.Entitlement{}, err
+			}
+			return users.Entitlement(ctx, key)
+		}
+	}
+	return e
+}
+
+// endpointTimeout is how long doctor waits for an identity endpoint that may still be
+// starting: a person waits for the result.
+const endpointTimeout = 5 * time.Second

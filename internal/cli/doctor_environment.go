@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -6,25 +8,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
-	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
@@ -50,38 +47,6 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, ini
 	e.Problems = problems
 	return e
 }
-
-// remoteEnvironment is the part of the environment that is not on this machine.
-func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
-	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
-	e := doctor.Environment{Settings: s, HTTP: web}
-	if s.Identity.Source == "" || s.Registered != "" {
-		return e
-	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
-	if err != nil {
-		e.IdentityErr = err
-		return e
-	}
-	e.Tokens = who
-	if s.URL != "" {
-		client := azdo.New(s.URL, web, who, requestLogger(log))
-		e.Server = client
-		e.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
-			users, err := client.Account(ctx)
-			if err != nil {
-				return azdo.Entitlement{}, err
-			}
-			return users.Entitlement(ctx, key)
-		}
-	}
-	return e
-}
-
-// endpointTimeout is how long doctor waits for an identity endpoint that may still be
-// starting: a person waits for the result.
-const endpointTimeout = 5 * time.Second
 
 // requiredEndpoints are the hosts that are needed besides the organisation's: those from
 // which agents of Azure DevOps Services get tokens and packages (agent-protocol.md 3.2, 8),
@@ -164,35 +129,11 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 	for _, a := range mslistener.ExposingParents(as, reveal(s.Secrets())) {
 		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.Program, a.PID, a.Variables))
 	}
-	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {
+	for _, file := range []string{s.TokenFile, s.Identity.Application.CertificateFile, s.Identity.Application.FederatedTokenFile} {
 		if file != "" && s.Registered == "" {
 			jobs.TokenFiles = append(jobs.TokenFiles, file)
 		}
 	}
 	jobs.CanRead = func(file string) bool { return as.Do(func() error { return readable(file) }) == nil }
 	return jobs
-}
-
-// metadataTimeout is long enough for a service on the same host, which answers in milliseconds.
-const metadataTimeout = 2 * time.Second
-
-// metadataAnswers says whether Azure's metadata service can be reached. It is
-// asked without the header that it wants, which it refuses with 400: so no token
-// is asked for, and another cloud's service at the same address is not taken for
-// it (reference/identity.md 1.4).
-func metadataAnswers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://169.254.169.254/metadata/identity/oauth2/token", nil)
-	if err != nil {
-		return false
-	}
-	client := httpclient.ForIdentity()
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusBadRequest
 }

@@ -86,7 +86,7 @@ func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log 
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	_, client, err := connect(s, log, redactor)
+	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
