@@ -25,6 +25,7 @@ func Checks() []Check {
 		{Identity, "registering an agent needs an identity, and several may be set", nil, checkIdentity},
 		{Token, "every request to Azure DevOps needs a token", []Name{Identity}, checkToken},
 		{Network, "azptend and the agent must reach Azure DevOps over https, through the proxy if there is one", nil, checkNetwork},
+		{Clock, "Azure DevOps refuses what the agent logs on with if the clocks differ by more than five minutes", []Name{Network}, checkClock},
 		{Endpoints, "the agent logs on to another host than azptend, and downloads updates from a third", nil, checkEndpoints},
 		{Organisation, "a mistyped name looks like a working network", []Name{Network}, checkOrganisation},
 		{Tenant, "an organisation accepts only tokens of its own Entra tenant", []Name{Token, Organisation}, checkTenant},
