@@ -26,7 +26,7 @@ func (d Dir) Lock() (release func(), err error) {
 	}
 	pid, sameMounts := lockHolder(d.Root)
 	if sameMounts {
-		return nil, d.dirError("another azptend uses it", "give each agent its own folder (AZP_AGENT_DIR), or end the other azptend", nil)
+		return nil, d.dirError("another azptend uses it", "give each agent its own directory (AZP_AGENT_DIR), or stop the other azptend", nil)
 	}
 	where := "in another container or on another machine"
 	if pid != 0 {
@@ -43,7 +43,7 @@ func (d Dir) Lock() (release func(), err error) {
 // a container with a volume is replaced, the old one ends sooner or later.
 func (d Dir) inUseError(why string) error {
 	return &DirError{Dir: d.Root, Why: why, InUse: true,
-		Hint: "give each agent its own folder (AZP_AGENT_DIR). If this container replaces the other one, let that end first, or raise AZP_NAME_WAIT (--name-wait)"}
+		Hint: "give each agent its own directory (AZP_AGENT_DIR); if this container replaces the other one, stop that one first, or raise AZP_NAME_WAIT (--name-wait)"}
 }
 
 // lockInterval is between two attempts to lock a directory that is in use.

@@ -40,8 +40,8 @@ func (d Dir) prepareWork(work string, create bool) error {
 		return nil
 	}
 	return d.AsUser(func() error {
-		return d.dirError(fmt.Sprintf("the work folder %s does not exist and cannot be created in %s: %s", work, above, rootCause(err)),
-			"create "+work+" and make it writable for this user, or set AZP_WORK (--work) to a folder that is", err)
+		return d.dirError(fmt.Sprintf("the work directory %s does not exist and cannot be created in %s: %s", work, above, rootCause(err)),
+			"create "+work+" and make it writable for this user, or set AZP_WORK (--work) to a directory that is", err)
 	})
 }
 

@@ -51,6 +51,7 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// Before anything else, in every command: a probe and a hook are started with
 	// the container's environment while jobs of the same user run.
 	p.undumpable = proc.MakeUndumpable()
+	config.IgnoreGoSettings()
 	p.redactor = &secret.Redactor{}
 	p.settings = &config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)}
 	p.openStreams()
@@ -88,11 +89,16 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	}
 	root.AddCommand(newVersion(p))
 	addCompletion(root)
+	addHelp(root)
 	setHelp(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs
 		}
+		switch c.Name() {
+		case "install", "token", "doctor", "setup", "placeholder", "agents", "prune", "keep":
+			endOnSignal(c)
+		} // run, register and selftest have an agent to remove; the others die of a signal
 	}
 	return root
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
@@ -18,6 +19,10 @@ func (p Process) hintFor(err error) string {
 	var user *proc.UserError
 	var hinter interface{ Hint() string }
 	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "raise the limit of open files (ulimit -n, or LimitNOFILE= in systemd): azptend needs about 64, and jobs need more"
+	case errors.Is(err, errAbandoned):
+		return "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_TOKEN_FILE and AZP_CA_FILE"
 	case errors.As(err, &dir):
 		return dir.Hint
 	case errors.As(err, &user):

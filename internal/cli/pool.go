@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -18,11 +16,8 @@ import (
 // poolSettings are the settings that matter to who tends a pool.
 func poolSettings() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
-// withPool does what a person asked for with the pool of the settings. A signal
-// ends it: nothing here is lost to one.
-func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+// withPool does what a person asked for with the pool of the settings.
+func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, groups...)
 	if err != nil {

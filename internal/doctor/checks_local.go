@@ -7,7 +7,7 @@ import (
 )
 
 func checkSettings(_ context.Context, v *run) result {
-	r := ok("every setting can be read")
+	r := ok("all settings are valid")
 	if n := len(v.Problems); n > 0 {
 		r.found = fmt.Sprintf("%s cannot be used", count(n, "setting"))
 	}
@@ -41,7 +41,7 @@ func checkIdentity(ctx context.Context, v *run) result {
 	case c.Err != nil:
 		return failedWith(problem(BadIdentity, c.Err.Error()))
 	case c.Source == nil:
-		return blockedBySettings("the settings come to no identity")
+		return blockedBySettings("the settings define no identity")
 	}
 	var more []string
 	more = append(more, "because of "+c.Reason)
@@ -49,7 +49,7 @@ func checkIdentity(ctx context.Context, v *run) result {
 		more[0] = c.Reason
 	}
 	if c.Host != "" {
-		more = append(more, "asked of "+c.Host)
+		more = append(more, "requested from "+c.Host)
 	}
 	if len(c.Ignored) > 0 {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))

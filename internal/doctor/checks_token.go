@@ -14,7 +14,7 @@ import (
 // a machine without one is known at the first try.
 const tokenTimeout = 30 * time.Second
 
-var errTokenTimeout = errors.New("no token came within 30 seconds")
+var errTokenTimeout = errors.New("no token arrived within 30 seconds")
 
 func checkToken(ctx context.Context, v *run) result {
 	if v.isPreregistered() {
@@ -28,7 +28,7 @@ func checkToken(ctx context.Context, v *run) result {
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
-		return ok("it is no Entra token, and says nothing of itself: a personal access token; " + globalPATs)
+		return ok("a personal access token, which contains no details; " + globalPATs)
 	}
 	if claims.Expires.IsZero() {
 		claims.Expires = expires
@@ -65,12 +65,12 @@ func checkClaims(c identity.Claims, fixed bool, now time.Time) result {
 	left := c.Expires.Sub(now).Round(time.Second)
 	life := fmt.Sprintf("%s left", left)
 	if c.Expires.IsZero() {
-		life = "it does not say for how long"
+		life = "it does not say when it expires"
 	}
 	r := ok(fmt.Sprintf("object id %s, application %s, tenant %s; %s", c.ObjectID, c.ApplicationID, c.Tenant, life))
 	switch {
 	case !c.ForDevOps():
-		r = r.with(problem(WrongAudience, fmt.Sprintf("the token is for %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource)))
+		r = r.with(problem(WrongAudience, fmt.Sprintf("the token is for resource %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource)))
 	case !c.Expires.IsZero() && left <= 0:
 		r = r.with(problem(TokenExpired, "the token expired at "+c.Expires.UTC().Format(time.RFC3339)))
 	case !c.Expires.IsZero() && fixed && left < minTokenLifetime:

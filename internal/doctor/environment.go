@@ -91,7 +91,7 @@ type AgentFolder struct {
 	Dir            string
 	InstallPending bool                                  // there is no agent yet, and run installs one
 	User           string                                // whom the agent runs as
-	Check          func() error                          // an *agent.UnfitError says what is wrong; as that user
+	Check          func() error                          // as that user; an *agentdir.DirError says what is wrong. Before an install: whether that can create the directory
 	Needs          func() (agentdir.Loader, error)       // what its listener was built to find
 	ICU            func() string                         // where it is, or the setting that makes it needless; "" for neither
 	Version        func(context.Context) (string, error) // asks the listener itself

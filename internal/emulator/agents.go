@@ -96,7 +96,8 @@ func (e *Emulator) checkAgent(a *agent, in agentJSON) error {
 	case a.id != 0 && in.ID != 0 && in.ID != a.id:
 		return errAgentID(in.ID, a.id)
 	case other != nil && other != a:
-		return e.errAgentExists(a.pool.id, in.Name)
+		status := choose(e.assumptions.NameTakenBadRequest, http.StatusBadRequest, http.StatusConflict)
+		return taskError(status, "TaskAgentExistsException", "Pool %d already contains an agent with name %s.", a.pool.id, in.Name)
 	}
 	return nil
 }

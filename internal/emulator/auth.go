@@ -17,7 +17,7 @@ type principal struct {
 	identity *identity
 	pat      *PAT // how the identity proved itself, if by a PAT
 
-	isAnonymous bool // nobody, who is shown what is public
+	isAnonymous bool // unknown; sees only what is public
 	unlicensed  bool // it has no licence, and without one sees no pool
 
 	isAgent bool
@@ -104,7 +104,7 @@ func (e *Emulator) authenticate(c *request) (principal, error) {
 		}
 	}
 	t, err := parseJWT(secret)
-	if kind == schemeUnknown || err != nil || !t.verify(&e.key.private.PublicKey) {
+	if kind == schemeUnknown || err != nil || !t.verify(&e.key.PublicKey) {
 		return e.unknownCaller(c, kind, "") // invalid token
 	}
 	now := float64(e.now().Unix())
@@ -255,5 +255,5 @@ func (e *Emulator) ownToken(life time.Duration, claims map[string]any) (string, 
 	claims["iss"], claims["jti"] = "app.vstoken.visualstudio.com", newGUID()
 	claims["aud"] = "app.vstoken.visualstudio.com|vso:" + e.instanceID
 	claims["nbf"], claims["exp"] = now.Unix(), now.Add(life).Unix()
-	return e.key.sign(claims)
+	return e.sign(claims)
 }

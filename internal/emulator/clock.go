@@ -13,7 +13,7 @@ func (e *Emulator) now() time.Time {
 // Now is the emulator's clock.
 func (e *Emulator) Now() time.Time { return e.now() }
 
-// Advance moves the clock forward by d; sessions, locks and tokens whose time has come expire before it returns.
+// Advance moves the clock forward by d; sessions, locks and tokens that expire by then do so before it returns.
 func (e *Emulator) Advance(d time.Duration) {
 	defer e.change()()
 	e.offset.Add(int64(d))

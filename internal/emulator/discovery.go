@@ -117,16 +117,13 @@ func (e *Emulator) locationServiceData(c *request) obj {
 		"displayName": "Host Guid Access Mapping", "moniker": "PublicAccessMapping",
 		"accessPoint": c.base + "/", "serviceOwner": serviceOwner, "virtualDirectory": e.opts.Org,
 	}}
-	var services []obj
-	for _, a := range resourceAreaTable() { // what the .NET client looks areas up by (agent-protocol.md 1.4, 7.6)
-		services = append(services, obj{
+	data["serviceDefinitions"] = each(resourceAreaTable(), func(a area) obj { // the .NET client looks areas up by this (agent-protocol.md 1.4, 7.6)
+		return obj{
 			"serviceType": "LocationService2", "identifier": a.id, "displayName": a.name,
 			"relativeToSetting": "fullyQualified", "serviceOwner": serviceOwner,
-			"locationMappings": []obj{{
-				"accessMappingMoniker": "PublicAccessMapping", "location": e.hostURL(c.base, a.host)}},
-		})
-	}
-	data["serviceDefinitions"] = services
+			"locationMappings": []obj{{"accessMappingMoniker": "PublicAccessMapping", "location": e.hostURL(c.base, a.host)}},
+		}
+	})
 	return data
 }
 

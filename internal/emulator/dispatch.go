@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// dispatch answers one call that no fault has answered. It leaves who called in the request, for the records.
+// dispatch answers one call that no fault has answered. It stores the caller in the request, for the records.
 func (e *Emulator) dispatch(c *request) reply {
 	serve := e.serviceOf(c)
 	if serve == nil {

@@ -3,6 +3,7 @@ package emulator
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 // itself to look, lets go, and waits for changed, a channel that is closed and replaced whenever something happened.
 type Emulator struct {
 	opts    Options
-	key     *signingKey
-	offset  atomic.Int64 // nanoseconds that Advance has added to the clock
+	key     *rsa.PrivateKey // signs the tokens
+	offset  atomic.Int64    // nanoseconds that Advance has added to the clock
 	done    chan struct{}
 	routes  []route
 	control http.Handler
@@ -75,10 +76,10 @@ func New(opts Options) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	var key *signingKey
+	var key *rsa.PrivateKey
 	if opts.KeyOf != nil {
 		key = opts.KeyOf.key
-	} else if key, err = newSigningKey(); err != nil {
+	} else if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
 	}
 	e := &Emulator{
@@ -95,7 +96,7 @@ func New(opts Options) (*Emulator, error) {
 	return e, nil
 }
 
-// seed fills the organisation: the pools, and the people who may use them.
+// seed creates the pools, the projects and the first identities.
 func (e *Emulator) seed() {
 	defer e.change()()
 	for _, name := range e.opts.Pools {
@@ -128,8 +129,8 @@ func (e *Emulator) change() (done func()) {
 	}
 }
 
-// Close ends every long poll, held call and wait, and stops the emulator's timer. Later calls answer 503.
-// Close it before an httptest.Server that serves it: that one waits for the calls under way.
+// Close ends all long polls, held calls and waits, and stops the timer. Later calls are answered with 503.
+// Close the emulator before an httptest.Server that serves it: the server waits for running calls.
 func (e *Emulator) Close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -143,8 +144,8 @@ func (e *Emulator) Close() {
 	}
 }
 
-// Serve serves the emulator on ln, for callers that are no other origin's page (see guard), until ctx ends, then lets every held call and long poll go, and closes ln. The
-// emulator is closed afterwards. It returns nil when it ended because ctx did.
+// Serve serves the emulator on ln until ctx ends. It refuses calls of web pages of other origins, see requireKnownHost.
+// Then it ends all held calls and long polls and closes the emulator and ln. It returns nil if it ended because ctx did.
 func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           requireKnownHost(e, ln.Addr(), e.opts.Hosts),

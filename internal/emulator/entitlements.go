@@ -54,7 +54,7 @@ func (e *Emulator) entitlement(c *request, id *identity) *entitlementJSON {
 	if !id.lastAccess.IsZero() {
 		level.Status, seen = "active", timestamp(id.lastAccess)
 	}
-	if !id.Member { // who was removed has an entitlement all the same, and it says so
+	if !id.Member { // a removed user still has an entitlement, which says so
 		level.Status, level.AccountLicenseType, level.LicensingSource, level.LicenseDisplayName = "deleted", LicenseNone, "none", ""
 	}
 	return &entitlementJSON{
@@ -100,7 +100,7 @@ type entitlementIn struct {
 	} `json:"servicePrincipal"`
 }
 
-// addEntitlement is POST: the answer is 200 whatever came of it (azure-devops-rest.md 4.1).
+// addEntitlement is POST: failures are answered with 200 too (azure-devops-rest.md 4.1).
 func (e *Emulator) addEntitlement(c *request, _ *identity, in entitlementIn) (any, error) {
 	result := e.addServicePrincipalEntitlement(c, in)
 	return entitlementAnswer{IsSuccess: result.IsSuccess, ServicePrincipalEntitlement: result.Result, OperationResult: &result}, nil
@@ -241,7 +241,7 @@ func (e *Emulator) removeMember(_ *request, id *identity) (any, error) {
 	return noContent, nil
 }
 
-// mayManageUsers accepts a project collection administrator, who alone manages users.
+// mayManageUsers accepts project collection administrators. Nobody else manages users.
 func mayManageUsers(permission string) func(*request) (*identity, error) {
 	return func(c *request) (*identity, error) {
 		id := c.who.identity

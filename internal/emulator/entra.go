@@ -21,7 +21,7 @@ const FederationAudience = "api://AzureADTokenExchange"
 // entraTokenLife is the life of an application's token; the real one is drawn from 60 to 90 minutes (reference/identity.md 1.6).
 const entraTokenLife = time.Hour
 
-// clusterIssuer is the one cluster whose projected tokens are trusted.
+// clusterIssuer is the issuer of projected tokens that is trusted.
 const clusterIssuer = "https://cluster.emulated/"
 
 // entraResource returns the resource that a path of Entra ID names after the tenant; "" for other paths.
@@ -56,8 +56,8 @@ func (e *Emulator) serveEntra(c *request) reply {
 	})
 }
 
-// discoveryOf is where to go on. Libraries ask below "common", whatever their tenant is: which one is in the authorization
-// endpoint that they ask about (KEDA showed it, docs/conformance.md).
+// discoveryOf returns the address of the tenant's metadata. Libraries ask below "common", whatever their tenant is. The
+// authorization endpoint in their request names the tenant (KEDA showed it, docs/conformance.md).
 func discoveryOf(c *request, base string) string {
 	about, err := url.Parse(c.query("authorization_endpoint"))
 	if err == nil && about.Host != "" {
@@ -114,7 +114,7 @@ func (e *Emulator) entraExchange(c *request, tenant string) reply {
 // entraProof returns the code and text of the refusal of what an application proves itself with, 0 for what is good.
 func (e *Emulator) entraProof(c *request, id *identity, form url.Values) (code int, text string) {
 	secret, assertion := form.Get("client_secret"), form.Get("client_assertion")
-	t, err := decodeJWT(assertion)
+	t, err := parseJWT(assertion)
 	switch {
 	case secret != "" && id.Secret == secret:
 		return 0, ""
@@ -134,7 +134,7 @@ func (e *Emulator) entraProof(c *request, id *identity, form url.Values) (code i
 func (e *Emulator) projectedProof(id *identity, t *jwt) (code int, text string) {
 	now := e.now()
 	switch {
-	case !t.verify(&e.key.private.PublicKey) || t.claims.Audience != FederationAudience:
+	case !t.verify(&e.key.PublicKey) || t.claims.Audience != FederationAudience:
 		return 700211, "No matching federated identity record found for presented assertion issuer '" + clusterIssuer + "'."
 	case id.Subject == "" || t.claims.Subject != id.Subject:
 		return 700213, "No matching federated identity record found for presented assertion subject '" + t.claims.Subject + "'."
@@ -173,7 +173,7 @@ func (e *Emulator) ProjectedToken(subject string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
-	return e.key.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
+	return e.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": newGUID()})
 }
 

@@ -45,7 +45,7 @@ func taskError(status int, typeKey, format string, args ...any) reply {
 
 // The errors below carry the texts that azure-devops-rest.md 2 and 5 quote.
 
-// errNoPool is of a pool by its id; where it may not be seen, it is not there.
+// errNoPool is the error for a pool id that does not exist, or that the caller may not see.
 func (e *Emulator) errNoPool(who principal, id any) reply {
 	if e.assumptions.MissingPoolForbidden {
 		return taskError(http.StatusForbidden, "AccessDeniedException", "Access denied. %s needs View permissions for pool %v to perform the action.",
@@ -56,11 +56,6 @@ func (e *Emulator) errNoPool(who principal, id any) reply {
 
 func errNoAgent(poolID int, agentID any) reply {
 	return taskError(http.StatusNotFound, "TaskAgentNotFoundException", "No agent found for pool %d with identifier %v.", poolID, agentID)
-}
-
-func (e *Emulator) errAgentExists(poolID int, name string) reply {
-	status := choose(e.assumptions.NameTakenBadRequest, http.StatusBadRequest, http.StatusConflict)
-	return taskError(status, "TaskAgentExistsException", "Pool %d already contains an agent with name %s.", poolID, name)
 }
 
 func errPoolExists(name string) reply {
@@ -79,7 +74,7 @@ func (e *Emulator) errJobRuns(agentName, poolName string) reply {
 	return taskError(status, "TaskAgentJobStillRunningException", "Agent %q is running a job for pool %q", agentName, poolName)
 }
 
-// errSessionExpired has a status nobody has seen quoted; the type is what listeners look at (agent-protocol.md 5.5).
+// errSessionExpired has an unverified status. Listeners look at the type (agent-protocol.md 5.5).
 func errSessionExpired(id string) reply {
 	return taskError(http.StatusNotFound, "TaskAgentSessionExpiredException", "The agent session %s has expired.", id)
 }
@@ -106,7 +101,7 @@ func errWebAPI(status int, typeKey, format string, args ...any) reply {
 	return apiError(status, typeKey, nsWebAPI, format, args...)
 }
 
-// textNoAccess is what an identity or agent is told that the organisation does not admit.
+// textNoAccess is the message for an identity or agent that the organisation does not admit.
 func textNoAccess(id any) string {
 	return fmt.Sprintf("TF400813: The user '%v' is not authorized to access this resource.", id)
 }

@@ -45,7 +45,7 @@ func (e *Emulator) graphOf(c *request, id *identity) graphJSON {
 	return out
 }
 
-// knownIdentity finds who is, or was, a user of the organisation by its storage key; others of the directory have none.
+// knownIdentity finds a current or former user of the organisation by its storage key. Others have no storage key.
 func (e *Emulator) knownIdentity(storageKey string) *identity {
 	return first(e.sortedIdentities(), func(id *identity) bool { return id.known && strings.EqualFold(id.storageKey, storageKey) })
 }
@@ -131,8 +131,8 @@ type subjectQuery struct {
 	SubjectKind []string `json:"subjectKind"`
 }
 
-// subjectQuery looks a text up among the users, and in the directory: but for what is only just made there, which is
-// how adding it can be waited for (azure-devops-rest.md 4.1).
+// subjectQuery searches the users and the directory. It does not find fresh identities, so that clients can wait until an
+// identity can be added (azure-devops-rest.md 4.1).
 func (e *Emulator) subjectQuery(c *request, _ *identity, in subjectQuery) (any, error) {
 	if in.Query == "" {
 		return nil, errBadRequest("Value cannot be null. Parameter name: query")

@@ -12,8 +12,8 @@ const (
 	HoldAfter  = "after"  // after it acted, before it answers
 )
 
-// Hold stops the n-th matching call until it is released. A held call goes on when released even if its client has
-// given up meanwhile: then the server acts late, as real ones do.
+// Hold stops the n-th matching call until it is released. A released call continues even if its client has given up:
+// then the server acts late, as real servers do.
 type Hold struct {
 	ID     string `json:"id,omitempty"`     // set by AddHold
 	Method string `json:"method,omitempty"` // empty: any
@@ -85,15 +85,11 @@ func (h *holdState) release() {
 	}
 }
 
-// Holds are the holds there are, released ones too.
+// Holds returns all holds, also released ones.
 func (e *Emulator) Holds() []Hold {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Hold, len(e.holds))
-	for i, h := range e.holds {
-		out[i] = h.Hold
-	}
-	return out
+	return each(e.holds, func(h *holdState) Hold { return h.Hold })
 }
 
 // WaitHold waits until the hold has caught its call. The error is ctx's, ErrClosed or wraps ErrNotFound.

@@ -24,27 +24,27 @@ const (
 	KindUser             = "user"
 )
 
-// Identity is an Entra identity: what the organisation knows of it, and whether the machine has it.
+// Identity is an Entra identity, with its rights in the organisation.
 type Identity struct {
 	ObjectID string `json:"objectId"`
 	// ApplicationObjectID is the app registration's object id, which people take for the one above.
 	ApplicationObjectID string `json:"applicationObjectId,omitempty"`
 	Name                string `json:"name,omitempty"`
 	Kind                string `json:"kind,omitempty"`     // default managedIdentity
-	ClientID            string `json:"clientId,omitempty"` // made up when empty
-	// ResourceID is a managed identity's Azure resource id, made up when empty.
+	ClientID            string `json:"clientId,omitempty"` // default: a random one
+	// ResourceID is a managed identity's Azure resource id; default: a random one.
 	ResourceID string `json:"resourceId,omitempty"`
-	// Tenant is where its tokens come from; default the organisation's own.
+	// Tenant issues its tokens; default: the organisation's tenant.
 	Tenant string `json:"tenant,omitempty"`
 
 	// Member: the organisation knows it. Without it every call answers 401 TF401444.
 	Member bool `json:"member"`
-	// Refused: the organisation knows it and refuses it all the same: 401 TF400813.
+	// Refused: the organisation knows it, and refuses it with 401 TF400813.
 	Refused bool   `json:"refused,omitempty"`
-	License string `json:"license,omitempty"` // express, stakeholder, none: kept, without effect on pools
-	// ConditionalAccess is where a policy keeps it out: "", PolicyAtService or PolicyAtEntra.
+	License string `json:"license,omitempty"` // express, stakeholder, none; without effect on pools
+	// ConditionalAccess says where a policy blocks it: "", PolicyAtService or PolicyAtEntra.
 	ConditionalAccess string `json:"conditionalAccess,omitempty"`
-	// Admin: a project collection administrator, who alone manages users.
+	// Admin: a project collection administrator. Nobody else manages users.
 	Admin bool `json:"admin,omitempty"`
 	// Fresh is how many more times adding it to the organisation fails, because Entra ID has only just made it.
 	Fresh int `json:"fresh,omitempty"`
@@ -88,13 +88,13 @@ func (i *Identity) UnmarshalJSON(b []byte) error {
 
 // PAT is a personal access token.
 type PAT struct {
-	Token   string    `json:"token"` // made up when empty
+	Token   string    `json:"token"` // default: a random one
 	Name    string    `json:"name,omitempty"`
 	Owner   string    `json:"owner,omitempty"`      // object id of an identity; default a member with Roles
 	Scopes  []string  `json:"scopes,omitempty"`     // vso.agentpools, vso.agentpools_manage; empty: full access
 	Expires time.Time `json:"expires,omitzero"`     // zero: never
 	Revoked bool      `json:"revoked,omitempty"`    // as if it did not exist
-	Roles   Roles     `json:"ownerRoles,omitempty"` // of the owner that is made up when Owner is empty
+	Roles   Roles     `json:"ownerRoles,omitempty"` // of the owner that is created if Owner is empty
 }
 
 type identity struct {
@@ -109,8 +109,8 @@ type identity struct {
 // Roles maps a pool's name, or AllPools, to a role.
 type Roles = map[string]string
 
-// PutIdentity adds or replaces an identity; its object id is the key. Tokens already issued stay as they are, what
-// the identity may do changes at once.
+// PutIdentity adds or replaces an identity; its object id is the key. Issued tokens stay valid, and its
+// rights change at once.
 func (e *Emulator) PutIdentity(id Identity) error {
 	if id.ObjectID == "" {
 		return fmt.Errorf("cannot keep an identity: it has no object id")
@@ -151,7 +151,7 @@ func (e *Emulator) addIdentity(id Identity) {
 		n.known, n.added = true, e.now()
 	}
 	e.identities[id.ObjectID] = n
-	for k := range e.msiCache { // a changed token life should show in the next token
+	for k := range e.msiCache { // the next token has the new lifetime
 		if strings.HasPrefix(k, id.ObjectID+"|") {
 			delete(e.msiCache, k)
 		}
@@ -196,9 +196,5 @@ func (e *Emulator) PutPAT(p PAT) (PAT, error) {
 func (e *Emulator) Identities() []Identity {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []Identity
-	for _, i := range e.sortedIdentities() {
-		out = append(out, i.Identity)
-	}
-	return out
+	return each(e.sortedIdentities(), func(id *identity) Identity { return id.Identity })
 }

@@ -19,7 +19,7 @@ const (
 	JobCompleted = "completed" // Result says how
 )
 
-// ErrNotFound is what looking for a job or a hold that is not there returns.
+// ErrNotFound is the error for a job, a hold or an event that does not exist.
 var ErrNotFound = errors.New("not found")
 
 // JobSpec is a job to queue: one script.
@@ -34,7 +34,7 @@ type JobSpec struct {
 	Force bool `json:"force,omitempty"`
 }
 
-// Job is where a job stands. Times that have not come are zero, and absent from JSON.
+// Job is the state of a job. The times of steps that it has not reached are zero, and absent from JSON.
 type Job struct {
 	RequestID   int64     `json:"requestId"`
 	JobID       string    `json:"jobId"`
@@ -67,7 +67,7 @@ func (j *job) public() Job {
 	return out
 }
 
-// QueueJob queues a script for a pool. The error says so when no agent could ever take it.
+// QueueJob queues a script for a pool. It is an error if no agent of the pool meets the demands.
 func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -123,10 +123,10 @@ func (e *Emulator) assignTo(j *job, a *agent) {
 	j.assignTime = e.now()
 	j.lockedUntil = j.assignTime.Add(e.lock(firstLock))
 	e.emitJob(EventJobAssigned, j)
-	e.send(a, msgJob, j, func(base string) (any, error) { return e.jobMessage(base, j) })
+	e.send(a, msgJob, j, nil)
 }
 
-// matchedAgents are those that could take the job: until it is assigned those of now, afterwards those of then.
+// matchedAgents returns the agents that could take the job: now, or once it is assigned, at that time.
 func (j *job) matchedAgents() []*agent {
 	if j.agent != nil {
 		return j.matched
@@ -142,7 +142,7 @@ func (e *Emulator) receive(j *job) {
 	}
 }
 
-// renew extends the job's lock; the first renewal is what starts the work (agent-protocol.md 5.6, 7.4).
+// renew extends the job's lock; the first renewal starts the work (agent-protocol.md 5.6, 7.4).
 func (e *Emulator) renew(j *job) {
 	e.receive(j)
 	kind := EventJobRenewed
@@ -166,7 +166,7 @@ func (e *Emulator) finish(j *job, result string) {
 	e.emitJob(EventJobFinished, j)
 }
 
-// lookUpJob is jobNumbered for callers who may be wrong: its error wraps ErrNotFound.
+// lookUpJob finds a job; its error wraps ErrNotFound.
 func (e *Emulator) lookUpJob(requestID int64) (*job, error) {
 	if j := e.jobNumbered(requestID); j != nil {
 		return j, nil
@@ -181,7 +181,7 @@ func (e *Emulator) jobNumbered(requestID int64) *job {
 	return e.jobs[requestID-1]
 }
 
-// Job says where a job stands; the error wraps ErrNotFound.
+// Job returns the state of a job; the error wraps ErrNotFound.
 func (e *Emulator) Job(requestID int64) (Job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -223,9 +223,7 @@ func (e *Emulator) CancelJob(requestID int64) error {
 	if j.agent == nil {
 		e.finish(j, "canceled")
 	} else {
-		e.send(j.agent, msgCancel, j, func(string) (any, error) {
-			return map[string]any{"jobId": j.jobID, "timeout": "00:05:00"}, nil
-		})
+		e.send(j.agent, msgCancel, j, obj{"jobId": j.jobID, "timeout": "00:05:00"})
 	}
 	e.settle()
 	return nil

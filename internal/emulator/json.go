@@ -15,8 +15,8 @@ func (s timestamp) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.9999999Z"))
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, and the form without a zone that .NET gives its unset dates: who changes an
-// agent often sends back all that was read of it (docs/conformance.md).
+// UnmarshalJSON reads what MarshalJSON writes, and the form without a zone that .NET uses for unset dates: clients that
+// change an agent often send back everything that they read (docs/conformance.md).
 func (s *timestamp) UnmarshalJSON(b []byte) error {
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
@@ -44,7 +44,7 @@ func (w *enumValue) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// timestampOf is nil, and so absent from JSON, for a time that has not come.
+// timestampOf returns nil for the zero time, which JSON then omits.
 func timestampOf(t time.Time) *timestamp {
 	if t.IsZero() {
 		return nil

@@ -14,11 +14,16 @@ type list[T any] struct {
 
 // listOf makes the answer that shows all of them, each as show writes it. An empty collection is [] on the wire.
 func listOf[T, J any](c *request, all []T, show func(*request, T) J) list[J] {
-	out := make([]J, len(all))
-	for i, one := range all {
-		out[i] = show(c, one)
+	return list[J]{len(all), each(all, func(one T) J { return show(c, one) })}
+}
+
+// each returns a slice, not nil, with what one makes of each value.
+func each[T, U any](all []T, one func(T) U) []U {
+	out := make([]U, len(all))
+	for i, v := range all {
+		out[i] = one(v)
 	}
-	return list[J]{len(out), out}
+	return out
 }
 
 // filter returns a new slice with those that keep accepts.

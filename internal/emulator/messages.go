@@ -27,14 +27,14 @@ type messageJSON struct {
 }
 
 // send puts a message into an agent's inbox, where it stays until it is acknowledged by DELETE.
-func (e *Emulator) send(a *agent, kind string, j *job, body func(base string) (any, error)) {
+func (e *Emulator) send(a *agent, kind string, j *job, body obj) {
 	e.lastMsg++
 	a.inbox = append(a.inbox, &message{id: e.lastMsg, kind: kind, job: j, body: body})
 	e.dirty = true
 }
 
 // pollMessage waits up to 50 s for the oldest message newer than lastMessageId; no message is an empty 200. A message
-// that was not deleted comes again to who does not say that it has it (agent-protocol.md 7.3).
+// that was not deleted comes again, unless lastMessageId says that the client has it (agent-protocol.md 7.3).
 func (e *Emulator) pollMessage(c *request) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -44,7 +44,7 @@ func (e *Emulator) pollMessage(c *request) (any, error) {
 		return nil, err
 	}
 	last, _ := strconv.ParseInt(c.query("lastMessageId"), 10, 64)
-	poll := func(n int) { // who waits for the state to say that this agent polls must look again
+	poll := func(n int) { // wakes those who wait until this agent polls
 		s.polls += n
 		s.lastSeen, e.dirty = e.now(), true
 		e.settle()
@@ -73,7 +73,7 @@ func (e *Emulator) pollMessage(c *request) (any, error) {
 		case <-changed:
 		case <-timer.C:
 			over = true
-		case <-c.http.Context().Done(): // nobody is there to be given a message
+		case <-c.http.Context().Done(): // the client is gone, so the message stays
 			e.mu.Lock()
 			return reply{status: http.StatusOK}, nil
 		case <-e.done:
@@ -88,20 +88,21 @@ func (e *Emulator) nextMessage(s *session, last int64) *message {
 	return first(s.agent.inbox, func(m *message) bool { return m.id > last && !(hidesJobs && m.kind == msgJob) })
 }
 
-// deliver encrypts a message with the session's key.
+// deliver encrypts a message with the session's key. The message of a job is made here: its URLs name the host that the
+// listener talks to.
 func (e *Emulator) deliver(c *request, s *session, m *message) (any, error) {
-	body, err := m.body(c.base)
-	if err != nil {
-		return nil, err
+	body := m.body
+	if m.kind == msgJob {
+		var err error
+		if body, err = e.jobMessage(c.base, m.job); err != nil {
+			return nil, err
+		}
 	}
 	plain, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode message %d: %w", m.id, err)
 	}
-	iv, sealed, err := encrypt(s.key, plain)
-	if err != nil {
-		return nil, err
-	}
+	iv, sealed := encrypt(s.cipher, plain)
 	e.emitMessage(EventMessageDelivered, s.agent, m)
 	return messageJSON{m.id, m.kind, iv, sealed}, nil
 }
@@ -115,17 +116,13 @@ func (e *Emulator) emitMessage(kind string, a *agent, m *message) {
 }
 
 // encrypt is AES-256-CBC with PKCS #7 padding under a fresh iv.
-func encrypt(key, plain []byte) (iv, sealed []byte, err error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot encrypt a message: %w", err)
-	}
+func encrypt(block cipher.Block, plain []byte) (iv, sealed []byte) {
 	iv = make([]byte, aes.BlockSize)
 	_, _ = rand.Read(iv)
 	pad := aes.BlockSize - len(plain)%aes.BlockSize
 	sealed = append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
-	return iv, sealed, nil
+	return iv, sealed
 }
 
 // deleteMessage acknowledges. With the message of a job the agent has the job: it is received. Deleting what is not
@@ -163,9 +160,7 @@ func (e *Emulator) refreshAgents(c *request, p *pool) (any, error) {
 			continue
 		}
 		a.update = &pendingUpdate{target: packageVersion, source: a.version, requestTime: e.now()}
-		e.send(a, msgRefresh, nil, func(string) (any, error) {
-			return map[string]any{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion}, nil
-		})
+		e.send(a, msgRefresh, nil, obj{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion})
 		e.emitAgent(EventAgentUpdate, a)
 	}
 	return reply{status: http.StatusOK}, nil

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"crypto/cipher"
 	"crypto/rsa"
 	"encoding/json"
 	"strings"
@@ -57,7 +58,7 @@ type session struct {
 	id       string
 	agent    *agent
 	owner    string
-	key      []byte
+	cipher   cipher.Block // of its messages
 	created  time.Time
 	lastSeen time.Time
 	polls    int // under way now
@@ -66,9 +67,8 @@ type session struct {
 type message struct {
 	id   int64
 	kind string
-	// body is made when the message is handed out, because the URLs in it follow the host the listener talks to.
-	body func(base string) (any, error)
-	job  *job // of a job request
+	body obj  // nil for a job, see deliver
+	job  *job // that the message is about
 }
 
 type pendingUpdate struct {
@@ -103,7 +103,7 @@ type job struct {
 	logs     []*logFile
 }
 
-// state is where the job stands, in the words of the control API.
+// state is the job's state, as the control API names it.
 func (j *job) state() string {
 	switch {
 	case j.result != "":

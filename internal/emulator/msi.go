@@ -22,7 +22,7 @@ func audienceOf(resource string) string {
 	return first(resources, func(r string) bool { return r == strings.ToLower(resource) })
 }
 
-// msiToken is what the endpoint keeps for about a day; nothing forces a fresh one (reference/identity.md 1.1).
+// msiToken is a token in the endpoint's cache, for about a day; nothing forces a fresh one (reference/identity.md 1.1).
 type msiToken struct {
 	token    string
 	from, to time.Time
@@ -125,7 +125,7 @@ func (e *Emulator) tokenIssued(c *request, id *identity, detail string) {
 	e.record(Event{Type: EventTokenIssued, Identity: id.ObjectID, Detail: detail})
 }
 
-// The forms of expires_on that App Service has had (reference/identity.md 1.1). The default is every modern endpoint's: the
+// The forms of expires_on in the history of App Service (reference/identity.md 1.1). The default is the current form: the
 // epoch as a string.
 const (
 	ExpiresNumber  = "number"
@@ -161,7 +161,7 @@ func (e *Emulator) entraToken(id *identity, audience string, life time.Duration)
 	if id.ResourceID != "" {
 		claims["xms_mirid"] = id.ResourceID
 	}
-	token, err := e.key.sign(claims)
+	token, err := e.sign(claims)
 	return msiToken{token, now, now.Add(life)}, err
 }
 

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -36,14 +37,20 @@ func (e *Emulator) exchangeToken(c *request) (any, error) {
 	return obj{"access_token": token, "token_type": "Bearer", "expires_in": int(agentLife.Seconds())}, nil
 }
 
-// checkAssertion says whose assertion it is, or what is wrong with it.
+// checkAssertion returns the agent that an assertion proves, or what is wrong with it.
 func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	t, err := parseJWT(s)
+	if err == nil && t.head.Alg != "RS256" {
+		err = fmt.Errorf("%w: its header does not say alg RS256", errNotJWT)
+	}
 	if err != nil {
 		return nil, "The client assertion cannot be read: " + err.Error() + "."
 	}
 	claims := t.claims
-	a := e.agentOfClient(claims.Issuer)
+	var a *agent
+	for _, p := range e.pools {
+		a = cmp.Or(a, first(p.agents, func(a *agent) bool { return a.key != nil && a.clientID == claims.Issuer }))
+	}
 	switch {
 	case a == nil:
 		return nil, fmt.Sprintf("Registration %s was not found.", claims.Issuer)
@@ -78,19 +85,10 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	return a, ""
 }
 
-// unixTime keeps foreign numbers within what a time.Time can compute with.
+// unixTime limits numbers of clients to the range in which time.Time can compute.
 func unixTime(f float64) time.Time {
 	const year9999 = 253402300799
 	return time.Unix(int64(min(max(f, 0), year9999)), 0)
-}
-
-func (e *Emulator) agentOfClient(clientID string) *agent {
-	for _, p := range e.pools {
-		if a := first(p.agents, func(a *agent) bool { return a.key != nil && a.clientID == clientID }); a != nil {
-			return a
-		}
-	}
-	return nil
 }
 
 func oauthError(status int, code, description string) reply {

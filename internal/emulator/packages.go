@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// packageVersion is the newest agent there is here, and what an update asks for.
+// packageVersion is the newest agent in the list, and the target of updates.
 const packageVersion = "5.282.3"
 
 type packageJSON struct {
@@ -31,8 +31,8 @@ type heldPackage struct {
 	archive []byte
 }
 
-// PutPackage makes an archive the newest package of its kind and platform. Until
-// one is put, the list tells of packages that cannot be downloaded from here.
+// PutPackage makes an archive the newest package of its kind and platform. Before that, the list has packages that
+// cannot be downloaded from the emulator.
 func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
 	prefix := choose(kind == "pipelines-agent", kind, "vsts-agent")
 	file := fmt.Sprintf("%s-%s-%s.tar.gz", prefix, platform, version)
@@ -51,7 +51,7 @@ func (e *Emulator) packageJSON(kind, platform, version, host, file string, conte
 	}
 }
 
-// downloadPath plays the host that packages are downloaded from.
+// downloadPath stands for the host from which packages are downloaded.
 const downloadPath = "/_packages/agent/"
 
 // AgentPackage is an agent to offer for download, as the newest of kind "agent".
@@ -108,8 +108,7 @@ func (e *Emulator) getPackages(c *request) (any, error) {
 	return listOf(c, out, asItIs), nil
 }
 
-// packageList is every package of a kind, newest first: those that were put, else
-// a list whose hashes are made up.
+// packageList returns the packages of a kind, newest first: those that were put, else a list with invented hashes.
 func (e *Emulator) packageList(base, kind string) []packageJSON {
 	var out []packageJSON
 	for _, p := range e.packages {

@@ -15,11 +15,11 @@ var roleBits = map[string]int{
 	RoleReader:         bitView,
 	RoleServiceAccount: bitView | bitListen | bitUse,
 	RoleAdministrator:  bitView | bitManage | bitAdminister | bitUse,
-	RoleUser:           bitView | bitUse, // of a pool in a project alone
+	RoleUser:           bitView | bitUse, // only of a pool in a project
 }
 
 // bits is what the principal may do in a pool. An agent listens in its own pool and manages nothing
-// (agent-protocol.md 6); a job has no business with pools.
+// (agent-protocol.md 6); a job may do nothing with pools.
 func (p principal) bits(in *pool) int {
 	if p.isAgent {
 		return choose(p.poolID == in.id, bitView|bitListen, 0)
@@ -71,13 +71,13 @@ func (e *Emulator) managedAgent(c *request) (*agent, error) {
 	return e.poolAndAgent(c, bitManage)
 }
 
-// poolAndAgent returns the agent of the request's path; need is what the caller must be allowed besides seeing it.
+// poolAndAgent returns the agent of the request's path; need is what the caller must be allowed, in addition to seeing it.
 func (e *Emulator) poolAndAgent(c *request, need int) (*agent, error) {
 	p := e.pool(c.intParam("poolId"))
 	switch {
 	case p == nil:
 		return nil, e.errNoPool(c.who, c.params["poolId"])
-	case !c.who.may(bitView, p): // the agent, not the pool, is what such a caller is told is missing
+	case !c.who.may(bitView, p): // the answer is that the agent is missing, not the pool
 		return nil, errNoAgent(p.id, c.params["agentId"])
 	case !c.who.may(need, p):
 		return nil, errNeeds(c.who, "Manage", p.name)

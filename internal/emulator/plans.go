@@ -51,7 +51,7 @@ func (e *Emulator) planEvent(_ *request, j *job, in planEvent) (any, error) {
 	return noContent, nil
 }
 
-// record is a timeline record; fields we do not know are kept as they came.
+// record is a timeline record, with all fields that a client sent.
 type record map[string]json.RawMessage
 
 func (r record) text(field string) string {
@@ -90,7 +90,7 @@ func asItIs[T any](_ *request, v T) T {
 	return v
 }
 
-// record finds a record, or begins one.
+// record finds a record, or adds one.
 func (j *job) record(id string) record {
 	r := first(j.records, func(r record) bool { return strings.EqualFold(r.text("id"), id) })
 	if r == nil {

@@ -4,19 +4,19 @@ import (
 	"fmt"
 )
 
-// Policies are the organisation's own settings that decide who gets in (azure-devops-rest.md 0, 1.3 and 5).
+// Policies are the organisation's settings about access (azure-devops-rest.md 0, 1.3 and 5).
 type Policies struct {
-	// WithoutEntra: an organisation of Microsoft accounts. It names the zero tenant, and no Entra token is of it.
+	// WithoutEntra: an organisation of Microsoft accounts. It names the zero tenant and accepts no Entra token.
 	WithoutEntra bool `json:"withoutEntra,omitempty"`
-	// PublicProjects: whoever is not known is anonymous, and shown what is public: connectionData answers 200, with
-	// the anonymous user.
+	// PublicProjects: unknown callers are anonymous and see what is public: connectionData answers 200, with the
+	// anonymous user.
 	PublicProjects bool `json:"publicProjects,omitempty"`
 	// NoThirdPartyOAuth: the policy "Third-party application access via OAuth" is off. It is about Azure DevOps' own
 	// OAuth apps, so that it changes nothing for an Entra token or a PAT.
 	NoThirdPartyOAuth bool `json:"noThirdPartyOAuth,omitempty"`
 }
 
-// The places at which a conditional access policy keeps an identity out.
+// The places at which a conditional access policy blocks an identity.
 const (
 	PolicyAtService = "service" // Azure DevOps answers 403 VS403463
 	PolicyAtEntra   = "entra"   // Entra ID gives no token: AADSTS53003
@@ -28,14 +28,14 @@ const zeroGUID = "00000000-0000-0000-0000-000000000000"
 // anonymousID is the user that unknown callers count as (azure-devops-rest.md 1.3).
 const anonymousID = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
-// SetPolicies sets all of them.
+// SetPolicies sets all policies.
 func (e *Emulator) SetPolicies(p Policies) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.policies = p
 }
 
-// Policies are as they are set.
+// Policies returns the current policies.
 func (e *Emulator) Policies() Policies {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -49,8 +49,8 @@ func (p Policies) tenant(connected string) string {
 	return choose(p.WithoutEntra, zeroGUID, connected)
 }
 
-// unknownCaller is who comes without a credential that can be read: anonymous where the organisation has something
-// public, else nobody. The refusal is for all that anonymous callers may not see.
+// unknownCaller handles a call without a readable credential: it is anonymous if the organisation has public projects and
+// the resource is public, else it is refused.
 func (e *Emulator) unknownCaller(c *request, kind scheme, message string) (principal, error) {
 	if !e.policies.PublicProjects {
 		return principal{}, e.refuse(c, kind, message)
@@ -83,7 +83,7 @@ func (e *Emulator) PutPool(spec PoolSpec) error {
 	return nil
 }
 
-// options is the flags of a pool as they are on the wire (agent-protocol.md 10.3).
+// options returns the flags of a pool, in the form of the wire (agent-protocol.md 10.3).
 func (p *pool) options() string {
 	return choose(p.elastic, "elasticPool, singleUseAgents", "none")
 }

@@ -125,7 +125,7 @@ func (e *Emulator) createPool(c *request, creator *identity, in poolUpdate) (any
 	p := e.addPool(*in.Name)
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
 	e.provisionQueues(p)
-	creator.setRole(p.name, RoleAdministrator) // who makes a pool administers it (azure-devops-rest.md 4.3)
+	creator.setRole(p.name, RoleAdministrator) // the creator of a pool administers it (azure-devops-rest.md 4.3)
 	p.kind = cmp.Or(poolType(string(in.PoolType)), p.kind)
 	return e.poolJSON(c, p), nil
 }

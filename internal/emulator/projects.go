@@ -45,11 +45,9 @@ type QueueState struct {
 }
 
 func (p *project) state() ProjectState {
-	out := ProjectState{ID: p.id, Name: p.name, Queues: []QueueState{}}
-	for _, q := range p.queues {
-		out.Queues = append(out.Queues, QueueState{q.id, q.name, q.pool.id, q.allPipelines, slices.Clone(q.pipelines)})
-	}
-	return out
+	return ProjectState{p.id, p.name, each(p.queues, func(q *queue) QueueState {
+		return QueueState{q.id, q.name, q.pool.id, q.allPipelines, slices.Clone(q.pipelines)}
+	})}
 }
 
 func (e *Emulator) addProject(name string) {
@@ -62,14 +60,10 @@ func (e *Emulator) addProject(name string) {
 // provisionQueues gives a pool that asks for it a queue in each project.
 func (e *Emulator) provisionQueues(p *pool) {
 	for _, in := range e.projects {
-		if p.autoProvision && in.queueOf(p) == nil {
+		if p.autoProvision && !slices.ContainsFunc(in.queues, func(q *queue) bool { return q.pool == p }) {
 			e.addQueue(in, p.name, p)
 		}
 	}
-}
-
-func (p *project) queueOf(of *pool) *queue {
-	return first(p.queues, func(q *queue) bool { return q.pool == of })
 }
 
 func (e *Emulator) addQueue(in *project, name string, p *pool) *queue {
@@ -264,10 +258,7 @@ func (e *Emulator) administeredQueue(c *request) (*queue, error) {
 }
 
 func (e *Emulator) getPipelinePermissions(_ *request, q *queue) (any, error) {
-	pipelines := []obj{}
-	for _, id := range q.pipelines {
-		pipelines = append(pipelines, obj{"id": id, "authorized": true})
-	}
+	pipelines := each(q.pipelines, func(id int) obj { return obj{"id": id, "authorized": true} })
 	out := obj{"resource": obj{"type": "queue", "id": strconv.Itoa(q.id), "name": q.name}, "pipelines": pipelines}
 	if q.allPipelines { // absent as long as nobody has opened it
 		by := obj{}

@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// AgentSpec is an agent to put into a pool in any state, without a listener. It has no key, so no listener can come
-// online as it.
+// AgentSpec is an agent to put into a pool in any state, without a listener. It has no key, so no listener can log on as it.
 type AgentSpec struct {
 	Pool               string            `json:"pool,omitempty"` // default: the first one
 	Name               string            `json:"name"`
 	Version            string            `json:"version,omitempty"` // default 5.282.3
 	Disabled           bool              `json:"disabled,omitempty"`
-	Online             bool              `json:"online,omitempty"` // it has a session, which never ends by itself; waiting jobs are assigned to it
+	Online             bool              `json:"online,omitempty"` // it has a session that never expires; waiting jobs are assigned to it
 	SystemCapabilities map[string]string `json:"systemCapabilities,omitempty"`
 	UserCapabilities   map[string]string `json:"userCapabilities,omitempty"`
 	// CreatedAgo and ChangedAgo are how long ago it was created and came into its status: in JSON durations such as
@@ -48,8 +47,8 @@ func (s *AgentSpec) UnmarshalJSON(b []byte) error {
 	return strictJSON(b, s.wire())
 }
 
-// PutAgents adds agents as they are described; one of the same name in the pool is replaced by another, with another
-// id, and its job is abandoned. All are put, or none.
+// PutAgents adds agents. An agent of the same name in the pool is replaced: the new one has a new id, and the old one's job
+// is abandoned. Either all agents are put, or none.
 func (e *Emulator) PutAgents(specs ...AgentSpec) ([]AgentState, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -101,7 +100,7 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 		e.finish(j, "succeeded")
 		j.finishTime = ago(now, max(s.ChangedAgo, 0)+time.Minute)
 	}
-	if s.Online { // polled for ever
+	if s.Online { // the session never expires
 		e.openSession(&session{id: newGUID(), agent: a, owner: "put by hand", created: now, lastSeen: now, polls: 1})
 	}
 	if s.Job != nil {
@@ -114,7 +113,7 @@ func ago(now time.Time, d time.Duration) time.Time {
 	return choose(d < 0, time.Time{}, now.Add(-d))
 }
 
-// neverLapses is longer than anybody looks.
+// neverLapses is longer than any test.
 const neverLapses = 10 * 365 * 24 * time.Hour
 
 // putJob gives an agent a job that it runs since then, with no message about it.

@@ -25,7 +25,7 @@ const (
 	longestDelay = 30 * time.Second
 )
 
-// rateResource is what is used too much, as public reports have it.
+// rateResource is the resource that is exhausted, according to public reports.
 const rateResource = "DBCPU"
 
 func (l RateLimit) withDefaults() (RateLimit, error) {
@@ -36,7 +36,7 @@ func (l RateLimit) withDefaults() (RateLimit, error) {
 	return l, nil
 }
 
-// SetRateLimit sets the limit for every identity. What was used counts.
+// SetRateLimit sets the limit for each identity. Earlier calls count.
 func (e *Emulator) SetRateLimit(l RateLimit) error {
 	l, err := l.withDefaults()
 	if err != nil {
@@ -56,7 +56,7 @@ type Meter struct {
 	used            map[string]callTimes // by identity
 }
 
-// NewMeter is a meter whose times are the service's.
+// NewMeter returns a meter with the times of the service.
 func NewMeter(l RateLimit) (*Meter, error) {
 	l, err := l.withDefaults()
 	if err != nil {
@@ -72,7 +72,7 @@ func newMeter(l RateLimit, window, longest time.Duration) *Meter {
 // callTimes is when an identity's calls were made that still count.
 type callTimes []time.Time
 
-// Throttle is what the limit does to one call. The zero value is the usual: nothing.
+// Throttle is what the limit does to one call. The zero value does nothing.
 type Throttle struct {
 	Delay      time.Duration // the answer is held back for so long
 	RetryAfter time.Duration // the next call is to wait for so long, in whole seconds
@@ -118,7 +118,7 @@ func (m *Meter) Charge(who string, now time.Time) Throttle {
 	return t
 }
 
-// header are those of an answer near, over and far over the limit; the delay header only where there was a delay.
+// header returns the headers of an answer near or over the limit; the delay header only if there was a delay.
 func (t Throttle) header() http.Header {
 	if !t.sendHeaders {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// This file plays Scheduled Events, as Azure's pages on Scheduled Events and the
-// Instance Metadata Service describe them. NotBefore is by the emulator's clock; a notice is never scaled.
+// This file emulates Scheduled Events, as Azure's pages on Scheduled Events and the Instance Metadata Service describe
+// them. NotBefore is by the emulator's clock; a notice is never scaled.
 
 // The kinds of scheduled events, with the least notice that Azure gives of each.
 var scheduledKinds = map[string]time.Duration{
@@ -78,7 +78,7 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 	return s.EventID, nil
 }
 
-// EndEvent takes a scheduled event away: it is over, or called off.
+// EndEvent removes a scheduled event: it is over, or canceled.
 func (e *Emulator) EndEvent(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,8 +102,7 @@ func (e *Emulator) startEvent(s *scheduled) {
 	e.record(Event{Type: EventScheduledStarted, Detail: s.EventType})
 }
 
-// serveInstance is what the machine can learn of itself; all that is played is its name, without which an event that
-// is about it cannot be told from others'. mu is held.
+// serveInstance describes the machine. Clients need its name to recognise the events for this machine. mu is held.
 func (e *Emulator) serveInstance(c *request, path string) reply {
 	if err := checkMetadata(c, http.MethodGet, "2017-04-02"); err != nil {
 		return asReply(err)

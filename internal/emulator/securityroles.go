@@ -72,18 +72,18 @@ func (e *Emulator) getRoleDefinitions(c *request, _ *identity) (any, error) {
 	return listOf(c, rolesOf(scope), func(_ *request, role string) roleJSON { return wireRole(scope, role) }), nil
 }
 
-// roleTarget is what roles are assigned on: it knows who has which.
+// roleTarget is a pool, all pools or a queue, on which roles are assigned.
 type roleTarget struct {
 	scope     string
 	name      string
 	roles     func(*identity) (assigned, inherited string)
-	assign    func(id *identity, role string) // "" takes it away
+	assign    func(id *identity, role string) // "" removes it
 	only      string                          // the role that any assignment comes to, if not ""
 	mayView   bool
 	mayManage bool
 }
 
-// roleTarget is that of the request's path.
+// roleTarget returns the target that the request's path names.
 func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 	scope, resource := strings.ToLower(c.params["scopeId"]), c.params["resourceId"]
 	mayAll := c.who.mayCreatePools()
@@ -168,8 +168,8 @@ type roleIn struct {
 	UniqueName string `json:"uniqueName"`
 }
 
-// putRoleAssignments gives roles. An identity that the organisation does not know is passed over in silence: the answer
-// is 200 and counts what was done (azure-devops-rest.md 4.3).
+// putRoleAssignments assigns roles. Identities that the organisation does not know are ignored: the answer is 200 and
+// counts the assignments (azure-devops-rest.md 4.3).
 func (e *Emulator) putRoleAssignments(c *request) (any, error) {
 	in, one := make([]roleIn, 1), c.params["identityId"]
 	body := choose[any](one != "", &in[0], &in)

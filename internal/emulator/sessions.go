@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"cmp"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -10,7 +12,7 @@ import (
 	"strings"
 )
 
-// sessionRequest is what a listener sends; it describes its agent anew each time (agent-protocol.md 7.2).
+// sessionRequest is what a listener sends; it describes its agent each time (agent-protocol.md 7.2).
 type sessionRequest struct {
 	OwnerName string            `json:"ownerName"`
 	Agent     agentJSON         `json:"agent"`
@@ -48,7 +50,7 @@ func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
 	return a, nil
 }
 
-// errAgentRemoved is what an agent gets whose registration is gone (agent-protocol.md 6).
+// errAgentRemoved is the error for an agent whose registration was removed (agent-protocol.md 6).
 func (e *Emulator) errAgentRemoved(poolID, agentID int) error {
 	if e.assumptions.RemovedAgentUnauthorized {
 		return errUnauthorized(textNoAccess(agentID))
@@ -73,11 +75,9 @@ func (e *Emulator) createSession(c *request) (any, error) {
 	if a.key == nil {
 		return nil, errBadRequest("The agent %s has no public key.", a.name)
 	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key)
-	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, a.key, key, nil) // SHA-1 is the protocol's (agent-protocol.md 7.2)
+	block, sealed, err := sessionKey(a.key)
 	if err != nil {
-		return nil, fmt.Errorf("cannot encrypt the session key: %w", err)
+		return nil, fmt.Errorf("cannot make the session key: %w", err)
 	}
 	now := e.now()
 	a.statusChangedOn, a.shuttingDown = now, false
@@ -91,12 +91,23 @@ func (e *Emulator) createSession(c *request) (any, error) {
 	if a.update != nil && a.update.target == a.version {
 		a.update = nil
 	}
-	s := &session{id: newGUID(), agent: a, owner: in.OwnerName, key: key, created: now, lastSeen: now}
+	s := &session{id: newGUID(), agent: a, owner: in.OwnerName, cipher: block, created: now, lastSeen: now}
 	e.openSession(s)
 	return sessionJSON{
 		SessionID: s.id, OwnerName: s.owner, Agent: e.agentReference(c.base, a),
 		EncryptionKey: &encryptionKeyJSON{true, sealed},
 	}, nil
+}
+
+// sessionKey makes the key of a session's messages, and encrypts it for the agent. SHA-1 is the protocol's
+// (agent-protocol.md 7.2).
+func sessionKey(of *rsa.PublicKey) (block cipher.Block, sealed []byte, err error) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	if sealed, err = rsa.EncryptOAEP(sha1.New(), rand.Reader, of, key, nil); err == nil {
+		block, err = aes.NewCipher(key)
+	}
+	return block, sealed, err
 }
 
 // openSession brings the session's agent online.
@@ -113,7 +124,7 @@ func (e *Emulator) ownSession(c *request) (*session, error) {
 	}
 	s := e.sessions[strings.ToLower(id)]
 	agentID := c.who.agentID
-	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // it outlives its agent
+	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // the session outlives its agent
 		return s, nil
 	}
 	if s != nil && !c.who.isAgent {

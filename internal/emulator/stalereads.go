@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// This file is a server that reads late: with StaleReads, GET of agents answers from a copy that is a minute behind,
-// and only what writes knows how things stand.
+// With StaleReads, GET of agents answers from a copy that is a minute old. Writes see the current state.
 
 // snapshot is the agents of every pool as they were from one moment on.
 type snapshot struct {

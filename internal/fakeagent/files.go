@@ -33,7 +33,7 @@ type credentialsFile struct {
 	} `json:"data"`
 }
 
-// errNotConfigured is what a missing .agent comes to: exit 2 (3.8).
+// errNotConfigured is the error for a missing .agent: exit 2 (3.8).
 var errNotConfigured = errors.New("Not configured") //nolint:staticcheck // the text is the real listener's
 
 // readJSON reads a JSON file of the root.

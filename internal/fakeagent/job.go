@@ -38,7 +38,7 @@ func (j *job) requestStop(w stopRequest) {
 }
 
 // start runs the job beside the main loop. A signal does not end its context:
-// the worker is told, and takes its time (5.3).
+// the worker gets a request, and ends the job by itself (5.3).
 func (j *job) start(ctx context.Context) {
 	go func() {
 		defer close(j.done)

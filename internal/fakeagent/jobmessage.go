@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// jobMessage is a PipelineAgentJobRequest (7.4), as far as it is needed.
+// jobMessage is a PipelineAgentJobRequest (7.4), with the members that are needed.
 type jobMessage struct {
 	JobID          string `json:"jobId"`
 	JobDisplayName string `json:"jobDisplayName"`
@@ -110,8 +110,8 @@ func (m jobMessage) connection() (url, token string, err error) {
 	return "", "", errors.New("cannot use the job message: no endpoint SystemVssConnection with a token")
 }
 
-// reportsItself says who ends the job: from plan version 8 on the worker's
-// event, before it the listener's request (7.4).
+// reportsItself says that the worker's event ends the job, from plan version 8 on.
+// Before, the listener's request does (7.4).
 func (m jobMessage) reportsItself() bool {
 	return m.Plan.Version >= 8
 }

@@ -127,8 +127,8 @@ func (l *listener) exitCodeOf(err error) int {
 	return l.term.fail(err, exitRetryable)
 }
 
-// serve takes messages until there is a reason to leave. What still runs then
-// is told to stop and waited for without limit (5.3).
+// serve takes messages until there is a reason to exit. Then it asks the running
+// job to stop, and waits for it without a limit (5.3).
 func (l *listener) serve(ctx context.Context, s session) int {
 	polling, stopPolling := context.WithCancel(ctx)
 	inbox := make(chan pollResult)

@@ -69,7 +69,7 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
 
-// runListener runs the listener until it exits, or until the time after SIGTERM is up.
+// runListener runs the listener until it exits, or until its time after SIGTERM is over.
 func (s *signals) runListener(l *listener) int {
 	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {
@@ -104,8 +104,8 @@ func (s *signals) runListener(l *listener) int {
 	}
 }
 
-// logShutdown writes into the log that a signal has told the listener to end, as
-// HostContext.ShutdownAgent does, until it is stopped.
+// logShutdown logs that a signal ends the listener, as HostContext.ShutdownAgent
+// does, until it is stopped.
 func (s *signals) logShutdown(diag *log.Logger) (stop func()) {
 	told := make(chan struct{})
 	stopIt := context.AfterFunc(s.ctx, func() {
@@ -137,7 +137,6 @@ type signals struct {
 	ctx        context.Context
 	expired    chan struct{} // closed when SIGTERM's cap has passed
 	caught     chan os.Signal
-	quit       chan struct{}
 	cap        atomic.Int64   // how long SIGTERM leaves us
 	termed     chan struct{}  // closed at the first SIGTERM
 	takes      time.Duration  // from then to the end, at least
@@ -148,7 +147,7 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &signals{
 		ctx: ctx, expired: make(chan struct{}), caught: make(chan os.Signal, 4),
-		quit: make(chan struct{}), termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
+		termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
 	// .NET's runtime ignores it: a reader of its output that goes away does not end
@@ -188,28 +187,21 @@ func (s *signals) delayExit() {
 
 func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
 	defer cancel()
-	var expired <-chan time.Time
-	for {
-		select {
-		case sig := <-s.caught:
-			if s.ctx.Err() == nil {
-				t.line("Exiting...")
-				cancel()
-			}
-			if sig == syscall.SIGTERM && expired == nil {
-				expired = time.After(time.Duration(s.cap.Load()))
-				close(s.termed)
-			}
-		case <-expired:
-			close(s.expired)
-			return
-		case <-s.quit:
-			return
+	termed := false
+	for sig := range s.caught {
+		if s.ctx.Err() == nil {
+			t.line("Exiting...")
+			cancel()
+		}
+		if sig == syscall.SIGTERM && !termed {
+			termed = true
+			time.AfterFunc(time.Duration(s.cap.Load()), func() { close(s.expired) })
+			close(s.termed)
 		}
 	}
 }
 
 func (s *signals) stop() {
 	signal.Stop(s.caught)
-	close(s.quit)
+	close(s.caught)
 }

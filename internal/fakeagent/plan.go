@@ -91,11 +91,6 @@ func (r *record) end(res result) {
 	r.FinishTime = jsonTime(time.Now())
 }
 
-type collection[T any] struct {
-	Count int `json:"count"`
-	Value []T `json:"value"`
-}
-
 func (p *plan) updateRecords(ctx context.Context, records ...record) error {
 	for i := range records {
 		if records[i].Issues == nil {
@@ -103,7 +98,7 @@ func (p *plan) updateRecords(ctx context.Context, records ...record) error {
 		}
 	}
 	path := "/timelines/" + url.PathEscape(p.job.Timeline.ID) + "/records"
-	return p.send(ctx, http.MethodPatch, path, collection[record]{len(records), records}, nil)
+	return p.send(ctx, http.MethodPatch, path, map[string]any{"count": len(records), "value": records}, nil)
 }
 
 // feed sends live lines. The path names the job's record and the body the

@@ -33,7 +33,7 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- pollResult)
 		if err != nil && ctx.Err() != nil {
 			return
 		}
-		if err == nil { // the real one says so of a call of its own, every 30 s
+		if err == nil { // the real listener logs this of a separate call, every 30 s
 			l.log.Printf("Sent GetAgentMessage to keep alive agent %d, session '%s'.", l.agent.AgentID, s.id)
 		}
 		if err == nil && outage > 0 {

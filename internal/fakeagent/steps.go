@@ -78,7 +78,7 @@ func (w *workerJob) runStep(ctx context.Context, s step, r *record) result {
 	defer func() { r.Log = c.close(report) }()
 	script, ok := lookUp(s.Inputs, "script")
 	if !ok {
-		c.line("azptend's fake agent runs scripts alone; this task is passed over.")
+		c.line("azptend's fake agent runs scripts alone; this task is skipped.")
 		return skipped
 	}
 	code, err := w.runScript(ctx, s, w.message.expand(string(script)), c)
@@ -186,7 +186,7 @@ func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error)
 	temp, sources := filepath.Join(work, "_temp"), filepath.Join(work, "1", "s")
 	for _, dir := range []string{temp, sources} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return proc.Spec{}, "", fmt.Errorf("cannot make the work folder: %w", err)
+			return proc.Spec{}, "", fmt.Errorf("cannot create the work directory: %w", err)
 		}
 	}
 	file := filepath.Join(temp, agentdir.NewGUID()+".sh")

@@ -14,7 +14,7 @@ import (
 type terminal struct {
 	mu          sync.Mutex
 	out, errOut io.Writer
-	log         *log.Logger // what is printed goes there too, once there is one
+	log         *log.Logger // gets the printed lines too, once it is set
 }
 
 func (t *terminal) line(format string, args ...any) {
@@ -68,7 +68,7 @@ func openDiag(dir, root, name string) (*log.Logger, io.Closer, error) {
 		dir = filepath.Join(root, "_diag")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, nil, fmt.Errorf("cannot make the folder of logs: %w", err)
+		return nil, nil, fmt.Errorf("cannot create the log directory: %w", err)
 	}
 	file := filepath.Join(dir, name+"_"+time.Now().UTC().Format("20060102-150405")+"-utc.log")
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

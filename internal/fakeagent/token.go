@@ -16,7 +16,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 )
 
-// assertionLife is the longest life the server takes (7.1).
+// assertionLife is the longest lifetime that the server accepts (7.1).
 const assertionLife = 5 * time.Minute
 
 // tokenSource proves the agent's key and keeps the access token it gets for it.
@@ -43,7 +43,7 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("the token endpoint answered %d %s", e.status, e.code)
 }
 
-// isClockSkew reports whether the clocks differ too much; the server says so only in words (5.5).
+// isClockSkew reports whether the clocks differ too much; only the text of the answer says so (5.5).
 func (e *tokenError) isClockSkew() bool {
 	return strings.Contains(e.description, "Current server time is")
 }

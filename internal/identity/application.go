@@ -99,7 +99,7 @@ func newCertificateCredential(o Options, client policy.ClientOptions) (azcore.To
 	}
 	certificates, key, err := azidentity.ParseCertificates(b, []byte(o.CertificatePassword.Reveal()))
 	if err != nil { // of PKCS#12 the SDK knows the ciphers of the last century alone
-		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate and its key from %s: %w; PEM is always understood", o.CertificateFile, err)}
+		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate and its key from %s: %w; use a PEM file if this format is not supported", o.CertificateFile, err)}
 	}
 	return azidentity.NewClientCertificateCredential(o.TenantID, o.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{

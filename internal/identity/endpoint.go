@@ -217,7 +217,7 @@ const (
 // of.
 func quoteMessage(s string) string {
 	if strings.ContainsAny(s, "<>") {
-		return "its message is not repeated here: it does not look like one"
+		return "its message is omitted: it looks like a page"
 	}
 	words := strings.Fields(tokenRedactor.Redact(s))
 	for i, w := range words {

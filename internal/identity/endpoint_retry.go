@@ -64,7 +64,7 @@ func (e *endpoint) notReady(resp *http.Response, err error) error {
 	case errors.As(err, &op) && op.Op == "dial":
 		// On Container Instances "not yet" and "not at all" look the same
 		// (reference/identity.md 1.3).
-		return errors.New("is not there")
+		return errors.New("does not exist")
 	case err == nil && isTransientStatus(resp.StatusCode):
 		return fmt.Errorf("answers %d", resp.StatusCode)
 	}

@@ -250,10 +250,10 @@ func (i *Identity) request(ctx context.Context, fresh bool) (azcore.AccessToken,
 			fresh = true
 		case left <= 0:
 			return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expired %s ago; "+
-				"is this machine's clock right?", i.describe(), (-left).Round(time.Second))
+				"check this machine's clock", i.describe(), (-left).Round(time.Second))
 		case left < uselessLifetime:
 			return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it expires in %s; "+
-				"is this machine's clock right?", i.describe(), left.Round(time.Second))
+				"check this machine's clock", i.describe(), left.Round(time.Second))
 		default:
 			return token, nil
 		}

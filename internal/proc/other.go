@@ -73,7 +73,7 @@ func (u *User) CheckRunAs() error {
 	if u == nil {
 		return nil
 	}
-	return &UserError{User: u.String(), Why: "this system cannot keep its privileges from it", Hint: "leave it unset outside Linux"}
+	return &UserError{User: u.String(), Why: "azptend can drop privileges on Linux only", Hint: "leave it unset outside Linux"}
 }
 
 func (u *User) setCredential(*syscall.SysProcAttr) {}

@@ -252,7 +252,7 @@ func (t *tester) openSession(ctx context.Context) error {
 	case t.agent == nil:
 		return nil
 	case !t.disabled:
-		t.setRow("session", Unknown, "not tried: the server makes no disabled agents, and a job could have come")
+		t.setRow("session", Unknown, "not tested: the server created an enabled agent, which could have received a job")
 		return nil
 	}
 	a, id, err := t.createSession(ctx, "azptend selftest")
@@ -273,7 +273,7 @@ func (t *tester) openSession(ctx context.Context) error {
 		return nil
 	}
 	if t.untagged {
-		t.setRow("session-capabilities", Unknown, "there were none to be kept")
+		t.setRow("session-capabilities", Unknown, "there were none to keep")
 	} else {
 		t.recordRead("session-capabilities", t.hasTags(shown), "they are "+keptText(t.hasTags(shown)))
 	}

@@ -97,7 +97,7 @@ var restricted = []struct {
 	{"os.ExpandEnv", []string{"internal/config"}},
 	{"os.UserHomeDir", nil}, // reads $HOME
 	{"os.Setenv", nil},
-	{"os.Unsetenv", nil},
+	{"os.Unsetenv", []string{"internal/config"}}, // GODEBUG, see IgnoreGoSettings
 	{"os.Clearenv", nil},
 	{"ProxyFromEnvironment", nil},
 	{"http.DefaultTransport", nil}, // its proxy is the environment's
