@@ -69,6 +69,9 @@ var (
 		"renew the file before azptend starts, and again before it removes the agent; or use a managed identity (MANAGED_IDENTITY_OBJECT_ID)")
 )
 
+// listenerGaveUp is the exit code of an agent that cannot log on for half an hour.
+const listenerGaveUp = 1
+
 // The network, the organisation and its tenant.
 var (
 	NoName = failure("name-not-resolved", Network, exitcode.Unavailable, "the host name cannot be resolved",
@@ -87,7 +90,7 @@ var (
 	NoTLS         = failure("no-tls", Network, exitcode.Unavailable, "the TLS handshake fails",
 		"check that the server speaks https on this port with TLS 1.2 or later, and that no gateway interferes")
 	NoAnswer   = failure("no-answer", Network, exitcode.Unavailable, "no answer within the timeout", "check whether a firewall drops the packets; then set AZP_PROXY (--proxy)")
-	ClockWrong = warning("clock", Network, "this machine's clock differs from the server's by more than five minutes, so that the agent cannot log on",
+	ClockWrong = failure("clock", Clock, listenerGaveUp, "this machine's clock differs from the server's by more than five minutes, so that the agent cannot log on",
 		"set the clock (chrony, systemd-timesyncd); a container uses its host's clock")
 	HostsClosed = warning("endpoint-unreachable", Endpoints, "another required host cannot be reached",
 		"allow this network to reach it on port 443 (https://learn.microsoft.com/azure/devops/organizations/security/allow-list-ip-url), or set AZP_PROXY (--proxy)")
@@ -179,9 +182,10 @@ var (
 		"set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	ParentShows = warning("parent-shows-secret", Reach, "a parent process of azptend exposes a secret in its environment",
 		"start azptend with `exec azptend run`, without sh -c, tini or --init (azptend is an init itself); or use a token file (AZP_TOKEN_FILE)")
-	PassesOn   = warning("passed-on", Reach, "jobs get variables that azptend would withhold (AZP_PASS_ENV)", "unset AZP_PASS_ENV (--pass-env) if this is not intended")
-	NoDrain    = warning("no-time-to-drain", Budget, "the grace period is too short to finish a job, so SIGTERM cancels it", "")
-	LongerThan = warning("longer-than-the-platform", Budget, "the grace period is longer than the platform allows",
+	PassesOn    = warning("passed-on", Reach, "jobs get variables that azptend would withhold (AZP_PASS_ENV)", "unset AZP_PASS_ENV (--pass-env) if this is not intended")
+	NoDrain     = warning("no-time-to-drain", Budget, "the grace period is too short to finish a job, so SIGTERM cancels it", "")
+	SignalsLost = warning("signals-not-forwarded", Budget, "azptend's parent is a shell with process id 1, which does not forward SIGTERM", UseExec)
+	LongerThan  = warning("longer-than-the-platform", Budget, "the grace period is longer than the platform allows",
 		"set AZP_GRACE_PERIOD to at most that: the platform kills azptend then")
 	GraceNotKnown = warning("grace-not-set", Budget, "azptend assumes the platform's default grace period", "")
 )

@@ -16,14 +16,15 @@ const lowSpacePercent = 5
 
 func checkFolder(_ context.Context, v *run) Finding {
 	dir := v.Folder
-	switch {
-	case dir.Dir == "":
+	if dir.Dir == "" {
 		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings name no agent directory"}
+	}
+	err := dir.Check()
+	switch {
+	case err != nil:
+		return dirFailure(FolderUnusable, err)
 	case dir.InstallPending:
 		return Finding{Verdict: Skipped, Found: "there is no agent in " + dir.Dir + " yet: azptend run installs it (AZP_INSTALL)"}
-	}
-	if err := dir.Check(); err != nil {
-		return dirFailure(FolderUnusable, err)
 	}
 	f := Finding{Found: fmt.Sprintf("%s can be used as user %s", dir.Dir, dir.User)}
 	free, total, err := dir.Space()
@@ -127,6 +128,9 @@ func checkBudget(_ context.Context, v *run) Finding {
 	f := Finding{Found: fmt.Sprintf("of %v (%s) %v to finish the job, %v to stop it, %v to remove the agent", grace, from, parts.Drain, parts.Stop, parts.Remove)}
 	if h.MaxGracePeriod != 0 && grace > h.MaxGracePeriod {
 		f.add(LongerThan, fmt.Sprintf("the grace period is %v, and %s gives %v at most", grace, h.DisplayName, h.MaxGracePeriod))
+	}
+	if v.Jobs.DeafShell != "" {
+		f.add(SignalsLost, v.Jobs.DeafShell+" has process id 1 and does not forward signals: SIGTERM never arrives at azptend")
 	}
 	if parts.CancelsJobs() {
 		fix := "set AZP_GRACE_PERIOD to what the platform gives"

@@ -66,12 +66,8 @@ func checkNetwork(ctx context.Context, v *run) Finding {
 	if err != nil {
 		return unreachable(err, v.URL, via, &way)
 	}
-	v.organisation = found
-	f := Finding{Found: way.describe(v.URL, via, answered.Sub(sent))}
-	if skew := clockSkew(found.Date, sent, answered); skew != "" {
-		f.add(ClockWrong, "this machine's clock is "+skew+" the server's")
-	}
-	return f
+	v.organisation, v.clockSkew = found, clockSkew(found.Date, sent, answered)
+	return Finding{Found: way.describe(v.URL, via, answered.Sub(sent))}
 }
 
 // proxyFor is the proxy for an address, without its password; nil: none.
@@ -142,25 +138,34 @@ func unreachable(err error, address string, via *url.URL, way *requestTrace) Fin
 // (agent-protocol.md 10, 11th surprise).
 const maxClockSkew = 5 * time.Minute
 
-// clockSkew compares this machine's clock with the server's: "6m0s ahead of", or "" if they
-// agree. The server took its Date between request and answer, and cut it to a second.
-func clockSkew(server, sent, answered time.Time) string {
-	var skew time.Duration
+// clockSkew is how far this machine's clock is ahead of the server's. The server took its Date
+// between request and answer, and cut it to a second.
+func clockSkew(server, sent, answered time.Time) time.Duration {
 	switch {
 	case server.IsZero():
-		return ""
+		return 0
 	case server.Add(time.Second).Before(sent):
-		skew = sent.Sub(server)
+		return sent.Sub(server)
 	case server.After(answered):
-		skew = answered.Sub(server)
+		return answered.Sub(server)
 	}
+	return 0
+}
+
+func checkClock(_ context.Context, v *run) Finding {
 	switch {
-	case skew.Abs() < maxClockSkew:
-		return ""
-	case skew < 0:
-		return skew.Abs().Round(time.Second).String() + " behind"
+	case v.URL == "":
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "AZP_URL (--url) names no address"}
+	case v.organisation.Date.IsZero():
+		return Finding{Verdict: Skipped, Found: "the server does not say what time it is"}
+	case v.clockSkew.Abs() < maxClockSkew:
+		return Finding{Found: "this machine's clock and the server's agree"}
 	}
-	return skew.Round(time.Second).String() + " ahead of"
+	word := "ahead of"
+	if v.clockSkew < 0 {
+		word = "behind"
+	}
+	return failed(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", v.clockSkew.Abs().Round(time.Second), word))
 }
 
 func checkOrganisation(_ context.Context, v *run) Finding {

@@ -60,7 +60,7 @@ type AgentFolder struct {
 	Dir            string
 	InstallPending bool                                  // there is no agent yet, and run installs one
 	User           string                                // the user that the agent runs as
-	Check          func() error                          // as that user; an *agentdir.DirError says what is wrong
+	Check          func() error                          // as that user; an *agentdir.DirError says what is wrong. Before an install: whether that can create the directory
 	Needs          func() (agentdir.Loader, error)       // the loader that its listener was built for
 	ICU            func() string                         // its path, or the setting that makes it unnecessary; "" for neither
 	Version        func(context.Context) (string, error) // asks the listener itself
@@ -73,6 +73,7 @@ type JobAccess struct {
 	TokenFiles   []string
 	CanRead      func(file string) bool // as that user
 	Undumpable   error                  // nil: other processes of this user cannot look into azptend
+	DeafShell    string                 // a shell with process id 1 above azptend that forwards no signal; "": none
 	Capabilities []string               // capabilities of jobs with which they still can
 	Parents      []string               // processes above azptend whose environment shows jobs a secret: "sh (pid 1) shows AZP_TOKEN"
 	Metadata     func(context.Context) bool
@@ -83,7 +84,8 @@ type run struct {
 	Environment
 	claims        *identity.Claims // nil: no token, or one that is opaque
 	organisation  azdo.Endpoint
-	membershipErr error // what the sign-in check left to the membership check
+	clockSkew     time.Duration // how far this machine is ahead of it
+	membershipErr error         // what the sign-in check left to the membership check
 	user          azdo.User
 	ownerHidden   bool // the token may list pools, but not tell its owner
 	licence       azdo.License

@@ -33,7 +33,7 @@ func TestTheTable(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		seen[c.Name] = true
-		code := slices.Contains([]int{64, 69, 77, 78}, c.Code)
+		code := slices.Contains([]int{64, 69, 77, 78}, c.Code) || c == doctor.ClockWrong && c.Code == 1 // the listener's own
 		if c.Verdict == doctor.Failed != code || c.Verdict == doctor.Warning != (c.Code == 0) {
 			t.Errorf("%s is %s, with code %d", c.Name, c.Verdict, c.Code)
 		}
