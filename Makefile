@@ -141,10 +141,11 @@ dist/azptend-linux-%: FORCE
 	@if [ "$*" = amd64 ]; then echo "linked in:"; go version -m $@ | awk '$$1=="dep" {print "  " $$2, $$3}'; fi
 
 # golangci-lint takes a minute to build the first time.
-lint: ## gofmt, vet for Linux and macOS, and the linters of .golangci.yml
+lint: ## gofmt, vet for Linux and macOS, a build for Windows, and the linters of .golangci.yml
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	go vet ./...
 	GOOS=darwin go vet ./internal/... ./cmd/...
+	GOOS=windows go build -o /dev/null ./cmd/azptend # without the commands that run an agent
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 
 FORCE:

@@ -78,6 +78,13 @@ func (d Dir) dirError(why, hint string, cause error) error {
 	return &DirError{Dir: d.Root, Why: why, Hint: hint, Cause: cause}
 }
 
+// inUseError is the error for a directory that another container or machine uses. When
+// a container with a volume is replaced, the old one ends sooner or later.
+func (d Dir) inUseError(why string) error {
+	return &DirError{Dir: d.Root, Why: why, InUse: true,
+		Hint: "give each agent its own directory (AZP_AGENT_DIR); if this container replaces the other one, stop that one first, or raise AZP_NAME_WAIT (--name-wait)"}
+}
+
 const hintReadable = "make every directory on the way readable for this user"
 
 // Check reports whether an agent can work here. The listener must exist, be executable,

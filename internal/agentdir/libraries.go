@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/azptend/azptend/internal/safefile"
 )
@@ -98,23 +97,4 @@ func libraryDirs(root string) []string {
 		}
 	}
 	return dirs
-}
-
-// DiskSpace returns how many bytes are free, and how many there are, for users without
-// privileges, on the disk that has or will have the work directory.
-func (d Dir) DiskSpace(work string) (free, total uint64, err error) {
-	dir := work
-	if !filepath.IsAbs(work) {
-		dir = filepath.Join(d.Root, work)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); err == nil {
-			break
-		}
-	}
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(dir, &disk); err != nil {
-		return 0, 0, fmt.Errorf("cannot see how much space %s has: %w", dir, err)
-	}
-	return disk.Bavail * uint64(disk.Bsize), disk.Blocks * uint64(disk.Bsize), nil
 }

@@ -3,10 +3,14 @@
 package agentdir
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,13 +41,6 @@ func (d Dir) Lock() (release func(), err error) {
 		why += fmt.Sprintf(": agent %q of %q", r.AgentName, r.Home)
 	}
 	return nil, d.inUseError(why)
-}
-
-// inUseError is the error for a directory that another container or machine uses. When
-// a container with a volume is replaced, the old one ends sooner or later.
-func (d Dir) inUseError(why string) error {
-	return &DirError{Dir: d.Root, Why: why, InUse: true,
-		Hint: "give each agent its own directory (AZP_AGENT_DIR); if this container replaces the other one, stop that one first, or raise AZP_NAME_WAIT (--name-wait)"}
 }
 
 // lockInterval is between two attempts to lock a directory that is in use.
@@ -108,4 +105,67 @@ func lock(path string) (release func(), taken bool) {
 		return func() {}, true
 	}
 	return func() { dir.Close() }, false
+}
+
+// maxProcFile bounds what is read of a file in /proc.
+const maxProcFile = 4 << 20
+
+// lockHolder finds the process that has locked a directory; 0 is none that is visible
+// here: it is in another container, or on another machine. SameMounts says that it has
+// our mounts, so that two agents have one directory by mistake. That is also the answer
+// if nothing can be found out, as on systems without /proc.
+func lockHolder(dir string) (pid int, sameMounts bool) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return 0, true
+	}
+	locks, err := safefile.ReadFile("/proc/locks", maxProcFile) // a job can take any number of locks
+	if err != nil {
+		return 0, true
+	}
+	stat, is := info.Sys().(*syscall.Stat_t)
+	if !is {
+		return 0, true
+	}
+	if pid = flockHolder(locks, stat.Ino); pid == 0 {
+		return 0, false
+	}
+	ours, theirs := rootMountID("self"), rootMountID(strconv.Itoa(pid))
+	return pid, ours == "" || theirs == "" || ours == theirs
+}
+
+// flockHolder finds an inode in /proc/locks (proc_locks(5)). The device there is not
+// always that of stat(2) (btrfs), so it is not compared.
+func flockHolder(locks []byte, inode uint64) (pid int) {
+	for line := range strings.Lines(string(locks)) {
+		// 1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || fields[3] != "WRITE" {
+			continue
+		}
+		if !strings.HasSuffix(fields[5], ":"+strconv.FormatUint(inode, 10)) {
+			continue
+		}
+		if n, err := strconv.Atoi(fields[4]); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// rootMountID is the number of a process's root mount, which no other mount namespace
+// has; "" if it is not readable. Unlike ns/mnt, it is readable for a process that is not
+// dumpable.
+func rootMountID(pid string) string {
+	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), maxProcFile)
+	if err != nil {
+		return ""
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
+		// 36 35 98:0 / / rw,noatime - ext4 /dev/root rw
+		if fields := strings.Fields(lines.Text()); len(fields) > 4 && fields[4] == "/" {
+			return fields[0]
+		}
+	}
+	return ""
 }

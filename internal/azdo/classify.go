@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // Class is what an error means for whoever decides what comes next. It is the one
@@ -12,19 +14,19 @@ type Class string
 
 // The classes.
 const (
-	NoError      Class = ""
-	Unknown      Class = "unknown"       // not an error of this package
-	Transient    Class = "transient"     // the server was not reached, is out of order, or throttles: the same call may succeed later
-	AnswerLost   Class = "answer lost"   // the server may have acted, and nobody knows whether it did
-	Unclear      Class = "unclear"       // transient, and the server has probably not acted
-	NotJSON      Class = "not json"      // a success whose body is not from Azure DevOps
-	NotReady     Class = "not ready"     // refused only because something was created a moment ago
-	TokenRefused Class = "token refused" // the issuer gives this identity no token
-	Denied       Class = "denied"        // the identity lacks a right or is unknown
-	NotFound     Class = "not found"
-	NameTaken    Class = "name taken"
-	AgentBusy    Class = "agent busy" // the agent runs a job
-	Refused      Class = "refused"    // for another reason, which does not pass by itself
+	NoError    Class = ""
+	Unknown    Class = "unknown"     // not an error of this package
+	Transient  Class = "transient"   // the server was not reached, is out of order, or throttles: the same call may succeed later
+	AnswerLost Class = "answer lost" // the server may have acted, and nobody knows whether it did
+	Unclear    Class = "unclear"     // transient, and the server has probably not acted
+	NotJSON    Class = "not json"    // a success whose body is not from Azure DevOps
+	NotReady   Class = "not ready"   // refused only because something was created a moment ago
+	NoToken    Class = "no token"    // the identity's issuer will not give it a token
+	Denied     Class = "denied"      // the identity lacks a right or is unknown
+	NotFound   Class = "not found"
+	NameTaken  Class = "name taken"
+	AgentBusy  Class = "agent busy" // the agent runs a job
+	Refused    Class = "refused"    // for another reason, which does not pass by itself
 )
 
 // The server's names for "this agent runs a job" (agent-protocol.md 6) and "an
@@ -40,7 +42,7 @@ func ClassOf(err error) Class {
 		token    *TokenError
 		answer   *Error
 		refused  *RefusedError
-		refuser  interface{ Refused() bool } // identity's errors
+		identity interface{ Permanent() bool }
 		fromHere = errors.As(err, &answer)
 	)
 	switch {
@@ -49,8 +51,8 @@ func ClassOf(err error) Class {
 	case errors.Is(err, ErrNoPool): // the server hides pools that the identity may not view
 		return Denied
 	case errors.As(err, &token):
-		if errors.As(err, &refuser) && refuser.Refused() {
-			return TokenRefused
+		if errors.As(err, &identity) && identity.Permanent() {
+			return NoToken
 		}
 		return Transient
 	case fromHere:
@@ -81,11 +83,9 @@ func (e *Error) class() Class {
 		return NotFound
 	case http.StatusConflict:
 		return NameTaken
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return Transient
 	}
 	switch {
-	case e.Status >= 500:
+	case retry.IsTransientStatus(e.Status):
 		return Transient
 	case e.Status/100 == 2:
 		return NotJSON

@@ -14,7 +14,7 @@ import (
 // refuses is an identity's error that another try would meet again.
 type refuses struct{ error }
 
-func (refuses) Refused() bool { return true }
+func (refuses) Permanent() bool { return true }
 
 // TestClassOf holds what supervisor's TestResultOf does not: the classes that only
 // other packages tell apart.
@@ -28,7 +28,7 @@ func TestClassOf(t *testing.T) {
 		"not sent":                  {&azdo.Error{Cause: syscall.ECONNREFUSED}, azdo.Transient},
 		"200 without JSON":          {&azdo.Error{Status: 200}, azdo.NotJSON},
 		"redirect":                  {&azdo.Error{Status: 302}, azdo.Refused},
-		"token refused":             {fmt.Errorf("x: %w", &azdo.TokenError{Cause: refuses{io.EOF}}), azdo.TokenRefused},
+		"no token for good":         {fmt.Errorf("x: %w", &azdo.TokenError{Cause: refuses{io.EOF}}), azdo.NoToken},
 		"no token":                  {&azdo.TokenError{Cause: io.EOF}, azdo.Transient},
 		"principal of a moment ago": {&azdo.RefusedError{Reason: "VS403283: Could not add user"}, azdo.NotReady},
 		"refused with 200":          {fmt.Errorf("x: %w", &azdo.RefusedError{Reason: "VS403229"}), azdo.Refused},

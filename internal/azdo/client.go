@@ -4,10 +4,9 @@
 // and says whether the server may have acted on a request whose answer was lost.
 // [ClassOf] says what an error means.
 //
-// The client repeats a request once after a 401, and asks the identity to get past its
-// caches for it. It delays
-// requests after a Retry-After. All other retries are the callers' decision: package
-// lifecycle's for a running agent, package retry's for commands.
+// The client repeats a request once after a 401, if the identity has another token for it.
+// It delays requests after a Retry-After. All other retries are the callers' decision:
+// package lifecycle's for a running agent, package retry's for commands.
 //
 // The formats are those of azure-devops-rest.md 0–3 and agent-protocol.md 2.
 package azdo
@@ -29,13 +28,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Authorizer gives the value of the Authorization header. Refused is the value that
-// the server has refused just now, of which another is wanted; zero where none was.
+// Authorizer gives the value of the Authorization header. Rejected is the value that the
+// server has just rejected, of which another one is wanted; zero if there is none. The
+// result may be the rejected value, if there is no other.
 type Authorizer interface {
-	Authorization(ctx context.Context, refused secret.Text) (secret.Text, error)
+	Authorization(ctx context.Context, rejected secret.Text) (secret.Text, error)
 }
 
 // Client speaks to one organisation or collection. It is safe for use by
@@ -111,22 +112,41 @@ func (c *Client) get(ctx context.Context, op, path string, query url.Values, int
 	return c.do(ctx, request{op: op, method: http.MethodGet, path: path, query: query, into: into})
 }
 
-// do makes a request. After a 401 it makes it once more and asks the identity to get
-// past its caches: what was cached may have expired or been revoked. An identity
-// without a cache, such as a PAT, sends the same authorization again.
-func (c *Client) do(ctx context.Context, r request) error {
-	var refused secret.Text
-	for {
-		authorization, err := c.auth.Authorization(ctx, refused)
-		if err != nil {
-			return &TokenError{Op: r.op, Cause: err}
-		}
-		err = c.send(ctx, r, authorization)
-		if Status(err) != http.StatusUnauthorized || !refused.IsZero() {
-			return err
-		}
-		refused = authorization
+// Authorize gets a token and sends no request, so that its time and its errors are
+// reported separately. The error is a *TokenError.
+func (c *Client) Authorize(ctx context.Context) error {
+	_, err := c.authorization(ctx, "log on to Azure DevOps", secret.Text{})
+	return err
+}
+
+func (c *Client) authorization(ctx context.Context, op string, rejected secret.Text) (secret.Text, error) {
+	authorization, err := c.auth.Authorization(ctx, rejected)
+	if err != nil {
+		return secret.Text{}, &TokenError{Op: op, Cause: err}
 	}
+	return authorization, nil
+}
+
+// do makes a request. After a 401 it asks the identity for another token, because the one
+// from its cache may have been revoked or have expired, and makes the request once more. It
+// does not send the same token twice.
+func (c *Client) do(ctx context.Context, r request) error {
+	authorization, err := c.authorization(ctx, r.op, secret.Text{})
+	if err != nil {
+		return err
+	}
+	err = c.send(ctx, r, authorization)
+	if Status(err) != http.StatusUnauthorized {
+		return err
+	}
+	another, noToken := c.authorization(ctx, r.op, authorization)
+	if noToken != nil {
+		return noToken
+	}
+	if another.Reveal() == authorization.Reveal() {
+		return err
+	}
+	return c.send(ctx, r, another)
 }
 
 func (c *Client) send(ctx context.Context, r request, authorization secret.Text) error {
@@ -142,7 +162,7 @@ func (c *Client) send(ctx context.Context, r request, authorization secret.Text)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		c.observe(Observation{Method: r.method, Path: r.path, Duration: time.Since(begun)})
-		return &Error{Op: r.op, Sent: sent.Load(), Cause: withoutURL(err)}
+		return &Error{Op: r.op, Sent: sent.Load(), Cause: httpclient.WithoutURL(err)}
 	}
 	defer resp.Body.Close()
 	ahead := c.noteServerClock(resp)
@@ -213,15 +233,6 @@ func decodeResponse(r request, resp *http.Response, body []byte) error {
 		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err.Error()}}
 	}
 	return nil
-}
-
-// withoutURL takes the URL out of an http.Client's error: op says what was tried.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }
 
 // RawRequest is a request of which the answer itself is wanted, whatever it is: for

@@ -31,15 +31,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type tokens struct {
 	mu    sync.Mutex
 	asked []bool
+	only  bool // there is no other token
 	err   error
 }
 
-func (a *tokens) Authorization(_ context.Context, refused secret.Text) (secret.Text, error) {
-	fresh := refused.Reveal() == "Bearer cached"
+func (a *tokens) Authorization(_ context.Context, rejected secret.Text) (secret.Text, error) {
+	fresh := rejected.Reveal() == "Bearer cached"
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, fresh)
-	if fresh {
+	if fresh && !a.only {
 		return secret.New("Bearer fresh"), a.err
 	}
 	return secret.New("Bearer cached"), a.err
@@ -374,8 +375,7 @@ func TestErrors(t *testing.T) {
 					strings.ContainsAny(text, "\r\n") || strings.Contains(text, "hidden") || len(text) > 600 {
 					t.Errorf("says\n\t%s\nwant\n\t%s", text, tt.says)
 				}
-				// What is answered with 401 is asked once more with a fresh token, and
-				// once only.
+				// After a 401 the request is repeated with a fresh token, once.
 				want := []bool{false}
 				if tt.status == 401 {
 					want = []bool{false, true}
@@ -408,6 +408,30 @@ func TestAFreshTokenHelps(t *testing.T) {
 	}
 	if calls := s.seen(); len(calls) != 2 {
 		t.Errorf("%d requests", len(calls))
+	}
+}
+
+// TestARejectedTokenIsNotSentAgain holds that an identity with one token, such as a PAT,
+// sends it once.
+func TestARejectedTokenIsNotSentAgain(t *testing.T) {
+	s := newServer(t, says(401, "", ""))
+	s.tokens.only = true
+	if _, err := s.client.AgentWithRequest(t.Context(), 12, 7); azdo.Status(err) != 401 {
+		t.Errorf("error is %v", err)
+	}
+	if calls := s.seen(); len(calls) != 1 || !slices.Equal(s.tokens.asked, []bool{false, true}) {
+		t.Errorf("%d requests, tokens asked for %v", len(calls), s.tokens.asked)
+	}
+}
+
+func TestAuthorizeSendsNothing(t *testing.T) {
+	s := newServer(t, says(200, asJSON, `{}`))
+	if err := s.client.Authorize(t.Context()); err != nil || len(s.seen()) != 0 {
+		t.Errorf("%v, %d requests", err, len(s.seen()))
+	}
+	s.tokens.err = errors.New("the identity endpoint says 400")
+	if err := s.client.Authorize(t.Context()); !errors.Is(err, s.tokens.err) || err.Error() != "cannot log on to Azure DevOps: the identity endpoint says 400" {
+		t.Errorf("error is %v", err)
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/azptend/azptend/internal/httpclient"
+	"github.com/azptend/azptend/internal/retry"
 )
 
 // EndpointKind is what an address turns out to be when somebody unknown asks it.
@@ -56,7 +59,7 @@ func Probe(ctx context.Context, client *http.Client, organisation string) (Endpo
 	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	resp, err := client.Do(req)
 	if err != nil {
-		return Endpoint{}, &Error{Op: "reach the organisation", Cause: withoutURL(err)}
+		return Endpoint{}, &Error{Op: "reach the organisation", Cause: httpclient.WithoutURL(err)}
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
@@ -82,7 +85,7 @@ func tenantFrom(h http.Header) string {
 // come from an organisation. What names a tenant is Azure DevOps Services.
 func endpointKindOf(resp *http.Response, tenant string) EndpointKind {
 	switch status := resp.StatusCode; {
-	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+	case retry.IsTransientStatus(status):
 		return EndpointUnavailable
 	case tenant != "", status == http.StatusUnauthorized, isSignIn(resp) && status != http.StatusOK:
 		return OrganisationFound

@@ -81,9 +81,8 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	})
 	root.RunE = needsCommand
 	root.Args = cobra.ArbitraryArgs
-	root.AddCommand(newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p),
-		newToken(p), newDoctor(p), newSetup(p), newSelftest(p),
-		newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p))
+	root.AddCommand(agentCommands(p)...)
+	root.AddCommand(newToken(p), newSetup(p), newSelftest(p), newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p))
 	for _, newCommand := range more {
 		root.AddCommand(newCommand(p))
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -6,20 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
-	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -55,27 +53,6 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 	return subject
 }
 
-// remoteEnvironment is the part of it that is not on this machine.
-func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
-	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
-	subject := doctor.Environment{
-		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
-		Identity: chosenIdentity(s, web, log, redactor), HTTP: web, Proxy: s.Proxy(),
-	}
-	if who, is := subject.Identity.Source.(*identity.Identity); is && s.URL != "" {
-		client := azdo.New(s.URL, web, who, requestLogger(log))
-		subject.Server = client
-		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
-			users, err := client.Account(ctx)
-			if err != nil {
-				return azdo.Entitlement{}, err
-			}
-			return users.Entitlement(ctx, key)
-		}
-	}
-	return subject
-}
-
 // requiredEndpoints are the hosts that are needed besides the organisation's: of Azure
 // DevOps Services the one that agents get their tokens from, and the one that the
 // package comes from (agent-protocol.md 3.2, 8); Entra ID's where a token is asked
@@ -95,26 +72,6 @@ func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
 	}
 	return hosts
-}
-
-// endpointTimeout is how long an identity endpoint that is not there is waited
-// for. A person watches, and one that starts late can be asked again.
-const endpointTimeout = 5 * time.Second
-
-func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) doctor.ChosenIdentity {
-	c := s.Identity
-	chosen := doctor.ChosenIdentity{Reason: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
-	if c.Source == "" || s.Registered != "" {
-		return chosen
-	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
-	if err != nil {
-		chosen.Err = err
-		return chosen
-	}
-	chosen.Source = who
-	return chosen
 }
 
 // platformInfo finds the platform, and the grace period as run would have it.
@@ -205,36 +162,11 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 	for _, a := range mslistener.ExposingParents(as, reveal(s.Secrets())) {
 		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.Program, a.PID, a.Variables))
 	}
-	for _, file := range []string{s.TokenFile, s.Identity.CertificateFile, s.Identity.FederatedTokenFile} {
+	for _, file := range []string{s.TokenFile, s.Identity.Application.CertificateFile, s.Identity.Application.FederatedTokenFile} {
 		if file != "" && s.Registered == "" {
 			jobs.TokenFiles = append(jobs.TokenFiles, file)
 		}
 	}
 	jobs.CanRead = func(file string) bool { return as.Do(func() error { return readable(file) }) == nil }
 	return jobs
-}
-
-// metadataTimeout is for a neighbour: whoever is there answers in milliseconds,
-// and where nobody is, nothing answers.
-const metadataTimeout = 2 * time.Second
-
-// metadataAnswers says whether Azure's metadata service can be reached. It is
-// asked without the header that it wants, which it refuses with 400: so no token
-// is asked for, and another cloud's service at the same address is not taken for
-// it (reference/identity.md 1.4).
-func metadataAnswers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://169.254.169.254/metadata/identity/oauth2/token", nil)
-	if err != nil {
-		return false
-	}
-	client := httpclient.ForIdentity()
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusBadRequest
 }

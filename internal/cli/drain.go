@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -42,7 +44,7 @@ killed meanwhile; 77 it belongs to another user; 64 invalid command line.`,
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait until the agent is gone, and print each phase")
 	c.Flags().BoolVar(&o.terminating, "terminating", false, "start the grace period now: the platform is about to stop azptend")
-	config.AddLocationFlags(c.Flags())
+	config.AddFlags(c.Flags(), config.Location...)
 	return c
 }
 

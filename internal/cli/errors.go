@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -47,6 +49,16 @@ func (p Process) printError(w io.Writer, err error) {
 	if hint != "" {
 		fmt.Fprintln(w, term.SafeLines("hint: "+hint))
 	}
+}
+
+// printFailure prints an error with what to do: for a person as all commands do, for a
+// program as a line of the log.
+func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
+	if s.LogFormat == "text" {
+		p.printError(redactor.Writer(p.errors), err)
+		return
+	}
+	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }
 
 // logsJSON says that each line on standard error is JSON.

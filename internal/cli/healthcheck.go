@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -44,7 +46,7 @@ Exit codes: 0 success, 1 failure, 64 invalid command line. One line says why.`,
 	c.Flags().BoolVar(&o.live, "live", false, "succeed if azptend's loop responds (default)")
 	c.Flags().BoolVar(&o.ready, "ready", false, "succeed if the agent listens for jobs or runs one")
 	c.Flags().BoolVar(&o.json, "json", false, "print the status as JSON")
-	config.AddLocationFlags(c.Flags())
+	config.AddFlags(c.Flags(), config.Location...)
 	return c
 }
 

@@ -157,7 +157,7 @@ func writeFlags(b *strings.Builder, c *cobra.Command) (secrets []string) {
 		}
 		fmt.Fprintf(b, "\n%s:\n%s", title, groups[name].FlagUsagesWrapped(helpWidth))
 	}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Flag == "" && groups[row.Group] != nil {
 			secrets = append(secrets, row.Env)
 		}

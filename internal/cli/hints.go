@@ -6,9 +6,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
-	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/doctor"
-	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/setup"
 )
 
@@ -16,7 +14,6 @@ import (
 // first, and last the doctor's table of causes, with the identity that the settings chose.
 func (p Process) hintFor(err error) string {
 	var dir *agentdir.DirError
-	var user *proc.UserError
 	var hinter interface{ Hint() string }
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
@@ -25,22 +22,15 @@ func (p Process) hintFor(err error) string {
 		return "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_TOKEN_FILE and AZP_CA_FILE"
 	case errors.As(err, &dir):
 		return dir.Hint
-	case errors.As(err, &user):
-		return user.Hint
 	case errors.As(err, &hinter) && hinter.Hint() != "":
 		return hinter.Hint()
-	case errors.Is(err, control.ErrNotRunning):
-		return "check that AZP_AGENT_DIR (--agent-dir) and AZP_AGENT_ROOT (--agent-root) match the running azptend, and its log for a control-socket warning"
-	case errors.Is(err, control.ErrForbidden):
-		return "run the command as the user of the running azptend, or as root"
-	case errors.Is(err, control.ErrNoResponse):
-		return "check whether its process is stopped or stuck, and whether the machine is overloaded"
-	case errors.Is(err, proc.ErrStartTimeout), errors.Is(err, proc.ErrThreadsBusy):
-		return "check the file system of the agent directory: a network mount may not respond"
 	case errors.Is(err, setup.ErrSelf):
 		return "run it as an administrator: with --auth azure-cli after `az login`, or with --auth pat and a personal access token in AZP_TOKEN"
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
 		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
+	}
+	if hint := agentHint(err); hint != "" {
+		return hint
 	}
 	explained, known := doctor.Explain(err)
 	if !known || p.settings == nil {

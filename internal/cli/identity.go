@@ -5,27 +5,43 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 )
 
+// newWebClient makes the HTTP client for Azure DevOps and Entra ID.
+func newWebClient(s config.Settings) *http.Client {
+	return httpclient.ForAzureDevOps("azptend/"+version(), s.Proxy(), s.CA)
+}
+
 // newIdentity makes the identity that the settings select.
 func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) (*identity.Identity, error) {
 	o := s.Identity.Options
-	o.EndpointClient, o.EntraClient, o.Log, o.Redactor = httpclient.ForIdentity(), web, log, redactor
+	o.EntraClient, o.Log, o.Redactor = web, log, redactor
 	return identity.New(o)
 }
 
-// logIdentity logs which identity is used, and why.
-func logIdentity(log *slog.Logger, who *identity.Identity, c config.ChosenIdentity) {
-	attrs := []any{"source", who.Source(), "selector", who.Selector(), "why", c.Reason}
-	if c.Host != "" {
-		attrs = append(attrs, "host", c.Host)
+// newClient makes an identity, and a client for Azure DevOps that uses it. Observe is called
+// for each request. It sends no request: an error is about the settings.
+func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
+	web := newWebClient(s)
+	who, err := newIdentity(s, web, log, redactor)
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(c.Ignored) > 0 {
-		attrs = append(attrs, "ignored", strings.Join(c.Ignored, " "))
+	attrs := []any{"source", who.Source(), "selector", who.Selector(), "why", s.Identity.Reason}
+	if s.Identity.Host != "" {
+		attrs = append(attrs, "host", s.Identity.Host)
+	}
+	if len(s.Identity.Ignored) > 0 {
+		attrs = append(attrs, "ignored", strings.Join(s.Identity.Ignored, " "))
 	}
 	log.Info("Identity chosen", attrs...)
+	warnNoIdentity(s, log)
+	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
+	who.Now = client.Now // a jump of this machine's clock does not invalidate the token
+	return who, client, nil
 }

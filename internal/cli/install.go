@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -68,9 +70,9 @@ func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.L
 		return install.Package{}, install.Result{}, err
 	}
 	defer release()
-	source := install.Source{Wanted: s.Package, File: s.AgentFile, HTTP: httpclient.ForDownloads(httpclient.UserAgent(version()), s.Proxy(), s.CA), Log: log}
+	source := install.Source{Wanted: s.Package, File: s.AgentFile, HTTP: httpclient.ForDownloads(newWebClient(s)), Log: log}
 	if s.URL != "" && s.AgentFile == "" {
-		who, client, err := connect(s, log, redactor)
+		who, client, err := newClient(s, log, redactor)
 		if err != nil {
 			return install.Package{}, install.Result{}, err
 		}

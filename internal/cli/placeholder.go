@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +14,7 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
-	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -83,25 +79,6 @@ func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool
 
 func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.EnsureResult, error) {
 	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities})
-}
-
-// runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
-// ensure`, told as the log of a container.
-func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
-	ctx, asked := contextUntilSignal(signals)
-	defer asked()
-	tended, err := openPool(ctx, p, s, log, redactor)
-	var done pool.EnsureResult
-	if err == nil {
-		done, err = ensurePlaceholder(ctx, tended, s)
-	}
-	if err != nil {
-		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
-		return exitcode.Silent(exitcode.Of(err))
-	}
-	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
-		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
-	return nil
 }
 
 func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {

@@ -35,7 +35,7 @@ func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []con
 }
 
 func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
-	_, client, err := connect(s, log, redactor)
+	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return nil, err
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -14,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -45,13 +46,8 @@ fourth one exits at once.`,
 	return c
 }
 
-const (
-	// closeTimeout bounds each of the steps before the process exits. They take
-	// milliseconds, unless a file system or a peer is stuck.
-	closeTimeout = 2 * time.Second
-	// minCloseTimeout is for those steps when the grace period is over already.
-	minCloseTimeout = 50 * time.Millisecond
-)
+// minCloseTimeout is for those steps when the grace period is over already.
+const minCloseTimeout = 50 * time.Millisecond
 
 // agentRun is what the steps of `run` and of `register` share.
 type agentRun struct {
@@ -221,17 +217,13 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		return o, err
 	}
 	o.URL, o.PoolName, o.PoolID, o.Capabilities, o.JitterSeed = s.URL, s.Pool, s.PoolID, s.Capabilities, mathrand.Uint64()
-	who, client, err := connect(s, r.log, r.redactor, page.Observe)
+	who, client, err := newClient(s, r.log, r.redactor, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err
 	}
-	countTokens(who, page)
+	who.OnFetch = func(f identity.Fetch) { page.TokenFetched(string(f.Source), f.Expires, f.Err) }
 	o.Name, o.Server = randomName(s), client
 	o.ClockAhead = func() time.Duration { return time.Until(client.Now()) }
-	o.Token = func(ctx context.Context) error {
-		_, err := who.Authorization(ctx, secret.Text{})
-		return err
-	}
 	return o, nil
 }
 
@@ -293,19 +285,4 @@ func runAs(name string) (*proc.User, error) {
 		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)
 	}
 	return user, nil
-}
-
-// connect makes an identity, and a client for Azure DevOps that uses it. Observe is called
-// for each request. An error is about the settings.
-func connect(s config.Settings, log *slog.Logger, redactor *secret.Redactor, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
-	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
-	who, err := newIdentity(s, web, log, redactor)
-	if err != nil {
-		return nil, nil, err
-	}
-	logIdentity(log, who, s.Identity)
-	warnNoIdentity(s, log)
-	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
-	who.UseClock(client.Now) // a jump of this machine's clock does not invalidate the token
-	return who, client, nil
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
 	"github.com/azptend/azptend/internal/term"
@@ -58,7 +57,7 @@ func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
 }
 
 func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, redactor *secret.Redactor) error {
-	_, client, err := connect(s, log, redactor)
+	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -74,7 +73,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	out := &term.Output{W: p.Stdout}
 	shown := &selftestPrinter{out: out, asJSON: f.asJSON}
 	shown.printHead(serverKind(s.URL))
-	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
+	web := newWebClient(s)
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
 		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, OnRow: shown.printRow,

@@ -99,7 +99,7 @@ func runSetup(ctx context.Context, p Process, flags *pflag.FlagSet, f setupFlags
 }
 
 func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
-	_, client, err := connect(s, log, redactor)
+	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/exitcode"
 )
+
+// closeTimeout bounds each of the steps before the process exits. They take
+// milliseconds, unless a file system or a peer is stuck.
+const closeTimeout = 2 * time.Second
 
 // endOnSignal makes a command, and those below it, end on SIGINT and SIGTERM. Its context
 // ends at once. If it does not return soon after that, because a file system does not

@@ -1,9 +1,12 @@
+//go:build unix
+
 package cli
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -11,8 +14,10 @@ import (
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
@@ -134,6 +139,43 @@ func (r *agentRun) install(ctx context.Context) error {
 	return err
 }
 
+// runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
+// ensure`, told as the log of a container.
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
+	ctx, asked := contextUntilSignal(signals)
+	defer asked()
+	tended, err := openPool(ctx, p, s, log, redactor)
+	var done pool.EnsureResult
+	if err == nil {
+		done, err = ensurePlaceholder(ctx, tended, s)
+	}
+	if err != nil {
+		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+		return exitcode.Silent(exitcode.Of(err))
+	}
+	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
+		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
+	return nil
+}
+
+// openHealth answers probes and scrapes until done is called, if a setting asks for it. It
+// begins before an agent package is installed: that takes minutes, in which a platform must
+// not take azptend for dead. An address that is not available is an error of the settings,
+// before anything is registered: without an answer to its probe, the platform would kill an
+// agent in the middle of its job.
+func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done func(), err error) {
+	page = health.New(version())
+	if s.HealthAddr == "" {
+		return page, func() {}, nil
+	}
+	l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)")
+	if err != nil {
+		return nil, nil, err
+	}
+	log.Info("Health server started", "page", "http://"+l.Addr().String()+"/")
+	return page, page.Serve(l, log), nil
+}
+
 // makeRoots makes the agents' roots, one after the other.
 func (r *agentRun) makeRoots(ctx context.Context) error {
 	for i, s := range r.each {
@@ -241,14 +283,4 @@ func (r *agentRun) explain(err error) {
 	ctx, asked := contextUntilSignal(r.signals)
 	defer asked()
 	printFailure(r.Process, r.s, r.log, r.redactor, diagnose(ctx, r.s, r.redactor, err))
-}
-
-// printFailure prints an error with what to do: for a person as all commands do, for a
-// program as a line of the log.
-func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
-	if s.LogFormat == "text" {
-		p.printError(redactor.Writer(p.errors), err)
-		return
-	}
-	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
@@ -62,7 +61,7 @@ type tokenInfo struct {
 
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
 	log, redactor := openLog(p, s)
-	web := httpclient.ForAzureDevOps(httpclient.UserAgent(version()), s.Proxy(), s.CA)
+	web := newWebClient(s)
 	who, err := newIdentity(s, web, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)

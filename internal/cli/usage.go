@@ -127,7 +127,7 @@ func suggestFlag(c *cobra.Command, err error) string {
 		return ""
 	}
 	name := cmp.Or(unknown.GetSpecifiedShortnames(), unknown.GetSpecifiedName()) // "-once" is one of the former
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Flag == "" && strings.EqualFold(strings.ReplaceAll(name, "-", ""), strings.ReplaceAll(strings.TrimPrefix(row.Env, "AZP_"), "_", "")) {
 			return fmt.Sprintf("set the variable %s: it has no flag, because other users can read a command line", row.Env)
 		}

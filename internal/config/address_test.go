@@ -58,7 +58,7 @@ func TestAddresses(t *testing.T) {
 // FuzzValues: whatever the settings hold, it is read or refused with a sentence,
 // and never told in pieces that break a line.
 func FuzzValues(f *testing.F) {
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		for _, value := range []string{row.Default, "1", "yes", "-5s", "1h30m", "a=b,c", "a=b\n=c", ",,", "azptend.x=1", "debug+1", "9999999999999999999", "https://a@b/c?d#e", "\x00", "ä"} {
 			f.Add(row.Env, value)
 		}

@@ -88,8 +88,8 @@ func TestDefaults(t *testing.T) {
 	want := config.Settings{
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", WorkFolder: "_work", Package: install.Package{Kind: install.Full},
 		Policy:   lifecycle.Policy{NameWait: 6 * time.Minute, Limits: lifecycle.Limits{Idle: -1}}, // -1: the platform's
-		AgentDir: "/azp", Agents: 1, ObjectID: object, Auth: "auto",
-		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, ObjectID: object, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"},
+		AgentDir: "/azp", Agents: 1, Managed: identity.ManagedID{ObjectID: object}, Auth: "auto",
+		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{
@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 		// What platforms do with values they do not have.
 		"all set to nothing": func() config.Settings {
 			var environ []string
-			for _, r := range config.Table() {
+			for _, r := range config.Table {
 				environ = append(environ, r.Env+"=")
 			}
 			s := loaded(t, append(environ, least()...))
@@ -185,7 +185,7 @@ func examples(t *testing.T) map[string]example {
 		"AZP_LOG_FORMAT":             {also: []string{"JSON"}, bad: []string{"xml"}},
 		"AZP_LOG_LEVEL":              {also: []string{"Debug"}, bad: []string{"verbose", "info+2", "debug-1"}},
 	}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		e := all[row.Env]
 		if e.good == "" {
 			e.good = row.Example
@@ -199,11 +199,11 @@ func examples(t *testing.T) map[string]example {
 // refuses nonsense by its name.
 func TestEachSetting(t *testing.T) {
 	all := examples(t)
-	if len(all) != len(config.Table()) {
-		t.Errorf("there are values for %d settings, and %d settings", len(all), len(config.Table()))
+	if len(all) != len(config.Table) {
+		t.Errorf("there are values for %d settings, and %d settings", len(all), len(config.Table))
 	}
 	seen := map[string]bool{}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		t.Run(row.Env, func(t *testing.T) {
 			ex := all[row.Env]
 			if row.Example == "" || row.Example == row.Default {
@@ -318,13 +318,15 @@ func without(environ []string, name string) []string {
 // same compares what was decided, and not where it came from.
 func same(a, b config.Settings) bool {
 	a.Environ, b.Environ = nil, nil
-	if a.ClientSecret.Reveal() != b.ClientSecret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
+	if a.Application.Secret.Reveal() != b.Application.Secret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
 		return false
 	}
 	a.ProxyURL, b.ProxyURL = secret.Text{}, secret.Text{}
 	a.Identity.PAT, b.Identity.PAT = secret.Text{}, secret.Text{}
-	a.ClientSecret, b.ClientSecret, a.Identity.ClientSecret, b.Identity.ClientSecret = secret.Text{}, secret.Text{}, secret.Text{}, secret.Text{}
-	a.Identity.CertificatePassword, b.Identity.CertificatePassword = secret.Text{}, secret.Text{}
+	for _, app := range []*identity.Application{&a.Application, &b.Application, &a.Identity.Application, &b.Identity.Application} {
+		app.Secret = secret.Text{}
+	}
+	a.Identity.Application.CertificatePassword, b.Identity.Application.CertificatePassword = secret.Text{}, secret.Text{}
 	return a.Token.Reveal() == b.Token.Reveal() && func() bool { a.Token, b.Token = secret.Text{}, secret.Text{}; return reflect.DeepEqual(a, b) }()
 }
 
@@ -579,7 +581,7 @@ func TestTheFlagsOfSwitches(t *testing.T) {
 // TestDurations: a setting that is a duration refuses what is beyond its bounds, by
 // name, and leaves room for any arithmetic. Without bounds it would refuse everything.
 func TestDurations(t *testing.T) {
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Max == 0 {
 			continue
 		}

@@ -7,11 +7,10 @@
 // without a value.
 //
 // A setting travels once: a row writes into the value that a package takes
-// (lifecycle.Policy, install.Package, pool.Rules), and nobody copies it field by field.
-// There are two exceptions. identity.go decides which identity is used, by what a person
-// set and what a platform injected, and copies the settings of that one into
-// identity.Options. Package cli fills supervisor.Options. CONTRIBUTING.md says how to add
-// a setting.
+// (lifecycle.Policy, identity.Application, install.Package, pool.Rules), and nobody copies
+// it field by field. identity.go chooses the identity, by what a person set and what a
+// platform injected. The exception is that package cli fills supervisor.Options.
+// CONTRIBUTING.md says how to add a setting.
 //
 // [Load] validates everything and reports all problems at once, so that four typos do not
 // need four starts of a container.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/identity"
-	"github.com/azptend/azptend/internal/safefile"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -73,38 +72,35 @@ func (s *Settings) candidates(env map[string]string) []candidate {
 		}
 	}
 	named := s.managedSelectors()
-	managed := identity.Options{
-		Source: identity.ManagedIdentity, Host: detectHost(env), ObjectID: s.ObjectID, ClientID: s.IdentityClientID, ResourceID: s.ResourceID,
-	}
-	file := identity.Options{Source: identity.TokenFile}
+	managed := identity.Options{Source: identity.ManagedIdentity, Host: detectHost(env), Managed: s.Managed}
+	file := identity.Options{Source: identity.TokenFile, TokenFile: s.TokenFile}
 	if named != nil {
-		file = managed // which is used if the file gives no token
-		file.Source = identity.TokenFile
+		file.Host, file.Managed = managed.Host, managed.Managed // which is used if the file gives no token
 	} else {
-		managed.ClientID = env["AZURE_CLIENT_ID"]
+		managed.Managed.ClientID = env["AZURE_CLIENT_ID"]
 	}
-	file.TokenFile = s.TokenFile
 	add(s.TokenFile != "", file, "AZP_TOKEN_FILE")
 	add(named != nil, managed, named...)
 
-	tenant := cmp.Or(s.TenantID, env["AZURE_TENANT_ID"])
-	certificate := env["AZURE_CLIENT_CERTIFICATE_PATH"]
-	own := principal(s.ClientID, tenant, s.ClientSecret, cmp.Or(s.ClientCertificate, certificate), env)
-	add(isComplete(own), own, "AZP_CLIENTID")
+	own := servicePrincipal(s.Application, env)
+	add(isComplete(own.Application), own, "AZP_CLIENTID")
 	add(!s.Token.IsZero(), identity.Options{Source: identity.PAT, PAT: s.Token}, "AZP_TOKEN")
 
-	workload := identity.Options{
-		Source: identity.WorkloadIdentity, ClientID: cmp.Or(s.ClientID, env["AZURE_CLIENT_ID"]), TenantID: tenant,
+	workload := identity.Application{
+		ClientID: cmp.Or(s.Application.ClientID, env["AZURE_CLIENT_ID"]), TenantID: own.Application.TenantID,
 		FederatedTokenFile: env["AZURE_FEDERATED_TOKEN_FILE"],
 	}
-	add(workload.FederatedTokenFile != "" && workload.ClientID != "" && tenant != "", workload, "AZURE_FEDERATED_TOKEN_FILE")
+	add(workload.FederatedTokenFile != "" && workload.ClientID != "" && workload.TenantID != "",
+		identity.Options{Source: identity.WorkloadIdentity, Application: workload}, "AZURE_FEDERATED_TOKEN_FILE")
 
-	injected := principal(env["AZURE_CLIENT_ID"], tenant, secret.New(env["AZURE_CLIENT_SECRET"]), certificate, env)
+	injected := servicePrincipal(identity.Application{
+		ClientID: env["AZURE_CLIENT_ID"], TenantID: s.Application.TenantID, Secret: secret.New(env["AZURE_CLIENT_SECRET"]),
+	}, env)
 	by := "AZURE_CLIENT_SECRET"
-	if injected.ClientSecret.IsZero() {
+	if injected.Application.Secret.IsZero() {
 		by = "AZURE_CLIENT_CERTIFICATE_PATH"
 	}
-	add(isComplete(injected), injected, by)
+	add(isComplete(injected.Application), injected, by)
 	switch {
 	case named != nil:
 	case env["IDENTITY_ENDPOINT"] != "":
@@ -115,26 +111,29 @@ func (s *Settings) candidates(env map[string]string) []candidate {
 	return found
 }
 
-// principal is a service principal. If it has a secret and a certificate, the secret
-// is used, as the SDK does.
-func principal(client, tenant string, password secret.Text, certificate string, env map[string]string) identity.Options {
-	o := identity.Options{Source: identity.ServicePrincipal, ClientID: client, TenantID: tenant, ClientSecret: password}
-	if password.IsZero() {
-		o.CertificateFile, o.CertificatePassword = certificate, secret.New(env["AZURE_CLIENT_CERTIFICATE_PASSWORD"])
-		o.SendChain, _ = parseBool(env["AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"])
+// servicePrincipal completes an application with what the platform injects. If it has a
+// secret and a certificate, the secret is used, as the SDK does.
+func servicePrincipal(a identity.Application, env map[string]string) identity.Options {
+	a.TenantID = cmp.Or(a.TenantID, env["AZURE_TENANT_ID"])
+	if a.Secret.IsZero() {
+		a.CertificateFile = cmp.Or(a.CertificateFile, env["AZURE_CLIENT_CERTIFICATE_PATH"])
+		a.CertificatePassword = secret.New(env["AZURE_CLIENT_CERTIFICATE_PASSWORD"])
+		a.SendChain, _ = parseBool(env["AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"])
+	} else {
+		a.CertificateFile = ""
 	}
-	return o
+	return identity.Options{Source: identity.ServicePrincipal, Application: a}
 }
 
-func isComplete(o identity.Options) bool {
-	return o.ClientID != "" && o.TenantID != "" && (!o.ClientSecret.IsZero() || o.CertificateFile != "")
+func isComplete(a identity.Application) bool {
+	return a.ClientID != "" && a.TenantID != "" && (!a.Secret.IsZero() || a.CertificateFile != "")
 }
 
 // managedSelectors are the settings that name a managed identity.
 func (s *Settings) managedSelectors() []string {
 	var names []string
 	for _, id := range []struct{ name, value string }{
-		{"MANAGED_IDENTITY_OBJECT_ID", s.ObjectID}, {"USRMI_ID", s.IdentityClientID}, {"AZP_IDENTITY_RESOURCE_ID", s.ResourceID},
+		{"MANAGED_IDENTITY_OBJECT_ID", s.Managed.ObjectID}, {"USRMI_ID", s.Managed.ClientID}, {"AZP_IDENTITY_RESOURCE_ID", s.Managed.ResourceID},
 	} {
 		if id.value != "" {
 			names = append(names, id.name)
@@ -143,15 +142,12 @@ func (s *Settings) managedSelectors() []string {
 	return names
 }
 
-// defaultReason is why the last candidate is chosen.
-const defaultReason = "nothing else is set"
-
 // chooseIdentity takes the first candidate that AZP_AUTH allows.
-func (s *Settings) chooseIdentity(env map[string]string) (ChosenIdentity, bool) {
+func (s *Settings) chooseIdentity(env map[string]string) (chosen ChosenIdentity, found bool) {
 	all := s.candidates(env)
 	wanted := auths[s.Auth]
 	if wanted == identity.AzureCLI {
-		return ChosenIdentity{identity.Options{Source: wanted, TenantID: s.TenantID}, "AZP_AUTH", settingNames(all, nil)}, true
+		return ChosenIdentity{Options: s.azureCLI(), Reason: "AZP_AUTH", Ignored: settingNames(all, nil)}, true
 	}
 	at := slices.IndexFunc(all, func(c candidate) bool {
 		return wanted == "" || wanted == c.options.Source || wanted == identity.PAT && c.options.Source == identity.TokenFile
@@ -159,16 +155,23 @@ func (s *Settings) chooseIdentity(env map[string]string) (ChosenIdentity, bool) 
 	if at < 0 {
 		return ChosenIdentity{}, false
 	}
-	picked := all[at]
-	reason := cmp.Or(strings.Join(picked.names, ", "), defaultReason)
-	if wanted != "" {
-		reason = "AZP_AUTH"
+	used := all[at].names
+	chosen = ChosenIdentity{Options: all[at].options, Reason: strings.Join(used, ", ")}
+	switch {
+	case wanted != "":
+		chosen.Reason = "AZP_AUTH"
+	case len(used) == 0:
+		chosen.Reason, chosen.ByDefault = "nothing else is set", true
 	}
-	used := picked.names
-	if picked.options.Source == identity.TokenFile {
+	if chosen.Source == identity.TokenFile {
 		used = append(used, s.managedSelectors()...)
 	}
-	return ChosenIdentity{picked.options, reason, settingNames(all, used)}, true
+	chosen.Ignored = settingNames(all, used)
+	return chosen, true
+}
+
+func (s *Settings) azureCLI() identity.Options {
+	return identity.Options{Source: identity.AzureCLI, Application: identity.Application{TenantID: s.Application.TenantID}}
 }
 
 // settingNames are the settings that select these candidates, except for some.
@@ -187,8 +190,8 @@ func settingNames(all []candidate, except []string) []string {
 // PreferAzureCLI uses the login of the Azure CLI if no setting selects an identity. An
 // administrator's commands run on a person's machine, which has no identity.
 func (s *Settings) PreferAzureCLI() {
-	if s.Auth == auto && s.Identity.Reason == defaultReason {
-		s.Identity = ChosenIdentity{Options: identity.Options{Source: identity.AzureCLI, TenantID: s.TenantID}, Reason: defaultReason}
+	if s.Identity.ByDefault {
+		s.Identity.Options = s.azureCLI()
 	}
 }
 
@@ -225,14 +228,14 @@ func (s *Settings) validateIdentity(env map[string]string, bad *problems) {
 }
 
 func (s *Settings) validateSelectors(bad *problems) {
-	if s.ObjectID != "" && !guid.MatchString(s.ObjectID) {
-		bad.add(principalIDHint, "MANAGED_IDENTITY_OBJECT_ID (--identity-object-id) is %q, which is not an object id", s.ObjectID)
+	if s.Managed.ObjectID != "" && !guid.MatchString(s.Managed.ObjectID) {
+		bad.add(principalIDHint, "MANAGED_IDENTITY_OBJECT_ID (--identity-object-id) is %q, which is not an object id", s.Managed.ObjectID)
 	}
-	if s.IdentityClientID != "" && !guid.MatchString(s.IdentityClientID) {
-		bad.add("run `az identity show --query clientId` to see it", "USRMI_ID (--identity-client-id) is %q, which is not a client id", s.IdentityClientID)
+	if s.Managed.ClientID != "" && !guid.MatchString(s.Managed.ClientID) {
+		bad.add("run `az identity show --query clientId` to see it", "USRMI_ID (--identity-client-id) is %q, which is not a client id", s.Managed.ClientID)
 	}
-	if s.ResourceID != "" && !strings.HasPrefix(strings.ToLower(s.ResourceID), "/subscriptions/") {
-		bad.add("run `az identity show --query id` to see it", "AZP_IDENTITY_RESOURCE_ID (--identity-resource-id) is %q, which is not a resource id", s.ResourceID)
+	if s.Managed.ResourceID != "" && !strings.HasPrefix(strings.ToLower(s.Managed.ResourceID), "/subscriptions/") {
+		bad.add("run `az identity show --query id` to see it", "AZP_IDENTITY_RESOURCE_ID (--identity-resource-id) is %q, which is not a resource id", s.Managed.ResourceID)
 	}
 	if names := s.managedSelectors(); len(names) > 1 {
 		bad.add("set one of them", "%s each name a managed identity, and azptend can use only one", strings.Join(names, " and "))
@@ -245,39 +248,39 @@ func (s *Settings) validateTokens(bad *problems) {
 			bad.add(mountHint, "AZP_TOKEN_FILE (--token-file) is %q, which cannot be read: %v", s.TokenFile, err)
 		}
 	}
-	switch token := s.Token.Reveal(); {
-	case token == "null":
-		bad.add("check what sets it: jq prints null for an answer without a token", `AZP_TOKEN holds the word "null"`)
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		bad.add("copy the whole token, and nothing else", "AZP_TOKEN holds characters that no token has")
+	if s.Token.IsZero() {
+		return
+	}
+	if err := identity.CheckToken(s.Token.Reveal()); err != nil {
+		bad.add("copy the whole token, and nothing else", "AZP_TOKEN %v", err)
 	}
 }
 
 // validatePrincipal finds half of a service principal: a person who sets one part
 // wants to use it.
 func (s *Settings) validatePrincipal(env map[string]string, bad *problems) {
-	if s.ClientID != "" && !guid.MatchString(s.ClientID) {
-		bad.add("use the application (client) id from Entra ID's app registrations", "AZP_CLIENTID (--client-id) is %q, which is not a client id", s.ClientID)
+	if s.Application.ClientID != "" && !guid.MatchString(s.Application.ClientID) {
+		bad.add("use the application (client) id from Entra ID's app registrations", "AZP_CLIENTID (--client-id) is %q, which is not a client id", s.Application.ClientID)
 	}
-	if s.TenantID != "" && !tenantName.MatchString(s.TenantID) {
-		bad.add(tenantIDHint, "AZP_TENANTID (--tenant-id) is %q, which is neither a tenant's id nor a domain", s.TenantID)
+	if s.Application.TenantID != "" && !tenantName.MatchString(s.Application.TenantID) {
+		bad.add(tenantIDHint, "AZP_TENANTID (--tenant-id) is %q, which is neither a tenant's id nor a domain", s.Application.TenantID)
 	}
-	if s.ClientCertificate != "" {
-		if err := checkReadable(s.ClientCertificate); err != nil {
-			bad.add(mountHint, "AZP_CLIENTCERTIFICATE (--client-certificate) is %q, which cannot be read: %v", s.ClientCertificate, err)
+	if s.Application.CertificateFile != "" {
+		if err := checkReadable(s.Application.CertificateFile); err != nil {
+			bad.add(mountHint, "AZP_CLIENTCERTIFICATE (--client-certificate) is %q, which cannot be read: %v", s.Application.CertificateFile, err)
 		}
 	}
 	if s.Auth != auto && auths[s.Auth] != identity.ServicePrincipal {
 		return
 	}
-	proof := !s.ClientSecret.IsZero() || s.ClientCertificate != ""
-	tenant := s.TenantID != "" || env["AZURE_TENANT_ID"] != ""
+	proof := !s.Application.Secret.IsZero() || s.Application.CertificateFile != ""
+	tenant := s.Application.TenantID != "" || env["AZURE_TENANT_ID"] != ""
 	switch {
-	case proof && s.ClientID == "":
+	case proof && s.Application.ClientID == "":
 		bad.add("set AZP_CLIENTID (--client-id) to the application (client) id", "AZP_CLIENTID (--client-id) %v, but a client secret or certificate is", errNotSet)
 	case proof && !tenant:
 		bad.add(tenantIDHint, "AZP_TENANTID (--tenant-id) %v, but AZP_CLIENTID is", errNotSet)
-	case s.ClientID != "" && !proof && env["AZURE_CLIENT_CERTIFICATE_PATH"] == "" && env["AZURE_FEDERATED_TOKEN_FILE"] == "":
+	case s.Application.ClientID != "" && !proof && env["AZURE_CLIENT_CERTIFICATE_PATH"] == "" && env["AZURE_FEDERATED_TOKEN_FILE"] == "":
 		bad.add("for a managed identity set USRMI_ID (--identity-client-id) instead",
 			"AZP_CLIENTID (--client-id) is set, but neither AZP_CLIENTSECRET nor AZP_CLIENTCERTIFICATE (--client-certificate) is")
 	}
@@ -307,18 +310,12 @@ func (s *Settings) identityWarnings(env map[string]string) {
 	}
 }
 
-// maxTokenFile bounds a token file.
-const maxTokenFile = 64 << 10
-
 // WithFileToken reads the token file once, so that its token counts as a secret too: a
-// start script that writes the file has the token in its environment. Whoever uses the
-// file reports that it cannot be read.
+// start script that writes the file has the token in its environment. The code that uses
+// the file reports that it cannot be read.
 func (s Settings) WithFileToken() Settings {
-	if s.TokenFile == "" || s.Registered != "" {
-		return s
-	}
-	if b, err := safefile.ReadFileInTime(context.Background(), s.TokenFile, maxTokenFile); err == nil {
-		s.FileToken = secret.New(strings.TrimSpace(string(b)))
+	if s.TokenFile != "" && s.Registered == "" {
+		s.FileToken, _ = identity.ReadTokenFile(context.Background(), s.TokenFile)
 	}
 	return s
 }

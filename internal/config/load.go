@@ -20,8 +20,8 @@ func Environment() []string { return os.Environ() }
 // AddFlags defines the flags of the settings in these groups; without groups, of all
 // that an agent has.
 func AddFlags(flags *pflag.FlagSet, groups ...Group) {
-	for _, row := range table {
-		if row.inGroups(groups) {
+	for _, row := range Table {
+		if row.isIn(groups) {
 			row.addFlag(flags)
 		}
 	}
@@ -40,7 +40,7 @@ func SettingOf(flag *pflag.Flag) (Setting, bool) {
 
 // find is a row of the table.
 func find(variable string) Setting {
-	return table[slices.IndexFunc(table, func(r Setting) bool { return r.Env == variable })]
+	return Table[slices.IndexFunc(Table, func(r Setting) bool { return r.Env == variable })]
 }
 
 // Type is what the help calls the values of a setting.
@@ -66,8 +66,7 @@ func (r Setting) addFlag(flags *pflag.FlagSet) {
 	case r.Repeatable:
 		flags.StringArray(r.Flag, nil, usage)
 	case r.Bool != nil:
-		value := boolFlag(r.Default)
-		flags.Var(&value, r.Flag, usage)
+		flags.Var(&boolFlag{r.Default}, r.Flag, usage)
 		flags.Lookup(r.Flag).NoOptDefVal = "true"
 	default:
 		flags.String(r.Flag, r.Default, usage)
@@ -77,11 +76,14 @@ func (r Setting) addFlag(flags *pflag.FlagSet) {
 
 // boolFlag means true without a value, and otherwise takes what its variable takes:
 // pflag's own bool knows no "yes".
-type boolFlag string
+type boolFlag struct{ text string }
 
-func (v *boolFlag) String() string     { return string(*v) }
-func (v *boolFlag) Set(s string) error { *v = boolFlag(s); return nil }
-func (v *boolFlag) Type() string       { return "bool" }
+func (v *boolFlag) String() string { return v.text }
+func (v *boolFlag) Type() string   { return "bool" }
+func (v *boolFlag) Set(s string) error {
+	v.text = s
+	return nil
+}
 
 // DurationFlag is the value of a command's own flag, which is written as a setting is.
 type DurationFlag struct {
@@ -114,7 +116,7 @@ func (DurationFlag) Type() string { return "duration" }
 // variablesOf are the variables of the settings of a group.
 func variablesOf(group Group) []string {
 	var names []string
-	for _, row := range table {
+	for _, row := range Table {
 		if row.Group == group {
 			names = append(names, row.Env)
 		}
@@ -122,8 +124,9 @@ func variablesOf(group Group) []string {
 	return names
 }
 
-// inGroups says that a command with these groups takes the setting.
-func (r Setting) inGroups(groups []Group) bool {
+// isIn says that a command with these groups takes the setting. A variable is a group of
+// its own. Without groups it takes all settings of an agent.
+func (r Setting) isIn(groups []Group) bool {
 	group := r.Group
 	switch {
 	case len(groups) == 0:
@@ -133,7 +136,7 @@ func (r Setting) inGroups(groups []Group) bool {
 	case group == Stopping:
 		group = Running
 	}
-	return slices.Contains(groups, group)
+	return slices.Contains(groups, group) || slices.Contains(groups, Group(r.Env))
 }
 
 // Load reads the settings of these groups (without groups, of all that an agent has)
@@ -203,69 +206,49 @@ func LoadIdentity(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	return s, bad.err(s)
 }
 
-// locationSettings find the azptend of an agent for a probe, a preStop hook and a
-// person: its root, and whether its jobs run as another user (package control has the
+// Location are the settings by which a probe, a preStop hook and a person find the azptend
+// of an agent: its root, and whether its jobs run as another user (package control has the
 // rule).
-var locationSettings = []string{"AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_RUN_AS"}
-
-// AddLocationFlags defines the flags that LoadLocation reads.
-func AddLocationFlags(flags *pflag.FlagSet) { addNamedFlags(flags, locationSettings) }
-
-func addNamedFlags(flags *pflag.FlagSet, names []string) {
-	for _, row := range table {
-		if slices.Contains(names, row.Env) {
-			row.addFlag(flags)
-		}
-	}
-}
+var Location = []Group{"AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_RUN_AS"}
 
 // LoadLocation reads only what says where an agent runs. With the settings of its
 // `azptend run` it finds the same place. The error is an *InvalidError.
 func LoadLocation(flags *pflag.FlagSet, environ []string) (Settings, error) {
-	return loadNamed(locationSettings, flags, environ)
+	return loadFew(Location, flags, environ)
 }
 
 // serviceSettings are those of `azptend run` that a systemd unit contains.
-var serviceSettings = []string{"AZP_AGENT_DIR", "AZP_GRACE_PERIOD"}
+var serviceSettings = []Group{"AZP_AGENT_DIR", "AZP_GRACE_PERIOD"}
 
 // defaultServiceGrace is the grace period of a unit: systemd waits as long as the unit says.
 const defaultServiceGrace = time.Hour
 
 // AddServiceFlags defines the flags that LoadService reads.
 func AddServiceFlags(flags *pflag.FlagSet) {
-	addNamedFlags(flags, serviceSettings)
+	AddFlags(flags, serviceSettings...)
 	flags.Lookup("grace-period").Usage = "time from SIGTERM to SIGKILL (default: 1h) (AZP_GRACE_PERIOD)"
 }
 
 // LoadService reads only what a unit contains. The error is an *InvalidError.
 func LoadService(flags *pflag.FlagSet, environ []string) (Settings, error) {
-	s, err := loadNamed(serviceSettings, flags, environ)
+	s, err := loadFew(serviceSettings, flags, environ)
 	s.Grace = cmp.Or(s.Grace, defaultServiceGrace)
 	return s, err
 }
 
-func loadNamed(names []string, flags *pflag.FlagSet, environ []string) (Settings, error) {
+func loadFew(settings []Group, flags *pflag.FlagSet, environ []string) (Settings, error) {
 	var s Settings
 	var bad problems
-	s.readNamed(names, flags, environMap(environ), &bad)
+	s.read(settings, flags, environMap(environ), &bad)
 	s.validateDirs(&bad)
 	return s, bad.err(s)
 }
 
 // read reads the settings of these groups, or their defaults.
 func (s *Settings) read(groups []Group, flags *pflag.FlagSet, env map[string]string, bad *problems) {
-	for _, row := range table {
+	for _, row := range Table {
 		skip := s.Placeholder && slices.Contains([]Group{Naming, Running, Stopping}, row.Group)
-		if !skip && row.inGroups(groups) {
-			s.readOne(row, flags, env, bad)
-		}
-	}
-}
-
-// readNamed reads these settings only.
-func (s *Settings) readNamed(names []string, flags *pflag.FlagSet, env map[string]string, bad *problems) {
-	for _, row := range table {
-		if slices.Contains(names, row.Env) {
+		if !skip && row.isIn(groups) {
 			s.readOne(row, flags, env, bad)
 		}
 	}

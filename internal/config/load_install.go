@@ -4,10 +4,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-var (
-	installGroups   = []Group{Connection, Install}
-	installSettings = []string{"AZP_AGENT_DIR"}
-)
+var installGroups = []Group{Connection, Install, "AZP_AGENT_DIR"}
 
 // AddInstallFlags defines the flags that LoadInstall reads. --file is short for
 // --agent-file.
@@ -19,7 +16,6 @@ func AddInstallFlags(flags *pflag.FlagSet) {
 		return pflag.NormalizedName(name)
 	})
 	AddFlags(flags, installGroups...)
-	addNamedFlags(flags, installSettings)
 }
 
 // LoadInstall is Load for a command that installs the agent and runs none. AZP_URL is
@@ -29,7 +25,6 @@ func LoadInstall(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	s := Settings{Environ: environ}
 	var bad problems
 	s.read(installGroups, flags, env, &bad)
-	s.readNamed(installSettings, flags, env, &bad)
 	if s.URL != "" {
 		s.validateURL(&bad)
 		s.validateIdentity(env, &bad)

@@ -17,22 +17,14 @@ var keeperGroups = []Group{Connection, AgentPool, Agent, Keeper}
 
 // AddKeepFlags defines the flags that LoadKeep reads. --pool may be repeated.
 func AddKeepFlags(flags *pflag.FlagSet) {
-	AddFlags(flags, keeperGroups...)
-	pools := flags.Lookup("pool")
-	pools.Value, pools.DefValue = &poolNames{}, ""
-	pools.Usage = "names of the agent pools, separated by commas; the flag may be repeated (AZP_POOL)"
-}
-
-// poolNames is a flag that adds to itself.
-type poolNames struct{ names string }
-
-func (p *poolNames) String() string { return p.names }
-func (p *poolNames) Type() string   { return "string" }
-func (p *poolNames) Set(s string) error {
-	if s = strings.TrimSpace(s); s != "" {
-		p.names = strings.TrimPrefix(p.names+","+s, ",")
+	for _, row := range Table {
+		if row.Env == "AZP_POOL" {
+			row.Repeatable, row.Help = true, "`names` of the agent pools, separated by commas; the flag may be repeated"
+		}
+		if row.isIn(keeperGroups) {
+			row.addFlag(flags)
+		}
 	}
-	return nil
 }
 
 // LoadKeep is Load for a keeper. The error is an *InvalidError.

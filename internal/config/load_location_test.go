@@ -12,7 +12,7 @@ import (
 func location(t *testing.T, environ []string, args ...string) (config.Settings, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("drain", pflag.ContinueOnError)
-	config.AddLocationFlags(flags)
+	config.AddFlags(flags, config.Location...)
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ var foreignNames = map[string]string{
 // of another image. Jobs do not get them: a mistyped AZP_TOKEN still is a secret.
 func unknownNames(env map[string]string) []string {
 	known := append(slices.Clone(compatNames), agentVariables()...)
-	for _, r := range table {
+	for _, r := range Table {
 		known = append(known, r.Env)
 	}
 	var found []string
@@ -76,7 +76,7 @@ func (s *Settings) lacks(setting string, flags *pflag.FlagSet, env map[string]st
 	if value, _ := row.lookup(flags, env); value != row.Default {
 		return false
 	}
-	return row.Group != Identity || s.Identity.Reason == "" || s.Identity.Reason == defaultReason
+	return row.Group != Identity || s.Identity.Source == "" || s.Identity.ByDefault
 }
 
 // unknownMessage is the warning about an unknown name.
@@ -87,7 +87,7 @@ func unknownMessage(name string) string {
 	}
 	message := shown + " is not a setting of azptend; jobs do not get it"
 	var known []string
-	for _, r := range table {
+	for _, r := range Table {
 		known = append(known, strings.TrimPrefix(r.Env, "AZP_"))
 	}
 	meant := foreignNames[name]

@@ -59,15 +59,9 @@ type Settings struct {
 	Token     secret.Text // a personal access token
 	TokenFile string
 	FileToken secret.Text // what TokenFile held at startup, if a command has read it
-	// A managed identity, by one of three ids.
-	ObjectID         string
-	IdentityClientID string
-	ResourceID       string
-	// A service principal.
-	ClientID          string
-	ClientSecret      secret.Text
-	ClientCertificate string // a file: PEM, or PKCS#12 of the old kind
-	TenantID          string
+	// The ids of identities, as they are set. validateIdentity chooses among them.
+	Managed     identity.ManagedID
+	Application identity.Application
 
 	ProxyURL secret.Text // for http and https; may hold a password
 	CAFile   string
@@ -96,8 +90,9 @@ type Settings struct {
 // ChosenIdentity is the identity that the settings select.
 type ChosenIdentity struct {
 	identity.Options
-	Reason  string   // the setting that decided
-	Ignored []string // settings for other identities
+	Reason    string   // the setting that decided
+	ByDefault bool     // none did
+	Ignored   []string // settings for other identities
 }
 
 // Problem is one thing that is wrong with the settings.
@@ -156,7 +151,7 @@ func (s Settings) Getenv(name string) string { return environMap(s.Environ)[name
 // Secrets are the values that are or may become azptend's credential, whichever of
 // them is used. No log line and no job may have one.
 func (s Settings) Secrets() []secret.Text {
-	all := []secret.Text{s.Token, s.FileToken, s.ClientSecret, s.KeepToken, s.Identity.ClientSecret, s.Identity.CertificatePassword}
+	all := []secret.Text{s.Token, s.FileToken, s.Application.Secret, s.KeepToken, s.Identity.Application.Secret, s.Identity.Application.CertificatePassword}
 	for _, name := range secret.IdentityVariables() {
 		all = append(all, secret.New(s.Getenv(name)))
 	}

@@ -60,9 +60,7 @@ const (
 )
 
 // Table lists the settings in the order in which a reader wants them.
-func Table() []Setting { return table }
-
-var table = []Setting{
+var Table = []Setting{
 	{Env: "AZP_URL", Group: Connection, Flag: "url", Example: "https://dev.azure.com/contoso", Help: "URL of the organisation or collection", Hint: urlHint,
 		set: func(s *Settings, v string) error { s.URL = strings.TrimRight(v, "/"); return nil }},
 	{Env: "AZP_PROXY", Group: Connection, Flag: "proxy", Example: "http://proxy:3128", Help: "proxy to Azure DevOps and Entra ID, for azptend and the agent; never used for identity endpoints",
@@ -79,19 +77,19 @@ var table = []Setting{
 		Hint:   "use auto, managed-identity, workload-identity, service-principal or pat; or azure-cli for commands other than run",
 		Values: []string{"auto", "managed-identity", "workload-identity", "service-principal", "pat", "azure-cli"}, set: setAuth},
 	{Env: "MANAGED_IDENTITY_OBJECT_ID", Group: Identity, Flag: "identity-object-id", Example: "11111111-1111-4111-8111-111111111111", Help: "object (principal) id of the managed identity",
-		str: func(s *Settings) *string { return &s.ObjectID }},
+		str: func(s *Settings) *string { return &s.Managed.ObjectID }},
 	{Env: "USRMI_ID", Group: Identity, Flag: "identity-client-id", Example: "22222222-2222-4222-8222-222222222222", Help: "client id of the managed identity",
-		str: func(s *Settings) *string { return &s.IdentityClientID }},
+		str: func(s *Settings) *string { return &s.Managed.ClientID }},
 	{Env: "AZP_IDENTITY_RESOURCE_ID", Group: Identity, Flag: "identity-resource-id", Example: "/subscriptions/ID/resourceGroups/agents/providers/Microsoft.ManagedIdentity/userAssignedIdentities/agents", Help: "Azure resource id of the managed identity",
-		str: func(s *Settings) *string { return &s.ResourceID }},
+		str: func(s *Settings) *string { return &s.Managed.ResourceID }},
 	{Env: "AZP_CLIENTID", Group: Identity, Flag: "client-id", Example: "33333333-3333-4333-8333-333333333333", Help: "client id of the service principal",
-		str: func(s *Settings) *string { return &s.ClientID }},
+		str: func(s *Settings) *string { return &s.Application.ClientID }},
 	{Env: "AZP_CLIENTSECRET", Group: Identity, Example: "the-secret", Help: "secret of the service principal",
-		secret: func(s *Settings) *secret.Text { return &s.ClientSecret }},
+		secret: func(s *Settings) *secret.Text { return &s.Application.Secret }},
 	{Env: "AZP_CLIENTCERTIFICATE", Group: Identity, Flag: "client-certificate", Example: "/etc/azptend/client.pem", Help: "file with the certificate and key (PEM) of the service principal, instead of a secret",
-		str: func(s *Settings) *string { return &s.ClientCertificate }},
+		str: func(s *Settings) *string { return &s.Application.CertificateFile }},
 	{Env: "AZP_TENANTID", Group: Identity, Flag: "tenant-id", Example: "contoso.onmicrosoft.com", Help: "tenant of the service principal",
-		str: func(s *Settings) *string { return &s.TenantID }},
+		str: func(s *Settings) *string { return &s.Application.TenantID }},
 	{Env: "AZP_TOKEN", Group: Identity, Example: "the-token", Help: "personal access token",
 		secret: func(s *Settings) *secret.Text { return &s.Token }},
 	{Env: "AZP_TOKEN_FILE", Group: Identity, Flag: "token-file", Example: "/run/secrets/azp-token", Help: "file that holds a token; azptend reads it again for each request",

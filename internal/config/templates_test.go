@@ -69,7 +69,7 @@ func TestTemplates(t *testing.T) {
 }
 
 func flagOf(variable string) string {
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Env == variable {
 			return row.Flag
 		}

@@ -81,7 +81,7 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	t.Setenv("AZURE_AUTHORITY_HOST", s.entra.URL)
 	s.put(s.who)
 	s.identity = identity.Options{
-		Source: identity.ManagedIdentity, Host: identity.AppService, ObjectID: s.who.ObjectID, StartupTimeout: time.Millisecond,
+		Source: identity.ManagedIdentity, Host: identity.AppService, Managed: identity.ManagedID{ObjectID: s.who.ObjectID}, StartupTimeout: time.Millisecond,
 		EndpointClient: httpclient.ForIdentity(),
 	}
 	t.Cleanup(s.identity.EndpointClient.CloseIdleConnections)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 
 	"github.com/azptend/azptend/internal/agentdir"
@@ -39,9 +38,8 @@ func Silent(code int) error { return &Error{Code: code} }
 // Of is the exit code for a command that fails.
 func Of(err error) int {
 	var (
-		coded  *Error
-		dir    *agentdir.DirError
-		answer *azdo.Error
+		coded *Error
+		dir   *agentdir.DirError
 	)
 	switch {
 	case err == nil:
@@ -54,26 +52,25 @@ func Of(err error) int {
 		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)),
 		errors.As(err, new(*install.UnknownPackageError)):
 		return Usage
-	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)), azdo.ClassOf(err) == azdo.NotReady:
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)):
 		return TryAgain
 	case dir != nil, errors.As(err, new(*install.RootError)):
 		return DirUnusable
-	case errors.Is(err, azdo.ErrNoPool), errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
+	case errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
 		return Denied
-	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedPoolError)), errors.As(err, new(*azdo.TokenError)),
-		errors.As(err, new(*azdo.RefusedError)), errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
+	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedPoolError)), errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
 		errors.As(err, new(*install.ChecksumError)): // the server, or whoever answers in its place
 		return Unavailable
-	case errors.As(err, &answer):
-		switch answer.Status {
-		case http.StatusUnauthorized, http.StatusForbidden:
-			return Denied
-		case http.StatusConflict:
-			return TryAgain
-		}
-		return Unavailable
 	}
-	return Internal
+	switch azdo.ClassOf(err) {
+	case azdo.Unknown:
+		return Internal
+	case azdo.Denied:
+		return Denied
+	case azdo.NameTaken, azdo.AgentBusy, azdo.NotReady:
+		return TryAgain
+	}
+	return Unavailable
 }
 
 // OfStart is the exit code for a run that cannot begin. What Of does not know is

@@ -18,9 +18,6 @@ import (
 	"time"
 )
 
-// UserAgent names us to servers whose operators look for who calls.
-func UserAgent(version string) string { return "azptend/" + version }
-
 // ForAzureDevOps returns a client for Azure DevOps and for Entra ID. The proxy
 // function decides for each request; nil means none. The authorities are trusted
 // beside the system's; nil means none.
@@ -35,13 +32,12 @@ func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error
 	}
 }
 
-// ForDownloads returns a client like ForAzureDevOps' that follows redirects, for
-// what is verified by its content. It carries no credential to another host:
-// net/http sees to that.
-func ForDownloads(userAgent string, proxy func(*http.Request) (*url.URL, error), authorities []byte) *http.Client {
-	c := ForAzureDevOps(userAgent, proxy, authorities)
-	c.CheckRedirect = nil
-	return c
+// ForDownloads returns a client like c that follows redirects, for content that has a
+// checksum. net/http sends no credential to another host.
+func ForDownloads(c *http.Client) *http.Client {
+	follows := *c
+	follows.CheckRedirect = nil
+	return &follows
 }
 
 // ForIdentity returns a client for identity endpoints: no proxy on the way,
@@ -55,6 +51,16 @@ func ForIdentity() *http.Client {
 // SDK pins the endpoint's certificate: it insists on an unwrapped http.Transport.
 func ForPinnedIdentity() *http.Client {
 	return &http.Client{Transport: newTransport(nil), CheckRedirect: noRedirect}
+}
+
+// WithoutURL takes the URL out of an http.Client's error: it is long, and the caller's
+// message says what was tried.
+func WithoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 // tlsConfig adds authorities (PEM) to the system's.

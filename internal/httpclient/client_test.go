@@ -54,7 +54,7 @@ func ok(http.ResponseWriter, *http.Request) {}
 
 func TestWhoWeAre(t *testing.T) {
 	s, asked := recorder(t, ok)
-	get(t, httpclient.ForAzureDevOps(httpclient.UserAgent("1.2.3"), nil, nil), s.URL)
+	get(t, httpclient.ForAzureDevOps("azptend/1.2.3", nil, nil), s.URL)
 	if got := (*asked)[0].UserAgent(); got != "azptend/1.2.3" {
 		t.Errorf("we are %q", got)
 	}
@@ -109,7 +109,7 @@ func TestDownloadsAreRedirected(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer x")
-	c := httpclient.ForDownloads("x", nil, nil)
+	c := httpclient.ForDownloads(httpclient.ForAzureDevOps("x", nil, nil))
 	t.Cleanup(c.CloseIdleConnections)
 	resp, err := c.Do(req)
 	if err != nil {
@@ -154,7 +154,7 @@ func TestNoOtherProtocol(t *testing.T) {
 	}))
 	defer s.Close()
 	for name, c := range map[string]*http.Client{
-		"identity": httpclient.ForIdentity(), "Azure DevOps": httpclient.ForAzureDevOps("x", nil, nil), "downloads": httpclient.ForDownloads("x", nil, nil),
+		"identity": httpclient.ForIdentity(), "Azure DevOps": httpclient.ForAzureDevOps("x", nil, nil), "downloads": httpclient.ForDownloads(httpclient.ForAzureDevOps("x", nil, nil)),
 	} {
 		resp, err := c.Get(s.URL)
 		if err == nil {

@@ -10,12 +10,15 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/azptend/azptend/internal/httpclient"
+	"github.com/azptend/azptend/internal/retry"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -48,14 +51,10 @@ func (e *EndpointError) Error() string {
 	return b.String()
 }
 
-// Refused says that asking again will not help: the answer is about us, not
-// about the endpoint's condition (reference/identity.md 1.4).
-func (e *EndpointError) Refused() bool {
-	switch e.Status {
-	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusGone, http.StatusTooManyRequests:
-		return false
-	}
-	return e.Status < 500
+// Permanent reports whether another request would get the same answer: it is about the
+// identity, not about the endpoint's condition.
+func (e *EndpointError) Permanent() bool {
+	return !isTransientStatus(e.Status)
 }
 
 // endpoint is the SDK's way to an identity endpoint: an HTTP client that waits
@@ -68,21 +67,12 @@ type endpoint struct {
 	log      *slog.Logger
 }
 
-func newEndpoint(client *http.Client, host Host, timeout time.Duration, log *slog.Logger) *endpoint {
-	return &endpoint{http: client, host: host, deadline: time.Now().Add(timeout), log: log}
-}
-
-// requestError is where Do leaves what went wrong with a request, for whoever made
-// its context: the SDK turns the errors of its transport into text, and that
-// text quotes whole answers.
+// requestError is where a transport leaves what went wrong with a request, for the caller
+// who made its context: the SDK turns the errors of its transport into text, and quotes
+// whole responses in it.
 type requestError struct{ err error }
 
 type requestErrorKey struct{}
-
-// withRequestError returns a context whose requests leave their failures in f.
-func withRequestError(ctx context.Context, f *requestError) context.Context {
-	return context.WithValue(ctx, requestErrorKey{}, f)
-}
 
 func recordError(ctx context.Context, err error) {
 	if f, ok := ctx.Value(requestErrorKey{}).(*requestError); ok {
@@ -99,7 +89,7 @@ func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 	if err == nil {
 		resp, err = checkResponse(resp)
 	} else {
-		err = fmt.Errorf("%w at %s: %w", ErrNoEndpoint, r.URL.Host, withoutURL(err))
+		err = fmt.Errorf("%w at %s: %w", ErrNoEndpoint, r.URL.Host, httpclient.WithoutURL(err))
 	}
 	recordError(r.Context(), err)
 	var answer *EndpointError
@@ -109,14 +99,69 @@ func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// withoutURL takes the URL out of an http.Client's error: it is long, and says
-// little.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
+// The pauses between two tries. An endpoint that refuses connections is next to us,
+// and a try costs nothing. One that answers that it is not ready asks for at least a
+// second (reference/identity.md 1.4).
+const (
+	minPause       = 200 * time.Millisecond
+	minStatusPause = time.Second
+	maxPause       = 5 * time.Second
+)
+
+// doWithRetry makes a request, and repeats it while the endpoint is still starting.
+func (e *endpoint) doWithRetry(r *http.Request) (resp *http.Response, err error) {
+	logged := ""
+	policy := retry.Policy{
+		First: minPause, Max: maxPause, Budget: time.Until(e.deadline),
+		AtLeast: func(error) time.Duration {
+			if resp != nil {
+				return minStatusPause
+			}
+			return 0
+		},
+		OnRetry: func(reason error, _ time.Duration) {
+			if logged != reason.Error() {
+				logged = reason.Error()
+				e.log.Info("Waiting for the identity endpoint: it "+logged,
+					"endpoint", r.URL.Host, "at_most", time.Until(e.deadline).Round(time.Second).String())
+			}
+		},
 	}
-	return err
+	_ = policy.Do(r.Context(), func(context.Context) error {
+		if resp != nil { // of the try before
+			resp.Body.Close()
+		}
+		resp, err = e.http.Do(r)
+		return e.notReady(resp, err)
+	})
+	return resp, err
+}
+
+// notReady says why an endpoint only has to be waited for. It is nil for an answer,
+// and where waiting does not help.
+func (e *endpoint) notReady(resp *http.Response, err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		// Container Apps starts the endpoint beside the container, not before it
+		// (reference/identity.md 1.5).
+		return errors.New("refuses connections")
+	case e.host != MetadataService:
+		return nil
+	case errors.As(err, &op) && op.Op == "dial":
+		// On Container Instances "not yet" and "not at all" look the same
+		// (reference/identity.md 1.3).
+		return errors.New("does not exist")
+	case err == nil && isTransientStatus(resp.StatusCode):
+		return fmt.Errorf("answers %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// isTransientStatus reports whether a response is about the endpoint's own condition. The
+// metadata service answers 404 and 410 while it is updated (reference/identity.md 1.4).
+func isTransientStatus(status int) bool {
+	return retry.IsTransientStatus(status) || status == http.StatusNotFound || status == http.StatusGone
 }
 
 // maxResponse bounds an endpoint's answer: a token is 1 to 3 kB.
@@ -137,7 +182,7 @@ func checkResponse(resp *http.Response) (*http.Response, error) {
 	}
 	var answer map[string]json.RawMessage
 	var token string
-	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || checkToken(token) != nil {
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["access_token"], &token) != nil || CheckToken(token) != nil {
 		e := parseError(resp, body)
 		e.NoToken = true
 		return nil, e

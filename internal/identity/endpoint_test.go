@@ -108,7 +108,7 @@ func newIdentity(t *testing.T, o identity.Options) *identity.Identity {
 	case o.Source != "":
 	case o.TokenFile != "":
 		o.Source = identity.TokenFile
-	case o.ObjectID != "":
+	case o.Managed.ObjectID != "":
 		o.Source = identity.ManagedIdentity
 	case !o.PAT.IsZero():
 		o.Source = identity.PAT
@@ -157,7 +157,7 @@ func TestTheRequestIsThePosts(t *testing.T) {
 	token := jwt(time.Hour, "the post's")
 	e := newEndpoint(t, gives(token))
 	object := anObject()
-	who := newIdentity(t, identity.Options{ObjectID: object})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: object}})
 	if got := authorize(t, who, false); got != "Bearer "+token {
 		t.Errorf("header is %q", got)
 	}
@@ -186,11 +186,11 @@ func TestFetchesAreTold(t *testing.T) {
 		}
 		gives(answer)(w, r)
 	})
-	who := newIdentity(t, identity.Options{ObjectID: anObject()})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 	var told []string
-	who.OnFetch(func(f identity.Fetch) {
+	who.OnFetch = func(f identity.Fetch) {
 		told = append(told, fmt.Sprint(f.Source, f.Err == nil, time.Until(f.Expires) > 50*time.Minute))
-	})
+	}
 	authorize(t, who, false)
 	authorize(t, who, false)
 	authorize(t, who, true)
@@ -266,7 +266,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 				w.WriteHeader(tt.status)
 				_, _ = io.WriteString(w, strings.ReplaceAll(tt.body, "LOOT", loot))
 			})
-			who := newIdentity(t, identity.Options{ObjectID: anObject()})
+			who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 			_, err := who.Authorization(t.Context(), secret.Text{})
 			if err == nil {
 				t.Fatal("no error")
@@ -283,7 +283,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 				t.Errorf("is no sentence: %v", err)
 			}
 			var answer *identity.EndpointError
-			if !errors.As(err, &answer) || answer.Status != tt.status || answer.Refused() != tt.refused {
+			if !errors.As(err, &answer) || answer.Status != tt.status || answer.Permanent() != tt.refused {
 				t.Errorf("is %+v, want status %d, refused %v", answer, tt.status, tt.refused)
 			}
 			if n := len(e.asked()); n != 1 {
@@ -310,7 +310,7 @@ func TestOddExpiry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			token := jwt(time.Hour, name)
 			newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) { writeToken(w, token, expiresOn) })
-			who := newIdentity(t, identity.Options{ObjectID: anObject()})
+			who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 			if got := authorize(t, who, false); got != "Bearer "+token {
 				t.Errorf("header is %q", got)
 			}
@@ -318,7 +318,7 @@ func TestOddExpiry(t *testing.T) {
 	}
 	t.Run("of a token that does not tell itself", func(t *testing.T) {
 		newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) { writeToken(w, "an-opaque-token", "soon") })
-		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})
+		_, err := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}}).Authorization(t.Context(), secret.Text{})
 		if err == nil || strings.Contains(err.Error(), "an-opaque-token") {
 			t.Errorf("error is %v", err)
 		}
@@ -326,8 +326,8 @@ func TestOddExpiry(t *testing.T) {
 	t.Run("a token that has expired by this machine's clock alone", func(t *testing.T) {
 		token := jwt(-time.Hour, "good")
 		newEndpoint(t, gives(token))
-		who := newIdentity(t, identity.Options{ObjectID: anObject()})
-		who.UseClock(func() time.Time { return time.Now().Add(-2 * time.Hour) })
+		who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
+		who.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 		if got := authorize(t, who, false); got != "Bearer "+token {
 			t.Errorf("header is %q", got)
 		}
@@ -335,15 +335,15 @@ func TestOddExpiry(t *testing.T) {
 	t.Run("a token that has expired by the server's clock alone", func(t *testing.T) {
 		token := jwt(time.Hour, "good")
 		newEndpoint(t, gives(token))
-		who := newIdentity(t, identity.Options{ObjectID: anObject()})
-		who.UseClock(func() time.Time { return time.Now().Add(20 * time.Hour) })
+		who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
+		who.Now = func() time.Time { return time.Now().Add(20 * time.Hour) }
 		if got := authorize(t, who, false); got != "Bearer "+token {
 			t.Errorf("header is %q", got)
 		}
 	})
 	t.Run("a token that has expired", func(t *testing.T) {
 		newEndpoint(t, gives(jwt(-time.Hour, "old")))
-		_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})
+		_, err := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}}).Authorization(t.Context(), secret.Text{})
 		if err == nil || !strings.Contains(err.Error(), "expired 1h0m") || !strings.Contains(err.Error(), "clock") {
 			t.Errorf("error is %v", err)
 		}
@@ -415,7 +415,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 		started <- s
 	}()
 	who := newIdentity(t, identity.Options{
-		ObjectID: anObject(), StartupTimeout: time.Minute, Log: newLog(waiting),
+		Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Minute, Log: newLog(waiting),
 	})
 	if got := authorize(t, who, false); got != "Bearer "+token {
 		t.Errorf("header is %q", got)
@@ -428,7 +428,7 @@ func TestAnEndpointThatStartsLate(t *testing.T) {
 
 func TestAnEndpointThatNeverStarts(t *testing.T) {
 	inEnvironment(t, "http://127.0.0.1:1/msi/token")
-	who := newIdentity(t, identity.Options{ObjectID: anObject(), StartupTimeout: time.Millisecond})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Millisecond})
 	_, err := who.Authorization(t.Context(), secret.Text{})
 	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "cannot reach the identity endpoint at 127.0.0.1:1: ") {
 		t.Errorf("error is %v", err)
@@ -436,7 +436,7 @@ func TestAnEndpointThatNeverStarts(t *testing.T) {
 
 	// The caller's context ends the waiting too, and the error says what for.
 	waiting := watchFor("Waiting for the identity endpoint")
-	who = newIdentity(t, identity.Options{ObjectID: anObject(), StartupTimeout: time.Hour, Log: newLog(waiting)})
+	who = newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Hour, Log: newLog(waiting)})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-waiting.seen; cancel() }()
 	if _, err := who.Authorization(ctx, secret.Text{}); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -449,7 +449,7 @@ func TestAnEndpointThatHangs(t *testing.T) {
 	release := make(chan struct{})
 	newEndpoint(t, func(http.ResponseWriter, *http.Request) { cancel(); <-release })
 	defer close(release)
-	who := newIdentity(t, identity.Options{ObjectID: anObject()})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 	if _, err := who.Authorization(ctx, secret.Text{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
@@ -460,7 +460,7 @@ func TestFreshGoesPastTheSDKsCache(t *testing.T) {
 	e := newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
 		gives(jwt(time.Hour, fmt.Sprint("token ", n.Add(1))))(w, r)
 	})
-	who := newIdentity(t, identity.Options{ObjectID: anObject()})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 	first := authorize(t, who, false)
 	if again := authorize(t, who, false); again != first || len(e.asked()) != 1 {
 		t.Errorf("asked %d times for a token that lives for an hour", len(e.asked()))
@@ -477,7 +477,7 @@ func TestFreshGoesPastTheSDKsCache(t *testing.T) {
 func TestTokensAreShownToTheRedactor(t *testing.T) {
 	newEndpoint(t, gives("an-opaque-managed-token"))
 	var redactor secret.Redactor
-	who := newIdentity(t, identity.Options{ObjectID: anObject(), Redactor: &redactor})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, Redactor: &redactor})
 	header := authorize(t, who, false)
 	if got := redactor.Redact("sent " + header); got != "sent Bearer [redacted]" {
 		t.Errorf("a log line would say %q", got)
@@ -486,7 +486,7 @@ func TestTokensAreShownToTheRedactor(t *testing.T) {
 
 func TestManyAtOnce(t *testing.T) {
 	newEndpoint(t, func(w http.ResponseWriter, r *http.Request) { gives(jwt(time.Hour, "shared"))(w, r) })
-	who := newIdentity(t, identity.Options{ObjectID: anObject()})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {

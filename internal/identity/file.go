@@ -13,7 +13,7 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-var errTokenRefused = errors.New("its token was refused")
+var errTokenRejected = errors.New("the server rejected its token")
 
 const (
 	// rotationTimeout is how long a file may be empty or away that held a token: a
@@ -69,7 +69,7 @@ func (i *Identity) fileAuthorization(ctx context.Context, refused secret.Text) (
 	useless := err
 	switch {
 	case err == nil && !refused.IsZero() && i.basic(text).Reveal() == refused.Reveal():
-		useless = errTokenRefused // a newer one in the file is tried first
+		useless = errTokenRejected // a newer one in the file is tried first
 	case refused.IsZero() && has:
 		useless = nil
 	}
@@ -98,14 +98,14 @@ func (i *Identity) fileAuthorization(ctx context.Context, refused secret.Text) (
 
 // fallBackToManaged switches to the named identity for good, if there is one.
 func (i *Identity) fallBackToManaged(why error) bool {
-	if i.credential == nil {
+	if i.getToken == nil {
 		return false
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.source == TokenFile {
 		i.options.Log.Warn("Token file unusable, using the managed identity",
-			"file", i.options.TokenFile, "selector", i.options.selector(), "error", why)
+			"file", i.options.TokenFile, "selector", i.options.Managed, "error", why)
 		i.source = ManagedIdentity
 	}
 	return true
@@ -134,7 +134,7 @@ func (i *Identity) isRotating(err error) bool {
 // readFile reads the token file. A file that held a token once is expected to hold
 // one again: a failure is not final then.
 func (i *Identity) readFile(ctx context.Context) (secret.Text, error) {
-	text, err := readToken(ctx, "the token file", "AZP_TOKEN_FILE", i.options.TokenFile)
+	text, err := ReadTokenFile(ctx, i.options.TokenFile)
 	i.options.Redactor.Add(text)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -144,16 +144,21 @@ func (i *Identity) readFile(ctx context.Context) (secret.Text, error) {
 	return text, err
 }
 
-// readToken reads a file that holds a token and nothing else but white space
-// around it, as editors and secret stores leave it.
+// ReadTokenFile reads a file that holds a token. The error is a *FileError.
+func ReadTokenFile(ctx context.Context, path string) (secret.Text, error) {
+	return readToken(ctx, "the token file", "AZP_TOKEN_FILE", path)
+}
+
+// readToken reads a token. The file may have white space around it, as editors and secret
+// stores leave it.
 func readToken(ctx context.Context, what, setting, path string) (secret.Text, error) {
 	b, err := safefile.ReadFileInTime(ctx, path, maxToken)
 	if err != nil {
 		return secret.Text{}, &FileError{cause: fmt.Errorf("cannot read %s (%s): %w", what, setting, err)}
 	}
 	token := strings.TrimSpace(string(b))
-	if why := checkToken(token); why != nil {
-		return secret.Text{}, &FileError{cause: fmt.Errorf("cannot use %s %s (%s): %w", what, path, setting, why)}
+	if why := CheckToken(token); why != nil {
+		return secret.Text{}, &FileError{cause: fmt.Errorf("cannot use %s %s (%s): it %w", what, path, setting, why)}
 	}
 	return secret.New(token), nil
 }
@@ -167,26 +172,27 @@ type FileError struct {
 func (e *FileError) Error() string { return e.cause.Error() }
 func (e *FileError) Unwrap() error { return e.cause }
 
-// Refused says that asking again will not help: whoever writes the file has to.
-func (e *FileError) Refused() bool { return !e.temporary }
+// Permanent reports whether another attempt would fail as well, until somebody changes the
+// file.
+func (e *FileError) Permanent() bool { return !e.temporary }
 
 // maxToken bounds a token: an Entra token is 1 to 3 kB.
 const maxToken = 64 << 10
 
-var errEmpty = errors.New("it is empty")
+var errEmpty = errors.New("is empty")
 
-// checkToken says what is wrong with something that should be a token: "null" is
-// what jq prints for an answer without one, and passes a script's check for an empty one.
-func checkToken(s string) error {
+// CheckToken returns what is wrong with a text that should be a token, as the end of a
+// sentence. A script that checks only for an empty token passes "null" on.
+func CheckToken(s string) error {
 	switch {
 	case s == "":
 		return errEmpty
 	case s == "null":
-		return errors.New(`it holds the word "null", which jq prints for a response without a token`)
+		return errors.New(`holds the word "null", which jq prints for a response without a token`)
 	case len(s) > maxToken:
-		return errors.New("it is too long for a token")
+		return errors.New("is too long for a token")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("it holds characters that no token has")
+		return errors.New("holds characters that no token has")
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func FuzzAnswer(f *testing.F) {
 			var answer struct {
 				Token string `json:"access_token"`
 			}
-			if json.NewDecoder(resp.Body).Decode(&answer) != nil || checkToken(answer.Token) != nil {
+			if json.NewDecoder(resp.Body).Decode(&answer) != nil || CheckToken(answer.Token) != nil {
 				t.Errorf("the SDK would take %q for a token", body)
 			}
 			return

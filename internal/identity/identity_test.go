@@ -43,12 +43,12 @@ func TestTheSelector(t *testing.T) {
 		options  identity.Options
 		selector string
 	}{
-		{identity.Options{Source: identity.TokenFile, TokenFile: file, ObjectID: object, PAT: secret.New(pat)}, file},
-		{identity.Options{Source: identity.ManagedIdentity, ObjectID: object}, "object id " + object},
-		{identity.Options{Source: identity.ManagedIdentity, ClientID: object}, "client id " + object},
-		{identity.Options{Source: identity.ManagedIdentity, ResourceID: "/subscriptions/x"}, "resource id /subscriptions/x"},
+		{identity.Options{Source: identity.TokenFile, TokenFile: file, Managed: identity.ManagedID{ObjectID: object}, PAT: secret.New(pat)}, file},
+		{identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}}, "object id " + object},
+		{identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: object}}, "client id " + object},
+		{identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ResourceID: "/subscriptions/x"}}, "resource id /subscriptions/x"},
 		{identity.Options{Source: identity.ManagedIdentity}, "system-assigned"},
-		{identity.Options{Source: identity.WorkloadIdentity, TenantID: "t", ClientID: object}, "client id " + object},
+		{identity.Options{Source: identity.WorkloadIdentity, Application: identity.Application{TenantID: "t", ClientID: object}}, "client id " + object},
 		{identity.Options{Source: identity.PAT, PAT: secret.New(pat)}, "AZP_TOKEN"},
 		{identity.Options{Source: identity.AzureCLI}, "who is logged in"},
 	} {
@@ -105,7 +105,7 @@ func TestATokenFileThatGivesNone(t *testing.T) {
 		write(t, path, content)
 		_, err := who.Authorization(t.Context(), secret.Text{})
 		var file *identity.FileError
-		if !errors.As(err, &file) || !file.Refused() {
+		if !errors.As(err, &file) || !file.Permanent() {
 			t.Errorf("%.20q: %v is not final", content, err)
 		}
 		if err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "AZP_TOKEN_FILE") {
@@ -157,7 +157,7 @@ func TestATokenFileWhileItIsReplaced(t *testing.T) {
 			}
 			// It is refused: was it replaced?
 			var file *identity.FileError
-			if _, err := who.Authorization(t.Context(), secret.New(basic("first-token"))); !errors.As(err, &file) || file.Refused() {
+			if _, err := who.Authorization(t.Context(), secret.New(basic("first-token"))); !errors.As(err, &file) || file.Permanent() {
 				t.Errorf("refused: %v, which must not be final", err)
 			}
 			if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte("second-token"), 0o600)); err != nil {
@@ -216,7 +216,7 @@ func TestARefusedFileGivesWayToTheNamedIdentity(t *testing.T) {
 	token := jwt(time.Hour, "fallback")
 	e := newEndpoint(t, gives(token))
 	log := watchFor("refused")
-	who := newIdentity(t, identity.Options{TokenFile: tokenFile(t, "stale"), ObjectID: anObject(), Log: newLog(log)})
+	who := newIdentity(t, identity.Options{TokenFile: tokenFile(t, "stale"), Managed: identity.ManagedID{ObjectID: anObject()}, Log: newLog(log)})
 	if got := authorize(t, who, false); got != basic("stale") || len(e.asked()) != 0 {
 		t.Errorf("header is %q, the endpoint was asked %d times", got, len(e.asked()))
 	}
@@ -238,7 +238,7 @@ func TestANewerTokenInARefusedFile(t *testing.T) {
 	token := jwt(time.Hour, "fallback")
 	e := newEndpoint(t, gives(token))
 	path := tokenFile(t, "stale")
-	who := newIdentity(t, identity.Options{TokenFile: path, ObjectID: anObject()})
+	who := newIdentity(t, identity.Options{TokenFile: path, Managed: identity.ManagedID{ObjectID: anObject()}})
 	authorize(t, who, false)
 	write(t, path, "newer")
 	if got := authorize(t, who, true); got != basic("newer") || len(e.asked()) != 0 || who.Source() != identity.TokenFile {

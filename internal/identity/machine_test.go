@@ -48,7 +48,7 @@ func TestTokenRenewedAfterLongJob(t *testing.T) {
 				t.Setenv(stray, "")
 			}
 			t.Setenv("IDENTITY_HEADER", "stray")
-			who, err := identity.New(identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: id.ObjectID, EndpointClient: toMetadata(t, server)})
+			who, err := identity.New(identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, Managed: identity.ManagedID{ObjectID: id.ObjectID}, EndpointClient: toMetadata(t, server)})
 			if err != nil {
 				t.Fatal(err)
 			}

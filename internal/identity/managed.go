@@ -8,6 +8,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/azptend/azptend/internal/httpclient"
 )
 
 // Host is the kind of endpoint that hands out tokens of managed identities here. The
@@ -28,72 +30,84 @@ const (
 	MetadataService Host = "the metadata service"
 )
 
-// How long an endpoint is waited for after the start: Container Apps' neighbour
-// refuses connections for up to a minute; Container Instances' metadata service
-// appears late, and answers 410 for up to 70 s while it is updated (reference/identity.md
-// 1.3 to 1.5).
-const (
-	localStartupTimeout    = time.Minute
-	metadataStartupTimeout = 2 * time.Minute
-)
-
+// startupTimeout is how long azptend waits for an endpoint after the start. Container
+// Apps' endpoint refuses connections for up to a minute. The metadata service of
+// Container Instances appears late, and answers 410 for up to 70 s while it is updated
+// (reference/identity.md 1.3 to 1.5).
 func (h Host) startupTimeout() time.Duration {
 	if h == MetadataService {
-		return metadataStartupTimeout
+		return 2 * time.Minute
 	}
-	return localStartupTimeout
+	return time.Minute
 }
 
-// managed is a managed identity.
-type managed struct {
-	sdk *azidentity.ManagedIdentityCredential
-}
+// ManagedID names a user-assigned managed identity by one of its ids. The zero value is
+// the host's own (system-assigned) identity.
+type ManagedID struct{ ObjectID, ClientID, ResourceID string }
 
-func newManaged(o Options) (managed, error) {
-	timeout := o.StartupTimeout
-	if timeout == 0 {
-		timeout = o.Host.startupTimeout()
-	}
-	client := policy.ClientOptions{
-		Transport: newEndpoint(o.EndpointClient, o.Host, timeout, o.Log),
-		Retry: policy.RetryOptions{
-			// The SDK would try again by itself, for 9 to 98 s (reference/identity.md 2), and
-			// outlast the caller's budget without a word; and end a try after a minute,
-			// in which we may still be waiting.
-			MaxRetries: -1, TryTimeout: timeout + time.Minute,
-		},
-	}
-	if o.Host == ServiceFabric {
-		client.Transport = o.EndpointClient
-	}
-	sdk, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: client, ID: o.managedID()})
-	if err != nil {
-		return managed{}, fmt.Errorf("cannot use the managed identity (%s): %w", o.selector(), err)
-	}
-	return managed{sdk}, nil
-}
-
-func (o Options) managedID() azidentity.ManagedIDKind {
+func (m ManagedID) String() string {
 	switch {
-	case o.ObjectID != "":
-		return azidentity.ObjectID(o.ObjectID)
-	case o.ClientID != "":
-		return azidentity.ClientID(o.ClientID)
-	case o.ResourceID != "":
-		return azidentity.ResourceID(o.ResourceID)
+	case m.ObjectID != "":
+		return "object id " + m.ObjectID
+	case m.ClientID != "":
+		return "client id " + m.ClientID
+	case m.ResourceID != "":
+		return "resource id " + m.ResourceID
+	}
+	return "system-assigned"
+}
+
+func (m ManagedID) forSDK() azidentity.ManagedIDKind {
+	switch {
+	case m.ObjectID != "":
+		return azidentity.ObjectID(m.ObjectID)
+	case m.ClientID != "":
+		return azidentity.ClientID(m.ClientID)
+	case m.ResourceID != "":
+		return azidentity.ResourceID(m.ResourceID)
 	}
 	return nil
 }
 
-// skipCacheClaims is a claims request that asks for nothing. The SDK takes any as a
-// reason not to answer from its memory, and it has no other switch for that; it
-// does not send it (reference/identity.md 2).
+// skipCacheClaims is a claims request that asks for nothing. With any claims the SDK
+// does not answer from its cache; it has no other switch for that. It does not send them
+// (reference/identity.md 2).
 const skipCacheClaims = `{"access_token":{}}`
 
-func (m managed) token(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
-	options := tokenRequest()
-	if fresh {
-		options.Claims = skipCacheClaims
+func newManaged(o Options) (tokenSource, error) {
+	timeout := o.StartupTimeout
+	if timeout == 0 {
+		timeout = o.Host.startupTimeout()
 	}
-	return m.sdk.GetToken(ctx, options)
+	web := o.EndpointClient
+	switch {
+	case web != nil:
+	case o.Host == ServiceFabric:
+		web = httpclient.ForPinnedIdentity()
+	default:
+		web = httpclient.ForIdentity()
+	}
+	client := policy.ClientOptions{
+		Transport: &endpoint{http: web, host: o.Host, deadline: time.Now().Add(timeout), log: o.Log},
+		Retry: policy.RetryOptions{
+			// By itself the SDK would retry for 9 to 98 s (reference/identity.md 2), longer
+			// than the caller may wait, and end each try after a minute, while endpoint may
+			// still wait.
+			MaxRetries: -1, TryTimeout: timeout + time.Minute,
+		},
+	}
+	if o.Host == ServiceFabric {
+		client.Transport = web
+	}
+	sdk, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: client, ID: o.Managed.forSDK()})
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the managed identity (%s): %w", o.Managed, err)
+	}
+	return func(ctx context.Context, fresh bool) (azcore.AccessToken, error) {
+		request := tokenRequest
+		if fresh {
+			request.Claims = skipCacheClaims
+		}
+		return sdk.GetToken(ctx, request)
+	}, nil
 }

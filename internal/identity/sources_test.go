@@ -132,9 +132,9 @@ func TestTheMetadataService(t *testing.T) {
 		query   string
 	}{
 		{identity.Options{}, machine.ObjectID, ""},
-		{identity.Options{ObjectID: user.ObjectID}, user.ObjectID, "object_id=" + user.ObjectID},
-		{identity.Options{ClientID: user.ClientID}, user.ObjectID, "client_id=" + user.ClientID},
-		{identity.Options{ResourceID: user.ResourceID}, user.ObjectID, "msi_res_id=" + url.QueryEscape(user.ResourceID)},
+		{identity.Options{Managed: identity.ManagedID{ObjectID: user.ObjectID}}, user.ObjectID, "object_id=" + user.ObjectID},
+		{identity.Options{Managed: identity.ManagedID{ClientID: user.ClientID}}, user.ObjectID, "client_id=" + user.ClientID},
+		{identity.Options{Managed: identity.ManagedID{ResourceID: user.ResourceID}}, user.ObjectID, "msi_res_id=" + url.QueryEscape(user.ResourceID)},
 	} {
 		a.ClearCalls()
 		tt.options.Source, tt.options.Host, tt.options.EndpointClient = identity.ManagedIdentity, identity.MetadataService, a.metadata(t)
@@ -157,7 +157,7 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 		}
 	}
 	log := watchFor("answers 404")
-	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: user.ObjectID,
+	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, Managed: identity.ManagedID{ObjectID: user.ObjectID},
 		EndpointClient: a.metadata(t), Log: newLog(log)})
 	mustBe(t, who, user.ObjectID)
 	if n := len(a.asked(metadataPath)); n != 3 {
@@ -168,10 +168,10 @@ func TestTheMetadataServicesCondition(t *testing.T) {
 	}
 
 	a.ClearCalls()
-	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: anObject(), EndpointClient: a.metadata(t)})
+	who = made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, Managed: identity.ManagedID{ObjectID: anObject()}, EndpointClient: a.metadata(t)})
 	_, err := who.Authorization(t.Context(), secret.Text{})
 	var answer *identity.EndpointError
-	if !errors.As(err, &answer) || !answer.Refused() || !strings.Contains(err.Error(), "says 400 invalid_request: Identity not found") {
+	if !errors.As(err, &answer) || !answer.Permanent() || !strings.Contains(err.Error(), "says 400 invalid_request: Identity not found") {
 		t.Errorf("error is %v", err)
 	}
 	if n := len(a.asked(metadataPath)); n != 1 {
@@ -198,7 +198,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded} // packets that nobody answers
 		}
 	}
-	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, ObjectID: user.ObjectID, EndpointClient: c, Log: newLog(log)})
+	who := made(t, identity.Options{Source: identity.ManagedIdentity, Host: identity.MetadataService, Managed: identity.ManagedID{ObjectID: user.ObjectID}, EndpointClient: c, Log: newLog(log)})
 	mustBe(t, who, user.ObjectID)
 
 	// Beside a container, only a refusal is a start that is late.
@@ -208,7 +208,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 		tries++
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("no route to host")}
 	}
-	who = made(t, identity.Options{Source: identity.ManagedIdentity, ObjectID: anObject(), EndpointClient: c, StartupTimeout: 3 * time.Second})
+	who = made(t, identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: anObject()}, EndpointClient: c, StartupTimeout: 3 * time.Second})
 	if _, err := who.Authorization(t.Context(), secret.Text{}); err == nil || !strings.Contains(err.Error(), "no route to host") || tries != 1 {
 		t.Errorf("error after %d tries is %v", tries, err)
 	}
@@ -224,7 +224,7 @@ func TestExpiresOnFromTheEmulator(t *testing.T) {
 	}
 	for _, form := range []string{"", emulator.ExpiresNumber, emulator.ExpiresLinux, emulator.ExpiresWindows, emulator.ExpiresRFC3339} {
 		id := a.put(t, emulator.Identity{Attached: true, ExpiresForm: form})
-		for _, o := range []identity.Options{{ObjectID: id.ObjectID}, {ClientID: id.ClientID}, {ResourceID: id.ResourceID}} {
+		for _, o := range []identity.Options{{Managed: identity.ManagedID{ObjectID: id.ObjectID}}, {Managed: identity.ManagedID{ClientID: id.ClientID}}, {Managed: identity.ManagedID{ResourceID: id.ResourceID}}} {
 			o.Source, o.EndpointClient = identity.ManagedIdentity, client(t)
 			mustBe(t, made(t, o), id.ObjectID)
 		}
@@ -252,16 +252,29 @@ var keyPair = sync.OnceValues(func() (both, certificate string) {
 	return certificate + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), certificate
 })
 
+// For Service Fabric the SDK pins the endpoint's certificate, and fails unless it has a
+// plain http.Transport.
+func TestServiceFabric(t *testing.T) {
+	inEnvironment(t, "https://127.0.0.1:1/msi/token")
+	t.Setenv("IDENTITY_SERVER_THUMBPRINT", "0123456789abcdef0123456789abcdef01234567")
+	if _, err := identity.New(identity.Options{Source: identity.ManagedIdentity, Host: identity.ServiceFabric}); err != nil {
+		t.Error(err)
+	}
+	if _, err := identity.New(identity.Options{Source: identity.ManagedIdentity, Host: identity.ServiceFabric, EndpointClient: client(t)}); err == nil {
+		t.Error("the SDK takes any client: ForPinnedIdentity is not needed")
+	}
+}
+
 func TestAServicePrincipal(t *testing.T) {
 	a := newAzure(t)
 	both, certificate := keyPair()
 	app := a.put(t, emulator.Identity{Kind: emulator.KindServicePrincipal, Secret: "s3cr3t-s3cr3t", Certificate: certificate})
 	file := filepath.Join(t.TempDir(), "app.pem")
 	write(t, file, both)
-	o := identity.Options{Source: identity.ServicePrincipal, TenantID: a.Tenant(), ClientID: app.ClientID, EntraClient: a.web(t)}
+	o := identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{TenantID: a.Tenant(), ClientID: app.ClientID}, EntraClient: a.web(t)}
 
 	bySecret, byCertificate := o, o
-	bySecret.ClientSecret, byCertificate.CertificateFile = secret.New("s3cr3t-s3cr3t"), file
+	bySecret.Application.Secret, byCertificate.Application.CertificateFile = secret.New("s3cr3t-s3cr3t"), file
 	for name, o := range map[string]identity.Options{"secret": bySecret, "certificate": byCertificate} {
 		a.ClearCalls()
 		who := made(t, o)
@@ -280,9 +293,9 @@ func TestAServicePrincipal(t *testing.T) {
 		change func(*identity.Options)
 		says   string
 	}{
-		"a wrong secret":  {func(o *identity.Options) { o.ClientSecret = secret.New("wrong-secret") }, "Entra ID says 401 invalid_client: AADSTS7000215: Invalid client secret provided."},
-		"another tenant":  {func(o *identity.Options) { o.TenantID = "contoso.example" }, "AADSTS90002: Tenant 'contoso.example' not found."},
-		"an unknown app":  {func(o *identity.Options) { o.ClientID = anObject() }, "Entra ID says 400 unauthorized_client: AADSTS700016: Application with identifier"},
+		"a wrong secret":  {func(o *identity.Options) { o.Application.Secret = secret.New("wrong-secret") }, "Entra ID says 401 invalid_client: AADSTS7000215: Invalid client secret provided."},
+		"another tenant":  {func(o *identity.Options) { o.Application.TenantID = "contoso.example" }, "AADSTS90002: Tenant 'contoso.example' not found."},
+		"an unknown app":  {func(o *identity.Options) { o.Application.ClientID = anObject() }, "Entra ID says 400 unauthorized_client: AADSTS700016: Application with identifier"},
 		"nobody answers":  {func(o *identity.Options) { o.EntraClient = dialling(t, func(string) string { return "127.0.0.1:1" }) }, "cannot reach Entra ID at 127.0.0.1:"},
 		"a stranger's CA": {func(o *identity.Options) { o.EntraClient = client(t) }, "certificate signed by unknown authority"},
 	} {
@@ -313,7 +326,7 @@ func TestAWorkloadIdentity(t *testing.T) {
 		write(t, file, token+end)
 	}
 	project(subject, "\n") // the SDK would send it along (reference/identity.md 1.6)
-	o := identity.Options{Source: identity.WorkloadIdentity, TenantID: a.Tenant(), ClientID: app.ClientID, FederatedTokenFile: file, EntraClient: a.web(t)}
+	o := identity.Options{Source: identity.WorkloadIdentity, Application: identity.Application{TenantID: a.Tenant(), ClientID: app.ClientID, FederatedTokenFile: file}, EntraClient: a.web(t)}
 	who := made(t, o)
 	mustBe(t, who, app.ObjectID)
 
@@ -370,15 +383,15 @@ func TestATokenNeedsLife(t *testing.T) {
 		gives(jwt(lives[n], "n"))(w, r)
 		n = min(n+1, len(lives)-1)
 	})
-	who := newIdentity(t, identity.Options{ObjectID: anObject()})
+	who := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}})
 	claims, _ := identity.ClaimsOf(strings.TrimPrefix(authorize(t, who, false), "Bearer "))
 	if left := time.Until(claims.Expires); left < 50*time.Minute {
 		t.Errorf("it has %s left", left)
 	}
 	lives, n = []time.Duration{4 * time.Minute}, 0
-	authorize(t, newIdentity(t, identity.Options{ObjectID: anObject()}), false) // all there is
+	authorize(t, newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}}), false) // all there is
 	lives = []time.Duration{20 * time.Second}
-	_, err := newIdentity(t, identity.Options{ObjectID: anObject()}).Authorization(t.Context(), secret.Text{})
+	_, err := newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}}).Authorization(t.Context(), secret.Text{})
 	if err == nil || !strings.Contains(err.Error(), "it expires in ") {
 		t.Errorf("error is %v", err)
 	}

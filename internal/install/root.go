@@ -1,3 +1,5 @@
+//go:build unix
+
 package install
 
 import (
@@ -41,31 +43,7 @@ type RootResult struct {
 // Linked says that the root shares files with the installation.
 func (d RootResult) Linked() bool { return d.Method == HardLink }
 
-// RootError says that a root cannot be made from an installation.
-type RootError struct {
-	Root, From string
-	Cause      error
-}
-
-func (e *RootError) Error() string {
-	return fmt.Sprintf("cannot create the agent's root %s from %s: %v", e.Root, e.From, e.Cause)
-}
-func (e *RootError) Unwrap() error { return e.Cause }
-
-// Hint says what to do about it.
-func (e *RootError) Hint() string {
-	if errors.Is(e.Cause, errNoListener) {
-		return "check that the agent package is unpacked in AZP_AGENT_DIR (--agent-dir)"
-	}
-	return "check that AZP_AGENT_ROOT (--agent-root) has enough space and is writable for the agent's user, who must be able to read AZP_AGENT_DIR (--agent-dir)"
-}
-
-var errNoListener = fmt.Errorf("%s does not exist", listenerPath)
-
-// rootRecordName is the file that says what a root was made from.
-const rootRecordName = ".azptend-root"
-
-// rootRecord is what it holds.
+// rootRecord is what the file rootRecordName holds.
 type rootRecord struct {
 	From   string `json:"from"`
 	Source string `json:"source"` // see sourceOf

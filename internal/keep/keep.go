@@ -228,7 +228,7 @@ func (t *poolLoop) pauseAfter(err error) time.Duration {
 // is missing, or the issuer refuses the identity.
 func isPermanent(err error) bool {
 	switch azdo.ClassOf(err) {
-	case azdo.Denied, azdo.NotFound, azdo.TokenRefused:
+	case azdo.Denied, azdo.NotFound, azdo.NoToken:
 		return true
 	}
 	return errors.As(err, new(*pool.ClosedError))

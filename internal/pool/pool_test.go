@@ -236,7 +236,7 @@ func TestItVanishes(t *testing.T) {
 // refusedToken is an identity endpoint's last word.
 type refusedToken struct{ error }
 
-func (refusedToken) Refused() bool { return true }
+func (refusedToken) Permanent() bool { return true }
 
 func TestPatience(t *testing.T) {
 	forever := slices.Repeat([]mishap{broken}, 1000)

@@ -6,6 +6,7 @@ package retry
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -62,6 +63,12 @@ type atLeast struct {
 }
 
 func (a *atLeast) NextBackOff() time.Duration { return max(a.BackOff.NextBackOff(), a.least()) }
+
+// IsTransientStatus reports whether an HTTP response is about the server's condition, so
+// that the same request may succeed later.
+func IsTransientStatus(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
 
 // Pause is first, doubled times times, and at most longest. It has no jitter.
 func Pause(times int, first, longest time.Duration) time.Duration {

@@ -22,17 +22,17 @@ func resultOfPost(err error) lifecycle.Result {
 
 // outcomes are what the classes of errors mean to lifecycle.
 var outcomes = map[azdo.Class]lifecycle.Outcome{
-	azdo.Transient:    lifecycle.Unreachable,
-	azdo.AnswerLost:   lifecycle.AnswerLost,
-	azdo.Unclear:      lifecycle.Unclear,
-	azdo.Denied:       lifecycle.Denied,
-	azdo.NotFound:     lifecycle.NotFound,
-	azdo.NameTaken:    lifecycle.NameTaken,
-	azdo.AgentBusy:    lifecycle.JobRunning,
-	azdo.TokenRefused: lifecycle.Refused,
-	azdo.NotJSON:      lifecycle.Refused,
-	azdo.NotReady:     lifecycle.Refused,
-	azdo.Refused:      lifecycle.Refused,
+	azdo.Transient:  lifecycle.Unreachable,
+	azdo.AnswerLost: lifecycle.AnswerLost,
+	azdo.Unclear:    lifecycle.Unclear,
+	azdo.Denied:     lifecycle.Denied,
+	azdo.NotFound:   lifecycle.NotFound,
+	azdo.NameTaken:  lifecycle.NameTaken,
+	azdo.AgentBusy:  lifecycle.JobRunning,
+	azdo.NoToken:    lifecycle.Refused,
+	azdo.NotJSON:    lifecycle.Refused,
+	azdo.NotReady:   lifecycle.Refused,
+	azdo.Refused:    lifecycle.Refused,
 }
 
 func outcomeOf(err error, class azdo.Class) lifecycle.Outcome {

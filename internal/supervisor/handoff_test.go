@@ -109,7 +109,7 @@ func TestHandoff(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := play(t, func(o *Options) {
-				o.Handoff, o.Server, o.Token = &given, nil, nil
+				o.Handoff, o.Server = &given, nil
 				if tt.with != nil {
 					tt.with(o)
 				}

@@ -41,7 +41,7 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 	// one.
 	var dirErr error
 	findPrevious := r.previousUnchecked
-	group, network := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		begun := time.Now()
 		dirErr = r.lockAndCheckDir(ctx, &p)
@@ -57,7 +57,7 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 		p.times.key = time.Since(begun)
 		return err
 	})
-	group.Go(func() error { return r.findPool(network, &p) })
+	group.Go(func() error { return r.findPool(groupCtx, &p) })
 	err := group.Wait()
 	checked := false // what a previous run left
 	if err == nil && (dirErr == nil || findPrevious && p.release != nil) {
@@ -167,8 +167,8 @@ var errNoAnswer = fmt.Errorf("none came within %v", requestTimeout)
 // findPool gets a token, and finds the pool.
 func (r *runner) findPool(ctx context.Context, p *preparation) error {
 	begun := time.Now()
-	if err := r.o.Token(ctx); err != nil {
-		return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: err}
+	if err := r.o.Server.Authorize(ctx); err != nil {
+		return err
 	}
 	p.times.token = time.Since(begun)
 	begun = time.Now()

@@ -77,7 +77,7 @@ func TestNotReady(t *testing.T) {
 						tt.with(o)
 					}
 					if lent {
-						o.Handoff, o.Server, o.Token = &given, nil, nil
+						o.Handoff, o.Server = &given, nil
 					}
 				}, func(s *stage) {
 					if lent {

@@ -782,7 +782,7 @@ func TestTokenIsRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var took time.Duration
-			s := play(t, func(o *Options) { o.Token = func(context.Context) error { return tt.err } }, func(s *stage) {
+			s := play(t, func(o *Options) { o.Server = unauthorized{o.Server, tt.err} }, func(s *stage) {
 				begun := time.Now()
 				s.begin()
 				end := <-s.ended
@@ -799,7 +799,17 @@ func TestTokenIsRefused(t *testing.T) {
 	}
 }
 
+// unauthorized is a server for which the identity gets no token.
+type unauthorized struct {
+	Server
+	err error
+}
+
+func (u unauthorized) Authorize(context.Context) error {
+	return &azdo.TokenError{Op: "log on to Azure DevOps", Cause: u.err}
+}
+
 type refusedToken struct{}
 
-func (refusedToken) Error() string { return "no such identity" }
-func (refusedToken) Refused() bool { return true }
+func (refusedToken) Error() string   { return "no such identity" }
+func (refusedToken) Permanent() bool { return true }

@@ -130,7 +130,6 @@ func newStage(t *testing.T, f agentdir.Dir) *stage {
 	s.o = Options{
 		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
 		WorkFolder: "_work", Dir: f, handle: newHandle(), Policy: lifecycle.Policy{Grace: 100 * time.Second, NameWait: time.Minute},
-		Token:  func(context.Context) error { return nil },
 		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return s
@@ -300,6 +299,8 @@ func (s *stage) call(ctx context.Context, what string, act func() error) error {
 }
 
 var errNoAgent = &azdo.Error{Status: http.StatusNotFound, TypeKey: "TaskAgentNotFoundException"}
+
+func (s *stage) Authorize(context.Context) error { return nil }
 
 func (s *stage) PoolByName(ctx context.Context, name string) (p azdo.Pool, err error) {
 	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: 1, Name: name}; return nil })

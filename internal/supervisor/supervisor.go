@@ -43,9 +43,8 @@ type Options struct {
 	// there is no identity, and the pool is not called.
 	Handoff *agentdir.HandoffFiles
 
-	Token      func(context.Context) error // gets a token, so that its time and errors are reported separately
-	Server     Server                      // nil with Handoff
-	ClockAhead func() time.Duration        // how far the server's clock is ahead, if known; may be nil
+	Server     Server               // nil with Handoff
+	ClockAhead func() time.Duration // how far the server's clock is ahead, if known; may be nil
 	Processes  Processes
 	Log        *slog.Logger
 	Hint       func(error) string // what to do about a failure; "" or nil if unknown
@@ -72,6 +71,7 @@ func (nopObserver) Ready(map[string]time.Duration)                  {}
 
 // Server is what the supervisor calls in Azure DevOps. *azdo.Client is one.
 type Server interface {
+	Authorize(ctx context.Context) error
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
 	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)

@@ -20,7 +20,7 @@ import (
 // settings. With -update it writes them.
 func TestConfigurationPage(t *testing.T) {
 	rows, groups := map[config.Group]string{}, []config.Group{}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if rows[row.Group] == "" {
 			groups = append(groups, row.Group)
 		}

@@ -217,7 +217,7 @@ func (n names) check(span string) (kind, why string) {
 		return "test", ""
 	case settingName.MatchString(span):
 		env := settingName.FindStringSubmatch(span)[1]
-		if !slices.ContainsFunc(config.Table(), func(row config.Setting) bool { return row.Env == env }) {
+		if !slices.ContainsFunc(config.Table, func(row config.Setting) bool { return row.Env == env }) {
 			return "setting", "there is no such setting"
 		}
 		return "setting", ""

@@ -39,8 +39,8 @@ var allowed = map[string][]string{
 	"internal/text":         {},
 	"internal/control":      {"internal/connlimit", "internal/retry"},
 	"internal/connlimit":    {},
-	"internal/identity":     {"internal/retry", "internal/safefile", "internal/secret"},
-	"internal/azdo":         {"internal/retry", "internal/secret"},
+	"internal/identity":     {"internal/httpclient", "internal/retry", "internal/safefile", "internal/secret"},
+	"internal/azdo":         {"internal/httpclient", "internal/retry", "internal/secret"},
 	"internal/agentdir":     {"internal/proc", "internal/safefile"}, // proc for the user whose files they are
 	"internal/platform":     {"internal/retry"},
 	"internal/install":      {"internal/agentdir", "internal/azdo", "internal/retry", "internal/safefile", "internal/secret"}, // agentdir for the lock of a root, azdo for the organisation's list of packages

@@ -53,7 +53,7 @@ func inherited() []string {
 		"AZPTEND_FAKEAGENT_FLAGS_TAKE", "AZPTEND_FAKEAGENT_CONNECTS", "AZPTEND_FAKEAGENT_CLOSES", "AZPTEND_FAKEAGENT_REFUSED",
 		"AZPTEND_FAKEAGENT_TERM", "AZPTEND_FAKEAGENT_OBEYS", "AZPTEND_FAKEAGENT_UPDATE_GATE",
 	}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		names = append(names, row.Env)
 	}
 	return names

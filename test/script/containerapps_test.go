@@ -49,7 +49,7 @@ func cmdContainerApps(ts *testscript.TestScript, neg bool, args []string) {
 	if len(body.Properties.Template.Containers) != 1 {
 		ts.Fatalf("%s has not one container", args[0])
 	}
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Env != "AZP_AGENT_DIR" {
 			ts.Setenv(row.Env, "")
 		}

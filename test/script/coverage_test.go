@@ -51,7 +51,7 @@ func TestEveryRowHasAScript(t *testing.T) {
 // settingsAndCodes are the rows of both tables, as a script names them.
 func settingsAndCodes() []string {
 	var rows []string
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		rows = append(rows, row.Env)
 	}
 	for _, row := range exitcode.Table() {
@@ -153,7 +153,7 @@ func (s script) kills(actor string) bool { return slices.Contains(s.lines, "sign
 // looked at afterwards.
 func (s script) dishonestSetting(env string) string {
 	var flag string
-	for _, row := range config.Table() {
+	for _, row := range config.Table {
 		if row.Env == env {
 			flag = row.Flag
 		}
