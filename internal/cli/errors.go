@@ -7,9 +7,13 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/setup"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -79,4 +83,26 @@ func printProblems(w io.Writer, problems []config.Problem) {
 			fmt.Fprintf(w, "%shint: %s\n", strings.Repeat(" ", min(2*(len(problems)-1), 2)), p.Hint)
 		}
 	}
+}
+
+// hintFor says what to do about an error, "" if nobody knows. It asks the error itself
+// first, and last the doctor's table of causes.
+func hintFor(err error) string {
+	var dir *agentdir.DirError
+	var hinter interface{ Hint() string }
+	switch {
+	case errors.As(err, &dir):
+		return dir.Hint
+	case errors.As(err, &hinter) && hinter.Hint() != "":
+		return hinter.Hint()
+	case errors.Is(err, setup.ErrSelf):
+		return "run it as an administrator: with --auth azure-cli after `az login`, or with --auth pat and a personal access token in AZP_TOKEN"
+	case errors.Is(err, azdo.ErrAzureDevOpsServer):
+		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
+	}
+	if hint := agentHint(err); hint != "" {
+		return hint
+	}
+	explained, _ := doctor.Explain(err)
+	return explained.Fix
 }
