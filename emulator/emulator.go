@@ -34,7 +34,7 @@ type Options struct {
 	Pools    []string // that exist at the start; ids count from 1
 	Projects []string // that exist at the start; default "Project"
 	Hosts    []string // names by which clients call it, besides addresses and localhost
-	// TimeScale (1 or more) divides the protocol's slow times: the long poll of 50 s, the life of a session that
+	// TimeScale (1 or more) divides the protocol's slow times: the long poll of 50 s, the lifetime of a session that
 	// nobody polls, the lock of a job.
 	TimeScale float64
 	// Assumptions are reversed from the start, see SetAssumptions.
@@ -136,7 +136,9 @@ func (e *Emulator) Env() []string {
 
 // Assumptions are the names of everything that nobody could verify about the real service. docs/assumptions.md in this
 // repository says what each means.
-func Assumptions() []string { return emulator.AssumptionNames() }
+func Assumptions() []string {
+	return emulator.AssumptionNames()
+}
 
 // SetAssumptions reverses the named assumptions: the emulator then behaves in the other possible way. All others are
 // as they were expected. A tool that passes its tests under each of them does not depend on a guess.

@@ -19,7 +19,7 @@ type Agent struct {
 	Pool     string // default: the first pool
 	Name     string
 	Version  string // default "5.282.3"
-	Online   bool   // it has a session. One that was added has it for ever, and gets jobs
+	Online   bool   // it has a session. An agent from AddAgent keeps it, and gets jobs
 	Disabled bool
 
 	SystemCapabilities map[string]string
@@ -95,7 +95,9 @@ func agentOf(pool string, s emulator.AgentState) Agent {
 }
 
 // State returns the emulator's current state.
-func (e *Emulator) State() State { return e.stateOf(e.inner.State()) }
+func (e *Emulator) State() State {
+	return e.stateOf(e.inner.State())
+}
 
 // Wait waits until the state is as match wants it, and returns it. The error is ctx's, or says that the emulator has
 // ended.

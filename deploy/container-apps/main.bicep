@@ -1,4 +1,4 @@
-// agents-job.yaml and keep-app.yaml of this folder, as Bicep.
+// agents-job.yaml and keep-app.yaml of this directory, as Bicep.
 //
 // NOT COMPILED: no Bicep compiler can be had where this project is built. `make test-containerapps` holds that it has the
 // fields and the containers' settings of the YAML files, which are checked against the types of Microsoft's SDK; it does not

@@ -1,4 +1,4 @@
-# An agent on Debian. It needs nothing of the folder it is built in, but the agent's version and its SHA-256:
+# An agent on Debian. It needs no build context, only the agent's version and its SHA-256:
 #   docker build -f debian.Dockerfile --build-arg AGENT_VERSION=5.282.3 --build-arg AGENT_SHA256=… -t agent .
 FROM golang:1.26 AS build
 ARG AZPTEND_REF=main

@@ -10,7 +10,7 @@ FROM scratch
 COPY --from=build --chown=root:root /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=root:root --chmod=0711 /azptend /azptend
 USER 10001:10001
-# No agent lives here that azptend healthcheck could ask; a keeper's health is /healthz at AZP_KEEP_LISTEN.
+# No agent runs here, so there is no HEALTHCHECK; the keeper's health is /healthz on AZP_KEEP_LISTEN.
 HEALTHCHECK NONE
 ENTRYPOINT ["/azptend"]
 CMD ["keep"]

@@ -67,9 +67,9 @@ type DirError struct {
 
 func (e *DirError) Error() string {
 	if e.User != "" {
-		return fmt.Sprintf("cannot use the agent folder %s as user %s: %s", e.Dir, e.User, e.Why)
+		return fmt.Sprintf("cannot use the agent directory %s as user %s: %s", e.Dir, e.User, e.Why)
 	}
-	return fmt.Sprintf("cannot use the agent folder %s: %s", e.Dir, e.Why)
+	return fmt.Sprintf("cannot use the agent directory %s: %s", e.Dir, e.Why)
 }
 
 func (e *DirError) Unwrap() error { return e.Cause }
@@ -82,7 +82,7 @@ func (d Dir) dirError(why, hint string, cause error) error {
 // a container with a volume is replaced, the old one ends sooner or later.
 func (d Dir) inUseError(why string) error {
 	return &DirError{Dir: d.Root, Why: why, InUse: true,
-		Hint: "give each agent its own folder (AZP_AGENT_DIR). If this container replaces the other one, let that end first, or raise AZP_NAME_WAIT (--name-wait)"}
+		Hint: "give each agent its own directory (AZP_AGENT_DIR); if this container replaces the other one, stop that one first, or raise AZP_NAME_WAIT (--name-wait)"}
 }
 
 const hintReadable = "make every directory on the way readable for this user"
@@ -131,17 +131,17 @@ func (d Dir) CheckRoot() error {
 // be read-only. The error is a *DirError.
 func (d Dir) CheckListener() error {
 	if !filepath.IsAbs(d.Root) {
-		return d.dirError("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to one", nil)
+		return d.dirError("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to an absolute path", nil)
 	}
 	info, err := os.Stat(d.Listener())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return d.dirError("bin/Agent.Listener does not exist",
-			"install the agent package with azptend install, or set AZP_AGENT_DIR (--agent-dir) to where it is", err)
+			"install the agent package with azptend install, or set AZP_AGENT_DIR (--agent-dir) to the directory that holds it", err)
 	case err != nil:
 		return d.dirError(err.Error(), hintReadable, err)
 	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return d.dirError("bin/Agent.Listener is not executable", "unpack the agent package again, with its file modes", nil)
+		return d.dirError("bin/Agent.Listener is not executable", "unpack the agent package again, and preserve its file modes", nil)
 	}
 	return d.checkArchitecture()
 }
@@ -152,8 +152,8 @@ func (d Dir) checkListable() error {
 	for dir := d.Root; ; dir = filepath.Dir(dir) {
 		opened, err := safefile.OpenDir(dir)
 		if err != nil {
-			return d.dirError("the folder "+dir+" cannot be listed: "+withoutPath(err),
-				"the agent lists its folder and every folder above it: chmod o+rx "+dir+", or set AZP_AGENT_DIR (--agent-dir) to another", err)
+			return d.dirError("the directory "+dir+" cannot be listed: "+withoutPath(err),
+				"run chmod o+rx "+dir+" (the agent lists its directory and all directories above it), or set AZP_AGENT_DIR (--agent-dir) to another directory", err)
 		}
 		opened.Close()
 		if dir == filepath.Dir(dir) {
@@ -176,8 +176,8 @@ func (d Dir) checkHome() error {
 		return d.dirError(err.Error(), hintReadable, err)
 	}
 	if home := filepath.Dir(filepath.Dir(listener)); home != root {
-		return d.dirError("bin/Agent.Listener is a link into "+home+", and would look for its files there",
-			"copy the agent's package into the folder instead of linking to it, or set AZP_AGENT_DIR (--agent-dir) to "+home, nil)
+		return d.dirError("bin/Agent.Listener is a link into "+home+", so it would look for its files there",
+			"copy the agent package into the directory instead of linking to it, or set AZP_AGENT_DIR (--agent-dir) to "+home, nil)
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ const (
 // be written. The error is a *DirError.
 func (d Dir) MakeWritable() error {
 	if err := os.MkdirAll(d.Root, 0o700); err != nil {
-		return d.dirError("it cannot be made: "+withoutPath(err), writeHint(err), err)
+		return d.dirError("it cannot be created: "+withoutPath(err), writeHint(err), err)
 	}
 	return d.checkWritable(d.Root)
 }
@@ -254,11 +254,11 @@ func (d Dir) checkWritable(dir string) error {
 func writeHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "the disk is full: make room, or set AZP_AGENT_DIR (--agent-dir) to a folder on another"
+		return "free some space on the disk, or set AZP_AGENT_DIR (--agent-dir) to a directory on another disk"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: mount it writable, or set AZP_AGENT_ROOT (--agent-root) to a writable folder, where the agent then keeps its files"
+		return "mount the file system writable, or set AZP_AGENT_ROOT (--agent-root) to a writable directory"
 	}
-	return "the agent writes its files and logs there: make it writable for this user"
+	return "make it writable for this user: the agent writes its files and logs there"
 }
 
 // withoutPath is the text of a path error without the path, which the message already
@@ -283,8 +283,8 @@ func withoutPath(err error) string {
 func (d Dir) CheckVersion(output string, code int) (string, error) {
 	version := strings.TrimSpace(output)
 	if code != 0 {
-		return "", d.dirError(fmt.Sprintf("bin/Agent.Listener --version ends with exit code %d", code),
-			"its runtime may lack a library (libicu, libssl, libstdc++): see the lines above", nil)
+		return "", d.dirError(fmt.Sprintf("bin/Agent.Listener --version exits with code %d", code),
+			"check the lines above: a library may be missing (libicu, libssl, libstdc++)", nil)
 	}
 	parts := strings.Split(version, ".")
 	is := len(parts) == 3
@@ -292,7 +292,7 @@ func (d Dir) CheckVersion(output string, code int) (string, error) {
 		is = is && p != "" && strings.Trim(p, "0123456789") == ""
 	}
 	if !is {
-		return "", d.dirError(fmt.Sprintf("bin/Agent.Listener --version prints %.60q, which is no version", version),
+		return "", d.dirError(fmt.Sprintf("bin/Agent.Listener --version prints %.60q, which is not a version", version),
 			"check that this is the agent's listener", nil)
 	}
 	return version, nil

@@ -57,7 +57,7 @@ func TestFullDisk(t *testing.T) {
 func TestReadOnlyDir(t *testing.T) {
 	root := "/proc/self"
 	err := agentdir.Dir{Root: root}.WriteFiles(registration, theKey())
-	isUnfit(t, err, "cannot use the agent folder "+root, "make it writable")
+	isUnfit(t, err, "cannot use the agent directory "+root, "make it writable")
 	if left, _ := filepath.Glob(root + "/.azptend-*"); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}

@@ -131,8 +131,8 @@ func TestCheckVersion(t *testing.T) {
 	}
 	for _, text := range []string{"", "4.273", "4.273.0.1", "v4.273.0", "4..0", "4.273.x", "Unhandled exception. System.IO", "4.273.0\n4.273.0"} {
 		_, err := f.CheckVersion(text, 0)
-		isUnfit(t, err, "which is no version", "this is the agent's listener")
+		isUnfit(t, err, "which is not a version", "this is the agent's listener")
 	}
 	_, err := f.CheckVersion("Couldn't find a valid ICU package", 134)
-	isUnfit(t, err, "ends with exit code 134", "libicu")
+	isUnfit(t, err, "exits with code 134", "libicu")
 }

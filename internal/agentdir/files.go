@@ -54,7 +54,7 @@ type Registration struct {
 func GenerateKey() (*rsa.PrivateKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the agent's key: %w", err)
+		return nil, fmt.Errorf("cannot create the agent's key: %w", err)
 	}
 	return key, nil
 }
@@ -130,7 +130,7 @@ type HandoffFiles struct {
 // ReadHandoff reads the files that `azptend register` has written to this directory.
 // The error is a *DirError.
 func (d Dir) ReadHandoff() (HandoffFiles, error) {
-	const hint = "check that azptend register --out has run with the same folder mounted, and that this user can read its files"
+	const hint = "check that azptend register --out wrote into this directory, and that this user can read its files"
 	h := HandoffFiles{Dir: d}
 	for _, file := range []struct {
 		name string
@@ -138,18 +138,18 @@ func (d Dir) ReadHandoff() (HandoffFiles, error) {
 	}{{settingsFile, &h.settings}, {credentialsFile, &h.credentials}, {keyFile, &h.key}} {
 		b, err := safefile.Dir(d.Root).ReadFile(file.name, maxFileSize)
 		if err != nil {
-			return HandoffFiles{}, d.dirError(fmt.Sprintf("there is no registered agent in it: cannot read %s: %s", file.name, withoutPath(err)), hint, err)
+			return HandoffFiles{}, d.dirError(fmt.Sprintf("it holds no registered agent: cannot read %s: %s", file.name, withoutPath(err)), hint, err)
 		}
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 		if file.name == settingsFile {
 			h.Registration, _ = parseSettings(b)
 		}
 		if err := json.Unmarshal(b, file.into); err != nil {
-			return HandoffFiles{}, d.dirError(file.name+" in it is not what an agent's file looks like", hint, err)
+			return HandoffFiles{}, d.dirError(file.name+" in it is not a valid agent file", hint, err)
 		}
 	}
 	if h.Registration.AgentID == 0 {
-		return HandoffFiles{}, d.dirError(settingsFile+" in it names no agent", hint, nil)
+		return HandoffFiles{}, d.dirError(settingsFile+" in it does not name an agent", hint, nil)
 	}
 	return h, nil
 }

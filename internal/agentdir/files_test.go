@@ -215,7 +215,7 @@ func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
 	}
 	for _, root := range []string{file, filepath.Join(t.TempDir(), "none")} {
 		err := agentdir.Dir{Root: root}.WriteFiles(registration, theKey())
-		isUnfit(t, err, "cannot use the agent folder "+root+": cannot write .credentials_rsaparams: ", "make it writable")
+		isUnfit(t, err, "cannot use the agent directory "+root+": cannot write .credentials_rsaparams: ", "make it writable")
 	}
 }
 

@@ -30,7 +30,7 @@ func (d Dir) Lock() (release func(), err error) {
 	}
 	pid, sameMounts := lockHolder(d.Root)
 	if sameMounts {
-		return nil, d.dirError("another azptend uses it", "give each agent its own folder (AZP_AGENT_DIR), or end the other azptend", nil)
+		return nil, d.dirError("another azptend uses it", "give each agent its own directory (AZP_AGENT_DIR), or stop the other azptend", nil)
 	}
 	where := "in another container or on another machine"
 	if pid != 0 {

@@ -26,7 +26,7 @@ func (d Dir) Registration() (r Registration, found bool, err error) {
 	}
 	if err != nil {
 		return Registration{}, false, d.dirError(fmt.Sprintf("cannot read %s: %s", settingsFile, withoutPath(err)),
-			"make the files of the earlier agent readable for this user, or remove them", err)
+			"make the files of the previous agent readable for this user, or remove them", err)
 	}
 	r, found = parseSettings(b)
 	return r, found, nil
@@ -64,7 +64,7 @@ func (d Dir) MakePerfDir() (path string, err error) {
 	_ = d.RemoveTemporary()
 	path, err = os.MkdirTemp(filepath.Clean(d.Root), perfDirPattern)
 	if err != nil {
-		return "", d.dirError("cannot make a folder in it: "+withoutPath(err), writeHint(err), err)
+		return "", d.dirError("cannot create a directory in it: "+withoutPath(err), writeHint(err), err)
 	}
 	return path, nil
 }
@@ -98,7 +98,7 @@ func (d Dir) OccupiedError(pid int, who string, elsewhere bool) error {
 		return d.inUseError(fmt.Sprintf("%s runs in it (process %d, in another container)", who, pid))
 	}
 	return d.dirError(fmt.Sprintf("%s runs in it (process %d)", who, pid),
-		"end that agent, or give azptend its own folder (AZP_AGENT_DIR)", nil)
+		"stop that agent, or give azptend its own directory (AZP_AGENT_DIR)", nil)
 }
 
 // The rest is about files that azptend has not written: those of config.sh, say, that
@@ -124,9 +124,9 @@ func (d Dir) CheckForeignFiles() error {
 		}
 		who = fmt.Sprintf("the agent %q (id %d, pool %d) of %s", r.AgentName, r.AgentID, r.PoolID, server)
 	}
-	return d.dirError("it holds the files of "+who+", which azptend has not registered: it would have to replace them",
-		"remove that agent with the tool that made it (./config.sh remove), or use another folder (AZP_AGENT_DIR, AZP_AGENT_ROOT); "+
-			"AZP_REPLACE_AGENT_FILES (--replace-agent-files) moves its files aside and goes on, and leaves that agent in its pool", nil)
+	return d.dirError("it holds the files of "+who+", which azptend did not register and does not overwrite",
+		"remove that agent with ./config.sh remove, or use another directory (AZP_AGENT_DIR, AZP_AGENT_ROOT); "+
+			"or set AZP_REPLACE_AGENT_FILES (--replace-agent-files) to move its files aside, which leaves that agent in its pool", nil)
 }
 
 // MoveForeignFiles moves the files of an agent that azptend has not registered to a

@@ -99,7 +99,7 @@ func (a entitlementResponse) result(op string) (Entitlement, error) {
 	if a.IsSuccess && a.Entitlement != nil && a.Entitlement.ID != "" {
 		return *a.Entitlement, nil
 	}
-	refused := &RefusedError{Op: op, Reason: "nothing, but that it did not succeed"}
+	refused := &RefusedError{Op: op, Reason: "no reason, only that it did not succeed"}
 	for _, o := range append(a.OperationResults, a.OperationResult) {
 		if len(o.Errors) > 0 {
 			refused.Key, refused.Reason = o.Errors[0].Key, oneLine(o.Errors[0].Value)

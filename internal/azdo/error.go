@@ -30,7 +30,7 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, "cannot %s: ", e.Op)
 	switch {
 	case errors.As(e.Cause, new(*invalidResponse)):
-		fmt.Fprintf(&b, "Azure DevOps' answer is of no use: %v", e.Cause)
+		fmt.Fprintf(&b, "Azure DevOps' answer is invalid: %v", e.Cause)
 	case e.Status == 0:
 		fmt.Fprintf(&b, "no answer from Azure DevOps: %v", e.Cause)
 	case e.Message != "":

@@ -52,7 +52,7 @@ func (c *Client) QueueForPool(ctx context.Context, project string, pool int) (q 
 // AddQueue puts a pool into a project, closed to its pipelines.
 func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (Queue, error) {
 	var q Queue
-	op := fmt.Sprintf("put pool %d into the project", pool)
+	op := fmt.Sprintf("add pool %d to the project", pool)
 	err := c.do(ctx, request{
 		op: op, method: http.MethodPost, path: queuesPath(project), query: url.Values{"authorizePipelines": {"false"}}, into: &q,
 		body: map[string]any{"name": name, "pool": map[string]int{"id": pool}},

@@ -87,7 +87,7 @@ func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) err
 			return nil
 		}
 	}
-	return &RefusedError{Op: op, Reason: "nothing, and it has done nothing: it does not know that identity"}
+	return &RefusedError{Op: op, Reason: "no reason, but it did nothing: it does not know that identity"}
 }
 
 // RemoveRole takes the role that a user was given on a pool. One that it inherits
@@ -106,7 +106,7 @@ func assignmentsPath(pool int) string {
 // AddPool makes a pool. It ignores a wish not to update agents, which has to be
 // set afterwards: [Client.SetAutoUpdate] (azure-devops-rest.md 2.1).
 func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
-	op := fmt.Sprintf("make agent pool %q", name)
+	op := fmt.Sprintf("create agent pool %q", name)
 	var p Pool
 	err := c.do(ctx, request{
 		op: op, method: http.MethodPost, path: "_apis/distributedtask/pools", into: &p,

@@ -6,6 +6,7 @@ package bounded
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -65,22 +66,70 @@ func Within(d time.Duration, f func()) bool {
 // FinalSteps are what a process does before it exits. It exits in time whatever is
 // stuck: each step has a limit, and the steps share what is left until the deadline.
 type FinalSteps struct {
-	Log      *slog.Logger
-	Deadline time.Time     // zero: none
-	Least    time.Duration // for each step when the deadline has passed
+	Log   *slog.Logger
+	Least time.Duration // for each step when the deadline has passed
+
+	mu       sync.Mutex
+	deadline time.Time     // zero: none
+	changed  chan struct{} // closed and replaced when the deadline changes; nil: no step waits
+}
+
+// EndBy sets the deadline. The earliest one counts, also for the step that is being
+// waited for. Zero changes nothing.
+func (s *FinalSteps) EndBy(deadline time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deadline.IsZero() || !s.deadline.IsZero() && !deadline.Before(s.deadline) {
+		return
+	}
+	s.deadline = deadline
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// Deadline is the earliest that was set; zero: none.
+func (s *FinalSteps) Deadline() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deadline
 }
 
 // Limit is how long a step may take that usually may take most.
 func (s *FinalSteps) Limit(most time.Duration) time.Duration {
-	if s.Deadline.IsZero() {
+	deadline := s.Deadline()
+	if deadline.IsZero() {
 		return most
 	}
-	return min(most, max(time.Until(s.Deadline)/2, s.Least))
+	return min(most, max(time.Until(deadline)/2, s.Least))
 }
 
-// Do calls step, and logs a warning if it does not wait for its end.
-func (s *FinalSteps) Do(what string, most time.Duration, step func()) {
-	if limit := s.Limit(most); !Within(limit, step) {
-		s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "waited", limit.String())
+// Do calls step, and reports whether it has ended. If it does not wait for its end, it
+// logs a warning.
+func (s *FinalSteps) Do(what string, most time.Duration, step func()) (ended bool) {
+	begun, done := time.Now(), make(chan struct{})
+	go func() {
+		defer close(done)
+		step()
+	}()
+	for {
+		s.mu.Lock()
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		limit := time.NewTimer(s.Limit(most - time.Since(begun)))
+		select {
+		case <-done:
+			limit.Stop()
+			return true
+		case <-changed:
+			limit.Stop()
+		case <-limit.C:
+			s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "timeout", time.Since(begun).Round(time.Millisecond).String())
+			return false
+		}
 	}
 }

@@ -40,11 +40,30 @@ func TestFinalStepsEndInTime(t *testing.T) {
 		stuck := make(chan struct{})
 		defer close(stuck)
 		begun := time.Now()
-		steps := FinalSteps{Log: slog.New(slog.DiscardHandler), Deadline: begun.Add(600 * time.Millisecond), Least: 50 * time.Millisecond}
+		steps := FinalSteps{Log: slog.New(slog.DiscardHandler), Least: 50 * time.Millisecond}
+		steps.EndBy(begun.Add(600 * time.Millisecond))
+		steps.EndBy(begun.Add(time.Hour)) // the earlier one counts
 		for range 3 {
 			steps.Do("something", 7*time.Second, func() { <-stuck })
 		}
 		if took := time.Since(begun); took > 600*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A deadline that comes while a step is stuck counts for that step, too.
+func TestFinalStepsEndSooner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		defer close(stuck)
+		begun := time.Now()
+		steps := FinalSteps{Log: slog.New(slog.DiscardHandler), Least: 50 * time.Millisecond}
+		time.AfterFunc(time.Second, func() { steps.EndBy(begun.Add(2 * time.Second)) })
+		if steps.Do("something", time.Minute, func() { <-stuck }) {
+			t.Error("a stuck step has ended")
+		}
+		if took := time.Since(begun); took > 2*time.Second {
 			t.Errorf("it took %v", took)
 		}
 	})

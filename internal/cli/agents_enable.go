@@ -19,7 +19,7 @@ import (
 // newSwitch makes `agents enable` and `agents disable`.
 func newSwitch(p Process, on bool) *cobra.Command {
 	s := &switcher{p: p, on: on, verb: "disable", done: "disabled"}
-	about := "the server assigns no further job to them; a job that runs goes on"
+	about := "the server assigns no further job to them; a running job continues"
 	if on {
 		s.verb, s.done, about = "enable", "enabled", "the server assigns jobs to them again"
 	}
@@ -28,12 +28,12 @@ func newSwitch(p Process, on bool) *cobra.Command {
 		Short: strings.ToUpper(s.verb[:1]) + s.verb[1:] + " agents: " + about,
 		Long: strings.ToUpper(s.verb[:1]) + s.verb[1:] + " agents: " + about + `.
 
-Agents that are named are ` + s.done + ` at once. Those that --match, --version-below,
---state or --mine find are only shown, until --yes. Placeholders are left out unless
-they are named.
+Agents that are named are ` + s.done + ` at once. Agents that --match, --version-below,
+--state or --mine select are only listed, unless --yes is given. Placeholders are
+skipped unless they are named.
 
-Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
-` + s.done + `; else those of azptend run.`,
+Exit codes: 0; 64 if a named agent does not exist; 75 if some could not be
+` + s.done + `; otherwise those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			s.chosen.names = args
@@ -41,15 +41,15 @@ Exit codes: 0; 64 if no agent has a name that is given; 75 if some could not be
 				return err
 			}
 			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine && len(s.chosen.states) == 0 {
-				return badFlag("no agent is chosen\nhint: name agents, or choose them by --match, --version-below, --state or --mine")
+				return badFlag("no agent is selected\nhint: name agents, or select them with --match, --version-below, --state or --mine")
 			}
-			return withPool(p, c.Flags(), poolSettings(), s.run)
+			return withPool(c.Context(), p, c.Flags(), poolSettings(), s.run)
 		},
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	s.chosen.addFlags(flags)
-	flags.BoolVar(&s.yes, "yes", false, "do it, to agents that were not named")
+	flags.BoolVar(&s.yes, "yes", false, "apply the change to agents that were not named")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, poolSettings()...)
 	return c

@@ -20,7 +20,7 @@ type agentRow struct {
 	Name         string            `json:"name"`              // name of the agent
 	Pool         string            `json:"pool,omitempty"`    // name of the pool
 	PoolID       int               `json:"pool_id"`           // id of the pool
-	State        pool.State        `json:"state"`             // what the agent does
+	State        pool.State        `json:"state"`             // what the agent does; azptend prune shows which offline agents are ghosts
 	Since        *time.Time        `json:"since,omitempty"`   // when this state began
 	Enabled      bool              `json:"enabled"`           // whether the server gives jobs to the agent
 	Version      string            `json:"version"`           // version of the agent package

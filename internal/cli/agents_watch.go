@@ -47,9 +47,9 @@ func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	last := fmt.Sprintf("%v, %s: %s; Ctrl-C ends it", tended, tended.Now().UTC().Format(time.TimeOnly), text.Count(len(agents), "agent"))
+	last := fmt.Sprintf("%v, %s: %s; press Ctrl-C to stop", tended, tended.Now().UTC().Format(time.TimeOnly), text.Count(len(agents), "agent"))
 	if room := term.Rows(p.Stdout) - 2; room > 0 && len(lines) > room {
-		last += fmt.Sprintf("; %d below the edge", len(lines)-room)
+		last += fmt.Sprintf("; %d more below", len(lines)-room)
 		lines = lines[:room]
 	}
 	_, err := fmt.Fprintf(p.Stdout, "\x1b[H\x1b[J%s\n\n%s", strings.Join(lines, "\n"), last)

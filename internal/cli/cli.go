@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
@@ -30,6 +31,7 @@ type Process struct {
 	Began   time.Time
 
 	redactor   *secret.Redactor // of what the settings hold that nobody is to read
+	settings   *config.Settings // what this command has loaded: they decide how an error is printed
 	errors     *logqueue.Queue  // in front of Stderr, for the log and what follows it
 	prints     *logqueue.Queue  // in front of Stdout, for what a listener prints; may be the same
 	undumpable error            // nil: other processes of our user cannot look into this one
@@ -51,11 +53,13 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	// Before anything else, in every command: a probe and a hook are started with
 	// the container's environment while jobs of the same user run.
 	p.undumpable = proc.MakeUndumpable()
+	config.IgnoreGoSettings()
 	p.redactor = &secret.Redactor{}
+	p.settings = &config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)}
 	p.openStreams()
 	root := NewRoot(p, more...)
 	root.SetArgs(p.Args[1:])
-	code := complain(p.redactor.Writer(p.errors), root.Execute())
+	code := p.complain(p.redactor.Writer(p.errors), root.Execute())
 	p.flushStreams()
 	return code
 }
@@ -86,11 +90,16 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	}
 	root.AddCommand(newVersion(p))
 	addCompletion(root)
+	addHelp(root)
 	setHelp(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs
 		}
+		switch c.Name() {
+		case "install", "token", "doctor", "setup", "placeholder", "agents", "prune", "keep":
+			endOnSignal(c)
+		} // run, register and selftest have an agent to remove; the others die of a signal
 	}
 	return root
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,7 +25,7 @@ func newDoctor(p Process) *cobra.Command {
 		Long: `Check everything that "azptend run" needs: settings, identity, token, network, organisation, pool, role and the agent's directory. Then check what jobs can reach, the grace period, and why jobs wait. doctor changes nothing. If a check cannot be made because another one failed, it says so and goes on.
 
 Use the settings of run, and call doctor where run runs: in the same container, as the same user. The exit code is 0 if run would work, and otherwise the code that run would exit with. docs/doctor.md describes each check and each cause.`,
-		RunE: func(c *cobra.Command, _ []string) error { return runDoctor(p, c.Flags(), asJSON) },
+		RunE: func(c *cobra.Command, _ []string) error { return runDoctor(c.Context(), p, c.Flags(), asJSON) },
 	}
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -36,12 +34,11 @@ Use the settings of run, and call doctor where run runs: in the same container, 
 }
 
 // runDoctor makes all checks.
-func runDoctor(p Process, flags *pflag.FlagSet, asJSON bool) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool) error {
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
 	s = s.WithFileToken()
+	p.remember(s)
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)
 	redactor.Add(s.ProxyPasswords()...)

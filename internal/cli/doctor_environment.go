@@ -8,19 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
-	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -39,7 +36,7 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 	}
 	as, err := runAs(s.RunAs)
 	if err != nil {
-		problems = append(problems, config.Problem{What: err.Error(), Hint: hintFor(err)})
+		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
 	}
 	subject := remoteEnvironment(s, log, redactor)
 	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder
@@ -160,29 +157,4 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 	}
 	jobs.CanRead = func(file string) bool { return as.Do(func() error { return readable(file) }) == nil }
 	return jobs
-}
-
-// metadataTimeout is for a neighbour: whoever is there answers in milliseconds,
-// and where nobody is, nothing answers.
-const metadataTimeout = 2 * time.Second
-
-// metadataAnswers says whether Azure's metadata service can be reached. It is
-// asked without the header that it wants, which it refuses with 400: so no token
-// is asked for, and another cloud's service at the same address is not taken for
-// it (reference/identity.md 1.4).
-func metadataAnswers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://169.254.169.254/metadata/identity/oauth2/token", nil)
-	if err != nil {
-		return false
-	}
-	client := httpclient.ForIdentity()
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusBadRequest
 }

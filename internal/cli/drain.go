@@ -81,7 +81,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 // drainText says what a drain was asked of.
 func drainText(s control.Status) string {
 	if s.End != nil {
-		return fmt.Sprintf("Agent %q of pool %q is leaving already", s.Agent, s.Pool)
+		return fmt.Sprintf("Agent %q of pool %q is already draining", s.Agent, s.Pool)
 	}
 	text := fmt.Sprintf("Asked agent %q of pool %q to drain: it is %s", s.Agent, s.Pool, s.Phase)
 	if s.Job == "running" {

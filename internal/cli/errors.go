@@ -7,13 +7,9 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/secret"
-	"github.com/azptend/azptend/internal/setup"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -26,26 +22,31 @@ import (
 
 // complain prints an error and returns the exit code for it. It is the only
 // printer of errors.
-func complain(w io.Writer, err error) int {
+func (p Process) complain(w io.Writer, err error) int {
 	var coded *exitcode.Error
 	if said := errors.As(err, &coded) && coded.Err == nil; err != nil && !said {
-		printError(w, err)
+		p.printError(w, err)
 	}
 	return exitcode.Of(err)
 }
 
-func printError(w io.Writer, err error) {
+func (p Process) printError(w io.Writer, err error) {
 	var invalid *config.InvalidError
 	if errors.As(err, &invalid) {
-		if invalid.LogFormat == "json" {
+		if invalid.LogFormat == "json" || p.logsJSON() {
 			logProblems(w, invalid.Problems)
 			return
 		}
 		printProblems(w, invalid.Problems)
 		return
 	}
+	hint := p.hintFor(err)
+	if p.logsJSON() {
+		newLog(w, *p.settings).Error("Command failed", "error", err, "hint", hint)
+		return
+	}
 	fmt.Fprintln(w, term.SafeLines("azptend: "+err.Error()))
-	if hint := hintFor(err); hint != "" {
+	if hint != "" {
 		fmt.Fprintln(w, term.SafeLines("hint: "+hint))
 	}
 }
@@ -54,11 +55,14 @@ func printError(w io.Writer, err error) {
 // program as a line of the log.
 func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
 	if s.LogFormat == "text" {
-		printError(redactor.Writer(p.errors), err)
+		p.printError(redactor.Writer(p.errors), err)
 		return
 	}
-	log.Error("Agent failed", "error", err, "hint", hintFor(err))
+	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }
+
+// logsJSON says that each line on standard error is JSON.
+func (p Process) logsJSON() bool { return p.settings != nil && p.settings.LogFormat == "json" }
 
 // logProblems is printProblems for who reads standard error by machine: a line of
 // the log each, as all the lines that would have followed.
@@ -83,26 +87,4 @@ func printProblems(w io.Writer, problems []config.Problem) {
 			fmt.Fprintf(w, "%shint: %s\n", strings.Repeat(" ", min(2*(len(problems)-1), 2)), p.Hint)
 		}
 	}
-}
-
-// hintFor says what to do about an error, "" if nobody knows. It asks the error itself
-// first, and last the doctor's table of causes.
-func hintFor(err error) string {
-	var dir *agentdir.DirError
-	var hinter interface{ Hint() string }
-	switch {
-	case errors.As(err, &dir):
-		return dir.Hint
-	case errors.As(err, &hinter) && hinter.Hint() != "":
-		return hinter.Hint()
-	case errors.Is(err, setup.ErrSelf):
-		return "run it as an administrator: with --auth azure-cli after `az login`, or with --auth pat and a personal access token in AZP_TOKEN"
-	case errors.Is(err, azdo.ErrAzureDevOpsServer):
-		return "set AZP_TOKEN to a personal access token: Azure DevOps Server accepts no Entra identities"
-	}
-	if hint := agentHint(err); hint != "" {
-		return hint
-	}
-	explained, _ := doctor.Explain(err)
-	return explained.Fix
 }

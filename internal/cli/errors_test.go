@@ -47,7 +47,7 @@ func TestComplain(t *testing.T) {
 		{"an identity that is refused", &azdo.Error{Op: "look", Status: 401, Message: "TF400813: The user 'x' is not authorized"}, 77, []string{"hint: check that the identity that the message names is a user"}},
 		{"a policy", &azdo.Error{Op: "look", Status: 403, Message: "VS403463: The conditional access policy"}, 77, []string{"hint: ask an administrator of Microsoft Entra: a conditional access policy"}},
 		{"a folder without an agent", &agentdir.DirError{Dir: "/azp", Why: "it is empty", Hint: "unpack it"},
-			78, []string{"azptend: cannot use the agent folder /azp: it is empty\nhint: unpack it\n"}},
+			78, []string{"azptend: cannot use the agent directory /azp: it is empty\nhint: unpack it\n"}},
 		{"an identity that may not", &azdo.Error{Op: "add agent 7", Status: 403, Message: "needs Manage permissions"},
 			77, []string{"cannot add agent 7: Azure DevOps says 403: needs Manage permissions", "hint: give the identity the Administrator role"}},
 		{"an identity nobody knows", &azdo.Error{Op: "look", Status: 401}, 77, []string{"hint: check that the identity is a user of the organisation"}},
@@ -60,7 +60,7 @@ func TestComplain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b strings.Builder
-			if code := complain(&b, tt.err); code != tt.code {
+			if code := (Process{}).complain(&b, tt.err); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			if len(tt.says) == 0 && b.Len() > 0 {

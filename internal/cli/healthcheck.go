@@ -43,7 +43,7 @@ Exit codes: 0 success, 1 failure, 64 invalid command line. One line says why.`,
 		},
 	}
 	c.Flags().SortFlags = false
-	c.Flags().BoolVar(&o.live, "live", false, "succeed if its loop answers (default)")
+	c.Flags().BoolVar(&o.live, "live", false, "succeed if azptend's loop responds (default)")
 	c.Flags().BoolVar(&o.ready, "ready", false, "succeed if the agent listens for jobs or runs one")
 	c.Flags().BoolVar(&o.json, "json", false, "print the status as JSON")
 	config.AddFlags(c.Flags(), config.Location...)

@@ -40,6 +40,7 @@ func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, o
 		attrs = append(attrs, "ignored", strings.Join(s.Identity.Ignored, " "))
 	}
 	log.Info("Identity chosen", attrs...)
+	warnNoIdentity(s, log)
 	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
 	who.Now = client.Now // a jump of this machine's clock does not invalidate the token
 	return who, client, nil

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +34,7 @@ With AZP_URL (--url) and an identity, the organisation names the newest version 
 		if err != nil {
 			return exitcode.With(exitcode.Usage, err)
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
+		ctx := c.Context()
 		log, redactor := openLog(p, s)
 		chosen, done, err := installAgent(ctx, p, s, log, redactor)
 		switch {
@@ -54,7 +51,7 @@ With AZP_URL (--url) and an identity, the organisation names the newest version 
 
 func printInstalled(p Process, dir string, chosen install.Package, done install.Result) {
 	if done.Unchanged {
-		fmt.Fprintf(p.Stdout, "%v is in %s: nothing done\n", chosen, dir)
+		fmt.Fprintf(p.Stdout, "%v is already in %s: nothing to do\n", chosen, dir)
 		return
 	}
 	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %s; fetched in %v, unpacked in %v\n", chosen, dir,
@@ -66,7 +63,7 @@ func printInstalled(p Process, dir string, chosen install.Package, done install.
 func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (install.Package, install.Result, error) {
 	folder := agentdir.Dir{Root: s.AgentDir}
 	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {
-		return install.Package{}, install.Result{}, fmt.Errorf("cannot make the agent's folder: %w", err)
+		return install.Package{}, install.Result{}, fmt.Errorf("cannot create the agent's directory: %w", err)
 	}
 	release, err := folder.Lock()
 	if err != nil {

@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,29 +23,27 @@ import (
 func newKeep(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keep",
-		Short: "Keep pools: remove ghosts, ensure the placeholder, show the pool",
-		Long: `Keep one or more pools with one small process, until a signal ends it.
+		Short: "Maintain pools: remove ghosts, ensure the placeholder, show the pool",
+		Long: `Maintain one or more pools until a signal stops the process.
 
-Every half minute it looks at each pool. It removes ghosts, as azptend prune does,
-and agents that azptend run --registered has left. It creates the pool's
-placeholder if it is missing. It shows agents, queue and waiting times as a page
-and as metrics for Prometheus, on AZP_KEEP_LISTEN.
+Every half minute it reads each pool. It removes ghosts, as azptend prune does, and
+agents that azptend run --registered left behind. It creates the placeholder if it
+is missing. On AZP_KEEP_LISTEN it shows agents, queue and waiting times, as a page
+and as metrics for Prometheus.
 
 Several keepers can share a pool. Each needs the Administrator role on it.`,
-		RunE: func(c *cobra.Command, _ []string) error { return keepPools(p, c.Flags()) },
+		RunE: func(c *cobra.Command, _ []string) error { return keepPools(c.Context(), p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
 	config.AddKeepFlags(c.Flags())
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
-	c.Flags().Lookup("capability").Usage = "what demands can ask the placeholder for: name=value, several separated by commas (AZP_CAPABILITIES)"
+	c.Flags().Lookup("capability").Usage = "capabilities of the placeholder: name=value, separated by commas (AZP_CAPABILITIES)"
 	return c
 }
 
 // keepPools keeps the pools of the settings. A signal ends it, and nothing is
 // lost to one: what it was about to do it, or another, does next time.
-func keepPools(p Process, flags *pflag.FlagSet) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	p.neverWait()
 	hostName, _ := os.Hostname()
 	s, err := config.LoadKeep(flags, p.Environ, hostName)
@@ -56,7 +52,7 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 	}
 	log, redactor := openLog(p, s)
 	metrics := keep.NewMetrics(version())
-	o, err := keepOptions(s, metrics, log, redactor)
+	o, err := keepOptions(p, s, metrics, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -72,17 +68,17 @@ func keepPools(p Process, flags *pflag.FlagSet) error {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
-	log.Info("Keeper stopped", "why", "asked to end")
+	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil
 }
 
-func keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
+func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
 	_, client, err := newClient(s, log, redactor, metrics.Observe)
 	if err != nil {
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: hintFor, Prune: s.KeepPrune,
+		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {

@@ -32,9 +32,9 @@ func (e *addressError) Unwrap() error { return e.cause }
 func (e *addressError) Hint() string {
 	switch {
 	case errors.Is(e.cause, syscall.EADDRINUSE):
-		return "another process listens there, perhaps another azptend: choose another port, or end that one"
+		return "choose another port, or stop the process that listens there, perhaps another azptend"
 	case errors.Is(e.cause, syscall.EACCES):
-		return "ports below 1024 are root's: choose a higher one"
+		return "choose a port of 1024 or higher: lower ports need root"
 	}
 	return ""
 }

@@ -39,6 +39,7 @@ func (p Process) flushStreams() {
 // settings. The redactor keeps the secrets of the settings out of it; those that are
 // got later are added to it; what Main says of an error passes it, too.
 func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
+	p.remember(s)
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)
 	redactor.Add(s.ProxyPasswords()...)
@@ -58,6 +59,13 @@ func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
 		log.Warn("Suspicious setting", "what", w)
 	}
 	return log, redactor
+}
+
+// remember keeps the settings for the hints and the form of errors.
+func (p Process) remember(s config.Settings) {
+	if p.settings != nil {
+		*p.settings = s
+	}
 }
 
 func logDropped(log *slog.Logger, stream string, dropped int) {

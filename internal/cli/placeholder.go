@@ -35,15 +35,15 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		Args: cobra.ArbitraryArgs,
 	}
 	asJSON := false
-	show := newPlaceholderCommand("show", "List the pool's placeholders", func(flags *pflag.FlagSet) error {
-		return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+	show := newPlaceholderCommand("show", "List the pool's placeholders", func(ctx context.Context, flags *pflag.FlagSet) error {
+		return withPool(ctx, p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 			return showPlaceholders(ctx, p, tended, asJSON)
 		})
 	})
 	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(
-		newPlaceholderCommand("ensure", "Create the placeholder if it is missing", func(flags *pflag.FlagSet) error {
-			return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+		newPlaceholderCommand("ensure", "Create the placeholder if it is missing", func(ctx context.Context, flags *pflag.FlagSet) error {
+			return withPool(ctx, p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				done, err := ensurePlaceholder(ctx, tended, s)
 				if err == nil {
 					printEnsured(p.Stdout, tended, done)
@@ -52,8 +52,8 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 			})
 		}),
 		show,
-		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(flags *pflag.FlagSet) error {
-			return withPool(p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
+			return withPool(ctx, p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
 			})
 		}),
@@ -61,17 +61,17 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 	return c
 }
 
-func newPlaceholderCommand(name, short string, do func(*pflag.FlagSet) error) *cobra.Command {
+func newPlaceholderCommand(name, short string, do func(context.Context, *pflag.FlagSet) error) *cobra.Command {
 	c := &cobra.Command{
 		Use: name, Short: short, Args: noArgs,
 		Long: short + ".",
-		RunE: func(c *cobra.Command, _ []string) error { return do(c.Flags()) },
+		RunE: func(c *cobra.Command, _ []string) error { return do(c.Context(), c.Flags()) },
 	}
 	c.Flags().SortFlags = false
 	config.AddFlags(c.Flags(), placeholderSettings()...)
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
-	c.Flags().Lookup("capability").Usage = "what demands can ask for: name=value, several separated by commas; " +
-		"Agent.OS is Linux and Agent.Version 99.999.9 unless given (AZP_CAPABILITIES)"
+	c.Flags().Lookup("capability").Usage = "capabilities: name=value, separated by commas; " +
+		"Agent.OS is Linux and Agent.Version is 99.999.9 unless given (AZP_CAPABILITIES)"
 	return c
 }
 

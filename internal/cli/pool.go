@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -18,18 +16,15 @@ import (
 // poolSettings are the settings that matter to who tends a pool.
 func poolSettings() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
-// withPool does what a person asked for with the pool of the settings. A signal
-// ends it: nothing here is lost to one.
-func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+// withPool does what a person asked for with the pool of the settings.
+func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, groups...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
 	log, redactor := openLog(p, s)
-	tended, err := openPool(ctx, s, log, redactor)
+	tended, err := openPool(ctx, p, s, log, redactor)
 	if err == nil {
 		err = do(ctx, tended, s)
 	}
@@ -39,10 +34,10 @@ func withPool(p Process, flags *pflag.FlagSet, groups []config.Group, do func(co
 	return nil
 }
 
-func openPool(ctx context.Context, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
+func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
 	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: p.hintFor})
 }

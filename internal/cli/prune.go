@@ -34,7 +34,7 @@ if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
-			return withPool(p, c.Flags(), poolSettings(), r.run)
+			return withPool(c.Context(), p, c.Flags(), poolSettings(), r.run)
 		},
 	}
 	flags := c.Flags()
@@ -176,7 +176,7 @@ func (r *pruner) printSpared(out pruneReport) error {
 		if len(r.rules.Names) == 0 || a.Ghost {
 			continue
 		}
-		if _, err := fmt.Fprintln(r.p.Stdout, term.Safe(fmt.Sprintf("left %s (agent %d): %s", a.Name, a.ID, a.Why))); err != nil {
+		if _, err := fmt.Fprintln(r.p.Stdout, term.Safe(fmt.Sprintf("skipped %s (agent %d): %s", a.Name, a.ID, a.Why))); err != nil {
 			return err
 		}
 	}
@@ -223,9 +223,9 @@ func (a prunedAgent) sentence() string {
 	what := fmt.Sprintf("%s (agent %d)", a.Name, a.ID)
 	switch a.Removal {
 	case pool.Gone:
-		return "gone already: " + what
+		return "already gone: " + what
 	case pool.Stayed:
-		return fmt.Sprintf("left %s: it is no ghost any more: %s", what, a.Stayed)
+		return fmt.Sprintf("skipped %s: it is no longer a ghost: %s", what, a.Stayed)
 	case pool.Failed:
 		return fmt.Sprintf("cannot remove %s: %s", what, a.Error)
 	}
@@ -238,7 +238,7 @@ func (r *pruner) printDone(out pruneReport, count map[pool.Removal]int) error {
 	}
 	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], text.Count(out.Ghosts, "ghost"))
 	if n := len(out.Agents) - out.Ghosts; n > 0 {
-		fmt.Fprintf(r.p.Stderr, "; left alone: %s", text.Count(n, "agent"))
+		fmt.Fprintf(r.p.Stderr, "; skipped: %s", text.Count(n, "agent"))
 	}
 	fmt.Fprintln(r.p.Stderr)
 	return nil

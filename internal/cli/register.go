@@ -23,7 +23,7 @@ func newRegister(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "register --out DIR",
 		Short: "Register an agent, and write its files for another azptend",
-		Long: `Register an agent and write its files into a directory. It is for an init container, or another machine, that alone has the identity. "azptend run --registered DIR" then runs the agent without an identity, so that no job can find one. run cannot remove the agent; its owner tag asks a keeper to do so.
+		Long: `Register an agent and write its files into a directory. Use it in an init container, or on another machine, and give the identity to that place only. "azptend run --registered DIR" then runs the agent without an identity, so jobs find none. run cannot remove the agent; its owner tag asks a keeper to remove it.
 
 If the directory holds an earlier registration of this host, register removes that agent first.`,
 		RunE: func(c *cobra.Command, _ []string) error { return register(p, c.Flags(), out) },
@@ -53,7 +53,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	}
 	if !filepath.IsAbs(out) {
 		return exitcode.With(exitcode.Usage, &config.InvalidError{LogFormat: s.LogFormat, Problems: []config.Problem{{
-			What: "--out is no absolute path", Hint: "it names the folder for the agent's files, which azptend run --registered reads"}}})
+			What: "--out is not an absolute path", Hint: "set --out to the absolute path of a directory, such as /shared/agent"}}})
 	}
 	r := openRun(p, s, signals)
 	init, err := proc.NewInit()
@@ -69,6 +69,6 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.FromInit(init)
 	group := supervisor.NewGroup(o)
 	end := group.Run(signals)
-	r.final.Deadline = group.Deadline()
+	r.final.EndBy(group.Deadline())
 	return r.exit(end)
 }

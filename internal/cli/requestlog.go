@@ -46,12 +46,12 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 }
 
 func warnClock(log *slog.Logger, ahead time.Duration) {
-	it := "behind"
+	direction := "behind"
 	if ahead < 0 {
-		it = "ahead"
+		direction = "ahead"
 	}
-	log.Warn("Clock skew: from five minutes on the agent cannot log on", "it_is", it,
-		"by", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
+	log.Warn("Clock skew: from five minutes on the agent cannot log on", "direction", direction,
+		"skew", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
 }
 
 func throttleArgs(t azdo.Throttle) []any {

@@ -22,7 +22,6 @@ import (
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
-	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/proc"
@@ -33,12 +32,13 @@ import (
 func newRun(p Process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Register an agent, run it, and remove it when it is asked to end",
-		Long: `Register an agent, run it, and remove it when it is asked to end.
+		Short: "Register an agent, run it, and remove it on exit",
+		Long: `Register an agent, run it, and remove it on exit.
 
 SIGTERM drains: no further job is accepted, the running one is finished within
-the grace period, then the agent is removed. Ctrl-C does the same; pressed again
-after a second it cancels the job, and once more it kills it.`,
+the grace period, then the agent is removed. Ctrl-C does the same. A second
+Ctrl-C, at least a second later, cancels the job; a third one kills it, and a
+fourth one exits at once.`,
 		RunE: func(c *cobra.Command, _ []string) error { return run(p, c.Flags()) },
 	}
 	c.Flags().SortFlags = false
@@ -46,13 +46,8 @@ after a second it cancels the job, and once more it kills it.`,
 	return c
 }
 
-const (
-	// closeTimeout bounds each of the steps before the process exits. They take
-	// milliseconds, unless a file system or a peer is stuck.
-	closeTimeout = 2 * time.Second
-	// minCloseTimeout is for those steps when the grace period is over already.
-	minCloseTimeout = 50 * time.Millisecond
-)
+// minCloseTimeout is for those steps when the grace period is over already.
+const minCloseTimeout = 50 * time.Millisecond
 
 // agentRun is what the steps of `run` and of `register` share.
 type agentRun struct {
@@ -60,12 +55,14 @@ type agentRun struct {
 	s        config.Settings
 	log      *slog.Logger
 	redactor *secret.Redactor
-	signals  <-chan proc.Signal
+	signals  *proc.Signals
+	user     *proc.User          // that jobs run as; nil: azptend's own
+	each     []config.Settings   // of each agent
 	final    *bounded.FinalSteps // its deadline is the end of the grace period
 }
 
 // openRun opens the log of settings that were loaded.
-func openRun(p Process, s config.Settings, signals <-chan proc.Signal) *agentRun {
+func openRun(p Process, s config.Settings, signals *proc.Signals) *agentRun {
 	log, redactor := openLog(p, s)
 	return &agentRun{Process: p, s: s, log: log, redactor: redactor, signals: signals, final: &bounded.FinalSteps{Log: log, Least: minCloseTimeout}}
 }
@@ -75,13 +72,14 @@ func openRun(p Process, s config.Settings, signals <-chan proc.Signal) *agentRun
 func run(p Process, flags *pflag.FlagSet) error {
 	signals, _ := proc.CatchSignals()
 	p.neverWait()
-	each, _ := proc.Broadcast(signals, 2)
-	start := &starting{over: make(chan struct{})}
-	return start.watch(p, each[0], func() error { return runAgents(p, flags, each[1], start) })
+	start := &startWatch{agentsRun: make(chan struct{})}
+	watching, stop := context.WithCancel(context.Background())
+	defer stop()
+	return start.watch(p, signals.Subscribe(watching), func() error { return runAgents(p, flags, signals, start) })
 }
 
 // runAgents is run in a goroutine of its own: start watches it.
-func runAgents(p Process, flags *pflag.FlagSet, signals <-chan proc.Signal, start *starting) error {
+func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *startWatch) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
 	if err != nil {
@@ -98,7 +96,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals <-chan proc.Signal, star
 	}
 	s = s.WithFileToken()
 	r := openRun(p, s, signals)
-	start.log.Store(r.log)
+	r.user = user
 	mslistener.WarnExposed(user, reveal(s.Secrets()), p.undumpable, r.log)
 	if s.Placeholder {
 		return runPlaceholder(p, s, r.log, r.redactor, signals)
@@ -108,27 +106,33 @@ func runAgents(p Process, flags *pflag.FlagSet, signals <-chan proc.Signal, star
 	if r.s, err = s.OnPlatform(found); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
+	for n := range r.s.Agents {
+		r.each = append(r.each, r.s.ForAgent(n+1))
+	}
+	start.run.Store(r)
+	r.endInTime()
 	page, closePage, err := openHealth(r.s, r.log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
 	defer r.final.Do("closing the health page", closeTimeout, closePage)
-	if s.Install && !install.HasAgent(s.AgentDir) {
-		if ended := r.install(); ended != nil {
-			return ended
-		}
-	}
-	each, ended := r.makeRoots(user)
-	if ended != nil {
-		return ended
-	}
+	asked, err := r.prepareDirs()
+	switch {
+	case err != nil:
+		r.reportLeftAgents(supervisor.ErrNotStarted)
+		r.explain(err)
+		return exitcode.Silent(exitcode.OfInstall(err))
+	case asked != "" && len(r.leftAgents()) == 0:
+		logAskedToEnd(r.log, asked)
+		return exitcode.Silent(exitcode.OK)
+	} // else the agents that killed runs have left are removed first
 	init, err := proc.NewInit()
 	if err != nil {
 		r.explain(err)
 		return exitcode.Silent(exitcode.Internal)
 	}
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
-	end, err := r.superviseAgents(each, user, init, page, found.Platform, start)
+	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
 		r.explain(err)
 		return exitcode.Silent(exitcode.OfStart(err))
@@ -138,41 +142,37 @@ func runAgents(p Process, flags *pflag.FlagSet, signals <-chan proc.Signal, star
 
 // superviseAgents runs the agents, with everything that observes and controls them. The
 // error is one of the settings.
-func (r *agentRun) superviseAgents(each []config.Settings, user *proc.User, init *proc.Init, page *health.Server, on platform.Platform, start *starting) (supervisor.End, error) {
+func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on platform.Platform, start *startWatch) (supervisor.End, error) {
 	common, err := r.agentOptions(page)
 	if err != nil {
 		return supervisor.End{}, err
 	}
 	common.Processes = supervisor.FromInit(init)
-	if len(each) > 1 { // each agent locks its own root
+	if len(r.each) > 1 { // each agent locks its own root
 		release, err := agentdir.Dir{Root: r.s.Root()}.Lock()
 		if err != nil {
 			return supervisor.End{}, err
 		}
-		defer release()
+		defer r.final.Do("unlocking the agents' directory", closeTimeout, release)
 	}
 	var agents []supervisor.Options
-	mayHaveLeft := false
-	for i, own := range each {
-		o, err := r.oneAgent(common, own, user, i, len(each))
+	for i, own := range r.each {
+		o, err := r.oneAgent(common, own, i)
 		if err != nil {
 			return supervisor.End{}, err
 		}
 		o.Observer = page.ForAgent(o.Name)
 		agents = append(agents, o)
-		if own.Registered == "" { // another azptend removes those
-			_ = o.Dir.AsUser(func() error { mayHaveLeft = mayHaveLeft || o.Dir.MayHaveLeftAgent(); return nil })
-		}
 	}
-	r.logUser(user)
+	r.logUser()
 	maintenance := platform.NewMaintenance(on, httpclient.ForIdentity(), r.s.Grace, r.s.ApproveEvents, r.log)
 	// An agent that a killed run has left is removed whatever was announced: this machine
 	// may never start azptend again. That run sees the announcement itself, and ends.
-	if !mayHaveLeft {
-		ctx, stop := contextUntilSignal(r.signals)
-		if maintenance.WaitUntilOver(ctx); stop() {
-			end := supervisor.End{Why: "asked to end before an agent was started"}
-			r.log.Info("Exiting", "exit_code", end.Code, "reason", end.Why)
+	if len(r.leftAgents()) == 0 {
+		ctx, asked := contextUntilSignal(r.signals)
+		if maintenance.WaitUntilOver(ctx); asked() {
+			end := supervisor.End{Why: "stopped before an agent was started"}
+			logAskedToEnd(r.log, end.Why)
 			return end, nil
 		}
 	}
@@ -182,9 +182,9 @@ func (r *agentRun) superviseAgents(each []config.Settings, user *proc.User, init
 	defer r.final.Do("closing the control socket", closeTimeout, openControl(r.s, group, r.final, r.log))
 	defer r.final.Do("closing the systemd socket", closeTimeout, notifySystemd(r.s, group, r.log))
 	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
-	start.begun()
+	close(start.agentsRun)
 	end := group.Run(r.signals)
-	r.final.Deadline = group.Deadline()
+	r.final.EndBy(group.Deadline())
 	return end, nil
 }
 
@@ -209,7 +209,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 	s := r.s
 	o := supervisor.Options{
 		Policy: s.Policy, ProcessStarted: r.Began, HostName: s.HostName, WorkFolder: s.WorkFolder,
-		ReplaceForeignFiles: s.ReplaceFiles, Log: r.log, Hint: hintFor,
+		ReplaceForeignFiles: s.ReplaceFiles, Log: r.log, Hint: r.hintFor,
 	}
 	if s.Registered != "" {
 		given, err := agentdir.Dir{Root: s.Registered}.ReadHandoff()
@@ -227,17 +227,17 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 	return o, nil
 }
 
-// oneAgent completes the options for the agent number i of n. What agents have in common
-// is logged once.
-func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, user *proc.User, i, n int) (supervisor.Options, error) {
+// oneAgent completes the options for agent number i. What agents have in common is
+// logged once.
+func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, i int) (supervisor.Options, error) {
 	once := r.log
 	if i > 0 {
 		once = slog.New(slog.DiscardHandler)
 	}
-	if n > 1 {
+	if len(r.each) > 1 {
 		o.Name, o.JitterSeed = randomName(s), mathrand.Uint64()
 	}
-	o.Dir = agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: user}
+	o.Dir = r.dir(s)
 	o.NoUpdate = s.NoUpdate
 	var err error
 	if s.CAFile, err = mslistener.CABundle(o.Dir, s.CA, s.CAFile, s.Environ, once); err != nil {
@@ -245,7 +245,7 @@ func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, user *proc.
 	}
 	o.Environ = append(envFilter(s).Environment(s.Environ, once), s.AgentEnviron()...)
 	o.Printer.Log = newLog(r.redactor.Writer(r.errors.LowPriority()), s)
-	if n == 1 && s.LogFormat == "text" { // a person reads it
+	if len(r.each) == 1 && s.LogFormat == "text" { // a person reads it
 		o.Printer.Stdout = r.redactor.Writer(r.prints.LowPriority())
 		if o.Printer.Stderr = o.Printer.Stdout; r.prints != r.errors {
 			o.Printer.Stderr = r.redactor.Writer(r.errors.LowPriority())

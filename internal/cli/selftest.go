@@ -104,7 +104,7 @@ func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo
 	}
 	in, err := find()
 	if err == nil && in.ClosedReason() != "" {
-		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot try the server in pool %q: %s", in.Name, in.ClosedReason()))
+		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot test the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}
 	return in, err
 }
@@ -120,7 +120,7 @@ func serverKind(address string) string {
 	case strings.HasSuffix(strings.ToLower(u.Hostname()), ".visualstudio.com"):
 		return "visualstudio.com"
 	}
-	return "a server of one's own"
+	return "Azure DevOps Server"
 }
 
 // selftestPrinter prints the report: row by row for a person, or as one document.
@@ -170,7 +170,7 @@ func (t *selftestPrinter) printSummary(r selftest.Report, took time.Duration, se
 			fmt.Fprintf(t.out, "%-22s  %-20s  %s: %s\n", row.Verdict, row.ID, row.Expected, row.Fallback)
 		}
 	}
-	fmt.Fprintf(t.out, "\n%d as believed, %d otherwise and covered, %d otherwise and not covered, %d not known, %d not tried; %.1f s\n",
+	fmt.Fprintf(t.out, "\n%d as expected, %d different but handled, %d different and not handled, %d unknown, %d not tested; %.1f s\n",
 		count[selftest.AsExpected], count[selftest.Covered], count[selftest.NotCovered], count[selftest.Unknown], count[selftest.NotTried], took.Seconds())
 	switch uncovered := r.Uncovered(); {
 	case len(uncovered) > 0:

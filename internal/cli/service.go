@@ -92,7 +92,7 @@ func writeService(p Process, o systemd.UnitOptions, unit string) error {
 	if made {
 		fmt.Fprintf(p.Stdout, "wrote %s: set AZP_URL, AZP_POOL and the identity in it\n", o.EnvFile)
 	} else {
-		fmt.Fprintf(p.Stdout, "left %s as it is\n", o.EnvFile)
+		fmt.Fprintf(p.Stdout, "left %s unchanged\n", o.EnvFile)
 	}
 	fmt.Fprintf(p.Stdout, "next: azptend install, then systemctl daemon-reload && systemctl enable --now %s\n", o.Name)
 	return nil

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +52,7 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.Var(config.DurationFlag{Target: &f.wait}, "wait", "how long to wait for an identity that was just created")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, setupGroups()...)
-	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(p, c.Flags(), f) }
+	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(c.Context(), p, c.Flags(), f) }
 	return c
 }
 
@@ -71,18 +69,16 @@ func (f setupFlags) check() error {
 	case !objectIDPattern.MatchString(f.spec.Identity):
 		return bad("--identity is %q, which is not an object id\nhint: it looks like 01234567-89ab-cdef-0123-456789abcdef", f.spec.Identity)
 	case f.spec.OpenToAll && f.spec.Project == "":
-		return bad("--open-to-all-pipelines is given, and --project is not: pipelines are a project's")
+		return bad("--open-to-all-pipelines needs --project: pipelines belong to a project")
 	case f.spec.CreatePool && f.spec.PoolID != 0:
-		return bad("--create-pool is given with the id of a pool: a new one gets its own")
+		return bad("--create-pool is given with the id of a pool: the server chooses the id of a new pool")
 	case f.spec.Remove && (f.spec.CreatePool || f.spec.NoAutoUpdate):
-		return bad("--remove takes back a role and a user, and does nothing to a pool: leave --create-pool and --no-auto-update out")
+		return bad("--remove changes no pool: omit --create-pool and --no-auto-update")
 	}
 	return nil
 }
 
-func runSetup(p Process, flags *pflag.FlagSet, f setupFlags) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+func runSetup(ctx context.Context, p Process, flags *pflag.FlagSet, f setupFlags) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
 	if err != nil {

@@ -142,7 +142,7 @@ func (t *setupPrinter) printResult(after setup.State, plan setup.Plan, err error
 	if err != nil {
 		return
 	}
-	fmt.Fprintf(t.out, "\nread back at %s:\n", time.Now().UTC().Format(time.RFC3339))
+	fmt.Fprintf(t.out, "\nverified at %s:\n", time.Now().UTC().Format(time.RFC3339))
 	table := term.NewTable(t.out)
 	for _, row := range t.facts(after) {
 		table.Row(row[:]...)

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -23,23 +24,21 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// startTimeout is how long the steps before the agents run may take to end after a signal.
-const startTimeout = closeTimeout + time.Second
+// abandonStartAfter is how long the steps before the agents run may take to end after a
+// signal.
+const abandonStartAfter = closeTimeout + time.Second
 
-// starting is what `run` does before the agents handle signals. It reads files that may
-// be on a file system that does not answer.
-type starting struct {
-	over chan struct{} // closed when the agents handle signals
-	log  atomic.Pointer[slog.Logger]
+// startWatch watches what `run` does before the agents handle signals. It reads files
+// that may be on a file system that does not answer.
+type startWatch struct {
+	agentsRun chan struct{}            // closed when the agents handle signals
+	run       atomic.Pointer[agentRun] // nil: the settings are not loaded yet
 }
-
-// begun says that the agents handle signals from now on.
-func (s *starting) begun() { close(s.over) }
 
 // watch calls do, which starts the agents and returns when they have exited. If a signal
 // asks for the end, and do neither starts an agent nor returns, watch abandons it: this
 // run has registered no agent.
-func (s *starting) watch(p Process, signals <-chan proc.Signal, do func() error) error {
+func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	var late <-chan time.Time
@@ -47,37 +46,42 @@ func (s *starting) watch(p Process, signals <-chan proc.Signal, do func() error)
 		select {
 		case err := <-done:
 			return err
-		case <-s.over:
+		case <-w.agentsRun:
 			return <-done
-		case h := <-signals:
-			if late == nil && (h.Action == proc.Drain || h.Action == proc.Interrupt) {
-				late = time.After(startTimeout)
+		case s := <-signals:
+			if late == nil && s.AsksToEnd() {
+				late = time.After(abandonStartAfter)
 			}
 		case <-late:
-			log := s.log.Load()
-			if log == nil { // the settings are not loaded yet
-				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: "text"})
+			log := newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: "text"})
+			if r := w.run.Load(); r != nil {
+				log = r.log
+				r.reportLeftAgents(supervisor.ErrNotStarted)
 			}
-			log.Warn("Exiting", "exit_code", 0, "reason", "asked to end before an agent was started, and a step of the start does not end: a file system does not answer",
+			log.Warn("A step of the start does not end: a file system does not respond",
 				"hint", "check the mounts of AZP_AGENT_DIR, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
-			return exitcode.Silent(0)
+			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
+			return exitcode.Silent(exitcode.OK)
 		}
 	}
 }
 
-// contextUntilSignal returns a context that ends when a signal asks azptend to end. After
-// stop, which reports whether one did, others receive the signals.
-func contextUntilSignal(signals <-chan proc.Signal) (ctx context.Context, stop func() (asked bool)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done, received := make(chan struct{}), false
+// logAskedToEnd logs the last line of a run that was asked to end before it had an agent.
+func logAskedToEnd(log *slog.Logger, reason string) {
+	log.Info("Exiting", "exit_code", exitcode.OK, "reason", reason)
+}
+
+// contextUntilSignal returns a context that ends when a signal asks azptend to end, or
+// has done so before. Asked reports whether one did, and ends the context.
+func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func() bool) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	received := signals.Subscribe(ctx)
 	go func() {
-		defer close(done)
 		for {
 			select {
-			case s := <-signals:
-				if s.Action == proc.Drain || s.Action == proc.Interrupt {
-					received = true
-					cancel()
+			case s := <-received:
+				if s.AsksToEnd() {
+					cancel(errAskedToEnd)
 				}
 			case <-ctx.Done():
 				return
@@ -85,34 +89,62 @@ func contextUntilSignal(signals <-chan proc.Signal) (ctx context.Context, stop f
 		}
 	}()
 	return ctx, func() bool {
-		cancel()
-		<-done
-		return received
+		cancel(nil)
+		return errors.Is(context.Cause(ctx), errAskedToEnd)
 	}
 }
 
-// install installs the agent package before the start, with AZP_INSTALL. Nil is success.
-func (r *agentRun) install() error {
-	ctx, stop := contextUntilSignal(r.signals)
+var errAskedToEnd = errors.New("a signal asked azptend to end")
+
+// endInTime makes the final steps end within the grace period of the first signal that
+// asks for the end, also if it comes while they are carried out.
+func (r *agentRun) endInTime() {
+	signals := r.signals.Subscribe(context.Background())
+	go func() {
+		for s := range signals {
+			if s.AsksToEnd() {
+				r.final.EndBy(s.At.Add(r.s.Grace))
+			}
+		}
+	}()
+}
+
+// prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots,
+// if they are apart from the installation. Asked is why this run is to end now; "" if it
+// is not. The error is a failure.
+func (r *agentRun) prepareDirs() (asked string, err error) {
+	ctx, wasAsked := contextUntilSignal(r.signals)
+	if r.s.Install && !install.HasAgent(r.s.AgentDir) {
+		asked, err = "stopped while the agent was being installed", r.install(ctx)
+	}
+	if err == nil && ctx.Err() == nil && r.s.HasSeparateRoot() {
+		asked, err = "stopped while the agent's root was being created", r.makeRoots(ctx)
+	}
+	if wasAsked() && asked != "" {
+		return asked, nil
+	}
+	return "", err
+}
+
+func (r *agentRun) install(ctx context.Context) error {
 	var chosen install.Package
 	done, err := bounded.CallLonger(ctx, closeTimeout, func() (done install.Result, err error) {
 		chosen, done, err = installAgent(ctx, r.Process, r.s, r.log, r.redactor)
 		return done, err
 	})
-	if ended := r.startFailed(stop(), "asked to end while the agent was being installed", err); ended != nil {
-		return ended
+	if err == nil {
+		r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "directory", r.s.AgentDir,
+			"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
 	}
-	r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "folder", r.s.AgentDir,
-		"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
-	return nil
+	return err
 }
 
 // runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
 // ensure`, told as the log of a container.
-func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals <-chan proc.Signal) error {
-	ctx, stop := contextUntilSignal(signals)
-	defer stop()
-	tended, err := openPool(ctx, s, log, redactor)
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
+	ctx, asked := contextUntilSignal(signals)
+	defer asked()
+	tended, err := openPool(ctx, p, s, log, redactor)
 	var done pool.EnsureResult
 	if err == nil {
 		done, err = ensurePlaceholder(ctx, tended, s)
@@ -144,47 +176,55 @@ func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done 
 	return page, page.Serve(l, log), nil
 }
 
-// startFailed is how `run` ends if a step before the agents was interrupted, or failed;
-// nil if neither.
-func (r *agentRun) startFailed(asked bool, reason string, err error) error {
-	switch {
-	case asked:
-		r.log.Info("Exiting", "exit_code", 0, "reason", reason)
-		return exitcode.Silent(0)
-	case err != nil:
-		r.explain(err)
-		return exitcode.Silent(exitcode.OfInstall(err))
+// makeRoots makes the agents' roots, one after the other.
+func (r *agentRun) makeRoots(ctx context.Context) error {
+	for i, s := range r.each {
+		done, err := bounded.CallLonger(ctx, closeTimeout, func() (install.RootResult, error) {
+			return install.PrepareRoot(ctx, s.AgentDir, r.dir(s), s.NameWait, installProgress(r.Process, r.log), r.log)
+		})
+		if err != nil {
+			return err
+		}
+		if done.Linked() && !s.NoUpdate {
+			r.each[i].NoUpdate = true
+			r.log.Warn("The agent does not update itself: its root shares files with the installation",
+				"root", s.Root(), "hint", "update the agent in AZP_AGENT_DIR (--agent-dir): the next start creates the root again")
+		}
 	}
 	return nil
 }
 
-// makeRoots returns the settings of each agent, and makes their roots, one after the
-// other, if they are apart from the installation. The error is how `run` ends.
-func (r *agentRun) makeRoots(user *proc.User) ([]config.Settings, error) {
-	var each []config.Settings
-	for n := range r.s.Agents {
-		each = append(each, r.s.ForAgent(n+1))
-	}
-	if !r.s.HasSeparateRoot() {
-		return each, nil
-	}
-	ctx, stop := contextUntilSignal(r.signals)
-	var failed error
-	for i, s := range each {
-		var done install.RootResult
-		done, failed = bounded.CallLonger(ctx, closeTimeout, func() (install.RootResult, error) {
-			return install.PrepareRoot(ctx, s.AgentDir, agentdir.Dir{Root: s.Root(), User: user}, s.NameWait, installProgress(r.Process, r.log), r.log)
+// dir is the directory of an agent.
+func (r *agentRun) dir(s config.Settings) agentdir.Dir {
+	return agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: r.user}
+}
+
+// leftAgents are the directories in which a killed run may have left its agent. Another
+// azptend removes the agents that it has registered for this one.
+func (r *agentRun) leftAgents() (dirs []agentdir.Dir) {
+	for _, s := range r.each {
+		d := r.dir(s)
+		_ = d.AsUser(func() error {
+			if s.Registered == "" && d.MayHaveLeftAgent() {
+				dirs = append(dirs, d)
+			}
+			return nil
 		})
-		if failed != nil {
-			break
-		}
-		if done.Linked() && !s.NoUpdate {
-			each[i].NoUpdate = true
-			r.log.Warn("The agent does not update itself: its root shares files with the installation",
-				"root", s.Root(), "hint", "bring AZP_AGENT_DIR (--agent-dir) up to date: the next start makes the root anew from it")
-		}
 	}
-	return each, r.startFailed(stop(), "asked to end while the agent's root was being made", failed)
+	return dirs
+}
+
+// reportLeftAgents logs which agents killed runs have left, if this run cannot remove
+// them. Its file system may not answer.
+func (r *agentRun) reportLeftAgents(why error) {
+	ended := bounded.Within(time.Second, func() {
+		for _, d := range r.leftAgents() {
+			supervisor.ReportLeftAgent(d, r.s.URL, why, r.log)
+		}
+	})
+	if !ended {
+		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", r.s.Root())
+	}
 }
 
 // logPlan logs the settings that decide what follows.
@@ -205,7 +245,8 @@ func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 }
 
 // logUser logs which user jobs run as, if that is not azptend's.
-func (r *agentRun) logUser(user *proc.User) {
+func (r *agentRun) logUser() {
+	user := r.user
 	if user == nil {
 		return
 	}
@@ -227,7 +268,7 @@ func readable(path string) error {
 // there is no time to look for the cause.
 func (r *agentRun) exit(end supervisor.End) error {
 	if end.Err != nil && end.Code != 0 {
-		if r.final.Deadline.IsZero() {
+		if r.final.Deadline().IsZero() {
 			r.explain(end.Err)
 		} else {
 			printFailure(r.Process, r.s, r.log, r.redactor, end.Err)
@@ -239,7 +280,7 @@ func (r *agentRun) exit(end supervisor.End) error {
 // explain looks for the cause of an error, until a signal asks azptend to end, and prints
 // it with what to do.
 func (r *agentRun) explain(err error) {
-	ctx, stop := contextUntilSignal(r.signals)
-	defer stop()
+	ctx, asked := contextUntilSignal(r.signals)
+	defer asked()
 	printFailure(r.Process, r.s, r.log, r.redactor, diagnose(ctx, r.s, r.redactor, err))
 }

@@ -19,13 +19,13 @@ func TestAStartThatHangs(t *testing.T) {
 	for _, begins := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var said bytes.Buffer
-			s := &starting{over: make(chan struct{})}
-			s.log.Store(slog.New(slog.NewTextHandler(&said, nil)))
+			s := &startWatch{agentsRun: make(chan struct{})}
+			s.run.Store(&agentRun{log: slog.New(slog.NewTextHandler(&said, nil))})
 			heard := make(chan proc.Signal, 1)
 			heard <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
 			err := s.watch(Process{}, heard, func() error {
 				if begins {
-					s.begun()
+					close(s.agentsRun)
 				}
 				time.Sleep(time.Hour)
 				return exitcode.Silent(exitcode.TryAgain)
@@ -34,7 +34,7 @@ func TestAStartThatHangs(t *testing.T) {
 			if begins {
 				want = exitcode.TryAgain
 			}
-			if exitcode.Of(err) != want || strings.Contains(said.String(), "does not answer") == begins {
+			if exitcode.Of(err) != want || strings.Contains(said.String(), "does not respond") == begins {
 				t.Errorf("begins %v: %v, and it said %q", begins, err, said.String())
 			}
 			time.Sleep(time.Hour)

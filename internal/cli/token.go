@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,9 +38,7 @@ func newToken(p Process) *cobra.Command {
 		if err != nil {
 			return exitcode.With(exitcode.Usage, err)
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
-		return token(ctx, p, s, asJSON, raw)
+		return token(c.Context(), p, s, asJSON, raw)
 	}
 	return c
 }
@@ -70,6 +66,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
+	warnNoIdentity(s, log)
 	text, expires, err := who.Token(ctx)
 	if err != nil {
 		code := exitcode.Unavailable
@@ -119,7 +116,7 @@ func tokenProblems(ctx context.Context, claims *identity.Claims, organisation st
 	}
 	var problems []string
 	if !claims.ForDevOps() {
-		problems = append(problems, fmt.Sprintf("it is for %s, and Azure DevOps is %s", claims.Audience, identity.DevOpsResource))
+		problems = append(problems, fmt.Sprintf("it is for resource %s, and Azure DevOps is %s", claims.Audience, identity.DevOpsResource))
 	}
 	if !claims.Expires.IsZero() && !time.Now().Before(claims.Expires) {
 		problems = append(problems, "it has expired")
@@ -129,7 +126,7 @@ func tokenProblems(ctx context.Context, claims *identity.Claims, organisation st
 	}
 	tenant, err := azdo.TenantOf(ctx, web, organisation)
 	if err == nil && !strings.EqualFold(tenant, claims.Tenant) {
-		problems = append(problems, fmt.Sprintf("it is of tenant %s, and the organisation is connected to tenant %s", claims.Tenant, tenant))
+		problems = append(problems, fmt.Sprintf("it belongs to tenant %s, but the organisation is connected to tenant %s", claims.Tenant, tenant))
 	}
 	return problems // an organisation that cannot be asked says nothing about the token
 }
@@ -159,7 +156,7 @@ func printTokenInfo(w io.Writer, f tokenInfo, claims *identity.Claims) {
 	}
 	row("identity", f.ResourceID)
 	if claims == nil {
-		row("whose", "it does not say: it is no Entra token")
+		row("whose", "unknown: it is not an Entra token")
 	}
 	_ = table.Flush()
 }

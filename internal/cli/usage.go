@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,11 +27,16 @@ func newUsageError(c *cobra.Command, what, suggestion string) error {
 }
 
 func (e *usageError) Error() string {
+	return "cannot read the command line: " + e.what
+}
+
+// Hint is what to do about it.
+func (e *usageError) Hint() string {
 	hint := "run '" + e.command + " --help' for usage"
 	if e.suggestion != "" {
 		hint = e.suggestion + " (" + hint + ")"
 	}
-	return "cannot read the command line: " + e.what + "\nhint: " + hint
+	return hint
 }
 
 // needsCommand is what a command does that only holds others. An entrypoint that lost its
@@ -40,19 +46,38 @@ func needsCommand(c *cobra.Command, args []string) error {
 		fmt.Fprintln(c.ErrOrStderr(), usageText(c))
 		return newUsageError(c, "no command is given", "")
 	}
-	suggestion := ""
-	if near := text.Nearest(args[0], commandNames(c)); near != "" {
-		suggestion = fmt.Sprintf("did you mean '%s %s'?", c.CommandPath(), near)
-	}
-	return newUsageError(c, fmt.Sprintf("there is no command %q", args[0]), suggestion)
+	return newUsageError(c, fmt.Sprintf("there is no command %q", args[0]), suggestCommand(c, args[0]))
 }
 
-func commandNames(c *cobra.Command) []string {
+// suggestCommand says which command below c was meant.
+func suggestCommand(c *cobra.Command, name string) string {
 	var names []string
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
-	return names
+	if near := text.Nearest(name, names); near != "" {
+		return fmt.Sprintf("did you mean '%s %s'?", c.CommandPath(), near)
+	}
+	return ""
+}
+
+// addHelp adds the command help. cobra's own succeeds for a command that does not exist.
+func addHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.Run, c.Args = nil, cobra.ArbitraryArgs
+		c.RunE = func(_ *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return needsCommand(about, append(rest, args...)[:1])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		}
+	}
 }
 
 // noArgs refuses arguments. "--once false" gives one: a boolean flag takes no word of its
@@ -61,7 +86,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	suggestion := ""
+	suggestion := suggestCommand(c, args[0])
 	if slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(args[0])) {
 		var set []string
 		c.Flags().Visit(func(f *pflag.Flag) {
@@ -87,7 +112,7 @@ func suggestFlag(c *cobra.Command, err error) string {
 	if !errors.As(err, &unknown) {
 		return ""
 	}
-	name := unknown.GetSpecifiedName()
+	name := cmp.Or(unknown.GetSpecifiedShortnames(), unknown.GetSpecifiedName()) // "-once" is one of the former
 	for _, row := range config.Table {
 		if row.Flag == "" && strings.EqualFold(strings.ReplaceAll(name, "-", ""), strings.ReplaceAll(strings.TrimPrefix(row.Env, "AZP_"), "_", "")) {
 			return fmt.Sprintf("set the variable %s: it has no flag, because other users can read a command line", row.Env)

@@ -25,7 +25,7 @@ func (s *Settings) validateURL(bad *problems) {
 	case err != nil:
 		bad.add(suggestURL("https://"+s.URL), "AZP_URL (--url) is %q, which %v", redactURL(s.URL), err)
 	case u.RawQuery != "" || u.Fragment != "":
-		bad.add(suggestURL(s.URL), "AZP_URL (--url) is %q and more, which has a part after the path", redactURL(s.URL))
+		bad.add(suggestURL(s.URL), "AZP_URL (--url) is %q and more, which has a query or fragment", redactURL(s.URL))
 	case isAzureDevOpsServices(u) && organisationURL(u) == "":
 		bad.add(urlHint, "AZP_URL (--url) is %q, which names no organisation", redactURL(s.URL))
 	case isAzureDevOpsServices(u) && !strings.EqualFold(organisationURL(u), s.URL) && !isDefaultCollection(u):

@@ -21,7 +21,7 @@ func TestAddresses(t *testing.T) {
 
 		{"https://dev.azure.com/org/project", "names more than an organisation", "use https://dev.azure.com/org"},
 		{"https://dev.azure.com/org/my%20project/_git/repo", "names more than an organisation", "use https://dev.azure.com/org"},
-		{"https://dev.azure.com/org/_settings/agentpools?poolId=9", "has a part after the path", "use https://dev.azure.com/org"},
+		{"https://dev.azure.com/org/_settings/agentpools?poolId=9", "has a query or fragment", "use https://dev.azure.com/org"},
 		{"https://dev.azure.com/_git/repo", "names no organisation", "use https://dev.azure.com/your-organisation"},
 		{"https://dev.azure.com", "names no organisation", "use https://dev.azure.com/your-organisation"},
 		{"https://org.visualstudio.com/project/_build", "names more than an organisation", "use https://org.visualstudio.com"},

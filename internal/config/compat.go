@@ -102,7 +102,7 @@ func (s *Settings) loadCompatCA(bad *problems) {
 // compatWarnings says what azptend does with these settings.
 func (s *Settings) compatWarnings(env map[string]string) {
 	if v := strings.TrimSpace(env[templateJob]); v != "" && v != "0" && v != "1" {
-		s.warn("%s is %q and has no effect: only 1 makes a placeholder, as in blue-agent", templateJob, v)
+		s.warn("%s is %q and has no effect: only 1 creates a placeholder, as in blue-agent", templateJob, v)
 	}
 	dir := strings.TrimSpace(env[customCerts])
 	switch {

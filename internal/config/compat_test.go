@@ -28,7 +28,7 @@ func TestTheirNames(t *testing.T) {
 			told: []string{"AZP_TEMPLATE_JOB is a setting of blue-agent"}},
 		{name: "no template", environ: []string{"AZP_TEMPLATE_JOB=0"}, agent: "the-host"},
 		{name: "no template for blue-agent either", environ: []string{"AZP_TEMPLATE_JOB=true"}, agent: "the-host",
-			told: []string{`AZP_TEMPLATE_JOB is "true" and has no effect: only 1 makes a placeholder`}},
+			told: []string{`AZP_TEMPLATE_JOB is "true" and has no effect: only 1 creates a placeholder`}},
 		{name: "a person's word on placeholders outweighs it", environ: []string{"AZP_TEMPLATE_JOB=1", "AZP_PLACEHOLDER=0"}, agent: "the-host"},
 		{name: "and a flag too", environ: []string{"AZP_TEMPLATE_JOB=1"}, args: []string{"--placeholder=false"}, agent: "the-host"},
 		{name: "a suffix, which is there anyway", environ: []string{"AZP_RANDOM_AGENT_SUFFIX=true", "AZP_AGENT_NAME_PREFIX=p"}, agent: "p-abc"},

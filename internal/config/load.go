@@ -175,6 +175,7 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 	if template && s.Placeholder { // the flag may say no
 		s.setTemplateName()
 	}
+	s.checkOtherTemplates(env, &bad)
 	s.validate(runs, env, &bad)
 	if named {
 		refuseDeploymentTargets(env, &bad)
@@ -259,8 +260,7 @@ func (s *Settings) readOne(row Setting, flags *pflag.FlagSet, env map[string]str
 		return
 	}
 	if problem, hint := row.checkTemplate(value); problem != "" {
-		bad.add(hint, "%s %s", from, problem)
-		(*bad)[len(*bad)-1].Setting = row.Env
+		bad.addTemplate(row.Env, hint, from+" "+problem)
 		_ = row.apply(s, value) // so that no check says that it is missing
 		return
 	}

@@ -112,6 +112,11 @@ func (p *problems) add(hint, format string, args ...any) {
 	}
 }
 
+// addTemplate adds that the value of a variable is a template.
+func (p *problems) addTemplate(variable, hint, what string) {
+	*p = append(*p, Problem{What: what, Hint: hint, Setting: variable})
+}
+
 // haveTemplate says that one of these settings has a template as its value.
 func (p *problems) haveTemplate(settings ...string) bool {
 	return slices.ContainsFunc(*p, func(have Problem) bool { return slices.Contains(settings, have.Setting) })

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/azptend/azptend/internal/secret"
 )
 
 // A value that nothing expanded is a common mistake: an env file keeps quotes and expands
@@ -93,6 +95,27 @@ func (t template) matches(value string, isSecret bool) bool {
 		return t.secret.MatchString(value)
 	}
 	return t.whole.MatchString(value) || !isSecret && t.inside != nil && t.inside.MatchString(value)
+}
+
+// checkOtherTemplates looks at what is no setting of azptend and matters to it all the same:
+// settings of other images, and everybody's variables for a proxy. A proxy that is not an
+// address is ignored by every program, so that is only a warning, unless it holds a password.
+func (s *Settings) checkOtherTemplates(env map[string]string, bad *problems) {
+	for _, name := range compatNames {
+		if problem, hint := (Setting{Env: name}).checkTemplate(strings.TrimSpace(env[name])); problem != "" {
+			bad.addTemplate(name, hint, name+" "+problem)
+		}
+	}
+	for _, name := range proxyVariables {
+		variable := Setting{Env: name, secret: func(s *Settings) *secret.Text { return &s.ProxyURL }}
+		switch problem, hint := variable.checkTemplate(strings.TrimSpace(env[name])); {
+		case problem == "":
+		case hasUserInfo(env[name]):
+			bad.addTemplate(name, hint, name+" "+problem)
+		default:
+			s.warn("%s %s and has no effect; %s", name, problem, hint)
+		}
+	}
 }
 
 // describe completes a sentence that begins with the setting's name.

@@ -99,6 +99,23 @@ func TestNoFalseTemplates(t *testing.T) {
 	}
 }
 
+// What is no setting of azptend matters all the same.
+func TestOtherTemplates(t *testing.T) {
+	_, err := load(t, least("AZP_CUSTOM_CERT_PEM='/certificates'"))
+	if got := problems(t, err); len(got) != 1 || got[0].What != `AZP_CUSTOM_CERT_PEM is "'/certificates'", which is in quotes` {
+		t.Errorf("problems are %+v", got)
+	}
+	_, err = load(t, least(`HTTPS_PROXY="http://u:s3cr3t@proxy:3128"`))
+	if got := problems(t, err); len(got) != 1 || got[0].What != "HTTPS_PROXY is in quotes" {
+		t.Errorf("problems are %+v", got)
+	}
+	s := loaded(t, least(`HTTPS_PROXY="http://proxy:3128"`, "http_proxy=$(PROXY)", "HTTP_PROXY=http://proxy:3128"))
+	if got := strings.Join(s.Warnings, "\n"); !strings.Contains(got, "HTTPS_PROXY is in quotes and has no effect; remove the quotes") ||
+		!strings.Contains(got, "http_proxy is not expanded and has no effect") || len(s.Warnings) != 2 {
+		t.Errorf("warnings are %q", s.Warnings)
+	}
+}
+
 // LoadPartial's caller asks nobody at an address that is a template, or as an identity
 // that is one.
 func TestNoTemplateIsUsed(t *testing.T) {

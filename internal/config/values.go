@@ -247,7 +247,7 @@ func setAgentPlatform(s *Settings, v string) error {
 func setAgentSHA256(s *Settings, v string) error {
 	s.Package.SHA256 = install.NormalizeSHA256(v)
 	if !install.IsSHA256(s.Package.SHA256) {
-		return errors.New("is no SHA-256")
+		return errors.New("is not a SHA-256")
 	}
 	return nil
 }

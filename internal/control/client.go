@@ -21,7 +21,7 @@ var (
 	ErrNotRunning   = errors.New("no azptend runs there")
 	ErrForbidden    = errors.New("it belongs to another user")
 	ErrNoResponse   = errors.New("azptend does not answer")
-	ErrDisconnected = errors.New("azptend ended without a word")
+	ErrDisconnected = errors.New("azptend exited without a response")
 )
 
 // ResponseTimeout is how long an answer is waited for. The loop answers in
@@ -127,7 +127,7 @@ func readResponse(answers *bufio.Reader) (Status, error) {
 	case a.Error != "":
 		return Status{}, &serverError{a.Error}
 	case a.Version != protocolVersion || a.Status == nil:
-		return Status{}, &serverError{fmt.Sprintf("cannot read azptend's answer: it is of version %d, and this one speaks %d", a.Version, protocolVersion)}
+		return Status{}, &serverError{fmt.Sprintf("cannot read azptend's answer: its protocol version is %d, not %d", a.Version, protocolVersion)}
 	}
 	return *a.Status, nil
 }
@@ -195,5 +195,5 @@ func (c Client) describe(err error) error {
 		err = fmt.Errorf("%w (%w)", ErrDisconnected, err)
 	}
 	path, _ := c.Location.find()
-	return fmt.Errorf("cannot talk to azptend in %s: %w", path, err)
+	return fmt.Errorf("cannot reach azptend in %s: %w", path, err)
 }

@@ -337,13 +337,13 @@ func TestBadRequests(t *testing.T) {
 	l := newLife()
 	c, _ := listening(t, l)
 	for line, want := range map[string]string{
-		"hello":                   "it is no JSON object",
-		`[1]`:                     "it is no JSON object",
-		`{"v":1,"ask":"drain"}{}`: "it is no JSON object",
-		`{"v":2,"ask":"drain"}`:   "it is of version 2, and this azptend speaks 1",
-		`{"ask":"drain"}`:         "it is of version 0",
-		`{"v":1,"ask":"kill"}`:    `there is no question "kill"`,
-		`{"v":1,"ask":"status","terminating":true}`: "only a drain can be terminating",
+		"hello":                   "it is not a JSON object",
+		`[1]`:                     "it is not a JSON object",
+		`{"v":1,"ask":"drain"}{}`: "it is not a JSON object",
+		`{"v":2,"ask":"drain"}`:   "its protocol version is 2, not 1",
+		`{"ask":"drain"}`:         "its protocol version is 0",
+		`{"v":1,"ask":"kill"}`:    `unknown command "kill"`,
+		`{"v":1,"ask":"status","terminating":true}`: "terminating is only for a drain",
 	} {
 		if a := say(t, c, line+"\n"); !strings.Contains(a.Error, want) || a.Status != nil || a.Version != protocolVersion {
 			t.Errorf("%s is answered with %+v", line, a)

@@ -139,7 +139,7 @@ func checkOnlyRootReplaces(dir string) error {
 		return fmt.Errorf("%s belongs to another user", dir)
 	}
 	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("%s can be written to by other users", dir)
+		return fmt.Errorf("%s is writable for other users", dir)
 	}
 	return nil
 }

@@ -85,15 +85,15 @@ const maxRequest = 4096
 func parseRequest(line []byte) (Request, error) {
 	var r Request
 	if err := json.Unmarshal(line, &r); err != nil {
-		return Request{}, errors.New("cannot read the request: it is no JSON object of the protocol")
+		return Request{}, errors.New("cannot read the request: it is not a JSON object of the protocol")
 	}
 	switch {
 	case r.Version != protocolVersion:
-		return Request{}, fmt.Errorf("cannot read the request: it is of version %d, and this azptend speaks %d", r.Version, protocolVersion)
+		return Request{}, fmt.Errorf("cannot read the request: its protocol version is %d, not %d", r.Version, protocolVersion)
 	case r.Command != CommandStatus && r.Command != CommandDrain:
-		return Request{}, fmt.Errorf("cannot answer: there is no question %.40q", r.Command)
+		return Request{}, fmt.Errorf("cannot answer: unknown command %.40q", r.Command)
 	case r.Terminating && r.Command != CommandDrain:
-		return Request{}, errors.New("cannot answer: only a drain can be terminating")
+		return Request{}, errors.New("cannot answer: terminating is only for a drain")
 	}
 	return r, nil
 }

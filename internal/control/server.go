@@ -64,8 +64,8 @@ func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("cannot open the control socket in %s: %w", f.path, err)
 	}
 	if warning != "" {
-		log.Warn("Jobs can remove the control socket: drain and healthcheck may stop working", "folder", f.path, "error", warning,
-			"hint", "let root write to /run, or to a /dev/shm with the sticky bit")
+		log.Warn("Jobs can remove the control socket: drain and healthcheck may stop working", "directory", f.path, "error", warning,
+			"hint", "make /run writable for root, or mount /dev/shm with the sticky bit")
 	}
 	s := &Server{handler: a, log: log, dir: f, listener: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -202,7 +202,7 @@ func (s *Server) send(c net.Conn, a Response) bool {
 }
 
 // refusal is what somebody else's process is told.
-const refusal = "refused: azptend answers its own user and root"
+const refusal = "refused: only azptend's own user and root may connect"
 
 // mayConnect says whether a server that runs as own answers this user.
 func mayConnect(user, own int) bool { return user == own || user == 0 }

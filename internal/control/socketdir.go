@@ -96,7 +96,7 @@ func (f *socketDir) lock() error {
 		return err
 	}
 	if !os.SameFile(info, now) {
-		return fmt.Errorf("%s was replaced meanwhile", f.path)
+		return fmt.Errorf("%s was replaced while azptend opened it", f.path)
 	}
 	return f.file.Chmod(0o700)
 }

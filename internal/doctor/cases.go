@@ -57,6 +57,7 @@ const (
 	BadSetting        Cause = "bad-setting"
 	SuspiciousSetting Cause = "odd-setting"
 	BadIdentity       Cause = "bad-identity"
+	NoIdentitySet     Cause = "no-identity-set"
 )
 
 func localCases() []Case {
@@ -64,6 +65,7 @@ func localCases() []Case {
 		failure(BadSetting, Settings, exitcode.Usage, "a setting is missing, or cannot be read", ""),
 		warning(SuspiciousSetting, Settings, "a setting is suspicious, but not wrong", ""),
 		failure(BadIdentity, Identity, exitcode.Usage, "the identity settings cannot be used: a certificate without its key, a wrong password", ""),
+		warning(NoIdentitySet, Identity, "no identity is set, and there is no metadata service of Azure", SetAnIdentity),
 	}
 }
 
@@ -196,7 +198,7 @@ func memberCases() []Case {
 		failure(ConditionalAccess, SignIn, exitcode.Denied, "a conditional access policy of the tenant blocks the identity or this network (VS403463)",
 			"ask an administrator of Microsoft Entra: a conditional access policy of the tenant blocks this identity or this network"),
 		failure(Throttled, SignIn, exitcode.Unavailable, "Azure DevOps asks to wait (429): too many requests, or a token of another tenant",
-			"wait as long as it says; if already the first request fails, compare the tenants: a token of another tenant can get this answer"),
+			"wait as long as the message says; if already the first request fails, compare the tenants: a token of another tenant can get this answer"),
 		failure(NotSignedIn, SignIn, exitcode.Unavailable, "Azure DevOps does not say whose token this is", ""),
 		failure(NotAMember, Membership, exitcode.Denied, "the identity is not in the organisation (TF401444)",
 			"add the identity that the message names (tenant, then object id), with a Basic licence ("+usersPage+", Add users)"+setupHint),

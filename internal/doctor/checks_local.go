@@ -7,7 +7,7 @@ import (
 )
 
 func checkSettings(_ context.Context, v *run) result {
-	r := ok("every setting can be read")
+	r := ok("all settings are valid")
 	if n := len(v.Problems); n > 0 {
 		r.found = fmt.Sprintf("%s cannot be used", count(n, "setting"))
 	}
@@ -33,7 +33,7 @@ func checkHost(_ context.Context, v *run) result {
 	return ok(fmt.Sprintf("%s (%s), known by %s", h.Kind, h.Name, h.DetectedBy))
 }
 
-func checkIdentity(_ context.Context, v *run) result {
+func checkIdentity(ctx context.Context, v *run) result {
 	c := v.Environment.Identity
 	switch {
 	case v.isPreregistered():
@@ -41,18 +41,22 @@ func checkIdentity(_ context.Context, v *run) result {
 	case c.Err != nil:
 		return failedWith(problem(BadIdentity, c.Err.Error()))
 	case c.Source == nil:
-		return blockedBySettings("the settings come to no identity")
+		return blockedBySettings("the settings define no identity")
 	}
 	var more []string
 	more = append(more, "because of "+c.Reason)
-	if c.Reason == "nothing else is set" {
+	if c.Reason == ByDefault {
 		more[0] = c.Reason
 	}
 	if c.Host != "" {
-		more = append(more, "asked of "+c.Host)
+		more = append(more, "requested from "+c.Host)
 	}
 	if len(c.Ignored) > 0 {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
 	}
-	return ok(fmt.Sprintf("%s, %s (%s)", c.Source.Source(), c.Source.Selector(), strings.Join(more, "; ")))
+	r := ok(fmt.Sprintf("%s, %s (%s)", c.Source.Source(), c.Source.Selector(), strings.Join(more, "; ")))
+	if c.Reason == ByDefault && c.Host == metadataService && !v.Jobs.Metadata(ctx) {
+		r = r.with(problem(NoIdentitySet, "no setting names an identity, and no metadata service of Azure answers"))
+	}
+	return r
 }

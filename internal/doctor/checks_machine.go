@@ -17,12 +17,12 @@ func checkFolder(_ context.Context, v *run) result {
 	f := v.Folder
 	switch {
 	case v.Placeholder:
-		return notNeeded("a placeholder never runs: it has no folder")
+		return notNeeded("a placeholder never runs and has no directory")
 	case f.Dir == "":
-		return blockedBySettings("the settings name no folder")
+		return blockedBySettings("the settings name no agent directory")
 	}
 	if f.InstallPending {
-		return notNeeded("there is no agent in " + f.Dir + " yet: AZP_INSTALL has run fetch one")
+		return notNeeded("there is no agent in " + f.Dir + " yet: azptend run installs it (AZP_INSTALL)")
 	}
 	if err := f.Check(); err != nil {
 		p := problem(FolderUnusable, err.Error())
@@ -39,7 +39,7 @@ func checkFolder(_ context.Context, v *run) result {
 	}
 	r.found += fmt.Sprintf("; %s of %s free", gigabytes(free), gigabytes(total))
 	if free*100 <= total*lowSpacePercent {
-		r = r.with(problem(LittleSpace, fmt.Sprintf("%s of %s are free on the disk of the work folder", gigabytes(free), gigabytes(total))))
+		r = r.with(problem(LittleSpace, fmt.Sprintf("%s of %s are free on the disk of the work directory", gigabytes(free), gigabytes(total))))
 	}
 	return r
 }
@@ -64,7 +64,7 @@ func checkRuntime(ctx context.Context, v *run) result {
 		icu = f.ICU()
 	}
 	if needs.Libc != "" && icu == "" {
-		r = r.with(problem(NoICU, "no libicuuc was found in the folders of libraries"))
+		r = r.with(problem(NoICU, "libicuuc was not found in the library directories"))
 	}
 	version, err := f.Version(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func checkRuntime(ctx context.Context, v *run) result {
 	r.found = "the agent is version " + version
 	switch {
 	case needs.Libc == "":
-		r.found += ", a program that needs no library"
+		r.found += ", a program that needs no C library"
 	case icu != "":
 		r.found += fmt.Sprintf(", for %s; ICU: %s", needs.Libc, icu)
 	default:
@@ -96,7 +96,7 @@ func checkReach(ctx context.Context, v *run) result {
 	if j.User != "" {
 		who = "jobs run as user " + j.User
 	}
-	r := ok(who + ": the ways to the identity are closed to them")
+	r := ok(who + ", and cannot reach the identity")
 	if j.User == "" {
 		switch {
 		case j.Undumpable != nil:
@@ -117,10 +117,10 @@ func checkReach(ctx context.Context, v *run) result {
 		r = r.with(problem(PassesOn, "jobs get "+strings.Join(j.PassEnv, ", ")))
 	}
 	if j.Metadata(ctx) {
-		r = r.with(problem(MetadataOpen, "169.254.169.254 answers here, and asks nobody for a secret"))
+		r = r.with(problem(MetadataOpen, "the metadata service, 169.254.169.254, gives out tokens without a secret"))
 	}
 	if len(r.problems) > 0 {
-		r.found = who + ", and can reach what they should not"
+		r.found = who + ", and can reach the identity"
 	}
 	return r
 }

@@ -47,7 +47,7 @@ func aboutTheFolder() []onTheMachine {
 		{"a program that needs nothing", func(s *doctor.Environment) {
 			s.Folder.Needs = func() (agentdir.Loader, error) { return agentdir.Loader{}, nil }
 			s.Folder.ICU = func() string { return "" }
-		}, doctor.Runtime, nil, 0, "needs no library"},
+		}, doctor.Runtime, nil, 0, "needs no C library"},
 		{"a package for Alpine on Debian", func(s *doctor.Environment) {
 			s.Folder.Needs = func() (agentdir.Loader, error) {
 				return agentdir.Loader{Libc: "musl", Path: "/lib/ld-musl-x86_64.so.1"}, nil
@@ -58,7 +58,7 @@ func aboutTheFolder() []onTheMachine {
 		{"no ICU, and it does not", func(s *doctor.Environment) {
 			s.Folder.ICU = func() string { return "" }
 			s.Folder.Version = func(context.Context) (string, error) {
-				return "", &agentdir.DirError{Why: "ends with exit code 134", Hint: "see above"}
+				return "", &agentdir.DirError{Why: "exits with code 134", Hint: "see above"}
 			}
 		}, doctor.Runtime, []doctor.Cause{doctor.NoVersion, doctor.NoICU}, 78, ""},
 	}
@@ -66,7 +66,7 @@ func aboutTheFolder() []onTheMachine {
 
 func aboutItsJobs() []onTheMachine {
 	return []onTheMachine{
-		{"closed", func(*doctor.Environment) {}, doctor.Reach, nil, 0, "closed to them"},
+		{"closed", func(*doctor.Environment) {}, doctor.Reach, nil, 0, "cannot reach the identity"},
 		{"everything is open", func(s *doctor.Environment) {
 			s.Jobs.Capabilities, s.Jobs.TokenFiles, s.Jobs.PassEnv = []string{"CAP_PERFMON"}, []string{"/run/token"}, []string{"IDENTITY_HEADER"}
 			s.Jobs.Parents = []string{"tini (pid 1) shows AZP_TOKEN"}

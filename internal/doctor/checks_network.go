@@ -52,7 +52,7 @@ func (t *requestTrace) trace() *httptrace.ClientTrace {
 func checkNetwork(ctx context.Context, v *run) result {
 	switch {
 	case v.isPreregistered():
-		return notNeeded("the agent's own files say where its server is")
+		return notNeeded("the agent's own files contain the server's address")
 	case v.URL == "":
 		return blockedBySettings("AZP_URL (--url) names no address")
 	}
@@ -102,7 +102,7 @@ func (t *requestTrace) describe(address string, via *url.URL, took time.Duration
 	switch {
 	case t.tls != nil && len(t.tls.PeerCertificates) > 0:
 		leaf := t.tls.PeerCertificates[0]
-		parts = append(parts, fmt.Sprintf("%s, certificate by %s", tls.VersionName(t.tls.Version), firstName(leaf.Issuer.CommonName, leaf.Issuer.String())))
+		parts = append(parts, fmt.Sprintf("%s, certificate issued by %s", tls.VersionName(t.tls.Version), firstName(leaf.Issuer.CommonName, leaf.Issuer.String())))
 	case strings.HasPrefix(address, "http:"):
 		parts = append(parts, "without TLS")
 	}
@@ -137,12 +137,12 @@ func unreachable(err error, address string, via *url.URL, way *requestTrace) res
 		what += ", through the proxy " + via.String()
 	}
 	if len(way.resolved) > 0 && way.address == "" {
-		what += "; the name stands for " + strings.Join(way.resolved, ", ")
+		what += "; the name resolves to " + strings.Join(way.resolved, ", ")
 	}
 	var verify *tls.CertificateVerificationError
 	if errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0 {
 		leaf := verify.UnverifiedCertificates[0]
-		what += fmt.Sprintf("; the certificate is of %s, by %s", firstName(leaf.Subject.CommonName, leaf.Subject.String()), firstName(leaf.Issuer.CommonName, leaf.Issuer.String()))
+		what += fmt.Sprintf("; the certificate is for %s, issued by %s", firstName(leaf.Subject.CommonName, leaf.Subject.String()), firstName(leaf.Issuer.CommonName, leaf.Issuer.String()))
 	}
 	return failedWith(problem(c.Cause, what))
 }
@@ -176,16 +176,16 @@ func (r result) withClock(server, sent, answered time.Time) result {
 
 func checkOrganisation(_ context.Context, v *run) result {
 	if v.isPreregistered() {
-		return notNeeded("the agent's own files say which it is")
+		return notNeeded("the agent's own files name it")
 	}
 	status := fmt.Sprintf("%s answers %d", v.URL, v.organisation.Status)
 	switch v.organisation.Kind {
 	case azdo.NoSuchOrganisation:
 		return failedWith(problem(NoOrganisation, status+", and names no tenant: there is no such organisation"))
 	case azdo.RedirectsElsewhere:
-		return failedWith(problem(Redirects, v.URL+" leads to "+v.organisation.Target))
+		return failedWith(problem(Redirects, v.URL+" redirects to "+v.organisation.Target))
 	case azdo.NotAzureDevOps:
-		return failedWith(problem(NotDevOps, status+", and not as Azure DevOps does"))
+		return failedWith(problem(NotDevOps, status+", unlike Azure DevOps"))
 	case azdo.EndpointUnavailable:
 		return failedWith(problem(Unavailable, status))
 	}
@@ -197,15 +197,15 @@ func checkTenant(_ context.Context, v *run) result {
 	case v.isPreregistered():
 		return notNeeded("no token is needed")
 	case v.claims == nil:
-		return notNeeded("a personal access token is of no tenant")
+		return notNeeded("a personal access token belongs to no tenant")
 	case v.organisation.Tenant == "":
-		return notNeeded("the organisation names no tenant: it is a server of one's own, or one that does not tell")
+		return notNeeded("the organisation names no tenant: it is an Azure DevOps Server, or does not show its tenant")
 	case v.organisation.WithoutEntra():
-		return failedWith(problem(NoEntra, "the organisation is connected to no Entra tenant, and the token is of tenant "+v.claims.Tenant))
+		return failedWith(problem(NoEntra, "the organisation is connected to no Entra tenant, but the token belongs to tenant "+v.claims.Tenant))
 	case v.claims.Tenant == "":
-		return notNeeded("the token does not say its tenant; the organisation's is " + v.organisation.Tenant)
+		return notNeeded("the token does not name its tenant; the organisation's tenant is " + v.organisation.Tenant)
 	case !strings.EqualFold(v.organisation.Tenant, v.claims.Tenant):
-		return failedWith(problem(WrongTenant, fmt.Sprintf("the token is of tenant %s, and the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant)))
+		return failedWith(problem(WrongTenant, fmt.Sprintf("the token belongs to tenant %s, but the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant)))
 	}
-	return ok("the token and the organisation are of tenant " + v.organisation.Tenant)
+	return ok("the token and the organisation belong to tenant " + v.organisation.Tenant)
 }

@@ -99,9 +99,9 @@ func TestTheNetwork(t *testing.T) {
 	}{
 		{"plain http", func(*stage) {}, "", []string{"answers in", "without TLS"}},
 		{"an authority of one's own", func(s *stage) { s.web(s.serve(lasting(-time.Hour, time.Hour, here))) }, "",
-			[]string{"TLS 1.3", "certificate by dev.azure.com"}},
+			[]string{"TLS 1.3", "certificate issued by dev.azure.com"}},
 		{"an authority that nobody knows", func(s *stage) { s.serve(lasting(-time.Hour, time.Hour, here)); s.web(nil) }, doctor.UnknownIssuer,
-			[]string{"the certificate is of dev.azure.com, by dev.azure.com"}},
+			[]string{"the certificate is for dev.azure.com, issued by dev.azure.com"}},
 		{"a certificate of another host", func(s *stage) { s.web(s.serve(lasting(-time.Hour, time.Hour, net.IPv4(10, 0, 0, 1)))) }, doctor.WrongHostName, nil},
 		{"a certificate of last year", func(s *stage) { s.web(s.serve(lasting(-2*time.Hour, -time.Hour, here))) }, doctor.BadTimeOfCert, nil},
 		{"http where https is expected", func(s *stage) { s.URL = strings.Replace(s.URL, "http:", "https:", 1) }, doctor.NoTLS, nil},
@@ -168,7 +168,7 @@ func TestOtherHosts(t *testing.T) {
 	s.Endpoints = []doctor.Endpoint{{URL: s.server.URL, For: "one thing"}, {URL: s.entra.URL, For: "another"}}
 	s.ready()
 	f := doctor.Run(t.Context(), s.Environment, nil).Of(doctor.Endpoints)
-	if f.Verdict != doctor.OK || !strings.Contains(f.Found, "(one thing)") || !strings.Contains(f.Found, "certificate by") || !strings.Contains(f.Found, "(another)") {
+	if f.Verdict != doctor.OK || !strings.Contains(f.Found, "(one thing)") || !strings.Contains(f.Found, "certificate issued by") || !strings.Contains(f.Found, "(another)") {
 		t.Errorf("%+v", f)
 	}
 	s.Endpoints = append(s.Endpoints, doctor.Endpoint{URL: "https://127.0.0.1:1", For: "the agent's log-on"})

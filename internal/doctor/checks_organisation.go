@@ -24,13 +24,13 @@ func checkSignIn(ctx context.Context, v *run) result {
 	v.user = user
 	switch c, _ := Explain(err); {
 	case err == nil:
-		return ok("Azure DevOps takes the token")
+		return ok("Azure DevOps accepts the token")
 	case c.Check == Membership:
 		v.membershipErr = err
-		return ok("Azure DevOps takes the token")
+		return ok("Azure DevOps accepts the token")
 	case c.Cause == Refused && v.claims == nil && v.canListPools(ctx):
 		v.ownerHidden = true
-		return ok("Azure DevOps takes the token for pools, and does not tell whose it is: that is not in its scopes")
+		return ok("Azure DevOps accepts the token for pools; the token's scopes do not let it show the owner")
 	case c.Check == SignIn:
 		return failedWith(problem(c.Cause, err.Error()))
 	default:
@@ -54,9 +54,9 @@ func checkMembership(_ context.Context, v *run) result {
 		c, _ := Explain(v.membershipErr)
 		return failedWith(problem(c.Cause, v.membershipErr.Error()))
 	case v.ownerHidden:
-		return notNeeded("a token that is taken is a user's")
+		return notNeeded("an accepted token belongs to a user")
 	case v.user.Anonymous():
-		return failedWith(problem(Unrecognised, fmt.Sprintf("Azure DevOps answers as to anybody: the user is %s (%s)", firstName(v.user.Name, "nobody"), firstName(v.user.ID, "no id"))))
+		return failedWith(problem(Unrecognised, fmt.Sprintf("Azure DevOps treats the caller as anonymous: the user is %s (%s)", firstName(v.user.Name, "nobody"), firstName(v.user.ID, "no id"))))
 	}
 	r := ok(fmt.Sprintf("%s, a %s of the organisation (id %s there)", v.user.Name, v.user.Kind(), v.user.ID))
 	if object := v.user.ObjectID(); object != "" && v.claims != nil && v.claims.ObjectID != "" && !strings.EqualFold(object, v.claims.ObjectID) {
@@ -72,14 +72,14 @@ func checkLicence(ctx context.Context, v *run) result {
 	case v.isPreregistered():
 		return notNeeded("agents need none")
 	case v.user.ObjectID() == "":
-		return notNeeded("it is a person's own matter: only those of service principals and managed identities are looked at")
+		return notNeeded("only the licences of service principals and managed identities are checked")
 	}
 	e, err := v.Licence(ctx, v.user.ID)
 	switch {
 	case errors.Is(err, azdo.ErrAzureDevOpsServer):
-		return notNeeded("a server of one's own has no such licences")
+		return notNeeded("Azure DevOps Server has no such licences")
 	case err != nil:
-		return notNeeded(fmt.Sprintf("it is not told (%v); an administrator sees it (%s)", err, usersPage))
+		return notNeeded(fmt.Sprintf("Azure DevOps does not show it (%v); an administrator can see it (%s)", err, usersPage))
 	}
 	v.licence, v.licenceKnown = e.AccessLevel.License, true
 	has := fmt.Sprintf("the licence is %v", v.licence)
@@ -89,14 +89,14 @@ func checkLicence(ctx context.Context, v *run) result {
 	case !v.licence.IsEnough():
 		return failedWith(problem(NoLicence, has))
 	case strings.EqualFold(e.AccessLevel.Status, "pending"):
-		return failedWith(problem(LicencePending, has+", and not in force yet"))
+		return failedWith(problem(LicencePending, has+", and is not active yet"))
 	}
 	return ok(has)
 }
 
 func checkPool(ctx context.Context, v *run) result {
 	if v.isPreregistered() {
-		return notNeeded("the agent's own files say which it is")
+		return notNeeded("the agent's own files name it")
 	}
 	var err error
 	if v.pool, err = v.findPool(ctx); err == nil {
@@ -130,7 +130,7 @@ func (v *run) findPool(ctx context.Context) (azdo.Pool, error) {
 // portal's roles (azure-devops-rest.md 4.3).
 func checkRole(ctx context.Context, v *run) result {
 	if v.isPreregistered() {
-		return notNeeded("the agent manages nothing")
+		return notNeeded("an agent without an identity needs no role")
 	}
 	manages, err := v.Server.HasPermission(ctx, v.pool.ID, azdo.MayManage)
 	if err != nil {
@@ -143,12 +143,12 @@ func checkRole(ctx context.Context, v *run) result {
 	if listens, err := v.Server.HasPermission(ctx, v.pool.ID, azdo.MayListen); err == nil && listens {
 		role = "Service Account"
 	}
-	return failedWith(problem(NoManage, fmt.Sprintf("the identity may view pool %q, and not manage it: what a %s may", v.pool.Name, role)))
+	return failedWith(problem(NoManage, fmt.Sprintf("the identity may view pool %q but not manage it: its role is %s", v.pool.Name, role)))
 }
 
 func checkPoolKind(_ context.Context, v *run) result {
 	if v.isPreregistered() {
-		return notNeeded("it has been judged by whoever registered the agent")
+		return notNeeded("it was checked when the agent was registered")
 	}
 	cause, why := unsuitableKind(v.pool)
 	if cause != "" {

@@ -13,7 +13,7 @@ import (
 // checkQueue says which jobs wait and why, and what KEDA's scaler would count.
 func checkQueue(ctx context.Context, v *run) result {
 	if v.isPreregistered() {
-		return notNeeded("the agent may not look at its pool")
+		return notNeeded("an agent without an identity cannot see its pool")
 	}
 	agents, err := v.Server.Agents(ctx, v.pool.ID)
 	if err != nil {
@@ -100,7 +100,7 @@ func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
 		case together:
 			return problem(JobsWaitDemands, fmt.Sprintf("%s: no agent has all of %s at once", job, strings.Join(lacking, ", ")))
 		case len(lacking) == 0:
-			return problem(JobsWait, job+": the server finds no agent for it, for a reason that its demands do not tell")
+			return problem(JobsWait, job+": the server finds no agent for it, and its demands do not show why")
 		}
 		return problem(JobsWaitDemands, fmt.Sprintf("%s: no agent has %s", job, strings.Join(lacking, ", ")))
 	}
@@ -116,13 +116,13 @@ func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
 	free := filterAgents(enabled, func(a azdo.Agent) bool { return a.AssignedRequest == nil })
 	switch {
 	case len(online) == 0:
-		return problem(JobsWaitOffline, fmt.Sprintf("%s: offline is each agent that could take it: %s", job, names(could)))
+		return problem(JobsWaitOffline, fmt.Sprintf("%s: all agents that could take it are offline: %s", job, names(could)))
 	case len(enabled) == 0:
-		return problem(JobsWaitDisabled, fmt.Sprintf("%s: disabled is each agent online that could take it: %s", job, names(online)))
+		return problem(JobsWaitDisabled, fmt.Sprintf("%s: all online agents that could take it are disabled: %s", job, names(online)))
 	case len(free) == 0:
-		return problem(JobsWaitBusy, fmt.Sprintf("%s: busy is each agent that could take it: %s", job, names(enabled)))
+		return problem(JobsWaitBusy, fmt.Sprintf("%s: all agents that could take it are busy: %s", job, names(enabled)))
 	}
-	return problem(JobsWait, fmt.Sprintf("%s, and could be taken by %s", job, names(free)))
+	return problem(JobsWait, fmt.Sprintf("%s, although a free agent could take it: %s", job, names(free)))
 }
 
 // jobName is what a person knows a job by.

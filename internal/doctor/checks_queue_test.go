@@ -39,10 +39,10 @@ func TestWhyAJobWaits(t *testing.T) {
 		{"demands that nobody meets together", []string{"gpu", "docker"}, nil, []azdo.Agent{free, someone(5, "gpu", "gpu")}, JobsWaitDemands, "no agent has all of gpu, docker at once"},
 		{"a value", []string{"java -equals 21"}, nil, []azdo.Agent{free}, JobsWaitDemands, "no agent has java -equals 21"},
 		{"a version", []string{"Agent.Version -gtVersion 5.300.0"}, nil, []azdo.Agent{free}, JobsWaitDemands, "Agent.Version -gtVersion 5.300.0"},
-		{"all are offline", []string{"docker"}, nil, []azdo.Agent{offline, someone(5, "other")}, JobsWaitOffline, "offline is each agent that could take it: offline"},
+		{"all are offline", []string{"docker"}, nil, []azdo.Agent{offline, someone(5, "other")}, JobsWaitOffline, "all agents that could take it are offline: offline"},
 		{"all are disabled", []string{"docker"}, nil, []azdo.Agent{offline, disabled}, JobsWaitDisabled, "disabled"},
-		{"all are busy", []string{"docker"}, nil, []azdo.Agent{offline, disabled, busy}, JobsWaitBusy, "busy is each agent that could take it: busy"},
-		{"one is free", []string{"Docker"}, nil, []azdo.Agent{offline, disabled, busy, free}, JobsWait, "could be taken by free"},
+		{"all are busy", []string{"docker"}, nil, []azdo.Agent{offline, disabled, busy}, JobsWaitBusy, "all agents that could take it are busy: busy"},
+		{"one is free", []string{"Docker"}, nil, []azdo.Agent{offline, disabled, busy, free}, JobsWait, "a free agent could take it: free"},
 		{"the server's word counts", nil, []azdo.Agent{busy}, []azdo.Agent{busy, free}, JobsWaitBusy, "busy"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/identity"
@@ -15,7 +14,7 @@ import (
 // a machine without one is known at the first try.
 const tokenTimeout = 30 * time.Second
 
-var errTokenTimeout = errors.New("no token came within 30 seconds")
+var errTokenTimeout = errors.New("no token arrived within 30 seconds")
 
 func checkToken(ctx context.Context, v *run) result {
 	if v.isPreregistered() {
@@ -29,7 +28,7 @@ func checkToken(ctx context.Context, v *run) result {
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
-		return ok("it is no Entra token, and says nothing of itself: a personal access token")
+		return ok("a personal access token, which contains no details; " + globalPATs)
 	}
 	if claims.Expires.IsZero() {
 		claims.Expires = expires
@@ -48,8 +47,6 @@ func tokenFailure(ctx context.Context, err error, host string) result {
 		return failedWith(problem(c.Cause, what))
 	case context.Cause(ctx) == errTokenTimeout: //nolint:errorlint // it is the very one
 		return failedWith(problem(NoEndpoint, errTokenTimeout.Error()+": "+what))
-	case strings.Contains(what, "cannot reach the identity endpoint"):
-		return failedWith(problem(NoEndpoint, what))
 	}
 	return failedWith(problem(NoToken, what))
 }
@@ -68,12 +65,12 @@ func checkClaims(c identity.Claims, fixed bool, now time.Time) result {
 	left := c.Expires.Sub(now).Round(time.Second)
 	life := fmt.Sprintf("%s left", left)
 	if c.Expires.IsZero() {
-		life = "it does not say for how long"
+		life = "it does not say when it expires"
 	}
 	r := ok(fmt.Sprintf("object id %s, application %s, tenant %s; %s", c.ObjectID, c.ApplicationID, c.Tenant, life))
 	switch {
 	case !c.ForDevOps():
-		r = r.with(problem(WrongAudience, fmt.Sprintf("the token is for %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource)))
+		r = r.with(problem(WrongAudience, fmt.Sprintf("the token is for resource %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource)))
 	case !c.Expires.IsZero() && left <= 0:
 		r = r.with(problem(TokenExpired, "the token expired at "+c.Expires.UTC().Format(time.RFC3339)))
 	case !c.Expires.IsZero() && fixed && left < minTokenLifetime:

@@ -45,6 +45,9 @@ func causeOfToken(err error) Cause {
 		if errors.As(err, new(*identity.FileError)) {
 			return BadTokenFile
 		}
+		if errors.Is(err, identity.ErrNoEndpoint) {
+			return NoEndpoint
+		}
 		return ""
 	}
 	switch {

@@ -42,7 +42,7 @@ func notLetIn() []misconfigured {
 		{row: "SP known but org refuses", wrong: func(s *stage) { s.change(func(i *emulator.Identity) { i.Refused = true }) },
 			check: doctor.Membership, cause: doctor.NotAuthorized, code: 77, says: "TF400813"},
 		{row: "wrong tenant token", wrong: func(s *stage) { s.change(func(i *emulator.Identity) { i.Tenant = guest }) },
-			check: doctor.Tenant, cause: doctor.WrongTenant, code: 77, run: doctor.Refused, says: "the token is of tenant " + guest},
+			check: doctor.Tenant, cause: doctor.WrongTenant, code: 77, run: doctor.Refused, says: "the token belongs to tenant " + guest},
 		{row: "wrong tenant token, answered with 429", wrong: func(s *stage) {
 			s.SetAssumptions(emulator.Assumptions{WrongTenantThrottled: true})
 			s.change(func(i *emulator.Identity) { i.Tenant = guest })
@@ -136,13 +136,13 @@ func noPool() []misconfigured {
 			s.PoolName = "linux-build"
 		}, check: doctor.Pool, cause: doctor.PoolNotAmong, code: 77, says: `did you mean "Linux builds"?`},
 		{row: "View but not Manage", wrong: roles(map[string]string{"Default": emulator.RoleReader}),
-			check: doctor.Role, cause: doctor.NoManage, code: 77, says: "what a Reader may"},
+			check: doctor.Role, cause: doctor.NoManage, code: 77, says: "its role is Reader"},
 		{row: "Service Account, and not Manage", wrong: roles(map[string]string{"Default": emulator.RoleServiceAccount}),
-			check: doctor.Role, cause: doctor.NoManage, code: 77, says: "what a Service Account may"},
+			check: doctor.Role, cause: doctor.NoManage, code: 77, says: "its role is Service Account"},
 		{row: "Manage on queue only (project)", wrong: func(s *stage) {
 			s.change(func(i *emulator.Identity) { i.Roles = map[string]string{"Default": emulator.RoleReader} })
 			s.manageQueue()
-		}, check: doctor.Role, cause: doctor.NoManage, code: 77, says: "what a Reader may"},
+		}, check: doctor.Role, cause: doctor.NoManage, code: 77, says: "its role is Reader"},
 	}
 }
 
@@ -168,7 +168,7 @@ func otherwise() []misconfigured {
 		}, check: doctor.Organisation, cause: doctor.NotDevOps, code: 69},
 		{row: "it leads elsewhere", wrong: func(s *stage) {
 			s.fault(emulator.Fault{Path: "/emulated/", Status: 302, Headers: map[string]string{"Location": "https://example.com/portal?secret=x"}})
-		}, check: doctor.Organisation, cause: doctor.Redirects, code: 69, says: "leads to https://example.com/portal"},
+		}, check: doctor.Organisation, cause: doctor.Redirects, code: 69, says: "redirects to https://example.com/portal"},
 	}
 }
 

@@ -78,7 +78,7 @@ func runChecks(ctx context.Context, checks []Check, v *run, onFinding func(Findi
 			begun := time.Now()
 			r := c.run(ctx, v)
 			f.Took = time.Since(begun)
-			f.Verdict, f.Found, f.Problems = r.verdict(), r.sentence(), v.fillCommands(sortBySeverity(r.problems))
+			f.Verdict, f.Found, f.Problems = r.verdict(), r.sentence(), v.fillCommands(v.fitFixes(sortBySeverity(r.problems)))
 			f.BlockedBy = r.blockedBy
 		}
 		report.Findings = append(report.Findings, f)
@@ -99,6 +99,20 @@ func blocker(c Check, so Report) Name {
 		}
 	}
 	return ""
+}
+
+// fitFixes has the table's fixes follow from the identity that was chosen.
+func (v *run) fitFixes(problems []Problem) []Problem {
+	if v.Environment.Identity.Source == nil {
+		return problems
+	}
+	source := v.Environment.Identity.Source.Source()
+	for i, p := range problems {
+		if p.Fix == CaseOf(p.Cause).Fix {
+			problems[i].Fix = FixFor(p.Cause, source, v.Environment.Identity.Reason)
+		}
+	}
+	return problems
 }
 
 // fillCommands names, in the commands of fixes, what the visit has learned by now.

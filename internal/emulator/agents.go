@@ -1,9 +1,8 @@
 package emulator
 
 import (
-	"errors"
+	"cmp"
 	"net/http"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,88 +15,54 @@ func (c *request) includes(e *Emulator) include {
 }
 
 // getAgents is one agent, or a pool's agents: by name, by what they can.
-func (e *Emulator) getAgents(c *request) (reply, error) {
+func (e *Emulator) getAgents(c *request) (any, error) {
 	if c.params["agentId"] != "" {
 		a, err := e.shownAgent(c)
 		if err != nil {
-			return reply{}, err
+			return nil, err
 		}
-		return jsonReply(http.StatusOK, e.agentJSON(c.base, a, c.includes(e))), nil
+		return e.agentJSON(c.base, a, c.includes(e)), nil
 	}
 	p, err := e.visiblePool(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	name, wants := c.query("agentName"), splitDemands(c.query("demands"))
-	out := []agentJSON{}
-	for _, a := range e.shownAgents(p) {
-		if (name == "" || strings.EqualFold(name, a.name)) && a.satisfies(wants) {
-			out = append(out, e.agentJSON(c.base, a, c.includes(e)))
-		}
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	agents := filter(e.shownAgents(p), func(a *agent) bool {
+		return (name == "" || strings.EqualFold(name, a.name)) && a.satisfies(wants)
+	})
+	return listOf(c, agents, func(c *request, a *agent) agentJSON { return e.agentJSON(c.base, a, c.includes(e)) }), nil
 }
 
 // createAgent registers (agent-protocol.md 2.2, 2.3).
-func (e *Emulator) createAgent(c *request) (reply, error) {
-	p, err := e.managedPool(c)
-	if err != nil {
-		return reply{}, err
-	}
-	var in agentJSON
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
-	if err := e.checkAgent(in); err != nil {
-		return reply{}, err
-	}
-	if p.agentNamed(in.Name) != nil {
-		return reply{}, e.errAgentExists(p.id, in.Name)
-	}
+func (e *Emulator) createAgent(c *request, p *pool, in agentJSON) (any, error) {
 	now := e.now()
-	a := &agent{pool: p, createdOn: now, statusChangedOn: now, enabled: true,
-		provisioning: "Provisioned", maxParallelism: 1}
+	a := &agent{pool: p, createdOn: now, statusChangedOn: now, enabled: true, provisioning: cmp.Or(in.ProvisioningState, "Provisioned"), maxParallelism: 1}
 	if err := e.fillAgent(c, a, in); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	if in.Enabled != nil && !e.assumptions.CreateIgnoresEnabled {
 		a.enabled = *in.Enabled
 	}
-	a.system = in.System
 	if !e.assumptions.CreateDropsUserCapabilities {
 		a.user = in.User
 	}
-	if in.ProvisioningState != "" {
-		a.provisioning = in.ProvisioningState
-	}
+	e.addAgent(a)
+	return e.agentJSON(c.base, a, include{authorization: true}), nil
+}
+
+// addAgent puts a new agent into its pool.
+func (e *Emulator) addAgent(a *agent) {
 	e.lastAgent++
 	a.id = e.lastAgent
-	p.agents = append(p.agents, a)
+	a.pool.agents = append(a.pool.agents, a)
 	e.emitAgent(EventAgentAdded, a)
-	return jsonReply(http.StatusOK, e.agentJSON(c.base, a, include{authorization: true})), nil
 }
 
 // replaceAgent is PUT: the id stays, the key is rotated, capabilities are replaced (agent-protocol.md 2.5).
-func (e *Emulator) replaceAgent(c *request) (reply, error) {
-	a, err := e.poolAndAgent(c, bitManage)
-	if err != nil {
-		return reply{}, err
-	}
-	var in agentJSON
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
-	if err := e.checkAgent(in); err != nil {
-		return reply{}, err
-	}
-	if in.ID != 0 && in.ID != a.id {
-		return reply{}, errAgentID(in.ID, a.id)
-	}
-	if other := a.pool.agentNamed(in.Name); other != nil && other != a {
-		return reply{}, e.errAgentExists(a.pool.id, in.Name)
-	}
+func (e *Emulator) replaceAgent(c *request, a *agent, in agentJSON) (any, error) {
 	if err := e.fillAgent(c, a, in); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	switch {
 	case in.Enabled != nil:
@@ -105,7 +70,6 @@ func (e *Emulator) replaceAgent(c *request) (reply, error) {
 	case e.assumptions.ReplaceEnables:
 		a.enabled = true
 	}
-	a.system = in.System
 	if in.User != nil || !e.assumptions.ReplaceKeepsUserCapabilities {
 		a.user = in.User
 	}
@@ -113,28 +77,36 @@ func (e *Emulator) replaceAgent(c *request) (reply, error) {
 		e.endSession(s, EventSessionDeleted)
 	}
 	e.emitAgent(EventAgentReplaced, a)
-	return jsonReply(http.StatusOK, e.agentJSON(c.base, a, include{authorization: true})), nil
+	return e.agentJSON(c.base, a, include{authorization: true}), nil
 }
 
 // checkAgent applies what the server is known to insist on (agent-protocol.md 2.2).
-func (e *Emulator) checkAgent(in agentJSON) error {
-	if utf8.RuneCountInString(in.Name) > maxNameLength && e.assumptions.NamesLimited {
+func (e *Emulator) checkAgent(a *agent, in agentJSON) error {
+	_, isVersion := versionNumbers(in.Version)
+	other := a.pool.agentNamed(in.Name)
+	switch {
+	case utf8.RuneCountInString(in.Name) > maxNameLength && e.assumptions.NamesLimited:
 		return errBadRequest("The agent name %q is longer than %d characters.", in.Name, maxNameLength)
-	}
-	if strings.TrimSpace(in.Name) == "" {
+	case strings.TrimSpace(in.Name) == "":
 		return errBadRequest("Value cannot be null. Parameter name: agent.Name")
-	}
-	if in.Version == "" {
+	case in.Version == "":
 		return errBadRequest("Value cannot be null. Parameter name: agent.Version")
-	}
-	if _, ok := versionNumbers(in.Version); !ok {
+	case !isVersion:
 		return errBadRequest("The version %q is not of the form major.minor.patch.", in.Version)
+	case a.id != 0 && in.ID != 0 && in.ID != a.id:
+		return errAgentID(in.ID, a.id)
+	case other != nil && other != a:
+		status := choose(e.assumptions.NameTakenBadRequest, http.StatusBadRequest, http.StatusConflict)
+		return taskError(status, "TaskAgentExistsException", "Pool %d already contains an agent with name %s.", a.pool.id, in.Name)
 	}
 	return nil
 }
 
-// fillAgent sets what POST and PUT have in common.
+// fillAgent checks and sets what POST and PUT have in common.
 func (e *Emulator) fillAgent(c *request, a *agent, in agentJSON) error {
+	if err := e.checkAgent(a, in); err != nil {
+		return err
+	}
 	if in.Authorization != nil && in.Authorization.PublicKey != nil {
 		key, err := parsePublicKey(*in.Authorization.PublicKey)
 		if err != nil {
@@ -146,7 +118,7 @@ func (e *Emulator) fillAgent(c *request, a *agent, in agentJSON) error {
 		}
 		a.authURL = e.hostURL(c.base, "vssps") + "_apis/oauth2/token/" + e.instanceID
 	}
-	a.name, a.version, a.osDescription, a.properties = in.Name, in.Version, in.OSDescription, in.Properties
+	a.name, a.version, a.osDescription, a.properties, a.system = in.Name, in.Version, in.OSDescription, in.Properties, in.System
 	if in.MaxParallelism > 0 {
 		a.maxParallelism = in.MaxParallelism
 	}
@@ -171,53 +143,36 @@ func (e *Emulator) patchable(in agentJSON, a *agent) error {
 }
 
 // updateAgent is PATCH: enabled and maxParallelism.
-func (e *Emulator) updateAgent(c *request) (reply, error) {
-	a, err := e.poolAndAgent(c, bitManage)
-	if err != nil {
-		return reply{}, err
-	}
-	var in agentJSON
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) updateAgent(c *request, a *agent, in agentJSON) (any, error) {
 	if err := e.patchable(in, a); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	if in.MaxParallelism > 0 {
 		a.maxParallelism = in.MaxParallelism
 	}
 	if in.Enabled != nil && *in.Enabled != a.enabled {
 		a.enabled, a.disabledOn = *in.Enabled, e.now()
-		kind := EventAgentDisabled
-		if a.enabled {
-			kind = EventAgentEnabled
-		}
-		e.emitAgent(kind, a)
+		e.emitAgent(choose(a.enabled, EventAgentEnabled, EventAgentDisabled), a)
 	}
-	return jsonReply(http.StatusOK, e.agentJSON(c.base, a, include{authorization: e.assumptions.GetShowsAuthorization})), nil
+	return e.agentJSON(c.base, a, include{authorization: e.assumptions.GetShowsAuthorization}), nil
 }
 
 // deleteAgent refuses while a job runs (agent-protocol.md 6).
-func (e *Emulator) deleteAgent(c *request) (reply, error) {
-	status := http.StatusNoContent
-	if e.assumptions.DeleteAnswers200 {
-		status = http.StatusOK
-	}
-	a, err := e.poolAndAgent(c, bitManage)
+func (e *Emulator) deleteAgent(c *request) (any, error) {
+	deleted := reply{status: choose(e.assumptions.DeleteAnswers200, http.StatusOK, http.StatusNoContent)}
+	a, err := e.managedAgent(c)
 	if err != nil {
-		if known := (*apiError)(nil); errors.As(err, &known) && known.typeKey == "TaskAgentNotFoundException" && e.assumptions.DeleteMissingSucceeds {
-			return reply{status: status}, nil
-		}
-		return reply{}, err
+		missing := asReply(err).typeKey == "TaskAgentNotFoundException"
+		return deleted, choose(missing && e.assumptions.DeleteMissingSucceeds, nil, err)
 	}
 	if a.job != nil {
 		if !e.assumptions.DeleteRunningSucceeds {
-			return reply{}, e.errJobRuns(a.name, a.pool.name)
+			return nil, e.errJobRuns(a.name, a.pool.name)
 		}
 		e.finish(a.job, "abandoned")
 	}
 	e.removeAgent(a)
-	return reply{status: status}, nil
+	return deleted, nil
 }
 
 // removeAgent takes a registration and its session away; its OAuth client is unknown from now on.
@@ -226,23 +181,23 @@ func (e *Emulator) removeAgent(a *agent) {
 		e.endSession(a.session, EventSessionDeleted)
 	}
 	a.removed = true
-	a.pool.agents = slices.DeleteFunc(a.pool.agents, func(x *agent) bool { return x == a })
+	a.pool.agents = without(a.pool.agents, a)
 	e.emitAgent(EventAgentRemoved, a)
 }
 
-func (e *Emulator) putUserCapabilities(c *request) (reply, error) {
+func (e *Emulator) putUserCapabilities(c *request) (any, error) {
 	if e.assumptions.NoUserCapabilities {
 		return notFoundPage(), nil
 	}
-	a, err := e.poolAndAgent(c, bitManage)
+	a, err := e.managedAgent(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	var in map[string]string
 	if err := c.decode(&in); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	a.user = in
 	e.emitAgent(EventUserCapabilities, a)
-	return jsonReply(http.StatusOK, e.agentJSON(c.base, a, include{capabilities: true})), nil
+	return e.agentJSON(c.base, a, include{capabilities: true}), nil
 }

@@ -1,11 +1,12 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
-	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,9 +15,9 @@ import (
 // principal is the caller. Exactly one of the pointers is set; none for an anonymous call.
 type principal struct {
 	identity *identity
-	pat      *pat // how the identity proved itself, if by a PAT
+	pat      *PAT // how the identity proved itself, if by a PAT
 
-	isAnonymous bool // nobody, who is shown what is public
+	isAnonymous bool // unknown; sees only what is public
 	unlicensed  bool // it has no licence, and without one sees no pool
 
 	isAgent bool
@@ -92,10 +93,10 @@ func parseAuthorization(h string) (scheme, string) {
 }
 
 // authenticate returns the caller, or the refusal. Rows of azure-devops-rest.md 5 are named at each refusal.
-func (e *Emulator) authenticate(c *request) (principal, *reply) {
+func (e *Emulator) authenticate(c *request) (principal, error) {
 	kind, secret := parseAuthorization(c.http.Header.Get("Authorization"))
 	if kind == schemeNone || secret == "" && kind != schemeUnknown {
-		return e.unknownCaller(c, kind, "TF400813: The user '' is not authorized to access this resource.") // no or blank token
+		return e.unknownCaller(c, kind, textNoAccess("")) // no or blank token
 	}
 	if kind == schemeBasic {
 		if p := e.pats[secret]; p != nil && !p.Revoked {
@@ -103,7 +104,7 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 		}
 	}
 	t, err := parseJWT(secret)
-	if kind == schemeUnknown || err != nil || !t.verify(&e.key.private.PublicKey) {
+	if kind == schemeUnknown || err != nil || !t.verify(&e.key.PublicKey) {
 		return e.unknownCaller(c, kind, "") // invalid token
 	}
 	now := float64(e.now().Unix())
@@ -115,27 +116,21 @@ func (e *Emulator) authenticate(c *request) (principal, *reply) {
 	}
 	switch t.claims.Kind {
 	case "agent":
-		return e.agentPrincipal(t.claims), nil
+		who := principal{isAgent: true, poolID: t.claims.PoolID, agentID: t.claims.AgentID}
+		if p := e.pool(who.poolID); p != nil {
+			who.agent = p.agent(who.agentID)
+		}
+		return who, nil
 	case "job":
-		for _, j := range e.jobs {
-			if j.jobID == t.claims.JobID {
-				return principal{job: j}, nil
-			}
+		if j := first(e.jobs, func(j *job) bool { return j.jobID == t.claims.JobID }); j != nil {
+			return principal{job: j}, nil
 		}
 		return principal{}, e.refuse(c, kind, "")
 	}
 	return e.authenticateEntra(c, kind, t.claims)
 }
 
-func (e *Emulator) agentPrincipal(claims jwtClaims) principal {
-	p := principal{isAgent: true, poolID: claims.PoolID, agentID: claims.AgentID}
-	if pool := e.pools[claims.PoolID]; pool != nil {
-		p.agent = pool.agent(claims.AgentID)
-	}
-	return p
-}
-
-func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
+func (e *Emulator) authenticatePAT(c *request, p *PAT) (principal, error) {
 	if !p.Expires.IsZero() && !e.now().Before(p.Expires) { // row "expired PAT"
 		return principal{}, e.refuse(c, schemeBasic, "Access Denied: The Personal Access Token used has expired.")
 	}
@@ -144,38 +139,29 @@ func (e *Emulator) authenticatePAT(c *request, p *pat) (principal, *reply) {
 		return principal{}, e.refuse(c, schemeBasic, why)
 	}
 	if !p.allows(c.http.Method, c.route.scope) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
-		r := e.challenge(c, "")
-		return principal{}, &r
+		return principal{}, e.challenge(c, "")
 	}
 	id.lastAccess = e.now()
 	return principal{identity: id, pat: p, unlicensed: e.isUnlicensed(id)}, nil
 }
 
 // allows reports whether the PAT's scopes cover a method. A scope to manage or write includes reading.
-func (p *pat) allows(method, scope string) bool {
-	if len(p.Scopes) == 0 {
-		return true
-	}
-	if scope == "" {
-		scope = "vso.agentpools"
-	}
+func (p *PAT) allows(method, scope string) bool {
+	scope = cmp.Or(scope, "vso.agentpools")
 	read := method == http.MethodGet || method == http.MethodHead
-	for _, s := range p.Scopes {
-		if s == scope+"_manage" || s == scope+"_write" || s == scope && read {
-			return true
-		}
-	}
-	return false
+	return len(p.Scopes) == 0 || slices.ContainsFunc(p.Scopes, func(s string) bool {
+		return s == scope+"_manage" || s == scope+"_write" || s == scope && read
+	})
 }
 
-func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) (principal, *reply) {
+func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) (principal, error) {
 	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
 	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
 		if e.assumptions.WrongTenantThrottled {
-			r := throttled()
-			return principal{}, &r
+			return principal{}, errBlocked("Concurrency", "VSID"). // the 429 of azure-devops-rest.md 3
+										setHeader("Retry-After", "619").setHeader("X-RateLimit-Limit", "4000").setHeader("X-RateLimit-Remaining", "0")
 		}
 		return principal{}, e.refuse(c, kind, "")
 	}
@@ -185,11 +171,10 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	}
 	if why := e.membership(id); why != "" {
 		// The caller is known to Entra, so there is nothing to sign in to again: 401 with a body, redirect or not.
-		r := e.challenge(c, why)
-		return principal{}, &r
+		return principal{}, e.challenge(c, why)
 	}
-	if kept := e.conditionalAccess(id); kept != nil { // row "conditional access / IP"
-		return principal{}, kept
+	if id.ConditionalAccess == PolicyAtService { // row "conditional access / IP"
+		return principal{}, errServer(http.StatusForbidden, "VS403463: The conditional access policy defined by your Microsoft Entra administrator has failed.")
 	}
 	id.lastAccess = e.now() // which makes a licence that was pending an active one
 	return principal{identity: id, unlicensed: e.isUnlicensed(id)}, nil
@@ -207,42 +192,36 @@ func (e *Emulator) membership(id *identity) string {
 		return fmt.Sprintf(`TF401444: Please sign-in at least once as %s\%s\%s in a web browser to enable access to the service.`,
 			id.Tenant, id.Tenant, id.ObjectID)
 	case id.Refused:
-		return fmt.Sprintf("TF400813: The user '%s' is not authorized to access this resource.", id.storageKey)
+		return textNoAccess(id.storageKey)
 	}
 	return ""
 }
 
 // refuse answers a call without a usable credential: 401 for a client that suppresses the sign-in, else the sign-in
 // itself: 203 with HTML for Basic, which is what KEDA and curl users see of a bad PAT, 302 for the rest.
-func (e *Emulator) refuse(c *request, kind scheme, message string) *reply {
+func (e *Emulator) refuse(c *request, kind scheme, message string) reply {
 	if strings.EqualFold(c.http.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
-		r := e.challenge(c, message)
-		return &r
+		return e.challenge(c, message)
 	}
 	return e.signIn(c, kind)
 }
 
 // signIn leads to where a person signs in.
-func (e *Emulator) signIn(c *request, kind scheme) *reply {
+func (e *Emulator) signIn(c *request, kind scheme) reply {
 	if kind == schemeBasic {
-		r := signInPage(http.StatusNonAuthoritativeInfo)
-		return &r
+		return signInPage(http.StatusNonAuthoritativeInfo)
 	}
 	back := url.Values{"realm": {c.http.Host}, "reply_to": {c.base + c.http.URL.RequestURI()}, "hid": {newGUID()}}
-	r := signInPage(http.StatusFound)
-	r.header.Set("Location", c.base+"/vssps/_signin?"+back.Encode())
-	r.header.Set("WWW-Authenticate", e.wwwAuthenticate(c))
-	return &r
+	return signInPage(http.StatusFound).setHeader("Location", c.base+"/vssps/_signin?"+back.Encode()).setHeader("WWW-Authenticate", e.wwwAuthenticate(c))
 }
 
 // challenge is the 401 that names the tenant; an empty message leaves the body empty.
 func (e *Emulator) challenge(c *request, message string) reply {
 	r := reply{status: http.StatusUnauthorized}
 	if message != "" {
-		r = errUnauthorized("%s", message).reply()
+		r = errUnauthorized(message)
 	}
-	r.header = http.Header{"Www-Authenticate": {e.wwwAuthenticate(c)}}
-	return r
+	return r.setHeader("WWW-Authenticate", e.wwwAuthenticate(c))
 }
 
 func (e *Emulator) wwwAuthenticate(c *request) string {
@@ -251,20 +230,14 @@ func (e *Emulator) wwwAuthenticate(c *request) string {
 }
 
 func signInPage(status int) reply {
-	page := "<!DOCTYPE html><html><head><title>" + html.EscapeString("Azure DevOps Services | Sign In") +
-		"</title></head><body>The emulator's sign-in page: your credential was not accepted.</body></html>\n"
-	return reply{status: status, header: http.Header{}, contentType: "text/html; charset=utf-8", body: []byte(page)}
+	return htmlPage(status, "<!DOCTYPE html><html><head><title>Azure DevOps Services | Sign In</title></head>"+
+		"<body>The emulator's sign-in page: your credential was not accepted.</body></html>\n")
 }
 
-// throttled is the 429 of azure-devops-rest.md 3.
-func throttled() reply {
-	r := taskError(http.StatusTooManyRequests, "RequestBlockedException",
-		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'Concurrency' in namespace 'VSID'.").reply()
-	r.header = http.Header{}
-	r.header.Set("Retry-After", "619")
-	r.header.Set("X-RateLimit-Limit", "4000")
-	r.header.Set("X-RateLimit-Remaining", "0")
-	return r
+// errBlocked is the refusal of a caller that uses too much of a resource.
+func errBlocked(resource, namespace string) reply {
+	return taskError(http.StatusTooManyRequests, "RequestBlockedException",
+		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace '%s'.", resource, namespace)
 }
 
 // agentToken is an access token for an agent's own OAuth client.
@@ -282,5 +255,5 @@ func (e *Emulator) ownToken(life time.Duration, claims map[string]any) (string, 
 	claims["iss"], claims["jti"] = "app.vstoken.visualstudio.com", newGUID()
 	claims["aud"] = "app.vstoken.visualstudio.com|vso:" + e.instanceID
 	claims["nbf"], claims["exp"] = now.Unix(), now.Add(life).Unix()
-	return e.key.sign(claims)
+	return e.sign(claims)
 }

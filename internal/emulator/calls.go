@@ -23,7 +23,7 @@ type Call struct {
 	Duration time.Duration `json:"duration"`
 }
 
-// maxCalls bounds the records: of an emulator left alone overnight the newest count.
+// maxCalls bounds the records of an emulator that runs for days. The newest are kept.
 const maxCalls = 100_000
 
 // recordArrival records a call and counts it against faults and holds; false when the emulator is closed.
@@ -45,12 +45,6 @@ func (e *Emulator) recordArrival(r *http.Request) (*Call, interference, bool) {
 	return rec, p, true
 }
 
-func (e *Emulator) recordCaller(rec *Call, who string, held time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	rec.Who, rec.Held = who, held
-}
-
 func (e *Emulator) recordEnd(rec *Call, status int, fault string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -65,11 +59,7 @@ func (e *Emulator) recordEnd(rec *Call, status int, fault string) {
 func (e *Emulator) Calls() []Call {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Call, len(e.calls))
-	for i, c := range e.calls {
-		out[i] = *c
-	}
-	return out
+	return each(e.calls, func(c *Call) Call { return *c })
 }
 
 // ClearCalls forgets the records; Seq counts on.

@@ -1,6 +1,9 @@
 package emulator
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // now is the emulator's clock: Options.Now plus what Advance added.
 func (e *Emulator) now() time.Time {
@@ -10,19 +13,15 @@ func (e *Emulator) now() time.Time {
 // Now is the emulator's clock.
 func (e *Emulator) Now() time.Time { return e.now() }
 
-// Advance moves the clock forward by d; sessions, locks and tokens whose time has come expire before it returns.
+// Advance moves the clock forward by d; sessions, locks and tokens that expire by then do so before it returns.
 func (e *Emulator) Advance(d time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	e.offset.Add(int64(d))
-	e.dirty = true
-	e.settle()
 }
 
 // Elapse is Advance with all sessions polled and all jobs renewed in the meantime. Tokens get old.
 func (e *Emulator) Elapse(d time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	for _, s := range e.sessions {
 		s.lastSeen = s.lastSeen.Add(d)
 	}
@@ -32,8 +31,6 @@ func (e *Emulator) Elapse(d time.Duration) {
 		}
 	}
 	e.offset.Add(int64(d))
-	e.dirty = true
-	e.settle()
 }
 
 // settle applies what follows from a change: sessions and locks that have lapsed expire, free agents get waiting jobs,
@@ -63,11 +60,7 @@ func (e *Emulator) expire() {
 			e.finish(j, "abandoned")
 		}
 	}
-	for jti, until := range e.assertions {
-		if now.After(until) {
-			delete(e.assertions, jti)
-		}
-	}
+	maps.DeleteFunc(e.assertions, func(_ string, until time.Time) bool { return now.After(until) })
 }
 
 // setTimer arranges for settle to run when the next session or lock lapses. With an Options.Now that does not move
@@ -91,7 +84,6 @@ func (e *Emulator) setTimer() {
 	}
 	if e.timer != nil {
 		e.timer.Stop()
-		e.timer = nil
 	}
 	if next.IsZero() || e.closed {
 		return

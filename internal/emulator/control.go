@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,7 +19,9 @@ func (e *Emulator) controlMux() http.Handler {
 		method, path, _ := strings.Cut(pattern, " ")
 		m.HandleFunc(method+" /_emulator/"+path, h)
 	}
-	handle("GET environment", e.ctlEnvironment)
+	handle("GET environment", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, obj{"environment": e.Environment(newRequest(r, nil).base), "pat": e.DefaultPAT()}, nil)
+	})
 	handle("GET state", gives(e.State))
 	handle("POST jobs", takes(func(_ *http.Request, spec JobSpec) (any, error) { return e.QueueJob(spec) }))
 	handle("GET jobs/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -39,16 +40,24 @@ func (e *Emulator) controlMux() http.Handler {
 	handle("POST holds", takes(func(_ *http.Request, h Hold) (any, error) { return idOf(e.AddHold(h)) }))
 	handle("DELETE holds", does(func(*http.Request) error { e.ReleaseAll(); return nil }))
 	handle("POST holds/{id}/release", does(func(r *http.Request) error { return e.Release(r.PathValue("id")) }))
-	handle("GET holds/{id}/reached", e.ctlHoldReached)
+	handle("GET holds/{id}/reached", waits(30*time.Second, obj{"reached": false}, func(ctx context.Context, r *http.Request) (any, error) {
+		return obj{"reached": true}, e.WaitHold(ctx, r.PathValue("id"))
+	}))
 
 	handle("GET calls", gives(e.Calls))
 	handle("DELETE calls", does(func(*http.Request) error { e.ClearCalls(); return nil }))
-	handle("GET events", e.ctlEvents)
+	handle("GET events", waits(0, []Event{}, func(ctx context.Context, r *http.Request) (any, error) {
+		after, err := strconv.ParseUint(cmp.Or(r.URL.Query().Get("after"), "0"), 10, 64)
+		if err != nil {
+			return nil, errors.New("cannot list events: after is no number")
+		}
+		return e.Events(ctx, after)
+	}))
 	e.controlWorld(handle)
 	return m
 }
 
-// controlWorld are the parts of the API that change what there is.
+// controlWorld adds the part of the API that changes the content of the emulator.
 func (e *Emulator) controlWorld(handle func(string, http.HandlerFunc)) {
 	handle("PUT agents", takes(func(_ *http.Request, specs []AgentSpec) (any, error) { return e.PutAgents(specs...) }))
 	handle("GET identities", gives(e.Identities))
@@ -116,44 +125,30 @@ func takes[In any](act func(*http.Request, In) (any, error)) http.HandlerFunc {
 	}
 }
 
-func (e *Emulator) ctlHoldReached(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel, err := waitContext(r, 30*time.Second)
-	if err != nil {
-		answer(w, nil, err)
-		return
+// waits answers what wait returns. ?wait=30s bounds the wait, unset is the default, and 0 looks once; late is the answer
+// when that time is over.
+func waits(unset time.Duration, late any, wait func(context.Context, *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text := r.URL.Query().Get("wait")
+		limit, err := parseDuration("wait", text)
+		if err != nil {
+			answer(w, nil, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), choose(text == "", unset, limit))
+		defer cancel()
+		out, err := wait(ctx, r)
+		if errors.Is(err, context.DeadlineExceeded) {
+			out, err = late, nil
+		}
+		answer(w, out, err)
 	}
-	defer cancel()
-	err = e.WaitHold(ctx, r.PathValue("id"))
-	if errors.Is(err, context.DeadlineExceeded) { // a long poll's end, not a failure
-		answer(w, map[string]bool{"reached": false}, nil)
-		return
-	}
-	answer(w, map[string]bool{"reached": true}, err)
-}
-
-func (e *Emulator) ctlEvents(w http.ResponseWriter, r *http.Request) {
-	after, err := strconv.ParseUint(cmp.Or(r.URL.Query().Get("after"), "0"), 10, 64)
-	if err != nil {
-		answer(w, nil, errors.New("cannot list events: after is no number"))
-		return
-	}
-	ctx, cancel, err := waitContext(r, 0)
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	defer cancel()
-	events, err := e.Events(ctx, after)
-	if errors.Is(err, context.DeadlineExceeded) {
-		events, err = []Event{}, nil
-	}
-	answer(w, events, err)
 }
 
 // maxPackage bounds an archive that is put; the real ones have some 200 MB.
 const maxPackage = 1 << 30
 
-// Assumptions are the switches as they are set.
+// Assumptions returns the current switches.
 func (e *Emulator) Assumptions() Assumptions {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,20 +157,8 @@ func (e *Emulator) Assumptions() Assumptions {
 
 // SetAssumptions sets all switches.
 func (e *Emulator) SetAssumptions(b Assumptions) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	e.assumptions = b
-	e.dirty = true
-	e.settle()
-}
-
-func (e *Emulator) ctlEnvironment(w http.ResponseWriter, r *http.Request) {
-	answer(w, environmentJSON{e.Environment(baseOf(r)), e.DefaultPAT()}, nil)
-}
-
-type environmentJSON struct {
-	Environment []EnvVar `json:"environment"`
-	PAT         string   `json:"pat"`
 }
 
 func (e *Emulator) ctlJobLog(w http.ResponseWriter, r *http.Request) {
@@ -193,41 +176,23 @@ func pathID(r *http.Request) int64 {
 	return id
 }
 
-func idOf(id string, err error) (any, error) { return map[string]string{"id": id}, err }
-
-// waitContext bounds a long poll by ?wait=30s; unset is the default given, and 0 looks once.
-func waitContext(r *http.Request, unset time.Duration) (context.Context, context.CancelFunc, error) {
-	wait, err := parseDuration("wait", r.URL.Query().Get("wait"))
-	if err != nil {
-		return nil, nil, err
-	}
-	if r.URL.Query().Get("wait") == "" {
-		wait = unset
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), wait)
-	return ctx, cancel, nil
-}
-
-// strictJSON refuses unknown fields, which a decoder forgets about below an UnmarshalJSON.
-func strictJSON(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
+func idOf(id string, err error) (any, error) {
+	return map[string]string{"id": id}, err
 }
 
 // answer writes out as JSON, or {"error":"..."} with 404, 503 or 400.
 func answer(w http.ResponseWriter, out any, err error) {
 	status := http.StatusOK
+	switch {
+	case errors.Is(err, ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, ErrClosed):
+		status = http.StatusServiceUnavailable
+	case err != nil:
+		status = http.StatusBadRequest
+	}
 	if err != nil {
 		out = map[string]string{"error": err.Error()}
-		switch {
-		case errors.Is(err, ErrNotFound):
-			status = http.StatusNotFound
-		case errors.Is(err, ErrClosed):
-			status = http.StatusServiceUnavailable
-		default:
-			status = http.StatusBadRequest
-		}
 	}
 	w.Header().Set("Content-Type", jsonType)
 	w.WriteHeader(status)

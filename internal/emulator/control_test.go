@@ -190,7 +190,7 @@ func TestControlWorld(t *testing.T) {
 	g := w.want(200, w.call("POST", "!/_emulator/tokens", "", obj{"objectId": oid}))
 	w.want(200, w.call("GET", pools, "Bearer "+g.text("token"), nil))
 	g = w.want(200, w.call("POST", "!/_emulator/tokens", "", obj{"subject": "system:serviceaccount:keda:keda-operator"}))
-	if tok, err := decodeJWT(g.text("token")); err != nil || tok.claims.Subject != "system:serviceaccount:keda:keda-operator" || tok.claims.Audience != FederationAudience {
+	if tok, err := parseJWT(g.text("token")); err != nil || tok.claims.Subject != "system:serviceaccount:keda:keda-operator" || tok.claims.Audience != FederationAudience {
 		t.Errorf("a workload's token says %+v, %v", tok, err)
 	}
 	if _, err := w.IssueToken("nobody", ""); err == nil {

@@ -91,7 +91,10 @@ func (c *Control) do(ctx context.Context, method, path string, in, out any) erro
 
 // Environment is Emulator.Environment for the URL this Control talks to, and the default PAT.
 func (c *Control) Environment(ctx context.Context) (env []EnvVar, pat string, err error) {
-	var out environmentJSON
+	var out struct {
+		Environment []EnvVar `json:"environment"`
+		PAT         string   `json:"pat"`
+	}
 	err = c.do(ctx, http.MethodGet, "/environment", nil, &out)
 	return out.Environment, out.PAT, err
 }

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -18,19 +19,14 @@ type location struct {
 }
 
 // options lists the resources of a host, all or those of one area.
-func (e *Emulator) options(host string, area []string) reply {
-	var out []location
-	for _, r := range e.routes {
-		if r.unversioned || !r.servedAt(host) || len(area) == 1 && !strings.EqualFold(area[0], r.area) {
-			continue
-		}
-		released := "7.2"
-		if r.preview {
-			released = "0.0" // preview only
-		}
-		out = append(out, location{r.id, r.area, r.resource, r.template, 1, "1.0", "7.2", released})
-	}
-	return jsonReply(http.StatusOK, listOf(out))
+func (e *Emulator) options(c *request, host string, area []string) reply {
+	shown := filter(e.routes, func(r route) bool {
+		return !r.unversioned && r.servedAt(host) && (len(area) == 0 || strings.EqualFold(area[0], r.area))
+	})
+	return jsonReply(http.StatusOK, listOf(c, shown, func(_ *request, r route) location {
+		released := choose(r.preview, "0.0", "7.2") // 0.0 is preview only
+		return location{r.id, r.area, r.resource, r.template, 1, "1.0", "7.2", released}
+	}))
 }
 
 type areaJSON struct {
@@ -39,21 +35,17 @@ type areaJSON struct {
 	LocationURL string `json:"locationUrl"`
 }
 
-func (e *Emulator) resourceAreas(c *request) (reply, error) {
-	var out []areaJSON
-	for _, a := range resourceAreaTable() {
-		out = append(out, areaJSON{a.id, a.name, e.hostURL(c.base, a.host)})
-	}
+func (e *Emulator) resourceAreas(c *request) (any, error) {
+	all := listOf(c, resourceAreaTable(), func(c *request, a area) areaJSON { return areaJSON{a.id, a.name, e.hostURL(c.base, a.host)} })
 	want := c.params["areaId"]
 	if want == "" {
-		return jsonReply(http.StatusOK, listOf(out)), nil
+		return all, nil
 	}
-	for _, a := range out {
-		if strings.EqualFold(a.ID, want) {
-			return jsonReply(http.StatusOK, a), nil
-		}
+	i := slices.IndexFunc(all.Value, func(a areaJSON) bool { return strings.EqualFold(a.ID, want) })
+	if i < 0 {
+		return nil, nil // the real one answers null
 	}
-	return jsonReply(http.StatusOK, nil), nil // the real one answers null
+	return all.Value[i], nil
 }
 
 // hostURL is the organisation on one of the three hosts, with the slash at its end that the service writes.
@@ -103,18 +95,17 @@ func (e *Emulator) userOf(p principal) userJSON {
 }
 
 // connectionData is the whoami of azure-devops-rest.md 1.3.
-func (e *Emulator) connectionData(c *request) (reply, error) {
+func (e *Emulator) connectionData(c *request) (any, error) {
 	user := e.userOf(c.who)
-	data := map[string]any{
+	return obj{
 		"authenticatedUser": user, "authorizedUser": user,
 		"instanceId": e.instanceID, "deploymentId": e.instanceID, "deploymentType": "hosted",
 		"locationServiceData": e.locationServiceData(c),
-	}
-	return jsonReply(http.StatusOK, data), nil
+	}, nil
 }
 
-func (e *Emulator) locationServiceData(c *request) map[string]any {
-	data := map[string]any{
+func (e *Emulator) locationServiceData(c *request) obj {
+	data := obj{
 		"serviceOwner": serviceOwner, "defaultAccessMappingMoniker": "PublicAccessMapping",
 		"lastChangeId": 1, "lastChangeId64": 1,
 	}
@@ -122,20 +113,17 @@ func (e *Emulator) locationServiceData(c *request) map[string]any {
 		return data
 	}
 	data["clientCacheFresh"] = false
-	data["accessMappings"] = []map[string]any{{
+	data["accessMappings"] = []obj{{
 		"displayName": "Host Guid Access Mapping", "moniker": "PublicAccessMapping",
 		"accessPoint": c.base + "/", "serviceOwner": serviceOwner, "virtualDirectory": e.opts.Org,
 	}}
-	var services []map[string]any
-	for _, a := range resourceAreaTable() { // what the .NET client looks areas up by (agent-protocol.md 1.4, 7.6)
-		services = append(services, map[string]any{
+	data["serviceDefinitions"] = each(resourceAreaTable(), func(a area) obj { // the .NET client looks areas up by this (agent-protocol.md 1.4, 7.6)
+		return obj{
 			"serviceType": "LocationService2", "identifier": a.id, "displayName": a.name,
 			"relativeToSetting": "fullyQualified", "serviceOwner": serviceOwner,
-			"locationMappings": []map[string]any{{
-				"accessMappingMoniker": "PublicAccessMapping", "location": e.hostURL(c.base, a.host)}},
-		})
-	}
-	data["serviceDefinitions"] = services
+			"locationMappings": []obj{{"accessMappingMoniker": "PublicAccessMapping", "location": e.hostURL(c.base, a.host)}},
+		}
+	})
 	return data
 }
 

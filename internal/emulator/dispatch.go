@@ -1,183 +1,157 @@
 package emulator
 
 import (
-	"errors"
 	"maps"
 	"net/http"
 	"strings"
 )
 
-// dispatch answers one call that no fault has answered. It also says who called, for the records.
-func (e *Emulator) dispatch(r *http.Request, body []byte) (reply, string) {
-	segments := splitPath(r.URL.Path)
-	if len(segments) == 2 && strings.EqualFold(segments[0], "msi") && strings.EqualFold(segments[1], "token") {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		defer e.settle()
-		return e.serveMSI(r)
+// dispatch answers one call that no fault has answered. It stores the caller in the request, for the records.
+func (e *Emulator) dispatch(c *request) reply {
+	serve := e.serviceOf(c)
+	if serve == nil {
+		return e.dispatchDevOps(c)
 	}
-	if strings.HasPrefix(r.URL.Path, downloadPath) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer e.settle()
+	return serve(c)
+}
+
+// serviceOf returns what answers in place of Azure DevOps, with the emulator locked; nil for Azure DevOps itself.
+func (e *Emulator) serviceOf(c *request) func(*request) reply {
+	path := strings.ToLower(strings.Join(c.segments, "/"))
+	switch {
+	case path == "msi/token":
+		return e.serveMSI
+	case strings.HasPrefix(c.http.URL.Path, downloadPath):
 		e.offerAgentPackage()
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return e.servePackage(r), ""
+		return e.servePackage
+	case path == "metadata" || strings.HasPrefix(path, "metadata/"):
+		return e.serveMetadata
+	case entraResource(c.segments) != "":
+		return e.serveEntra
 	}
-	if isMetadataPath(segments) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		defer e.settle()
-		return e.serveMetadata(r, segments, body)
-	}
-	if tenant, what, ok := e.entraPath(segments); ok {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		defer e.settle()
-		return e.serveEntra(r, tenant, what, body)
-	}
-	c := &request{http: r, body: body, base: baseOf(r)}
-	out, who := e.dispatchDevOps(c, segments)
-	if out.header == nil {
-		out.header = http.Header{}
-	}
-	return out, who
+	return nil
 }
 
-// baseOf is the scheme and host the client used.
-func baseOf(r *http.Request) string {
-	if r.TLS != nil {
-		return "https://" + r.Host
-	}
-	return "http://" + r.Host
-}
-
-func (e *Emulator) dispatchDevOps(c *request, segments []string) (reply, string) {
-	host, segments := splitHost(segments)
+func (e *Emulator) dispatchDevOps(c *request) reply {
+	host, segments := splitHost(c.segments)
 	if host == "vssps" && len(segments) == 1 && strings.EqualFold(segments[0], "_signin") {
-		return signInPage(http.StatusNonAuthoritativeInfo), ""
+		return signInPage(http.StatusNonAuthoritativeInfo)
 	}
 	if len(segments) == 0 || !strings.EqualFold(segments[0], e.opts.Org) {
-		return notFoundPage(), "" // a wrong organisation: no tenant header (azure-devops-rest.md 5)
+		return notFoundPage() // a wrong organisation: no tenant header (azure-devops-rest.md 5)
 	}
-	out, who := e.dispatchOrg(c, host, segments[1:])
+	out := e.dispatchOrg(c, host, segments[1:])
 	if out.header == nil {
 		out.header = http.Header{}
 	}
-	e.addOrgHeaders(c, &out)
-	return out, who
+	e.addOrgHeaders(c, out.header)
+	return out
 }
 
-func (e *Emulator) dispatchOrg(c *request, host string, segments []string) (reply, string) {
+func (e *Emulator) dispatchOrg(c *request, host string, segments []string) reply {
 	if len(segments) == 0 { // HEAD {vssps}/{org} tells the tenant (azure-devops-rest.md 0)
-		return notFoundPage(), ""
+		return notFoundPage()
 	}
 	if c.http.Method == http.MethodOptions && strings.EqualFold(segments[0], "_apis") && len(segments) <= 2 {
-		return e.options(host, segments[1:]), ""
+		return e.options(c, host, segments[1:])
 	}
-	route, params := e.match(host, segments)
-	if route == nil {
-		return notFoundPage(), ""
+	if c.route, c.params = e.match(host, segments); c.route == nil {
+		return notFoundPage()
 	}
-	c.params, c.route = params, route
-	e.mu.Lock()
-	if !route.anonymous {
-		who, refusal := e.authenticate(c)
-		if refusal != nil {
-			e.mu.Unlock()
-			return *refusal, ""
-		}
-		c.who = who
-	}
-	label := c.who.label()
-	throttle := e.meter.Charge(label, e.now())
-	e.mu.Unlock()
-	if throttle.Refuse {
-		return tooManyRequests(throttle), label
+	throttle, err := e.admit(c)
+	if err != nil {
+		return asReply(err)
 	}
 	if !e.sleep(throttle.Delay) {
-		return reply{status: http.StatusServiceUnavailable}, label
+		return reply{status: http.StatusServiceUnavailable}
 	}
-	out := e.serveRoute(c, route)
+	out := e.serveRoute(c)
 	out.held = throttle.Delay
-	if told := throttle.header(); told != nil {
+	if limits := throttle.header(); limits != nil {
 		if out.header == nil {
 			out.header = http.Header{}
 		}
-		maps.Copy(out.header, told)
-	}
-	if route.anonymous { // the token endpoint learns who it is from the assertion
-		e.mu.Lock()
-		label = c.who.label()
-		e.mu.Unlock()
-	}
-	return out, label
-}
-
-// serveRoute runs the route's handler, with mu held unless the handler waits.
-func (e *Emulator) serveRoute(c *request, rt *route) reply {
-	method := c.http.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	h, ok := rt.methods[method]
-	if !ok {
-		r := (&apiError{http.StatusMethodNotAllowed, "VssServiceException", nsCommon,
-			"The requested resource does not support http method '" + method + "'."}).reply()
-		return r
-	}
-	c.version = apiVersion(c.http)
-	var out reply
-	var err error
-	if err = e.requireVersion(c, rt); err == nil {
-		out, err = e.runHandler(c, h)
-	}
-	var known *apiError
-	switch {
-	case errors.As(err, &known):
-		return known.reply()
-	case err != nil:
-		return (&apiError{http.StatusInternalServerError, "VssServiceException", nsCommon, err.Error()}).reply()
+		maps.Copy(out.header, limits)
 	}
 	return out
 }
 
-func (e *Emulator) requireVersion(c *request, rt *route) error {
-	if rt.unversioned {
-		return nil
-	}
+// admit authenticates the caller and charges it for the call. The token endpoint learns who it is from the assertion.
+func (e *Emulator) admit(c *request) (throttle Throttle, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.checkVersion(c.http.Method, c.version, rt.preview)
+	if !c.route.anonymous {
+		if c.who, err = e.authenticate(c); err != nil {
+			return throttle, err
+		}
+	}
+	c.caller = c.who.label()
+	if throttle = e.meter.Charge(c.caller, e.now()); throttle.Refuse {
+		r := errBlocked(rateResource, "User")
+		r.header = throttle.header()
+		err = r
+	}
+	return throttle, err
 }
 
-func (e *Emulator) runHandler(c *request, h handler) (reply, error) {
-	if h.waits {
-		return h.serve(e, c)
+// serveRoute runs the handler of the route.
+func (e *Emulator) serveRoute(c *request) reply {
+	method := c.http.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	h, ok := c.route.methods[method]
+	if !ok {
+		return errServer(http.StatusMethodNotAllowed, "The requested resource does not support http method '"+method+"'.")
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.settle()
-	defer e.settle()
-	return h.serve(e, c)
+	if !c.route.unversioned {
+		if err := e.checkVersion(c.http.Method, apiVersion(c), c.route.preview); err != nil {
+			return asReply(err)
+		}
+	}
+	if h.waits { // it locks by itself
+		e.mu.Unlock()
+		defer e.mu.Lock()
+	} else {
+		e.settle()
+		defer e.settle()
+	}
+	v, err := h.serve(c)
+	if err != nil {
+		return asReply(err)
+	}
+	if r, ok := v.(reply); ok {
+		return r
+	}
+	return jsonReply(http.StatusOK, v)
 }
 
 // addOrgHeaders adds what every answer of an organisation carries (azure-devops-rest.md 0).
-func (e *Emulator) addOrgHeaders(c *request, out *reply) {
+func (e *Emulator) addOrgHeaders(c *request, h http.Header) {
 	activity := newGUID()
-	out.header.Set("ActivityId", activity)
-	out.header.Set("X-VSS-E2EID", activity)
-	out.header.Set("X-TFS-ProcessId", e.instanceID)
-	out.header.Set("X-TFS-Session", newGUID())
-	out.header.Set("X-VSS-ResourceTenant", e.Policies().tenant(e.tenantID))
-	out.header.Set("Request-Context", "appId=emulator")
+	h.Set("ActivityId", activity)
+	h.Set("X-VSS-E2EID", activity)
+	h.Set("X-TFS-ProcessId", e.instanceID)
+	h.Set("X-TFS-Session", newGUID())
+	h.Set("X-VSS-ResourceTenant", e.Policies().tenant(e.tenantID))
+	h.Set("Request-Context", "appId=emulator")
 	if id := c.who.identity; id != nil {
-		out.header.Set("X-VSS-UserData", id.storageKey+":"+id.Name)
+		h.Set("X-VSS-UserData", id.storageKey+":"+id.Name)
 	}
 	if s := c.http.Header.Get("X-TFS-Session"); s != "" {
-		out.header.Set("X-TFS-Session", s)
+		h.Set("X-TFS-Session", s)
 	}
 }
 
 func notFoundPage() reply {
-	return reply{status: http.StatusNotFound, header: http.Header{}, contentType: "text/html; charset=utf-8",
-		body: []byte("<!DOCTYPE html><html><head><title>The resource cannot be found.</title></head><body>404</body></html>\n")}
+	return htmlPage(http.StatusNotFound, "<!DOCTYPE html><html><head><title>The resource cannot be found.</title></head><body>404</body></html>\n")
+}
+
+func htmlPage(status int, page string) reply {
+	return reply{status: status, header: http.Header{}, contentType: "text/html; charset=utf-8", body: []byte(page)}
 }

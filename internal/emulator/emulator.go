@@ -3,6 +3,7 @@ package emulator
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 // itself to look, lets go, and waits for changed, a channel that is closed and replaced whenever something happened.
 type Emulator struct {
 	opts    Options
-	key     *signingKey
-	offset  atomic.Int64 // nanoseconds that Advance has added to the clock
+	key     *rsa.PrivateKey // signs the tokens
+	offset  atomic.Int64    // nanoseconds that Advance has added to the clock
 	done    chan struct{}
 	routes  []route
 	control http.Handler
@@ -43,10 +44,10 @@ type Emulator struct {
 	defaultPAT  string
 	identities  map[string]*identity // by lower-case object id
 	defaultOID  string
-	pats        map[string]*pat // by the token itself
+	pats        map[string]*PAT // by the token itself
 	msiCache    map[string]msiToken
 	assertions  map[string]time.Time // client assertions already used, until they expire
-	pools       map[int]*pool
+	pools       []*pool              // in order of id
 	projects    []*project
 	packages    []heldPackage // the newest first
 	sessions    map[string]*session
@@ -75,33 +76,29 @@ func New(opts Options) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := opts.key
+	var key *rsa.PrivateKey
 	if opts.KeyOf != nil {
 		key = opts.KeyOf.key
-	}
-	if key == nil {
-		if key, err = newSigningKey(); err != nil {
-			return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
-		}
+	} else if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		return nil, fmt.Errorf("cannot make the emulator's signing key: %w", err)
 	}
 	e := &Emulator{
 		opts: opts, key: key, assumptions: opts.Assumptions,
 		done: make(chan struct{}), changed: make(chan struct{}),
 		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
-		identities: map[string]*identity{}, pats: map[string]*pat{}, msiCache: map[string]msiToken{},
-		assertions: map[string]time.Time{}, pools: map[int]*pool{}, sessions: map[string]*session{},
+		identities: map[string]*identity{}, pats: map[string]*PAT{}, msiCache: map[string]msiToken{},
+		assertions: map[string]time.Time{}, sessions: map[string]*session{},
 	}
 	e.meter = newMeter(opts.RateLimit, e.slow(rateWindow), e.slow(longestDelay))
-	e.routes = routeTable()
+	e.routes = e.routeTable()
 	e.control = e.controlMux()
 	e.seed()
 	return e, nil
 }
 
-// seed fills the organisation: the pools, and the people who may use them.
+// seed creates the pools, the projects and the first identities.
 func (e *Emulator) seed() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	for _, name := range e.opts.Pools {
 		e.addPool(name)
 	}
@@ -118,13 +115,22 @@ func (e *Emulator) seed() {
 		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
 		Roles: map[string]string{AllPools: RoleAdministrator},
 	})
-	e.pats[e.defaultPAT] = &pat{PAT: PAT{Token: e.defaultPAT, Name: "default", Owner: admin}}
-	e.dirty = true
-	e.settle()
+	e.pats[e.defaultPAT] = &PAT{Token: e.defaultPAT, Name: "default", Owner: admin}
 }
 
-// Close ends every long poll, held call and wait, and stops the emulator's timer. Later calls answer 503.
-// Close it before an httptest.Server that serves it: that one waits for the calls under way.
+// change locks the emulator for a change. The caller defers the returned function: it settles what follows from the
+// change, and unlocks.
+func (e *Emulator) change() (done func()) {
+	e.mu.Lock()
+	return func() {
+		e.dirty = true
+		e.settle()
+		e.mu.Unlock()
+	}
+}
+
+// Close ends all long polls, held calls and waits, and stops the timer. Later calls are answered with 503.
+// Close the emulator before an httptest.Server that serves it: the server waits for running calls.
 func (e *Emulator) Close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -138,8 +144,8 @@ func (e *Emulator) Close() {
 	}
 }
 
-// Serve serves the emulator on ln, for callers that are no other origin's page (see guard), until ctx ends, then lets every held call and long poll go, and closes ln. The
-// emulator is closed afterwards. It returns nil when it ended because ctx did.
+// Serve serves the emulator on ln until ctx ends. It refuses calls of web pages of other origins, see requireKnownHost.
+// Then it ends all held calls and long polls and closes the emulator and ln. It returns nil if it ended because ctx did.
 func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           requireKnownHost(e, ln.Addr(), e.opts.Hosts),

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -44,10 +45,7 @@ type entitlementJSON struct {
 }
 
 func (e *Emulator) entitlement(c *request, id *identity) *entitlementJSON {
-	license := strings.ToLower(id.License)
-	if license == "" {
-		license = LicenseNone
-	}
+	license := cmp.Or(strings.ToLower(id.License), LicenseNone)
 	level := accessLevelJSON{
 		LicensingSource: "account", AccountLicenseType: license, MsdnLicenseType: "none", GitHubLicenseType: "none",
 		LicenseDisplayName: licenseNames[license], Status: "pending", AssignmentSource: "unknown",
@@ -56,7 +54,7 @@ func (e *Emulator) entitlement(c *request, id *identity) *entitlementJSON {
 	if !id.lastAccess.IsZero() {
 		level.Status, seen = "active", timestamp(id.lastAccess)
 	}
-	if !id.Member { // who was removed has an entitlement all the same, and it says so
+	if !id.Member { // a removed user still has an entitlement, which says so
 		level.Status, level.AccountLicenseType, level.LicensingSource, level.LicenseDisplayName = "deleted", LicenseNone, "none", ""
 	}
 	return &entitlementJSON{
@@ -85,8 +83,8 @@ type entitlementAnswer struct {
 }
 
 // entitlementRefused is the failure that comes with status 200.
-func entitlementRefused(text string) operationResult {
-	return operationResult{Errors: []keyedError{{5000, text}}}
+func entitlementRefused(format string, args ...any) operationResult {
+	return operationResult{Errors: []keyedError{{5000, fmt.Sprintf(format, args...)}}}
 }
 
 func (e *Emulator) entitlementGranted(c *request, id *identity) operationResult {
@@ -102,17 +100,10 @@ type entitlementIn struct {
 	} `json:"servicePrincipal"`
 }
 
-// addEntitlement is POST: the answer is 200 whatever came of it (azure-devops-rest.md 4.1).
-func (e *Emulator) addEntitlement(c *request) (reply, error) {
-	if err := c.who.mustAdminister("Add Users"); err != nil {
-		return reply{}, err
-	}
-	var in entitlementIn
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+// addEntitlement is POST: failures are answered with 200 too (azure-devops-rest.md 4.1).
+func (e *Emulator) addEntitlement(c *request, _ *identity, in entitlementIn) (any, error) {
 	result := e.addServicePrincipalEntitlement(c, in)
-	return jsonReply(http.StatusOK, entitlementAnswer{IsSuccess: result.IsSuccess, ServicePrincipalEntitlement: result.Result, OperationResult: &result}), nil
+	return entitlementAnswer{IsSuccess: result.IsSuccess, ServicePrincipalEntitlement: result.Result, OperationResult: &result}, nil
 }
 
 func (e *Emulator) addServicePrincipalEntitlement(c *request, in entitlementIn) operationResult {
@@ -121,11 +112,11 @@ func (e *Emulator) addServicePrincipalEntitlement(c *request, in entitlementIn) 
 	case oid == "":
 		return entitlementRefused("The Id, OriginId, or User.PrincipalName must be set to a valid value.")
 	case licenseNames[license] == "":
-		return entitlementRefused(fmt.Sprintf("The license type '%s' is not valid.", in.AccessLevel.AccountLicenseType))
+		return entitlementRefused("The license type '%s' is not valid.", in.AccessLevel.AccountLicenseType)
 	}
 	id, why := e.directoryPrincipal(oid)
 	if why != "" {
-		return entitlementRefused(why)
+		return entitlementRefused("%s", why)
 	}
 	e.addMember(id, license)
 	return e.entitlementGranted(c, id)
@@ -140,11 +131,12 @@ func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
 		}
 	}
 	id := e.identities[oid]
-	if id == nil || id.Kind == KindUser || !strings.EqualFold(id.Tenant, e.tenantID) {
-		return nil, fmt.Sprintf("VS403283: Could not add user '%s' at this time.", oid)
-	}
-	if !id.known && id.Fresh > 0 {
+	isOurs := id != nil && id.Kind != KindUser && strings.EqualFold(id.Tenant, e.tenantID)
+	isFresh := isOurs && !id.known && id.Fresh > 0
+	if isFresh {
 		id.Fresh--
+	}
+	if !isOurs || isFresh {
 		return nil, fmt.Sprintf("VS403283: Could not add user '%s' at this time.", oid)
 	}
 	return id, ""
@@ -161,25 +153,22 @@ func (e *Emulator) addMember(id *identity, license string) {
 	id.License = license
 }
 
-// entitledPrincipal is the one of the request's path.
-func (e *Emulator) entitledPrincipal(c *request) (*identity, error) {
-	id := e.knownIdentity(c.params["servicePrincipalId"])
-	if id == nil || id.Kind == KindUser {
-		return nil, &apiError{http.StatusNotFound, "IdentityNotFoundException", nsWebAPI,
-			fmt.Sprintf("No identity found with identifier '%s'.", c.params["servicePrincipalId"])}
+// entitled finds the service principal of the request's path for a caller that guard accepts.
+func (e *Emulator) entitled(guard func(*request) (*identity, error)) func(*request) (*identity, error) {
+	return func(c *request) (*identity, error) {
+		if _, err := guard(c); err != nil {
+			return nil, err
+		}
+		id := e.knownIdentity(c.params["servicePrincipalId"])
+		if id == nil || id.Kind == KindUser {
+			return nil, errWebAPI(http.StatusNotFound, "IdentityNotFoundException", "No identity found with identifier '%s'.", c.params["servicePrincipalId"])
+		}
+		return id, nil
 	}
-	return id, nil
 }
 
-func (e *Emulator) getEntitlement(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
-	id, err := e.entitledPrincipal(c)
-	if err != nil {
-		return reply{}, err
-	}
-	return jsonReply(http.StatusOK, e.entitlement(c, id)), nil
+func (e *Emulator) getEntitlement(c *request, id *identity) (any, error) {
+	return e.entitlement(c, id), nil
 }
 
 // patchOp is one operation of a JSON patch.
@@ -196,47 +185,29 @@ func (e *Emulator) applyPatch(c *request, id *identity, op patchOp) operationRes
 	license := strings.ToLower(level.AccountLicenseType)
 	switch {
 	case !strings.EqualFold(op.Path, "/accessLevel") || !strings.EqualFold(op.Op, "replace"):
-		return entitlementRefused(fmt.Sprintf("The operation %s on %s is not supported.", op.Op, op.Path))
+		return entitlementRefused("The operation %s on %s is not supported.", op.Op, op.Path)
 	case err != nil || licenseNames[license] == "":
-		return entitlementRefused(fmt.Sprintf("The license type '%s' is not valid.", level.AccountLicenseType))
+		return entitlementRefused("The license type '%s' is not valid.", level.AccountLicenseType)
 	case !id.Member:
-		return entitlementRefused(fmt.Sprintf("VS403283: Could not add user '%s' at this time.", id.ObjectID))
+		return entitlementRefused("VS403283: Could not add user '%s' at this time.", id.ObjectID)
 	}
 	e.addMember(id, license)
 	return e.entitlementGranted(c, id)
 }
 
-func (e *Emulator) updateEntitlement(c *request) (reply, error) {
-	if err := c.who.mustAdminister("Edit Users"); err != nil {
-		return reply{}, err
-	}
-	id, err := e.entitledPrincipal(c)
-	if err != nil {
-		return reply{}, err
-	}
-	var ops []patchOp
-	if err := c.decode(&ops); err != nil {
-		return reply{}, err
-	}
-	out := entitlementAnswer{IsSuccess: true, ServicePrincipalEntitlement: e.entitlement(c, id), OperationResults: []operationResult{}}
+func (e *Emulator) updateEntitlement(c *request, id *identity, ops []patchOp) (any, error) {
+	out := entitlementAnswer{IsSuccess: true, OperationResults: []operationResult{}}
 	for _, op := range ops {
 		r := e.applyPatch(c, id, op)
 		out.IsSuccess = out.IsSuccess && r.IsSuccess
 		out.OperationResults = append(out.OperationResults, r)
-		out.ServicePrincipalEntitlement = e.entitlement(c, id)
 	}
-	return jsonReply(http.StatusOK, out), nil
+	out.ServicePrincipalEntitlement = e.entitlement(c, id)
+	return out, nil
 }
 
 // updateEntitlements is the bulk PATCH: "/{id}/accessLevel", or an added one at "".
-func (e *Emulator) updateEntitlements(c *request) (reply, error) {
-	if err := c.who.mustAdminister("Edit Users"); err != nil {
-		return reply{}, err
-	}
-	var ops []patchOp
-	if err := c.decode(&ops); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) updateEntitlements(c *request, _ *identity, ops []patchOp) (any, error) {
 	results, good := []operationResult{}, true
 	for _, op := range ops {
 		var r operationResult
@@ -246,11 +217,11 @@ func (e *Emulator) updateEntitlements(c *request) (reply, error) {
 		case strings.EqualFold(op.Op, "add") && key == "":
 			var in entitlementIn
 			if json.Unmarshal(op.Value, &in) != nil {
-				return reply{}, errBadRequest("The value of the operation is no entitlement.")
+				return nil, errBadRequest("The value of the operation is no entitlement.")
 			}
 			r = e.addServicePrincipalEntitlement(c, in)
 		case id == nil:
-			r = entitlementRefused(fmt.Sprintf("No identity found with identifier '%s'.", key))
+			r = entitlementRefused("No identity found with identifier '%s'.", key)
 		default:
 			op.Path = "/" + rest
 			r = e.applyPatch(c, id, op)
@@ -258,48 +229,38 @@ func (e *Emulator) updateEntitlements(c *request) (reply, error) {
 		good = good && r.IsSuccess
 		results = append(results, r)
 	}
-	return jsonReply(http.StatusOK, map[string]any{"id": newGUID(), "status": "succeeded", "completed": true,
-		"haveResultsSucceeded": good, "results": results}), nil
+	return obj{"id": newGUID(), "status": "succeeded", "completed": true, "haveResultsSucceeded": good, "results": results}, nil
 }
 
-func (e *Emulator) deleteEntitlement(c *request) (reply, error) {
-	if err := c.who.mustAdminister("Delete Users"); err != nil {
-		return reply{}, err
+// removeMember removes an identity from the organisation. Its roles stay stored, without effect.
+func (e *Emulator) removeMember(_ *request, id *identity) (any, error) {
+	if id.Member {
+		id.Member, id.License, id.lastAccess = false, "", time.Time{}
+		e.record(Event{Type: EventMemberRemoved, Identity: id.ObjectID})
 	}
-	id, err := e.entitledPrincipal(c)
-	if err != nil {
-		return reply{}, err
-	}
-	e.removeMember(id)
-	return noContent(), nil
+	return noContent, nil
 }
 
-// removeMember takes an identity out of the organisation. Its roles stay stored, without effect.
-func (e *Emulator) removeMember(id *identity) {
-	if !id.Member {
-		return
+// mayManageUsers accepts project collection administrators. Nobody else manages users.
+func mayManageUsers(permission string) func(*request) (*identity, error) {
+	return func(c *request) (*identity, error) {
+		id := c.who.identity
+		if id != nil && id.Admin {
+			return id, nil
+		}
+		who := zeroGUID
+		if id != nil {
+			who = id.storageKey
+		}
+		return nil, errWebAPI(http.StatusForbidden, "AccessCheckException",
+			"Access Denied: %s needs the following permission(s) on the resource Users to perform this action: %s", who, permission)
 	}
-	id.Member, id.License, id.lastAccess = false, "", time.Time{}
-	e.record(Event{Type: EventMemberRemoved, Identity: id.ObjectID})
 }
 
-// mustAdminister is nil for a project collection administrator, who alone manages users.
-func (p principal) mustAdminister(permission string) error {
-	if p.identity != nil && p.identity.Admin {
-		return nil
+// mayReadUsers accepts users of the organisation; agents and jobs do not read users.
+func mayReadUsers(c *request) (*identity, error) {
+	if c.who.identity == nil {
+		return nil, errNeeds(c.who, "View", "")
 	}
-	who := "00000000-0000-0000-0000-000000000000"
-	if p.identity != nil {
-		who = p.identity.storageKey
-	}
-	return &apiError{http.StatusForbidden, "AccessCheckException", nsWebAPI,
-		fmt.Sprintf("Access Denied: %s needs the following permission(s) on the resource Users to perform this action: %s", who, permission)}
-}
-
-// mustBeIdentity is nil for a user of the organisation; agents and jobs have no business with users.
-func (p principal) mustBeIdentity() error {
-	if p.identity != nil {
-		return nil
-	}
-	return errNeeds(p.display(), "View", "")
+	return c.who.identity, nil
 }

@@ -108,7 +108,7 @@ func TestEntraID(t *testing.T) {
 }
 
 func (w *world) signed(claims map[string]any) string {
-	s, err := w.key.sign(claims)
+	s, err := w.sign(claims)
 	if err != nil {
 		w.Fatal(err)
 	}

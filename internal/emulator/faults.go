@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,14 +19,14 @@ const (
 )
 
 // Fault is something that goes wrong with matching calls. Status, Body, ContentType and Headers make an answer that
-// the server gives without acting, or, with Acts, when it has. Delay comes before everything else, is in real time, and adds up over all faults
-// that match; of the rest only the first matching fault counts.
+// the server gives without acting, or, with Acts, after it acted. Delay is in real time, comes first, and adds up over all
+// matching faults. Everything else comes from the first matching fault.
 type Fault struct {
 	ID     string `json:"id,omitempty"`     // set by AddFault when empty
 	Method string `json:"method,omitempty"` // empty: any
 	Path   string `json:"path,omitempty"`   // regular expression, found anywhere in path?query, case ignored; empty: any
 	Nth    int    `json:"nth,omitempty"`    // the first matching call it happens to, from 1; default 1
-	Times  int    `json:"times,omitempty"`  // to how many matching calls in a row; 0: for ever
+	Times  int    `json:"times,omitempty"`  // to how many matching calls in a row; 0: to all
 
 	Status      int               `json:"status,omitempty"`
 	Body        string            `json:"body,omitempty"`
@@ -40,31 +41,23 @@ type Fault struct {
 	Fired int `json:"fired,omitempty"` // those it happened to
 }
 
-type faultAlias Fault
-
-type faultWire struct {
-	faultAlias
-	Delay string `json:"delay,omitempty"`
+// wire is the fault in JSON.
+func (f *Fault) wire() any {
+	type plain Fault
+	return &struct {
+		*plain
+		Delay *duration `json:"delay,omitzero"`
+	}{(*plain)(f), (*duration)(&f.Delay)}
 }
 
 // MarshalJSON writes Delay as "80ms".
 func (f Fault) MarshalJSON() ([]byte, error) {
-	return json.Marshal(faultWire{faultAlias(f), durationText(f.Delay)})
+	return json.Marshal(f.wire())
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (f *Fault) UnmarshalJSON(b []byte) error {
-	w := faultWire{faultAlias: faultAlias(*f)}
-	if err := strictJSON(b, &w); err != nil {
-		return err
-	}
-	delay, err := parseDuration("delay", w.Delay)
-	if err != nil {
-		return err
-	}
-	*f = Fault(w.faultAlias)
-	f.Delay = delay
-	return nil
+	return strictJSON(b, f.wire())
 }
 
 func (f *Fault) validate() error {
@@ -73,7 +66,7 @@ func (f *Fault) validate() error {
 		return fmt.Errorf("dropAnswer is %q, not %q or %q", f.DropAnswer, DropBefore, DropAfter)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status is %d, not between 200 and 599", f.Status)
-	case f.Status == 0 && f.Body == "" && len(f.Headers) == 0 && f.Delay == 0 && f.DropAnswer == "" && !f.Reset:
+	case !f.disturbs() && f.Delay == 0:
 		return fmt.Errorf("it does nothing: set status, delay, dropAnswer or reset")
 	case f.Nth < 0 || f.Times < 0:
 		return fmt.Errorf("nth and times are not negative")
@@ -82,16 +75,17 @@ func (f *Fault) validate() error {
 }
 
 // answers reports whether the fault has an answer of its own.
-func (f *Fault) answers() bool { return f.Status != 0 || f.Body != "" || len(f.Headers) > 0 }
+func (f *Fault) answers() bool {
+	return f.Status != 0 || f.Body != "" || len(f.Headers) > 0
+}
 
 // disturbs reports whether the fault does more than delay.
-func (f *Fault) disturbs() bool { return f.answers() || f.DropAnswer != "" || f.Reset }
+func (f *Fault) disturbs() bool {
+	return f.answers() || f.DropAnswer != "" || f.Reset
+}
 
 func (f *Fault) reply() reply {
-	out := reply{status: f.Status, header: http.Header{}, contentType: f.ContentType, body: []byte(f.Body)}
-	if out.status == 0 {
-		out.status = http.StatusOK
-	}
+	out := reply{status: cmp.Or(f.Status, http.StatusOK), header: http.Header{}, contentType: f.ContentType, body: []byte(f.Body)}
 	if out.contentType == "" && f.Body != "" {
 		out.contentType = jsonType
 	}
@@ -101,7 +95,7 @@ func (f *Fault) reply() reply {
 	return out
 }
 
-// matcher is what faults and holds have in common.
+// matcher selects the calls of a fault or a hold.
 type matcher struct {
 	method string
 	path   *regexp.Regexp
@@ -149,25 +143,21 @@ func (e *Emulator) hookID(kind string) string {
 	return kind + "-" + strconv.Itoa(e.lastHook)
 }
 
-// Faults are the faults there are, spent ones too, with how often they saw a call and fired.
+// Faults returns all faults, also those that fire no more, with their counts.
 func (e *Emulator) Faults() []Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Fault, len(e.faults))
-	for i, f := range e.faults {
-		out[i] = f.Fault
-	}
-	return out
+	return each(e.faults, func(f *faultState) Fault { return f.Fault })
 }
 
-// RemoveFault takes the fault with this id away, or all of them for "".
+// RemoveFault removes the fault with this id, or all faults for "".
 func (e *Emulator) RemoveFault(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.faults = slices.DeleteFunc(e.faults, func(f *faultState) bool { return id == "" || f.ID == id })
 }
 
-// interference is what will be done to one call, decided when it arrives so that "the n-th" means the n-th to arrive.
+// interference is what faults and holds do to one call. It is decided on arrival, so that "the n-th" is the n-th to arrive.
 type interference struct {
 	delay time.Duration
 	fault *Fault
@@ -205,9 +195,7 @@ func (e *Emulator) interferenceFor(r *http.Request) interference {
 	return p
 }
 
-func (p interference) reset() bool { return p.fault != nil && p.fault.Reset }
-
-// describe is what the call's record says was done to it.
+// describe says for the record what was done to the call.
 func (p interference) describe() string {
 	var parts []string
 	if p.delay > 0 {

@@ -21,11 +21,11 @@ func FuzzAuthorization(f *testing.F) {
 }
 
 func FuzzAssertion(f *testing.F) {
-	e := must(New(Options{key: sharedKey(), Now: testClock}))
+	e := must(New(Options{KeyOf: keyHolder(), Now: testClock}))
 	f.Cleanup(e.Close)
 	f.Add("a.b.c")
-	f.Add(must(e.key.sign(obj{"iss": "x", "sub": "x", "exp": 1e300, "nbf": -1e300})))
-	f.Add(must(e.key.sign(obj{"iss": 7})))
+	f.Add(must(e.sign(obj{"iss": "x", "sub": "x", "exp": 1e300, "nbf": -1e300})))
+	f.Add(must(e.sign(obj{"iss": 7})))
 	f.Fuzz(func(t *testing.T, s string) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -62,7 +62,7 @@ func FuzzPublicKey(f *testing.F) {
 
 // FuzzCall: no path, version or body makes the emulator panic, and every answer of its own is JSON, a page or empty.
 func FuzzCall(f *testing.F) {
-	e := must(New(Options{key: sharedKey(), Now: testClock, TimeScale: 1e9}))
+	e := must(New(Options{KeyOf: keyHolder(), Now: testClock, TimeScale: 1e9}))
 	f.Cleanup(e.Close)
 	f.Add("POST", "/emulated/_apis/distributedtask/pools/1/agents?api-version=7.1", `{"name":"a","version":"1.2.3"}`)
 	f.Add("PATCH", "/emulated/_apis/distributedtask/pools/1/agents/1?api-version=7.1", `{"id":1,"enabled":false}`)

@@ -2,7 +2,7 @@ package emulator
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,24 +11,23 @@ import (
 
 // graphJSON is a subject of the graph (azure-devops-rest.md 4.1, 4.2).
 type graphJSON struct {
-	SubjectKind    string         `json:"subjectKind"`
-	ApplicationID  string         `json:"applicationId,omitempty"`
-	MetaType       string         `json:"metaType"`
-	DirectoryAlias string         `json:"directoryAlias"`
-	Domain         string         `json:"domain"`
-	PrincipalName  string         `json:"principalName"`
-	MailAddress    *string        `json:"mailAddress"`
-	Origin         string         `json:"origin"`
-	OriginID       string         `json:"originId"`
-	DisplayName    string         `json:"displayName"`
-	Links          map[string]any `json:"_links"`
-	URL            string         `json:"url"`
-	Descriptor     string         `json:"descriptor"`
+	SubjectKind    string          `json:"subjectKind"`
+	ApplicationID  string          `json:"applicationId,omitempty"`
+	MetaType       string          `json:"metaType"`
+	DirectoryAlias string          `json:"directoryAlias"`
+	Domain         string          `json:"domain"`
+	PrincipalName  string          `json:"principalName"`
+	MailAddress    *string         `json:"mailAddress"`
+	Origin         string          `json:"origin"`
+	OriginID       string          `json:"originId"`
+	DisplayName    string          `json:"displayName"`
+	Links          map[string]href `json:"_links"`
+	URL            string          `json:"url"`
+	Descriptor     string          `json:"descriptor"`
 }
 
 func (e *Emulator) graphOf(c *request, id *identity) graphJSON {
 	graph := e.hostURL(c.base, "vssps") + "_apis/Graph/"
-	href := func(path string) map[string]string { return map[string]string{"href": graph + path} }
 	out := graphJSON{
 		SubjectKind: "servicePrincipal", ApplicationID: id.ClientID, MetaType: "application", DirectoryAlias: id.ObjectID,
 		Domain: id.Tenant, PrincipalName: id.ClientID, Origin: "aad", OriginID: id.ObjectID, DisplayName: id.Name,
@@ -41,94 +40,73 @@ func (e *Emulator) graphOf(c *request, id *identity) graphJSON {
 		out.SubjectKind, out.MetaType, out.ApplicationID = "user", "member", ""
 		out.PrincipalName, out.MailAddress, out.URL = id.Name, &id.Name, graph+"Users/"+id.subject
 	}
-	out.Links = map[string]any{"self": map[string]string{"href": out.URL}, "memberships": href("Memberships/" + id.subject),
-		"membershipState": href("MembershipStates/" + id.subject), "storageKey": href("StorageKeys/" + id.subject)}
+	out.Links = map[string]href{"self": {out.URL}, "memberships": {graph + "Memberships/" + id.subject},
+		"membershipState": {graph + "MembershipStates/" + id.subject}, "storageKey": {graph + "StorageKeys/" + id.subject}}
 	return out
 }
 
-// knownIdentity finds who is, or was, a user of the organisation by its storage key; the directory's others have none.
+// knownIdentity finds a current or former user of the organisation by its storage key. Others have no storage key.
 func (e *Emulator) knownIdentity(storageKey string) *identity {
-	for _, id := range e.identities {
-		if id.known && strings.EqualFold(id.storageKey, storageKey) {
-			return id
-		}
-	}
-	return nil
+	return first(e.sortedIdentities(), func(id *identity) bool { return id.known && strings.EqualFold(id.storageKey, storageKey) })
 }
 
-func (e *Emulator) knownSubject(descriptor string) (*identity, error) {
-	for _, id := range e.identities {
-		if id.known && strings.EqualFold(id.subject, descriptor) {
-			return id, nil
+// subject finds the subject of the request's path for a caller that guard accepts.
+func (e *Emulator) subject(guard func(*request) (*identity, error)) func(*request) (*identity, error) {
+	return func(c *request) (*identity, error) {
+		if _, err := guard(c); err != nil {
+			return nil, err
 		}
+		descriptor := cmp.Or(c.params["servicePrincipalDescriptor"], c.params["subjectDescriptor"])
+		id := first(e.sortedIdentities(), func(id *identity) bool { return id.known && strings.EqualFold(id.subject, descriptor) })
+		if id == nil {
+			return nil, errNoSubject(descriptor)
+		}
+		return id, nil
 	}
-	return nil, errNoSubject(descriptor)
 }
 
-func errNoSubject(what string) *apiError {
-	return &apiError{http.StatusNotFound, "GraphSubjectNotFoundException", nsWebAPI, fmt.Sprintf("VS860016: Could not find subject '%s' in the backing domain.", what)}
+func errNoSubject(what string) reply {
+	return errWebAPI(http.StatusNotFound, "GraphSubjectNotFoundException", "VS860016: Could not find subject '%s' in the backing domain.", what)
 }
 
-// sortedIdentities are those that keep accepts, in order of object id.
-func (e *Emulator) sortedIdentities(keep func(*identity) bool) []*identity {
-	var out []*identity
-	for _, id := range e.identities {
-		if keep(id) {
-			out = append(out, id)
-		}
-	}
-	slices.SortFunc(out, func(a, b *identity) int { return strings.Compare(a.ObjectID, b.ObjectID) })
-	return out
+// sortedIdentities returns all identities in order of object id.
+func (e *Emulator) sortedIdentities() []*identity {
+	return slices.SortedFunc(maps.Values(e.identities), func(a, b *identity) int { return strings.Compare(a.ObjectID, b.ObjectID) })
 }
 
 // graphPage is how many users one page looks at. Small, and those that are no service principals are left out
 // afterwards: so a page can be empty and another follow, of which the service's own FAQ warns (azure-devops-rest.md 4.2).
 const graphPage = 3
 
-func (e *Emulator) getServicePrincipals(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
-	if descriptor := c.params["servicePrincipalDescriptor"]; descriptor != "" {
-		id, err := e.knownSubject(descriptor)
+func (e *Emulator) getServicePrincipals(c *request, _ *identity) (any, error) {
+	if c.params["servicePrincipalDescriptor"] != "" {
+		id, err := e.subject(mayReadUsers)(c)
 		if err != nil {
-			return reply{}, err
+			return nil, err
 		}
-		return jsonReply(http.StatusOK, e.graphOf(c, id)), nil
+		return e.graphOf(c, id), nil
 	}
-	members := e.sortedIdentities(func(id *identity) bool { return id.Member })
+	members := filter(e.sortedIdentities(), func(id *identity) bool { return id.Member })
 	from, err := strconv.Atoi(cmp.Or(c.query("continuationToken"), "0"))
 	if err != nil || from < 0 || from > len(members) {
-		return reply{}, errBadRequest("The continuation token %q is not valid.", c.query("continuationToken"))
+		return nil, errBadRequest("The continuation token %q is not valid.", c.query("continuationToken"))
 	}
 	to := min(from+graphPage, len(members))
-	page := []graphJSON{}
-	for _, id := range members[from:to] {
-		if id.Kind != KindUser {
-			page = append(page, e.graphOf(c, id))
-		}
-	}
-	out := jsonReply(http.StatusOK, listOf(page))
+	page := filter(members[from:to], func(id *identity) bool { return id.Kind != KindUser })
+	out := jsonReply(http.StatusOK, listOf(c, page, e.graphOf))
 	if to < len(members) {
-		out.header = http.Header{"X-Ms-Continuationtoken": {strconv.Itoa(to)}}
+		out = out.setHeader("X-MS-ContinuationToken", strconv.Itoa(to))
 	}
 	return out, nil
 }
 
 // addServicePrincipal adds an identity without a licence.
-func (e *Emulator) addServicePrincipal(c *request) (reply, error) {
-	if err := c.who.mustAdminister("Add Users"); err != nil {
-		return reply{}, err
-	}
-	var in struct {
-		OriginID string `json:"originId"`
-	}
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) addServicePrincipal(c *request, _ *identity, in struct {
+	OriginID string `json:"originId"`
+}) (any, error) {
 	id, why := e.directoryPrincipal(strings.ToLower(in.OriginID))
 	if why != "" {
-		return reply{}, &apiError{http.StatusBadRequest, "GraphBadRequestException", nsWebAPI, why}
+		return nil, errWebAPI(http.StatusBadRequest, "GraphBadRequestException", "%s", why)
 	}
 	if !id.Member {
 		e.addMember(id, LicenseNone)
@@ -136,67 +114,33 @@ func (e *Emulator) addServicePrincipal(c *request) (reply, error) {
 	return jsonReply(http.StatusCreated, e.graphOf(c, id)), nil
 }
 
-func (e *Emulator) deleteServicePrincipal(c *request) (reply, error) {
-	if err := c.who.mustAdminister("Delete Users"); err != nil {
-		return reply{}, err
-	}
-	id, err := e.knownSubject(c.params["servicePrincipalDescriptor"])
-	if err != nil {
-		return reply{}, err
-	}
-	e.removeMember(id)
-	return noContent(), nil
+func (e *Emulator) getStorageKey(_ *request, id *identity) (any, error) {
+	return obj{"value": id.storageKey, "_links": obj{}}, nil
 }
 
-func valueReply(v string) reply {
-	return jsonReply(http.StatusOK, map[string]any{"value": v, "_links": map[string]any{}})
-}
-
-func (e *Emulator) getStorageKey(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
-	id, err := e.knownSubject(c.params["subjectDescriptor"])
-	if err != nil {
-		return reply{}, err
-	}
-	return valueReply(id.storageKey), nil
-}
-
-func (e *Emulator) getDescriptor(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) getDescriptor(c *request, _ *identity) (any, error) {
 	id := e.knownIdentity(c.params["storageKey"])
 	if id == nil {
-		return reply{}, errNoSubject(c.params["storageKey"])
+		return nil, errNoSubject(c.params["storageKey"])
 	}
-	return valueReply(id.subject), nil
+	return obj{"value": id.subject, "_links": obj{}}, nil
 }
 
-// subjectQuery looks a text up among the users, and in the directory: but for what is only just made there, which is
-// how adding it can be waited for (azure-devops-rest.md 4.1).
-func (e *Emulator) subjectQuery(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
-	var in struct {
-		Query       string   `json:"query"`
-		SubjectKind []string `json:"subjectKind"`
-	}
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+type subjectQuery struct {
+	Query       string   `json:"query"`
+	SubjectKind []string `json:"subjectKind"`
+}
+
+// subjectQuery searches the users and the directory. It does not find fresh identities, so that clients can wait until an
+// identity can be added (azure-devops-rest.md 4.1).
+func (e *Emulator) subjectQuery(c *request, _ *identity, in subjectQuery) (any, error) {
 	if in.Query == "" {
-		return reply{}, errBadRequest("Value cannot be null. Parameter name: query")
+		return nil, errBadRequest("Value cannot be null. Parameter name: query")
 	}
-	found := []graphJSON{}
-	if slices.ContainsFunc(in.SubjectKind, func(kind string) bool { return strings.EqualFold(kind, "User") }) {
-		for _, id := range e.sortedIdentities(func(id *identity) bool { return (id.Member || id.Fresh == 0) && id.meets(in.Query) }) {
-			found = append(found, e.graphOf(c, id))
-		}
-	}
-	return jsonReply(http.StatusOK, listOf(found)), nil
+	asked := containsFold(in.SubjectKind, "User")
+	return listOf(c, filter(e.sortedIdentities(), func(id *identity) bool {
+		return asked && (id.Member || id.Fresh == 0) && id.meets(in.Query)
+	}), e.graphOf), nil
 }
 
 // meets reports whether a search for text finds the identity.
@@ -206,34 +150,23 @@ func (i *identity) meets(text string) bool {
 }
 
 // getIdentities is the older service, by its three ways to ask.
-func (e *Emulator) getIdentities(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) getIdentities(c *request, _ *identity) (any, error) {
 	if key := c.params["identityId"]; key != "" {
 		id := e.knownIdentity(key)
 		if id == nil {
-			return jsonReply(http.StatusOK, nil), nil
+			return nil, nil // sent as null
 		}
-		return jsonReply(http.StatusOK, e.userOf(principal{identity: id})), nil
+		return e.identityJSON(c, id), nil
 	}
 	keys, subjects, text := splitList(c.query("identityIds")), splitList(c.query("subjectDescriptors")), c.query("filterValue")
 	if text != "" && !strings.EqualFold(c.query("searchFilter"), "General") {
-		return reply{}, errBadRequest("The search filter %q is not known here.", c.query("searchFilter"))
+		return nil, errBadRequest("The search filter %q is not known here.", c.query("searchFilter"))
 	}
-	found := []userJSON{}
-	for _, id := range e.sortedIdentities(func(id *identity) bool { return id.known }) {
-		if containsFold(keys, id.storageKey) || containsFold(subjects, id.subject) || text != "" && id.meets(text) {
-			found = append(found, e.userOf(principal{identity: id}))
-		}
-	}
-	return jsonReply(http.StatusOK, listOf(found)), nil
+	return listOf(c, filter(e.sortedIdentities(), func(id *identity) bool {
+		return id.known && (containsFold(keys, id.storageKey) || containsFold(subjects, id.subject) || text != "" && id.meets(text))
+	}), e.identityJSON), nil
 }
 
-func splitList(s string) []string {
-	return slices.DeleteFunc(strings.Split(s, ","), func(part string) bool { return part == "" })
-}
-
-func containsFold(all []string, want string) bool {
-	return slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, want) })
+func (e *Emulator) identityJSON(_ *request, id *identity) userJSON {
+	return e.userOf(principal{identity: id})
 }

@@ -18,14 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sharedKey saves each test the tenth of a second (and a second under -race) that an RSA key costs.
-var sharedKey = sync.OnceValue(func() *signingKey {
-	k, err := newSigningKey()
-	if err != nil {
-		panic(err)
-	}
-	return k
-})
+// keyHolder lends its key to other emulators: an RSA key costs a tenth of a second, and a second under -race.
+var keyHolder = sync.OnceValue(func() *Emulator { return must(New(Options{})) })
 
 // testClock stands still unless Advance is called.
 func testClock() time.Time { return time.Date(2026, 11, 22, 20, 0, 0, 123456700, time.UTC) }
@@ -39,7 +33,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*Options)) *world {
 	t.Helper()
-	o := Options{key: sharedKey(), Now: testClock}
+	o := Options{KeyOf: keyHolder(), Now: testClock}
 	for _, c := range change {
 		c(&o)
 	}

@@ -1,9 +1,9 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"slices"
 )
 
 // When a hold stops a call.
@@ -12,8 +12,8 @@ const (
 	HoldAfter  = "after"  // after it acted, before it answers
 )
 
-// Hold stops the n-th matching call until it is released. A held call goes on when released even if its client has
-// given up meanwhile: then the server acts late, as real ones do.
+// Hold stops the n-th matching call until it is released. A released call continues even if its client has given up:
+// then the server acts late, as real servers do.
 type Hold struct {
 	ID     string `json:"id,omitempty"`     // set by AddHold
 	Method string `json:"method,omitempty"` // empty: any
@@ -38,9 +38,7 @@ func (e *Emulator) AddHold(h Hold) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot add the hold: %w", err)
 	}
-	if h.When == "" {
-		h.When = HoldBefore
-	}
+	h.When = cmp.Or(h.When, HoldBefore)
 	if h.When != HoldBefore && h.When != HoldAfter {
 		return "", fmt.Errorf("cannot add the hold: when is %q, not %q or %q", h.When, HoldBefore, HoldAfter)
 	}
@@ -51,12 +49,12 @@ func (e *Emulator) AddHold(h Hold) (string, error) {
 	return h.ID, nil
 }
 
-func (e *Emulator) holdByID(id string) *holdState {
-	i := slices.IndexFunc(e.holds, func(h *holdState) bool { return h.ID == id })
-	if i < 0 {
-		return nil
+// holdByID finds a hold; the error wraps ErrNotFound. mu is held.
+func (e *Emulator) holdByID(id string) (*holdState, error) {
+	if h := first(e.holds, func(h *holdState) bool { return h.ID == id }); h != nil {
+		return h, nil
 	}
-	return e.holds[i]
+	return nil, fmt.Errorf("hold %q: %w", id, ErrNotFound)
 }
 
 // Release lets the held call go on, or pass when it comes. Releasing twice changes nothing; the error wraps
@@ -64,12 +62,11 @@ func (e *Emulator) holdByID(id string) *holdState {
 func (e *Emulator) Release(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := e.holdByID(id)
-	if h == nil {
-		return fmt.Errorf("hold %q: %w", id, ErrNotFound)
+	h, err := e.holdByID(id)
+	if err == nil {
+		h.release()
 	}
-	e.release(h)
-	return nil
+	return err
 }
 
 // ReleaseAll releases every hold.
@@ -77,35 +74,31 @@ func (e *Emulator) ReleaseAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, h := range e.holds {
-		e.release(h)
+		h.release()
 	}
 }
 
-func (e *Emulator) release(h *holdState) {
+func (h *holdState) release() {
 	if !h.Released {
 		h.Released = true
 		close(h.free)
 	}
 }
 
-// Holds are the holds there are, released ones too.
+// Holds returns all holds, also released ones.
 func (e *Emulator) Holds() []Hold {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Hold, len(e.holds))
-	for i, h := range e.holds {
-		out[i] = h.Hold
-	}
-	return out
+	return each(e.holds, func(h *holdState) Hold { return h.Hold })
 }
 
 // WaitHold waits until the hold has caught its call. The error is ctx's, ErrClosed or wraps ErrNotFound.
 func (e *Emulator) WaitHold(ctx context.Context, id string) error {
 	e.mu.Lock()
-	h := e.holdByID(id)
+	h, err := e.holdByID(id)
 	e.mu.Unlock()
-	if h == nil {
-		return fmt.Errorf("hold %q: %w", id, ErrNotFound)
+	if err != nil {
+		return err
 	}
 	var reached bool
 	return e.await(ctx, func() { reached = h.Reached }, func() bool { return reached })

@@ -190,7 +190,7 @@ func TestHoldErrors(t *testing.T) {
 
 // TestServe: the end of the context lets held calls and long polls go, and leaves no goroutine (TestMain looks).
 func TestServe(t *testing.T) {
-	e, err := New(Options{key: sharedKey()})
+	e, err := New(Options{KeyOf: keyHolder()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestServe(t *testing.T) {
 }
 
 func TestServeFails(t *testing.T) {
-	e, err := New(Options{key: sharedKey()})
+	e, err := New(Options{KeyOf: keyHolder()})
 	if err != nil {
 		t.Fatal(err)
 	}

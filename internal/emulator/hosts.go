@@ -8,15 +8,13 @@ import (
 	"strings"
 )
 
-// requireKnownHost keeps pages of other origins from using an emulator that serves on a
-// network: a job that is queued runs a script as the user. A browser says where a
-// page comes from, and http.CrossOriginProtection refuses what comes from
-// elsewhere. A page whose own name was made to point to this address (DNS
-// rebinding) is of one origin with it, and is known by that name.
+// requireKnownHost protects an emulator on a network from web pages: a queued job runs a script as the user.
+// http.CrossOriginProtection refuses pages of other origins. The name in the Host header unmasks a page whose own name
+// was made to point to this address (DNS rebinding).
 func requireKnownHost(next http.Handler, on net.Addr, hosts []string) http.Handler {
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isKnownHost(r.Host, IsLoopback(on), hosts) {
-			http.Error(w, "the emulator is not called "+printableHost(r.Host)+": its option Hosts (azptend-lab emulate --host) adds a name", http.StatusForbidden)
+			http.Error(w, "the emulator does not serve host "+printableHost(r.Host)+": add it with the option Hosts (azptend-lab emulate --host)", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,10 +1,9 @@
 package emulator
 
 import (
-	"encoding/base64"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -25,32 +24,32 @@ const (
 	KindUser             = "user"
 )
 
-// Identity is an Entra identity: what the organisation knows of it, and whether the machine has it.
+// Identity is an Entra identity, with its rights in the organisation.
 type Identity struct {
 	ObjectID string `json:"objectId"`
 	// ApplicationObjectID is the app registration's object id, which people take for the one above.
 	ApplicationObjectID string `json:"applicationObjectId,omitempty"`
 	Name                string `json:"name,omitempty"`
 	Kind                string `json:"kind,omitempty"`     // default managedIdentity
-	ClientID            string `json:"clientId,omitempty"` // made up when empty
-	// ResourceID is a managed identity's Azure resource id, made up when empty.
+	ClientID            string `json:"clientId,omitempty"` // default: a random one
+	// ResourceID is a managed identity's Azure resource id; default: a random one.
 	ResourceID string `json:"resourceId,omitempty"`
-	// Tenant is where its tokens come from; default the organisation's own.
+	// Tenant issues its tokens; default: the organisation's tenant.
 	Tenant string `json:"tenant,omitempty"`
 
 	// Member: the organisation knows it. Without it every call answers 401 TF401444.
 	Member bool `json:"member"`
-	// Refused: the organisation knows it and refuses it all the same: 401 TF400813.
+	// Refused: the organisation knows it, and refuses it with 401 TF400813.
 	Refused bool   `json:"refused,omitempty"`
-	License string `json:"license,omitempty"` // express, stakeholder, none: kept, without effect on pools
-	// ConditionalAccess is where a policy keeps it out: "", PolicyAtService or PolicyAtEntra.
+	License string `json:"license,omitempty"` // express, stakeholder, none; without effect on pools
+	// ConditionalAccess says where a policy blocks it: "", PolicyAtService or PolicyAtEntra.
 	ConditionalAccess string `json:"conditionalAccess,omitempty"`
-	// Admin: a project collection administrator, who alone manages users.
+	// Admin: a project collection administrator. Nobody else manages users.
 	Admin bool `json:"admin,omitempty"`
 	// Fresh is how many more times adding it to the organisation fails, because Entra ID has only just made it.
 	Fresh int `json:"fresh,omitempty"`
 	// Roles by pool name, or AllPools.
-	Roles map[string]string `json:"roles,omitempty"`
+	Roles Roles `json:"roles,omitempty"`
 
 	// Attached: the identity endpoint hands out tokens for it. SystemAssigned: those without a selector too.
 	Attached       bool `json:"attached,omitempty"`
@@ -68,69 +67,35 @@ type Identity struct {
 	TokenLife time.Duration `json:"-"`
 }
 
-type identityAlias Identity
-
-type identityWire struct {
-	identityAlias
-	TokenLife string `json:"tokenLife,omitempty"`
+// wire is the identity in JSON.
+func (i *Identity) wire() any {
+	type plain Identity
+	return &struct {
+		*plain
+		TokenLife *duration `json:"tokenLife,omitzero"`
+	}{(*plain)(i), (*duration)(&i.TokenLife)}
 }
 
 // MarshalJSON writes TokenLife as "1h0m0s".
 func (i Identity) MarshalJSON() ([]byte, error) {
-	return json.Marshal(identityWire{identityAlias(i), durationText(i.TokenLife)})
+	return json.Marshal(i.wire())
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (i *Identity) UnmarshalJSON(b []byte) error {
-	w := identityWire{identityAlias: identityAlias(*i)}
-	if err := strictJSON(b, &w); err != nil {
-		return err
-	}
-	life, err := parseDuration("tokenLife", w.TokenLife)
-	if err != nil {
-		return err
-	}
-	*i = Identity(w.identityAlias)
-	i.TokenLife = life
-	return nil
-}
-
-func durationText(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return d.String()
-}
-
-func parseDuration(name, s string) (time.Duration, error) {
-	if s == "" {
-		return 0, nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("cannot read %s %q: it is no duration such as \"80ms\"", name, s)
-	}
-	return d, nil
+	return strictJSON(b, i.wire())
 }
 
 // PAT is a personal access token.
 type PAT struct {
-	Token   string    `json:"token"` // made up when empty
+	Token   string    `json:"token"` // default: a random one
 	Name    string    `json:"name,omitempty"`
-	Owner   string    `json:"owner,omitempty"`     // object id of an identity; default a member with Roles
-	Scopes  []string  `json:"scopes,omitempty"`    // vso.agentpools, vso.agentpools_manage; empty: full access
-	Expires time.Time `json:"expires,omitzero"`    // zero: never
-	Revoked bool      `json:"revoked,omitempty"`   // as if it had never been
-	Roles   Roles     `json:"ownerRoles,omitzero"` // of the owner that is made up when Owner is empty
+	Owner   string    `json:"owner,omitempty"`      // object id of an identity; default a member with Roles
+	Scopes  []string  `json:"scopes,omitempty"`     // vso.agentpools, vso.agentpools_manage; empty: full access
+	Expires time.Time `json:"expires,omitzero"`     // zero: never
+	Revoked bool      `json:"revoked,omitempty"`    // as if it did not exist
+	Roles   Roles     `json:"ownerRoles,omitempty"` // of the owner that is created if Owner is empty
 }
-
-// Roles maps a pool's name, or AllPools, to a role.
-type Roles map[string]string
-
-// IsZero leaves empty roles out of JSON.
-func (r Roles) IsZero() bool { return len(r) == 0 }
-
-type pat struct{ PAT }
 
 type identity struct {
 	Identity
@@ -141,8 +106,11 @@ type identity struct {
 	lastAccess time.Time // its last call; a licence is pending until the first
 }
 
-// PutIdentity adds or replaces an identity; its object id is the key. Tokens already issued stay as they are, what
-// the identity may do changes at once.
+// Roles maps a pool's name, or AllPools, to a role.
+type Roles = map[string]string
+
+// PutIdentity adds or replaces an identity; its object id is the key. Issued tokens stay valid, and its
+// rights change at once.
 func (e *Emulator) PutIdentity(id Identity) error {
 	if id.ObjectID == "" {
 		return fmt.Errorf("cannot keep an identity: it has no object id")
@@ -153,47 +121,37 @@ func (e *Emulator) PutIdentity(id Identity) error {
 				id.ObjectID, role, name, RoleReader, RoleServiceAccount, RoleAdministrator)
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	e.addIdentity(id)
-	e.dirty = true
-	e.settle()
 	return nil
 }
 
 // addIdentity fills in what was left out; mu is held.
 func (e *Emulator) addIdentity(id Identity) {
 	id.ObjectID = strings.ToLower(id.ObjectID)
-	old := e.identities[id.ObjectID]
-	keep := func(field *string, of func(*identity) string, fresh func() string) {
-		switch {
-		case *field != "":
-		case old != nil:
-			*field = of(old)
-		default:
-			*field = fresh()
-		}
+	n := &identity{}
+	if old := e.identities[id.ObjectID]; old != nil {
+		*n = *old
 	}
-	keep(&id.Kind, func(o *identity) string { return o.Kind }, func() string { return KindManagedIdentity })
-	keep(&id.Name, func(o *identity) string { return o.Name }, func() string { return "identity-" + id.ObjectID })
-	keep(&id.ClientID, func(o *identity) string { return o.ClientID }, newGUID)
-	keep(&id.Tenant, func(o *identity) string { return o.Tenant }, func() string { return e.tenantID })
-	if id.Kind == KindManagedIdentity {
-		keep(&id.ResourceID, func(o *identity) string { return o.ResourceID }, func() string {
-			return "/subscriptions/" + newGUID() + "/resourcegroups/emulated/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + id.Name
-		})
+	old := n.Identity // an identity that is replaced keeps what is left out
+	n.Identity = id
+	n.Kind = cmp.Or(id.Kind, old.Kind, KindManagedIdentity)
+	n.Name = cmp.Or(id.Name, old.Name, "identity-"+id.ObjectID)
+	n.Tenant = cmp.Or(id.Tenant, old.Tenant, e.tenantID)
+	if n.ClientID = cmp.Or(id.ClientID, old.ClientID); n.ClientID == "" {
+		n.ClientID = newGUID()
 	}
-	n := &identity{Identity: id}
-	if old != nil {
-		n.storageKey, n.subject, n.known, n.added, n.lastAccess = old.storageKey, old.subject, old.known, old.added, old.lastAccess
-	} else {
-		n.storageKey, n.subject = newStorageKey(id.Kind)
+	if n.ResourceID = cmp.Or(id.ResourceID, old.ResourceID); n.ResourceID == "" && n.Kind == KindManagedIdentity {
+		n.ResourceID = "/subscriptions/" + newGUID() + "/resourcegroups/emulated/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + n.Name
+	}
+	if n.storageKey == "" {
+		n.storageKey, n.subject = newStorageKey(n.Kind)
 	}
 	if n.Member && !n.known {
 		n.known, n.added = true, e.now()
 	}
 	e.identities[id.ObjectID] = n
-	for k := range e.msiCache { // a changed token life should show in the next token
+	for k := range e.msiCache { // the next token has the new lifetime
 		if strings.HasPrefix(k, id.ObjectID+"|") {
 			delete(e.msiCache, k)
 		}
@@ -203,12 +161,8 @@ func (e *Emulator) addIdentity(id Identity) {
 // newStorageKey makes the pair of ids as azure-devops-rest.md 1.3 decoded it: one GUID, once with version nibble 6,
 // once with 7 and in base64.
 func newStorageKey(kind string) (storageKey, subject string) {
-	g := newGUID()
-	prefix := "aadsp."
-	if kind == KindUser {
-		prefix = "aad."
-	}
-	return g[:14] + "6" + g[15:], prefix + base64.RawURLEncoding.EncodeToString([]byte(g[:14]+"7"+g[15:]))
+	g, prefix := newGUID(), choose(kind == KindUser, "aad.", "aadsp.")
+	return g[:14] + "6" + g[15:], prefix + b64url.EncodeToString([]byte(g[:14]+"7"+g[15:]))
 }
 
 // descriptor is the identity's name in access control lists.
@@ -234,7 +188,7 @@ func (e *Emulator) PutPAT(p PAT) (PAT, error) {
 	if e.identities[p.Owner] == nil {
 		return PAT{}, fmt.Errorf("cannot keep a token of %s: there is no such identity", p.Owner)
 	}
-	e.pats[p.Token] = &pat{p}
+	e.pats[p.Token] = &p
 	return p, nil
 }
 
@@ -242,10 +196,5 @@ func (e *Emulator) PutPAT(p PAT) (PAT, error) {
 func (e *Emulator) Identities() []Identity {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]Identity, 0, len(e.identities))
-	for _, i := range e.identities {
-		out = append(out, i.Identity)
-	}
-	slices.SortFunc(out, func(a, b Identity) int { return strings.Compare(a.ObjectID, b.ObjectID) })
-	return out
+	return each(e.sortedIdentities(), func(id *identity) Identity { return id.Identity })
 }

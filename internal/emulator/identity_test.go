@@ -68,7 +68,7 @@ func TestIdentityEndpointTokens(t *testing.T) {
 		}
 	}
 	tok, err := parseJWT(w.want(200, w.msi("&object_id="+id.ObjectID)).text("access_token"))
-	if err != nil || !tok.verify(&w.key.private.PublicKey) {
+	if err != nil || !tok.verify(&w.key.PublicKey) {
 		t.Fatalf("the token does not verify: %v", err)
 	}
 	if c := tok.claims; c.ObjectID != id.ObjectID || c.Tenant != w.tenantID || c.Audience != DevOpsResource || c.Issuer != "https://sts.windows.net/"+w.tenantID+"/" {
@@ -221,7 +221,7 @@ func TestClientAssertion(t *testing.T) {
 	}
 	t.Run("other key", func(t *testing.T) {
 		m := *l
-		m.key = sharedKey().private
+		m.key = keyHolder().key
 		if g := w.want(400, m.exchange(m.assertion(nil))); g.text("error") != "invalid_client" {
 			t.Errorf("the answer is %s", g.raw)
 		}

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 )
@@ -18,7 +19,7 @@ const cmdLineTask = "d9bafed4-0b18-4f58-968d-86655b4d2ce9"
 type obj = map[string]any
 
 // jobMessage is the body of a PipelineAgentJobRequest (agent-protocol.md 7.4).
-func (e *Emulator) jobMessage(base string, j *job) (any, error) {
+func (e *Emulator) jobMessage(base string, j *job) (obj, error) {
 	token, err := e.jobToken(j)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the job's token: %w", err)
@@ -53,34 +54,28 @@ func (e *Emulator) systemConnection(org, token string) obj {
 }
 
 func (j *job) variables(org string) obj {
-	plain := map[string]string{
+	out := obj{}
+	for name, value := range map[string]string{
 		"system.collectionUri": org, "system.teamProjectId": j.scopeID, "system.teamProject": "emulated",
 		"system.planId": j.planID, "system.timelineId": j.timelineID, "system.jobId": j.jobID,
 		"system.jobDisplayName": j.spec.Name, "system.jobName": "__default", "system.hostType": "build",
 		"system.definitionId": "1", "build.buildId": strconv.FormatInt(j.requestID, 10), "build.buildNumber": j.buildNumber(),
-	}
-	out := obj{}
-	for name, value := range plain {
+	} {
 		out[name] = obj{"value": value, "isSecret": false}
 	}
 	return out
 }
 
 func (j *job) step() obj {
+	env := map[string]string{}
+	maps.Copy(env, j.spec.Env)
 	return obj{
 		"type": "task", "id": j.stepID, "name": "CmdLine", "displayName": j.spec.Name, "enabled": true,
 		"condition": "succeeded()", "continueOnError": false, "timeoutInMinutes": 0, "retryCountOnTaskFailure": 0,
 		"reference":   obj{"id": cmdLineTask, "name": "CmdLine", "version": "2.250.1"},
 		"inputs":      map[string]string{"script": j.spec.Script},
-		"environment": j.environment(),
+		"environment": env,
 	}
-}
-
-func (j *job) environment() map[string]string {
-	if j.spec.Env == nil {
-		return map[string]string{}
-	}
-	return j.spec.Env
 }
 
 func (j *job) buildNumber() string {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -41,14 +42,11 @@ func (e *Emulator) jobRequestJSON(base string, j *job, matched bool) jobRequestJ
 		RequestID: j.requestID, QueueTime: timestampOf(j.queueTime), AssignTime: timestampOf(j.assignTime),
 		ReceiveTime: timestampOf(j.receiveTime), FinishTime: timestampOf(j.finishTime), LockedUntil: timestampOf(j.lockedUntil),
 		Result: enumValue(j.result), ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.scopeID, PlanType: planType,
-		PlanID: j.planID, JobID: j.jobID, JobName: j.spec.Name, Demands: j.spec.Demands,
+		PlanID: j.planID, JobID: j.jobID, JobName: j.spec.Name, Demands: append([]string{}, j.spec.Demands...),
 		Definition: e.definitionRef(base, j), Owner: e.ownerRef(base, j),
 		Data:   map[string]string{"ParallelismTag": "Private", "IsScheduledKey": "False"},
 		PoolID: j.pool.id, AgentDelays: []obj{}, OrchestrationID: j.planID + ".job.__default",
 		MatchesAll: len(j.spec.Demands) == 0,
-	}
-	if out.Demands == nil {
-		out.Demands = []string{}
 	}
 	if j.agent != nil {
 		a := e.agentReference(base, j.agent)
@@ -66,36 +64,29 @@ func (e *Emulator) jobRequestJSON(base string, j *job, matched bool) jobRequestJ
 const maxTop, maxHistory = 200, 50
 
 // getJobRequests is one request, or the list in one of its query shapes.
-func (e *Emulator) getJobRequests(c *request) (reply, error) {
-	p, err := e.visiblePool(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) getJobRequests(c *request, p *pool) (any, error) {
 	if id := c.params["requestId"]; id != "" {
 		j := e.jobNumbered(int64(c.intParam("requestId")))
 		if j == nil || j.pool != p {
-			return reply{}, errNoJob(id)
+			return nil, errNoJob(id)
 		}
-		return jsonReply(http.StatusOK, e.jobRequestJSON(c.base, j, true)), nil
+		return e.jobRequestMatched(c, j), nil
 	}
 	jobs := e.selectJobs(c, p)
 	if c.query("$top") != "" {
 		return e.topJobs(c, jobs)
 	}
-	out := []jobRequestJSON{}
-	for _, j := range jobs {
-		out = append(out, e.jobRequestJSON(c.base, j, true))
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, jobs, e.jobRequestMatched), nil
+}
+
+func (e *Emulator) jobRequestMatched(c *request, j *job) jobRequestJSON {
+	return e.jobRequestJSON(c.base, j, true)
 }
 
 // selectJobs applies agentId, agentIds, planId, jobId and completedRequestCount: unfinished requests first, then the
 // newest finished ones.
 func (e *Emulator) selectJobs(c *request, p *pool) []*job {
-	agents := intList(c.query("agentIds"))
-	if id := intList(c.query("agentId")); id != nil {
-		agents = id
-	}
+	agents := intList(cmp.Or(c.query("agentId"), c.query("agentIds")))
 	plan, jobID := c.query("planId"), c.query("jobId")
 	history := maxHistory
 	if n, err := strconv.Atoi(c.query("completedRequestCount")); err == nil && n >= 0 {
@@ -121,10 +112,10 @@ func (e *Emulator) selectJobs(c *request, p *pool) []*job {
 }
 
 // topJobs is the $top form: newest first, in pages, and without matchedAgents (keda#4387).
-func (e *Emulator) topJobs(c *request, jobs []*job) (reply, error) {
+func (e *Emulator) topJobs(c *request, jobs []*job) (any, error) {
 	top, err := strconv.Atoi(c.query("$top"))
 	if err != nil || top < 0 {
-		return reply{}, errBadRequest("The value %q of $top is no number.", c.query("$top"))
+		return nil, errBadRequest("The value %q of $top is no number.", c.query("$top"))
 	}
 	top = min(top, maxTop)
 	slices.SortFunc(jobs, func(a, b *job) int { return int(b.requestID - a.requestID) })
@@ -138,13 +129,9 @@ func (e *Emulator) topJobs(c *request, jobs []*job) (reply, error) {
 			more = strconv.FormatInt(jobs[top-1].requestID, 10)
 		}
 	}
-	out := []jobRequestJSON{}
-	for _, j := range jobs {
-		out = append(out, e.jobRequestJSON(c.base, j, false))
-	}
-	r := jsonReply(http.StatusOK, listOf(out))
+	r := jsonReply(http.StatusOK, listOf(c, jobs, func(c *request, j *job) jobRequestJSON { return e.jobRequestJSON(c.base, j, false) }))
 	if more != "" {
-		r.header = http.Header{"X-Ms-Continuationtoken": {more}}
+		r = r.setHeader("X-MS-ContinuationToken", more)
 	}
 	return r, nil
 }
@@ -163,55 +150,43 @@ func (e *Emulator) heldJob(c *request) (*job, error) {
 		return nil, errNoJob(c.params["requestId"])
 	}
 	if j.result != "" {
-		return nil, errJobTokenExpired(j.requestID)
+		return nil, taskError(http.StatusNotFound, "TaskAgentJobTokenExpiredException", "The lock on job request %d has expired.", j.requestID)
 	}
 	return j, nil
 }
 
+// jobRequestUpdate is the body of a PATCH.
+type jobRequestUpdate struct {
+	RequestID  int64     `json:"requestId"`
+	FinishTime string    `json:"finishTime"`
+	Result     enumValue `json:"result"`
+}
+
 // updateJobRequest renews the lock, or ends the request when the body carries a result (agent-protocol.md 7.4).
-func (e *Emulator) updateJobRequest(c *request) (reply, error) {
-	j, err := e.heldJob(c)
-	if err != nil {
-		return reply{}, err
-	}
-	var in struct {
-		RequestID  int64     `json:"requestId"`
-		FinishTime string    `json:"finishTime"`
-		Result     enumValue `json:"result"`
-	}
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) updateJobRequest(c *request, j *job, in jobRequestUpdate) (any, error) {
 	if in.RequestID != j.requestID {
-		return reply{}, errBadRequest("The request id %d in the body does not match the id %d of the request.", in.RequestID, j.requestID)
-	}
-	if in.FinishTime == "" && in.Result == "" {
-		e.renew(j)
-		return jsonReply(http.StatusOK, e.jobRequestJSON(c.base, j, false)), nil
+		return nil, errBadRequest("The request id %d in the body does not match the id %d of the request.", in.RequestID, j.requestID)
 	}
 	result, ok := taskResult(string(in.Result))
-	if !ok {
-		return reply{}, errBadRequest("The value %q is no task result.", in.Result)
+	switch {
+	case in.FinishTime == "" && in.Result == "":
+		e.renew(j)
+	case !ok:
+		return nil, errBadRequest("The value %q is no task result.", in.Result)
+	default:
+		e.finish(j, result)
 	}
-	e.finish(j, result)
-	return jsonReply(http.StatusOK, e.jobRequestJSON(c.base, j, false)), nil
+	return e.jobRequestJSON(c.base, j, false), nil
 }
 
 // deleteJobRequest is the other way a listener ends a request: ?result=&agentShuttingDown=.
-func (e *Emulator) deleteJobRequest(c *request) (reply, error) {
-	j, err := e.heldJob(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) deleteJobRequest(c *request, j *job) (any, error) {
 	result, ok := taskResult(c.query("result"))
-	if !ok {
-		result = "abandoned"
-	}
 	if c.flag("agentShuttingDown") {
 		e.markShuttingDown(j.agent)
 	}
-	e.finish(j, result)
-	return noContent(), nil
+	e.finish(j, choose(ok, result, "abandoned"))
+	return noContent, nil
 }
 
 // taskResult reads the enum by name or number and writes it as the service does.

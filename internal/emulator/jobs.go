@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ const (
 	JobCompleted = "completed" // Result says how
 )
 
-// ErrNotFound is what looking for a job or a hold that is not there returns.
+// ErrNotFound is the error for a job, a hold or an event that does not exist.
 var ErrNotFound = errors.New("not found")
 
 // JobSpec is a job to queue: one script.
@@ -33,7 +34,7 @@ type JobSpec struct {
 	Force bool `json:"force,omitempty"`
 }
 
-// Job is where a job stands. Times that have not come are zero, and absent from JSON.
+// Job is the state of a job. The times of steps that it has not reached are zero, and absent from JSON.
 type Job struct {
 	RequestID   int64     `json:"requestId"`
 	JobID       string    `json:"jobId"`
@@ -66,13 +67,11 @@ func (j *job) public() Job {
 	return out
 }
 
-// QueueJob queues a script for a pool. The error says so when no agent could ever take it.
+// QueueJob queues a script for a pool. It is an error if no agent of the pool meets the demands.
 func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if spec.Pool == "" {
-		spec.Pool = e.opts.Pools[0]
-	}
+	spec.Pool = cmp.Or(spec.Pool, e.opts.Pools[0])
 	p := e.poolNamed(spec.Pool)
 	if p == nil {
 		return Job{}, fmt.Errorf("cannot queue a job: there is no pool %q", spec.Pool)
@@ -94,9 +93,7 @@ func (e *Emulator) newJob(p *pool, spec JobSpec) *job {
 		requestID: int64(len(e.jobs) + 1), jobID: newGUID(), planID: newGUID(), timelineID: newGUID(), stepID: newGUID(),
 		scopeID: newGUID(), spec: spec, pool: p, queueTime: e.now(),
 	}
-	if j.spec.Name == "" {
-		j.spec.Name = fmt.Sprintf("Job %d", j.requestID)
-	}
+	j.spec.Name = cmp.Or(spec.Name, fmt.Sprintf("Job %d", j.requestID))
 	e.jobs = append(e.jobs, j)
 	return j
 }
@@ -107,11 +104,10 @@ func (e *Emulator) assign() {
 		if j.agent != nil || j.result != "" {
 			continue
 		}
-		for _, a := range j.pool.agents {
-			if a.session != nil && e.accepts(a) && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands) {
-				e.assignTo(j, a)
-				break
-			}
+		if a := first(j.pool.agents, func(a *agent) bool {
+			return a.session != nil && e.accepts(a) && a.job == nil && !a.shuttingDown && a.satisfies(j.spec.Demands)
+		}); a != nil {
+			e.assignTo(j, a)
 		}
 	}
 }
@@ -127,21 +123,15 @@ func (e *Emulator) assignTo(j *job, a *agent) {
 	j.assignTime = e.now()
 	j.lockedUntil = j.assignTime.Add(e.lock(firstLock))
 	e.emitJob(EventJobAssigned, j)
-	e.send(a, msgJob, j, func(base string) (any, error) { return e.jobMessage(base, j) })
+	e.send(a, msgJob, j, nil)
 }
 
-// matchedAgents are those that could take the job: until it is assigned those of now, afterwards those of then.
+// matchedAgents returns the agents that could take the job: now, or once it is assigned, at that time.
 func (j *job) matchedAgents() []*agent {
 	if j.agent != nil {
 		return j.matched
 	}
-	var out []*agent
-	for _, a := range j.pool.agents {
-		if a.satisfies(j.spec.Demands) {
-			out = append(out, a)
-		}
-	}
-	return out
+	return filter(j.pool.agents, func(a *agent) bool { return a.satisfies(j.spec.Demands) })
 }
 
 // receive notes that the agent has the job (keda-and-kubernetes.md 1.6: not at assignment).
@@ -152,7 +142,7 @@ func (e *Emulator) receive(j *job) {
 	}
 }
 
-// renew extends the job's lock; the first renewal is what starts the work (agent-protocol.md 5.6, 7.4).
+// renew extends the job's lock; the first renewal starts the work (agent-protocol.md 5.6, 7.4).
 func (e *Emulator) renew(j *job) {
 	e.receive(j)
 	kind := EventJobRenewed
@@ -176,7 +166,7 @@ func (e *Emulator) finish(j *job, result string) {
 	e.emitJob(EventJobFinished, j)
 }
 
-// lookUpJob is jobNumbered for callers who may be wrong: its error wraps ErrNotFound.
+// lookUpJob finds a job; its error wraps ErrNotFound.
 func (e *Emulator) lookUpJob(requestID int64) (*job, error) {
 	if j := e.jobNumbered(requestID); j != nil {
 		return j, nil
@@ -191,7 +181,7 @@ func (e *Emulator) jobNumbered(requestID int64) *job {
 	return e.jobs[requestID-1]
 }
 
-// Job says where a job stands; the error wraps ErrNotFound.
+// Job returns the state of a job; the error wraps ErrNotFound.
 func (e *Emulator) Job(requestID int64) (Job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -233,9 +223,7 @@ func (e *Emulator) CancelJob(requestID int64) error {
 	if j.agent == nil {
 		e.finish(j, "canceled")
 	} else {
-		e.send(j.agent, msgCancel, j, func(string) (any, error) {
-			return map[string]any{"jobId": j.jobID, "timeout": "00:05:00"}, nil
-		})
+		e.send(j.agent, msgCancel, j, obj{"jobId": j.jobID, "timeout": "00:05:00"})
 	}
 	e.settle()
 	return nil

@@ -1,7 +1,9 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -13,8 +15,8 @@ func (s timestamp) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.9999999Z"))
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, and the form without a zone that .NET gives its unset dates: who changes an
-// agent often sends back all that was read of it (docs/conformance.md).
+// UnmarshalJSON reads what MarshalJSON writes, and the form without a zone that .NET uses for unset dates: clients that
+// change an agent often send back everything that they read (docs/conformance.md).
 func (s *timestamp) UnmarshalJSON(b []byte) error {
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
@@ -42,7 +44,7 @@ func (w *enumValue) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// timestampOf is nil, and so absent from JSON, for a time that has not come.
+// timestampOf returns nil for the zero time, which JSON then omits.
 func timestampOf(t time.Time) *timestamp {
 	if t.IsZero() {
 		return nil
@@ -51,15 +53,66 @@ func timestampOf(t time.Time) *timestamp {
 	return &s
 }
 
-// list is the envelope of every collection: {"count":N,"value":[...]}.
-type list[T any] struct {
-	Count int `json:"count"`
-	Value []T `json:"value"`
+// duration is a time.Duration that is a text such as "80ms" in JSON. Zero is absent.
+type duration time.Duration
+
+func (d duration) IsZero() bool {
+	return d == 0
 }
 
-func listOf[T any](v []T) list[T] {
-	if v == nil {
-		v = []T{} // an empty collection is [] on the wire, not null
+func (d duration) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Duration(d).String())
+}
+
+func (d *duration) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
 	}
-	return list[T]{len(v), v}
+	parsed, err := parseDuration("the duration", text)
+	*d = duration(parsed)
+	return err
+}
+
+// parseDuration reads a duration that is not negative; an empty text is none.
+func parseDuration(name, s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("cannot read %s %q: it is no duration such as \"80ms\"", name, s)
+	}
+	return d, nil
+}
+
+// past is how long ago something happened: a duration, or "unknown" for a negative one.
+type past time.Duration
+
+func (p past) IsZero() bool {
+	return p == 0
+}
+
+func (p past) MarshalJSON() ([]byte, error) {
+	if p < 0 {
+		return json.Marshal(unknownPast)
+	}
+	return duration(p).MarshalJSON()
+}
+
+func (p *past) UnmarshalJSON(b []byte) error {
+	if string(b) == `"`+unknownPast+`"` {
+		*p = -1
+		return nil
+	}
+	return (*duration)(p).UnmarshalJSON(b)
+}
+
+const unknownPast = "unknown"
+
+// strictJSON refuses unknown fields, which a decoder forgets about below an UnmarshalJSON.
+func strictJSON(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
 }

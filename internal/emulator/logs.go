@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,75 +27,56 @@ func (l *logFile) json() logJSON {
 }
 
 // postFeed takes live console lines (agent-protocol.md 7.5).
-func (e *Emulator) postFeed(c *request) (reply, error) {
-	j, err := e.planJob(c)
-	if err != nil {
-		return reply{}, err
-	}
-	var in list[string]
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) postFeed(_ *request, j *job, in list[string]) (any, error) {
 	j.lines = append(j.lines, in.Value...)
 	e.dirty = true
-	return noContent(), nil
+	return noContent, nil
 }
 
 // postLog begins a log file, or appends raw bytes to one.
-func (e *Emulator) postLog(c *request) (reply, error) {
-	j, err := e.planJob(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) postLog(c *request, j *job) (any, error) {
 	if c.params["logId"] != "" {
-		l := j.log(c.intParam("logId"))
-		if l == nil {
-			return reply{}, errNoLog(c.params["logId"])
+		l, err := j.pathLog(c)
+		if err != nil {
+			return nil, err
 		}
 		l.body = append(l.body, c.body...)
 		e.dirty = true
-		return jsonReply(http.StatusOK, l.json()), nil
+		return l.json(), nil
 	}
 	var in struct {
 		Path string `json:"path"`
 	}
 	if err := c.decode(&in); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	l := &logFile{id: len(j.logs) + 1, path: in.Path, created: e.now()}
 	j.logs = append(j.logs, l)
-	return jsonReply(http.StatusOK, l.json()), nil
+	return l.json(), nil
 }
 
-func errNoLog(id string) error {
-	return taskError(http.StatusNotFound, "TaskOrchestrationPlanLogNotFoundException", "No log found with identifier %s.", id)
+// pathLog returns the log that the path names.
+func (j *job) pathLog(c *request) (*logFile, error) {
+	if l := j.log(c.intParam("logId")); l != nil {
+		return l, nil
+	}
+	return nil, taskError(http.StatusNotFound, "TaskOrchestrationPlanLogNotFoundException", "No log found with identifier %s.", c.params["logId"])
 }
 
 func (j *job) log(id int) *logFile {
-	if id < 1 || id > len(j.logs) {
-		return nil
-	}
-	return j.logs[id-1]
+	return first(j.logs, func(l *logFile) bool { return l.id == id })
 }
 
 // getLogs lists the logs, or answers one as text.
-func (e *Emulator) getLogs(c *request) (reply, error) {
-	j, err := e.planJob(c)
+func (e *Emulator) getLogs(c *request, j *job) (any, error) {
+	if c.params["logId"] == "" {
+		return listOf(c, j.logs, func(_ *request, l *logFile) logJSON { return l.json() }), nil
+	}
+	l, err := j.pathLog(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	if id := c.params["logId"]; id != "" {
-		l := j.log(c.intParam("logId"))
-		if l == nil {
-			return reply{}, errNoLog(id)
-		}
-		return reply{status: http.StatusOK, contentType: "text/plain; charset=utf-8", body: append([]byte(nil), l.body...)}, nil
-	}
-	out := []logJSON{}
-	for _, l := range j.logs {
-		out = append(out, l.json())
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return reply{status: http.StatusOK, contentType: "text/plain; charset=utf-8", body: slices.Clone(l.body)}, nil
 }
 
 // logText is the job's lines: the console's while it runs, afterwards the logs of its tasks, or of the job itself.

@@ -5,11 +5,9 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -24,29 +22,29 @@ const (
 type messageJSON struct {
 	ID   int64  `json:"messageId"`
 	Kind string `json:"messageType"`
-	IV   string `json:"iv"`
-	Body string `json:"body"`
+	IV   []byte `json:"iv"` // base64 in JSON, like the body
+	Body []byte `json:"body"`
 }
 
 // send puts a message into an agent's inbox, where it stays until it is acknowledged by DELETE.
-func (e *Emulator) send(a *agent, kind string, j *job, body func(base string) (any, error)) {
+func (e *Emulator) send(a *agent, kind string, j *job, body obj) {
 	e.lastMsg++
 	a.inbox = append(a.inbox, &message{id: e.lastMsg, kind: kind, job: j, body: body})
 	e.dirty = true
 }
 
 // pollMessage waits up to 50 s for the oldest message newer than lastMessageId; no message is an empty 200. A message
-// that was not deleted comes again to who does not say that it has it (agent-protocol.md 7.3).
-func (e *Emulator) pollMessage(c *request) (reply, error) {
+// that was not deleted comes again, unless lastMessageId says that the client has it (agent-protocol.md 7.3).
+func (e *Emulator) pollMessage(c *request) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle()
-	s, err := e.ownSession(c, c.query("sessionId"))
+	s, err := e.ownSession(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	last, _ := strconv.ParseInt(c.query("lastMessageId"), 10, 64)
-	poll := func(n int) { // who waits for the state to say that this agent polls must look again
+	poll := func(n int) { // wakes those who wait until this agent polls
 		s.polls += n
 		s.lastSeen, e.dirty = e.now(), true
 		e.settle()
@@ -58,7 +56,10 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	defer timer.Stop()
 	for over := false; ; {
 		if e.sessions[s.id] != s {
-			return reply{}, e.errSessionGone(s)
+			if s.agent.removed {
+				return nil, e.errAgentRemoved(s.agent.pool.id, s.agent.id)
+			}
+			return nil, errSessionExpired(s.id)
 		}
 		if m := e.nextMessage(s, last); m != nil {
 			return e.deliver(c, s, m)
@@ -72,7 +73,7 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 		case <-changed:
 		case <-timer.C:
 			over = true
-		case <-c.http.Context().Done(): // nobody is there to be given a message
+		case <-c.http.Context().Done(): // the client is gone, so the message stays
 			e.mu.Lock()
 			return reply{status: http.StatusOK}, nil
 		case <-e.done:
@@ -82,44 +83,28 @@ func (e *Emulator) pollMessage(c *request) (reply, error) {
 	}
 }
 
-func (e *Emulator) errSessionGone(s *session) error {
-	a := s.agent
-	switch {
-	case a.removed && e.assumptions.RemovedAgentUnauthorized:
-		return errUnauthorized("TF400813: The user '%d' is not authorized to access this resource.", a.id)
-	case a.removed:
-		return errNoAgent(a.pool.id, a.id)
-	}
-	return errSessionExpired(s.id)
-}
-
 func (e *Emulator) nextMessage(s *session, last int64) *message {
-	for _, m := range s.agent.inbox {
-		hidden := m.kind == msgJob && !s.agent.enabled && e.assumptions.DisabledHidesAssigned
-		if m.id > last && !hidden {
-			return m
-		}
-	}
-	return nil
+	hidesJobs := !s.agent.enabled && e.assumptions.DisabledHidesAssigned
+	return first(s.agent.inbox, func(m *message) bool { return m.id > last && !(hidesJobs && m.kind == msgJob) })
 }
 
-// deliver encrypts a message with the session's key.
-func (e *Emulator) deliver(c *request, s *session, m *message) (reply, error) {
-	body, err := m.body(c.base)
-	if err != nil {
-		return reply{}, err
+// deliver encrypts a message with the session's key. The message of a job is made here: its URLs name the host that the
+// listener talks to.
+func (e *Emulator) deliver(c *request, s *session, m *message) (any, error) {
+	body := m.body
+	if m.kind == msgJob {
+		var err error
+		if body, err = e.jobMessage(c.base, m.job); err != nil {
+			return nil, err
+		}
 	}
 	plain, err := json.Marshal(body)
 	if err != nil {
-		return reply{}, fmt.Errorf("cannot encode message %d: %w", m.id, err)
+		return nil, fmt.Errorf("cannot encode message %d: %w", m.id, err)
 	}
-	iv, sealed, err := encrypt(s.key, plain)
-	if err != nil {
-		return reply{}, err
-	}
+	iv, sealed := encrypt(s.cipher, plain)
 	e.emitMessage(EventMessageDelivered, s.agent, m)
-	return jsonReply(http.StatusOK, messageJSON{m.id, m.kind,
-		base64.StdEncoding.EncodeToString(iv), base64.StdEncoding.EncodeToString(sealed)}), nil
+	return messageJSON{m.id, m.kind, iv, sealed}, nil
 }
 
 func (e *Emulator) emitMessage(kind string, a *agent, m *message) {
@@ -131,56 +116,42 @@ func (e *Emulator) emitMessage(kind string, a *agent, m *message) {
 }
 
 // encrypt is AES-256-CBC with PKCS #7 padding under a fresh iv.
-func encrypt(key, plain []byte) (iv, sealed []byte, err error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot encrypt a message: %w", err)
-	}
+func encrypt(block cipher.Block, plain []byte) (iv, sealed []byte) {
 	iv = make([]byte, aes.BlockSize)
 	_, _ = rand.Read(iv)
 	pad := aes.BlockSize - len(plain)%aes.BlockSize
 	sealed = append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
-	return iv, sealed, nil
+	return iv, sealed
 }
 
 // deleteMessage acknowledges. With the message of a job the agent has the job: it is received. Deleting what is not
 // there succeeds, so that a repeated DELETE does.
-func (e *Emulator) deleteMessage(c *request) (reply, error) {
-	s, err := e.ownSession(c, c.query("sessionId"))
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) deleteMessage(c *request, s *session) (any, error) {
 	id := int64(c.intParam("messageId"))
-	i := slices.IndexFunc(s.agent.inbox, func(m *message) bool { return m.id == id })
-	if i < 0 {
-		return noContent(), nil
+	m := first(s.agent.inbox, func(m *message) bool { return m.id == id })
+	if m == nil {
+		return noContent, nil
 	}
-	m := s.agent.inbox[i]
-	s.agent.inbox = slices.Delete(s.agent.inbox, i, i+1)
+	s.agent.inbox = without(s.agent.inbox, m)
 	e.emitMessage(EventMessageDeleted, s.agent, m)
 	if m.kind == msgJob {
 		e.receive(m.job)
 	}
-	return noContent(), nil
+	return noContent, nil
 }
 
 // refreshAgents asks one agent (?agentId=) or all of a pool to update (azure-devops-rest.md 2.3).
-func (e *Emulator) refreshAgents(c *request) (reply, error) {
-	p, err := e.managedPool(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) refreshAgents(c *request, p *pool) (any, error) {
 	agents := p.agents
 	if want := c.query("agentId"); want != "" {
 		id, _ := strconv.Atoi(want)
 		a := p.agent(id)
-		if a == nil {
-			return reply{}, errNoAgent(p.id, want)
-		}
-		if a.update != nil {
-			return reply{}, taskError(http.StatusConflict, "TaskAgentPendingUpdateExistsException",
-				"Agent %s already has a pending update.", a.name)
+		switch {
+		case a == nil:
+			return nil, errNoAgent(p.id, want)
+		case a.update != nil:
+			return nil, taskError(http.StatusConflict, "TaskAgentPendingUpdateExistsException", "Agent %s already has a pending update.", a.name)
 		}
 		agents = []*agent{a}
 	}
@@ -189,9 +160,7 @@ func (e *Emulator) refreshAgents(c *request) (reply, error) {
 			continue
 		}
 		a.update = &pendingUpdate{target: packageVersion, source: a.version, requestTime: e.now()}
-		e.send(a, msgRefresh, nil, func(string) (any, error) {
-			return map[string]any{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion}, nil
-		})
+		e.send(a, msgRefresh, nil, obj{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion})
 		e.emitAgent(EventAgentUpdate, a)
 	}
 	return reply{status: http.StatusOK}, nil

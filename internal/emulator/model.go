@@ -1,9 +1,9 @@
 package emulator
 
 import (
+	"crypto/cipher"
 	"crypto/rsa"
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 )
@@ -51,17 +51,14 @@ type agent struct {
 }
 
 func (a *agent) status() string {
-	if a.session != nil {
-		return "online"
-	}
-	return "offline"
+	return choose(a.session != nil, "online", "offline")
 }
 
 type session struct {
 	id       string
 	agent    *agent
 	owner    string
-	key      []byte
+	cipher   cipher.Block // of its messages
 	created  time.Time
 	lastSeen time.Time
 	polls    int // under way now
@@ -70,9 +67,8 @@ type session struct {
 type message struct {
 	id   int64
 	kind string
-	// body is made when the message is handed out, because the URLs in it follow the host the listener talks to.
-	body func(base string) (any, error)
-	job  *job // of a job request
+	body obj  // nil for a job, see deliver
+	job  *job // that the message is about
 }
 
 type pendingUpdate struct {
@@ -102,12 +98,12 @@ type job struct {
 	canceled    bool
 
 	lines    []string
-	records  []*record
+	records  []record
 	changeID int
 	logs     []*logFile
 }
 
-// state is where the job stands, in the words of the control API.
+// state is the job's state, as the control API names it.
 func (j *job) state() string {
 	switch {
 	case j.result != "":
@@ -122,39 +118,18 @@ func (j *job) state() string {
 	return JobQueued
 }
 
-func (e *Emulator) poolNamed(name string) *pool {
-	for _, p := range e.pools {
-		if strings.EqualFold(p.name, name) {
-			return p
-		}
-	}
-	return nil
+func (e *Emulator) pool(id int) *pool {
+	return first(e.pools, func(p *pool) bool { return p.id == id })
 }
 
-// sortedPools is every pool in order of id.
-func (e *Emulator) sortedPools() []*pool {
-	out := make([]*pool, 0, len(e.pools))
-	for _, p := range e.pools {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b *pool) int { return a.id - b.id })
-	return out
+func (e *Emulator) poolNamed(name string) *pool {
+	return first(e.pools, func(p *pool) bool { return strings.EqualFold(p.name, name) })
 }
 
 func (p *pool) agent(id int) *agent {
-	for _, a := range p.agents {
-		if a.id == id {
-			return a
-		}
-	}
-	return nil
+	return first(p.agents, func(a *agent) bool { return a.id == id })
 }
 
 func (p *pool) agentNamed(name string) *agent {
-	for _, a := range p.agents {
-		if strings.EqualFold(a.name, name) {
-			return a
-		}
-	}
-	return nil
+	return first(p.agents, func(a *agent) bool { return strings.EqualFold(a.name, name) })
 }

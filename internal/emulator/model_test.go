@@ -42,7 +42,7 @@ func (c *crowd) register(*rapid.T) {
 	name := fmt.Sprint("a", c.count)
 	g := c.send("POST", agents+v71, c.admin(), agentBody(name))
 	l := &listener{world: c.world, key: agentKey(), id: g.num("id"), name: name, client: g.text("authorization", "clientId")}
-	l.bearer = "Bearer " + must(c.agentToken(c.pools[1].agent(l.id)))
+	l.bearer = "Bearer " + must(c.agentToken(c.pool(1).agent(l.id)))
 	c.alive = append(c.alive, l)
 }
 
@@ -93,7 +93,7 @@ func (c *crowd) cancel(*rapid.T) {
 
 func (c *crowd) acknowledge(*rapid.T) {
 	l := c.pick()
-	if inbox := c.pools[1].agent(l.id).inbox; len(inbox) > 0 {
+	if inbox := c.pool(1).agent(l.id).inbox; len(inbox) > 0 {
 		c.send("DELETE", fmt.Sprintf("%s/1/messages/%d%s&sessionId=%s", pools, inbox[0].id, vp, l.session), l.bearer, nil)
 	}
 }
@@ -118,7 +118,7 @@ func (c *crowd) request(l *listener) int64 {
 func (c *crowd) later(*rapid.T) {
 	c.Advance(time.Duration(rapid.IntRange(1, 400).Draw(c.rt, "seconds")) * time.Second)
 	for _, l := range c.alive {
-		l.bearer = "Bearer " + must(c.agentToken(c.pools[1].agent(l.id)))
+		l.bearer = "Bearer " + must(c.agentToken(c.pool(1).agent(l.id)))
 	}
 }
 
@@ -154,7 +154,7 @@ func (c *crowd) check(rt *rapid.T) {
 // TestAnyOrder uses a pool in random orders: jobs and agents always agree, and no free agent leaves a job waiting.
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		e := must(New(Options{key: sharedKey(), Now: testClock}))
+		e := must(New(Options{KeyOf: keyHolder(), Now: testClock}))
 		srv := httptest.NewServer(e)
 		defer srv.Close()
 		defer e.Close()

@@ -1,7 +1,7 @@
 package emulator
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,54 +12,51 @@ import (
 // DevOpsResource is Azure DevOps' application id, the resource to ask tokens for.
 const DevOpsResource = "499b84ac-1321-427f-aa17-267ca6975798"
 
-// resources are what the identity endpoint issues tokens for, by lower-case name, and the audience they get. The ones
-// that are not Azure DevOps are there so that a token for the wrong audience can be had.
-var resources = map[string]string{
-	DevOpsResource:                        DevOpsResource,
-	"https://app.vssps.visualstudio.com":  "https://app.vssps.visualstudio.com",
-	"https://management.azure.com":        "https://management.azure.com",
-	"https://management.core.windows.net": "https://management.core.windows.net",
-	"https://vault.azure.net":             "https://vault.azure.net",
-	"https://graph.microsoft.com":         "https://graph.microsoft.com",
-	"https://storage.azure.com":           "https://storage.azure.com",
+// resources are what the identity endpoints issue tokens for. The ones that are not Azure DevOps are there so that a test
+// can have a token for the wrong audience.
+var resources = []string{DevOpsResource, "https://app.vssps.visualstudio.com", "https://management.azure.com", "https://management.core.windows.net",
+	"https://vault.azure.net", "https://graph.microsoft.com", "https://storage.azure.com"}
+
+// audienceOf returns the audience of a token for a resource; "" if there is no such resource.
+func audienceOf(resource string) string {
+	return first(resources, func(r string) bool { return r == strings.ToLower(resource) })
 }
 
-// msiToken is what the endpoint keeps for about a day; nothing forces a fresh one (reference/identity.md 1.1).
+// msiToken is a token in the endpoint's cache, for about a day; nothing forces a fresh one (reference/identity.md 1.1).
 type msiToken struct {
 	token    string
 	from, to time.Time
 }
 
 // serveMSI is the identity endpoint of App Service and Container Apps (reference/identity.md 1.1, 1.2, 1.5). mu is held.
-func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
-	if r.Method != http.MethodGet { // Container Apps answers POST with 405
-		return reply{status: http.StatusMethodNotAllowed, header: kestrelHeader("Allow", http.MethodGet)}, ""
+func (e *Emulator) serveMSI(c *request) reply {
+	return e.appServiceToken(c).setHeader("Server", "Kestrel")
+}
+
+func (e *Emulator) appServiceToken(c *request) reply {
+	version, resource := c.query("api-version"), c.query("resource")
+	audience := audienceOf(strings.TrimSuffix(resource, "/"))
+	switch {
+	case c.http.Method != http.MethodGet: // Container Apps answers POST with 405
+		return reply{status: http.StatusMethodNotAllowed}.setHeader("Allow", http.MethodGet)
+	case c.http.Header.Get("X-IDENTITY-HEADER") != e.header:
+		return reply{status: http.StatusForbidden}
+	case version != "2019-08-01":
+		return msiError("The api-version '" + version + "' is not supported. The supported version is 2019-08-01.")
+	case resource == "":
+		return msiError("The query parameter 'resource' is required.")
+	case audience == "":
+		return msiError("AADSTS500011: The resource principal named " + resource + " was not found in the tenant.")
 	}
-	if r.Header.Get("X-IDENTITY-HEADER") != e.header {
-		return reply{status: http.StatusForbidden, header: kestrelHeader()}, ""
-	}
-	q := r.URL.Query()
-	if v := queryValue(q, "api-version"); v != "2019-08-01" {
-		return msiError("The api-version '" + v + "' is not supported. The supported version is 2019-08-01."), ""
-	}
-	resource := queryValue(q, "resource")
-	if resource == "" {
-		return msiError("The query parameter 'resource' is required."), ""
-	}
-	audience, ok := resources[strings.TrimSuffix(strings.ToLower(resource), "/")]
-	if !ok {
-		return msiError("AADSTS500011: The resource principal named " + resource + " was not found in the tenant."), ""
-	}
-	id, problem := e.selectIdentity(q)
+	id, problem := e.selectIdentity(c)
 	if problem != "" {
-		return msiError(problem), ""
+		return msiError(problem)
 	}
-	t, cached, err := e.msiTokenFor(id, audience)
+	t, err := e.msiTokenFor(c, id, audience)
 	if err != nil {
-		return reply{status: http.StatusInternalServerError, header: kestrelHeader()}, ""
+		return reply{status: http.StatusInternalServerError}
 	}
-	e.tokenIssued(id, cached)
-	body, _ := json.Marshal(map[string]any{
+	return jsonReply(http.StatusOK, obj{
 		"access_token": t.token,
 		"expires_on":   expiresOn(id.ExpiresForm, t.to),
 		"not_before":   strconv.FormatInt(t.from.Unix(), 10),
@@ -67,57 +64,68 @@ func (e *Emulator) serveMSI(r *http.Request) (reply, string) {
 		"token_type":   "Bearer",
 		"client_id":    id.ClientID,
 	})
-	return reply{status: http.StatusOK, header: kestrelHeader(), contentType: jsonType, body: body}, id.Name
 }
 
-// selectIdentity finds the one identity that a request asks for. msi_res_id is not read: it is IMDS' name for
+// selectIdentity finds the one identity that a request asks for. msi_res_id is not read: it is the name that IMDS has for
 // mi_res_id, and App Service ignores it (reference/identity.md 1.2).
-func (e *Emulator) selectIdentity(q map[string][]string) (*identity, string) {
-	selectors := map[string]func(*identity) string{
-		"client_id":    func(i *identity) string { return i.ClientID },
-		"principal_id": func(i *identity) string { return i.ObjectID },
-		"object_id":    func(i *identity) string { return i.ObjectID }, // the documented alias
-		"mi_res_id":    func(i *identity) string { return i.ResourceID },
-	}
-	var used, want string
-	for name := range selectors {
-		if v := queryValue(q, name); v != "" {
-			if used != "" {
+func (e *Emulator) selectIdentity(c *request) (*identity, string) {
+	kind, want := "", ""
+	for _, name := range []string{"client_id", "principal_id", "object_id", "mi_res_id"} {
+		if v := c.query(name); v != "" {
+			if want != "" {
 				return nil, "Only one of client_id, principal_id, object_id and mi_res_id may be given."
 			}
-			used, want = name, v
+			kind, want = name, v
 		}
 	}
-	for _, id := range e.identities {
-		if !id.Attached {
-			continue
-		}
-		if used == "" && id.SystemAssigned || used != "" && strings.EqualFold(selectors[used](id), want) {
+	attached := e.attachedIdentities()
+	if want == "" {
+		if id := first(attached, func(id *identity) bool { return id.SystemAssigned }); id != nil {
 			return id, ""
 		}
-	}
-	if used == "" {
 		return nil, "Unable to load the proper Managed Identity. There is no system assigned identity; one of client_id, principal_id or mi_res_id must be given."
 	}
-	return nil, fmt.Sprintf("No User Assigned or Delegated Managed Identity found for specified %s.", map[string]string{
-		"client_id": "ClientId", "principal_id": "PrincipalId", "object_id": "PrincipalId", "mi_res_id": "ResourceId"}[used])
+	shown, of := "PrincipalId", func(id *identity) string { return id.ObjectID } // object_id is the documented alias
+	switch kind {
+	case "client_id":
+		shown, of = "ClientId", func(id *identity) string { return id.ClientID }
+	case "mi_res_id":
+		shown, of = "ResourceId", func(id *identity) string { return id.ResourceID }
+	}
+	if id := first(attached, func(id *identity) bool { return strings.EqualFold(of(id), want) }); id != nil {
+		return id, ""
+	}
+	return nil, "No User Assigned or Delegated Managed Identity found for specified " + shown + "."
+}
+
+// attachedIdentities returns the identities that the machine has.
+func (e *Emulator) attachedIdentities() []*identity {
+	return filter(e.sortedIdentities(), func(id *identity) bool { return id.Attached })
 }
 
 // msiTokenFor is the token in the endpoint's cache, or a new one.
-func (e *Emulator) msiTokenFor(id *identity, audience string) (msiToken, bool, error) {
+func (e *Emulator) msiTokenFor(c *request, id *identity, audience string) (msiToken, error) {
 	now := e.now()
 	cacheKey := id.ObjectID + "|" + audience
-	if t, ok := e.msiCache[cacheKey]; ok && now.Before(t.to.Add(-min(msiTokenSpare, t.to.Sub(t.from)/2))) {
-		return t, true, nil
-	}
-	t, err := e.entraToken(id, audience, msiTokenLife)
-	if err == nil {
+	t, cached := e.msiCache[cacheKey]
+	if cached = cached && now.Before(t.to.Add(-min(msiTokenSpare, t.to.Sub(t.from)/2))); !cached {
+		var err error
+		if t, err = e.entraToken(id, audience, msiTokenLife); err != nil {
+			return t, err
+		}
 		e.msiCache[cacheKey] = t
 	}
-	return t, false, err
+	e.tokenIssued(c, id, choose(cached, "cached", "fresh"))
+	return t, nil
 }
 
-// The forms of expires_on that App Service has had (reference/identity.md 1.1). The default is every modern endpoint's: the
+// tokenIssued records a token; detail says whether the endpoint had it already.
+func (e *Emulator) tokenIssued(c *request, id *identity, detail string) {
+	c.caller = id.Name
+	e.record(Event{Type: EventTokenIssued, Identity: id.ObjectID, Detail: detail})
+}
+
+// The forms of expires_on in the history of App Service (reference/identity.md 1.1). The default is the current form: the
 // epoch as a string.
 const (
 	ExpiresNumber  = "number"
@@ -142,9 +150,7 @@ func expiresOn(form string, at time.Time) any {
 
 // entraToken signs a version 1 access token with the claims of reference/identity.md 5; life is the default one.
 func (e *Emulator) entraToken(id *identity, audience string, life time.Duration) (msiToken, error) {
-	if id.TokenLife != 0 {
-		life = id.TokenLife
-	}
+	life = cmp.Or(id.TokenLife, life)
 	now := e.now().Truncate(time.Second)
 	claims := map[string]any{
 		"aud": audience, "iss": "https://sts.windows.net/" + id.Tenant + "/",
@@ -155,38 +161,24 @@ func (e *Emulator) entraToken(id *identity, audience string, life time.Duration)
 	if id.ResourceID != "" {
 		claims["xms_mirid"] = id.ResourceID
 	}
-	token, err := e.key.sign(claims)
+	token, err := e.sign(claims)
 	return msiToken{token, now, now.Add(life)}, err
 }
 
 // IssueToken signs an Entra token for an identity as its tenant would, past the identity endpoint's cache. An empty
 // audience is DevOpsResource.
 func (e *Emulator) IssueToken(objectID, audience string) (string, error) {
-	if audience == "" {
-		audience = DevOpsResource
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.identities[strings.ToLower(objectID)]
 	if id == nil {
 		return "", fmt.Errorf("cannot issue a token: there is no identity %q", objectID)
 	}
-	t, err := e.entraToken(id, audience, msiTokenLife)
+	t, err := e.entraToken(id, cmp.Or(audience, DevOpsResource), msiTokenLife)
 	return t.token, err
-}
-
-func kestrelHeader(pairs ...string) http.Header {
-	h := http.Header{"Server": {"Kestrel"}}
-	for i := 0; i < len(pairs); i += 2 {
-		h.Set(pairs[i], pairs[i+1])
-	}
-	return h
 }
 
 // msiError is App Service's error form (reference/identity.md 1.2).
 func msiError(message string) reply {
-	body, _ := json.Marshal(map[string]any{
-		"statusCode": http.StatusBadRequest, "message": message, "correlationId": newGUID(),
-	})
-	return reply{status: http.StatusBadRequest, header: kestrelHeader(), contentType: jsonType, body: body}
+	return jsonReply(http.StatusBadRequest, obj{"statusCode": http.StatusBadRequest, "message": message, "correlationId": newGUID()})
 }

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,40 +12,45 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // exchangeToken is the agents' token endpoint: a client assertion signed with the registered key buys an access token
 // (agent-protocol.md 7.1).
-func (e *Emulator) exchangeToken(c *request) (reply, error) {
+func (e *Emulator) exchangeToken(c *request) (any, error) {
 	form, err := url.ParseQuery(string(c.body))
-	if err != nil {
-		return oauthError("invalid_request", "The body is no form."), nil
-	}
-	if g := form.Get("grant_type"); g != "client_credentials" {
-		return oauthError("unsupported_grant_type", fmt.Sprintf("The grant type %q is not supported.", g)), nil
-	}
-	if form.Get("client_assertion_type") != assertionType {
-		return oauthError("invalid_client", "The client assertion type is not supported."), nil
+	grant := form.Get("grant_type")
+	switch {
+	case err != nil:
+		return oauthError(http.StatusBadRequest, "invalid_request", "The body is no form."), nil
+	case grant != "client_credentials":
+		return oauthError(http.StatusBadRequest, "unsupported_grant_type", fmt.Sprintf("The grant type %q is not supported.", grant)), nil
+	case form.Get("client_assertion_type") != assertionType:
+		return oauthError(http.StatusBadRequest, "invalid_client", "The client assertion type is not supported."), nil
 	}
 	a, problem := e.checkAssertion(form.Get("client_assertion"))
 	if problem != "" {
-		return oauthError("invalid_client", problem), nil
+		return oauthError(http.StatusBadRequest, "invalid_client", problem), nil
 	}
 	token, err := e.agentToken(a)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	e.emitAgent(EventAgentToken, a)
 	c.who = principal{isAgent: true, poolID: a.pool.id, agentID: a.id, agent: a}
-	return jsonReply(http.StatusOK, map[string]any{
-		"access_token": token, "token_type": "Bearer", "expires_in": int(agentLife.Seconds()),
-	}), nil
+	c.caller = c.who.label()
+	return obj{"access_token": token, "token_type": "Bearer", "expires_in": int(agentLife.Seconds())}, nil
 }
 
-// checkAssertion says whose assertion it is, or what is wrong with it.
+// checkAssertion returns the agent that an assertion proves, or what is wrong with it.
 func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	t, err := parseJWT(s)
+	if err == nil && t.head.Alg != "RS256" {
+		err = fmt.Errorf("%w: its header does not say alg RS256", errNotJWT)
+	}
 	if err != nil {
 		return nil, "The client assertion cannot be read: " + err.Error() + "."
 	}
 	claims := t.claims
-	a := e.agentOfClient(claims.Issuer)
+	var a *agent
+	for _, p := range e.pools {
+		a = cmp.Or(a, first(p.agents, func(a *agent) bool { return a.key != nil && a.clientID == claims.Issuer }))
+	}
 	switch {
 	case a == nil:
 		return nil, fmt.Sprintf("Registration %s was not found.", claims.Issuer)
@@ -79,23 +85,12 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	return a, ""
 }
 
-// unixTime keeps foreign numbers within what a time.Time can compute with.
+// unixTime limits numbers of clients to the range in which time.Time can compute.
 func unixTime(f float64) time.Time {
 	const year9999 = 253402300799
 	return time.Unix(int64(min(max(f, 0), year9999)), 0)
 }
 
-func (e *Emulator) agentOfClient(clientID string) *agent {
-	for _, p := range e.pools {
-		for _, a := range p.agents {
-			if a.key != nil && a.clientID == clientID {
-				return a
-			}
-		}
-	}
-	return nil
-}
-
-func oauthError(code, description string) reply {
-	return jsonReply(http.StatusBadRequest, map[string]string{"error": code, "error_description": description})
+func oauthError(status int, code, description string) reply {
+	return jsonReply(status, map[string]string{"error": code, "error_description": description})
 }

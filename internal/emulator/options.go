@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,25 +27,20 @@ type Options struct {
 	TimeScale float64
 	// RateLimit is how much an identity may ask; default without a limit.
 	RateLimit RateLimit
-	// Machine is the name of the machine that the metadata service speaks of; default "emulated-vm". One like "set_0" is
-	// of a scale set.
+	// Machine is the machine's name in the metadata service; default "emulated-vm". "set_0" is of the scale set "set".
 	Machine string
 	// Now is the clock; default time.Now. Advance adds to what it says.
 	Now func() time.Time
 	// Log gets one debug line a call; default none.
 	Log *slog.Logger
-	// Assumptions flips what nobody could verify about the real server; the zero value is what the references expect.
+	// Assumptions reverses what nobody could verify about the real server; the zero value is what the references expect.
 	Assumptions Assumptions
 
 	// AgentPackage is the agent that clients can download. Without one, the list names packages of Microsoft's host.
 	AgentPackage *AgentPackage
 
-	// KeyOf is another emulator whose signing key is used: tests that make many share one, for making one costs a tenth
-	// of a second.
+	// KeyOf is another emulator whose signing key is used. Making a key takes a tenth of a second.
 	KeyOf *Emulator
-
-	// key is the emulator's signing key; tests share one because making one costs a tenth of a second.
-	key *signingKey
 }
 
 // Assumptions are the named switches for what nobody could verify about the real server (agent-protocol.md 11,
@@ -55,22 +51,21 @@ type Assumptions struct {
 	PlainVersionOnPreview bool `json:"plainVersionOnPreview,omitempty"`
 	// ReplaceKeepsUserCapabilities: a PUT without userCapabilities leaves the stored ones alone (agent-protocol.md 2.5).
 	ReplaceKeepsUserCapabilities bool `json:"replaceKeepsUserCapabilities,omitempty"`
-	// ReplaceEnables: a PUT that says nothing of enabled enables the agent (agent-protocol.md 2.5).
+	// ReplaceEnables: a PUT without enabled enables the agent (agent-protocol.md 2.5).
 	ReplaceEnables bool `json:"replaceEnables,omitempty"`
-	// ReplaceEndsSession: a PUT ends the previous holder's session (agent-protocol.md 2.5).
+	// ReplaceEndsSession: a PUT ends the current session (agent-protocol.md 2.5).
 	ReplaceEndsSession bool `json:"replaceEndsSession,omitempty"`
 	// GetShowsAuthorization: GET returns an agent's authorization too, not only POST and PUT (agent-protocol.md 2.3).
 	GetShowsAuthorization bool `json:"getShowsAuthorization,omitempty"`
-	// CreateIgnoresEnabled: POST with enabled false makes an enabled agent all the same (agent-protocol.md 2.2).
+	// CreateIgnoresEnabled: POST with enabled false makes an enabled agent (agent-protocol.md 2.2).
 	CreateIgnoresEnabled bool `json:"createIgnoresEnabled,omitempty"`
-	// CreateDropsUserCapabilities: POST forgets userCapabilities, as the agent itself never sends any (agent-protocol.md 2.2).
+	// CreateDropsUserCapabilities: POST ignores userCapabilities, which the agent itself never sends (agent-protocol.md 2.2).
 	CreateDropsUserCapabilities bool `json:"createDropsUserCapabilities,omitempty"`
-	// DeleteMissingSucceeds: DELETE of an agent that is not there answers 204 and not 404 (agent-protocol.md 6).
+	// DeleteMissingSucceeds: DELETE of a missing agent answers 204 and not 404 (agent-protocol.md 6).
 	DeleteMissingSucceeds bool `json:"deleteMissingSucceeds,omitempty"`
 	// DeleteAnswers200: DELETE of an agent answers 200 and not 204 (azure-devops-rest.md 2.2).
 	DeleteAnswers200 bool `json:"deleteAnswers200,omitempty"`
-	// DeleteRunningSucceeds: DELETE removes an agent whose job still runs, and the job is abandoned
-	// (azure-devops-rest.md "Unverified" d).
+	// DeleteRunningSucceeds: DELETE removes an agent with a job, which is abandoned (azure-devops-rest.md "Unverified" d).
 	DeleteRunningSucceeds bool `json:"deleteRunningSucceeds,omitempty"`
 	// RemovedAgentUnauthorized: the calls of an agent that was removed get 401 and not 404 (agent-protocol.md 6).
 	RemovedAgentUnauthorized bool `json:"removedAgentUnauthorized,omitempty"`
@@ -80,28 +75,25 @@ type Assumptions struct {
 	ShuttingDownIgnored bool `json:"shuttingDownIgnored,omitempty"`
 	// WrongTenantThrottled: a token of another tenant gets 429 and not 401 (azure-devops-rest.md 3).
 	WrongTenantThrottled bool `json:"wrongTenantThrottled,omitempty"`
-	// OwnRoleForbidden: who changes its own role gets 403 and not 400 (azure-devops-rest.md "Unverified" e).
+	// OwnRoleForbidden: a change of one's own role answers 403 and not 400 (azure-devops-rest.md "Unverified" e).
 	OwnRoleForbidden bool `json:"ownRoleForbidden,omitempty"`
 	// DisabledHidesAssigned: a job assigned just before its agent was disabled is not delivered until it is enabled.
 	DisabledHidesAssigned bool `json:"disabledHidesAssigned,omitempty"`
-	// DisableActsLate: an agent that was disabled is given jobs for a minute more.
+	// DisableActsLate: a disabled agent gets jobs for another minute.
 	DisableActsLate bool `json:"disableActsLate,omitempty"`
 	// PatchWithoutID: PATCH needs no id in its body (agent-protocol.md 2.5).
 	PatchWithoutID bool `json:"patchWithoutID,omitempty"`
 	// PatchRefusesID: PATCH with an id in its body is refused with 400 (agent-protocol.md 2.5).
 	PatchRefusesID bool `json:"patchRefusesID,omitempty"`
-	// StaleReads: GET shows agents as they were a minute ago, one's own writes too.
+	// StaleReads: GET shows agents as they were a minute ago, also after the caller's own writes.
 	StaleReads bool `json:"staleReads,omitempty"`
-	// SessionOutlivesAgent: the session of an agent that was removed goes on, and hears nothing of it
-	// (agent-protocol.md 6).
+	// SessionOutlivesAgent: the session of a removed agent continues without an error (agent-protocol.md 6).
 	SessionOutlivesAgent bool `json:"sessionOutlivesAgent,omitempty"`
-	// SessionDropsUserCapabilities: creating a session forgets the user capabilities with the system's
-	// (agent-protocol.md 2.2).
+	// SessionDropsUserCapabilities: a new session drops the user capabilities too (agent-protocol.md 2.2).
 	SessionDropsUserCapabilities bool `json:"sessionDropsUserCapabilities,omitempty"`
-	// NoUserCapabilities: PUT usercapabilities is not there, 404 (azure-devops-rest.md 2.2: the path is inferred).
+	// NoUserCapabilities: PUT usercapabilities answers 404 (azure-devops-rest.md 2.2: the path is inferred).
 	NoUserCapabilities bool `json:"noUserCapabilities,omitempty"`
-	// MissingPoolForbidden: a pool that is missing or may not be seen is 403 by its id, and not 404
-	// (azure-devops-rest.md 2.1).
+	// MissingPoolForbidden: the id of a missing or hidden pool answers 403 and not 404 (azure-devops-rest.md 2.1).
 	MissingPoolForbidden bool `json:"missingPoolForbidden,omitempty"`
 	// NameTakenBadRequest: POST of a name that is taken is 400 and not 409 (azure-devops-rest.md 2.2).
 	NameTakenBadRequest bool `json:"nameTakenBadRequest,omitempty"`
@@ -113,8 +105,7 @@ type Assumptions struct {
 	LongSessions bool `json:"longSessions,omitempty"`
 	// LongLocks: a job's lock lasts 15 minutes and not 5 to 10 (agent-protocol.md 5.1).
 	LongLocks bool `json:"longLocks,omitempty"`
-	// ExpiredTokenSignIn: an expired token is shown the sign-in page, although the client suppresses it
-	// (azure-devops-rest.md "Unverified" a).
+	// ExpiredTokenSignIn: an expired token gets the sign-in page although the client suppresses it (azure-devops-rest.md "Unverified" a).
 	ExpiredTokenSignIn bool `json:"expiredTokenSignIn,omitempty"`
 	// UnlicensedSeesNothing: an identity without a licence sees no pool (azure-devops-rest.md "Unverified" b).
 	UnlicensedSeesNothing bool `json:"unlicensedSeesNothing,omitempty"`
@@ -160,42 +151,28 @@ const (
 	assertionLife = 5 * time.Minute  // longest client assertion; agent-protocol.md 7.1
 	clockSkew     = 5 * time.Minute  // agent-protocol.md 10, 11th surprise
 
-	staleFor      = time.Minute      // of what an assumption makes late
-	longLife      = 15 * time.Minute // of what an assumption makes long
+	staleFor      = time.Minute      // the delay of what an assumption makes late
+	longLife      = 15 * time.Minute // the duration of what an assumption makes long
 	maxNameLength = 64               // characters of a name, with NamesLimited
 )
 
-// sessionLife is how long a session lives that is not polled.
+// sessionLife is the lifetime of a session without a poll.
 func (e *Emulator) sessionLife() time.Duration {
-	if e.assumptions.LongSessions {
-		return e.slow(longLife)
-	}
-	return e.slow(sessionLife)
+	return e.slow(choose(e.assumptions.LongSessions, longLife, sessionLife))
 }
 
 // lock is how long a job's lock lasts from now on.
 func (e *Emulator) lock(d time.Duration) time.Duration {
-	if e.assumptions.LongLocks {
-		return e.slow(longLife)
-	}
-	return e.slow(d)
+	return e.slow(choose(e.assumptions.LongLocks, longLife, d))
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Org == "" {
-		o.Org = "emulated"
-	}
+	o.Org, o.Machine, o.TimeScale = cmp.Or(o.Org, "emulated"), cmp.Or(o.Machine, "emulated-vm"), cmp.Or(o.TimeScale, 1)
 	if len(o.Pools) == 0 {
 		o.Pools = []string{"Default"}
 	}
 	if len(o.Projects) == 0 {
 		o.Projects = []string{"Project"}
-	}
-	if o.TimeScale == 0 {
-		o.TimeScale = 1
-	}
-	if o.Machine == "" {
-		o.Machine = "emulated-vm"
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"strings"
 )
 
-// packageVersion is the newest agent there is here, and what an update asks for.
+// packageVersion is the newest agent in the list, and the target of updates.
 const packageVersion = "5.282.3"
 
 type packageJSON struct {
@@ -30,25 +31,27 @@ type heldPackage struct {
 	archive []byte
 }
 
-// PutPackage makes an archive the newest package of its kind and platform. Until
-// one is put, the list tells of packages that cannot be downloaded from here.
+// PutPackage makes an archive the newest package of its kind and platform. Before that, the list has packages that
+// cannot be downloaded from the emulator.
 func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
-	prefix := "vsts-agent"
-	if kind == "pipelines-agent" {
-		prefix = kind
-	}
-	sum := sha256.Sum256(archive)
+	prefix := choose(kind == "pipelines-agent", kind, "vsts-agent")
 	file := fmt.Sprintf("%s-%s-%s.tar.gz", prefix, platform, version)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.packages = slices.Insert(e.packages, 0, heldPackage{archive: archive, packageJSON: packageJSON{
-		Type: kind, Platform: platform, CreatedOn: timestampOf(e.now()), Version: splitVersion(version),
-		DownloadURL: downloadPath + version + "/" + file, HashValue: hex.EncodeToString(sum[:]), Filename: file,
-		InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
-	}})
+	e.packages = slices.Insert(e.packages, 0, heldPackage{e.packageJSON(kind, platform, version, downloadPath, file, archive), archive})
 }
 
-// downloadPath plays the host that packages are downloaded from.
+// packageJSON describes a package that is at host in a directory of its version; its hash is that of content.
+func (e *Emulator) packageJSON(kind, platform, version, host, file string, content []byte) packageJSON {
+	sum := sha256.Sum256(content)
+	return packageJSON{
+		Type: kind, Platform: platform, CreatedOn: timestampOf(e.now()), Version: splitVersion(version),
+		DownloadURL: host + version + "/" + file, HashValue: hex.EncodeToString(sum[:]), Filename: file,
+		InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
+	}
+}
+
+// downloadPath stands for the host from which packages are downloaded.
 const downloadPath = "/_packages/agent/"
 
 // AgentPackage is an agent to offer for download, as the newest of kind "agent".
@@ -77,8 +80,8 @@ func (e *Emulator) offerAgentPackage() {
 // servePackage answers a download, or a range of it. No credential is asked for, as on the real host. Of that host's
 // headers the reference says nothing; another of Microsoft's download hosts was seen to send Content-Length and
 // Accept-Ranges (dotnet/install-scripts issue 382).
-func (e *Emulator) servePackage(r *http.Request) reply {
-	i := slices.IndexFunc(e.packages, func(p heldPackage) bool { return p.DownloadURL == r.URL.Path })
+func (e *Emulator) servePackage(c *request) reply {
+	i := slices.IndexFunc(e.packages, func(p heldPackage) bool { return p.DownloadURL == c.http.URL.Path })
 	if i < 0 {
 		return notFoundPage()
 	}
@@ -86,35 +89,26 @@ func (e *Emulator) servePackage(r *http.Request) reply {
 }
 
 // getPackages answers what the real list looks like (agent-protocol.md 8).
-func (e *Emulator) getPackages(c *request) (reply, error) {
+func (e *Emulator) getPackages(c *request) (any, error) {
 	e.offerAgentPackage()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	kind, want := strings.ToLower(c.params["packageType"]), c.params["platform"]
-	if want == "" {
-		want = c.query("platform")
-	}
-	out := []packageJSON{}
-	for _, p := range e.packageList(c.base, kind) {
-		if want == "" || strings.EqualFold(p.Platform, want) {
-			out = append(out, p)
-		}
-	}
+	kind, want := strings.ToLower(c.params["packageType"]), cmp.Or(c.params["platform"], c.query("platform"))
+	out := filter(e.packageList(c.base, kind), func(p packageJSON) bool { return want == "" || strings.EqualFold(p.Platform, want) })
 	if v := c.params["version"]; v != "" {
 		i := slices.IndexFunc(out, func(p packageJSON) bool { return p.Version == splitVersion(v) })
 		if i < 0 {
-			return reply{}, taskError(http.StatusNotFound, "PackageNotFoundException", "No package %s %s.", want, v)
+			return nil, taskError(http.StatusNotFound, "PackageNotFoundException", "No package %s %s.", want, v)
 		}
-		return jsonReply(http.StatusOK, out[i]), nil
+		return out[i], nil
 	}
 	if n, err := strconv.Atoi(c.query("$top")); err == nil && n >= 0 {
 		out = out[:min(n, len(out))]
 	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, out, asItIs), nil
 }
 
-// packageList is every package of a kind, newest first: those that were put, else
-// a list whose hashes are made up.
+// packageList returns the packages of a kind, newest first: those that were put, else a list with invented hashes.
 func (e *Emulator) packageList(base, kind string) []packageJSON {
 	var out []packageJSON
 	for _, p := range e.packages {
@@ -128,18 +122,8 @@ func (e *Emulator) packageList(base, kind string) []packageJSON {
 	}
 	for _, p := range []string{"linux-x64", "linux-arm64", "linux-arm", "linux-musl-x64", "linux-musl-arm64",
 		"osx-x64", "osx-arm64", "win-x64", "win-x86"} {
-		ext := ".tar.gz"
-		if strings.HasPrefix(p, "win") {
-			ext = ".zip"
-		}
-		file := fmt.Sprintf("vsts-agent-%s-%s%s", p, packageVersion, ext)
-		sum := sha256.Sum256([]byte(file))
-		out = append(out, packageJSON{
-			Type: kind, Platform: p, CreatedOn: timestampOf(e.now()), Version: splitVersion(packageVersion),
-			DownloadURL: "https://download.agent.dev.azure.com/agent/" + packageVersion + "/" + file,
-			HashValue:   hex.EncodeToString(sum[:]), Filename: file,
-			InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
-		})
+		file := fmt.Sprintf("vsts-agent-%s-%s%s", p, packageVersion, choose(strings.HasPrefix(p, "win"), ".zip", ".tar.gz"))
+		out = append(out, e.packageJSON(kind, p, packageVersion, "https://download.agent.dev.azure.com/agent/", file, []byte(file)))
 	}
 	return out
 }

@@ -1,10 +1,5 @@
 package emulator
 
-import (
-	"net/http"
-	"strings"
-)
-
 // The bits of the DistributedTask security namespace (azure-devops-rest.md 4.3).
 const (
 	bitView       = 1
@@ -20,17 +15,14 @@ var roleBits = map[string]int{
 	RoleReader:         bitView,
 	RoleServiceAccount: bitView | bitListen | bitUse,
 	RoleAdministrator:  bitView | bitManage | bitAdminister | bitUse,
-	RoleUser:           bitView | bitUse, // of a pool in a project alone
+	RoleUser:           bitView | bitUse, // only of a pool in a project
 }
 
 // bits is what the principal may do in a pool. An agent listens in its own pool and manages nothing
-// (agent-protocol.md 6); a job has no business with pools.
+// (agent-protocol.md 6); a job may do nothing with pools.
 func (p principal) bits(in *pool) int {
 	if p.isAgent {
-		if p.poolID == in.id {
-			return bitView | bitListen
-		}
-		return 0
+		return choose(p.poolID == in.id, bitView|bitListen, 0)
 	}
 	if p.identity == nil || p.unlicensed {
 		return 0
@@ -38,54 +30,57 @@ func (p principal) bits(in *pool) int {
 	if p.identity.Admin {
 		return bitView | bitManage | bitListen | bitAdminister | bitUse | bitCreate
 	}
-	bits := roleBits[p.identity.Roles[AllPools]]
-	for name, role := range p.identity.Roles {
-		if strings.EqualFold(name, in.name) {
-			bits |= roleBits[role]
-		}
-	}
-	return bits
+	return roleBits[p.identity.Roles[AllPools]] | roleBits[p.identity.roleOn(in.name)]
 }
 
 func (p principal) may(bits int, in *pool) bool { return p.bits(in)&bits == bits }
 
-// mayCreatePools: only who administers all pools, or the organisation (azure-devops-rest.md 4.3).
+// mayCreatePools reports whether the principal administers all pools, or the organisation (azure-devops-rest.md 4.3).
 func (p principal) mayCreatePools() bool {
 	return p.identity != nil && (p.identity.Admin || p.identity.Roles[AllPools] == RoleAdministrator)
 }
 
-// visiblePool is the pool of the request's path, if the caller may see it; a pool that may not be seen is not there.
+// poolCreator returns the caller, if it may create pools.
+func (e *Emulator) poolCreator(c *request) (*identity, error) {
+	if !c.who.mayCreatePools() {
+		return nil, errNeeds(c.who, "Manage", "")
+	}
+	return c.who.identity, nil
+}
+
+// visiblePool returns the pool of the request's path, if the caller may see it; a pool that may not be seen is not there.
 func (e *Emulator) visiblePool(c *request) (*pool, error) {
-	p := e.pools[c.intParam("poolId")]
+	p := e.pool(c.intParam("poolId"))
 	if p == nil || !c.who.may(bitView, p) {
 		return nil, e.errNoPool(c.who, c.params["poolId"])
 	}
 	return p, nil
 }
 
-// managedPool is the pool of the request's path, if the caller may manage it.
+// managedPool returns the pool of the request's path, if the caller may manage it.
 func (e *Emulator) managedPool(c *request) (*pool, error) {
 	p, err := e.visiblePool(c)
-	if err != nil {
-		return nil, err
+	if err == nil && !c.who.may(bitManage, p) {
+		err = errNeeds(c.who, "Manage", p.name)
 	}
-	if !c.who.may(bitManage, p) {
-		return nil, errNeeds(c.who.display(), "Manage", p.name)
-	}
-	return p, nil
+	return p, err
 }
 
-// poolAndAgent is the agent of the request's path; need is what the caller must be allowed besides seeing it.
+// managedAgent returns the agent of the request's path, if the caller may manage it.
+func (e *Emulator) managedAgent(c *request) (*agent, error) {
+	return e.poolAndAgent(c, bitManage)
+}
+
+// poolAndAgent returns the agent of the request's path; need is what the caller must be allowed, in addition to seeing it.
 func (e *Emulator) poolAndAgent(c *request, need int) (*agent, error) {
-	p := e.pools[c.intParam("poolId")]
-	if p == nil {
+	p := e.pool(c.intParam("poolId"))
+	switch {
+	case p == nil:
 		return nil, e.errNoPool(c.who, c.params["poolId"])
-	}
-	if !c.who.may(bitView, p) { // the agent, not the pool, is what such a caller is told is missing
+	case !c.who.may(bitView, p): // the answer is that the agent is missing, not the pool
 		return nil, errNoAgent(p.id, c.params["agentId"])
-	}
-	if !c.who.may(need, p) {
-		return nil, errNeeds(c.who.display(), "Manage", p.name)
+	case !c.who.may(need, p):
+		return nil, errNeeds(c.who, "Manage", p.name)
 	}
 	a := p.agent(c.intParam("agentId"))
 	if a == nil {
@@ -95,11 +90,11 @@ func (e *Emulator) poolAndAgent(c *request, need int) (*agent, error) {
 }
 
 // poolPermissions answers HasPoolPermissions with true or false.
-func (e *Emulator) poolPermissions(c *request) (reply, error) {
+func (e *Emulator) poolPermissions(c *request) (any, error) {
 	bits := c.intParam("permissions")
 	if bits <= 0 {
-		return reply{}, errBadRequest("The value %q is no set of permissions.", c.params["permissions"])
+		return nil, errBadRequest("The value %q is no set of permissions.", c.params["permissions"])
 	}
-	p := e.pools[c.intParam("poolId")]
-	return jsonReply(http.StatusOK, p != nil && c.who.may(bits, p)), nil
+	p := e.pool(c.intParam("poolId"))
+	return p != nil && c.who.may(bits, p), nil
 }

@@ -2,42 +2,40 @@ package emulator
 
 import (
 	"fmt"
-	"net/http"
-	"strings"
 )
 
-// Policies are the organisation's own settings that decide who gets in (azure-devops-rest.md 0, 1.3 and 5).
+// Policies are the organisation's settings about access (azure-devops-rest.md 0, 1.3 and 5).
 type Policies struct {
-	// WithoutEntra: an organisation of Microsoft accounts. It names the zero tenant, and no Entra token is of it.
+	// WithoutEntra: an organisation of Microsoft accounts. It names the zero tenant and accepts no Entra token.
 	WithoutEntra bool `json:"withoutEntra,omitempty"`
-	// PublicProjects: whoever is not known is anonymous, and shown what is public: connectionData answers 200, with
-	// the anonymous user.
+	// PublicProjects: unknown callers are anonymous and see what is public: connectionData answers 200, with the
+	// anonymous user.
 	PublicProjects bool `json:"publicProjects,omitempty"`
 	// NoThirdPartyOAuth: the policy "Third-party application access via OAuth" is off. It is about Azure DevOps' own
 	// OAuth apps, so that it changes nothing for an Entra token or a PAT.
 	NoThirdPartyOAuth bool `json:"noThirdPartyOAuth,omitempty"`
 }
 
-// The places at which a conditional access policy keeps an identity out.
+// The places at which a conditional access policy blocks an identity.
 const (
 	PolicyAtService = "service" // Azure DevOps answers 403 VS403463
 	PolicyAtEntra   = "entra"   // Entra ID gives no token: AADSTS53003
 )
 
-// noTenant is what an organisation of Microsoft accounts names.
-const noTenant = "00000000-0000-0000-0000-000000000000"
+// zeroGUID is the tenant that an organisation of Microsoft accounts names.
+const zeroGUID = "00000000-0000-0000-0000-000000000000"
 
 // anonymousID is the user that unknown callers count as (azure-devops-rest.md 1.3).
 const anonymousID = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
-// SetPolicies sets all of them.
+// SetPolicies sets all policies.
 func (e *Emulator) SetPolicies(p Policies) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.policies = p
 }
 
-// Policies are as they are set.
+// Policies returns the current policies.
 func (e *Emulator) Policies() Policies {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -48,32 +46,19 @@ func (e *Emulator) Policies() Policies {
 func (e *Emulator) namedTenant() string { return e.policies.tenant(e.tenantID) }
 
 func (p Policies) tenant(connected string) string {
-	if p.WithoutEntra {
-		return noTenant
-	}
-	return connected
+	return choose(p.WithoutEntra, zeroGUID, connected)
 }
 
-// unknownCaller is who comes without a credential that can be read: anonymous where the organisation has something
-// public, else nobody. The refusal is for all that anonymous callers may not see.
-func (e *Emulator) unknownCaller(c *request, kind scheme, message string) (principal, *reply) {
+// unknownCaller handles a call without a readable credential: it is anonymous if the organisation has public projects and
+// the resource is public, else it is refused.
+func (e *Emulator) unknownCaller(c *request, kind scheme, message string) (principal, error) {
 	if !e.policies.PublicProjects {
 		return principal{}, e.refuse(c, kind, message)
 	}
 	if c.route.resource == "ConnectionData" {
 		return principal{isAnonymous: true}, nil
 	}
-	return principal{}, e.refuse(c, kind, "TF400813: The user '"+anonymousID+"' is not authorized to access this resource.")
-}
-
-// conditionalAccess is the answer to an identity that a conditional access policy keeps out, nil for others.
-func (e *Emulator) conditionalAccess(id *identity) *reply {
-	if id.ConditionalAccess != PolicyAtService {
-		return nil
-	}
-	r := (&apiError{http.StatusForbidden, "VssServiceException", nsCommon,
-		"VS403463: The conditional access policy defined by your Microsoft Entra administrator has failed."}).reply()
-	return &r
+	return principal{}, e.refuse(c, kind, textNoAccess(anonymousID))
 }
 
 // PoolSpec is a pool that is not made through the service's own API.
@@ -89,25 +74,16 @@ func (e *Emulator) PutPool(spec PoolSpec) error {
 	if spec.Name == "" {
 		return fmt.Errorf("cannot keep a pool: it has no name")
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	p := e.poolNamed(spec.Name)
 	if p == nil {
 		p = e.addPool(spec.Name)
 	}
-	p.hosted, p.elastic, p.kind = spec.Hosted, spec.Elastic, "automation"
-	if spec.Deployment {
-		p.kind = "deployment"
-	}
-	e.dirty = true
-	e.settle()
+	p.hosted, p.elastic, p.kind = spec.Hosted, spec.Elastic, choose(spec.Deployment, "deployment", "automation")
 	return nil
 }
 
-// options is the flags of a pool as they are on the wire (agent-protocol.md 10.3).
+// options returns the flags of a pool, in the form of the wire (agent-protocol.md 10.3).
 func (p *pool) options() string {
-	if p.elastic {
-		return strings.Join([]string{"elasticPool", "singleUseAgents"}, ", ")
-	}
-	return "none"
+	return choose(p.elastic, "elasticPool, singleUseAgents", "none")
 }

@@ -13,7 +13,7 @@ func TestAnOrganisationWithoutEntra(t *testing.T) {
 	w.want(200, w.call("GET", whoami, token, nil))
 	w.SetPolicies(Policies{WithoutEntra: true})
 	g := w.want(401, w.call("GET", whoami, token, nil))
-	if g.Header.Get("X-VSS-ResourceTenant") != noTenant || !strings.Contains(g.Header.Get("WWW-Authenticate"), noTenant) {
+	if g.Header.Get("X-VSS-ResourceTenant") != zeroGUID || !strings.Contains(g.Header.Get("WWW-Authenticate"), zeroGUID) {
 		t.Errorf("it names %v", g.Header)
 	}
 	w.want(200, w.call("GET", whoami, w.admin(), nil)) // a PAT is of no tenant

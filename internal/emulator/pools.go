@@ -1,9 +1,8 @@
 package emulator
 
 import (
-	"net/http"
+	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -17,14 +16,19 @@ type poolJSON struct {
 	AgentCloudID  *int         `json:"agentCloudId"`
 	CreatedBy     *identityRef `json:"createdBy"`
 	Owner         *identityRef `json:"owner"`
-	ID            int          `json:"id"`
-	Scope         string       `json:"scope"`
-	Name          string       `json:"name"`
-	IsHosted      bool         `json:"isHosted"`
-	PoolType      string       `json:"poolType"`
-	Size          int          `json:"size"`
-	IsLegacy      bool         `json:"isLegacy"`
-	Options       string       `json:"options"`
+	poolReference
+}
+
+// poolReference is a pool as a queue shows it.
+type poolReference struct {
+	ID       int    `json:"id"`
+	Scope    string `json:"scope"`
+	Name     string `json:"name"`
+	IsHosted bool   `json:"isHosted"`
+	PoolType string `json:"poolType"`
+	Size     int    `json:"size"`
+	IsLegacy bool   `json:"isLegacy"`
+	Options  string `json:"options"`
 }
 
 type identityRef struct {
@@ -43,8 +47,8 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 		Descriptor: "aad." + b64url.EncodeToString([]byte(e.instanceID))}
 	return poolJSON{
 		CreatedOn: timestampOf(p.createdOn), AutoProvision: p.autoProvision, AutoUpdate: p.autoUpdate, AutoSize: true,
-		CreatedBy: owner, Owner: owner, ID: p.id, Scope: e.instanceID, Name: p.name,
-		IsHosted: p.hosted, PoolType: p.kind, Size: len(p.agents), Options: p.options(),
+		CreatedBy: owner, Owner: owner, poolReference: poolReference{ID: p.id, Scope: e.instanceID, Name: p.name,
+			IsHosted: p.hosted, PoolType: p.kind, Size: len(p.agents), Options: p.options()},
 	}
 }
 
@@ -52,36 +56,32 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 func (e *Emulator) addPool(name string) *pool {
 	e.lastPool++
 	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.now()}
-	e.pools[p.id] = p
+	e.pools = append(e.pools, p)
 	e.record(Event{Type: EventPoolAdded, Pool: name})
 	return p
 }
 
 // getPools is one pool, or the list of those the caller may see: no 403 here, only a shorter list.
-func (e *Emulator) getPools(c *request) (reply, error) {
+func (e *Emulator) getPools(c *request) (any, error) {
 	need, ok := actionFilter(c.query("actionFilter"))
 	if !ok {
-		return reply{}, errBadRequest("The value %q is no action filter.", c.query("actionFilter"))
+		return nil, errBadRequest("The value %q is no action filter.", c.query("actionFilter"))
 	}
 	if c.params["poolId"] != "" {
 		p, err := e.visiblePool(c)
 		if err != nil {
-			return reply{}, err
+			return nil, err
 		}
 		if !c.who.may(need, p) {
-			return reply{}, e.errNoPool(c.who, p.id)
+			return nil, e.errNoPool(c.who, p.id)
 		}
-		return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
+		return e.poolJSON(c, p), nil
 	}
 	name, kind, ids := c.query("poolName"), poolType(c.query("poolType")), intList(c.query("poolIds"))
-	out := []poolJSON{}
-	for _, p := range e.sortedPools() {
-		if c.who.may(bitView|need, p) && (name == "" || strings.EqualFold(name, p.name)) &&
-			(kind == "" || kind == p.kind) && (ids == nil || slices.Contains(ids, p.id)) {
-			out = append(out, e.poolJSON(c, p))
-		}
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, filter(e.pools, func(p *pool) bool {
+		return c.who.may(bitView|need, p) && (name == "" || strings.EqualFold(name, p.name)) &&
+			(kind == "" || kind == p.kind) && (ids == nil || slices.Contains(ids, p.id))
+	}), e.poolJSON), nil
 }
 
 // actionFilter reads the enum by name or number: go-api sends names, node-api numbers (azure-devops-rest.md 0).
@@ -107,20 +107,6 @@ func poolType(s string) string {
 	return ""
 }
 
-// intList reads "1,2"; nil for an empty one.
-func intList(s string) []int {
-	if s == "" {
-		return nil
-	}
-	out := []int{}
-	for f := range strings.SplitSeq(s, ",") {
-		if n, err := strconv.Atoi(strings.TrimSpace(f)); err == nil {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
 type poolUpdate struct {
 	Name          *string   `json:"name"`
 	PoolType      enumValue `json:"poolType"`
@@ -129,42 +115,25 @@ type poolUpdate struct {
 }
 
 // createPool ignores autoUpdate false: the real one does, and terraform PATCHes afterwards (azure-devops-rest.md 2.1).
-func (e *Emulator) createPool(c *request) (reply, error) {
-	if !c.who.mayCreatePools() {
-		return reply{}, errNeeds(c.who.display(), "Manage", "")
-	}
-	var in poolUpdate
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) createPool(c *request, creator *identity, in poolUpdate) (any, error) {
 	if in.Name == nil || *in.Name == "" {
-		return reply{}, errBadRequest("Value cannot be null. Parameter name: pool.Name")
+		return nil, errBadRequest("Value cannot be null. Parameter name: pool.Name")
 	}
 	if e.poolNamed(*in.Name) != nil {
-		return reply{}, errPoolExists(*in.Name)
+		return nil, errPoolExists(*in.Name)
 	}
 	p := e.addPool(*in.Name)
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
 	e.provisionQueues(p)
-	c.who.identity.setRole(p.name, RoleAdministrator) // who makes a pool administers it (azure-devops-rest.md 4.3)
-	if k := poolType(string(in.PoolType)); k != "" {
-		p.kind = k
-	}
-	return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
+	creator.setRole(p.name, RoleAdministrator) // the creator of a pool administers it (azure-devops-rest.md 4.3)
+	p.kind = cmp.Or(poolType(string(in.PoolType)), p.kind)
+	return e.poolJSON(c, p), nil
 }
 
-func (e *Emulator) updatePool(c *request) (reply, error) {
-	p, err := e.managedPool(c)
-	if err != nil {
-		return reply{}, err
-	}
-	var in poolUpdate
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) updatePool(c *request, p *pool, in poolUpdate) (any, error) {
 	if in.Name != nil {
 		if other := e.poolNamed(*in.Name); other != nil && other != p {
-			return reply{}, errPoolExists(*in.Name)
+			return nil, errPoolExists(*in.Name)
 		}
 		p.name = *in.Name
 	}
@@ -175,19 +144,13 @@ func (e *Emulator) updatePool(c *request) (reply, error) {
 	if in.AutoUpdate != nil {
 		p.autoUpdate = *in.AutoUpdate
 	}
-	return jsonReply(http.StatusOK, e.poolJSON(c, p)), nil
+	return e.poolJSON(c, p), nil
 }
 
-// deletePool takes the pool and its agents away; queued jobs of it end as canceled.
-func (e *Emulator) deletePool(c *request) (reply, error) {
-	p, err := e.managedPool(c)
-	if err != nil {
-		return reply{}, err
-	}
-	for _, a := range p.agents {
-		if a.job != nil {
-			return reply{}, e.errJobRuns(a.name, p.name)
-		}
+// deletePool removes the pool and its agents; queued jobs of it end as canceled.
+func (e *Emulator) deletePool(_ *request, p *pool) (any, error) {
+	if a := first(p.agents, func(a *agent) bool { return a.job != nil }); a != nil {
+		return nil, e.errJobRuns(a.name, p.name)
 	}
 	for _, a := range slices.Clone(p.agents) {
 		e.removeAgent(a)
@@ -197,8 +160,10 @@ func (e *Emulator) deletePool(c *request) (reply, error) {
 			e.finish(j, "canceled")
 		}
 	}
-	e.removeQueues(p)
-	delete(e.pools, p.id)
+	for _, in := range e.projects {
+		in.queues = slices.DeleteFunc(in.queues, func(q *queue) bool { return q.pool == p })
+	}
+	e.pools = without(e.pools, p)
 	e.record(Event{Type: EventPoolRemoved, Pool: p.name})
-	return noContent(), nil
+	return noContent, nil
 }

@@ -183,11 +183,11 @@ func TestReplaceRotatesKey(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
 	body := agentBody("a1")
-	body["authorization"] = obj{"publicKey": publicKeyOf(sharedKey().private)}
+	body["authorization"] = obj{"publicKey": publicKeyOf(keyHolder().key)}
 	w.want(200, w.call("PUT", fmt.Sprint(agents, "/", l.id, v71), w.admin(), body))
 	w.want(400, l.exchange(l.assertion(nil)))
 	successor := *l
-	successor.key = sharedKey().private
+	successor.key = keyHolder().key
 	successor.signIn()
 	w.want(409, successor.tryOpen()) // the old session goes on
 	w.Advance(sessionLife)

@@ -45,16 +45,14 @@ type QueueState struct {
 }
 
 func (p *project) state() ProjectState {
-	out := ProjectState{ID: p.id, Name: p.name, Queues: []QueueState{}}
-	for _, q := range p.queues {
-		out.Queues = append(out.Queues, QueueState{q.id, q.name, q.pool.id, q.allPipelines, slices.Clone(q.pipelines)})
-	}
-	return out
+	return ProjectState{p.id, p.name, each(p.queues, func(q *queue) QueueState {
+		return QueueState{q.id, q.name, q.pool.id, q.allPipelines, slices.Clone(q.pipelines)}
+	})}
 }
 
 func (e *Emulator) addProject(name string) {
 	e.projects = append(e.projects, &project{id: newGUID(), name: name})
-	for _, p := range e.sortedPools() {
+	for _, p := range e.pools {
 		e.provisionQueues(p)
 	}
 }
@@ -62,18 +60,10 @@ func (e *Emulator) addProject(name string) {
 // provisionQueues gives a pool that asks for it a queue in each project.
 func (e *Emulator) provisionQueues(p *pool) {
 	for _, in := range e.projects {
-		if p.autoProvision && in.queueOf(p) == nil {
+		if p.autoProvision && !slices.ContainsFunc(in.queues, func(q *queue) bool { return q.pool == p }) {
 			e.addQueue(in, p.name, p)
 		}
 	}
-}
-
-func (p *project) queueOf(of *pool) *queue {
-	i := slices.IndexFunc(p.queues, func(q *queue) bool { return q.pool == of })
-	if i < 0 {
-		return nil
-	}
-	return p.queues[i]
 }
 
 func (e *Emulator) addQueue(in *project, name string, p *pool) *queue {
@@ -84,21 +74,17 @@ func (e *Emulator) addQueue(in *project, name string, p *pool) *queue {
 	return q
 }
 
-// removeQueues takes a pool that is deleted out of every project.
-func (e *Emulator) removeQueues(of *pool) {
-	for _, p := range e.projects {
-		p.queues = slices.DeleteFunc(p.queues, func(q *queue) bool { return q.pool == of })
+func (e *Emulator) projectNamed(s string) (*project, error) {
+	if p := first(e.projects, func(p *project) bool { return strings.EqualFold(p.name, s) || strings.EqualFold(p.id, s) }); p != nil {
+		return p, nil
 	}
+	return nil, apiError(http.StatusNotFound, "ProjectDoesNotExistWithNameException", "Microsoft.TeamFoundation.Core.WebApi",
+		"TF200016: The following project does not exist: %s. Verify that the name of the project is correct and that the project exists on the specified Azure DevOps Server.", s)
 }
 
-func (e *Emulator) projectNamed(s string) (*project, error) {
-	for _, p := range e.projects {
-		if strings.EqualFold(p.name, s) || strings.EqualFold(p.id, s) {
-			return p, nil
-		}
-	}
-	return nil, &apiError{http.StatusNotFound, "ProjectDoesNotExistWithNameException", "Microsoft.TeamFoundation.Core.WebApi",
-		"TF200016: The following project does not exist: " + s + ". Verify that the name of the project is correct and that the project exists on the specified Azure DevOps Server."}
+// pathProject returns the project of the request's path.
+func (e *Emulator) pathProject(c *request) (*project, error) {
+	return e.projectNamed(c.params["project"])
 }
 
 type projectJSON struct {
@@ -114,129 +100,102 @@ func (e *Emulator) projectJSON(c *request, p *project) projectJSON {
 	return projectJSON{p.id, p.name, e.hostURL(c.base, "") + "_apis/projects/" + p.id, "wellFormed", 1, "private"}
 }
 
-func (e *Emulator) getProjects(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
+func (e *Emulator) getProjects(c *request, _ *identity) (any, error) {
+	name := c.params["projectId"]
+	if name == "" {
+		return listOf(c, e.projects, e.projectJSON), nil
 	}
-	if name := c.params["projectId"]; name != "" {
-		p, err := e.projectNamed(name)
-		if err != nil {
-			return reply{}, err
-		}
-		return jsonReply(http.StatusOK, e.projectJSON(c, p)), nil
+	p, err := e.projectNamed(name)
+	if err != nil {
+		return nil, err
 	}
-	var out []projectJSON
-	for _, p := range e.projects {
-		out = append(out, e.projectJSON(c, p))
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
-}
-
-type queuePoolJSON struct {
-	ID       int    `json:"id"`
-	Scope    string `json:"scope"`
-	Name     string `json:"name"`
-	IsHosted bool   `json:"isHosted"`
-	PoolType string `json:"poolType"`
-	Size     int    `json:"size"`
-	IsLegacy bool   `json:"isLegacy"`
-	Options  string `json:"options"`
+	return e.projectJSON(c, p), nil
 }
 
 type queueJSON struct {
 	ID        int           `json:"id"`
 	ProjectID string        `json:"projectId"`
 	Name      string        `json:"name"`
-	Pool      queuePoolJSON `json:"pool"`
+	Pool      poolReference `json:"pool"`
 }
 
-func (e *Emulator) queueJSON(q *queue) queueJSON {
+func (e *Emulator) queueJSON(_ *request, q *queue) queueJSON {
 	p := q.pool
-	return queueJSON{q.id, q.project.id, q.name, queuePoolJSON{ID: p.id, Scope: e.instanceID, Name: p.name, PoolType: p.kind, Size: len(p.agents), Options: "none"}}
+	return queueJSON{q.id, q.project.id, q.name, poolReference{ID: p.id, Scope: e.instanceID, Name: p.name, PoolType: p.kind, Size: len(p.agents), Options: "none"}}
 }
 
-// bitsIn is what the principal may do with a pool in a project: its role there, or an administrator's everything.
-// Who may see the pool may see it here.
-func (p principal) bitsIn(q *queue) int {
+// mayIn reports whether the principal may do all of this with a pool in a project: by its role there, or as an
+// administrator. Who may see the pool may see it here.
+func (p principal) mayIn(q *queue, bits int) bool {
 	if p.identity == nil {
-		return 0
+		return false
 	}
+	has := roleBits[q.roles[p.identity.ObjectID]] | p.bits(q.pool)&bitView
 	if p.identity.Admin {
-		return bitView | bitManage | bitAdminister | bitUse | bitCreate
+		has = bitView | bitManage | bitAdminister | bitUse | bitCreate
 	}
-	return roleBits[q.roles[p.identity.ObjectID]] | p.bits(q.pool)&bitView
+	return has&bits == bits
+}
+
+// pathQueue returns the queue of the request's path, if the caller may see it.
+func (e *Emulator) pathQueue(c *request) (*queue, error) {
+	return e.visibleQueue(c, c.params["queueId"])
 }
 
 func (e *Emulator) visibleQueue(c *request, id string) (*queue, error) {
-	in, err := e.projectNamed(c.params["project"])
+	in, err := e.pathProject(c)
 	if err != nil {
 		return nil, err
 	}
 	n, _ := strconv.Atoi(id)
-	for _, q := range in.queues {
-		if q.id == n && c.who.bitsIn(q)&bitView != 0 {
-			return q, nil
-		}
+	if q := first(in.queues, func(q *queue) bool { return q.id == n && c.who.mayIn(q, bitView) }); q != nil {
+		return q, nil
 	}
 	return nil, taskError(http.StatusNotFound, "TaskAgentQueueNotFoundException", "No agent queue found with identifier %s.", id)
 }
 
-func (e *Emulator) getQueues(c *request) (reply, error) {
-	if id := c.params["queueId"]; id != "" {
-		q, err := e.visibleQueue(c, id)
+func (e *Emulator) getQueues(c *request, in *project) (any, error) {
+	if c.params["queueId"] != "" {
+		q, err := e.pathQueue(c)
 		if err != nil {
-			return reply{}, err
+			return nil, err
 		}
-		return jsonReply(http.StatusOK, e.queueJSON(q)), nil
-	}
-	in, err := e.projectNamed(c.params["project"])
-	if err != nil {
-		return reply{}, err
+		return e.queueJSON(c, q), nil
 	}
 	need, ok := actionFilter(c.query("actionFilter"))
 	if !ok {
-		return reply{}, errBadRequest("The value %q is no action filter.", c.query("actionFilter"))
+		return nil, errBadRequest("The value %q is no action filter.", c.query("actionFilter"))
 	}
 	names, ids, poolIDs := splitList(c.query("queueNames")), intList(c.query("queueIds")), intList(c.query("poolIds"))
 	if one := c.query("queueName"); one != "" {
 		names = append(names, one)
 	}
-	var out []queueJSON
-	for _, q := range in.queues {
-		if c.who.bitsIn(q)&(bitView|need) == bitView|need && (len(names) == 0 || containsFold(names, q.name)) &&
-			(ids == nil || slices.Contains(ids, q.id)) && (poolIDs == nil || slices.Contains(poolIDs, q.pool.id)) {
-			out = append(out, e.queueJSON(q))
-		}
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, filter(in.queues, func(q *queue) bool {
+		return c.who.mayIn(q, bitView|need) && (len(names) == 0 || containsFold(names, q.name)) &&
+			(ids == nil || slices.Contains(ids, q.id)) && (poolIDs == nil || slices.Contains(poolIDs, q.pool.id))
+	}), e.queueJSON), nil
+}
+
+type queueSpec struct {
+	Name string `json:"name"`
+	Pool struct {
+		ID int `json:"id"`
+	} `json:"pool"`
 }
 
 // createQueue puts a pool into a project; without a pool's id it makes the pool too.
-func (e *Emulator) createQueue(c *request) (reply, error) {
-	in, err := e.projectNamed(c.params["project"])
-	if err != nil {
-		return reply{}, err
-	}
-	var want struct {
-		Name string `json:"name"`
-		Pool struct {
-			ID int `json:"id"`
-		} `json:"pool"`
-	}
-	if err := c.decode(&want); err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) createQueue(c *request, in *project, want queueSpec) (any, error) {
 	if c.who.identity == nil || !c.who.identity.Admin {
-		return reply{}, errNeeds(c.who.display(), "Create", "")
+		return nil, errNeeds(c.who, "Create", "")
 	}
-	p := e.pools[want.Pool.ID]
+	p := e.pool(want.Pool.ID)
 	switch {
 	case want.Name == "":
-		return reply{}, errBadRequest("Value cannot be null. Parameter name: queue.Name")
+		return nil, errBadRequest("Value cannot be null. Parameter name: queue.Name")
 	case p == nil && want.Pool.ID != 0:
-		return reply{}, e.errNoPool(c.who, want.Pool.ID)
+		return nil, e.errNoPool(c.who, want.Pool.ID)
 	case slices.ContainsFunc(in.queues, func(q *queue) bool { return strings.EqualFold(q.name, want.Name) }):
-		return reply{}, taskError(http.StatusConflict, "TaskAgentQueueExistsException", "Agent queue %s already exists.", want.Name)
+		return nil, taskError(http.StatusConflict, "TaskAgentQueueExistsException", "Agent queue %s already exists.", want.Name)
 	case p == nil:
 		p = e.addPool(want.Name)
 		p.autoProvision = false
@@ -245,20 +204,16 @@ func (e *Emulator) createQueue(c *request) (reply, error) {
 	if c.flag("authorizePipelines") {
 		e.authorizePipelines(c, q, true)
 	}
-	return jsonReply(http.StatusOK, e.queueJSON(q)), nil
+	return e.queueJSON(c, q), nil
 }
 
-func (e *Emulator) deleteQueue(c *request) (reply, error) {
-	q, err := e.visibleQueue(c, c.params["queueId"])
-	if err != nil {
-		return reply{}, err
+func (e *Emulator) deleteQueue(c *request, q *queue) (any, error) {
+	if !c.who.mayIn(q, bitManage) {
+		return nil, errNeeds(c.who, "Manage", q.name)
 	}
-	if c.who.bitsIn(q)&bitManage == 0 {
-		return reply{}, errNeeds(c.who.display(), "Manage", q.name)
-	}
-	q.project.queues = slices.DeleteFunc(q.project.queues, func(other *queue) bool { return other == q })
+	q.project.queues = without(q.project.queues, q)
 	e.record(Event{Type: EventQueueRemoved, Pool: q.pool.name, Detail: q.project.name})
-	return noContent(), nil
+	return noContent, nil
 }
 
 // queueRoles is the target of roles on one pool in one project.
@@ -269,7 +224,7 @@ func (e *Emulator) queueRoles(c *request, resource string) (roleTarget, error) {
 	if err != nil {
 		return roleTarget{}, err
 	}
-	return roleTarget{scope: scopeQueue, name: q.name, mayView: true, mayManage: c.who.bitsIn(q)&bitAdminister != 0,
+	return roleTarget{scope: scopeQueue, name: q.name, mayView: true, mayManage: c.who.mayIn(q, bitAdminister),
 		roles: func(id *identity) (string, string) { return q.roles[id.ObjectID], "" },
 		assign: func(id *identity, role string) {
 			if role == "" {
@@ -282,13 +237,10 @@ func (e *Emulator) queueRoles(c *request, resource string) (roleTarget, error) {
 
 func (e *Emulator) authorizePipelines(c *request, q *queue, all bool) {
 	q.allPipelines, q.authorizedBy, q.authorizedOn = all, c.who.identity, e.now()
-	kind := EventQueueOpened
-	if !all {
-		kind = EventQueueClosed
-	}
-	e.record(Event{Type: kind, Pool: q.pool.name, Detail: q.project.name})
+	e.record(Event{Type: choose(all, EventQueueOpened, EventQueueClosed), Pool: q.pool.name, Detail: q.project.name})
 }
 
+// permittedQueue returns the queue whose pipelines the path is about.
 func (e *Emulator) permittedQueue(c *request) (*queue, error) {
 	if !strings.EqualFold(c.params["resourceType"], "queue") {
 		return nil, errBadRequest("The resource type %q is not known here.", c.params["resourceType"])
@@ -296,58 +248,47 @@ func (e *Emulator) permittedQueue(c *request) (*queue, error) {
 	return e.visibleQueue(c, c.params["resourceId"])
 }
 
-func (e *Emulator) getPipelinePermissions(c *request) (reply, error) {
+// administeredQueue returns the same, if the caller may change it.
+func (e *Emulator) administeredQueue(c *request) (*queue, error) {
 	q, err := e.permittedQueue(c)
-	if err != nil {
-		return reply{}, err
+	if err == nil && !c.who.mayIn(q, bitAdminister) {
+		err = errNeeds(c.who, "Manage", q.name)
 	}
-	return e.permissionsReply(q), nil
+	return q, err
 }
 
-func (e *Emulator) permissionsReply(q *queue) reply {
-	pipelines := []map[string]any{}
-	for _, id := range q.pipelines {
-		pipelines = append(pipelines, map[string]any{"id": id, "authorized": true})
-	}
-	out := map[string]any{"resource": map[string]string{"type": "queue", "id": strconv.Itoa(q.id), "name": q.name}, "pipelines": pipelines}
+func (e *Emulator) getPipelinePermissions(_ *request, q *queue) (any, error) {
+	pipelines := each(q.pipelines, func(id int) obj { return obj{"id": id, "authorized": true} })
+	out := obj{"resource": obj{"type": "queue", "id": strconv.Itoa(q.id), "name": q.name}, "pipelines": pipelines}
 	if q.allPipelines { // absent as long as nobody has opened it
-		by := map[string]any{}
+		by := obj{}
 		if q.authorizedBy != nil {
-			by = map[string]any{"displayName": q.authorizedBy.Name, "id": q.authorizedBy.storageKey}
+			by = obj{"displayName": q.authorizedBy.Name, "id": q.authorizedBy.storageKey}
 		}
-		out["allPipelines"] = map[string]any{"authorized": true, "authorizedBy": by, "authorizedOn": timestampOf(q.authorizedOn)}
+		out["allPipelines"] = obj{"authorized": true, "authorizedBy": by, "authorizedOn": timestampOf(q.authorizedOn)}
 	}
-	return jsonReply(http.StatusOK, out)
+	return out, nil
 }
 
-func (e *Emulator) patchPipelinePermissions(c *request) (reply, error) {
-	q, err := e.permittedQueue(c)
-	if err != nil {
-		return reply{}, err
-	}
-	if c.who.bitsIn(q)&bitAdminister == 0 {
-		return reply{}, errNeeds(c.who.display(), "Manage", q.name)
-	}
-	var in struct {
-		AllPipelines *struct {
-			Authorized bool `json:"authorized"`
-		} `json:"allPipelines"`
-		Pipelines []struct {
-			ID         int  `json:"id"`
-			Authorized bool `json:"authorized"`
-		} `json:"pipelines"`
-	}
-	if err := c.decode(&in); err != nil {
-		return reply{}, err
-	}
+type pipelinePermissions struct {
+	AllPipelines *struct {
+		Authorized bool `json:"authorized"`
+	} `json:"allPipelines"`
+	Pipelines []struct {
+		ID         int  `json:"id"`
+		Authorized bool `json:"authorized"`
+	} `json:"pipelines"`
+}
+
+func (e *Emulator) patchPipelinePermissions(c *request, q *queue, in pipelinePermissions) (any, error) {
 	if in.AllPipelines != nil && in.AllPipelines.Authorized != q.allPipelines {
 		e.authorizePipelines(c, q, in.AllPipelines.Authorized)
 	}
 	for _, p := range in.Pipelines {
-		q.pipelines = slices.DeleteFunc(q.pipelines, func(id int) bool { return id == p.ID })
+		q.pipelines = without(q.pipelines, p.ID)
 		if p.Authorized {
 			q.pipelines = append(q.pipelines, p.ID)
 		}
 	}
-	return e.permissionsReply(q), nil
+	return e.getPipelinePermissions(c, q)
 }

@@ -1,19 +1,19 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
 )
 
-// AgentSpec is an agent to put into a pool in any state, without a listener. It has no key, so no listener can come
-// online as it.
+// AgentSpec is an agent to put into a pool in any state, without a listener. It has no key, so no listener can log on as it.
 type AgentSpec struct {
 	Pool               string            `json:"pool,omitempty"` // default: the first one
 	Name               string            `json:"name"`
 	Version            string            `json:"version,omitempty"` // default 5.282.3
 	Disabled           bool              `json:"disabled,omitempty"`
-	Online             bool              `json:"online,omitempty"` // it has a session, which never ends by itself; waiting jobs are assigned to it
+	Online             bool              `json:"online,omitempty"` // it has a session that never expires; waiting jobs are assigned to it
 	SystemCapabilities map[string]string `json:"systemCapabilities,omitempty"`
 	UserCapabilities   map[string]string `json:"userCapabilities,omitempty"`
 	// CreatedAgo and ChangedAgo are how long ago it was created and came into its status: in JSON durations such as
@@ -26,53 +26,29 @@ type AgentSpec struct {
 	LastJob *JobSpec      `json:"lastJob,omitempty"`
 }
 
-type agentSpecAlias AgentSpec
-
-type agentSpecWire struct {
-	agentSpecAlias
-	CreatedAgo string `json:"createdAgo,omitempty"`
-	ChangedAgo string `json:"changedAgo,omitempty"`
-	JobAgo     string `json:"jobAgo,omitempty"`
+// wire is the agent in JSON.
+func (s *AgentSpec) wire() any {
+	type plain AgentSpec
+	return &struct {
+		*plain
+		CreatedAgo *past `json:"createdAgo,omitzero"`
+		ChangedAgo *past `json:"changedAgo,omitzero"`
+		JobAgo     *past `json:"jobAgo,omitzero"`
+	}{(*plain)(s), (*past)(&s.CreatedAgo), (*past)(&s.ChangedAgo), (*past)(&s.JobAgo)}
 }
-
-const unknownAgo = "unknown"
 
 // MarshalJSON writes the times as "3h0m0s" or "unknown".
 func (s AgentSpec) MarshalJSON() ([]byte, error) {
-	text := func(d time.Duration) string {
-		if d < 0 {
-			return unknownAgo
-		}
-		return durationText(d)
-	}
-	return json.Marshal(agentSpecWire{agentSpecAlias(s), text(s.CreatedAgo), text(s.ChangedAgo), text(s.JobAgo)})
+	return json.Marshal(s.wire())
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (s *AgentSpec) UnmarshalJSON(b []byte) error {
-	w := agentSpecWire{agentSpecAlias: agentSpecAlias(*s)}
-	if err := strictJSON(b, &w); err != nil {
-		return err
-	}
-	*s = AgentSpec(w.agentSpecAlias)
-	for _, f := range []struct {
-		name, text string
-		into       *time.Duration
-	}{{"createdAgo", w.CreatedAgo, &s.CreatedAgo}, {"changedAgo", w.ChangedAgo, &s.ChangedAgo}, {"jobAgo", w.JobAgo, &s.JobAgo}} {
-		if *f.into = -1; f.text == unknownAgo {
-			continue
-		}
-		d, err := parseDuration(f.name, f.text)
-		if err != nil {
-			return err
-		}
-		*f.into = d
-	}
-	return nil
+	return strictJSON(b, s.wire())
 }
 
-// PutAgents adds agents as they are described; one of the same name in the pool is replaced by another, with another
-// id, and its job is abandoned. All are put, or none.
+// PutAgents adds agents. An agent of the same name in the pool is replaced: the new one has a new id, and the old one's job
+// is abandoned. Either all agents are put, or none.
 func (e *Emulator) PutAgents(specs ...AgentSpec) ([]AgentState, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -93,12 +69,7 @@ func (e *Emulator) PutAgents(specs ...AgentSpec) ([]AgentState, error) {
 }
 
 func (e *Emulator) checkSpec(s *AgentSpec) error {
-	if s.Pool == "" {
-		s.Pool = e.opts.Pools[0]
-	}
-	if s.Version == "" {
-		s.Version = "5.282.3"
-	}
+	s.Pool, s.Version = cmp.Or(s.Pool, e.opts.Pools[0]), cmp.Or(s.Version, packageVersion)
 	_, versioned := versionNumbers(s.Version)
 	switch {
 	case e.poolNamed(s.Pool) == nil:
@@ -119,22 +90,18 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 		e.removeAgent(old)
 	}
 	now := e.now() // one look at the clock for both dates
-	e.lastAgent++
 	a := &agent{
-		id: e.lastAgent, pool: p, name: s.Name, version: s.Version, enabled: !s.Disabled, provisioning: "Provisioned", maxParallelism: 1,
+		pool: p, name: s.Name, version: s.Version, enabled: !s.Disabled, provisioning: "Provisioned", maxParallelism: 1,
 		createdOn: ago(now, s.CreatedAgo), statusChangedOn: ago(now, s.ChangedAgo), system: s.SystemCapabilities, user: s.UserCapabilities,
 	}
-	p.agents = append(p.agents, a)
-	e.emitAgent(EventAgentAdded, a)
+	e.addAgent(a)
 	if s.LastJob != nil {
 		j := e.putJob(a, *s.LastJob, now)
 		e.finish(j, "succeeded")
 		j.finishTime = ago(now, max(s.ChangedAgo, 0)+time.Minute)
 	}
-	if s.Online { // polled for ever
-		session := &session{id: newGUID(), agent: a, owner: "put by hand", created: e.now(), lastSeen: e.now(), polls: 1}
-		e.sessions[session.id], a.session = session, session
-		e.emitSession(EventSessionCreated, session)
+	if s.Online { // the session never expires
+		e.openSession(&session{id: newGUID(), agent: a, owner: "put by hand", created: now, lastSeen: now, polls: 1})
 	}
 	if s.Job != nil {
 		e.putJob(a, *s.Job, now.Add(-max(s.JobAgo, 0)))
@@ -143,13 +110,10 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 }
 
 func ago(now time.Time, d time.Duration) time.Time {
-	if d < 0 {
-		return time.Time{}
-	}
-	return now.Add(-d)
+	return choose(d < 0, time.Time{}, now.Add(-d))
 }
 
-// neverLapses is longer than anybody looks.
+// neverLapses is longer than any test.
 const neverLapses = 10 * 365 * 24 * time.Hour
 
 // putJob gives an agent a job that it runs since then, with no message about it.

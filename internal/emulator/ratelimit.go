@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/http"
@@ -24,25 +25,18 @@ const (
 	longestDelay = 30 * time.Second
 )
 
-// rateResource is what is used too much, as public reports have it.
+// rateResource is the resource that is exhausted, according to public reports.
 const rateResource = "DBCPU"
 
 func (l RateLimit) withDefaults() (RateLimit, error) {
-	set := func(field *float64, otherwise float64) {
-		if *field == 0 {
-			*field = otherwise
-		}
-	}
-	set(&l.Cost, 1)
-	set(&l.WarnAt, 0.8)
-	set(&l.BlockAt, 2)
+	l.Cost, l.WarnAt, l.BlockAt = cmp.Or(l.Cost, 1), cmp.Or(l.WarnAt, 0.8), cmp.Or(l.BlockAt, 2)
 	if l.Budget < 0 || l.Cost < 0 || l.WarnAt < 0 || l.BlockAt <= 1 {
 		return l, fmt.Errorf("cannot limit calls: the rate limit %+v is negative, or refuses at no more than the budget", l)
 	}
 	return l, nil
 }
 
-// SetRateLimit sets the limit for every identity. What was used counts.
+// SetRateLimit sets the limit for each identity. Earlier calls count.
 func (e *Emulator) SetRateLimit(l RateLimit) error {
 	l, err := l.withDefaults()
 	if err != nil {
@@ -62,7 +56,7 @@ type Meter struct {
 	used            map[string]callTimes // by identity
 }
 
-// NewMeter is a meter whose times are the service's.
+// NewMeter returns a meter with the times of the service.
 func NewMeter(l RateLimit) (*Meter, error) {
 	l, err := l.withDefaults()
 	if err != nil {
@@ -78,7 +72,7 @@ func newMeter(l RateLimit, window, longest time.Duration) *Meter {
 // callTimes is when an identity's calls were made that still count.
 type callTimes []time.Time
 
-// Throttle is what the limit does to one call. The zero value is the usual: nothing.
+// Throttle is what the limit does to one call. The zero value does nothing.
 type Throttle struct {
 	Delay      time.Duration // the answer is held back for so long
 	RetryAfter time.Duration // the next call is to wait for so long, in whole seconds
@@ -124,7 +118,7 @@ func (m *Meter) Charge(who string, now time.Time) Throttle {
 	return t
 }
 
-// header are those of an answer near, over and far over the limit; the delay header only where there was a delay.
+// header returns the headers of an answer near or over the limit; the delay header only if there was a delay.
 func (t Throttle) header() http.Header {
 	if !t.sendHeaders {
 		return nil
@@ -141,12 +135,4 @@ func (t Throttle) header() http.Header {
 		h.Set("Retry-After", strconv.Itoa(int(t.RetryAfter/time.Second)))
 	}
 	return h
-}
-
-// tooManyRequests is the refusal of a call over the limit.
-func tooManyRequests(t Throttle) reply {
-	r := taskError(http.StatusTooManyRequests, "RequestBlockedException",
-		"TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource '%s' in namespace 'User'.", rateResource).reply()
-	r.header = t.header()
-	return r
 }

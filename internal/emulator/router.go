@@ -3,7 +3,6 @@ package emulator
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,33 +19,50 @@ type reply struct {
 	body        []byte
 	ranges      bool          // a client may ask for a part of the body; net/http chooses the status
 	held        time.Duration // by the rate limit
+	typeKey     string        // of an error: the exception
 }
 
 func jsonReply(status int, v any) reply {
 	body, err := json.Marshal(v)
-	if err != nil { // every type we answer with can be encoded; a body that cannot is a bug here
+	if err != nil { // every type that is sent can be encoded; a body that cannot is a bug here
 		return reply{status: http.StatusInternalServerError, contentType: "text/plain", body: []byte(err.Error())}
 	}
 	return reply{status: status, contentType: jsonType, body: body}
 }
 
-func noContent() reply { return reply{status: http.StatusNoContent} }
+var noContent = reply{status: http.StatusNoContent}
 
-// request is one call to Azure DevOps, taken apart.
+// setHeader sets a header of the answer, and returns the answer.
+func (r reply) setHeader(name, value string) reply {
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header.Set(name, value)
+	return r
+}
+
+// request is one call, parsed.
 type request struct {
-	http    *http.Request
-	body    []byte
-	base    string // scheme://host of the request: all absolute URLs begin with it
-	params  map[string]string
-	route   *route
-	who     principal
-	version string
+	http     *http.Request
+	body     []byte
+	base     string   // scheme://host of the request: all absolute URLs begin with it
+	segments []string // of the path
+	caller   string   // who called, for the records
+
+	// The rest is of calls to Azure DevOps.
+	params map[string]string
+	route  *route
+	who    principal
+}
+
+func newRequest(r *http.Request, body []byte) *request {
+	scheme := choose(r.TLS != nil, "https://", "http://")
+	return &request{http: r, body: body, base: scheme + r.Host, segments: splitPath(r.URL.Path)}
 }
 
 // query is a query parameter; names do not differ by case, nor do they in ASP.NET.
-func (c *request) query(name string) string { return queryValue(c.http.URL.Query(), name) }
-
-func queryValue(q url.Values, name string) string {
+func (c *request) query(name string) string {
+	q := c.http.URL.Query()
 	if v := q.Get(name); v != "" {
 		return v
 	}
@@ -81,7 +97,7 @@ func (c *request) decode(v any) error {
 	return nil
 }
 
-// host is which of the three hosts a path plays: "" is dev.azure.com; the others are path prefixes here.
+// splitHost takes off the prefix by which a path selects one of the three hosts; "" is dev.azure.com.
 func splitHost(segments []string) (host string, rest []string) {
 	if len(segments) > 0 {
 		switch h := strings.ToLower(segments[0]); h {
@@ -111,7 +127,9 @@ func (e *Emulator) match(host string, segments []string) (*route, map[string]str
 }
 
 // servedAt reports whether a host has the resource. All three hosts have the resource areas.
-func (r *route) servedAt(host string) bool { return r.host == host || r.area == "Location" }
+func (r *route) servedAt(host string) bool {
+	return r.host == host || r.area == "Location"
+}
 
 func (r *route) match(segments []string) (map[string]string, bool) {
 	if len(segments) > len(r.segments) {

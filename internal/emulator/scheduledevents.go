@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
 
-// This file plays Scheduled Events, as Azure's pages on Scheduled Events and the
-// Instance Metadata Service describe them. NotBefore is by the emulator's clock; a notice is never scaled.
+// This file emulates Scheduled Events, as Azure's pages on Scheduled Events and the Instance Metadata Service describe
+// them. NotBefore is by the emulator's clock; a notice is never scaled.
 
 // The kinds of scheduled events, with the least notice that Azure gives of each.
 var scheduledKinds = map[string]time.Duration{
@@ -60,8 +59,7 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 			return "", err
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.change()()
 	if len(a.Resources) == 0 {
 		a.Resources = []string{e.opts.Machine}
 	}
@@ -77,21 +75,24 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 	if a.Started {
 		e.startEvent(s)
 	}
-	e.settle()
 	return s.EventID, nil
 }
 
-// EndEvent takes a scheduled event away: it is over, or called off.
+// EndEvent removes a scheduled event: it is over, or canceled.
 func (e *Emulator) EndEvent(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	i := slices.IndexFunc(e.scheduled, func(s *scheduled) bool { return strings.EqualFold(s.EventID, id) })
-	if i < 0 {
+	s := e.scheduledByID(id)
+	if s == nil {
 		return fmt.Errorf("cannot end event %q: %w", id, ErrNotFound)
 	}
-	e.scheduled = slices.Delete(e.scheduled, i, i+1)
+	e.scheduled = without(e.scheduled, s)
 	e.incarnation++
 	return nil
+}
+
+func (e *Emulator) scheduledByID(id string) *scheduled {
+	return first(e.scheduled, func(s *scheduled) bool { return strings.EqualFold(s.EventID, id) })
 }
 
 // startEvent starts an event: NotBefore is empty from now on. mu is held.
@@ -101,51 +102,42 @@ func (e *Emulator) startEvent(s *scheduled) {
 	e.record(Event{Type: EventScheduledStarted, Detail: s.EventType})
 }
 
-// serveInstance is what the machine can learn of itself; all that is played is its name, without which an event that
-// is about it cannot be told from others'. mu is held.
-func (e *Emulator) serveInstance(r *http.Request, path string) reply {
-	if problem := metadataRequest(r, "2017-04-02"); problem != nil {
-		return *problem
+// serveInstance describes the machine. Clients need its name to recognise the events for this machine. mu is held.
+func (e *Emulator) serveInstance(c *request, path string) reply {
+	if err := checkMetadata(c, http.MethodGet, "2017-04-02"); err != nil {
+		return asReply(err)
 	}
-	text := strings.EqualFold(queryValue(r.URL.Query(), "format"), "text")
-	switch {
-	case strings.HasSuffix(path, "/name") && text:
-		return reply{status: http.StatusOK, contentType: "text/plain; charset=utf-8", body: []byte(e.opts.Machine)}
-	case strings.HasSuffix(path, "/name"): // a leaf has no JSON
-		return metadataProblem(http.StatusBadRequest, "Bad request. Requested format is not allowed")
+	if strings.HasSuffix(path, "/name") {
+		if strings.EqualFold(c.query("format"), "text") {
+			return reply{status: http.StatusOK, contentType: "text/plain; charset=utf-8", body: []byte(e.opts.Machine)}
+		}
+		return metadataProblem(http.StatusBadRequest, "Bad request. Requested format is not allowed") // a leaf has no JSON
 	}
 	set, _, inSet := strings.Cut(e.opts.Machine, "_")
-	if !inSet {
-		set = ""
-	}
-	return jsonReply(http.StatusOK, map[string]any{ // every primitive a string
-		"name": e.opts.Machine, "vmScaleSetName": set,
+	return jsonReply(http.StatusOK, obj{ // every primitive is a string
+		"name": e.opts.Machine, "vmScaleSetName": choose(inSet, set, ""),
 		"osType": "Linux", "location": "westeurope", "azEnvironment": "AzurePublicCloud", "vmId": e.instanceID,
 	})
 }
 
-// serveScheduledEvents tells the events, or has one approved: "always returns a 200 success code if it's passed a valid
+// serveScheduledEvents lists the events, or has one approved: "always returns a 200 success code if it's passed a valid
 // event ID"; that an unknown one is a 400 like a malformed request is assumed. mu is held.
-func (e *Emulator) serveScheduledEvents(r *http.Request, body []byte) reply {
-	if r.Method == http.MethodPost {
-		if problem := metadataHeader(r, "2017-08-01"); problem != nil {
-			return *problem
-		}
-		return e.approve(body)
+func (e *Emulator) serveScheduledEvents(c *request) reply {
+	approves := c.http.Method == http.MethodPost
+	if err := checkMetadata(c, choose(approves, http.MethodPost, http.MethodGet), "2017-08-01"); err != nil {
+		return asReply(err)
 	}
-	if problem := metadataRequest(r, "2017-08-01"); problem != nil {
-		return *problem
+	if approves {
+		return e.approve(c.body)
 	}
+	events := []scheduledEvent{}
 	for _, s := range e.scheduled {
 		if s.EventStatus == "Scheduled" && !e.now().Before(s.notBefore) {
 			e.startEvent(s)
 		}
-	}
-	events := []scheduledEvent{}
-	for _, s := range e.scheduled {
 		events = append(events, s.scheduledEvent)
 	}
-	return jsonReply(http.StatusOK, map[string]any{"DocumentIncarnation": e.incarnation, "Events": events})
+	return jsonReply(http.StatusOK, obj{"DocumentIncarnation": e.incarnation, "Events": events})
 }
 
 func (e *Emulator) approve(body []byte) reply {
@@ -159,11 +151,10 @@ func (e *Emulator) approve(body []byte) reply {
 		return bad
 	}
 	for _, request := range in.StartRequests {
-		i := slices.IndexFunc(e.scheduled, func(s *scheduled) bool { return strings.EqualFold(s.EventID, request.EventID) })
-		if i < 0 {
+		s := e.scheduledByID(request.EventID)
+		if s == nil {
 			return bad
 		}
-		s := e.scheduled[i]
 		e.record(Event{Type: EventScheduledApproved, Detail: s.EventType})
 		if s.EventStatus == "Scheduled" {
 			e.startEvent(s)
@@ -172,30 +163,19 @@ func (e *Emulator) approve(body []byte) reply {
 	return reply{status: http.StatusOK}
 }
 
-// metadataRequest refuses what is not a GET with the header and a version.
-func metadataRequest(r *http.Request, since string) *reply {
-	if r.Method != http.MethodGet {
-		p := metadataProblem(http.StatusMethodNotAllowed, "Method not allowed")
-		return &p
+// checkMetadata checks a request's method, header and version.
+func checkMetadata(c *request, method, since string) error {
+	switch {
+	case c.http.Method != method:
+		return metadataProblem(http.StatusMethodNotAllowed, "Method not allowed")
+	case !strings.EqualFold(c.http.Header.Get("Metadata"), "true"), c.http.Header.Get("X-Forwarded-For") != "":
+		return metadataProblem(http.StatusBadRequest, "Bad request. Required metadata header not specified")
+	case c.query("api-version") < since: // dates in text compare as dates
+		return metadataProblem(http.StatusBadRequest, "Bad request. api-version is invalid or was not specified in the request. For more information refer to aka.ms/azureimds")
 	}
-	return metadataHeader(r, since)
-}
-
-func metadataHeader(r *http.Request, since string) *reply {
-	var p reply
-	switch version := queryValue(r.URL.Query(), "api-version"); {
-	case !strings.EqualFold(r.Header.Get("Metadata"), "true"), r.Header.Get("X-Forwarded-For") != "":
-		p = metadataProblem(http.StatusBadRequest, "Bad request. Required metadata header not specified")
-	case version < since: // dates in text compare as dates
-		p = metadataProblem(http.StatusBadRequest, "Bad request. api-version is invalid or was not specified in the request. For more information refer to aka.ms/azureimds")
-	default:
-		return nil
-	}
-	return &p
+	return nil
 }
 
 func metadataProblem(status int, text string) reply {
-	r := jsonReply(status, map[string]string{"error": text})
-	r.header = http.Header{"Server": {"IMDS/150.870.65.1854"}}
-	return r
+	return jsonReply(status, map[string]string{"error": text}).setHeader("Server", imds)
 }

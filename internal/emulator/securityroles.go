@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -65,69 +67,55 @@ func roleNamed(scope, name string) string {
 	return ""
 }
 
-func (e *Emulator) getRoleDefinitions(c *request) (reply, error) {
-	if err := c.who.mustBeIdentity(); err != nil {
-		return reply{}, err
-	}
-	out := []roleJSON{}
-	for _, role := range rolesOf(c.params["scopeId"]) {
-		out = append(out, wireRole(strings.ToLower(c.params["scopeId"]), role))
-	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+func (e *Emulator) getRoleDefinitions(c *request, _ *identity) (any, error) {
+	scope := strings.ToLower(c.params["scopeId"])
+	return listOf(c, rolesOf(scope), func(_ *request, role string) roleJSON { return wireRole(scope, role) }), nil
 }
 
-// roleTarget is what roles are assigned on: it knows who has which.
+// roleTarget is a pool, all pools or a queue, on which roles are assigned.
 type roleTarget struct {
 	scope     string
 	name      string
 	roles     func(*identity) (assigned, inherited string)
-	assign    func(id *identity, role string) // "" takes it away
+	assign    func(id *identity, role string) // "" removes it
+	only      string                          // the role that any assignment comes to, if not ""
 	mayView   bool
 	mayManage bool
 }
 
-// roleTarget is that of the request's path.
+// roleTarget returns the target that the request's path names.
 func (e *Emulator) roleTarget(c *request) (roleTarget, error) {
 	scope, resource := strings.ToLower(c.params["scopeId"]), c.params["resourceId"]
-	switch scope {
-	case scopePool:
-		if resource == "0" { // terraform#1592: an assignment at this place made a Reader of all pools
-			return e.allPools(c, scope, RoleReader), nil
-		}
+	mayAll := c.who.mayCreatePools()
+	switch {
+	case scope == scopePool && resource != "0":
 		id, _ := strconv.Atoi(resource)
-		p := e.pools[id]
+		p := e.pool(id)
 		if p == nil || !c.who.may(bitView, p) {
 			return roleTarget{}, e.errNoPool(c.who, resource)
 		}
-		return e.onePool(c, p), nil
-	case scopePools:
-		if resource != "0" {
-			return roleTarget{}, errBadRequest("The resource %q is not valid in scope %s.", resource, scope)
-		}
-		return e.allPools(c, scope, ""), nil
-	case scopeQueue:
+		return poolRoles(scope, p.name, true, c.who.may(bitAdminister, p)), nil
+	case scope == scopePool: // terraform#1592: an assignment at this place made a Reader of all pools
+		t := poolRoles(scope, AllPools, mayAll, mayAll)
+		t.only = RoleReader
+		return t, nil
+	case scope == scopePools && resource != "0":
+		return roleTarget{}, errBadRequest("The resource %q is not valid in scope %s.", resource, scope)
+	case scope == scopePools:
+		return poolRoles(scope, AllPools, mayAll, mayAll), nil
+	case scope == scopeQueue:
 		return e.queueRoles(c, resource)
 	}
-	return roleTarget{}, &apiError{http.StatusNotFound, "SecurityRoleScopeNotFoundException", nsWebAPI, "The scope " + scope + " does not exist."}
+	return roleTarget{}, errWebAPI(http.StatusNotFound, "SecurityRoleScopeNotFoundException", "The scope %s does not exist.", scope)
 }
 
-func (e *Emulator) onePool(c *request, p *pool) roleTarget {
-	return roleTarget{scope: scopePool, name: p.name, mayView: true, mayManage: c.who.may(bitAdminister, p),
-		roles:  func(id *identity) (string, string) { return id.roleOn(p.name), id.Roles[AllPools] },
-		assign: func(id *identity, role string) { id.setRole(p.name, role) }}
-}
-
-// allPools is the target of roles on every pool; only, if set, is the role that comes of any assignment.
-func (e *Emulator) allPools(c *request, scope, only string) roleTarget {
-	may := c.who.mayCreatePools()
-	return roleTarget{scope: scope, name: AllPools, mayView: may, mayManage: may,
-		roles: func(id *identity) (string, string) { return id.Roles[AllPools], "" },
-		assign: func(id *identity, role string) {
-			if role != "" && only != "" {
-				role = only
-			}
-			id.setRole(AllPools, role)
-		}}
+// poolRoles is the target of roles on a pool, or on all pools.
+func poolRoles(scope, name string, mayView, mayManage bool) roleTarget {
+	return roleTarget{scope: scope, name: name, mayView: mayView, mayManage: mayManage,
+		roles: func(id *identity) (assigned, inherited string) {
+			return id.roleOn(name), choose(name == AllPools, "", id.Roles[AllPools])
+		},
+		assign: func(id *identity, role string) { id.setRole(name, role) }}
 }
 
 // roleOn is the role that was assigned on a pool; names do not differ by case.
@@ -140,14 +128,11 @@ func (i *identity) roleOn(pool string) string {
 	return ""
 }
 
-// setRole writes a role down, in a map of its own: who put the identity has the old one in hand.
+// setRole replaces a role, in a new map: whoever put the identity still has the old one.
 func (i *identity) setRole(pool, role string) {
 	roles := Roles{}
-	for name, had := range i.Roles {
-		if !strings.EqualFold(name, pool) {
-			roles[name] = had
-		}
-	}
+	maps.Copy(roles, i.Roles)
+	maps.DeleteFunc(roles, func(name, _ string) bool { return strings.EqualFold(name, pool) })
 	if role != "" {
 		roles[pool] = role
 	}
@@ -159,24 +144,22 @@ func assignment(scope string, id *identity, role, access string) roleAssignment 
 		strings.ToUpper(access[:1]) + access[1:]}
 }
 
-func (e *Emulator) getRoleAssignments(c *request) (reply, error) {
-	t, err := e.roleTarget(c)
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) getRoleAssignments(c *request, t roleTarget) (any, error) {
 	if !t.mayView {
-		return reply{}, errNeeds(c.who.display(), "View", t.name)
+		return nil, errNeeds(c.who, "View", t.name)
 	}
 	out := []roleAssignment{}
-	for _, id := range e.sortedIdentities(func(id *identity) bool { return id.known }) {
-		switch assigned, inherited := t.roles(id); {
+	for _, id := range e.sortedIdentities() {
+		assigned, inherited := t.roles(id)
+		switch {
+		case !id.known:
 		case assigned != "":
 			out = append(out, assignment(t.scope, id, assigned, "assigned"))
 		case inherited != "":
 			out = append(out, assignment(t.scope, id, inherited, "inherited"))
 		}
 	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, out, asItIs), nil
 }
 
 type roleIn struct {
@@ -185,100 +168,83 @@ type roleIn struct {
 	UniqueName string `json:"uniqueName"`
 }
 
-// putRoleAssignments gives roles. An identity that the organisation does not know is passed over in silence: the answer
-// is 200 and counts what was done (azure-devops-rest.md 4.3).
-func (e *Emulator) putRoleAssignments(c *request) (reply, error) {
-	var in []roleIn
-	if one := c.params["identityId"]; one != "" {
-		var single roleIn
-		if err := c.decode(&single); err != nil {
-			return reply{}, err
-		}
-		single.UserID = one
-		in = []roleIn{single}
-	} else if err := c.decode(&in); err != nil {
-		return reply{}, err
+// putRoleAssignments assigns roles. Identities that the organisation does not know are ignored: the answer is 200 and
+// counts the assignments (azure-devops-rest.md 4.3).
+func (e *Emulator) putRoleAssignments(c *request) (any, error) {
+	in, one := make([]roleIn, 1), c.params["identityId"]
+	body := choose[any](one != "", &in[0], &in)
+	if err := c.decode(body); err != nil {
+		return nil, err
+	}
+	if one != "" {
+		in[0].UserID = one
 	}
 	t, err := e.manageableTarget(c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	out := []roleAssignment{}
 	for _, want := range in {
 		role := roleNamed(t.scope, want.RoleName)
 		if role == "" {
-			return reply{}, errBadRequest("The role %q does not exist in scope %s.", want.RoleName, t.scope)
+			return nil, errBadRequest("The role %q does not exist in scope %s.", want.RoleName, t.scope)
 		}
 		id := e.roleHolder(want)
 		if id == nil {
 			continue
 		}
 		if id == c.who.identity {
-			return reply{}, e.errOwnRole()
+			return nil, e.errOwnRole()
 		}
-		t.assign(id, role)
+		t.assign(id, cmp.Or(t.only, role))
 		e.record(Event{Type: EventRoleAssigned, Pool: t.name, Identity: id.ObjectID, Detail: role})
 		now, _ := t.roles(id)
 		out = append(out, assignment(t.scope, id, now, "assigned"))
 	}
-	if c.params["identityId"] != "" && len(out) == 1 {
-		return jsonReply(http.StatusOK, out[0]), nil
+	if one != "" && len(out) == 1 {
+		return out[0], nil
 	}
-	return jsonReply(http.StatusOK, listOf(out)), nil
+	return listOf(c, out, asItIs), nil
 }
 
 func (e *Emulator) roleHolder(in roleIn) *identity {
-	id := e.knownIdentity(in.UserID)
-	if id == nil && in.UserID == "" && in.UniqueName != "" {
-		for _, i := range e.identities {
-			if strings.EqualFold(i.ObjectID, in.UniqueName) || strings.EqualFold(i.Name, in.UniqueName) {
-				id = i
-			}
+	return first(e.sortedIdentities(), func(i *identity) bool {
+		if in.UserID == "" && in.UniqueName != "" {
+			return i.Member && (strings.EqualFold(i.ObjectID, in.UniqueName) || strings.EqualFold(i.Name, in.UniqueName))
 		}
-	}
-	if id == nil || !id.Member {
-		return nil
-	}
-	return id
+		return i.Member && strings.EqualFold(i.storageKey, in.UserID)
+	})
 }
 
 func (e *Emulator) manageableTarget(c *request) (roleTarget, error) {
 	t, err := e.roleTarget(c)
 	if err == nil && !t.mayManage {
-		err = errNeeds(c.who.display(), "Manage", t.name)
+		err = errNeeds(c.who, "Manage", t.name)
 	}
 	return t, err
 }
 
 // errOwnRole has the portal's text; what the API says is unverified (azure-devops-rest.md, "Unverified" e).
 func (e *Emulator) errOwnRole() error {
-	status := http.StatusBadRequest
-	if e.assumptions.OwnRoleForbidden {
-		status = http.StatusForbidden
-	}
-	return &apiError{status, "VssServiceException", nsCommon, "Cannot modify the role for self identity. Please try with a different identity."}
+	status := choose(e.assumptions.OwnRoleForbidden, http.StatusForbidden, http.StatusBadRequest)
+	return errServer(status, "Cannot modify the role for self identity. Please try with a different identity.")
 }
 
-// patchRoleAssignments takes roles away, by storage keys; with inheritPermissions it says whether roles on all pools count
-// here, which the emulator takes note of by doing nothing.
-func (e *Emulator) patchRoleAssignments(c *request) (reply, error) {
-	t, err := e.manageableTarget(c)
-	if err != nil || c.query("inheritPermissions") != "" {
-		return noContent(), err
+// patchRoleAssignments removes roles, by storage keys; with inheritPermissions it says whether roles on all pools count
+// here, which the emulator ignores.
+func (e *Emulator) patchRoleAssignments(c *request, t roleTarget) (any, error) {
+	if c.query("inheritPermissions") != "" {
+		return noContent, nil
 	}
 	var keys []string
 	if err := c.decode(&keys); err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	return noContent(), e.removeRoles(c, t, keys)
+	return noContent, e.removeRoles(c, t, keys)
 }
 
-func (e *Emulator) deleteRoleAssignment(c *request) (reply, error) {
-	t, err := e.manageableTarget(c)
-	if err != nil {
-		return reply{}, err
-	}
-	return noContent(), e.removeRoles(c, t, []string{c.params["identityId"]})
+func (e *Emulator) deleteRoleAssignment(c *request, t roleTarget) (any, error) {
+	return noContent, e.removeRoles(c, t, []string{c.params["identityId"]})
 }
 
 func (e *Emulator) removeRoles(c *request, t roleTarget, keys []string) error {

@@ -14,7 +14,7 @@ import (
 const maxBody = 64 << 20
 
 // ServeHTTP answers a call: to the control API below /_emulator/, to the identity endpoint /msi/token, or to Azure
-// DevOps below /{org}, /vssps/{org} and /vsaex/{org}. Faults and holds apply to the last two alone.
+// DevOps below /{org}, /vssps/{org} and /vsaex/{org}. Faults and holds do not apply to the control API.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := strings.ToLower(r.URL.Path); p == "/_emulator" || strings.HasPrefix(p, "/_emulator/") {
 		e.control.ServeHTTP(w, r)
@@ -30,10 +30,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the emulator is closed", http.StatusServiceUnavailable)
 		return
 	}
-	out, sent := e.serveWithFaults(r, body, plan, rec)
+	out, sent := e.serveWithFaults(newRequest(r, body), plan, rec)
 	if !sent {
 		e.recordEnd(rec, 0, plan.describe())
-		breakConnection(w, plan.reset())
+		breakConnection(w, plan.fault != nil && plan.fault.Reset)
 		return
 	}
 	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
@@ -53,7 +53,7 @@ func (w recordingWriter) WriteHeader(status int) {
 }
 
 // serveWithFaults does what the plan says, in its order: delay, hold, act or not, hold. It reports whether there is an answer.
-func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interference, rec *Call) (reply, bool) {
+func (e *Emulator) serveWithFaults(c *request, plan interference, rec *Call) (reply, bool) {
 	if !e.sleep(plan.delay) || !e.holdCall(plan, HoldBefore) {
 		return reply{}, false
 	}
@@ -65,8 +65,10 @@ func (e *Emulator) serveWithFaults(r *http.Request, body []byte, plan interferen
 			return f.reply(), true
 		}
 	}
-	out, who := e.dispatch(r, body)
-	e.recordCaller(rec, who, out.held)
+	out := e.dispatch(c)
+	e.mu.Lock()
+	rec.Who, rec.Held = c.caller, out.held
+	e.mu.Unlock()
 	if !e.holdCall(plan, HoldAfter) || plan.fault != nil && plan.fault.DropAnswer == DropAfter {
 		return reply{}, false
 	}
@@ -106,7 +108,7 @@ func write(w http.ResponseWriter, r *http.Request, out reply) {
 	}
 	w.WriteHeader(out.status)
 	if r.Method != http.MethodHead && out.status != http.StatusNoContent && out.status != http.StatusNotModified {
-		_, _ = w.Write(out.body) // the client may be gone, and that is its business
+		_, _ = w.Write(out.body) // the client may be gone
 	}
 }
 
@@ -114,7 +116,7 @@ func write(w http.ResponseWriter, r *http.Request, out reply) {
 func breakConnection(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // HTTP/2 and recorders: as near as net/http lets us come
+		panic(http.ErrAbortHandler) // HTTP/2 and recorders cannot hijack
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && reset {
 		_ = tcp.SetLinger(0) // unsent and unread data is dropped and the peer gets a RST

@@ -1,6 +1,9 @@
 package emulator
 
 import (
+	"cmp"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -9,7 +12,7 @@ import (
 	"strings"
 )
 
-// sessionRequest is what a listener sends; it describes its agent anew each time (agent-protocol.md 7.2).
+// sessionRequest is what a listener sends; it describes its agent each time (agent-protocol.md 7.2).
 type sessionRequest struct {
 	OwnerName string            `json:"ownerName"`
 	Agent     agentJSON         `json:"agent"`
@@ -28,20 +31,17 @@ type encryptionKeyJSON struct {
 	Value     []byte `json:"value"` // base64 in JSON
 }
 
-// listener is the agent on whose behalf a call of the listener's protocol is made.
+// listener returns the agent on whose behalf a call of the listener's protocol is made.
 func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
-	if c.who.isAgent && (c.who.agent == nil || c.who.agent.removed) { // its registration is gone (agent-protocol.md 6)
-		if e.assumptions.RemovedAgentUnauthorized {
-			return nil, errUnauthorized("TF400813: The user '%d' is not authorized to access this resource.", c.who.agentID)
-		}
-		return nil, errNoAgent(c.who.poolID, c.who.agentID)
+	if c.who.isAgent && (c.who.agent == nil || c.who.agent.removed) {
+		return nil, e.errAgentRemoved(c.who.poolID, c.who.agentID)
 	}
-	p := e.pools[c.intParam("poolId")]
-	if p == nil || !c.who.may(bitView, p) {
-		return nil, e.errNoPool(c.who, c.params["poolId"])
+	p, err := e.visiblePool(c)
+	if err != nil {
+		return nil, err
 	}
 	if !c.who.may(bitListen, p) || c.who.isAgent && c.who.agentID != agentID {
-		return nil, errNeeds(c.who.display(), "Listen", p.name)
+		return nil, errNeeds(c.who, "Listen", p.name)
 	}
 	a := p.agent(agentID)
 	if a == nil {
@@ -50,38 +50,38 @@ func (e *Emulator) listener(c *request, agentID int) (*agent, error) {
 	return a, nil
 }
 
+// errAgentRemoved is the error for an agent whose registration was removed (agent-protocol.md 6).
+func (e *Emulator) errAgentRemoved(poolID, agentID int) error {
+	if e.assumptions.RemovedAgentUnauthorized {
+		return errUnauthorized(textNoAccess(agentID))
+	}
+	return errNoAgent(poolID, agentID)
+}
+
 // createSession opens the one session an agent may have, with a fresh AES key that only the agent's key can open.
-func (e *Emulator) createSession(c *request) (reply, error) {
+func (e *Emulator) createSession(c *request) (any, error) {
 	var in sessionRequest
 	if err := c.decode(&in); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	a, err := e.listener(c, in.Agent.ID)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	if a.session != nil {
-		return reply{}, errSessionConflict(a.name, a.session.owner)
+		return nil, taskError(http.StatusConflict, "TaskAgentSessionConflictException",
+			"The task agent %s already has an active session for owner %s.", a.name, a.session.owner)
 	}
 	if a.key == nil {
-		return reply{}, errBadRequest("The agent %s has no public key.", a.name)
+		return nil, errBadRequest("The agent %s has no public key.", a.name)
 	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key)
-	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, a.key, key, nil) // SHA-1 is the protocol's (agent-protocol.md 7.2)
+	block, sealed, err := sessionKey(a.key)
 	if err != nil {
-		return reply{}, fmt.Errorf("cannot encrypt the session key: %w", err)
+		return nil, fmt.Errorf("cannot make the session key: %w", err)
 	}
 	now := e.now()
-	s := &session{id: newGUID(), agent: a, owner: in.OwnerName, key: key, created: now, lastSeen: now}
-	e.sessions[s.id] = s
-	a.session, a.statusChangedOn, a.shuttingDown = s, now, false
-	if in.Agent.Version != "" {
-		a.version = in.Agent.Version
-	}
-	if in.Agent.OSDescription != "" {
-		a.osDescription = in.Agent.OSDescription
-	}
+	a.statusChangedOn, a.shuttingDown = now, false
+	a.version, a.osDescription = cmp.Or(in.Agent.Version, a.version), cmp.Or(in.Agent.OSDescription, a.osDescription)
 	if in.System != nil { // the listener's scan overwrites what registration sent; user capabilities stay
 		a.system = in.System
 	}
@@ -91,18 +91,40 @@ func (e *Emulator) createSession(c *request) (reply, error) {
 	if a.update != nil && a.update.target == a.version {
 		a.update = nil
 	}
-	e.emitSession(EventSessionCreated, s)
-	return jsonReply(http.StatusOK, sessionJSON{
+	s := &session{id: newGUID(), agent: a, owner: in.OwnerName, cipher: block, created: now, lastSeen: now}
+	e.openSession(s)
+	return sessionJSON{
 		SessionID: s.id, OwnerName: s.owner, Agent: e.agentReference(c.base, a),
 		EncryptionKey: &encryptionKeyJSON{true, sealed},
-	}), nil
+	}, nil
 }
 
-// ownSession is the session named id, if it is the caller's; gone sessions are expired ones.
-func (e *Emulator) ownSession(c *request, id string) (*session, error) {
+// sessionKey makes the key of a session's messages, and encrypts it for the agent. SHA-1 is the protocol's
+// (agent-protocol.md 7.2).
+func sessionKey(of *rsa.PublicKey) (block cipher.Block, sealed []byte, err error) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	if sealed, err = rsa.EncryptOAEP(sha1.New(), rand.Reader, of, key, nil); err == nil {
+		block, err = aes.NewCipher(key)
+	}
+	return block, sealed, err
+}
+
+// openSession brings the session's agent online.
+func (e *Emulator) openSession(s *session) {
+	e.sessions[s.id], s.agent.session = s, s
+	e.emitSession(EventSessionCreated, s)
+}
+
+// ownSession returns the session that the request names, if it is the caller's; gone sessions are expired ones.
+func (e *Emulator) ownSession(c *request) (*session, error) {
+	id := c.query("sessionId")
+	if c.route.resource == "sessions" {
+		id = c.params["sessionId"]
+	}
 	s := e.sessions[strings.ToLower(id)]
 	agentID := c.who.agentID
-	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // it outlives its agent
+	if s != nil && s.agent.removed && c.who.isAgent && s.agent.id == agentID { // the session outlives its agent
 		return s, nil
 	}
 	if s != nil && !c.who.isAgent {
@@ -117,13 +139,9 @@ func (e *Emulator) ownSession(c *request, id string) (*session, error) {
 	return s, nil
 }
 
-func (e *Emulator) deleteSession(c *request) (reply, error) {
-	s, err := e.ownSession(c, c.params["sessionId"])
-	if err != nil {
-		return reply{}, err
-	}
+func (e *Emulator) deleteSession(_ *request, s *session) (any, error) {
 	e.endSession(s, EventSessionDeleted)
-	return noContent(), nil
+	return noContent, nil
 }
 
 // endSession takes a session away, and the agent offline. Messages not acknowledged stay in the agent's inbox for its

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// This file is a server that reads late: with StaleReads, GET of agents answers from a copy that is a minute behind,
-// and only what writes knows how things stand.
+// With StaleReads, GET of agents answers from a copy that is a minute old. Writes see the current state.
 
 // snapshot is the agents of every pool as they were from one moment on.
 type snapshot struct {
@@ -25,10 +24,10 @@ func (e *Emulator) recordSnapshot() {
 		return
 	}
 	now := snapshot{from: e.now(), agents: map[int][]*agent{}}
-	for id, p := range e.pools {
+	for _, p := range e.pools {
 		for _, a := range p.agents {
 			as := *a
-			now.agents[id] = append(now.agents[id], &as)
+			now.agents[p.id] = append(now.agents[p.id], &as)
 		}
 	}
 	e.snapshots = append(e.snapshots, now)
@@ -64,10 +63,9 @@ func (e *Emulator) shownAgent(c *request) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range e.shownAgents(p) {
-		if a.id == c.intParam("agentId") {
-			return a, nil
-		}
+	id := c.intParam("agentId")
+	if a := first(e.shownAgents(p), func(a *agent) bool { return a.id == id }); a != nil {
+		return a, nil
 	}
 	return nil, errNoAgent(p.id, c.params["agentId"])
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// State is everything there is in the organisation at one moment.
+// State is the content of the organisation at one moment.
 type State struct {
 	Time  time.Time   `json:"time"`
 	Org   string      `json:"org"`
@@ -25,7 +25,7 @@ type PoolState struct {
 	Agents     []AgentState `json:"agents"`
 }
 
-// AgentState is all the server knows of an agent.
+// AgentState is the state of an agent.
 type AgentState struct {
 	ID                 int               `json:"id"`
 	Name               string            `json:"name"`
@@ -63,21 +63,8 @@ func (e *Emulator) State() State {
 }
 
 func (e *Emulator) state() State {
-	out := State{Time: e.now(), Org: e.opts.Org, Jobs: []Job{}}
-	for _, p := range e.sortedPools() {
-		ps := PoolState{ID: p.id, Name: p.name, AutoUpdate: p.autoUpdate, Agents: []AgentState{}}
-		for _, a := range p.agents {
-			ps.Agents = append(ps.Agents, a.state())
-		}
-		out.Pools = append(out.Pools, ps)
-	}
-	for _, p := range e.projects {
-		out.Projects = append(out.Projects, p.state())
-	}
-	for _, j := range e.jobs {
-		out.Jobs = append(out.Jobs, j.public())
-	}
-	return out
+	pools := each(e.pools, func(p *pool) PoolState { return PoolState{p.id, p.name, p.autoUpdate, each(p.agents, (*agent).state)} })
+	return State{e.now(), e.opts.Org, pools, each(e.jobs, (*job).public), each(e.projects, (*project).state)}
 }
 
 func (a *agent) state() AgentState {
@@ -99,7 +86,7 @@ func (a *agent) state() AgentState {
 	return out
 }
 
-// Pool is the pool of that name in the state, nil when there is none.
+// Pool returns the pool of that name, or nil.
 func (s State) Pool(name string) *PoolState {
 	i := slices.IndexFunc(s.Pools, func(p PoolState) bool { return p.Name == name })
 	if i < 0 {
@@ -108,7 +95,7 @@ func (s State) Pool(name string) *PoolState {
 	return &s.Pools[i]
 }
 
-// Agent is the agent of that name in the pool, nil when there is none.
+// Agent returns the agent of that name, or nil.
 func (p *PoolState) Agent(name string) *AgentState {
 	if p == nil {
 		return nil

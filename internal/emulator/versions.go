@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,11 +9,11 @@ import (
 // apiVersion finds the version a request asks for: in the query, or as a parameter of Accept or Content-Type. The
 // headers are searched rather than parsed because go-api sends "Accept: ;api-version=7.1-preview.1"
 // (azure-devops-rest.md 0).
-func apiVersion(r *http.Request) string {
-	if v := queryValue(r.URL.Query(), "api-version"); v != "" {
+func apiVersion(c *request) string {
+	if v := c.query("api-version"); v != "" {
 		return v
 	}
-	for _, h := range []string{r.Header.Get("Accept"), r.Header.Get("Content-Type")} {
+	for _, h := range []string{c.http.Header.Get("Accept"), c.http.Header.Get("Content-Type")} {
 		for part := range strings.FieldsFuncSeq(h, func(c rune) bool { return c == ';' || c == ',' }) {
 			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
 			if ok && strings.EqualFold(strings.TrimSpace(name), "api-version") {
@@ -35,24 +34,23 @@ func (e *Emulator) checkVersion(method, version string, preview bool) error {
 		if method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions {
 			return nil
 		}
-		return &apiError{http.StatusBadRequest, "VssVersionNotSpecifiedException", nsWebAPI, fmt.Sprintf(
-			"No api-version was supplied for the %q request. The version must be supplied either as part of the Accept header (e.g. \"application/json; api-version=1.0\") or as a query parameter (e.g. \"?api-version=1.0\").", method)}
+		return errWebAPI(http.StatusBadRequest, "VssVersionNotSpecifiedException",
+			"No api-version was supplied for the %q request. The version must be supplied either as part of the Accept header (e.g. \"application/json; api-version=1.0\") or as a query parameter (e.g. \"?api-version=1.0\").", method)
 	}
 	number, stage, hasStage := strings.Cut(version, "-")
 	major, minor, ok := parseVersion(number)
 	stageOK := !hasStage || strings.HasPrefix(strings.ToLower(stage), "preview")
 	if !ok || !stageOK {
-		return &apiError{http.StatusBadRequest, "VssVersionNotSupportedException", nsWebAPI,
-			fmt.Sprintf("The api-version %q is not a version.", version)}
+		return errWebAPI(http.StatusBadRequest, "VssVersionNotSupportedException", "The api-version %q is not a version.", version)
 	}
 	if major > newestMajor || major == newestMajor && minor > newestMinor {
-		return &apiError{http.StatusBadRequest, "VssVersionOutOfRangeException", nsWebAPI, fmt.Sprintf(
+		return errWebAPI(http.StatusBadRequest, "VssVersionOutOfRangeException",
 			"The requested REST API version of %s is out of range for this server. The latest REST API version this server supports is %d.%d.",
-			version, newestMajor, newestMinor)}
+			version, newestMajor, newestMinor)
 	}
 	if preview && !hasStage && !e.assumptions.PlainVersionOnPreview {
-		return &apiError{http.StatusBadRequest, "VssInvalidPreviewVersionException", nsWebAPI, fmt.Sprintf(
-			"The requested version %q of the resource is under preview. The -preview flag must be supplied in the api-version for such requests. For example: \"%s-preview\"", version, version)}
+		return errWebAPI(http.StatusBadRequest, "VssInvalidPreviewVersionException",
+			"The requested version %q of the resource is under preview. The -preview flag must be supplied in the api-version for such requests. For example: \"%s-preview\"", version, version)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func Table() []Row {
 		{fmt.Sprint(TryAgain), "try again. Another agent has the name, or another container uses the agent directory. Or a job was cut: the grace period was too short, `AZP_ON_TERM` is cancel, or another process stopped the listener. Also if a job may have been cut and its result is unknown"},
 		{fmt.Sprint(Denied), "permission denied: no licence, no role, a refused token, or a pool that the identity cannot see"},
 		{fmt.Sprint(DirUnusable), "the agent directory is unusable: no listener, wrong architecture, not writable, or another tool's agent in it"},
-		{"128+n", "the listener was killed by signal n and not restarted; 130: a person cancelled the job"},
+		{"128+n", "the listener was killed by signal n and not restarted; 130: the job was cancelled by a second SIGINT"},
 	}
 }
 

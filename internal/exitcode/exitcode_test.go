@@ -42,7 +42,7 @@ func TestOf(t *testing.T) {
 		{&install.ChecksumError{}, 69},
 		{errors.New("a fault of ours"), 70},
 		{&fs.PathError{Err: errors.New("x")}, 70},
-		{&pool.NameTakenError{Op: "make placeholder"}, 75},
+		{&pool.NameTakenError{Op: "create placeholder"}, 75},
 		{&azdo.Error{Op: "x", Status: 409}, 75},
 		{&setup.StepError{Cause: &azdo.RefusedError{Reason: "VS403283: Could not add user"}}, 75},
 		{&setup.UnconfirmedError{}, 75},

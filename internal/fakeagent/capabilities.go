@@ -31,7 +31,10 @@ func capabilities(env environ, f agentFacts) map[string]string {
 		}
 	}
 	addTools(caps, env)
-	addFile(caps, f.root)
+	content, _ := os.ReadFile(filepath.Join(f.root, ".capabilities")) // KEY=VALUE lines (3.7); most agents have none
+	fromFile := environ{}
+	fromFile.apply(content)
+	maps.Copy(caps, fromFile)
 	maps.Copy(caps, f.capabilities())
 	return caps
 }
@@ -84,17 +87,6 @@ func which(program, path string) string {
 		}
 	}
 	return ""
-}
-
-// addFile adds the root's .capabilities, KEY=VALUE lines (3.7).
-func addFile(caps map[string]string, root string) {
-	content, err := os.ReadFile(filepath.Join(root, ".capabilities"))
-	if err != nil {
-		return
-	}
-	fromFile := environ{}
-	fromFile.apply(content)
-	maps.Copy(caps, fromFile)
 }
 
 func (f agentFacts) capabilities() map[string]string {

@@ -40,7 +40,9 @@ type client struct {
 	agent string // User-Agent
 }
 
-func userAgent(version string) string { return "azptend-fakeagent/" + version }
+func newClient(hc *http.Client, token bearer, version string) *client {
+	return &client{http: hc, token: token, agent: "azptend-fakeagent/" + version}
+}
 
 func newHTTPClient() *http.Client {
 	return &http.Client{
@@ -75,24 +77,23 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &s) && s.status == status
 }
 
-// isUnauthorized also knows the sign-in page, which comes as 203 or a redirect
-// (1.4).
-func isUnauthorized(err error) bool { return isStatus(err, http.StatusUnauthorized) }
-
-func isForbidden(err error) bool {
-	return isType(err, "AccessDenied") || isStatus(err, http.StatusForbidden)
+// isDenied reports whether the server refuses this agent for good: by its rights,
+// its token or its pool. The sign-in page, which comes as 203 or a redirect, counts
+// as a refused token (1.4).
+func isDenied(err error) bool {
+	return isStatus(err, http.StatusUnauthorized) || isStatus(err, http.StatusForbidden) ||
+		isType(err, "AccessDenied") || isType(err, "TaskAgentPoolNotFound")
 }
 
 // call sends body (nil, bytes as they are, or anything as JSON) and decodes the
 // answer into answer, unless that is nil or the answer is empty. A refused token
-// is replaced once (7.1).
+// is replaced once (7.1). A context without a deadline gets callTimeout.
 func (c *client) call(ctx context.Context, method, url string, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return c.callNoTimeout(ctx, method, url, body, answer)
-}
-
-func (c *client) callNoTimeout(ctx context.Context, method, url string, body, answer any) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+	}
 	content, contentType, err := encode(body)
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (c *client) callNoTimeout(ctx context.Context, method, url string, body, an
 			return err
 		}
 		err = c.send(ctx, method, url, token, content, contentType, answer)
-		if fresh || !isUnauthorized(err) || isType(err, "TaskAgentAccessTokenExpired") {
+		if fresh || !isStatus(err, http.StatusUnauthorized) || isType(err, "TaskAgentAccessTokenExpired") {
 			return err
 		}
 	}

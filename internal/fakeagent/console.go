@@ -72,7 +72,7 @@ func (c *console) flush(ctx context.Context) {
 	c.sent += len(lines)
 }
 
-// close sends what is left and uploads the log; nil means that there is none.
+// close sends what is left and uploads the log; nil means that there is no log.
 func (c *console) close(ctx context.Context) *logRef {
 	close(c.stop)
 	<-c.done

@@ -1,7 +1,7 @@
-// Package fakeagent plays the Azure Pipelines agent: a small program that speaks the
-// listener's protocol, so that the demo and tests need no package of Microsoft's. It
-// never pretends to be Microsoft's agent: its banner, its operating system description
-// and its capability Agent.FakeAgent say what it is.
+// Package fakeagent is a fake Azure Pipelines agent: a small program that speaks the
+// listener's protocol, so that the demo and tests need no package of Microsoft's. Its
+// banner, its operating system description and its capability Agent.FakeAgent say that
+// it is not Microsoft's agent.
 //
 // It is compiled into azptend-lab, which calls [Main] where [IsInvokedAs] accepts the
 // name that it was started by. [LayOut] copies such a program to bin/Agent.Listener and
@@ -19,24 +19,8 @@
 //
 // # How it reads
 //
-//	main.go          Main: dispatch, signals, the cap on SIGTERM
-//	settings.go      root directory, arguments, settings; environ.go: .env and environment
-//	files.go         .agent, .credentials; rsakey.go: .credentials_rsaparams
-//	client.go        HTTP and the server's errors; token.go: the client assertion
-//	pool.go          the pool's REST calls: session, messages, job requests
-//	session.go       creating the session, and when to stop trying
-//	poll.go          the long poll; messages.go: decrypting
-//	listener.go      one listener from start to exit code
-//	job.go           one job seen from the listener: renew, worker, cancel
-//	update.go        AgentRefresh
-//	notify.go        the notification socket, and the counters of Agent.perf
-//	capabilities.go, terminal.go
-//	ipc.go           what listener and worker say to each other
-//	jobmessage.go    the job as the server sent it
-//	worker.go        one job seen from the worker; steps.go: one step
-//	plan.go          the plan's REST calls and results; console.go: live lines and the log
-//	orphans_*.go     neither process reaps orphans
-//	layout.go        the agent's directory and archive
+// main.go starts the listener or the worker. listener.go is one listener from start to exit code, with session.go and
+// poll.go. job.go is one job in the listener, worker.go and steps.go are the same job in its worker.
 //
 // # Settings
 //

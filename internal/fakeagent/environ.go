@@ -38,10 +38,7 @@ func (e environ) list() []string {
 // loadFile applies the root's .env over the environment (3.7). No file is fine.
 func (e environ) loadFile(root string) error {
 	content, err := os.ReadFile(filepath.Join(root, ".env"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot read .env: %w", err)
 	}
 	e.apply(content)
@@ -84,4 +81,6 @@ func (e environ) takeInputs() map[string]string {
 }
 
 // withoutBOM drops the UTF-8 byte order mark that .NET writes (3).
-func withoutBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
+func withoutBOM(b []byte) []byte {
+	return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+}

@@ -1,6 +1,7 @@
 package fakeagent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,20 +33,29 @@ type credentialsFile struct {
 	} `json:"data"`
 }
 
-// errNotConfigured is what a missing .agent comes to: exit 2 (3.8).
+// errNotConfigured is the error for a missing .agent: exit 2 (3.8).
 var errNotConfigured = errors.New("Not configured") //nolint:staticcheck // the text is the real listener's
+
+// readJSON reads a JSON file of the root.
+func readJSON(root, name string, v any) error {
+	content, err := os.ReadFile(filepath.Join(root, name))
+	if err == nil {
+		err = json.Unmarshal(withoutBOM(content), v)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	return nil
+}
 
 func readAgentFile(root string) (agentFile, error) {
 	var a agentFile
-	content, err := os.ReadFile(filepath.Join(root, ".agent"))
+	err := readJSON(root, ".agent", &a)
 	if errors.Is(err, fs.ErrNotExist) {
-		return a, errNotConfigured
+		err = errNotConfigured
 	}
 	if err != nil {
-		return a, fmt.Errorf("cannot read .agent: %w", err)
-	}
-	if err := json.Unmarshal(withoutBOM(content), &a); err != nil {
-		return a, fmt.Errorf("cannot read .agent: %w", err)
+		return a, err
 	}
 	switch {
 	case a.AgentID <= 0:
@@ -74,16 +84,11 @@ func (a agentFile) workDir(root string) string {
 
 func readCredentialsFile(root string) (credentialsFile, error) {
 	var c credentialsFile
-	content, err := os.ReadFile(filepath.Join(root, ".credentials"))
+	err := readJSON(root, ".credentials", &c)
 	if err != nil {
-		return c, fmt.Errorf("cannot read .credentials: %w", err)
+		return c, err
 	}
-	if err := json.Unmarshal(withoutBOM(content), &c); err != nil {
-		return c, fmt.Errorf("cannot read .credentials: %w", err)
-	}
-	if c.Data.OAuthEndpointURL == "" {
-		c.Data.OAuthEndpointURL = c.Data.AuthorizationURL
-	}
+	c.Data.OAuthEndpointURL = cmp.Or(c.Data.OAuthEndpointURL, c.Data.AuthorizationURL)
 	switch {
 	case c.Scheme != "OAuth":
 		err = fmt.Errorf("scheme is %q, not OAuth", c.Scheme)

@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -31,10 +29,6 @@ type job struct {
 	done         chan struct{}
 }
 
-func newJob(l *listener, m jobMessage, raw []byte) *job {
-	return &job{l: l, message: m, raw: raw, stopRequests: make(chan stopRequest, 8), done: make(chan struct{})}
-}
-
 // requestStop passes a request on. When eight wait already, the job needs no more.
 func (j *job) requestStop(w stopRequest) {
 	select {
@@ -44,7 +38,7 @@ func (j *job) requestStop(w stopRequest) {
 }
 
 // start runs the job beside the main loop. A signal does not end its context:
-// the worker is told, and takes its time (5.3).
+// the worker gets a request, and ends the job by itself (5.3).
 func (j *job) start(ctx context.Context) {
 	go func() {
 		defer close(j.done)
@@ -67,7 +61,7 @@ func (j *job) run(ctx context.Context) {
 		j.l.term.err("An error occurred: %v", err)
 		j.reportCrash(ctx)
 	} else {
-		j.l.notify.jobStarted(j.message.JobID)
+		j.l.notify.send("Starting job: " + j.message.JobID)
 		if j.l.settings.closesSocket {
 			j.l.notify.close()
 		}
@@ -81,7 +75,7 @@ func (j *job) run(ctx context.Context) {
 			j.l.log.Printf("cannot finish job request %s: %v", id, err)
 		}
 	}
-	j.l.notify.jobFinished(j.message.JobID)
+	j.l.notify.send("Finished job: " + j.message.JobID)
 }
 
 // renewFirst must succeed before any work starts; it is tried five times (5.6).

@@ -1,13 +1,14 @@
 package fakeagent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// jobMessage is a PipelineAgentJobRequest (7.4), as far as it is needed.
+// jobMessage is a PipelineAgentJobRequest (7.4), with the members that are needed.
 type jobMessage struct {
 	JobID          string `json:"jobId"`
 	JobDisplayName string `json:"jobDisplayName"`
@@ -55,21 +56,14 @@ type step struct {
 	Environment     map[string]scalar `json:"environment"`
 }
 
-// script is the step's script; false for a task of another kind.
-func (s step) script() (string, bool) {
-	for name, value := range s.Inputs {
-		if strings.EqualFold(name, "script") {
-			return string(value), true
+// lookUp finds a name without regard to case, as the agent's dictionaries do.
+func lookUp[V any](in map[string]V, name string) (value V, found bool) {
+	for n, v := range in {
+		if strings.EqualFold(n, name) {
+			return v, true
 		}
 	}
-	return "", false
-}
-
-func (s step) title() string {
-	if s.DisplayName != "" {
-		return s.DisplayName
-	}
-	return s.Name
+	return value, false
 }
 
 // scalar is a string that may have come as another JSON scalar.
@@ -91,19 +85,13 @@ func parseJobMessage(body []byte) (jobMessage, error) {
 	if err := json.Unmarshal(withoutBOM(body), &m); err != nil {
 		return m, fmt.Errorf("cannot read the job message: %w", err)
 	}
-	var missing error
 	switch {
 	case m.JobID == "":
-		missing = errors.New("it has no jobId")
+		return m, errors.New("cannot use the job message: it has no jobId")
 	case m.RequestID <= 0:
-		missing = errors.New("it has no requestId")
+		return m, errors.New("cannot use the job message: it has no requestId")
 	}
-	if missing != nil {
-		return m, fmt.Errorf("cannot use the job message: %w", missing)
-	}
-	if m.JobDisplayName == "" {
-		m.JobDisplayName = m.JobName
-	}
+	m.JobDisplayName = cmp.Or(m.JobDisplayName, m.JobName)
 	return m, nil
 }
 
@@ -114,12 +102,7 @@ func (m jobMessage) connection() (url, token string, err error) {
 		if !strings.EqualFold(e.Name, "SystemVssConnection") {
 			continue
 		}
-		for name, value := range e.Authorization.Parameters {
-			if strings.EqualFold(name, "AccessToken") {
-				token = value
-			}
-		}
-		if e.URL == "" || token == "" {
+		if token, _ = lookUp(e.Authorization.Parameters, "AccessToken"); e.URL == "" || token == "" {
 			break
 		}
 		return e.URL, token, nil
@@ -127,9 +110,11 @@ func (m jobMessage) connection() (url, token string, err error) {
 	return "", "", errors.New("cannot use the job message: no endpoint SystemVssConnection with a token")
 }
 
-// reportsItself says who ends the job: from plan version 8 on the worker's
-// event, before it the listener's request (7.4).
-func (m jobMessage) reportsItself() bool { return m.Plan.Version >= 8 }
+// reportsItself says that the worker's event ends the job, from plan version 8 on.
+// Before, the listener's request does (7.4).
+func (m jobMessage) reportsItself() bool {
+	return m.Plan.Version >= 8
+}
 
 // expand replaces $(name) by the variable's value, secrets included, as the
 // agent does before a task sees its inputs.
@@ -142,24 +127,15 @@ func (m jobMessage) expand(s string) string {
 			return out.String()
 		}
 		name, after, closed := strings.Cut(rest, ")")
-		value, known := m.variable(name)
+		value, known := lookUp(m.Variables, name)
 		if closed && known {
-			out.WriteString(value)
+			out.WriteString(string(value.Value))
 			s = after
 			continue
 		}
 		out.WriteString("$(") // the shell's own
 		s = rest
 	}
-}
-
-func (m jobMessage) variable(name string) (string, bool) {
-	for n, v := range m.Variables {
-		if strings.EqualFold(n, name) {
-			return string(v.Value), true
-		}
-	}
-	return "", false
 }
 
 // secretMask hides the values of secret variables in what is printed.

@@ -44,20 +44,14 @@ func IsInvokedAs(argv0 string) bool {
 // folder the root (3.9). Each file appears whole or not at all, so LayOut may be
 // repeated and may meet a running listener.
 func LayOut(dir, executable string) error {
-	for _, sub := range []string{"bin", "externals"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return fmt.Errorf("cannot lay out the fake agent: %w", err)
-		}
-	}
-	for _, name := range []string{listenerName, workerName} {
-		if err := copyFile(filepath.Join(dir, "bin", name), executable); err != nil {
-			return fmt.Errorf("cannot lay out the fake agent: %w", err)
-		}
-	}
+	err := errors.Join(os.MkdirAll(filepath.Join(dir, "externals"), 0o755), copyPrograms(filepath.Join(dir, "bin"), executable))
 	for name, content := range textFiles() {
-		if err := writeAtomically(filepath.Join(dir, name), strings.NewReader(content), 0o755); err != nil {
-			return fmt.Errorf("cannot lay out the fake agent: %w", err)
+		if err == nil {
+			err = writeAtomically(filepath.Join(dir, name), strings.NewReader(content), 0o755)
 		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lay out the fake agent: %w", err)
 	}
 	return nil
 }
@@ -90,7 +84,7 @@ func Pack(executable string) ([]byte, error) {
 	return archive.Bytes(), nil
 }
 
-// Platform is the platform of this program, as the names of agent packages have it; "" where there is none.
+// Platform is the platform of this program in the names of agent packages; "" if there is no such package.
 func Platform() string {
 	return map[string]string{"linux/amd64": "linux-x64", "linux/arm64": "linux-arm64", "darwin/amd64": "osx-x64",
 		"darwin/arm64": "osx-arm64"}[runtime.GOOS+"/"+runtime.GOARCH]
@@ -99,10 +93,21 @@ func Platform() string {
 // textFiles are the files by which scripts and people know an agent's folder (8).
 func textFiles() map[string]string {
 	return map[string]string{
-		"license.html": "<p>This folder holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
+		"license.html": "<p>This directory holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
 		"run.sh": "#!/bin/sh\n# azptend's fake agent.\n" +
 			"exec \"$(dirname \"$0\")/bin/Agent.Listener\" run \"$@\"\n",
 	}
+}
+
+// copyPrograms makes dir and copies a program there, once as the listener and once as the worker.
+func copyPrograms(dir, program string) error {
+	err := os.MkdirAll(dir, 0o755)
+	for _, name := range []string{listenerName, workerName} {
+		if err == nil {
+			err = copyFile(filepath.Join(dir, name), program)
+		}
+	}
+	return err
 }
 
 func copyFile(to, from string) error {
@@ -126,13 +131,7 @@ func writeAtomically(to string, content io.Reader, mode os.FileMode) error {
 	}
 	defer os.Remove(tmp.Name()) // gone already when all went well
 	_, err = io.Copy(tmp, content)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if closed := tmp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), to)
 	}
 	return err

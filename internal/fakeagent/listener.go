@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -9,7 +7,6 @@ import (
 	"errors"
 	"log"
 	"sync"
-	"time"
 
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -65,8 +62,7 @@ func (l *listener) run(ctx context.Context) int {
 		return l.settings.exit
 	}
 	if err := l.readFiles(); err != nil { // 3.8
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+		return l.term.fail(err, exitRetryable)
 	}
 	l.notify = &notifier{log: l.log}
 	defer func() { l.notify.close() }()
@@ -82,7 +78,8 @@ func (l *listener) run(ctx context.Context) int {
 	}
 	defer l.deleteSession()
 	l.perf.count("SessionCreated")
-	if !l.lookUpFlags(ctx) {
+	// The real listener asks for feature flags once it has its session (Agent.cs, InitializeRuntimeFeatures).
+	if !pause(ctx, l.settings.flagsTake) {
 		return exitSuccess
 	}
 	l.term.dated("Listening for Jobs")
@@ -93,23 +90,6 @@ func (l *listener) run(ctx context.Context) int {
 		l.notify = connectNotifier(ctx, l.agent.NotificationSocketAddress, l.log)
 	}
 	return l.serve(ctx, s)
-}
-
-// lookUpFlags takes the time of the feature flags that the real listener asks for
-// once it has its session (Agent.cs, InitializeRuntimeFeatures); false says that a
-// signal came first.
-func (l *listener) lookUpFlags(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	timer := time.NewTimer(l.settings.flagsTake)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func (l *listener) readFiles() error {
@@ -126,7 +106,7 @@ func (l *listener) readFiles() error {
 	}
 	hc := newHTTPClient()
 	tokens := &tokenSource{http: hc, creds: creds, key: l.key}
-	l.pool = newPoolAPI(&client{http: hc, token: tokens.bearer, agent: userAgent(l.version)}, l.agent)
+	l.pool = newPoolAPI(newClient(hc, tokens.bearer, l.version), l.agent)
 	return nil
 }
 
@@ -144,12 +124,11 @@ func (l *listener) exitCodeOf(err error) int {
 	if errors.Is(err, context.Canceled) {
 		return exitSuccess
 	}
-	l.term.err("An error occurred: %v", err)
-	return exitRetryable
+	return l.term.fail(err, exitRetryable)
 }
 
-// serve takes messages until there is a reason to leave. What still runs then
-// is told to stop and waited for without limit (5.3).
+// serve takes messages until there is a reason to exit. Then it asks the running
+// job to stop, and waits for it without a limit (5.3).
 func (l *listener) serve(ctx context.Context, s session) int {
 	polling, stopPolling := context.WithCancel(ctx)
 	inbox := make(chan pollResult)
@@ -242,7 +221,7 @@ func (l *listener) takeJob(ctx context.Context, body []byte) bool {
 		return true
 	}
 	l.served = true
-	j := newJob(l, m, body)
+	j := &job{l: l, message: m, raw: body, stopRequests: make(chan stopRequest, 8), done: make(chan struct{})}
 	if l.current != nil {
 		l.waiting = j
 		return true

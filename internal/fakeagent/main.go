@@ -1,14 +1,12 @@
-//go:build unix
-
 package fakeagent
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -45,14 +43,12 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		err = env.loadFile(p.root)
 	}
 	if err != nil {
-		t.err("An error occurred: %v", err)
-		return exitRetryable
+		return t.fail(err, exitRetryable)
 	}
 	o := parseOptions(args, env.takeInputs())
 	k, err := readSettings(env)
 	if err != nil {
-		t.err("An error occurred: %v", err)
-		return exitTerminated
+		return t.fail(err, exitTerminated)
 	}
 	version := versionOf(p.bin, k.major)
 	if o.version {
@@ -64,23 +60,20 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 		t.err("Unrecognized command-line input argument: %q.", arg) // and go on (1.2)
 	}
 	if o.verb != "run" {
-		t.err("An error occurred: cannot %s: azptend's fake agent only runs", o.verb)
-		return exitTerminated
+		return t.fail(fmt.Errorf("cannot %s: azptend's fake agent only runs", o.verb), exitTerminated)
 	}
 	s.configure(k)
 	if err := checkListable(p.root); err != nil {
-		t.err("An error occurred: %v", err)
-		return exitTerminated
+		return t.fail(err, exitTerminated)
 	}
 	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
 
-// runListener runs the listener until it exits, or until the time after SIGTERM is up.
+// runListener runs the listener until it exits, or until its time after SIGTERM is over.
 func (s *signals) runListener(l *listener) int {
 	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+		return l.term.fail(err, exitRetryable)
 	}
 	defer file.Close()
 	l.term.setLog(diag)
@@ -90,8 +83,7 @@ func (s *signals) runListener(l *listener) int {
 	}
 	defer s.logShutdown(diag)()
 	if l.procs, err = newProcs(); err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+		return l.term.fail(err, exitRetryable)
 	}
 	defer l.procs.Close()
 	code := make(chan int, 1)
@@ -112,8 +104,8 @@ func (s *signals) runListener(l *listener) int {
 	}
 }
 
-// logShutdown writes into the log that a signal has told the listener to end, as
-// HostContext.ShutdownAgent does, until it is stopped.
+// logShutdown logs that a signal ends the listener, as HostContext.ShutdownAgent
+// does, until it is stopped.
 func (s *signals) logShutdown(diag *log.Logger) (stop func()) {
 	told := make(chan struct{})
 	stopIt := context.AfterFunc(s.ctx, func() {
@@ -135,11 +127,7 @@ func newProcs() (*proc.Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := resignAsSubreaper(); err != nil {
-		p.Close()
-		return nil, err
-	}
-	return p, nil
+	return p, proc.DisownOrphans()
 }
 
 // signals is the listener's handling of them (5.1): the first SIGINT, SIGQUIT or
@@ -149,8 +137,6 @@ type signals struct {
 	ctx        context.Context
 	expired    chan struct{} // closed when SIGTERM's cap has passed
 	caught     chan os.Signal
-	once       sync.Once
-	quit       chan struct{}
 	cap        atomic.Int64   // how long SIGTERM leaves us
 	termed     chan struct{}  // closed at the first SIGTERM
 	takes      time.Duration  // from then to the end, at least
@@ -161,7 +147,7 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &signals{
 		ctx: ctx, expired: make(chan struct{}), caught: make(chan os.Signal, 4),
-		quit: make(chan struct{}), termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
+		termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
 	// .NET's runtime ignores it: a reader of its output that goes away does not end
@@ -201,30 +187,21 @@ func (s *signals) delayExit() {
 
 func (s *signals) watch(cancel context.CancelFunc, t *terminal) {
 	defer cancel()
-	var expired <-chan time.Time
-	for {
-		select {
-		case sig := <-s.caught:
-			if s.ctx.Err() == nil {
-				t.line("Exiting...")
-				cancel()
-			}
-			if sig == syscall.SIGTERM && expired == nil {
-				expired = time.After(time.Duration(s.cap.Load()))
-				close(s.termed)
-			}
-		case <-expired:
-			close(s.expired)
-			return
-		case <-s.quit:
-			return
+	termed := false
+	for sig := range s.caught {
+		if s.ctx.Err() == nil {
+			t.line("Exiting...")
+			cancel()
+		}
+		if sig == syscall.SIGTERM && !termed {
+			termed = true
+			time.AfterFunc(time.Duration(s.cap.Load()), func() { close(s.expired) })
+			close(s.termed)
 		}
 	}
 }
 
 func (s *signals) stop() {
-	s.once.Do(func() {
-		signal.Stop(s.caught)
-		close(s.quit)
-	})
+	signal.Stop(s.caught)
+	close(s.caught)
 }

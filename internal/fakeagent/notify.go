@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -53,9 +51,6 @@ func dialIPv4(ctx context.Context, address string) (net.Conn, error) {
 	}
 	return (&net.Dialer{Timeout: notifyTimeout}).DialContext(ctx, "tcp4", address) // a system without IPv6
 }
-
-func (n *notifier) jobStarted(id string)  { n.send("Starting job: " + id) }
-func (n *notifier) jobFinished(id string) { n.send("Finished job: " + id) }
 
 func (n *notifier) send(frame string) {
 	if n.conn == nil {

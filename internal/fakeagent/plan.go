@@ -38,7 +38,7 @@ func newPlan(m jobMessage, hc *http.Client, version string, p timeScale) (*plan,
 	base := fmt.Sprintf("%s/%s/_apis/distributedtask/hubs/%s/plans/%s", strings.TrimRight(at, "/"),
 		url.PathEscape(m.Plan.ScopeIdentifier), url.PathEscape(m.Plan.PlanType), url.PathEscape(m.Plan.PlanID))
 	constant := func(context.Context, bool) (string, error) { return token, nil }
-	return &plan{client: &client{http: hc, token: constant, agent: userAgent(version)}, base: base, timeScale: p, job: m}, nil
+	return &plan{client: newClient(hc, constant, version), base: base, timeScale: p, job: m}, nil
 }
 
 // record is one record of the timeline (7.5).
@@ -91,11 +91,6 @@ func (r *record) end(res result) {
 	r.FinishTime = jsonTime(time.Now())
 }
 
-type collection[T any] struct {
-	Count int `json:"count"`
-	Value []T `json:"value"`
-}
-
 func (p *plan) updateRecords(ctx context.Context, records ...record) error {
 	for i := range records {
 		if records[i].Issues == nil {
@@ -103,7 +98,7 @@ func (p *plan) updateRecords(ctx context.Context, records ...record) error {
 		}
 	}
 	path := "/timelines/" + url.PathEscape(p.job.Timeline.ID) + "/records"
-	return p.send(ctx, http.MethodPatch, path, collection[record]{len(records), records}, nil)
+	return p.send(ctx, http.MethodPatch, path, map[string]any{"count": len(records), "value": records}, nil)
 }
 
 // feed sends live lines. The path names the job's record and the body the

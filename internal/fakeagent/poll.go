@@ -1,10 +1,7 @@
-//go:build unix
-
 package fakeagent
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -36,7 +33,7 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- pollResult)
 		if err != nil && ctx.Err() != nil {
 			return
 		}
-		if err == nil { // the real one says so of a call of its own, every 30 s
+		if err == nil { // the real listener logs this of a separate call, every 30 s
 			l.log.Printf("Sent GetAgentMessage to keep alive agent %d, session '%s'.", l.agent.AgentID, s.id)
 		}
 		if err == nil && outage > 0 {
@@ -91,15 +88,16 @@ func (l *listener) backOff(ctx context.Context, err error, outage int) {
 // or 0 where the token was taken away (5.5, 6). A token that is refused is no such
 // end (corrections, 6 and 7.1).
 func (l *listener) finalAtPoll(err error) *exitError {
-	var token *tokenError
 	switch {
-	case isType(err, "TaskAgentAccessTokenExpired"), errors.As(err, &token) && token.isClientGone() && l.settings.endsWhenRefused:
+	case isType(err, "TaskAgentAccessTokenExpired"), l.settings.endsWhenRefused && isClientGone(err):
 		l.log.Print(msgTokenRevoked)
 		return &exitError{exitSuccess, nil}
-	case isType(err, "TaskAgentNotFound"), isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
+	case isType(err, "TaskAgentNotFound"), isDenied(err):
 		return &exitError{exitRetryable, []string{"An error occurred: " + err.Error()}}
 	}
 	return nil
 }
 
-func between(from, to time.Duration) time.Duration { return from + rand.N(to-from) }
+func between(from, to time.Duration) time.Duration {
+	return from + rand.N(to-from)
+}

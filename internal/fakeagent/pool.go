@@ -82,7 +82,7 @@ func (p *poolAPI) nextMessage(ctx context.Context, session string, last int64) (
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	var m *message
-	err := p.client.callNoTimeout(ctx, http.MethodGet, p.url("/messages", query), nil, &m)
+	err := p.client.call(ctx, http.MethodGet, p.url("/messages", query), nil, &m)
 	if m != nil && m.ID == 0 && m.Type == "" {
 		m = nil // "{}"
 	}
@@ -116,4 +116,6 @@ func (p *poolAPI) finishJob(ctx context.Context, id int64, r result) error {
 	return p.jobRequest(ctx, id, map[string]any{"requestId": id, "finishTime": jsonTime(time.Now()), "result": r.wire()}, nil)
 }
 
-func jsonTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }
+func jsonTime(t time.Time) string {
+	return t.UTC().Format("2006-01-02T15:04:05.0000000Z")
+}

@@ -1,5 +1,3 @@
-//go:build unix
-
 package fakeagent
 
 import (
@@ -43,7 +41,7 @@ func (e *exitError) Error() string {
 }
 
 // createSession tries until the session exists, the server's answer is final
-// (a *leaveWith) or ctx ends. Only the first error of a run is printed.
+// (an *exitError) or ctx ends. Only the first error of a run is printed.
 func (l *listener) createSession(ctx context.Context) (session, error) {
 	printed := false
 	var met refusalCounts
@@ -134,9 +132,9 @@ func (l *listener) finalAtCreate(err error, met *refusalCounts) *exitError {
 	case isType(err, "TaskAgentAccessTokenExpired"):
 		l.log.Print(msgTokenRevoked)
 		return &exitError{exitSuccess, nil}
-	case isType(err, "TaskAgentNotFound"), errors.As(err, &token) && token.isClientGone() && l.settings.endsWhenRefused:
+	case isType(err, "TaskAgentNotFound"), l.settings.endsWhenRefused && isClientGone(err):
 		return &exitError{exitTerminated, []string{msgAgentGone, refused}}
-	case isType(err, "TaskAgentPoolNotFound"), isForbidden(err), isUnauthorized(err):
+	case isDenied(err):
 		return &exitError{exitTerminated, []string{refused}}
 	case isType(err, "TaskAgentSessionConflict"):
 		l.term.err(msgSessionHeld)

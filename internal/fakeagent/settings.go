@@ -53,9 +53,10 @@ func parseOptions(args []string, inputs map[string]string) options {
 	return o
 }
 
-// asService says whether a service manager started the listener: it is then not
-// interactive (4.2).
-func (o options) asService() bool { return strings.EqualFold(o.startupType, "service") }
+// asService says whether a service manager started the listener: it is then not interactive (4.2).
+func (o options) asService() bool {
+	return strings.EqualFold(o.startupType, "service")
+}
 
 // settings are the fake agent's own settings; doc.go has their table.
 type settings struct {
@@ -123,7 +124,9 @@ type settingsReader struct {
 	err error
 }
 
-func (r *settingsReader) value(name string) string { return r.env["AZPTEND_FAKEAGENT_"+name] }
+func (r *settingsReader) value(name string) string {
+	return r.env["AZPTEND_FAKEAGENT_"+name]
+}
 
 func (r *settingsReader) require(ok bool, name, want string) {
 	if !ok && r.err == nil {
@@ -150,21 +153,22 @@ func (p timeScale) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / float64(p))
 }
 
-// sleep waits d of protocol time; false says that ctx ended first.
+// sleep waits d of protocol time; false says that ctx has ended.
 func (p timeScale) sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(p.scaled(d))
-	defer t.Stop()
+	return pause(ctx, p.scaled(d))
+}
+
+// pause waits d of real time; false says that ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
-	case <-t.C:
-		return true
+	case <-time.After(d):
 	case <-ctx.Done():
-		return false
 	}
+	return ctx.Err() == nil
 }
 
 // installation is where the program is installed.
 type installation struct {
-	exe  string // the real file
 	bin  string // its folder
 	root string // the folder above: the agent's
 }
@@ -173,26 +177,24 @@ type installation struct {
 // linked bin, makes the link's target the root (3.9).
 func findInstallation() (installation, error) {
 	exe, err := os.Executable()
-	if err != nil {
-		return installation{}, fmt.Errorf("cannot find the running program: %w", err)
+	if err == nil {
+		exe, err = filepath.EvalSymlinks(exe)
 	}
-	exe, err = filepath.EvalSymlinks(exe)
 	if err != nil {
 		return installation{}, fmt.Errorf("cannot find the running program: %w", err)
 	}
 	bin := filepath.Dir(exe)
-	return installation{exe: exe, bin: bin, root: filepath.Dir(bin)}, nil
+	return installation{bin: bin, root: filepath.Dir(bin)}, nil
 }
 
 // checkListable fails when root or a folder above it cannot be listed (3.9: exit 1).
 func checkListable(root string) error {
 	for dir := root; ; dir = filepath.Dir(dir) {
 		f, err := os.Open(dir)
-		if err != nil {
-			return fmt.Errorf("cannot list %s: %w", dir, err)
+		if err == nil {
+			_, err = f.ReadDir(1)
+			f.Close()
 		}
-		_, err = f.ReadDir(1)
-		f.Close()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("cannot list %s: %w", dir, err)
 		}

@@ -1,9 +1,8 @@
-//go:build unix
-
 package fakeagent
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -76,28 +76,26 @@ func (w *workerJob) runStep(ctx context.Context, s step, r *record) result {
 	report := context.WithoutCancel(ctx)
 	c := openConsole(report, w.plan, r.ID, w.mask, w.log)
 	defer func() { r.Log = c.close(report) }()
-	script, ok := s.script()
+	script, ok := lookUp(s.Inputs, "script")
 	if !ok {
-		c.line("azptend's fake agent runs scripts alone; this task is passed over.")
+		c.line("azptend's fake agent runs scripts alone; this task is skipped.")
 		return skipped
 	}
-	code, err := w.runScript(ctx, s, w.message.expand(script), c)
+	code, err := w.runScript(ctx, s, w.message.expand(string(script)), c)
+	outcome, issue := succeeded, ""
 	switch {
 	case ctx.Err() != nil:
-		c.line("##[error]The operation was canceled.")
-		r.addError("The operation was canceled.")
-		return canceled
+		outcome, issue = canceled, "The operation was canceled."
 	case err != nil:
-		c.line("##[error]" + err.Error())
-		r.addError(err.Error())
-		return failed
+		outcome, issue = failed, err.Error()
 	case code != 0:
-		text := fmt.Sprintf("Bash exited with code '%d'.", code)
-		c.line("##[error]" + text)
-		r.addError(text)
-		return failed
+		outcome, issue = failed, fmt.Sprintf("Bash exited with code '%d'.", code)
 	}
-	return succeeded
+	if issue != "" {
+		c.line("##[error]" + issue)
+		r.addError(issue)
+	}
+	return outcome
 }
 
 // runScript runs the script in a process group of its own and returns its exit
@@ -140,12 +138,10 @@ func (w *workerJob) stopStep(ctx context.Context, child *proc.Child) {
 		if err := child.Signal(rung.signal); err != nil {
 			w.log.Print(err)
 		}
-		timer := time.NewTimer(w.timeScale.scaled(rung.wait))
 		select {
 		case <-child.Done():
-			timer.Stop()
 			return
-		case <-timer.C:
+		case <-time.After(w.timeScale.scaled(rung.wait)):
 		}
 	}
 	child.KillTree(ctx)
@@ -156,12 +152,10 @@ func (w *workerJob) stopStep(ctx context.Context, child *proc.Child) {
 // left running may hold it open.
 func (w *workerJob) awaitOutput(ctx context.Context, read <-chan struct{}, out *os.File, c *console) {
 	if ctx.Err() == nil {
-		timer := time.NewTimer(w.timeScale.scaled(outputWait))
-		defer timer.Stop()
 		select {
 		case <-read:
 			return
-		case <-timer.C:
+		case <-time.After(w.timeScale.scaled(outputWait)):
 			c.line("##[warning]The STDIO streams did not close within 10 seconds of the exit event from process '/bin/bash'. This may indicate a child process inherited the STDIO streams and has not yet exited.")
 		case <-ctx.Done():
 		}
@@ -192,17 +186,14 @@ func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error)
 	temp, sources := filepath.Join(work, "_temp"), filepath.Join(work, "1", "s")
 	for _, dir := range []string{temp, sources} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return proc.Spec{}, "", fmt.Errorf("cannot make the work folder: %w", err)
+			return proc.Spec{}, "", fmt.Errorf("cannot create the work directory: %w", err)
 		}
 	}
-	file := filepath.Join(temp, newGUID()+".sh")
+	file := filepath.Join(temp, agentdir.NewGUID()+".sh")
 	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
 		return proc.Spec{}, "", fmt.Errorf("cannot write the script: %w", err)
 	}
-	dir := w.message.expand(string(s.Inputs["workingDirectory"]))
-	if dir == "" {
-		dir = sources
-	}
+	dir := cmp.Or(w.message.expand(string(s.Inputs["workingDirectory"])), sources)
 	shell, args := "/bin/bash", []string{"--noprofile", "--norc", "-e", file}
 	if _, err := os.Stat(shell); err != nil {
 		shell, args = "/bin/sh", []string{"-e", file}

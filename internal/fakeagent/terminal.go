@@ -14,10 +14,22 @@ import (
 type terminal struct {
 	mu          sync.Mutex
 	out, errOut io.Writer
-	log         *log.Logger // what is printed goes there too, once there is one
+	log         *log.Logger // gets the printed lines too, once it is set
 }
 
-func (t *terminal) line(format string, args ...any) { t.write(t.out, "WRITE LINE: ", format, args) }
+func (t *terminal) line(format string, args ...any) {
+	t.write(t.out, "WRITE LINE: ", format, args)
+}
+
+func (t *terminal) err(format string, args ...any) {
+	t.write(t.errOut, "WRITE ERROR: ", format, args)
+}
+
+// fail prints an error that ends the program and returns the exit code.
+func (t *terminal) fail(err error, code int) int {
+	t.err("An error occurred: %v", err)
+	return code
+}
 
 // write prints a line, and writes it into the log as the real one's Terminal.cs does.
 func (t *terminal) write(to io.Writer, how, format string, args []any) {
@@ -37,15 +49,17 @@ func (t *terminal) setLog(l *log.Logger) {
 }
 
 // dated prints a line after the time in .NET's "u" form.
-func (t *terminal) dated(format string, args ...any) { t.line("%s: "+format, withTime(args)...) }
+func (t *terminal) dated(format string, args ...any) {
+	t.line("%s: "+format, withTime(args)...)
+}
 
-func (t *terminal) datedErr(format string, args ...any) { t.err("%s: "+format, withTime(args)...) }
+func (t *terminal) datedErr(format string, args ...any) {
+	t.err("%s: "+format, withTime(args)...)
+}
 
 func withTime(args []any) []any {
 	return append([]any{time.Now().UTC().Format("2006-01-02 15:04:05Z")}, args...)
 }
-
-func (t *terminal) err(format string, args ...any) { t.write(t.errOut, "WRITE ERROR: ", format, args) }
 
 // openDiag makes the process's own log, _diag/Agent_….log or Worker_….log
 // (5.6), in dir where a variable moved it (3.9).
@@ -54,7 +68,7 @@ func openDiag(dir, root, name string) (*log.Logger, io.Closer, error) {
 		dir = filepath.Join(root, "_diag")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, nil, fmt.Errorf("cannot make the folder of logs: %w", err)
+		return nil, nil, fmt.Errorf("cannot create the log directory: %w", err)
 	}
 	file := filepath.Join(dir, name+"_"+time.Now().UTC().Format("20060102-150405")+"-utc.log")
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

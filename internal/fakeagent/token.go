@@ -2,12 +2,9 @@ package fakeagent
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,9 +12,11 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/azptend/azptend/internal/agentdir"
 )
 
-// assertionLife is the longest life the server takes (7.1).
+// assertionLife is the longest lifetime that the server accepts (7.1).
 const assertionLife = 5 * time.Minute
 
 // tokenSource proves the agent's key and keeps the access token it gets for it.
@@ -44,14 +43,16 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("the token endpoint answered %d %s", e.status, e.code)
 }
 
-// isClockSkew: the server says so only in words (5.5).
+// isClockSkew reports whether the clocks differ too much; only the text of the answer says so (5.5).
 func (e *tokenError) isClockSkew() bool {
 	return strings.Contains(e.description, "Current server time is")
 }
 
-// isClientGone: the registration behind the client id does not exist any more
-// (6: "token refused").
-func (e *tokenError) isClientGone() bool { return e.code == "invalid_client" && !e.isClockSkew() }
+// isClientGone reports whether the registration behind the client id does not exist any more (6: "token refused").
+func isClientGone(err error) bool {
+	var token *tokenError
+	return errors.As(err, &token) && token.code == "invalid_client" && !token.isClockSkew()
+}
 
 // bearer returns the token, a new one when asked or when the old one nears its
 // end.
@@ -70,7 +71,7 @@ func (t *tokenSource) bearer(ctx context.Context, fresh bool) (string, error) {
 }
 
 func (t *tokenSource) fetch(ctx context.Context) (string, time.Duration, error) {
-	assertion, err := t.assertion(time.Now())
+	assertion, err := agentdir.Assertion(t.key, t.creds.Data.ClientID, t.creds.Data.AuthorizationURL, time.Now(), assertionLife)
 	if err != nil {
 		return "", 0, err
 	}
@@ -121,35 +122,4 @@ func parseToken(status int, body []byte) (string, time.Duration, error) {
 		seconds = int64((10 * time.Minute).Seconds())
 	}
 	return answer.AccessToken, time.Duration(seconds) * time.Second, nil
-}
-
-// assertion is the signed proof that we hold the agent's key (7.1): no iat, no
-// kid, and a life of exactly what the server allows.
-func (t *tokenSource) assertion(now time.Time) (string, error) {
-	payload, err := json.Marshal(map[string]any{
-		"sub": t.creds.Data.ClientID,
-		"iss": t.creds.Data.ClientID,
-		"aud": t.creds.Data.AuthorizationURL,
-		"jti": newGUID(),
-		"nbf": now.Unix(),
-		"exp": now.Unix() + int64(assertionLife.Seconds()),
-	})
-	if err != nil {
-		return "", fmt.Errorf("cannot make a client assertion: %w", err)
-	}
-	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) +
-		"." + base64.RawURLEncoding.EncodeToString(payload)
-	digest := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, t.key, crypto.SHA256, digest[:])
-	if err != nil {
-		return "", fmt.Errorf("cannot sign a client assertion: %w", err)
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
-}
-
-func newGUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -1,10 +1,9 @@
-//go:build unix
-
 package fakeagent
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -89,21 +88,16 @@ func olderVersion(a, b string) bool {
 func (l *listener) copyVersion(target string) error {
 	dir := filepath.Join(l.install.root, "bin."+target)
 	if dir == l.install.bin {
-		return fmt.Errorf("%s is the folder that runs", dir)
+		return fmt.Errorf("%s is the directory that runs", dir)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := copyPrograms(dir, filepath.Join(l.install.bin, listenerName)); err != nil {
 		return err
-	}
-	for _, name := range []string{listenerName, workerName} {
-		if err := copyFile(filepath.Join(dir, name), filepath.Join(l.install.bin, name)); err != nil {
-			return err
-		}
 	}
 	return writeAtomically(filepath.Join(dir, versionFile), strings.NewReader(target+"\n"), 0o644)
 }
 
 // launchUpdate starts the script and returns the exit code; false means that it
-// could not be started and the listener goes on as it is.
+// could not be started and the listener continues.
 func (l *listener) launchUpdate() (int, bool) {
 	target := l.update
 	l.update = ""
@@ -126,13 +120,12 @@ func (l *listener) exitAsOrdered(code int) int {
 		return code
 	}
 	target := nextVersion(l.version)
-	if err := l.copyVersion(target); err != nil {
-		l.term.err("An error occurred: cannot stage the update: %v", err)
-		return exitRetryable
+	err := l.copyVersion(target)
+	if err == nil {
+		err = l.startUpdateScript(target)
 	}
-	if err := l.startUpdateScript(target); err != nil {
-		l.term.err("An error occurred: %v", err)
-		return exitRetryable
+	if err != nil {
+		return l.term.fail(fmt.Errorf("cannot stage the update: %w", err), exitRetryable)
 	}
 	return code
 }
@@ -146,17 +139,13 @@ func nextVersion(version string) string {
 
 func (l *listener) startUpdateScript(target string) error {
 	work, diag := l.agent.workDir(l.install.root), filepath.Join(l.install.root, "_diag")
-	for _, dir := range []string{work, diag} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("cannot start the update: %w", err)
-		}
-	}
 	script := filepath.Join(work, "_update.sh")
-	if err := os.WriteFile(script, []byte(updateScript), 0o755); err != nil {
+	err := errors.Join(os.MkdirAll(work, 0o755), os.MkdirAll(diag, 0o755), os.WriteFile(script, []byte(updateScript), 0o755))
+	if err != nil {
 		return fmt.Errorf("cannot start the update: %w", err)
 	}
 	log := filepath.Join(diag, "SelfUpdate-"+time.Now().UTC().Format("20060102-150405")+".log")
-	_, err := l.procs.Start(context.Background(), proc.Spec{
+	_, err = l.procs.Start(context.Background(), proc.Spec{
 		Path: "/bin/sh",
 		Args: []string{script, strconv.Itoa(os.Getpid()), l.version, target, log, l.install.root},
 		Env:  l.env.list(),

@@ -1,8 +1,7 @@
-//go:build unix
-
 package fakeagent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/proc"
 )
 
@@ -29,9 +29,6 @@ var (
 
 // firstFrame bounds the wait for the job.
 const firstFrame = 30 * time.Second
-
-// workerExit is the code of a worker that could not even try.
-const workerExit = 1
 
 // worker side of a job.
 type workerJob struct {
@@ -54,7 +51,7 @@ type workerJob struct {
 func workerMain(ctx context.Context, args []string, env environ, stderr *os.File) int {
 	fail := func(err error) int {
 		fmt.Fprintln(stderr, err)
-		return workerExit
+		return exitTerminated
 	}
 	if len(args) != 3 || args[0] != "spawnclient" {
 		return fail(errors.New("cannot start: the worker is started by the listener"))
@@ -161,14 +158,15 @@ func (w *workerJob) run(ctx context.Context) result {
 	w.report(report, append([]record{root}, records...)...)
 
 	outcome := w.runSteps(ctx, records)
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errShutdown):
-		root.addError(shutdownText)
+	if cause := context.Cause(ctx); cause != nil {
 		outcome = canceled
-	case cause != nil:
-		outcome = canceled
+		if errors.Is(cause, errShutdown) {
+			root.addError(shutdownText)
+		}
 	}
-	w.killLeftovers(report)
+	for _, child := range w.stoppedSteps { // the agent cleans up orphan processes at a job's end
+		child.KillTree(report)
+	}
 	root.end(outcome)
 	w.report(report, root)
 	if w.message.reportsItself() {
@@ -179,24 +177,12 @@ func (w *workerJob) run(ctx context.Context) result {
 	return outcome
 }
 
-// killLeftovers kills what stopped steps left behind in their process groups, as the
-// agent cleans up orphan processes at a job's end.
-func (w *workerJob) killLeftovers(ctx context.Context) {
-	for _, child := range w.stoppedSteps {
-		child.KillTree(ctx)
-	}
-}
-
 // stepRecords are the records of all steps, pending.
 func (w *workerJob) stepRecords() []record {
 	var records []record
 	for i, s := range w.message.Steps {
-		id := s.ID
-		if id == "" {
-			id = newGUID()
-		}
 		records = append(records, record{
-			ID: id, ParentID: w.message.JobID, Type: "Task", Name: s.title(), RefName: s.Name,
+			ID: cmp.Or(s.ID, agentdir.NewGUID()), ParentID: w.message.JobID, Type: "Task", Name: cmp.Or(s.DisplayName, s.Name), RefName: s.Name,
 			State: statePending, WorkerName: w.agent.AgentName, Order: i + 1,
 		})
 	}

@@ -98,7 +98,7 @@ func newCertificateCredential(app Application, client policy.ClientOptions) (azc
 	}
 	certificates, key, err := azidentity.ParseCertificates(b, []byte(app.CertificatePassword.Reveal()))
 	if err != nil { // the SDK knows only the old ciphers of PKCS#12
-		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate and its key from %s: %w; PEM is always understood", app.CertificateFile, err)}
+		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate and its key from %s: %w; use a PEM file if this format is not supported", app.CertificateFile, err)}
 	}
 	return azidentity.NewClientCertificateCredential(app.TenantID, app.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{

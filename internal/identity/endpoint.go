@@ -80,13 +80,16 @@ func recordError(ctx context.Context, err error) {
 	}
 }
 
+// ErrNoEndpoint is the error of an identity endpoint that cannot be reached.
+var ErrNoEndpoint = errors.New("cannot reach the identity endpoint")
+
 // Do implements policy.Transporter.
 func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
 	resp, err := e.doWithRetry(r)
 	if err == nil {
 		resp, err = checkResponse(resp)
 	} else {
-		err = fmt.Errorf("cannot reach the identity endpoint at %s: %w", r.URL.Host, httpclient.WithoutURL(err))
+		err = fmt.Errorf("%w at %s: %w", ErrNoEndpoint, r.URL.Host, httpclient.WithoutURL(err))
 	}
 	recordError(r.Context(), err)
 	var answer *EndpointError
@@ -148,7 +151,7 @@ func (e *endpoint) notReady(resp *http.Response, err error) error {
 	case errors.As(err, &op) && op.Op == "dial":
 		// On Container Instances "not yet" and "not at all" look the same
 		// (reference/identity.md 1.3).
-		return errors.New("is not there")
+		return errors.New("does not exist")
 	case err == nil && isTransientStatus(resp.StatusCode):
 		return fmt.Errorf("answers %d", resp.StatusCode)
 	}
@@ -259,7 +262,7 @@ const (
 // of.
 func quoteMessage(s string) string {
 	if strings.ContainsAny(s, "<>") {
-		return "its message is not repeated here: it does not look like one"
+		return "its message is omitted: it looks like a page"
 	}
 	words := strings.Fields(tokenRedactor.Redact(s))
 	for i, w := range words {

@@ -68,8 +68,8 @@ func (i *Identity) fileAuthorization(ctx context.Context, refused secret.Text) (
 	text, err := i.readRotatingFile(ctx, !has)
 	useless := err
 	switch {
-	case !refused.IsZero() && err == nil:
-		useless = errTokenRejected // and may have been replaced since: without an identity it is tried
+	case err == nil && !refused.IsZero() && i.basic(text).Reveal() == refused.Reveal():
+		useless = errTokenRejected // a newer one in the file is tried first
 	case refused.IsZero() && has:
 		useless = nil
 	}

@@ -230,7 +230,7 @@ func (i *Identity) fetch(ctx context.Context, fresh bool) (azcore.AccessToken, e
 		if left <= 0 {
 			state = fmt.Sprintf("expired %s ago", (-left).Round(time.Second))
 		}
-		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it %s; is this machine's clock right?", i.describe(), state)
+		return azcore.AccessToken{}, fmt.Errorf("cannot use the token of the %s: it %s; check this machine's clock", i.describe(), state)
 	}
 }
 

@@ -232,6 +232,23 @@ func TestARefusedFileGivesWayToTheNamedIdentity(t *testing.T) {
 	}
 }
 
+// A 401 is about the token that was sent. If the file holds a newer one by then, that is
+// tried before the identity is.
+func TestANewerTokenInARefusedFile(t *testing.T) {
+	token := jwt(time.Hour, "fallback")
+	e := newEndpoint(t, gives(token))
+	path := tokenFile(t, "stale")
+	who := newIdentity(t, identity.Options{TokenFile: path, Managed: identity.ManagedID{ObjectID: anObject()}})
+	authorize(t, who, false)
+	write(t, path, "newer")
+	if got := authorize(t, who, true); got != basic("newer") || len(e.asked()) != 0 || who.Source() != identity.TokenFile {
+		t.Errorf("header is %q, the endpoint was asked %d times, the source is %s", got, len(e.asked()), who.Source())
+	}
+	if got := authorize(t, who, true); got != "Bearer "+token || who.Source() != identity.ManagedIdentity {
+		t.Errorf("once that was refused the header is %q of %s", got, who.Source())
+	}
+}
+
 // Without an identity to give way to, the file is simply read again.
 func TestARefusedFileAlone(t *testing.T) {
 	path := tokenFile(t, "old-token")

@@ -25,12 +25,12 @@ type ChecksumError struct {
 }
 
 func (e *ChecksumError) Error() string {
-	return fmt.Sprintf("cannot verify %s: its SHA-256 is %s, and must be %s", e.What, e.Got, e.Want)
+	return fmt.Sprintf("cannot verify %s: its SHA-256 is %s, not %s", e.What, e.Got, e.Want)
 }
 
 // Hint says what that may come from.
 func (e *ChecksumError) Hint() string {
-	return "check that it has this version and platform, and whether a proxy answers instead of the server; it was not unpacked"
+	return "check the version and the platform, and whether a proxy answers instead of the server; nothing was unpacked"
 }
 
 // GetFunc asks for an archive from a byte on; from is 0 for all of it. Whoever
@@ -117,7 +117,7 @@ func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, say f
 // stallTimeout is how long a download may bring nothing before it is begun again.
 const stallTimeout = time.Minute
 
-var errStalled = fmt.Errorf("nothing came for %v", stallTimeout)
+var errStalled = fmt.Errorf("no data arrived for %v", stallTimeout)
 
 // watchStall returns a context that ends when alive was not called for too long.
 func watchStall(ctx context.Context) (watched context.Context, alive func(), stop func()) {
@@ -140,9 +140,9 @@ func receive(resp *http.Response, p Package, part *os.File, have int64, digest h
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk):
-		return &permanentError{fmt.Errorf("cannot keep the download: %w", err)}
+		return &permanentError{fmt.Errorf("cannot save the download: %w", err)}
 	case err != nil:
-		return fmt.Errorf("cannot download %s: it broke off after %d bytes: %w", p.URL, to.progress.Done, err)
+		return fmt.Errorf("cannot download %s: it stopped after %d bytes: %w", p.URL, to.progress.Done, err)
 	}
 	if got := hex.EncodeToString(digest.Sum(nil)); got != p.SHA256 {
 		return &ChecksumError{p.URL, p.SHA256, got}

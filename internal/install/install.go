@@ -245,7 +245,7 @@ func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpac
 		return sum, err
 	}
 	if _, err := root.Stat(listenerPath); err != nil {
-		return sum, fmt.Errorf("it holds no %s: it is no agent package", listenerPath)
+		return sum, fmt.Errorf("it holds no %s, so it is not an agent package", listenerPath)
 	}
 	return sum, nil
 }

@@ -147,7 +147,7 @@ func TestAFailedInstallLosesNothing(t *testing.T) {
 	}{
 		"another archive":     {good, sumOf([]byte("x")), "cannot verify"},
 		"no agent's archive":  {pack(t, entry{name: "readme", content: "x"}), "", "it holds no bin/Agent.Listener"},
-		"one that leads out":  {pack(t, entry{name: "bin/Agent.Listener", content: "x"}, entry{name: "../x", content: "x"}), "", "it leads out of the folder"},
+		"one that leads out":  {pack(t, entry{name: "bin/Agent.Listener", content: "x"}, entry{name: "../x", content: "x"}), "", "it leads out of the directory"},
 		"no archive but HTML": {[]byte("<html>sign in</html>"), "", "cannot be read"},
 		"one without its sum": {good, "?", "its SHA-256 is not known"},
 		"another platform's":  {good, "musl", "another platform's"},

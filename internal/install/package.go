@@ -68,9 +68,9 @@ func (p Package) Check() error {
 	u, err := url.Parse(p.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("cannot download %s: %q is no address", p, p.URL)
+		return fmt.Errorf("cannot download %s: %q is not a URL", p, p.URL)
 	case !strings.HasSuffix(strings.ToLower(u.Path), ".tar.gz"):
-		return fmt.Errorf("cannot unpack %s: %s is no .tar.gz", p, path.Base(u.Path))
+		return fmt.Errorf("cannot unpack %s: %s is not a .tar.gz file", p, path.Base(u.Path))
 	case !strings.Contains(path.Base(u.Path), p.Platform+"-"):
 		return fmt.Errorf("cannot download %s: %w (%s)", p, ErrOtherPlatform, path.Base(u.Path))
 	}

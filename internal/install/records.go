@@ -124,7 +124,7 @@ type RootError struct {
 }
 
 func (e *RootError) Error() string {
-	return fmt.Sprintf("cannot make the agent's root %s from %s: %v", e.Root, e.From, e.Cause)
+	return fmt.Sprintf("cannot create the agent's root %s from %s: %v", e.Root, e.From, e.Cause)
 }
 func (e *RootError) Unwrap() error { return e.Cause }
 
@@ -136,7 +136,7 @@ func (e *RootError) Hint() string {
 	return "check that AZP_AGENT_ROOT (--agent-root) has enough space and is writable for the agent's user, who must be able to read AZP_AGENT_DIR (--agent-dir)"
 }
 
-var errNoListener = fmt.Errorf("%s is not there", listenerPath)
+var errNoListener = fmt.Errorf("%s does not exist", listenerPath)
 
 // rootRecordName is the file that says what a root was made from.
 const rootRecordName = ".azptend-root"

@@ -16,7 +16,7 @@ import (
 // end. The root of an agent that may run on is not changed.
 func PrepareRoot(ctx context.Context, from string, root agentdir.Dir, wait time.Duration, onProgress func(Progress), log *slog.Logger) (RootResult, error) {
 	release, err := root.LockWithin(ctx, wait, func(err error) {
-		log.Warn("Waiting for the agent's folder", "name_wait", wait.String(), "error", err)
+		log.Warn("Waiting for the agent's directory", "name_wait", wait.String(), "error", err)
 	})
 	if err != nil {
 		return RootResult{}, err
@@ -36,7 +36,7 @@ func PrepareRoot(ctx context.Context, from string, root agentdir.Dir, wait time.
 		return RootResult{}, err
 	}
 	if done.Damage != nil {
-		log.Warn("The file that says what the agent's root was made from is damaged: a job may have replaced it", "root", root.Root, "error", done.Damage)
+		log.Warn("The record of how the agent's root was created is damaged: a job may have replaced it", "root", root.Root, "error", done.Damage)
 	}
 	where := []any{"root", root.Root, "from", from}
 	switch done.Decision {
@@ -44,11 +44,11 @@ func PrepareRoot(ctx context.Context, from string, root agentdir.Dir, wait time.
 		log.Info("Made the agent's root", append(where, "method", done.Method, "files", done.Files, "bytes", done.Bytes,
 			"copied_bytes", done.Copied, "ms", done.Took.Milliseconds())...)
 	case Keep:
-		log.Info("The agent's root is made from this installation already", append(where, "method", done.Method)...)
+		log.Info("The agent's root is up to date with the installation", append(where, "method", done.Method)...)
 	case Foreign:
-		log.Warn("The agent's root holds an agent that azptend has not put there: it is used as it is", where...)
+		log.Warn("The agent's root holds an agent that azptend did not create: using it unchanged", where...)
 	case Leave:
-		log.Warn("The installation has changed, and a previous run may still use the agent's root: the next start makes it anew", where...)
+		log.Warn("The installation has changed, but a previous run may still use the agent's root: the next start creates it again", where...)
 	}
 	return done, nil
 }

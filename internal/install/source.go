@@ -48,7 +48,7 @@ func (s Source) InstallInto(ctx context.Context, dir string, onProgress func(Pro
 		return Package{}, Result{}, err
 	}
 	s.Log.Info("Installing the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version,
-		"folder", dir, "from", chosen.URL+s.File)
+		"directory", dir, "from", chosen.URL+s.File)
 	done, err := Install(ctx, Options{Dir: dir, Package: chosen, File: s.File, Get: s.get, OnProgress: onProgress})
 	return chosen, done, err
 }
@@ -150,7 +150,7 @@ func (s Source) chooseFile(ctx context.Context) (Package, error) {
 	if err != nil {
 		return out, fmt.Errorf("cannot read the archive: %w", err)
 	}
-	return out, &UnknownPackageError{fmt.Sprintf("nothing says which SHA-256 %s must have", s.File),
+	return out, &UnknownPackageError{fmt.Sprintf("the expected SHA-256 of %s is not known", s.File),
 		"its SHA-256 is " + sum + ": compare it with the release notes, then set AZP_AGENT_SHA256 (--agent-sha256) or write it into " + s.File + ".sha256"}
 }
 

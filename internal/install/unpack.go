@@ -63,8 +63,8 @@ type unpacker struct {
 }
 
 var (
-	errOutsideFolder = errors.New("it leads out of the folder")
-	errEntryType     = errors.New("it is neither a file, a folder nor a link")
+	errOutsideFolder = errors.New("it leads out of the directory")
+	errEntryType     = errors.New("it is neither a file, a directory nor a link")
 )
 
 func (u *unpacker) addEntry(h *tar.Header, content io.Reader) error {

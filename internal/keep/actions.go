@@ -104,7 +104,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 	var held *pool.NameTakenError
 	if errors.As(err, &held) {
 		t.placeholderID = held.Agent.ID
-		t.k.o.Log.Warn("Cannot make the placeholder", t.logArgs([]any{"error", err, "hint", held.Hint()})...)
+		t.k.o.Log.Warn("Cannot create the placeholder", t.logArgs([]any{"error", err, "hint", held.Hint()})...)
 		t.record(true, err.Error())
 		return nil
 	}
@@ -117,7 +117,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 		t.record(false, fmt.Sprintf("%s placeholder %q (%d)", done.Outcome, done.Agent.Name, done.Agent.ID))
 	}
 	if done.Outcome == pool.Created {
-		s.Verdicts = append(s.Verdicts, pool.Verdict{Agent: done.Agent, Reason: pool.IsPlaceholder, Why: "placeholder, made just now"})
+		s.Verdicts = append(s.Verdicts, pool.Verdict{Agent: done.Agent, Reason: pool.IsPlaceholder, Why: "placeholder, just created"})
 		t.show(s, jobChanges{})
 	}
 	return nil

@@ -25,7 +25,7 @@ func requireToken(token secret.Text, next http.Handler) http.Handler {
 		switch {
 		case token.IsZero():
 			if !IsLoopback(r.Host) {
-				http.Error(w, "without AZP_KEEP_TOKEN this page is served on loopback addresses alone", http.StatusForbidden)
+				http.Error(w, "without AZP_KEEP_TOKEN azptend serves this page on loopback addresses only", http.StatusForbidden)
 				return
 			}
 		case r.URL.Query().Has("token"):
@@ -33,7 +33,7 @@ func requireToken(token secret.Text, next http.Handler) http.Handler {
 			return
 		case !isAuthorized(r, token):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="azptend keep"`)
-			http.Error(w, "the token is needed: Authorization: Bearer, or ?token= once", http.StatusUnauthorized)
+			http.Error(w, "a token is required: send Authorization: Bearer TOKEN, or open /?token=TOKEN once", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -44,7 +44,7 @@ func requireToken(token secret.Text, next http.Handler) http.Handler {
 // puts its proof into a cookie.
 func exchangeToken(w http.ResponseWriter, r *http.Request, token secret.Text) {
 	if !equalSecret(r.URL.Query().Get("token"), token.Reveal()) {
-		http.Error(w, "this is not the token", http.StatusUnauthorized)
+		http.Error(w, "wrong token", http.StatusUnauthorized)
 		return
 	}
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where the request came over TLS: on loopback there is none
@@ -67,7 +67,7 @@ func isAuthorized(r *http.Request, token secret.Text) bool {
 // the token, with which others may guard more.
 func cookieValue(token secret.Text) string {
 	mac := hmac.New(sha256.New, []byte(token.Reveal()))
-	mac.Write([]byte("azptend keep: this browser had the token"))
+	mac.Write([]byte("azptend keep: this browser sent the token"))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 

@@ -34,12 +34,12 @@ func waitedSentence(shown []Slot) string {
 		started += s.Started
 		longest, oldest = max(longest, s.Waited), max(oldest, s.Oldest)
 	}
-	sentence := fmt.Sprintf("In the last %s %s started", spanOf(shown), text.Count(started, "job"))
+	sentence := fmt.Sprintf("%s started in the last %s", text.Count(started, "job"), spanOf(shown))
 	if started > 0 {
 		sentence += ", after " + text.Duration(longest) + " at most"
 	}
 	if oldest > longest {
-		sentence += fmt.Sprintf("; a job waited %s and had not started", text.Duration(oldest))
+		sentence += fmt.Sprintf("; longest wait of a job that had not started: %s", text.Duration(oldest))
 	}
 	return sentence + "."
 }

@@ -12,7 +12,7 @@ const (
 type Slot struct {
 	From    time.Time
 	Seen    bool          // somebody looked
-	Waited  time.Duration // the longest wait of the jobs that started in it
+	Waited  time.Duration // the longest wait of started jobs in it
 	Started int           // how many those were
 	Oldest  time.Duration // the most that a job that had not started had waited
 }

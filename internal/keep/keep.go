@@ -103,7 +103,7 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 		t.report(err)
 		pause := t.pauseAfter(err)
 		k.board.update(func() { t.state.lastActive, t.state.pause = time.Now(), pause })
-		k.o.Log.Debug("Kept a pool", "pool", t.state.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
+		k.o.Log.Debug("Refreshed a pool", "pool", t.state.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
 		if retry.Sleep(ctx, pause) != nil {
 			return nil
 		}

@@ -39,8 +39,8 @@ func NewMetrics(version string) *Metrics {
 			"Jobs that ended, by result. unseen: the job disappeared before its end was seen.", "pool", "result"),
 		removed:  r.Counter("azptend_pool_agents_removed_total", "Agents that the keeper removed, by reason.", "pool", "reason"),
 		failed:   r.Counter("azptend_pool_removals_failed_total", "Failed removals. Each is tried again.", "pool"),
-		rounds:   r.Counter("azptend_keep_rounds_total", "Looks at the pool, by outcome.", "pool", "outcome"),
-		lastSeen: r.Gauge("azptend_keep_last_seen_timestamp_seconds", "When the pool was last seen.", "pool"),
+		rounds:   r.Counter("azptend_keep_rounds_total", "Refreshes of the pool, by outcome.", "pool", "outcome"),
+		lastSeen: r.Gauge("azptend_keep_last_seen_timestamp_seconds", "Time of the last successful refresh of the pool.", "pool"),
 	}
 	return m
 }

@@ -46,7 +46,7 @@ func renderPage(v view) string {
 		slot("tbody", id("agents"))
 		m.raw(tableFoot + "</section>\n")
 	}
-	m.raw(`<section class="card" aria-labelledby="did"><h2 id="did">What the keeper did</h2>`)
+	m.raw(`<section class="card" aria-labelledby="did"><h2 id="did">Actions of the keeper</h2>`)
 	slot(`ol class="deeds"`, "deeds")
 	m.raw("</section>\n</main>\n" + pageFoot)
 	return m.String()
@@ -66,14 +66,14 @@ const pageHead = `<!DOCTYPE html>
 <script src="page.js" defer></script>
 </head>
 <body>
-<a class="skip" href="#main">To the pools</a>
+<a class="skip" href="#main">Skip to the pools</a>
 <header>
 <h1>azptend keep</h1>
 <p id="live" aria-live="polite" hidden></p>
-<noscript><p><a href="./">Look again</a></p></noscript>
+<noscript><p><a href="./">Refresh</a></p></noscript>
 `
 
-const chartKey = `<p class="key"><span>longest wait of the jobs that started</span><span class="waits">oldest job that still waits</span></p>`
+const chartKey = `<p class="key"><span>longest wait of started jobs</span><span class="waits">oldest waiting job</span></p>`
 
 const pageFoot = `<footer><p>Read-only. The same numbers for Prometheus: <a href="metrics">metrics</a></p></footer>
 </body>
@@ -88,7 +88,7 @@ type column struct {
 
 var (
 	jobColumns   = []column{{"Job", false}, {"State", false}, {"Waited", false}, {"Ran", false}, {"Agent", true}, {"Demands", true}}
-	agentColumns = []column{{"Agent", false}, {"State", false}, {"Since", false}, {"Job", false}, {"Version", true}, {"The keeper says", true}}
+	agentColumns = []column{{"Agent", false}, {"State", false}, {"Since", false}, {"Job", false}, {"Version", true}, {"Ghost or not", true}}
 )
 
 func tableHead(caption, poolName string, columns []column) string {
@@ -129,9 +129,9 @@ func renderParts(v view) map[string]string {
 func statusOf(p poolView) string {
 	switch {
 	case p.lastErr != nil:
-		return p.name + ": cannot be seen"
+		return p.name + ": unreachable"
 	case p.snapshot.At.IsZero():
-		return p.name + ": not seen yet"
+		return p.name + ": no data yet"
 	}
 	return fmt.Sprintf("%s: %s waiting, %d running, %s", p.name, text.Count(p.snapshot.JobsBy[azdo.JobQueued], "job"),
 		p.snapshot.JobsBy[azdo.JobAssigned]+p.snapshot.JobsBy[azdo.JobRunning], text.Count(p.snapshot.agents(), "agent"))
@@ -149,10 +149,10 @@ func (p Snapshot) agents() int {
 func note(p poolView) string {
 	m := &markup{}
 	if p.lastErr != nil {
-		m.raw(`<span class="bad">`).text(fmt.Sprintf("Cannot be seen since %s: %v.", clock(p.failingSince), p.lastErr)).raw("</span> ")
+		m.raw(`<span class="bad">`).text(fmt.Sprintf("Unreachable since %s: %v.", clock(p.failingSince), p.lastErr)).raw("</span> ")
 	}
 	if p.snapshot.At.IsZero() {
-		return m.text("Not seen yet.").String()
+		return m.text("No data yet.").String()
 	}
 	return m.text("As of " + clock(p.snapshot.At) + " UTC").String()
 }
@@ -173,7 +173,7 @@ func tiles(p Snapshot) string {
 		oldest = text.Duration(p.Oldest)
 	}
 	tile("jobs waiting", strconv.Itoa(p.JobsBy[azdo.JobQueued]), p.JobsBy[azdo.JobQueued] > 0)
-	tile("oldest waits", oldest, false)
+	tile("oldest wait", oldest, false)
 	tile("jobs running", strconv.Itoa(p.JobsBy[azdo.JobAssigned]+p.JobsBy[azdo.JobRunning]), false)
 	tile("agents busy", strconv.Itoa(p.AgentsBy[pool.StateBusy]), false)
 	tile("agents idle", strconv.Itoa(p.AgentsBy[pool.StateIdle]), false)
@@ -254,7 +254,7 @@ func renderLog(deeds []LogEntry, named bool) string {
 		m.raw("<li><time>" + clock(d.At) + "</time><span" + class + ">").text(what).raw("</span></li>\n")
 	}
 	if len(deeds) == 0 {
-		return `<li><span></span><span>nothing yet</span></li>`
+		return `<li><span></span><span>no actions yet</span></li>`
 	}
 	return m.String()
 }

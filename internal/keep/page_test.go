@@ -119,7 +119,7 @@ func TestAwayIsSaid(t *testing.T) {
 		w.away.Store(true)
 		later(2 * time.Minute)
 		text, _ := readPage(t, w.get(k, "/").Body.String())
-		if !strings.Contains(text, "Cannot be seen since") || !strings.Contains(text, "connection refused") {
+		if !strings.Contains(text, "Unreachable since") || !strings.Contains(text, "connection refused") {
 			t.Errorf("the page does not say that Azure DevOps is away: %s", text)
 		}
 		w.away.Store(false)

@@ -69,7 +69,7 @@ func withHeaders(next http.Handler) http.Handler {
 // away is no reason to restart anything.
 func (w *pageServer) healthz(out http.ResponseWriter, _ *http.Request) {
 	if pool := w.k.board.stuck(time.Now()); pool != "" {
-		http.Error(out, "a loop has stopped", http.StatusServiceUnavailable)
+		http.Error(out, "the refresh loop of a pool has stopped", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = io.WriteString(out, "ok\n")
@@ -78,7 +78,7 @@ func (w *pageServer) healthz(out http.ResponseWriter, _ *http.Request) {
 // readyz is green once each pool was seen.
 func (w *pageServer) readyz(out http.ResponseWriter, _ *http.Request) {
 	if !w.k.board.ready() {
-		http.Error(out, "not each pool was seen yet", http.StatusServiceUnavailable)
+		http.Error(out, "not every pool has been read yet", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = io.WriteString(out, "ok\n")

@@ -27,8 +27,8 @@ func newDemo(p cli.Process) *cobra.Command {
 	var f demoFlags
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the whole life of an agent on this machine, without Azure",
-		Long: `Show the whole life of an agent on this machine, without Azure: an emulated
+		Short: "Run an agent from start to end on this machine, without Azure",
+		Long: `Run an agent from start to end on this machine, without Azure: an emulated
 Azure DevOps and identity endpoint, "azptend run" as a container would start it,
 two jobs, a SIGTERM in the middle of the second, and an empty pool at the end.
 
@@ -36,7 +36,7 @@ The agent is a fake one; everything else is the real thing.`,
 		Example: "  azptend-lab demo --verbose",
 		RunE:    func(*cobra.Command, []string) error { return demo(p, f) },
 	}
-	c.Flags().BoolVar(&f.stay, "stay", false, "keep the emulator alive at the end, to look around")
+	c.Flags().BoolVar(&f.stay, "stay", false, "keep the emulator running at the end")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "show azptend's own log")
 	return c
 }
@@ -49,7 +49,7 @@ func demo(p cli.Process, f demoFlags) error {
 	defer stop()
 	s, err := startDemo(p, f.verbose)
 	if err != nil {
-		return fmt.Errorf("cannot begin the demo: %w", err)
+		return fmt.Errorf("cannot start the demo: %w", err)
 	}
 	defer s.close()
 	if err := s.play(ctx); ctx.Err() != nil {
@@ -67,9 +67,7 @@ func demo(p cli.Process, f demoFlags) error {
 // play runs the demo step by step. What it prints comes from the emulator's journal,
 // not from azptend's own log.
 func (d *demoRun) play(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{
-		d.begin, d.firstJob, d.secondJob, d.end,
-	} {
+	for _, act := range []func(context.Context) error{d.begin, d.firstJob, d.secondJob, d.end} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -80,7 +78,7 @@ func (d *demoRun) play(ctx context.Context) error {
 
 func (d *demoRun) begin(ctx context.Context) error {
 	d.print("emulator", "Azure DevOps and an identity endpoint, on %s", d.base)
-	d.print("page", "the pool, live, as azptend keep shows it: %s", d.page.url())
+	d.print("page", "the pool, live, as azptend keep shows it: %s", d.page.url)
 	if err := d.start(); err != nil {
 		return err
 	}
@@ -103,43 +101,38 @@ func (d *demoRun) begin(ctx context.Context) error {
 
 const (
 	helloScript = "echo hello from a job\nsleep 0.3\necho bye"
-	// longScript stays in its middle until the drain was told: on a busy machine it
-	// might be over before.
+	// longScript waits in its middle until the drain was printed: on a busy machine
+	// it might end before.
 	longScript = "for i in 1 2 3 4 5; do echo step $i of 5; sleep 0.3\n" +
 		"[ $i != 2 ] || until [ -e \"$HOME/" + drainPrinted + "\" ]; do sleep 0.05; done; done"
 	drainPrinted = "drain-told"
 )
 
 func (d *demoRun) firstJob(ctx context.Context) error {
-	job, err := d.emulator.QueueJob(emulator.JobSpec{Name: "hello", Script: helloScript})
-	if err != nil {
-		return err
-	}
-	d.print("job 1", "queued")
-	return d.followJob(ctx, job.RequestID, "job 1", "", nil)
+	return d.runJob(ctx, "job 1", emulator.JobSpec{Name: "hello", Script: helloScript}, "", nil)
 }
 
 func (d *demoRun) secondJob(ctx context.Context) error {
-	job, err := d.emulator.QueueJob(emulator.JobSpec{Name: "a longer one", Script: longScript})
-	if err != nil {
-		return err
-	}
-	d.print("job 2", "queued")
-	return d.followJob(ctx, job.RequestID, "job 2", ", although SIGTERM came in the middle", func() error {
+	spec := emulator.JobSpec{Name: "a longer one", Script: longScript}
+	return d.runJob(ctx, "job 2", spec, ", although SIGTERM came in the middle", func() error {
 		d.sigtermAt = time.Now()
 		d.print("SIGTERM", "the platform wants the container gone; azptend drains")
 		return d.child.Signal(syscall.SIGTERM)
 	})
 }
 
-// followJob shows a job's lines as they come. In its middle, after its second
-// line, something may happen.
-func (d *demoRun) followJob(ctx context.Context, id int64, who, note string, middle func() error) error {
+// runJob queues a job and shows its lines as they come. In its middle, after its
+// second line, something may happen.
+func (d *demoRun) runJob(ctx context.Context, who string, spec emulator.JobSpec, note string, middle func() error) error {
+	queued, err := d.emulator.QueueJob(spec)
+	if err != nil {
+		return err
+	}
+	d.print(who, "queued")
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	shown := 0
-	for {
-		job, log, err := d.emulator.WaitJob(ctx, id, func(job emulator.Job, log string) bool {
+	for shown := 0; ; {
+		job, log, err := d.emulator.WaitJob(ctx, queued.RequestID, func(job emulator.Job, log string) bool {
 			return job.Result != "" || strings.Count(log, "\n") > shown
 		})
 		if err != nil {
@@ -147,7 +140,11 @@ func (d *demoRun) followJob(ctx context.Context, id int64, who, note string, mid
 		}
 		shown = d.showLines(log, shown)
 		if job.Result != "" {
-			return d.checkJob(job, who, note)
+			d.print(who, "%s%s", job.Result, note)
+			if job.Result == "succeeded" {
+				return nil
+			}
+			return fmt.Errorf("%s ended as %s", who, job.Result)
 		}
 		if middle == nil || shown < 2 {
 			continue
@@ -165,14 +162,6 @@ func (d *demoRun) followJob(ctx context.Context, id int64, who, note string, mid
 			return err
 		}
 	}
-}
-
-func (d *demoRun) checkJob(job emulator.Job, who, note string) error {
-	d.print(who, "%s%s", job.Result, note)
-	if job.Result != "succeeded" {
-		return fmt.Errorf("%s ended as %s", who, job.Result)
-	}
-	return nil
 }
 
 func (d *demoRun) end(ctx context.Context) error {
@@ -210,6 +199,6 @@ func (d *demoRun) stay(ctx context.Context) {
 	d.printf("  export AZP_AGENT_DIR=%s\n  %s run\n\n", d.agentDir, d.executable)
 	d.printf("  curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs   # a job\n", d.base)
 	d.printf("  curl %s/_emulator/state                          # the pool\n", d.base)
-	d.printf("\nIn a browser: %s\n", d.page.url())
+	d.printf("\nIn a browser: %s\n", d.page.url)
 	<-ctx.Done()
 }

@@ -37,7 +37,7 @@ type demoRun struct {
 	served    chan error
 	page      *keeperPage
 	stop      context.CancelFunc
-	lastEvent uint64 // the last event that was told
+	lastEvent uint64 // the number of the last event that was printed
 
 	init      *proc.Init
 	child     *proc.Child
@@ -150,7 +150,9 @@ func (d *demoRun) waitEvent(ctx context.Context, kind string) (emulator.Event, e
 	return e, nil
 }
 
-func (d *demoRun) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
+func (d *demoRun) printf(format string, args ...any) {
+	fmt.Fprintf(d.out, format, args...)
+}
 
 // print says one thing that happened.
 func (d *demoRun) print(who, format string, args ...any) {
@@ -192,34 +194,31 @@ func (d *demoRun) printLogLine(line string) {
 
 // printLog says what azptend said, after something went wrong.
 func (d *demoRun) printLog() {
-	if d.verbose {
-		return
+	if !d.verbose {
+		d.printf("\nazptend's log:\n%s\n", d.log.text())
 	}
-	d.printf("\nazptend's log:\n%s\n", d.log.text())
 }
 
 // printTimes is the table of how long each phase took. The times of the start
 // are azptend's own measurement, those of the end the emulator's.
 func (d *demoRun) printTimes() {
-	ready, found := d.log.ready()
-	if !found {
+	ready := d.log.ready()
+	if ready == nil {
 		return
 	}
 	d.printf("\n")
 	table := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "phase\tms\t\n")
-	for _, row := range []struct {
-		name string
-		ms   float64
-	}{
-		{"token", ready.Token}, {"pool", ready.Pool}, {"key (beside)", ready.Key}, {"folder (beside)", ready.Folder},
-		{"register", ready.Register}, {"launch", ready.Launch}, {"session", ready.Session}, {"start to ready", ready.Total},
-		{"SIGTERM to removed", float64(d.removedAt.Sub(d.sigtermAt).Milliseconds())},
+	for _, row := range [][2]string{
+		{"token", "token_ms"}, {"pool", "pool_ms"}, {"key (beside)", "key_ms"}, {"folder (beside)", "directory_ms"},
+		{"register", "register_ms"}, {"launch", "launch_ms"}, {"session", "session_ms"}, {"start to ready", "total_ms"},
 	} {
-		fmt.Fprintf(table, "%s\t%.1f\t\n", row.name, row.ms)
+		ms, _ := ready[row[1]].(float64)
+		fmt.Fprintf(table, "%s\t%.1f\t\n", row[0], ms)
 	}
+	fmt.Fprintf(table, "%s\t%.1f\t\n", "SIGTERM to removed", float64(d.removedAt.Sub(d.sigtermAt).Milliseconds()))
 	table.Flush()
-	d.printf("\nthe whole life took %.1f s, of which the jobs slept 1.8\n", time.Since(d.startedAt).Seconds())
+	d.printf("\nthe demo took %.1f s; the jobs slept for 1.8 s of it\n", time.Since(d.startedAt).Seconds())
 }
 
 // logTail keeps a process's log.
@@ -256,26 +255,15 @@ func (l *logTail) text() string {
 	return strings.Join(l.lines, "\n")
 }
 
-// readyTimes are the times of the line "The agent is ready".
-type readyTimes struct {
-	Message  string  `json:"msg"`
-	Token    float64 `json:"token_ms"`
-	Pool     float64 `json:"pool_ms"`
-	Key      float64 `json:"key_ms"`
-	Folder   float64 `json:"folder_ms"`
-	Register float64 `json:"register_ms"`
-	Launch   float64 `json:"launch_ms"`
-	Session  float64 `json:"session_ms"`
-	Total    float64 `json:"total_ms"`
-}
-
-func (l *logTail) ready() (readyTimes, bool) {
+// ready returns the members of the line "The agent is ready", in which azptend logs
+// how long each phase took; nil if it logged none.
+func (l *logTail) ready() map[string]any {
 	l.wait()
 	for line := range strings.Lines(l.text()) {
-		var r readyTimes
-		if json.Unmarshal([]byte(line), &r) == nil && r.Message == "The agent is ready" {
-			return r, true
+		var members map[string]any
+		if json.Unmarshal([]byte(line), &members) == nil && members["msg"] == "The agent is ready" {
+			return members
 		}
 	}
-	return readyTimes{}, false
+	return nil
 }

@@ -1,3 +1,6 @@
+// Package lab is azptend with fakes: the product's commands, and `demo` and
+// `emulate`, which need no Azure. Started as Agent.Listener or Agent.Worker, it is
+// the fake agent. Only cmd/azptend-lab runs it: the product links no fake.
 package lab
 
 import (
@@ -16,6 +19,14 @@ import (
 	"github.com/azptend/azptend/internal/fakeagent"
 	"github.com/azptend/azptend/internal/term"
 )
+
+// Main runs the program and returns its exit code.
+func Main(p cli.Process) int {
+	if fakeagent.IsInvokedAs(p.Args[0]) {
+		return fakeagent.Main(context.Background(), p.Args, p.Environ, p.Stdout, p.Stderr)
+	}
+	return cli.Main(p, newDemo, newEmulate)
+}
 
 type emulateFlags struct {
 	listen    string
@@ -36,23 +47,23 @@ func newEmulate(p cli.Process) *cobra.Command {
 		Short: "Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost",
 		Long: `Emulate Azure DevOps' agent pools and Azure's identity endpoint on localhost,
 in memory, until Ctrl-C. It prints what to export. "azptend install" can download
-a fake agent from it; --agent-dir puts one into a folder at once.
+a fake agent from it; --agent-dir puts one into a directory.
 
-Jobs, faults and holds are asked for on /_emulator/, see docs/emulator.md.`,
+Queue jobs, and set faults and holds, on /_emulator/ (docs/emulator.md).`,
 		Example: "  azptend-lab emulate --pool linux --agent-dir /tmp/agent",
 		RunE:    func(*cobra.Command, []string) error { return emulate(p, f) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8140", "address to listen on; port 0 takes a free one")
-	flags.StringArrayVar(&f.hosts, "host", nil, "a name by which others call it, besides addresses and localhost; may be repeated")
+	flags.StringArrayVar(&f.hosts, "host", nil, "another host name that clients may use; may be repeated")
 	flags.StringVar(&f.org, "org", "emulated", "the organisation's name")
-	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that is there from the start; may be repeated")
-	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that is there from the start; may be repeated")
-	flags.StringVar(&f.agentDir, "agent-dir", "", "put a fake agent into this folder")
+	flags.StringArrayVar(&f.pools, "pool", []string{"Default"}, "a pool that exists from the start; may be repeated")
+	flags.StringArrayVar(&f.projects, "project", []string{"Project"}, "a project that exists from the start; may be repeated")
+	flags.StringVar(&f.agentDir, "agent-dir", "", "put a fake agent into this directory")
 	flags.Float64Var(&f.timeScale, "time-scale", 1, "divide the protocol's slow times (long poll, session and job locks) by this")
-	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "what an identity may use in five minutes, in TSTU; Azure DevOps gives 200; 0 is no limit")
-	flags.Float64Var(&f.limit.Cost, "call-cost", 1, "what a call uses of it; an assumption, for nobody publishes that")
+	flags.Float64Var(&f.limit.Budget, "rate-limit", 0, "rate limit of an identity, in TSTU in five minutes; Azure DevOps allows 200; 0 means no limit")
+	flags.Float64Var(&f.limit.Cost, "call-cost", 1, "TSTU of a call; an assumption, because Azure DevOps publishes no number")
 	flags.BoolVar(&f.verbose, "verbose", false, "log each call on standard error")
 	return c
 }
@@ -118,11 +129,10 @@ func layOutFakeAgent(dir string) (string, error) {
 	if dir == "" {
 		return "", nil
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
 	executable, err := cli.Self()
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		return "", fmt.Errorf("cannot lay out the fake agent: %w", err)
 	}

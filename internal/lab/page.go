@@ -20,8 +20,8 @@ const pageInterval = time.Second
 
 // keeperPage is the page of a keeper in this process, which changes nothing.
 type keeperPage struct {
-	listener net.Listener
-	running  sync.WaitGroup
+	url     string
+	running sync.WaitGroup
 }
 
 // openPage starts a keeper that shows one pool until ctx ends. It uses a PAT: the
@@ -38,13 +38,11 @@ func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, e
 	keeper := keep.New(keep.Options{
 		Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
 	})
-	p := &keeperPage{listener: listener}
+	p := &keeperPage{url: "http://" + listener.Addr().String() + "/"}
 	p.running.Go(func() { _ = keeper.Run(ctx) })
 	p.running.Go(func() { _ = keeper.Serve(ctx, listener, secret.Text{}) })
 	return p, nil
 }
-
-func (p *keeperPage) url() string { return "http://" + p.listener.Addr().String() + "/" }
 
 // basicAuth is a personal access token as azdo.Client sends it.
 type basicAuth string

@@ -35,10 +35,14 @@ func SplitGrace(grace time.Duration) Budget {
 // than 12 s, and less than 2 s of it are for draining.
 func (b Budget) CancelsJobs() bool { return b.Drain < 2*time.Second }
 
-// drainDeadline is when draining ends at the latest; zero while there is no
-// deadline. A job without a running step is waited for a little longer, see tryCut.
-func (s State) drainDeadline() time.Time {
-	end := s.sinceGraceStart(s.budget.Drain)
+// drainPartEnd is when the part for draining is spent; zero while there is no deadline.
+func (s State) drainPartEnd() time.Time { return s.sinceGraceStart(s.budget.Drain) }
+
+// lastDrainMoment is when draining ends at the latest; zero while there is no deadline.
+// A job without a running step is waited for a little longer than drainPartEnd, see
+// cutIsDue.
+func (s State) lastDrainMoment() time.Time {
+	end := s.drainPartEnd()
 	if late := s.cutDeadline(); !end.IsZero() && late.After(end) {
 		return late
 	}

@@ -29,9 +29,12 @@ func (t *transition) checkDeadlines() {
 	switch t.Phase {
 	case Draining:
 		switch {
-		case !reached(t.sinceGraceStart(t.budget.Drain), t.now):
+		case !reached(t.drainPartEnd(), t.now):
 		case t.Listener == Running: // the rest is needed to stop the job and to remove the agent
-			t.tryCut(budgetSpent)
+			t.scanBeforeCut()
+			if t.cutIsDue() {
+				t.interrupt(t.budgetCause(t.drain.cutScanned))
+			}
 		default:
 			t.startRemoving()
 		}
@@ -59,17 +62,23 @@ func (t *transition) exitDeadlineReached() {
 		}
 		return
 	}
+	t.exitNow(t.budgetCause(t.drain.cutScanned), ErrOutOfTime)
+}
+
+// exitNow reports an agent that the server still has, and finishes. CutBy is how the
+// run ends if a job is cut by that.
+func (t *transition) exitNow(cutBy End, why error) {
 	if t.call.inFlight != NoCall {
 		t.do(AbortCall{})
 	}
 	if t.Listener == Running && t.hasJob() {
-		t.setEnd(t.budgetCause(t.drain.cutScanned))
+		t.setEnd(cutBy)
 	}
 	if t.Registration == Registered || t.Registration == Pending {
-		t.abandon(ErrOutOfTime)
+		t.abandon(why)
 	}
 	if t.Phase == Booting {
-		t.finishBoot(End{Outcome: OK, Reason: t.Reason, Err: ErrOutOfTime})
+		t.finishBoot(End{Outcome: OK, Reason: t.Reason, Err: why})
 		return
 	}
 	t.finish()
@@ -82,7 +91,7 @@ func (t *transition) exitDeadlineReached() {
 func (s State) abortDeadline() time.Time {
 	switch s.call.inFlight {
 	case Register, Disable, Inspect, Launch: // a launch may hang with its file system
-		return s.drainDeadline()
+		return s.lastDrainMoment()
 	case LookUp, RemoveConflicting:
 		return s.drain.graceStartedAt
 	case Prepare, Remove:

@@ -8,20 +8,26 @@ func (t *transition) advanceDraining() {
 	if t.Listener == Running {
 		t.scanPeriodically()
 	}
-	if !t.hasJob() && !reached(t.sinceGraceStart(t.budget.Drain), t.now) {
+	if !t.hasJob() && !reached(t.drainPartEnd(), t.now) {
 		t.cancelCut() // the job that AZP_ON_TERM was to cancel is over
+	}
+	if t.drain.cancelJob && t.hasJob() && t.Listener == Running {
+		t.scanBeforeCut()
+		if t.cutIsDue() {
+			t.interrupt(onTerm)
+			t.drain.killAt = t.stopDeadline() // the time for draining is added to that for stopping
+			return
+		}
 	}
 	switch {
 	case t.call.inFlight == Launch: // whether the listener runs is known in a moment
 	case t.Listener != Running:
 		t.startRemoving()
 		t.advanceRemoving()
-	case t.drain.cancelJob && t.hasJob() && t.tryCut(onTerm):
-		t.drain.killAt = t.stopDeadline() // the time for draining is added to that for stopping
-	case t.Registration == Removed && t.Job == NoJob:
-		t.Phase = Stopping
-		t.advanceStopping()
 	case !t.nothingScheduled(), t.cutAwaitsScan():
+	case t.Registration == Removed && t.Job == NoJob:
+		t.startRemoving()
+		t.advanceRemoving()
 	case t.Registration == Registered && t.registration.disable == notDisabled:
 		t.schedule(Disable, 0)
 	case t.Job != RunningJob:
@@ -73,7 +79,7 @@ func (t *transition) inspected(e InspectResult) {
 		t.weighEvidence(e)
 	case e.retryable(): // counts as busy
 		t.retryUntilDrainEnds(Inspect, e.Result)
-	case t.Job == UnknownJob && e.Worker.runs():
+	case e.Worker.runs():
 		// This identity may not inspect the agent. The process table still shows a
 		// worker, and the server refuses a DELETE while a job runs.
 		t.inspectLater()
@@ -133,7 +139,7 @@ func (t *transition) agentNotShown(worker bool) {
 
 // retryUntilDrainEnds repeats a call for as long as draining lasts.
 func (t *transition) retryUntilDrainEnds(c Call, r Result) {
-	if !t.retry(c, r, t.drainDeadline()) {
-		t.call.next, t.call.nextAt = c, t.drainDeadline() // too late for another: the deadline decides
+	if !t.retry(c, r, t.lastDrainMoment()) {
+		t.call.next, t.call.nextAt = c, t.lastDrainMoment() // too late for another: the deadline decides
 	}
 }

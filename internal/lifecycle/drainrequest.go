@@ -1,17 +1,16 @@
 package lifecycle
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // drainRequested follows a signal, a request or an announcement of the platform.
 func (t *transition) drainRequested(e DrainRequested) {
-	if e.WithDeadline {
-		t.startGracePeriod(e.Grace)
-		// An announced length is no SIGTERM: the job gets that time.
-		t.drain.cancelJob = t.drain.cancelJob || (t.policy.CancelOnTerm && e.Grace == 0)
+	if e.StartsGrace {
+		t.startGracePeriod(e.Grace, e.At)
 	}
-	if t.drain.lastRequestAt.IsZero() {
-		t.drain.lastRequestAt = t.now
-	}
+	t.drain.cancelJob = t.drain.cancelJob || (t.policy.CancelOnTerm && e.CancelsJob)
 	t.startDrain(e.Reason)
 }
 
@@ -41,17 +40,19 @@ func (t *transition) startDrain(reason string) {
 	}
 }
 
-// startGracePeriod begins the grace period; a length of 0 is the policy's. One that
-// has begun can only become shorter, by a SIGTERM during a long announcement. Calls
-// that were put off are made now: there may be no time for them later.
-func (t *transition) startGracePeriod(grace time.Duration) {
+// startGracePeriod begins the grace period; a length of 0 is the policy's. It began
+// when the signal arrived, which may be a while ago. One that has begun can only become
+// shorter, by a SIGTERM during a long announcement. Calls that were put off are made
+// now: there may be no time for them later.
+func (t *transition) startGracePeriod(grace time.Duration, at time.Time) {
 	if grace == 0 {
 		grace = t.policy.Grace
 	}
-	if !t.drain.graceStartedAt.IsZero() && !t.now.Add(grace).Before(t.Deadline()) {
+	at = earliest(at, t.now)
+	if !t.drain.graceStartedAt.IsZero() && !at.Add(grace).Before(t.Deadline()) {
 		return
 	}
-	t.drain.graceStartedAt, t.drain.grace, t.budget = t.now, grace, SplitGrace(grace)
+	t.drain.graceStartedAt, t.drain.grace, t.budget = at, grace, SplitGrace(grace)
 	t.drain.exitAt = time.Time{}
 	t.cancelCut()
 	t.call.abortAt = t.abortDeadline()
@@ -76,27 +77,36 @@ func (t *transition) stopRegistering() {
 	}
 }
 
-// userInterrupt is SIGINT. Only this signal escalates: a platform may repeat
-// SIGTERM, but a second Ctrl-C is a person's decision.
-func (t *transition) userInterrupt() {
-	t.startGracePeriod(0)
-	if t.drain.lastRequestAt.IsZero() { // the first request: a limit is none
-		t.drain.lastRequestAt = t.now
-		t.startDrain("interrupted by a person")
+// userInterrupt is SIGINT. Only this signal escalates: a platform may repeat SIGTERM,
+// but a second Ctrl-C is a person's decision. Only SIGINT is counted, so the first one
+// cancels no job, whatever was asked for before.
+func (t *transition) userInterrupt(e UserInterrupt) {
+	at := earliest(e.At, t.now)
+	if t.drain.interrupts > 0 && at.Sub(t.drain.interruptedAt) < secondInterruptAfter {
 		return
 	}
-	if t.now.Sub(t.drain.lastRequestAt) < secondInterruptAfter {
-		return
-	}
-	t.drain.lastRequestAt = t.now
-	if t.Phase == Booting {
-		t.finishBoot(End{Outcome: OK, Reason: "a person did not want to wait"})
-		return
-	}
-	switch t.Listener {
-	case Running:
-		t.interrupt(byUser)
-	case Interrupted:
-		t.kill()
+	t.drain.interrupts, t.drain.interruptedAt = t.drain.interrupts+1, at
+	t.startGracePeriod(0, at)
+	switch {
+	case t.drain.interrupts == 1:
+		t.startDrain("received SIGINT")
+	case t.Phase == Booting:
+		t.finishBoot(End{Outcome: OK, Reason: "received SIGINT again before an agent was started"})
+	case t.drain.interrupts == 2:
+		if t.Listener == Running {
+			t.interrupt(byUser)
+		}
+	case t.drain.interrupts == 3:
+		if t.Listener == Running { // it was not running yet when the second one came
+			t.drain.interruptCause, t.drain.mayBeCut = byUser, t.hasJob()
+		}
+		if t.Listener == Running || t.Listener == Interrupted {
+			t.kill()
+		}
+	default:
+		t.exitNow(byUser, errDidNotWait)
 	}
 }
+
+// errDidNotWait is why an agent is abandoned when a person insisted.
+var errDidNotWait = errors.New("received SIGINT for the fourth time before the server had removed it")

@@ -77,13 +77,15 @@ type Begin struct {
 type PrepareResult struct {
 	Result
 	Leftover        Leftover
-	ExternalAgentID int // the agent that another azptend registered for this one; 0: register one
+	Checked         bool // Leftover is known, even if the directory cannot be used
+	ExternalAgentID int  // the agent that another azptend registered for this one; 0: register one
 }
 
 // Leftover is what a previous run in the same directory left: its agent, and the
 // listener that serves it, if that still runs. The zero value is nothing.
 type Leftover struct {
-	AgentID      int // 0 when that is not known
+	AgentID      int  // 0 when that is not known
+	Hidden       bool // this identity may not see the agent that the files name
 	ListenerRuns bool
 	WorkerRuns   bool // a worker runs below the listener
 }
@@ -190,21 +192,24 @@ type ListenerExited struct {
 	Cut Cut
 }
 
-// DrainRequested asks for a drain. With a deadline the grace period begins now;
-// without one the job may take as long as it takes. Grace is the length that the
-// platform announced this time; 0 is the policy's. The deadline that ends first
-// counts: no request extends one.
+// DrainRequested asks for a drain. If it starts no grace period, the job may take as
+// long as it takes. The grace period that ends first counts: no request extends one.
 type DrainRequested struct {
 	event
-	Reason       string // for the log
-	WithDeadline bool
-	Grace        time.Duration
+	Reason      string        // for the log
+	StartsGrace bool          // the grace period starts
+	CancelsJob  bool          // a running job is cancelled, if Policy.CancelOnTerm is set; false for an announced end
+	Grace       time.Duration // the length that the platform announced; 0: the policy's
+	At          time.Time     // when it was requested; zero: now
 }
 
-// UserInterrupt is SIGINT. It drains if no drain was asked for before, by a signal or
-// a command. Otherwise it escalates, if a second has passed since that request or the
-// last escalation.
-type UserInterrupt struct{ event }
+// UserInterrupt is SIGINT. The first one drains, and starts the grace period. The
+// second cancels the job, the third kills it, and the fourth exits at once. One that
+// comes within a second of the one before is the same.
+type UserInterrupt struct {
+	event
+	At time.Time // when it arrived; zero: now
+}
 
 // Tick says that the time which NextTick named has come.
 type Tick struct{ event }

@@ -24,8 +24,8 @@ const (
 func (w WorkerState) runs() bool { return w == WorkerWithoutSteps || w == WorkerWithSteps }
 
 // hasJob says that there is evidence of a job.
-func (t *transition) hasJob() bool {
-	return t.Job == RunningJob || t.session.jobAssigned || t.session.worker.runs()
+func (s State) hasJob() bool {
+	return s.Job == RunningJob || s.session.jobAssigned || s.session.worker.runs()
 }
 
 // noteWorker records what the process table shows.
@@ -51,7 +51,7 @@ func (t *transition) workerScanned(w WorkerState) {
 		return
 	}
 	t.noteWorker(w)
-	t.session.scannedAt, t.session.scanSince = t.session.scanSince, time.Time{}
+	t.session.scanned, t.session.scannedAt, t.session.scanSince = w, t.session.scanSince, time.Time{}
 	t.drain.cutScanned = !t.drain.cutSince.IsZero() && !t.drain.scanTooOld
 	t.drain.scanTooOld = false
 	if told := t.Listener == Interrupted || t.Listener == Killed; told && w.runs() {
@@ -70,6 +70,7 @@ func (t *transition) clearListener() {
 	t.clearWorker()
 	t.session.scanSince, t.session.nextScanAt = time.Time{}, time.Time{}
 	t.drain.interruptCause, t.drain.mayBeCut = End{}, false
+	t.drain.stopSince = time.Time{}
 }
 
 // scanPeriodically scans now and again while the notification socket is lost: the
@@ -87,36 +88,33 @@ func (t *transition) scanPeriodically() {
 	}
 }
 
-// tryCut interrupts the listener if its job still runs, and returns whether it did.
-// It scans first, because what azptend knows may be old: it may have been frozen or
-// slow. If no step of the job runs, the job is over or has not begun. There is
-// nothing to cancel then, so azptend waits for the job's report, for up to half of
-// the part for stopping.
-func (t *transition) tryCut(cause End) bool {
+// scanBeforeCut has the process table scanned before a job is cut, because what azptend
+// knows may be old: it may have been frozen or slow. See cutIsDue.
+func (t *transition) scanBeforeCut() {
 	if t.drain.cutSince.IsZero() {
 		t.beginCut()
 	}
-	over := t.hasJob() && (t.session.worker == NoWorker || t.session.worker == WorkerWithoutSteps)
 	switch {
-	case !t.drain.cutScanned:
+	case !t.drain.cutScanned, reached(t.session.nextScanAt, t.now):
 		t.scan()
-		if !reached(t.session.scanSince.Add(t.cutScanTimeout()), t.now) {
-			return false
-		}
-	case over && !reached(t.cutDeadline(), t.now):
-		switch {
-		case reached(t.session.nextScanAt, t.now):
-			t.scan()
-		case t.session.nextScanAt.IsZero() && t.session.scanSince.IsZero():
-			t.session.nextScanAt = t.now.Add(cutScanInterval)
-		}
-		return false
+	case t.jobMayBeOver() && t.session.nextScanAt.IsZero() && t.session.scanSince.IsZero():
+		t.session.nextScanAt = t.now.Add(cutScanInterval)
 	}
-	if cause == budgetSpent {
-		cause = t.budgetCause(t.drain.cutScanned)
+}
+
+// cutIsDue says that the listener is interrupted now, which cuts its job. If no step of
+// the job runs, the job is over or has not begun. There is nothing to cancel then, so
+// azptend waits for the job's report, for up to half of the part for stopping.
+func (t *transition) cutIsDue() bool {
+	if t.cutAwaitsScan() {
+		return reached(t.session.scanSince.Add(t.cutScanTimeout()), t.now)
 	}
-	t.interrupt(cause)
-	return true
+	return !t.jobMayBeOver() || reached(t.cutDeadline(), t.now)
+}
+
+// jobMayBeOver says that there is evidence of a job, and that no step of it runs.
+func (s State) jobMayBeOver() bool {
+	return s.hasJob() && (s.session.worker == NoWorker || s.session.worker == WorkerWithoutSteps)
 }
 
 // budgetCause is why a job is cut when the part for draining is spent. It depends
@@ -176,11 +174,11 @@ func (s State) nextCutTick() time.Time {
 
 // The ends of a run in which azptend interrupted the listener, if that cut a job.
 var (
-	budgetSpent = End{Outcome: JobCut, Reason: "the job was cut: the grace period's time for draining was over"}
-	notReported = End{Outcome: JobCut, Reason: "the job may be lost: its steps had ended, but its end was not reported before the grace period's time for draining was over"}
-	notSeen     = End{Outcome: JobCut, Reason: "a job may have been cut when the grace period's time for draining was over: azptend could not see whether one ran"}
+	budgetSpent = End{Outcome: JobCut, Reason: "the job was cut: the drain time expired"}
+	notReported = End{Outcome: JobCut, Reason: "the job may be lost: its steps finished, but the result was not reported before the drain time expired"}
+	notSeen     = End{Outcome: JobCut, Reason: "a job may have been cut when the drain time expired: azptend could not see whether one ran"}
 	onTerm      = End{Outcome: JobCut, Reason: "the job was cancelled: AZP_ON_TERM (--on-term) is cancel"}
-	byUser      = End{Outcome: JobCancelled, Reason: "a person cancelled the job"}
+	byUser      = End{Outcome: JobCancelled, Reason: "the job was cancelled by a second SIGINT"}
 	agentGone   = End{Outcome: JobCut, Reason: "the job was cut: it started while the agent was being stopped"}
 )
 

@@ -4,7 +4,7 @@ import "time"
 
 // The reasons of a drain that a limit asks for.
 const (
-	idleTimeoutReached = "no job came for the idle timeout"
+	idleTimeoutReached = "no job arrived within the idle timeout"
 	lifetimeReached    = "the agent's maximum lifetime is over"
 	jobLimitReached    = "the agent has run its maximum number of jobs"
 	cannotCountJobs    = "the agent's jobs can no longer be counted"

@@ -196,7 +196,8 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, InspectResult{Result: result(Denied)}, "call remove"},
 			{time.Second, RemoveResult{result(Denied)}, ""},
 			{minRetryPause, Tick{}, "call remove"},
-			{time.Second, RemoveResult{result(Denied)}, "report 5, interrupt"},
+			{time.Second, RemoveResult{result(Denied)}, "report 5, scan"},
+			{time.Millisecond, WorkerScanned{Worker: NoWorker}, "interrupt"},
 			{time.Second, ListenerExited{}, "call register"},
 		})},
 		{"a listener without a known agent", concat(found(Leftover{ListenerRuns: true}, "call inspect"), []row{
@@ -205,6 +206,15 @@ func TestLeftovers(t *testing.T) {
 		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) { play(t, usual, tt.rows) })
+	}
+	// A listener whose agent this identity may not see: that agent stays.
+	hidden := play(t, usual, concat(found(Leftover{AgentID: 5, Hidden: true, ListenerRuns: true}, "report 5, call inspect"), []row{
+		{time.Second, sigterm, ""},
+		{time.Second, InspectResult{Result: result(Denied)}, "interrupt"},
+		{time.Second, ListenerExited{}, "finish ok"},
+	}))
+	if hidden.Registration != Abandoned {
+		t.Errorf("an agent that nobody may see is %s", hidden.Registration)
 	}
 	// Its job is not ours: one that was to take one job has still to take it.
 	s := play(t, Policy{Grace: 100 * time.Second, Once: true}, concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
@@ -233,12 +243,28 @@ func TestKilledAndNotStarted(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish ok"},
 		})},
 		{"there is none after all", concat(asked, []row{{time.Second, PrepareResult{Result: ok}, "finish ok"}})},
+		{"its directory cannot be used: it is removed nevertheless", concat(begin, []row{
+			{time.Second, PrepareResult{Result: result(DirUnusable), Leftover: Leftover{AgentID: 5}, Checked: true}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish directory unusable"},
+		})},
+		{"the same, after SIGTERM", concat(asked, []row{
+			{time.Second, PrepareResult{Result: result(DirUnusable), Leftover: Leftover{AgentID: 5}, Checked: true}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish ok"},
+		})},
+		{"the same, and it is gone", concat(asked, []row{{time.Second, PrepareResult{Result: result(DirUnusable), Checked: true}, "finish ok"}})},
 		{"nobody answers", concat(asked, []row{
 			{time.Second, PrepareResult{Result: result(Unreachable)}, ""},
 			{minRetryPause, Tick{}, "call prepare"},
 			{97 * time.Second, Tick{}, "abort, report 5, finish ok"},
 		})},
-		{"a person insists", concat(asked, []row{{secondInterruptAfter, UserInterrupt{}, "report 5, finish ok"}})},
+		{"a person insists", concat(asked, []row{
+			{secondInterruptAfter, UserInterrupt{}, ""},
+			{secondInterruptAfter, UserInterrupt{}, "report 5, finish ok"},
+		})},
+		{"this identity may not see it", concat(begin, []row{
+			{time.Second, sigterm, ""},
+			{time.Second, PrepareResult{Result: ok, Leftover: Leftover{AgentID: 5, Hidden: true}}, "report 5, finish ok"},
+		})},
 		{"this identity may not", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish denied"}})},
 	} {
 		t.Run(tt.name, func(t *testing.T) { play(t, Policy{Grace: 100 * time.Second}, tt.rows) })
@@ -317,7 +343,7 @@ func TestOccupiedFolder(t *testing.T) {
 		{4 * time.Second, Tick{}, "call prepare"},
 	}
 	play(t, p, concat(began, []row{{time.Second, PrepareResult{Result: result(DirInUse)}, "finish directory in use"}}))
-	play(t, p, concat(began, []row{{time.Second, DrainRequested{Reason: "SIGTERM", WithDeadline: true}, "finish ok"}}))
+	play(t, p, concat(began, []row{{time.Second, DrainRequested{Reason: "SIGTERM", StartsGrace: true, CancelsJob: true}, "finish ok"}}))
 	play(t, p, concat(began, []row{
 		{time.Second, PrepareResult{Result: ok}, "call register"},
 		{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},

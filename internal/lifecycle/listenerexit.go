@@ -8,10 +8,14 @@ import (
 
 // The ends of a run whose listener exited without being told to by azptend.
 var (
-	cutByOthers    = End{Outcome: JobCut, Reason: "the job was cut: somebody else than azptend told the listener to exit"}
+	cutByOthers    = End{Outcome: JobCut, Reason: "the job was cut: another process stopped the listener"}
 	exitedOKInJob  = End{Outcome: JobCut, Reason: "the listener exited during a job, with exit code 0"}
-	resultNotKnown = End{Outcome: JobCut, Reason: "a job may have been cut: the listener exited, a worker ran when azptend last looked, and nothing shows how the job ended"}
+	resultNotKnown = End{Outcome: JobCut, Reason: "a job may have been cut: the listener exited, a worker ran at the last check, and the job's result is unknown"}
 )
+
+// cutByExit is the reason of a run that went on after its listener had exited during a
+// job; how it exited follows.
+const cutByExit = "a job was cut: the listener exited during it with"
 
 // exitedInJob is the end of a run whose listener failed during its job.
 func exitedInJob(e Exit) End {
@@ -43,7 +47,7 @@ func (t *transition) listenerExited(ended ListenerExited) {
 	}
 	switch t.Phase {
 	case Starting, Idle, Busy:
-		t.exitedUnexpectedly(ended, hadJob)
+		t.exitedUnexpectedly(ended, hadJob, workerRan)
 	case Draining, Removing, Stopping:
 		if wasRunning && t.Listener != Updating {
 			t.exitedDuringDrain(ended, hadJob)
@@ -72,8 +76,14 @@ func (t *transition) exitedDuringDrain(ended ListenerExited, hadJob bool) {
 // exitedUnexpectedly is the table of agent-protocol.md 4.1, for a listener that
 // exited without a drain. With Once, a listener that may have received its job is
 // never started again, whatever its exit code: nothing else can have that job.
-func (t *transition) exitedUnexpectedly(ended ListenerExited, hadJob bool) {
+//
+// Otherwise the agent goes on, and the run may last for days. That a job was cut is
+// recorded first: then no later end of the run is OK.
+func (t *transition) exitedUnexpectedly(ended ListenerExited, hadJob, workerRan bool) {
 	e := ended.Exit
+	if t.Listener != Updating && !(t.policy.Once && t.Jobs > 0) {
+		t.noteJobLost(ended, hadJob, workerRan)
+	}
 	switch {
 	case t.policy.Once && t.Jobs > 0:
 		t.setEnd(t.endAfterJob(ended, hadJob))
@@ -94,6 +104,18 @@ func (t *transition) exitedUnexpectedly(ended ListenerExited, hadJob bool) {
 		t.Phase, t.session.lastExit = Starting, e
 		t.unschedule()
 		t.schedule(Inspect, 0)
+	}
+}
+
+// noteJobLost records that a listener exited during its job, if the run goes on.
+func (t *transition) noteJobLost(ended ListenerExited, hadJob, workerRan bool) {
+	switch {
+	case ended.Cut == SurelyCut:
+		t.setEnd(cutByOthers)
+	case hadJob:
+		t.setEnd(End{Outcome: JobCut, Reason: fmt.Sprintf("%s %v", cutByExit, ended.Exit)})
+	case workerRan:
+		t.setEnd(resultNotKnown)
 	}
 }
 

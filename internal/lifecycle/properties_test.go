@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,13 +160,16 @@ func (w *simulation) judgeReason(why string) {
 			w.t.Fatalf("leaves because %q, which is not so", reason)
 		}
 	}
+	if strings.HasPrefix(why, cutByExit) && !w.lostJob {
+		w.t.Fatalf("leaves because %q, and no listener died in a job", why)
+	}
 }
 
 // judgeOutcome holds each outcome against what happened.
 func (w *simulation) judgeOutcome(e End) {
 	mayHaveCut := w.cut || w.state.session.jobAssigned || w.slowOnce || w.stale || w.unreported
 	happened := map[Outcome]bool{
-		OK:             !w.cut || w.stuck || w.lostJob || w.slowOnce,
+		OK:             !w.sawLost && (!w.cut || w.stuck || w.lostJob || w.slowOnce),
 		Unreachable:    true,
 		Unclear:        true,
 		AnswerLost:     true,
@@ -229,7 +233,7 @@ func TestAnyEventAnywhere(t *testing.T) {
 		Begin{}, PrepareResult{}, RegisterResult{}, LookUpResult{}, RemoveConflictingResult{}, LaunchResult{}, DisableResult{}, InspectResult{}, RemoveResult{},
 		SessionReady{}, SessionConflict{}, AgentMaybeDeleted{}, AgentMaybeDeleted{LogonRefused: true}, JobStarted{}, JobFinished{}, SocketLost{}, ListenerExited{}, UpdateEnded{},
 		WorkerScanned{}, WorkerScanned{Worker: NoWorker}, WorkerScanned{Worker: WorkerWithSteps},
-		DrainRequested{WithDeadline: true}, DrainRequested{WithDeadline: true, Grace: time.Second}, UserInterrupt{}, Tick{},
+		DrainRequested{StartsGrace: true, CancelsJob: true}, DrainRequested{StartsGrace: true, Grace: time.Second}, UserInterrupt{}, Tick{},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		w := simulate(t, map[string]bool{})

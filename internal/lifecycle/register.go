@@ -24,6 +24,12 @@ func (t *transition) prepared(e PrepareResult) {
 		t.unschedule()
 		t.registration.waitingSince = time.Time{}
 		t.startFrom(e)
+	case e.Outcome == DirUnusable && e.Checked: // what a previous run left is removed nevertheless
+		t.unschedule()
+		if t.Reason == "" {
+			t.setEnd(End{Outcome: e.Outcome, Reason: "startup failed", Err: e.Err})
+		}
+		t.startFrom(e)
 	case e.Outcome == DirInUse && t.Reason == "": // by a container that is being replaced, with the same volume
 		if !t.waitForOther(Prepare) {
 			t.finishBoot(End{Outcome: DirInUse, Reason: "another agent uses the agent's directory", Err: e.Err})
@@ -37,7 +43,7 @@ func (t *transition) prepared(e PrepareResult) {
 // finishBoot ends a run that has not registered. An agent that a killed run left is
 // abandoned: this may be the last start in its directory.
 func (t *transition) finishBoot(e End) {
-	if t.registration.previousID != 0 {
+	if t.registration.previousID != 0 && t.Registration != Abandoned {
 		t.AgentID = t.registration.previousID
 		t.abandon(e.Err)
 	}
@@ -48,8 +54,13 @@ func (t *transition) finishBoot(e End) {
 // previous run's listener for it has exited; what a previous run left; or a
 // registration of our own.
 func (t *transition) startFrom(e PrepareResult) {
+	if e.Leftover.Hidden {
+		t.AgentID = e.Leftover.AgentID
+		t.abandon(ErrHidden)
+	}
+	none := !e.Leftover.ListenerRuns && (e.Leftover.AgentID == 0 || e.Leftover.Hidden)
 	switch {
-	case t.Reason != "" && e.Leftover == Leftover{}: // the agent that the files named is not there
+	case none && (t.Reason != "" || e.Outcome != OK): // the agent that the files named is not there, or hidden
 		t.finish()
 	case e.ExternalAgentID != 0 && e.Leftover.ListenerRuns:
 		t.adoptPrevious(Leftover{AgentID: e.ExternalAgentID, ListenerRuns: true, WorkerRuns: e.Leftover.WorkerRuns})
@@ -57,7 +68,7 @@ func (t *transition) startFrom(e PrepareResult) {
 	case e.ExternalAgentID != 0:
 		t.AgentID, t.Registration, t.Phase = e.ExternalAgentID, External, Starting
 		t.schedule(Launch, 0)
-	case e.Leftover != Leftover{}:
+	case !none:
 		t.adoptPrevious(e.Leftover)
 	default:
 		t.Phase = Registering
@@ -69,17 +80,24 @@ func (t *transition) startFrom(e PrepareResult) {
 // that still runs finishes its job. What that does is known only from the server and
 // the process table.
 func (t *transition) adoptPrevious(l Leftover) {
-	t.AgentID, t.Registration = l.AgentID, Registered
-	t.registration.reregister, t.session.adopted = t.Reason == "", true
+	switch {
+	case l.Hidden: // and abandoned already
+	case l.AgentID != 0:
+		t.AgentID, t.Registration = l.AgentID, Registered
+	default:
+		t.Registration = Removed
+	}
+	t.registration.reregister, t.session.adopted = t.Reason == "" && t.end.Reason == "", true
 	if !l.ListenerRuns {
 		t.startRemoving()
 		return
 	}
 	t.Listener, t.Job, t.Phase, t.session.jobAssigned = Running, UnknownJob, Draining, l.WorkerRuns
-	if l.AgentID == 0 {
-		t.Registration = Removed
-	}
 }
+
+// ErrHidden is why the agent of a previous run is abandoned that the server refuses to
+// show.
+var ErrHidden = errors.New("the server refuses to show the agent of a previous run: this identity may not see it")
 
 const cannotRegister = "cannot register the agent"
 
@@ -137,7 +155,7 @@ func (t *transition) lookedUp(e LookUpResult) {
 	case e.Owner == ThisRun:
 		t.setRegistered(e.AgentID)
 		if !e.HasCredentials && t.Reason == "" { // they were in the answer that was lost
-			t.reregister(End{Outcome: AnswerLost, Reason: "the answer to the registration was lost"})
+			t.reregister(End{Outcome: AnswerLost, Reason: "the response to the registration was lost"})
 		}
 	case t.Registration == Pending && e.Owner == NoAgent:
 		t.notFoundYet()
@@ -184,7 +202,7 @@ func (t *transition) notFoundYet() {
 		t.abandonUnseen()
 		t.finishWith(nameTakenUnseen)
 	default:
-		t.finishWith(End{Outcome: AnswerLost, Reason: cannotRegister + ": every answer was lost"})
+		t.finishWith(End{Outcome: AnswerLost, Reason: cannotRegister + ": every response was lost"})
 	}
 }
 
@@ -197,8 +215,8 @@ func (t *transition) abandonUnseen() {
 }
 
 var (
-	nameTakenUnseen = End{Outcome: NameTaken, Reason: "another agent, which this identity does not see, has the agent's name"}
-	errUnseen       = errors.New("the server says that the name is taken, and does not show by which agent")
+	nameTakenUnseen = End{Outcome: NameTaken, Reason: "another agent, which this identity cannot see, has the agent's name"}
+	errUnseen       = errors.New("the server reports that the name is taken, but not by which agent")
 )
 
 // resolveConflict deals with another agent that has the name. One that is offline,

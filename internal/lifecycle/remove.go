@@ -1,8 +1,11 @@
 package lifecycle
 
+import "time"
+
 func (t *transition) startRemoving() {
 	t.Phase = Removing
 	t.cancelCut()
+	t.drain.stopSince = time.Time{}
 	t.call.giveUpAt = t.now.Add(removeTimeout)
 	t.unschedule()
 }
@@ -14,7 +17,7 @@ func (t *transition) advanceRemoving() {
 		if t.call.next == NoCall {
 			t.schedule(Remove, 0)
 		}
-	case t.Job != NoJob && t.Listener == Running && !reached(t.drainDeadline(), t.now):
+	case t.Job != NoJob && t.Listener == Running:
 		t.Phase = Draining // somebody else removed the agent, and its job still runs
 	case t.Listener == Running:
 		t.stopIdleListener()

@@ -51,7 +51,7 @@ func TestFaultScenarios(t *testing.T) {
 		}), "exit code 1"},
 
 		{"a short notice: all ends within it", usual, concat(busy, []row{ // of 30 s: drain 13.5 s, stop 12 s
-			{time.Minute, DrainRequested{Reason: "Preempt", WithDeadline: true, Grace: 30 * time.Second}, "call disable"},
+			{time.Minute, DrainRequested{Reason: "Preempt", StartsGrace: true, Grace: 30 * time.Second}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Second, sigterm, ""}, // extends nothing
 			{11500 * time.Millisecond, Tick{}, "interrupt"},
@@ -174,7 +174,7 @@ func TestFaultScenarios(t *testing.T) {
 		}), cutByOthers.Reason},
 
 		{"a long notice: the job gets it, until SIGTERM says less", usual, concat(busy, []row{
-			{time.Minute, DrainRequested{Reason: "Reboot", WithDeadline: true, Grace: 15 * time.Minute}, "call disable"},
+			{time.Minute, DrainRequested{Reason: "Reboot", StartsGrace: true, Grace: 15 * time.Minute}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{10 * time.Minute, sigterm, ""},
 			{time.Minute, Tick{}, "interrupt"},
@@ -184,7 +184,7 @@ func TestFaultScenarios(t *testing.T) {
 		}), "the job was cut"},
 
 		{"a notice cancels no job, whatever SIGTERM would do", Policy{Grace: 100 * time.Second, CancelOnTerm: true}, concat(busy, []row{
-			{time.Minute, DrainRequested{Reason: "Reboot", WithDeadline: true, Grace: 15 * time.Minute}, "call disable"},
+			{time.Minute, DrainRequested{Reason: "Reboot", StartsGrace: true, Grace: 15 * time.Minute}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, sigterm, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},

@@ -28,7 +28,7 @@ func play(t *testing.T, p Policy, rows []row) State {
 		now = now.Add(l.after)
 		var actions []Action
 		s, actions = Step(s, l.event, now)
-		if n+1 == len(rows) || !isWorkerScanned(rows[n+1].event) {
+		if !strings.Contains(l.want, "scan") {
 			s, actions = answerScans(s, actions, now)
 		}
 		if got := describe(actions); got != l.want {
@@ -59,8 +59,6 @@ func answerScans(s State, actions []Action, now time.Time) (State, []Action) {
 	}
 	return s, rest
 }
-
-func isWorkerScanned(e Event) bool { _, is := e.(WorkerScanned); return is }
 
 // describe writes actions as a scenario does.
 func describe(actions []Action) string {
@@ -103,7 +101,7 @@ func result(o Outcome) Result { return Result{Outcome: o} }
 
 var (
 	ok      = result(OK)
-	sigterm = DrainRequested{Reason: "SIGTERM", WithDeadline: true}
+	sigterm = DrainRequested{Reason: "SIGTERM", StartsGrace: true, CancelsJob: true}
 )
 
 // The beginnings that most scenarios share. Agent 7 is ours, agent 3 has our name.
@@ -142,7 +140,7 @@ func TestScenarios(t *testing.T) {
 		{"SIGTERM while busy: the job ends first", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
-			{30 * time.Second, DrainRequested{Reason: "SIGTERM", WithDeadline: true}, ""}, // extends nothing
+			{30 * time.Second, DrainRequested{Reason: "SIGTERM", StartsGrace: true, CancelsJob: true}, ""}, // extends nothing
 			{time.Second, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok, Worker: WorkerWithSteps}, ""},
 			{inspectInterval, Tick{}, "call inspect"},
@@ -213,7 +211,7 @@ func TestScenarios(t *testing.T) {
 			{500 * time.Millisecond, JobFinished{}, ""},
 			{100 * time.Millisecond, ListenerExited{}, "call remove"},
 			{100 * time.Millisecond, RemoveResult{ok}, "finish job cancelled"},
-		}), "a person cancelled the job"},
+		}), "the job was cancelled by a second SIGINT"},
 
 		{"a removal fails while its listener is stopped already: again once that has ended", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -264,7 +262,34 @@ func TestScenarios(t *testing.T) {
 			{time.Second, UserInterrupt{}, "kill"},
 			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cancelled"},
+		}), "the job was cancelled by a second SIGINT"},
+
+		{"Ctrl-C after SIGTERM: only SIGINT is counted, so the second cancels the job, and the fourth exits", usual, concat(busy, []row{
+			{time.Minute, sigterm, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{2 * time.Second, UserInterrupt{}, ""},
+			{2 * time.Second, UserInterrupt{}, "interrupt"},
+			{2 * time.Second, UserInterrupt{}, "kill"},
+			{2 * time.Second, UserInterrupt{}, "report 7, finish job cancelled"},
 		}), "a person cancelled the job"},
+
+		{"Ctrl-C after a drain request: it starts the grace period, and cancels nothing", usual, concat(busy, []row{
+			{time.Minute, DrainRequested{Reason: "asked"}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{2 * time.Second, UserInterrupt{}, ""},
+			{2 * time.Second, JobFinished{}, "call inspect"},
+			{time.Second, InspectResult{Result: ok}, "call remove"},
+			{time.Second, RemoveResult{ok}, "interrupt"},
+			{time.Second, ListenerExited{}, "finish ok"},
+		}), "asked"},
+
+		{"SIGTERM arrived a while ago: the grace period began then", usual, concat(busy, []row{
+			{time.Minute, DrainRequested{Reason: "SIGTERM", StartsGrace: true, At: began.Add(2*time.Minute + time.Second)}, "call disable"},
+			{time.Second, DisableResult{ok}, ""},
+			{56 * time.Second, Tick{}, "interrupt"}, // 57 s after it was read, 60 s after it came
+			{time.Second, ListenerExited{}, "call remove"},
+			{time.Second, RemoveResult{ok}, "finish job cut"},
+		}), "the job was cut"},
 
 		{"SIGTERM twice escalates nothing", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -437,8 +462,8 @@ func TestScenarios(t *testing.T) {
 			{50 * time.Second, Tick{}, "abort"},
 			{time.Millisecond, RemoveResult{result(AnswerLost)}, ""},
 			{time.Second, Tick{}, "call remove"},
-			{time.Second, RemoveResult{result(NotFound)}, "finish ok"},
-		}), "SIGTERM"},
+			{time.Second, RemoveResult{result(NotFound)}, "finish job cut"},
+		}), cutByExit},
 
 		{"the socket is lost and a worker runs when a person insists", usual, concat(busy, []row{
 			{time.Second, SocketLost{}, ""},
@@ -448,7 +473,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, UserInterrupt{}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cancelled"},
-		}), "a person cancelled the job"},
+		}), "the job was cancelled by a second SIGINT"},
 
 		{"the name is held by a dead agent: it is removed, then ours is added", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
@@ -481,7 +506,7 @@ func TestScenarios(t *testing.T) {
 			{2 * time.Second, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{bootTimeout, LookUpResult{Result: ok, Owner: NoAgent}, "finish name taken"},
-		}), "does not see"},
+		}), "cannot see"},
 
 		{"the server does not show the agent yet: a DELETE decides, and is refused", usual, concat(idle, []row{
 			{time.Second, sigterm, "call disable"},

@@ -56,32 +56,33 @@ type simulation struct {
 	frozen   bool    // azptend does not run: what happens waits
 	thawed   bool    // it was frozen before
 	lagged   bool    // the server has said that it does not know the agent, which it has
-	denied   bool    // the server has refused to remove an agent that has a job assigned
 	waiting  []Event // for it to go on
 	told     bool    // its start was told on the socket
 	socket   bool
 	updating bool
 	received int
 
-	insisted   bool
-	untold     bool      // a job was cut that azptend did not know of
-	cutLate    bool      // a listener was told to end when no drain budget was left
-	spoken     time.Time // first word
-	clock      time.Time // the platform's word that counts
-	grace      time.Duration
-	termed     bool // SIGTERM has come
-	tried      bool // to disable the agent
-	killSent   bool // to this listener
-	stuck      bool // the server would not disable the agent
-	cut        bool // we cancelled a job
-	stale      bool // a worker was seen a while ago, and nobody says that its job has ended
-	unreported bool // the listener was told to end when a job's steps had: nothing but its log tells the result
-	lostJob    bool // the listener died in the middle of one
-	lockSaid   bool // and the server has said that it holds it for running
-	named      map[int]bool
-	left       *Finish
-	seen       map[string]bool // phase × event
-	walked     []State
+	insisted      bool
+	untold        bool // a job was cut that azptend did not know of
+	cutLate       bool // a listener was told to end when no drain budget was left
+	interrupts    int  // by a person
+	interruptedAt time.Time
+	clock         time.Time // the platform's word that counts
+	grace         time.Duration
+	termed        bool // SIGTERM has come
+	tried         bool // to disable the agent
+	killSent      bool // to this listener
+	stuck         bool // the server would not disable the agent
+	cut           bool // we cancelled a job
+	stale         bool // a worker was seen a while ago, and nobody says that its job has ended
+	unreported    bool // the listener was told to end when a job's steps had: nothing but its log tells the result
+	lostJob       bool // the listener died in the middle of one
+	sawLost       bool // and azptend knew of that job
+	lockSaid      bool // and the server has said that it holds it for running
+	named         map[int]bool
+	left          *Finish
+	seen          map[string]bool // phase × event
+	walked        []State
 }
 
 type simAgent struct {
@@ -310,9 +311,6 @@ func (w *simulation) endJob(how string) {
 	// Nothing shows a job whose steps have ended and that azptend never knew of, if the
 	// server does not show the agent either, and cannot be asked to remove it.
 	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
-	// The same job before its end, if it began while azptend was frozen, after the last
-	// look at the processes, and the server refused the removal for another reason.
-	unknowable = unknowable || w.thawed && w.lagged && w.denied && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.budget.Drain)
 	}
@@ -429,6 +427,7 @@ func (w *simulation) end(e Exit) {
 	w.alive, w.dying, w.dyingJob, w.lookAsked = false, time.Time{}, false, time.Time{}
 	if w.job {
 		w.lostJob = true
+		w.sawLost = w.sawLost || w.state.Job == RunningJob && !w.frozen && e.Code != 3 && e.Code != 4
 		w.job, w.over = false, false // the server keeps it assigned until the lock lapses
 	}
 	ended := ListenerExited{Exit: e}
@@ -634,7 +633,6 @@ func (w *simulation) remove(id int, well bool, fault Result) Result {
 		delete(w.agents, id)
 		return Result{Outcome: AnswerLost}
 	case rapid.IntRange(0, 8).Draw(w.t, "refused") == 0:
-		w.denied = w.denied || a != nil && a.assigned
 		return Result{Outcome: Denied}
 	}
 	return fault
@@ -648,7 +646,7 @@ func (w *simulation) moves() map[string]func() {
 		"SIGTERM":         w.sigterm,
 		"SIGINT":          w.sigint,
 		"notice":          w.notice,
-		"azptend drain":   func() { w.word(); w.feed(DrainRequested{Reason: "asked"}) },
+		"azptend drain":   func() { w.feed(DrainRequested{Reason: "asked"}) },
 		"early tick":      func() { w.feed(Tick{}) },
 		"minutes go by":   func() { w.pass(5 * time.Minute) },
 		"nothing happens": func() {},
@@ -722,27 +720,20 @@ func (w *simulation) listenerMoves(m map[string]func()) {
 	}
 }
 
-func (w *simulation) word() {
-	if w.spoken.IsZero() {
-		w.spoken = w.now
-	}
-}
-
 // sigterm is the platform's word.
 func (w *simulation) sigterm() {
-	w.word()
 	w.termed = true
 	w.gives(w.state.policy.Grace)
-	w.feed(DrainRequested{Reason: "SIGTERM", WithDeadline: true})
+	w.feed(DrainRequested{Reason: "SIGTERM", StartsGrace: true, CancelsJob: true, At: w.now})
 }
 
 func (w *simulation) sigint() {
-	if !w.spoken.IsZero() && w.now.Sub(w.spoken) >= secondInterruptAfter {
-		w.insisted = true
+	if w.interrupts == 0 || w.now.Sub(w.interruptedAt) >= secondInterruptAfter {
+		w.interrupts, w.interruptedAt = w.interrupts+1, w.now
+		w.insisted = w.interrupts > 1
+		w.gives(w.state.policy.Grace)
 	}
-	w.word()
-	w.gives(w.state.policy.Grace)
-	w.feed(UserInterrupt{})
+	w.feed(UserInterrupt{At: w.now})
 }
 
 // gives is the platform's word: what ends first counts.
@@ -754,8 +745,7 @@ func (w *simulation) gives(grace time.Duration) {
 
 // notice is the platform's word that says by when it ends.
 func (w *simulation) notice() {
-	w.word()
 	grace := time.Duration(rapid.SampledFrom([]int{1, 4, 30, 900}).Draw(w.t, "notice")) * time.Second
 	w.gives(grace)
-	w.feed(DrainRequested{Reason: "notice", WithDeadline: true, Grace: grace})
+	w.feed(DrainRequested{Reason: "notice", StartsGrace: true, Grace: grace, At: w.now})
 }

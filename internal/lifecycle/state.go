@@ -141,7 +141,8 @@ type sessionState struct {
 	jobAssigned     bool      // the server last showed an assigned job
 
 	worker     WorkerState // what the process table last showed
-	scannedAt  time.Time   // when that was; zero: not since the last job ended
+	scanned    WorkerState // what the last scan showed, if only that it could not tell
+	scannedAt  time.Time   // when that began; zero: there was none since the last job ended
 	scanSince  time.Time   // since when a scan is under way; zero: none is
 	nextScanAt time.Time   // zero: none is planned
 }
@@ -150,7 +151,8 @@ type sessionState struct {
 type drainState struct {
 	graceStartedAt time.Time     // when the grace period began; zero: there is no deadline
 	grace          time.Duration // its length
-	lastRequestAt  time.Time     // time of the first SIGTERM, SIGINT or drain request, and then of each SIGINT that escalated; a SIGINT at least 1 s later escalates
+	interrupts     int           // how often SIGINT came
+	interruptedAt  time.Time     // when it came last; one within a second of it is the same
 	cancelJob      bool          // a running job is cancelled, because of Policy.CancelOnTerm
 	idleSince      time.Time     // since when server and process table agree that no job runs
 	killAt         time.Time     // while Stopping: when SIGKILL follows, or when waiting for its effect ends
@@ -161,6 +163,10 @@ type drainState struct {
 	scanTooOld     bool      // the scan that is under way began before then
 	interruptCause End       // why azptend interrupted the listener, if that cut a job
 	mayBeCut       bool      // a job may have run then
+
+	stopSince  time.Time // since when the listener is to be stopped, once a scan shows no worker
+	stopScans  int       // how many scans were waited for
+	stopScanBy time.Time // until when the scan that is under way is waited for
 }
 
 // callState is the call in flight and the next one.

@@ -43,11 +43,15 @@ func (s State) NextTick() time.Time {
 	}
 	switch s.Phase {
 	case Draining:
-		drain := s.sinceGraceStart(s.budget.Drain)
+		drain := s.drainPartEnd()
 		if !s.drain.cutSince.IsZero() {
 			drain = s.nextCutTick()
 		}
 		times = append(times, drain, s.session.nextScanAt)
+	case Removing:
+		if !s.drain.stopSince.IsZero() && !s.session.scanSince.IsZero() {
+			times = append(times, s.drain.stopScanBy)
+		}
 	case Stopping:
 		times = append(times, s.drain.killAt)
 	}
@@ -119,7 +123,7 @@ func (t *transition) apply(e Event) {
 	case DrainRequested:
 		t.drainRequested(e)
 	case UserInterrupt:
-		t.userInterrupt()
+		t.userInterrupt(e)
 	case Tick:
 	}
 }
@@ -174,7 +178,7 @@ func (t *transition) callDeadline(c Call) time.Time {
 	}
 	switch {
 	case t.Phase == Draining:
-		return earliest(by, t.drainDeadline())
+		return earliest(by, t.lastDrainMoment())
 	case c == Remove && !t.drain.graceStartedAt.IsZero():
 		return earliest(by, t.removeCallDeadline(t.now))
 	}

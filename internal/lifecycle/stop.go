@@ -37,8 +37,6 @@ func (t *transition) stopDraining() {
 
 func (t *transition) advanceStopping() {
 	switch {
-	case t.Listener == Running && t.drain.killAt.IsZero():
-		t.stopIdleListener()
 	case t.Listener != Absent:
 	case t.Registration == Registered:
 		t.startRemoving()
@@ -48,19 +46,55 @@ func (t *transition) advanceStopping() {
 	}
 }
 
-// stopIdleListener stops a listener whose agent is removed. One that was to take a
-// single job exits by itself.
+// stopIdleListener stops a listener whose agent is removed or abandoned. One that was to
+// take a single job exits by itself. A worker that the process table shows is a job that
+// nothing else shows: azptend may have been frozen when it began.
 func (t *transition) stopIdleListener() {
-	t.Phase = Stopping
-	t.drain.killAt = t.idleStopDeadline()
-	if t.served() {
-		return
+	switch {
+	case t.served():
+		t.Phase, t.drain.killAt = Stopping, t.idleStopDeadline()
+	case !t.scannedBeforeStop():
+	case t.session.scanned.runs() && !reached(t.drainPartEnd(), t.now):
+		t.Phase, t.drain.stopSince = Draining, time.Time{}
+		t.schedule(Inspect, inspectInterval)
+	default:
+		t.Phase, t.drain.killAt = Stopping, t.idleStopDeadline()
+		t.drain.interruptCause, t.drain.mayBeCut = agentGone, false
+		if t.session.scanned.runs() {
+			t.drain.interruptCause, t.drain.mayBeCut = budgetSpent, true
+		}
+		t.interruptAndScan()
 	}
-	t.drain.interruptCause, t.drain.mayBeCut = agentGone, false
-	if t.Job == RunningJob {
-		t.drain.interruptCause, t.drain.mayBeCut = budgetSpent, true
+}
+
+// scannedBeforeStop has the process table scanned, and reports whether the listener can
+// be stopped: the scan came in and is recent, or did not come in time. A scan that came
+// in long after it began, or a tick that came late, means that azptend was frozen.
+// Then it scans or waits once more.
+func (t *transition) scannedBeforeStop() bool {
+	s, d := &t.session, &t.drain
+	if d.stopSince.IsZero() {
+		d.stopSince, d.stopScans = t.now, 0
 	}
-	t.interruptAndScan()
+	wait := stopScanTimeout
+	if end := t.drainPartEnd(); !end.IsZero() {
+		wait = min(wait, max(end.Sub(t.now), t.cutScanTimeout()))
+	}
+	recent := !s.scannedAt.Before(d.stopSince) && t.now.Sub(s.scannedAt) <= maxScanTime
+	underWay := !s.scanSince.IsZero()
+	switch {
+	case recent:
+		return true
+	case underWay && d.stopScans > 0 && !reached(d.stopScanBy, t.now):
+		return false
+	case underWay && d.stopScans > 0 && t.now.Sub(d.stopScanBy) < maxScanTime: // it hangs
+		return true
+	case d.stopScans >= maxStopScans:
+		return true
+	}
+	d.stopScans, d.stopScanBy = d.stopScans+1, t.now.Add(wait)
+	t.scan()
+	return false
 }
 
 // interruptAndScan sends SIGINT to the listener and scans. If a worker runs now,

@@ -81,6 +81,12 @@ const (
 	cutScanInterval = 500 * time.Millisecond
 	scanInterval    = 10 * time.Second
 
+	// stopScanTimeout is how long a scan is waited for before a listener is stopped that
+	// looks idle. The process table is read again if that was too long ago by then, and
+	// at most maxStopScans times.
+	stopScanTimeout = 6 * time.Second
+	maxStopScans    = 5
+
 	// killTimeout is how long a killed process is waited for. One that hangs in
 	// the kernel does not die.
 	killTimeout = time.Second

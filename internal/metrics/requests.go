@@ -21,7 +21,7 @@ func NewRequests(r *Registry) *Requests {
 	buckets := []float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
 	return &Requests{
 		requests: r.Counter("azptend_azure_devops_requests_total",
-			"Requests to Azure DevOps by HTTP status. none: no answer came.", "code"),
+			"Requests to Azure DevOps by HTTP status. none: no response.", "code"),
 		duration: r.Histogram("azptend_azure_devops_request_duration_seconds",
 			"Duration of requests to Azure DevOps.", buckets, "method"),
 		throttled: r.Counter("azptend_azure_devops_throttled_requests_total",

@@ -60,10 +60,10 @@ func (f EnvFilter) Apply(environ []string) (env, withheld []string) {
 // Environment is Apply, and logs what jobs can and cannot read.
 func (f EnvFilter) Environment(environ []string, log *slog.Logger) []string {
 	env, byName, byValue := f.split(environ)
-	log.Debug("Withheld from jobs", "variables", joinSorted(append(byName, byValue...)))
+	log.Debug("Variables withheld from jobs", "variables", joinSorted(append(byName, byValue...)))
 	if len(byValue) > 0 {
-		log.Info("Withheld from jobs: variables that hold a secret of azptend", "variables", joinSorted(byValue),
-			"hint", "AZP_PASS_ENV (--pass-env) hands a variable on")
+		log.Info("Variables withheld from jobs: they contain a secret of azptend", "variables", joinSorted(byValue),
+			"hint", "set AZP_PASS_ENV (--pass-env) to pass a variable to jobs")
 	}
 	if len(f.Pass) > 0 {
 		log.Warn("Jobs can read variables that azptend would withhold", "variables", strings.Join(f.Pass, " "))
@@ -76,7 +76,7 @@ func (f EnvFilter) Environment(environ []string, log *slog.Logger) []string {
 	}
 	if len(passwords) > 0 {
 		log.Warn("Jobs can read the password of a proxy, and the agent publishes it as a capability", "variables", joinSorted(passwords),
-			"hint", "set AZP_PROXY instead: the agent masks what it gets from that")
+			"hint", "set AZP_PROXY instead: the agent masks its password")
 	}
 	return env
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// ExposingParent is a process above azptend whose environment shows jobs a secret.
+// ExposingParent is a parent process of azptend whose environment shows jobs a secret.
 // azptend protects its own environment, and cannot protect another's.
 type ExposingParent struct {
 	PID       int
@@ -33,13 +33,13 @@ func ExposingParents(user *proc.User, secrets []string) []ExposingParent {
 // could not close its own memory; nil if it could.
 func WarnExposed(user *proc.User, secrets []string, undumpable error, log *slog.Logger) {
 	if undumpable != nil {
-		log.Warn("Jobs of the same user can read this process's identity", "error", undumpable)
+		log.Warn("Jobs of the same user can read azptend's memory and its identity", "error", undumpable)
 	} else if names := proc.CapabilitiesToInspect(); user == nil && len(names) > 0 {
-		log.Warn("Jobs can read this process's identity: they have "+strings.Join(names, ", "),
+		log.Warn("Jobs can read azptend's memory and its identity: they have "+strings.Join(names, ", "),
 			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	}
 	for _, p := range ExposingParents(user, secrets) {
-		log.Warn("Jobs can read a secret in the environment of a process above azptend", "program", p.Program, "pid", p.PID, "variables", p.Variables,
-			"hint", "start azptend in its place (exec azptend run, without sh -c, tini or --init: azptend is an init itself), or give it the secret in a file (AZP_TOKEN_FILE)")
+		log.Warn("Jobs can read a secret in the environment of a parent process of azptend", "program", p.Program, "pid", p.PID, "variables", p.Variables,
+			"hint", "start azptend with `exec azptend run`, without sh -c, tini or --init (azptend is an init itself), or use a token file (AZP_TOKEN_FILE)")
 	}
 }

@@ -127,7 +127,7 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 		return nil, err
 	}
 	l.perf = sources.OpenPerf(l.perfDir, func(err error) {
-		o.Log.Warn("Cannot read the listener's counters: only the server says that it is ready", "error", err)
+		o.Log.Warn("Cannot read the listener's performance counters: only the server shows when it is ready", "error", err)
 	})
 	args := []string{"run", "--startuptype", "service"} // a service's update leaves the restart to us (agent-protocol.md 4.2)
 	if o.Once {
@@ -170,8 +170,8 @@ func Version(ctx context.Context, o Options) (string, error) {
 	out, status, err := o.Processes.Output(ctx, spec)
 	if errors.Is(err, errNoVersion) {
 		return "", &agentdir.DirError{
-			Dir: o.Dir.Root, Why: fmt.Sprintf("bin/Agent.Listener --version does not end within %v", versionTimeout),
-			Hint: "check whether its disk is slow or stuck, and whether it ends when you run it as this user", Cause: errNoVersion,
+			Dir: o.Dir.Root, Why: fmt.Sprintf("bin/Agent.Listener --version did not exit within %v", versionTimeout),
+			Hint: "check whether its disk is slow, and run bin/Agent.Listener --version as this user", Cause: errNoVersion,
 		}
 	}
 	if err != nil {
@@ -248,7 +248,7 @@ func (l *Listener) Watch(ctx context.Context, post func(lifecycle.Event)) {
 	post(lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: status.Code, Signal: int(status.Signal)}, Cut: l.readCut()})
 }
 
-var errFileSystemStuck = errors.New("its file system does not answer")
+var errFileSystemStuck = errors.New("its file system does not respond")
 
 // readCut reads in the listener's own log whether a signal cut its job. If that log
 // cannot be read, nobody knows.
@@ -258,7 +258,7 @@ func (l *Listener) readCut() lifecycle.Cut {
 	s, err := bounded.Call(ctx, func() (ShutdownRecord, error) { return l.sources.ReadShutdown(l.logs) }, nil)
 	switch {
 	case err != nil:
-		l.o.Log.Warn("Cannot read in the listener's log how it ended: if others than azptend cut its job, the exit code does not say so", "error", err)
+		l.o.Log.Warn("Cannot read the listener's log; exit code 0 may hide a job that another process stopped", "error", err)
 		return lifecycle.NotCut
 	case !s.JobFailed():
 		return lifecycle.NotCut
@@ -343,10 +343,10 @@ func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.E
 			return -1
 		case err != nil:
 			unknown = true
-			reject(len(theirs), "Cannot check who connected to the notification port: turned it away", "error", err)
+			reject(len(theirs), "Rejected a connection to the notification port: cannot check which process opened it", "error", err)
 			return -1
 		case at < 0:
-			reject(len(theirs), "Turned away a connection to the notification port that is not the listener's", "from", theirs[0])
+			reject(len(theirs), "Rejected a connection to the notification port: it is not the listener's", "from", theirs[0])
 		}
 		return at
 	})
@@ -368,7 +368,7 @@ func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecyc
 	select {
 	case <-timer.C:
 		l.o.Log.Warn("Cannot observe jobs: the agent counts as busy",
-			"error", "the listener has received a message, and has not connected to the notification port")
+			"error", "the listener received a message, but did not connect to the notification port")
 		post(lifecycle.SocketLost{})
 	case <-connecting.Done():
 	}

@@ -37,7 +37,7 @@ func OpenOutput(p Printer, log *slog.Logger) *Output {
 	open := func(printLine func([]byte)) *os.File {
 		pipe, w, err := openOutputPipe(printLine)
 		if err != nil {
-			log.Warn("Cannot read what the listener prints: its lines are lost", "error", err)
+			log.Warn("Cannot read the listener's output: its lines are lost", "error", err)
 			return nil
 		}
 		o.pipes = append(o.pipes, pipe)

@@ -73,23 +73,23 @@ func problemIn(line []byte) (p Problem, known bool) {
 	return Problem{}, false
 }
 
-// Explain says what a listener that is not ready lacks, and what to do.
-func (p Problem) Explain() (missing, hint string) {
+// Explain says why a listener is not ready, and what to do.
+func (p Problem) Explain() (reason, hint string) {
 	switch p.Kind {
 	case ClockSkew:
-		return "the right time: the server refuses the listener's times", HintClock
+		return "clock skew: the server refuses the listener's timestamps", HintClock
 	case CertificateUntrusted:
-		return "trust: the listener does not trust the server's certificate",
-			"set AZP_CA_FILE (--ca-file) to the certificate authority's, or install it in the image"
+		return "certificate: the listener does not trust the server's certificate",
+			"set AZP_CA_FILE (--ca-file) to a file with the CA certificate, or install the certificate in the image"
 	case SessionConflict:
-		return "a session: another listener has one for this agent",
-			"wait if that was killed: the server keeps its session for five minutes; otherwise, end the other container that uses this agent's files"
+		return "session conflict: another listener has a session for this agent",
+			"if that listener was killed, wait five minutes until its session expires; otherwise stop the other container that uses this agent's files"
 	case RegistrationRefused:
-		return "a registration: the server refuses this agent's", "check whether the agent was deleted, or registered again elsewhere"
+		return "registration: the server refuses this agent's registration", "check whether the agent was deleted, or registered again elsewhere"
 	case ServerUnreachable:
-		return "an answer: the listener says: " + p.Text, "check that the listener can reach the server through the same proxy as azptend"
+		return "server unreachable: the listener reports: " + p.Text, "check that the listener can reach the server through the same proxy as azptend"
 	}
-	return "a session, and the listener's log does not say why", "see the listener's lines above, and its log in _diag"
+	return "no session: the listener's log does not say why", "check the listener's lines above, and its log in _diag"
 }
 
 // HintClock is what to do about a clock that is wrong.

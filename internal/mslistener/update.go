@@ -57,7 +57,7 @@ func (l *Listener) warnIgnoredUpdates(alive context.Context) {
 			return
 		}
 		requests = counts.Updates
-		l.o.Log.Warn("The server asks the agent to update itself, and updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
+		l.o.Log.Warn("The server asked the agent to update, but updates are off (AZP_UPDATE, or a root of hard links): a job that demands a newer version will wait",
 			"times", requests)
 	}
 }

@@ -72,7 +72,7 @@ func candidates() []candidate {
 		{Info{Platform: Docker, DisplayName: "Docker", GracePeriod: 10 * time.Second, GraceSetting: "--stop-timeout or stop_grace_period"}, file(".dockerenv")},
 		{Info{Platform: Container, DisplayName: "a container", GracePeriod: 10 * time.Second, GraceSetting: "the engine's stop timeout"}, otherContainer},
 		{Info{Platform: Systemd, DisplayName: "systemd", GracePeriod: 90 * time.Second, GraceSetting: "the unit's TimeoutStopSec"}, systemdUnit},
-		{Info{Platform: None, DisplayName: "no known platform", GracePeriod: usual}, func(Options) string { return "no sign of any other" }},
+		{Info{Platform: None, DisplayName: "no known platform", GracePeriod: usual}, func(Options) string { return "no other platform detected" }},
 	}
 }
 
@@ -187,7 +187,7 @@ func (p Info) Log(log *slog.Logger, configured, replicaTimeout time.Duration) {
 	if configured != 0 {
 		grace, from = configured, "AZP_GRACE_PERIOD (--grace-period)"
 	}
-	log.Info("Found the platform", "platform", p.Platform, "name", p.DisplayName, "seen", p.DetectedBy,
+	log.Info("Found the platform", "platform", p.Platform, "name", p.DisplayName, "detected_by", p.DetectedBy,
 		"grace", grace.String(), "grace_from", from)
 	if p.MaxGracePeriod != 0 && grace > p.MaxGracePeriod {
 		log.Warn("The grace period is longer than the platform allows", "grace", grace.String(), "longest", p.MaxGracePeriod.String(),

@@ -67,7 +67,7 @@ func TestFind(t *testing.T) {
 		{"Container Apps job", containerAppJob, none, 1, 0, platform.ContainerAppsJob, 30 * time.Second, "CONTAINER_APP_JOB_NAME"},
 		{"Container Instances", containerInstance, none, 1, 0, platform.ContainerInstances, 30 * time.Second, "Fabric_ApplicationName"},
 		{"a virtual node", with(containerInstance, "KUBERNETES_SERVICE_HOST", "10.0.0.1"), none, 1, 0, platform.ContainerInstances, 30 * time.Second, "Fabric_ApplicationName"},
-		{"Service Fabric is not Container Instances", map[string]string{"Fabric_ApplicationName": "fabric:/MyApplication"}, none, 700, 9, platform.None, 30 * time.Second, "no sign of any other"},
+		{"Service Fabric is not Container Instances", map[string]string{"Fabric_ApplicationName": "fabric:/MyApplication"}, none, 700, 9, platform.None, 30 * time.Second, "no other platform detected"},
 		{"Kubernetes", pod, none, 1, 0, platform.Kubernetes, 30 * time.Second, "KUBERNETES_SERVICE_HOST"},
 		{"Kubernetes on the Docker engine", pod, []string{".dockerenv"}, 1, 0, platform.Kubernetes, 30 * time.Second, "KUBERNETES_SERVICE_HOST"},
 		{"App Service", webApp, none, 1, 0, platform.AppService, 5 * time.Second, "WEBSITE_SITE_NAME"},
@@ -81,9 +81,9 @@ func TestFind(t *testing.T) {
 		{"containerd alone", nil, none, 1, 0, platform.Container, 10 * time.Second, "being PID 1"},
 		{"systemd", unit, none, 700, 1, platform.Systemd, 90 * time.Second, "SYSTEMD_EXEC_PID"},
 		{"systemd before 248", oldUnit, none, 700, 1, platform.Systemd, 90 * time.Second, "INVOCATION_ID"},
-		{"a shell that a unit started", unit, none, 701, 700, platform.None, 30 * time.Second, "no sign of any other"},
-		{"a shell that an old unit started", oldUnit, none, 701, 700, platform.None, 30 * time.Second, "no sign of any other"},
-		{"a shell", map[string]string{"HOME": "/root"}, none, 4711, 4710, platform.None, 30 * time.Second, "no sign of any other"},
+		{"a shell that a unit started", unit, none, 701, 700, platform.None, 30 * time.Second, "no other platform detected"},
+		{"a shell that an old unit started", oldUnit, none, 701, 700, platform.None, 30 * time.Second, "no other platform detected"},
+		{"a shell", map[string]string{"HOME": "/root"}, none, 4711, 4710, platform.None, 30 * time.Second, "no other platform detected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			files := fstest.MapFS{}

@@ -28,9 +28,9 @@ type Maintenance struct {
 // SIGTERM. Client must not use a proxy. Approve has events approved after the drain.
 func NewMaintenance(on Platform, client *http.Client, grace time.Duration, approve bool, log *slog.Logger) *Maintenance {
 	if on != Systemd {
-		log.Debug("Not watching for scheduled events of the machine: this is no systemd unit", "platform", on)
+		log.Debug("Not watching for scheduled events of the machine: azptend does not run as a systemd unit", "platform", on)
 		if approve {
-			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: this is no systemd unit", "platform", on)
+			log.Warn("AZP_APPROVE_EVENTS (--approve-events) is not used: azptend does not run as a systemd unit", "platform", on)
 		}
 		return nil
 	}
@@ -44,7 +44,7 @@ func (m *Maintenance) WaitUntilOver(ctx context.Context) {
 		return
 	}
 	m.metadata.WaitForMaintenance(ctx, m.lead, func(e Event) {
-		m.log.Warn("Not starting an agent: this machine is about to end. Waiting until that is over or called off", eventAttrs(e)...)
+		m.log.Warn("Not starting an agent: Azure is about to stop or restart this machine. Waiting until the event is over or cancelled", eventAttrs(e)...)
 	})
 }
 
@@ -57,11 +57,11 @@ func (m *Maintenance) Watch(ctx context.Context, drain func(reason string, by ti
 	w := &Watcher{
 		Metadata: m.metadata, Lead: m.lead,
 		OnAnnounced: func(e Event) {
-			m.log.Warn("Azure has announced the end of this machine", append(eventAttrs(e), "drains_within", m.lead.String())...)
+			m.log.Warn("Azure announced an event that interrupts this machine", append(eventAttrs(e), "drains_within", m.lead.String())...)
 		},
 		OnDue: func(e Event) {
 			m.drainedFor[e.ID] = e
-			m.log.Warn("Draining: the end of this machine is near", eventAttrs(e)...)
+			m.log.Warn("Draining: the announced event is near", eventAttrs(e)...)
 			drain(fmt.Sprintf("announced by Azure: %s of this machine", e.Kind), e.NotBefore)
 		},
 		OnReachable: func(err error) {

@@ -72,7 +72,7 @@ func NewMetadata(client *http.Client, base string) *Metadata {
 func (m *Metadata) MachineName(ctx context.Context) (string, error) {
 	b, err := m.request(ctx, http.MethodGet, "/metadata/instance/compute?api-version="+instanceVersion, nil)
 	if err != nil {
-		return "", fmt.Errorf("cannot learn this machine's name: %w", err)
+		return "", fmt.Errorf("cannot get this machine's name: %w", err)
 	}
 	return parseMachineName(b)
 }
@@ -80,10 +80,10 @@ func (m *Metadata) MachineName(ctx context.Context) (string, error) {
 func parseMachineName(b []byte) (string, error) {
 	var compute struct{ Name string }
 	if err := json.Unmarshal(b, &compute); err != nil {
-		return "", fmt.Errorf("cannot learn this machine's name: %w", err)
+		return "", fmt.Errorf("cannot get this machine's name: %w", err)
 	}
 	if compute.Name == "" {
-		return "", errors.New("cannot learn this machine's name: the metadata service says none")
+		return "", errors.New("cannot get this machine's name: the metadata service returned none")
 	}
 	return compute.Name, nil
 }
@@ -93,7 +93,7 @@ func parseMachineName(b []byte) (string, error) {
 func (m *Metadata) Events(ctx context.Context, machine string) ([]Event, error) {
 	b, err := m.request(ctx, http.MethodGet, "/metadata/scheduledevents?api-version="+eventsVersion, nil)
 	if err != nil {
-		return nil, fmt.Errorf("cannot learn of scheduled events: %w", err)
+		return nil, fmt.Errorf("cannot get scheduled events: %w", err)
 	}
 	return parseEvents(b, machine)
 }

@@ -45,7 +45,7 @@ func forEach[A, R any](outer context.Context, agents []A, do func(context.Contex
 	close(todo)
 	workers.Wait()
 	if outer.Err() != nil {
-		return fmt.Errorf("cannot go on: %w", context.Cause(outer))
+		return fmt.Errorf("cannot continue: %w", context.Cause(outer))
 	}
 	return context.Cause(ctx)
 }

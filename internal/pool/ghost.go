@@ -58,7 +58,7 @@ const (
 	IsPlaceholder    Reason = "placeholder" // it only holds a place, by its mark, version or name
 	NotOurs          Reason = "not-ours"    // it bears no mark of azptend's
 	TooRecent        Reason = "young"       // not offline for long enough
-	UnknownAge       Reason = "undated"     // nobody knows since when it is offline
+	UnknownAge       Reason = "undated"     // it is not known since when it is offline
 	OnlyMatch        Reason = "only-match"  // without it, no agent would match some job's demands
 )
 
@@ -179,7 +179,7 @@ func PlaceholderReason(a azdo.Agent) string {
 	case is && maker == MadeByAzptend:
 		return "placeholder (azptend's kind)"
 	case is:
-		return fmt.Sprintf("placeholder of another (version %s)", a.Version)
+		return fmt.Sprintf("placeholder of another tool (version %s)", a.Version)
 	case !a.Online() && a.UserCapabilities[agentdir.TagKind] == "" && namedLikePlaceholder(a.Name):
 		return "named like a placeholder"
 	}
@@ -208,7 +208,7 @@ func namedLikePlaceholder(name string) bool {
 func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	since := OfflineSince(a)
 	if since.IsZero() {
-		return UnknownAge, "nobody knows since when it is offline"
+		return UnknownAge, "it is not known since when it is offline"
 	}
 	owner := "ours"
 	if !Ours(a) {

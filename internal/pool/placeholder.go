@@ -79,7 +79,7 @@ func (p *Pool) EnsurePlaceholder(ctx context.Context, want PlaceholderSpec) (Ens
 func (p *Pool) reusePlaceholder(ctx context.Context, found, target azdo.Agent) (EnsureResult, error) {
 	maker, is := PlaceholderMaker(found)
 	if !is {
-		return EnsureResult{}, &NameTakenError{"make placeholder", p.String(), found}
+		return EnsureResult{}, &NameTakenError{"create placeholder", p.String(), found}
 	}
 	done := EnsureResult{
 		Outcome: Unchanged, Agent: found, Missing: missingCapabilities(found, target),

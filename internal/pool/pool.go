@@ -134,14 +134,14 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 // logRetry warns of the first failure only. The others are for debugging.
 func (p *Pool) logRetry(err error, until time.Time, first bool) {
 	if !first {
-		p.o.Log.Debug("Call failed, retrying", "error", err)
+		p.o.Log.Debug("Azure DevOps request failed, retrying", "error", err)
 		return
 	}
-	args := []any{"error", err, "tried_until", until.UTC().Format(time.RFC3339)}
+	args := []any{"error", err, "retry_until", until.UTC().Format(time.RFC3339)}
 	if hint := p.o.Hint(err); hint != "" {
 		args = append(args, "hint", hint)
 	}
-	p.o.Log.Warn("Call failed, retrying", args...)
+	p.o.Log.Warn("Azure DevOps request failed, retrying", args...)
 }
 
 // isRetryable says whether another try may succeed. A name that was taken between the

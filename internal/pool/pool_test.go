@@ -112,7 +112,7 @@ func TestWhoHasTheName(t *testing.T) {
 			done, err := open(t, s).EnsurePlaceholder(t.Context(), tt.want)
 			var held *pool.NameTakenError
 			if tt.outcome == "" {
-				if !errors.As(err, &held) || held.Hint() == "" || !strings.Contains(err.Error(), `cannot make placeholder "p" in pool 1: the name is held`) {
+				if !errors.As(err, &held) || held.Hint() == "" || !strings.Contains(err.Error(), `cannot create placeholder "p" in pool 1: the name is taken`) {
 					t.Errorf("error is %v", err)
 				}
 			} else if err != nil || done.Outcome != tt.outcome || !slices.Equal(done.Missing, tt.lacked) {

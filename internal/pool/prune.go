@@ -81,7 +81,7 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult
 // was judged.
 func (p *Pool) recheck(r Rules, then, now azdo.Agent) string {
 	if then.Name != now.Name || then.UserCapabilities[agentdir.TagInstance] != now.UserCapabilities[agentdir.TagInstance] {
-		return "registered anew"
+		return "registered again"
 	}
 	if v := r.judge(now, false, p.o.Server.Now()); !v.Ghost() {
 		return v.Why

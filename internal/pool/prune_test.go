@@ -120,8 +120,8 @@ func TestRemove(t *testing.T) {
 		{"it came and went", nil, func(s *server, call string) { since(0)(&s.agents[0]) }, "stayed: younger than 15m", []string{"a"}},
 		{"registered anew under its id", nil, func(s *server, call string) {
 			s.agents[0].UserCapabilities = map[string]string{"azptend.kind": "agent", "azptend.instance": "another"}
-		}, "stayed: registered anew", []string{"a"}},
-		{"of another name", nil, func(s *server, call string) { s.agents[0].Name = "b" }, "stayed: registered anew", []string{"b"}},
+		}, "stayed: registered again", []string{"a"}},
+		{"of another name", nil, func(s *server, call string) { s.agents[0].Name = "b" }, "stayed: registered again", []string{"b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -133,7 +133,7 @@ type ForeignProcess struct {
 }
 
 // errPidReused says that a pid may mean another process by now.
-var errPidReused = errors.New("it has ended, and another process may have its number")
+var errPidReused = errors.New("it has exited, and another process may have its pid")
 
 // Adopt begins to watch a process that is not this one's child. It calls is once
 // more, about the very process that it watches: the one that Find listed may have

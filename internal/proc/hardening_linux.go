@@ -21,6 +21,14 @@ func adoptOrphans() error {
 	return nil
 }
 
+// DisownOrphans gives back the role that NewInit takes: orphans below this process go to the next reaper above it.
+func DisownOrphans() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot let orphans go to the supervisor: %w", err)
+	}
+	return nil
+}
+
 // MakeUndumpable closes this process's environment, memory and descriptors to other
 // processes of the same user, and ptrace with them. An exec resets it, so it is the
 // first thing that a process with an identity does. Children are not affected

@@ -112,15 +112,18 @@ var pid1Scene = withInit(func(h *host, init *Init) {
 	if os.Getpid() != 1 {
 		h.Errorf("pid is %d", os.Getpid())
 	}
-	signals, stop := CatchSignals()
+	caught, stop := CatchSignals()
 	defer stop()
+	reading, stopReading := context.WithCancel(h.ctx)
+	defer stopReading()
+	signals := caught.Subscribe(reading)
 	r, w := pipe()
 	s := testProgram("double")
 	s.Extra = []*os.File{w}
 	c := start(init, s)
 	daemon := pidFrom(r)
 	must(0, syscall.Kill(1, syscall.SIGTERM))
-	if got := <-signals; got != (Signal{syscall.SIGTERM, Drain}) {
+	if got := <-signals; got.Signal != syscall.SIGTERM {
 		h.Errorf("signals %v", got)
 	}
 	c.KillTree(h.ctx)

@@ -21,6 +21,9 @@ func unsupported(what string) error {
 
 func adoptOrphans() error { return nil }
 
+// DisownOrphans has nothing to do here.
+func DisownOrphans() error { return nil }
+
 // MakeUndumpable always fails here.
 func MakeUndumpable() error { return unsupported("make the process undumpable") }
 
@@ -67,7 +70,7 @@ func (u *User) CheckRunAs() error {
 	if u == nil {
 		return nil
 	}
-	return &UserError{User: u.String(), Why: "this system cannot keep its privileges from it", Hint: "leave it unset outside Linux"}
+	return &UserError{User: u.String(), Why: "azptend can drop privileges on Linux only", Hint: "leave it unset outside Linux"}
 }
 
 func (u *User) setCredential(*syscall.SysProcAttr) {}

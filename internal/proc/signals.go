@@ -3,12 +3,13 @@
 package proc
 
 import (
-	"maps"
+	"context"
 	"os"
 	"os/signal"
-	"reflect"
 	"slices"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // Action is what a signal asks azptend to do.
@@ -48,13 +49,36 @@ func signalActions() map[syscall.Signal]Action {
 type Signal struct {
 	Signal syscall.Signal
 	Action Action
+	At     time.Time // when it arrived: its reader may be busy
+}
+
+// AsksToEnd says that the signal drains.
+func (s Signal) AsksToEnd() bool { return s.Action == Drain || s.Action == Interrupt }
+
+// maxQueuedAlike is how many signals of one kind wait for a reader. The fourth
+// SIGINT is the last that means more than the one before it. One of each other kind
+// is enough.
+const maxQueuedAlike = 4
+
+// Signals are the signals that have arrived. Each subscriber gets all of them in order,
+// whether or not the others read theirs.
+type Signals struct {
+	mu          sync.Mutex
+	past        []Signal // for those who subscribe later, at most maxQueuedAlike of each kind
+	subscribers map[*subscriber]bool
+}
+
+// subscriber is one reader, and the signals that it has not read yet.
+type subscriber struct {
+	waiting []Signal
+	changed chan struct{} // holds a token when a signal was added
 }
 
 // CatchSignals catches the signals that azptend handles, until stop is called. A
 // PID 1 without a handler ignores SIGTERM or dies of it with Go's own exit code, so
-// this comes before any I/O. No signal is lost if the reader is busy, see deliverSignals.
-// azptend never calls stop: it catches signals until it exits. Tests do.
-func CatchSignals() (signals <-chan Signal, stop func()) {
+// this comes before any I/O. azptend never calls stop: it catches signals until it
+// exits. Tests do.
+func CatchSignals() (s *Signals, stop func()) {
 	// Nothing reads SIGPIPE. It is only caught, because a reader of the log that goes
 	// away would end azptend otherwise.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -62,86 +86,88 @@ func CatchSignals() (signals <-chan Signal, stop func()) {
 	if signal.Ignored(syscall.SIGHUP) { // nohup
 		delete(actions, syscall.SIGHUP)
 	}
-	// Each signal has a channel of its own: package signal drops what does not fit,
-	// and a job can send many of one kind.
-	var caught []chan os.Signal
-	for _, sig := range slices.Sorted(maps.Keys(actions)) {
+	s = &Signals{}
+	done := make(chan struct{})
+	var receiving sync.WaitGroup
+	for sig, action := range actions {
+		// Each signal has a channel of its own: package signal drops what does not fit,
+		// and a job can send many of one kind.
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, sig)
-		caught = append(caught, c)
+		receiving.Go(func() {
+			defer signal.Stop(c)
+			for {
+				select {
+				case <-c:
+					s.Add(Signal{sig, action, time.Now()})
+				case <-done:
+					return
+				}
+			}
+		})
 	}
-	each, stopDelivery := deliverSignals(caught, 1, func(s os.Signal) Signal {
-		sig := s.(syscall.Signal)
-		return Signal{sig, actions[sig]}
-	})
-	return each[0], func() {
-		for _, c := range caught {
-			signal.Stop(c)
+	return s, func() { close(done); receiving.Wait() }
+}
+
+// Add is called when a signal has arrived. It never waits for a reader.
+func (s *Signals) Add(one Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.past = appendUnlessMany(s.past, one)
+	for r := range s.subscribers {
+		r.waiting = appendUnlessMany(r.waiting, one)
+		select {
+		case r.changed <- struct{}{}:
+		default:
 		}
-		stopDelivery()
 	}
 }
 
-// Broadcast hands each signal to n readers, until stop is called. Each reader gets
-// all signals in order, at once, whether or not the others read theirs.
-func Broadcast(signals <-chan Signal, n int) (each []<-chan Signal, stop func()) {
-	return deliverSignals([]<-chan Signal{signals}, n, func(s Signal) Signal { return s })
+func appendUnlessMany(queue []Signal, one Signal) []Signal {
+	alike := 0
+	for _, waiting := range queue {
+		if waiting.Signal == one.Signal {
+			alike++
+		}
+	}
+	if alike >= maxQueuedAlike {
+		return queue
+	}
+	return append(queue, one)
 }
 
-// maxQueuedAlike is how many signals of one kind wait for a reader. The fourth
-// SIGINT is the last that means more than the one before it. One of each other kind
-// is enough.
-const maxQueuedAlike = 4
-
-// deliverSignals copies what it receives to each of n readers, in order, until stop is
-// called. It always receives: what a reader has not read yet waits in a queue, which
-// holds at most maxQueuedAlike of each signal.
-func deliverSignals[C ~chan T | ~<-chan T, T any](sources []C, n int, signalOf func(T) Signal) (each []<-chan Signal, stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(done)}}
-	for _, c := range sources {
-		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
+// Subscribe returns a channel with all signals until ctx ends, those included that
+// arrived before. The channel is never closed.
+func (s *Signals) Subscribe(ctx context.Context) <-chan Signal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &subscriber{waiting: slices.Clone(s.past), changed: make(chan struct{}, 1)}
+	if s.subscribers == nil {
+		s.subscribers = map[*subscriber]bool{}
 	}
-	readers, queues := make([]chan Signal, n), make([][]Signal, n)
-	for i := range readers {
-		readers[i] = make(chan Signal)
-		each = append(each, readers[i])
-	}
+	s.subscribers[r] = true
+	signals := make(chan Signal)
 	go func() {
-		defer close(stopped)
-		for {
-			ready := slices.Clone(cases)
-			for i, queue := range queues {
-				send := reflect.SelectCase{Dir: reflect.SelectSend} // without a channel it is never chosen
-				if len(queue) > 0 {
-					send.Chan, send.Send = reflect.ValueOf(readers[i]), reflect.ValueOf(queue[0])
-				}
-				ready = append(ready, send)
+		for ctx.Err() == nil {
+			s.mu.Lock()
+			var next Signal
+			var ready chan<- Signal // nil while there is nothing to read
+			if len(r.waiting) > 0 {
+				next, ready = r.waiting[0], signals
 			}
-			chosen, received, _ := reflect.Select(ready)
-			switch sent := chosen - len(cases); {
-			case chosen == 0:
-				for _, c := range readers {
-					close(c)
-				}
-				return
-			case sent >= 0:
-				queues[sent] = queues[sent][1:]
-			default:
-				s := signalOf(received.Interface().(T))
-				for i, queue := range queues {
-					alike := 0
-					for _, waiting := range queue {
-						if waiting == s {
-							alike++
-						}
-					}
-					if alike < maxQueuedAlike {
-						queues[i] = append(queue, s)
-					}
-				}
+			s.mu.Unlock()
+			select {
+			case ready <- next:
+				s.mu.Lock()
+				r.waiting = r.waiting[1:]
+				s.mu.Unlock()
+			case <-r.changed:
+			case <-ctx.Done():
 			}
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.subscribers, r)
 	}()
-	return each, func() { close(done); <-stopped }
+	return signals
 }

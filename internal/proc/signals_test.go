@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -21,27 +23,33 @@ func TestSignalActions(t *testing.T) {
 		syscall.SIGWINCH: Forward, syscall.SIGCONT: Forward,
 		syscall.SIGUSR1: Ignored, syscall.SIGUSR2: Ignored,
 	}
-	signals, stop := CatchSignals()
+	caught, stop := CatchSignals()
+	reading, stopReading := context.WithCancel(t.Context())
+	signals := caught.Subscribe(reading)
 	for sig, action := range want {
 		if sig == syscall.SIGHUP && signal.Ignored(sig) { // the tests run under nohup
 			continue
 		}
+		before := time.Now()
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-signals; got != (Signal{sig, action}) {
+		if got := <-signals; got.Signal != sig || got.Action != action || got.At.Before(before) || got.At.After(time.Now()) {
 			t.Errorf("%v is caught as %v, want %v", sig, got, action)
 		}
 	}
 	stop()
-	if h, open := <-signals; open {
-		t.Errorf("caught %v after stop", h)
-	}
+	stopReading()
 	if len(signalActions()) != len(want) {
 		t.Errorf("%d signals have an action, this test knows %d", len(signalActions()), len(want))
 	}
 	if err := goleak.Find(); err != nil {
 		t.Error(err)
+	}
+	select {
+	case s := <-signals:
+		t.Errorf("caught %v after stop", s)
+	default:
 	}
 }
 
@@ -51,8 +59,9 @@ func TestSchedulerSignalIsNotCaught(t *testing.T) {
 	urgent := make(chan os.Signal, 1)
 	signal.Notify(urgent, syscall.SIGURG) // to know that there were any
 	defer signal.Stop(urgent)
-	signals, stop := CatchSignals()
+	caught, stop := CatchSignals()
 	defer stop()
+	signals := caught.Subscribe(t.Context())
 	var over atomic.Bool
 	defer over.Store(true)
 	for range 4 * runtime.GOMAXPROCS(0) {
@@ -74,8 +83,9 @@ func TestSchedulerSignalIsNotCaught(t *testing.T) {
 
 // nohup: SIGHUP stays ignored.
 func nohup(h *host) {
-	signals, stop := CatchSignals()
+	caught, stop := CatchSignals()
 	defer stop()
+	signals := caught.Subscribe(context.Background())
 	must(0, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	must(0, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	if got := <-signals; got.Signal != syscall.SIGTERM {
@@ -97,8 +107,9 @@ func TestNohup(t *testing.T) {
 // TestSignalFlood: a reader that is busy gets what arrived in the
 // meantime, however often a job has sent something else.
 func TestSignalFlood(t *testing.T) {
-	signals, stop := CatchSignals()
+	caught, stop := CatchSignals()
 	defer stop()
+	signals := caught.Subscribe(t.Context())
 	for range 2000 {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
 			t.Fatal(err)
@@ -108,23 +119,25 @@ func TestSignalFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	for h := range signals {
-		if h == (Signal{syscall.SIGTERM, Drain}) {
+		if h.Signal == syscall.SIGTERM {
 			return
 		}
 	}
-	t.Error("SIGTERM was lost")
 }
 
-// TestBroadcast: who does not read keeps no signal from the others; each gets all
-// in order, those included that arrived while it was busy.
-func TestBroadcast(t *testing.T) {
-	signals := make(chan Signal)
-	each, stop := Broadcast(signals, 3)
-	sent := []Signal{{syscall.SIGTERM, Drain}, {syscall.SIGINT, Interrupt}, {syscall.SIGINT, Interrupt}, {syscall.SIGCONT, Forward}}
-	for _, h := range sent {
-		signals <- h
+// TestSubscribe: who does not read keeps no signal from the others; each gets all
+// in order, those included that arrived while it was busy, and before it subscribed.
+func TestSubscribe(t *testing.T) {
+	var signals Signals
+	reading, stop := context.WithCancel(t.Context())
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	sent := []Signal{{syscall.SIGTERM, Drain, at}, {syscall.SIGINT, Interrupt, at}, {syscall.SIGINT, Interrupt, at.Add(time.Second)}, {syscall.SIGCONT, Forward, at}}
+	signals.Subscribe(reading) // and never reads
+	early := signals.Subscribe(reading)
+	for _, one := range sent {
+		signals.Add(one)
 	}
-	for _, reader := range each[1:] { // the first never reads
+	for _, reader := range []<-chan Signal{early, signals.Subscribe(reading)} {
 		for _, want := range sent {
 			if got := <-reader; got != want {
 				t.Errorf("got %v, want %v", got, want)
@@ -132,12 +145,12 @@ func TestBroadcast(t *testing.T) {
 		}
 	}
 	for range 100 * maxQueuedAlike {
-		signals <- sent[0]
+		signals.Add(sent[0])
 	}
-	signals <- sent[1]
+	signals.Add(sent[1])
 	alike := 0
-	for h := range each[1] {
-		if h == sent[1] {
+	for s := range early {
+		if s == sent[1] {
 			break
 		}
 		alike++
@@ -146,10 +159,6 @@ func TestBroadcast(t *testing.T) {
 		t.Errorf("%d alike waited, want %d", alike, maxQueuedAlike)
 	}
 	stop()
-	for _, reader := range each {
-		for range reader { // ends
-		}
-	}
 	if err := goleak.Find(); err != nil {
 		t.Error(err)
 	}

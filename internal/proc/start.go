@@ -22,7 +22,7 @@ const startTimeout = 30 * time.Second
 
 // ErrStartTimeout says that a process does not start, because the file system of its
 // program or of its directory does not answer.
-var ErrStartTimeout = fmt.Errorf("it does not start within %v: its file system does not answer", startTimeout)
+var ErrStartTimeout = fmt.Errorf("it did not start within %v: its file system does not respond", startTimeout)
 
 // Start starts a process. The error wraps the system's: fs.ErrNotExist, syscall.EACCES,
 // syscall.ENOEXEC (another architecture), syscall.EAGAIN or ENOMEM (no room for a

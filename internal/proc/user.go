@@ -31,7 +31,7 @@ func (u *User) String() string {
 
 // ErrThreadsBusy says that all threads of a user hang in the kernel, so that nothing
 // can be done with that user's rights.
-var ErrThreadsBusy = errors.New("all threads that work as the jobs' user hang: a file system does not answer")
+var ErrThreadsBusy = errors.New("all threads that run as the jobs' user hang: a file system does not respond")
 
 // UserError says that nothing can run as a user.
 type UserError struct {
@@ -59,8 +59,8 @@ func LookUpUser(asked string) (*User, error) {
 		u.Groups = nil
 	}
 	if u.UID == 0 {
-		return nil, &UserError{User: asked, Why: "root can read everything of azptend",
-			Hint: "name a user without privileges, or leave it unset"}
+		return nil, &UserError{User: asked, Why: "root can read azptend's memory and files",
+			Hint: "name an unprivileged user, or leave it unset"}
 	}
 	return u, nil
 }

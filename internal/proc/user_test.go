@@ -50,8 +50,8 @@ func TestLookUpUser(t *testing.T) {
 		"nobody:":            `no group ""`,
 		"nobody:no-group":    `no group "no-group"`,
 		"nobody:4294967295":  "no group",
-		"root":               "root can read everything",
-		"0:64001":            "root can read everything",
+		"root":               "root can read azptend's memory",
+		"0:64001":            "root can read azptend's memory",
 		"nobody:64001:64002": "no group",
 	} {
 		_, err := LookUpUser(asked)

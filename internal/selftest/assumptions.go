@@ -5,11 +5,11 @@ type Verdict string
 
 // The verdicts.
 const (
-	AsExpected Verdict = "as believed"
-	Covered    Verdict = "otherwise, covered"
-	NotCovered Verdict = "otherwise, not covered"
-	Unknown    Verdict = "not known" // it was tried, or was to be, and nothing was learnt
-	NotTried   Verdict = "not tried"
+	AsExpected Verdict = "as expected"
+	Covered    Verdict = "different, handled"
+	NotCovered Verdict = "different, not handled"
+	Unknown    Verdict = "unknown" // it was tried, or was to be, and nothing was learnt
+	NotTried   Verdict = "not tested"
 )
 
 // Row is one belief, and what was seen.
@@ -33,47 +33,47 @@ type assumption struct {
 const (
 	needsJob      = "it needs a job"
 	needsIdentity = "it needs another identity"
-	needsTime     = "it takes minutes of doing nothing"
+	needsTime     = "it takes several minutes"
 )
 
 // assumptions are the rows in the order in which they are tried.
 func assumptions() []assumption {
 	return []assumption{
-		{id: "missing-pool", expected: "a pool that is not there is 404", fallback: "it ends with the same exit code, without the list of pools"},
-		{id: "add", expected: "POST of an agent answers with its id and how it logs on", basic: true},
-		{id: "name-length", expected: "a name of 64 characters is taken"},
-		{id: "read-own-write", expected: "GET shows what was just written", fallback: "only a write is believed when it says that an agent is gone"},
-		{id: "post-capabilities", expected: "POST keeps the user capabilities", fallback: "the mark is read back and written again"},
-		{id: "post-enabled", expected: "POST with enabled false makes a disabled agent", fallback: "azptend never sends it"},
-		{id: "get-authorization", expected: "GET does not show how an agent logs on", fallback: "after a lost answer the agent that was made is used"},
-		{id: "name-taken-status", expected: "POST of a name that is taken is 409 TaskAgentExistsException", fallback: "it is known by its type"},
-		{id: "patch-id-refused", expected: "PATCH takes the agent's id in its body", fallback: "no agent is disabled; the look and the refused DELETE keep jobs from being lost"},
-		{id: "patch-id", expected: "PATCH without the id in its body is refused", fallback: "it is always sent"},
+		{id: "missing-pool", expected: "a pool that does not exist is 404", fallback: "the exit code is the same, without the list of pools"},
+		{id: "add", expected: "POST of an agent returns its id and its authorization", basic: true},
+		{id: "name-length", expected: "a name of 64 characters is accepted"},
+		{id: "read-own-write", expected: "GET shows what was just written", fallback: "azptend believes only a write that an agent is gone"},
+		{id: "post-capabilities", expected: "POST keeps the user capabilities", fallback: "azptend reads the owner tags back and writes them again"},
+		{id: "post-enabled", expected: "POST with enabled false creates a disabled agent", fallback: "azptend never sends it"},
+		{id: "get-authorization", expected: "GET does not show an agent's authorization", fallback: "after a lost answer azptend uses the created agent"},
+		{id: "name-taken-status", expected: "POST of a name that is taken is 409 TaskAgentExistsException", fallback: "azptend recognises it by its type"},
+		{id: "patch-id-refused", expected: "PATCH accepts the agent's id in its body", fallback: "azptend cannot disable the agent; the check for a job and the refused DELETE prevent the loss of a job"},
+		{id: "patch-id", expected: "PATCH without the id in its body is refused", fallback: "azptend always sends it"},
 		{id: "disable", expected: "PATCH disables an agent", basic: true},
-		{id: "capabilities-path", expected: "PUT usercapabilities writes user capabilities", fallback: "said in a warning; needed only where the mark was not kept"},
-		{id: "preview-version", expected: "PUT usercapabilities with version 7.1 is 400", fallback: "it is sent with -preview"},
-		{id: "put-capabilities", expected: "PUT without user capabilities takes them away", fallback: "PUT is for placeholders, and sends them"},
-		{id: "put-enabled", expected: "PUT that says nothing of enabled leaves it", fallback: "placeholders are never enabled or disabled"},
-		{id: "token", expected: "the agent's key buys a token", basic: true},
-		{id: "assertion-life", expected: "a client assertion that lives 600 s is refused", fallback: "the listener's own business"},
+		{id: "capabilities-path", expected: "PUT usercapabilities writes user capabilities", fallback: "azptend warns; it needs this only if the owner tags were not kept"},
+		{id: "preview-version", expected: "PUT usercapabilities with version 7.1 is 400", fallback: "azptend sends -preview"},
+		{id: "put-capabilities", expected: "PUT without user capabilities removes them", fallback: "azptend uses PUT only for placeholders, and sends them"},
+		{id: "put-enabled", expected: "PUT without the field enabled keeps its value", fallback: "azptend sends back the value that it found"},
+		{id: "token", expected: "the agent's key gets a token", basic: true},
+		{id: "assertion-life", expected: "a client assertion valid for 600 s is refused", fallback: "this concerns only the listener"},
 		{id: "session", expected: "the agent opens a session, and is online", basic: true},
-		{id: "session-capabilities", expected: "a new session leaves the user capabilities", fallback: "the mark is read back and written again"},
-		{id: "session-conflict", expected: "a second session is 409 TaskAgentSessionConflictException", fallback: "the listener's own business", basic: true},
-		{id: "put-session", expected: "PUT leaves the session", fallback: "agents that run are never replaced"},
+		{id: "session-capabilities", expected: "a new session keeps the user capabilities", fallback: "azptend reads the owner tags back and writes them again"},
+		{id: "session-conflict", expected: "a second session is 409 TaskAgentSessionConflictException", fallback: "this concerns only the listener", basic: true},
+		{id: "put-session", expected: "PUT keeps the session", fallback: "azptend never replaces agents that run"},
 		{id: "remove", expected: "DELETE removes an agent that is online", basic: true},
-		{id: "delete-status", expected: "DELETE answers 204", fallback: "any success will do"},
+		{id: "delete-status", expected: "DELETE answers 204", fallback: "azptend accepts any success"},
 		{id: "session-after-delete", expected: "the session ends with its agent", fallback: "the listener gets SIGINT after the DELETE"},
-		{id: "removed-agent", expected: "a removed agent's calls are 404", fallback: "azptend ends the listener itself"},
-		{id: "delete-missing", expected: "DELETE of an agent that is not there is 404", fallback: "any success will do"},
+		{id: "removed-agent", expected: "calls of a removed agent are 404", fallback: "azptend ends the listener itself"},
+		{id: "delete-missing", expected: "DELETE of an agent that does not exist is 404", fallback: "azptend accepts any success"},
 		{id: "clean", expected: "no agent of this test is in the pool afterwards", basic: true},
 
 		{id: "delete-busy", expected: "DELETE of an agent that runs a job is refused", notTestable: needsJob},
 		{id: "delete-busy-status", expected: "that refusal is 400 TaskAgentJobStillRunningException", notTestable: needsJob},
 		{id: "disable-assigned", expected: "a job assigned just before is delivered to a disabled agent", notTestable: needsJob},
-		{id: "disable-late", expected: "a disabled agent is assigned nothing", notTestable: needsJob},
-		{id: "once-shutting-down", expected: "an agent whose --once job has ended gets no other", notTestable: needsJob},
-		{id: "lock-life", expected: "a job's lock lapses 5 to 10 minutes after its listener died", notTestable: needsJob},
-		{id: "session-life", expected: "a session nobody polls lives 5 minutes", notTestable: needsTime},
+		{id: "disable-late", expected: "a disabled agent gets no further job", notTestable: needsJob},
+		{id: "once-shutting-down", expected: "an agent whose --once job has ended gets no other job", notTestable: needsJob},
+		{id: "lock-life", expected: "a job's lock expires 5 to 10 minutes after its listener died", notTestable: needsJob},
+		{id: "session-life", expected: "a session expires 5 minutes after the last poll", notTestable: needsTime},
 		{id: "unlicensed", expected: "an identity without a licence sees pools", notTestable: needsIdentity},
 		{id: "wrong-tenant", expected: "a token of another tenant is 401", notTestable: needsIdentity},
 		{id: "expired-token", expected: "an expired token is 401", notTestable: needsIdentity},

@@ -2,18 +2,12 @@ package selftest
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/azptend/azptend/internal/secret"
 )
@@ -23,25 +17,6 @@ type agentToken string
 
 func (o agentToken) Authorization(context.Context, secret.Text) (secret.Text, error) {
 	return secret.New("Bearer " + string(o)), nil
-}
-
-// assertion is the signed proof that we hold the agent's key (agent-protocol.md
-// 7.1).
-func assertion(key *rsa.PrivateKey, client, audience string, now time.Time, life time.Duration) (string, error) {
-	payload, err := json.Marshal(map[string]any{
-		"sub": client, "iss": client, "aud": audience, "jti": newGUID(),
-		"nbf": now.Unix(), "exp": now.Add(life).Unix(),
-	})
-	if err != nil {
-		return "", fmt.Errorf("cannot make a client assertion: %w", err)
-	}
-	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	digest := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
-	if err != nil {
-		return "", fmt.Errorf("cannot sign a client assertion: %w", err)
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
 // maxToken bounds an answer of the token endpoint.
@@ -92,12 +67,4 @@ func parseToken(status int, body []byte) (token, refusal string) {
 		code = code[:40]
 	}
 	return "", strings.TrimSpace(fmt.Sprintf("%d %s", status, code))
-}
-
-// newGUID is a random version 4 GUID.
-func newGUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

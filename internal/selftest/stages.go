@@ -173,7 +173,7 @@ func (t *tester) replaceAgent(ctx context.Context) error {
 		t.record("remove", false, summarize(a))
 		return a.Err
 	}
-	t.instance = newGUID()
+	t.instance = agentdir.NewGUID()
 	a, made, err := t.post(ctx, shortName)
 	switch {
 	case err != nil:
@@ -207,7 +207,7 @@ const (
 func (t *tester) logOn(ctx context.Context) error {
 	endpoint := agentdir.OAuthEndpointURL(t.options.ServerURL, t.auth.AuthorizationURL)
 	for _, life := range []time.Duration{usualLifetime, longLifetime} {
-		proof, err := assertion(t.key, t.auth.ClientID, t.auth.AuthorizationURL, time.Now(), life)
+		proof, err := agentdir.Assertion(t.key, t.auth.ClientID, t.auth.AuthorizationURL, time.Now(), life)
 		if err != nil {
 			return err
 		}
@@ -252,7 +252,7 @@ func (t *tester) openSession(ctx context.Context) error {
 	case t.agent == nil:
 		return nil
 	case !t.disabled:
-		t.setRow("session", Unknown, "not tried: the server makes no disabled agents, and a job could have come")
+		t.setRow("session", Unknown, "not tested: the server created an enabled agent, which could have received a job")
 		return nil
 	}
 	a, id, err := t.createSession(ctx, "azptend selftest")
@@ -273,7 +273,7 @@ func (t *tester) openSession(ctx context.Context) error {
 		return nil
 	}
 	if t.untagged {
-		t.setRow("session-capabilities", Unknown, "there were none to be kept")
+		t.setRow("session-capabilities", Unknown, "there were none to keep")
 	} else {
 		t.recordRead("session-capabilities", t.hasTags(shown), "they are "+keptText(t.hasTags(shown)))
 	}

@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			return Report{}, err
 		}
 	}
-	t := &tester{options: o, rows: map[string]Row{}, instance: newGUID(), key: o.Key}
+	t := &tester{options: o, rows: map[string]Row{}, instance: agentdir.NewGUID(), key: o.Key}
 	err := t.runStages(ctx)
 	left := t.cleanUp(ctx)
 	report := Report{Left: left}
@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		row, seen := t.rows[b.id]
 		if !seen {
 			if row = b.judge(Unknown, ""); err == nil && row.Verdict == Unknown {
-				row.Seen = "what it depends on is otherwise"
+				row.Seen = "an assumption that it depends on does not hold"
 			}
 		}
 		report.Rows = append(report.Rows, row)

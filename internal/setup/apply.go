@@ -115,7 +115,7 @@ func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, 
 	case OpenToAll, CloseToAll:
 		return p.Server.SetOpenToAllPipelines(ctx, s.Project.ID, s.Project.Queue, step.Action == OpenToAll)
 	}
-	return fmt.Errorf("cannot do %q: no step is called so", step.Action)
+	return fmt.Errorf("cannot do %q: there is no such step", step.Action)
 }
 
 // addToProject puts the pool into the project, unless making it has done so.

@@ -145,7 +145,7 @@ func (e *StepError) Hint() string {
 	if status == http.StatusUnauthorized {
 		return "a personal access token needs full access for this, or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
 	}
-	return "run setup as " + needs + ": it keeps what is done, and goes on from there"
+	return "run setup as " + needs + ": it continues after the steps that are done"
 }
 
 // UnconfirmedError says that the service accepted every request, but something is still

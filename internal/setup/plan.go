@@ -67,7 +67,7 @@ func MakePlan(w Spec, s State) Plan {
 		"turn off agent updates in %s", describePool(w, s))
 	p.planRole(w, s, role)
 	if w.Project != "" {
-		add(s.Project.Queue == 0, AddToProject, "the pool stays in the project", "put %s into project %q", describePool(w, s), s.Project.Name)
+		add(s.Project.Queue == 0, AddToProject, "the pool stays in the project", "add %s to project %q", describePool(w, s), s.Project.Name)
 		add(w.OpenToAll && !s.Project.Open, OpenToAll, "", "open %s to all pipelines of project %q", describePool(w, s), s.Project.Name)
 	}
 	return p
@@ -80,7 +80,7 @@ func (p *Plan) planRole(w Spec, s State, want azdo.Role) {
 			continue
 		}
 		if !has.Is(want.Name) {
-			p.Notes = append(p.Notes, fmt.Sprintf("the identity has the role %v, which holds %v", has, want))
+			p.Notes = append(p.Notes, fmt.Sprintf("the identity has the role %v, which includes %v", has, want))
 		}
 		return
 	}
@@ -99,23 +99,23 @@ func (p *Plan) planRole(w Spec, s State, want azdo.Role) {
 func planRemoval(w Spec, s State) Plan {
 	var p Plan
 	if w.OpenToAll && s.Project.Open {
-		p.Steps = append(p.Steps, Step{Action: CloseToAll, What: fmt.Sprintf("close %s to the pipelines of project %q that were not let in one by one", describePool(w, s), s.Project.Name)})
+		p.Steps = append(p.Steps, Step{Action: CloseToAll, What: fmt.Sprintf("close %s to all pipelines of project %q without a permission of their own", describePool(w, s), s.Project.Name)})
 	}
 	if s.User.Key == "" {
 		p.Notes = append(p.Notes, "the identity is not in the organisation")
 		return p
 	}
 	if had := s.Role.Assigned; had.Name != "" {
-		p.Steps = append(p.Steps, Step{Action: RemoveRole, What: fmt.Sprintf("take the role %v on %s from the identity", had, describePool(w, s))})
+		p.Steps = append(p.Steps, Step{Action: RemoveRole, What: fmt.Sprintf("remove the role %v on %s from the identity", had, describePool(w, s))})
 		if isCaller(s) {
-			p.Obstacle = fmt.Errorf("cannot take the role %v: %w, and nobody can change their own role", had, ErrSelf)
+			p.Obstacle = fmt.Errorf("cannot remove the role %v: %w, and nobody can change their own role", had, ErrSelf)
 		}
 	}
 	if len(s.OtherUses) > 0 {
 		p.Notes = append(p.Notes, "the identity stays a user of the organisation: "+strings.Join(s.OtherUses, ", "))
 		return p
 	}
-	p.Steps = append(p.Steps, Step{Action: RemoveIdentity, What: "remove the identity from the organisation, which gives its licence back and takes it out of all groups"})
+	p.Steps = append(p.Steps, Step{Action: RemoveIdentity, What: "remove the identity from the organisation, which frees its licence and removes it from all groups"})
 	if isCaller(s) && p.Obstacle == nil {
 		p.Obstacle = fmt.Errorf("cannot remove the identity: %w, and would lock itself out", ErrSelf)
 	}

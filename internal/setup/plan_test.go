@@ -159,7 +159,7 @@ func TestObstacles(t *testing.T) {
 	}{
 		{"one's own role", setup.Spec{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool}, "cannot give the identity the role Administrator: ", true},
 		{"one's own role, that one has", setup.Spec{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool, Role: setup.RoleState{Inherited: admin}}, "", false},
-		{"to take one's own", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool, Role: setup.RoleState{Assigned: admin}}, "cannot take the role Administrator: ", true},
+		{"to take one's own", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool, Role: setup.RoleState{Assigned: admin}}, "cannot remove the role Administrator: ", true},
 		{"to remove oneself", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool}, "cannot remove the identity: ", true},
 		{"a hosted pool", setup.Spec{Role: "Administrator"}, setup.State{Pool: setup.Pool{ID: 9, Name: "Azure Pipelines", Closed: "its agents are hosted by Microsoft"}},
 			`cannot use pool "Azure Pipelines" (id 9): its agents are hosted by Microsoft`, false},

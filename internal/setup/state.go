@@ -107,7 +107,7 @@ func (p Organization) Read(ctx context.Context, w Spec) (State, error) {
 	var s State
 	who, err := p.Server.WhoAmI(ctx)
 	if err == nil && who.Anonymous() {
-		err = &azdo.Error{Op: "set the identity up", Status: http.StatusUnauthorized, Message: "it does not recognise who asks"}
+		err = &azdo.Error{Op: "set the identity up", Status: http.StatusUnauthorized, Message: "it does not recognise the caller"}
 	}
 	if err != nil {
 		return State{}, err

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
@@ -39,6 +40,8 @@ func outcomeOf(err error, class azdo.Class) lifecycle.Outcome {
 	switch {
 	case err == nil:
 		return lifecycle.OK
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return lifecycle.InternalError // whatever could not be opened
 	case errors.As(err, &unusable) && unusable.InUse:
 		return lifecycle.DirInUse
 	case unusable != nil:

@@ -119,7 +119,7 @@ func TestNoVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := mslistener.Options{Dir: f, Processes: noVersion{}}
 		_, err := mslistener.Version(t.Context(), o)
-		if resultOf(err).Outcome != lifecycle.DirUnusable || !strings.Contains(err.Error(), "--version does not end within 30s") {
+		if resultOf(err).Outcome != lifecycle.DirUnusable || !strings.Contains(err.Error(), "--version did not exit within 30s") {
 			t.Errorf("error is %v", err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())

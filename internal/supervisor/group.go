@@ -38,18 +38,13 @@ func NewGroup(agents ...Options) *Group {
 
 // Run runs each agent to its end. Each gets every signal. None ends another, and none
 // waits for another. Run returns when nothing of them is left running.
-func (g *Group) Run(signals <-chan proc.Signal) End {
+func (g *Group) Run(signals *proc.Signals) End {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	if g.presence != nil {
-		ctx, stop := context.WithCancel(context.Background())
-		defer stop()
 		go g.presence.run(ctx)
 	}
-	log, each, shared := g.agents[0].Log, []<-chan proc.Signal{signals}, len(g.agents) > 1
-	if shared {
-		var stop func()
-		each, stop = proc.Broadcast(signals, len(g.agents))
-		defer stop()
-	}
+	log, shared := g.agents[0].Log, len(g.agents) > 1
 	ends := make([]End, len(g.agents))
 	var running sync.WaitGroup
 	for i, o := range g.agents {
@@ -61,7 +56,7 @@ func (g *Group) Run(signals <-chan proc.Signal) End {
 				o.output = mslistener.OpenOutput(o.Printer, o.Log)
 				defer o.output.Close()
 			}
-			ends[i] = run(o, mslistener.Files{Dir: o.Dir}, each[i])
+			ends[i] = run(o, mslistener.Files{Dir: o.Dir}, signals.Subscribe(ctx))
 		})
 	}
 	running.Wait()
@@ -77,7 +72,8 @@ func (g *Group) Run(signals <-chan proc.Signal) End {
 // that hides which agent it belongs to.
 func (g *Group) killOrphans() {
 	log := g.agents[0].Log
-	steps := bounded.FinalSteps{Log: log, Deadline: g.Deadline(), Least: minFinalStep}
+	steps := bounded.FinalSteps{Log: log, Least: minFinalStep}
+	steps.EndBy(g.Deadline())
 	steps.Do("killing processes that jobs left running", finalStepTimeout, func() {
 		ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
 		defer done()
@@ -94,7 +90,7 @@ func (g *Group) LockLogs() (release func()) {
 	for _, o := range g.agents {
 		release, shared := o.Dir.LockLogs()
 		if shared {
-			o.Log.Warn("Another azptend keeps its listener's logs in the same folder: the exit of its listener may be taken for that of this one", "folder", o.Dir.LogDir,
+			o.Log.Warn("Another azptend uses the same directory for its listener's logs: azptend may confuse the exits of the two listeners", "directory", o.Dir.LogDir,
 				"hint", "give each agent its own AGENT_DIAGLOGPATH")
 		}
 		releases = append(releases, release)
@@ -117,11 +113,12 @@ func (g *Group) Deadline() time.Time {
 	return s.Deadline
 }
 
-// Drain requests a drain, and returns the state right after. Reason is for the log. With
-// a deadline the grace period starts now, unless it runs already; without one, the job
-// may take as long as it takes. The error is ctx's.
-func (g *Group) Drain(ctx context.Context, reason string, withDeadline bool) (Snapshot, error) {
-	return g.drain(ctx, lifecycle.DrainRequested{Reason: reason, WithDeadline: withDeadline})
+// Drain requests a drain, and returns the state right after. Reason is for the log. If
+// the platform is terminating azptend, this is the same as its SIGTERM: the grace period
+// starts now, unless it runs already. Otherwise the job may take as long as it takes.
+// The error is ctx's.
+func (g *Group) Drain(ctx context.Context, reason string, terminating bool) (Snapshot, error) {
+	return g.drain(ctx, lifecycle.DrainRequested{Reason: reason, StartsGrace: terminating, CancelsJob: terminating})
 }
 
 // minNotice leaves time for one request to remove the agent.
@@ -132,7 +129,7 @@ const minNotice = time.Second
 // earlier. If end is zero, the platform may do so at any moment, and the grace period
 // starts. The error is ctx's.
 func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (Snapshot, error) {
-	request := lifecycle.DrainRequested{Reason: reason, WithDeadline: true}
+	request := lifecycle.DrainRequested{Reason: reason, StartsGrace: true}
 	if !end.IsZero() {
 		request.Grace = max(time.Until(end).Truncate(time.Second), minNotice)
 	}
@@ -142,7 +139,7 @@ func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (Snap
 func (g *Group) drain(ctx context.Context, request lifecycle.DrainRequested) (Snapshot, error) {
 	return g.callAll(func(h *handle) (Snapshot, error) {
 		return h.call(ctx, func(r *runner) {
-			r.log.Info("Received a drain request", "reason", request.Reason, "with_deadline", request.WithDeadline, "phase", r.state.Phase)
+			r.log.Info("Received a drain request", "reason", request.Reason, "with_deadline", request.StartsGrace, "phase", r.state.Phase)
 			r.advance(lifecycle.Step, request)
 		})
 	})

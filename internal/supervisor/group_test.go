@@ -2,11 +2,13 @@ package supervisor
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
+	"github.com/azptend/azptend/internal/proc"
 )
 
 // TestMerge: several lives are as far as the least of them, ready when all
@@ -44,6 +46,24 @@ func TestMerge(t *testing.T) {
 	if one := merge([]Snapshot{{Agent: "only"}}); one.Agent != "only" || one.Each != nil {
 		t.Errorf("one life is %+v", one)
 	}
+}
+
+// TestStatusWhileItStarts: the control socket and the health page may ask for the status
+// as soon as there is a group. Run this one with -race.
+func TestStatusWhileItStarts(t *testing.T) {
+	f := folder(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, f)
+		g := NewGroup(s.o)
+		var signals proc.Signals
+		go func() { s.ended <- g.Run(&signals) }()
+		for range 3 {
+			go func() { _, _ = g.Status(t.Context()) }()
+			go func() { g.Deadline() }()
+		}
+		_, _ = g.Drain(t.Context(), "asked", false)
+		<-s.ended
+	})
 }
 
 func TestWorst(t *testing.T) {

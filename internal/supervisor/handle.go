@@ -42,6 +42,10 @@ type handle struct {
 	calls chan func(*runner)
 	ended chan struct{} // closed at the end, when last is final
 	last  Snapshot
+	// stillLocked unlocks the agent's directory. Nobody calls it: something may still
+	// change the directory. The kernel unlocks it when the process exits, and the
+	// reference keeps Go from closing the lock's file before.
+	stillLocked func()
 
 	mu           sync.Mutex
 	phaseChanged chan struct{} // closed and replaced when the phase changes

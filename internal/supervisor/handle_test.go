@@ -3,7 +3,9 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -188,6 +190,35 @@ func TestStuckLoop(t *testing.T) {
 			t.Errorf("answered with %+v, %v", got, err)
 		}
 	})
+}
+
+// stepOrder is an observer that writes down the order of the events.
+type stepOrder struct {
+	nopObserver
+	events []string
+}
+
+func (o *stepOrder) Stepped(_, _ lifecycle.State, e lifecycle.Event) {
+	o.events = append(o.events, strings.TrimPrefix(fmt.Sprintf("%T", e), "lifecycle."))
+}
+
+// TestEscalationComesLast: the end of the job was reported before a second Ctrl-C is
+// read. There is nothing to cancel any more. A first one drains, and comes first.
+func TestEscalationComesLast(t *testing.T) {
+	for interrupted, want := range map[bool]string{false: "UserInterrupt JobFinished", true: "JobFinished UserInterrupt"} {
+		var order stepOrder
+		signals, messages := make(chan proc.Signal, 1), make(chan message, 1)
+		r := &runner{
+			o: Options{handle: newHandle(), Observer: &order}, log: slog.New(slog.DiscardHandler), state: lifecycle.New(lifecycle.Policy{Grace: time.Minute}),
+			signals: signals, messages: messages, interrupted: interrupted, cancelCall: func(error) {},
+		}
+		signals <- proc.Signal{Signal: syscall.SIGINT, Action: proc.Interrupt, At: time.Now()}
+		messages <- message{event: lifecycle.JobFinished{}}
+		r.waitForEvents()
+		if got := strings.Join(order.events, " "); got != want {
+			t.Errorf("interrupted before: %v: %s, want %s", interrupted, got, want)
+		}
+	}
 }
 
 // TestSignalsComeFirst: a SIGTERM that the platform sends to every process makes the

@@ -201,16 +201,16 @@ func (r *runner) waitForOnline(ctx context.Context, poolID, id int, conflict <-c
 // the listener's logon.
 const maxClockSkew = 4 * time.Minute
 
-// warnNotReady logs what a listener lacks, according to its log and to our clock.
+// warnNotReady logs why a listener is not ready, according to its log and to our clock.
 func (r *runner) warnNotReady(l *mslistener.Listener, since time.Duration) {
-	missing, hint := l.Problem().Explain()
+	reason, hint := l.Problem().Explain()
 	if r.o.ClockAhead != nil {
 		if ahead := r.o.ClockAhead(); ahead.Abs() >= maxClockSkew {
-			missing = fmt.Sprintf("the right time: the server's clock and this machine's differ by %v", ahead.Abs().Round(time.Second))
+			reason = fmt.Sprintf("clock skew: the server's clock and this machine's differ by %v", ahead.Abs().Round(time.Second))
 			hint = mslistener.HintClock
 		}
 	}
-	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "missing", missing, "hint", hint)
+	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "reason", reason, "hint", hint)
 }
 
 // killTimeout bounds one kill. lifecycle waits for the listener's exit by itself.
@@ -233,12 +233,12 @@ const updateTimeout = 60 * time.Second
 // waitForUpdate waits for the script that updates the listener.
 func (r *runner) waitForUpdate() {
 	l := r.started
-	r.log.Info("The agent updates itself: waiting for its script to end")
+	r.log.Info("The agent is updating: waiting for the update script")
 	r.goBackground(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 		defer cancel()
 		if err := l.WaitForUpdate(ctx); err != nil {
-			r.log.Warn("The update's script did not report its end", "error", err)
+			r.log.Warn("The update script did not report its end", "error", err)
 		}
 		r.post(message{event: lifecycle.UpdateEnded{}})
 	})

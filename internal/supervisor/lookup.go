@@ -84,7 +84,7 @@ func (e *NameTakenError) Error() string {
 	if e.placeholder {
 		who = "the pool's placeholder"
 	}
-	return fmt.Sprintf("the agent name %q is held by %s: id %d, version %s, %s since %s",
+	return fmt.Sprintf("the agent name %q is taken by %s: id %d, version %s, %s since %s",
 		e.holder.Name, who, e.holder.ID, e.holder.Version, e.holder.Status, e.holder.Since())
 }
 
@@ -94,8 +94,8 @@ func (e *NameTakenError) Hint() string {
 	case e.placeholder:
 		return "choose another name in AZP_AGENT_NAME (--agent-name): a pool that scales to zero needs its placeholder"
 	case e.sameHost:
-		return "its host name and folder are this one's too. If two containers share both, give each its own name by AZP_AGENT_NAME_PREFIX (--agent-name-prefix). " +
-			"If a container that was killed left it here, it goes offline after about five minutes, and the next start replaces it"
+		return "if two containers share host name and agent directory, set AZP_AGENT_NAME_PREFIX (--agent-name-prefix); " +
+			"if a killed container left the agent behind, start again in five minutes"
 	}
-	return "choose another name in AZP_AGENT_NAME (--agent-name), or give each its own by AZP_AGENT_NAME_PREFIX (--agent-name-prefix)"
+	return "choose another name in AZP_AGENT_NAME (--agent-name), or set AZP_AGENT_NAME_PREFIX (--agent-name-prefix)"
 }

@@ -40,11 +40,15 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 	// first: otherwise a listener that hangs would look like an outage as long as there is
 	// one.
 	var dirErr error
+	findPrevious := r.previousUnchecked
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		begun := time.Now()
 		dirErr = r.lockAndCheckDir(ctx, &p)
 		p.times.dir = time.Since(begun)
+		if findPrevious && p.release != nil { // the pool is needed all the same
+			return nil
+		}
 		return dirErr
 	})
 	group.Go(func() (err error) {
@@ -55,13 +59,18 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 	})
 	group.Go(func() error { return r.findPool(groupCtx, &p) })
 	err := group.Wait()
-	if err = cmp.Or(dirErr, err); err == nil {
+	checked := false // what a previous run left
+	if err == nil && (dirErr == nil || findPrevious && p.release != nil) {
 		p.previous, err = r.findPreviousRun(ctx, p.pool)
+		checked = err == nil
 	}
+	if checked || !findPrevious || p.release == nil {
+		err = cmp.Or(dirErr, err)
+	} // else the pool is asked again: what a previous run left must be removed
 	return message{
 		apply: func(r *runner) {
 			r.release = p.release
-			if err != nil {
+			if !checked {
 				return
 			}
 			r.previousUnchecked = false
@@ -72,7 +81,7 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 			r.log.Info("Found the pool", "pool", p.pool.Name, "pool_id", p.pool.ID, "agent_version", p.version)
 			r.adoptPrevious(p.previous)
 		},
-		event:  lifecycle.PrepareResult{Result: resultOf(err), Leftover: p.previous.leftover()},
+		event:  lifecycle.PrepareResult{Result: resultOf(err), Leftover: p.previous.leftover(), Checked: checked},
 		onDrop: p.releaseLock,
 	}
 }
@@ -97,7 +106,7 @@ func (r *runner) prepareHandoff(ctx context.Context, p preparation) message {
 			r.previousUnchecked, r.version = false, p.version
 			r.pool, r.agentRef = pool, registrationRef{pool, given.AgentName}
 			r.log.Info("Found an agent that was registered for this azptend", "agent", given.AgentName, "agent_id", given.AgentID,
-				"pool", given.PoolName, "folder", r.o.Handoff.Dir.Root, "agent_version", p.version)
+				"pool", given.PoolName, "directory", r.o.Handoff.Dir.Root, "agent_version", p.version)
 			if previous.listener != nil {
 				r.adoptPrevious(previous)
 			}
@@ -182,7 +191,7 @@ func checkSelfHosted(p azdo.Pool) error {
 		return nil
 	}
 	return &permanentError{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
-		"make a self-hosted pool (Organization settings, Agent pools, Add pool), and name it in AZP_POOL (--pool)"}
+		"create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"}
 }
 
 // permanentError is an error that another try will not change.

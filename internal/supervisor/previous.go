@@ -23,6 +23,7 @@ type previousRun struct {
 	agent    azdo.Agent         // its ID is 0 if it is not in the pool, or not ours
 	listener mslistener.Process // nil if it has exited
 	working  bool               // it has a worker
+	hidden   bool               // this identity may not see the agent
 	evidence evidence
 }
 
@@ -33,7 +34,7 @@ type registrationRef struct {
 }
 
 func (p previousRun) leftover() lifecycle.Leftover {
-	return lifecycle.Leftover{AgentID: p.agent.ID, ListenerRuns: p.listener != nil, WorkerRuns: p.working}
+	return lifecycle.Leftover{AgentID: p.agent.ID, Hidden: p.hidden, ListenerRuns: p.listener != nil, WorkerRuns: p.working}
 }
 
 // previousFilesTimeout bounds the first look at the directory, which comes before
@@ -56,8 +57,8 @@ func (r *runner) findPreviousAgent() (id int) {
 		}
 	})
 	if err != nil {
-		r.log.Warn("Cannot check what a previous run left in the agent's folder: its file system does not answer",
-			"folder", o.Dir.Root, "waited", previousFilesTimeout.String())
+		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond",
+			"directory", o.Dir.Root, "timeout", previousFilesTimeout.String())
 		return 0
 	}
 	r.previousUnchecked, r.agentRef, r.release = f.unchecked, f.agentRef, f.release
@@ -106,7 +107,7 @@ func (r *runner) findPreviousRun(ctx context.Context, pool azdo.Pool) (previousR
 	if p.evidence, err = r.findEvidence(); err != nil {
 		return previousRun{}, err
 	}
-	if p.pool, p.agent, err = r.findPreviousInPool(ctx, pool, p.evidence); err != nil {
+	if p.pool, p.agent, p.hidden, err = r.findPreviousInPool(ctx, pool, p.evidence); err != nil {
 		return previousRun{}, err
 	}
 	r.adoptListener(ctx, pids, &p)
@@ -128,8 +129,13 @@ func (r *runner) clearForeignFiles() error {
 		return err
 	})
 	if moved != "" {
-		r.log.Warn("Moved aside the files of an agent that azptend has not registered: it stays in its pool", "folder", moved,
-			"agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL)
+		args := []any{"directory", moved, "agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL}
+		if strings.TrimRight(was.ServerURL, "/") == r.o.URL {
+			args = append(args, "remove_with", removeCommand(r.o.URL, was.PoolID, was.AgentID))
+		} else { // a job may have written that address, so no command contains it
+			args = append(args, "hint", "delete that agent in the server's portal (Organization settings, Agent pools, the pool, Agents)")
+		}
+		r.log.Warn("Moved aside the files of an agent that azptend did not register: it stays in its pool", args...)
 	}
 	return err
 }
@@ -142,6 +148,9 @@ func (r *runner) adoptPrevious(p previousRun) {
 	}
 	r.wroteFiles = true // its files exist
 	r.agentRef = registrationRef{p.pool, p.agent.Name}
+	if p.hidden && p.listener == nil { // lifecycle reports it
+		return
+	}
 	args := []any{"agent", p.agent.Name, "agent_id", p.agent.ID, "pool", p.pool.Name}
 	if p.listener == nil {
 		r.log.Warn("Found the agent of a previous run that was killed: removing it first", args...)
@@ -206,8 +215,9 @@ func (e evidence) isFromBefore(poolID int, a azdo.Agent) bool {
 
 // findPreviousInPool finds the agent that a previous run left in its pool, if the
 // evidence proves that it is this directory's: files that came with an image prove
-// nothing. For an agent that is offline .agent and its tags are enough.
-func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evidence) (azdo.Pool, azdo.Agent, error) {
+// nothing. For an agent that is offline .agent and its tags are enough. Hidden is an
+// agent that azptend registered in this directory, and that the server refuses to show.
+func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evidence) (was azdo.Pool, a azdo.Agent, hidden bool, err error) {
 	poolOf := func(id int, name string) azdo.Pool {
 		if id == pool.ID {
 			return pool
@@ -216,45 +226,46 @@ func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evide
 	}
 	ctx, done := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer done()
+	hiddenPool, hiddenAgent := pool, azdo.Agent{}
 	if e.hasSettings {
-		was := poolOf(e.settings.PoolID, e.settings.PoolName)
-		a, err := r.agentByID(ctx, was, e.settings)
-		ours := e.proves(was.ID, a) || (e.isFromBefore(was.ID, a) && !a.Online())
-		if err != nil || ours {
-			return was, a, err
+		was = poolOf(e.settings.PoolID, e.settings.PoolName)
+		a, err = lookTwice(func() (azdo.Agent, error) {
+			return r.o.Server.AgentWithCapabilities(ctx, was.ID, e.settings.AgentID)
+		})
+		switch ours := e.proves(was.ID, a) || (e.isFromBefore(was.ID, a) && !a.Online()); {
+		case err == nil && ours, err != nil && !isHidden(err):
+			return was, a, false, err
+		case azdo.Status(err) == http.StatusForbidden && (e.killed || e.hasRecord):
+			hidden, hiddenPool, hiddenAgent = true, was, azdo.Agent{ID: e.settings.AgentID, Name: e.settings.AgentName}
+		case azdo.Status(err) == http.StatusForbidden:
+			r.log.Warn("Cannot check whether the agent of a previous run is still in its pool: it may stay there",
+				"agent", e.settings.AgentName, "agent_id", e.settings.AgentID, "pool", was.Name, "pool_id", was.ID, "error", err,
+				"remove_with", removeCommand(r.o.URL, was.ID, e.settings.AgentID))
 		}
 	}
 	if e.hasRecord && !(e.hasSettings && e.record.Matches(e.settings)) { // killed before .agent was written
-		was := poolOf(e.record.PoolID, e.record.PoolName)
-		a, exists, err := r.o.Server.AgentByName(ctx, was.ID, e.record.AgentName)
-		if isHidden(err) { // once more, see agentByID
-			a, exists, err = r.o.Server.AgentByName(ctx, was.ID, e.record.AgentName)
-		}
+		was = poolOf(e.record.PoolID, e.record.PoolName)
+		a, err = lookTwice(func() (azdo.Agent, error) {
+			found, _, err := r.o.Server.AgentByName(ctx, was.ID, e.record.AgentName)
+			return found, err
+		})
 		switch {
-		case isHidden(err):
-			return pool, azdo.Agent{}, nil
-		case err != nil || (exists && e.proves(was.ID, a)):
-			return was, a, err
+		case err == nil && a.ID != 0 && e.proves(was.ID, a), err != nil && !isHidden(err):
+			return was, a, false, err
+		case azdo.Status(err) == http.StatusForbidden:
+			hidden, hiddenPool, hiddenAgent = true, was, azdo.Agent{Name: e.record.AgentName}
 		}
 	}
-	return pool, azdo.Agent{}, nil
+	return hiddenPool, hiddenAgent, hidden, nil
 }
 
-// agentByID looks up the agent that .agent names. One that does not exist, or that this
-// identity may not see, is the zero value.
-func (r *runner) agentByID(ctx context.Context, pool azdo.Pool, s agentdir.Registration) (azdo.Agent, error) {
-	a, err := r.o.Server.AgentWithCapabilities(ctx, pool.ID, s.AgentID)
-	// A single such answer may be wrong. If this run then ended before it registered an
-	// agent of its own, nobody would remove or report the old one.
+// lookTwice repeats a look that does not show the agent: a single such answer may be
+// wrong. If this run then ended before it registered an agent of its own, nobody would
+// remove or report the old one.
+func lookTwice(look func() (azdo.Agent, error)) (azdo.Agent, error) {
+	a, err := look()
 	if isHidden(err) {
-		a, err = r.o.Server.AgentWithCapabilities(ctx, pool.ID, s.AgentID)
-	}
-	if isHidden(err) {
-		if azdo.Status(err) == http.StatusForbidden {
-			r.log.Warn("Cannot check whether the agent of the files in the folder is still in its pool: if it is, a keeper or a person must remove it",
-				"agent", s.AgentName, "agent_id", s.AgentID, "pool", pool.Name, "pool_id", pool.ID, "error", err)
-		}
-		return azdo.Agent{}, nil
+		a, err = look()
 	}
 	return a, err
 }

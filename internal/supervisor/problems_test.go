@@ -56,13 +56,13 @@ func TestNotReady(t *testing.T) {
 		logs  []mslistener.ProblemKind
 		wants string
 	}{
-		{"nobody knows why", nil, nil, "missing=\"a session, and the listener's log does not say why\""},
+		{"nobody knows why", nil, nil, "reason=\"no session: the listener's log does not say why\""},
 		{"the clock, by the server", func(o *Options) { o.ClockAhead = func() time.Duration { return -20 * time.Minute } },
-			[]mslistener.ProblemKind{mslistener.RegistrationRefused}, "missing=\"the right time: the server's clock and this machine's differ by 20m0s\""},
-		{"the clock, by the listener", nil, []mslistener.ProblemKind{mslistener.ClockSkew, mslistener.ServerUnreachable}, "missing=\"the right time: the server refuses"},
-		{"the certificate", nil, []mslistener.ProblemKind{mslistener.CertificateUntrusted}, "missing=\"trust: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
-		{"another's session", nil, []mslistener.ProblemKind{mslistener.SessionConflict}, "missing=\"a session: another listener has one"},
-		{"an answer", nil, []mslistener.ProblemKind{mslistener.ServerUnreachable}, "missing=\"an answer: the listener says: "},
+			[]mslistener.ProblemKind{mslistener.RegistrationRefused}, "reason=\"clock skew: the server's clock and this machine's differ by 20m0s\""},
+		{"the clock, by the listener", nil, []mslistener.ProblemKind{mslistener.ClockSkew, mslistener.ServerUnreachable}, "reason=\"clock skew: the server refuses"},
+		{"the certificate", nil, []mslistener.ProblemKind{mslistener.CertificateUntrusted}, "reason=\"certificate: the listener does not trust the server's certificate\" hint=\"set AZP_CA_FILE"},
+		{"another's session", nil, []mslistener.ProblemKind{mslistener.SessionConflict}, "reason=\"session conflict: another listener has"},
+		{"an answer", nil, []mslistener.ProblemKind{mslistener.ServerUnreachable}, "reason=\"server unreachable: the listener reports: "},
 		{"nothing any more", nil, []mslistener.ProblemKind{mslistener.CertificateUntrusted, mslistener.NoProblem}, "does not say why"},
 	} {
 		for _, lent := range []bool{false, true} {

@@ -22,7 +22,7 @@ import (
 func (r *runner) findListeners() (pids []int, err error) {
 	for _, f := range r.findProcesses(r.isListener) {
 		if !f.startedByAzptend {
-			return nil, r.o.Dir.OccupiedError(f.Pid, "an agent's listener that azptend has not started", f.elsewhere)
+			return nil, r.o.Dir.OccupiedError(f.Pid, "an agent's listener that azptend did not start", f.elsewhere)
 		}
 		if f.elsewhere && !r.o.Policy.RegisterOnly && !r.o.Dir.IsLocked() {
 			return nil, r.o.Dir.OccupiedError(f.Pid, "an agent's listener", true)
@@ -45,7 +45,7 @@ func (r *runner) adoptListener(ctx context.Context, pids []int, p *previousRun) 
 		killing, done := context.WithTimeout(ctx, killTimeout)
 		defer done()
 		n := l.KillTree(killing)
-		r.log.Warn("Killed one of several listeners in the agent's folder: one serves the agent", "pid", l.Pid(), "processes", n)
+		r.log.Warn("Killed a surplus listener in the agent's directory: an agent needs only one", "pid", l.Pid(), "processes", n)
 	}
 	for _, pid := range pids {
 		listener, err := r.watchProcess(pid, r.isListener)
@@ -119,11 +119,11 @@ func (r *runner) waitForPreviousUpdate(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		r.log.Info("A listener of a previous run updates itself: waiting for its script to end", "pid", f.Pid)
+		r.log.Info("A listener of a previous run is updating: waiting for the update script", "pid", f.Pid)
 		select {
 		case <-p.Done():
 		case <-ctx.Done():
-			r.log.Warn("The update's script does not end", "pid", f.Pid)
+			r.log.Warn("The update script did not finish", "pid", f.Pid)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (r *runner) findProcesses(is func(proc.Info) bool) []candidate {
 		ended = bounded.Within(processScanTimeout, func() { _ = user.Do(func() error { scan(); return nil }) }) && ended
 	}
 	if !ended {
-		r.log.Warn("A process cannot be inspected: some of what a previous run left running may not be found", "waited", processScanTimeout.String())
+		r.log.Warn("Cannot inspect a process: azptend may miss processes of a previous run", "timeout", processScanTimeout.String())
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -181,7 +181,7 @@ func (r *runner) mayBeOurs(p proc.Info) bool {
 // have exited since.
 func (r *runner) watchProcess(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	ctx, done := context.WithTimeoutCause(context.Background(), processScanTimeout,
-		fmt.Errorf("cannot inspect process %d: it does not answer within %v", pid, processScanTimeout))
+		fmt.Errorf("cannot inspect process %d: it did not respond within %v", pid, processScanTimeout))
 	defer done()
 	return bounded.Call(ctx, func() (mslistener.Process, error) {
 		is := func(p proc.Info) bool { return r.mayBeOurs(p) && is(p) }

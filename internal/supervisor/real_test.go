@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
@@ -28,8 +29,9 @@ func TestRealSources(t *testing.T) {
 	s := &real{server, make(chan *realListener, 1)}
 	o := server.o
 	o.Processes = s
-	heard, ended := make(chan proc.Signal), make(chan End, 1)
-	go func() { ended <- NewGroup(o).Run(heard) }()
+	var heard proc.Signals
+	ended := make(chan End, 1)
+	go func() { ended <- NewGroup(o).Run(&heard) }()
 
 	first := <-s.starts
 	settings, err := os.Stat(filepath.Join(f.Root, ".agent"))
@@ -60,7 +62,7 @@ func TestRealSources(t *testing.T) {
 	}
 	second := <-s.starts
 	second.connect(t)
-	heard <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
+	heard.Add(proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain, At: time.Now()})
 	<-second.interrupted
 	second.ends(0)
 

@@ -115,17 +115,17 @@ func (r *runner) confirmTags() {
 		}
 		has := a.UserCapabilities
 		if has[agentdir.TagInstance] == want[agentdir.TagInstance] && has[agentdir.TagOwner] == want[agentdir.TagOwner] {
-			r.log.Debug("The server keeps the agent's owner tags", "agent_id", id)
+			r.log.Debug("The server stored the agent's owner tags", "agent_id", id)
 			return
 		}
 		all := map[string]string{}
 		maps.Copy(all, has)
 		maps.Copy(all, want)
 		if err := r.o.Server.SetUserCapabilities(ctx, poolID, id, all); err != nil {
-			r.log.Warn("The server did not keep the agent's owner tags, and refuses them again: the next run will not recognise this agent",
+			r.log.Warn("The server did not store the agent's owner tags, and refused them again: the next run will not recognise this agent",
 				"agent", name, "agent_id", id, "error", err)
 			return
 		}
-		r.log.Warn("The server did not keep the agent's owner tags: wrote them again", "agent", name, "agent_id", id)
+		r.log.Warn("The server did not store the agent's owner tags: wrote them again", "agent", name, "agent_id", id)
 	})
 }

@@ -1,13 +1,17 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -44,9 +48,9 @@ func (r *runner) reportReady(source string) {
 	}
 	session, total := time.Since(t.launched), time.Since(t.started)
 	r.log.Info("The agent is ready",
-		"agent", r.o.Name, "agent_id", r.state.AgentID, "pool", r.pool.Name, "witness", source,
+		"agent", r.o.Name, "agent_id", r.state.AgentID, "pool", r.pool.Name, "detected_by", source,
 		"token_ms", ms(t.token), "pool_ms", ms(t.pool), "key_ms", ms(t.key),
-		"folder_ms", ms(t.dir), "register_ms", ms(t.register), "launch_ms", ms(t.launch),
+		"directory_ms", ms(t.dir), "register_ms", ms(t.register), "launch_ms", ms(t.launch),
 		"session_ms", ms(session), "to_launch_ms", ms(t.launched.Sub(t.started)), "total_ms", ms(total))
 	r.o.Observer.Ready(map[string]time.Duration{
 		"token": t.token, "pool": t.pool, "key": t.key, "folder": t.dir, "register": t.register, "launch": t.launch,
@@ -65,10 +69,12 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.times.drainRequested = time.Now()
 		r.log.Info("Draining", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
-	if before.Deadline() != after.Deadline() {
-		b := after.Budget()
-		r.log.Info("The grace period has started", "until", after.Deadline().UTC().Format(time.RFC3339),
-			"drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	switch b, until := after.Budget(), after.Deadline().UTC().Format(time.RFC3339); {
+	case before.Deadline() == after.Deadline():
+	case before.Deadline().IsZero():
+		r.log.Info("The grace period has started", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
+	default:
+		r.log.Info("The grace period is shorter now", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
 	}
 	agent := []any{"agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name}
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered {
@@ -102,7 +108,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 				"agent", r.o.Name, "agent_id", after.AgentID)
 		}
 	case lifecycle.ListenerExited:
-		r.log.Info("The listener exited", "how", e.String())
+		r.log.Info("The listener exited", "status", e.String())
 	}
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
@@ -140,35 +146,77 @@ func (r *runner) reportAnswer(res lifecycle.Result, after lifecycle.State) {
 		switch at, until := after.NextRetry(); {
 		case at.IsZero():
 		case until.IsZero():
-			args = append(args, "tried", "until it is answered")
+			args = append(args, "retry_until", "the server answers")
 		default:
-			args = append(args, "tried_until", until.UTC().Format(time.RFC3339))
+			args = append(args, "retry_until", until.UTC().Format(time.RFC3339))
 		}
-		if hint := r.o.Hint(res.Err); hint != "" { // now, because the retries may last for minutes
-			args = append(args, "hint", hint)
-		}
-		r.log.Log(r.ctx, level, "A call failed", args...)
+		args = r.withHint(args, res.Err) // now, because the retries may last for minutes
+		r.log.Log(r.ctx, level, "Azure DevOps request failed, retrying", args...)
 	case lifecycle.DirUnusable, lifecycle.InternalError: // the run ends, and reports it then
 	case lifecycle.DirInUse:
 		if after.Phase != lifecycle.Gone && !r.dirWaitReported {
 			r.dirWaitReported = true
-			r.log.Warn("Waiting for the agent's folder", "name_wait", r.o.Policy.NameWait.String(), "error", res.Err)
+			r.log.Warn("Waiting for the agent's directory", "name_wait", r.o.Policy.NameWait.String(), "error", res.Err)
 		}
 	default:
-		r.log.Warn("A call was refused", "outcome", res.Outcome, "error", res.Err)
+		args := []any{"outcome", res.Outcome, "error", res.Err}
+		if after.Phase != lifecycle.Gone { // the last line of a run has the hint, once the cause is known better
+			args = r.withHint(args, res.Err)
+		}
+		r.log.Warn("Azure DevOps refused a request", args...)
 	}
 }
 
-// reportAbandoned logs which agent stays in the pool, and how to remove it.
-func (r *runner) reportAbandoned(a lifecycle.ReportLeftover) {
-	id, number := fmt.Sprint(a.AgentID), fmt.Sprint(a.AgentID)
-	if a.AgentID == 0 {
-		id, number = "unknown: look for the name", "ID"
+// withHint adds what to do about an error, if azptend knows it.
+func (r *runner) withHint(args []any, err error) []any {
+	if hint := r.o.Hint(err); hint != "" {
+		args = append(args, "hint", hint)
 	}
-	r.log.Error("Cannot remove the agent: it may stay in its pool",
-		"agent", r.agentRef.name, "agent_id", id, "pool", r.agentRef.pool.Name, "pool_id", r.agentRef.pool.ID, "error", a.Err,
-		"remove_with", fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents "+
-			"--route-parameters poolId=%d agentId=%s --http-method DELETE --api-version 7.1", r.o.URL, r.agentRef.pool.ID, number))
+	return args
+}
+
+// reportAbandoned logs which agent stays in the pool, and how to remove it. ID 0 is not
+// known.
+func (ref registrationRef) reportAbandoned(id int, url string, why error, log *slog.Logger) {
+	known, hint := strconv.Itoa(id), []any(nil)
+	if id == 0 {
+		known = "unknown"
+		hint = []any{"hint", fmt.Sprintf("replace ID in remove_with by the agent's id: %s poolId=%d --query-parameters agentName=%s --api-version 7.1",
+			invokeAgents(url), ref.pool.ID, ref.name)}
+	}
+	log.Error("Cannot remove the agent: it may stay in its pool", append([]any{
+		"agent", ref.name, "agent_id", known, "pool", ref.pool.Name, "pool_id", ref.pool.ID, "error", why,
+		"remove_with", removeCommand(url, ref.pool.ID, id)}, hint...)...)
+}
+
+// removeCommand is the command that removes an agent. Where its id is not known, the
+// command has the word ID in its place.
+func removeCommand(url string, pool, id int) string {
+	number := "ID"
+	if id != 0 {
+		number = strconv.Itoa(id)
+	}
+	return fmt.Sprintf("%s poolId=%d agentId=%s --http-method DELETE --api-version 7.1", invokeAgents(url), pool, number)
+}
+
+func invokeAgents(url string) string {
+	return fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents --route-parameters", url)
+}
+
+// ErrNotStarted is why a run cannot remove the agent of a previous one.
+var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+
+// ReportLeftAgent logs the agent that a killed run has left, according to the files in
+// its directory.
+func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
+	_ = dir.AsUser(func() error {
+		if was, found, err := dir.Registration(); err == nil && found {
+			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, why, log)
+		} else if record, found := dir.Owner(); found {
+			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, why, log)
+		}
+		return nil
+	})
 }
 
 // reportEnd logs the last line of a run.

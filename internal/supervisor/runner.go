@@ -25,12 +25,14 @@ type runner struct {
 	state   lifecycle.State
 	final   *lifecycle.Finish
 
-	signals    <-chan proc.Signal
-	messages   chan message
-	ctx        context.Context // ends with the run, and ends everything in the background
-	cancel     context.CancelFunc
-	background sync.WaitGroup
-	cancelCall context.CancelCauseFunc // of the call in flight
+	signals     <-chan proc.Signal
+	interrupted bool          // SIGINT has come
+	held        []proc.Signal // further SIGINTs, until what has happened before is applied
+	messages    chan message
+	ctx         context.Context // ends with the run, and ends everything in the background
+	cancel      context.CancelFunc
+	background  sync.WaitGroup
+	cancelCall  context.CancelCauseFunc // of the call in flight
 
 	pool              azdo.Pool       // where this run registers
 	agentRef          registrationRef // of the agent that is or was registered: at first, that of a previous run
@@ -106,16 +108,23 @@ const maxBatch = 64
 // clock: azptend may have been frozen or slow, and a job that has ended is not cut.
 func (r *runner) waitForEvents() {
 	next, call := r.nextEvent()
+	then := func(event func() lifecycle.Event) {
+		if next != nil {
+			r.advance(lifecycle.Apply, next())
+		}
+		next = event
+	}
 	for range maxBatch - 1 {
 		ready := r.readyEvent()
 		if ready == nil {
 			break
 		}
-		if next != nil {
-			r.advance(lifecycle.Apply, next())
-		}
-		next = ready
+		then(ready)
 	}
+	for _, s := range r.held {
+		then(func() lifecycle.Event { return r.handleSignal(s) })
+	}
+	r.held = nil
 	if next != nil {
 		e := next()
 		if e == nil {
@@ -144,7 +153,7 @@ func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) 
 	case m := <-r.messages:
 		return func() lifecycle.Event { return r.handleMessage(m) }, nil
 	case s := <-r.signals:
-		return func() lifecycle.Event { return r.handleSignal(s) }, nil
+		return r.receive(s), nil
 	case call := <-r.o.handle.calls:
 		return nil, call
 	case <-due:
@@ -155,10 +164,16 @@ func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) 
 // readyEvent returns an event that is ready; nil if none is. Signals come first: a
 // SIGTERM that the platform sent to all processes explains why the listener exited.
 func (r *runner) readyEvent() func() lifecycle.Event {
-	select {
-	case s := <-r.signals:
-		return func() lifecycle.Event { return r.handleSignal(s) }
-	default:
+	for {
+		select {
+		case s := <-r.signals:
+			if event := r.receive(s); event != nil {
+				return event
+			}
+			continue
+		default:
+		}
+		break
 	}
 	select {
 	case m := <-r.messages:
@@ -166,6 +181,17 @@ func (r *runner) readyEvent() func() lifecycle.Event {
 	default:
 		return nil
 	}
+}
+
+// receive returns the event of a signal; nil if it is held. That is a second SIGINT: it
+// cancels the job, unless a message says that the job has ended.
+func (r *runner) receive(s proc.Signal) func() lifecycle.Event {
+	if s.Action == proc.Interrupt && r.interrupted {
+		r.held = append(r.held, s)
+		return nil
+	}
+	r.interrupted = r.interrupted || s.Action == proc.Interrupt
+	return func() lifecycle.Event { return r.handleSignal(s) }
 }
 
 func (r *runner) handleMessage(m message) lifecycle.Event {
@@ -182,16 +208,16 @@ func (r *runner) handleSignal(s proc.Signal) lifecycle.Event {
 	switch s.Action {
 	case proc.Drain:
 		r.log.Info("Received a signal", "signal", signalName(s.Signal), "phase", r.state.Phase)
-		return lifecycle.DrainRequested{Reason: "received " + signalName(s.Signal), WithDeadline: true}
+		return lifecycle.DrainRequested{Reason: "received " + signalName(s.Signal), StartsGrace: true, CancelsJob: true, At: s.At}
 	case proc.Interrupt:
 		r.log.Info("Received a signal", "signal", signalName(s.Signal), "phase", r.state.Phase)
-		return lifecycle.UserInterrupt{}
+		return lifecycle.UserInterrupt{At: s.At}
 	case proc.Forward:
 		if r.listener != nil {
 			_ = r.listener.Signal(s.Signal)
 		}
 	case proc.Ignored:
-		r.log.Warn("Ignored a signal: the listener would die of it", "signal", signalName(s.Signal))
+		r.log.Warn("Ignored a signal: it would kill the listener", "signal", signalName(s.Signal))
 	}
 	return nil
 }
@@ -226,7 +252,7 @@ func (r *runner) advance(change func(lifecycle.State, lifecycle.Event, time.Time
 		case lifecycle.AwaitUpdate:
 			r.waitForUpdate()
 		case lifecycle.ReportLeftover:
-			r.reportAbandoned(a)
+			r.agentRef.reportAbandoned(a.AgentID, r.o.URL, a.Err, r.log)
 		case lifecycle.Finish:
 			r.final = &a
 		}
@@ -263,19 +289,45 @@ const (
 // killed.
 func (r *runner) finish() End {
 	r.cancel()
-	steps := &bounded.FinalSteps{Log: r.log, Deadline: r.state.Deadline(), Least: minFinalStep}
-	steps.Do("ending background work", finalStepTimeout, r.background.Wait)
+	steps := &bounded.FinalSteps{Log: r.log, Least: minFinalStep}
+	steps.EndBy(r.state.Deadline())
+	defer r.endSooner(steps)()
+	unused := steps.Do("ending background work", finalStepTimeout, r.background.Wait)
 	if r.listener != nil {
 		steps.Do("killing processes that jobs left running", finalStepTimeout, r.killRemaining)
 	}
-	steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles)
-	if r.release != nil { // only when nothing more changes the directory
-		steps.Do("unlocking the agent's folder", finalStepTimeout, r.release)
+	unused = steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles) && unused
+	// If something may still change the directory, the kernel unlocks it when this process
+	// exits. Until then the next start finds it in use.
+	switch {
+	case r.release != nil && !unused:
+		r.o.handle.stillLocked = r.release
+	case r.release != nil:
+		steps.Do("unlocking the agent's directory", finalStepTimeout, r.release)
 	}
 	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
 	r.reportEnd(end)
 	r.o.handle.finish(r.snapshot(), end)
 	return end
+}
+
+// endSooner shortens the final steps when a signal starts the grace period now, until
+// done is called.
+func (r *runner) endSooner(steps *bounded.FinalSteps) (done func()) {
+	ctx, done := context.WithCancel(context.Background())
+	go func() {
+		for {
+			select {
+			case s := <-r.signals:
+				if s.AsksToEnd() {
+					steps.EndBy(s.At.Add(r.o.Policy.Grace))
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return done
 }
 
 // killRemaining kills the listener and what is left of its jobs.

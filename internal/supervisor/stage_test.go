@@ -198,7 +198,7 @@ func (s *stage) signal(sig syscall.Signal, w proc.Action) {
 	if s.firstSignal.IsZero() {
 		s.firstSignal = time.Now()
 	}
-	s.signals <- proc.Signal{Signal: sig, Action: w}
+	s.signals <- proc.Signal{Signal: sig, Action: w, At: time.Now()}
 	synctest.Wait()
 }
 

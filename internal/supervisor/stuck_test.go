@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,7 +58,7 @@ func TestHangingSources(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
 		{"counters", `step="ending background work"`},
 		{"troubles", `step="ending background work"`},
-		{"shutdown", "its file system does not answer"},
+		{"shutdown", "its file system does not respond"},
 		{"processes", `step="killing processes that jobs left running"`},
 	} {
 		for _, grace := range []time.Duration{12 * time.Second, 100 * time.Second} {
@@ -79,6 +80,10 @@ func TestHangingSources(t *testing.T) {
 					s.sigterm()
 					end := <-s.ended
 					took := time.Since(begun)
+					stillUsed := tt.at == "counters" || tt.at == "troubles"
+					if runtime.GC(); s.o.Dir.IsLocked() != stillUsed {
+						t.Errorf("the directory is locked: %v, and may still be changed: %v", !stillUsed, stillUsed)
+					}
 					close(jam)
 					synctest.Wait()
 					if end.Code != 0 || s.agentsLeft() != "" {
@@ -94,4 +99,31 @@ func TestHangingSources(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestSignalDuringTheLastSteps: azptend exits by itself, and its last steps are stuck. A
+// SIGTERM that comes then leaves them no more than the grace period.
+func TestSignalDuringTheLastSteps(t *testing.T) {
+	f := folder(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, f)
+		s.o.Policy.Grace, s.o.Policy.Limits.Lifetime = time.Second, time.Hour
+		jam := make(chan struct{})
+		go func() { s.ended <- run(s.o, hangingSources{s, "counters", jam}, s.signals) }()
+		synctest.Wait()
+		s.pass(time.Minute)
+		s.listener().jammed = jam
+		for s.agentsLeft() != "" || s.listener().alive() {
+			s.pass(100 * time.Millisecond)
+		}
+		s.pass(100 * time.Millisecond)
+		begun := time.Now()
+		s.sigterm()
+		<-s.ended
+		if took := time.Since(begun); took > s.o.Policy.Grace {
+			t.Errorf("took %v of a grace period of %v", took, s.o.Policy.Grace)
+		}
+		close(jam)
+		synctest.Wait()
+	})
 }

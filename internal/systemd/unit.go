@@ -59,14 +59,13 @@ func Unit(o UnitOptions) string {
 	if o.AllowSudo {
 		hardening = noHardening
 	}
-	return fmt.Sprintf(`# Written by azptend service. What is decided here is explained in azptend's docs/vm.md.
+	return fmt.Sprintf(`# Written by azptend service. azptend's docs/vm.md explains each choice.
 [Unit]
 Description=Azure Pipelines agent, tended by azptend
 Documentation=https://github.com/azptend/azptend
 Wants=network-online.target
 After=network-online.target
-# Every start counts there, and after its limit Restart= does nothing any more: an
-# agent of --once starts as often as there are jobs.
+# No limit for starts: with --once the agent starts once for each job.
 StartLimitIntervalSec=0
 
 [Service]
@@ -77,21 +76,21 @@ EnvironmentFile=%s
 Environment=AZP_AGENT_DIR=%s AZP_GRACE_PERIOD=%d
 User=%s
 WorkingDirectory=%s
-# Ready is when the agent listens: a name that another holds may be waited for.
+# Ready means that the agent listens. It may wait for its name (AZP_NAME_WAIT) first.
 TimeoutStartSec=15min
 
-# SIGTERM is for azptend alone, which finishes the job; SIGKILL is for what is left.
+# Only azptend gets SIGTERM, and finishes the job. SIGKILL ends what remains.
 KillMode=mixed
 TimeoutStopSec=%d
-# An agent that left, however it did, is started anew; not where that cannot help:
-# settings (64), the identity's rights (77), the agent's folder (78).
+# Restart the agent after any exit, unless a restart cannot help: wrong settings (64),
+# missing permissions (77), an unusable agent directory (78).
 Restart=always
 RestartSec=5
 RestartPreventExitStatus=64 77 78
-# azptend's loop says that it lives; one that is stuck for so long is killed.
+# systemd kills azptend if its loop is stuck for this long.
 WatchdogSec=2min
 
-# A job that needs too much memory ends; the agent does not.
+# The kernel kills a job that uses too much memory; the agent continues.
 OOMPolicy=continue
 TasksMax=infinity
 LimitNOFILE=1048576
@@ -115,13 +114,13 @@ RestrictRealtime=yes
 
 // noHardening is the same without what would keep jobs from sudo: each of the others
 // implies NoNewPrivileges for a unit that is not root's (systemd.exec(5)).
-const noHardening = `# Jobs may use sudo (--sudo): everything that would harden this unit forbids it.
+const noHardening = `# Jobs may use sudo (--sudo): any hardening of this unit would prevent that.
 NoNewPrivileges=no
 `
 
 // EnvFileTemplate is the beginning of a file of settings, for a person to fill in.
-const EnvFileTemplate = `# Settings of azptend run, one a line: see azptend's README. systemd reads this
-# file as root: leave it root's, mode 0600.
+const EnvFileTemplate = `# Settings of azptend run, one on each line: see azptend's README. systemd reads
+# this file as root: keep it owned by root, with mode 0600.
 #AZP_URL=https://dev.azure.com/your-organisation
 #AZP_POOL=your-pool
 #MANAGED_IDENTITY_OBJECT_ID=

@@ -31,11 +31,11 @@ func TestConfigurationPage(t *testing.T) {
 		if row.Default != "" {
 			value = "`" + row.Default + "`"
 		}
-		rows[row.Group] += fmt.Sprintf("| `%s` | %s | %s | %s |\n", row.Env, flag, value, row.Help)
+		rows[row.Group] += fmt.Sprintf("| `%s` | %s | %s | `%s` | %s |\n", row.Env, flag, value, row.Example, row.Help)
 	}
 	tables := "\n"
 	for _, group := range groups {
-		tables += fmt.Sprintf("## %s\n\n| variable | flag | default | |\n|---|---|---|---|\n%s\n", group, rows[group])
+		tables += fmt.Sprintf("## %s\n\n| variable | flag | default | example | |\n|---|---|---|---|---|\n%s\n", group, rows[group])
 	}
 	holdBlock(t, "../../docs/configuration.md", "<!-- settings: written by", "<!-- end of settings -->", tables)
 }

@@ -54,8 +54,8 @@ var allowed = map[string][]string{
 	"emulator":              {"internal/emulator"}, // public
 	"internal/lab":          {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},
 	"internal/emulator":     {},
-	"internal/fakeagent":    {"internal/proc"},
-	"test/external/browser": {}, // a module of its own
+	"internal/fakeagent":    {"internal/agentdir", "internal/proc"}, // agentdir for the client assertion
+	"test/external/browser": {},                                     // a module of its own
 	"test/sim/assumptions":  {},
 	"test/sim/bench":        {"internal/emulator", "internal/install", "test/internal/launch", "test/internal/process"},
 	"test/sim/matrix":       {"internal/emulator", "test/internal/cells", "test/internal/launch", "test/internal/process"},
@@ -97,7 +97,7 @@ var restricted = []struct {
 	{"os.ExpandEnv", []string{"internal/config"}},
 	{"os.UserHomeDir", nil}, // reads $HOME
 	{"os.Setenv", nil},
-	{"os.Unsetenv", nil},
+	{"os.Unsetenv", []string{"internal/config"}}, // GODEBUG, see IgnoreGoSettings
 	{"os.Clearenv", nil},
 	{"ProxyFromEnvironment", nil},
 	{"http.DefaultTransport", nil}, // its proxy is the environment's

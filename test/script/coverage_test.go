@@ -14,7 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 )
 
-// A script says in a line of its head what it shows of the README's two tables:
+// A script says in a line of its head what it shows of docs/configuration.md and docs/exit-codes.md:
 //
 //	# shows: AZP_ONCE, exit 75
 //

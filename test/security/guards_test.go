@@ -218,7 +218,7 @@ func TestForeignConnectionToNotificationPort(t *testing.T) {
 			if !guarded {
 				h.says(`A job finished" job=` + forged)
 			} else {
-				h.says("Turned away a connection to the notification port")
+				h.says("Rejected a connection to the notification port")
 			}
 			l := h.job(1, h.plan("plan", h.agent))
 			if guarded {
@@ -265,7 +265,7 @@ func TestManyConnectionsToNotificationPort(t *testing.T) {
 			h.drain(1)
 			h.says("A job finished")
 			said := h.actor.Said()
-			if n := strings.Count(said, "Turned away a connection"); n != 2 {
+			if n := strings.Count(said, "Rejected a connection"); n != 2 {
 				t.Errorf("azptend said %d times that it turned somebody away:\n%s", n, said)
 			}
 			if strings.Contains(said, forged) || strings.Contains(said, "counts as busy") {

@@ -279,7 +279,7 @@ func playCell(t *testing.T, setup identitySetup, a account) string {
 	if l.end.Processes < 3 || l.end.Files < 3 {
 		t.Errorf("the thief looked at too little: %+v", l.end)
 	}
-	if warned := strings.Contains(h.actor.Said(), "in the environment of a process above azptend"); warned != slices.ContainsFunc(l.findings, fromShell) {
+	if warned := strings.Contains(h.actor.Said(), "in the environment of a parent process of azptend"); warned != slices.ContainsFunc(l.findings, fromShell) {
 		t.Errorf("azptend warns of the process above it: %v", warned)
 	}
 	if why != "" && stolen == 0 {

@@ -12,20 +12,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// settings are the rows of the README's table, which a test of azptend's holds
+// settings are the rows of docs/configuration.md, which TestConfigurationPage holds
 // equal to the settings that it has.
 func settings(t *testing.T) map[string]bool {
 	t.Helper()
-	readme, err := os.ReadFile("../../../README.md")
+	page, err := os.ReadFile("../../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)` \\| ").FindAllStringSubmatch(string(readme), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)` \\| ").FindAllStringSubmatch(string(page), -1) {
 		known[row[1]] = true
 	}
 	if !known["AZP_URL"] || len(known) < 40 {
-		t.Fatalf("the README's table was not found: %d settings", len(known))
+		t.Fatalf("the tables were not found: %d settings", len(known))
 	}
 	return known
 }

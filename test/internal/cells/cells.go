@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -135,12 +134,12 @@ func Matching[C fmt.Stringer](all []C, expression string) ([]C, error) {
 }
 
 // Unnamed are those of the agents whose ids the output does not tell a person. The
-// first group of named is an id, or "unknown…" in quotation marks, which names all.
+// first group of named is an id, or the word "unknown", which names all.
 func Unnamed(ids []int, output string, named *regexp.Regexp) []int {
 	var left []int
 	names := map[string]bool{}
 	for _, m := range named.FindAllStringSubmatch(output, -1) {
-		if strings.HasPrefix(m[1], `"unknown`) {
+		if m[1] == "unknown" {
 			return nil
 		}
 		names[m[1]] = true

@@ -60,7 +60,7 @@ type attack struct {
 	when  moment
 	only  []string // columns; nil: all
 	env   []string // more settings of azptend
-	codes []int    // exit codes, of the README's table, that are right besides 0
+	codes []int    // exit codes of docs/exit-codes.md that are right besides 0
 	needs need     // what the cell needs of the machine
 	late  bool     // its daemon strikes when the job has ended, and the agent is idle
 	on    bool     // the next listener must serve the next job
@@ -85,7 +85,7 @@ const (
 	registered = "`--registered`"
 )
 
-// The exit codes of the README's table that attacks can lead to.
+// The exit codes of docs/exit-codes.md that attacks can lead to.
 const (
 	failedOnce  = 1
 	failedTwice = 2

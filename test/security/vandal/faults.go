@@ -55,7 +55,7 @@ func faults() []planted {
 		{cells: "^perf: FIFO × ", Fault: fault.New("a bound on the last waits, behind a reader that blocks",
 			fault.Replace(lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"),
 			fault.Replace(lines, "l.dir.Open(l.name)", "os.Open(string(l.dir) + \"/\" + l.name)"),
-			fault.Replace("internal/bounded/bounded.go", "!Within(limit, step)", "!Within(time.Hour, step)"),
+			fault.Replace("internal/bounded/bounded.go", "time.NewTimer(s.Limit(most - time.Since(begun)))", "time.NewTimer(time.Hour)"),
 		)},
 		{cells: "^output not read × ", Fault: fault.New("logging that does not wait",
 			fault.Replace(queue, "\tif !q.started {\n\t\tq.started = true\n", "\tif false {\n\t\tq.started = true\n"),

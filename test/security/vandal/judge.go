@@ -75,17 +75,17 @@ func (p *play) facts() facts {
 
 // named is the line by which azptend tells a person what it leaves, and how to
 // remove it.
-var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" .*agent_id=("unknown[^"]*"|[0-9]+) .*remove_with=`)
+var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" .*agent_id=(unknown|[0-9]+) .*remove_with=`)
 
 // holdsName is the line about an agent that has the name and is not known to be ours.
-var holdsName = regexp.MustCompile(`is held by another agent: id [0-9]+`)
+var holdsName = regexp.MustCompile(`is taken by another agent: id [0-9]+`)
 
 type property = cells.Property[cell, facts]
 
 func properties() []property {
 	return []property{
 		{Name: "azptend ends in time", What: "within its grace period after SIGTERM, or by itself where no SIGTERM comes", Broken: overstayed},
-		{Name: "the exit code is the table's", What: "0, or the README's code for what the attack did", Broken: wrongCode},
+		{Name: "the exit code is right", What: "0, or the code that [the table](exit-codes.md) has for what the attack did", Broken: wrongCode},
 		{Name: "no ghost", What: "the pool is empty, or the log names the agent that stays, with the command that removes it", Broken: ghost},
 		{Name: "memory is bounded", What: fmt.Sprintf("azptend never uses more than %d MiB", mostMemory>>20), Broken: hungry},
 		{Name: "descriptors are bounded", What: fmt.Sprintf("azptend never holds more than %d, however many connections a job opens", mostDescriptors), Broken: greedy},

@@ -99,7 +99,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 	}{
 		{"azptend ends in time", facts{lives: []life{{asked: true}}}},
 		{"azptend ends in time", facts{lives: []life{{over: true, asked: true, took: grace + margin + 1}}}},
-		{"the exit code is the table's", facts{lives: []life{{over: true, code: 2}}}},
+		{"the exit code is right", facts{lives: []life{{over: true, code: 2}}}},
 		{"no ghost", facts{lives: []life{good}, agents: []int{7}, unnamed: cells.Unnamed([]int{7}, "", named)}},
 		{"memory is bounded", facts{lives: []life{{over: true, peak: mostMemory + 1}}}},
 		{"descriptors are bounded", facts{lives: []life{good}, descriptors: mostDescriptors + 1}},

@@ -98,7 +98,7 @@ type different struct {
 }
 
 func differing(t *testing.T, flip []string) *different {
-	w := different{t: t, name: "the server is as believed"}
+	w := different{t: t, name: "the server is as expected"}
 	if len(flip) > 0 {
 		w.name = "otherwise: " + strings.Join(flip, ", ")
 	}

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// The codes of the README's table.
+// The codes of docs/exit-codes.md.
 const (
 	onPurpose   = 0
 	unreachable = 69
@@ -13,7 +13,7 @@ const (
 	byPerson    = 130
 )
 
-// codesFor is what the README's table says of what happened. Where two things
+// codesFor is what docs/exit-codes.md says of what happened. Where two things
 // happened at once, of which azptend may hear either first, both are right.
 func codesFor(c cell, f facts) []int {
 	switch {

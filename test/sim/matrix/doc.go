@@ -12,7 +12,7 @@
 //	play.go, reach.go, lives.go      one cell, from start to end
 //	facts.go                         what was seen of it
 //	properties.go                    what must be true of every cell
-//	codes.go                         the README's table of exit codes
+//	codes.go                         the table of exit codes in docs/exit-codes.md
 //	crowd.go                         many cells at once; test/internal/cells does it
 //	page.go                          docs/reliability.md's part
 //

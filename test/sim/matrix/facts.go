@@ -112,4 +112,4 @@ func (p *play) agentIDs() []int {
 
 // named is the line by which azptend tells a person what it leaves. An agent
 // whose id it never learned is named by its name.
-var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" agent=` + agentName + ` agent_id=("unknown[^"]*"|[0-9]+)`)
+var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" agent=` + agentName + ` agent_id=(unknown|[0-9]+)`)

@@ -13,7 +13,7 @@ type property = cells.Property[cell, facts]
 func properties() []property {
 	return []property{
 		{Name: "azptend ends within the budget", What: "the time from the first request to drain to the end of the process is within the grace period", Broken: overstayed},
-		{Name: "the exit code is the table's", What: "the README's, for what happened", Broken: wrongCode},
+		{Name: "the exit code is right", What: "[the table](exit-codes.md) has it for what happened", Broken: wrongCode},
 		{Name: "no job is cut while drain budget is left", What: "unless SIGINT escalated, or the event itself ended its process", Broken: cutJob},
 		{Name: "no ghost", What: "the pool is empty, or each agent in it is named in the log, and pruning empties it", Broken: ghost},
 		{Name: "no process stays", What: "including daemons that left the job's group and session", Broken: survivor},

@@ -67,7 +67,7 @@ func (p *play) serve() error {
 }
 
 // markLookedFor is each way in which the look for the mark ends.
-var markLookedFor = regexp.MustCompile("The server keeps the agent's owner tags|Cannot read the agent's owner tags back|The server did not keep the agent's owner tags")
+var markLookedFor = regexp.MustCompile("The server stored the agent's owner tags|Cannot read the agent's owner tags back|The server did not store the agent's owner tags")
 
 // polls waits until an agent polls in a session that began after an entry of the
 // journal, or azptend has ended. After azptend was killed it must be another agent:

@@ -178,7 +178,7 @@ func (w *world) files() map[string]bool {
 	return found
 }
 
-// The budget of a cell, by the README: 15 % to remove (2 to 10 s), 40 % to stop
+// The budget of a cell, by docs/how-it-works.md: 15 % to remove (2 to 10 s), 40 % to stop
 // (8 to 30 s), the rest to finish the job.
 const (
 	grace      = 16 * time.Second

@@ -30,7 +30,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 		{"nothing", "busy", "SIGTERM", ""},
 		{"overstays", "idle", "SIGTERM", "azptend ends within the budget"},
 		{"never ends", "idle", "SIGTERM", "azptend ends within the budget"},
-		{"another code", "idle", "SIGTERM", "the exit code is the table's"},
+		{"another code", "idle", "SIGTERM", "the exit code is right"},
 		{"cuts the job", "draining", "SIGTERM", "no job is cut while drain budget is left"},
 		{"leaves its agent", "idle", "SIGTERM", "no ghost"},
 		{"leaves a daemon", "busy", "SIGTERM", "no process stays"},

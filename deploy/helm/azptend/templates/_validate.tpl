@@ -17,7 +17,7 @@
 {{- fail "keep.image.repository is set, and neither keep.image.tag nor keep.image.digest" -}}
 {{- end -}}
 {{- if eq $v.agentRoot.mountPath $v.agentDir -}}
-{{- fail (printf "agentRoot.mountPath is %q as agentDir: the volume would hide the agent package\nhint: any other folder" $v.agentDir) -}}
+{{- fail (printf "agentRoot.mountPath is %q as agentDir: the volume would hide the agent package\nhint: use any other directory" $v.agentDir) -}}
 {{- end -}}
 {{- end -}}
 

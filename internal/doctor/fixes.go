@@ -1,0 +1,88 @@
+package doctor
+
+import (
+	"strings"
+
+	"github.com/azptend/azptend/internal/identity"
+)
+
+// SetAnIdentity says which settings select an identity, if none is set and there is no
+// metadata service.
+const SetAnIdentity = "set AZP_TOKEN or AZP_TOKEN_FILE (a personal access token), or AZP_CLIENTID with AZP_TENANTID and AZP_CLIENTSECRET (a service principal); " +
+	"on Azure assign a managed identity, and name it in MANAGED_IDENTITY_OBJECT_ID"
+
+// globalPATs is for everybody who uses a personal access token (docs/migrate.md).
+const globalPATs = "Azure DevOps stops accepting global PATs (scope: all accessible organizations) on 2026-12-01: " +
+	"use a PAT of one organisation, or an identity (docs/migrate.md)"
+
+// ByDefault is the reason of an identity that no setting selects.
+const ByDefault = "nothing else is set"
+
+// FixFor is what to do about a cause if this kind of identity was chosen for this reason,
+// which is a setting. It names no setting of another kind. Source is "" if that is not
+// known.
+func FixFor(c Cause, source identity.Source, reason string) string {
+	fix := ""
+	switch source {
+	case identity.ManagedIdentity:
+		fix = managedFix(c, reason)
+	case identity.WorkloadIdentity:
+		if c == EntraRefused {
+			fix = "check AZURE_CLIENT_ID and AZURE_TENANT_ID, and that the application has a federated credential for this pod's service account"
+		}
+	case identity.ServicePrincipal:
+		if c == EntraRefused {
+			names := "AZP_CLIENTID and AZP_TENANTID, and that AZP_CLIENTSECRET or AZP_CLIENTCERTIFICATE"
+			if strings.HasPrefix(reason, "AZURE_") {
+				names = "AZURE_CLIENT_ID and AZURE_TENANT_ID, and that " + reason
+			}
+			fix = "check " + names + " belongs to that application and has not expired"
+		}
+	case identity.PAT:
+		fix = patFix(c, "AZP_TOKEN")
+	case identity.TokenFile:
+		fix = patFix(c, "the file of AZP_TOKEN_FILE")
+	}
+	if fix == "" {
+		fix = CaseOf(c).Fix
+	}
+	if source == identity.PAT || source == identity.TokenFile {
+		fix = strings.ReplaceAll(fix, setupHint, "")
+	}
+	return fix
+}
+
+func managedFix(c Cause, reason string) string {
+	switch {
+	case (c == NoEndpoint || c == NotAssigned) && reason == ByDefault:
+		return SetAnIdentity
+	case c == NotAssigned && reason == "USRMI_ID":
+		return "assign the identity to this container app or machine, and check that USRMI_ID is its client id"
+	case c == NotAssigned && reason == "AZP_IDENTITY_RESOURCE_ID":
+		return "assign the identity to this container app or machine, and check that AZP_IDENTITY_RESOURCE_ID is its resource id"
+	case c == NotAssigned && reason == "IDENTITY_ENDPOINT":
+		return "assign a system-assigned identity to this container app or machine, or name a user-assigned one in MANAGED_IDENTITY_OBJECT_ID"
+	case c == Refused:
+		return "check that the identity is a user of the organisation (" + usersPage + ") and in its tenant" + setupHint
+	case c == NotAuthorized:
+		return "check that the identity that the message names is a user with a licence (" + usersPage + ")" + setupHint
+	}
+	return ""
+}
+
+// patFix is for a token that a person made: where it is tells which setting to change.
+func patFix(c Cause, where string) string {
+	switch c {
+	case PATExpired:
+		return "create a new personal access token, and put it into " + where + "; " + globalPATs
+	case Refused, NotAuthorized, SignInPage, Unrecognised:
+		return "check that the token in " + where + " has not expired or been revoked, is of this organisation, and has the scope Agent Pools (read, manage); " + globalPATs
+	case PoolNotAmong:
+		return "check AZP_POOL (--pool) or AZP_POOL_ID (--pool-id), or give the owner of the token the Administrator role on the pool (" + rolePage + ")"
+	case NoPools:
+		return "check that the token in " + where + " has the scope Agent Pools (read, manage), and " + "give its owner the Administrator role on the pool (" + rolePage + ")"
+	case NoManage:
+		return "give the owner of the token the Administrator role on the organisation's pool (" + rolePage + "): the role on a project's pool is not enough"
+	}
+	return ""
+}
