@@ -12,7 +12,6 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/term"
 	"github.com/azptend/azptend/internal/text"
@@ -78,12 +77,12 @@ func (c *agentFilter) addFlags(flags *pflag.FlagSet) {
 // check says what is wrong with what a person chose by.
 func (c *agentFilter) check() error {
 	if _, ok := pool.VersionBelow(c.below, c.below); c.below != "" && !ok {
-		return badFlag("--version-below is %q, which is not of the form 5.282.3", c.below)
+		return badFlag("", "--version-below is %q, which is not of the form 5.282.3", c.below)
 	}
 	for _, name := range c.states {
 		states, ok := parseState(name)
 		if !ok {
-			return badFlag("--state has %q, which is none of %s%s", name, strings.Join(stateNames(), ", "), stateHint(name))
+			return badFlag(stateHint(name), "--state has %q, which is none of %s", name, strings.Join(stateNames(), ", "))
 		}
 		c.chosen = append(c.chosen, states...)
 	}
@@ -114,16 +113,12 @@ func parseState(name string) ([]pool.State, bool) {
 
 func stateHint(name string) string {
 	if strings.EqualFold(name, string(pool.StateGhost)) {
-		return "\nhint: azptend prune shows the ghosts"
+		return "azptend prune shows the ghosts"
 	}
 	if near := text.Nearest(name, stateNames()); near != "" {
-		return "\nhint: did you mean " + near + "?"
+		return "did you mean " + near + "?"
 	}
 	return ""
-}
-
-func badFlag(format string, args ...any) error {
-	return exitcode.With(exitcode.Usage, fmt.Errorf("cannot read the command line: "+format, args...))
 }
 
 func (c *agentFilter) matches(a azdo.Agent) bool {

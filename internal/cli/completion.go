@@ -47,7 +47,7 @@ func completionOf(f *pflag.Flag) cobra.CompletionFunc {
 	case name == "state":
 		values = stateNames()
 	case name == "role":
-		values = []string{"Reader", "User", "Administrator"}
+		values = []string{"Reader", "Service Account", "Administrator"}
 	case slices.Contains(fileFlags, name):
 		return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault

@@ -76,8 +76,10 @@ func checkUnitUser(p Process, name string, written bool) error {
 		fmt.Fprintf(p.Stderr, "azptend: warning: this machine has no user %q: create it before the unit starts\n", name)
 		return nil
 	}
-	return exitcode.With(exitcode.Usage, fmt.Errorf("cannot write the unit: --user is %q, and this machine has no such user\n"+
-		"hint: create it (useradd --create-home %s), or print the unit without --write if it is for another machine or the user is not in /etc/passwd", name, name))
+	return exitcode.With(exitcode.Usage, &hintedError{
+		fmt.Errorf("cannot write the unit: --user is %q, and this machine has no such user", name),
+		"create it (useradd --create-home " + name + "), or print the unit without --write if it is for another machine or the user is not in /etc/passwd",
+	})
 }
 
 func writeService(p Process, o systemd.UnitOptions, unit string) error {

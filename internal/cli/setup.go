@@ -61,19 +61,21 @@ var objectIDPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}
 
 // check finds what is wrong with the flags of setup's own.
 func (f setupFlags) check() error {
-	bad := func(format string, args ...any) error { return fmt.Errorf("cannot set up: "+format, args...) }
+	bad := func(hint, format string, args ...any) error {
+		return &hintedError{fmt.Errorf("cannot set up: "+format, args...), hint}
+	}
 	switch {
 	case f.spec.Identity == "":
-		return bad("--identity is not set\nhint: it is the object (principal) id of the managed identity or service principal: " +
-			"`az identity show --query principalId`, `az ad sp show --id <application id> --query id`")
+		return bad("it is the object (principal) id of the managed identity or service principal: "+
+			"`az identity show --query principalId`, `az ad sp show --id <application id> --query id`", "--identity is not set")
 	case !objectIDPattern.MatchString(f.spec.Identity):
-		return bad("--identity is %q, which is not an object id\nhint: it looks like 01234567-89ab-cdef-0123-456789abcdef", f.spec.Identity)
+		return bad("it looks like 01234567-89ab-cdef-0123-456789abcdef", "--identity is %q, which is not an object id", f.spec.Identity)
 	case f.spec.OpenToAll && f.spec.Project == "":
-		return bad("--open-to-all-pipelines needs --project: pipelines belong to a project")
+		return bad("", "--open-to-all-pipelines needs --project: pipelines belong to a project")
 	case f.spec.CreatePool && f.spec.PoolID != 0:
-		return bad("--create-pool is given with the id of a pool: the server chooses the id of a new pool")
+		return bad("", "--create-pool is given with the id of a pool: the server chooses the id of a new pool")
 	case f.spec.Remove && (f.spec.CreatePool || f.spec.NoAutoUpdate):
-		return bad("--remove changes no pool: omit --create-pool and --no-auto-update")
+		return bad("", "--remove changes no pool: omit --create-pool and --no-auto-update")
 	}
 	return nil
 }

@@ -39,6 +39,20 @@ func (e *usageError) Hint() string {
 	return hint
 }
 
+// hintedError is an error with what to do about it.
+type hintedError struct {
+	error
+	hint string
+}
+
+// Hint is what to do about it.
+func (e *hintedError) Hint() string { return e.hint }
+
+// badFlag is a value of a command's own flag that cannot be used.
+func badFlag(hint, format string, args ...any) error {
+	return exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot read the command line: "+format, args...), hint})
+}
+
 // needsCommand is what a command does that only holds others. An entrypoint that lost its
 // argument must not succeed, so help without a command goes to standard error and fails.
 func needsCommand(c *cobra.Command, args []string) error {
