@@ -38,6 +38,16 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, red
 	if err != nil {
 		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
 	}
+	if s.HealthAddr != "" {
+		switch l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)"); {
+		case err == nil:
+			l.Close()
+		case errors.Is(err, syscall.EADDRINUSE): // perhaps by the azptend that runs here
+			s.Warnings = append(s.Warnings, err.Error()+"; that is right only if it is the azptend that runs here")
+		default:
+			problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
+		}
+	}
 	subject := remoteEnvironment(s, log, redactor)
 	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder
 	subject.Endpoints = requiredEndpoints(s)
