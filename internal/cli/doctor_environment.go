@@ -95,6 +95,14 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder, User: as}
 	check := func() error {
+		if err := folder.CheckWork(s.WorkFolder); err != nil {
+			return err
+		}
+		if s.Registered != "" {
+			if _, err := (agentdir.Dir{Root: s.Registered}).ReadHandoff(); err != nil {
+				return err
+			}
+		}
 		return as.Do(func() error {
 			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
 				return err
@@ -102,13 +110,17 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 			return folder.CheckForeignFiles()
 		})
 	}
-	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
+	pending := s.Install && !install.HasAgent(s.AgentDir)
+	switch {
+	case pending: // run makes the folder, as azptend's own user
+		check = agentdir.Dir{Root: s.AgentDir}.CheckRoot
+	case !made: // of the installation no more is asked than that roots can be made from it: it may be read-only
 		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
 	environ, _ := envFilter(s).Apply(s.Environ)
 	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.FromInit(init)}
 	return doctor.AgentFolder{
-		Dir: s.AgentDir, User: userName(as), InstallPending: s.Install && !install.HasAgent(s.AgentDir),
+		Dir: s.AgentDir, User: userName(as), InstallPending: pending,
 		Check:   check,
 		Needs:   folder.Loader,
 		ICU:     func() string { return folder.FindICU("/", s.Getenv) },
@@ -143,7 +155,7 @@ func userName(as *proc.User) string {
 
 // jobAccess is what can be tried of what a job could.
 func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
-	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), PassEnv: s.PassEnv, Metadata: metadataAnswers}
+	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), DeafShell: proc.DeafShell(), PassEnv: s.PassEnv, Metadata: metadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
 	}

@@ -130,6 +130,9 @@ const (
 	NoEntra     Cause = "no-entra-tenant"
 )
 
+// listenerGaveUp is the exit code of an agent that cannot log on for half an hour.
+const listenerGaveUp = 1
+
 func networkCases() []Case {
 	return []Case{
 		failure(NoName, Network, exitcode.Unavailable, "the host name cannot be resolved",
@@ -148,7 +151,7 @@ func networkCases() []Case {
 		failure(NoTLS, Network, exitcode.Unavailable, "the TLS handshake fails",
 			"check that the server speaks https on this port with TLS 1.2 or later, and that no gateway interferes"),
 		failure(NoAnswer, Network, exitcode.Unavailable, "no answer within the timeout", "check whether a firewall drops the packets; then set AZP_PROXY (--proxy)"),
-		warning(ClockWrong, Network, "this machine's clock differs from the server's by more than five minutes, so that the agent cannot log on",
+		failure(ClockWrong, Clock, listenerGaveUp, "this machine's clock differs from the server's by more than five minutes, so that the agent cannot log on",
 			"set the clock (chrony, systemd-timesyncd); a container uses its host's clock"),
 		warning(HostsClosed, Endpoints, "another required host cannot be reached",
 			"allow this network to reach it on port 443 (https://learn.microsoft.com/azure/devops/organizations/security/allow-list-ip-url), or set AZP_PROXY (--proxy)"),
@@ -270,6 +273,7 @@ const (
 	ParentShows    Cause = "parent-shows-secret"
 	PassesOn       Cause = "passed-on"
 	NoDrain        Cause = "no-time-to-drain"
+	SignalsLost    Cause = "signals-not-forwarded"
 	LongerThan     Cause = "longer-than-the-platform"
 	GraceNotKnown  Cause = "grace-not-set"
 )
@@ -296,6 +300,7 @@ func machineCases() []Case {
 			"start azptend with `exec azptend run`, without sh -c, tini or --init (azptend is an init itself); or use a token file (AZP_TOKEN_FILE)"),
 		warning(PassesOn, Reach, "jobs get variables that azptend would withhold (AZP_PASS_ENV)", "unset AZP_PASS_ENV (--pass-env) if this is not intended"),
 		warning(NoDrain, Budget, "the grace period is too short to finish a job, so SIGTERM cancels it", ""),
+		warning(SignalsLost, Budget, "azptend's parent is a shell with process id 1, which does not forward SIGTERM", UseExec),
 		warning(LongerThan, Budget, "the grace period is longer than the platform allows",
 			"set AZP_GRACE_PERIOD to at most that: the platform kills azptend then"),
 		warning(GraceNotKnown, Budget, "azptend assumes the platform's default grace period", ""),

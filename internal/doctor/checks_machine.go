@@ -21,10 +21,11 @@ func checkFolder(_ context.Context, v *run) result {
 	case f.Dir == "":
 		return blockedBySettings("the settings name no agent directory")
 	}
-	if f.InstallPending {
+	err := f.Check()
+	if f.InstallPending && err == nil {
 		return notNeeded("there is no agent in " + f.Dir + " yet: azptend run installs it (AZP_INSTALL)")
 	}
-	if err := f.Check(); err != nil {
+	if err != nil {
 		p := problem(FolderUnusable, err.Error())
 		var unfit *agentdir.DirError
 		if errors.As(err, &unfit) {
@@ -137,6 +138,9 @@ func checkBudget(_ context.Context, v *run) result {
 	r := ok(fmt.Sprintf("of %v (%s) %v to finish the job, %v to stop it, %v to remove the agent", h.GracePeriod, from, h.Drain, h.Stop, h.Remove))
 	if h.MaxGracePeriod != 0 && h.GracePeriod > h.MaxGracePeriod {
 		r = r.with(problem(LongerThan, fmt.Sprintf("the grace period is %v, and %s gives %v at most", h.GracePeriod, h.Name, h.MaxGracePeriod)))
+	}
+	if v.Jobs.DeafShell != "" {
+		r = r.with(problem(SignalsLost, v.Jobs.DeafShell+" has process id 1 and does not forward signals: SIGTERM never arrives at azptend"))
 	}
 	if h.CancelsJobs {
 		p := problem(NoDrain, fmt.Sprintf("a grace period of %v is too short to finish a job: it is cancelled %v after SIGTERM", h.GracePeriod, h.Drain))

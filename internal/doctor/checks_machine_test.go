@@ -32,8 +32,13 @@ func aboutTheFolder() []onTheMachine {
 		}, doctor.Folder, []doctor.Cause{doctor.FolderUnusable}, 78, "is not there"},
 		{"an agent that run installs", func(s *doctor.Environment) {
 			s.Folder.InstallPending = true
-			s.Folder.Check = func() error { return errors.New("bin/Agent.Listener is not there") }
 		}, doctor.Folder, nil, 0, "there is no agent in /azp yet"},
+		{"an agent that run cannot install", func(s *doctor.Environment) {
+			s.Folder.InstallPending = true
+			s.Folder.Check = func() error {
+				return &agentdir.DirError{Dir: "/azp", Why: "it cannot be written to", Hint: "make it writable"}
+			}
+		}, doctor.Folder, []doctor.Cause{doctor.FolderUnusable}, 78, "cannot be written to"},
 		{"little space", func(s *doctor.Environment) {
 			s.Folder.Space = func() (uint64, uint64, error) { return 5e9, 100e9, nil }
 		}, doctor.Folder, []doctor.Cause{doctor.LittleSpace}, 0, "5.0 GB of 100.0 GB"},

@@ -68,8 +68,8 @@ func checkNetwork(ctx context.Context, v *run) result {
 	if err != nil {
 		return unreachable(err, v.URL, via, &way)
 	}
-	v.organisation = found
-	return ok(way.describe(v.URL, via, answered.Sub(sent))).withClock(found.Date, sent, answered)
+	v.organisation, v.clockSkew = found, clockSkew(found.Date, sent, answered)
+	return ok(way.describe(v.URL, via, answered.Sub(sent)))
 }
 
 // proxyFor is the proxy on the way to an address, without its password; nil for
@@ -151,27 +151,36 @@ func unreachable(err error, address string, via *url.URL, way *requestTrace) res
 // (agent-protocol.md 10, 11th surprise).
 const maxClockSkew = 5 * time.Minute
 
-// withClock compares the server's clock with ours. Its Date is of some moment
+// clockSkew is how far our clock is ahead of the server's. Its Date is of some moment
 // between request and answer, cut to a second.
-func (r result) withClock(server, sent, answered time.Time) result {
-	if server.IsZero() {
-		return r
-	}
-	var skew time.Duration
+func clockSkew(server, sent, answered time.Time) time.Duration {
 	switch {
+	case server.IsZero():
+		return 0
 	case server.Add(time.Second).Before(sent):
-		skew = sent.Sub(server)
+		return sent.Sub(server)
 	case server.After(answered):
-		skew = answered.Sub(server)
+		return answered.Sub(server)
 	}
-	if skew.Abs() < maxClockSkew {
-		return r
+	return 0
+}
+
+func checkClock(_ context.Context, v *run) result {
+	switch {
+	case v.isPreregistered():
+		return notNeeded("the agent's own files say where its server is")
+	case v.URL == "":
+		return blockedBySettings("AZP_URL (--url) names no address")
+	case v.organisation.Date.IsZero():
+		return notNeeded("the server does not say what time it is")
+	case v.clockSkew.Abs() < maxClockSkew:
+		return ok("this machine's clock and the server's agree")
 	}
 	word := "ahead of"
-	if skew < 0 {
+	if v.clockSkew < 0 {
 		word = "behind"
 	}
-	return r.with(problem(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", skew.Abs().Round(time.Second), word)))
+	return failedWith(problem(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", v.clockSkew.Abs().Round(time.Second), word)))
 }
 
 func checkOrganisation(_ context.Context, v *run) result {

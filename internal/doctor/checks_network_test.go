@@ -125,7 +125,11 @@ func TestTheNetwork(t *testing.T) {
 			s := newStage(t)
 			tt.wrong(s)
 			s.ready()
-			f := doctor.Run(t.Context(), s.Environment, nil).Of(doctor.Network)
+			report, check := doctor.Run(t.Context(), s.Environment, nil), doctor.Network
+			if tt.cause == doctor.ClockWrong {
+				check = doctor.Clock
+			}
+			f := report.Of(check)
 			var said string
 			if tt.cause == "" {
 				if said = f.Found; f.Verdict != doctor.OK {

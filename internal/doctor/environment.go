@@ -91,7 +91,7 @@ type AgentFolder struct {
 	Dir            string
 	InstallPending bool                                  // there is no agent yet, and run installs one
 	User           string                                // whom the agent runs as
-	Check          func() error                          // an *agent.UnfitError says what is wrong; as that user
+	Check          func() error                          // as that user; an *agentdir.DirError says what is wrong. Before an install: whether that can create the directory
 	Needs          func() (agentdir.Loader, error)       // what its listener was built to find
 	ICU            func() string                         // where it is, or the setting that makes it needless; "" for neither
 	Version        func(context.Context) (string, error) // asks the listener itself
@@ -104,6 +104,7 @@ type JobAccess struct {
 	TokenFiles   []string
 	CanRead      func(file string) bool // as that user
 	Undumpable   error                  // nil: others of our user cannot look into azptend
+	DeafShell    string                 // a shell with process id 1 that azptend runs below, and that forwards no signal; "" for none
 	Capabilities []string               // of jobs, with which they can look into it all the same
 	Parents      []string               // processes above azptend whose environment shows jobs a secret: "sh (pid 1) shows AZP_TOKEN"
 	Metadata     func(context.Context) bool
@@ -115,7 +116,8 @@ type run struct {
 	Environment
 	claims        *identity.Claims // nil: none, or a token that says nothing of itself
 	organisation  azdo.Endpoint
-	membershipErr error // what the sign-in check left to the membership check
+	clockSkew     time.Duration // how far this machine is ahead of it
+	membershipErr error         // what the sign-in check left to the membership check
 	user          azdo.User
 	ownerHidden   bool // the token is good for pools, and not for asking whose it is
 	licence       azdo.License

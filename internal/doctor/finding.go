@@ -15,6 +15,7 @@ const (
 	Identity     Name = "identity"
 	Token        Name = "token"
 	Network      Name = "network"
+	Clock        Name = "clock"
 	Endpoints    Name = "endpoints"
 	Organisation Name = "organisation"
 	Tenant       Name = "tenant"

@@ -11,6 +11,9 @@ import (
 const SetAnIdentity = "set AZP_TOKEN or AZP_TOKEN_FILE (a personal access token), or AZP_CLIENTID with AZP_TENANTID and AZP_CLIENTSECRET (a service principal); " +
 	"on Azure assign a managed identity, and name it in MANAGED_IDENTITY_OBJECT_ID"
 
+// UseExec is what to do about a shell that stays above azptend with process id 1.
+const UseExec = "start azptend in place of the shell: write `exec azptend run`, or name azptend as the container's command"
+
 // globalPATs is for everybody who uses a personal access token (docs/migrate.md).
 const globalPATs = "Azure DevOps stops accepting global PATs (scope: all accessible organizations) on 2026-12-01: " +
 	"use a PAT of one organisation, or an identity (docs/migrate.md)"

@@ -36,6 +36,7 @@ func Checks() []Check {
 		{PoolKind, "azptend cannot add agents to hosted and scale set pools", []Name{Pool}, checkPoolKind},
 		{Folder, "the agent starts from its directory, and writes there", nil, checkFolder},
 		{Runtime, "the agent is a .NET program that needs its C library and ICU", []Name{Folder}, checkRuntime},
+		{Clock, "Azure DevOps refuses what the agent logs on with if the clocks differ by more than five minutes", []Name{Network}, checkClock},
 		{Reach, "a job is other people's code, and can use any credential that it can reach", nil, checkReach},
 		{Budget, "a job that runs when the platform stops the agent must finish within the grace period", nil, checkBudget},
 		{Queue, "it shows why jobs wait, and what an autoscaler counts", []Name{Pool}, checkQueue},

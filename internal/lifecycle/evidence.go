@@ -30,6 +30,7 @@ func (s State) hasJob() bool {
 
 // noteWorker records what the process table shows.
 func (t *transition) noteWorker(w WorkerState) {
+	t.session.scanned = w
 	if w != WorkerUnknown {
 		t.session.worker = w
 	}
@@ -51,7 +52,7 @@ func (t *transition) workerScanned(w WorkerState) {
 		return
 	}
 	t.noteWorker(w)
-	t.session.scanned, t.session.scannedAt, t.session.scanSince = w, t.session.scanSince, time.Time{}
+	t.session.scannedAt, t.session.scanSince = t.session.scanSince, time.Time{}
 	t.drain.cutScanned = !t.drain.cutSince.IsZero() && !t.drain.scanTooOld
 	t.drain.scanTooOld = false
 	if told := t.Listener == Interrupted || t.Listener == Killed; told && w.runs() {

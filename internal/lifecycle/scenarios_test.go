@@ -271,7 +271,7 @@ func TestScenarios(t *testing.T) {
 			{2 * time.Second, UserInterrupt{}, "interrupt"},
 			{2 * time.Second, UserInterrupt{}, "kill"},
 			{2 * time.Second, UserInterrupt{}, "report 7, finish job cancelled"},
-		}), "a person cancelled the job"},
+		}), byUser.Reason},
 
 		{"Ctrl-C after a drain request: it starts the grace period, and cancels nothing", usual, concat(busy, []row{
 			{time.Minute, DrainRequested{Reason: "asked"}, "call disable"},

@@ -141,7 +141,7 @@ type sessionState struct {
 	jobAssigned     bool      // the server last showed an assigned job
 
 	worker     WorkerState // what the process table last showed
-	scanned    WorkerState // what the last scan showed, if only that it could not tell
+	scanned    WorkerState // the same, if only that it could not be seen
 	scannedAt  time.Time   // when that began; zero: there was none since the last job ended
 	scanSince  time.Time   // since when a scan is under way; zero: none is
 	nextScanAt time.Time   // zero: none is planned

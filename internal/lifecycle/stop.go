@@ -80,7 +80,7 @@ func (t *transition) scannedBeforeStop() bool {
 	if end := t.drainPartEnd(); !end.IsZero() {
 		wait = min(wait, max(end.Sub(t.now), t.cutScanTimeout()))
 	}
-	recent := !s.scannedAt.Before(d.stopSince) && t.now.Sub(s.scannedAt) <= maxScanTime
+	recent := d.stopScans > 0 && !s.scannedAt.Before(d.stopSince) && t.now.Sub(s.scannedAt) <= maxScanTime
 	underWay := !s.scanSince.IsZero()
 	switch {
 	case recent:

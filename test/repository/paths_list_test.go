@@ -34,6 +34,8 @@ var pathCalls = []struct {
 		"internal/agentdir Dir.Check os.Stat",
 		"internal/agentdir Dir.CheckRoot os.Lstat",
 		"internal/agentdir Dir.LockLogs os.Stat",
+		"internal/agentdir nearestExisting os.Lstat",
+		"internal/safefile CheckOnlyRootChanges os.Lstat",
 		"internal/agentdir Dir.Loader os.Stat",
 		"internal/agentdir Dir.DiskSpace os.Stat",
 		"internal/agentdir Dir.DiskSpace syscall.Statfs",
@@ -59,6 +61,7 @@ var pathCalls = []struct {
 		"internal/agentdir Dir.LockLogs os.MkdirAll",
 		"internal/agentdir Dir.MakePerfDir os.MkdirTemp",
 		"internal/agentdir Dir.MakeWritable os.MkdirAll",
+		"internal/agentdir Dir.prepareWork os.MkdirAll",
 		"internal/agentdir Dir.MoveForeignFiles os.MkdirTemp",
 		"internal/agentdir Dir.MoveForeignFiles os.Rename",
 		"internal/agentdir Dir.checkWritable os.CreateTemp",
@@ -110,6 +113,10 @@ var pathCalls = []struct {
 	{"the root's directory itself, which its user may not make: an administrator names it, and it is not there yet", []string{
 		"internal/install makeRootFolder os.Lchown",
 		"internal/install makeRootFolder os.Lstat",
+	}},
+	{"the work directory, below directories that only root can change", []string{
+		"internal/agentdir Dir.makeWorkAsRoot os.Lchown",
+		"internal/agentdir Dir.makeWorkAsRoot os.MkdirAll",
 	}},
 	{"the machine's own files, which only root can replace", []string{
 		"internal/agentdir libraryDirs filepath.Glob",
