@@ -157,7 +157,7 @@ func TestRefusals(t *testing.T) {
 		{`{"isSuccess":false,"operationResult":{"errors":[{"key":5102,"value":"You are\ntrying"}]}}`, false, "You are trying (key 5102)"},
 		{`{"isSuccess":false}`, false, "no reason, only that it did not succeed"},
 		{`{"isSuccess":true,"servicePrincipalEntitlement":null}`, false, "no reason, only that it did not succeed"},
-		{`{}`, false, "nothing"}, {`null`, false, "nothing"},
+		{`{}`, false, "no reason"}, {`null`, false, "no reason"},
 	} {
 		_, account := anAccount(t, says(200, asJSON, c.answer))
 		_, err := account.AddPrincipal(t.Context(), "oid", azdo.Basic)
