@@ -36,6 +36,16 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, ini
 	if err != nil {
 		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
 	}
+	if s.HealthAddr != "" {
+		switch l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)"); {
+		case err == nil:
+			l.Close()
+		case errors.Is(err, syscall.EADDRINUSE): // perhaps by the azptend that runs here
+			s.Warnings = append(s.Warnings, err.Error()+"; that is right only if it is the azptend that runs here")
+		default:
+			problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
+		}
+	}
 	e := remoteEnvironment(s, log, p.redactor)
 	e.Endpoints, e.Folder, e.Jobs = requiredEndpoints(s), agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
 	e.Host, e.GraceSet = s.DetectPlatform(), s.Grace != 0
