@@ -1,7 +1,6 @@
 package agentdir
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -32,15 +31,12 @@ type OwnerRecord struct {
 	PoolName  string `json:"poolName"`
 	ServerURL string `json:"serverUrl"`
 	Instance  string `json:"instance"` // the value of TagInstance
-	Key       string `json:"key"`      // its hash is the value of TagOwner
+	Key       string `json:"key"`      // a random text; its hash is the value of TagOwner
 	Home      string `json:"home"`     // the value of TagHost
 	// HandedOver says that another azptend runs the agent, so that this one does not remove
 	// it.
 	HandedOver bool `json:"handedOver,omitempty"`
 }
-
-// NewOwnerKey makes the secret of a record.
-func NewOwnerKey() string { return rand.Text() }
 
 // OwnerTag is the value of TagOwner for a record with this key.
 func OwnerTag(key string) string {

@@ -13,7 +13,7 @@ func TestOwnerRecord(t *testing.T) {
 	if _, found := f.Owner(); found || f.MayHaveLeftAgent() || f.RemoveOwner() != nil {
 		t.Error("an empty folder has a record")
 	}
-	want := OwnerRecord{AgentName: "a-1", PoolID: 9, PoolName: "Default", ServerURL: "https://dev.azure.com/o", Instance: "i", Key: NewOwnerKey(), Home: "host:/azp"}
+	want := OwnerRecord{AgentName: "a-1", PoolID: 9, PoolName: "Default", ServerURL: "https://dev.azure.com/o", Instance: "i", Key: "a-random-text", Home: "host:/azp"}
 	if err := f.WriteOwner(want); err != nil {
 		t.Fatal(err)
 	}

@@ -69,9 +69,6 @@ func (d Dir) MakePerfDir() (path string, err error) {
 	return path, nil
 }
 
-// RemovePerfDir removes what MakePerfDir made.
-func RemovePerfDir(path string) error { return safefile.RemoveAll(path) }
-
 // RemoveTemporary removes what azptend needs only while it runs. The file that says how
 // the root was made stays.
 func (d Dir) RemoveTemporary() (err error) {

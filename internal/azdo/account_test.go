@@ -155,9 +155,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		{`{"isSuccess":false,"servicePrincipalEntitlement":null,"operationResult":{"isSuccess":false,"errors":[{"key":5000,"value":"VS403283: Could not add user 'oid' at this time."}]}}`, true, "VS403283: Could not add user 'oid' at this time. (key 5000)"},
 		{`{"isSuccess":false,"operationResult":{"errors":[{"key":5102,"value":"You are\ntrying"}]}}`, false, "You are trying (key 5102)"},
-		{`{"isSuccess":false}`, false, "nothing, but that it did not succeed"},
-		{`{"isSuccess":true,"servicePrincipalEntitlement":null}`, false, "nothing, but that it did not succeed"},
-		{`{}`, false, "nothing"}, {`null`, false, "nothing"},
+		{`{"isSuccess":false}`, false, "no reason, only that it did not succeed"},
+		{`{"isSuccess":true,"servicePrincipalEntitlement":null}`, false, "no reason, only that it did not succeed"},
+		{`{}`, false, "no reason"}, {`null`, false, "no reason"},
 	} {
 		_, account := anAccount(t, says(200, asJSON, c.answer))
 		_, err := account.AddPrincipal(t.Context(), "oid", azdo.Basic)
@@ -218,7 +218,7 @@ func TestAsk(t *testing.T) {
 		{200, asJSON, `{"id":7}`, 200, "", ""}, {204, "", "", 204, "", ""},
 		{409, asJSON, `{"message":"no","typeKey":"TaskAgentExistsException"}`, 409, "TaskAgentExistsException", "no"},
 		{404, "text/html", "<html>", 404, "", "404"}, {203, "text/html", "<html>", 401, "", "sign-in"},
-		{200, asJSON, `{`, 200, "", "of no use"},
+		{200, asJSON, `{`, 200, "", "is invalid"},
 	} {
 		s := newServer(t, says(c.status, c.kind, c.body))
 		var into struct{ ID int }

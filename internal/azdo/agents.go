@@ -162,7 +162,7 @@ func IsPoolNotFound(err error) bool { return Is(err, poolNotFound) }
 func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %d", id)
 	var p Pool
-	err := c.get(ctx, op, "_apis/distributedtask/pools/"+strconv.Itoa(id), nil, &p)
+	err := c.get(ctx, op, poolPath(id), nil, &p)
 	if Is(err, poolNotFound) {
 		return Pool{}, c.noPoolError(ctx, op)
 	}
@@ -191,7 +191,7 @@ func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error)
 	op := fmt.Sprintf("add agent %q to pool %d", a.Name, pool)
 	err := c.do(ctx, request{
 		op: op, method: http.MethodPost,
-		path: agentsPath(pool), body: a, into: &added,
+		path: agentPath(pool), body: a, into: &added,
 	})
 	if err == nil && added.ID == 0 {
 		// Something was made, or not, of which nothing is known: as if unanswered.
@@ -204,7 +204,7 @@ func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error)
 // error: found is false.
 func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agent, found bool, err error) {
 	var list struct{ Value []Agent }
-	err = c.get(ctx, fmt.Sprintf("look up agent %q in pool %d", name, pool), agentsPath(pool), url.Values{"agentName": {name}, "includeCapabilities": {"true"}}, &list)
+	err = c.get(ctx, fmt.Sprintf("look up agent %q in pool %d", name, pool), agentPath(pool), url.Values{"agentName": {name}, "includeCapabilities": {"true"}}, &list)
 	if err != nil {
 		return Agent{}, false, err
 	}
@@ -253,7 +253,7 @@ func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 // what it was told is no list of the pool.
 func (c *Client) EachAgent(ctx context.Context, pool int, with Include, each func(Agent)) error {
 	return c.do(ctx, request{
-		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentsPath(pool), query: with.query(),
+		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentPath(pool), query: with.query(),
 		items: decodeEach(each),
 	})
 }
@@ -333,8 +333,16 @@ func (c *Client) RemoveAgent(ctx context.Context, pool, id int) error {
 	})
 }
 
-func agentsPath(pool int) string {
-	return "_apis/distributedtask/pools/" + strconv.Itoa(pool) + "/agents"
+// poolPath is the path of a pool.
+func poolPath(pool int) string {
+	return "_apis/distributedtask/pools/" + strconv.Itoa(pool)
 }
 
-func agentPath(pool, id int) string { return agentsPath(pool) + "/" + strconv.Itoa(id) }
+// agentPath is the path of an agent; without an id, of all agents of the pool.
+func agentPath(pool int, id ...int) string {
+	path := poolPath(pool) + "/agents"
+	for _, i := range id {
+		path += "/" + strconv.Itoa(i)
+	}
+	return path
+}

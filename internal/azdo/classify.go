@@ -3,6 +3,7 @@ package azdo
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/retry"
@@ -36,6 +37,11 @@ const (
 	agentExists     = "TaskAgentExistsException"
 )
 
+// notReadyYet is in the reason of a refusal that ends by itself within a minute or two:
+// Entra ID has only just created the principal. A wrong id is refused with the same key for
+// ever (azure-devops-rest.md 4.1).
+const notReadyYet = "VS403283"
+
 // ClassOf is an error's class. Of a POST ask ClassOfPost.
 func ClassOf(err error) Class {
 	var (
@@ -57,7 +63,7 @@ func ClassOf(err error) Class {
 		return Transient
 	case fromHere:
 		return answer.class()
-	case errors.As(err, &refused) && refused.notReady():
+	case errors.As(err, &refused) && strings.Contains(refused.Reason, notReadyYet):
 		return NotReady
 	case refused != nil:
 		return Refused

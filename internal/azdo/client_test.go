@@ -464,7 +464,7 @@ func TestAnAnswerThatNamesNoAgent(t *testing.T) {
 		s := newServer(t, says(200, asJSON, body))
 		_, err := s.client.AddAgent(t.Context(), 12, azdo.Agent{Name: "a"})
 		var e *azdo.Error
-		if !errors.As(err, &e) || e.Status != 0 || !e.Sent || !strings.Contains(err.Error(), "answer is of no use: ") {
+		if !errors.As(err, &e) || e.Status != 0 || !e.Sent || !strings.Contains(err.Error(), "answer is invalid: ") {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

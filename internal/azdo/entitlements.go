@@ -80,11 +80,6 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("cannot %s: Azure DevOps says: %s (key %d)", e.Op, e.Reason, e.Key)
 }
 
-// notReady says that the same request may succeed in a minute or two: Entra ID
-// created the principal a moment ago. A wrong id is refused with the same code
-// forever (azure-devops-rest.md 4.1).
-func (e *RefusedError) notReady() bool { return strings.Contains(e.Reason, "VS403283") }
-
 // entitlementResponse is the answer to a change: it is a success only where it says so.
 type entitlementResponse struct {
 	IsSuccess        bool

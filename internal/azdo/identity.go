@@ -82,6 +82,6 @@ const (
 // HasPermission says whether the caller has these rights on a pool, all of them.
 func (c *Client) HasPermission(ctx context.Context, pool int, rights Permission) (bool, error) {
 	var has bool
-	err := c.get(ctx, fmt.Sprintf("read the permissions on pool %d", pool), "_apis/distributedtask/pools/"+strconv.Itoa(pool)+"/permissions/"+strconv.Itoa(int(rights)), inPreview, &has)
+	err := c.get(ctx, fmt.Sprintf("read the permissions on pool %d", pool), poolPath(pool)+"/permissions/"+strconv.Itoa(int(rights)), inPreview, &has)
 	return has, err
 }

@@ -26,13 +26,13 @@ func TestAListAsItComes(t *testing.T) {
 		{`{"value":null}`, nil, ""},
 		{`{}`, nil, ""},
 		{`null`, nil, ""},
-		{`{"value":[{"id":1},{"id":"2"}]}`, []int{1}, "of no use: json: cannot unmarshal"},
+		{`{"value":[{"id":1},{"id":"2"}]}`, []int{1}, "is invalid: json: cannot unmarshal"},
 		{`{"value":[{"id":1},{"id":`, []int{1}, "no answer from Azure DevOps: unexpected EOF"},
 		{`{"value":[{"id":1}]`, []int{1}, "unexpected EOF"},
 		{``, nil, "unexpected EOF"},
-		{`[{"id":1}]`, nil, "of no use: it is no list"},
-		{`{"value":{"Message":"no"}}`, nil, "of no use: it is no list"},
-		{`{"value":[}`, nil, "of no use: invalid character"},
+		{`[{"id":1}]`, nil, "is invalid: it is no list"},
+		{`{"value":{"Message":"no"}}`, nil, "is invalid: it is no list"},
+		{`{"value":[}`, nil, "is invalid: invalid character"},
 	} {
 		s := newServer(t, says(200, asJSON, tt.body))
 		var ids []int

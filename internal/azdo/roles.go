@@ -122,6 +122,6 @@ func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
 func (c *Client) SetAutoUpdate(ctx context.Context, pool int, on bool) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("set the updates of pool %d", pool), method: http.MethodPatch,
-		path: "_apis/distributedtask/pools/" + strconv.Itoa(pool), body: map[string]any{"id": pool, "autoUpdate": on},
+		path: poolPath(pool), body: map[string]any{"id": pool, "autoUpdate": on},
 	})
 }

@@ -38,7 +38,7 @@ for a busy agent, since the job was assigned.`,
 			if err := chosen.check(); err != nil {
 				return err
 			}
-			return withPool(c.Context(), p, c.Flags(), poolSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+			return withPool(c.Context(), p, c.Flags(), poolSettings, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 				if watch {
 					return watchAgents(ctx, p, tended, chosen, max(every, time.Second), asJSON)
 				}
@@ -52,7 +52,7 @@ for a busy agent, since the job was assigned.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON; with --watch, one line per change")
 	flags.BoolVar(&watch, "watch", false, "watch the pool: redraw the table on a terminal, otherwise print one line per change")
 	flags.Var(config.DurationFlag{Target: &every}, "every", "with --watch, the polling interval; each poll is one request for the whole pool")
-	config.AddFlags(flags, poolSettings()...)
+	config.AddFlags(flags, poolSettings...)
 	c.AddCommand(newSwitch(p, false), newSwitch(p, true))
 	return c
 }

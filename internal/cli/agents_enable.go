@@ -43,7 +43,7 @@ Exit codes: 0; 64 if a named agent does not exist; 75 if some could not be
 			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine && len(s.chosen.states) == 0 {
 				return badFlag("name agents, or select them with --match, --version-below, --state or --mine", "no agent is selected")
 			}
-			return withPool(c.Context(), p, c.Flags(), poolSettings(), s.run)
+			return withPool(c.Context(), p, c.Flags(), poolSettings, s.run)
 		},
 	}
 	flags := c.Flags()
@@ -51,7 +51,7 @@ Exit codes: 0; 64 if a named agent does not exist; 75 if some could not be
 	s.chosen.addFlags(flags)
 	flags.BoolVar(&s.yes, "yes", false, "apply the change to agents that were not named")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, poolSettings()...)
+	config.AddFlags(flags, poolSettings...)
 	return c
 }
 

@@ -4,8 +4,10 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -100,6 +102,17 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		} // run, register and selftest have an agent to remove; the others die of a signal
 	}
 	return root
+}
+
+func newVersion(p Process) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(p.Stdout, "azptend %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
 }
 
 // version is the module's version where the binary was built from a tagged

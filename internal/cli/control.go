@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/azptend/azptend/internal/bounded"
@@ -13,6 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/supervisor"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 // openControl lets other processes talk to these agents until the returned function is called.
@@ -123,4 +125,26 @@ func toStatus(s supervisor.Snapshot, err error) (control.Status, error) {
 		status.Agents = append(status.Agents, own)
 	}
 	return status, nil
+}
+
+// notifySystemd reports the agents' state to systemd until done is called. Without
+// systemd it does nothing.
+func notifySystemd(s config.Settings, group *supervisor.Group, log *slog.Logger) (done func()) {
+	notifier, err := systemd.OpenNotifier(systemd.NotifyOptions{
+		Socket: s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: s.Getenv("WATCHDOG_USEC"), WatchdogPid: s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
+	})
+	if err != nil {
+		log.Warn("Cannot notify systemd: it does not know the agent's state", "error", err)
+	}
+	if notifier == nil {
+		return func() {}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer notifier.Close()
+		notifier.Report(ctx, statusAdapter{group}, log)
+	}()
+	return func() { stop(); <-ended }
 }

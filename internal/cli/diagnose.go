@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
-	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -48,17 +46,24 @@ func (e *diagnosedError) Error() string {
 func (e *diagnosedError) Unwrap() error { return e.err }
 func (e *diagnosedError) Hint() string  { return e.found.Fix }
 
-// remoteEnvironment is the part of it that is not on this machine.
+// remoteEnvironment is the part of the environment that is not on this machine.
 func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
 	web := newWebClient(s)
-	subject := doctor.Environment{
-		URL: s.URL, PoolName: s.Pool, PoolID: s.PoolID, Registered: s.Registered,
-		Identity: chosenIdentity(s, web, log, redactor), HTTP: web, Proxy: s.Proxy(),
+	e := doctor.Environment{Settings: s, HTTP: web}
+	if s.Identity.Source == "" || s.Registered != "" {
+		return e
 	}
-	if who, is := subject.Identity.Source.(*identity.Identity); is && s.URL != "" {
+	s.Identity.StartupTimeout = endpointTimeout
+	who, err := newIdentity(s, web, log, redactor)
+	if err != nil {
+		e.IdentityErr = err
+		return e
+	}
+	e.Tokens = who
+	if s.URL != "" {
 		client := azdo.New(s.URL, web, who, requestLogger(log))
-		subject.Server = client
-		subject.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
+		e.Server = client
+		e.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
 			users, err := client.Account(ctx)
 			if err != nil {
 				return azdo.Entitlement{}, err
@@ -66,25 +71,9 @@ func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Red
 			return users.Entitlement(ctx, key)
 		}
 	}
-	return subject
+	return e
 }
 
-// endpointTimeout is how long an identity endpoint that is not there is waited
-// for. A person watches, and one that starts late can be asked again.
+// endpointTimeout is how long doctor waits for an identity endpoint that may still be
+// starting: a person waits for the result.
 const endpointTimeout = 5 * time.Second
-
-func chosenIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) doctor.ChosenIdentity {
-	c := s.Identity
-	chosen := doctor.ChosenIdentity{Reason: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
-	if c.Source == "" || s.Registered != "" {
-		return chosen
-	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
-	if err != nil {
-		chosen.Err = err
-		return chosen
-	}
-	chosen.Source = who
-	return chosen
-}

@@ -49,7 +49,7 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	defer init.Close()
 
 	out := &term.Output{W: redactor.Writer(p.Stdout)}
-	subject := newEnvironment(p, s, problems, redactor, init)
+	subject := newEnvironment(p, s, problems, init)
 	var report doctor.Report
 	if asJSON {
 		report = doctor.Run(ctx, subject, nil)

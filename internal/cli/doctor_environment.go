@@ -20,43 +20,47 @@ import (
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
-	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// newEnvironment makes of the settings, as far as they carry, what the doctor looks
-// at: the same parts that run would use.
-func newEnvironment(p Process, s config.Settings, problems []config.Problem, redactor *secret.Redactor, init *proc.Init) doctor.Environment {
+// newEnvironment makes what the doctor looks at from the settings, as far as they can be
+// used: the same parts that run would use.
+func newEnvironment(p Process, s config.Settings, problems []config.Problem, init *proc.Init) doctor.Environment {
 	log := slog.New(slog.DiscardHandler)
 	if s.LogLevel == slog.LevelDebug {
-		log = newLog(redactor.Writer(p.Stderr), s)
+		log = newLog(p.redactor.Writer(p.Stderr), s)
 	}
 	as, err := runAs(s.RunAs)
 	if err != nil {
 		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
 	}
-	subject := remoteEnvironment(s, log, redactor)
-	subject.Warnings, subject.Placeholder = s.Warnings, s.Placeholder
-	subject.Endpoints = requiredEndpoints(s)
-	subject.Folder, subject.Jobs = agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
-	subject.Host, err = platformInfo(s)
+	if s.HealthAddr != "" {
+		switch l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)"); {
+		case err == nil:
+			l.Close()
+		case errors.Is(err, syscall.EADDRINUSE): // perhaps by the azptend that runs here
+			s.Warnings = append(s.Warnings, err.Error()+"; that is right only if it is the azptend that runs here")
+		default:
+			problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
+		}
+	}
+	e := remoteEnvironment(s, log, p.redactor)
+	e.Endpoints, e.Folder, e.Jobs = requiredEndpoints(s), agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
+	e.Host, e.GraceSet = s.DetectPlatform(), s.Grace != 0
+	e.Settings, err = s.OnPlatform(e.Host)
 	var limits *config.InvalidError
 	if errors.As(err, &limits) && !s.Placeholder && len(problems) == 0 {
-		problems = append(problems, limits.Problems...)
+		problems = limits.Problems
 	}
-	for _, problem := range problems {
-		subject.Problems = append(subject.Problems, doctor.SettingProblem{What: problem.What, Hint: problem.Hint})
-	}
-	return subject
+	e.Problems = problems
+	return e
 }
 
-// requiredEndpoints are the hosts that are needed besides the organisation's: of Azure
-// DevOps Services the one that agents get their tokens from, and the one that the
-// package comes from (agent-protocol.md 3.2, 8); Entra ID's where a token is asked
-// of it. A server of one's own is all of these itself.
+// requiredEndpoints are the hosts that are needed besides the organisation's: those from
+// which agents of Azure DevOps Services get tokens and packages (agent-protocol.md 3.2, 8),
+// and Entra ID's if it issues the token.
 func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 	var hosts []doctor.Endpoint
 	if at, err := url.Parse(s.URL); err == nil {
@@ -74,19 +78,6 @@ func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 	return hosts
 }
 
-// platformInfo finds the platform, and the grace period as run would have it.
-func platformInfo(s config.Settings) (doctor.Platform, error) {
-	found := s.DetectPlatform()
-	set := s.Grace != 0
-	s, err := s.OnPlatform(found)
-	budget := lifecycle.SplitGrace(s.Grace)
-	return doctor.Platform{
-		Kind: string(found.Platform), Name: found.DisplayName, DetectedBy: found.DetectedBy, GraceSetting: found.GraceSetting,
-		GracePeriod: s.Grace, GraceSet: set, MaxGracePeriod: found.MaxGracePeriod,
-		Drain: budget.Drain, Stop: budget.Stop, Remove: budget.Remove, CancelsJobs: budget.CancelsJobs(),
-	}, err
-}
-
 func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.AgentFolder {
 	root := agentdir.Dir{Root: s.ForAgent(1).Root(), User: as}
 	made := !s.HasSeparateRoot() || install.HasAgent(root.Root)
@@ -95,6 +86,14 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder, User: as}
 	check := func() error {
+		if err := folder.CheckWork(s.WorkFolder); err != nil {
+			return err
+		}
+		if s.Registered != "" {
+			if _, err := (agentdir.Dir{Root: s.Registered}).ReadHandoff(); err != nil {
+				return err
+			}
+		}
 		return as.Do(func() error {
 			if err := folder.Check(s.WorkFolder); err != nil || s.ReplaceFiles || s.Registered == folder.Root {
 				return err
@@ -102,13 +101,17 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 			return folder.CheckForeignFiles()
 		})
 	}
-	if !made { // of the installation no more is asked than that roots can be made from it: it may be read-only
+	pending := s.Install && !install.HasAgent(s.AgentDir)
+	switch {
+	case pending: // run creates the directory, as azptend's own user
+		check = agentdir.Dir{Root: s.AgentDir}.CheckRoot
+	case !made: // the installation may be read-only
 		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
 	environ, _ := envFilter(s).Apply(s.Environ)
 	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.FromInit(init)}
 	return doctor.AgentFolder{
-		Dir: s.AgentDir, User: userName(as), InstallPending: s.Install && !install.HasAgent(s.AgentDir),
+		Dir: s.AgentDir, User: userName(as), InstallPending: pending,
 		Check:   check,
 		Needs:   folder.Loader,
 		ICU:     func() string { return folder.FindICU("/", s.Getenv) },
@@ -117,19 +120,17 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 }
 
-// checkRootCanBeMade: a root is made as the agent's user, or, where that user may not, in
-// its name.
+// checkRootCanBeMade checks that a root can be made by the agent's user, or by this user for it.
 func checkRootCanBeMade(installation, root agentdir.Dir) error {
 	if err := root.User.Do(installation.CheckListener); err != nil {
 		return err
 	}
-	if err := root.User.Do(root.CheckRoot); err == nil || exists(root.Root) {
+	err := root.User.Do(root.CheckRoot)
+	if _, missing := os.Lstat(root.Root); err == nil || missing == nil {
 		return err
 	}
 	return root.CheckRoot()
 }
-
-func exists(name string) bool { _, err := os.Lstat(name); return err == nil }
 
 func userName(as *proc.User) string {
 	if as != nil {
@@ -141,9 +142,9 @@ func userName(as *proc.User) string {
 	return strconv.Itoa(syscall.Geteuid())
 }
 
-// jobAccess is what can be tried of what a job could.
+// jobAccess finds out what a job could reach.
 func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
-	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), PassEnv: s.PassEnv, Metadata: metadataAnswers}
+	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), DeafShell: proc.DeafShell(), Metadata: metadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
 	}

@@ -111,9 +111,9 @@ type (
 		Took      int64          `json:"took_ms"`              // duration in milliseconds
 	}
 	problemJSON struct {
-		Cause doctor.Cause `json:"cause"`         // the cause
-		What  string       `json:"what"`          // the problem, in a sentence
-		Fix   string       `json:"fix,omitempty"` // what to do
+		Cause string `json:"cause"`         // the cause, one of docs/doctor.md
+		What  string `json:"what"`          // the problem, in a sentence
+		Fix   string `json:"fix,omitempty"` // what to do
 	}
 )
 
@@ -126,7 +126,7 @@ func printReport(w io.Writer, r doctor.Report) error {
 		}
 		one.Blocks = append(one.Blocks, f.Blocks...)
 		for _, p := range f.Problems {
-			one.Problems = append(one.Problems, problemJSON(p))
+			one.Problems = append(one.Problems, problemJSON{p.Cause.Name, p.What, p.Fix})
 		}
 		shown.Checks = append(shown.Checks, one)
 	}

@@ -169,7 +169,7 @@ func writeFlags(b *strings.Builder, c *cobra.Command) (secrets []string) {
 // for a list that has none.
 func withType(f *pflag.Flag) *pflag.Flag {
 	name := f.Value.Type()
-	if row, is := config.SettingOf(f); is {
+	if row, is := config.SettingOf(f); is && name == "string" {
 		name = row.Type()
 	}
 	switch name {

@@ -32,10 +32,12 @@ func (p Process) hintFor(err error) string {
 	if hint := agentHint(err); hint != "" {
 		return hint
 	}
-	explained, known := doctor.Explain(err)
-	if !known || p.settings == nil {
-		return explained.Fix
+	cause := doctor.Explain(err)
+	switch {
+	case cause == nil:
+		return ""
+	case p.settings == nil:
+		return cause.Fix
 	}
-	chosen := p.settings.Identity
-	return doctor.FixFor(explained.Cause, chosen.Source, chosen.Reason)
+	return doctor.FixFor(cause, p.settings.Identity.Source, p.settings.Identity.Reason)
 }

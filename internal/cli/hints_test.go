@@ -61,8 +61,8 @@ func TestHintsFollowFromTheSettings(t *testing.T) {
 }
 
 func TestHintsOfTheirOwn(t *testing.T) {
-	for _, err := range []error{&pool.NameTakenError{}, &pool.ClosedError{}, &pool.InvalidVersionError{}, &setup.WrongIDError{}, &setup.ClosedPoolError{},
-		&setup.NoPoolError{Cause: azdo.ErrNoPool}, &setup.PermissionError{}, &setup.UnconfirmedError{}, setup.ErrSelf, azdo.ErrAzureDevOpsServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
+	for _, err := range []error{&pool.NameTakenError{}, &pool.ClosedError{}, &pool.InvalidVersionError{}, &setup.Error{Cause: azdo.ErrNoPool, Advice: "see the portal"},
+		setup.ErrSelf, azdo.ErrAzureDevOpsServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
 		if (Process{}).hintFor(exitcode.With(1, err)) == "" {
 			t.Errorf("%T has no hint", err)
 		}

@@ -18,10 +18,8 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// placeholderSettings are the settings that matter to a placeholder.
-func placeholderSettings() []config.Group {
-	return []config.Group{config.Connection, config.AgentPool, config.Agent}
-}
+// placeholderSettings are the settings of commands for a placeholder.
+var placeholderSettings = []config.Group{config.Connection, config.AgentPool, config.Agent}
 
 func newPlaceholder(p Process) *cobra.Command {
 	c := &cobra.Command{
@@ -36,14 +34,14 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 	}
 	asJSON := false
 	show := newPlaceholderCommand("show", "List the pool's placeholders", func(ctx context.Context, flags *pflag.FlagSet) error {
-		return withPool(ctx, p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+		return withPool(ctx, p, flags, placeholderSettings, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 			return showPlaceholders(ctx, p, tended, asJSON)
 		})
 	})
 	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(
 		newPlaceholderCommand("ensure", "Create the placeholder if it is missing", func(ctx context.Context, flags *pflag.FlagSet) error {
-			return withPool(ctx, p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(ctx, p, flags, placeholderSettings, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				done, err := ensurePlaceholder(ctx, tended, s)
 				if err == nil {
 					printEnsured(p.Stdout, tended, done)
@@ -53,7 +51,7 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		}),
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
-			return withPool(ctx, p, flags, placeholderSettings(), func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(ctx, p, flags, placeholderSettings, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
 			})
 		}),
@@ -68,7 +66,7 @@ func newPlaceholderCommand(name, short string, do func(context.Context, *pflag.F
 		RunE: func(c *cobra.Command, _ []string) error { return do(c.Context(), c.Flags()) },
 	}
 	c.Flags().SortFlags = false
-	config.AddFlags(c.Flags(), placeholderSettings()...)
+	config.AddFlags(c.Flags(), placeholderSettings...)
 	c.Flags().Lookup("agent-name").Usage = "the placeholder's name; " + pool.DefaultName + " if not set (AZP_AGENT_NAME)"
 	c.Flags().Lookup("capability").Usage = "capabilities: name=value, separated by commas; " +
 		"Agent.OS is Linux and Agent.Version is 99.999.9 unless given (AZP_CAPABILITIES)"

@@ -18,8 +18,9 @@ const progressLogInterval = 5 * time.Second
 // installProgress shows how far an install has come: as a line on a terminal, else
 // in the log.
 func installProgress(p Process, log *slog.Logger) func(install.Progress) {
-	line, last := term.NewProgress(p.errors, term.IsTerminal(p.Stderr), ""), time.Now()
-	if !term.IsTerminal(p.Stderr) {
+	shown := term.IsTerminal(p.Stderr) && !p.logsJSON()
+	line, last := term.NewProgress(p.errors, shown, ""), time.Now()
+	if !shown {
 		return func(now install.Progress) {
 			if time.Since(last) >= progressLogInterval {
 				last = time.Now()

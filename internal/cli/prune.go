@@ -34,7 +34,7 @@ if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
-			return withPool(c.Context(), p, c.Flags(), poolSettings(), r.run)
+			return withPool(c.Context(), p, c.Flags(), poolSettings, r.run)
 		},
 	}
 	flags := c.Flags()
@@ -46,7 +46,7 @@ if some could not be removed; else those of azptend run.`,
 	flags.BoolVar(&r.rules.AnyOwner, "any-owner", false, "include agents without azptend's owner tag")
 	flags.StringVar(&r.rules.Match, "match", "", "only agents whose name matches (* any characters, ? one character)")
 	flags.BoolVar(&r.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, poolSettings()...)
+	config.AddFlags(flags, poolSettings...)
 	return c
 }
 

@@ -38,7 +38,7 @@ func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
 
 	b.Reset()
 	tell := setupPrinter{s: config.Settings{URL: "http://x/y"}, out: &term.Output{W: &b}}
-	tell.printPlan(setup.State{CallerName: orders}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
+	tell.printPlan(setup.State{Caller: azdo.User{Name: orders}}, setup.Plan{Notes: []string{orders}, Steps: []setup.Step{{What: orders}}})
 	checkSafe(t, "setup", b.String())
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"os/signal"
 	"runtime"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
@@ -39,21 +37,15 @@ The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 	c.Flags().SortFlags = false
 	c.Flags().BoolVar(&f.yes, "yes", false, "run the tests")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
-	config.AddFlags(c.Flags(), setupGroups()...)
-	c.RunE = func(c *cobra.Command, _ []string) error { return runSelftest(p, c.Flags(), f) }
-	return c
-}
-
-func runSelftest(p Process, flags *pflag.FlagSet, f selftestFlags) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
-	if err != nil {
-		return exitcode.With(exitcode.Usage, err)
+	config.AddFlags(c.Flags(), poolSettings...)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return runTests(ctx, p, s, f, log, redactor)
+		})
 	}
-	log, redactor := openLog(p, s)
-	return runTests(ctx, p, s, f, log, redactor)
+	return c
 }
 
 func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, redactor *secret.Redactor) error {
@@ -94,22 +86,22 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	return nil
 }
 
-// exitUnexpected is a self-test that saw what azptend has no answer to.
+// exitUnexpected is the exit code if azptend does not handle something that was seen.
 const exitUnexpected = 1
 
-func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
-	find := func() (azdo.Pool, error) { return client.PoolByName(ctx, s.Pool) }
+func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (in azdo.Pool, err error) {
 	if s.PoolID != 0 {
-		find = func() (azdo.Pool, error) { return client.PoolByID(ctx, s.PoolID) }
+		in, err = client.PoolByID(ctx, s.PoolID)
+	} else {
+		in, err = client.PoolByName(ctx, s.Pool)
 	}
-	in, err := find()
 	if err == nil && in.ClosedReason() != "" {
 		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot test the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}
 	return in, err
 }
 
-// serverKind tells what kind of server it is, and not whose.
+// serverKind is the kind of server. It does not name the organisation.
 func serverKind(address string) string {
 	u, err := url.Parse(address)
 	switch {

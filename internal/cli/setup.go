@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -19,9 +17,6 @@ import (
 	"github.com/azptend/azptend/internal/setup"
 	"github.com/azptend/azptend/internal/term"
 )
-
-// setupGroups are the settings that matter to who sets up.
-func setupGroups() []config.Group { return []config.Group{config.Connection, config.AgentPool} }
 
 type setupFlags struct {
 	spec   setup.Spec
@@ -51,15 +46,19 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.BoolVar(&f.spec.Remove, "remove", false, "undo: remove the role, and the user if nothing else needs it")
 	flags.Var(config.DurationFlag{Target: &f.wait}, "wait", "how long to wait for an identity that was just created")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
-	config.AddFlags(flags, setupGroups()...)
-	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(c.Context(), p, c.Flags(), f) }
+	config.AddFlags(flags, poolSettings...)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+			return setUp(c.Context(), p, s, f, log, redactor)
+		})
+	}
 	return c
 }
 
-// objectIDPattern is what an object id looks like.
+// objectIDPattern matches an object id.
 var objectIDPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 
-// check finds what is wrong with the flags of setup's own.
+// check validates the flags that only setup has.
 func (f setupFlags) check() error {
 	bad := func(hint, format string, args ...any) error {
 		return &hintedError{fmt.Errorf("cannot set up: "+format, args...), hint}
@@ -80,25 +79,13 @@ func (f setupFlags) check() error {
 	return nil
 }
 
-func runSetup(ctx context.Context, p Process, flags *pflag.FlagSet, f setupFlags) error {
-	hostName, _ := os.Hostname()
-	s, err := config.Load(flags, p.Environ, hostName, setupGroups()...)
-	if err != nil {
-		return exitcode.With(exitcode.Usage, err)
-	}
+func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
 	s.PreferAzureCLI()
+	p.remember(s)
 	f.spec.Pool, f.spec.PoolID = s.Pool, s.PoolID
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, redactor := openLog(p, s)
-	if err := setUp(ctx, p, s, f, log, redactor); err != nil {
-		return err
-	}
-	return nil
-}
-
-func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
 	_, client, err := newClient(s, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
@@ -116,7 +103,9 @@ func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log 
 	plan := setup.MakePlan(f.spec, state)
 	tell.printPlan(state, plan)
 	if !f.apply || plan.Obstacle != nil || len(plan.Steps) == 0 {
-		tell.printUnchanged(state, plan)
+		if f.asJSON {
+			_ = term.PrintJSON(tell.out, tell.document(state, plan))
+		}
 		return errors.Join(plan.Obstacle, tell.out.Err())
 	}
 	after, err := place.Apply(ctx, f.spec, state, plan, setup.Options{Timeout: f.wait, OnProgress: tell.printProgress})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/setup"
@@ -51,12 +52,16 @@ func (t *setupPrinter) printPlan(state setup.State, plan setup.Plan) {
 	}
 }
 
-// facts are what there is, in rows of a name and a value.
+// facts are the state, in rows of a name and a value.
 func (t *setupPrinter) facts(s setup.State) [][2]string {
-	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.CallerName}, {"identity", t.f.spec.Identity}}
+	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.Caller.Name}, {"identity", t.f.spec.Identity}}
 	rows = append(append(rows, t.user(s)...), [2]string{"pool", t.pool(s)})
-	if s.User.Key != "" && s.Pool.ID != 0 {
-		rows = append(rows, [2]string{"role", cmp.Or(s.Role.Assigned.String(), inheritedRole(s), "none")})
+	if s.User.ID != "" && s.Pool.ID != 0 {
+		inherited := s.Role.Inherited.String()
+		if inherited != "" {
+			inherited += ", on all pools"
+		}
+		rows = append(rows, [2]string{"role", cmp.Or(s.Role.Assigned.String(), inherited, "none")})
 	}
 	if s.Project.ID != "" {
 		rows = append(rows, [2]string{"project", t.project(s)})
@@ -64,24 +69,27 @@ func (t *setupPrinter) facts(s setup.State) [][2]string {
 	return rows
 }
 
-func inheritedRole(s setup.State) string {
-	if s.Role.Inherited.Name == "" {
-		return ""
-	}
-	return s.Role.Inherited.String() + ", on all pools"
-}
-
 func (t *setupPrinter) user(s setup.State) [][2]string {
-	if s.User.Key == "" {
+	if s.User.ID == "" {
 		return [][2]string{{"user", "no: it is not in the organisation"}}
 	}
-	license := s.User.License.String()
-	if s.User.Status != "active" {
-		license += " (" + s.User.Status + ")"
+	license := s.User.AccessLevel.License.String()
+	if status := s.User.AccessLevel.Status; status != "active" {
+		license += " (" + status + ")"
 	}
 	return [][2]string{
-		{"user", fmt.Sprintf("%q, a %s, here %s", s.User.Name, s.User.Kind, s.User.Key)}, {"application id", s.User.ApplicationID}, {"licence", license},
+		{"user", fmt.Sprintf("%q, a %s, here %s", s.User.Principal.Name, principalKind(s.User.Principal), s.User.ID)},
+		{"application id", s.User.Principal.ApplicationID}, {"licence", license},
 	}
+}
+
+// principalKind is what people call it; it is not certain what the service calls it
+// (azure-devops-rest.md, "Unverified" g).
+func principalKind(p azdo.Principal) string {
+	if strings.EqualFold(p.Kind, "managedIdentity") {
+		return "managed identity"
+	}
+	return "service principal"
 }
 
 func (t *setupPrinter) pool(s setup.State) string {
@@ -119,15 +127,8 @@ func (t *setupPrinter) printProgress(p setup.Progress) {
 	}
 }
 
-// printUnchanged is the end where nothing was to be done.
-func (t *setupPrinter) printUnchanged(state setup.State, plan setup.Plan) {
-	if t.f.asJSON {
-		_ = term.PrintJSON(t.out, t.document(state, plan))
-	}
-}
-
-// printResult is what a reviewer needs: what was done and read back, and how it is undone.
-// Where err cut it short, a document says how far it came.
+// printResult prints what was done and read back, and how to undo it. After an error, the
+// document says how many steps were done.
 func (t *setupPrinter) printResult(after setup.State, plan setup.Plan, err error) {
 	if t.f.asJSON {
 		d := t.document(after, plan)
@@ -158,7 +159,7 @@ func (t *setupPrinter) printResult(after setup.State, plan setup.Plan, err error
 	}
 }
 
-// undoCommand is the command that takes it back; it holds no secret, for none has a flag.
+// undoCommand is the command that undoes the setup. It holds no secret: no secret has a flag.
 func (t *setupPrinter) undoCommand() string {
 	words := []string{"azptend setup --remove --apply", "--url", doctor.ShellWord(t.s.URL), "--identity", t.f.spec.Identity}
 	if t.s.PoolID != 0 {
@@ -212,15 +213,16 @@ type projectPart struct {
 }
 
 func (t *setupPrinter) document(s setup.State, plan setup.Plan) setupDocument {
-	d := setupDocument{Organisation: t.s.URL, By: s.CallerName, Steps: plan.Steps, Done: t.done, Notes: plan.Notes,
+	d := setupDocument{Organisation: t.s.URL, By: s.Caller.Name, Steps: plan.Steps, Done: t.done, Notes: plan.Notes,
 		Role: s.Role.Assigned.String(), Inherited: s.Role.Inherited.String()}
 	if d.Steps == nil {
 		d.Steps = []setup.Step{}
 	}
-	d.Identity.ObjectID, d.Identity.Member = t.f.spec.Identity, s.User.Key != ""
+	d.Identity.ObjectID, d.Identity.Member = t.f.spec.Identity, s.User.ID != ""
 	if d.Identity.Member {
-		d.Identity.Name, d.Identity.Kind, d.Identity.ApplicationID = s.User.Name, s.User.Kind, s.User.ApplicationID
-		d.Identity.StorageKey, d.Identity.License, d.Identity.Status = s.User.Key, s.User.License.String(), s.User.Status
+		who, level := s.User.Principal, s.User.AccessLevel
+		d.Identity.Name, d.Identity.Kind, d.Identity.ApplicationID = who.Name, principalKind(who), who.ApplicationID
+		d.Identity.StorageKey, d.Identity.License, d.Identity.Status = s.User.ID, level.License.String(), level.Status
 	}
 	d.Pool.ID, d.Pool.Name, d.Pool.AutoUpdate = s.Pool.ID, cmp.Or(s.Pool.Name, t.f.spec.Pool), s.Pool.AutoUpdate
 	if s.Project.ID != "" {

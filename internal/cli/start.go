@@ -185,7 +185,7 @@ func (r *agentRun) makeRoots(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if done.Linked() && !s.NoUpdate {
+		if done.Method == install.HardLink && !s.NoUpdate {
 			r.each[i].NoUpdate = true
 			r.log.Warn("The agent does not update itself: its root shares files with the installation",
 				"root", s.Root(), "hint", "update the agent in AZP_AGENT_DIR (--agent-dir): the next start creates the root again")

@@ -19,7 +19,7 @@ var keeperGroups = []Group{Connection, AgentPool, Agent, Keeper}
 func AddKeepFlags(flags *pflag.FlagSet) {
 	for _, row := range Table {
 		if row.Env == "AZP_POOL" {
-			row.Repeatable, row.Help = true, "`names` of the agent pools, separated by commas; the flag may be repeated"
+			row.Repeatable, row.Help = true, "names of the agent pools, separated by commas; the flag may be repeated"
 		}
 		if row.isIn(keeperGroups) {
 			row.addFlag(flags)

@@ -152,7 +152,7 @@ func (s Settings) Getenv(name string) string { return environMap(s.Environ)[name
 // them is used. No log line and no job may have one.
 func (s Settings) Secrets() []secret.Text {
 	all := []secret.Text{s.Token, s.FileToken, s.Application.Secret, s.KeepToken, s.Identity.Application.Secret, s.Identity.Application.CertificatePassword}
-	for _, name := range secret.IdentityVariables() {
+	for _, name := range secret.IdentityVariables {
 		all = append(all, secret.New(s.Getenv(name)))
 	}
 	return slices.DeleteFunc(all, secret.Text.IsZero)

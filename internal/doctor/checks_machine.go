@@ -7,149 +7,141 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// lowSpacePercent is the share of a disk, in percent, from which on the agent warns of
-// it in each job (its ResourceMetricsManager).
+// lowSpacePercent is the percentage of free space below which the agent warns in each job
+// (its ResourceMetricsManager).
 const lowSpacePercent = 5
 
-func checkFolder(_ context.Context, v *run) result {
-	f := v.Folder
+func checkFolder(_ context.Context, v *run) Finding {
+	dir := v.Folder
+	if dir.Dir == "" {
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings name no agent directory"}
+	}
+	err := dir.Check()
 	switch {
-	case v.Placeholder:
-		return notNeeded("a placeholder never runs and has no directory")
-	case f.Dir == "":
-		return blockedBySettings("the settings name no agent directory")
+	case err != nil:
+		return dirFailure(FolderUnusable, err)
+	case dir.InstallPending:
+		return Finding{Verdict: Skipped, Found: "there is no agent in " + dir.Dir + " yet: azptend run installs it (AZP_INSTALL)"}
 	}
-	if f.InstallPending {
-		return notNeeded("there is no agent in " + f.Dir + " yet: azptend run installs it (AZP_INSTALL)")
-	}
-	if err := f.Check(); err != nil {
-		p := problem(FolderUnusable, err.Error())
-		var unfit *agentdir.DirError
-		if errors.As(err, &unfit) {
-			p.Fix = unfit.Hint
-		}
-		return failedWith(p)
-	}
-	r := ok(fmt.Sprintf("%s can be used as user %s", f.Dir, f.User))
-	free, total, err := f.Space()
+	f := Finding{Found: fmt.Sprintf("%s can be used as user %s", dir.Dir, dir.User)}
+	free, total, err := dir.Space()
 	if err != nil || total == 0 {
-		return r
+		return f
 	}
-	r.found += fmt.Sprintf("; %s of %s free", gigabytes(free), gigabytes(total))
+	const gigabyte = 1e9
+	amounts := fmt.Sprintf("%.1f GB of %.1f GB", float64(free)/gigabyte, float64(total)/gigabyte)
+	f.Found += "; " + amounts + " free"
 	if free*100 <= total*lowSpacePercent {
-		r = r.with(problem(LittleSpace, fmt.Sprintf("%s of %s are free on the disk of the work directory", gigabytes(free), gigabytes(total))))
+		f.add(LittleSpace, amounts+" are free on the disk of the work directory")
 	}
-	return r
+	return f
 }
 
-func gigabytes(n uint64) string { return fmt.Sprintf("%.1f GB", float64(n)/1e9) }
-
-func checkRuntime(ctx context.Context, v *run) result {
-	f := v.Folder
-	if v.Placeholder || f.InstallPending {
-		return notNeeded("there is no agent")
+func checkRuntime(ctx context.Context, v *run) Finding {
+	if v.Folder.InstallPending {
+		return Finding{Verdict: Skipped, Found: "there is no agent"}
 	}
-	needs, err := f.Needs()
+	needs, err := v.Folder.Needs()
 	if err != nil {
-		return failedWith(problem(NoVersion, err.Error()))
+		return failed(NoVersion, err.Error())
 	}
 	if needs.Libc != "" && !needs.Exists {
-		return failedWith(problem(NoLoader, fmt.Sprintf("the listener is built for %s, and its loader %s is not there", needs.Libc, needs.Path)))
+		return failed(NoLoader, fmt.Sprintf("the listener is built for %s, and its loader %s is not there", needs.Libc, needs.Path))
 	}
-	r := result{}
-	icu := ""
-	if needs.Libc != "" {
-		icu = f.ICU()
-	}
-	if needs.Libc != "" && icu == "" {
-		r = r.with(problem(NoICU, "libicuuc was not found in the library directories"))
-	}
-	version, err := f.Version(ctx)
+	var f Finding
+	version, err := v.Folder.Version(ctx)
 	if err != nil {
-		p := problem(NoVersion, err.Error())
-		var unfit *agentdir.DirError
-		if errors.As(err, &unfit) {
-			p.Fix = unfit.Hint
+		f = dirFailure(NoVersion, err)
+	} else {
+		f.Found = "the agent is version " + version
+	}
+	if needs.Libc == "" {
+		f.Found += ", a program that needs no C library"
+		return f
+	}
+	icu := v.Folder.ICU()
+	if icu == "" {
+		f.add(NoICU, "libicuuc was not found in the library directories")
+	}
+	if err == nil {
+		f.Found += ", for " + needs.Libc
+		if icu != "" {
+			f.Found += "; ICU: " + icu
 		}
-		return r.with(p)
 	}
-	r.found = "the agent is version " + version
-	switch {
-	case needs.Libc == "":
-		r.found += ", a program that needs no C library"
-	case icu != "":
-		r.found += fmt.Sprintf(", for %s; ICU: %s", needs.Libc, icu)
-	default:
-		r.found += ", for " + needs.Libc
-	}
-	return r
+	return f
 }
 
-func checkReach(ctx context.Context, v *run) result {
-	j := v.Jobs
-	if v.Placeholder {
-		return notNeeded("a placeholder has no jobs")
+// dirFailure is the finding for an error that may know what to do about it.
+func dirFailure(c *Cause, err error) Finding {
+	var unfit *agentdir.DirError
+	if errors.As(err, &unfit) {
+		return failed(c, err.Error(), unfit.Hint)
 	}
+	return failed(c, err.Error())
+}
+
+func checkReach(ctx context.Context, v *run) Finding {
+	j := v.Jobs
 	who := "jobs run as azptend's own user"
 	if j.User != "" {
 		who = "jobs run as user " + j.User
 	}
-	r := ok(who + ", and cannot reach the identity")
+	f := Finding{Found: who + ", and cannot reach the identity"}
 	if j.User == "" {
 		switch {
 		case j.Undumpable != nil:
-			r = r.with(problem(Dumpable, j.Undumpable.Error()))
+			f.add(Dumpable, j.Undumpable.Error())
 		case len(j.Capabilities) > 0:
-			r = r.with(problem(Tracing, "jobs have "+strings.Join(j.Capabilities, ", ")))
+			f.add(Tracing, "jobs have "+strings.Join(j.Capabilities, ", "))
 		}
 	}
 	for _, parent := range j.Parents {
-		r = r.with(problem(ParentShows, parent))
+		f.add(ParentShows, parent)
 	}
 	for _, file := range j.TokenFiles {
 		if j.CanRead(file) {
-			r = r.with(problem(FileReadable, who+", who can read "+file))
+			f.add(FileReadable, who+", who can read "+file)
 		}
 	}
-	if len(j.PassEnv) > 0 {
-		r = r.with(problem(PassesOn, "jobs get "+strings.Join(j.PassEnv, ", ")))
+	if len(v.PassEnv) > 0 {
+		f.add(PassesOn, "jobs get "+strings.Join(v.PassEnv, ", "))
 	}
 	if j.Metadata(ctx) {
-		r = r.with(problem(MetadataOpen, "the metadata service, 169.254.169.254, gives out tokens without a secret"))
+		f.add(MetadataOpen, "the metadata service, 169.254.169.254, gives out tokens without a secret")
 	}
-	if len(r.problems) > 0 {
-		r.found = who + ", and can reach the identity"
+	if len(f.Problems) > 0 {
+		f.Found = who + ", and can reach the identity"
 	}
-	return r
+	return f
 }
 
-func checkBudget(_ context.Context, v *run) result {
-	h := v.Environment.Host
-	if v.Placeholder {
-		return notNeeded("a placeholder has no jobs to finish")
-	}
+func checkBudget(_ context.Context, v *run) Finding {
+	h, grace, parts := v.Host, v.Grace, lifecycle.SplitGrace(v.Grace)
 	from := "the platform's default"
-	if h.GraceSet {
+	if v.GraceSet {
 		from = "AZP_GRACE_PERIOD"
 	}
-	r := ok(fmt.Sprintf("of %v (%s) %v to finish the job, %v to stop it, %v to remove the agent", h.GracePeriod, from, h.Drain, h.Stop, h.Remove))
-	if h.MaxGracePeriod != 0 && h.GracePeriod > h.MaxGracePeriod {
-		r = r.with(problem(LongerThan, fmt.Sprintf("the grace period is %v, and %s gives %v at most", h.GracePeriod, h.Name, h.MaxGracePeriod)))
+	f := Finding{Found: fmt.Sprintf("of %v (%s) %v to finish the job, %v to stop it, %v to remove the agent", grace, from, parts.Drain, parts.Stop, parts.Remove)}
+	if h.MaxGracePeriod != 0 && grace > h.MaxGracePeriod {
+		f.add(LongerThan, fmt.Sprintf("the grace period is %v, and %s gives %v at most", grace, h.DisplayName, h.MaxGracePeriod))
 	}
-	if h.CancelsJobs {
-		p := problem(NoDrain, fmt.Sprintf("a grace period of %v is too short to finish a job: it is cancelled %v after SIGTERM", h.GracePeriod, h.Drain))
-		p.Fix = "set AZP_GRACE_PERIOD to what the platform gives"
+	if v.Jobs.DeafShell != "" {
+		f.add(SignalsLost, v.Jobs.DeafShell+" has process id 1 and does not forward signals: SIGTERM never arrives at azptend")
+	}
+	if parts.CancelsJobs() {
+		fix := "set AZP_GRACE_PERIOD to what the platform gives"
 		if h.GraceSetting != "" {
-			p.Fix = "raise " + h.GraceSetting + ", and set AZP_GRACE_PERIOD to the same"
+			fix = "raise " + h.GraceSetting + ", and set AZP_GRACE_PERIOD to the same"
 		}
-		r = r.with(p)
+		f.add(NoDrain, fmt.Sprintf("a grace period of %v is too short to finish a job: it is cancelled %v after SIGTERM", grace, parts.Drain), fix)
 	}
-	if !h.GraceSet && h.GraceSetting != "" {
-		p := problem(GraceNotKnown, fmt.Sprintf("%v is assumed, which is the default; azptend cannot see whether %s says otherwise", h.GracePeriod, h.GraceSetting))
-		p.Fix = "set AZP_GRACE_PERIOD to the same time as " + h.GraceSetting
-		r = r.with(p)
+	if !v.GraceSet && h.GraceSetting != "" {
+		f.add(GraceNotKnown, fmt.Sprintf("%v is assumed, which is the default; azptend cannot see whether %s says otherwise", grace, h.GraceSetting),
+			"set AZP_GRACE_PERIOD to the same time as "+h.GraceSetting)
 	}
-	return r
+	return f
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,11 +19,11 @@ import (
 // networkTimeout is how long an address may take to answer.
 const networkTimeout = 20 * time.Second
 
-// requestTrace is what a request met on its way.
+// requestTrace is what is known of how a request was sent.
 type requestTrace struct {
 	mu       sync.Mutex
-	resolved []string // the addresses that the name stands for
-	address  string   // the one that was connected to
+	resolved []string // the addresses of the name
+	address  string   // of the connection
 	tls      *tls.ConnectionState
 }
 
@@ -49,16 +50,13 @@ func (t *requestTrace) trace() *httptrace.ClientTrace {
 	}
 }
 
-func checkNetwork(ctx context.Context, v *run) result {
-	switch {
-	case v.isPreregistered():
-		return notNeeded("the agent's own files contain the server's address")
-	case v.URL == "":
-		return blockedBySettings("AZP_URL (--url) names no address")
+func checkNetwork(ctx context.Context, v *run) Finding {
+	if v.URL == "" {
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "AZP_URL (--url) names no address"}
 	}
 	via := v.proxyFor(v.URL)
 	var way requestTrace
-	// A connection of its own: of one that was kept nothing would be learned.
+	// A new connection: one that is reused shows nothing of the way.
 	v.HTTP.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, way.trace()), networkTimeout)
 	defer cancel()
@@ -68,18 +66,17 @@ func checkNetwork(ctx context.Context, v *run) result {
 	if err != nil {
 		return unreachable(err, v.URL, via, &way)
 	}
-	v.organisation = found
-	return ok(way.describe(v.URL, via, answered.Sub(sent))).withClock(found.Date, sent, answered)
+	v.organisation, v.clockSkew = found, clockSkew(found.Date, sent, answered)
+	return Finding{Found: way.describe(v.URL, via, answered.Sub(sent))}
 }
 
-// proxyFor is the proxy on the way to an address, without its password; nil for
-// none.
+// proxyFor is the proxy for an address, without its password; nil: none.
 func (v *run) proxyFor(address string) *url.URL {
 	r, err := http.NewRequest(http.MethodGet, address, nil)
-	if err != nil || v.Proxy == nil {
+	if err != nil {
 		return nil
 	}
-	via, err := v.Proxy(r)
+	via, err := v.Proxy()(r)
 	if err != nil || via == nil {
 		return nil
 	}
@@ -88,7 +85,7 @@ func (v *run) proxyFor(address string) *url.URL {
 	return &bare
 }
 
-// describe is the way that a request took.
+// describe says how a request reached its server.
 func (t *requestTrace) describe(address string, via *url.URL, took time.Duration) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,18 +99,11 @@ func (t *requestTrace) describe(address string, via *url.URL, took time.Duration
 	switch {
 	case t.tls != nil && len(t.tls.PeerCertificates) > 0:
 		leaf := t.tls.PeerCertificates[0]
-		parts = append(parts, fmt.Sprintf("%s, certificate issued by %s", tls.VersionName(t.tls.Version), firstName(leaf.Issuer.CommonName, leaf.Issuer.String())))
+		parts = append(parts, fmt.Sprintf("%s, certificate issued by %s", tls.VersionName(t.tls.Version), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String())))
 	case strings.HasPrefix(address, "http:"):
 		parts = append(parts, "without TLS")
 	}
 	return strings.Join(parts, ", ")
-}
-
-func firstName(name, instead string) string {
-	if name == "" {
-		return instead
-	}
-	return name
 }
 
 func hostOf(address string) string {
@@ -125,11 +115,8 @@ func hostOf(address string) string {
 }
 
 // unreachable says how far a request came.
-func unreachable(err error, address string, via *url.URL, way *requestTrace) result {
-	c, known := Explain(err)
-	if !known {
-		c = CaseOf(NoAnswer)
-	}
+func unreachable(err error, address string, via *url.URL, way *requestTrace) Finding {
+	c := cmp.Or(Explain(err), NoAnswer)
 	way.mu.Lock()
 	defer way.mu.Unlock()
 	what := fmt.Sprintf("cannot reach %s: %v", hostOf(address), errors.Unwrap(err))
@@ -142,70 +129,72 @@ func unreachable(err error, address string, via *url.URL, way *requestTrace) res
 	var verify *tls.CertificateVerificationError
 	if errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0 {
 		leaf := verify.UnverifiedCertificates[0]
-		what += fmt.Sprintf("; the certificate is for %s, issued by %s", firstName(leaf.Subject.CommonName, leaf.Subject.String()), firstName(leaf.Issuer.CommonName, leaf.Issuer.String()))
+		what += fmt.Sprintf("; the certificate is for %s, issued by %s", cmp.Or(leaf.Subject.CommonName, leaf.Subject.String()), cmp.Or(leaf.Issuer.CommonName, leaf.Issuer.String()))
 	}
-	return failedWith(problem(c.Cause, what))
+	return failed(c, what)
 }
 
-// maxClockSkew is how far apart clocks may be: the agent's log-on breaks beyond
+// maxClockSkew is how far the clocks may differ for the agent's log-on
 // (agent-protocol.md 10, 11th surprise).
 const maxClockSkew = 5 * time.Minute
 
-// withClock compares the server's clock with ours. Its Date is of some moment
-// between request and answer, cut to a second.
-func (r result) withClock(server, sent, answered time.Time) result {
-	if server.IsZero() {
-		return r
-	}
-	var skew time.Duration
+// clockSkew is how far this machine's clock is ahead of the server's. The server took its Date
+// between request and answer, and cut it to a second.
+func clockSkew(server, sent, answered time.Time) time.Duration {
 	switch {
+	case server.IsZero():
+		return 0
 	case server.Add(time.Second).Before(sent):
-		skew = sent.Sub(server)
+		return sent.Sub(server)
 	case server.After(answered):
-		skew = answered.Sub(server)
+		return answered.Sub(server)
 	}
-	if skew.Abs() < maxClockSkew {
-		return r
-	}
-	word := "ahead of"
-	if skew < 0 {
-		word = "behind"
-	}
-	return r.with(problem(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", skew.Abs().Round(time.Second), word)))
+	return 0
 }
 
-func checkOrganisation(_ context.Context, v *run) result {
-	if v.isPreregistered() {
-		return notNeeded("the agent's own files name it")
+func checkClock(_ context.Context, v *run) Finding {
+	switch {
+	case v.URL == "":
+		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "AZP_URL (--url) names no address"}
+	case v.organisation.Date.IsZero():
+		return Finding{Verdict: Skipped, Found: "the server does not say what time it is"}
+	case v.clockSkew.Abs() < maxClockSkew:
+		return Finding{Found: "this machine's clock and the server's agree"}
 	}
+	word := "ahead of"
+	if v.clockSkew < 0 {
+		word = "behind"
+	}
+	return failed(ClockWrong, fmt.Sprintf("this machine's clock is %s %s the server's", v.clockSkew.Abs().Round(time.Second), word))
+}
+
+func checkOrganisation(_ context.Context, v *run) Finding {
 	status := fmt.Sprintf("%s answers %d", v.URL, v.organisation.Status)
 	switch v.organisation.Kind {
 	case azdo.NoSuchOrganisation:
-		return failedWith(problem(NoOrganisation, status+", and names no tenant: there is no such organisation"))
+		return failed(NoOrganisation, status+", and names no tenant: there is no such organisation")
 	case azdo.RedirectsElsewhere:
-		return failedWith(problem(Redirects, v.URL+" redirects to "+v.organisation.Target))
+		return failed(Redirects, v.URL+" redirects to "+v.organisation.Target)
 	case azdo.NotAzureDevOps:
-		return failedWith(problem(NotDevOps, status+", unlike Azure DevOps"))
+		return failed(NotDevOps, status+", unlike Azure DevOps")
 	case azdo.EndpointUnavailable:
-		return failedWith(problem(Unavailable, status))
+		return failed(Unavailable, status)
 	}
-	return ok("there is an organisation or collection at " + v.URL)
+	return Finding{Found: "there is an organisation or collection at " + v.URL}
 }
 
-func checkTenant(_ context.Context, v *run) result {
+func checkTenant(_ context.Context, v *run) Finding {
 	switch {
-	case v.isPreregistered():
-		return notNeeded("no token is needed")
 	case v.claims == nil:
-		return notNeeded("a personal access token belongs to no tenant")
+		return Finding{Verdict: Skipped, Found: "a personal access token belongs to no tenant"}
 	case v.organisation.Tenant == "":
-		return notNeeded("the organisation names no tenant: it is an Azure DevOps Server, or does not show its tenant")
+		return Finding{Verdict: Skipped, Found: "the organisation names no tenant: it is an Azure DevOps Server, or does not show its tenant"}
 	case v.organisation.WithoutEntra():
-		return failedWith(problem(NoEntra, "the organisation is connected to no Entra tenant, but the token belongs to tenant "+v.claims.Tenant))
+		return failed(NoEntra, "the organisation is connected to no Entra tenant, but the token belongs to tenant "+v.claims.Tenant)
 	case v.claims.Tenant == "":
-		return notNeeded("the token does not name its tenant; the organisation's tenant is " + v.organisation.Tenant)
+		return Finding{Verdict: Skipped, Found: "the token does not name its tenant; the organisation's tenant is " + v.organisation.Tenant}
 	case !strings.EqualFold(v.organisation.Tenant, v.claims.Tenant):
-		return failedWith(problem(WrongTenant, fmt.Sprintf("the token belongs to tenant %s, but the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant)))
+		return failed(WrongTenant, fmt.Sprintf("the token belongs to tenant %s, but the organisation is connected to tenant %s", v.claims.Tenant, v.organisation.Tenant))
 	}
-	return ok("the token and the organisation belong to tenant " + v.organisation.Tenant)
+	return Finding{Found: "the token and the organisation belong to tenant " + v.organisation.Tenant}
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestWhyAJobWaits(t *testing.T) {
 		demands []string
 		matched []azdo.Agent
 		agents  []azdo.Agent
-		cause   Cause
+		cause   *Cause
 		says    string
 	}{
 		{"an empty pool", nil, nil, nil, JobsWaitNobody, "the pool has no agent"},
@@ -94,17 +95,17 @@ func TestUnmet(t *testing.T) {
 			agents = append(agents, someone(i+1, "x", has...))
 		}
 		lacking, together := unmetDemands(demands, agents)
-		if could := capableAgents(demands, agents); len(could) > 0 && len(lacking) > 0 {
+		if could := matchingAgents(azdo.JobRequest{Demands: demands}, agents); len(could) > 0 && len(lacking) > 0 {
 			t.Fatalf("%v lack, and %v could take it", lacking, could)
 		}
 		if !together {
 			for _, d := range lacking {
-				if anyAgent(agents, func(a azdo.Agent) bool { return agentMeets(d, a) }) {
+				if slices.ContainsFunc(agents, func(a azdo.Agent) bool { return agentMeets(d, a) }) {
 					t.Fatalf("%s is met", d)
 				}
 			}
 		}
-		if len(agents) > 0 && len(capableAgents(demands, agents)) == 0 && len(lacking) == 0 {
+		if len(agents) > 0 && len(matchingAgents(azdo.JobRequest{Demands: demands}, agents)) == 0 && len(lacking) == 0 {
 			t.Fatalf("nothing lacks, and nobody could take it")
 		}
 	})

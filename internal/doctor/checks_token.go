@@ -9,72 +9,62 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 )
 
-// tokenTimeout is how long a token is waited for. An identity endpoint that is
-// still starting answers within it, or run would not have waited in vain either;
-// a machine without one is known at the first try.
+// tokenTimeout is long enough for an identity endpoint that is still starting.
 const tokenTimeout = 30 * time.Second
 
 var errTokenTimeout = errors.New("no token arrived within 30 seconds")
 
-func checkToken(ctx context.Context, v *run) result {
-	if v.isPreregistered() {
-		return notNeeded("no token is needed")
-	}
+func checkToken(ctx context.Context, v *run) Finding {
 	ctx, cancel := context.WithTimeoutCause(ctx, tokenTimeout, errTokenTimeout)
 	defer cancel()
-	text, expires, err := v.Identity.Source.Token(ctx)
+	text, expires, err := v.Tokens.Token(ctx)
 	if err != nil {
-		return tokenFailure(ctx, err, v.Identity.Host)
+		return tokenFailure(ctx, err, v.Settings.Identity.Host)
 	}
 	claims, readable := identity.ClaimsOf(text.Reveal())
 	if !readable {
-		return ok("a personal access token, which contains no details; " + globalPATs)
+		return Finding{Found: "a personal access token, which contains no details; " + globalPATs}
 	}
 	if claims.Expires.IsZero() {
 		claims.Expires = expires
 	}
 	v.claims = &claims
-	return checkClaims(claims, v.Identity.Source.Source() == identity.TokenFile, time.Now())
+	return checkClaims(claims, v.Tokens.Source() == identity.TokenFile, time.Now())
 }
 
-// tokenFailure says why there is none.
-func tokenFailure(ctx context.Context, err error, host string) result {
+// tokenFailure says why there is no token.
+func tokenFailure(ctx context.Context, err error, host identity.Host) Finding {
 	what := err.Error()
-	switch c, known := Explain(err); {
-	case c.Cause == WrongHeader && host == metadataService: // which wants no secret
-		return failedWith(problem(NotAssigned, what))
-	case known:
-		return failedWith(problem(c.Cause, what))
+	switch c := Explain(err); {
+	case c == WrongHeader && host == identity.MetadataService: // it needs no header
+		return failed(NotAssigned, what)
+	case c != nil:
+		return failed(c, what)
 	case context.Cause(ctx) == errTokenTimeout: //nolint:errorlint // it is the very one
-		return failedWith(problem(NoEndpoint, errTokenTimeout.Error()+": "+what))
+		return failed(NoEndpoint, errTokenTimeout.Error()+": "+what)
 	}
-	return failedWith(problem(NoToken, what))
+	return failed(NoToken, what)
 }
 
-// metadataService is config's word for the host that hands out tokens to
-// whoever can reach it.
-const metadataService = "the metadata service"
-
-// minTokenLifetime is what a token needs that nothing renews: to register an agent
-// takes seconds, but for a name that is waited for.
+// minTokenLifetime is for a token that nothing renews: registering an agent takes seconds,
+// unless its name is taken.
 const minTokenLifetime = 5 * time.Minute
 
-// checkClaims judges what a token says of itself. Nothing of it is verified here:
-// the server does that.
-func checkClaims(c identity.Claims, fixed bool, now time.Time) result {
+// checkClaims checks the claims of a token. The server verifies its signature.
+func checkClaims(c identity.Claims, fixed bool, now time.Time) Finding {
 	left := c.Expires.Sub(now).Round(time.Second)
 	life := fmt.Sprintf("%s left", left)
 	if c.Expires.IsZero() {
 		life = "it does not say when it expires"
 	}
-	r := ok(fmt.Sprintf("object id %s, application %s, tenant %s; %s", c.ObjectID, c.ApplicationID, c.Tenant, life))
+	f := Finding{Found: fmt.Sprintf("object id %s, application %s, tenant %s; %s", c.ObjectID, c.ApplicationID, c.Tenant, life)}
 	switch {
 	case !c.ForDevOps():
-		r = r.with(problem(WrongAudience, fmt.Sprintf("the token is for resource %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource)))
+		f.add(WrongAudience, fmt.Sprintf("the token is for resource %s, and Azure DevOps is %s", c.Audience, identity.DevOpsResource))
 	case !c.Expires.IsZero() && left <= 0:
-		r = r.with(problem(TokenExpired, "the token expired at "+c.Expires.UTC().Format(time.RFC3339)))
+		f.add(TokenExpired, "the token expired at "+c.Expires.UTC().Format(time.RFC3339))
 	case !c.Expires.IsZero() && fixed && left < minTokenLifetime:
-		r = r.with(problem(TokenShort, fmt.Sprintf("the token in the file has %s left", left)))
+		f.add(TokenShort, fmt.Sprintf("the token in the file has %s left", left))
 	}
-	return r
+	return f
 }

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -14,38 +13,35 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// checkEndpoints tries the other hosts, all at once: one that is dropped by a
-// firewall takes as long as all of them. None is needed to register an agent, so
-// none keeps run from it.
-func checkEndpoints(ctx context.Context, v *run) result {
+// checkEndpoints tries the other hosts all at once, because a firewall may drop requests to
+// each of them. None is needed to register an agent, so a failure is a warning.
+func checkEndpoints(ctx context.Context, v *run) Finding {
 	if len(v.Endpoints) == 0 {
-		return notNeeded("no other host is needed")
+		return Finding{Verdict: Skipped, Found: "no other host is needed"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, networkTimeout)
 	defer cancel()
-	said, failed := make([]string, len(v.Endpoints)), make([]error, len(v.Endpoints))
+	reached, failures := make([]string, len(v.Endpoints)), make([]error, len(v.Endpoints))
 	var all sync.WaitGroup
 	for i, host := range v.Endpoints {
-		all.Go(func() { said[i], failed[i] = v.request(ctx, host.URL) })
+		all.Go(func() { reached[i], failures[i] = v.request(ctx, host.URL) })
 	}
 	all.Wait()
-	r := result{}
+	var f Finding
 	var well []string
 	for i, host := range v.Endpoints {
-		if failed[i] == nil {
-			well = append(well, said[i]+" ("+host.For+")")
+		if failures[i] == nil {
+			well = append(well, reached[i]+" ("+host.For+")")
 			continue
 		}
-		bad := unreachable(failed[i], host.URL, v.proxyFor(host.URL), &requestTrace{}).problems[0]
-		p := problem(HostsClosed, fmt.Sprintf("%s; needed for %s", bad.What, host.For))
-		p.Fix = bad.Fix // by how far the request came
-		r = r.with(p)
+		bad := unreachable(failures[i], host.URL, v.proxyFor(host.URL), &requestTrace{}).Problems[0]
+		f.add(HostsClosed, bad.What+"; needed for "+host.For, bad.Fix)
 	}
-	r.found = strings.Join(well, "; ")
-	return r
+	f.Found = strings.Join(well, "; ")
+	return f
 }
 
-// request asks an address for anything, and says how it was reached.
+// request sends a request to an address, and says how it was reached.
 func (v *run) request(ctx context.Context, address string) (string, error) {
 	var way requestTrace
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, way.trace()), http.MethodGet, address, nil)
@@ -54,7 +50,7 @@ func (v *run) request(ctx context.Context, address string) (string, error) {
 	}
 	begun := time.Now()
 	resp, err := v.HTTP.Do(req)
-	var with *url.Error // whose URL is said already
+	var with *url.Error // its URL is in the message already
 	if errors.As(err, &with) {
 		err = with.Err
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,31 +16,21 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 )
 
-// Explain says what a failure of any command means, by the same table as the
-// checks; ok is false where it is none that the table knows.
-func Explain(err error) (Case, bool) {
-	if err == nil {
-		return Case{}, false
-	}
-	for _, causeOf := range []func(error) Cause{causeOfFolder, causeOfToken, causeOfPool, causeOfAnswer, causeOfNetwork} {
-		if c := causeOf(err); c != "" {
-			return CaseOf(c), true
-		}
-	}
-	return Case{}, false
-}
-
-func causeOfFolder(err error) Cause {
-	if errors.As(err, new(*agentdir.DirError)) {
+// Explain returns the cause of a failure of any command, nil if there is none for it.
+func Explain(err error) *Cause {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*agentdir.DirError)):
 		return FolderUnusable
 	}
-	return ""
+	return cmp.Or(causeOfToken(err), causeOfPool(err), causeOfAnswer(err), causeOfNetwork(err))
 }
 
 // causeOfToken is about what kept an identity from getting a token (reference/identity.md
 // 1.2). Entra ID's sentence says which of its reasons it is; a policy is told by
 // its code, for nothing about the application is wrong then.
-func causeOfToken(err error) Cause {
+func causeOfToken(err error) *Cause {
 	var answer *identity.EndpointError
 	if !errors.As(err, &answer) {
 		if errors.As(err, new(*identity.FileError)) {
@@ -48,7 +39,7 @@ func causeOfToken(err error) Cause {
 		if errors.Is(err, identity.ErrNoEndpoint) {
 			return NoEndpoint
 		}
-		return ""
+		return nil
 	}
 	switch {
 	case strings.Contains(answer.Message, "AADSTS53003"):
@@ -66,11 +57,11 @@ func causeOfToken(err error) Cause {
 // causeOfPool tells the causes apart that look the same to a client: the list of
 // pools leaves out what the caller may not view, without a word. The post had
 // this puzzle, and its answer was the licence.
-func causeOfPool(err error) Cause {
+func causeOfPool(err error) *Cause {
 	var e *azdo.NoPoolError
 	switch {
 	case !errors.Is(err, azdo.ErrNoPool):
-		return ""
+		return nil
 	case errors.As(err, &e) && len(e.Sees) > 0:
 		return PoolNotAmong
 	case errors.As(err, &e) && e.Known:
@@ -81,11 +72,11 @@ func causeOfPool(err error) Cause {
 
 // causeOfAnswer is by the server's status, and by the code in its sentence where
 // one status means several things (azure-devops-rest.md 5).
-func causeOfAnswer(err error) Cause {
+func causeOfAnswer(err error) *Cause {
 	var answer *azdo.Error
 	switch {
 	case !errors.As(err, &answer):
-		return ""
+		return nil
 	case errors.Is(err, azdo.ErrSignIn):
 		return SignInPage
 	case errors.Is(err, azdo.ErrNotJSON):
@@ -120,11 +111,11 @@ func causeOfAnswer(err error) Cause {
 	if answer.Status >= 500 {
 		return Unavailable
 	}
-	return ""
+	return nil
 }
 
 // causeOfRefusal is that of a 401.
-func causeOfRefusal(says func(string) bool) Cause {
+func causeOfRefusal(says func(string) bool) *Cause {
 	switch {
 	case says("personal access token used has expired"):
 		return PATExpired
@@ -139,7 +130,7 @@ func causeOfRefusal(says func(string) bool) Cause {
 }
 
 // causeOfNetwork is how far a request came that was not answered.
-func causeOfNetwork(err error) Cause {
+func causeOfNetwork(err error) *Cause {
 	var (
 		name    *net.DNSError
 		op      *net.OpError
@@ -148,7 +139,7 @@ func causeOfNetwork(err error) Cause {
 		answer  *azdo.Error
 	)
 	if !errors.As(err, &answer) || answer.Status != 0 {
-		return ""
+		return nil
 	}
 	text := err.Error()
 	switch {
@@ -174,7 +165,7 @@ func causeOfNetwork(err error) Cause {
 	case errors.As(err, &op):
 		return NoConnection
 	}
-	return ""
+	return nil
 }
 
 func isTimeout(err error) bool {
@@ -185,26 +176,20 @@ func isTimeout(err error) bool {
 // IsAmbiguous says that a failure may have several causes, which only a look from the
 // inside out tells apart.
 func IsAmbiguous(err error) bool {
-	c, _ := Explain(err)
-	return slices.Contains([]Cause{Refused, SignInPage, NotAuthorized, Throttled, NoPools}, c.Cause)
+	return slices.Contains([]*Cause{Refused, SignInPage, NotAuthorized, Throttled, NoPools}, Explain(err))
 }
 
 // Diagnose makes the checks that are about an identity and its organisation,
 // and returns the first thing that is wrong; better is false where that is
 // nothing, or no more than the failure says itself.
 func Diagnose(ctx context.Context, s Environment, err error) (p Problem, better bool) {
-	first, _ := Explain(err)
-	for _, f := range runChecks(ctx, remoteChecks(), newRun(s), nil).Findings {
+	remote := slices.DeleteFunc(Checks(), func(c Check) bool {
+		return !slices.Contains([]Name{Identity, Token, Network, Organisation, Tenant, SignIn, Membership, Licence, Pool}, c.Name)
+	})
+	for _, f := range runChecks(ctx, remote, s, nil).Findings {
 		if f.Verdict == Failed {
-			return f.Problems[0], f.Problems[0].Cause != first.Cause
+			return f.Problems[0], f.Problems[0].Cause != Explain(err)
 		}
 	}
 	return Problem{}, false
-}
-
-// remoteChecks are those that look at nothing of this machine.
-func remoteChecks() []Check {
-	return slices.DeleteFunc(Checks(), func(c Check) bool {
-		return !slices.Contains([]Name{Identity, Token, Network, Organisation, Tenant, SignIn, Membership, Licence, Pool}, c.Name)
-	})
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,7 @@ const (
 	Identity     Name = "identity"
 	Token        Name = "token"
 	Network      Name = "network"
+	Clock        Name = "clock"
 	Endpoints    Name = "endpoints"
 	Organisation Name = "organisation"
 	Tenant       Name = "tenant"
@@ -37,97 +39,70 @@ type Verdict string
 // The verdicts, from good to bad.
 const (
 	OK      Verdict = "ok"
-	Skipped Verdict = "skipped" // not made: another check stands in its way, or there is nothing to look at
-	Warning Verdict = "warning" // run would work, and somebody should know
+	Skipped Verdict = "skipped" // not made: another check failed, or there is nothing to check
+	Warning Verdict = "warning" // run would work, but something is suspicious
 	Failed  Verdict = "failed"  // run would not work
 )
 
-// Finding is what one check found.
+// Finding is what one check found. A check sets Found and Problems; or Verdict, if it had
+// nothing to check, and BlockedBy, if a setting was missing for it.
 type Finding struct {
 	Check     Name
 	Verdict   Verdict
 	Found     string    // a sentence, without a period
-	Problems  []Problem // what is wrong or odd, the worst first
-	Why       string    // why this is looked at
-	Blocks    []Name    // the checks that cannot be made unless this one is well
-	BlockedBy Name      // of a skipped check: the one that failed; "" where there is nothing to look at
+	Problems  []Problem // the worst first
+	Why       string    // why this is checked
+	Blocks    []Name    // the checks that need this one
+	BlockedBy Name      // of a skipped check: the one that failed; "": there was nothing to check
 	Took      time.Duration
 }
 
-// Problem is one thing that is wrong or odd.
+// Problem is one thing that is wrong or suspicious.
 type Problem struct {
-	Cause Cause
+	Cause *Cause
 	What  string // what was seen
 	Fix   string // a command, a click path or a setting; "" where nothing is to be done
 }
 
-// Code is the exit code that `azptend run` would end with for it; 0 for none.
+// Code is the exit code that `azptend run` would have because of it; 0 for none.
 func (f Finding) Code() int {
 	for _, p := range f.Problems {
-		if c := CaseOf(p.Cause); c.Verdict == Failed {
-			return c.Code
+		if p.Cause.Verdict == Failed {
+			return p.Cause.Code
 		}
 	}
 	return 0
 }
 
-// result is what a check's function returns.
-type result struct {
-	found    string
-	problems []Problem
-	skip     bool // there is nothing to look at
-
-	blockedBy Name // what stands in the way of just this one
+// add adds a problem. Without a fix it has the one of its cause.
+func (f *Finding) add(c *Cause, what string, fix ...string) {
+	f.Problems = append(f.Problems, Problem{c, what, append(fix, c.Fix)[0]})
 }
 
-func ok(found string) result { return result{found: found} }
-
-// notNeeded is the result of a check that has nothing to look at.
-func notNeeded(why string) result { return result{found: why, skip: true} }
-
-// blockedBySettings is the result of a check that needs a setting which is missing.
-func blockedBySettings(why string) result {
-	return result{found: why, skip: true, blockedBy: Settings}
+// failed is the finding of a check that found one problem.
+func failed(c *Cause, what string, fix ...string) Finding {
+	var f Finding
+	f.add(c, what, fix...)
+	return f
 }
 
-// failedWith is the result of a check that found one thing.
-func failedWith(p Problem) result { return result{problems: []Problem{p}} }
-
-// problem is one of the table, with what was seen, and what the table says to do.
-func problem(c Cause, what string) Problem { return Problem{Cause: c, What: what, Fix: CaseOf(c).Fix} }
-
-// with is r with another problem.
-func (r result) with(p Problem) result { r.problems = append(r.problems, p); return r }
-
-// verdict is that of the worst problem.
-func (r result) verdict() Verdict {
-	worst := OK
-	for _, p := range r.problems {
-		switch v := CaseOf(p.Cause).Verdict; {
-		case v == Failed:
-			return Failed
-		case v == Warning:
-			worst = Warning
-		}
+// finish completes what a check returned: the worst problem comes first, and decides.
+func (f *Finding) finish() {
+	slices.SortStableFunc(f.Problems, func(a, b Problem) int {
+		return cmp.Compare(a.Cause.Verdict, b.Cause.Verdict) // "failed" is before "warning"
+	})
+	switch {
+	case len(f.Problems) > 0:
+		f.Verdict, f.Found = f.Problems[0].Cause.Verdict, cmp.Or(f.Found, f.Problems[0].What)
+	case f.Verdict == "":
+		f.Verdict = OK
 	}
-	if r.skip && worst == OK {
-		return Skipped
-	}
-	return worst
 }
 
-// sentence is what a result says in one.
-func (r result) sentence() string {
-	if r.found == "" && len(r.problems) > 0 {
-		return r.problems[0].What
-	}
-	return r.found
-}
-
-// Report is what a whole visit found.
+// Report is what all checks found.
 type Report struct{ Findings []Finding }
 
-// Of returns a check's finding, a zero one where it was not made.
+// Of returns a check's finding, the zero value if the check was not made.
 func (r Report) Of(n Name) Finding {
 	for _, f := range r.Findings {
 		if f.Check == n {
@@ -137,8 +112,8 @@ func (r Report) Of(n Name) Finding {
 	return Finding{}
 }
 
-// Code is what `azptend run` would end with, 0 where it would work. Of several
-// failures it is the code of the one that run meets first.
+// Code is the exit code that `azptend run` would have, 0 if it would work. Of several
+// failures, run meets the first one.
 func (r Report) Code() int {
 	code := 0
 	for _, f := range r.Findings {

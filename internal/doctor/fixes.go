@@ -11,6 +11,9 @@ import (
 const SetAnIdentity = "set AZP_TOKEN or AZP_TOKEN_FILE (a personal access token), or AZP_CLIENTID with AZP_TENANTID and AZP_CLIENTSECRET (a service principal); " +
 	"on Azure assign a managed identity, and name it in MANAGED_IDENTITY_OBJECT_ID"
 
+// UseExec is what to do about a shell that stays above azptend with process id 1.
+const UseExec = "start azptend in place of the shell: write `exec azptend run`, or name azptend as the container's command"
+
 // globalPATs is for everybody who uses a personal access token (docs/migrate.md).
 const globalPATs = "Azure DevOps stops accepting global PATs (scope: all accessible organizations) on 2026-12-01: " +
 	"use a PAT of one organisation, or an identity (docs/migrate.md)"
@@ -21,7 +24,7 @@ const ByDefault = "nothing else is set"
 // FixFor is what to do about a cause if this kind of identity was chosen for this reason,
 // which is a setting. It names no setting of another kind. Source is "" if that is not
 // known.
-func FixFor(c Cause, source identity.Source, reason string) string {
+func FixFor(c *Cause, source identity.Source, reason string) string {
 	fix := ""
 	switch source {
 	case identity.ManagedIdentity:
@@ -44,7 +47,7 @@ func FixFor(c Cause, source identity.Source, reason string) string {
 		fix = patFix(c, "the file of AZP_TOKEN_FILE")
 	}
 	if fix == "" {
-		fix = CaseOf(c).Fix
+		fix = c.Fix
 	}
 	if source == identity.PAT || source == identity.TokenFile {
 		fix = strings.ReplaceAll(fix, setupHint, "")
@@ -52,7 +55,7 @@ func FixFor(c Cause, source identity.Source, reason string) string {
 	return fix
 }
 
-func managedFix(c Cause, reason string) string {
+func managedFix(c *Cause, reason string) string {
 	switch {
 	case (c == NoEndpoint || c == NotAssigned) && reason == ByDefault:
 		return SetAnIdentity
@@ -71,7 +74,7 @@ func managedFix(c Cause, reason string) string {
 }
 
 // patFix is for a token that a person made: where it is tells which setting to change.
-func patFix(c Cause, where string) string {
+func patFix(c *Cause, where string) string {
 	switch c {
 	case PATExpired:
 		return "create a new personal access token, and put it into " + where + "; " + globalPATs

@@ -1,6 +1,19 @@
+// Package doctor checks everything that `azptend run` needs: settings, identity, token,
+// network, organisation, pool and directory, in this order. A check is a value with a
+// name, the checks that must pass before it, and a function. What it can find is a [Cause]:
+// one table says what to do about it and which exit code `run` would have.
+//
+// The same table explains the errors of every other command ([Explain]): one place knows
+// what an answer of Azure DevOps means.
+//
+// The package prints nothing. What it needs of the machine and of the server are
+// functions and small interfaces in an [Environment].
+// Sources: azure-devops-rest.md 1, 4 and 5, reference/identity.md 5 and 6, agent-protocol.md 3.9
+// and 10, keda-and-kubernetes.md 1.5.
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,9 +25,35 @@ import (
 type Check struct {
 	Name  Name
 	Why   string // why it matters: a sentence, without a period
-	Needs []Name // the checks that have to be well before it can be made
+	Needs []Name // the checks that must pass before it
 
-	run func(context.Context, *run) result
+	run func(context.Context, *run) Finding
+}
+
+// notForRegistered says why a check is not needed for an agent that another azptend
+// registered.
+var notForRegistered = map[Name]string{
+	Identity:     "the agent was registered by another azptend (AZP_REGISTERED): none is needed here",
+	Token:        "no token is needed",
+	Network:      "the agent's own files contain the server's address",
+	Clock:        "the agent's own files say where its server is",
+	Organisation: "the agent's own files name it",
+	Tenant:       "no token is needed",
+	SignIn:       "the agent logs on with its own key",
+	Membership:   "the agent logs on with its own key",
+	Licence:      "agents need none",
+	Pool:         "the agent's own files name it",
+	Role:         "an agent without an identity needs no role",
+	PoolKind:     "it was checked when the agent was registered",
+	Queue:        "an agent without an identity cannot see its pool",
+}
+
+// notForPlaceholder says why a check is not needed for a placeholder.
+var notForPlaceholder = map[Name]string{
+	Folder:  "a placeholder never runs and has no directory",
+	Runtime: "there is no agent",
+	Reach:   "a placeholder has no jobs",
+	Budget:  "a placeholder has no jobs to finish",
 }
 
 // Checks are all checks, from the inside out.
@@ -36,50 +75,44 @@ func Checks() []Check {
 		{PoolKind, "azptend cannot add agents to hosted and scale set pools", []Name{Pool}, checkPoolKind},
 		{Folder, "the agent starts from its directory, and writes there", nil, checkFolder},
 		{Runtime, "the agent is a .NET program that needs its C library and ICU", []Name{Folder}, checkRuntime},
+		{Clock, "Azure DevOps refuses what the agent logs on with if the clocks differ by more than five minutes", []Name{Network}, checkClock},
 		{Reach, "a job is other people's code, and can use any credential that it can reach", nil, checkReach},
 		{Budget, "a job that runs when the platform stops the agent must finish within the grace period", nil, checkBudget},
 		{Queue, "it shows why jobs wait, and what an autoscaler counts", []Name{Pool}, checkQueue},
 	}
 }
 
-// blockedChecks are the checks that need one.
-func blockedChecks(checks []Check, name Name) []Name {
-	var after []Name
-	for _, c := range checks {
-		if slices.Contains(c.Needs, name) {
-			after = append(after, c.Name)
-		}
-	}
-	return after
-}
-
-// Run makes all checks and tells each before and after it is made; tell may be
-// nil, and is given a finding without a verdict before. A check that cannot be
-// made says which other stands in its way, and the rest go on. When ctx ends the
-// rest is left out.
+// Run makes all checks and calls onFinding, which may be nil, before each, without a
+// verdict, and after it. It goes on after a failure, and skips the checks that need the
+// failed one. It ends early if ctx ends.
 func Run(ctx context.Context, s Environment, onFinding func(Finding)) Report {
-	return runChecks(ctx, Checks(), newRun(s), onFinding)
+	return runChecks(ctx, Checks(), s, onFinding)
 }
 
-func runChecks(ctx context.Context, checks []Check, v *run, onFinding func(Finding)) Report {
+func runChecks(ctx context.Context, checks []Check, s Environment, onFinding func(Finding)) Report {
 	if onFinding == nil {
 		onFinding = func(Finding) {}
 	}
+	v := &run{Environment: s}
 	var report Report
 	for _, c := range checks {
 		if ctx.Err() != nil {
 			break
 		}
-		f := Finding{Check: c.Name, Why: c.Why, Blocks: blockedChecks(checks, c.Name)}
-		if by := blocker(c, report); by != "" {
-			f.Verdict, f.BlockedBy, f.Found = Skipped, by, "not checked: "+string(by)+" failed"
-		} else {
-			onFinding(f)
+		f, skipped := v.skip(c, report)
+		if !skipped {
+			onFinding(Finding{Check: c.Name})
 			begun := time.Now()
-			r := c.run(ctx, v)
+			f = c.run(ctx, v)
 			f.Took = time.Since(begun)
-			f.Verdict, f.Found, f.Problems = r.verdict(), r.sentence(), v.fillCommands(v.fitFixes(sortBySeverity(r.problems)))
-			f.BlockedBy = r.blockedBy
+			f.finish()
+			v.fitFixes(f.Problems)
+		}
+		f.Check, f.Why = c.Name, c.Why
+		for _, other := range checks {
+			if slices.Contains(other.Needs, c.Name) {
+				f.Blocks = append(f.Blocks, other.Name)
+			}
 		}
 		report.Findings = append(report.Findings, f)
 		onFinding(f)
@@ -87,40 +120,43 @@ func runChecks(ctx context.Context, checks []Check, v *run, onFinding func(Findi
 	return report
 }
 
-// blocker is the check that stands in the way, the first cause and not the
-// nearest.
-func blocker(c Check, so Report) Name {
+// skip says whether a check is not needed, or blocked by another one that failed. If that
+// one was blocked as well, it names the first cause.
+func (v *run) skip(c Check, so Report) (Finding, bool) {
+	why := ""
+	if v.Registered != "" {
+		why = notForRegistered[c.Name]
+	}
+	if v.Placeholder {
+		why = cmp.Or(why, notForPlaceholder[c.Name])
+	}
+	if why != "" {
+		return Finding{Verdict: Skipped, Found: why}, true
+	}
 	for _, need := range c.Needs {
-		switch f := so.Of(need); {
-		case f.Verdict == Failed:
-			return need
-		case f.Verdict == Skipped && f.BlockedBy != "":
-			return f.BlockedBy
+		by := so.Of(need).BlockedBy
+		if so.Of(need).Verdict == Failed {
+			by = need
+		}
+		if by != "" {
+			return Finding{Verdict: Skipped, BlockedBy: by, Found: "not checked: " + string(by) + " failed"}, true
 		}
 	}
-	return ""
+	return Finding{}, false
 }
 
-// fitFixes has the table's fixes follow from the identity that was chosen.
-func (v *run) fitFixes(problems []Problem) []Problem {
-	if v.Environment.Identity.Source == nil {
-		return problems
-	}
-	source := v.Environment.Identity.Source.Source()
+// fitFixes makes the fixes follow from the identity that was chosen, and puts what is known by now
+// into their commands.
+func (v *run) fitFixes(problems []Problem) {
 	for i, p := range problems {
-		if p.Fix == CaseOf(p.Cause).Fix {
-			problems[i].Fix = FixFor(p.Cause, source, v.Environment.Identity.Reason)
+		if v.Tokens != nil && p.Fix == p.Cause.Fix {
+			problems[i].Fix = FixFor(p.Cause, v.Tokens.Source(), v.Settings.Identity.Reason)
 		}
 	}
-	return problems
-}
-
-// fillCommands names, in the commands of fixes, what the visit has learned by now.
-func (v *run) fillCommands(problems []Problem) []Problem {
 	if v.claims == nil || v.claims.ObjectID == "" {
-		return problems
+		return
 	}
-	pool := "--pool " + ShellWord(v.PoolName)
+	pool := "--pool " + ShellWord(v.Settings.Pool)
 	if v.PoolID != 0 {
 		pool = fmt.Sprintf("--pool-id %d", v.PoolID)
 	}
@@ -128,10 +164,9 @@ func (v *run) fillCommands(problems []Problem) []Problem {
 	for i := range problems {
 		problems[i].Fix = strings.ReplaceAll(problems[i].Fix, setupIdentity, command)
 	}
-	return problems
 }
 
-// ShellWord is a text as one word of a command.
+// ShellWord quotes a text, so that a shell takes it as one word.
 func ShellWord(s string) string {
 	plain := strings.IndexFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:%", r))
@@ -140,17 +175,4 @@ func ShellWord(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// sortBySeverity puts failures before warnings.
-func sortBySeverity(problems []Problem) []Problem {
-	slices.SortStableFunc(problems, func(a, b Problem) int { return severity(b) - severity(a) })
-	return problems
-}
-
-func severity(p Problem) int {
-	if CaseOf(p.Cause).Verdict == Failed {
-		return 1
-	}
-	return 0
 }

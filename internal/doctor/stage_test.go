@@ -23,6 +23,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -85,10 +86,9 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 		EndpointClient: httpclient.ForIdentity(),
 	}
 	t.Cleanup(s.identity.EndpointClient.CloseIdleConnections)
-	s.URL, s.PoolName = s.server.URL+"/emulated", "Default"
-	s.Environment.Identity.Reason, s.Environment.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
-	s.Environment.Host = doctor.Platform{Kind: "none", Name: "no known platform", DetectedBy: "a test", GracePeriod: 30 * time.Second, Drain: 13 * time.Second,
-		Stop: 12 * time.Second, Remove: 5 * time.Second}
+	s.URL, s.Settings.Pool = s.server.URL+"/emulated", "Default"
+	s.Settings.Identity.Reason, s.Settings.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
+	s.Environment.Host, s.Grace = platform.Info{Platform: platform.None, DisplayName: "no known platform", DetectedBy: "a test"}, 30*time.Second
 	s.Folder, s.Jobs = soundFolder(), closedJobs()
 	return s
 }
@@ -165,7 +165,7 @@ func (s *stage) ready() *azdo.Client {
 		s.Fatal(err)
 	}
 	client := azdo.New(s.URL, s.HTTP, who, nil)
-	s.Environment.Identity.Source, s.Server = who, client
+	s.Tokens, s.Server = who, client
 	s.Licence = func(ctx context.Context, key string) (azdo.Entitlement, error) {
 		users, err := client.Account(ctx)
 		if err != nil {
@@ -179,7 +179,7 @@ func (s *stage) ready() *azdo.Client {
 // runs does what `azptend run` would until its agent is registered, and returns
 // what goes wrong.
 func (s *stage) runs(client *azdo.Client) error {
-	find := func() (azdo.Pool, error) { return client.PoolByName(s.Context(), s.PoolName) }
+	find := func() (azdo.Pool, error) { return client.PoolByName(s.Context(), s.Settings.Pool) }
 	if s.PoolID != 0 {
 		find = func() (azdo.Pool, error) { return client.PoolByID(s.Context(), s.PoolID) }
 	}

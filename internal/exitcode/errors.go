@@ -38,9 +38,14 @@ func Silent(code int) error { return &Error{Code: code} }
 // Of is the exit code for a command that fails.
 func Of(err error) int {
 	var (
-		coded *Error
-		dir   *agentdir.DirError
+		coded  *Error
+		dir    *agentdir.DirError
+		failed *setup.Error
+		kind   setup.Kind
 	)
+	if errors.As(err, &failed) {
+		kind = failed.Kind
+	}
 	switch {
 	case err == nil:
 		return OK
@@ -49,16 +54,15 @@ func Of(err error) int {
 	case errors.Is(err, context.Canceled):
 		return Interrupted
 	case errors.As(err, new(*config.InvalidError)), errors.As(err, new(*pool.InvalidVersionError)),
-		errors.As(err, new(*setup.WrongIDError)), errors.As(err, new(*setup.NoRoleError)),
-		errors.As(err, new(*install.UnknownPackageError)):
+		kind == setup.InvalidArgument, errors.As(err, new(*install.UnknownPackageError)):
 		return Usage
-	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), errors.As(err, new(*setup.UnconfirmedError)):
+	case errors.As(err, &dir) && dir.InUse, errors.As(err, new(*pool.NameTakenError)), kind == setup.Unconfirmed:
 		return TryAgain
 	case dir != nil, errors.As(err, new(*install.RootError)):
 		return DirUnusable
-	case errors.Is(err, setup.ErrSelf), errors.As(err, new(*setup.NoProjectError)):
+	case errors.Is(err, setup.ErrSelf), kind == setup.NoProject:
 		return Denied
-	case errors.As(err, new(*pool.ClosedError)), errors.As(err, new(*setup.ClosedPoolError)), errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
+	case errors.As(err, new(*pool.ClosedError)), kind == setup.ClosedPool, errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
 		errors.As(err, new(*install.ChecksumError)): // the server, or whoever answers in its place
 		return Unavailable
 	}

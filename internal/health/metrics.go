@@ -31,7 +31,7 @@ func jobBuckets() []float64 {
 
 // NewMetrics returns metrics that are all zero.
 func NewMetrics(version string) *Metrics {
-	r := metrics.New()
+	r := &metrics.Registry{}
 	r.AddProcess(version)
 	m := &Metrics{
 		Registry: r,

@@ -28,27 +28,27 @@ func (e *ChecksumError) Error() string {
 	return fmt.Sprintf("cannot verify %s: its SHA-256 is %s, not %s", e.What, e.Got, e.Want)
 }
 
-// Hint says what that may come from.
+// Hint says what to check.
 func (e *ChecksumError) Hint() string {
 	return "check the version and the platform, and whether a proxy answers instead of the server; nothing was unpacked"
 }
 
-// GetFunc asks for an archive from a byte on; from is 0 for all of it. Whoever
-// implements it knows the proxy and who is asked with a token.
+// GetFunc requests an archive, from a byte on. It uses the proxy, and a token where one is
+// needed.
 type GetFunc func(ctx context.Context, address string, from int64) (*http.Response, error)
 
-// How often a download is begun again, and after what pause.
+// How often a download is tried again, and after what pause.
 const (
 	downloadTries = 5
 	downloadPause = 2 * time.Second
 )
 
-// fetch downloads into the file part, going on where it ends, until it is the
-// package. What breaks off is begun again where it broke.
-func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(Progress)) error {
+// fetch downloads the package into the file part. It resumes what an earlier download left,
+// and a download that broke off.
+func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, report func(Progress)) error {
 	for try := 1; ; try++ {
 		before, _ := part.Seek(0, io.SeekEnd)
-		err := fetchOnce(ctx, get, p, part, say)
+		err := fetchOnce(ctx, get, p, part, report)
 		after, _ := part.Seek(0, io.SeekEnd)
 		var final *permanentError
 		switch {
@@ -56,7 +56,7 @@ func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, new(*ChecksumError)) && before > 0: // what was there before was of something else
+		case errors.As(err, new(*ChecksumError)) && before > 0: // the beginning was of another file
 			try--
 			if err := part.Truncate(0); err != nil {
 				return err
@@ -64,7 +64,7 @@ func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(
 			continue
 		case errors.As(err, new(*ChecksumError)), errors.As(err, &final), try == downloadTries:
 			return err
-		case after > before: // it moves
+		case after > before: // it made progress
 			try = 0
 		}
 		if err := retry.Sleep(ctx, retry.Between(downloadPause/2, downloadPause*3/2)); err != nil {
@@ -73,12 +73,12 @@ func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, say func(
 	}
 }
 
-// permanentError is a download's failure that will be the same again.
+// permanentError is a failure that another try does not change.
 type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }
 
-func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, say func(Progress)) error {
+func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, report func(Progress)) error {
 	digest := sha256.New()
 	have, err := hashFile(ctx, part, digest)
 	if err != nil {
@@ -102,7 +102,7 @@ func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, say f
 		}
 	case resp.StatusCode == http.StatusPartialContent && rangeStart(resp) == have:
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
-		// It is no longer than what is there, which is not it.
+		// The whole archive is no longer than the part, and the part is not the archive.
 		return &ChecksumError{p.URL, p.SHA256, hex.EncodeToString(digest.Sum(nil))}
 	default:
 		err := fmt.Errorf("cannot download %s: the server answers %s", p.URL, resp.Status)
@@ -111,23 +111,23 @@ func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, say f
 		}
 		return err
 	}
-	return receive(resp, p, part, have, digest, func(p Progress) { alive(); say(p) })
+	return receive(resp, p, part, have, digest, func(p Progress) { alive(); report(p) })
 }
 
-// stallTimeout is how long a download may bring nothing before it is begun again.
+// stallTimeout is how long a download may receive nothing before it is tried again.
 const stallTimeout = time.Minute
 
 var errStalled = fmt.Errorf("no data arrived for %v", stallTimeout)
 
-// watchStall returns a context that ends when alive was not called for too long.
+// watchStall returns a context that ends if alive is not called for stallTimeout.
 func watchStall(ctx context.Context) (watched context.Context, alive func(), stop func()) {
 	watched, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
 	return watched, func() { timer.Reset(stallTimeout) }, func() { timer.Stop(); cancel(nil) }
 }
 
-// receive appends the body to part, and says whether that makes it the package.
-func receive(resp *http.Response, p Package, part *os.File, have int64, digest hash.Hash, say func(Progress)) error {
+// receive appends the body to part, and verifies the package.
+func receive(resp *http.Response, p Package, part *os.File, have int64, digest hash.Hash, report func(Progress)) error {
 	if _, err := part.Seek(have, io.SeekStart); err != nil {
 		return &permanentError{err}
 	}
@@ -135,14 +135,14 @@ func receive(resp *http.Response, p Package, part *os.File, have int64, digest h
 	if resp.ContentLength > 0 {
 		total = have + resp.ContentLength
 	}
-	to := &progressWriter{Writer: io.MultiWriter(part, digest), progress: Progress{Stage: Downloading, Done: have, Total: total}, say: say}
-	_, err := io.CopyBuffer(to, resp.Body, make([]byte, 1<<20))
+	counter := &progressCounter{Progress{Stage: Downloading, Done: have, Total: total}, report}
+	_, err := io.CopyBuffer(io.MultiWriter(part, digest, counter), resp.Body, make([]byte, 1<<20))
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk):
 		return &permanentError{fmt.Errorf("cannot save the download: %w", err)}
 	case err != nil:
-		return fmt.Errorf("cannot download %s: it stopped after %d bytes: %w", p.URL, to.progress.Done, err)
+		return fmt.Errorf("cannot download %s: it stopped after %d bytes: %w", p.URL, counter.Done, err)
 	}
 	if got := hex.EncodeToString(digest.Sum(nil)); got != p.SHA256 {
 		return &ChecksumError{p.URL, p.SHA256, got}
@@ -150,7 +150,7 @@ func receive(resp *http.Response, p Package, part *os.File, have int64, digest h
 	return nil
 }
 
-// rangeStart is the first byte that a partial answer holds; -1 when it does not say.
+// rangeStart is the first byte of a partial answer; -1: it does not say.
 func rangeStart(resp *http.Response) int64 {
 	text, _, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Content-Range"), "bytes "), "-")
 	n, err := strconv.ParseInt(text, 10, 64)
@@ -160,7 +160,7 @@ func rangeStart(resp *http.Response) int64 {
 	return n
 }
 
-// hashFile adds a file's bytes to the digest, and returns how many they are.
+// hashFile adds a file to the digest, and returns its size.
 func hashFile(ctx context.Context, f *os.File, digest hash.Hash) (int64, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, err
@@ -168,8 +168,8 @@ func hashFile(ctx context.Context, f *os.File, digest hash.Hash) (int64, error) 
 	return io.CopyBuffer(digest, contextReader{ctx, f}, make([]byte, 1<<20))
 }
 
-// contextReader reads until a context ends. It also hides the file's WriteTo, which
-// would bring a buffer of its own.
+// contextReader reads until a context ends. It also hides the file's WriteTo, which would
+// not use the caller's buffer.
 type contextReader struct {
 	ctx context.Context
 	io.Reader
@@ -196,16 +196,14 @@ func FileSHA256(ctx context.Context, name string) (string, error) {
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-// progressWriter tells how much was written.
-type progressWriter struct {
-	io.Writer
-	progress Progress
-	say      func(Progress)
+// progressCounter reports how much was written to it.
+type progressCounter struct {
+	Progress
+	report func(Progress)
 }
 
-func (c *progressWriter) Write(p []byte) (int, error) {
-	n, err := c.Writer.Write(p)
-	c.progress.Done += int64(n)
-	c.say(c.progress)
-	return n, err
+func (c *progressCounter) Write(p []byte) (int, error) {
+	c.Done += int64(len(p))
+	c.report(c.Progress)
+	return len(p), nil
 }

@@ -1,3 +1,18 @@
+// Package install puts Microsoft's agent package into a directory, completely or not at
+// all. It is for Dockerfiles, for machines without a network, and for a start without a
+// custom image.
+//
+//	fetch → verify → unpack → place
+//
+// The archive is downloaded into [stagingName] in the agent's directory. Its file name is
+// its SHA-256, so that an interrupted download is resumed, even after a kill, and nothing
+// is unpacked before the checksum is verified. Unpacking happens next to the archive and
+// stays in its directory: a path or a link of the archive that leads elsewhere is an
+// error. Then renames move the parts to their places, bin last. Until the listener is
+// there, the directory counts as empty, and the next install finishes it.
+//
+// What is installed is recorded in [packageRecordName], so that the same install
+// again does nothing.
 package install
 
 import (
@@ -16,34 +31,34 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Stage is what an install is at.
+// Stage is a part of an install.
 type Stage string
 
-// The stages that take long enough to be told.
+// The stages that take long enough to report progress.
 const (
 	Downloading Stage = "downloading"
 	Unpacking   Stage = "unpacking"
 )
 
-// Progress is how far a stage has come. Of Unpacking the bytes are the archive's.
+// Progress is how far a stage has come. Unpacking counts the bytes of the archive.
 type Progress struct {
 	Stage Stage
 	Done  int64
-	Total int64 // 0 when it is not known
+	Total int64 // 0: unknown
 }
 
 // Options are one install.
 type Options struct {
-	Dir        string // the agent's folder; made if it is not there
+	Dir        string // the agent's directory; created if it does not exist
 	Package    Package
-	File       string         // the archive, if it is a local file
-	Get        GetFunc        // how it is downloaded else
-	OnProgress func(Progress) // called often; nil for nobody
+	File       string         // a local archive; "": download it
+	Get        GetFunc        // downloads it
+	OnProgress func(Progress) // called often; may be nil
 }
 
 // Result is what an install did.
 type Result struct {
-	Unchanged bool // it was there, and nothing was done
+	Unchanged bool // the package was installed already
 	Resumed   int64
 	Files     int
 	Bytes     int64 // unpacked
@@ -51,13 +66,13 @@ type Result struct {
 	Unpack    time.Duration
 }
 
-// stagingName is the folder in the agent's in which an install works.
+// stagingName is the directory in the agent's directory in which an install works.
 const stagingName = ".azptend-install"
 
-// Install puts the package into the folder. When it fails, or is killed, the
-// folder holds what it held before, or no listener: then the next install of the
-// package finishes it. One install at a time is the caller's affair. The error
-// may be a *SumError.
+// Install installs the package into the directory. If it fails or is killed, the directory
+// holds what it held before, or no listener: then the next install of the package finishes
+// it. The caller makes sure that there is one install at a time. The error may be a
+// *ChecksumError.
 func Install(ctx context.Context, o Options) (Result, error) {
 	if err := o.Package.Check(); err != nil {
 		return Result{}, err
@@ -72,7 +87,7 @@ func Install(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
-	defer s.close()
+	defer s.agentDir.Close()
 	begun := time.Now()
 	archive, resumed, err := s.archive(ctx, o)
 	if err != nil {
@@ -82,27 +97,27 @@ func Install(ctx context.Context, o Options) (Result, error) {
 	fetched := time.Now()
 	sum, err := s.unpack(ctx, o, archive)
 	if err != nil {
-		return Result{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.removeTree())
+		return Result{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.agentDir.RemoveAll(s.path(treeName))) // the archive stays: it is verified
 	}
-	if err := s.place(recordsFor(o.Package)); err != nil {
+	p := o.Package
+	if err := s.place(records{packageRecordName: PackageRecord{p.Kind, p.Platform, p.Version, p.SHA256}}); err != nil {
 		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
 	return Result{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
-		s.remove()
+		safefile.RemoveAll(s.dir)
 }
 
-// staging is the folder in which an install works, on the same file system as the
-// places its files go to. Jobs may be able to write to the agent's folder, and
-// azptend may be root: everything is done through an opened agent's folder, so
-// that a link that is put in the way leads nowhere else.
+// staging is the directory in which an install works, on the same file system as the agent's
+// directory. Jobs may be able to write there, and azptend may be root: every operation goes
+// through the opened agent's directory, so that a link cannot lead outside it.
 type staging struct {
 	agentDir *os.Root
 	dir      string // the path of the staging folder
 }
 
-// openStaging makes the folder, and takes away what an install that was killed
-// left there, but for what is to be kept, a download of the same package. Only
-// what is ours is kept: another user could change it after it was verified.
+// openStaging creates the directory, and removes what an interrupted install left in it,
+// except keep, a download of the same package. It keeps only a file of its own user: another
+// user could change theirs after it was verified.
 func openStaging(dir, keep string) (s staging, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return s, err
@@ -112,12 +127,12 @@ func openStaging(dir, keep string) (s staging, err error) {
 		return s, err
 	}
 	if info, err := s.agentDir.Lstat(stagingName); err == nil && (!info.IsDir() || owner(info) != os.Geteuid()) {
-		if err := s.remove(); err != nil {
-			return s, errors.Join(err, s.close())
+		if err := safefile.RemoveAll(s.dir); err != nil {
+			return s, errors.Join(err, s.agentDir.Close())
 		}
 	}
 	if err := s.agentDir.Mkdir(stagingName, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return s, errors.Join(err, s.close())
+		return s, errors.Join(err, s.agentDir.Close())
 	}
 	left, err := s.list(".")
 	for _, entry := range left {
@@ -128,12 +143,12 @@ func openStaging(dir, keep string) (s staging, err error) {
 		err = errors.Join(err, s.agentDir.RemoveAll(s.path(entry.Name())))
 	}
 	if err != nil {
-		return s, errors.Join(err, s.close())
+		return s, errors.Join(err, s.agentDir.Close())
 	}
 	return s, nil
 }
 
-// path is the path, from the agent's folder, of something in the staging folder.
+// path is a path in the staging directory, relative to the agent's directory.
 func (s staging) path(parts ...string) string {
 	return filepath.Join(append([]string{stagingName}, parts...)...)
 }
@@ -142,16 +157,11 @@ func (s staging) list(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(s.agentDir.FS(), s.path(name))
 }
 
-func (s staging) remove() error { return safefile.RemoveAll(s.dir) }
-
-func (s staging) close() error { return s.agentDir.Close() }
-
-// partName names a download by what it is to become.
+// partName names the download of a package.
 func partName(p Package) string { return p.SHA256[:16] + ".part" }
 
-// archive is the verified archive, at its beginning, and how much of it an
-// earlier install had fetched. A local file is copied first: what is verified
-// must be what is unpacked, whatever happens to the file meanwhile.
+// archive opens the verified archive, and says how much of it an earlier install had
+// fetched. It copies a local file first, which could change after it was verified.
 func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed int64, err error) {
 	f, err = s.openPart(partName(o.Package))
 	if err != nil {
@@ -176,8 +186,8 @@ func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed in
 	return f, resumed, err
 }
 
-// maxArchive bounds what is taken over from an earlier download. Microsoft's
-// packages are of 300 MB.
+// maxArchive limits what is resumed of an earlier download. Microsoft's packages have
+// 300 MB.
 const maxArchive = 8 << 30
 
 // openPart opens the download, which is there if an earlier install was killed.
@@ -222,8 +232,7 @@ func (s staging) copyArchive(ctx context.Context, to *os.File, o Options) error 
 	return nil
 }
 
-// treeName is where the archive is unpacked; formerName, where what it replaces
-// goes.
+// treeName is where the archive is unpacked; formerName is where files go that it replaces.
 const treeName, formerName = "tree", "former"
 
 func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpackResult, error) {
@@ -239,8 +248,8 @@ func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpac
 	if err != nil {
 		return unpackResult{}, err
 	}
-	from := &progressReader{Reader: archive, progress: Progress{Stage: Unpacking, Total: info.Size()}, say: o.OnProgress}
-	sum, err := unpack(ctx, from, root)
+	counter := &progressCounter{Progress{Stage: Unpacking, Total: info.Size()}, o.OnProgress}
+	sum, err := unpack(ctx, io.TeeReader(archive, counter), root)
 	if err != nil {
 		return sum, err
 	}
@@ -250,27 +259,10 @@ func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpac
 	return sum, nil
 }
 
-// removeTree takes an unpacking that failed away; the archive stays, it is verified.
-func (s staging) removeTree() error { return s.agentDir.RemoveAll(s.path(treeName)) }
-
-// progressReader tells how much was read.
-type progressReader struct {
-	io.Reader
-	progress Progress
-	say      func(Progress)
-}
-
-func (c *progressReader) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.progress.Done += int64(n)
-	c.say(c.progress)
-	return n, err
-}
-
-// listenerPath is the program by which a folder is known to hold an agent.
+// listenerPath is the program that shows that a directory holds an agent.
 const listenerPath = "bin/Agent.Listener"
 
-// HasAgent says whether the folder holds an agent, whoever put it there.
+// HasAgent says whether the directory holds an agent, installed by anybody.
 func HasAgent(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, listenerPath))
 	return !errors.Is(err, fs.ErrNotExist)

@@ -198,7 +198,7 @@ func TestKilledAnywhere(t *testing.T) {
 		if _, err := unpackInto(t, s.dir, next.archive); err != nil {
 			t.Fatal(err)
 		}
-		placeUntil(t, s, recordsFor(p), moves)
+		placeUntil(t, s, records{packageRecordName: PackageRecord{p.Kind, p.Platform, p.Version, p.SHA256}}, moves)
 		b, err := os.ReadFile(filepath.Join(dir, listenerPath))
 		switch m, is := Installed(dir); {
 		case errors.Is(err, fs.ErrNotExist):

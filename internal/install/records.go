@@ -11,14 +11,13 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// packageRecordName is the file that says what is installed in an agent's folder.
+// packageRecordName is the file that says which package is installed in a directory.
 const packageRecordName = ".azptend-package"
 
-// maxRecord is the limit for a file that says what is installed. Ours are of
-// some hundred bytes.
+// maxRecord is the size limit of a record. They have some hundred bytes.
 const maxRecord = 64 << 10
 
-// PackageRecord is what it holds.
+// PackageRecord says which package is installed.
 type PackageRecord struct {
 	Kind     Kind   `json:"kind"`
 	Platform string `json:"platform"`
@@ -26,8 +25,8 @@ type PackageRecord struct {
 	SHA256   string `json:"sha256"`
 }
 
-// Installed is what an install of ours has put into the folder, as long as it is
-// there: an agent that has updated itself leaves bin a link (agent-protocol.md 4.3).
+// Installed returns the package that azptend installed into the directory, if it is still
+// there: an agent that has updated itself has replaced bin by a link (agent-protocol.md 4.3).
 func Installed(dir string) (PackageRecord, bool) {
 	var m PackageRecord
 	b, err := safefile.Dir(dir).ReadFile(packageRecordName, maxRecord)
@@ -41,14 +40,10 @@ func Installed(dir string) (PackageRecord, bool) {
 	return m, true
 }
 
-// records are the files that say what is installed, by their names.
+// records are the contents of the records to write, by their file names.
 type records map[string]any
 
-func recordsFor(p Package) records {
-	return records{packageRecordName: PackageRecord{p.Kind, p.Platform, p.Version, p.SHA256}}
-}
-
-// place moves what is in the tree to its places.
+// place moves the tree to the agent's directory, and writes the records.
 func (s staging) place(m records) error {
 	moves, err := s.moves(m)
 	if err != nil {
@@ -62,9 +57,9 @@ func (s staging) place(m records) error {
 	return nil
 }
 
-// moves are the renames of place, in their order: bin goes first and comes last.
-// In between there is no listener, so a folder whose parts are of two packages is
-// never taken for an agent. Without bin the marks say nothing yet.
+// moves are the steps of place, in order: the old bin goes first, and the new one comes last.
+// In between there is no listener, so a directory with parts of two packages never counts as an
+// agent. Without bin, the records do not count.
 func (s staging) moves(m records) ([]func() error, error) {
 	if err := s.agentDir.Mkdir(s.path(formerName), 0o755); err != nil {
 		return nil, err
@@ -100,13 +95,13 @@ func (s staging) moveIn(name string) error {
 	return s.agentDir.Rename(s.path(treeName, name), name)
 }
 
-// writeRecord writes down what is being installed.
+// writeRecord writes a record.
 func (s staging) writeRecord(name string, content any) error {
 	b, err := json.Marshal(content)
 	if err != nil {
 		return err
 	}
-	f, err := s.agentDir.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // whatever is there is not ours
+	f, err := s.agentDir.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // azptend left nothing there
 	if err != nil {
 		return err
 	}

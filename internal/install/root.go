@@ -16,43 +16,40 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// RootOptions are the making of one root from an installation.
+// RootOptions say how to make one root from an installation.
 type RootOptions struct {
 	From string // the installation; it may be read-only
-	Dir  string // the root; made if it is not there
+	Dir  string // the root; created if it does not exist
 	Jobs JobUser
-	// As does something with the rights on files of the user that the agent runs
-	// as: what is made is that user's, and where it can plant links, nobody else is
-	// led astray. Nil is for this process's own.
+	// As calls a function with the file system rights of the agent's user. The files belong
+	// to that user, and a link that it plants leads no other user astray. Nil: this
+	// process's own rights.
 	As             func(func() error) error
-	PreviousKilled bool           // an azptend was killed in the root, and its agent may work on
-	OnProgress     func(Progress) // called often; nil for nobody
+	PreviousKilled bool           // an azptend was killed in the root, and its agent may still run
+	OnProgress     func(Progress) // called often; may be nil
 }
 
-// RootResult is what became of a root.
+// RootResult says what was done about a root.
 type RootResult struct {
 	Decision Decision
-	Method   Method // of bin and externals; where they are of several, the closest
-	Damage   error  // why the file that says what the root was made from cannot be read; nil if it can, or is not there
+	Method   Method // of bin and externals; of several, the one that shares the most
+	Damage   error  // why the root's record cannot be read; nil if it can be, or does not exist
 	Files    int
 	Bytes    int64
-	Copied   int64 // of the bytes, those that took room of their own
+	Copied   int64 // the bytes that take space of their own
 	Took     time.Duration
 }
 
-// Linked says that the root shares files with the installation.
-func (d RootResult) Linked() bool { return d.Method == HardLink }
-
-// rootRecord is what the file rootRecordName holds.
+// rootRecord says what a root was made from.
 type rootRecord struct {
 	From   string `json:"from"`
 	Source string `json:"source"` // see sourceOf
 	Method Method `json:"method"`
 }
 
-// MakeRoot sees to it that the root holds an agent of the installation's. When it
-// fails, or is killed, the root holds what it held before, or no listener: then the
-// next one finishes it. One at a time is the caller's affair. The error is a
+// MakeRoot makes the root from the installation, if it is not made from it already. If it
+// fails or is killed, the root holds what it held before, or no listener: then the next call
+// finishes it. The caller makes sure that there is one call at a time. The error is a
 // *RootError.
 func MakeRoot(ctx context.Context, o RootOptions) (RootResult, error) {
 	if o.As == nil {
@@ -85,7 +82,7 @@ func makeRoot(ctx context.Context, o RootOptions) (RootResult, error) {
 		if found.record != nil {
 			done.Method = found.record.Method
 		}
-		if d == Keep { // one that was killed at its very end has not tidied up
+		if d == Keep { // one that was killed at its very end has left files
 			return done, o.As(func() error { return safefile.RemoveAll(filepath.Join(o.Dir, stagingName)) })
 		}
 		return done, nil
@@ -97,10 +94,10 @@ func makeRoot(ctx context.Context, o RootOptions) (RootResult, error) {
 	if err := o.As(func() (err error) { s, err = openStaging(o.Dir, ""); return err }); err != nil {
 		return RootResult{}, err
 	}
-	defer s.close()
+	defer s.agentDir.Close()
 	m := &rootMaker{options: o, methods: copyMethods{reflink: true, link: true}}
 	if err := m.copyInstallation(ctx, filepath.Join(s.dir, treeName)); err != nil {
-		return RootResult{}, errors.Join(err, o.As(s.remove))
+		return RootResult{}, errors.Join(err, o.As(func() error { return safefile.RemoveAll(s.dir) }))
 	}
 	m.done.Decision, m.done.Method, m.done.Damage = Create, m.method(), found.damage
 	written := records{rootRecordName: rootRecord{o.From, source, m.done.Method}}
@@ -111,13 +108,13 @@ func makeRoot(ctx context.Context, o RootOptions) (RootResult, error) {
 		if err := s.place(written); err != nil {
 			return err
 		}
-		return s.remove()
+		return safefile.RemoveAll(s.dir)
 	})
 	m.done.Took = time.Since(begun)
 	return m.done, err
 }
 
-// makeRootFolder makes the root; where its user may not, in its name.
+// makeRootFolder creates the root as its user, or if that user may not, for its user.
 func makeRootFolder(o RootOptions) error {
 	err := o.As(func() error { return os.MkdirAll(o.Dir, 0o755) })
 	if !errors.Is(err, fs.ErrPermission) {
@@ -132,9 +129,8 @@ func makeRootFolder(o RootOptions) error {
 	return os.Lchown(o.Dir, o.Jobs.UID, o.Jobs.GID)
 }
 
-// readRootRecord reads what a root was made from. Nil and no error is a root that
-// azptend has not made. The error is a mark that nobody can have written but azptend,
-// and that azptend cannot have left like this.
+// readRootRecord reads a root's record. Without one, azptend has not made the root. The error
+// says that something else is in its place.
 func readRootRecord(dir string) (*rootRecord, error) {
 	b, err := safefile.Dir(dir).ReadFile(rootRecordName, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -150,8 +146,8 @@ func readRootRecord(dir string) (*rootRecord, error) {
 	return &m, nil
 }
 
-// sourceOf tells one content of an installation's folder from another: by the
-// package that is known to be in it, else by names, sizes and times in bin.
+// sourceOf identifies the content of an installation: by the package that its record names,
+// else by the names, sizes and times of the files in bin.
 func sourceOf(from string) (string, error) {
 	if !HasAgent(from) {
 		return "", errNoListener

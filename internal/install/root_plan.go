@@ -8,47 +8,45 @@ import (
 	"strings"
 )
 
-// Method is how an installation's files come into a root.
+// Method is how a file of the installation gets into a root.
 type Method string
 
 // The methods, the cheapest first.
 const (
 	Reflink  Method = "reflink"   // a copy that shares its blocks until one side writes
-	HardLink Method = "hard link" // the very file, of which both have a name
+	HardLink Method = "hard link" // the same file
 	Copy     Method = "copy"
 )
 
-// JobUser is whom an agent and its jobs run as.
+// JobUser is the user that an agent and its jobs run as.
 type JobUser struct{ UID, GID int }
 
-// inode is what a hard link shares: whoever may write it through one name writes
-// every agent's.
+// inode is what hard links share: who may write through one name writes every agent's file.
 type inode struct {
 	uid  int
 	mode fs.FileMode
 }
 
-// mayLink says whether a file of the installation may have a name in a root where
-// jobs run as this user: nobody but its owner writes it, and the owner is somebody
-// else. Root writes everything. The mode's group bits also hold the mask of an
-// access list, so that there is none to look at.
+// mayLink says whether a file of the installation may be linked into a root where jobs run as
+// this user: only its owner may write it, and the owner is another user. Root may write every
+// file. The group bits of the mode hold the mask of an access list, if there is one.
 func mayLink(f inode, jobs JobUser) bool {
 	const privileged = fs.ModeSetuid | fs.ModeSetgid
 	return jobs.UID != 0 && f.uid != jobs.UID && f.mode.IsRegular() && f.mode&(0o022|privileged) == 0
 }
 
-// entryKind is what becomes of something in an installation's folder.
+// entryKind says what to do with a name in the installation.
 type entryKind string
 
 const (
-	programEntry entryKind = "program" // bin and externals: what an update only ever renames
-	ownEntry     entryKind = "own"     // a file that each root has for itself
-	skippedEntry entryKind = "left"    // not a root's: an agent's identity, its work, an archive
+	programEntry entryKind = "program" // bin and externals: an update only renames them
+	ownEntry     entryKind = "own"     // a file that each root has a copy of
+	skippedEntry entryKind = "left"    // not for a root: an agent's identity, its work, an archive
 )
 
-// classifyEntry sorts what is in an installation's folder. An update truncates the files
-// beside bin in place, so they are never shared (agent-protocol.md 3.9); an
-// agent's identity, logs and work are its own, and so is what azptend keeps.
+// classifyEntry says what to do with a name in the installation. An update truncates the files
+// beside bin in place, so they are never shared (agent-protocol.md 3.9). Each agent has its own
+// identity, logs and work, and azptend's files are of one directory.
 func classifyEntry(name string, mode fs.FileMode) entryKind {
 	switch {
 	case name == "bin" || name == "externals":
@@ -61,8 +59,8 @@ func classifyEntry(name string, mode fs.FileMode) entryKind {
 	return ownEntry
 }
 
-// settingFiles are the files in an agent's folder that a person may have put there
-// for every agent of it (agent-protocol.md 3.4 to 3.7).
+// settingFiles are files that a person may have put into the installation for all its agents
+// (agent-protocol.md 3.4 to 3.7).
 func settingFiles() []string {
 	return []string{
 		".env", ".path", ".capabilities", ".setup_info", ".certificates", ".options",
@@ -70,33 +68,33 @@ func settingFiles() []string {
 	}
 }
 
-// isArchive: images often leave the package that they have unpacked.
+// isArchive finds the package, which images often leave after they have unpacked it.
 func isArchive(name string) bool {
 	return strings.HasSuffix(name, ".gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".zip")
 }
 
-// Decision is what is done about a root at a start.
+// Decision says what to do about a root at a start.
 type Decision string
 
 // The decisions.
 const (
-	Create  Decision = "make"    // there is no agent in it, or an older one of the installation's
-	Keep    Decision = "keep"    // it is the installation's
-	Foreign Decision = "foreign" // somebody else has put an agent there
-	Leave   Decision = "leave"   // an earlier life may still be at work in it
+	Create  Decision = "make"    // it holds no agent, or one that was made from an older installation
+	Keep    Decision = "keep"    // it is made from this installation
+	Foreign Decision = "foreign" // it holds an agent that azptend did not put there
+	Leave   Decision = "leave"   // a previous run may still use it
 )
 
-// rootState is how a root was found.
+// rootState is what a root holds.
 type rootState struct {
 	hasAgent       bool // bin/Agent.Listener is there
 	record         *rootRecord
-	damage         error // the mark cannot be read
+	damage         error // why the record cannot be read
 	previousKilled bool  // an azptend was killed in it
 }
 
-// decideRoot says what is done about a root. An agent that has updated itself since
-// stays as it is until the installation changes. A damaged mark is of a root that
-// azptend has made: a job has put something else in its place.
+// decideRoot says what to do about a root. An agent that has updated itself stays until the
+// installation changes. A damaged record shows that azptend made the root, and a job replaced
+// the record.
 func decideRoot(source string, found rootState) Decision {
 	switch {
 	case !found.hasAgent:
@@ -111,11 +109,11 @@ func decideRoot(source string, found rootState) Decision {
 	return Create
 }
 
-// copyMethods are those that have not failed yet. What a file system cannot do for one
-// file it cannot do for the next.
+// copyMethods are the methods that have not failed. If a file system cannot do one for a file,
+// it cannot do it for the next.
 type copyMethods struct{ reflink, link bool }
 
-// best is the best way left for a file.
+// best is the best method for a file.
 func (w copyMethods) best(linkable bool) Method {
 	switch {
 	case w.reflink:
@@ -126,7 +124,7 @@ func (w copyMethods) best(linkable bool) Method {
 	return Copy
 }
 
-// without is what is left when a method has failed.
+// without returns the methods without one that has failed.
 func (w copyMethods) without(m Method) copyMethods {
 	switch m {
 	case Reflink:

@@ -14,19 +14,18 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Making is a root being made; its bytes are the installation's.
+// Making is the stage of making a root. Its progress counts the installation's bytes.
 const Making Stage = "making the root"
 
-// rootMaker fills a root's tree.
+// rootMaker makes the tree of a root.
 type rootMaker struct {
-	options RootOptions
-	methods copyMethods
-	done    RootResult
-	// How many of bin's and externals' files came by each method.
-	reflinked, linked int
+	options           RootOptions
+	methods           copyMethods
+	done              RootResult
+	reflinked, linked int // of the files in bin and externals
 }
 
-// method names the closest that bin and externals are to the installation's.
+// method is how bin and externals were made: the method that shares the most.
 func (m *rootMaker) method() Method {
 	switch {
 	case m.linked > 0:
@@ -37,7 +36,7 @@ func (m *rootMaker) method() Method {
 	return Copy
 }
 
-// copyInstallation makes the tree from the installation's folder.
+// copyInstallation makes the tree from the installation.
 func (m *rootMaker) copyInstallation(ctx context.Context, tree string) error {
 	var entries []fs.DirEntry
 	err := m.options.As(func() (err error) {
@@ -53,9 +52,13 @@ func (m *rootMaker) copyInstallation(ctx context.Context, tree string) error {
 		from, to := filepath.Join(m.options.From, entry.Name()), filepath.Join(tree, entry.Name())
 		switch classifyEntry(entry.Name(), entry.Type()) {
 		case programEntry:
-			err = m.addProgramFolder(ctx, from, to)
+			// One that is a link, as after an update, becomes a directory: through a link the
+			// listener would take the installation for its own (agent-protocol.md 3.9).
+			if from, err = filepath.EvalSymlinks(from); err == nil {
+				err = m.addFolder(ctx, from, to)
+			}
 		case ownEntry:
-			err = m.options.As(func() error { return m.addOwnFile(from, to) })
+			err = m.options.As(func() error { _, err := m.copyFile(from, to, false); return err })
 		}
 		if err != nil {
 			return err
@@ -64,45 +67,31 @@ func (m *rootMaker) copyInstallation(ctx context.Context, tree string) error {
 	return nil
 }
 
-// addProgramFolder brings bin or externals in. One that is a link, as after an update,
-// becomes a folder: through a link the listener would take the installation for
-// its own (agent-protocol.md 3.9).
-func (m *rootMaker) addProgramFolder(ctx context.Context, from, to string) error {
-	target, err := filepath.EvalSymlinks(from)
-	if err != nil {
-		return err
-	}
-	return m.addFolder(ctx, target, to)
-}
-
-// addFolder brings a folder in, and what is below it. Links are made by this process
-// itself, in folders that were opened as the agent's user: the kernel gives nobody
-// a name of a file that is neither theirs nor theirs to write
-// (fs.protected_hardlinks).
+// addFolder adds a directory with all that is in it. This process itself makes the links, in
+// directories that were opened as the agent's user: the kernel lets nobody link a file that
+// they neither own nor may write (fs.protected_hardlinks).
 func (m *rootMaker) addFolder(ctx context.Context, from, to string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	f := &rootFolder{from: from, to: to, maker: m}
+	f := &rootFolder{from: from, to: to, maker: m, toLink: map[string]int64{}}
 	defer f.close()
-	if err := m.options.As(f.open); err != nil {
+	if err := m.options.As(func() error { return f.open(ctx) }); err != nil {
 		return err
 	}
-	for _, name := range f.toLink {
+	var notLinked []string
+	for name, size := range f.toLink {
 		if err := link(f.source, f.target, name); err != nil {
 			m.methods = m.methods.without(HardLink)
-			f.toCopy = append(f.toCopy, name)
+			notLinked = append(notLinked, name)
 			continue
 		}
 		m.linked++
-		m.count(f.sizes[name], 0)
+		m.count(size, 0)
 	}
 	err := m.options.As(func() error {
-		for _, name := range f.toCopy {
-			if err := m.copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+		for _, name := range notLinked {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := ctx.Err(); err != nil {
+			if _, err := m.copyFile(filepath.Join(from, name), filepath.Join(to, name), false); err != nil {
 				return err
 			}
 		}
@@ -119,13 +108,12 @@ func (m *rootMaker) addFolder(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// rootFolder is one folder of a tree being made.
+// rootFolder is one directory of the tree.
 type rootFolder struct {
 	from, to       string
 	maker          *rootMaker
 	source, target *os.File
-	sizes          map[string]int64
-	toLink, toCopy []string
+	toLink         map[string]int64 // the files to link, with their sizes
 	below          []string
 }
 
@@ -134,9 +122,8 @@ func (f *rootFolder) close() {
 	f.target.Close()
 }
 
-// open makes the folder, sorts what goes into it, and makes the links that are
-// files of their own.
-func (f *rootFolder) open() (err error) {
+// open makes the directory, and everything in it except hard links and directories.
+func (f *rootFolder) open(ctx context.Context) (err error) {
 	if f.source, err = safefile.OpenDir(f.from); err != nil {
 		return err
 	}
@@ -154,24 +141,22 @@ func (f *rootFolder) open() (err error) {
 	if err != nil {
 		return err
 	}
-	f.sizes = map[string]int64{}
-	shared := isSafeToLinkFrom(info, f.maker.options.Jobs)
+	// Who can replace a file here must not get a second name for the replacement from root.
+	safe := mayLink(inode{owner(info), info.Mode().Perm()}, f.maker.options.Jobs)
 	for _, entry := range entries {
-		if err := f.addEntry(entry, shared); err != nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := f.addEntry(entry, safe); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// isSafeToLinkFrom says the same of a folder as mayLink of a file: who can put
-// another file in one's place must not have root give it a second name.
-func isSafeToLinkFrom(folder fs.FileInfo, jobs JobUser) bool {
-	return mayLink(inode{owner(folder), folder.Mode().Perm()}, jobs)
-}
-
-func (f *rootFolder) addEntry(entry fs.DirEntry, shared bool) error {
+func (f *rootFolder) addEntry(entry fs.DirEntry, safe bool) error {
 	name := entry.Name()
+	from, to := filepath.Join(f.from, name), filepath.Join(f.to, name)
 	info, err := entry.Info()
 	if err != nil {
 		return err
@@ -180,81 +165,51 @@ func (f *rootFolder) addEntry(entry fs.DirEntry, shared bool) error {
 	case info.IsDir():
 		f.below = append(f.below, name)
 	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(filepath.Join(f.from, name))
+		target, err := os.Readlink(from)
 		if err != nil {
 			return err
 		}
-		return os.Symlink(target, filepath.Join(f.to, name))
+		return os.Symlink(target, to)
 	case info.Mode().IsRegular(): // no package has anything else
-		return f.addFile(name, info, shared && mayLink(inode{owner(info), info.Mode()}, f.maker.options.Jobs))
-	}
-	return nil
-}
-
-// addFile brings a file in by the best way there is, or puts it on the list for it.
-// From the first file it learns whether the file systems know reflinks.
-func (f *rootFolder) addFile(name string, info fs.FileInfo, linkable bool) error {
-	m := f.maker
-	switch m.methods.best(linkable) {
-	case HardLink:
-		f.toLink = append(f.toLink, name)
-		f.sizes[name] = info.Size()
-	case Copy:
-		f.toCopy = append(f.toCopy, name)
-	case Reflink:
-		err := m.reflink(filepath.Join(f.from, name), filepath.Join(f.to, name))
-		if errors.Is(err, errNoReflink) {
-			m.methods = m.methods.without(Reflink)
-			return f.addFile(name, info, linkable)
+		linkable := safe && mayLink(inode{owner(info), info.Mode()}, f.maker.options.Jobs)
+		method, err := f.maker.copyFile(from, to, linkable)
+		switch method {
+		case HardLink:
+			f.toLink[name] = info.Size()
+		case Reflink:
+			f.maker.reflinked++
 		}
-		if err != nil {
-			return err
-		}
-		m.reflinked++
-		m.count(info.Size(), 0)
+		return err
 	}
 	return nil
 }
 
 var errNoReflink = errors.New("no reflink")
 
-// reflink makes a file that shares its blocks. A failure of the sharing itself
-// leaves no file.
-func (m *rootMaker) reflink(from, to string) error {
-	return makeFile(from, to, func(t, f *os.File) error {
-		if reflink(t, f) != nil {
-			return errNoReflink
+// copyFile copies a file by the best method that is left. It leaves hard links to its
+// caller. The first file shows whether the file systems know reflinks.
+func (m *rootMaker) copyFile(from, to string, linkable bool) (Method, error) {
+	method := m.methods.best(linkable)
+	if method == HardLink {
+		return method, nil
+	}
+	copied := int64(0)
+	size, err := makeFile(from, to, func(target, source *os.File) (err error) {
+		if method == Copy {
+			copied, err = io.Copy(target, source)
+		} else if reflink(target, source) != nil {
+			err = errNoReflink
 		}
-		return nil
+		return err
 	})
-}
-
-// copyFile copies a file of bin or externals.
-func (m *rootMaker) copyFile(from, to string) error {
-	var n int64
-	err := makeFile(from, to, func(t, f *os.File) (err error) { n, err = io.Copy(t, f); return err })
-	if err == nil {
-		m.count(n, n)
-	}
-	return err
-}
-
-// addOwnFile brings in a file that each root has for itself.
-func (m *rootMaker) addOwnFile(from, to string) error {
-	if m.methods.reflink {
-		err := m.reflink(from, to)
-		if err == nil {
-			if info, err := os.Stat(to); err == nil {
-				m.count(info.Size(), 0)
-			}
-			return nil
-		}
-		if !errors.Is(err, errNoReflink) {
-			return err
-		}
+	if errors.Is(err, errNoReflink) {
 		m.methods = m.methods.without(Reflink)
+		return m.copyFile(from, to, linkable)
 	}
-	return m.copyFile(from, to)
+	if err == nil {
+		m.count(max(size, copied), copied)
+	}
+	return method, err
 }
 
 func (m *rootMaker) count(bytes, copied int64) {
@@ -264,27 +219,26 @@ func (m *rootMaker) count(bytes, copied int64) {
 	m.options.OnProgress(Progress{Stage: Making, Done: m.done.Bytes})
 }
 
-// makeFile makes a file with another's mode, and what fill puts in; nothing is
-// left of one that failed.
-func makeFile(from, to string, fill func(to, from *os.File) error) error {
+// makeFile makes a file with the mode of another one, of this size, and calls fill. If that
+// fails, nothing is left.
+func makeFile(from, to string, fill func(target, source *os.File) error) (size int64, err error) {
 	source, err := safefile.Open(from)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer source.Close()
 	info, err := source.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm()|0o400)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	err = errors.Join(fill(target, source), target.Close())
-	if err != nil {
-		return errors.Join(err, os.Remove(to))
+	if err := errors.Join(fill(target, source), target.Close()); err != nil {
+		return 0, errors.Join(err, os.Remove(to))
 	}
-	return nil
+	return info.Size(), nil
 }
 
 func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

@@ -3,6 +3,7 @@ package install
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -191,83 +192,56 @@ func (u *unpacker) makeLink(h tar.Header) error {
 	return u.root.Symlink(h.Linkname, h.Name)
 }
 
-// The pieces that are inflated ahead of what is being written, and their size.
+// The number and size of the chunks that are inflated ahead of what is being written.
 const maxChunks, chunkSize = 8, 1 << 20
 
-// inflate gunzips beside its reader, so that one core inflates while another
-// writes files. Stop ends it, and waits until it has.
+// inflate gunzips in a goroutine, so that one core inflates while another writes files.
+// Stop ends it, and waits until it has ended.
 func inflate(archive io.Reader) (r io.Reader, stop func(), err error) {
 	zipped, err := gzip.NewReader(bufio.NewReaderSize(archive, chunkSize))
 	if err != nil {
 		return nil, nil, fmt.Errorf("the archive cannot be read: %w", err)
 	}
-	a := &readAhead{full: make(chan chunk, maxChunks), free: make(chan []byte, maxChunks), quit: make(chan struct{}), done: make(chan struct{})}
+	a := &readAhead{full: make(chan *bytes.Buffer, maxChunks), free: make(chan *bytes.Buffer, maxChunks), quit: make(chan struct{}), done: make(chan struct{})}
 	for range maxChunks {
-		a.free <- make([]byte, chunkSize)
+		a.free <- bytes.NewBuffer(make([]byte, 0, chunkSize+bytes.MinRead))
 	}
 	go a.fill(zipped)
 	return a, func() { close(a.quit); <-a.done }, nil
 }
 
-// chunk is some inflated bytes, or the error that ended them.
-type chunk struct {
-	bytes []byte
-	err   error
-}
-
-// readAhead is a reader of what a goroutine reads ahead.
+// readAhead is a reader of what a goroutine reads ahead. Its buffers go round: free, full.
 type readAhead struct {
-	full       chan chunk
-	free       chan []byte
+	full, free chan *bytes.Buffer
 	quit, done chan struct{}
-	current    chunk
-	rest       []byte
+	current    *bytes.Buffer
+	err        error // why full was closed
 }
 
 func (a *readAhead) fill(r io.Reader) {
 	defer close(a.done)
-	for {
-		var buffer []byte
+	defer close(a.full)
+	for a.err == nil {
 		select {
-		case buffer = <-a.free:
+		case b := <-a.free:
+			b.Reset()
+			_, a.err = io.CopyN(b, r, chunkSize)
+			a.full <- b // has room for every buffer
 		case <-a.quit:
-			return
-		}
-		n, err := readChunk(r, buffer)
-		select {
-		case a.full <- chunk{buffer[:n], err}:
-		case <-a.quit:
-			return
-		}
-		if err != nil {
-			return
+			a.err = io.ErrClosedPipe
 		}
 	}
 }
 
-// readChunk fills buffer, unless the end or an error comes first.
-func readChunk(r io.Reader, buffer []byte) (n int, err error) {
-	for n < len(buffer) && err == nil {
-		var m int
-		m, err = r.Read(buffer[n:])
-		n += m
-	}
-	return n, err
-}
-
-// Read gives what was inflated, in its order.
+// Read reads what was inflated, in its order.
 func (a *readAhead) Read(p []byte) (int, error) {
-	for len(a.rest) == 0 {
-		if a.current.err != nil {
-			return 0, a.current.err
+	for a.current == nil || a.current.Len() == 0 {
+		if a.current != nil {
+			a.free <- a.current
 		}
-		if a.current.bytes != nil {
-			a.free <- a.current.bytes[:chunkSize]
+		if a.current = <-a.full; a.current == nil {
+			return 0, a.err
 		}
-		a.current = <-a.full
-		a.rest = a.current.bytes
 	}
-	n := copy(p, a.rest)
-	a.rest = a.rest[n:]
-	return n, nil
+	return a.current.Read(p)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 )
 
-// removalReasons are why a keeper removes an agent.
-func removalReasons() []pool.Reason { return []pool.Reason{pool.Dead, pool.RemovalRequested} }
+// removalReasons are the reasons for which a keeper removes an agent.
+var removalReasons = []pool.Reason{pool.Dead, pool.RemovalRequested}
 
 // act prunes and ensures the placeholder, and shows the result.
 func (t *poolLoop) act(ctx context.Context, s pool.Survey) error {
@@ -61,29 +61,29 @@ func (t *poolLoop) prune(ctx context.Context, s pool.Survey) (pool.Survey, error
 	return s, err
 }
 
-// reportRemoval logs the result for a ghost, and says whether it is gone. What another
-// keeper has removed is not counted.
+// reportRemoval logs the result for a ghost, and says whether it is gone. It does not count
+// what another keeper removed.
 func (t *poolLoop) reportRemoval(ghost pool.Verdict, r pool.RemoveResult) bool {
-	facts := []any{"agent", r.Agent.Name, "agent_id", r.Agent.ID, "reason", ghost.Reason, "why", ghost.Why}
+	log := t.log.With("agent", r.Agent.Name, "agent_id", r.Agent.ID, "reason", ghost.Reason, "why", ghost.Why)
 	what := fmt.Sprintf("agent %q (%d)", r.Agent.Name, r.Agent.ID)
 	switch r.Removal {
 	case pool.Removed:
 		t.k.o.Metrics.removed.Add(1, t.state.name, string(ghost.Reason))
-		t.k.o.Log.Info("Removed a ghost", t.logArgs(facts)...)
+		log.Info("Removed a ghost")
 		t.record(false, "removed "+what+": "+ghost.Why)
 	case pool.Failed:
 		t.k.o.Metrics.failed.Add(1, t.state.name)
-		t.k.o.Log.Warn("Cannot remove a ghost, retrying later", t.logArgs(append(facts, "error", r.Err))...)
+		log.Warn("Cannot remove a ghost, retrying later", "error", r.Err)
 		t.record(true, r.Err.Error())
 	default:
-		t.k.o.Log.Debug("Skipped a ghost", t.logArgs(append(facts, "outcome", r.Removal, "now", r.Why))...)
+		log.Debug("Skipped a ghost", "outcome", r.Removal, "now", r.Why)
 	}
 	return r.Removal == pool.Removed || r.Removal == pool.Gone
 }
 
-// ensurePlaceholder makes the placeholder, where the survey does not show the one that
-// was made or found before. A name that somebody's agent holds is told as an
-// error once, and costs no more requests until that agent is another.
+// ensurePlaceholder makes the placeholder, unless the survey shows the one that was made or
+// found before. If another agent holds the name, it reports that once, and makes no more
+// requests until that agent changes.
 func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 	want := t.k.o.Placeholder
 	if want == nil {
@@ -104,7 +104,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 	var held *pool.NameTakenError
 	if errors.As(err, &held) {
 		t.placeholderID = held.Agent.ID
-		t.k.o.Log.Warn("Cannot create the placeholder", t.logArgs([]any{"error", err, "hint", held.Hint()})...)
+		t.log.Warn("Cannot create the placeholder", "error", err, "hint", held.Hint())
 		t.record(true, err.Error())
 		return nil
 	}
@@ -113,7 +113,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 	}
 	t.placeholderID = done.Agent.ID
 	if done.Outcome == pool.Created || done.Outcome == pool.Updated {
-		t.k.o.Log.Info("Placeholder ensured", t.logArgs([]any{"outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID})...)
+		t.log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID)
 		t.record(false, fmt.Sprintf("%s placeholder %q (%d)", done.Outcome, done.Agent.Name, done.Agent.ID))
 	}
 	if done.Outcome == pool.Created {
@@ -122,8 +122,6 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 	}
 	return nil
 }
-
-func (t *poolLoop) logArgs(facts []any) []any { return append([]any{"pool", t.state.name}, facts...) }
 
 // record adds an entry to the page's log.
 func (t *poolLoop) record(bad bool, what string) {

@@ -2,29 +2,27 @@ package keep
 
 import "time"
 
-// slotLength and slots make a history of six hours, whatever happens in them.
+// slotLength and maxSlots make a history of six hours.
 const (
 	slotLength = time.Minute
 	maxSlots   = 360
 )
 
-// Slot is a minute of a pool's past.
+// Slot is one minute of a pool's history.
 type Slot struct {
 	From    time.Time
-	Seen    bool          // somebody looked
-	Waited  time.Duration // the longest wait of started jobs in it
-	Started int           // how many those were
-	Oldest  time.Duration // the most that a job that had not started had waited
+	Seen    bool          // the pool was seen
+	Started int           // jobs that started
+	Waited  time.Duration // the longest wait of those
+	Oldest  time.Duration // the longest wait of a job that had not started
 }
 
 // history is a ring of slots.
-type history struct {
-	ring [maxSlots]Slot
-}
+type history [maxSlots]Slot
 
 func (h *history) add(p Snapshot, n jobChanges) {
 	from := p.At.Truncate(slotLength)
-	slot := &h.ring[index(from)]
+	slot := &h[index(from)]
 	if !slot.From.Equal(from) {
 		*slot = Slot{From: from}
 	}
@@ -36,12 +34,11 @@ func (h *history) add(p Snapshot, n jobChanges) {
 	}
 }
 
-// last are the newest n slots up to now, the oldest first. What nobody looked at
-// is a gap.
+// last returns the newest n slots up to now, the oldest first.
 func (h *history) last(n int, now time.Time) []Slot {
 	var found []Slot
 	for at := now.Truncate(slotLength).Add(-time.Duration(n-1) * slotLength); len(found) < n; at = at.Add(slotLength) {
-		slot := h.ring[index(at)]
+		slot := h[index(at)]
 		if !slot.From.Equal(at) {
 			slot = Slot{From: at}
 		}
@@ -50,8 +47,8 @@ func (h *history) last(n int, now time.Time) []Slot {
 	return found
 }
 
-// index is a minute's place. A server without a clock says 1970, and hours before
-// that have a place too.
+// index is the place of a minute in the ring. A server without a clock may say 1970, or
+// earlier.
 func index(from time.Time) int {
 	return (int(from.Unix()/int64(slotLength.Seconds()))%maxSlots + maxSlots) % maxSlots
 }

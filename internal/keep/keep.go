@@ -33,17 +33,17 @@ type PoolSource struct {
 	Open func(context.Context) (*pool.Pool, error)
 }
 
-// Options say what to keep, and how.
+// Options say which pools to keep, and how.
 type Options struct {
 	Pools    []PoolSource
-	Interval time.Duration // between two looks at a pool, at least
+	Interval time.Duration // at least, between two looks at a pool
 	Rules    pool.Rules    // which agents are ghosts
-	// Placeholder is the placeholder that each pool is to have; nil: none is kept.
+	// Placeholder is the placeholder that each pool should have; nil: none.
 	Placeholder *pool.PlaceholderSpec
-	Prune       bool // whether ghosts are removed; else they are only shown
+	Prune       bool // remove ghosts, and do not only show them
 	Metrics     *Metrics
 	Log         *slog.Logger
-	Hint        func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	Hint        func(error) string // what to do about a failure, "" if nobody knows; nil: never known
 }
 
 // Keeper keeps pools. Make it with New, run it once with Run.
@@ -52,7 +52,7 @@ type Keeper struct {
 	board *board
 }
 
-// New makes a keeper that does nothing yet, but that Handler can show.
+// New makes a keeper that does nothing yet. Handler can show it.
 func New(o Options) *Keeper {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -68,8 +68,8 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, board: newBoard(names, time.Now())}
 }
 
-// Run keeps the pools until ctx ends, which is no error, or until one of them
-// cannot be found for a reason that time does not mend.
+// Run keeps the pools until ctx ends, which is no error, or until one of them cannot be found
+// for a permanent reason.
 func (k *Keeper) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -90,7 +90,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // loop keeps one pool.
 func (k *Keeper) loop(ctx context.Context, i int) error {
-	t := &poolLoop{k: k, state: k.board.pools[i], open: k.o.Pools[i].Open, skipUntil: map[int]time.Time{}}
+	t := &poolLoop{k: k, state: k.board.pools[i], log: k.o.Log.With("pool", k.o.Pools[i].Name), open: k.o.Pools[i].Open, skipUntil: map[int]time.Time{}}
 	for {
 		begun := time.Now()
 		err := t.round(ctx)
@@ -103,7 +103,7 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 		t.report(err)
 		pause := t.pauseAfter(err)
 		k.board.update(func() { t.state.lastActive, t.state.pause = time.Now(), pause })
-		k.o.Log.Debug("Refreshed a pool", "pool", t.state.name, "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
+		t.log.Debug("Refreshed a pool", "ms", time.Since(begun).Milliseconds(), "pause", pause.String())
 		if retry.Sleep(ctx, pause) != nil {
 			return nil
 		}
@@ -114,21 +114,19 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 type poolLoop struct {
 	k        *Keeper
 	state    *poolState
+	log      *slog.Logger
 	open     func(context.Context) (*pool.Pool, error)
 	failures int // in a row
 
 	pool          *pool.Pool // nil until it was found
-	placeholderID int        // the id of the agent that has the placeholder's name, once that is known to be all right, or hopeless
+	placeholderID int        // the agent with the placeholder's name, once it is ensured or cannot be
 	agentCount    int        // agents of the last look
 	jobs          jobTracker
-	lookDuration  time.Duration // of the last look
-	// skipUntil are ghosts that could not be removed, by their ids, and until when they
-	// are left alone.
-	skipUntil map[int]time.Time
+	lookDuration  time.Duration     // of the last look
+	skipUntil     map[int]time.Time // ghosts that could not be removed, by id
 }
 
-// RetryFor is for the pools that are kept: what fails for longer is for the next
-// round.
+// RetryFor is how long to retry a call for a kept pool. After that, the next round tries.
 const RetryFor = 5 * time.Second
 
 // round looks at the pool once, and does what follows from it.
@@ -151,10 +149,9 @@ func (t *poolLoop) round(ctx context.Context) (err error) {
 	return t.act(ctx, s)
 }
 
-// historyFor is how many finished jobs of each agent a look asks for: as many as
-// an agent may serve between two looks, and of a large pool so few that the
-// answer stays smaller than the list of the agents. Of a pool that was not seen
-// yet, one.
+// historyFor is how many finished jobs of each agent a look asks for: as many as an agent may
+// run between two looks; for a large pool so few that the answer stays smaller than the list of
+// agents; for a pool that was not seen yet, one.
 func historyFor(agents int) int {
 	const most, together = 20, 2000
 	if agents == 0 {
@@ -163,7 +160,7 @@ func historyFor(agents int) int {
 	return max(1, min(most, together/agents))
 }
 
-// show tells metrics and the page what was seen.
+// show updates metrics and the page.
 func (t *poolLoop) show(s pool.Survey, found jobChanges) {
 	p := newSnapshot(s, t.k.o.Prune)
 	t.k.o.Metrics.setPool(t.state.name, p)
@@ -175,30 +172,30 @@ func (t *poolLoop) show(s pool.Survey, found jobChanges) {
 	})
 }
 
-// report says when a pool cannot be kept, and when it can again: once each.
+// report says once when a pool cannot be refreshed, and once when it can be again.
 func (t *poolLoop) report(err error) {
-	m, log, was := t.k.o.Metrics, t.k.o.Log, t.state.lastErr
+	was := t.state.lastErr
 	outcome := "seen"
 	if err != nil {
 		outcome = "failed"
 	}
-	m.rounds.Add(1, t.state.name, outcome)
+	t.k.o.Metrics.rounds.Add(1, t.state.name, outcome)
 	now := time.Now()
 	switch {
 	case err != nil && was == nil:
-		what := []any{"pool", t.state.name, "error", err}
+		what := []any{"error", err}
 		if hint := t.k.o.Hint(err); hint != "" {
 			what = append(what, "hint", hint)
 		}
-		log.Warn("Cannot refresh the pool, retrying", what...)
-		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: err.Error(), Failed: true})
+		t.log.Warn("Cannot refresh the pool, retrying", what...)
+		t.record(true, err.Error())
 		t.k.board.update(func() { t.state.lastErr, t.state.failingSince = err, now })
 	case err != nil:
 		t.k.board.update(func() { t.state.lastErr = err })
 	case was != nil:
 		away := now.Sub(t.state.failingSince).Round(time.Second)
-		log.Info("Pool refresh recovered", "pool", t.state.name, "after", away.String())
-		t.k.board.record(LogEntry{At: now, Pool: t.state.name, Message: "refresh recovered after " + away.String()})
+		t.log.Info("Pool refresh recovered", "after", away.String())
+		t.record(false, "refresh recovered after "+away.String())
 		t.k.board.update(func() { t.state.lastErr, t.state.failingSince = nil, time.Time{} })
 	}
 }

@@ -17,15 +17,13 @@ type Metrics struct {
 	finished, removed, failed, rounds metrics.Counter
 }
 
-// waitBuckets go from an agent that stands by to a queue of half a day: those
-// who wait for a container to start are between 10 s and 5 min.
-func waitBuckets() []float64 {
-	return []float64{1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200}
-}
+// waitBuckets go from an idle agent to a queue of half a day. Jobs that wait for a container to
+// start are between 10 s and 5 min.
+var waitBuckets = []float64{1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200}
 
 // NewMetrics returns metrics that are all zero.
 func NewMetrics(version string) *Metrics {
-	r := metrics.New()
+	r := &metrics.Registry{}
 	r.AddProcess(version)
 	m := &Metrics{
 		Registry: r,
@@ -34,7 +32,7 @@ func NewMetrics(version string) *Metrics {
 		jobs:     r.Gauge("azptend_pool_jobs", "Unfinished jobs of the pool by state. queued: waiting for an agent.", "pool", "state"),
 		oldest:   r.Gauge("azptend_pool_oldest_waiting_job_age_seconds", "How long the oldest waiting job has waited. 0: no job waits.", "pool"),
 		waits: r.Histogram("azptend_pool_job_wait_seconds",
-			"How long jobs waited before they started, from queued to received by an agent.", waitBuckets(), "pool"),
+			"How long jobs waited before they started, from queued to received by an agent.", waitBuckets, "pool"),
 		finished: r.Counter("azptend_pool_jobs_finished_total",
 			"Jobs that ended, by result. unseen: the job disappeared before its end was seen.", "pool", "result"),
 		removed:  r.Counter("azptend_pool_agents_removed_total", "Agents that the keeper removed, by reason.", "pool", "reason"),
@@ -51,7 +49,7 @@ func (m *Metrics) initPool(pool string) {
 	for _, result := range append(results(), "other", Unseen) {
 		m.finished.Add(0, pool, result)
 	}
-	for _, reason := range removalReasons() {
+	for _, reason := range removalReasons {
 		m.removed.Add(0, pool, string(reason))
 	}
 	m.failed.Add(0, pool)

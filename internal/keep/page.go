@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// renderPage is the page whole, as it is without JavaScript too.
+// renderPage renders the whole page. It works without JavaScript.
 func renderPage(v view) string {
 	m := &markup{}
 	parts := renderParts(v)
@@ -52,7 +53,9 @@ func renderPage(v view) string {
 	return m.String()
 }
 
-func partID(i int, part string) string { return "p" + strconv.Itoa(i) + "-" + part }
+func partID(pool int, part string) string {
+	return fmt.Sprintf("p%d-%s", pool, part)
+}
 
 const pageHead = `<!DOCTYPE html>
 <html lang="en">
@@ -80,7 +83,7 @@ const pageFoot = `<footer><p>Read-only. The same numbers for Prometheus: <a href
 </html>
 `
 
-// column is a table's: its heading, and whether a phone has no room for it.
+// column is a column of a table. A phone has no room for a wide one.
 type column struct {
 	name string
 	wide bool
@@ -125,7 +128,7 @@ func renderParts(v view) map[string]string {
 	return parts
 }
 
-// statusOf is what a screen reader is told when it changes: counts, and no times.
+// statusOf is what a screen reader reads when it changes: counts, and no times.
 func statusOf(p poolView) string {
 	switch {
 	case p.lastErr != nil:
@@ -145,7 +148,7 @@ func (p Snapshot) agents() int {
 	return n
 }
 
-// note says how old the picture is, and why there is none.
+// note says how old the snapshot is, and why there is none.
 func note(p poolView) string {
 	m := &markup{}
 	if p.lastErr != nil {
@@ -186,48 +189,57 @@ func none(columns []column, what string) string {
 }
 
 func jobTable(p Snapshot) string {
+	if len(p.Jobs) == 0 {
+		return "<tr>" + none(jobColumns, "no jobs") + "</tr>"
+	}
 	m := &markup{}
 	for _, j := range p.Jobs {
-		state, ran := string(j.State), "–"
-		if j.State == azdo.JobFinished {
+		state, ran, agent := string(j.State()), "–", ""
+		if j.State() == azdo.JobFinished {
 			state = j.Result
 		}
-		if j.Ran > 0 {
-			ran = text.Duration(j.Ran)
+		end := cmp.Or(j.FinishTime.Time, p.At)
+		if !j.ReceiveTime.IsZero() && end.After(j.ReceiveTime.Time) {
+			ran = text.Duration(end.Sub(j.ReceiveTime.Time))
 		}
-		m.raw(`<tr><th scope="row">`).text(j.Name)
-		if from := strings.Trim(j.Pipeline+" "+j.Run, " "); from != "" {
+		if j.ReservedAgent != nil {
+			agent = j.ReservedAgent.Name
+		}
+		m.raw(`<tr><th scope="row">`).text(j.JobName)
+		if from := strings.Trim(j.Definition.Name+" "+j.Owner.Name, " "); from != "" {
 			m.raw(`<br><small>`).text(from).raw("</small>")
 		}
 		m.raw("</th><td>"+stateLabel(state)).raw("</td>").
-			element(`td class="n"`, text.Duration(j.Waited)).element(`td class="n"`, ran).
-			element(`td class="wide wrap"`, j.Agent).element(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
-	}
-	if len(p.Jobs) == 0 {
-		return "<tr>" + none(jobColumns, "no jobs") + "</tr>"
+			element(`td class="n"`, text.Duration(max(cmp.Or(j.ReceiveTime.Time, end).Sub(j.QueueTime.Time), 0))).element(`td class="n"`, ran).
+			element(`td class="wide wrap"`, agent).element(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
 	}
 	unfinished := p.JobsBy[azdo.JobQueued] + p.JobsBy[azdo.JobAssigned] + p.JobsBy[azdo.JobRunning]
 	return m.raw(more(jobColumns, unfinished-maxRows+maxDone)).String()
 }
 
 func agentTable(p Snapshot) string {
-	m := &markup{}
-	for _, a := range p.Agents {
-		since := "–"
-		if !a.Since.IsZero() {
-			since = text.Duration(p.At.Sub(a.Since))
-		}
-		m.raw("<tr>").element(`th scope="row"`, a.Name).raw("<td>"+stateLabel(string(a.State))+"</td>").
-			element(`td class="n"`, since).element(`td class="wrap"`, a.Job).
-			element(`td class="wide n"`, a.Version).element(`td class="wide wrap"`, a.Why).raw("</tr>\n")
-	}
 	if len(p.Agents) == 0 {
 		return "<tr>" + none(agentColumns, "no agents") + "</tr>"
+	}
+	m := &markup{}
+	for _, v := range p.Agents {
+		a, job, age := v.Agent, "", "–"
+		since := cmp.Or(a.StatusChangedOn.Time, a.CreatedOn.Time)
+		if r := a.AssignedRequest; r != nil {
+			job = cmp.Or(r.JobName, r.Definition.Name)
+			since = cmp.Or(r.ReceiveTime.Time, r.AssignTime.Time, since)
+		}
+		if !since.IsZero() {
+			age = text.Duration(p.At.Sub(since))
+		}
+		m.raw("<tr>").element(`th scope="row"`, a.Name).raw("<td>"+stateLabel(string(v.State()))+"</td>").
+			element(`td class="n"`, age).element(`td class="wrap"`, job).
+			element(`td class="wide n"`, a.Version).element(`td class="wide wrap"`, v.String()).raw("</tr>\n")
 	}
 	return m.raw(more(agentColumns, p.agents()-len(p.Agents))).String()
 }
 
-// more says that a table is cut.
+// more says how many rows are left out.
 func more(columns []column, n int) string {
 	if n <= 0 {
 		return ""
@@ -235,7 +247,7 @@ func more(columns []column, n int) string {
 	return "<tr>" + none(columns, fmt.Sprintf("and %d more", n)) + "</tr>"
 }
 
-// stateLabel is a state: a word, with a colour that says no more than the word.
+// stateLabel is a state: a word and its colour.
 func stateLabel(state string) string {
 	return (&markup{}).raw(`<span class="state `).text(state).raw(`">`).text(state).raw("</span>").String()
 }
@@ -259,19 +271,20 @@ func renderLog(deeds []LogEntry, named bool) string {
 	return m.String()
 }
 
-// markup is HTML that grows. What a caller gives as text is escaped, whoever
-// wrote it: agents and jobs are named by people whom a page must not obey.
-// html/template would do the same, and weigh three megabytes more.
+// markup builds HTML. All text is escaped: anybody may name an agent or a job.
+// html/template would do the same, and make the binary three megabytes larger.
 type markup struct{ b strings.Builder }
 
-// raw adds HTML of ours.
-func (m *markup) raw(s string) *markup { m.b.WriteString(s); return m }
+// raw adds HTML.
+func (m *markup) raw(s string) *markup {
+	m.b.WriteString(s)
+	return m
+}
 
-// text adds anybody's words.
+// text adds text, escaped.
 func (m *markup) text(s string) *markup { return m.raw(html.EscapeString(s)) }
 
-// element adds an element of ours (its tag with its attributes) that holds words of
-// anybody's.
+// element adds an element with its attributes (tag) around a text.
 func (m *markup) element(tag, text string) *markup {
 	name, _, _ := strings.Cut(tag, " ")
 	return m.raw("<" + tag + ">").text(text).raw("</" + name + ">")

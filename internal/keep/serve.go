@@ -20,12 +20,12 @@ import (
 //go:embed page/page.css page/page.js page/icon.svg
 var files embed.FS
 
-// contentSecurityPolicy lets the page load its own three files and its events, and nothing else
-// from anywhere; no other page may hold it in a frame.
+// contentSecurityPolicy lets the page load only its own three files and its events. No other
+// page may hold it in a frame.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// maxStreams bounds how many pages are open at once.
+// maxStreams limits how many pages are open at once.
 const maxStreams = 64
 
 // pageServer is the keeper's page, metrics and health over HTTP. It changes nothing.
@@ -34,8 +34,7 @@ type pageServer struct {
 	streams atomic.Int32
 }
 
-// Handler serves the page, metrics and health. With a token all but health wants
-// it; without one only who comes by a loopback address is served (see guard).
+// Handler serves the page, metrics and health. See requireToken: health needs no token.
 func (k *Keeper) Handler(token secret.Text) http.Handler {
 	w := &pageServer{k: k}
 	shown := http.NewServeMux()
@@ -47,8 +46,9 @@ func (k *Keeper) Handler(token secret.Text) http.Handler {
 		shown.HandleFunc("GET /"+name, func(out http.ResponseWriter, r *http.Request) { http.ServeFileFS(out, r, own, name) })
 	}
 	all := http.NewServeMux()
-	all.HandleFunc("GET /healthz", w.healthz)
-	all.HandleFunc("GET /readyz", w.readyz)
+	// A server that does not answer is no reason to restart anything.
+	all.HandleFunc("GET /healthz", probe("the refresh loop of a pool has stopped", func() bool { return k.board.stuck(time.Now()) == "" }))
+	all.HandleFunc("GET /readyz", probe("not every pool has been read yet", k.board.ready))
 	all.Handle("/", requireToken(token, shown))
 	return withHeaders(all)
 }
@@ -65,23 +65,15 @@ func withHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// healthz is red only when a loop of the keeper's has stopped. A server that is
-// away is no reason to restart anything.
-func (w *pageServer) healthz(out http.ResponseWriter, _ *http.Request) {
-	if pool := w.k.board.stuck(time.Now()); pool != "" {
-		http.Error(out, "the refresh loop of a pool has stopped", http.StatusServiceUnavailable)
-		return
+// probe answers with 200 if all is well, else with 503 and what is wrong.
+func probe(problem string, well func() bool) http.HandlerFunc {
+	return func(out http.ResponseWriter, _ *http.Request) {
+		if !well() {
+			http.Error(out, problem, http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(out, "ok\n")
 	}
-	_, _ = io.WriteString(out, "ok\n")
-}
-
-// readyz is green once each pool was seen.
-func (w *pageServer) readyz(out http.ResponseWriter, _ *http.Request) {
-	if !w.k.board.ready() {
-		http.Error(out, "not every pool has been read yet", http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = io.WriteString(out, "ok\n")
 }
 
 func (w *pageServer) page(out http.ResponseWriter, _ *http.Request) {
@@ -91,16 +83,15 @@ func (w *pageServer) page(out http.ResponseWriter, _ *http.Request) {
 }
 
 const (
-	// keepAlive is for proxies that cut a connection on which nothing is said.
+	// keepAlive is for proxies that close a silent connection.
 	keepAlive = 15 * time.Second
-	// minEventInterval is the least time between two events: a round says several things at once.
+	// minEventInterval is the least time between two events: a round changes several parts.
 	minEventInterval = 200 * time.Millisecond
 	// writeTimeout is how long a reader may take nothing.
 	writeTimeout = 10 * time.Second
 )
 
-// events sends the page's parts whenever something has changed, until the reader
-// goes or the keeper ends.
+// events sends the changed parts of the page, until the reader or the keeper ends.
 func (w *pageServer) events(out http.ResponseWriter, r *http.Request) {
 	if w.streams.Add(1) > maxStreams {
 		w.streams.Add(-1)
@@ -109,7 +100,7 @@ func (w *pageServer) events(out http.ResponseWriter, r *http.Request) {
 	}
 	defer w.streams.Add(-1)
 	out.Header().Set("Content-Type", "text/event-stream")
-	out.Header().Set("X-Accel-Buffering", "no") // nginx would keep events to itself
+	out.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the events
 	last := map[string]string{}
 	for {
 		v, changed := w.k.board.view(time.Now())
@@ -128,8 +119,7 @@ func (w *pageServer) events(out http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// newParts are those that differ from the last ones sent, which it brings up to
-// date.
+// newParts are the parts that differ from the last ones sent. It updates those.
 func newParts(last, parts map[string]string) map[string]string {
 	changed := map[string]string{}
 	for id, part := range parts {
@@ -160,8 +150,7 @@ func send(out http.ResponseWriter, parts map[string]string) error {
 	return rc.Flush()
 }
 
-// Serve serves Handler on a listener until ctx ends, and then lets go of every
-// reader at once.
+// Serve serves Handler on a listener until ctx ends, and then closes every connection.
 func (k *Keeper) Serve(ctx context.Context, listener net.Listener, token secret.Text) error {
 	server := &http.Server{
 		Handler:           k.Handler(token),

@@ -24,8 +24,8 @@ type Family struct {
 	Labels           []string
 }
 
-// Registry holds metrics. It and all that it makes are safe for use by several
-// goroutines.
+// Registry holds metrics. The zero value is empty. It and all that it makes are safe for use by
+// several goroutines.
 type Registry struct {
 	mu       sync.Mutex
 	families []*family
@@ -55,9 +55,6 @@ type series struct {
 	value  float64  // of a histogram, the sum
 	counts []uint64 // of a histogram, one a bucket and one for the rest; not cumulative
 }
-
-// New returns an empty registry.
-func New() *Registry { return &Registry{} }
 
 // AddProcess adds the version of azptend and the time of its start.
 func (r *Registry) AddProcess(version string) {

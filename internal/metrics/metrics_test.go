@@ -17,7 +17,7 @@ import (
 )
 
 func TestText(t *testing.T) {
-	r := metrics.New()
+	r := &metrics.Registry{}
 	jobs := r.Counter("app_jobs_total", "Jobs\nwith a \\.", "pool", "result")
 	jobs.Add(0, "B", "failed")
 	jobs.Add(2, `a "quoted\" name`, "succeeded")
@@ -58,7 +58,7 @@ app_wait_seconds_count{pool="B"} 0
 // parser reads back what was put in.
 func TestPrometheusReadsIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := metrics.New()
+		r := &metrics.Registry{}
 		label, help := rapid.String().Draw(t, "label"), rapid.String().Draw(t, "help")
 		value := rapid.Float64().Draw(t, "value")
 		seen := rapid.SliceOf(rapid.Float64Range(0, 100)).Draw(t, "seen")
@@ -97,7 +97,7 @@ func parse(t interface{ Fatal(...any) }, text string) map[string]*dto.MetricFami
 
 // TestScrape: the answer says in which format it is, and the lint can say no.
 func TestScrape(t *testing.T) {
-	r := metrics.New()
+	r := &metrics.Registry{}
 	r.Counter("app_requests", "A counter that is not called one.")
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -112,7 +112,7 @@ func TestScrape(t *testing.T) {
 
 // TestTogether is for the race detector.
 func TestTogether(t *testing.T) {
-	r := metrics.New()
+	r := &metrics.Registry{}
 	c := r.Counter("app_total", "All.", "who")
 	var all sync.WaitGroup
 	for range 8 {
@@ -140,7 +140,7 @@ func TestMistakesOfTheAuthor(t *testing.T) {
 					t.Error("nobody notices")
 				}
 			}()
-			mistake(metrics.New())
+			mistake(&metrics.Registry{})
 		})
 	}
 }

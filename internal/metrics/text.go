@@ -19,8 +19,8 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, r.Text())
 }
 
-// Text is every metric in Prometheus' text format, in the order in which they were
-// made, and series in the order of their labels.
+// Text is every metric in Prometheus' text format: metrics in the order in which they were added,
+// series in the order of their labels.
 func (r *Registry) Text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,8 +38,19 @@ func (r *Registry) Text() string {
 }
 
 func (f *family) write(b *strings.Builder, s *series) {
+	var labels []string
+	for i, name := range f.labels {
+		labels = append(labels, name+`="`+escape(s.values[i], `"`)+`"`)
+	}
+	line := func(suffix string, value float64, more ...string) {
+		b.WriteString(f.name + suffix)
+		if all := slices.Concat(labels, more); len(all) > 0 {
+			b.WriteString("{" + strings.Join(all, ",") + "}")
+		}
+		b.WriteString(" " + strconv.FormatFloat(value, 'g', -1, 64) + "\n")
+	}
 	if f.kind != histogram {
-		line(b, f.name, f.pairs(s), s.value)
+		line("", s.value)
 		return
 	}
 	var total uint64
@@ -49,32 +60,14 @@ func (f *family) write(b *strings.Builder, s *series) {
 		if i < len(f.buckets) {
 			bound = strconv.FormatFloat(f.buckets[i], 'g', -1, 64)
 		}
-		line(b, f.name+"_bucket", append(f.pairs(s), pair("le", bound)), float64(total))
+		line("_bucket", float64(total), `le="`+bound+`"`)
 	}
-	line(b, f.name+"_sum", f.pairs(s), s.value)
-	line(b, f.name+"_count", f.pairs(s), float64(total))
+	line("_sum", s.value)
+	line("_count", float64(total))
 }
 
-func (f *family) pairs(s *series) []string {
-	var pairs []string
-	for i, label := range f.labels {
-		pairs = append(pairs, pair(label, s.values[i]))
-	}
-	return pairs
-}
-
-func pair(label, value string) string { return label + `="` + escape(value, `"`) + `"` }
-
-func line(b *strings.Builder, name string, pairs []string, value float64) {
-	b.WriteString(name)
-	if len(pairs) > 0 {
-		b.WriteString("{" + strings.Join(pairs, ",") + "}")
-	}
-	b.WriteString(" " + strconv.FormatFloat(value, 'g', -1, 64) + "\n")
-}
-
-// escape keeps anybody's text on its line, and within the quotes it stands in.
-// What is no UTF-8 would make a whole scrape unreadable.
+// escape escapes a text, so that it stays on its line and within its quotes. Invalid UTF-8 would
+// make the whole scrape unreadable.
 func escape(s, quote string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.ReplaceAll(s, `\`, `\\`)

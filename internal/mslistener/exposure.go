@@ -3,6 +3,7 @@ package mslistener
 import (
 	"cmp"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/azptend/azptend/internal/proc"
@@ -38,7 +39,20 @@ func WarnExposed(user *proc.User, secrets []string, undumpable error, log *slog.
 		log.Warn("Jobs can read azptend's memory and its identity: they have "+strings.Join(names, ", "),
 			"hint", "set AZP_RUN_AS (--run-as) to a user without privileges, or drop the capability")
 	}
-	for _, p := range ExposingParents(user, secrets) {
+	exposing := ExposingParents(user, secrets)
+	if shell := proc.DeafShell(); shell != "" {
+		args := []any{"program", shell, "pid", 1}
+		// One warning for one cause: the same shell may show a secret.
+		exposing = slices.DeleteFunc(exposing, func(p ExposingParent) bool {
+			if p.PID == 1 {
+				args = append(args, "jobs_can_read", p.Variables)
+			}
+			return p.PID == 1
+		})
+		log.Warn("SIGTERM does not reach azptend: the shell above it does not forward signals, so a stop ends the agent and its job without warning",
+			append(args, "hint", "start azptend in place of the shell: write `exec azptend run`, or name azptend as the container's command")...)
+	}
+	for _, p := range exposing {
 		log.Warn("Jobs can read a secret in the environment of a parent process of azptend", "program", p.Program, "pid", p.PID, "variables", p.Variables,
 			"hint", "start azptend with `exec azptend run`, without sh -c, tini or --init (azptend is an init itself), or use a token file (AZP_TOKEN_FILE)")
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/safefile"
 )
 
 // Options are what a listener needs to start.
@@ -203,7 +204,7 @@ func (l *Listener) Discard(ctx context.Context) {
 // RemoveCounters removes what Start made for the listener's counters.
 func (l *Listener) RemoveCounters() {
 	if l.perfDir != "" {
-		_ = l.o.Dir.AsUser(func() error { return agentdir.RemovePerfDir(l.perfDir) })
+		_ = l.o.Dir.AsUser(func() error { return safefile.RemoveAll(l.perfDir) })
 	}
 }
 

@@ -2,8 +2,10 @@ package mslistener
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -43,12 +45,23 @@ func OpenOutput(p Printer, log *slog.Logger) *Output {
 		o.pipes = append(o.pipes, pipe)
 		return w
 	}
-	toWriter := func(w io.Writer) func([]byte) { return func(line []byte) { _, _ = w.Write(line) } }
+	toWriter := func(w io.Writer) func([]byte) {
+		return func(line []byte) {
+			if note := noteOn(line); note != "" {
+				line = fmt.Appendf(nil, "%s (%s)\n", bytes.TrimRight(line, "\r\n"), note)
+			}
+			_, _ = w.Write(line)
+		}
+	}
 	switch {
 	case p.Stdout == nil:
 		o.Stdout = open(func(line []byte) {
 			if text := strings.TrimRight(string(line), "\r\n"); text != "" {
-				p.Log.Info("The listener says", "line", text)
+				args := []any{"source", "listener", "line", text}
+				if note := noteOn(line); note != "" {
+					args = append(args, "note", note)
+				}
+				p.Log.Info("The listener says", args...)
 			}
 		})
 		o.Stderr = o.Stdout
@@ -59,6 +72,15 @@ func OpenOutput(p Printer, log *slog.Logger) *Output {
 		o.Stdout, o.Stderr = open(toWriter(p.Stdout)), open(toWriter(p.Stderr))
 	}
 	return o
+}
+
+// noteOn explains a line that looks like a failure and is none: azptend removes the agent
+// before its listener ends its session, and the listener then finds no agent.
+func noteOn(line []byte) string {
+	if bytes.Contains(line, []byte("An error occurred: No agent found")) {
+		return "expected after the agent was removed"
+	}
+	return ""
 }
 
 // flushTimeout bounds Flush: a process that the listener started may have the pipe too,

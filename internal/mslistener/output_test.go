@@ -51,7 +51,7 @@ func TestOutput(t *testing.T) {
 		{"two streams", Printer{Stdout: &out, Stderr: &errs}, map[*buffer]string{&out: "to out\r\n\nagain\n", &errs: "to err\n"}},
 		{"one stream", Printer{Stdout: &one, Stderr: &one}, map[*buffer]string{&one: "to out\r\n\nto err\nagain\n"}},
 		{"the log", Printer{Log: textLog(&log)}, map[*buffer]string{
-			&log: `level=INFO msg="The listener says" line="to out"` + "\n" + `level=INFO msg="The listener says" line="to err"` + "\n" + `level=INFO msg="The listener says" line=again` + "\n"}},
+			&log: `level=INFO msg="The listener says" source=listener line="to out"` + "\n" + `level=INFO msg="The listener says" source=listener line="to err"` + "\n" + `level=INFO msg="The listener says" source=listener line=again` + "\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := OpenOutput(tt.printer, slog.New(slog.DiscardHandler))

@@ -34,7 +34,7 @@ func NewMaintenance(on Platform, client *http.Client, grace time.Duration, appro
 		}
 		return nil
 	}
-	return &Maintenance{log: log, metadata: NewMetadata(client, ""), lead: max(grace, maxNotice), approve: approve, drainedFor: map[string]Event{}}
+	return &Maintenance{log: log, metadata: &Metadata{HTTP: client}, lead: max(grace, maxNotice), approve: approve, drainedFor: map[string]Event{}}
 }
 
 // WaitUntilOver waits while this machine is about to end. azptend has just drained for

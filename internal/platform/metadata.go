@@ -13,70 +13,50 @@ import (
 	"time"
 )
 
-// EventKind is what Azure is going to do to a machine, in the words of Scheduled
-// Events.
+// EventKind is what Azure will do to a machine, as Scheduled Events name it.
 type EventKind string
 
-// The kinds that end what runs on the machine. Freeze, a pause of a few seconds
-// that nothing is lost by, is not among them.
+// The kinds that end what runs on the machine. Freeze, a harmless pause of a few seconds, is not
+// one of them.
 const (
-	Preempt   EventKind = "Preempt"   // the spot machine is taken away: 30 s of notice
-	Terminate EventKind = "Terminate" // it is deleted, by a scale set for example: 5 to 15 min, where that is set up
+	Preempt   EventKind = "Preempt"   // the spot machine is evicted: 30 s of notice
+	Terminate EventKind = "Terminate" // it is deleted, by a scale set for example: 5 to 15 min, if configured
 	Reboot    EventKind = "Reboot"    // 15 min
 	Redeploy  EventKind = "Redeploy"  // it is moved to another host: 10 min
 )
 
-// Event is one such event, about this machine.
+// Event is a scheduled event of this machine.
 type Event struct {
 	ID            string
 	Kind          EventKind
-	NotBefore     time.Time // zero: not told, as of one that has started
+	NotBefore     time.Time // zero: unknown, or it has started
 	Started       bool
 	Description   string
 	Source        string   // "Platform" or "User"
-	OtherMachines []string // other machines that it is about
+	OtherMachines []string // that it is also about
 }
 
-// metadataURL is the metadata service's on every machine in a virtual network.
+// metadataURL is the metadata service of every machine in a virtual network.
 const metadataURL = "http://169.254.169.254"
 
-// The versions of the two ways (Azure's pages on
-// Scheduled Events and the Instance Metadata Service).
+// The paths with their versions (Azure's pages on Scheduled Events and the Instance Metadata
+// Service).
 const (
-	eventsVersion   = "2020-07-01"
-	instanceVersion = "2021-02-01"
+	eventsPath   = "/metadata/scheduledevents?api-version=2020-07-01"
+	instancePath = "/metadata/instance/compute?api-version=2021-02-01"
 )
 
-// maxResponse bounds an answer: a placement group has at most some hundred
-// machines.
+// maxResponse limits an answer: a placement group has some hundred machines at most.
 const maxResponse = 1 << 20
 
-// Metadata asks the machine's metadata service.
+// Metadata calls the machine's metadata service.
 type Metadata struct {
-	http    *http.Client
-	baseURL string
+	HTTP    *http.Client // must not use a proxy
+	machine string       // this machine's name in events; "" until it is known
 }
 
-// NewMetadata returns a Metadata that asks by client, which must not use a proxy.
-// Base is the service's address; "" is the real one's.
-func NewMetadata(client *http.Client, base string) *Metadata {
-	if base == "" {
-		base = metadataURL
-	}
-	return &Metadata{client, base}
-}
-
-// MachineName is this machine's name as events have it: the name of its resource,
-// which in a uniform scale set is set_0, and not the host's name set000000
-// (azure-docs#62522).
-func (m *Metadata) MachineName(ctx context.Context) (string, error) {
-	b, err := m.request(ctx, http.MethodGet, "/metadata/instance/compute?api-version="+instanceVersion, nil)
-	if err != nil {
-		return "", fmt.Errorf("cannot get this machine's name: %w", err)
-	}
-	return parseMachineName(b)
-}
-
+// parseMachineName takes the machine's name from its metadata. Events name its resource, which in a
+// uniform scale set is set_0, and not the host set000000 (azure-docs#62522).
 func parseMachineName(b []byte) (string, error) {
 	var compute struct{ Name string }
 	if err := json.Unmarshal(b, &compute); err != nil {
@@ -88,22 +68,31 @@ func parseMachineName(b []byte) (string, error) {
 	return compute.Name, nil
 }
 
-// Events are the events that are about this machine now. Those of a whole
-// availability set or placement group are told to each of its machines.
-func (m *Metadata) Events(ctx context.Context, machine string) ([]Event, error) {
-	b, err := m.request(ctx, http.MethodGet, "/metadata/scheduledevents?api-version="+eventsVersion, nil)
+// Events gets the pending events of this machine. The service tells each machine of an
+// availability set or placement group the events of all of them.
+func (m *Metadata) Events(ctx context.Context) ([]Event, error) {
+	if m.machine == "" {
+		b, err := m.request(ctx, http.MethodGet, instancePath, nil)
+		if err != nil {
+			return nil, fmt.Errorf("cannot get this machine's name: %w", err)
+		}
+		if m.machine, err = parseMachineName(b); err != nil {
+			return nil, err
+		}
+	}
+	b, err := m.request(ctx, http.MethodGet, eventsPath, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot get scheduled events: %w", err)
 	}
-	return parseEvents(b, machine)
+	return parseEvents(b, m.machine)
 }
 
-// Approve tells Azure not to wait until an event's time. That lets the event go
-// ahead for every machine that it is about.
+// Approve tells Azure not to wait until an event's time. The event then starts for every machine
+// that it is about.
 func (m *Metadata) Approve(ctx context.Context, id string) error {
 	body, err := json.Marshal(map[string]any{"StartRequests": []map[string]string{{"EventId": id}}})
 	if err == nil {
-		_, err = m.request(ctx, http.MethodPost, "/metadata/scheduledevents?api-version="+eventsVersion, body)
+		_, err = m.request(ctx, http.MethodPost, eventsPath, body)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot approve the scheduled event: %w", err)
@@ -112,7 +101,7 @@ func (m *Metadata) Approve(ctx context.Context, id string) error {
 }
 
 func (m *Metadata) request(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, m.baseURL+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, metadataURL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +109,7 @@ func (m *Metadata) request(ctx context.Context, method, path string, body []byte
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := m.http.Do(req)
+	resp, err := m.HTTP.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -130,12 +119,12 @@ func (m *Metadata) request(ctx context.Context, method, path string, body []byte
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the metadata service says %d", resp.StatusCode)
+		return nil, fmt.Errorf("the metadata service answers %d", resp.StatusCode)
 	}
 	return b, nil
 }
 
-// parseEvents takes from a document of scheduled events what is about a machine.
+// parseEvents takes the events of a machine from the service's document.
 func parseEvents(b []byte, machine string) ([]Event, error) {
 	var document struct {
 		Events []struct {

@@ -40,9 +40,8 @@ type Watcher struct {
 	OnDue       func(Event)
 	OnReachable func(error) // an error: the service does not answer; nil: it answers again
 
-	machine     string
-	lastSeen    map[string]Event // by id, as they were last told to be due, or are not due yet
-	reportedDue map[string]bool  // due, as known
+	lastSeen    map[string]Event // by id, as they were last seen
+	reportedDue map[string]bool  // by id
 	failures    int
 	answered    bool
 }
@@ -77,14 +76,7 @@ func (w *Watcher) poll(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if w.machine == "" {
-		name, err := w.Metadata.MachineName(ctx)
-		if err != nil {
-			return err
-		}
-		w.machine = name
-	}
-	notices, err := w.Metadata.Events(ctx, w.machine)
+	notices, err := w.Metadata.Events(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,7 +104,7 @@ func (w *Watcher) handle(n Event, now time.Time) {
 	}
 }
 
-// isEarlierThan says that an event ends the machine earlier than was said before.
+// isEarlierThan says that an event ends the machine earlier than announced before.
 func (n Event) isEarlierThan(before Event) bool {
 	if n.Started {
 		return !before.Started
@@ -120,28 +112,20 @@ func (n Event) isEarlierThan(before Event) bool {
 	return !n.NotBefore.IsZero() && n.NotBefore.Before(before.NotBefore)
 }
 
-// WaitForMaintenance waits, before anything is started, while an event is due within lead
-// that will end this machine: whoever was drained for it and is started again by
-// a service manager would only be drained again, with another job perhaps. It
-// returns when the event is over or called off, at once where there is none or
-// nobody to ask, and when ctx ends. Waiting is told once of each event.
+// WaitForMaintenance waits, before anything is started, while an event that ends this machine is
+// due within lead: the service manager starts azptend again after it drained, and it would only
+// drain again, perhaps with another job. It returns when the event is over or cancelled, at once
+// if there is none or the service does not answer, and when ctx ends. It calls onWait once for each
+// event.
 func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, onWait func(Event)) {
 	pending := map[string]bool{}
-	machine := ""
 	for failures := 0; failures < maxFailures; {
 		attempt, cancel := context.WithTimeout(ctx, startupTimeout)
-		var notices []Event
-		var err error
-		if machine == "" {
-			machine, err = m.MachineName(attempt)
-		}
-		if err == nil {
-			notices, err = m.Events(attempt, machine)
-		}
+		notices, err := m.Events(attempt)
 		cancel()
 		quiet := true
 		for _, n := range notices {
-			if !n.isDue(lead, time.Now()) || (n.Started && !pending[n.ID]) { // that one is over: we have booted
+			if !n.isDue(lead, time.Now()) || (n.Started && !pending[n.ID]) { // it is over: this machine has booted since
 				continue
 			}
 			if quiet = false; !pending[n.ID] {

@@ -101,7 +101,7 @@ func (l *told) text() string {
 func watching(t *testing.T, s *service, script func()) string {
 	var said told
 	w := &platform.Watcher{
-		Metadata: platform.NewMetadata(&http.Client{Transport: s}, ""), Lead: 15 * time.Minute,
+		Metadata: &platform.Metadata{HTTP: &http.Client{Transport: s}}, Lead: 15 * time.Minute,
 		OnAnnounced: func(n platform.Event) { said.add("%s announced", n.ID) },
 		OnDue:       func(n platform.Event) { said.add("%s due", n.ID) },
 		OnReachable: func(err error) { said.add("silent %v", err != nil) },
@@ -220,7 +220,7 @@ func TestLooksEverySecond(t *testing.T) {
 
 func TestApprove(t *testing.T) {
 	s := &service{name: "agents_0"}
-	m := platform.NewMetadata(&http.Client{Transport: s}, "")
+	m := &platform.Metadata{HTTP: &http.Client{Transport: s}}
 	if err := m.Approve(t.Context(), "f020ba2e"); err != nil || len(s.posts) != 1 || s.posts[0] != `{"StartRequests":[{"EventId":"f020ba2e"}]}` {
 		t.Errorf("%v, %q", err, s.posts)
 	}
@@ -233,7 +233,7 @@ func TestApprove(t *testing.T) {
 // TestOtherMachines: who approves an event approves it for all of them.
 func TestOtherMachines(t *testing.T) {
 	s := &service{name: "vm-1", events: []map[string]any{event("a", "Reboot", time.Minute, "VM-1"), event("b", "Reboot", time.Minute, "vm-0", "vm-1", "vm-2")}}
-	notices, err := platform.NewMetadata(&http.Client{Transport: s}, "").Events(t.Context(), "vm-1")
+	notices, err := (&platform.Metadata{HTTP: &http.Client{Transport: s}}).Events(t.Context())
 	if err != nil || len(notices) != 2 || len(notices[0].OtherMachines) != 0 || strings.Join(notices[1].OtherMachines, " ") != "vm-0 vm-2" {
 		t.Errorf("%+v, %v", notices, err)
 	}
@@ -279,7 +279,7 @@ func TestAwaitQuiet(t *testing.T) {
 				s := &service{name: "agents_0"}
 				tt.script(s)
 				begun, told := time.Now(), 0
-				platform.NewMetadata(&http.Client{Transport: s}, "").WaitForMaintenance(t.Context(), 15*time.Minute, func(platform.Event) { told++ })
+				(&platform.Metadata{HTTP: &http.Client{Transport: s}}).WaitForMaintenance(t.Context(), 15*time.Minute, func(platform.Event) { told++ })
 				if took := time.Since(begun); took != tt.takes || told != tt.told {
 					t.Errorf("took %v and told %d, want %v and %d", took, told, tt.takes, tt.told)
 				}

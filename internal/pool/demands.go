@@ -10,7 +10,7 @@ import (
 )
 
 // VersionBelow says whether version is lower than limit, number by number: 4.9.0 is below
-// 4.10.0. Of what is no version it is not ok to say.
+// 4.10.0. It is not ok if one of them is no version.
 func VersionBelow(version, limit string) (below, ok bool) {
 	have, one := azdo.ParseVersion(version)
 	least, other := azdo.ParseVersion(limit)
@@ -20,18 +20,17 @@ func VersionBelow(version, limit string) (below, ok bool) {
 	return slices.Compare(have, least) < 0, true
 }
 
-// jobNeed is what some job asks of the pool.
+// jobNeed is what a job demands of an agent.
 type jobNeed struct {
 	demandText string // its demands, sorted, for a person; "" for none
 	demands    []azdo.Demand
 	matchedIDs []int // ids of the agents that the server says match; nil: judge by the demands
-	ranByIDs   []int // ids of the agents whose last job wanted this; nil: a job waits for it
+	ranByIDs   []int // ids of the agents whose last job demanded this; nil: a job waits for it
 }
 
-// collectNeeds are the wants that the pool is known to have, each once, in an order
-// that depends on nothing but themselves: those of the jobs that wait, and those
-// of other people's agents' last jobs, as the next job is likely to be like one of
-// them. An agent of azptend's holds no place for jobs to come: a placeholder does.
+// collectNeeds are the needs that the pool is known to have, in an order that depends only on
+// them: those of waiting jobs, and those of the last jobs of other tools' agents, because the next
+// job is likely to be like one of them. For azptend's own agents, a placeholder does that.
 func collectNeeds(agents []azdo.Agent, queue []azdo.JobRequest) []jobNeed {
 	var all []jobNeed
 	for _, request := range queue {
@@ -66,14 +65,14 @@ func newJobNeed(demands []string) jobNeed {
 	return w
 }
 
-// compare puts the jobs that wait first.
+// compare puts waiting jobs first.
 func (w jobNeed) compare(other jobNeed) int {
 	return cmp.Or(
 		cmp.Compare(min(len(w.ranByIDs), 1), min(len(other.ranByIDs), 1)),
 		cmp.Compare(w.demandText, other.demandText), slices.Compare(w.matchedIDs, other.matchedIDs))
 }
 
-// matches takes the server's word where it has given it.
+// matches says whether an agent meets the need. If the server says so, that counts.
 func (w jobNeed) matches(a azdo.Agent) bool {
 	if w.matchedIDs != nil {
 		_, found := slices.BinarySearch(w.matchedIDs, a.ID)
@@ -82,9 +81,8 @@ func (w jobNeed) matches(a azdo.Agent) bool {
 	return !slices.ContainsFunc(w.demands, func(d azdo.Demand) bool { return !d.MetBy(a) })
 }
 
-// protects says whether an agent may have to stay for this want: for a job that
-// waits any agent, for jobs to come only one that has run such a job. That one is
-// known by it the next time, too.
+// protects says whether an agent may have to stay for this need: any agent for a waiting job, and
+// only one that ran such a job for future jobs.
 func (w jobNeed) protects(a azdo.Agent) bool {
 	return w.ranByIDs == nil || slices.Contains(w.ranByIDs, a.ID)
 }
@@ -100,8 +98,8 @@ func (w jobNeed) String() string {
 	return "only match for demand " + w.demandText
 }
 
-// MatchName says whether a name is of a pattern in which * stands for any
-// characters and ? for one. Case does not matter; "" is every name.
+// MatchName says whether a name matches a pattern, in which * stands for any characters and ?
+// for one. Case does not matter; "" matches every name.
 func MatchName(pattern, name string) bool {
 	if pattern == "" {
 		return true
@@ -117,7 +115,7 @@ func MatchName(pattern, name string) bool {
 		case i < len(p) && (p[i] == '?' || p[i] == n[j]):
 			i++
 			j++
-		case star >= 0: // let the star have one more
+		case star >= 0: // let the star match one more
 			from++
 			i, j = star+1, from
 		default:

@@ -9,10 +9,14 @@ import (
 // ClosedError says that agents cannot be added to a pool.
 type ClosedError struct{ Name, Why string }
 
-func (e *ClosedError) Error() string { return fmt.Sprintf("cannot use pool %q: %s", e.Name, e.Why) }
+func (e *ClosedError) Error() string {
+	return fmt.Sprintf("cannot use pool %q: %s", e.Name, e.Why)
+}
 
 // Hint says what to do about it.
-func (e *ClosedError) Hint() string { return "set AZP_POOL (--pool) to a self-hosted pool" }
+func (e *ClosedError) Hint() string {
+	return "set AZP_POOL (--pool) to a self-hosted pool"
+}
 
 // NameTakenError says that a name belongs to an agent that is no placeholder.
 type NameTakenError struct {
@@ -33,8 +37,8 @@ func (e *NameTakenError) Hint() string {
 		"delete it in the portal first (Agent pools, the pool, Agents)"
 }
 
-// InvalidVersionError says that Agent.Version is no version: the server would refuse
-// the agent (agent-protocol.md 2.2).
+// InvalidVersionError says that Agent.Version is no version: the server would refuse the agent
+// (agent-protocol.md 2.2).
 type InvalidVersionError struct{ Version string }
 
 func (e *InvalidVersionError) Error() string {
@@ -46,8 +50,8 @@ func (e *InvalidVersionError) Hint() string {
 	return "omit Agent.Version: " + placeholderVersion + " matches every demand"
 }
 
-// vanishedError is a 404 for an agent that the server showed just before: it was deleted
-// in between, and another look finds none.
+// vanishedError is a 404 for an agent that the server showed just before: it was deleted in
+// between, and another look finds none.
 type vanishedError struct{ error }
 
 func (e *vanishedError) Unwrap() error { return e.error }

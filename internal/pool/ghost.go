@@ -13,56 +13,54 @@ import (
 )
 
 const (
-	// MinOffline is the least time that an agent must have been offline before it can
-	// count as dead. A machine that boots, a container that pulls its image between
-	// its registration and its first session, and a listener that has lost its
-	// network all look like ghosts until then.
+	// MinOffline is how long an agent must have been offline, at least, to count as dead. Until
+	// then, a booting machine, a container that pulls its image between its registration and
+	// its first session, and a listener without network all look the same.
 	MinOffline = 15 * time.Minute
-	// MinOfflineRequested is the same for an agent whose mark asks a keeper to remove it, and
-	// that has had a session. Such an agent ends by closing it, so that offline means
-	// ended; but for the moment in which its listener replaces itself.
+	// MinOfflineRequested is the same for an agent that asks a keeper to remove it, and that
+	// has had a session. Such an agent closes its session when it ends, so that offline means
+	// ended, except while its listener replaces itself.
 	MinOfflineRequested = time.Minute
-	// sameInstant is how far apart the two dates of an agent may be that never had a
-	// session: nothing says that the server takes both from one look at its clock.
+	// sameInstant is how far apart the two dates of an agent without a session may be: the
+	// server may read its clock twice.
 	sameInstant = time.Second
 )
 
 // Rules say which agents of a pool are ghosts. The zero value is the careful one:
-// azptend's own agents, offline for longer than Floor.
+// azptend's own agents, offline for longer than MinOffline.
 type Rules struct {
-	// OlderThan is how long an agent must have been offline: counted from the later
-	// of its creation and its last change of status. Less than Floor counts as Floor.
+	// OlderThan is how long an agent must have been offline, since the later of its creation
+	// and its last change of status; at least MinOffline.
 	OlderThan time.Duration
-	// AnyOwner takes in agents that bear no mark of azptend's.
+	// AnyOwner includes agents without azptend's owner tag.
 	AnyOwner bool
 	// Match restricts by name: * stands for any characters, ? for one; case does not
 	// matter; "" is every name.
 	Match string
-	// Names restricts to these agents; empty is every agent. What is named here may
-	// be a placeholder, or the only match for a demand, and is a ghost still; it must
-	// be offline, idle, old enough and ours like any other.
+	// Names restricts to these agents; empty is every agent. A named agent may be a
+	// placeholder, or the only match for a demand; all other rules apply to it.
 	Names []string
 }
 
-// Reason is why an agent is a ghost, or why it stays, as a word.
+// Reason is why an agent is a ghost, or why it stays.
 type Reason string
 
-// The reasons. Dead and Asked make a ghost, all others let an agent stay.
+// The reasons. Dead and RemovalRequested make a ghost; with all others an agent stays.
 const (
 	Dead             Reason = "dead"        // offline for longer than the rules say
-	RemovalRequested Reason = "asked"       // its mark asks a keeper to remove it, and it has ended
+	RemovalRequested Reason = "asked"       // it asks a keeper to remove it, and has ended
 	NotNamed         Reason = "not-named"   // the rules name others
-	NoMatch          Reason = "no-match"    // its name is not what the rules ask for
-	Online           Reason = "online"      // a session of it is alive
+	NoMatch          Reason = "no-match"    // its name does not match
+	Online           Reason = "online"      // it has a session
 	HasJob           Reason = "has-job"     // a job request is assigned to it
-	IsPlaceholder    Reason = "placeholder" // it only holds a place, by its mark, version or name
-	NotOurs          Reason = "not-ours"    // it bears no mark of azptend's
+	IsPlaceholder    Reason = "placeholder" // a placeholder by its tag, version or name
+	NotOurs          Reason = "not-ours"    // it has no owner tag of azptend
 	TooRecent        Reason = "young"       // not offline for long enough
 	UnknownAge       Reason = "undated"     // it is not known since when it is offline
 	OnlyMatch        Reason = "only-match"  // without it, no agent would match some job's demands
 )
 
-// Verdict is what the rules make of one agent.
+// Verdict says whether one agent is a ghost, and why.
 type Verdict struct {
 	Agent  azdo.Agent
 	Reason Reason
@@ -80,16 +78,15 @@ func (v Verdict) String() string {
 	return "stays: " + v.Why
 }
 
-// Judge says of each agent of a pool whether it is a ghost, in the order of
-// agents. Agents must be the whole pool, with assigned requests and capabilities
-// (the marks, and what demands name, suffice), and for AnyOwner with last completed
-// requests; queue must be its unfinished job requests; now is the server's clock,
-// by which the agents are dated. Survey gets all that. Judge asks nobody, and the
-// order of what it is given changes no verdict.
+// Judge says for each agent of a pool whether it is a ghost, in the order of agents. Agents must
+// be the whole pool, with assigned requests, owner tags and the capabilities that demands name,
+// and for AnyOwner with last completed requests; queue must be its unfinished job requests; now
+// is the server's clock. Survey gets all that. Judge makes no calls, and the order of agents and
+// requests changes no verdict.
 //
-// An agent is never a ghost while it is online or has a job. Of agents that alone
-// match a job's demands one stays, the one that was alive last, as Azure DevOps
-// refuses jobs that no agent matches (azure-devops-rest.md 2.4).
+// An agent is never a ghost while it is online or has a job. If only ghosts match a job's
+// demands, the one that was online last stays: Azure DevOps refuses jobs that no agent matches
+// (azure-devops-rest.md 2.4).
 func (r Rules) Judge(agents []azdo.Agent, queue []azdo.JobRequest, now time.Time) []Verdict {
 	busy := map[int]bool{}
 	for _, request := range queue {
@@ -105,61 +102,34 @@ func (r Rules) Judge(agents []azdo.Agent, queue []azdo.JobRequest, now time.Time
 	return verdicts
 }
 
-// judge is about one agent, without a look at the others.
+// judge judges one agent without regard to the others.
 func (r Rules) judge(a azdo.Agent, busy bool, now time.Time) Verdict {
-	reason, why := r.selection(a)
-	if reason == "" {
-		reason, why = liveness(a, busy)
-	}
-	if reason == "" {
-		reason, why = r.ownership(a)
-	}
-	if reason == "" {
-		reason, why = r.offlineVerdict(a, now)
-	}
-	return Verdict{a, reason, why}
-}
-
-func (r Rules) selection(a azdo.Agent) (Reason, string) {
+	placeholder := PlaceholderReason(a)
 	switch {
 	case len(r.Names) > 0 && !r.isNamed(a.Name):
-		return NotNamed, "not named"
+		return Verdict{a, NotNamed, "not named"}
 	case !MatchName(r.Match, a.Name):
-		return NoMatch, "its name does not match " + r.Match
+		return Verdict{a, NoMatch, "its name does not match " + r.Match}
+	case a.Online():
+		return Verdict{a, Online, "online"}
+	case !strings.EqualFold(a.Status, "offline"):
+		return Verdict{a, Online, fmt.Sprintf("its status is %q", a.Status)}
+	case busy || a.AssignedRequest != nil:
+		return Verdict{a, HasJob, "has a job"}
+	case placeholder != "" && !r.isNamed(a.Name):
+		return Verdict{a, IsPlaceholder, placeholder}
+	case !r.AnyOwner && !Ours(a):
+		return Verdict{a, NotOurs, "not ours"}
 	}
-	return "", ""
+	reason, why := r.offlineVerdict(a, now)
+	return Verdict{a, reason, why}
 }
 
 func (r Rules) isNamed(name string) bool {
 	return slices.ContainsFunc(r.Names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// liveness lets stay what is not known to be offline and idle.
-func liveness(a azdo.Agent, busy bool) (Reason, string) {
-	switch {
-	case a.Online():
-		return Online, "online"
-	case !strings.EqualFold(a.Status, "offline"):
-		return Online, fmt.Sprintf("its status is %q", a.Status)
-	case busy || a.AssignedRequest != nil:
-		return HasJob, "has a job"
-	}
-	return "", ""
-}
-
-// ownership lets placeholders and other people's agents stay.
-func (r Rules) ownership(a azdo.Agent) (Reason, string) {
-	if why := PlaceholderReason(a); why != "" && !r.isNamed(a.Name) {
-		return IsPlaceholder, why
-	}
-	if !r.AnyOwner && !Ours(a) {
-		return NotOurs, "not ours"
-	}
-	return "", ""
-}
-
-// Ours says whether an agent was registered by azptend, anywhere: it bears the
-// mark.
+// Ours says whether an azptend registered the agent: it has an owner tag.
 func Ours(a azdo.Agent) bool {
 	return a.UserCapabilities[agentdir.TagKind] != "" || a.UserCapabilities[agentdir.TagInstance] != ""
 }
@@ -204,7 +174,7 @@ func namedLikePlaceholder(name string) bool {
 	return slices.ContainsFunc(placeholderWords, func(w string) bool { return strings.Contains(letters, w) })
 }
 
-// offlineVerdict looks at the dates of an agent that is offline.
+// offlineVerdict judges an offline agent by its dates.
 func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	since := OfflineSince(a)
 	if since.IsZero() {
@@ -224,24 +194,19 @@ func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	return TooRecent, fmt.Sprintf("younger than %s", text.Duration(atLeast))
 }
 
-// OfflineSince is since when an agent that is offline can be dead: the later of its
-// creation and its last change of status. It is zero where the server does not
-// tell one of them, as what is not known may have been a moment ago.
+// OfflineSince is since when an offline agent can be dead: the later of its creation and its
+// last change of status. It is zero if one of them is unknown: it may have been a moment ago.
 func OfflineSince(a azdo.Agent) time.Time {
 	created, changed := a.CreatedOn.Time, a.StatusChangedOn.Time
 	if created.IsZero() || changed.IsZero() {
 		return time.Time{}
 	}
-	if changed.After(created) {
-		return changed
-	}
-	return created
+	return slices.MaxFunc([]time.Time{created, changed}, time.Time.Compare)
 }
 
-// keepLastMatch lets one agent stay for each want that is met by none but ghosts, and by
-// what will be ghosts with time: the one that was alive last. As OlderThan plays no
-// part in the choice, a greater one never makes another ghost, and whoever prunes
-// again a day later lets the same agent stay.
+// keepLastMatch lets one agent stay for each need that only ghosts meet, and agents that will be
+// ghosts later: the one that was online last. The choice does not depend on OlderThan, so that a
+// greater value never makes another ghost, and another prune a day later keeps the same agent.
 func (r Rules) keepLastMatch(verdicts []Verdict, wants []jobNeed) {
 	for _, w := range wants {
 		best, safe := -1, false
@@ -260,7 +225,7 @@ func (r Rules) keepLastMatch(verdicts []Verdict, wants []jobNeed) {
 	}
 }
 
-// aliveAfter says that a was alive after b.
+// aliveAfter says that a was online after b.
 func aliveAfter(a, b azdo.Agent) bool {
 	return cmp.Or(OfflineSince(a).Compare(OfflineSince(b)), cmp.Compare(a.ID, b.ID)) > 0
 }

@@ -7,18 +7,18 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Removal is what became of a ghost.
+// Removal says what happened to a ghost.
 type Removal string
 
 // The removals.
 const (
 	Removed Removal = "removed"
 	Gone    Removal = "gone"   // somebody else had removed it
-	Stayed  Removal = "stayed" // it was no ghost any more when it was looked at again
-	Failed  Removal = "failed" // the server would not remove it, for a reason of this agent's
+	Stayed  Removal = "stayed" // the second look showed that it is no ghost any more
+	Failed  Removal = "failed" // the server refused, for a reason that concerns only this agent
 )
 
-// RemoveResult is what became of one ghost.
+// RemoveResult says what happened to one ghost.
 type RemoveResult struct {
 	Agent   azdo.Agent // as the survey showed it
 	Removal Removal
@@ -26,21 +26,20 @@ type RemoveResult struct {
 	Err     error  // why it failed
 }
 
-// Remove removes ghosts that a survey under the same rules has found, several at a
-// time. Each is looked at once more right before its DELETE, with its job and its
-// mark, and judged again: what came back meanwhile stays. That an agent is gone
-// already is a success, so that two who prune one pool do no harm.
+// Remove removes ghosts that a survey under the same rules found, several at a time. Right
+// before the DELETE it gets each agent again, with its job and its owner tag, and judges it
+// again: an agent that came back stays. An agent that is gone already counts as removed, so
+// that two prunes of one pool do no harm.
 //
-// Each is called for one result at a time, in the order in which they come. An
-// agent that cannot be removed is a result; an error is what stops all of them: a
-// server that is away for longer than the pool's patience, throttles for longer,
-// refuses the identity, or ctx. Nothing is known then of the ghosts that each was
-// not called for, and Remove may be repeated after another survey.
+// Remove calls each for one result at a time, in the order in which they come. That one agent
+// cannot be removed is a result. An error ends the removal: the server does not answer, or
+// throttles, for longer than RetryFor, it refuses the identity, or ctx ends. Ghosts without a
+// result may or may not be removed; Remove may be repeated after another survey.
 func (p *Pool) Remove(ctx context.Context, r Rules, ghosts []Verdict, each func(RemoveResult)) error {
 	return forEach(ctx, ghosts, func(ctx context.Context, ghost Verdict) (RemoveResult, error) { return p.remove(ctx, r, ghost) }, each)
 }
 
-// remove looks at one ghost again, and removes it if it still is one.
+// remove gets one ghost again, and removes it if it still is one.
 func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult, error) {
 	done := RemoveResult{Agent: ghost.Agent, Removal: Gone}
 	sent := false // a DELETE, whose answer may have been lost
@@ -76,9 +75,8 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult
 	return done, nil
 }
 
-// recheck says why an agent that was a ghost is none any more. A registration
-// that took its place under the same id (config.sh --replace) is not the one that
-// was judged.
+// recheck says why an agent is no ghost any more; "" if it still is. A registration that
+// replaced it under the same id (config.sh --replace) is another agent.
 func (p *Pool) recheck(r Rules, then, now azdo.Agent) string {
 	if then.Name != now.Name || then.UserCapabilities[agentdir.TagInstance] != now.UserCapabilities[agentdir.TagInstance] {
 		return "registered again"

@@ -9,11 +9,11 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Survey is a pool at one moment, and what the rules make of it.
+// Survey is a pool at one moment, with a verdict on each agent.
 type Survey struct {
-	Verdicts []Verdict         // one an agent, in the server's order
-	Queue    []azdo.JobRequest // the unfinished ones; see Survey for what is left out of them
-	Finished []azdo.JobRequest // the finished ones that SurveyBack asked for
+	Verdicts []Verdict         // in the server's order
+	Queue    []azdo.JobRequest // unfinished; see [Pool.Survey] for what is left out of them
+	Finished []azdo.JobRequest // those that SurveyWithHistory asked for
 	At       time.Time         // by the server's clock
 }
 
@@ -22,7 +22,7 @@ func (s Survey) Ghosts() []Verdict {
 	return slices.DeleteFunc(slices.Clone(s.Verdicts), func(v Verdict) bool { return !v.Ghost() })
 }
 
-// Missing are those of the names that no agent of the survey has.
+// Missing are the names that no agent has.
 func (s Survey) Missing(names []string) []string {
 	there := map[string]bool{}
 	for _, v := range s.Verdicts {
@@ -31,17 +31,16 @@ func (s Survey) Missing(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return there[strings.ToLower(name)] })
 }
 
-// Survey looks at the whole pool and judges it: two calls whatever the pool's
-// size, and with AnyOwner a third, for the agents' last jobs. It is made for large
-// pools: of the agents' system capabilities it keeps those that a demand names, of
-// requests' agents the ids, and of the agents that match a request a few: that one
-// of many stays is all that matters. Where it fails, nothing is known of the pool.
+// Survey gets and judges all agents of the pool with two calls, and a third with AnyOwner, for
+// the agents' last jobs. For large pools, it keeps only what the rules need: the system
+// capabilities that a demand names, and the ids of agents in requests, of the matching agents
+// only some.
 func (p *Pool) Survey(ctx context.Context, r Rules) (Survey, error) {
 	return p.SurveyWithHistory(ctx, r, 0)
 }
 
-// SurveyWithHistory is Survey with the newest few jobs that each agent has finished, for
-// who counts them. It takes no call more.
+// SurveyWithHistory is Survey with the newest few finished jobs of each agent. It makes no
+// further call.
 func (p *Pool) SurveyWithHistory(ctx context.Context, r Rules, history int) (Survey, error) {
 	queue, done, err := p.requests(ctx, history)
 	if err != nil {
@@ -64,8 +63,7 @@ func (p *Pool) SurveyWithHistory(ctx context.Context, r Rules, history int) (Sur
 	return Survey{r.Judge(agents, queue, at), queue, done, at}, nil
 }
 
-// requests are the pool's unfinished requests, and of each agent's finished ones
-// the newest few.
+// requests gets the pool's unfinished requests, and the newest few finished ones of each agent.
 func (p *Pool) requests(ctx context.Context, history int) (queue, done []azdo.JobRequest, err error) {
 	err = p.retry(ctx, func(ctx context.Context) error {
 		queue, done = nil, nil
@@ -80,12 +78,11 @@ func (p *Pool) requests(ctx context.Context, history int) (queue, done []azdo.Jo
 	return queue, done, err
 }
 
-// maxMatches is how many of the agents that match a waiting request are looked
-// at. Where none of so many would be left, one is let stay; that others match too
-// makes that needless, and not wrong.
+// maxMatches is how many of the agents that match a waiting request count. If all of them were
+// ghosts, one stays: unnecessary if yet another agent matches, but not wrong.
 const maxMatches = 20
 
-// trimRequest leaves out of a request what nobody here asks for.
+// trimRequest removes what nobody uses from a request.
 func trimRequest(r azdo.JobRequest) azdo.JobRequest {
 	if r.ReservedAgent != nil {
 		r.ReservedAgent = &azdo.Agent{ID: r.ReservedAgent.ID, Name: r.ReservedAgent.Name}
@@ -100,7 +97,7 @@ func trimRequest(r azdo.JobRequest) azdo.JobRequest {
 	return r
 }
 
-// lastRequests are the jobs that the pool's agents finished last, by agent.
+// lastRequests gets the last finished job of each agent, by the agent's id.
 func (p *Pool) lastRequests(ctx context.Context) (last map[int]*azdo.JobRequest, err error) {
 	err = p.retry(ctx, func(ctx context.Context) error {
 		last = map[int]*azdo.JobRequest{}
@@ -130,7 +127,7 @@ func demandedNames(queue []azdo.JobRequest, last map[int]*azdo.JobRequest) map[s
 	return names
 }
 
-// list is the pool's agents, without the system capabilities that nobody named.
+// list gets the pool's agents, with only the named system capabilities.
 func (p *Pool) list(ctx context.Context, named map[string]bool) (agents []azdo.Agent, err error) {
 	with := azdo.Include{Capabilities: true, AssignedRequest: true}
 	err = p.retry(ctx, func(ctx context.Context) error {
@@ -160,7 +157,7 @@ func (p *Pool) list(ctx context.Context, named map[string]bool) (agents []azdo.A
 	return agents, err
 }
 
-// intern keeps one copy of what thousands of agents have in common.
+// intern keeps one copy of each string: thousands of agents have the same ones.
 type intern map[string]string
 
 func (i intern) of(s string) string {

@@ -30,6 +30,9 @@ func MakeUndumpable() error { return unsupported("make the process undumpable") 
 // CapabilitiesToInspect is empty: MakeUndumpable says what can be read here.
 func CapabilitiesToInspect() []string { return nil }
 
+// DeafShell is "": what process 1 is cannot be seen here.
+func DeafShell() string { return "" }
+
 func closeInheritedOnExec() {}
 
 func preferInOOM(int) error { return nil }

@@ -4,10 +4,12 @@ package safefile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -106,4 +108,23 @@ func fileMode(mode uint32) fs.FileMode {
 		return fs.ModeDevice
 	}
 	return fs.ModeIrregular
+}
+
+// CheckOnlyRootChanges reports whether nobody but root can change what is in a directory,
+// or replace one on the way to it.
+func CheckOnlyRootChanges(dir string) error {
+	for {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		stat, known := info.Sys().(*syscall.Stat_t)
+		if !info.IsDir() || !known || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
+			return fmt.Errorf("%s is not a directory that only root can change", dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+		dir = filepath.Dir(dir)
+	}
 }

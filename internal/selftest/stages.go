@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// readBack looks at what POST has made, at once.
+// readBack reads what POST has created, at once.
 func (t *tester) readBack(ctx context.Context) error {
 	shown, a, err := t.get(ctx)
 	if err != nil {
@@ -26,10 +25,10 @@ func (t *tester) readBack(ctx context.Context) error {
 	}
 	t.readsLag = shown.ID != t.id || len(listed) == 0
 	t.record("read-own-write", !t.readsLag, fmt.Sprintf("%s by its id, %d by its name", summarize(a), len(listed)))
-	t.recordRead("post-capabilities", t.hasTags(shown), "the mark is "+keptText(t.hasTags(shown)))
-	t.recordRead("post-enabled", !enabled(shown), "it is "+enabledText(shown))
+	t.recordRead("post-capabilities", t.hasTags(shown), "the owner tag is "+word(t.hasTags(shown), "kept", "gone"))
+	t.recordRead("post-enabled", !shown.IsEnabled(), enabledText(shown))
 	own := shown.Authorization != nil && shown.Authorization.ClientID != ""
-	t.recordRead("get-authorization", !own, map[bool]string{true: "shown", false: "not shown"}[own])
+	t.recordRead("get-authorization", !own, word(own, "shown", "not shown"))
 	return nil
 }
 
@@ -37,29 +36,23 @@ func (t *tester) hasTags(a azdo.Agent) bool {
 	return a.UserCapabilities[agentdir.TagInstance] == t.instance
 }
 
-func enabled(a azdo.Agent) bool { return a.Enabled == nil || *a.Enabled }
-
-func enabledText(a azdo.Agent) string {
-	if enabled(a) {
-		return "enabled"
+// word is one of two words for a report.
+func word(is bool, yes, no string) string {
+	if is {
+		return yes
 	}
-	return "disabled"
+	return no
 }
 
-func keptText(is bool) string {
-	if is {
-		return "kept"
-	}
-	return "gone"
+func enabledText(a azdo.Agent) string {
+	return word(a.IsEnabled(), "it is enabled", "it is disabled")
 }
 
 func (t *tester) addSameName(ctx context.Context) error {
 	var second azdo.Agent
 	off := false
-	id := t.id
-	t.id = 0
 	body := t.agentBody(&off, t.ownerTags())
-	t.id = id
+	body.ID = 0
 	a, err := t.request(ctx, "add an agent of the same name", http.MethodPost, t.agentsPath(), body, &second)
 	if err != nil {
 		return err
@@ -67,18 +60,16 @@ func (t *tester) addSameName(ctx context.Context) error {
 	if a.OK() && second.ID != 0 && second.ID != t.id {
 		t.createdIDs = append(t.createdIDs, second.ID)
 	}
-	const exists = "TaskAgentExistsException"
-	switch {
-	case a.TypeKey == exists:
-		t.record("name-taken-status", a.Status == http.StatusConflict, summarize(a))
-	default: // known neither by its status nor by its type
+	if a.TypeKey != "TaskAgentExistsException" { // azptend cannot recognise it
 		t.setRow("name-taken-status", NotCovered, summarize(a))
+		return nil
 	}
+	t.record("name-taken-status", a.Status == http.StatusConflict, summarize(a))
 	return nil
 }
 
-// patch enables the agent, which has no session, and disables it again, with and
-// without the id in the body. What the answers show counts: they are no reads.
+// patch enables the agent, which has no session, and disables it again, with and without the
+// id in the body. The answers count: unlike reads, they do not lag.
 func (t *tester) patch(ctx context.Context) error {
 	with, _, err := t.setEnabled(ctx, true, true)
 	if err != nil {
@@ -101,7 +92,7 @@ func (t *tester) patch(ctx context.Context) error {
 			return err
 		}
 	}
-	t.record("disable", last.OK() && !enabled(shown), fmt.Sprintf("%s, and it is %s", summarize(last), enabledText(shown)))
+	t.record("disable", last.OK() && !shown.IsEnabled(), fmt.Sprintf("%s, and %s", summarize(last), enabledText(shown)))
 	return nil
 }
 
@@ -120,7 +111,7 @@ func (t *tester) writeCapabilities(ctx context.Context) error {
 		id    string
 		query url.Values
 		ok    bool
-	}{{"capabilities-path", preview(), true}, {"preview-version", nil, false}} {
+	}{{"capabilities-path", preview, true}, {"preview-version", nil, false}} {
 		a, err := t.writeOwnerTags(ctx, c.query)
 		if err != nil {
 			return err
@@ -129,7 +120,7 @@ func (t *tester) writeCapabilities(ctx context.Context) error {
 			t.setRow(c.id, Unknown, summarize(a))
 			return nil
 		}
-		if c.ok && !a.OK() && t.rows["post-capabilities"].Verdict == Covered { // then the mark cannot be written at all
+		if c.ok && !a.OK() && t.rows["post-capabilities"].Verdict == Covered { // then the owner tag cannot be written at all
 			t.setRow(c.id, NotCovered, summarize(a))
 			continue
 		}
@@ -143,7 +134,7 @@ func (t *tester) writeOwnerTags(ctx context.Context, version url.Values) (azdo.R
 		Query: version, Body: t.ownerTags()})
 }
 
-// put replaces the agent, without what it may leave alone.
+// put replaces the agent, without user capabilities and enabled.
 func (t *tester) put(ctx context.Context) error {
 	a, err := t.putAgent(ctx, nil, nil)
 	if err != nil {
@@ -158,12 +149,12 @@ func (t *tester) put(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.recordRead("put-capabilities", !t.hasTags(shown), "they are "+keptText(t.hasTags(shown)))
-	t.recordRead("put-enabled", !enabled(shown), "it is "+enabledText(shown))
+	t.recordRead("put-capabilities", !t.hasTags(shown), "they are "+word(t.hasTags(shown), "kept", "gone"))
+	t.recordRead("put-enabled", !shown.IsEnabled(), enabledText(shown))
 	return nil
 }
 
-// replaceAgent takes the place of the first agent.
+// replaceAgent removes the first agent and adds the second one.
 func (t *tester) replaceAgent(ctx context.Context) error {
 	a, err := t.request(ctx, "remove the throw-away agent", http.MethodDelete, t.path(), nil, nil)
 	switch {
@@ -184,7 +175,7 @@ func (t *tester) replaceAgent(ctx context.Context) error {
 	if err := t.checkAdded(a, made); err != nil || t.rows["post-capabilities"].Verdict == AsExpected {
 		return err
 	}
-	a, err = t.writeOwnerTags(ctx, preview())
+	a, err = t.writeOwnerTags(ctx, preview)
 	t.untagged = !a.OK()
 	return err
 }
@@ -198,7 +189,7 @@ func (t *tester) putAgent(ctx context.Context, on *bool, marks map[string]string
 	return a, err
 }
 
-// The lives of client assertions: what the listener asks for, and twice that.
+// The lifetimes of client assertions: the listener's, and twice that.
 const (
 	usualLifetime = 5 * time.Minute
 	longLifetime  = 10 * time.Minute
@@ -216,10 +207,10 @@ func (t *tester) logOn(ctx context.Context) error {
 			return err
 		}
 		if life == longLifetime {
-			t.record("assertion-life", token == "", map[bool]string{true: refusal, false: "taken"}[token == ""])
+			t.record("assertion-life", token == "", word(token == "", refusal, "taken"))
 			continue
 		}
-		t.record("token", token != "", map[bool]string{true: refusal, false: "a token"}[token == ""])
+		t.record("token", token != "", word(token == "", refusal, "a token"))
 		if token == "" {
 			return nil // and no session either
 		}
@@ -238,7 +229,7 @@ func (t *tester) createSession(ctx context.Context, owner string) (azdo.RawRespo
 		ID string `json:"sessionId"`
 	}
 	body := t.agentBody(nil, nil)
-	a, err := t.agent.DoRaw(ctx, azdo.RawRequest{Op: "open a session", Method: http.MethodPost, Path: t.sessionsPath(), Query: preview(), Into: &made,
+	a, err := t.agent.DoRaw(ctx, azdo.RawRequest{Op: "open a session", Method: http.MethodPost, Path: t.sessionsPath(), Query: preview, Into: &made,
 		Body: map[string]any{
 			"ownerName": owner, "systemCapabilities": body.SystemCapabilities,
 			"agent": azdo.Agent{ID: t.id, Name: t.name, Version: body.Version, OSDescription: body.OSDescription},
@@ -246,7 +237,7 @@ func (t *tester) createSession(ctx context.Context, owner string) (azdo.RawRespo
 	return a, made.ID, err
 }
 
-// openSession makes the agent online, if it is certain that no job can come.
+// openSession brings the agent online, if the server cannot assign a job to it.
 func (t *tester) openSession(ctx context.Context) error {
 	switch {
 	case t.agent == nil:
@@ -275,7 +266,7 @@ func (t *tester) openSession(ctx context.Context) error {
 	if t.untagged {
 		t.setRow("session-capabilities", Unknown, "there were none to keep")
 	} else {
-		t.recordRead("session-capabilities", t.hasTags(shown), "they are "+keptText(t.hasTags(shown)))
+		t.recordRead("session-capabilities", t.hasTags(shown), "they are "+word(t.hasTags(shown), "kept", "gone"))
 	}
 	a, second, err := t.createSession(ctx, "azptend selftest, again")
 	if err == nil {
@@ -292,7 +283,7 @@ func (t *tester) putOnline(ctx context.Context) error {
 		return nil
 	}
 	off := false
-	a, err := t.putAgent(ctx, &off, maps.Clone(t.ownerTags()))
+	a, err := t.putAgent(ctx, &off, t.ownerTags())
 	if err != nil {
 		return err
 	}
@@ -308,11 +299,10 @@ func (t *tester) putOnline(ctx context.Context) error {
 	return nil
 }
 
-// pollTimeout is how long a poll is waited for that ought to be refused at once.
+// pollTimeout is for a poll that the server should refuse at once.
 const pollTimeout = 5 * time.Second
 
-// remove deletes the agent while it is online, and looks what its listener would
-// see.
+// remove deletes the agent while it is online, and polls as its listener would.
 func (t *tester) remove(ctx context.Context) error {
 	a, err := t.request(ctx, "remove the throw-away agent", http.MethodDelete, t.path(), nil, nil)
 	if err != nil {
@@ -338,14 +328,11 @@ func (t *tester) remove(ctx context.Context) error {
 func (t *tester) pollRemoved(ctx context.Context) error {
 	short, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	query := preview()
-	query.Set("sessionId", t.session)
-	query.Set("lastMessageId", "0")
+	query := url.Values{"api-version": {previewVersion}, "sessionId": {t.session}, "lastMessageId": {"0"}}
 	a, err := t.agent.DoRaw(short, azdo.RawRequest{Op: "poll as the removed agent", Method: http.MethodGet,
 		Path: "_apis/distributedtask/pools/" + strconv.Itoa(t.options.PoolID) + "/messages", Query: query})
-	waits := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
 	switch {
-	case waits:
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
 		t.record("session-after-delete", false, fmt.Sprintf("a poll is still open after %v", pollTimeout))
 		t.record("removed-agent", false, fmt.Sprintf("no answer within %v", pollTimeout))
 		return nil

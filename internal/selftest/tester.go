@@ -1,3 +1,13 @@
+// Package selftest tests azptend's assumptions about Azure DevOps with a temporary agent
+// in a real pool, and says whether azptend handles what it saw. Each assumption is a row
+// of docs/assumptions.md, or one of the basics without which nothing works.
+//
+// It is safe in a pool that is in use: the agent is disabled from the start, so that it
+// gets no job, it has a name of its own, and it is always removed. An assumption that
+// cannot be tested this way is reported with the reason.
+//
+// The listener's part (a token for the agent's own key, a session) is small enough to be
+// implemented here: agent-protocol.md 7.1, 7.2.
 package selftest
 
 import (
@@ -17,62 +27,61 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// Requester makes requests and tells the answers as they are.
+// Requester makes requests, and returns the answers as they are.
 type Requester interface {
 	DoRaw(ctx context.Context, q azdo.RawRequest) (azdo.RawResponse, error)
 }
 
-// Options are where it is tried, and as whom.
+// Options say which server is tested, and with which identities.
 type Options struct {
 	Server    Requester                       // as azptend
 	AsAgent   func(azdo.Authorizer) Requester // as the agent itself
 	Web       *http.Client                    // to the agents' token endpoint
 	ServerURL string
 	PoolID    int
-	Key       *rsa.PrivateKey // the agents'; nil: a new one
-	OnRow     func(Row)       // each row as it is seen; nil: nobody
+	Key       *rsa.PrivateKey // of the agents; nil: a new one
+	OnRow     func(Row)       // called for each row; may be nil
 }
 
-// Report is what was seen.
+// Report is the result.
 type Report struct {
 	Rows []Row    `json:"rows"`
 	Left []string `json:"left,omitempty"` // agents that could not be removed
 }
 
-// Uncovered are the rows that azptend has no answer to.
+// Uncovered are the rows that azptend does not handle.
 func (r Report) Uncovered() []Row {
 	return slices.DeleteFunc(slices.Clone(r.Rows), func(row Row) bool { return row.Verdict != NotCovered })
 }
 
-// tester is a throw-away agent, and after it another: one that was never enabled,
-// for a server may be slow to believe that an agent was disabled, and the second
-// goes online.
+// tester has two temporary agents, one after the other. Only the second one goes online. It was
+// never enabled, because a server may be slow to apply that an agent was disabled.
 type tester struct {
 	options    Options
 	rows       map[string]Row
 	name       string   // random at its end
-	names      []string // that were tried
+	names      []string // all that were used
 	instance   string
 	key        *rsa.PrivateKey
-	createdIDs []int // of agents that were made, and not seen to be removed
+	createdIDs []int // of all agents that were created
 	id         int
 	auth       azdo.Authorization
-	readsLag   bool // GET lags: what it shows proves nothing
-	disabled   bool // and was never enabled: no job can come
-	untagged   bool // the second agent has no mark that a session could take
+	readsLag   bool // what GET shows proves nothing
+	disabled   bool // since it was created: the server assigns no job
+	untagged   bool // the second agent has no owner tag that a session could remove
 	agent      Requester
 	session    string
 }
 
-// maxName is the longest that azptend lets pass (agent-protocol.md 11); the
-// other is short enough for any server.
+// maxName is the longest name that azptend accepts (agent-protocol.md 11). shortName is short
+// enough for any server.
 const (
 	maxName    = 64
 	shortName  = 30
 	namePrefix = "azptend-selftest-" // of all our names
 )
 
-// makeName is a name that nobody else has, of a length: its end is random.
+// makeName makes a name of this length with a random end.
 func (t *tester) makeName(length int) string {
 	end := strings.ReplaceAll(t.instance, "-", "")
 	if room := length - len(namePrefix); room < len(end) {
@@ -81,15 +90,14 @@ func (t *tester) makeName(length int) string {
 	return namePrefix + strings.Repeat("x", length-len(namePrefix)-len(end)) + end
 }
 
-// cleanUpTimeout is how long the removal of what was made may take, after a signal too.
+// cleanUpTimeout limits the removal of the agents, after a signal too.
 const cleanUpTimeout = 30 * time.Second
 
 // maxRemovals is how often the removal of an agent is tried.
 const maxRemovals = 3
 
-// Run tries everything, in the order of docs/assumptions.md's life of an agent. Its
-// error is that it could not go on: what was seen until then is in the report. It
-// removes what it made in any case.
+// Run tests all assumptions. An error says that it could not go on: the report has what was seen
+// until then. It always removes the agents that it created.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if o.OnRow == nil {
 		o.OnRow = func(Row) {}
@@ -127,7 +135,7 @@ func (t *tester) runStages(ctx context.Context) error {
 	return nil
 }
 
-// record writes a row down.
+// record sets a row.
 func (t *tester) record(id string, asExpected bool, seen string) {
 	verdict := AsExpected
 	if !asExpected {
@@ -144,11 +152,10 @@ func (t *tester) setRow(id string, verdict Verdict, seen string) {
 			return
 		}
 	}
-	panic("selftest: no belief is called " + id) // a fault of this package's own
+	panic("selftest: there is no row " + id)
 }
 
-// recordRead is saw for what was learnt by reading, which proves nothing where reads
-// lag.
+// recordRead is record for what was read, which proves nothing if reads lag.
 func (t *tester) recordRead(id string, asExpected bool, seen string) {
 	if t.readsLag {
 		t.setRow(id, Unknown, "reads lag")
@@ -157,7 +164,7 @@ func (t *tester) recordRead(id string, asExpected bool, seen string) {
 	t.record(id, asExpected, seen)
 }
 
-// summarize are an answer without what it may name.
+// summarize describes an answer without the names in it.
 func summarize(a azdo.RawResponse) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, a.TypeKey))
 }
@@ -172,17 +179,17 @@ func (t *tester) agentsPath() string {
 
 func (t *tester) path() string { return t.agentsPath() + "/" + strconv.Itoa(t.id) }
 
-// ownerTags are the user capabilities by which azptend knows what is its own.
+// ownerTags are the user capabilities that azptend recognises its agents by.
 func (t *tester) ownerTags() map[string]string {
 	return map[string]string{agentdir.TagInstance: t.instance, agentdir.TagKind: agentdir.KindSelftest}
 }
 
-// agentBody is the agent as it is sent; a nil enabled and nil marks are left out.
-func (t *tester) agentBody(enabled *bool, marks map[string]string) azdo.Agent {
+// agentBody is the agent of a request. Enabled and tags are omitted if they are nil.
+func (t *tester) agentBody(enabled *bool, tags map[string]string) azdo.Agent {
 	exponent, modulus := agentdir.PublicKey(t.key)
 	return azdo.Agent{
 		ID: t.id, Name: t.name, Version: agentdir.PlaceholderVersionPrefix + "999.9", OSDescription: agentdir.OSDescription(), MaxParallelism: 1,
-		Enabled: enabled, UserCapabilities: marks, SystemCapabilities: map[string]string{"Agent.Name": t.name},
+		Enabled: enabled, UserCapabilities: tags, SystemCapabilities: map[string]string{"Agent.Name": t.name},
 		Authorization: &azdo.Authorization{PublicKey: &azdo.PublicKey{Exponent: exponent, Modulus: modulus}},
 	}
 }
@@ -196,8 +203,8 @@ func (t *tester) missingPool(ctx context.Context) error {
 	return err
 }
 
-// add makes the agent, disabled. A refusal that is not for its name's length ends
-// the test: it is the caller's, with the server's own words.
+// add adds the agent, disabled. A refusal for another reason than the length of its name ends the
+// test with the server's message.
 func (t *tester) add(ctx context.Context) error {
 	for _, length := range []int{maxName, shortName} {
 		a, made, err := t.post(ctx, length)
@@ -217,7 +224,7 @@ func (t *tester) add(ctx context.Context) error {
 	return nil
 }
 
-// post adds an agent with a name of a length, disabled.
+// post adds a disabled agent with a name of this length.
 func (t *tester) post(ctx context.Context, length int) (azdo.RawResponse, azdo.Agent, error) {
 	t.name, t.id = t.makeName(length), 0
 	t.names = append(t.names, t.name)
@@ -227,7 +234,7 @@ func (t *tester) post(ctx context.Context, length int) (azdo.RawResponse, azdo.A
 	return a, made, err
 }
 
-// errIncomplete ends the test: without these nothing else can be tried.
+// errIncomplete ends the test: without these values nothing else can be tested.
 var errIncomplete = errors.New("the answer to POST of an agent names no agent, or not how it logs on")
 
 func (t *tester) checkAdded(a azdo.RawResponse, made azdo.Agent) error {
@@ -265,13 +272,13 @@ func (t *tester) findByName(ctx context.Context, name string) ([]azdo.Agent, err
 	return ours, err
 }
 
-// cleanUp removes what was made, found by its id or, where an answer was lost, by its
-// name; after a signal too. It returns what stays.
+// cleanUp removes the agents by their ids, and by their names in case an answer was lost. It
+// returns what it could not remove.
 func (t *tester) cleanUp(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
 	if t.session != "" && t.agent != nil {
-		_, _ = t.agent.DoRaw(ctx, azdo.RawRequest{Op: "end the session", Method: http.MethodDelete, Path: t.sessionsPath() + "/" + t.session, Query: preview()})
+		_, _ = t.agent.DoRaw(ctx, azdo.RawRequest{Op: "end the session", Method: http.MethodDelete, Path: t.sessionsPath() + "/" + t.session, Query: preview})
 	}
 	var left []string
 	for _, name := range t.names {
@@ -282,7 +289,7 @@ func (t *tester) cleanUp(ctx context.Context) []string {
 			}
 		}
 		if err != nil && len(t.createdIDs) == 0 {
-			left = append(left, fmt.Sprintf("agent %q in pool %d, if it was made: %v", name, t.options.PoolID, err))
+			left = append(left, fmt.Sprintf("agent %q in pool %d, if it was created: %v", name, t.options.PoolID, err))
 		}
 	}
 	for _, id := range t.createdIDs {
@@ -298,7 +305,7 @@ func (t *tester) cleanUp(ctx context.Context) []string {
 	return left
 }
 
-// removeWithRetry deletes an agent, and tries again after any failure.
+// removeWithRetry deletes an agent, and retries any failure.
 func (t *tester) removeWithRetry(ctx context.Context, id int) bool {
 	err := retry.Policy{First: time.Second, Max: 5 * time.Second, Tries: maxRemovals}.Do(ctx, func(ctx context.Context) error {
 		a, err := t.request(ctx, "remove the throw-away agent", http.MethodDelete, t.agentsPath()+"/"+strconv.Itoa(id), nil, nil)
@@ -310,4 +317,7 @@ func (t *tester) removeWithRetry(ctx context.Context, id int) bool {
 	return err == nil
 }
 
-func preview() url.Values { return url.Values{"api-version": {"7.1-preview.1"}} }
+// previewVersion is for requests that exist only as a preview.
+const previewVersion = "7.1-preview.1"
+
+var preview = url.Values{"api-version": {previewVersion}}

@@ -13,19 +13,18 @@ import (
 
 // Progress is something that happened while a plan is applied.
 type Progress struct {
-	Step Step
-	Done bool
-	// Waiting is how long it is waited until the step is tried again, for Why.
-	Waiting time.Duration
+	Step    Step
+	Done    bool
+	Waiting time.Duration // until the step is tried again, because of Cause
 	Cause   error
 }
 
 // Options are how a plan is applied.
 type Options struct {
-	// Timeout is how long an identity that Entra ID has only just made is waited
-	// for: a minute or two (azure-devops-rest.md 4.1).
+	// Timeout is how long to wait for an identity that was just created in Entra ID: it
+	// takes a minute or two (azure-devops-rest.md 4.1).
 	Timeout    time.Duration
-	OnProgress func(Progress) // nil: nobody
+	OnProgress func(Progress) // may be nil
 }
 
 // Waits between tries: of a step that may succeed later, and of reading back.
@@ -35,8 +34,8 @@ const (
 	maxReadBacks = 4
 )
 
-// Apply does what a plan says, and reads back: what it returns is the state that
-// was read last. It begins with the state that the plan was made of.
+// Apply carries out a plan that was made from a state, and reads the result back. It
+// returns the state that it read last.
 func (p Organization) Apply(ctx context.Context, w Spec, s State, plan Plan, o Options) (State, error) {
 	if o.OnProgress == nil {
 		o.OnProgress = func(Progress) {}
@@ -47,7 +46,7 @@ func (p Organization) Apply(ctx context.Context, w Spec, s State, plan Plan, o O
 	for _, step := range plan.Steps {
 		o.OnProgress(Progress{Step: step})
 		if err := p.runStep(ctx, w, &s, step, o); err != nil {
-			return s, &StepError{step, err}
+			return s, explainStep(step.Action, err)
 		}
 		o.OnProgress(Progress{Step: step, Done: true})
 	}
@@ -57,25 +56,27 @@ func (p Organization) Apply(ctx context.Context, w Spec, s State, plan Plan, o O
 	return p.confirm(ctx, w)
 }
 
-// confirm reads the state until the plan is empty: a role that was given to nobody
-// was answered with 200 (azure-devops-rest.md 4.3).
+// confirm reads the state until the plan is empty: the service answers 200 even if it gave
+// the role to nobody (azure-devops-rest.md 4.3).
 func (p Organization) confirm(ctx context.Context, w Spec) (s State, err error) {
 	policy := retry.Policy{First: minWait, Max: maxWait, Tries: maxReadBacks, Retryable: func(err error) bool {
-		return errors.As(err, new(*UnconfirmedError))
+		var e *Error
+		return errors.As(err, &e) && e.Kind == Unconfirmed
 	}}
 	err = policy.Do(ctx, func(ctx context.Context) (err error) {
 		if s, err = p.Read(ctx, w); err != nil {
 			return err
 		}
 		if left := MakePlan(w, s).Steps; len(left) > 0 {
-			return &UnconfirmedError{left}
+			return unconfirmed(left)
 		}
 		return nil
 	})
 	return s, interrupted(ctx, err)
 }
 
-// interrupted is the error of whoever ended the wait, instead of the last refusal.
+// interrupted returns the context's error instead of the last refusal, if the context
+// ended the wait.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
@@ -88,13 +89,13 @@ func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, 
 	case AddIdentity:
 		return p.addIdentity(ctx, w, s, step, o)
 	case SetLicense:
-		_, err := p.Users.SetLicense(ctx, s.User.Key, azdo.Basic)
+		_, err := p.Users.SetLicense(ctx, s.User.ID, azdo.Basic)
 		return err
 	case RemoveIdentity:
-		return p.Users.RemovePrincipal(ctx, s.User.Key)
+		return p.Users.RemovePrincipal(ctx, s.User.ID)
 	case MakePool:
 		made, err := p.Server.AddPool(ctx, w.Pool)
-		s.Pool = poolOf(made)
+		s.Pool = made
 		return err
 	case StopUpdates:
 		return p.Server.SetAutoUpdate(ctx, s.Pool.ID, false)
@@ -103,54 +104,49 @@ func (p Organization) runStep(ctx context.Context, w Spec, s *State, step Step, 
 		if err != nil {
 			return err
 		}
-		return o.retryStep(ctx, step, min(o.Timeout, roleTimeout), isRefusedError, func(ctx context.Context) error {
-			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.Key, role.Name)
+		refused := func(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
+		return o.retryStep(ctx, step, min(o.Timeout, roleTimeout), refused, func(ctx context.Context) error {
+			return p.Server.AssignRole(ctx, s.Pool.ID, s.User.ID, role.Name)
 		})
 	case RemoveRole:
-		return p.Server.RemoveRole(ctx, s.Pool.ID, s.User.Key)
+		return p.Server.RemoveRole(ctx, s.Pool.ID, s.User.ID)
 	case AddToProject:
-		q, err := p.addToProject(ctx, *s)
-		s.Project.Queue = q.ID
-		return err
+		return p.addToProject(ctx, s)
 	case OpenToAll, CloseToAll:
 		return p.Server.SetOpenToAllPipelines(ctx, s.Project.ID, s.Project.Queue, step.Action == OpenToAll)
 	}
 	return fmt.Errorf("cannot do %q: there is no such step", step.Action)
 }
 
-// addToProject puts the pool into the project, unless making it has done so.
-func (p Organization) addToProject(ctx context.Context, s State) (azdo.Queue, error) {
+// addToProject adds the pool to the project, unless the creation of the pool did that.
+func (p Organization) addToProject(ctx context.Context, s *State) error {
 	q, found, err := p.Server.QueueForPool(ctx, s.Project.ID, s.Pool.ID)
-	if err != nil || found {
-		return q, err
+	if err == nil && !found {
+		q, err = p.Server.AddQueue(ctx, s.Project.ID, s.Pool.Name, s.Pool.ID)
 	}
-	return p.Server.AddQueue(ctx, s.Project.ID, s.Pool.Name, s.Pool.ID)
+	s.Project.Queue = q.ID
+	return err
 }
 
-// roleTimeout is how long an identity that was added a moment ago may be unknown to
-// those who give roles. Nobody has said that it can be: but whoever is not known is
-// passed over in silence there, and trying again does no harm.
+// roleTimeout is how long to try to give a role to an identity that was just added. No
+// source says that it may still be unknown, but a role for an unknown identity is dropped
+// without an error, and trying again does no harm.
 const roleTimeout = 30 * time.Second
 
-func isRefusedError(err error) bool { return errors.As(err, new(*azdo.RefusedError)) }
-
-func isNotReady(err error) bool { return azdo.ClassOf(err) == azdo.NotReady }
-
-// addIdentity waits through the refusals of an identity that is too young; what
-// looks the same and does not pass is another kind of id.
+// addIdentity tries again while the identity is too new. Another kind of id is refused
+// with the same answer, and never accepted.
 func (p Organization) addIdentity(ctx context.Context, w Spec, s *State, step Step, o Options) error {
-	asked := false
-	return o.retryStep(ctx, step, o.Timeout, isNotReady, func(ctx context.Context) error {
+	diagnosed := false
+	notReady := func(err error) bool { return azdo.ClassOf(err) == azdo.NotReady }
+	return o.retryStep(ctx, step, o.Timeout, notReady, func(ctx context.Context) error {
 		e, err := p.Users.AddPrincipal(ctx, w.Identity, azdo.Basic)
 		if err == nil {
-			s.User = userOf(e)
+			s.User = e
 			return nil
 		}
-		if !asked {
-			asked = true
-			if wrong := p.diagnoseID(ctx, w.Identity, err); wrong != nil {
-				return wrong
-			}
+		if !diagnosed {
+			diagnosed = true
+			err = p.diagnoseID(ctx, w.Identity, err)
 		}
 		return err
 	})
@@ -168,22 +164,22 @@ func (o Options) retryStep(ctx context.Context, step Step, budget time.Duration,
 // (azure-devops-rest.md 4.1).
 const notAPrincipal = "failed to create service principal with object id"
 
-// diagnoseID says which other id was given, nil if none is known to have been.
+// diagnoseID returns an error that says which other id was given, or else the refusal.
 func (p Organization) diagnoseID(ctx context.Context, id string, refusal error) error {
 	if strings.Contains(strings.ToLower(refusal.Error()), notAPrincipal) {
-		return &WrongIDError{ID: id, Kind: kindRegistrationID}
+		return wrongID(id, registrationID, azdo.Principal{})
 	}
 	if azdo.ClassOf(refusal) != azdo.NotReady {
-		return nil
+		return refusal
 	}
 	found, err := p.Users.SearchDirectory(ctx, id)
 	if err != nil {
-		return nil //nolint:nilerr // it was only a guess
+		return refusal
 	}
 	for _, other := range found {
 		if strings.EqualFold(other.ApplicationID, id) && !strings.EqualFold(other.ObjectID, id) {
-			return &WrongIDError{ID: id, Kind: kindApplicationID, Principal: other}
+			return wrongID(id, applicationID, other)
 		}
 	}
-	return nil
+	return refusal
 }

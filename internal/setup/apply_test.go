@@ -193,7 +193,7 @@ func TestFresh(t *testing.T) {
 			waited := time.Duration(0)
 			_, err := run(t.Context(), o.place(t, o.admin), setup.Spec{Identity: oid, Pool: "Default", Role: "Administrator"},
 				setup.Options{Timeout: 5 * time.Minute, OnProgress: func(p setup.Progress) { waited += p.Waiting }})
-			var failed *setup.StepError
+			var failed *setup.Error
 			switch {
 			case c.ok && (err != nil || waited < 7*time.Second || waited > 21*time.Second || o.identity(oid).Roles["Default"] != "Administrator"):
 				t.Errorf("fresh for %d tries: %v after %v", c.fresh, err, waited)
@@ -215,24 +215,14 @@ func TestWrongID(t *testing.T) {
 		{"an app registration", stranger.ApplicationObjectID, "it is the object id of an app registration", "Enterprise applications"},
 	} {
 		_, err := run(t.Context(), p, setup.Spec{Identity: c.id, Pool: "Default", Role: "Administrator"}, setup.Options{Timeout: time.Hour})
-		var wrong *setup.WrongIDError
-		var failed *setup.StepError
-		if errors.As(err, &failed) && failed.Hint() != wrongHint(err) {
-			t.Errorf("%s: the step hides the hint: %q", c.name, failed.Hint())
-		}
-		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.says) || !strings.Contains(wrong.Hint(), c.hint) {
+		var wrong *setup.Error
+		if !errors.As(err, &wrong) || wrong.Kind != setup.InvalidArgument || !strings.Contains(err.Error(), c.says) || !strings.Contains(wrong.Hint(), c.hint) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	if id := o.identity(stranger.ObjectID); id.Member {
 		t.Error("somebody was added")
 	}
-}
-
-func wrongHint(err error) string {
-	var wrong *setup.WrongIDError
-	errors.As(err, &wrong)
-	return wrong.Hint()
 }
 
 // Who may not do it is told what they would have to be.
@@ -254,7 +244,7 @@ func TestNotAllowed(t *testing.T) {
 			setup.Spec{Identity: user, Pool: "Default", Role: "Administrator"}, "an Administrator of the pool"},
 	} {
 		_, err := run(t.Context(), o.place(t, c.caller), c.w, setup.Options{})
-		var failed *setup.StepError
+		var failed *setup.Error
 		if !errors.As(err, &failed) || azdo.Status(err) != http.StatusForbidden || !strings.Contains(failed.Hint(), c.hint) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -274,9 +264,21 @@ func TestNarrowToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = setup.Organization{Users: users, Server: client}.Read(t.Context(), setup.Spec{Identity: o.stranger(t, nil), Pool: "Default"})
-	var not *setup.PermissionError
+	var not *setup.Error
 	if !errors.As(err, &not) || azdo.Status(err) != http.StatusUnauthorized || !strings.Contains(not.Hint(), "Graph") {
 		t.Errorf("it says %v", err)
+	}
+}
+
+// TestNoPool: the hint says how to create the pool, or how to go on without it.
+func TestNoPool(t *testing.T) {
+	o := newOrg(t)
+	for remove, hint := range map[bool]string{false: "--create-pool", true: "name another pool"} {
+		_, err := o.place(t, o.admin).Read(t.Context(), setup.Spec{Identity: o.stranger(t, nil), Pool: "nowhere", Remove: remove})
+		var failed *setup.Error
+		if !errors.As(err, &failed) || !errors.Is(err, azdo.ErrNoPool) || !strings.Contains(failed.Hint(), hint) {
+			t.Errorf("remove %v: %v", remove, err)
+		}
 	}
 }
 
@@ -284,10 +286,10 @@ func TestNarrowToken(t *testing.T) {
 func TestReadBack(t *testing.T) {
 	for _, c := range []struct {
 		name, path, body string
-		missing          setup.Action
+		missing          string
 	}{
-		{"a role", "PUT roleassignments", `{"count":1,"value":[{"identity":{"id":"%s"},"role":{"name":"Administrator"}}]}`, setup.GiveRole},
-		{"updates", "PATCH distributedtask/pools", `{"id":1}`, setup.StopUpdates},
+		{"a role", "PUT roleassignments", `{"count":1,"value":[{"identity":{"id":"%s"},"role":{"name":"Administrator"}}]}`, `give the identity the role Administrator on pool "Default" (id 1)`},
+		{"updates", "PATCH distributedtask/pools", `{"id":1}`, `turn off agent updates in pool "Default" (id 1)`},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			o := newOrg(t)
@@ -301,14 +303,14 @@ func TestReadBack(t *testing.T) {
 			method, path, _ := strings.Cut(c.path, " ")
 			body := c.body
 			if strings.Contains(body, "%s") {
-				body = fmt.Sprintf(body, s.User.Key)
+				body = fmt.Sprintf(body, s.User.ID)
 			}
 			if _, err := o.AddFault(emulator.Fault{Method: method, Path: path, Status: 200, Body: body}); err != nil {
 				t.Fatal(err)
 			}
 			_, err = p.Apply(t.Context(), w, s, setup.MakePlan(w, s), setup.Options{})
-			var not *setup.UnconfirmedError
-			if !errors.As(err, &not) || len(not.Missing) != 1 || not.Missing[0].Action != c.missing {
+			var not *setup.Error
+			if !errors.As(err, &not) || not.Kind != setup.Unconfirmed || not.Hint() == "" || !strings.HasSuffix(err.Error(), "this is still missing: "+c.missing) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		})

@@ -13,154 +13,94 @@ import (
 // (azure-devops-rest.md 4.3).
 var ErrSelf = errors.New("azptend itself uses this identity")
 
-// The ids that people take for an object id.
+// Kind says what went wrong, where the error of a request does not.
+type Kind string
+
+// The kinds of errors.
 const (
-	kindApplicationID  = "an application (client) id"
-	kindRegistrationID = "the object id of an app registration"
+	InvalidArgument Kind = "invalid-argument" // --identity or --role cannot be used
+	NoProject       Kind = "no-project"       // there is no such project, or the caller cannot see it
+	ClosedPool      Kind = "closed-pool"      // only Azure DevOps adds agents to the pool
+	Unconfirmed     Kind = "unconfirmed"      // the service accepted every request, but something is still missing
 )
 
-// WrongIDError says that an id is not an object id.
-type WrongIDError struct {
-	ID        string
-	Kind      string         // what it is
-	Principal azdo.Principal // whose it is, where that is known
-}
-
-func (e *WrongIDError) Error() string {
-	text := fmt.Sprintf("cannot use --identity %s: it is %s", e.ID, e.Kind)
-	if e.Principal.Name != "" {
-		text += fmt.Sprintf(", of %q", e.Principal.Name)
-	}
-	return text + ", and not a service principal's or managed identity's own object id"
-}
-
-// Hint says which id it is.
-func (e *WrongIDError) Hint() string {
-	if e.Principal.ObjectID != "" {
-		return "use its object id: " + e.Principal.ObjectID
-	}
-	return "use the object id from Entra ID's Enterprise applications, not from App registrations: " +
-		"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
-}
-
-// NoPoolError says that the pool does not exist, or that the caller cannot see it.
-type NoPoolError struct {
+// Error is a failed setup, with what to do about it.
+type Error struct {
+	Kind   Kind // "" if Cause says it
 	Cause  error
-	Remove bool // what was given on it was to be taken back
+	Advice string
 }
 
-func (e *NoPoolError) Error() string { return e.Cause.Error() }
-func (e *NoPoolError) Unwrap() error { return e.Cause }
+func (e *Error) Error() string { return e.Cause.Error() }
+func (e *Error) Unwrap() error { return e.Cause }
 
-// Hint says that it can be made, or how to go on without it.
-func (e *NoPoolError) Hint() string {
-	if e.Remove {
-		return "check its name; if the pool was deleted, its roles are gone too: name another pool, and setup removes the identity unless it is used elsewhere"
+// Hint says what to do about it.
+func (e *Error) Hint() string { return e.Advice }
+
+const (
+	// idCommands print the object id of an identity.
+	idCommands = "`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
+	patScopes  = "full access for this, or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
+)
+
+// wrongID says that --identity is another id of a principal, which may be known.
+func wrongID(id, kind string, of azdo.Principal) error {
+	if of.Name != "" {
+		kind += fmt.Sprintf(", of %q", of.Name)
 	}
-	return "use --create-pool to create it; if it exists, you need its Administrator role"
-}
-
-// NoProjectError says that the project does not exist, or that the caller cannot see it.
-type NoProjectError struct{ Cause error }
-
-func (e *NoProjectError) Error() string { return e.Cause.Error() }
-func (e *NoProjectError) Unwrap() error { return e.Cause }
-
-// Hint says what to look at.
-func (e *NoProjectError) Hint() string {
-	return "check --project, and that you can see the project"
-}
-
-// PermissionError says that the caller, who is known, may not even look.
-type PermissionError struct{ Cause error }
-
-func (e *PermissionError) Error() string { return e.Cause.Error() }
-func (e *PermissionError) Unwrap() error { return e.Cause }
-
-// Hint says what that takes.
-func (e *PermissionError) Hint() string {
-	return "run setup as a Project Collection Administrator; a personal access token needs full access for this, " +
-		"or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
-}
-
-// asPermissionError makes a MayNotError of a refusal; other errors stay as they are.
-func asPermissionError(err error) error {
-	if status := azdo.Status(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return &PermissionError{err}
+	advice := "use its object id: " + of.ObjectID
+	if of.ObjectID == "" {
+		advice = "use the object id from Entra ID's Enterprise applications, not from App registrations: " + idCommands
 	}
-	return err
+	return &Error{InvalidArgument, fmt.Errorf("cannot use --identity %s: it is %s, and not a service principal's or managed identity's own object id", id, kind), advice}
 }
 
-// ClosedPoolError says that nobody but Azure DevOps adds agents to the pool.
-type ClosedPoolError struct{ Pool, Why string }
+// The ids that people take for an object id.
+const (
+	applicationID  = "an application (client) id"
+	registrationID = "the object id of an app registration"
+)
 
-func (e *ClosedPoolError) Error() string { return fmt.Sprintf("cannot use %s: %s", e.Pool, e.Why) }
-
-// Hint says which pool to take.
-func (e *ClosedPoolError) Hint() string { return "use a self-hosted pool; --create-pool creates one" }
-
-// NoRoleError says that there is no role of a name.
-type NoRoleError struct {
-	Name      string
-	Available []string
+// explainRead adds what to do if the caller, who is known, may not even read the state.
+func explainRead(err error) error {
+	if status := azdo.Status(err); status != http.StatusUnauthorized && status != http.StatusForbidden || errors.As(err, new(*Error)) {
+		return err
+	}
+	return &Error{Cause: err, Advice: "run setup as a Project Collection Administrator; a personal access token needs " + patScopes}
 }
 
-func (e *NoRoleError) Error() string {
-	return fmt.Sprintf("cannot use --role %q: the roles on a pool are %s", e.Name, strings.Join(e.Available, ", "))
+// explainStep adds what the caller of a failed step lacks. An administrator of the
+// organisation may do all of them (azure-devops-rest.md 4.1, 4.3).
+func explainStep(action Action, err error) error {
+	status := azdo.Status(err)
+	advice := ""
+	switch {
+	case errors.As(err, new(*Error)):
+		return err
+	case azdo.ClassOf(err) == azdo.NotReady:
+		advice = "a new identity takes a minute or two: run setup again. If it is not new, the id belongs to another tenant or is no object id: " + idCommands
+	case status == http.StatusConflict && action == MakePool:
+		advice = "the pool exists, but you cannot see it: ask its administrator for the Administrator role"
+	case status == http.StatusUnauthorized:
+		advice = "a personal access token needs " + patScopes
+	case status == http.StatusForbidden:
+		needs := map[Action]string{
+			AddIdentity: "a Project Collection Administrator", SetLicense: "a Project Collection Administrator", RemoveIdentity: "a Project Collection Administrator",
+			MakePool: "an Administrator of all pools (Organization settings, Agent pools, Security)",
+			GiveRole: "an Administrator of the pool", RemoveRole: "an Administrator of the pool", StopUpdates: "an Administrator of the pool",
+			AddToProject: "an administrator of the project", OpenToAll: "an administrator of the project's pools", CloseToAll: "an administrator of the project's pools",
+		}[action]
+		advice = "run setup as " + needs + ": it continues after the steps that are done"
+	}
+	return &Error{Cause: err, Advice: advice}
 }
 
-// StepError is a step that failed.
-type StepError struct {
-	Step  Step
-	Cause error
-}
-
-func (e *StepError) Error() string { return e.Cause.Error() }
-func (e *StepError) Unwrap() error { return e.Cause }
-
-// Hint says what the caller lacks: an administrator of the organisation may do
-// all of it (azure-devops-rest.md 4.1, 4.3).
-func (e *StepError) Hint() string {
-	var knows interface{ Hint() string }
-	if errors.As(e.Cause, &knows) {
-		return knows.Hint()
-	}
-	if azdo.ClassOf(e.Cause) == azdo.NotReady {
-		return "a new identity takes a minute or two: run setup again. If it is not new, the id belongs to another tenant or is no object id: " +
-			"`az ad sp show --id <application id> --query id`, and of a managed identity `az identity show --query principalId`"
-	}
-	status := azdo.Status(e.Cause)
-	if status == http.StatusConflict && e.Step.Action == MakePool {
-		return "the pool exists, but you cannot see it: ask its administrator for the Administrator role"
-	}
-	if status != http.StatusForbidden && status != http.StatusUnauthorized {
-		return ""
-	}
-	needs := map[Action]string{
-		AddIdentity: "a Project Collection Administrator", SetLicense: "a Project Collection Administrator", RemoveIdentity: "a Project Collection Administrator",
-		MakePool: "an Administrator of all pools (Organization settings, Agent pools, Security)",
-		GiveRole: "an Administrator of the pool", RemoveRole: "an Administrator of the pool", StopUpdates: "an Administrator of the pool",
-		AddToProject: "an administrator of the project", OpenToAll: "an administrator of the project's pools", CloseToAll: "an administrator of the project's pools",
-	}[e.Step.Action]
-	if status == http.StatusUnauthorized {
-		return "a personal access token needs full access for this, or the scopes Member Entitlement Management, Graph, Security and Agent Pools"
-	}
-	return "run setup as " + needs + ": it continues after the steps that are done"
-}
-
-// UnconfirmedError says that the service accepted every request, but something is still
-// missing.
-type UnconfirmedError struct{ Missing []Step }
-
-func (e *UnconfirmedError) Error() string {
+// unconfirmed says that the service accepted every request, but some steps had no effect.
+func unconfirmed(missing []Step) error {
 	var what []string
-	for _, s := range e.Missing {
+	for _, s := range missing {
 		what = append(what, s.What)
 	}
-	return "cannot confirm the setup: Azure DevOps accepted the requests, but this is still missing: " + strings.Join(what, "; ")
-}
-
-// Hint says what can be done about it.
-func (e *UnconfirmedError) Hint() string {
-	return "run setup again in a minute; if that does not help, do the step in the portal and open an issue"
+	return &Error{Unconfirmed, errors.New("cannot confirm the setup: Azure DevOps accepted the requests, but this is still missing: " + strings.Join(what, "; ")),
+		"run setup again in a minute; if that does not help, do the step in the portal and open an issue"}
 }

@@ -10,7 +10,7 @@ import (
 // Action is what a step does.
 type Action string
 
-// What steps do: the order is that of a plan.
+// The actions, in the order of a plan.
 const (
 	AddIdentity    Action = "add-identity"
 	SetLicense     Action = "set-licence"
@@ -31,15 +31,15 @@ type Step struct {
 	Undo   string `json:"undo,omitempty"` // what --remove does not reverse
 }
 
-// Plan is what is missing.
+// Plan lists what is missing.
 type Plan struct {
 	Steps    []Step
-	Notes    []string // what is left as it is, and why
+	Notes    []string // what stays as it is, and why
 	Obstacle error    // why the plan cannot be applied
 }
 
-// MakePlan says what is missing. It is pure: the same state makes the same plan, and
-// what a plan leads to makes an empty one.
+// MakePlan lists what is missing. It is pure: the same state makes the same plan, and the
+// state after a plan makes an empty one.
 func MakePlan(w Spec, s State) Plan {
 	if w.Remove {
 		return planRemoval(w, s)
@@ -55,13 +55,13 @@ func MakePlan(w Spec, s State) Plan {
 		p.Obstacle = err
 		return p
 	}
-	if s.Pool.Closed != "" {
-		p.Obstacle = &ClosedPoolError{describePool(w, s), s.Pool.Closed}
+	if closed := s.Pool.ClosedReason(); closed != "" {
+		p.Obstacle = &Error{ClosedPool, fmt.Errorf("cannot use %s: %s", describePool(w, s), closed), "use a self-hosted pool; --create-pool creates one"}
 		return p
 	}
-	add(s.User.Key == "", AddIdentity, "", "add the identity to the organisation, with a Basic licence")
-	add(s.User.Key != "" && !s.User.License.IsEnough(), SetLicense, fmt.Sprintf("its licence was %v", s.User.License),
-		"give the identity a Basic licence in place of %v", s.User.License)
+	add(s.User.ID == "", AddIdentity, "", "add the identity to the organisation, with a Basic licence")
+	add(s.User.ID != "" && !s.User.AccessLevel.License.IsEnough(), SetLicense, fmt.Sprintf("its licence was %v", s.User.AccessLevel.License),
+		"give the identity a Basic licence in place of %v", s.User.AccessLevel.License)
 	add(s.Pool.ID == 0, MakePool, "the pool stays: azptend deletes no pools", "create %s", describePool(w, s))
 	add(w.NoAutoUpdate && (s.Pool.ID == 0 || s.Pool.AutoUpdate), StopUpdates, "agents' updates stay off",
 		"turn off agent updates in %s", describePool(w, s))
@@ -73,7 +73,8 @@ func MakePlan(w Spec, s State) Plan {
 	return p
 }
 
-// planRole plans the role: one that holds what is wanted, or is inherited, is right.
+// planRole plans the role, unless the identity has one with the same rights, on this pool or
+// on all pools.
 func (p *Plan) planRole(w Spec, s State, want azdo.Role) {
 	for _, has := range []azdo.Role{s.Role.Assigned, s.Role.Inherited} {
 		if has.Name == "" || has.Allow&want.Allow != want.Allow && !has.Is(want.Name) {
@@ -89,25 +90,25 @@ func (p *Plan) planRole(w Spec, s State, want azdo.Role) {
 		step.What += fmt.Sprintf(" in place of %v", had)
 		step.Undo = fmt.Sprintf("its role was %v", had)
 	}
-	if isCaller(s) {
+	if s.self() {
 		p.Obstacle = fmt.Errorf("cannot give the identity the role %v: %w, and nobody can change their own role", want, ErrSelf)
 	}
 	p.Steps = append(p.Steps, step)
 }
 
-// planRemoval plans the way back. What the identity is for elsewhere, it stays a user for.
+// planRemoval plans the removal. The identity stays a user if it is used elsewhere.
 func planRemoval(w Spec, s State) Plan {
 	var p Plan
 	if w.OpenToAll && s.Project.Open {
 		p.Steps = append(p.Steps, Step{Action: CloseToAll, What: fmt.Sprintf("close %s to all pipelines of project %q without a permission of their own", describePool(w, s), s.Project.Name)})
 	}
-	if s.User.Key == "" {
+	if s.User.ID == "" {
 		p.Notes = append(p.Notes, "the identity is not in the organisation")
 		return p
 	}
 	if had := s.Role.Assigned; had.Name != "" {
 		p.Steps = append(p.Steps, Step{Action: RemoveRole, What: fmt.Sprintf("remove the role %v on %s from the identity", had, describePool(w, s))})
-		if isCaller(s) {
+		if s.self() {
 			p.Obstacle = fmt.Errorf("cannot remove the role %v: %w, and nobody can change their own role", had, ErrSelf)
 		}
 	}
@@ -116,13 +117,11 @@ func planRemoval(w Spec, s State) Plan {
 		return p
 	}
 	p.Steps = append(p.Steps, Step{Action: RemoveIdentity, What: "remove the identity from the organisation, which frees its licence and removes it from all groups"})
-	if isCaller(s) && p.Obstacle == nil {
+	if s.self() && p.Obstacle == nil {
 		p.Obstacle = fmt.Errorf("cannot remove the identity: %w, and would lock itself out", ErrSelf)
 	}
 	return p
 }
-
-func isCaller(s State) bool { return s.User.Key != "" && strings.EqualFold(s.User.Key, s.Caller) }
 
 // describePool names the pool in a sentence.
 func describePool(w Spec, s State) string {
@@ -135,7 +134,7 @@ func describePool(w Spec, s State) string {
 	return fmt.Sprintf("pool %q", w.Pool)
 }
 
-// findRole finds the role that a person means.
+// findRole finds a role by its name, as the portal or the API has it.
 func findRole(name string, roles []azdo.Role) (azdo.Role, error) {
 	var names []string
 	for _, r := range roles {
@@ -144,5 +143,5 @@ func findRole(name string, roles []azdo.Role) (azdo.Role, error) {
 		}
 		names = append(names, r.String())
 	}
-	return azdo.Role{}, &NoRoleError{Name: name, Available: names}
+	return azdo.Role{}, &Error{Kind: InvalidArgument, Cause: fmt.Errorf("cannot use --role %q: the roles on a pool are %s", name, strings.Join(names, ", "))}
 }

@@ -36,27 +36,34 @@ func drawWanted(t *rapid.T) setup.Spec {
 	return w
 }
 
+// user is the identity as a user of the organisation.
+func user(license azdo.License) azdo.Entitlement {
+	e := azdo.Entitlement{ID: "key", Principal: azdo.Principal{Name: "robot"}}
+	e.AccessLevel.License = license
+	return e
+}
+
 // drawState draws what can be: nobody has a role who is no user, and nothing is in
 // a project that is not there.
 func drawState(t *rapid.T, w setup.Spec) setup.State {
-	s := setup.State{Caller: "caller", Roles: roles(), Project: setup.Project{ID: "p", Name: "web"}}
+	s := setup.State{Caller: azdo.User{ID: "caller"}, Roles: roles(), Project: setup.Project{Project: azdo.Project{ID: "p", Name: "web"}}}
 	if w.Project == "" {
 		s.Project = setup.Project{}
 	}
 	if rapid.Bool().Draw(t, "a user") {
-		s.User = setup.User{Key: "key", Name: "robot", License: rapid.SampledFrom([]azdo.License{"", azdo.NoLicense, azdo.Stakeholder, azdo.Basic, "advanced"}).Draw(t, "licence")}
+		s.User = user(rapid.SampledFrom([]azdo.License{"", azdo.NoLicense, azdo.Stakeholder, azdo.Basic, "advanced"}).Draw(t, "licence"))
 	}
 	if w.Remove || rapid.Bool().Draw(t, "a pool") { // nothing is taken back where there is no pool: that is an error before
-		s.Pool = setup.Pool{ID: 7, Name: "linux", AutoUpdate: rapid.Bool().Draw(t, "auto-update")}
+		s.Pool = azdo.Pool{ID: 7, Name: "linux", AutoUpdate: rapid.Bool().Draw(t, "auto-update")}
 		role := rapid.SampledFrom(append(roles(), azdo.Role{}))
-		if s.User.Key != "" {
+		if s.User.ID != "" {
 			s.Role = setup.RoleState{Assigned: role.Draw(t, "assigned"), Inherited: role.Draw(t, "inherited")}
 		}
 		if w.Project != "" && rapid.Bool().Draw(t, "in the project") {
 			s.Project.Queue, s.Project.Open = 3, rapid.Bool().Draw(t, "opened")
 		}
 	}
-	if w.Remove && s.User.Key != "" && rapid.Bool().Draw(t, "elsewhere") {
+	if w.Remove && s.User.ID != "" && rapid.Bool().Draw(t, "elsewhere") {
 		s.OtherUses = []string{"it has another role"}
 	}
 	return s
@@ -66,11 +73,11 @@ func drawState(t *rapid.T, w setup.Spec) setup.State {
 func after(t interface{ Fatalf(string, ...any) }, w setup.Spec, s setup.State, step setup.Step) setup.State {
 	switch step.Action {
 	case setup.AddIdentity:
-		s.User = setup.User{Key: "key", Name: "robot", License: azdo.Basic}
+		s.User = user(azdo.Basic)
 	case setup.SetLicense:
-		s.User.License = azdo.Basic
+		s.User.AccessLevel.License = azdo.Basic
 	case setup.MakePool:
-		s.Pool = setup.Pool{ID: 7, Name: "linux", AutoUpdate: true}
+		s.Pool = azdo.Pool{ID: 7, Name: "linux", AutoUpdate: true}
 	case setup.StopUpdates:
 		s.Pool.AutoUpdate = false
 	case setup.GiveRole:
@@ -83,7 +90,7 @@ func after(t interface{ Fatalf(string, ...any) }, w setup.Spec, s setup.State, s
 	case setup.OpenToAll, setup.CloseToAll:
 		s.Project.Open = step.Action == setup.OpenToAll
 	case setup.RemoveIdentity:
-		s.User, s.Role = setup.User{}, setup.RoleState{}
+		s.User, s.Role = azdo.Entitlement{}, setup.RoleState{}
 	default:
 		t.Fatalf("no step is called %q", step.Action)
 	}
@@ -133,22 +140,22 @@ func TestPlan(t *testing.T) {
 // reached says in its own words what must be true in the end.
 func reached(t *rapid.T, w setup.Spec, s setup.State) {
 	if w.Remove {
-		if s.Role.Assigned.Name != "" || s.User.Key != "" && len(s.OtherUses) == 0 || w.OpenToAll && s.Project.Open {
+		if s.Role.Assigned.Name != "" || s.User.ID != "" && len(s.OtherUses) == 0 || w.OpenToAll && s.Project.Open {
 			t.Fatalf("something stays: %+v", s)
 		}
 		return
 	}
 	want := map[string]int{"Administrator": 27, "reader": 1, "Service Account": 21, "serviceaccount": 21}[w.Role]
 	has := s.Role.Assigned.Allow&want == want || s.Role.Inherited.Allow&want == want
-	if s.User.Key == "" || !s.User.License.IsEnough() || s.Pool.ID == 0 || !has || w.NoAutoUpdate && s.Pool.AutoUpdate ||
+	if s.User.ID == "" || !s.User.AccessLevel.License.IsEnough() || s.Pool.ID == 0 || !has || w.NoAutoUpdate && s.Pool.AutoUpdate ||
 		w.Project != "" && s.Project.Queue == 0 || w.OpenToAll && !s.Project.Open {
 		t.Fatalf("something is missing: %+v", s)
 	}
 }
 
 func TestObstacles(t *testing.T) {
-	user := setup.User{Key: "key", License: azdo.Basic}
-	pool := setup.Pool{ID: 7, Name: "linux"}
+	user := user(azdo.Basic)
+	pool := azdo.Pool{ID: 7, Name: "linux"}
 	admin := roles()[2]
 	for _, c := range []struct {
 		name  string
@@ -157,11 +164,11 @@ func TestObstacles(t *testing.T) {
 		wants string
 		self  bool
 	}{
-		{"one's own role", setup.Spec{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool}, "cannot give the identity the role Administrator: ", true},
-		{"one's own role, that one has", setup.Spec{Role: "Administrator"}, setup.State{Caller: "KEY", User: user, Pool: pool, Role: setup.RoleState{Inherited: admin}}, "", false},
-		{"to take one's own", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool, Role: setup.RoleState{Assigned: admin}}, "cannot remove the role Administrator: ", true},
-		{"to remove oneself", setup.Spec{Remove: true}, setup.State{Caller: "key", User: user, Pool: pool}, "cannot remove the identity: ", true},
-		{"a hosted pool", setup.Spec{Role: "Administrator"}, setup.State{Pool: setup.Pool{ID: 9, Name: "Azure Pipelines", Closed: "its agents are hosted by Microsoft"}},
+		{"one's own role", setup.Spec{Role: "Administrator"}, setup.State{Caller: azdo.User{ID: "KEY"}, User: user, Pool: pool}, "cannot give the identity the role Administrator: ", true},
+		{"one's own role, that one has", setup.Spec{Role: "Administrator"}, setup.State{Caller: azdo.User{ID: "KEY"}, User: user, Pool: pool, Role: setup.RoleState{Inherited: admin}}, "", false},
+		{"to take one's own", setup.Spec{Remove: true}, setup.State{Caller: azdo.User{ID: "key"}, User: user, Pool: pool, Role: setup.RoleState{Assigned: admin}}, "cannot remove the role Administrator: ", true},
+		{"to remove oneself", setup.Spec{Remove: true}, setup.State{Caller: azdo.User{ID: "key"}, User: user, Pool: pool}, "cannot remove the identity: ", true},
+		{"a hosted pool", setup.Spec{Role: "Administrator"}, setup.State{Pool: azdo.Pool{ID: 9, Name: "Azure Pipelines", IsHosted: true}},
 			`cannot use pool "Azure Pipelines" (id 9): its agents are hosted by Microsoft`, false},
 		{"no such role", setup.Spec{Role: "King"}, setup.State{Pool: pool}, `cannot use --role "King": the roles on a pool are Reader, Service Account, Administrator`, false},
 	} {

@@ -1,3 +1,13 @@
+// Package setup configures Azure DevOps for an agent's identity. It adds the identity to
+// the organisation with a Basic licence and gives it a role on the agent pool. On request
+// it creates the pool and opens it to a project's pipelines.
+//
+// Setup is a plan that can be applied. [Organization.Read] reads the state, [MakePlan] is
+// pure and lists what is missing, and [Organization.Apply] does it step by step and reads
+// the result back: the service answers 200 to requests that it did not carry out. No step
+// changes what is already right, so an interrupted setup can be run again.
+//
+// The order and its traps: azure-devops-rest.md 4.
 package setup
 
 import (
@@ -11,61 +21,46 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Spec is what a person asked for.
+// Spec is what a setup is asked to do.
 type Spec struct {
 	Identity     string // the object id of a managed identity or service principal
 	Pool         string
 	PoolID       int // 0: look Pool up
 	CreatePool   bool
-	NoAutoUpdate bool   // the pool is not to ask its agents to update themselves
-	Role         string // by its name, in the portal or on the wire
-	Project      string // "" for none
-	OpenToAll    bool   // to all pipelines of the project
-	Remove       bool   // take it back
+	NoAutoUpdate bool   // turn off agent updates in the pool
+	Role         string // its name in the portal or in the API
+	Project      string // "": none
+	OpenToAll    bool   // open the pool to all pipelines of the project
+	Remove       bool   // undo the setup
 }
 
-// State is what there is, as far as it matters.
+// State is what the organisation has, as far as a setup needs to know.
 type State struct {
-	Caller     string // the storage key of who sets up
-	CallerName string // and their name
-	User       User
-	Pool       Pool
-	Roles      []azdo.Role // that there are
-	Role       RoleState
-	Project    Project
-	// OtherUses says what else the identity is for: read where it is to be removed.
-	OtherUses []string
+	Caller    azdo.User        // runs the setup
+	User      azdo.Entitlement // the identity; without an ID it is not in the organisation
+	Pool      azdo.Pool        // without an ID it does not exist
+	Roles     []azdo.Role      // the roles that a pool can have
+	Role      RoleState
+	Project   Project
+	OtherUses []string // of the identity; read before it is removed
 }
 
-// User is the identity as a user of the organisation; without a key it is none.
-type User struct {
-	Key           string // the storage key
-	Name          string
-	ApplicationID string
-	Kind          string
-	License       azdo.License
-	Status        string // pending until its first use
+// self says that the identity is the caller's own.
+func (s State) self() bool {
+	return s.User.ID != "" && strings.EqualFold(s.User.ID, s.Caller.ID)
 }
 
-// Pool is the agent pool; without an id there is none.
-type Pool struct {
-	ID         int
-	Name       string
-	AutoUpdate bool
-	Closed     string // why it cannot hold our agents
-}
-
-// RoleState is the identity's role on the pool; one without a name is none.
+// RoleState is the identity's role on the pool; without a name there is none.
 type RoleState struct{ Assigned, Inherited azdo.Role }
 
-// Project is the pool in the project that was asked for.
+// Project is the project that the pool is added to.
 type Project struct {
-	ID, Name string
-	Queue    int // 0: the pool is not in it
-	Open     bool
+	azdo.Project
+	Queue int // 0: the pool is not in it
+	Open  bool
 }
 
-// Users are the organisation's, with their licences.
+// Users are the organisation's users and their licences.
 type Users interface {
 	FindPrincipal(ctx context.Context, objectID string) (azdo.Principal, bool, error)
 	StorageKey(ctx context.Context, descriptor string) (string, error)
@@ -76,7 +71,7 @@ type Users interface {
 	RemovePrincipal(ctx context.Context, key string) error
 }
 
-// Server is the rest: pools, roles and projects.
+// Server has pools, roles and projects.
 type Server interface {
 	WhoAmI(ctx context.Context) (azdo.User, error)
 	Pools(ctx context.Context) ([]azdo.Pool, error)
@@ -102,7 +97,7 @@ type Organization struct {
 	Server Server
 }
 
-// Read finds out what there is. It changes nothing.
+// Read reads the state. It changes nothing.
 func (p Organization) Read(ctx context.Context, w Spec) (State, error) {
 	var s State
 	who, err := p.Server.WhoAmI(ctx)
@@ -112,17 +107,17 @@ func (p Organization) Read(ctx context.Context, w Spec) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	s.Caller, s.CallerName = who.ID, who.Name
+	s.Caller = who
 	if s.Pool, err = p.readPool(ctx, w); err != nil {
 		return State{}, err
 	}
 	if err := p.readDetails(ctx, w, &s); err != nil {
-		return State{}, asPermissionError(err)
+		return State{}, explainRead(err)
 	}
 	return s, nil
 }
 
-// readDetails reads what a user of the organisation need not be allowed to.
+// readDetails reads what a user of the organisation may lack the permission for.
 func (p Organization) readDetails(ctx context.Context, w Spec, s *State) (err error) {
 	if s.User, err = p.readUser(ctx, w.Identity); err != nil {
 		return err
@@ -130,8 +125,8 @@ func (p Organization) readDetails(ctx context.Context, w Spec, s *State) (err er
 	if s.Roles, err = p.readRoles(ctx); err != nil {
 		return err
 	}
-	if s.Pool.ID != 0 && s.User.Key != "" {
-		if s.Role, err = p.readRole(ctx, s.Pool.ID, s.User.Key); err != nil {
+	if s.Pool.ID != 0 && s.User.ID != "" {
+		if s.Role, err = p.readRole(ctx, s.Pool.ID, s.User.ID); err != nil {
 			return err
 		}
 	}
@@ -140,71 +135,50 @@ func (p Organization) readDetails(ctx context.Context, w Spec, s *State) (err er
 			return err
 		}
 	}
-	if w.Remove && s.User.Key != "" {
+	if w.Remove && s.User.ID != "" {
 		s.OtherUses, err = p.readOtherUses(ctx, *s)
 	}
 	return err
 }
 
-func (p Organization) readPool(ctx context.Context, w Spec) (Pool, error) {
-	var found azdo.Pool
-	var err error
+func (p Organization) readPool(ctx context.Context, w Spec) (found azdo.Pool, err error) {
 	if w.PoolID != 0 {
 		found, err = p.Server.PoolByID(ctx, w.PoolID)
 	} else {
 		found, err = p.Server.PoolByName(ctx, w.Pool)
 	}
 	switch {
-	case errors.Is(err, azdo.ErrNoPool) && w.CreatePool:
-		return Pool{}, nil
-	case errors.Is(err, azdo.ErrNoPool):
-		return Pool{}, &NoPoolError{err, w.Remove}
-	case err != nil:
-		return Pool{}, err
+	case !errors.Is(err, azdo.ErrNoPool):
+		return found, err
+	case w.CreatePool:
+		return azdo.Pool{}, nil
+	case w.Remove:
+		return azdo.Pool{}, &Error{Cause: err, Advice: "check its name; if the pool was deleted, its roles are gone too: " +
+			"name another pool, and setup removes the identity unless it is used elsewhere"}
 	}
-	return poolOf(found), nil
+	return azdo.Pool{}, &Error{Cause: err, Advice: "use --create-pool to create it; if it exists, you need its Administrator role"}
 }
 
-func poolOf(p azdo.Pool) Pool {
-	return Pool{ID: p.ID, Name: p.Name, AutoUpdate: p.AutoUpdate, Closed: p.ClosedReason()}
-}
-
-func (p Organization) readUser(ctx context.Context, objectID string) (User, error) {
+func (p Organization) readUser(ctx context.Context, objectID string) (azdo.Entitlement, error) {
+	var none azdo.Entitlement
 	found, is, err := p.Users.FindPrincipal(ctx, objectID)
 	switch {
 	case err != nil:
-		return User{}, err
+		return none, err
 	case !is && found.ObjectID != "":
-		return User{}, &WrongIDError{ID: objectID, Kind: kindApplicationID, Principal: found}
+		return none, wrongID(objectID, applicationID, found)
 	case !is:
-		return User{}, nil
+		return none, nil
 	}
 	key, err := p.Users.StorageKey(ctx, found.Descriptor)
 	if err != nil {
-		return User{}, err
+		return none, err
 	}
 	e, err := p.Users.Entitlement(ctx, key)
-	switch {
-	case err != nil:
-		return User{}, err
-	case e.IsRemoved():
-		return User{}, nil
+	if err != nil || e.IsRemoved() {
+		return none, err
 	}
-	return userOf(e), nil
-}
-
-func userOf(e azdo.Entitlement) User {
-	return User{Key: e.ID, Name: e.Principal.Name, ApplicationID: e.Principal.ApplicationID, Kind: principalKind(e.Principal),
-		License: e.AccessLevel.License, Status: e.AccessLevel.Status}
-}
-
-// principalKind is what a person calls it; what the service calls it is not certain
-// (azure-devops-rest.md, "Unverified" g).
-func principalKind(p azdo.Principal) string {
-	if strings.EqualFold(p.Kind, "managedIdentity") {
-		return "managed identity"
-	}
-	return "service principal"
+	return e, nil
 }
 
 // knownRoles are the roles on an organisation's pool, for a service that does not
@@ -246,14 +220,11 @@ func roleOf(key string, list []azdo.RoleAssignment) RoleState {
 func (p Organization) readProject(ctx context.Context, name string, pool int) (Project, error) {
 	found, err := p.Server.ProjectByName(ctx, name)
 	if azdo.Status(err) == http.StatusNotFound {
-		return Project{}, &NoProjectError{err}
+		err = &Error{NoProject, err, "check --project, and that you can see the project"}
 	}
-	if err != nil {
-		return Project{}, err
-	}
-	in := Project{ID: found.ID, Name: found.Name}
-	if pool == 0 {
-		return in, nil
+	in := Project{Project: found}
+	if err != nil || pool == 0 {
+		return in, err
 	}
 	q, is, err := p.Server.QueueForPool(ctx, found.ID, pool)
 	if err != nil || !is {
@@ -264,9 +235,9 @@ func (p Organization) readProject(ctx context.Context, name string, pool int) (P
 	return in, err
 }
 
-// readOtherUses looks for what would suffer if the identity were no user any more.
+// readOtherUses finds what else the identity is used for in the organisation.
 func (p Organization) readOtherUses(ctx context.Context, s State) ([]string, error) {
-	e, err := p.Users.Entitlement(ctx, s.User.Key)
+	e, err := p.Users.Entitlement(ctx, s.User.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +260,7 @@ func (p Organization) readOtherUses(ctx context.Context, s State) ([]string, err
 		if other.ID == s.Pool.ID {
 			continue
 		}
-		given, err := p.readRole(ctx, other.ID, s.User.Key)
+		given, err := p.readRole(ctx, other.ID, s.User.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -300,9 +271,8 @@ func (p Organization) readOtherUses(ctx context.Context, s State) ([]string, err
 	return found, nil
 }
 
-// readAllPoolsRole is the identity's role on all pools. A list of one pool's roles need
-// not show it, where one is assigned there; and who administers one pool need not
-// see the list of all pools' roles.
+// readAllPoolsRole reads the identity's role on all pools. The list of one pool's roles may
+// not show it, and the administrator of one pool may not see the list of all pools' roles.
 func (p Organization) readAllPoolsRole(ctx context.Context, s State) (azdo.Role, error) {
 	if s.Role.Inherited.Name != "" {
 		return s.Role.Inherited, nil
@@ -311,5 +281,5 @@ func (p Organization) readAllPoolsRole(ctx context.Context, s State) (azdo.Role,
 	if status := azdo.Status(err); status == http.StatusForbidden || status == http.StatusNotFound {
 		return azdo.Role{}, nil
 	}
-	return roleOf(s.User.Key, list).Assigned, err
+	return roleOf(s.User.ID, list).Assigned, err
 }

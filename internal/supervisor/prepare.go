@@ -149,6 +149,9 @@ func (r *runner) lockAndCheckDir(ctx context.Context, p *preparation) (err error
 		}
 	}
 	r.waitForPreviousUpdate(ctx)
+	if err = r.o.Dir.MakeWork(r.o.WorkFolder); err != nil {
+		return err
+	}
 	if err = r.o.Dir.AsUser(func() error { return r.o.Dir.Check(r.o.WorkFolder) }); err == nil {
 		p.version, err = mslistener.Version(ctx, r.o.listenerOptions())
 	}

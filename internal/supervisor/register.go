@@ -18,7 +18,7 @@ import (
 func (r *runner) register() func(context.Context) message {
 	key, instance, ownerKey := r.key, r.instance, r.ownerKey
 	if r.keyUsed || instance == "" {
-		instance, ownerKey = rand.Text(), agentdir.NewOwnerKey()
+		instance, ownerKey = rand.Text(), rand.Text()
 	}
 	renewKey := r.keyUsed
 	a := r.newAgent(instance, ownerKey)

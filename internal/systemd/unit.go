@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 )
 
@@ -24,6 +23,10 @@ type UnitOptions struct {
 // moment too.
 const stopMargin = 5 * time.Second
 
+// unsafeInUnit matches characters that have a meaning in a unit's values (systemd.unit(5),
+// systemd.service(5)).
+var unsafeInUnit = regexp.MustCompile("[\\x00-\\x20\\x7f%$\\\\\"';]")
+
 var unitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]*\$?$`)
@@ -33,7 +36,7 @@ var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]*\$?$`)
 func (o UnitOptions) Validate() error {
 	var problems []error
 	for _, path := range []struct{ flag, value string }{{"--agent-dir", o.AgentDir}, {"--env-file", o.EnvFile}, {"the program", o.Executable}} {
-		if !filepath.IsAbs(path.value) || strings.ContainsFunc(path.value, isUnsafeInUnit) {
+		if !filepath.IsAbs(path.value) || unsafeInUnit.MatchString(path.value) {
 			problems = append(problems, fmt.Errorf("%s is %q, which is no absolute path that a unit can hold", path.flag, path.value))
 		}
 	}
@@ -48,10 +51,6 @@ func (o UnitOptions) Validate() error {
 	}
 	return errors.Join(problems...)
 }
-
-// isUnsafeInUnit are characters that mean something in a unit's values: systemd.unit(5),
-// systemd.service(5).
-func isUnsafeInUnit(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("%$\\\"';", r) }
 
 // Unit is the unit's text. It holds no secret.
 func Unit(o UnitOptions) string {

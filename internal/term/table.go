@@ -10,14 +10,12 @@ import (
 	"unicode"
 )
 
-// Table prints aligned columns.
-type Table struct {
-	w *tabwriter.Writer
-}
+// Table prints aligned columns. Flush writes them.
+type Table struct{ *tabwriter.Writer }
 
 // NewTable begins a table with a header line. Without a header there is none.
 func NewTable(w io.Writer, header ...string) *Table {
-	t := &Table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := &Table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	if len(header) > 0 {
 		t.Row(header...)
 	}
@@ -33,11 +31,8 @@ func (t *Table) Row(cells ...string) {
 		}
 		cells[i] = Safe(cell)
 	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	fmt.Fprintln(t.Writer, strings.Join(cells, "\t"))
 }
-
-// Flush writes the table.
-func (t *Table) Flush() error { return t.w.Flush() }
 
 // Safe is a text on one line. Control characters, and those that change the writing
 // direction, become "?": a server's message or an agent's name must not control a

@@ -57,7 +57,7 @@ func checksTable() string {
 func causesTable() string {
 	var b strings.Builder
 	b.WriteString("| check | cause | means | verdict | what to do |\n|---|---|---|---|---|\n")
-	for _, c := range doctor.Cases() {
+	for _, c := range doctor.Causes {
 		verdict, fix := "warning", c.Fix
 		if c.Verdict == doctor.Failed {
 			verdict = fmt.Sprintf("failed, %d", c.Code)
@@ -65,7 +65,7 @@ func causesTable() string {
 		if fix == "" {
 			fix = "as it says"
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", c.Check, c.Cause, c.Means, verdict, fix)
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", c.Check, c.Name, c.Means, verdict, fix)
 	}
 	return b.String()
 }

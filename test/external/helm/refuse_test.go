@@ -28,6 +28,10 @@ func TestRefused(t *testing.T) {
 	for what, r := range map[string]refused{
 		"no organisation":       {"keda-2.21", `organizationURL: null`, "organizationURL is not set"},
 		"a slash at its end":    {"keda-2.21", `organizationURL: https://dev.azure.com/contoso/`, "leave out the slash at its end"},
+		"a project in it":       {"keda-2.21", `organizationURL: https://dev.azure.com/contoso/web`, "names more than an organisation"},
+		"a page in it":          {"keda-2.21", `organizationURL: https://dev.azure.com/contoso/_settings`, "no organisation's address"},
+		"a user in it":          {"keda-2.21", `organizationURL: https://user@dev.azure.com/contoso`, "holds a user, a password, a query or a fragment"},
+		"a query in it":         {"keda-2.21", `organizationURL: https://dev.azure.com/contoso?x=1`, "holds a user, a password, a query or a fragment"},
 		"no organisation in it": {"keda-2.21", `organizationURL: https://dev.azure.com`, "which is no organisation's address"},
 		"no pool":               {"keda-2.21", `pool: {name: ""}`, "neither pool.name nor pool.id is set"},
 		"two pools":             {"keda-2.21", `pool: {id: 7}`, "pool.name and pool.id are both set"},

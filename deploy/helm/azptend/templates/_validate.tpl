@@ -6,8 +6,18 @@
 {{- if hasSuffix "/" $v.organizationURL -}}
 {{- fail (printf "organizationURL is %q: KEDA takes what comes after the last slash for the organisation's name, and finds none\nhint: leave out the slash at its end" $v.organizationURL) -}}
 {{- end -}}
-{{- if not (regexMatch "^https?://[^/\\s]+(/[^/\\s]+)+$" $v.organizationURL) -}}
+{{/* The same rule as azptend run's (AZP_URL): a test holds them together. A user, password or query is not repeated. */}}
+{{- if regexMatch "[@?#]" $v.organizationURL -}}
+{{- fail "organizationURL holds a user, a password, a query or a fragment\nhint: it looks like https://dev.azure.com/your-organisation" -}}
+{{- end -}}
+{{- if not (regexMatch "^https?://[^/\\s]+(/[^/\\s_][^/\\s]*)+$" $v.organizationURL) -}}
 {{- fail (printf "organizationURL is %q, which is no organisation's address\nhint: it looks like https://dev.azure.com/your-organisation" $v.organizationURL) -}}
+{{- end -}}
+{{- if regexMatch "(?i)^https?://dev\\.azure\\.com(:[0-9]+)?/[^/]+/" $v.organizationURL -}}
+{{- fail (printf "organizationURL is %q, which names more than an organisation\nhint: leave out the project and what follows it" $v.organizationURL) -}}
+{{- end -}}
+{{- if and (regexMatch "(?i)^https?://[^/]+\\.visualstudio\\.com(:[0-9]+)?/" $v.organizationURL) (not (regexMatch "(?i)/defaultcollection$" $v.organizationURL)) -}}
+{{- fail (printf "organizationURL is %q, which names more than an organisation\nhint: use https://dev.azure.com/your-organisation" $v.organizationURL) -}}
 {{- end -}}
 {{- if and $v.pool.name $v.pool.id -}}{{- fail "pool.name and pool.id are both set\nhint: KEDA would take the name; leave one of them out" -}}{{- end -}}
 {{- if not (or $v.pool.name $v.pool.id) -}}{{- fail "neither pool.name nor pool.id is set" -}}{{- end -}}

@@ -1,0 +1,53 @@
+package proc
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+)
+
+// shells do not forward signals to the command that they wait for.
+var shells = []string{"sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "yash", "zsh"}
+
+// DeafShell is the program of the process with id 1, if that is a shell that started
+// azptend, waits for it, and does not catch SIGTERM: the kernel then delivers none to it,
+// and nobody forwards one. It is "" otherwise. A command beside azptend (docker exec) sees
+// it too.
+func DeafShell() string {
+	shell := programOf(1)
+	if os.Getpid() == 1 || !slices.Contains(shells, shell) || catches(1, syscall.SIGTERM) {
+		return ""
+	}
+	if os.Getppid() == 1 {
+		return shell
+	}
+	table, err := processes()
+	if err != nil {
+		return ""
+	}
+	own := programOf(os.Getpid())
+	for _, p := range table {
+		if p.parent == 1 && programOf(p.pid) == own {
+			return shell
+		}
+	}
+	return ""
+}
+
+// statusSize holds what a process's status has up to its signals, with a long list of
+// groups.
+const statusSize = 16 << 10
+
+// catches says that a process has a handler for a signal, or that this is not known.
+func catches(pid int, signal syscall.Signal) bool {
+	status, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, statusSize))
+	if err != nil {
+		return true
+	}
+	_, after, found := bytes.Cut(status, []byte("\nSigCgt:\t"))
+	mask, _, whole := bytes.Cut(after, []byte("\n"))
+	caught, err := strconv.ParseUint(string(mask), 16, 64)
+	return !found || !whole || err != nil || caught&(1<<(signal-1)) != 0
+}
