@@ -53,13 +53,15 @@ func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() erro
 				late = time.After(abandonStartAfter)
 			}
 		case <-late:
-			log := newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: "text"})
+			var log *slog.Logger
 			if r := w.run.Load(); r != nil {
 				log = r.log
 				r.reportLeftAgents(supervisor.ErrNotStarted)
+			} else {
+				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)})
 			}
 			log.Warn("A step of the start does not end: a file system does not respond",
-				"hint", "check the mounts of AZP_AGENT_DIR, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
+				"hint", "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
 			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
 			return exitcode.Silent(exitcode.OK)
 		}
