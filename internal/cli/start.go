@@ -113,7 +113,8 @@ func (r *agentRun) endInTime() {
 
 // prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots,
 // if they are apart from the installation. Asked is why this run is to end now; "" if it
-// is not. The error is a failure.
+// is not. The error is a failure. A step that hangs has locked a directory, so the agent
+// there cannot be removed: startWatch abandons the step and names the agent.
 func (r *agentRun) prepareDirs() (asked string, err error) {
 	ctx, wasAsked := contextUntilSignal(r.signals)
 	if r.s.Install && !install.HasAgent(r.s.AgentDir) {
@@ -129,11 +130,7 @@ func (r *agentRun) prepareDirs() (asked string, err error) {
 }
 
 func (r *agentRun) install(ctx context.Context) error {
-	var chosen install.Package
-	done, err := bounded.CallLonger(ctx, closeTimeout, func() (done install.Result, err error) {
-		chosen, done, err = installAgent(ctx, r.Process, r.s, r.log, r.redactor)
-		return done, err
-	})
+	chosen, done, err := installAgent(ctx, r.Process, r.s, r.log, r.redactor)
 	if err == nil {
 		r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "directory", r.s.AgentDir,
 			"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
@@ -181,9 +178,7 @@ func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done 
 // makeRoots makes the agents' roots, one after the other.
 func (r *agentRun) makeRoots(ctx context.Context) error {
 	for i, s := range r.each {
-		done, err := bounded.CallLonger(ctx, closeTimeout, func() (install.RootResult, error) {
-			return install.PrepareRoot(ctx, s.AgentDir, r.dir(s), s.NameWait, installProgress(r.Process, r.log), r.log)
-		})
+		done, err := install.PrepareRoot(ctx, s.AgentDir, r.dir(s), s.NameWait, installProgress(r.Process, r.log), r.log)
 		if err != nil {
 			return err
 		}
