@@ -306,6 +306,9 @@ func (r *runner) finish() End {
 	case r.release != nil:
 		steps.Do("unlocking the agent's directory", finalStepTimeout, r.release)
 	}
+	if r.previousUnchecked && r.o.Handoff == nil && r.state.Registration != lifecycle.Abandoned && r.final.End.Outcome != lifecycle.DirInUse {
+		steps.Do("naming the agent of a previous run", finalStepTimeout, func() { ReportLeftAgent(r.o.Dir, r.o.URL, ErrNotStarted, r.log) })
+	}
 	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
 	r.reportEnd(end)
 	r.o.handle.finish(r.snapshot(), end)
