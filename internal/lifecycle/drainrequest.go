@@ -108,5 +108,8 @@ func (t *transition) userInterrupt(e UserInterrupt) {
 	}
 }
 
+// Interrupts is how many SIGINT counted so far.
+func (s State) Interrupts() int { return s.drain.interrupts }
+
 // errDidNotWait is why an agent is abandoned when a person insisted.
 var errDidNotWait = errors.New("received SIGINT for the fourth time before the server had removed it")

@@ -60,6 +60,9 @@ func (r *runner) reportReady(source string) {
 	r.times = times{drainRequested: t.drainRequested} // another start is measured from its own beginning
 }
 
+// nextInterrupt is what the next SIGINT does, by how many there were.
+var nextInterrupt = []string{1: "cancel a running job", 2: "kill the job", 3: "exit at once, whatever the server answers"}
+
 // report logs what a step changed.
 func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if answer, is := e.(interface{ Answer() lifecycle.Result }); is {
@@ -86,6 +89,10 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.log.Info("Removed the agent", agent...)
 	}
 	switch e := e.(type) {
+	case lifecycle.UserInterrupt:
+		if count := after.Interrupts(); count > before.Interrupts() && count < len(nextInterrupt) {
+			r.log.Info("Send SIGINT (Ctrl-C) again to " + nextInterrupt[count])
+		}
 	case lifecycle.LookUpResult:
 		r.reportNameWait(e)
 	case lifecycle.DisableResult:
