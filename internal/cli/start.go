@@ -139,7 +139,7 @@ func (r *agentRun) install(ctx context.Context) error {
 }
 
 // runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
-// ensure`, told as the log of a container.
+// ensure`, but it logs what it does.
 func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
 	ctx, asked := contextUntilSignal(signals)
 	defer asked()
@@ -150,6 +150,9 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 	}
 	if err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+		if asked() {
+			return exitcode.Silent(exitcode.Interrupted)
+		}
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,

@@ -255,7 +255,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 		{"Service Fabric", 404, asJSON, `{"error":{"code":"DefaultIdentityNotDefined","message":"There is no default identity.","inner":"LOOT"}}`,
 			"says 404 DefaultIdentityNotDefined: There is no default identity.", false},
 		{"a token in a code", 400, asJSON, `{"error":"LOOT"}`, "says 400", true},
-		{"a page in a message", 500, asJSON, `{"message":"<html>LOOT</html>"}`, "its message is not repeated here", false},
+		{"a page in a message", 500, asJSON, `{"message":"<html>LOOT</html>"}`, "its message is omitted", false},
 		{"a long word in a message", 400, asJSON, `{"message":"no /` + strings.Repeat("x", 200) + ` here"}`, "says 400: no […] here", true},
 		{"a redirect", 302, asHTML, `LOOT`, "says 302: the answer is text/html, not JSON", true},
 	} {

@@ -215,7 +215,7 @@ func TestTheTokenBefore(t *testing.T) {
 func TestARefusedFileGivesWayToTheNamedIdentity(t *testing.T) {
 	token := jwt(time.Hour, "fallback")
 	e := newEndpoint(t, gives(token))
-	log := watchFor("refused")
+	log := watchFor("rejected")
 	who := newIdentity(t, identity.Options{TokenFile: tokenFile(t, "stale"), Managed: identity.ManagedID{ObjectID: anObject()}, Log: newLog(log)})
 	if got := authorize(t, who, false); got != basic("stale") || len(e.asked()) != 0 {
 		t.Errorf("header is %q, the endpoint was asked %d times", got, len(e.asked()))

@@ -185,7 +185,7 @@ func TestTheMetadataServiceAppearsLate(t *testing.T) {
 	a := newAzure(t)
 	user := a.put(t, emulator.Identity{Attached: true})
 	appeared := make(chan struct{})
-	log := watchFor("is not there")
+	log := watchFor("does not exist")
 	go func() { <-log.seen; close(appeared) }()
 	c := a.metadata(t)
 	base := c.Transport.(*http.Transport)

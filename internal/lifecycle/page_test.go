@@ -127,7 +127,7 @@ func TestThePagesTimes(t *testing.T) {
 		{"azptend retries for %s if no server answers", bootTimeout},
 		{"counts only %s after the loss", latePostWindow},
 		{"must both show no job for %s", idleConfirmTime},
-		{"Only SIGINT escalates, %s or more after", secondInterruptAfter},
+		{"One that comes within %s of the one before is the same", secondInterruptAfter},
 		{"registers again after %s", reregisterPause},
 		{"azptend retries a failed call after %s", minRetryPause},
 		{"at most %s, or after the server's Retry-After", maxRetryPause},
