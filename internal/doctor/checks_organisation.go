@@ -31,7 +31,7 @@ func checkSignIn(ctx context.Context, v *run) Finding {
 	case c != nil && c.Check == SignIn:
 		return failed(c, err.Error())
 	case c != nil:
-		return failed(NotSignedIn, err.Error(), c.Fix)
+		return failed(NotSignedIn, err.Error(), v.fixFor(c))
 	}
 	return failed(NotSignedIn, err.Error())
 }
@@ -96,7 +96,7 @@ func checkPool(ctx context.Context, v *run) Finding {
 	case c == nil:
 		return failed(PoolUnknown, err.Error())
 	case c.Check != Pool:
-		return failed(PoolUnknown, err.Error(), c.Fix)
+		return failed(PoolUnknown, err.Error(), v.fixFor(c))
 	}
 	if c == NoPools && v.licenceKnown && !v.licence.IsEnough() {
 		return failed(NoPoolsLicence, fmt.Sprintf("%v; its licence is %v", err, v.licence))

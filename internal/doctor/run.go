@@ -145,12 +145,20 @@ func (v *run) skip(c Check, so Report) (Finding, bool) {
 	return Finding{}, false
 }
 
+// fixFor is what to do about a cause with the identity that was chosen.
+func (v *run) fixFor(c *Cause) string {
+	if v.Tokens == nil {
+		return c.Fix
+	}
+	return FixFor(c, v.Tokens.Source(), v.Settings.Identity.Reason)
+}
+
 // fitFixes makes the fixes follow from the identity that was chosen, and puts what is known by now
 // into their commands.
 func (v *run) fitFixes(problems []Problem) {
 	for i, p := range problems {
-		if v.Tokens != nil && p.Fix == p.Cause.Fix {
-			problems[i].Fix = FixFor(p.Cause, v.Tokens.Source(), v.Settings.Identity.Reason)
+		if p.Fix == p.Cause.Fix {
+			problems[i].Fix = v.fixFor(p.Cause)
 		}
 	}
 	if v.claims == nil || v.claims.ObjectID == "" {
