@@ -134,6 +134,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
+		r.reportLeftAgents(supervisor.ErrNotStarted)
 		r.explain(err)
 		return exitcode.Silent(exitcode.OfStart(err))
 	}

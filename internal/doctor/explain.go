@@ -33,7 +33,8 @@ func Explain(err error) *Cause {
 func causeOfToken(err error) *Cause {
 	var answer *identity.EndpointError
 	if !errors.As(err, &answer) {
-		if errors.As(err, new(*identity.FileError)) {
+		var file *identity.FileError
+		if errors.As(err, &file) && file.Setting == "AZP_TOKEN_FILE" {
 			return BadTokenFile
 		}
 		if errors.Is(err, identity.ErrNoEndpoint) {
