@@ -118,16 +118,13 @@ func TestAServerWithoutAClock(t *testing.T) {
 
 // A list may be long, and a part of it may not: it is held.
 func TestAPartOfAListThatDoesNotEnd(t *testing.T) {
-	endless := strings.NewReader(strings.Repeat("a", 1<<20))
+	megabyte := strings.Repeat("a", 1<<20)
 	for _, begins := range []string{`{"value":[{"id":1},{"name":"`, `{"more":"`} {
-		sent := 0
 		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", asJSON)
 			_, err := io.WriteString(w, begins)
-			for err == nil && sent < 128 {
-				_, _ = endless.Seek(0, io.SeekStart)
-				_, err = io.Copy(w, endless)
-				sent++
+			for sent := 0; err == nil && sent < 128; sent++ {
+				_, err = io.WriteString(w, megabyte)
 			}
 		})
 		err := s.client.EachAgent(t.Context(), 12, azdo.Include{}, func(azdo.Agent) {})
