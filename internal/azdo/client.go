@@ -4,7 +4,7 @@
 // and says whether the server may have acted on a request whose answer was lost.
 // [ClassOf] says what an error means.
 //
-// The client repeats a request once after a 401, if the identity has another token for it.
+// The client repeats a request once after a 401, with another token if there is one.
 // It delays requests after a Retry-After. All other retries are the callers' decision:
 // package lifecycle's for a running agent, package retry's for commands.
 //
@@ -128,8 +128,9 @@ func (c *Client) authorization(ctx context.Context, op string, rejected secret.T
 }
 
 // do makes a request. After a 401 it asks the identity for another token, because the one
-// from its cache may have been revoked or have expired, and makes the request once more. It
-// does not send the same token twice.
+// from its cache may have been revoked or have expired, and makes the request once more.
+// It does so with the same token too, if there is no other: a service in trouble answers
+// with its sign-in page now and then, and a removal that is refused leaves a ghost.
 func (c *Client) do(ctx context.Context, r request) error {
 	authorization, err := c.authorization(ctx, r.op, secret.Text{})
 	if err != nil {
@@ -142,9 +143,6 @@ func (c *Client) do(ctx context.Context, r request) error {
 	another, noToken := c.authorization(ctx, r.op, authorization)
 	if noToken != nil {
 		return noToken
-	}
-	if another.Reveal() == authorization.Reveal() {
-		return err
 	}
 	return c.send(ctx, r, another)
 }

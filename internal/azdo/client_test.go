@@ -411,15 +411,15 @@ func TestAFreshTokenHelps(t *testing.T) {
 	}
 }
 
-// TestARejectedTokenIsNotSentAgain holds that an identity with one token, such as a PAT,
-// sends it once.
-func TestARejectedTokenIsNotSentAgain(t *testing.T) {
+// TestTheOnlyTokenIsSentAgain holds that an identity with one token, such as a PAT, sends
+// it once more: the service may have been in trouble.
+func TestTheOnlyTokenIsSentAgain(t *testing.T) {
 	s := newServer(t, says(401, "", ""))
 	s.tokens.only = true
 	if _, err := s.client.AgentWithRequest(t.Context(), 12, 7); azdo.Status(err) != 401 {
 		t.Errorf("error is %v", err)
 	}
-	if calls := s.seen(); len(calls) != 1 || !slices.Equal(s.tokens.asked, []bool{false, true}) {
+	if calls := s.seen(); len(calls) != 2 || !slices.Equal(s.tokens.asked, []bool{false, true}) {
 		t.Errorf("%d requests, tokens asked for %v", len(calls), s.tokens.asked)
 	}
 }

@@ -73,7 +73,7 @@ func signals(times int, s syscall.Signal) func(*play) error {
 				return nil
 			}
 			p.asks(n)
-			if s == syscall.SIGINT && (n > 1 || p.cell.phase.drained) {
+			if s == syscall.SIGINT && n > 1 { // only SIGINT is counted
 				p.insists()
 			}
 			if err := p.azptend.Signal(s); err != nil {

@@ -133,8 +133,7 @@ func (p *play) asks(n int) {
 	}
 }
 
-// insists notes that a person asks again: a SIGINT a while after the word before,
-// be that azptend drain.
+// insists notes that a person asks again: a SIGINT a while after the one before.
 func (p *play) insists() {
 	if p.insisted.IsZero() {
 		p.insisted = time.Now()
