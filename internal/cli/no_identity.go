@@ -37,7 +37,7 @@ func warnNoIdentity(s config.Settings, log *slog.Logger) {
 	}()
 }
 
-// metadataTimeout is for a neighbour: whoever is there answers in milliseconds,
+// metadataTimeout is short, because the metadata service is on this machine: it answers in milliseconds,
 // and where nobody is, nothing answers.
 const metadataTimeout = 2 * time.Second
 

@@ -125,7 +125,9 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	case asked != "" && len(r.leftAgents()) == 0:
 		logAskedToEnd(r.log, asked)
 		return exitcode.Silent(exitcode.OK)
-	} // else the agents that killed runs have left are removed first
+	}
+	// A run that was asked to end goes on if a killed run has left an agent: it removes that
+	// agent, registers none, and exits.
 	init, err := proc.NewInit()
 	if err != nil {
 		r.explain(err)

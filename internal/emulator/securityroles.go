@@ -128,7 +128,7 @@ func (i *identity) roleOn(pool string) string {
 	return ""
 }
 
-// setRole replaces a role, in a new map: whoever put the identity still has the old one.
+// setRole replaces a role, in a new map, because the caller that put the identity still has the old one.
 func (i *identity) setRole(pool, role string) {
 	roles := Roles{}
 	maps.Copy(roles, i.Roles)
