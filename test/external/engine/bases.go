@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/azptend/azptend/test/internal/dockerfile"
 )
@@ -69,23 +70,15 @@ func (b *base) make(ctx context.Context, cache string, authority []byte) error {
 	if b.include != "" {
 		args = append(args, "--include="+b.include)
 	}
-	if _, err := output(system(ctx, "debootstrap", append(args, b.suite, root)...)); err != nil {
+	// It mounts /proc and /sys in the root. In a mount namespace of its own they are
+	// gone when it ends, also when it is killed.
+	bootstrap := system(ctx, "debootstrap", append(args, b.suite, root)...)
+	bootstrap.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	if _, err := output(bootstrap); err != nil {
 		return fmt.Errorf("cannot make %s: %w", b.image, err)
 	}
-	trusted := filepath.Join(root, "usr/local/share/ca-certificates")
-	if err := os.MkdirAll(trusted, 0o755); err != nil {
+	if err := b.complete(ctx, root, authority); err != nil {
 		return err
-	}
-	if err := os.WriteFile(filepath.Join(trusted, "engine-test.crt"), authority, 0o644); err != nil {
-		return err
-	}
-	if b.golang != "" {
-		if _, err := output(system(ctx, "chroot", root, "update-ca-certificates")); err != nil {
-			return err
-		}
-		if err := addGo(ctx, b.golang, filepath.Join(root, "usr/local/go")); err != nil {
-			return err
-		}
 	}
 	part := b.archive + ".part"
 	if _, err := output(system(ctx, "tar", "-C", root, "--numeric-owner", "--exclude=./var/cache/apt/archives/*.deb",
@@ -94,6 +87,24 @@ func (b *base) make(ctx context.Context, cache string, authority []byte) error {
 		return err
 	}
 	return os.Rename(part, b.archive)
+}
+
+// complete adds the CA, and Go.
+func (b *base) complete(ctx context.Context, root string, authority []byte) error {
+	trusted := filepath.Join(root, "usr/local/share/ca-certificates")
+	if err := os.MkdirAll(trusted, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(trusted, "engine-test.crt"), authority, 0o644); err != nil {
+		return err
+	}
+	if b.golang == "" {
+		return nil // its Dockerfile installs ca-certificates, which reads the file then
+	}
+	if _, err := output(system(ctx, "chroot", root, "update-ca-certificates")); err != nil {
+		return err
+	}
+	return addGo(ctx, b.golang, filepath.Join(root, "usr/local/go"))
 }
 
 // goVersion is the newest Go that is known here of the minor version that a

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func startEngines(ctx context.Context, o options) (engines []*engine, stop func(
 		for _, e := range engines {
 			errs = append(errs, e.stop())
 		}
-		return errors.Join(append(errs, os.RemoveAll(runDir), removeCgroups())...)
+		return errors.Join(append(errs, removeRunDir(), removeCgroups())...)
 	}
 	if err := os.MkdirAll(runDir, 0o700); err != nil {
 		return nil, stop, err
@@ -114,12 +115,36 @@ func startPodman(_ context.Context, o options) (*engine, error) {
 
 // removeContainers removes all of the engine's containers, which are all ours.
 func (e *engine) removeContainers(ctx context.Context) error {
-	all, err := e.do(ctx, "ps", "-aq")
+	list := []string{"ps", "-aq"}
+	if e.name == "podman" {
+		list = append(list, "--external") // those of a build that was interrupted
+	}
+	all, err := e.do(ctx, list...)
 	if err != nil || all == "" {
 		return err
 	}
 	_, err = e.do(ctx, append([]string{"rm", "-f", "-v"}, strings.Fields(all)...)...)
 	return err
+}
+
+// removeRunDir unmounts what the engines left mounted in the directory, such as the
+// namespaces of networks, and removes it.
+func removeRunDir() error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(string(mounts), "\n")
+	for i := len(lines) - 1; i >= 0; i-- { // the last mounts first
+		fields := strings.Fields(lines[i])
+		if len(fields) < 2 || !strings.HasPrefix(fields[1], runDir+"/") {
+			continue
+		}
+		if err := syscall.Unmount(fields[1], syscall.MNT_DETACH); err != nil {
+			return fmt.Errorf("cannot unmount %s: %w", fields[1], err)
+		}
+	}
+	return os.RemoveAll(runDir)
 }
 
 // removeCgroups removes what the engines leave of the containers' cgroups, in each

@@ -34,12 +34,10 @@ func installPackages(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("installing Debian's packages:", strings.Join(missing, " "))
-	if _, err := output(system(ctx, "apt-get", "update", "-qq")); err != nil {
-		return fmt.Errorf("cannot read Debian's list of packages: %w", err)
-	}
+	_, updated := output(system(ctx, "apt-get", "update", "-qq")) // it may fail for a source that is not Debian's
 	for _, name := range missing {
 		if _, err := output(system(ctx, "apt-cache", "show", name)); err != nil {
-			return fmt.Errorf("cannot install %s: Debian's list of packages does not have it", name)
+			return errors.Join(fmt.Errorf("cannot install %s: Debian's list of packages does not have it", name), updated)
 		}
 	}
 	allow, err := forbidDaemons()
