@@ -34,7 +34,7 @@ if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
-			return withPool(c.Context(), p, c.Flags(), poolSettings, r.run)
+			return withPool(c.Context(), p, c.Flags(), r.run)
 		},
 	}
 	flags := c.Flags()
@@ -66,6 +66,16 @@ type pruneReport struct {
 	Ghosts int           `json:"ghosts"`           // number of ghosts
 	Absent []string      `json:"absent,omitempty"` // given names that no agent has
 	Agents []prunedAgent `json:"agents"`           // the agents
+}
+
+// count is the number of agents that are ghosts, or stay, for this reason.
+func (r pruneReport) count(reason pool.Reason) (n int) {
+	for _, a := range r.Agents {
+		if a.Reason == reason {
+			n++
+		}
+	}
+	return n
 }
 
 type prunedAgent struct {
@@ -164,6 +174,9 @@ func (r *pruner) printDryRun(out pruneReport) error {
 		}
 	}
 	fmt.Fprintf(r.p.Stderr, "%s among %s\n", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
+	if others := out.count(pool.NotOurs); others > 0 {
+		fmt.Fprintf(r.p.Stderr, "%s without azptend's owner tag: use --any-owner to include them\n", text.Count(others, "offline agent"))
+	}
 	if out.Ghosts > 0 {
 		fmt.Fprintln(r.p.Stderr, "dry run: use --yes to remove the ghosts")
 	}
