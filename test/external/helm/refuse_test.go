@@ -32,6 +32,8 @@ func TestRefused(t *testing.T) {
 		"a page in it":          {"keda-2.21", `organizationURL: https://dev.azure.com/contoso/_settings`, "not the URL of an organisation"},
 		"a user in it":          {"keda-2.21", `organizationURL: https://user@dev.azure.com/contoso`, "contains a user, a password, a query or a fragment"},
 		"a query in it":         {"keda-2.21", `organizationURL: https://dev.azure.com/contoso?x=1`, "contains a user, a password, a query or a fragment"},
+		"an example":            {"keda-2.21", `organizationURL: https://dev.azure.com/your-organisation`, "hint: replace your-organisation with"},
+		"an example of a pool":  {"keda-2.21", `pool: {name: your-pool}`, "which is an example that was not replaced"},
 		"no organisation in it": {"keda-2.21", `organizationURL: https://dev.azure.com`, "which is not the URL of an organisation"},
 		"no pool":               {"keda-2.21", `pool: {name: ""}`, "neither pool.name nor pool.id is set"},
 		"two pools":             {"keda-2.21", `pool: {id: 7}`, "pool.name and pool.id are both set"},

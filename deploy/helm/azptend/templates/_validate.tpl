@@ -3,6 +3,9 @@
 {{- define "azptend.validateNeeded" -}}
 {{- $v := .Values -}}
 {{- if not $v.organizationURL -}}{{- fail "organizationURL is not set\nhint: use https://dev.azure.com/your-organisation" -}}{{- end -}}
+{{- if contains "your-organisation" $v.organizationURL -}}
+{{- fail (printf "organizationURL is %q, which is an example that was not replaced\nhint: replace your-organisation with the name of your organisation" $v.organizationURL) -}}
+{{- end -}}
 {{- if hasSuffix "/" $v.organizationURL -}}
 {{- fail (printf "organizationURL is %q: KEDA reads the organisation's name after the last slash, and finds none\nhint: remove the slash at the end" $v.organizationURL) -}}
 {{- end -}}
@@ -21,6 +24,7 @@
 {{- end -}}
 {{- if and $v.pool.name $v.pool.id -}}{{- fail "pool.name and pool.id are both set\nhint: remove one of them: KEDA would use the name" -}}{{- end -}}
 {{- if not (or $v.pool.name $v.pool.id) -}}{{- fail "neither pool.name nor pool.id is set" -}}{{- end -}}
+{{- if eq (toString $v.pool.name) "your-pool" -}}{{- fail "pool.name is \"your-pool\", which is an example that was not replaced\nhint: set it to the name of your agent pool" -}}{{- end -}}
 {{- if not $v.image.repository -}}{{- fail "image.repository is not set\nhint: build an image from deploy/images/debian.Dockerfile: none is published" -}}{{- end -}}
 {{- if not (or $v.image.tag $v.image.digest) -}}{{- fail "neither image.tag nor image.digest is set" -}}{{- end -}}
 {{- if and $v.keep.enabled $v.keep.image.repository (not (or $v.keep.image.tag $v.keep.image.digest)) -}}
