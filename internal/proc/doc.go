@@ -20,8 +20,7 @@
 // and its caller can give up at any time.
 //
 // A job can use up the processes and threads of its container. Go ends a program that
-// cannot get a thread, so all threads are made at the start ([ReserveThreads],
-// [User.ReserveThreads]).
+// cannot get a thread, so all threads are made at the start ([ReserveThreads]).
 //
 // Signals go to one pid, never to a group: the agent cancels its job by itself and in its
 // own order (agent-protocol.md 5.3). Only [Child.KillTree], the last resort, reaches

@@ -28,8 +28,14 @@ const (
 //
 // Sockets, pipes, inotify and the wait for another's process (pidfd) take no thread: the
 // runtime polls them. Names are looked up over such sockets, because the binary is
-// static. [User.ReserveThreads] makes threads with another user's rights.
-func ReserveThreads(agents int) {
+// static.
+//
+// Threads with the rights of the jobs' user, which may be nil, serve that user alone.
+// They come first: they would otherwise be taken from those that rest.
+func ReserveThreads(agents int, jobs *User) error {
+	if err := jobs.reserveThreads(agents); err != nil {
+		return err
+	}
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxGoThreads))
 	var there, done sync.WaitGroup
 	threads := maxGoThreads + runtimeThreads + sharedFileThreads + threadsPerAgent*agents
@@ -43,4 +49,5 @@ func ReserveThreads(agents int) {
 		})
 	}
 	done.Wait()
+	return nil
 }

@@ -196,7 +196,7 @@ func (u *User) Do(f func() error) error {
 	return <-done
 }
 
-// reserved are the threads that ReserveThreads makes.
+// reserved are the threads that reserveThreads makes.
 type reserved struct {
 	files threadPool // with the user's rights on files
 	forks threadPool // that start processes for the user
@@ -213,12 +213,12 @@ const (
 	maxForkThreads = 4
 )
 
-// ReserveThreads makes the threads that work with this user's rights, before there is
+// reserveThreads makes the threads that work with this user's rights, before there is
 // any child. A thread that got the rights of the jobs' user cannot be used for anything
 // else, so without this each Do and each start makes a new one. Go ends the whole
 // program if the kernel refuses a thread, and a job can make it do that by using up the
 // pids of the container.
-func (u *User) ReserveThreads(agents int) error {
+func (u *User) reserveThreads(agents int) error {
 	if u == nil {
 		return nil
 	}

@@ -279,7 +279,7 @@ func (r *runner) post(m message) {
 }
 
 const (
-	// finalStepTimeout bounds each of the final steps.
+	// finalStepTimeout bounds each of the final steps except the kill.
 	finalStepTimeout = time.Second
 	// minFinalStep is for those steps when the grace period is over already.
 	minFinalStep = 200 * time.Millisecond
@@ -295,7 +295,7 @@ func (r *runner) finish() End {
 	defer r.endSooner(steps)()
 	unused := steps.Do("ending background work", finalStepTimeout, r.background.Wait)
 	if r.listener != nil {
-		steps.Do("killing processes that jobs left running", finalStepTimeout, r.killRemaining)
+		steps.Do("killing processes that jobs left running", killTimeout, r.killRemaining)
 	}
 	unused = steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles) && unused
 	// If something may still change the directory, the kernel unlocks it when this process
@@ -336,7 +336,7 @@ func (r *runner) endSooner(steps *bounded.FinalSteps) (done func()) {
 
 // killRemaining kills the listener and what is left of its jobs.
 func (r *runner) killRemaining() {
-	ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
+	ctx, done := context.WithTimeout(context.Background(), killTimeout)
 	defer done()
 	if n := r.listener.KillTree(ctx); n > 0 {
 		r.log.Info("Killed processes that jobs left running", "processes", n)
