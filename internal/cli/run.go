@@ -219,7 +219,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		return o, err
 	}
 	o.URL, o.PoolName, o.PoolID, o.Capabilities, o.JitterSeed = s.URL, s.Pool, s.PoolID, s.Capabilities, mathrand.Uint64()
-	who, client, err := newClient(s, r.log, r.redactor, page.Observe)
+	who, client, err := newClient(s, r.log, r.redactor, slog.LevelInfo, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err
 	}
