@@ -121,8 +121,8 @@ ENTRYPOINT ["azptend", "run"]
 }
 
 var (
-	secretName = regexp.MustCompile(`(?i)token|secret|password|_pat\b`)
-	unverified = regexp.MustCompile(`(curl|wget)\b[^&;]*\|`)
+	secretName   = regexp.MustCompile(`(?i)token|secret|password|_pat\b`)
+	unverified   = regexp.MustCompile(`(curl|wget)\b[^&;]*\|`)
 	buildKitCopy = regexp.MustCompile(`\bCOPY --.*--(chmod|link|parents|exclude)\b`)
 	// buildKit is what the classic builder refuses, which `az acr build` uses:
 	// directives, here-documents, the architecture that builds, and options.

@@ -48,7 +48,10 @@ func (e *engine) builders() []builder {
 }
 
 // buildImages builds all images in each of the engine's ways, and checks them.
-func buildImages(ctx context.Context, o options, s *server, e *engine) error {
+func buildImages(ctx context.Context, o options, s *server, e *engine, bases []base) error {
+	if err := step("base images in "+e.name, func() error { return e.importBases(ctx, bases) }); err != nil {
+		return err
+	}
 	context, err := os.MkdirTemp(o.cache, "context-*") // nothing is copied from it
 	if err != nil {
 		return err
