@@ -12,6 +12,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // FindConnection says which of some TCP connections on this machine the process holds:
@@ -73,7 +75,7 @@ func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]in
 	sockets := map[string]int{}
 	diag, diagErr := openSockDiag()
 	if diagErr == nil {
-		defer diag.close()
+		defer unix.Close(diag.fd)
 	}
 	for i, remote := range theirs {
 		inode, answered := "", false

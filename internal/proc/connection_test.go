@@ -97,7 +97,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 // diagSocket asks the kernel for one connection's socket.
 func diagSocket(local, remote netip.AddrPort) (inode string, answered bool) {
 	d := must(openSockDiag())
-	defer d.close()
+	defer unix.Close(d.fd)
 	return d.inode(local, remote)
 }
 

@@ -5,14 +5,12 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -129,36 +127,8 @@ func (i *Init) Find(is func(Info) bool) []Info {
 // through a pidfd, so that a new process with the same pid is never mistaken for it.
 type ForeignProcess struct {
 	watched
-	fd *pidfd
+	pidfd *os.File
 }
-
-// errPidReused says that a pid may mean another process by now.
-var errPidReused = errors.New("it has exited, and another process may have its pid")
-
-// Adopt begins to watch a process that is not this one's child. It calls is once
-// more, about the very process that it watches: the one that Find listed may have
-// ended since.
-func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
-	fd, err := openPidfd(pid)
-	if err != nil {
-		return nil, err
-	}
-	// The pid cannot be given out again before the process has ended. So what is read
-	// is true of this process if it has not ended after the reading.
-	if proven := is(infoOf(pid)); !proven || fd.hasEnded() {
-		fd.close()
-		return nil, fmt.Errorf("cannot watch process %d: %w", pid, errPidReused)
-	}
-	p := &ForeignProcess{watched{pid: pid, done: make(chan struct{})}, fd}
-	go func() {
-		fd.await()
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// Signal sends sig to the process. One that has ended is no error.
-func (p *ForeignProcess) Signal(sig syscall.Signal) error { return p.fd.signal(sig) }
 
 // HasDescendant says whether a program of this name runs below the process, and
 // whether a process runs below that.

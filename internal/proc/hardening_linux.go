@@ -4,20 +4,21 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// adoptOrphans makes the kernel give orphans below this process to it.
-func adoptOrphans() error {
-	if os.Getpid() == 1 {
-		return nil
+// prepareInit makes the kernel give orphans below this process to it, and keeps what this
+// process inherited beyond its three streams from its children: a job has no use for a
+// platform's descriptors. Go closes its own at exec anyway. Kernels before 5.11 lack the
+// call for that; there they stay open.
+func prepareInit() error {
+	if os.Getpid() != 1 {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("cannot become the reaper of orphans: %w", err)
+		}
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot become the reaper of orphans: %w", err)
-	}
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	return nil
 }
 
@@ -70,37 +71,4 @@ func CapabilitiesToInspect() []string {
 		}
 	}
 	return names
-}
-
-// closeInheritedOnExec keeps what this process inherited beyond its three streams
-// from its children: a job has no use for a platform's descriptors. Go closes its
-// own at exec anyway. Kernels before 5.11 lack the call; there they stay open.
-func closeInheritedOnExec() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
-
-const (
-	// oomPreference is added to the score of a child, and of what it starts, for the
-	// case that the kernel runs out of memory: half of the memory. So azptend, which
-	// is small, survives a job of many processes that are smaller still.
-	oomPreference = 500
-	maxOOMScore   = 1000 // the kernel's limit
-)
-
-// preferInOOM makes the kernel kill a child before this process when memory runs
-// out.
-func preferInOOM(pid int) error {
-	ours, err := os.ReadFile("/proc/self/oom_score_adj")
-	if err != nil {
-		return err
-	}
-	score, err := strconv.Atoi(strings.TrimSpace(string(ours)))
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.WriteString(strconv.Itoa(min(score+oomPreference, maxOOMScore)))
-	return err
 }

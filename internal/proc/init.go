@@ -35,10 +35,9 @@ type Init struct {
 // possible (macOS), orphans go to the system's init, and KillTree reaches only the
 // child's process group.
 func NewInit() (*Init, error) {
-	if err := adoptOrphans(); err != nil {
+	if err := prepareInit(); err != nil {
 		return nil, err
 	}
-	closeInheritedOnExec()
 	i := &Init{
 		children:    map[int]*Child{},
 		forking:     map[int]bool{},

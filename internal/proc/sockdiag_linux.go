@@ -29,8 +29,6 @@ func openSockDiag() (sockDiag, error) {
 	return sockDiag{fd}, nil
 }
 
-func (d sockDiag) close() { unix.Close(d.fd) }
-
 // sockDiagAnswers says that the kernel has answered about some socket. A kernel
 // without tcp_diag, and gVisor, say of each socket that it is not there.
 var sockDiagAnswers atomic.Bool

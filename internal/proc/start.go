@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -108,6 +110,34 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	}
 	_ = s.User.Do(func() error { return preferInOOM(c.pid) }) // not every kernel has it
 	return c, nil
+}
+
+const (
+	// oomPreference is added to the score of a child, and of what it starts, for the
+	// case that the kernel runs out of memory: half of the memory. So azptend, which
+	// is small, survives a job of many processes that are smaller still.
+	oomPreference = 500
+	maxOOMScore   = 1000 // the kernel's limit
+)
+
+// preferInOOM makes the kernel kill a child before this process when memory runs
+// out.
+func preferInOOM(pid int) error {
+	ours, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return err
+	}
+	score, err := strconv.Atoi(strings.TrimSpace(string(ours)))
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(strconv.Itoa(min(score+oomPreference, maxOOMScore)))
+	return err
 }
 
 // leaseRetryPause is between two tries to open a program on which another process has

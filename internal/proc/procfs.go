@@ -1,20 +1,17 @@
+//go:build unix
+
 package proc
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/azptend/azptend/internal/safefile"
 )
-
-func threadID() int { return unix.Gettid() }
 
 // childrenOfThread are the processes that a thread of this process has forked.
 // Orphans are among them only for the main thread: the kernel gives orphans to the
@@ -32,7 +29,8 @@ func childrenOfThread(thread int) (pids []int) {
 	return pids
 }
 
-// processes reads the process table. Processes that end meanwhile are left out.
+// processes reads the process table. Processes that end meanwhile are left out. Without
+// a /proc (macOS) it fails, and the other functions of this file know nothing.
 func processes() ([]process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -163,47 +161,6 @@ func stringsOf(pid int, file string) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
-}
-
-// statInside looks at a directory as a process finds it. Links on the way lead where
-// they lead for that process.
-func statInside(pid int, dir string) (fs.FileInfo, error) {
-	proc := "/proc/" + strconv.Itoa(pid)
-	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	fd, err := unix.Openat2(int(root.Fd()), dir, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.6, or a sandbox
-		return statSameNamespace(proc, root, dir)
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: proc + "/root" + dir, Err: err}
-	}
-	found := os.NewFile(uintptr(fd), dir)
-	defer found.Close()
-	return found.Stat()
-}
-
-// statSameNamespace is statInside for a process that shares mount namespace and root
-// directory with this one, so that a path means the same. For any other it fails.
-func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, error) {
-	theirs, err := root.Stat()
-	if err != nil {
-		return nil, err
-	}
-	ours, err := os.Stat("/")
-	if err != nil {
-		return nil, err
-	}
-	if !os.SameFile(ours, theirs) || mountNamespace(proc) == "" || mountNamespace(proc) != mountNamespace("/proc/self") {
-		return nil, &fs.PathError{Op: "stat", Path: proc + "/root" + dir, Err: errors.ErrUnsupported}
-	}
-	return os.Stat(dir)
 }
 
 // inOtherMountNamespace says that a process is known to be in another one.
