@@ -150,20 +150,16 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	return Pool{}, c.noPoolError(ctx, op)
 }
 
-// poolNotFound is the server's name for a pool that is not there, or that the
+// PoolNotFound is the server's name for a pool that is not there, or that the
 // caller may not view (azure-devops-rest.md 2.1).
-const poolNotFound = "TaskAgentPoolNotFoundException"
-
-// IsPoolNotFound says that the server refused a request because it has no such pool, or
-// none that the caller may view.
-func IsPoolNotFound(err error) bool { return Is(err, poolNotFound) }
+const PoolNotFound = "TaskAgentPoolNotFoundException"
 
 // PoolByID returns a pool. Where there is none the error is a *NoPoolError.
 func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %d", id)
 	var p Pool
 	err := c.get(ctx, op, poolPath(id), nil, &p)
-	if Is(err, poolNotFound) {
+	if Is(err, PoolNotFound) {
 		return Pool{}, c.noPoolError(ctx, op)
 	}
 	if err == nil && p.ID != id {

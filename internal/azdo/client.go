@@ -228,7 +228,7 @@ func decodeResponse(r request, resp *http.Response, body []byte) error {
 		return nil
 	}
 	if err := json.Unmarshal(trimBOM(body), r.into); err != nil {
-		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err.Error()}}
+		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err}}
 	}
 	return nil
 }
@@ -250,9 +250,6 @@ type RawResponse struct {
 	TypeKey string // the server's name for a failure
 	Err     error  // nil for a success; else an *Error
 }
-
-// OK says that the answer is a success.
-func (a RawResponse) OK() bool { return a.Err == nil }
 
 // DoRaw makes a request and tells the answer. The error is that there was none.
 func (c *Client) DoRaw(ctx context.Context, q RawRequest) (RawResponse, error) {

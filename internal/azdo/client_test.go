@@ -531,7 +531,7 @@ func TestObservations(t *testing.T) {
 	s := newServer(t, says(204, "", ""))
 	var got []string
 	c := azdo.New(s.URL, http.DefaultClient, s.tokens, func(o azdo.Observation) {
-		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Duration >= 0 && o.Throttle.IsZero()))
+		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Duration >= 0 && (o.Throttle == azdo.Throttle{})))
 	})
 	defer http.DefaultClient.CloseIdleConnections()
 	_ = c.RemoveAgent(t.Context(), 12, 7)

@@ -55,13 +55,11 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // invalid is the error for a response that cannot be the answer to the request.
 func invalid(op, why string) *Error {
-	return &Error{Op: op, Sent: true, Cause: &invalidResponse{why}}
+	return &Error{Op: op, Sent: true, Cause: &invalidResponse{errors.New(why)}}
 }
 
 // invalidResponse is why an answer that came is as good as none.
-type invalidResponse struct{ why string }
-
-func (u *invalidResponse) Error() string { return u.why }
+type invalidResponse struct{ error }
 
 // TokenError says that no request was made, for want of a token.
 type TokenError struct {

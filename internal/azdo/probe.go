@@ -35,13 +35,9 @@ type Endpoint struct {
 	Target string    // where it leads, of FaceElsewhere
 }
 
-// noTenant is what organisations of Microsoft accounts name: Entra's tokens are of
-// no use there (azure-devops-rest.md 0).
-const noTenant = "00000000-0000-0000-0000-000000000000"
-
-// WithoutEntra says that the organisation is one of Microsoft accounts, which no
-// managed identity or service principal can be added to.
-func (o Endpoint) WithoutEntra() bool { return o.Tenant == noTenant }
+// NoTenant is what organisations of Microsoft accounts name. No managed identity or
+// service principal can be added to them (azure-devops-rest.md 0).
+const NoTenant = "00000000-0000-0000-0000-000000000000"
 
 // errNoTenant says that an organisation names no tenant: it is not connected to
 // Entra ID, or it is no Azure DevOps Services.

@@ -41,9 +41,6 @@ type RoleAssignment struct {
 	Access string `json:"access"` // "assigned" here, or "inherited" from all pools
 }
 
-// Inherited says that the role was not given on this very pool.
-func (a RoleAssignment) Inherited() bool { return strings.EqualFold(a.Access, "inherited") }
-
 // PoolRoles lists the roles there are on pools.
 func (c *Client) PoolRoles(ctx context.Context) ([]Role, error) {
 	var list struct{ Value []Role }

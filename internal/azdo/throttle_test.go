@@ -136,7 +136,7 @@ func TestThrottle(t *testing.T) {
 		Resource: "Git /TFS", Limit: "200", Remaining: "0", Reset: time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC),
 		Delay: 1250 * time.Millisecond, RetryAfter: 30 * time.Second,
 	}
-	if len(seen) != 1 || seen[0] != want || seen[0].IsZero() {
+	if len(seen) != 1 || seen[0] != want || (seen[0] == azdo.Throttle{}) {
 		t.Errorf("got %+v, want %+v", seen, want)
 	}
 }

@@ -95,28 +95,13 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 		err = r.printDryRun(out)
 	}
 	if err == nil && len(out.Absent) > 0 {
-		err = exitcode.With(exitcode.Usage, &noAgentError{out.Absent, tended})
+		names, hint := strings.Join(out.Absent, ", "), "run azptend agents to see the names"
+		if strings.ContainsAny(names, "*?") {
+			hint = "use --match for a pattern"
+		}
+		err = exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot prune %s: there is no such agent in %v", names, tended), hint})
 	}
 	return err
-}
-
-// noAgentError says that no agent has these names. They are a typo, or the names of agents
-// that are gone.
-type noAgentError struct {
-	names []string
-	pool  *pool.Pool
-}
-
-func (e *noAgentError) Error() string {
-	return fmt.Sprintf("cannot prune %s: there is no such agent in %v", strings.Join(e.names, ", "), e.pool)
-}
-
-// Hint says what to do about it.
-func (e *noAgentError) Hint() string {
-	if strings.ContainsAny(strings.Join(e.names, ""), "*?") {
-		return "use --match for a pattern"
-	}
-	return "run azptend agents to see the names"
 }
 
 // report lists what the survey has found, ghosts first. Of agents that were not

@@ -121,24 +121,24 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	case err != nil:
 		r.reportLeftAgents(supervisor.ErrNotStarted)
 		r.explain(err)
-		return exitcode.Silent(exitcode.OfInstall(err))
+		return exitcode.With(exitcode.OfInstall(err), nil)
 	case asked != "" && len(r.leftAgents()) == 0:
 		logAskedToEnd(r.log, asked)
-		return exitcode.Silent(exitcode.OK)
+		return exitcode.With(exitcode.OK, nil)
 	}
 	// A run that was asked to end goes on if a killed run has left an agent: it removes that
 	// agent, registers none, and exits.
 	init, err := proc.NewInit()
 	if err != nil {
 		r.explain(err)
-		return exitcode.Silent(exitcode.Internal)
+		return exitcode.With(exitcode.Internal, nil)
 	}
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
 		r.reportLeftAgents(supervisor.ErrNotStarted)
 		r.explain(err)
-		return exitcode.Silent(exitcode.OfStart(err))
+		return exitcode.With(exitcode.OfStart(err), nil)
 	}
 	return r.exit(end)
 }
@@ -150,7 +150,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	if err != nil {
 		return supervisor.End{}, err
 	}
-	common.Processes = supervisor.FromInit(init)
+	common.Processes = supervisor.InitProcesses{Init: init}
 	if len(r.each) > 1 { // each agent locks its own root
 		release, err := agentdir.Dir{Root: r.s.Root()}.Lock()
 		if err != nil {

@@ -81,7 +81,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	case out.Err() != nil:
 		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
-		return exitcode.Silent(exitUnexpected)
+		return exitcode.With(exitUnexpected, nil)
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,33 @@ import (
 
 // Environment is the process's environment.
 func Environment() []string { return os.Environ() }
+
+// IgnoreGoSettings undoes what GOGC, GOMEMLIMIT and GODEBUG have changed in this process.
+// People set them for the Go programs of jobs, which still get them: GOMEMLIMIT=64MiB
+// would make azptend collect garbage all the time, and GOGC=off would make it grow
+// without bound.
+func IgnoreGoSettings() {
+	debug.SetGCPercent(100)
+	debug.SetMemoryLimit(math.MaxInt64)
+	_ = os.Unsetenv("GODEBUG") // the runtime reads it again
+}
+
+// LogFormatOf is how a command line that cannot be read is complained about: the format
+// that it or the environment asks for, before any setting is loaded.
+func LogFormatOf(args, environ []string) string {
+	format := environMap(environ)["AZP_LOG_FORMAT"]
+	for i, arg := range args {
+		if value, is := strings.CutPrefix(arg, "--log-format="); is {
+			format = value
+		} else if arg == "--log-format" && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	if strings.EqualFold(strings.TrimSpace(format), "json") {
+		return "json"
+	}
+	return "text"
+}
 
 // AddFlags defines the flags of the settings in these groups; without groups, of all
 // that an agent has.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -100,9 +99,6 @@ func (f *socketDir) lock() error {
 	}
 	return f.file.Chmod(0o700)
 }
-
-// socket is the socket's address, short enough for one.
-func (f *socketDir) socket() string { return filepath.Join(shortPath(f), socketName) }
 
 // remove takes the socket and the folder away; the lock goes last, with the
 // folder.

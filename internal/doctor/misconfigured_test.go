@@ -61,7 +61,7 @@ func notLetIn() []misconfigured {
 				i.Kind, i.Secret, i.ConditionalAccess = emulator.KindServicePrincipal, "s3cret", emulator.PolicyAtEntra
 				i.ClientID = "11111111-0000-4000-8000-0000000000c1"
 			})
-			s.identity = identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{ClientID: s.who.ClientID, TenantID: s.Tenant(), Secret: secret.New("s3cret")}}
+			s.identity = identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{ClientID: s.who.ClientID, TenantID: s.Tenant, Secret: secret.New("s3cret")}}
 		}, check: doctor.Token, cause: doctor.EntraPolicy, code: 69, says: "AADSTS53003"},
 		{row: `org policy "Third-party application access via OAuth" off`, wrong: func(s *stage) {
 			s.SetPolicies(emulator.Policies{NoThirdPartyOAuth: true})

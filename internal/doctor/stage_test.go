@@ -219,7 +219,7 @@ func (s *stage) entraToken(audience string) string {
 // no pool of the organisation.
 func (s *stage) manageQueue() {
 	s.Helper()
-	admin, err := identity.New(identity.Options{Source: identity.PAT, PAT: secret.New(s.DefaultPAT())})
+	admin, err := identity.New(identity.Options{Source: identity.PAT, PAT: secret.New(s.DefaultPAT)})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func (s *stage) manageQueue() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	req.SetBasicAuth("", s.DefaultPAT())
+	req.SetBasicAuth("", s.DefaultPAT)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.HTTP.Do(req)
 	if err != nil {

@@ -158,7 +158,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
-	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
+	if !strings.EqualFold(claims.Tenant, e.policies.tenant(e.Tenant)) { // row "wrong tenant token"
 		if e.assumptions.WrongTenantThrottled {
 			return principal{}, errBlocked("Concurrency", "VSID"). // the 429 of azure-devops-rest.md 3
 										setHeader("Retry-After", "619").setHeader("X-RateLimit-Limit", "4000").setHeader("X-RateLimit-Remaining", "0")
@@ -225,7 +225,7 @@ func (e *Emulator) challenge(c *request, message string) reply {
 }
 
 func (e *Emulator) wwwAuthenticate(c *request) string {
-	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.namedTenant() +
+	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.policies.tenant(e.Tenant) +
 		`, Basic realm="` + c.base + `/", TFS-Federated`
 }
 

@@ -131,7 +131,7 @@ func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
 		}
 	}
 	id := e.identities[oid]
-	isOurs := id != nil && id.Kind != KindUser && strings.EqualFold(id.Tenant, e.tenantID)
+	isOurs := id != nil && id.Kind != KindUser && strings.EqualFold(id.Tenant, e.Tenant)
 	isFresh := isOurs && !id.known && id.Fresh > 0
 	if isFresh {
 		id.Fresh--

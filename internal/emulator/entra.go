@@ -69,7 +69,7 @@ func discoveryOf(c *request, base string) string {
 }
 
 func (e *Emulator) isKnownTenant(tenant string) bool {
-	return strings.EqualFold(tenant, e.tenantID) ||
+	return strings.EqualFold(tenant, e.Tenant) ||
 		slices.ContainsFunc(e.sortedIdentities(), func(id *identity) bool { return strings.EqualFold(id.Tenant, tenant) })
 }
 
@@ -176,9 +176,6 @@ func (e *Emulator) ProjectedToken(subject string) (string, error) {
 	return e.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": newGUID()})
 }
-
-// Tenant is the organisation's tenant.
-func (e *Emulator) Tenant() string { return e.tenantID }
 
 // entraError is Entra ID's error form (reference/identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
 // should branch on them).

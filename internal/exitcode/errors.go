@@ -29,11 +29,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// With gives an error an exit code of its own.
+// With gives an error an exit code of its own. Of nil it makes one that is not printed,
+// because its reason was printed or logged already.
 func With(code int, err error) error { return &Error{code, err} }
-
-// Silent is an exit code whose reason was printed or logged already.
-func Silent(code int) error { return &Error{Code: code} }
 
 // Of is the exit code for a command that fails.
 func Of(err error) int {

@@ -65,7 +65,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (w *world) Authorization(context.Context, secret.Text) (secret.Text, error) {
-	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+w.emulator.DefaultPAT()))), nil
+	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+w.emulator.DefaultPAT))), nil
 }
 
 // keeper makes a keeper of the pool Default; change changes what it is to do.

@@ -312,7 +312,7 @@ func (w *simulation) endJob(how string) {
 	// server does not show the agent either, and cannot be asked to remove it.
 	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
 	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
-		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.budget.Drain)
+		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.Budget.Drain)
 	}
 	if w.over && how == "interrupted" { // its result stands
 		early := w.now.Before(w.clock.Add(SplitGrace(w.grace).Drain + SplitGrace(w.grace).Stop/2))

@@ -93,9 +93,10 @@ type State struct {
 	AgentID      int    // the server's id once Registered, and after
 	Jobs         int    // jobs that the listener received in this run
 	Reason       string // why the agent drains; empty while nothing asked for that
+	Interrupts   int    // how many SIGINT counted so far
+	Budget       Budget // how the grace period is spent, or would be if it began now
 
 	policy    Policy
-	budget    Budget
 	startedAt time.Time
 	end       End // so far
 
@@ -151,8 +152,7 @@ type sessionState struct {
 type drainState struct {
 	graceStartedAt time.Time     // when the grace period began; zero: there is no deadline
 	grace          time.Duration // its length
-	interrupts     int           // how often SIGINT came
-	interruptedAt  time.Time     // when it came last; one within a second of it is the same
+	interruptedAt  time.Time     // when the last SIGINT came; one within a second of it is the same
 	cancelJob      bool          // a running job is cancelled, because of Policy.CancelOnTerm
 	idleSince      time.Time     // since when server and process table agree that no job runs
 	killAt         time.Time     // while Stopping: when SIGKILL follows, or when waiting for its effect ends
@@ -189,14 +189,11 @@ func New(p Policy) State {
 		Listener:     Absent,
 		Job:          NoJob,
 		policy:       p,
-		budget:       SplitGrace(p.Grace),
+		Budget:       SplitGrace(p.Grace),
 		registration: registrationState{disable: notDisabled},
 		drain:        drainState{grace: p.Grace},
 	}
 }
-
-// Budget is how the grace period is spent, or would be if it began now.
-func (s State) Budget() Budget { return s.budget }
 
 // Deadline is when the platform is expected to kill azptend; zero while the grace
 // period has not begun.

@@ -43,7 +43,7 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Starter starts processes. *proc.Init does, see supervisor.FromInit.
+// Starter starts processes. *proc.Init does, see supervisor.InitProcesses.
 type Starter interface {
 	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
@@ -74,7 +74,7 @@ type Sources interface {
 
 // Port is where one listener connects, once. *NotificationPort is one.
 type Port interface {
-	Address() string
+	Addr() net.Addr // its host and port are in .agent
 	Accept(ctx context.Context, listenerEnded <-chan struct{}, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error)
 	Close() error
 }
@@ -92,6 +92,8 @@ type Files struct{ Dir agentdir.Dir }
 // Listener is a listener that was started.
 type Listener struct {
 	Process
+	Conflict chan struct{} // closed at the first session conflict in its log
+
 	o        Options
 	sources  Sources
 	port     Port
@@ -106,7 +108,7 @@ type Listener struct {
 // Start opens the notification port, has writeFiles write the agent's files, which hold
 // the port's address, and starts the listener.
 func Start(ctx context.Context, o Options, sources Sources, writeFiles func(notifications string) error) (_ *Listener, err error) {
-	l := &Listener{o: o, sources: sources, problems: problemState{conflict: make(chan struct{})}}
+	l := &Listener{o: o, sources: sources, Conflict: make(chan struct{})}
 	if l.port, err = sources.OpenPort(); err != nil {
 		return nil, err
 	}
@@ -118,7 +120,7 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 	}()
 	l.markers, l.logs = sources.UpdateMarkers(), sources.LogSizes()
 	err = o.Dir.AsUser(func() (err error) {
-		if err = writeFiles(l.port.Address()); err == nil {
+		if err = writeFiles(l.port.Addr().String()); err == nil {
 			l.perfDir, err = o.Dir.MakePerfDir()
 		}
 		return err

@@ -73,7 +73,7 @@ func ReadNotifications(r io.Reader, report func(Notification)) error {
 // its server for feature flags, which can take long (agent-protocol.md, corrections,
 // 5.6). Anybody on the machine can connect meanwhile, so what others send is not even
 // read.
-type NotificationPort struct{ listener *net.TCPListener }
+type NotificationPort struct{ *net.TCPListener }
 
 // OpenPort opens a port on the loopback interface.
 func (Files) OpenPort() (Port, error) {
@@ -83,12 +83,6 @@ func (Files) OpenPort() (Port, error) {
 	}
 	return &NotificationPort{l}, nil
 }
-
-// Address is the port's address, in the form that .agent has.
-func (p *NotificationPort) Address() string { return p.listener.Addr().String() }
-
-// Close closes the port. A connection that was accepted stays open.
-func (p *NotificationPort) Close() error { return p.listener.Close() }
 
 const (
 	// pendingWait is how long accept waits for a connection that is pending already. A
@@ -186,7 +180,7 @@ func reject(conn *net.TCPConn) {
 func (p *NotificationPort) stopWaitingAfter(listenerEnded, done <-chan struct{}) {
 	select {
 	case <-listenerEnded:
-		_ = p.listener.SetDeadline(time.Unix(1, 0))
+		_ = p.TCPListener.SetDeadline(time.Unix(1, 0))
 	case <-done:
 	}
 }
@@ -197,7 +191,7 @@ func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan stru
 	defer close(accepted)
 	var until time.Time // of the check of pending connections; zero before that
 	for {
-		conn, err := p.listener.AcceptTCP()
+		conn, err := p.TCPListener.AcceptTCP()
 		switch {
 		case err == nil:
 			accepted <- conn
@@ -218,6 +212,6 @@ func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan stru
 		if soon.After(until) {
 			return
 		}
-		_ = p.listener.SetDeadline(soon)
+		_ = p.TCPListener.SetDeadline(soon)
 	}
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Agents lists the pool in one call, without the agents' system capabilities.
-func (p *Pool) Agents(ctx context.Context) ([]azdo.Agent, error) { return p.list(ctx, nil) }
-
 // Now is the server's clock, which dates agents and jobs.
 func (p *Pool) Now() time.Time { return p.o.Server.Now() }
 

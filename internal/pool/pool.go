@@ -122,7 +122,7 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 		defer cancel()
 		return f(ctx)
 	})
-	if azdo.IsPoolNotFound(err) {
+	if azdo.Is(err, azdo.PoolNotFound) {
 		// The pool was given by its id. This request tells which pools the identity sees.
 		if _, unseen := p.o.Server.PoolByID(ctx, p.ID); errors.Is(unseen, azdo.ErrNoPool) {
 			return unseen

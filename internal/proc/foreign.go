@@ -168,7 +168,6 @@ func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 	if err != nil {
 		return nil
 	}
-	type identity struct{ pid, start int }
 	roots, mine, parents := map[int]bool{}, map[identity]bool{}, map[int]int{}
 	for pid := range ended {
 		roots[pid] = true
@@ -180,11 +179,11 @@ func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 		}
 	}
 	for _, q := range known {
-		mine[identity{q.pid, q.start}] = true
+		mine[q.identity] = true
 	}
 	below := map[int]bool{} // for each process that was looked at: whether it descends from a root
 	for _, q := range table {
-		if !q.zombie && (mine[identity{q.pid, q.start}] || roots[q.group] || descends(q.pid, roots, parents, below)) {
+		if !q.zombie && (mine[q.identity] || roots[q.group] || descends(q.pid, roots, parents, below)) {
 			found = append(found, q)
 		}
 	}

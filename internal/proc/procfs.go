@@ -108,11 +108,10 @@ func parseStat(stat []byte) (process, error) {
 		return n
 	}
 	p := process{
-		pid:    number(string(bytes.TrimSpace(stat[:open]))),
-		parent: number(fields[1]),
-		group:  number(fields[2]),
-		start:  number(fields[startTimeField]),
-		zombie: fields[0] == "Z" || fields[0] == "X",
+		identity: identity{pid: number(string(bytes.TrimSpace(stat[:open]))), start: number(fields[startTimeField])},
+		parent:   number(fields[1]),
+		group:    number(fields[2]),
+		zombie:   fields[0] == "Z" || fields[0] == "X",
 	}
 	if failed != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", failed)

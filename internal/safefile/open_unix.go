@@ -110,6 +110,9 @@ func fileMode(mode uint32) fs.FileMode {
 	return fs.ModeIrregular
 }
 
+// Owner is the user that a file belongs to.
+func Owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+
 // CheckOnlyRootChanges reports whether nobody but root can change what is in a directory,
 // or replace one on the way to it.
 func CheckOnlyRootChanges(dir string) error {

@@ -208,7 +208,7 @@ func roleOf(key string, list []azdo.RoleAssignment) RoleState {
 	for _, a := range list {
 		switch {
 		case !strings.EqualFold(a.Identity.ID, key):
-		case a.Inherited():
+		case strings.EqualFold(a.Access, "inherited"):
 			g.Inherited = a.Role
 		default:
 			g.Assigned = a.Role

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -103,7 +104,7 @@ func (r *runner) fileWriter() func(notifications string) error {
 	}
 }
 
-var errIncomplete = &permanentError{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
+var errIncomplete = &permanentError{error: errors.New("the server's answer to the registration lacks the agent's client id or its authorization URL")}
 
 // watch posts what a listener does, until it has exited.
 func (r *runner) watch(l *mslistener.Listener) {
@@ -145,7 +146,7 @@ func (r *runner) waitForReady(alive context.Context, l *mslistener.Listener, poo
 	})
 	if r.o.Server != nil {
 		r.goBackground(func(context.Context) {
-			if r.waitForOnline(ctx, poolID, id, l.Conflict()) {
+			if r.waitForOnline(ctx, poolID, id, l.Conflict) {
 				first <- "server"
 			}
 		})

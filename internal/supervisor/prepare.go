@@ -149,7 +149,7 @@ func (r *runner) lockAndCheckDir(ctx context.Context, p *preparation) (err error
 		}
 	}
 	r.waitForPreviousUpdate(ctx)
-	if err = r.o.Dir.MakeWork(r.o.WorkFolder); err != nil {
+	if err = r.o.Dir.PrepareWork(r.o.WorkFolder, true); err != nil {
 		return err
 	}
 	if err = r.o.Dir.AsUser(func() error { return r.o.Dir.Check(r.o.WorkFolder) }); err == nil {
@@ -193,14 +193,15 @@ func checkSelfHosted(p azdo.Pool) error {
 	if why == "" {
 		return nil
 	}
-	return &permanentError{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
+	return &permanentError{fmt.Errorf("cannot add an agent to pool %q: %s", p.Name, why),
 		"create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"}
 }
 
 // permanentError is an error that another try will not change.
-type permanentError struct{ why, hint string }
-
-func (e *permanentError) Error() string { return e.why }
+type permanentError struct {
+	error
+	hint string
+}
 
 // Hint is what to do about it.
 func (e *permanentError) Hint() string { return e.hint }

@@ -182,7 +182,7 @@ type evidence struct {
 
 // findEvidence reads the directory, which this run has locked.
 func (r *runner) findEvidence() (e evidence, err error) {
-	e.home = r.home()
+	e.home = r.home
 	err = r.o.Dir.AsUser(func() (err error) {
 		e.settings, e.hasSettings, err = r.o.Dir.Registration()
 		e.record, e.hasRecord = r.o.Dir.Owner()

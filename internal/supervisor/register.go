@@ -26,7 +26,7 @@ func (r *runner) register() func(context.Context) message {
 	r.hasRecord = true // or soon will
 	record := agentdir.OwnerRecord{
 		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
-		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.Policy.RegisterOnly,
+		Instance: instance, Key: ownerKey, Home: r.home, HandedOver: r.o.Policy.RegisterOnly,
 	}
 	dir, poolID := r.o.Dir, r.pool.ID
 	return func(ctx context.Context) message {
@@ -65,7 +65,7 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	maps.Copy(user, r.o.Capabilities)
 	user[agentdir.TagInstance] = instance
 	user[agentdir.TagOwner] = agentdir.OwnerTag(ownerKey)
-	user[agentdir.TagHost] = r.home()
+	user[agentdir.TagHost] = r.home
 	user[agentdir.TagKind] = agentdir.KindAgent
 	if r.o.Policy.RegisterOnly {
 		user[agentdir.TagRemoval] = agentdir.RemovalByKeeper
@@ -80,10 +80,6 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 		UserCapabilities:   user,
 	}
 }
-
-// home is the value of TagHost. A machine can have agents in several directories, which
-// are not each other's previous runs.
-func (r *runner) home() string { return r.o.HostName + ":" + r.o.Dir.Root }
 
 // hasCredentials reports whether an answer holds all that the listener needs to log on.
 func hasCredentials(a azdo.Agent) bool {

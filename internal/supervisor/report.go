@@ -52,10 +52,12 @@ func (r *runner) reportReady(source string) {
 		"token_ms", ms(t.token), "pool_ms", ms(t.pool), "key_ms", ms(t.key),
 		"directory_ms", ms(t.dir), "register_ms", ms(t.register), "launch_ms", ms(t.launch),
 		"session_ms", ms(session), "to_launch_ms", ms(t.launched.Sub(t.started)), "total_ms", ms(total))
-	r.o.Observer.Ready(map[string]time.Duration{
-		"token": t.token, "pool": t.pool, "key": t.key, "folder": t.dir, "register": t.register, "launch": t.launch,
-		"session": session, "total": total,
-	})
+	if r.o.Observer != nil {
+		r.o.Observer.Ready(map[string]time.Duration{
+			"token": t.token, "pool": t.pool, "key": t.key, "folder": t.dir, "register": t.register, "launch": t.launch,
+			"session": session, "total": total,
+		})
+	}
 	r.sessionWaitReported = false
 	r.times = times{drainRequested: t.drainRequested} // another start is measured from its own beginning
 }
@@ -72,7 +74,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 		r.times.drainRequested = time.Now()
 		r.log.Info("Draining", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
-	switch b, until := after.Budget(), after.Deadline().UTC().Format(time.RFC3339); {
+	switch b, until := after.Budget, after.Deadline().UTC().Format(time.RFC3339); {
 	case before.Deadline() == after.Deadline():
 	case before.Deadline().IsZero():
 		r.log.Info("The grace period has started", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
@@ -90,7 +92,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	}
 	switch e := e.(type) {
 	case lifecycle.UserInterrupt:
-		if count := after.Interrupts(); count > before.Interrupts() && count < len(nextInterrupt) {
+		if count := after.Interrupts; count > before.Interrupts && count < len(nextInterrupt) {
 			r.log.Info("Send SIGINT (Ctrl-C) again to " + nextInterrupt[count])
 		}
 	case lifecycle.LookUpResult:

@@ -22,8 +22,11 @@ type runner struct {
 	o       Options
 	sources mslistener.Sources
 	log     *slog.Logger
-	state   lifecycle.State
-	final   *lifecycle.Finish
+	// home is the value of TagHost. A machine can have agents in several directories, which
+	// are not each other's previous runs.
+	home  string
+	state lifecycle.State
+	final *lifecycle.Finish
 
 	signals     <-chan proc.Signal
 	interrupted bool          // SIGINT has come
@@ -83,14 +86,11 @@ func run(o Options, sources mslistener.Sources, signals <-chan proc.Signal) End 
 	if o.Hint == nil {
 		o.Hint = func(error) string { return "" }
 	}
-	if o.Observer == nil {
-		o.Observer = nopObserver{}
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &runner{
 		o: o, sources: sources, log: o.Log, state: lifecycle.New(o.Policy), signals: signals,
 		messages: make(chan message), ctx: ctx, cancel: cancel, cancelCall: func(error) {},
-		times: times{started: o.ProcessStarted},
+		home: o.HostName + ":" + o.Dir.Root, times: times{started: o.ProcessStarted},
 	}
 	r.advance(lifecycle.Step, lifecycle.Begin{PreviousAgentID: r.findPreviousAgent()})
 	for r.final == nil {
@@ -233,7 +233,9 @@ func (r *runner) advance(change func(lifecycle.State, lifecycle.Event, time.Time
 	after, actions := change(before, e, time.Now())
 	r.state = after
 	r.report(before, after, e)
-	r.o.Observer.Stepped(before, after, e)
+	if r.o.Observer != nil {
+		r.o.Observer.Stepped(before, after, e)
+	}
 	r.o.handle.notePhase(before.Phase, after.Phase)
 	for _, a := range actions {
 		switch a := a.(type) {

@@ -585,8 +585,10 @@ func (s *stage) OpenPort() (mslistener.Port, error) {
 	return p, nil
 }
 
-func (p *stagePort) Address() string { return "127.0.0.1:4711" }
-func (p *stagePort) Close() error    { return nil }
+func (p *stagePort) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:4711"))
+}
+func (p *stagePort) Close() error { return nil }
 
 func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
 	at := func(port int) netip.AddrPort {

@@ -64,11 +64,6 @@ type Observer interface {
 	Ready(parts map[string]time.Duration)
 }
 
-type nopObserver struct{}
-
-func (nopObserver) Stepped(_, _ lifecycle.State, _ lifecycle.Event) {}
-func (nopObserver) Ready(map[string]time.Duration)                  {}
-
 // Server is what the supervisor calls in Azure DevOps. *azdo.Client is one.
 type Server interface {
 	Authorize(ctx context.Context) error
@@ -84,7 +79,7 @@ type Server interface {
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
 
-// Processes starts and finds processes. See FromInit for the real one.
+// Processes starts and finds processes. InitProcesses are the real ones.
 type Processes interface {
 	mslistener.Starter
 	Find(is func(proc.Info) bool) []proc.Info
@@ -94,12 +89,10 @@ type Processes interface {
 	KillOrphans(context.Context) int
 }
 
-// FromInit starts processes with the process's Init.
-func FromInit(i *proc.Init) Processes { return initProcesses{i} }
+// InitProcesses starts processes with the process's Init.
+type InitProcesses struct{ *proc.Init }
 
-type initProcesses struct{ *proc.Init }
-
-func (p initProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
+func (p InitProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
 	c, err := p.Init.Start(ctx, s)
 	if err != nil {
 		return nil, err
@@ -107,7 +100,7 @@ func (p initProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Proce
 	return c, nil
 }
 
-func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
+func (p InitProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	f, err := p.Init.Adopt(pid, is)
 	if err != nil {
 		return nil, err
@@ -115,7 +108,7 @@ func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Proce
 	return f, nil
 }
 
-func (p initProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
+func (p InitProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
 	var foreign []*proc.ForeignProcess
 	for _, one := range all {
 		if f, is := one.(*proc.ForeignProcess); is {

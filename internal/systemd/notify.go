@@ -21,7 +21,7 @@ import (
 
 // Notifier sends messages to the systemd that started this process.
 type Notifier struct {
-	socket *net.UnixConn
+	*net.UnixConn
 	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0
 	// means for ever.
 	WatchdogTimeout time.Duration
@@ -45,7 +45,7 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot notify systemd: %w", err)
 	}
-	m := &Notifier{socket: socket}
+	m := &Notifier{UnixConn: socket}
 	usec, err := strconv.ParseInt(o.WatchdogUsec, 10, 64)
 	if err == nil && usec > 0 && (o.WatchdogPid == "" || o.WatchdogPid == strconv.Itoa(o.Pid)) {
 		m.WatchdogTimeout = time.Duration(min(usec, maxWatchdogUsec)) * time.Microsecond
@@ -73,15 +73,12 @@ const writeTimeout = time.Second
 
 // Notify sends messages in one datagram.
 func (m *Notifier) Notify(lines ...string) error {
-	_ = m.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := m.socket.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+	_ = m.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := m.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("cannot notify systemd: %w", err)
 	}
 	return nil
 }
-
-// Close closes the socket.
-func (m *Notifier) Close() error { return m.socket.Close() }
 
 // Agents are the agents of this process, as the control socket shows them.
 type Agents interface {

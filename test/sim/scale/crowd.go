@@ -82,7 +82,7 @@ func gather(lives int, cost float64) (crowd, error) {
 func oneOf(server *httptest.Server, e *emulator.Emulator, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lifePatience)
 	defer cancel()
-	client := azdo.New(server.URL+"/"+e.Org(), server.Client(), bearer(e.DefaultPAT()), nil)
+	client := azdo.New(server.URL+"/"+e.State().Org, server.Client(), bearer(e.DefaultPAT), nil)
 	pool, err := client.PoolByName(ctx, "Default")
 	if err != nil {
 		return err
