@@ -44,7 +44,7 @@ type AbortCall struct{ action }
 type InterruptListener struct{ action }
 
 // KillListener sends SIGKILL to the listener and to everything below it. If the
-// listener has exited, it is about what that left behind.
+// listener has exited, it kills the processes that it left.
 type KillListener struct{ action }
 
 // ScanForWorker looks in the process table for a worker below the listener, and
@@ -55,8 +55,8 @@ type ScanForWorker struct{ action }
 // The script gets no signal.
 type AwaitUpdate struct{ action }
 
-// ReportLeftover tells people about an agent that could not be removed. AgentID is
-// 0 when not even that is known.
+// ReportLeftover reports an agent that could not be removed to the user. AgentID is
+// 0 if it is not known.
 type ReportLeftover struct {
 	action
 	AgentID int

@@ -3,19 +3,19 @@ package lifecycle
 import "time"
 
 // Budget is a grace period in three parts, in the order in which they are spent if
-// a job must be cut. Usually removing comes first, stopping costs little, and the
-// rest is not spent at all.
+// a job must be cut. Usually the job ends within Drain: then the agent is removed and
+// the listener stopped at once, and the rest of the grace period is not used.
 type Budget struct {
 	Drain  time.Duration // finish the running job
 	Stop   time.Duration // cancel it, and wait for the listener to exit
 	Remove time.Duration // remove the agent from its pool, and exit
 }
 
-// The bounds of the parts. A removal is a token and one request; with less than
-// two seconds a single slow answer would leave a ghost. A cancelled job's step gets
-// 7.5 s after SIGINT and 2.5 s after SIGTERM, and the worst case is 10 to 60 s
-// (agent-protocol.md 5.3). With less than eight seconds it is killed before it has
-// cleaned up, and nobody reports its end.
+// The bounds of the parts. A removal takes a token and one request; with less than
+// two seconds, one slow answer would leave a ghost. A cancelled job's step gets 7.5 s
+// after SIGINT and 2.5 s after SIGTERM, and the worst case is 10 to 60 s
+// (agent-protocol.md 5.3). With less than eight seconds the step is killed before it
+// has cleaned up, and nobody reports the job's result.
 const (
 	minRemove, maxRemove = 2 * time.Second, 10 * time.Second
 	minStop, maxStop     = 8 * time.Second, 30 * time.Second
@@ -23,23 +23,23 @@ const (
 
 // SplitGrace divides a grace period: 15 % to remove and 40 % to stop, within their
 // bounds, and the rest to drain. If the grace period is too short for all three,
-// removing comes first, because a ghost stays and a cancelled job can run again.
-// Then comes stopping, and Drain is zero.
+// Remove is filled first, because a ghost stays in the pool and a cancelled job can
+// run again. Stop is filled next, and Drain is zero.
 func SplitGrace(grace time.Duration) Budget {
-	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // dividing first: no grace period overflows
+	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // divide first: the product could overflow
 	stop := min(max(grace/5*2, minStop), maxStop, grace-remove)
 	return Budget{Drain: grace - remove - stop, Stop: stop, Remove: remove}
 }
 
-// CancelsJobs says that hardly any job can be finished: the grace period is shorter
-// than 12 s, and less than 2 s of it are for draining.
+// CancelsJobs says that SIGTERM cancels nearly every job: less than 2 s of the grace
+// period are for draining, because it is shorter than 12 s.
 func (b Budget) CancelsJobs() bool { return b.Drain < 2*time.Second }
 
 // drainPartEnd is when the part for draining is spent; zero while there is no deadline.
 func (s State) drainPartEnd() time.Time { return s.sinceGraceStart(s.Budget.Drain) }
 
 // lastDrainMoment is when draining ends at the latest; zero while there is no deadline.
-// A job without a running step is waited for a little longer than drainPartEnd, see
+// azptend waits a little longer than drainPartEnd for a job without a running step, see
 // cutIsDue.
 func (s State) lastDrainMoment() time.Time {
 	end := s.drainPartEnd()
@@ -54,9 +54,9 @@ func (s State) stopDeadline() time.Time {
 	return s.sinceGraceStart(s.Budget.Drain + s.Budget.Stop)
 }
 
-// exitDeadline is when azptend reports everything that is left and exits. A tenth
-// of the removal's part is for exiting itself: the last sweep of processes and the
-// last log line.
+// exitDeadline is when azptend reports an agent that is left, and exits. A tenth of
+// the removal's part is for the exit itself: killing the last processes and writing
+// the last log line.
 func (s State) exitDeadline() time.Time {
 	if !s.drain.exitAt.IsZero() {
 		return s.drain.exitAt

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// ErrOutOfTime is why an agent is abandoned when the grace period ended first.
+// ErrOutOfTime is why an agent is abandoned when the grace period is over.
 var ErrOutOfTime = errors.New("the grace period ended before the server had removed it")
 
-// checkDeadlines does what is due because of the time alone. It runs at every step,
-// so no deadline waits for a late Tick.
+// checkDeadlines does what is due by time. It runs at every step, so no deadline waits
+// for a late Tick.
 func (t *transition) checkDeadlines() {
 	if reached(t.exitDeadline(), t.now) {
 		t.exitDeadlineReached()
@@ -49,9 +49,9 @@ func (t *transition) checkDeadlines() {
 	}
 }
 
-// exitDeadlineReached finishes at once: otherwise the platform kills azptend. Only
-// an azptend that was frozen gets here with a job that was not interrupted. What it
-// knows of that job is old, so it scans once more.
+// exitDeadlineReached finishes at once, before the platform kills azptend. If the
+// listener was not interrupted before, azptend was frozen. What it knows of the job
+// is old then, so it scans once more.
 func (t *transition) exitDeadlineReached() {
 	if t.Listener == Running && t.drain.exitAt.IsZero() {
 		t.beginCut()
@@ -65,8 +65,8 @@ func (t *transition) exitDeadlineReached() {
 	t.exitNow(t.budgetCause(t.drain.cutScanned), ErrOutOfTime)
 }
 
-// exitNow reports an agent that the server still has, and finishes. CutBy is how the
-// run ends if a job is cut by that.
+// exitNow reports an agent that the server still has, and finishes. cutBy is how the
+// run ends if that cuts a job.
 func (t *transition) exitNow(cutBy End, why error) {
 	if t.call.inFlight != NoCall {
 		t.do(AbortCall{})
@@ -84,10 +84,10 @@ func (t *transition) exitNow(cutBy End, why error) {
 	t.finish()
 }
 
-// abortDeadline is when a call is aborted that is in flight when the grace period
-// begins: it may have been given more time than is left. Register gets as long as
-// its agent can still be removed, because the server may act on an aborted POST
-// later. A look-up is simply repeated.
+// abortDeadline is when the call that is in flight at the start of the grace period is
+// aborted: its own deadline may be later than the grace period allows. Register gets as
+// long as its agent can still be removed, because the server may act on an aborted POST
+// later. A look-up is aborted at once and repeated.
 func (s State) abortDeadline() time.Time {
 	switch s.call.inFlight {
 	case Register, Disable, Inspect, Launch: // a launch may hang with its file system
@@ -101,9 +101,9 @@ func (s State) abortDeadline() time.Time {
 	}
 }
 
-// removeCallDeadline is when one removal is no longer waited for while the grace
-// period runs: after half of what is left, so that one lost answer does not leave a
-// ghost. Repeating a removal is safe: if the server has acted, it answers with 404.
+// removeCallDeadline is the deadline of one removal during the grace period: half of
+// the time left, so that there is time for another try if the answer is lost. Repeating
+// a removal is safe: if the server has acted, it answers 404.
 func (s State) removeCallDeadline(now time.Time) time.Time {
 	end := s.exitDeadline()
 	if half := end.Sub(now) / 2; half > minCallTime {

@@ -10,23 +10,22 @@
 // removed from its pool while its listener still runs, because the server refuses
 // to remove an agent that runs a job. Then the listener is stopped. The lower path
 // is for a grace period whose drain part is over, and for a second SIGINT: the
-// listener is told to cancel its job, and the agent is removed after that.
+// listener is told to cancel its job, and the agent is removed afterwards.
 //
 // Besides the [Phase], four values say what is known: [Registration] (does the
 // server know the agent), [ListenerState] (does its process run), [JobState] (what
-// the listener last reported), and the one call that is in flight. There is never
-// more than one call, so every answer meets the state that its question left.
+// the listener last reported), and the call in flight. At most one call is in
+// flight, so an answer always belongs to the last call.
 //
-// A handler records what an event says, and may change the phase or ask for an
-// action at once, such as an interrupt for a second SIGINT. checkDeadlines does what
-// is due by time, at each step, so an event that comes late cannot slip past a
-// deadline. advance alone starts calls, from the state alone.
+// A handler records what an event says. It may change the phase or add an action,
+// such as an interrupt for a second SIGINT. At each step, checkDeadlines does what
+// is due by time, even if the Tick for it comes late. Only advance starts calls.
 //
 // A run ends with an [Outcome]. Package exitcode maps that to a number.
 //
 // Property tests hold these promises over random event orders:
 //   - No job is cut while drain time is left, except by a second SIGINT, by
-//     [Policy.CancelOnTerm], or where nothing at all shows the job.
+//     [Policy.CancelOnTerm], or if no source shows the job.
 //   - An agent that was registered is removed or reported.
 //   - The run ends within the grace period.
 //   - Each outcome and reason is true.

@@ -2,8 +2,8 @@ package lifecycle
 
 import "time"
 
-// advanceDraining disables the agent, then lets one inspection decide. A job that
-// slipped in is finished.
+// advanceDraining disables the agent, then inspects it. If the inspection shows a job,
+// which was assigned just before, that job is finished first.
 func (t *transition) advanceDraining() {
 	if t.Listener == Running {
 		t.scanPeriodically()
@@ -15,12 +15,12 @@ func (t *transition) advanceDraining() {
 		t.scanBeforeCut()
 		if t.cutIsDue() {
 			t.interrupt(onTerm)
-			t.drain.killAt = t.stopDeadline() // the time for draining is added to that for stopping
+			t.drain.killAt = t.stopDeadline() // the listener gets the time of both parts, drain and stop
 			return
 		}
 	}
 	switch {
-	case t.call.inFlight == Launch: // whether the listener runs is known in a moment
+	case t.call.inFlight == Launch: // its answer says whether a listener runs
 	case t.Listener != Running:
 		t.startRemoving()
 		t.advanceRemoving()
@@ -73,15 +73,15 @@ func (t *transition) inspected(e InspectResult) {
 		t.unschedule()
 		t.agentNotShown(e.Worker.runs())
 	case t.Job == RunningJob:
-		t.unschedule() // it started meanwhile; its end is the next thing to wait for
+		t.unschedule() // it started meanwhile: wait for its end
 	case e.Outcome == OK:
 		t.registration.notFoundOnce = false
 		t.weighEvidence(e)
 	case e.retryable(): // counts as busy
 		t.retryUntilDrainEnds(Inspect, e.Result)
 	case e.Worker.runs():
-		// This identity may not inspect the agent. The process table still shows a
-		// worker, and the server refuses a DELETE while a job runs.
+		// This identity has no permission to inspect the agent. But the process table
+		// shows a worker, and the server refuses a DELETE while a job runs.
 		t.inspectLater()
 	default:
 		if t.Job == UnknownJob {
@@ -91,8 +91,9 @@ func (t *transition) inspected(e InspectResult) {
 	}
 }
 
-// weighEvidence follows an inspection. One source that says busy is enough; idle
-// needs all. A lost socket says nothing, so the other two must say idle for a while.
+// weighEvidence decides after an inspection. The agent is busy if one source says so,
+// and idle if all agree. If the socket was lost, server and process table must both say
+// idle for idleConfirmTime.
 func (t *transition) weighEvidence(e InspectResult) {
 	t.session.jobAssigned = e.Assigned
 	if e.Assigned || e.Worker.runs() {
@@ -114,19 +115,19 @@ func (t *transition) weighEvidence(e InspectResult) {
 	t.startRemoving()
 }
 
-// inspectLater inspects again, later each time.
+// inspectLater inspects again, after a longer pause each time.
 func (t *transition) inspectLater() {
 	t.call.failures++
 	t.schedule(Inspect, min(inspectInterval<<min(t.call.failures-1, 8), maxRetryPause))
 }
 
-// agentNotShown follows an inspection that does not show the agent: only a worker is
-// left to wait for. A server may show late what it was told just before
-// (docs/assumptions.md, read-own-write). So the agent is gone only when a DELETE says
-// so, which is refused while a job runs.
+// agentNotShown follows an inspection that does not show the agent. If no worker runs,
+// azptend goes on to remove the agent. The inspection proves nothing: a server may read
+// from an outdated copy (docs/assumptions.md, read-own-write). The DELETE decides, and is
+// refused while a job runs.
 func (t *transition) agentNotShown(worker bool) {
 	switch {
-	case t.Job == RunningJob: // its end is the next thing to wait for
+	case t.Job == RunningJob: // wait for its end
 	case worker:
 		t.inspectLater()
 	default:
@@ -137,9 +138,9 @@ func (t *transition) agentNotShown(worker bool) {
 	}
 }
 
-// retryUntilDrainEnds repeats a call for as long as draining lasts.
+// retryUntilDrainEnds repeats a call until draining ends.
 func (t *transition) retryUntilDrainEnds(c Call, r Result) {
 	if !t.retry(c, r, t.lastDrainMoment()) {
-		t.call.next, t.call.nextAt = c, t.lastDrainMoment() // too late for another: the deadline decides
+		t.call.next, t.call.nextAt = c, t.lastDrainMoment() // no time for another try: the deadline decides
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// drainRequested follows a signal, a request or an announcement of the platform.
+// drainRequested follows a signal, a request or a scheduled event of the platform.
 func (t *transition) drainRequested(e DrainRequested) {
 	if e.StartsGrace {
 		t.startGracePeriod(e.Grace, e.At)
@@ -14,8 +14,8 @@ func (t *transition) drainRequested(e DrainRequested) {
 	t.startDrain(e.Reason)
 }
 
-// startDrain begins to end the run, for the first reason that asks for it. Asking
-// again changes and extends nothing.
+// startDrain begins to end the run. Only the first call has an effect: later requests
+// change neither the reason nor a deadline.
 func (t *transition) startDrain(reason string) {
 	if t.Reason != "" {
 		return
@@ -26,7 +26,7 @@ func (t *transition) startDrain(reason string) {
 	case Booting:
 		if t.registration.previousID == 0 {
 			t.finish()
-		} // else that agent is removed first: there may be no other start
+		} // otherwise remove that agent first: this may be the last start
 	case Registering:
 		t.stopRegistering()
 	case Starting, Idle, Busy:
@@ -34,7 +34,7 @@ func (t *transition) startDrain(reason string) {
 		switch t.call.inFlight {
 		case NoCall:
 			t.unschedule()
-		case Inspect: // its answer is about the time before the drain, and a job could come while it is waited for
+		case Inspect: // its answer would be older than the drain, and a job could arrive before it
 			t.do(AbortCall{})
 		}
 	}
@@ -42,8 +42,8 @@ func (t *transition) startDrain(reason string) {
 
 // startGracePeriod begins the grace period; a length of 0 is the policy's. It began
 // when the signal arrived, which may be a while ago. One that has begun can only become
-// shorter, by a SIGTERM during a long announcement. Calls that were put off are made
-// now: there may be no time for them later.
+// shorter, for example by SIGTERM after a scheduled event. A scheduled retry is made
+// now, because there may be no time for it later.
 func (t *transition) startGracePeriod(grace time.Duration, at time.Time) {
 	if grace == 0 {
 		grace = t.policy.Grace
@@ -65,8 +65,8 @@ func (t *transition) startGracePeriod(grace time.Duration, at time.Time) {
 	}
 }
 
-// stopRegistering ends a registration between two calls. A call in flight is
-// waited for.
+// stopRegistering ends a registration that is under way. If a call is in flight, its
+// answer decides.
 func (t *transition) stopRegistering() {
 	switch {
 	case t.call.inFlight != NoCall:
@@ -77,9 +77,9 @@ func (t *transition) stopRegistering() {
 	}
 }
 
-// userInterrupt is SIGINT. Only this signal escalates: a platform may repeat SIGTERM,
-// but a second Ctrl-C is a person's decision. Only SIGINT is counted, so the first one
-// cancels no job, whatever was asked for before.
+// userInterrupt follows SIGINT. Only this signal escalates: a platform may repeat
+// SIGTERM, but a person decides to press Ctrl-C again. Other signals and requests are
+// not counted, so the first SIGINT never cancels a job.
 func (t *transition) userInterrupt(e UserInterrupt) {
 	at := earliest(e.At, t.now)
 	if t.Interrupts > 0 && at.Sub(t.drain.interruptedAt) < secondInterruptAfter {
@@ -108,5 +108,5 @@ func (t *transition) userInterrupt(e UserInterrupt) {
 	}
 }
 
-// errDidNotWait is why an agent is abandoned when a person insisted.
+// errDidNotWait is why an agent is abandoned after the fourth SIGINT.
 var errDidNotWait = errors.New("received SIGINT for the fourth time before the server had removed it")

@@ -23,9 +23,9 @@ const (
 	OK            Outcome = "ok"
 	AnswerLost    Outcome = "lost"        // sent, and nobody knows whether the server acted on it
 	Unreachable   Outcome = "unreachable" // the server did not act; another try may help
-	Unclear       Outcome = "unclear"     // a server in trouble answered the POST: it most likely did not act
-	Denied        Outcome = "denied"      // 401, 403: this identity may not
-	Refused       Outcome = "refused"     // refused for a reason that does not pass
+	Unclear       Outcome = "unclear"     // the POST was answered with a temporary error: the server probably did not act
+	Denied        Outcome = "denied"      // 401, 403: this identity lacks the permission
+	Refused       Outcome = "refused"     // refused for a lasting reason
 	NotFound      Outcome = "not found"   // 404: there is no such agent
 	NameTaken     Outcome = "name taken"  // 409: another agent has the name
 	JobRunning    Outcome = "job running" // 400 to a DELETE: the agent runs a job
@@ -54,7 +54,7 @@ type End struct {
 type Result struct {
 	event
 	Outcome    Outcome
-	RetryAfter time.Duration // the server's wish; zero when it has none
+	RetryAfter time.Duration // the pause that the server asked for; zero: none
 	Err        error         // nil when OK
 }
 
@@ -152,8 +152,8 @@ type (
 )
 
 // AgentMaybeDeleted says that the agent may no longer be in its pool: a list does
-// not show it, or the server refuses its listener's logon. Neither is believed: the
-// server is asked.
+// not show it, or the server refuses its listener's logon. Neither proves that it was
+// deleted, so Inspect follows.
 type AgentMaybeDeleted struct {
 	event
 	LogonRefused bool
@@ -174,13 +174,13 @@ func (e Exit) String() string {
 }
 
 // Cut is whether a listener's last job was cut, according to the listener's log.
-// Jobs can write to that log. So it can show that a job was cut, and never that
+// Jobs can write to that log, so it may prove that a job was cut, but never that
 // none was.
 type Cut string
 
 // The values of Cut.
 const (
-	NotCut    Cut = ""       // the log shows no signal, or no job that one cut, or cannot be read
+	NotCut    Cut = ""       // the log shows no signal, or no job that a signal cut, or cannot be read
 	MaybeCut  Cut = "maybe"  // the job did not succeed, and the log shows its end before the signal
 	SurelyCut Cut = "surely" // the job did not succeed, and ended after the signal
 )
@@ -192,24 +192,24 @@ type ListenerExited struct {
 	Cut Cut
 }
 
-// DrainRequested asks for a drain. If it starts no grace period, the job may take as
-// long as it takes. The grace period that ends first counts: no request extends one.
+// DrainRequested asks for a drain. If it starts no grace period, the job has no
+// deadline. No request extends a grace period: the one that ends first counts.
 type DrainRequested struct {
 	event
 	Reason      string        // for the log
 	StartsGrace bool          // the grace period starts
-	CancelsJob  bool          // a running job is cancelled, if Policy.CancelOnTerm is set; false for an announced end
+	CancelsJob  bool          // a running job is cancelled if Policy.CancelOnTerm is set; false for a scheduled event
 	Grace       time.Duration // the length that the platform announced; 0: the policy's
 	At          time.Time     // when it was requested; zero: now
 }
 
 // UserInterrupt is SIGINT. The first one drains, and starts the grace period. The
-// second cancels the job, the third kills it, and the fourth exits at once. One that
-// comes within a second of the one before is the same.
+// second cancels the job, the third kills it, and the fourth exits at once. One within
+// a second after the last does not count.
 type UserInterrupt struct {
 	event
 	At time.Time // when it arrived; zero: now
 }
 
-// Tick says that the time which NextTick named has come.
+// Tick says that the time returned by NextTick has come.
 type Tick struct{ event }

@@ -45,8 +45,8 @@ func (t *transition) scan() {
 	}
 }
 
-// workerScanned records the result of a scan. It is as old as the start of that
-// scan: azptend may have been frozen since.
+// workerScanned records the result of a scan. It shows the state at the start of the
+// scan, because azptend may have been frozen since.
 func (t *transition) workerScanned(w WorkerState) {
 	if t.session.scanSince.IsZero() { // of a listener that has exited
 		return
@@ -55,12 +55,12 @@ func (t *transition) workerScanned(w WorkerState) {
 	t.session.scannedAt, t.session.scanSince = t.session.scanSince, time.Time{}
 	t.drain.cutScanned = !t.drain.cutSince.IsZero() && !t.drain.scanTooOld
 	t.drain.scanTooOld = false
-	if told := t.Listener == Interrupted || t.Listener == Killed; told && w.runs() {
+	if signalled := t.Listener == Interrupted || t.Listener == Killed; signalled && w.runs() {
 		t.drain.mayBeCut = true
 	}
 }
 
-// clearWorker drops what was seen of a job that is over, or of a listener that has
+// clearWorker drops the scan results of a job that is over, or of a listener that has
 // exited.
 func (t *transition) clearWorker() {
 	t.session.worker, t.session.scannedAt = WorkerUnknown, time.Time{}
@@ -74,8 +74,8 @@ func (t *transition) clearListener() {
 	t.drain.stopSince = time.Time{}
 }
 
-// scanPeriodically scans now and again while the notification socket is lost: the
-// server may be away, and its answer may be late.
+// scanPeriodically scans every scanInterval while the notification socket is lost,
+// because the server may not answer.
 func (t *transition) scanPeriodically() {
 	switch {
 	case t.Job != UnknownJob:
@@ -89,8 +89,8 @@ func (t *transition) scanPeriodically() {
 	}
 }
 
-// scanBeforeCut has the process table scanned before a job is cut, because what azptend
-// knows may be old: it may have been frozen or slow. See cutIsDue.
+// scanBeforeCut scans the process table before a job is cut, because what azptend knows
+// may be old if it was frozen or slow. See cutIsDue.
 func (t *transition) scanBeforeCut() {
 	if t.drain.cutSince.IsZero() {
 		t.beginCut()
@@ -103,9 +103,9 @@ func (t *transition) scanBeforeCut() {
 	}
 }
 
-// cutIsDue says that the listener is interrupted now, which cuts its job. If no step of
-// the job runs, the job is over or has not begun. There is nothing to cancel then, so
-// azptend waits for the job's report, for up to half of the part for stopping.
+// cutIsDue says that the listener must be interrupted now, which cuts its job. If no
+// step of the job runs, its steps are over or have not begun. There is nothing to cancel
+// then, so azptend waits for the job's result, for up to half of the part for stopping.
 func (t *transition) cutIsDue() bool {
 	if t.cutAwaitsScan() {
 		return reached(t.session.scanSince.Add(t.cutScanTimeout()), t.now)
@@ -131,8 +131,8 @@ func (t *transition) budgetCause(scanned bool) End {
 	return budgetSpent
 }
 
-// cutAwaitsScan says that a job is due to be cut, and that the scan before that is
-// not back yet.
+// cutAwaitsScan says that a job is due to be cut, and that the scan before the cut has
+// not finished.
 func (s State) cutAwaitsScan() bool { return !s.drain.cutSince.IsZero() && !s.drain.cutScanned }
 
 // beginCut makes a cut due. A scan that is under way is too old for it.
@@ -146,14 +146,14 @@ func (t *transition) cancelCut() {
 	t.session.nextScanAt = time.Time{}
 }
 
-// cutScanTimeout is how long one scan before a cut is waited for.
+// cutScanTimeout is the timeout of one scan before a cut.
 func (s State) cutScanTimeout() time.Duration {
 	return max(min(maxScanTime, s.Budget.Stop/2), lastScanTimeout)
 }
 
-// cutDeadline is when a job without a running step is cut nevertheless: the other
-// half of the part for stopping is for the listener to exit. After a freeze there is
-// still cutScanTimeout, so that events from the meantime are applied first.
+// cutDeadline is when a job without a running step is cut after all: the other half of
+// the part for stopping is for the listener's exit. It is at least cutScanTimeout after
+// the cut became due, so that after a freeze the queued events are applied first.
 func (s State) cutDeadline() time.Time {
 	if s.drain.cutSince.IsZero() {
 		return time.Time{}
@@ -165,7 +165,7 @@ func (s State) cutDeadline() time.Time {
 	return end
 }
 
-// nextCutTick is when a cut that waits goes on; zero where none waits.
+// nextCutTick is when cutIsDue may change its answer; zero if no cut is due.
 func (s State) nextCutTick() time.Time {
 	if !s.session.scanSince.IsZero() && s.cutAwaitsScan() {
 		return s.session.scanSince.Add(s.cutScanTimeout())
@@ -183,9 +183,9 @@ var (
 	agentGone   = End{Outcome: JobCut, Reason: "the job was cut: it started while the agent was being stopped"}
 )
 
-// judgeCut decides whether a job was cut, once a listener has exited that azptend
-// interrupted. The job may have succeeded nevertheless, but only the listener's log
-// would say so, and a job can write to that.
+// judgeCut decides whether a job was cut, after the exit of a listener that azptend
+// interrupted. The job may have succeeded, but only the listener's log would say so, and
+// jobs can write to that log.
 func (t *transition) judgeCut(e ListenerExited) {
 	switch {
 	case e.Cut == SurelyCut && t.drain.interruptCause == agentGone && !t.drain.mayBeCut: // no job ran when azptend interrupted it

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// TestEvidenceScenarios plays runs in which what is known of a job is old, or comes
-// from the process table alone.
+// TestEvidenceScenarios plays runs in which the evidence of a job is old, or only the
+// process table shows it.
 func TestEvidenceScenarios(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second} // drain 60 s, stop 30 s, remove 10 s
 	lost := concat(busy, []row{{time.Second, SocketLost{}, ""}})
-	// The server is away from SIGTERM on; the worker is there.
+	// The server is down from SIGTERM on, and a worker runs.
 	away := func(seen WorkerState) []row {
 		return concat(lost, []row{
 			{time.Minute, sigterm, "scan, call disable"},
@@ -118,7 +118,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, RemoveResult{ok}, "scan"},
 			{time.Minute, WorkerScanned{Worker: NoWorker}, "scan"},
-			{time.Minute, Tick{}, ""}, // and again: the answer may come in a moment
+			{time.Minute, Tick{}, ""}, // the scan's answer may already be queued
 			{time.Millisecond, WorkerScanned{Worker: NoWorker}, "scan"},
 			{time.Millisecond, WorkerScanned{Worker: NoWorker}, "interrupt, scan"},
 			{time.Millisecond, WorkerScanned{Worker: NoWorker}, ""},
@@ -159,8 +159,8 @@ func TestEvidenceScenarios(t *testing.T) {
 	}
 }
 
-// TestFrozen: azptend was frozen in a drain until its part was over. What has
-// happened meanwhile comes before the clock, in whatever order it is taken in.
+// TestFrozen: azptend was frozen during a drain until the drain time had expired. The
+// job's end, which was queued, must be applied before the deadline is checked.
 func TestFrozen(t *testing.T) {
 	drains := concat(busy, []row{
 		{time.Minute, sigterm, "call disable"},
@@ -179,9 +179,8 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// TestOldLook: a look that was begun before the job was due to be cut shows what was,
-// and not what is.
-func TestOldLook(t *testing.T) {
+// TestOldScan: a scan that began before the cut became due does not decide about it.
+func TestOldScan(t *testing.T) {
 	s := play(t, Policy{Grace: 100 * time.Second}, concat(busy, []row{{time.Second, SocketLost{}, ""}}))
 	asked := began.Add(10 * time.Minute)
 	s, actions := Step(s, sigterm, asked)
@@ -193,12 +192,12 @@ func TestOldLook(t *testing.T) {
 	if got := describe(actions); got != "" {
 		t.Fatal(got)
 	}
-	s.session.scanSince = late // as one that was begun just now
+	s.session.scanSince = late // otherwise the scan has timed out
 	s, _ = Step(s, Tick{}, late)
 	if s, actions = Step(s, WorkerScanned{Worker: NoWorker}, late); describe(actions) != "scan" {
-		t.Fatalf("it decides by an old look: %s", describe(actions))
+		t.Fatalf("an old scan decides: %s", describe(actions))
 	}
 	if _, actions = Step(s, WorkerScanned{Worker: WorkerWithSteps}, late); describe(actions) != "interrupt, scan" {
-		t.Fatalf("then it does not cut: %s", describe(actions))
+		t.Fatalf("the new scan does not cut: %s", describe(actions))
 	}
 }

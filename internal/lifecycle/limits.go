@@ -10,8 +10,8 @@ const (
 	cannotCountJobs    = "the agent's jobs can no longer be counted"
 )
 
-// lifetimeDeadline is when no further job is accepted; zero for never, and once a
-// drain was asked for.
+// lifetimeDeadline is when Limits.Lifetime starts a drain; zero for never, and after a
+// drain was requested.
 func (s State) lifetimeDeadline() time.Time {
 	if s.policy.Limits.Lifetime == 0 || s.startedAt.IsZero() || s.Reason != "" {
 		return time.Time{}
@@ -19,8 +19,8 @@ func (s State) lifetimeDeadline() time.Time {
 	return s.startedAt.Add(s.policy.Limits.Lifetime)
 }
 
-// idleDeadline is when the agent has been without a job for too long; zero while it
-// has one. A lost socket is no job: the drain finds out.
+// idleDeadline is when Limits.Idle starts a drain; zero while a job runs. If the socket
+// was lost, it assumes that no job runs: the drain finds out before it stops anything.
 func (s State) idleDeadline() time.Time {
 	waits := s.Phase == Starting || s.Phase == Idle || (s.Phase == Busy && s.Job == UnknownJob)
 	if s.policy.Limits.Idle == 0 || !waits || s.Listener != Running || s.session.noJobSince.IsZero() || s.Reason != "" {
@@ -39,8 +39,8 @@ func (t *transition) checkLimits() {
 	}
 }
 
-// countJob drains when the last job that is accepted starts, so that the server
-// assigns no other one while it runs.
+// countJob counts a job that starts. The last job that Limits.Jobs allows starts the
+// drain, so that the server assigns no other job while it runs.
 func (t *transition) countJob() {
 	t.Jobs++
 	if n := t.policy.Limits.Jobs; n > 0 && t.Jobs >= n {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestLeavingByItself plays runs that a limit ends: each disables
-// first and looks again, so that no job is lost to the race.
-func TestLeavingByItself(t *testing.T) {
+// TestLimits plays runs that a limit ends. Each disables the agent and inspects it before
+// the removal, so that a job that was assigned just before is not lost.
+func TestLimits(t *testing.T) {
 	with := func(l Limits) Policy { return Policy{Grace: 100 * time.Second, NameWait: time.Minute, Limits: l} }
 	removed := []row{
 		{time.Second, InspectResult{Result: ok}, "call remove"},
@@ -32,7 +32,7 @@ func TestLeavingByItself(t *testing.T) {
 			{time.Minute, Tick{}, "call disable"},
 			{time.Second, JobStarted{}, ""},
 			{time.Second, DisableResult{ok}, ""},
-			{time.Hour, JobFinished{}, "call inspect"}, // it may take as long as it takes
+			{time.Hour, JobFinished{}, "call inspect"}, // the job has no deadline
 		}, removed), idleTimeoutReached},
 
 		{"idle for too long with a lost socket: the others are asked", with(Limits{Idle: time.Minute}), concat(busy, []row{
@@ -91,8 +91,7 @@ func TestLeavingByItself(t *testing.T) {
 	}
 }
 
-// TestCancelOnTerm: the platform's word cancels the job, and what was to be
-// drained with is spent on stopping it well.
+// TestCancelOnTerm: SIGTERM cancels the job, and stopping gets the drain time too.
 func TestCancelOnTerm(t *testing.T) {
 	p := Policy{Grace: 100 * time.Second, CancelOnTerm: true} // drain 60 s, stop 30 s, remove 10 s
 	end := []row{
@@ -113,7 +112,7 @@ func TestCancelOnTerm(t *testing.T) {
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok, Assigned: true}, "interrupt"},
 		}, end)},
-		{"a drain that somebody else asked for is none", concat(busy, []row{
+		{"azptend drain does not cancel, SIGTERM does", concat(busy, []row{
 			{time.Second, DrainRequested{Reason: "asked"}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, sigterm, "interrupt"},
@@ -130,8 +129,8 @@ func TestCancelOnTerm(t *testing.T) {
 	}))
 }
 
-// TestLeftovers: a previous run in the same directory is ended as it would have
-// ended itself, and only then replaced.
+// TestLeftovers: a previous run in the same directory is drained and removed before this
+// run registers.
 func TestLeftovers(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second}
 	found := func(l Leftover, then string) []row {
@@ -145,7 +144,7 @@ func TestLeftovers(t *testing.T) {
 		rows []row
 	}{
 		{"its agent", concat(found(Leftover{AgentID: 5}, "call remove"), []row{
-			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the lock of a job that died with it
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // its job has ended, but the lock has not expired
 			{5 * time.Minute, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "call register"},
 		})},
@@ -154,7 +153,7 @@ func TestLeftovers(t *testing.T) {
 			{shortPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(NotFound)}, "call register"},
 		})},
-		{"an idle listener is ended", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
+		{"an idle listener is stopped", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, ""},
 			{idleConfirmTime, Tick{}, "call inspect"},
@@ -172,7 +171,7 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "interrupt"},
 			{time.Second, ListenerExited{}, "call register"},
 		})},
-		{"a busy one, and the platform ends it", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
+		{"a busy one, and SIGTERM comes", concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok, Assigned: true, Worker: WorkerWithSteps}, ""},
 			{time.Second, sigterm, "call inspect"},
@@ -189,7 +188,7 @@ func TestLeftovers(t *testing.T) {
 			{time.Second, InspectResult{Result: result(NotFound)}, "interrupt"},
 			{time.Second, ListenerExited{}, "call register"},
 		})},
-		{"a busy one that nobody may look at: its worker is waited for", concat(found(Leftover{AgentID: 5, ListenerRuns: true, WorkerRuns: true}, "call disable"), []row{
+		{"a busy one that this identity may not inspect: its worker is waited for", concat(found(Leftover{AgentID: 5, ListenerRuns: true, WorkerRuns: true}, "call disable"), []row{
 			{time.Second, DisableResult{result(Denied)}, "call inspect"},
 			{time.Second, InspectResult{Result: result(Denied), Worker: WorkerWithSteps}, ""},
 			{inspectInterval, Tick{}, "call inspect"},
@@ -207,16 +206,16 @@ func TestLeftovers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { play(t, usual, tt.rows) })
 	}
-	// A listener whose agent this identity may not see: that agent stays.
+	// This identity may not see the listener's agent: the agent stays.
 	hidden := play(t, usual, concat(found(Leftover{AgentID: 5, Hidden: true, ListenerRuns: true}, "report 5, call inspect"), []row{
 		{time.Second, sigterm, ""},
 		{time.Second, InspectResult{Result: result(Denied)}, "interrupt"},
 		{time.Second, ListenerExited{}, "finish ok"},
 	}))
 	if hidden.Registration != Abandoned {
-		t.Errorf("an agent that nobody may see is %s", hidden.Registration)
+		t.Errorf("a hidden agent is %s", hidden.Registration)
 	}
-	// Its job is not ours: one that was to take one job has still to take it.
+	// The job of the previous run does not count: a run with Once still takes one.
 	s := play(t, Policy{Grace: 100 * time.Second, Once: true}, concat(found(Leftover{AgentID: 5, ListenerRuns: true}, "call disable"), []row{
 		{time.Second, ListenerExited{}, ""},
 		{time.Second, DisableResult{ok}, "call remove"},
@@ -225,12 +224,12 @@ func TestLeftovers(t *testing.T) {
 		{time.Second, LaunchResult{ok}, ""},
 	}))
 	if s.Jobs != 0 {
-		t.Errorf("an earlier life's jobs are counted: %d", s.Jobs)
+		t.Errorf("a previous run's jobs are counted: %d", s.Jobs)
 	}
 }
 
-// TestKilledAndNotStarted: an azptend that was killed has left an agent, and the
-// next start in its folder is ended before it has begun. There may be no other.
+// TestKilledAndNotStarted: an azptend that was killed has left an agent, and the next
+// start in its directory is stopped before it registers. There may be no further start.
 func TestKilledAndNotStarted(t *testing.T) {
 	begin := []row{{0, Begin{PreviousAgentID: 5}, "call prepare"}}
 	asked := concat(begin, []row{{time.Second, sigterm, ""}})
@@ -252,12 +251,12 @@ func TestKilledAndNotStarted(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish ok"},
 		})},
 		{"the same, and it is gone", concat(asked, []row{{time.Second, PrepareResult{Result: result(DirUnusable), Checked: true}, "finish ok"}})},
-		{"nobody answers", concat(asked, []row{
+		{"the server does not answer", concat(asked, []row{
 			{time.Second, PrepareResult{Result: result(Unreachable)}, ""},
 			{minRetryPause, Tick{}, "call prepare"},
 			{97 * time.Second, Tick{}, "abort, report 5, finish ok"},
 		})},
-		{"a person insists", concat(asked, []row{
+		{"SIGINT twice", concat(asked, []row{
 			{secondInterruptAfter, UserInterrupt{}, ""},
 			{secondInterruptAfter, UserInterrupt{}, "report 5, finish ok"},
 		})},
@@ -265,16 +264,16 @@ func TestKilledAndNotStarted(t *testing.T) {
 			{time.Second, sigterm, ""},
 			{time.Second, PrepareResult{Result: ok, Leftover: Leftover{AgentID: 5, Hidden: true}}, "report 5, finish ok"},
 		})},
-		{"this identity may not", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish denied"}})},
+		{"this identity lacks the permission", concat(begin, []row{{time.Second, PrepareResult{Result: result(Denied)}, "report 5, finish denied"}})},
 	} {
 		t.Run(tt.name, func(t *testing.T) { play(t, Policy{Grace: 100 * time.Second}, tt.rows) })
 	}
 }
 
-// TestLent: an agent that somebody else has registered is run without a word to
-// the server, and left for him to remove.
-func TestLent(t *testing.T) {
-	lent := []row{
+// TestExternalAgent: an agent that another azptend registered is run without requests to
+// the server. The other azptend removes it.
+func TestExternalAgent(t *testing.T) {
+	external := []row{
 		{0, Begin{}, "call prepare"},
 		{time.Second, PrepareResult{Result: ok, ExternalAgentID: 9}, "call launch"},
 		{time.Second, LaunchResult{ok}, ""},
@@ -285,27 +284,27 @@ func TestLent(t *testing.T) {
 		policy Policy
 		rows   []row
 	}{
-		{"one job", Policy{Once: true, Grace: time.Minute}, concat(lent, []row{
+		{"one job", Policy{Once: true, Grace: time.Minute}, concat(external, []row{
 			{time.Second, JobStarted{}, ""},
 			{time.Second, JobFinished{}, ""},
 			{time.Second, ListenerExited{}, "finish ok"},
 		})},
-		{"SIGTERM while idle: the process table alone is looked at", Policy{Grace: time.Minute}, concat(lent, []row{
+		{"SIGTERM while idle: only the process table is scanned", Policy{Grace: time.Minute}, concat(external, []row{
 			{time.Second, sigterm, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "interrupt"},
 			{time.Second, ListenerExited{}, "finish ok"},
 		})},
-		{"SIGTERM while busy", Policy{Grace: time.Minute}, concat(lent, []row{
+		{"SIGTERM while busy", Policy{Grace: time.Minute}, concat(external, []row{
 			{time.Second, JobStarted{}, ""},
 			{time.Second, sigterm, ""},
 			{time.Second, JobFinished{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "interrupt"},
 			{time.Second, ListenerExited{}, "finish ok"},
 		})},
-		{"killed: it cannot register anew", Policy{Grace: time.Minute}, concat(lent, []row{
+		{"killed: it cannot register again", Policy{Grace: time.Minute}, concat(external, []row{
 			{time.Second, ListenerExited{Exit: Exit{Signal: 9}}, "kill, finish listener failed"},
 		})},
-		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, concat(lent, []row{
+		{"idle for too long", Policy{Grace: time.Minute, Limits: Limits{Idle: time.Minute}}, concat(external, []row{
 			{time.Minute, Tick{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "interrupt"},
 			{time.Second, ListenerExited{}, "finish ok"},
@@ -319,9 +318,9 @@ func TestLent(t *testing.T) {
 	}
 }
 
-// TestYoungTwin: two that start at the same time under one name do not remove
-// each other's agent.
-func TestYoungTwin(t *testing.T) {
+// TestRecentlyCreated: two azptends that start at the same time with the same name do not
+// remove each other's agent.
+func TestRecentlyCreated(t *testing.T) {
 	play(t, Policy{Grace: time.Minute, NameWait: time.Minute}, concat(booted, []row{
 		{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 		{time.Second, LookUpResult{Result: ok, Owner: Foreign, AgentID: 3, RecentlyCreated: true}, ""},
@@ -331,9 +330,9 @@ func TestYoungTwin(t *testing.T) {
 	}))
 }
 
-// TestOccupiedFolder: another container's agent is at work in our folder. It is
-// waited for, as long as a name is; then a name may be waited for anew.
-func TestOccupiedFolder(t *testing.T) {
+// TestDirInUse: another container's agent uses the directory. azptend waits for it for
+// NameWait. A wait for the name afterwards gets its own NameWait.
+func TestDirInUse(t *testing.T) {
 	p := Policy{Grace: time.Minute, NameWait: 15 * time.Second}
 	began := []row{
 		{0, Begin{}, "call prepare"},
@@ -352,8 +351,9 @@ func TestOccupiedFolder(t *testing.T) {
 	}))
 }
 
-// TestHandOver: registered, and left to another; unless something fails.
-func TestHandOver(t *testing.T) {
+// TestRegisterOnly: the agent stays registered for another azptend, unless something
+// fails.
+func TestRegisterOnly(t *testing.T) {
 	p := Policy{Grace: time.Minute, RegisterOnly: true}
 	began := concat(booted, []row{{time.Second, RegisterResult{ok, 7}, "call launch"}})
 	if s := play(t, p, concat(began, []row{{time.Second, LaunchResult{ok}, "finish ok"}})); s.Registration != External {

@@ -7,7 +7,7 @@ import (
 
 func (t *transition) launched(r Result) {
 	if r.Outcome != OK {
-		if t.Reason == "" || r.Outcome != Unreachable { // else it was aborted, because a drain was asked for
+		if t.Reason == "" || r.Outcome != Unreachable { // otherwise it was aborted because of a drain
 			t.setEnd(End{Outcome: r.Outcome, Reason: "cannot start the listener", Err: r.Err})
 		}
 		t.startRemoving()
@@ -18,7 +18,7 @@ func (t *transition) launched(r Result) {
 	case t.policy.RegisterOnly && t.Reason != "":
 		t.startRemoving()
 		return
-	case t.policy.RegisterOnly: // the agent's files were written, and another azptend has them now
+	case t.policy.RegisterOnly: // the agent's files were written; another azptend uses them
 		t.Registration = External
 		t.finishWith(End{Outcome: OK, Reason: "registered the agent for another azptend to run"})
 		return
@@ -28,7 +28,7 @@ func (t *transition) launched(r Result) {
 	t.registration.notShown, t.registration.logonRefusedAt = 0, time.Time{}
 	t.drain.killAt, t.drain.idleSince = time.Time{}, time.Time{}
 	t.clearListener()
-	if t.Phase == Removing { // the drain was asked for while it was being started
+	if t.Phase == Removing { // a drain was requested while the listener was being started
 		t.Phase = Draining
 	}
 }
@@ -48,9 +48,9 @@ func (t *transition) sessionReady() {
 	}
 }
 
-// sessionConflict follows a listener that meets the session of an earlier one, which
-// was killed. It tries for four minutes and then gives up, but the server may keep
-// that session for five (agent-protocol.md 5.1, 5.5).
+// sessionConflict says that the server still has the session of an earlier listener,
+// which was killed. A listener tries for four minutes and then exits, but the server may
+// keep that session for five (agent-protocol.md 5.1, 5.5).
 func (t *transition) sessionConflict() {
 	if t.Listener != Running || !t.session.readyAt.IsZero() {
 		return
@@ -61,9 +61,9 @@ func (t *transition) sessionConflict() {
 	}
 }
 
-// agentMaybeDeleted asks the server whether the agent is there, unless it has a job:
-// then it is there. An agent whose logon is refused is not ready for a job until its
-// listener says that it has reconnected.
+// agentMaybeDeleted asks the server whether the agent exists, unless it has a job: then
+// it exists. After a refused logon the agent is not ready for a job until its listener
+// reports that it has reconnected.
 func (t *transition) agentMaybeDeleted(e AgentMaybeDeleted) {
 	if t.Listener != Running || !t.serving() || t.Job == RunningJob {
 		return
@@ -81,22 +81,21 @@ func (t *transition) agentMaybeDeleted(e AgentMaybeDeleted) {
 	}
 }
 
-// agentRechecked follows an inspection of an agent whose listener runs. If it does
-// not show the agent, it may be late or wrong. After maxNotShown of those in a row
-// azptend drains, and the answer to disabling or deleting the agent decides (see
-// agentNotFound).
+// agentRechecked follows an inspection of an agent whose listener runs. One that does
+// not show the agent may be outdated or wrong. After maxNotShown of those in a row
+// azptend drains, and the answer to the PATCH or DELETE decides (see agentNotFound).
 func (t *transition) agentRechecked(r Result) {
 	switch {
 	case t.Job == RunningJob, r.Outcome == OK:
 		t.registration.notShown = 0
-	case t.call.next != NoCall: // something more urgent came up
+	case t.call.next != NoCall: // another call was scheduled meanwhile
 	case r.Outcome == NotFound:
 		if t.registration.notShown++; t.registration.notShown < maxNotShown {
 			t.schedule(Inspect, recheckInterval)
 			return
 		}
 		t.reregisterUnlessOnce(deletedByOthers)
-		t.Phase = Draining // it may be there nevertheless, and get a job
+		t.Phase = Draining // the agent may still exist and get a job
 	case t.registration.notShown > 0 && r.retryable():
 		t.schedule(Inspect, recheckInterval)
 	}
@@ -117,7 +116,8 @@ func (s State) readyDeadline() time.Time {
 	return s.session.launchedAt.Add(externalReadyTimeout)
 }
 
-// readyDeadlineReached drains first: a job may run that azptend does not know of.
+// readyDeadlineReached drains before it removes: a job may run that azptend does not
+// know of.
 func (t *transition) readyDeadlineReached() {
 	reason := fmt.Sprintf("the listener did not become ready within %v", externalReadyTimeout)
 	if !t.registration.logonRefusedAt.IsZero() {
@@ -135,12 +135,12 @@ func (t *transition) serving() bool {
 
 func (t *transition) jobStarted() {
 	t.Job = RunningJob
-	t.registration.notShown, t.registration.logonRefusedAt = 0, time.Time{} // an agent that gets a job is there
+	t.registration.notShown, t.registration.logonRefusedAt = 0, time.Time{} // an agent that gets a job exists
 	if t.serving() {
 		t.Phase = Busy
 		if t.policy.Once && t.registration.disable == notDisabled && t.Registration == Registered {
-			// Now, so that only the DELETE is left after the job, and no second job
-			// can be assigned in between (issue agent#3994).
+			// Disable now, so that no second job can be assigned between the job's
+			// end and the DELETE (issue agent#3994).
 			t.schedule(Disable, 0)
 			if t.call.inFlight == Inspect { // the job has answered that question
 				t.do(AbortCall{})
@@ -148,10 +148,10 @@ func (t *transition) jobStarted() {
 		}
 	}
 	if t.Phase == Removing && t.Listener == Running {
-		t.Phase = Draining // it slipped in, and is finished
+		t.Phase = Draining // it was assigned just before: finish it
 		t.unschedule()
 	}
-	if t.Listener == Interrupted { // it began before the listener was told to exit, which cancels it
+	if t.Listener == Interrupted { // it began before the SIGINT, which cancels it
 		t.drain.mayBeCut = true
 	}
 	t.countJob()
@@ -160,11 +160,11 @@ func (t *transition) jobStarted() {
 func (t *transition) jobFinished() {
 	t.Job, t.session.noJobSince, t.session.jobAssigned, t.session.endedAfterDrain = NoJob, t.now, false, t.Reason != ""
 	t.clearWorker()
-	t.cancelCut() // that was about this job
+	t.cancelCut() // the cut was for this job
 	switch {
 	case t.Phase == Busy && t.policy.Once:
 		t.setEnd(End{Outcome: OK, Reason: jobServed})
-		early := t.call.next == Disable // it ended before the call was made
+		early := t.call.next == Disable // the job ended before the call was made
 		t.startRemoving()
 		if early {
 			t.schedule(Disable, 0)
@@ -172,7 +172,7 @@ func (t *transition) jobFinished() {
 	case t.Phase == Busy:
 		t.Phase = Idle
 	case t.Phase == Draining && t.call.next == Inspect:
-		t.unschedule() // the inspection need not wait any longer
+		t.unschedule() // inspect now instead of later
 	}
 }
 

@@ -13,8 +13,8 @@ var (
 	resultNotKnown = End{Outcome: JobCut, Reason: "a job may have been cut: the listener exited, a worker ran at the last check, and the job's result is unknown"}
 )
 
-// cutByExit is the reason of a run that went on after its listener had exited during a
-// job; how it exited follows.
+// cutByExit begins the reason of a run that went on after its listener had exited during
+// a job. The listener's exit code or signal follows.
 const cutByExit = "a job was cut: the listener exited during it with"
 
 // exitedInJob is the end of a run whose listener failed during its job.
@@ -42,7 +42,7 @@ func (t *transition) listenerExited(ended ListenerExited) {
 		t.do(AwaitUpdate{})
 	case hadJob || mayHaveHad || e.Signal != 0:
 		// It may have been killed before it could report a job. A worker that is left
-		// is of no use, because nobody renews the lock of its job.
+		// is useless, because nobody renews the lock of its job.
 		t.do(KillListener{})
 	}
 	switch t.Phase {
@@ -60,8 +60,8 @@ func (t *transition) listenerExited(ended ListenerExited) {
 
 // exitedDuringDrain follows a listener that exited during a drain, before azptend
 // told it to. A platform may send SIGTERM to every process, and the listener cancels
-// its job then (Container Apps: docs/container-apps.md). Events may come in any
-// order: the end of the job before the SIGTERM that caused it.
+// its job then (Container Apps: docs/container-apps.md). The events may come in any
+// order, even the end of the job before the SIGTERM that caused it.
 func (t *transition) exitedDuringDrain(ended ListenerExited, hadJob bool) {
 	switch {
 	case hadJob && ended.Exit != Exit{}:
@@ -73,12 +73,12 @@ func (t *transition) exitedDuringDrain(ended ListenerExited, hadJob bool) {
 	}
 }
 
-// exitedUnexpectedly is the table of agent-protocol.md 4.1, for a listener that
+// exitedUnexpectedly implements the table of agent-protocol.md 4.1, for a listener that
 // exited without a drain. With Once, a listener that may have received its job is
-// never started again, whatever its exit code: nothing else can have that job.
+// never started again, whatever its exit code.
 //
-// Otherwise the agent goes on, and the run may last for days. That a job was cut is
-// recorded first: then no later end of the run is OK.
+// Otherwise the agent goes on, and the run may last for days. So a cut job is recorded
+// first: then no later end of the run is OK.
 func (t *transition) exitedUnexpectedly(ended ListenerExited, hadJob, workerRan bool) {
 	e := ended.Exit
 	if t.Listener != Updating && !(t.policy.Once && t.Jobs > 0) {
@@ -100,14 +100,14 @@ func (t *transition) exitedUnexpectedly(ended ListenerExited, hadJob, workerRan 
 		t.reregister(End{Outcome: ListenerFailed, Exit: e, Reason: fmt.Sprintf("the listener was killed by %v", e)})
 	default:
 		// The exit code does not say whether the agent still exists: 1 and 2 may both
-		// mean that somebody deleted it. The server knows.
+		// mean that somebody deleted it. So ask the server.
 		t.Phase, t.session.lastExit = Starting, e
 		t.unschedule()
 		t.schedule(Inspect, 0)
 	}
 }
 
-// noteJobLost records that a listener exited during its job, if the run goes on.
+// noteJobLost records that a listener exited during its job, for a run that goes on.
 func (t *transition) noteJobLost(ended ListenerExited, hadJob, workerRan bool) {
 	switch {
 	case ended.Cut == SurelyCut:
@@ -133,8 +133,7 @@ func (t *transition) endAfterJob(ended ListenerExited, hadJob bool) End {
 	return End{Outcome: OK, Reason: jobServed}
 }
 
-// restartOrFinish follows a listener that failed, once the server was asked about
-// the agent.
+// restartOrFinish follows the inspection of an agent whose listener failed.
 func (t *transition) restartOrFinish(r Result) {
 	if r.Outcome == NotFound {
 		t.reregisterUnlessOnce(deletedByOthers) // a DELETE makes sure of it
@@ -143,7 +142,7 @@ func (t *transition) restartOrFinish(r Result) {
 	t.registration.notFoundOnce = false
 	last := t.session.lastExit
 	if last == (Exit{Code: 1}) && t.session.conflict && t.now.Sub(t.session.conflictSince) < sessionTimeout {
-		t.schedule(Launch, minRetryPause) // the next listener outlasts the session that is in the way
+		t.schedule(Launch, minRetryPause) // the old session expires before the next listener gives up
 		return
 	}
 	t.countRestart()
@@ -155,7 +154,8 @@ func (t *transition) restartOrFinish(r Result) {
 	t.schedule(Launch, backoff(t.session.restarts-1))
 }
 
-// countRestart counts the restarts since a listener last stayed ready for long.
+// countRestart counts the restarts since a listener last stayed ready for
+// restartResetTime.
 func (t *transition) countRestart() {
 	if !t.session.readyAt.IsZero() && t.now.Sub(t.session.readyAt) >= restartResetTime {
 		t.session.restarts = 0
@@ -179,8 +179,8 @@ func (t *transition) updateEnded() {
 	}
 }
 
-// reregisterUnlessOnce finishes with Once, because the platform starts another
-// agent then. Otherwise it registers again.
+// reregisterUnlessOnce registers again. With Once it ends the run instead, because the
+// platform starts another agent.
 func (t *transition) reregisterUnlessOnce(reason string) {
 	if t.policy.Once {
 		t.setEnd(End{Outcome: OK, Reason: reason})
@@ -190,8 +190,8 @@ func (t *transition) reregisterUnlessOnce(reason string) {
 	t.reregister(End{Outcome: Unreachable, Reason: reason})
 }
 
-// reregister removes the agent and registers again. It ends the run instead if that
-// was done too often, or if another azptend has registered the agent.
+// reregister removes the agent and registers again. It ends the run instead after
+// maxReregistrations within reregisterWindow, or if another azptend registered the agent.
 func (t *transition) reregister(otherwise End) {
 	lately := since(t.registration.reregisteredAt, t.now.Add(-reregisterWindow))
 	switch {
@@ -213,7 +213,7 @@ func since(times []time.Time, from time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return !at.After(from) })
 }
 
-// startReregistering continues where the first registration began.
+// startReregistering goes back to Registering, with a new registration and session.
 func (t *transition) startReregistering() {
 	lately := t.registration.reregisteredAt
 	pause := reregisterPause * time.Duration(len(lately))

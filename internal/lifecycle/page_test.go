@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// This file holds docs/how-it-works.md against this package: its diagram of the
-// phases against what random runs do, its times and its budget against the
-// constants. Names and log lines are held by test/repository/howitworks_test.go.
+// This file compares docs/how-it-works.md with this package: the diagram of the phases
+// with what random runs do, times and budget with the constants.
+// test/repository/howitworks_test.go checks its names and log lines.
 
 func readPage(t *testing.T) string {
 	t.Helper()
@@ -23,8 +23,7 @@ func readPage(t *testing.T) string {
 	return string(b)
 }
 
-// phaseChange is a change of the phase: in the diagram an arrow, in a run what one
-// step did.
+// phaseChange is a change of the phase: an arrow in the diagram, or one step of a run.
 type phaseChange struct{ from, to Phase }
 
 func (m phaseChange) String() string { return string(m.from) + " --> " + string(m.to) }
@@ -42,9 +41,9 @@ func diagramArrows(page string) []phaseChange {
 	return moves
 }
 
-// wrongDiagram says where a diagram differs from what was seen. A step may pass
-// through a phase of the end in which there is nothing to do; every arrow must
-// have been a step of its own, too.
+// wrongDiagram says where a diagram differs from the seen changes. One step may pass
+// through several of the phases Draining, Removing and Stopping. Each arrow must also
+// have been a step of its own.
 func wrongDiagram(drawn []phaseChange, seen map[phaseChange]bool) []string {
 	var why []string
 	for m := range seen {
@@ -61,7 +60,8 @@ func wrongDiagram(drawn []phaseChange, seen map[phaseChange]bool) []string {
 	return why
 }
 
-// reachable says that an arrow, or several through phases of the end, leads there.
+// reachable says that an arrow leads from one phase to the other, or several arrows
+// through Draining, Removing or Stopping.
 func reachable(drawn []phaseChange, from, to Phase, been []Phase) bool {
 	for _, m := range drawn {
 		if m.from != from {
@@ -75,10 +75,10 @@ func reachable(drawn []phaseChange, from, to Phase, been []Phase) bool {
 	return false
 }
 
-// moved are the phase changes of a run.
-func (w *simulation) moved(seen map[phaseChange]bool) {
+// phaseChanges adds the phase changes of a run to seen.
+func (w *simulation) phaseChanges(seen map[phaseChange]bool) {
 	at := Booting
-	for _, s := range w.walked {
+	for _, s := range w.states {
 		if s.Phase != at {
 			seen[phaseChange{at, s.Phase}] = true
 		}
@@ -86,7 +86,7 @@ func (w *simulation) moved(seen map[phaseChange]bool) {
 	}
 }
 
-// TestWrongDiagram: the rule must be able to say no.
+// TestWrongDiagram checks that wrongDiagram finds a missing and a wrong arrow.
 func TestWrongDiagram(t *testing.T) {
 	diagram := diagramArrows(readPage(t))
 	seen := map[phaseChange]bool{}
@@ -100,7 +100,7 @@ func TestWrongDiagram(t *testing.T) {
 	for _, m := range []phaseChange{{Draining, Idle}, {Gone, Booting}, {Booting, Idle}, {Removing, Busy}, {Idle, Registering}} {
 		want := fmt.Sprintf("%v happens, and is not drawn", m)
 		if m == (phaseChange{Idle, Registering}) {
-			want = "" // by way of removing
+			want = "" // through removing
 		}
 		seen[m] = true
 		if got := strings.Join(wrongDiagram(diagram, seen), ", "); got != want {
@@ -117,7 +117,7 @@ func TestWrongDiagram(t *testing.T) {
 	}
 }
 
-// TestThePagesTimes: each time that the page names is the constant's.
+// TestThePagesTimes checks that the page has the values of the constants.
 func TestThePagesTimes(t *testing.T) {
 	text := readPage(t)
 	for _, tt := range []struct {
@@ -145,7 +145,7 @@ func TestThePagesTimes(t *testing.T) {
 	}
 }
 
-// pageDuration is a time as the page writes it.
+// pageDuration is a duration as the page writes it.
 func pageDuration(d time.Duration) string {
 	if d >= time.Minute {
 		return fmt.Sprintf("%d min", d/time.Minute)
@@ -155,7 +155,7 @@ func pageDuration(d time.Duration) string {
 
 var budgetRow = regexp.MustCompile(`(?m)^\| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+) \| ([\d. ms]+|at once) \| ([\d. ms]+) \| ([\d. ms]+) \|$`)
 
-// TestThePagesBudget: each row of its table is what a run would do.
+// TestThePagesBudget checks each row of the page's table of budgets.
 func TestThePagesBudget(t *testing.T) {
 	rows := budgetRow.FindAllStringSubmatch(readPage(t), -1)
 	if len(rows) < 2 {

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMain asks rapid for more runs than its default of 100: one costs some
-// 20 µs, and the rarest cells need many thousands.
+// TestMain sets more runs than rapid's default of 100: a run takes some 20 µs, and the
+// rarest cells need many thousands.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "30000"); err != nil {
 		panic(err)
@@ -28,7 +28,7 @@ func drawPolicy(t *rapid.T) Policy {
 		NameWait:     time.Duration(rapid.SampledFrom([]int{0, 60, 360}).Draw(t, "name wait")) * time.Second,
 		StrictRemove: rapid.Bool().Draw(t, "strict"),
 		CancelOnTerm: rapid.IntRange(0, 3).Draw(t, "cancel") == 3,
-		RegisterOnly: rapid.IntRange(0, 9).Draw(t, "hand over") == 9,
+		RegisterOnly: rapid.IntRange(0, 9).Draw(t, "register only") == 9,
 		JitterSeed:   rapid.SampledFrom([]uint64{0, 1, 0xdecafbad}).Draw(t, "seed"),
 		Limits: Limits{
 			Idle:     time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 300}).Draw(t, "idle")) * time.Second,
@@ -38,13 +38,12 @@ func drawPolicy(t *rapid.T) Policy {
 	}
 }
 
-// TestPromises drives Step through random interleavings of signals, job events,
-// answers, faults and listener exits, and holds the four promises of the package
-// comment. The first three are checked by world as they could break; the rest
-// here, at the end of each run.
+// TestPromises drives Step through random orders of signals, job events, answers,
+// faults and listener exits. It checks the four promises of the package comment:
+// endJob checks the first, check the others.
 func TestPromises(t *testing.T) {
 	seen, moves := map[string]bool{}, map[phaseChange]bool{}
-	rapid.Check(t, func(t *rapid.T) { simulate(t, seen).moved(moves) })
+	rapid.Check(t, func(t *rapid.T) { simulate(t, seen).phaseChanges(moves) })
 	for _, cell := range everyCell() {
 		if !seen[cell] {
 			t.Errorf("never reached: %s", cell)
@@ -58,7 +57,7 @@ func TestPromises(t *testing.T) {
 func simulate(t *rapid.T, seen map[string]bool) *simulation {
 	w := newSimulation(t, drawPolicy(t), seen)
 	for range rapid.SampledFrom([]int{5, 20, 60, 200}).Draw(t, "moves") {
-		if w.left != nil {
+		if w.finish != nil {
 			break
 		}
 		moves := w.moves()
@@ -67,35 +66,35 @@ func simulate(t *rapid.T, seen map[string]bool) *simulation {
 			rare = append(rare, name)
 		}
 		slices.Sort(rare)
-		// rapid prefers what comes first, so what usually happens does.
-		for _, usual := range []string{"answer", "session", "time passes", "job assigned", "job starts", "start is told", "killed before it could tell", "job finishes", "the lock lapses"} {
+		// rapid prefers what comes first in the list.
+		for _, usual := range []string{"answer", "session", "time passes", "job assigned", "job starts", "start is reported", "killed before the start is reported", "job finishes", "lock expires"} {
 			if _, can := moves[usual]; can {
 				names = append(names, usual, usual, usual)
 			}
 		}
 		names = append(names, rare...)
 		moves[rapid.SampledFrom(names).Draw(t, "next")]()
-		w.due()
+		w.runDue()
 	}
 	if w.frozen {
 		w.thaw()
-		w.due()
+		w.runDue()
 	}
-	if w.left == nil {
-		w.platformEndsIt()
+	if w.finish == nil {
+		w.endRun()
 	}
-	w.judge()
+	w.check()
 	return w
 }
 
-// platformEndsIt says SIGTERM and lets time run, with a server that answers or
-// not.
-func (w *simulation) platformEndsIt() {
+// endRun sends SIGTERM and lets time pass until the run ends. The server answers or is
+// down.
+func (w *simulation) endRun() {
 	w.sigterm()
-	dead := rapid.Bool().Draw(w.t, "the server is dead")
+	dead := rapid.Bool().Draw(w.t, "the server is down")
 	hangs := rapid.Bool().Draw(w.t, "its job never ends")
 	for range 2000 {
-		if w.left != nil {
+		if w.finish != nil {
 			return
 		}
 		moves := w.moves()
@@ -103,92 +102,91 @@ func (w *simulation) platformEndsIt() {
 			answer()
 			continue
 		}
-		for _, progress := range []string{"job starts", "start is told", "job finishes"} {
+		for _, progress := range []string{"job starts", "start is reported", "job finishes"} {
 			if move, can := moves[progress]; can && !hangs {
 				move()
 			}
 		}
-		w.pass(time.Hour)
+		w.advance(time.Hour)
 	}
 	w.t.Fatalf("does not end: %+v", w.state)
 }
 
-func (w *simulation) judge() {
+func (w *simulation) check() {
 	s := w.state
 	if s.Phase != Gone {
-		w.t.Fatalf("left in phase %s", s.Phase)
+		w.t.Fatalf("the run ends in phase %s", s.Phase)
 	}
-	if late := w.now.Sub(w.clock) - w.grace; !w.clock.IsZero() && late > 0 && !w.thawed {
-		w.t.Fatalf("the end came %v after the deadline", late)
+	if late := w.now.Sub(w.graceStart) - w.grace; !w.graceStart.IsZero() && late > 0 && !w.wasFrozen {
+		w.t.Fatalf("the run ends %v after the deadline", late)
 	}
 	if w.alive && !w.killSent {
-		w.t.Fatalf("leaves its listener behind")
+		w.t.Fatalf("the listener still runs at the end")
 	}
-	if reached(w.latePost, w.latePost) { // a POST that is still to be acted on
+	if reached(w.latePost, w.latePost) { // the server still acts on that POST
 		w.addAgent()
 	}
 	for id := range w.agents {
-		if id != w.lent && !w.named[id] && !w.named[0] {
-			w.t.Fatalf("agent %d is a ghost: not removed, not named; state %+v", id, s)
+		if id != w.externalID && !w.reported[id] && !w.reported[0] {
+			w.t.Fatalf("agent %d is a ghost: neither removed nor reported; state %+v", id, s)
 		}
 	}
-	w.judgeOutcome(w.left.End)
-	w.judgeReason(w.left.Reason)
+	w.checkOutcome(w.finish.End)
+	w.checkReason(w.finish.Reason)
 }
 
-// judgeReason holds each reason against what happened: it is given only where it is
-// true.
-func (w *simulation) judgeReason(why string) {
+// checkReason checks that the reason of the end is true.
+func (w *simulation) checkReason(why string) {
 	s := w.state
 	for reason, happened := range map[string]bool{
-		budgetSpent.Reason:    w.cutLate,
-		notReported.Reason:    w.cutLate,
-		notSeen.Reason:        w.cutLate && w.slowOnce,
-		onTerm.Reason:         s.policy.CancelOnTerm && w.termed,
-		byUser.Reason:         w.insisted,
-		agentGone.Reason:      w.cut || w.stale || w.unreported || w.thawed,
-		cutByOthers.Reason:    w.untold && w.logged, // else nobody but azptend told this listener
+		budgetSpent.Reason:    w.cutAfterDrain,
+		notReported.Reason:    w.cutAfterDrain,
+		notSeen.Reason:        w.cutAfterDrain && w.scanWasSlow,
+		onTerm.Reason:         s.policy.CancelOnTerm && w.sigtermSent,
+		byUser.Reason:         w.secondInterrupt,
+		agentGone.Reason:      w.cut || w.workerStale || w.resultUnreported || w.wasFrozen,
+		cutByOthers.Reason:    w.cutUnreported && w.logReadable, // here nobody but azptend signals the listener
 		exitedOKInJob.Reason:  w.lostJob,
-		resultNotKnown.Reason: w.lostJob || w.stale,
-		notRemoved:            s.policy.StrictRemove && len(w.named) > 0,
+		resultNotKnown.Reason: w.lostJob || w.workerStale,
+		notRemoved:            s.policy.StrictRemove && len(w.reported) > 0,
 		idleTimeoutReached:    s.policy.Limits.Idle > 0,
 		lifetimeReached:       s.policy.Limits.Lifetime > 0,
 		jobLimitReached:       s.policy.Limits.Jobs > 0,
 		cannotCountJobs:       s.policy.Limits.Jobs > 0,
 	} {
 		if why == reason && !happened {
-			w.t.Fatalf("leaves because %q, which is not so", reason)
+			w.t.Fatalf("the reason %q is not true", reason)
 		}
 	}
 	if strings.HasPrefix(why, cutByExit) && !w.lostJob {
-		w.t.Fatalf("leaves because %q, and no listener died in a job", why)
+		w.t.Fatalf("the reason is %q, and no listener exited during a job", why)
 	}
 }
 
-// judgeOutcome holds each outcome against what happened.
-func (w *simulation) judgeOutcome(e End) {
-	mayHaveCut := w.cut || w.state.session.jobAssigned || w.slowOnce || w.stale || w.unreported
+// checkOutcome checks that the outcome is true.
+func (w *simulation) checkOutcome(e End) {
+	mayHaveCut := w.cut || w.state.session.jobAssigned || w.scanWasSlow || w.workerStale || w.resultUnreported
 	happened := map[Outcome]bool{
-		OK:             !w.sawLost && (!w.cut || w.stuck || w.lostJob || w.slowOnce),
+		OK:             !w.lostJobKnown && (!w.cut || w.disableDenied || w.lostJob || w.scanWasSlow),
 		Unreachable:    true,
 		Unclear:        true,
 		AnswerLost:     true,
 		DirUnusable:    true,
-		NameTaken:      w.twin || w.unseen,
-		DirInUse:       w.occupied,
-		NotRemoved:     w.state.policy.StrictRemove && len(w.named) > 0,
+		NameTaken:      w.holder || w.holderHidden,
+		DirInUse:       w.dirInUse,
+		NotRemoved:     w.state.policy.StrictRemove && len(w.reported) > 0,
 		JobCut:         mayHaveCut || w.lostJob,
-		JobCancelled:   w.insisted && mayHaveCut,
+		JobCancelled:   w.secondInterrupt && mayHaveCut,
 		ListenerFailed: slices.Contains([]Exit{{Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}, e.Exit),
 	}
 	if !happened[e.Outcome] {
-		w.t.Fatalf("ends as %q (%s), which is not so", e.Outcome, e.Reason)
+		w.t.Fatalf("the outcome %q (%s) is not true", e.Outcome, e.Reason)
 	}
 	w.seen["ends as "+string(e.Outcome)] = true
 }
 
-// everyCell lists the phases × events that must be reached. An answer comes in
-// the phase that asked, or in one that a drain or an end went on to meanwhile.
+// everyCell lists the pairs of phase and event that random runs must reach. An answer
+// comes in the phase that started the call, or in a later one.
 func everyCell() []string {
 	var cells []string
 	add := func(event string, phases ...Phase) {
@@ -225,9 +223,8 @@ func everyCell() []string {
 	return cells
 }
 
-// TestAnyEventAnywhere feeds every event to every state of random runs, the
-// impossible ones too: a wrong order may be ignored, but must not panic, ask
-// twice or come back from the dead.
+// TestAnyEventAnywhere applies every event to every state of random runs, also where it
+// cannot occur. Step may ignore it, but must not panic or leave the phase Gone.
 func TestAnyEventAnywhere(t *testing.T) {
 	events := []Event{
 		Begin{}, PrepareResult{}, RegisterResult{}, LookUpResult{}, RemoveConflictingResult{}, LaunchResult{}, DisableResult{}, InspectResult{}, RemoveResult{},
@@ -237,14 +234,14 @@ func TestAnyEventAnywhere(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		w := simulate(t, map[string]bool{})
-		if len(w.walked) > 40 {
-			w.walked = w.walked[len(w.walked)-40:]
+		if len(w.states) > 40 {
+			w.states = w.states[len(w.states)-40:]
 		}
-		for _, s := range w.walked {
+		for _, s := range w.states {
 			for _, e := range events {
 				after, actions := Step(s, e, w.now)
 				if s.Phase == Gone && (after.Phase != Gone || len(actions) > 0) {
-					t.Fatalf("%T wakes the dead: %v", e, actions)
+					t.Fatalf("%T is not ignored after the end: %v", e, actions)
 				}
 			}
 		}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// extendDeadline makes the time for the first calls outlast a pause that the server
-// asks for.
+// extendDeadline extends the time for the first calls if the server asks for a pause, so
+// that the next try still has time.
 func (t *transition) extendDeadline(r Result) {
 	if r.RetryAfter == 0 || r.RetryAfter > maxThrottleWait {
 		return
@@ -24,13 +24,13 @@ func (t *transition) prepared(e PrepareResult) {
 		t.unschedule()
 		t.registration.waitingSince = time.Time{}
 		t.startFrom(e)
-	case e.Outcome == DirUnusable && e.Checked: // what a previous run left is removed nevertheless
+	case e.Outcome == DirUnusable && e.Checked: // the agent of a previous run is still removed
 		t.unschedule()
 		if t.Reason == "" {
 			t.setEnd(End{Outcome: e.Outcome, Reason: "startup failed", Err: e.Err})
 		}
 		t.startFrom(e)
-	case e.Outcome == DirInUse && t.Reason == "": // by a container that is being replaced, with the same volume
+	case e.Outcome == DirInUse && t.Reason == "": // perhaps by a container with the same volume, which is being replaced
 		if !t.waitForOther(Prepare) {
 			t.finishBoot(End{Outcome: DirInUse, Reason: "another agent uses the agent's directory", Err: e.Err})
 		}
@@ -50,9 +50,9 @@ func (t *transition) finishBoot(e End) {
 	t.finishWith(e)
 }
 
-// startFrom chooses the beginning: an agent that another azptend registered, once a
-// previous run's listener for it has exited; what a previous run left; or a
-// registration of our own.
+// startFrom chooses how to begin: with an agent that another azptend registered, after a
+// previous run's listener for it has exited; with what a previous run left; or with a
+// new registration.
 func (t *transition) startFrom(e PrepareResult) {
 	if e.Leftover.Hidden {
 		t.AgentID = e.Leftover.AgentID
@@ -76,12 +76,12 @@ func (t *transition) startFrom(e PrepareResult) {
 	}
 }
 
-// adoptPrevious ends a previous run properly, and registers only then. A listener
-// that still runs finishes its job. What that does is known only from the server and
-// the process table.
+// adoptPrevious ends a previous run first, and registers afterwards. A listener that
+// still runs finishes its job. Its notification socket belonged to the previous run, so
+// only the server and the process table show its job.
 func (t *transition) adoptPrevious(l Leftover) {
 	switch {
-	case l.Hidden: // and abandoned already
+	case l.Hidden: // startFrom has abandoned it
 	case l.AgentID != 0:
 		t.AgentID, t.Registration = l.AgentID, Registered
 	default:
@@ -95,8 +95,8 @@ func (t *transition) adoptPrevious(l Leftover) {
 	t.Listener, t.Job, t.Phase, t.session.jobAssigned = Running, UnknownJob, Draining, l.WorkerRuns
 }
 
-// ErrHidden is why the agent of a previous run is abandoned that the server refuses to
-// show.
+// ErrHidden is why the agent of a previous run is abandoned if the server refuses to
+// show it.
 var ErrHidden = errors.New("the server refuses to show the agent of a previous run: this identity may not see it")
 
 const cannotRegister = "cannot register the agent"
@@ -109,22 +109,22 @@ func (t *transition) registered(e RegisterResult) {
 		t.setRegistered(e.AgentID)
 		return
 	case AnswerLost:
-		// Never repeated blindly: the agent may be there, or may appear later.
+		// A second POST could add a second agent: the first may exist, or appear later.
 		t.registration.answerLostAt = t.now
 		t.schedule(LookUp, 0)
 		return
 	case Unclear:
 		t.registration.answerLostAt = t.now
 	}
-	doubt := !t.registration.answerLostAt.IsZero()
-	if !doubt {
+	mayExist := !t.registration.answerLostAt.IsZero()
+	if !mayExist {
 		t.Registration = Unregistered
 	}
 	switch {
-	case e.Outcome == NameTaken && (t.Reason == "" || doubt):
+	case e.Outcome == NameTaken && (t.Reason == "" || mayExist):
 		t.schedule(LookUp, 0) // the name may be taken by an earlier POST of ours that was acted on late
 	case t.Reason == "" && e.retryable() && t.retry(Register, e.Result, t.call.giveUpAt):
-	case doubt: // a look-up decides first
+	case mayExist: // a look-up decides first
 		t.registration.finalResult = &e.Result
 		t.schedule(LookUp, 0)
 	case t.Reason != "":
@@ -134,8 +134,8 @@ func (t *transition) registered(e RegisterResult) {
 	}
 }
 
-// setRegistered records that the server has the agent: from here on it is removed,
-// whatever happens.
+// setRegistered records that the server has the agent. From here on, every path removes
+// or reports it.
 func (t *transition) setRegistered(id int) {
 	t.AgentID, t.Registration = id, Registered
 	t.registration.answerLostAt, t.registration.finalResult = time.Time{}, nil
@@ -154,7 +154,7 @@ func (t *transition) lookedUp(e LookUpResult) {
 		t.lookUpFailed(e.Result)
 	case e.Owner == ThisRun:
 		t.setRegistered(e.AgentID)
-		if !e.HasCredentials && t.Reason == "" { // they were in the answer that was lost
+		if !e.HasCredentials && t.Reason == "" { // they were only in the lost answer
 			t.reregister(End{Outcome: AnswerLost, Reason: "the response to the registration was lost"})
 		}
 	case t.Registration == Pending && e.Owner == NoAgent:
@@ -180,11 +180,11 @@ func (t *transition) lookUpFailed(r Result) {
 	t.finishWith(End{Outcome: r.Outcome, Reason: "cannot look up the agent", Err: r.Err})
 }
 
-// notFoundYet follows a POST without a clear answer, whose agent a look-up does not
-// show. It is not safe yet to exit or to repeat the POST: the server may still act on
-// the first one, and that would be one agent too many.
+// notFoundYet follows a look-up that does not show the agent of a POST without a clear
+// answer. The server may still act on that POST, so for latePostWindow it is not safe
+// to exit, which would leave the agent, or to repeat the POST.
 func (t *transition) notFoundYet() {
-	// What a look-up shows is as old as its request.
+	// The look-up shows the state at the time of its request.
 	if wait := latePostWindow - t.call.startedAt.Sub(t.registration.answerLostAt); wait > 0 {
 		t.schedule(LookUp, max(wait-t.now.Sub(t.call.startedAt), 0))
 		return
@@ -206,8 +206,8 @@ func (t *transition) notFoundYet() {
 	}
 }
 
-// abandonUnseen reports the agent of an unclear POST if the server has said since
-// that the name is taken, but does not show by which agent. It may be ours.
+// abandonUnseen reports an agent if the server said after an unclear POST that the name
+// is taken, but does not show by which agent. It may be ours.
 func (t *transition) abandonUnseen() {
 	if t.registration.nameTaken {
 		t.abandon(errUnseen)
@@ -219,19 +219,19 @@ var (
 	errUnseen       = errors.New("the server reports that the name is taken, but not by which agent")
 )
 
-// resolveConflict deals with another agent that has the name. One that is offline,
-// or that the directory's record proves to be a previous run's, is removed before
-// registering. It is not replaced in place, so that id and session are new and no
-// late DELETE of another azptend hits the new agent. An online one without that proof
-// is waited for, and so is one that may just be starting: containers may share host
-// name and path, and two of them would go on removing each other's agent.
+// resolveConflict deals with another agent that has the name. If it is offline, or if
+// the directory's record proves that it is a previous run's, it is removed before
+// registering. It is not replaced in place, so that id and session are new and a late
+// DELETE by another azptend cannot hit the new agent. azptend waits for an online agent
+// without that proof, and for one that may just be starting: containers may share host
+// name and path, and two of them would keep removing each other's agent.
 func (t *transition) resolveConflict(e LookUpResult) {
 	switch {
 	case t.Reason != "":
 		t.finish()
 	case e.Owner == NoAgent:
-		// The other agent has just left, or this identity does not see it. In the
-		// second case repeating the POST at once would never end.
+		// The other agent has just left, or this identity cannot see it. In the
+		// second case, repeating the POST at once would never end.
 		if !t.retry(Register, Result{}, t.call.giveUpAt) {
 			t.finishWith(nameTakenUnseen)
 		}
@@ -245,8 +245,8 @@ func (t *transition) resolveConflict(e LookUpResult) {
 	}
 }
 
-// waitForOther schedules another look at the name or the directory that another
-// agent has. It returns false once Policy.NameWait is over.
+// waitForOther schedules the call again while another agent has the name or the
+// directory. It returns false once Policy.NameWait is over.
 func (t *transition) waitForOther(c Call) bool {
 	if t.registration.waitingSince.IsZero() {
 		t.registration.waitingSince = t.now
@@ -255,7 +255,7 @@ func (t *transition) waitForOther(c Call) bool {
 	if left <= 0 {
 		return false
 	}
-	t.call.giveUpAt = t.now.Add(left + bootTimeout) // waiting is no failure
+	t.call.giveUpAt = t.now.Add(left + bootTimeout) // the wait does not count as time without an answer
 	t.schedule(c, min(conflictInterval, left))
 	return true
 }
@@ -268,8 +268,8 @@ func (t *transition) conflictingRemoved(r Result) {
 		t.unschedule()
 		t.schedule(Register, 0)
 	case r.Outcome == JobRunning:
-		// The lock of its job expires within minutes if nothing renews it. Otherwise
-		// its owner ends the job. Both end this wait.
+		// Wait until the job ends, or until its lock expires, which takes minutes if
+		// nothing renews it.
 		t.call.giveUpAt = t.now.Add(conflictBusyInterval + bootTimeout)
 		t.schedule(LookUp, conflictBusyInterval)
 	case r.retryable() && t.retry(LookUp, r, t.call.giveUpAt):

@@ -35,7 +35,7 @@ func (t *transition) removeAnswered(r Result) {
 	switch r.Outcome {
 	case AnswerLost: // if the server acted on it, the next answer is a 404
 		t.registration.notFoundOnce = true
-	case JobRunning: // so the agent is there, whatever was said before
+	case JobRunning: // the agent exists, whatever earlier answers said
 		t.registration.notFoundOnce = false
 		t.serverReportsJob()
 	}
@@ -50,13 +50,13 @@ func (t *transition) removeAnswered(r Result) {
 		t.session.jobAssigned = true
 		t.unschedule()
 		t.schedule(Inspect, inspectInterval)
-	case t.Phase == Draining && r.retryable(): // a job started meanwhile: again once it has ended
-	case t.Phase == Stopping && (r.Outcome == JobRunning || r.retryable()): // again once the listener has exited
+	case t.Phase == Draining && r.retryable(): // a job started meanwhile: remove again after it
+	case t.Phase == Stopping && (r.Outcome == JobRunning || r.retryable()): // remove again after the listener's exit
 	case r.Outcome == JobRunning, r.retryable():
 		t.retryRemove(r)
 	case !t.registration.removeRefused:
-		// Once more: a ghost is worse than a request in vain, and a service in
-		// trouble may answer with a sign-in page.
+		// Try once more, to avoid a ghost: a service in trouble may answer with a
+		// sign-in page.
 		t.registration.removeRefused = true
 		if t.Phase == Removing {
 			t.retryRemove(r)
@@ -66,8 +66,8 @@ func (t *transition) removeAnswered(r Result) {
 	}
 }
 
-// retryRemove repeats the removal until the exit deadline, or, while there is none,
-// until the lock of a dead job must have expired.
+// retryRemove repeats the removal until the exit deadline. If there is none, it repeats
+// it for removeTimeout: the lock of a dead job must have expired by then.
 func (t *transition) retryRemove(r Result) {
 	until := t.exitDeadline()
 	if until.IsZero() {
@@ -78,9 +78,8 @@ func (t *transition) retryRemove(r Result) {
 	}
 }
 
-// serverReportsJob follows a server that says the agent has a job, after the
-// listener of a run with Once was killed before it reported one. No other listener
-// can have that job.
+// serverReportsJob counts the job of a run with Once whose listener was killed before
+// it reported a job, if the server says that the agent has one.
 func (t *transition) serverReportsJob() {
 	if t.Listener != Absent || t.session.lastExit.Signal == 0 || !t.policy.Once || t.Jobs > 0 {
 		return
@@ -89,11 +88,10 @@ func (t *transition) serverReportsJob() {
 	t.setEnd(exitedInJob(t.session.lastExit))
 }
 
-// agentNotFound follows a 404 to a change of the agent. It is believed the second
-// time: whoever answered may not have seen the agent yet, or not be the server. The
-// first time the call is repeated, if it is still of use. An inspection proves
-// nothing, because it may be answered from an outdated copy (docs/assumptions.md,
-// read-own-write).
+// agentNotFound follows a 404 to a PATCH or DELETE of the agent. Only a second one counts:
+// the first may come from an outdated copy, or from a proxy. After the first one the call
+// is repeated if it is still useful. An inspection proves nothing, because it may be
+// answered from an outdated copy (docs/assumptions.md, read-own-write).
 func (t *transition) agentNotFound(c Call) {
 	if t.Registration != Registered || t.registration.notFoundOnce {
 		t.Registration = Removed
@@ -107,8 +105,8 @@ func (t *transition) agentNotFound(c Call) {
 	}
 }
 
-// served says that the one job of a run with Once is over. A server that still calls
-// it running does not know yet that it ended.
+// served says that the one job of a run with Once is over. The server may report it as
+// running for a while.
 func (t *transition) served() bool { return t.policy.Once && t.Jobs > 0 && t.Job == NoJob }
 
 // afterRemoval is called when the agent is removed or abandoned and its listener is

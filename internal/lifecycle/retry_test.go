@@ -5,10 +5,8 @@ import (
 	"time"
 )
 
-// TestNextTry: a person is told that a call that failed is made again, and until
-// when; of a call that is under way, or that nothing failed before, there is
-// nothing to tell.
-func TestNextTry(t *testing.T) {
+// TestNextRetry: NextRetry is set only between a failed call and its retry.
+func TestNextRetry(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	s := New(Policy{Grace: 30 * time.Second})
 	quiet := func(when string) {
@@ -33,10 +31,9 @@ func TestNextTry(t *testing.T) {
 	quiet("it was answered")
 }
 
-// TestChance: many agents that fail at the same moment come back at different
-// ones, none before its pause is over and none much later; the same run says the
-// same each time it is asked.
-func TestChance(t *testing.T) {
+// TestJitter: many agents that fail at the same moment retry at different moments, at
+// most half of the pause late. The jitter of one agent and try is always the same.
+func TestJitter(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	when := func(seed uint64, tries int) time.Duration {
 		x := transition{State: State{policy: Policy{JitterSeed: seed}, call: callState{failures: tries}}, now: began}
@@ -52,14 +49,14 @@ func TestChance(t *testing.T) {
 			t.Errorf("seed %d: after %v", seed, at)
 		}
 		if at != when(seed+1, 0) {
-			t.Errorf("seed %d is of two minds", seed)
+			t.Errorf("seed %d: two different pauses", seed)
 		}
 		seen[at.Truncate(100*time.Millisecond)] = true
 	}
 	if len(seen) < 50 {
-		t.Errorf("100 agents come back in %d tenths of a second", len(seen))
+		t.Errorf("100 agents retry in only %d different tenths of a second", len(seen))
 	}
 	if when(1, 0) == when(1, 1) {
-		t.Error("two tries of one life wait the same by chance")
+		t.Error("two tries of one agent have the same pause")
 	}
 }

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// TestFaultScenarios plays runs in which the server or the platform goes wrong:
-// a session that is in the way, a notice, throttling.
+// TestFaultScenarios plays runs with a session conflict, a scheduled event, or a server
+// that throttles.
 func TestFaultScenarios(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
 	for _, tt := range []struct {
 		name   string
 		policy Policy
 		rows   []row
-		why    string // the reason it left for, in part
+		why    string // part of the end's reason
 	}{
 		{"exit 1 over the session of an earlier listener: started again until that has lapsed", usual, concat(started, []row{
 			{time.Second, SessionConflict{}, ""},
@@ -23,7 +23,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, LaunchResult{ok}, ""},
 			{time.Second, SessionConflict{}, ""},
 			{time.Minute, SessionReady{}, ""},
-			{time.Minute, SessionConflict{}, ""}, // it has one
+			{time.Minute, SessionConflict{}, ""}, // ignored: it has its session
 			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 		}), "exit code 1"},
@@ -50,7 +50,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 		}), "exit code 1"},
 
-		{"a short notice: all ends within it", usual, concat(busy, []row{ // of 30 s: drain 13.5 s, stop 12 s
+		{"a scheduled event with a short grace period", usual, concat(busy, []row{ // of 30 s: drain 13.5 s, stop 12 s
 			{time.Minute, DrainRequested{Reason: "Preempt", StartsGrace: true, Grace: 30 * time.Second}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Second, sigterm, ""}, // extends nothing
@@ -64,7 +64,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
 			{time.Second, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
-			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "call look up"}, // what it says was true too early
+			{latePostWindow, LookUpResult{Result: ok, Owner: NoAgent}, "call look up"}, // its request was too early to prove anything
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
 			{maxRetryPause, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},

@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// row is one row of a scenario: what happens, how long after the line before, and
-// what follows from it.
+// row is one row of a scenario: an event, how long after the row before it comes, and
+// the actions that follow.
 type row struct {
 	after time.Duration
 	event Event
@@ -20,7 +20,7 @@ type row struct {
 
 var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// play plays a scenario and returns the state that it leads to.
+// play plays a scenario and returns the last state.
 func play(t *testing.T, p Policy, rows []row) State {
 	t.Helper()
 	s, now := New(p), began
@@ -38,8 +38,8 @@ func play(t *testing.T, p Policy, rows []row) State {
 	return s
 }
 
-// answerScans answers the looks at the process table as a machine would whose listener
-// says the truth, and returns the actions without them.
+// answerScans answers each scan in agreement with what the listener and the server last
+// reported. It returns the other actions.
 func answerScans(s State, actions []Action, now time.Time) (State, []Action) {
 	var rest []Action
 	for len(actions) > 0 {
@@ -96,7 +96,7 @@ func concat(parts ...[]row) []row {
 	return all
 }
 
-// result is a result; fine is the good one.
+// result is a result with this outcome.
 func result(o Outcome) Result { return Result{Outcome: o} }
 
 var (
@@ -104,7 +104,7 @@ var (
 	sigterm = DrainRequested{Reason: "SIGTERM", StartsGrace: true, CancelsJob: true}
 )
 
-// The beginnings that most scenarios share. Agent 7 is ours, agent 3 has our name.
+// The first rows of most scenarios. Agent 7 is ours, and agent 3 has our name.
 var (
 	booted = []row{
 		{0, Begin{}, "call prepare"},
@@ -118,7 +118,7 @@ var (
 	busy = concat(idle, []row{{time.Minute, JobStarted{}, ""}})
 )
 
-// TestScenarios plays the main scenarios. They document; TestPromises holds what is
+// TestScenarios plays the main scenarios, as documentation. TestPromises checks what is
 // true of every run.
 func TestScenarios(t *testing.T) {
 	usual := Policy{Grace: 100 * time.Second, NameWait: time.Minute} // drain 60 s, stop 30 s, remove 10 s
@@ -127,7 +127,7 @@ func TestScenarios(t *testing.T) {
 		name   string
 		policy Policy
 		rows   []row
-		why    string // the reason it left for, in part
+		why    string // part of the end's reason
 	}{
 		{"SIGTERM while idle: disabled, looked at, removed, and only then stopped", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
@@ -164,12 +164,12 @@ func TestScenarios(t *testing.T) {
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: ok, Assigned: true}, ""},
 			{time.Second, JobStarted{}, ""},
-			{time.Millisecond, JobFinished{}, "call inspect"}, // its end is looked at at once
+			{time.Millisecond, JobFinished{}, "call inspect"}, // at once
 			{time.Second, InspectResult{Result: ok}, "call remove"},
-			{time.Second, RemoveResult{result(JobRunning)}, ""}, // and another: the server's word is obeyed
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server has assigned another job
 			{inspectInterval, Tick{}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, "call remove"},
-			{time.Second, RemoveResult{result(NotFound)}, ""}, // who says so once may be wrong
+			{time.Second, RemoveResult{result(NotFound)}, ""}, // one 404 may be wrong
 			{shortPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(NotFound)}, "interrupt"},
 			{time.Second, ListenerExited{}, "finish ok"},
@@ -255,7 +255,7 @@ func TestScenarios(t *testing.T) {
 
 		{"Ctrl-C three times: drain, cancel, kill", usual, concat(busy, []row{
 			{time.Minute, UserInterrupt{}, "call disable"},
-			{time.Millisecond, UserInterrupt{}, ""},                // the same one, received twice
+			{time.Millisecond, UserInterrupt{}, ""},                // does not count: too soon
 			{2 * time.Second, UserInterrupt{}, "interrupt, abort"}, // the PATCH must not delay the removal
 			{time.Millisecond, DisableResult{result(AnswerLost)}, ""},
 			{500 * time.Millisecond, UserInterrupt{}, ""},
@@ -311,9 +311,9 @@ func TestScenarios(t *testing.T) {
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, JobFinished{}, "call remove"},
-			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server does not know its end yet
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // the server does not know yet that the job ended
 			{time.Second, Tick{}, "call remove"},
-			{time.Second, RemoveResult{ok}, ""}, // the listener is ending by itself
+			{time.Second, RemoveResult{ok}, ""}, // the listener exits by itself
 			{time.Second, ListenerExited{}, "finish ok"},
 		}), "one job served"},
 
@@ -321,7 +321,7 @@ func TestScenarios(t *testing.T) {
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
-			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the dead job's lock lapses
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the lock of its job expires
 			{time.Second, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exited during its job"},
@@ -354,7 +354,7 @@ func TestScenarios(t *testing.T) {
 		{"exit 1: the agent was deleted, so register anew", usual, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
-			{time.Second, RemoveResult{result(NotFound)}, ""}, // a look is no witness: two answers to a DELETE are
+			{time.Second, RemoveResult{result(NotFound)}, ""}, // only two 404s to a DELETE prove that it is gone
 			{shortPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(NotFound)}, ""},
 			{reregisterPause, Tick{}, "call register"},
@@ -363,7 +363,7 @@ func TestScenarios(t *testing.T) {
 
 		{"the listener is killed: its session stays, so register anew", usual, concat(busy, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
-			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the dead job's lock lapses
+			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the lock of its job expires
 			{time.Second, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, ""},
 			{reregisterPause, Tick{}, "call register"},
@@ -426,7 +426,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 			{time.Second, JobStarted{}, ""},
 			{time.Second, RemoveResult{result(AnswerLost)}, ""},
-			{2 * time.Second, Tick{}, ""}, // not again before the job has ended
+			{2 * time.Second, Tick{}, ""}, // it waits for the end of the job
 			{54 * time.Second, Tick{}, "interrupt"},
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cut"},
@@ -604,7 +604,7 @@ func TestScenarios(t *testing.T) {
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{result(Denied)}, "call inspect"},
 			{time.Second, InspectResult{Result: result(Denied)}, "call remove"},
-			{time.Second, RemoveResult{result(Denied)}, ""}, // once more: it may be trouble of another kind
+			{time.Second, RemoveResult{result(Denied)}, ""}, // one more try: it may be temporary
 			{minRetryPause, Tick{}, "call remove"},
 			{time.Second, RemoveResult{result(Denied)}, "report 7, interrupt"},
 			{time.Second, ListenerExited{}, "finish not removed"},
@@ -614,7 +614,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// playTo plays a scenario that leads somewhere for a reason.
+// playTo plays a scenario and checks the reason of its end.
 func playTo(t *testing.T, p Policy, rows []row, why string) {
 	t.Helper()
 	s := play(t, p, rows)
@@ -626,9 +626,9 @@ func playTo(t *testing.T, p Policy, rows []row, why string) {
 	}
 }
 
-// TestRejoinsAtMostFiveTimesAnHour deletes the agent under its listener again
-// and again; and then, after an hour, once more.
-func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
+// TestReregistersAtMostFiveTimesAnHour deletes the agent of a running listener again and
+// again, and once more after an hour.
+func TestReregistersAtMostFiveTimesAnHour(t *testing.T) {
 	deleted := func(id int) []row {
 		return []row{
 			{time.Second, SessionReady{}, ""},
@@ -657,8 +657,8 @@ func TestRejoinsAtMostFiveTimesAnHour(t *testing.T) {
 	play(t, Policy{Grace: time.Minute}, concat(rows, []row{{reregisterWindow, Tick{}, ""}}, deleted(20)))
 }
 
-// TestRestarts: five in a row with growing pauses; one that stayed ready for
-// long begins anew.
+// TestRestarts: five in a row, with growing pauses. The count starts again after a
+// listener was ready for restartResetTime.
 func TestRestarts(t *testing.T) {
 	ends := func(pause time.Duration) []row {
 		return []row{
@@ -704,7 +704,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestSplitAny: the parts of any grace period add up to it, and none is negative.
+// TestSplitAny: the parts of a grace period add up to it, and none is negative.
 func TestSplitAny(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		grace := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "grace"))
@@ -721,24 +721,25 @@ func TestSplitAny(t *testing.T) {
 	})
 }
 
-// TestPauses: later each time, never more often than the server wishes, and
-// close to the end half of what is left.
+// TestPauses: pauses grow, are at least the server's Retry-After, and near the deadline
+// are half of the time left.
 func TestPauses(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		tries      int
-		wish, left time.Duration // left: 0 for ever
+		retryAfter time.Duration
+		left       time.Duration // 0: no deadline
 		pause      time.Duration
 		late       bool
 	}{
 		{name: "first", pause: time.Second},
 		{name: "third", tries: 2, pause: 4 * time.Second},
 		{name: "many", tries: 1000, pause: maxRetryPause},
-		{name: "the server's wish", wish: time.Minute, pause: time.Minute},
-		{name: "no wish is for days", wish: math.MaxInt64, pause: maxRetryAfter},
+		{name: "Retry-After", retryAfter: time.Minute, pause: time.Minute},
+		{name: "Retry-After has a maximum", retryAfter: math.MaxInt64, pause: maxRetryAfter},
 		{name: "time enough", tries: 2, left: 5 * time.Second, pause: 4 * time.Second},
-		{name: "half of what is left", tries: 2, left: 4 * time.Second, pause: 2 * time.Second},
-		{name: "against the server's wish", wish: time.Hour, left: 4 * time.Second, pause: 2 * time.Second},
+		{name: "half of the time left", tries: 2, left: 4 * time.Second, pause: 2 * time.Second},
+		{name: "against Retry-After", retryAfter: time.Hour, left: 4 * time.Second, pause: 2 * time.Second},
 		{name: "too late", left: 400 * time.Millisecond, late: true},
 		{name: "past", left: -time.Second, late: true},
 	} {
@@ -748,7 +749,7 @@ func TestPauses(t *testing.T) {
 				until = began.Add(tt.left)
 			}
 			x := transition{State: State{call: callState{failures: tt.tries}}, now: began}
-			ok := x.retry(Remove, Result{RetryAfter: tt.wish}, until)
+			ok := x.retry(Remove, Result{RetryAfter: tt.retryAfter}, until)
 			if ok == tt.late || (ok && x.call.nextAt.Sub(began) != tt.pause) {
 				t.Errorf("got %v, %v; want %v", ok, x.call.nextAt.Sub(began), tt.pause)
 			}

@@ -9,9 +9,9 @@ import (
 )
 
 // simulation is everything outside Step: a server, a listener with its job, the
-// clock, and a runner that keeps the promises Step relies on: an answer by the
-// time the call names, a Tick at Wake, an answer at once after Abort, and a
-// process that dies of SIGKILL.
+// clock, and a supervisor. It does what Step relies on: a call is answered by its
+// deadline, a Tick comes at NextTick, an aborted call is answered at once, and SIGKILL
+// ends a process.
 type simulation struct {
 	t     *rapid.T
 	now   time.Time
@@ -21,68 +21,75 @@ type simulation struct {
 	pending *StartCall // the call in flight
 	aborted bool
 
-	askedAt time.Time
-	asks    int // since then, by answers alone
+	callsAt     time.Time
+	callsAtOnce int // calls at callsAt that followed from answers alone
 
-	agents   map[int]*simAgent // what the server has with this run's owner tag
-	nextID   int
-	posts    []time.Time // of the last second
-	latePost time.Time   // a POST whose answer was lost is acted on then
-	twin     bool        // somebody else's agent holds our name
-	twinOn   bool
-	proven   bool // the record in the agent's directory proves that it is ours
-	occupied bool // another agent was at work in our folder when that was last looked at
-	unseen   bool // somebody else's agent holds our name, and no look-up shows it
-	young    bool // it is offline, and just starting
-	former   int  // the agent of a run that was killed, according to the directory's files
-	leftover bool // a previous run left an agent, which is still to be replaced
-	lent     int  // the agent that somebody else registered for us
-	halfSeen bool // look-ups never show what a listener needs to log on
-	rejoins  []time.Time
+	// The server.
+	agents        map[int]*simAgent // with this run's owner tag
+	nextID        int
+	posts         []time.Time // of the last second
+	latePost      time.Time   // when the server acts on a POST whose answer was lost
+	holder        bool        // another agent has our name
+	holderOnline  bool
+	holderOurs    bool // the record in the directory proves that it is a previous run's
+	holderHidden  bool // another agent has our name, and no look-up shows it
+	holderRecent  bool // it is offline, and may just be starting
+	noCredentials bool // look-ups never return the listener's credentials
+	hidAgent      bool // an answer did not show an agent that exists
+	lockReported  bool // an answer said that a job runs whose listener has exited
 
-	alive    bool // the listener's process
-	dying    time.Time
-	listens  int  // the agent it serves
-	job      bool // a job runs in the listener
-	over     bool // its steps have ended, and its end is not reported yet
-	dyingJob bool // the listener was told to end, and its worker is still there
-	logged   bool // the listener's own log can be read
-	result   Cut  // what it will say of the last job
+	// What the start found.
+	dirInUse   bool // another agent used the directory at the last Prepare
+	previousID int  // the agent of a run that was killed, according to the directory's files
+	leftover   bool // a previous run left an agent, which is not replaced yet
+	externalID int  // the agent that another azptend registered for this one
 
-	lookAsked time.Time // of a look at the process table that is not answered; zero: there is none
-	lookSlow  bool      // it takes long
-	slowOnce  bool      // one did
+	// The listener and its job.
+	alive         bool
+	dying         time.Time // when it exits after a signal
+	listenerAgent int       // the agent that it serves
+	job           bool      // a job runs in it
+	stepsEnded    bool      // the job's steps have ended, and its end is not reported yet
+	startReported bool      // the job's start was reported on the socket
+	dyingJob      bool      // the listener was interrupted, and its worker still runs
+	logReadable   bool      // the listener's log can be read
+	lastCut       Cut       // what that log will say of the last job
+	socket        bool
+	updating      bool
+	received      int // jobs in this run
+	killSent      bool
 
-	frozen   bool    // azptend does not run: what happens waits
-	thawed   bool    // it was frozen before
-	lagged   bool    // the server has said that it does not know the agent, which it has
-	waiting  []Event // for it to go on
-	told     bool    // its start was told on the socket
-	socket   bool
-	updating bool
-	received int
+	scanBegan   time.Time // start of a scan of the process table that is not answered; zero: none
+	scanSlow    bool
+	scanWasSlow bool // an earlier scan was
 
-	insisted      bool
-	untold        bool // a job was cut that azptend did not know of
-	cutLate       bool // a listener was told to end when no drain budget was left
-	interrupts    int  // by a person
-	interruptedAt time.Time
-	clock         time.Time // the platform's word that counts
-	grace         time.Duration
-	termed        bool // SIGTERM has come
-	tried         bool // to disable the agent
-	killSent      bool // to this listener
-	stuck         bool // the server would not disable the agent
-	cut           bool // we cancelled a job
-	stale         bool // a worker was seen a while ago, and nobody says that its job has ended
-	unreported    bool // the listener was told to end when a job's steps had: nothing but its log tells the result
-	lostJob       bool // the listener died in the middle of one
-	sawLost       bool // and azptend knew of that job
-	lockSaid      bool // and the server has said that it holds it for running
-	named         map[int]bool
-	left          *Finish
-	seen          map[string]bool // phase × event
-	walked        []State
+	frozen    bool    // azptend does not run: events are queued
+	wasFrozen bool    // it was frozen before
+	queued    []Event // events since it was frozen
+
+	// Requests to end the run.
+	interrupts      int // SIGINTs that count
+	interruptedAt   time.Time
+	secondInterrupt bool
+	sigtermSent     bool
+	graceStart      time.Time // of the grace period that counts
+	grace           time.Duration
+
+	// What checkOutcome and checkReason need.
+	disableTried     bool
+	disableDenied    bool // the server refused to disable or to show the agent
+	cut              bool // a signal to the listener cut a job
+	cutUnreported    bool // and its start had not been reported
+	cutAfterDrain    bool // the listener was signalled when no drain time was left
+	workerStale      bool // a scan showed a worker, and nothing says that its job has ended
+	resultUnreported bool // the listener was interrupted between the end of the steps and the report
+	lostJob          bool // a listener exited during its job
+	lostJobKnown     bool // and azptend knew of that job
+	reregisteredAt   []time.Time
+	reported         map[int]bool // agents that ReportLeftover was about
+	finish           *Finish
+	seen             map[string]bool // phase × event
+	states           []State
 }
 
 type simAgent struct {
@@ -94,85 +101,85 @@ func newSimulation(t *rapid.T, p Policy, seen map[string]bool) *simulation {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	w := &simulation{
 		t: t, now: now, start: now, state: New(p),
-		agents: map[int]*simAgent{}, nextID: 7, named: map[int]bool{}, seen: seen,
-		twin:     rapid.Bool().Draw(t, "twin"),
-		twinOn:   rapid.Bool().Draw(t, "twin online"),
-		young:    rapid.Bool().Draw(t, "twin young"),
-		proven:   rapid.Bool().Draw(t, "twin proven"),
-		unseen:   rapid.IntRange(0, 20).Draw(t, "unseen") == 20,
-		halfSeen: rapid.Bool().Draw(t, "half seen"),
-		logged:   rapid.Bool().Draw(t, "logged"),
+		agents: map[int]*simAgent{}, nextID: 7, reported: map[int]bool{}, seen: seen,
+		holder:        rapid.Bool().Draw(t, "another agent has the name"),
+		holderOnline:  rapid.Bool().Draw(t, "it is online"),
+		holderRecent:  rapid.Bool().Draw(t, "it is recent"),
+		holderOurs:    rapid.Bool().Draw(t, "it is ours"),
+		holderHidden:  rapid.IntRange(0, 20).Draw(t, "another agent is hidden") == 20,
+		noCredentials: rapid.Bool().Draw(t, "no credentials"),
+		logReadable:   rapid.Bool().Draw(t, "log is readable"),
 	}
-	if !p.RegisterOnly && rapid.IntRange(0, 9).Draw(t, "former") == 9 {
-		w.former = w.addAgent()
+	if !p.RegisterOnly && rapid.IntRange(0, 9).Draw(t, "previous agent") == 9 {
+		w.previousID = w.addAgent()
 	}
-	w.feed(Begin{PreviousAgentID: w.former})
+	w.feed(Begin{PreviousAgentID: w.previousID})
 	return w
 }
 
-// feed steps, checks what must hold at every step, and does the actions.
+// feed applies an event. It checks what must hold after each step, and carries out the
+// actions.
 func (w *simulation) feed(e Event) {
 	if w.frozen {
-		w.waiting = append(w.waiting, e)
+		w.queued = append(w.queued, e)
 		return
 	}
 	w.step(e, Step)
 }
 
-// thaw lets azptend go on: it takes in all that has happened, and then looks at the
-// clock.
+// thaw lets azptend go on: it applies all queued events, and then checks deadlines.
 func (w *simulation) thaw() {
-	w.frozen, w.thawed = false, true
-	w.stale = w.stale || !w.alive && !w.socket
-	for _, e := range w.waiting {
-		if w.left == nil {
+	w.frozen, w.wasFrozen = false, true
+	w.workerStale = w.workerStale || !w.alive && !w.socket
+	for _, e := range w.queued {
+		if w.finish == nil {
 			w.step(e, Apply)
 		}
 	}
-	w.waiting = nil
+	w.queued = nil
 	w.feed(Tick{})
 }
 
 func (w *simulation) step(e Event, step func(State, Event, time.Time) (State, []Action)) {
 	w.seen[string(w.state.Phase)+" × "+reflect.TypeOf(e).Name()] = true
 	if _, answers := e.(interface{ Answer() Result }); !answers {
-		w.asks = 0
+		w.callsAtOnce = 0
 	}
 	before := w.state
-	if life := before.policy.Limits.Lifetime; life > 0 && !w.thawed && before.Phase != Gone && before.Reason == "" && w.now.After(w.start.Add(life)) {
-		w.t.Fatalf("lives on after its lifetime: %+v", before)
+	if life := before.policy.Limits.Lifetime; life > 0 && !w.wasFrozen && before.Phase != Gone && before.Reason == "" && w.now.After(w.start.Add(life)) {
+		w.t.Fatalf("goes on after its lifetime: %+v", before)
 	}
 	after, actions := step(before, e, w.now)
 	w.state = after
-	w.walked = append(w.walked, after)
-	w.countRejoin(before, after)
+	w.states = append(w.states, after)
+	w.countReregistration(before, after)
 	for _, a := range actions {
 		w.act(before, a)
 	}
 	wake := after.NextTick()
-	if _, settled := e.(Tick); (settled || len(w.waiting) == 0) && after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
-		w.t.Fatalf("would wake at once again: %+v", after)
+	if _, settled := e.(Tick); (settled || len(w.queued) == 0) && after.Phase != Gone && !wake.IsZero() && !wake.After(w.now) {
+		w.t.Fatalf("NextTick is not in the future: %+v", after)
 	}
 }
 
-func (w *simulation) countRejoin(before, after State) {
+func (w *simulation) countReregistration(before, after State) {
 	if after.Phase != Registering || before.Phase == Registering || before.Phase == Booting {
 		return
 	}
-	if w.leftover { // the first registration of this run
+	if w.leftover { // this is the first registration of this run
 		w.leftover, w.received = false, 0
 		return
 	}
-	w.rejoins = append(since(w.rejoins, w.now.Add(-reregisterWindow)), w.now)
-	if len(w.rejoins) > maxReregistrations {
-		w.t.Fatalf("registers anew for the %d. time within an hour", len(w.rejoins))
+	w.reregisteredAt = append(since(w.reregisteredAt, w.now.Add(-reregisterWindow)), w.now)
+	if len(w.reregisteredAt) > maxReregistrations {
+		w.t.Fatalf("registers again %d times within an hour", len(w.reregisteredAt))
 	}
 }
 
 func (w *simulation) act(before State, a Action) {
 	switch a := a.(type) {
 	case StartCall:
-		w.ask(a)
+		w.startCall(a)
 	case AbortCall:
 		w.aborted = true
 	case InterruptListener:
@@ -182,117 +189,116 @@ func (w *simulation) act(before State, a Action) {
 	case AwaitUpdate:
 		w.updating = true
 	case ScanForWorker:
-		if !w.alive && w.thawed { // its end is not known yet
+		if !w.alive && w.wasFrozen { // azptend does not know of its exit yet
 			return
 		}
 		if !w.alive {
-			w.t.Fatalf("looks for a worker of a listener that is gone")
+			w.t.Fatalf("scans for a worker of a listener that has exited")
 		}
-		w.lookAsked, w.lookSlow = w.now, rapid.IntRange(0, 9).Draw(w.t, "slow look") == 9
-		w.slowOnce = w.slowOnce || w.lookSlow
+		w.scanBegan, w.scanSlow = w.now, rapid.IntRange(0, 9).Draw(w.t, "slow scan") == 9
+		w.scanWasSlow = w.scanWasSlow || w.scanSlow
 	case ReportLeftover:
-		w.named[a.AgentID] = true
+		w.reported[a.AgentID] = true
 	case Finish:
-		w.left = &a
+		w.finish = &a
 	}
 }
 
-func (w *simulation) ask(a StartCall) {
+func (w *simulation) startCall(a StartCall) {
 	if w.pending != nil {
-		w.t.Fatalf("asks to %s while %s is in flight", a.Call, w.pending.Call)
+		w.t.Fatalf("starts %s while %s is in flight", a.Call, w.pending.Call)
 	}
-	if !a.Deadline.After(w.now) && !w.thawed {
-		w.t.Fatalf("asks to %s with no time to answer", a.Call)
+	if !a.Deadline.After(w.now) && !w.wasFrozen {
+		w.t.Fatalf("starts %s with no time to answer", a.Call)
 	}
 	if w.state.Phase == Stopping {
-		w.t.Fatalf("asks to %s while its listener is stopped: the removal would have to wait", a.Call)
+		w.t.Fatalf("starts %s while its listener is stopped: the removal would have to wait", a.Call)
 	}
-	w.judgeAsk(a)
+	w.checkCall(a)
 	if a.Call == Launch {
-		if w.lent != 0 && w.leftover { // the first listener of this run
+		if w.externalID != 0 && w.leftover { // the first listener of this run
 			w.leftover, w.received = false, 0
 		}
 		if w.alive {
 			w.t.Fatalf("launches a second listener")
 		}
-		unheard := w.thawed && len(w.named) > 0 // it was frozen for longer than a lock lasts
-		if w.state.policy.Once && w.received > 0 && !unheard {
-			w.t.Fatalf("starts a listener again that has had its one job")
+		missed := w.wasFrozen && len(w.reported) > 0 // it was frozen until the job's lock had expired
+		if w.state.policy.Once && w.received > 0 && !missed {
+			w.t.Fatalf("starts a second listener after the one job of a run with Once")
 		}
 	}
 	w.pending, w.aborted = &a, false
-	w.countAsks()
+	w.countCalls()
 }
 
-// mostAsks is how many calls can follow from answers alone: of a folder with a dead
-// run's agent and a name that another agent has, prepare, remove, register, look up,
-// remove conflicting, register, and with that answer lost, look up, launch.
-const mostAsks = 8
+// maxCallsAtOnce is how many calls can follow from answers alone. With a previous run's
+// agent in the directory and another agent that has the name, they are: prepare, remove,
+// register, look up, remove conflicting, register (answer lost), look up, launch.
+const maxCallsAtOnce = 8
 
-// countAsks sees a loop that only answers keep up: nothing else happens, and no
-// time goes by.
-func (w *simulation) countAsks() {
-	if !w.now.Equal(w.askedAt) {
-		w.askedAt, w.asks = w.now, 0
+// countCalls detects a loop of calls and answers without other events, at one moment.
+func (w *simulation) countCalls() {
+	if !w.now.Equal(w.callsAt) {
+		w.callsAt, w.callsAtOnce = w.now, 0
 	}
-	if w.asks++; w.asks > mostAsks {
-		w.t.Fatalf("asks %d times in an instant", w.asks)
+	if w.callsAtOnce++; w.callsAtOnce > maxCallsAtOnce {
+		w.t.Fatalf("starts %d calls at one moment", w.callsAtOnce)
 	}
 }
 
-// judgeAsk holds what a call must not do besides.
-func (w *simulation) judgeAsk(a StartCall) {
-	if w.lent != 0 && a.Call != Prepare && a.Call != Launch && a.Call != Inspect {
-		w.t.Fatalf("asks to %s although its agent is somebody else's", a.Call)
+// checkCall checks that a call is allowed now.
+func (w *simulation) checkCall(a StartCall) {
+	if w.externalID != 0 && a.Call != Prepare && a.Call != Launch && a.Call != Inspect {
+		w.t.Fatalf("starts %s although another azptend registered the agent", a.Call)
 	}
 	switch a.Call {
 	case Disable:
-		w.tried = true
+		w.disableTried = true
 	case RemoveConflicting:
-		if w.twinOn && !w.proven {
-			w.t.Fatalf("removes an online agent that nothing proves to be ours")
+		if w.holderOnline && !w.holderOurs {
+			w.t.Fatalf("removes an online agent without proof that it is ours")
 		}
-		if w.young && !w.twinOn && !w.proven {
-			w.t.Fatalf("removes an agent that may just be starting, and that nothing proves to be ours")
+		if w.holderRecent && !w.holderOnline && !w.holderOurs {
+			w.t.Fatalf("removes an agent that may just be starting, without proof that it is ours")
 		}
 	case Register:
 		if w.state.Reason != "" {
-			w.t.Fatalf("registers an agent although it was asked to end")
+			w.t.Fatalf("registers an agent after a drain was requested")
 		}
 	case Remove:
-		if w.alive && w.dying.IsZero() && !w.tried {
-			w.t.Fatalf("removes an agent that may be given a job at the same time")
+		if w.alive && w.dying.IsZero() && !w.disableTried {
+			w.t.Fatalf("removes an agent without disabling it first")
 		}
-		if left := w.state.exitDeadline().Sub(w.now); !w.clock.IsZero() && left > 3*minCallTime && a.Deadline.Sub(w.now) > left/2 {
+		if left := w.state.exitDeadline().Sub(w.now); !w.graceStart.IsZero() && left > 3*minCallTime && a.Deadline.Sub(w.now) > left/2 {
 			w.t.Fatalf("one removal may take %v of the %v that are left", a.Deadline.Sub(w.now), left)
 		}
 	}
 }
 
 func (w *simulation) drainLeft() bool {
-	return w.clock.IsZero() || w.now.Before(w.clock.Add(SplitGrace(w.grace).Drain))
+	return w.graceStart.IsZero() || w.now.Before(w.graceStart.Add(SplitGrace(w.grace).Drain))
 }
 
 func (w *simulation) interrupted() {
-	if !w.alive && w.thawed { // its end is not known yet
+	if !w.alive && w.wasFrozen { // azptend does not know of its exit yet
 		return
 	}
 	if !w.alive {
-		w.t.Fatalf("interrupts a listener that is gone")
+		w.t.Fatalf("interrupts a listener that has exited")
 	}
-	w.dyingJob = w.job && !w.over
-	w.stale = !w.job && !w.socket && w.state.session.worker.runs()
-	w.cutLate = w.cutLate || !w.drainLeft()
+	w.dyingJob = w.job && !w.stepsEnded
+	w.workerStale = !w.job && !w.socket && w.state.session.worker.runs()
+	w.cutAfterDrain = w.cutAfterDrain || !w.drainLeft()
 	w.endJob("interrupted")
-	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds to end")) * time.Second)
+	w.dying = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(w.t, "seconds until exit")) * time.Second)
 }
 
 func (w *simulation) killed() {
-	w.cutLate = w.cutLate || !w.drainLeft()
-	w.stale = w.stale || !w.job && !w.socket && w.state.session.worker.runs()
+	w.cutAfterDrain = w.cutAfterDrain || !w.drainLeft()
+	w.workerStale = w.workerStale || !w.job && !w.socket && w.state.session.worker.runs()
 	w.killSent = true
 	if w.updating {
-		w.t.Fatalf("kills the update's script: %+v", w.state)
+		w.t.Fatalf("kills the update script: %+v", w.state)
 	}
 	if w.alive {
 		w.endJob("killed")
@@ -304,44 +310,44 @@ func (w *simulation) endJob(how string) {
 	if !w.job {
 		return
 	}
-	cancels := w.state.policy.CancelOnTerm && w.termed
-	// Of an agent that somebody else registered nothing but the process table tells, and
-	// what that showed may be from before a freeze.
-	unknowable := w.thawed && !(w.socket && w.told) && w.listens == w.lent
-	// Nothing shows a job whose steps have ended and that azptend never knew of, if the
-	// server does not show the agent either, and cannot be asked to remove it.
-	unknowable = unknowable || w.over && w.lagged && !(w.socket && w.told)
-	if w.drainLeft() && !w.insisted && !w.stuck && !cancels && !unknowable {
+	cancels := w.state.policy.CancelOnTerm && w.sigtermSent
+	// Only the process table shows a job of an agent that another azptend registered, and
+	// the last scan may be from before a freeze.
+	unknowable := w.wasFrozen && !(w.socket && w.startReported) && w.listenerAgent == w.externalID
+	// No source shows a job whose steps have ended and whose start was not reported, if
+	// the server does not show the agent and does not answer the DELETE.
+	unknowable = unknowable || w.stepsEnded && w.hidAgent && !(w.socket && w.startReported)
+	if w.drainLeft() && !w.secondInterrupt && !w.disableDenied && !cancels && !unknowable {
 		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.Budget.Drain)
 	}
-	if w.over && how == "interrupted" { // its result stands
-		early := w.now.Before(w.clock.Add(SplitGrace(w.grace).Drain + SplitGrace(w.grace).Stop/2))
-		if early && w.told && w.socket && !w.insisted && !w.stuck && !cancels && !w.slowOnce && SplitGrace(w.grace).Stop > 0 {
-			w.t.Fatalf("a job whose steps have ended is %s, %v after the platform spoke", how, w.now.Sub(w.clock))
+	if w.stepsEnded && how == "interrupted" { // the interrupt does not change its result
+		early := w.now.Before(w.graceStart.Add(SplitGrace(w.grace).Drain + SplitGrace(w.grace).Stop/2))
+		if early && w.startReported && w.socket && !w.secondInterrupt && !w.disableDenied && !cancels && !w.scanWasSlow && SplitGrace(w.grace).Stop > 0 {
+			w.t.Fatalf("a job whose steps have ended is %s, %v after the grace period began", how, w.now.Sub(w.graceStart))
 		}
-		w.unreported = true
+		w.resultUnreported = true
 		w.finishJob()
 		return
 	}
-	w.cut, w.result, w.untold = true, SurelyCut, w.untold || !w.told || !w.socket
+	w.cut, w.lastCut, w.cutUnreported = true, SurelyCut, w.cutUnreported || !w.startReported || !w.socket
 	w.finishJob()
 }
 
 func (w *simulation) finishJob() {
-	w.job, w.over = false, false
-	if a := w.agents[w.listens]; a != nil {
+	w.job, w.stepsEnded = false, false
+	if a := w.agents[w.listenerAgent]; a != nil {
 		a.assigned = false
 	}
 }
 
-// horizon is how far time may go before something has to happen.
+// horizon is when the next thing happens by time; zero: never.
 func (w *simulation) horizon() time.Time {
 	times := []time.Time{w.dying, w.latePost}
 	if !w.frozen {
 		times = append(times, w.state.NextTick())
 	}
-	if !w.lookAsked.IsZero() {
-		times = append(times, w.lookAsked.Add(slowLook))
+	if !w.scanBegan.IsZero() {
+		times = append(times, w.scanBegan.Add(slowScan))
 	}
 	if w.pending != nil {
 		times = append(times, w.pending.Deadline)
@@ -349,19 +355,20 @@ func (w *simulation) horizon() time.Time {
 	return earliest(times...)
 }
 
-// pass lets time go by, and lets happen what is due.
-func (w *simulation) pass(d time.Duration) {
-	w.showWork()
+// advance moves the clock by d, or to the horizon if that is earlier, and does what is
+// due then.
+func (w *simulation) advance(d time.Duration) {
+	w.answerScan()
 	to := w.now.Add(d)
 	if h := w.horizon(); !h.IsZero() && h.Before(to) {
 		to = h
 	}
 	w.now = to
-	w.due()
+	w.runDue()
 }
 
-func (w *simulation) due() {
-	w.showWork()
+func (w *simulation) runDue() {
+	w.answerScan()
 	if reached(w.latePost, w.now) {
 		w.latePost = time.Time{}
 		w.addAgent()
@@ -373,33 +380,33 @@ func (w *simulation) due() {
 		w.dying = time.Time{}
 		w.exit(Exit{})
 	}
-	w.showWork()
+	w.answerScan()
 	if !w.frozen && reached(w.state.NextTick(), w.now) {
 		w.feed(Tick{})
-		w.showWork()
+		w.answerScan()
 	}
 	if w.pending != nil && w.aborted {
 		w.answer(false)
 	}
 }
 
-// slowLook is longer than a look is waited for.
-const slowLook = 3 * time.Second
+// slowScan is longer than maxScanTime.
+const slowScan = 3 * time.Second
 
-// showWork answers the look that is under way, if its time has come.
-func (w *simulation) showWork() {
-	for !w.lookAsked.IsZero() && (!w.lookSlow || reached(w.lookAsked.Add(slowLook), w.now)) {
-		w.lookAsked = time.Time{}
-		w.feed(WorkerScanned{Worker: w.work()})
+// answerScan answers the scan that is under way, if it is due.
+func (w *simulation) answerScan() {
+	for !w.scanBegan.IsZero() && (!w.scanSlow || reached(w.scanBegan.Add(slowScan), w.now)) {
+		w.scanBegan = time.Time{}
+		w.feed(WorkerScanned{Worker: w.workerState()})
 	}
 }
 
-// work is what the process table shows.
-func (w *simulation) work() WorkerState {
+// workerState is what a scan of the process table shows.
+func (w *simulation) workerState() WorkerState {
 	switch {
-	case w.job && w.over && w.listens == w.lent: // else nothing at all shows it
+	case w.job && w.stepsEnded && w.listenerAgent == w.externalID: // no other source shows this job
 		return WorkerWithoutSteps
-	case w.job && w.over:
+	case w.job && w.stepsEnded:
 		return rapid.SampledFrom([]WorkerState{NoWorker, WorkerWithoutSteps}).Draw(w.t, "work")
 	case w.job, w.dyingJob && w.alive:
 		return WorkerWithSteps
@@ -414,32 +421,31 @@ func (w *simulation) addAgent() int {
 }
 
 func (w *simulation) exit(e Exit) {
-	if w.job && !w.told && w.socket { // what it has said is read before its end is told
-		w.told = true
+	if w.job && !w.startReported && w.socket { // its notifications are read before its exit is seen
+		w.startReported = true
 		w.feed(JobStarted{})
 	}
-	w.end(e)
+	w.listenerEnded(e)
 }
 
-// end is the listener's end, whatever was known of it.
-func (w *simulation) end(e Exit) {
-	w.stale = w.stale || !w.job && !w.socket && w.state.session.worker.runs()
-	w.alive, w.dying, w.dyingJob, w.lookAsked = false, time.Time{}, false, time.Time{}
+// listenerEnded is the listener's exit. A job whose start was not reported stays unknown.
+func (w *simulation) listenerEnded(e Exit) {
+	w.workerStale = w.workerStale || !w.job && !w.socket && w.state.session.worker.runs()
+	w.alive, w.dying, w.dyingJob, w.scanBegan = false, time.Time{}, false, time.Time{}
 	if w.job {
 		w.lostJob = true
-		w.sawLost = w.sawLost || w.state.Job == RunningJob && !w.frozen && e.Code != 3 && e.Code != 4
-		w.job, w.over = false, false // the server keeps it assigned until the lock lapses
+		w.lostJobKnown = w.lostJobKnown || w.state.Job == RunningJob && !w.frozen && e.Code != 3 && e.Code != 4
+		w.job, w.stepsEnded = false, false // the server keeps it assigned until its lock expires
 	}
 	ended := ListenerExited{Exit: e}
-	if w.logged {
-		ended.Cut = w.result
+	if w.logReadable {
+		ended.Cut = w.lastCut
 	}
-	w.result = NotCut
+	w.lastCut = NotCut
 	w.feed(ended)
 }
 
-// answer answers the call in flight: as the server would (well), or with a
-// fault.
+// answer answers the call in flight: well, or with a fault.
 func (w *simulation) answer(well bool) {
 	a := *w.pending
 	w.pending, w.aborted = nil, false
@@ -454,7 +460,7 @@ func (w *simulation) answer(well bool) {
 	case RemoveConflicting:
 		r := w.either(well, fault)
 		if r.Outcome == OK {
-			w.twin = false
+			w.holder = false
 		}
 		w.feed(RemoveConflictingResult{r})
 	case Launch:
@@ -468,42 +474,43 @@ func (w *simulation) answer(well bool) {
 	}
 }
 
-// prepare answers Prepare: now and then there is an agent already.
+// prepare answers Prepare. Sometimes it finds the agent of a previous run, or one that
+// another azptend registered.
 func (w *simulation) prepare(well bool, fault Result) {
-	if rapid.IntRange(0, 3).Draw(w.t, "folder") == 3 {
+	if rapid.IntRange(0, 3).Draw(w.t, "directory in use") == 3 {
 		fault.Outcome = DirInUse
 	}
 	e := PrepareResult{Result: w.either(well, fault)}
-	w.occupied = e.Outcome == DirInUse
+	w.dirInUse = e.Outcome == DirInUse
 	if !well {
 		w.feed(e)
 		return
 	}
 	found := rapid.IntRange(0, 5).Draw(w.t, "found")
-	if w.former != 0 {
+	if w.previousID != 0 {
 		found = 5
 	}
 	switch {
 	case w.state.policy.RegisterOnly:
 	case found == 4:
-		w.lent = w.addAgent()
-		e.ExternalAgentID, e.Leftover.ListenerRuns = w.lent, rapid.Bool().Draw(w.t, "alive")
+		w.externalID = w.addAgent()
+		e.ExternalAgentID, e.Leftover.ListenerRuns = w.externalID, rapid.Bool().Draw(w.t, "listener runs")
 		if w.alive = e.Leftover.ListenerRuns; w.alive {
-			w.leftover, w.listens = true, w.lent
+			w.leftover, w.listenerAgent = true, w.externalID
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.lent].assigned, e.Leftover.WorkerRuns = w.job, w.job
+			w.agents[w.externalID].assigned, e.Leftover.WorkerRuns = w.job, w.job
 		}
 	case found == 5:
 		w.leftover = true
-		id := w.former
+		id := w.previousID
 		if id == 0 {
 			id = w.addAgent()
 		}
-		e.Leftover = Leftover{AgentID: id, ListenerRuns: rapid.Bool().Draw(w.t, "alive")}
+		e.Leftover = Leftover{AgentID: id, ListenerRuns: rapid.Bool().Draw(w.t, "listener runs")}
 		if w.alive = e.Leftover.ListenerRuns; w.alive {
-			w.listens, w.tried = e.Leftover.AgentID, false
+			w.listenerAgent, w.disableTried = e.Leftover.AgentID, false
 			w.job = rapid.Bool().Draw(w.t, "with a job")
-			w.agents[w.listens].assigned, e.Leftover.WorkerRuns = w.job, w.job
+			w.agents[w.listenerAgent].assigned, e.Leftover.WorkerRuns = w.job, w.job
 		}
 	}
 	w.feed(e)
@@ -516,8 +523,8 @@ func (w *simulation) either(well bool, fault Result) Result {
 	return fault
 }
 
-// countPost sees a loop that never pauses: one POST may meet another agent and be
-// repeated as soon as that is removed, and no more.
+// countPost detects a loop without pauses. A POST may be repeated at once only after
+// another agent that had the name was removed.
 func (w *simulation) countPost() {
 	w.posts = append(since(w.posts, w.now.Add(-time.Second)), w.now)
 	if len(w.posts) > 2 {
@@ -527,7 +534,7 @@ func (w *simulation) countPost() {
 
 func (w *simulation) post(well bool) RegisterResult {
 	w.countPost()
-	if len(w.agents) > 0 || w.twin || w.unseen {
+	if len(w.agents) > 0 || w.holder || w.holderHidden {
 		return RegisterResult{Result: Result{Outcome: NameTaken}}
 	}
 	if well {
@@ -555,14 +562,14 @@ func (w *simulation) lookUp(well bool, fault Result) LookUpResult {
 	}
 	for id := range w.agents {
 		return LookUpResult{Result: Result{Outcome: OK}, Owner: ThisRun, AgentID: id,
-			HasCredentials: !w.halfSeen && rapid.Bool().Draw(w.t, "complete")}
+			HasCredentials: !w.noCredentials && rapid.Bool().Draw(w.t, "complete")}
 	}
-	if w.twin {
+	if w.holder {
 		owner := Foreign
-		if w.proven {
+		if w.holderOurs {
 			owner = PreviousRun
 		}
-		return LookUpResult{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.twinOn, RecentlyCreated: w.young && !w.twinOn}
+		return LookUpResult{Result: Result{Outcome: OK}, Owner: owner, AgentID: 3, Online: w.holderOnline, RecentlyCreated: w.holderRecent && !w.holderOnline}
 	}
 	return LookUpResult{Result: Result{Outcome: OK}, Owner: NoAgent}
 }
@@ -574,13 +581,13 @@ func (w *simulation) launch(well bool) {
 	}
 	if w.state.policy.RegisterOnly {
 		if w.state.Reason == "" {
-			w.lent = w.state.AgentID
+			w.externalID = w.state.AgentID
 		}
 		w.feed(LaunchResult{Result{Outcome: OK}})
 		return
 	}
-	w.alive, w.socket, w.told, w.listens = true, true, false, w.state.AgentID
-	w.killSent, w.tried = false, false
+	w.alive, w.socket, w.startReported, w.listenerAgent = true, true, false, w.state.AgentID
+	w.killSent, w.disableTried = false, false
 	w.feed(LaunchResult{Result{Outcome: OK}})
 }
 
@@ -588,7 +595,7 @@ func (w *simulation) disable(id int, well bool, fault Result) Result {
 	a := w.agents[id]
 	switch {
 	case !well && rapid.IntRange(0, 5).Draw(w.t, "denied") == 0:
-		w.stuck = true
+		w.disableDenied = true
 		return Result{Outcome: Denied}
 	case a == nil:
 		return Result{Outcome: NotFound}
@@ -602,20 +609,20 @@ func (w *simulation) disable(id int, well bool, fault Result) Result {
 func (w *simulation) inspect(id int, well bool, fault Result) InspectResult {
 	a := w.agents[id]
 	switch {
-	case !well && rapid.IntRange(0, 5).Draw(w.t, "may not look") == 0:
-		w.stuck = true
-		return InspectResult{Result: Result{Outcome: Denied}, Worker: w.work()}
-	case !well && id != w.lent && rapid.IntRange(0, 3).Draw(w.t, "a look that lags") == 0:
-		w.lagged = true
-		return InspectResult{Result: Result{Outcome: NotFound}, Worker: w.work()}
+	case !well && rapid.IntRange(0, 5).Draw(w.t, "inspection denied") == 0:
+		w.disableDenied = true
+		return InspectResult{Result: Result{Outcome: Denied}, Worker: w.workerState()}
+	case !well && id != w.externalID && rapid.IntRange(0, 3).Draw(w.t, "outdated answer") == 0:
+		w.hidAgent = true
+		return InspectResult{Result: Result{Outcome: NotFound}, Worker: w.workerState()}
 	case !well:
-		return InspectResult{Result: fault, Worker: w.work()}
-	case id == w.lent: // only the process table can be asked
-		return InspectResult{Result: Result{Outcome: OK}, Worker: w.work()}
+		return InspectResult{Result: fault, Worker: w.workerState()}
+	case id == w.externalID: // only the process table can be asked
+		return InspectResult{Result: Result{Outcome: OK}, Worker: w.workerState()}
 	case a == nil:
-		return InspectResult{Result: Result{Outcome: NotFound}, Worker: w.work()}
+		return InspectResult{Result: Result{Outcome: NotFound}, Worker: w.workerState()}
 	}
-	return InspectResult{Result: Result{Outcome: OK}, Assigned: a.assigned, Worker: w.work()}
+	return InspectResult{Result: Result{Outcome: OK}, Assigned: a.assigned, Worker: w.workerState()}
 }
 
 func (w *simulation) remove(id int, well bool, fault Result) Result {
@@ -624,12 +631,12 @@ func (w *simulation) remove(id int, well bool, fault Result) Result {
 	case a == nil && well:
 		return Result{Outcome: NotFound}
 	case a != nil && a.assigned && well:
-		w.lockSaid = w.lostJob
+		w.lockReported = w.lostJob
 		return Result{Outcome: JobRunning}
 	case well:
 		delete(w.agents, id)
 		return Result{Outcome: OK}
-	case rapid.IntRange(0, 3).Draw(w.t, "acted all the same") == 0 && a != nil && !a.assigned:
+	case rapid.IntRange(0, 3).Draw(w.t, "removed, answer lost") == 0 && a != nil && !a.assigned:
 		delete(w.agents, id)
 		return Result{Outcome: AnswerLost}
 	case rapid.IntRange(0, 8).Draw(w.t, "refused") == 0:
@@ -638,22 +645,22 @@ func (w *simulation) remove(id int, well bool, fault Result) Result {
 	return fault
 }
 
-// moves are the things that may happen next, by name.
+// moves are the things that can happen next, by name.
 func (w *simulation) moves() map[string]func() {
 	m := map[string]func(){
-		"time passes":     func() { w.pass(time.Duration(rapid.IntRange(1, 8000).Draw(w.t, "ms")) * time.Millisecond) },
-		"next deadline":   func() { w.pass(time.Hour) },
+		"time passes":     func() { w.advance(time.Duration(rapid.IntRange(1, 8000).Draw(w.t, "ms")) * time.Millisecond) },
+		"next deadline":   func() { w.advance(time.Hour) },
 		"SIGTERM":         w.sigterm,
 		"SIGINT":          w.sigint,
-		"notice":          w.notice,
+		"scheduled event": w.scheduledEvent,
 		"azptend drain":   func() { w.feed(DrainRequested{Reason: "asked"}) },
 		"early tick":      func() { w.feed(Tick{}) },
-		"minutes go by":   func() { w.pass(5 * time.Minute) },
+		"minutes pass":    func() { w.advance(5 * time.Minute) },
 		"nothing happens": func() {},
 	}
 	if w.frozen {
-		for _, name := range []string{"SIGTERM", "SIGINT", "notice", "azptend drain", "early tick"} {
-			delete(m, name) // what comes then is as if it came when azptend goes on
+		for _, name := range []string{"SIGTERM", "SIGINT", "scheduled event", "azptend drain", "early tick"} {
+			delete(m, name) // the same as if it came after the freeze
 		}
 		m["azptend goes on"] = w.thaw
 	} else {
@@ -663,12 +670,13 @@ func (w *simulation) moves() map[string]func() {
 		m["answer"] = func() { w.answer(true) }
 		m["fault"] = func() { w.answer(false) }
 	}
-	// A lock takes minutes to lapse. Where nobody was told of it in all that time, nobody knows.
-	if a := w.agents[w.listens]; !w.alive && w.lockSaid && a != nil && a.assigned {
-		m["the lock lapses"] = func() { a.assigned = false }
+	// A lock expires after minutes. It does so here only after an answer has shown the job,
+	// because azptend asks within that time.
+	if a := w.agents[w.listenerAgent]; !w.alive && w.lockReported && a != nil && a.assigned {
+		m["lock expires"] = func() { a.assigned = false }
 	}
 	if w.updating {
-		m["update settles"] = func() { w.updating = false; w.feed(UpdateEnded{}) }
+		m["update ends"] = func() { w.updating = false; w.feed(UpdateEnded{}) }
 	}
 	if w.alive {
 		w.listenerMoves(m)
@@ -677,16 +685,16 @@ func (w *simulation) moves() map[string]func() {
 }
 
 func (w *simulation) listenerMoves(m map[string]func()) {
-	a := w.agents[w.listens]
+	a := w.agents[w.listenerAgent]
 	dying := !w.dying.IsZero()
 	m["session"] = func() { w.feed(SessionReady{}) }
-	m["session is held"] = func() { w.feed(SessionConflict{}) }
-	m["an hourly list, and its doubt"] = func() { w.feed(AgentMaybeDeleted{}) }
-	m["its registration is refused"] = func() { w.feed(AgentMaybeDeleted{LogonRefused: true}) }
+	m["session conflict"] = func() { w.feed(SessionConflict{}) }
+	m["agent not listed"] = func() { w.feed(AgentMaybeDeleted{}) }
+	m["logon refused"] = func() { w.feed(AgentMaybeDeleted{LogonRefused: true}) }
 	m["exit"] = func() {
 		ends := []Exit{{}, {Code: 1}, {Code: 2}, {Code: 3}, {Code: 4}, {Signal: 9}}
 		if w.leftover {
-			ends = ends[:1] // how another's child ended is not known
+			ends = ends[:1] // azptend cannot see the exit code of a process that is not its child
 		}
 		w.exit(rapid.SampledFrom(ends).Draw(w.t, "how"))
 	}
@@ -698,16 +706,16 @@ func (w *simulation) listenerMoves(m map[string]func()) {
 		m["job assigned"] = func() { a.assigned = true }
 	}
 	if a != nil && a.assigned && !w.job && !dying && mayTake {
-		m["job starts"] = func() { w.job, w.told, w.result = true, false, NotCut; w.received++ }
+		m["job starts"] = func() { w.job, w.startReported, w.lastCut = true, false, NotCut; w.received++ }
 	}
-	if w.job && !w.told && w.socket {
-		m["killed before it could tell"] = func() { w.end(Exit{Signal: 9}) }
-		m["start is told"] = func() { w.told = true; w.feed(JobStarted{}) }
+	if w.job && !w.startReported && w.socket {
+		m["killed before the start is reported"] = func() { w.listenerEnded(Exit{Signal: 9}) }
+		m["start is reported"] = func() { w.startReported = true; w.feed(JobStarted{}) }
 	}
-	if w.job && !w.over {
-		m["steps end"] = func() { w.over = true }
+	if w.job && !w.stepsEnded {
+		m["steps end"] = func() { w.stepsEnded = true }
 	}
-	if w.job && (w.told || !w.socket) {
+	if w.job && (w.startReported || !w.socket) {
 		m["job finishes"] = func() {
 			w.finishJob()
 			if w.socket {
@@ -716,36 +724,36 @@ func (w *simulation) listenerMoves(m map[string]func()) {
 		}
 	}
 	if a != nil && !a.assigned {
-		m["deleted by a person"] = func() { delete(w.agents, w.listens) }
+		m["deleted by a person"] = func() { delete(w.agents, w.listenerAgent) }
 	}
 }
 
-// sigterm is the platform's word.
+// sigterm sends SIGTERM, which starts the grace period.
 func (w *simulation) sigterm() {
-	w.termed = true
-	w.gives(w.state.policy.Grace)
+	w.sigtermSent = true
+	w.startGrace(w.state.policy.Grace)
 	w.feed(DrainRequested{Reason: "SIGTERM", StartsGrace: true, CancelsJob: true, At: w.now})
 }
 
 func (w *simulation) sigint() {
 	if w.interrupts == 0 || w.now.Sub(w.interruptedAt) >= secondInterruptAfter {
 		w.interrupts, w.interruptedAt = w.interrupts+1, w.now
-		w.insisted = w.interrupts > 1
-		w.gives(w.state.policy.Grace)
+		w.secondInterrupt = w.interrupts > 1
+		w.startGrace(w.state.policy.Grace)
 	}
 	w.feed(UserInterrupt{At: w.now})
 }
 
-// gives is the platform's word: what ends first counts.
-func (w *simulation) gives(grace time.Duration) {
-	if w.clock.IsZero() || w.now.Add(grace).Before(w.clock.Add(w.grace)) {
-		w.clock, w.grace = w.now, grace
+// startGrace starts a grace period. The one that ends first counts.
+func (w *simulation) startGrace(grace time.Duration) {
+	if w.graceStart.IsZero() || w.now.Add(grace).Before(w.graceStart.Add(w.grace)) {
+		w.graceStart, w.grace = w.now, grace
 	}
 }
 
-// notice is the platform's word that says by when it ends.
-func (w *simulation) notice() {
-	grace := time.Duration(rapid.SampledFrom([]int{1, 4, 30, 900}).Draw(w.t, "notice")) * time.Second
-	w.gives(grace)
-	w.feed(DrainRequested{Reason: "notice", StartsGrace: true, Grace: grace, At: w.now})
+// scheduledEvent announces when the platform ends the machine.
+func (w *simulation) scheduledEvent() {
+	grace := time.Duration(rapid.SampledFrom([]int{1, 4, 30, 900}).Draw(w.t, "scheduled event")) * time.Second
+	w.startGrace(grace)
+	w.feed(DrainRequested{Reason: "scheduled event", StartsGrace: true, Grace: grace, At: w.now})
 }

@@ -51,7 +51,7 @@ type JobState string
 const (
 	NoJob      JobState = "none"
 	RunningJob JobState = "running"
-	UnknownJob JobState = "unknown" // the socket was lost: treated as running
+	UnknownJob JobState = "unknown" // the socket was lost: a job may run
 )
 
 // disableState is whether the server may still assign jobs to the agent.
@@ -60,7 +60,7 @@ type disableState string
 const (
 	notDisabled    disableState = "not disabled"
 	disabled       disableState = "disabled"
-	disableRefused disableState = "refused" // azptend goes on without
+	disableRefused disableState = "refused" // azptend drains without it
 )
 
 // Policy is everything that the settings decide about a run.
@@ -75,9 +75,9 @@ type Policy struct {
 	Limits       Limits
 }
 
-// Limits are when an agent exits by itself. Each ends in a drain without a
-// deadline: the server is told to assign no further job, a job that slipped in is
-// finished, and only then is the agent removed. Zero is no limit.
+// Limits say when an agent exits by itself. Each starts a drain without a deadline:
+// the agent is disabled, a job that was assigned just before is finished, and then
+// the agent is removed. Zero is no limit.
 type Limits struct {
 	Idle     time.Duration // no job for this long
 	Lifetime time.Duration // since the start
@@ -92,8 +92,8 @@ type State struct {
 	Job          JobState
 	AgentID      int    // the server's id once Registered, and after
 	Jobs         int    // jobs that the listener received in this run
-	Reason       string // why the agent drains; empty while nothing asked for that
-	Interrupts   int    // how many SIGINT counted so far
+	Reason       string // why the agent drains; empty before a drain
+	Interrupts   int    // the number of SIGINTs that count
 	Budget       Budget // how the grace period is spent, or would be if it began now
 
 	policy    Policy
@@ -110,7 +110,7 @@ type State struct {
 type registrationState struct {
 	previousID   int       // while Booting: the agent that a killed run left, according to its files
 	conflictID   int       // the agent that RemoveConflicting is about
-	waitingSince time.Time // since when another agent's name or directory is waited for
+	waitingSince time.Time // start of the wait for another agent that has the name or the directory
 
 	answerLostAt time.Time // when the answer to Register was lost or unclear; zero: it was neither
 	nameTaken    bool      // the last answer to Register was NameTaken
@@ -118,13 +118,13 @@ type registrationState struct {
 
 	disable        disableState
 	notShown       int       // inspections in a row that did not show the agent
-	logonRefusedAt time.Time // since when the server refuses the listener's logon
+	logonRefusedAt time.Time // when the server first refused the listener's logon
 	notFoundOnce   bool      // the last answer to a change of the agent was NotFound
-	removeRefused  bool      // a removal was refused for a reason that does not pass
+	removeRefused  bool      // a removal was refused for a lasting reason
 	abandonErr     error     // why the agent was abandoned
 
 	reregister     bool        // after the removal, register again instead of finishing
-	reregisteredAt []time.Time // when that was done, within the last hour
+	reregisteredAt []time.Time // the times of that, within the last hour
 }
 
 // sessionState is what is known of one listener's session and of its jobs.
@@ -133,40 +133,40 @@ type sessionState struct {
 	readyAt       time.Time // when its session existed; zero: not yet
 	adopted       bool      // a previous run started this listener, and its jobs are that run's
 	conflict      bool      // it met the session of an earlier listener
-	conflictSince time.Time // since when that is in the way
-	restarts      int       // restarts since a listener last stayed ready for long
-	lastExit      Exit      // how it last exited, while the cause is looked into
+	conflictSince time.Time // when a listener first met that session
+	restarts      int       // restarts since a listener last stayed ready for restartResetTime
+	lastExit      Exit      // how it last exited, while the server is asked about the agent
 
-	noJobSince      time.Time // since when the listener has no job
-	endedAfterDrain bool      // its last job ended after a drain was asked for
+	noJobSince      time.Time // when the listener last became idle
+	endedAfterDrain bool      // its last job ended after a drain was requested
 	jobAssigned     bool      // the server last showed an assigned job
 
-	worker     WorkerState // what the process table last showed
-	scanned    WorkerState // the same, if only that it could not be seen
-	scannedAt  time.Time   // when that began; zero: there was none since the last job ended
-	scanSince  time.Time   // since when a scan is under way; zero: none is
+	worker     WorkerState // the last scan's result, except WorkerUnknown
+	scanned    WorkerState // the last scan's result
+	scannedAt  time.Time   // when the last finished scan began; zero: no scan since the last job ended
+	scanSince  time.Time   // when the scan that is under way began; zero: none is
 	nextScanAt time.Time   // zero: none is planned
 }
 
-// drainState is the end that was asked for.
+// drainState is the progress of a drain, from the request to the listener's exit.
 type drainState struct {
 	graceStartedAt time.Time     // when the grace period began; zero: there is no deadline
 	grace          time.Duration // its length
-	interruptedAt  time.Time     // when the last SIGINT came; one within a second of it is the same
+	interruptedAt  time.Time     // time of the last SIGINT that counts; another within a second does not count
 	cancelJob      bool          // a running job is cancelled, because of Policy.CancelOnTerm
-	idleSince      time.Time     // since when server and process table agree that no job runs
-	killAt         time.Time     // while Stopping: when SIGKILL follows, or when waiting for its effect ends
+	idleSince      time.Time     // since then, server and process table agree that no job runs
+	killAt         time.Time     // while Stopping: when SIGKILL is sent, or when the wait after SIGKILL ends
 	exitAt         time.Time     // when azptend exits, once the last scan has begun
 
-	cutSince       time.Time // since when the job is due to be cut; zero: it is not
-	cutScanned     bool      // a scan that began since then has come in
-	scanTooOld     bool      // the scan that is under way began before then
-	interruptCause End       // why azptend interrupted the listener, if that cut a job
-	mayBeCut       bool      // a job may have run then
+	cutSince       time.Time // when the cut became due; zero: no cut is due
+	cutScanned     bool      // a scan that began after cutSince has finished
+	scanTooOld     bool      // the scan that is under way began before cutSince
+	interruptCause End       // the run's end if the interrupt of the listener cut a job
+	mayBeCut       bool      // a job may have run at the interrupt
 
-	stopSince  time.Time // since when the listener is to be stopped, once a scan shows no worker
-	stopScans  int       // how many scans were waited for
-	stopScanBy time.Time // until when the scan that is under way is waited for
+	stopSince  time.Time // when azptend wanted to stop the listener, and first scanned for a worker
+	stopScans  int       // the number of those scans
+	stopScanBy time.Time // how long the scan that is under way is waited for
 }
 
 // callState is the call in flight and the next one.
@@ -177,8 +177,8 @@ type callState struct {
 	next       Call      // begins at nextAt, once no call is in flight
 	nextAt     time.Time
 	failures   int       // in a row, of the call that next repeats
-	retryUntil time.Time // when repeating it stops; zero: never
-	giveUpAt   time.Time // when the phase is given up, where no grace period rules
+	retryUntil time.Time // when the retries of it stop; zero: never
+	giveUpAt   time.Time // end of Booting, Registering or Removing if the exit deadline is not earlier
 }
 
 // New is the state of an agent that has done nothing yet.
@@ -199,8 +199,8 @@ func New(p Policy) State {
 // period has not begun.
 func (s State) Deadline() time.Time { return s.sinceGraceStart(s.drain.grace) }
 
-// RegistrationEnded says that a step ended a registration. One that is followed by
-// another at once is Unregistered already.
+// RegistrationEnded says that a step ended a registration. The state after it is
+// Unregistered if azptend registers again.
 func RegistrationEnded(before, after State) bool {
 	ended := after.Registration == Removed || after.Registration == Unregistered || after.AgentID != before.AgentID
 	return before.Registration == Registered && ended

@@ -20,9 +20,9 @@ func Step(s State, e Event, now time.Time) (State, []Action) {
 	return t.State, t.actions
 }
 
-// Apply applies an event after which more have already happened; the last of them
-// goes to Step. So all of them are known before anything is decided and before any
-// deadline, and no job that has ended is cut, or reported as cut.
+// Apply applies an event if later events are already queued. The caller passes the
+// last one to Step, so that all of them are known before a deadline is checked.
+// Otherwise a job could be cut although its end is in the queue.
 func Apply(s State, e Event, now time.Time) (State, []Action) {
 	if s.Phase == Gone {
 		return s, nil
@@ -58,8 +58,8 @@ func (s State) NextTick() time.Time {
 	return earliest(times...)
 }
 
-// NextRetry is when a call that failed is repeated, and until when that goes on;
-// zero where there is no such call, or no such end.
+// NextRetry is when a call that failed is repeated, and when azptend stops repeating
+// it. Zero means that there is no such call, or no such end.
 func (s State) NextRetry() (at, until time.Time) {
 	if s.call.inFlight != NoCall || s.call.next == NoCall || s.call.failures == 0 {
 		return time.Time{}, time.Time{}
@@ -67,7 +67,7 @@ func (s State) NextRetry() (at, until time.Time) {
 	return s.call.nextAt, s.call.retryUntil
 }
 
-// transition is one step in the making.
+// transition is a step that is being computed: the state so far and its actions.
 type transition struct {
 	State
 	now     time.Time
@@ -128,7 +128,7 @@ func (t *transition) apply(e Event) {
 	}
 }
 
-// advance does what the state asks for. It is the one place where calls start.
+// advance does what follows from the state. Only this function starts calls.
 func (t *transition) advance() {
 	switch t.Phase {
 	case Draining:
@@ -143,8 +143,8 @@ func (t *transition) advance() {
 	}
 }
 
-// schedule makes c the next call, after a while. It replaces the call that was
-// scheduled.
+// schedule makes c the next call, after a pause. It replaces a call that was
+// scheduled before.
 func (t *transition) schedule(c Call, after time.Duration) {
 	t.call.next, t.call.nextAt = c, t.now.Add(after)
 }
@@ -185,11 +185,11 @@ func (t *transition) callDeadline(c Call) time.Time {
 	return earliest(by, t.exitDeadline())
 }
 
-// retry schedules the same call once more, later each time. It returns false if
-// until (zero: never) comes first. Jitter adds up to half of the pause, so that a
-// hundred agents do not come back at the same moment. Close to until the pause is
-// half of what is left, whatever the server wishes: the last try costs nothing and
-// may save a ghost.
+// retry schedules the same call once more, after a longer pause each time. Jitter
+// adds up to half of the pause, so that a hundred agents do not retry at the same
+// moment. If the pause would reach until (zero: never), it is half of the time left,
+// even if the server asked for more: a last try may avoid a ghost. If that is less
+// than shortPause, retry returns false.
 func (t *transition) retry(c Call, r Result, until time.Time) bool {
 	pause := max(backoff(t.call.failures), min(r.RetryAfter, maxRetryAfter))
 	pause += time.Duration(t.policy.jitter(t.call.failures) * float64(pause) / 2)
@@ -205,8 +205,8 @@ func (t *transition) retry(c Call, r Result, until time.Time) bool {
 	return true
 }
 
-// setEnd sets how the run ends. The first end stands, unless it is OK and a later
-// one is not.
+// setEnd sets how the run ends. It does not replace an earlier end, unless that is OK
+// and e is not.
 func (t *transition) setEnd(e End) {
 	if t.end.Reason == "" || (t.end.Outcome == OK && e.Outcome != OK) {
 		t.end = e

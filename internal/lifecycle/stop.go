@@ -2,8 +2,8 @@ package lifecycle
 
 import "time"
 
-// interrupt tells the listener to cancel its job and exit. Whether that cut a job is
-// known when it has exited.
+// interrupt tells the listener to cancel its job and exit. judgeCut decides after its
+// exit whether that cut a job.
 func (t *transition) interrupt(cause End) {
 	t.drain.interruptCause, t.drain.mayBeCut = cause, t.hasJob() || cause == notSeen
 	t.interruptAndScan()
@@ -21,8 +21,8 @@ func (t *transition) kill() {
 	t.stopDraining()
 }
 
-// stopDraining continues with stopping. The calls of draining are of no more use,
-// and the removal must not wait for them.
+// stopDraining changes from Draining to Stopping. It aborts the call in flight, so that
+// the removal does not wait for it.
 func (t *transition) stopDraining() {
 	if t.Phase != Draining {
 		return
@@ -46,9 +46,9 @@ func (t *transition) advanceStopping() {
 	}
 }
 
-// stopIdleListener stops a listener whose agent is removed or abandoned. One that was to
-// take a single job exits by itself. A worker that the process table shows is a job that
-// nothing else shows: azptend may have been frozen when it began.
+// stopIdleListener stops a listener whose agent is removed or abandoned. After the one
+// job of a run with Once, the listener exits by itself. If the process table shows a
+// worker, azptend may have been frozen when its job began: no other source shows it.
 func (t *transition) stopIdleListener() {
 	switch {
 	case t.served():
@@ -67,10 +67,9 @@ func (t *transition) stopIdleListener() {
 	}
 }
 
-// scannedBeforeStop has the process table scanned, and reports whether the listener can
-// be stopped: the scan came in and is recent, or did not come in time. A scan that came
-// in long after it began, or a tick that came late, means that azptend was frozen.
-// Then it scans or waits once more.
+// scannedBeforeStop scans the process table, and reports whether the listener can be
+// stopped: a recent scan has finished, or a scan hangs. If a scan finished long after it
+// began, or a tick came late, azptend was frozen. Then it scans or waits once more.
 func (t *transition) scannedBeforeStop() bool {
 	s, d := &t.session, &t.drain
 	if d.stopSince.IsZero() {
