@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/keep"
@@ -86,7 +87,7 @@ func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.
 	}
 	add := func(name string, id int) {
 		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, RetryFor: keep.RetryFor})
+			return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: id, Name: name}, RetryFor: keep.RetryFor})
 		}})
 	}
 	if s.PoolID != 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
@@ -43,5 +44,5 @@ func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Log: log, Hint: p.hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, Log: log, Hint: p.hintFor})
 }

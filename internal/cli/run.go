@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -219,7 +220,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		o.Handoff, o.Name = &given, given.Registration.AgentName
 		return o, err
 	}
-	o.URL, o.PoolName, o.PoolID, o.Capabilities, o.JitterSeed = s.URL, s.Pool, s.PoolID, s.Capabilities, mathrand.Uint64()
+	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, s.Capabilities, mathrand.Uint64()
 	who, client, err := newClient(s, r.log, r.redactor, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err

@@ -89,12 +89,8 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 // exitUnexpected is the exit code if azptend does not handle something that was seen.
 const exitUnexpected = 1
 
-func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (in azdo.Pool, err error) {
-	if s.PoolID != 0 {
-		in, err = client.PoolByID(ctx, s.PoolID)
-	} else {
-		in, err = client.PoolByName(ctx, s.Pool)
-	}
+func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
+	in, err := client.FindPool(ctx, azdo.PoolRef{ID: s.PoolID, Name: s.Pool})
 	if err == nil && in.ClosedReason() != "" {
 		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot test the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/identity"
@@ -259,7 +260,7 @@ func TestAnAgentThatIsGone(t *testing.T) {
 	if err := client.RemoveAgent(t.Context(), 1, a.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.AgentWithRequest(t.Context(), 1, a.ID)
+	_, err = client.AgentByID(t.Context(), 1, a.ID, azdo.Include{AssignedRequest: true})
 	if c := doctor.Explain(err); c != doctor.AgentGone {
 		t.Errorf("%v is explained by %v", err, c)
 	}

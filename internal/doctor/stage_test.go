@@ -179,11 +179,7 @@ func (s *stage) ready() *azdo.Client {
 // runs does what `azptend run` would until its agent is registered, and returns
 // what goes wrong.
 func (s *stage) runs(client *azdo.Client) error {
-	find := func() (azdo.Pool, error) { return client.PoolByName(s.Context(), s.Settings.Pool) }
-	if s.PoolID != 0 {
-		find = func() (azdo.Pool, error) { return client.PoolByID(s.Context(), s.PoolID) }
-	}
-	pool, err := find()
+	pool, err := client.FindPool(s.Context(), azdo.PoolRef{ID: s.PoolID, Name: s.Settings.Pool})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // open opens the pool by its id, which costs no call.
 func open(t testing.TB, s *server) *pool.Pool {
 	t.Helper()
-	p, err := pool.Open(t.Context(), pool.Options{Server: s, ID: 1})
+	p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{ID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestATokenThatIsRefusedIsNotAskedForAgain(t *testing.T) {
 				cause = refusedToken{cause}
 			}
 			calls := 0
-			_, err := pool.Open(t.Context(), pool.Options{Name: "p", Server: poolless{find: func() error {
+			_, err := pool.Open(t.Context(), pool.Options{Pool: azdo.PoolRef{Name: "p"}, Server: poolless{find: func() error {
 				if calls++; calls == 1 {
 					return &azdo.TokenError{Op: "find", Cause: cause}
 				}
@@ -295,7 +295,7 @@ type poolless struct {
 	find func() error
 }
 
-func (p poolless) PoolByName(context.Context, string) (azdo.Pool, error) {
+func (p poolless) FindPool(context.Context, azdo.PoolRef) (azdo.Pool, error) {
 	return azdo.Pool{ID: 1}, p.find()
 }
 
@@ -315,13 +315,13 @@ func TestASignalEndsTheWaiting(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	s := newServer()
-	p, err := pool.Open(t.Context(), pool.Options{Server: s, Name: "default"})
+	p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}})
 	if err != nil || p.ID != 1 || fmt.Sprint(p) != `pool "Default"` || fmt.Sprint(open(t, s)) != "pool 1" {
 		t.Errorf("%v, %v", p, err)
 	}
 	for _, found := range []azdo.Pool{{ID: 1, Name: "Azure Pipelines", IsHosted: true}, {ID: 2, Name: "vmss", Options: "elasticPool"}} {
 		s.found = found
-		_, err := pool.Open(t.Context(), pool.Options{Server: s, Name: found.Name})
+		_, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: found.Name}})
 		var closed *pool.ClosedError
 		if !errors.As(err, &closed) || !strings.Contains(err.Error(), found.Name) || closed.Hint() == "" {
 			t.Errorf("%+v: %v", found, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
 )
@@ -192,7 +193,7 @@ func (r *runner) waitForOnline(ctx context.Context, poolID, id int, conflict <-c
 			timer.Stop()
 			return false
 		}
-		if a, err := r.o.Server.AgentWithRequest(ctx, poolID, id); err == nil && a.Online() {
+		if a, err := r.o.Server.AgentByID(ctx, poolID, id, azdo.Include{AssignedRequest: true}); err == nil && a.Online() {
 			return true
 		}
 	}

@@ -175,11 +175,7 @@ func (r *runner) findPool(ctx context.Context, p *preparation) error {
 	ctx, done := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer done()
 	var err error
-	if r.o.PoolID != 0 {
-		p.pool, err = r.o.Server.PoolByID(ctx, r.o.PoolID)
-	} else {
-		p.pool, err = r.o.Server.PoolByName(ctx, r.o.PoolName)
-	}
+	p.pool, err = r.o.Server.FindPool(ctx, r.o.Pool)
 	p.times.pool = time.Since(begun)
 	if err != nil {
 		return err

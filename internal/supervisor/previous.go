@@ -230,7 +230,7 @@ func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evide
 	if e.hasSettings {
 		was = poolOf(e.settings.PoolID, e.settings.PoolName)
 		a, err = lookTwice(func() (azdo.Agent, error) {
-			return r.o.Server.AgentWithCapabilities(ctx, was.ID, e.settings.AgentID)
+			return r.o.Server.AgentByID(ctx, was.ID, e.settings.AgentID, azdo.Include{Capabilities: true})
 		})
 		switch ours := e.proves(was.ID, a) || (e.isFromBefore(was.ID, a) && !a.Online()); {
 		case err == nil && ours, err != nil && !isHidden(err):

@@ -104,7 +104,7 @@ func (r *runner) confirmTags() {
 	r.goBackground(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 		defer cancel()
-		a, err := r.o.Server.AgentWithCapabilities(ctx, poolID, id)
+		a, err := r.o.Server.AgentByID(ctx, poolID, id, azdo.Include{Capabilities: true})
 		if err != nil {
 			r.log.Debug("Cannot read the agent's owner tags back", "agent_id", id, "error", err)
 			return

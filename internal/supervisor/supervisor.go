@@ -27,8 +27,7 @@ type Options struct {
 	ProcessStarted time.Time // for the times in the log
 
 	URL                 string
-	PoolName            string
-	PoolID              int // 0: look PoolName up
+	Pool                azdo.PoolRef
 	Name                string
 	HostName            string
 	WorkFolder          string
@@ -67,15 +66,13 @@ type Observer interface {
 // Server is what the supervisor calls in Azure DevOps. *azdo.Client is one.
 type Server interface {
 	Authorize(ctx context.Context) error
-	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
-	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
+	FindPool(ctx context.Context, ref azdo.PoolRef) (azdo.Pool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
-	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
-	AgentWithCapabilities(ctx context.Context, pool, id int) (azdo.Agent, error)
+	AgentByID(ctx context.Context, pool, id int, with azdo.Include) (azdo.Agent, error)
 	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
 	SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error
-	DisableAgent(ctx context.Context, pool, id int) error
+	SetEnabled(ctx context.Context, pool, id int, enabled bool) error
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
 
