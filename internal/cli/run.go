@@ -111,7 +111,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 		r.each = append(r.each, r.s.ForAgent(n+1))
 	}
 	start.run.Store(r)
-	r.endInTime()
+	proc.EndOnSignal(context.Background(), r.final, signals.Subscribe(context.Background()), r.s.Grace)
 	page, closePage, err := openHealth(r.s, r.log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
@@ -120,10 +120,10 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	asked, err := r.prepareDirs()
 	switch {
 	case err != nil:
-		r.reportLeftAgents(supervisor.ErrNotStarted)
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
 		return exitcode.With(exitcode.OfInstall(err), nil)
-	case asked != "" && len(r.leftAgents()) == 0:
+	case asked != "" && len(supervisor.LeftAgents(r.ownDirs())) == 0:
 		logAskedToEnd(r.log, asked)
 		return exitcode.With(exitcode.OK, nil)
 	}
@@ -137,7 +137,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
-		r.reportLeftAgents(supervisor.ErrNotStarted)
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
 		return exitcode.With(exitcode.OfStart(err), nil)
 	}
@@ -172,7 +172,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	maintenance := platform.NewMaintenance(on, httpclient.ForIdentity(), r.s.Grace, r.s.ApproveEvents, r.log)
 	// An agent that a killed run has left is removed whatever was announced: this machine
 	// may never start azptend again. That run sees the announcement itself, and ends.
-	if len(r.leftAgents()) == 0 {
+	if len(supervisor.LeftAgents(r.ownDirs())) == 0 {
 		ctx, asked := contextUntilSignal(r.signals)
 		if maintenance.WaitUntilOver(ctx); asked() {
 			end := supervisor.End{Why: "stopped before an agent was started"}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
@@ -56,7 +55,7 @@ func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() erro
 			var log *slog.Logger
 			if r := w.run.Load(); r != nil {
 				log = r.log
-				r.reportLeftAgents(supervisor.ErrNotStarted)
+				supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 			} else {
 				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)})
 			}
@@ -97,19 +96,6 @@ func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func(
 }
 
 var errAskedToEnd = errors.New("a signal asked azptend to end")
-
-// endInTime makes the final steps end within the grace period of the first signal that
-// asks for the end, also if it comes while they are carried out.
-func (r *agentRun) endInTime() {
-	signals := r.signals.Subscribe(context.Background())
-	go func() {
-		for s := range signals {
-			if s.AsksToEnd() {
-				r.final.EndBy(s.At.Add(r.s.Grace))
-			}
-		}
-	}()
-}
 
 // prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots,
 // if they are apart from the installation. Asked is why this run is to end now; "" if it
@@ -199,32 +185,15 @@ func (r *agentRun) dir(s config.Settings) agentdir.Dir {
 	return agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: r.user}
 }
 
-// leftAgents are the directories in which a killed run may have left its agent. Another
-// azptend removes the agents that it has registered for this one.
-func (r *agentRun) leftAgents() (dirs []agentdir.Dir) {
+// ownDirs are the directories of the agents that this azptend registers. Another azptend
+// removes the agents that it has registered for this one.
+func (r *agentRun) ownDirs() (dirs []agentdir.Dir) {
 	for _, s := range r.each {
-		d := r.dir(s)
-		_ = d.AsUser(func() error {
-			if s.Registered == "" && d.MayHaveLeftAgent() {
-				dirs = append(dirs, d)
-			}
-			return nil
-		})
+		if s.Registered == "" {
+			dirs = append(dirs, r.dir(s))
+		}
 	}
 	return dirs
-}
-
-// reportLeftAgents logs which agents killed runs have left, if this run cannot remove
-// them. Its file system may not answer.
-func (r *agentRun) reportLeftAgents(why error) {
-	ended := bounded.Within(time.Second, func() {
-		for _, d := range r.leftAgents() {
-			supervisor.ReportLeftAgent(d, r.s.URL, why, r.log)
-		}
-	})
-	if !ended {
-		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", r.s.Root())
-	}
 }
 
 // logPlan logs the settings that decide what follows.

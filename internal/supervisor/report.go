@@ -12,6 +12,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -212,20 +213,50 @@ func invokeAgents(url string) string {
 	return fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents --route-parameters", url)
 }
 
-// ErrNotStarted is why a run cannot remove the agent of a previous one.
-var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+// LeftAgents returns those of the directories in which a killed run may have left its
+// agent.
+func LeftAgents(dirs []agentdir.Dir) (left []agentdir.Dir) {
+	for _, d := range dirs {
+		_ = d.AsUser(func() error {
+			if d.MayHaveLeftAgent() {
+				left = append(left, d)
+			}
+			return nil
+		})
+	}
+	return left
+}
 
-// ReportLeftAgent logs the agent that a killed run has left, according to the files in
+// reportLeftTimeout bounds ReportLeftAgents: a file system may not respond.
+const reportLeftTimeout = time.Second
+
+// ReportLeftAgents logs the agents that killed runs have left in these directories. It is
+// for a run that ends before it has looked for them.
+func ReportLeftAgents(dirs []agentdir.Dir, url string, log *slog.Logger) {
+	ended := bounded.Within(reportLeftTimeout, func() {
+		for _, d := range LeftAgents(dirs) {
+			reportLeftAgent(d, url, log)
+		}
+	})
+	if !ended {
+		log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", dirs[0].Root)
+	}
+}
+
+// errNotStarted is why a run cannot remove the agent of a previous one.
+var errNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+
+// reportLeftAgent logs the agent that a killed run has left, according to the files in
 // its directory. That of another azptend, which uses the directory now, is at work.
-func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
+func reportLeftAgent(dir agentdir.Dir, url string, log *slog.Logger) {
 	_ = dir.AsUser(func() error {
 		if dir.UsedByAnother() {
 			return nil
 		}
 		if was, found, err := dir.Registration(); err == nil && found {
-			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, why, log)
+			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, errNotStarted, log)
 		} else if record, found := dir.Owner(); found {
-			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, why, log)
+			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, errNotStarted, log)
 		}
 		return nil
 	})

@@ -294,7 +294,9 @@ func (r *runner) finish() End {
 	r.cancel()
 	steps := &bounded.FinalSteps{Log: r.log, Least: minFinalStep}
 	steps.EndBy(r.state.Deadline())
-	defer r.endSooner(steps)()
+	ctx, done := context.WithCancel(context.Background())
+	defer done()
+	proc.EndOnSignal(ctx, steps, r.signals, r.o.Policy.Grace)
 	unused := steps.Do("ending background work", finalStepTimeout, r.background.Wait)
 	if r.listener != nil {
 		steps.Do("killing processes that jobs left running", finalStepTimeout, r.killRemaining)
@@ -309,31 +311,12 @@ func (r *runner) finish() End {
 		steps.Do("unlocking the agent's directory", finalStepTimeout, r.release)
 	}
 	if r.previousUnchecked && r.o.Handoff == nil && r.state.Registration != lifecycle.Abandoned && r.final.End.Outcome != lifecycle.DirInUse {
-		steps.Do("naming the agent of a previous run", finalStepTimeout, func() { ReportLeftAgent(r.o.Dir, r.o.URL, ErrNotStarted, r.log) })
+		steps.Do("naming the agent of a previous run", finalStepTimeout, func() { reportLeftAgent(r.o.Dir, r.o.URL, r.log) })
 	}
 	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
 	r.reportEnd(end)
 	r.o.handle.finish(r.snapshot(), end)
 	return end
-}
-
-// endSooner shortens the final steps when a signal starts the grace period now, until
-// done is called.
-func (r *runner) endSooner(steps *bounded.FinalSteps) (done func()) {
-	ctx, done := context.WithCancel(context.Background())
-	go func() {
-		for {
-			select {
-			case s := <-r.signals:
-				if s.AsksToEnd() {
-					steps.EndBy(s.At.Add(r.o.Policy.Grace))
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return done
 }
 
 // killRemaining kills the listener and what is left of its jobs.
