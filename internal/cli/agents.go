@@ -38,7 +38,7 @@ for a busy agent, since the job was assigned.`,
 			if err := chosen.check(); err != nil {
 				return err
 			}
-			return withPool(c.Context(), p, c.Flags(), poolSettings, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+			return withPool(c.Context(), p, c.Flags(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 				if watch {
 					return watchAgents(ctx, p, tended, chosen, max(every, time.Second), asJSON)
 				}

@@ -38,6 +38,7 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
 	s = s.WithFileToken()
+	s.Identity.Dials = p.dials()
 	p.remember(s)
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -25,8 +26,9 @@ func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor
 }
 
 // newClient makes an identity, and a client for Azure DevOps that uses it. Observe is called
-// for each request. It sends no request: an error is about the settings.
-func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
+// for each request. It logs the identity at this level: at info in what starts agents and
+// keepers. It sends no request: an error is about the settings.
+func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := newWebClient(s)
 	who, err := newIdentity(s, web, log, redactor)
 	if err != nil {
@@ -39,7 +41,7 @@ func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, o
 	if len(s.Identity.Ignored) > 0 {
 		attrs = append(attrs, "ignored", strings.Join(s.Identity.Ignored, " "))
 	}
-	log.Info("Identity chosen", attrs...)
+	log.Log(context.Background(), level, "Identity chosen", attrs...)
 	warnNoIdentity(s, log)
 	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
 	who.Now = client.Now // a jump of this machine's clock does not invalidate the token

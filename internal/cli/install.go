@@ -72,7 +72,7 @@ func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.L
 	defer release()
 	source := install.Source{Wanted: s.Package, File: s.AgentFile, HTTP: httpclient.ForDownloads(newWebClient(s)), Log: log}
 	if s.URL != "" && s.AgentFile == "" {
-		who, client, err := newClient(s, log, redactor)
+		who, client, err := newClient(s, log, redactor, slog.LevelInfo)
 		if err != nil {
 			return install.Package{}, install.Result{}, err
 		}

@@ -74,7 +74,7 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 }
 
 func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
-	_, client, err := newClient(s, log, redactor, metrics.Observe)
+	_, client, err := newClient(s, log, redactor, slog.LevelInfo, metrics.Observe)
 	if err != nil {
 		return keep.Options{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/secret"
+	"github.com/azptend/azptend/internal/term"
 )
 
 // poolSettings are the settings of commands for a pool.
@@ -28,10 +29,14 @@ func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group, do fun
 	return do(s, log, redactor)
 }
 
-// withPool calls do with the pool of the settings.
-func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []config.Group, do func(context.Context, *pool.Pool, config.Settings) error) error {
-	return withSettings(p, flags, groups, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-		tended, err := openPool(ctx, p, s, log, redactor)
+// poolAction is what a command does with its pool.
+type poolAction func(context.Context, *pool.Pool, config.Settings) error
+
+// withPool calls do with the pool of the settings, for a command that a person starts.
+func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
+	return withSettings(p, flags, poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+		s.Identity.Dials = p.dials()
+		tended, err := openPool(ctx, p, s, log, redactor, slog.LevelDebug)
 		if err != nil {
 			return err
 		}
@@ -39,10 +44,31 @@ func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []con
 	})
 }
 
-func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (*pool.Pool, error) {
-	_, client, err := newClient(s, log, redactor)
+// withPlaceholderPool calls do with the pool of the settings, for a command on a
+// placeholder: it may start before the network is there.
+func withPlaceholderPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
+	return withSettings(p, flags, placeholderSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+		tended, err := openPool(ctx, p, s, log, redactor, slog.LevelInfo)
+		if err != nil {
+			return err
+		}
+		return do(ctx, tended, s)
+	})
+}
+
+func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level) (*pool.Pool, error) {
+	_, client, err := newClient(s, log, redactor, level)
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, Log: log, Hint: p.hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, Dials: s.Identity.Dials, Log: log, Hint: p.hintFor})
+}
+
+// dials is how often a command that a person starts tries a host that it cannot reach: on
+// a terminal, somebody waits for the error. 0 is no limit.
+func (p Process) dials() int {
+	if term.IsTerminal(p.Stderr) {
+		return 2
+	}
+	return 0
 }

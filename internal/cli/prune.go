@@ -34,7 +34,7 @@ if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
-			return withPool(c.Context(), p, c.Flags(), poolSettings, r.run)
+			return withPool(c.Context(), p, c.Flags(), r.run)
 		},
 	}
 	flags := c.Flags()

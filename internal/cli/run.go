@@ -221,7 +221,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		return o, err
 	}
 	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, s.Capabilities, mathrand.Uint64()
-	who, client, err := newClient(s, r.log, r.redactor, page.Observe)
+	who, client, err := newClient(s, r.log, r.redactor, slog.LevelInfo, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err
 	}

@@ -49,7 +49,8 @@ The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 }
 
 func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, redactor *secret.Redactor) error {
-	_, client, err := newClient(s, log, redactor)
+	s.Identity.Dials = p.dials()
+	_, client, err := newClient(s, log, redactor, slog.LevelDebug)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}

@@ -86,7 +86,8 @@ func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log 
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	_, client, err := newClient(s, log, redactor)
+	s.Identity.Dials = p.dials()
+	_, client, err := newClient(s, log, redactor, slog.LevelDebug)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}

@@ -129,7 +129,7 @@ func (r *agentRun) install(ctx context.Context) error {
 func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
 	ctx, asked := contextUntilSignal(signals)
 	defer asked()
-	tended, err := openPool(ctx, p, s, log, redactor)
+	tended, err := openPool(ctx, p, s, log, redactor, slog.LevelInfo)
 	var done pool.EnsureResult
 	if err == nil {
 		done, err = ensurePlaceholder(ctx, tended, s)

@@ -62,6 +62,7 @@ type tokenInfo struct {
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
 	log, redactor := openLog(p, s)
 	web := newWebClient(s)
+	s.Identity.Dials = p.dials()
 	who, err := newIdentity(s, web, log, redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -64,6 +63,7 @@ type endpoint struct {
 	http     *http.Client
 	host     Host
 	deadline time.Time // what may pass is waited for until then
+	dials    int       // tries of an endpoint that cannot be reached; 0: no limit
 	log      *slog.Logger
 }
 
@@ -112,7 +112,7 @@ const (
 func (e *endpoint) doWithRetry(r *http.Request) (resp *http.Response, err error) {
 	logged := ""
 	policy := retry.Policy{
-		First: minPause, Max: maxPause, Budget: time.Until(e.deadline),
+		First: minPause, Max: maxPause, Budget: time.Until(e.deadline), Dials: e.dials,
 		AtLeast: func(error) time.Duration {
 			if resp != nil {
 				return minStatusPause
@@ -140,23 +140,31 @@ func (e *endpoint) doWithRetry(r *http.Request) (resp *http.Response, err error)
 // notReady says why an endpoint only has to be waited for. It is nil for an answer,
 // and where waiting does not help.
 func (e *endpoint) notReady(resp *http.Response, err error) error {
-	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		// Container Apps starts the endpoint beside the container, not before it
 		// (reference/identity.md 1.5).
-		return errors.New("refuses connections")
+		return &notReadyError{"refuses connections", err}
 	case e.host != MetadataService:
 		return nil
-	case errors.As(err, &op) && op.Op == "dial":
+	case retry.IsUnreachable(err):
 		// On Container Instances "not yet" and "not at all" look the same
 		// (reference/identity.md 1.3).
-		return errors.New("does not exist")
+		return &notReadyError{"does not exist", err}
 	case err == nil && isTransientStatus(resp.StatusCode):
-		return fmt.Errorf("answers %d", resp.StatusCode)
+		return &notReadyError{fmt.Sprintf("answers %d", resp.StatusCode), nil}
 	}
 	return nil
 }
+
+// notReadyError says what an endpoint does that only has to be waited for.
+type notReadyError struct {
+	what  string
+	cause error // nil: the endpoint has answered
+}
+
+func (e *notReadyError) Error() string { return e.what }
+func (e *notReadyError) Unwrap() error { return e.cause }
 
 // isTransientStatus reports whether a response is about the endpoint's own condition. The
 // metadata service answers 404 and 410 while it is updated (reference/identity.md 1.4).

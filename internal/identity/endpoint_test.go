@@ -434,6 +434,12 @@ func TestAnEndpointThatNeverStarts(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 
+	// Somebody who waits at a terminal gets the error after one retry.
+	who = newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Hour, Dials: 2})
+	if _, err := who.Authorization(t.Context(), secret.Text{}); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("error is %v", err)
+	}
+
 	// The caller's context ends the waiting too, and the error says what for.
 	waiting := watchFor("Waiting for the identity endpoint")
 	who = newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Hour, Log: newLog(waiting)})

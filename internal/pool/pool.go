@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
@@ -43,8 +44,11 @@ type Options struct {
 	Server   Server
 	Pool     azdo.PoolRef
 	RetryFor time.Duration // how long a server that is away is tried again; 0: two minutes
-	Log      *slog.Logger
-	Hint     func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	// Dials is how often a server that cannot be reached is tried, while it has never
+	// answered: its address may be wrong. 0: RetryFor alone decides.
+	Dials int
+	Log   *slog.Logger
+	Hint  func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 }
 
 // Pool is an agent pool that was found.
@@ -52,7 +56,8 @@ type Pool struct {
 	ID   int
 	Name string // "" where only the id is known
 
-	o Options
+	o        Options
+	answered atomic.Bool // the server has answered, so its address is right
 }
 
 // Open finds the pool. It does not look up a pool that is given by its id: the identity
@@ -114,10 +119,17 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 			first = false
 		},
 	}
+	if !p.answered.Load() {
+		policy.Dials = p.o.Dials
+	}
 	err := policy.Do(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		return f(ctx)
+		err := f(ctx)
+		if err == nil || azdo.Status(err) != 0 {
+			p.answered.Store(true)
+		}
+		return err
 	})
 	if azdo.Is(err, azdo.PoolNotFound) {
 		// The pool was given by its id. This request tells which pools the identity sees.
@@ -128,9 +140,10 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 	return err
 }
 
-// logRetry warns of the first failure only. The others are for debugging.
+// logRetry warns of the first failure only. The others are for debugging, and so is one
+// that ends the command at the next try.
 func (p *Pool) logRetry(err error, until time.Time, first bool) {
-	if !first {
+	if !first || p.o.Dials > 0 && retry.IsUnreachable(err) && !p.answered.Load() {
 		p.o.Log.Debug("Azure DevOps request failed, retrying", "error", err)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,6 +267,26 @@ func TestPatience(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server that has never answered may have a wrong address. One that has answered comes back.
+func TestDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		away := slices.Repeat([]mishap{refused}, 5)
+		s.mishaps = away
+		if _, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, Dials: 2}); !errors.Is(err, syscall.ECONNREFUSED) || len(s.calls) != 2 {
+			t.Errorf("never answered: %v after %d calls, want 2", err, len(s.calls))
+		}
+		s.mishaps, s.calls = append([]mishap{refused, fine}, away...), nil
+		p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, Dials: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Agents(t.Context(), nil); err != nil || len(s.calls) < 2+len(away) {
+			t.Errorf("answered before: %v after %d calls", err, len(s.calls))
+		}
+	})
 }
 
 func TestATokenThatIsRefusedIsNotAskedForAgain(t *testing.T) {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
@@ -26,6 +28,7 @@ const (
 	unreadable  mishap = "unreadable"   // acted, and answered something else than JSON
 	throttled   mishap = "throttled"    // 429, come back in 3 s
 	denied      mishap = "denied"       // 403
+	refused     mishap = "refused"      // no connection
 )
 
 // server is a pool in memory. Mishaps are used up one a call, the rest is fine.
@@ -77,6 +80,8 @@ func (s *server) call(ctx context.Context, name string, act func() error) error 
 	switch m {
 	case lostBefore:
 		return &azdo.Error{Op: name, Sent: true, Cause: errors.New("reset")}
+	case refused:
+		return &azdo.Error{Op: name, Cause: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
 	case broken:
 		return &azdo.Error{Op: name, Status: http.StatusServiceUnavailable}
 	case throttled:

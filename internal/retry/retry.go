@@ -5,7 +5,9 @@ package retry
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
@@ -21,6 +23,9 @@ type Policy struct {
 	// limits their number. Zero is no limit. With neither there is one try.
 	Budget time.Duration
 	Tries  int
+	// Dials limits the number of tries that do not reach their host. Zero is no limit. A
+	// try that waited for its host until it timed out is the last one.
+	Dials int
 	// Retryable says whether an error may pass. If it is nil, every error may.
 	Retryable func(error) bool
 	// AtLeast is the least pause after an error, for example a server's Retry-After.
@@ -39,9 +44,17 @@ func (p Policy) Do(ctx context.Context, try func(context.Context) error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = p.First, p.Max, 2
 	var last error
+	dials := 0
 	_, _ = backoff.Retry(ctx, func() (none struct{}, err error) {
 		last = try(ctx)
-		if last != nil && p.Retryable != nil && !p.Retryable(last) {
+		if IsUnreachable(last) {
+			dials++
+		}
+		switch {
+		case last == nil:
+			return none, nil
+		case p.Dials > 0 && IsUnreachable(last) && (dials >= p.Dials || isTimeout(last)),
+			p.Retryable != nil && !p.Retryable(last):
 			return none, backoff.Permanent(last)
 		}
 		return none, last
@@ -68,6 +81,18 @@ func (a *atLeast) NextBackOff() time.Duration { return max(a.BackOff.NextBackOff
 // that the same request may succeed later.
 func IsTransientStatus(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
+
+// IsUnreachable reports whether no connection was made: the host has no address, refuses
+// connections or does not respond. The same holds for a proxy on the way.
+func IsUnreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+}
+
+func isTimeout(err error) bool {
+	var timed interface{ Timeout() bool }
+	return errors.As(err, &timed) && timed.Timeout()
 }
 
 // Pause is first, doubled times times, and at most longest. It has no jitter.

@@ -3,6 +3,8 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,12 @@ import (
 )
 
 var errTransient, errFinal = errors.New("transient"), errors.New("final")
+
+// The errors of a host that refuses connections, and of one that does not respond.
+var (
+	errRefused    error = &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	errUnanswered error = &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: syscall.ETIMEDOUT}}
+)
 
 // fails is a call that fails with these errors, and then succeeds.
 func fails(tries *int, errs ...error) func(context.Context) error {
@@ -42,6 +50,9 @@ func TestDo(t *testing.T) {
 		"no budget":     {retry.Policy{First: time.Second, Max: time.Second, Budget: -1}, forever, errTransient, 1, 0, 0},
 		"at least": {retry.Policy{First: time.Second, Max: time.Second, Tries: 3, AtLeast: func(error) time.Duration { return time.Minute }},
 			forever, errTransient, 3, 2 * time.Minute, 2 * time.Minute},
+		"dials":                 {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, Dials: 2}, []error{errTransient, errRefused, errTransient, errRefused, errRefused}, errRefused, 4, 3 * time.Second / 2, 9 * time.Second / 2},
+		"a dial that timed out": {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, Dials: 9}, []error{errUnanswered}, errUnanswered, 1, 0, 0},
+		"dials without a limit": {retry.Policy{First: time.Second, Max: time.Second, Tries: 5}, []error{errRefused, errUnanswered, errRefused}, nil, 4, 3 * time.Second / 2, 9 * time.Second / 2},
 		"a pause that exceeds the budget": {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Minute, AtLeast: func(error) time.Duration { return time.Hour }},
 			forever, errTransient, 1, 0, 0},
 	} {

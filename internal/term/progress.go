@@ -3,7 +3,6 @@ package term
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 )
@@ -16,12 +15,6 @@ const (
 
 	clearLine = "\r\x1b[K"
 )
-
-// IsTerminal says whether a person may be looking at a file.
-func IsTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
 
 // Progress is one line on a terminal that changes, for what takes longer than a
 // second. It is safe for use by several goroutines. End it before anything else is

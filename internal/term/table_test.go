@@ -2,6 +2,7 @@ package term_test
 
 import (
 	"bytes"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,4 +55,15 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%q is shown without a terminal", b.String())
 		}
 	})
+}
+
+func TestDevNullIsNoTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if term.IsTerminal(null) {
+		t.Error("nobody looks at it")
+	}
 }
