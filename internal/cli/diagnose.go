@@ -10,6 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -43,8 +44,9 @@ func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Red
 	if s.Identity.Source == "" || s.Registered != "" {
 		return e
 	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
+	o := s.Identity.Options
+	o.StartupTimeout, o.EntraClient, o.Log, o.Redactor = endpointTimeout, web, log, redactor
+	who, err := identity.New(o)
 	if err != nil {
 		e.IdentityErr = err
 		return e
