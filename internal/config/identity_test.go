@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -176,8 +177,47 @@ func TestForAPerson(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.PreferAzureCLI(); s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.Application.TenantID != s.Application.TenantID {
+		s.Identity.Dials = 2
+		if s.PreferAzureCLI(); s.Identity.Dials != 2 || s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.Application.TenantID != s.Application.TenantID {
 			t.Errorf("%v: %+v", c.environ, s.Identity)
 		}
+	}
+}
+
+// TestIdentityOptions: some settings set each field of identity.Options, unless the command
+// that uses the identity does.
+func TestIdentityOptions(t *testing.T) {
+	set := map[string]bool{"EndpointClient": true, "EntraClient": true, "StartupTimeout": true, "Dials": true, "Log": true, "Redactor": true}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	application := []string{"AZP_CLIENTID=" + object, "AZP_TENANTID=" + tenant}
+	for _, environ := range [][]string{
+		{"AZP_TOKEN_FILE=" + file}, {"AZP_TOKEN=a-token"},
+		{"MANAGED_IDENTITY_OBJECT_ID=" + object}, {"USRMI_ID=" + object}, {"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s"},
+		join(application, []string{"AZP_CLIENTSECRET=s"}), join(application, []string{"AZURE_FEDERATED_TOKEN_FILE=" + file}),
+		join(application, []string{"AZP_CLIENTCERTIFICATE=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=true"}),
+	} {
+		s := loaded(t, join([]string{"AZP_URL=https://dev.azure.com/org"}, environ))
+		noteFields(set, reflect.ValueOf(s.Identity.Options))
+	}
+	for field, was := range set {
+		if !was {
+			t.Errorf("no settings set %s of identity.Options", field)
+		}
+	}
+}
+
+// noteFields notes which fields of options are set, and of an application and a managed
+// identity in them.
+func noteFields(set map[string]bool, v reflect.Value) {
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if name == "Application" || name == "Managed" {
+			noteFields(set, v.Field(i))
+			continue
+		}
+		set[name] = set[name] || !v.Field(i).IsZero()
 	}
 }
