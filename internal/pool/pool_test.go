@@ -250,7 +250,8 @@ func TestPatience(t *testing.T) {
 		{"a server that stays away", forever, [2]time.Duration{time.Minute, 2 * time.Minute}, 503},
 		{"a server that wants to be left alone for a while", []mishap{throttled}, [2]time.Duration{3 * time.Second, 3 * time.Second}, 0},
 		{"a server that says no", []mishap{denied, fine}, [2]time.Duration{0, 0}, 403},
-		{"a moment", []mishap{broken, lostBefore}, [2]time.Duration{time.Millisecond, time.Second}, 0},
+		// The pauses are 250 and 500 ms, each up to half longer.
+		{"a moment", []mishap{broken, lostBefore}, [2]time.Duration{time.Millisecond, 1125 * time.Millisecond}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
