@@ -29,7 +29,7 @@ func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, l
 	if err != nil {
 		return nil, nil, err
 	}
-	attrs := []any{"source", who.Source(), "selector", who.Selector(), "why", s.Identity.Reason}
+	attrs := []any{"source", who.Source(), "selector", who.Selector(), "why", s.Identity.Reason()}
 	if s.Identity.Host != "" {
 		attrs = append(attrs, "host", s.Identity.Host)
 	}

@@ -94,7 +94,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 }
 
 func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
-	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
+	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason(), Host: string(c.Host), Ignored: c.Ignored}
 	claims, ok := identity.ClaimsOf(text.Reveal())
 	if !ok {
 		return facts, nil

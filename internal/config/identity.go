@@ -166,7 +166,7 @@ func settingNames(all []candidate, except []string) []string {
 // PreferAzureCLI uses the login of the Azure CLI if no setting selects an identity. An
 // administrator's commands run on a person's machine, which has no identity.
 func (s *Settings) PreferAzureCLI() {
-	if s.Identity.ByDefault {
+	if s.Identity.Setting == "" {
 		s.useAzureCLI()
 	}
 }
@@ -192,7 +192,7 @@ func (s *Settings) validateIdentity(env map[string]string, bad *problems) {
 	all := s.candidates(env)
 	wanted := auths[s.Auth]
 	if wanted == identity.AzureCLI {
-		s.Identity = ChosenIdentity{Reason: "AZP_AUTH", Ignored: settingNames(all, nil)}
+		s.Identity = ChosenIdentity{Setting: "AZP_AUTH", Ignored: settingNames(all, nil)}
 		s.useAzureCLI()
 		return
 	}
@@ -204,12 +204,9 @@ func (s *Settings) validateIdentity(env map[string]string, bad *problems) {
 		return
 	}
 	used := all[at].names
-	s.Identity = ChosenIdentity{Options: all[at].options, Reason: strings.Join(used, ", ")}
-	switch {
-	case wanted != "":
-		s.Identity.Reason = "AZP_AUTH"
-	case len(used) == 0:
-		s.Identity.Reason, s.Identity.ByDefault = "nothing else is set", true
+	s.Identity = ChosenIdentity{Options: all[at].options, Setting: strings.Join(used, ", ")}
+	if wanted != "" {
+		s.Identity.Setting = "AZP_AUTH"
 	}
 	if s.Identity.Source == identity.TokenFile {
 		used = append(used, s.managedSelectors()...)

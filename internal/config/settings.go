@@ -106,9 +106,16 @@ type Settings struct {
 // ChosenIdentity is the identity that the settings select.
 type ChosenIdentity struct {
 	identity.Options
-	Reason    string   // the setting that decided
-	ByDefault bool     // none did
-	Ignored   []string // settings for other identities
+	Setting string   // the variable that selects it; "": none does
+	Ignored []string // settings for other identities
+}
+
+// Reason says for a person why this identity was chosen.
+func (c ChosenIdentity) Reason() string {
+	if c.Setting == "" {
+		return "nothing else is set"
+	}
+	return c.Setting
 }
 
 // Problem is one thing that is wrong with the settings.

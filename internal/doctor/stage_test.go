@@ -87,7 +87,7 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	}
 	t.Cleanup(s.identity.EndpointClient.CloseIdleConnections)
 	s.URL, s.Settings.Pool = s.server.URL+"/emulated", "Default"
-	s.Settings.Identity.Reason, s.Settings.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
+	s.Settings.Identity.Setting, s.Settings.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
 	s.Environment.Host, s.Grace = platform.Info{Platform: platform.None, DisplayName: "no known platform", DetectedBy: "a test"}, 30*time.Second
 	s.Folder, s.Jobs = soundFolder(), closedJobs()
 	return s
