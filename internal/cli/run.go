@@ -19,6 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/httpclient"
@@ -28,6 +29,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 func newRun(p Process) *cobra.Command {
@@ -182,9 +184,13 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	}
 	group := supervisor.NewGroup(agents...)
 	defer r.final.Do("unlocking the listeners' logs", closeTimeout, group.LockLogs())
-	page.SetAgent(statusAdapter{group})
-	defer r.final.Do("closing the control socket", closeTimeout, openControl(r.s, group, r.final, r.log))
-	defer r.final.Do("closing the systemd socket", closeTimeout, notifySystemd(r.s, group, r.log))
+	agentStatus := statusAdapter{group}
+	page.SetAgent(agentStatus)
+	closeControl := control.Open(controlLocation(r.s), agentStatus, r.log)
+	defer r.final.Do("closing the control socket", closeTimeout, func() { closeControl(r.final.Limit(closeTimeout) / 2) })
+	defer r.final.Do("closing the systemd socket", closeTimeout, systemd.Start(systemd.NotifyOptions{
+		Socket: r.s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: r.s.Getenv("WATCHDOG_USEC"), WatchdogPid: r.s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
+	}, agentStatus, r.log))
 	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
 	close(start.agentsRun)
 	end := group.Run(r.signals)

@@ -86,6 +86,26 @@ type Agents interface {
 	Next(ctx context.Context, phase string) (control.Status, error) // waits for another phase
 }
 
+// Start reports the agents' state to systemd until done is called. Without systemd it does
+// nothing.
+func Start(o NotifyOptions, agents Agents, log *slog.Logger) (done func()) {
+	notifier, err := OpenNotifier(o)
+	if err != nil {
+		log.Warn("Cannot notify systemd: it does not know the agent's state", "error", err)
+	}
+	if notifier == nil {
+		return func() {}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer notifier.Close()
+		notifier.Report(ctx, agents, log)
+	}()
+	return func() { stop(); <-ended }
+}
+
 // Report sends the state of the agents until they have ended or ctx ends: each phase,
 // Ready once every agent listens for jobs, and at least two pings in each period of the
 // watchdog. A ping needs an answer from the agents' loop, so a stuck loop sends none.
