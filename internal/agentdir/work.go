@@ -13,10 +13,10 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// PrepareWork creates the work directory, owned by the user that jobs run as, if it is
-// outside of this directory and does not exist. The agent creates it only for its first
-// job, which would fail where that is not permitted. The error is a *DirError. Without
-// create it only reports whether it would succeed.
+// PrepareWork creates the work directory, owned by the jobs' user, if it is outside of this
+// directory and does not exist. The agent creates it only when its first job starts, which
+// would fail without the permission. The error is a *DirError. Without create it only
+// reports whether it would succeed.
 func (d Dir) PrepareWork(work string, create bool) error {
 	if !filepath.IsAbs(work) {
 		return nil // below this directory, which is writable
@@ -43,7 +43,7 @@ func (d Dir) PrepareWork(work string, create bool) error {
 	})
 }
 
-// rootCause is the system's own word for an error of a file.
+// rootCause is the system's text for an error of a file operation.
 func rootCause(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -63,8 +63,9 @@ func nearestExisting(path string) (string, error) {
 	}
 }
 
-// makeWorkAsRoot creates the directory in the name of a user who may not. Only root may
-// be able to change what is above it: otherwise a job could put a link there meanwhile.
+// makeWorkAsRoot creates the directory for a user without the permission. It does so only if
+// nobody but root can change the directories above: otherwise a job could put a link there
+// meanwhile.
 func (d Dir) makeWorkAsRoot(work, above string, create bool) error {
 	if err := safefile.CheckOnlyRootChanges(above); err != nil || !create {
 		return err
@@ -75,8 +76,8 @@ func (d Dir) makeWorkAsRoot(work, above string, create bool) error {
 	return os.Lchown(work, d.User.UID, d.User.GID)
 }
 
-// DiskSpace returns how many bytes are free, and how many there are, for users without
-// privileges, on the disk that has or will have the work directory.
+// DiskSpace returns the free bytes and the size of the disk of the work directory, which need
+// not exist. Free bytes are those that users without privileges can use.
 func (d Dir) DiskSpace(work string) (free, total uint64, err error) {
 	dir := work
 	if !filepath.IsAbs(work) {

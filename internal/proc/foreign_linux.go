@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openPidfd opens a descriptor that stands for one process, not for a pid. It needs
-// Linux 5.3.
+// openPidfd opens a file descriptor of a process, which stays valid if its pid is reused. It
+// needs Linux 5.3.
 func openPidfd(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
-		err = unix.SetNonblock(fd, true) // so that waiting takes no thread
+		err = unix.SetNonblock(fd, true) // so that the runtime polls it and no thread waits
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, err)
@@ -24,13 +24,13 @@ func openPidfd(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
-// poll says whether the process behind a pidfd has ended: it is readable then.
+// poll says whether the process of a pidfd has ended: the pidfd is readable then.
 func poll(fd uintptr) (ended bool, err error) {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 	return n > 0, err
 }
 
-// awaitEnd returns when the process behind a pidfd has ended.
+// awaitEnd returns when the process of a pidfd has ended.
 func awaitEnd(pidfd *os.File) {
 	conn, err := pidfd.SyscallConn()
 	if err != nil {
@@ -42,7 +42,7 @@ func awaitEnd(pidfd *os.File) {
 	})
 }
 
-// hasEnded says whether the process behind a pidfd has ended, or may have.
+// hasEnded says whether the process of a pidfd has ended. It is true if that is not known.
 func hasEnded(pidfd *os.File) bool {
 	var ended bool
 	var failed error
@@ -53,19 +53,18 @@ func hasEnded(pidfd *os.File) bool {
 	return ended || failed != nil || err != nil
 }
 
-// errPidReused says that a pid may mean another process by now.
+// errPidReused says that another process may have the pid now.
 var errPidReused = errors.New("it has exited, and another process may have its pid")
 
-// Adopt begins to watch a process that is not this one's child. It calls is once
-// more, about the very process that it watches: the one that Find listed may have
-// ended since.
+// Adopt begins to watch a process that is not a child of this one. It calls is again for
+// the process that it watches: the one that Find listed may have ended.
 func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
 	pidfd, err := openPidfd(pid)
 	if err != nil {
 		return nil, err
 	}
-	// The pid cannot be given out again before the process has ended. So what is read
-	// is true of this process if it has not ended after the reading.
+	// The pid cannot be reused before the process has ended. So if it has not ended after
+	// the reads, they were about this process.
 	if proven := is(infoOf(pid)); !proven || hasEnded(pidfd) {
 		pidfd.Close()
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, errPidReused)
@@ -78,7 +77,7 @@ func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
 	return p, nil
 }
 
-// Signal sends sig to the process. One that has ended is no error.
+// Signal sends sig to the process. It returns nil if the process has ended.
 func (p *ForeignProcess) Signal(sig syscall.Signal) error {
 	var sent error
 	conn, err := p.pidfd.SyscallConn()
@@ -91,8 +90,8 @@ func (p *ForeignProcess) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// statInside looks at a directory as a process finds it. Links on the way lead where
-// they lead for that process.
+// statInside is os.Stat of a directory as a process sees it. Symbolic links are resolved
+// below that process's root directory.
 func statInside(pid int, dir string) (fs.FileInfo, error) {
 	proc := "/proc/" + strconv.Itoa(pid)
 	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
@@ -115,8 +114,8 @@ func statInside(pid int, dir string) (fs.FileInfo, error) {
 	return found.Stat()
 }
 
-// statSameNamespace is statInside for a process that shares mount namespace and root
-// directory with this one, so that a path means the same. For any other it fails.
+// statSameNamespace is statInside without openat2. It works only for a process with the same
+// mount namespace and root directory as this one, where paths are the same.
 func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, error) {
 	theirs, err := root.Stat()
 	if err != nil {

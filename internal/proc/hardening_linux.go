@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareInit makes the kernel give orphans below this process to it, and keeps what this
-// process inherited beyond its three streams from its children: a job has no use for a
-// platform's descriptors. Go closes its own at exec anyway. Kernels before 5.11 lack the
-// call for that; there they stay open.
+// prepareInit makes this process the parent of orphans below it, and keeps children from
+// inheriting descriptors that this process inherited, except the three standard streams.
+// Go's own descriptors have the flag already. Kernels before 5.11 lack the call; there the
+// descriptors stay open.
 func prepareInit() error {
 	if os.Getpid() != 1 {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -22,7 +22,7 @@ func prepareInit() error {
 	return nil
 }
 
-// DisownOrphans gives back the role that NewInit takes: orphans below this process go to the next reaper above it.
+// DisownOrphans undoes adoptOrphans: orphans go to the next reaper above this process.
 func DisownOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot let orphans go to the supervisor: %w", err)
@@ -30,10 +30,9 @@ func DisownOrphans() error {
 	return nil
 }
 
-// MakeUndumpable closes this process's environment, memory and descriptors to other
-// processes of the same user, and ptrace with them. An exec resets it, so it is the
-// first thing that a process with an identity does. Children are not affected
-// (reference/identity.md 6.2).
+// MakeUndumpable denies other processes of the same user to read this process's environment,
+// memory and descriptors, and to ptrace it. An exec resets it, so a process with an identity
+// calls it first. Children are not affected (reference/identity.md 6.2).
 func MakeUndumpable() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot make the process undumpable: %w", err)
@@ -41,12 +40,12 @@ func MakeUndumpable() error {
 	return nil
 }
 
-// inspectCapabilities are those with which a process can read the memory of an
-// undumpable one, or at least its environment. Each of the 41 was tried alone on
-// Linux 6.18: CAP_SYS_PTRACE opens all of it, CAP_SYS_ADMIN and CAP_PERFMON open
-// /proc/PID/environ and maps. The last two follow from the kernel's rules and were
-// not tried: CAP_SYS_MODULE loads code into the kernel, and CAP_SYS_RAWIO opens
-// /dev/mem and /proc/kcore.
+// inspectCapabilities are the capabilities with which a process can read the memory of an
+// undumpable one, or at least its environment. Each of the 41 was tried alone on Linux 6.18:
+// CAP_SYS_PTRACE gives access to everything, CAP_SYS_ADMIN and CAP_PERFMON to
+// /proc/PID/environ and maps. The last two follow from the kernel's rules and were not
+// tried: CAP_SYS_MODULE can load code into the kernel, and CAP_SYS_RAWIO can open /dev/mem
+// and /proc/kcore.
 var inspectCapabilities = []struct {
 	name string
 	bit  int
@@ -55,9 +54,9 @@ var inspectCapabilities = []struct {
 	{"CAP_SYS_MODULE", unix.CAP_SYS_MODULE}, {"CAP_SYS_RAWIO", unix.CAP_SYS_RAWIO},
 }
 
-// CapabilitiesToInspect names the capabilities with which this process's children
-// can read its memory nevertheless. Root's children have what the bounding set
-// allows, others what is ambient. Containers usually run without any of these.
+// CapabilitiesToInspect names the capabilities that let this process's children read its
+// memory although it is undumpable. Root's children have the capabilities of the bounding
+// set, others the ambient ones. Containers usually have none of these.
 func CapabilitiesToInspect() []string {
 	var names []string
 	for _, c := range inspectCapabilities {

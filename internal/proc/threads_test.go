@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestReserveThreads: they are there, and stay; more for more agents.
+// TestReserveThreads: the threads exist afterwards, and more for more agents.
 func TestReserveThreads(t *testing.T) {
 	for _, agents := range []int{1, 5} {
 		ReserveThreads(agents)
