@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -83,7 +84,7 @@ func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
-		o.Placeholder = &pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities}
+		o.Placeholder = &pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities}
 	}
 	add := func(name string, id int) {
 		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {

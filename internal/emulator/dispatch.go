@@ -89,7 +89,7 @@ func (e *Emulator) admit(c *request) (throttle Throttle, err error) {
 		}
 	}
 	c.caller = c.who.label()
-	if throttle = e.meter.Charge(c.caller, e.now()); throttle.Refuse {
+	if throttle = e.meter.Charge(c.caller, e.Now()); throttle.Refuse {
 		r := errBlocked(rateResource, "User")
 		r.header = throttle.header()
 		err = r

@@ -145,7 +145,7 @@ func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
 // addMember makes an identity a user of the organisation, or changes the licence of one that is.
 func (e *Emulator) addMember(id *identity, license string) {
 	if !id.Member {
-		id.Member, id.known, id.added, id.lastAccess = true, true, e.now(), time.Time{}
+		id.Member, id.known, id.added, id.lastAccess = true, true, e.Now(), time.Time{}
 		e.record(Event{Type: EventMemberAdded, Identity: id.ObjectID, Detail: license})
 	} else if id.License != license {
 		e.record(Event{Type: EventMemberLicensed, Identity: id.ObjectID, Detail: license})

@@ -119,7 +119,7 @@ func (w *world) signed(claims map[string]any) string {
 func TestElapse(t *testing.T) {
 	w := newWorld(t)
 	w.mu.Lock()
-	s := &session{id: "s", lastSeen: w.now()}
+	s := &session{id: "s", lastSeen: w.Now()}
 	w.sessions["s"] = s
 	w.mu.Unlock()
 	w.Elapse(20 * time.Hour)

@@ -148,7 +148,7 @@ func (e *Emulator) addIdentity(id Identity) {
 		n.storageKey, n.subject = newStorageKey(n.Kind)
 	}
 	if n.Member && !n.known {
-		n.known, n.added = true, e.now()
+		n.known, n.added = true, e.Now()
 	}
 	e.identities[id.ObjectID] = n
 	for k := range e.msiCache { // the next token has the new lifetime

@@ -94,11 +94,11 @@ type Files struct{ Dir agentdir.Dir }
 type Listener struct {
 	Process
 	Conflict chan struct{} // closed at the first session conflict in its log
+	Perf     Perf          // its counters
 
 	o        Options
 	sources  Sources
 	port     Port
-	perf     Perf
 	perfDir  string
 	markers  UpdateMarkers // before its start
 	logs     LogSizes      // before its start
@@ -129,7 +129,7 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 	if err != nil {
 		return nil, err
 	}
-	l.perf = sources.OpenPerf(l.perfDir, func(err error) {
+	l.Perf = sources.OpenPerf(l.perfDir, func(err error) {
 		o.Log.Warn("Cannot read the listener's performance counters: only the server shows when it is ready", "error", err)
 	})
 	args := []string{"run", "--startuptype", "service"} // after an update, a service does not restart itself (agent-protocol.md 4.2)
@@ -319,7 +319,7 @@ func (l *Listener) readNotifications(alive context.Context, post func(lifecycle.
 // receives no job before it connects. unknown means that a connection may have been the
 // listener's. Then it may have had a job, unless its counters show a session without jobs.
 func (l *Listener) mayHaveReceivedJob(unknown bool) bool {
-	counts := l.perf.Counts()
+	counts := l.Perf.Counts()
 	return counts.Jobs > 0 || unknown && !counts.Session
 }
 
@@ -365,7 +365,7 @@ func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.E
 // azptend does not learn about its jobs. The port stays open for it. A listener that
 // received no message has no job.
 func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecycle.Event)) {
-	if _, err := l.perf.Wait(connecting, func(c PerfCounts) bool { return c.Messages > 0 }); err != nil {
+	if _, err := l.Perf.Wait(connecting, func(c PerfCounts) bool { return c.Messages > 0 }); err != nil {
 		return
 	}
 	timer := time.NewTimer(connectTimeout)
@@ -381,9 +381,6 @@ func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecyc
 
 // WaitForSession waits until the listener's counters show its session.
 func (l *Listener) WaitForSession(ctx context.Context) error {
-	_, err := l.perf.Wait(ctx, func(c PerfCounts) bool { return c.Session })
+	_, err := l.Perf.Wait(ctx, func(c PerfCounts) bool { return c.Session })
 	return err
 }
-
-// JobsReceived is how many jobs the listener's counters show.
-func (l *Listener) JobsReceived() int { return l.perf.Counts().Jobs }

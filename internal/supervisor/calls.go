@@ -93,7 +93,7 @@ func (r *runner) inspectLocally() func(context.Context) message {
 		if started == nil { // a listener of a previous run
 			return message{event: e}
 		}
-		if started.JobsReceived() <= jobs {
+		if started.Perf.Counts().Jobs <= jobs {
 			return message{event: e, apply: func(r *runner) { r.jobPendingSince = time.Time{} }}
 		}
 		// Do not wait longer than jobStartTimeout: a job can increase that counter.
