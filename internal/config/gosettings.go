@@ -6,12 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// IgnoreGoSettings undoes what GOGC, GOMEMLIMIT and GODEBUG have changed in this process.
-// People set them for the Go programs of jobs, which still get them: GOMEMLIMIT=64MiB
-// would make azptend collect garbage all the time, and GOGC=off would make it grow
-// without bound.
+// IgnoreGoSettings undoes the effect of GOGC, GOMEMLIMIT and GODEBUG on this process. People
+// set them for the Go programs of jobs, which still get them. GOMEMLIMIT=64MiB would make
+// azptend collect garbage all the time, and with GOGC=off its memory would grow without bound.
 func IgnoreGoSettings() {
 	debug.SetGCPercent(100)
 	debug.SetMemoryLimit(math.MaxInt64)
-	_ = os.Unsetenv("GODEBUG") // the runtime reads it again
+	_ = os.Unsetenv("GODEBUG") // the runtime notices the change
 }

@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// LogFormatOf is how a command line that cannot be read is complained about: the format
-// that it or the environment asks for, before any setting is loaded.
+// LogFormatOf is the log format in the command line or the environment, for an error in the
+// command line that comes before settings are loaded.
 func LogFormatOf(args, environ []string) string {
 	format := environMap(environ)["AZP_LOG_FORMAT"]
 	for i, arg := range args {

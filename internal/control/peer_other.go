@@ -7,9 +7,8 @@ import (
 	"os"
 )
 
-// peerUser is not asked for outside Linux: there the folder's mode alone keeps
-// other users out.
+// peerUser is not known outside Linux. There only the directory's mode keeps other users out.
 func peerUser(*net.UnixConn) (int, error) { return os.Geteuid(), nil }
 
-// shortPath is the folder's own path: too long a one cannot be opened here.
+// shortPath is the directory's own path, which must not be too long here.
 func shortPath(f *socketDir) string { return f.path }
