@@ -17,8 +17,8 @@ import (
 	"github.com/azptend/azptend/internal/systemd"
 )
 
-// openControl lets other processes talk to these agents until the returned function is called.
-// Without its socket an agent works all the same.
+// openControl opens the control socket until done is called. If it cannot, the agents run
+// without it.
 func openControl(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
 	server, err := listenForControl(s, group, log)
 	if errors.Is(err, control.ErrInUse) {
@@ -27,8 +27,8 @@ func openControl(s config.Settings, group *supervisor.Group, final *bounded.Fina
 	return func() { closeControl(server, final, log) }
 }
 
-// openControlWhenFree is openControl where another azptend has the socket: this one
-// tries again until that one has left the agent's folder.
+// openControlWhenFree is openControl if another azptend uses the socket's directory: it tries
+// again until that one has exited.
 func openControlWhenFree(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
 	log.Warn("Control socket in use by another azptend: drain and healthcheck reach that one until it exits")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -69,7 +69,7 @@ func listenForControl(s config.Settings, group *supervisor.Group, log *slog.Logg
 	return server, err
 }
 
-// closeControl closes the control socket; nil is one that was not opened.
+// closeControl closes the control socket. server is nil if it was not opened.
 func closeControl(server *control.Server, final *bounded.FinalSteps, log *slog.Logger) {
 	if server == nil {
 		return
@@ -79,12 +79,12 @@ func closeControl(server *control.Server, final *bounded.FinalSteps, log *slog.L
 	}
 }
 
-// controlLocation says where the azptend with these settings is talked to.
+// controlLocation is the location of the control socket for these settings.
 func controlLocation(s config.Settings) control.Location {
 	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
-// statusAdapter answers for the agents, in the types of the control socket.
+// statusAdapter is a control.Handler for a supervisor.Group.
 type statusAdapter struct{ group *supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {

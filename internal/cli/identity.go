@@ -25,9 +25,9 @@ func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor
 	return identity.New(o)
 }
 
-// newClient makes an identity, and a client for Azure DevOps that uses it. Observe is called
-// for each request. It logs the identity at this level: at info in what starts agents and
-// keepers. It sends no request: an error is about the settings.
+// newClient makes an identity, and a client for Azure DevOps that uses it. observe is called
+// for each request. It logs the identity at this level: info for commands that start agents
+// and keepers. It sends no requests, so an error is caused by the settings.
 func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := newWebClient(s)
 	who, err := newIdentity(s, web, log, redactor)

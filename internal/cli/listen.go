@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Listen opens an address of a setting. Its error names the setting.
+// Listen listens on the address in a setting. The error names the setting.
 func Listen(address, setting string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -16,7 +16,7 @@ func Listen(address, setting string) (net.Listener, error) {
 	return l, nil
 }
 
-// addressError is an address that cannot be listened on, and the setting it is from.
+// addressError says that azptend cannot listen on the address in a setting.
 type addressError struct {
 	address, setting string
 	cause            error
@@ -28,7 +28,7 @@ func (e *addressError) Error() string {
 
 func (e *addressError) Unwrap() error { return e.cause }
 
-// Hint is what to do about it, where that is known.
+// Hint is what to do about it; "" if that is not known.
 func (e *addressError) Hint() string {
 	switch {
 	case errors.Is(e.cause, syscall.EADDRINUSE):
