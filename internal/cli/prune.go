@@ -68,6 +68,16 @@ type pruneReport struct {
 	Agents []prunedAgent `json:"agents"`           // the agents
 }
 
+// count is the number of agents that are ghosts, or stay, for this reason.
+func (r pruneReport) count(reason pool.Reason) (n int) {
+	for _, a := range r.Agents {
+		if a.Reason == reason {
+			n++
+		}
+	}
+	return n
+}
+
 type prunedAgent struct {
 	ID      int          `json:"id"`                // id of the agent
 	Name    string       `json:"name"`              // name of the agent
@@ -163,6 +173,9 @@ func (r *pruner) printDryRun(out pruneReport) error {
 		}
 	}
 	fmt.Fprintf(r.p.Stderr, "%s among %s\n", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
+	if others := out.count(pool.NotOurs); others > 0 {
+		fmt.Fprintf(r.p.Stderr, "%s without azptend's owner tag: use --any-owner to include them\n", text.Count(others, "offline agent"))
+	}
 	if out.Ghosts > 0 {
 		fmt.Fprintln(r.p.Stderr, "dry run: use --yes to remove the ghosts")
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/azptend/azptend/internal/identity"
@@ -53,6 +54,15 @@ func FixFor(c *Cause, source identity.Source, reason string) string {
 		fix = strings.ReplaceAll(fix, setupHint, "")
 	}
 	return fix
+}
+
+// CompleteSetup puts the organisation, the pool and the identity into the setup command of a fix.
+func CompleteSetup(fix, url, pool string, poolID int, objectID string) string {
+	flag := "--pool " + ShellWord(pool)
+	if poolID != 0 {
+		flag = fmt.Sprintf("--pool-id %d", poolID)
+	}
+	return strings.ReplaceAll(fix, setupIdentity, fmt.Sprintf("--url %s %s --identity %s", ShellWord(url), flag, objectID))
 }
 
 func managedFix(c *Cause, reason string) string {
