@@ -11,12 +11,12 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// controlLocation says where the azptend with these settings is talked to.
+// controlLocation is the location of the control socket for these settings.
 func controlLocation(s config.Settings) control.Location {
 	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
-// statusAdapter answers for the agents, in the types of the control socket.
+// statusAdapter is a control.Handler for a supervisor.Group.
 type statusAdapter struct{ group *supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {

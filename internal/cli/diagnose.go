@@ -14,13 +14,13 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// diagnoseTimeout bounds how long the doctor may look while a life that has
-// failed waits to leave. Each of its few requests takes a fraction of a second.
+// diagnoseTimeout bounds diagnose, because a run that has failed waits for it before it exits.
+// Each of the few requests takes a fraction of a second.
 const diagnoseTimeout = 10 * time.Second
 
-// diagnose has the doctor find out which of several causes a failure has, where
-// the server's answer leaves that open: a token of another tenant, say, is
-// refused without a word. It returns err where that teaches nothing, and where ctx ends first.
+// diagnose runs checks of the doctor to find the cause of an error that may have several: for
+// example, the server refuses a token of another tenant without a reason. It returns err if
+// the checks find nothing, or if ctx ends first.
 func diagnose(ctx context.Context, s config.Settings, redactor *secret.Redactor, err error) error {
 	if !doctor.IsAmbiguous(err) || s.Registered != "" {
 		return err
@@ -37,7 +37,7 @@ func diagnose(ctx context.Context, s config.Settings, redactor *secret.Redactor,
 	return err
 }
 
-// remoteEnvironment is the part of the environment that is not on this machine.
+// remoteEnvironment is the part of a doctor.Environment that is not on this machine.
 func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
 	web := newWebClient(s)
 	e := doctor.Environment{Settings: s, HTTP: web}
@@ -66,6 +66,6 @@ func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Red
 	return e
 }
 
-// endpointTimeout is how long doctor waits for an identity endpoint that may still be
-// starting: a person waits for the result.
+// endpointTimeout is how long doctor waits for an identity endpoint. It is shorter than for
+// run, because a person waits for the result.
 const endpointTimeout = 5 * time.Second

@@ -78,7 +78,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	return nil
 }
 
-// drainText says what a drain was asked of.
+// drainText describes the agents that drain.
 func drainText(s control.Status) string {
 	if s.End != nil {
 		return fmt.Sprintf("Agent %q of pool %q is already draining", s.Agent, s.Pool)
@@ -97,7 +97,7 @@ func deadlineText(s control.Status) string {
 	return ", and has until " + s.Deadline.UTC().Format(time.RFC3339)
 }
 
-// controlError gives the exit code to an error of the control socket.
+// controlError adds the exit code to an error of the control socket.
 func controlError(err error) error {
 	if errors.Is(err, control.ErrForbidden) {
 		return exitcode.With(exitcode.Denied, err)

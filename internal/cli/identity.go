@@ -18,9 +18,9 @@ func newWebClient(s config.Settings) *http.Client {
 	return httpclient.ForAzureDevOps("azptend/"+version(), s.Proxy(), s.CA)
 }
 
-// newClient makes an identity, and a client for Azure DevOps that uses it. Observe is called
-// for each request. It logs the identity at this level: at info in what starts agents and
-// keepers. It sends no request: an error is about the settings.
+// newClient makes an identity, and a client for Azure DevOps that uses it. observe is called
+// for each request. It logs the identity at this level: info for commands that start agents
+// and keepers. It sends no requests, so an error is caused by the settings.
 func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := newWebClient(s)
 	o := s.Identity.Options

@@ -43,8 +43,8 @@ Several keepers can share a pool. Each needs the Administrator role on it.`,
 	return c
 }
 
-// keepPools keeps the pools of the settings. A signal ends it, and nothing is
-// lost to one: what it was about to do it, or another, does next time.
+// keepPools runs a keeper of the pools in the settings until a signal. A signal may come at any
+// time: a keeper that starts later does what was not done.
 func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	p.neverWait()
 	hostName, _ := os.Hostname()
@@ -58,7 +58,7 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	var page net.Listener // nil: none is wanted
+	var page net.Listener // nil: no page
 	if s.KeepListen != "" {
 		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
 			return exitcode.With(exitcode.Usage, err)
@@ -108,9 +108,8 @@ func pageAddress(page net.Listener) string {
 	return "http://" + page.Addr().String() + "/"
 }
 
-// runKeeper keeps, and shows on a page, if there is one, what it keeps. A page
-// that ends ends the keeper: one that nobody can see any more is not what was asked
-// for.
+// runKeeper runs the keeper and its page, if there is one. If the page's server fails, the
+// keeper ends.
 func runKeeper(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

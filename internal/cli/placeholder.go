@@ -110,7 +110,7 @@ func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name
 	return nil
 }
 
-// placeholderRow is one row, and its JSON.
+// placeholderRow is a row of the table, and its JSON.
 type placeholderRow struct {
 	ID           int               `json:"id"`                // id of the agent
 	Name         string            `json:"name"`              // name of the agent

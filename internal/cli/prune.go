@@ -114,8 +114,8 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 	return err
 }
 
-// report lists what the survey has found, ghosts first. Of agents that were not
-// named when some were, there is nothing to say.
+// report lists the agents of the survey, ghosts first. If names were given, it lists only
+// those agents.
 func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruneReport {
 	out := pruneReport{Pool: tended.Name, PoolID: tended.ID, DryRun: !r.yes, Absent: seen.Missing(r.rules.Names), Agents: []prunedAgent{}}
 	for _, v := range seen.Verdicts {
@@ -168,7 +168,7 @@ func (r *pruner) printDryRun(out pruneReport) error {
 	return nil
 }
 
-// printSpared says of each agent that was named why it stays: who names one means it.
+// printSpared prints for each named agent that stays why it stays.
 func (r *pruner) printSpared(out pruneReport) error {
 	for _, a := range out.Agents {
 		if len(r.rules.Names) == 0 || a.Ghost {
@@ -181,7 +181,7 @@ func (r *pruner) printSpared(out pruneReport) error {
 	return nil
 }
 
-// remove removes the ghosts, and tells of each as it goes.
+// remove removes the ghosts, and prints each result at once.
 func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruneReport) error {
 	if !r.asJSON {
 		if err := r.printSpared(out); err != nil {

@@ -87,7 +87,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	return nil
 }
 
-// exitUnexpected is the exit code if azptend does not handle something that was seen.
+// exitUnexpected is the exit code if the server did something that azptend does not handle.
 const exitUnexpected = 1
 
 func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {

@@ -23,20 +23,20 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// abandonStartAfter is how long the steps before the agents run may take to end after a
+// abandonStartAfter is how long the steps before the agents run may take to return after a
 // signal.
 const abandonStartAfter = closeTimeout + time.Second
 
-// startWatch watches what `run` does before the agents handle signals. It reads files
-// that may be on a file system that does not answer.
+// startWatch watches the steps of `run` before the agents handle signals, because these steps
+// may hang in a file system.
 type startWatch struct {
 	agentsRun chan struct{}            // closed when the agents handle signals
 	run       atomic.Pointer[agentRun] // nil: the settings are not loaded yet
 }
 
 // watch calls do, which starts the agents and returns when they have exited. If a signal
-// asks for the end, and do neither starts an agent nor returns, watch abandons it: this
-// run has registered no agent.
+// arrives, and do neither starts an agent nor returns, watch abandons it: this run has
+// registered no agent.
 func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -72,8 +72,8 @@ func logAskedToEnd(log *slog.Logger, reason string) {
 	log.Info("Exiting", "exit_code", exitcode.OK, "reason", reason)
 }
 
-// contextUntilSignal returns a context that ends when a signal asks azptend to end, or
-// has done so before. Asked reports whether one did, and ends the context.
+// contextUntilSignal returns a context that ends when a signal asks azptend to end, also one
+// that arrived before. asked reports whether one has arrived, and ends the context.
 func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func() bool) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	received := signals.Subscribe(ctx)
@@ -97,10 +97,10 @@ func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func(
 
 var errAskedToEnd = errors.New("a signal asked azptend to end")
 
-// prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots,
-// if they are apart from the installation. Asked is why this run is to end now; "" if it
-// is not. The error is a failure. A step that hangs has locked a directory, so the agent
-// there cannot be removed: startWatch abandons the step and names the agent.
+// prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots, if
+// they are separate from the installation. asked is why this run must end now; "" if it must
+// not. A step that hangs has locked a directory, so the agent there cannot be removed:
+// startWatch abandons the step and reports the agent.
 func (r *agentRun) prepareDirs() (asked string, err error) {
 	ctx, wasAsked := contextUntilSignal(r.signals)
 	if r.s.Install && !install.HasAgent(r.s.AgentDir) {
@@ -124,8 +124,8 @@ func (r *agentRun) install(ctx context.Context) error {
 	return err
 }
 
-// runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
-// ensure`, but it logs what it does.
+// runPlaceholder is `run` with AZP_PLACEHOLDER: the same as `placeholder ensure`, but it logs
+// instead of printing.
 func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
 	ctx, asked := contextUntilSignal(signals)
 	defer asked()
@@ -146,11 +146,10 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 	return nil
 }
 
-// openHealth answers probes and scrapes until done is called, if a setting asks for it. It
-// begins before an agent package is installed: that takes minutes, in which a platform must
-// not take azptend for dead. An address that is not available is an error of the settings,
-// before anything is registered: without an answer to its probe, the platform would kill an
-// agent in the middle of its job.
+// openHealth serves probes and metrics until done is called, if AZP_HEALTH_ADDR is set. It
+// begins before an agent package is installed: that takes minutes, in which probes must
+// succeed. An address that is not available is an error in the settings, before anything is
+// registered: if a probe fails later, the platform kills the agent during a job.
 func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done func(), err error) {
 	page = health.New(version())
 	if s.HealthAddr == "" {
@@ -180,13 +179,13 @@ func (r *agentRun) makeRoots(ctx context.Context) error {
 	return nil
 }
 
-// dir is the directory of an agent.
+// dir is the directory of the agent with these settings.
 func (r *agentRun) dir(s config.Settings) agentdir.Dir {
 	return agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: r.user}
 }
 
-// ownDirs are the directories of the agents that this azptend registers. Another azptend
-// removes the agents that it has registered for this one.
+// ownDirs are the directories of the agents that this azptend registers. With AZP_REGISTERED
+// there are none, because another azptend removes that agent.
 func (r *agentRun) ownDirs() (dirs []agentdir.Dir) {
 	for _, s := range r.each {
 		if s.Registered == "" {
@@ -196,7 +195,7 @@ func (r *agentRun) ownDirs() (dirs []agentdir.Dir) {
 	return dirs
 }
 
-// logPlan logs the settings that decide what follows.
+// logPlan logs the main settings.
 func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 	budget := lifecycle.SplitGrace(s.Grace)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
@@ -213,7 +212,7 @@ func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 	}
 }
 
-// logUser logs which user jobs run as, if that is not azptend's.
+// logUser logs which user jobs run as, if it is not azptend's own.
 func (r *agentRun) logUser() {
 	user := r.user
 	if user == nil {
@@ -233,8 +232,8 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// exit explains why agents failed, and returns their exit code. While a grace period runs,
-// there is no time to look for the cause.
+// exit prints why agents failed, and returns the exit code. During a grace period it does not
+// look for the cause, because there is no time.
 func (r *agentRun) exit(end supervisor.End) error {
 	if end.Err != nil && end.Code != 0 {
 		if r.final.Deadline().IsZero() {
@@ -246,8 +245,8 @@ func (r *agentRun) exit(end supervisor.End) error {
 	return exitcode.With(end.Code, nil)
 }
 
-// explain looks for the cause of an error, until a signal asks azptend to end, and prints
-// it with what to do.
+// explain looks for the cause of an error, until a signal asks azptend to end, and prints it
+// with its hint.
 func (r *agentRun) explain(err error) {
 	ctx, asked := contextUntilSignal(r.signals)
 	defer asked()

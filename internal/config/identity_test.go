@@ -19,7 +19,7 @@ const (
 	tenant = "0b6bd18c-0000-4000-8000-00000000000d"
 )
 
-// What platforms inject, word for word where it matters (reference/identity.md 1.2 to 1.6).
+// Variables that platforms set (reference/identity.md 1.2 to 1.6).
 var (
 	containerApps = []string{
 		"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "IDENTITY_HEADER=h",
@@ -43,7 +43,7 @@ func join(parts ...[]string) []string {
 	return all
 }
 
-// TestTheOrder holds the order in docs/identity.md, and what AZP_AUTH changes.
+// TestTheOrder checks the order in docs/identity.md, and the effect of AZP_AUTH.
 func TestTheOrder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
@@ -155,7 +155,7 @@ func TestHalfAnIdentity(t *testing.T) {
 			}
 		})
 	}
-	// Not a problem where another identity is in force.
+	// It is no problem if another identity is used.
 	loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=a-token", "IDENTITY_ENDPOINT=http://localhost:42356/msi/token"})
 	s := loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZURE_FEDERATED_TOKEN_FILE=/x", "AZURE_TENANT_ID=" + tenant})
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZURE_FEDERATED_TOKEN_FILE has no effect without AZURE_CLIENT_ID") {
@@ -163,8 +163,8 @@ func TestHalfAnIdentity(t *testing.T) {
 	}
 }
 
-// Who does an administrator's work is a person, unless something else was set.
-func TestForAPerson(t *testing.T) {
+// TestPreferAzureCLI: the Azure CLI's login is used if no other identity is set.
+func TestPreferAzureCLI(t *testing.T) {
 	for _, c := range []struct {
 		environ []string
 		want    identity.Source

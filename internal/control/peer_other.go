@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 )
 
-// peerUser is not asked for outside Linux: there the folder's mode alone keeps
-// other users out.
+// peerUser is not known outside Linux. There only the directory's mode keeps other users out.
 func peerUser(*net.UnixConn) (int, error) { return os.Geteuid(), nil }
 
-// socket is the socket's own path: too long a one cannot be opened here.
+// socket is the socket's own path, which must not be too long here.
 func (f *socketDir) socket() string { return filepath.Join(f.path, socketName) }

@@ -1,9 +1,8 @@
-// Package systemd talks to systemd: it tells the service manager the state of the
-// service (sd_notify), and it writes the unit file of an agent on a machine.
+// Package systemd reports the state of the service to systemd (sd_notify), and makes the unit
+// file for an agent on a machine.
 //
-// The protocol of sd_notify(3) is lines of NAME=VALUE in one datagram to the Unix
-// socket that NOTIFY_SOCKET names. That is a dozen lines of code, fewer than a
-// library needs.
+// The protocol of sd_notify(3) is lines of NAME=VALUE in one datagram to the Unix socket in
+// NOTIFY_SOCKET. That is a dozen lines of code, so there is no library for it.
 package systemd
 
 import (
@@ -22,12 +21,12 @@ import (
 // Notifier sends messages to the systemd that started this process.
 type Notifier struct {
 	*net.UnixConn
-	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0
-	// means for ever.
+	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0: there
+	// is no watchdog.
 	WatchdogTimeout time.Duration
 }
 
-// NotifyOptions are what systemd sets in the environment.
+// NotifyOptions are the variables that systemd sets.
 type NotifyOptions struct {
 	Socket       string // NOTIFY_SOCKET; "": systemd expects no messages
 	WatchdogUsec string // WATCHDOG_USEC
@@ -41,7 +40,7 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	if o.Socket == "" {
 		return nil, nil
 	}
-	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: o.Socket, Net: "unixgram"}) // "@…" is an abstract one
+	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: o.Socket, Net: "unixgram"}) // "@…" is an abstract socket
 	if err != nil {
 		return nil, fmt.Errorf("cannot notify systemd: %w", err)
 	}
@@ -53,7 +52,7 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	return m, nil
 }
 
-// maxWatchdogUsec still fits into a time.Duration.
+// maxWatchdogUsec is the largest value that fits into a time.Duration.
 const maxWatchdogUsec = int64(math.MaxInt64 / time.Microsecond)
 
 // The messages of the protocol.
@@ -80,7 +79,7 @@ func (m *Notifier) Notify(lines ...string) error {
 	return nil
 }
 
-// Agents are the agents of this process, as the control socket shows them.
+// Agents returns the status of the agents of this process.
 type Agents interface {
 	Status(ctx context.Context) (control.Status, error)
 	Next(ctx context.Context, phase string) (control.Status, error) // waits for another phase
@@ -110,9 +109,9 @@ func Start(o NotifyOptions, agents Agents, log *slog.Logger) (done func()) {
 // Ready once every agent listens for jobs, and at least two pings in each period of the
 // watchdog. A ping needs an answer from the agents' loop, so a stuck loop sends none.
 func (m *Notifier) Report(ctx context.Context, agents Agents, log *slog.Logger) {
-	// Stopping must come last: from then on systemd waits for no longer than
-	// TimeoutStopSec (service_enter_stop_by_notify in its service.c), and a job that is
-	// finished because of a limit, a person or a scheduled event may take longer.
+	// Stopping must be sent last: after it, systemd waits only for TimeoutStopSec
+	// (service_enter_stop_by_notify in its service.c). A job may take longer if the drain was
+	// not started by systemd.
 	defer func() { _ = m.Notify(Stopping) }()
 	phase, failureLogged := "", false
 	for {
@@ -140,8 +139,8 @@ func (m *Notifier) Report(ctx context.Context, agents Agents, log *slog.Logger) 
 	}
 }
 
-// next waits for another phase, but not for longer than the watchdog allows. If the phase
-// lasts, it asks the loop for its state.
+// next waits for another phase, but not longer than the watchdog allows: then it asks the loop
+// for its state.
 func (m *Notifier) next(ctx context.Context, agents Agents, phase string) (control.Status, error) {
 	wait, cancel := ctx, func() {}
 	if w := m.WatchdogTimeout; w > 0 {
