@@ -61,8 +61,8 @@ func (u *User) onForkThread(_ context.Context, _ <-chan struct{}, f func() error
 	return u.Do(f)
 }
 
-// ReserveThreads does nothing here, because CheckRunAs refuses other users.
-func (u *User) ReserveThreads(int) error { return nil }
+// reserveThreads does nothing here, because CheckRunAs refuses other users.
+func (u *User) reserveThreads(int) error { return nil }
 
 // Do runs f, if u is this process's own user.
 func (u *User) Do(f func() error) error {

@@ -215,7 +215,8 @@ func (r *runner) warnNotReady(l *mslistener.Listener, since time.Duration) {
 	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "reason", reason, "hint", hint)
 }
 
-// killTimeout bounds one KillTree. lifecycle has its own timeout for the listener's exit.
+// killTimeout bounds one KillTree: on a machine with too little CPU the search for a
+// hundred processes takes seconds. lifecycle has its own timeout for the listener's exit.
 const killTimeout = 5 * time.Second
 
 // kill kills the listener and everything below it.

@@ -282,7 +282,7 @@ func (r *runner) post(m message) {
 }
 
 const (
-	// finalStepTimeout is the timeout of each final step.
+	// finalStepTimeout is the timeout of each final step but the kill.
 	finalStepTimeout = time.Second
 	// minFinalStep is that timeout if the grace period is over.
 	minFinalStep = 200 * time.Millisecond
@@ -300,7 +300,7 @@ func (r *runner) finish() End {
 	proc.EndOnSignal(ctx, steps, r.signals, r.o.Policy.Grace)
 	unused := steps.Do("ending background work", finalStepTimeout, r.background.Wait)
 	if r.listener != nil {
-		steps.Do("killing processes that jobs left running", finalStepTimeout, r.killRemaining)
+		steps.Do("killing processes that jobs left running", killTimeout, r.killRemaining)
 	}
 	unused = steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles) && unused
 	// If a goroutine may still change the directory, it stays locked until this process
@@ -322,7 +322,7 @@ func (r *runner) finish() End {
 
 // killRemaining kills the listener and the processes that its jobs left.
 func (r *runner) killRemaining() {
-	ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
+	ctx, done := context.WithTimeout(context.Background(), killTimeout)
 	defer done()
 	if n := r.listener.KillTree(ctx); n > 0 {
 		r.log.Info("Killed processes that jobs left running", "processes", n)
