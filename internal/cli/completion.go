@@ -11,11 +11,11 @@ import (
 
 // addCompletion adds cobra's scripts for shells, and what they complete. A shell that there
 // is none for is an error here, and not a page of help that somebody's shell would read.
-func addCompletion(root *cobra.Command) {
+func addCompletion(p Process, root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
-			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
+			c.Args, c.RunE = cobra.ArbitraryArgs, p.needsCommand
 			continue
 		}
 		for _, each := range append(c.Commands(), c) {

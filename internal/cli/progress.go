@@ -18,7 +18,7 @@ const progressLogInterval = 5 * time.Second
 // installProgress shows how far an install has come: as a line on a terminal, else
 // in the log.
 func installProgress(p Process, log *slog.Logger) func(install.Progress) {
-	shown := term.IsTerminal(p.Stderr) && !p.logsJSON()
+	shown := p.showsProgress()
 	line, last := term.NewProgress(p.errors, shown, ""), time.Now()
 	if !shown {
 		return func(now install.Progress) {

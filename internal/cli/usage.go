@@ -55,9 +55,11 @@ func badFlag(hint, format string, args ...any) error {
 
 // needsCommand is what a command does that only holds others. An entrypoint that lost its
 // argument must not succeed, so help without a command goes to standard error and fails.
-func needsCommand(c *cobra.Command, args []string) error {
+func (p Process) needsCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		if !p.logsJSON() {
+			fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		}
 		return newUsageError(c, "no command is given", "")
 	}
 	return newUsageError(c, fmt.Sprintf("there is no command %q", args[0]), suggestCommand(c, args[0]))
@@ -76,7 +78,7 @@ func suggestCommand(c *cobra.Command, name string) string {
 }
 
 // addHelp adds the command help. cobra's own succeeds for a command that does not exist.
-func addHelp(root *cobra.Command) {
+func addHelp(p Process, root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() != "help" {
@@ -86,7 +88,7 @@ func addHelp(root *cobra.Command) {
 		c.RunE = func(_ *cobra.Command, args []string) error {
 			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return needsCommand(about, append(rest, args...)[:1])
+				return p.needsCommand(about, append(rest, args...)[:1])
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()

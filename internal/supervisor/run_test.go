@@ -678,8 +678,8 @@ func TestNameTakenError(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	waits := strings.Count(log.String(), "Waiting for the agent's name")
-	if last := lines[len(lines)-1]; !strings.Contains(last, "id 3") || waits != 1 {
-		t.Errorf("waiting was told %d times, and last: %s", waits, last)
+	if last := lines[len(lines)-1]; !strings.Contains(last, `"exit_code":75`) || strings.Contains(last, "id 3") || waits != 1 {
+		t.Errorf("waiting was told %d times, and last, without the error, which the caller reports: %s", waits, last)
 	}
 }
 

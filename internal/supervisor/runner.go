@@ -232,7 +232,7 @@ func (r *runner) advance(change func(lifecycle.State, lifecycle.Event, time.Time
 	before := r.state
 	after, actions := change(before, e, time.Now())
 	r.state = after
-	r.report(before, after, e)
+	r.report(before, after, e, actions)
 	r.o.Observer.Stepped(before, after, e)
 	r.o.handle.notePhase(before.Phase, after.Phase)
 	for _, a := range actions {
