@@ -28,8 +28,16 @@ type JobRequest struct {
 
 // Reference is something of the server's that has a name.
 type Reference struct {
-	ID   int    `json:"id"`
-	Name string `json:"name"`
+	ID    int    `json:"id"`
+	Name  string `json:"name"`
+	Links Links  `json:"_links,omitzero"`
+}
+
+// Links are addresses of what a Reference is about.
+type Links struct {
+	Web struct {
+		Href string `json:"href"`
+	} `json:"web"`
 }
 
 // JobState is how far a job request has come.

@@ -35,6 +35,7 @@ type PoolSource struct {
 
 // Options say which pools to keep, and how.
 type Options struct {
+	URL      string // the organisation's address, for links; "" for none
 	Pools    []PoolSource
 	Interval time.Duration // at least, between two looks at a pool
 	Rules    pool.Rules    // which agents are ghosts
@@ -65,7 +66,7 @@ func New(o Options) *Keeper {
 		names = append(names, p.Name)
 		o.Metrics.initPool(p.Name)
 	}
-	return &Keeper{o: o, board: newBoard(names, time.Now())}
+	return &Keeper{o: o, board: newBoard(o.URL, names, time.Now())}
 }
 
 // Run keeps the pools until ctx ends, which is no error, or until one of them cannot be
@@ -163,7 +164,7 @@ func historyFor(agents int) int {
 
 // show updates metrics and the page.
 func (t *poolLoop) show(s pool.Survey, found jobChanges) {
-	p := newSnapshot(s, t.k.o.Prune)
+	p := newSnapshot(s, t.pool.ID, t.k.o.Prune)
 	t.k.o.Metrics.setPool(t.state.name, p)
 	t.k.o.Metrics.addJobs(t.state.name, found)
 	t.k.board.update(func() {
