@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Assertion returns the signed proof that its sender holds the agent's key, which the agents' token endpoint wants
-// (agent-protocol.md 7.1). Like Microsoft's listener, it names no iat and no kid.
+// Assertion returns a client assertion, signed with the agent's key, for the agents' token
+// endpoint (agent-protocol.md 7.1). Like that of Microsoft's listener, it has no iat and no
+// kid.
 func Assertion(key *rsa.PrivateKey, client, audience string, now time.Time, life time.Duration) (string, error) {
 	payload, err := json.Marshal(map[string]any{
 		"sub": client, "iss": client, "aud": audience, "jti": NewGUID(), "nbf": now.Unix(), "exp": now.Add(life).Unix(),

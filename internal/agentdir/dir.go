@@ -1,7 +1,6 @@
-// Package agentdir knows the directory of an Azure Pipelines agent: what makes it
-// usable, the files that an agent starts from, the lock that one azptend holds, and the
-// record of which agent in a pool is this directory's. It starts no process and makes
-// no request.
+// Package agentdir manages the directory of an Azure Pipelines agent: it checks whether the
+// directory is usable, writes the agent's files, locks the directory for one azptend, and
+// records which agent in a pool belongs to it. It starts no processes and sends no requests.
 //
 // It writes what config.sh would write: .agent, .credentials and
 // .credentials_rsaparams. The listener needs no more (agent-protocol.md 3).
@@ -23,18 +22,17 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Dir is the directory of an agent: the package is installed in it, and the agent
-// keeps its files there.
+// Dir is the directory of an agent, with the installed package and the agent's files.
 type Dir struct {
 	Root   string
 	LogDir string     // where the listener writes its logs (AGENT_DIAGLOGPATH); empty means _diag below Root
-	User   *proc.User // who the agent and its jobs run as; nil is azptend's own user
+	User   *proc.User // the user that the agent and its jobs run as; nil is azptend's own user
 }
 
-// Listener is the program to start.
+// Listener is the path of the listener's program.
 func (d Dir) Listener() string { return filepath.Join(d.Root, "bin", "Agent.Listener") }
 
-// Logs is where the listener writes its logs.
+// Logs is the directory of the listener's logs.
 func (d Dir) Logs() string {
 	if d.LogDir != "" {
 		return d.LogDir
@@ -42,8 +40,9 @@ func (d Dir) Logs() string {
 	return filepath.Join(d.Root, "_diag")
 }
 
-// AsUser calls f with the rights on files of the agent's user. What f makes belongs to
-// that user. Where jobs can plant links, f can be led no further than that user may go.
+// AsUser calls f with the agent's user's rights on files. That user owns the files that f
+// creates. If a job has put a link into the directory, f can only reach what that user may
+// access.
 func (d Dir) AsUser(f func() error) error {
 	err := d.User.Do(f)
 	var unusable *DirError
@@ -53,15 +52,15 @@ func (d Dir) AsUser(f func() error) error {
 	return err
 }
 
-// DirError says that an agent cannot work in this directory. Hint says what to do.
+// DirError says why an agent cannot use this directory. Hint says what to do.
 type DirError struct {
 	Dir   string
-	User  string // the user who cannot use the directory; empty means azptend's own user
+	User  string // the user that cannot use the directory; empty means azptend's own user
 	Why   string
 	Hint  string
 	Cause error
 	// InUse says that another agent uses the directory, in another container or on another
-	// machine, and may leave it.
+	// machine, so that the directory may become free.
 	InUse bool
 }
 
@@ -78,8 +77,8 @@ func (d Dir) dirError(why, hint string, cause error) error {
 	return &DirError{Dir: d.Root, Why: why, Hint: hint, Cause: cause}
 }
 
-// inUseError is the error for a directory that another container or machine uses. When
-// a container with a volume is replaced, the old one ends sooner or later.
+// inUseError is the error for a directory that another container or machine uses. If a
+// container with a volume is being replaced, the old one ends soon.
 func (d Dir) inUseError(why string) error {
 	return &DirError{Dir: d.Root, Why: why, InUse: true,
 		Hint: "give each agent its own directory (AZP_AGENT_DIR); if this container replaces the other one, stop that one first, or raise AZP_NAME_WAIT (--name-wait)"}
@@ -87,11 +86,10 @@ func (d Dir) inUseError(why string) error {
 
 const hintReadable = "make every directory on the way readable for this user"
 
-// Check reports whether an agent can work here. The listener must exist, be executable,
-// be built for this machine, and look for its files here. The directory must be
-// writable, and so must those in it that the agent creates at once, if another user has
-// made them before: the logs, and work, the agent's work directory. The error is a
-// *DirError.
+// Check reports whether an agent can use the directory. The listener must exist, be
+// executable, be built for this machine, and find its files here. The directory must be
+// writable. So must be the directory of logs, and work, the agent's work directory, if they
+// exist. The error is a *DirError.
 func (d Dir) Check(work string) error {
 	for _, check := range []func() error{d.CheckListener, d.checkHome, d.checkListable} {
 		if err := check(); err != nil {
@@ -114,7 +112,7 @@ func (d Dir) Check(work string) error {
 	return nil
 }
 
-// CheckRoot reports whether this directory, a root, can be made, or written to if it
+// CheckRoot reports whether this directory, a root, can be created, or is writable if it
 // exists. The error is a *DirError.
 func (d Dir) CheckRoot() error {
 	dir := d.Root
@@ -126,9 +124,9 @@ func (d Dir) CheckRoot() error {
 	return d.checkWritable(dir)
 }
 
-// CheckListener reports whether the listener exists, is executable, and is built for
-// this machine. That is all that an installation needs that roots are made from; it may
-// be read-only. The error is a *DirError.
+// CheckListener reports whether the listener exists, is executable, and is built for this
+// machine. An installation from which roots are made needs no more; it may be read-only. The
+// error is a *DirError.
 func (d Dir) CheckListener() error {
 	if !filepath.IsAbs(d.Root) {
 		return d.dirError("it is not an absolute path", "set AZP_AGENT_DIR (--agent-dir) to an absolute path", nil)
@@ -146,8 +144,8 @@ func (d Dir) CheckListener() error {
 	return d.checkArchitecture()
 }
 
-// checkListable: the listener lists its directory and every one above it, and exits if
-// it may not (agent-protocol.md 3.9).
+// checkListable checks that this directory and all above it can be listed. Otherwise the
+// listener exits (agent-protocol.md 3.9).
 func (d Dir) checkListable() error {
 	for dir := d.Root; ; dir = filepath.Dir(dir) {
 		opened, err := safefile.OpenDir(dir)
@@ -162,10 +160,10 @@ func (d Dir) checkListable() error {
 	}
 }
 
-// checkHome reports whether the listener will take this directory for its own. It
-// follows every link on the way to its own file, and its root is the parent of the
-// directory that it ends up in (agent-protocol.md 3.9). After an update bin is a link to
-// bin.VERSION beside it, which is fine.
+// checkHome checks that the listener will use this directory as its root. The listener
+// resolves all links in the path of its program, and its root is the parent of the
+// program's directory (agent-protocol.md 3.9). After an update, bin is a link to bin.VERSION
+// beside it, which is allowed.
 func (d Dir) checkHome() error {
 	root, err := filepath.EvalSymlinks(d.Root)
 	if err != nil {
@@ -204,7 +202,7 @@ func (d Dir) checkArchitecture() error {
 	defer file.Close()
 	header := make([]byte, 20)
 	if _, err := io.ReadFull(file, header); err != nil || string(header[:4]) != "\x7fELF" {
-		return nil // a Mach-O or a script: the kernel decides
+		return nil // not ELF, such as Mach-O or a script: the kernel decides
 	}
 	if built := elfArch(binary.LittleEndian.Uint16(header[18:])); built != runtime.GOARCH {
 		return d.dirError(fmt.Sprintf("bin/Agent.Listener is built for %s, and this machine is %s", built, runtime.GOARCH),
@@ -214,14 +212,14 @@ func (d Dir) checkArchitecture() error {
 }
 
 const (
-	// tempPattern names azptend's temporary files, so that they can be told from others.
+	// tempPattern is the name pattern of azptend's temporary files.
 	tempPattern = ".azptend-new-*"
-	// probeSize is roughly what the agent's own files take: three of one block each.
+	// probeSize is about the size of the agent's files: three of one block each.
 	probeSize = 3 * 4096
 )
 
-// MakeWritable makes a directory for an agent's files alone, and checks that they can
-// be written. The error is a *DirError.
+// MakeWritable creates a directory that will only have the agent's files, and checks that it
+// is writable. The error is a *DirError.
 func (d Dir) MakeWritable() error {
 	if err := os.MkdirAll(d.Root, 0o700); err != nil {
 		return d.dirError("it cannot be created: "+withoutPath(err), writeHint(err), err)
@@ -238,7 +236,7 @@ func (d Dir) checkWritable(dir string) error {
 	if err != nil {
 		return d.dirError(it+" cannot be written to: "+withoutPath(err), writeHint(err), err)
 	}
-	// On a full disk a file can be created, and not filled.
+	// On a full disk a file can be created, but not written to.
 	_, err = probe.Write(make([]byte, probeSize))
 	if err = errors.Join(err, probe.Close()); err != nil {
 		_ = os.Remove(probe.Name())
@@ -250,7 +248,7 @@ func (d Dir) checkWritable(dir string) error {
 	return nil
 }
 
-// writeHint is what to do about a directory that cannot be written to.
+// writeHint is the hint for a directory that is not writable.
 func writeHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -261,8 +259,7 @@ func writeHint(err error) string {
 	return "make it writable for this user: the agent writes its files and logs there"
 }
 
-// withoutPath is the text of a path error without the path, which the message already
-// has.
+// withoutPath is the text of a path error without the path, which the message has already.
 func withoutPath(err error) string {
 	var (
 		p *fs.PathError
@@ -277,9 +274,9 @@ func withoutPath(err error) string {
 	return err.Error()
 }
 
-// CheckVersion judges what `Agent.Listener --version` printed, and its exit code. It is
-// the first time that the listener's runtime is tried. The server accepts
-// major.minor.patch (agent-protocol.md 2.2).
+// CheckVersion checks the output and the exit code of `Agent.Listener --version`, which also
+// shows whether the listener's runtime works. It returns the version, which must be
+// major.minor.patch, as the server requires (agent-protocol.md 2.2).
 func (d Dir) CheckVersion(output string, code int) (string, error) {
 	version := strings.TrimSpace(output)
 	if code != 0 {

@@ -12,15 +12,14 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 )
 
-// limited marks the process that may write next to nothing.
+// limited marks the process whose files may not grow.
 const limited = "AZPTEND_TEST_LIMITED"
 
-// A file system that takes the name of a file and not its content, as a full one
-// does: no file may grow beyond eight bytes.
+// TestFullDisk: a file can be created, but not written to, as on a full disk. In the test no
+// file may grow beyond eight bytes.
 func TestFullDisk(t *testing.T) {
 	if os.Getenv(limited) == "" {
-		// In a process of its own: go test writes its own log when it likes, and
-		// must not be the one that finds no room.
+		// In a process of its own, so that the limit does not apply to go test's log.
 		again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		again.Env = append(os.Environ(), limited+"=1")
 		if out, err := again.CombinedOutput(); err != nil {
@@ -52,8 +51,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// As root nothing is read-only but a file system that is: /proc takes no file from
-// anybody.
+// TestReadOnlyDir uses /proc, in which not even root can create files.
 func TestReadOnlyDir(t *testing.T) {
 	root := "/proc/self"
 	err := agentdir.Dir{Root: root}.WriteFiles(registration, theKey())

@@ -10,7 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 )
 
-// elf is the head of a program for a machine.
+// elf is the header of a program for a machine.
 func elf(machine uint16) []byte {
 	head := make([]byte, 64)
 	copy(head, "\x7fELF\x02\x01\x01")
@@ -20,7 +20,7 @@ func elf(machine uint16) []byte {
 
 var machines = map[string]uint16{"amd64": 0x3e, "arm64": 0xb7, "arm": 0x28}
 
-// installed lays out an agent with this program for its listener.
+// installed makes an agent's directory with this program as its listener.
 func installed(t *testing.T, program []byte, mode os.FileMode) agentdir.Dir {
 	t.Helper()
 	f := agentdir.Dir{Root: t.TempDir()}

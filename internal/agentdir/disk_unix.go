@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// DiskSpace returns how many bytes are free, and how many there are, for users without
-// privileges, on the disk that has or will have the work directory.
+// DiskSpace returns the free bytes and the size of the disk of the work directory, which need
+// not exist. Free bytes are those that users without privileges can use.
 func (d Dir) DiskSpace(work string) (free, total uint64, err error) {
 	dir := work
 	if !filepath.IsAbs(work) {

@@ -27,15 +27,15 @@ const (
 )
 
 const (
-	// caBundleFile is azptend's. A variable tells the agent about it. It is not one of the
-	// temporary files, which are removed when a listener starts.
+	// caBundleFile has the certificates that the agent trusts; a variable names it. It is not
+	// a temporary file, because those are removed when a listener starts.
 	caBundleFile = ".azptend.pem"
-	// maxFileSize is the limit for a file that configures an agent. The agent's own have
+	// maxFileSize is the maximum size of an agent's configuration file. The agent's own have
 	// one or two kB.
 	maxFileSize = 1 << 20
 )
 
-// Registration is what the listener must know about its agent.
+// Registration is the agent's data that the listener needs.
 type Registration struct {
 	AgentID          int
 	AgentName        string
@@ -49,8 +49,8 @@ type Registration struct {
 	Notifications    string // "127.0.0.1:port"
 }
 
-// GenerateKey makes the key that the listener logs on with. The agent itself makes one
-// of 2048 bits, and accepts no shorter one (agent-protocol.md 3.3).
+// GenerateKey generates the key that the listener logs on with. Microsoft's agent uses 2048
+// bits, and accepts no shorter key (agent-protocol.md 3.3).
 func GenerateKey() (*rsa.PrivateKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -59,13 +59,13 @@ func GenerateKey() (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// PublicKey returns a key's public half as the server expects it: big-endian bytes.
+// PublicKey returns a public key in the server's format: big-endian bytes.
 func PublicKey(key *rsa.PrivateKey) (exponent, modulus []byte) {
 	return big.NewInt(int64(key.E)).Bytes(), key.N.FillBytes(make([]byte, key.Size()))
 }
 
-// WriteFiles writes the three files, each whole or not at all. Only their owner can
-// read them: whoever has them can impersonate the agent.
+// WriteFiles writes the three files, each atomically. Only their owner can read them, because
+// with them one can impersonate the agent.
 func (d Dir) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 	settings := map[string]any{
 		"acceptTeeEula": true,
@@ -91,7 +91,7 @@ func (d Dir) WriteFiles(r Registration, key *rsa.PrivateKey) error {
 }
 
 func (d Dir) writeAgentFiles(key, credentials, settings any) error {
-	// .agent last: its presence is what "configured" means.
+	// Write .agent last: if it exists, the agent counts as configured.
 	for _, file := range []struct {
 		name    string
 		content any
@@ -103,9 +103,9 @@ func (d Dir) writeAgentFiles(key, credentials, settings any) error {
 	return d.syncDir()
 }
 
-// syncDir writes the directory's entries to the disk before anything depends on them:
-// after a power failure, .agent tells the next start which agent to remove. A file
-// system that does not support it, as some network file systems, is no reason to fail.
+// syncDir writes the directory's entries to the disk: after a power failure, .agent tells the
+// next start which agent to remove. It is no error if the file system does not support that,
+// as some network file systems.
 func (d Dir) syncDir() error {
 	dir, err := safefile.OpenDir(d.Root)
 	if err != nil {
@@ -118,7 +118,7 @@ func (d Dir) syncDir() error {
 	return nil
 }
 
-// HandoffFiles are the files of an agent that another azptend has registered.
+// HandoffFiles are the files of an agent that another azptend registered.
 type HandoffFiles struct {
 	Dir          Dir
 	Registration Registration
@@ -127,8 +127,8 @@ type HandoffFiles struct {
 	key          json.RawMessage
 }
 
-// ReadHandoff reads the files that `azptend register` has written to this directory.
-// The error is a *DirError.
+// ReadHandoff reads the files that `azptend register` wrote to this directory. The error is a
+// *DirError.
 func (d Dir) ReadHandoff() (HandoffFiles, error) {
 	const hint = "check that azptend register --out wrote into this directory, and that this user can read its files"
 	h := HandoffFiles{Dir: d}
@@ -154,16 +154,16 @@ func (d Dir) ReadHandoff() (HandoffFiles, error) {
 	return h, nil
 }
 
-// WriteHandoff is WriteFiles for an agent that another azptend has registered. It
-// changes only the address that the listener connects to.
+// WriteHandoff is WriteFiles for an agent that another azptend registered. It only changes
+// the address that the listener connects to.
 func (d Dir) WriteHandoff(h HandoffFiles, notifications string) error {
 	settings := maps.Clone(h.settings)
 	settings["notificationSocketAddress"] = notifications
 	return d.writeAgentFiles(h.key, h.credentials, settings)
 }
 
-// keyParameters is the .NET form of a private key. .NET rejects byte strings of other
-// lengths.
+// keyParameters is a private key in .NET's format. .NET requires these lengths of the byte
+// strings.
 func keyParameters(key *rsa.PrivateKey) map[string]any {
 	size, half := key.Size(), (key.Size()+1)/2
 	fixed := func(n *big.Int, width int) []byte { return n.FillBytes(make([]byte, width)) }
@@ -190,17 +190,17 @@ func (d Dir) writeJSON(name string, content any) error {
 	return d.writeFile(name, append(b, '\n'), 0o600)
 }
 
-// WriteCABundle writes certificates (PEM) to a file for the agent, and returns its
-// path. Everybody can read it.
+// WriteCABundle writes certificates (PEM) to a file for the agent, and returns its path. All
+// users can read it.
 func (d Dir) WriteCABundle(certificates []byte) (string, error) {
 	return filepath.Join(d.Root, caBundleFile), d.writeFile(caBundleFile, certificates, 0o644)
 }
 
-// writeFile makes a file whole or not at all: its content is on the disk before its name
-// is.
+// writeFile writes a file atomically: its content is on the disk before the file gets its
+// name.
 func (d Dir) writeFile(name string, content []byte, mode fs.FileMode) error {
 	path := filepath.Join(d.Root, name)
-	if info, err := os.Lstat(path); err == nil && info.IsDir() { // a job's, and in the way
+	if info, err := os.Lstat(path); err == nil && info.IsDir() { // a job created it
 		_ = safefile.RemoveAll(path)
 	}
 	temp, err := os.CreateTemp(d.Root, tempPattern) // 0600
@@ -219,7 +219,7 @@ func (d Dir) writeFile(name string, content []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// RemoveFiles removes the three files. A file that does not exist is no error.
+// RemoveFiles removes the three files, if they exist.
 func (d Dir) RemoveFiles() error {
 	var errs []error
 	for _, name := range []string{settingsFile, credentialsFile, keyFile} {
@@ -228,7 +228,7 @@ func (d Dir) RemoveFiles() error {
 	return errors.Join(errs...)
 }
 
-// ServerURL is the address that the listener uses: the server's answer if that has the
+// ServerURL is the address that the listener uses: that in the server's answer if it has the
 // requested host, otherwise the requested host with the path of the answer
 // (agent-protocol.md 2.4).
 func ServerURL(requested, answered string) string {
@@ -249,8 +249,8 @@ func ServerURL(requested, answered string) string {
 }
 
 // OAuthEndpointURL is where the listener gets its tokens. In the cloud it is the
-// authorization URL itself. A server on premises may have an address that cannot be
-// reached: there it is the same path on the requested host.
+// authorization URL. For an Azure DevOps Server it is the same path on the requested host,
+// because the address in the answer may not be reachable.
 func OAuthEndpointURL(server, authorization string) string {
 	s, err := url.Parse(server)
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// theKey is made once: it takes a while.
+// theKey is generated once, because it takes long.
 var theKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := agentdir.GenerateKey()
 	if err != nil {
@@ -45,8 +45,8 @@ var registration = agentdir.Registration{
 	Notifications:    "127.0.0.1:4711",
 }
 
-// agent-protocol.md 3.1 and 3.2, byte by byte.
-func TestTheFilesAreWhatTheListenerReads(t *testing.T) {
+// TestWriteFiles compares the files with agent-protocol.md 3.1 and 3.2.
+func TestWriteFiles(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir()}
 	if err := f.WriteFiles(registration, theKey()); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestTheFilesAreWhatTheListenerReads(t *testing.T) {
 		}
 	}
 
-	// A life without the socket leaves its line out, and replaces what is there.
+	// Without a notification address its line is missing. Existing files are replaced.
 	quiet := registration
 	quiet.Notifications, quiet.AgentID = "", 43
 	if err := f.WriteFiles(quiet, theKey()); err != nil {
@@ -113,11 +113,11 @@ func read(t *testing.T, f agentdir.Dir, name string) []byte {
 	return b
 }
 
-// The key is rebuilt from the file as .NET's RSAParameters would, which rejects
-// any other width of a member (agent-protocol.md 3.3), and signs for the public
-// half that the server was given.
-func TestTheKeySurvivesItsFile(t *testing.T) {
-	for range 8 { // leading zeros come and go
+// TestKeyFile reads the key from the file like .NET's RSAParameters, which requires the
+// lengths of all members (agent-protocol.md 3.3). The key must match the public key for the
+// server.
+func TestKeyFile(t *testing.T) {
+	for range 8 { // some keys have leading zeros
 		key, err := agentdir.GenerateKey()
 		if err != nil {
 			t.Fatal(err)
@@ -172,8 +172,8 @@ func TestTheKeySurvivesItsFile(t *testing.T) {
 	}
 }
 
-// Somebody who reads while files are replaced sees the old or the new one.
-func TestNobodySeesHalfAFile(t *testing.T) {
+// TestFilesAreReplacedAtomically: a reader sees the old or the new file.
+func TestFilesAreReplacedAtomically(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir()}
 	if err := f.WriteFiles(registration, theKey()); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestNobodySeesHalfAFile(t *testing.T) {
 	<-stopped
 }
 
-func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
+func TestDirIsNotWritable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -219,9 +219,9 @@ func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
 	}
 }
 
-// TestWhatAJobPlantsInTheFilesPlaces: files are written and removed whatever a job
-// has put in their places, and nothing outside the folder is touched.
-func TestWhatAJobPlantsInTheFilesPlaces(t *testing.T) {
+// TestJobReplacesFiles: files are written and removed whatever a job has put in their places,
+// and nothing outside the directory is changed.
+func TestJobReplacesFiles(t *testing.T) {
 	outside := t.TempDir()
 	kept := filepath.Join(outside, "kept")
 	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
@@ -279,7 +279,7 @@ func isUnfit(t *testing.T, err error, why, hint string) {
 	}
 }
 
-// agent-protocol.md 2.4.
+// TestServerURL checks the rules of agent-protocol.md 2.4.
 func TestServerURL(t *testing.T) {
 	for _, tt := range []struct{ asked, told, want string }{
 		{"https://dev.azure.com/org", "https://dev.azure.com/org/", "https://dev.azure.com/org/"},
@@ -311,8 +311,8 @@ func TestOAuthEndpointURL(t *testing.T) {
 	}
 }
 
-// What an install keeps in the folder outlasts the agent's lives: without its
-// mark the next `azptend install` would fetch the package again.
+// TestRemoveTemporary: the record of `azptend install` stays. Without it the next install
+// would download the package again.
 func TestRemoveTemporary(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir()}
 	if path, err := f.MakePerfDir(); err != nil || !agentdir.IsPerfDir(path) || !f.PreviousRunKilled() {

@@ -11,9 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 )
 
-// FuzzCheckVersion: whatever the listener prints, what is taken for its version is
-// what the server accepts as one (agent-protocol.md 2.2), and a refusal is one
-// line.
+// FuzzCheckVersion: for any output, a version is one that the server accepts
+// (agent-protocol.md 2.2), and an error is one line.
 func FuzzCheckVersion(f *testing.F) {
 	for _, s := range []string{"5.282.3\n", "5.282.3", "\xef\xbb\xbf5.282.3\r\n", "", "5.282", "5.282.3.1", "4..0", "5.282.3-pre", "４.1.1",
 		"You must install .NET\nto run this", "5.282.3\n5.283.0", strings.Repeat("9", 70000)} {
@@ -32,8 +31,8 @@ func FuzzCheckVersion(f *testing.F) {
 	})
 }
 
-// FuzzServerURL: wherever the server says that it is, the listener, and with it
-// the agent's key, goes to the host that the person named.
+// FuzzServerURL: whatever address the server answers, the listener, and with it the agent's
+// key, connects to the host in the settings.
 func FuzzServerURL(f *testing.F) {
 	for _, told := range []string{"", "https://dev.azure.com/org/", "https://thief.example/org", "http://dev.azure.com/org", "/org", "//thief.example", "https://dev.azure.com@thief.example/", "::", "\x00"} {
 		f.Add("https://dev.azure.com/org", told)
@@ -51,8 +50,7 @@ func FuzzServerURL(f *testing.F) {
 	})
 }
 
-// FuzzListener: whatever bin/Agent.Listener is, looking at it ends with a word on
-// whether it fits.
+// FuzzListener: for any content of bin/Agent.Listener, the checks return a result.
 func FuzzListener(f *testing.F) {
 	elf := func(machine byte) []byte {
 		return append([]byte("\x7fELF\x02\x01\x01"), append(make([]byte, 11), machine, 0, 0, 0)...)

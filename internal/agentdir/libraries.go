@@ -11,20 +11,20 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Loader is what the listener was built to find on its machine.
+// Loader is the dynamic loader that the listener needs.
 type Loader struct {
-	Libc   string // "glibc" or "musl"; "" for a program that needs none
-	Path   string // the dynamic loader that the kernel starts the program with
+	Libc   string // "glibc" or "musl"; "" if the program needs no loader
+	Path   string // the loader's path
 	Exists bool
 }
 
-// maxProgramSize bounds what is read of the listener's file, which has some hundred kB. A
-// job can put a sparse file there whose tables are terabytes.
+// maxProgramSize bounds what is read of the listener's file, which has some hundred kB. A job
+// can put a sparse file there with tables of terabytes.
 const maxProgramSize = 16 << 20
 
-// Loader reads which loader the listener's file names. A package for another C library
-// cannot be started, and the kernel's error, "no such file", then names the wrong file
-// (agent-protocol.md 8: there are packages for glibc and musl).
+// Loader reads the loader's path from the listener's file. A package for another C library
+// cannot be started, and the kernel's error, "no such file", does not name the missing
+// loader (agent-protocol.md 8: there are packages for glibc and musl).
 func (d Dir) Loader() (Loader, error) {
 	file, err := safefile.Open(d.Listener())
 	if err != nil {
@@ -55,13 +55,13 @@ func (d Dir) Loader() (Loader, error) {
 }
 
 // invariantVariable is .NET's setting to run without ICU (agent-protocol.md 10, 12th
-// surprise). It can also be in the program's own settings.
+// surprise). It can also be in the program's .runtimeconfig.json.
 const invariantVariable = "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT"
 
-// FindICU finds what .NET cannot start without: a libicuuc in the directories of
-// libraries, or the setting that .NET needs none. It returns the file or the setting,
-// and "" if there is neither. Variable reads the listener's environment; root is the
-// root of the file system ("/").
+// FindICU finds ICU, which .NET needs: a libicuuc in the directories of libraries, or the
+// setting to run without it. It returns the file, or where the setting is, and "" if there is
+// neither. variable reads the listener's environment; root is the root of the file system
+// ("/").
 func (d Dir) FindICU(root string, variable func(string) string) string {
 	if v := strings.ToLower(variable(invariantVariable)); v == "1" || v == "true" {
 		return invariantVariable
@@ -79,7 +79,8 @@ func (d Dir) FindICU(root string, variable func(string) string) string {
 	return ""
 }
 
-// libraryDirs are the default directories of loaders, and those in ld.so.conf.d.
+// libraryDirs are the loaders' default directories, and those in ld.so.conf and
+// ld.so.conf.d.
 func libraryDirs(root string) []string {
 	var dirs []string
 	for _, dir := range []string{"lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib"} {

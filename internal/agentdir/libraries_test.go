@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// program is an ELF file that asks for a loader.
+// program is an ELF file that names a loader.
 func program(loader string) []byte {
 	const head, part = 64, 56
 	name := append([]byte(loader), 0)
@@ -104,7 +104,7 @@ func TestFindICU(t *testing.T) {
 		what string
 		root string
 		env  func(string) string
-		want string // its end
+		want string // end of the result
 	}{
 		{"nowhere", root("", ""), nobody, ""},
 		{"Debian", root("usr/lib/x86_64-linux-gnu/libicuuc.so.72", ""), nobody, "/usr/lib/x86_64-linux-gnu/libicuuc.so.72"},

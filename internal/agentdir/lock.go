@@ -17,12 +17,11 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Lock takes the directory for one azptend. Two of them in one directory would write
-// the same files, take each other's agent for that of a previous run, and remove it,
-// over and over. The kernel holds the lock, on the directory itself: it leaves no file,
-// and ends with the process. A directory that does not support locks (some network file
-// systems) is used without one; Check explains one that cannot be opened. The error is a
-// *DirError.
+// Lock locks the directory for one azptend. Two of them in one directory would write the
+// same files, and each would remove the other's agent as that of a previous run. It is a
+// flock on the directory itself: it leaves no file, and ends with the process. If the file
+// system does not support locks (some network file systems), or the directory cannot be
+// opened (Check reports that), Lock succeeds without one. The error is a *DirError.
 func (d Dir) Lock() (release func(), err error) {
 	release, taken := lock(d.Root)
 	if !taken {
@@ -43,11 +42,11 @@ func (d Dir) Lock() (release func(), err error) {
 	return nil, d.inUseError(why)
 }
 
-// lockInterval is between two attempts to lock a directory that is in use.
+// lockInterval is the pause between two attempts to lock a directory that is in use.
 const lockInterval = 2 * time.Second
 
-// LockWithin locks the directory as its user, and waits up to wait for another
-// container that uses it. It calls waiting once if it has to.
+// LockWithin locks the directory as its user. If another container uses it, LockWithin calls
+// waiting once, and waits up to wait.
 func (d Dir) LockWithin(ctx context.Context, wait time.Duration, waiting func(error)) (release func(), err error) {
 	ctx, done := context.WithTimeout(ctx, wait)
 	defer done()
@@ -67,16 +66,16 @@ func (d Dir) LockWithin(ctx context.Context, wait time.Duration, waiting func(er
 	}
 }
 
-// IsLocked reports whether a process, this one included, has locked the directory. The
-// holder of a lock finds out whether the file system supports locks.
+// IsLocked reports whether a process, which may be this one, has locked the directory. After
+// Lock it shows whether the file system supports locks.
 func (d Dir) IsLocked() bool {
 	release, taken := lock(d.Root)
 	release()
 	return taken
 }
 
-// UsedByAnother reports whether another process has locked the directory: the agent that
-// its files name then belongs to that process.
+// UsedByAnother reports whether another process has locked the directory. The agent in its
+// files belongs to that process then.
 func (d Dir) UsedByAnother() bool {
 	if !d.IsLocked() {
 		return false
@@ -85,16 +84,16 @@ func (d Dir) UsedByAnother() bool {
 	return pid != os.Getpid()
 }
 
-// LockLogs is Lock, as the agent's user, for the directory that the listener's logs go
-// to, if that is not below Root. Shared means that another azptend has it. The agent can
-// run anyway, but the logs may then show how another agent's listener ended.
+// LockLogs is Lock, as the agent's user, for the directory of the listener's logs, if it is
+// not below Root. shared says that another azptend has locked it. The agent can run then, but
+// the logs may show the exit of another agent's listener.
 func (d Dir) LockLogs() (release func(), shared bool) {
 	release = func() {}
 	if d.LogDir == "" {
 		return release, false
 	}
 	_ = d.AsUser(func() error {
-		_ = os.MkdirAll(d.LogDir, 0o755) // two azptends can only meet in one that exists
+		_ = os.MkdirAll(d.LogDir, 0o755) // it must exist to be locked
 		root, err1 := os.Stat(d.Root)
 		logs, err2 := os.Stat(d.LogDir)
 		if err1 != nil || err2 != nil || !os.SameFile(root, logs) {
@@ -117,19 +116,19 @@ func lock(path string) (release func(), taken bool) {
 	return func() { dir.Close() }, false
 }
 
-// maxProcFile bounds what is read of a file in /proc.
+// maxProcFile is how many bytes of a file in /proc are read.
 const maxProcFile = 4 << 20
 
-// lockHolder finds the process that has locked a directory; 0 is none that is visible
-// here: it is in another container, or on another machine. SameMounts says that it has
-// our mounts, so that two agents have one directory by mistake. That is also the answer
-// if nothing can be found out, as on systems without /proc.
+// lockHolder finds the process that has locked a directory. pid is 0 if the process is not
+// visible here, because it is in another container or on another machine. sameMounts says
+// that it has our mounts, so that two agents use one directory by mistake. It is also true if
+// nothing can be found out, as on systems without /proc.
 func lockHolder(dir string) (pid int, sameMounts bool) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return 0, true
 	}
-	locks, err := safefile.ReadFile("/proc/locks", maxProcFile) // a job can take any number of locks
+	locks, err := safefile.ReadFile("/proc/locks", maxProcFile) // bounded, because a job can hold any number of locks
 	if err != nil {
 		return 0, true
 	}
@@ -144,8 +143,8 @@ func lockHolder(dir string) (pid int, sameMounts bool) {
 	return pid, ours == "" || theirs == "" || ours == theirs
 }
 
-// flockHolder finds an inode in /proc/locks (proc_locks(5)). The device there is not
-// always that of stat(2) (btrfs), so it is not compared.
+// flockHolder finds the process with a flock on this inode in /proc/locks (proc_locks(5)).
+// The device there is not always that of stat(2) (btrfs), so it is not compared.
 func flockHolder(locks []byte, inode uint64) (pid int) {
 	for line := range strings.Lines(string(locks)) {
 		// 1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF
@@ -163,9 +162,9 @@ func flockHolder(locks []byte, inode uint64) (pid int) {
 	return 0
 }
 
-// rootMountID is the number of a process's root mount, which no other mount namespace
-// has; "" if it is not readable. Unlike ns/mnt, it is readable for a process that is not
-// dumpable.
+// rootMountID is the id of a process's root mount, which is different in each mount
+// namespace; "" if it may not be read. Unlike ns/mnt, it can be read for an undumpable
+// process.
 func rootMountID(pid string) string {
 	b, err := safefile.ReadFile(fmt.Sprintf("/proc/%s/mountinfo", pid), maxProcFile)
 	if err != nil {

@@ -39,8 +39,8 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestLockLogs: a folder of logs that two lives were given is known to the
-// second, from the first moment on; one's own is nobody else's.
+// TestLockLogs: if two azptends use one directory of logs, the second one notices. A directory
+// of logs below the agent's own is not locked.
 func TestLockLogs(t *testing.T) {
 	logs := filepath.Join(t.TempDir(), "logs")
 	one, two := Dir{Root: t.TempDir(), LogDir: logs}, Dir{Root: t.TempDir(), LogDir: logs}

@@ -58,7 +58,7 @@ func TestOwnerRecord(t *testing.T) {
 	}
 }
 
-// TestForgedOwnerRecord: whatever a job has put in the record's place is no record.
+// TestForgedOwnerRecord: files other than a valid record count as none.
 func TestForgedOwnerRecord(t *testing.T) {
 	valid := `{"agentName":"a","poolId":1}`
 	for name, plant := range map[string]func(path string) error{

@@ -14,11 +14,10 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// This file is about what an earlier agent left in the directory.
+// This file is about files that an earlier agent left in the directory.
 
-// Registration reads which agent the directory's files belong to. If there is none,
-// found is false. So it is for a file that makes no sense; the next WriteFiles replaces
-// it.
+// Registration reads which agent the directory's files belong to. If there is no file or it
+// is invalid, found is false; the next WriteFiles replaces it.
 func (d Dir) Registration() (r Registration, found bool, err error) {
 	b, err := safefile.Dir(d.Root).ReadFile(settingsFile, maxFileSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,7 +31,7 @@ func (d Dir) Registration() (r Registration, found bool, err error) {
 	return r, found, nil
 }
 
-// parseSettings reads .agent, which the agent may rewrite with a byte order mark
+// parseSettings parses .agent, which the agent may rewrite with a byte order mark
 // (agent-protocol.md 3.1).
 func parseSettings(b []byte) (Registration, bool) {
 	var s struct {
@@ -48,18 +47,18 @@ func parseSettings(b []byte) (Registration, bool) {
 	}, true
 }
 
-// perfDirPattern names the directories for a listener's performance counters. azptend
-// removes them when it exits.
+// perfDirPattern is the name pattern of the directories for a listener's performance
+// counters. azptend removes them when it exits.
 const perfDirPattern = ".azptend-perf-*"
 
-// IsPerfDir reports whether a path is one that MakePerfDir could have returned.
+// IsPerfDir reports whether a path has the name of a directory that MakePerfDir creates.
 func IsPerfDir(path string) bool {
 	is, _ := filepath.Match(perfDirPattern, filepath.Base(path))
 	return is
 }
 
-// MakePerfDir makes a new directory for a listener's performance counters, so that the
-// session of an earlier listener cannot be taken for that of this one.
+// MakePerfDir creates a directory for a listener's performance counters. Each listener gets
+// a new one, so that counters of an earlier listener are not taken for those of this one.
 func (d Dir) MakePerfDir() (path string, err error) {
 	_ = d.RemoveTemporary()
 	path, err = os.MkdirTemp(filepath.Clean(d.Root), perfDirPattern)
@@ -69,8 +68,8 @@ func (d Dir) MakePerfDir() (path string, err error) {
 	return path, nil
 }
 
-// RemoveTemporary removes what azptend needs only while it runs. The file that says how
-// the root was made stays.
+// RemoveTemporary removes the files and directories that azptend needs only while it runs.
+// It does not remove the record of how a root was made.
 func (d Dir) RemoveTemporary() (err error) {
 	for _, pattern := range []string{tempPattern, perfDirPattern} {
 		for _, entry := range safefile.Dir(d.Root).Match(pattern) {
@@ -80,19 +79,19 @@ func (d Dir) RemoveTemporary() (err error) {
 	return err
 }
 
-// PreviousRunKilled reports whether an azptend in this directory was killed: what it
-// made for its listener still exists.
+// PreviousRunKilled reports whether an azptend in this directory was killed: its directory
+// for performance counters still exists.
 func (d Dir) PreviousRunKilled() bool { return len(safefile.Dir(d.Root).Match(perfDirPattern)) > 0 }
 
-// MayHaveLeftAgent reports whether an azptend in this directory did not remove its
-// agent: it was killed, or could not.
+// MayHaveLeftAgent reports whether an azptend in this directory may not have removed its
+// agent: it was killed, or the removal failed.
 func (d Dir) MayHaveLeftAgent() bool {
 	record, found := d.Owner()
 	return (found && !record.HandedOver) || d.PreviousRunKilled()
 }
 
-// OccupiedError is the error for a directory in which a listener runs that azptend must
-// not touch; who describes it. Elsewhere means that it runs in another container.
+// OccupiedError is the error for a directory in which a listener runs that azptend must not
+// stop. who describes it; elsewhere says that it runs in another container.
 func (d Dir) OccupiedError(pid int, who string, elsewhere bool) error {
 	if elsewhere {
 		return d.inUseError(fmt.Sprintf("%s runs in it (process %d, in another container)", who, pid))
@@ -101,17 +100,17 @@ func (d Dir) OccupiedError(pid int, who string, elsewhere bool) error {
 		"stop that agent, or give azptend its own directory (AZP_AGENT_DIR)", nil)
 }
 
-// The rest is about files that azptend has not written: those of config.sh, say, that
-// came with an image or that a person has made. Replacing them loses the key of that
-// agent, which then can neither run nor be removed by its own tool.
+// The rest of this file is about files that azptend did not write, such as those of
+// config.sh. Without them, that agent can neither run nor be removed by its own tool, because
+// its key is lost.
 
 var agentFiles = []string{settingsFile, credentialsFile, keyFile}
 
-// replacedDirPattern names the directories that such files are moved to.
+// replacedDirPattern is the prefix of the directories that such files are moved to.
 const replacedDirPattern = ".azptend-replaced-"
 
-// CheckForeignFiles returns an error if the directory holds the files of an agent that
-// azptend has not registered. The error is a *DirError.
+// CheckForeignFiles returns an error if the directory has files of an agent that azptend did
+// not register. The error is a *DirError.
 func (d Dir) CheckForeignFiles() error {
 	if !d.hasForeignFiles() {
 		return nil
@@ -129,9 +128,8 @@ func (d Dir) CheckForeignFiles() error {
 			"or set AZP_REPLACE_AGENT_FILES (--replace-agent-files) to move its files aside, which leaves that agent in its pool", nil)
 }
 
-// MoveForeignFiles moves the files of an agent that azptend has not registered to a
-// directory of their own, and returns its path; "" if there are none. The error is a
-// *DirError.
+// MoveForeignFiles moves the files of an agent that azptend did not register to a new
+// directory, and returns its path; "" if there are no such files. The error is a *DirError.
 func (d Dir) MoveForeignFiles(now time.Time) (path string, err error) {
 	if !d.hasForeignFiles() {
 		return "", nil
@@ -151,8 +149,8 @@ func (d Dir) MoveForeignFiles(now time.Time) (path string, err error) {
 	return path, nil
 }
 
-// hasForeignFiles reports whether the directory has files of an agent that azptend has
-// not written.
+// hasForeignFiles reports whether the directory has an agent's files that azptend did not
+// write.
 func (d Dir) hasForeignFiles() bool {
 	settings, hasSettings := d.readAgentFile(settingsFile)
 	var ours, others int
@@ -180,15 +178,15 @@ func (d Dir) hasForeignFiles() bool {
 	return !writtenByAzptend(settings)
 }
 
-// readAgentFile reads one of the files. One that exists and cannot be read is empty, and
-// so not written by azptend.
+// readAgentFile reads one of the files. If it exists and cannot be read, content is empty,
+// which counts as not written by azptend.
 func (d Dir) readAgentFile(name string) (content []byte, exists bool) {
 	content, err := safefile.Dir(d.Root).ReadFile(name, maxFileSize)
 	return content, !errors.Is(err, fs.ErrNotExist)
 }
 
-// writtenByAzptend reports whether a file has azptend's format. The agent itself, and
-// config.sh, begin with a byte order mark and use another order.
+// writtenByAzptend reports whether a file has azptend's format. Files of the agent and of
+// config.sh begin with a byte order mark and have another order.
 func writtenByAzptend(b []byte) bool {
 	var content any
 	if json.Unmarshal(b, &content) != nil {

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// configured writes files as config.sh does: with a byte order mark, and names in an
-// order of its own.
+// configured writes files like config.sh: with a byte order mark, and in another order.
 func configured(t *testing.T, f Dir, names ...string) {
 	t.Helper()
 	for name, content := range map[string]string{
@@ -29,7 +28,7 @@ func configured(t *testing.T, f Dir, names ...string) {
 	}
 }
 
-// TestForeignFiles: which files are azptend's own, of this version or an older one.
+// TestForeignFiles: files of this and of older versions of azptend are not foreign.
 func TestForeignFiles(t *testing.T) {
 	key, err := GenerateKey()
 	if err != nil {

@@ -8,14 +8,13 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// The owner tags: user capabilities by which azptend knows its own agents. System
-// capabilities cannot hold them, because the listener overwrites those when it creates
-// its session.
+// The owner tags: user capabilities that identify azptend's agents. They are not system
+// capabilities, because the listener overwrites those when it creates its session.
 const (
 	TagInstance = "azptend.instance" // a random text for each registration
 	TagHost     = "azptend.host"     // "host name:agent directory"; a placeholder has none
 	TagKind     = "azptend.kind"     // one of the kinds below
-	TagOwner    = "azptend.owner"    // OwnerTag of the key in the directory's record; both together prove the owner
+	TagOwner    = "azptend.owner"    // OwnerTag of the key in the directory's record, see OwnerRecord
 	TagRemoval  = "azptend.removal"  // who removes the agent, if not the azptend that runs it: RemovalByKeeper
 )
 
@@ -27,8 +26,8 @@ const (
 	RemovalByKeeper = "keeper"
 )
 
-// SystemCapabilities are for the time between registration and session. Then the
-// listener sends its own (agent-protocol.md 2.2).
+// SystemCapabilities are the system capabilities until the listener's session exists: then
+// the listener sends its own (agent-protocol.md 2.2).
 func SystemCapabilities(name, version, hostName, root string) map[string]string {
 	return map[string]string{
 		"Agent.Name":           name,
@@ -61,8 +60,7 @@ func archName(goarch string) string {
 	return strings.ToUpper(goarch) // ARM64, ARM
 }
 
-// OSDescription is what .NET calls the operating system: PRETTY_NAME of
-// /etc/os-release.
+// OSDescription is .NET's name of the operating system: PRETTY_NAME of /etc/os-release.
 func OSDescription() string {
 	f, err := safefile.Open("/etc/os-release")
 	if err != nil {
@@ -78,13 +76,12 @@ func OSDescription() string {
 	return osName(runtime.GOOS)
 }
 
-// PlaceholderVersionPrefix begins the version of a placeholder. No agent has such a
-// version, and it satisfies every demand for a newer agent (agent-protocol.md 2.2).
+// PlaceholderVersionPrefix begins the version of a placeholder. No agent has such a version,
+// and it meets every demand for a newer agent (agent-protocol.md 2.2).
 const PlaceholderVersionPrefix = "99."
 
-// IsPlaceholder reports whether an agent with these user capabilities and this version
-// is a placeholder: by its tag, or, if it has none and is offline, by a version that no
-// agent has.
+// IsPlaceholder reports whether an agent with these user capabilities and this version is a
+// placeholder: by TagKind, or, if it has no tag and is offline, by its version.
 func IsPlaceholder(tags map[string]string, version string, online bool) bool {
 	if kind, tagged := tags[TagKind]; tagged {
 		return kind == KindPlaceholder

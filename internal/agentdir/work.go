@@ -13,9 +13,9 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// MakeWork creates the work directory, owned by the user that jobs run as, if it is
-// outside of this directory and does not exist. The agent creates it only for its first
-// job, which would fail where that is not permitted. The error is a *DirError.
+// MakeWork creates the work directory, owned by the jobs' user, if it is outside of this
+// directory and does not exist. The agent creates it only when its first job starts, which
+// would fail without the permission. The error is a *DirError.
 func (d Dir) MakeWork(work string) error { return d.prepareWork(work, true) }
 
 // CheckWork reports whether MakeWork would succeed, and creates nothing.
@@ -47,7 +47,7 @@ func (d Dir) prepareWork(work string, create bool) error {
 	})
 }
 
-// rootCause is the system's own word for an error of a file.
+// rootCause is the system's text for an error of a file operation.
 func rootCause(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -67,8 +67,9 @@ func nearestExisting(path string) (string, error) {
 	}
 }
 
-// makeWorkAsRoot creates the directory in the name of a user who may not. Only root may
-// be able to change what is above it: otherwise a job could put a link there meanwhile.
+// makeWorkAsRoot creates the directory for a user without the permission. It does so only if
+// nobody but root can change the directories above: otherwise a job could put a link there
+// meanwhile.
 func (d Dir) makeWorkAsRoot(work, above string, create bool) error {
 	if err := safefile.CheckOnlyRootChanges(above); err != nil || !create {
 		return err

@@ -8,32 +8,32 @@ import (
 	"strings"
 )
 
-// The areas that other hosts than the organisation's own serve
-// (azure-devops-rest.md 1.2).
+// The areas that are served by other hosts than the organisation's (azure-devops-rest.md
+// 1.2).
 const (
 	areaEntitlements = "68ddce18-2501-45f1-a17b-7931a9922690"
 	areaGraph        = "bb1e7ec9-e901-4b68-999a-de7012b920f8"
 )
 
-// ErrAzureDevOpsServer says that the address is a server of one's own, which knows neither
-// Entra's identities nor licences (azure-devops-rest.md 0).
+// ErrAzureDevOpsServer says that the address is an Azure DevOps Server (on premises), which
+// has neither Entra identities nor licences (azure-devops-rest.md 0).
 var ErrAzureDevOpsServer = errors.New("it is an Azure DevOps Server, to which managed identities and service principals cannot be added")
 
-// ErrForeignHost says that the organisation names an address at which azptend does
-// not show its token.
+// ErrForeignHost says that the organisation names an address to which azptend does not send
+// its token.
 var ErrForeignHost = errors.New("its address is neither on the organisation's own host nor one of Azure DevOps'")
 
-// Account is an organisation's users: who they are, their licences. It is made by
-// [Client.Account], and is as safe for several goroutines as the client.
+// Account calls the APIs for an organisation's users and their licences. [Client.Account]
+// makes it. It is safe for concurrent use.
 type Account struct {
 	client       *Client
-	entitlements string // where the licences are, no trailing slash
-	graph        string // where the users are
+	entitlements string // URL of the API for licences, no trailing slash
+	graph        string // URL of the API for users
 }
 
-// Account finds the hosts that an organisation's users are on. The organisation
-// tells them itself, so that its old address, its new one and an emulator all do.
-// A server of one's own names none: the error is ErrAzureDevOpsServer.
+// Account finds the hosts of the APIs for users. The organisation returns them, so this
+// works with its old address, its new one and an emulator. An Azure DevOps Server returns
+// none: the error is ErrAzureDevOpsServer.
 func (c *Client) Account(ctx context.Context) (*Account, error) {
 	const op = "find the organisation's users"
 	var list struct {
@@ -61,12 +61,11 @@ func (c *Client) Account(ctx context.Context) (*Account, error) {
 	return &Account{client: c, entitlements: where[areaEntitlements], graph: where[areaGraph]}, nil
 }
 
-// mayReceiveToken says whether an address that a server told may get what the
-// organisation's own gets: it is on the same host, or Azure DevOps' by its name
-// and by TLS.
-func mayReceiveToken(organisation, told string) bool {
+// mayReceiveToken says whether azptend may send its token to an address that a server
+// returned: the host must be that of the organisation, or one of Azure DevOps with TLS.
+func mayReceiveToken(organisation, address string) bool {
 	o, err1 := url.Parse(organisation)
-	t, err2 := url.Parse(told)
+	t, err2 := url.Parse(address)
 	if err1 != nil || err2 != nil || t.User != nil {
 		return false
 	}

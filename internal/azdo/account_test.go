@@ -21,7 +21,8 @@ const (
 	key         = "b34cdbfd-1f2d-60c6-b04a-8a99d301a6cd"
 )
 
-// anAccount is an organisation whose users are on other paths, as its areas say.
+// anAccount is an organisation whose APIs for users are on other paths, according to its
+// areas.
 func anAccount(t *testing.T, answer http.HandlerFunc) (*server, *azdo.Account) {
 	t.Helper()
 	var s *server
@@ -40,7 +41,8 @@ func anAccount(t *testing.T, answer http.HandlerFunc) (*server, *azdo.Account) {
 	return s, account
 }
 
-// An organisation says where its users are, and not everywhere does a token go.
+// TestAreas: an organisation returns the hosts of its APIs for users. The token is sent only
+// to some of them.
 func TestAreas(t *testing.T) {
 	both := func(members, graph string) string {
 		return fmt.Sprintf(`{"count":2,"value":[{"id":"%s","locationUrl":"%s"},{"id":"%s","locationUrl":"%s"}]}`, areaMembers, members, areaGraph, graph)
@@ -53,7 +55,7 @@ func TestAreas(t *testing.T) {
 		{"dev.azure.com", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com/org/", "https://vssps.dev.azure.com/org/"), nil, ""},
 		{"the old address", "https://org.visualstudio.com", both("https://org.vsaex.visualstudio.com/", "https://org.vssps.visualstudio.com/"), nil, ""},
 		{"an emulator", "http://127.0.0.1:8140/org", both("http://127.0.0.1:8140/vsaex/org/", "http://127.0.0.1:8140/vssps/org/"), nil, ""},
-		{"a server of one's own", "https://tfs/tfs/Collection", `{"count":0,"value":null}`, azdo.ErrAzureDevOpsServer, ""},
+		{"Azure DevOps Server", "https://tfs/tfs/Collection", `{"count":0,"value":null}`, azdo.ErrAzureDevOpsServer, ""},
 		{"another host", "https://dev.azure.com/org", both("https://vsaex.dev.azure.com/org/", "https://evil.example/org/"), azdo.ErrForeignHost, "https://evil.example/org"},
 		{"a look-alike", "https://dev.azure.com/org", both("https://dev.azure.com.evil.example/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
 		{"another look-alike", "https://dev.azure.com/org", both("https://evildev.azure.com/", "https://vssps.dev.azure.com/org/"), azdo.ErrForeignHost, ""},
@@ -74,8 +76,8 @@ func TestAreas(t *testing.T) {
 	}
 }
 
-// TestAccountRequests: each request on its host, in the form of
-// azure-devops-rest.md 4.
+// TestAccountRequests: each request goes to its host, in the format of azure-devops-rest.md
+// 4.
 func TestAccountRequests(t *testing.T) {
 	const entitled = `{"isSuccess":true,"servicePrincipalEntitlement":{"id":"` + key + `","accessLevel":{"accountLicenseType":"express","status":"pending"},
 		"servicePrincipal":{"applicationId":"app","originId":"oid","metaType":"application","displayName":"robot"},"lastAccessedDate":"0001-01-01T00:00:00Z"},"operationResult":{"isSuccess":true,"errors":[]}}`
@@ -146,7 +148,7 @@ func TestAccountRequests(t *testing.T) {
 	}
 }
 
-// A failure may come with status 200 (azure-devops-rest.md 4.1, 4.3).
+// TestRefusals: a failure may have status 200 (azure-devops-rest.md 4.1, 4.3).
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		answer string
@@ -173,7 +175,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The list of users has pages, some of them empty; and one that does not end.
+// TestFindPrincipal: the list of users has pages, of which some are empty. One list does not
+// end.
 func TestFindPrincipal(t *testing.T) {
 	_, account := anAccount(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Query().Get("continuationToken") {
@@ -207,8 +210,8 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// Ask tells an answer as it is, and no answer as an error.
-func TestAsk(t *testing.T) {
+// TestDoRaw: DoRaw returns any answer, and an error if there is none.
+func TestDoRaw(t *testing.T) {
 	for _, c := range []struct {
 		status        int
 		kind, body    string

@@ -18,12 +18,12 @@ type Pool struct {
 	IsHosted bool   `json:"isHosted"`
 	PoolType string `json:"poolType"` // "automation" or "deployment"
 	Options  string `json:"options"`  // "none", "elasticPool", …
-	// AutoUpdate says that its agents are asked to update themselves.
+	// AutoUpdate says that the server asks the pool's agents to update themselves.
 	AutoUpdate bool `json:"autoUpdate"`
 }
 
-// ClosedReason is why nobody but Azure DevOps can add agents to a pool, "" if others
-// can (agent-protocol.md 10.3).
+// ClosedReason is why only Azure DevOps can add agents to a pool; "" if others can
+// (agent-protocol.md 10.3).
 func (p Pool) ClosedReason() string {
 	switch {
 	case p.IsHosted:
@@ -60,11 +60,11 @@ type Agent struct {
 // IsEnabled says whether the server may assign jobs to the agent.
 func (a Agent) IsEnabled() bool { return a.Enabled == nil || *a.Enabled }
 
-// Online says that the agent has a session.
+// Online says whether the agent has a session.
 func (a Agent) Online() bool { return strings.EqualFold(a.Status, "online") }
 
-// Since is when the agent came into its status, for a sentence: as RFC 3339, or
-// that nobody knows.
+// Since is when the agent's status last changed, for a message: as RFC 3339, or "an unknown
+// time".
 func (a Agent) Since() string {
 	at := a.StatusChangedOn.Time
 	if at.IsZero() {
@@ -76,8 +76,8 @@ func (a Agent) Since() string {
 	return at.UTC().Format(time.RFC3339)
 }
 
-// Authorization is how the agent's own listener logs on: by its key, as
-// ClientID, at AuthorizationURL. The server returns it to whoever adds the agent.
+// Authorization is how the agent's listener logs on: with its key, as ClientID, at
+// AuthorizationURL. The server returns it in the answer to the POST.
 type Authorization struct {
 	ClientID         string     `json:"clientId,omitempty"`
 	AuthorizationURL string     `json:"authorizationUrl,omitempty"`
@@ -90,11 +90,11 @@ type PublicKey struct {
 	Modulus  []byte `json:"modulus"`
 }
 
-// Properties is the server's bag of typed values: {"Name":{"$type":…,"$value":…}},
-// in which plain values occur too (agent-protocol.md 2.3).
+// Properties are the server's typed values: {"Name":{"$type":…,"$value":…}}. Some values
+// are plain (agent-protocol.md 2.3).
 type Properties map[string]json.RawMessage
 
-// Text returns a property that is a string, "" when it is not there.
+// Text returns a property that is a string; "" if there is none.
 func (p Properties) Text(name string) string {
 	for key, raw := range p {
 		if !strings.EqualFold(key, name) {
@@ -114,15 +114,15 @@ func (p Properties) Text(name string) string {
 	return ""
 }
 
-// Time is a server's point in time: ISO 8601 with up to seven digits of a
-// second; unset it is 0001-01-01T00:00:00 without a zone (azure-devops-rest.md 0).
+// Time is a time in the server's format: ISO 8601 with up to seven digits of a second. An
+// unset time is 0001-01-01T00:00:00 without a zone (azure-devops-rest.md 0).
 type Time struct{ time.Time }
 
-// UnmarshalJSON accepts what RFC 3339 is not enough for.
+// UnmarshalJSON also accepts times without a zone. An invalid time becomes the zero time.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil || s == "" {
-		return nil //nolint:nilerr // a null or odd date is a date nobody knows
+		return nil //nolint:nilerr // null or an invalid value: the time is not known
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
 		if at, err := time.Parse(layout, s); err == nil {
@@ -133,8 +133,8 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// PoolByName finds a pool that can hold our agents. Where there is none the error
-// is a *NoPoolError.
+// PoolByName finds a pool for agents (not a deployment pool). If there is none, the error is
+// a *NoPoolError.
 func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %q", name)
 	var list struct{ Value []Pool }
@@ -150,15 +150,15 @@ func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
 	return Pool{}, c.noPoolError(ctx, op)
 }
 
-// poolNotFound is the server's name for a pool that is not there, or that the
-// caller may not view (azure-devops-rest.md 2.1).
+// poolNotFound is the server's error for a pool that does not exist, or that the caller may
+// not view (azure-devops-rest.md 2.1).
 const poolNotFound = "TaskAgentPoolNotFoundException"
 
-// IsPoolNotFound says that the server refused a request because it has no such pool, or
-// none that the caller may view.
+// IsPoolNotFound says whether the server refused a request because the pool does not exist,
+// or because the caller may not view it.
 func IsPoolNotFound(err error) bool { return Is(err, poolNotFound) }
 
-// PoolByID returns a pool. Where there is none the error is a *NoPoolError.
+// PoolByID returns a pool. If there is none, the error is a *NoPoolError.
 func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	op := fmt.Sprintf("find agent pool %d", id)
 	var p Pool
@@ -172,8 +172,8 @@ func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
 	return p, err
 }
 
-// noPoolError looks at which pools there are instead, for the person who has to find
-// out why.
+// noPoolError lists the pools that the identity can see, because they help to find the
+// cause.
 func (c *Client) noPoolError(ctx context.Context, op string) error {
 	pools, err := c.Pools(ctx)
 	e := &NoPoolError{Op: op, Known: err == nil}
@@ -183,9 +183,8 @@ func (c *Client) noPoolError(ctx context.Context, op string) error {
 	return e
 }
 
-// AddAgent registers an agent and returns it with its Authorization. An answer
-// that cannot be read leaves open whether it did: its error is one of a request
-// that was sent and not answered.
+// AddAgent registers an agent and returns it with its Authorization. If the answer cannot be
+// read, the agent may have been added: the error is that of a request whose answer was lost.
 func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error) {
 	var added Agent
 	op := fmt.Sprintf("add agent %q to pool %d", a.Name, pool)
@@ -194,14 +193,14 @@ func (c *Client) AddAgent(ctx context.Context, pool int, a Agent) (Agent, error)
 		path: agentPath(pool), body: a, into: &added,
 	})
 	if err == nil && added.ID == 0 {
-		// Something was made, or not, of which nothing is known: as if unanswered.
+		// The agent may have been added: treat it like a lost answer.
 		err = invalid(op, "it names no agent")
 	}
 	return added, err
 }
 
-// AgentByName looks an agent up with its capabilities. There being none is no
-// error: found is false.
+// AgentByName returns the agent with this name and its capabilities. If there is none, found
+// is false.
 func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agent, found bool, err error) {
 	var list struct{ Value []Agent }
 	err = c.get(ctx, fmt.Sprintf("look up agent %q in pool %d", name, pool), agentPath(pool), url.Values{"agentName": {name}, "includeCapabilities": {"true"}}, &list)
@@ -216,9 +215,9 @@ func (c *Client) AgentByName(ctx context.Context, pool int, name string) (a Agen
 	return Agent{}, false, nil
 }
 
-// Include are what a list of agents holds besides the agents themselves.
+// Include says which details of agents an answer contains.
 type Include struct {
-	Capabilities         bool // most of the answer: each variable of each machine
+	Capabilities         bool // large: all variables of each machine
 	AssignedRequest      bool
 	LastCompletedRequest bool
 }
@@ -236,8 +235,8 @@ func (i Include) query() url.Values {
 	return query
 }
 
-// Agents lists a pool whole, with capabilities and assigned requests: the server
-// has no pages here (azure-devops-rest.md 2.1).
+// Agents lists all agents of a pool, with capabilities and assigned requests. The server has
+// no pages here (azure-devops-rest.md 2.1).
 func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 	var all []Agent
 	err := c.EachAgent(ctx, pool, Include{Capabilities: true, AssignedRequest: true}, func(a Agent) { all = append(all, a) })
@@ -247,10 +246,9 @@ func (c *Client) Agents(ctx context.Context, pool int) ([]Agent, error) {
 	return all, nil
 }
 
-// EachAgent lists a pool whole and calls each with one agent after the other while
-// the answer comes in: of a large pool it is some tens of megabytes, which need
-// not be held. With an error, each was called for some of the agents or none, and
-// what it was told is no list of the pool.
+// EachAgent lists all agents of a pool, and calls each for every agent while it reads the
+// answer, which has tens of megabytes for a large pool. If it returns an error, each was
+// called for some of the agents only.
 func (c *Client) EachAgent(ctx context.Context, pool int, with Include, each func(Agent)) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("list the agents of pool %d", pool), method: http.MethodGet, path: agentPath(pool), query: with.query(),
@@ -258,9 +256,9 @@ func (c *Client) EachAgent(ctx context.Context, pool int, with Include, each fun
 	})
 }
 
-// ReplaceAgent overwrites an agent by its id, capabilities included: what is not
-// in a is gone. It is not for an agent that runs, whose key and session it would
-// leave in doubt (agent-protocol.md 2.5).
+// ReplaceAgent overwrites an agent by its id, including its capabilities: what is not in a
+// is deleted. Do not use it for an agent that runs: what happens to its key and session is
+// not known (agent-protocol.md 2.5).
 func (c *Client) ReplaceAgent(ctx context.Context, pool int, a Agent) (Agent, error) {
 	var replaced Agent
 	err := c.do(ctx, request{
@@ -270,13 +268,13 @@ func (c *Client) ReplaceAgent(ctx context.Context, pool int, a Agent) (Agent, er
 	return replaced, err
 }
 
-// AgentWithRequest returns an agent and the job request that is assigned to it. An
-// answer about another agent is an error, not the lack of a request.
+// AgentWithRequest returns an agent and the job request that is assigned to it. An answer
+// about another agent is an error.
 func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, error) {
 	return c.agentByID(ctx, pool, id, Include{AssignedRequest: true})
 }
 
-// AgentWithCapabilities returns an agent and its capabilities, with our owner tags.
+// AgentWithCapabilities returns an agent and its capabilities, which include our owner tags.
 func (c *Client) AgentWithCapabilities(ctx context.Context, pool, id int) (Agent, error) {
 	return c.agentByID(ctx, pool, id, Include{Capabilities: true})
 }
@@ -316,7 +314,8 @@ func (c *Client) EnableAgent(ctx context.Context, pool, id int) error {
 	return c.setEnabled(ctx, fmt.Sprintf("enable agent %d in pool %d", id, pool), pool, id, true)
 }
 
-// setEnabled says the id in the body too (azure-devops-rest.md 2.2).
+// setEnabled sends the id also in the body, as the server requires (azure-devops-rest.md
+// 2.2).
 func (c *Client) setEnabled(ctx context.Context, op string, pool, id int, enabled bool) error {
 	return c.do(ctx, request{
 		op: op, method: http.MethodPatch,
@@ -324,8 +323,8 @@ func (c *Client) setEnabled(ctx context.Context, op string, pool, id int, enable
 	})
 }
 
-// RemoveAgent deletes an agent. While it runs a job the server answers 400,
-// TaskAgentJobStillRunningException; an agent that is gone is a 404.
+// RemoveAgent deletes an agent. If the agent runs a job, the server answers 400,
+// TaskAgentJobStillRunningException. If it does not exist, the server answers 404.
 func (c *Client) RemoveAgent(ctx context.Context, pool, id int) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("remove agent %d from pool %d", id, pool), method: http.MethodDelete,

@@ -9,25 +9,25 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// Class is what an error means for whoever decides what comes next. It is the one
-// place that knows what the server's statuses mean.
+// Class is what an error means for the caller's decision. Only this file interprets the
+// server's statuses.
 type Class string
 
 // The classes.
 const (
 	NoError    Class = ""
 	Unknown    Class = "unknown"     // not an error of this package
-	Transient  Class = "transient"   // the server was not reached, is out of order, or throttles: the same call may succeed later
-	AnswerLost Class = "answer lost" // the server may have acted, and nobody knows whether it did
-	Unclear    Class = "unclear"     // transient, and the server has probably not acted
-	NotJSON    Class = "not json"    // a success whose body is not from Azure DevOps
-	NotReady   Class = "not ready"   // refused only because something was created a moment ago
-	NoToken    Class = "no token"    // the identity's issuer will not give it a token
-	Denied     Class = "denied"      // the identity lacks a right or is unknown
+	Transient  Class = "transient"   // the server is not reachable, fails or throttles: the same call may succeed later
+	AnswerLost Class = "answer lost" // it is not known whether the server acted
+	Unclear    Class = "unclear"     // transient, and the server probably did not act
+	NotJSON    Class = "not json"    // a success whose body is not JSON, so not from Azure DevOps
+	NotReady   Class = "not ready"   // refused because something was created a moment ago
+	NoToken    Class = "no token"    // the identity's issuer refuses to issue a token
+	Denied     Class = "denied"      // the identity lacks a permission or is unknown
 	NotFound   Class = "not found"
 	NameTaken  Class = "name taken"
 	AgentBusy  Class = "agent busy" // the agent runs a job
-	Refused    Class = "refused"    // for another reason, which does not pass by itself
+	Refused    Class = "refused"    // for another, lasting reason
 )
 
 // The server's names for "this agent runs a job" (agent-protocol.md 6) and "an
@@ -37,12 +37,12 @@ const (
 	agentExists     = "TaskAgentExistsException"
 )
 
-// notReadyYet is in the reason of a refusal that ends by itself within a minute or two:
-// Entra ID has only just created the principal. A wrong id is refused with the same key for
-// ever (azure-devops-rest.md 4.1).
+// notReadyYet is in the reason of a refusal that ends within a minute or two: Entra ID has
+// just created the principal. A wrong id is always refused, with the same key
+// (azure-devops-rest.md 4.1).
 const notReadyYet = "VS403283"
 
-// ClassOf is an error's class. Of a POST ask ClassOfPost.
+// ClassOf is an error's class. For a POST that adds an agent, use ClassOfPost.
 func ClassOf(err error) Class {
 	var (
 		token    *TokenError
@@ -99,10 +99,9 @@ func (e *Error) class() Class {
 	return Refused
 }
 
-// ClassOfPost is ClassOf for a request that must not be repeated blindly. A server
-// that fails may have acted before, and so may one whose success is not JSON. One
-// that says that it is in trouble (503, and what proxies say) has probably not
-// acted: the POST can be repeated after a look.
+// ClassOfPost is ClassOf for a request that must not be repeated if the server may have
+// acted. It may have after 408, 500, 502 and 504, and if a success is not JSON. After other
+// 5xx, such as 503, it probably has not: the POST can be repeated after a look-up.
 func ClassOfPost(err error) Class {
 	class := ClassOf(err)
 	switch status := Status(err); {
@@ -115,8 +114,8 @@ func ClassOfPost(err error) Class {
 	return class
 }
 
-// RetryAfter is how long the server asks to wait before the next request, 0 if it
-// does not ask.
+// RetryAfter is how long the server asks to wait before the next request; 0 if it does not
+// ask.
 func RetryAfter(err error) time.Duration {
 	var answer *Error
 	if errors.As(err, &answer) {

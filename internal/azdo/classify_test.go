@@ -11,13 +11,13 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// refuses is an identity's error that another try would meet again.
+// refuses is a permanent error of an identity.
 type refuses struct{ error }
 
 func (refuses) Permanent() bool { return true }
 
-// TestClassOf holds what supervisor's TestResultOf does not: the classes that only
-// other packages tell apart.
+// TestClassOf checks the classes that only other packages than supervisor use. The others
+// are in supervisor's TestResultOf.
 func TestClassOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error

@@ -4,9 +4,9 @@
 // and says whether the server may have acted on a request whose answer was lost.
 // [ClassOf] says what an error means.
 //
-// The client repeats a request once after a 401, with another token if there is one.
-// It delays requests after a Retry-After. All other retries are the callers' decision:
-// package lifecycle's for a running agent, package retry's for commands.
+// The client repeats a request once after a 401, with another token if there is one. It
+// delays requests after a Retry-After. Callers make all other retries: package lifecycle
+// for a running agent, package retry for commands.
 //
 // The formats are those of azure-devops-rest.md 0–3 and agent-protocol.md 2.
 package azdo
@@ -32,15 +32,14 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Authorizer gives the value of the Authorization header. Rejected is the value that the
-// server has just rejected, of which another one is wanted; zero if there is none. The
-// result may be the rejected value, if there is no other.
+// Authorizer returns the value of the Authorization header. rejected is a value that the
+// server has just rejected, or zero. If there is no other value, the result is the rejected
+// one.
 type Authorizer interface {
 	Authorization(ctx context.Context, rejected secret.Text) (secret.Text, error)
 }
 
-// Client speaks to one organisation or collection. It is safe for use by
-// several goroutines.
+// Client is a client of one organisation or collection. It is safe for concurrent use.
 type Client struct {
 	base    string // no trailing slash
 	http    *http.Client
@@ -49,31 +48,32 @@ type Client struct {
 
 	mu          sync.Mutex
 	notBefore   time.Time     // the server's Retry-After
-	answered    time.Time     // when the server last told its time; zero: never
-	serverAhead time.Duration // by how much its clock was ahead of ours then
+	answered    time.Time     // time of the last answer with a Date; zero: none yet
+	serverAhead time.Duration // how far the server's clock was ahead of ours then
 }
 
-// Observation is one request that was made, for metrics and the debug log. It
-// holds nothing secret.
+// Observation is one request that was made, for metrics and the debug log. It contains no
+// secrets.
 type Observation struct {
 	Method, Path string
 	Status       int // 0: no answer
 	Duration     time.Duration
 	Throttle     Throttle
-	// ServerAhead is how far the server's clock is ahead of ours, to a second; 0 where it does not tell.
+	// ServerAhead is how far the server's clock is ahead of ours, to a second; 0 if the
+	// answer has no Date.
 	ServerAhead time.Duration
 }
 
-// Throttled says that Azure DevOps delayed or refused the request because this
-// identity makes too many. An outage that only names a time to come back is not
-// throttling (azure-devops-rest.md 3).
+// Throttled says whether Azure DevOps delayed or refused the request because this identity
+// sends too many. A Retry-After alone, as in an outage, is not throttling
+// (azure-devops-rest.md 3).
 func (o Observation) Throttled() bool {
 	t := o.Throttle
 	return o.Status == http.StatusTooManyRequests || t.Delay > 0 || (t.RetryAfter > 0 && (t.Resource != "" || t.Remaining != ""))
 }
 
-// New returns a client for the organisation's URL, e.g.
-// https://dev.azure.com/org. Observe may be nil.
+// New returns a client for the organisation's URL, e.g. https://dev.azure.com/org. observe
+// may be nil.
 func New(orgURL string, client *http.Client, auth Authorizer, observe func(Observation)) *Client {
 	if observe == nil {
 		observe = func(Observation) {}
@@ -81,16 +81,16 @@ func New(orgURL string, client *http.Client, auth Authorizer, observe func(Obser
 	return &Client{base: strings.TrimRight(orgURL, "/"), http: client, auth: auth, observe: observe}
 }
 
-// apiVersion serves Azure DevOps Services and Server 2022.1 and newer
+// apiVersion is supported by Azure DevOps Services and Server 2022.1 and newer
 // (agent-protocol.md 2.1).
 const apiVersion = "7.1"
 
-// maxBody bounds an answer that is held, and one item of a list. A job request that
-// names 10,000 agents is some 5 MB. An answer may come compressed, so that a small one
-// is a large one too.
+// maxBody is the maximum size of an answer that is read as a whole, and of one item of a
+// list. A job request that names 10,000 agents has some 5 MB. The limit also protects
+// against a small compressed answer that expands to a huge one.
 const maxBody = 16 << 20
 
-// request is one call in the form it is written down.
+// request describes one call.
 type request struct {
 	op     string // for errors: "remove agent 7"
 	method string
@@ -98,13 +98,13 @@ type request struct {
 	query  url.Values
 	body   any // marshalled as JSON; nil for none
 	into   any // unmarshalled from JSON; nil to ignore the answer
-	// items reads one item of an answer that is a list; instead of into, where the
-	// answer is too large to be held whole.
+	// items decodes one item of an answer that is a list. It is used instead of into if the
+	// answer is too large to be read as a whole.
 	items func(*json.Decoder) error
 
 	base        string               // another address than the client's, see Account
-	contentType string               // of the body, where it is not plain JSON
-	onResponse  func(*http.Response) // is shown the answer, its body read; nil for nobody
+	contentType string               // of the body, if it is not plain JSON
+	onResponse  func(*http.Response) // called with the answer after its body was read; may be nil
 }
 
 // get reads a resource.
@@ -112,8 +112,8 @@ func (c *Client) get(ctx context.Context, op, path string, query url.Values, int
 	return c.do(ctx, request{op: op, method: http.MethodGet, path: path, query: query, into: into})
 }
 
-// Authorize gets a token and sends no request, so that its time and its errors are
-// reported separately. The error is a *TokenError.
+// Authorize gets a token without sending a request, so that its duration and its errors can
+// be reported separately. The error is a *TokenError.
 func (c *Client) Authorize(ctx context.Context) error {
 	_, err := c.authorization(ctx, "log on to Azure DevOps", secret.Text{})
 	return err
@@ -127,10 +127,10 @@ func (c *Client) authorization(ctx context.Context, op string, rejected secret.T
 	return authorization, nil
 }
 
-// do makes a request. After a 401 it asks the identity for another token, because the one
-// from its cache may have been revoked or have expired, and makes the request once more.
-// It does so with the same token too, if there is no other: a service in trouble answers
-// with its sign-in page now and then, and a removal that is refused leaves a ghost.
+// do makes a request. After a 401 it asks for another token, because the cached one may have
+// expired or been revoked, and repeats the request once. It repeats it with the same token
+// if there is no other: a service in trouble sometimes answers with its sign-in page, and a
+// removal that fails leaves a ghost.
 func (c *Client) do(ctx context.Context, r request) error {
 	authorization, err := c.authorization(ctx, r.op, secret.Text{})
 	if err != nil {
@@ -208,12 +208,12 @@ func (c *Client) build(ctx context.Context, r request, authorization secret.Text
 		req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json; charset=utf-8"))
 	}
 	req.Header.Set("Authorization", authorization.Reveal())
-	// Without it a refused credential is answered with a page, not with 401.
+	// Without this header, the answer to a rejected credential is a page instead of 401.
 	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	return req, nil
 }
 
-// decodeResponse judges an answer.
+// decodeResponse decodes the body of a success, or returns the error of a failure.
 func decodeResponse(r request, resp *http.Response, body []byte) error {
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
@@ -222,7 +222,7 @@ func decodeResponse(r request, resp *http.Response, body []byte) error {
 		return newError(r.op, resp, body)
 	case r.into == nil && len(body) == 0:
 		return nil
-	case !isJSON(resp.Header): // a page: whoever answered, the server did not do it
+	case !isJSON(resp.Header): // a page, perhaps of a proxy: the server did not act
 		return newError(r.op, resp, body)
 	case r.into == nil:
 		return nil
@@ -233,28 +233,29 @@ func decodeResponse(r request, resp *http.Response, body []byte) error {
 	return nil
 }
 
-// RawRequest is a request of which the answer itself is wanted, whatever it is: for
-// who tries how the server behaves.
+// RawRequest is a request whose status is of interest, also if it is a failure: for callers
+// that test how the server behaves.
 type RawRequest struct {
 	Op     string // "delete the agent"
 	Method string
 	Path   string // below the organisation
 	Query  url.Values
 	Body   any
-	Into   any // is filled by a success
+	Into   any // gets the decoded body of a success
 }
 
-// RawResponse is what the server answered.
+// RawResponse is the server's answer.
 type RawResponse struct {
 	Status  int
-	TypeKey string // the server's name for a failure
-	Err     error  // nil for a success; else an *Error
+	TypeKey string // the server's name for the error
+	Err     error  // nil for a success, otherwise an *Error
 }
 
-// OK says that the answer is a success.
+// OK says whether the answer is a success.
 func (a RawResponse) OK() bool { return a.Err == nil }
 
-// DoRaw makes a request and tells the answer. The error is that there was none.
+// DoRaw makes a request and returns the answer. It returns an error only if there was no
+// answer.
 func (c *Client) DoRaw(ctx context.Context, q RawRequest) (RawResponse, error) {
 	status := 0
 	err := c.do(ctx, request{

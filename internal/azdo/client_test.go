@@ -26,8 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// tokens is an Authorizer that counts, and gives another token when it is asked
-// for a fresh one.
+// tokens is an Authorizer that counts, and returns another token if one was rejected.
 type tokens struct {
 	mu    sync.Mutex
 	asked []bool
@@ -46,7 +45,7 @@ func (a *tokens) Authorization(_ context.Context, rejected secret.Text) (secret.
 	return secret.New("Bearer cached"), a.err
 }
 
-// call is a request as the server saw it.
+// call is a request that the server received.
 type call struct {
 	Method, Path string
 	Query        url.Values
@@ -54,7 +53,7 @@ type call struct {
 	Header       http.Header
 }
 
-// server is an organisation that records what it is asked.
+// server is an organisation that records requests.
 type server struct {
 	*httptest.Server
 	tokens *tokens
@@ -90,7 +89,7 @@ func (s *server) seen() []call {
 	return slices.Clone(s.calls)
 }
 
-// says answers everything alike.
+// says answers all requests alike.
 func says(status int, kind, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -269,8 +268,8 @@ func TestPoolsThatAreClosed(t *testing.T) {
 	}
 }
 
-// The server's name search is a search: the answer may hold others.
-func TestByNameMeansByNameExactly(t *testing.T) {
+// TestByNameIsExact: the server searches for names, so its answer may contain others.
+func TestByNameIsExact(t *testing.T) {
 	s := newServer(t, says(200, asJSON, `{"value":[{"id":1,"name":"linux-big"},{"id":2,"name":"LINUX"},{"id":3,"name":"linux2"}]}`))
 	if p, err := s.client.PoolByName(t.Context(), "linux"); err != nil || p.ID != 2 {
 		t.Errorf("pool %+v, %v", p, err)
@@ -287,7 +286,7 @@ func TestByNameMeansByNameExactly(t *testing.T) {
 	}
 }
 
-// TestNoPool: what tells the causes of a missing pool apart is what else is seen.
+// TestNoPool: the error names the pools that the identity sees.
 func TestNoPool(t *testing.T) {
 	const gone = `{"message":"No agent pool found with identifier 7.","typeKey":"TaskAgentPoolNotFoundException"}`
 	many := `{"value":[{"name":"a"},{"name":"b\nc"},{"name":"d"},{"name":"e"},{"name":"f"},{"name":"g"},{"name":"h"}]}`
@@ -321,7 +320,7 @@ func TestNoPool(t *testing.T) {
 			}
 		})
 	}
-	s := newServer(t, says(404, "text/html", "<html>")) // another organisation's page is no answer about a pool
+	s := newServer(t, says(404, "text/html", "<html>")) // a page does not say that the pool is missing
 	if _, err := s.client.PoolByID(t.Context(), 7); errors.Is(err, azdo.ErrNoPool) || azdo.Status(err) != 404 {
 		t.Errorf("error is %v", err)
 	}
@@ -411,8 +410,8 @@ func TestAFreshTokenHelps(t *testing.T) {
 	}
 }
 
-// TestTheOnlyTokenIsSentAgain holds that an identity with one token, such as a PAT, sends
-// it once more: the service may have been in trouble.
+// TestTheOnlyTokenIsSentAgain: an identity with a single token, such as a PAT, sends it once
+// more after a 401, because the service may have been in trouble.
 func TestTheOnlyTokenIsSentAgain(t *testing.T) {
 	s := newServer(t, says(401, "", ""))
 	s.tokens.only = true
@@ -448,7 +447,7 @@ func TestWithoutAToken(t *testing.T) {
 	}
 }
 
-// After a 204 or an empty 200 there is nothing to read.
+// TestSuccessWithoutABody: a 204 and an empty 200 have no body.
 func TestSuccessWithoutABody(t *testing.T) {
 	for _, status := range []int{200, 204} {
 		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
@@ -458,7 +457,7 @@ func TestSuccessWithoutABody(t *testing.T) {
 	}
 }
 
-// An answer to the POST that names no agent leaves open whether there is one.
+// TestAnAnswerThatNamesNoAgent: an answer to the POST without an agent is a lost answer.
 func TestAnAnswerThatNamesNoAgent(t *testing.T) {
 	for _, body := range []string{`{}`, `null`, `{"id":0}`, `{"id":`, `[]`, ``} {
 		s := newServer(t, says(200, asJSON, body))
@@ -470,7 +469,7 @@ func TestAnAnswerThatNamesNoAgent(t *testing.T) {
 	}
 }
 
-// Whether the server may have acted decides whether a POST may be repeated.
+// TestSent: Sent says whether the server may have acted.
 func TestSent(t *testing.T) {
 	drop := func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -483,7 +482,7 @@ func TestSent(t *testing.T) {
 		w.Header().Set("Content-Length", "1000")
 		_, _ = io.WriteString(w, `{"id":7`)
 	}
-	const refuses = "http://127.0.0.1:1" // a port of its own that is closed may be another test's in a moment
+	const refuses = "http://127.0.0.1:1" // not a port that was closed: another test may get it
 	for _, tt := range []struct {
 		name string
 		base string

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Demand is one thing that a job asks of its agent: that it has a capability, or
-// one of some value (azure-devops-rest.md 2.4).
+// Demand is a demand of a job: its agent must have a capability, or a capability with a
+// certain value (azure-devops-rest.md 2.4).
 type Demand struct {
 	Name  string
-	Op    string // in lower case: "", "-equals", "-gtversion", or one that is not known
+	Op    string // in lower case: "", "-equals", "-gtversion", or an unknown operator
 	Value string
 }
 
-// ParseDemand reads "name", "name -equals value" and "name -gtVersion value".
+// ParseDemand parses "name", "name -equals value" and "name -gtVersion value".
 func ParseDemand(s string) Demand {
 	fields := strings.Fields(s)
 	switch len(fields) {
@@ -26,8 +26,7 @@ func ParseDemand(s string) Demand {
 	return Demand{fields[0], strings.ToLower(fields[1]), strings.Join(fields[2:], " ")}
 }
 
-// MetBy looks among both kinds of an agent's capabilities: a demand knows no
-// difference.
+// MetBy says whether an agent meets the demand, with a user or a system capability.
 func (d Demand) MetBy(a Agent) bool {
 	for _, capabilities := range []map[string]string{a.UserCapabilities, a.SystemCapabilities} {
 		for name, value := range capabilities {
@@ -39,13 +38,13 @@ func (d Demand) MetBy(a Agent) bool {
 	return false
 }
 
-// Accepts says whether a capability's value will do. Of an operator that is not
-// known, having the capability is all that can be asked.
+// Accepts says whether a capability's value meets the demand. With an unknown operator, any
+// value does.
 func (d Demand) Accepts(value string) bool {
 	switch d.Op {
 	case "-equals":
 		return strings.EqualFold(value, d.Value)
-	case "-gtversion": // the name says greater, the meaning is at least
+	case "-gtversion": // despite its name it means "at least"
 		have, ok := ParseVersion(value)
 		least, known := ParseVersion(d.Value)
 		return ok && known && slices.Compare(have, least) >= 0
@@ -53,8 +52,9 @@ func (d Demand) Accepts(value string) bool {
 	return true
 }
 
-// ParseVersion reads numbers between dots: 4.10 is newer than 4.9. What follows a
-// hyphen is left out; a missing number is zero, so that 4.10 is 4.10.0.
+// ParseVersion parses the numbers of a version, which slices.Compare can compare: 4.10 is
+// newer than 4.9. Text after a hyphen is ignored. Zeros at the end are dropped, so 4.10 and
+// 4.10.0 are equal.
 func ParseVersion(s string) (numbers []int, ok bool) {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "-")
 	for part := range strings.SplitSeq(s, ".") {

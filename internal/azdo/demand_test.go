@@ -7,8 +7,8 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// FuzzDemand: whatever a demand says, an agent that has exactly what it asks for
-// meets it, and an agent that has nothing does not.
+// FuzzDemand: an agent with exactly the demanded capability meets the demand, and an agent
+// without capabilities does not.
 func FuzzDemand(f *testing.F) {
 	for _, s := range []string{"docker", "", " ", "Agent.OS -equals Linux", "x -equals a b", "Agent.Version -gtVersion 2.182.1", "v -gtVersion", "v -gtVersion x", "v -like y", "-equals", "\tx\n-EQUALS  y"} {
 		f.Add(s)

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// License is a licence, by its name on the wire (azure-devops-rest.md 4.1).
+// License is a licence, with its name in the API (azure-devops-rest.md 4.1).
 type License string
 
-// The licences that matter to an agent. Others than Basic and better are enough
-// for nothing here.
+// The licences that azptend knows. Only Basic, and those that include it, are enough for
+// azptend's identity.
 const (
 	Basic       License = "express"
 	Stakeholder License = "stakeholder"
 	NoLicense   License = "none"
 )
 
-// IsEnough says that whoever has the licence can be given a role that counts:
-// Basic, or one that holds Basic.
+// IsEnough says whether roles on pools have an effect with this licence: it is Basic, or
+// includes Basic.
 func (l License) IsEnough() bool {
 	switch strings.ToLower(string(l)) {
 	case string(Basic), "advanced", "professional", "earlyadopter":
@@ -55,11 +55,11 @@ type Entitlement struct {
 	} `json:"accessLevel"`
 	Projects []struct {
 		Project Project `json:"projectRef"`
-	} `json:"projectEntitlements"` // those it was added to
+	} `json:"projectEntitlements"` // the projects that it was added to
 }
 
-// IsRemoved says that the user has been removed: it is still told of, without a
-// licence (azure-devops-rest.md 4.1).
+// IsRemoved says whether the user was removed: the API still returns it, without a licence
+// (azure-devops-rest.md 4.1).
 func (e Entitlement) IsRemoved() bool {
 	switch strings.ToLower(e.AccessLevel.Status) {
 	case "deleted", "none":
@@ -68,11 +68,11 @@ func (e Entitlement) IsRemoved() bool {
 	return false
 }
 
-// RefusedError is a failure that came with status 200: the request was understood
-// and not done (azure-devops-rest.md 4.1).
+// RefusedError is a failure with status 200: the server understood the request and did not
+// carry it out (azure-devops-rest.md 4.1).
 type RefusedError struct {
 	Op     string
-	Key    int // 5000 for most
+	Key    int // usually 5000
 	Reason string
 }
 
@@ -80,7 +80,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("cannot %s: Azure DevOps says: %s (key %d)", e.Op, e.Reason, e.Key)
 }
 
-// entitlementResponse is the answer to a change: it is a success only where it says so.
+// entitlementResponse is the answer to a change. Despite status 200, it is a success only if
+// IsSuccess is set.
 type entitlementResponse struct {
 	IsSuccess        bool
 	Entitlement      *Entitlement `json:"servicePrincipalEntitlement"`
@@ -113,9 +114,9 @@ type accessLevel struct {
 	Source  string  `json:"licensingSource"`
 }
 
-// AddPrincipal makes a service principal or managed identity of the
-// organisation's tenant a user with a licence. One that is a user gets that
-// licence. A refusal of the service's is a *RefusedError.
+// AddPrincipal adds a service principal or managed identity of the organisation's tenant as
+// a user with a licence. If it is a user already, it gets the licence. If the service
+// refuses, the error is a *RefusedError.
 func (a *Account) AddPrincipal(ctx context.Context, objectID string, license License) (Entitlement, error) {
 	op := fmt.Sprintf("add identity %s to the organisation", objectID)
 	var answer entitlementResponse
@@ -145,8 +146,7 @@ func (a *Account) Entitlement(ctx context.Context, key string) (Entitlement, err
 	return e, err
 }
 
-// SetLicense changes a user's licence. A refusal of the service's is a
-// *RefusedError.
+// SetLicense changes a user's licence. If the service refuses, the error is a *RefusedError.
 func (a *Account) SetLicense(ctx context.Context, key string, license License) (Entitlement, error) {
 	op := fmt.Sprintf("give identity %s the licence %v", key, license)
 	var answer entitlementResponse
@@ -161,7 +161,7 @@ func (a *Account) SetLicense(ctx context.Context, key string, license License) (
 	return answer.result(op)
 }
 
-// RemovePrincipal takes a user out of the organisation, and its licence back.
+// RemovePrincipal removes a user from the organisation, which frees its licence.
 func (a *Account) RemovePrincipal(ctx context.Context, key string) error {
 	return a.client.do(ctx, request{op: "remove identity " + key + " from the organisation", method: http.MethodDelete,
 		base: a.entitlements, path: entitlementPath(key), query: inPreview})

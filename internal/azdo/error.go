@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// Error is an answer that is not what was asked for, or the lack of one.
+// Error is an answer that is an error or cannot be read, or the lack of an answer.
 type Error struct {
 	Op         string        // what was tried: "find pool X"
-	Status     int           // HTTP status; 0 when no answer came
-	TypeKey    string        // the server's name for it, e.g. TaskAgentExistsException
-	Message    string        // the server's sentence
-	ActivityID string        // what support asks for
-	RetryAfter time.Duration // the server's wish; 0 when it has none
-	Sent       bool          // without an answer: the request had been written, so the server may have acted
-	Cause      error         // without an answer: why; a failed token is an error of its own, see TokenError
+	Status     int           // HTTP status; 0 if there is no answer, or if it cannot be read
+	TypeKey    string        // the server's name for the error, e.g. TaskAgentExistsException
+	Message    string        // the server's message
+	ActivityID string        // for Microsoft's support
+	RetryAfter time.Duration // the pause that the server asks for; 0: none
+	Sent       bool          // with Status 0: the request was sent, so the server may have acted
+	Cause      error         // with Status 0: why; for a missing token see TokenError
 }
 
 func (e *Error) Error() string {
@@ -53,17 +53,17 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// invalid is the error for a response that cannot be the answer to the request.
+// invalid is the error for a success that cannot be the answer to the request.
 func invalid(op, why string) *Error {
 	return &Error{Op: op, Sent: true, Cause: &invalidResponse{why}}
 }
 
-// invalidResponse is why an answer that came is as good as none.
+// invalidResponse says why an answer cannot be used.
 type invalidResponse struct{ why string }
 
 func (u *invalidResponse) Error() string { return u.why }
 
-// TokenError says that no request was made, for want of a token.
+// TokenError says that no request was made, because there was no token.
 type TokenError struct {
 	Op    string
 	Cause error
@@ -72,17 +72,17 @@ type TokenError struct {
 func (e *TokenError) Error() string { return fmt.Sprintf("cannot %s: %v", e.Op, e.Cause) }
 func (e *TokenError) Unwrap() error { return e.Cause }
 
-// ErrNoPool says that there is no pool of the name or id asked for. The server
-// leaves out pools that the caller may not view, without a word, so it often
-// means a missing right (azure-devops-rest.md 2.1).
+// ErrNoPool says that there is no pool with the requested name or id. The server leaves out
+// pools that the caller may not view, so the cause is often a missing permission
+// (azure-devops-rest.md 2.1).
 var ErrNoPool = errors.New("no such agent pool is visible to this identity")
 
-// NoPoolError is ErrNoPool with what tells its causes apart: whoever sees other
-// pools is a user of the organisation, with a licence and of the right tenant.
+// NoPoolError is ErrNoPool with the pools that the identity sees instead. If it sees any, it
+// is a user of the organisation, with a licence and in the right tenant.
 type NoPoolError struct {
 	Op    string
-	Known bool     // whether the identity's pools could be listed
-	Sees  []string // the names of the pools it sees
+	Known bool     // whether the pools could be listed
+	Sees  []string // names of the pools that it sees
 }
 
 // maxShownPools is how many pools a message names.
@@ -107,22 +107,21 @@ func (e *NoPoolError) Error() string {
 	return oneLine(text)
 }
 
-// Unwrap makes it an ErrNoPool.
+// Unwrap returns ErrNoPool.
 func (e *NoPoolError) Unwrap() error { return ErrNoPool }
 
-// ErrSignIn stands for an answer that is a page and not JSON: what the service
-// shows when it does not accept the credential.
+// ErrSignIn is the cause if the answer is the sign-in page, which the service shows if it
+// does not accept the credential.
 var ErrSignIn = errors.New("the answer is a sign-in page: the credential was not accepted")
 
-// ErrRedirect stands for an answer that leads elsewhere, and not to a sign-in.
+// ErrRedirect is the cause if the answer redirects, but not to a sign-in page.
 var ErrRedirect = errors.New("it redirects")
 
-// ErrNotJSON stands for a success that is no answer of Azure DevOps: a page of
-// whoever answers at the address, or on the way to it.
+// ErrNotJSON is the cause if a success is not an answer of Azure DevOps, such as a page of
+// another server or a proxy.
 var ErrNotJSON = errors.New("the answer is not JSON")
 
-// Status returns the HTTP status of an Error in err's tree, 0 when there is
-// none.
+// Status returns the HTTP status of an Error in err's tree; 0 if there is none.
 func Status(err error) int {
 	var e *Error
 	if errors.As(err, &e) {
@@ -131,13 +130,13 @@ func Status(err error) int {
 	return 0
 }
 
-// Is reports whether err is the server's error of this type key.
+// Is reports whether err is an error of the server with this type key.
 func Is(err error, typeKey string) bool {
 	var e *Error
 	return errors.As(err, &e) && strings.EqualFold(e.TypeKey, typeKey)
 }
 
-// newError reads an answer that is not a success.
+// newError makes an Error of an answer that is not a success.
 func newError(op string, resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Op:         op,
@@ -160,8 +159,8 @@ func newError(op string, resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// parseErrorBody reads the server's two forms of an error: the usual one, and the one
-// for requests it could not make sense of (azure-devops-rest.md 0).
+// parseErrorBody parses the two forms of the server's errors: the usual one, and the one for
+// requests that it could not parse (azure-devops-rest.md 0).
 func parseErrorBody(body []byte) (message, typeKey string) {
 	var e struct {
 		Message, TypeKey string
@@ -176,8 +175,8 @@ func parseErrorBody(body []byte) (message, typeKey string) {
 	return oneLine(e.Message), e.TypeKey
 }
 
-// isSignIn says that an answer is the sign-in page: in place of the answer, or
-// where a redirect leads (azure-devops-rest.md 5).
+// isSignIn says whether an answer is the sign-in page, or a redirect to it
+// (azure-devops-rest.md 5).
 func isSignIn(resp *http.Response) bool {
 	switch {
 	case resp.StatusCode == http.StatusNonAuthoritativeInfo, resp.StatusCode == http.StatusOK:
@@ -189,7 +188,7 @@ func isSignIn(resp *http.Response) bool {
 	return false
 }
 
-// redirectTarget is where a redirect leads, without its query, which may hold a secret.
+// redirectTarget is the target of a redirect, without its query, which may contain a secret.
 func redirectTarget(resp *http.Response) string {
 	to, err := resp.Location()
 	if err != nil {
@@ -203,7 +202,7 @@ func isJSON(h http.Header) bool {
 	return t == "application/json" || strings.HasSuffix(t, "+json")
 }
 
-// mediaType is a Content-Type without its parameters, "" where there is none.
+// mediaType is the Content-Type without parameters; "" if there is none.
 func mediaType(h http.Header) string {
 	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
@@ -214,7 +213,7 @@ func mediaType(h http.Header) string {
 
 func trimBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
 
-// maxMessage bounds what of a server's message goes into an error.
+// maxMessage is how many bytes of a server's message an error contains.
 const maxMessage = 400
 
 func oneLine(s string) string {

@@ -15,7 +15,7 @@ import (
 
 const bom = "\xef\xbb\xbf"
 
-// fixed is a client whose every request gets one answer.
+// fixed is a client that gets the same answer to all requests.
 func fixed(status int, header http.Header, body []byte) *azdo.Client {
 	return azdo.New("http://server/org", &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -24,8 +24,8 @@ func fixed(status int, header http.Header, body []byte) *azdo.Client {
 		})}, &tokens{}, nil)
 }
 
-// FuzzAnswers: whatever stands in an answer's place, each call has a result that
-// can be acted on or an error of one line; and a BOM before it changes nothing.
+// FuzzAnswers: for any answer, each call returns a valid result or an error of one line. A
+// BOM before the answer changes nothing.
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{
 		`{"count":1,"value":[{"id":12,"name":"linux","isHosted":false,"poolType":"automation","options":"none"}]}`,
@@ -99,8 +99,7 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// FuzzUsers: whatever stands in the place of an answer about users, each call ends
-// with a result that can be acted on, or an error of one line.
+// FuzzUsers: the same for the calls about users.
 func FuzzUsers(f *testing.F) {
 	for _, s := range []string{
 		`{"isSuccess":true,"servicePrincipalEntitlement":{"id":"k","accessLevel":{"accountLicenseType":"express","status":"pending"},"projectEntitlements":[{"projectRef":{"id":"p","name":"web"}}]}}`,
@@ -138,8 +137,7 @@ func FuzzUsers(f *testing.F) {
 	})
 }
 
-// FuzzRetryAfter: the server's wish is a length of time that can be waited for,
-// whatever form it comes in.
+// FuzzRetryAfter: for any header, the pause is neither negative nor longer than the maximum.
 func FuzzRetryAfter(f *testing.F) {
 	for _, s := range []string{"", "0", "30", "1.5", "-1", "1e300", "NaN", "+Inf", "0x10", " 5", "5 s", "Sun, 22 Nov 2026 23:00:00 GMT", "Sun, 22 Nov 9999 23:00:00 GMT",
 		"Sunday, 22-Nov-26 23:00:00 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "99999999999999999999"} {
@@ -159,8 +157,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzThrottle: whatever the headers say, times can be waited for and words fit
-// into a line of the log.
+// FuzzThrottle: for any headers, durations are valid and texts fit into one line of the log.
 func FuzzThrottle(f *testing.F) {
 	f.Add("resource", "200", "0", "1.234", "1795377600", "30")
 	f.Add("two\nlines", "", "many", "-1", "0", "")

@@ -12,23 +12,23 @@ import (
 // Principal is a service principal or managed identity that is a user of the
 // organisation (azure-devops-rest.md 4.1, 4.2).
 type Principal struct {
-	ObjectID      string `json:"originId"`      // its id in Entra ID
-	ApplicationID string `json:"applicationId"` // its client id there
+	ObjectID      string `json:"originId"`      // in Entra ID
+	ApplicationID string `json:"applicationId"` // client id, in Entra ID
 	Name          string `json:"displayName"`
 	Tenant        string `json:"domain"`
-	Kind          string `json:"metaType"` // "application" or "managedIdentity", as far as is known
+	Kind          string `json:"metaType"` // "application" or "managedIdentity"; other values are not known
 	Descriptor    string `json:"descriptor"`
 }
 
-// maxPages ends a list whose pages do not: no organisation has so many.
+// maxPages is how many pages of a list are read. No organisation has as many.
 const maxPages = 10_000
 
-// FindPrincipal looks a service principal up among the organisation's users, by
-// its object id. There being none is no error: found is false. Where the id is
-// somebody's application id, that is whom it returns, with found false.
+// FindPrincipal finds a service principal among the organisation's users by its object id. If
+// there is none, found is false. If the id is a user's application id instead, it returns
+// that user, with found false.
 //
-// There is no query by id, so the list is read, page by page; an empty page is not
-// its end (azure-devops-rest.md 4.2).
+// The API cannot filter by id, so the whole list is read. An empty page is not its end
+// (azure-devops-rest.md 4.2).
 func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Principal, found bool, err error) {
 	op := fmt.Sprintf("look up identity %s in the organisation", objectID)
 	var other Principal
@@ -63,8 +63,8 @@ func (a *Account) FindPrincipal(ctx context.Context, objectID string) (p Princip
 	return Principal{}, false, invalid(op, "the list does not end")
 }
 
-// StorageKey is a user's id in the organisation: what roles and licences are
-// given by (azure-devops-rest.md 4.2).
+// StorageKey is a user's id in the organisation, which the APIs for roles and licences use
+// (azure-devops-rest.md 4.2).
 func (a *Account) StorageKey(ctx context.Context, descriptor string) (string, error) {
 	var key struct{ Value string }
 	op := "ask for the identity's storage key"
@@ -78,8 +78,8 @@ func (a *Account) StorageKey(ctx context.Context, descriptor string) (string, er
 	return key.Value, err
 }
 
-// SearchDirectory searches the organisation's directory for a text: who is found need
-// not be a user of the organisation. It is for guessing whose id it is.
+// SearchDirectory searches the organisation's directory for a text. The results need not be
+// users of the organisation. It is used to explain a wrong id.
 func (a *Account) SearchDirectory(ctx context.Context, text string) ([]Principal, error) {
 	var list struct{ Value []Principal }
 	err := a.client.do(ctx, request{

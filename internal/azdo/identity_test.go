@@ -10,8 +10,8 @@ import (
 	"github.com/azptend/azptend/internal/httpclient"
 )
 
-// TestGreet: what an address turns out to be by its answer to nobody.
-func TestGreet(t *testing.T) {
+// TestProbe: what is at an address, by its answer to an anonymous request.
+func TestProbe(t *testing.T) {
 	const tenant = "0b6bd18c-0000-4000-8000-00000000000d"
 	for _, tt := range []struct {
 		what   string
@@ -74,7 +74,7 @@ func TestGreet(t *testing.T) {
 	}
 }
 
-// TestWhoAmI: the answer of azure-devops-rest.md 1.3, for each kind of account.
+// TestWhoAmI: the answers of azure-devops-rest.md 1.3, for each kind of account.
 func TestWhoAmI(t *testing.T) {
 	const (
 		principal = `{"authenticatedUser":{"id":"b34cdbfd-1f2d-60c6-b04a-8a99d301a6cd","descriptor":"Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;T\\O",` +
@@ -103,7 +103,7 @@ func TestWhoAmI(t *testing.T) {
 	}
 }
 
-func TestHas(t *testing.T) {
+func TestHasPermission(t *testing.T) {
 	for body, want := range map[string]bool{"true": true, "false": false} {
 		s := newServer(t, says(200, asJSON, body))
 		if has, err := s.client.HasPermission(t.Context(), 7, azdo.MayView|azdo.MayManage); has != want || err != nil {

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// JobRequest is a job on its way to an agent (azure-devops-rest.md 2.4). Each
-// time is zero until it has come.
+// JobRequest is a job that waits for an agent, runs or has finished (azure-devops-rest.md
+// 2.4). A time is zero until it is reached.
 type JobRequest struct {
 	RequestID     int64     `json:"requestId"`
 	JobID         string    `json:"jobId"`
@@ -20,13 +20,13 @@ type JobRequest struct {
 	ReceiveTime   Time      `json:"receiveTime,omitzero"`
 	FinishTime    Time      `json:"finishTime,omitzero"`
 	Demands       []string  `json:"demands"`                 // "name", or "name -equals value"
-	MatchedAgents []Agent   `json:"matchedAgents,omitempty"` // who could take it, offline ones included
-	ReservedAgent *Agent    `json:"reservedAgent,omitempty"` // who has it
+	MatchedAgents []Agent   `json:"matchedAgents,omitempty"` // agents that meet its demands, also offline ones
+	ReservedAgent *Agent    `json:"reservedAgent,omitempty"` // the agent that it is assigned to
 	Definition    Reference `json:"definition"`              // the pipeline
 	Owner         Reference `json:"owner"`                   // the run
 }
 
-// Reference is something of the server's that has a name.
+// Reference is the id and name of an object on the server.
 type Reference struct {
 	ID    int    `json:"id"`
 	Name  string `json:"name"`
@@ -40,18 +40,18 @@ type Links struct {
 	} `json:"web"`
 }
 
-// JobState is how far a job request has come.
+// JobState is the state of a job request.
 type JobState string
 
 // The states of a job request, in their order.
 const (
-	JobQueued   JobState = "queued"   // no agent has it
-	JobAssigned JobState = "assigned" // an agent is to take it, and has not yet
+	JobQueued   JobState = "queued"   // not assigned to an agent
+	JobAssigned JobState = "assigned" // assigned, and the agent has not received it yet
 	JobRunning  JobState = "running"
 	JobFinished JobState = "finished"
 )
 
-// State is how far the request has come, by the times it carries.
+// State is the state of the request, according to its times.
 func (r JobRequest) State() JobState {
 	switch {
 	case r.Result != "" || !r.FinishTime.IsZero():
@@ -64,10 +64,10 @@ func (r JobRequest) State() JobState {
 	return JobQueued
 }
 
-// JobRequests lists a pool's unfinished job requests, and of each agent's
-// finished ones the newest few that completed asks for. It never asks with $top,
-// which leaves out the agents that match, nor without a count, which the service
-// answers slowly once a pool has a history (azure-devops-rest.md 2.4).
+// JobRequests lists a pool's unfinished job requests, and for each agent the newest finished
+// ones, as many as completed says. The query has no $top, because the answer would lack the
+// matching agents. It always has a count of completed requests, because otherwise the
+// service is slow for a pool with a long history (azure-devops-rest.md 2.4).
 func (c *Client) JobRequests(ctx context.Context, pool, completed int) ([]JobRequest, error) {
 	var all []JobRequest
 	err := c.EachJobRequest(ctx, pool, completed, func(r JobRequest) { all = append(all, r) })
@@ -77,9 +77,9 @@ func (c *Client) JobRequests(ctx context.Context, pool, completed int) ([]JobReq
 	return all, nil
 }
 
-// EachJobRequest is JobRequests for a list that need not be held: each request that
-// waits names all agents that match it, and in a large pool those are many. Each is
-// called while the answer comes in, as with EachAgent.
+// EachJobRequest is JobRequests without reading the whole list into memory: a waiting
+// request names all agents that match it. each is called while the answer is read, as in
+// EachAgent.
 func (c *Client) EachJobRequest(ctx context.Context, pool, completed int, each func(JobRequest)) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("list the job requests of pool %d", pool), method: http.MethodGet,

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// maxList bounds an answer that is not held: a list of 10,000 agents with every
-// variable of their machines among their capabilities may be a hundred megabytes.
+// maxList is the maximum size of an answer that is read item by item. A list of 10,000 agents
+// with all variables of their machines may have a hundred megabytes.
 const maxList = 512 << 20
 
-// decodeEach decodes each item and hands it on.
+// decodeEach returns a function that decodes an item and calls each with it.
 func decodeEach[T any](each func(T)) func(*json.Decoder) error {
 	return func(d *json.Decoder) error {
 		var item T
@@ -24,9 +24,9 @@ func decodeEach[T any](each func(T)) func(*json.Decoder) error {
 	}
 }
 
-// readList reads a list, {"count":2,"value":[{},{}]}, and calls item before each
-// one, which it must decode. The value of a list may be missing or null. What
-// comes in and is no list is an *unusable; other errors are the connection's.
+// readList reads a list, {"count":2,"value":[{},{}]}, and calls item to decode each item.
+// The value may be missing or null. If the body is not a list, the error is an
+// *invalidResponse. Other errors are those of the connection.
 func readList(body io.Reader, item func(*json.Decoder) error) error {
 	buffered := bufio.NewReader(io.LimitReader(body, maxList))
 	if start, err := buffered.Peek(3); err == nil && len(trimBOM(start)) == 0 {
@@ -40,9 +40,9 @@ func readList(body io.Reader, item func(*json.Decoder) error) error {
 		typed  *json.UnmarshalTypeError
 	)
 	switch {
-	case err == nil: // read to its end, the connection serves the next call
+	case err == nil: // read the rest, so that the connection can be reused
 		_, err = io.Copy(io.Discard, buffered)
-	case errors.Is(err, io.EOF): // cut: not a list that is short
+	case errors.Is(err, io.EOF): // the answer is cut
 		err = io.ErrUnexpectedEOF
 	case errors.As(err, &syntax), errors.As(err, &typed):
 		err = &invalidResponse{oneLine(err.Error())}
@@ -50,8 +50,8 @@ func readList(body io.Reader, item func(*json.Decoder) error) error {
 	return err
 }
 
-// itemReader is what a decoder of a list reads from. It fails when the decoder holds
-// more than maxBody: in a list that is one item, or something else that does not end.
+// itemReader is the reader of a list's decoder. It fails if the decoder buffers more than
+// maxBody bytes: then one item, or another part of the answer, is too large.
 type itemReader struct {
 	from    io.Reader
 	decoder *json.Decoder
@@ -69,7 +69,7 @@ func (r *itemReader) Read(b []byte) (int, error) {
 
 func decodeList(d *json.Decoder, item func(*json.Decoder) error) error {
 	switch t, err := d.Token(); {
-	case err != nil || t == nil: // null is a list of nothing
+	case err != nil || t == nil: // null is an empty list
 		return err
 	case t != json.Delim('{'):
 		return &invalidResponse{"it is no list"}

@@ -14,7 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-func TestAListAsItComes(t *testing.T) {
+func TestEachAgent(t *testing.T) {
 	const bom = "\xef\xbb\xbf"
 	for _, tt := range []struct {
 		body string
@@ -50,8 +50,8 @@ func TestAListAsItComes(t *testing.T) {
 	}
 }
 
-// TestAListNeedNotBeHeld: the first agent is told before the last one is sent.
-func TestAListNeedNotBeHeld(t *testing.T) {
+// TestListIsStreamed: each is called for the first agent before the last one is sent.
+func TestListIsStreamed(t *testing.T) {
 	told := make(chan int)
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", asJSON)
@@ -71,8 +71,8 @@ func TestAListNeedNotBeHeld(t *testing.T) {
 	}
 }
 
-// TestAListThatBreaksOff has no agents that anybody may act on.
-func TestAListThatBreaksOff(t *testing.T) {
+// TestListThatBreaksOff: a list that is cut is an error.
+func TestListThatBreaksOff(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", asJSON)
 		_, _ = io.WriteString(w, `{"value":[{"id":1},`)
@@ -103,7 +103,7 @@ func TestTheServersClock(t *testing.T) {
 	}
 }
 
-// A server that tells no time, or nonsense, leaves us with our own.
+// TestAServerWithoutAClock: without a valid Date, Now is this machine's time.
 func TestAServerWithoutAClock(t *testing.T) {
 	for _, date := range []string{"", "noon"} {
 		c := fixed(200, http.Header{"Content-Type": {asJSON}, "Date": {date}}, []byte(`{"value":[]}`))
@@ -116,7 +116,7 @@ func TestAServerWithoutAClock(t *testing.T) {
 	}
 }
 
-// A list may be long, and a part of it may not: it is held.
+// TestAPartOfAListThatDoesNotEnd: a list may be long, but each part of it has a limit.
 func TestAPartOfAListThatDoesNotEnd(t *testing.T) {
 	megabyte := strings.Repeat("a", 1<<20)
 	for _, begins := range []string{`{"value":[{"id":1},{"name":"`, `{"more":"`} {

@@ -16,11 +16,11 @@ type Package struct {
 	Platform    string         `json:"platform"` // "linux-x64"
 	Version     PackageVersion `json:"version"`
 	DownloadURL string         `json:"downloadUrl"`
-	HashValue   string         `json:"hashValue"` // SHA-256; "" where a server gives none
+	HashValue   string         `json:"hashValue"` // SHA-256; "" if the server returns none
 	Filename    string         `json:"filename"`
 }
 
-// PackageVersion is an object on the wire, and no text.
+// PackageVersion is a version, which is an object in the API.
 type PackageVersion struct {
 	Major int `json:"major"`
 	Minor int `json:"minor"`
@@ -29,11 +29,11 @@ type PackageVersion struct {
 
 func (v PackageVersion) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
-// AgentPackages are the packages of a kind for a platform, newest first: the whole
-// list, or only the newest. A version is looked for in the list, for of one there is
-// not nobody knows what the service answers.
+// AgentPackages lists the packages of a kind for a platform, newest first: all, or only the
+// newest. Callers search the list for a version, because it is not known what the service
+// answers to a request for a version that does not exist.
 func (c *Client) AgentPackages(ctx context.Context, kind, platform string, onlyNewest bool) ([]Package, error) {
-	query := url.Values{"api-version": {apiVersion + "-preview"}, "platform": {platform}} // it never left its preview
+	query := url.Values{"api-version": {apiVersion + "-preview"}, "platform": {platform}} // still in preview
 	if onlyNewest {
 		query.Set("$top", "1")
 	}
@@ -45,8 +45,9 @@ func (c *Client) AgentPackages(ctx context.Context, kind, platform string, onlyN
 	return slices.DeleteFunc(list.Value, func(p Package) bool { return p.DownloadURL == "" }), err
 }
 
-// IsOrganisationURL says whether an address is the organisation's own, to which its credentials
-// may go: a server of one's own may offer packages itself (agent-protocol.md 8).
+// IsOrganisationURL says whether an address is on the organisation's host, so that
+// credentials may be sent to it: an Azure DevOps Server may offer packages itself
+// (agent-protocol.md 8).
 func (c *Client) IsOrganisationURL(address string) bool {
 	ours, err1 := url.Parse(c.base)
 	theirs, err2 := url.Parse(address)

@@ -7,7 +7,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// TestAgentPackages: what can be downloaded, in the server's order.
+// TestAgentPackages: packages with a download address, in the server's order.
 func TestAgentPackages(t *testing.T) {
 	row := func(patch int, address string) string {
 		return fmt.Sprintf(`{"type":"agent","platform":"linux-x64","createdOn":"2026-10-01T00:00:00Z","version":{"major":5,"minor":282,"patch":%d},
@@ -24,8 +24,8 @@ func TestAgentPackages(t *testing.T) {
 	}
 }
 
-// TestOwn: where the organisation's token may go.
-func TestOwn(t *testing.T) {
+// TestIsOrganisationURL: to which addresses the organisation's token may be sent.
+func TestIsOrganisationURL(t *testing.T) {
 	c := azdo.New("https://server/tfs/DefaultCollection", nil, nil, nil)
 	for address, own := range map[string]bool{
 		"https://SERVER/tfs/_apis/resources/a.tar.gz": true, "http://server/tfs/a.tar.gz": false,

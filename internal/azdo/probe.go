@@ -13,44 +13,44 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// EndpointKind is what an address turns out to be when somebody unknown asks it.
+// EndpointKind is what is at an address, according to the answer to an anonymous request.
 type EndpointKind string
 
-// The faces of an address.
+// The kinds.
 const (
-	OrganisationFound   EndpointKind = "organisation"    // Azure DevOps answers for an organisation or collection
-	NoSuchOrganisation  EndpointKind = "no organisation" // Azure DevOps, or another server, knows nothing of this name
-	RedirectsElsewhere  EndpointKind = "elsewhere"       // it leads to another address, which is no sign-in
-	NotAzureDevOps      EndpointKind = "stranger"        // whoever answers is not Azure DevOps
+	OrganisationFound   EndpointKind = "organisation"    // Azure DevOps, with this organisation or collection
+	NoSuchOrganisation  EndpointKind = "no organisation" // Azure DevOps, or another server, without this name
+	RedirectsElsewhere  EndpointKind = "elsewhere"       // it redirects to another address, which is not a sign-in page
+	NotAzureDevOps      EndpointKind = "stranger"        // another server answers
 	EndpointUnavailable EndpointKind = "broken"          // it cannot answer now
 )
 
-// Endpoint is what an organisation tells anybody who asks
-// (azure-devops-rest.md 0, "Tenant discovery").
+// Endpoint is what an organisation answers to an anonymous request (azure-devops-rest.md 0,
+// "Tenant discovery").
 type Endpoint struct {
 	Kind   EndpointKind
 	Status int
-	Tenant string    // the Entra tenant it is connected to; "" where it names none: a server of one's own
-	Date   time.Time // the server's clock; zero where it tells none
-	Target string    // where it leads, of FaceElsewhere
+	Tenant string    // its Entra tenant; "" if it names none, as an Azure DevOps Server
+	Date   time.Time // the server's time; zero if the answer has none
+	Target string    // of RedirectsElsewhere
 }
 
-// noTenant is what organisations of Microsoft accounts name: Entra's tokens are of
-// no use there (azure-devops-rest.md 0).
+// noTenant is the tenant of organisations with Microsoft accounts: they accept no Entra
+// tokens (azure-devops-rest.md 0).
 const noTenant = "00000000-0000-0000-0000-000000000000"
 
-// WithoutEntra says that the organisation is one of Microsoft accounts, which no
-// managed identity or service principal can be added to.
+// WithoutEntra says whether the organisation has Microsoft accounts, so that no managed
+// identity or service principal can be added to it.
 func (o Endpoint) WithoutEntra() bool { return o.Tenant == noTenant }
 
-// errNoTenant says that an organisation names no tenant: it is not connected to
-// Entra ID, or it is no Azure DevOps Services.
+// errNoTenant says that an organisation names no tenant: it is not connected to Entra ID, or
+// it is not on Azure DevOps Services.
 var errNoTenant = errors.New("the organisation names no Entra tenant")
 
 var authorizationURI = regexp.MustCompile(`(?i)Bearer authorization_uri=https://[^/\s,]+/([0-9a-zA-Z.-]+)`)
 
-// Probe asks an organisation who it is, as nobody. The error is an *Error without
-// a status: there was no answer.
+// Probe sends an anonymous request to an organisation. It returns an error, an *Error without
+// a status, only if there was no answer.
 func Probe(ctx context.Context, client *http.Client, organisation string) (Endpoint, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(organisation, "/")+"/_apis/connectiondata", nil)
 	if err != nil {
@@ -62,7 +62,7 @@ func Probe(ctx context.Context, client *http.Client, organisation string) (Endpo
 		return Endpoint{}, &Error{Op: "reach the organisation", Cause: httpclient.WithoutURL(err)}
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be reused
 	o := Endpoint{Status: resp.StatusCode, Tenant: tenantFrom(resp.Header)}
 	o.Date, _ = http.ParseTime(resp.Header.Get("Date"))
 	if o.Kind = endpointKindOf(resp, o.Tenant); o.Kind == RedirectsElsewhere {
@@ -71,7 +71,7 @@ func Probe(ctx context.Context, client *http.Client, organisation string) (Endpo
 	return o, nil
 }
 
-// tenantFrom finds the tenant in the two places that it is named in.
+// tenantFrom finds the tenant in one of the two headers that may contain it.
 func tenantFrom(h http.Header) string {
 	for _, challenge := range h.Values("WWW-Authenticate") {
 		if found := authorizationURI.FindStringSubmatch(challenge); found != nil {
@@ -81,8 +81,9 @@ func tenantFrom(h http.Header) string {
 	return h.Get("X-VSS-ResourceTenant")
 }
 
-// endpointKindOf judges an answer to nobody: a refusal is as good as a welcome, for both
-// come from an organisation. What names a tenant is Azure DevOps Services.
+// endpointKindOf interprets the answer to an anonymous request. A refusal shows an
+// organisation as well as a success does. An answer with a tenant is of Azure DevOps
+// Services.
 func endpointKindOf(resp *http.Response, tenant string) EndpointKind {
 	switch status := resp.StatusCode; {
 	case retry.IsTransientStatus(status):
@@ -99,8 +100,8 @@ func endpointKindOf(resp *http.Response, tenant string) EndpointKind {
 	return NotAzureDevOps
 }
 
-// TenantOf asks an organisation which Entra tenant it is connected to, which it
-// tells anybody (reference/identity.md 5). Tokens of other tenants are refused by it.
+// TenantOf returns the Entra tenant that an organisation is connected to (reference/identity.md
+// 5). It refuses tokens of other tenants.
 func TenantOf(ctx context.Context, client *http.Client, organisation string) (string, error) {
 	o, err := Probe(ctx, client, organisation)
 	if err == nil && o.Tenant == "" {

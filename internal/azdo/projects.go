@@ -14,7 +14,7 @@ type Project struct {
 	Name string `json:"name"`
 }
 
-// Queue is an organisation's pool in a project (azure-devops-rest.md 2.5).
+// Queue makes a pool of the organisation available in a project (azure-devops-rest.md 2.5).
 type Queue struct {
 	ID   int    `json:"id"`
 	Name string `json:"name"`
@@ -34,14 +34,14 @@ func (c *Client) ProjectByName(ctx context.Context, name string) (Project, error
 	return p, err
 }
 
-// QueueForPool finds a pool in a project. There being none is no error: found is false.
+// QueueForPool finds a project's queue for a pool. If there is none, found is false.
 func (c *Client) QueueForPool(ctx context.Context, project string, pool int) (q Queue, found bool, err error) {
 	var list struct{ Value []Queue }
 	err = c.get(ctx, fmt.Sprintf("look for pool %d in the project", pool), queuesPath(project), url.Values{"poolIds": {strconv.Itoa(pool)}}, &list)
 	if err != nil {
 		return Queue{}, false, err
 	}
-	for _, q := range list.Value { // a parameter that a server does not know, it ignores
+	for _, q := range list.Value { // check again: a server ignores parameters that it does not know
 		if q.Pool.ID == pool && q.ID != 0 {
 			return q, true, nil
 		}
@@ -49,7 +49,7 @@ func (c *Client) QueueForPool(ctx context.Context, project string, pool int) (q 
 	return Queue{}, false, nil
 }
 
-// AddQueue puts a pool into a project, closed to its pipelines.
+// AddQueue adds a pool to a project, without permission for its pipelines.
 func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (Queue, error) {
 	var q Queue
 	op := fmt.Sprintf("add pool %d to the project", pool)
@@ -63,14 +63,14 @@ func (c *Client) AddQueue(ctx context.Context, project, name string, pool int) (
 	return q, err
 }
 
-// OpenToAllPipelines says whether every pipeline of the project may use the queue.
+// OpenToAllPipelines says whether all pipelines of the project may use the queue.
 func (c *Client) OpenToAllPipelines(ctx context.Context, project string, queue int) (bool, error) {
 	var p pipelinePermissions
 	err := c.get(ctx, fmt.Sprintf("ask which pipelines may use queue %d", queue), permissionsPath(project, queue), inPreview, &p)
 	return p.AllPipelines.Authorized, err
 }
 
-// SetOpenToAllPipelines opens the queue to every pipeline of the project, or closes it.
+// SetOpenToAllPipelines sets whether all pipelines of the project may use the queue.
 func (c *Client) SetOpenToAllPipelines(ctx context.Context, project string, queue int, open bool) error {
 	var want pipelinePermissions
 	want.AllPipelines.Authorized = open

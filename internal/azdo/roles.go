@@ -9,56 +9,56 @@ import (
 	"strings"
 )
 
-// The scopes of roles: on one pool of the organisation, and on all of them, whose
-// only resource is 0 (azure-devops-rest.md 4.3).
+// The scopes of roles: on one pool, and on all pools, whose only resource is 0
+// (azure-devops-rest.md 4.3).
 const (
 	poolRoles     = "distributedtask.agentpoolrole"
 	allPoolsRoles = "distributedtask.globalagentpoolrole"
 )
 
-// Role is what one may be on a pool.
+// Role is a role on a pool.
 type Role struct {
-	Name        string `json:"name"`        // on the wire
+	Name        string `json:"name"`        // in the API
 	DisplayName string `json:"displayName"` // in the portal
 	Allow       int    `json:"allowPermissions"`
 }
 
-// Is says whether a person means this role by a name.
+// Is says whether name is one of the role's names.
 func (r Role) Is(name string) bool {
 	return strings.EqualFold(r.Name, name) || strings.EqualFold(r.DisplayName, name)
 }
 
-// String is the role as the portal calls it.
+// String is the role's name in the portal.
 func (r Role) String() string { return cmp.Or(r.DisplayName, r.Name) }
 
-// RoleAssignment is a role that somebody has on a pool.
+// RoleAssignment is a role of an identity on a pool.
 type RoleAssignment struct {
 	Identity struct {
 		ID   string `json:"id"` // the storage key
 		Name string `json:"displayName"`
 	} `json:"identity"`
 	Role   Role   `json:"role"`
-	Access string `json:"access"` // "assigned" here, or "inherited" from all pools
+	Access string `json:"access"` // "assigned" on this pool, or "inherited" from all pools
 }
 
-// Inherited says that the role was not given on this very pool.
+// Inherited says whether the role was assigned for all pools, not on this one.
 func (a RoleAssignment) Inherited() bool { return strings.EqualFold(a.Access, "inherited") }
 
-// PoolRoles lists the roles there are on pools.
+// PoolRoles lists the possible roles on pools.
 func (c *Client) PoolRoles(ctx context.Context) ([]Role, error) {
 	var list struct{ Value []Role }
 	err := c.get(ctx, "list the roles on agent pools", "_apis/securityroles/scopes/"+poolRoles+"/roledefinitions", inPreview, &list)
 	return list.Value, err
 }
 
-// RoleAssignments lists who has which role on a pool.
+// RoleAssignments lists the roles that identities have on a pool.
 func (c *Client) RoleAssignments(ctx context.Context, pool int) ([]RoleAssignment, error) {
 	var list struct{ Value []RoleAssignment }
 	err := c.get(ctx, fmt.Sprintf("list the roles on pool %d", pool), assignmentsPath(pool), inPreview, &list)
 	return list.Value, err
 }
 
-// AllPoolsAssignments lists who has which role on all pools.
+// AllPoolsAssignments lists the roles that identities have on all pools.
 func (c *Client) AllPoolsAssignments(ctx context.Context) ([]RoleAssignment, error) {
 	var list struct{ Value []RoleAssignment }
 	err := c.do(ctx, request{
@@ -68,9 +68,9 @@ func (c *Client) AllPoolsAssignments(ctx context.Context) ([]RoleAssignment, err
 	return list.Value, err
 }
 
-// AssignRole gives a user a role on a pool, by its storage key. The service passes
-// over who it does not know with status 200 and nothing done: the error is a
-// *RefusedError then (azure-devops-rest.md 4.3).
+// AssignRole assigns a role on a pool to a user, by its storage key. For an unknown user the
+// service answers 200 and does nothing: then the error is a *RefusedError
+// (azure-devops-rest.md 4.3).
 func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) error {
 	op := fmt.Sprintf("give identity %s the role %s on pool %d", key, role, pool)
 	var list struct{ Value []RoleAssignment }
@@ -90,8 +90,7 @@ func (c *Client) AssignRole(ctx context.Context, pool int, key, role string) err
 	return &RefusedError{Op: op, Reason: "no reason, but it did nothing: it does not know that identity"}
 }
 
-// RemoveRole takes the role that a user was given on a pool. One that it inherits
-// stays.
+// RemoveRole removes a user's role on a pool. An inherited role stays.
 func (c *Client) RemoveRole(ctx context.Context, pool int, key string) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("take the role of identity %s on pool %d", key, pool), method: http.MethodPatch, path: assignmentsPath(pool),
@@ -103,8 +102,8 @@ func assignmentsPath(pool int) string {
 	return "_apis/securityroles/scopes/" + poolRoles + "/roleassignments/resources/" + strconv.Itoa(pool)
 }
 
-// AddPool makes a pool. It ignores a wish not to update agents, which has to be
-// set afterwards: [Client.SetAutoUpdate] (azure-devops-rest.md 2.1).
+// AddPool creates a pool. The server ignores autoUpdate false here: set it afterwards with
+// [Client.SetAutoUpdate] (azure-devops-rest.md 2.1).
 func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
 	op := fmt.Sprintf("create agent pool %q", name)
 	var p Pool
@@ -118,7 +117,7 @@ func (c *Client) AddPool(ctx context.Context, name string) (Pool, error) {
 	return p, err
 }
 
-// SetAutoUpdate says whether a pool asks its agents to update themselves.
+// SetAutoUpdate sets whether the server asks the pool's agents to update themselves.
 func (c *Client) SetAutoUpdate(ctx context.Context, pool int, on bool) error {
 	return c.do(ctx, request{
 		op: fmt.Sprintf("set the updates of pool %d", pool), method: http.MethodPatch,

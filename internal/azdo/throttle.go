@@ -10,19 +10,19 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// Throttle is what an answer says of how much this identity asks
-// (azure-devops-rest.md 3). The zero value is the usual: nothing. The words are
-// the server's own, as support asks for them.
+// Throttle is what an answer says about the rate limit of this identity
+// (azure-devops-rest.md 3). Usually it is zero. The texts are the server's, because
+// Microsoft's support asks for them.
 type Throttle struct {
-	Resource   string        // what is used too much
-	Limit      string        // of it, in TSTU
-	Remaining  string        // of that; 0 when answers are delayed or refused
-	Reset      time.Time     // when all of it is free again, if nothing more is asked
-	Delay      time.Duration // for how long this answer was held back
+	Resource   string        // the resource that is used too much
+	Limit      string        // in TSTU
+	Remaining  string        // of the limit; 0 if answers are delayed or refused
+	Reset      time.Time     // when the full limit is available again without further requests
+	Delay      time.Duration // how long the server delayed this answer
 	RetryAfter time.Duration // how long the next request should wait
 }
 
-// IsZero says that nothing is throttled, and nothing is about to be.
+// IsZero says whether the answer contains nothing about a rate limit.
 func (t Throttle) IsZero() bool { return t == Throttle{} }
 
 func throttleOf(h http.Header) Throttle {
@@ -39,18 +39,18 @@ func throttleOf(h http.Header) Throttle {
 	return t
 }
 
-// maxRetryAfter limits what a header asks for: no server can stop an agent for days,
-// and a sum of such durations cannot overflow.
+// maxRetryAfter limits the pause that a header asks for, so that no server stops an agent
+// for days, and sums of such durations cannot overflow.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads Retry-After, in seconds or as a date. It is 0 if there is none.
+// retryAfter parses Retry-After, in seconds or as a date; 0 if there is none.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
 	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
 		return time.Duration(min(s, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		now, err := http.ParseTime(h.Get("Date")) // of the same clock
+		now, err := http.ParseTime(h.Get("Date")) // the same clock
 		if err != nil {
 			now = time.Now()
 		}
@@ -59,14 +59,14 @@ func retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-// maxThrottlePause is the most that the server delays a request by itself
-// (azure-devops-rest.md 3), doubled; no answer can silence us for longer.
+// maxThrottlePause is the longest pause after an answer with Retry-After. It is twice the
+// longest delay of the server (azure-devops-rest.md 3).
 const maxThrottlePause = time.Minute
 
-// noteRetryAfter remembers the server's wish to wait before the next request: it sends
-// Retry-After with answers that it delayed but gave, and with refusals. Up to a
-// quarter is added by chance: a hundred agents were told the same. A refusal's is
-// in the Error too, for whoever decides when that request is made again.
+// noteRetryAfter stores when the next request may be sent. The server sends Retry-After with
+// successes that it delayed, and with refusals. Up to a quarter is added as jitter, because
+// a hundred agents may have got the same value. The Error of a refusal also has the value,
+// for the caller's retry.
 func (c *Client) noteRetryAfter(t Throttle) {
 	if t.RetryAfter == 0 {
 		return
@@ -77,9 +77,9 @@ func (c *Client) noteRetryAfter(t Throttle) {
 	c.notBefore = time.Now().Add(retry.Between(pause, pause+pause/4))
 }
 
-// waitRateLimit waits until the server wants to be asked again; where that is most of
-// the time that the caller has, it goes at once, for being delayed beats asking
-// too late: an agent that is to end may be given a job while it waits.
+// waitRateLimit waits until the next request may be sent. If that takes more than 2/3 of the
+// time until the caller's deadline, it returns at once: a request that the server delays is
+// better than one that comes too late.
 func (c *Client) waitRateLimit(ctx context.Context) error {
 	c.mu.Lock()
 	notBefore := c.notBefore
@@ -94,12 +94,11 @@ func (c *Client) waitRateLimit(ctx context.Context) error {
 	return retry.Sleep(ctx, wait)
 }
 
-// Now is the server's clock, by which it dates agents and jobs, as its last answer
-// told it (to a second); before there was one, and of a server that tells none, it
-// is this machine's. An agent's age is to be measured by it: on a machine whose
-// clock is an hour ahead, an agent that is just starting would look dead. Since that
-// answer it counts on by the monotonic clock, so that it does not jump with this
-// machine's.
+// Now is the server's time, to a second: that of its last answer plus the time since then.
+// Without an answer, or if answers have no Date, it is this machine's time. The server dates
+// agents and jobs, so their age must be measured with it: on a machine whose clock is an
+// hour ahead, an agent that is just starting would look dead. The time since the answer is
+// measured with the monotonic clock, so that it does not jump with this machine's.
 func (c *Client) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,9 +108,9 @@ func (c *Client) Now() time.Time {
 	return c.answered.Round(0).Add(c.serverAhead + time.Since(c.answered))
 }
 
-// noteServerClock reads the answer's Date, and returns by how much the server's clock is
-// ahead of ours; 0 where it does not tell. Date has no fractions of a second: within
-// the second that it names our clock is as good as the server's.
+// noteServerClock stores and returns how far the server's clock is ahead of ours, by the
+// answer's Date; 0 if there is none. Date has no fractions of a second: if our clock is
+// within that second, the difference is 0.
 func (c *Client) noteServerClock(resp *http.Response) (ahead time.Duration) {
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {

@@ -32,7 +32,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A date is of the server's clock, and is compared with that.
+// TestRetryAfterByTheServersClock: a date in Retry-After is compared with the answer's Date.
 func TestRetryAfterByTheServersClock(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", "Mon, 01 Jan 2001 00:00:00 GMT")
@@ -46,13 +46,13 @@ func TestRetryAfterByTheServersClock(t *testing.T) {
 	}
 }
 
-// answering is a server without a network, for synctest's clock.
+// answering is a server without a network, for synctest.
 type answering func(*http.Request) *http.Response
 
 func (f answering) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
-// An answer that was throttled asks to wait before the next request, whether it
-// was given or refused; up to a quarter longer by chance.
+// TestTheServersDelayIsHonoured: after an answer with Retry-After, success or refusal, the
+// next request waits, with up to a quarter of jitter.
 func TestTheServersDelayIsHonoured(t *testing.T) {
 	for _, status := range []int{200, 429, 503} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) { theServersDelay(t, status) })
@@ -115,7 +115,7 @@ func theServersDelay(t *testing.T, status int) {
 	})
 }
 
-// What the server says of its limits reaches whoever observes, in its own words.
+// TestThrottle: an Observation has the server's texts about its limits.
 func TestThrottle(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{

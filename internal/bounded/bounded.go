@@ -1,6 +1,6 @@
-// Package bounded waits for functions that nothing can interrupt, and gives up in time.
-// A read of a file or the start of a process can hang in a file system, and a wait for a
-// process that cannot be killed never ends.
+// Package bounded waits for functions that cannot be cancelled, with a timeout. A read of a
+// file or the start of a process can hang in a file system, and the wait for a process that
+// cannot be killed never ends.
 package bounded
 
 import (
@@ -11,8 +11,8 @@ import (
 )
 
 // Call calls f in a goroutine and returns its result. If ctx ends first, Call returns
-// context.Cause(ctx), and f goes on: its result then goes to late, unless that is nil. F
-// must not use what its caller uses afterwards.
+// context.Cause(ctx), and f continues. When f returns, its result is passed to late, unless
+// that is nil. f must not use data that its caller uses afterwards.
 func Call[T any](ctx context.Context, f func() (T, error), late func(T, error)) (T, error) {
 	type result struct {
 		value T
@@ -29,7 +29,7 @@ func Call[T any](ctx context.Context, f func() (T, error), late func(T, error)) 
 	case <-ctx.Done():
 	}
 	select {
-	case r := <-done: // both at once: the result counts
+	case r := <-done: // f has returned at the same time
 		return r.value, r.err
 	default:
 	}
@@ -43,8 +43,8 @@ func Call[T any](ctx context.Context, f func() (T, error), late func(T, error)) 
 	return none, context.Cause(ctx)
 }
 
-// CallLonger is Call for a function that ends by itself soon after ctx does, unless
-// something hangs: it waits for that long after the end of ctx.
+// CallLonger is Call for a function that usually returns soon after ctx ends: it waits for
+// longer after the end of ctx before it gives up.
 func CallLonger[T any](ctx context.Context, longer time.Duration, f func() (T, error)) (T, error) {
 	later, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -63,19 +63,20 @@ func Within(d time.Duration, f func()) bool {
 	return err == nil
 }
 
-// FinalSteps are what a process does before it exits. It exits in time whatever is
-// stuck: each step has a limit, and the steps share what is left until the deadline.
+// FinalSteps runs the steps that a process does before it exits. Each step has a timeout,
+// and all of them share the time until the deadline, so the process exits even if steps
+// hang.
 type FinalSteps struct {
 	Log   *slog.Logger
-	Least time.Duration // for each step when the deadline has passed
+	Least time.Duration // the least timeout of a step, also after the deadline
 
 	mu       sync.Mutex
 	deadline time.Time     // zero: none
 	changed  chan struct{} // closed and replaced when the deadline changes; nil: no step waits
 }
 
-// EndBy sets the deadline. The earliest one counts, also for the step that is being
-// waited for. Zero changes nothing.
+// EndBy sets the deadline, also for the step that runs. The earliest deadline counts. Zero
+// changes nothing.
 func (s *FinalSteps) EndBy(deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,14 +90,15 @@ func (s *FinalSteps) EndBy(deadline time.Time) {
 	}
 }
 
-// Deadline is the earliest that was set; zero: none.
+// Deadline is the earliest deadline that was set; zero: none.
 func (s *FinalSteps) Deadline() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.deadline
 }
 
-// Limit is how long a step may take that usually may take most.
+// Limit is the timeout of the next step: most, or half of the time until the deadline if
+// that is less.
 func (s *FinalSteps) Limit(most time.Duration) time.Duration {
 	deadline := s.Deadline()
 	if deadline.IsZero() {
@@ -105,8 +107,8 @@ func (s *FinalSteps) Limit(most time.Duration) time.Duration {
 	return min(most, max(time.Until(deadline)/2, s.Least))
 }
 
-// Do calls step, and reports whether it has ended. If it does not wait for its end, it
-// logs a warning.
+// Do calls step, and reports whether it ended within the timeout. If not, it logs a warning,
+// and the step continues in the background.
 func (s *FinalSteps) Do(what string, most time.Duration, step func()) (ended bool) {
 	begun, done := time.Now(), make(chan struct{})
 	go func() {

@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// A step that is stuck is named, and not waited for.
+// TestFinalSteps: a step that hangs is logged, and not waited for.
 func TestFinalSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var said bytes.Buffer
-		steps := FinalSteps{Log: slog.New(slog.NewTextHandler(&said, nil))}
+		var logged bytes.Buffer
+		steps := FinalSteps{Log: slog.New(slog.NewTextHandler(&logged, nil))}
 		stuck := make(chan struct{})
 		begun := time.Now()
 		steps.Do("closing the control socket", 2*time.Second, func() { <-stuck })
 		if took := time.Since(begun); took != 2*time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if !strings.Contains(said.String(), `step="closing the control socket"`) {
-			t.Errorf("it said %q", said.String())
+		if !strings.Contains(logged.String(), `step="closing the control socket"`) {
+			t.Errorf("it logged %q", logged.String())
 		}
 		close(stuck)
-		said.Reset()
+		logged.Reset()
 		steps.Do("nothing", 2*time.Second, func() {})
-		if said.Len() > 0 {
-			t.Errorf("it said %q about a step that was not stuck", said.String())
+		if logged.Len() > 0 {
+			t.Errorf("it logged %q about a step that did not hang", logged.String())
 		}
 	})
 }
 
-// However many steps are stuck, they share what is left until the deadline.
+// TestFinalStepsEndInTime: all steps that hang share the time until the deadline.
 func TestFinalStepsEndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
@@ -52,7 +52,7 @@ func TestFinalStepsEndInTime(t *testing.T) {
 	})
 }
 
-// A deadline that comes while a step is stuck counts for that step, too.
+// TestFinalStepsEndSooner: a deadline that is set while a step hangs applies to that step.
 func TestFinalStepsEndSooner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})

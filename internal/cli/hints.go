@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"syscall"
 
@@ -32,12 +33,17 @@ func (p Process) hintFor(err error) string {
 	if hint := agentHint(err); hint != "" {
 		return hint
 	}
-	cause := doctor.Explain(err)
-	switch {
-	case cause == nil:
+	if p.settings == nil {
+		if cause := doctor.Explain(err); cause != nil {
+			return cause.Fix
+		}
 		return ""
-	case p.settings == nil:
-		return cause.Fix
 	}
-	return doctor.FixFor(cause, p.settings.Identity.Source, p.settings.Identity.Reason)
+	s := p.settings
+	cause := doctor.ExplainAt(s.Identity.Host, err)
+	if cause == nil {
+		return ""
+	}
+	fix := doctor.FixFor(cause, s.Identity.Source, s.Identity.Reason)
+	return doctor.CompleteSetup(fix, s.URL, s.Pool, s.PoolID, cmp.Or(s.Managed.ObjectID, "OBJECT_ID"))
 }

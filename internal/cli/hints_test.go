@@ -36,6 +36,9 @@ func TestHintsFollowFromTheSettings(t *testing.T) {
 	}{
 		{"nothing is set", nil, unreachable, "set AZP_TOKEN or AZP_TOKEN_FILE", "container app"},
 		{"nothing is set, on Azure", nil, unassigned, "set AZP_TOKEN or AZP_TOKEN_FILE", "check that"},
+		{"nothing is set, on another cloud", nil, &identity.EndpointError{Status: 403, Message: "the answer is text/plain"}, "set AZP_TOKEN or AZP_TOKEN_FILE", "IDENTITY_HEADER"},
+		{"an object id, and no endpoint", []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, &identity.EndpointError{Status: 403}, "assign the identity", "IDENTITY_HEADER"},
+		{"another container's header", []string{"IDENTITY_ENDPOINT=http://localhost:1", "IDENTITY_HEADER=x"}, &identity.EndpointError{Status: 403}, "IDENTITY_HEADER", "AZP_TOKEN"},
 		{"an object id", []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, unassigned, "MANAGED_IDENTITY_OBJECT_ID is its object", "USRMI_ID|AZP_TOKEN"},
 		{"a client id", []string{"USRMI_ID=" + client}, unassigned, "USRMI_ID is its client id", "OBJECT_ID|AZP_TOKEN"},
 		{"the platform's endpoint", []string{"IDENTITY_ENDPOINT=http://localhost:1", "IDENTITY_HEADER=x"}, unassigned, "system-assigned", "AZP_TOKEN"},
@@ -44,7 +47,7 @@ func TestHintsFollowFromTheSettings(t *testing.T) {
 		{"a PAT that may be global", []string{"AZP_TOKEN=a-token"}, refused, "stops accepting global PATs (scope: all accessible organizations) on 2026-12-01", "MANAGED_IDENTITY"},
 		{"a file that is refused", []string{"AZP_TOKEN_FILE=" + file}, refused, "file of AZP_TOKEN_FILE", "AZP_TOKEN |MANAGED_IDENTITY"},
 		{"a PAT that sees no pool", []string{"AZP_TOKEN=a-token"}, unseen, "scope Agent Pools", "azptend setup|tenant"},
-		{"an identity that sees no pool", []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, unseen, "azptend setup", "AZP_TOKEN|PAT"},
+		{"an identity that sees no pool", []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, unseen, "azptend setup --url https://dev.azure.com/contoso --pool Linux --identity " + object + " --apply", "AZP_TOKEN|PAT"},
 		{"a service principal", []string{"AZP_CLIENTID=" + client, "AZP_TENANTID=contoso.com", secret}, &identity.EndpointError{Endpoint: "Entra ID", Status: 401}, "check AZP_CLIENTID and AZP_TENANTID", "AZURE_"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,9 +25,9 @@ func newPrune(p Process) *cobra.Command {
 
 Without --yes nothing is removed: the table says why each agent is a ghost or stays.
 A ghost has no job, has been offline for longer than --older-than, and has
-azptend's owner tag (or any, with --any-owner). Placeholders, and the only agent
-that matches a job's demands, are never removed unless named. Each ghost is checked
-again right before it is removed.
+azptend's owner tag (or any, with --any-owner: agents of start scripts have no owner tag).
+Placeholders, and the only agent that matches a job's demands, are never removed
+unless named. Each ghost is checked again right before it is removed.
 
 Exit codes: 0; 64 if no agent has a name that is given (the others are removed); 75
 if some could not be removed; else those of azptend run.`,
@@ -66,6 +66,16 @@ type pruneReport struct {
 	Ghosts int           `json:"ghosts"`           // number of ghosts
 	Absent []string      `json:"absent,omitempty"` // given names that no agent has
 	Agents []prunedAgent `json:"agents"`           // the agents
+}
+
+// count is the number of agents that are ghosts, or stay, for this reason.
+func (r pruneReport) count(reason pool.Reason) (n int) {
+	for _, a := range r.Agents {
+		if a.Reason == reason {
+			n++
+		}
+	}
+	return n
 }
 
 type prunedAgent struct {
@@ -164,6 +174,9 @@ func (r *pruner) printDryRun(out pruneReport) error {
 		}
 	}
 	r.p.note("%s among %s", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
+	if others := out.count(pool.NotOurs); others > 0 {
+		r.p.note("%s without azptend's owner tag: use --any-owner to include them", text.Count(others, "offline agent"))
+	}
 	if out.Ghosts > 0 {
 		r.p.note("dry run: use --yes to remove the ghosts")
 	}

@@ -90,8 +90,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 		return exitcode.With(exitcode.Usage, err)
 	}
 	// Before there is a child that could use up the threads.
-	proc.ReserveThreads(s.Agents)
-	if err := user.ReserveThreads(s.Agents); err != nil {
+	if err := proc.ReserveThreads(s.Agents, user); err != nil {
 		return err
 	}
 	s = s.WithFileToken()

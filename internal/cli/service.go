@@ -97,8 +97,13 @@ func writeService(p Process, o systemd.UnitOptions, unit string) error {
 	} else {
 		fmt.Fprintf(p.Stdout, "left %s unchanged\n", o.EnvFile)
 	}
-	fmt.Fprintf(p.Stdout, "next: azptend install, then systemctl daemon-reload && systemctl enable --now %s\n", o.Name)
-	return nil
+	_, err = fmt.Fprintf(p.Stdout, `next, as root:
+  runuser -u %s -- %s install --agent-dir %s --agent-version VERSION --agent-sha256 SUM
+  systemd-run --pipe --wait --collect --quiet -p User=%s -p EnvironmentFile=%s \
+    -E AZP_AGENT_DIR=%s -E AZP_GRACE_PERIOD=%d %s doctor
+  systemctl daemon-reload && systemctl enable --now %s
+`, o.User, o.Executable, o.AgentDir, o.User, o.EnvFile, o.AgentDir, int(o.GracePeriod.Seconds()), o.Executable, o.Name)
+	return err
 }
 
 // writeIfMissing writes a file of settings, root's alone, unless it is there.

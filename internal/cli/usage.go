@@ -102,7 +102,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	suggestion := suggestCommand(c, args[0])
+	suggestion := cmp.Or(suggestCommand(c, args[0]), suggestEntrypoint(c, args[0]))
 	if slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(args[0])) {
 		var set []string
 		c.Flags().Visit(func(f *pflag.Flag) {
@@ -117,6 +117,14 @@ func noArgs(c *cobra.Command, args []string) error {
 		}
 	}
 	return newUsageError(c, fmt.Sprintf("%s takes no argument %q", c.CommandPath(), args[0]), suggestion)
+}
+
+// suggestEntrypoint is for "docker run IMAGE doctor": the image's entrypoint is azptend run.
+func suggestEntrypoint(c *cobra.Command, name string) string {
+	if sub, _, err := c.Root().Find([]string{name}); c.Name() != "run" || err != nil || !sub.HasParent() {
+		return ""
+	}
+	return fmt.Sprintf("write 'azptend %s'; where 'azptend run' is the entrypoint of an image, use 'docker run --entrypoint azptend IMAGE %s'", name, name)
 }
 
 // configureFlags are arguments of Microsoft's config.sh that azptend has by another name.

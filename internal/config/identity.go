@@ -290,7 +290,7 @@ func (s *Settings) validatePrincipal(env map[string]string, bad *problems) {
 func missingHint(source identity.Source) string {
 	switch source {
 	case identity.WorkloadIdentity:
-		return "label the pod azure.workload.identity/use=true and annotate its service account: AKS then sets AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID and AZURE_TENANT_ID"
+		return "enable workload identity on the cluster (az aks update --enable-oidc-issuer --enable-workload-identity), label the pod azure.workload.identity/use=true and annotate its service account: AKS then sets AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID and AZURE_TENANT_ID"
 	case identity.ServicePrincipal:
 		return "set AZP_CLIENTID, AZP_TENANTID and AZP_CLIENTSECRET or AZP_CLIENTCERTIFICATE"
 	}

@@ -87,11 +87,15 @@ func validateAgentName(bad *problems, setting, name string) {
 }
 
 func (s Settings) validateLimits(bad *problems) {
-	if s.ReplicaTimeout > 0 && s.longestJob()+s.Grace >= s.ReplicaTimeout {
-		bad.add("raise the replica timeout, or set AZP_JOB_MAX (--job-max) to the longest time that a job takes",
-			"AZP_REPLICA_TIMEOUT (--replica-timeout) is %v, which is too short for a job of %v and a grace period of %v",
-			s.ReplicaTimeout, s.longestJob(), s.Grace)
+	if s.ReplicaTimeout == 0 || s.longestJob()+s.Grace < s.ReplicaTimeout {
+		return
 	}
+	grace := ""
+	if s.Grace > 0 { // 0 until the platform is known
+		grace = fmt.Sprintf(" and a grace period of %v", s.Grace)
+	}
+	bad.add("raise the replica timeout, or set AZP_JOB_MAX (--job-max) to the longest time that a job takes",
+		"AZP_REPLICA_TIMEOUT (--replica-timeout) is %v, which is too short for a job of %v%s", s.ReplicaTimeout, s.longestJob(), grace)
 }
 
 func (s *Settings) warn(format string, args ...any) {

@@ -1,14 +1,14 @@
-// Package connlimit bounds how many connections a server has open, and prefers clients
-// that have sent a request.
+// Package connlimit limits how many connections a server has open, and prefers clients that
+// have sent a request.
 //
-// netutil.LimitListener only counts: when it is full, new clients wait. A job can open
-// connections to the same port and hold them, so a probe would wait for ever, and the
-// platform would kill azptend. Here a full server accepts the new connection and closes
-// the oldest one that has sent nothing, or else the oldest of all. An honest client sends
-// its request at once and has its answer within milliseconds.
+// With netutil.LimitListener, new clients wait when the limit is reached. A job can open
+// connections to the port and keep them open, so a probe would wait forever, and the
+// platform would kill azptend. Here the server always accepts the new connection. At the
+// limit it closes the oldest one that has sent nothing, or else the oldest of all. A normal
+// client sends its request at once and gets the answer within milliseconds.
 //
-// Each connection needs a descriptor. The limit leaves most of them to the process, which
-// needs some to remove its agents.
+// Each connection needs a file descriptor. The limit leaves most of them to the rest of the
+// process, which needs some to remove its agents.
 package connlimit
 
 import (
@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// maxConns is how many connections a listener has at most.
+	// maxConns is the maximum number of connections of a listener.
 	maxConns = 64
-	// pause is between two connections that a full listener accepts. It bounds the work
-	// that a flood makes. A client has pause times maxConns to send its request.
+	// pause is the pause after a connection that is accepted at the limit. It bounds the
+	// work that a flood causes. A client has pause times maxConns to send its request.
 	pause = 250 * time.Microsecond
 )
 
-// Limit bounds the connections that a listener has accepted and that are still open.
+// Limit limits the number of open connections that a listener has accepted.
 func Limit(l net.Listener) net.Listener {
 	return &listener{Listener: l, maxConns: connsFor(descriptors())}
 }
 
-// connsFor is how many connections a listener may have in a process with a limit of
-// descriptors: a quarter, because there may be two listeners.
+// connsFor is how many connections a listener may have: a quarter of the process's
+// descriptors, because there may be two listeners.
 func connsFor(descriptors uint64) int { return int(max(4, min(maxConns, descriptors/4))) }
 
 type listener struct {
@@ -50,13 +50,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	c := &conn{Conn: accepted, listener: l}
 	if surplus := l.add(c); surplus != nil {
-		_ = surplus.Conn.Close() // its server notices by itself
+		_ = surplus.Conn.Close() // the goroutine that serves it gets an error
 		time.Sleep(pause)
 	}
 	return c, nil
 }
 
-// add adds c, and returns the connection to close for it.
+// add adds c, and returns the connection to close in exchange, or nil.
 func (l *listener) add(c *conn) (surplus *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,10 +72,10 @@ func (l *listener) add(c *conn) (surplus *conn) {
 type conn struct {
 	net.Conn
 	listener *listener
-	hasSent  bool // something was read from it; listener.mu
+	hasSent  bool // data was read from it; guarded by listener.mu
 }
 
-// Unwrap returns the connection that Accept has wrapped.
+// Unwrap returns the connection below the wrapper that Accept returned.
 func Unwrap(c net.Conn) net.Conn {
 	if wrapped, is := c.(*conn); is {
 		return wrapped.Conn

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWithin(t *testing.T) {
+func TestConnsFor(t *testing.T) {
 	for descriptors, want := range map[uint64]int{0: 4, 64: 16, 128: 32, 1024: 64, 1 << 62: 64} {
 		if got := connsFor(descriptors); got != want {
 			t.Errorf("of %d descriptors %d, want %d", descriptors, got, want)
@@ -14,7 +14,7 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// stage is a listener and its callers.
+// stage is a listener and its clients.
 type stage struct {
 	t *testing.T
 	l *listener
@@ -35,7 +35,7 @@ func (s stage) connect() (caller, served net.Conn) {
 	return caller, served
 }
 
-// asks sends a byte and has it read.
+// asks sends a byte, which the server reads.
 func (s stage) asks(caller, served net.Conn) {
 	s.t.Helper()
 	if _, err := caller.Write([]byte("?")); err != nil {
@@ -58,14 +58,14 @@ func (s stage) isClosed(caller net.Conn) bool {
 	}
 	_, err := caller.Read(make([]byte, 1))
 	if err != io.EOF {
-		s.t.Errorf("it is not among the open ones, and its caller gets %v", err)
+		s.t.Errorf("it is not open any more, and its client gets %v", err)
 	}
 	return true
 }
 
-// TestWhoAsksIsServed: a full listener accepts at once, and gives up those who
-// hold a connection and say nothing; only then those who have asked.
-func TestWhoAsksIsServed(t *testing.T) {
+// TestLimit: at the limit a listener accepts at once. It closes connections that sent nothing
+// first, and then those that sent something.
+func TestLimit(t *testing.T) {
 	under, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestWhoAsksIsServed(t *testing.T) {
 		s.connect()
 	}
 	sent, servedSent := s.connect()
-	if _, err := sent.Write([]byte("?")); err != nil { // nobody has read it yet
+	if _, err := sent.Write([]byte("?")); err != nil { // not read yet
 		t.Fatal(err)
 	}
 	for range 20 {
@@ -108,7 +108,7 @@ func TestWhoAsksIsServed(t *testing.T) {
 	}
 }
 
-func TestClosedOnesLeaveRoom(t *testing.T) {
+func TestClosedConnectionsDoNotCount(t *testing.T) {
 	under, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

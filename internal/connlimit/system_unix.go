@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptors is the limit of descriptors of this process.
+// descriptors is this process's limit of file descriptors.
 func descriptors() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -18,7 +18,7 @@ func descriptors() uint64 {
 	return uint64(limit.Cur)
 }
 
-// hasUnread reports whether something was sent that nobody has read yet.
+// hasUnread reports whether the client has sent data that was not read yet.
 func hasUnread(c net.Conn) (is bool) {
 	sc, can := c.(syscall.Conn)
 	if !can {

@@ -32,7 +32,7 @@ const (
 	rolePage  = "Organization settings, Agent pools, the pool, Security"
 	giveRole  = "give it the Administrator role on the pool (" + rolePage + ")"
 	otherPool = "create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"
-	// setupHint has a placeholder for the command that a run of the checks fills in.
+	// setupHint has a placeholder that CompleteSetup replaces.
 	setupHint     = "; an administrator does all of it with `azptend setup " + setupIdentity + " --apply`"
 	setupIdentity = "--identity OBJECT_ID"
 )

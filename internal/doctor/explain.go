@@ -27,6 +27,15 @@ func Explain(err error) *Cause {
 	return cmp.Or(causeOfToken(err), causeOfPool(err), causeOfAnswer(err), causeOfNetwork(err))
 }
 
+// ExplainAt is Explain for an identity of this host. The metadata service needs no header, so its 403 is
+// not about one.
+func ExplainAt(host identity.Host, err error) *Cause {
+	if c := Explain(err); c != WrongHeader || host != identity.MetadataService {
+		return c
+	}
+	return NotAssigned
+}
+
 // causeOfToken is about what kept an identity from getting a token (reference/identity.md
 // 1.2). Entra ID's sentence says which of its reasons it is; a policy is told by
 // its code, for nothing about the application is wrong then.

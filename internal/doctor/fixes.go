@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/azptend/azptend/internal/identity"
@@ -55,6 +56,15 @@ func FixFor(c *Cause, source identity.Source, reason string) string {
 	return fix
 }
 
+// CompleteSetup puts the organisation, the pool and the identity into the setup command of a fix.
+func CompleteSetup(fix, url, pool string, poolID int, objectID string) string {
+	flag := "--pool " + ShellWord(pool)
+	if poolID != 0 {
+		flag = fmt.Sprintf("--pool-id %d", poolID)
+	}
+	return strings.ReplaceAll(fix, setupIdentity, fmt.Sprintf("--url %s %s --identity %s", ShellWord(url), flag, objectID))
+}
+
 func managedFix(c *Cause, reason string) string {
 	switch {
 	case (c == NoEndpoint || c == NotAssigned) && reason == ByDefault:
@@ -81,7 +91,7 @@ func patFix(c *Cause, where string) string {
 	case Refused, NotAuthorized, SignInPage, Unrecognised:
 		return "check that the token in " + where + " has not expired or been revoked, is of this organisation, and has the scope Agent Pools (read, manage); " + globalPATs
 	case PoolNotAmong:
-		return "check AZP_POOL (--pool) or AZP_POOL_ID (--pool-id), or give the owner of the token the Administrator role on the pool (" + rolePage + ")"
+		return "check AZP_POOL (--pool) or AZP_POOL_ID (--pool-id), create the pool (Organization settings, Agent pools, Add pool), or give the owner of the token the Administrator role on the pool (" + rolePage + ")"
 	case NoPools:
 		return "check that the token in " + where + " has the scope Agent Pools (read, manage), and " + "give its owner the Administrator role on the pool (" + rolePage + ")"
 	case NoManage:

@@ -15,7 +15,6 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -164,13 +163,8 @@ func (v *run) fitFixes(problems []Problem) {
 	if v.claims == nil || v.claims.ObjectID == "" {
 		return
 	}
-	pool := "--pool " + ShellWord(v.Settings.Pool)
-	if v.PoolID != 0 {
-		pool = fmt.Sprintf("--pool-id %d", v.PoolID)
-	}
-	command := fmt.Sprintf("--url %s %s --identity %s", ShellWord(v.URL), pool, v.claims.ObjectID)
 	for i := range problems {
-		problems[i].Fix = strings.ReplaceAll(problems[i].Fix, setupIdentity, command)
+		problems[i].Fix = CompleteSetup(problems[i].Fix, v.URL, v.Settings.Pool, v.PoolID, v.claims.ObjectID)
 	}
 }
 

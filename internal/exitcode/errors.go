@@ -14,10 +14,10 @@ import (
 	"github.com/azptend/azptend/internal/setup"
 )
 
-// Error is an error with an exit code of its own.
+// Error is an error with an exit code.
 type Error struct {
 	Code int
-	Err  error // nil: there is nothing left to say
+	Err  error // nil: the reason was printed or logged already
 }
 
 func (e *Error) Error() string {
@@ -29,13 +29,13 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// With gives an error an exit code of its own.
+// With adds an exit code to an error.
 func With(code int, err error) error { return &Error{code, err} }
 
-// Silent is an exit code whose reason was printed or logged already.
+// Silent is an error for an exit code whose reason was printed or logged already.
 func Silent(code int) error { return &Error{Code: code} }
 
-// Of is the exit code for a command that fails.
+// Of is the exit code of a command that failed with err.
 func Of(err error) int {
 	var (
 		coded  *Error
@@ -63,7 +63,7 @@ func Of(err error) int {
 	case errors.Is(err, setup.ErrSelf), kind == setup.NoProject:
 		return Denied
 	case errors.As(err, new(*pool.ClosedError)), kind == setup.ClosedPool, errors.Is(err, azdo.ErrAzureDevOpsServer), errors.Is(err, azdo.ErrForeignHost),
-		errors.As(err, new(*install.ChecksumError)): // the server, or whoever answers in its place
+		errors.As(err, new(*install.ChecksumError)): // the server, or another that answers in its place
 		return Unavailable
 	}
 	switch azdo.ClassOf(err) {
@@ -77,8 +77,8 @@ func Of(err error) int {
 	return Unavailable
 }
 
-// OfStart is the exit code for a run that cannot begin. What Of does not know is
-// then one of the settings.
+// OfStart is the exit code of a run that fails before it starts an agent. Errors that Of does
+// not know are caused by the settings then.
 func OfStart(err error) int {
 	if code := Of(err); code != Internal {
 		return code
@@ -86,8 +86,8 @@ func OfStart(err error) int {
 	return Usage
 }
 
-// OfInstall is the exit code for an installation that fails. What Of does not know
-// is then the network's fault.
+// OfInstall is the exit code of an installation that failed. Errors that Of does not know are
+// caused by the network then.
 func OfInstall(err error) int {
 	if errors.As(err, new(*os.PathError)) || errors.As(err, new(*os.LinkError)) {
 		return DirUnusable

@@ -1,10 +1,10 @@
-// Package exitcode is the one table of azptend's exit codes. It maps how a run
-// ended, and why a command failed, to a number. No other package knows a number,
-// except for commands that answer a question by their exit code, as healthcheck.
+// Package exitcode has the table of azptend's exit codes. It maps the outcome of a run, or
+// the error of a command, to a number. Other packages contain no exit codes, except commands
+// that answer a question by their exit code, such as healthcheck.
 //
-// The numbers are those of sysexits.h, where it has one. systemd's unit and
-// platforms rely on them: a restart helps after 69, 70 and 75, and does not after
-// 64, 77 and 78.
+// The numbers are those of sysexits.h if it has a suitable one. The systemd unit and
+// platforms rely on them: a restart helps after 69, 70 and 75, and does not after 64, 77 and
+// 78.
 package exitcode
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// The codes. A listener's own code and its death by a signal are passed on
-// besides.
+// The codes. The listener's own exit code, and 128+n if signal n killed it, are passed on
+// too.
 const (
 	OK          = 0
 	Usage       = 64
@@ -27,15 +27,14 @@ const (
 	Interrupted = 130
 )
 
-// Row is a row of the table of what `azptend run` exits with.
+// Row is a row of the table of the exit codes of `azptend run`.
 type Row struct {
-	Code string // "64"; "1, 2" for several that mean one thing; "128+n" for a family
-	When string // a sentence without a period, in the README's Markdown
+	Code string // "64"; "1, 2" for several with the same meaning; "128+n" for signals
+	When string // a sentence without a period, in Markdown
 }
 
-// Table is what `azptend run` exits with, for people who write what runs azptend.
-// The README has it word for word, and each row has a script that shows it
-// (test/script/coverage_test.go).
+// Table has the exit codes of `azptend run`. docs/exit-codes.md is written from it
+// (TestExitCodePage), and each row has a script that shows it (test/script/coverage_test.go).
 func Table() []Row {
 	return []Row{
 		{fmt.Sprint(OK), "exited as intended: one job served, drained, a limit reached, or the placeholder exists. The agent is removed, or reported if it could not be (with `--strict-remove`: 75)"},
@@ -74,11 +73,11 @@ func OfRun(e lifecycle.End) int {
 	return Unavailable
 }
 
-// Severity orders exit codes, for a process with several agents: a fault is worse
-// than what a person must fix, that is worse than what may pass by itself, and that
-// is worse than what was asked for.
+// Severity orders exit codes, for a process with several agents. An internal error is the
+// worst. Then come errors that a person must fix, errors that may be temporary, and the ends
+// that were asked for.
 func Severity(code int) int {
-	const listeners = -1 // its own codes, and its deaths
+	const listeners = -1 // the listener's own codes, and its signals
 	order := []int{OK, Interrupted, TryAgain, Unavailable, listeners, Denied, DirUnusable, Usage, Internal}
 	if i := slices.Index(order, code); i >= 0 {
 		return i

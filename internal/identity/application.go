@@ -113,7 +113,23 @@ func newAzureCLI(o Options) (tokenSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the Azure CLI: %w", err)
 	}
-	return func(ctx context.Context, _ bool) (azcore.AccessToken, error) { return sdk.GetToken(ctx, tokenRequest) }, nil
+	return func(ctx context.Context, _ bool) (azcore.AccessToken, error) {
+		token, err := sdk.GetToken(ctx, tokenRequest)
+		if err != nil {
+			err = &cliError{err}
+		}
+		return token, err
+	}, nil
+}
+
+// cliError is a failure of the Azure CLI: it is not installed, or nobody is logged in.
+type cliError struct{ error }
+
+func (e *cliError) Unwrap() error { return e.error }
+
+// Hint says what to do about it.
+func (e *cliError) Hint() string {
+	return "install the Azure CLI and run `az login`; or set AZP_TOKEN to a personal access token"
 }
 
 // entraTransport is the SDK's way to Entra ID. It leaves what went wrong where the

@@ -11,17 +11,17 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// imageCAVariables are the variables by which an image names certificates that its
-// programs trust: OpenSSL's, which .NET reads too, and node's.
+// imageCAVariables are the variables with which an image names a file of trusted
+// certificates: OpenSSL's, which .NET reads too, and Node's.
 var imageCAVariables = []string{"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"}
 
-// maxCAFile bounds a file of certificates: a system's whole bundle is some 250 KB.
+// maxCAFile bounds a file of certificates. A system's bundle has some 250 KB.
 const maxCAFile = 8 << 20
 
-// CABundle returns one file with all certificates that the agent must trust, because
-// each variable names a single file: azptend's own (PEM), which came from ownFile if
-// that is not empty, and those that the environment names. Without the bundle the
-// image's file would win, and the agent would not trust what azptend trusts.
+// CABundle returns a file with all certificates that the agent must trust: own (PEM), which
+// is the content of ownFile if that is not empty, and those in the files that the
+// environment names. One file is needed, because each variable names a single file: with
+// the image's file, the agent would not trust what azptend trusts.
 func CABundle(d agentdir.Dir, own []byte, ownFile string, environ []string, log *slog.Logger) (file string, err error) {
 	if len(own) == 0 {
 		return ownFile, nil
@@ -53,8 +53,8 @@ func CABundle(d agentdir.Dir, own []byte, ownFile string, environ []string, log 
 	return file, err
 }
 
-// certificatesIn returns the certificates in a text, and drops everything else: the
-// bundle is readable for everybody, and a key must not be.
+// certificatesIn returns the certificates in a text. It drops everything else, such as keys,
+// because every user can read the bundle.
 func certificatesIn(text []byte) []byte {
 	var found bytes.Buffer
 	for {

@@ -10,9 +10,10 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// withheldVariables lead to an identity (reference/identity.md 6.1), besides those that are a
-// credential themselves. Every job can read what the listener inherits, and the
-// listener publishes most of it as capabilities of the agent (agent-protocol.md 4.4).
+// withheldVariables lead to an identity (reference/identity.md 6.1). Those that are a
+// credential themselves are in package secret. Every job can read what the listener
+// inherits, and the listener publishes most of it as capabilities of the agent
+// (agent-protocol.md 4.4).
 var withheldVariables = []string{
 	"IDENTITY_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION",
 	"IMDS_ENDPOINT", "MSI_ENDPOINT", "DEFAULT_IDENTITY_CLIENT_ID",
@@ -26,11 +27,11 @@ var withheldVariables = []string{
 	"SYSTEM_OIDCREQUESTURI",
 }
 
-// withheldPrefixes are families of such variables. The listener would read
-// VSTS_AGENT_INPUT_* as its own arguments, and they may hold a token.
+// withheldPrefixes are prefixes of further such variables. The listener would take
+// VSTS_AGENT_INPUT_* as its own arguments, and they may contain a token.
 var withheldPrefixes = []string{"AZURE_KUBERNETES_", "ACTIONS_ID_TOKEN_", "VSTS_AGENT_INPUT_"}
 
-// proxyPasswords hold a proxy's password under a name that the agent does not mask.
+// proxyPasswords contain a proxy's password, and the agent does not mask them by their name.
 var proxyPasswords = []string{"PROXY_PASSWORD", "PROXY_PASS", "HTTP_PROXY_PASSWORD", "HTTPS_PROXY_PASSWORD"}
 
 const (
@@ -42,12 +43,12 @@ const (
 	disableUpdates = "agent.disableupdate=true"
 )
 
-// EnvFilter decides which variables of azptend the listener and its jobs do not get, in
+// EnvFilter says which of azptend's variables the listener and its jobs do not get, in
 // addition to those that are always withheld.
 type EnvFilter struct {
-	Secrets []string // values that no variable may hold, whatever its name
-	Names   []string // further names
-	Pass    []string // names to pass on anyway; the listener does not publish them
+	Secrets []string // a variable whose value contains one of them is withheld
+	Names   []string // further names to withhold
+	Pass    []string // names to pass on in any case; the listener does not publish them
 }
 
 // Apply returns the part of environ ("NAME=value") that the listener and its jobs get,
@@ -81,8 +82,8 @@ func (f EnvFilter) Environment(environ []string, log *slog.Logger) []string {
 	return env
 }
 
-// split separates the variables that jobs get from those that are withheld by their
-// name, and those that are withheld only because they hold a secret.
+// split separates the variables that jobs get from those that are withheld because of
+// their name, and those that are withheld because their value contains a secret.
 func (f EnvFilter) split(environ []string) (env, byName, byValue []string) {
 	secrets := encodingsOf(f.Secrets)
 	for _, pair := range environ {
@@ -101,8 +102,7 @@ func (f EnvFilter) split(environ []string) (env, byName, byValue []string) {
 	return f.unpublish(env), byName, byValue
 }
 
-// unpublish adds the variables that are passed on to those that the listener does not
-// publish.
+// unpublish adds the names in Pass to the variables that the listener does not publish.
 func (f EnvFilter) unpublish(env []string) []string {
 	if len(f.Pass) == 0 {
 		return env
@@ -116,8 +116,8 @@ func (f EnvFilter) unpublish(env []string) []string {
 	return env
 }
 
-// secretVariables names the variables of environ that are a credential: by their own
-// name, or because they hold one of these values.
+// secretVariables returns the names of the variables in environ that are a credential:
+// because of their name, or because they contain one of these values.
 func secretVariables(environ, secrets []string) []string {
 	var names []string
 	all := encodingsOf(secrets)
@@ -129,8 +129,8 @@ func secretVariables(environ, secrets []string) []string {
 	return slices.Sorted(slices.Values(names))
 }
 
-// minSecretLength is the length from which a value is looked for in other variables: a
-// shorter one may be part of a word.
+// minSecretLength is the minimum length of a secret that is searched for in other
+// variables: a shorter one may be part of a word.
 const minSecretLength = 16
 
 // containsSecret reports whether value contains one of the encodings.
@@ -139,8 +139,8 @@ func containsSecret(value string, encodings []string) bool {
 }
 
 // encodingsOf returns the secrets as they are, and as tools embed a token: escaped in a
-// URL, and in base64, as in an Authorization header. In base64 the text depends on how
-// many bytes precede it; characters that it shares with its neighbours are left out.
+// URL, and in base64, as in an Authorization header. The base64 text depends on how many
+// bytes precede the secret. Characters that also encode bits of other bytes are left out.
 func encodingsOf(secrets []string) []string {
 	var all []string
 	for _, s := range secrets {
@@ -159,8 +159,8 @@ func encodingsOf(secrets []string) []string {
 	return all
 }
 
-// isWithheld ignores case, because the listener's readers do (agent-protocol.md 1.2),
-// and a job's may.
+// isWithheld ignores case, because the listener does when it reads variables
+// (agent-protocol.md 1.2), and a job may.
 func isWithheld(name string) bool {
 	upper := strings.ToUpper(name)
 	return secret.IsVariable(name) || containsFold(withheldVariables, name) ||

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// token is a secret that other variables hold too. It has characters that a URL
-// escapes.
+// token is a secret that other variables contain too. It has characters that are escaped
+// in a URL.
 const token = "s3cret/of+azptend=="
 
 func TestEnvFilter(t *testing.T) {
@@ -71,8 +71,8 @@ func TestEnvFilter(t *testing.T) {
 	}
 }
 
-// A value that is shorter than a token is not looked for: it may be part of a
-// word.
+// TestShortSecrets: a secret that is shorter than minSecretLength is not searched for in
+// other variables.
 func TestShortSecrets(t *testing.T) {
 	for secret, want := range map[string]int{"fifteen-letters": 1, "sixteen-letters!": 0, "": 1} {
 		if env, _ := (EnvFilter{Secrets: []string{secret}}).Apply([]string{"X=a " + secret}); len(env) != want {
@@ -81,7 +81,8 @@ func TestShortSecrets(t *testing.T) {
 	}
 }
 
-// TestEnvironmentLog: what jobs can and cannot read is logged, by name alone.
+// TestEnvironmentLog: the log has the names of variables that jobs can and cannot read, and
+// no values.
 func TestEnvironmentLog(t *testing.T) {
 	var log bytes.Buffer
 	environ := []string{"MY_PAT=" + token, "AZP_TOKEN=short", "identity_header=x", "MINE=y", "PATH=/bin", "PROXY_PASSWORD=x", "HTTPS_PROXY_PASSWORD=", "HTTP_PROXY=x"}
@@ -107,7 +108,8 @@ func TestSecretVariables(t *testing.T) {
 	}
 }
 
-// Every variable that reference/identity.md 6.1 lists as a way to an identity.
+// TestIdentityVariablesAreWithheld checks each variable that reference/identity.md 6.1
+// lists.
 func TestIdentityVariablesAreWithheld(t *testing.T) {
 	for _, name := range []string{
 		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION", "MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT",

@@ -9,17 +9,17 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// ExposingParent is a parent process of azptend whose environment shows jobs a secret.
-// azptend protects its own environment, and cannot protect another's.
+// ExposingParent is a process above azptend whose environment contains a secret that jobs
+// can read. azptend can only protect its own environment.
 type ExposingParent struct {
 	PID       int
 	Program   string
 	Variables string
 }
 
-// ExposingParents finds the processes above azptend whose environment the jobs' user
-// can read, and that have one of azptend's secrets in it: a shell, an init or a wrapper
-// that was started with the container's environment and waits.
+// ExposingParents finds the processes above azptend whose environment the jobs' user can
+// read and contains one of azptend's secrets. Such a process is a shell, an init or a
+// wrapper that has the container's environment.
 func ExposingParents(user *proc.User, secrets []string) []ExposingParent {
 	var found []ExposingParent
 	for _, a := range proc.Ancestors(user) {
@@ -30,8 +30,8 @@ func ExposingParents(user *proc.User, secrets []string) []ExposingParent {
 	return found
 }
 
-// WarnExposed logs what shows azptend's secrets to jobs. Undumpable is why azptend
-// could not close its own memory; nil if it could.
+// WarnExposed warns if jobs can read azptend's secrets. undumpable is why azptend could not
+// make itself non-dumpable; nil if it could.
 func WarnExposed(user *proc.User, secrets []string, undumpable error, log *slog.Logger) {
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read azptend's memory and its identity", "error", undumpable)
@@ -42,7 +42,7 @@ func WarnExposed(user *proc.User, secrets []string, undumpable error, log *slog.
 	exposing := ExposingParents(user, secrets)
 	if shell := proc.DeafShell(); shell != "" {
 		args := []any{"program", shell, "pid", 1}
-		// One warning for one cause: the same shell may show a secret.
+		// The same shell may expose a secret: log one warning for both.
 		exposing = slices.DeleteFunc(exposing, func(p ExposingParent) bool {
 			if p.PID == 1 {
 				args = append(args, "jobs_can_read", p.Variables)

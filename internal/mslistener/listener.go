@@ -3,11 +3,11 @@
 //
 // The listener holds the session with Azure DevOps, so azptend learns about jobs from
 // outside. A notification socket reports when a job starts and ends. A performance log
-// shows when the session exists, and which messages came. The listener's own log shows
-// why it cannot log on, and whether a signal cut its job. After exit code 3 or 4 the
-// name of a log shows that the update's script has ended. Jobs can write to all of
-// these but the socket. So azptend never believes one of them alone, reads no more than
-// a limit, and never waits for a file.
+// shows when the session exists, and which messages were received. The listener's own log
+// shows why it cannot log on, and whether a signal cut its job. After exit code 3 or 4, the
+// name of a log file shows that the update script has ended. Jobs can write to all of these
+// except the socket. So no decision depends on one of the files alone, reads have a size
+// limit, and azptend never blocks on a file.
 package mslistener
 
 import (
@@ -49,7 +49,7 @@ type Starter interface {
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
 }
 
-// Process is a listener's process. *proc.Child and *proc.ForeignProcess are two.
+// Process is a listener's process: a *proc.Child or a *proc.ForeignProcess.
 type Process interface {
 	Pid() int
 	Done() <-chan struct{}
@@ -60,8 +60,8 @@ type Process interface {
 	FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error)
 }
 
-// Sources are where a listener's events are read. Files are the real ones; tests have
-// others, because a fake clock cannot wait for sockets and files.
+// Sources are where a listener's events are read. Files is the implementation; tests have
+// another, because a fake clock does not work with sockets and files.
 type Sources interface {
 	OpenPort() (Port, error)
 	OpenPerf(dir string, onError func(error)) Perf
@@ -72,14 +72,15 @@ type Sources interface {
 	WaitForUpdate(ctx context.Context, before UpdateMarkers) error
 }
 
-// Port is where one listener connects, once. *NotificationPort is one.
+// Port is the notification port, to which one listener connects once. *NotificationPort
+// implements it.
 type Port interface {
 	Address() string
 	Accept(ctx context.Context, listenerEnded <-chan struct{}, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error)
 	Close() error
 }
 
-// Perf is a listener's counters. *PerfFile is one.
+// Perf is a listener's counters. *PerfFile implements it.
 type Perf interface {
 	Counts() PerfCounts
 	Wait(ctx context.Context, enough func(PerfCounts) bool) (PerfCounts, error)
@@ -89,7 +90,7 @@ type Perf interface {
 // agent's directory. Files are read with the rights of the jobs' user.
 type Files struct{ Dir agentdir.Dir }
 
-// Listener is a listener that was started.
+// Listener is a listener that Start has started.
 type Listener struct {
 	Process
 	o        Options
@@ -97,13 +98,13 @@ type Listener struct {
 	port     Port
 	perf     Perf
 	perfDir  string
-	markers  UpdateMarkers // before it started
-	logs     LogSizes      // of the listeners before it
+	markers  UpdateMarkers // before its start
+	logs     LogSizes      // before its start
 	problems problemState
 	readers  sync.WaitGroup
 }
 
-// Start opens the notification port, has writeFiles write the agent's files, which hold
+// Start opens the notification port, calls writeFiles, which writes the agent's files with
 // the port's address, and starts the listener.
 func Start(ctx context.Context, o Options, sources Sources, writeFiles func(notifications string) error) (_ *Listener, err error) {
 	l := &Listener{o: o, sources: sources, problems: problemState{conflict: make(chan struct{})}}
@@ -129,7 +130,7 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 	l.perf = sources.OpenPerf(l.perfDir, func(err error) {
 		o.Log.Warn("Cannot read the listener's performance counters: only the server shows when it is ready", "error", err)
 	})
-	args := []string{"run", "--startuptype", "service"} // a service's update leaves the restart to us (agent-protocol.md 4.2)
+	args := []string{"run", "--startuptype", "service"} // after an update, a service does not restart itself (agent-protocol.md 4.2)
 	if o.Once {
 		args = append(args, "--once")
 	}
@@ -139,13 +140,13 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 	return l, nil
 }
 
-// spec is a call of the listener's program.
+// spec describes how to start the listener's program.
 func (o Options) spec(args []string, env ...string) proc.Spec {
 	environ := o.Dir.User.Environ(o.Environ, o.Dir.Root)
 	if o.NoUpdate {
 		environ = append(environ, disableUpdates)
 	}
-	if o.Dir.LogDir != "" { // each of several agents has its own
+	if o.Dir.LogDir != "" { // several agents of one process each have their own
 		environ = append(environ, "AGENT_DIAGLOGPATH="+o.Dir.LogDir)
 	}
 	s := proc.Spec{Path: o.Dir.Listener(), Args: args, Env: append(environ, env...), Dir: o.Dir.Root, User: o.Dir.User, OwnsOrphan: o.IsOurOrphan}
@@ -155,18 +156,19 @@ func (o Options) spec(args []string, env ...string) proc.Spec {
 	return s
 }
 
-// versionTimeout is for a first start of the listener's runtime from a cold disk.
+// versionTimeout is long enough for the first start of the listener's runtime from a slow
+// disk.
 const versionTimeout = 30 * time.Second
 
 var errNoVersion = errors.New("the listener does not print its version")
 
-// Version asks the listener for its version, and so tries its runtime before the
-// server knows about this agent.
+// Version runs the listener with --version. This also checks that its runtime works,
+// before the agent is registered.
 func Version(ctx context.Context, o Options) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionTimeout, errNoVersion)
 	defer cancel()
 	spec := o.spec([]string{"--version"})
-	spec.Stdout = nil // it is returned
+	spec.Stdout = nil // Output returns it
 	out, status, err := o.Processes.Output(ctx, spec)
 	if errors.Is(err, errNoVersion) {
 		return "", &agentdir.DirError{
@@ -180,8 +182,8 @@ func Version(ctx context.Context, o Options) (string, error) {
 	return o.Dir.CheckVersion(out, status.ExitCode())
 }
 
-// execError tells a program that cannot be executed from a machine that has no room
-// for another process.
+// execError makes a DirError of an error that the program causes. Other errors, such as
+// too many processes, are returned as they are.
 func execError(d agentdir.Dir, err error) error {
 	for _, cannotBe := range []error{syscall.ENOENT, syscall.EACCES, syscall.ENOEXEC, syscall.EPERM, syscall.ENOTDIR} {
 		if errors.Is(err, cannotBe) {
@@ -194,27 +196,27 @@ func execError(d agentdir.Dir, err error) error {
 	return err
 }
 
-// Discard kills a listener that nobody watches.
+// Discard kills a listener for which Watch is not called.
 func (l *Listener) Discard(ctx context.Context) {
 	l.KillTree(ctx)
 	l.port.Close()
 	l.RemoveCounters()
 }
 
-// RemoveCounters removes what Start made for the listener's counters.
+// RemoveCounters removes the directory of the listener's counters.
 func (l *Listener) RemoveCounters() {
 	if l.perfDir != "" {
 		_ = l.o.Dir.AsUser(func() error { return safefile.RemoveAll(l.perfDir) })
 	}
 }
 
-// finalEventsTimeout bounds how long the sources of a listener that has exited are
-// still read. A child of it may keep the socket open.
+// finalEventsTimeout bounds how long events are read after the listener's exit. A child of
+// it may keep the socket open.
 const finalEventsTimeout = time.Second
 
-// Watch posts what the listener does, until it has exited or ctx ends. Its exit is the
-// last event. A reader that is stuck in a file system does not delay the exit, but
-// Watch returns only after it.
+// Watch posts the listener's events, until it has exited or ctx ends. The exit is the last
+// event. A read that hangs in a file system does not delay that event, but Watch returns
+// only after the read.
 func (l *Listener) Watch(ctx context.Context, post func(lifecycle.Event)) {
 	defer l.readers.Wait()
 	alive, exited := context.WithCancel(ctx)
@@ -235,7 +237,7 @@ func (l *Listener) Watch(ctx context.Context, post func(lifecycle.Event)) {
 	case <-ctx.Done():
 		return
 	}
-	l.o.Output.Flush() // its output comes before the log line about its exit
+	l.o.Output.Flush() // so that its output comes before the log line about its exit
 	timer := time.NewTimer(finalEventsTimeout)
 	defer timer.Stop()
 	select {
@@ -250,8 +252,8 @@ func (l *Listener) Watch(ctx context.Context, post func(lifecycle.Event)) {
 
 var errFileSystemStuck = errors.New("its file system does not respond")
 
-// readCut reads in the listener's own log whether a signal cut its job. If that log
-// cannot be read, nobody knows.
+// readCut reads in the listener's log whether a signal cut its job. It returns NotCut if the
+// log cannot be read.
 func (l *Listener) readCut() lifecycle.Cut {
 	ctx, done := context.WithTimeoutCause(context.Background(), finalEventsTimeout, errFileSystemStuck)
 	defer done()
@@ -269,11 +271,12 @@ func (l *Listener) readCut() lifecycle.Cut {
 }
 
 const (
-	// connectTimeout is how long a listener may take to connect to the notification
-	// port once it has received a message. It connects before it first polls for one
-	// (agent-protocol.md, corrections, 5.6). But a job can write that counter too.
+	// connectTimeout is how long a listener may take to connect to the notification port
+	// after its counters show a message. It usually connects before it polls for messages
+	// (agent-protocol.md, corrections, 5.6), but a job can write the counters.
 	connectTimeout = 10 * time.Second
-	// exitAfterCloseTimeout is how long before its exit a listener may close the socket.
+	// exitAfterCloseTimeout is how long a listener may take to exit after it closed the
+	// socket.
 	exitAfterCloseTimeout = 2 * time.Second
 )
 
@@ -310,23 +313,23 @@ func (l *Listener) readNotifications(alive context.Context, post func(lifecycle.
 	}
 }
 
-// mayHaveReceivedJob judges a listener that exited and was never seen to connect. A
-// listener receives no job before it connects. Unknown means that a connection may have
-// been the listener's. Then its counters decide; without any, it may have had a job.
+// mayHaveReceivedJob is about a listener that exited and was not seen to connect. A listener
+// receives no job before it connects. unknown means that a connection may have been the
+// listener's. Then it may have had a job, unless its counters show a session without jobs.
 func (l *Listener) mayHaveReceivedJob(unknown bool) bool {
 	counts := l.perf.Counts()
 	return counts.Jobs > 0 || unknown && !counts.Session
 }
 
-// acceptConnection waits for the listener's connection until the listener exits.
-// Unknown means that a connection may have been the listener's.
+// acceptConnection waits for the listener's connection until the listener exits. unknown
+// means that a rejected connection may have been the listener's.
 func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.Event)) (conn net.Conn, unknown bool, err error) {
 	connecting, connected := context.WithCancel(alive)
 	defer connected()
 	l.readers.Go(func() { l.warnUnconnected(connecting, post) })
 	var rejected int
 	var first string
-	reject := func(n int, message string, args ...any) { // a job can cause any number of these
+	reject := func(n int, message string, args ...any) { // logs the first: a job can cause many
 		if rejected == 0 {
 			first = message
 			l.o.Log.Warn(message, args...)
@@ -338,7 +341,7 @@ func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.E
 		switch {
 		case errors.Is(err, errors.ErrUnsupported): // macOS
 			return 0
-		case errors.Is(err, proc.ErrProcessEnded): // it has closed its connections: nobody can tell
+		case errors.Is(err, proc.ErrProcessEnded): // its connections are closed, so it cannot be known
 			unknown = true
 			return -1
 		case err != nil:
@@ -356,9 +359,9 @@ func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.E
 	return conn, unknown, err
 }
 
-// warnUnconnected warns about a listener that has received messages and has not
-// connected: azptend then does not learn about its jobs. The port stays open for it.
-// Without messages it has no job, connected or not.
+// warnUnconnected warns about a listener that received messages and did not connect, so that
+// azptend does not learn about its jobs. The port stays open for it. A listener that
+// received no message has no job.
 func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecycle.Event)) {
 	if _, err := l.perf.Wait(connecting, func(c PerfCounts) bool { return c.Messages > 0 }); err != nil {
 		return

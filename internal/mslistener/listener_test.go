@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// broken cannot start a process.
+// broken fails to start processes.
 type broken struct{ err error }
 
 func (b broken) Start(context.Context, proc.Spec) (mslistener.Process, error) { return nil, b.err }
@@ -26,8 +26,8 @@ func (b broken) Output(context.Context, proc.Spec) (string, proc.Status, error) 
 	return "", proc.Status{}, b.err
 }
 
-// TestCannotStart: a program that cannot be executed is the directory's fault, and a
-// machine that has no room for a process is not. Nothing is left behind.
+// TestCannotStart: a program that cannot be executed is a DirError, and too many processes
+// is not. No file is left.
 func TestCannotStart(t *testing.T) {
 	for _, tt := range []struct {
 		err     error
@@ -60,7 +60,7 @@ func TestCannotStart(t *testing.T) {
 	}
 }
 
-// printing is a program that prints, and exits with 0.
+// printing starts programs that print a text and exit with 0.
 type printing struct {
 	broken
 	spec   *proc.Spec
@@ -72,7 +72,7 @@ func (p printing) Output(_ context.Context, s proc.Spec) (string, proc.Status, e
 	return p.output, proc.Status{}, nil
 }
 
-// TestVersion: the listener is called with the environment that it will have.
+// TestVersion: the listener is called with the environment that it has later.
 func TestVersion(t *testing.T) {
 	var spec proc.Spec
 	dir := agentdir.Dir{Root: "/azp", LogDir: "/logs"}

@@ -18,16 +18,15 @@ type Notification struct {
 	Job     string // the job's id, a GUID
 }
 
-// notificationPattern matches one notification. The listener writes them with no
-// separator (agent-protocol.md 5.6), so the GUID ends one.
+// notificationPattern matches one notification. The listener writes no separator between
+// notifications (agent-protocol.md 5.6): each ends with the GUID.
 var notificationPattern = regexp.MustCompile(`(Starting|Finished) job: ([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})`)
 
-// maxNotificationLength is how much is kept of a stream that contains no notification:
-// nothing before these last bytes can be part of one.
+// maxNotificationLength is the length of the longest notification. Of text without a
+// notification, only this many bytes at the end can be the beginning of one.
 const maxNotificationLength = len("Finished job: ") + 36
 
-// parseNotifications takes all complete notifications off the front of buf, and
-// returns the rest.
+// parseNotifications returns the complete notifications in buf, and the text after the last.
 func parseNotifications(buf []byte) (found []Notification, rest []byte) {
 	rest = buf
 	for {
@@ -68,11 +67,10 @@ func ReadNotifications(r io.Reader, report func(Notification)) error {
 	}
 }
 
-// NotificationPort is where the listener connects to report its jobs. It connects
-// after its session exists and before it first polls for messages. In between, it asks
-// its server for feature flags, which can take long (agent-protocol.md, corrections,
-// 5.6). Anybody on the machine can connect meanwhile, so what others send is not even
-// read.
+// NotificationPort is where the listener connects to report its jobs. It connects after its
+// session exists and before it first polls for messages. In between it asks the server for
+// feature flags, which can take long (agent-protocol.md, corrections, 5.6). Any process on
+// the machine can connect, so only data of the listener's own connection is read.
 type NotificationPort struct{ listener *net.TCPListener }
 
 // OpenPort opens a port on the loopback interface.
@@ -84,33 +82,33 @@ func (Files) OpenPort() (Port, error) {
 	return &NotificationPort{l}, nil
 }
 
-// Address is the port's address, in the form that .agent has.
+// Address is the port's address, in the form of the field in .agent.
 func (p *NotificationPort) Address() string { return p.listener.Addr().String() }
 
 // Close closes the port. A connection that was accepted stays open.
 func (p *NotificationPort) Close() error { return p.listener.Close() }
 
 const (
-	// pendingWait is how long accept waits for a connection that is pending already. A
-	// deadline in the past would not even check.
+	// pendingWait is how long accept waits for a connection that is pending. With a
+	// deadline in the past, AcceptTCP would not check for one.
 	pendingWait = 5 * time.Millisecond
 	// drainPendingWithin bounds the check of all pending connections. The kernel holds
 	// up to 4096.
 	drainPendingWithin = 10 * time.Second
 	// maxBatch is how many connections are checked together.
 	maxBatch = 256
-	// acceptPause is between two attempts to accept that fail.
+	// acceptPause is the pause after an accept that failed.
 	acceptPause = 100 * time.Millisecond
 )
 
 // ErrNotConnected says that the listener had not connected when it exited.
 var ErrNotConnected = errors.New("none of the connections is the listener's")
 
-// Accept waits for the listener and closes the port behind it. It closes other
-// connections at once, so that they use no resources and block nobody, however many
-// they are. Identify returns which of some connections is the listener's, by both
-// addresses as we see them; -1 is none. Once listenerEnded is closed, Accept checks
-// the connections that exist by then, and waits for no other.
+// Accept waits for the listener's connection, and then closes the port. It closes other
+// connections at once, so that they use no resources and do not delay the listener.
+// identify returns which of several connections is the listener's, by the addresses of both
+// ends; -1 is none. Once listenerEnded is closed, Accept only checks the connections that
+// exist then.
 func (p *NotificationPort) Accept(ctx context.Context, listenerEnded <-chan struct{}, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
 	accepted := make(chan *net.TCPConn, maxBatch)
 	done := make(chan struct{})
@@ -140,7 +138,7 @@ func (p *NotificationPort) Accept(ctx context.Context, listenerEnded <-chan stru
 	}
 }
 
-// pendingWith returns the first connection and those that came with it.
+// pendingWith returns the first connection and further ones that are pending.
 func pendingWith(first *net.TCPConn, accepted <-chan *net.TCPConn) []*net.TCPConn {
 	all := []*net.TCPConn{first}
 	for len(all) < maxBatch {
@@ -157,8 +155,8 @@ func pendingWith(first *net.TCPConn, accepted <-chan *net.TCPConn) []*net.TCPCon
 	return all
 }
 
-// selectListener returns the listener's connection, if it is one of these, and
-// rejects the others.
+// selectListener returns the listener's connection if it is one of these, and closes the
+// others.
 func selectListener(conns []*net.TCPConn, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) net.Conn {
 	var theirs []netip.AddrPort
 	for _, conn := range conns {
@@ -176,7 +174,7 @@ func selectListener(conns []*net.TCPConn, identify func(ours netip.AddrPort, the
 	return conns[at]
 }
 
-// reject closes a connection so that nothing of it stays in the kernel.
+// reject closes a connection with RST, so that no TIME_WAIT entry stays in the kernel.
 func reject(conn *net.TCPConn) {
 	_ = conn.SetLinger(0)
 	conn.Close()
@@ -191,8 +189,8 @@ func (p *NotificationPort) stopWaitingAfter(listenerEnded, done <-chan struct{})
 	}
 }
 
-// accept passes on the connections until the port is closed. After stopWaitingAfter it
-// takes those that exist by then, and returns.
+// accept passes on connections until the port is closed. After stopWaitingAfter it passes
+// on those that exist then, and returns.
 func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan struct{}) {
 	defer close(accepted)
 	var until time.Time // of the check of pending connections; zero before that
@@ -205,7 +203,7 @@ func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan stru
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded): // stopWaitingAfter
 			until = time.Now().Add(drainPendingWithin)
-		default: // a machine that has run out of descriptors may have one later
+		default: // for example, no file descriptor is free: try again
 			select {
 			case <-time.After(acceptPause):
 			case <-done:

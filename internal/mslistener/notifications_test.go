@@ -19,7 +19,7 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// chunked delivers a stream in pieces of its own choice.
+// chunked delivers a stream in pieces of any size.
 type chunked struct {
 	stream string
 	sizes  func(left int) int
@@ -63,11 +63,11 @@ func TestReadNotifications(t *testing.T) {
 	}
 	broken := io.MultiReader(strings.NewReader("Starting job: "+job), iotest.ErrReader(syscall.ECONNRESET))
 	if got, err := readAll(broken); len(got) != 1 || !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("of a connection that breaks: %v, %v", got, err)
+		t.Errorf("after a broken connection: %v, %v", got, err)
 	}
 }
 
-// TCP has no messages: however a stream is cut, the notices in it are the same.
+// TestNotificationsInPieces: the notifications do not depend on how the stream is split.
 func TestNotificationsInPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		guid := rapid.StringMatching(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
@@ -130,7 +130,7 @@ func TestNotificationPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := stranger.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Errorf("the stranger reads %d, %v", n, err)
+		t.Errorf("another process reads %d, %v", n, err)
 	}
 	if _, err := net.Dial("tcp4", port.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("the port is still open: %v", err)
@@ -140,12 +140,13 @@ func TestNotificationPort(t *testing.T) {
 	}
 	listener.Close()
 	if got, err := readAll(accepted); len(got) != 1 || err != nil {
-		t.Errorf("heard %v, %v", got, err)
+		t.Errorf("notifications %v, %v", got, err)
 	}
 	accepted.Close()
 }
 
-// A listener that dies right after it has connected is heard all the same.
+// TestConnectedBeforeTheEnd: the notifications of a listener that exits right after it has
+// connected are read.
 func TestConnectedBeforeTheEnd(t *testing.T) {
 	port, err := (mslistener.Files{}).OpenPort()
 	if err != nil {
@@ -165,7 +166,7 @@ func TestConnectedBeforeTheEnd(t *testing.T) {
 	}
 	defer accepted.Close()
 	if got, err := readAll(accepted); len(got) != 1 || err != nil {
-		t.Errorf("heard %v, %v", got, err)
+		t.Errorf("notifications %v, %v", got, err)
 	}
 }
 
@@ -195,8 +196,8 @@ func closed() <-chan struct{} {
 	return c
 }
 
-// The listener is found behind all the strangers that came before it, when nobody
-// is waited for any more; and where it is not among them, that is said.
+// TestManyForeignConnections: after the listener's exit, its connection is found behind many
+// others. If there is none, Accept returns ErrNotConnected.
 func TestManyForeignConnections(t *testing.T) {
 	for _, comes := range []bool{true, false} {
 		port, err := (mslistener.Files{}).OpenPort()
@@ -221,7 +222,7 @@ func TestManyForeignConnections(t *testing.T) {
 			return indexOf(theirs, last)
 		})
 		if seen != 1000 || comes != (err == nil) || !comes && !errors.Is(err, mslistener.ErrNotConnected) {
-			t.Errorf("looked at %d, and the error is %v", seen, err)
+			t.Errorf("checked %d, error is %v", seen, err)
 		}
 		if conn != nil {
 			conn.Close()

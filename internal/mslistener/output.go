@@ -17,23 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Printer is where the lines that a listener prints go: to the writers as they are, or,
-// if those are nil, to the log.
+// Printer is where a listener's output goes: to the writers, or to the log if they are nil.
 type Printer struct {
 	Stdout, Stderr io.Writer // the same writer twice keeps the order of the lines
 	Log            *slog.Logger
 }
 
-// Output is what a listener prints to. The listener does not have azptend's own
-// streams: if nobody read those, the listener would block in the middle of a job, and
-// azptend's drain with it. It has pipes, which azptend always reads.
+// Output has the pipes that a listener prints to. azptend always reads them. If the
+// listener had azptend's own stdout, and nobody read that, the listener would block in the
+// middle of a job, and a drain would never end.
 type Output struct {
 	Stdout, Stderr *os.File // nil if there is no pipe
 	pipes          []*outputPipe
 }
 
-// OpenOutput opens the pipes. If it cannot, it logs a warning, and what the listener
-// prints is lost.
+// OpenOutput opens the pipes. If it cannot, it logs a warning, and the listener's output is
+// lost.
 func OpenOutput(p Printer, log *slog.Logger) *Output {
 	o := &Output{}
 	open := func(printLine func([]byte)) *os.File {
@@ -75,7 +74,7 @@ func OpenOutput(p Printer, log *slog.Logger) *Output {
 }
 
 // noteOn explains a line that looks like a failure and is none: azptend removes the agent
-// before its listener ends its session, and the listener then finds no agent.
+// before the listener deletes its session, and the listener reports that.
 func noteOn(line []byte) string {
 	if bytes.Contains(line, []byte("An error occurred: No agent found")) {
 		return "expected after the agent was removed"
@@ -83,11 +82,11 @@ func noteOn(line []byte) string {
 	return ""
 }
 
-// flushTimeout bounds Flush: a process that the listener started may have the pipe too,
+// flushTimeout bounds Flush: a process that the listener started may have the pipe open,
 // and print without end.
 const flushTimeout = 200 * time.Millisecond
 
-// Flush waits, for a moment, until what the listener has printed is passed on.
+// Flush waits until the listener's output is passed on, for at most flushTimeout.
 func (o *Output) Flush() {
 	if o == nil {
 		return
@@ -107,7 +106,7 @@ func (o *Output) Close() {
 	}
 }
 
-// maxLine bounds a line, in bytes. The rest of a longer one is a line of its own.
+// maxLine is the maximum length of a line in bytes. A longer line is split.
 const maxLine = 4096
 
 // outputPipe is a pipe that a listener prints to.
@@ -117,11 +116,11 @@ type outputPipe struct {
 	ended chan struct{}
 
 	mu      sync.Mutex
-	empty   bool          // everything in the pipe was passed on
+	empty   bool          // the last Read found the pipe empty
 	emptied chan struct{} // closed and replaced when that becomes true
 }
 
-// openOutputPipe makes a pipe, and calls printLine with each line that comes out of it.
+// openOutputPipe makes a pipe, and calls printLine with each line that is written to it.
 func openOutputPipe(printLine func(line []byte)) (*outputPipe, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -149,11 +148,11 @@ func openOutputPipe(printLine func(line []byte)) (*outputPipe, *os.File, error) 
 	return p, w, nil
 }
 
-// Read reads from the pipe. When its caller asks for more, it has passed on everything
-// that Read returned before.
+// Read reads from the pipe. A caller that calls it again has passed on what it returned
+// before. So if the pipe is empty then, everything was passed on.
 func (p *outputPipe) Read(b []byte) (n int, err error) {
 	waited := p.conn.Read(func(fd uintptr) (done bool) {
-		p.mu.Lock() // no line may be between the pipe and its reader unnoticed
+		p.mu.Lock() // flush must not run between the read and the change of empty
 		defer p.mu.Unlock()
 		for n, err = unix.Read(int(fd), b); errors.Is(err, unix.EINTR); {
 			n, err = unix.Read(int(fd), b)
@@ -201,7 +200,7 @@ func (p *outputPipe) readable() (is bool) {
 	return is
 }
 
-// close ends the reading, even if other processes still have the other end.
+// close stops the reader, even if other processes still have the other end open.
 func (p *outputPipe) close() {
 	_ = p.r.SetReadDeadline(time.Unix(1, 0))
 	<-p.ended

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// buffer collects lines from several goroutines.
+// buffer collects lines of several goroutines.
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -39,8 +39,8 @@ func textLog(w io.Writer) *slog.Logger {
 	}}))
 }
 
-// TestOutput: the lines of a listener come out as they are, each on its own stream, or
-// as lines of the log.
+// TestOutput: a listener's lines are passed on unchanged, each to its stream, or as lines of
+// the log.
 func TestOutput(t *testing.T) {
 	var out, errs, one, log buffer
 	for _, tt := range []struct {
@@ -71,8 +71,8 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// TestFlush: once Flush has returned, everything is passed on that the listener had
-// printed, however long its lines; Close also passes on a last line without an end.
+// TestFlush: after Flush, everything that the listener printed before was passed on, also
+// long lines. Close also passes on a last line without a newline.
 func TestFlush(t *testing.T) {
 	var all buffer
 	o := OpenOutput(Printer{Stdout: &all, Stderr: &all}, slog.New(slog.DiscardHandler))
@@ -101,8 +101,8 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// TestOthersHaveThePipe: what a job has left running may hold the listener's output
-// open, and print without end. Close does not wait for it.
+// TestOthersHaveThePipe: a process that a job left may have the listener's output open, and
+// print without end. Close does not wait for it.
 func TestOthersHaveThePipe(t *testing.T) {
 	var all buffer
 	o := OpenOutput(Printer{Stdout: &all, Stderr: &all}, slog.New(slog.DiscardHandler))
@@ -120,7 +120,7 @@ func TestOthersHaveThePipe(t *testing.T) {
 			}
 		}
 	}()
-	o.Close() // would not return
+	o.Close() // must return
 	if err := <-ended; err == nil {
 		t.Error("the other process can still write")
 	}

@@ -12,19 +12,19 @@ import (
 // (agent-protocol.md 5.6).
 const perfVariable = "VSTS_AGENT_PERFLOG"
 
-// PerfCounts is what a listener has counted so far.
+// PerfCounts is what a listener's counters show.
 type PerfCounts struct {
 	Session  bool // its session exists
 	Messages int  // received; a poll without a message is not counted
-	Jobs     int  // of these, jobs
-	Updates  int  // and requests that it update itself
+	Jobs     int  // the messages that are jobs
+	Updates  int  // the messages that ask it to update itself
 }
 
 // PerfFile is the file of counters that one listener writes, one line for each event:
-// Agent.perf in the directory that VSTS_AGENT_PERFLOG names. Jobs can write there as
-// well, so azptend reads only what was added, and never more than a limit. A file that
-// cannot be read counts nothing more. That is no error: no decision may depend on this
-// file alone.
+// Agent.perf in the directory that VSTS_AGENT_PERFLOG names. Jobs can write there too, so
+// azptend reads only what was added, up to a limit. If the file cannot be read, the counts
+// stay as they are. That is not an error, because no decision may depend on this file
+// alone.
 type PerfFile struct {
 	dir    string
 	asUser func(func() error) error
@@ -41,8 +41,8 @@ func (f Files) OpenPerf(dir string, onError func(error)) Perf {
 	return &PerfFile{dir: dir, asUser: f.Dir.AsUser, lines: safefile.Dir(dir).FollowLines("Agent.perf"), onError: onError}
 }
 
-// Counts reads what was added, and returns what was counted since the start. A job
-// that replaces the file does not lower the counts.
+// Counts reads what was added, and returns the counts since the start. A job that replaces
+// the file cannot lower them.
 func (p *PerfFile) Counts() PerfCounts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,8 +65,8 @@ func (p *PerfFile) Counts() PerfCounts {
 	return p.counts
 }
 
-// maxReads bounds what one call reads (safefile.LineFollower: 256 KiB each). A
-// listener writes some hundred bytes for a job.
+// maxReads is how many reads one call makes at most, of 256 KiB each (see
+// safefile.LineFollower). A listener writes a few hundred bytes for a job.
 const maxReads = 16
 
 // count counts one line, "Name:time".
@@ -89,7 +89,7 @@ func (c *PerfCounts) count(line []byte) {
 	}
 }
 
-// Wait waits until the listener has counted enough.
+// Wait waits until enough returns true for the counts.
 func (p *PerfFile) Wait(ctx context.Context, enough func(PerfCounts) bool) (PerfCounts, error) {
 	var counts PerfCounts
 	err := waitForChange(ctx, p.dir, func() bool {

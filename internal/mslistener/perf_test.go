@@ -12,7 +12,7 @@ import (
 )
 
 func newPerf(t *testing.T, dir string) mslistener.Perf {
-	return (mslistener.Files{}).OpenPerf(dir, func(err error) { t.Errorf("refused: %v", err) })
+	return (mslistener.Files{}).OpenPerf(dir, func(err error) { t.Errorf("error: %v", err) })
 }
 
 func hasSession(c mslistener.PerfCounts) bool { return c.Session }
@@ -27,14 +27,14 @@ func TestPerfWait(t *testing.T) {
 	appendTo(t, filepath.Join(dir, "Other.perf"), "SessionCreated:2026-11-22T10:20:31Z\n")
 	select {
 	case err := <-done:
-		t.Fatalf("before there is a session: %v", err)
+		t.Fatalf("before the session: %v", err)
 	default:
 	}
 	appendTo(t, file, "Created:2026-11-22T10:20:31.1234567Z\n")
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if _, err := perf.Wait(t.Context(), hasSession); err != nil { // it is there already
+	if _, err := perf.Wait(t.Context(), hasSession); err != nil { // the session exists
 		t.Error(err)
 	}
 }
@@ -50,7 +50,7 @@ func TestPerfWaitEnds(t *testing.T) {
 	}
 }
 
-// What the listener writes, in pieces of any size, and what a job may add to it.
+// TestPerfCounts: counters that the listener writes in pieces, and text that a job adds.
 func TestPerfCounts(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "Agent.perf")
@@ -71,7 +71,7 @@ func TestPerfCounts(t *testing.T) {
 			t.Errorf("after %q: %+v, want %+v", step.text, got, step.want)
 		}
 	}
-	// What was counted stays, whatever becomes of the file.
+	// The counts stay if the file is truncated or removed.
 	if err := os.WriteFile(file, []byte("SessionCreated:8\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +86,8 @@ func TestPerfCounts(t *testing.T) {
 	}
 }
 
-// No file blocks, or fills the memory: what is no file, or far too long, is
-// refused, once, and read again where it is one again.
+// TestPerfErrors: a pipe, a link or a huge file neither blocks nor fills the memory. The
+// error is reported once. A regular file afterwards is read.
 func TestPerfErrors(t *testing.T) {
 	for name, make := range map[string]func(file string) error{
 		"a named pipe":    func(file string) error { return syscall.Mkfifo(file, 0o644) },
@@ -110,7 +110,7 @@ func TestPerfErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := make(file); err != nil {
-				t.Skip(err) // a file system that has no such long files
+				t.Skip(err) // the file system does not support such a long file
 			}
 			for range 2 {
 				if got := perf.Counts(); got.Jobs != 1 {
@@ -118,14 +118,14 @@ func TestPerfErrors(t *testing.T) {
 				}
 			}
 			if refused != 1 {
-				t.Errorf("said %d times", refused)
+				t.Errorf("reported %d times", refused)
 			}
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}
 			appendTo(t, file, "MessageReceived_JobCancellation:3\n")
 			if got := perf.Counts(); got.Messages != 2 {
-				t.Errorf("after it is a file again: %+v", got)
+				t.Errorf("after it is a regular file again: %+v", got)
 			}
 		})
 	}

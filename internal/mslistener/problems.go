@@ -12,9 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Problem is why a listener cannot use its server, according to its own log. Jobs can
-// write to that log. So a problem is only a reason to ask the server, and a hint for a
-// person.
+// Problem is why a listener cannot use the server, according to its log. Jobs can write to
+// that log. So a problem is only a reason to ask the server, and a hint in azptend's log.
 type Problem struct {
 	Kind ProblemKind
 	Text string // the listener's message; only with ServerUnreachable
@@ -25,16 +24,16 @@ type ProblemKind string
 
 // The kinds.
 const (
-	NoProblem            ProblemKind = ""                   // it reaches its server, again
+	NoProblem            ProblemKind = ""                   // it reaches the server (again)
 	SessionConflict      ProblemKind = "session held"       // another listener has a session for this agent
-	RegistrationRefused  ProblemKind = "refused"            // the server does not know the registration that it logs on with
-	ClockSkew            ProblemKind = "clock"              // the server does not accept its times
+	RegistrationRefused  ProblemKind = "refused"            // the server refuses the registration that it logs on with
+	ClockSkew            ProblemKind = "clock"              // the server refuses its timestamps
 	CertificateUntrusted ProblemKind = "certificate"        // it does not trust the server's certificate
 	ServerUnreachable    ProblemKind = "server unreachable" // anything else
 )
 
-// The texts in the log: names of exceptions, what .NET says about a certificate, and
-// the lines of the terminal. The log repeats those; they are English if LANG is not set
+// Texts in the log: names of exceptions, .NET's messages about certificates, and the lines
+// that the listener also prints on the terminal. Those are English if LANG is not set
 // (src/Agent.Listener/MessageListener.cs, src/Misc/layoutbin/en-US/strings.json).
 const (
 	conflictText    = "TaskAgentSessionConflictException"
@@ -50,7 +49,7 @@ const (
 // answered a poll or the listener's keep-alive.
 var recoveredTexts = []string{"Session created.", "Agent reconnected.", "Sent GetAgentMessage to keep alive agent "}
 
-// problemIn reads one line of the log. Known is false where the line is about
+// problemIn returns the problem in one line of the log. known is false if the line is about
 // something else.
 func problemIn(line []byte) (p Problem, known bool) {
 	has := func(text string) bool { return bytes.Contains(line, []byte(text)) }
@@ -92,10 +91,10 @@ func (p Problem) Explain() (reason, hint string) {
 	return "no session: the listener's log does not say why", "check the listener's lines above, and its log in _diag"
 }
 
-// HintClock is what to do about a clock that is wrong.
+// HintClock is the hint for a wrong clock.
 const HintClock = "set the clock; in a container it is the host's"
 
-// problemState is what a listener's log has said so far.
+// problemState is what a listener's log has shown so far.
 type problemState struct {
 	conflict chan struct{} // closed at the first session conflict
 
@@ -113,13 +112,13 @@ func (s *problemState) note(p Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.Kind == ServerUnreachable && s.last.Kind != NoProblem {
-		return // the listener's line about an error whose name it has logged before
+		return // the last problem is the cause, which the listener logs before this line
 	}
 	s.last = p
 }
 
-// If the server refuses the registration, azptend asks about the agent at once, and
-// then less and less often. A job that forges such lines causes few requests.
+// If the server refuses the registration, azptend asks about the agent at once, and again
+// after growing pauses. So a job that forges such lines causes few requests.
 const (
 	firstAskAgain = time.Minute
 	lastAskAgain  = time.Hour
@@ -151,7 +150,7 @@ func (l *Listener) handleProblem(p Problem, post func(lifecycle.Event)) {
 	}
 }
 
-// Problem returns what the listener's log last said.
+// Problem returns the last problem in the listener's log.
 func (l *Listener) Problem() Problem {
 	l.problems.mu.Lock()
 	defer l.problems.mu.Unlock()
@@ -161,16 +160,16 @@ func (l *Listener) Problem() Problem {
 // Conflict is closed once the listener's log shows a session conflict.
 func (l *Listener) Conflict() <-chan struct{} { return l.problems.conflict }
 
-// A listener retries every 15 to 60 s once it has a session. So azptend reads its log
-// more often while it starts.
+// azptend reads the log every pollAtStart during startPeriod, and then every pollLater: a
+// listener with a session retries only every 15 to 60 s.
 const (
 	pollAtStart = time.Second
 	pollLater   = 10 * time.Second
 	startPeriod = time.Minute
 )
 
-// FollowProblems reports each problem that a line of the logs shows, if it was written
-// after before was taken. It returns when ctx ends.
+// FollowProblems reports each problem in lines that were written to the logs after before
+// was taken. It returns when ctx ends.
 func (f Files) FollowProblems(ctx context.Context, before LogSizes, report func(Problem)) {
 	follower := logFollower{files: f, before: before, logs: map[string]*followedLog{}}
 	for begun := time.Now(); ; {
@@ -191,7 +190,7 @@ func (f Files) FollowProblems(ctx context.Context, before LogSizes, report func(
 	}
 }
 
-// logFollower reads what is added to a listener's logs.
+// logFollower reads new lines in a listener's logs.
 type logFollower struct {
 	files  Files
 	before LogSizes
@@ -204,14 +203,15 @@ type followedLog struct {
 	read  int64
 }
 
-// Jobs can leave any number of logs of any size. So azptend reads the newest few, and
-// a part of each: a listener writes to one, and names it by its time.
+// Jobs can leave any number of log files of any size. So azptend reads only the newest
+// ones, and a limited part of each. A listener writes to one at a time, and its name
+// contains the time.
 const (
 	maxLogs     = 64
 	maxLogReads = 4 // safefile.LineFollower: 256 KiB each
 )
 
-// readNew returns the problems in what was added since the last call.
+// readNew returns the problems in lines that were added since the last call.
 func (l *logFollower) readNew() (found []Problem) {
 	sizes := l.files.logSizes()
 	for name := range l.logs { // logs that were removed

@@ -16,7 +16,7 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// What the real listener writes, by its source.
+// Lines of the real listener, from its source.
 const (
 	conflictLine = "[2026-11-22 19:04:08Z ERR  MessageListener] Microsoft.TeamFoundation.DistributedTask.WebApi.TaskAgentSessionConflictException: " +
 		"The task agent agent-1 already has an active session for owner host.\n"
@@ -29,7 +29,7 @@ const (
 	overLine  = "[2026-11-22 19:04:08Z INFO Terminal] WRITE LINE: 2026-11-22 19:05:08Z: Agent reconnected.\n"
 )
 
-// followedLogs is a folder whose logs are followed.
+// followedLogs is a directory whose logs are followed.
 type followedLogs struct {
 	t    *testing.T
 	dir  string
@@ -37,7 +37,7 @@ type followedLogs struct {
 	stop func()
 }
 
-// follow plays in a bubble, for the log is looked at from time to time.
+// follow runs in a synctest bubble, because the log is polled.
 func follow(t *testing.T, f agentdir.Dir, before mslistener.LogSizes) *followedLogs {
 	ctx, stop := context.WithCancel(t.Context())
 	l := &followedLogs{t: t, dir: f.LogDir, stop: stop}
@@ -66,14 +66,13 @@ func (l *followedLogs) wants(kinds ...mslistener.ProblemKind) {
 	}
 	l.told = nil
 	if d := cmp.Diff(kinds, got); d != "" {
-		l.t.Errorf("told of (-want +got):\n%s", d)
+		l.t.Errorf("reported (-want +got):\n%s", d)
 	}
 }
 
 const newLog, oldLog = "Agent_20261122-190500-utc.log", "Agent_20261122-190000-utc.log"
 
-// TestProblems: of this listener's own log, not of an earlier one's; in a log that
-// is there already what is new counts.
+// TestProblems: only lines that were written after the start of this listener count.
 func TestProblems(t *testing.T) {
 	for name, f := range map[string]agentdir.Dir{
 		"in the folder": {Root: t.TempDir()},
@@ -109,7 +108,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// No file that a job leaves there keeps the log from being read.
+// TestProblemsBesideFilesOfJobs: files that a job creates beside the log do not hide it.
 func TestProblemsBesideFilesOfJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := agentdir.Dir{Root: t.TempDir()}
@@ -132,7 +131,7 @@ func TestProblemsBesideFilesOfJobs(t *testing.T) {
 		synctest.Wait()
 		want := []mslistener.Problem{{}, {Kind: mslistener.ServerUnreachable, Text: "Name or service not known (devops.invalid:443)"}}
 		if d := cmp.Diff(want, l.told); d != "" {
-			t.Errorf("told of (-want +got):\n%s", d)
+			t.Errorf("reported (-want +got):\n%s", d)
 		}
 	})
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// This file decides which agent a process belongs to. Executables are hard-linked
-// between roots and replaced by updates, so their inode proves nothing. Other
-// containers use the same paths. What proves that a process belongs to a directory is
-// the directory itself: in its own mount namespace, the process runs a program of the
-// very directory that is Root. A process that azptend may not inspect is not ours.
+// This file decides which agent a process belongs to. Executables are hard-linked between
+// roots and replaced by updates, so their inode proves nothing. Other containers use the
+// same paths, so a path proves nothing. A process belongs to a directory if, in its own
+// mount namespace, its program is in that directory: device and inode of the directory must
+// be the same. A process that azptend may not inspect does not belong to it.
 
-// WorkerProgram runs a job, below the listener.
+// WorkerProgram is the program that the listener starts for a job.
 const WorkerProgram = "Agent.Worker"
 
-// IsListener reports whether a process is a listener of this directory: its program
-// is in bin, or in the bin.VERSION that an update has put in its place.
+// IsListener reports whether a process is a listener of this directory. Its program is in
+// bin, or in bin.VERSION after an update.
 func IsListener(d agentdir.Dir, p proc.Info) bool { return runs(d, p, filepath.Base(d.Listener())) }
 
-// IsOrphan reports whether a process belongs to a job of a previous run: it is a
-// worker, or it inherited the environment of a listener of this directory. The second
-// also finds daemons that have left every process group and lost every parent.
+// IsOrphan reports whether a process belongs to a job of a previous run: it is a worker, or
+// it inherited the environment of a listener of this directory. The environment also
+// identifies daemons that left their process group and lost their parent.
 func IsOrphan(d agentdir.Dir, p proc.Info) bool {
 	return runs(d, p, WorkerProgram) || (IsDescendant(d, p) && !IsListener(d, p) && !IsUpdateScript(d, p))
 }
@@ -34,7 +34,7 @@ func runs(d agentdir.Dir, p proc.Info, program string) bool {
 	return filepath.Base(p.Program) == program && strings.HasPrefix(filepath.Base(bin), "bin") && isSameDir(d, p, filepath.Dir(bin))
 }
 
-// isSameDir reports whether this directory is what a process finds at a path.
+// isSameDir reports whether a path in the process's mount namespace is this directory.
 func isSameDir(d agentdir.Dir, p proc.Info, path string) bool {
 	if p.Stat == nil {
 		return false
@@ -47,21 +47,20 @@ func isSameDir(d agentdir.Dir, p proc.Info, path string) bool {
 	return err == nil && os.SameFile(ours, theirs)
 }
 
-// StartedByAzptend reports whether azptend started a process, or a listener that it
+// StartedByAzptend reports whether azptend started the process, or the listener that it
 // descends from.
 func StartedByAzptend(p proc.Info) bool { return perfDirOf(p) != "" }
 
-// IsDescendant reports whether a process descends from a listener that azptend has
-// started in this directory. A job's processes inherit the listener's environment,
-// wherever they go. The environment names a path in the mount namespace of the
-// process, not in ours.
+// IsDescendant reports whether a process descends from a listener that azptend started in
+// this directory. A job's processes inherit the listener's environment. It contains a path
+// in the mount namespace of the process, not in ours.
 func IsDescendant(d agentdir.Dir, p proc.Info) bool {
 	perf := perfDirOf(p)
 	return perf != "" && isSameDir(d, p, filepath.Dir(perf))
 }
 
-// perfDirOf is the perf directory in a process's environment, "" if azptend has not
-// made one for it.
+// perfDirOf is the perf directory in a process's environment; "" if it has none that azptend
+// made.
 func perfDirOf(p proc.Info) string {
 	for _, pair := range p.Environ() {
 		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
@@ -74,8 +73,8 @@ func perfDirOf(p proc.Info) string {
 	return ""
 }
 
-// IsUpdateScript reports whether a process is the script by which a listener of this
-// directory updates itself (agent-protocol.md 4.3).
+// IsUpdateScript reports whether a process is the script that updates a listener of this
+// directory (agent-protocol.md 4.3).
 func IsUpdateScript(d agentdir.Dir, p proc.Info) bool {
 	args := p.Args()
 	for _, arg := range args[min(1, len(args)):] {

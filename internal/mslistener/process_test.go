@@ -11,7 +11,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// elsewhere plays a process's mount namespace: where its paths lead here.
+// elsewhere simulates a mount namespace: it maps paths of the process to paths here.
 type elsewhere map[string]string
 
 func (e elsewhere) Stat(dir string) (fs.FileInfo, error) {
@@ -22,8 +22,8 @@ func (e elsewhere) Stat(dir string) (fs.FileInfo, error) {
 	return os.Stat(at)
 }
 
-// TestProcesses: the folder that a process runs from is known by what it is, and
-// neither by its path nor by the program's file.
+// TestProcesses: the directory's inode decides which directory a process belongs to, not
+// its path or the program's inode.
 func TestProcesses(t *testing.T) {
 	ours, theirs := t.TempDir(), t.TempDir()
 	for _, bin := range []string{ours + "/bin", theirs + "/bin", ours + "/_work/bin"} {
@@ -75,9 +75,9 @@ func TestProcesses(t *testing.T) {
 	f := agentdir.Dir{Root: ours}
 	update := proc.Info{Program: "/bin/bash", Args: has("bash", ours+"/_work/_update/_update.sh"), Environ: perf(ours), Stat: os.Stat}
 	if !IsUpdateScript(f, update) || !IsOrphan(f, proc.Info{Program: ours + "/bin/Agent.Worker", Stat: os.Stat}) {
-		t.Errorf("our update and our worker are not known")
+		t.Errorf("our update script and our worker are not recognised")
 	}
 	if update.Stat = (elsewhere{ours: theirs}).Stat; IsUpdateScript(f, update) {
-		t.Errorf("another container's update is ours")
+		t.Errorf("another container's update script counts as ours")
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// LogSizes are the listeners' own logs by name, and how long they were at one time:
-// what follows was written by a later listener.
+// LogSizes are the sizes of the listeners' logs at one time, by name. What comes after them
+// was written by a later listener.
 type LogSizes map[string]int64
 
-// LogSizes returns the listeners' logs as they are now: Agent_*-utc.log in _diag
-// (agent-protocol.md 5.6). Only regular files count: a job can leave a pipe or a link
-// there under such a name.
+// LogSizes returns the current sizes of the listeners' logs: Agent_*-utc.log in _diag
+// (agent-protocol.md 5.6). Only regular files count, because a job can create a pipe or a
+// link with such a name.
 func (f Files) LogSizes() (logs LogSizes) {
 	_ = f.Dir.AsUser(func() error { logs = f.logSizes(); return nil })
 	return logs
@@ -34,10 +34,10 @@ func (f Files) logSizes() LogSizes {
 	return logs
 }
 
-// ShutdownRecord is what the listeners' logs say about their end.
+// ShutdownRecord is what the listeners' logs say about a shutdown.
 type ShutdownRecord struct {
 	Signaled      bool   // a signal told a listener to exit, whoever sent it
-	JobResult     string // of the last job: "Succeeded", "Canceled", …; empty where there was none
+	JobResult     string // of the last job: "Succeeded", "Canceled", …; empty if there was none
 	JobEndedAfter bool   // that job ended after the signal
 }
 
@@ -55,7 +55,7 @@ var (
 	resultPattern = regexp.MustCompile(`Finish job request for job \S+ with result: (\w+)`)
 )
 
-// ReadShutdown reads what was written after before was taken.
+// ReadShutdown reads the lines that were written to the logs after before was taken.
 func (f Files) ReadShutdown(before LogSizes) (s ShutdownRecord, err error) {
 	var text []byte
 	err = f.Dir.AsUser(func() (err error) { text, err = f.logTail(before); return err })
@@ -71,14 +71,14 @@ func (f Files) ReadShutdown(before LogSizes) (s ShutdownRecord, err error) {
 	return s, nil
 }
 
-// maxLogRead bounds what is read of the logs' end. A listener that runs for weeks
-// fills many logs of 8 MB (HostContext.cs, HostTraceListener.cs).
+// maxLogRead is how many bytes at the end of the logs are read. A listener that runs for
+// weeks writes many logs of 8 MB (HostContext.cs, HostTraceListener.cs).
 const maxLogRead = 1 << 20
 
-// logTail is the end of what was written after before was taken.
+// logTail returns the last maxLogRead bytes that were written after before was taken.
 func (f Files) logTail(before LogSizes) (text []byte, err error) {
 	logs := f.logSizes()
-	names := slices.Sorted(maps.Keys(logs)) // their names are their times
+	names := slices.Sorted(maps.Keys(logs)) // the names contain the time
 	for _, name := range slices.Backward(names) {
 		from := max(before[name], logs[name]-(maxLogRead-int64(len(text))))
 		if from >= logs[name] {

@@ -10,8 +10,8 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// TestPipeIsNoLog: a job can leave one where the logs are, and who opens it waits
-// for ever.
+// TestPipeIsNoLog: a job can create a named pipe in the directory of the logs. Opening it
+// would block forever.
 func TestPipeIsNoLog(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
 	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), "")
@@ -23,8 +23,7 @@ func TestPipeIsNoLog(t *testing.T) {
 	}
 }
 
-// TestShutdownOfManyLogs: of a listener that has filled many logs the end counts,
-// over more than one log, and what is before it does not.
+// TestShutdownOfManyLogs: only the end of a listener's logs is read, across several files.
 func TestShutdownOfManyLogs(t *testing.T) {
 	f := agentdir.Dir{Root: t.TempDir(), LogDir: t.TempDir()}
 	write(t, filepath.Join(f.LogDir, "Agent_20261122-190000-utc.log"), resultLine+"Failed\n")
@@ -36,6 +35,6 @@ func TestShutdownOfManyLogs(t *testing.T) {
 	}
 	write(t, filepath.Join(f.LogDir, "Agent_20261122-190002-utc.log"), strings.Repeat("x\n", 1<<19))
 	if got, err := (mslistener.Files{Dir: f}).ReadShutdown(mslistener.LogSizes{}); err != nil || got != (mslistener.ShutdownRecord{}) {
-		t.Errorf("of more than is to be read: %+v, %v", got, err)
+		t.Errorf("of more than maxLogRead: %+v, %v", got, err)
 	}
 }

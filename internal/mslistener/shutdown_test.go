@@ -10,14 +10,14 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// What the real listener writes, by its source.
+// Lines of the real listener, from its source.
 const (
 	shutdownLine = "[2026-11-22 19:04:08Z INFO HostContext] Agent will be shutdown for UserCancelled\n"
 	resultLine   = "[2026-11-22 19:04:09Z INFO JobDispatcher] Finish job request for job 0b1c2d3e-0000-4000-8000-000000000001 with result: "
 )
 
-// TestShutdown: whether a listener was told to end, and how its last job ended,
-// before or after; what earlier listeners wrote does not count.
+// TestShutdown: whether a signal told the listener to exit, the result of its last job, and
+// whether that job ended after the signal. Lines of earlier listeners do not count.
 func TestShutdown(t *testing.T) {
 	for _, tt := range []struct {
 		name, earlier, log string

@@ -10,8 +10,8 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// UpdateMarkers are the logs of updates that have ended, as they were at one time:
-// SelfUpdate-*.log.succeed and .failed (agent-protocol.md 4.3).
+// UpdateMarkers are the logs of updates that had ended at one time: SelfUpdate-*.log.succeed
+// and .failed (agent-protocol.md 4.3).
 type UpdateMarkers map[string]bool
 
 // UpdateMarkers returns the markers that exist now.
@@ -28,11 +28,10 @@ func (f Files) UpdateMarkers() UpdateMarkers {
 	return markers
 }
 
-// WaitForUpdate waits until an update has ended that had not ended when before was
-// read.
+// WaitForUpdate waits until an update has ended that is not in before.
 func (f Files) WaitForUpdate(ctx context.Context, before UpdateMarkers) error {
 	dir := f.Dir.Logs()
-	_ = f.Dir.AsUser(func() error { return os.MkdirAll(dir, 0o755) }) // there must be something to watch
+	_ = f.Dir.AsUser(func() error { return os.MkdirAll(dir, 0o755) }) // so that it can be watched
 	return waitForChange(ctx, dir, func() bool {
 		for name := range f.UpdateMarkers() {
 			if !before[name] {
@@ -48,8 +47,8 @@ func (l *Listener) WaitForUpdate(ctx context.Context) error {
 	return l.sources.WaitForUpdate(ctx, l.markers)
 }
 
-// warnIgnoredUpdates logs when the server asks for an update that the listener ignores.
-// A job that demands a newer agent then waits for ever.
+// warnIgnoredUpdates warns if the server asks for an update that the listener ignores. A job
+// that demands a newer agent then waits forever.
 func (l *Listener) warnIgnoredUpdates(alive context.Context) {
 	for requests := 0; ; {
 		counts, err := l.perf.Wait(alive, func(c PerfCounts) bool { return c.Updates > requests })
@@ -65,14 +64,15 @@ func (l *Listener) warnIgnoredUpdates(alive context.Context) {
 const (
 	// pollInterval is how often a directory is checked in addition to its events.
 	pollInterval = 2 * time.Second
-	// minPollPause is between two checks: a job can change a directory without end.
+	// minPollPause is the pause between two checks, because a job can change a directory
+	// all the time.
 	minPollPause = 20 * time.Millisecond
 )
 
-// waitForChange waits until done returns true. It calls done at first, after each
-// change in dir, and every pollInterval: an event may get lost, and a machine has few
-// inotify instances (fs.inotify.max_user_instances is 128 for each user, on a node
-// that many containers share).
+// waitForChange waits until done returns true. It calls done at the start, after each change
+// in dir, and every pollInterval: an event may get lost, and there may be no inotify
+// instance left (fs.inotify.max_user_instances is 128 for each user of a node, which many
+// containers share).
 func waitForChange(ctx context.Context, dir string, done func() bool) error {
 	events, stop := watchDir(dir)
 	defer stop()
@@ -101,7 +101,7 @@ func waitForChange(ctx context.Context, dir string, done func() bool) error {
 	}
 }
 
-// watchDir reports changes in dir; events is nil where the system cannot.
+// watchDir reports changes in dir. events is nil if the system cannot watch it.
 func watchDir(dir string) (events <-chan fsnotify.Event, stop func()) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

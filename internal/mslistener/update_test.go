@@ -56,7 +56,7 @@ func TestWaitForUpdate(t *testing.T) {
 				if err := <-done; err != nil {
 					t.Error(err)
 				}
-				// Ended before anybody waited.
+				// It ended before the wait.
 				if err := (mslistener.Files{Dir: f}).WaitForUpdate(t.Context(), before); err != nil {
 					t.Error(err)
 				}
@@ -65,7 +65,7 @@ func TestWaitForUpdate(t *testing.T) {
 	}
 }
 
-// The folder may not be there yet, and without one there is no marker.
+// TestWaitForUpdateWithoutDir: the directory of logs may not exist yet.
 func TestWaitForUpdateWithoutDir(t *testing.T) {
 	f := mslistener.Files{Dir: agentdir.Dir{Root: t.TempDir()}}
 	if m := f.UpdateMarkers(); len(m) != 0 {
@@ -79,8 +79,8 @@ func TestWaitForUpdateWithoutDir(t *testing.T) {
 	}
 }
 
-// FuzzUpdateMarkers: of whatever lies in the folder of logs, only the end of an
-// update counts as one.
+// FuzzUpdateMarkers: of all names in the directory of logs, only those of ended updates are
+// markers.
 func FuzzUpdateMarkers(f *testing.F) {
 	for _, name := range []string{"SelfUpdate-20261122-102030.log.succeed", "SelfUpdate-x.log.failed", "SelfUpdate-x.log", "Agent_2026.log", "selfupdate-x.succeed",
 		"SelfUpdate-.succeed", "SelfUpdate-ä\n.failed", ".succeed"} {
@@ -89,7 +89,7 @@ func FuzzUpdateMarkers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, inFolder bool) {
 		if name == "" || name == "." || name == ".." || len(name) > 200 || strings.ContainsAny(name, "/\x00") {
-			return // no name of a file
+			return // not a valid file name
 		}
 		dir := t.TempDir()
 		folder := agentdir.Dir{Root: dir, LogDir: dir}

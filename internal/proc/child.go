@@ -15,9 +15,8 @@ import (
 	"time"
 )
 
-// Spec says what to start. The environment is exactly Env: nothing of azptend's own
-// is inherited, because that may lead to an identity. If Env has a variable twice,
-// the later one counts.
+// Spec says what to start. The environment is exactly Env: azptend's own is not inherited,
+// because it may lead to an identity. If Env has a variable twice, the later one counts.
 type Spec struct {
 	Path   string   // the program's file; no PATH look-up
 	Args   []string // the arguments after argv[0]
@@ -26,17 +25,17 @@ type Spec struct {
 	Stdout *os.File // nil means /dev/null; passed on as it is, without copying
 	Stderr *os.File
 	Extra  []*os.File // become descriptors 3, 4, …
-	User   *User      // the child has no privilege, and no way to get one; nil: as this process
+	User   *User      // the child runs as this user, without privileges; nil: as this process
 	// OwnsOrphan says whether an orphan descends from the child, according to its
-	// environment. It is for an Init with several children: KillTree leaves the other
-	// orphans alone. Nil: every orphan is the child's.
+	// environment. It is needed for an Init with several children: KillTree does not kill
+	// the other orphans. nil: every orphan is the child's.
 	OwnsOrphan func(Info) bool
 }
 
-// ErrProcessEnded says that a question comes too late, because the process has ended.
+// ErrProcessEnded says that the process has ended, so that its connections are unknown.
 var ErrProcessEnded = errors.New("the process has ended")
 
-// watched is a process whose end is waited for.
+// watched is a process that is watched until it ends.
 type watched struct {
 	pid    int
 	done   chan struct{}
@@ -46,11 +45,11 @@ type watched struct {
 // Pid is the process id. A child keeps it until Done is closed.
 func (w *watched) Pid() int { return w.pid }
 
-// Done is closed when the process has ended. A child was reaped then.
+// Done is closed when the process has ended. A child has been reaped by then.
 func (w *watched) Done() <-chan struct{} { return w.done }
 
-// Status is how a child ended, once Done is closed. For any other process it is the
-// zero value: only a parent learns how its child ended.
+// Status is how a child ended, once Done is closed. It is the zero value for other
+// processes: only the parent gets the status.
 func (w *watched) Status() Status { return w.status }
 
 // Child is a process that an Init started. Its standard input is /dev/null. It leads
@@ -69,8 +68,8 @@ type Status struct {
 	Signal syscall.Signal // 0 when it ended by itself
 }
 
-// ExitCode is the code a shell would show: 128+n for a death by signal n. Go's
-// own ExitCode is -1 there, which would become 255.
+// ExitCode is the code that a shell would show: 128+n if signal n killed the process. Go's
+// os.ProcessState has -1 then, which would become 255.
 func (s Status) ExitCode() int {
 	if s.Signal != 0 {
 		return 128 + int(s.Signal)
@@ -92,9 +91,9 @@ func statusOf(ws syscall.WaitStatus) Status {
 	return Status{Code: ws.ExitStatus()}
 }
 
-// lastOfEachName drops every variable that a later one replaces. A program that finds
-// a name twice takes the first (glibc, .NET), but whoever appends to an environment
-// means the last.
+// lastOfEachName keeps only the last variable of each name. A program that finds a name
+// twice takes the first (glibc, .NET), but code that appends to an environment means the
+// last.
 func lastOfEachName(env []string) []string {
 	seen := map[string]bool{}
 	var last []string
@@ -109,10 +108,10 @@ func lastOfEachName(env []string) []string {
 	return last
 }
 
-// Signal sends sig to the process alone, not to its group. A process that has ended is
-// no error.
+// Signal sends sig to the process, not to its group. It returns nil if the process has
+// ended.
 func (c *Child) Signal(sig syscall.Signal) error {
-	// While the lock is held the pid cannot be reaped, so no other process can get it.
+	// While the lock is held, the process cannot be reaped, so no other can get its pid.
 	c.init.mu.Lock()
 	defer c.init.mu.Unlock()
 	if isClosed(c.done) {
@@ -125,9 +124,9 @@ func (c *Child) Signal(sig syscall.Signal) error {
 }
 
 const (
-	// maxOutput bounds what Output returns of a program's standard output.
+	// maxOutput is how many bytes of a program's standard output Output returns.
 	maxOutput = 64 << 10
-	// abandonedKillTimeout bounds the killing of a program that took too long.
+	// abandonedKillTimeout bounds the KillTree of a program that took too long.
 	abandonedKillTimeout = 5 * time.Second
 )
 
@@ -148,7 +147,7 @@ func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	read := make(chan string, 1)
 	go func() {
 		kept, _ := io.ReadAll(io.LimitReader(r, maxOutput))
-		_, _ = io.Copy(io.Discard, r) // or the program would wait for a reader
+		_, _ = io.Copy(io.Discard, r) // otherwise the program blocks when the pipe is full
 		read <- string(kept)
 	}()
 	select {
@@ -162,7 +161,7 @@ func (i *Init) Output(ctx context.Context, s Spec) (string, Status, error) {
 	select {
 	case out := <-read:
 		return out, c.Status(), nil
-	case <-ctx.Done(): // something it started keeps the pipe open
+	case <-ctx.Done(): // a process that it started has the pipe open
 		return "", c.Status(), fmt.Errorf("cannot read from %s: %w", filepath.Base(s.Path), context.Cause(ctx))
 	}
 }

@@ -52,7 +52,7 @@ var endsScene = withInit(func(h *host, init *Init) {
 		}
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGTERM} {
-		if signal.Ignored(sig) { // the tests run under nohup, and so does the child
+		if signal.Ignored(sig) { // the tests and the child run under nohup
 			continue
 		}
 		c := start(init, sh(fmt.Sprintf("ulimit -c 0; kill -%d $$", int(sig))))
@@ -63,9 +63,9 @@ var endsScene = withInit(func(h *host, init *Init) {
 	}
 })
 
-func init() { hosts["TestEveryEndIsTold"] = endsScene }
+func init() { hosts["TestStatusOfEachEnd"] = endsScene }
 
-func TestEveryEndIsTold(t *testing.T) { runScene(t, endsScene) }
+func TestStatusOfEachEnd(t *testing.T) { runScene(t, endsScene) }
 
 var isolatedScene = withInit(func(h *host, init *Init) {
 	os.Setenv("IDENTITY_HEADER", "the host's own secret")
@@ -84,15 +84,15 @@ var isolatedScene = withInit(func(h *host, init *Init) {
 		h.Errorf("environment is\n%s\nwant none", got)
 	}
 	if got := out(sh("readlink /proc/self/fd/0; cat; pwd")); got != "/dev/null\n/" {
-		h.Errorf("stdin and folder are %q, want /dev/null and /", got)
+		h.Errorf("stdin and directory are %q, want /dev/null and /", got)
 	}
 	if got := out(Spec{Path: "/bin/sh", Args: []string{"-c", "pwd"}, Dir: "/usr"}); got != "/usr" {
-		h.Errorf("folder is %q, want /usr", got)
+		h.Errorf("directory is %q, want /usr", got)
 	}
 	if got := out(sh(`cut -d' ' -f1,5 /proc/$$/stat`)); len(strings.Fields(got)) != 2 || strings.Fields(got)[0] != strings.Fields(got)[1] {
 		h.Errorf("pid and group are %q, want the same", got)
 	}
-	// Nothing of the host's but what was passed on is open: no log, no socket.
+	// No other descriptor of the host is open in the child.
 	extra, w := pipe()
 	defer extra.Close()
 	defer w.Close()
@@ -103,13 +103,13 @@ var isolatedScene = withInit(func(h *host, init *Init) {
 	}
 })
 
-func init() { hosts["TestAChildInheritsOnlyWhatItIsGiven"] = isolatedScene }
+func init() { hosts["TestChildInheritsOnlyItsSpec"] = isolatedScene }
 
-func TestAChildInheritsOnlyWhatItIsGiven(t *testing.T) { runScene(t, isolatedScene) }
+func TestChildInheritsOnlyItsSpec(t *testing.T) { runScene(t, isolatedScene) }
 
 var signalScene = withInit(func(h *host, init *Init) {
 	r, w := pipe()
-	// The shell must hear it, and the program in its group must not.
+	// The shell must get the signal, and the program in its group must not.
 	s := sh("sleep 60 & trap 'echo heard >&3; kill $!; exit 7' TERM; echo $$ >&3; wait")
 	s.Extra = []*os.File{w}
 	c := start(init, s)
@@ -139,7 +139,7 @@ var outputScene = withInit(func(h *host, init *Init) {
 	if out != "4.273.0\n" || status.Code != 3 || err != nil {
 		h.Errorf("output %q, %v, %v", out, status, err)
 	}
-	// A program that says more than is kept must still come to its end.
+	// A program that prints more than maxOutput must still exit.
 	out, status, err = init.Output(h.ctx, sh("head -c 300000 /dev/zero; exit 4"))
 	if len(out) != maxOutput || status.Code != 4 || err != nil {
 		h.Errorf("output of %d bytes, %v, %v", len(out), status, err)
@@ -153,7 +153,7 @@ func init() { hosts["TestOutput"] = outputScene }
 
 func TestOutput(t *testing.T) { runScene(t, outputScene) }
 
-// errEnough is why the scenes below end a context.
+// errEnough is the cause with which the scenes below cancel a context.
 var errEnough = errors.New("that was long enough")
 
 var outputEndsScene = withInit(func(h *host, init *Init) {
@@ -170,12 +170,12 @@ var outputEndsScene = withInit(func(h *host, init *Init) {
 	w.Close()
 	untilOrphans(init, 2)
 	if pid := <-daemon; alive(pid) {
-		h.Errorf("what the program started lives")
+		h.Errorf("the process that the program started still runs")
 	}
 	init.untilNone()
 })
 
-// untilNone waits until every started child was reaped.
+// untilNone waits until all started children were reaped.
 func (i *Init) untilNone() {
 	for {
 		soon := i.nextReap()
@@ -193,7 +193,7 @@ func init() { hosts["TestOutputEndsWithItsContext"] = outputEndsScene }
 
 func TestOutputEndsWithItsContext(t *testing.T) { runScene(t, outputEndsScene) }
 
-// The program ends at once, and something it started keeps its standard output.
+// The program exits at once, and a process that it started has its standard output open.
 var outputHeldScene = withInit(func(h *host, init *Init) {
 	ctx, cancel := context.WithCancelCause(h.ctx)
 	r, w := pipe()
@@ -206,18 +206,17 @@ var outputHeldScene = withInit(func(h *host, init *Init) {
 		h.Errorf("%v, want %v", err, errEnough)
 	}
 	w.Close()
-	// It was killed, or the shell had ended before the context and it was not.
+	// KillTree did not kill it if the shell had exited before the context ended.
 	_ = syscall.Kill(<-pid, syscall.SIGKILL)
 	untilOrphans(init, 1)
 	init.untilNone()
 })
 
-func init() { hosts["TestOutputDoesNotWaitForWhoeverHoldsThePipe"] = outputHeldScene }
+func init() { hosts["TestOutputDoesNotWaitForOtherWriters"] = outputHeldScene }
 
-func TestOutputDoesNotWaitForWhoeverHoldsThePipe(t *testing.T) { runScene(t, outputHeldScene) }
+func TestOutputDoesNotWaitForOtherWriters(t *testing.T) { runScene(t, outputHeldScene) }
 
-// A listener that writes to a log nobody reads any more must not take azptend
-// along.
+// A write to a log that nobody reads any more must not kill azptend.
 func brokenPipe(h *host) {
 	_, stop := CatchSignals()
 	defer stop()
@@ -226,9 +225,9 @@ func brokenPipe(h *host) {
 	}
 }
 
-func init() { hosts["TestAClosedStdoutDoesNotKill"] = brokenPipe }
+func init() { hosts["TestClosedStdoutDoesNotKill"] = brokenPipe }
 
-func TestAClosedStdoutDoesNotKill(t *testing.T) {
+func TestClosedStdoutDoesNotKill(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -236,12 +235,12 @@ func TestAClosedStdoutDoesNotKill(t *testing.T) {
 	}
 	r.Close()
 	defer w.Close()
-	var said strings.Builder
+	var output strings.Builder
 	cmd := hostCommand(t, brokenPipe)
-	cmd.Stdout, cmd.Stderr = w, &said
+	cmd.Stdout, cmd.Stderr = w, &output
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError
 		errors.As(err, &exit)
-		t.Fatalf("%v\n%s", err, said.String())
+		t.Fatalf("%v\n%s", err, output.String())
 	}
 }

@@ -14,12 +14,11 @@ import (
 	"strings"
 )
 
-// FindConnection says which of some TCP connections on this machine the process holds:
-// the index of the first in theirs whose other end, towards ours, is a socket of the
-// process. It is -1 if there is none. It fails with ErrProcessEnded if the process has
-// ended.
+// FindConnection says which of several TCP connections to ours the process has: the index
+// of the first address in theirs that belongs to a socket of the process, or -1. The error
+// is ErrProcessEnded if the process has ended.
 //
-// It takes many connections at once, because anybody can make thousands of them, and
+// It takes many connections at once, because any process can make thousands of them, and
 // listing the descriptors of a process takes longer than looking up a connection.
 func (c *Child) FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at int, err error) {
 	sockets, err := socketsBetween(ours, theirs)
@@ -36,14 +35,14 @@ func (c *Child) FindConnection(ours netip.AddrPort, theirs []netip.AddrPort) (at
 	return at, err
 }
 
-// descriptorTries is how often the descriptors are listed if none of the sockets is
-// among them. A list is not made in one moment: a program that duplicates its
-// descriptor and closes the first (as Go's net.FileConn does) may show neither. If the
-// listener were turned away, azptend would learn nothing of its jobs.
+// descriptorTries is how often the descriptors are listed if none of the sockets is among
+// them. A list is not atomic: if a program duplicates its descriptor and closes the first
+// (as Go's net.FileConn does), it may contain neither. If the listener's connection were
+// rejected, azptend would not learn about its jobs.
 const descriptorTries = 5
 
-// findSocket lists the descriptors once. A process loses its descriptors before they
-// are closed: if it has any, it was alive, and so were its connections.
+// findSocket lists the descriptors once. A process that ends loses its descriptors before
+// their files are closed. So if it has any, its connections are open.
 func (c *Child) findSocket(sockets map[string]int) (int, error) {
 	dir := "/proc/" + strconv.Itoa(c.pid) + "/fd"
 	names, err := os.ReadDir(dir)
@@ -80,7 +79,7 @@ func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]in
 		if diagErr == nil {
 			inode, answered = diag.inode(remote, ours)
 		}
-		// One of many connections may fall between two pieces of the table.
+		// The kernel returns the table in pieces, and a connection may be missing.
 		for try := 0; !answered && inode == "" && try < descriptorTries; try++ {
 			var err error
 			if inode, err = listedInode(remote, ours); err != nil {
@@ -94,7 +93,7 @@ func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]in
 	return sockets, nil
 }
 
-// listedInode looks for the socket of a connection in the tables of all connections.
+// listedInode finds the socket of a connection in the tables of all connections.
 func listedInode(local, remote netip.AddrPort) (string, error) {
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		table, err := os.ReadFile(file)
@@ -111,9 +110,9 @@ func listedInode(local, remote netip.AddrPort) (string, error) {
 	return "", nil
 }
 
-// socketInode finds a connection in the form of /proc/net/tcp and tcp6:
-// "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …",
-// addresses as hexadecimal of the machine's words.
+// socketInode finds a connection in a table like /proc/net/tcp and tcp6:
+// "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …". Addresses
+// are hexadecimal 32-bit words in the machine's byte order.
 func socketInode(table []byte, local, remote netip.AddrPort) (string, bool) {
 	rows := bufio.NewScanner(bytes.NewReader(table))
 	for rows.Scan() {

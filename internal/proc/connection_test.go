@@ -18,8 +18,8 @@ import (
 )
 
 func init() {
-	// connect connects to 127.0.0.1:args[1] and holds the connection, from an
-	// IPv4 socket as most programs do or from a dual-mode one as .NET does.
+	// connect connects to 127.0.0.1:args[1], from an IPv4 socket as most programs do, or
+	// from a dual-mode socket as .NET does, and keeps the connection open.
 	programs["connect"] = func(args []string) int {
 		var port int
 		must(fmt.Sscan(args[1], &port))
@@ -42,7 +42,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 	l := must(net.Listen("tcp4", "127.0.0.1:0"))
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	stranger := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}})
+	other := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}})
 	kinds := []string{"tcp4"}
 	if _, err := os.Stat("/proc/net/tcp6"); err == nil {
 		kinds = append(kinds, "dual-mode")
@@ -57,7 +57,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 			want         bool
 		}{
 			"the child that connected":    {c, ours, theirs, true},
-			"another child":               {stranger, ours, theirs, false},
+			"another child":               {other, ours, theirs, false},
 			"the child, for our own side": {c, theirs, ours, false},
 			"a connection there is not":   {c, ours, netip.AddrPortFrom(theirs.Addr(), 1), false},
 		} {
@@ -78,20 +78,20 @@ var connectionScene = withInit(func(h *host, init *Init) {
 		conn.Close()
 	}
 
-	// The host itself connects: what a job that lies about jobs would do.
+	// Another process connects, as a job could do to send false notifications.
 	own := must(net.Dial("tcp4", l.Addr().String()))
 	conn := must(l.Accept())
-	if got, err := stranger.FindConnection(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got >= 0 || err != nil {
+	if got, err := other.FindConnection(addr(conn.LocalAddr()), []netip.AddrPort{addr(conn.RemoteAddr())}); got >= 0 || err != nil {
 		h.Errorf("the host's own connection is the child's: %v, %v", got, err)
 	}
 	own.Close()
 	conn.Close()
 	nobody := netip.AddrPortFrom(addr(l.Addr()).Addr(), 1)
 	if got, answered := diagSocket(addr(l.Addr()), nobody); got != "" || !answered {
-		h.Errorf("the socket that listens is taken for a connection: %q, %v", got, answered)
+		h.Errorf("the listening socket counts as a connection: %q, %v", got, answered)
 	}
-	must(0, stranger.Signal(syscall.SIGKILL))
-	<-stranger.Done()
+	must(0, other.Signal(syscall.SIGKILL))
+	<-other.Done()
 })
 
 // diagSocket asks the kernel for one connection's socket.
@@ -101,8 +101,8 @@ func diagSocket(local, remote netip.AddrPort) (inode string, answered bool) {
 	return d.inode(local, remote)
 }
 
-// eventuallyListed looks through the tables until they have the connection: while
-// many others come and go, one look may miss it (see descriptorTries).
+// eventuallyListed reads the tables until they contain the connection: one read may miss it
+// while connections are opened and closed (see descriptorTries).
 func eventuallyListed(h *host, local, remote netip.AddrPort) (inode string, err error) {
 	for inode == "" && err == nil && h.ctx.Err() == nil {
 		inode, err = listedInode(local, remote)
@@ -116,7 +116,7 @@ func init() { hosts["TestFindConnection"] = connectionScene }
 
 func TestFindConnection(t *testing.T) { runScene(t, connectionScene) }
 
-// hexAddr writes an address as the kernel does, for the fuzz test's round trip.
+// hexAddr formats an address as the kernel does, for the round trip of the fuzz test.
 func hexAddr(a netip.AddrPort) string {
 	b := a.Addr().AsSlice()
 	var s strings.Builder
@@ -178,7 +178,7 @@ func FuzzParseStat(f *testing.F) {
 	f.Add(7, "a) Z 1 (b", "Z", 2, 3)
 	f.Add(2147483647, ")", "X", 0, -1)
 	f.Fuzz(func(t *testing.T, pid int, comm, state string, parent, group int) {
-		_, _ = parseStat([]byte(comm)) // anything at all must not panic
+		_, _ = parseStat([]byte(comm)) // must not panic
 		if len(state) != 1 || state[0] < 'A' || state[0] > 'z' {
 			return
 		}

@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// shells do not forward signals to the command that they wait for.
+// shells are programs that do not forward signals to the command that they wait for.
 var shells = []string{"sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "yash", "zsh"}
 
-// DeafShell is the program of the process with id 1, if that is a shell that started
-// azptend, waits for it, and does not catch SIGTERM: the kernel then delivers none to it,
-// and nobody forwards one. It is "" otherwise. A command beside azptend (docker exec) sees
-// it too.
+// DeafShell returns the program of PID 1 if that is a shell that started azptend, waits for
+// it, and does not catch SIGTERM; otherwise "". The kernel does not deliver SIGTERM to such
+// a PID 1, so azptend does not get it either. This also works in a command beside azptend
+// (docker exec).
 func DeafShell() string {
 	shell := programOf(1)
 	if os.Getpid() == 1 || !slices.Contains(shells, shell) || catches(1, syscall.SIGTERM) {
@@ -36,11 +36,12 @@ func DeafShell() string {
 	return ""
 }
 
-// statusSize holds what a process's status has up to its signals, with a long list of
-// groups.
+// statusSize is enough for /proc/PID/status up to the line SigCgt, also with a long list
+// of groups.
 const statusSize = 16 << 10
 
-// catches says that a process has a handler for a signal, or that this is not known.
+// catches says whether a process has a handler for a signal. It is true if that is not
+// known.
 func catches(pid int, signal syscall.Signal) bool {
 	status, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, statusSize))
 	if err != nil {

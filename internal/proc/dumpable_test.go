@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	// hold says its pid, undumpable or not, and waits to be killed.
+	// hold becomes undumpable if asked, writes its pid, and waits to be killed.
 	programs["hold"] = func(args []string) int {
 		if args[0] == "undumpable" {
 			must(0, MakeUndumpable())
@@ -26,8 +26,8 @@ func init() {
 	}
 }
 
-// A job is a process of the same user. It can read what its neighbour was started
-// with, unless the neighbour is undumpable.
+// A job is a process of the same user. It can read another process's environment, unless
+// that process is undumpable.
 func jobLooksAround(h *host) {
 	for state, closed := range map[string]bool{"dumpable": false, "undumpable": true} {
 		r, w := pipe()
@@ -47,7 +47,7 @@ func jobLooksAround(h *host) {
 		_ = cmd.Wait()
 	}
 
-	// And what an undumpable process itself needs still works.
+	// What azptend does still works in an undumpable process.
 	must(0, MakeUndumpable())
 	withInit(func(h *host, init *Init) {
 		c := start(init, Spec{Path: "/bin/sleep", Args: []string{"60"}})
@@ -61,7 +61,7 @@ func jobLooksAround(h *host) {
 	})(h)
 }
 
-// connected is the one thing for which azptend looks into its child.
+// connected checks FindConnection, which reads the child's descriptors.
 func connected(h *host, init *Init) {
 	l := must(net.Listen("tcp4", "127.0.0.1:0"))
 	defer l.Close()
@@ -88,7 +88,7 @@ func readSecretOf(pid int, file string) error {
 	}
 	defer f.Close()
 	if file == "mem" {
-		return nil // open is where ptrace's rules are applied
+		return nil // the kernel checks the permission in open
 	}
 	b := make([]byte, 1<<12)
 	n, err := f.Read(b)
@@ -100,12 +100,12 @@ func readSecretOf(pid int, file string) error {
 
 func init() { hosts["TestUndumpable"] = jobLooksAround }
 
-// As root nothing is closed to anybody, so the whole scene plays as nobody.
+// TestUndumpable runs as the user nobody, because root can read everything.
 func TestUndumpable(t *testing.T) {
 	t.Parallel()
 	cmd := hostCommand(t, jobLooksAround)
 	if os.Getuid() == 0 {
-		// The test binary's folder is root's alone.
+		// Only root can read the directory of the test binary.
 		dir, err := os.MkdirTemp("/tmp", "proc-test")
 		if err != nil {
 			t.Fatal(err)

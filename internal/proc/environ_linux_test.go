@@ -25,7 +25,7 @@ func init() {
 	}
 }
 
-// endlessLength is more than an exec can pass on, and little enough to read.
+// endlessLength is more than an exec can pass on, and can still be read quickly.
 const endlessLength = 64 << 20
 
 // memoryMap is the kernel's prctl_mm_map (linux/prctl.h).
@@ -36,8 +36,8 @@ type memoryMap struct {
 	auxvSize, exe                                                     uint32
 }
 
-// nameMemory makes a large piece of memory this process's arguments and
-// environment. That takes no privilege.
+// nameMemory declares a large piece of memory to be this process's arguments and
+// environment. That needs no privilege.
 func nameMemory() error {
 	memory, err := syscall.Mmap(-1, 0, endlessLength, syscall.PROT_READ, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
@@ -64,8 +64,8 @@ func nameMemory() error {
 	return err
 }
 
-// TestEndlessEnvironment: a job's process can name any memory of its own as its
-// environment. azptend, which looks at such processes, does not read all of that.
+// TestEndlessEnvironment: a process can declare any of its memory to be its environment.
+// azptend reads at most maxExecSize bytes of it.
 func TestEndlessEnvironment(t *testing.T) { runScene(t, endlessEnvironment) }
 
 var endlessEnvironment = withInit(func(h *host, init *Init) {
@@ -78,7 +78,7 @@ var endlessEnvironment = withInit(func(h *host, init *Init) {
 	w.Close()
 	var pid int
 	if _, err := fmt.Fscan(r, &pid); err != nil {
-		return // this kernel cannot do it (CONFIG_CHECKPOINT_RESTORE)
+		return // the kernel does not support it (CONFIG_CHECKPOINT_RESTORE)
 	}
 	if found := infoOf(pid); len(found.Args()) > 0 || len(found.Environ()) > 0 {
 		h.Errorf("%d arguments and %d variables were read", len(found.Args()), len(found.Environ()))

@@ -16,26 +16,26 @@ import (
 	"time"
 )
 
-// Info describes a process that this one did not start. What may be long is read only
-// when it is asked for, and is not kept: a job can leave thousands of processes that
-// show megabytes each.
+// Info describes a process that this one did not start. The functions read from /proc when
+// they are called, and the result is not stored: a job can leave thousands of processes
+// with megabytes of arguments each.
 type Info struct {
 	Pid     int
-	Program string          // its executable file, by its path in the process's own mount namespace
-	UID     int             // its real user; -1 where that or the program is not known
-	Args    func() []string // with its own name; nil where they may not be read
-	Environ func() []string // what it was started with; nil where it may not be read
-	// Stat looks at a directory as the process itself would find it: in its mount
-	// namespace, below its root directory. A path alone proves nothing: other
-	// containers use the same paths.
+	Program string          // path of its executable in the process's mount namespace
+	UID     int             // its real user; -1 if that or the program is not known
+	Args    func() []string // with argv[0]; nil if they may not be read
+	Environ func() []string // its initial environment; nil if it may not be read
+	// Stat is os.Stat of a directory as the process sees it: in its mount namespace, below
+	// its root directory. Other containers use the same paths, so a path alone proves
+	// nothing.
 	Stat func(dir string) (fs.FileInfo, error)
 	// OtherMountNamespace says whether the process is known to be in another mount
 	// namespace.
 	OtherMountNamespace func() bool
 }
 
-// infoOf reads what can be known of a process. What this process, or the user that
-// its thread acts as, may not read stays empty.
+// infoOf describes a process. Fields that the user of the calling thread may not read are
+// empty.
 func infoOf(pid int) Info {
 	i := Info{
 		Pid: pid, Program: executable(pid), UID: -1,
@@ -44,14 +44,14 @@ func infoOf(pid int) Info {
 		Stat:                func(dir string) (fs.FileInfo, error) { return statInside(pid, dir) },
 		OtherMountNamespace: func() bool { return inOtherMountNamespace(pid) },
 	}
-	if i.Program != "" { // half of a machine's processes are threads of the kernel
+	if i.Program != "" { // kernel threads have none: skip the read for them
 		i.UID = realUser(pid)
 	}
 	return i
 }
 
-// programOf is the base name of the program that a process runs: of its executable,
-// or, where that may not be read, of its first argument.
+// programOf is the base name of a process's executable, or of argv[0] if that may not be
+// read.
 func programOf(pid int) string {
 	if exe := executable(pid); exe != "" {
 		return filepath.Base(exe)
@@ -62,18 +62,18 @@ func programOf(pid int) string {
 	return ""
 }
 
-// Ancestor is a process above this one that still runs, like a shell, an init or a
-// wrapper that started it and waits.
+// Ancestor is a process above this one, such as a shell, an init or a wrapper that started
+// it and waits.
 type Ancestor struct {
 	PID     int
-	Program string   // its base name, "" where it cannot be known
-	Environ []string // what it was started with, as far as the user may read it
+	Program string   // base name; "" if it is not known
+	Environ []string // its initial environment; nil if the user may not read it
 }
 
-// Ancestors are the processes from this one's parent up to PID 1 of its pid
-// namespace, and PID 1 if this process was put beside it (docker exec). They are
-// described as a process of user could read them; nil is the user that we are. A
-// process of our own program makes itself undumpable, and is left out.
+// Ancestors are the processes from this one's parent up to PID 1 of its pid namespace, and
+// also PID 1 if this process was started beside it (docker exec). Environ is what user can
+// read; nil is this process's user. Processes of azptend itself are left out, because they
+// make themselves undumpable.
 func Ancestors(user *User) []Ancestor {
 	table, err := processes()
 	if err != nil {
@@ -95,9 +95,9 @@ func Ancestors(user *User) []Ancestor {
 	return all
 }
 
-// Find lists the processes for which is says true, except for this one, its
-// ancestors and its descendants: those of a previous run, which nobody waits for any
-// more. Where processes cannot be listed there are none.
+// Find lists the processes for which is returns true, without this one, its ancestors and
+// its descendants. Those are processes of a previous run. It returns nil if processes
+// cannot be listed.
 func (i *Init) Find(is func(Info) bool) []Info {
 	table, err := processes()
 	if err != nil {
@@ -125,26 +125,25 @@ func (i *Init) Find(is func(Info) bool) []Info {
 	return found
 }
 
-// ForeignProcess is a process that somebody else started. It is watched and signalled
-// through a pidfd, so that a new process with the same pid is never mistaken for it.
+// ForeignProcess is a process that this Init did not start. It is watched and signalled
+// through a pidfd, so that a later process with the same pid is not confused with it.
 type ForeignProcess struct {
 	watched
 	fd *pidfd
 }
 
-// errPidReused says that a pid may mean another process by now.
+// errPidReused says that another process may have the pid now.
 var errPidReused = errors.New("it has exited, and another process may have its pid")
 
-// Adopt begins to watch a process that is not this one's child. It calls is once
-// more, about the very process that it watches: the one that Find listed may have
-// ended since.
+// Adopt begins to watch a process that is not a child of this one. It calls is again for
+// the process that it watches: the one that Find listed may have ended.
 func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
 	fd, err := openPidfd(pid)
 	if err != nil {
 		return nil, err
 	}
-	// The pid cannot be given out again before the process has ended. So what is read
-	// is true of this process if it has not ended after the reading.
+	// The pid cannot be reused before the process has ended. So if it has not ended after
+	// the reads, they were about this process.
 	if proven := is(infoOf(pid)); !proven || fd.hasEnded() {
 		fd.close()
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, errPidReused)
@@ -157,11 +156,11 @@ func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
 	return p, nil
 }
 
-// Signal sends sig to the process. One that has ended is no error.
+// Signal sends sig to the process. It returns nil if the process has ended.
 func (p *ForeignProcess) Signal(sig syscall.Signal) error { return p.fd.signal(sig) }
 
-// HasDescendant says whether a program of this name runs below the process, and
-// whether a process runs below that.
+// HasDescendant says whether a program of this name runs below the process, and whether
+// another process runs below that program.
 func (p *ForeignProcess) HasDescendant(name string) (has, busy bool, err error) {
 	return hasDescendant(p.pid, name)
 }
@@ -171,24 +170,23 @@ func (p *ForeignProcess) FindConnection(netip.AddrPort, []netip.AddrPort) (int, 
 	return -1, errors.New("cannot list the connections of a process that azptend did not start")
 }
 
-// KillTree sends SIGKILL to the process, its group and its descendants, as far as
-// they can be told: what leaves the group and loses its parent goes to the system's
-// init, and cannot be found.
+// KillTree sends SIGKILL to the process, its group and its descendants. It cannot find a
+// process that left the group and lost its parent: that is a child of the system's init.
 func (p *ForeignProcess) KillTree(ctx context.Context) int {
 	return KillTrees(ctx, []*ForeignProcess{p})
 }
 
-// KillTrees is KillTree for many processes, of which a job can leave thousands. It
-// reads the process table once for all of them.
+// KillTrees is KillTree for many processes: a job can leave thousands. It reads the process
+// table once for all of them.
 func KillTrees(ctx context.Context, all []*ForeignProcess) int {
-	var known []process // descendants that have lost their ancestor to an earlier round
+	var known []process // found in an earlier round: their ancestors may have been killed
 	return killAll(ctx, func() []process {
 		known = victimsOf(all, known)
 		return known
 	}, func() <-chan struct{} { return nil })
 }
 
-// victimsOf lists what KillTrees has to kill now, what it found before included.
+// victimsOf lists the processes that KillTrees has to kill now, including the known ones.
 func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 	ended := map[int]bool{} // before the table is read
 	for _, p := range all {
@@ -205,14 +203,14 @@ func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 	}
 	for _, q := range table {
 		parents[q.pid] = q.parent
-		if ended[q.pid] && !q.zombie { // another process has this number now
+		if ended[q.pid] && !q.zombie { // another process has this pid now
 			delete(roots, q.pid)
 		}
 	}
 	for _, q := range known {
 		mine[identity{q.pid, q.start}] = true
 	}
-	below := map[int]bool{} // for each process that was looked at: whether it descends from a root
+	below := map[int]bool{} // results of descends, by pid
 	for _, q := range table {
 		if !q.zombie && (mine[identity{q.pid, q.start}] || roots[q.group] || descends(q.pid, roots, parents, below)) {
 			found = append(found, q)
@@ -221,7 +219,8 @@ func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 	return found
 }
 
-// descends says whether a process is one of the roots, or descends from one.
+// descends says whether a process is one of the roots or descends from one. It stores
+// results in known.
 func descends(pid int, roots map[int]bool, parents map[int]int, known map[int]bool) (is bool) {
 	var path []int
 	for ; ; pid = parents[pid] {
@@ -229,7 +228,7 @@ func descends(pid int, roots map[int]bool, parents map[int]int, known map[int]bo
 		if is = answer || roots[pid]; has || is || pid <= 0 {
 			break
 		}
-		known[pid] = false // also ends a circle: a table is not read in one moment
+		known[pid] = false // also ends a loop: the table is not an atomic snapshot
 		path = append(path, pid)
 	}
 	for _, p := range path {
@@ -238,13 +237,13 @@ func descends(pid int, roots map[int]bool, parents map[int]int, known map[int]bo
 	return is
 }
 
-// killAll kills victims until there are none or ctx ends, and returns how many it
-// killed. Fewer, called before each look, returns a channel that is closed when a
-// look may find fewer.
-func killAll(ctx context.Context, victims func() []process, fewer func() <-chan struct{}) int {
+// killAll kills victims until there are none or ctx ends, and returns how many it killed.
+// nextChange is called before victims. It returns a channel that is closed when victims may
+// find fewer.
+func killAll(ctx context.Context, victims func() []process, nextChange func() <-chan struct{}) int {
 	killed := map[int]bool{}
 	for {
-		change := fewer()
+		change := nextChange()
 		found := victims()
 		if len(found) == 0 {
 			return len(killed)

@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// adopt finds a process that was there before the Init, with what is below it,
-// and ends it although it is nobody's child here.
+// adopt finds a process from before the Init, with its descendants, and kills it although
+// the Init did not start it.
 func adopt(h *host) {
-	// A shell that has become azptend by exec would have left it such children.
-	mark := "AZPTEND_TEST=survivor"
+	// There are such children if a shell starts azptend with exec.
+	mark := "AZPTEND_TEST=adopted"
 	before := exec.Command("/bin/sh", "-c", "sleep 60 & exec sleep 61")
 	before.Env = []string{"PATH=/usr/bin:/bin", mark}
 	before.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -26,7 +26,7 @@ func adopt(h *host) {
 		return strings.Contains(f.Program, "sleep") || strings.Contains(f.Program, "coreutils")
 	}
 	var found []int
-	for len(found) < 2 { // the shell becomes a sleep in its own time
+	for len(found) < 2 { // until the shell has executed sleep
 		found = nil
 		for _, f := range init.Find(sleeping) {
 			if slices.Contains(f.Environ(), mark) {
@@ -39,15 +39,15 @@ func adopt(h *host) {
 	}
 
 	if _, err := init.Adopt(before.Process.Pid, func(Info) bool { return false }); err == nil {
-		h.Errorf("a process is watched that is not the one that was meant")
+		h.Errorf("adopted a process that is does not accept")
 	}
 	s := must(init.Adopt(before.Process.Pid, sleeping))
 	if has, _, err := s.HasDescendant("sleep"); !has || err != nil {
-		h.Errorf("its descendant is not seen")
+		h.Errorf("its descendant is not found")
 	}
 	select {
 	case <-s.Done():
-		h.Errorf("it is said to have ended")
+		h.Errorf("Done is closed while it runs")
 	default:
 	}
 	if n := s.KillTree(h.ctx); n < 2 {
@@ -55,7 +55,7 @@ func adopt(h *host) {
 	}
 	<-s.Done()
 	if err := s.Signal(syscall.SIGINT); err != nil {
-		h.Errorf("a signal to the dead: %v", err)
+		h.Errorf("a signal after its end: %v", err)
 	}
 	if !alive(ours.Pid()) {
 		h.Errorf("our own child was killed too")
@@ -73,30 +73,29 @@ func init() { hosts["TestAdopt"] = adopt }
 
 func TestAdopt(t *testing.T) { runScene(t, adopt) }
 
-// A number that the kernel has given to somebody else meanwhile is no reason to
-// kill him.
-func TestANumberUsedAgain(t *testing.T) {
-	stranger := exec.Command("/bin/sleep", "60")
-	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := stranger.Start(); err != nil {
+// TestPidReused: a process that has the pid of an ended one is not killed.
+func TestPidReused(t *testing.T) {
+	other := exec.Command("/bin/sleep", "60")
+	other.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
-	pid, ended := stranger.Process.Pid, make(chan struct{})
+	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	pid, ended := other.Process.Pid, make(chan struct{})
 	close(ended)
 
 	if victims := victimsOf([]*ForeignProcess{{watched: watched{pid: pid, done: ended}}}, nil); len(victims) > 0 {
-		t.Errorf("a survivor that has ended would have %v killed, for the stranger %d has its number", victims, pid)
+		t.Errorf("an adopted process has ended, and %v would be killed: %d has its pid", victims, pid)
 	}
-	others := &Init{preexisting: map[int]bool{pid: true}} // not ours by birth: found by its group alone
+	others := &Init{preexisting: map[int]bool{pid: true}} // found only by its group
 	if victims := (&Child{init: others, watched: watched{pid: pid, done: ended}}).victims(); len(victims) > 0 {
-		t.Errorf("a child that has ended would have %v killed, for the stranger %d has its number", victims, pid)
+		t.Errorf("a child has ended, and %v would be killed: %d has its pid", victims, pid)
 	}
 }
 
 func TestDescends(t *testing.T) {
-	// 10 and 20 are roots; 7 and 8 seem to be each other's parent, for the table was not
-	// read in one moment.
+	// 10 and 20 are roots. 7 and 8 are each other's parent, which a table that is not an
+	// atomic snapshot can show.
 	parents := map[int]int{2: 1, 10: 1, 11: 10, 12: 11, 13: 12, 20: 2, 21: 20, 30: 2, 31: 30, 7: 8, 8: 7}
 	known := map[int]bool{}
 	var found []int

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adoptOrphans makes the kernel give orphans below this process to it.
+// adoptOrphans makes this process the parent of orphans below it.
 func adoptOrphans() error {
 	if os.Getpid() == 1 {
 		return nil
@@ -21,7 +21,7 @@ func adoptOrphans() error {
 	return nil
 }
 
-// DisownOrphans gives back the role that NewInit takes: orphans below this process go to the next reaper above it.
+// DisownOrphans undoes adoptOrphans: orphans go to the next reaper above this process.
 func DisownOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot let orphans go to the supervisor: %w", err)
@@ -29,10 +29,9 @@ func DisownOrphans() error {
 	return nil
 }
 
-// MakeUndumpable closes this process's environment, memory and descriptors to other
-// processes of the same user, and ptrace with them. An exec resets it, so it is the
-// first thing that a process with an identity does. Children are not affected
-// (reference/identity.md 6.2).
+// MakeUndumpable denies other processes of the same user to read this process's environment,
+// memory and descriptors, and to ptrace it. An exec resets it, so a process with an identity
+// calls it first. Children are not affected (reference/identity.md 6.2).
 func MakeUndumpable() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot make the process undumpable: %w", err)
@@ -40,12 +39,12 @@ func MakeUndumpable() error {
 	return nil
 }
 
-// inspectCapabilities are those with which a process can read the memory of an
-// undumpable one, or at least its environment. Each of the 41 was tried alone on
-// Linux 6.18: CAP_SYS_PTRACE opens all of it, CAP_SYS_ADMIN and CAP_PERFMON open
-// /proc/PID/environ and maps. The last two follow from the kernel's rules and were
-// not tried: CAP_SYS_MODULE loads code into the kernel, and CAP_SYS_RAWIO opens
-// /dev/mem and /proc/kcore.
+// inspectCapabilities are the capabilities with which a process can read the memory of an
+// undumpable one, or at least its environment. Each of the 41 was tried alone on Linux 6.18:
+// CAP_SYS_PTRACE gives access to everything, CAP_SYS_ADMIN and CAP_PERFMON to
+// /proc/PID/environ and maps. The last two follow from the kernel's rules and were not
+// tried: CAP_SYS_MODULE can load code into the kernel, and CAP_SYS_RAWIO can open /dev/mem
+// and /proc/kcore.
 var inspectCapabilities = []struct {
 	name string
 	bit  int
@@ -54,9 +53,9 @@ var inspectCapabilities = []struct {
 	{"CAP_SYS_MODULE", unix.CAP_SYS_MODULE}, {"CAP_SYS_RAWIO", unix.CAP_SYS_RAWIO},
 }
 
-// CapabilitiesToInspect names the capabilities with which this process's children
-// can read its memory nevertheless. Root's children have what the bounding set
-// allows, others what is ambient. Containers usually run without any of these.
+// CapabilitiesToInspect names the capabilities that let this process's children read its
+// memory although it is undumpable. Root's children have the capabilities of the bounding
+// set, others the ambient ones. Containers usually have none of these.
 func CapabilitiesToInspect() []string {
 	var names []string
 	for _, c := range inspectCapabilities {
@@ -72,21 +71,20 @@ func CapabilitiesToInspect() []string {
 	return names
 }
 
-// closeInheritedOnExec keeps what this process inherited beyond its three streams
-// from its children: a job has no use for a platform's descriptors. Go closes its
-// own at exec anyway. Kernels before 5.11 lack the call; there they stay open.
+// closeInheritedOnExec keeps children from inheriting descriptors that this process
+// inherited, except the three standard streams. Go's own descriptors have the flag already.
+// Kernels before 5.11 lack the call; there the descriptors stay open.
 func closeInheritedOnExec() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
 
 const (
-	// oomPreference is added to the score of a child, and of what it starts, for the
-	// case that the kernel runs out of memory: half of the memory. So azptend, which
-	// is small, survives a job of many processes that are smaller still.
+	// oomPreference is added to the OOM score of a child, which the child's processes
+	// inherit. It counts like half of the memory, so the kernel kills them before azptend,
+	// even if each of them is small.
 	oomPreference = 500
 	maxOOMScore   = 1000 // the kernel's limit
 )
 
-// preferInOOM makes the kernel kill a child before this process when memory runs
-// out.
+// preferInOOM makes the kernel kill a child before this process if memory runs out.
 func preferInOOM(pid int) error {
 	ours, err := os.ReadFile("/proc/self/oom_score_adj")
 	if err != nil {

@@ -17,10 +17,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// An Init reaps every child of its process, and so would steal those of the test
-// binary's own os/exec. Every test that needs one therefore runs in a host: this
-// binary again, as "proc.test be NAME", with NAME in hosts. The programs that a
-// host starts are this binary again too, or the system's shell.
+// An Init reaps all children of its process, also those that the test binary starts with
+// os/exec. So a test that needs an Init runs in a process of its own, a host: this binary as
+// "proc.test be NAME", with NAME in hosts. A host starts this binary again, or the shell.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "be" {
 		os.Exit(runHelper(os.Args[2], os.Args[3:]))
@@ -28,11 +27,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// hosts are the scenes that need a process of their own. Each is run by the test
-// of the same name; what it finds wrong it says with h.Errorf.
+// hosts are the functions that need a process of their own, by the name of their test. They
+// report failures with h.Errorf.
 var hosts = map[string]func(*host){}
 
-// host is the process a scene runs in.
+// host is the process that a scene runs in.
 type host struct {
 	failed bool
 	ctx    context.Context
@@ -43,7 +42,7 @@ func (h *host) Errorf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// must ends the scene at an error that leaves nothing to test.
+// must panics if a call fails that the scene needs.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -51,8 +50,8 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// withInit runs a scene that needs an Init, and looks afterwards whether it left
-// a goroutine, a process or a zombie behind.
+// withInit runs a scene with an Init, and then checks that it left no goroutine, process or
+// zombie.
 func withInit(scene func(*host, *Init)) func(*host) {
 	return func(h *host) {
 		init := must(NewInit())
@@ -69,17 +68,17 @@ func withInit(scene func(*host, *Init)) func(*host) {
 	}
 }
 
-// patience bounds a scene: a hang is a failure, and shows its goroutines.
-const patience = time.Minute
+// sceneTimeout bounds a scene. A scene that hangs prints its goroutines and fails.
+const sceneTimeout = time.Minute
 
 func runHelper(name string, args []string) int {
 	if program, is := programs[name]; is {
 		return program(args)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), sceneTimeout)
 	defer cancel()
 	h := &host{ctx: ctx}
-	watchdog := time.AfterFunc(patience, func() {
+	watchdog := time.AfterFunc(sceneTimeout, func() {
 		buf := make([]byte, 1<<20)
 		fmt.Fprintf(os.Stderr, "the scene hangs:\n%s\n", buf[:runtime.Stack(buf, true)])
 		os.Exit(3)
@@ -92,7 +91,7 @@ func runHelper(name string, args []string) int {
 	return 0
 }
 
-// runScene runs a scene in a host and fails the test with what it says.
+// runScene runs a scene in a host. If it fails, the test fails with its output.
 func runScene(t *testing.T, scene func(*host)) {
 	t.Helper()
 	t.Parallel()
@@ -109,7 +108,7 @@ func hostCommand(t *testing.T, _ func(*host)) *exec.Cmd {
 	return cmd
 }
 
-// quickEnd keeps the race detector from sleeping a second at each exit.
+// quickEnd keeps the race detector from sleeping for a second at each exit.
 const quickEnd = "GORACE=atexit_sleep_ms=0"
 
 func testBinary(t *testing.T) string {
@@ -121,7 +120,7 @@ func testBinary(t *testing.T) string {
 	return path
 }
 
-// testProgram is this binary as one of programs.
+// testProgram runs this binary as one of programs.
 func testProgram(program string, args ...string) Spec {
 	return Spec{
 		Path: must(os.Executable()), Args: append([]string{"be", program}, args...),
@@ -129,7 +128,7 @@ func testProgram(program string, args ...string) Spec {
 	}
 }
 
-// sh is a shell script. Start-up of a shell costs a twentieth of ours.
+// sh runs a shell script. A shell starts twenty times as fast as this binary.
 func sh(script string, args ...string) Spec {
 	return Spec{
 		Path: "/bin/sh", Args: append([]string{"-c", script, "sh"}, args...),
@@ -137,19 +136,18 @@ func sh(script string, args ...string) Spec {
 	}
 }
 
-// programs are what the scenes start. Descriptor 3, where one is passed, is a
-// pipe to the host: programs write what they are to it when they are ready.
+// programs are what the scenes start. Descriptor 3, if there is one, is a pipe to the host.
+// A program writes its pid to it when it is ready.
 var programs = map[string]func(args []string) int{
-	// block says its pid and waits to be killed.
+	// block writes its pid and waits to be killed.
 	"block": func([]string) int {
 		fmt.Fprintf(os.NewFile(3, "ready"), "%d\n", os.Getpid())
 		forever()
 		return 0
 	},
-	// double starts itself twice over, as a daemon does, in a session of its own;
-	// then it waits like any server.
+	// double forks twice, as a daemon does, in a session of its own. Then it waits.
 	"double": func(args []string) int {
-		if len(args) > 0 { // the one in between
+		if len(args) > 0 { // the process in between
 			detach("block")
 			return 0
 		}
@@ -199,7 +197,7 @@ func pipe() (r, w *os.File) {
 	return r, w
 }
 
-// start starts s, and closes the host's copies of the files it passes on.
+// start starts s, and closes the host's copies of the files that it passes on.
 func start(init *Init, s Spec) *Child {
 	c := must(init.Start(context.Background(), s))
 	for _, f := range s.Extra {
@@ -218,7 +216,7 @@ func alive(pid int) bool {
 	return err == nil && !p.zombie
 }
 
-// untilOrphans waits until the Init has reaped n processes it did not start.
+// untilOrphans waits until the Init has reaped n processes that it did not start.
 func untilOrphans(init *Init, n int) {
 	for {
 		soon := init.nextReap()
@@ -229,7 +227,7 @@ func untilOrphans(init *Init, n int) {
 	}
 }
 
-// orphanCount is how many processes were reaped that the Init had not started.
+// orphanCount is how many processes the Init reaped that it did not start.
 func (i *Init) orphanCount() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()

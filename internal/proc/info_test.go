@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-// TestLookInto: a path is looked up as the process itself would find it.
-func TestLookInto(t *testing.T) {
+// TestStatInside: a path is resolved as the process sees it.
+func TestStatInside(t *testing.T) {
 	here, there := t.TempDir(), t.TempDir()
 	if err := os.Mkdir(filepath.Join(there, "below"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// A link of theirs leads below their root directory, not below ours.
+	// A link in their root directory is resolved below it.
 	if err := os.Symlink(here, filepath.Join(there, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestLookInto(t *testing.T) {
 		t.Errorf("what is not there: %v", err)
 	}
 
-	// The same on a kernel that cannot look up a path below another root directory.
+	// The same on a kernel without openat2.
 	root, err := os.Open("/")
 	if err != nil {
 		t.Fatal(err)
@@ -75,8 +75,8 @@ func TestLookInto(t *testing.T) {
 	}
 }
 
-// TestKillListedProcess: SIGKILL goes to the process that was listed, and not to
-// one that was given its number since.
+// TestKillListedProcess: SIGKILL goes to the listed process, and not to a later one with its
+// pid.
 func TestKillListedProcess(t *testing.T) {
 	sleep := exec.Command("/bin/sleep", "600")
 	if err := sleep.Start(); err != nil {
@@ -103,7 +103,7 @@ func TestKillListedProcess(t *testing.T) {
 	}
 }
 
-// TestRealUser: a process is known by its real user, whatever its program is named.
+// TestRealUser: the real user is found, whatever the program is called.
 func TestRealUser(t *testing.T) {
 	if got := realUser(os.Getpid()); got != os.Getuid() {
 		t.Errorf("our own: %d, want %d", got, os.Getuid())

@@ -12,15 +12,14 @@ import (
 	"syscall"
 )
 
-// Init owns the process's children: it starts them, and reaps them and every orphan
-// that the kernel hands over. A process has one Init; two would steal statuses from
-// each other.
+// Init starts this process's children, and reaps them and the orphans that the kernel
+// assigns to it. A process must have only one Init: two would take each other's statuses.
 type Init struct {
 	mu          sync.Mutex
 	children    map[int]*Child
-	preexisting map[int]bool               // children this process had before it had an Init
-	forking     map[int]bool               // threads between a fork and the entry of its child
-	unclaimed   map[int]syscall.WaitStatus // of unknown pids, while a thread is forking
+	preexisting map[int]bool               // children from before NewInit
+	forking     map[int]bool               // threads that fork, until the child is in children
+	unclaimed   map[int]syscall.WaitStatus // statuses of unknown pids, while a thread is forking
 	orphans     int
 	reaped      chan struct{}                                                         // closed and replaced at each reap
 	forkExec    func(path string, argv []string, attr *syscall.ProcAttr) (int, error) // syscall.ForkExec, except in tests
@@ -30,10 +29,9 @@ type Init struct {
 	stopped chan struct{}
 }
 
-// NewInit takes over the reaping of this process's children. If the process is not
-// PID 1, it also asks the kernel for its descendants' orphans. Where that is not
-// possible (macOS), orphans go to the system's init, and KillTree reaches only the
-// child's process group.
+// NewInit begins to reap this process's children. If the process is not PID 1, it also
+// becomes the subreaper of its descendants. If that is not possible (macOS), orphans go to
+// the system's init, and KillTree only kills the child's process group.
 func NewInit() (*Init, error) {
 	if err := adoptOrphans(); err != nil {
 		return nil, err
@@ -46,7 +44,7 @@ func NewInit() (*Init, error) {
 		forkExec:    syscall.ForkExec,
 		preexisting: currentChildren(),
 		reaped:      make(chan struct{}),
-		sigchld:     make(chan os.Signal, 1), // SIGCHLD is coalesced anyway; reap drains
+		sigchld:     make(chan os.Signal, 1), // one is enough: reap collects all
 		stop:        make(chan struct{}),
 		stopped:     make(chan struct{}),
 	}
@@ -64,7 +62,7 @@ func (i *Init) Close() {
 
 func (i *Init) loop() {
 	defer close(i.stopped)
-	i.reap() // for those that ended before SIGCHLD was caught
+	i.reap() // children that ended before SIGCHLD was caught
 	for {
 		select {
 		case <-i.sigchld:
@@ -86,7 +84,7 @@ func (i *Init) reap() {
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
-		if err != nil || pid <= 0 { // ECHILD, or nobody has ended
+		if err != nil || pid <= 0 { // ECHILD, or no child has ended
 			break
 		}
 		reaped = true
@@ -102,8 +100,8 @@ func (i *Init) broadcastReap() {
 	i.reaped = make(chan struct{})
 }
 
-// deliver gives a status to its child. While a process is being started, the status
-// of an unknown pid may be that process's. It is kept until that is known.
+// deliver gives a status to its child. While a fork runs, the status of an unknown pid may
+// be of that child, so it is kept until the fork has returned.
 func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	child, ours := i.children[pid]
 	if !ours {
@@ -119,11 +117,11 @@ func (i *Init) deliver(pid int, ws syscall.WaitStatus) {
 	close(child.done)
 }
 
-// maxUnclaimed bounds what is kept while a start hangs. A child is entered within
-// microseconds of its exec, so only the latest statuses matter.
+// maxUnclaimed bounds the statuses that are kept while a start hangs. A fork returns within
+// microseconds of the exec, so only the latest statuses matter.
 const maxUnclaimed = 4096
 
-// countUnclaimed counts the statuses that no child has claimed as orphans'.
+// countUnclaimed counts the statuses that no child has claimed as those of orphans.
 func (i *Init) countUnclaimed() {
 	i.orphans += len(i.unclaimed)
 	clear(i.unclaimed)
@@ -136,8 +134,8 @@ func (i *Init) nextReap() <-chan struct{} {
 	return i.reaped
 }
 
-// currentChildren lists this process's children. It has some if a shell started
-// something and then became azptend by exec.
+// currentChildren lists this process's children. There are some if a shell started a
+// process in the background and then azptend with exec.
 func currentChildren() map[int]bool {
 	pids := map[int]bool{}
 	table, _ := processes()
@@ -151,7 +149,7 @@ func currentChildren() map[int]bool {
 
 // otherChildren returns the children of this process without c.
 func (i *Init) otherChildren(c *Child) map[int]bool {
-	forking := i.forkedPids() // first: those that are entered meanwhile are among the children
+	forking := i.forkedPids() // first, so that no child is missed that is added to children meanwhile
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	pids := maps.Clone(i.preexisting)
@@ -166,9 +164,9 @@ func (i *Init) otherChildren(c *Child) map[int]bool {
 	return pids
 }
 
-// KillOrphans is KillTree for processes that belong to no child: they live below this
-// process and descend from none of the children that it started. It is for several
-// children with Spec.OwnsOrphan, whose orphans may have hidden whose they are.
+// KillOrphans is KillTree for processes below this one that descend from none of its
+// children. It is needed with several children and Spec.OwnsOrphan: an orphan can hide which
+// child it belongs to.
 func (i *Init) KillOrphans(ctx context.Context) int {
 	nobody := &Child{init: i}
 	return killAll(ctx, func() []process {

@@ -12,8 +12,8 @@ import (
 )
 
 // Outside Linux there is no subreaper, no /proc, no other user and no way to become
-// undumpable. `azptend run` works there for trying things out, without these
-// protections, and says so when it starts.
+// undumpable. `azptend run` works there for trials, without these protections, and warns
+// about that when it starts.
 
 func unsupported(what string) error {
 	return fmt.Errorf("cannot %s on this system: %w", what, errors.ErrUnsupported)
@@ -21,16 +21,16 @@ func unsupported(what string) error {
 
 func adoptOrphans() error { return nil }
 
-// DisownOrphans has nothing to do here.
+// DisownOrphans does nothing here.
 func DisownOrphans() error { return nil }
 
 // MakeUndumpable always fails here.
 func MakeUndumpable() error { return unsupported("make the process undumpable") }
 
-// CapabilitiesToInspect is empty: MakeUndumpable says what can be read here.
+// CapabilitiesToInspect is always empty here.
 func CapabilitiesToInspect() []string { return nil }
 
-// DeafShell is "": what process 1 is cannot be seen here.
+// DeafShell is always "" here.
 func DeafShell() string { return "" }
 
 func closeInheritedOnExec() {}
@@ -50,7 +50,7 @@ func (c *Child) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
 	return -1, unsupported("list connections")
 }
 
-// pidfd stands for a process; there is no such thing here.
+// pidfd does not exist here.
 type pidfd struct{}
 
 func openPidfd(int) (*pidfd, error) { return nil, unsupported("watch another's process") }
@@ -82,8 +82,8 @@ func (u *User) onForkThread(_ context.Context, _ <-chan struct{}, f func() error
 	return u.Do(f)
 }
 
-// ReserveThreads does nothing here: CheckRunAs has refused any other user.
-func (u *User) ReserveThreads(int) error { return nil }
+// reserveThreads does nothing here, because CheckRunAs refuses other users.
+func (u *User) reserveThreads(int) error { return nil }
 
 // Do runs f, if u is this process's own user.
 func (u *User) Do(f func() error) error {

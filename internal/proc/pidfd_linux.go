@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidfd is a descriptor that stands for one process, not for a pid.
+// pidfd is a file descriptor of a process, which stays valid if its pid is reused.
 type pidfd struct {
 	file *os.File
 	pid  int
@@ -19,7 +19,7 @@ type pidfd struct {
 func openPidfd(pid int) (*pidfd, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
-		err = unix.SetNonblock(fd, true) // so that waiting takes no thread
+		err = unix.SetNonblock(fd, true) // so that the runtime polls it and no thread waits
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, err)
@@ -27,7 +27,7 @@ func openPidfd(pid int) (*pidfd, error) {
 	return &pidfd{file: os.NewFile(uintptr(fd), "pidfd"), pid: pid}, nil
 }
 
-// poll says whether the process behind a pidfd has ended: it is readable then.
+// poll says whether the process of a pidfd has ended: the pidfd is readable then.
 func poll(fd uintptr) (ended bool, err error) {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 	return n > 0, err
@@ -45,7 +45,7 @@ func (d *pidfd) await() {
 	})
 }
 
-// hasEnded says whether the process has ended, or may have.
+// hasEnded says whether the process has ended. It is true if that is not known.
 func (d *pidfd) hasEnded() bool {
 	var ended bool
 	var failed error

@@ -16,9 +16,8 @@ import (
 
 func threadID() int { return unix.Gettid() }
 
-// childrenOfThread are the processes that a thread of this process has forked.
-// Orphans are among them only for the main thread: the kernel gives orphans to the
-// first thread that lives. Kernels without CONFIG_PROC_CHILDREN have no such list.
+// childrenOfThread are the processes that a thread of this process has forked. For the main
+// thread they include orphans. The list is empty on kernels without CONFIG_PROC_CHILDREN.
 func childrenOfThread(thread int) (pids []int) {
 	list, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(thread) + "/children")
 	if err != nil {
@@ -32,7 +31,7 @@ func childrenOfThread(thread int) (pids []int) {
 	return pids
 }
 
-// processes reads the process table. Processes that end meanwhile are left out.
+// processes reads the process table, without processes that end meanwhile.
 func processes() ([]process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -57,8 +56,7 @@ func processes() ([]process, error) {
 	return table, nil
 }
 
-// processOf reads one row of the process table, through a buffer that can be used
-// again for the next one.
+// processOf reads one row of the process table. The buffer can be reused for the next row.
 func processOf(pid int, buffer []byte) (process, error) {
 	stat, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/stat", buffer)
 	if err != nil {
@@ -67,9 +65,9 @@ func processOf(pid int, buffer []byte) (process, error) {
 	return parseStat(stat)
 }
 
-// readPrefix reads as much of a file as fits into the buffer. The kernel makes up
-// these files in one piece. A start looks through all processes several times: what
-// that leaves to the garbage collector stays resident as long as azptend runs.
+// readPrefix reads as much of a file as fits into the buffer, with one read: the kernel
+// returns these files in one piece. Callers reuse the buffer, because a start reads the
+// files of all processes several times, and the garbage would stay in azptend's memory.
 func readPrefix(path string, buffer []byte) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -80,13 +78,13 @@ func readPrefix(path string, buffer []byte) ([]byte, error) {
 	return buffer[:n], err
 }
 
-// startTimeField is where /proc/PID/stat has the start time, counted from the state,
+// startTimeField is the index of the start time in /proc/PID/stat, counted from the state,
 // which is field 3 of proc_pid_stat(5).
 const startTimeField = 22 - 3
 
-// parseStat reads the first five fields of /proc/PID/stat, and the 22nd:
-// "pid (comm) state ppid pgrp …". The command may hold spaces and parentheses;
-// the last ")" ends it.
+// parseStat reads the first five fields and the 22nd of /proc/PID/stat:
+// "pid (comm) state ppid pgrp …". The command may contain spaces and parentheses; it ends
+// at the last ")".
 func parseStat(stat []byte) (process, error) {
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if open < 1 || end < open {
@@ -122,7 +120,7 @@ func parseStat(stat []byte) (process, error) {
 	return p, nil
 }
 
-// executable is the file that a process runs, "" where that may not be known.
+// executable is the path of a process's executable; "" if it may not be read.
 func executable(pid int) string {
 	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
 	if err != nil {
@@ -131,11 +129,11 @@ func executable(pid int) string {
 	return strings.TrimSuffix(exe, " (deleted)") // an update has moved it
 }
 
-// realUser is a process's real user, -1 where that is not known. A process cannot
-// change it without a privilege. The owner of /proc/PID says less: for an undumpable
-// process it is root.
+// realUser is a process's real user; -1 if it is not known. A process cannot change it
+// without privileges. The owner of /proc/PID is not used, because it is root for an
+// undumpable process.
 func realUser(pid int) int {
-	// The line is the ninth, after a name of at most 64 bytes.
+	// Uid is the ninth line, and the lines before it are short.
 	status, err := readPrefix("/proc/"+strconv.Itoa(pid)+"/status", make([]byte, 512))
 	if err != nil {
 		return -1
@@ -149,14 +147,13 @@ func realUser(pid int) int {
 	return uid
 }
 
-// maxExecSize is the most that Linux lets an exec pass on as arguments and
-// environment together: three quarters of the usual 8 MiB stack.
+// maxExecSize is the maximum size of arguments and environment in an exec: three quarters of
+// the usual 8 MiB stack.
 const maxExecSize = 6 << 20
 
-// stringsOf reads a process's "environ" or "cmdline", nil where that is not
-// permitted. It reads no more than an exec can have passed on: a process may declare
-// any of its memory to be its arguments and its environment (PR_SET_MM_MAP),
-// terabytes of zeros too.
+// stringsOf reads a process's "environ" or "cmdline"; nil if that is not permitted. It reads
+// at most maxExecSize bytes, because a process can declare any of its memory, such as
+// terabytes of zeros, to be its arguments and its environment (PR_SET_MM_MAP).
 func stringsOf(pid int, file string) []string {
 	b, err := safefile.ReadFile("/proc/"+strconv.Itoa(pid)+"/"+file, maxExecSize)
 	if err != nil {
@@ -165,8 +162,8 @@ func stringsOf(pid int, file string) []string {
 	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
 }
 
-// statInside looks at a directory as a process finds it. Links on the way lead where
-// they lead for that process.
+// statInside is os.Stat of a directory as a process sees it. Symbolic links are resolved
+// below that process's root directory.
 func statInside(pid int, dir string) (fs.FileInfo, error) {
 	proc := "/proc/" + strconv.Itoa(pid)
 	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
@@ -189,8 +186,8 @@ func statInside(pid int, dir string) (fs.FileInfo, error) {
 	return found.Stat()
 }
 
-// statSameNamespace is statInside for a process that shares mount namespace and root
-// directory with this one, so that a path means the same. For any other it fails.
+// statSameNamespace is statInside without openat2. It works only for a process with the same
+// mount namespace and root directory as this one, where paths are the same.
 func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, error) {
 	theirs, err := root.Stat()
 	if err != nil {
@@ -206,13 +203,13 @@ func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, err
 	return os.Stat(dir)
 }
 
-// inOtherMountNamespace says that a process is known to be in another one.
+// inOtherMountNamespace says that a process is known to be in another mount namespace.
 func inOtherMountNamespace(pid int) bool {
 	theirs, ours := mountNamespace("/proc/"+strconv.Itoa(pid)), mountNamespace("/proc/self")
 	return theirs != "" && ours != "" && theirs != ours
 }
 
-// mountNamespace names a process's mount namespace, "" where that may not be known.
+// mountNamespace identifies a process's mount namespace; "" if it may not be read.
 func mountNamespace(proc string) string {
 	name, _ := os.Readlink(proc + "/ns/mnt")
 	return name

@@ -12,26 +12,25 @@ import (
 	"time"
 )
 
-// Action is what a signal asks azptend to do.
+// Action is what azptend does for a signal.
 type Action string
 
-// The actions. A signal without one keeps Go's default. Nothing calls signal.Notify
-// without a list: that would bring in SIGURG, which Go's scheduler sends to itself
-// dozens of times a second.
+// The actions. Other signals keep Go's default. signal.Notify is never called without a list
+// of signals: that would include SIGURG, which Go's scheduler sends to itself dozens of
+// times a second.
 const (
 	Drain     Action = "drain"     // finish the job, then exit
-	Interrupt Action = "interrupt" // a person at the keyboard: drain, and when repeated, insist
+	Interrupt Action = "interrupt" // Ctrl-C: drain; when repeated, cancel the job, kill it, exit
 	Forward   Action = "forward"   // pass it on to the listener
 	Ignored   Action = "ignored"   // only log it
 )
 
 // signalActions maps each signal that azptend handles to its action.
 //
-// SIGHUP and SIGQUIT stop the listener at once or cancel its job (agent-protocol.md
-// 5.1). Nobody who sends them to PID 1 of a container wants that: for an image
-// whose stop signal is SIGQUIT it means "stop gracefully". SIGUSR1 and SIGUSR2 have
-// no handler in the listener's runtime and would kill it during a job, so they are
-// not forwarded.
+// SIGHUP and SIGQUIT would stop the listener at once or cancel its job (agent-protocol.md
+// 5.1). For azptend they mean a graceful stop, because that is what an image with the stop
+// signal SIGQUIT means by it. SIGUSR1 and SIGUSR2 have no handler in the listener's runtime
+// and would kill it during a job, so they are not forwarded.
 func signalActions() map[syscall.Signal]Action {
 	return map[syscall.Signal]Action{
 		syscall.SIGTERM:  Drain,
@@ -49,38 +48,36 @@ func signalActions() map[syscall.Signal]Action {
 type Signal struct {
 	Signal syscall.Signal
 	Action Action
-	At     time.Time // when it arrived: its reader may be busy
+	At     time.Time // when it arrived; it may be read later
 }
 
-// AsksToEnd says that the signal drains.
+// AsksToEnd says that the signal starts a drain.
 func (s Signal) AsksToEnd() bool { return s.Action == Drain || s.Action == Interrupt }
 
-// maxQueuedAlike is how many signals of one kind wait for a reader. The fourth
-// SIGINT is the last that means more than the one before it. One of each other kind
-// is enough.
+// maxQueuedAlike is how many signals of one kind are queued. The fourth SIGINT is the last
+// one with an effect of its own. Of other kinds, one would be enough.
 const maxQueuedAlike = 4
 
-// Signals are the signals that have arrived. Each subscriber gets all of them in order,
-// whether or not the others read theirs.
+// Signals distributes the signals that arrive. Each subscriber gets all of them in order,
+// independently of the others.
 type Signals struct {
 	mu          sync.Mutex
-	past        []Signal // for those who subscribe later, at most maxQueuedAlike of each kind
+	past        []Signal // for later subscribers; at most maxQueuedAlike of each kind
 	subscribers map[*subscriber]bool
 }
 
-// subscriber is one reader, and the signals that it has not read yet.
+// subscriber has the signals that one reader has not read yet.
 type subscriber struct {
 	waiting []Signal
 	changed chan struct{} // holds a token when a signal was added
 }
 
-// CatchSignals catches the signals that azptend handles, until stop is called. A
-// PID 1 without a handler ignores SIGTERM or dies of it with Go's own exit code, so
-// this comes before any I/O. azptend never calls stop: it catches signals until it
-// exits. Tests do.
+// CatchSignals catches the signals that azptend handles, until stop is called. It is called
+// before any I/O, because without a handler SIGTERM is ignored (as PID 1) or kills azptend.
+// Only tests call stop: azptend catches signals until it exits.
 func CatchSignals() (s *Signals, stop func()) {
-	// Nothing reads SIGPIPE. It is only caught, because a reader of the log that goes
-	// away would end azptend otherwise.
+	// SIGPIPE is caught and never read. Otherwise it would kill azptend if the reader of
+	// the log exits.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	actions := signalActions()
 	if signal.Ignored(syscall.SIGHUP) { // nohup
@@ -90,8 +87,8 @@ func CatchSignals() (s *Signals, stop func()) {
 	done := make(chan struct{})
 	var receiving sync.WaitGroup
 	for sig, action := range actions {
-		// Each signal has a channel of its own: package signal drops what does not fit,
-		// and a job can send many of one kind.
+		// Each signal has its own channel: package signal drops signals if a channel is
+		// full, and a job can send many of one kind.
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, sig)
 		receiving.Go(func() {
@@ -136,8 +133,8 @@ func appendUnlessMany(queue []Signal, one Signal) []Signal {
 	return append(queue, one)
 }
 
-// Subscribe returns a channel with all signals until ctx ends, those included that
-// arrived before. The channel is never closed.
+// Subscribe returns a channel that gets all signals until ctx ends, also those that arrived
+// before. The channel is never closed.
 func (s *Signals) Subscribe(ctx context.Context) <-chan Signal {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,11 +53,11 @@ func TestSignalActions(t *testing.T) {
 	}
 }
 
-// SIGURG is how Go's scheduler interrupts busy goroutines. Under signal.Notify
-// of everything 344 were counted in two seconds.
+// Go's scheduler interrupts busy goroutines with SIGURG. signal.Notify without a list
+// received 344 of them in two seconds.
 func TestSchedulerSignalIsNotCaught(t *testing.T) {
 	urgent := make(chan os.Signal, 1)
-	signal.Notify(urgent, syscall.SIGURG) // to know that there were any
+	signal.Notify(urgent, syscall.SIGURG) // to check that there are any
 	defer signal.Stop(urgent)
 	caught, stop := CatchSignals()
 	defer stop()
@@ -81,7 +81,7 @@ func TestSchedulerSignalIsNotCaught(t *testing.T) {
 	}
 }
 
-// nohup: SIGHUP stays ignored.
+// Under nohup, SIGHUP stays ignored.
 func nohup(h *host) {
 	caught, stop := CatchSignals()
 	defer stop()
@@ -104,8 +104,8 @@ func TestNohup(t *testing.T) {
 	}
 }
 
-// TestSignalFlood: a reader that is busy gets what arrived in the
-// meantime, however often a job has sent something else.
+// TestSignalFlood: a reader that is busy gets the signals that arrived meanwhile, even if a
+// job sent many others.
 func TestSignalFlood(t *testing.T) {
 	caught, stop := CatchSignals()
 	defer stop()
@@ -125,8 +125,8 @@ func TestSignalFlood(t *testing.T) {
 	}
 }
 
-// TestSubscribe: who does not read keeps no signal from the others; each gets all
-// in order, those included that arrived while it was busy, and before it subscribed.
+// TestSubscribe: a subscriber that does not read does not block the others. Each gets all
+// signals in order, also those that arrived while it was busy or before it subscribed.
 func TestSubscribe(t *testing.T) {
 	var signals Signals
 	reading, stop := context.WithCancel(t.Context())

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockDiag asks the kernel for the sockets of single connections, as ss does
-// (sock_diag(7)). That is one look-up in one moment. Reading /proc/net/tcp takes a
-// tenth of a second instead if thousands of connections were closed lately.
+// sockDiag asks the kernel for the socket of one connection, as ss does (sock_diag(7)).
+// That is a single look-up. Reading /proc/net/tcp is not atomic, and takes a tenth of a
+// second after thousands of connections were closed.
 type sockDiag struct{ fd int }
 
 func openSockDiag() (sockDiag, error) {
@@ -31,12 +31,12 @@ func openSockDiag() (sockDiag, error) {
 
 func (d sockDiag) close() { unix.Close(d.fd) }
 
-// sockDiagAnswers says that the kernel has answered about some socket. A kernel
-// without tcp_diag, and gVisor, say of each socket that it is not there.
+// sockDiagAnswers says that the kernel has found any socket this way. A kernel without
+// tcp_diag, and gVisor, answer for each socket that it does not exist.
 var sockDiagAnswers atomic.Bool
 
-// inode is the socket of a connection, "" if there is none any more. Answered is
-// false if the kernel does not answer such questions.
+// inode returns the inode of a connection's socket; "" if it no longer exists. answered is
+// false if the kernel does not support sock_diag.
 func (d sockDiag) inode(local, remote netip.AddrPort) (inode string, answered bool) {
 	local, remote = unmapped(local), unmapped(remote)
 	if !local.Addr().Is4() || !remote.Addr().Is4() {
@@ -45,7 +45,7 @@ func (d sockDiag) inode(local, remote netip.AddrPort) (inode string, answered bo
 	if inode, found := d.query(local, remote); found {
 		return inode, true
 	}
-	if !sockDiagAnswers.Load() { // our own end exists, or what listens there
+	if !sockDiagAnswers.Load() { // check with our own end, or the listening socket, which exists
 		d.query(remote, local)
 	}
 	return "", sockDiagAnswers.Load()
@@ -55,7 +55,7 @@ func (d sockDiag) query(local, remote netip.AddrPort) (inode string, found bool)
 	if err := unix.Sendto(d.fd, diagRequest(local, remote), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return "", false
 	}
-	answer := make([]byte, 4096) // one socket is some hundred bytes
+	answer := make([]byte, 4096) // enough for one socket
 	n, _, err := unix.Recvfrom(d.fd, answer, 0)
 	if err != nil {
 		return "", false
@@ -70,8 +70,8 @@ type (
 		Interface uint32
 		Cookie    [2]uint32
 	}
-	// diagEnds are both ends of a connection, in network byte order on any machine. An
-	// IPv4 address is the first four of sixteen bytes.
+	// diagEnds are both ends of a connection, in network byte order. An IPv4 address has
+	// the first four of sixteen bytes.
 	diagEnds struct {
 		LocalPort, RemotePort [2]byte
 		Local, Remote         [16]byte
@@ -88,8 +88,8 @@ type (
 	}
 )
 
-// connectionEnds are the ends of a connection of a socket of IPv4, or of IPv6 with
-// mapped addresses.
+// connectionEnds are the ends of a connection: for an IPv4 socket, or with mapped addresses
+// for an IPv6 socket.
 func connectionEnds(local, remote netip.AddrPort, mapped bool) (e diagEnds) {
 	binary.BigEndian.PutUint16(e.LocalPort[:], local.Port())
 	binary.BigEndian.PutUint16(e.RemotePort[:], remote.Port())
@@ -102,8 +102,8 @@ func connectionEnds(local, remote netip.AddrPort, mapped bool) (e diagEnds) {
 	return e
 }
 
-// diagRequest asks for one socket by its ends, in any state and on any interface. A
-// socket of IPv6 that holds an IPv4 connection is found as one of IPv4.
+// diagRequest asks for one socket by its ends, in any state and on any interface. The kernel
+// also finds an IPv6 socket with an IPv4 connection this way.
 func diagRequest(local, remote netip.AddrPort) []byte {
 	const anything = ^uint32(0)
 	header := unix.NlMsghdr{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST}
@@ -117,9 +117,9 @@ func diagRequest(local, remote netip.AddrPort) []byte {
 	return request
 }
 
-// diagInode reads the inode in an answer about a connection. If there is no such
-// connection, the kernel answers with what listens at one end, which is another
-// socket. For a socket of IPv6 it answers with mapped addresses.
+// diagInode returns the inode in an answer about a connection. If the connection does not
+// exist, the kernel may answer with the listening socket, so the ends are compared. For an
+// IPv6 socket they are mapped addresses.
 func diagInode(answer []byte, local, remote netip.AddrPort) (inode string, found bool) {
 	messages, err := syscall.ParseNetlinkMessage(answer)
 	if err != nil {

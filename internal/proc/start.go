@@ -17,16 +17,17 @@ import (
 	"github.com/azptend/azptend/internal/bounded"
 )
 
-// startTimeout is how long a caller waits for a start.
+// startTimeout is how long Start waits.
 const startTimeout = 30 * time.Second
 
-// ErrStartTimeout says that a process does not start, because the file system of its
-// program or of its directory does not answer.
+// ErrStartTimeout says that a process did not start in time, because the file system of its
+// program or directory hangs.
 var ErrStartTimeout = fmt.Errorf("it did not start within %v: its file system does not respond", startTimeout)
 
-// Start starts a process. The error wraps the system's: fs.ErrNotExist, syscall.EACCES,
-// syscall.ENOEXEC (another architecture), syscall.EAGAIN or ENOMEM (no room for a
-// fork), or is ErrStartTimeout. A process that starts after ctx has ended is killed.
+// Start starts a process. The error wraps that of the system, such as fs.ErrNotExist,
+// syscall.EACCES, syscall.ENOEXEC (another architecture), syscall.EAGAIN or ENOMEM (too many
+// processes, no memory), or ErrStartTimeout. A process that starts after ctx has ended is
+// killed.
 func (i *Init) Start(ctx context.Context, s Spec) (*Child, error) {
 	ctx, done := context.WithTimeoutCause(ctx, startTimeout, ErrStartTimeout)
 	defer done()
@@ -44,7 +45,7 @@ func (i *Init) Start(ctx context.Context, s Spec) (*Child, error) {
 	return c, nil
 }
 
-// killAbandoned kills a child that has started after its caller gave up.
+// killAbandoned kills a child that started after its caller gave up.
 func killAbandoned(c *Child, err error) {
 	if err != nil {
 		return
@@ -54,8 +55,8 @@ func killAbandoned(c *Child, err error) {
 	c.KillTree(ctx)
 }
 
-// childDescriptors are what the child gets as 0, 1, 2, 3, …. They are duplicates,
-// because the caller may give up and close its own while the start still needs them.
+// childDescriptors are the child's descriptors 0, 1, 2, 3, …. They are duplicates, because
+// the caller may give up and close its own while the start still needs them.
 func childDescriptors(s Spec) (files []uintptr, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -66,7 +67,7 @@ func childDescriptors(s Spec) (files []uintptr, err error) {
 		if f == nil {
 			f = null
 		}
-		// Fd also makes the descriptor block, as programs expect it.
+		// Fd also makes the descriptor blocking, as programs expect.
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			closeAll(files)
@@ -83,7 +84,7 @@ func closeAll(files []uintptr) {
 	}
 }
 
-// start waits for the file system, then forks and executes.
+// start waits for the file system, and then forks and executes.
 func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, error) {
 	dir := s.Dir
 	if dir == "" {
@@ -106,22 +107,21 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	if err != nil {
 		return nil, err
 	}
-	_ = s.User.Do(func() error { return preferInOOM(c.pid) }) // not every kernel has it
+	_ = s.User.Do(func() error { return preferInOOM(c.pid) }) // some kernels do not support it
 	return c, nil
 }
 
-// leaseRetryPause is between two tries to open a program on which another process has
-// a lease.
+// leaseRetryPause is the pause between two tries to open a program on which another process
+// has a lease.
 const leaseRetryPause = 50 * time.Millisecond
 
-// awaitFileSystem reads from the program and its directory what the kernel needs to
-// start it, and returns the program's open file. It waits as long as the file system
-// does not answer.
+// awaitFileSystem reads the parts of the program and its directory that the kernel needs to
+// start it, and returns the program's open file. It blocks while the file system hangs.
 //
 // This must happen before the fork. [syscall.ForkExec] uses vfork: the forking thread
 // waits in the kernel until the child has executed its program, and Go's scheduler
-// cannot work around that thread. Measured: a program that hung for 8 s stopped all
-// goroutines for 7.5 s, because a garbage collection had to wait. A thread that waits
+// cannot replace that thread. In a measurement, a program that hung for 8 s stopped all
+// goroutines for 7.5 s, because a garbage collection had to wait. A thread that blocks
 // here, in an ordinary system call, stops no other. The open file also keeps other
 // processes from taking a new lease on the program before the exec.
 //
@@ -150,8 +150,8 @@ func awaitFileSystem(ctx context.Context, u *User, path, dir string) (file *os.F
 	return file, nil
 }
 
-// openProgram opens without waiting for the writer of a FIFO or the holder of a lease:
-// for the latter it fails with EWOULDBLOCK.
+// openProgram opens a program without waiting for the writer of a FIFO or the holder of a
+// lease: for a lease it fails with EWOULDBLOCK.
 func openProgram(path, dir string) (*os.File, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, nil
@@ -163,7 +163,7 @@ func openProgram(path, dir string) (*os.File, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, err
 	}
-	if err != nil { // a program need not be readable
+	if err != nil { // a program may be executable and not readable
 		return nil, nil
 	}
 	page := make([]byte, 4096)
@@ -171,9 +171,9 @@ func openProgram(path, dir string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// fork forks and executes on the calling thread, and enters the child among the
-// Init's children. No lock is held meanwhile: the status of a child that ends before
-// it is entered is kept (see deliver).
+// fork forks and executes on the calling thread, and adds the child to the Init's children.
+// It holds no lock meanwhile: the status of a child that ends before it is added is kept
+// (see deliver).
 func (i *Init) fork(ctx context.Context, c *Child, path string, argv []string, attr *syscall.ProcAttr) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -189,8 +189,8 @@ func (i *Init) fork(ctx context.Context, c *Child, path string, argv []string, a
 	return err
 }
 
-// killForking kills the process that a thread has forked and that has not executed its
-// program yet.
+// killForking kills the process that a thread has forked, if it has not executed its program
+// yet.
 func (i *Init) killForking(thread int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -204,8 +204,7 @@ func (i *Init) killForking(thread int) {
 	}
 }
 
-// forked ends what fork began: it enters the child, or gives it its status if it has
-// already ended.
+// forked is called after the fork. It adds the child, or sets its status if it has ended.
 func (i *Init) forked(thread int, c *Child, pid int, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -221,8 +220,8 @@ func (i *Init) forked(thread int, c *Child, pid int, err error) {
 	}
 }
 
-// claim asks the kernel whether the child is still there. If not, the reaper has its
-// status. Otherwise a status with this pid is an earlier process's.
+// claim asks the kernel whether the child still exists. If not, the reaper has its status.
+// If it exists, a status with this pid in unclaimed is of an earlier process.
 func (i *Init) claim(c *Child) {
 	var ws syscall.WaitStatus
 	got, err := syscall.Wait4(c.pid, &ws, syscall.WNOHANG, nil)
@@ -242,12 +241,12 @@ func (i *Init) claim(c *Child) {
 	i.broadcastReap()
 }
 
-// execFailed is the exit code of a child in which syscall.ForkExec could not execute
-// the program.
+// execFailed is the exit code of the child if syscall.ForkExec could not execute the
+// program.
 const execFailed = 253
 
-// forgetFailed drops the status of a failed start: ForkExec waits for that child
-// itself, but the reaper may have been faster.
+// forgetFailed drops the status of a failed start: ForkExec waits for that child itself, but
+// the reaper may have been faster.
 func (i *Init) forgetFailed() {
 	for pid, ws := range i.unclaimed {
 		if ws.Exited() && ws.ExitStatus() == execFailed {
@@ -257,7 +256,7 @@ func (i *Init) forgetFailed() {
 	}
 }
 
-// forkedPids are the processes that this Init has forked and not entered yet.
+// forkedPids are the processes that this Init has forked and not added yet.
 func (i *Init) forkedPids() (pids []int) {
 	i.mu.Lock()
 	threads := slices.Collect(maps.Keys(i.forking))

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdFork makes the fork of one program return only when release is called, when
-// the program has long been executed. Forked gets its pid.
+// holdFork delays the return of the fork of one program until release is called. The
+// program runs meanwhile. forked gets its pid.
 func holdFork(init *Init, path string) (forked <-chan int, release func()) {
 	pids, released := make(chan int, 1), make(chan struct{})
 	init.forkExec = func(p string, argv []string, attr *syscall.ProcAttr) (int, error) {
@@ -31,9 +31,8 @@ func holdFork(init *Init, path string) (forked <-chan int, release func()) {
 	return pids, func() { close(released) }
 }
 
-// A fork that does not return holds up nobody: other children start, are
-// signalled and are reaped, and the process that is being started is not killed
-// as an orphan.
+// While a fork hangs, other children are started, signalled and reaped. The process that is
+// being started is not killed as an orphan.
 var forkHangsScene = withInit(func(h *host, init *Init) {
 	slow := filepath.Join(must(os.MkdirTemp("", "proc-test")), "sh")
 	defer os.RemoveAll(filepath.Dir(slow))
@@ -55,10 +54,10 @@ var forkHangsScene = withInit(func(h *host, init *Init) {
 	<-c.Done()
 	c = start(init, sh("exec sleep 60"))
 	if n := c.KillTree(h.ctx); n != 1 || !alive(pid) {
-		h.Errorf("killed %d processes, and what is being started lives: %v", n, alive(pid))
+		h.Errorf("killed %d processes; the process that is being started runs: %v", n, alive(pid))
 	}
 	if n := init.KillOrphans(h.ctx); n != 0 || !alive(pid) {
-		h.Errorf("killed %d orphans, and what is being started lives: %v", n, alive(pid))
+		h.Errorf("killed %d orphans; the process that is being started runs: %v", n, alive(pid))
 	}
 	<-c.Done()
 
@@ -77,12 +76,11 @@ var forkHangsScene = withInit(func(h *host, init *Init) {
 	}
 })
 
-func init() { hosts["TestAForkThatHangsHoldsUpNobody"] = forkHangsScene }
+func init() { hosts["TestForkHangs"] = forkHangsScene }
 
-func TestAForkThatHangsHoldsUpNobody(t *testing.T) { runScene(t, forkHangsScene) }
+func TestForkHangs(t *testing.T) { runScene(t, forkHangsScene) }
 
-// A child that is reaped before its fork returns gets its status, and no other
-// one's.
+// A child that is reaped before its fork returns gets its own status.
 var reapedEarlyScene = withInit(func(h *host, init *Init) {
 	quick := filepath.Join(must(os.MkdirTemp("", "proc-test")), "sh")
 	defer os.RemoveAll(filepath.Dir(quick))
@@ -93,7 +91,7 @@ var reapedEarlyScene = withInit(func(h *host, init *Init) {
 		started <- must(init.Start(context.Background(), Spec{Path: quick, Args: []string{"-c", "exit 7"}}))
 	}()
 	pid := <-forked
-	for { // until the reaper has it
+	for { // until it is reaped
 		soon := init.nextReap()
 		init.mu.Lock()
 		_, kept := init.unclaimed[pid]
@@ -118,12 +116,12 @@ var reapedEarlyScene = withInit(func(h *host, init *Init) {
 	}
 })
 
-func init() { hosts["TestAChildThatEndsBeforeItsForkReturns"] = reapedEarlyScene }
+func init() { hosts["TestChildEndsBeforeForkReturns"] = reapedEarlyScene }
 
-func TestAChildThatEndsBeforeItsForkReturns(t *testing.T) { runScene(t, reapedEarlyScene) }
+func TestChildEndsBeforeForkReturns(t *testing.T) { runScene(t, reapedEarlyScene) }
 
-// lease takes a write lease on a new copy of a program: whoever opens or executes
-// it hangs, as on a file system that does not answer. Release gives it back.
+// lease takes a write lease on a new copy of a program: to open or execute it hangs, as on a
+// file system that hangs. release ends the lease.
 func lease(path string) (release func(), err error) {
 	if err := copyFile("/bin/sh", path); err != nil {
 		return nil, err
@@ -136,8 +134,7 @@ func lease(path string) (release func(), err error) {
 	return func() { f.Close() }, err
 }
 
-// "lease PATH" holds one until it is killed. It must be another process than the
-// one that hangs.
+// "lease PATH" holds a lease until it is killed. The process that hangs cannot hold it.
 func init() {
 	programs["lease"] = func(args []string) int {
 		_, err := lease(args[0])
@@ -147,7 +144,7 @@ func init() {
 	}
 }
 
-// leased starts a holder of a lease.
+// leased starts the program "lease".
 func leased(init *Init, path string) *Child {
 	r, w := pipe()
 	defer r.Close()
@@ -160,9 +157,8 @@ func leased(init *Init, path string) *Child {
 	return holder
 }
 
-// A program whose file system does not answer holds up its own start alone. The
-// garbage collection is what a fork would stop: it waits for all threads that run
-// Go, and one in vfork counts as such.
+// A program whose file system hangs delays only its own start. The test collects garbage,
+// which a thread in vfork would block: the collector waits for all threads that run Go.
 var diskHangsScene = withInit(func(h *host, init *Init) {
 	dir := must(os.MkdirTemp("", "proc-test"))
 	defer os.RemoveAll(dir)
@@ -197,12 +193,12 @@ var diskHangsScene = withInit(func(h *host, init *Init) {
 	}
 })
 
-func init() { hosts["TestAHungFileSystemHoldsUpItsStartAlone"] = diskHangsScene }
+func init() { hosts["TestFileSystemHangs"] = diskHangsScene }
 
-func TestAHungFileSystemHoldsUpItsStartAlone(t *testing.T) { runScene(t, diskHangsScene) }
+func TestFileSystemHangs(t *testing.T) { runScene(t, diskHangsScene) }
 
-// What hangs between fork and exec all the same is killed when its caller leaves:
-// here the interpreter of a script, which is not looked at before.
+// A process that hangs between fork and exec is killed when its caller gives up. Here the
+// interpreter of a script hangs, which awaitFileSystem does not read.
 var execHangsScene = withInit(func(h *host, init *Init) {
 	dir := must(os.MkdirTemp("", "proc-test"))
 	defer os.RemoveAll(dir)
@@ -227,19 +223,19 @@ var execHangsScene = withInit(func(h *host, init *Init) {
 	init.untilNone()
 })
 
-func init() { hosts["TestAnExecThatHangsIsKilled"] = execHangsScene }
+func init() { hosts["TestExecHangs"] = execHangsScene }
 
-func TestAnExecThatHangsIsKilled(t *testing.T) { runScene(t, execHangsScene) }
+func TestExecHangs(t *testing.T) { runScene(t, execHangsScene) }
 
-// The caller's files may be closed and their numbers given out again while a start
-// hangs: the child gets what was meant.
+// While a start hangs, the caller may close its files, and their descriptors may be reused.
+// The child gets the original files.
 var filesScene = withInit(func(h *host, init *Init) {
 	dir := must(os.MkdirTemp("", "proc-test"))
 	defer os.RemoveAll(dir)
 	want, other := must(os.Create(filepath.Join(dir, "want"))), must(os.Create(filepath.Join(dir, "other")))
 	fork := init.forkExec
 	init.forkExec = func(p string, argv []string, attr *syscall.ProcAttr) (int, error) {
-		must(0, unix.Dup3(int(other.Fd()), int(want.Fd()), unix.O_CLOEXEC)) // the number is another file's now
+		must(0, unix.Dup3(int(other.Fd()), int(want.Fd()), unix.O_CLOEXEC)) // the descriptor is another file now
 		return fork(p, argv, attr)
 	}
 	s := sh("echo said")
@@ -251,9 +247,9 @@ var filesScene = withInit(func(h *host, init *Init) {
 	}
 })
 
-func init() { hosts["TestAChildKeepsItsFiles"] = filesScene }
+func init() { hosts["TestChildKeepsItsFiles"] = filesScene }
 
-func TestAChildKeepsItsFiles(t *testing.T) { runScene(t, filesScene) }
+func TestChildKeepsItsFiles(t *testing.T) { runScene(t, filesScene) }
 
 func TestUnclaimedStatusesAreBounded(t *testing.T) {
 	i := &Init{children: map[int]*Child{}, unclaimed: map[int]syscall.WaitStatus{}, forking: map[int]bool{1: true}}

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// threadPool is a fixed number of threads that were prepared once. Each runs one function
-// at a time.
+// threadPool is a fixed number of threads, each of which was prepared at its start and runs
+// one function at a time.
 type threadPool chan func()
 
-// threadTimeout is how long a function may wait for a thread.
+// threadTimeout is how long a function waits for a thread.
 const threadTimeout = 10 * time.Second
 
-// newThreadPool makes and prepares threads. They last as long as the process.
+// newThreadPool makes and prepares threads. They run until the process ends.
 func newThreadPool(size int, prepare func() error) (threadPool, error) {
 	c := make(threadPool)
 	prepared := make(chan error, size)
@@ -41,9 +41,8 @@ func newThreadPool(size int, prepare func() error) (threadPool, error) {
 	return c, nil
 }
 
-// run runs f on the next free thread, and waits for its end. It waits for a thread until
-// ctx ends, and at most for threadTimeout: threads that hang never get free, and making
-// a new one is not safe.
+// run runs f on the next free thread, and waits for its end. It waits for a free thread until
+// ctx ends, at most for threadTimeout: threads may hang, and creating a new one is not safe.
 func (c threadPool) run(ctx context.Context, f func() error) error {
 	ctx, done := context.WithTimeoutCause(ctx, threadTimeout, ErrThreadsBusy)
 	defer done()

@@ -12,9 +12,9 @@ import (
 
 func ready() error { return nil }
 
-// TestCrewOutlivesWhatHangs: one function that hangs takes one thread; when all
-// hang, the next is refused in time, and served again later.
-func TestCrewOutlivesWhatHangs(t *testing.T) {
+// TestThreadsHang: a function that hangs takes one thread. If all hang, the next function
+// fails after threadTimeout. It runs again when one is free.
+func TestThreadsHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := newThreadPool(2, ready)
 		if err != nil {
@@ -27,7 +27,7 @@ func TestCrewOutlivesWhatHangs(t *testing.T) {
 		synctest.Wait()
 		want := errors.New("its own")
 		if err := c.run(context.Background(), func() error { return want }); err != want {
-			t.Errorf("beside one that hangs: %v", err)
+			t.Errorf("while one hangs: %v", err)
 		}
 		go func() { _ = c.run(context.Background(), stuck) }()
 		synctest.Wait()
@@ -38,16 +38,16 @@ func TestCrewOutlivesWhatHangs(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if err := c.run(ctx, ready); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a caller who leaves earlier: %v", err)
+			t.Errorf("a caller whose context ends earlier: %v", err)
 		}
 		close(hang)
 		if err := c.run(context.Background(), ready); err != nil {
-			t.Errorf("when none hangs any more: %v", err)
+			t.Errorf("after the hang: %v", err)
 		}
 	})
 }
 
-func TestCrewThatCannotBePrepared(t *testing.T) {
+func TestThreadsCannotBePrepared(t *testing.T) {
 	want := errors.New("no")
 	if _, err := newThreadPool(3, func() error { return want }); !errors.Is(err, want) {
 		t.Errorf("%v, want %v", err, want)

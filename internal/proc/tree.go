@@ -13,21 +13,20 @@ import (
 // process is one row of the system's process table.
 type process struct {
 	pid, parent, group int
-	start              int // when it was started, in the kernel's ticks; 0 where that is not known
+	start              int // start time in clock ticks; 0 if it is not known
 	zombie             bool
 }
 
-// same says whether two rows are about one process, and not one of them about a later
-// process with the same pid.
+// same says whether two rows are about the same process, not about two with the same pid.
 func (p process) same(other process) bool { return p.pid == other.pid && p.start == other.start }
 
-// statBufferSize holds what processOf reads of a process: the longest command, and the
-// fields up to its start.
+// statBufferSize is enough for /proc/PID/stat up to the start time, with the longest
+// command.
 const statBufferSize = 1024
 
-// kill sends SIGKILL to the process that was listed, and to no later one with its pid:
-// os.FindProcess holds that process (by a pidfd, from Linux 5.3 on) before the table is
-// read again. A negative pid is a group's, where processes cannot be listed.
+// kill sends SIGKILL to the listed process, and not to a later one with its pid:
+// os.FindProcess opens a pidfd (from Linux 5.3 on) before the row is read again. A negative
+// pid is a process group, on systems where processes cannot be listed.
 func (p process) kill() bool {
 	if p.pid < 0 {
 		return syscall.Kill(p.pid, syscall.SIGKILL) == nil
@@ -41,8 +40,8 @@ func (p process) kill() bool {
 	return err == nil && now.same(p) && target.Kill() == nil
 }
 
-// descendantsOf returns the processes of table that descend from root, without
-// zombies and without the subtrees of the pids in except.
+// descendantsOf returns the processes in table that descend from root, without zombies and
+// without the pids in except and their descendants.
 func descendantsOf(table []process, root int, except map[int]bool) []process {
 	children := map[int][]process{}
 	for _, p := range table {
@@ -66,7 +65,7 @@ func descendantsOf(table []process, root int, except map[int]bool) []process {
 	return found
 }
 
-// ancestorsOf are the pids of a process's parent, of that one's parent, and so on.
+// ancestorsOf are the pids of a process's parent, its grandparent, and so on.
 func ancestorsOf(table []process, pid int) (pids []int) {
 	parents := map[int]int{}
 	for _, p := range table {
@@ -78,9 +77,8 @@ func ancestorsOf(table []process, pid int) (pids []int) {
 	return pids
 }
 
-// isAlive says whether a process with this pid lives. If the one that was known by it
-// has ended, it is another one: the kernel gives a pid out again when no process, no
-// zombie and no group has it any more.
+// isAlive says whether a process with this pid runs. If the one that had the pid has ended,
+// this is another: the kernel reuses a pid once no process, zombie or group has it.
 func isAlive(table []process, pid int) bool {
 	return slices.ContainsFunc(table, func(p process) bool { return p.pid == pid && !p.zombie })
 }
@@ -94,25 +92,24 @@ func isClosed(done <-chan struct{}) bool {
 	}
 }
 
-// killInterval is how long KillTree waits for a reap before it looks again: a process
-// may fork between the look at the table and the kill.
+// killInterval is how long killAll waits for a reap before it lists processes again: one may
+// have forked between the list and the kill.
 const killInterval = 10 * time.Millisecond
 
-// KillTree sends SIGKILL to the child, its process group and all its descendants,
-// daemons that left the group included: as PID 1 or subreaper azptend becomes their
-// parent when their own has ended. It returns when none is left or ctx ends, and says
-// how many processes it killed.
+// KillTree sends SIGKILL to the child, its process group and all its descendants, including
+// daemons that left the group: azptend, as PID 1 or subreaper, is their parent. It returns
+// when none is left or ctx ends, with the number of processes that it killed.
 func (c *Child) KillTree(ctx context.Context) int {
 	return killAll(ctx, c.victims, c.init.nextReap)
 }
 
-// victims lists what KillTree has to kill now: all processes below this one, except
-// for the other children of the Init, orphans that are not the child's, and what is
-// below those.
+// victims lists the processes that KillTree has to kill now: all processes below this one,
+// except for other children of the Init, orphans that are not the child's, and the
+// descendants of both.
 func (c *Child) victims() []process {
 	ended := isClosed(c.done) // before the table is read
 	table, err := processes()
-	if err != nil { // there is no process table (macOS): only the group is known
+	if err != nil { // no process table (macOS): only the group is known
 		if syscall.Kill(-c.pid, 0) != nil {
 			return nil
 		}
@@ -128,9 +125,9 @@ func (c *Child) victims() []process {
 	return found
 }
 
-// exceptions are the children of this process whose trees KillTree leaves alone. A
-// root without CAP_SYS_PTRACE may not read the environment of another user's process,
-// so it is read with that user's rights.
+// exceptions are the children of this process whose trees KillTree does not kill. Their
+// environment is read with the rights of the child's user, because root without
+// CAP_SYS_PTRACE may not read that of another user's process.
 func (c *Child) exceptions(table []process) map[int]bool {
 	others := c.init.otherChildren(c)
 	if c.ownsOrphan == nil {
@@ -147,9 +144,9 @@ func (c *Child) exceptions(table []process) map[int]bool {
 	return others
 }
 
-// HasDescendant says whether a program of this name (its file's base name) runs below
-// the child, and whether it is busy: a process runs below it. If the process table
-// cannot be read the answer is an error, never false.
+// HasDescendant says whether a program with this base name runs below the child. busy says
+// that another process runs below that program. It returns an error if the process table
+// cannot be read.
 func (c *Child) HasDescendant(name string) (has, busy bool, err error) {
 	err = c.user.Do(func() (err error) { has, busy, err = hasDescendant(c.pid, name); return err })
 	return has, busy, err

@@ -39,8 +39,8 @@ func TestBelow(t *testing.T) {
 	}
 }
 
-// What azptend had before it was azptend (a shell's background job, before its
-// exec) is not the agent's, nor is another child.
+// A child from before azptend's exec, such as a shell's background process, does not belong
+// to the agent. Neither does another child of the Init.
 func killTree(h *host) {
 	before := exec.Command("/bin/sleep", "60")
 	must(0, before.Start())

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// User is a user that a process can run as, and with whose rights files can be
-// accessed. A nil *User is the user of this process.
+// User is a user that a child can run as, and with whose rights files can be accessed. A
+// nil *User is this process's user.
 type User struct {
 	Name   string // "" if the system has no name for it
 	UID    int
 	GID    int
 	Groups []int  // supplementary
-	Home   string // "" if the system knows none
+	Home   string // "" if it is not known
 
-	reserved *reserved // see ReserveThreads
+	reserved *reserved // see reserveThreads
 }
 
 func (u *User) String() string {
@@ -29,13 +29,13 @@ func (u *User) String() string {
 	return strconv.Itoa(u.UID)
 }
 
-// ErrThreadsBusy says that all threads of a user hang in the kernel, so that nothing
-// can be done with that user's rights.
+// ErrThreadsBusy says that all threads of a user hang in the kernel, so that Do and Start
+// fail for that user.
 var ErrThreadsBusy = errors.New("all threads that run as the jobs' user hang: a file system does not respond")
 
-// UserError says that nothing can run as a user.
+// UserError says why processes cannot run as a user.
 type UserError struct {
-	User string // as it was given
+	User string // as in the setting
 	Why  string
 	Hint string // what to do
 }
@@ -43,9 +43,9 @@ type UserError struct {
 func (e *UserError) Error() string { return fmt.Sprintf("cannot run as %q: %s", e.User, e.Why) }
 
 // LookUpUser finds "user" or "user:group", each by name or number, in /etc/passwd and
-// /etc/group: a static binary knows no other directory. As for a container's USER, a
-// group that is named replaces all groups of the user. The error is a *UserError. Root
-// is an error too, because it would protect nothing.
+// /etc/group: a static binary cannot use NSS. As for a container's USER, a given group
+// replaces all groups of the user. The error is a *UserError. Root is an error, because
+// running jobs as root would protect nothing.
 func LookUpUser(asked string) (*User, error) {
 	who, group, hasGroup := strings.Cut(asked, ":")
 	u, err := findUser(asked, who, hasGroup)
@@ -113,8 +113,8 @@ func findGroup(group string) (int, error) {
 	return gid, nil
 }
 
-// parseID reads the number of a user or a group. The largest means "unchanged" to the
-// kernel.
+// parseID parses the number of a user or a group. The largest number is invalid: it means
+// "unchanged" to the kernel.
 func parseID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 1<<32-1 {
@@ -123,8 +123,8 @@ func parseID(s string) (int, error) {
 	return int(n), nil
 }
 
-// Environ returns an environment with the user's home and name instead of ours. A user
-// without a home, or with / as its home, gets the directory that is given.
+// Environ returns env with the user's home and name instead of ours. For a user without a
+// home, or with / as its home, it uses home.
 func (u *User) Environ(env []string, home string) []string {
 	if u == nil {
 		return env

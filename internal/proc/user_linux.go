@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A thread that starts another user's process first drops what its child must not have,
-// and then forks. Each thread has its own no_new_privs and bounding set, a child
-// inherits those of the thread that forked it, and the Go runtime never makes another
-// thread from a locked one. Groups and user change in the fork (syscall.Credential),
-// because the thread could not change back. So no program is executed in between: that
-// would be this program once more, with the whole environment, dumpable again from its
-// exec on, and with a name on argv.
+// To start another user's process, a thread first drops its privileges, and then forks. Each
+// thread has its own no_new_privs and bounding set, a child inherits those of the thread
+// that forked it, and the Go runtime never creates a thread from a locked one. User and
+// groups change in the child (syscall.Credential), because the thread could not change
+// back.
+//
+// An intermediate program that drops the privileges would be azptend again: with its whole
+// environment, dumpable after its exec, and visible in the process table.
 
 // CheckRunAs says whether this process can run children as u and signal them. The error
 // is a *UserError.
@@ -51,7 +52,7 @@ func (u *User) CheckRunAs() error {
 	return nil
 }
 
-// effectiveCapabilities are this process's capabilities, the lower 32 of them.
+// effectiveCapabilities are the lower 32 of this process's effective capabilities.
 func effectiveCapabilities() (uint32, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
@@ -66,8 +67,8 @@ func (u *User) setCredential(attr *syscall.SysProcAttr) {
 	if u == nil {
 		return
 	}
-	// It gets a session and group of its own: in the session of root's terminal it
-	// could type into that (TIOCSTI).
+	// It gets its own session and group: in the session of root's terminal it could
+	// insert input into that terminal (TIOCSTI).
 	attr.Setpgid, attr.Setsid = false, true
 	attr.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
 	for _, g := range u.Groups {
@@ -75,10 +76,10 @@ func (u *User) setCredential(attr *syscall.SysProcAttr) {
 	}
 }
 
-// onForkThread runs f, which forks, on a thread that may fork a process of u's. It is
-// never the main thread, to which the kernel gives orphans. The thread lasts until
-// ended is closed, because a child's PR_SET_PDEATHSIG is about the thread, not about the
-// process.
+// onForkThread runs f, which forks a process of u, on a suitable thread. It is never the
+// main thread, because childrenOfThread would then include orphans. The thread runs until
+// ended is closed, because a child with PR_SET_PDEATHSIG gets that signal when the thread
+// that forked it ends.
 func (u *User) onForkThread(ctx context.Context, ended <-chan struct{}, f func() error) error {
 	if u == nil {
 		return offMainThread(f)
@@ -100,7 +101,7 @@ func (u *User) onForkThread(ctx context.Context, ended <-chan struct{}, f func()
 	return <-forked
 }
 
-// offMainThread runs f on a thread of its own, which is not the main thread.
+// offMainThread runs f on a thread that is not the main thread.
 func offMainThread(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -109,23 +110,23 @@ func offMainThread(f func() error) error {
 	}
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // the main thread is taken
+		runtime.LockOSThread() // another thread: the main thread is locked
 		defer runtime.UnlockOSThread()
 		done <- f()
 	}()
 	return <-done
 }
 
-// onOwnThread runs f in the background, on a thread that ends with it: nothing else gets
-// a thread that f has changed.
+// onOwnThread runs f in the background, on a thread that ends with f, so that no other
+// goroutine gets a thread that f has changed.
 func onOwnThread(f func()) {
 	go func() {
-		runtime.LockOSThread() // and never unlocked, so that the thread ends here
+		runtime.LockOSThread() // never unlocked, so that the thread ends with this goroutine
 		if unix.Gettid() != unix.Getpid() {
 			f()
 			return
 		}
-		// The main thread cannot end, and would stay as f left it. While it is held,
+		// The main thread cannot end, and would keep the changes. While it is locked,
 		// another goroutine gets another thread.
 		held := make(chan struct{})
 		go func() {
@@ -138,8 +139,8 @@ func onOwnThread(f func()) {
 	}()
 }
 
-// dropPrivileges makes this thread unable to pass privileges on: no program that it
-// executes gets any, set-user-id files included.
+// dropPrivileges drops the privileges that a program could get from this thread by an exec,
+// also of a set-user-id file.
 func dropPrivileges() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot forbid new privileges: %w", err)
@@ -149,17 +150,17 @@ func dropPrivileges() error {
 	}
 	for c := uintptr(0); ; c++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) { // past the last that the kernel knows
+		if errors.Is(err, unix.EINVAL) { // after the last capability of this kernel
 			break
 		}
-		if errors.Is(err, unix.EPERM) { // no CAP_SETPCAP; without new privileges the set gives nothing
+		if errors.Is(err, unix.EPERM) { // no CAP_SETPCAP; with no_new_privs the set has no effect
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("cannot drop the bounding set: %w", err)
 		}
 	}
-	// Older container engines set the inheritable ones (CVE-2022-24769).
+	// Older container engines set the inheritable capabilities (CVE-2022-24769).
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&header, &sets[0]); err != nil {
@@ -172,12 +173,13 @@ func dropPrivileges() error {
 	return nil
 }
 
-// Do runs f with the user's rights on files and on /proc: the user owns what f makes, and
-// f cannot access what the user cannot. Root must not write with its own rights where
-// that user can plant links. F may start no goroutine that accesses files.
+// Do runs f with the user's rights on files and on /proc: the user owns the files that f
+// creates, and f can only access what the user can. It is needed because root must not write
+// with its own rights where that user can create links. f must not start goroutines that
+// access files.
 //
-// If threads are reserved for the user and none of them gets free, because the file
-// system does not answer, the error is ErrThreadsBusy.
+// If threads are reserved for the user and all of them hang in a file system, the error is
+// ErrThreadsBusy.
 func (u *User) Do(f func() error) error {
 	if u == nil {
 		return f()
@@ -196,29 +198,28 @@ func (u *User) Do(f func() error) error {
 	return <-done
 }
 
-// reserved are the threads that ReserveThreads makes.
+// reserved are the threads that reserveThreads creates.
 type reserved struct {
 	files threadPool // with the user's rights on files
 	forks threadPool // that start processes for the user
 }
 
 const (
-	// fileThreadsPerAgent is how many threads an agent's files need at once: one that
-	// waits for what the listener writes, and one for a short access.
+	// fileThreadsPerAgent is how many threads access an agent's files at once: one waits
+	// for the listener's files, and one makes short accesses.
 	fileThreadsPerAgent = 2
 	// spareFileThreads are for all agents together, in case accesses hang.
 	spareFileThreads = 4
-	// maxForkThreads bounds the threads that start processes. A start takes
+	// maxForkThreads is the maximum number of threads that start processes. A start takes
 	// milliseconds, unless it hangs.
 	maxForkThreads = 4
 )
 
-// ReserveThreads makes the threads that work with this user's rights, before there is
-// any child. A thread that got the rights of the jobs' user cannot be used for anything
-// else, so without this each Do and each start makes a new one. Go ends the whole
-// program if the kernel refuses a thread, and a job can make it do that by using up the
-// pids of the container.
-func (u *User) ReserveThreads(agents int) error {
+// reserveThreads creates the threads with this user's rights, before there is any child.
+// Such a thread cannot be used for anything else, so without this each Do and each start
+// creates a new one. Go aborts the program if the kernel refuses a thread, and a job can
+// cause that by using up the pids of the container.
+func (u *User) reserveThreads(agents int) error {
 	if u == nil {
 		return nil
 	}
@@ -234,9 +235,9 @@ func (u *User) ReserveThreads(agents int) error {
 	return nil
 }
 
-// setFSCredentials gives this thread the user's groups and its ids for files. Those also
-// count for /proc (PTRACE_MODE_READ_FSCREDS): without them a root that lacks
-// CAP_SYS_PTRACE, as in containers, cannot see the descriptors of another user's process.
+// setFSCredentials sets this thread's groups and file system ids to the user's. They also
+// count for /proc (PTRACE_MODE_READ_FSCREDS): otherwise root without CAP_SYS_PTRACE, as in
+// containers, cannot see the descriptors of another user's process.
 func (u *User) setFSCredentials() error {
 	if err := unix.Setgroups(u.Groups); err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Package retry tries calls again: with a pause that grows, with jitter, with the
-// pause that a server asks for, and only while a budget lasts. Every package that
-// waits before it repeats a call uses it.
+// Package retry repeats calls that fail: with exponential backoff, jitter, the pause that a
+// server asks for, and a time budget. All packages that wait before they repeat a call use
+// it.
 package retry
 
 import (
@@ -19,24 +19,25 @@ type Policy struct {
 	// First is the pause after the first error. It doubles with each further error up
 	// to Max. Jitter changes each pause by up to half, in both directions.
 	First, Max time.Duration
-	// Budget limits the time from the first try to the start of the last one, and Tries
-	// limits their number. Zero is no limit. With neither there is one try.
+	// Budget limits the time from the first try to the start of the last one. Tries limits
+	// the number of tries. Zero is no limit, but if both are zero, there is one try.
 	Budget time.Duration
 	Tries  int
 	// Dials limits the number of tries that do not reach their host. Zero is no limit. A
 	// try that waited for its host until it timed out is the last one.
 	Dials int
-	// Retryable says whether an error may pass. If it is nil, every error may.
+	// Retryable says whether to retry after an error. If it is nil, Do retries after every
+	// error.
 	Retryable func(error) bool
-	// AtLeast is the least pause after an error, for example a server's Retry-After.
+	// AtLeast is the minimum pause after an error, for example a server's Retry-After.
 	AtLeast func(error) time.Duration
 	// OnRetry is called before each pause.
 	OnRetry func(err error, pause time.Duration)
 }
 
-// Do calls try until it succeeds, fails for good, ctx ends, or the budget does not
-// last for another try. It returns try's last error, also where ctx ends during a
-// pause: that says more than that time is up.
+// Do calls try until it succeeds, its error is not retryable, ctx ends, or the budget does
+// not last for another try. It returns try's last error, even if ctx ends during a pause:
+// that error says more than ctx's.
 func (p Policy) Do(ctx context.Context, try func(context.Context) error) error {
 	if p.Budget <= 0 && p.Tries == 0 {
 		p.Budget, p.Tries = 0, 1
@@ -69,7 +70,7 @@ func (p Policy) Do(ctx context.Context, try func(context.Context) error) error {
 	return last
 }
 
-// atLeast makes pauses no shorter than what the last error asks for.
+// atLeast extends pauses to the minimum that the last error asks for.
 type atLeast struct {
 	backoff.BackOff
 	least func() time.Duration
@@ -77,8 +78,8 @@ type atLeast struct {
 
 func (a *atLeast) NextBackOff() time.Duration { return max(a.BackOff.NextBackOff(), a.least()) }
 
-// IsTransientStatus reports whether an HTTP response is about the server's condition, so
-// that the same request may succeed later.
+// IsTransientStatus reports whether the same request may succeed later after this HTTP
+// status.
 func IsTransientStatus(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
@@ -95,7 +96,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timed) && timed.Timeout()
 }
 
-// Pause is first, doubled times times, and at most longest. It has no jitter.
+// Pause is first doubled this many times, and at most longest. It has no jitter.
 func Pause(times int, first, longest time.Duration) time.Duration {
 	for ; times > 0 && first < longest; times-- {
 		first *= 2
@@ -106,7 +107,7 @@ func Pause(times int, first, longest time.Duration) time.Duration {
 // Between is a random duration: from least up to most.
 func Between(least, most time.Duration) time.Duration { return least + rand.N(most-least+1) }
 
-// Sleep waits. The error is ctx's cause if that ends first.
+// Sleep waits for d. If ctx ends first, the error is its cause.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

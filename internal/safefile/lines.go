@@ -7,14 +7,13 @@ import (
 	"io/fs"
 )
 
-// LineFollower follows a file to which another process appends lines. It remembers how far
-// it has read, and reads what was added. It keeps no file open between two calls, and is for
-// one goroutine at a time.
+// LineFollower reads the lines that another process appends to a file. It remembers how far
+// it has read. It keeps no file open between two calls, and is not safe for concurrent use.
 //
 //	perf := safefile.Dir(dir).FollowLines("Agent.perf")
 //	for {
 //		lines, replaced, err := perf.Next()
-//		… // replaced: the lines before were those of another file
+//		… // replaced: earlier lines were of another file
 //		if len(lines) == 0 {
 //			break // until something changes
 //		}
@@ -23,11 +22,11 @@ type LineFollower struct {
 	dir    Dir
 	name   string
 	offset int64
-	before []byte // the last bytes before offset; they identify the file, because inode numbers are reused
+	before []byte // the last bytes before offset, to detect another file: inode numbers are reused
 }
 
-// How much Next reads at most, and how much may have been added. A listener writes some
-// hundred bytes for a job.
+// Next reads at most maxRead bytes, and fails if more than maxAhead bytes were added. A
+// listener writes a few hundred bytes for a job.
 const (
 	maxRead         = 256 << 10
 	maxAhead        = 64 << 20
@@ -37,11 +36,10 @@ const (
 // FollowLines starts at the beginning of the file, which need not exist yet.
 func (d Dir) FollowLines(name string) *LineFollower { return &LineFollower{dir: d, name: name} }
 
-// Next returns whole lines that were added since the last call, newlines included. If there
-// are many, it returns a part of them: call it until it returns none. A file that does not
-// exist has no lines. Replaced means that the file was truncated or replaced, and that these
-// lines are at its beginning. If more was added than anyone writes between two calls, the
-// error is a *TooLargeError.
+// Next returns whole lines that were added since the last call, including newlines. If there
+// are many, it returns some of them: call it until it returns none. A file that does not
+// exist has no lines. replaced says that the file was truncated or replaced, and that these
+// lines are at its beginning. If more than 64 MiB were added, the error is a *TooLargeError.
 func (l *LineFollower) Next() (lines []byte, replaced bool, err error) {
 	f, err := l.dir.Open(l.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +67,7 @@ func (l *LineFollower) Next() (lines []byte, replaced bool, err error) {
 		return nil, replaced, err
 	}
 	end := bytes.LastIndexByte(b, '\n') + 1
-	if end == 0 && len(b) == maxRead { // no real line is as long
+	if end == 0 && len(b) == maxRead { // a line of maxRead bytes without an end: skip it in pieces
 		end = len(b)
 	}
 	l.offset += int64(end)

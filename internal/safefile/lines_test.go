@@ -15,7 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// all reads until there is nothing more.
+// all calls Next until there are no more lines.
 func all(t interface {
 	Helper()
 	Fatal(...any)
@@ -45,7 +45,7 @@ func TestLinesOfAFileThatGrows(t *testing.T) {
 		want     string
 		replaced bool
 	}{
-		{func() error { return nil }, "", false}, // not there yet
+		{func() error { return nil }, "", false}, // it does not exist yet
 		{func() error { return appendTo(file, "one\ntw") }, "one\n", false},
 		{func() error { return appendTo(file, "") }, "", false},
 		{func() error { return appendTo(file, "o\nthree\n") }, "two\nthree\n", false},
@@ -70,7 +70,7 @@ func TestLinesRefuse(t *testing.T) {
 	all(t, l)
 	must(t, os.Truncate(file, 8<<40))
 	if _, _, err := l.Next(); !isTooLarge(err) {
-		t.Errorf("8 TB that nobody wrote: %v", err)
+		t.Errorf("a sparse file of 8 TB: %v", err)
 	}
 	must(t, os.Remove(file))
 	must(t, os.Symlink("/dev/zero", file))
@@ -89,7 +89,8 @@ func TestLinesRefuse(t *testing.T) {
 	}
 }
 
-// A line without an end is skipped piece by piece: what follows it is read.
+// TestALineWithoutAnEnd: a very long line is returned in pieces, and the lines after it are
+// read.
 func TestALineWithoutAnEnd(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "Agent.perf")
@@ -102,7 +103,8 @@ func TestALineWithoutAnEnd(t *testing.T) {
 	}
 }
 
-// However the writer's writes are cut, each line comes once, whole and in order.
+// TestEachLineOnce: however the writes are split, each line is returned once, whole and in
+// order.
 func TestEachLineOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()

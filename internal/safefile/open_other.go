@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// open is for systems on which azptend runs no agent. os.Root follows links that stay below
-// the directory, so links are refused first.
+// open is for systems on which azptend runs no agent. It refuses a link at the end of the
+// name, because os.Root follows links that stay below the directory.
 func (d Dir) open(name string, want fileType) (*os.File, error) {
 	if !filepath.IsLocal(name) {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join(string(d), name), Err: errors.New("the name leads out of the directory")}
@@ -49,7 +49,7 @@ func openTrusted(path string, want fileType) (*os.File, error) {
 	return want.checkOpened(f)
 }
 
-// CheckOnlyRootChanges always fails here: azptend runs no agent.
+// CheckOnlyRootChanges always fails on this system, on which azptend runs no agent.
 func CheckOnlyRootChanges(dir string) error {
 	return errors.New("cannot find out who can change " + dir)
 }

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags never wait, follow no link, and are not inherited. O_NONBLOCK is for a named
-// pipe, and for a file on which another process holds a lease. O_NOCTTY is for a terminal,
-// which would become this process's controlling terminal.
+// openFlags are the flags with which untrusted names are opened. With O_NONBLOCK, open does
+// not wait for the other end of a named pipe, or for a process that has a lease on the file.
+// With O_NOCTTY, a terminal does not become this process's controlling terminal.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NOFOLLOW
 
-// open walks to the file, one directory at a time. openat2 could do it in one call
+// open opens one directory of the path after the other. openat2 could do it in one call
 // (RESOLVE_NO_SYMLINKS), but gVisor, macOS and the seccomp profiles of older engines do not
-// have it, and names here are short.
+// support it, and names here have few parts.
 func (d Dir) open(name string, want fileType) (*os.File, error) {
 	path := filepath.Join(string(d), name)
 	if !filepath.IsLocal(name) {
@@ -47,9 +47,8 @@ func (d Dir) open(name string, want fileType) (*os.File, error) {
 	return at, nil
 }
 
-// openAt opens an entry of a directory. It checks the type before it opens the entry,
-// because opening alone can have an effect on a device, and again afterwards, because the
-// entry may be another by then.
+// openAt opens an entry of a directory. It checks the type before, because to open a device
+// can have an effect, and afterwards, because the entry may have been replaced.
 func openAt(dir *os.File, name string, want fileType) (*os.File, error) {
 	path := filepath.Join(dir.Name(), name)
 	fd := int(dir.Fd())
@@ -82,7 +81,7 @@ func open(path string, want fileType, call func() (int, error)) (*os.File, error
 	return want.checkOpened(os.NewFile(uintptr(fd), path))
 }
 
-// retry repeats a call that a signal interrupts.
+// retry repeats a call while it is interrupted by a signal.
 func retry(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
@@ -110,8 +109,8 @@ func fileMode(mode uint32) fs.FileMode {
 	return fs.ModeIrregular
 }
 
-// CheckOnlyRootChanges reports whether nobody but root can change what is in a directory,
-// or replace one on the way to it.
+// CheckOnlyRootChanges returns an error unless only root can change the content of a
+// directory, or replace it or a directory above it.
 func CheckOnlyRootChanges(dir string) error {
 	for {
 		info, err := os.Lstat(dir)

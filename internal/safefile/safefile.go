@@ -1,23 +1,23 @@
 // Package safefile reads files that another process can replace at any moment.
 //
-// A job, and whatever it leaves running, can write to the agent's directory. A name there
-// may be a named pipe, on which a plain open waits for ever; a link to /dev/zero, which has
-// no end; or a file of terabytes without a single block on the disk. Everything below such
-// a directory is read through [Dir]:
+// A job, and the processes that it leaves, can write to the agent's directory. A name there
+// may be a named pipe, on which a plain open blocks forever; a link to /dev/zero, which has
+// no end; or a sparse file of terabytes. Everything below such a directory is read through
+// [Dir]:
 //
-//   - it follows no link below the directory, neither at the end of a name nor on the way;
-//     the directory itself is trusted, and may be a link
-//   - opening never waits for another process
-//   - only regular files are read; the file that was opened is checked
-//   - each read has a limit
+//   - it follows no link below the directory, neither at the end of a name nor before; the
+//     directory itself is trusted, and may be a link
+//   - to open a file never waits for another process
+//   - only regular files are read; the type is checked after the open
+//   - each read has a size limit
 //
-// [Open] and [ReadFile] are for files that are trusted and may be broken all the same: a
-// token file, which Kubernetes mounts through links. They follow links, and keep the other
-// three rules.
+// [Open] and [ReadFile] are for trusted files, such as a token file, which Kubernetes mounts
+// through links. They follow links, and keep the other three rules, because such a file may
+// be wrong too.
 //
-// Only [ReadFileInTime] and [Dir.ReadFileInTime] start a goroutine that touches a file, so
-// the others work under proc.User.Do. A read still takes long if the file system does (NFS, FUSE):
-// a caller that must not wait calls it from a goroutine of its own.
+// Only [ReadFileInTime] and [Dir.ReadFileInTime] start a goroutine that accesses a file, so
+// the others work under proc.User.Do. A read still blocks if the file system hangs (NFS,
+// FUSE): a caller that must not block uses these two, or package bounded.
 package safefile
 
 import (
@@ -37,7 +37,7 @@ import (
 // are relative to it ("_diag/Agent_1.log"), and must stay below it.
 type Dir string
 
-// NotRegularError says that something other than a regular file has the name.
+// NotRegularError says that a name is not that of a regular file.
 type NotRegularError struct {
 	Is string // "a named pipe", "a directory", …
 }
@@ -74,7 +74,7 @@ func (d Dir) ReadFile(name string, limit int64) ([]byte, error) {
 	return readAll(f, limit)
 }
 
-// ReadFrom reads at most limit bytes of a file of the directory, from an offset on.
+// ReadFrom reads at most limit bytes of a file of the directory, beginning at offset.
 func (d Dir) ReadFrom(name string, offset, limit int64) ([]byte, error) {
 	f, err := d.Open(name)
 	if err != nil {
@@ -84,9 +84,9 @@ func (d Dir) ReadFrom(name string, offset, limit int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, offset, limit))
 }
 
-// Entries lists a directory of the directory ("." for itself), in no order, and returns
-// the entries that want accepts. It reads no more than limit entries: if there are others,
-// it returns what it found, and a *TooManyError.
+// Entries lists a subdirectory of the directory ("." for itself), unsorted, and returns the
+// entries that want accepts. It reads at most limit entries. If there are more, it returns
+// those that it found and a *TooManyError.
 func (d Dir) Entries(name string, limit int, want func(fs.DirEntry) bool) ([]fs.DirEntry, error) {
 	f, err := d.open(name, directory)
 	if err != nil {
@@ -113,12 +113,12 @@ func (d Dir) Entries(name string, limit int, want func(fs.DirEntry) bool) ([]fs.
 	}
 }
 
-// maxMatched bounds how many entries Match looks at. Jobs can fill a directory with
-// names, and a hundred thousand of them take a tenth of a second.
+// maxMatched is how many entries Match reads at most. Jobs can create any number of them,
+// and a hundred thousand take a tenth of a second.
 const maxMatched = 1 << 17
 
-// Match lists the entries of the directory itself whose names match a pattern, as far
-// as they can be listed.
+// Match lists the entries of the directory whose names match a pattern. It ignores errors,
+// and returns the entries that it could list.
 func (d Dir) Match(pattern string) []fs.DirEntry {
 	found, _ := d.Entries(".", maxMatched, func(e fs.DirEntry) bool {
 		matches, _ := filepath.Match(pattern, e.Name())
@@ -146,14 +146,14 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 // readTimeout is how long ReadFileInTime waits for a file system.
 const readTimeout = 5 * time.Second
 
-// ReadFileInTime is ReadFile for a caller that must not wait for a file system that is
-// stuck. After five seconds, or when ctx ends, it returns and abandons the read. It does
-// not work under proc.User.Do, because it reads in a goroutine.
+// ReadFileInTime is ReadFile for a caller that must not block on a file system that hangs.
+// After five seconds, or when ctx ends, it returns an error, and the read continues in the
+// background. It does not work under proc.User.Do, because it reads in a goroutine.
 func ReadFileInTime(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return readInTime(ctx, path, func() ([]byte, error) { return ReadFile(path, limit) })
 }
 
-// ReadFileInTime is Dir.ReadFile for such a caller.
+// ReadFileInTime is Dir.ReadFile for a caller that must not block.
 func (d Dir) ReadFileInTime(ctx context.Context, name string, limit int64) ([]byte, error) {
 	return readInTime(ctx, filepath.Join(string(d), name), func() ([]byte, error) { return d.ReadFile(name, limit) })
 }
@@ -168,7 +168,7 @@ func readInTime(ctx context.Context, path string, read func() ([]byte, error)) (
 	return content, err
 }
 
-// fileType is what a name must be.
+// fileType is the type that a name must have.
 type fileType bool
 
 const (
@@ -187,7 +187,7 @@ func (t fileType) check(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// checkOpened checks a file that was opened, and closes it if it is of another type.
+// checkOpened checks a file that was opened, and closes it if it has another type.
 func (t fileType) checkOpened(f *os.File) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil {
@@ -200,7 +200,7 @@ func (t fileType) checkOpened(f *os.File) (*os.File, error) {
 	return f, nil
 }
 
-// typeName names what is not a regular file.
+// typeName is the name of a file type for an error.
 func typeName(m fs.FileMode) string {
 	switch m.Type() {
 	case 0:
@@ -242,9 +242,9 @@ func readAll(f *os.File, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// RemoveAll removes a path and everything below it. It follows no link that leads
-// out of the path's directory. Directories that are closed to their own user, as
-// jobs may leave them, are opened first.
+// RemoveAll removes a path and everything below it. It follows no link out of the path's
+// directory. Jobs may leave directories without write permission for their owner: it adds
+// the permission first.
 func RemoveAll(path string) error {
 	err := os.RemoveAll(path)
 	if !errors.Is(err, fs.ErrPermission) {

@@ -76,7 +76,7 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// The directory itself is trusted: an image may have linked it.
+// TestTheDirectoryMayBeALink: the directory itself is trusted, and may be a link in an image.
 func TestTheDirectoryMayBeALink(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "real/file"), "content")
@@ -104,14 +104,15 @@ func TestErrorsHaveTypes(t *testing.T) {
 	}
 }
 
-// A trusted file is often a link to a link, as Kubernetes mounts a secret.
+// TestTrustedFiles: a trusted file may be a link to a link, as in a secret that Kubernetes
+// mounts.
 func TestTrustedFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "..2026/token"), "token")
 	must(t, os.Symlink("..2026", filepath.Join(dir, "..data")))
 	must(t, os.Symlink("..data/token", filepath.Join(dir, "token")))
 	if b, err := safefile.ReadFile(filepath.Join(dir, "token"), limit); string(b) != "token" {
-		t.Errorf("a secret that is mounted: %q, %v", b, err)
+		t.Errorf("a mounted secret: %q, %v", b, err)
 	}
 	pipe := filepath.Join(dir, "pipe")
 	must(t, unix.Mkfifo(pipe, 0o600))
@@ -177,8 +178,8 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// Whatever the names in a directory are, a path is read only if no part of it is
-// a link and its end is a regular file.
+// TestNoLinkIsFollowed: a path is read only if no part of it is a link and it is a regular
+// file.
 func TestNoLinkIsFollowed(t *testing.T) {
 	names := rapid.SampledFrom([]string{"a", "b", "c"})
 	rapid.Check(t, func(rt *rapid.T) {
@@ -186,9 +187,9 @@ func TestNoLinkIsFollowed(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(rt, "things") {
 			path := filepath.Join(dir, filepath.Join(rapid.SliceOfN(names, 1, 3).Draw(rt, "path")...))
 			if os.MkdirAll(filepath.Dir(path), 0o700) != nil {
-				continue // a file is in the way
+				continue // a part of it is a file
 			}
-			switch rapid.IntRange(0, 3).Draw(rt, "kind") { // a name that is taken stays as it is
+			switch rapid.IntRange(0, 3).Draw(rt, "kind") { // a name that exists stays as it is
 			case 0:
 				if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 					_, err = f.WriteString("content")
@@ -218,8 +219,8 @@ func TestNoLinkIsFollowed(t *testing.T) {
 	})
 }
 
-// Whoever swaps a name while it is read gets neither a foreign file read nor the
-// reader stuck: this test would not end.
+// TestSwappedWhileRead: if a name is replaced while it is read, no file outside the directory
+// is read, and the reader does not block.
 func TestSwappedWhileRead(t *testing.T) {
 	outside := t.TempDir()
 	write(t, filepath.Join(outside, "file"), "secret")
@@ -253,7 +254,8 @@ func TestSwappedWhileRead(t *testing.T) {
 	<-stopped
 }
 
-// A job may close a directory to its own user, whom azptend then removes it as.
+// TestRemoveAll: a job may remove a directory's permissions for its owner, whose rights
+// azptend uses to remove it.
 func TestRemoveAll(t *testing.T) {
 	outside := t.TempDir()
 	write(t, filepath.Join(outside, "file"), "kept")

@@ -9,8 +9,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// asUser does something with the rights of the user who owns a directory. Root may
-// do everything, so it gives the directory away first.
+// asUser calls a function with the rights of the directory's owner. If the test runs as root,
+// which may do everything, it changes the owner first.
 func asUser(t *testing.T, dir string, f func() error) {
 	t.Helper()
 	if os.Geteuid() != 0 {

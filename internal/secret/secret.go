@@ -1,6 +1,6 @@
 // Package secret keeps credentials out of all output. A Text prints as [redacted] in every
 // format. A Redactor removes known secrets, and everything that looks like a token, from
-// lines of text. The type is the protection; the Redactor helps if code bypasses it.
+// lines of text. Text is the main protection; the Redactor helps if code bypasses it.
 package secret
 
 import (
@@ -12,19 +12,18 @@ import (
 	"sync"
 )
 
-// Redacted is what stands in a secret's place.
+// Redacted replaces a secret in output.
 const Redacted = "[redacted]"
 
-// Text is a string that is only shown by Reveal. It holds a pointer, not the
-// string, because fmt walks past methods: in an unexported field of a struct, and
-// for %p, it would print what it finds.
+// Text is a secret string that only Reveal returns. It contains a pointer, not the string,
+// because fmt does not call methods of an unexported field of a struct or for %p, and would
+// print the string.
 type Text struct{ value *string }
 
 // New wraps a secret.
 func New(value string) Text { return Text{&value} }
 
-// Reveal returns the secret itself. It is for the wire, never for an error or a
-// log.
+// Reveal returns the secret. Use it only to send the secret, never for an error or a log.
 func (t Text) Reveal() string {
 	if t.value == nil {
 		return ""
@@ -46,24 +45,24 @@ func (t Text) String() string {
 // Format implements fmt.Formatter, so that no verb (%x, %q, %#v) shows more.
 func (t Text) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
 
-// MarshalText serves encoding/json and log/slog.
+// MarshalText is for encoding/json and log/slog.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// minLength is the length from which a secret is removed from text. A shorter one would
-// remove ordinary words, and is no secret.
+// minLength is the minimum length of a secret that is removed from text. Shorter values may
+// be ordinary words.
 const minLength = 8
 
-// jwt matches what every Entra token looks like.
+// jwt matches JSON Web Tokens, which Entra tokens are.
 var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`)
 
-// Redactor takes secrets out of text. The zero value is ready for use, by several
-// goroutines.
+// Redactor removes secrets from text. The zero value is ready to use, and safe for
+// concurrent use.
 type Redactor struct {
 	mu      sync.RWMutex
 	secrets []string // the longest first
 }
 
-// Add adds secrets to take out.
+// Add adds secrets to remove.
 func (g *Redactor) Add(texts ...Text) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,12 +71,11 @@ func (g *Redactor) Add(texts ...Text) {
 			g.secrets = append(g.secrets, value)
 		}
 	}
-	// One secret may hold another: the longer goes first, or its rest would stay.
+	// A secret may contain another: replace the longer first, or its rest would stay.
 	slices.SortFunc(g.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// Redact returns s without the watched secrets and without anything that looks
-// like a token.
+// Redact returns s without the added secrets and without anything that looks like a token.
 func (g *Redactor) Redact(s string) string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -87,8 +85,8 @@ func (g *Redactor) Redact(s string) string {
 	return jwt.ReplaceAllString(s, Redacted)
 }
 
-// Writer returns a writer that cleans what goes through it. A secret must not be
-// split over two writes: log handlers write whole lines.
+// Writer returns a writer that redacts what is written. A secret must not be split over two
+// writes: log handlers write whole lines.
 func (g *Redactor) Writer(w io.Writer) io.Writer { return &redactingWriter{g, w} }
 
 type redactingWriter struct {
@@ -103,27 +101,27 @@ func (g *redactingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// IdentityVariables are the variables, beside azptend's own settings, that hold a
+// IdentityVariables are the variables, apart from azptend's own settings, that contain a
 // credential for azptend's identity.
 var IdentityVariables = []string{
 	"IDENTITY_HEADER", "MSI_SECRET",
 	"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD",
 }
 
-// variables hold a credential for azptend's identity or for Azure DevOps.
+// variables contain a credential for azptend's identity or for Azure DevOps.
 var variables = append(slices.Clone(IdentityVariables),
 	"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN",
 	"SYSTEM_ACCESSTOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 	"VSTS_AGENT_INPUT_TOKEN", "VSTS_AGENT_INPUT_PASSWORD", "VSTS_AGENT_INPUT_CLIENTSECRET",
-	// Tokens for Azure DevOps by the names of other tools: az devops and its successors,
+	// Names that other tools use for tokens for Azure DevOps: az devops and its successors,
 	// Terraform's provider, Microsoft's former image, and common start scripts.
 	"AZURE_DEVOPS_EXT_PAT", "AZURE_DEVOPS_PAT", "AZURE_DEVOPS_TOKEN",
 	"AZDO_PERSONAL_ACCESS_TOKEN", "AZDO_PAT", "AZDO_TOKEN", "AZDO_PASSWORD",
 	"ADO_PAT", "ADO_TOKEN", "AGENT_PAT", "VSTS_TOKEN", "VSTS_PAT",
 )
 
-// IsVariable reports whether a variable of this name holds a credential. Case does not
-// matter.
+// IsVariable reports whether a variable with this name contains a credential. It ignores
+// case.
 func IsVariable(name string) bool {
 	return slices.ContainsFunc(variables, func(v string) bool { return strings.EqualFold(v, name) })
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// startCall makes a call in the background. What the call needs of the runner is read
-// here, in the loop. What it learned comes back as a message.
+// startCall makes a call in the background. It reads the runner's fields here, in the
+// loop. The result comes back as a message.
 func (r *runner) startCall(a lifecycle.StartCall) {
 	server, poolID, id := r.o.Server, r.agentRef.pool.ID, a.AgentID
 	var call func(context.Context) message
@@ -79,9 +79,9 @@ func (r *runner) inspect(id int) func(context.Context) message {
 // starts a worker.
 const jobStartTimeout = time.Minute
 
-// inspectLocally finds out what is known about an agent without asking its pool: a
-// worker runs, or a job was received that has not started yet. A job that the server
-// assigns at this very moment is not visible; docs/security.md says so.
+// inspectLocally inspects an agent without asking the server. It finds a worker that
+// runs, or a job that was received and has not started. A job that the server assigns at
+// this moment is not visible; docs/security.md says so.
 func (r *runner) inspectLocally() func(context.Context) message {
 	listener, started, jobs, since := r.listener, r.started, r.state.Jobs-r.jobsBefore, r.jobPendingSince
 	return func(ctx context.Context) message {
@@ -95,7 +95,7 @@ func (r *runner) inspectLocally() func(context.Context) message {
 		if started.JobsReceived() <= jobs {
 			return message{event: e, apply: func(r *runner) { r.jobPendingSince = time.Time{} }}
 		}
-		// A job that was received starts soon, or never: a job can write that counter.
+		// Do not wait longer than jobStartTimeout: a job can increase that counter.
 		if since.IsZero() {
 			since = time.Now()
 		}
@@ -106,12 +106,12 @@ func (r *runner) inspectLocally() func(context.Context) message {
 	}
 }
 
-// workerTimeout bounds a look at the process table, which takes milliseconds. A job can
-// leave a process that hangs whoever inspects it.
+// workerTimeout bounds a scan of the process table, which usually takes milliseconds. A
+// job can leave a process that blocks whoever reads about it in /proc.
 const workerTimeout = 5 * time.Second
 
-// workerOf is what the process table shows about a job; WorkerUnknown where processes
-// cannot be listed (macOS).
+// workerOf is what the process table shows about a job; WorkerUnknown if processes cannot
+// be listed (macOS) or the scan times out.
 func workerOf(ctx context.Context, listener mslistener.Process) lifecycle.WorkerState {
 	ctx, done := context.WithTimeout(ctx, workerTimeout)
 	defer done()
@@ -131,7 +131,7 @@ func workerOf(ctx context.Context, listener mslistener.Process) lifecycle.Worker
 	return state
 }
 
-// scanForWorker looks at the process table in the background.
+// scanForWorker scans the process table in the background.
 func (r *runner) scanForWorker() {
 	listener := r.listener
 	r.goBackground(func(ctx context.Context) {
@@ -139,7 +139,7 @@ func (r *runner) scanForWorker() {
 	})
 }
 
-// inTime calls a function that touches files until ctx ends.
+// inTime calls f, which uses files, and returns when it has ended or ctx is done.
 func inTime(ctx context.Context, f func() error) error {
 	_, err := bounded.Call(ctx, func() (struct{}, error) { return struct{}{}, f() }, nil)
 	return err

@@ -15,12 +15,13 @@ func resultOf(err error) lifecycle.Result {
 	return lifecycle.Result{Outcome: outcomeOf(err, azdo.ClassOf(err)), Err: err, RetryAfter: azdo.RetryAfter(err)}
 }
 
-// resultOfPost is resultOf for the one request that may not be repeated blindly.
+// resultOfPost is resultOf for the POST of an agent, which must not be repeated before a
+// look-up if its outcome is not known.
 func resultOfPost(err error) lifecycle.Result {
 	return lifecycle.Result{Outcome: outcomeOf(err, azdo.ClassOfPost(err)), Err: err, RetryAfter: azdo.RetryAfter(err)}
 }
 
-// outcomes are what the classes of errors mean to lifecycle.
+// outcomes maps the classes of errors to outcomes.
 var outcomes = map[azdo.Class]lifecycle.Outcome{
 	azdo.Transient:  lifecycle.Unreachable,
 	azdo.AnswerLost: lifecycle.AnswerLost,
@@ -41,7 +42,7 @@ func outcomeOf(err error, class azdo.Class) lifecycle.Outcome {
 	case err == nil:
 		return lifecycle.OK
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return lifecycle.InternalError // whatever could not be opened
+		return lifecycle.InternalError // no file descriptors left
 	case errors.As(err, &unusable) && unusable.InUse:
 		return lifecycle.DirInUse
 	case unusable != nil:

@@ -18,15 +18,14 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// TestResultOf: what an error means for what comes next, and what it means when
-// it is the answer to the POST, which may not be repeated blindly.
+// TestResultOf checks the outcome of each error, and its outcome as the answer to a POST.
 func TestResultOf(t *testing.T) {
 	status := func(code int) error { return &azdo.Error{Status: code} }
 	for _, tt := range []struct {
 		name      string
 		err       error
 		want      lifecycle.Outcome
-		ofPost    lifecycle.Outcome // where it differs
+		ofPost    lifecycle.Outcome // if it differs
 		wantAfter time.Duration
 	}{
 		{name: "nothing", err: nil, want: lifecycle.OK},
@@ -104,7 +103,7 @@ func TestSelfHosted(t *testing.T) {
 	}
 }
 
-// noVersion is a listener that never tells its version.
+// noVersion is a listener whose --version never exits.
 type noVersion struct{ Processes }
 
 func (noVersion) Output(ctx context.Context, _ proc.Spec) (string, proc.Status, error) {
@@ -112,10 +111,10 @@ func (noVersion) Output(ctx context.Context, _ proc.Spec) (string, proc.Status, 
 	return "", proc.Status{}, fmt.Errorf("cannot wait for it: %w", context.Cause(ctx))
 }
 
-// TestNoVersion: a listener that hangs is the folder's fault, and an end that was
-// asked for meanwhile is nobody's.
+// TestNoVersion: a listener that hangs makes the directory unusable, unless the call was
+// aborted.
 func TestNoVersion(t *testing.T) {
-	f := folder(t)
+	f := newAgentDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		o := mslistener.Options{Dir: f, Processes: noVersion{}}
 		_, err := mslistener.Version(t.Context(), o)
@@ -131,31 +130,31 @@ func TestNoVersion(t *testing.T) {
 }
 
 func TestOwnerOf(t *testing.T) {
-	mark := func(instance, host, kind string) map[string]string {
+	tags := func(instance, host, kind string) map[string]string {
 		return map[string]string{agentdir.TagInstance: instance, agentdir.TagHost: host, agentdir.TagKind: kind}
 	}
 	for _, tt := range []struct {
 		name, instance string
-		mark           map[string]string
+		tags           map[string]string
 		want           lifecycle.Owner
 	}{
-		{"our mark", "i", mark("i", "host", agentdir.KindAgent), lifecycle.ThisRun},
-		{"of our host and folder, which prove nothing", "i", mark("h", "host", agentdir.KindAgent), lifecycle.Foreign},
-		{"the same before we have a mark", "", mark("", "host", agentdir.KindAgent), lifecycle.Foreign},
-		{"another host's", "i", mark("h", "elsewhere", agentdir.KindAgent), lifecycle.Foreign},
-		{"a placeholder of this host", "i", mark("h", "host", "placeholder"), lifecycle.Placeholder},
-		{"no mark", "i", nil, lifecycle.Foreign},
-		{"no mark, and we have none", "", nil, lifecycle.Foreign},
+		{"our tags", "i", tags("i", "host", agentdir.KindAgent), lifecycle.ThisRun},
+		{"of our host and directory, which prove nothing", "i", tags("h", "host", agentdir.KindAgent), lifecycle.Foreign},
+		{"the same before we have a tag", "", tags("", "host", agentdir.KindAgent), lifecycle.Foreign},
+		{"another host's", "i", tags("h", "elsewhere", agentdir.KindAgent), lifecycle.Foreign},
+		{"a placeholder of this host", "i", tags("h", "host", "placeholder"), lifecycle.Placeholder},
+		{"no tags", "i", nil, lifecycle.Foreign},
+		{"no tags, and we have none", "", nil, lifecycle.Foreign},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := ownerOf(azdo.Agent{UserCapabilities: tt.mark}, tt.instance); got != tt.want {
+			if got := ownerOf(azdo.Agent{UserCapabilities: tt.tags}, tt.instance); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestHolderWithoutADate(t *testing.T) {
+func TestAgentSince(t *testing.T) {
 	at := azdo.Time{Time: time.Date(2026, 11, 22, 13, 0, 0, 0, time.FixedZone("", 3600))}
 	for want, a := range map[string]azdo.Agent{
 		"an unknown time":      {},

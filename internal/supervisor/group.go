@@ -17,8 +17,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// Group is the agents of one process, which are controlled as one. Its methods, except
-// Run, may be called at any time.
+// Group is all agents of one process. Status and drains are for the whole group. All
+// methods except Run may be called at any time.
 type Group struct {
 	agents   []Options
 	presence *presenceChecker // nil: this process has no identity
@@ -36,8 +36,8 @@ func NewGroup(agents ...Options) *Group {
 	return g
 }
 
-// Run runs each agent to its end. Each gets every signal. None ends another, and none
-// waits for another. Run returns when nothing of them is left running.
+// Run runs all agents, independently of each other. Each gets every signal. Run returns
+// when all have ended.
 func (g *Group) Run(signals *proc.Signals) End {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -68,14 +68,14 @@ func (g *Group) Run(signals *proc.Signals) End {
 	return end
 }
 
-// killOrphans kills what the jobs of several agents left running. A job can leave a process
-// that hides which agent it belongs to.
+// killOrphans kills processes that jobs of several agents left running. A job can leave a
+// process that does not show which agent it belongs to.
 func (g *Group) killOrphans() {
 	log := g.agents[0].Log
 	steps := bounded.FinalSteps{Log: log, Least: minFinalStep}
 	steps.EndBy(g.Deadline())
-	steps.Do("killing processes that jobs left running", finalStepTimeout, func() {
-		ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
+	steps.Do("killing processes that jobs left running", killTimeout, func() {
+		ctx, done := context.WithTimeout(context.Background(), killTimeout)
 		defer done()
 		if n := g.agents[0].Processes.KillOrphans(ctx); n > 0 {
 			log.Info("Killed processes that jobs left running", "processes", n)
@@ -83,8 +83,8 @@ func (g *Group) killOrphans() {
 	})
 }
 
-// LockLogs locks the directories of the listeners' logs that are not below the agents'
-// own, and logs a warning if another azptend uses one.
+// LockLogs locks the listeners' log directories that are outside the agents' directories,
+// and logs a warning if another azptend uses one.
 func (g *Group) LockLogs() (release func()) {
 	var releases []func()
 	for _, o := range g.agents {
@@ -113,21 +113,21 @@ func (g *Group) Deadline() time.Time {
 	return s.Deadline
 }
 
-// Drain requests a drain, and returns the state right after. Reason is for the log. If
-// the platform is terminating azptend, this is the same as its SIGTERM: the grace period
-// starts now, unless it runs already. Otherwise the job may take as long as it takes.
-// The error is ctx's.
+// Drain requests a drain, and returns the state after it. reason is for the log. If
+// terminating is set, it has the effect of SIGTERM: the grace period starts now, unless it
+// has started before. Otherwise the job has no deadline. The error is ctx's.
 func (g *Group) Drain(ctx context.Context, reason string, terminating bool) (Snapshot, error) {
 	return g.drain(ctx, lifecycle.DrainRequested{Reason: reason, StartsGrace: terminating, CancelsJob: terminating})
 }
 
-// minNotice leaves time for one request to remove the agent.
+// minNotice is the shortest grace period of DrainBy: enough to remove the agent with one
+// request.
 const minNotice = time.Second
 
-// DrainBy is Drain for a platform that has announced when it will end the machine:
-// everything is over before that, or earlier if a grace period that runs already ends
-// earlier. If end is zero, the platform may do so at any moment, and the grace period
-// starts. The error is ctx's.
+// DrainBy is Drain for a platform that has announced when it ends the machine. The grace
+// period starts now and ends at end, or earlier if one that has started ends earlier. If
+// end is zero, the platform may end the machine at any moment, and the grace period has its
+// usual length. The error is ctx's.
 func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (Snapshot, error) {
 	request := lifecycle.DrainRequested{Reason: reason, StartsGrace: true}
 	if !end.IsZero() {
@@ -145,8 +145,8 @@ func (g *Group) drain(ctx context.Context, request lifecycle.DrainRequested) (Sn
 	})
 }
 
-// Next returns the state as soon as the phase of the group is another one, or all agents
-// have ended. A phase that lasts only an instant may be missed. The error is ctx's.
+// Next waits until the group's phase differs from phase or all agents have ended, and
+// returns the state. It may miss a very short phase. The error is ctx's.
 func (g *Group) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {
 	for {
 		s, err := g.Status(ctx)
@@ -159,7 +159,7 @@ func (g *Group) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, erro
 	}
 }
 
-// waitForChange waits until one of the agents is in another phase than it was.
+// waitForChange waits until one of the agents has left the phase that it has in was.
 func (g *Group) waitForChange(ctx context.Context, was Snapshot) error {
 	waiting, changed := context.WithCancel(ctx)
 	defer changed()
@@ -179,7 +179,7 @@ func (g *Group) waitForChange(ctx context.Context, was Snapshot) error {
 	for n := range waits {
 		if err := <-done; n == 0 {
 			first = err
-			changed() // the others need not wait any longer
+			changed() // end the other waits
 		}
 	}
 	return first
@@ -198,8 +198,8 @@ func (g *Group) callAll(call func(*handle) (Snapshot, error)) (Snapshot, error) 
 	return merge(each), nil
 }
 
-// merge shows several agents as one: in the phase of the one that has progressed least,
-// ready when all are, ended when all have.
+// merge makes one snapshot of several. Its phase is that of the agent that has progressed
+// least. It is ready if all agents are, and has ended if all have.
 func merge(each []Snapshot) Snapshot {
 	if len(each) == 1 {
 		return each[0]
@@ -237,7 +237,7 @@ func merge(each []Snapshot) Snapshot {
 	return s
 }
 
-// progress orders the phases. Of several agents that are up, one that has a job counts.
+// progress orders the phases. Busy comes before Idle, so that a group with a job is busy.
 func progress(p lifecycle.Phase) int {
 	return slices.Index([]lifecycle.Phase{
 		lifecycle.Booting, lifecycle.Registering, lifecycle.Starting, lifecycle.Busy, lifecycle.Idle,
@@ -245,8 +245,7 @@ func progress(p lifecycle.Phase) int {
 	}, p)
 }
 
-// worst is the end that matters most: an internal error before what needs a person, that
-// before what may pass by itself, and that before success. Of equals it is the first.
+// worst is the first end whose exit code has the highest severity.
 func worst(ends []End) End {
 	w := ends[0]
 	for _, e := range ends {
@@ -257,8 +256,8 @@ func worst(ends []End) End {
 	return w
 }
 
-// withAgent adds the agent's name to each line of a log that does not have it. Nil stays
-// nil.
+// withAgent adds the agent's name to each log line that does not have it. It returns nil
+// for nil.
 func withAgent(log *slog.Logger, name string) *slog.Logger {
 	if log == nil {
 		return nil

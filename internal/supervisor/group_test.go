@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// TestMerge: several lives are as far as the least of them, ready when all
-// are, ended when all have, and then with the worst of their ends.
+// TestMerge: the phase is the least of all agents. The group is ready if all are, and ended
+// if all have, with the worst end.
 func TestMerge(t *testing.T) {
 	phases := []lifecycle.Phase{
 		lifecycle.Booting, lifecycle.Registering, lifecycle.Starting, lifecycle.Busy, lifecycle.Idle,
@@ -21,7 +21,7 @@ func TestMerge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var each []Snapshot
 		least, ready, ended, most, jobs := len(phases), true, true, 0, 0
-		for range rapid.IntRange(2, 4).Draw(t, "lives") {
+		for range rapid.IntRange(2, 4).Draw(t, "agents") {
 			at := rapid.IntRange(0, len(phases)-1).Draw(t, "phase")
 			s := Snapshot{Phase: phases[at], Agent: "a", Jobs: at, Job: lifecycle.NoJob}
 			if s.Phase == lifecycle.Gone {
@@ -40,18 +40,18 @@ func TestMerge(t *testing.T) {
 			t.Fatalf("%+v of %+v", got, each)
 		}
 		if ended && got.End.Code != most {
-			t.Fatalf("the end is %+v, and the worst %d", got.End, most)
+			t.Fatalf("the end is %+v, want code %d", got.End, most)
 		}
 	})
 	if one := merge([]Snapshot{{Agent: "only"}}); one.Agent != "only" || one.Each != nil {
-		t.Errorf("one life is %+v", one)
+		t.Errorf("one agent is %+v", one)
 	}
 }
 
-// TestStatusWhileItStarts: the control socket and the health page may ask for the status
-// as soon as there is a group. Run this one with -race.
+// TestStatusWhileItStarts: the status may be asked for before Run. Run this test with
+// -race.
 func TestStatusWhileItStarts(t *testing.T) {
-	f := folder(t)
+	f := newAgentDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, f)
 		g := NewGroup(s.o)
@@ -72,7 +72,7 @@ func TestWorst(t *testing.T) {
 		for _, better := range order[:i] {
 			for _, ends := range [][]End{{{Code: better}, {Code: worse}}, {{Code: worse}, {Code: better}}} {
 				if got := worst(ends); got.Code != worse {
-					t.Errorf("of %v it is %d", ends, got.Code)
+					t.Errorf("worst of %v is %d", ends, got.Code)
 				}
 			}
 		}

@@ -22,11 +22,11 @@ type Snapshot struct {
 	Deadline     time.Time // when the grace period ends; zero before it starts
 	End          *End      // nil before the end
 
-	Each []Snapshot // of several agents; nil for one
+	Each []Snapshot // of each agent of a group of several; nil for one agent
 }
 
-// Ready reports whether the agent listens for jobs or runs one; of several, whether all
-// do.
+// Ready reports whether the agent listens for jobs or runs one. For a group it reports
+// whether all agents do.
 func (s Snapshot) Ready() bool {
 	for _, e := range s.Each {
 		if !e.Ready() {
@@ -36,15 +36,15 @@ func (s Snapshot) Ready() bool {
 	return s.Phase == lifecycle.Idle || s.Phase == lifecycle.Busy
 }
 
-// handle calls the loop of one agent. The loop itself answers: as long as it does not,
-// it is stuck. Calls may come at any time; before the loop starts, they wait for it.
+// handle calls the loop of one agent. The loop itself answers, so a caller notices if the
+// loop is stuck. A call before the start of the loop waits for it.
 type handle struct {
 	calls chan func(*runner)
 	ended chan struct{} // closed at the end, when last is final
 	last  Snapshot
-	// stillLocked unlocks the agent's directory. Nobody calls it: something may still
-	// change the directory. The kernel unlocks it when the process exits, and the
-	// reference keeps Go from closing the lock's file before.
+	// stillLocked would unlock the agent's directory. It is never called, because a
+	// goroutine may still change the directory. The reference keeps Go from closing the
+	// lock's file, so the directory stays locked until the process exits.
 	stillLocked func()
 
 	mu           sync.Mutex
@@ -56,9 +56,9 @@ func newHandle() *handle {
 	return &handle{calls: make(chan func(*runner)), ended: make(chan struct{}), phaseChanged: make(chan struct{}), phaseSince: time.Now()}
 }
 
-// call has the loop do something, and then report its state. The error is ctx's.
+// call runs do in the loop, and returns the state after it. The error is ctx's.
 func (h *handle) call(ctx context.Context, do func(*runner)) (Snapshot, error) {
-	answer := make(chan Snapshot, 1) // the loop waits for nobody
+	answer := make(chan Snapshot, 1) // buffered: the loop must not wait for the caller
 	call := func(r *runner) {
 		do(r)
 		answer <- r.snapshot()
@@ -77,11 +77,12 @@ func (h *handle) status(ctx context.Context) (Snapshot, error) {
 	return h.call(ctx, func(*runner) {})
 }
 
-// next returns the state as soon as the phase is another one, or the run has ended.
+// next waits until the phase differs from phase or the run has ended, and returns the
+// state.
 func (h *handle) next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {
 	for {
 		h.mu.Lock()
-		changed := h.phaseChanged // before the look, so that no change is missed
+		changed := h.phaseChanged // before status, so that no change is missed
 		h.mu.Unlock()
 		s, err := h.status(ctx)
 		if err != nil || s.Phase != phase || s.End != nil {
@@ -114,7 +115,7 @@ func (h *handle) finish(last Snapshot, e End) {
 	close(h.ended)
 }
 
-// snapshot is for the loop only.
+// snapshot is the runner's state. Only the loop may call it.
 func (r *runner) snapshot() Snapshot {
 	s := r.state
 	pool := r.pool.Name

@@ -17,10 +17,10 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// withHandle is a life with a line.
+// withHandle sets a handle.
 func withHandle(o *Options) { o.handle = newHandle() }
 
-// status asks over the line, which a living loop answers at once.
+// status asks the loop for its state.
 func (s *stage) status() Snapshot {
 	s.t.Helper()
 	got, err := s.o.handle.status(context.Background())
@@ -30,9 +30,9 @@ func (s *stage) status() Snapshot {
 	return got
 }
 
-func (s *stage) drain(clock bool) Snapshot {
+func (s *stage) drain(terminating bool) Snapshot {
 	s.t.Helper()
-	got, err := (&Group{agents: []Options{s.o}}).Drain(context.Background(), "asked by a test", clock)
+	got, err := (&Group{agents: []Options{s.o}}).Drain(context.Background(), "asked by a test", terminating)
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -40,9 +40,9 @@ func (s *stage) drain(clock bool) Snapshot {
 	return got
 }
 
-// follow writes down the phases that the line tells of, to the end of the life.
+// follow records the phases that next returns, until the run ends.
 func (s *stage) follow() <-chan []lifecycle.Phase {
-	heard := make(chan []lifecycle.Phase, 1)
+	followed := make(chan []lifecycle.Phase, 1)
 	go func() {
 		var phases []lifecycle.Phase
 		last := Snapshot{}
@@ -54,9 +54,9 @@ func (s *stage) follow() <-chan []lifecycle.Phase {
 			}
 			phases = append(phases, last.Phase)
 		}
-		heard <- phases
+		followed <- phases
 	}()
-	return heard
+	return followed
 }
 
 func TestStatus(t *testing.T) {
@@ -67,7 +67,7 @@ func TestStatus(t *testing.T) {
 		if got := s.status(); got.Phase != lifecycle.Starting || got.Ready() {
 			t.Errorf("before the session: %+v", got)
 		}
-		s.pass(time.Second)
+		s.advance(time.Second)
 		s.listener().logsOn()
 		go s.listener().connects(s.listener().pid)
 		synctest.Wait()
@@ -88,15 +88,15 @@ func TestStatus(t *testing.T) {
 			t.Errorf("draining: %+v", got)
 		}
 		s.jobEnds()
-		s.pass(10 * time.Second)
+		s.advance(10 * time.Second)
 		if got := s.status(); got.Phase != lifecycle.Gone || got.Registration != lifecycle.Removed || got.End == nil || got.End.Code != 0 {
 			t.Errorf("gone: %+v", got)
 		}
 	})
 }
 
-// TestDrainWithoutDeadline: the job takes longer than the grace period, and is
-// finished; a SIGTERM later begins it.
+// TestDrainWithoutDeadline: a job that takes longer than the grace period is finished.
+// SIGTERM later starts the grace period.
 func TestDrainWithoutDeadline(t *testing.T) {
 	s := play(t, withHandle, func(s *stage) {
 		s.ready()
@@ -106,7 +106,7 @@ func TestDrainWithoutDeadline(t *testing.T) {
 		if got := s.drain(false); got.Phase != lifecycle.Draining || !got.Deadline.IsZero() || got.Reason != "asked by a test" {
 			t.Errorf("asked: %+v", got)
 		}
-		s.pass(3 * time.Hour)
+		s.advance(3 * time.Hour)
 		again := s.drain(false)
 		if !again.Deadline.IsZero() || again.Job != lifecycle.RunningJob {
 			t.Errorf("asked again: %+v", again)
@@ -130,21 +130,20 @@ func TestDrainWithoutDeadline(t *testing.T) {
 	}
 }
 
-// TestDrainWithDeadline: the grace period runs from the first word, and nothing
-// extends it: neither asking again nor SIGTERM.
+// TestDrainWithDeadline: neither a second request nor SIGTERM extends the grace period.
 func TestDrainWithDeadline(t *testing.T) {
 	var asked time.Time
 	s := play(t, withHandle, func(s *stage) {
 		s.ready()
 		s.jobStarts()
 		s.drain(false)
-		s.pass(time.Hour)
+		s.advance(time.Hour)
 		asked = time.Now()
 		deadline := s.drain(true).Deadline
 		if !deadline.Equal(asked.Add(100 * time.Second)) {
-			t.Errorf("the deadline is %v after the word", deadline.Sub(asked))
+			t.Errorf("the deadline is %v after the request", deadline.Sub(asked))
 		}
-		s.pass(40 * time.Second)
+		s.advance(40 * time.Second)
 		s.drain(true)
 		s.sigterm()
 		if got := s.status(); !got.Deadline.Equal(deadline) {
@@ -152,7 +151,7 @@ func TestDrainWithDeadline(t *testing.T) {
 		}
 		last, err := s.o.handle.next(context.Background(), lifecycle.Draining)
 		if err != nil || last.Phase != lifecycle.Stopping {
-			t.Errorf("after the budget: %+v, %v", last, err)
+			t.Errorf("after the drain time: %+v, %v", last, err)
 		}
 		if got, want := time.Since(asked), lifecycle.SplitGrace(100*time.Second).Drain; got != want {
 			t.Errorf("the job was cancelled after %v, want %v", got, want)
@@ -163,7 +162,7 @@ func TestDrainWithDeadline(t *testing.T) {
 	}
 }
 
-// TestDrainWhileBooting ends the life at once, and says so.
+// TestDrainWhileBooting: the run ends at once, and the status shows it.
 func TestDrainWhileBooting(t *testing.T) {
 	s := play(t, withHandle, func(s *stage) {
 		s.fails("pool", hangs)
@@ -180,19 +179,18 @@ func TestDrainWhileBooting(t *testing.T) {
 	}
 }
 
-// TestStuckLoop: without a loop there is no answer, only the caller's own
-// patience.
+// TestStuckLoop: if the loop does not answer, a call ends with its context.
 func TestStuckLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if got, err := newHandle().status(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("answered with %+v, %v", got, err)
+			t.Errorf("got %+v, %v", got, err)
 		}
 	})
 }
 
-// stepOrder is an observer that writes down the order of the events.
+// stepOrder is an observer that records the order of the events.
 type stepOrder struct {
 	nopObserver
 	events []string
@@ -202,8 +200,8 @@ func (o *stepOrder) Stepped(_, _ lifecycle.State, e lifecycle.Event) {
 	o.events = append(o.events, strings.TrimPrefix(fmt.Sprintf("%T", e), "lifecycle."))
 }
 
-// TestEscalationComesLast: the end of the job was reported before a second Ctrl-C is
-// read. There is nothing to cancel any more. A first one drains, and comes first.
+// TestEscalationComesLast: a second Ctrl-C is applied after the messages that are ready,
+// because the job may have ended. A first one, which drains, is applied before them.
 func TestEscalationComesLast(t *testing.T) {
 	for interrupted, want := range map[bool]string{false: "UserInterrupt JobFinished", true: "JobFinished UserInterrupt"} {
 		var order stepOrder
@@ -221,9 +219,8 @@ func TestEscalationComesLast(t *testing.T) {
 	}
 }
 
-// TestEscalationWaitsForNothing: a second Ctrl-C comes while the loop is at work, so that
-// the loop finds it before it waits. It is applied at once, whether or not anything else
-// happens.
+// TestEscalationWaitsForNothing: if a second Ctrl-C arrived before the loop waits, it is
+// applied at once, even if no other event comes.
 func TestEscalationWaitsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order stepOrder
@@ -240,8 +237,8 @@ func TestEscalationWaitsForNothing(t *testing.T) {
 	})
 }
 
-// TestSignalsComeFirst: a SIGTERM that the platform sends to every process makes the
-// listener exit. It must count before that exit, or the exit looks unexpected.
+// TestSignalsComeFirst: a SIGTERM that the platform sends to all processes makes the
+// listener exit. It is applied before that exit, which would look unexpected otherwise.
 func TestSignalsComeFirst(t *testing.T) {
 	r := &runner{o: Options{handle: newHandle()}, log: slog.New(slog.DiscardHandler)}
 	for range 100 {

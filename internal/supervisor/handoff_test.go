@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// TestHandoff: one azptend registers, another runs the agent and never calls
-// its pool.
+// TestHandoff: one azptend registers the agent. Another runs it and sends no requests to
+// the server.
 func TestHandoff(t *testing.T) {
 	var out agentdir.Dir
 	first := play(t, func(o *Options) {
@@ -25,7 +25,7 @@ func TestHandoff(t *testing.T) {
 	}
 	made := first.agents[8]
 	if made.UserCapabilities[agentdir.TagRemoval] != agentdir.RemovalByKeeper {
-		t.Errorf("its mark does not say who removes it: %v", made.UserCapabilities)
+		t.Errorf("its tags do not say who removes it: %v", made.UserCapabilities)
 	}
 	given, err := out.ReadHandoff()
 	if err != nil || given.Registration.AgentID != 8 {
@@ -49,23 +49,23 @@ func TestHandoff(t *testing.T) {
 			s.ready()
 			s.jobStarts()
 			s.sigterm()
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.jobEnds()
 		}, "start 8 SIGINT", 0},
 		{"SIGTERM while a worker runs of which the socket says nothing", nil, func(s *stage) {
 			s.ready()
 			s.listener().works = true
 			s.sigterm()
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.listener().stopWorking()
 		}, "start 8 SIGINT", 0},
 		{"SIGTERM when a job was received and has not started", nil, func(s *stage) {
 			s.ready()
 			s.listener().receives()
 			s.sigterm()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.jobStarts()
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.jobEnds()
 		}, "start 8 SIGINT", 0},
 		{"SIGTERM after a job has written that another was received", func(o *Options) { o.Policy.Grace = 10 * time.Minute }, func(s *stage) {
@@ -85,7 +85,7 @@ func TestHandoff(t *testing.T) {
 		{"its registration is refused, until it is given up", nil, func(s *stage) {
 			s.ready()
 			s.listener().logs(mslistener.RegistrationRefused)
-			s.pass(14 * time.Minute)
+			s.advance(14 * time.Minute)
 			if s.phase() != "starting" {
 				s.t.Errorf("an agent whose registration is refused is %s", s.phase())
 			}
@@ -93,9 +93,9 @@ func TestHandoff(t *testing.T) {
 		{"its registration is refused for a while", nil, func(s *stage) {
 			s.ready()
 			s.listener().logs(mslistener.RegistrationRefused)
-			s.pass(10 * time.Minute)
+			s.advance(10 * time.Minute)
 			s.listener().logs(mslistener.NoProblem)
-			s.pass(time.Hour)
+			s.advance(time.Hour)
 			if s.phase() != "idle" {
 				s.t.Errorf("it is %s", s.phase())
 			}
@@ -104,7 +104,7 @@ func TestHandoff(t *testing.T) {
 		{"its listener never gets a session", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 		}, "start 8 SIGINT", 69},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

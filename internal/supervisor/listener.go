@@ -10,11 +10,11 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// launch writes the agent's files and starts the listener. With RegisterOnly it starts
-// nothing: another azptend does.
+// launch writes the agent's files and starts the listener. With RegisterOnly it only
+// writes the files: another azptend starts the listener.
 func (r *runner) launch() func(context.Context) message {
 	writeFiles := r.fileWriter()
-	r.wroteFiles = true // or soon will have, at least in part
+	r.wroteFiles = true // at least in part, soon
 	if r.o.Policy.RegisterOnly {
 		return func(ctx context.Context) message {
 			return message{event: lifecycle.LaunchResult{Result: resultOf(inTime(ctx, func() error { return writeFiles("") }))}}
@@ -41,9 +41,9 @@ func (r *runner) launch() func(context.Context) message {
 	}
 }
 
-// startInTime starts a listener, and gives up when ctx ends: the agent's directory, or
-// that of its logs, may be on a file system that does not answer, and the agent must
-// still be removed. A listener that has started by then is killed.
+// startInTime starts a listener, and returns when ctx ends: the agent's directory, or that
+// of its logs, may be on a file system that hangs, and the agent must still be removed. A
+// listener that starts later is killed.
 func (r *runner) startInTime(ctx context.Context, writeFiles func(notifications string) error) (*mslistener.Listener, error) {
 	type result struct {
 		l   *mslistener.Listener
@@ -69,15 +69,15 @@ func (r *runner) startInTime(ctx context.Context, writeFiles func(notifications 
 	}
 }
 
-// discard ends a listener that came too late.
+// discard kills a listener that started too late.
 func discard(l *mslistener.Listener) {
 	ctx, cancel := context.WithTimeout(context.Background(), finalStepTimeout)
 	defer cancel()
 	l.Discard(ctx)
 }
 
-// fileWriter returns the function that writes the agent's files; notifications is where
-// the listener connects.
+// fileWriter returns the function that writes the agent's files. notifications is the
+// address that the listener connects to.
 func (r *runner) fileWriter() func(notifications string) error {
 	o, pool, a, key := r.o, r.pool, r.registered, r.key
 	if o.Handoff != nil {
@@ -105,7 +105,7 @@ func (r *runner) fileWriter() func(notifications string) error {
 
 var errIncomplete = &permanentError{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
 
-// watch posts what a listener does, until it has exited.
+// watch posts the events of a listener, until it has exited.
 func (r *runner) watch(l *mslistener.Listener) {
 	alive, exited := context.WithCancel(r.ctx)
 	poolID, id := r.pool.ID, r.registered.ID
@@ -126,14 +126,14 @@ func (r *runner) watch(l *mslistener.Listener) {
 }
 
 const (
-	// notReadyAfter is when azptend first reports that a listener is not ready; then after
-	// twice as long each time, up to notReadyMax.
+	// notReadyAfter is when azptend first reports that a listener is not ready. The pause
+	// doubles each time, up to notReadyMax.
 	notReadyAfter = time.Minute
 	notReadyMax   = time.Hour
 )
 
-// waitForReady waits until the session exists, which the listener's counters or the
-// server show. Until then it reports from time to time what is missing.
+// waitForReady waits until the listener's counters or the server show its session. Until
+// then it logs from time to time why the listener is not ready.
 func (r *runner) waitForReady(alive context.Context, l *mslistener.Listener, poolID, id int) {
 	ctx, cancel := context.WithCancel(alive)
 	defer cancel()
@@ -172,13 +172,13 @@ func (r *runner) waitForReady(alive context.Context, l *mslistener.Listener, poo
 
 const (
 	// onlineAfter is when the server is first asked whether the agent is online, in case
-	// the counters do not show it; onlineEvery is how often from then on.
+	// the counters do not show it. onlineEvery is the pause between further requests.
 	onlineAfter = 20 * time.Second
 	onlineEvery = 30 * time.Second
 )
 
 // waitForOnline waits until the server shows the agent online. After a session conflict
-// that proves nothing: the other session is online.
+// it returns false: the agent is online because of the other session.
 func (r *runner) waitForOnline(ctx context.Context, poolID, id int, conflict <-chan struct{}) bool {
 	for wait := onlineAfter; ; wait = onlineEvery {
 		timer := time.NewTimer(wait)
@@ -197,8 +197,8 @@ func (r *runner) waitForOnline(ctx context.Context, poolID, id int, conflict <-c
 	}
 }
 
-// maxClockSkew is how far the clock may be off. From five minutes on, the server refuses
-// the listener's logon.
+// maxClockSkew is the clock difference from which azptend warns. From five minutes on, the
+// server refuses the listener's logon.
 const maxClockSkew = 4 * time.Minute
 
 // warnNotReady logs why a listener is not ready, according to its log and to our clock.
@@ -213,7 +213,8 @@ func (r *runner) warnNotReady(l *mslistener.Listener, since time.Duration) {
 	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "reason", reason, "hint", hint)
 }
 
-// killTimeout bounds one kill. lifecycle waits for the listener's exit by itself.
+// killTimeout bounds one KillTree: on a machine with too little CPU the search for a
+// hundred processes takes seconds. lifecycle has its own timeout for the listener's exit.
 const killTimeout = 5 * time.Second
 
 // kill kills the listener and everything below it.
@@ -227,7 +228,7 @@ func (r *runner) kill() {
 	})
 }
 
-// updateTimeout is for the update's script, which has only to move two directories.
+// updateTimeout bounds the wait for the update script, which only moves two directories.
 const updateTimeout = 60 * time.Second
 
 // waitForUpdate waits for the script that updates the listener.

@@ -11,7 +11,7 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// lookUp finds the agent that has our name, and whose it is.
+// lookUp finds the agent that has our name, and its owner.
 func (r *runner) lookUp() func(context.Context) message {
 	poolID, instance, evidence, home := r.pool.ID, r.instance, r.evidence, r.home()
 	return func(ctx context.Context) message {
@@ -25,7 +25,7 @@ func (r *runner) lookUp() func(context.Context) message {
 			e.Owner = lifecycle.PreviousRun
 		}
 		now := time.Now()
-		if r.o.ClockAhead != nil { // the server dates its agents
+		if r.o.ClockAhead != nil { // CreatedOn is the server's time
 			now = now.Add(r.o.ClockAhead())
 		}
 		e.RecentlyCreated = recentlyCreated(found, now)
@@ -38,8 +38,8 @@ func (r *runner) lookUp() func(context.Context) message {
 	}
 }
 
-// ownerOf judges whose an agent is by what the server shows. Host name and directory
-// prove nothing: containers may share both.
+// ownerOf decides who owns an agent by its tags. Host name and directory prove nothing:
+// containers may share both.
 func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
 	switch tags := a.UserCapabilities; {
 	case instance != "" && tags[agentdir.TagInstance] == instance:
@@ -50,19 +50,19 @@ func ownerOf(a azdo.Agent, instance string) lifecycle.Owner {
 	return lifecycle.Foreign
 }
 
-// comingOnlineTimeout is how long an agent may need to come online: the start of the
-// listener, and its first attempt to create a session.
+// comingOnlineTimeout is how long an agent may need to come online after its registration.
+// In this time the listener starts and creates its session.
 const comingOnlineTimeout = time.Minute
 
 // recentlyCreated reports whether an offline agent of azptend may just be starting
-// elsewhere. One from the future counts as new.
+// elsewhere. A creation time in the future counts as recent.
 func recentlyCreated(a azdo.Agent, now time.Time) bool {
 	made := a.CreatedOn.Time
 	return !a.Online() && a.UserCapabilities[agentdir.TagKind] == agentdir.KindAgent && !made.IsZero() && now.Sub(made) < comingOnlineTimeout
 }
 
-// copyUserCapabilities keeps the user capabilities of the agent that is about to be
-// removed: people set them in the portal, and demands rely on them.
+// copyUserCapabilities copies the user capabilities of the agent that is about to be
+// removed to the new one: people set them in the portal, and demands rely on them.
 func (r *runner) copyUserCapabilities() {
 	r.userCapabilities = map[string]string{}
 	for name, value := range r.nameHolder.UserCapabilities {
@@ -72,11 +72,11 @@ func (r *runner) copyUserCapabilities() {
 	}
 }
 
-// NameTakenError says which agent has the name, and since when.
+// NameTakenError says which agent has the name.
 type NameTakenError struct {
 	holder      azdo.Agent
 	placeholder bool
-	sameHost    bool // its host name and directory are ours, which proves nothing
+	sameHost    bool // it has our host name and directory
 }
 
 func (e *NameTakenError) Error() string {

@@ -25,20 +25,18 @@ type preparation struct {
 	times    times
 }
 
-// releaseLock is for a run that has ended meanwhile.
+// releaseLock releases the directory's lock if the run has ended meanwhile.
 func (p *preparation) releaseLock() {
 	if p.release != nil {
 		p.release()
 	}
 }
 
-// prepareNew prepares what a registration needs: the token and then the pool, the key,
-// and the agent's directory. It does so in parallel, so that all of it costs two round
-// trips.
+// prepareNew prepares a registration: token and pool, key, and the agent's directory. The
+// three run in parallel, so that all of it takes two round trips.
 func (r *runner) prepareNew(ctx context.Context, p preparation) message {
-	// The directory is checked to the end whatever else fails, and its error is reported
-	// first: otherwise a listener that hangs would look like an outage as long as there is
-	// one.
+	// The check of the directory is not cancelled if the server fails, and its error is
+	// reported first. Otherwise an outage would hide an unusable directory.
 	var dirErr error
 	findPrevious := r.previousUnchecked
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -46,7 +44,7 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 		begun := time.Now()
 		dirErr = r.lockAndCheckDir(ctx, &p)
 		p.times.dir = time.Since(begun)
-		if findPrevious && p.release != nil { // the pool is needed all the same
+		if findPrevious && p.release != nil { // do not cancel the others: they find the previous run's agent
 			return nil
 		}
 		return dirErr
@@ -59,14 +57,14 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 	})
 	group.Go(func() error { return r.findPool(groupCtx, &p) })
 	err := group.Wait()
-	checked := false // what a previous run left
+	checked := false // what a previous run left is known
 	if err == nil && (dirErr == nil || findPrevious && p.release != nil) {
 		p.previous, err = r.findPreviousRun(ctx, p.pool)
 		checked = err == nil
 	}
 	if checked || !findPrevious || p.release == nil {
 		err = cmp.Or(dirErr, err)
-	} // else the pool is asked again: what a previous run left must be removed
+	} // otherwise err decides, so that Prepare is repeated: the previous run's agent must be removed
 	return message{
 		apply: func(r *runner) {
 			r.release = p.release
@@ -86,9 +84,9 @@ func (r *runner) prepareNew(ctx context.Context, p preparation) message {
 	}
 }
 
-// prepareHandoff prepares what an agent needs that another azptend has registered: its
-// directory. Nobody is asked about it. If a listener of a previous run still runs in the
-// directory, it serves this very agent, and finishes its job first.
+// prepareHandoff prepares the directory of an agent that another azptend registered. It
+// sends no requests. If a listener of a previous run still runs in the directory, it serves
+// the same agent, and finishes its job first.
 func (r *runner) prepareHandoff(ctx context.Context, p preparation) message {
 	err := r.lockAndCheckDir(ctx, &p)
 	given := r.o.Handoff.Registration
@@ -117,8 +115,8 @@ func (r *runner) prepareHandoff(ctx context.Context, p preparation) message {
 	}
 }
 
-// findHandoffListener adopts the listener of a previous run. If there is none, it clears
-// the directory for the agent's files, unless they are in it already.
+// findHandoffListener adopts the listener of a previous run. If there is none, it checks
+// the directory for foreign files, unless the handed-over files are in it.
 func (r *runner) findHandoffListener(ctx context.Context, previous *previousRun) error {
 	pids, err := r.findListeners()
 	if err == nil && len(pids) == 0 && r.o.Handoff.Dir.Root != r.o.Dir.Root {
@@ -131,12 +129,12 @@ func (r *runner) findHandoffListener(ctx context.Context, previous *previousRun)
 	return nil
 }
 
-// unknownVersion is registered by an azptend that has no listener to ask. It is for
-// information until the listener reports its own with its session (agent-protocol.md
-// 2.2).
+// unknownVersion is registered with RegisterOnly, where there is no listener to ask for
+// its version. It is only informational until the listener reports its own version with
+// its session (agent-protocol.md 2.2).
 const unknownVersion = "4.0.0"
 
-// lockAndCheckDir locks the agent's directory, unless an earlier try has, and checks it.
+// lockAndCheckDir locks the agent's directory, unless an earlier try did, and checks it.
 func (r *runner) lockAndCheckDir(ctx context.Context, p *preparation) (err error) {
 	if r.o.Policy.RegisterOnly {
 		p.version = unknownVersion
@@ -158,8 +156,7 @@ func (r *runner) lockAndCheckDir(ctx context.Context, p *preparation) (err error
 	return err
 }
 
-// requestTimeout is for one request of the preparation, which as a whole may take
-// longer.
+// requestTimeout is the timeout of one request. Prepare as a whole may take longer.
 const requestTimeout = 45 * time.Second
 
 var errNoAnswer = fmt.Errorf("none came within %v", requestTimeout)
@@ -187,7 +184,7 @@ func (r *runner) findPool(ctx context.Context, p *preparation) error {
 	return checkSelfHosted(p.pool)
 }
 
-// checkSelfHosted refuses pools to which nobody but Azure DevOps adds agents.
+// checkSelfHosted refuses pools whose agents only Azure DevOps adds.
 func checkSelfHosted(p azdo.Pool) error {
 	why := p.ClosedReason()
 	if why == "" {
@@ -197,7 +194,7 @@ func checkSelfHosted(p azdo.Pool) error {
 		"create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"}
 }
 
-// permanentError is an error that another try will not change.
+// permanentError is an error that a retry does not fix.
 type permanentError struct{ why, hint string }
 
 func (e *permanentError) Error() string { return e.why }

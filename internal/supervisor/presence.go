@@ -30,8 +30,8 @@ func newPresenceChecker(server Server, log *slog.Logger) *presenceChecker {
 	return &presenceChecker{server: server, log: log, members: map[*member]bool{}}
 }
 
-// add adds an agent until the returned function is called. The checker calls missing when
-// the server does not show the agent.
+// add adds an agent until remove is called. The checker calls missing if the server does
+// not show the agent.
 func (c *presenceChecker) add(pool, agent int, missing func()) (remove func()) {
 	m := &member{pool, agent, missing}
 	c.mu.Lock()
@@ -44,14 +44,14 @@ func (c *presenceChecker) add(pool, agent int, missing func()) (remove func()) {
 	}
 }
 
-// The pause between two looks is random within these bounds: agents that were
-// started together do not ask together. test/sim/scale simulates it.
+// The pause between two checks is random within these bounds, so that agents that were
+// started together do not send requests together. test/sim/scale simulates it.
 const (
 	MinPresenceInterval = 45 * time.Minute
 	MaxPresenceInterval = 75 * time.Minute
 )
 
-// presenceTimeout bounds one look.
+// presenceTimeout bounds one check of a pool.
 const presenceTimeout = time.Minute
 
 // run checks until ctx ends.
@@ -83,8 +83,8 @@ func (c *presenceChecker) check(ctx context.Context) {
 	}
 }
 
-// missing returns the members that the server does not show. It asks for a single agent by
-// its id: a pool may have thousands of others.
+// missing returns the members that the server does not show. It asks for a single member
+// by its id, because the pool may have thousands of agents.
 func (c *presenceChecker) missing(ctx context.Context, pool int, members []*member) (missing []*member, err error) {
 	ctx, done := context.WithTimeout(ctx, presenceTimeout)
 	defer done()

@@ -14,9 +14,9 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// pools is a server of a Roster.
+// pools is the server of a presenceChecker.
 type pools struct {
-	Server // nil: nothing else is called
+	Server // nil: no other method is called
 	mu     sync.Mutex
 	agents map[int]bool // by id
 	calls  []string
@@ -51,15 +51,15 @@ func (p *pools) EachAgent(_ context.Context, pool int, with azdo.Include, each f
 	return p.call(fmt.Sprintf("LIST %d %v", pool, with == azdo.Include{}))
 }
 
-// change changes the server between two looks.
+// change changes the server between two checks.
 func (p *pools) change(do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	do()
 }
 
-// TestPresence: one request an hour for all agents of a process, and a single agent
-// is asked for by its id.
+// TestPresence: about once an hour there is one request for all agents of a process. For a
+// single agent it uses the agent's id.
 func TestPresence(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -103,7 +103,7 @@ func TestPresence(t *testing.T) {
 					t.Errorf("missing %v", missing)
 				}
 
-				p.change(func() { p.err = errors.New("no answer") }) // that is no agent's absence
+				p.change(func() { p.err = errors.New("no answer") }) // an error does not mean that an agent is missing
 				time.Sleep(2 * time.Hour)
 				p.change(func() { p.err = nil })
 				synctest.Wait()
@@ -130,8 +130,8 @@ func TestPresence(t *testing.T) {
 	}
 }
 
-// TestDeletedUnnoticed: the listener says nothing, as one whose session outlives its
-// agent; the hourly look finds out.
+// TestDeletedUnnoticed: the agent is deleted and its listener reports nothing. The hourly
+// check finds out.
 func TestDeletedUnnoticed(t *testing.T) {
 	var stop context.CancelFunc
 	s := play(t, nil, func(s *stage) {
@@ -141,8 +141,8 @@ func TestDeletedUnnoticed(t *testing.T) {
 		ctx, stop = context.WithCancel(s.t.Context())
 		go s.o.presence.run(ctx)
 		s.ready()
-		s.deletes(8)
-		s.pass(90 * time.Minute)
+		s.deleteAgent(8)
+		s.advance(90 * time.Minute)
 		if len(p.calls) != 1 {
 			s.t.Errorf("calls: %v", p.calls)
 		}

@@ -13,16 +13,16 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// This file is about a previous run in the same directory that was killed: its agent may
-// still be in its pool, and its listener may still run a job (on a machine; in a container
-// it dies with azptend).
+// This file finds the agent of a previous run that was killed in the same directory. The
+// agent may still be in its pool. On a machine its listener may still run a job; in a
+// container it exits with azptend.
 
 // previousRun is what a previous run left.
 type previousRun struct {
 	pool     azdo.Pool
 	agent    azdo.Agent         // its ID is 0 if it is not in the pool, or not ours
 	listener mslistener.Process // nil if it has exited
-	working  bool               // it has a worker
+	working  bool               // the listener has a worker
 	hidden   bool               // this identity may not see the agent
 	evidence evidence
 }
@@ -37,13 +37,13 @@ func (p previousRun) leftover() lifecycle.Leftover {
 	return lifecycle.Leftover{AgentID: p.agent.ID, Hidden: p.hidden, ListenerRuns: p.listener != nil, WorkerRuns: p.working}
 }
 
-// previousFilesTimeout bounds the first look at the directory, which comes before
-// anything else: signals must work even if a file system is stuck.
+// previousFilesTimeout bounds the first reads of the directory, which come before the
+// loop: signals must work even if a file system hangs.
 const previousFilesTimeout = 5 * time.Second
 
-// findPreviousAgent returns the agent of a run that was killed in this directory, as far
-// as its files show; 0 if there is none. The directory is then locked: what belongs to
-// another azptend that uses it is no leftover.
+// findPreviousAgent returns the agent of a run that was killed in this directory, according
+// to its files; 0 if there is none. It locks the directory if it finds one, so that the
+// agent of another azptend that uses the directory is not taken for a leftover.
 func (r *runner) findPreviousAgent() (id int) {
 	if r.o.Policy.RegisterOnly {
 		return 0
@@ -67,7 +67,7 @@ func (r *runner) findPreviousAgent() (id int) {
 
 // previousFiles is what the files of a previous run show.
 type previousFiles struct {
-	unchecked bool // it may have left its agent in the pool
+	unchecked bool // that run may have left its agent in the pool
 	agentID   int  // 0: unknown
 	agentRef  registrationRef
 	release   func() // of the directory's lock; nil if there is no agent
@@ -90,9 +90,9 @@ func readPreviousFiles(o Options) (f previousFiles) {
 	return f
 }
 
-// findPreviousRun looks for the agent and the listener of a previous run. Without a
-// listener, what is left of its jobs is killed: nobody renews their lock, so they are
-// lost already.
+// findPreviousRun finds the agent and the listener of a previous run. If there is no
+// listener, it kills the processes that its jobs left: those jobs are lost, because nobody
+// renews their locks.
 func (r *runner) findPreviousRun(ctx context.Context, pool azdo.Pool) (previousRun, error) {
 	p := previousRun{pool: pool}
 	pids, err := r.findListeners()
@@ -114,8 +114,9 @@ func (r *runner) findPreviousRun(ctx context.Context, pool azdo.Pool) (previousR
 	return p, nil
 }
 
-// clearForeignFiles ensures that the directory holds no agent's files but azptend's. The
-// caller has found no listener that uses them.
+// clearForeignFiles moves the files of an agent that azptend did not register out of the
+// directory, or returns an error if ReplaceForeignFiles is not set. The caller has found no
+// listener that uses them.
 func (r *runner) clearForeignFiles() error {
 	dir := r.o.Dir
 	if !r.o.ReplaceForeignFiles {
@@ -132,7 +133,7 @@ func (r *runner) clearForeignFiles() error {
 		args := []any{"directory", moved, "agent", was.AgentName, "agent_id", was.AgentID, "pool_id", was.PoolID, "server", was.ServerURL}
 		if strings.TrimRight(was.ServerURL, "/") == r.o.URL {
 			args = append(args, "remove_with", removeCommand(r.o.URL, was.PoolID, was.AgentID))
-		} else { // a job may have written that address, so no command contains it
+		} else { // a job may have written that address, so do not put it into a command
 			args = append(args, "hint", "delete that agent in the server's portal (Organization settings, Agent pools, the pool, Agents)")
 		}
 		r.log.Warn("Moved aside the files of an agent that azptend did not register: it stays in its pool", args...)
@@ -140,8 +141,8 @@ func (r *runner) clearForeignFiles() error {
 	return err
 }
 
-// adoptPrevious makes the agent and the listener of a previous run the current ones,
-// until they are replaced.
+// adoptPrevious makes the agent and the listener of a previous run the current ones, until
+// this run registers.
 func (r *runner) adoptPrevious(p previousRun) {
 	if p.leftover() == (lifecycle.Leftover{}) {
 		return
@@ -169,13 +170,13 @@ func (r *runner) adoptPrevious(p previousRun) {
 }
 
 // evidence is what the directory shows about the agent that a previous run registered.
-// Jobs can write all of it, so it counts only where it agrees with the server.
+// Jobs can write all of it, so it counts only if it agrees with the server.
 type evidence struct {
 	record      agentdir.OwnerRecord
 	hasRecord   bool
 	settings    agentdir.Registration // .agent
 	hasSettings bool
-	killed      bool   // azptend did not remove what it removes when it exits
+	killed      bool   // there are files that azptend removes when it exits
 	locked      bool   // no other azptend, on any machine, uses the directory
 	home        string // see runner.home
 }
@@ -194,8 +195,8 @@ func (r *runner) findEvidence() (e evidence, err error) {
 }
 
 // proves reports whether an agent is that of the previous run, so that it may be removed
-// even if it is online. On a volume without locks, the record may be that of another
-// machine, which is at work. There it must also be of this host.
+// even if it is online. On a volume without locks, the record may belong to a running
+// azptend on another machine, so there it must also name this host.
 func (e evidence) proves(poolID int, a azdo.Agent) bool {
 	if e.hasRecord && e.record.PoolID == poolID && e.record.Proves(a.Name, a.UserCapabilities) {
 		return e.locked || strings.EqualFold(e.record.Home, e.home)
@@ -203,8 +204,8 @@ func (e evidence) proves(poolID int, a azdo.Agent) bool {
 	return e.killed && e.isFromBefore(poolID, a)
 }
 
-// isFromBefore reports whether an azptend that kept no records registered an agent in
-// this directory: .agent names it, and so do host name and directory.
+// isFromBefore reports whether an old azptend, which wrote no owner record, registered an
+// agent in this directory: .agent and the agent's host tag agree.
 func (e evidence) isFromBefore(poolID int, a azdo.Agent) bool {
 	tags := a.UserCapabilities
 	_, hasOwner := tags[agentdir.TagOwner]
@@ -213,10 +214,10 @@ func (e evidence) isFromBefore(poolID int, a azdo.Agent) bool {
 		tags[agentdir.TagKind] == agentdir.KindAgent && strings.EqualFold(tags[agentdir.TagHost], e.home)
 }
 
-// findPreviousInPool finds the agent that a previous run left in its pool, if the
-// evidence proves that it is this directory's: files that came with an image prove
-// nothing. For an agent that is offline .agent and its tags are enough. Hidden is an
-// agent that azptend registered in this directory, and that the server refuses to show.
+// findPreviousInPool finds the agent that a previous run left in its pool, if the evidence
+// proves that it was registered in this directory: .agent alone may have come with an
+// image. For an offline agent, .agent and the agent's tags are enough. hidden says that the
+// server refuses to show an agent that azptend registered in this directory.
 func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evidence) (was azdo.Pool, a azdo.Agent, hidden bool, err error) {
 	poolOf := func(id int, name string) azdo.Pool {
 		if id == pool.ID {
@@ -259,9 +260,8 @@ func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evide
 	return hiddenPool, hiddenAgent, hidden, nil
 }
 
-// lookTwice repeats a look that does not show the agent: a single such answer may be
-// wrong. If this run then ended before it registered an agent of its own, nobody would
-// remove or report the old one.
+// lookTwice repeats a request whose answer does not show the agent: one such answer may be
+// wrong, and nobody would remove or report the agent.
 func lookTwice(look func() (azdo.Agent, error)) (azdo.Agent, error) {
 	a, err := look()
 	if isHidden(err) {

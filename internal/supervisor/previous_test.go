@@ -24,7 +24,7 @@ import (
 )
 
 func (s *stage) AgentWithCapabilities(ctx context.Context, pool, id int) (found azdo.Agent, err error) {
-	if id == s.next && id != 7 { // the reading back of the mark, at any time
+	if id == s.next && id != 7 { // confirmTags may come at any time
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.agents[id] == nil {
@@ -69,27 +69,27 @@ func (s *stage) KillTrees(ctx context.Context, all []mslistener.Process) (n int)
 
 func (s *stage) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	if !slices.ContainsFunc(s.processes, func(f proc.Info) bool { return f.Pid == pid && is(f) }) {
-		return nil, errors.New("it is another process by now")
+		return nil, errors.New("it is another process now")
 	}
 	s.note("adopt %d", pid)
 	s.previousListener.pid = pid
 	return s.previousListener, nil
 }
 
-// What an earlier run has left in its folder besides .agent.
+// What a previous run left in the directory besides .agent.
 const (
 	recorded  = "recorded"  // the record of its agent
-	unclaimed = "unclaimed" // nothing: azptend has written .agent, perhaps elsewhere, and the image was made of that
-	foreign   = "foreign"   // nothing, and .agent is config.sh's
-	older     = "older"     // a perf folder: an azptend that kept no records was killed
+	unclaimed = "unclaimed" // nothing: azptend wrote .agent, perhaps when the image was built
+	foreign   = "foreign"   // nothing, and config.sh wrote .agent
+	older     = "older"     // a perf directory: an azptend that wrote no records was killed
 )
 
-// previousRun leaves an agent in a pool, its files, and processes of its programs.
+// previousRun adds an agent of a previous run: in a pool, with its files and processes.
 func (s *stage) previousRun(pool int, left string, programs ...string) {
 	tags := map[string]string{agentdir.TagKind: agentdir.KindAgent, agentdir.TagHost: s.o.HostName + ":" + s.o.Dir.Root, agentdir.TagInstance: "the former's"}
 	settings := map[string]any{"agentId": 5, "agentName": "former", "poolId": pool, "poolName": "Pool"}
 	b, _ := json.Marshal(settings)
-	b = append([]byte("\xef\xbb\xbf"), b...) // as the agent writes it anew
+	b = append([]byte("\xef\xbb\xbf"), b...) // as the agent rewrites the file
 	if left == unclaimed {
 		b, _ = json.MarshalIndent(settings, "", "  ")
 		b = append(b, '\n')
@@ -121,7 +121,7 @@ func (s *stage) previousRun(pool int, left string, programs ...string) {
 	}
 }
 
-// TestPreviousRuns plays lives in a folder where another was killed.
+// TestPreviousRuns plays runs in a directory in which an earlier run was killed.
 func TestPreviousRuns(t *testing.T) {
 	const anew = "POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT"
 	for _, tt := range []struct {
@@ -154,7 +154,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.ready()
 			aside, err := filepath.Glob(filepath.Join(s.o.Dir.Root, ".azptend-replaced-*"))
 			if err != nil || len(aside) != 1 {
-				s.t.Fatalf("there is no copy: %v, %v", aside, err)
+				s.t.Fatalf("no files were moved aside: %v, %v", aside, err)
 			}
 			if err := errors.Join(os.Remove(filepath.Join(aside[0], ".agent")), os.Remove(aside[0])); err != nil {
 				s.t.Error(err)
@@ -207,28 +207,28 @@ func TestPreviousRuns(t *testing.T) {
 
 		{"the same, and .agent names an agent of another host", func(s *stage) {
 			s.previousRun(1, older)
-			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagHost] = "another:/azp" })
+			s.withAgent(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagHost] = "another:/azp" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the same, and .agent names an agent that has a record elsewhere", func(s *stage) {
 			s.previousRun(1, older)
-			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
+			s.withAgent(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the record is a copy of what the pool shows of another agent", func(s *stage) {
 			s.previousRun(1, recorded)
-			s.shows(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
+			s.withAgent(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
 
 		{"the record's agent has another name by now", func(s *stage) {
 			s.previousRun(1, recorded)
-			s.shows(5, func(a *azdo.Agent) { a.Name = "renamed" })
+			s.withAgent(5, func(a *azdo.Agent) { a.Name = "renamed" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 " + anew, 0, "5"},
@@ -244,7 +244,7 @@ func TestPreviousRuns(t *testing.T) {
 
 		{"nothing proves that it is ours, and it is offline", func(s *stage) {
 			s.previousRun(1, unclaimed)
-			s.shows(5, func(a *azdo.Agent) { a.Status = "offline" })
+			s.withAgent(5, func(a *azdo.Agent) { a.Status = "offline" })
 			s.ready()
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
@@ -253,7 +253,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousRun(1, recorded, "Agent.Listener")
 			s.previousListener.daemon = false
 			s.begin()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
 
@@ -261,9 +261,9 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousRun(1, recorded, "Agent.Listener")
 			s.previousListener.daemon, s.previousListener.works = false, true
 			s.begin()
-			s.pass(3 * time.Second)
+			s.advance(3 * time.Second)
 			s.previousListener.stopWorking()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
 
@@ -273,7 +273,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.begin()
 			s.previousListener.works = false
 			close(s.previousListener.done)
-			s.pass(2 * time.Second)
+			s.advance(2 * time.Second)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + anew, 0, ""},
 
@@ -281,18 +281,18 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousRun(1, recorded, "Agent.Listener")
 			s.previousListener.daemon, s.previousListener.stuck = false, true
 			s.begin()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.previousListener.ends(proc.Status{})
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT SIGKILL " + anew, 0, ""},
 
 		{"its listener's agent is gone", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
 			s.previousListener.daemon = false
-			s.deletes(5)
+			s.deleteAgent(5)
 			s.begin()
-			s.pass(2 * time.Second)
+			s.advance(2 * time.Second)
 			s.sigterm()
 		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
 
@@ -301,7 +301,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousListener.daemon, s.previousListener.works = false, true
 			s.begin()
 			s.sigterm()
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.previousListener.stopWorking()
 		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT", 0, ""},
 
@@ -311,12 +311,12 @@ func TestPreviousRuns(t *testing.T) {
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
 
-		{"a process that does not answer, which a job has left, does not stop a start", func(s *stage) {
+		{"a process that a job left blocks whoever inspects it", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Worker", "Agent.Worker")
 			answers := make(chan struct{})
 			s.processes[1].Stat = func(string) (fs.FileInfo, error) { <-answers; return nil, fs.ErrNotExist }
 			s.begin()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			close(answers)
 			s.sigterm()
 		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
@@ -325,7 +325,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousRun(1, recorded, "Agent.Listener", "Agent.Worker")
 			s.processes[0].UID, s.processes[1].UID = 54321, 54321
 			s.begin()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.sigterm()
 		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
 
@@ -350,7 +350,7 @@ func TestPreviousRuns(t *testing.T) {
 	}
 }
 
-// TestTagsAreConfirmed: a server that drops it is told once more.
+// TestTagsAreConfirmed: tags that the server did not store are written once more.
 func TestTagsAreConfirmed(t *testing.T) {
 	s := play(t, nil, func(s *stage) {
 		s.dropsTags = true
@@ -362,18 +362,17 @@ func TestTagsAreConfirmed(t *testing.T) {
 	}
 }
 
-// TestPlaceholdersStay: a run that was given a placeholder's name does not take
-// it from the pool.
+// TestPlaceholdersStay: a run with a placeholder's name does not remove the placeholder.
 func TestPlaceholdersStay(t *testing.T) {
 	for _, tt := range []struct {
 		version string
-		marks   map[string]string
+		tags    map[string]string
 	}{
 		{"4.1.0", map[string]string{agentdir.TagKind: agentdir.KindPlaceholder}},
 		{"99.999.9", nil},
 	} {
 		s := play(t, nil, func(s *stage) {
-			s.addHolder(3, "offline", tt.marks)
+			s.addHolder(3, "offline", tt.tags)
 			s.agents[3].Version = tt.version
 			s.begin()
 		})
@@ -383,7 +382,7 @@ func TestPlaceholdersStay(t *testing.T) {
 	}
 }
 
-// TestRecentlyCreated: an agent of azptend's that is offline may just be starting.
+// TestRecentlyCreated: an offline agent of azptend may just be starting.
 func TestRecentlyCreated(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -401,7 +400,7 @@ func TestRecentlyCreated(t *testing.T) {
 				s.addHolder(3, "offline", map[string]string{agentdir.TagKind: tt.kind, agentdir.TagHost: "another"})
 				s.agents[3].CreatedOn = azdo.Time{Time: time.Now().Add(-tt.age)}
 				s.begin()
-				s.pass(55 * time.Second)
+				s.advance(55 * time.Second)
 				if s.end.Code == 0 {
 					s.sigterm()
 				}

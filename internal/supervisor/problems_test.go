@@ -14,7 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// handedOver is an agent that another azptend has registered.
+// handedOver is an agent that another azptend registered.
 func handedOver(t *testing.T) agentdir.HandoffFiles {
 	var out agentdir.Dir
 	play(t, func(o *Options) {
@@ -46,8 +46,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestNotReady: a listener that is not ready after a minute is warned of, with what
-// it lacks, and again at growing intervals; until it is ready.
+// TestNotReady: azptend warns of a listener that is not ready after a minute, with the
+// reason, and again at growing intervals until it is ready.
 func TestNotReady(t *testing.T) {
 	given := handedOver(t)
 	for _, tt := range []struct {
@@ -67,7 +67,7 @@ func TestNotReady(t *testing.T) {
 	} {
 		for _, lent := range []bool{false, true} {
 			if lent && tt.with != nil {
-				continue // nobody else knows the server's clock
+				continue // without a server there is no clock to compare with
 			}
 			t.Run(tt.name+map[bool]string{true: ", without an identity"}[lent], func(t *testing.T) {
 				var log lockedBuffer
@@ -88,19 +88,19 @@ func TestNotReady(t *testing.T) {
 					for _, kind := range tt.logs {
 						s.listener().logs(kind)
 					}
-					s.pass(59 * time.Second)
+					s.advance(59 * time.Second)
 					if said := strings.Count(log.String(), "The agent is not ready"); said != 0 {
-						s.t.Errorf("said %d times in less than a minute", said)
+						s.t.Errorf("logged %d times in less than a minute", said)
 					}
-					s.pass(10*time.Minute - 59*time.Second) // after 1, 3 and 7 minutes
+					s.advance(10*time.Minute - 59*time.Second) // after 1, 3 and 7 minutes
 					s.listener().connects(s.listener().pid)
 					s.listener().logsOn()
-					s.pass(time.Hour)
+					s.advance(time.Hour)
 					s.sigterm()
 				})
 				said := log.String()
 				if n := strings.Count(said, "The agent is not ready"); n != 3 || !strings.Contains(said, tt.wants) || s.end.Code != 0 {
-					t.Errorf("said %d times, exit code %d:\n%s", n, s.end.Code, said)
+					t.Errorf("logged %d times, exit code %d:\n%s", n, s.end.Code, said)
 				}
 			})
 		}

@@ -14,11 +14,11 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// This file finds what a previous run left running.
+// This file finds processes that a previous run left running.
 
-// findListeners finds the listeners in this directory. One that azptend has not started
-// is an error. So is one in another container on a volume without locks: its azptend may
-// still run.
+// findListeners finds the listeners in this directory. It returns an error for one that
+// azptend did not start, and on a volume without locks for one in another container, whose
+// azptend may still run.
 func (r *runner) findListeners() (pids []int, err error) {
 	for _, f := range r.findProcesses(r.isListener) {
 		if !f.startedByAzptend {
@@ -36,10 +36,10 @@ func (r *runner) isListener(p proc.Info) bool { return mslistener.IsListener(r.o
 
 func (r *runner) isOrphan(p proc.Info) bool { return mslistener.IsOrphan(r.o.Dir, p) }
 
-// adoptListener watches the listener of a previous run. If there is none, what is left of
-// its jobs is killed. One agent has one session, so only one of several listeners can
-// serve it: the one with a worker is kept, and the others are killed. A job can leave a
-// process that looks like a listener.
+// adoptListener watches the listener of a previous run. If there is none, it kills the
+// processes that the run's jobs left. An agent has one session, so of several listeners it
+// keeps the one with a worker and kills the others. A job can leave a process that looks
+// like a listener.
 func (r *runner) adoptListener(ctx context.Context, pids []int, p *previousRun) {
 	kill := func(l mslistener.Process) {
 		killing, done := context.WithTimeout(ctx, killTimeout)
@@ -71,10 +71,10 @@ func (r *runner) adoptListener(ctx context.Context, pids []int, p *previousRun) 
 }
 
 const (
-	// orphansAtOnce is how many processes are killed at a time: each takes a file
+	// orphansAtOnce is how many processes are killed at a time: each needs a file
 	// descriptor, and a job can leave thousands.
 	orphansAtOnce = 256
-	// loggedPids is how many of them the log names.
+	// loggedPids is how many of their pids are logged.
 	loggedPids = 10
 )
 
@@ -99,13 +99,13 @@ func (r *runner) killOrphans(ctx context.Context) {
 	}
 }
 
-// updateWithListenerTimeout bounds the wait for an update's script while its listener
-// still runs. The script does nothing before the listener exits: either it soon will, or
-// a job has left a process that only looks like such a script.
+// updateWithListenerTimeout bounds the wait for an update script while its listener still
+// runs. The script waits for the listener's exit, which either comes soon, or the process
+// is one of a job and only looks like such a script.
 const updateWithListenerTimeout = 5 * time.Second
 
-// waitForPreviousUpdate waits for the script that updates a listener of a previous run.
-// It moves the directory that the listener is in.
+// waitForPreviousUpdate waits for the script that updates a listener of a previous run,
+// because it moves the listener's directory.
 func (r *runner) waitForPreviousUpdate(ctx context.Context) {
 	isScript := func(p proc.Info) bool { return mslistener.IsUpdateScript(r.o.Dir, p) }
 	timeout := updateTimeout
@@ -139,9 +139,9 @@ type candidate struct {
 	startedByAzptend bool // or descends from a listener that azptend started
 }
 
-// findProcesses scans with azptend's rights, and with those of the user that jobs run as:
-// a root without CAP_SYS_PTRACE cannot see which program another user's process runs. A
-// process that cannot be inspected in time ends the scan.
+// findProcesses scans with azptend's rights, and again with those of the user that jobs run
+// as: root without CAP_SYS_PTRACE cannot see which program another user's process runs. If
+// a process cannot be inspected in time, the scan stops there.
 func (r *runner) findProcesses(is func(proc.Info) bool) []candidate {
 	var mu sync.Mutex
 	var found []candidate
@@ -170,15 +170,14 @@ func (r *runner) findProcesses(is func(proc.Info) bool) []candidate {
 	return slices.CompactFunc(all, func(a, b candidate) bool { return a.Pid == b.Pid })
 }
 
-// mayBeOurs reports whether the user of a process can have started one in this
-// directory: root, azptend's user or the jobs'. Anybody else can run a program of our
-// directory in a mount namespace of their own.
+// mayBeOurs reports whether a process runs as root, as azptend's user or as the jobs' user.
+// Other users can run a program of our directory in their own mount namespace.
 func (r *runner) mayBeOurs(p proc.Info) bool {
 	return p.UID == 0 || p.UID == os.Geteuid() || r.o.Dir.User != nil && p.UID == r.o.Dir.User.UID
 }
 
-// watchProcess watches a process, if is still accepts it: the process that was found may
-// have exited since.
+// watchProcess watches a process if "is" still accepts it: the process that was found may
+// have exited, and the kernel may have reused its pid.
 func (r *runner) watchProcess(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	ctx, done := context.WithTimeoutCause(context.Background(), processScanTimeout,
 		fmt.Errorf("cannot inspect process %d: it did not respond within %v", pid, processScanTimeout))

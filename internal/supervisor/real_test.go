@@ -20,18 +20,18 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// TestRealSources plays one life with the real notification socket, perf file and
-// update marker. That cannot be done in a bubble, whose clock waits for the
-// network; so it waits for what is told, and nothing in it takes time.
+// TestRealSources plays one run with the real notification socket, perf file and update
+// marker. It does not run in a synctest bubble, because the bubble's clock stands still
+// during network I/O.
 func TestRealSources(t *testing.T) {
-	f := folder(t)
+	f := newAgentDir(t)
 	server := newStage(t, f)
 	s := &real{server, make(chan *realListener, 1)}
 	o := server.o
 	o.Processes = s
-	var heard proc.Signals
+	var signals proc.Signals
 	ended := make(chan End, 1)
-	go func() { ended <- NewGroup(o).Run(&heard) }()
+	go func() { ended <- NewGroup(o).Run(&signals) }()
 
 	first := <-s.starts
 	settings, err := os.Stat(filepath.Join(f.Root, ".agent"))
@@ -45,11 +45,11 @@ func TestRealSources(t *testing.T) {
 		stranger.Close()
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("a stranger was not turned away: %v", err)
+		t.Errorf("another process's connection was not closed: %v", err)
 	}
 
 	first.connect(t)
-	first.closesBehind(t)
+	first.portCloses(t)
 	first.write(t, "Agent.perf", "AgentProcessStarted:2026-11-22T12:00:00\nSessionCreated:2026-11-22T12:00:01\n")
 	io.WriteString(first.conn, "Starting job: "+aJob+"Finished job: "+aJob)
 	first.ends(3)
@@ -62,7 +62,7 @@ func TestRealSources(t *testing.T) {
 	}
 	second := <-s.starts
 	second.connect(t)
-	heard.Add(proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain, At: time.Now()})
+	signals.Add(proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain, At: time.Now()})
 	<-second.interrupted
 	second.ends(0)
 
@@ -120,8 +120,8 @@ func (l *realListener) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// connect connects as the listener itself: under the lock, for the runner may
-// ask whose the connection is before Dial has returned.
+// connect connects as the listener. It holds the lock, because the runner may call
+// FindConnection before Dial has returned.
 func (l *realListener) connect(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
@@ -147,21 +147,21 @@ func (l *realListener) write(t *testing.T, name, content string) {
 	}
 }
 
-// closesBehind waits until nobody else can connect: jobs come after that.
-func (l *realListener) closesBehind(t *testing.T) {
+// portCloses waits until no other process can connect, as it is before a job runs.
+func (l *realListener) portCloses(t *testing.T) {
 	t.Helper()
 	for range 5000 {
 		conn, err := net.Dial("tcp", l.settings.NotificationSocketAddress)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return
 		}
-		if err != nil { // turned away at once
+		if err != nil { // closed at once
 			continue
 		}
-		_, _ = conn.Read(make([]byte, 1)) // until it is turned away, or its port closed
+		_, _ = conn.Read(make([]byte, 1)) // until the connection is closed
 		conn.Close()
 	}
-	t.Error("the notification port stays open behind the listener")
+	t.Error("the notification port stays open after the listener has connected")
 }
 
 func (l *realListener) ends(code int) {

@@ -11,10 +11,10 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// register POSTs the agent. Each registration has its own key and TagInstance, so that
-// no agent of an earlier one can be taken for it. But a POST that is repeated because it
-// left no agent keeps them: if the server acts on the first one after all, the tag shows
-// that its agent is ours.
+// register POSTs the agent. Each registration has its own key and TagInstance, so that it
+// cannot be confused with an earlier one. A POST that is repeated because it added no agent
+// keeps them: if the server acts on the first POST later, the tag shows that the agent is
+// ours.
 func (r *runner) register() func(context.Context) message {
 	key, instance, ownerKey := r.key, r.instance, r.ownerKey
 	if r.keyUsed || instance == "" {
@@ -23,7 +23,7 @@ func (r *runner) register() func(context.Context) message {
 	renewKey := r.keyUsed
 	a := r.newAgent(instance, ownerKey)
 	r.agentRef = registrationRef{pool: r.pool, name: r.o.Name}
-	r.hasRecord = true // or soon will
+	r.hasRecord = true // soon
 	record := agentdir.OwnerRecord{
 		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
 		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.Policy.RegisterOnly,
@@ -36,8 +36,8 @@ func (r *runner) register() func(context.Context) message {
 				return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 			}
 		}
-		// Before the POST: if its answer is lost, or azptend is killed, the record proves that
-		// the agent is ours.
+		// Write the record before the POST: if the answer is lost, or azptend is killed, it
+		// proves that the agent is ours.
 		if err := inTime(ctx, func() error { return dir.AsUser(func() error { return dir.WriteOwner(record) }) }); err != nil {
 			return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 		}
@@ -57,8 +57,8 @@ func (r *runner) register() func(context.Context) message {
 	}
 }
 
-// newAgent is the agent as it is registered. Its tags tell it from others even if the
-// answer to the POST is lost.
+// newAgent is the body of the POST. Its tags identify the agent even if the answer to the
+// POST is lost.
 func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	user := map[string]string{}
 	maps.Copy(user, r.userCapabilities)
@@ -81,23 +81,22 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	}
 }
 
-// home is the value of TagHost. A machine can have agents in several directories, which
-// are not each other's previous runs.
+// home is the value of TagHost. It includes the directory, because a machine can have
+// agents in several directories.
 func (r *runner) home() string { return r.o.HostName + ":" + r.o.Dir.Root }
 
-// hasCredentials reports whether an answer holds all that the listener needs to log on.
+// hasCredentials reports whether an answer has what the listener needs to log on.
 func hasCredentials(a azdo.Agent) bool {
 	return a.Authorization != nil && a.Authorization.ClientID != "" && a.Authorization.AuthorizationURL != ""
 }
 
-// confirmTimeout bounds the check of the owner tags, with the one repair.
+// confirmTimeout bounds confirmTags.
 const confirmTimeout = time.Minute
 
-// confirmTags reads the agent's owner tags back once its session exists. Creating a
-// session replaces the system capabilities; that the server keeps the user capabilities
-// of a registration is an assumption (agent-protocol.md 2.2, 11). Without its tags
-// neither the next run nor prune would recognise the agent, so they are written once
-// more. Nothing else depends on this.
+// confirmTags reads the agent's owner tags back once its session exists, and writes them
+// again if they are missing. Creating a session replaces the system capabilities; that the
+// server keeps the user capabilities is an assumption (agent-protocol.md 2.2, 11). Without
+// tags, neither the next run nor prune recognises the agent.
 func (r *runner) confirmTags() {
 	if r.o.Handoff != nil || r.confirmedInstance == r.instance || r.state.AgentID == 0 {
 		return

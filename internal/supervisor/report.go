@@ -19,7 +19,7 @@ import (
 
 // times are how long each part of the start took.
 type times struct {
-	started        time.Time // the process; of a later start, its first call
+	started        time.Time // of the process; of a reregistration or restart, its first call
 	token          time.Duration
 	pool           time.Duration
 	key            time.Duration // in parallel to the others, like dir
@@ -30,7 +30,7 @@ type times struct {
 	drainRequested time.Time
 }
 
-// startAt sets when a start began, if that is not known yet.
+// startAt sets when the start began, unless it is set.
 func (t *times) startAt(at time.Time) {
 	if t.started.IsZero() {
 		t.started = at
@@ -41,8 +41,8 @@ func ms(d time.Duration) float64 {
 	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
 }
 
-// reportReady logs the one line by which an agent's start can be judged. Source is what
-// showed that it is ready.
+// reportReady logs that the agent is ready, and how long the parts of the start took.
+// source is what showed that it is ready.
 func (r *runner) reportReady(source string) {
 	t := r.times
 	if t.launched.IsZero() {
@@ -59,10 +59,10 @@ func (r *runner) reportReady(source string) {
 		"session": session, "total": total,
 	})
 	r.sessionWaitReported = false
-	r.times = times{drainRequested: t.drainRequested} // another start is measured from its own beginning
+	r.times = times{drainRequested: t.drainRequested} // another start is measured by itself
 }
 
-// nextInterrupt is what the next SIGINT does, by how many there were.
+// nextInterrupt is what the next SIGINT does, by the number of earlier ones.
 var nextInterrupt = []string{1: "cancel a running job", 2: "kill the job", 3: "exit at once, whatever the server answers"}
 
 // report logs what a step changed. Actions are what follows from it.
@@ -83,7 +83,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event, action
 	}
 	agent := []any{"agent", r.agentRef.name, "agent_id", before.AgentID, "pool", r.agentRef.pool.Name}
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered {
-		if _, found := e.(lifecycle.PrepareResult); !found { // that of a previous run was logged when it was found
+		if _, found := e.(lifecycle.PrepareResult); !found { // adoptPrevious has logged a previous run's agent
 			r.log.Info("Registered the agent", "agent", r.agentRef.name, "agent_id", after.AgentID, "pool", r.agentRef.pool.Name, "pool_id", r.agentRef.pool.ID)
 		}
 	}
@@ -133,8 +133,8 @@ func isFinalError(err error, actions []lifecycle.Action) bool {
 	})
 }
 
-// reportNameWait logs, once and not at each look-up, which agent has the name that
-// azptend waits for.
+// reportNameWait logs which agent has the name that azptend waits for: once, not at each
+// look-up.
 func (r *runner) reportNameWait(e lifecycle.LookUpResult) {
 	if e.Outcome != lifecycle.OK {
 		return
@@ -168,9 +168,9 @@ func (r *runner) reportAnswer(res lifecycle.Result, after lifecycle.State) {
 		default:
 			args = append(args, "retry_until", until.UTC().Format(time.RFC3339))
 		}
-		args = r.withHint(args, res.Err) // now, because the retries may last for minutes
+		args = r.withHint(args, res.Err) // now: the retries may take minutes
 		r.log.Log(r.ctx, level, "Azure DevOps request failed, retrying", args...)
-	case lifecycle.DirUnusable, lifecycle.InternalError: // the run ends, and reports it then
+	case lifecycle.DirUnusable, lifecycle.InternalError: // reportEnd logs it
 	case lifecycle.DirInUse:
 		if after.Phase != lifecycle.Gone && !r.dirWaitReported {
 			r.dirWaitReported = true
@@ -181,7 +181,7 @@ func (r *runner) reportAnswer(res lifecycle.Result, after lifecycle.State) {
 	}
 }
 
-// withHint adds what to do about an error, if azptend knows it.
+// withHint adds the hint for an error, if there is one.
 func (r *runner) withHint(args []any, err error) []any {
 	if hint := r.o.Hint(err); hint != "" {
 		args = append(args, "hint", hint)
@@ -189,8 +189,8 @@ func (r *runner) withHint(args []any, err error) []any {
 	return args
 }
 
-// reportAbandoned logs which agent stays in the pool, and how to remove it. ID 0 is not
-// known.
+// reportAbandoned logs which agent stays in the pool, and how to remove it. An id of 0 is
+// unknown.
 func (ref registrationRef) reportAbandoned(id int, url string, why error, log *slog.Logger) {
 	known, hint := strconv.Itoa(id), []any(nil)
 	if id == 0 {
@@ -203,8 +203,8 @@ func (ref registrationRef) reportAbandoned(id int, url string, why error, log *s
 		"remove_with", removeCommand(url, ref.pool.ID, id)}, hint...)...)
 }
 
-// removeCommand is the command that removes an agent. Where its id is not known, the
-// command has the word ID in its place.
+// removeCommand is the command that removes an agent. If its id is 0, the command has the
+// word ID in its place.
 func removeCommand(url string, pool, id int) string {
 	number := "ID"
 	if id != 0 {
@@ -217,11 +217,12 @@ func invokeAgents(url string) string {
 	return fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents --route-parameters", url)
 }
 
-// ErrNotStarted is why a run cannot remove the agent of a previous one.
+// ErrNotStarted is why the agent of a previous run was not removed: this run ended first.
 var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
 
-// ReportLeftAgent logs the agent that a killed run has left, according to the files in
-// its directory. That of another azptend, which uses the directory now, is at work.
+// ReportLeftAgent logs the agent that a killed run left, according to the files in its
+// directory. If another azptend uses the directory, the files are of its running agent, and
+// nothing is logged.
 func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
 	_ = dir.AsUser(func() error {
 		if dir.UsedByAnother() {

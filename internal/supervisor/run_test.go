@@ -24,12 +24,11 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-const startCalls = "pool POST start 8 " // how most lives begin
+const startCalls = "pool POST start 8 " // the first calls of most runs
 
-// TestRuns plays whole lives. Each line is: a script, then what the server and
-// the processes saw, in order; the exit code; and the agents left in the pool.
-// No life may leave a process or a file of its own, and none may outlast its
-// grace period.
+// TestRuns plays whole runs. Each row has a script, the calls to the server and the
+// processes in order, the exit code, and the agents that are left in the pool. No run may
+// leave a process or a file, or last longer than its grace period.
 func TestRuns(t *testing.T) {
 	once := func(o *Options) { o.Policy.Once = true }
 	short := func(o *Options) { o.Policy.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
@@ -51,7 +50,7 @@ func TestRuns(t *testing.T) {
 			s.ready()
 			s.jobStarts()
 			s.sigterm()
-			s.pass(30 * time.Second)
+			s.advance(30 * time.Second)
 			s.jobEnds()
 		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -82,19 +81,19 @@ func TestRuns(t *testing.T) {
 		{"the answer to the POST is lost: its agent is found by its mark, and made anew", nil, func(s *stage) {
 			s.fails("POST", lost)
 			s.begin()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, "pool POST LOOKUP DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the POST is lost before it acted: nobody is there, so POST again", nil, func(s *stage) {
 			s.fails("POST", dropped)
 			s.begin()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, "pool POST LOOKUP LOOKUP POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the answer to the POST lacks what the listener needs", nil, func(s *stage) {
-			s.fails("POST", s.bare)
+			s.fails("POST", s.withoutAuthorization)
 			s.begin()
 		}, "pool POST DELETE 8", 69, ""},
 
@@ -117,21 +116,21 @@ func TestRuns(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.exits(2)
-			s.pass(2 * time.Second)
+			s.advance(2 * time.Second)
 			s.sigterm()
 		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
 			s.ready()
-			s.deletes(8)
+			s.deleteAgent(8)
 			s.listener().logs(mslistener.RegistrationRefused)
-			s.pass(2 * time.Minute)
+			s.advance(2 * time.Minute)
 			s.sigterm()
 		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the same, with --once", once, func(s *stage) {
 			s.ready()
-			s.deletes(8)
+			s.deleteAgent(8)
 			s.listener().logs(mslistener.RegistrationRefused)
 		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 PATCH 8 SIGINT", 0, ""},
 
@@ -141,7 +140,7 @@ func TestRuns(t *testing.T) {
 				s.listener().logs(mslistener.RegistrationRefused)
 			}
 			s.listener().logs(mslistener.NoProblem)
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, startCalls + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -150,9 +149,9 @@ func TestRuns(t *testing.T) {
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing)
 			s.listener().logs(mslistener.RegistrationRefused)
-			s.pass(40 * time.Second)
+			s.advance(40 * time.Second)
 			s.jobStarts()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.jobEnds()
 			s.sigterm()
 		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -162,7 +161,7 @@ func TestRuns(t *testing.T) {
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing, missing)
 			s.listener().logs(mslistener.RegistrationRefused)
-			s.pass(2 * time.Minute)
+			s.advance(2 * time.Minute)
 			s.sigterm()
 		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
@@ -178,20 +177,20 @@ func TestRuns(t *testing.T) {
 			s.begin()
 			s.listener().connects(s.listener().pid)
 			s.listener().logs(mslistener.SessionConflict)
-			s.shows(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
-			s.pass(4 * time.Minute)
+			s.withAgent(8, func(a *azdo.Agent) { a.Status = "online" }) // by that session
+			s.advance(4 * time.Minute)
 			s.exits(1)
-			s.pass(2 * time.Second)
+			s.advance(2 * time.Second)
 			s.listener().connects(s.listener().pid)
 			s.listener().logsOn()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.sigterm()
 		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"exit code 0", nil, func(s *stage) {
 			s.ready()
 			s.exits(0)
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.sigterm()
 		}, startCalls + "DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
@@ -202,23 +201,23 @@ func TestRuns(t *testing.T) {
 			s.ready()
 			for range 6 {
 				s.exits(2)
-				s.pass(time.Minute)
+				s.advance(time.Minute)
 			}
 		}, startCalls + strings.Repeat("GET 8 start 8 ", 5) + "GET 8 DELETE 8", 2, ""},
 
 		{"exit code 3: an update", nil, func(s *stage) {
 			s.ready()
 			s.exits(3)
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			close(s.updateEnded)
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.sigterm()
 		}, startCalls + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"exit code 4: an update that never tells its end", once, func(s *stage) {
 			s.ready()
 			s.exits(4)
-			s.pass(2 * time.Minute)
+			s.advance(2 * time.Minute)
 			s.sigterm()
 		}, startCalls + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -226,10 +225,10 @@ func TestRuns(t *testing.T) {
 			s.ready()
 			for range 6 {
 				s.dies(syscall.SIGKILL)
-				s.pass(time.Minute)
+				s.advance(time.Minute)
 			}
 		}, startCalls + "DELETE 8 POST start 9 DELETE 9 POST start 10 DELETE 10 POST start 11 DELETE 11 POST start 12 " +
-			"DELETE 12 POST start 13 DELETE 13", 137, ""}, // its session would be in the next one's way
+			"DELETE 12 POST start 13 DELETE 13", 137, ""}, // its session would conflict with the next one
 
 		{"the listener dies with its job, with --once", once, func(s *stage) {
 			s.ready()
@@ -240,15 +239,15 @@ func TestRuns(t *testing.T) {
 
 		{"the agent is deleted on the server", nil, func(s *stage) {
 			s.ready()
-			s.deletes(8)
+			s.deleteAgent(8)
 			s.exits(2)
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.sigterm()
 		}, startCalls + "GET 8 DELETE 8 DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
 		{"the agent is deleted on the server, with --once", once, func(s *stage) {
 			s.ready()
-			s.deletes(8)
+			s.deleteAgent(8)
 			s.exits(2)
 		}, startCalls + "GET 8 DELETE 8 DELETE 8", 0, ""},
 
@@ -267,7 +266,7 @@ func TestRuns(t *testing.T) {
 		{"--once", once, func(s *stage) {
 			s.ready()
 			s.jobStarts()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.jobEnds()
 			s.exits(0)
 		}, startCalls + "PATCH 8 DELETE 8", 0, ""},
@@ -299,9 +298,9 @@ func TestRuns(t *testing.T) {
 		{"the name's holder goes away meanwhile", nil, func(s *stage) {
 			s.addHolder(3, "online", nil)
 			s.begin()
-			s.pass(5 * time.Second)
-			s.deletes(3)
-			s.pass(10 * time.Second)
+			s.advance(5 * time.Second)
+			s.deleteAgent(3)
+			s.advance(10 * time.Second)
 			s.sigterm()
 		}, "pool POST LOOKUP LOOKUP POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -310,7 +309,7 @@ func TestRuns(t *testing.T) {
 			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
 			s.sigterm()
 			s.jobStarts()
-			s.pass(20 * time.Second)
+			s.advance(20 * time.Second)
 			s.jobEnds()
 		}, startCalls + "PATCH 8 GET 8 DELETE 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -366,7 +365,7 @@ func TestRuns(t *testing.T) {
 			s.ignoresSIGINT = true
 			for range 3 {
 				s.sigint()
-				s.pass(2 * time.Second)
+				s.advance(2 * time.Second)
 			}
 		}, startCalls + "PATCH 8 SIGINT SIGKILL DELETE 8", 130, ""},
 
@@ -374,7 +373,7 @@ func TestRuns(t *testing.T) {
 			s.ready()
 			s.signal(syscall.SIGCONT, proc.Forward)
 			s.signal(syscall.SIGUSR1, proc.Ignored)
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.firstSignal = time.Time{}
 			s.sigterm()
 		}, startCalls + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -404,7 +403,7 @@ func TestRuns(t *testing.T) {
 			l.connects(666)
 			s.silent = false
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, startCalls + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
@@ -436,7 +435,7 @@ func TestRuns(t *testing.T) {
 			l.connects(l.pid)
 			s.silent = false
 			l.ends(proc.Status{Signal: syscall.SIGKILL})
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.sigterm()
 		}, startCalls + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
@@ -444,11 +443,11 @@ func TestRuns(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.listener().connects(s.listener().pid)
 			s.listener().receives()
 			s.jobStarts()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.jobEnds()
 			s.sigterm()
 		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
@@ -457,7 +456,7 @@ func TestRuns(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.sigterm()
 			if took := time.Since(s.firstSignal); took > 0 {
 				s.t.Errorf("the drain took %v", took)
@@ -468,11 +467,11 @@ func TestRuns(t *testing.T) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
-			s.pass(time.Hour)
+			s.advance(time.Hour)
 			s.listener().connects(s.listener().pid)
 			s.listener().receives()
 			s.jobStarts()
-			s.pass(time.Minute)
+			s.advance(time.Minute)
 			s.jobEnds()
 		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -483,9 +482,9 @@ func TestRuns(t *testing.T) {
 			l.logsOn()
 			l.receives()
 			s.assign()
-			s.pass(11 * time.Second)
+			s.advance(11 * time.Second)
 			s.sigterm()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.unassign()
 		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -493,9 +492,9 @@ func TestRuns(t *testing.T) {
 			s.ready()
 			s.jobStarts()
 			s.listener().conn.Close()
-			s.pass(5 * time.Second)
+			s.advance(5 * time.Second)
 			s.sigterm()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.listener().stopWorking()
 		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -503,9 +502,9 @@ func TestRuns(t *testing.T) {
 			s.ready()
 			s.listener().conn.Close()
 			s.assign()
-			s.pass(5 * time.Second)
+			s.advance(5 * time.Second)
 			s.sigterm()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.unassign()
 		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -514,16 +513,16 @@ func TestRuns(t *testing.T) {
 			s.jobStarts()
 			s.unassign()
 			s.listener().conn.Close()
-			s.pass(5 * time.Second)
+			s.advance(5 * time.Second)
 			s.sigterm()
-			s.pass(time.Second)
+			s.advance(time.Second)
 			s.listener().stopWorking()
 		}, startCalls + "PATCH 8 GET 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the listener's last words come after its end: with --once it has had its job", once, func(s *stage) {
 			s.ready()
 			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
-			s.pass(time.Second / 2)
+			s.advance(time.Second / 2)
 			s.fails("PATCH", slow(time.Second))
 			s.jobStarts()
 			s.listener().conn.Close()
@@ -532,7 +531,7 @@ func TestRuns(t *testing.T) {
 		{"a child of the listener keeps its socket open", nil, func(s *stage) {
 			s.ready()
 			s.listener().endsBeforeItsSocket(proc.Status{Code: 2})
-			s.pass(10 * time.Second)
+			s.advance(10 * time.Second)
 			s.sigterm()
 		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -541,16 +540,16 @@ func TestRuns(t *testing.T) {
 			s.begin()
 			s.listener().logsOn()
 			s.listener().writes(func(c *mslistener.PerfCounts) { c.Messages++ })
-			s.pass(11 * time.Second)
+			s.advance(11 * time.Second)
 			s.sigterm()
 		}, startCalls + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
 		{"the perf file tells nothing: the server says online", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
-			s.shows(8, func(a *azdo.Agent) { a.Status = "online" })
+			s.withAgent(8, func(a *azdo.Agent) { a.Status = "online" })
 			s.listener().connects(s.listener().pid)
-			s.pass(time.Hour)
+			s.advance(time.Hour)
 			s.sigterm()
 		}, startCalls + "GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
@@ -579,8 +578,8 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// leavesNothing judges what a life leaves on its machine: of an agent that it could
-// not remove the record, by which the next one can.
+// leavesNothing checks that a run left no process and no file, except the record of an
+// agent that it could not remove: the next run needs it.
 func (s *stage) leavesNothing(t *testing.T) {
 	t.Helper()
 	if s.survivors > 0 {
@@ -600,12 +599,11 @@ func (s *stage) leavesNothing(t *testing.T) {
 		}
 	}
 	if _, has := s.o.Dir.Owner(); has != stays {
-		t.Errorf("has left the record of its agent: %v; and its agent: %v", has, stays)
+		t.Errorf("left the record of its agent: %v; left its agent: %v", has, stays)
 	}
 }
 
-// TestHowTheListenerIsStarted: as a service, with what the environment holds and
-// a folder of its own, and --once only where that is wanted.
+// TestHowTheListenerIsStarted checks the listener's arguments, directory and environment.
 func TestHowTheListenerIsStarted(t *testing.T) {
 	for _, tt := range []struct {
 		once bool
@@ -630,7 +628,7 @@ func TestHowTheListenerIsStarted(t *testing.T) {
 	}
 }
 
-// recordingObserver writes the phases down that it is told of, and the parts of the starts.
+// recordingObserver records phases and starts.
 type recordingObserver struct {
 	phases []lifecycle.Phase
 	starts []map[string]time.Duration
@@ -644,7 +642,7 @@ func (w *recordingObserver) Stepped(before, after lifecycle.State, _ lifecycle.E
 
 func (w *recordingObserver) Ready(parts map[string]time.Duration) { w.starts = append(w.starts, parts) }
 
-// TestObserver: of each phase, and once of the start.
+// TestObserver: the observer is told of each phase, and once of the start.
 func TestObserver(t *testing.T) {
 	w := &recordingObserver{}
 	play(t, func(o *Options) { o.Observer = w }, func(s *stage) {
@@ -656,11 +654,11 @@ func TestObserver(t *testing.T) {
 		t.Errorf("phases (-want +got):\n%s", d)
 	}
 	if len(w.starts) != 1 || w.starts[0]["total"] < w.starts[0]["session"] || len(w.starts[0]) != 8 {
-		t.Errorf("told of the starts %v", w.starts)
+		t.Errorf("starts %v", w.starts)
 	}
 }
 
-// TestNameTakenError: exit 75 tells whose the name is, and since when.
+// TestNameTakenError: the error says which agent has the name, and since when.
 func TestNameTakenError(t *testing.T) {
 	var log bytes.Buffer
 	s := play(t, func(o *Options) { o.Log = slog.New(slog.NewJSONHandler(&log, nil)) }, func(s *stage) {
@@ -679,34 +677,34 @@ func TestNameTakenError(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	waits := strings.Count(log.String(), "Waiting for the agent's name")
 	if last := lines[len(lines)-1]; !strings.Contains(last, `"exit_code":75`) || strings.Contains(last, "id 3") || waits != 1 {
-		t.Errorf("waiting was told %d times, and last, without the error, which the caller reports: %s", waits, last)
+		t.Errorf("the wait was logged %d times; last line, in which the error must not be: %s", waits, last)
 	}
 }
 
-// TestCapabilities: what people set on a twin that we remove lives on; of one
-// that went by itself nothing does; and what is set for this life wins.
+// TestCapabilities: the user capabilities of a removed agent of our name are copied, and
+// those of one that left by itself are not. The settings of this run take precedence.
 func TestCapabilities(t *testing.T) {
 	for _, tt := range []struct {
 		name, status string
 		want         map[string]string
 	}{
 		{"removed", "offline", map[string]string{"gpu": "h100", "rack": "ours"}},
-		{"gone by itself", "online", map[string]string{"rack": "ours"}},
+		{"left by itself", "online", map[string]string{"rack": "ours"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var got, marks map[string]string
+			var got, tags map[string]string
 			var home string
 			play(t, func(o *Options) { o.Capabilities = map[string]string{"rack": "ours"} }, func(s *stage) {
 				home = s.o.HostName + ":" + s.o.Dir.Root
 				s.addHolder(3, tt.status, map[string]string{"gpu": "h100", "rack": "theirs", agentdir.TagInstance: "theirs"})
 				s.begin()
-				s.deletes(3)
-				s.pass(time.Minute)
-				got, marks = map[string]string{}, map[string]string{}
-				s.shows(8, func(a *azdo.Agent) {
+				s.deleteAgent(3)
+				s.advance(time.Minute)
+				got, tags = map[string]string{}, map[string]string{}
+				s.withAgent(8, func(a *azdo.Agent) {
 					for name, value := range a.UserCapabilities {
 						if strings.HasPrefix(name, "azptend.") {
-							marks[name] = value
+							tags[name] = value
 							continue
 						}
 						got[name] = value
@@ -717,15 +715,15 @@ func TestCapabilities(t *testing.T) {
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
-			if marks[agentdir.TagHost] != home || marks[agentdir.TagKind] != "agent" || len(marks[agentdir.TagInstance]) < 20 || len(marks[agentdir.TagOwner]) != 64 || marks[agentdir.TagInstance] == "theirs" {
-				t.Errorf("marked %v", marks)
+			if tags[agentdir.TagHost] != home || tags[agentdir.TagKind] != "agent" || len(tags[agentdir.TagInstance]) < 20 || len(tags[agentdir.TagOwner]) != 64 || tags[agentdir.TagInstance] == "theirs" {
+				t.Errorf("tags %v", tags)
 			}
 		})
 	}
 }
 
-// TestKeysAndTags: every agent that was made has its own; a POST that made none
-// is repeated as it was.
+// TestKeysAndTags: each agent that was added has its own key and tags. A POST that added no
+// agent is repeated with the same.
 func TestKeysAndTags(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -733,23 +731,23 @@ func TestKeysAndTags(t *testing.T) {
 		same bool
 	}{
 		{"its agent was removed", lost, false},
-		{"it made none", dropped, true},
+		{"it added none", dropped, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var sent []azdo.Agent
 			play(t, func(o *Options) { o.Server = spy{o.Server, &sent} }, func(s *stage) {
 				s.fails("POST", tt.how)
 				s.begin()
-				s.pass(time.Minute)
+				s.advance(time.Minute)
 				s.sigterm()
 			})
 			if len(sent) != 2 {
 				t.Fatalf("%d POSTs", len(sent))
 			}
 			key := cmp.Equal(sent[0].Authorization.PublicKey, sent[1].Authorization.PublicKey)
-			mark := maps.Equal(sent[0].UserCapabilities, sent[1].UserCapabilities)
-			if key != tt.same || mark != tt.same {
-				t.Errorf("the same key: %v, the same mark: %v; want %v", key, mark, tt.same)
+			tags := maps.Equal(sent[0].UserCapabilities, sent[1].UserCapabilities)
+			if key != tt.same || tags != tt.same {
+				t.Errorf("the same key: %v, the same tags: %v; want %v", key, tags, tt.same)
 			}
 		})
 	}
@@ -767,8 +765,8 @@ func (s spy) AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, 
 	return s.Server.AddAgent(ctx, pool, a)
 }
 
-// TestTokenIsRefused: a no of the identity endpoint's is final, its absence is
-// waited for.
+// TestTokenIsRefused: a refusal by the identity endpoint ends the run at once. azptend
+// retries if the endpoint is not reachable.
 func TestTokenIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string

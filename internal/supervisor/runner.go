@@ -26,38 +26,38 @@ type runner struct {
 	final   *lifecycle.Finish
 
 	signals     <-chan proc.Signal
-	interrupted bool          // SIGINT has come
-	held        []proc.Signal // further SIGINTs, until what has happened before is applied
+	interrupted bool          // a SIGINT has arrived
+	held        []proc.Signal // further SIGINTs, until the queued events are applied
 	messages    chan message
-	ctx         context.Context // ends with the run, and ends everything in the background
+	ctx         context.Context // of the background goroutines; cancelled at the end
 	cancel      context.CancelFunc
 	background  sync.WaitGroup
 	cancelCall  context.CancelCauseFunc // of the call in flight
 
 	pool              azdo.Pool       // where this run registers
-	agentRef          registrationRef // of the agent that is or was registered: at first, that of a previous run
+	agentRef          registrationRef // of the current agent, which may be that of a previous run
 	key               *rsa.PrivateKey
 	version           string            // of the agent
 	instance          string            // the TagInstance of the registration
 	ownerKey          string            // of the registration's record
 	confirmedInstance string            // the TagInstance that was read back
-	keyUsed           bool              // a registration with this key and instance has succeeded
-	nameHolder        azdo.Agent        // the agent that had our name at the last look-up
-	userCapabilities  map[string]string // of the agent of our name that was removed
+	keyUsed           bool              // a registration with this key and instance succeeded
+	nameHolder        azdo.Agent        // the agent with our name in the last look-up
+	userCapabilities  map[string]string // of a removed agent that had our name
 	registered        azdo.Agent        // the server's answer to the registration
-	evidence          evidence          // of the agent that a previous run registered in this directory
+	evidence          evidence          // about the agent that a previous run registered in this directory
 	hasRecord         bool              // the record of this run's agent may exist
 
 	listener          mslistener.Process   // the current one; nil before the first
-	started           *mslistener.Listener // the same, if this run has started it
-	previousListener  mslistener.Process   // of a previous run, if there was one
-	previousUnchecked bool                 // azptend was killed in this directory, and nobody has looked at what it left
-	jobPendingSince   time.Time            // since when the listener has had a job that has not started
-	jobsBefore        int                  // jobs of this run that earlier listeners had
+	started           *mslistener.Listener // the same, if this run started it
+	previousListener  mslistener.Process   // of a previous run, if one was still running
+	previousUnchecked bool                 // a previous run was killed in this directory, and what it left is not known yet
+	jobPendingSince   time.Time            // when the listener received a job that has not started; zero: none
+	jobsBefore        int                  // jobs of this run's earlier listeners
 	wroteFiles        bool                 // the agent's files may exist
-	release           func()               // of the directory's lock; nil while it is not ours
+	release           func()               // releases the directory's lock; nil: not locked
 
-	// What was logged already, and is logged once.
+	// Messages that are logged only once.
 	outageReported      bool
 	nameWaitReported    bool
 	dirWaitReported     bool
@@ -70,12 +70,12 @@ type runner struct {
 type message struct {
 	apply  func(*runner)      // changes what the runner remembers; may be nil
 	event  lifecycle.Event    // may be nil
-	from   mslistener.Process // the listener that the event is about; it is dropped if there is another by now; may be nil
-	onDrop func()             // is called instead if the run has ended; may be nil
+	from   mslistener.Process // the event's listener: the event is dropped if another one is current; may be nil
+	onDrop func()             // called instead of apply if the run has ended; may be nil
 }
 
-// run runs an agent to its end. It returns when the agent is removed or reported, and
-// nothing of it is left running.
+// run runs an agent. It returns when the agent is removed or reported, and its processes
+// have exited.
 func run(o Options, sources mslistener.Sources, signals <-chan proc.Signal) End {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -99,13 +99,13 @@ func run(o Options, sources mslistener.Sources, signals <-chan proc.Signal) End 
 	return r.finish()
 }
 
-// maxBatch bounds how many events are applied before a decision: a job must not be able
-// to delay it.
+// maxBatch is how many events are applied at most before a decision, so that a job cannot
+// delay the decision by many events.
 const maxBatch = 64
 
-// waitForEvents waits for the first event, applies all that are ready, and lets lifecycle
-// decide with the last. What has happened counts before any decision, and before the
-// clock: azptend may have been frozen or slow, and a job that has ended is not cut.
+// waitForEvents waits for an event, and applies all events that are ready. The last one
+// goes to lifecycle.Step, which decides. If azptend was frozen, a job's end that is in the
+// queue is so applied before any deadline, and the job is not cut.
 func (r *runner) waitForEvents() {
 	next, call := r.nextEvent()
 	then := func(event func() lifecycle.Event) {
@@ -137,9 +137,9 @@ func (r *runner) waitForEvents() {
 	}
 }
 
-// nextEvent waits for a message, a signal, a call by the handle, or the time that
-// lifecycle has set. A message is applied when the returned function is called. Both
-// results are nil if a signal was held: nothing else may come for hours.
+// nextEvent waits for a message, a signal, a call of the handle, or the time of the next
+// Tick. The returned function applies the message. Both results are nil if a signal was
+// held: it must be applied now, because the next event may come hours later.
 func (r *runner) nextEvent() (event func() lifecycle.Event, call func(*runner)) {
 	if ready := r.readyEvent(); ready != nil || len(r.held) > 0 {
 		return ready, nil
@@ -184,8 +184,9 @@ func (r *runner) readyEvent() func() lifecycle.Event {
 	}
 }
 
-// receive returns the event of a signal; nil if it is held. That is a second SIGINT: it
-// cancels the job, unless a message says that the job has ended.
+// receive returns the event of a signal, or nil if the signal is held. A second SIGINT is
+// held until the queued messages are applied: it cancels the job, and one of them may say
+// that the job has ended.
 func (r *runner) receive(s proc.Signal) func() lifecycle.Event {
 	if s.Action == proc.Interrupt && r.interrupted {
 		r.held = append(r.held, s)
@@ -279,15 +280,15 @@ func (r *runner) post(m message) {
 }
 
 const (
-	// finalStepTimeout bounds each of the final steps.
+	// finalStepTimeout is the timeout of each final step but the kill.
 	finalStepTimeout = time.Second
-	// minFinalStep is for those steps when the grace period is over already.
+	// minFinalStep is that timeout if the grace period is over.
 	minFinalStep = 200 * time.Millisecond
 )
 
-// finish leaves nothing behind: no process, no file. Each of its steps has a limit, so
-// that azptend exits even if a goroutine is stuck in a file system or a process cannot be
-// killed.
+// finish kills the processes and removes the files that are left. Each step has a timeout,
+// so that azptend exits even if a goroutine is stuck in a file system or a process cannot
+// be killed.
 func (r *runner) finish() End {
 	r.cancel()
 	steps := &bounded.FinalSteps{Log: r.log, Least: minFinalStep}
@@ -295,11 +296,11 @@ func (r *runner) finish() End {
 	defer r.endSooner(steps)()
 	unused := steps.Do("ending background work", finalStepTimeout, r.background.Wait)
 	if r.listener != nil {
-		steps.Do("killing processes that jobs left running", finalStepTimeout, r.killRemaining)
+		steps.Do("killing processes that jobs left running", killTimeout, r.killRemaining)
 	}
 	unused = steps.Do("removing the agent's files", finalStepTimeout, r.removeFiles) && unused
-	// If something may still change the directory, the kernel unlocks it when this process
-	// exits. Until then the next start finds it in use.
+	// If a goroutine may still change the directory, it stays locked until this process
+	// exits.
 	switch {
 	case r.release != nil && !unused:
 		r.o.handle.stillLocked = r.release
@@ -334,9 +335,9 @@ func (r *runner) endSooner(steps *bounded.FinalSteps) (done func()) {
 	return done
 }
 
-// killRemaining kills the listener and what is left of its jobs.
+// killRemaining kills the listener and the processes that its jobs left.
 func (r *runner) killRemaining() {
-	ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
+	ctx, done := context.WithTimeout(context.Background(), killTimeout)
 	defer done()
 	if n := r.listener.KillTree(ctx); n > 0 {
 		r.log.Info("Killed processes that jobs left running", "processes", n)
@@ -344,17 +345,17 @@ func (r *runner) killRemaining() {
 	if r.listener == r.previousListener { // orphans outside its tree are not our descendants
 		r.killOrphans(ctx)
 	}
-	select { // the log is about to end, and its exit belongs in it
+	select { // wait, so that its exit is in the log
 	case <-r.listener.Done():
 	case <-ctx.Done():
 	}
 }
 
-// removeFiles removes what this run has left in the agent's directory. If the lock is
-// ours, that includes temporary files of an azptend that was killed, unless the next
-// start must see them.
+// removeFiles removes this run's files from the agent's directory. If this run holds the
+// lock, it also removes temporary files of an azptend that was killed, unless the next
+// start needs them to find that run's agent.
 func (r *runner) removeFiles() {
-	// Even of an agent that could not be removed: its key is of use only to a thief.
+	// Also if the agent could not be removed: its key would only be useful to a thief.
 	if r.wroteFiles && !r.keepsFiles() {
 		if err := r.o.Dir.AsUser(r.o.Dir.RemoveFiles); err != nil {
 			r.log.Warn("Cannot remove the agent's files", "error", err)

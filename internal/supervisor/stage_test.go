@@ -30,9 +30,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// stage is everything around one runner: a server, processes, the ways by which
-// a listener tells, and the signals. It writes down what is asked of it; verdicts
-// come from that, never from the runner's own log. Its time is the bubble's.
+// stage is everything around one runner: a server, processes, what listeners report, and
+// signals. It records the calls that it gets. Tests check this record, not the runner's
+// log. Its clock is that of the synctest bubble.
 type stage struct {
 	t *testing.T
 	o Options
@@ -44,33 +44,33 @@ type stage struct {
 	record           []string
 	agents           map[int]*azdo.Agent // by id
 	next             int
-	faults           map[string][]fault // by call, each for one
+	faults           map[string][]fault // by call; each is used once
 	listeners        []*listener
-	specs            []proc.Spec   // that they were started with
-	slowStart        time.Duration // how long it takes to start one
-	hung             chan struct{} // the file system of the listeners' logs does not answer until it is closed; nil: it does
-	silent           bool          // listeners do not connect and create no session by themselves
-	ignoresSIGINT    bool          // listeners do not end at SIGINT
-	updateEnded      chan struct{} // the update's script has ended
-	processes        []proc.Info   // processes of an earlier life
-	previousListener *listener     // the one among them that is a listener
-	dropsTags        bool          // the server forgets user capabilities
-	firstSignal      time.Time     // the first signal
+	specs            []proc.Spec   // what the listeners were started with
+	slowStart        time.Duration // how long it takes to start a listener
+	hung             chan struct{} // reads of the listeners' logs block until it is closed; nil: they do not
+	silent           bool          // listeners neither connect nor create a session by themselves
+	ignoresSIGINT    bool          // listeners do not exit after SIGINT
+	updateEnded      chan struct{} // the update script has ended
+	processes        []proc.Info   // processes of a previous run
+	previousListener *listener     // the listener among them
+	dropsTags        bool          // the server does not store user capabilities
+	firstSignal      time.Time
 
 	end       End
 	took      time.Duration // from the first signal to the end
-	survivors int           // listeners that live on after it
+	survivors int           // listeners that run after the end
 }
 
-// fault is how one call goes wrong. Act does what the call is for.
+// fault is how one call fails. act does what the call is for.
 type fault func(ctx context.Context, act func() error) error
 
-// refused answers with an error of the server's.
+// refused answers with an error of the server.
 func refused(status int, typeKey string) fault {
 	return func(context.Context, func() error) error { return &azdo.Error{Status: status, TypeKey: typeKey} }
 }
 
-// lost acts, and its answer gets lost. dropped does not even act.
+// lost acts and loses the answer. dropped does not act and loses the answer.
 func lost(_ context.Context, act func() error) error {
 	_ = act()
 	return &azdo.Error{Sent: true, Cause: io.ErrUnexpectedEOF}
@@ -86,7 +86,7 @@ func hangs(ctx context.Context, _ func() error) error {
 	return &azdo.Error{Sent: true, Cause: context.Cause(ctx)}
 }
 
-// slow acts after d, in which it may be given up.
+// slow acts after d, unless ctx ends before.
 func slow(d time.Duration) fault {
 	return func(ctx context.Context, act func() error) error {
 		timer := time.NewTimer(d)
@@ -100,14 +100,14 @@ func slow(d time.Duration) fault {
 	}
 }
 
-// bare makes the answer to a POST one without authorization.
-func (s *stage) bare(_ context.Context, act func() error) error {
+// withoutAuthorization removes the authorization from the answer to a POST.
+func (s *stage) withoutAuthorization(_ context.Context, act func() error) error {
 	err := act()
-	s.shows(s.next, func(a *azdo.Agent) { a.Authorization = nil })
+	s.withAgent(s.next, func(a *azdo.Agent) { a.Authorization = nil })
 	return err
 }
 
-func folder(t *testing.T) agentdir.Dir {
+func newAgentDir(t *testing.T) agentdir.Dir {
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -141,9 +141,9 @@ func (s *stage) note(format string, args ...any) {
 	s.record = append(s.record, fmt.Sprintf(format, args...))
 }
 
-// play runs a script in a bubble to the end of the life it is about.
+// play runs a script in a synctest bubble, to the end of the run.
 func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
-	f := folder(t)
+	f := newAgentDir(t)
 	var s *stage
 	synctest.Test(t, func(t *testing.T) {
 		s = newStage(t, f)
@@ -154,7 +154,7 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 		select {
 		case s.end = <-s.ended:
 		case <-time.After(24 * time.Hour):
-			panic("the life does not end; so far: " + strings.Join(s.record, " "))
+			panic("the run does not end; so far: " + strings.Join(s.record, " "))
 		}
 		if s.hung != nil {
 			close(s.hung)
@@ -172,22 +172,21 @@ func play(t *testing.T, with func(*Options), script func(*stage)) *stage {
 	return s
 }
 
-// What a script may say.
+// The commands of a script.
 
 func (s *stage) begin() {
 	go func() { s.ended <- run(s.o, s, s.signals) }()
 	synctest.Wait()
 }
 
-// ready begins, and goes on until the listener has its session.
+// ready starts the run and waits until the listener has its session.
 func (s *stage) ready() {
 	s.begin()
-	s.pass(2 * time.Second)
+	s.advance(2 * time.Second)
 }
 
-// pass lets time go by: the fake clock of a synctest bubble, in which nobody
-// really sleeps.
-func (s *stage) pass(d time.Duration) {
+// advance lets time pass, on the fake clock of the synctest bubble.
+func (s *stage) advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
@@ -205,7 +204,7 @@ func (s *stage) signal(sig syscall.Signal, w proc.Action) {
 func (s *stage) sigterm() { s.signal(syscall.SIGTERM, proc.Drain) }
 func (s *stage) sigint()  { s.signal(syscall.SIGINT, proc.Interrupt) }
 
-// phase asks the loop.
+// phase asks the loop for the phase.
 func (s *stage) phase() string {
 	now, err := s.o.handle.status(s.t.Context())
 	if err != nil {
@@ -218,7 +217,7 @@ func (s *stage) listener() *listener { return s.listeners[len(s.listeners)-1] }
 
 const aJob = "0a1b2c3d-0000-4000-8000-abcdefabcdef"
 
-// assign is the server giving the agent a job.
+// assign makes the server assign a job to the agent.
 func (s *stage) assign() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,20 +248,20 @@ func (s *stage) jobEnds() {
 	synctest.Wait()
 }
 
-// addHolder is another agent of our name, by its mark.
-func (s *stage) addHolder(id int, status string, mark map[string]string) {
-	s.agents[id] = &azdo.Agent{ID: id, Name: "Agent-1", Version: "4.1.0", Status: status, UserCapabilities: mark}
+// addHolder adds another agent with our name to the server.
+func (s *stage) addHolder(id int, status string, tags map[string]string) {
+	s.agents[id] = &azdo.Agent{ID: id, Name: "Agent-1", Version: "4.1.0", Status: status, UserCapabilities: tags}
 }
 
-// deletes is a person, or the agent's owner, removing an agent.
-func (s *stage) deletes(id int) {
+// deleteAgent deletes an agent on the server.
+func (s *stage) deleteAgent(id int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.agents, id)
 }
 
-// shows looks at an agent as the server has it, or changes it.
-func (s *stage) shows(id int, look func(*azdo.Agent)) {
+// withAgent reads or changes an agent on the server.
+func (s *stage) withAgent(id int, look func(*azdo.Agent)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	look(s.agents[id])
@@ -358,7 +357,7 @@ func (s *stage) AgentWithRequest(ctx context.Context, _, id int) (found azdo.Age
 }
 
 func (s *stage) EachAgent(context.Context, int, azdo.Include, func(azdo.Agent)) error {
-	return errNoAgent // these tests have a presenceChecker of their own
+	return errNoAgent // the tests of presenceChecker have their own server
 }
 
 func (s *stage) DisableAgent(ctx context.Context, _, id int) error {
@@ -385,15 +384,15 @@ func (s *stage) RemoveAgent(ctx context.Context, _, id int) error {
 
 // The processes.
 
-// listener is a started listener, as far as it can be seen from outside.
+// listener is a started listener.
 type listener struct {
-	unseen  bool // whoever looks for its worker hangs until the stage's hung is closed
+	unseen  bool // a scan for its worker blocks until the stage's hung is closed
 	s       *stage
 	pid     int
 	port    *stagePort
 	conn    net.Conn      // its end of the notification socket
-	far     net.Conn      // the other
-	counted chan struct{} // closed when counts change, and replaced
+	far     net.Conn      // azptend's end
+	counted chan struct{} // closed and replaced when counts change
 	counts  mslistener.PerfCounts
 	trouble chan mslistener.ProblemKind
 	done    chan struct{}
@@ -402,11 +401,11 @@ type listener struct {
 
 	worker  sync.Mutex
 	works   bool          // an Agent.Worker runs below it
-	reports bool          // none of the job\'s steps runs
-	daemon  bool          // something else does, that outlives its job
-	stuck   bool          // in the kernel: no signal ends it
-	late    bool          // it has ended before anybody looks who connected
-	jammed  chan struct{} // the process table cannot be read until it is closed; nil where it can
+	reports bool          // none of the job's steps runs
+	daemon  bool          // a process of a job runs that outlives its job
+	stuck   bool          // no signal ends it
+	late    bool          // it has exited before its connection is checked
+	jammed  chan struct{} // KillTree blocks until it is closed; nil: it does not
 }
 
 func (s *stage) KillOrphans(context.Context) int { return 0 }
@@ -456,13 +455,13 @@ func (l *listener) connects(pid int) {
 
 func (l *listener) logsOn() { l.writes(func(c *mslistener.PerfCounts) { c.Session = true }) }
 
-// receives is the listener being given a job, before it has said so.
+// receives increases the counter of jobs, before the listener reports the job's start.
 func (l *listener) receives() {
 	l.writes(func(c *mslistener.PerfCounts) { c.Messages++; c.Jobs++ })
 	synctest.Wait()
 }
 
-// writes is the listener, or a job, writing counters.
+// writes changes the counters, as the listener or a job does.
 func (l *listener) writes(change func(*mslistener.PerfCounts)) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
@@ -478,7 +477,7 @@ func (l *listener) stopWorking() {
 	l.s.unassign()
 }
 
-// ends is the process ending by itself, its socket first.
+// ends makes the process exit after its socket is closed.
 func (l *listener) ends(status proc.Status) {
 	l.once.Do(func() {
 		l.status = status
@@ -487,7 +486,7 @@ func (l *listener) ends(status proc.Status) {
 	})
 }
 
-// endsBeforeItsSocket is the process ending while a child of it holds its socket.
+// endsBeforeItsSocket makes the process exit while a child of it keeps the socket open.
 func (l *listener) endsBeforeItsSocket(status proc.Status) {
 	l.once.Do(func() {
 		l.status = status
@@ -564,7 +563,7 @@ func (l *listener) FindConnection(_ netip.AddrPort, theirs []netip.AddrPort) (in
 	return slices.IndexFunc(theirs, func(a netip.AddrPort) bool { return int(a.Port()) == l.pid }), nil
 }
 
-// The ways by which a listener tells.
+// What a listener reports.
 
 type caller struct {
 	conn net.Conn
@@ -576,7 +575,7 @@ type stagePort struct {
 	coming chan caller
 }
 
-// openPort is the first of a listener that is seen.
+// OpenPort adds a listener: it is the first call for one.
 func (s *stage) OpenPort() (mslistener.Port, error) {
 	p := &stagePort{s: s, coming: make(chan caller)}
 	l := &listener{s: s, pid: 101 + len(s.listeners), port: p, counted: make(chan struct{}), trouble: make(chan mslistener.ProblemKind)}
@@ -601,9 +600,9 @@ func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func
 			p.s.note("turned away")
 			c.conn.Close()
 		case <-ctx.Done():
-			return nil, fmt.Errorf("nobody came: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("no connection: %w", context.Cause(ctx))
 		case <-last:
-			return nil, fmt.Errorf("nobody came: %w", mslistener.ErrNotConnected)
+			return nil, fmt.Errorf("no connection: %w", mslistener.ErrNotConnected)
 		}
 	}
 }
@@ -669,7 +668,7 @@ func (s *stage) FollowProblems(ctx context.Context, _ mslistener.LogSizes, tell 
 	}
 }
 
-// logs is the listener writing of its trouble.
+// logs makes the listener log a problem.
 func (l *listener) logs(kind mslistener.ProblemKind) {
 	l.trouble <- kind
 	synctest.Wait()

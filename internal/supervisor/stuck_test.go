@@ -13,8 +13,8 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 )
 
-// hangingSources are the ways of a listener in a file system in which something is stuck:
-// what begins there does not return, whatever its context says.
+// hangingSources are the sources of a listener in a file system that hangs: reads block,
+// even if their context ends.
 type hangingSources struct {
 	*stage
 	at      string
@@ -51,9 +51,8 @@ func (j hangingSources) ReadShutdown(logs mslistener.LogSizes) (mslistener.Shutd
 	return j.stage.ReadShutdown(logs)
 }
 
-// TestHangingSources: wherever a read of a file or the process table is
-// stuck, the agent is removed, azptend exits within its grace period, and the log
-// names what it did not wait for.
+// TestHangingSources: if a read of a file or of the process table hangs, azptend removes the
+// agent and exits within its grace period. The log names the step that hung.
 func TestHangingSources(t *testing.T) {
 	for _, tt := range []struct{ at, said string }{
 		{"counters", `step="ending background work"`},
@@ -63,7 +62,7 @@ func TestHangingSources(t *testing.T) {
 	} {
 		for _, grace := range []time.Duration{12 * time.Second, 100 * time.Second} {
 			t.Run(tt.at+" "+grace.String(), func(t *testing.T) {
-				f := folder(t)
+				f := newAgentDir(t)
 				synctest.Test(t, func(t *testing.T) {
 					s := newStage(t, f)
 					s.o.Policy.Grace = grace
@@ -72,7 +71,7 @@ func TestHangingSources(t *testing.T) {
 					jam := make(chan struct{})
 					go func() { s.ended <- run(s.o, hangingSources{s, tt.at, jam}, s.signals) }()
 					synctest.Wait()
-					s.pass(time.Minute) // the server says that the agent is online where no file does
+					s.advance(time.Minute) // the server shows that the agent is online if the files do not
 					if tt.at == "processes" {
 						s.listener().jammed = jam
 					}
@@ -93,7 +92,7 @@ func TestHangingSources(t *testing.T) {
 						t.Errorf("took %v of a grace period of %v", took, grace)
 					}
 					if !strings.Contains(said.String(), tt.said) {
-						t.Errorf("it does not say %s, but\n%s", tt.said, said.String())
+						t.Errorf("the log has no %s:\n%s", tt.said, said.String())
 					}
 				})
 			})
@@ -101,22 +100,22 @@ func TestHangingSources(t *testing.T) {
 	}
 }
 
-// TestSignalDuringTheLastSteps: azptend exits by itself, and its last steps are stuck. A
-// SIGTERM that comes then leaves them no more than the grace period.
+// TestSignalDuringTheLastSteps: azptend exits by itself, and its last steps hang. After a
+// SIGTERM they take no longer than the grace period.
 func TestSignalDuringTheLastSteps(t *testing.T) {
-	f := folder(t)
+	f := newAgentDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, f)
 		s.o.Policy.Grace, s.o.Policy.Limits.Lifetime = time.Second, time.Hour
 		jam := make(chan struct{})
 		go func() { s.ended <- run(s.o, hangingSources{s, "counters", jam}, s.signals) }()
 		synctest.Wait()
-		s.pass(time.Minute)
+		s.advance(time.Minute)
 		s.listener().jammed = jam
 		for s.agentsLeft() != "" || s.listener().alive() {
-			s.pass(100 * time.Millisecond)
+			s.advance(100 * time.Millisecond)
 		}
-		s.pass(100 * time.Millisecond)
+		s.advance(100 * time.Millisecond)
 		begun := time.Now()
 		s.sigterm()
 		<-s.ended

@@ -1,12 +1,12 @@
-// Package supervisor runs one or several agents: it feeds package lifecycle with events
-// and carries out its actions. It connects packages that do not know each other: azdo,
-// agentdir, mslistener and proc. It decides nothing itself: lifecycle decides when to
-// retry, give up or kill.
+// Package supervisor runs one or several agents: it passes events to package lifecycle
+// and carries out the resulting actions with packages azdo, agentdir, mslistener and proc.
+// lifecycle decides when to retry, give up or kill.
 //
-// One goroutine for each agent, the runner's loop, owns all state. Calls, and everything
-// that waits, run in the background and post a message to the loop: an event for
-// lifecycle, and what the runner remembers. The loop handles messages in the order in
-// which they were posted. The listener's exit comes after all its other events.
+// Each agent has one goroutine, the runner's loop, which owns all state. Calls and waits
+// run in the background and post messages to the loop. A message has an event for
+// lifecycle, and a function that updates the runner. The loop handles messages in the
+// order in which they were posted. The listener's exit is posted after all its other
+// events.
 package supervisor
 
 import (
@@ -33,34 +33,34 @@ type Options struct {
 	HostName            string
 	WorkFolder          string
 	Dir                 agentdir.Dir
-	ReplaceForeignFiles bool // move aside the files of an agent that azptend has not registered
+	ReplaceForeignFiles bool // move aside the files of an agent that azptend did not register
 	NoUpdate            bool // the listener ignores requests to update itself
 	Capabilities        map[string]string
 	Environ             []string           // of the listener, see mslistener.EnvFilter
 	Printer             mslistener.Printer // where the listener's output goes; the zero value: nowhere
 
-	// Handoff is the agent that another azptend has registered; nil: register one. Then
-	// there is no identity, and the pool is not called.
+	// Handoff is the agent that another azptend has registered; nil: register one. With
+	// Handoff there is no identity, and azptend sends no requests to the server.
 	Handoff *agentdir.HandoffFiles
 
-	Server     Server               // nil with Handoff
+	Server     Server               // nil if Handoff is set
 	ClockAhead func() time.Duration // how far the server's clock is ahead, if known; may be nil
 	Processes  Processes
 	Log        *slog.Logger
-	Hint       func(error) string // what to do about a failure; "" or nil if unknown
+	Hint       func(error) string // what to do about an error; "": unknown; may be nil
 	Observer   Observer           // may be nil
 
 	handle   *handle
-	presence *presenceChecker   // nil: nobody checks
+	presence *presenceChecker   // nil: no checks
 	shared   bool               // other agents run in this process: orphans may be theirs
 	output   *mslistener.Output // nil: the listener's output goes nowhere
 }
 
-// Observer counts what happens. The loop calls it, and waits for it.
+// Observer is told about steps, for metrics. The loop calls it, so it must not block.
 type Observer interface {
 	// Stepped is called after each step.
 	Stepped(before, after lifecycle.State, e lifecycle.Event)
-	// Ready is called when a start has succeeded, with how long its parts took.
+	// Ready is called when the listener is ready, with the durations of the start's parts.
 	Ready(parts map[string]time.Duration)
 }
 
@@ -69,7 +69,7 @@ type nopObserver struct{}
 func (nopObserver) Stepped(_, _ lifecycle.State, _ lifecycle.Event) {}
 func (nopObserver) Ready(map[string]time.Duration)                  {}
 
-// Server is what the supervisor calls in Azure DevOps. *azdo.Client is one.
+// Server is the part of *azdo.Client that the supervisor uses.
 type Server interface {
 	Authorize(ctx context.Context) error
 	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
@@ -84,7 +84,7 @@ type Server interface {
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
 
-// Processes starts and finds processes. See FromInit for the real one.
+// Processes starts and finds processes. FromInit returns the implementation.
 type Processes interface {
 	mslistener.Starter
 	Find(is func(proc.Info) bool) []proc.Info
@@ -94,7 +94,7 @@ type Processes interface {
 	KillOrphans(context.Context) int
 }
 
-// FromInit starts processes with the process's Init.
+// FromInit makes Processes of a proc.Init.
 func FromInit(i *proc.Init) Processes { return initProcesses{i} }
 
 type initProcesses struct{ *proc.Init }
@@ -125,15 +125,15 @@ func (p initProcesses) KillTrees(ctx context.Context, all []mslistener.Process) 
 	return proc.KillTrees(ctx, foreign)
 }
 
-// End is how a run ended: the exit code of azptend, and the error behind a code that is
-// not 0, if there is one.
+// End is how a run ended: azptend's exit code, its reason, and the error that caused a
+// code other than 0, if any.
 type End struct {
 	Code int
 	Why  string
 	Err  error
 }
 
-// listenerOptions are what the listener needs.
+// listenerOptions are the options of mslistener.
 func (o Options) listenerOptions() mslistener.Options {
 	l := mslistener.Options{
 		Name: o.Name, Dir: o.Dir, Once: o.Policy.Once, NoUpdate: o.NoUpdate, Environ: o.Environ,

@@ -14,7 +14,7 @@ import (
 // Day is the longest unit that ParseDuration knows.
 const Day = 24 * time.Hour
 
-// ErrTooLong says that a text is a length of time that exceeds what time.Duration holds.
+// ErrTooLong says that a duration exceeds the maximum of time.Duration.
 var ErrTooLong = errors.New("is too long")
 
 var (
@@ -22,8 +22,8 @@ var (
 	digits        = regexp.MustCompile(`[0-9]+`)
 )
 
-// ParseDuration reads what time.ParseDuration does and also days ("12d", "1d12h").
-// A plain number is seconds, as platforms write grace periods. Nothing is negative.
+// ParseDuration parses what time.ParseDuration does, and also days ("12d", "1d12h"). A plain
+// number is seconds, as platforms write grace periods. Negative durations are errors.
 func ParseDuration(s string) (time.Duration, error) {
 	if digits.FindString(s) == s {
 		s += "s"
@@ -37,7 +37,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, errNoDuration
 	}
 	if err != nil {
-		// With every number replaced by 1, only the form can be wrong.
+		// If it parses with all numbers replaced by 1, the numbers are too large.
 		if _, wrong := time.ParseDuration(digits.ReplaceAllString(rest, "1")); wrong != nil {
 			return 0, errNoDuration
 		}
@@ -53,8 +53,8 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// Duration is a duration for a table: its largest unit, and the next one where it
-// still matters: "45s", "15m", "3h", "1h30m", "12d".
+// Duration formats a duration for a table: its largest unit, and minutes below ten hours:
+// "45s", "15m", "3h", "1h30m", "12d".
 func Duration(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Minute:

@@ -1,5 +1,5 @@
-// Package text holds what messages of every package have in common: plurals,
-// guesses at what a person meant, and lengths of time.
+// Package text has what messages of several packages need: plurals, suggestions for
+// misspelled names, and durations.
 package text
 
 import (
@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Count is a number of things: "1 agent", "2 agents".
+// Count formats a number of things: "1 agent", "2 agents".
 func Count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -15,9 +15,9 @@ func Count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// Nearest is the candidate that a person most likely meant by a name, "" if none
-// is similar. Half of the letters may differ, but no more than three. Case, spaces,
-// hyphens, underscores and dots do not count.
+// Nearest is the candidate that is most similar to name; "" if none is similar. Half of the
+// letters may differ, at most three. Case, spaces, hyphens, underscores and dots do not
+// count.
 func Nearest(name string, candidates []string) string {
 	name = letters(name)
 	nearest, best := "", min(len(name)/2, 3)+1
@@ -38,8 +38,8 @@ func letters(s string) string {
 	}, strings.ToLower(s))
 }
 
-// distance is the number of letters to change, add, leave out or swap with the next one:
-// bytes, for names are ASCII.
+// distance is the number of letters to change, insert, delete or swap with the next one
+// (the optimal string alignment distance). Letters are bytes, because names are ASCII.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

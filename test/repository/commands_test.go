@@ -47,7 +47,7 @@ func TestCommandsInDocs(t *testing.T) {
 func TestCommandRules(t *testing.T) {
 	check := newCommandCheck(t)
 	for _, wrong := range []string{
-		"azptend run --poool x", "azptend prun", "AZP_POOL=x azptend agents --nosuch", "sudo -u agent azptend instal",
+		"azptend run --poool x", "azptend prun", "AZP_POOL=x azptend agents --nosuch", "sudo -u agent azptend instal", "runuser -u agent -- azptend instal",
 		"make nosuch", "docker build -f deploy/images/nosuch.Dockerfile .", "pkill azptend", "if true; then", "azptend-lab demo --nosuch",
 	} {
 		if faults := check.faults(t.Context(), "text\n```sh\n"+wrong+"\n```\n"); len(faults) == 0 {
@@ -136,7 +136,7 @@ func shellBlocks(page string) []string {
 }
 
 // runsAnother are programs and words before the command that they run.
-var runsAnother = regexp.MustCompile(`^(?:(?:[A-Z_]+=\S*|sudo(?: -u \S+)?|exec|time)\s+)+`)
+var runsAnother = regexp.MustCompile(`^(?:(?:[A-Z_]+=\S*|sudo(?: -u \S+)?|runuser -u \S+ --|exec|time)\s+)+`)
 
 // commandsOf are the commands of a block, each as its words. Only lines that begin
 // with a command, or have one after && or ;, are seen.
