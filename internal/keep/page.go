@@ -157,11 +157,11 @@ func renderLog(deeds []LogEntry, named bool) string {
 
 // markup builds HTML. All text is escaped: anybody may name an agent or a job.
 // html/template would do the same, and make the binary three megabytes larger.
-type markup struct{ b strings.Builder }
+type markup struct{ strings.Builder }
 
 // raw adds HTML.
 func (m *markup) raw(s string) *markup {
-	m.b.WriteString(s)
+	m.WriteString(s)
 	return m
 }
 
@@ -181,5 +181,3 @@ func (m *markup) link(address, text string) *markup {
 	}
 	return m.raw(`<a href="`).text(address).raw(`">`).text(text).raw("</a>")
 }
-
-func (m *markup) String() string { return m.b.String() }
