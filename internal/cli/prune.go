@@ -25,9 +25,9 @@ func newPrune(p Process) *cobra.Command {
 
 Without --yes nothing is removed: the table says why each agent is a ghost or stays.
 A ghost has no job, has been offline for longer than --older-than, and has
-azptend's owner tag (or any, with --any-owner). Placeholders, and the only agent
-that matches a job's demands, are never removed unless named. Each ghost is checked
-again right before it is removed.
+azptend's owner tag (or any, with --any-owner: agents of start scripts have no owner tag).
+Placeholders, and the only agent that matches a job's demands, are never removed
+unless named. Each ghost is checked again right before it is removed.
 
 Exit codes: 0; 64 if no agent has a name that is given (the others are removed); 75
 if some could not be removed; else those of azptend run.`,

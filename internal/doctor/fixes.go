@@ -91,7 +91,7 @@ func patFix(c *Cause, where string) string {
 	case Refused, NotAuthorized, SignInPage, Unrecognised:
 		return "check that the token in " + where + " has not expired or been revoked, is of this organisation, and has the scope Agent Pools (read, manage); " + globalPATs
 	case PoolNotAmong:
-		return "check AZP_POOL (--pool) or AZP_POOL_ID (--pool-id), or give the owner of the token the Administrator role on the pool (" + rolePage + ")"
+		return "check AZP_POOL (--pool) or AZP_POOL_ID (--pool-id), create the pool (Organization settings, Agent pools, Add pool), or give the owner of the token the Administrator role on the pool (" + rolePage + ")"
 	case NoPools:
 		return "check that the token in " + where + " has the scope Agent Pools (read, manage), and " + "give its owner the Administrator role on the pool (" + rolePage + ")"
 	case NoManage:
