@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -13,15 +15,14 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// The rules of the voice, for everything this program says when it fails:
+// The rules for error messages:
 //
 //   - on standard error, with the prefix "azptend: "
 //   - "cannot X: why", in lower case and without a period at the end
-//   - then a line "hint: " with what to do, wherever we know
-//   - the variable or flag is named; a secret never is
+//   - then a line "hint: " with what to do, if that is known
+//   - they name the variable or flag, and contain no secrets
 
-// complain prints an error and returns the exit code for it. It is the only
-// printer of errors.
+// complain prints an error and returns its exit code. Only this function prints errors.
 func (p Process) complain(w io.Writer, err error) int {
 	var coded *exitcode.Error
 	if said := errors.As(err, &coded) && coded.Err == nil; err != nil && !said {
@@ -51,8 +52,8 @@ func (p Process) printError(w io.Writer, err error) {
 	}
 }
 
-// printFailure prints an error with what to do: for a person as all commands do, for a
-// program as a line of the log.
+// printFailure prints an error with its hint: as text, or with the log format json as a line
+// of the log.
 func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
 	if s.LogFormat == "text" {
 		p.printError(redactor.Writer(p.errors), err)
@@ -61,11 +62,10 @@ func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secr
 	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }
 
-// logsJSON says that each line on standard error is JSON.
+// logsJSON says whether all lines on standard error are JSON.
 func (p Process) logsJSON() bool { return p.settings != nil && p.settings.LogFormat == "json" }
 
-// logProblems is printProblems for who reads standard error by machine: a line of
-// the log each, as all the lines that would have followed.
+// logProblems is printProblems for the log format json: it logs a line for each problem.
 func logProblems(w io.Writer, problems []config.Problem) {
 	log := newLog(w, config.Settings{LogFormat: "json"})
 	for _, p := range problems {
@@ -87,4 +87,20 @@ func printProblems(w io.Writer, problems []config.Problem) {
 			fmt.Fprintf(w, "%shint: %s\n", strings.Repeat(" ", min(2*(len(problems)-1), 2)), p.Hint)
 		}
 	}
+}
+
+// Listen listens on the address in a setting. The error names the setting.
+func Listen(address, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		hint := ""
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			hint = "choose another port, or stop the process that listens there, perhaps another azptend"
+		case errors.Is(err, syscall.EACCES):
+			hint = "choose a port of 1024 or higher: lower ports need root"
+		}
+		return nil, &hintedError{fmt.Errorf("cannot listen on %s, which is %s: %w", address, setting, err), hint}
+	}
+	return l, nil
 }

@@ -52,7 +52,7 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
 			return withPlaceholderPool(ctx, p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
-				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
+				return deletePlaceholder(ctx, p.Stdout, tended, cmp.Or(s.AgentName, pool.DefaultName))
 			})
 		}),
 	)
@@ -73,10 +73,8 @@ func newPlaceholderCommand(name, short string, do func(context.Context, *pflag.F
 	return c
 }
 
-func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool.DefaultName) }
-
 func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.EnsureResult, error) {
-	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities})
+	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities})
 }
 
 func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {
@@ -112,7 +110,7 @@ func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name
 	return nil
 }
 
-// placeholderRow is one row, and its JSON.
+// placeholderRow is a row of the table, and its JSON.
 type placeholderRow struct {
 	ID           int               `json:"id"`                // id of the agent
 	Name         string            `json:"name"`              // name of the agent

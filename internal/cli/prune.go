@@ -105,32 +105,17 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 		err = r.printDryRun(out)
 	}
 	if err == nil && len(out.Absent) > 0 {
-		err = exitcode.With(exitcode.Usage, &noAgentError{out.Absent, tended})
+		names, hint := strings.Join(out.Absent, ", "), "run azptend agents to see the names"
+		if strings.ContainsAny(names, "*?") {
+			hint = "use --match for a pattern"
+		}
+		err = exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot prune %s: there is no such agent in %v", names, tended), hint})
 	}
 	return err
 }
 
-// noAgentError says that no agent has these names. They are a typo, or the names of agents
-// that are gone.
-type noAgentError struct {
-	names []string
-	pool  *pool.Pool
-}
-
-func (e *noAgentError) Error() string {
-	return fmt.Sprintf("cannot prune %s: there is no such agent in %v", strings.Join(e.names, ", "), e.pool)
-}
-
-// Hint says what to do about it.
-func (e *noAgentError) Hint() string {
-	if strings.ContainsAny(strings.Join(e.names, ""), "*?") {
-		return "use --match for a pattern"
-	}
-	return "run azptend agents to see the names"
-}
-
-// report lists what the survey has found, ghosts first. Of agents that were not
-// named when some were, there is nothing to say.
+// report lists the agents of the survey, ghosts first. If names were given, it lists only
+// those agents.
 func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruneReport {
 	out := pruneReport{Pool: tended.Name, PoolID: tended.ID, DryRun: !r.yes, Absent: seen.Missing(r.rules.Names), Agents: []prunedAgent{}}
 	for _, v := range seen.Verdicts {
@@ -183,7 +168,7 @@ func (r *pruner) printDryRun(out pruneReport) error {
 	return nil
 }
 
-// printSpared says of each agent that was named why it stays: who names one means it.
+// printSpared prints for each named agent that stays why it stays.
 func (r *pruner) printSpared(out pruneReport) error {
 	for _, a := range out.Agents {
 		if len(r.rules.Names) == 0 || a.Ghost {
@@ -196,7 +181,7 @@ func (r *pruner) printSpared(out pruneReport) error {
 	return nil
 }
 
-// remove removes the ghosts, and tells of each as it goes.
+// remove removes the ghosts, and prints each result at once.
 func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruneReport) error {
 	if !r.asJSON {
 		if err := r.printSpared(out); err != nil {

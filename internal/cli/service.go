@@ -105,7 +105,7 @@ func writeService(p Process, o systemd.UnitOptions, unit string) error {
 	return err
 }
 
-// writeIfMissing writes a file of settings, root's alone, unless it is there.
+// writeIfMissing writes a file of settings that only root can read, unless it exists.
 func writeIfMissing(name, text string) (made bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return false, err

@@ -62,7 +62,7 @@ func (e *Emulator) identityRef(c *request, id *identity) *identityRef {
 // addPool makes a pool of the organisation's administrator; mu is held.
 func (e *Emulator) addPool(name string) *pool {
 	e.lastPool++
-	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.now(), createdBy: e.adminOID}
+	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.Now(), createdBy: e.adminOID}
 	e.pools = append(e.pools, p)
 	e.record(Event{Type: EventPoolAdded, Pool: name})
 	return p

@@ -55,7 +55,7 @@ func (p *project) state() ProjectState {
 }
 
 func (e *Emulator) addProject(name string) {
-	e.projects = append(e.projects, &project{id: newGUID(), name: name, scopeID: newGUID(), team: newGUID(), updated: e.now()})
+	e.projects = append(e.projects, &project{id: newGUID(), name: name, scopeID: newGUID(), team: newGUID(), updated: e.Now()})
 	for _, p := range e.pools {
 		e.provisionQueues(p)
 	}
@@ -224,7 +224,7 @@ func (e *Emulator) queueRoles(c *request, resource string) (roleTarget, error) {
 }
 
 func (e *Emulator) authorizePipelines(c *request, q *queue, all bool) {
-	q.allPipelines, q.authorizedBy, q.authorizedOn = all, c.who.identity, e.now()
+	q.allPipelines, q.authorizedBy, q.authorizedOn = all, c.who.identity, e.Now()
 	e.record(Event{Type: choose(all, EventQueueOpened, EventQueueClosed), Pool: q.pool.name, Detail: q.project.name})
 }
 
