@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/test/internal/dockerfile"
 )
 
-// There is no container engine here: the images are read, and held against the
-// rules that docs/images.md names. test/external/image goes through Debian's steps.
+// TestImages checks the Dockerfiles against the rules in docs/images.md, without a container engine.
+// test/external/image runs the steps of the Debian image.
 func TestImages(t *testing.T) {
 	files, err := filepath.Glob("../../deploy/images/*.Dockerfile")
 	if err != nil || len(files) < 3 {
@@ -34,7 +34,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// TestImageRules: each rule must be able to say no.
+// TestImageRules shows that each rule finds a fault.
 func TestImageRules(t *testing.T) {
 	const good = `FROM golang:1.25 AS build
 RUN go build -o /azptend ./cmd/azptend
@@ -116,7 +116,7 @@ func faultsOf(text string) []string {
 	return faults
 }
 
-// judge looks at what no instruction of any stage may do.
+// judge checks rules for the instructions of all stages.
 func judge(in dockerfile.Instruction, bad func(string, ...any)) {
 	switch in.Word {
 	case "ADD":
@@ -136,7 +136,7 @@ func judge(in dockerfile.Instruction, bad func(string, ...any)) {
 	}
 }
 
-// judgeEntry looks at who runs what in the image.
+// judgeEntry checks the user and the entrypoint of the image.
 func judgeEntry(image dockerfile.Stage, bad func(string, ...any)) {
 	last := map[string]dockerfile.Instruction{}
 	owned := false
@@ -154,7 +154,7 @@ func judgeEntry(image dockerfile.Stage, bad func(string, ...any)) {
 	if !owned {
 		bad("azptend is not copied into it")
 	}
-	// By number, or Kubernetes' runAsNonRoot cannot tell.
+	// It must be a number, because Kubernetes' runAsNonRoot cannot check a name.
 	if id, _, _ := strings.Cut(last["USER"].Args, ":"); id == "" || strings.Trim(id, "0123456789") != "" || strings.Trim(id, "0") == "" {
 		bad("the user is %q, which is not the number of one that is not root", last["USER"].Args)
 	}
@@ -175,7 +175,7 @@ func judgeEntry(image dockerfile.Stage, bad func(string, ...any)) {
 	}
 }
 
-// judgeInstall wants the agent's version and sum from who builds the image.
+// judgeInstall checks that the agent's version and checksum are build arguments.
 func judgeInstall(image dockerfile.Stage, bad func(string, ...any)) {
 	args := map[string]bool{}
 	for _, in := range image.Instructions {
