@@ -1,5 +1,5 @@
 # Nothing here is needed to use the README's two commands.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint lint-docs test-image test-vm lint-images release-check promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint lint-docs test-engine test-vm lint-images release-check promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The most a stripped binary may weigh: an entrypoint should not be felt in an image.
@@ -90,11 +90,17 @@ test-kubernetes: ## the chart on a real control plane with KEDA's operator, meas
 	cd test/external/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
 		-bin $(abspath bin/kubernetes) -logs $(abspath bin/kubernetes/logs) -page $(abspath docs/kubernetes.md)
 
-# BASE=DIR keeps what debootstrap made, and takes it again.
-test-image: build ## the steps of the Debian image in a chroot, and an agent's life in it; needs root and debootstrap
-	go run ./test/external/image -binary bin/azptend $(if $(BASE),-base $(BASE))
+# Images, layers and what they are made of stay in ENGINE_CACHE. SCENES='stop|kill' plays some of the scenes, ENGINES=podman
+# uses one engine, FRESH=1 builds without cached layers. Logs of builds and scenes are in bin/engine.
+ENGINE_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azptend/engine
+SCENES :=
+ENGINES := podman,docker
 
-# BASE=DIR as above, in a folder of its own.
+test-engine: build ## the images by Podman and Docker, and scenes of a container's life; needs root, installs Debian's packages
+	go build -o bin/test-engine ./test/external/engine
+	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/engine -scenes '$(SCENES)' -engines $(ENGINES) $(if $(FRESH),-fresh)
+
+# BASE=DIR keeps what debootstrap made, and takes it again.
 test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
 	go run ./test/external/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
 

@@ -1,8 +1,8 @@
 // agents-job.yaml and keep-app.yaml of this directory, as Bicep.
 //
-// NOT COMPILED: no Bicep compiler can be had where this project is built. `make test-containerapps` holds that it has the
-// fields and the containers' settings of the YAML files, which are checked against the types of Microsoft's SDK; it does not
-// see where a field stands. Look at `az deployment group what-if` before you deploy.
+// NOT COMPILED: no Bicep compiler was available. `make test-containerapps` checks that this file has the fields and the
+// containers' settings of the YAML files, and checks those against the types of Microsoft's SDK. It does not check where
+// in this file a field is. Run `az deployment group what-if` before you deploy.
 
 param location string = resourceGroup().location
 param environmentId string

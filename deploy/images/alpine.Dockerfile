@@ -4,14 +4,14 @@ FROM golang:1.26-alpine AS build
 ARG AZPTEND_REF=main
 RUN apk add --no-cache git && \
     git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
-    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend && chmod 0711 /azptend
 
 FROM alpine:3.22
 # What the agent's .NET needs, bash for script steps, and git for checking out; add what your jobs need.
 RUN apk add --no-cache bash ca-certificates curl git icu-data-full icu-libs krb5-libs libgcc libssl3 libstdc++ zlib && \
     adduser -D -u 10001 agent && install -d -o agent -g agent /azp
 # Owned by root, mode 0711: the kernel keeps a process of an unreadable executable closed to its user (docs/security.md).
-COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend
+COPY --from=build --chown=0:0 /azptend /usr/local/bin/azptend
 ENV LANG=C.UTF-8
 USER 10001:10001
 # No default: who builds the image says which agent is in it. The sum is in Microsoft's release notes, one for each platform.

@@ -4,11 +4,11 @@
 FROM golang:1.26 AS build
 ARG AZPTEND_REF=main
 RUN git clone --depth 1 --branch "$AZPTEND_REF" https://github.com/azptend/azptend /src && cd /src && \
-    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /azptend ./cmd/azptend && chmod 0711 /azptend
 
 FROM scratch
-COPY --from=build --chown=root:root /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build --chown=root:root --chmod=0711 /azptend /azptend
+COPY --from=build --chown=0:0 /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build --chown=0:0 /azptend /azptend
 USER 10001:10001
 # No agent runs here, so there is no HEALTHCHECK; the keeper's health is /healthz on AZP_KEEP_LISTEN.
 HEALTHCHECK NONE

@@ -139,7 +139,7 @@ func (c *agentFilter) apply(agents []azdo.Agent) []azdo.Agent {
 
 func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, asJSON bool) error {
 	looking := term.NewProgress(p.Stderr, term.IsTerminal(p.Stderr), fmt.Sprintf("looking at %v", tended))
-	agents, err := tended.Agents(ctx)
+	agents, err := tended.Agents(ctx, nil)
 	looking.End()
 	if err != nil {
 		return err

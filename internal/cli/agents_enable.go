@@ -76,7 +76,7 @@ type switched struct {
 }
 
 func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
-	all, err := tended.Agents(ctx)
+	all, err := tended.Agents(ctx, nil)
 	if err != nil {
 		return err
 	}

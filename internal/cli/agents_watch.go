@@ -22,7 +22,7 @@ func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agent
 		tell = func(tended *pool.Pool, agents []azdo.Agent) error { return redraw(p, tended, agents) }
 	}
 	for {
-		agents, err := tended.Agents(ctx)
+		agents, err := tended.Agents(ctx, nil)
 		switch {
 		case ctx.Err() != nil:
 			return nil

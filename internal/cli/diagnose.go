@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -26,25 +28,14 @@ func diagnose(ctx context.Context, s config.Settings, redactor *secret.Redactor,
 	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
 	defer cancel()
 	if found, better := doctor.Diagnose(ctx, remoteEnvironment(s, slog.New(slog.DiscardHandler), redactor), err); better && ctx.Err() == nil {
-		return &diagnosedError{err, found}
+		rest, repeats := strings.CutPrefix(found.What, err.Error())
+		if !repeats {
+			rest = ": " + found.What
+		}
+		return &hintedError{fmt.Errorf("%w%s", err, rest), found.Fix}
 	}
 	return err
 }
-
-// diagnosedError is an error with the cause that the doctor found.
-type diagnosedError struct {
-	err   error
-	found doctor.Problem
-}
-
-func (e *diagnosedError) Error() string {
-	if strings.HasPrefix(e.found.What, e.err.Error()) {
-		return e.found.What
-	}
-	return e.err.Error() + ": " + e.found.What
-}
-func (e *diagnosedError) Unwrap() error { return e.err }
-func (e *diagnosedError) Hint() string  { return e.found.Fix }
 
 // remoteEnvironment is the part of a doctor.Environment that is not on this machine.
 func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
@@ -53,8 +44,9 @@ func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Red
 	if s.Identity.Source == "" || s.Registered != "" {
 		return e
 	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
+	o := s.Identity.Options
+	o.StartupTimeout, o.EntraClient, o.Log, o.Redactor = endpointTimeout, web, log, redactor
+	who, err := identity.New(o)
 	if err != nil {
 		e.IdentityErr = err
 		return e

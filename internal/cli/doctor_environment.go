@@ -86,7 +86,7 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder, User: as}
 	check := func() error {
-		if err := folder.CheckWork(s.WorkFolder); err != nil {
+		if err := folder.PrepareWork(s.WorkFolder, false); err != nil {
 			return err
 		}
 		if s.Registered != "" {
@@ -109,7 +109,7 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
 	environ, _ := envFilter(s).Apply(s.Environ)
-	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.FromInit(init)}
+	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.InitProcesses{Init: init}}
 	return doctor.AgentFolder{
 		Dir: s.AgentDir, User: userName(as), InstallPending: pending,
 		Check:   check,

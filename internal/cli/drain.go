@@ -64,7 +64,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 		if !said {
 			fmt.Fprintln(w, term.Safe(drainText(s)))
 		} else if s.End == nil {
-			fmt.Fprintln(w, term.Safe(phaseText(s)))
+			fmt.Fprintln(w, term.Safe(fmt.Sprintf("It is %s%s", s.Phase, deadlineText(s))))
 		}
 		said = true
 	})
@@ -73,7 +73,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	}
 	fmt.Fprintln(w, term.Safe(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
-		return exitcode.Silent(s.End.Code)
+		return exitcode.With(s.End.Code, nil)
 	}
 	return nil
 }
@@ -89,9 +89,6 @@ func drainText(s control.Status) string {
 	}
 	return text + deadlineText(s)
 }
-
-// phaseText says which phase an agent is in.
-func phaseText(s control.Status) string { return fmt.Sprintf("It is %s%s", s.Phase, deadlineText(s)) }
 
 func deadlineText(s control.Status) string {
 	if s.Deadline == nil {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -85,4 +87,20 @@ func printProblems(w io.Writer, problems []config.Problem) {
 			fmt.Fprintf(w, "%shint: %s\n", strings.Repeat(" ", min(2*(len(problems)-1), 2)), p.Hint)
 		}
 	}
+}
+
+// Listen listens on the address in a setting. The error names the setting.
+func Listen(address, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		hint := ""
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			hint = "choose another port, or stop the process that listens there, perhaps another azptend"
+		case errors.Is(err, syscall.EACCES):
+			hint = "choose a port of 1024 or higher: lower ports need root"
+		}
+		return nil, &hintedError{fmt.Errorf("cannot listen on %s, which is %s: %w", address, setting, err), hint}
+	}
+	return l, nil
 }

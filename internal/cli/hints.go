@@ -44,6 +44,6 @@ func (p Process) hintFor(err error) string {
 	if cause == nil {
 		return ""
 	}
-	fix := doctor.FixFor(cause, s.Identity.Source, s.Identity.Reason)
+	fix := doctor.FixFor(cause, s.Identity)
 	return doctor.CompleteSetup(fix, s.URL, s.Pool, s.PoolID, cmp.Or(s.Managed.ObjectID, "OBJECT_ID"))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/keep"
@@ -66,7 +68,7 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
-		return exitcode.Silent(exitcode.Of(err))
+		return exitcode.With(exitcode.Of(err), nil)
 	}
 	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil
@@ -82,11 +84,11 @@ func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
-		o.Placeholder = &pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities}
+		o.Placeholder = &pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities}
 	}
 	add := func(name string, id int) {
 		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, RetryFor: keep.RetryFor})
+			return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: id, Name: name}, RetryFor: keep.RetryFor})
 		}})
 	}
 	if s.PoolID != 0 {

@@ -19,7 +19,7 @@ const noIdentityTimeout = 800 * time.Millisecond
 // selectsNoIdentity says whether no setting and no platform names an identity, so that only
 // the machine's metadata service remains.
 func selectsNoIdentity(s config.Settings) bool {
-	return s.Identity.ByDefault && s.Identity.Source == identity.ManagedIdentity && s.Identity.Host == identity.MetadataService
+	return s.Identity.Setting == "" && s.Identity.Source == identity.ManagedIdentity && s.Identity.Host == identity.MetadataService
 }
 
 // warnNoIdentity warns, in the background, about settings without an identity if no metadata

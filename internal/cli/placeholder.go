@@ -52,7 +52,7 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
 			return withPlaceholderPool(ctx, p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
-				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
+				return deletePlaceholder(ctx, p.Stdout, tended, cmp.Or(s.AgentName, pool.DefaultName))
 			})
 		}),
 	)
@@ -73,10 +73,8 @@ func newPlaceholderCommand(name, short string, do func(context.Context, *pflag.F
 	return c
 }
 
-func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool.DefaultName) }
-
 func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.EnsureResult, error) {
-	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities})
+	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities})
 }
 
 func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
@@ -60,7 +61,7 @@ func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Dials: s.Identity.Dials, Log: log, Hint: p.hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, Dials: s.Identity.Dials, Log: log, Hint: p.hintFor})
 }
 
 // dials is how often a command that a person starts tries a host that it cannot reach: on

@@ -25,9 +25,9 @@ func newPrune(p Process) *cobra.Command {
 
 Without --yes nothing is removed: the table says why each agent is a ghost or stays.
 A ghost has no job, has been offline for longer than --older-than, and has
-azptend's owner tag (or any, with --any-owner). Placeholders, and the only agent
-that matches a job's demands, are never removed unless named. Each ghost is checked
-again right before it is removed.
+azptend's owner tag (or any, with --any-owner: agents of start scripts have no owner tag).
+Placeholders, and the only agent that matches a job's demands, are never removed
+unless named. Each ghost is checked again right before it is removed.
 
 Exit codes: 0; 64 if no agent has a name that is given (the others are removed); 75
 if some could not be removed; else those of azptend run.`,
@@ -105,27 +105,13 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 		err = r.printDryRun(out)
 	}
 	if err == nil && len(out.Absent) > 0 {
-		err = exitcode.With(exitcode.Usage, &noAgentError{out.Absent, tended})
+		names, hint := strings.Join(out.Absent, ", "), "run azptend agents to see the names"
+		if strings.ContainsAny(names, "*?") {
+			hint = "use --match for a pattern"
+		}
+		err = exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot prune %s: there is no such agent in %v", names, tended), hint})
 	}
 	return err
-}
-
-// noAgentError says that no agent has these names: they are typos, or the agents were removed.
-type noAgentError struct {
-	names []string
-	pool  *pool.Pool
-}
-
-func (e *noAgentError) Error() string {
-	return fmt.Sprintf("cannot prune %s: there is no such agent in %v", strings.Join(e.names, ", "), e.pool)
-}
-
-// Hint says what to do about it.
-func (e *noAgentError) Hint() string {
-	if strings.ContainsAny(strings.Join(e.names, ""), "*?") {
-		return "use --match for a pattern"
-	}
-	return "run azptend agents to see the names"
 }
 
 // report lists the agents of the survey, ghosts first. If names were given, it lists only

@@ -66,7 +66,7 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return exitcode.With(exitcode.OfStart(err), err)
 	}
 	o.RegisterOnly, o.Grace = true, registerGrace
-	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.FromInit(init)
+	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.InitProcesses{Init: init}
 	group := supervisor.NewGroup(o)
 	end := group.Run(signals)
 	r.final.EndBy(group.Deadline())

@@ -28,7 +28,7 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 			clock.Do(func() { warnClock(log, o.ServerAhead) })
 		}
 		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Duration.Milliseconds()}
-		if !o.Throttle.IsZero() {
+		if (o.Throttle != azdo.Throttle{}) {
 			args = append(args, throttleArgs(o.Throttle)...)
 		}
 		log.Debug("Called Azure DevOps", args...)

@@ -16,8 +16,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/httpclient"
@@ -27,6 +29,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 func newRun(p Process) *cobra.Command {
@@ -90,8 +93,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 		return exitcode.With(exitcode.Usage, err)
 	}
 	// Before there is a child that could use up the threads of the container.
-	proc.ReserveThreads(s.Agents)
-	if err := user.ReserveThreads(s.Agents); err != nil {
+	if err := proc.ReserveThreads(s.Agents, user); err != nil {
 		return err
 	}
 	s = s.WithFileToken()
@@ -110,7 +112,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 		r.each = append(r.each, r.s.ForAgent(n+1))
 	}
 	start.run.Store(r)
-	r.endInTime()
+	proc.EndOnSignal(context.Background(), r.final, signals.Subscribe(context.Background()), r.s.Grace)
 	page, closePage, err := openHealth(r.s, r.log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
@@ -119,26 +121,26 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	asked, err := r.prepareDirs()
 	switch {
 	case err != nil:
-		r.reportLeftAgents(supervisor.ErrNotStarted)
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
-		return exitcode.Silent(exitcode.OfInstall(err))
-	case asked != "" && len(r.leftAgents()) == 0:
+		return exitcode.With(exitcode.OfInstall(err), nil)
+	case asked != "" && len(supervisor.LeftAgents(r.ownDirs())) == 0:
 		logAskedToEnd(r.log, asked)
-		return exitcode.Silent(exitcode.OK)
+		return exitcode.With(exitcode.OK, nil)
 	}
 	// If a killed run left an agent, a run that was asked to end goes on: it removes that
 	// agent, registers none, and exits.
 	init, err := proc.NewInit()
 	if err != nil {
 		r.explain(err)
-		return exitcode.Silent(exitcode.Internal)
+		return exitcode.With(exitcode.Internal, nil)
 	}
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
-		r.reportLeftAgents(supervisor.ErrNotStarted)
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
-		return exitcode.Silent(exitcode.OfStart(err))
+		return exitcode.With(exitcode.OfStart(err), nil)
 	}
 	return r.exit(end)
 }
@@ -150,7 +152,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	if err != nil {
 		return supervisor.End{}, err
 	}
-	common.Processes = supervisor.FromInit(init)
+	common.Processes = supervisor.InitProcesses{Init: init}
 	if len(r.each) > 1 { // each agent locks its own root
 		release, err := agentdir.Dir{Root: r.s.Root()}.Lock()
 		if err != nil {
@@ -171,7 +173,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	maintenance := platform.NewMaintenance(on, httpclient.ForIdentity(), r.s.Grace, r.s.ApproveEvents, r.log)
 	// If a killed run left an agent, do not wait for a scheduled event to be over: remove the
 	// agent, because this machine may never start azptend again. The event ends this run then.
-	if len(r.leftAgents()) == 0 {
+	if len(supervisor.LeftAgents(r.ownDirs())) == 0 {
 		ctx, asked := contextUntilSignal(r.signals)
 		if maintenance.WaitUntilOver(ctx); asked() {
 			end := supervisor.End{Why: "stopped before an agent was started"}
@@ -181,9 +183,13 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	}
 	group := supervisor.NewGroup(agents...)
 	defer r.final.Do("unlocking the listeners' logs", closeTimeout, group.LockLogs())
-	page.SetAgent(statusAdapter{group})
-	defer r.final.Do("closing the control socket", closeTimeout, openControl(r.s, group, r.final, r.log))
-	defer r.final.Do("closing the systemd socket", closeTimeout, notifySystemd(r.s, group, r.log))
+	agentStatus := statusAdapter{group}
+	page.SetAgent(agentStatus)
+	closeControl := control.Open(controlLocation(r.s), agentStatus, r.log)
+	defer r.final.Do("closing the control socket", closeTimeout, func() { closeControl(r.final.Limit(closeTimeout) / 2) })
+	defer r.final.Do("closing the systemd socket", closeTimeout, systemd.Start(systemd.NotifyOptions{
+		Socket: r.s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: r.s.Getenv("WATCHDOG_USEC"), WatchdogPid: r.s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
+	}, agentStatus, r.log))
 	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
 	close(start.agentsRun)
 	end := group.Run(r.signals)
@@ -219,7 +225,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		o.Handoff, o.Name = &given, given.Registration.AgentName
 		return o, err
 	}
-	o.URL, o.PoolName, o.PoolID, o.Capabilities, o.JitterSeed = s.URL, s.Pool, s.PoolID, s.Capabilities, mathrand.Uint64()
+	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, s.Capabilities, mathrand.Uint64()
 	who, client, err := newClient(s, r.log, r.redactor, slog.LevelInfo, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err

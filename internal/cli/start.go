@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
@@ -56,14 +55,14 @@ func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() erro
 			var log *slog.Logger
 			if r := w.run.Load(); r != nil {
 				log = r.log
-				r.reportLeftAgents(supervisor.ErrNotStarted)
+				supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 			} else {
 				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)})
 			}
 			log.Warn("A step of the start does not end: a file system does not respond",
 				"hint", "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
 			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
-			return exitcode.Silent(exitcode.OK)
+			return exitcode.With(exitcode.OK, nil)
 		}
 	}
 }
@@ -97,19 +96,6 @@ func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func(
 }
 
 var errAskedToEnd = errors.New("a signal asked azptend to end")
-
-// endInTime makes the final steps end within the grace period of the first signal that asks
-// azptend to end, also if it arrives during these steps.
-func (r *agentRun) endInTime() {
-	signals := r.signals.Subscribe(context.Background())
-	go func() {
-		for s := range signals {
-			if s.AsksToEnd() {
-				r.final.EndBy(s.At.Add(r.s.Grace))
-			}
-		}
-	}()
-}
 
 // prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots, if
 // they are separate from the installation. asked is why this run must end now; "" if it must
@@ -151,9 +137,9 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 	if err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		if asked() {
-			return exitcode.Silent(exitcode.Interrupted)
+			return exitcode.With(exitcode.Interrupted, nil)
 		}
-		return exitcode.Silent(exitcode.Of(err))
+		return exitcode.With(exitcode.Of(err), nil)
 	}
 	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
 		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
@@ -198,32 +184,15 @@ func (r *agentRun) dir(s config.Settings) agentdir.Dir {
 	return agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: r.user}
 }
 
-// leftAgents are the directories in which a killed run may have left its agent. With
-// AZP_REGISTERED there are none, because another azptend removes that agent.
-func (r *agentRun) leftAgents() (dirs []agentdir.Dir) {
+// ownDirs are the directories of the agents that this azptend registers. With AZP_REGISTERED
+// there are none, because another azptend removes that agent.
+func (r *agentRun) ownDirs() (dirs []agentdir.Dir) {
 	for _, s := range r.each {
-		d := r.dir(s)
-		_ = d.AsUser(func() error {
-			if s.Registered == "" && d.MayHaveLeftAgent() {
-				dirs = append(dirs, d)
-			}
-			return nil
-		})
+		if s.Registered == "" {
+			dirs = append(dirs, r.dir(s))
+		}
 	}
 	return dirs
-}
-
-// reportLeftAgents logs which agents killed runs have left, if this run cannot remove them. It
-// has a timeout, because the file system may hang.
-func (r *agentRun) reportLeftAgents(why error) {
-	ended := bounded.Within(time.Second, func() {
-		for _, d := range r.leftAgents() {
-			supervisor.ReportLeftAgent(d, r.s.URL, why, r.log)
-		}
-	})
-	if !ended {
-		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", r.s.Root())
-	}
 }
 
 // logPlan logs the main settings.
@@ -273,7 +242,7 @@ func (r *agentRun) exit(end supervisor.End) error {
 			printFailure(r.Process, r.s, r.log, r.redactor, end.Err)
 		}
 	}
-	return exitcode.Silent(end.Code)
+	return exitcode.With(end.Code, nil)
 }
 
 // explain looks for the cause of an error, until a signal asks azptend to end, and prints it

@@ -62,8 +62,9 @@ type tokenInfo struct {
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
 	log, redactor := openLog(p, s)
 	web := newWebClient(s)
-	s.Identity.Dials = p.dials()
-	who, err := newIdentity(s, web, log, redactor)
+	o := s.Identity.Options
+	o.Dials, o.EntraClient, o.Log, o.Redactor = p.dials(), web, log, redactor
+	who, err := identity.New(o)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -93,7 +94,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 }
 
 func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
-	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
+	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason(), Host: string(c.Host), Ignored: c.Ignored}
 	claims, ok := identity.ClaimsOf(text.Reveal())
 	if !ok {
 		return facts, nil

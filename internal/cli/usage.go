@@ -45,7 +45,9 @@ type hintedError struct {
 	hint string
 }
 
-// Hint is what to do about it.
+func (e *hintedError) Unwrap() error { return e.error }
+
+// Hint is what to do about it; "" where nobody knows.
 func (e *hintedError) Hint() string { return e.hint }
 
 // badFlag is the error for a bad value of a command's own flag.

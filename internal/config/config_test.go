@@ -89,7 +89,7 @@ func TestDefaults(t *testing.T) {
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", WorkFolder: "_work", Package: install.Package{Kind: install.Full},
 		Policy:   lifecycle.Policy{NameWait: 6 * time.Minute, Limits: lifecycle.Limits{Idle: -1}}, // -1: the platform's
 		AgentDir: "/azp", Agents: 1, Managed: identity.ManagedID{ObjectID: object}, Auth: "auto",
-		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"},
+		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Setting: "MANAGED_IDENTITY_OBJECT_ID"},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{

@@ -11,7 +11,7 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// auto lets chooseIdentity decide.
+// auto lets validateIdentity decide.
 const auto = "auto"
 
 // auths are the values of AZP_AUTH. A token file has no value: pat uses it, if there is one,
@@ -141,36 +141,12 @@ func (s *Settings) managedSelectors() []string {
 	return names
 }
 
-// chooseIdentity takes the first candidate that AZP_AUTH allows.
-func (s *Settings) chooseIdentity(env map[string]string) (chosen ChosenIdentity, found bool) {
-	all := s.candidates(env)
-	wanted := auths[s.Auth]
-	if wanted == identity.AzureCLI {
-		return ChosenIdentity{Options: s.azureCLI(), Reason: "AZP_AUTH", Ignored: settingNames(all, nil)}, true
-	}
-	at := slices.IndexFunc(all, func(c candidate) bool {
-		return wanted == "" || wanted == c.options.Source || wanted == identity.PAT && c.options.Source == identity.TokenFile
-	})
-	if at < 0 {
-		return ChosenIdentity{}, false
-	}
-	used := all[at].names
-	chosen = ChosenIdentity{Options: all[at].options, Reason: strings.Join(used, ", ")}
-	switch {
-	case wanted != "":
-		chosen.Reason = "AZP_AUTH"
-	case len(used) == 0:
-		chosen.Reason, chosen.ByDefault = "nothing else is set", true
-	}
-	if chosen.Source == identity.TokenFile {
-		used = append(used, s.managedSelectors()...)
-	}
-	chosen.Ignored = settingNames(all, used)
-	return chosen, true
-}
-
-func (s *Settings) azureCLI() identity.Options {
-	return identity.Options{Source: identity.AzureCLI, Application: identity.Application{TenantID: s.Application.TenantID}}
+// useAzureCLI uses the login of the Azure CLI instead of what was chosen. It keeps the
+// options that all identities have.
+func (s *Settings) useAzureCLI() {
+	o := &s.Identity.Options
+	o.Source, o.Application = identity.AzureCLI, identity.Application{TenantID: s.Application.TenantID}
+	o.Host, o.Managed = "", identity.ManagedID{}
 }
 
 // settingNames are the settings that select these candidates, without those in except.
@@ -189,8 +165,8 @@ func settingNames(all []candidate, except []string) []string {
 // PreferAzureCLI uses the login of the Azure CLI if no setting selects an identity. It is for
 // commands of an administrator, whose machine has no managed identity.
 func (s *Settings) PreferAzureCLI() {
-	if s.Identity.ByDefault {
-		s.Identity.Options = s.azureCLI()
+	if s.Identity.Setting == "" {
+		s.useAzureCLI()
 	}
 }
 
@@ -206,21 +182,44 @@ const (
 	mountHint       = "check that the file is mounted and that this user can read it"
 )
 
-// validateIdentity checks the settings that name an identity, and chooses the identity.
+// validateIdentity checks the settings that name an identity, and takes the first candidate
+// that AZP_AUTH allows.
 func (s *Settings) validateIdentity(env map[string]string, bad *problems) {
 	s.validateSelectors(bad)
 	s.validateTokens(bad)
 	s.validatePrincipal(env, bad)
-	chosen, found := s.chooseIdentity(env)
-	if !found {
-		bad.add(missingHint(auths[s.Auth]), "AZP_AUTH (--auth) is %s, but no such identity is set", s.Auth)
+	all := s.candidates(env)
+	wanted := auths[s.Auth]
+	if wanted == identity.AzureCLI {
+		s.Identity = ChosenIdentity{Setting: "AZP_AUTH", Ignored: settingNames(all, nil)}
+		s.useAzureCLI()
 		return
 	}
-	s.Identity = chosen
-	if env["IDENTITY_ENDPOINT"] != "" && env["IDENTITY_HEADER"] == "" && chosen.Host == identity.MetadataService ||
-		chosen.Host == identity.CloudShell && env["IDENTITY_ENDPOINT"] != "" {
-		// Otherwise the SDK would send requests to a metadata service or a Cloud Shell, which a
-		// container app does not have (reference/identity.md 2).
+	at := slices.IndexFunc(all, func(c candidate) bool {
+		return wanted == "" || wanted == c.options.Source || wanted == identity.PAT && c.options.Source == identity.TokenFile
+	})
+	if at < 0 {
+		bad.add(missingHint(wanted), "AZP_AUTH (--auth) is %s, but no such identity is set", s.Auth)
+		return
+	}
+	used := all[at].names
+	s.Identity = ChosenIdentity{Options: all[at].options, Setting: strings.Join(used, ", ")}
+	if wanted != "" {
+		s.Identity.Setting = "AZP_AUTH"
+	}
+	if s.Identity.Source == identity.TokenFile {
+		used = append(used, s.managedSelectors()...)
+	}
+	s.Identity.Ignored = settingNames(all, used)
+	checkIdentityHeader(s.Identity.Host, env, bad)
+}
+
+// checkIdentityHeader refuses an endpoint without its header. The SDK would send requests to a
+// metadata service or a Cloud Shell, which a container app does not have
+// (reference/identity.md 2).
+func checkIdentityHeader(chosen identity.Host, env map[string]string, bad *problems) {
+	if env["IDENTITY_ENDPOINT"] != "" && env["IDENTITY_HEADER"] == "" && chosen == identity.MetadataService ||
+		chosen == identity.CloudShell && env["IDENTITY_ENDPOINT"] != "" {
 		bad.add("pass IDENTITY_HEADER on too: the platform sets both, and a wrapper script, sudo or su may drop one",
 			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not: the endpoint refuses requests without it")
 	}

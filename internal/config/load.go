@@ -3,8 +3,10 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,32 @@ import (
 
 // Environment is the process's environment.
 func Environment() []string { return os.Environ() }
+
+// IgnoreGoSettings undoes the effect of GOGC, GOMEMLIMIT and GODEBUG on this process. People
+// set them for the Go programs of jobs, which still get them. GOMEMLIMIT=64MiB would make
+// azptend collect garbage all the time, and with GOGC=off its memory would grow without bound.
+func IgnoreGoSettings() {
+	debug.SetGCPercent(100)
+	debug.SetMemoryLimit(math.MaxInt64)
+	_ = os.Unsetenv("GODEBUG") // the runtime notices the change
+}
+
+// LogFormatOf is the log format in the command line or the environment, for an error in the
+// command line that comes before settings are loaded.
+func LogFormatOf(args, environ []string) string {
+	format := environMap(environ)["AZP_LOG_FORMAT"]
+	for i, arg := range args {
+		if value, is := strings.CutPrefix(arg, "--log-format="); is {
+			format = value
+		} else if arg == "--log-format" && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	if strings.EqualFold(strings.TrimSpace(format), "json") {
+		return "json"
+	}
+	return "text"
+}
 
 // AddFlags defines the flags of the settings in these groups; without groups, of all settings
 // of an agent.

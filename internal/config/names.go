@@ -77,7 +77,7 @@ func (s *Settings) lacks(setting string, flags *pflag.FlagSet, env map[string]st
 	if value, _ := row.lookup(flags, env); value != row.Default {
 		return false
 	}
-	return row.Group != Identity || s.Identity.Source == "" || s.Identity.ByDefault
+	return row.Group != Identity || s.Identity.Source == "" || s.Identity.Setting == ""
 }
 
 // unknownMessage is the warning about an unknown name.

@@ -113,7 +113,7 @@ func (c Client) doOnce(ctx context.Context, r Request, each func(Status)) (Statu
 func readResponse(answers *bufio.Reader) (Status, error) {
 	line, err := answers.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return Status{}, &serverError{"cannot read azptend's answer: it is too long"}
+		return Status{}, &serverError{errors.New("cannot read azptend's answer: it is too long")}
 	}
 	if err != nil {
 		return Status{}, err
@@ -125,17 +125,15 @@ func readResponse(answers *bufio.Reader) (Status, error) {
 	case a.Error == refusal:
 		return Status{}, ErrForbidden
 	case a.Error != "":
-		return Status{}, &serverError{a.Error}
+		return Status{}, &serverError{errors.New(a.Error)}
 	case a.Version != protocolVersion || a.Status == nil:
-		return Status{}, &serverError{fmt.Sprintf("cannot read azptend's answer: its protocol version is %d, not %d", a.Version, protocolVersion)}
+		return Status{}, &serverError{fmt.Errorf("cannot read azptend's answer: its protocol version is %d, not %d", a.Version, protocolVersion)}
 	}
 	return *a.Status, nil
 }
 
 // serverError is an error that the server sent.
-type serverError struct{ text string }
-
-func (e *serverError) Error() string { return e.text }
+type serverError struct{ error }
 
 // dial connects, and checks the user at the other end.
 func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {

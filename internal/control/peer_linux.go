@@ -2,6 +2,7 @@ package control
 
 import (
 	"net"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,8 @@ func peerUser(c *net.UnixConn) (int, error) {
 	return int(peer.Uid), nil
 }
 
-// shortPath is a short path of an opened directory. A process may use its own /proc/self/fd
-// even if it is undumpable (fs/proc/fd.c, proc_fd_permission).
-func shortPath(f *socketDir) string { return "/proc/self/fd/" + strconv.Itoa(int(f.file.Fd())) }
+// socket is a short path of the socket. A process may use its own /proc/self/fd even if it is
+// undumpable (fs/proc/fd.c, proc_fd_permission).
+func (f *socketDir) socket() string {
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.file.Fd())), socketName)
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -100,9 +99,6 @@ func (f *socketDir) lock() error {
 	}
 	return f.file.Chmod(0o700)
 }
-
-// socket is the address of the socket, which is short enough.
-func (f *socketDir) socket() string { return filepath.Join(shortPath(f), socketName) }
 
 // remove removes the socket and the directory, and then unlocks the directory.
 func (f *socketDir) remove() error {

@@ -55,7 +55,7 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 // addPool makes a pool; mu is held.
 func (e *Emulator) addPool(name string) *pool {
 	e.lastPool++
-	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.now()}
+	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.Now()}
 	e.pools = append(e.pools, p)
 	e.record(Event{Type: EventPoolAdded, Pool: name})
 	return p

@@ -236,7 +236,7 @@ func (e *Emulator) queueRoles(c *request, resource string) (roleTarget, error) {
 }
 
 func (e *Emulator) authorizePipelines(c *request, q *queue, all bool) {
-	q.allPipelines, q.authorizedBy, q.authorizedOn = all, c.who.identity, e.now()
+	q.allPipelines, q.authorizedBy, q.authorizedOn = all, c.who.identity, e.Now()
 	e.record(Event{Type: choose(all, EventQueueOpened, EventQueueClosed), Pool: q.pool.name, Detail: q.project.name})
 }
 

@@ -273,11 +273,11 @@ func renderLog(deeds []LogEntry, named bool) string {
 
 // markup builds HTML. All text is escaped: anybody may name an agent or a job.
 // html/template would do the same, and make the binary three megabytes larger.
-type markup struct{ b strings.Builder }
+type markup struct{ strings.Builder }
 
 // raw adds HTML.
 func (m *markup) raw(s string) *markup {
-	m.b.WriteString(s)
+	m.WriteString(s)
 	return m
 }
 
@@ -289,5 +289,3 @@ func (m *markup) element(tag, text string) *markup {
 	name, _, _ := strings.Cut(tag, " ")
 	return m.raw("<" + tag + ">").text(text).raw("</" + name + ">")
 }
-
-func (m *markup) String() string { return m.b.String() }

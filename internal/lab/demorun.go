@@ -75,7 +75,7 @@ func startDemo(p cli.Process, verbose bool) (_ *demoRun, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.served <- s.emulator.Serve(ctx, listener) }()
-	if s.page, err = openPage(ctx, s.base+"/"+s.emulator.State().Org, "Default", s.emulator.DefaultPAT()); err != nil {
+	if s.page, err = openPage(ctx, s.base+"/"+s.emulator.State().Org, "Default", s.emulator.DefaultPAT); err != nil {
 		return nil, err
 	}
 	for _, pair := range p.Environ {

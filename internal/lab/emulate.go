@@ -99,7 +99,7 @@ func emulate(p cli.Process, f emulateFlags) error {
 	if agentDir != "" {
 		fmt.Fprintf(out, "export AZP_AGENT_DIR=%s\n", agentDir)
 	}
-	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
+	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT)
 	fmt.Fprintf(out, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
 	if err := out.Err(); err != nil { // the printed variables are needed to use it
 		listener.Close()

@@ -33,7 +33,7 @@ func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, e
 	}
 	client := azdo.New(orgURL, httpclient.ForAzureDevOps("azptend-lab", nil, nil), basicAuth(pat), nil)
 	open := func(ctx context.Context) (*pool.Pool, error) {
-		return pool.Open(ctx, pool.Options{Server: client, Name: poolName, RetryFor: keep.RetryFor})
+		return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{Name: poolName}, RetryFor: keep.RetryFor})
 	}
 	keeper := keep.New(keep.Options{
 		Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),

@@ -57,11 +57,8 @@ type series struct {
 // AddProcess adds the version of azptend and the time of its start.
 func (r *Registry) AddProcess(version string) {
 	r.Gauge("azptend_build_info", "Always 1; the version is a label.", "version").Set(1, version)
-	r.Gauge("process_start_time_seconds", "When azptend started.").Set(Timestamp(time.Now()))
+	r.Gauge("process_start_time_seconds", "When azptend started.").Set(float64(time.Now().UnixMilli()) / 1000)
 }
-
-// Timestamp is a time in Prometheus' format.
-func Timestamp(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
 type (
 	// Counter is a number that only grows. Its name ends in _total.

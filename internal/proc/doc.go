@@ -18,8 +18,7 @@
 // forks, and its caller can give up at any time.
 //
 // A job can use up the processes and threads of its container. Go aborts a program that
-// cannot get a thread, so all threads are created at the start ([ReserveThreads],
-// [User.ReserveThreads]).
+// cannot get a thread, so all threads are created at the start ([ReserveThreads]).
 //
 // Signals go to one process, never to a group: the agent cancels its job in its own order
 // (agent-protocol.md 5.3). Only [Child.KillTree] kills everything below the child,

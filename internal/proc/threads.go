@@ -1,3 +1,5 @@
+//go:build unix
+
 package proc
 
 import (
@@ -26,9 +28,14 @@ const (
 // stay in its pool.
 //
 // Sockets, pipes, inotify and pidfds need no thread: the runtime polls them. Name look-ups
-// use sockets, because the binary is static. [User.ReserveThreads] creates threads with
-// another user's rights.
-func ReserveThreads(agents int) {
+// use sockets, because the binary is static.
+//
+// The threads with the rights of the jobs' user, which may be nil, serve that user alone.
+// They are created first: they would otherwise be taken from the idle ones.
+func ReserveThreads(agents int, jobs *User) error {
+	if err := jobs.reserveThreads(agents); err != nil {
+		return err
+	}
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxGoThreads))
 	var there, done sync.WaitGroup
 	threads := maxGoThreads + runtimeThreads + sharedFileThreads + threadsPerAgent*agents
@@ -42,4 +49,5 @@ func ReserveThreads(agents int) {
 		})
 	}
 	done.Wait()
+	return nil
 }

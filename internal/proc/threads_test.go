@@ -10,7 +10,7 @@ import (
 // TestReserveThreads: the threads exist afterwards, and more for more agents.
 func TestReserveThreads(t *testing.T) {
 	for _, agents := range []int{1, 5} {
-		ReserveThreads(agents)
+		must(0, ReserveThreads(agents, nil))
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			t.Fatal(err)

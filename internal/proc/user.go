@@ -19,7 +19,7 @@ type User struct {
 	Groups []int  // supplementary
 	Home   string // "" if it is not known
 
-	reserved *reserved // see ReserveThreads
+	reserved *reserved // see reserveThreads
 }
 
 func (u *User) String() string {

@@ -117,6 +117,8 @@ func offMainThread(f func() error) error {
 	return <-done
 }
 
+func threadID() int { return unix.Gettid() }
+
 // onOwnThread runs f in the background, on a thread that ends with f, so that no other
 // goroutine gets a thread that f has changed.
 func onOwnThread(f func()) {
@@ -198,7 +200,7 @@ func (u *User) Do(f func() error) error {
 	return <-done
 }
 
-// reserved are the threads that ReserveThreads creates.
+// reserved are the threads that reserveThreads creates.
 type reserved struct {
 	files threadPool // with the user's rights on files
 	forks threadPool // that start processes for the user
@@ -215,11 +217,11 @@ const (
 	maxForkThreads = 4
 )
 
-// ReserveThreads creates the threads with this user's rights, before there is any child.
+// reserveThreads creates the threads with this user's rights, before there is any child.
 // Such a thread cannot be used for anything else, so without this each Do and each start
 // creates a new one. Go aborts the program if the kernel refuses a thread, and a job can
 // cause that by using up the pids of the container.
-func (u *User) ReserveThreads(agents int) error {
+func (u *User) reserveThreads(agents int) error {
 	if u == nil {
 		return nil
 	}

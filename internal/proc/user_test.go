@@ -187,8 +187,8 @@ func TestAnotherUser(t *testing.T) {
 // further thread, and are as its own as without.
 var reservedScene = withInit(func(h *host, init *Init) {
 	u := &User{UID: 64001, GID: 64002, Groups: []int{64003}}
-	must(0, u.ReserveThreads(3))
-	ReserveThreads(3)
+	const agents = 3
+	must(0, ReserveThreads(agents, u))
 	before := len(must(os.ReadDir("/proc/self/task")))
 	var all sync.WaitGroup
 	for range 4 {
@@ -211,6 +211,11 @@ var reservedScene = withInit(func(h *host, init *Init) {
 		})
 	}
 	all.Wait()
+	user := fileThreadsPerAgent*agents + spareFileThreads + min(agents, maxForkThreads)
+	rest := maxGoThreads + runtimeThreads + sharedFileThreads + threadsPerAgent*agents
+	if before < user+rest {
+		h.Errorf("there are %d threads, want %d for the user and %d that rest", before, user, rest)
+	}
 	if after := len(must(os.ReadDir("/proc/self/task"))); after != before {
 		h.Errorf("there were %d threads, and are %d", before, after)
 	}

@@ -74,8 +74,8 @@ func (g *Group) killOrphans() {
 	log := g.agents[0].Log
 	steps := bounded.FinalSteps{Log: log, Least: minFinalStep}
 	steps.EndBy(g.Deadline())
-	steps.Do("killing processes that jobs left running", finalStepTimeout, func() {
-		ctx, done := context.WithTimeout(context.Background(), finalStepTimeout)
+	steps.Do("killing processes that jobs left running", killTimeout, func() {
+		ctx, done := context.WithTimeout(context.Background(), killTimeout)
 		defer done()
 		if n := g.agents[0].Processes.KillOrphans(ctx); n > 0 {
 			log.Info("Killed processes that jobs left running", "processes", n)

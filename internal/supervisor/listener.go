@@ -2,10 +2,12 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
 )
@@ -103,7 +105,7 @@ func (r *runner) fileWriter() func(notifications string) error {
 	}
 }
 
-var errIncomplete = &permanentError{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
+var errIncomplete = &permanentError{error: errors.New("the server's answer to the registration lacks the agent's client id or its authorization URL")}
 
 // watch posts the events of a listener, until it has exited.
 func (r *runner) watch(l *mslistener.Listener) {
@@ -145,7 +147,7 @@ func (r *runner) waitForReady(alive context.Context, l *mslistener.Listener, poo
 	})
 	if r.o.Server != nil {
 		r.goBackground(func(context.Context) {
-			if r.waitForOnline(ctx, poolID, id, l.Conflict()) {
+			if r.waitForOnline(ctx, poolID, id, l.Conflict) {
 				first <- "server"
 			}
 		})
@@ -191,7 +193,7 @@ func (r *runner) waitForOnline(ctx context.Context, poolID, id int, conflict <-c
 			timer.Stop()
 			return false
 		}
-		if a, err := r.o.Server.AgentWithRequest(ctx, poolID, id); err == nil && a.Online() {
+		if a, err := r.o.Server.AgentByID(ctx, poolID, id, azdo.Include{AssignedRequest: true}); err == nil && a.Online() {
 			return true
 		}
 	}
@@ -213,7 +215,8 @@ func (r *runner) warnNotReady(l *mslistener.Listener, since time.Duration) {
 	r.log.Warn("The agent is not ready", "agent", r.o.Name, "for", since.Round(time.Second).String(), "reason", reason, "hint", hint)
 }
 
-// killTimeout bounds one KillTree. lifecycle has its own timeout for the listener's exit.
+// killTimeout bounds one KillTree: on a machine with too little CPU the search for a
+// hundred processes takes seconds. lifecycle has its own timeout for the listener's exit.
 const killTimeout = 5 * time.Second
 
 // kill kills the listener and everything below it.

@@ -23,7 +23,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-func (s *stage) AgentWithCapabilities(ctx context.Context, pool, id int) (found azdo.Agent, err error) {
+func (s *stage) agentWithCapabilities(ctx context.Context, pool, id int) (found azdo.Agent, err error) {
 	if id == s.next && id != 7 { // confirmTags may come at any time
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 
 // Notifier sends messages to the systemd that started this process.
 type Notifier struct {
-	socket *net.UnixConn
+	*net.UnixConn
 	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0: there
 	// is no watchdog.
 	WatchdogTimeout time.Duration
@@ -44,7 +44,7 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot notify systemd: %w", err)
 	}
-	m := &Notifier{socket: socket}
+	m := &Notifier{UnixConn: socket}
 	usec, err := strconv.ParseInt(o.WatchdogUsec, 10, 64)
 	if err == nil && usec > 0 && (o.WatchdogPid == "" || o.WatchdogPid == strconv.Itoa(o.Pid)) {
 		m.WatchdogTimeout = time.Duration(min(usec, maxWatchdogUsec)) * time.Microsecond
@@ -72,20 +72,37 @@ const writeTimeout = time.Second
 
 // Notify sends messages in one datagram.
 func (m *Notifier) Notify(lines ...string) error {
-	_ = m.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := m.socket.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+	_ = m.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := m.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("cannot notify systemd: %w", err)
 	}
 	return nil
 }
 
-// Close closes the socket.
-func (m *Notifier) Close() error { return m.socket.Close() }
-
 // Agents returns the status of the agents of this process.
 type Agents interface {
 	Status(ctx context.Context) (control.Status, error)
 	Next(ctx context.Context, phase string) (control.Status, error) // waits for another phase
+}
+
+// Start reports the agents' state to systemd until done is called. Without systemd it does
+// nothing.
+func Start(o NotifyOptions, agents Agents, log *slog.Logger) (done func()) {
+	notifier, err := OpenNotifier(o)
+	if err != nil {
+		log.Warn("Cannot notify systemd: it does not know the agent's state", "error", err)
+	}
+	if notifier == nil {
+		return func() {}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer notifier.Close()
+		notifier.Report(ctx, agents, log)
+	}()
+	return func() { stop(); <-ended }
 }
 
 // Report sends the state of the agents until they have ended or ctx ends: each phase,

@@ -122,4 +122,6 @@ const EnvFileTemplate = `# Settings of azptend run, one on each line: see azpten
 #AZP_URL=https://dev.azure.com/your-organisation
 #AZP_POOL=your-pool
 #MANAGED_IDENTITY_OBJECT_ID=
+# Install the agent at the first start, if the agent directory holds none.
+#AZP_INSTALL=true
 `

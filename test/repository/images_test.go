@@ -13,10 +13,10 @@ import (
 )
 
 // TestImages checks the Dockerfiles against the rules in docs/images.md, without a container engine.
-// test/external/image runs the steps of the Debian image.
+// test/external/engine builds and runs them.
 func TestImages(t *testing.T) {
 	files, err := filepath.Glob("../../deploy/images/*.Dockerfile")
-	if err != nil || len(files) < 3 {
+	if err != nil || len(files) < 4 {
 		t.Fatalf("images are %v, %v", files, err)
 	}
 	for _, file := range files {
@@ -25,7 +25,8 @@ func TestImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		faults := faultsOf(string(b))
-		if filepath.Base(file) != "keep.Dockerfile" && !strings.Contains(string(b), "azptend install ") {
+		forAgents := !slices.Contains([]string{"keep.Dockerfile", "azptend.Dockerfile"}, filepath.Base(file))
+		if forAgents && !strings.Contains(string(b), "azptend install ") {
 			faults = append(faults, "no agent is installed by azptend install")
 		}
 		for _, fault := range faults {
@@ -36,10 +37,11 @@ func TestImages(t *testing.T) {
 
 // TestImageRules shows that each rule finds a fault.
 func TestImageRules(t *testing.T) {
-	const good = `FROM golang:1.25 AS build
-RUN go build -o /azptend ./cmd/azptend
-FROM debian:12-slim
-COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend
+	const good = `ARG DEBIAN=13
+FROM golang:1.26 AS build
+RUN go build -o /azptend ./cmd/azptend && chmod 0711 /azptend
+FROM debian:${DEBIAN}-slim
+COPY --from=build --chown=0:0 /azptend /usr/local/bin/azptend
 USER 10001:10001
 ARG AGENT_VERSION
 ARG AGENT_SHA256
@@ -58,9 +60,19 @@ ENTRYPOINT ["azptend", "run"]
 		{"USER 10001:10001", "USER 0:10001", "user"},
 		{"USER 10001:10001", "USER agent", "user"},
 		{"ENTRYPOINT", "USER root\nENTRYPOINT", "user"},
-		{"--chmod=0711", "--chmod=0755", "0711"},
-		{"--chown=root:root ", "--chown=agent ", "root:root"},
-		{"COPY --from=build --chown=root:root --chmod=0711 /azptend /usr/local/bin/azptend\n", "", "azptend"},
+		{"chmod 0711", "chmod 0755", "0711"},
+		{" && chmod 0711 /azptend", "", "0711"},
+		{"--from=build ", "--from=azptend ", "0711"},
+		{"--chown=0:0 ", "--chown=agent ", "0:0"},
+		{"--chown=0:0 ", "--chown=root:root ", "0:0"},
+		{"COPY --from=build --chown=0:0 /azptend /usr/local/bin/azptend\n", "", "azptend"},
+		{"--chown=0:0", "--chown=0:0 --chmod=0711", "BuildKit"},
+		{"--chown=0:0", "--link --chown=0:0", "BuildKit"},
+		{"RUN go", "RUN --mount=type=cache,target=/root/.cache go", "BuildKit"},
+		{"RUN go", "RUN --network=none go", "BuildKit"},
+		{"RUN azptend", "RUN <<EOF\nazptend", "BuildKit"},
+		{"ARG DEBIAN", "# syntax=docker/dockerfile:1\nARG DEBIAN", "BuildKit"},
+		{"FROM golang", "FROM --platform=$BUILDPLATFORM golang", "BuildKit"},
 		{`ENTRYPOINT ["azptend", "run"]`, "ENTRYPOINT azptend run", "exec form"},
 		{`ENTRYPOINT ["azptend", "run"]`, `ENTRYPOINT ["tini", "--", "azptend", "run"]`, "azptend"},
 		{`ENTRYPOINT ["azptend", "run"]` + "\n", "", "ENTRYPOINT"},
@@ -76,8 +88,9 @@ ENTRYPOINT ["azptend", "run"]
 		{"ARG AGENT_SHA256\n", "ARG AGENT_SHA256=00\n", "default"},
 		{"ARG AGENT_VERSION\n", "", "AGENT_VERSION"},
 		{`--agent-sha256 "$AGENT_SHA256"`, "", "--agent-sha256"},
-		{"FROM debian:12-slim", "FROM debian", "tag"},
-		{"FROM debian:12-slim", "FROM debian:latest", "tag"},
+		{"FROM debian:${DEBIAN}-slim", "FROM debian", "tag"},
+		{"FROM debian:${DEBIAN}-slim", "FROM debian:latest", "tag"},
+		{"ARG DEBIAN=13\n", "ARG DEBIAN=\n", "tag"},
 	} {
 		text := strings.Replace(good, tt.old, tt.new, 1)
 		if text == good {
@@ -93,6 +106,9 @@ ENTRYPOINT ["azptend", "run"]
 var (
 	secretName = regexp.MustCompile(`(?i)token|secret|password|_pat\b`)
 	unverified = regexp.MustCompile(`(curl|wget)\b[^&;]*\|`)
+	// buildKit is what the classic builder refuses, which `az acr build` uses:
+	// directives, here-documents, the architecture that builds, and options.
+	buildKit = regexp.MustCompile(`(?im)^#\s*syntax\s*=.*|<<-?["']?[a-z]+|\$\{?(BUILD|TARGET)(PLATFORM|ARCH|OS)\b|^(COPY|ADD|RUN)\b.* --(chmod|link|parents|exclude|mount|network|security)\b`)
 )
 
 // faultsOf says what is wrong with an image.
@@ -104,14 +120,17 @@ func faultsOf(text string) []string {
 	var faults []string
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	for _, stage := range stages {
-		if _, tag, _ := strings.Cut(stage.From, ":"); stage.From != "scratch" && (tag == "" || tag == "latest") {
+		if _, tag, _ := strings.Cut(stage.From, ":"); stage.From != "scratch" && (tag == "" || tag == "latest" || tag == "-slim") {
 			bad("FROM %s has no tag that stays", stage.From)
 		}
 		for _, in := range stage.Instructions {
 			judge(in, bad)
 		}
 	}
-	judgeEntry(stages[len(stages)-1], bad)
+	if found := buildKit.FindString(text); found != "" {
+		bad("%q needs BuildKit, which az acr build does not have", found)
+	}
+	judgeEntry(stages, bad)
 	judgeInstall(stages[len(stages)-1], bad)
 	return faults
 }
@@ -137,7 +156,8 @@ func judge(in dockerfile.Instruction, bad func(string, ...any)) {
 }
 
 // judgeEntry checks the user and the entrypoint of the image.
-func judgeEntry(image dockerfile.Stage, bad func(string, ...any)) {
+func judgeEntry(stages []dockerfile.Stage, bad func(string, ...any)) {
+	image := stages[len(stages)-1]
 	last := map[string]dockerfile.Instruction{}
 	owned := false
 	for _, in := range image.Instructions {
@@ -147,8 +167,11 @@ func judgeEntry(image dockerfile.Stage, bad func(string, ...any)) {
 			continue
 		}
 		owned = true
-		if options["chmod"] != "0711" || options["chown"] != "root:root" {
-			bad("azptend is not root:root with mode 0711: COPY %s", in.Args)
+		if options["chown"] != "0:0" { // Podman looks a name up in the image, and one from scratch knows none
+			bad("azptend is not owned by 0:0: COPY %s", in.Args)
+		}
+		if !setsMode(stages, options["from"]) {
+			bad("no stage %q sets azptend's mode to 0711: COPY %s", options["from"], in.Args)
 		}
 	}
 	if !owned {
@@ -173,6 +196,15 @@ func judgeEntry(image dockerfile.Stage, bad func(string, ...any)) {
 	case !runs && health.Args != "NONE":
 		bad("HEALTHCHECK is not NONE where no agent runs: %s", health.Args)
 	}
+}
+
+// setsMode reports whether a stage ends the build of azptend with its mode.
+func setsMode(stages []dockerfile.Stage, name string) bool {
+	return slices.ContainsFunc(stages, func(s dockerfile.Stage) bool {
+		return s.Name == name && slices.ContainsFunc(s.Instructions, func(in dockerfile.Instruction) bool {
+			return in.Word == "RUN" && strings.HasSuffix(in.Args, " && chmod 0711 /azptend")
+		})
+	})
 }
 
 // judgeInstall checks that the agent's version and checksum are build arguments.

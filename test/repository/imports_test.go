@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"test/sim/assumptions":  {},
 	"test/sim/bench":        {"internal/emulator", "internal/install", "test/internal/launch", "test/internal/process"},
 	"test/sim/matrix":       {"internal/emulator", "test/internal/cells", "test/internal/launch", "test/internal/process"},
-	"test/external/image":   {"internal/emulator", "test/internal/dockerfile", "test/internal/launch"},
+	"test/external/engine":  {"internal/emulator", "test/internal/dockerfile", "test/internal/launch"},
 	"test/sim/scale":        {"internal/azdo", "internal/emulator", "internal/secret", "internal/supervisor", "test/internal/launch", "test/internal/process"}, // azdo: azptend's own client is held against the simulation
 	"test/sim/soak":         {"internal/emulator", "test/internal/launch", "test/internal/process"},
 	"test/repository":       {},
@@ -70,7 +70,7 @@ var allowed = map[string][]string{
 	"test/security/vandal":  {"internal/emulator", "test/internal/cells", "test/internal/fault", "test/internal/launch", "test/internal/process"},
 
 	"test/internal/cells":      {}, // what matrix and vandal share
-	"test/internal/dockerfile": {}, // what the linter of images and image share
+	"test/internal/dockerfile": {}, // what the linter of images and engine share
 	"test/internal/fault":      {"test/internal/launch"},
 	"test/internal/launch":     {"internal/emulator", "internal/fakeagent"},
 	"test/internal/process":    {},
@@ -81,13 +81,13 @@ var restricted = []struct {
 	what string
 	in   []string
 }{
-	{`"os/exec"`, []string{"test/sim/bench", "test/external/image", "test/internal/launch", "test/internal/process", "test/sim/matrix", "test/sim/soak", "test/security/thief", "test/security/vandal", "test/external/vm"}}, // not even proc: see its package comment
+	{`"os/exec"`, []string{"test/sim/bench", "test/external/engine", "test/internal/launch", "test/internal/process", "test/sim/matrix", "test/sim/soak", "test/security/thief", "test/security/vandal", "test/external/vm"}}, // not even proc: see its package comment
 	{"syscall.ForkExec", []string{"internal/proc", "test/security/vandal"}},
 	{"syscall.Exec(", []string{"internal/proc", "test/security/vandal"}},
 	{"unix.Exec(", []string{"internal/proc"}},
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
-	{"os.Exit", []string{"cmd/azptend", "cmd/azptend-lab", "test/sim/bench", "test/external/image", "test/sim/matrix", "test/sim/scale", "test/sim/soak", "test/security/thief", "test/security/vandal", "test/external/vm"}},
+	{"os.Exit", []string{"cmd/azptend", "cmd/azptend-lab", "test/sim/bench", "test/external/engine", "test/sim/matrix", "test/sim/scale", "test/sim/soak", "test/security/thief", "test/security/vandal", "test/external/vm"}},
 	{"log.Fatal", nil}, // it exits without removing the agent
 	{"log.Panic", nil},
 	{"syscall.Exit", nil},

@@ -60,7 +60,7 @@ var pathCalls = []struct {
 		"internal/agentdir Dir.LockLogs os.MkdirAll",
 		"internal/agentdir Dir.MakePerfDir os.MkdirTemp",
 		"internal/agentdir Dir.MakeWritable os.MkdirAll",
-		"internal/agentdir Dir.prepareWork os.MkdirAll",
+		"internal/agentdir Dir.PrepareWork os.MkdirAll",
 		"internal/agentdir Dir.MoveForeignFiles os.MkdirTemp",
 		"internal/agentdir Dir.MoveForeignFiles os.Rename",
 		"internal/agentdir Dir.checkWritable os.CreateTemp",

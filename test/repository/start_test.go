@@ -20,7 +20,7 @@ func TestDoctorCoversTheStart(t *testing.T) {
 	const beside = "doctor runs beside the azptend that has it"
 	steps := map[string]cover{ // in internal/cli/run.go: what returns an error
 		"config.Load": {check: doctor.Settings}, "runAs": {check: doctor.Settings}, "s.OnPlatform": {check: doctor.Settings},
-		"user.ReserveThreads": {exception: "a limit of processes that is reached at that moment"},
+		"proc.ReserveThreads": {exception: "a limit of processes that is reached at that moment"},
 		"openHealth":          {check: doctor.Settings},
 		"r.prepareDirs":       {check: doctor.Folder},
 		"proc.NewInit":        {exception: "doctor makes one itself, and fails with the same error"},

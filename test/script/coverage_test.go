@@ -111,9 +111,25 @@ var observing = regexp.MustCompile(`^(! )?(await|ends|grep|stdout|stderr|exists|
 // starting are commands that start azptend with settings. running are commands that start azptend
 // run, whose exit codes the table has.
 var (
-	starting = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend (run|keep)\b`)
+	starting = regexp.MustCompile(`^(?:! )?(?:start \S+|exec) .*\bazptend ([a-z]+)(?: ([a-z]+))?`)
 	running  = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend run\b`)
 )
+
+// starts reports whether a line starts a command of azptend that takes the setting, according to
+// its help. The help also lists the secrets that the command takes, which have no flag.
+func starts(line, env string) bool {
+	command := starting.FindStringSubmatch(line)
+	if command == nil {
+		return false
+	}
+	for _, name := range []string{command[1] + "-" + command[2], command[1]} {
+		help, err := os.ReadFile("../../internal/lab/testdata/help/azptend-" + name + ".txt")
+		if err == nil {
+			return regexp.MustCompile(`\b` + env + `\b`).Match(help)
+		}
+	}
+	return false
+}
 
 // dishonest says why a script does not show what it claims.
 func (s script) dishonest(what string) string {
@@ -159,7 +175,7 @@ func (s script) dishonestSetting(env string) string {
 	set, started := false, false
 	for _, line := range s.lines {
 		value, byEnv := strings.CutPrefix(line, "env "+env+"=")
-		byFlag := flag != "" && starting.MatchString(line) && regexp.MustCompile(` --`+regexp.QuoteMeta(flag)+`(\s|=|$)`).MatchString(line)
+		byFlag := flag != "" && starts(line, env) && regexp.MustCompile(` --`+regexp.QuoteMeta(flag)+`(\s|=|$)`).MatchString(line)
 		switch {
 		case byEnv && value != "", strings.HasPrefix(line, "pat ") && env == "AZP_TOKEN":
 			set, started = true, false
@@ -167,7 +183,7 @@ func (s script) dishonestSetting(env string) string {
 			set = false
 		case byFlag:
 			set, started = true, true
-		case set && starting.MatchString(line):
+		case set && starts(line, env):
 			started = true
 		case started && observing.MatchString(line):
 			return ""
@@ -195,6 +211,9 @@ func TestShowsRules(t *testing.T) {
 		{"env AZP_ONCE=1\nenv AZP_ONCE=\nstart a azptend run\nends a 0", "AZP_ONCE", "does not set it"},
 		{"env AZP_ONCE=1\nstart e azptend-lab emulate\nends e 0", "AZP_ONCE", "does not start"},
 		{"start a azptend run\nenv AZP_ONCE=1\nends a 0", "AZP_ONCE", "does not start"},
+		{"env AZP_ONCE=1\nexec azptend prune\nstdout ghost", "AZP_ONCE", "does not start"},
+		{"env AZP_POOL=Default\nexec azptend prune\nstdout ghost", "AZP_POOL", ""},
+		{"env AZP_TOKEN=x\nexec azptend agents disable a-1\nstdout disabled", "AZP_TOKEN", ""},
 		{"env AZP_ONCE=1\nstart a azptend run\nsignal TERM a", "AZP_ONCE", "looks at nothing"},
 		{"start a azptend run\nends a 75", "exit 75", ""},
 		{"start a azptend run\nends a 75", "exit 7", "has no line"},

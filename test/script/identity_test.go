@@ -21,7 +21,7 @@ func exportEntra(env *testscript.Env, e *emulator.Emulator, entra *httptest.Serv
 	ca := filepath.Join(env.WorkDir, "ca.pem")
 	env.Setenv("CA", ca)
 	env.Setenv("ENTRA", entra.URL+"/")
-	env.Setenv("TENANT", e.Tenant())
+	env.Setenv("TENANT", e.Tenant)
 	return os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: entra.Certificate().Raw}), 0o600)
 }
 

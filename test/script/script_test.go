@@ -128,7 +128,7 @@ func setUp(env *testscript.Env) error {
 	}
 	server, entra := httptest.NewServer(e), httptest.NewTLSServer(e)
 	agentDir := filepath.Join(env.WorkDir, "agent")
-	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT()}, leases: map[string]*os.File{}}
+	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT}, leases: map[string]*os.File{}}
 	env.Defer(func() {
 		process.KillAllIn(agentDir) // processes of an azptend that crashed, which have its output open
 		for _, a := range s.actors {
@@ -153,7 +153,7 @@ func setUp(env *testscript.Env) error {
 			s.secrets[v.Name] = v.Value
 		}
 	}
-	env.Setenv("PAT", e.DefaultPAT())
+	env.Setenv("PAT", e.DefaultPAT)
 	env.Setenv("EMULATOR", server.URL)
 	env.Setenv("AZP_AGENT_DIR", agentDir)
 	env.Setenv("AZP_AGENT_NAME", "scripted")

@@ -26,7 +26,7 @@ func guardFaults() []fault.Fault {
 		fault.New("filter",
 			fault.Replace("internal/mslistener/environ.go", "return f.unpublish(env), byName, byValue", "return environ, nil, nil")),
 		fault.New("run-as",
-			fault.Replace("internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n", "\tuser = nil\n\tproc.ReserveThreads(s.Agents)\n")),
+			fault.Replace("internal/cli/run.go", "\tif err := proc.ReserveThreads(s.Agents, user); err != nil {\n", "\tuser = nil\n\tif err := proc.ReserveThreads(s.Agents, user); err != nil {\n")),
 		// A token that could be given as a flag would be seen in the process table.
 		fault.New("argv",
 			fault.Replace("internal/config/table.go", `{Env: "AZP_TOKEN", `, `{Env: "AZP_TOKEN", Flag: "token", `)),

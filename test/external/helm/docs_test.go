@@ -17,7 +17,7 @@ var (
 
 // TestCommandsInTexts installs what the texts say to install.
 func TestCommandsInTexts(t *testing.T) {
-	for _, file := range []string{"../../../docs/kubernetes.md", chartDir + "/README.md"} {
+	for _, file := range []string{"../../../README.md", "../../../docs/kubernetes.md", chartDir + "/README.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -28,7 +28,7 @@ func TestCommandsInTexts(t *testing.T) {
 		}
 		for _, command := range commands {
 			// What another command says, and what the reader is to put in.
-			command = strings.NewReplacer("<client id>", "an-id").Replace(computed.ReplaceAllString(command, "an-id"))
+			command = strings.NewReplacer("<client id>", "an-id", "your-organisation", "contoso", "your-pool", "linux").Replace(computed.ReplaceAllString(command, "an-id"))
 			values := map[string]any{}
 			for _, m := range setting.FindAllStringSubmatch(command, -1) {
 				parse := strvals.ParseInto

@@ -84,6 +84,7 @@ func (v Verdict[C, F]) Save(dir string) {
 		return
 	}
 	name := filepath.Join(dir, unfitForNames.ReplaceAllString(v.Cell.String(), "-")+".log")
+	_ = os.MkdirAll(dir, 0o755)
 	_ = os.WriteFile(name, []byte(v.String()+"\n"+v.Facts.Output()), 0o644)
 }
 

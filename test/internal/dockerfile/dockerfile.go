@@ -1,11 +1,12 @@
 // Package dockerfile parses what our Dockerfiles use: instructions, continued lines and
 // comments, but not here-documents and the escape directive. The tests of our own rules and
-// test/external/image use it.
+// test/external/engine use it.
 package dockerfile
 
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ type Instruction struct {
 
 // Stage is a build stage: FROM and the following instructions.
 type Stage struct {
-	From         string
+	From         string // with the defaults of the arguments before the first FROM
 	Name         string // after AS
 	Instructions []Instruction
 }
@@ -26,6 +27,7 @@ type Stage struct {
 // Parse splits a text into its stages.
 func Parse(text string) ([]Stage, error) {
 	var stages []Stage
+	defaults := map[string]string{} // of the arguments before the first FROM
 	for _, line := range logicalLines(text) {
 		word, args, _ := strings.Cut(line, " ")
 		in := Instruction{Word: strings.ToUpper(word), Args: strings.TrimSpace(args)}
@@ -35,11 +37,16 @@ func Parse(text string) ([]Stage, error) {
 			if len(fields) == 0 {
 				return nil, fmt.Errorf("cannot read %q: it names no image", line)
 			}
-			stage := Stage{From: fields[0]}
+			stage := Stage{From: os.Expand(fields[0], func(name string) string { return defaults[name] })}
 			if len(fields) == 3 && strings.EqualFold(fields[1], "AS") {
 				stage.Name = fields[2]
 			}
 			stages = append(stages, stage)
+			continue
+		}
+		if len(stages) == 0 && in.Word == "ARG" {
+			name, value, _ := strings.Cut(in.Args, "=")
+			defaults[name] = value
 			continue
 		}
 		if len(stages) == 0 {

@@ -50,7 +50,7 @@ func faults() []planted {
 			fault.Replace("internal/proc/init.go", "\treturn killAll(ctx, func() []process {", "\treturn killAll(ctx, func() []process {\n\t\tif true {\n\t\t\treturn nil\n\t\t}"),
 		)},
 		{cells: "^pids exhausted × three agents$", short: true, Fault: fault.New("threads made in time",
-			fault.Replace("internal/cli/run.go", "\tproc.ReserveThreads(s.Agents)\n\tif err := user.ReserveThreads(s.Agents); err != nil {\n\t\treturn err\n\t}\n", ""),
+			fault.Replace("internal/cli/run.go", "\tif err := proc.ReserveThreads(s.Agents, user); err != nil {\n\t\treturn err\n\t}\n", ""),
 		)},
 		{cells: "^perf: FIFO × ", Fault: fault.New("a bound on the last waits, behind a reader that blocks",
 			fault.Replace(lines, "\"io/fs\"\n", "\"io/fs\"\n\t\"os\"\n"),

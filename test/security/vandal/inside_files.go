@@ -89,9 +89,11 @@ func (v *vandal) credentials() error {
 
 func (v *vandal) records() error {
 	found, _ := filepath.Glob(filepath.Join(v.Home, ".azptend*"))
-	err := v.plant(filepath.Join(v.Home, ".azptend-root"), v.Form)
+	root := filepath.Join(v.Home, ".azptend-root")
+	err := v.plant(root, v.Form)
 	for _, path := range found {
-		if info, e := os.Lstat(path); e == nil && !info.IsDir() {
+		// Two that replace one path in turns would take each other's file away.
+		if info, e := os.Lstat(path); path != root && e == nil && !info.IsDir() {
 			err = errors.Join(err, v.plant(path, v.Form))
 		}
 	}

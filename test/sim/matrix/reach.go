@@ -218,7 +218,7 @@ func (p *play) update() error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.SetBasicAuth("", p.emulator.DefaultPAT())
+	req.SetBasicAuth("", p.emulator.DefaultPAT)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@
   {{- end }}
 {{- end -}}
 
-{{/* The init container that alone holds the identity. */}}
+{{/* The init container, which is the only one with the identity. */}}
 {{- define "azptend.registerContainer" -}}
 - name: register
   image: {{ include "azptend.image" .Values.image | quote }}
@@ -91,7 +91,7 @@
   - {name: tmp, mountPath: /tmp}
 {{- end -}}
 
-{{/* Docker for jobs. A native sidecar: it is there before the agent, and ends after it. */}}
+{{/* Docker for jobs: a native sidecar, which starts before the agent and stops after it. */}}
 {{- define "azptend.dindContainer" -}}
 - name: dind
   image: {{ include "azptend.image" .Values.dind.image | quote }}

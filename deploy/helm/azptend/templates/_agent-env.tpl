@@ -1,9 +1,9 @@
-{{/* true or false: does the agent end with its one job? */}}
+{{/* true if the agent exits after one job, otherwise false. */}}
 {{- define "azptend.once" -}}
 {{- if eq .Values.kind "scaledJob" -}}{{ ne (toString .Values.once) "false" }}{{- else -}}false{{- end -}}
 {{- end -}}
 
-{{/* What a registration is called and can do: for run, and for register. */}}
+{{/* Name and capabilities of the agent: for run, and for register. */}}
 {{- define "azptend.registrationEnv" -}}
 {{ include "azptend.connectionEnv" . }}
 {{ include "azptend.poolEnv" . }}
@@ -13,7 +13,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* The agent's life. */}}
+{{/* When the agent exits. */}}
 {{- define "azptend.lifeEnv" -}}
 - {name: AZP_AGENT_DIR, value: {{ .Values.agentDir | quote }}}
 - {name: AZP_AGENT_ROOT, value: {{ .Values.agentRoot.mountPath | quote }}}

@@ -13,11 +13,11 @@ metadata:
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: agent
-    # An agent with a job is not to be moved for tidiness' sake.
+    # Autoscalers must not move an agent with a job.
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
     karpenter.sh/do-not-disrupt: "true"
     {{- if and $v.initRegister.enabled (eq $v.identity.type "workloadIdentity") }}
-    # The webhook mounts the token into every container but these.
+    # The webhook mounts the token into every container except these.
     azure.workload.identity/skip-containers: {{ include "azptend.withoutIdentity" $root | quote }}
     {{- else if and $v.dind.enabled (eq $v.identity.type "workloadIdentity") }}
     azure.workload.identity/skip-containers: dind
@@ -32,7 +32,7 @@ spec:
   {{- end }}
 {{- end -}}
 
-{{/* The containers that get no projected token, as the webhook wants them: separated by semicolons. */}}
+{{/* The containers without a projected token, separated by semicolons as the webhook reads them. */}}
 {{- define "azptend.withoutIdentity" -}}
 {{- $names := list "agent" -}}
 {{- if .Values.dind.enabled -}}{{- $names = append $names "dind" -}}{{- end -}}
@@ -63,7 +63,7 @@ initContainers:
 {{- include "azptend.dindContainer" $root | nindent 0 }}
 {{- end }}
 {{- if $v.initRegister.enabled }}
-{{- /* The last one: what fails before it leaves no agent in the pool. */}}
+{{- /* Last: if another init container fails, no agent is in the pool. */}}
 {{- include "azptend.registerContainer" $root | nindent 0 }}
 {{- end }}
 {{- end }}
@@ -97,14 +97,14 @@ volumes:
 {{- include "azptend.scheduling" $v -}}
 {{- end -}}
 
-{{/* "true" where the root comes from a claim template, and not from a volume. */}}
+{{/* "true" if the root is from a claim template, not from a volume. */}}
 {{- define "azptend.hasRootClaim" -}}
 {{- if eq .Values.kind "statefulSet" -}}
 {{- range .Values.statefulSet.volumeClaimTemplates -}}{{- if eq .metadata.name "agent-root" -}}true{{- end -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Where a pod may run, of the agents' values or the keeper's. */}}
+{{/* Scheduling of a pod, from the agents' values or the keeper's. */}}
 {{- define "azptend.scheduling" -}}
 {{- $v := . -}}
 {{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}

@@ -1,4 +1,4 @@
-{{/* The keeper's identity: its own where one is given, else the agents'. */}}
+{{/* The keeper's identity: its own if one is set, otherwise the agents'. */}}
 {{- define "azptend.keepIdentity" -}}
 {{- if .Values.keep.identity.type -}}{{ toYaml .Values.keep.identity }}{{- else -}}{{ toYaml .Values.identity }}{{- end -}}
 {{- end -}}
@@ -20,7 +20,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The label by which the webhook knows that it is meant. */}}
+{{/* The label that selects a pod for the webhook. */}}
 {{- define "azptend.identityLabels" -}}
 {{- if eq .type "workloadIdentity" -}}
 azure.workload.identity/use: "true"
@@ -49,7 +49,7 @@ azure.workload.identity/use: "true"
 {{- end -}}
 {{- end -}}
 
-{{/* The organisation and the log, which every azptend wants to know. */}}
+{{/* The variables of every azptend: the organisation and the log. */}}
 {{- define "azptend.connectionEnv" -}}
 - {name: AZP_URL, value: {{ .Values.organizationURL | quote }}}
 - {name: AZP_LOG_FORMAT, value: {{ .Values.log.format | quote }}}

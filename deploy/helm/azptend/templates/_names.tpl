@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* An image's name, of its values. A digest outweighs a tag. */}}
+{{/* Name of an image, from its values. A digest overrides a tag. */}}
 {{- define "azptend.image" -}}
 {{- if .digest -}}{{ .repository }}@{{ .digest }}
 {{- else if .tag -}}{{ .repository }}:{{ .tag }}

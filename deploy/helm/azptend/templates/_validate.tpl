@@ -2,78 +2,82 @@
 
 {{- define "azptend.validateNeeded" -}}
 {{- $v := .Values -}}
-{{- if not $v.organizationURL -}}{{- fail "organizationURL is not set\nhint: it looks like https://dev.azure.com/your-organisation" -}}{{- end -}}
+{{- if not $v.organizationURL -}}{{- fail "organizationURL is not set\nhint: use https://dev.azure.com/your-organisation" -}}{{- end -}}
+{{- if contains "your-organisation" $v.organizationURL -}}
+{{- fail (printf "organizationURL is %q, which is an example that was not replaced\nhint: replace your-organisation with the name of your organisation" $v.organizationURL) -}}
+{{- end -}}
 {{- if hasSuffix "/" $v.organizationURL -}}
-{{- fail (printf "organizationURL is %q: KEDA takes what comes after the last slash for the organisation's name, and finds none\nhint: leave out the slash at its end" $v.organizationURL) -}}
+{{- fail (printf "organizationURL is %q: KEDA reads the organisation's name after the last slash, and finds none\nhint: remove the slash at the end" $v.organizationURL) -}}
 {{- end -}}
 {{/* The same rule as azptend run's (AZP_URL): a test holds them together. A user, password or query is not repeated. */}}
 {{- if regexMatch "[@?#]" $v.organizationURL -}}
-{{- fail "organizationURL holds a user, a password, a query or a fragment\nhint: it looks like https://dev.azure.com/your-organisation" -}}
+{{- fail "organizationURL contains a user, a password, a query or a fragment\nhint: use https://dev.azure.com/your-organisation" -}}
 {{- end -}}
 {{- if not (regexMatch "^https?://[^/\\s]+(/[^/\\s_][^/\\s]*)+$" $v.organizationURL) -}}
-{{- fail (printf "organizationURL is %q, which is no organisation's address\nhint: it looks like https://dev.azure.com/your-organisation" $v.organizationURL) -}}
+{{- fail (printf "organizationURL is %q, which is not the URL of an organisation\nhint: use https://dev.azure.com/your-organisation" $v.organizationURL) -}}
 {{- end -}}
 {{- if regexMatch "(?i)^https?://dev\\.azure\\.com(:[0-9]+)?/[^/]+/" $v.organizationURL -}}
-{{- fail (printf "organizationURL is %q, which names more than an organisation\nhint: leave out the project and what follows it" $v.organizationURL) -}}
+{{- fail (printf "organizationURL is %q, which names more than an organisation\nhint: remove the project and everything after it" $v.organizationURL) -}}
 {{- end -}}
 {{- if and (regexMatch "(?i)^https?://[^/]+\\.visualstudio\\.com(:[0-9]+)?/" $v.organizationURL) (not (regexMatch "(?i)/defaultcollection$" $v.organizationURL)) -}}
 {{- fail (printf "organizationURL is %q, which names more than an organisation\nhint: use https://dev.azure.com/your-organisation" $v.organizationURL) -}}
 {{- end -}}
-{{- if and $v.pool.name $v.pool.id -}}{{- fail "pool.name and pool.id are both set\nhint: KEDA would take the name; leave one of them out" -}}{{- end -}}
+{{- if and $v.pool.name $v.pool.id -}}{{- fail "pool.name and pool.id are both set\nhint: remove one of them: KEDA would use the name" -}}{{- end -}}
 {{- if not (or $v.pool.name $v.pool.id) -}}{{- fail "neither pool.name nor pool.id is set" -}}{{- end -}}
-{{- if not $v.image.repository -}}{{- fail "image.repository is not set\nhint: there is no published image: build deploy/images/debian.Dockerfile with the agent you want" -}}{{- end -}}
+{{- if eq (toString $v.pool.name) "your-pool" -}}{{- fail "pool.name is \"your-pool\", which is an example that was not replaced\nhint: set it to the name of your agent pool" -}}{{- end -}}
+{{- if not $v.image.repository -}}{{- fail "image.repository is not set\nhint: build an image from deploy/images/debian.Dockerfile: none is published" -}}{{- end -}}
 {{- if not (or $v.image.tag $v.image.digest) -}}{{- fail "neither image.tag nor image.digest is set" -}}{{- end -}}
 {{- if and $v.keep.enabled $v.keep.image.repository (not (or $v.keep.image.tag $v.keep.image.digest)) -}}
-{{- fail "keep.image.repository is set, and neither keep.image.tag nor keep.image.digest" -}}
+{{- fail "keep.image.repository is set, but neither keep.image.tag nor keep.image.digest" -}}
 {{- end -}}
 {{- if eq $v.agentRoot.mountPath $v.agentDir -}}
-{{- fail (printf "agentRoot.mountPath is %q as agentDir: the volume would hide the agent package\nhint: use any other directory" $v.agentDir) -}}
+{{- fail (printf "agentRoot.mountPath is %q, like agentDir: the volume would hide the agent package\nhint: use another directory" $v.agentDir) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Of (dict "what" its name among the values "i" the identity). */}}
+{{/* Takes (dict "what" the value's name "i" the identity). */}}
 {{- define "azptend.validateIdentity" -}}
 {{- $i := .i -}}
-{{- if and (eq $i.type "workloadIdentity") (not $i.clientId) -}}{{- fail (printf "%s.clientId is not set\nhint: the client id of the user-assigned identity: az identity show --query clientId" .what) -}}{{- end -}}
+{{- if and (eq $i.type "workloadIdentity") (not $i.clientId) -}}{{- fail (printf "%s.clientId is not set\nhint: use the client id of the user-assigned identity: az identity show --query clientId" .what) -}}{{- end -}}
 {{- if eq $i.type "servicePrincipal" -}}
-{{- if not (and $i.clientId $i.tenantId $i.existingSecret) -}}{{- fail (printf "%s.type is servicePrincipal, and clientId, tenantId or existingSecret is not set" .what) -}}{{- end -}}
+{{- if not (and $i.clientId $i.tenantId $i.existingSecret) -}}{{- fail (printf "%s.type is servicePrincipal, but clientId, tenantId or existingSecret is not set" .what) -}}{{- end -}}
 {{- end -}}
 {{- if and (eq $i.type "pat") (not $i.existingSecret) -}}
-{{- fail (printf "%s.type is pat, and %s.existingSecret is not set\nhint: kubectl create secret generic azp --from-file=token=FILE" .what .what) -}}
+{{- fail (printf "%s.type is pat, but %s.existingSecret is not set\nhint: run kubectl create secret generic azp --from-literal=token=… in the namespace of the release, and set %s.existingSecret=azp" .what .what .what) -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "azptend.validateOptions" -}}
 {{- $v := .Values -}}
 {{- if and (eq $v.identity.type "managedIdentity") $v.networkPolicy.enabled (not $v.networkPolicy.egress) (has "169.254.169.254/32" $v.networkPolicy.blocked) -}}
-{{- fail "identity.type is managedIdentity, and networkPolicy.blocked closes the metadata service that it comes from\nhint: workloadIdentity; or leave 169.254.169.254/32 out, and every job can have the node's identities" -}}
+{{- fail "identity.type is managedIdentity, but networkPolicy.blocked blocks the metadata service that issues its tokens\nhint: use workloadIdentity; or remove 169.254.169.254/32, which lets every job use the node's identities" -}}
 {{- end -}}
 {{- if and $v.initRegister.enabled (ne $v.kind "scaledJob") -}}
-{{- fail (printf "initRegister.enabled is true with kind %s: a container that starts again would find its agent removed, and an init container does not run again for it\nhint: kind scaledJob" $v.kind) -}}
+{{- fail (printf "initRegister.enabled is true with kind %s: when the container restarts, its agent is gone, and the init container does not run again\nhint: use kind scaledJob" $v.kind) -}}
 {{- end -}}
 {{- if and $v.initRegister.enabled (eq $v.identity.type "managedIdentity") -}}
-{{- fail "initRegister.enabled is true, and identity.type is managedIdentity, which every container of the pod can ask for\nhint: workloadIdentity, servicePrincipal or pat" -}}
+{{- fail "initRegister.enabled is true, but identity.type is managedIdentity, which every container of the pod can use\nhint: use workloadIdentity, servicePrincipal or pat" -}}
 {{- end -}}
 {{- if and $v.initRegister.enabled (not (and $v.keep.enabled $v.keep.prune)) (not $v.initRegister.keptElsewhere) -}}
-{{- fail "initRegister.enabled is true, and nobody would remove the agents: keep.enabled or keep.prune is false\nhint: set them, or initRegister.keptElsewhere if another keeper looks after the pool" -}}
+{{- fail "initRegister.enabled is true, but nothing would remove the agents: keep.enabled or keep.prune is false\nhint: set both to true, or set initRegister.keptElsewhere if another keeper maintains the pool" -}}
 {{- end -}}
-{{- if and $v.metrics.podMonitor.enabled (not $v.metrics.enabled) -}}{{- fail "metrics.podMonitor.enabled is true, and metrics.enabled is false" -}}{{- end -}}
+{{- if and $v.metrics.podMonitor.enabled (not $v.metrics.enabled) -}}{{- fail "metrics.podMonitor.enabled is true, but metrics.enabled is false\nhint: set metrics.enabled" -}}{{- end -}}
 {{- if and $v.keep.serviceMonitor.enabled (not (and $v.keep.enabled $v.keep.token.existingSecret $v.keep.service.enabled)) -}}
-{{- fail "keep.serviceMonitor.enabled is true, and there is no Service to ask\nhint: it needs keep.enabled, keep.service.enabled and keep.token.existingSecret" -}}
+{{- fail "keep.serviceMonitor.enabled is true, but there is no Service to scrape\nhint: set keep.enabled, keep.service.enabled and keep.token.existingSecret" -}}
 {{- end -}}
 {{- if and $v.podDisruptionBudget.enabled (eq $v.kind "scaledJob") -}}
-{{- fail "podDisruptionBudget.enabled is true with kind scaledJob: it would only keep nodes from being drained\nhint: terminationGracePeriodSeconds lets a job end when its node goes" -}}
+{{- fail "podDisruptionBudget.enabled is true with kind scaledJob: it would only block the drain of nodes\nhint: remove it: terminationGracePeriodSeconds lets a job finish when its node is drained" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* What the chart sets from a value is not set once more, and no secret is a value. */}}
+{{/* A variable that the chart sets must not be set twice, and no secret may be a value. */}}
 {{- define "azptend.validateEnv" -}}
 {{- $by := fromYaml (include "azptend.envByValue" .) -}}
 {{- range $env := concat .Values.extraEnv .Values.initRegister.extraEnv .Values.keep.extraEnv -}}
 {{- if and (has $env.name (list "AZP_TOKEN" "AZP_CLIENTSECRET" "AZP_KEEP_TOKEN")) (hasKey $env "value") -}}
-{{- fail (printf "%s is set to a value among the variables, where everybody can read it who may see the release\nhint: identity.existingSecret, or valueFrom.secretKeyRef" $env.name) -}}
+{{- fail (printf "%s is set to a plain value, which everybody can read who can view the release\nhint: use identity.existingSecret, or valueFrom.secretKeyRef" $env.name) -}}
 {{- end -}}
-{{- with get $by $env.name -}}{{- fail (printf "%s is set among the variables, and the chart sets it too\nhint: set the value %s" $env.name .) -}}{{- end -}}
+{{- with get $by $env.name -}}{{- fail (printf "%s is set as a variable, but the chart sets it too\nhint: set the value %s" $env.name .) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 
